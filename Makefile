@@ -1,0 +1,55 @@
+# One way in. `make help` lists the targets.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# Each process keeps to one core unless told otherwise: two suites or a suite and a job then share a machine in peace.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up check fix test test-gpu catalog migration clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+setup: $(VENV)/.installed ## make .venv and install the pinned dependencies
+
+# torch goes first: with it in place pip keeps the build this machine's index gives for the pinned version.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Plinth needs Python 3.11 or newer as '$(PYTHON)'; try: make PYTHON=python3 setup"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip==26.3
+	@echo "Installing (about a minute; PyTorch is most of it) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "torch==2.13.0"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup ## upload, pretrain, fine-tune, evaluate and predict, on handwritten digits
+	@$(BIN)/plinth demo
+
+up: setup ## start the whole service and stay
+	@$(BIN)/plinth up
+
+check: setup ## formatting, lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fix: setup ## format, and mend what can be mended
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+test: setup ## the whole suite
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+test-gpu: setup ## the tests that need a GPU
+	@$(BIN)/pytest -m gpu
+
+catalog: setup ## write ml/catalog.json from the registries
+	@$(BIN)/python -m ml.learning.catalog > ml/catalog.json.new && mv ml/catalog.json.new ml/catalog.json
+
+migration: setup ## write a migration: make migration name=add_a_column
+	@$(BIN)/alembic --config migrations/alembic.ini revision --autogenerate --message "$(name)"
+
+clean: ## remove .venv and caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
