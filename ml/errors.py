@@ -13,6 +13,7 @@ MLError
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that is wrong, and where. `path` points into JSON (`schedule.epochs`); `row` and `line` count from 1."""
+    """One thing that is wrong, and where. `path` points into JSON (`schedule.epochs`); row and line count from 1."""
 
     code: str
     message: str
@@ -63,12 +64,27 @@ class SpecError(MLError):
 
 
 class UnknownName(SpecError):
-    """A name that no registry knows; lists the known ones."""
+    """A name that no registry knows; lists the known ones, and the likeliest."""
 
     code = "unknown_name"
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        super().__init__(f"there is no {kind} named {name!r}; known: {', '.join(sorted(known))}")
+        finding = unknown(kind, name, known)
+        super().__init__(finding.message, hint=finding.hint, findings=[finding])
+
+
+def unknown(kind: str, name: str, known: Iterable[str], *, path: str | None = None) -> Finding:
+    """There is no such name: what there is, and what may have been meant."""
+    names = sorted(known)
+    alike = get_close_matches(name, names, n=1)
+    return Finding(
+        code=UnknownName.code,
+        message=f"there is no {kind} named {name!r}; known: {', '.join(names) or 'none'}",
+        path=path,
+        found=name,
+        expected=", ".join(names),
+        hint=f"Did you mean {alike[0]!r}?" if alike else None,
+    )
 
 
 class DataError(MLError):

@@ -30,6 +30,10 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         names = sorted(module.name for module in pkgutil.iter_modules(folder.__path__) if module.name != "base")
         return {name: self._class_in(name) for name in names}
 
+    @property
+    def _kind(self) -> str:
+        return self.package.rpartition(".")[2].removesuffix("s")
+
     def _class_in(self, name: str) -> type[T]:
         module = importlib.import_module(f"{self.package}.{name}")
         found = [
@@ -45,7 +49,7 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         try:
             return self._classes[name]
         except KeyError:
-            raise UnknownName(self.base.__name__.lower(), name, self._classes) from None
+            raise UnknownName(self._kind, name, self._classes) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._classes)

@@ -43,14 +43,15 @@ class Slot:
     reads: frozenset[Signal]
     needs: frozenset[Feature]
 
-    def unmet(self, accepts: Iterable[str], provides: Iterable[str]) -> str | None:
-        """Say why a backbone does not fit, in words for its user; None when it fits."""
-        if self.reads.isdisjoint(Signal(name) for name in accepts):
-            return f"reads {_listed(self.reads)}, not {_listed(accepts)}"
-        if self.needs - {Feature(name) for name in provides}:
-            return f"needs {_listed(self.needs)}; it gives {_listed(provides)}"
+    def unmet(self, backbone: str, *, accepts: Iterable[str], provides: Iterable[str]) -> str | None:
+        """Why a backbone does not fit, in words ("needs maps; vae gives pooled, latent"); None when it fits."""
+        if self.reads.isdisjoint(accepts):
+            return f"reads {_listed(Signal, self.reads)}; {backbone} reads {_listed(Signal, accepts)}"
+        if not self.needs.issubset(provides):
+            return f"needs {_listed(Feature, self.needs)}; {backbone} gives {_listed(Feature, provides)}"
         return None
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(str(name) for name in names))
+def _listed(members: type[StrEnum], names: Iterable[str]) -> str:
+    chosen = set(names)
+    return ", ".join(member for member in members if member in chosen)
