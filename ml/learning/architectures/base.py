@@ -1,0 +1,80 @@
+"""What a backbone promises: one signal in, named features out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor, nn
+
+from ml.errors import Finding, SpecError
+from ml.signals import Feature
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ml.config import Config
+    from ml.signals import Signal
+    from ml.spec import Schedule
+
+Features = dict[Feature, tuple[Tensor, ...]]
+"""POOLED, SEQUENCE and CAUSAL are one tensor, LATENT is mean and log-variance, MAPS are as many as there are scales."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Widths:
+    """What a head must know of a backbone: the D, C_i and Z of its features, and the shape of the signal it reads."""
+
+    shape: Mapping[str, int]
+    """Of the encoder: channels, height, width; or vocabulary, length; or bins."""
+    pooled: int = 0
+    sequence: int = 0
+    maps: tuple[int, ...] = ()
+    latent: int = 0
+
+
+class Backbone(nn.Module, ABC):
+    """Turns one signal into features. Knows no task, no loss, no label.
+
+    `conditions` is how many numbers describe what is known beside the signal (a class, one-hot); 0 where nothing is.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    source: ClassVar[str]
+    """The paper, or where the design comes from."""
+    accepts: ClassVar[frozenset[Signal]]
+    provides: ClassVar[frozenset[Feature]]
+    config_type: ClassVar[type[Config]]
+    recipe: ClassVar[Schedule]
+    """Trains well with nothing else set."""
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]]
+    """Name -> config. The first is the default."""
+    usual_shape: ClassVar[Mapping[str, int]]
+    """What the catalogue counts parameters for."""
+    widths: Widths
+
+    @abstractmethod
+    def __init__(self, config: Any, *, shape: Mapping[str, int], conditions: int = 0) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
+        """Give every feature of `provides`. `mask` is bool [B, T], true where the signal is real."""
+
+    @classmethod
+    @abstractmethod
+    def tiny(cls) -> Config:
+        """The smallest config that uses every branch; for tests."""
+
+    @classmethod
+    def configure(cls, asked: Mapping[str, Any]) -> Config:
+        """A preset (the first, where none is named) with what else was asked laid over it."""
+        overrides = dict(asked)
+        preset = overrides.pop("preset", next(iter(cls.presets)))
+        if preset not in cls.presets:
+            known = ", ".join(cls.presets)
+            message = f"{cls.name} has no preset {preset!r}; known: {known}"
+            raise SpecError.of([Finding(code="unknown_preset", message=message, expected=known, found=str(preset))])
+        return cls.config_type.model_validate({**cls.presets[preset], **overrides})

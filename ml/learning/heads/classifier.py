@@ -1,0 +1,65 @@
+"""One score per class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ml.config import Config
+from ml.learning.heads.base import Head, Tensors
+from ml.signals import Feature
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ml.learning.architectures.base import Features, Widths
+
+
+class ClassifierConfig(Config):
+    """`classes` comes from the data; the rest is the user's."""
+
+    classes: int = Field(ge=1)
+    loss: Literal["cross_entropy", "mean_squared_error"] = "cross_entropy"
+    """Mean squared error is taken between the probabilities and 0 or 1 (Brier 1950)."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class Classifier(Head):
+    """A linear layer over the pooled features of all slots."""
+
+    name = "classifier"
+    summary = "One score per class, from pooled features"
+    needs = frozenset({Feature.POOLED})
+    config_type = ClassifierConfig
+    outputs = ("logits",)
+    scores = ("accuracy",)
+
+    def __init__(self, config: ClassifierConfig, *, widths: Mapping[str, Widths]) -> None:
+        super().__init__(config, widths=widths)
+        self.config = config
+        self.dropout = nn.Dropout(config.dropout)
+        self.linear = nn.Linear(sum(each.pooled for each in widths.values()), config.classes)
+
+    def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
+        """`logits` [B, classes]."""
+        pooled = [each[Feature.POOLED][0] for each in features.values()]
+        return {"logits": self.linear(self.dropout(pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)))}
+
+    def loss(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
+        """Against `label`, int64 [B]."""
+        logits, label = outputs["logits"].float(), batch["label"]
+        if self.config.loss == "cross_entropy":
+            return functional.cross_entropy(logits, label, label_smoothing=self.config.label_smoothing)
+        wanted = functional.one_hot(label, self.config.classes).float()
+        smoothing = self.config.label_smoothing
+        wanted = wanted * (1 - smoothing) + smoothing / self.config.classes
+        return (logits.softmax(dim=1) - wanted).square().sum(dim=1).mean()
+
+    def measure(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensors:
+        """Share of rows whose highest score is the right one."""
+        return {"accuracy": (outputs["logits"].argmax(dim=1) == batch["label"]).float().mean()}

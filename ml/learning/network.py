@@ -1,0 +1,87 @@
+"""Backbones by slot and at most one head: everything of a model that has weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ml.learning.architectures import ARCHITECTURES
+from ml.learning.heads import HEADS
+from ml.signals import Feature
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ml.learning.architectures.base import Backbone, Features
+    from ml.learning.heads.base import Head, Tensors
+    from ml.spec import Choice
+
+
+class Network(nn.Module):
+    """Reads a batch by name: a slot's signal under the slot's name, its mask under `{slot}_mask`."""
+
+    def __init__(self, backbones: Mapping[str, Backbone], *, head: Head | None = None) -> None:
+        super().__init__()
+        self.backbones = nn.ModuleDict(backbones)
+        self.widths = {slot: backbone.widths for slot, backbone in backbones.items()}
+        self.head = head
+
+    def features(self, batch: Mapping[str, Tensor]) -> dict[str, Features]:
+        """What every backbone gives, by slot."""
+        known = self._condition(batch)
+        return {slot: read(batch[slot], batch.get(f"{slot}_mask"), known) for slot, read in self.backbones.items()}
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
+        """The head's outputs, as its loss wants them."""
+        return self._head()(self.features(batch), batch)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
+
+    def losses(self, batch: Mapping[str, Tensor]) -> Tensors:
+        """The head's `loss` for the batch; outside of training its scores too."""
+        outputs = self(batch)
+        head = self._head()
+        loss = {"loss": head.loss(outputs, batch)}
+        return loss if self.training else {**loss, **head.measure(outputs, batch)}
+
+    def infer(self, batch: Mapping[str, Tensor]) -> Tensors:
+        """What the batch allows: the head's answer, and `embedding` where the signals are there to be read."""
+        readable = all(slot in batch for slot in self.backbones)
+        features = self.features(batch) if readable else {}
+        answer = self.head.infer(features, batch) if self.head is not None else {}
+        return {**answer, **({"embedding": _embedding(features)} if readable else {})}
+
+    def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Pooled features of all slots side by side, float32 [B, D]."""
+        return _embedding(self.features(batch))
+
+    def _head(self) -> Head:
+        if self.head is None:
+            raise TypeError("a network without a head only embeds")
+        return self.head
+
+    def _condition(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        head = self.head
+        if head is None or not head.conditions or head.condition not in batch:
+            return None
+        return functional.one_hot(batch[head.condition], head.conditions).float()
+
+
+def build(
+    architectures: Mapping[str, Choice], *, shapes: Mapping[str, Mapping[str, int]], head: Choice | None = None
+) -> Network:
+    """A network with fresh weights. `shapes` says by slot what the encoder gives (`Encoder.shape`)."""
+    head_type = HEADS[head.name] if head else None
+    head_config = head_type.config_type.model_validate(head.config) if head and head_type else None
+    conditions = head_type.conditions_of(head_config) if head_type else 0
+    backbones = {}
+    for slot, choice in architectures.items():
+        architecture = ARCHITECTURES[choice.name]
+        backbones[slot] = architecture(architecture.configure(choice.config), shape=shapes[slot], conditions=conditions)
+    widths = {slot: backbone.widths for slot, backbone in backbones.items()}
+    return Network(backbones, head=head_type(head_config, widths=widths) if head_type else None)
+
+
+def _embedding(features: Mapping[str, Features]) -> Tensor:
+    return torch.cat([each[Feature.POOLED][0].float() for each in features.values()], dim=1)
