@@ -97,7 +97,8 @@ def test_stopping_leaves_no_socket(tmp_path: Path) -> None:
 def test_it_dies_with_its_parent_and_the_next_start_takes_over(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from plinth.broker import EmbeddedBroker\n"
-        "broker = EmbeddedBroker(Path(sys.argv[1])); print(broker.start(), broker.process.pid, flush=True); time.sleep(60)"
+        "broker = EmbeddedBroker(Path(sys.argv[1]))\n"
+        "print(broker.start(), broker.process.pid, flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "broker")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
