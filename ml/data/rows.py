@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ml.data import images
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Row = dict[str, Any]
 """One canonical row: an image is uint8 [H, W, C] with C of 1 or 3, a label is str, a text is str."""
+
+
+class Column(Sequence[Any]):
+    """Raw values that know how to be taken by index without being decoded. Any other sequence may stand in a `Rows` too."""
+
+    @abstractmethod
+    def take(self, indices: Sequence[int] | np.ndarray) -> Sequence[Any]:
+        """The values at `indices`, in that order."""
 
 
 class Rows(Sequence[Row]):
@@ -29,13 +43,13 @@ class Rows(Sequence[Row]):
             return self.take(range(*index.indices(len(self))))
         return {name: column[index] for name, column in self.columns.items()}
 
-    def take(self, indices: Sequence[int]) -> Rows:
+    def take(self, indices: Sequence[int] | np.ndarray) -> Rows:
         """The rows at `indices`, in that order; nothing is decoded yet."""
         return Rows({name: Taken.of(column, indices) for name, column in self.columns.items()})
 
 
-class ImageArray(Sequence[np.ndarray]):
-    """Images of one size, uint8 [N, H, W, C]; `array` is a view of the file."""
+class ImageArray(Column):
+    """Images of one size, uint8 [N, H, W, C]; `array` is a view of the file, read-only."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
@@ -46,20 +60,61 @@ class ImageArray(Sequence[np.ndarray]):
     def __getitem__(self, index: Any) -> Any:  # int -> uint8 [H, W, C]
         return self.array[index]
 
+    def take(self, indices: Sequence[int] | np.ndarray) -> ImageArray:
+        """A copy of these images, still one array."""
+        return ImageArray(self.array[np.asarray(indices, dtype=np.int64)])
 
-class Taken(Sequence[Any]):
+
+class EncodedImages(Column):
+    """Images of many sizes, kept as they came and decoded at each look."""
+
+    def __init__(self, encoded: pa.ChunkedArray) -> None:
+        self._encoded = encoded
+
+    def __len__(self) -> int:
+        return len(self._encoded)
+
+    def __getitem__(self, index: Any) -> Any:  # int -> uint8 [H, W, C]
+        if isinstance(index, slice):
+            return self.take(range(*index.indices(len(self))))
+        return images.decode(self._encoded[int(index)].as_py())
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> Taken:
+        """Indices into this column."""
+        return Taken(self, indices)
+
+
+class Labels(Column):
+    """Class names, kept as `codes`, int32 [N], into `classes`."""
+
+    def __init__(self, codes: np.ndarray, classes: Sequence[str]) -> None:
+        self.codes = codes
+        self.classes = classes
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, index: Any) -> Any:  # int -> str
+        if isinstance(index, slice):
+            return Labels(self.codes[index], self.classes)
+        return self.classes[self.codes[index]]
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> Labels:
+        """The codes at `indices`, copied."""
+        return Labels(self.codes[np.asarray(indices, dtype=np.int64)], self.classes)
+
+
+class Taken(Column):
     """Some values of a column, found when asked for."""
 
-    def __init__(self, column: Sequence[Any], indices: Sequence[int]) -> None:
+    def __init__(self, column: Sequence[Any], indices: Sequence[int] | np.ndarray) -> None:
         self._column = column
         self._indices = indices
 
     @staticmethod
-    def of(column: Sequence[Any], indices: Sequence[int]) -> Sequence[Any]:
+    def of(column: Sequence[Any], indices: Sequence[int] | np.ndarray) -> Sequence[Any]:
         """An array stays an array."""
-        if isinstance(column, ImageArray):
-            return ImageArray(column.array[np.asarray(indices, dtype=np.int64)])
-        return Taken(column, indices)
+        return column.take(indices) if isinstance(column, Column) else Taken(column, indices)
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -68,3 +123,7 @@ class Taken(Sequence[Any]):
         if isinstance(index, slice):
             return Taken(self._column, self._indices[index])
         return self._column[self._indices[index]]
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> Taken:
+        """Indices of indices, resolved at once."""
+        return Taken(self._column, [self._indices[index] for index in indices])
