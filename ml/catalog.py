@@ -93,7 +93,7 @@ class ObjectiveEntry(Entry):
     source: str
     slots: dict[str, SlotEntry]
     columns: dict[str, str]
-    """What a dataset must have: canonical column -> kind of its values."""
+    """Slot -> the canonical column it reads."""
     needs_labels: bool
     head: str | None
     """The head it trains along, for a task that has the same to start from."""

@@ -1,6 +1,8 @@
 """Encoders: raw value <-> array."""
 
+from typing import Any
+
 from ml.encoders.base import Encoder
 from ml.registry import Registry
 
-ENCODERS: Registry[Encoder] = Registry("ml.encoders", Encoder)  # type: ignore[type-abstract]
+ENCODERS: Registry[Encoder[Any]] = Registry("ml.encoders", Encoder)  # type: ignore[type-abstract]

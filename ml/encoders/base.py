@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
+from pydantic import ValidationError
+
+from ml.errors import PackageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -13,6 +17,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ml.config import Config
+    from ml.data.dataset import DatasetSummary
+    from ml.data.rows import Rows
     from ml.signals import Signal
 
 Raw = TypeVar("Raw")
@@ -51,11 +57,40 @@ class Encoder(ABC, Generic[Raw]):
     def shape(self) -> dict[str, int]:
         """What a backbone must know to be built: channels, height, width; or vocabulary, length; or bins."""
 
-    @abstractmethod
+    @classmethod
+    def loses(cls, config: Any, summary: DatasetSummary) -> str | None:  # noqa: ARG003 - an encoder that can, looks
+        """What reading this dataset with this config would throw away that matters; None when nothing."""
+        return None
+
     def save(self, directory: Path) -> None:
-        """Write `encoder.json` (`{"name", "config"}`) and files of its own into an empty directory."""
+        """Write `encoder.json` (`{"name", "config"}`), and files of its own, into an empty directory."""
+        content = {"name": self.name, "config": self.config.model_dump(mode="json")}
+        (directory / "encoder.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    @abstractmethod
     def load(cls, directory: Path) -> Self:
         """Read what `save` wrote; raises `PackageError`."""
+        try:
+            content = json.loads((directory / "encoder.json").read_bytes())
+            return cls(cls.config_type.model_validate(content["config"]))
+        except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+            raise PackageError(f"the encoder in {directory.name} cannot be read: {error}") from error
+
+
+def encode_slots(encoders: Mapping[str, Encoder[Any]], columns: Mapping[str, str], rows: Rows) -> dict[str, Column]:
+    """Compact arrays by slot; `columns` says which column of `rows` a slot reads."""
+    return {slot: encoders[slot].encode(rows.columns[column]) for slot, column in columns.items()}
+
+
+def collate_slots(encoders: Mapping[str, Encoder[Any]], columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
+    """Each slot's signal under its name and its mask under `{slot}_mask`; what no encoder made, as it is."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, column in columns.items():
+        if name not in encoders:
+            arrays[name] = np.asarray(column)
+            continue
+        read = encoders[name].collate(column)
+        arrays[name] = read["signal"]
+        if "mask" in read:
+            arrays[f"{name}_mask"] = read["mask"]
+    return arrays

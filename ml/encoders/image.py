@@ -1,0 +1,102 @@
+"""Pictures of any size and mode become arrays of one.
+
+N rows, B batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from ml.config import Config
+from ml.encoders.base import Column, Encoder
+from ml.signals import Signal
+
+if TYPE_CHECKING:
+    from ml.data.dataset import DatasetSummary
+
+MIXED_SIDE: Final = 64
+"""Pictures of many sizes become squares of this side; smaller, where even the largest is."""
+LARGEST_KEPT_SIDE: Final = 256
+"""Pictures of one size keep it up to here; more would cost memory and time for detail that few networks use."""
+LOOKED_AT: Final = 1000
+"""So many pictures, evenly spread, decide; to decode every one would take as long as an epoch."""
+
+
+class ImageConfig(Config):
+    """The one size and mode that every picture is brought to."""
+
+    height: int = Field(ge=1, le=2048)
+    width: int = Field(ge=1, le=2048)
+    channels: Literal[1, 3]
+
+
+class ImageEncoder(Encoder[np.ndarray]):
+    """Raw value: uint8 [H, W, C] with C of 1 or 3. Stretched with antialiasing; grey and colour become one another."""
+
+    name = "image"
+    signal = Signal.IMAGE
+    config_type = ImageConfig
+
+    @classmethod
+    def learn(cls, values: Sequence[np.ndarray], asked: Mapping[str, Any]) -> Self:
+        """Keep the one size there is, else choose a square; colour as soon as one picture has it."""
+        array = getattr(values, "array", None)
+        shapes = {array.shape[1:]} if array is not None else {value.shape for value in _spread(values)}
+        height, width = _size(shapes)
+        learned = {"height": height, "width": width, "channels": max(channels for _, _, channels in shapes)}
+        return cls(ImageConfig.model_validate({**learned, **asked}))
+
+    def encode(self, values: Sequence[np.ndarray]) -> np.ndarray:
+        """uint8 [N, C, H, W]."""
+        config = self.config
+        array = getattr(values, "array", None)
+        if array is not None and array.shape[1:] == (config.height, config.width, config.channels):
+            return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
+        encoded = np.empty((len(values), config.channels, config.height, config.width), dtype=np.uint8)
+        for row, value in enumerate(values):
+            encoded[row] = self._fitted(value).transpose(2, 0, 1)
+        return encoded
+
+    def collate(self, column: Column) -> dict[str, np.ndarray]:
+        """`signal`: float32 [B, C, H, W] in 0..1."""
+        return {"signal": np.divide(column, 255, dtype=np.float32)}
+
+    def shape(self) -> dict[str, int]:
+        """Channels, height and width."""
+        config = self.config
+        return {"channels": config.channels, "height": config.height, "width": config.width}
+
+    @classmethod
+    def loses(cls, config: ImageConfig, summary: DatasetSummary) -> str | None:
+        """Colour, where only grey is read."""
+        if config.channels == 1 and summary.image is not None and summary.image.get("channels") == 3:
+            return "reads grey pictures, and these are in colour"
+        return None
+
+    def _fitted(self, value: np.ndarray) -> np.ndarray:
+        size, channels = (self.config.width, self.config.height), self.config.channels
+        if value.shape == (size[1], size[0], channels):
+            return value
+        image = Image.fromarray(value[:, :, 0] if value.shape[2] == 1 else value)
+        image = image.convert("L" if channels == 1 else "RGB").resize(size, Image.Resampling.BILINEAR)
+        return np.asarray(image).reshape(size[1], size[0], channels)
+
+
+def _spread(values: Sequence[np.ndarray]) -> list[np.ndarray]:
+    return [values[index] for index in range(0, len(values), -(-len(values) // LOOKED_AT) or 1)]
+
+
+def _size(shapes: set[tuple[int, int, int]]) -> tuple[int, int]:
+    sizes = {(height, width) for height, width, _ in shapes}
+    longest = max(max(size) for size in sizes)
+    if len(sizes) > 1:
+        side = min(MIXED_SIDE, longest)
+        return side, side
+    height, width = sizes.pop()
+    scale = min(1.0, LARGEST_KEPT_SIDE / longest)
+    return max(1, round(height * scale)), max(1, round(width * scale))
