@@ -83,10 +83,10 @@ class EmbeddedBroker:
                     raise BrokerError(f"The broker does not start, even empty:\n{processes.last_lines(self._log)}")
         return self.url
 
-    def stop(self) -> None:
+    def stop(self, *, grace_seconds: float = STOP_SECONDS) -> None:
         """Let the server write what it holds and end it."""
         if self._process is not None:
-            processes.end([self._process], grace_seconds=STOP_SECONDS)
+            processes.end([self._process], grace_seconds=grace_seconds)
             self._process = None
         if self._socket_folder is not None:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
