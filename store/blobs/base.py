@@ -1,0 +1,79 @@
+"""What a place for blobs promises, and which one this process uses."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+from urllib.parse import urlsplit
+
+from store.settings import store_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Blobs(Protocol):
+    """Keys are relative POSIX paths of our own making, `datasets/ds_...`; one that could leave its root is refused."""
+
+    def put_tree(self, key: str, directory: Path) -> None:
+        """Publish a folder, whole or not at all. A key that is there already stays as it is: keys are never reused.
+
+        Raises `StorageFull`.
+        """
+
+    def put_file(self, key: str, path: Path, *, move: bool = False) -> None:
+        """Publish one file; with `move` it is gone from `path` afterwards. Raises `StorageFull`."""
+
+    def fetch_tree(self, key: str, into: Path) -> Path:
+        """A folder to read from, and only that: `into`, filled and checked, or the published one itself.
+
+        Raises `NotFound`.
+        """
+
+    def fetch_file(self, key: str, into: Path) -> Path:
+        """A file to read from, likewise."""
+
+    def open(self, key: str) -> BinaryIO:
+        """One file, or one file of a tree, as a stream; raises `NotFound`."""
+
+    def exists(self, key: str) -> bool:
+        """Whether a file or a whole tree of that key is published."""
+
+    def delete(self, key: str) -> None:
+        """Forget a file or a tree; what is not there is gone already."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The files under a prefix, published or not: for sweeping up."""
+
+    def free_bytes(self) -> int | None:
+        """Space left; None where nobody can tell."""
+
+    def check(self) -> str:
+        """Prove that a small file can be written and read; says where. Raises `OSError` with the reason."""
+
+
+def safe(key: str) -> str:
+    """The key itself; raises `ValueError` for one that could name something outside its root."""
+    path = PurePosixPath(key)
+    if not key or path.is_absolute() or str(path) != key or ".." in path.parts or "\0" in key or "\\" in key:
+        raise ValueError(f"not a blob key: {key!r}")
+    return key
+
+
+@cache
+def blobs() -> Blobs:
+    """The place this process's settings name: `file:///folder` or `s3://bucket/prefix`."""
+    url = urlsplit(store_settings().blob_url)
+    if url.scheme == "file":
+        from store.blobs.local import LocalBlobs
+
+        return LocalBlobs(url.path, free_space_floor_bytes=store_settings().free_space_floor_bytes)
+    if url.scheme == "s3":
+        # Only where it is used: the client costs a web process 30 ms and some megabytes.
+        s3 = importlib.import_module("store.blobs.s3")
+        made: Blobs = s3.S3Blobs(url.netloc, prefix=url.path.strip("/"), endpoint_url=store_settings().s3_endpoint_url)
+        return made
+    raise ValueError(f"PLINTH_BLOB_URL must be file:///folder or s3://bucket/prefix, not {store_settings().blob_url!r}")

@@ -1,0 +1,161 @@
+"""Blobs in a folder. Publishing is one rename of what was already flushed to the disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from store.blobs.base import safe
+from store.errors import NotFound, StorageFull
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STAGING = ".staging"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class LocalBlobs:
+    """`root/key`. What is not published yet lies in `root/.staging`, on the same file system."""
+
+    def __init__(self, root: str | Path, *, free_space_floor_bytes: int = 0) -> None:
+        self.root = Path(root)
+        self._floor_bytes = free_space_floor_bytes
+        (self.root / STAGING).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def put_tree(self, key: str, directory: Path) -> None:
+        """By copying; the source stays its owner's."""
+        target = self.root / safe(key)
+        if target.exists():
+            return
+        with self._staged(sum(file.stat().st_size for file in directory.rglob("*"))) as staged:
+            shutil.copytree(directory, staged, copy_function=_copy_durably)
+            for folder in (staged, *(path for path in staged.rglob("*") if path.is_dir())):
+                _flush(folder)
+            _publish(staged, target)
+
+    def put_file(self, key: str, path: Path, *, move: bool = False) -> None:
+        """A move within one file system copies nothing."""
+        target = self.root / safe(key)
+        with self._staged(0 if move else path.stat().st_size) as staged:
+            if move:
+                try:
+                    path.rename(staged)
+                except OSError as error:
+                    if error.errno != errno.EXDEV:
+                        raise
+                    _copy_durably(path, staged)
+                    path.unlink()
+            else:
+                _copy_durably(path, staged)
+            _flush(staged)
+            _publish(staged, target)
+
+    def fetch_tree(self, key: str, into: Path) -> Path:  # noqa: ARG002 - other places copy into it
+        """The published folder itself."""
+        found = self.root / safe(key)
+        if not found.is_dir():
+            raise NotFound("blob", key)
+        return found
+
+    def fetch_file(self, key: str, into: Path) -> Path:  # noqa: ARG002 - other places copy into it
+        """The published file itself."""
+        found = self.root / safe(key)
+        if not found.is_file():
+            raise NotFound("blob", key)
+        return found
+
+    def open(self, key: str) -> BinaryIO:
+        """Unbuffered by us."""
+        try:
+            return (self.root / safe(key)).open("rb")
+        except (FileNotFoundError, IsADirectoryError):
+            raise NotFound("blob", key) from None
+
+    def exists(self, key: str) -> bool:
+        """What has its name is whole."""
+        return (self.root / safe(key)).exists()
+
+    def delete(self, key: str) -> None:
+        """Out of sight by one rename, then file by file; empty parents go too."""
+        target = self.root / safe(key)
+        doomed = self.root / STAGING / secrets.token_hex(8)
+        try:
+            target.rename(doomed)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(doomed) if doomed.is_dir() else doomed.unlink()
+        for parent in target.parents:
+            if parent == self.root or any(parent.iterdir()):
+                break
+            parent.rmdir()
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """In no order."""
+        top = self.root / safe(prefix)
+        for path in (top,) if top.is_file() else top.rglob("*"):
+            if path.is_file():
+                yield path.relative_to(self.root).as_posix()
+
+    def free_bytes(self) -> int | None:
+        """Of the file system below."""
+        return shutil.disk_usage(self.root).free
+
+    def check(self) -> str:
+        """Write, flush and remove."""
+        probe = self.root / STAGING / f"check-{secrets.token_hex(8)}"
+        try:
+            probe.write_bytes(b"plinth")
+            _flush(probe)
+        finally:
+            probe.unlink(missing_ok=True)
+        return str(self.root)
+
+    @contextmanager
+    def _staged(self, needed_bytes: int) -> Iterator[Path]:
+        free = shutil.disk_usage(self.root).free
+        if free - needed_bytes < self._floor_bytes:
+            raise StorageFull(f"{free} bytes are free in {self.root}, too few to keep {needed_bytes} more")
+        staged = self.root / STAGING / secrets.token_hex(8)
+        try:
+            yield staged
+        except (OSError, shutil.Error) as error:
+            if isinstance(error, shutil.Error) or error.errno in FULL:
+                raise StorageFull(f"no space left in {self.root}") from error
+            raise
+        finally:
+            if staged.is_dir():
+                shutil.rmtree(staged, ignore_errors=True)
+            else:
+                staged.unlink(missing_ok=True)
+
+
+def _copy_durably(source: str | Path, target: str | Path) -> None:
+    with Path(source).open("rb") as read, Path(target).open("wb") as write:
+        shutil.copyfileobj(read, write, 1 << 20)
+        write.flush()
+        os.fsync(write.fileno())
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _publish(staged: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        staged.rename(target)
+    except OSError as error:
+        # Another has published the same key meanwhile; keys are never reused, so it is the same tree.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+    _flush(target.parent)

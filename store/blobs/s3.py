@@ -1,0 +1,185 @@
+"""Blobs in S3 or what speaks like it. A tree's objects go first, its index last: without an index there is no tree."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import secrets
+import shutil
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from store.blobs.base import safe
+from store.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+INDEX = ".index.json"
+PART_BYTES = 8 << 20
+RETRY_SECONDS = 20
+
+
+class S3Blobs:
+    """`s3://bucket/prefix/key`. Credentials and region come from the usual `AWS_*` variables."""
+
+    def __init__(self, bucket: str, *, prefix: str = "", endpoint_url: str | None = None) -> None:
+        self._name = f"s3://{bucket}/{prefix}"
+        self._store = S3Store(
+            bucket,
+            prefix=prefix or None,
+            endpoint=endpoint_url,
+            client_options={
+                "allow_http": bool(endpoint_url and endpoint_url.startswith("http://")),
+                "connect_timeout": timedelta(seconds=5),
+                "timeout": timedelta(seconds=60),
+            },
+            retry_config={
+                "max_retries": 4,
+                "retry_timeout": timedelta(seconds=RETRY_SECONDS),
+                "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=2), "base": 2},
+            },
+        )
+
+    def put_tree(self, key: str, directory: Path) -> None:
+        """Objects first, index last."""
+        if self._index(key) is not None:
+            return
+        index = {}
+        for file in sorted(path for path in directory.rglob("*") if path.is_file()):
+            name = file.relative_to(directory).as_posix()
+            index[name] = {"bytes": file.stat().st_size, "sha256": _sha256(file)}
+            self._put(f"{safe(key)}/{name}", file)
+        obstore.put(self._store, f"{key}/{INDEX}", json.dumps(index).encode())
+
+    def put_file(self, key: str, path: Path, *, move: bool = False) -> None:
+        """In parts where it is large; visible once all are there."""
+        self._put(safe(key), path)
+        if move:
+            path.unlink()
+
+    def fetch_tree(self, key: str, into: Path) -> Path:
+        """Downloaded beside `into`, checked file by file, then renamed; what is there already is used as it is."""
+        if into.is_dir():
+            return into
+        index = self._index(key)
+        if index is None:
+            raise NotFound("blob", key)
+        staged = into.with_name(f"{into.name}.{secrets.token_hex(4)}")
+        try:
+            for name, known in index.items():
+                file = self._download(f"{key}/{safe(name)}", staged / name)
+                if _sha256(file) != known["sha256"]:
+                    raise OSError(f"{self._name}/{key}/{name} is damaged: its checksum does not match")
+            staged.mkdir(parents=True, exist_ok=True)
+            staged.replace(into)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+        return into
+
+    def fetch_file(self, key: str, into: Path) -> Path:
+        """Downloaded to `into`."""
+        return self._download(safe(key), into)
+
+    def open(self, key: str) -> BinaryIO:
+        """Read in ranges as it is consumed."""
+        try:
+            reader = obstore.open_reader(self._store, safe(key))
+        except FileNotFoundError:
+            raise NotFound("blob", key) from None
+        return io.BufferedReader(_Raw(reader), PART_BYTES)
+
+    def exists(self, key: str) -> bool:
+        """A tree with its index, or a file."""
+        return self._index(key) is not None or self._has(key)
+
+    def delete(self, key: str) -> None:
+        """The index first, so that a tree is gone at once."""
+        if self._has(f"{safe(key)}/{INDEX}"):
+            obstore.delete(self._store, f"{key}/{INDEX}")
+        paths = list(self.keys(key)) + ([key] if self._has(key) else [])
+        if paths:
+            obstore.delete(self._store, paths)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """In no order."""
+        for page in obstore.list(self._store, safe(prefix)):
+            for item in page:
+                if not item["path"].endswith(f"/{INDEX}"):
+                    yield item["path"]
+
+    def free_bytes(self) -> int | None:
+        """Nobody can tell."""
+        return None
+
+    def check(self) -> str:
+        """Write, read and remove."""
+        probe = f".check/{secrets.token_hex(8)}"
+        try:
+            obstore.put(self._store, probe, b"plinth")
+            obstore.get(self._store, probe).bytes()
+            obstore.delete(self._store, probe)
+        except BaseError as error:
+            raise OSError(f"{self._name}: {error}") from error
+        return self._name
+
+    def _put(self, key: str, path: Path) -> None:
+        try:
+            obstore.put(self._store, key, path, chunk_size=PART_BYTES, max_concurrency=2)
+        except BaseError as error:
+            raise OSError(f"could not store {self._name}/{key}: {error}") from error
+
+    def _download(self, key: str, into: Path) -> Path:
+        into.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            stream = obstore.get(self._store, key).stream(min_chunk_size=PART_BYTES)
+            with into.open("wb") as file:
+                for chunk in stream:
+                    file.write(chunk)
+        except FileNotFoundError:
+            raise NotFound("blob", key) from None
+        except BaseError as error:
+            raise OSError(f"could not fetch {self._name}/{key}: {error}") from error
+        return into
+
+    def _index(self, key: str) -> dict[str, dict[str, str]] | None:
+        try:
+            found: dict[str, dict[str, str]] = json.loads(
+                bytes(obstore.get(self._store, f"{safe(key)}/{INDEX}").bytes())
+            )
+        except FileNotFoundError:
+            return None
+        return found
+
+    def _has(self, key: str) -> bool:
+        try:
+            obstore.head(self._store, safe(key))
+        except FileNotFoundError:
+            return False
+        return True
+
+
+class _Raw(io.RawIOBase):
+    """A reader of obstore as Python's own streams expect one."""
+
+    def __init__(self, reader: obstore.ReadableFile) -> None:
+        self._reader = reader
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed wants the wider Buffer
+        chunk = self._reader.read(len(buffer))
+        buffer[: len(chunk)] = bytes(chunk)
+        return len(chunk)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,91 @@
+"""The engine, sessions, and what happens around a commit."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import CursorResult, Engine, create_engine, event
+from sqlalchemy.orm import Session, sessionmaker
+
+from store.settings import store_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Update
+
+logger = logging.getLogger(__name__)
+
+AFTER_COMMIT = "after_commit"
+
+
+def make_engine(url: str) -> Engine:
+    """SQLite in WAL with one writer at a time, or PostgreSQL through psycopg."""
+    if not url.startswith("sqlite"):
+        return create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"timeout": 30.0})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy begins; the driver's own implicit BEGIN would be deferred.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Any) -> None:
+    # A deferred transaction that reads first and writes later fails at once when another has written in between.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@cache
+def engine() -> Engine:
+    """The engine of this process's settings."""
+    settings = store_settings()
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return make_engine(settings.database_url)
+
+
+@cache
+def sessions() -> sessionmaker[Session]:
+    """Sessions on the engine of this process's settings."""
+    return sessionmaker(engine(), expire_on_commit=False)
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """Commit at the end, or roll back on any error."""
+    with sessions().begin() as session:
+        yield session
+
+
+def changed(session: Session, statement: Update) -> int:
+    """Run a conditional update and say how many rows met its condition."""
+    result = session.execute(statement)
+    assert isinstance(result, CursorResult)
+    return result.rowcount
+
+
+def after_commit(session: Session, action: Callable[[], object]) -> None:
+    """Run `action` once this transaction is durable; a rollback forgets it."""
+    session.info.setdefault(AFTER_COMMIT, []).append(action)
+
+
+@event.listens_for(Session, "after_commit")
+def _run_actions(session: Session) -> None:
+    for action in session.info.pop(AFTER_COMMIT, ()):
+        try:
+            action()
+        except Exception:
+            # The rows are committed; what follows a commit is best effort by contract.
+            logger.exception("an action after a commit failed")
+
+
+@event.listens_for(Session, "after_soft_rollback")
+def _forget_actions(session: Session, _previous: Any) -> None:
+    session.info.pop(AFTER_COMMIT, None)

@@ -1,0 +1,88 @@
+"""Datasets: made from uploads, found by reference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import case, func, select
+from sqlalchemy import delete as delete_rows
+
+from store import jobs
+from store.errors import Conflict, NotFound
+from store.ids import new_id
+from store.pages import Page, newest_first
+from store.tables import Dataset, Job, Model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy.orm import Session
+
+
+def create(
+    session: Session,
+    *,
+    name: str,
+    sources: Sequence[Mapping[str, str]],
+    task: str | None = None,
+    format: str | None = None,
+    columns: Mapping[str, Any] | None = None,
+    splits: Mapping[str, Any] | None = None,
+) -> Dataset:
+    """The next version of `name`, and the job that validates it. `sources` are `{"key", "filename"}` of blobs."""
+    last = session.scalar(select(func.max(Dataset.version)).where(Dataset.name == name))
+    dataset = Dataset(id=new_id("ds"), name=name, version=(last or 0) + 1, task=task, format=format)
+    session.add(dataset)
+    session.flush()
+    session.refresh(dataset)
+    spec = {
+        "sources": [dict(source) for source in sources],
+        "task": task,
+        "format": format,
+        "columns": dict(columns) if columns else None,
+        "splits": dict(splits) if splits else None,
+    }
+    jobs.submit(session, kind=jobs.VALIDATE, spec=spec, dataset_id=dataset.id)
+    return dataset
+
+
+def get(session: Session, reference: str) -> Dataset:
+    """An id, `name@2`, or `name`: its latest ready version, else its latest. Raises `NotFound`."""
+    if reference.startswith("ds_") and (found := session.get(Dataset, reference, populate_existing=True)):
+        return found
+    name, _, number = reference.partition("@")
+    query = select(Dataset).where(Dataset.name == name)
+    if number:
+        query = query.where(Dataset.version == (int(number) if number.isdecimal() else -1))
+    else:
+        query = query.order_by(case((Dataset.state == "ready", 0), else_=1), Dataset.version.desc()).limit(1)
+    dataset = session.scalar(query)
+    if dataset is None:
+        raise NotFound("dataset", reference)
+    return dataset
+
+
+def listing(session: Session, *, limit: int, cursor: str | None) -> Page[Dataset]:
+    """All versions, newest first."""
+    return newest_first(session, select(Dataset), Dataset.id, limit=limit, cursor=cursor)
+
+
+def delete(session: Session, dataset_id: str) -> list[str]:
+    """Forget it and return the keys of its files; raises `Conflict` while a job or a model needs it."""
+    dataset = get(session, dataset_id)
+    waiting = select(Job).where(Job.dataset_id == dataset.id, Job.state.in_(("queued", "running")))
+    if found := session.scalars(waiting).all():
+        raise Conflict(
+            f"{dataset.name}@{dataset.version} is needed by {', '.join(job.id for job in found)}; wait or cancel"
+        )
+    if models := session.scalars(select(Model).where(Model.dataset_id == dataset.id)).all():
+        made = ", ".join(f"{model.name}@{model.version}" for model in models)
+        raise Conflict(f"{dataset.name}@{dataset.version} is what {made} learned from; delete these first")
+    past = session.scalars(select(Job).where(Job.dataset_id == dataset.id)).all()
+    sources = [source["key"] for job in past for source in job.spec.get("sources", ())]
+    session.execute(delete_rows(Job).where(Job.dataset_id == dataset.id, Job.kind == jobs.VALIDATE))
+    for job in past:
+        job.dataset_id = None
+    session.flush()
+    session.execute(delete_rows(Dataset).where(Dataset.id == dataset.id))
+    return [*sources, *([dataset.key] if dataset.key else [])]

@@ -1,0 +1,44 @@
+"""What can go wrong in `store`.
+
+StoreError
+├── NotFound           no row by that reference
+├── Conflict           the row is not in a state that allows it
+├── StaleClaim         the run was given to another worker, cancelled or ended: stop writing
+├── StorageFull        no space for what was to be kept
+└── BrokerUnavailable  the bell could not be rung; the reconciler will ring it again
+"""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Base of all below."""
+
+
+class NotFound(StoreError):
+    """No row by that reference."""
+
+    def __init__(self, kind: str, reference: str) -> None:
+        super().__init__(f"there is no {kind} {reference!r}")
+        self.kind = kind
+        self.reference = reference
+
+
+class Conflict(StoreError):
+    """The row is not in a state that allows it."""
+
+
+class PreconditionFailed(Conflict):
+    """The row has changed since the caller last read it."""
+
+
+class StaleClaim(StoreError):
+    """The run was given to another worker, cancelled or ended: stop writing."""
+
+
+class StorageFull(StoreError):
+    """No space for what was to be kept."""
+
+
+class BrokerUnavailable(StoreError):
+    """The bell could not be rung; the reconciler will ring it again."""

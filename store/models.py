@@ -1,0 +1,183 @@
+"""Models: found by reference, moved to by aliases. A model is born only in `store.jobs.succeed`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete as delete_rows
+from sqlalchemy import func, select, update
+
+from store.errors import Conflict, NotFound, PreconditionFailed
+from store.ids import new_id
+from store.pages import Page, newest_first
+from store.tables import Alias, AliasChange, Job, Model, clock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.orm import Session
+
+PRODUCTION = "production"
+"""The alias that a bare name means where it is set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewModel:
+    """A published package that is about to become a model."""
+
+    id: str
+    name: str
+    task: str | None
+    architectures: dict[str, str]
+    parameters: int
+    bytes: int
+    metrics: dict[str, float]
+    labels: list[str] | None
+    formats: list[str]
+    files: list[dict[str, Any]]
+    key: str
+    manifest_sha256: str
+    parent_id: str | None
+
+
+def register(session: Session, new: NewModel, *, job_id: str, dataset_id: str | None) -> Model:
+    """The next version of its name."""
+    last = session.scalar(
+        select(Model.version).where(Model.name == new.name).order_by(Model.version.desc()).limit(1).with_for_update()
+    )
+    model = Model(**asdict(new), version=(last or 0) + 1, job_id=job_id, dataset_id=dataset_id)
+    session.add(model)
+    session.flush()
+    session.refresh(model)
+    return model
+
+
+def version(session: Session, reference: str) -> Model:
+    """`name` (its production alias, else the latest), `name@3`, `name@alias` or an id. Raises `NotFound`."""
+    name, _, wanted = reference.partition("@")
+    if not wanted and name.startswith("mdl_") and (found := session.get(Model, name)):
+        return found
+    number = int(wanted) if wanted.isdecimal() else _aliased(session, name, wanted or PRODUCTION)
+    if number is None and wanted:
+        raise NotFound("model", reference)
+    query = select(Model).where(Model.name == name)
+    query = (
+        query.where(Model.version == number) if number is not None else query.order_by(Model.version.desc()).limit(1)
+    )
+    model = session.scalar(query)
+    if model is None:
+        raise NotFound("model", reference)
+    return model
+
+
+def _aliased(session: Session, name: str, alias: str) -> int | None:
+    return session.scalar(select(Alias.version).where(Alias.model_name == name, Alias.alias == alias))
+
+
+def listing(session: Session, *, limit: int, cursor: str | None) -> Page[Model]:
+    """The latest version of each name, newest first."""
+    newest = select(Model.name, func.max(Model.version).label("version")).group_by(Model.name).subquery()
+    query = select(Model).join(newest, (Model.name == newest.c.name) & (Model.version == newest.c.version))
+    return newest_first(session, query, Model.id, limit=limit, cursor=cursor)
+
+
+def versions(session: Session, name: str) -> Sequence[Model]:
+    """Newest first; raises `NotFound` where there is none."""
+    found = session.scalars(select(Model).where(Model.name == name).order_by(Model.version.desc())).all()
+    if not found:
+        raise NotFound("model", name)
+    return found
+
+
+def of_job(session: Session, job_id: str) -> Model | None:
+    """What a job made."""
+    return session.scalar(select(Model).where(Model.job_id == job_id))
+
+
+def names(session: Session) -> Sequence[str]:
+    """All of them, in order."""
+    return session.scalars(select(Model.name).distinct().order_by(Model.name)).all()
+
+
+def aliases(session: Session, name: str) -> Sequence[Alias]:
+    """Those of one model."""
+    return session.scalars(select(Alias).where(Alias.model_name == name).order_by(Alias.alias)).all()
+
+
+def alias_of(session: Session, name: str, alias: str) -> Alias:
+    """Raises `NotFound`."""
+    found = session.get(Alias, (name, alias), populate_existing=True)
+    if found is None:
+        raise NotFound("alias", f"{name}@{alias}")
+    return found
+
+
+def etag(row: Alias) -> str:
+    """Changes with each move."""
+    return f'"{row.version}-{row.revision}"'
+
+
+def set_alias(session: Session, name: str, alias: str, version: int, *, if_match: str | None = None) -> Alias:
+    """Point an alias at a version. `if_match` is the tag the caller last saw, or `*` for any.
+
+    Raises `NotFound` where there is no such version, `PreconditionFailed` where the alias has moved since.
+    """
+    if alias.isdecimal():
+        raise Conflict("an alias cannot be a number: numbers are versions")
+    if session.scalar(select(Model.id).where(Model.name == name, Model.version == version)) is None:
+        raise NotFound("model", f"{name}@{version}")
+    current = _locked(session, name, alias, if_match)
+    if current is None:
+        session.add(Alias(model_name=name, alias=alias, version=version))
+    else:
+        session.execute(
+            update(Alias)
+            .where(Alias.model_name == name, Alias.alias == alias)
+            .values(version=version, revision=Alias.revision + 1, updated_at=clock())
+        )
+    session.add(AliasChange(id=new_id("chg"), model_name=name, alias=alias, version=version))
+    session.flush()
+    return alias_of(session, name, alias)
+
+
+def remove_alias(session: Session, name: str, alias: str, *, if_match: str | None = None) -> None:
+    """Forget an alias; its history stays. Raises as `set_alias` does."""
+    current = _locked(session, name, alias, if_match)
+    if current is None:
+        raise NotFound("alias", f"{name}@{alias}")
+    session.delete(current)
+    session.add(AliasChange(id=new_id("chg"), model_name=name, alias=alias, version=None))
+    session.flush()
+
+
+def alias_history(session: Session, name: str, alias: str) -> Sequence[AliasChange]:
+    """Newest first."""
+    query = select(AliasChange).where(AliasChange.model_name == name, AliasChange.alias == alias)
+    return session.scalars(query.order_by(AliasChange.id.desc())).all()
+
+
+def delete(session: Session, name: str, number: int) -> str:
+    """Forget one version and return the key of its files; raises `Conflict` while something stands on it."""
+    model = version(session, f"{name}@{number}")
+    pointing = session.scalars(select(Alias.alias).where(Alias.model_name == name, Alias.version == number)).all()
+    if pointing:
+        raise Conflict(f"{name}@{number} is {', '.join(pointing)}; move or delete the alias first")
+    children = session.scalars(select(Model).where(Model.parent_id == model.id)).all()
+    if children:
+        standing = ", ".join(f"{child.name}@{child.version}" for child in children)
+        raise Conflict(f"{name}@{number} is the base of {standing}; delete these first")
+    wanted = session.scalars(select(Job).where(Job.state.in_(("queued", "running")))).all()
+    waiting = [job.id for job in wanted if job.spec.get("start_from") in (model.id, f"{name}@{number}")]
+    if waiting:
+        raise Conflict(f"{name}@{number} is needed by {', '.join(waiting)}; cancel these first")
+    session.execute(delete_rows(Model).where(Model.id == model.id))
+    return model.key
+
+
+def _locked(session: Session, name: str, alias: str, if_match: str | None) -> Alias | None:
+    query = select(Alias).where(Alias.model_name == name, Alias.alias == alias).with_for_update()
+    current = session.scalar(query.execution_options(populate_existing=True))
+    if if_match is not None and (current is None or if_match not in ("*", etag(current))):
+        raise PreconditionFailed(f"{name}@{alias} has changed since you read it; read it again")
+    return current

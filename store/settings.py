@@ -1,0 +1,41 @@
+"""Where rows, blobs and messages live: `PLINTH_*` variables."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class StoreSettings(BaseSettings):
+    """What every process of the service must agree on."""
+
+    model_config = SettingsConfigDict(env_prefix="PLINTH_", extra="ignore")
+
+    home: Path = Path("~/.plinth")
+    database_url: str = ""
+    redis_url: str = ""
+    blob_url: str = ""
+    s3_endpoint_url: str | None = None
+    api_key: SecretStr | None = Field(None, exclude=True)
+    lease_seconds: float = Field(30.0, gt=0)
+    max_crashes: int = Field(3, ge=1)
+    crash_backoff_seconds: float = Field(10.0, ge=0)
+    """The first wait after a crash; it doubles each time."""
+    free_space_floor_bytes: int = Field(256 << 20, ge=0)
+    """With less free than this, nothing new is stored."""
+
+    @model_validator(mode="after")
+    def _derive(self) -> StoreSettings:
+        self.home = self.home.expanduser().absolute()
+        self.database_url = self.database_url or f"sqlite:///{self.home / 'plinth.db'}"
+        self.blob_url = self.blob_url or f"file://{self.home / 'blobs'}"
+        return self
+
+
+@cache
+def store_settings() -> StoreSettings:
+    """Read once a process."""
+    return StoreSettings()
