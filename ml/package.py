@@ -1,0 +1,272 @@
+"""A trained network on disk: the one thing that crosses from training to serving.
+
+```
+manifest.json          what it is, and size and sha256 of every other file; written last
+weights.safetensors    every tensor of the network
+encoders/{slot}/       what turns raw values into arrays
+task/state.json        what the task learned of its data: the labels
+model.onnx             the same network as a graph, where it could be exported and was found equal
+```
+
+Nothing in it is code, nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from pydantic import Field, ValidationError
+
+from ml.config import Config
+from ml.encoders import ENCODERS
+from ml.errors import PackageError, UnknownName
+from ml.spec import Named
+from ml.tasks import TASKS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ml.encoders.base import Encoder
+    from ml.registry import Registry
+    from ml.tasks.base import Task
+
+T = TypeVar("T")
+
+FORMAT_VERSION: Final = 1
+MANIFEST: Final = "manifest.json"
+WEIGHTS: Final = "weights.safetensors"
+GRAPH: Final = "model.onnx"
+STATE: Final = "task/state.json"
+
+MAX_MANIFEST_BYTES: Final = 64 << 20
+MAX_WEIGHTS_HEADER_BYTES: Final = 16 << 20
+"""A header names tensors; one larger than this is no header but an attack on memory."""
+
+
+class Parity(Config):
+    """How far the graph's answers lie from the network's on real rows."""
+
+    rows: int
+    max_abs_difference: float
+    labels_changed: int | None = None
+    """Rows whose best class is another one; null where there are no classes."""
+    largest_output: float | None = None
+    """What the difference is to be seen against."""
+
+
+class Graph(Config):
+    """The ONNX file and what it reads and answers."""
+
+    file: str = GRAPH
+    opset: int
+    inputs: list[str]
+    outputs: list[str]
+    parity: Parity
+    exporter: str | None = None
+
+
+class Source(Config):
+    """Where a model comes from. `spec` is the resolved one: it says how to train the same again."""
+
+    spec: dict[str, Any] | None = None
+    dataset_digest: str | None = None
+    parent: str | None = None
+
+
+class PackedFile(Config):
+    """One file beside the manifest."""
+
+    path: str
+    bytes: int = Field(ge=0)
+    sha256: str
+
+
+class Manifest(Config):
+    """All that can be known of a model without reading its weights."""
+
+    format_version: int = FORMAT_VERSION
+    task: Named | None = None
+    """Null for a base model, which answers embeddings only."""
+    architectures: dict[str, Named]
+    """By slot, their options filled."""
+    encoders: dict[str, Named] = Field(default_factory=dict)
+    """By slot or target, with what they learned."""
+    head: Named | None = None
+    objective: Named | None = None
+    labels: list[str] | None = None
+    parameters: int
+    metrics: dict[str, float | None] = Field(default_factory=dict)
+    graph: Graph | None = None
+    no_graph: str | None = None
+    """Why there is none."""
+    source: Source = Source()
+    files: list[PackedFile] = Field(default_factory=list)
+
+
+class ModelPackage:
+    """A folder whose manifest has been read and whose files are the ones it names."""
+
+    def __init__(self, directory: Path, manifest: Manifest) -> None:
+        self.directory = directory
+        self.manifest = manifest
+
+    @classmethod
+    def create(
+        cls,
+        directory: Path,
+        manifest: Manifest,
+        *,
+        files: Mapping[str, Path],
+        encoders: Mapping[str, Encoder[Any]],
+        state: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Write a package whole or not at all; `directory` must not exist.
+
+        `files` are moved in under the names given (`weights.safetensors`, `model.onnx`). `encoders` and `files` of the
+        manifest are filled in here.
+        """
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+        try:
+            for name, path in files.items():
+                shutil.move(path, staging / name)
+            for slot, encoder in encoders.items():
+                (staging / "encoders" / slot).mkdir(parents=True)
+                encoder.save(staging / "encoders" / slot)
+            if state is not None:
+                (staging / STATE).parent.mkdir()
+                (staging / STATE).write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+            chosen = {
+                slot: {"name": encoder.name, "config": encoder.config.model_dump(mode="json")}
+                for slot, encoder in encoders.items()
+            }
+            packed = [_packed(path, staging) for path in sorted(staging.rglob("*")) if path.is_file()]
+            complete = Manifest.model_validate({**dict(manifest), "encoders": chosen, "files": packed})
+            (staging / MANIFEST).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            _settle(staging)
+            staging.chmod(0o755)
+            staging.rename(directory)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        return cls(directory, complete)
+
+    @classmethod
+    def open(cls, directory: Path, *, verify: bool = True) -> Self:
+        """Read and check a package; raises `PackageError`.
+
+        `verify=False` believes sizes and skips checksums: for a folder of our own that was verified when it was made.
+        """
+        manifest = _read_manifest(directory / MANIFEST)
+        for file in manifest.files:
+            _check(directory, file, verify=verify)
+        package = cls(directory, manifest)
+        _check_weights(package.file(WEIGHTS))
+        return package
+
+    def encoders(self) -> dict[str, Encoder[Any]]:
+        """By slot, as they were in training."""
+        return {
+            slot: _known(ENCODERS, choice.name).load(self.file(f"encoders/{slot}/encoder.json").parent)
+            for slot, choice in self.manifest.encoders.items()
+        }
+
+    def task(self) -> Task | None:
+        """The task as it was in training; None for a base model."""
+        choice = self.manifest.task
+        if choice is None:
+            return None
+        kind = _known(TASKS, choice.name)
+        try:
+            state = json.loads(self.file(STATE).read_bytes())
+            return kind(kind.config_type.model_validate(choice.config), self.encoders(), state)
+        except (OSError, ValueError, TypeError) as error:
+            raise PackageError(f"what the task {choice.name} learned cannot be read: {error}") from error
+
+    def file(self, name: str) -> Path:
+        """The path of a file that the manifest names; raises `PackageError` for any other."""
+        if name not in (file.path for file in self.manifest.files):
+            raise PackageError(f"the package has no file {name!r}")
+        return self.directory / name
+
+
+def _known(registry: Registry[T], name: str) -> type[T]:
+    try:
+        return registry[name]
+    except UnknownName as error:
+        raise PackageError(error.message, hint="Update Plinth, or export the model again.") from None
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _packed(path: Path, root: Path) -> PackedFile:
+    name = path.relative_to(root).as_posix()
+    return PackedFile(path=name, bytes=path.stat().st_size, sha256=digest(path))
+
+
+def _settle(directory: Path) -> None:
+    """Let everything reach the disk before the rename makes it visible."""
+    for path in (*directory.rglob("*"), directory):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _read_manifest(path: Path) -> Manifest:
+    hint = "Download or export the package again."
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise PackageError(f"{MANIFEST} is over {MAX_MANIFEST_BYTES:,} bytes", hint=hint)
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise PackageError(f"{path.parent.name} is no model package: it has no {MANIFEST}", hint=hint) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise PackageError(f"{MANIFEST} cannot be read: {error}", hint=hint) from error
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        newer = f"the package has format {version}; this version of Plinth reads up to {FORMAT_VERSION}"
+        raise PackageError(newer, hint="Update Plinth.")
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise PackageError(f"{MANIFEST} is not one of ours: {place}: {first['msg']}", hint=hint) from error
+
+
+def _check(directory: Path, file: PackedFile, *, verify: bool) -> None:
+    path = PurePosixPath(file.path)
+    if path.is_absolute() or ".." in path.parts or "\\" in file.path or not path.parts:
+        raise PackageError(f"the manifest names a file outside of the package: {file.path!r}")
+    found = directory / path
+    if not found.is_file() or not found.resolve().is_relative_to(directory.resolve()):
+        raise PackageError(f"{file.path} is missing", hint="Download or export the package again.")
+    size = found.stat().st_size
+    if size != file.bytes or (verify and digest(found) != file.sha256):
+        damaged = f"{file.path} is damaged: it is not the file that was packed ({size:,} of {file.bytes:,} bytes)"
+        raise PackageError(damaged, hint="Download or export the package again.")
+
+
+def _check_weights(path: Path) -> None:
+    """Its header is bounded and is one; what is in it, the reader of tensors checks."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > min(MAX_WEIGHTS_HEADER_BYTES, path.stat().st_size - 8):
+                raise PackageError(f"{WEIGHTS} has a header of {length:,} bytes, which cannot be")
+            if not isinstance(json.loads(file.read(length)), dict):
+                raise PackageError(f"{WEIGHTS} has no header")
+    except (OSError, ValueError, RecursionError) as error:
+        raise PackageError(f"{WEIGHTS} cannot be read: {error}") from error

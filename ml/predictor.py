@@ -1,0 +1,184 @@
+"""A package that answers: inputs in any form in, JSON out, by the very code that training read its data with."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+
+from ml.data.rows import Rows
+from ml.encoders.base import collate_slots, encode_slots
+from ml.errors import InputError, PackageError
+from ml.signals import Signal
+from ml.tasks.base import Arrays
+from ml.wire import ImageInput, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ml.data.rows import Row
+    from ml.encoders.base import Column, Encoder
+    from ml.package import ModelPackage
+    from ml.tasks.base import Task
+
+BATCH_INPUTS: Final = 64
+BATCH_BYTES: Final = 64 << 20
+"""Inputs are read and run so many, or so much, at a time: memory does not grow with a request."""
+REQUEST_BYTES: Final = 512 << 20
+"""What the inputs of one call may unpack to: a small file can hold a very large picture, and a call many of them."""
+EMBEDDING: Final = "embedding"
+TORCH_ENGINE: Final = "ml.learning.run"
+"""Runs a package that has no graph. Found by its name, since this half must do without torch."""
+
+Run = Callable[[Sequence[str], Arrays], Arrays]
+"""Given the names of outputs and a batch, those outputs."""
+
+
+class EmbeddingOutput(Wire):
+    """What a backbone makes of an input: a point among points, alike inputs near each other."""
+
+    embedding: list[float]
+
+
+class Predictor:
+    """One package, loaded. `engine` says what runs it: `onnxruntime` or `torch`."""
+
+    def __init__(self, package: ModelPackage, *, engine: str, outputs: Sequence[str], run: Run) -> None:
+        self.manifest = package.manifest
+        self.engine = engine
+        self._outputs = frozenset(outputs)
+        self._run = run
+        self._asked: Task | _Embedding = package.task() or _Embedding(package.encoders())
+
+    @classmethod
+    def load(cls, package: ModelPackage) -> Self:
+        """By its graph if it has one, else by torch where that is installed; raises `PackageError`."""
+        graph = package.manifest.graph
+        if graph is not None:
+            return cls(package, engine="onnxruntime", outputs=graph.outputs, run=_by_onnx(package.file(graph.file)))
+        if importlib.util.find_spec("torch") is None:
+            why = package.manifest.no_graph or "it was not exported"
+            message = f"the model has no ONNX graph ({why}), and torch, which could run it, is not installed"
+            raise PackageError(message, hint="Install plinth[server] where predictions are made.")
+        outputs, run = importlib.import_module(TORCH_ENGINE).load(package)
+        return cls(package, engine="torch", outputs=outputs, run=run)
+
+    def predict(self, inputs: Sequence[Any], *, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """One answer for each input, in the same order. An input is JSON, a bare body as bytes, or the task's `Wire`.
+
+        `parameters` are fields for every input; `{"return": "embedding"}` asks for what the backbone makes of it.
+        Raises `InputError` with the index of the first input that cannot be read.
+        """
+        fields = dict(parameters or {})
+        asked, outputs = self._wanted(fields.pop("return", None))
+        answers: list[dict[str, Any]] = []
+        for rows in self._batches(inputs, fields):
+            columns = self._asked.encode(Rows({name: [row[name] for row in rows] for name in rows[0]}))
+            batch = self._asked.collate(columns)
+            found = self._run(outputs, batch)
+            answers += [answer.model_dump(mode="json") for answer in asked({**batch, **found})]
+        return answers
+
+    def signature(self) -> dict[str, Any]:
+        """JSON schemas of input and output, and an input with what this very model answers to it."""
+        given = self._asked.example()[0].model_dump(mode="json", exclude_none=True)
+        return {
+            "input_schema": self._asked.input_type.model_json_schema(),
+            "output_schema": self._asked.output_type.model_json_schema(mode="serialization"),
+            "example": {"input": given, "output": self.predict([given])[0]},
+        }
+
+    def _wanted(self, asked: Any) -> tuple[Callable[[Arrays], Sequence[Wire]], list[str]]:
+        if asked not in (None, EMBEDDING):
+            raise InputError(f"parameters.return: there is no {asked!r}; known: {EMBEDDING}")
+        if asked is None:
+            return self._asked.decode, sorted(self._outputs - {EMBEDDING}) or [EMBEDDING]
+        if EMBEDDING not in self._outputs:
+            raise InputError("parameters.return: this model makes no embedding of its input", hint="Leave it out.")
+        return _embeddings, [EMBEDDING]
+
+    def _batches(self, inputs: Sequence[Any], fields: Mapping[str, Any]) -> Iterator[list[Row]]:
+        rows: list[Row] = []
+        held = total = 0
+        for index, given in enumerate(inputs):
+            row = self._read(index, given, fields)
+            size = sum(value.nbytes for value in row.values() if isinstance(value, np.ndarray))
+            rows.append(row)
+            held, total = held + size, total + size
+            if total > REQUEST_BYTES:
+                message = f"together, the inputs so far unpack to over {REQUEST_BYTES >> 20} MiB"
+                raise InputError(message, index=index, hint="Send fewer at a time, or smaller pictures.")
+            if len(rows) >= BATCH_INPUTS or held >= BATCH_BYTES:
+                yield rows
+                rows, held = [], 0
+        if rows:
+            yield rows
+
+    def _read(self, index: int, given: Any, fields: Mapping[str, Any]) -> Row:
+        try:
+            return self._asked.read(given, parameters=fields)
+        except InputError as error:
+            error.index = index
+            raise
+
+
+class _Embedding:
+    """Stands where a task would, for a base model: reads what the backbone reads, answers its embedding."""
+
+    output_type = EmbeddingOutput
+
+    def __init__(self, encoders: Mapping[str, Encoder[Any]]) -> None:
+        if len(encoders) != 1:
+            raise PackageError(f"a base model of {len(encoders)} backbones answers nothing by itself")
+        ((self.slot, encoder),) = encoders.items()
+        self.encoders = encoders
+        self.input_type = INPUT_OF[encoder.signal]
+
+    def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
+        return {self.slot: self.input_type.of(given, parameters=parameters).raw()}
+
+    def encode(self, rows: Rows) -> dict[str, Column]:
+        return encode_slots(self.encoders, {self.slot: self.slot}, rows)
+
+    def collate(self, columns: dict[str, Column]) -> Arrays:
+        return collate_slots(self.encoders, columns)
+
+    def decode(self, arrays: Arrays) -> Sequence[Wire]:
+        return _embeddings(arrays)
+
+    def example(self) -> tuple[Wire, Wire]:
+        return self.input_type.drawn(), EmbeddingOutput(embedding=[0.0, 1.5])
+
+
+INPUT_OF: Final[Mapping[Signal, type[ImageInput]]] = {Signal.IMAGE: ImageInput}
+"""What a base model is asked with, by what its backbone reads."""
+
+
+def _embeddings(arrays: Arrays) -> list[EmbeddingOutput]:
+    return [EmbeddingOutput.model_construct(embedding=row) for row in arrays[EMBEDDING].tolist()]
+
+
+def _by_onnx(path: Path) -> Run:
+    # Half of what this module costs to import, and only needed here.
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # One thread a model: several would fight for the cores, and spinning threads burn them while nothing is asked.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no common base that is public
+        raise PackageError(f"{path.name} is no graph that can be run: {str(error).splitlines()[0]}") from error
+    reads = [each.name for each in session.get_inputs()]
+
+    def run(outputs: Sequence[str], batch: Arrays) -> Arrays:
+        found = session.run(list(outputs), {name: batch[name] for name in reads})
+        return dict(zip(outputs, found, strict=True))
+
+    return run
