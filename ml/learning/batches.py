@@ -86,7 +86,7 @@ class InOrder:
         """Batches, the last perhaps smaller."""
         return -(-self.rows // self.batch_size)
 
-    def epoch(self, number: int = 0, *, start: int = 0) -> Iterator[tuple[Tensors, int]]:  # noqa: ARG002 - as `Source`
+    def epoch(self, number: int = 0, *, start: int = 0) -> Iterator[tuple[Tensors, int]]:
         """Batches in the order of the rows."""
         for step in range(start, len(self)):
             batch = {

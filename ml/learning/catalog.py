@@ -28,7 +28,6 @@ from ml.tasks import TASKS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ml.config import Config
     from ml.learning.architectures.base import Backbone
     from ml.learning.heads.base import Head
     from ml.learning.objectives.base import Objective
@@ -71,3 +70,76 @@ def _preset(architecture: type[Backbone], name: str) -> Preset:
         backbone = architecture(config, shape=architecture.usual_shape)
     parameters = sum(parameter.numel() for parameter in backbone.parameters())
     return Preset(parameters=parameters, config=config.model_dump(mode="json"))
+
+
+def _task(task: type[Task]) -> TaskEntry:
+    given, answer = task.example()
+    return TaskEntry(
+        name=task.name,
+        summary=task.summary,
+        config_schema=task.config_type.model_json_schema(),
+        slots=_slots(task.slots, task.encoders),
+        head=task.head,
+        columns=dict(task.columns),
+        formats=[name for name, entry in _formats().items() if task.columns.items() <= entry.columns.items()],
+        input_schema=task.input_type.model_json_schema(),
+        output_schema=task.output_type.model_json_schema(),
+        example_input=given.model_dump(mode="json", exclude_none=True),
+        example_output=answer.model_dump(mode="json", exclude_none=True),
+        metrics={
+            name: MetricEntry(summary=metric.summary, higher_is_better=metric.higher_is_better)
+            for name, metric in task.metrics.items()
+        },
+    )
+
+
+def _objective(objective: type[Objective]) -> ObjectiveEntry:
+    return ObjectiveEntry(
+        **_described(objective),
+        slots=_slots(objective.slots, objective.encoders),
+        columns=dict(objective.columns),
+        needs_labels=not objective.slots,
+        head=objective.head,
+        scores=list(objective.scores),
+        recipe=objective.recipe,
+    )
+
+
+def _tuning(tuning: type[Tuning]) -> TuningEntry:
+    return TuningEntry(**_described(tuning), needs_base=tuning.needs_base)
+
+
+def _head(head: type[Head]) -> HeadEntry:
+    return HeadEntry(
+        name=head.name,
+        summary=head.summary,
+        config_schema=head.config_type.model_json_schema(),
+        needs=sorted(head.needs),
+        outputs=list(head.outputs),
+        scores=list(head.scores),
+    )
+
+
+def _slots(slots: Mapping[str, Slot], encoders: Mapping[str, str]) -> dict[str, SlotEntry]:
+    return {
+        name: SlotEntry(reads=sorted(slot.reads), needs=sorted(slot.needs), encoder=encoders[name])
+        for name, slot in slots.items()
+    }
+
+
+def _described(plugin: type[Objective] | type[Tuning]) -> dict[str, Any]:
+    schema = plugin.config_type.model_json_schema()
+    return {"name": plugin.name, "summary": plugin.summary, "source": plugin.source, "config_schema": schema}
+
+
+def _formats() -> dict[str, FormatEntry]:
+    return {}
+
+
+def main() -> None:
+    """Print the catalogue."""
+    sys.stdout.write(catalog().text())
+
+
+if __name__ == "__main__":
+    main()

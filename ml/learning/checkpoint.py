@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ml.errors import PackageError
+from ml.package import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def save(directory: Path, *, tensors: dict[str, Tensor], state: dict[str, Any]) 
     try:
         save_file({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, building / TENSORS)
         (building / STATE).write_text(json.dumps(state, indent=1, sort_keys=True))
-        files = [{"path": name, "sha256": _digest(building / name)} for name in (TENSORS, STATE)]
+        files = [{"path": name, "sha256": digest(building / name)} for name in (TENSORS, STATE)]
         (building / MANIFEST).write_text(json.dumps({"format_version": FORMAT_VERSION, "files": files}, indent=1))
         for name in (TENSORS, STATE, MANIFEST):
             _sync(building / name)
@@ -68,7 +68,7 @@ def load(directory: Path) -> Checkpoint:
         if manifest["format_version"] != FORMAT_VERSION:
             raise PackageError(f"{directory.name} was written by another version of Plinth")
         for file in manifest["files"]:
-            if _digest(directory / file["path"]) != file["sha256"]:
+            if digest(directory / file["path"]) != file["sha256"]:
                 raise PackageError(f"{file['path']} of {directory.name} is damaged")
         return Checkpoint(directory, load_file(directory / TENSORS), json.loads((directory / STATE).read_text()))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -120,11 +120,6 @@ def _step(directory: Path) -> int:
         return int(json.loads((directory / STATE).read_text())["step"])
     except (OSError, ValueError, KeyError, TypeError):
         return -1
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -25,7 +25,7 @@ class Device:
 
 
 def choose(asked: str = "auto") -> Device:
-    """Take `cpu`, `cuda` or `cuda:N` as asked, or with `auto` the first GPU, if any; `SpecError` for one that is not."""
+    """Take `cpu`, `cuda` or `cuda:N` as asked, or with `auto` the first GPU, if any; else raises `SpecError`."""
     if asked == "cpu":
         return Device("cpu", "asked for")
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0

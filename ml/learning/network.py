@@ -26,6 +26,7 @@ class Network(nn.Module):
     def __init__(self, backbones: Mapping[str, Backbone], *, head: Head | None = None) -> None:
         super().__init__()
         self.backbones = nn.ModuleDict(backbones)
+        self._read = dict(backbones)
         self.widths = {slot: backbone.widths for slot, backbone in backbones.items()}
         self.head = head
 
@@ -55,6 +56,10 @@ class Network(nn.Module):
     def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Pooled features of all slots side by side, float32 [B, D]."""
         return _embedding(self.features(batch))
+
+    def without_head(self) -> Network:
+        """The same backbones, for embeddings alone."""
+        return Network(self._read)
 
     def _head(self) -> Head:
         if self.head is None:

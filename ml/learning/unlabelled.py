@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ml.encoders.base import collate_slots, encode_slots
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    import numpy as np
 
     from ml.data.rows import Rows
     from ml.encoders.base import Column, Encoder
@@ -21,14 +25,12 @@ class Unlabelled:
 
     def encode(self, rows: Rows) -> dict[str, Column]:
         """Compact arrays by slot."""
-        return {slot: encoder.encode(rows.columns[slot]) for slot, encoder in self.slot_encoders.items()}
+        return encode_slots(self.slot_encoders, {slot: slot for slot in self.slot_encoders}, rows)
+
+    def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
+        """Nothing: an objective that wants views draws its own."""
+        return columns
 
     def collate(self, columns: dict[str, Column]) -> Arrays:
         """Signals by slot, and their masks."""
-        arrays: Arrays = {}
-        for slot, column in columns.items():
-            signal = self.slot_encoders[slot].collate(column)
-            arrays[slot] = signal["signal"]
-            if "mask" in signal:
-                arrays[f"{slot}_mask"] = signal["mask"]
-        return arrays
+        return collate_slots(self.slot_encoders, columns)

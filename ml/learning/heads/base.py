@@ -38,7 +38,7 @@ class Head(nn.Module, ABC):
         super().__init__()
 
     @classmethod
-    def conditions_of(cls, config: Any) -> int:  # noqa: ARG003 - a head that has some looks there
+    def conditions_of(cls, config: Any) -> int:
         """How many conditions a head of this config has; asked before it is built, for the backbones come first."""
         return 0
 

@@ -1,0 +1,258 @@
+"""From a spec and a dataset to a package: the one thing a worker calls."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from ml.catalog import Catalog
+from ml.data.dataset import Dataset
+from ml.data.rows import Rows
+from ml.errors import TrainingDiverged, TrainingInterrupted
+from ml.learning import device as devices
+from ml.learning.batches import InOrder, Shuffled
+from ml.learning.checkpoint import Checkpoints
+from ml.learning.export import OPSET, export
+from ml.learning.lesson import Lesson, plan
+from ml.learning.network import Network
+from ml.learning.objectives import OBJECTIVES
+from ml.learning.optimization import given
+from ml.learning.progress import Progress, Stop
+from ml.learning.trainer import Result, Trainer
+from ml.learning.transfer import take_over
+from ml.learning.tuning import TUNINGS
+from ml.package import GRAPH, MANIFEST, WEIGHTS, Graph, Manifest, ModelPackage, Source, digest
+from ml.spec import Choice, Finetune, Spec, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ml.encoders.base import Column
+    from ml.tasks.base import Arrays, Task
+
+HELD_OUT = 0.1
+"""Share of the training rows that validates where the dataset has no validation split."""
+JUDGED_AT_ONCE = 500
+PARITY_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What a run leaves. `reason` is completed, early_stopped or stopped."""
+
+    package: ModelPackage
+    report: dict[str, Any] | None
+    metrics: dict[str, float]
+    reason: str
+
+
+def train(
+    spec: Spec,
+    dataset: Path,
+    workdir: Path,
+    *,
+    start_from: Path | None = None,
+    device: str = "auto",
+    on_progress: Callable[[Progress], None],
+    should_stop: Callable[[], Stop | None],
+) -> TrainingResult:
+    """Train, evaluate, export and package, going on from the checkpoint in `workdir` if there is one.
+
+    Raises `SpecError`, `DataError`, `PackageError`, `TrainingDiverged`, or `TrainingInterrupted` when asked to leave.
+    """
+    where = devices.choose(device).torch
+    torch.set_num_threads(devices.threads())
+    return _Run(spec, dataset, workdir, start_from, where, on_progress, should_stop).result()
+
+
+class _Run:
+    def __init__(
+        self,
+        spec: Spec,
+        dataset: Path,
+        workdir: Path,
+        start_from: Path | None,
+        device: torch.device,
+        on_progress: Callable[[Progress], None],
+        should_stop: Callable[[], Stop | None],
+    ) -> None:
+        self.workdir = workdir
+        self.device = device
+        self.should_stop = should_stop
+        self._on_progress = on_progress
+        self._last = Progress(epoch=0, epochs=0, step=0, steps=0)
+        self._tell("preparing")
+        self.data = Dataset.open(dataset)
+        self.parent = ModelPackage.open(start_from) if start_from else None
+        self.spec = resolve(spec, Catalog.load(), parent=self.parent.manifest if self.parent else None)
+        rows, held_out = self._split()
+        self.lesson: Lesson = plan(self.spec, self.data.summary, rows, self.parent)
+        self.train_columns = self.lesson.reader.encode(rows)
+        self.held_out = held_out
+
+    def result(self) -> TrainingResult:
+        torch.manual_seed(self.spec.seed)
+        network = self.lesson.network()
+        labels = getattr(self.lesson.task, "labels", None)
+        transfer = take_over(network, self.parent, labels=labels) if self.parent else None
+        tuning_choice = self.spec.tuning if isinstance(self.spec, Finetune) else Choice(name="full")
+        tuning_type = TUNINGS[tuning_choice.name]
+        tuning = tuning_type(tuning_type.config_type.model_validate(tuning_choice.config))
+        tuning.apply(network)
+        trained = self._train(network)
+        tuning.merge(network)
+        if not all(each.isfinite().all() for each in network.state_dict().values()):
+            raise TrainingDiverged("a weight is no longer a number", hint="Lower the learning rate or clip gradients.")
+
+        network.eval()
+        task = self.lesson.task if isinstance(self.spec, Finetune) else None
+        report = self._evaluate(network, task) if task else self._recount(trained)
+        report["transfer"] = transfer.as_dict() if transfer else None
+        report["training"] = {"reason": trained.reason, "epochs": trained.epochs, "steps": trained.steps}
+        report["training"]["best_epoch"] = trained.best_epoch
+        metrics = {**trained.metrics, **{f"{report['split']}/{name}": each for name, each in report["metrics"].items()}}
+        package = self._package(network, task, metrics)
+        return TrainingResult(package, report, metrics, trained.reason)
+
+    def _split(self) -> tuple[Rows, Rows]:
+        """Rows to learn from and rows to validate on."""
+        rows, held_out = self.data.rows("train"), self.data.rows("validation")
+        if len(held_out) or len(rows) < 2:
+            return rows, held_out
+        order = np.random.default_rng([self.spec.seed, len(rows)]).permutation(len(rows))
+        count = max(1, round(HELD_OUT * len(rows)))
+        return rows.take(np.sort(order[count:])), rows.take(np.sort(order[:count]))
+
+    def _train(self, network: Network) -> Result:
+        lesson, schedule = self.lesson, self.spec.schedule
+        kind = OBJECTIVES[lesson.objective.name]
+        objective = kind(kind.config_type.model_validate(lesson.objective.config), network).to(self.device)
+        train = Shuffled(
+            self.train_columns,
+            collate=lesson.reader.collate,
+            augment=lesson.reader.augment,
+            batch_size=given(schedule.batch_size),
+            seed=self.spec.seed,
+            device=self.device,
+        )
+        trainer = Trainer(
+            objective,
+            train,
+            self._in_order(lesson.reader.encode(self.held_out)) if len(self.held_out) else None,
+            schedule,
+            device=self.device,
+            checkpoints=Checkpoints(self.workdir),
+            run=self._fingerprint(),
+            on_progress=self._pass_on,
+            should_stop=self.should_stop,
+        )
+        return trainer.fit()
+
+    def _recount(self, trained: Result) -> dict[str, Any]:
+        """A base model has no task to be judged by; its objective has judged it after every epoch."""
+        split = "validation"
+        metrics = {
+            name.partition("/")[2]: each for name, each in trained.metrics.items() if name.startswith(f"{split}/")
+        }
+        facts = {"task": None, "objective": self.lesson.objective.name, "split": split, "rows": len(self.held_out)}
+        return {**facts, "metrics": metrics}
+
+    def _evaluate(self, network: Network, task: Task) -> dict[str, Any]:
+        """Judge on the test split, or where there is none on the rows held out."""
+        self._tell("evaluating")
+        test = self.data.rows("test")
+        split, rows = ("test", test) if len(test) else ("validation", self.held_out)
+        columns = task.encode(rows)
+        found = task.evaluate(self._answers(network, columns), columns, train=self.train_columns)
+        facts = {"task": task.name, "split": split, "rows": len(rows), "metrics": found.metrics}
+        return {**facts, "baseline": found.baseline, "intervals": found.intervals, **found.extra}
+
+    def _answers(self, network: Network, columns: dict[str, Column]) -> Arrays:
+        """In float32, as the model will be served."""
+        found: dict[str, list[np.ndarray]] = {}
+        with torch.no_grad():
+            for batch, _ in self._in_order(columns).epoch():
+                for name, each in network(batch).items():
+                    found.setdefault(name, []).append(each.float().cpu().numpy())
+                if self.should_stop() is Stop.LEAVE:
+                    raise TrainingInterrupted("left while evaluating; the last checkpoint holds everything")
+        return {name: np.concatenate(pieces) for name, pieces in found.items()}
+
+    def _package(self, network: Network, task: Task | None, metrics: dict[str, float]) -> ModelPackage:
+        self._tell("exporting")
+        lesson = self.lesson
+        if task is None and lesson.task is not None:
+            network = network.without_head()
+        folder = self.workdir / "packaging"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        save_file({name: each.cpu().contiguous() for name, each in network.state_dict().items()}, folder / WEIGHTS)
+        served = network if task else network.without_head()
+        batch = {name: torch.from_numpy(each) for name, each in self._parity_batch(task).items()}
+        exported = export(served, batch, folder / GRAPH)
+        graph = None
+        if exported.parity is not None:
+            graph = Graph(
+                opset=OPSET,
+                inputs=list(exported.inputs),
+                outputs=list(exported.outputs),
+                parity=exported.parity,
+                exporter=exported.exporter,
+            )
+        manifest = Manifest(
+            task=Choice(name=task.name, config=task.config.model_dump(mode="json")) if task else None,
+            architectures=lesson.architectures,
+            head=lesson.head if network.head is not None else None,
+            objective=lesson.objective,
+            labels=list(getattr(task, "labels", [])) or None,
+            parameters=sum(each.numel() for each in network.parameters()),
+            metrics={name: each if np.isfinite(each) else None for name, each in metrics.items()},
+            graph=graph,
+            no_graph=exported.reason,
+            source=Source(
+                spec=self.spec.model_dump(mode="json"),
+                dataset_digest=self.data.summary.digest,
+                parent=digest(self.parent.directory / MANIFEST) if self.parent else None,
+            ),
+        )
+        target = self.workdir / "package"
+        shutil.rmtree(target, ignore_errors=True)
+        files = {path.name: path for path in folder.iterdir()}
+        return ModelPackage.create(
+            target, manifest, files=files, encoders=lesson.encoders, state=task.state if task else None
+        )
+
+    def _parity_batch(self, task: Task | None) -> Arrays:
+        """Rows that were not trained on, by the very way that a request takes."""
+        rows = (self.held_out if len(self.held_out) else self.data.rows("train"))[:PARITY_ROWS]
+        if task is None:
+            arrays = self.lesson.reader.collate(self.lesson.reader.encode(rows))
+            signals = [name for slot in self.lesson.architectures for name in (slot, f"{slot}_mask")]
+            return {name: arrays[name] for name in signals if name in arrays}
+        asked = [task.read(task.show(row)[0], parameters={}) for row in rows]
+        columns = {name: [row[name] for row in asked] for name in asked[0]}
+        arrays = task.collate(task.encode(Rows(columns)))
+        return {name: arrays[name] for name in task.graph_inputs if name in arrays}
+
+    def _in_order(self, columns: dict[str, Column]) -> InOrder:
+        return InOrder(columns, collate=self.lesson.reader.collate, batch_size=JUDGED_AT_ONCE, device=self.device)
+
+    def _fingerprint(self) -> str:
+        parent = digest(self.parent.directory / MANIFEST) if self.parent else ""
+        facts = f"{self.spec.model_dump_json()} {self.data.summary.digest} {parent}"
+        return hashlib.sha256(facts.encode()).hexdigest()
+
+    def _pass_on(self, progress: Progress) -> None:
+        self._last = progress
+        self._on_progress(progress)
+
+    def _tell(self, phase: str) -> None:
+        last = self._last
+        self._pass_on(Progress(epoch=last.epoch, epochs=last.epochs, step=last.step, steps=last.steps, phase=phase))
