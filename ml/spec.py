@@ -1,19 +1,36 @@
-"""What a user may ask for; JSON in, JSON schema out."""
+"""What a user may ask for; JSON in, JSON schema out. What is wrong with it is found here, before a worker is asked.
+
+Everything is judged by the catalogue, which is data: this half has no torch.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field
 
 from ml.config import Config
+from ml.encoders import ENCODERS
+from ml.errors import Finding, unknown
+from ml.tasks import TASKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from ml.catalog import Catalog, Entry, SlotEntry
+    from ml.data.dataset import DatasetSummary
+    from ml.package import Manifest
+
+MODEL_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 
 class Choice(Config):
     """A name out of a registry and its options. A bare name is short for `{"name": ...}`."""
 
     name: str
-    config: dict[str, Any] = {}
+    config: dict[str, Any] = Field(default_factory=dict)
 
 
 def _expand(value: Any) -> Any:
@@ -51,33 +68,334 @@ class Schedule(Config):
     checkpoint_every_seconds: float | None = Field(None, gt=0)
 
 
-class Pretrain(Config):
+class _Training(Config):
+    """What both kinds say. `architecture` is short for `architectures` of a task or objective with one slot."""
+
+    dataset: str
+    architecture: Named | None = None
+    architectures: dict[str, Named] = Field(default_factory=dict)
+    """By slot."""
+    encoders: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """By slot, what an encoder is not to learn from the data but to take from here (`{"image": {"height": 32}}`)."""
+    start_from: str | None = None
+    """A model; it brings its backbones and encoders."""
+    schedule: Schedule = Schedule()
+    seed: int = Field(0, ge=0, lt=2**32)
+    model: str = Field(pattern=MODEL_NAME)
+
+
+class Pretrain(_Training):
     """Learn a backbone without labels, or with them (`supervised`)."""
 
     kind: Literal["pretrain"]
-    dataset: str
     objective: Named
-    architecture: Named | None = None
-    architectures: dict[str, Named] = {}
-    start_from: str | None = None
-    schedule: Schedule = Schedule()
-    seed: int = Field(0, ge=0, lt=2**32)
-    model: str
+    task: Named | None = None
+    """For an objective that trains one; where absent, the task that the dataset is for."""
 
 
-class Finetune(Config):
+class Finetune(_Training):
     """Fit a network to a task, from a base model or from scratch."""
 
     kind: Literal["finetune"]
-    dataset: str
     task: Named
-    architecture: Named | None = None
-    architectures: dict[str, Named] = {}
-    start_from: str | None = None
     tuning: Named = Choice(name="full")
-    schedule: Schedule = Schedule()
-    seed: int = Field(0, ge=0, lt=2**32)
-    model: str
 
 
 Spec = Annotated[Pretrain | Finetune, Field(discriminator="kind")]
+
+T = TypeVar("T", Pretrain, Finetune)
+
+DEFAULTS: Final = Schedule(epochs=10, batch_size=128, optimizer="adamw", decay="cosine", precision="auto")
+"""Where neither user nor recipe says anything. What stays absent is off."""
+OPTIMIZERS: Final[Mapping[str, Schedule]] = {
+    "sgd": Schedule(learning_rate=0.05, momentum=0.9, nesterov=False, weight_decay=5e-4),
+    "adam": Schedule(learning_rate=1e-3, weight_decay=0.0),
+    "adamw": Schedule(learning_rate=1e-3, weight_decay=0.01),
+}
+DEPENDENT: Final = {
+    "optimizer": {"learning_rate", "momentum", "nesterov", "weight_decay"},
+    "decay": {"warmup_fraction"},
+}
+"""What a recipe says of these holds for its own optimizer or decay alone."""
+
+
+def check(
+    spec: Pretrain | Finetune, catalog: Catalog, dataset: DatasetSummary | None = None, parent: Manifest | None = None
+) -> list[Finding]:
+    """Everything that is wrong with a spec, at once; empty when it can be trained.
+
+    What is not known yet (`dataset` is still being read, `parent` being trained) is not judged.
+    """
+    return list(_Check(spec, catalog, dataset, parent).findings())
+
+
+def resolve(spec: T, catalog: Catalog, *, dataset: DatasetSummary | None = None, parent: Manifest | None = None) -> T:
+    """The same spec with every default filled; of one that `check` finds nothing wrong with.
+
+    What the user said goes before the objective's recipe, that before the architecture's, that before `DEFAULTS`.
+    Resolving again changes nothing.
+    """
+    wanted = _Wanted.of(spec, catalog, dataset)
+    assert wanted is not None, "a spec that was checked"
+    architectures = {
+        slot: _filled_architecture(choice, catalog) for slot, choice in _by_slot(spec, wanted.slots).items()
+    }
+    recipes = [catalog.architectures[name].recipe for name in _backbones(architectures, parent).values()]
+    changes: dict[str, Any] = {"architecture": None, "architectures": architectures}
+    if isinstance(spec, Pretrain):
+        objective = catalog.objectives[spec.objective.name]
+        recipes.insert(0, objective.recipe)
+        changes["objective"] = _filled(spec.objective, objective)
+    else:
+        changes["tuning"] = _filled(spec.tuning, catalog.tunings[spec.tuning.name])
+    if wanted.task is not None:
+        changes["task"] = _filled(wanted.task, catalog.tasks[wanted.task.name])
+    changes["schedule"] = _filled_schedule(spec.schedule, recipes)
+    return type(spec).model_validate({**dict(spec), **changes})
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a run needs, whether a task says so or an objective that learns without one."""
+
+    owner: str
+    slots: Mapping[str, SlotEntry]
+    head: str | None
+    scores: Iterable[str]
+    task: Choice | None
+
+    @classmethod
+    def of(cls, spec: Pretrain | Finetune, catalog: Catalog, dataset: DatasetSummary | None) -> _Wanted | None:
+        """None where names are unknown or no task is named."""
+        choice = spec.task
+        if isinstance(spec, Pretrain):
+            objective = catalog.objectives.get(spec.objective.name)
+            if objective is None:
+                return None
+            if not objective.needs_labels:
+                head = catalog.heads[objective.head].scores if objective.head else []
+                scores = [*objective.scores, *head]
+                return cls(spec.objective.name, objective.slots, objective.head, scores, None)
+            if choice is None and dataset is not None and dataset.task is not None:
+                choice = Choice(name=dataset.task)
+        if choice is None or choice.name not in catalog.tasks:
+            return None
+        task = catalog.tasks[choice.name]
+        return cls(choice.name, task.slots, task.head, catalog.heads[task.head].scores, choice)
+
+
+class _Check:
+    def __init__(
+        self,
+        spec: Pretrain | Finetune,
+        catalog: Catalog,
+        dataset: DatasetSummary | None,
+        parent: Manifest | None,
+    ) -> None:
+        self.spec = spec
+        self.catalog = catalog
+        self.dataset = dataset
+        self.parent = parent
+        self.wanted = _Wanted.of(spec, catalog, dataset)
+
+    def findings(self) -> Iterator[Finding]:
+        yield from self._choices()
+        yield from self._task()
+        yield from self._schedule()
+        if self.wanted is not None:
+            yield from self._slots(self.wanted)
+            yield from self._encoders(self.wanted)
+            yield from self._monitor(self.wanted)
+            yield from self._data(self.wanted)
+
+    def _choices(self) -> Iterator[Finding]:
+        """Every name is known, and every option is one, and allowed."""
+        spec, catalog = self.spec, self.catalog
+        if isinstance(spec, Pretrain):
+            yield from _choice("objective", spec.objective, catalog.objectives, path="objective")
+        else:
+            yield from _choice("tuning", spec.tuning, catalog.tunings, path="tuning")
+        if spec.task is not None:
+            yield from _choice("task", spec.task, catalog.tasks, path="task")
+        if spec.architecture is not None:
+            yield from _choice("architecture", spec.architecture, catalog.architectures, path="architecture")
+        for slot, choice in spec.architectures.items():
+            yield from _choice("architecture", choice, catalog.architectures, path=f"architectures.{slot}")
+
+    def _task(self) -> Iterator[Finding]:
+        spec = self.spec
+        if isinstance(spec, Finetune):
+            tuning = self.catalog.tunings.get(spec.tuning.name)
+            if tuning is not None and tuning.needs_base and spec.start_from is None:
+                message = f"{tuning.name} keeps what a base model has learned, and there is none"
+                yield Finding(code="needs_base", message=message, path="tuning", hint="Name one in start_from.")
+            return
+        objective = self.catalog.objectives.get(spec.objective.name)
+        if objective is None:
+            return
+        if objective.needs_labels and spec.task is None and (self.dataset is not None and self.dataset.task is None):
+            message = f"{objective.name} trains a task; neither the spec nor the dataset names one"
+            yield Finding(code="missing", message=message, path="task", expected=", ".join(self.catalog.tasks))
+        if not objective.needs_labels and spec.task is not None:
+            message = f"{objective.name} learns without a task"
+            yield Finding(code="conflict", message=message, path="task", hint="Leave task out.")
+
+    def _schedule(self) -> Iterator[Finding]:
+        schedule = self.spec.schedule
+        for name in ("momentum", "nesterov"):
+            if getattr(schedule, name) is not None and schedule.optimizer != "sgd":
+                hint = "Set optimizer to sgd, or leave it out."
+                message = f"{name} belongs to the optimizer sgd"
+                yield Finding(code="conflict", message=message, path=f"schedule.{name}", hint=hint)
+        if schedule.nesterov and schedule.momentum == 0:
+            message = "nesterov needs a momentum above 0"
+            yield Finding(code="conflict", message=message, path="schedule.nesterov")
+
+    def _slots(self, wanted: _Wanted) -> Iterator[Finding]:
+        """Each slot has one backbone, and it fits."""
+        spec, catalog = self.spec, self.catalog
+        asked = _by_slot(spec, wanted.slots)
+        if spec.architecture is not None and (spec.architectures or len(wanted.slots) > 1):
+            message = f"architecture is short for the only slot; {wanted.owner} has {_listed(wanted.slots)}"
+            hint = "Say architectures: one for each slot, and leave architecture out."
+            yield Finding(code="conflict", message=message, path="architecture", hint=hint)
+        for slot in spec.architectures.keys() - wanted.slots.keys():
+            yield unknown("slot", slot, wanted.slots, path=f"architectures.{slot}")
+        brought = self.parent.architectures if self.parent is not None else {}
+        for slot, entry in wanted.slots.items():
+            path = f"architectures.{slot}" if spec.architectures else "architecture"
+            if slot in asked and slot in brought:
+                message = f"start_from brings a {brought[slot].name} for {slot}; there is no place for another"
+                yield Finding(code="conflict", message=message, path=path, hint="Leave out one of the two.")
+            elif slot not in asked and slot not in brought and (spec.start_from is None or self.parent is not None):
+                fitting = [name for name in catalog.architectures if not catalog.unmet(wanted.owner, entry, name)]
+                message = f"nothing says which backbone reads {slot}"
+                hint = "Name an architecture, or in start_from a model that has one."
+                yield Finding(code="missing", message=message, path=path, expected=", ".join(fitting), hint=hint)
+        for slot, (path, name) in self._chosen(asked, brought).items():
+            if slot in wanted.slots and name in catalog.architectures:
+                reason = catalog.unmet(wanted.owner, wanted.slots[slot], name)
+                if reason is not None:
+                    yield Finding(code="does_not_fit", message=reason, path=path, found=name)
+
+    def _chosen(self, asked: Mapping[str, Choice], brought: Mapping[str, Choice]) -> Mapping[str, tuple[str, str]]:
+        """Slot -> where it was chosen, and what."""
+        path = "architectures.{}" if self.spec.architectures else "architecture"
+        return {
+            **{slot: ("start_from", choice.name) for slot, choice in brought.items()},
+            **{slot: (path.format(slot), choice.name) for slot, choice in asked.items()},
+        }
+
+    def _encoders(self, wanted: _Wanted) -> Iterator[Finding]:
+        brought = self.parent.encoders if self.parent is not None else {}
+        for slot, asked in self.spec.encoders.items():
+            path = f"encoders.{slot}"
+            if slot not in wanted.slots:
+                yield unknown("slot", slot, wanted.slots, path=path)
+            elif slot in brought:
+                message = f"start_from brings its encoder for {slot}; it cannot be changed"
+                yield Finding(code="conflict", message=message, path=path, hint="Leave it out.")
+            else:
+                schema = ENCODERS[wanted.slots[slot].encoder].config_type.model_json_schema()
+                # What is not asked is learned from the data.
+                yield from _options({**schema, "required": []}, asked, path=path)
+        for slot, choice in brought.items():
+            if slot not in wanted.slots:
+                continue
+            needed = wanted.slots[slot].encoder
+            if choice.name != needed:
+                message = f"{wanted.owner} reads {slot} with the encoder {needed}; start_from has {choice.name}"
+                yield Finding(code="does_not_fit", message=message, path="start_from")
+            elif self.dataset is not None:
+                encoder = ENCODERS[needed]
+                loss = encoder.loses(encoder.config_type.model_validate(choice.config), self.dataset)
+                if loss is not None:
+                    hint = "Start from a base model that was trained on such data, or from scratch."
+                    yield Finding(code="does_not_fit", message=f"start_from {loss}", path="start_from", hint=hint)
+
+    def _monitor(self, wanted: _Wanted) -> Iterator[Finding]:
+        stopping = self.spec.schedule.early_stopping
+        known = ["train/loss", "validation/loss", *(f"validation/{name}" for name in wanted.scores)]
+        if stopping is not None and stopping.monitor not in known:
+            yield unknown("monitored number", stopping.monitor, known, path="schedule.early_stopping.monitor")
+
+    def _data(self, wanted: _Wanted) -> Iterator[Finding]:
+        if self.dataset is None:
+            return
+        reasons = TASKS[wanted.task.name].refuse(self.dataset) if wanted.task else self._missing_columns(wanted)
+        for reason in reasons:
+            yield Finding(code="unfit_dataset", message=reason, path="dataset", found=self.spec.dataset)
+
+    def _missing_columns(self, wanted: _Wanted) -> Iterator[str]:
+        assert self.dataset is not None, "asked only with one"
+        columns = self.catalog.objectives[wanted.owner].columns
+        for column in columns.values():
+            if column not in self.dataset.columns:
+                has = ", ".join(self.dataset.columns) or "none"
+                yield f"{wanted.owner} needs a column {column!r}; the dataset has {has}"
+        if not self.dataset.splits.get("train"):
+            yield "the dataset has no rows to train on"
+
+
+def _by_slot(spec: Pretrain | Finetune, slots: Iterable[str]) -> dict[str, Choice]:
+    if spec.architecture is None:
+        return dict(spec.architectures)
+    return {**dict.fromkeys(slots, spec.architecture), **spec.architectures}
+
+
+def _backbones(asked: Mapping[str, Choice], parent: Manifest | None) -> dict[str, str]:
+    brought = parent.architectures if parent is not None else {}
+    return {slot: choice.name for slot, choice in {**brought, **asked}.items()}
+
+
+def _choice(kind: str, choice: Choice, known: Mapping[str, Entry], *, path: str) -> Iterator[Finding]:
+    if choice.name not in known:
+        yield unknown(kind, choice.name, known, path=path)
+    else:
+        yield from _options(known[choice.name].config_schema, choice.config, path=f"{path}.config")
+
+
+def _options(schema: Mapping[str, Any], config: Mapping[str, Any], *, path: str) -> Iterator[Finding]:
+    # A tenth of a second that only a process that checks need spend.
+    from jsonschema import Draft202012Validator
+
+    for error in Draft202012Validator(schema).iter_errors(config):
+        place = ".".join((path, *(str(part) for part in error.absolute_path)))
+        if error.validator == "additionalProperties":
+            options = error.schema.get("properties", {})
+            for name in error.instance.keys() - options.keys():
+                yield unknown("option", name, options, path=f"{place}.{name}")
+        else:
+            yield Finding(code="invalid_option", message=_shortened(error.message), path=place)
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= 300 else f"{message[:140]} ... {message[-140:]}"
+
+
+def _filled(choice: Choice, entry: Entry) -> Choice:
+    options = entry.config_schema.get("properties", {})
+    defaults = {name: option["default"] for name, option in options.items() if "default" in option}
+    return Choice(name=choice.name, config={**defaults, **choice.config})
+
+
+def _filled_architecture(choice: Choice, catalog: Catalog) -> Choice:
+    presets = catalog.architectures[choice.name].presets
+    asked = dict(choice.config)
+    preset = presets[asked.pop("preset", next(iter(presets)))]
+    return Choice(name=choice.name, config={**preset.config, **asked})
+
+
+def _filled_schedule(asked: Schedule, recipes: Iterable[Schedule]) -> Schedule:
+    filled = asked.model_dump(exclude_none=True)
+    for recipe in chain(recipes, [DEFAULTS]):
+        offered = recipe.model_dump(exclude_none=True)
+        for choice, dependent in DEPENDENT.items():
+            if filled.get(choice, offered.get(choice)) != offered.get(choice):
+                offered = {name: value for name, value in offered.items() if name not in dependent}
+        filled = {**offered, **filled}
+    return Schedule.model_validate({**OPTIMIZERS[filled["optimizer"]].model_dump(exclude_none=True), **filled})
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
