@@ -38,7 +38,9 @@ def examine() -> Iterator[Finding]:
     with _broker() as (broker, environment):
         if broker:
             yield broker
-        yield from _store(environment, without_broker=broker is not None and not broker.ok)
+        for finding in _store(environment):
+            if not (broker and finding.name == broker.name):
+                yield finding
 
 
 def _service() -> Finding:
@@ -92,23 +94,13 @@ def _broker() -> Iterator[tuple[Finding | None, Mapping[str, str]]]:
             broker.stop()
 
 
-def _store(environment: Mapping[str, str], *, without_broker: bool) -> Iterator[Finding]:
+def _store(environment: Mapping[str, str]) -> Iterator[Finding]:
     found = _ask("store", environment)
     if isinstance(found, str):
         yield Finding(name="store", ok=False, detail=found, fix=INSTALL)
         return
     for name, part in found.items():
-        is_known_already = name == "broker" and (without_broker or not _is_named(environment))
-        if not is_known_already:
-            yield Finding(name=name, ok=part["ok"], detail=part["detail"], fix=part.get("fix"))
-
-
-def _is_named(environment: Mapping[str, str]) -> bool:
-    """Whether the broker is one that somebody runs, and not the passing one."""
-    return environment.get("PLINTH_REDIS_URL") in (
-        os.environ.get("PLINTH_REDIS_URL"),
-        read_stack(home()).get("redis_url"),
-    )
+        yield Finding(name=name, ok=part["ok"], detail=part["detail"], fix=part.get("fix"))
 
 
 def _ask(module: str, environment: Mapping[str, str]) -> dict[str, Any] | str:

@@ -29,6 +29,7 @@ STATE_COLOURS: Mapping[str, str] = {
 }
 MOST_CLASSES_SHOWN = 20
 METRICS_WHILE_RUNNING = 3
+SHADES = " .:-=+*#%@"
 
 
 def next_step(*commands: str) -> None:
@@ -147,7 +148,8 @@ def evaluation(report: Mapping[str, Any]) -> None:
 def findings(report: DatasetReport) -> None:
     """What was found in a data set, with where it was first seen."""
     console.print(
-        f"{report.rows} rows: [green]{report.accepted} accepted[/], {report.repaired} repaired, {report.rejected} rejected"
+        f"{report.rows} rows: [green]{report.accepted} accepted[/], "
+        f"{report.repaired} repaired, {report.rejected} rejected"
     )
     for finding in report.errors:
         colour = "red" if finding.severity == "error" else "yellow"
@@ -165,7 +167,9 @@ def findings(report: DatasetReport) -> None:
 
 
 def picture(pixels: Sequence[Sequence[int]]) -> Text:
-    """Grey pixels 0..255 as half blocks: two rows a line, about square on the screen."""
+    """Grey pixels 0..255, about square on the screen: two rows a line as half blocks; without colours, as characters."""
+    if console.color_system is None:
+        return Text("\n".join("".join(SHADES[value * len(SHADES) // 256] * 2 for value in row) for row in pixels))
     drawn = Text()
     for top in range(0, len(pixels), 2):
         upper = pixels[top]

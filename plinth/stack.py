@@ -76,6 +76,8 @@ class Stack:
         self._broker: EmbeddedBroker | None = None
         self._redis_url = os.environ.get("PLINTH_REDIS_URL", "")
         self._is_ready = False
+        self._device: subprocess.Popen[bytes] | None = None
+        """The passing process that finds out where runs will compute."""
 
     @property
     def url(self) -> str:
@@ -110,11 +112,15 @@ class Stack:
         self._wait_until_ready(stop)
 
     def supervise(self, stop: threading.Event) -> None:
-        """Start again what dies, until `stop` is set."""
+        """Start again what dies, until `stop` is set. Tells the device once it is known: only PyTorch can say it."""
+        if not stop.is_set():
+            self._log("device").unlink(missing_ok=True)
+            self._device = self._launcher("ml.learning.device", log="device")()
         rotate_at = time.monotonic() + ROTATE_EVERY_SECONDS
         while not stop.wait(WATCH_SECONDS):
             for service in self._services:
                 self._look_after(service)
+            self._tell_device()
             if time.monotonic() > rotate_at:
                 rotate_at = time.monotonic() + ROTATE_EVERY_SECONDS
                 for log in self._logs.glob("*.log"):
@@ -183,9 +189,9 @@ class Stack:
             "PYTHONSAFEPATH": "1",
         }
 
-    def _launcher(self, module: str) -> Callable[[], subprocess.Popen[bytes]]:
+    def _launcher(self, module: str, *, log: str | None = None) -> Callable[[], subprocess.Popen[bytes]]:
         return lambda: processes.spawn(
-            [sys.executable, "-m", module], log=self._log(module), environment=self._environment()
+            [sys.executable, "-m", module], log=self._log(log or module), environment=self._environment()
         )
 
     def _migrate(self, stop: threading.Event) -> None:
@@ -260,11 +266,21 @@ class Stack:
         self._note()
         self._say(f"{datetime.now(UTC):%H:%M:%S} UTC  {service.name} is started again (process {service.process.pid}).")
 
+    def _tell_device(self) -> None:
+        if self._device is None or self._device.poll() is None:
+            return
+        self._device = None
+        told = processes.last_lines(self._log("device"), count=1)
+        try:
+            device = json.loads(told)
+            self._say(f"device  {device['device']}: {device['why']} (PyTorch {device['torch']})")
+        except (ValueError, KeyError, TypeError):
+            self._say(f"device  unknown: {told} (`plinth doctor` says more)")
+
     def _stop(self) -> None:
         """First those that still write to the broker, then the broker; nothing may take longer than it has."""
-        processes.end(
-            [service.process for service in self._services if service.name != "broker"], grace_seconds=STOP_SECONDS
-        )
+        writing = [service.process for service in self._services if service.name != "broker"]
+        processes.end([*writing, self._device] if self._device else writing, grace_seconds=STOP_SECONDS)
         if self._broker is not None:
             self._broker.stop(grace_seconds=BROKER_STOP_SECONDS)
         stack_file(self._home).unlink(missing_ok=True)
