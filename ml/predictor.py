@@ -34,8 +34,8 @@ EMBEDDING: Final = "embedding"
 TORCH_ENGINE: Final = "ml.learning.run"
 """Runs a package that has no graph. Found by its name, since this half must do without torch."""
 
-Run = Callable[[Sequence[str], Arrays], Arrays]
-"""Given the names of outputs and a batch, those outputs."""
+Run = Callable[[Arrays], Arrays]
+"""A batch in, every output out, by name."""
 
 
 class EmbeddingOutput(Wire):
@@ -47,10 +47,9 @@ class EmbeddingOutput(Wire):
 class Predictor:
     """One package, loaded. `engine` says what runs it: `onnxruntime` or `torch`."""
 
-    def __init__(self, package: ModelPackage, *, engine: str, outputs: Sequence[str], run: Run) -> None:
+    def __init__(self, package: ModelPackage, *, engine: str, run: Run) -> None:
         self.manifest = package.manifest
         self.engine = engine
-        self._outputs = frozenset(outputs)
         self._run = run
         self._asked: Task | _Embedding = package.task() or _Embedding(package.encoders())
 
@@ -59,13 +58,12 @@ class Predictor:
         """By its graph if it has one, else by torch where that is installed; raises `PackageError`."""
         graph = package.manifest.graph
         if graph is not None:
-            return cls(package, engine="onnxruntime", outputs=graph.outputs, run=_by_onnx(package.file(graph.file)))
+            return cls(package, engine="onnxruntime", run=_by_onnx(package.file(graph.file)))
         if importlib.util.find_spec("torch") is None:
             why = package.manifest.no_graph or "it was not exported"
             message = f"the model has no ONNX graph ({why}), and torch, which could run it, is not installed"
             raise PackageError(message, hint="Install plinth[server] where predictions are made.")
-        outputs, run = importlib.import_module(TORCH_ENGINE).load(package)
-        return cls(package, engine="torch", outputs=outputs, run=run)
+        return cls(package, engine="torch", run=importlib.import_module(TORCH_ENGINE).load(package))
 
     def predict(self, inputs: Sequence[Any], *, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """One answer for each input, in the same order. An input is JSON, a bare body as bytes, or the task's `Wire`.
@@ -74,13 +72,12 @@ class Predictor:
         Raises `InputError` with the index of the first input that cannot be read.
         """
         fields = dict(parameters or {})
-        asked, outputs = self._wanted(fields.pop("return", None))
+        decode = self._decoder(fields.pop("return", None))
         answers: list[dict[str, Any]] = []
         for rows in self._batches(inputs, fields):
             columns = self._asked.encode(Rows({name: [row[name] for row in rows] for name in rows[0]}))
             batch = self._asked.collate(columns)
-            found = self._run(outputs, batch)
-            answers += [answer.model_dump(mode="json") for answer in asked({**batch, **found})]
+            answers += [answer.model_dump(mode="json") for answer in decode({**batch, **self._run(batch)})]
         return answers
 
     def signature(self) -> dict[str, Any]:
@@ -92,14 +89,12 @@ class Predictor:
             "example": {"input": given, "output": self.predict([given])[0]},
         }
 
-    def _wanted(self, asked: Any) -> tuple[Callable[[Arrays], Sequence[Wire]], list[str]]:
-        if asked not in (None, EMBEDDING):
-            raise InputError(f"parameters.return: there is no {asked!r}; known: {EMBEDDING}")
-        if asked is None:
-            return self._asked.decode, sorted(self._outputs - {EMBEDDING}) or [EMBEDDING]
-        if EMBEDDING not in self._outputs:
-            raise InputError("parameters.return: this model makes no embedding of its input", hint="Leave it out.")
-        return _embeddings, [EMBEDDING]
+    def _decoder(self, wanted: Any) -> Callable[[Arrays], Sequence[Wire]]:
+        if wanted is None:
+            return self._asked.decode
+        if wanted != EMBEDDING:
+            raise InputError(f"parameters.return: there is no {wanted!r}; known: {EMBEDDING}")
+        return _embeddings
 
     def _batches(self, inputs: Sequence[Any], fields: Mapping[str, Any]) -> Iterator[list[Row]]:
         rows: list[Row] = []
@@ -159,6 +154,8 @@ INPUT_OF: Final[Mapping[Signal, type[ImageInput]]] = {Signal.IMAGE: ImageInput}
 
 
 def _embeddings(arrays: Arrays) -> list[EmbeddingOutput]:
+    if EMBEDDING not in arrays:
+        raise InputError("parameters.return: this model makes no embedding of its input", hint="Leave it out.")
     return [EmbeddingOutput.model_construct(embedding=row) for row in arrays[EMBEDDING].tolist()]
 
 
@@ -176,9 +173,9 @@ def _by_onnx(path: Path) -> Run:
     except Exception as error:  # its exceptions have no common base that is public
         raise PackageError(f"{path.name} is no graph that can be run: {str(error).splitlines()[0]}") from error
     reads = [each.name for each in session.get_inputs()]
+    gives = [each.name for each in session.get_outputs()]
 
-    def run(outputs: Sequence[str], batch: Arrays) -> Arrays:
-        found = session.run(list(outputs), {name: batch[name] for name in reads})
-        return dict(zip(outputs, found, strict=True))
+    def run(batch: Arrays) -> Arrays:
+        return dict(zip(gives, session.run(gives, {name: batch[name] for name in reads}), strict=True))
 
     return run

@@ -129,7 +129,7 @@ def check(
     return list(_Check(spec, catalog, dataset, parent).findings())
 
 
-def resolve(spec: T, catalog: Catalog, *, dataset: DatasetSummary | None = None, parent: Manifest | None = None) -> T:
+def resolve(spec: T, catalog: Catalog, dataset: DatasetSummary | None = None, parent: Manifest | None = None) -> T:
     """The same spec with every default filled; of one that `check` finds nothing wrong with.
 
     What the user said goes before the objective's recipe, that before the architecture's, that before `DEFAULTS`.
