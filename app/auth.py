@@ -1,0 +1,210 @@
+"""The gate: what every request passes before anything of it is read. Pure ASGI, outermost.
+
+A request id, then the Host, then the key, then the announced size; only then does the body begin to arrive, counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import structlog
+from anyio import to_thread
+from sqlalchemy.exc import DBAPIError
+from starlette.datastructures import Headers, MutableHeaders
+
+from app.body import Body, too_large
+from app.errors import Refused, problem_response, refusal_of
+from store import keys
+from store.database import transaction
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from app.measures import Measures
+    from app.settings import AppSettings
+
+OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
+OPEN_PREFIX = "/static/"
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_log = structlog.get_logger("plinth.access")
+
+
+class KeyRing:
+    """Which secrets open the gate; a secret is looked up every `seconds`, so a revoked one is soon refused."""
+
+    LARGEST = 1024
+
+    def __init__(self, *, seconds: float) -> None:
+        self._seconds = seconds
+        self._known: dict[bytes, tuple[float, str]] = {}
+
+    async def find(self, secret: str) -> str | None:
+        """The id of the key, or None."""
+        digest = hashlib.sha256(secret.encode()).digest()
+        until, key_id = self._known.get(digest, (0.0, ""))
+        if time.monotonic() < until:
+            return key_id
+        found = await to_thread.run_sync(_verify, secret)
+        self._known.pop(digest, None)
+        if found is not None:
+            if len(self._known) >= self.LARGEST:
+                self._known.clear()
+            self._known[digest] = (time.monotonic() + self._seconds, found)
+        return found
+
+    def forget(self) -> None:
+        """Ask the database again from now on."""
+        self._known.clear()
+
+
+class Gate:
+    """Wraps the whole application."""
+
+    def __init__(self, app: ASGIApp, *, settings: AppSettings, ring: KeyRing, measures: Measures) -> None:
+        self._app = app
+        self._settings = settings
+        self._ring = ring
+        self._measures = measures
+        self._names = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; nothing that goes wrong inside leaves without a problem document."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers)
+        scope.setdefault("state", {})["request_id"] = request_id
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            await self._answer(scope, headers, receive, _Answer(send, request_id))
+
+    async def _answer(self, scope: Scope, headers: Headers, receive: Receive, answer: _Answer) -> None:
+        limit = self._limit_bytes(scope["path"])
+        length = headers.get("content-length", "")
+        body = Body(
+            receive,
+            answer.send,
+            length=int(length) if length.isdecimal() else None,
+            chunked="transfer-encoding" in headers,
+            limit_bytes=limit,
+            idle_seconds=self._settings.body_idle_timeout_seconds,
+        )
+        started = time.perf_counter()
+        try:
+            self._check_host(headers)
+            await self._check_key(scope, headers)
+            if length.isdecimal() and int(length) > limit:
+                raise too_large(limit)
+            await self._app(scope, body.receive, body.send)
+        except Refused as refused:
+            await self._refuse(scope, body, answer, refused)
+        except Exception:
+            _log.exception("failed", method=scope["method"], path=scope["path"])
+            detail = f"Something went wrong on our side. The log holds more under request id {answer.request_id}."
+            await self._refuse(scope, body, answer, Refused(500, "internal_error", detail))
+        finally:
+            self._note(scope, answer, time.perf_counter() - started)
+
+    async def _refuse(self, scope: Scope, body: Body, answer: _Answer, refused: Refused) -> None:
+        if not answer.status:
+            await problem_response(answer.request_id, refused)(scope, body.receive, body.send)
+
+    def _note(self, scope: Scope, answer: _Answer, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unknown")
+        self._measures.request(method=scope["method"], route=route, status=answer.status, seconds=seconds)
+        if scope["path"] in ("/healthz", "/readyz", "/metrics"):
+            return
+        _log.info(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=answer.status,
+            seconds=round(seconds, 4),
+            key=scope["state"].get("key_id"),
+        )
+
+    def _limit_bytes(self, path: str) -> int:
+        if path.startswith("/predict/"):
+            return self._settings.max_predict_bytes
+        if path == "/api/v1/datasets" or path.startswith("/api/v1/uploads"):
+            return self._settings.max_upload_bytes
+        return self._settings.max_json_bytes
+
+    def _check_host(self, headers: Headers) -> None:
+        """A page of another origin may make its name point here (DNS rebinding); then the Host header tells on it."""
+        host = headers.get("host", "")
+        name = (host.rpartition(":")[0] if re.search(r":\d*$", host) else host).strip("[]").lower()
+        if "*" in self._names or name in self._names or name == "localhost" or name.endswith(".localhost"):
+            return
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            if not self._names and not is_loopback(self._settings.host):
+                return
+            detail = f"This service does not answer to the name {name[:100]!r}. Add it to PLINTH_ALLOWED_HOSTS."
+            raise Refused(400, "unknown_host", detail) from None
+
+    async def _check_key(self, scope: Scope, headers: Headers) -> None:
+        if scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PREFIX):
+            return
+        scheme, _, secret = headers.get("authorization", "").partition(" ")
+        challenge = {"WWW-Authenticate": 'Bearer realm="plinth"'}
+        if scheme.lower() != "bearer" or not secret.strip():
+            detail = "Send your key as 'Authorization: Bearer <key>'; `plinth up` prints it."
+            raise Refused(HTTPStatus.UNAUTHORIZED, "key_missing", detail, headers=challenge)
+        try:
+            key_id = await self._ring.find(secret.strip())
+        except DBAPIError as error:
+            raise refusal_of(error) from error
+        if key_id is None:
+            detail = "This key is not known or was revoked. `plinth keys create` makes another."
+            raise Refused(HTTPStatus.UNAUTHORIZED, "key_unknown", detail, headers=challenge)
+        scope["state"]["key_id"] = key_id
+
+
+class _Answer:
+    """Remembers the status, and adds the headers every answer has."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self.request_id
+            headers.setdefault("x-content-type-options", "nosniff")
+            headers.setdefault("cache-control", "no-store")
+            headers.setdefault("referrer-policy", "no-referrer")
+            headers.setdefault("content-security-policy", "default-src 'none'; frame-ancestors 'none'")
+        await self._send(message)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _request_id(headers: Headers) -> str:
+    asked = headers.get("x-request-id", "")
+    return asked if _REQUEST_ID.fullmatch(asked) else uuid4().hex
+
+
+def _verify(secret: str) -> str | None:
+    with transaction() as session:
+        key = keys.verify(session, secret)
+        return key.id if key else None

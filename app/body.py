@@ -1,0 +1,154 @@
+"""The request body: counted while it arrives, never waited for without end, and JSON only where JSON is meant."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from fastapi.routing import APIRoute
+from pydantic_core import from_json
+from starlette.requests import Request
+
+from app.errors import Refused
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+    from starlette.types import Message, Receive, Send
+
+LINGER_SECONDS = 2.0
+"""How long an answer waits for a client that is still sending, so that it reads the answer and not a reset."""
+
+_MAY_BE_INFINITE = re.compile(rb"[eE]\+?\d{3}|\d{309}")
+
+
+class Body:
+    """One request's `receive` and `send`: refuses what is too large or too slow, reads off what nobody read."""
+
+    def __init__(
+        self, receive: Receive, send: Send, *, length: int | None, chunked: bool, limit_bytes: int, idle_seconds: float
+    ) -> None:
+        self._receive = receive
+        self._send = send
+        self._limit_bytes = limit_bytes
+        self._idle_seconds = idle_seconds
+        self._received_bytes = 0
+        self._arrives = chunked or bool(length)
+
+    async def receive(self) -> Message:
+        """The next piece; raises `Refused` 413 past the limit and 408 when the client falls silent."""
+        if not self._arrives:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                message = await self._receive()
+        except TimeoutError:
+            detail = f"Nothing more of the body came for {self._idle_seconds:g} s. Send it again."
+            raise Refused(408, "body_timeout", detail) from None
+        self._received_bytes += len(message.get("body", b""))
+        self._arrives = bool(message.get("more_body", False))
+        if self._received_bytes > self._limit_bytes:
+            raise too_large(self._limit_bytes)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Pass an answer on; while the body is still arriving, the connection ends with it."""
+        if self._arrives and message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+        if self._arrives and message["type"] == "http.response.body" and not message.get("more_body", False):
+            await self._send({**message, "more_body": True})
+            await self._read_off()
+            message = {"type": "http.response.body", "body": b""}
+        await self._send(message)
+
+    async def _read_off(self) -> None:
+        try:
+            async with asyncio.timeout(LINGER_SECONDS):
+                while self._arrives:
+                    self._arrives = bool((await self._receive()).get("more_body", False))
+        except TimeoutError:
+            self._arrives = False
+
+
+def too_large(limit_bytes: int) -> Refused:
+    """413, with the limit named."""
+    return Refused(413, "body_too_large", f"The body is larger than the limit of {limit_bytes} bytes for this path.")
+
+
+class JSONRoute(APIRoute):
+    """A route whose body, if it declares one, is JSON: another type is 415, what JSON cannot say is 422."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's own handler, given a stricter request."""
+        handle = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            if self.body_field is None:
+                return await handle(request)
+            refuse_unless_json(request)
+            return await handle(_JSONRequest(request.scope, request.receive))
+
+        return strict
+
+
+class _JSONRequest(Request):
+    async def json(self) -> Any:
+        return strict_json(await self.body())
+
+
+def is_json(request: Request) -> bool:
+    """Whether the body says that it is JSON."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+async def read_limited(request: Request, limit_bytes: int) -> bytes:
+    """The whole body, where a path that takes large ones has a smaller limit for this kind; raises `Refused` 413."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > limit_bytes:
+            raise too_large(limit_bytes)
+    return bytes(body)
+
+
+def refuse_unless_json(request: Request) -> None:
+    """Raises `Refused` 415; a request without any body passes, and is told which fields it lacks."""
+    has_body = "content-type" in request.headers or request.headers.get("content-length", "0") != "0"
+    if has_body and not is_json(request):
+        found = request.headers.get("content-type", "no Content-Type")
+        raise Refused(415, "unsupported_media_type", f"This path reads application/json, not {found}.")
+
+
+def strict_json(body: bytes) -> Any:
+    """Decode JSON. NaN, infinities, lone surrogates and NUL have no place in a database or in an answer: refused."""
+    try:
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise _not_json(str(error)) from None
+    if b"\\u0000" in body:
+        raise _not_json("the character \\u0000 is not allowed")
+    if _MAY_BE_INFINITE.search(body) and _holds_infinity(value):
+        raise _not_json("a number is too large")
+    return value
+
+
+def _not_json(reason: str) -> Refused:
+    item = {"code": "json_invalid", "message": reason}
+    return Refused(422, "invalid_json", f"The body is not valid JSON: {reason}.", errors=[item])
+
+
+def _holds_infinity(value: Any) -> bool:
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            pending.extend(item.values())
+        elif isinstance(item, list):
+            pending.extend(item)
+        elif (isinstance(item, float) and item in (float("inf"), float("-inf"))) or (
+            isinstance(item, int) and abs(item) >= 1 << 1023
+        ):
+            return True
+    return False

@@ -1,0 +1,103 @@
+"""Datasets: bring data, see what was found in it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from app.body import is_json
+from app.datasets import service
+from app.datasets.schemas import Dataset, DatasetCreate, DatasetReport, Preview
+from app.dependencies import BlobsDep, CatalogDep, DatasetReference, IncomingDep, SessionDep
+from app.errors import problems
+from app.idempotency import OnceDep
+from app.pagination import Cursor, Limit, ListOf
+from store import datasets
+from store.database import after_commit
+from store.errors import Conflict
+
+router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"])
+
+_JSON_TEXT = {"type": "string", "description": "JSON."}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["name", "file"],
+                    "properties": {
+                        "name": {"type": "string", "examples": ["mnist"]},
+                        "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                        "task": {"type": "string", "examples": ["image_classification"]},
+                        "format": {"type": "string"},
+                        "columns": _JSON_TEXT,
+                        "splits": _JSON_TEXT,
+                    },
+                }
+            },
+            "application/json": {"schema": DatasetCreate.model_json_schema()},
+        },
+    }
+}
+
+
+@router.post("", status_code=202, response_model=Dataset, openapi_extra=_BODY, responses=problems(404, 409, 415, 507))
+async def create_dataset(
+    request: Request, once: OnceDep, catalog: CatalogDep, incoming: IncomingDep, blobs: BlobsDep
+) -> Response:
+    """Bring data: files in a form, or the ids of finished uploads as JSON. It is checked next, see its report.
+
+    The same `name` again makes the next version.
+
+    ```sh
+    curl -H "Authorization: Bearer $PLINTH_API_KEY" -F name=mnist -F file=@train-images-idx3-ubyte.gz \\
+      -F file=@train-labels-idx1-ubyte.gz http://127.0.0.1:8000/api/v1/datasets
+    ```
+    """
+    create = service.create_from_uploads if is_json(request) else service.create_from_form
+    return await create(request, once, catalog=catalog, incoming=incoming, blobs=blobs)
+
+
+@router.get("")
+def list_datasets(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> ListOf[Dataset]:
+    """All versions of all datasets, newest first."""
+    return ListOf.of(datasets.listing(session, limit=limit, cursor=cursor), Dataset.of)
+
+
+@router.get("/{dataset}", responses=problems(404))
+def read_dataset(dataset: DatasetReference, session: SessionDep) -> Dataset:
+    """One version; a bare name means the latest that is ready."""
+    return Dataset.of(datasets.get(session, dataset))
+
+
+@router.delete("/{dataset}", status_code=204, responses=problems(404, 409))
+def delete_dataset(dataset: DatasetReference, session: SessionDep, blobs: BlobsDep) -> None:
+    """Forget a version and its files, unless a job or a model needs it."""
+    keys = datasets.delete(session, datasets.get(session, dataset).id)
+    after_commit(session, lambda: service.drop(keys, blobs))
+
+
+@router.get("/{dataset}/report", responses=problems(404))
+def read_dataset_report(dataset: DatasetReference, session: SessionDep) -> DatasetReport:
+    """Everything that was found: what was refused, where, why, and what to do about it."""
+    row = datasets.get(session, dataset)
+    return DatasetReport.model_validate({**(row.report or {}), "state": row.state})
+
+
+@router.get("/{dataset}/preview", responses=problems(404, 409))
+def preview_dataset(
+    dataset: DatasetReference,
+    session: SessionDep,
+    blobs: BlobsDep,
+    split: Annotated[str, Query(pattern="^[a-z]{1,20}$")] = "train",
+    limit: Annotated[int, Query(ge=1, le=100)] = 10,
+) -> Preview:
+    """The first rows, as inputs for `/predict` beside the answers they should get."""
+    row = datasets.get(session, dataset)
+    if row.state != "ready":
+        raise Conflict(f"{row.name}@{row.version} is {row.state}; its rows can be seen once it is ready.")
+    return service.preview(row, blobs, split=split, limit=limit)

@@ -1,0 +1,174 @@
+"""Datasets as clients see them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.body import strict_json
+from app.dependencies import NAME
+
+if TYPE_CHECKING:
+    from store.tables import Dataset as DatasetRow
+
+State = Literal["importing", "validating", "ready", "rejected"]
+
+
+UploadId = Annotated[str, Field(pattern=NAME, max_length=100)]
+
+
+class DatasetOptions(BaseModel):
+    """What may be said about data; what is left out is guessed, and the guess is shown in the report."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=NAME, max_length=100)
+    task: str | None = Field(None, max_length=100)
+    format: str | None = Field(None, max_length=100)
+    columns: dict[str, str | int] | None = Field(
+        None, description="Canonical column -> column in the file; a number is a position from 1."
+    )
+    splits: dict[str, Any] | None = None
+
+
+class DatasetForm(DatasetOptions):
+    """The same as form fields: what is empty is absent, and structures are JSON."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, fields: dict[str, str]) -> dict[str, Any]:
+        given = {name: value for name, value in fields.items() if value != ""}
+        structures = {name: strict_json(given[name].encode()) for name in ("columns", "splits") if name in given}
+        return {**given, **structures}
+
+
+class DatasetCreate(DatasetOptions):
+    """A dataset out of one or several finished uploads."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "mnist",
+                    "upload": ["upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c", "upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9d"],
+                    "task": "image_classification",
+                }
+            ]
+        }
+    )
+
+    upload: UploadId | Annotated[list[UploadId], Field(min_length=1, max_length=1000)] = Field(
+        description="The id of an upload, or several."
+    )
+
+    def upload_ids(self) -> list[str]:
+        """In the order they were given."""
+        return [self.upload] if isinstance(self.upload, str) else self.upload
+
+
+class DatasetError(BaseModel):
+    """Why a dataset was rejected."""
+
+    code: str
+    message: str
+    hint: str | None = None
+
+
+class Dataset(BaseModel):
+    """An immutable, validated version of what was uploaded."""
+
+    id: str
+    object: Literal["dataset"] = "dataset"
+    name: str
+    version: int
+    task: str | None
+    format: str | None
+    state: State
+    rows: int | None
+    splits: dict[str, int]
+    classes: list[str] | None
+    bytes: int | None
+    digest: str | None
+    error: DatasetError | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: DatasetRow) -> Self:
+        """As stored."""
+        summary: dict[str, Any] = row.summary or {}
+        splits: dict[str, int] = summary.get("splits", {})
+        return cls(
+            id=row.id,
+            name=row.name,
+            version=row.version,
+            task=summary.get("task") or row.task,
+            format=summary.get("format") or row.format,
+            state=row.state,
+            rows=sum(splits.values()) if summary else None,
+            splits=splits,
+            classes=summary.get("classes"),
+            bytes=row.bytes,
+            digest=summary.get("digest"),
+            error=DatasetError.model_validate(row.error) if row.error else None,
+            created_at=row.created_at,
+        )
+
+
+class Sample(BaseModel):
+    """One place where something was wrong."""
+
+    model_config = ConfigDict(extra="allow")
+
+    file: str | None = None
+    line: int | None = None
+    row: int | None = None
+    column: str | None = None
+    found: str | None = None
+    expected: str | None = None
+
+
+class ReportItem(BaseModel):
+    """One kind of thing that was wrong, how often, and where first."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str
+    count: int
+    severity: str
+    hint: str | None = None
+    sample: list[Sample] = []
+
+
+class DatasetReport(BaseModel):
+    """All that was found in the data, at once."""
+
+    model_config = ConfigDict(extra="allow")
+
+    state: State
+    rows: int = 0
+    accepted: int = 0
+    repaired: int = 0
+    rejected: int = 0
+    errors: list[ReportItem] = []
+    splits: dict[str, int] = {}
+    classes: Any = None
+    suggestions: list[Any] = []
+    guess: dict[str, Any] | None = None
+
+
+class PreviewRow(BaseModel):
+    """A row as `/predict` would be asked about it, and what it should answer."""
+
+    input: dict[str, Any]
+    target: Any = None
+
+
+class Preview(BaseModel):
+    """The first rows of a split."""
+
+    object: Literal["preview"] = "preview"
+    split: str
+    rows: int
+    data: list[PreviewRow]

@@ -1,0 +1,102 @@
+"""What routes ask for, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Path, Request
+from sqlalchemy.orm import Session
+
+from app.measures import Measures
+from app.predict.runtime import Runtime
+from app.settings import AppSettings
+from app.uploads.incoming import Incoming
+from ml.catalog import Catalog
+from store import keys
+from store.blobs import Blobs
+from store.blobs import blobs as configured_blobs
+from store.database import transaction
+from store.settings import store_settings
+
+if TYPE_CHECKING:
+    from app.auth import KeyRing
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?$"
+
+
+def _session() -> Iterator[Session]:
+    with transaction() as session:
+        yield session
+
+
+async def _settings(request: Request) -> AppSettings:
+    return request.app.state.settings  # type: ignore[no-any-return]  # what create_app put there
+
+
+async def _blobs() -> Blobs:
+    return configured_blobs()
+
+
+@cache
+def _read_catalog() -> Catalog:
+    return Catalog.load()
+
+
+async def _catalog() -> Catalog:
+    return _read_catalog()
+
+
+async def _runtime(request: Request) -> Runtime:
+    return request.app.state.runtime  # type: ignore[no-any-return]  # what create_app put there
+
+
+async def _incoming(request: Request) -> Incoming:
+    return request.app.state.incoming  # type: ignore[no-any-return]  # what create_app put there
+
+
+async def _ring(request: Request) -> KeyRing:
+    return request.app.state.ring  # type: ignore[no-any-return]  # what create_app put there
+
+
+async def _measures(request: Request) -> Measures:
+    return request.app.state.measures  # type: ignore[no-any-return]  # what create_app put there
+
+
+SessionDep = Annotated[Session, Depends(_session, scope="function")]
+"""One transaction a request, committed before the answer leaves."""
+SettingsDep = Annotated[AppSettings, Depends(_settings)]
+BlobsDep = Annotated[Blobs, Depends(_blobs)]
+CatalogDep = Annotated[Catalog, Depends(_catalog)]
+RuntimeDep = Annotated[Runtime, Depends(_runtime)]
+IncomingDep = Annotated[Incoming, Depends(_incoming)]
+KeyRingDep = Annotated["KeyRing", Depends(_ring)]
+MeasuresDep = Annotated[Measures, Depends(_measures)]
+
+DatasetReference = Annotated[
+    str, Path(pattern=REFERENCE, max_length=200, examples=["mnist"], description="An id, a name, or `name@2`.")
+]
+JobId = Annotated[str, Path(pattern=NAME, max_length=100, examples=["job_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"])]
+ModelName = Annotated[str, Path(pattern=NAME, max_length=100, examples=["digits"])]
+ModelReference = Annotated[
+    str, Path(pattern=REFERENCE, max_length=200, examples=["digits"], description="`name`, `name@3` or `name@alias`.")
+]
+Version = Annotated[int, Path(ge=1, le=2**31 - 1, examples=[1])]
+
+
+def first_key(settings: AppSettings) -> str | None:
+    """The key this installation starts with: `PLINTH_API_KEY`, else what `plinth up` wrote into the home folder."""
+    if settings.api_key is not None:
+        return settings.api_key.get_secret_value()
+    try:
+        return (store_settings().home / "api-key").read_text().strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def has_keys() -> bool:
+    """Whether the database knows a key that still opens the gate."""
+    with transaction() as session:
+        return any(key.revoked_at is None for key in keys.listing(session, limit=200, cursor=None).items)

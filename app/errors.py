@@ -1,0 +1,227 @@
+"""From what went wrong to what the client reads: RFC 9457 `application/problem+json`, one table, one shape."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnection
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from ml.errors import DataError, InputError, MLError, PackageError, SpecError
+from store.errors import BrokerUnavailable, Conflict, NotFound, PreconditionFailed, StorageFull
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+CHECKSUM_MISMATCH = 460
+"""The tus protocol's own status."""
+
+STATUS_OF: Mapping[type[Exception], tuple[int, str]] = {
+    NotFound: (404, "not_found"),
+    Conflict: (409, "conflict"),
+    PreconditionFailed: (412, "precondition_failed"),
+    IntegrityError: (409, "conflict"),
+    SpecError: (422, "invalid_spec"),
+    DataError: (422, "invalid_data"),
+    InputError: (422, "invalid_input"),
+    PackageError: (409, "invalid_package"),
+    BrokerUnavailable: (503, "broker_unavailable"),
+    DBAPIError: (503, "database_unavailable"),
+    NoConnection: (503, "database_unavailable"),
+    StorageFull: (507, "storage_full"),
+}
+
+
+class ProblemItem(BaseModel):
+    """One thing that is wrong, and where. `path` points into the request (`schedule.epochs`)."""
+
+    code: str
+    message: str
+    path: str | None = None
+    file: str | None = None
+    line: int | None = None
+    row: int | None = None
+    column: str | None = None
+    expected: str | None = None
+    found: str | None = None
+    hint: str | None = None
+
+
+class Problem(BaseModel):
+    """What every error looks like. `detail` says what to do next; `code` is for programs."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no dataset 'mnist'. Known: digits."])
+    code: str = Field(examples=["not_found"])
+    request_id: str
+    errors: list[ProblemItem] = []
+
+
+class Refused(HTTPException):
+    """A request that is answered with a problem document. An HTTPException, so that FastAPI lets it pass untouched."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        errors: Sequence[Mapping[str, Any]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, detail, dict(headers or {}))
+        self.code = code
+        self.errors = errors
+
+
+def problem_response(request_id: str, refused: HTTPException) -> Response:
+    """The answer for `refused`."""
+    title = "Checksum Mismatch" if refused.status_code == CHECKSUM_MISMATCH else HTTPStatus(refused.status_code).phrase
+    problem = Problem(
+        title=title,
+        status=refused.status_code,
+        detail=str(refused.detail),
+        code=getattr(refused, "code", title.lower().replace(" ", "_")),
+        request_id=request_id,
+        errors=[ProblemItem.model_validate(item) for item in getattr(refused, "errors", ())],
+    )
+    content = problem.model_dump_json(exclude_none=True)
+    return Response(content, refused.status_code, dict(refused.headers or {}), PROBLEM_MEDIA_TYPE)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses`: the errors it may answer beside those every route may."""
+    return {status: {} for status in statuses}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception of the table, and what FastAPI and Starlette raise, with a problem document."""
+    for kind in STATUS_OF:
+        app.add_exception_handler(kind, _known)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(OSError, _operating_system)
+
+
+def refusal_of(error: Exception) -> Refused:
+    """An exception of the table as the client is told of it."""
+    status, code = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+    if isinstance(error, IntegrityError):
+        return Refused(status, code, "Someone else did the same just now. Look at what is there, then try again.")
+    if isinstance(error, SQLAlchemyError):
+        detail = "The database does not answer. Try again in a moment; /readyz says more."
+        return Refused(status, code, detail, headers={"Retry-After": "2"})
+    if not isinstance(error, MLError):
+        return Refused(status, code, _sentence(str(error)))
+    detail = _sentence(error.message) + (f" {_sentence(error.hint)}" if error.hint else "")
+    errors = [finding.as_dict() for finding in error.findings]
+    if isinstance(error, InputError):
+        errors = [_without_none(code=code, path=f"inputs.{error.index}", message=error.message, hint=error.hint)]
+        detail = f"inputs.{error.index}: {detail}"
+    return Refused(status, error.code, detail, errors=errors)
+
+
+def findings_of(errors: Sequence[Any], *, body: Any = None) -> list[dict[str, Any]]:
+    """Pydantic's errors as items of a problem document."""
+    return [
+        _without_none(
+            code=error["type"],
+            path=_path(error["loc"], body) or None,
+            message=error["msg"],
+            found=_shortened(error.get("input")) if error["type"] != "missing" else None,
+        )
+        for error in errors
+    ]
+
+
+def summary_of(items: Sequence[Mapping[str, Any]]) -> str:
+    """The first few findings as one sentence."""
+    told = "; ".join(
+        f"{item['path']}: {item['message']}" if item.get("path") else item["message"] for item in items[:3]
+    )
+    more = f"; and {len(items) - 3} more (see errors)" if len(items) > 3 else ""
+    return f"{told}{more}."
+
+
+def _path(location: Sequence[str | int], body: Any) -> str:
+    """`schedule.epochs`. The tag of a union is part of Pydantic's location, but not of what was sent: left out."""
+    parts, value = [], body
+    for position, part in enumerate(location):
+        if position == 0 and part in ("body", "query", "path", "header"):
+            continue
+        is_last = position == len(location) - 1
+        if isinstance(value, Mapping) and part not in value and not is_last:
+            continue
+        value = value.get(part) if isinstance(value, Mapping) else None
+        parts.append(str(part))
+    return ".".join(parts)
+
+
+def _sentence(text: str) -> str:
+    return text if not text or text[-1] in ".!?" else f"{text}."
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _without_none(**items: Any) -> dict[str, Any]:
+    return {key: value for key, value in items.items() if value is not None}
+
+
+def _respond(request: Request, refused: HTTPException) -> Response:
+    return problem_response(request.state.request_id, refused)
+
+
+def _known(request: Request, error: Exception) -> Response:
+    return _respond(request, refusal_of(error))
+
+
+def _operating_system(request: Request, error: Exception) -> Response:
+    """A full disk is an answer; any other trouble with a file is ours."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    return _respond(
+        request, Refused(507, "storage_full", "The disk is full. Delete datasets or models, then try again.")
+    )
+
+
+def _http(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    if isinstance(error, Refused):
+        return _respond(request, error)
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return _respond(
+            request, Refused(404, "no_such_path", f"There is no {request.url.path} here. /docs lists every path.")
+        )
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = _methods(request)
+        detail = f"{request.method} is not possible on this path; use {allowed}."
+        return _respond(request, Refused(405, "method_not_allowed", detail, headers={"Allow": allowed}))
+    return _respond(request, error)
+
+
+def _methods(request: Request) -> str:
+    """All methods of a path; the routing knows only those of the first route that it met there."""
+    path = getattr(request.scope.get("route"), "path", "")
+    return ", ".join(method.upper() for method in request.app.openapi()["paths"].get(path, {})) or "GET"
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    items = findings_of(error.errors(), body=error.body)
+    return _respond(request, Refused(422, "invalid_request", summary_of(items), errors=items))

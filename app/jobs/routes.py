@@ -1,0 +1,188 @@
+"""Jobs: start, watch, steer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Query, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from app.body import JSONRoute
+from app.dependencies import BlobsDep, CatalogDep, JobId, SessionDep
+from app.errors import problems
+from app.idempotency import Made, OnceDep
+from app.jobs import schemas, service
+from app.jobs.stream import MEDIA_TYPE, stream
+from app.pagination import Cursor, Limit, ListOf
+from ml.spec import Spec
+from store import jobs
+from store.database import transaction
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=JSONRoute)
+
+_PRETRAIN = {
+    "kind": "pretrain",
+    "dataset": "mnist",
+    "objective": "contrastive_views",
+    "architecture": {"name": "cnn", "config": {"preset": "small"}},
+    "schedule": {"epochs": 5, "batch_size": 256, "optimizer": "adamw", "learning_rate": 0.002},
+    "model": "digits-base",
+}
+_FINETUNE = {
+    "kind": "finetune",
+    "dataset": "mnist",
+    "task": "image_classification",
+    "start_from": "digits-base",
+    "schedule": {"epochs": 10, "early_stopping": {"monitor": "validation/loss", "patience": 5}},
+    "model": "digits",
+}
+_SCRATCH = {
+    "kind": "finetune",
+    "dataset": "mnist",
+    "task": "image_classification",
+    "architecture": "cnn",
+    "model": "digits",
+}
+_EXAMPLES: Any = {
+    "finetune": {"summary": "Fine-tune a base model", "value": _FINETUNE},
+    "pretrain": {"summary": "Pretrain a base model without labels", "value": _PRETRAIN},
+    "from_scratch": {"summary": "Train a task from scratch, by the catalogue's recipe", "value": _SCRATCH},
+}
+
+SpecBody = Annotated[Spec, Body(openapi_examples=_EXAMPLES)]
+ValidateOnly = Annotated[bool, Query(description="Check everything, start nothing.")]
+States = Annotated[list[schemas.State] | None, Query(alias="state", description="One or several.")]
+Kind = Annotated[str, Field(max_length=50, pattern="^[a-z_]+$")]
+Kinds = Annotated[list[Kind] | None, Query(alias="kind", description="One or several.")]
+MetricName = Annotated[str, Field(max_length=100, pattern="^[A-Za-z0-9_./-]+$")]
+Names = Annotated[list[MetricName] | None, Query(alias="name", max_length=100, description="Only these metrics.")]
+LastEventId = Annotated[
+    str | None, Header(alias="Last-Event-ID", pattern=r"^[0-9]{1,9}$", description="Go on after this event.")
+]
+
+_STREAM_ANSWER: Any = {
+    200: {
+        "description": "A list; or, for `Accept: text/event-stream`, every event from now on until `event: end`.",
+        "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
+    }
+}
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=schemas.Job,
+    responses={200: {"model": schemas.Checked, "description": "With `validate_only`."}, **problems(409, 415)},
+)
+def create_job(
+    spec: SpecBody,
+    session: SessionDep,
+    catalog: CatalogDep,
+    blobs: BlobsDep,
+    once: OnceDep,
+    validate_only: ValidateOnly = False,
+) -> Response:
+    """Start a run. Everything that is wrong with the spec is reported at once, before any worker is asked."""
+    ready = service.check_and_pin(session, spec, catalog=catalog, blobs=blobs)
+    if validate_only:
+        checked = schemas.Checked(spec=ready.spec)
+        return Response(checked.model_dump_json(), media_type="application/json")
+
+    def make() -> Made:
+        row = jobs.submit(session, kind=spec.kind, spec=ready.spec, dataset_id=ready.dataset_id, model_name=spec.model)
+        return service.seen(session, row), {"Location": f"/api/v1/jobs/{row.id}"}
+
+    return once.answer(session, body=spec.model_dump_json().encode(), status=202, make=make)
+
+
+@router.get("")
+def list_jobs(
+    session: SessionDep, state: States = None, kind: Kinds = None, limit: Limit = 50, cursor: Cursor = None
+) -> ListOf[schemas.Job]:
+    """All runs, newest first. The validation of datasets is among them only if asked for by `kind=validate`."""
+    page = jobs.listing(session, states=state, kinds=kind, limit=limit, cursor=cursor)
+    return ListOf.of(page, lambda row: service.seen(session, row))
+
+
+@router.get("/{job_id}", responses=problems(404))
+def read_job(job_id: JobId, session: SessionDep) -> schemas.Job:
+    """How a run stands now."""
+    return service.seen(session, jobs.get(session, job_id))
+
+
+@router.post("/{job_id}/cancel", status_code=202, responses=problems(404, 409))
+def cancel_job(job_id: JobId, session: SessionDep) -> schemas.Job:
+    """End it and keep nothing."""
+    return service.seen(session, jobs.cancel(session, job_id))
+
+
+@router.post("/{job_id}/stop", status_code=202, responses=problems(404, 409))
+def stop_job(job_id: JobId, session: SessionDep) -> schemas.Job:
+    """End training now, restore the best weights, evaluate and register the model."""
+    return service.seen(session, jobs.stop(session, job_id))
+
+
+@router.post("/{job_id}/pause", status_code=202, responses=problems(404, 409))
+def pause_job(job_id: JobId, session: SessionDep) -> schemas.Job:
+    """Save a checkpoint and wait, without a worker."""
+    return service.seen(session, jobs.pause(session, job_id))
+
+
+@router.post("/{job_id}/resume", status_code=202, responses=problems(404, 409))
+def resume_job(job_id: JobId, session: SessionDep) -> schemas.Job:
+    """Go on from the checkpoint."""
+    return service.seen(session, jobs.resume(session, job_id))
+
+
+@router.get("/{job_id}/events", response_model=ListOf[schemas.Event], responses={**_STREAM_ANSWER, **problems(404)})
+def read_job_events(
+    job_id: JobId, request: Request, limit: Limit = 50, cursor: Cursor = None, last_event_id: LastEventId = None
+) -> Any:
+    """What happened, oldest first: state, progress, metric, log, checkpoint.
+
+    ```sh
+    curl -N -H "Authorization: Bearer $PLINTH_API_KEY" -H "Accept: text/event-stream" \\
+      http://127.0.0.1:8000/api/v1/jobs/job_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c/events
+    ```
+    """
+    after = service.event_number(last_event_id or cursor)
+    with transaction() as session:
+        jobs.get(session, job_id)
+        if MEDIA_TYPE in request.headers.get("accept", ""):
+            return stream(job_id, after=after, stopping=request.app.state.stopping)
+        return service.event_page(session, job_id, after=after, limit=limit)
+
+
+@router.get("/{job_id}/metrics", responses=problems(404))
+def read_job_metrics(
+    job_id: JobId,
+    session: SessionDep,
+    name: Names = None,
+    max_points: Annotated[int, Query(ge=2, le=100_000, description="For each metric; thinned evenly.")] = 1000,
+) -> dict[str, list[tuple[int, float | None]]]:
+    """Curves: for each metric its steps and values. What each number means is in the catalogue."""
+    jobs.get(session, job_id)
+    return jobs.metrics(session, job_id, names=name, max_points=max_points)
+
+
+@router.get("/{job_id}/checkpoints", responses=problems(404))
+def list_job_checkpoints(job_id: JobId, session: SessionDep) -> ListOf[schemas.Checkpoint]:
+    """From where the run could go on."""
+    jobs.get(session, job_id)
+    return ListOf(data=[schemas.Checkpoint.of(row) for row in jobs.checkpoints(session, job_id)])
+
+
+@router.get("/{job_id}/logs", responses=problems(404))
+def read_job_logs(
+    job_id: JobId, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
+) -> ListOf[schemas.LogLine]:
+    """What the run said, oldest first."""
+    jobs.get(session, job_id)
+    return service.log_page(session, job_id, after=service.event_number(cursor), limit=limit)
+
+
+@router.get("/{job_id}/report", responses=problems(404, 409))
+def read_job_report(job_id: JobId, session: SessionDep) -> schemas.Report:
+    """How good the model is on the test split, beside the trivial baseline."""
+    return schemas.Report.model_validate(service.report_of(jobs.get(session, job_id)))

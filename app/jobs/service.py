@@ -1,0 +1,145 @@
+"""What a job is before it is a row, and how rows are shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.jobs.schemas import Event, Job, LogLine
+from app.pagination import ListOf
+from ml import spec as specs
+from ml.data.dataset import DatasetSummary
+from ml.errors import Finding, SpecError
+from ml.package import MANIFEST, Manifest
+from store import datasets, jobs, models
+from store.errors import NotFound
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from ml.catalog import Catalog
+    from ml.spec import Spec
+    from store.blobs import Blobs
+    from store.tables import Dataset as DatasetRow
+    from store.tables import Job as JobRow
+    from store.tables import Model as ModelRow
+
+LOG_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A spec that holds together, every default filled in, every reference pinned to a version."""
+
+    spec: dict[str, Any]
+    dataset_id: str
+
+
+def check_and_pin(session: Session, spec: Spec, *, catalog: Catalog, blobs: Blobs) -> Ready:
+    """Raises `SpecError` with everything that is wrong at once."""
+    findings: list[Finding] = []
+    dataset = _dataset(session, spec.dataset, findings)
+    parent = _parent(session, spec.start_from, findings) if spec.start_from else None
+    summary = DatasetSummary.model_validate(dataset.summary) if dataset and dataset.state == "ready" else None
+    manifest = _manifest(parent, blobs) if parent else None
+    findings += specs.check(spec, catalog, summary, manifest)
+    if findings or dataset is None:
+        raise SpecError.of(findings)
+    resolved = specs.resolve(spec, catalog, dataset=summary, parent=manifest).model_dump(mode="json", exclude_none=True)
+    pinned = {"dataset": f"{dataset.name}@{dataset.version}"}
+    if parent is not None:
+        pinned["start_from"] = f"{parent.name}@{parent.version}"
+    return Ready(spec={**resolved, **pinned}, dataset_id=dataset.id)
+
+
+def seen(session: Session, row: JobRow) -> Job:
+    """A job as clients see it."""
+    made = models.of_job(session, row.id) if row.state == "succeeded" else None
+    return Job.of(row, version=made.version if made else None)
+
+
+def event_page(session: Session, job_id: str, *, after: int, limit: int) -> ListOf[Event]:
+    """Events in the order they happened."""
+    rows = jobs.events(session, job_id, after=after, limit=limit + 1)
+    shown = [Event.of(row) for row in rows[:limit]]
+    has_more = len(rows) > limit
+    return ListOf(data=shown, has_more=has_more, next_cursor=str(shown[-1].id) if has_more else None)
+
+
+def log_page(session: Session, job_id: str, *, after: int, limit: int) -> ListOf[LogLine]:
+    """The events that are words, in the order they were said."""
+    lines: list[LogLine] = []
+    while len(lines) <= limit:
+        rows = jobs.events(session, job_id, after=after, limit=LOG_BATCH)
+        lines += [LogLine.of(row) for row in rows if row.kind == "log"]
+        if len(rows) < LOG_BATCH:
+            break
+        after = rows[-1].number
+    shown = lines[:limit]
+    has_more = len(lines) > limit
+    return ListOf(data=shown, has_more=has_more, next_cursor=str(shown[-1].id) if has_more else None)
+
+
+def event_number(cursor: str | None) -> int:
+    """The event after which a page begins; a cursor that is none begins at the start."""
+    return int(cursor) if cursor and cursor.isdecimal() and len(cursor) < 10 else 0
+
+
+def report_of(row: JobRow) -> dict[str, Any]:
+    """The evaluation; raises `NotFound` with the reason where there is none."""
+    if row.report is not None:
+        return row.report
+    if row.state in ("queued", "running"):
+        raise NotFound("report yet of job", row.id)
+    raise NotFound("report of job", row.id)
+
+
+def _dataset(session: Session, reference: str, findings: list[Finding]) -> DatasetRow | None:
+    try:
+        row = datasets.get(session, reference)
+    except NotFound:
+        findings.append(
+            Finding(
+                code="unknown_name",
+                path="dataset",
+                message=f"there is no dataset {reference!r}",
+                found=reference,
+                hint="GET /api/v1/datasets lists them.",
+            )
+        )
+        return None
+    if row.state != "ready":
+        hints = {"rejected": f"GET /api/v1/datasets/{row.id}/report says what is wrong with it."}
+        findings.append(
+            Finding(
+                code="dataset_not_ready",
+                path="dataset",
+                message=f"{row.name}@{row.version} is {row.state}",
+                expected="ready",
+                found=row.state,
+                hint=hints.get(row.state, "Wait until it is ready."),
+            )
+        )
+    return row
+
+
+def _parent(session: Session, reference: str, findings: list[Finding]) -> ModelRow | None:
+    try:
+        return models.version(session, reference)
+    except NotFound:
+        known = ", ".join(models.names(session)) or "none yet"
+        findings.append(
+            Finding(
+                code="unknown_name",
+                path="start_from",
+                message=f"there is no model {reference!r}; known: {known}",
+                found=reference,
+                expected=known,
+            )
+        )
+        return None
+
+
+def _manifest(row: ModelRow, blobs: Blobs) -> Manifest:
+    with blobs.open(f"{row.key}/{MANIFEST}") as file:
+        return Manifest.model_validate_json(file.read())

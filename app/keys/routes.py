@@ -1,0 +1,49 @@
+"""Keys: make, list, revoke."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from app.body import JSONRoute
+from app.dependencies import NAME, KeyRingDep, SessionDep
+from app.errors import problems
+from app.idempotency import Made, OnceDep
+from app.keys.schemas import Key, KeyCreate, NewKey
+from app.pagination import Cursor, Limit, ListOf
+from store import keys
+from store.database import after_commit
+
+router = APIRouter(prefix="/api/v1/keys", tags=["keys"], route_class=JSONRoute)
+
+KeyId = Annotated[str, Path(pattern=NAME, max_length=100, examples=["key_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"])]
+
+
+@router.post("", status_code=201, response_model=NewKey, responses=problems(409, 415))
+def create_key(asked: KeyCreate, session: SessionDep, once: OnceDep) -> Response:
+    """Make a key. Its secret is in this answer and nowhere else."""
+
+    def make() -> Made:
+        row, secret = keys.create(session, name=asked.name)
+        return NewKey(**Key.of(row).model_dump(), secret=secret), {"Location": f"/api/v1/keys/{row.id}"}
+
+    def without_secret(made: BaseModel) -> BaseModel:
+        return made.model_copy(update={"secret": None})
+
+    return once.answer(session, body=asked.model_dump_json().encode(), status=201, make=make, keep=without_secret)
+
+
+@router.get("")
+def list_keys(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> ListOf[Key]:
+    """All keys, without their secrets."""
+    return ListOf.of(keys.listing(session, limit=limit, cursor=cursor), Key.of)
+
+
+@router.delete("/{key_id}", status_code=204, responses=problems(404))
+def revoke_key(key_id: KeyId, session: SessionDep, ring: KeyRingDep) -> None:
+    """Close the gate to a key; everywhere within a second."""
+    keys.revoke(session, key_id)
+    after_commit(session, ring.forget)

@@ -1,0 +1,131 @@
+"""The web process: everything it exposes is read in the list below."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import structlog
+from anyio import to_thread
+from fastapi import FastAPI
+from sqlalchemy.exc import DBAPIError
+
+from app import docs, errors
+from app.auth import Gate, KeyRing
+from app.catalog import routes as catalog
+from app.datasets import routes as datasets
+from app.dependencies import first_key
+from app.health import routes as health
+from app.jobs import routes as jobs
+from app.keys import routes as keys
+from app.measures import Measures
+from app.models import routes as models
+from app.predict import routes as predict
+from app.predict.runtime import Runtime
+from app.settings import AppSettings, app_settings
+from app.uploads import routes as uploads
+from app.uploads.incoming import Incoming
+from app.uploads.service import discard_expired
+from store import keys as stored_keys
+from store.blobs import blobs
+from store.database import transaction
+from store.settings import store_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ROUTERS = (
+    datasets.router,
+    uploads.router,
+    catalog.router,
+    jobs.router,
+    models.router,
+    predict.router,
+    keys.router,
+    health.router,
+)
+
+SWEEP_SECONDS = 600.0
+RETRY_SECONDS = 1.0
+
+_log = structlog.get_logger("plinth.app")
+
+
+def create_app(settings: AppSettings | None = None) -> FastAPI:
+    """The application; what it holds for its lifetime lies in `app.state`."""
+    settings = settings or app_settings()
+    home = store_settings().home
+    app = FastAPI(
+        title="Plinth",
+        version=version("plinth"),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        generate_unique_id_function=lambda route: route.name,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    app.state.stopping = asyncio.Event()
+    app.state.measures = Measures()
+    app.state.ring = KeyRing(seconds=settings.key_cache_seconds)
+    app.state.incoming = Incoming(home / "incoming", floor_bytes=store_settings().free_space_floor_bytes)
+    app.state.runtime = Runtime(
+        blobs=blobs, cache=home / "cache" / "models", settings=settings, measures=app.state.measures
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    errors.install(app)
+    docs.install(app)
+    app.add_middleware(Gate, settings=settings, ring=app.state.ring, measures=app.state.measures)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    chores = [asyncio.create_task(_sweep(app))]
+    if not await _ensure_first_key(app):
+        chores.append(asyncio.create_task(_keep_ensuring_first_key(app)))
+    try:
+        yield
+    finally:
+        app.state.stopping.set()
+        app.state.runtime.close()
+        for chore in chores:
+            chore.cancel()
+            with suppress(asyncio.CancelledError):
+                await chore
+
+
+async def _ensure_first_key(app: FastAPI) -> bool:
+    """Whether there is nothing left to do. Without a database the gate stays shut, but the process stays up."""
+    secret = first_key(app.state.settings)
+    if secret is None:
+        _log.warning("no key yet", fix="set PLINTH_API_KEY, or start with `plinth up`")
+        return True
+    try:
+        await to_thread.run_sync(_ensure, secret)
+    except DBAPIError as error:
+        _log.warning("database not ready", reason=str(error.orig), fix="start it, and run `python -m migrations`")
+        return False
+    return True
+
+
+async def _keep_ensuring_first_key(app: FastAPI) -> None:
+    while not await _ensure_first_key(app):
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+def _ensure(secret: str) -> None:
+    with transaction() as session:
+        stored_keys.ensure(session, secret, name="first")
+
+
+async def _sweep(app: FastAPI) -> None:
+    """Forget uploads that nobody finished."""
+    while True:
+        with suppress(DBAPIError):
+            await to_thread.run_sync(discard_expired, app.state.incoming)
+        await asyncio.sleep(SWEEP_SECONDS)

@@ -1,0 +1,158 @@
+"""Models: versions, lineage, files, aliases."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Query
+from starlette.responses import Response, StreamingResponse
+
+from app.body import JSONRoute
+from app.dependencies import BlobsDep, ModelName, RuntimeDep, SessionDep, Version
+from app.errors import Refused, problems
+from app.models import service
+from app.models.archive import blocks, zipped
+from app.models.schemas import Alias, AliasSet, AliasWithHistory, Model, ModelVersion, Signature
+from app.pagination import Cursor, Limit, ListOf
+from store import models
+from store.database import after_commit, transaction
+
+router = APIRouter(prefix="/api/v1/models", tags=["models"], route_class=JSONRoute)
+
+AliasName = Annotated[str, Path(pattern=r"^[A-Za-z][A-Za-z0-9._-]*$", max_length=100, examples=["production"])]
+IfMatch = Annotated[
+    str | None,
+    Header(alias="If-Match", max_length=200, description="The `ETag` you saw; `*` for any. 412 if it has moved since."),
+]
+_ZIP = {200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+@router.get("")
+def list_models(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> ListOf[Model]:
+    """Every name, with what stands under it."""
+    return ListOf.of(
+        models.listing(session, limit=limit, cursor=cursor), lambda row: service.summary(session, row.name)
+    )
+
+
+@router.get("/{name}", responses=problems(404))
+def read_model(name: ModelName, session: SessionDep) -> Model:
+    """One name."""
+    return service.summary(session, name)
+
+
+@router.delete("/{name}", status_code=204, responses=problems(404, 409))
+def delete_model(name: ModelName, session: SessionDep, blobs: BlobsDep, runtime: RuntimeDep) -> None:
+    """Forget all versions of a name, unless something stands on one: an alias, a job, or a model made from it."""
+    keys = [models.delete(session, name, row.version) for row in models.versions(session, name)]
+    after_commit(session, lambda: service.drop(keys, blobs, runtime))
+
+
+@router.get("/{name}/versions", responses=problems(404))
+def list_model_versions(
+    name: ModelName, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
+) -> ListOf[ModelVersion]:
+    """All versions, newest first."""
+    page = service.version_page(session, name, limit=limit, cursor=cursor)
+    return ListOf.of(page, lambda row: service.seen(session, row))
+
+
+@router.get("/{name}/versions/{version}", responses=problems(404))
+def read_model_version(name: ModelName, version: Version, session: SessionDep) -> ModelVersion:
+    """What it is, how good it was, and where it came from."""
+    return service.seen(session, models.version(session, f"{name}@{version}"))
+
+
+@router.delete("/{name}/versions/{version}", status_code=204, responses=problems(404, 409))
+def delete_model_version(
+    name: ModelName, version: Version, session: SessionDep, blobs: BlobsDep, runtime: RuntimeDep
+) -> None:
+    """Forget a version, unless something stands on it: an alias, a job, or a model made from it."""
+    key = models.delete(session, name, version)
+    after_commit(session, lambda: service.drop([key], blobs, runtime))
+
+
+@router.get(
+    "/{name}/versions/{version}/download", response_class=StreamingResponse, responses={**_ZIP, **problems(404)}
+)
+def download_model_version(
+    name: ModelName,
+    version: Version,
+    blobs: BlobsDep,
+    file: Annotated[str | None, Query(max_length=300, description="One file, as listed under `files`.")] = None,
+) -> Response:
+    """The package as a zip, or one file of it.
+
+    ```sh
+    curl -o digits.zip -H "Authorization: Bearer $PLINTH_API_KEY" \\
+      http://127.0.0.1:8000/api/v1/models/digits/versions/1/download
+    ```
+    """
+    with transaction() as session:
+        row = models.version(session, f"{name}@{version}")
+        key, sizes = row.key, {item["path"]: item["bytes"] for item in row.files}
+    if file is None:
+        content = zipped(list(sizes), lambda path: blobs.open(f"{key}/{path}"))
+        return StreamingResponse(content, media_type="application/zip", headers=_saved_as(f"{name}-{version}.zip"))
+    if file not in sizes:
+        raise Refused(404, "not_found", f"{name}@{version} has no file {file!r}; it has {', '.join(sizes)}.")
+    return StreamingResponse(
+        blocks(blobs.open(f"{key}/{file}")),
+        media_type="application/octet-stream",
+        headers={**_saved_as(file.rpartition("/")[2]), "Content-Length": str(sizes[file])},
+    )
+
+
+@router.get("/{name}/versions/{version}/signature", responses=problems(404, 409))
+async def read_model_signature(name: ModelName, version: Version, runtime: RuntimeDep) -> Signature:
+    """What to send to `/predict` and what comes back, as JSON schemas with an example."""
+    served = await runtime.resolve(f"{name}@{version}")
+    signature = await runtime.signature(served)
+    return Signature(model=served.name, version=served.version, task=served.task, **signature)
+
+
+@router.get("/{name}/aliases", responses=problems(404))
+def list_model_aliases(name: ModelName, session: SessionDep) -> ListOf[Alias]:
+    """The names its versions go by."""
+    models.versions(session, name)
+    return ListOf(data=[service.seen_alias(row) for row in models.aliases(session, name)])
+
+
+@router.get("/{name}/aliases/{alias}", responses=problems(404))
+def read_model_alias(name: ModelName, alias: AliasName, session: SessionDep, response: Response) -> AliasWithHistory:
+    """Which version it means, and what it meant before."""
+    row = models.alias_of(session, name, alias)
+    shown = service.seen_alias(row)
+    response.headers["ETag"] = shown.etag
+    return AliasWithHistory(**shown.model_dump(), history=service.history(session, name, alias))
+
+
+@router.put("/{name}/aliases/{alias}", responses=problems(404, 412, 415))
+def set_model_alias(
+    name: ModelName,
+    alias: AliasName,
+    asked: AliasSet,
+    session: SessionDep,
+    runtime: RuntimeDep,
+    response: Response,
+    if_match: IfMatch = None,
+) -> Alias:
+    """Move an alias, or make it. `/predict` follows within a second; `production` is what a bare name means."""
+    row = models.set_alias(session, name, alias, asked.version, if_match=if_match)
+    after_commit(session, runtime.forget)
+    shown = service.seen_alias(row)
+    response.headers["ETag"] = shown.etag
+    return shown
+
+
+@router.delete("/{name}/aliases/{alias}", status_code=204, responses=problems(404, 412))
+def delete_model_alias(
+    name: ModelName, alias: AliasName, session: SessionDep, runtime: RuntimeDep, if_match: IfMatch = None
+) -> None:
+    """Take an alias away; the version stays."""
+    models.remove_alias(session, name, alias, if_match=if_match)
+    after_commit(session, runtime.forget)
+
+
+def _saved_as(filename: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{filename}"'}

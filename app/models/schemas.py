@@ -1,0 +1,125 @@
+"""Models as clients see them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from store.tables import AliasChange as AliasChangeRow
+
+
+class Parent(BaseModel):
+    """The model this one started from."""
+
+    name: str
+    version: int
+
+
+class LineageDataset(BaseModel):
+    """The data it learned from."""
+
+    id: str
+    digest: str | None
+
+
+class Lineage(BaseModel):
+    """Where a model came from."""
+
+    job: str | None
+    dataset: LineageDataset | None
+    parent: Parent | None
+
+
+class PackageFile(BaseModel):
+    """One file of a package."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class ModelVersion(BaseModel):
+    """A registered package: what it is, how good it was, and where it came from."""
+
+    id: str
+    object: Literal["model_version"] = "model_version"
+    name: str
+    version: int
+    task: str | None
+    architecture: dict[str, str]
+    parameters: int
+    bytes: int
+    metrics: dict[str, float | None]
+    labels: list[str] | None
+    lineage: Lineage
+    files: list[PackageFile]
+    formats: list[str]
+    aliases: list[str]
+    created_at: datetime
+
+
+class Model(BaseModel):
+    """A name and what stands under it."""
+
+    object: Literal["model"] = "model"
+    name: str
+    task: str | None
+    latest_version: int
+    versions: int
+    aliases: dict[str, int]
+    created_at: datetime
+    updated_at: datetime
+
+
+class AliasSet(BaseModel):
+    """Which version an alias should mean."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": 1}]})
+
+    version: int = Field(ge=1, le=2**31 - 1)
+
+
+class AliasChange(BaseModel):
+    """What an alias meant from a certain time on; `version` is null where it was removed."""
+
+    version: int | None
+    changed_at: datetime
+
+    @classmethod
+    def of(cls, row: AliasChangeRow) -> Self:
+        """As stored."""
+        return cls(version=row.version, changed_at=row.changed_at)
+
+
+class Alias(BaseModel):
+    """A name for a version, which may move. Its `ETag` goes into `If-Match`."""
+
+    object: Literal["alias"] = "alias"
+    model: str
+    alias: str
+    version: int
+    etag: str
+    updated_at: datetime
+
+
+class AliasWithHistory(Alias):
+    """Newest change first."""
+
+    history: list[AliasChange]
+
+
+class Signature(BaseModel):
+    """What goes in and what comes out, as JSON schemas, with an example."""
+
+    model_config = ConfigDict(extra="allow")
+
+    object: Literal["signature"] = "signature"
+    model: str
+    version: int
+    task: str | None
+    input_schema: dict[str, Any]
+    output_schema: dict[str, Any]
+    example: Any = None

@@ -1,0 +1,147 @@
+"""`/predict`: JSON, or the thing itself."""
+
+from __future__ import annotations
+
+import base64
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Request
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+from starlette.responses import Response
+
+from app.body import is_json, read_limited, strict_json
+from app.dependencies import CatalogDep, ModelReference, RuntimeDep, SessionDep, SettingsDep
+from app.errors import Refused, findings_of, problems, summary_of
+from app.pagination import Cursor, Limit, ListOf
+from app.predict.schemas import Prediction, PredictRequest, ServedModel
+from app.predict.service import served_model
+from store import models
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+router = APIRouter(prefix="/predict", tags=["predict"])
+
+MOST_FILES = 1024
+THINGS = ("image/", "audio/", "text/plain")
+"""Kinds of body that are one input as they are."""
+
+_IMAGE_JSON = {"inputs": [{"image": "iVBORw0KGgoAAAANSUhEUg…"}]}
+_EXAMPLES = {
+    "pixels": {
+        "summary": "image_classification, from numbers 0..255",
+        "value": {"inputs": [{"pixels": [[0, 128], [255, 64]]}]},
+    },
+    "image": {"summary": "image_classification, from base64 of any picture file", "value": _IMAGE_JSON},
+    "generation": {"summary": "image_generation", "value": {"inputs": [{"label": "7", "seed": 1}]}},
+    "embedding": {
+        "summary": "the embedding of any input",
+        "value": {**_IMAGE_JSON, "parameters": {"return": "embedding"}},
+    },
+}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": PredictRequest.model_json_schema(), "examples": _EXAMPLES},
+            "image/png": _BINARY,
+            "image/jpeg": _BINARY,
+            "text/plain": {"schema": {"type": "string"}},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                        "parameters": {"type": "string", "description": "JSON."},
+                    },
+                    "required": ["file"],
+                }
+            },
+        },
+    }
+}
+
+
+@router.get("")
+def list_served(
+    session: SessionDep, catalog: CatalogDep, limit: Limit = 50, cursor: Cursor = None
+) -> ListOf[ServedModel]:
+    """Every model that can be asked, in the version its bare name means, with the schema of its inputs and outputs."""
+    page = models.listing(session, limit=limit, cursor=cursor)
+    return ListOf.of(page, lambda row: served_model(session, models.version(session, row.name), catalog))
+
+
+@router.post(
+    "/{model}",
+    response_model=Prediction,
+    openapi_extra=_BODY,
+    responses={200: {"content": {"image/png": _BINARY}}, **problems(404, 406, 409, 415, 429)},
+)
+async def predict(model: ModelReference, request: Request, runtime: RuntimeDep, settings: SettingsDep) -> Response:
+    """Ask a model: JSON with `inputs`, one picture or text as it is, or several files of a form.
+
+    `name` means the alias `production` if there is one, else the latest version; `name@3`, `name@alias` are exact.
+
+    ```sh
+    curl -H "Authorization: Bearer $PLINTH_API_KEY" -H "Content-Type: image/png" --data-binary @seven.png \\
+      http://127.0.0.1:8000/predict/digits
+    ```
+    """
+    inputs, parameters = await _asked(request, limit_bytes=settings.max_predict_bytes)
+    answer = await runtime.predict(model, inputs, parameters=parameters)
+    if _wants_picture(request):
+        return _picture(answer.outputs)
+    served = answer.served
+    content = Prediction(model=served.name, version=served.version, task=served.task, outputs=answer.outputs)
+    return Response(await to_thread.run_sync(content.model_dump_json), media_type="application/json")
+
+
+async def _asked(request: Request, *, limit_bytes: int) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Inputs and parameters, in whatever form they came."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if is_json(request):
+        return _from_json(await read_limited(request, limit_bytes))
+    if kind == "multipart/form-data":
+        return await _from_form(request)
+    if kind.startswith(THINGS):
+        return [await read_limited(request, limit_bytes)], {}
+    detail = f"Send application/json, image/*, audio/*, text/plain or multipart/form-data, not {kind or 'nothing'}."
+    raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+
+
+def _from_json(body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    asked = _validated(strict_json(body))
+    return asked.inputs, asked.parameters
+
+
+async def _from_form(request: Request) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    async with request.form(max_files=MOST_FILES, max_fields=10) as form:
+        inputs = [await item.read() for _, item in form.multi_items() if isinstance(item, UploadFile)]
+        given = form.get("parameters") or "{}"
+    if not inputs:
+        raise Refused(422, "no_inputs", "The form has no file. Send each input as a file part named 'file'.")
+    parameters = strict_json(given.encode()) if isinstance(given, str) else None
+    return inputs, _validated({"inputs": [{}], "parameters": parameters}).parameters
+
+
+def _validated(value: Any) -> PredictRequest:
+    try:
+        return PredictRequest.model_validate(value)
+    except ValidationError as error:
+        items = findings_of(error.errors(include_url=False), body=value)
+        raise Refused(422, "invalid_request", summary_of(items), errors=items) from None
+
+
+def _wants_picture(request: Request) -> bool:
+    return request.headers.get("accept", "").partition(",")[0].strip().lower() == "image/png"
+
+
+def _picture(outputs: Sequence[Mapping[str, Any]]) -> Response:
+    if len(outputs) != 1 or not isinstance(outputs[0].get("image"), str):
+        detail = "Only a single output that is a picture can be sent as image/png. Ask with 'Accept: application/json'."
+        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "not_a_picture", detail)
+    return Response(base64.b64decode(outputs[0]["image"]), media_type="image/png")

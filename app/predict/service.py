@@ -1,0 +1,42 @@
+"""What is served, told without loading it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.models.service import alias_versions
+from app.predict.schemas import ServedModel
+from ml.signals import Signal
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from ml.catalog import Catalog
+    from store.tables import Model as ModelRow
+
+
+def served_model(session: Session, row: ModelRow, catalog: Catalog) -> ServedModel:
+    """A version and what its kind is asked; its own signature, with the answer it gives, is under its versions."""
+    entry = catalog.tasks.get(row.task) if row.task else None
+    input_schema, output_schema = (
+        (entry.input_schema, entry.output_schema) if entry else _of_base(row.architectures, catalog)
+    )
+    return ServedModel(
+        model=row.name,
+        version=row.version,
+        task=row.task,
+        aliases=alias_versions(session, row.name),
+        input_schema=input_schema,
+        output_schema=output_schema,
+        example={"input": entry.example_input, "output": entry.example_output} if entry else None,
+    )
+
+
+def _of_base(architectures: dict[str, Any], catalog: Catalog) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A base model answers the embedding of whatever its backbone reads."""
+    # Imported when first needed, like everything that reads pictures.
+    from ml.predictor import INPUT_OF, EmbeddingOutput
+
+    entries = [catalog.architectures[name] for name in architectures.values() if name in catalog.architectures]
+    kinds = [INPUT_OF[Signal(signal)] for entry in entries for signal in entry.accepts if signal in INPUT_OF]
+    return (kinds[0].model_json_schema() if kinds else {}), EmbeddingOutput.model_json_schema()

@@ -1,0 +1,169 @@
+"""`multipart/form-data`, parsed while it arrives: files to the disk, fields to memory, nothing held twice."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from app.errors import Refused
+from app.uploads.incoming import pump, write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from starlette.requests import Request
+
+MOST_PARTS = 1000
+LARGEST_FIELD_BYTES = 64 * 1024
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(slots=True)
+class FilePart:
+    """A file that came. `filename` is safe to be part of a path."""
+
+    name: str
+    filename: str
+    path: Path
+    sha256: str | None = None
+
+
+@dataclass(slots=True)
+class Form:
+    """All that came, in order."""
+
+    fields: dict[str, str] = field(default_factory=dict)
+    files: list[FilePart] = field(default_factory=list)
+
+
+async def read_form(request: Request, into: Path, *, check_space: Callable[[int], None], hashed: bool) -> Form:
+    """The form of a request, its files in `into`; `hashed` says whether their sha256 is wanted. Raises `Refused`."""
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    if kind != b"multipart/form-data" or not options.get(b"boundary"):
+        raise Refused(415, "unsupported_media_type", "This path reads multipart/form-data with a boundary.")
+    reader = _Reader(options[b"boundary"], into, check_space, hashed=hashed)
+    try:
+        await pump(request.stream(), reader.feed)
+        reader.finish()
+    finally:
+        reader.close()
+    return reader.form
+
+
+def safe_filename(name: str) -> str:
+    """The last part of a path in plain characters; never empty, hidden, or a way out of a folder."""
+    last = re.split(r"[\\/]", name)[-1]
+    return _UNSAFE.sub("_", last).lstrip(".")[-150:] or "data"
+
+
+class _Reader:
+    """The parser's callbacks."""
+
+    def __init__(self, boundary: bytes, into: Path, check_space: Callable[[int], None], *, hashed: bool) -> None:
+        self.form = Form()
+        self._into = into
+        self._check_space = check_space
+        self._hashed = hashed
+        self._parts = 0
+        self._ended = False
+        self._header = (bytearray(), bytearray())
+        self._headers: dict[bytes, bytes] = {}
+        self._name = ""
+        self._field: bytearray | None = None
+        self._file: BinaryIO | None = None
+        self._digest: Any = None  # the type of hashlib.sha256() has no name
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin,
+                    "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
+                    "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
+                    "on_header_end": self._header_end,
+                    "on_headers_finished": self._open,
+                    "on_part_data": self._data,
+                    "on_part_end": self._end,
+                    "on_end": self._all,
+                },
+            )
+        except MultipartParseError as error:
+            raise _malformed(error) from None
+
+    def feed(self, block: bytearray) -> None:
+        self._check_space(len(block))
+        try:
+            self._parser.write(bytes(block))
+        except MultipartParseError as error:
+            raise _malformed(error) from None
+
+    def finish(self) -> None:
+        if not self._ended:
+            raise _malformed("it ends before its last boundary")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _begin(self) -> None:
+        self._parts += 1
+        self._headers = {}
+        if self._parts > MOST_PARTS:
+            raise Refused(
+                413, "too_many_parts", f"The form has more than {MOST_PARTS} parts. Send a zip or tar instead."
+            )
+
+    def _header_end(self) -> None:
+        name, value = self._header
+        self._headers[bytes(name).lower()] = bytes(value)
+        self._header = (bytearray(), bytearray())
+
+    def _open(self) -> None:
+        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        if b"name" not in options:
+            raise _malformed("a part has no name")
+        self._name = options[b"name"].decode("utf-8", "replace")
+        if b"filename" not in options:
+            self._field = bytearray()
+            return
+        path = self._into / str(len(self.form.files))
+        filename = safe_filename(options[b"filename"].decode("utf-8", "replace"))
+        self.form.files.append(FilePart(self._name, filename, path))
+        self._file, self._digest = path.open("xb", buffering=0), hashlib.sha256() if self._hashed else None
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        piece = memoryview(data)[start:end]
+        if self._file is not None:
+            if self._digest:
+                self._digest.update(piece)
+            write_all(self._file, piece)
+        elif self._field is not None:
+            self._field += piece
+            if len(self._field) > LARGEST_FIELD_BYTES:
+                detail = f"The field {self._name!r} is larger than the limit of {LARGEST_FIELD_BYTES} bytes."
+                raise Refused(413, "field_too_large", detail)
+
+    def _end(self) -> None:
+        if self._file is not None:
+            self.form.files[-1].sha256 = self._digest.hexdigest() if self._digest else None
+            self.close()
+        elif self._field is not None:
+            try:
+                self.form.fields[self._name] = self._field.decode()
+            except UnicodeDecodeError:
+                raise _malformed(f"the field {self._name!r} is not UTF-8") from None
+            self._field = None
+
+    def _all(self) -> None:
+        self._ended = True
+
+
+def _malformed(reason: object) -> Refused:
+    return Refused(422, "invalid_form", f"The form cannot be read: {reason}.")

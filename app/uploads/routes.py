@@ -1,0 +1,243 @@
+"""Resumable uploads: tus 1.0 with creation, creation-with-upload, checksum, termination and expiration."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Header, Path, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from app.dependencies import NAME, BlobsDep, IncomingDep, MeasuresDep, SettingsDep
+from app.errors import Refused, problems
+from app.idempotency import REPLAYED, OnceDep
+from app.uploads import service
+from app.uploads.incoming import CHECKSUMS
+from app.uploads.schemas import Upload
+
+if TYPE_CHECKING:
+    from app.measures import Measures
+    from app.uploads.incoming import Incoming
+    from store.blobs import Blobs
+
+router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"])
+
+VERSION = "1.0.0"
+PIECE = "application/offset+octet-stream"
+TUS_HEADERS = {"Tus-Resumable": VERSION}
+
+UploadId = Annotated[str, Path(pattern=NAME, max_length=100, examples=["upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"])]
+UploadLength = Annotated[int, Header(ge=0, le=2**62, description="Bytes in all.", examples=[11])]
+UploadOffset = Annotated[int, Header(ge=0, le=2**62, description="How many bytes have arrived before.", examples=[0])]
+UploadMetadata = Annotated[
+    str, Header(max_length=4096, description="Pairs `name base64(value)` by comma; `filename` tells the format.")
+]
+UploadChecksum = Annotated[
+    str | None, Header(max_length=200, description=f"`algorithm base64(digest)`, by {', '.join(CHECKSUMS)}.")
+]
+TusResumable = Annotated[str, Header(description="The version of the protocol.", examples=[VERSION])]
+
+_PIECE_BODY = {"requestBody": {"content": {PIECE: {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+@router.options("", status_code=204)
+async def describe_uploads(settings: SettingsDep) -> Response:
+    """What this server can do, in the words of tus."""
+    extensions = "creation,creation-with-upload,checksum,termination,expiration"
+    return Response(
+        status_code=204,
+        headers={
+            **TUS_HEADERS,
+            "Tus-Version": VERSION,
+            "Tus-Extension": extensions,
+            "Tus-Max-Size": str(settings.max_upload_bytes),
+            "Tus-Checksum-Algorithm": ",".join(CHECKSUMS),
+        },
+    )
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=Upload,
+    responses=problems(409, 412, 415, 460, 507),
+    openapi_extra=_PIECE_BODY,
+)
+async def create_upload(
+    request: Request,
+    upload_length: UploadLength,
+    once: OnceDep,
+    settings: SettingsDep,
+    incoming: IncomingDep,
+    blobs: BlobsDep,
+    measures: MeasuresDep,
+    upload_metadata: UploadMetadata = "",
+    upload_checksum: UploadChecksum = None,
+    tus_resumable: TusResumable = VERSION,
+) -> Response:
+    """Begin an upload; its address is in `Location`. A body of `application/offset+octet-stream` is its first piece.
+
+    ```sh
+    curl -i -X POST -H "Authorization: Bearer $PLINTH_API_KEY" -H "Tus-Resumable: 1.0.0" \\
+      -H "Upload-Length: $(stat -c %s mnist.zip)" -H "Upload-Metadata: filename $(printf mnist.zip | base64)" \\
+      http://127.0.0.1:8000/api/v1/uploads
+    ```
+    """
+    _check_version(tus_resumable)
+    checksum = _checksum(upload_checksum)
+    if upload_length > settings.max_upload_bytes:
+        detail = f"An upload may have {settings.max_upload_bytes} bytes at most."
+        raise Refused(413, "upload_too_large", detail, headers={"Tus-Max-Size": str(settings.max_upload_bytes)})
+    has_piece = request.headers.get("content-type") == PIECE
+    if not has_piece and request.headers.get("content-length", "0") != "0":
+        raise Refused(415, "unsupported_media_type", f"The first piece of an upload is sent as {PIECE}.")
+    incoming.check_space(upload_length)
+    filename = _metadata(upload_metadata).get("filename", "data")
+    answer = await to_thread.run_sync(
+        lambda: service.create(
+            once,
+            incoming,
+            length=upload_length,
+            filename=filename,
+            metadata=upload_metadata,
+            expires_seconds=settings.upload_expires_seconds,
+        )
+    )
+    upload_id = answer.headers["location"].rpartition("/")[2]
+    if (upload_length == 0 or has_piece) and REPLAYED not in answer.headers:
+        answer.headers.update(await _append(request, upload_id, 0, checksum, incoming, blobs, measures))
+    return answer
+
+
+@router.head("/{upload_id}", status_code=200, responses=problems(404, 412))
+async def read_upload_offset(
+    upload_id: UploadId, incoming: IncomingDep, tus_resumable: TusResumable = VERSION
+) -> Response:
+    """How much has arrived: go on from `Upload-Offset`."""
+    _check_version(tus_resumable)
+    upload, metadata = await to_thread.run_sync(lambda: service.read(incoming, upload_id))
+    headers = {
+        **_headers(upload),
+        "Upload-Offset": str(upload.offset),
+        "Upload-Length": str(upload.length),
+        "Cache-Control": "no-store",
+    }
+    return Response(headers={**headers, "Upload-Metadata": metadata} if metadata else headers)
+
+
+@router.get("/{upload_id}", responses=problems(404))
+def read_upload(upload_id: UploadId, incoming: IncomingDep) -> Upload:
+    """The same as JSON."""
+    return service.read(incoming, upload_id)[0]
+
+
+@router.patch(
+    "/{upload_id}",
+    status_code=204,
+    responses=problems(404, 409, 412, 415, 423, 460, 507),
+    openapi_extra=_PIECE_BODY,
+)
+async def append_to_upload(
+    request: Request,
+    upload_id: UploadId,
+    upload_offset: UploadOffset,
+    incoming: IncomingDep,
+    blobs: BlobsDep,
+    measures: MeasuresDep,
+    upload_checksum: UploadChecksum = None,
+    tus_resumable: TusResumable = VERSION,
+) -> Response:
+    """Send the next piece; it is on the disk when this answers. A connection that breaks keeps what had arrived.
+
+    ```sh
+    curl -i -X PATCH -H "Authorization: Bearer $PLINTH_API_KEY" -H "Tus-Resumable: 1.0.0" -H "Upload-Offset: 0" \\
+      -H "Content-Type: application/offset+octet-stream" --data-binary @mnist.zip \\
+      http://127.0.0.1:8000/api/v1/uploads/upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c
+    ```
+    """
+    _check_version(tus_resumable)
+    if request.headers.get("content-type") != PIECE:
+        raise Refused(415, "unsupported_media_type", f"A piece of an upload is sent as {PIECE}.")
+    checksum = _checksum(upload_checksum)
+    headers = await _append(request, upload_id, upload_offset, checksum, incoming, blobs, measures)
+    return Response(status_code=204, headers=headers)
+
+
+@router.delete("/{upload_id}", status_code=204, responses=problems(404, 412, 423))
+def terminate_upload(
+    upload_id: UploadId, incoming: IncomingDep, blobs: BlobsDep, tus_resumable: TusResumable = VERSION
+) -> Response:
+    """Forget an upload and its bytes."""
+    _check_version(tus_resumable)
+    service.discard(incoming, blobs, upload_id)
+    return Response(status_code=204, headers=TUS_HEADERS)
+
+
+async def _append(
+    request: Request,
+    upload_id: str,
+    offset: int,
+    checksum: tuple[str, bytes] | None,
+    incoming: Incoming,
+    blobs: Blobs,
+    measures: Measures,
+) -> dict[str, str]:
+    """Write what the request brings; the headers that say how far the upload is now."""
+    upload, _ = await to_thread.run_sync(lambda: service.read(incoming, upload_id))
+    _check_offset(offset, upload.offset)
+    if not upload.complete:
+        with incoming.writing(upload_id) as writer:
+            _check_offset(offset, writer.offset)
+            try:
+                await writer.append(request.stream(), limit=upload.length, checksum=checksum)
+            except ClientDisconnect:
+                pass  # What came is kept; the client asks for the offset and goes on.
+            finally:
+                measures.uploaded(writer.offset - offset)
+            if writer.offset == upload.length:
+                await to_thread.run_sync(lambda: service.complete(incoming, blobs, upload_id))
+            upload = upload.model_copy(update={"offset": writer.offset})
+    return {**_headers(upload), "Upload-Offset": str(upload.offset)}
+
+
+def _headers(upload: Upload) -> dict[str, str]:
+    expires = {} if upload.complete else {"Upload-Expires": format_datetime(upload.expires_at, usegmt=True)}
+    return {**TUS_HEADERS, **expires}
+
+
+def _check_version(asked: str) -> None:
+    if asked != VERSION:
+        detail = f"This server speaks tus {VERSION}; send 'Tus-Resumable: {VERSION}'."
+        raise Refused(412, "unsupported_tus_version", detail, headers={**TUS_HEADERS, "Tus-Version": VERSION})
+
+
+def _check_offset(asked: int, actual: int) -> None:
+    if asked != actual:
+        detail = f"{actual} bytes have arrived; send the piece that begins there."
+        raise Refused(409, "offset_mismatch", detail, headers={**TUS_HEADERS, "Upload-Offset": str(actual)})
+
+
+def _checksum(given: str | None) -> tuple[str, bytes] | None:
+    if given is None:
+        return None
+    algorithm, _, encoded = given.partition(" ")
+    if algorithm not in CHECKSUMS:
+        detail = f"There is no checksum algorithm {algorithm!r}; known: {', '.join(CHECKSUMS)}."
+        raise Refused(400, "unknown_checksum", detail)
+    return algorithm, _decoded(encoded, "Upload-Checksum")
+
+
+def _metadata(given: str) -> dict[str, str]:
+    pairs = (pair.strip().partition(" ") for pair in given.split(",") if pair.strip())
+    return {name: _decoded(value, "Upload-Metadata").decode("utf-8", "replace") for name, _, value in pairs}
+
+
+def _decoded(value: str, header: str) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise Refused(400, "invalid_header", f"{header} holds something that is not base64.") from None

@@ -1,0 +1,98 @@
+"""What does the web process cost: time to ready, memory before and after a prediction, and is torch in it?
+
+python -m benchmarks.api_process
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Self
+
+MIB = 1024**2
+READY_AIM_SECONDS = 1.5
+MEMORY_AIM_BYTES = 150 * MIB
+
+
+class ApiProcess:
+    """`python -m app` over a fresh SQLite home folder, without broker or worker."""
+
+    def __init__(self, home: Path) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port: int = probe.getsockname()[1]
+        self.key = secrets.token_urlsafe(32)
+        self.environment = {
+            **os.environ,
+            "PLINTH_HOME": str(home),
+            "PLINTH_API_KEY": self.key,
+            "PLINTH_PORT": str(self.port),
+            "PLINTH_HOST": "127.0.0.1",
+        }
+        for name in ("PLINTH_DATABASE_URL", "PLINTH_BLOB_URL", "PLINTH_REDIS_URL"):
+            self.environment.pop(name, None)
+        self.ready_seconds = 0.0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        subprocess.run([sys.executable, "-m", "migrations"], env=self.environment, check=True, capture_output=True)
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start, and note the time until the first answer of `/healthz`."""
+        started = time.perf_counter()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "app"], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while not self._answers():
+            if self._process.poll() is not None or time.perf_counter() - started > 30:
+                raise RuntimeError("the API did not start; run `python -m app` to see why")
+            time.sleep(0.01)
+        self.ready_seconds = time.perf_counter() - started
+
+    def stop(self) -> None:
+        """End it in an orderly way."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(10)
+            self._process = None
+
+    def request(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, body: bytes | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers in lower case, body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, body, {"Authorization": f"Bearer {self.key}", **(headers or {})})
+            answer = connection.getresponse()
+            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
+
+    def rss_bytes(self) -> int:
+        """Resident memory now."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
+
+    def maps(self) -> str:
+        """Which files are mapped: a library that was loaded is among them."""
+        assert self._process is not None
+        return Path(f"/proc/{self._process.pid}/maps").read_text()
+
+    def _answers(self) -> bool:
+        try:
+            return self.request("GET", "/healthz")[0] == 200
+        except OSError:
+            return False

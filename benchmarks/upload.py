@@ -1,0 +1,165 @@
+"""Does an upload cost more than copying the bytes, and does memory stay flat?
+
+    python -m benchmarks.upload --bytes 2G
+
+Each way is compared with a plain copy over a loopback socket to the same disk, made right before it; both are on the
+disk (fsync) when the clock stops. The sender is the same code for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.api_process import ApiProcess
+
+BLOCK = secrets.token_bytes(1024**2)
+AIM = 0.6
+MIB = 1024**2
+
+_PLAIN_SERVER = """
+import os, socket, sys
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+connection, _ = server.accept()
+buffer = memoryview(bytearray(1024**2))
+with open(sys.argv[1], "wb", buffering=0) as file:
+    while count := connection.recv_into(buffer):
+        file.write(buffer[:count])
+    os.fsync(file.fileno())
+connection.sendall(b"done")
+"""
+
+
+def main() -> None:
+    """Print a table, and say whether the aim was met."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bytes", default="2G", help="how much to send, as 500M or 2G")
+    parser.add_argument(
+        "--folder", type=Path, default=None, help="where to put the home folder (default: a temporary one)"
+    )
+    arguments = parser.parse_args()
+    size = _bytes(arguments.bytes)
+    print("way        plain copy MB/s  upload MB/s  ratio  RSS before    peak  growth MB")
+    met = True
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        for name, send in (("tus", _tus), ("multipart", _multipart)):
+            with ApiProcess(Path(folder) / name) as api:
+                api.request("GET", "/api/v1/datasets")
+                plain = _plain_seconds(Path(folder) / "plain", size)
+                before, peak = api.rss_bytes(), Peak(api.rss_bytes)
+                with peak:
+                    seconds = send(api, size)
+            growth = (peak.bytes - before) / MIB
+            met = met and plain / seconds >= AIM and growth <= 50
+            print(
+                f"{name:<10} {size / plain / 1e6:>16.0f} {size / seconds / 1e6:>12.0f} {plain / seconds:>6.2f} "
+                f"{before / MIB:>11.0f} {peak.bytes / MIB:>7.0f} {growth:>10.1f}"
+            )
+    print(f"aim: ratio >= {AIM}, growth <= 50 MB: {'met' if met else 'NOT met'}")
+
+
+def _plain_seconds(path: Path, size: int) -> float:
+    """Bytes from a socket to the disk, and nothing else."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _PLAIN_SERVER, str(path)], stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            started = time.perf_counter()
+            _send_blocks(connection, size)
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(4) == b"done"
+            seconds = time.perf_counter() - started
+    path.unlink()
+    return seconds
+
+
+def _tus(api: ApiProcess, size: int) -> float:
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(size)}
+    status, answer_headers, _ = api.request("POST", "/api/v1/uploads", headers=headers)
+    assert status == 201, status
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    return _timed(api, "PATCH", answer_headers["location"], headers, b"", size, b"", expected=204)
+
+
+def _multipart(api: ApiProcess, size: int) -> float:
+    head = (
+        b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\nbench\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="data.bin"\r\n\r\n'
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    return _timed(api, "POST", "/api/v1/datasets", headers, head, size, b"\r\n--b--\r\n", expected=202)
+
+
+def _timed(
+    api: ApiProcess,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    head: bytes,
+    size: int,
+    tail: bytes,
+    *,
+    expected: int,
+) -> float:
+    lines = {**headers, "Host": "127.0.0.1", "Authorization": f"Bearer {api.key}", "Connection": "close"}
+    lines["Content-Length"] = str(len(head) + size + len(tail))
+    with socket.create_connection(("127.0.0.1", api.port)) as connection:
+        started = time.perf_counter()
+        connection.sendall(f"{method} {path} HTTP/1.1\r\n".encode())
+        connection.sendall("".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode() + b"\r\n" + head)
+        _send_blocks(connection, size)
+        connection.sendall(tail)
+        answer = connection.recv(64 * 1024)
+        seconds = time.perf_counter() - started
+    status = int(answer.split(b" ", 2)[1])
+    assert status == expected, answer
+    return seconds
+
+
+def _send_blocks(connection: socket.socket, size: int) -> None:
+    view = memoryview(BLOCK)
+    while size > 0:
+        piece = view[: min(size, len(view))]
+        connection.sendall(piece)
+        size -= len(piece)
+
+
+class Peak:
+    """The largest of many readings."""
+
+    def __init__(self, read: Callable[[], int]) -> None:
+        self.bytes = read()
+        self._read = read
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._end.wait(0.02):
+            self.bytes = max(self.bytes, self._read())
+
+
+def _bytes(text: str) -> int:
+    factors = {"K": 1024, "M": 1024**2, "G": 1024**3}
+    return int(float(text.rstrip("KMG")) * factors.get(text[-1], 1))
+
+
+if __name__ == "__main__":
+    main()
