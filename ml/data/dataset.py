@@ -1,16 +1,27 @@
-"""A dataset on disk: one Arrow file a split, and what is known of it."""
+"""A dataset on disk: what is known of it, and its columns, split by split, mapped into memory rather than read.
+
+`dataset.json` is the summary. `<split>.arrow` holds one value a row of each column; pictures of one size lie beside it as
+one array, `<split>.<column>.npy`, because an Arrow file of more than one batch has no such array to give.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+from pydantic import ValidationError
 
 from ml.config import Config
+from ml.data.rows import EncodedImages, ImageArray, Labels, Rows
+from ml.errors import DataError
 
 if TYPE_CHECKING:
-    from ml.data.rows import Rows
+    from collections.abc import Sequence
 
-SPLITS = ("train", "validation", "test")
+SPLITS: Final = ("train", "validation", "test")
+SUMMARY: Final = "dataset.json"
+FORMAT_VERSION: Final = 1
 
 Kind = Literal["image", "label", "text"]
 """What the values of a canonical column are."""
@@ -19,7 +30,7 @@ Kind = Literal["image", "label", "text"]
 class DatasetSummary(Config):
     """`dataset.json`: all that can be known of a dataset without reading its rows."""
 
-    format_version: int = 1
+    format_version: int = FORMAT_VERSION
     format: str
     task: str | None = None
     columns: dict[str, Kind]
@@ -30,9 +41,9 @@ class DatasetSummary(Config):
     class_counts: dict[str, dict[str, int]] = {}
     """Split -> class -> rows."""
     image: dict[str, Any] | None = None
-    """`{"channels", "min_height", "max_height", "min_width", "max_width"}`."""
+    """`{"channels", "min_height", "max_height", "min_width", "max_width"}`; `channels` is 3 as soon as one has colour."""
     digest: str = ""
-    """sha256 over the canonical rows, split by split."""
+    """sha256 over the canonical rows, split by split: the same content has the same digest, however it was packed."""
 
 
 class Dataset:
@@ -45,8 +56,52 @@ class Dataset:
     @classmethod
     def open(cls, directory: Path) -> Dataset:
         """Raises `DataError` where the folder holds no dataset that this version reads."""
-        raise NotImplementedError
+        try:
+            summary = DatasetSummary.model_validate_json((directory / SUMMARY).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise DataError(
+                f"{directory.name} holds no dataset that can be read", hint="import the data again"
+            ) from error
+        if summary.format_version != FORMAT_VERSION:
+            raise DataError(
+                f"the dataset is of format {summary.format_version}; this version reads {FORMAT_VERSION}",
+                hint="import the data again",
+            )
+        return cls(directory, summary)
 
     def rows(self, split: str) -> Rows:
-        """The rows of one split; a split that is not there is empty."""
-        raise NotImplementedError
+        """The rows of one split; a split that is not there is empty. Raises `DataError` where its files are damaged."""
+        # Imported here: whoever only reads summaries, as the web process does, goes without Arrow.
+        import pyarrow as pa
+
+        if not self.summary.splits.get(split):
+            return Rows({})
+        try:
+            with pa.memory_map(str(table_path(self.directory, split))) as file:
+                table = pa.ipc.open_file(file).read_all()
+            columns = {name: self._column(split, name, kind, table) for name, kind in self.summary.columns.items()}
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+            raise DataError(f"the split {split} of the dataset is damaged", hint="import the data again") from error
+        if {len(column) for column in columns.values()} != {self.summary.splits[split]}:
+            raise DataError(f"the split {split} of the dataset is incomplete", hint="import the data again")
+        return Rows(columns)
+
+    def _column(self, split: str, name: str, kind: Kind, table: Any) -> Sequence[Any]:
+        if kind == "label":
+            return Labels(table.column(name).to_numpy(), self.summary.classes or [])
+        if kind == "image" and name in table.column_names:
+            return EncodedImages(table.column(name))
+        if kind == "image":
+            # As plain array: a `memmap` makes every later view of it slow.
+            return ImageArray(np.asarray(np.load(array_path(self.directory, split, name), mmap_mode="r")))
+        raise DataError(f"columns of kind {kind} are not stored yet")
+
+
+def table_path(directory: Path, split: str) -> Path:
+    """The Arrow file of a split."""
+    return directory / f"{split}.arrow"
+
+
+def array_path(directory: Path, split: str, column: str) -> Path:
+    """The array of a split's pictures, where they are of one size."""
+    return directory / f"{split}.{column}.npy"

@@ -1,0 +1,235 @@
+"""Zip and tar as a list of pictures-to-be: nothing is ever unpacked onto the disk, and nothing but plain files is read.
+
+A name is a label. It is checked all the same, because an archive that holds one like `../x` was not packed by a friend.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ml.data.findings import Place, Refused
+from ml.data.sources import is_packed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterator
+
+    from ml.data.findings import Findings
+    from ml.data.limits import Limits
+    from ml.data.sources import Source
+
+_JUNK: Final = frozenset({"__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db"})
+_DRIVE: Final = re.compile(r"^[A-Za-z]:")
+_LONGEST_NAME: Final = 1_000
+_ZIP_DAMAGE: Final = (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError, struct.error, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One plain file of an archive."""
+
+    file: str
+    """`archive.zip/folder/name`, for reports."""
+    parts: tuple[str, ...]
+    size: int
+
+
+def members(source: Source, findings: Findings, limits: Limits) -> list[Member]:
+    """The plain files with good names, as the archive orders them; all else is a finding."""
+    check = _NameCheck(source, findings, limits)
+    listing = _zip_members if source.content == "zip" else _tar_members
+    found = []
+    try:
+        found.extend(member for member, _ in listing(source, findings, limits, check))
+    except Refused as refused:
+        findings.record(refused, at=Place(file=source.name))
+    return found
+
+
+def contents(
+    source: Source, wanted: Container[str], findings: Findings, limits: Limits
+) -> Iterator[tuple[str, bytes | Refused]]:
+    """`Member.file` and its bytes, or why there are none, for those wanted. Assumes `members` has been heard."""
+    unheard = type(findings)(max_samples=0)
+    listing = _zip_members if source.content == "zip" else _tar_members
+    try:
+        for member, read in listing(source, unheard, limits, _NameCheck(source, unheard, limits)):
+            if member.file in wanted:
+                yield member.file, _content(member, read, limits)
+    except Refused:
+        return  # `members` met and recorded the same
+
+
+def _content(member: Member, read: Callable[[int], bytes], limits: Limits) -> bytes | Refused:
+    if member.size > limits.max_picture_bytes:
+        found, expected = f"{member.size:,} bytes", f"at most {limits.max_picture_bytes:,}"
+        return Refused("file_too_large", found=found, expected=expected)
+    try:
+        data = read(limits.max_picture_bytes + 1)
+    except Refused as refused:
+        return refused
+    if len(data) != member.size:
+        return Refused("damaged_file", found=f"{len(data):,} bytes", expected=f"{member.size:,} bytes")
+    return Refused("archive_nested") if is_packed(data[:512]) else data
+
+
+class _NameCheck:
+    """Judges names one by one, knowing those before."""
+
+    def __init__(self, source: Source, findings: Findings, limits: Limits) -> None:
+        self._source = source
+        self._findings = findings
+        self._limits = limits
+        self._seen: set[str] = set()
+        self._folded: set[str] = set()
+        self._count = 0
+
+    def __call__(self, name: str, *, size: int) -> Member | None:
+        """The member of this name; None where it is bad, which is recorded, or junk that systems leave behind."""
+        self._count += 1
+        if self._count > self._limits.max_members:
+            raise Refused("archive_too_many_files", expected=f"at most {self._limits.max_members:,}")
+        parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
+        file = "/".join((self._source.name, *parts))
+        code = self._fault(name, parts)
+        if code:
+            self._findings.add(code, at=Place(file=f"{self._source.name}/{name}"))
+            return None
+        if any(part.startswith(".") or part.lower() in _JUNK for part in parts):
+            return None
+        if file.casefold() in self._folded:
+            self._findings.add("archive_case_twins", at=Place(file=file))
+        self._seen.add(file)
+        self._folded.add(file.casefold())
+        return Member(file, parts, size)
+
+    def _fault(self, name: str, parts: tuple[str, ...]) -> str | None:
+        if not parts or ".." in parts or name[:1] in ("/", "\\") or _DRIVE.match(name):
+            return "archive_unsafe_name"
+        if len(name) > _LONGEST_NAME or not all(letter.isprintable() for letter in name):
+            return "archive_unsafe_name"
+        if len(parts) - 1 > self._limits.max_depth:
+            return "archive_too_deep"
+        if "/".join((self._source.name, *parts)) in self._seen:
+            return "archive_duplicate_name"
+        return None
+
+
+_Listing = "Iterator[tuple[Member, Callable[[int], bytes]]]"
+
+
+def _zip_members(source: Source, findings: Findings, limits: Limits, check: _NameCheck) -> _Listing:
+    _check_directory_size(source, limits)
+    try:
+        archive = zipfile.ZipFile(source.path)
+    except _ZIP_DAMAGE as error:
+        raise Refused("damaged_file", found=error) from error
+    with archive:
+        infos = archive.infolist()
+        _check_bomb(infos, source, limits)
+        for info in infos:
+            code = _zip_fault(info)
+            if code:
+                findings.add(code, at=Place(file=f"{source.name}/{info.filename}"))
+            elif not info.is_dir():
+                member = check(_zip_name(info), size=info.file_size)
+                if member:
+                    yield member, _zip_reader(archive, info)
+
+
+def _zip_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[int], bytes]:
+    def read(limit: int) -> bytes:
+        try:
+            with archive.open(info) as file:
+                return file.read(limit)
+        except _ZIP_DAMAGE as error:
+            raise Refused("damaged_file", found=error) from error
+        except RuntimeError as error:
+            raise Refused("archive_encrypted") from error
+
+    return read
+
+
+def _zip_fault(info: zipfile.ZipInfo) -> str | None:
+    mode = info.external_attr >> 16
+    if info.flag_bits & 0x1:
+        return "archive_encrypted"
+    if stat.S_ISLNK(mode):
+        return "archive_link"
+    if stat.S_IFMT(mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        return "archive_special_file"
+    return None
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """Some systems write UTF-8 without saying so. `orig_filename` still has what stands behind a NUL."""
+    name = info.orig_filename
+    if info.flag_bits & 0x800:
+        return name
+    try:
+        return name.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return name
+
+
+def _check_directory_size(source: Source, limits: Limits) -> None:
+    """The list of names is read whole when a zip is opened, so its size is looked at first."""
+    size = source.path.stat().st_size
+    with source.path.open("rb") as file:
+        file.seek(max(0, size - 66_000))
+        tail = file.read()
+    end = tail.rfind(b"PK\x05\x06")
+    if end < 0 or len(tail) < end + 16:
+        raise Refused("damaged_file", found="no list of names at its end")
+    bytes_of_names = struct.unpack_from("<I", tail, end + 12)[0]
+    wide = tail.rfind(b"PK\x06\x06")
+    if wide >= 0 and len(tail) >= wide + 48:
+        bytes_of_names = max(bytes_of_names % 0xFFFFFFFF, struct.unpack_from("<Q", tail, wide + 40)[0])
+    if bytes_of_names > limits.max_members * 300:
+        raise Refused("archive_too_many_files", expected=f"at most {limits.max_members:,}")
+
+
+def _check_bomb(infos: list[zipfile.ZipInfo], source: Source, limits: Limits) -> None:
+    """Declared sizes bind, since nothing is read beyond them. Overlapping members count their bytes again and again."""
+    packed, unpacked = sum(info.compress_size for info in infos), sum(info.file_size for info in infos)
+    size = source.path.stat().st_size
+    allowed = min(limits.max_total_bytes, max(limits.unsuspicious_bytes, size * limits.max_ratio))
+    if packed > size or unpacked > allowed:
+        raise Refused("archive_bomb", found=f"{size:,} bytes unpack to {unpacked:,}", expected=f"at most {allowed:,}")
+
+
+def _tar_members(source: Source, findings: Findings, limits: Limits, check: _NameCheck) -> _Listing:
+    with source.open(limits) as file:
+        try:
+            with tarfile.open(fileobj=file, mode="r|") as archive:
+                for info in archive:
+                    archive.members.clear()  # type: ignore[attr-defined]  # else every header is kept
+                    code = _tar_fault(info)
+                    if code:
+                        findings.add(code, at=Place(file=f"{source.name}/{info.name}"), found=info.linkname or None)
+                    elif not info.isdir():
+                        member = check(info.name, size=info.size)
+                        if member:
+                            yield member, _tar_reader(archive, info)
+        except (tarfile.TarError, EOFError, ValueError, OverflowError, OSError) as error:
+            raise Refused("damaged_file", found=error) from error
+
+
+def _tar_reader(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[int], bytes]:
+    def read(limit: int) -> bytes:
+        file = archive.extractfile(info)
+        return file.read(limit) if file else b""
+
+    return read
+
+
+def _tar_fault(info: tarfile.TarInfo) -> str | None:
+    if info.issym() or info.islnk():
+        return "archive_link"
+    return None if info.isdir() or (info.isreg() and not info.issparse()) else "archive_special_file"

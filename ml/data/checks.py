@@ -1,0 +1,143 @@
+"""What can only be judged once every row is known: classes, splits, copies.
+
+N rows; `codes` int32 [N] into the class names, `splits` int8 [N] into `SPLITS`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ml.data.dataset import SPLITS
+from ml.data.natural import natural_key
+from ml.data.splitting import DROPPED, TEST, TRAIN, VALIDATION, first_8_bytes
+from ml.data.staging import NO_LABEL
+
+if TYPE_CHECKING:
+    from ml.data.findings import Findings
+    from ml.data.staging import Staging
+
+FEWEST_TO_SPLIT: Final = 2
+FEW: Final = 5
+TINY: Final = 20
+_WHOLE_FLOAT: Final = re.compile(r"([+-]?\d+)\.0*")
+_WHOLE: Final = re.compile(r"[+-]?\d+")
+
+
+def settle_classes(staging: Staging, findings: Findings) -> tuple[list[str] | None, np.ndarray]:
+    """The classes in natural order and the code of each row; None where no row has a label."""
+    codes = staging.codes
+    if not staging.label_codes:
+        return None, codes
+    names = list(staging.label_codes)
+    settled = _without_fractions(names)
+    changed = [old != new for old, new in zip(names, settled, strict=True)]
+    if any(changed):
+        rows = int(np.isin(codes, np.flatnonzero(changed)).sum())
+        findings.add("labels_as_floats", found=names[changed.index(True)], count=rows, rows=rows)
+    classes = sorted(set(settled), key=natural_key)
+    code_of = {name: code for code, name in enumerate(classes)}
+    table = np.array([code_of[name] for name in settled], dtype=np.int32)
+    unlabelled = np.flatnonzero(codes == NO_LABEL)
+    _report_rows(staging, findings, "missing_label", unlabelled)
+    return classes, np.where(codes == NO_LABEL, NO_LABEL, table[codes]).astype(np.int32)
+
+
+def check_classes(classes: list[str], codes: np.ndarray, splits: np.ndarray, findings: Findings) -> None:
+    """Classes that are too small, missing somewhere, or look like one another."""
+    _check_names(classes, findings)
+    counts = {
+        split: np.bincount(codes[(splits == code) & (codes >= 0)], minlength=len(classes))
+        for code, split in enumerate(SPLITS)
+    }
+    totals = np.sum(list(counts.values()), axis=0)
+    if len(classes) > 1 and totals.max() == 1:
+        findings.add("every_row_its_own_class", found=f"{len(classes):,} rows, {len(classes):,} labels")
+    for code, name in enumerate(classes):
+        if totals[code] < FEWEST_TO_SPLIT:
+            findings.add(
+                "class_too_small", found=f"{name}: {totals[code]}", expected=f"at least {FEWEST_TO_SPLIT} rows"
+            )
+        elif counts["train"][code] == 0:
+            findings.add("class_missing_in_train", found=name)
+        elif totals[code] < FEW:
+            findings.add("class_tiny", found=f"{name}: {totals[code]}", expected=f"at least {FEW} rows")
+        for split in SPLITS[1:]:
+            if counts[split].any() and counts[split][code] == 0:
+                findings.add("class_missing_in_split", found=f"{name} in {split}")
+
+
+def _check_names(classes: list[str], findings: Findings) -> None:
+    if len(classes) == 1:
+        findings.add("one_class", found=classes[0])
+    folded: dict[str, str] = {}
+    for name in classes:
+        twin = folded.setdefault(name.casefold(), name)
+        if twin != name:
+            findings.add("class_case_twins", found=f"{twin}, {name}")
+
+
+def check_pictures(staging: Staging, findings: Findings) -> None:
+    """Sizes and channels that differ."""
+    shapes = staging.shapes
+    if shapes.min_height != shapes.max_height or shapes.min_width != shapes.max_width:
+        smallest, largest = f"{shapes.min_width} x {shapes.min_height}", f"{shapes.max_width} x {shapes.max_height}"
+        findings.add("image_sizes_differ", found=f"width x height from {smallest} to {largest}")
+    if shapes.both_channels:
+        findings.add("image_channels_differ", found="1 and 3 channels")
+
+
+def settle_copies(staging: Staging, codes: np.ndarray, splits: np.ndarray, findings: Findings) -> np.ndarray:
+    """Report equal pictures; `splits` without those rows that would be learned from and measured on as well."""
+    keys = first_8_bytes(staging.hashes)
+    _report_conflicts(staging, keys, codes, findings)
+    settled = splits.copy()
+    for split, kept in ((TRAIN, (VALIDATION, TEST)), (VALIDATION, (TEST,))):
+        elsewhere = np.isin(splits, kept)
+        copies = np.flatnonzero((splits == split) & np.isin(keys, keys[elsewhere]))
+        settled[copies] = DROPPED
+        _report_copies(staging, findings, "duplicate_across_splits", copies, np.flatnonzero(elsewhere), rows=1)
+    for split in (TRAIN, VALIDATION, TEST):
+        rows = np.flatnonzero(settled == split)
+        _, firsts = np.unique(keys[rows], return_index=True)
+        again = np.delete(rows, firsts)
+        _report_copies(staging, findings, "duplicate_rows", again, rows[firsts], rows=0)
+    return settled
+
+
+def _report_copies(
+    staging: Staging, findings: Findings, code: str, copies: np.ndarray, originals: np.ndarray, *, rows: int
+) -> None:
+    keys = first_8_bytes(staging.hashes)
+    for index in copies[: findings.max_samples]:
+        original = originals[np.flatnonzero(keys[originals] == keys[index])[0]]
+        place = staging.place(int(original))
+        where = place.file if place.row is None else f"{place.file}, row {place.row}"
+        findings.add(code, at=staging.place(int(index)), found=f"the same picture as {where}", rows=rows)
+    findings.add_more(code, len(copies) - findings.max_samples, rows=rows)
+
+
+def _report_conflicts(staging: Staging, keys: np.ndarray, codes: np.ndarray, findings: Findings) -> None:
+    labelled = np.flatnonzero(codes >= 0)
+    pairs = np.unique(np.stack([keys[labelled], codes[labelled].astype(np.uint64)]), axis=1)
+    conflicting = pairs[0][1:][pairs[0][1:] == pairs[0][:-1]]
+    rows = np.flatnonzero(np.isin(keys, conflicting))
+    names = {code: name for name, code in staging.label_codes.items()}
+    for row in rows[: findings.max_samples]:
+        findings.add("conflicting_labels", at=staging.place(int(row)), found=names.get(int(staging.codes[row])))
+    findings.add_more("conflicting_labels", len(rows) - findings.max_samples)
+
+
+def _report_rows(staging: Staging, findings: Findings, code: str, rows: np.ndarray) -> None:
+    for row in rows[: findings.max_samples]:
+        findings.add(code, at=staging.place(int(row)), rows=1)
+    findings.add_more(code, len(rows) - findings.max_samples, rows=1)
+
+
+def _without_fractions(names: list[str]) -> list[str]:
+    """1.0 as 1, if all are such numbers."""
+    if not all(_WHOLE_FLOAT.fullmatch(name) or _WHOLE.fullmatch(name) for name in names):
+        return names
+    return [match[1] if (match := _WHOLE_FLOAT.fullmatch(name)) else name for name in names]

@@ -1,0 +1,82 @@
+"""What a format promises: it knows its files by their content and reads them in batches, each row with its place."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ml.data.findings import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ml.data.dataset import Kind
+    from ml.data.findings import Findings
+    from ml.data.limits import Limits
+    from ml.data.sources import Content, Source
+
+ROWS_A_BATCH = 2048
+BYTES_A_BATCH = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the rows of a batch were found: in one file, by number, or each in a file of its own."""
+
+    files: str | Sequence[str]
+    rows: Sequence[int] | None = None
+    lines: Sequence[int] | None = None
+
+    def at(self, index: int) -> Place:
+        """The place of one row."""
+        return Place(
+            file=self.files if isinstance(self.files, str) else self.files[index],
+            row=None if self.rows is None else int(self.rows[index]),
+            line=None if self.lines is None else int(self.lines[index]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows by canonical column.
+
+    An image column is uint8 [N, H, W, C] or a list of N encoded pictures, not yet looked at; a label column is a list of N
+    names, empty where there is none, and absent where the files know no labels.
+    """
+
+    columns: Mapping[str, Any]
+    places: Places
+    split: str | None
+    """What the data says; None where it says nothing."""
+
+
+class Format(ABC):
+    """Reads the sources whose content it knows. Whatever is wrong becomes a finding; bad data never raises."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    columns: ClassVar[Mapping[str, Kind]]
+    """The canonical columns it can bring."""
+    reads: ClassVar[frozenset[Content]]
+    takes_columns: ClassVar[bool] = False
+    """Whether its files have columns that the user may choose from."""
+
+    def __init__(
+        self, sources: Sequence[Source], *, columns: Mapping[str, str | int], findings: Findings, limits: Limits
+    ) -> None:
+        self.sources = sources
+        self.asked = columns
+        self.findings = findings
+        self.limits = limits
+        self.guess: dict[str, str | int] = {}
+        """Canonical column -> where it was found in the file; known once reading has begun."""
+
+    @classmethod
+    def detect(cls, sources: Sequence[Source]) -> float:
+        """Share of the sources that are for this format, 0..1."""
+        return sum(source.content in cls.reads for source in sources) / len(sources)
+
+    @abstractmethod
+    def read(self) -> Iterator[Batch]:
+        """Every row that can be read, in an order that depends on the content alone."""

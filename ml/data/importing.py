@@ -1,0 +1,218 @@
+"""Uploaded files -> a dataset, or a report of everything that is wrong with them.
+
+Reading goes batch by batch into a scratch file (`staging`), so that memory does not grow with the upload; splits, classes and
+copies are judged when all rows are known, and the dataset is then written in its final form.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ml.data import checks, splitting, storage
+from ml.data.dataset import SPLITS, DatasetSummary
+from ml.data.findings import Findings, Place, Refused
+from ml.data.formats import FORMATS
+from ml.data.limits import Limits
+from ml.data.natural import natural_key
+from ml.data.report import Guess, ImportReport, ReportEntry, Suggestion
+from ml.data.sources import Source
+from ml.data.splitting import Plan
+from ml.data.staging import Staging
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ml.data.dataset import Kind
+    from ml.data.formats.base import Format
+
+_UNREADABLE = {"empty": "empty_file", "damaged": "damaged_file", "unsupported": "unsupported_file"}
+
+
+def import_dataset(
+    sources: Sequence[Path],
+    into: Path,
+    *,
+    task: str | None = None,
+    format: str | None = None,
+    columns: Mapping[str, str | int] | None = None,
+    splits: Mapping[str, Any] | None = None,
+    limits: Limits | None = None,
+    refuse: Callable[[DatasetSummary], Sequence[str]] | None = None,
+) -> ImportReport:
+    """Read `sources` and write a dataset to the folder `into`, which must not exist or be empty.
+
+    Any finding of severity "error" rejects the whole upload and nothing is written: a dataset with silent holes is worse than
+    none. Warnings and repairs do not. Bad data never raises; a full disk (`OSError`) and a lack of memory do. `refuse` says
+    why the task at hand cannot use a dataset (`Task.refuse`).
+    """
+    limits = limits or Limits()
+    into.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryFile(dir=into.parent) as scratch,
+        warnings.catch_warnings(action="ignore"),  # what libraries mumble about strange files is in the report
+    ):
+        run = _Import(scratch, limits)
+        try:
+            run.read(sources, format=format, columns=columns or {}, splits=splits)
+        except Refused as refused:
+            run.findings.record(refused)
+        return run.finish(into, task=task, refuse=refuse)
+
+
+class _Import:
+    """One import from beginning to end."""
+
+    def __init__(self, scratch: Any, limits: Limits) -> None:
+        self.limits = limits
+        self.findings = Findings(max_samples=limits.max_samples)
+        self.staging = Staging(scratch, findings=self.findings, limits=limits)
+        self.plan = Plan()
+        self.format: Format | None = None
+
+    def read(
+        self,
+        paths: Sequence[Path],
+        *,
+        format: str | None,
+        columns: Mapping[str, str | int],
+        splits: Mapping[str, Any] | None,
+    ) -> None:
+        """Stage every row that can be read; raises `Refused` where nothing more can be."""
+        self.plan = Plan.of(splits)
+        sources = [self._source(path) for path in sorted(paths, key=lambda path: natural_key(path.name))]
+        if not sources:
+            raise Refused("no_files")
+        if len(sources) > self.limits.max_members:
+            raise Refused("archive_too_many_files", expected=f"at most {self.limits.max_members:,}")
+        readable = [source for source in sources if self._readable(source)]
+        if not readable:
+            return
+        chosen = _format(format, readable)
+        mine = [source for source in readable if source.content in chosen.reads]
+        for source in readable:
+            if source not in mine:
+                expected = f"content for {chosen.name} ({', '.join(sorted(chosen.reads))})"
+                self.findings.add("wrong_format", at=Place(file=source.name), found=source.content, expected=expected)
+        if columns and not chosen.takes_columns:
+            self.findings.add("columns_not_used", found=", ".join(columns))
+        self.format = chosen(mine, columns=columns, findings=self.findings, limits=self.limits)
+        for batch in self.format.read():
+            self.staging.add(batch)
+
+    def _source(self, path: Path) -> Source:
+        return Source(path.name, path, asked_split=self.plan.split_of(path.name))
+
+    def _readable(self, source: Source) -> bool:
+        code = _UNREADABLE.get(source.content)
+        if code:
+            self.findings.add(code, at=Place(file=source.name))
+        return code is None
+
+    def finish(
+        self, into: Path, *, task: str | None, refuse: Callable[[DatasetSummary], Sequence[str]] | None
+    ) -> ImportReport:
+        """Judge all rows together and, if nothing is wrong, write them."""
+        staging, findings = self.staging, self.findings
+        if not len(staging):
+            if not findings.reject:
+                findings.add("empty_dataset")
+            return self._report(None, task=task, accepted=0, said=[])
+        classes, codes = checks.settle_classes(staging, findings)
+        splits, said = splitting.assign(staging, self.plan)
+        splits = checks.settle_copies(staging, codes, splits, findings)
+        checks.check_pictures(staging, findings)
+        if classes is not None:
+            checks.check_classes(classes, codes, splits, findings)
+        if not (splits == splitting.TRAIN).any():
+            findings.add("empty_dataset", found="no row in train")
+        if len(staging) < checks.TINY:
+            findings.add("tiny_dataset", found=f"{len(staging)} rows", expected=f"at least {checks.TINY}")
+        summary = self._summary(classes, codes, splits, task=task)
+        for reason in refuse(summary) if refuse else ():
+            findings.add("unfit_for_task", found=reason)
+        if not findings.reject:
+            with storage.published(into) as directory:
+                digest = storage.write(directory, staging, splits, codes, limits=self.limits)
+                summary = summary.model_copy(update={"digest": digest})
+                storage.write_summary(directory, summary)
+        return self._report(summary, task=task, accepted=int((splits >= 0).sum()), said=said)
+
+    def _summary(
+        self, classes: list[str] | None, codes: np.ndarray, splits: np.ndarray, *, task: str | None
+    ) -> DatasetSummary:
+        assert self.format is not None, "rows come from a format"
+        shapes = self.staging.shapes
+        counts = {
+            split: np.bincount(codes[(splits == code) & (codes >= 0)], minlength=len(classes or ()))
+            for code, split in enumerate(SPLITS)
+        }
+        columns: dict[str, Kind] = {"image": "image"} if classes is None else {"image": "image", "label": "label"}
+        return DatasetSummary(
+            format=self.format.name,
+            task=task or _task(classes),
+            columns=columns,
+            splits={split: int((splits == code).sum()) for code, split in enumerate(SPLITS)},
+            classes=classes,
+            class_counts={
+                split: {name: int(count) for name, count in zip(classes or (), counts[split], strict=True)}
+                for split in SPLITS
+            },
+            image={
+                "channels": shapes.channels,
+                "min_height": shapes.min_height,
+                "max_height": shapes.max_height,
+                "min_width": shapes.min_width,
+                "max_width": shapes.max_width,
+            },
+        )
+
+    def _report(
+        self, summary: DatasetSummary | None, *, task: str | None, accepted: int, said: Sequence[str]
+    ) -> ImportReport:
+        findings, staging = self.findings, self.staging
+        rejected = findings.reject
+        unlabelled = findings.count("missing_label")
+        guess = None
+        if self.format is not None:
+            guessed_task = task or (summary.task if summary else None)
+            guess = Guess(format=self.format.name, columns=self.format.guess, task=guessed_task)
+        return ImportReport(
+            state="rejected" if rejected else "ready",
+            rows=len(staging) - unlabelled + findings.rejected,
+            accepted=accepted - unlabelled if rejected else accepted,
+            repaired=findings.repaired,
+            rejected=findings.rejected,
+            errors=[
+                ReportEntry(
+                    code=entry.code, count=entry.count, severity=entry.severity, hint=entry.hint, sample=entry.sample
+                )
+                for entry in findings.entries
+            ],
+            splits=summary.splits if summary else {},
+            classes=summary.classes if summary else None,
+            suggestions=[Suggestion(message=message) for message in said],
+            guess=guess,
+            summary=None if rejected else summary,
+        )
+
+
+def _format(asked: str | None, sources: Sequence[Source]) -> type[Format]:
+    if asked is not None and asked not in FORMATS:
+        raise Refused("unknown_format", found=asked, expected=", ".join(sorted(FORMATS)))
+    if asked is not None:
+        return FORMATS[asked]
+    best = max(FORMATS.values(), key=lambda candidate: candidate.detect(sources))
+    if not best.detect(sources):
+        found = f"{sources[0].name}: {sources[0].content}"
+        raise Refused("format_not_recognised", found=found, expected=", ".join(sorted(FORMATS)))
+    return best
+
+
+def _task(classes: list[str] | None) -> str:
+    """What such data is usually for."""
+    return "image_generation" if classes is None or len(classes) < 2 else "image_classification"

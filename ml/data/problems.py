@@ -1,0 +1,135 @@
+"""Everything an import can find, by code: how bad it is and what its owner can do about it.
+
+An *error* rejects the upload; a *warning* is for its owner to judge; a *repair* was mended on the way in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Severity = Literal["error", "warning", "repair"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One kind of finding."""
+
+    severity: Severity
+    hint: str
+
+
+def _error(hint: str) -> Problem:
+    return Problem("error", hint)
+
+
+def _warning(hint: str) -> Problem:
+    return Problem("warning", hint)
+
+
+def _repair(hint: str) -> Problem:
+    return Problem("repair", hint)
+
+
+PROBLEMS: Final[dict[str, Problem]] = {
+    # What was asked for
+    "no_files": _error("send at least one file"),
+    "unknown_format": _error("name one of the known formats, or leave `format` out to have it guessed"),
+    "format_not_recognised": _error("send IDX files, a zip or tar of class folders, CSV or Parquet"),
+    "wrong_format": _error("send this file on its own, or leave it out"),
+    "invalid_columns": _error("map canonical columns to columns of the file: a name, or a position from 1"),
+    "columns_not_used": _warning("this format has no columns to choose from; leave `columns` out"),
+    "invalid_splits": _error(
+        'give shares, {"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 0}, or {file: split}'
+    ),
+    "unfit_for_task": _error("choose another task or add what it needs"),
+    # Files and archives
+    "empty_file": _error("the file has no content; send it again"),
+    "damaged_file": _error("the file is cut off or damaged; pack or download it again"),
+    "unsupported_file": _error("unpack it and send it as zip, tar, tar.gz, tar.bz2 or tar.xz"),
+    "file_too_large": _error("make the file smaller or split it"),
+    "archive_bomb": _error("the archive unpacks to far more than it holds; pack only the data"),
+    "archive_too_many_files": _error("send fewer files, or Parquet with the pictures inside"),
+    "archive_too_deep": _error("put the class folders near the top of the archive"),
+    "archive_unsafe_name": _error(
+        "pack with plain relative names: no '..', no leading '/', no drive, no control characters"
+    ),
+    "archive_link": _error("pack the files themselves, not links to them"),
+    "archive_special_file": _error("pack regular files only"),
+    "archive_encrypted": _error("pack without a password"),
+    "archive_duplicate_name": _error("each name may be in the archive once"),
+    "archive_case_twins": _warning("names that differ only in case become one file on some computers; rename one"),
+    "archive_nested": _error("unpack the inner archive, then pack everything into one"),
+    "archive_without_pictures": _error("pack pictures in class folders; send CSV, Parquet or IDX files as they are"),
+    "file_ignored": _warning("only pictures are read here; leave other files out"),
+    "folder_outside_splits": _error("put every picture below train, validation or test, or below none of them"),
+    "folders_nested": _warning("the outermost folder counts as the class; flatten if that is wrong"),
+    # Pictures
+    "image_unknown_format": _error("save it as PNG, JPEG, GIF, BMP, WebP, TIFF, PGM or PPM"),
+    "image_corrupt": _error("open the picture in a viewer and save it again, or leave it out"),
+    "image_truncated": _error("the picture ends too early; copy it again, or leave it out"),
+    "image_too_large": _error("make the picture smaller"),
+    "image_frames": _repair("only the first of several frames was taken"),
+    "image_rotated": _repair("turned upright as the camera noted"),
+    "image_16_bit": _repair("reduced to 8 bits: the upper half of each value"),
+    "image_colour_space": _repair("converted to RGB"),
+    "image_transparent": _repair("laid over white"),
+    "image_sizes_differ": _warning("pictures are scaled to one size for training; crop them first if shape matters"),
+    "image_channels_differ": _warning("grey and colour pictures are mixed; training reads all as colour"),
+    # IDX
+    "idx_header": _error("an IDX file begins with 00 00, a type, a number of dimensions and their sizes"),
+    "idx_type": _error("store unsigned bytes (type 08)"),
+    "idx_dimensions": _error(
+        "images are [count, height, width] or [count, height, width, channels], labels are [count]"
+    ),
+    "idx_truncated": _error("the file ends before its header says; copy it again"),
+    "idx_trailing_bytes": _warning("the file goes on after its last row; is the header right?"),
+    "idx_unpaired": _error("name image and label files alike: train-images-idx3-ubyte, train-labels-idx1-ubyte"),
+    "unequal_counts": _error("there must be one label for each image"),
+    # Tables
+    "table_unreadable": _error("the file cannot be read as a table; write it again"),
+    "table_too_large": _error("split the data into several datasets, or send fewer columns"),
+    "too_many_rows": _error("split the data into several datasets"),
+    "encoding_guessed": _warning("save the file as UTF-8"),
+    "not_text": _error("a CSV file is text; save it as UTF-8"),
+    "ragged_row": _error("each row needs as many cells as the first"),
+    "bad_quoting": _error("close every quote, and write a quote inside a cell twice"),
+    "cell_too_large": _error("a cell or line is far too long; is a quote left open?"),
+    "column_missing": _error("name the column by `columns`, or add it to the file"),
+    "column_type": _error("write it as the type that is expected"),
+    "no_image_columns": _error(
+        'say where the picture is: {"image": "name"} for encoded ones, {"image": "first:last"} for pixels'
+    ),
+    "pixels_not_square": _error('say how wide the picture is: columns {"shape": "28x28"} or {"shape": "32x32x3"}'),
+    "pixels_shape_assumed": _warning(
+        'read as rows of red, green, blue; say {"shape": "HxWx3"} in `columns` to be sure'
+    ),
+    "pixels_scaled": _repair("pixels of 0 to 1 were multiplied by 255"),
+    "pixels_rounded": _repair("fractions were rounded to whole pixel values"),
+    "pixel_not_a_number": _error("write a number in every pixel cell"),
+    "pixel_out_of_range": _error("pixels are 0 to 255, or 0 to 1 throughout"),
+    "image_not_encoded": _error(
+        "put the bytes of the picture into the cell, as base64 in CSV; file names cannot be followed"
+    ),
+    # Labels and splits
+    "empty_dataset": _error("there is no row to learn from"),
+    "missing_label": _error("give every row a label, or none"),
+    "label_too_long": _error("a label is a short name; is this column a text? name the label column by `columns`"),
+    "labels_as_floats": _repair("labels like 1.0 were read as 1"),
+    "too_many_classes": _error("is this column an id or a measure? name the label column by `columns`"),
+    "every_row_its_own_class": _warning(
+        "no class has two rows; is this column an id? name the label column by `columns`"
+    ),
+    "one_class": _warning("enough for pretraining and generation; a classifier needs at least two classes"),
+    "class_too_small": _error("a class needs at least 2 rows to be in training and in a held-out split; add rows"),
+    "class_tiny": _warning("fewer than 5 rows teach and measure little; add rows"),
+    "class_case_twins": _warning("classes that differ only in case are kept apart; rename if they are one"),
+    "class_missing_in_train": _error(
+        "a class that is not in train cannot be learned; add rows or leave it out of the rest"
+    ),
+    "class_missing_in_split": _warning("nothing will be known about this class in this split; add rows"),
+    "tiny_dataset": _warning("with so few rows every measured figure is a matter of luck; add rows"),
+    "duplicate_rows": _warning("the same picture several times in one split counts several times"),
+    "duplicate_across_splits": _repair("copies were removed so that what is measured on was not learned from"),
+    "conflicting_labels": _warning("the same picture has different labels; look at them"),
+}
