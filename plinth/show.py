@@ -167,7 +167,7 @@ def findings(report: DatasetReport) -> None:
 
 
 def picture(pixels: Sequence[Sequence[int]]) -> Text:
-    """Grey pixels 0..255, about square on the screen: two rows a line as half blocks; without colours, as characters."""
+    """Grey pixels 0..255, about square on the screen: two rows a line in half blocks; without colours as characters."""
     if console.color_system is None:
         return Text("\n".join("".join(SHADES[value * len(SHADES) // 256] * 2 for value in row) for row in pixels))
     drawn = Text()

@@ -28,8 +28,9 @@ OnProgress = Callable[[int, int], None]
 class Uploads:
     """Uploads in progress, remembered by file in the home folder until a data set is made of them."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, piece_bytes: int = PIECE_BYTES) -> None:
         self._connection = connection
+        self._piece_bytes = piece_bytes
         self._notes = home() / "resumable-uploads.json"
 
     def send(self, files: Sequence[Path], *, on_progress: OnProgress | None = None) -> list[str]:
@@ -61,7 +62,7 @@ class Uploads:
             while offset < length:
                 on_sent(offset)
                 source.seek(offset)
-                offset = self._send_piece(location, offset, source.read(PIECE_BYTES))
+                offset = self._send_piece(location, offset, source.read(self._piece_bytes))
         on_sent(length)
         return location.rpartition("/")[2]
 

@@ -1,0 +1,62 @@
+"""What tests of more than one package share: a whole service, and real data small enough for a test."""
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from plinth import Plinth
+from tests.stack import RunningStack, plinth_up
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """One service for all tests that only use it."""
+    with plinth_up(tmp_path_factory.mktemp("home")) as running:
+        yield running
+
+
+@pytest.fixture
+def start_stack(tmp_path: Path) -> Iterator[Callable[..., RunningStack]]:
+    """Services of one test, which may break them."""
+    with ExitStack() as running:
+
+        def start(home: Path = tmp_path / "home", **variables: str) -> RunningStack:
+            return running.enter_context(plinth_up(home, **variables))
+
+        yield start
+
+
+@pytest.fixture
+def plinth(stack: RunningStack) -> Iterator[Plinth]:
+    with stack.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def digits_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 of scikit-learn's handwritten digits as PNG class folders, 60 of them to test with."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    archive = tmp_path_factory.mktemp("digits") / "digits.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for number in range(300):
+            picture = io.BytesIO()
+            Image.fromarray((digits.images[number] * 15.9375).astype("uint8")).save(picture, "PNG")
+            split = "test" if number % 5 == 0 else "train"
+            zipped.writestr(f"{split}/{digits.target[number]}/{number:03}.png", picture.getvalue())
+    return archive
+
+
+@pytest.fixture(scope="session")
+def digit_files(digits_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three of the test images as files."""
+    folder = tmp_path_factory.mktemp("pictures")
+    with zipfile.ZipFile(digits_zip) as zipped:
+        names = [name for name in zipped.namelist() if name.startswith("test/")][:3]
+        return [Path(zipped.extract(name, folder)) for name in names]

@@ -1,0 +1,205 @@
+"""`plinth up` with its real processes: what it promises when things are killed."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from plinth.home import read_stack, stack_file
+from tests.stack import RunningStack, clean_environment
+
+pytestmark = pytest.mark.process
+
+Start = Callable[..., RunningStack]
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows other processes' environment")
+
+
+def processes_of(home: Path) -> dict[int, str]:
+    """Whatever runs with this home folder in its environment or its command, by any parent."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal() or int(folder.name) == os.getpid():
+            continue
+        try:
+            environment = (folder / "environ").read_bytes()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        if state != "Z" and (f"PLINTH_HOME={home}\0".encode() in environment or str(home) in command):
+            found[int(folder.name)] = command
+    return found
+
+
+def wait_for(condition: Callable[[], object], *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
+            parts = json.loads(answer.read())
+    except OSError:
+        return False
+    return all(parts[name]["ok"] for name in ("database", "broker", "blobs", "workers"))
+
+
+def run_up(home: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "plinth", "up", "--home", str(home), *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**clean_environment(), **variables},
+        check=False,
+    )
+
+
+def test_it_is_ready_soon_and_prints_a_curl_line_that_works(stack: RunningStack) -> None:
+    wait_for(lambda: "device" in stack.output.read_text(), seconds=30)
+    printed = stack.output.read_text()
+    assert stack.ready_seconds < 15, "5 s on an idle machine; three times that where other tests run beside it"
+    assert f"{stack.url}/docs" in printed
+    (line,) = [line for line in printed.splitlines() if "curl" in line]
+    if shutil.which("curl") is None:
+        pytest.skip("no curl here to paste the line into")
+    command = shlex.split(line[line.index("curl") :])
+    pasted = subprocess.run([*command, "--silent", "--fail"], capture_output=True, text=True, timeout=20, check=True)
+    assert "image_classification" in pasted.stdout
+
+
+def test_what_it_keeps_is_for_its_owner_alone(stack: RunningStack) -> None:
+    assert stat.S_IMODE((stack.home / "api-key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((stack.home / "plinth.db").stat().st_mode) & 0o077 == 0
+    assert stat.S_IMODE(stack_file(stack.home).stat().st_mode) & 0o077 == 0
+
+
+def test_a_second_start_on_the_same_folder_says_so_and_stops(stack: RunningStack) -> None:
+    second = run_up(stack.home, "--port", "0")
+    assert second.returncode == 1
+    assert "already runs" in second.stderr
+    assert stack.url in second.stderr
+    assert is_ready(stack.url)
+
+
+def test_a_port_that_is_taken_is_told_with_the_way_out(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        refused = run_up(tmp_path / "home", "--port", str(port))
+    assert refused.returncode == 1
+    assert f"Port {port} on 127.0.0.1 is taken" in refused.stderr
+    assert "--port 0" in refused.stderr
+
+
+@linux_only
+def test_a_start_that_fails_shows_why_and_leaves_nothing(tmp_path: Path) -> None:
+    failed = run_up(tmp_path / "home", "--port", "0", PLINTH_DATABASE_URL="sqlite:////nowhere/at/all.db")
+    assert failed.returncode == 1
+    assert "unable to open database file" in failed.stderr
+    assert processes_of(tmp_path / "home") == {}
+
+
+@linux_only
+def test_whatever_is_killed_is_started_again(start_stack: Start) -> None:
+    stack = start_stack()
+    for name in ("app", "worker", "broker"):
+        killed = stack.pid_of(name)
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda name=name, killed=killed: stack.pid_of(name) != killed, seconds=10)
+        wait_for(lambda: is_ready(stack.url), seconds=20)
+        assert f"{name} ended (signal 9)" in stack.output.read_text()
+
+
+@linux_only
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_everything_within_5_seconds(start_stack: Start, number: int) -> None:
+    stack = start_stack()
+    assert len(processes_of(stack.home)) >= 4
+    began = time.monotonic()
+    stack.process.send_signal(number)
+    assert stack.process.wait(6) == 0
+    assert time.monotonic() - began < 5
+    assert processes_of(stack.home) == {}
+    assert read_stack(stack.home) == {}
+
+
+@linux_only
+def test_a_worker_that_does_not_listen_delays_the_end_no_longer(start_stack: Start) -> None:
+    stack = start_stack()
+    os.kill(stack.pid_of("worker"), signal.SIGSTOP)
+    os.kill(stack.pid_of("broker"), signal.SIGSTOP)
+    began = time.monotonic()
+    stack.process.terminate()
+    assert stack.process.wait(6) == 0
+    assert time.monotonic() - began < 5
+    assert processes_of(stack.home) == {}
+
+
+@linux_only
+def test_killed_with_all_it_takes_along_its_children_and_the_next_start_takes_over(start_stack: Start) -> None:
+    stack = start_stack()
+    key = stack.api_key
+    stack.process.kill()
+    stack.process.wait()
+    wait_for(lambda: processes_of(stack.home) == {}, seconds=2)
+    assert read_stack(stack.home)["ready"], "nobody was left to clear it away"
+    again = start_stack(stack.home)
+    assert is_ready(again.url)
+    assert again.api_key == key
+
+
+@linux_only
+def test_leftovers_are_ended_only_if_they_are_really_ours(start_stack: Start, tmp_path: Path) -> None:
+    from plinth.processes import identity
+
+    with (
+        subprocess.Popen(["sleep", "60"], start_new_session=True) as ours,
+        subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger,
+    ):
+        try:
+            home = tmp_path / "home"
+            home.mkdir()
+            noted = [
+                {"name": "worker", "pid": ours.pid, "identity": identity(ours.pid)},
+                {"name": "app", "pid": stranger.pid, "identity": "of a process that had this number before"},
+            ]
+            stack_file(home).write_text(json.dumps({"processes": noted}))
+            stack = start_stack(home)
+            assert ours.wait(1) == -signal.SIGKILL
+            assert stranger.poll() is None
+            assert "Ended what an earlier start left running: worker." in stack.output.read_text()
+        finally:
+            ours.kill()
+            stranger.kill()
+
+
+def test_a_key_and_a_broker_of_the_user_are_respected(start_stack: Start, tmp_path: Path) -> None:
+    from plinth import Plinth
+    from plinth.broker import EmbeddedBroker
+
+    broker = EmbeddedBroker(tmp_path / "broker")
+    try:
+        stack = start_stack(PLINTH_API_KEY="a-key-of-my-own-choice", PLINTH_REDIS_URL=broker.start())
+        assert not (stack.home / "api-key").exists()
+        assert [noted["name"] for noted in read_stack(stack.home)["processes"]] == ["app", "worker"]
+        with Plinth(stack.url, "a-key-of-my-own-choice") as plinth:
+            assert plinth.catalog()["tasks"]
+        stack.process.terminate()
+        assert stack.process.wait(6) == 0
+        assert broker.process.poll() is None
+    finally:
+        broker.stop()
