@@ -93,7 +93,7 @@ class ObjectiveEntry(Entry):
     source: str
     slots: dict[str, SlotEntry]
     columns: dict[str, str]
-    """Slot -> the canonical column it reads."""
+    """What a dataset must have; the task says where it trains one."""
     needs_labels: bool
     head: str | None
     """The head it trains along, for a task that has the same to start from."""

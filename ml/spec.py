@@ -328,11 +328,10 @@ class _Check:
 
     def _missing_columns(self, wanted: _Wanted) -> Iterator[str]:
         assert self.dataset is not None, "asked only with one"
-        columns = self.catalog.objectives[wanted.owner].columns
-        for column in columns.values():
-            if column not in self.dataset.columns:
+        for column, kind in self.catalog.objectives[wanted.owner].columns.items():
+            if self.dataset.columns.get(column) != kind:
                 has = ", ".join(self.dataset.columns) or "none"
-                yield f"{wanted.owner} needs a column {column!r}; the dataset has {has}"
+                yield f"{wanted.owner} needs a column {column!r} of kind {kind}; the dataset has {has}"
         if not self.dataset.splits.get("train"):
             yield "the dataset has no rows to train on"
 
@@ -365,6 +364,8 @@ def _options(schema: Mapping[str, Any], config: Mapping[str, Any], *, path: str)
             options = error.schema.get("properties", {})
             for name in error.instance.keys() - options.keys():
                 yield unknown("option", name, options, path=f"{place}.{name}")
+        elif error.validator == "enum" and isinstance(error.instance, str):
+            yield unknown(place.rpartition(".")[2], error.instance, error.validator_value, path=place)
         else:
             yield Finding(code="invalid_option", message=_shortened(error.message), path=place)
 

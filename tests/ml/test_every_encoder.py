@@ -1,0 +1,70 @@
+"""What holds for each encoder, whatever it reads."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ml.encoders import ENCODERS
+from ml.encoders.base import collate_slots, encode_slots
+from ml.errors import PackageError
+from ml.signals import Signal
+from tests.ml import pictures
+
+VALUES = {Signal.IMAGE: list(pictures.rows().columns["image"])}
+"""Raw values by what they become."""
+
+every_encoder = pytest.mark.parametrize("name", list(ENCODERS))
+
+
+def values(name):
+    return VALUES[ENCODERS[name].signal]
+
+
+@every_encoder
+def test_what_is_saved_is_loaded_and_encodes_alike(name, tmp_path):
+    learned = ENCODERS[name].learn(values(name), {})
+
+    learned.save(tmp_path)
+    loaded = ENCODERS[name].load(tmp_path)
+
+    assert loaded.config == learned.config
+    assert loaded.shape() == learned.shape()
+    before, after = (each.collate(each.encode(values(name)))["signal"] for each in (learned, loaded))
+    np.testing.assert_array_equal(before, after)
+
+
+@every_encoder
+def test_a_batch_of_many_equals_many_of_one(name):
+    learned = ENCODERS[name].learn(values(name), {})
+
+    whole = learned.collate(learned.encode(values(name)))["signal"]
+
+    for index, value in enumerate(values(name)):
+        np.testing.assert_array_equal(learned.collate(learned.encode([value]))["signal"][0], whole[index])
+
+
+@every_encoder
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"config": {"no": "such"}}', '{"config": null}'])
+def test_a_damaged_file_is_a_package_error(name, content, tmp_path):
+    (tmp_path / "encoder.json").write_text(content)
+
+    with pytest.raises(PackageError, match="cannot be read"):
+        ENCODERS[name].load(tmp_path)
+
+
+@every_encoder
+def test_the_file_is_plain_json_that_names_the_encoder(name, tmp_path):
+    ENCODERS[name].learn(values(name), {}).save(tmp_path)
+
+    assert json.loads((tmp_path / "encoder.json").read_text())["name"] == name
+
+
+def test_a_slot_may_read_a_column_of_another_name():
+    rows = pictures.rows(2)
+
+    columns = encode_slots({"left": pictures.encoder()}, {"left": "image"}, rows)
+    arrays = collate_slots({"left": pictures.encoder()}, {**columns, "label": np.array([1, 2])})
+
+    assert arrays["left"].shape == (2, 1, 8, 8)
+    assert arrays["label"].tolist() == [1, 2]
