@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-KNOWN_TO_CHILDREN = ("PATH", "HOME", "LANG", "LC_", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PYTHON", "VIRTUAL_ENV", "SSL_CERT")
+KNOWN_TO_CHILDREN = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "PYTHON",
+    "VIRTUAL_ENV",
+    "SSL_CERT",
+)
 """Prefixes of the variables that any child needs."""
 KNOWN_TO_RUNS = ("CUDA_", "NVIDIA_", "NCCL_", "OMP_", "MKL_", "TORCH_", "PYTORCH_", "AWS_", "PLINTH_")
 """Prefixes of those that a run needs besides: its hardware, the database and the blobs."""
@@ -62,9 +73,8 @@ class Child:
 
     @property
     def status(self) -> int:
-        """The exit status, negative for a signal; only once it has ended."""
-        assert self._process.returncode is not None
-        return self._process.returncode
+        """The exit status, negative for a signal; waits for the end."""
+        return self._process.wait()
 
     @property
     def seconds_leaving(self) -> float:
@@ -110,7 +120,9 @@ class Child:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         # Also after an orderly end: a grandchild may be left in the group.
         self._kill_group()
         self._process.wait()

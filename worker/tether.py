@@ -1,8 +1,8 @@
 """The line between a supervisor and its child: one socket pair.
 
-Down it go requests, one byte each. Its end means that the supervisor is gone: the child kills its whole group, so that no
-run outlives the process that keeps its lease. Up it go the child's last words: why it ended, as JSON. A request waits in
-the line until the child reads it, which a signal sent to a process that is still starting would not.
+Down it go requests, one byte each. Its end means that the supervisor is gone: the child kills its whole group, so that
+no run outlives the process that keeps its lease. Up it go the child's last words, why it ended, as JSON. A request waits
+in the line until the child reads it, as a signal to a process that is still starting would not.
 """
 
 from __future__ import annotations
@@ -78,16 +78,15 @@ class ChildEnd:
             return
         os.set_inheritable(int(descriptor), False)
         self._socket = socket.socket(fileno=int(descriptor))
-        threading.Thread(target=self._listen, name="tether", daemon=True).start()
+        threading.Thread(target=self._listen, args=(self._socket,), name="tether", daemon=True).start()
 
     def say(self, words: dict[str, Any]) -> None:
         """Tell why this process ends; the supervisor reads it afterwards."""
         if self._socket is not None:
             self._socket.send(json.dumps(words).encode()[:LONGEST_WORDS_BYTES])
 
-    def _listen(self) -> None:
-        assert self._socket is not None
-        while request := self._socket.recv(1):
+    def _listen(self, line: socket.socket) -> None:
+        while request := line.recv(1):
             self._asked(request)
         os.killpg(0, signal.SIGKILL)
 

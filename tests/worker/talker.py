@@ -15,7 +15,9 @@ if __name__ == "__main__":
     line = ChildEnd()
     grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     note = Path(sys.argv[1])
-    note.with_suffix(".new").write_text(json.dumps({"pids": [os.getpid(), grandchild.pid], "environment": dict(os.environ)}))
+    note.with_suffix(".new").write_text(
+        json.dumps({"pids": [os.getpid(), grandchild.pid], "environment": dict(os.environ)})
+    )
     note.with_suffix(".new").rename(note)
     while line.request is None:
         time.sleep(0.01)

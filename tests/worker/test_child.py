@@ -19,6 +19,7 @@ from worker.child import Child, environment_for_runs, environment_without_secret
 
 pytestmark = pytest.mark.process
 
+
 def told(note: Path) -> dict[str, Any]:
     until(note.exists)
     return json.loads(note.read_text())
@@ -33,7 +34,9 @@ def alive(pid: int) -> bool:
 
 @pytest.fixture
 def child(tmp_path):
-    with Child("tests.worker.talker", str(tmp_path / "note"), environment=environment_for_runs(), log=tmp_path / "log") as child:
+    with Child(
+        "tests.worker.talker", str(tmp_path / "note"), environment=environment_for_runs(), log=tmp_path / "log"
+    ) as child:
         yield child
 
 
@@ -71,7 +74,9 @@ def test_leaving_the_context_ends_the_whole_group(tmp_path):
 
 
 def test_nothing_survives_a_supervisor_that_is_killed(tmp_path):
-    keeper = subprocess.Popen([sys.executable, "-m", "tests.worker.keeper", str(tmp_path / "note"), str(tmp_path / "log")])
+    keeper = subprocess.Popen(
+        [sys.executable, "-m", "tests.worker.keeper", str(tmp_path / "note"), str(tmp_path / "log")]
+    )
     try:
         pids = told(tmp_path / "note")["pids"]
     finally:

@@ -1,0 +1,160 @@
+"""One machine with a broker, a database, blobs and workers, whose parts a test may kill one by one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+import pytest
+
+from plinth.broker import EmbeddedBroker
+from store import database, jobs, models, queue
+from store.blobs.base import blobs
+from store.database import transaction
+from store.settings import store_settings
+from store.tables import Job, Model
+from tests.worker.waiting import until
+
+QUICK = {
+    "OMP_NUM_THREADS": "1",
+    "PLINTH_CRASH_BACKOFF_SECONDS": "0.1",
+    "PLINTH_DEVICE": "cpu",
+    "PLINTH_FREE_SPACE_FLOOR_BYTES": "0",
+    "PLINTH_HEARTBEAT_SECONDS": "0.5",
+    "PLINTH_LEASE_SECONDS": "3",
+    "PLINTH_RECONCILE_SECONDS": "0.2",
+    "PLINTH_REQUEST_SECONDS": "0.2",
+    "PLINTH_SPACE_BACKOFF_SECONDS": "0.5",
+}
+"""A service that notices in a second what would otherwise take it half a minute."""
+
+
+class Machine:
+    """The test's own process is told of it too, so that it may use `store` as the API would."""
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.broker = EmbeddedBroker(folder / "broker")
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self._variables = {"PLINTH_HOME": str(self.home), **QUICK, **variables}
+        self._patch = pytest.MonkeyPatch()
+
+    def __enter__(self) -> Self:
+        self._variables["PLINTH_REDIS_URL"] = self.broker.start()
+        for name in [name for name in os.environ if name.startswith("PLINTH_")]:
+            self._patch.delenv(name)
+        for name, value in self._variables.items():
+            self._patch.setenv(name, value)
+        self._forget()
+        self._patch.setattr(queue.celery_app.conf, "broker_url", self._variables["PLINTH_REDIS_URL"])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
+            worker.kill()
+            worker.wait()
+        self.broker.stop()
+        database.engine().dispose()
+        self._patch.undo()
+        self._forget()
+
+    def _forget(self) -> None:
+        for cached in (store_settings, database.engine, database.sessions, blobs, queue._producer):
+            cached.cache_clear()
+
+    def kill_everything(self) -> None:
+        """As a power cut would, for all that the test started."""
+        for worker in self.workers:
+            worker.kill()
+        self.broker.kill()
+        for worker in self.workers:
+            worker.wait()
+
+    def start_worker(self, **variables: str) -> subprocess.Popen[bytes]:
+        """It may not be ready yet when this returns."""
+        with (self.folder / f"worker-{len(self.workers)}.log").open("wb") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "worker"], env={**os.environ, **variables}, stdout=log, stderr=log
+            )
+        self.workers.append(worker)
+        return worker
+
+    def submit(self, spec: dict[str, Any], *, dataset_id: str) -> str:
+        """As `POST /api/v1/jobs` does."""
+        with transaction() as session:
+            return jobs.submit(
+                session, kind=spec["kind"], spec=spec, dataset_id=dataset_id, model_name=spec["model"]
+            ).id
+
+    def job(self, job_id: str) -> Job:
+        """The row as it is now."""
+        with transaction() as session:
+            return jobs.get(session, job_id)
+
+    def wait_for(self, job_id: str, *states: str, seconds: float = 60) -> Job:
+        """Until the job is in one of these states."""
+        try:
+            return until(lambda: job if (job := self.job(job_id)).state in states else None, seconds=seconds)
+        except AssertionError:
+            raise AssertionError(f"{self._story(job_id)}") from None
+
+    def checkpoint_step(self, job_id: str) -> int:
+        """Of the newest checkpoint; 0 without one."""
+        with transaction() as session:
+            found = jobs.checkpoints(session, job_id)
+        return found[0].step if found else 0
+
+    def wait_for_checkpoint(self, job_id: str, *, after: int = 0) -> int:
+        """The step of the first checkpoint beyond."""
+        try:
+            return until(lambda: step if (step := self.checkpoint_step(job_id)) > after else None)
+        except AssertionError:
+            raise AssertionError(f"{self._story(job_id)}") from None
+
+    def run_of(self, job_id: str) -> psutil.Process:
+        """The training process of a job."""
+        return until(lambda: next(iter(self._runs_of(job_id)), None))
+
+    def models_of(self, job_id: str) -> list[Model]:
+        """Every model that the job made."""
+        with transaction() as session:
+            return [
+                model
+                for name in models.names(session)
+                for model in models.versions(session, name)
+                if model.job_id == job_id
+            ]
+
+    def weights_of(self, job_id: str) -> str:
+        """The sha256 of the weights of the one model that the job made."""
+        [model] = self.models_of(job_id)
+        [weights] = [file for file in model.files if file["path"] == "weights.safetensors"]
+        return str(weights["sha256"])
+
+    def event_data(self, job_id: str, kind: str) -> list[dict[str, Any]]:
+        """What the events of one kind say, in order."""
+        with transaction() as session:
+            return [event.data for event in jobs.events(session, job_id, limit=10_000) if event.kind == kind]
+
+    def _runs_of(self, job_id: str) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                command = process.cmdline()
+            except psutil.Error:
+                continue
+            if command[1:4] == ["-m", "worker.train", job_id]:
+                found.append(process)
+        return found
+
+    def _story(self, job_id: str) -> str:
+        job = self.job(job_id)
+        log = self.home / "logs" / f"{job_id}.log"
+        logs = [log, *sorted(self.folder.glob("worker-*.log"))]
+        tails = "\n".join(f"--- {each.name}\n{each.read_text()[-3000:]}" for each in logs if each.exists())
+        return f"{job_id} is {job.state} ({job.reason}, {job.error}, fence {job.fence}, crashes {job.crashes})\n{tails}"

@@ -1,0 +1,50 @@
+"""`python -m worker`: waits for bells, runs what they announce, and looks after what nobody looks after."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+from typing import Any
+
+from celery.signals import worker_shutting_down
+
+from store.queue import celery_app
+from worker.handlers import register
+from worker.reconciler import Reconciler
+from worker.runs import log_in_utc
+from worker.settings import worker_settings
+from worker.supervisor import Supervisor
+
+
+def main() -> int:
+    """Until SIGTERM; then every run saves a checkpoint and leaves, and so does this process."""
+    log_in_utc()
+    settings = worker_settings()
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+    supervisor = Supervisor(name, settings)
+    register(celery_app, supervisor)
+
+    def drain(**_: Any) -> None:
+        supervisor.drain()
+
+    worker_shutting_down.connect(drain)
+    with Reconciler(name, settings):
+        worker = celery_app.Worker(
+            hostname=f"plinth@{name}",
+            pool="threads",
+            # One more than there are slots, so that a validation never waits behind a run.
+            concurrency=settings.worker_slots + 1,
+            loglevel="INFO",
+            quiet=True,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+        )
+        worker.start()
+    return int(worker.exitcode or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

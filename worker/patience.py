@@ -1,0 +1,32 @@
+"""Waiting for a database that is away for a while."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+UNREACHABLE = (OperationalError, InterfaceError)
+PAUSE_SECONDS = 1.0
+
+
+def patiently(action: Callable[[], T], *, for_seconds: float) -> T:
+    """Do it, again each second while the database does not answer; its last error after `for_seconds`.
+
+    A commit whose answer was lost is done twice by this: only for transitions that a second time change nothing.
+    """
+    deadline = time.monotonic() + for_seconds
+    while True:
+        try:
+            return action()
+        except UNREACHABLE as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("the database does not answer, trying again: %s", error.orig)
+        time.sleep(PAUSE_SECONDS)

@@ -1,0 +1,92 @@
+"""What nobody else looks after: runs whose worker is lost, and bells that nobody heard.
+
+Each worker says that it is there; the eldest of those who do also looks after the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+from store import jobs, workers
+from store.database import transaction
+from store.errors import BrokerUnavailable
+from store.queue import ring
+from worker.patience import UNREACHABLE
+from worker.sweep import sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from worker.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+SWEEP_EVERY_SECONDS = 600.0
+
+
+class Reconciler:
+    """A thread of the worker, for as long as the context lasts."""
+
+    def __init__(self, name: str, settings: WorkerSettings) -> None:
+        self.name = name
+        self.settings = settings
+        self._over = threading.Event()
+        self._swept_at = float("-inf")
+        self._thread = threading.Thread(target=self._work, name="reconciler", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join(self.settings.reconcile_seconds)
+
+    def _work(self) -> None:
+        while not self._over.is_set():
+            self._try(self.look)
+            self._over.wait(self.settings.reconcile_seconds)
+        self._try(self._leave)
+
+    def _try(self, action: Callable[[], None]) -> None:
+        """Whatever fails is tried again in the next round: this thread must outlive every fault around it."""
+        try:
+            action()
+        except UNREACHABLE as error:
+            log.warning("the database does not answer: %s", error.orig)
+        except Exception:
+            log.exception("reconciling failed")
+
+    def look(self) -> None:
+        """One round."""
+        with transaction() as session:
+            is_eldest = workers.beat(session, self.name, slots=self.settings.worker_slots)
+        if not is_eldest:
+            return
+        with transaction() as session:
+            lost = jobs.requeue_expired(session)
+        for job_id in lost:
+            log.warning("%s: its worker fell silent", job_id)
+        self._ring_what_is_due()
+        if time.monotonic() - self._swept_at >= SWEEP_EVERY_SECONDS:
+            self._swept_at = time.monotonic()
+            sweep()
+
+    def _ring_what_is_due(self) -> None:
+        with transaction() as session:
+            due = jobs.due(session)
+        try:
+            for job_id in due:
+                ring(job_id)
+        except BrokerUnavailable as error:
+            log.warning("%d bells not rung: %s", len(due), error)
+
+    def _leave(self) -> None:
+        with transaction() as session:
+            workers.leave(session, self.name)

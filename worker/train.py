@@ -1,0 +1,133 @@
+"""`python -m worker.train JOB FENCE`: one run of a spec, in a process of its own."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from ml.package import MANIFEST, digest
+from ml.spec import Spec
+from store import jobs, models
+from store.blobs import blobs
+from store.database import transaction
+from store.errors import NotFound, StaleClaim
+from store.ids import new_id
+from store.models import NewModel
+from store.settings import store_settings
+from worker import runs
+from worker.patience import patiently
+from worker.reporter import Reporter
+from worker.settings import worker_settings
+from worker.tether import FINISH, LEAVE, ChildEnd
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ml.learning.train import TrainingResult
+    from ml.package import ModelPackage
+    from store.jobs import Claim
+
+log = logging.getLogger(__name__)
+
+
+def run(claim: Claim, folder: Path, line: ChildEnd) -> None:
+    """Fetch what is needed, train from the last checkpoint on, and register the model."""
+    reporter = Reporter(claim, blobs())
+    reporter.say("starting")
+    spec: Spec = TypeAdapter(Spec).validate_python(claim.spec)
+    dataset = blobs().fetch_tree(f"datasets/{claim.dataset_id}", folder / "dataset")
+    parent_id, parent = _parent(spec.start_from, folder)
+    bring_checkpoints(claim, folder)
+    try:
+        # Seconds' worth of imports: only now, when the line to the supervisor holds and everything else is there.
+        from ml.learning.progress import Stop
+        from ml.learning.train import train
+        from worker import devices
+
+        stops = {LEAVE: Stop.LEAVE, FINISH: Stop.FINISH}
+        with devices.held(
+            worker_settings().device,
+            locks=store_settings().home / "locks",
+            on_wait=reporter.say,
+            should_leave=lambda: line.request == LEAVE,
+        ) as device:
+            result = train(
+                spec,
+                dataset,
+                folder,
+                start_from=parent,
+                device=device,
+                on_progress=reporter,
+                should_stop=lambda: stops.get(line.request) if line.request else None,
+            )
+    finally:
+        # What led to a failure is worth reading, too.
+        with suppress(StaleClaim):
+            reporter.write()
+    register(result, claim, parent_id)
+
+
+def bring_checkpoints(claim: Claim, folder: Path) -> None:
+    """Put those of earlier runs where the trainer looks; it takes the newest that is whole."""
+    brought = folder / "checkpoint"
+    brought.mkdir()
+    with transaction() as session:
+        keys = [row.key for row in jobs.checkpoints(session, claim.job_id)]
+    for number, key in enumerate(keys):
+        try:
+            found = blobs().fetch_tree(key, folder / "fetched" / str(number))
+        except NotFound:
+            log.warning("the checkpoint %s is gone", key)
+        else:
+            (brought / str(number)).symlink_to(found)
+
+
+def register(result: TrainingResult, claim: Claim, parent_id: str | None) -> None:
+    """Publish the package, then make its row and end the job in one transaction.
+
+    A package whose row was never made belongs to nothing; the reconciler sweeps it up.
+    """
+    model = _as_row(result.package, claim, parent_id)
+    blobs().put_tree(model.key, result.package.directory)
+
+    def write() -> None:
+        with transaction() as session:
+            jobs.succeed(session, claim, model=model, report=result.report, reason=result.reason)
+
+    patiently(write, for_seconds=worker_settings().database_patience_seconds)
+
+
+def _as_row(package: ModelPackage, claim: Claim, parent_id: str | None) -> NewModel:
+    manifest = package.manifest
+    model_id = new_id("mdl")
+    return NewModel(
+        id=model_id,
+        name=claim.model_name or claim.job_id,
+        task=manifest.task.name if manifest.task else None,
+        architectures={slot: choice.name for slot, choice in manifest.architectures.items()},
+        parameters=manifest.parameters,
+        bytes=sum(file.bytes for file in manifest.files),
+        metrics={name: value for name, value in manifest.metrics.items() if value is not None},
+        labels=manifest.labels,
+        formats=["safetensors", *(["onnx"] if manifest.graph else [])],
+        files=[file.model_dump() for file in manifest.files],
+        key=f"models/{model_id}",
+        manifest_sha256=digest(package.directory / MANIFEST),
+        parent_id=parent_id,
+    )
+
+
+def _parent(reference: str | None, folder: Path) -> tuple[str | None, Path | None]:
+    if reference is None:
+        return None, None
+    with transaction() as session:
+        model = models.version(session, reference)
+    return model.id, blobs().fetch_tree(model.key, folder / "parent")
+
+
+if __name__ == "__main__":
+    sys.exit(runs.main(run))
