@@ -24,8 +24,13 @@ PATIENCE_SECONDS = 1.0
 """For connecting and for each answer: a request that rings must not wait for a broker that is frozen."""
 
 
+def _broker_url() -> str:
+    # Without one, a port that nobody listens on: Celery's own default is somebody else's broker.
+    return store_settings().redis_url or "redis://127.0.0.1:1/0"
+
+
 def _make() -> Celery:
-    app = Celery("plinth", broker=store_settings().redis_url or "redis://127.0.0.1:1/0", set_as_current=True)
+    app = Celery("plinth", broker=_broker_url())
     app.conf.update(
         accept_content=["json"],
         broker_connection_max_retries=None,
@@ -61,7 +66,7 @@ celery_app = _make()
 @cache
 def _producer() -> Celery:
     """A second object for ringing: impatient, where the worker's connection must wait."""
-    app = Celery("plinth-bell", broker=celery_app.conf.broker_url, set_as_current=False)
+    app = Celery("plinth-bell", broker=_broker_url(), set_as_current=False)
     app.conf.update(
         broker_transport_options={
             "max_retries": 0,
@@ -82,7 +87,8 @@ def ring(job_id: str) -> None:
     try:
         _producer().send_task(HANDLER, (job_id,), retry=False, ignore_result=True)
     except (OperationalError, RedisError, OSError) as error:
-        _producer().pool.force_close_all()
+        # A connection that failed half-way must not be used again.
+        _producer.cache_clear()
         raise BrokerUnavailable(f"the broker does not answer: {type(error).__name__}") from error
 
 

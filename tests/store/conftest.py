@@ -1,0 +1,89 @@
+"""A migrated database of its own for each test, in SQLite and in PostgreSQL."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from migrations.__main__ import upgrade
+from store import database as store_database
+from store import queue
+from store.blobs.base import blobs
+from store.database import make_engine
+from store.settings import store_settings
+from tests.servers import Postgres
+
+TEMPLATE = "template_plinth"
+
+
+def forget_settings() -> None:
+    """What a process reads once, read again."""
+    if store_database.engine.cache_info().currsize:
+        store_database.engine().dispose()
+    for cached in (store_settings, store_database.engine, store_database.sessions, blobs, queue._producer):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    for name in ("PLINTH_DATABASE_URL", "PLINTH_REDIS_URL", "PLINTH_BLOB_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PLINTH_HOME", str(tmp_path / "home"))
+    forget_settings()
+    yield tmp_path / "home"
+    forget_settings()
+
+
+def _migrate(url: str) -> None:
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        upgrade(connection)
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def new_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    folder = tmp_path_factory.mktemp("sqlite")
+    _migrate(f"sqlite:///{folder / 'template.db'}")
+
+    def new() -> str:
+        path = folder / f"{secrets.token_hex(6)}.db"
+        shutil.copy(folder / "template.db", path)
+        return f"sqlite:///{path}"
+
+    return new
+
+
+@pytest.fixture(scope="session")
+def new_postgresql() -> Iterator[Callable[[], str]]:
+    server = Postgres().start()
+    admin = create_engine(server.url(), isolation_level="AUTOCOMMIT")
+    try:
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {TEMPLATE}"))
+        _migrate(server.url(TEMPLATE))
+
+        def new() -> str:
+            name = f"test_{secrets.token_hex(6)}"
+            with admin.connect() as connection:
+                connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+            return server.url(name)
+
+        yield new
+    finally:
+        admin.dispose()
+        server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL; this process's settings name it."""
+    url: str = request.getfixturevalue(f"new_{request.param}")()
+    monkeypatch.setenv("PLINTH_DATABASE_URL", url)
+    forget_settings()
+    return url
