@@ -80,7 +80,7 @@ def up(
             _print_ready(stack.url, api_key() or "", home())
         stack.supervise(stop)
         console.print("Stopping ...")
-    console.print("Stopped. Jobs that were running go on from their last checkpoint at the next start.")
+    console.print("Stopped. What was running goes on from its last checkpoint at the next start.", soft_wrap=True)
 
 
 @app.command()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.table import Table
@@ -14,7 +14,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from plinth.client import Plinth
-    from plinth.results import DatasetReport, Event, Job
+    from plinth.results import DatasetReport, Job
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -28,7 +28,7 @@ STATE_COLOURS: Mapping[str, str] = {
     "cancelled": "yellow",
 }
 MOST_CLASSES_SHOWN = 20
-METRICS_WHILE_RUNNING = 3
+METRICS_WHILE_RUNNING = 2
 SHADES = " .:-=+*#%@"
 
 
@@ -92,26 +92,31 @@ def transfer(title: str) -> Progress:
     )
 
 
-def follow(plinth: Plinth, job_id: str, *, title: str | None = None) -> Job:
-    """Show a job's progress until it has ended, and its log lines above the bar; gives the job as it ended."""
+class _Watch(Progress):
+    """A bar, and under it what is known of the job."""
+
+    detail = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        yield Text(self.detail, style="dim")
+
+
+def follow(plinth: Plinth, job_id: str) -> Job:
+    """Show a job's progress until it has ended; gives the job as it ended."""
     job = plinth.jobs.get(job_id)
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[detail]}", style="dim"),
-        console=console,
-    ) as bars:
-        bar = bars.add_task(escape(title or _title(job)), total=100, detail=job.state)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with _Watch(*columns, console=console) as watch:
+        bar = watch.add_task(escape(_title(job)), total=100)
+        message = ""
         for event in plinth.jobs.events(job_id):
-            if line := _line_of(event):
-                bars.console.print(f"[dim]{escape(line)}[/]")
+            message = str(event.data.get("message", message)) if event.kind == "log" else message
             job = plinth.jobs.get(job_id)
-            bars.update(bar, completed=job.progress.percent or 0, detail=_detail(job))
+            watch.detail = _detail(job, message)
+            watch.update(bar, completed=job.progress.percent or 0)
         job = plinth.jobs.get(job_id)
-        if job.state == "succeeded":
-            bars.update(bar, completed=100, detail=_detail(job))
+        watch.detail = _detail(job, message)
+        watch.update(bar, completed=100 if job.state == "succeeded" else job.progress.percent or 0)
     return job
 
 
@@ -185,25 +190,21 @@ def _title(job: Job) -> str:
     return f"{job.kind} {job.spec.get('model', '')}".strip()
 
 
-def _line_of(event: Event) -> str | None:
-    return str(event.data["message"]) if event.kind == "log" and "message" in event.data else None
-
-
-def _detail(job: Job) -> str:
-    """`epoch 3/10  2,100 rows/s  12 s left  train/loss 0.031`."""
-    progress, told = job.progress, []
-    if job.state != "running":
-        told.append(job.state)
-    elif progress.phase and progress.phase != "training":
+def _detail(job: Job, message: str) -> str:
+    """`epoch 3/10   2,100 rows/s   12 s left   validation/accuracy 0.991`; before the first epoch, what the run says."""
+    progress, told = job.progress, [] if job.state == "running" else [job.state]
+    if progress.phase and progress.phase != "training" and job.state == "running":
         told.append(progress.phase)
-    if progress.epochs:
-        told.append(f"epoch {progress.epoch or 0:g}/{progress.epochs}")
+    if progress.epoch and progress.epochs:
+        told.append(f"epoch {progress.epoch:g}/{progress.epochs}")
+    elif message:
+        told.append(message)
     if progress.samples_per_second:
         told.append(f"{progress.samples_per_second:,.0f} rows/s")
     if progress.eta_seconds and job.state == "running":
         told.append(f"{progress.eta_seconds:.0f} s left")
     first = sorted(job.metrics, key=lambda name: (not name.startswith("validation/"), name))[:METRICS_WHILE_RUNNING]
-    return "  ".join(told + [f"{name} {number(job.metrics[name])}" for name in first])
+    return "   ".join(told + [f"{name} {number(job.metrics[name])}" for name in first])
 
 
 def _confusion(
