@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+
+from ml.data import images
+from ml.errors import InputError
+from ml.tasks.image_generation import ImageGeneration, ImageGenerationConfig
+from tests.ml import pictures
+
+
+def task(labels=pictures.CLASSES):
+    state = {"labels": list(labels), "latent": 4}
+    return ImageGeneration(ImageGenerationConfig(), {"image": pictures.encoder()}, state)
+
+
+def noise(built, **given):
+    row = built.read(given, parameters={})
+    rows = type(pictures.rows())({name: [value] for name, value in row.items()})
+    return built.collate(built.encode(rows))
+
+
+def test_a_seed_gives_the_same_noise_and_label_each_time():
+    first, second, other = (noise(task(), seed=seed) for seed in (5, 5, 6))
+
+    assert first["noise"].shape == (1, 4)
+    assert first["noise"].dtype == np.float32
+    np.testing.assert_array_equal(first["noise"], second["noise"])
+    np.testing.assert_array_equal(first["label"], second["label"])
+    assert (first["noise"] != other["noise"]).any()
+
+
+def test_noise_is_standard_normal():
+    draws = np.concatenate([noise(task(), seed=seed)["noise"] for seed in range(500)])
+
+    assert draws.mean() == pytest.approx(0, abs=0.1)
+    assert draws.std() == pytest.approx(1, abs=0.1)
+
+
+def test_without_a_seed_each_picture_is_another():
+    assert (noise(task())["noise"] != noise(task())["noise"]).any()
+
+
+def test_an_asked_label_is_drawn():
+    assert noise(task(), label="2")["label"].tolist() == [2]
+
+
+def test_without_a_label_each_is_drawn_at_times():
+    assert {int(noise(task(), seed=seed)["label"][0]) for seed in range(40)} == {0, 1, 2}
+
+
+def test_an_unknown_label_lists_the_known():
+    with pytest.raises(InputError, match="there is no '9'; known: 0, 1, 2"):
+        task().read({"label": "9"}, parameters={})
+
+
+def test_a_label_of_a_model_that_has_none_is_refused():
+    with pytest.raises(InputError, match="without labels"):
+        task(labels=()).read({"label": "1"}, parameters={})
+    assert "label" not in noise(task(labels=()), seed=1)
+
+
+@pytest.mark.parametrize("given", [{"seed": -1}, {"seed": 2**32}, {"seed": "x"}, {"sed": 1}, b"png", [1]])
+def test_a_wrong_input_is_an_input_error(given):
+    with pytest.raises(InputError):
+        task().read(given, parameters={})
+
+
+def test_unlabelled_data_gives_no_labels():
+    rows = pictures.rows(labels=False)
+    learn = ImageGeneration.learn
+
+    assert learn(ImageGenerationConfig(), pictures.summary(classes=None), rows) == {"labels": []}
+    assert learn(ImageGenerationConfig(conditional=False), pictures.summary(), pictures.rows()) == {"labels": []}
+    assert learn(ImageGenerationConfig(), pictures.summary(), pictures.rows()) == {"labels": ["0", "1", "2"]}
+
+
+def test_the_answer_is_a_png_and_how_to_get_it_again():
+    arrays = noise(task(), label="1", seed=9)
+    drawn = np.linspace(-0.2, 1.2, 64).reshape(1, 1, 8, 8)
+
+    (answer,) = task().decode({**arrays, "image": drawn})
+
+    assert answer.label == "1"
+    assert answer.seed == 9
+    pixels = images.decode(answer.image)
+    np.testing.assert_array_equal(pixels[:, :, 0], np.rint(drawn[0, 0].clip(0, 1) * 255))
+
+
+def test_the_bound_is_the_closed_form():
+    built = task(labels=())
+    columns = built.encode(pictures.rows(3, labels=False))
+    generator = np.random.default_rng(0)
+    logits, mean, log_variance = (generator.normal(size=shape) for shape in ((3, 1, 8, 8), (3, 4), (3, 4)))
+    outputs = {"pixels": logits, "mean": mean, "log_variance": log_variance}
+
+    found = built.evaluate(outputs, columns, train=None)
+
+    target, drawn = columns["image"] / 255, 1 / (1 + np.exp(-logits))
+    nats = -(target * np.log(drawn) + (1 - target) * np.log(1 - drawn)).sum(axis=(1, 2, 3))
+    variance = np.exp(log_variance)
+    divergence = (0.5 * (variance + mean**2 - 1 - np.log(variance))).sum(axis=1)
+    assert found.metrics["negative_elbo"] == pytest.approx((nats + divergence).mean())
+    assert found.metrics["reconstruction_error"] == pytest.approx(np.square(drawn - target).mean())
+    assert found.baseline == {}
+
+
+def test_the_baseline_draws_the_mean_picture():
+    built = task(labels=())
+    columns = built.encode(pictures.rows(6, labels=False))
+    outputs = {"pixels": np.zeros((6, 1, 8, 8)), "mean": np.zeros((6, 4)), "log_variance": np.zeros((6, 4))}
+
+    found = built.evaluate(outputs, columns, train=columns)
+
+    mean = (columns["image"].sum(axis=0) / 255 + 1) / 8
+    target = columns["image"] / 255
+    nats = -(target * np.log(mean) + (1 - target) * np.log(1 - mean)).sum(axis=(1, 2, 3))
+    assert found.baseline["negative_elbo"] == pytest.approx(nats.mean())
+    assert found.baseline["reconstruction_error"] == pytest.approx(np.square(mean - target).mean())
+    # Grey everywhere costs ln 2 a pixel.
+    assert found.metrics["negative_elbo"] == pytest.approx(64 * np.log(2))
+    assert found.baseline.keys() == found.metrics.keys() == built.metrics.keys()
+
+
+def test_a_row_is_shown_as_a_request_and_its_picture():
+    given, target = ImageGeneration.show(pictures.rows()[1])
+
+    assert given.model_dump(exclude_none=True) == {"label": "1"}
+    assert target.keys() == {"image"}
