@@ -106,4 +106,7 @@ def take(columns: Columns, indices: np.ndarray) -> Columns:
 
 def to_device(arrays: Arrays, device: torch.device) -> Tensors:
     """The same memory on a CPU, a copy on a GPU."""
-    return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in arrays.items()}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    if device.type == "cpu":
+        return tensors
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}

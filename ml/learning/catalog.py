@@ -19,6 +19,7 @@ from ml.catalog import (
     TaskEntry,
     TuningEntry,
 )
+from ml.data.formats import FORMATS
 from ml.learning.architectures import ARCHITECTURES
 from ml.learning.heads import HEADS
 from ml.learning.objectives import OBJECTIVES
@@ -133,7 +134,9 @@ def _described(plugin: type[Objective] | type[Tuning]) -> dict[str, Any]:
 
 
 def _formats() -> dict[str, FormatEntry]:
-    return {}
+    return {
+        name: FormatEntry(name=name, summary=form.summary, columns=dict(form.columns)) for name, form in FORMATS.items()
+    }
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from ml.catalog import Catalog
 from ml.data.dataset import Dataset
 from ml.data.rows import Rows
-from ml.errors import TrainingDiverged, TrainingInterrupted
+from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning import device as devices
 from ml.learning.batches import InOrder, Shuffled
 from ml.learning.checkpoint import Checkpoints
@@ -28,12 +28,13 @@ from ml.learning.trainer import Result, Trainer
 from ml.learning.transfer import take_over
 from ml.learning.tuning import TUNINGS
 from ml.package import GRAPH, MANIFEST, WEIGHTS, Graph, Manifest, ModelPackage, Source, digest
-from ml.spec import Choice, Finetune, Spec, resolve
+from ml.spec import Choice, Finetune, Spec, check, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from ml.data.dataset import DatasetSummary
     from ml.encoders.base import Column
     from ml.tasks.base import Arrays, Task
 
@@ -91,7 +92,7 @@ class _Run:
         self._tell("preparing")
         self.data = Dataset.open(dataset)
         self.parent = ModelPackage.open(start_from) if start_from else None
-        self.spec = resolve(spec, Catalog.load(), parent=self.parent.manifest if self.parent else None)
+        self.spec = _resolved(spec, self.data.summary, self.parent.manifest if self.parent else None)
         rows, held_out = self._split()
         self.lesson: Lesson = plan(self.spec, self.data.summary, rows, self.parent)
         self.train_columns = self.lesson.reader.encode(rows)
@@ -256,3 +257,13 @@ class _Run:
     def _tell(self, phase: str) -> None:
         last = self._last
         self._pass_on(Progress(epoch=last.epoch, epochs=last.epochs, step=last.step, steps=last.steps, phase=phase))
+
+
+def _resolved(spec: Spec, summary: DatasetSummary, parent: Manifest | None) -> Spec:
+    catalog = Catalog.load()
+    if findings := check(spec, catalog, summary, parent):
+        raise SpecError.of(findings)
+    # Told apart for the type checker alone.
+    if isinstance(spec, Finetune):
+        return resolve(spec, catalog, summary, parent)
+    return resolve(spec, catalog, summary, parent)

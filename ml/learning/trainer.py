@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 REPORT_EVERY_SECONDS = 0.5
 CHECKPOINT_EVERY_SECONDS = 30.0
-CHECKPOINT_COST = 0.05
+CHECKPOINT_COST = 0.01
 """Share of the time that checkpoints at the ends of epochs may take; of very short epochs not each gets its own."""
 RISING = ("accuracy",)
 """Monitored numbers with these endings are better when higher, all others when lower."""
@@ -251,10 +251,11 @@ class Trainer:
         return TrainingDiverged(f"the {what} became {value} at step {step} of {self.steps}", hint=hint)
 
     def _report(self, now: float) -> None:
-        found = {**self._settle(), "train/learning_rate": self.rate(self.state.step - 1)}
+        found = self._settle()
         self.metrics |= found
         seconds, steps = now - self._reported_at, self.state.step - self._reported_step
         self._reported_at, self._reported_step = now, self.state.step
+        found = {**found, "train/learning_rate": self.rate(self.state.step - 1)}
         self._tell(found, samples_per_second=steps * self.train.batch_size / max(seconds, 1e-9))
 
     def _tell(self, metrics: dict[str, float] | None = None, **facts: Any) -> None:

@@ -35,7 +35,7 @@ class Objective(nn.Module, ABC):
     encoders: ClassVar[Mapping[str, str]] = {}
     """Slot -> the encoder it reads with."""
     scores: ClassVar[tuple[str, ...]] = ()
-    """What `forward` gives beside the loss outside of training."""
+    """What `forward` gives outside of training, beside the loss and the scores of the head."""
     config_type: ClassVar[type[Config]]
     head: ClassVar[str | None] = None
     """The head that it trains along and that stays in the package, for a task that has the same to start from."""

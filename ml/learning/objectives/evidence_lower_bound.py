@@ -34,7 +34,6 @@ class EvidenceLowerBound(Objective):
     encoders: ClassVar[Mapping[str, str]] = {"image": "image"}
     config_type = EvidenceLowerBoundConfig
     head = "image_decoder"
-    scores = ("reconstruction", "divergence")
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
         """The negative bound in nats an image, and its two halves."""
