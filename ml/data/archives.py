@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ml.data.findings import Place, Refused
+from ml.data.natural import natural_key
 from ml.data.sources import is_packed
 
 if TYPE_CHECKING:
@@ -40,13 +41,16 @@ class Member:
     size: int
 
 
+Opened = tuple[Member, "Callable[[int], bytes]"]
+"""A member, and what reads so many of its bytes."""
+
+
 def members(source: Source, findings: Findings, limits: Limits) -> list[Member]:
-    """The plain files with good names, as the archive orders them; all else is a finding."""
+    """The plain files with good names, a zip's by name and a tar's as they come; all else is a finding."""
     check = _NameCheck(source, findings, limits)
-    listing = _zip_members if source.content == "zip" else _tar_members
-    found = []
+    found: list[Member] = []
     try:
-        found.extend(member for member, _ in listing(source, findings, limits, check))
+        found.extend(member for member, _ in _opened(source, findings, limits, check))
     except Refused as refused:
         findings.record(refused, at=Place(file=source.name))
     return found
@@ -57,9 +61,8 @@ def contents(
 ) -> Iterator[tuple[str, bytes | Refused]]:
     """`Member.file` and its bytes, or why there are none, for those wanted. Assumes `members` has been heard."""
     unheard = type(findings)(max_samples=0)
-    listing = _zip_members if source.content == "zip" else _tar_members
     try:
-        for member, read in listing(source, unheard, limits, _NameCheck(source, unheard, limits)):
+        for member, read in _opened(source, unheard, limits, _NameCheck(source, unheard, limits)):
             if member.file in wanted:
                 yield member.file, _content(member, read, limits)
     except Refused:
@@ -121,17 +124,19 @@ class _NameCheck:
         return None
 
 
-_Listing = "Iterator[tuple[Member, Callable[[int], bytes]]]"
+def _opened(source: Source, findings: Findings, limits: Limits, check: _NameCheck) -> Iterator[Opened]:
+    listing = _zip_members if source.content == "zip" else _tar_members
+    return listing(source, findings, limits, check)
 
 
-def _zip_members(source: Source, findings: Findings, limits: Limits, check: _NameCheck) -> _Listing:
+def _zip_members(source: Source, findings: Findings, limits: Limits, check: _NameCheck) -> Iterator[Opened]:
     _check_directory_size(source, limits)
     try:
         archive = zipfile.ZipFile(source.path)
     except _ZIP_DAMAGE as error:
         raise Refused("damaged_file", found=error) from error
     with archive:
-        infos = archive.infolist()
+        infos = sorted(archive.infolist(), key=lambda info: natural_key(info.filename))
         _check_bomb(infos, source, limits)
         for info in infos:
             code = _zip_fault(info)
@@ -204,7 +209,7 @@ def _check_bomb(infos: list[zipfile.ZipInfo], source: Source, limits: Limits) ->
         raise Refused("archive_bomb", found=f"{size:,} bytes unpack to {unpacked:,}", expected=f"at most {allowed:,}")
 
 
-def _tar_members(source: Source, findings: Findings, limits: Limits, check: _NameCheck) -> _Listing:
+def _tar_members(source: Source, findings: Findings, limits: Limits, check: _NameCheck) -> Iterator[Opened]:
     with source.open(limits) as file:
         try:
             with tarfile.open(fileobj=file, mode="r|") as archive:

@@ -36,7 +36,7 @@ def settle_classes(staging: Staging, findings: Findings) -> tuple[list[str] | No
     changed = [old != new for old, new in zip(names, settled, strict=True)]
     if any(changed):
         rows = int(np.isin(codes, np.flatnonzero(changed)).sum())
-        findings.add("labels_as_floats", found=names[changed.index(True)], count=rows, rows=rows)
+        findings.add("labels_as_floats", found=names[changed.index(True)], count=rows)
     classes = sorted(set(settled), key=natural_key)
     code_of = {name: code for code, name in enumerate(classes)}
     table = np.array([code_of[name] for name in settled], dtype=np.int32)

@@ -1,7 +1,7 @@
 """A dataset on disk: what is known of it, and its columns, split by split, mapped into memory rather than read.
 
-`dataset.json` is the summary. `<split>.arrow` holds one value a row of each column; pictures of one size lie beside it as
-one array, `<split>.<column>.npy`, because an Arrow file of more than one batch has no such array to give.
+`dataset.json` is the summary. `<split>.arrow` holds one value a row of each column; pictures of one size lie beside
+it as one array, `<split>.<column>.npy`, because an Arrow file of more than one batch has no such array to give.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from ml.config import Config
 from ml.data.rows import EncodedImages, ImageArray, Labels, Rows
@@ -38,10 +38,10 @@ class DatasetSummary(Config):
     """Rows by split."""
     classes: list[str] | None = None
     """In natural order: 2 before 10."""
-    class_counts: dict[str, dict[str, int]] = {}
+    class_counts: dict[str, dict[str, int]] = Field(default_factory=dict)
     """Split -> class -> rows."""
     image: dict[str, Any] | None = None
-    """`{"channels", "min_height", "max_height", "min_width", "max_width"}`; `channels` is 3 as soon as one has colour."""
+    """`{"channels", "min_height", "max_height", "min_width", "max_width"}`; 3 channels as soon as one has colour."""
     digest: str = ""
     """sha256 over the canonical rows, split by split: the same content has the same digest, however it was packed."""
 

@@ -1,8 +1,8 @@
 """Pictures: bytes of any usual make to uint8 [H, W, C] with C of 1 or 3, and back. Import and `/predict` share it.
 
-How each make is read: grey stays one channel, at 8 bits (16 bits keep the upper 8); a palette becomes grey if all its colours
-are, else RGB; CMYK and the like become RGB; what is transparent is laid over white; of several frames the first counts;
-the orientation a camera noted is applied.
+How each make is read: grey stays one channel, at 8 bits (16 bits keep the upper 8); a palette becomes grey if all its
+colours are, else RGB; CMYK and the like become RGB; what is transparent is laid over white; of several frames the first
+counts; the orientation a camera noted is applied.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
             width, height = image.size
             if width * height <= max_pixels:
                 return _unpack(image)
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow's readers meet bytes nobody wrote: what they raise has no common base.
         raise _unreadable(error) from error
     raise UnreadableImage(

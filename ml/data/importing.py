@@ -1,7 +1,7 @@
 """Uploaded files -> a dataset, or a report of everything that is wrong with them.
 
-Reading goes batch by batch into a scratch file (`staging`), so that memory does not grow with the upload; splits, classes and
-copies are judged when all rows are known, and the dataset is then written in its final form.
+Reading goes batch by batch into a scratch file (`staging`), so that memory does not grow with the upload; splits,
+classes and copies are judged when all rows are known, and the dataset is then written in its final form.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def import_dataset(
 ) -> ImportReport:
     """Read `sources` and write a dataset to the folder `into`, which must not exist or be empty.
 
-    Any finding of severity "error" rejects the whole upload and nothing is written: a dataset with silent holes is worse than
-    none. Warnings and repairs do not. Bad data never raises; a full disk (`OSError`) and a lack of memory do. `refuse` says
-    why the task at hand cannot use a dataset (`Task.refuse`).
+    Any finding of severity "error" rejects the whole upload and nothing is written: a dataset with silent holes is
+    worse than none. Warnings and repairs do not. Bad data never raises; a full disk (`OSError`) and a lack of memory do.
+    `refuse` says why the task at hand cannot use a dataset (`Task.refuse`).
     """
     limits = limits or Limits()
     into.parent.mkdir(parents=True, exist_ok=True)

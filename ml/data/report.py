@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from ml.config import Config
 from ml.data.dataset import DatasetSummary
 from ml.data.problems import Severity
@@ -24,19 +26,23 @@ class Suggestion(Config):
     """What to know or do next; `patch` holds the fields of the request that would do it."""
 
     message: str
-    patch: dict[str, Any] = {}
+    patch: dict[str, Any] = Field(default_factory=dict)
 
 
 class Guess(Config):
     """How the files were understood. `columns`: canonical column -> where it was found in the file."""
 
     format: str
-    columns: dict[str, str | int] = {}
+    columns: dict[str, str | int] = Field(default_factory=dict)
     task: str | None = None
 
 
 class ImportReport(Config):
-    """`rows` were seen; `accepted` are in the dataset, `repaired` were changed or removed to mend it, `rejected` cannot be read."""
+    """All that was found, at once.
+
+    `rows` were seen; `accepted` are in the dataset, `repaired` were changed or removed to mend it, `rejected` cannot be
+    read.
+    """
 
     state: Literal["ready", "rejected"]
     rows: int

@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 
 class Column(Sequence[Any]):
-    """Raw values that know how to be taken by index without being decoded. Any other sequence may stand in a `Rows` too."""
+    """Raw values that can be taken by index without being decoded. Any other sequence may stand in a `Rows` too."""
 
     @abstractmethod
     def take(self, indices: Sequence[int] | np.ndarray) -> Sequence[Any]:
@@ -26,7 +26,7 @@ class Column(Sequence[Any]):
 
 
 class Rows(Sequence[Row]):
-    """Equally long columns. A column is any sequence of raw values; one that holds `array` [N, ...] may be read whole."""
+    """Equally long columns. A column is any sequence of raw values; one with an `array` [N, ...] may be read whole."""
 
     def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
         lengths = {name: len(column) for name, column in columns.items()}

@@ -11,6 +11,8 @@ from ml.data.findings import Place
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import numpy as np
+
     from ml.data.dataset import Kind
     from ml.data.findings import Findings
     from ml.data.limits import Limits
@@ -36,13 +38,26 @@ class Places:
             line=None if self.lines is None else int(self.lines[index]),
         )
 
+    def take(self, indices: Sequence[int] | np.ndarray) -> Places:
+        """The places of some of the rows."""
+        if len(indices) == len(self):
+            return self
+        return Places(
+            self.files if isinstance(self.files, str) else [self.files[index] for index in indices],
+            None if self.rows is None else [self.rows[index] for index in indices],
+            None if self.lines is None else [self.lines[index] for index in indices],
+        )
+
+    def __len__(self) -> int:
+        return len(self.files if self.rows is None else self.rows)
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Some rows by canonical column.
 
-    An image column is uint8 [N, H, W, C] or a list of N encoded pictures, not yet looked at; a label column is a list of N
-    names, empty where there is none, and absent where the files know no labels.
+    An image column is uint8 [N, H, W, C] or a list of N encoded pictures, not yet looked at; a label column is a
+    list of N names, empty where there is none, and absent where the files know no labels.
     """
 
     columns: Mapping[str, Any]

@@ -1,0 +1,268 @@
+"""Tables as text. Clean stretches are parsed by Arrow, all others cell by cell, so that every fault has its place."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from dataclasses import dataclass, replace
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from ml.data.findings import Place, Refused
+from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
+from ml.data.tables import (
+    CellColumn,
+    Layout,
+    PixelReader,
+    decode_base64,
+    decode_cells,
+    find_layout,
+    is_number,
+    kind_of_texts,
+)
+from ml.data.texts import LONGEST_LINE, blocks, lines, open_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from ml.data.dataset import Kind
+    from ml.data.sources import Content, Source
+
+_DELIMITERS: Final = (",", ";", "\t", "|")
+_LOOKED_AT: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one file is written, and where its columns are."""
+
+    delimiter: str
+    has_header: bool
+    columns: tuple[CellColumn, ...]
+    layout: Layout
+
+    @property
+    def names(self) -> list[str]:
+        """Of the columns."""
+        return [column.name for column in self.columns]
+
+
+class Csv(Format):
+    """One row a picture, as pixels or as base64; delimiter, header and encoding are found out."""
+
+    name = "csv"
+    summary = "CSV: a label and one column a pixel, or a label and the picture as base64; separated by , ; | or tab"
+    columns: ClassVar[Mapping[str, Kind]] = {"image": "image", "label": "label"}
+    reads: ClassVar[frozenset[Content]] = frozenset({"text"})
+    takes_columns = True
+
+    def read(self) -> Iterator[Batch]:
+        """File by file."""
+        csv.field_size_limit(LONGEST_LINE)
+        pixels = PixelReader(self.findings)
+        for source in self.sources:
+            try:
+                dialect = self._dialect(source)
+                if dialect:
+                    with open_text(source, self.findings, self.limits) as text:
+                        yield from _Reading(self, source, dialect, pixels).batches(text)
+            except Refused as refused:
+                at = replace(refused.at or Place(), file=source.name)
+                self.findings.add(refused.code, at=at, found=refused.found, expected=refused.expected)
+
+    def _dialect(self, source: Source) -> Dialect | None:
+        """From the first lines; None where there are none."""
+        with open_text(source, type(self.findings)(max_samples=0), self.limits) as text:
+            start = [line for line in itertools.islice(lines(text), _LOOKED_AT) if line.strip()]
+        if not start:
+            return None
+        delimiter = max(_DELIMITERS, key=lambda candidate: _evenness(start, candidate))
+        records = [record for record in _records(start, delimiter) if record]
+        width = len(records[0])
+        if width > self.limits.max_columns:
+            expected = f"at most {self.limits.max_columns:,} columns"
+            raise Refused("table_too_large", found=f"{width:,} columns", expected=expected)
+        has_header = _has_header(records)
+        rows = [record for record in records[has_header:] if len(record) == width]
+        names = records[0] if has_header else [str(number + 1) for number in range(width)]
+        kinds = [kind_of_texts(cells) for cells in zip(*rows, strict=True)] if rows else ["text"] * width
+        columns = tuple(CellColumn(name, kind) for name, kind in zip(names, kinds, strict=True))  # type: ignore[arg-type]  # literals
+        layout = find_layout(columns, self.asked, named=has_header)
+        self.guess = self.guess or layout.guess(columns)
+        if layout.shape_assumed:
+            self.findings.add("pixels_shape_assumed", at=Place(file=source.name), found=f"{len(layout.pixels)} columns")
+        return Dialect(delimiter, has_header, columns, layout)
+
+
+class _Reading:
+    """One pass through one file."""
+
+    def __init__(self, format: Csv, source: Source, dialect: Dialect, pixels: PixelReader) -> None:
+        self._findings = format.findings
+        self._limits = format.limits
+        self._source = source
+        self._dialect = dialect
+        self._pixels = pixels
+        self._line = 0
+        """Read so far."""
+        self._row = 0
+        self._header_is_next = dialect.has_header
+
+    def batches(self, text: IO[str]) -> Iterator[Batch]:
+        """Block by block as long as no quote is met: behind one, a line's end need not be a row's end."""
+        for block in blocks(text):
+            if '"' in block:
+                rest = lines(text, before=self._line + block.count("\n"))
+                yield from self._by_cell(itertools.chain(block.splitlines(keepends=True), rest))
+                return
+            table = self._at_once(block)
+            yield from self._by_cell(block.splitlines(keepends=True)) if table is None else self._convert(table)
+
+    def _at_once(self, block: str) -> pa.Table | None:
+        """The cells that matter, typed; None where anything is odd."""
+        layout, width = self._dialect.layout, len(self._dialect.columns)
+        first, _, rest = block.partition("\n")
+        body = rest if self._header_is_next else block
+        if not body or not first.strip() or "\n\n" in block:
+            return None
+        types: dict[str, pa.DataType] = {str(index): pa.float32() for index in layout.pixels}
+        types |= {str(index): pa.string() for index in (layout.label, layout.image) if index is not None}
+        encoded = body.encode()
+        try:
+            return pa_csv.read_csv(
+                pa.BufferReader(encoded),
+                read_options=pa_csv.ReadOptions(
+                    column_names=[str(index) for index in range(width)], use_threads=False, block_size=len(encoded) + 1
+                ),
+                parse_options=pa_csv.ParseOptions(delimiter=self._dialect.delimiter, quote_char=False),
+                convert_options=pa_csv.ConvertOptions(
+                    column_types=types, include_columns=list(types), null_values=[], strings_can_be_null=False
+                ),
+            )
+        except pa.ArrowInvalid:
+            return None
+
+    def _convert(self, table: pa.Table) -> Iterator[Batch]:
+        skipped = int(self._header_is_next)
+        self._header_is_next = False
+        layout = self._dialect.layout
+        for start in range(0, len(table), ROWS_A_BATCH):
+            part = table.slice(start, ROWS_A_BATCH)
+            numbers = range(1, len(part) + 1)
+            places = Places(
+                self._source.name,
+                rows=[self._row + start + number for number in numbers],
+                lines=[self._line + skipped + start + number for number in numbers],
+            )
+            labels = None if layout.label is None else part.column(str(layout.label)).to_pylist()
+            if layout.image is not None:
+                yield self._batch(part.column(str(layout.image)).to_pylist(), labels, places)
+            else:
+                cells = np.stack([part.column(str(index)).to_numpy() for index in layout.pixels], axis=1)
+                yield self._batch(cells, labels, places)
+        self._row += len(table)
+        self._line += len(table) + skipped
+
+    def _by_cell(self, rows: Iterable[str]) -> Iterator[Batch]:
+        dialect = self._dialect
+        reader = csv.reader(rows, delimiter=dialect.delimiter, strict=True)
+        kept: list[tuple[int, int, list[str]]] = []
+        weight = 0
+        before = self._line
+        while True:
+            line = before + reader.line_num + 1
+            try:
+                record = next(reader)
+            except StopIteration:
+                break
+            except csv.Error as error:
+                self._row += 1
+                code = "cell_too_large" if "field limit" in str(error) else "bad_quoting"
+                self._findings.add(code, at=self._place(line), found=error, rows=1)
+                continue
+            if not record:
+                continue
+            if self._header_is_next:
+                self._header_is_next = False
+                continue
+            self._row += 1
+            if len(record) != len(dialect.columns):
+                found, expected = f"{len(record)} cells", f"{len(dialect.columns)}"
+                self._findings.add("ragged_row", at=self._place(line), found=found, expected=expected, rows=1)
+                continue
+            kept.append((line, self._row, record))
+            weight += sum(map(len, record))
+            if len(kept) >= ROWS_A_BATCH or weight > BYTES_A_BATCH:
+                yield from self._convert_cells(kept)
+                kept, weight = [], 0
+        self._line = before + reader.line_num
+        yield from self._convert_cells(kept)
+
+    def _place(self, line: int) -> Place:
+        return Place(file=self._source.name, line=line, row=self._row)
+
+    def _convert_cells(self, kept: Sequence[tuple[int, int, list[str]]]) -> Iterator[Batch]:
+        layout = self._dialect.layout
+        if layout.image is None:
+            kept = [entry for entry in kept if self._is_numeric(entry)]
+        if not kept:
+            return
+        records = [record for _, _, record in kept]
+        places = Places(self._source.name, rows=[row for _, row, _ in kept], lines=[line for line, _, _ in kept])
+        labels = None if layout.label is None else [record[layout.label] for record in records]
+        if layout.image is not None:
+            yield self._batch([record[layout.image] for record in records], labels, places)
+        else:
+            cells = np.array(
+                [[float(record[index]) for index in layout.pixels] for record in records], dtype=np.float32
+            )
+            yield self._batch(cells, labels, places)
+
+    def _is_numeric(self, entry: tuple[int, int, list[str]]) -> bool:
+        line, row, record = entry
+        for index in self._dialect.layout.pixels:
+            if not is_number(record[index]):
+                at = Place(file=self._source.name, line=line, row=row, column=self._dialect.names[index])
+                self._findings.add(
+                    "pixel_not_a_number", at=at, found=record[index] or "nothing", expected="a number", rows=1
+                )
+                return False
+        return True
+
+    def _batch(self, cells: np.ndarray | Sequence[str], labels: Sequence[str] | None, places: Places) -> Batch:
+        """Cells to pictures, less those that cannot be."""
+        pictures: Any
+        if isinstance(cells, np.ndarray):
+            pictures, kept = self._pixels.read(cells, self._dialect.layout, places, self._dialect.names)
+        else:
+            pictures, kept = decode_cells(cells, places, self._findings, decode=decode_base64)
+        columns = {"image": pictures} | ({} if labels is None else {"label": [labels[index] for index in kept]})
+        return Batch(columns, places.take(kept), self._source.split)
+
+
+def _records(start: Sequence[str], delimiter: str) -> list[list[str]]:
+    try:
+        return list(csv.reader(start, delimiter=delimiter))
+    except csv.Error as error:
+        raise Refused("bad_quoting", found=error) from error
+
+
+def _evenness(start: Sequence[str], delimiter: str) -> tuple[bool, float, int]:
+    """How well the lines part into the same number of cells, more than one."""
+    widths = [len(record) for record in _records(start, delimiter)]
+    return widths[0] > 1, sum(width == widths[0] for width in widths) / len(widths), widths[0]
+
+
+def _has_header(records: Sequence[Sequence[str]]) -> bool:
+    """Names, if nothing in the first row is a number or a picture, or numbers stand below what is none."""
+    first, *others = records
+    kinds = [kind_of_texts([cell]) for cell in first]
+    if "image" in kinds:
+        return False
+    if "number" not in kinds:
+        return True
+    below = others[0] if others and len(others[0]) == len(first) else first
+    return any(kind == "text" and is_number(cell) for kind, cell in zip(kinds, below, strict=True))
