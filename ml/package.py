@@ -185,6 +185,8 @@ class ModelPackage:
         kind = _known(TASKS, choice.name)
         try:
             state = json.loads(self.file(STATE).read_bytes())
+            if not isinstance(state, dict):
+                raise TypeError("it is not an object")
             return kind(kind.config_type.model_validate(choice.config), self.encoders(), state)
         except (OSError, ValueError, TypeError) as error:
             raise PackageError(f"what the task {choice.name} learned cannot be read: {error}") from error

@@ -50,10 +50,12 @@ def test_a_module_without_its_class_is_our_mistake(folder):
 
 
 def test_an_unknown_name_lists_the_known_and_the_likeliest():
-    with pytest.raises(UnknownName, match="there is no task named 'image_clasification'; known: .*image_generation") as e:
+    with pytest.raises(
+        UnknownName, match=r"there is no task named 'image_clasification'; known: .*image_generation"
+    ) as caught:
         TASKS["image_clasification"]
 
-    assert e.value.hint == "Did you mean 'image_classification'?"
+    assert caught.value.hint == "Did you mean 'image_classification'?"
 
 
 def test_the_kind_is_named_after_the_folder():
