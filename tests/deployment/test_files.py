@@ -33,6 +33,7 @@ ONE_SHOT = {
     for awaited, how in service.get("depends_on", {}).items()
     if how["condition"] == "service_completed_successfully"
 }
+PROJECT_TEXTS = ("LICENSE", "README.md")
 
 
 def run(tool: str, *arguments: str | Path) -> str:
@@ -132,7 +133,7 @@ def test_the_images_hold_every_package_and_nothing_else() -> None:
     ignored = (REPOSITORY / ".dockerignore").read_text().splitlines()
     let_through = {line[1:] for line in ignored if line.startswith("!")}
     assert "*" in ignored
-    assert let_through == {*(f"{name}/" for name in packages), "constraints.txt", "pyproject.toml", "LICENSE", "README.md"}
+    assert let_through == {*(f"{name}/" for name in packages), "constraints.txt", "pyproject.toml", *PROJECT_TEXTS}
 
 
 def test_the_api_image_has_no_torch() -> None:

@@ -1,0 +1,193 @@
+"""A container engine without containers: each service of the composition becomes processes of this machine.
+
+Its command, variables and health check are taken word for word, but for what a container has of its own: the names of
+other services become loopback ports, `/data` a folder. Two images are not at hand as programs: of Valkey there is the
+server without its client, and in MinIO's place stands moto's S3 server; `stand_ins/` holds the client commands.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any, Self
+
+from plinth.broker import resolve_server_binary
+from tests.deployment.composition import image, seconds, services
+from tests.servers import Postgres
+
+STAND_INS = Path(__file__).parent / "stand_ins"
+PORTS = {"api": 8000, "postgres": 5432, "valkey": 6379, "minio": 9000}
+"""Where each listens inside its container."""
+ONE_SHOT_SECONDS = 60.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class ImagePostgres(Postgres):
+    """PostgreSQL as its image's first start makes it from its variables: a user with a password, and a database."""
+
+    def prepare(self, environment: Mapping[str, str], port: int) -> tuple[list[str], dict[str, Any]]:
+        """The command that serves it, and whom to run it as."""
+        user, password = environment["POSTGRES_USER"], environment["POSTGRES_PASSWORD"]
+        database = environment["POSTGRES_DB"]
+        server = str(self._bin / "postgres")
+        subprocess.run(
+            [server, "--single", "-D", str(self._data), "postgres"],
+            input=f"CREATE ROLE {user} LOGIN PASSWORD '{password}'\nCREATE DATABASE {database} OWNER {user}\n".encode(),
+            stdout=subprocess.DEVNULL,
+            check=True,
+            **self._as,
+        )
+        (self._data / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+        settings = ["listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={self.directory}"]
+        return [server, "-D", str(self._data), *(part for setting in settings for part in ("-c", setting))], self._as
+
+    @property
+    def programs(self) -> Path:
+        return self._bin
+
+
+class Engine:
+    """`up`, then `down`; leaving it ends what still runs."""
+
+    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
+        self.services = {name: one for name, one in services(variables).items() if "profiles" not in one}
+        self.ports = {name: free_port() for name in PORTS}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._folder = folder
+        self._postgres = ImagePostgres()
+        (folder / "programs").mkdir()
+        (folder / "programs" / "valkey-server").symlink_to(resolve_server_binary())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes.values():
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self._postgres.stop()
+
+    def up(self) -> None:
+        """Each service once what it depends on has come as far as it asks for; returns when all are healthy."""
+        conditions = {name: service.get("depends_on", {}) for name, service in self.services.items()}
+        for name in TopologicalSorter(conditions).static_order():
+            for awaited, how in conditions[name].items():
+                self._await(awaited, how["condition"])
+            self._start(name)
+        for name, service in self.services.items():
+            if "healthcheck" in service:
+                self._await(name, "service_healthy")
+
+    def down(self) -> dict[str, tuple[int, float]]:
+        """Stop them as an engine does, dependents first: the exit status of each and the seconds it took."""
+        ended = {}
+        for name, process in reversed(self.processes.items()):
+            if process.poll() is None:
+                began = time.monotonic()
+                process.send_signal(signal.SIGINT if name == "postgres" else signal.SIGTERM)
+                try:
+                    process.wait(seconds(self.services[name]["stop_grace_period"]))
+                except subprocess.TimeoutExpired:
+                    raise AssertionError(f"{name} did not stop:\n{self.log(name)}") from None
+                ended[name] = (process.returncode, time.monotonic() - began)
+        return ended
+
+    def environment(self, name: str) -> dict[str, str]:
+        """The image's variables, the service's over them, and what a machine rather than a container must add."""
+        service = self.services[name]
+        built = image(service["build"]["target"])["environment"] if "build" in service else {}
+        given = {**built, **service.get("environment", {})}
+        programs = [self._folder / "programs", STAND_INS, Path(sys.executable).parent, self._postgres.programs]
+        return {
+            **{key: self._placed(name, value) for key, value in given.items()},
+            "PATH": os.pathsep.join([*map(str, programs), os.defpath]),
+            "TMPDIR": str(self._folder),
+            "OMP_NUM_THREADS": "1",
+            **{
+                "api": {"PLINTH_PORT": str(self.ports["api"])},
+                "valkey": {"VALKEYCLI_PORT": str(self.ports["valkey"])},
+                "minio": {"MC_HOST_local": f"http://127.0.0.1:{self.ports['minio']}"},
+            }.get(name, {}),
+        }
+
+    def log(self, name: str) -> str:
+        """What a service has written."""
+        return (self._folder / f"{name}.log").read_text(errors="replace")
+
+    def volume(self, name: str) -> Path:
+        """A service's `/data`."""
+        return self._folder / name
+
+    def _start(self, name: str) -> None:
+        self.volume(name).mkdir()
+        command, options = self._command(name)
+        with (self._folder / f"{name}.log").open("wb") as log:
+            self.processes[name] = subprocess.Popen(
+                command,
+                env=self.environment(name),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **{"cwd": self.volume(name), **options},
+            )
+
+    def _command(self, name: str) -> tuple[list[str], dict[str, Any]]:
+        service = self.services[name]
+        written = [self._placed(name, word) for word in [*service.get("entrypoint", []), *service.get("command", [])]]
+        match name:
+            case "postgres":
+                return self._postgres.prepare(self.environment(name), self.ports[name])
+            case "minio":
+                assert written == ["server", str(self.volume(name))]
+                return ["moto_server", "-H", "127.0.0.1", "-p", str(self.ports[name])], {}
+            case "valkey":
+                return [*written, "--bind", "127.0.0.1", "--port", str(self.ports[name])], {}
+        return written, {}
+
+    def _placed(self, name: str, text: str) -> str:
+        """What in a container is a name, a port or a place, on this machine."""
+        for service, port in PORTS.items():
+            text = text.replace(f"{service}:{port}", f"127.0.0.1:{self.ports[service]}")
+        if name in PORTS:
+            text = text.replace(f"127.0.0.1:{PORTS[name]}", f"127.0.0.1:{self.ports[name]}")
+            text = text.replace(f"--port={PORTS[name]}", f"--port={self.ports[name]}")
+        return {"/data": str(self.volume(name)), "0.0.0.0": "127.0.0.1"}.get(text, text)
+
+    def _await(self, name: str, condition: str) -> None:
+        process = self.processes[name]
+        if condition == "service_completed_successfully":
+            assert process.wait(ONE_SHOT_SECONDS) == 0, f"{name} failed:\n{self.log(name)}"
+            return
+        assert condition == "service_healthy"
+        check = self.services[name]["healthcheck"]
+        deadline = time.monotonic() + seconds(check["start_period"])
+        while (said := self._examine(name, check)) is not None:
+            assert process.poll() is None, f"{name} ended with {process.returncode}:\n{self.log(name)}"
+            assert time.monotonic() < deadline, f"{name} is not healthy:\n{said}\n{self.log(name)}"
+            time.sleep(0.1)
+
+    def _examine(self, name: str, check: Mapping[str, Any]) -> str | None:
+        """Run a health check once: what it said where the service is not well."""
+        kind, *command = check["test"]
+        assert kind == "CMD"
+        done = subprocess.run(
+            [self._placed(name, word) for word in command],
+            env=self.environment(name),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=seconds(check["timeout"]),
+            check=False,
+        )
+        return None if done.returncode == 0 else done.stdout.decode(errors="replace")
