@@ -46,9 +46,7 @@ def test_the_metrics_are_scikit_learns(chance):
 def test_per_class_and_confusion_are_scikit_learns(chance):
     logits, label = chance
     extra = judged(chance).extra
-    expected = reference.precision_recall_fscore_support(
-        label, logits.argmax(axis=1), labels=range(8), zero_division=0
-    )
+    expected = reference.precision_recall_fscore_support(label, logits.argmax(axis=1), labels=range(8), zero_division=0)
 
     for name, values in zip(("precision", "recall", "f1", "support"), expected, strict=True):
         assert [row[name] for row in extra["per_class"]] == pytest.approx(list(values))
