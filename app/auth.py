@@ -179,7 +179,7 @@ class _Answer:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status = int(message["status"])
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self.request_id
             headers.setdefault("x-content-type-options", "nosniff")

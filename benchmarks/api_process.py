@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
@@ -39,12 +40,18 @@ class ApiProcess:
         for name in ("PLINTH_DATABASE_URL", "PLINTH_BLOB_URL", "PLINTH_REDIS_URL"):
             self.environment.pop(name, None)
         self.ready_seconds = 0.0
+        self.home = home
+        self.log = home / "api.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        subprocess.run([sys.executable, "-m", "migrations"], env=self.environment, check=True, capture_output=True)
+        if not (self.home / "plinth.db").exists():
+            self._migrate()
         self.start()
         return self
+
+    def _migrate(self) -> None:
+        subprocess.run([sys.executable, "-m", "migrations"], env=self.environment, check=True, capture_output=True)
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -52,24 +59,34 @@ class ApiProcess:
     def start(self) -> None:
         """Start, and note the time until the first answer of `/healthz`."""
         started = time.perf_counter()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "app"], env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen([sys.executable, "-m", "app"], env=self.environment, stderr=log)
         while not self._answers():
             if self._process.poll() is not None or time.perf_counter() - started > 30:
-                raise RuntimeError("the API did not start; run `python -m app` to see why")
+                raise RuntimeError(f"the API did not start:\n{self.log.read_text()}")
             time.sleep(0.01)
         self.ready_seconds = time.perf_counter() - started
 
-    def stop(self) -> None:
-        """End it in an orderly way."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
-            self._process.wait(10)
-            self._process = None
+    def stop(self) -> int:
+        """End it in an orderly way; its exit status."""
+        return self.kill(signal.SIGTERM)
+
+    def kill(self, number: int = signal.SIGKILL) -> int:
+        """End it by a signal; its exit status."""
+        if self._process is None:
+            return 0
+        self._process.send_signal(number)
+        status = self._process.wait(10)
+        self._process = None
+        return status
 
     def request(
-        self, method: str, path: str, *, headers: dict[str, str] | None = None, body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        body: bytes | Iterable[bytes] | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers in lower case, body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)

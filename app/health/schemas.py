@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 
 class Alive(BaseModel):
@@ -45,7 +45,9 @@ class Worker(BaseModel):
 class Device(BaseModel):
     """What training runs on, and why."""
 
-    name: str
+    model_config = ConfigDict(extra="allow")
+
+    device: str
     why: str
 
 

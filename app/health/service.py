@@ -53,6 +53,10 @@ class Kept(Generic[T]):
                 self._until = time.monotonic() + self._seconds
             return self._answer
 
+    def forget(self) -> None:
+        """Ask anew next time."""
+        self._until = 0.0
+
 
 def _check() -> Readiness:
     parts = {name: Part.model_validate(part) for name, part in check().items()}

@@ -73,14 +73,22 @@ def complete(incoming: Incoming, blobs: Blobs, upload_id: str) -> str:
 
 
 def discard(incoming: Incoming, blobs: Blobs, upload_id: str) -> None:
-    """Forget an upload and its bytes."""
+    """Forget an upload and its bytes; raises `Refused` 423 while they are still arriving."""
     with transaction() as session:
         row = uploads.get(session, upload_id)
         key, is_complete = key_of(row.id, row.filename), row.completed_at is not None
-        uploads.delete(session, upload_id)
     if is_complete:
+        _forget(upload_id)
         blobs.delete(key)
-    incoming.discard(upload_id)
+        return
+    with incoming.writing(upload_id):
+        _forget(upload_id)
+        incoming.discard(upload_id)
+
+
+def _forget(upload_id: str) -> None:
+    with transaction() as session:
+        uploads.delete(session, upload_id)
 
 
 def discard_expired(incoming: Incoming) -> None:

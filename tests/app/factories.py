@@ -1,0 +1,163 @@
+"""What a service would hold after some use: datasets that were read, jobs that ran, models that were trained."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+from PIL import Image
+from safetensors.numpy import save_file
+
+from ml.encoders import ENCODERS
+from ml.package import GRAPH, WEIGHTS, Graph, Manifest, ModelPackage, Parity
+from ml.spec import Choice
+from store import jobs
+from store.blobs import blobs
+from store.database import transaction
+from store.ids import new_id
+from store.jobs import Claim
+from store.models import NewModel
+
+SIDE = 8
+
+
+def png(brightness: int, *, side: int = SIDE) -> bytes:
+    """A grey picture of one brightness."""
+    picture = io.BytesIO()
+    Image.new("L", (side, side), brightness).save(picture, "PNG")
+    return picture.getvalue()
+
+
+def queued_job(*, kind: str = "finetune", model: str = "shades", dataset_id: str | None = None) -> str:
+    """A job that nobody has claimed."""
+    with transaction() as session:
+        spec = {"kind": kind, "dataset": "shades@1", "model": model}
+        return jobs.submit(session, kind=kind, spec=spec, dataset_id=dataset_id, model_name=model).id
+
+
+def claimed(job_id: str) -> Claim:
+    """The job, running."""
+    with transaction() as session:
+        claim = jobs.claim(session, job_id, worker="tester")
+    assert claim is not None
+    return claim
+
+
+def reported(claim: Claim, *, steps: int) -> None:
+    """A run that tells how it goes: for each step a metric, now and then a word."""
+    for step in range(1, steps + 1):
+        with transaction() as session:
+            jobs.report(
+                session,
+                claim,
+                progress={"epoch": 1, "epochs": 1, "step": step, "steps": steps, "percent": 100 * step / steps},
+                metrics={"train/loss": 1 / step},
+                step=step,
+                events=[("log", {"message": f"step {step}", "level": "info"})],
+            )
+
+
+def shades(folder: Path, *, bias: float = 0.0) -> ModelPackage:
+    """A classifier of dark and light pictures that is right by construction; a positive bias makes more of them light."""
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Unsqueeze", ["mean", "one"], ["embedding"]),
+        helper.make_node("Gemm", ["embedding", "weight", "bias"], ["logits"]),
+    ]
+    constants = [
+        helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("weight", TensorProto.FLOAT, [1, 2], [-20.0, 20.0]),
+        helper.make_tensor("bias", TensorProto.FLOAT, [2], [10.0 - bias, -10.0 + bias]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, SIDE, SIDE])
+    outputs = [
+        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 1]),
+        helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2]),
+    ]
+    return _packed(
+        folder,
+        helper.make_graph(nodes, "shades", [image], outputs, constants),
+        task=Choice(name="image_classification"),
+        state={"labels": ["dark", "light"]},
+        labels=["dark", "light"],
+    )
+
+
+def painter(folder: Path) -> ModelPackage:
+    """A generator whose pictures are the sigmoid of their noise."""
+    nodes = [
+        helper.make_node("Sigmoid", ["noise"], ["flat"]),
+        helper.make_node("Reshape", ["flat", "shape"], ["image"]),
+    ]
+    shape = [helper.make_tensor("shape", TensorProto.INT64, [4], [-1, 1, SIDE, SIDE])]
+    noise = helper.make_tensor_value_info("noise", TensorProto.FLOAT, ["batch", SIDE * SIDE])
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, SIDE, SIDE])
+    return _packed(
+        folder,
+        helper.make_graph(nodes, "painter", [noise], [image], shape),
+        task=Choice(name="image_generation"),
+        state={"labels": [], "latent": SIDE * SIDE},
+        labels=None,
+    )
+
+
+def registered(package: ModelPackage, *, name: str = "shades", report: Mapping[str, Any] | None = None) -> int:
+    """The next version of `name`, made by a job of its own."""
+    claim = claimed(queued_job(model=name))
+    model_id = new_id("mdl")
+    blobs().put_tree(f"models/{model_id}", package.directory)
+    manifest = package.manifest
+    new = NewModel(
+        id=model_id,
+        name=name,
+        task=manifest.task.name if manifest.task else None,
+        architectures={slot: choice.name for slot, choice in manifest.architectures.items()},
+        parameters=manifest.parameters,
+        bytes=sum(file.bytes for file in manifest.files),
+        metrics={"test/accuracy": 1.0},
+        labels=manifest.labels,
+        formats=["safetensors", "onnx"],
+        files=[file.model_dump() for file in manifest.files],
+        key=f"models/{model_id}",
+        manifest_sha256="0" * 64,
+        parent_id=None,
+    )
+    with transaction() as session:
+        model = jobs.succeed(session, claim, model=new, report=report, reason="completed")
+        assert model is not None
+        return model.version
+
+
+def _packed(
+    folder: Path, graph: onnx.GraphProto, *, task: Choice, state: dict[str, Any], labels: list[str] | None
+) -> ModelPackage:
+    folder.mkdir(parents=True)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=10)
+    onnx.checker.check_model(model)
+    onnx.save(model, folder / GRAPH)
+    save_file({"weight": np.zeros(4, dtype=np.float32)}, folder / WEIGHTS)
+    encoder = ENCODERS["image"]
+    manifest = Manifest(
+        task=task,
+        architectures={"image": Choice(name="cnn")},
+        labels=labels,
+        parameters=4,
+        graph=Graph(
+            opset=13,
+            inputs=[each.name for each in graph.input],
+            outputs=[each.name for each in graph.output],
+            parity=Parity(rows=1, max_abs_difference=0.0),
+        ),
+    )
+    return ModelPackage.create(
+        folder / "package",
+        manifest,
+        files={GRAPH: folder / GRAPH, WEIGHTS: folder / WEIGHTS},
+        encoders={"image": encoder(encoder.config_type(height=SIDE, width=SIDE, channels=1))},
+        state=state,
+    )

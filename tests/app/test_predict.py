@@ -1,0 +1,156 @@
+"""`/predict`: whatever form an input comes in, the answer is that of the model, and of nobody else's."""
+
+from __future__ import annotations
+
+import base64
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from tests.app.factories import SIDE, painter, png, registered, shades
+
+
+def labels(answer) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [output["label"] for output in answer.json()["outputs"]]
+
+
+def test_json_inputs_are_answered_in_their_order(client: TestClient, model: str) -> None:
+    dark, light = ({"pixels": [[brightness] * SIDE] * SIDE} for brightness in (10, 250))
+    encoded = {"image": base64.b64encode(png(200)).decode()}
+    answer = client.post(f"/predict/{model}", json={"inputs": [dark, light, encoded]})
+    assert labels(answer) == ["dark", "light", "light"]
+    assert answer.json()["model"] == "shades"
+    assert answer.json()["version"] == 1
+    assert answer.json()["task"] == "image_classification"
+    assert set(answer.json()["outputs"][0]["probabilities"]) == {"dark", "light"}
+
+
+def test_a_picture_as_it_is_is_one_input(client: TestClient, model: str) -> None:
+    answer = client.post(f"/predict/{model}", content=png(5), headers={"Content-Type": "image/png"})
+    assert labels(answer) == ["dark"]
+
+
+def test_several_files_are_several_inputs(client: TestClient, model: str) -> None:
+    files = [("file", (f"{number}.png", png(brightness), "image/png")) for number, brightness in enumerate((5, 250, 7))]
+    assert labels(client.post(f"/predict/{model}", files=files)) == ["dark", "light", "dark"]
+
+
+def test_the_embedding_is_answered_where_it_is_asked_for(client: TestClient, model: str) -> None:
+    inputs = [{"pixels": [[51] * SIDE] * SIDE}]
+    answer = client.post(f"/predict/{model}", json={"inputs": inputs, "parameters": {"return": "embedding"}})
+    assert answer.json()["outputs"] == [{"embedding": [pytest.approx(0.2)]}]
+    form = client.post(
+        f"/predict/{model}", files={"file": ("a.png", png(51))}, data={"parameters": '{"return": "embedding"}'}
+    )
+    assert form.json()["outputs"] == answer.json()["outputs"]
+
+
+def test_a_drawn_picture_may_be_answered_as_a_picture(client: TestClient, tmp_path: Path) -> None:
+    registered(painter(tmp_path / "painter"), name="painter")
+    request = {"inputs": [{"seed": 1}]}
+    as_json = client.post("/predict/painter", json=request).json()["outputs"][0]["image"]
+    as_picture = client.post("/predict/painter", json=request, headers={"Accept": "image/png"})
+    assert as_picture.headers["content-type"] == "image/png"
+    assert as_picture.content == base64.b64decode(as_json)
+    assert Image.open(io.BytesIO(as_picture.content)).size == (SIDE, SIDE)
+    two = client.post("/predict/painter", json={"inputs": [{}, {}]}, headers={"Accept": "image/png"})
+    assert two.status_code == 406
+
+
+def test_a_bad_input_is_named_by_its_number(client: TestClient, model: str) -> None:
+    good = {"pixels": [[1] * SIDE] * SIDE}
+    answer = client.post(f"/predict/{model}", json={"inputs": [good, good, {"pixels": [[300]]}]})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["path"] == "inputs.2"
+    assert "inputs.2" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "status"),
+    [
+        (b"{", "application/json", 422),
+        (b"[]", "application/json", 422),
+        (b'{"inputs": []}', "application/json", 422),
+        (b'{"inputs": [1]}', "application/json", 422),
+        (b'{"inputs": [{"pixels": [[NaN]]}]}', "application/json", 422),
+        (b'{"inputs": [{"pixels": [[1e999]]}]}', "application/json", 422),
+        (b'{"inputs": [{"nothing": 1}]}', "application/json", 422),
+        (b'{"inputs": [{"pixels": [[1]]}], "parameters": {"return": "x"}}', "application/json", 422),
+        (b'{"inputs": [{"pixels": [[1]]}], "parameter": {}}', "application/json", 422),
+        (b"not a picture", "image/png", 422),
+        (b"", "image/png", 422),
+        (png(3)[:50], "image/png", 422),
+        (b"x", "application/octet-stream", 415),
+        (b"x", "", 415),
+        (b"--b\r\nnonsense", "multipart/form-data; boundary=b", 422),
+        (b"--b--\r\n", "multipart/form-data; boundary=b", 422),
+        (b"x", "multipart/form-data", 400),
+    ],
+)
+def test_what_cannot_be_read_says_why(
+    client: TestClient, model: str, content: bytes, content_type: str, status: int
+) -> None:
+    answer = client.post(f"/predict/{model}", content=content, headers={"Content-Type": content_type})
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert len(answer.json()["detail"]) > 10
+
+
+def test_an_unknown_model_lists_the_known_ones(client: TestClient, model: str) -> None:
+    answer = client.post("/predict/shade", json={"inputs": [{}]})
+    assert answer.status_code == 404
+    assert "shades" in answer.json()["detail"]
+
+
+def test_a_name_means_production_and_else_the_latest(client: TestClient, model: str, tmp_path: Path) -> None:
+    registered(shades(tmp_path / "second", bias=1000), name=model)
+    inputs = {"inputs": [{"pixels": [[0] * SIDE] * SIDE}]}
+    deadline = time.monotonic() + 5
+    while client.post(f"/predict/{model}", json=inputs).json()["version"] != 2:
+        assert time.monotonic() < deadline
+    assert labels(client.post(f"/predict/{model}", json=inputs)) == ["light"]
+    assert labels(client.post(f"/predict/{model}@1", json=inputs)) == ["dark"]
+    client.put(f"/api/v1/models/{model}/aliases/production", json={"version": 1})
+    assert labels(client.post(f"/predict/{model}", json=inputs)) == ["dark"]
+    assert labels(client.post(f"/predict/{model}@production", json=inputs)) == ["dark"]
+    assert client.post(f"/predict/{model}@staging", json=inputs).status_code == 404
+
+
+def test_the_least_recently_used_leaves_when_memory_is_short(
+    new_client: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    package = shades(tmp_path / "package")
+    size = sum(file.bytes for file in package.manifest.files)
+    client = new_client(predict_memory_bytes=2 * size)
+    for name in ("first", "second", "third"):
+        registered(package, name=name)
+
+    def ask(name: str) -> None:
+        answer = client.post(f"/predict/{name}", content=png(5), headers={"Content-Type": "image/png"})
+        assert labels(answer) == ["dark"]
+
+    for name in ("first", "second", "first", "third"):
+        ask(name)
+    loaded = client.get("/api/v1/system").json()["loaded_models"]
+    assert [each["name"] for each in loaded] == ["first", "third"]
+    ask("second")
+
+
+def test_what_is_served_is_listed_with_what_it_is_asked(client: TestClient, model: str) -> None:
+    (served,) = client.get("/predict").json()["data"]
+    assert (served["model"], served["version"], served["task"]) == ("shades", 1, "image_classification")
+    assert "pixels" in served["input_schema"]["properties"]
+    assert "probabilities" in served["output_schema"]["properties"]
+
+
+def test_a_model_that_was_deleted_is_no_longer_served(client: TestClient, model: str) -> None:
+    assert labels(client.post(f"/predict/{model}", content=png(5), headers={"Content-Type": "image/png"}))
+    assert client.delete(f"/api/v1/models/{model}").status_code == 204
+    answer = client.post(f"/predict/{model}", content=png(5), headers={"Content-Type": "image/png"})
+    assert answer.status_code == 404
