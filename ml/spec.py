@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -103,8 +103,6 @@ class Finetune(_Training):
 
 Spec = Annotated[Pretrain | Finetune, Field(discriminator="kind")]
 
-T = TypeVar("T", Pretrain, Finetune)
-
 DEFAULTS: Final = Schedule(epochs=10, batch_size=128, optimizer="adamw", decay="cosine", precision="auto")
 """Where neither user nor recipe says anything. What stays absent is off."""
 OPTIMIZERS: Final[Mapping[str, Schedule]] = {
@@ -129,7 +127,9 @@ def check(
     return list(_Check(spec, catalog, dataset, parent).findings())
 
 
-def resolve(spec: T, catalog: Catalog, dataset: DatasetSummary | None = None, parent: Manifest | None = None) -> T:
+def resolve(
+    spec: Pretrain | Finetune, catalog: Catalog, dataset: DatasetSummary | None = None, parent: Manifest | None = None
+) -> Pretrain | Finetune:
     """The same spec with every default filled; of one that `check` finds nothing wrong with.
 
     What the user said goes before the objective's recipe, that before the architecture's, that before `DEFAULTS`.
