@@ -1,0 +1,354 @@
+"""What must survive: every part is killed, frozen or starved while a job runs, and the job ends as if nothing had been.
+
+Real processes, a real broker, real digits; only the waits are shortened.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from sklearn.datasets import load_digits
+
+from migrations.__main__ import upgrade
+from store import database, datasets, jobs, queue
+from store.blobs.base import blobs
+from store.database import transaction
+from store.errors import Conflict
+from tests.servers import Postgres
+from tests.worker.machine import Machine
+from tests.worker.waiting import until
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
+
+SPEC = {
+    "kind": "finetune",
+    "dataset": "digits",
+    "task": "image_classification",
+    "architecture": {"name": "cnn"},
+    "schedule": {"epochs": 60, "batch_size": 32, "precision": "float32", "checkpoint_every_seconds": 0.15},
+    "seed": 7,
+    "model": "digits",
+}
+"""A few seconds of training, with a checkpoint every few steps."""
+
+SHORT = {**SPEC, "schedule": {**SPEC["schedule"], "epochs": 1}}
+ENDLESS = {**SPEC, "schedule": {**SPEC["schedule"], "epochs": 100_000}}
+ROWS = 640
+
+
+def write_digits(folder: Path) -> list[Path]:
+    """scikit-learn's handwritten digits, as MNIST is published."""
+    digits = load_digits()
+    images = (digits.images[:ROWS] * 255 / 16).astype(np.uint8)
+    labels = digits.target[:ROWS].astype(np.uint8)
+    paths = folder / "train-images-idx3-ubyte", folder / "train-labels-idx1-ubyte"
+    paths[0].write_bytes(struct.pack(">BBBBIII", 0, 0, 8, 3, *images.shape) + images.tobytes())
+    paths[1].write_bytes(struct.pack(">BBBBI", 0, 0, 8, 1, len(labels)) + labels.tobytes())
+    return list(paths)
+
+
+def import_digits(machine: Machine) -> str:
+    """Upload and validate them, as the API would have it done."""
+    with database.engine().begin() as connection:
+        upgrade(connection)
+    sources = []
+    for path in write_digits(machine.folder):
+        sources.append({"key": f"uploads/upl_digits/{path.name}", "filename": path.name})
+        blobs().put_file(sources[-1]["key"], path)
+    with transaction() as session:
+        dataset = datasets.create(session, name="digits", sources=sources, task="image_classification")
+
+    def verdict() -> Any:
+        with transaction() as session:
+            found = datasets.get(session, dataset.id)
+        return found if found.state in ("ready", "rejected") else None
+
+    found = until(verdict)
+    assert found.state == "ready", found.report
+    return dataset.id
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run that nothing happened to, and the home it left: with its dataset and without its job's neighbours."""
+
+    home: Path
+    dataset_id: str
+    attempts: int
+    models: int
+    weights: str
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    with Machine(tmp_path_factory.mktemp("undisturbed")) as machine:
+        machine.start_worker()
+        dataset_id = import_digits(machine)
+        job_id = machine.submit(SPEC, dataset_id=dataset_id)
+        for _ in range(4):
+            queue.ring(job_id)
+        job = machine.wait_for(job_id, "succeeded", "failed")
+        assert job.state == "succeeded", job.error
+        models, weights = len(machine.models_of(job_id)), machine.weights_of(job_id)
+    return Undisturbed(machine.home, dataset_id, job.fence, models, weights)
+
+
+@pytest.fixture
+def new_machine(tmp_path: Path, undisturbed: Undisturbed) -> Iterator[Callable[..., Machine]]:
+    """A machine that has the dataset, and no worker yet."""
+    with ExitStack() as stack:
+
+        def new(**variables: str) -> Machine:
+            shutil.copytree(undisturbed.home, tmp_path / "home")
+            return stack.enter_context(Machine(tmp_path, **variables))
+
+        yield new
+
+
+def test_five_messages_make_one_run_and_one_model(undisturbed):
+    assert (undisturbed.attempts, undisturbed.models) == (1, 1)
+
+
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(new_machine, undisturbed):
+    machine = new_machine(PLINTH_MAX_CRASHES="20")
+    machine.start_worker()
+    job_id = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
+    step = 0
+    for _ in range(3):
+        step = machine.wait_for_checkpoint(job_id, after=step)
+        machine.run_of(job_id).kill()
+    job = machine.wait_for(job_id, "succeeded", "failed")
+    assert (job.state, job.fence) == ("succeeded", 4)
+    assert machine.weights_of(job_id) == undisturbed.weights
+
+
+def test_a_run_dies_with_its_worker_and_goes_on_with_the_next(new_machine, undisturbed):
+    machine = new_machine()
+    worker = machine.start_worker()
+    job_id = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
+    machine.wait_for_checkpoint(job_id)
+    run = machine.run_of(job_id)
+    worker.kill()
+    psutil.wait_procs([run], timeout=2)
+    assert not run.is_running()
+    machine.start_worker()
+    job = machine.wait_for(job_id, "succeeded", "failed")
+    assert (job.state, job.fence, job.crashes) == ("succeeded", 2, 1)
+    assert machine.weights_of(job_id) == undisturbed.weights
+
+
+def test_everything_killed_at_once_goes_on_when_it_is_started_again(new_machine, undisturbed):
+    machine = new_machine()
+    machine.start_worker()
+    job_id = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
+    machine.wait_for_checkpoint(job_id)
+    machine.kill_everything()
+    machine.broker.start()
+    machine.start_worker()
+    assert machine.wait_for(job_id, "succeeded", "failed").state == "succeeded"
+    assert machine.weights_of(job_id) == undisturbed.weights
+
+
+def test_sigterm_of_a_worker_loses_no_step(new_machine, undisturbed):
+    machine = new_machine()
+    first = machine.start_worker()
+    job_id = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
+    machine.wait_for_checkpoint(job_id)
+    machine.start_worker()
+    first.terminate()
+    assert first.wait(20) == 0
+    job = machine.wait_for(job_id, "succeeded", "failed")
+    assert (job.state, job.fence, job.crashes) == ("succeeded", 2, 0)
+    assert machine.weights_of(job_id) == undisturbed.weights
+    left_at, went_on_from = steps_at_the_handover(machine, job_id)
+    assert went_on_from == left_at
+
+
+def steps_at_the_handover(machine: Machine, job_id: str) -> tuple[int, int]:
+    """The furthest step told of before the job was queued again, and the first one told of afterwards."""
+    with transaction() as session:
+        events = jobs.events(session, job_id, limit=10_000)
+    states = [event.number for event in events if event.kind == "state" and event.data["state"] == "queued"]
+    before = [event.data["step"] for event in events if event.kind == "progress" and event.number < states[-1]]
+    resumed = [event for event in events if event.kind == "log" and "goes on from step" in event.data["message"]]
+    return max(before), int(resumed[0].data["message"].rpartition(" ")[2])
+
+
+def test_a_frozen_run_that_wakes_after_its_lease_writes_nothing(new_machine, undisturbed):
+    machine = new_machine()
+    sleeper = machine.start_worker()
+    job_id = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
+    machine.wait_for_checkpoint(job_id)
+    old_run = machine.run_of(job_id)
+    for process in (psutil.Process(sleeper.pid), old_run):
+        process.suspend()
+    machine.start_worker()
+    until(lambda: machine.job(job_id).fence == 2)
+    for process in (psutil.Process(sleeper.pid), old_run):
+        process.resume()
+    psutil.wait_procs([old_run], timeout=10)
+    assert not old_run.is_running()
+    job = machine.wait_for(job_id, "succeeded", "failed")
+    assert (job.state, job.fence, len(machine.models_of(job_id))) == ("succeeded", 2, 1)
+    assert machine.weights_of(job_id) == undisturbed.weights
+
+
+@pytest.mark.parametrize("fault", ["dead", "frozen"])
+def test_without_a_broker_a_submission_is_quick_and_runs_when_it_is_back(new_machine, undisturbed, fault):
+    machine = new_machine()
+    worker = machine.start_worker()
+    running = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
+    machine.wait_for_checkpoint(running)
+    if fault == "dead":
+        machine.broker.kill()
+        shutil.rmtree(machine.folder / "broker" / "appendonlydir")
+    else:
+        machine.broker.process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    waiting = machine.submit(SHORT, dataset_id=undisturbed.dataset_id)
+    assert time.monotonic() - began < 2.5
+    assert machine.wait_for(running, "succeeded", "failed").fence == 1
+    assert machine.weights_of(running) == undisturbed.weights
+    if fault == "dead":
+        machine.broker.start()
+    else:
+        machine.broker.process.send_signal(signal.SIGCONT)
+    assert machine.wait_for(waiting, "succeeded", "failed").state == "succeeded"
+    machine.broker.kill()
+    worker.terminate()
+    assert worker.wait(20) == 0
+
+
+def test_a_job_that_kills_its_process_fails_and_others_run_on(new_machine, undisturbed):
+    machine = new_machine()
+    machine.start_worker(PLINTH_WORKER_SLOTS="2")
+    poison = machine.submit(ENDLESS, dataset_id=undisturbed.dataset_id)
+    other = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
+    for crashes in range(3):
+        until(lambda crashes=crashes: machine.job(poison).crashes == crashes)
+        machine.run_of(poison).kill()
+    job = machine.wait_for(poison, "failed", "succeeded")
+    assert (job.state, job.crashes, job.error["code"]) == ("failed", 3, "killed")
+    assert machine.wait_for(other, "failed", "succeeded").state == "succeeded"
+    assert machine.weights_of(other) == undisturbed.weights
+
+
+def test_cancel_and_stop_of_a_job_that_has_not_started(new_machine, undisturbed):
+    machine = new_machine()
+    job_ids = [machine.submit(SPEC, dataset_id=undisturbed.dataset_id) for _ in range(2)]
+    for act, job_id in zip((jobs.cancel, jobs.stop), job_ids, strict=True):
+        with transaction() as session:
+            assert act(session, job_id).state == "cancelled"
+        for refused in (jobs.cancel, jobs.stop, jobs.pause, jobs.resume):
+            with transaction() as session, pytest.raises(Conflict):
+                refused(session, job_id)
+
+
+def test_cancel_is_prompt_and_keeps_nothing(new_machine, undisturbed):
+    machine = new_machine()
+    machine.start_worker()
+    job_id = machine.submit(ENDLESS, dataset_id=undisturbed.dataset_id)
+    machine.wait_for_checkpoint(job_id)
+    run = machine.run_of(job_id)
+    began = time.monotonic()
+    with transaction() as session:
+        jobs.cancel(session, job_id)
+    job = machine.wait_for(job_id, "cancelled")
+    assert time.monotonic() - began < 3
+    assert not run.is_running()
+    assert machine.models_of(job_id) == []
+    assert job.crashes == 0
+
+
+def test_a_job_can_be_paused_resumed_and_stopped(new_machine, undisturbed):
+    machine = new_machine()
+    job_id = machine.submit(ENDLESS, dataset_id=undisturbed.dataset_id)
+    with transaction() as session:
+        jobs.pause(session, job_id)
+    machine.start_worker()
+    queue.ring(job_id)
+    until(lambda: queue.waiting() == 0)
+    assert (machine.job(job_id).state, machine.job(job_id).fence) == ("queued", 0)
+
+    with transaction() as session:
+        jobs.resume(session, job_id)
+    machine.wait_for_checkpoint(job_id)
+    with transaction() as session:
+        jobs.pause(session, job_id)
+    paused = machine.wait_for(job_id, "queued")
+    assert (paused.reason, paused.crashes) == ("paused", 0)
+    step = machine.checkpoint_step(job_id)
+
+    with transaction() as session:
+        jobs.stop(session, job_id)
+    job = machine.wait_for(job_id, "succeeded", "failed")
+    assert (job.state, job.reason) == ("succeeded", "stopped")
+    [model] = machine.models_of(job_id)
+    assert model.metrics["validation/accuracy"] > 0.5
+    assert machine.job(job_id).progress["step"] >= step
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], check=False).returncode:
+        pytest.skip("a small file system can only be mounted as root")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_full_disk_stops_a_job_until_there_is_space(new_machine, undisturbed, small_disk):
+    shutil.copytree(undisturbed.home / "blobs", small_disk / "blobs")
+    machine = new_machine(PLINTH_BLOB_URL=f"file://{small_disk}/blobs")
+    machine.start_worker()
+    job_id = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
+    machine.wait_for_checkpoint(job_id)
+    ballast = small_disk / "ballast"
+    with ballast.open("wb") as file, suppress(OSError):
+        while file.write(b"x" * 4096):
+            file.flush()
+    waiting = until(lambda: job if (job := machine.job(job_id)).error else None)
+    assert (waiting.error["code"], waiting.crashes) == ("storage_full", 0)
+    ballast.unlink()
+    job = machine.wait_for(job_id, "succeeded", "failed")
+    assert (job.state, job.crashes, job.error) == ("succeeded", 0, None)
+    assert machine.weights_of(job_id) == undisturbed.weights
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    server = Postgres(durable=True).start()
+    yield server
+    server.stop()
+
+
+def test_the_database_itself_may_be_killed(tmp_path, undisturbed, postgres):
+    with Machine(tmp_path, PLINTH_DATABASE_URL=postgres.url()) as machine:
+        worker = machine.start_worker()
+        dataset_id = import_digits(machine)
+        job_id = machine.submit(SPEC, dataset_id=dataset_id)
+        step = machine.wait_for_checkpoint(job_id)
+        postgres.kill()
+        postgres.start()
+        step = machine.wait_for_checkpoint(job_id, after=step)
+        assert machine.job(job_id).fence == 1
+        worker.kill()
+        machine.start_worker()
+        assert machine.wait_for(job_id, "succeeded", "failed").fence == 2
+        assert machine.weights_of(job_id) == undisturbed.weights
