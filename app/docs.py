@@ -132,7 +132,7 @@ def _static_files() -> Path:
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
-    document = get_openapi(
+    emitted = get_openapi(
         title=app.title,
         version=app.version,
         description=DESCRIPTION,
@@ -141,7 +141,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         servers=[{"url": "/"}],
         license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
     )
-    document = _with_binary_files(document)
+    document: dict[str, Any] = _with_binary_files(emitted)
     schemas = document["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)

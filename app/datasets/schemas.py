@@ -40,7 +40,9 @@ class DatasetForm(DatasetOptions):
     @classmethod
     def _read(cls, fields: dict[str, str]) -> dict[str, Any]:
         given = {name: value for name, value in fields.items() if value != ""}
-        structures = {name: strict_json(given[name].encode()) for name in ("columns", "splits") if name in given}
+        structures: dict[str, Any] = {
+            name: strict_json(given[name].encode()) for name in ("columns", "splits") if name in given
+        }
         return {**given, **structures}
 
 

@@ -21,7 +21,6 @@ from app.uploads.multipart import Form, read_form
 from ml.errors import Finding, SpecError
 from store import datasets
 from store.database import transaction
-from store.errors import NotFound
 from store.ids import new_id
 from store.settings import store_settings
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from app.idempotency import Made, Once
     from app.uploads.incoming import Incoming
     from ml.catalog import Catalog
+    from ml.data.rows import Row
     from store.blobs import Blobs
     from store.tables import Dataset as DatasetRow
 
@@ -133,22 +133,28 @@ def check_names(asked: DatasetOptions, catalog: Catalog) -> None:
 
 
 def preview(row: DatasetRow, blobs: Blobs, *, split: str, limit: int) -> Preview:
-    """The first rows of a split, as `/predict` would be asked about them."""
+    """The first rows of a split, as `/predict` would be asked about them; raises `NotFound` for an unknown split."""
     # Imported when first needed: Arrow weighs as much as the rest of this process.
     from ml.data.dataset import Dataset as StoredDataset
-    from ml.tasks import TASKS
 
     cache = store_settings().home / "cache" / "datasets" / row.id
     stored = StoredDataset.open(blobs.fetch_tree(row.key or f"datasets/{row.id}", cache))
     if split not in stored.summary.splits:
-        raise NotFound("split", f"{split!r} in {row.name}@{row.version}; known: {', '.join(stored.summary.splits)}")
-    task = TASKS[stored.summary.task] if stored.summary.task else None
+        known = ", ".join(stored.summary.splits)
+        raise Refused(404, "not_found", f"{row.name}@{row.version} has no split {split!r}; it has {known}.")
     rows = stored.rows(split)
-    shown = []
-    for index in range(min(limit, len(rows))):
-        given, target = task.show(rows[index])
-        shown.append(PreviewRow(input=given.model_dump(exclude_none=True), target=target))
+    shown = [_shown(rows[index], stored.summary.task) for index in range(min(limit, len(rows)))]
     return Preview(split=split, rows=len(rows), data=shown)
+
+
+def _shown(row: Row, task: str | None) -> PreviewRow:
+    """Without a task there is nothing to be told but the picture itself."""
+    from ml.data.images import encode_png
+    from ml.tasks import TASKS
+    from ml.wire import ImageInput
+
+    given, target = TASKS[task].show(row) if task else (ImageInput(image=encode_png(row["image"])), row.get("label"))
+    return PreviewRow(input=given.model_dump(mode="json", exclude_none=True), target=target)
 
 
 @contextmanager

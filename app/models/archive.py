@@ -20,17 +20,18 @@ def zipped(paths: Sequence[str], read: Callable[[str], BinaryIO]) -> Iterator[by
         for path in paths:
             entry = zipfile.ZipInfo(path, _EPOCH)
             entry.external_attr = 0o644 << 16
-            with read(path) as source, archive.open(entry, "w", force_zip64=True) as target:
-                for block in blocks(source):
+            with archive.open(entry, "w", force_zip64=True) as target:
+                for block in blocks(read(path)):
                     target.write(block)
                     yield sink.take()
     yield sink.take()
 
 
 def blocks(source: BinaryIO) -> Iterator[bytes]:
-    """What a file holds, piece by piece."""
-    while block := source.read(BLOCK_BYTES):
-        yield block
+    """What a file holds, piece by piece; closed at the end."""
+    with source:
+        while block := source.read(BLOCK_BYTES):
+            yield block
 
 
 class _Sink:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query
 from starlette.responses import Response, StreamingResponse
@@ -24,7 +24,11 @@ IfMatch = Annotated[
     str | None,
     Header(alias="If-Match", max_length=200, description="The `ETag` you saw; `*` for any. 412 if it has moved since."),
 ]
-_ZIP = {200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}}
+OCTETS = "application/octet-stream"
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FILES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A zip, or with `file` that file.", "content": {"application/zip": _BINARY, OCTETS: _BINARY}}
+}
 
 
 @router.get("")
@@ -73,7 +77,7 @@ def delete_model_version(
 
 
 @router.get(
-    "/{name}/versions/{version}/download", response_class=StreamingResponse, responses={**_ZIP, **problems(404)}
+    "/{name}/versions/{version}/download", response_class=StreamingResponse, responses={**_FILES, **problems(404)}
 )
 def download_model_version(
     name: ModelName,
@@ -90,17 +94,14 @@ def download_model_version(
     """
     with transaction() as session:
         row = models.version(session, f"{name}@{version}")
-        key, sizes = row.key, {item["path"]: item["bytes"] for item in row.files}
+        key, paths = row.key, service.packed_paths(row)
     if file is None:
-        content = zipped(list(sizes), lambda path: blobs.open(f"{key}/{path}"))
+        content = zipped(paths, lambda path: blobs.open(f"{key}/{path}"))
         return StreamingResponse(content, media_type="application/zip", headers=_saved_as(f"{name}-{version}.zip"))
-    if file not in sizes:
-        raise Refused(404, "not_found", f"{name}@{version} has no file {file!r}; it has {', '.join(sizes)}.")
-    return StreamingResponse(
-        blocks(blobs.open(f"{key}/{file}")),
-        media_type="application/octet-stream",
-        headers={**_saved_as(file.rpartition("/")[2]), "Content-Length": str(sizes[file])},
-    )
+    if file not in paths:
+        raise Refused(404, "not_found", f"{name}@{version} has no file {file!r}; it has {', '.join(paths)}.")
+    content = blocks(blobs.open(f"{key}/{file}"))
+    return StreamingResponse(content, media_type=OCTETS, headers=_saved_as(file.rpartition("/")[2]))
 
 
 @router.get("/{name}/versions/{version}/signature", responses=problems(404, 409))

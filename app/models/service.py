@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.models.schemas import Alias, AliasChange, Lineage, LineageDataset, Model, ModelVersion, PackageFile, Parent
+from ml.package import MANIFEST
 from store import datasets, models
 from store.pages import Page
 
@@ -70,6 +71,11 @@ def seen(session: Session, row: ModelRow) -> ModelVersion:
         aliases=[alias for alias, version in alias_versions(session, row.name).items() if version == row.version],
         created_at=row.created_at,
     )
+
+
+def packed_paths(row: ModelRow) -> list[str]:
+    """The files of a package, the manifest that names all others first."""
+    return [MANIFEST, *(file["path"] for file in row.files if file["path"] != MANIFEST)]
 
 
 def seen_alias(row: AliasRow) -> Alias:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -15,6 +15,7 @@ from app.uploads.incoming import pump, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from io import FileIO
     from pathlib import Path
 
     from starlette.requests import Request
@@ -77,7 +78,7 @@ class _Reader:
         self._headers: dict[bytes, bytes] = {}
         self._name = ""
         self._field: bytearray | None = None
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._digest: Any = None  # the type of hashlib.sha256() has no name
         try:
             self._parser = MultipartParser(

@@ -63,7 +63,7 @@ def reported(claim: Claim, *, steps: int) -> None:
 
 
 def shades(folder: Path, *, bias: float = 0.0) -> ModelPackage:
-    """A classifier of dark and light pictures that is right by construction; a positive bias makes more of them light."""
+    """A classifier of dark and light pictures, right by construction; a positive bias makes more of them light."""
     nodes = [
         helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
         helper.make_node("Unsqueeze", ["mean", "one"], ["embedding"]),

@@ -1,0 +1,100 @@
+"""Keys: made once, shown once, and of no use after they were revoked."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from benchmarks.api_process import ApiProcess
+from tests.app.conftest import KEY
+
+
+def test_a_new_key_opens_what_the_first_one_does(client: TestClient) -> None:
+    made = client.post("/api/v1/keys", json={"name": "laptop"})
+    assert made.status_code == 201
+    secret = made.json()["secret"]
+    assert secret.startswith("plinth_")
+    headers = {"Authorization": f"bearer {secret}"}
+    listed = client.get("/api/v1/keys", headers=headers).json()["data"]
+    assert [key["name"] for key in listed] == ["laptop", "first"]
+    assert all("secret" not in key for key in listed)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": ""},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer "},
+        {"Authorization": f"Basic {KEY}"},
+        {"Authorization": f"Bearer {KEY[:-1]}"},
+        {"Authorization": f"Bearer {KEY} x"},
+        {"Authorization": KEY},
+        {"Authorization": "Bearer \xff"},
+    ],
+)
+def test_nothing_else_opens_the_gate(client: TestClient, headers: dict[str, str]) -> None:
+    raw = {name: value.encode("latin-1") for name, value in headers.items()}
+    answer = client.get("/api/v1/keys", headers=raw)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/openapi.json", "/static/swagger-ui.css", "/"])
+def test_what_needs_no_key_needs_none(client: TestClient, path: str) -> None:
+    answer = client.get(path, headers={"Authorization": ""})
+    assert answer.status_code in (200, 503), answer.text
+
+
+def test_every_other_path_needs_one(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            needs_none = operation.get("security") == []
+            answer = client.request(method, path.replace("{", "").replace("}", ""), headers={"Authorization": ""})
+            assert (answer.status_code == 401) is not needs_none, (method, path)
+
+
+def test_a_creation_sent_twice_makes_one_key_and_tells_its_secret_once(client: TestClient, home: Path) -> None:
+    headers = {"Idempotency-Key": "once"}
+    first, second = (client.post("/api/v1/keys", json={"name": "a"}, headers=headers).json() for _ in range(2))
+    assert first["id"] == second["id"]
+    assert second["secret"] is None
+    assert first["secret"] not in "".join(sqlite3.connect(home / "plinth.db").iterdump())
+
+
+@pytest.mark.process
+def test_a_revoked_key_is_of_no_use_within_a_second(home: Path) -> None:
+    """In both processes: where it was revoked, and in another one on the same database."""
+    with ApiProcess(home) as here, ApiProcess(home) as elsewhere:
+        status, _, body = here.request(
+            "POST", "/api/v1/keys", headers={"Content-Type": "application/json"}, body=b'{"name": "lost"}'
+        )
+        assert status == 201
+        key = json.loads(body)
+        headers = {"Authorization": f"Bearer {key['secret']}"}
+        assert elsewhere.request("GET", "/api/v1/jobs", headers=headers)[0] == 200
+        assert here.request("DELETE", f"/api/v1/keys/{key['id']}")[0] == 204
+        revoked = time.monotonic()
+        for api in (here, elsewhere):
+            while api.request("GET", "/api/v1/jobs", headers=headers)[0] != 401:
+                assert time.monotonic() - revoked < 1
+        assert stat.S_IMODE((home / "incoming").stat().st_mode) == 0o700
+
+
+def test_a_key_that_was_revoked_here_is_refused_at_once(new_client: Callable[..., TestClient]) -> None:
+    client = new_client(key_cache_seconds=1)
+    key = client.post("/api/v1/keys", json={"name": "lost"}).json()
+    headers = {"Authorization": f"Bearer {key['secret']}"}
+    assert client.get("/api/v1/jobs", headers=headers).status_code == 200
+    assert client.delete(f"/api/v1/keys/{key['id']}").status_code == 204
+    assert client.get("/api/v1/jobs", headers=headers).status_code == 401
+    assert client.delete("/api/v1/keys/key_1").status_code == 404
