@@ -77,7 +77,7 @@ def up(
     with stack.held():
         stack.start(stop)
         if not stop.is_set():
-            _print_ready(stack.url, api_key() or "", home())
+            _print_ready(stack.url, api_key(stack.url) or "", home())
         stack.supervise(stop)
         console.print("Stopping ...")
     console.print("Stopped. What was running goes on from its last checkpoint at the next start.", soft_wrap=True)
@@ -515,14 +515,15 @@ def _steer(job: str, request: str) -> None:
 def _print_ready(url: str, key: str, home: Path) -> None:
     from rich.markup import escape
 
-    from plinth.show import console
+    from plinth.show import console, next_step
 
     curl = f'curl -H "Authorization: Bearer {key}" {url}/api/v1/catalog'
     console.print(f"[bold green]Ready[/]   {url}")
     console.print(f"docs    {url}/docs")
     console.print(f"folder  {escape(str(home))}", soft_wrap=True)
     console.print(f"try     {escape(curl)}", soft_wrap=True)
-    console.print("next    [bold]plinth upload FILES[/] in another terminal; Ctrl-C here stops everything")
+    next_step("plinth upload FILES")
+    console.print("[dim]Ctrl-C stops everything.[/]")
 
 
 def _print_json(result: Any) -> None:

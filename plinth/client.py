@@ -35,9 +35,8 @@ class Plinth:
     """
 
     def __init__(self, url: str | None = None, api_key: str | None = None, *, timeout_seconds: float = 30.0) -> None:
-        self._connection = Connection(
-            url or home.service_url(), api_key or home.api_key(), timeout_seconds=timeout_seconds
-        )
+        url = url or home.service_url()
+        self._connection = Connection(url, api_key or home.api_key(url), timeout_seconds=timeout_seconds)
         self.datasets = Datasets(self._connection)
         self.jobs = Jobs(self._connection)
         self.models = Models(self._connection)

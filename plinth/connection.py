@@ -92,12 +92,14 @@ class Connection:
                     answer.read()
                 raise_for_problem(answer)
                 yield answer
-        except httpx2.ConnectError as error:
+        except httpx2.TransportError as error:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> Unreachable:
         if isinstance(error, httpx2.TimeoutException):
             return Unreachable(f"{self.url} did not answer in time. `plinth doctor` looks for the reason.")
+        if isinstance(error, httpx2.TransportError) and not isinstance(error, httpx2.ConnectError):
+            return Unreachable(f"The line to {self.url} broke: {error or type(error).__name__}. Try again.")
         return Unreachable(
             f"No Plinth service answers at {self.url} ({error}). Start one with `plinth up`, or set PLINTH_URL."
         )

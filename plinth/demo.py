@@ -21,7 +21,7 @@ from plinth.client import Plinth
 from plinth.errors import JobFailed, PlinthError
 from plinth.home import api_key_file, read_stack
 from plinth.results import Job, ModelVersion
-from plinth.show import console, evaluation, follow, picture
+from plinth.show import console, evaluation, follow, pasteable, picture
 
 START_SECONDS = 60.0
 STOP_SECONDS = 6.0
@@ -162,7 +162,7 @@ def _print_how_to_repeat(plinth: Plinth, folder: Path, example: Path) -> None:
     key = api_key_file(folder).read_text().strip()
     console.print("\n[bold]The same again[/], while the service runs:")
     for command in (
-        f"plinth up --home {folder} --port {port}",
+        pasteable(f"plinth up --home {folder} --port {port}"),
         f'curl -H "Authorization: Bearer {key}" -H "Content-Type: image/png" '
         f"--data-binary @{example} {plinth.url}/predict/{TUNED}",
     ):

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -39,10 +40,12 @@ def service_url() -> str:
     return os.environ.get("PLINTH_URL") or str(read_stack(home()).get("url") or DEFAULT_URL)
 
 
-def api_key() -> str | None:
-    """`PLINTH_API_KEY`, else what `plinth up` made."""
+def api_key(url: str) -> str | None:
+    """`PLINTH_API_KEY`, else what `plinth up` made: that one for a service on this machine only."""
     if given := os.environ.get("PLINTH_API_KEY"):
         return given
+    if urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1"):
+        return None
     try:
         return api_key_file(home()).read_text().strip() or None
     except OSError:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import httpx2
 
 from plinth.connection import API, Connection
-from plinth.errors import JobFailed, PlinthError, Unreachable
+from plinth.errors import JobFailed, PlinthError, Refused, Unreachable
 from plinth.results import Event, Job, build
 
 POLL_SECONDS = 0.25
@@ -117,7 +118,9 @@ class Jobs:
                         return
                     after = event.id
                     yield event
-            except (httpx2.TransportError, Unreachable) as error:
+            except (Unreachable, Refused) as error:
+                if isinstance(error, Refused) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise
                 broken_since = broken_since or time.monotonic()
                 if time.monotonic() - broken_since > RECONNECT_FOR_SECONDS:
                     raise Unreachable(f"The service at {self._connection.url} is gone: {error}") from error

@@ -37,7 +37,7 @@ class Models:
 
     def set_alias(self, name: str, alias: str, version: int, *, if_match: str | None = None) -> Alias:
         """Point an alias at a version; with `if_match` only while it still has that `etag`, else `Conflict`."""
-        headers = {"If-Match": f'"{if_match}"'} if if_match else {}
+        headers = {"If-Match": if_match} if if_match else {}
         path = f"{API}/models/{name}/aliases/{alias}"
         return build(Alias, self._connection.send("PUT", path, json={"version": version}, headers=headers).json())
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
@@ -35,7 +38,16 @@ SHADES = " .:-=+*#%@"
 def next_step(*commands: str) -> None:
     """The last lines of a command: what is useful now."""
     for command in commands:
-        console.print(f"[dim]next:[/] [bold]{escape(command)}[/]", soft_wrap=True)
+        console.print(f"[dim]next:[/] [bold]{escape(pasteable(command))}[/]", soft_wrap=True)
+
+
+def pasteable(command: str) -> str:
+    """`plinth ...` as it can be typed here: a virtual environment that is not active is named."""
+    program, _, rest = command.partition(" ")
+    if not shutil.which(program):
+        called = Path(sys.argv[0])
+        program = str(called) if called.name == program else f"{sys.executable} -m {program}"
+    return f"{program} {rest}"
 
 
 def state(name: str) -> str:
@@ -191,7 +203,7 @@ def _title(job: Job) -> str:
 
 
 def _detail(job: Job, message: str) -> str:
-    """`epoch 3/10   2,100 rows/s   12 s left   validation/accuracy 0.991`; before the first epoch, what the run says."""
+    """`epoch 3/10   2,100 rows/s   12 s left   validation/accuracy 0.991`; before that, what the run says."""
     progress, told = job.progress, [] if job.state == "running" else [job.state]
     if progress.phase and progress.phase != "training" and job.state == "running":
         told.append(progress.phase)

@@ -1,0 +1,159 @@
+"""The `plinth` command as a user types it."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.stack import RunningStack, clean_environment
+
+pytestmark = pytest.mark.process
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "plinth", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        env={**(environment or clean_environment()), "COLUMNS": "140"},
+        check=False,
+    )
+
+
+@pytest.fixture
+def plinth_command(stack: RunningStack) -> Run:
+    return lambda *arguments: run(*arguments, environment=stack.environment())
+
+
+def test_help_comes_without_waiting_for_libraries() -> None:
+    program = "import sys, plinth.cli; print(*(name.split('.')[0] for name in sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"httpx2", "sklearn", "numpy", "torch", "pydantic"} & set(loaded)
+    began = time.monotonic()
+    helped = run("--help")
+    assert time.monotonic() - began < 2, "0.2 s on an idle machine"
+    for command in ("up", "doctor", "upload", "train", "jobs", "watch", "predict", "models", "keys", "demo"):
+        assert f" {command} " in helped.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["jobs"], "plinth up"),
+        (["watch", "last"], "plinth up"),
+        (["predict", "digits", "nowhere.png"], "nowhere.png"),
+        (["upload", "nowhere.zip"], "nowhere.zip"),
+    ],
+)
+def test_errors_are_sentences_and_the_exit_code_is_1(arguments: list[str], told: str, tmp_path: Path) -> None:
+    environment = {**clean_environment(), "PLINTH_HOME": str(tmp_path), "PLINTH_URL": "http://127.0.0.1:9"}
+    failed = run(*arguments, environment=environment)
+    assert failed.returncode == 1
+    assert told in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_wrong_usage_is_told_with_exit_code_2(plinth_command: Run) -> None:
+    assert run("train").returncode == 2
+    assert "not JSON" in plinth_command("upload", __file__, "--columns", "{oops").stderr
+
+
+def test_a_user_gets_from_data_to_an_answer(
+    plinth_command: Run, digits_zip: Path, digit_files: list[Path], tmp_path: Path
+) -> None:
+    uploaded = plinth_command("upload", str(digits_zip), "--name", "typed", "--task", "image_classification")
+    assert uploaded.returncode == 0, uploaded.stderr
+    assert "typed@1 is ready" in uploaded.stdout
+    assert "next: plinth train typed" in uploaded.stdout
+
+    trained = plinth_command(
+        *("train", "typed", "--model", "typed", "--architecture", "cnn", "--preset", "small"),
+        *("--epochs", "2", "--batch-size", "64", "--set", "schedule.decay=constant"),
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert "succeeded -> typed@1" in trained.stdout
+    assert "trivial baseline" in trained.stdout
+    assert "Confusion matrix of 60 rows" in trained.stdout
+    assert "next: plinth predict typed@1 FILE" in trained.stdout
+
+    job = json.loads(plinth_command("jobs", "show").stdout)
+    assert job["spec"]["schedule"]["decay"] == "constant"
+    assert "typed@1" in plinth_command("jobs").stdout
+    assert json.loads(plinth_command("jobs", "report", "--json").stdout)["rows"] == 60
+    assert "succeeded" in plinth_command("watch").stdout
+    assert "typed@1" in plinth_command("datasets").stdout
+
+    assert plinth_command("models", "alias", "typed@1", "production").returncode == 0
+    assert "production -> 1" in plinth_command("models").stdout
+
+    answers = plinth_command("predict", "typed", *[str(file) for file in digit_files]).stdout.splitlines()
+    assert [set(json.loads(answer)) for answer in answers] == [{"label", "confidence", "probabilities"}] * 3
+    (vector,) = plinth_command("predict", "typed", "--embedding", str(digit_files[0])).stdout.splitlines()
+    assert len(json.loads(vector)["embedding"]) > 1
+
+    saved = plinth_command("models", "download", "typed@production", "--to", str(tmp_path))
+    assert (tmp_path / "typed-1.zip").stat().st_size > 10_000, saved.stderr
+    assert plinth_command("models", "delete", "typed").returncode == 0
+    missing = plinth_command("models", "show", "typed")
+    assert missing.returncode == 1
+    assert "typed" in missing.stderr
+
+
+def test_a_job_is_refused_started_apart_and_cancelled(plinth_command: Run, digits_zip: Path) -> None:
+    plinth_command("upload", str(digits_zip), "--name", "endless", "--task", "image_classification")
+    refused = plinth_command("train", "endless", "--model", "endless", "--architecture", "cn")
+    assert refused.returncode == 1
+    assert "cnn" in refused.stderr
+    started = plinth_command(
+        "train", "endless", "--model", "endless", "--architecture", "cnn", "--epochs", "5000", "--detach"
+    )
+    job = started.stdout.split()[0]
+    assert f"next: plinth watch {job}" in started.stdout
+    assert plinth_command("jobs", "cancel", job).returncode == 0
+    watched = plinth_command("watch", job)
+    assert watched.returncode == 1
+    assert "cancelled" in watched.stdout
+
+
+def test_keys_are_created_listed_and_revoked(plinth_command: Run) -> None:
+    created = plinth_command("keys", "create", "laptop")
+    secret, following = created.stdout.splitlines()
+    assert secret.startswith("plinth_")
+    key = following.split()[-1]
+    listed = plinth_command("keys").stdout
+    assert key in listed
+    assert secret not in listed
+    assert plinth_command("keys", "revoke", key).returncode == 0
+
+
+def test_the_doctor_finds_a_running_service_well(plinth_command: Run, stack: RunningStack) -> None:
+    examined = plinth_command("doctor")
+    assert examined.returncode == 0, examined.stdout
+    found = [line.split()[:2] for line in examined.stdout.splitlines() if line.startswith(("ok", "FAIL"))]
+    assert sorted(found) == [["ok", part] for part in ("blobs", "broker", "database", "device", "disk", "service")]
+    assert stack.url in examined.stdout
+
+
+def test_the_doctor_names_what_is_broken_and_the_fix(tmp_path: Path) -> None:
+    examined = run(
+        "doctor",
+        environment={
+            **clean_environment(),
+            "PLINTH_HOME": str(tmp_path),
+            "PLINTH_DEVICE": "cuda:99",
+            "PLINTH_REDIS_URL": f"redis+socket://{tmp_path}/nobody.sock?virtual_host=0",
+            "PLINTH_DATABASE_URL": "sqlite:////nowhere/at/all.db",
+        },
+    )
+    assert examined.returncode == 1
+    for part in ("device", "broker", "database"):
+        assert f"FAIL {part}" in examined.stdout
+    assert examined.stdout.count("fix:") == 3
+    assert "Traceback" not in examined.stdout + examined.stderr
