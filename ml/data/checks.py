@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 FEWEST_TO_SPLIT: Final = 2
 FEW: Final = 5
 TINY: Final = 20
-_WHOLE_FLOAT: Final = re.compile(r"([+-]?\d+)\.0*")
-_WHOLE: Final = re.compile(r"[+-]?\d+")
+_NUMBER: Final = re.compile(r"[+-]?\d{1,15}(\.\d{0,30})?(e[+-]?\d{1,2})?", re.IGNORECASE)
 
 
 def settle_classes(staging: Staging, findings: Findings) -> tuple[list[str] | None, np.ndarray]:
@@ -137,7 +136,9 @@ def _report_rows(staging: Staging, findings: Findings, code: str, rows: np.ndarr
 
 
 def _without_fractions(names: list[str]) -> list[str]:
-    """1.0 as 1, if all are such numbers."""
-    if not all(_WHOLE_FLOAT.fullmatch(name) or _WHOLE.fullmatch(name) for name in names):
+    """1.0 and 1e0 as 1, if all are whole numbers and some are so written; 007 alone stays what it is."""
+    if all(name.lstrip("+-").isdecimal() for name in names):
         return names
-    return [match[1] if (match := _WHOLE_FLOAT.fullmatch(name)) else name for name in names]
+    if not all(_NUMBER.fullmatch(name) and float(name).is_integer() for name in names):
+        return names
+    return [str(int(float(name))) for name in names]

@@ -87,7 +87,7 @@ def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
 
 
 def _unreadable(error: Exception) -> UnreadableImage:
-    if isinstance(error, Image.DecompressionBombError):
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return UnreadableImage("image_too_large", "the picture is far too large", hint="make the picture smaller")
     if "truncated" in str(error).lower() or isinstance(error, EOFError):
         return UnreadableImage("image_truncated", "the picture ends too early", hint="send the whole file again")

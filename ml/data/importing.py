@@ -47,8 +47,8 @@ def import_dataset(
     """Read `sources` and write a dataset to the folder `into`, which must not exist or be empty.
 
     Any finding of severity "error" rejects the whole upload and nothing is written: a dataset with silent holes is
-    worse than none. Warnings and repairs do not. Bad data never raises; a full disk (`OSError`) and a lack of memory do.
-    `refuse` says why the task at hand cannot use a dataset (`Task.refuse`).
+    worse than none. Warnings and repairs do not. Bad data never raises; a full disk (`OSError`) and a lack of memory
+    do. `refuse` says why the task at hand cannot use a dataset (`Task.refuse`).
     """
     limits = limits or Limits()
     into.parent.mkdir(parents=True, exist_ok=True)

@@ -64,7 +64,8 @@ class Source:
     def content(self) -> Content:
         """What the first bytes say, behind any compression; the name has no say."""
         try:
-            start = self._unpacked().read(_START_BYTES) if self.packing else self._head
+            with self._unpacked() as file:
+                start = file.read(_START_BYTES)
         except _DAMAGE:
             return "damaged"
         return _content(start)
@@ -84,15 +85,14 @@ class Source:
             return file.read(_START_BYTES)
 
     def _unpacked(self) -> IO[bytes]:
-        file = self.path.open("rb")
         match self.packing:
             case "gzip":
-                return cast("IO[bytes]", gzip.GzipFile(fileobj=file))
+                return cast("IO[bytes]", gzip.GzipFile(self.path))
             case "bzip2":
-                return cast("IO[bytes]", bz2.BZ2File(file))
+                return cast("IO[bytes]", bz2.BZ2File(self.path))
             case "xz":
-                return cast("IO[bytes]", lzma.LZMAFile(file))
-        return file
+                return cast("IO[bytes]", lzma.LZMAFile(self.path))
+        return self.path.open("rb")
 
 
 class _Watched(io.RawIOBase):

@@ -104,9 +104,12 @@ def decode_base64(cell: str) -> bytes:
     """The picture in a cell of base64, with or without `data:image/png;base64,` before it."""
     encoded = cell.partition(",")[2] if cell.startswith("data:") else cell
     try:
-        return base64.b64decode("".join(encoded.split()), validate=True)
+        data = base64.b64decode("".join(encoded.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise Refused("image_not_encoded", found=cell or "nothing", expected="base64 of a picture") from None
+        data = b""
+    if not data:
+        raise Refused("image_not_encoded", found=cell or "nothing", expected="base64 of a picture")
+    return data
 
 
 def kind_of_texts(cells: Sequence[str]) -> CellKind:
