@@ -7,19 +7,22 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import CursorResult, Engine, create_engine, event
+from sqlalchemy import CursorResult, Engine, create_engine, event, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from store.errors import StorageFull
 from store.settings import store_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sqlalchemy import Update
+    from sqlalchemy.engine import ExceptionContext
 
 logger = logging.getLogger(__name__)
 
 AFTER_COMMIT = "after_commit"
+ONLY_READS = "plinth_only_reads"
 
 
 def make_engine(url: str) -> Engine:
@@ -28,7 +31,8 @@ def make_engine(url: str) -> Engine:
         return create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
     engine = create_engine(url, connect_args={"timeout": 30.0})
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_immediate)
+    event.listen(engine, "begin", _begin)
+    event.listen(engine, "handle_error", _name_a_full_disk)
     return engine
 
 
@@ -38,9 +42,15 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_immediate(connection: Any) -> None:
+def _begin(connection: Any) -> None:
     # A deferred transaction that reads first and writes later fails at once when another has written in between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    only_reads = connection.get_execution_options().get(ONLY_READS, False)
+    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
+
+
+def _name_a_full_disk(context: ExceptionContext) -> None:
+    if "disk is full" in str(context.original_exception):
+        raise StorageFull("there is no space left for the database") from context.original_exception
 
 
 @cache
@@ -62,6 +72,19 @@ def transaction() -> Iterator[Session]:
     """Commit at the end, or roll back on any error."""
     with sessions().begin() as session:
         yield session
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session that only looks: it waits for no writer and keeps none waiting. What it writes is forgotten."""
+    with engine().connect().execution_options(**{ONLY_READS: True}) as connection, Session(connection) as session:
+        yield session
+
+
+def lock(session: Session, name: str) -> None:
+    """Until the transaction ends, nobody else holds the lock of this name. SQLite has one writer in any case."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
 def changed(session: Session, statement: Update) -> int:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, func, select
-from sqlalchemy import delete as delete_rows
+from sqlalchemy import case, func, select, update
 
 from store import jobs
+from store.database import lock
 from store.errors import Conflict, NotFound
 from store.ids import new_id
 from store.pages import Page, newest_first
-from store.tables import Dataset, Job, Model
+from store.tables import FINAL_STATES, Dataset, Job, clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +30,7 @@ def create(
     splits: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """The next version of `name`, and the job that validates it. `sources` are `{"key", "filename"}` of blobs."""
+    lock(session, f"dataset {name}")
     last = session.scalar(select(func.max(Dataset.version)).where(Dataset.name == name))
     dataset = Dataset(id=new_id("ds"), name=name, version=(last or 0) + 1, task=task, format=format)
     session.add(dataset)
@@ -48,10 +49,11 @@ def create(
 
 def get(session: Session, reference: str) -> Dataset:
     """An id, `name@2`, or `name`: its latest ready version, else its latest. Raises `NotFound`."""
-    if reference.startswith("ds_") and (found := session.get(Dataset, reference, populate_existing=True)):
+    live = select(Dataset).where(Dataset.deleted_at.is_(None))
+    if found := session.scalar(live.where(Dataset.id == reference)):
         return found
     name, _, number = reference.partition("@")
-    query = select(Dataset).where(Dataset.name == name)
+    query = live.where(Dataset.name == name)
     if number:
         query = query.where(Dataset.version == (int(number) if number.isdecimal() else -1))
     else:
@@ -64,25 +66,16 @@ def get(session: Session, reference: str) -> Dataset:
 
 def listing(session: Session, *, limit: int, cursor: str | None) -> Page[Dataset]:
     """All versions, newest first."""
-    return newest_first(session, select(Dataset), Dataset.id, limit=limit, cursor=cursor)
+    live = select(Dataset).where(Dataset.deleted_at.is_(None))
+    return newest_first(session, live, Dataset.id, limit=limit, cursor=cursor)
 
 
 def delete(session: Session, dataset_id: str) -> list[str]:
-    """Forget it and return the keys of its files; raises `Conflict` while a job or a model needs it."""
+    """Forget it and return the keys of its files; raises `Conflict` while a job needs it."""
     dataset = get(session, dataset_id)
-    waiting = select(Job).where(Job.dataset_id == dataset.id, Job.state.in_(("queued", "running")))
-    if found := session.scalars(waiting).all():
-        raise Conflict(
-            f"{dataset.name}@{dataset.version} is needed by {', '.join(job.id for job in found)}; wait or cancel"
-        )
-    if models := session.scalars(select(Model).where(Model.dataset_id == dataset.id)).all():
-        made = ", ".join(f"{model.name}@{model.version}" for model in models)
-        raise Conflict(f"{dataset.name}@{dataset.version} is what {made} learned from; delete these first")
-    past = session.scalars(select(Job).where(Job.dataset_id == dataset.id)).all()
-    sources = [source["key"] for job in past for source in job.spec.get("sources", ())]
-    session.execute(delete_rows(Job).where(Job.dataset_id == dataset.id, Job.kind == jobs.VALIDATE))
-    for job in past:
-        job.dataset_id = None
-    session.flush()
-    session.execute(delete_rows(Dataset).where(Dataset.id == dataset.id))
+    its_jobs = session.scalars(select(Job).where(Job.dataset_id == dataset.id)).all()
+    if waiting := [job.id for job in its_jobs if job.state not in FINAL_STATES]:
+        raise Conflict(f"{dataset.name}@{dataset.version} is needed by {', '.join(waiting)}; wait, or cancel them")
+    session.execute(update(Dataset).where(Dataset.id == dataset.id).values(deleted_at=clock()))
+    sources = [source["key"] for job in its_jobs for source in job.spec.get("sources", ())]
     return [*sources, *([dataset.key] if dataset.key else [])]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete
 
+from store.database import lock
 from store.tables import IdempotentAnswer, clock
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ KEPT_SECONDS = 24 * 3600.0
 
 
 def find(session: Session, key: str) -> IdempotentAnswer | None:
-    """What was answered to this key."""
+    """What was answered to this key; whoever sends it at the same time waits for this transaction's end."""
+    lock(session, f"idempotency {key}")
     session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < clock(-KEPT_SECONDS)))
     return session.get(IdempotentAnswer, key)
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
+
+_lock = threading.Lock()
+_last = 0
 
 
 def new_id(prefix: str) -> str:
-    """`job_0199...`: 48 bits of milliseconds, version 7, 74 random bits."""
-    milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds & (1 << 48) - 1) << 80 | secrets.randbits(80)
-    value = value & ~(0xF << 76) | 7 << 76
-    value = value & ~(0x3 << 62) | 2 << 62
+    """`job_0199...`: 48 bits of milliseconds, version 7, 74 bits that are random or, within a millisecond, rise."""
+    global _last
+    with _lock:
+        milliseconds = time.time_ns() // 1_000_000
+        _last = max(_last + 1, milliseconds << 74 | secrets.randbits(74))
+        ordered = _last
+    value = ordered >> 74 << 80 | 7 << 76 | (ordered >> 62 & 0xFFF) << 64 | 2 << 62 | ordered & (1 << 62) - 1
     return f"{prefix}_{value:032x}"

@@ -11,6 +11,7 @@ no row the run is another's by now, and `StaleClaim` says so. Final states never
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,7 +36,7 @@ VALIDATE = "validate"
 """The kind of the job that validates a dataset; not listed unless asked for."""
 KEPT_CHECKPOINTS = 2
 FIRST_RING_AGAIN_SECONDS = 5.0
-LONGEST_RING_AGAIN_SECONDS = 900.0
+LONGEST_RING_AGAIN_SECONDS = 60.0
 MOST_RINGS_AT_ONCE = 100
 
 Request = Literal["cancel", "stop", "pause"]
@@ -119,7 +120,7 @@ def claim(session: Session, job_id: str, *, worker: str) -> Claim | None:
     won = changed(
         session,
         update(Job)
-        .where(Job.id == job_id, Job.state == "queued", _not_paused())
+        .where(Job.id == job_id, Job.state == "queued", _not_paused(), _not_too_early())
         .values(
             state="running",
             reason=None,
@@ -127,6 +128,7 @@ def claim(session: Session, job_id: str, *, worker: str) -> Claim | None:
             worker=worker,
             lease_until=clock(store_settings().lease_seconds),
             started_at=func.coalesce(Job.started_at, clock()),
+            not_before=None,
             rings=0,
         ),
     )
@@ -158,14 +160,16 @@ def report(
     claim: Claim,
     *,
     progress: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, float] | None = None,
+    metrics: Mapping[str, float | None] | None = None,
     step: int | None = None,
     events: Sequence[tuple[str, Mapping[str, Any]]] = (),
 ) -> None:
     """What happened since the last report; a metric point needs its `step`."""
     values: dict[str, Any] = {}
+    metrics = {name: _finite(value) for name, value in (metrics or {}).items()}
     if progress is not None:
-        values["progress"] = dict(progress)
+        progress = {name: _finite(value) for name, value in progress.items()}
+        values["progress"] = progress
     if metrics:
         latest = session.scalar(select(Job.latest).where(Job.id == claim.job_id))
         values["latest"] = {**(latest or {}), **metrics}
@@ -207,7 +211,10 @@ def succeed(
     report: Mapping[str, Any] | None = None,
     reason: str | None = None,
 ) -> Model | None:
-    """running -> succeeded and the model's birth, in one transaction."""
+    """running -> succeeded and the model's birth, in one transaction; a cancel that was accepted goes before."""
+    if _is_cancelled(session, claim):
+        cancelled(session, claim)
+        return None
     _end(session, claim, "succeeded", reason=reason, report=dict(report) if report is not None else None)
     return register(session, model, job_id=claim.job_id, dataset_id=claim.dataset_id) if model else None
 
@@ -223,6 +230,9 @@ def finish_validation(
     size: int,
 ) -> None:
     """The verdict on a dataset: its row and its job end together. A rejected dataset is no failure of the job."""
+    if _is_cancelled(session, claim):
+        cancelled(session, claim)
+        return
     _end(session, claim, "succeeded", reason="ready" if ready else "rejected")
     values: dict[str, Any] = {"report": report, "summary": summary}
     if ready:
@@ -243,7 +253,9 @@ def fail(session: Session, claim: Claim, *, error: Mapping[str, Any]) -> None:
 
 def cancelled(session: Session, claim: Claim) -> None:
     """running -> cancelled, once the run is really gone."""
-    _end(session, claim, "cancelled", reason="cancelled by request")
+    reason = "cancelled by request"
+    _end(session, claim, "cancelled", reason=reason)
+    _reject_dataset(session, claim.kind, claim.dataset_id, {"code": "cancelled", "message": reason, "hint": None})
 
 
 def release(
@@ -268,13 +280,21 @@ def requeue_expired(session: Session) -> list[str]:
     return [job.id for job in silent]
 
 
-def due(session: Session) -> list[str]:
-    """The queued jobs whose bell should ring now; the pause before each one's next ring grows."""
+def due(session: Session, *, messages_waiting: int) -> list[str]:
+    """The queued jobs whose bell should ring now; the pause before each one's next ring grows.
+
+    `messages_waiting` are in the broker already, heard by nobody yet: there is no use in more of them than jobs, so
+    that a long queue of jobs does not flood the broker, and an emptied broker is filled again.
+    """
+    waits = and_(Job.state == "queued", _not_paused(), _not_too_early())
+    unheard = (session.scalar(select(func.count()).select_from(Job).where(waits)) or 0) - messages_waiting
+    if unheard <= 0:
+        return []
     query = (
         select(Job)
-        .where(Job.state == "queued", Job.next_ring_at <= clock(), _not_paused())
+        .where(waits, Job.next_ring_at <= clock())
         .order_by(Job.next_ring_at)
-        .limit(MOST_RINGS_AT_ONCE)
+        .limit(min(unheard, MOST_RINGS_AT_ONCE))
         .with_for_update(skip_locked=True)
     )
     jobs = session.scalars(query).all()
@@ -342,18 +362,18 @@ def events(session: Session, job_id: str, *, after: int = 0, limit: int) -> Sequ
 
 def metrics(
     session: Session, job_id: str, *, names: Sequence[str] | None = None, max_points: int = 1000
-) -> dict[str, list[tuple[int, float]]]:
+) -> dict[str, list[tuple[int, float | None]]]:
     """Curves by name; a longer one is thinned evenly, its last point always kept."""
     query = select(Metric).where(Metric.job_id == job_id).order_by(Metric.name, Metric.step)
     if names:
         query = query.where(Metric.name.in_(names))
-    curves: dict[str, list[tuple[int, float]]] = {}
+    curves: dict[str, list[tuple[int, float | None]]] = {}
     for point in session.scalars(query):
         curves.setdefault(point.name, []).append((point.step, point.value))
     return {name: _thinned(curve, max_points) for name, curve in curves.items()}
 
 
-def _thinned(curve: list[tuple[int, float]], max_points: int) -> list[tuple[int, float]]:
+def _thinned(curve: list[tuple[int, float | None]], max_points: int) -> list[tuple[int, float | None]]:
     if len(curve) <= max_points:
         return curve
     last = len(curve) - 1
@@ -365,12 +385,26 @@ def _not_paused() -> ColumnElement[bool]:
     return or_(Job.requested.is_(None), Job.requested != "pause")
 
 
+def _not_too_early() -> ColumnElement[bool]:
+    return or_(Job.not_before.is_(None), Job.not_before <= clock())
+
+
 def _held(job_id: str, fence: int) -> ColumnElement[bool]:
     return and_(Job.id == job_id, Job.fence == fence, Job.state == "running")
 
 
 def _is_held(session: Session, job_id: str, fence: int) -> bool:
     return session.scalar(select(Job.id).where(_held(job_id, fence)).with_for_update()) is not None
+
+
+def _is_cancelled(session: Session, claim: Claim) -> bool:
+    query = select(Job.requested).where(_held(claim.job_id, claim.fence)).with_for_update()
+    return session.scalar(query) == "cancel"
+
+
+def _finite(value: Any) -> Any:
+    """Neither JSON nor every database knows a number that is none."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _claim_of(job: Job) -> Claim:
@@ -394,7 +428,7 @@ def _release(
 ) -> None:
     """The caller holds the row."""
     if job.requested == "cancel":
-        _end(session, _claim_of(job), "cancelled", reason="cancelled by request")
+        cancelled(session, _claim_of(job))
         return
     crashes = job.crashes + crashed
     most = store_settings().max_crashes
@@ -415,6 +449,7 @@ def _release(
         lease_until=None,
         error=dict(error) if error else None,
         rings=0,
+        not_before=clock(delay_seconds) if delay_seconds else None,
         next_ring_at=clock(delay_seconds or FIRST_RING_AGAIN_SECONDS),
     )
     _record(session, job.id, ("state", _told("queued", reason, error)))
@@ -450,8 +485,7 @@ def _cancel_queued(session: Session, job: Job, reason: str) -> None:
         .values(state="cancelled", reason=reason, requested=None, finished_at=clock())
     )
     _record(session, job.id, ("state", _told("cancelled", reason, None)))
-    if job.kind == VALIDATE:
-        _reject_dataset(session, job.kind, job.dataset_id, {"code": "cancelled", "message": reason, "hint": None})
+    _reject_dataset(session, job.kind, job.dataset_id, {"code": "cancelled", "message": reason, "hint": None})
 
 
 def _ask(session: Session, job: Job, request: Request | None) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete as delete_rows
 from sqlalchemy import func, select, update
 
+from store.database import lock
 from store.errors import Conflict, NotFound, PreconditionFailed
 from store.ids import new_id
 from store.pages import Page, newest_first
@@ -16,6 +16,7 @@ from store.tables import Alias, AliasChange, Job, Model, clock
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
 PRODUCTION = "production"
@@ -42,10 +43,9 @@ class NewModel:
 
 
 def register(session: Session, new: NewModel, *, job_id: str, dataset_id: str | None) -> Model:
-    """The next version of its name."""
-    last = session.scalar(
-        select(Model.version).where(Model.name == new.name).order_by(Model.version.desc()).limit(1).with_for_update()
-    )
+    """The next version of its name; a number once given is never given again."""
+    lock(session, f"model {new.name}")
+    last = session.scalar(select(func.max(Model.version)).where(Model.name == new.name))
     model = Model(**asdict(new), version=(last or 0) + 1, job_id=job_id, dataset_id=dataset_id)
     session.add(model)
     session.flush()
@@ -56,12 +56,12 @@ def register(session: Session, new: NewModel, *, job_id: str, dataset_id: str | 
 def version(session: Session, reference: str) -> Model:
     """`name` (its production alias, else the latest), `name@3`, `name@alias` or an id. Raises `NotFound`."""
     name, _, wanted = reference.partition("@")
-    if not wanted and name.startswith("mdl_") and (found := session.get(Model, name)):
+    if not wanted and (found := session.scalar(_live().where(Model.id == name))):
         return found
     number = int(wanted) if wanted.isdecimal() else _aliased(session, name, wanted or PRODUCTION)
     if number is None and wanted:
         raise NotFound("model", reference)
-    query = select(Model).where(Model.name == name)
+    query = _live().where(Model.name == name)
     query = (
         query.where(Model.version == number) if number is not None else query.order_by(Model.version.desc()).limit(1)
     )
@@ -71,20 +71,25 @@ def version(session: Session, reference: str) -> Model:
     return model
 
 
+def _live() -> Select[Model]:
+    return select(Model).where(Model.deleted_at.is_(None))
+
+
 def _aliased(session: Session, name: str, alias: str) -> int | None:
     return session.scalar(select(Alias.version).where(Alias.model_name == name, Alias.alias == alias))
 
 
 def listing(session: Session, *, limit: int, cursor: str | None) -> Page[Model]:
     """The latest version of each name, newest first."""
-    newest = select(Model.name, func.max(Model.version).label("version")).group_by(Model.name).subquery()
+    live = Model.deleted_at.is_(None)
+    newest = select(Model.name, func.max(Model.version).label("version")).where(live).group_by(Model.name).subquery()
     query = select(Model).join(newest, (Model.name == newest.c.name) & (Model.version == newest.c.version))
     return newest_first(session, query, Model.id, limit=limit, cursor=cursor)
 
 
 def versions(session: Session, name: str) -> Sequence[Model]:
     """Newest first; raises `NotFound` where there is none."""
-    found = session.scalars(select(Model).where(Model.name == name).order_by(Model.version.desc())).all()
+    found = session.scalars(_live().where(Model.name == name).order_by(Model.version.desc())).all()
     if not found:
         raise NotFound("model", name)
     return found
@@ -97,7 +102,8 @@ def of_job(session: Session, job_id: str) -> Model | None:
 
 def names(session: Session) -> Sequence[str]:
     """All of them, in order."""
-    return session.scalars(select(Model.name).distinct().order_by(Model.name)).all()
+    live = select(Model.name).where(Model.deleted_at.is_(None))
+    return session.scalars(live.distinct().order_by(Model.name)).all()
 
 
 def aliases(session: Session, name: str) -> Sequence[Alias]:
@@ -125,7 +131,7 @@ def set_alias(session: Session, name: str, alias: str, version: int, *, if_match
     """
     if alias.isdecimal():
         raise Conflict("an alias cannot be a number: numbers are versions")
-    if session.scalar(select(Model.id).where(Model.name == name, Model.version == version)) is None:
+    if session.scalar(_live().where(Model.name == name, Model.version == version)) is None:
         raise NotFound("model", f"{name}@{version}")
     current = _locked(session, name, alias, if_match)
     if current is None:
@@ -158,20 +164,16 @@ def alias_history(session: Session, name: str, alias: str) -> Sequence[AliasChan
 
 
 def delete(session: Session, name: str, number: int) -> str:
-    """Forget one version and return the key of its files; raises `Conflict` while something stands on it."""
+    """Forget one version and return the key of its files; raises `Conflict` while an alias or a job needs it."""
     model = version(session, f"{name}@{number}")
     pointing = session.scalars(select(Alias.alias).where(Alias.model_name == name, Alias.version == number)).all()
     if pointing:
         raise Conflict(f"{name}@{number} is {', '.join(pointing)}; move or delete the alias first")
-    children = session.scalars(select(Model).where(Model.parent_id == model.id)).all()
-    if children:
-        standing = ", ".join(f"{child.name}@{child.version}" for child in children)
-        raise Conflict(f"{name}@{number} is the base of {standing}; delete these first")
     wanted = session.scalars(select(Job).where(Job.state.in_(("queued", "running")))).all()
     waiting = [job.id for job in wanted if job.spec.get("start_from") in (model.id, f"{name}@{number}")]
     if waiting:
         raise Conflict(f"{name}@{number} is needed by {', '.join(waiting)}; cancel these first")
-    session.execute(delete_rows(Model).where(Model.id == model.id))
+    session.execute(update(Model).where(Model.id == model.id).values(deleted_at=clock()))
     return model.key
 
 

@@ -22,8 +22,6 @@ class StoreSettings(BaseSettings):
     api_key: SecretStr | None = Field(None, exclude=True)
     lease_seconds: float = Field(30.0, gt=0)
     max_crashes: int = Field(3, ge=1)
-    crash_backoff_seconds: float = Field(10.0, ge=0)
-    """The first wait after a crash; it doubles each time."""
     free_space_floor_bytes: int = Field(256 << 20, ge=0)
     """With less free than this, nothing new is stored."""
 

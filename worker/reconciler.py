@@ -1,6 +1,7 @@
 """What nobody else looks after: runs whose worker is lost, and bells that nobody heard.
 
-Each worker says that it is there; the eldest of those who do also looks after the rest.
+Every worker does it: the rows are locked while they are changed, so what one takes up no other does. Files are swept
+up by the eldest alone.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Self
 from store import jobs, workers
 from store.database import transaction
 from store.errors import BrokerUnavailable
-from store.queue import ring
-from worker.patience import UNREACHABLE
+from store.queue import ring, waiting
+from worker.patience import UNREACHABLE, cause_of
 from worker.sweep import sweep
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Reconciler:
         try:
             action()
         except UNREACHABLE as error:
-            log.warning("the database does not answer: %s", error.orig)
+            log.warning("the database cannot be written: %s", cause_of(error))
         except Exception:
             log.exception("reconciling failed")
 
@@ -67,25 +68,24 @@ class Reconciler:
         """One round."""
         with transaction() as session:
             is_eldest = workers.beat(session, self.name, slots=self.settings.worker_slots)
-        if not is_eldest:
-            return
         with transaction() as session:
             lost = jobs.requeue_expired(session)
         for job_id in lost:
             log.warning("%s: its worker fell silent", job_id)
         self._ring_what_is_due()
-        if time.monotonic() - self._swept_at >= SWEEP_EVERY_SECONDS:
+        if is_eldest and time.monotonic() - self._swept_at >= SWEEP_EVERY_SECONDS:
             self._swept_at = time.monotonic()
             sweep()
 
     def _ring_what_is_due(self) -> None:
-        with transaction() as session:
-            due = jobs.due(session)
         try:
+            messages_waiting = waiting()
+            with transaction() as session:
+                due = jobs.due(session, messages_waiting=messages_waiting)
             for job_id in due:
                 ring(job_id)
         except BrokerUnavailable as error:
-            log.warning("%d bells not rung: %s", len(due), error)
+            log.warning("no bell can be rung: %s", error)
 
     def _leave(self) -> None:
         with transaction() as session:

@@ -63,6 +63,15 @@ def safe(key: str) -> str:
     return key
 
 
+def plain_files(directory: Path) -> list[Path]:
+    """The files of a tree, in order; raises `ValueError` for a link, whose target may be anything."""
+    found = sorted(directory.rglob("*"))
+    for path in found:
+        if path.is_symlink():
+            raise ValueError(f"a link cannot be published: {path.name}")
+    return [path for path in found if path.is_file()]
+
+
 @cache
 def blobs() -> Blobs:
     """The place this process's settings name: `file:///folder` or `s3://bucket/prefix`."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from store.blobs.base import safe
+from store.blobs.base import plain_files, safe
 from store.errors import NotFound, StorageFull
 
 if TYPE_CHECKING:
@@ -33,8 +33,13 @@ class LocalBlobs:
         target = self.root / safe(key)
         if target.exists():
             return
-        with self._staged(sum(file.stat().st_size for file in directory.rglob("*"))) as staged:
-            shutil.copytree(directory, staged, copy_function=_copy_durably)
+        files = plain_files(directory)
+        with self._staged(sum(file.stat().st_size for file in files)) as staged:
+            staged.mkdir()
+            for file in files:
+                copy = staged / file.relative_to(directory)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                _copy_durably(file, copy)
             for folder in (staged, *(path for path in staged.rglob("*") if path.is_dir())):
                 _flush(folder)
             _publish(staged, target)
@@ -42,19 +47,21 @@ class LocalBlobs:
     def put_file(self, key: str, path: Path, *, move: bool = False) -> None:
         """A move within one file system copies nothing."""
         target = self.root / safe(key)
-        with self._staged(0 if move else path.stat().st_size) as staged:
-            if move:
-                try:
-                    path.rename(staged)
-                except OSError as error:
-                    if error.errno != errno.EXDEV:
-                        raise
-                    _copy_durably(path, staged)
-                    path.unlink()
-            else:
-                _copy_durably(path, staged)
-            _flush(staged)
+        if move and self._moved(path, target):
+            return
+        with self._staged(path.stat().st_size) as staged:
+            _copy_durably(path, staged)
             _publish(staged, target)
+        if move:
+            path.unlink()
+
+    def _moved(self, path: Path, target: Path) -> bool:
+        """False across file systems, where only a copy can be whole or not at all."""
+        if path.stat().st_dev != self.root.stat().st_dev:
+            return False
+        _flush(path)
+        _publish(path, target)
+        return True
 
     def fetch_tree(self, key: str, into: Path) -> Path:  # noqa: ARG002 - other places copy into it
         """The published folder itself."""
@@ -124,8 +131,8 @@ class LocalBlobs:
         staged = self.root / STAGING / secrets.token_hex(8)
         try:
             yield staged
-        except (OSError, shutil.Error) as error:
-            if isinstance(error, shutil.Error) or error.errno in FULL:
+        except OSError as error:
+            if error.errno in FULL:
                 raise StorageFull(f"no space left in {self.root}") from error
             raise
         finally:

@@ -15,13 +15,15 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from store.blobs.base import safe
+from store.blobs.base import plain_files, safe
 from store.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 INDEX = ".index.json"
+SHA256 = "sha256"
+"""Metadata of every object of ours."""
 PART_BYTES = 8 << 20
 RETRY_SECONDS = 20
 
@@ -52,9 +54,9 @@ class S3Blobs:
         if self._index(key) is not None:
             return
         index = {}
-        for file in sorted(path for path in directory.rglob("*") if path.is_file()):
+        for file in plain_files(directory):
             name = file.relative_to(directory).as_posix()
-            index[name] = {"bytes": file.stat().st_size, "sha256": _sha256(file)}
+            index[name] = file.stat().st_size
             self._put(f"{safe(key)}/{name}", file)
         obstore.put(self._store, f"{key}/{INDEX}", json.dumps(index).encode())
 
@@ -65,7 +67,7 @@ class S3Blobs:
             path.unlink()
 
     def fetch_tree(self, key: str, into: Path) -> Path:
-        """Downloaded beside `into`, checked file by file, then renamed; what is there already is used as it is."""
+        """Downloaded and checked beside `into`, then renamed; what is there already is used as it is."""
         if into.is_dir():
             return into
         index = self._index(key)
@@ -73,10 +75,8 @@ class S3Blobs:
             raise NotFound("blob", key)
         staged = into.with_name(f"{into.name}.{secrets.token_hex(4)}")
         try:
-            for name, known in index.items():
-                file = self._download(f"{key}/{safe(name)}", staged / name)
-                if _sha256(file) != known["sha256"]:
-                    raise OSError(f"{self._name}/{key}/{name} is damaged: its checksum does not match")
+            for name in index:
+                self._download(f"{key}/{safe(name)}", staged / name)
             staged.mkdir(parents=True, exist_ok=True)
             staged.replace(into)
         finally:
@@ -131,28 +131,30 @@ class S3Blobs:
 
     def _put(self, key: str, path: Path) -> None:
         try:
-            obstore.put(self._store, key, path, chunk_size=PART_BYTES, max_concurrency=2)
+            attributes = {SHA256: _sha256(path)}
+            obstore.put(self._store, key, path, attributes=attributes, chunk_size=PART_BYTES, max_concurrency=2)
         except BaseError as error:
             raise OSError(f"could not store {self._name}/{key}: {error}") from error
 
     def _download(self, key: str, into: Path) -> Path:
         into.parent.mkdir(parents=True, exist_ok=True)
         try:
-            stream = obstore.get(self._store, key).stream(min_chunk_size=PART_BYTES)
+            found = obstore.get(self._store, key)
             with into.open("wb") as file:
-                for chunk in stream:
+                for chunk in found.stream(min_chunk_size=PART_BYTES):
                     file.write(chunk)
         except FileNotFoundError:
             raise NotFound("blob", key) from None
         except BaseError as error:
             raise OSError(f"could not fetch {self._name}/{key}: {error}") from error
+        if found.attributes.get(SHA256) not in (None, _sha256(into)):
+            into.unlink()
+            raise OSError(f"{self._name}/{key} is damaged: its checksum does not match")
         return into
 
-    def _index(self, key: str) -> dict[str, dict[str, str]] | None:
+    def _index(self, key: str) -> dict[str, int] | None:
         try:
-            found: dict[str, dict[str, str]] = json.loads(
-                bytes(obstore.get(self._store, f"{safe(key)}/{INDEX}").bytes())
-            )
+            found: dict[str, int] = json.loads(bytes(obstore.get(self._store, f"{safe(key)}/{INDEX}").bytes()))
         except FileNotFoundError:
             return None
         return found

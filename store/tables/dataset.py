@@ -35,3 +35,5 @@ class Dataset(Base):
     bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     error: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(default=clock())
+    deleted_at: Mapped[datetime | None]
+    """The row stays, so that its number is never given out again and what came of it keeps its lineage."""

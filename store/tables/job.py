@@ -41,6 +41,8 @@ class Job(Base):
     crashes: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None]
     lease_until: Mapped[datetime | None]
+    not_before: Mapped[datetime | None]
+    """After a crash: a bell that rings earlier is not answered."""
     next_ring_at: Mapped[datetime] = mapped_column(default=clock())
     rings: Mapped[int] = mapped_column(default=0)
     """Since it was last queued; the pause between two rings grows with it."""

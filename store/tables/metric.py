@@ -16,4 +16,5 @@ class Metric(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
     step: Mapped[int] = mapped_column(primary_key=True)
-    value: Mapped[float]
+    value: Mapped[float | None]
+    """None where it was no number."""

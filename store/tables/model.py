@@ -37,3 +37,5 @@ class Model(Base):
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"))
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("model.id"))
     created_at: Mapped[datetime] = mapped_column(default=clock())
+    deleted_at: Mapped[datetime | None]
+    """The row stays, so that its number is never given out again and what came of it keeps its lineage."""

@@ -86,4 +86,5 @@ def database(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.Mon
     url: str = request.getfixturevalue(f"new_{request.param}")()
     monkeypatch.setenv("PLINTH_DATABASE_URL", url)
     forget_settings()
+    store_database.sessions()  # As a service does at its start, before it has threads.
     return url

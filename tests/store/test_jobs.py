@@ -177,17 +177,33 @@ def test_a_drained_run_counts_no_crash_and_is_rung_again_at_once() -> None:
 def test_a_crashed_job_waits_before_its_bell_rings() -> None:
     claim = claimed(submitted())
     in_transaction(jobs.release, claim, crashed=True, error=CRASH, delay_seconds=60)
-    assert in_transaction(jobs.due) == []
+    assert in_transaction(jobs.due, messages_waiting=0) == []
+
+
+def test_a_bell_that_rings_before_the_wait_is_over_is_not_answered() -> None:
+    claim = claimed(submitted())
+    in_transaction(jobs.release, claim, crashed=True, error=CRASH, delay_seconds=60)
+    assert in_transaction(jobs.claim, claim.job_id, worker="w") is None
+
+
+def test_no_more_bells_are_rung_than_jobs_wait_unheard() -> None:
+    ids = [submitted() for _ in range(4)]
+    with transaction() as session:
+        session.execute(update(Job).values(next_ring_at=clock(-1)))
+    assert in_transaction(jobs.due, messages_waiting=4) == []
+    assert len(in_transaction(jobs.due, messages_waiting=3)) == 1
+    assert len(in_transaction(jobs.due, messages_waiting=0)) == 3
+    assert set(ids) == {row(job_id).id for job_id in ids}
 
 
 def test_a_waiting_job_is_rung_again_ever_more_rarely() -> None:
     job_id = submitted()
-    assert in_transaction(jobs.due) == []  # Its bell has just rung.
+    assert in_transaction(jobs.due, messages_waiting=0) == []  # Its bell has just rung.
     pauses = []
     for _ in range(4):
         with transaction() as session:
             session.execute(update(Job).where(Job.id == job_id).values(next_ring_at=clock(-1)))
-        assert in_transaction(jobs.due) == [job_id]
+        assert in_transaction(jobs.due, messages_waiting=0) == [job_id]
         with transaction() as session:
             next_ring_at, now = session.execute(select(Job.next_ring_at, clock())).one()
         pauses.append(round((next_ring_at - now).total_seconds()))
@@ -254,6 +270,37 @@ def test_a_run_that_dies_after_a_cancel_is_cancelled_not_crashed() -> None:
     assert (row(claim.job_id).state, row(claim.job_id).crashes) == ("cancelled", 0)
 
 
+def test_a_cancel_that_was_accepted_goes_before_a_finish() -> None:
+    claim = claimed(submitted())
+    in_transaction(jobs.cancel, claim.job_id)
+    assert in_transaction(jobs.succeed, claim, model=package()) is None
+    assert row(claim.job_id).state == "cancelled"
+    with transaction() as session:
+        assert session.scalar(select(func.count()).select_from(Model)) == 0
+
+
+def test_of_eight_that_finish_at_once_under_one_name_each_gets_its_own_version() -> None:
+    claims, gate, made = [claimed(submitted()) for _ in range(8)], threading.Barrier(8), []
+
+    def finish(claim: Claim) -> None:
+        gate.wait()
+        made.append(in_transaction(jobs.succeed, claim, model=package()).version)
+
+    threads = [threading.Thread(target=finish, args=(claim,)) for claim in claims]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(made) == list(range(1, 9))
+
+
+def test_a_metric_that_is_no_number_is_kept_as_none() -> None:
+    claim = claimed(submitted())
+    in_transaction(jobs.report, claim, metrics={"train/loss": float("nan")}, step=1, progress={"eta": float("inf")})
+    assert in_transaction(jobs.metrics, claim.job_id) == {"train/loss": [(1, None)]}
+    assert row(claim.job_id).latest == {"train/loss": None}
+
+
 def test_never_both_cancelled_and_a_model() -> None:
     for _ in range(5):
         claim, gate = claimed(submitted()), threading.Barrier(2)
@@ -299,7 +346,7 @@ def test_a_paused_job_is_neither_claimed_nor_rung_until_resumed() -> None:
     assert in_transaction(jobs.claim, claim.job_id, worker="w") is None
     with transaction() as session:
         session.execute(update(Job).values(next_ring_at=clock(-1)))
-    assert in_transaction(jobs.due) == []
+    assert in_transaction(jobs.due, messages_waiting=0) == []
     in_transaction(jobs.resume, claim.job_id)
     assert claimed(claim.job_id).requested is None
 
