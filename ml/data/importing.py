@@ -202,7 +202,7 @@ class _Import:
 
 
 def _format(asked: str | None, sources: Sequence[Source]) -> type[Format]:
-    if asked is not None and asked not in FORMATS:
+    if asked is not None and asked not in list(FORMATS):
         raise Refused("unknown_format", found=asked, expected=", ".join(sorted(FORMATS)))
     if asked is not None:
         return FORMATS[asked]

@@ -87,7 +87,6 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "idx_unpaired": _error("name image and label files alike: train-images-idx3-ubyte, train-labels-idx1-ubyte"),
     "unequal_counts": _error("there must be one label for each image"),
     # Tables
-    "table_unreadable": _error("the file cannot be read as a table; write it again"),
     "table_too_large": _error("split the data into several datasets, or send fewer columns"),
     "too_many_rows": _error("split the data into several datasets"),
     "encoding_guessed": _warning("save the file as UTF-8"),
@@ -96,7 +95,6 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "bad_quoting": _error("close every quote, and write a quote inside a cell twice"),
     "cell_too_large": _error("a cell or line is far too long; is a quote left open?"),
     "column_missing": _error("name the column by `columns`, or add it to the file"),
-    "column_type": _error("write it as the type that is expected"),
     "no_image_columns": _error(
         'say where the picture is: {"image": "name"} for encoded ones, {"image": "first:last"} for pixels'
     ),

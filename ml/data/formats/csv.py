@@ -74,7 +74,7 @@ class Csv(Format):
                 self.findings.add(refused.code, at=at, found=refused.found, expected=refused.expected)
 
     def _dialect(self, source: Source) -> Dialect | None:
-        """From the first lines; None where there are none."""
+        """From the first lines; None where there are none, or only the header."""
         with open_text(source, type(self.findings)(max_samples=0), self.limits) as text:
             start = [line for line in itertools.islice(lines(text), _LOOKED_AT) if line.strip()]
         if not start:
@@ -87,6 +87,8 @@ class Csv(Format):
             raise Refused("table_too_large", found=f"{width:,} columns", expected=expected)
         has_header = _has_header(records)
         rows = [record for record in records[has_header:] if len(record) == width]
+        if has_header and len(records) == 1:
+            return None
         names = records[0] if has_header else [str(number + 1) for number in range(width)]
         kinds = [kind_of_texts(cells) for cells in zip(*rows, strict=True)] if rows else ["text"] * width
         columns = tuple(CellColumn(name, kind) for name, kind in zip(names, kinds, strict=True))  # type: ignore[arg-type]  # literals

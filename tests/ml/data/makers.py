@@ -7,6 +7,7 @@ import io
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,17 @@ def encoded(pixels: np.ndarray, *, format: str = "PNG", **options: Any) -> bytes
 
 def png(seed: int = 0, *, side: int = 6) -> bytes:
     return encoded(pictures(1, seed=seed, side=side)[0])
+
+
+def claiming_png(width: int, height: int) -> bytes:
+    """A header that claims a size, and hardly any pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(b"\0" * 1000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def idx(values: np.ndarray, *, type_code: int = 0x08) -> bytes:

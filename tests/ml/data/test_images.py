@@ -1,6 +1,4 @@
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
@@ -8,24 +6,13 @@ from PIL import Image
 
 from ml.data import images
 from ml.errors import InputError
-from tests.ml.data.makers import encoded, pictures
+from tests.ml.data.makers import claiming_png, encoded, pictures
 
 
 def save(image: Image.Image, format: str = "PNG", **options) -> bytes:
     file = io.BytesIO()
     image.save(file, format, **options)
     return file.getvalue()
-
-
-def png_of(width: int, height: int) -> bytes:
-    """A header that claims a size, and hardly any pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    pixels = zlib.compress(b"\0" * 1000)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -135,7 +122,7 @@ def test_a_damaged_picture_is_an_input_error():
 )
 def test_a_huge_picture_is_refused_by_its_header(width, height):
     with pytest.raises(images.UnreadableImage) as caught:
-        images.decode(png_of(width, height))
+        images.decode(claiming_png(width, height))
     assert caught.value.problem == "image_too_large"
 
 
