@@ -58,7 +58,7 @@ class Blobs(Protocol):
 def safe(key: str) -> str:
     """The key itself; raises `ValueError` for one that could name something outside its root."""
     path = PurePosixPath(key)
-    if not key or path.is_absolute() or str(path) != key or ".." in path.parts or "\0" in key or "\\" in key:
+    if not path.parts or path.is_absolute() or str(path) != key or ".." in path.parts or "\0" in key or "\\" in key:
         raise ValueError(f"not a blob key: {key!r}")
     return key
 

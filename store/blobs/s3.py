@@ -31,7 +31,9 @@ RETRY_SECONDS = 20
 class S3Blobs:
     """`s3://bucket/prefix/key`. Credentials and region come from the usual `AWS_*` variables."""
 
-    def __init__(self, bucket: str, *, prefix: str = "", endpoint_url: str | None = None) -> None:
+    def __init__(
+        self, bucket: str, *, prefix: str = "", endpoint_url: str | None = None, retry_seconds: float = RETRY_SECONDS
+    ) -> None:
         self._name = f"s3://{bucket}/{prefix}"
         self._store = S3Store(
             bucket,
@@ -44,7 +46,7 @@ class S3Blobs:
             },
             retry_config={
                 "max_retries": 4,
-                "retry_timeout": timedelta(seconds=RETRY_SECONDS),
+                "retry_timeout": timedelta(seconds=retry_seconds),
                 "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=2), "base": 2},
             },
         )

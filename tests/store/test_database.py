@@ -69,16 +69,16 @@ def test_a_full_disk_is_named_and_writing_goes_on_when_there_is_space(
         with engine().connect() as connection:
             connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
-    def submit() -> None:
-        with transaction() as session:
-            jobs.submit(session, kind="finetune", spec={"padding": "x" * 20_000})
+    def submit(*, times: int) -> None:
+        for _ in range(times):
+            with transaction() as session:
+                jobs.submit(session, kind="finetune", spec={"padding": "x" * 20_000})
 
     allow(100)
     with pytest.raises(StorageFull):
-        for _ in range(100):
-            submit()
+        submit(times=100)
     allow(1_000_000)
-    submit()
+    submit(times=1)
 
 
 def test_ids_are_unique_and_sort_by_the_order_they_were_made_in() -> None:

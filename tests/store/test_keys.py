@@ -57,7 +57,7 @@ def test_a_revoked_first_key_stays_revoked() -> None:
 
 def test_the_last_use_is_noted() -> None:
     with transaction() as session:
-        key, secret = keys.create(session, name="laptop")
+        _, secret = keys.create(session, name="laptop")
         keys.verify(session, secret)
     with transaction() as session:
         assert keys.listing(session, limit=1, cursor=None).items[0].last_used_at is not None

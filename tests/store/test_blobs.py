@@ -1,0 +1,202 @@
+"""The same promises of a folder and of S3: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from store.blobs import Blobs, LocalBlobs, S3Blobs
+from store.errors import NotFound, StorageFull
+from tests.servers import NetworkProxy, S3Server
+
+PART = 9 << 20
+"""More than one part of a multipart upload."""
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    server = S3Server().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def access(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in S3Server.ACCESS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    if request.param == "folder":
+        return LocalBlobs(tmp_path / "blobs")
+    s3: S3Server = request.getfixturevalue("s3")
+    return S3Blobs(s3.bucket(), prefix="a/prefix", endpoint_url=s3.url)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    folder = tmp_path / "tree"
+    (folder / "encoders" / "image").mkdir(parents=True)
+    (folder / "encoders" / "image" / "encoder.json").write_text("{}")
+    (folder / "weights.safetensors").write_bytes(os.urandom(PART))
+    (folder / "empty").touch()
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_tree_comes_back_as_it_was(place: Blobs, tree: Path, tmp_path: Path) -> None:
+    assert not place.exists("models/m")
+    place.put_tree("models/m", tree)
+    assert place.exists("models/m")
+    assert contents(place.fetch_tree("models/m", tmp_path / "fetched")) == contents(tree)
+    assert sorted(place.keys("models")) == [f"models/m/{name}" for name in sorted(contents(tree))]
+    with place.open("models/m/encoders/image/encoder.json") as stream:
+        assert stream.read() == b"{}"
+
+
+def test_publishing_the_same_key_again_changes_nothing(place: Blobs, tree: Path, tmp_path: Path) -> None:
+    place.put_tree("models/m", tree)
+    (tree / "later").write_text("not published")
+    place.put_tree("models/m", tree)
+    assert "later" not in contents(place.fetch_tree("models/m", tmp_path / "fetched"))
+
+
+@pytest.mark.parametrize("move", [False, True])
+def test_a_file_comes_back_as_it_was(place: Blobs, tmp_path: Path, move: bool) -> None:
+    path = tmp_path / "upload"
+    content = os.urandom(PART)
+    path.write_bytes(content)
+    place.put_file("uploads/u/digits.csv", path, move=move)
+    assert path.exists() != move
+    assert place.fetch_file("uploads/u/digits.csv", tmp_path / "f" / "fetched").read_bytes() == content
+    with place.open("uploads/u/digits.csv") as stream:
+        assert stream.read(5) + stream.read() == content
+
+
+def test_what_is_deleted_is_gone_and_deleting_it_again_is_no_error(place: Blobs, tree: Path, tmp_path: Path) -> None:
+    place.put_tree("models/m", tree)
+    place.put_file("uploads/u/a", tree / "empty")
+    for key in ("models/m", "uploads/u/a"):
+        place.delete(key)
+        place.delete(key)
+        assert not place.exists(key)
+    assert list(place.keys("models")) == []
+    with pytest.raises(NotFound):
+        place.fetch_tree("models/m", tmp_path / "fetched")
+    with pytest.raises(NotFound):
+        place.fetch_file("uploads/u/a", tmp_path / "file")
+    with pytest.raises(NotFound):
+        place.open("uploads/u/a")
+
+
+@pytest.mark.parametrize("key", ["../evil", "/etc/passwd", "a/../../b", "", "a//b", "a\\b", "a/\0", ".", "a/."])
+def test_no_key_leads_out_of_the_place(place: Blobs, tree: Path, tmp_path: Path, key: str) -> None:
+    for use in (
+        lambda: place.put_tree(key, tree),
+        lambda: place.put_file(key, tree / "empty"),
+        lambda: place.fetch_tree(key, tmp_path / "x"),
+        lambda: place.open(key),
+        lambda: place.delete(key),
+    ):
+        with pytest.raises(ValueError, match="not a blob key"):
+            use()
+
+
+def test_a_link_is_not_published(place: Blobs, tree: Path) -> None:
+    (tree / "link").symlink_to("/etc/passwd")
+    with pytest.raises(ValueError, match="link"):
+        place.put_tree("models/m", tree)
+    assert not place.exists("models/m")
+
+
+def test_a_check_says_where_it_wrote(place: Blobs) -> None:
+    assert place.check()
+    assert list(place.keys("models")) == []
+
+
+def test_with_too_little_space_nothing_is_kept_and_nothing_is_lost(tree: Path, tmp_path: Path) -> None:
+    place = LocalBlobs(tmp_path / "blobs", free_space_floor_bytes=1 << 60)
+    with pytest.raises(StorageFull):
+        place.put_tree("models/m", tree)
+    with pytest.raises(StorageFull):
+        place.put_file("uploads/u/a", tree / "empty")
+    assert not place.exists("models/m")
+    assert contents(tree)
+
+
+def test_a_disk_that_fills_up_half_way_leaves_nothing_half_published(tree: Path, tmp_path: Path) -> None:
+    place = LocalBlobs(tmp_path / "blobs")
+    pid = os.fork()
+    if pid == 0:
+        import resource
+        import signal
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (PART // 2, PART // 2))
+        try:
+            place.put_tree("models/m", tree)
+        except StorageFull:
+            os._exit(7)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    assert not place.exists("models/m")
+    assert list((tmp_path / "blobs" / ".staging").iterdir()) == []
+    place.put_tree("models/m", tree)
+    assert place.exists("models/m")
+
+
+def test_a_line_that_is_cut_publishes_nothing_and_the_next_try_all(s3: S3Server, tree: Path, tmp_path: Path) -> None:
+    proxy = NetworkProxy(s3.host, s3.port).start()
+    try:
+        place = S3Blobs(s3.bucket(), endpoint_url=f"http://127.0.0.1:{proxy.port}", retry_seconds=1)
+        proxy.cut_after_bytes = 1 << 20
+        with pytest.raises(OSError, match="could not store"):
+            place.put_tree("models/m", tree)
+        proxy.cut_after_bytes = None
+        assert not place.exists("models/m")
+        with pytest.raises(NotFound):
+            place.fetch_tree("models/m", tmp_path / "fetched")
+        place.put_tree("models/m", tree)
+        assert contents(place.fetch_tree("models/m", tmp_path / "fetched")) == contents(tree)
+    finally:
+        proxy.stop()
+
+
+def test_a_line_that_breaks_for_a_moment_is_no_error(s3: S3Server, tree: Path) -> None:
+    proxy = NetworkProxy(s3.host, s3.port).start()
+    try:
+        place = S3Blobs(s3.bucket(), endpoint_url=f"http://127.0.0.1:{proxy.port}")
+        assert place.check()
+        proxy.reset()
+        place.put_tree("models/m", tree)
+        assert place.exists("models/m")
+    finally:
+        proxy.stop()
+
+
+def test_a_damaged_object_is_refused(s3: S3Server, tree: Path, tmp_path: Path) -> None:
+    bucket = s3.bucket()
+    place = S3Blobs(bucket, endpoint_url=s3.url)
+    place.put_tree("models/m", tree)
+    metadata = s3.client().head_object(Bucket=bucket, Key="models/m/weights.safetensors")["Metadata"]
+    s3.client().put_object(Bucket=bucket, Key="models/m/weights.safetensors", Body=b"damaged", Metadata=metadata)
+    with pytest.raises(OSError, match="checksum"):
+        place.fetch_tree("models/m", tmp_path / "fetched")
+    assert not (tmp_path / "fetched").exists()
+
+
+def test_what_was_fetched_once_is_used_as_it_is(s3: S3Server, tree: Path, tmp_path: Path) -> None:
+    place = S3Blobs(s3.bucket(), endpoint_url=s3.url)
+    place.put_tree("models/m", tree)
+    place.fetch_tree("models/m", tmp_path / "fetched")
+    place.delete("models/m")
+    assert contents(place.fetch_tree("models/m", tmp_path / "fetched")) == contents(tree)
+    shutil.rmtree(tmp_path / "fetched")
