@@ -189,7 +189,10 @@ def _complete(document: dict[str, Any], path: str, method: str, operation: dict[
         if status >= "400" and not _has_answer_of_its_own(responses[status]):
             responses[status]["description"] = _STATUS[status]
             content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-            responses[status]["content"] = {} if method == "head" else content
+            responses[status]["content"] = content
+    if method == "head":
+        for response in responses.values():
+            response.pop("content", None)
     operation["responses"] = dict(sorted(responses.items()))
     if "curl" not in operation.get("description", ""):
         line = _curl(document, path, method, operation, is_open=is_open)

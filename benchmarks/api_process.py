@@ -17,6 +17,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
+from tests.app.factories import png, registered, shades
+
 MIB = 1024**2
 READY_AIM_SECONDS = 1.5
 MEMORY_AIM_BYTES = 150 * MIB
@@ -113,3 +115,41 @@ class ApiProcess:
             return self.request("GET", "/healthz")[0] == 200
         except OSError:
             return False
+
+
+def main() -> None:
+    """Print a table, and say whether the aims were met."""
+    with tempfile.TemporaryDirectory() as folder:
+        api = ApiProcess(Path(folder) / "home")
+        with api:
+            pass
+        _register_a_model(api, Path(folder) / "package")
+        times = []
+        for _ in range(5):
+            api.start()
+            times.append(api.ready_seconds)
+            idle = api.rss_bytes()
+            picture = png(5)
+            status, _, body = api.request(
+                "POST", "/predict/shades", headers={"Content-Type": "image/png"}, body=picture
+            )
+            assert status == 200, body
+            used, has_torch = api.rss_bytes(), "/torch/" in api.maps()
+            api.stop()
+    ready = statistics.median(times)
+    met = ready <= READY_AIM_SECONDS and used <= MEMORY_AIM_BYTES and not has_torch
+    print(f"ready                    {ready:6.2f} s   (median of 5, aim {READY_AIM_SECONDS} s)")
+    print(f"memory when ready        {idle / MIB:6.0f} MB")
+    print(f"memory after prediction  {used / MIB:6.0f} MB  (aim {MEMORY_AIM_BYTES / MIB:.0f} MB)")
+    print(f"torch in the process     {'yes' if has_torch else 'no'}")
+    print(f"aims: {'met' if met else 'NOT met'}")
+
+
+def _register_a_model(api: ApiProcess, folder: Path) -> None:
+    """As a worker does at the end of a run."""
+    os.environ.update(api.environment)
+    registered(shades(folder), name="shades")
+
+
+if __name__ == "__main__":
+    main()

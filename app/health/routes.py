@@ -39,6 +39,6 @@ def read_metrics(session: SessionDep, measures: MeasuresDep) -> Response:
 
 
 @router.get("/api/v1/system")
-def read_system(session: SessionDep, runtime: RuntimeDep) -> System:
+def read_system(runtime: RuntimeDep) -> System:
     """What runs here: version, device and why, workers, queue, loaded models."""
-    return service.system(session, runtime)
+    return service.system(runtime)

@@ -23,8 +23,6 @@ from store.database import transaction
 from store.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
     from app.predict.runtime import Runtime
 
 KEPT_SECONDS = 2.0
@@ -79,26 +77,32 @@ readiness = Kept(_check, seconds=KEPT_SECONDS)
 """Whether the API can do its work, part by part."""
 
 
-def system(session: Session, runtime: Runtime) -> System:
-    """What runs here."""
-    try:
-        queue_length = queue.waiting()
-    except BrokerUnavailable:
-        queue_length = None
+def system(runtime: Runtime) -> System:
+    """What runs here. The database is let go of before anything slow is asked."""
+    with transaction() as session:
+        counts = jobs.counts(session)
+        present = [
+            Worker(name=row.name, slots=row.slots, started_at=row.started_at, seen_at=row.seen_at)
+            for row in workers.present(session)
+        ]
     return System(
         version=version("plinth"),
         python=platform.python_version(),
         device=device(),
-        workers=[
-            Worker(name=row.name, slots=row.slots, started_at=row.started_at, seen_at=row.seen_at)
-            for row in workers.present(session)
-        ],
-        jobs=jobs.counts(session),
-        queue_length=queue_length,
+        workers=present,
+        jobs=counts,
+        queue_length=_queue_length(),
         loaded_models=[
             LoadedModel(name=served.name, version=served.version, bytes=served.bytes) for served in runtime.loaded()
         ],
     )
+
+
+def _queue_length() -> int | None:
+    try:
+        return queue.waiting()
+    except BrokerUnavailable:
+        return None
 
 
 @cache

@@ -160,10 +160,11 @@ def read_job_metrics(
     session: SessionDep,
     name: Names = None,
     max_points: Annotated[int, Query(ge=2, le=100_000, description="For each metric; thinned evenly.")] = 1000,
-) -> dict[str, list[tuple[int, float | None]]]:
+) -> dict[str, list[schemas.Point]]:
     """Curves: for each metric its steps and values. What each number means is in the catalogue."""
     jobs.get(session, job_id)
-    return jobs.metrics(session, job_id, names=name, max_points=max_points)
+    curves = jobs.metrics(session, job_id, names=name, max_points=max_points)
+    return {metric: [list(point) for point in curve] for metric, curve in curves.items()}
 
 
 @router.get("/{job_id}/checkpoints", responses=problems(404))

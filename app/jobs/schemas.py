@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from store.tables import Checkpoint as CheckpointRow
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from store.tables import Job as JobRow
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+Point = Annotated[list[int | float | None], Field(min_length=2, max_length=2)]
+"""Step and value."""
+
 FINAL = frozenset({"succeeded", "failed", "cancelled"})
 
 

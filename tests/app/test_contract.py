@@ -1,0 +1,82 @@
+"""The OpenAPI document and the service say the same, whatever is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from unittest import SkipTest
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode, checks
+from schemathesis.specs.openapi import checks as openapi_checks
+from starlette.testclient import TestClient
+
+from app.docs import TAGS
+from tests.app.conftest import KEY
+from tests.app.factories import claimed, queued_job, registered, reported, shades
+from tests.app.test_jobs import ready_dataset
+
+CHECKS = [
+    checks.not_a_server_error,
+    openapi_checks.status_code_conformance,
+    openapi_checks.content_type_conformance,
+    openapi_checks.response_schema_conformance,
+]
+MOST_EXAMPLES = 6
+"""For each operation and kind of request."""
+
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
+
+
+@pytest.fixture
+def client(new_client: Callable[..., TestClient]) -> TestClient:
+    return new_client(max_upload_bytes=1_000_000, allowed_hosts="*")
+
+
+@pytest.fixture
+def known(client: TestClient, tmp_path: Path) -> dict[str, Any]:
+    """What there is, by path parameter, so that more than 404s are met."""
+    registered(shades(tmp_path / "package"), name="shades")
+    client.put("/api/v1/models/shades/aliases/production", json={"version": 1})
+    ready_dataset("shades")
+    job_id = queued_job()
+    reported(claimed(job_id), steps=2)
+    upload = client.post("/api/v1/uploads", headers={"Upload-Length": "5"}).json()
+    names = {"name": "shades", "model": "shades", "dataset": "shades", "version": 1, "alias": "production"}
+    return {**names, "job_id": job_id, "upload_id": upload["id"]}
+
+
+@pytest.mark.parametrize("tag", [tag["name"] for tag in TAGS])
+def test_whatever_is_sent_gets_a_documented_answer(client: TestClient, known: dict[str, Any], tag: str) -> None:
+    document = schemathesis.openapi.from_asgi("/openapi.json", client.app)
+    operations = [found.ok() for found in document.include(tag=tag).get_all_operations()]
+    assert operations
+    for operation in operations:
+        _try(operation, GenerationMode.NEGATIVE, {})
+        _try(operation, GenerationMode.POSITIVE, {} if operation.method == "delete" else known)
+
+
+def _try(operation: Any, mode: GenerationMode, known: Mapping[str, Any]) -> None:
+    @given(case=operation.as_strategy(generation_mode=mode))
+    @settings(
+        max_examples=MOST_EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def run(case: schemathesis.Case) -> None:
+        for name in set(case.path_parameters) & set(known):
+            case.path_parameters[name] = known[name]
+        case.call_and_validate(headers={"Authorization": f"Bearer {KEY}"}, checks=CHECKS)
+
+    try:
+        run()
+    except (SkipTest, Unsatisfiable):
+        # Some operations take nothing that could be wrong.
+        assert mode is GenerationMode.NEGATIVE
