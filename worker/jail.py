@@ -79,8 +79,9 @@ def main() -> int:
     request = json.load(sys.stdin)
     _lock_up(Bounds(**request["bounds"]))
     # Not before: libraries that start threads when they are imported would keep the process in its network.
-    from ml.data.importing import import_dataset
     from pydantic_core import to_json
+
+    from ml.data.importing import import_dataset
 
     arguments = request["arguments"]
     sources = [Path(source) for source in arguments.pop("sources")]

@@ -1,4 +1,4 @@
-"""Waiting for a database that is away for a while."""
+"""Waiting for a database that is away, or full, for a while."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import TypeVar
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from store.errors import StorageFull
+
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-UNREACHABLE = (OperationalError, InterfaceError)
+UNREACHABLE = (OperationalError, InterfaceError, StorageFull)
 PAUSE_SECONDS = 1.0
 
 
@@ -28,5 +30,10 @@ def patiently(action: Callable[[], T], *, for_seconds: float) -> T:
         except UNREACHABLE as error:
             if time.monotonic() > deadline:
                 raise
-            log.warning("the database does not answer, trying again: %s", error.orig)
+            log.warning("the database cannot be written, trying again: %s", cause_of(error))
         time.sleep(PAUSE_SECONDS)
+
+
+def cause_of(error: Exception) -> object:
+    """The words of the driver alone: SQLAlchemy's hold the statement and its values as well."""
+    return getattr(error, "orig", error)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ml.package import MANIFEST, digest
 from store import jobs
 from store.database import transaction
-from worker.patience import UNREACHABLE
+from worker.patience import UNREACHABLE, cause_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ class Reporter:
             with transaction() as session:
                 outdated = self._write_into(session)
         except UNREACHABLE as error:
-            log.warning("the database does not answer, telling it later: %s", error.orig)
+            log.warning("the database cannot be written, telling it later: %s", cause_of(error))
             return
         finally:
             self._written_at = time.monotonic()

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from store import jobs
-from store.database import transaction
+from store.database import reading
 from store.jobs import Claim
 from store.settings import store_settings
 from worker.endings import Exit, ending_of
@@ -42,7 +42,7 @@ def main(work: Callable[[Claim, Path, ChildEnd], None]) -> Exit:
     log_in_utc()
     try:
         job_id, fence = sys.argv[1], int(sys.argv[2])
-        with transaction() as session:
+        with reading() as session:
             claim = jobs.claimed(session, job_id, fence)
         folder = folder_of(job_id, fence)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -27,6 +27,8 @@ class WorkerSettings(BaseSettings):
     """How long a run that was asked to leave may take; killed after that, it goes on from its last checkpoint."""
     database_patience_seconds: float = Field(600, gt=0)
     """How long a run goes on while the database cannot be reached."""
+    crash_backoff_seconds: float = Field(5, ge=0)
+    """After the first crash; doubled for each that follows."""
     space_backoff_seconds: float = Field(15, ge=0)
     """Before a run that found the disk full is tried again."""
     reconcile_seconds: float = Field(2, gt=0)

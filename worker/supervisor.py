@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from store import jobs
-from store.database import transaction
+from store.database import reading, transaction
 from store.errors import NotFound, StaleClaim
 from store.queue import ring_if_possible
 from store.settings import store_settings
 from worker.child import Child, environment_for_runs
 from worker.endings import Exit, words_about
-from worker.patience import UNREACHABLE, patiently
+from worker.patience import UNREACHABLE, cause_of, patiently
 from worker.runs import folder_of
 from worker.settings import WorkerSettings
 from worker.slots import Slots
@@ -48,7 +48,7 @@ class Supervisor:
     def answer(self, job_id: str) -> None:
         """Run the job if it is still to be run, and those that waited for this slot meanwhile."""
         try:
-            with transaction() as session:
+            with reading() as session:
                 kind = jobs.get(session, job_id).kind
         except NotFound:
             log.warning("a bell for %s, which does not exist", job_id)
@@ -133,14 +133,14 @@ class Run:
                     self.requested = jobs.heartbeat(session, self.claim).requested
                 self._last_beat = self._last_look = time.monotonic()
             elif now - self._last_look >= self._settings.request_seconds:
-                with transaction() as session:
+                with reading() as session:
                     self.requested = jobs.get(session, self.claim.job_id).requested
                 self._last_look = time.monotonic()
         except UNREACHABLE as error:
             # An unreachable database is no verdict: checkpoints and fence protect the run for as long as that lasts.
             if now - self._last_beat > self._settings.database_patience_seconds:
                 raise
-            log.warning("%s: the database does not answer: %s", self.claim.job_id, error.orig)
+            log.warning("%s: the database cannot be written: %s", self.claim.job_id, cause_of(error))
 
     def _pass_on(self, child: Child) -> None:
         if self.requested == "cancel":
@@ -167,7 +167,7 @@ class Run:
                     delay_seconds = self._settings.space_backoff_seconds
                     jobs.release(session, self.claim, crashed=False, error=error, delay_seconds=delay_seconds)
                 else:
-                    delay_seconds = store_settings().crash_backoff_seconds * 2**self.claim.crashes
+                    delay_seconds = self._settings.crash_backoff_seconds * 2**self.claim.crashes
                     jobs.release(session, self.claim, crashed=True, error=error, delay_seconds=delay_seconds)
 
         if status in (Exit.DONE, Exit.FENCED):

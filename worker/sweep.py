@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from store import datasets, jobs, models, uploads
 from store.blobs import blobs
-from store.database import transaction
+from store.database import reading, transaction
 from store.errors import NotFound
 from store.settings import store_settings
 
@@ -28,7 +28,7 @@ KINDS = ("models", "datasets", "runs")
 def sweep() -> None:
     """One round over blobs, scratch folders and uploads that were never finished."""
     for key in _aged_keys():
-        with transaction() as session:
+        with reading() as session:
             is_wanted = _stands_for(session, key)
         if not is_wanted:
             log.info("nothing stands for %s: removed", key)
@@ -65,7 +65,7 @@ def _sweep_scratch() -> None:
     """What a run that was killed together with its supervisor left behind."""
     for folder in (store_settings().home / "runs").glob("job_*/*"):
         try:
-            with transaction() as session:
+            with reading() as session:
                 job = jobs.get(session, folder.parent.name)
         except NotFound:
             shutil.rmtree(folder.parent, ignore_errors=True)

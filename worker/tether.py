@@ -1,8 +1,8 @@
 """The line between a supervisor and its child: one socket pair.
 
 Down it go requests, one byte each. Its end means that the supervisor is gone: the child kills its whole group, so that
-no run outlives the process that keeps its lease. Up it go the child's last words, why it ended, as JSON. A request waits
-in the line until the child reads it, as a signal to a process that is still starting would not.
+no run outlives the process that keeps its lease. Up it go the child's last words, why it ended, as JSON. A request
+waits in the line until the child reads it, as a signal to a process that is still starting would not.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from ml.package import MANIFEST, digest
 from ml.spec import Spec
 from store import jobs, models
 from store.blobs import blobs
-from store.database import transaction
+from store.database import reading, transaction
 from store.errors import NotFound, StaleClaim
 from store.ids import new_id
 from store.models import NewModel
@@ -75,7 +75,7 @@ def bring_checkpoints(claim: Claim, folder: Path) -> None:
     """Put those of earlier runs where the trainer looks; it takes the newest that is whole."""
     brought = folder / "checkpoint"
     brought.mkdir()
-    with transaction() as session:
+    with reading() as session:
         keys = [row.key for row in jobs.checkpoints(session, claim.job_id)]
     for number, key in enumerate(keys):
         try:
@@ -124,7 +124,7 @@ def _as_row(package: ModelPackage, claim: Claim, parent_id: str | None) -> NewMo
 def _parent(reference: str | None, folder: Path) -> tuple[str | None, Path | None]:
     if reference is None:
         return None, None
-    with transaction() as session:
+    with reading() as session:
         model = models.version(session, reference)
     return model.id, blobs().fetch_tree(model.key, folder / "parent")
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import psutil
 import pytest
+from sklearn.datasets import load_digits
 
+from migrations.__main__ import upgrade
 from plinth.broker import EmbeddedBroker
-from store import database, jobs, models, queue
+from store import database, datasets, jobs, models, queue
 from store.blobs.base import blobs
 from store.database import transaction
 from store.settings import store_settings
-from store.tables import Job, Model
+from store.tables import Dataset, Job, Model
 from tests.worker.waiting import until
 
 QUICK = {
@@ -31,6 +35,20 @@ QUICK = {
     "PLINTH_SPACE_BACKOFF_SECONDS": "0.5",
 }
 """A service that notices in a second what would otherwise take it half a minute."""
+
+
+ROWS = 640
+
+
+def write_digits(folder: Path) -> list[Path]:
+    """scikit-learn's handwritten digits, as MNIST is published."""
+    digits = load_digits()
+    images = (digits.images[:ROWS] * 255 / 16).astype(np.uint8)
+    labels = digits.target[:ROWS].astype(np.uint8)
+    paths = folder / "train-images-idx3-ubyte", folder / "train-labels-idx1-ubyte"
+    paths[0].write_bytes(struct.pack(">BBBBIII", 0, 0, 8, 3, *images.shape) + images.tobytes())
+    paths[1].write_bytes(struct.pack(">BBBBI", 0, 0, 8, 1, len(labels)) + labels.tobytes())
+    return list(paths)
 
 
 class Machine:
@@ -52,6 +70,8 @@ class Machine:
             self._patch.setenv(name, value)
         self._forget()
         self._patch.setattr(queue.celery_app.conf, "broker_url", self._variables["PLINTH_REDIS_URL"])
+        with database.engine().begin() as connection:
+            upgrade(connection)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -90,6 +110,32 @@ class Machine:
             return jobs.submit(
                 session, kind=spec["kind"], spec=spec, dataset_id=dataset_id, model_name=spec["model"]
             ).id
+
+    def upload(self, *paths: Path, name: str = "digits") -> str:
+        """As `POST /api/v1/datasets` does; validation begins when a worker is there."""
+        sources = []
+        for path in paths:
+            sources.append({"key": f"uploads/upl_{name}/{path.name}", "filename": path.name})
+            blobs().put_file(sources[-1]["key"], path)
+        with transaction() as session:
+            return datasets.create(session, name=name, sources=sources, task="image_classification").id
+
+    def wait_for_verdict(self, dataset_id: str) -> Dataset:
+        """The dataset, once it is ready or rejected."""
+
+        def judged() -> Dataset | None:
+            with transaction() as session:
+                found = datasets.get(session, dataset_id)
+            return found if found.state in ("ready", "rejected") else None
+
+        return until(judged)
+
+    def import_digits(self) -> str:
+        """The id of a dataset of digits, validated."""
+        dataset_id = self.upload(*write_digits(self.folder))
+        dataset = self.wait_for_verdict(dataset_id)
+        assert dataset.state == "ready", dataset.report
+        return dataset_id
 
     def job(self, job_id: str) -> Job:
         """The row as it is now."""

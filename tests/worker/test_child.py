@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
+from tests.worker.processes import is_alive
 from tests.worker.waiting import until
 from worker.child import Child, environment_for_runs, environment_without_secrets
 
@@ -23,13 +23,6 @@ pytestmark = pytest.mark.process
 def told(note: Path) -> dict[str, Any]:
     until(note.exists)
     return json.loads(note.read_text())
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.fixture
@@ -69,8 +62,8 @@ def test_a_child_that_dies_has_no_last_words(child, tmp_path):
 def test_leaving_the_context_ends_the_whole_group(tmp_path):
     with Child("tests.worker.talker", str(tmp_path / "note"), environment=environment_for_runs(), log=tmp_path / "log"):
         pids = told(tmp_path / "note")["pids"]
-        assert all(alive(pid) for pid in pids)
-    until(lambda: not any(alive(pid) for pid in pids))
+        assert all(is_alive(pid) for pid in pids)
+    until(lambda: not any(is_alive(pid) for pid in pids))
 
 
 def test_nothing_survives_a_supervisor_that_is_killed(tmp_path):
@@ -83,7 +76,7 @@ def test_nothing_survives_a_supervisor_that_is_killed(tmp_path):
         keeper.kill()
         keeper.wait()
     killed_at = time.monotonic()
-    until(lambda: not any(alive(pid) for pid in pids))
+    until(lambda: not any(is_alive(pid) for pid in pids))
     assert time.monotonic() - killed_at < 2
 
 
