@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -19,7 +19,6 @@ class StoreSettings(BaseSettings):
     redis_url: str = ""
     blob_url: str = ""
     s3_endpoint_url: str | None = None
-    api_key: SecretStr | None = Field(None, exclude=True)
     lease_seconds: float = Field(30.0, gt=0)
     max_crashes: int = Field(3, ge=1)
     free_space_floor_bytes: int = Field(256 << 20, ge=0)
