@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from plinth import processes
+from plinth.errors import PlinthError
 
 LONGEST_SOCKET_PATH_BYTES = 100  # 108 on Linux, 104 on macOS, with the zero byte.
 START_SECONDS = 30.0
@@ -23,7 +24,7 @@ STOP_SECONDS = 3.0
 POLL_SECONDS = 0.01
 
 
-class BrokerError(Exception):
+class BrokerError(PlinthError):
     """The embedded broker cannot be used; the message says what to do."""
 
 

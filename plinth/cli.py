@@ -44,7 +44,7 @@ def main() -> None:
 
     try:
         app()
-    except PlinthError as error:
+    except (PlinthError, OSError) as error:
         from rich.markup import escape
 
         from plinth.show import errors
@@ -387,6 +387,21 @@ def alias_model(
         plinth.models.set_alias(version.name, alias, version.version)
     console.print(f"{version.name}@{alias} is now version {version.version}.")
     next_step(f"plinth predict {version.name}@{alias} FILE")
+
+
+@models_app.command("unalias")
+def unalias_model(
+    reference: Annotated[str, typer.Argument(help="Like digits@production.", metavar="MODEL@ALIAS")],
+) -> None:
+    """Forget an alias; its version stays."""
+    from plinth.show import console
+
+    name, _, alias = reference.partition("@")
+    if not alias:
+        raise typer.BadParameter("name the alias, like digits@production", param_hint="MODEL@ALIAS")
+    with _plinth() as plinth:
+        plinth.models.delete_alias(name, alias)
+    console.print(f"{reference} is forgotten.")
 
 
 @models_app.command("download")

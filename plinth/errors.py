@@ -1,6 +1,8 @@
 """What can go wrong, as a caller sees it.
 
 PlinthError
+├── BrokerError       the embedded broker cannot be used (plinth.broker)
+├── StackError        the service cannot be started (plinth.stack)
 ├── Unreachable       nothing answers at the address
 ├── Refused           the service answered with a problem document
 │   ├── Unauthorized  401

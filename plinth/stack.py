@@ -201,7 +201,10 @@ class Stack:
                 processes.end([process], grace_seconds=STOP_SECONDS)
                 return
         if process.returncode != 0:
-            raise StackError(f"The database cannot be brought up to date:\n{self._end_of_log('migrations')}")
+            log = self._end_of_log("migrations")
+            if "ModuleNotFoundError" in log:
+                raise StackError(f"The server is not installed: pip install 'plinth[server]'\n{log}")
+            raise StackError(f"The database cannot be brought up to date:\n{log}")
 
     def _serve(
         self,

@@ -71,7 +71,7 @@ def test_a_user_gets_from_data_to_an_answer(
     uploaded = plinth_command("upload", str(digits_zip), "--name", "typed", "--task", "image_classification")
     assert uploaded.returncode == 0, uploaded.stderr
     assert "typed@1 is ready" in uploaded.stdout
-    assert "next: plinth train typed" in uploaded.stdout
+    assert "plinth train typed" in uploaded.stdout.splitlines()[-1]
 
     trained = plinth_command(
         *("train", "typed", "--model", "typed", "--architecture", "cnn", "--preset", "small"),
@@ -81,7 +81,7 @@ def test_a_user_gets_from_data_to_an_answer(
     assert "succeeded -> typed@1" in trained.stdout
     assert "trivial baseline" in trained.stdout
     assert "Confusion matrix of 60 rows" in trained.stdout
-    assert "next: plinth predict typed@1 FILE" in trained.stdout
+    assert "plinth predict typed@1 FILE" in trained.stdout
 
     job = json.loads(plinth_command("jobs", "show").stdout)
     assert job["spec"]["schedule"]["decay"] == "constant"
@@ -100,6 +100,8 @@ def test_a_user_gets_from_data_to_an_answer(
 
     saved = plinth_command("models", "download", "typed@production", "--to", str(tmp_path))
     assert (tmp_path / "typed-1.zip").stat().st_size > 10_000, saved.stderr
+    assert "move or delete the alias first" in plinth_command("models", "delete", "typed").stderr
+    assert plinth_command("models", "unalias", "typed@production").returncode == 0
     assert plinth_command("models", "delete", "typed").returncode == 0
     missing = plinth_command("models", "show", "typed")
     assert missing.returncode == 1
@@ -115,7 +117,7 @@ def test_a_job_is_refused_started_apart_and_cancelled(plinth_command: Run, digit
         "train", "endless", "--model", "endless", "--architecture", "cnn", "--epochs", "5000", "--detach"
     )
     job = started.stdout.split()[0]
-    assert f"next: plinth watch {job}" in started.stdout
+    assert started.stdout.splitlines()[-1].endswith(f"plinth watch {job}")
     assert plinth_command("jobs", "cancel", job).returncode == 0
     watched = plinth_command("watch", job)
     assert watched.returncode == 1

@@ -85,7 +85,7 @@ def run_up(home: Path, *options: str, **variables: str) -> subprocess.CompletedP
 def test_it_is_ready_soon_and_prints_a_curl_line_that_works(stack: RunningStack) -> None:
     wait_for(lambda: "device" in stack.output.read_text(), seconds=30)
     printed = stack.output.read_text()
-    assert stack.ready_seconds < 15, "5 s on an idle machine; three times that where other tests run beside it"
+    assert stack.ready_cpu_seconds < 5, "ready in 5 s, even on one core"
     assert f"{stack.url}/docs" in printed
     (line,) = [line for line in printed.splitlines() if "curl" in line]
     if shutil.which("curl") is None:
@@ -147,17 +147,35 @@ def test_ctrl_c_ends_even_processes_that_do_not_listen_within_5_seconds(start_st
 
 
 @linux_only
-def test_killed_it_takes_along_its_children_and_the_next_start_takes_over(start_stack: Start) -> None:
+def test_whether_asked_or_killed_it_takes_along_its_children_and_the_next_start_goes_on(
+    start_stack: Start, digits_zip: Path
+) -> None:
     stack = start_stack()
-    key = stack.api_key
-    stack.process.kill()
-    stack.process.wait()
-    wait_for(lambda: processes_of(stack.home) == {}, seconds=2)
-    assert read_stack(stack.home)["ready"], "nobody was left to clear it away"
+    with stack.client() as plinth:
+        dataset = plinth.datasets.wait(plinth.datasets.upload(digits_zip).id, timeout_seconds=60)
+        job = plinth.jobs.finetune(
+            dataset.id, task="image_classification", architecture="cnn", schedule={"epochs": 5_000}, model="endless"
+        )
+        wait_for(lambda: plinth.jobs.get(job.id).progress.step, seconds=60)
+    assert is_training(stack.home)
+    end_within_5_seconds(stack, signal.SIGTERM)
+
     again = start_stack(stack.home)
-    assert is_ready(again.url)
-    assert again.api_key == key
-    end_within_5_seconds(again, signal.SIGTERM)
+    assert again.api_key == stack.api_key
+    wait_for(lambda: is_training(stack.home), seconds=60)
+    again.process.kill()
+    again.process.wait()
+    wait_for(lambda: processes_of(stack.home) == {}, seconds=3)
+    assert read_stack(stack.home)["ready"], "nobody was left to clear it away"
+
+    last = start_stack(stack.home)
+    with last.client() as plinth:
+        assert plinth.jobs.get(job.id).attempt == 2
+        plinth.jobs.cancel(job.id)
+
+
+def is_training(home: Path) -> bool:
+    return any("worker.train" in command for command in processes_of(home).values())
 
 
 @linux_only
