@@ -1,7 +1,7 @@
 """What the Trainer costs per step over a bare PyTorch loop that does the same work.
 
-The same work: take the rows, collate, set the learning rate, forward, backward, clip, step. Both loops run by turns in one
-process, in CPU seconds, and the medians are compared. `python benchmarks/trainer_overhead.py`
+The same work: take the rows, collate, set the learning rate, forward, backward, clip, step. Both loops run by turns in
+one process, in CPU seconds; the overhead is the median over pairs. `python benchmarks/trainer_overhead.py`
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ml.learning.trainer import Trainer
 from ml.spec import Choice, Schedule
 
 CPU = torch.device("cpu")
+STEPS_AN_EPOCH = 50
 
 
 class Perceptron(Objective):
@@ -105,7 +106,7 @@ def trainer_loop(objective: Objective, columns: dict[str, Any], schedule: Schedu
             device=CPU,
             checkpoints=Checkpoints(Path(folder)),
             run="benchmark",
-            on_progress=lambda progress: None,
+            on_progress=lambda _: None,
             should_stop=lambda: None,
         )
         return trainer.fit().steps
@@ -114,13 +115,13 @@ def trainer_loop(objective: Objective, columns: dict[str, Any], schedule: Schedu
 def measure(make: Any, side: int, batch_size: int, steps: int, repetitions: int) -> tuple[list[float], list[float]]:
     """CPU milliseconds a step of the bare loop and of the Trainer, by turns."""
     generator = np.random.default_rng(0)
-    rows = batch_size * 50
+    rows = batch_size * STEPS_AN_EPOCH
     columns = {
         "image": generator.integers(0, 256, size=(rows, 1, side, side), dtype=np.uint8),
         "label": generator.integers(0, 10, size=rows),
     }
     schedule = Schedule(
-        epochs=max(1, steps // 50),
+        epochs=max(1, steps // STEPS_AN_EPOCH),
         batch_size=batch_size,
         optimizer="adamw",
         learning_rate=0.001,
@@ -144,11 +145,13 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=9)
-    parser.add_argument("--tiny-steps", type=int, default=5000)
+    parser.add_argument("--tiny-steps", type=int, default=10_000)
     parser.add_argument("--usual-steps", type=int, default=100)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{'network':<8} {'batch':>6} {'bare ms/step':>13} {'trainer ms/step':>16} {'overhead':>9}  (median of pairs)")
+    print(
+        f"{'network':<8} {'batch':>6} {'bare ms/step':>13} {'trainer ms/step':>16} {'overhead':>9}  (median of pairs)"
+    )
     for name, make, side, batch, steps in (
         ("tiny", tiny, 8, 32, arguments.tiny_steps),
         ("usual", usual, 28, 128, arguments.usual_steps),

@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,25 +13,29 @@ from ml.learning.progress import Progress
 from tests.ml.learning.toys import schedule, trainer
 
 
-def main() -> None:
+def whole_run(folder: Path, told: Callable[[Progress], None] = lambda progress: None) -> str:
+    """A digest of the weights it ends with. Every step is followed by a checkpoint."""
     torch.set_num_threads(1)
-    left = int(sys.argv[3]) if len(sys.argv) > 2 else None
-
-    def told(progress: Progress) -> None:
-        nonlocal left
-        if left is not None and progress.checkpoint is not None:
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    plan = schedule(epochs=5, decay="cosine", checkpoint_every_seconds=1e-9)
-    run = trainer(Path(sys.argv[1]), schedule=plan, on_progress=told)
+    run = trainer(folder, schedule=schedule(epochs=5, decay="cosine", checkpoint_every_seconds=1e-9), on_progress=told)
     run.fit()
     digest = hashlib.sha256()
     for name, each in sorted(run.objective.state_dict().items()):
         digest.update(name.encode() + each.numpy().tobytes())
-    sys.stdout.write(digest.hexdigest())
+    return digest.hexdigest()
+
+
+class DieAfter:
+    """No goodbye: the process is gone in the middle of its work."""
+
+    def __init__(self, checkpoints: int) -> None:
+        self.left = checkpoints
+
+    def __call__(self, progress: Progress) -> None:
+        self.left -= progress.checkpoint is not None
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    main()
+    told = (DieAfter(int(sys.argv[3])),) if len(sys.argv) > 2 else ()
+    sys.stdout.write(whole_run(Path(sys.argv[1]), *told))

@@ -1,0 +1,128 @@
+"""What holds for each architecture, whatever it is."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ml.errors import SpecError
+from ml.learning.architectures import ARCHITECTURES
+from ml.learning.architectures.base import Backbone
+from ml.signals import Feature, Signal
+
+SHAPES: dict[Signal, list[dict[str, int]]] = {
+    Signal.IMAGE: [{"channels": 1, "height": 8, "width": 8}, {"channels": 3, "height": 13, "width": 9}],
+}
+
+every = pytest.mark.parametrize("name", list(ARCHITECTURES))
+
+
+def _cases() -> list[Any]:
+    return [
+        pytest.param(name, shape, id=f"{name}-{shape}")
+        for name, architecture in ARCHITECTURES.items()
+        for signal in architecture.accepts
+        for shape in SHAPES[signal]
+    ]
+
+
+def _built(name: str, shape: dict[str, int], **more: Any) -> Backbone:
+    torch.manual_seed(0)
+    architecture = ARCHITECTURES[name]
+    return architecture(architecture.tiny(), shape=shape, **more)
+
+
+def _signal(shape: dict[str, int], rows: int = 4) -> torch.Tensor:
+    return torch.rand(rows, shape["channels"], shape["height"], shape["width"], generator=torch.manual_seed(1))
+
+
+@pytest.mark.parametrize(("name", "shape"), _cases())
+def test_it_gives_what_it_promises_in_the_widths_it_tells(name: str, shape: dict[str, int]) -> None:
+    backbone = _built(name, shape)
+    features = backbone(_signal(shape))
+    assert features.keys() == backbone.provides
+    assert all(len(each) == 4 and each.isfinite().all() for tensors in features.values() for each in tensors)
+    widths = backbone.widths
+    assert widths.shape == shape
+    expected = {
+        Feature.POOLED: [(widths.pooled,)],
+        Feature.LATENT: [(widths.latent,)] * 2,
+        Feature.MAPS: [(width,) for width in widths.maps],
+    }
+    for feature, tensors in features.items():
+        assert [tuple(each.shape[1:2]) for each in tensors] == expected[feature]
+
+
+@pytest.mark.parametrize(("name", "shape"), _cases())
+def test_gradients_reach_every_parameter(name: str, shape: dict[str, int]) -> None:
+    backbone = _built(name, shape)
+    features = backbone(_signal(shape))
+    generator = torch.manual_seed(2)
+    loss = sum(
+        (each * torch.rand(each.shape, generator=generator)).sum() for tensors in features.values() for each in tensors
+    )
+    loss.backward()
+    unmoved = [key for key, each in backbone.named_parameters() if each.grad is None or not each.grad.abs().sum() > 0]
+    assert not unmoved
+
+
+@pytest.mark.parametrize(("name", "shape"), _cases())
+def test_weights_survive_the_disk(name: str, shape: dict[str, int], tmp_path: Path) -> None:
+    backbone = _built(name, shape)
+    backbone(_signal(shape))  # moves running statistics
+    save_file({key: each.contiguous() for key, each in backbone.state_dict().items()}, tmp_path / "weights")
+    torch.manual_seed(3)
+    again = ARCHITECTURES[name](backbone.tiny(), shape=shape)
+    again.load_state_dict(load_file(tmp_path / "weights"))
+    backbone.eval(), again.eval()
+    found, expected = again(_signal(shape)), backbone(_signal(shape))
+    for feature, tensors in expected.items():
+        assert all(torch.equal(one, other) for one, other in zip(tensors, found[feature], strict=True))
+
+
+@pytest.mark.parametrize(("name", "shape"), _cases())
+def test_a_row_gets_the_same_features_alone_and_among_others(name: str, shape: dict[str, int]) -> None:
+    backbone = _built(name, shape).eval()
+    alone, among = backbone(_signal(shape)[:1]), backbone(_signal(shape))
+    for feature, tensors in alone.items():
+        for one, others in zip(tensors, among[feature], strict=True):
+            torch.testing.assert_close(one, others[:1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("name", "shape"), _cases())
+def test_a_gpu_says_the_same(name: str, shape: dict[str, int]) -> None:
+    backbone = _built(name, shape).eval()
+    here = backbone(_signal(shape))
+    there = backbone.to("cuda")(_signal(shape).to("cuda"))
+    for feature, tensors in here.items():
+        for one, other in zip(tensors, there[feature], strict=True):
+            torch.testing.assert_close(one, other.cpu(), rtol=1e-3, atol=1e-4)
+
+
+@every
+def test_every_preset_is_a_config_and_the_first_is_the_default(name: str) -> None:
+    architecture = ARCHITECTURES[name]
+    configs = {preset: architecture.configure({"preset": preset}) for preset in architecture.presets}
+    assert architecture.configure({}) == next(iter(configs.values()))
+    assert len(set(map(str, configs.values()))) == len(configs)
+
+
+@every
+def test_an_unknown_preset_lists_the_known_ones(name: str) -> None:
+    with pytest.raises(SpecError, match=next(iter(ARCHITECTURES[name].presets))):
+        ARCHITECTURES[name].configure({"preset": "enormous"})
+
+
+@every
+def test_it_says_what_it_is_and_how_to_train_it(name: str) -> None:
+    architecture = ARCHITECTURES[name]
+    assert architecture.summary
+    assert architecture.source
+    recipe = architecture.recipe
+    assert recipe.epochs
+    assert recipe.optimizer
+    assert recipe.learning_rate

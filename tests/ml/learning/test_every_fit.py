@@ -1,0 +1,105 @@
+"""Each architecture that fits a task or an objective: two steps, a package, and both engines answer alike."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ml.catalog import Catalog
+from ml.data.dataset import Dataset
+from ml.data.rows import Rows
+from ml.learning import run as torch_engine
+from ml.learning.architectures import ARCHITECTURES
+from ml.package import ModelPackage
+from ml.predictor import Predictor
+from tests.ml.learning.digits import run, spec
+
+CATALOG = Catalog.load()
+FITS = [("task", name, fits) for name, fits in CATALOG.fits.tasks.items()]
+FITS += [("objective", name, fits) for name, fits in CATALOG.fits.objectives.items()]
+
+
+def _cases() -> list[Any]:
+    return [
+        pytest.param(kind, name, architecture, id=f"{name}-{architecture}")
+        for kind, name, fits in FITS
+        for slot in fits.values()
+        for architecture, reason in slot.items()
+        if reason is None
+    ]
+
+
+@pytest.mark.parametrize(("kind", "name", "architecture"), _cases())
+def test_what_fits_trains_and_both_engines_answer_alike(
+    kind: str, name: str, architecture: str, digits: Path, tmp_path: Path
+) -> None:
+    tiny = ARCHITECTURES[architecture].tiny().model_dump(mode="json")
+    asked: dict[str, Any] = {"architecture": {"name": architecture, "config": tiny}, kind: name}
+    made = run(digits, tmp_path, spec("finetune" if kind == "task" else "pretrain", **asked))
+
+    package = ModelPackage.open(made.package.directory)
+    manifest = package.manifest
+    assert manifest.graph is not None, manifest.no_graph
+    assert manifest.task == (made.package.manifest.task if kind == "task" else None)
+    assert (manifest.task is not None) == (kind == "task")
+    assert made.metrics["validation/loss"] == manifest.metrics["validation/loss"]
+
+    rows = Dataset.open(digits).rows("test")[:7]
+    batch = _batch(package, rows)
+    by_torch = torch_engine.load(package)(batch)
+    by_graph = _by_graph(package, batch)
+    assert by_torch.keys() == by_graph.keys()
+    for output, expected in by_torch.items():
+        np.testing.assert_allclose(by_graph[output], expected, rtol=1e-4, atol=1e-5)
+
+
+def _batch(package: ModelPackage, rows: Rows) -> dict[str, np.ndarray]:
+    task = package.task()
+    if task is None:
+        return {
+            "image": package.encoders()["image"].collate(package.encoders()["image"].encode(rows.columns["image"]))[
+                "signal"
+            ]
+        }
+    asked = [task.read(task.show(row)[0], parameters={}) for row in rows]
+    return task.collate(task.encode(Rows({name: [row[name] for row in asked] for name in asked[0]})))
+
+
+def _by_graph(package: ModelPackage, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    predictor = Predictor.load(package)
+    assert predictor.engine == "onnxruntime"
+    return predictor._run(batch)
+
+
+def test_a_package_without_a_graph_is_answered_by_torch_alike(digits: Path, tmp_path: Path) -> None:
+    made = run(digits, tmp_path, spec("finetune", task="image_classification", architecture="cnn")).package
+    rows = Dataset.open(digits).rows("test")[:9]
+    task = made.task()
+    assert task is not None
+    given = [task.show(row)[0] for row in rows]
+    by_graph = Predictor.load(made).predict(given)
+    bare = ModelPackage(made.directory, made.manifest.model_copy(update={"graph": None, "no_graph": "left out"}))
+    predictor = Predictor.load(bare)
+    assert predictor.engine == "torch"
+    by_torch = predictor.predict(given)
+    assert [each["label"] for each in by_torch] == [each["label"] for each in by_graph]
+    assert [each["confidence"] for each in by_torch] == pytest.approx(
+        [each["confidence"] for each in by_graph], abs=1e-5
+    )
+
+
+def test_weights_that_do_not_fit_the_manifest_are_refused(digits: Path, tmp_path: Path) -> None:
+    from ml.errors import PackageError
+
+    made = run(digits, tmp_path, spec("finetune", task="image_classification", architecture="cnn")).package
+    other = made.manifest.architectures["image"].model_copy(update={"config": {"preset": "medium"}})
+    changed = made.manifest.model_copy(update={"architectures": {"image": other}})
+    with pytest.raises(PackageError, match="do not fit"):
+        torch_engine.network_of(ModelPackage(made.directory, changed))
+
+
+def test_torch_keeps_the_threads_it_was_given(digits: Path, tmp_path: Path) -> None:
+    run(digits, tmp_path, spec("finetune", task="image_classification", architecture="cnn"))
+    assert torch.get_num_threads() >= 1

@@ -1,0 +1,108 @@
+"""What holds for each head, and what each is for."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+
+from ml.learning.architectures.base import Widths
+from ml.learning.heads import HEADS
+from ml.signals import Feature
+
+CLASSES, ROWS = 3, 8
+SHAPE = {"channels": 1, "height": 7, "width": 9}
+WIDTHS = {"image": Widths(shape=SHAPE, pooled=5, maps=(2, 3), latent=4)}
+
+every = pytest.mark.parametrize("name", list(HEADS))
+
+
+def _head(name: str, **config: Any) -> Any:
+    torch.manual_seed(0)
+    head = HEADS[name]
+    return head(head.config_type.model_validate({"classes": CLASSES, **config}), widths=WIDTHS)
+
+
+def _features() -> dict[str, Any]:
+    torch.manual_seed(1)
+    pooled, latent = torch.randn(ROWS, 5), (torch.randn(ROWS, 4), torch.randn(ROWS, 4))
+    return {"image": {Feature.POOLED: (pooled,), Feature.LATENT: latent}}
+
+
+def _batch() -> dict[str, torch.Tensor]:
+    torch.manual_seed(2)
+    return {
+        "image": torch.rand(ROWS, 1, 7, 9),
+        "label": torch.arange(ROWS) % CLASSES,
+        "noise": torch.randn(ROWS, 4),
+    }
+
+
+@every
+def test_it_learns_and_tells_its_scores(name: str) -> None:
+    head, batch = _head(name), _batch()
+    optimizer = torch.optim.Adam(head.parameters(), 0.01)
+    losses = []
+    for _ in range(60):
+        loss = head.loss(head(_features(), batch), batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert set(head.measure(head(_features(), batch), batch)) == set(head.scores)
+
+
+@every
+def test_inference_answers_one_row_for_each(name: str) -> None:
+    head = _head(name).eval()
+    found = head.infer(_features(), _batch())
+    assert set(found) == set(head.outputs)
+    assert all(len(each) == ROWS for each in found.values())
+
+
+@every
+def test_it_needs_only_features_it_says(name: str) -> None:
+    head = _head(name)
+    features = {
+        slot: {key: each for key, each in given.items() if key in head.needs} for slot, given in _features().items()
+    }
+    assert head(features, _batch())
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_classifiers_losses_are_what_their_formulas_say(smoothing: float) -> None:
+    logits = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5]])
+    label = torch.tensor([0, 2])
+    wanted = functional.one_hot(label, 3) * (1 - smoothing) + smoothing / 3
+    probabilities = logits.exp() / logits.exp().sum(dim=1, keepdim=True)
+    crossed = _head("classifier", label_smoothing=smoothing).loss({"logits": logits}, {"label": label})
+    squared = _head("classifier", label_smoothing=smoothing, loss="mean_squared_error")
+    assert crossed.item() == pytest.approx(float(-(wanted * probabilities.log()).sum(dim=1).mean()), rel=1e-5)
+    expected = float((probabilities - wanted).square().sum(dim=1).mean())
+    assert squared.loss({"logits": logits}, {"label": label}).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_bound_is_what_its_formula_says() -> None:
+    head = _head("image_decoder")
+    # Pixels of one half explained by logits of zero cost ln 2 each; a code of mean 1 and variance 1 costs half a nat.
+    outputs = {"pixels": torch.zeros(2, 1, 7, 9), "mean": torch.ones(2, 4), "log_variance": torch.zeros(2, 4)}
+    batch = {"image": torch.full((2, 1, 7, 9), 0.5)}
+    found = head.measure(outputs, batch)
+    assert found["reconstruction"].item() == pytest.approx(63 * math.log(2), rel=1e-5)
+    assert found["divergence"].item() == pytest.approx(2.0)
+    assert head.loss(outputs, batch).item() == pytest.approx(63 * math.log(2) + 2.0, rel=1e-5)
+
+
+def test_a_drawing_has_the_size_that_was_read_and_lies_between_0_and_1() -> None:
+    image = _head("image_decoder").eval().infer({}, _batch())["image"]
+    assert image.shape == (ROWS, 1, 7, 9)
+    assert 0 <= image.min().item() <= image.max().item() <= 1
+
+
+def test_a_drawing_depends_on_the_class_and_on_nothing_but_what_it_is_given() -> None:
+    head, batch = _head("image_decoder").eval(), _batch()
+    image = head.infer({}, batch)["image"]
+    assert torch.equal(image, head.infer({}, batch)["image"])
+    assert not torch.equal(image, head.infer({}, {**batch, "label": (batch["label"] + 1) % CLASSES})["image"])
