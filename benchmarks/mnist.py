@@ -136,9 +136,8 @@ def _show(runs: dict[tuple[str, int], Found]) -> None:
     for (name, seed), found in runs.items():
         scores = f"{found.validation:>10.2%} {found.test:>8.2%}"
         cpu = "-" if found.cpu_seconds is None else f"{found.cpu_seconds:.0f}"
-        print(
-            f"{name:<16} {seed:>4} {found.parameters:>10,} {found.epochs:>6} {scores} {found.wall_seconds:>7.0f} {cpu:>6}"
-        )
+        size = f"{found.parameters:>10,} {found.epochs:>6}"
+        print(f"{name:<16} {seed:>4} {size} {scores} {found.wall_seconds:>7.0f} {cpu:>6}")
     for name in dict.fromkeys(name for name, _ in runs):
         tests = [found.test for (recipe, _), found in runs.items() if recipe == name]
         if len(tests) > 1:
