@@ -12,7 +12,12 @@ import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from tarfile import (  # type: ignore[attr-defined]  # typeshed leaves two of them out
+    InvalidHeaderError,
+    ReadError,
+    TruncatedHeaderError,
+)
+from typing import TYPE_CHECKING, Final, Self
 
 from ml.data.findings import Place, Refused
 from ml.data.natural import natural_key
@@ -20,6 +25,7 @@ from ml.data.sources import is_packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
+    from tarfile import TarFile
 
     from ml.data.findings import Findings
     from ml.data.limits import Limits
@@ -46,14 +52,11 @@ Opened = tuple[Member, "Callable[[int], bytes]"]
 
 
 def members(source: Source, findings: Findings, limits: Limits) -> list[Member]:
-    """The plain files with good names, a zip's by name and a tar's as they come; all else is a finding."""
-    check = _NameCheck(source, findings, limits)
-    found: list[Member] = []
-    try:
-        found.extend(member for member, _ in _opened(source, findings, limits, check))
-    except Refused as refused:
-        findings.record(refused, at=Place(file=source.name))
-    return found
+    """The plain files with good names, a zip's by name and a tar's as they come; all else is a finding.
+
+    Raises `Refused` where the archive as a whole cannot be read.
+    """
+    return [member for member, _ in _opened(source, findings, limits)]
 
 
 def contents(
@@ -62,7 +65,7 @@ def contents(
     """`Member.file` and its bytes, or why there are none, for those wanted. Assumes `members` has been heard."""
     unheard = type(findings)(max_samples=0)
     try:
-        for member, read in _opened(source, unheard, limits, _NameCheck(source, unheard, limits)):
+        for member, read in _opened(source, unheard, limits):
             if member.file in wanted:
                 yield member.file, _content(member, read, limits)
     except Refused:
@@ -124,9 +127,9 @@ class _NameCheck:
         return None
 
 
-def _opened(source: Source, findings: Findings, limits: Limits, check: _NameCheck) -> Iterator[Opened]:
+def _opened(source: Source, findings: Findings, limits: Limits) -> Iterator[Opened]:
     listing = _zip_members if source.content == "zip" else _tar_members
-    return listing(source, findings, limits, check)
+    return listing(source, findings, limits, _NameCheck(source, findings, limits))
 
 
 def _zip_members(source: Source, findings: Findings, limits: Limits, check: _NameCheck) -> Iterator[Opened]:
@@ -142,8 +145,8 @@ def _zip_members(source: Source, findings: Findings, limits: Limits, check: _Nam
             code = _zip_fault(info)
             if code:
                 findings.add(code, at=Place(file=f"{source.name}/{info.filename}"))
-            elif not info.is_dir():
-                member = check(_zip_name(info), size=info.file_size)
+            elif not (name := _zip_name(info)).endswith("/"):
+                member = check(name, size=info.file_size)
                 if member:
                     yield member, _zip_reader(archive, info)
 
@@ -209,10 +212,21 @@ def _check_bomb(infos: list[zipfile.ZipInfo], source: Source, limits: Limits) ->
         raise Refused("archive_bomb", found=f"{size:,} bytes unpack to {unpacked:,}", expected=f"at most {allowed:,}")
 
 
+class _StrictTarInfo(tarfile.TarInfo):
+    """`tarfile` takes a damaged header for the end of the archive, and the rest would silently be missing."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile: TarFile) -> Self:
+        try:
+            return super().fromtarfile(tarfile)
+        except (InvalidHeaderError, TruncatedHeaderError) as error:
+            raise ReadError(str(error)) from error
+
+
 def _tar_members(source: Source, findings: Findings, limits: Limits, check: _NameCheck) -> Iterator[Opened]:
     with source.open(limits) as file:
         try:
-            with tarfile.open(fileobj=file, mode="r|") as archive:
+            with tarfile.open(fileobj=file, mode="r|", tarinfo=_StrictTarInfo) as archive:
                 for info in archive:
                     archive.members.clear()  # type: ignore[attr-defined]  # else every header is kept
                     code = _tar_fault(info)

@@ -75,7 +75,7 @@ class Dataset:
         import pyarrow as pa
 
         if not self.summary.splits.get(split):
-            return Rows({})
+            return Rows(dict.fromkeys(self.summary.columns, ()))
         try:
             with pa.memory_map(str(table_path(self.directory, split))) as file:
                 table = pa.ipc.open_file(file).read_all()

@@ -41,6 +41,8 @@ class Rows(Sequence[Row]):
     def __getitem__(self, index: Any) -> Any:  # int -> Row; Sequence's overloads say no more than this line
         if isinstance(index, slice):
             return self.take(range(*index.indices(len(self))))
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
         return {name: column[index] for name, column in self.columns.items()}
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Rows:

@@ -49,7 +49,11 @@ class ClassFolders(Format):
         yield from self._batches(pictures, {source.name: Role(source.split, None) for source in loose})
 
     def _read_archive(self, source: Source) -> Iterator[Batch]:
-        listed = members(source, self.findings, self.limits)
+        try:
+            listed = members(source, self.findings, self.limits)
+        except Refused as refused:
+            self.findings.record(refused, at=Place(file=source.name))
+            return
         pictures = [member for member in listed if self._is_picture(member)]
         if listed and not pictures:
             self.findings.add("archive_without_pictures", at=Place(file=source.name), found=listed[0].file)

@@ -181,16 +181,17 @@ class _Reading:
             except StopIteration:
                 break
             except csv.Error as error:
-                self._row += 1
-                code = "cell_too_large" if "field limit" in str(error) else "bad_quoting"
-                self._findings.add(code, at=self._place(line), found=error, rows=1)
+                self._next_row()
+                if "field limit" in str(error):
+                    raise Refused("cell_too_large", at=self._place(line)) from error
+                self._findings.add("bad_quoting", at=self._place(line), found=error, rows=1)
                 continue
             if not record:
                 continue
             if self._header_is_next:
                 self._header_is_next = False
                 continue
-            self._row += 1
+            self._next_row()
             if len(record) != len(dialect.columns):
                 found, expected = f"{len(record)} cells", f"{len(dialect.columns)}"
                 self._findings.add("ragged_row", at=self._place(line), found=found, expected=expected, rows=1)
@@ -202,6 +203,11 @@ class _Reading:
                 kept, weight = [], 0
         self._line = before + reader.line_num
         yield from self._convert_cells(kept)
+
+    def _next_row(self) -> None:
+        self._row += 1
+        if self._row > self._limits.max_rows:
+            raise Refused("too_many_rows", expected=f"at most {self._limits.max_rows:,} rows")
 
     def _place(self, line: int) -> Place:
         return Place(file=self._source.name, line=line, row=self._row)

@@ -73,10 +73,14 @@ def in_tar(name: str, code: str, type: bytes, **attributes: Any) -> Case:
 
 
 def in_picture(name: str, code: str, data: bytes, *, state: str = "rejected") -> Case:
-    return Case(name, code, {"a.zip": zipped([*FOLDERS, ("0/odd.png", data)])}, {"file": "a.zip/0/odd.png"}, state=state)
+    return Case(
+        name, code, {"a.zip": zipped([*FOLDERS, ("0/odd.png", data)])}, {"file": "a.zip/0/odd.png"}, state=state
+    )
 
 
-def in_idx(name: str, code: str, *, images: bytes | None = None, labels: bytes | None = None, state: str = "rejected") -> Case:
+def in_idx(
+    name: str, code: str, *, images: bytes | None = None, labels: bytes | None = None, state: str = "rejected"
+) -> Case:
     files = {TRAIN_IMAGES: images or PAIR[TRAIN_IMAGES], TRAIN_LABELS: labels or PAIR[TRAIN_LABELS]}
     return Case(name, code, files, {"file": TRAIN_IMAGES if images else TRAIN_LABELS}, state=state)
 
@@ -110,7 +114,9 @@ def overlapping(copies: int = 2000) -> bytes:
 
 def picture(mode: str, **options: Any) -> bytes:
     file = io.BytesIO()
-    Image.new(mode, (6, 6), 1 if mode in ("P", "L", "I;16") else None).save(file, options.pop("format", "PNG"), **options)
+    Image.new(mode, (6, 6), 1 if mode in ("P", "L", "I;16") else None).save(
+        file, options.pop("format", "PNG"), **options
+    )
     return file.getvalue()
 
 
@@ -148,7 +154,14 @@ ARCHIVES = [
     in_zip("far too deep", "archive_too_deep", ("d/" * 20 + "a.png", png()), "d/" * 20 + "a.png"),
     in_zip("link in zip", "archive_link", (special(0o120777), b"/etc/passwd"), "0/odd.png"),
     in_zip("device in zip", "archive_special_file", (special(0o020666), b""), "0/odd.png"),
-    Case("names that differ in case", "archive_case_twins", {"a.zip": zipped([*FOLDERS, ("0/a.png", png(5)), ("0/A.png", png(6))])}, {}, {}, "ready"),
+    Case(
+        "names that differ in case",
+        "archive_case_twins",
+        {"a.zip": zipped([*FOLDERS, ("0/a.png", png(5)), ("0/A.png", png(6))])},
+        {},
+        {},
+        "ready",
+    ),
     in_zip("zip in zip", "archive_nested", ("0/more.zip", zipped(FOLDERS)), "0/more.zip"),
     in_zip("zip that says it is a picture", "archive_nested", ("0/more.png", zipped(FOLDERS)), "0/more.png"),
     in_zip("gzip that says it is a picture", "archive_nested", ("0/more.png", packed(png())), "0/more.png"),
@@ -157,11 +170,27 @@ ARCHIVES = [
     in_tar("hard link", "archive_link", tarfile.LNKTYPE, linkname="0/0000.png"),
     in_tar("device", "archive_special_file", tarfile.CHRTYPE, devmajor=1, devminor=5),
     in_tar("pipe", "archive_special_file", tarfile.FIFOTYPE),
-    Case("slip in tar", "archive_unsafe_name", {"a.tar": tarred([*FOLDERS, ("../x.png", png())])}, {"file": "a.tar/../x.png"}),
-    Case("same name twice", "archive_duplicate_name", {"a.tar": tarred([*FOLDERS, FOLDERS[0]])}, {"file": "a.tar/0/0000.png"}),
+    Case(
+        "slip in tar",
+        "archive_unsafe_name",
+        {"a.tar": tarred([*FOLDERS, ("../x.png", png())])},
+        {"file": "a.tar/../x.png"},
+    ),
+    Case(
+        "same name twice",
+        "archive_duplicate_name",
+        {"a.tar": tarred([*FOLDERS, FOLDERS[0]])},
+        {"file": "a.tar/0/0000.png"},
+    ),
     Case("password", "archive_encrypted", {"a.zip": encrypted()}, {"file": "a.zip/0/0000.png"}),
     Case("overlapping members", "archive_bomb", {"a.zip": overlapping()}, {"file": "a.zip"}),
-    Case("too many members", "archive_too_many_files", {"a.zip": zipped(FOLDERS)}, {"file": "a.zip"}, {"limits": Limits(max_members=39)}),
+    Case(
+        "too many members",
+        "archive_too_many_files",
+        {"a.zip": zipped(FOLDERS)},
+        {"file": "a.zip"},
+        {"limits": Limits(max_members=39)},
+    ),
     Case("cut zip", "damaged_file", {"a.zip": zipped(FOLDERS)[:-300]}, {"file": "a.zip"}),
     Case("cut tar.gz", "damaged_file", {"a.tgz": packed(tarred(FOLDERS))[:-300]}, {"file": "a.tgz"}),
     Case("cut xz", "damaged_file", {"a.txz": lzma.compress(tarred(FOLDERS))[:-2000]}, {"file": "a.txz"}),
@@ -169,9 +198,19 @@ ARCHIVES = [
     Case("zip of tables", "archive_without_pictures", {"a.zip": zipped([("train.csv", CSV)])}, {"file": "a.zip"}),
     Case("7-Zip", "unsupported_file", {"a.7z": b"7z\xbc\xaf\x27\x1c" + bytes(100)}, {"file": "a.7z"}),
     Case("Zstandard", "unsupported_file", {"a.tar.zst": b"\x28\xb5\x2f\xfd" + bytes(100)}, {"file": "a.tar.zst"}),
-    Case("pictures outside the splits", "folder_outside_splits", {"a.zip": zipped([*folders(IMAGES, NAMES, above="train/"), ("more/0/x.png", png())])}, {"file": "a.zip/more/0/x.png"}),
-    Case("a picture beside the classes", "missing_label", {"a.zip": zipped([*FOLDERS, ("x.png", png(77))])}, {"file": "a.zip/x.png"}),
-]  # fmt: skip
+    Case(
+        "pictures outside the splits",
+        "folder_outside_splits",
+        {"a.zip": zipped([*folders(IMAGES, NAMES, above="train/"), ("more/0/x.png", png())])},
+        {"file": "a.zip/more/0/x.png"},
+    ),
+    Case(
+        "a picture beside the classes",
+        "missing_label",
+        {"a.zip": zipped([*FOLDERS, ("x.png", png(77))])},
+        {"file": "a.zip/x.png"},
+    ),
+]
 
 PICTURES = [
     in_picture("empty picture", "image_unknown_format", b""),
@@ -185,10 +224,30 @@ PICTURES = [
     in_picture("CMYK", "image_colour_space", picture("CMYK", format="JPEG"), state="ready"),
     in_picture("transparent", "image_transparent", picture("RGBA"), state="ready"),
     in_picture("sideways", "image_rotated", rotated(), state="ready"),
-    Case("another size", "image_sizes_differ", {"a.zip": zipped([*FOLDERS, ("0/x.png", png(side=9))])}, {"found": "width x height from 6 x 6 to 9 x 9"}, {}, "ready"),
-    Case("colour among grey", "image_channels_differ", {"a.zip": zipped([*FOLDERS, ("0/x.png", encoded(pictures(1, channels=3)[0]))])}, {}, {}, "ready"),
-    Case("heavy file", "file_too_large", {"a.zip": zipped([*FOLDERS, ("0/x.png", png() + bytes(5000))])}, {"file": "a.zip/0/x.png"}, {"limits": Limits(max_picture_bytes=4000)}),
-]  # fmt: skip
+    Case(
+        "another size",
+        "image_sizes_differ",
+        {"a.zip": zipped([*FOLDERS, ("0/x.png", png(side=9))])},
+        {"found": "width x height from 6 x 6 to 9 x 9"},
+        {},
+        "ready",
+    ),
+    Case(
+        "colour among grey",
+        "image_channels_differ",
+        {"a.zip": zipped([*FOLDERS, ("0/x.png", encoded(pictures(1, channels=3)[0]))])},
+        {},
+        {},
+        "ready",
+    ),
+    Case(
+        "heavy file",
+        "file_too_large",
+        {"a.zip": zipped([*FOLDERS, ("0/x.png", png() + bytes(5000))])},
+        {"file": "a.zip/0/x.png"},
+        {"limits": Limits(max_picture_bytes=4000)},
+    ),
+]
 
 IDX = [
     in_idx("cut images", "idx_truncated", images=PAIR[TRAIN_IMAGES][:-1]),
@@ -199,73 +258,215 @@ IDX = [
     in_idx("labels as floats", "idx_type", labels=idx(np.zeros(40, dtype=">f4"), type_code=0x0D)),
     in_idx("two dimensions", "idx_dimensions", images=idx(IMAGES.reshape(40, -1))),
     in_idx("pictures of no width", "idx_dimensions", images=idx(IMAGES[:, :, :0, 0])),
-    in_idx("a header that lies about rows", "too_many_rows", images=struct.pack(">BBBB3I", 0, 0, 8, 3, 2**32 - 1, 6, 6)),
-    in_idx("a header that lies about size", "image_too_large", images=struct.pack(">BBBB3I", 0, 0, 8, 3, 1, 2**31, 2**31)),
+    in_idx(
+        "a header that lies about rows", "too_many_rows", images=struct.pack(">BBBB3I", 0, 0, 8, 3, 2**32 - 1, 6, 6)
+    ),
+    in_idx(
+        "a header that lies about size", "image_too_large", images=struct.pack(">BBBB3I", 0, 0, 8, 3, 1, 2**31, 2**31)
+    ),
     in_idx("fewer labels", "unequal_counts", labels=idx(np.zeros(39, dtype=np.uint8))),
     in_idx("damaged gzip", "damaged_file", images=packed(PAIR[TRAIN_IMAGES])[:-400]),
     Case("labels alone", "idx_unpaired", {TRAIN_LABELS: PAIR[TRAIN_LABELS]}, {"file": TRAIN_LABELS}),
-    Case("a label file too many", "idx_unpaired", {**PAIR, "more-labels": idx(np.zeros(40, dtype=np.uint8))}, {"file": "more-labels"}),
-]  # fmt: skip
+    Case(
+        "a label file too many",
+        "idx_unpaired",
+        {**PAIR, "more-labels": idx(np.zeros(40, dtype=np.uint8))},
+        {"file": "more-labels"},
+    ),
+]
 
 TABLES = [
-    in_csv("text for a pixel", "pixel_not_a_number", changed(5, lambda row: row.replace(",", ",dark,", 1).rpartition(",")[0]), {"line": 6, "row": 5, "column": "pixel0", "found": "dark"}),
-    in_csv("pixel of nothing", "pixel_not_a_number", changed(9, lambda row: row.rpartition(",")[0] + ","), {"line": 10, "row": 9, "column": "pixel35", "found": "nothing"}),
-    in_csv("endless pixel", "pixel_not_a_number", changed(9, lambda row: row.rpartition(",")[0] + ",inf"), {"line": 10, "column": "pixel35", "found": "inf"}),
-    in_csv("pixel too bright", "pixel_out_of_range", changed(7, lambda row: row.rpartition(",")[0] + ",300"), {"line": 8, "row": 7, "column": "pixel35", "found": "300.0"}),
-    in_csv("pixel below black", "pixel_out_of_range", changed(40, lambda row: row.rpartition(",")[0] + ",-1"), {"line": 41, "row": 40}),
-    in_csv("row with a cell too many", "ragged_row", changed(2, lambda row: row + ",1"), {"line": 3, "row": 2, "found": "38 cells", "expected": "37"}),
+    in_csv(
+        "text for a pixel",
+        "pixel_not_a_number",
+        changed(5, lambda row: row.replace(",", ",dark,", 1).rpartition(",")[0]),
+        {"line": 6, "row": 5, "column": "pixel0", "found": "dark"},
+    ),
+    in_csv(
+        "pixel of nothing",
+        "pixel_not_a_number",
+        changed(9, lambda row: row.rpartition(",")[0] + ","),
+        {"line": 10, "row": 9, "column": "pixel35", "found": "nothing"},
+    ),
+    in_csv(
+        "endless pixel",
+        "pixel_not_a_number",
+        changed(9, lambda row: row.rpartition(",")[0] + ",inf"),
+        {"line": 10, "column": "pixel35", "found": "inf"},
+    ),
+    in_csv(
+        "pixel too bright",
+        "pixel_out_of_range",
+        changed(7, lambda row: row.rpartition(",")[0] + ",300"),
+        {"line": 8, "row": 7, "column": "pixel35", "found": "300.0"},
+    ),
+    in_csv(
+        "pixel below black",
+        "pixel_out_of_range",
+        changed(40, lambda row: row.rpartition(",")[0] + ",-1"),
+        {"line": 41, "row": 40},
+    ),
+    in_csv(
+        "row with a cell too many",
+        "ragged_row",
+        changed(2, lambda row: row + ",1"),
+        {"line": 3, "row": 2, "found": "38 cells", "expected": "37"},
+    ),
     in_csv("row cut short", "ragged_row", changed(40, lambda row: row[:8]), {"line": 41, "row": 40}),
     in_csv("no label in a row", "missing_label", changed(3, lambda row: row[1:]), {"line": 4, "row": 3}),
     in_csv("open quote", "bad_quoting", changed(30, lambda row: '"' + row), {"line": 31}),
     in_csv("quote inside a cell", "bad_quoting", changed(30, lambda row: '"0"x' + row[1:]), {"line": 31}),
     in_csv("no square", "pixels_not_square", csv_text(pictures(40)[:, :5], NAMES), {"found": "30 pixel columns"}),
-    Case("colour or not", "pixels_shape_assumed", {"a.csv": csv_text(pictures(40, channels=3), NAMES)}, {"file": "a.csv", "found": "108 columns"}, {}, "ready"),
-    Case("fractions of a pixel", "pixels_rounded", {"a.csv": csv_text(IMAGES, NAMES, scale=0.5)}, {"file": "a.csv"}, {}, "ready"),
+    Case(
+        "colour or not",
+        "pixels_shape_assumed",
+        {"a.csv": csv_text(pictures(40, channels=3), NAMES)},
+        {"file": "a.csv", "found": "108 columns"},
+        {},
+        "ready",
+    ),
+    Case(
+        "fractions of a pixel",
+        "pixels_rounded",
+        {"a.csv": csv_text(IMAGES, NAMES, scale=0.5)},
+        {"file": "a.csv"},
+        {},
+        "ready",
+    ),
     in_csv("a shape that does not fit", "pixels_not_square", CSV, columns={"shape": "7x7"}),
-    in_csv("a column that is not there", "column_missing", CSV, {"found": "no column colour"}, columns={"label": "colour"}),
+    in_csv(
+        "a column that is not there", "column_missing", CSV, {"found": "no column colour"}, columns={"label": "colour"}
+    ),
     in_csv("a position that is not there", "column_missing", CSV, {"found": "no column 99"}, columns={"label": 99}),
     in_csv("a canonical column nobody knows", "invalid_columns", CSV, {"found": "picture"}, columns={"picture": 1}),
     in_csv("pixels backwards", "invalid_columns", CSV, columns={"image": "pixel9:pixel0"}),
     in_csv("no pictures", "no_image_columns", b"name,age\nann,31\nbob,27\n", {"found": "name, age"}),
     in_csv("file names for pictures", "no_image_columns", b"image,label\na.png,0\nb.png,1\n"),
-    in_csv("file names for pictures, named", "image_not_encoded", b"image,label\na.png,0\nb.png,1\n", {"line": 2, "row": 1, "found": "a.png"}, columns={"image": "image"}),
-    in_csv("one bad base64", "image_not_encoded", base64_csv(ENCODED, NAMES).replace(b"\n1,iVBOR", b"\n1,!VBOR", 1), {"line": 3, "row": 2}),
-    in_csv("base64 of something else", "image_unknown_format", base64_csv([*ENCODED[:39], b"hello"], NAMES), {"line": 41, "row": 40}),
-    in_csv("too many columns", "table_too_large", b"a," * 300_000 + b"\n" + b"1," * 300_000, {"found": "300,001 columns"}),
+    in_csv(
+        "file names for pictures, named",
+        "image_not_encoded",
+        b"image,label\na.png,0\nb.png,1\n",
+        {"line": 2, "row": 1, "found": "a.png"},
+        columns={"image": "image"},
+    ),
+    in_csv(
+        "one bad base64",
+        "image_not_encoded",
+        base64_csv(ENCODED, NAMES).replace(b"\n1,iVBOR", b"\n1,!VBOR", 1),
+        {"line": 3, "row": 2},
+    ),
+    in_csv(
+        "base64 of something else",
+        "image_unknown_format",
+        base64_csv([*ENCODED[:39], b"hello"], NAMES),
+        {"line": 41, "row": 40},
+    ),
+    in_csv(
+        "too many columns", "table_too_large", b"a," * 300_000 + b"\n" + b"1," * 300_000, {"found": "300,001 columns"}
+    ),
     in_csv("damaged UTF-16", "not_text", b"\xff\xfe" + CSV.decode().encode("utf-16-le")[:-1] + b"\xd8", {}),
     in_csv("label as long as a book", "label_too_long", csv_text(IMAGES, [*NAMES[:39], "x" * 500]), {"row": 40}),
     Case("only a header", "empty_dataset", {"a.csv": CSV.partition(b"\n")[0]}),
     Case("cut Parquet", "damaged_file", {"a.parquet": PARQUET[:-20]}, {"file": "a.parquet"}),
     Case("Parquet in name only", "damaged_file", {"a.parquet": b"PAR1" + bytes(300) + b"PAR1"}, {"file": "a.parquet"}),
-    Case("Parquet without pictures", "no_image_columns", {"a.parquet": parquet({"label": NAMES, "when": pa.array(range(40), pa.date32())})}, {"file": "a.parquet"}),
-    Case("Parquet with nothing in a cell", "image_not_encoded", {"a.parquet": parquet({"image": [None, *ENCODED[1:]], "label": NAMES})}, {"file": "a.parquet", "row": 1}),
-]  # fmt: skip
+    Case(
+        "Parquet without pictures",
+        "no_image_columns",
+        {"a.parquet": parquet({"label": NAMES, "when": pa.array(range(40), pa.date32())})},
+        {"file": "a.parquet"},
+    ),
+    Case(
+        "Parquet with nothing in a cell",
+        "image_not_encoded",
+        {"a.parquet": parquet({"image": [None, *ENCODED[1:]], "label": NAMES})},
+        {"file": "a.parquet", "row": 1},
+    ),
+]
 
 WHOLE = [
     Case("nothing", "no_files", {}),
     Case("no content", "empty_file", {"a.csv": b""}, {"file": "a.csv"}),
     Case("bytes of nobody's", "format_not_recognised", {"a.bin": b"\x01\0\x02" * 100}),
     Case("a format nobody knows", "unknown_format", {"a.csv": CSV}, {"found": "xml"}, {"format": "xml"}),
-    Case("another format than said", "wrong_format", {"a.csv": CSV}, {"file": "a.csv", "found": "text"}, {"format": "idx"}),
+    Case(
+        "another format than said",
+        "wrong_format",
+        {"a.csv": CSV},
+        {"file": "a.csv", "found": "text"},
+        {"format": "idx"},
+    ),
     Case("a file of another kind", "wrong_format", {**PAIR, "z.csv": CSV}, {"file": "z.csv"}),
     Case("columns for folders", "columns_not_used", {"a.zip": zipped(FOLDERS)}, {}, {"columns": {"label": 1}}, "ready"),
     Case("shares beyond one", "invalid_splits", {"a.csv": CSV}, {}, {"splits": {"train": 0.9, "test": 0.9}}),
     Case("shares of nothing", "invalid_splits", {"a.csv": CSV}, {}, {"splits": {"train": 0.0, "test": 1.0}}),
-    Case("a split nobody knows", "invalid_splits", {"a.csv": CSV}, {"found": "practice"}, {"splits": {"a.csv": "practice"}}),
+    Case(
+        "a split nobody knows",
+        "invalid_splits",
+        {"a.csv": CSV},
+        {"found": "practice"},
+        {"splits": {"a.csv": "practice"}},
+    ),
     Case("a seed that is none", "invalid_splits", {"a.csv": CSV}, {}, {"splits": {"train": 1, "seed": "x"}}),
     Case("one class", "one_class", {"a.csv": csv_text(IMAGES, ["7"] * 40)}, {"found": "7"}, {}, "ready"),
     Case("a class of one", "class_too_small", {"a.csv": csv_text(IMAGES, [*NAMES[:39], "9"])}, {"found": "9: 1"}),
-    Case("a class of three", "class_tiny", {"a.csv": csv_text(IMAGES, [*NAMES[:37], "9", "9", "9"])}, {"found": "9: 3"}, {}, "ready"),
+    Case(
+        "a class of three",
+        "class_tiny",
+        {"a.csv": csv_text(IMAGES, [*NAMES[:37], "9", "9", "9"])},
+        {"found": "9: 3"},
+        {},
+        "ready",
+    ),
     Case("every row its own class", "every_row_its_own_class", {"a.csv": many_labels()}),
     Case("too many classes", "too_many_classes", {"a.csv": many_labels()}, {}, {"limits": Limits(max_classes=39)}),
-    Case("classes that differ in case", "class_case_twins", {"a.csv": csv_text(IMAGES, ["Cat", "cat"] * 20)}, {"found": "Cat, cat"}, {}, "ready"),
-    Case("a class only in test", "class_missing_in_train", {"train.csv": CSV, "test.csv": csv_text(pictures(9, seed=3), ["5"] * 9)}, {"found": "5"}),
-    Case("a class not in test", "class_missing_in_split", {"train.csv": CSV, "test.csv": csv_text(pictures(9, seed=3), ["1"] * 9)}, {"found": "0 in test"}, {}, "ready"),
+    Case(
+        "classes that differ in case",
+        "class_case_twins",
+        {"a.csv": csv_text(IMAGES, ["Cat", "cat"] * 20)},
+        {"found": "Cat, cat"},
+        {},
+        "ready",
+    ),
+    Case(
+        "a class only in test",
+        "class_missing_in_train",
+        {"train.csv": CSV, "test.csv": csv_text(pictures(9, seed=3), ["5"] * 9)},
+        {"found": "5"},
+    ),
+    Case(
+        "a class not in test",
+        "class_missing_in_split",
+        {"train.csv": CSV, "test.csv": csv_text(pictures(9, seed=3), ["1"] * 9)},
+        {"found": "0 in test"},
+        {},
+        "ready",
+    ),
     Case("few rows", "tiny_dataset", {"a.csv": csv_text(IMAGES[:8], NAMES[:8])}, {"found": "8 rows"}, {}, "ready"),
-    Case("the same picture twice", "duplicate_rows", {"a.csv": CSV + CSV.splitlines()[5]}, {"row": 41, "found": "the same picture as a.csv, row 5"}, {}, "ready"),
-    Case("the same picture as two things", "conflicting_labels", {"a.csv": CSV + b"1" + CSV.splitlines()[5][1:]}, {"row": 5}, {}, "ready"),
-    Case("the same picture in train and test", "duplicate_across_splits", {"train.csv": CSV, "test.csv": csv_text(np.concatenate([pictures(20, seed=4), IMAGES[:2]]), labels(22))}, {"file": "train.csv", "row": 1, "found": "the same picture as test.csv, row 21"}, {}, "ready"),
-]  # fmt: skip
+    Case(
+        "the same picture twice",
+        "duplicate_rows",
+        {"a.csv": CSV + CSV.splitlines()[5]},
+        {"row": 41, "found": "the same picture as a.csv, row 5"},
+        {},
+        "ready",
+    ),
+    Case(
+        "the same picture as two things",
+        "conflicting_labels",
+        {"a.csv": CSV + b"1" + CSV.splitlines()[5][1:]},
+        {"row": 5},
+        {},
+        "ready",
+    ),
+    Case(
+        "the same picture in train and test",
+        "duplicate_across_splits",
+        {"train.csv": CSV, "test.csv": csv_text(np.concatenate([pictures(20, seed=4), IMAGES[:2]]), labels(22))},
+        {"file": "train.csv", "row": 1, "found": "the same picture as test.csv, row 21"},
+        {},
+        "ready",
+    ),
+]
 
 CASES = [*ARCHIVES, *PICTURES, *IDX, *TABLES, *WHOLE]
 
@@ -288,10 +489,13 @@ def test_a_bad_upload_is_told_what_is_wrong_and_where(tmp_path, case):
 def test_the_corpus_knows_every_problem_that_bad_data_can_have():
     elsewhere = {
         "unfit_for_task",  # test_importing
-        "encoding_guessed", "labels_as_floats", "pixels_scaled", "too_many_rows",  # test_csv
+        "encoding_guessed",
+        "labels_as_floats",
+        "pixels_scaled",
+        "too_many_rows",  # test_csv
         "folders_nested",  # test_class_folders
         "cell_too_large",  # test_bombs
-    }  # fmt: skip
+    }
     assert set(PROBLEMS) - {case.code for case in CASES} - elsewhere == set()
 
 
@@ -302,6 +506,8 @@ def test_gzip_within_gzip_is_refused(tmp_path):
 
 def test_a_name_that_tries_to_leave_never_becomes_a_path(tmp_path):
     before = set(Path("/").iterdir())
-    upload(tmp_path, {"a.zip": zipped([("../../../../../../plinth-was-here.png", png()), ("/plinth-was-here.png", png())])})
+    upload(
+        tmp_path, {"a.zip": zipped([("../../../../../../plinth-was-here.png", png()), ("/plinth-was-here.png", png())])}
+    )
     assert set(Path("/").iterdir()) == before
     assert not list(tmp_path.rglob("plinth-was-here*"))

@@ -1,0 +1,106 @@
+"""Small files that would unpack to more than the machine has, read under the limit the worker sets."""
+
+import json
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.ml.data.makers import base64_csv, claiming_png, png, tarred, zipped
+
+READER = """
+import json, resource, sys, time
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
+from ml.data.importing import import_dataset
+import ml.data.formats.parquet, ml.data.formats.csv
+started = time.process_time()
+report = import_dataset([Path(sys.argv[1])], Path(sys.argv[2]))
+print(json.dumps({
+    "codes": [entry.code for entry in report.errors],
+    "seconds": time.process_time() - started,
+    "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+}))
+"""
+
+
+def zip_of_zeros() -> bytes:
+    return zipped([("0/a.png", bytes(200 << 20))], compression=zipfile.ZIP_DEFLATED)
+
+
+def gzipped(*pieces: bytes) -> bytes:
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    return b"".join([*map(packer.compress, pieces), packer.flush()])
+
+
+def idx_of_zeros() -> bytes:
+    """Pictures of 1024 x 1024 without end, in a file of some kilobytes."""
+    header = struct.pack(">BBBB3I", 0, 0, 8, 3, 1_000_000, 1024, 1024)
+    return gzipped(header, *[bytes(1 << 20)] * 300)
+
+
+def tar_of_one_header() -> bytes:
+    """An extended header of 300 MB, which a reader of tar keeps in memory whole."""
+    block = bytearray(tarred([("0/a.png", png())])[:512])
+    block[124:136] = b"%011o\0" % (300 << 20)
+    block[156:157] = b"x"
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return gzipped(bytes(block), *[bytes(1 << 20)] * 300)
+
+
+def parquet_of_repeats() -> bytes:
+    sink = pa.BufferOutputStream()
+    table = pa.table({"image": pa.array([b"y" * 100]).take(pa.array(np.zeros(1_000_000, "int64")))})
+    with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
+        for _ in range(8):
+            writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+BOMBS = {
+    "zip.zip": (zip_of_zeros, "archive_bomb"),
+    "images-idx3-ubyte.gz": (idx_of_zeros, "archive_bomb"),
+    "endless.tar.gz": (tar_of_one_header, "archive_bomb"),
+    "zeros.csv.gz": (lambda: gzipped(b"label,image\n", *[b"1," * (1 << 20)] * 150), "archive_bomb"),
+    "one line.csv": (lambda: b"label,image\n0,x\n0," + b"x" * (40 << 20), "cell_too_large"),
+    "open quote.csv": (lambda: base64_csv([png()] * 30, ["0"] * 30) + b'0,"' + b"x\n" * (20 << 20), "cell_too_large"),
+    "columns.csv": (lambda: b"a," * 2_000_000 + b"\n" + b"1," * 2_000_000 + b"\n", "table_too_large"),
+    "rows.parquet": (parquet_of_repeats, "too_many_rows"),
+    "huge.png": (lambda: claiming_png(13_000, 13_000), "image_too_large"),
+}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_in_bounded_time_and_memory(tmp_path, name):
+    make, code = BOMBS[name]
+    (tmp_path / name).write_bytes(make())
+    said = read(tmp_path / name, tmp_path / "dataset")
+    assert code in said["codes"]
+    assert said["seconds"] < 5
+    assert said["memory"] < 500 << 20
+    assert not (tmp_path / "dataset").exists()
+
+
+def read(source: Path, into: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", READER, str(source), str(into)],
+        cwd=Path(__file__).parents[3],
+        env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said

@@ -1,0 +1,72 @@
+"""Valid uploads with bytes changed, cut out or put in: always a report, and what is ready can be read."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ml.data.dataset import Dataset
+from tests.ml.data.makers import (
+    base64_csv,
+    csv_text,
+    encoded,
+    folders,
+    idx_pair,
+    labels,
+    packed,
+    parquet,
+    pictures,
+    tarred,
+    upload,
+    zipped,
+)
+
+IMAGES, NAMES = pictures(24), labels(24)
+ENCODED = [encoded(image) for image in IMAGES]
+FORMATS = ("JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM") * 4
+MIXED = [encoded(image, format=name) for image, name in zip(pictures(24, channels=3), FORMATS, strict=True)]
+PIXELS = {f"pixel{index}": column for index, column in enumerate(IMAGES.reshape(24, -1).T)}
+
+UPLOADS = {
+    "idx": idx_pair(IMAGES, NAMES),
+    "idx in gzip": {f"{name}.gz": packed(data) for name, data in idx_pair(IMAGES, NAMES).items()},
+    "zip": {"a.zip": zipped(folders(IMAGES, NAMES))},
+    "zip of every make": {"a.zip": zipped([(f"{n % 2}/{n}.png", data) for n, data in enumerate(MIXED)])},
+    "tar": {"a.tar": tarred(folders(IMAGES, NAMES))},
+    "tar.gz": {"a.tgz": tarred(folders(IMAGES, NAMES), mode="w:gz")},
+    "csv": {"a.csv": csv_text(IMAGES, NAMES)},
+    "csv with quotes": {"a.csv": csv_text(IMAGES, NAMES, header=False).replace(b"\n0,", b'\n"0",')},
+    "csv of base64": {"a.csv": base64_csv(ENCODED, NAMES)},
+    "parquet of bytes": {"a.parquet": parquet({"image": ENCODED, "label": NAMES})},
+    "parquet of pixels": {"a.parquet": parquet({"label": NAMES, **PIXELS}, compression="none")},
+}
+
+
+@st.composite
+def damage(draw, size):
+    """Where, how much is cut out there, and what is put in; often near the ends, where headers and footers are."""
+    near_start, anywhere = st.integers(0, min(64, size)), st.integers(0, size)
+    near_end = st.integers(max(0, size - 100), size)
+    position = draw(st.one_of(near_start, anywhere, near_end))
+    return position, draw(st.integers(0, 8)), draw(st.binary(max_size=8))
+
+
+@pytest.mark.parametrize("name", UPLOADS)
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_damaged_uploads_get_a_report(name, data):
+    files = dict(UPLOADS[name])
+    target = data.draw(st.sampled_from(sorted(files)))
+    content = files[target]
+    for position, cut, put in data.draw(st.lists(damage(len(content)), min_size=1, max_size=4)):
+        content = content[:position] + put + content[position + cut :]
+    with tempfile.TemporaryDirectory() as folder:
+        report = upload(Path(folder), files | {target: content})
+        assert (report.state == "ready") == (Path(folder) / "dataset").exists()
+        assert all(entry.count >= len(entry.sample) >= 1 for entry in report.errors)
+        if report.state == "ready":
+            dataset = Dataset.open(Path(folder) / "dataset")
+            shapes = [row["image"].shape for split in report.splits for row in dataset.rows(split)]
+            assert len(shapes) == report.accepted
