@@ -36,6 +36,7 @@ class Reporter:
 
     claim: Claim
     blobs: Blobs
+    _last: Progress | None = None
     _progress: dict[str, Any] | None = None
     _metrics: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     _events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -43,16 +44,22 @@ class Reporter:
     _written_at: float = 0.0
 
     def __call__(self, progress: Progress) -> None:
-        """Take it up; write when a second has passed, and at once where a checkpoint came with it."""
-        self._progress = _as_json(progress)
+        """Take it up; write when a second has passed, and at once what someone may be waiting for."""
+        is_news = self._is_news(progress)
+        self._last, self._progress = progress, _as_json(progress)
         if progress.metrics:
             self._metrics.append((progress.step, progress.metrics))
         if progress.message:
             self._events.append(("log", {"message": progress.message}))
         if progress.checkpoint:
             self._publish(progress.step, progress.checkpoint)
-        if progress.checkpoint or time.monotonic() - self._written_at >= EVERY_SECONDS:
+        if is_news or time.monotonic() - self._written_at >= EVERY_SECONDS:
             self.write()
+
+    def _is_news(self, progress: Progress) -> bool:
+        """A checkpoint, another phase, or the first step."""
+        last = self._last
+        return bool(progress.checkpoint) or not last or last.phase != progress.phase or (last.step == 0 < progress.step)
 
     def say(self, message: str) -> None:
         """A line for the job's log, written at once."""

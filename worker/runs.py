@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -59,5 +60,7 @@ def main(work: Callable[[Claim, Path, ChildEnd], None]) -> Exit:
 def _step_back() -> None:
     """Serving comes first, and where memory runs out this process is the one to go."""
     os.nice(NICENESS)
+    # A dump would hold all of the memory, on the disk that checkpoints need.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(OUT_OF_MEMORY_SCORE)

@@ -104,7 +104,7 @@ class Machine:
         self.workers.append(worker)
         return worker
 
-    def submit(self, spec: dict[str, Any], *, dataset_id: str) -> str:
+    def submit(self, spec: dict[str, Any], *, dataset_id: str | None) -> str:
         """As `POST /api/v1/jobs` does."""
         with transaction() as session:
             return jobs.submit(
