@@ -15,6 +15,8 @@ import psycopg
 import pytest
 import redis
 from dotenv import dotenv_values
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from plinth import Plinth
 from tests.deployment.composition import COMPOSE_FILE, ENVIRONMENT_EXAMPLE
@@ -86,7 +88,7 @@ def database_address(engine: Engine, password: str) -> str:
 
 def test_neither_store_lets_anybody_in_without_its_password(engine: Engine) -> None:
     with pytest.raises(redis.AuthenticationError):
-        redis.Redis(port=engine.ports["valkey"]).ping()
+        redis.Redis(port=engine.ports["valkey"], retry=Retry(NoBackoff(), 0)).ping()
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(database_address(engine, "guessed"))
 
