@@ -89,6 +89,7 @@ def doctor() -> None:
     from rich.markup import escape
 
     from plinth import doctor
+    from plinth.home import home, read_stack
     from plinth.show import console, next_step
 
     is_well = True
@@ -100,7 +101,7 @@ def doctor() -> None:
             console.print(f"     [yellow]fix:[/] {escape(finding.fix)}", soft_wrap=True)
     if not is_well:
         raise typer.Exit(1)
-    next_step("plinth up")
+    next_step("plinth upload FILES" if read_stack(home()) else "plinth up")
 
 
 @app.command()

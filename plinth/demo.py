@@ -42,7 +42,8 @@ def run(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _headline("Starting the service", "broker, worker, API and database, all in one folder")
     with _service(folder) as plinth:
-        console.print(f"Ready at {plinth.url}")
+        device = plinth.system().get("device") or {}
+        console.print(f"Ready at {plinth.url}", *([f"on {device['device']}: {device['why']}"] if device else []))
         _headline("Uploading the handwritten digits of scikit-learn", "1,797 real images of 8 x 8 pixels")
         archive, example, pixels = _write_digits(folder)
         dataset = plinth.datasets.wait(plinth.datasets.upload(archive, name=DATA, task="image_classification").id)

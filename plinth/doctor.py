@@ -95,10 +95,13 @@ def _broker() -> Iterator[tuple[Finding | None, Mapping[str, str]]]:
 
 
 def _store(environment: Mapping[str, str]) -> Iterator[Finding]:
-    found = _ask("store", environment)
+    is_first_time = not os.environ.get("PLINTH_DATABASE_URL") and not (home() / "plinth.db").exists()
+    found = _ask("store", {**environment, "PLINTH_DATABASE_URL": "sqlite://"} if is_first_time else environment)
     if isinstance(found, str):
         yield Finding(name="store", ok=False, detail=found, fix=INSTALL)
         return
+    if is_first_time:
+        found["database"] = {"ok": True, "detail": f"none in {home()} yet; made at the first start"}
     for name, part in found.items():
         yield Finding(name=name, ok=part["ok"], detail=part["detail"], fix=part.get("fix"))
 
@@ -108,7 +111,13 @@ def _ask(module: str, environment: Mapping[str, str]) -> dict[str, Any] | str:
     command = [sys.executable, "-P", "-m", module]
     try:
         asked = subprocess.run(
-            command, env=dict(environment), capture_output=True, text=True, timeout=CHECK_SECONDS, check=False
+            command,
+            env=dict(environment),
+            capture_output=True,
+            text=True,
+            timeout=CHECK_SECONDS,
+            check=False,
+            umask=0o077,
         )
     except subprocess.TimeoutExpired:
         return f"python -m {module} did not end within {CHECK_SECONDS:.0f} s"

@@ -143,6 +143,14 @@ def test_the_doctor_finds_a_running_service_well(plinth_command: Run, stack: Run
     assert stack.url in examined.stdout
 
 
+def test_the_doctor_finds_nothing_wrong_before_the_first_start(tmp_path: Path) -> None:
+    examined = run("doctor", environment={**clean_environment(), "PLINTH_HOME": str(tmp_path / "home")})
+    assert examined.returncode == 0, examined.stdout
+    assert "made at the first start" in examined.stdout
+    assert examined.stdout.splitlines()[-1].endswith("plinth up")
+    assert not (tmp_path / "home" / "plinth.db").exists(), "a look leaves nothing behind"
+
+
 def test_the_doctor_names_what_is_broken_and_the_fix(tmp_path: Path) -> None:
     examined = run(
         "doctor",

@@ -15,6 +15,7 @@ import pytest
 from plinth import DatasetRejected, Plinth, PlinthError
 from plinth.errors import Conflict, NotFound, Refused, Unauthorized, Unreachable
 from plinth.uploads import Uploads
+from tests.servers import NetworkProxy
 from tests.stack import RunningStack, clean_environment
 
 pytestmark = pytest.mark.process
@@ -124,6 +125,22 @@ def test_a_killed_upload_goes_on_where_it_stopped(
     assert json.loads((tmp_path / "resumable-uploads.json").read_text()) == {}
     made = plinth._connection.post("/api/v1/datasets", {"name": "resumed", "upload": upload})
     assert plinth.datasets.wait(made["id"], timeout_seconds=60).rows == 300
+
+
+def test_an_upload_gets_through_a_line_that_keeps_breaking(
+    stack: RunningStack, digits_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLINTH_HOME", str(tmp_path))
+    proxy = NetworkProxy("127.0.0.1", int(stack.url.rpartition(":")[2])).start()
+    try:
+        proxy.cut_after_bytes = 30_000
+        with Plinth(f"http://127.0.0.1:{proxy.port}", stack.api_key) as plinth:
+            (upload,) = Uploads(plinth._connection, piece_bytes=20_000).send([digits_zip])
+            proxy.cut_after_bytes = None
+            made = plinth._connection.post("/api/v1/datasets", {"name": "torn", "upload": upload})
+            assert plinth.datasets.wait(made["id"], timeout_seconds=60).rows == 300
+    finally:
+        proxy.stop()
 
 
 def test_a_stream_of_events_survives_the_death_of_the_service(stack: RunningStack, digits_zip: Path) -> None:
