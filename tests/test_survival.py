@@ -20,7 +20,7 @@ import pytest
 from store import jobs, queue
 from store.database import transaction
 from store.errors import Conflict
-from tests.servers import Postgres
+from tests.servers import Postgres, S3Server
 from tests.worker.machine import Machine
 from tests.worker.processes import is_alive
 from tests.worker.waiting import until
@@ -312,3 +312,18 @@ def test_the_database_itself_may_be_killed(tmp_path, undisturbed, postgres):
         machine.start_worker()
         assert machine.wait_for(job_id, "succeeded", "failed").fence == 2
         assert machine.weights_of(job_id) == undisturbed.weights
+
+
+def test_a_killed_run_goes_on_from_a_checkpoint_in_an_object_store(tmp_path, undisturbed):
+    server = S3Server().start()
+    try:
+        place = {"PLINTH_BLOB_URL": f"s3://{server.bucket()}/plinth", "PLINTH_S3_ENDPOINT_URL": server.url}
+        with Machine(tmp_path, **place, **server.ACCESS) as machine:
+            machine.start_worker()
+            job_id = machine.submit(SPEC, dataset_id=machine.import_digits())
+            machine.wait_for_checkpoint(job_id)
+            machine.run_of(job_id).kill()
+            assert machine.wait_for(job_id, "succeeded", "failed").fence == 2
+            assert machine.weights_of(job_id) == undisturbed.weights
+    finally:
+        server.stop()
