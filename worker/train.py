@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -130,4 +129,4 @@ def _parent(reference: str | None, folder: Path) -> tuple[str | None, Path | Non
 
 
 if __name__ == "__main__":
-    sys.exit(runs.main(run))
+    runs.leave(runs.main(run))
