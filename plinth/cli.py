@@ -7,12 +7,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from plinth.commands import datasets, jobs, keys, models
+from plinth.commands.connected import DatasetReference, JobId, ModelReference, connect, job_id
 
 if TYPE_CHECKING:
     from plinth.client import Plinth
@@ -24,18 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-jobs_app = typer.Typer(help="List jobs, and steer one.", invoke_without_command=True)
-datasets_app = typer.Typer(help="List data sets, and look into one.", invoke_without_command=True)
-models_app = typer.Typer(help="List models, and name, download or delete one.", invoke_without_command=True)
-keys_app = typer.Typer(help="List API keys, create and revoke them.", invoke_without_command=True)
-app.add_typer(jobs_app, name="jobs")
-app.add_typer(datasets_app, name="datasets")
-app.add_typer(models_app, name="models")
-app.add_typer(keys_app, name="keys")
-
-JobId = Annotated[str, typer.Argument(help="The job's id, or `last` for the newest.", metavar="JOB")]
-ModelReference = Annotated[str, typer.Argument(help="name, name@3 or name@alias.", metavar="MODEL")]
-DatasetReference = Annotated[str, typer.Argument(help="name, name@2 or id.", metavar="DATASET")]
+for group in (jobs, datasets, models, keys):
+    app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
 
 def main() -> None:
@@ -118,7 +111,7 @@ def upload(
     """Send data and wait until they are checked."""
     from plinth.show import console, findings, next_step, transfer
 
-    with _plinth() as plinth:
+    with connect() as plinth:
         with transfer("uploading") as bar:
             line = bar.add_task("", total=None)
             dataset = plinth.datasets.upload(
@@ -173,7 +166,7 @@ def train(
         seed=seed,
         model=model,
     )
-    with _plinth() as plinth:
+    with connect() as plinth:
         if not objective:
             spec["task"] = task or plinth.datasets.get(dataset).task
         for setting in set_ or ():
@@ -189,8 +182,8 @@ def train(
 @app.command()
 def watch(job: JobId = "last") -> None:
     """Follow a job until it ends. Ctrl-C stops the watching, not the job."""
-    with _plinth() as plinth:
-        _watch(plinth, _job_id(plinth, job))
+    with connect() as plinth:
+        _watch(plinth, job_id(plinth, job))
 
 
 @app.command()
@@ -207,7 +200,7 @@ def predict(
     from plinth.show import console
 
     asked: Any = _json(inputs[0], "inputs") if inputs[0].lstrip().startswith(("{", "[")) else inputs
-    with _plinth() as plinth:
+    with connect() as plinth:
         answer = plinth.predict(model, asked, parameters={"return": "embedding"} if embedding else None)
     names = inputs if asked is inputs else [f"input {number}" for number in range(1, len(answer.outputs) + 1)]
     for name, output in zip(names, answer.outputs, strict=True):
@@ -228,264 +221,6 @@ def demo(
     from plinth.home import home
 
     run((folder or home() / "demo").absolute())
-
-
-@jobs_app.callback()
-def list_jobs(
-    context: typer.Context,
-    state: Annotated[str | None, typer.Option(help="queued, running, succeeded, failed or cancelled.")] = None,
-    limit: Annotated[int, typer.Option(min=1)] = 20,
-) -> None:
-    """List jobs, newest first."""
-    if context.invoked_subcommand:
-        return
-    from plinth import show
-
-    with _plinth() as plinth:
-        jobs = plinth.jobs.list(state=state, limit=limit)
-    shown = show.table("job", "kind", "model", "state", "done", "started", "")
-    for job in jobs:
-        percent = f"{job.progress.percent:.0f} %" if job.progress.percent is not None else ""
-        model = str(job.model or job.spec.get("model", ""))
-        shown.add_row(
-            job.id, job.kind, model, show.state(job.state), percent, show.ago(job.created_at), job.reason or ""
-        )
-    show.console.print(shown)
-    show.next_step(f"plinth watch {jobs[0].id}" if jobs else "plinth upload FILES")
-
-
-@jobs_app.command("show")
-def show_job(job: JobId = "last") -> None:
-    """All about one job, as JSON."""
-    with _plinth() as plinth:
-        _print_json(plinth.jobs.get(_job_id(plinth, job)))
-
-
-@jobs_app.command("report")
-def report_job(
-    job: JobId = "last", as_json: Annotated[bool, typer.Option("--json", help="All of it.")] = False
-) -> None:
-    """How good the model is on the test split, beside the trivial baseline."""
-    from plinth.show import evaluation
-
-    with _plinth() as plinth:
-        report = plinth.jobs.report(_job_id(plinth, job))
-    if as_json:
-        sys.stdout.write(json.dumps(report, indent=2) + "\n")
-    else:
-        evaluation(report)
-
-
-@jobs_app.command("cancel")
-def cancel_job(job: JobId) -> None:
-    """End a job and keep nothing."""
-    _steer(job, "cancel")
-
-
-@jobs_app.command("stop")
-def stop_job(job: JobId) -> None:
-    """End training now, restore the best weights, evaluate, and register the model."""
-    _steer(job, "stop")
-
-
-@jobs_app.command("pause")
-def pause_job(job: JobId) -> None:
-    """Save a checkpoint and wait."""
-    _steer(job, "pause")
-
-
-@jobs_app.command("resume")
-def resume_job(job: JobId) -> None:
-    """Go on from the checkpoint."""
-    _steer(job, "resume")
-
-
-@datasets_app.callback()
-def list_datasets(context: typer.Context, limit: Annotated[int, typer.Option(min=1)] = 20) -> None:
-    """List data sets, newest first."""
-    if context.invoked_subcommand:
-        return
-    from plinth import show
-
-    with _plinth() as plinth:
-        datasets = plinth.datasets.list(limit=limit)
-    shown = show.table("data set", "task", "state", "rows", "classes", "size", "created")
-    for dataset in datasets:
-        shown.add_row(
-            f"{dataset.name}@{dataset.version}",
-            dataset.task or "",
-            show.state(dataset.state),
-            "" if dataset.rows is None else f"{dataset.rows:,}",
-            "" if dataset.classes is None else str(len(dataset.classes)),
-            show.size(dataset.bytes),
-            show.ago(dataset.created_at),
-        )
-    show.console.print(shown)
-    ready = [dataset for dataset in datasets if dataset.state == "ready"]
-    name = ready[0].name if ready else ""
-    show.next_step(f"plinth train {name} --architecture cnn --model {name}" if ready else "plinth upload FILES")
-
-
-@datasets_app.command("report")
-def report_dataset(dataset: DatasetReference) -> None:
-    """Everything that was found in the data."""
-    from plinth.show import findings
-
-    with _plinth() as plinth:
-        findings(plinth.datasets.report(dataset))
-
-
-@datasets_app.command("delete")
-def delete_dataset(dataset: DatasetReference) -> None:
-    """Delete a version and its data."""
-    from plinth.show import console
-
-    with _plinth() as plinth:
-        plinth.datasets.delete(dataset)
-    console.print(f"{dataset} is deleted.")
-
-
-@models_app.callback()
-def list_models(context: typer.Context, limit: Annotated[int, typer.Option(min=1)] = 20) -> None:
-    """List models, newest first."""
-    if context.invoked_subcommand:
-        return
-    from plinth import show
-
-    with _plinth() as plinth:
-        models = plinth.models.list(limit=limit)
-    shown = show.table("model", "task", "versions", "aliases", "updated")
-    for model in models:
-        aliases = ", ".join(f"{alias} -> {version}" for alias, version in model.aliases.items())
-        shown.add_row(
-            model.name,
-            model.task or "base",
-            f"{model.versions}, latest {model.latest_version}",
-            aliases,
-            show.ago(model.updated_at),
-        )
-    show.console.print(shown)
-    show.next_step(f"plinth models show {models[0].name}" if models else "plinth train DATASET --model NAME")
-
-
-@models_app.command("show")
-def show_model(model: ModelReference) -> None:
-    """All about one version, as JSON: metrics, files, lineage."""
-    with _plinth() as plinth:
-        _print_json(plinth.models.get(model))
-
-
-@models_app.command("alias")
-def alias_model(
-    model: Annotated[str, typer.Argument(help="The version, like digits@3.", metavar="MODEL@VERSION")],
-    alias: Annotated[str, typer.Argument(help="`production` is what the bare name means.")],
-) -> None:
-    """Point an alias at a version."""
-    from plinth.show import console, next_step
-
-    with _plinth() as plinth:
-        version = plinth.models.get(model)
-        plinth.models.set_alias(version.name, alias, version.version)
-    console.print(f"{version.name}@{alias} is now version {version.version}.")
-    next_step(f"plinth predict {version.name}@{alias} FILE")
-
-
-@models_app.command("unalias")
-def unalias_model(
-    reference: Annotated[str, typer.Argument(help="Like digits@production.", metavar="MODEL@ALIAS")],
-) -> None:
-    """Forget an alias; its version stays."""
-    from plinth.show import console
-
-    name, _, alias = reference.partition("@")
-    if not alias:
-        raise typer.BadParameter("name the alias, like digits@production", param_hint="MODEL@ALIAS")
-    with _plinth() as plinth:
-        plinth.models.delete_alias(name, alias)
-    console.print(f"{reference} is forgotten.")
-
-
-@models_app.command("download")
-def download_model(
-    model: ModelReference,
-    to: Annotated[Path, typer.Option(help="A folder or a file name.")] = Path(),
-    file: Annotated[str | None, typer.Option(help="Only this file of the package.")] = None,
-) -> None:
-    """Save a model's package as a zip."""
-    from plinth.show import console, transfer
-
-    with _plinth() as plinth, transfer("downloading") as bar:
-        line = bar.add_task("", total=None)
-        saved = plinth.models.download(model, to, file=file, on_progress=lambda got: bar.update(line, completed=got))
-    console.print(str(saved), soft_wrap=True)
-
-
-@models_app.command("delete")
-def delete_model(model: ModelReference) -> None:
-    """Delete a version (name@3), or by the bare name all of them."""
-    from plinth.show import console
-
-    with _plinth() as plinth:
-        plinth.models.delete(model)
-    console.print(f"{model} is deleted.")
-
-
-@keys_app.callback()
-def list_keys(context: typer.Context) -> None:
-    """List API keys."""
-    if context.invoked_subcommand:
-        return
-    from plinth import show
-
-    with _plinth() as plinth:
-        keys = plinth.keys.list()
-    shown = show.table("key", "name", "created", "last used", "")
-    for key in keys:
-        shown.add_row(
-            key.id, key.name, show.ago(key.created_at), show.ago(key.last_used_at), "revoked" if key.revoked_at else ""
-        )
-    show.console.print(shown)
-    show.next_step("plinth keys create NAME")
-
-
-@keys_app.command("create")
-def create_key(name: Annotated[str, typer.Argument(help="What it is for.")]) -> None:
-    """Make a key; its secret is shown this once."""
-    from plinth.show import next_step
-
-    with _plinth() as plinth:
-        key = plinth.keys.create(name)
-    sys.stdout.write(f"{key.secret}\n")
-    next_step(f"plinth keys revoke {key.id}")
-
-
-@keys_app.command("revoke")
-def revoke_key(key: Annotated[str, typer.Argument(help="Its id, from `plinth keys`.")]) -> None:
-    """From now on the service refuses this key."""
-    from plinth.show import console
-
-    with _plinth() as plinth:
-        plinth.keys.revoke(key)
-    console.print(f"{key} is revoked.")
-
-
-@contextmanager
-def _plinth() -> Iterator[Plinth]:
-    from plinth.client import Plinth
-
-    with Plinth() as plinth:
-        yield plinth
-
-
-def _job_id(plinth: Plinth, given: str) -> str:
-    from plinth.errors import PlinthError
-
-    if given != "last":
-        return given
-    newest = plinth.jobs.list(limit=1)
-    if not newest:
-        raise PlinthError("There is no job yet. Start one with: plinth train DATASET --model NAME")
-    return newest[0].id
 
 
 def _watch(plinth: Plinth, job_id: str) -> None:
@@ -519,15 +254,6 @@ def _name_what_follows(job: Job) -> None:
         next_step(f"plinth predict {job.model} FILE", f"plinth models alias {job.model} production")
 
 
-def _steer(job: str, request: str) -> None:
-    from plinth.show import console, next_step, state
-
-    with _plinth() as plinth:
-        steered = getattr(plinth.jobs, request)(_job_id(plinth, job))
-    console.print(f"{steered.id}  {state(steered.state)}, {request} was asked for")
-    next_step(f"plinth watch {steered.id}")
-
-
 def _print_ready(url: str, key: str, home: Path) -> None:
     from rich.markup import escape
 
@@ -540,12 +266,6 @@ def _print_ready(url: str, key: str, home: Path) -> None:
     console.print(f"try     {escape(curl)}", soft_wrap=True)
     next_step("plinth upload FILES")
     console.print("[dim]Ctrl-C stops everything.[/]")
-
-
-def _print_json(result: Any) -> None:
-    from dataclasses import asdict
-
-    sys.stdout.write(json.dumps(asdict(result), indent=2, default=str) + "\n")
 
 
 def _json(given: str | None, option: str) -> Any:

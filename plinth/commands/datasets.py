@@ -1,0 +1,56 @@
+"""`plinth datasets`: list them, and look into one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from plinth.commands.connected import DatasetReference, connect
+
+app = typer.Typer(help="List data sets, and look into one.", invoke_without_command=True)
+
+
+@app.callback()
+def list_datasets(context: typer.Context, limit: Annotated[int, typer.Option(min=1)] = 20) -> None:
+    """List data sets, newest first."""
+    if context.invoked_subcommand:
+        return
+    from plinth import show
+
+    with connect() as plinth:
+        datasets = plinth.datasets.list(limit=limit)
+    shown = show.table("data set", "task", "state", "rows", "classes", "size", "created")
+    for dataset in datasets:
+        shown.add_row(
+            f"{dataset.name}@{dataset.version}",
+            dataset.task or "",
+            show.state(dataset.state),
+            "" if dataset.rows is None else f"{dataset.rows:,}",
+            "" if dataset.classes is None else str(len(dataset.classes)),
+            show.size(dataset.bytes),
+            show.ago(dataset.created_at),
+        )
+    show.console.print(shown)
+    ready = [dataset for dataset in datasets if dataset.state == "ready"]
+    name = ready[0].name if ready else ""
+    show.next_step(f"plinth train {name} --architecture cnn --model {name}" if ready else "plinth upload FILES")
+
+
+@app.command("report")
+def report_dataset(dataset: DatasetReference) -> None:
+    """Everything that was found in the data."""
+    from plinth.show import findings
+
+    with connect() as plinth:
+        findings(plinth.datasets.report(dataset))
+
+
+@app.command("delete")
+def delete_dataset(dataset: DatasetReference) -> None:
+    """Delete a version and its data."""
+    from plinth.show import console
+
+    with connect() as plinth:
+        plinth.datasets.delete(dataset)
+    console.print(f"{dataset} is deleted.")

@@ -1,0 +1,97 @@
+"""`plinth models`: list them, and name, download or delete one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plinth.commands.connected import ModelReference, connect, print_json
+
+app = typer.Typer(help="List models, and name, download or delete one.", invoke_without_command=True)
+
+
+@app.callback()
+def list_models(context: typer.Context, limit: Annotated[int, typer.Option(min=1)] = 20) -> None:
+    """List models, newest first."""
+    if context.invoked_subcommand:
+        return
+    from plinth import show
+
+    with connect() as plinth:
+        models = plinth.models.list(limit=limit)
+    shown = show.table("model", "task", "versions", "aliases", "updated")
+    for model in models:
+        aliases = ", ".join(f"{alias} -> {version}" for alias, version in model.aliases.items())
+        shown.add_row(
+            model.name,
+            model.task or "base",
+            f"{model.versions}, latest {model.latest_version}",
+            aliases,
+            show.ago(model.updated_at),
+        )
+    show.console.print(shown)
+    show.next_step(f"plinth models show {models[0].name}" if models else "plinth train DATASET --model NAME")
+
+
+@app.command("show")
+def show_model(model: ModelReference) -> None:
+    """All about one version, as JSON: metrics, files, lineage."""
+    with connect() as plinth:
+        print_json(plinth.models.get(model))
+
+
+@app.command("alias")
+def alias_model(
+    model: Annotated[str, typer.Argument(help="The version, like digits@3.", metavar="MODEL@VERSION")],
+    alias: Annotated[str, typer.Argument(help="`production` is what the bare name means.")],
+) -> None:
+    """Point an alias at a version."""
+    from plinth.show import console, next_step
+
+    with connect() as plinth:
+        version = plinth.models.get(model)
+        plinth.models.set_alias(version.name, alias, version.version)
+    console.print(f"{version.name}@{alias} is now version {version.version}.")
+    next_step(f"plinth predict {version.name}@{alias} FILE")
+
+
+@app.command("unalias")
+def unalias_model(
+    reference: Annotated[str, typer.Argument(help="Like digits@production.", metavar="MODEL@ALIAS")],
+) -> None:
+    """Forget an alias; its version stays."""
+    from plinth.show import console
+
+    name, _, alias = reference.partition("@")
+    if not alias:
+        raise typer.BadParameter("name the alias, like digits@production", param_hint="MODEL@ALIAS")
+    with connect() as plinth:
+        plinth.models.delete_alias(name, alias)
+    console.print(f"{reference} is forgotten.")
+
+
+@app.command("download")
+def download_model(
+    model: ModelReference,
+    to: Annotated[Path, typer.Option(help="A folder or a file name.")] = Path(),
+    file: Annotated[str | None, typer.Option(help="Only this file of the package.")] = None,
+) -> None:
+    """Save a model's package as a zip."""
+    from plinth.show import console, transfer
+
+    with connect() as plinth, transfer("downloading") as bar:
+        line = bar.add_task("", total=None)
+        saved = plinth.models.download(model, to, file=file, on_progress=lambda got: bar.update(line, completed=got))
+    console.print(str(saved), soft_wrap=True)
+
+
+@app.command("delete")
+def delete_model(model: ModelReference) -> None:
+    """Delete a version (name@3), or by the bare name all of them."""
+    from plinth.show import console
+
+    with connect() as plinth:
+        plinth.models.delete(model)
+    console.print(f"{model} is deleted.")
