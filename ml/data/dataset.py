@@ -80,7 +80,7 @@ class Dataset:
             with pa.memory_map(str(table_path(self.directory, split))) as file:
                 table = pa.ipc.open_file(file).read_all()
             columns = {name: self._column(split, name, kind, table) for name, kind in self.summary.columns.items()}
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        except (OSError, EOFError, ValueError, KeyError, pa.ArrowException) as error:
             raise DataError(f"the split {split} of the dataset is damaged", hint="import the data again") from error
         if {len(column) for column in columns.values()} != {self.summary.splits[split]}:
             raise DataError(f"the split {split} of the dataset is incomplete", hint="import the data again")

@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from ml.data.findings import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    import numpy as np
 
     from ml.data.dataset import Kind
     from ml.data.findings import Findings
@@ -24,11 +24,14 @@ BYTES_A_BATCH = 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the rows of a batch were found: in one file, by number, or each in a file of its own."""
+    """Where the rows of a batch were found: in one file, by number, or each in a file of its own.
+
+    They stay in memory until the end of the import, so numbers are no lists.
+    """
 
     files: str | Sequence[str]
-    rows: Sequence[int] | None = None
-    lines: Sequence[int] | None = None
+    rows: range | np.ndarray | None = None
+    lines: range | np.ndarray | None = None
 
     def at(self, index: int) -> Place:
         """The place of one row."""
@@ -44,8 +47,8 @@ class Places:
             return self
         return Places(
             self.files if isinstance(self.files, str) else [self.files[index] for index in indices],
-            None if self.rows is None else [self.rows[index] for index in indices],
-            None if self.lines is None else [self.lines[index] for index in indices],
+            None if self.rows is None else np.asarray(self.rows)[indices],
+            None if self.lines is None else np.asarray(self.lines)[indices],
         )
 
     def __len__(self) -> int:

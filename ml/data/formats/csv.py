@@ -153,12 +153,8 @@ class _Reading:
         layout = self._dialect.layout
         for start in range(0, len(table), ROWS_A_BATCH):
             part = table.slice(start, ROWS_A_BATCH)
-            numbers = range(1, len(part) + 1)
-            places = Places(
-                self._source.name,
-                rows=[self._row + start + number for number in numbers],
-                lines=[self._line + skipped + start + number for number in numbers],
-            )
+            row, line = self._row + start + 1, self._line + skipped + start + 1
+            places = Places(self._source.name, range(row, row + len(part)), range(line, line + len(part)))
             labels = None if layout.label is None else part.column(str(layout.label)).to_pylist()
             if layout.image is not None:
                 yield self._batch(part.column(str(layout.image)).to_pylist(), labels, places)
@@ -219,7 +215,8 @@ class _Reading:
         if not kept:
             return
         records = [record for _, _, record in kept]
-        places = Places(self._source.name, rows=[row for _, row, _ in kept], lines=[line for line, _, _ in kept])
+        lines_and_rows = np.array([(line, row) for line, row, _ in kept], dtype=np.int64).T
+        places = Places(self._source.name, rows=lines_and_rows[1], lines=lines_and_rows[0])
         labels = None if layout.label is None else [record[layout.label] for record in records]
         if layout.image is not None:
             yield self._batch([record[layout.image] for record in records], labels, places)

@@ -120,7 +120,9 @@ class Idx(Format):
                 refused.at = Place(file=source.name)
                 raise
             self._check_end(file, source)
-        return [str(label) for label in np.frombuffer(data, dtype=dtype)]
+        values, which = np.unique(np.frombuffer(data, dtype=dtype), return_inverse=True)
+        names = [str(value) for value in values]
+        return [names[index] for index in which]
 
     def _check_end(self, file: IO[bytes], source: Source) -> None:
         if file.read(1):
