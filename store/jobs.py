@@ -187,7 +187,10 @@ def report(
 
 def checkpointed(session: Session, claim: Claim, *, step: int, key: str, digest: str) -> list[str]:
     """Remember a published checkpoint; returns the keys of those that are no longer needed."""
-    _write(session, claim, lease_until=clock(store_settings().lease_seconds))
+    furthest = session.scalar(select(func.max(Checkpoint.step)).where(Checkpoint.job_id == claim.job_id))
+    # Crashes are counted against a run that does not get on: three in a week of good work are no verdict.
+    gets_on = {"crashes": 0} if step > (furthest or 0) else {}
+    _write(session, claim, lease_until=clock(store_settings().lease_seconds), **gets_on)
     session.merge(Checkpoint(job_id=claim.job_id, fence=claim.fence, step=step, key=key, digest=digest))
     session.flush()
     _record(session, claim.job_id, ("checkpoint", {"step": step}))
@@ -417,7 +420,7 @@ def _write(session: Session, claim: Claim, **values: Any) -> None:
 
 
 def _end(session: Session, claim: Claim, state: str, **values: Any) -> None:
-    values = {"reason": None, **values}
+    values = {"reason": None, "error": None, **values}
     ended = {"state": state, "requested": None, "worker": None, "lease_until": None, "finished_at": clock()}
     _write(session, claim, **ended, **values)
     _record(session, claim.job_id, ("state", _told(state, values["reason"], values.get("error"))))

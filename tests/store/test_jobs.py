@@ -168,6 +168,28 @@ def test_the_third_crash_is_the_last() -> None:
     assert job.finished_at is not None
 
 
+def test_a_run_that_gets_on_starts_its_count_of_crashes_anew() -> None:
+    job_id = submitted()
+    for step in (10, 20, 30, 40):
+        claim = claimed(job_id)
+        in_transaction(jobs.checkpointed, claim, step=step, key=f"k{step}", digest="d")
+        in_transaction(jobs.release, claim, crashed=True, error=CRASH)
+    assert (row(job_id).state, row(job_id).crashes) == ("queued", 1)
+    for _ in range(2):
+        claim = claimed(job_id)
+        in_transaction(jobs.checkpointed, claim, step=40, key="k40", digest="d")
+        in_transaction(jobs.release, claim, crashed=True, error=CRASH)
+    assert row(job_id).state == "failed"
+
+
+def test_the_error_of_an_earlier_attempt_does_not_stay_with_a_job_that_succeeds() -> None:
+    job_id = submitted()
+    in_transaction(jobs.release, claimed(job_id), crashed=False, error=CRASH)
+    assert row(job_id).error == CRASH
+    in_transaction(jobs.succeed, claimed(job_id))
+    assert row(job_id).error is None
+
+
 def test_a_drained_run_counts_no_crash_and_is_rung_again_at_once() -> None:
     claim = claimed(submitted())
     in_transaction(jobs.release, claim, crashed=False)
