@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 START_SECONDS = 20.0
 
@@ -77,7 +77,7 @@ class Postgres:
     def stop(self) -> None:
         """At once, and nothing stays."""
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(signal.SIGQUIT)  # Without writing down what is thrown away.
             self._process.wait(START_SECONDS)
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -85,7 +85,7 @@ class Postgres:
 class S3Server:
     """Moto's S3 on a free loopback port. It keeps all in memory and checks no credentials."""
 
-    ACCESS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+    ACCESS: ClassVar = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
 
     def start(self) -> Self:
         """Answers when it returns."""

@@ -84,7 +84,7 @@ def test_five_messages_make_one_run_and_one_model(undisturbed):
 
 
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(new_machine, undisturbed):
-    machine = new_machine(PLINTH_MAX_CRASHES="20")
+    machine = new_machine()
     machine.start_worker()
     job_id = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
     step = 0
