@@ -44,27 +44,31 @@ def settle_classes(staging: Staging, findings: Findings) -> tuple[list[str] | No
     return classes, np.where(codes == NO_LABEL, NO_LABEL, table[codes]).astype(np.int32)
 
 
-def check_classes(classes: list[str], codes: np.ndarray, splits: np.ndarray, findings: Findings) -> None:
-    """Classes that are too small, missing somewhere, or look like one another."""
-    _check_names(classes, findings)
+def count_classes(classes: list[str], codes: np.ndarray, splits: np.ndarray) -> dict[str, dict[str, int]]:
+    """Split -> class -> rows."""
     counts = {
         split: np.bincount(codes[(splits == code) & (codes >= 0)], minlength=len(classes))
         for code, split in enumerate(SPLITS)
     }
-    totals = np.sum(list(counts.values()), axis=0)
-    if len(classes) > 1 and totals.max() == 1:
+    return {split: dict(zip(classes, rows.tolist(), strict=True)) for split, rows in counts.items()}
+
+
+def check_classes(counts: dict[str, dict[str, int]], findings: Findings) -> None:
+    """Classes that are too small, missing somewhere, or look like one another."""
+    classes = list(counts["train"])
+    _check_names(classes, findings)
+    totals = {name: sum(rows[name] for rows in counts.values()) for name in classes}
+    if len(classes) > 1 and max(totals.values()) == 1:
         findings.add("every_row_its_own_class", found=f"{len(classes):,} rows, {len(classes):,} labels")
-    for code, name in enumerate(classes):
-        if totals[code] < FEWEST_TO_SPLIT:
-            findings.add(
-                "class_too_small", found=f"{name}: {totals[code]}", expected=f"at least {FEWEST_TO_SPLIT} rows"
-            )
-        elif counts["train"][code] == 0:
+    for name, total in totals.items():
+        if total < FEWEST_TO_SPLIT:
+            findings.add("class_too_small", found=f"{name}: {total}", expected=f"at least {FEWEST_TO_SPLIT} rows")
+        elif counts["train"][name] == 0:
             findings.add("class_missing_in_train", found=name)
-        elif totals[code] < FEW:
-            findings.add("class_tiny", found=f"{name}: {totals[code]}", expected=f"at least {FEW} rows")
+        elif total < FEW:
+            findings.add("class_tiny", found=f"{name}: {total}", expected=f"at least {FEW} rows")
         for split in SPLITS[1:]:
-            if counts[split].any() and counts[split][code] == 0:
+            if counts[split][name] == 0 and any(counts[split].values()):
                 findings.add("class_missing_in_split", found=f"{name} in {split}")
 
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from ml.errors import InputError
 
-FORMATS: Final = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+_MAKES: Final = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 SUFFIXES: Final = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm"}
 )
@@ -71,7 +71,7 @@ def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
             "image_unknown_format", "these bytes are not a picture", hint=f"send {_READABLE}, as a whole file"
         )
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=_MAKES) as image:
             width, height = image.size
             if width * height <= max_pixels:
                 return _unpack(image)

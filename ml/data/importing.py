@@ -83,7 +83,10 @@ class _Import:
         splits: Mapping[str, Any] | None,
     ) -> None:
         """Stage every row that can be read; raises `Refused` where nothing more can be."""
-        self.plan = Plan.of(splits)
+        try:
+            self.plan = Plan.of(splits)
+        except Refused as refused:
+            self.findings.record(refused)  # and read on: whatever else is wrong is told in the same answer
         sources = [self._source(path) for path in sorted(paths, key=lambda path: natural_key(path.name))]
         if not sources:
             raise Refused("no_files")
@@ -126,13 +129,13 @@ class _Import:
         splits, said = splitting.assign(staging, self.plan)
         splits = checks.settle_copies(staging, codes, splits, findings)
         checks.check_pictures(staging, findings)
+        summary = self._summary(classes, codes, splits, task=task)
         if classes is not None:
-            checks.check_classes(classes, codes, splits, findings)
+            checks.check_classes(summary.class_counts, findings)
         if not (splits == splitting.TRAIN).any():
             findings.add("empty_dataset", found="no row in train")
         if len(staging) < checks.TINY:
             findings.add("tiny_dataset", found=f"{len(staging)} rows", expected=f"at least {checks.TINY}")
-        summary = self._summary(classes, codes, splits, task=task)
         for reason in refuse(summary) if refuse else ():
             findings.add("unfit_for_task", found=reason)
         if not findings.reject:
@@ -146,11 +149,6 @@ class _Import:
         self, classes: list[str] | None, codes: np.ndarray, splits: np.ndarray, *, task: str | None
     ) -> DatasetSummary:
         assert self.format is not None, "rows come from a format"
-        shapes = self.staging.shapes
-        counts = {
-            split: np.bincount(codes[(splits == code) & (codes >= 0)], minlength=len(classes or ()))
-            for code, split in enumerate(SPLITS)
-        }
         columns: dict[str, Kind] = {"image": "image"} if classes is None else {"image": "image", "label": "label"}
         return DatasetSummary(
             format=self.format.name,
@@ -158,17 +156,8 @@ class _Import:
             columns=columns,
             splits={split: int((splits == code).sum()) for code, split in enumerate(SPLITS)},
             classes=classes,
-            class_counts={
-                split: {name: int(count) for name, count in zip(classes or (), counts[split], strict=True)}
-                for split in SPLITS
-            },
-            image={
-                "channels": shapes.channels,
-                "min_height": shapes.min_height,
-                "max_height": shapes.max_height,
-                "min_width": shapes.min_width,
-                "max_width": shapes.max_width,
-            },
+            class_counts={} if classes is None else checks.count_classes(classes, codes, splits),
+            image=self.staging.shapes.as_dict(),
         )
 
     def _report(

@@ -23,10 +23,9 @@ class ReportEntry(Config):
 
 
 class Suggestion(Config):
-    """What to know or do next; `patch` holds the fields of the request that would do it."""
+    """What to know or do next."""
 
     message: str
-    patch: dict[str, Any] = Field(default_factory=dict)
 
 
 class Guess(Config):

@@ -66,6 +66,11 @@ class Shapes:
         self.min_height, self.max_height = min(self.min_height, height), max(self.max_height, height)
         self.min_width, self.max_width = min(self.min_width, width), max(self.max_width, width)
 
+    def as_dict(self) -> dict[str, int]:
+        """As a summary shows it."""
+        names = ("channels", "min_height", "max_height", "min_width", "max_width")
+        return {name: getattr(self, name) for name in names}
+
     @property
     def one(self) -> tuple[int, int, int] | None:
         """The shape that all have; None where they differ."""

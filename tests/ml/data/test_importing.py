@@ -6,6 +6,7 @@ import pytest
 from ml.data import storage
 from ml.data.dataset import Dataset, DatasetSummary
 from ml.data.importing import import_dataset
+from ml.tasks import TASKS
 from tests.ml.data.makers import codes, count, csv_text, folders, idx_pair, labels, pictures, sample, upload, zipped
 
 IMAGES, NAMES = pictures(100), labels(100)
@@ -52,6 +53,14 @@ def test_the_task_is_guessed_unless_it_is_told(tmp_path):
         assert report.guess is not None
         guesses[name] = (report.summary.task, report.guess.task)
     assert guesses == {"a": ("image_classification",) * 2, "b": ("image_generation",) * 2}
+
+
+def test_a_guessed_task_is_one_that_exists(tmp_path):
+    for name, classes in (("a", 2), ("b", 1)):
+        report = upload(tmp_path / name, {"a.csv": csv_text(IMAGES, labels(100, classes=classes))})
+        assert report.summary is not None
+        assert report.summary.task in TASKS
+        assert TASKS[report.summary.task].refuse(report.summary) == []
 
 
 def test_files_may_be_told_to_be_a_split(tmp_path):
