@@ -82,11 +82,14 @@ def main() -> int:
     from pydantic_core import to_json
 
     from ml.data.importing import import_dataset
+    from ml.tasks import TASKS
 
     arguments = request["arguments"]
+    task = arguments["task"]
     sources = [Path(source) for source in arguments.pop("sources")]
     try:
-        report = import_dataset(sources, Path(arguments.pop("into")), **arguments)
+        refuse = TASKS[task].refuse if task else None
+        report = import_dataset(sources, Path(arguments.pop("into")), **arguments, refuse=refuse)
         Path(request["report"]).write_bytes(to_json(report))
     except MemoryError:
         return errno.ENOMEM
