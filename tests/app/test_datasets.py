@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from ml.data.importing import import_dataset
 from store.blobs import blobs
 from store.database import transaction
 from store.jobs import claim, finish_validation, listing
-from tests.app.factories import queued_job
+from tests.app.factories import png, queued_job, registered, shades
 
 
 def upload(client: TestClient, *, name: str = "digits", headers: dict[str, str] | None = None, **fields: str):
@@ -152,3 +154,25 @@ def test_lists_go_on_where_the_page_before_ended(client: TestClient) -> None:
     rest = client.get("/api/v1/datasets", params={"cursor": first["next_cursor"], "limit": 200}).json()
     assert [each["name"] for each in first["data"] + rest["data"]] == [f"set-{number}" for number in (4, 3, 2, 1, 0)]
     assert (first["has_more"], rest["has_more"], rest["next_cursor"]) == (True, False, None)
+
+
+def test_a_preview_shows_rows_as_predict_would_be_asked_about_them(client: TestClient, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "shades.zip", "w") as archive:
+        for number in range(12):
+            for label, brightness in (("dark", number), ("light", 240 + number)):
+                for split in ("train", "test"):
+                    shift = 12 if split == "test" else 0
+                    archive.writestr(f"{split}/{label}/{number}.png", png(abs(brightness - shift), side=8 + number % 2))
+    found = import_dataset([tmp_path / "shades.zip"], tmp_path / "dataset")
+    assert found.summary is not None
+    dataset_id = upload(client, name="shades").json()["id"]
+    blobs().put_tree(f"datasets/{dataset_id}", tmp_path / "dataset")
+    validated(ready=True, summary=found.summary.model_dump(mode="json"))
+    preview = client.get("/api/v1/datasets/shades/preview?limit=3").json()
+    assert (preview["split"], len(preview["data"])) == ("train", 3)
+    registered(shades(tmp_path / "package"), name="shades")
+    answer = client.post("/predict/shades", json={"inputs": [row["input"] for row in preview["data"]]})
+    assert [output["label"] for output in answer.json()["outputs"]] == [row["target"] for row in preview["data"]]
+    missing = client.get("/api/v1/datasets/shades/preview?split=holdout")
+    assert missing.status_code == 404
+    assert "train" in missing.json()["detail"]
