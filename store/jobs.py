@@ -1,9 +1,8 @@
 """The state machine of jobs. Every change of a job's state is one of these functions.
 
-    queued --claim--> running --succeed--> succeeded
-      ^  \\              | | \\--fail------> failed
-      |   \\--cancel     | \\---cancelled--> cancelled
-      \\---- release ----/  (at the last crash: failed)
+    queued   claim -> running, cancel -> cancelled
+    running  succeed -> succeeded, fail -> failed, cancelled -> cancelled,
+             release -> queued (after the last crash allowed: failed)
 
 Each function works in its caller's transaction. A write of a run is conditional on (id, fence, running): where it finds
 no row the run is another's by now, and `StaleClaim` says so. Final states never change.
