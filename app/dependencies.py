@@ -17,7 +17,7 @@ from ml.catalog import Catalog
 from store import keys
 from store.blobs import Blobs
 from store.blobs import blobs as configured_blobs
-from store.database import transaction
+from store.database import reading, transaction
 from store.settings import store_settings
 
 if TYPE_CHECKING:
@@ -27,8 +27,10 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?$"
 
 
-def _session() -> Iterator[Session]:
-    with transaction() as session:
+def _session(request: Request) -> Iterator[Session]:
+    # Who only looks must not wait for those who write.
+    opened = reading() if request.method in ("GET", "HEAD") else transaction()
+    with opened as session:
         yield session
 
 
@@ -66,7 +68,7 @@ async def _measures(request: Request) -> Measures:
 
 
 SessionDep = Annotated[Session, Depends(_session, scope="function")]
-"""One transaction a request, committed before the answer leaves."""
+"""One transaction a request, committed before the answer leaves; a GET only reads."""
 SettingsDep = Annotated[AppSettings, Depends(_settings)]
 BlobsDep = Annotated[Blobs, Depends(_blobs)]
 CatalogDep = Annotated[Catalog, Depends(_catalog)]
@@ -98,5 +100,5 @@ def first_key(settings: AppSettings) -> str | None:
 
 def has_keys() -> bool:
     """Whether the database knows a key that still opens the gate."""
-    with transaction() as session:
+    with reading() as session:
         return any(key.revoked_at is None for key in keys.listing(session, limit=200, cursor=None).items)

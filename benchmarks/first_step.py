@@ -112,11 +112,11 @@ def wait_until_ended(job_id: str) -> None:
 
 def parts_of(job_id: str, began: float, submitted: float) -> dict[str, float]:
     """The job's own events say when each part was over."""
-    from store import jobs
+    from store import history
     from store.database import reading
 
     with reading() as session:
-        events = jobs.events(session, job_id, limit=1000)
+        events = history.events(session, job_id, limit=1000)
 
     def first(kind: str, **wanted: str) -> float:
         return next(

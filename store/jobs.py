@@ -10,7 +10,6 @@ no row the run is another's by now, and `StaleClaim` says so. Final states never
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,11 +18,12 @@ from sqlalchemy import and_, func, or_, select, update
 from store import queue
 from store.database import after_commit, changed
 from store.errors import Conflict, NotFound, StaleClaim
+from store.history import finite, keep_points, record
 from store.ids import new_id
 from store.models import NewModel, register
 from store.pages import Page, newest_first
 from store.settings import store_settings
-from store.tables import FINAL_STATES, Checkpoint, Dataset, Event, Job, Metric, Model, clock
+from store.tables import FINAL_STATES, Checkpoint, Dataset, Job, Model, clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +81,7 @@ def submit(
     )
     session.add(job)
     session.flush()
-    _record(session, job.id, ("state", {"state": "queued"}))
+    record(session, job.id, ("state", {"state": "queued"}))
     session.refresh(job)
     _ring_after_commit(session, job.id)
     return job
@@ -136,7 +136,7 @@ def claim(session: Session, job_id: str, *, worker: str) -> Claim | None:
     job = get(session, job_id)
     if job.kind == VALIDATE:
         session.execute(update(Dataset).where(Dataset.id == job.dataset_id).values(state="validating"))
-    _record(session, job_id, ("state", {"state": "running", "attempt": job.fence}))
+    record(session, job_id, ("state", {"state": "running", "attempt": job.fence}))
     return _claim_of(job)
 
 
@@ -165,9 +165,9 @@ def report(
 ) -> None:
     """What happened since the last report; a metric point needs its `step`."""
     values: dict[str, Any] = {}
-    metrics = {name: _finite(value) for name, value in (metrics or {}).items()}
+    metrics = {name: finite(value) for name, value in (metrics or {}).items()}
     if progress is not None:
-        progress = {name: _finite(value) for name, value in progress.items()}
+        progress = {name: finite(value) for name, value in progress.items()}
         values["progress"] = progress
     if metrics:
         latest = session.scalar(select(Job.latest).where(Job.id == claim.job_id))
@@ -176,12 +176,11 @@ def report(
     _write(session, claim, **(values or {"lease_until": Job.lease_until}))
     entries: list[tuple[str, Mapping[str, Any]]] = list(events)
     if metrics and step is not None:
-        for name, value in metrics.items():
-            session.merge(Metric(job_id=claim.job_id, name=name, step=step, value=value))
+        keep_points(session, claim.job_id, metrics, step=step)
         entries.append(("metric", {"step": step, **metrics}))
     if progress is not None:
         entries.append(("progress", progress))
-    _record(session, claim.job_id, *entries)
+    record(session, claim.job_id, *entries)
 
 
 def checkpointed(session: Session, claim: Claim, *, step: int, key: str, digest: str) -> list[str]:
@@ -192,7 +191,7 @@ def checkpointed(session: Session, claim: Claim, *, step: int, key: str, digest:
     _write(session, claim, lease_until=clock(store_settings().lease_seconds), **gets_on)
     session.merge(Checkpoint(job_id=claim.job_id, fence=claim.fence, step=step, key=key, digest=digest))
     session.flush()
-    _record(session, claim.job_id, ("checkpoint", {"step": step}))
+    record(session, claim.job_id, ("checkpoint", {"step": step}))
     outdated = checkpoints(session, claim.job_id)[KEPT_CHECKPOINTS:]
     for checkpoint in outdated:
         session.delete(checkpoint)
@@ -353,36 +352,6 @@ def resume(session: Session, job_id: str) -> Job:
     return get(session, job_id)
 
 
-# What a user reads.
-
-
-def events(session: Session, job_id: str, *, after: int = 0, limit: int) -> Sequence[Event]:
-    """In order, from the one after `after` on."""
-    query = select(Event).where(Event.job_id == job_id, Event.number > after).order_by(Event.number).limit(limit)
-    return session.scalars(query).all()
-
-
-def metrics(
-    session: Session, job_id: str, *, names: Sequence[str] | None = None, max_points: int = 1000
-) -> dict[str, list[tuple[int, float | None]]]:
-    """Curves by name; a longer one is thinned evenly, its last point always kept."""
-    query = select(Metric).where(Metric.job_id == job_id).order_by(Metric.name, Metric.step)
-    if names:
-        query = query.where(Metric.name.in_(names))
-    curves: dict[str, list[tuple[int, float | None]]] = {}
-    for point in session.scalars(query):
-        curves.setdefault(point.name, []).append((point.step, point.value))
-    return {name: _thinned(curve, max_points) for name, curve in curves.items()}
-
-
-def _thinned(curve: list[tuple[int, float | None]], max_points: int) -> list[tuple[int, float | None]]:
-    if len(curve) <= max_points:
-        return curve
-    last = len(curve) - 1
-    wanted = max(max_points - 1, 1)
-    return [curve[round(last * number / wanted)] for number in range(wanted + 1)] if max_points > 1 else [curve[last]]
-
-
 def _not_paused() -> ColumnElement[bool]:
     return or_(Job.requested.is_(None), Job.requested != "pause")
 
@@ -404,11 +373,6 @@ def _is_cancelled(session: Session, claim: Claim) -> bool:
     return session.scalar(query) == "cancel"
 
 
-def _finite(value: Any) -> Any:
-    """Neither JSON nor every database knows a number that is none."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _claim_of(job: Job) -> Claim:
     return Claim(job.id, job.fence, job.kind, job.spec, job.dataset_id, job.model_name, job.crashes, job.requested)
 
@@ -422,7 +386,7 @@ def _end(session: Session, claim: Claim, state: str, **values: Any) -> None:
     values = {"reason": None, "error": None, **values}
     ended = {"state": state, "requested": None, "worker": None, "lease_until": None, "finished_at": clock()}
     _write(session, claim, **ended, **values)
-    _record(session, claim.job_id, ("state", _told(state, values["reason"], values.get("error"))))
+    record(session, claim.job_id, ("state", _told(state, values["reason"], values.get("error"))))
 
 
 def _release(
@@ -454,7 +418,7 @@ def _release(
         not_before=clock(delay_seconds) if delay_seconds else None,
         next_ring_at=clock(delay_seconds or FIRST_RING_AGAIN_SECONDS),
     )
-    _record(session, job.id, ("state", _told("queued", reason, error)))
+    record(session, job.id, ("state", _told("queued", reason, error)))
     if delay_seconds == 0 and job.requested != "pause":
         _ring_after_commit(session, job.id)
 
@@ -486,7 +450,7 @@ def _cancel_queued(session: Session, job: Job, reason: str) -> None:
         .where(Job.id == job.id, Job.state == "queued")
         .values(state="cancelled", reason=reason, requested=None, finished_at=clock())
     )
-    _record(session, job.id, ("state", _told("cancelled", reason, None)))
+    record(session, job.id, ("state", _told("cancelled", reason, None)))
     _reject_dataset(session, job.kind, job.dataset_id, {"code": "cancelled", "message": reason, "hint": None})
 
 
@@ -494,7 +458,7 @@ def _ask(session: Session, job: Job, request: Request | None) -> None:
     if job.requested == request:
         return
     session.execute(update(Job).where(Job.id == job.id).values(requested=request))
-    _record(session, job.id, ("state", {"state": job.state, "requested": request}))
+    record(session, job.id, ("state", {"state": job.state, "requested": request}))
 
 
 def _wake(session: Session, job: Job) -> None:
@@ -503,20 +467,6 @@ def _wake(session: Session, job: Job) -> None:
             update(Job).where(Job.id == job.id).values(rings=0, next_ring_at=clock(FIRST_RING_AGAIN_SECONDS))
         )
         _ring_after_commit(session, job.id)
-
-
-def _record(session: Session, job_id: str, *entries: tuple[str, Mapping[str, Any]]) -> None:
-    """Append events; the update of the counter orders writers."""
-    if not entries:
-        return
-    last = session.scalar(
-        update(Job).where(Job.id == job_id).values(events=Job.events + len(entries)).returning(Job.events)
-    )
-    assert last is not None
-    for offset, (kind, data) in enumerate(entries):
-        number = last - len(entries) + 1 + offset
-        session.add(Event(job_id=job_id, number=number, kind=kind, data=dict(data)))
-    session.flush()
 
 
 def _ring_after_commit(session: Session, job_id: str) -> None:

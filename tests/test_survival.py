@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from store import jobs, queue
+from store import history, jobs, queue
 from store.database import transaction
 from store.errors import Conflict
 from tests.servers import Postgres, S3Server
@@ -140,7 +140,7 @@ def test_sigterm_of_a_worker_loses_no_step(new_machine, undisturbed):
 def steps_at_the_handover(machine: Machine, job_id: str) -> tuple[int, int]:
     """The furthest step told of before the job was queued again, and the first one told of afterwards."""
     with transaction() as session:
-        events = jobs.events(session, job_id, limit=10_000)
+        events = history.events(session, job_id, limit=10_000)
     states = [event.number for event in events if event.kind == "state" and event.data["state"] == "queued"]
     before = [event.data["step"] for event in events if event.kind == "progress" and event.number < states[-1]]
     resumed = [event for event in events if event.kind == "log" and "goes on from step" in event.data["message"]]

@@ -10,7 +10,7 @@ from typing import Any
 
 from celery.signals import worker_shutting_down
 
-from store.queue import celery_app
+from store.celery_app import listener
 from worker.handlers import register
 from worker.reconciler import Reconciler
 from worker.runs import log_in_utc
@@ -24,14 +24,15 @@ def main() -> int:
     settings = worker_settings()
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     supervisor = Supervisor(name, settings)
-    register(celery_app, supervisor)
+    app = listener()
+    register(app, supervisor)
 
     def drain(**_: Any) -> None:
         supervisor.drain()
 
     worker_shutting_down.connect(drain)
     with Reconciler(name, settings):
-        worker = celery_app.Worker(
+        worker = app.Worker(
             hostname=f"plinth@{name}",
             pool="threads",
             # One more than there are slots, so that a validation never waits behind a run.

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.health.schemas import Device, LoadedModel, Part, Readiness, System, Worker
 from store import jobs, queue, workers
 from store.__main__ import check
-from store.database import transaction
+from store.database import reading
 from store.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _check() -> Readiness:
 
 def _workers() -> Part:
     try:
-        with transaction() as session:
+        with reading() as session:
             names = [worker.name for worker in workers.present(session)]
     except SQLAlchemyError:
         return Part(ok=False, detail="unknown: the database does not answer", fix="Mend the database first.")
@@ -79,7 +79,7 @@ readiness = Kept(_check, seconds=KEPT_SECONDS)
 
 def system(runtime: Runtime) -> System:
     """What runs here. The database is let go of before anything slow is asked."""
-    with transaction() as session:
+    with reading() as session:
         counts = jobs.counts(session)
         present = [
             Worker(name=row.name, slots=row.slots, started_at=row.started_at, seen_at=row.seen_at)

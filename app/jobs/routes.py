@@ -16,8 +16,8 @@ from app.jobs import schemas, service
 from app.jobs.stream import MEDIA_TYPE, stream
 from app.pagination import Cursor, Limit, ListOf
 from ml.spec import Spec
-from store import jobs
-from store.database import transaction
+from store import history, jobs
+from store.database import reading
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=JSONRoute)
 
@@ -147,7 +147,7 @@ def read_job_events(
     ```
     """
     after = service.event_number(last_event_id or cursor)
-    with transaction() as session:
+    with reading() as session:
         jobs.get(session, job_id)
         if MEDIA_TYPE in request.headers.get("accept", ""):
             return stream(job_id, after=after, stopping=request.app.state.stopping)
@@ -163,7 +163,7 @@ def read_job_metrics(
 ) -> dict[str, list[schemas.Point]]:
     """Curves: for each metric its steps and values. What each number means is in the catalogue."""
     jobs.get(session, job_id)
-    curves = jobs.metrics(session, job_id, names=name, max_points=max_points)
+    curves = history.metrics(session, job_id, names=name, max_points=max_points)
     return {metric: [list(point) for point in curve] for metric, curve in curves.items()}
 
 

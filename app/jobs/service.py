@@ -11,7 +11,7 @@ from ml import spec as specs
 from ml.data.dataset import DatasetSummary
 from ml.errors import Finding, SpecError
 from ml.package import MANIFEST, Manifest
-from store import datasets, jobs, models
+from store import datasets, history, models
 from store.errors import NotFound
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def seen(session: Session, row: JobRow) -> Job:
 
 def event_page(session: Session, job_id: str, *, after: int, limit: int) -> ListOf[Event]:
     """Events in the order they happened."""
-    rows = jobs.events(session, job_id, after=after, limit=limit + 1)
+    rows = history.events(session, job_id, after=after, limit=limit + 1)
     shown = [Event.of(row) for row in rows[:limit]]
     has_more = len(rows) > limit
     return ListOf(data=shown, has_more=has_more, next_cursor=str(shown[-1].id) if has_more else None)
@@ -70,7 +70,7 @@ def log_page(session: Session, job_id: str, *, after: int, limit: int) -> ListOf
     """The events that are words, in the order they were said."""
     lines: list[LogLine] = []
     while len(lines) <= limit:
-        rows = jobs.events(session, job_id, after=after, limit=LOG_BATCH)
+        rows = history.events(session, job_id, after=after, limit=LOG_BATCH)
         lines += [LogLine.of(row) for row in rows if row.kind == "log"]
         if len(rows) < LOG_BATCH:
             break

@@ -10,8 +10,8 @@ from anyio import to_thread
 from starlette.responses import StreamingResponse
 
 from app.jobs.schemas import FINAL, Event
-from store import jobs
-from store.database import transaction
+from store import history, jobs
+from store.database import reading
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -61,6 +61,6 @@ async def _pause(stopping: asyncio.Event) -> None:
 
 def _read(job_id: str, after: int) -> tuple[list[Event], str]:
     """The state is read first: what a final state was preceded by is then among the events."""
-    with transaction() as session:
+    with reading() as session:
         state = jobs.get(session, job_id).state
-        return [Event.of(row) for row in jobs.events(session, job_id, after=after, limit=BATCH)], state
+        return [Event.of(row) for row in history.events(session, job_id, after=after, limit=BATCH)], state

@@ -15,7 +15,7 @@ from app.models.archive import blocks, zipped
 from app.models.schemas import Alias, AliasSet, AliasWithHistory, Model, ModelVersion, Signature
 from app.pagination import Cursor, Limit, ListOf
 from store import models
-from store.database import after_commit, transaction
+from store.database import after_commit, reading
 
 router = APIRouter(prefix="/api/v1/models", tags=["models"], route_class=JSONRoute)
 
@@ -92,7 +92,7 @@ def download_model_version(
       http://127.0.0.1:8000/api/v1/models/digits/versions/1/download
     ```
     """
-    with transaction() as session:
+    with reading() as session:
         row = models.version(session, f"{name}@{version}")
         key, paths = row.key, service.packed_paths(row)
     if file is None:

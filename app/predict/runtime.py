@@ -16,7 +16,7 @@ import structlog
 
 from app.errors import Refused
 from store import models
-from store.database import transaction
+from store.database import reading
 from store.errors import NotFound
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Runtime:
 
 
 def _find(reference: str) -> Served:
-    with transaction() as session:
+    with reading() as session:
         try:
             row = models.version(session, reference)
         except NotFound as error:

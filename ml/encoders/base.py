@@ -58,7 +58,7 @@ class Encoder(ABC, Generic[Raw]):
         """What a backbone must know to be built: channels, height, width; or vocabulary, length; or bins."""
 
     @classmethod
-    def loses(cls, config: Any, summary: DatasetSummary) -> str | None:  # noqa: ARG003 - an encoder that can, looks
+    def loses(cls, config: Any, summary: DatasetSummary) -> str | None:
         """What reading this dataset with this config would throw away that matters; None when nothing."""
         return None
 

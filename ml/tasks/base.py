@@ -90,7 +90,7 @@ class Task(ABC):
         """Compact arrays by name, targets included where the rows have them."""
         return encode_slots(self.slot_encoders, self.reads, rows)
 
-    def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:  # noqa: ARG002 - a task that can change its rows does
+    def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
         """Change one training batch as the config asks; same names and lengths."""
         return columns
 

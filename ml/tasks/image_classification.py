@@ -61,7 +61,7 @@ class ImageClassification(Task):
         return labels
 
     @classmethod
-    def learn(cls, config: ImageClassificationConfig, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:  # noqa: ARG003 - the import has counted already
+    def learn(cls, config: ImageClassificationConfig, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
         """The names of the classes, in natural order."""
         return {"labels": summary.classes}
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from store.blobs import Blobs, LocalBlobs, S3Blobs
+from store.blobs import Blobs
+from store.blobs.local import LocalBlobs
+from store.blobs.s3 import S3Blobs
 from store.errors import NotFound, StorageFull
 from tests.servers import NetworkProxy, S3Server
 

@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 
 from migrations.__main__ import upgrade
 from plinth.broker import EmbeddedBroker
-from store import database, datasets, jobs, models, queue
+from store import database, datasets, history, jobs, models, queue
 from store.blobs.base import blobs
 from store.database import transaction
 from store.settings import store_settings
@@ -69,7 +69,6 @@ class Machine:
         for name, value in self._variables.items():
             self._patch.setenv(name, value)
         self._forget()
-        self._patch.setattr(queue.celery_app.conf, "broker_url", self._variables["PLINTH_REDIS_URL"])
         with database.engine().begin() as connection:
             upgrade(connection)
         return self
@@ -84,7 +83,7 @@ class Machine:
         self._forget()
 
     def _forget(self) -> None:
-        for cached in (store_settings, database.engine, database.sessions, blobs, queue._producer):
+        for cached in (store_settings, database.engine, database.sessions, blobs, queue.bell):
             cached.cache_clear()
 
     def kill_everything(self) -> None:
@@ -185,7 +184,7 @@ class Machine:
     def event_data(self, job_id: str, kind: str) -> list[dict[str, Any]]:
         """What the events of one kind say, in order."""
         with transaction() as session:
-            return [event.data for event in jobs.events(session, job_id, limit=10_000) if event.kind == kind]
+            return [event.data for event in history.events(session, job_id, limit=10_000) if event.kind == kind]
 
     def _runs_of(self, job_id: str) -> list[psutil.Process]:
         found = []
