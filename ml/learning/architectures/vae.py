@@ -28,7 +28,7 @@ class VAEConfig(Config):
 
     channels: tuple[int, ...] = Field((32, 64), min_length=1)
     hidden: int = Field(256, ge=1)
-    latent: int = Field(16, ge=1)
+    latent: int = Field(8, ge=1)
 
 
 class VAE(Backbone):
@@ -45,20 +45,22 @@ class VAE(Backbone):
     )
     usual_shape: ClassVar[Mapping[str, int]] = {"channels": 1, "height": 28, "width": 28}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "small": {"channels": (32, 64), "hidden": 256, "latent": 16},
-        "medium": {"channels": (64, 128, 256), "hidden": 512, "latent": 64},
+        "small": {"channels": (32, 64), "hidden": 256, "latent": 8},
+        "medium": {"channels": (64, 128, 256), "hidden": 512, "latent": 32},
     }
 
     def __init__(self, config: VAEConfig, *, shape: Mapping[str, int], conditions: int = 0) -> None:
         super().__init__(config, shape=shape, conditions=conditions)
         layers: list[nn.Module] = []
+        first = config.channels[0]
+        self.condition_early = nn.Linear(conditions, first, bias=False) if conditions else None
+        self.condition = nn.Linear(conditions, config.hidden, bias=False) if conditions else None
         channels, height, width = shape["channels"], shape["height"], shape["width"]
         for wider in config.channels:
             layers += [nn.Conv2d(channels, wider, kernel_size=3, stride=2, padding=1), nn.SiLU()]
             channels, height, width = wider, (height + 1) // 2, (width + 1) // 2
         self.convolutions = nn.Sequential(*layers)
         self.hidden = nn.Linear(channels * height * width, config.hidden)
-        self.condition = nn.Linear(conditions, config.hidden, bias=False) if conditions else None
         self.mean = nn.Linear(config.hidden, config.latent)
         self.log_variance = nn.Linear(config.hidden, config.latent)
         self.widths = Widths(shape=shape, pooled=config.hidden, latent=config.latent)
@@ -66,10 +68,13 @@ class VAE(Backbone):
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
         """The hidden layer, and the posterior read off it."""
-        image_BCHW = pixel_by_pixel(signal)
-        hidden = self.hidden(self.convolutions(image_BCHW).flatten(1))
+        image_BCHW = self.convolutions[0](pixel_by_pixel(signal))
+        # Where the posterior does not know the class the code must carry it, and the decoder learns to ignore the one
+        # it is given. Told early, every layer can set the two apart.
+        if self.condition_early is not None and condition is not None:
+            image_BCHW = image_BCHW + self.condition_early(condition)[:, :, None, None]
+        hidden = self.hidden(self.convolutions[1:](image_BCHW).flatten(1))
         if self.condition is not None and condition is not None:
-            # Without this the code itself must carry the class, and a decoder learns to ignore the class it is given.
             hidden = hidden + self.condition(condition)
         hidden = nn.functional.silu(hidden)
         log_variance_BZ = self.log_variance(hidden).clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)

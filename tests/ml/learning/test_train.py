@@ -99,7 +99,8 @@ def test_a_decoder_learned_without_labels_is_a_start_for_drawing_with_them(digit
     drawing = spec("finetune", task="image_generation", start_from="base")
     report = run(digits, tmp_path / "drawing", drawing, start_from=decoder.directory).report
     assert report is not None
-    assert report["transfer"]["new"] == ["backbones.image.condition.weight", "head.from_class.weight"]
+    backbone = ["backbones.image.condition.weight", "backbones.image.condition_early.weight"]
+    assert report["transfer"]["new"] == [*backbone, "head.from_class.weight"]
 
 
 def test_finish_evaluates_and_packages_what_there_is(digits: Path, tmp_path: Path) -> None:
