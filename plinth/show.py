@@ -180,7 +180,7 @@ def findings(report: DatasetReport) -> None:
         if finding.hint:
             console.print(f"    {escape(finding.hint)}")
     for suggestion in report.suggestions:
-        console.print(f"[dim]suggestion:[/] {escape(str(suggestion))}")
+        console.print(f"[dim]note:[/] {escape(str(suggestion.get('message', suggestion)))}")
 
 
 def picture(pixels: Sequence[Sequence[int]]) -> Text:
