@@ -39,8 +39,10 @@ RUN useradd --uid 10001 --gid 0 --home-dir /data --no-create-home --shell /usr/s
     && install --directory --owner=10001 --group=0 --mode=0770 /data
 COPY --from=build /opt/plinth /opt/plinth
 # Other addresses than loopback are served only with a key: the API does not start without PLINTH_API_KEY.
+# ONNX Runtime would note a device id and what it did, and send it home.
 ENV PATH=/opt/plinth/bin:$PATH \
     HOME=/data \
+    ORT_DISABLE_TELEMETRY=1 \
     PLINTH_HOME=/data \
     PLINTH_HOST=0.0.0.0 \
     PYTHONDONTWRITEBYTECODE=1 \
