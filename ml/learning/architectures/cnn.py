@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ml.config import Config
 from ml.learning.architectures.base import Backbone, Features, Widths
+from ml.learning.layers.convolution import convolution
 from ml.learning.layers.layout import channels_last, pixel_by_pixel
 from ml.signals import Feature, Signal
 from ml.spec import Schedule
@@ -59,7 +60,7 @@ class CNN(Backbone):
         for widths in config.stages:
             layers: list[nn.Module] = []
             for width in widths:
-                layers += _convolution(channels, width, normalise=config.normalise)
+                layers += convolution(channels, width, normalise=config.normalise)
                 channels = width
             self.stages.append(nn.Sequential(*layers))
         halvings = len(config.stages) if self.flatten else 0
@@ -86,11 +87,6 @@ class CNN(Backbone):
     def tiny(cls) -> CNNConfig:
         """Two stages, one of two layers, and a dense layer."""
         return CNNConfig(stages=((4, 4), (8,)), hidden=8)
-
-
-def _convolution(channels: int, width: int, *, normalise: bool) -> list[nn.Module]:
-    convolution = nn.Conv2d(channels, width, kernel_size=3, padding=1, bias=not normalise)
-    return [convolution, *([nn.BatchNorm2d(width)] if normalise else []), nn.ReLU(inplace=True)]
 
 
 def _halve(image_BCHW: Tensor) -> Tensor:
