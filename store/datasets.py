@@ -9,7 +9,7 @@ from sqlalchemy import case, func, select, update
 from store import jobs
 from store.database import lock
 from store.errors import Conflict, NotFound
-from store.ids import new_id
+from store.ids import new_id, version_number
 from store.pages import Page, newest_first
 from store.tables import FINAL_STATES, Dataset, Job, clock
 
@@ -55,7 +55,7 @@ def get(session: Session, reference: str) -> Dataset:
     name, _, number = reference.partition("@")
     query = live.where(Dataset.name == name)
     if number:
-        query = query.where(Dataset.version == (int(number) if number.isdecimal() else -1))
+        query = query.where(Dataset.version == version_number(number))
     else:
         query = query.order_by(case((Dataset.state == "ready", 0), else_=1), Dataset.version.desc()).limit(1)
     dataset = session.scalar(query)

@@ -6,6 +6,9 @@ import secrets
 import threading
 import time
 
+LAST_VERSION = 2**31 - 1
+"""What an integer column of any database holds."""
+
 _lock = threading.Lock()
 _last = 0
 
@@ -19,3 +22,8 @@ def new_id(prefix: str) -> str:
         ordered = _last
     value = ordered >> 74 << 80 | 7 << 76 | (ordered >> 62 & 0xFFF) << 64 | 2 << 62 | ordered & (1 << 62) - 1
     return f"{prefix}_{value:032x}"
+
+
+def version_number(text: str) -> int | None:
+    """`3` of `digits@3`; None where no version can have that number."""
+    return number if text.isdecimal() and (number := int(text)) <= LAST_VERSION else None

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 
 from store.database import lock
 from store.errors import Conflict, NotFound, PreconditionFailed
-from store.ids import new_id
+from store.ids import new_id, version_number
 from store.pages import Page, newest_first
 from store.tables import Alias, AliasChange, Job, Model, clock
 
@@ -58,7 +58,7 @@ def version(session: Session, reference: str) -> Model:
     name, _, wanted = reference.partition("@")
     if not wanted and (found := session.scalar(_live().where(Model.id == name))):
         return found
-    number = int(wanted) if wanted.isdecimal() else _aliased(session, name, wanted or PRODUCTION)
+    number = version_number(wanted) if wanted.isdecimal() else _aliased(session, name, wanted or PRODUCTION)
     if number is None and wanted:
         raise NotFound("model", reference)
     query = _live().where(Model.name == name)

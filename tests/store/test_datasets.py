@@ -98,7 +98,7 @@ def test_of_eight_uploads_at_once_under_one_name_each_is_its_own_version() -> No
     assert sorted(made) == list(range(1, 9))
 
 
-@pytest.mark.parametrize("reference", ["other", "digits@2", "digits@x", "ds_0"])
+@pytest.mark.parametrize("reference", ["other", "digits@2", "digits@x", "digits@99999999999999999999", "ds_0"])
 def test_what_is_not_there_is_not_found(reference: str) -> None:
     created()
     with pytest.raises(NotFound):

@@ -59,7 +59,10 @@ def test_a_model_is_found_by_its_id() -> None:
     assert number_of(made().id) == 1
 
 
-@pytest.mark.parametrize("reference", ["other", "digits@9", "digits@staging", "digits@0", "mdl_0", "@", "digits@"])
+@pytest.mark.parametrize(
+    "reference",
+    ["other", "digits@9", "digits@99999999999999999999", "digits@staging", "digits@0", "mdl_0", "@", "digits@"],
+)
 def test_what_is_not_there_is_not_found(reference: str) -> None:
     made()
     if reference == "digits@":
