@@ -108,7 +108,7 @@ class Run:
                     self._keep_the_lease()
                     self._pass_on(child)
             except StaleClaim:
-                log.warning("%s: run %d has lost its claim", self.claim.job_id, self.claim.fence)
+                log.info("%s: the claim of run %d is over", self.claim.job_id, self.claim.fence)
                 return
             error = child.last_words() or words_about(child.status)
         # Only now, when nothing of its group is alive, may another run begin.
