@@ -11,7 +11,7 @@ from store.database import lock
 from store.errors import Conflict, NotFound, PreconditionFailed
 from store.ids import new_id, version_number
 from store.pages import Page, newest_first
-from store.tables import Alias, AliasChange, Job, Model, clock
+from store.tables import Alias, AliasChange, Dataset, Job, Model, clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,6 +98,12 @@ def versions(session: Session, name: str) -> Sequence[Model]:
 def of_job(session: Session, job_id: str) -> Model | None:
     """What a job made."""
     return session.scalar(select(Model).where(Model.job_id == job_id))
+
+
+def origin(session: Session, model: Model) -> tuple[Dataset | None, Model | None]:
+    """The data it was made of and the base it started from, whether or not they have been deleted since."""
+    dataset = session.get(Dataset, model.dataset_id) if model.dataset_id else None
+    return dataset, session.get(Model, model.parent_id) if model.parent_id else None
 
 
 def names(session: Session) -> Sequence[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.models.schemas import Alias, AliasChange, Lineage, LineageDataset, Model, ModelVersion, PackageFile, Parent
 from ml.package import MANIFEST
-from store import datasets, models
+from store import models
 from store.pages import Page
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def version_page(session: Session, name: str, *, limit: int, cursor: str | None)
 
 def seen(session: Session, row: ModelRow) -> ModelVersion:
     """A version as clients see it."""
-    dataset = datasets.get(session, row.dataset_id) if row.dataset_id else None
-    parent = models.version(session, row.parent_id) if row.parent_id else None
+    dataset, parent = models.origin(session, row)
     return ModelVersion(
         id=row.id,
         name=row.name,

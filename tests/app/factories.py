@@ -106,9 +106,16 @@ def painter(folder: Path) -> ModelPackage:
     )
 
 
-def registered(package: ModelPackage, *, name: str = "shades", report: Mapping[str, Any] | None = None) -> int:
+def registered(
+    package: ModelPackage,
+    *,
+    name: str = "shades",
+    report: Mapping[str, Any] | None = None,
+    dataset_id: str | None = None,
+    parent_id: str | None = None,
+) -> int:
     """The next version of `name`, made by a job of its own."""
-    claim = claimed(queued_job(model=name))
+    claim = claimed(queued_job(model=name, dataset_id=dataset_id))
     model_id = new_id("mdl")
     blobs().put_tree(f"models/{model_id}", package.directory)
     manifest = package.manifest
@@ -125,7 +132,7 @@ def registered(package: ModelPackage, *, name: str = "shades", report: Mapping[s
         files=[file.model_dump() for file in manifest.files],
         key=f"models/{model_id}",
         manifest_sha256="0" * 64,
-        parent_id=None,
+        parent_id=parent_id,
     )
     with transaction() as session:
         model = jobs.succeed(session, claim, model=new, report=report, reason="completed")

@@ -8,9 +8,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from ml.package import ModelPackage
+from store import jobs
+from store.database import transaction
+from store.tables import Job
 from tests.app.factories import SIDE, registered, shades
 
 
@@ -36,6 +40,22 @@ def test_a_version_says_what_it_is_and_where_it_came_from(client: TestClient, pa
     model = client.get("/api/v1/models/shades").json()
     assert (model["latest_version"], model["versions"], model["aliases"]) == (2, 2, {})
     assert client.get("/api/v1/models").json()["data"] == [model]
+
+
+def test_a_version_is_told_with_its_origin_when_that_is_deleted(client: TestClient, package: ModelPackage) -> None:
+    form = {"files": {"file": ("shades.zip", b"PK")}, "data": {"name": "shades"}}
+    dataset_id = client.post("/api/v1/datasets", **form).json()["id"]
+    with transaction() as session:
+        job = session.scalars(select(Job).where(Job.dataset_id == dataset_id)).one()
+        jobs.cancel(session, job.id)
+    registered(package, name="base")
+    parent_id = client.get("/api/v1/models/base/versions/1").json()["id"]
+    registered(package, dataset_id=dataset_id, parent_id=parent_id)
+    for path in (f"datasets/{dataset_id}", "models/base/versions/1"):
+        assert client.delete(f"/api/v1/{path}").status_code == 204
+    lineage = client.get("/api/v1/models/shades/versions/1").json()["lineage"]
+    assert lineage["dataset"]["id"] == dataset_id
+    assert lineage["parent"] == {"name": "base", "version": 1}
 
 
 @pytest.mark.parametrize("path", ["nothing", "shades/versions/9", "shades/aliases/none", "shades/versions/9/download"])
