@@ -20,7 +20,8 @@ from store.errors import Conflict
 
 router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"])
 
-_JSON_TEXT = {"type": "string", "description": "JSON."}
+# An empty default, because the page fills in the word "string" where there is none.
+_TEXT = {"type": "string", "default": ""}
 _BODY = {
     "requestBody": {
         "required": True,
@@ -33,9 +34,9 @@ _BODY = {
                         "name": {"type": "string", "examples": ["mnist"]},
                         "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
                         "task": {"type": "string", "examples": ["image_classification"]},
-                        "format": {"type": "string"},
-                        "columns": _JSON_TEXT,
-                        "splits": _JSON_TEXT,
+                        "format": {**_TEXT, "description": "Absent: guessed."},
+                        "columns": {**_TEXT, "description": 'JSON: our column -> column in the file. `{"label": 1}`'},
+                        "splits": {**_TEXT, "description": 'JSON: share of rows. `{"test": 0.2}`'},
                     },
                 }
             },

@@ -74,6 +74,14 @@ def test_files_are_binary_so_that_the_page_offers_a_file_picker(document: dict[s
     assert form["properties"]["file"]["items"] == {"type": "string", "format": "binary"}
 
 
+def test_what_the_page_fills_into_the_upload_form_is_accepted(client: TestClient, document: dict[str, Any]) -> None:
+    form = document["paths"]["/api/v1/datasets"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    texts = {name: field for name, field in form["properties"].items() if field["type"] == "string"}
+    filled = {name: (field.get("examples") or [field.get("default", "string")])[0] for name, field in texts.items()}
+    answer = client.post("/api/v1/datasets", data=filled, files={"file": ("digits.zip", b"PK")})
+    assert answer.status_code == 202, answer.text
+
+
 def test_tags_come_in_the_order_of_work(document: dict[str, Any]) -> None:
     order = [tag["name"] for tag in document["tags"]]
     assert order[:1] == ["datasets"]
