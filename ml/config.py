@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=1, le=65_536)]
+"""How many channels, units or layers. More than any network has; a slip of the keyboard must not reach a worker."""
 
 
 class Config(BaseModel):

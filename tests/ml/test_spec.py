@@ -156,7 +156,18 @@ def test_an_unknown_objective_lists_the_known():
 
 
 @pytest.mark.parametrize(
-    "config", [{"hidden": "many"}, {"stages": [["x"]]}, {"stages": []}, {"normalise": None}, {"pooling": 7}]
+    "config",
+    [
+        {"hidden": "many"},
+        {"hidden": 1e30},
+        {"stages": [["x"]]},
+        {"stages": []},
+        {"stages": [[]]},
+        {"stages": [[16], [0]]},
+        {"stages": [[100_000_000]]},
+        {"normalise": None},
+        {"pooling": 7},
+    ],
 )
 def test_an_option_of_the_wrong_kind_is_refused_without_torch(config):
     findings = check(finetune(architecture={"name": "cnn", "config": config}), CATALOG)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from ml.config import Config
+from ml.config import Config, Count
 from ml.learning.architectures.base import Backbone, Features, Widths
 from ml.learning.layers.convolution import convolution
 from ml.learning.layers.layout import channels_last, pixel_by_pixel
@@ -28,11 +28,11 @@ STEM_PADDING = 2
 class AlexNetConfig(Config):
     """`channels` of the five convolutions; `hidden` is the width of both dense layers."""
 
-    channels: tuple[int, int, int, int, int] = (16, 32, 48, 32, 32)
-    stem_size: int = Field(5, ge=1)
+    channels: tuple[Count, Count, Count, Count, Count] = (16, 32, 48, 32, 32)
+    stem_size: Count = 5
     """Of the window of the first convolution."""
-    stem_stride: int = Field(1, ge=1)
-    hidden: int = Field(256, ge=1)
+    stem_stride: Count = 1
+    hidden: Count = 256
     dropout: float = Field(0.5, ge=0, lt=1)
     """After each dense layer (section 4.2)."""
 

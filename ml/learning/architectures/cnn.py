@@ -5,12 +5,12 @@ B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from ml.config import Config
+from ml.config import Config, Count
 from ml.learning.architectures.base import Backbone, Features, Widths
 from ml.learning.layers.convolution import convolution
 from ml.learning.layers.layout import channels_last, pixel_by_pixel
@@ -20,16 +20,18 @@ from ml.spec import Schedule
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+Stage = Annotated[tuple[Count, ...], Field(min_length=1)]
+
 
 class CNNConfig(Config):
     """`stages` lists the channels of every convolution, stage by stage."""
 
-    stages: tuple[tuple[int, ...], ...] = Field(((16, 16), (32, 32), (64,)), min_length=1)
+    stages: tuple[Stage, ...] = Field(((16, 16), (32, 32), (64,)), min_length=1)
     normalise: bool = True
     """Batch normalisation after every convolution."""
     pooling: Literal["maximum", "flatten"] = "maximum"
     """The strongest answer of each channel anywhere in the image; or all answers in their places, halved once more."""
-    hidden: int = Field(0, ge=0)
+    hidden: int = Field(0, ge=0, le=65_536)
     """Width of a dense layer at the end; 0 for none."""
 
 

@@ -6,12 +6,12 @@ which would skip three pixels of four. Shortcuts that change width are 1x1 convo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from ml.config import Config
+from ml.config import Config, Count
 from ml.learning.architectures.base import Backbone, Features, Widths
 from ml.learning.layers.convolution import convolution
 from ml.learning.layers.layout import channels_last, pixel_by_pixel
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 EXPANSION = 4
 """A bottleneck gives four times the channels that its 3x3 convolution has (table 1)."""
-Count = Annotated[int, Field(ge=1)]
 
 
 class ResNetConfig(Config):

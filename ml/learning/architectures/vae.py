@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from ml.config import Config
+from ml.config import Config, Count
 from ml.learning.architectures.base import Backbone, Features, Widths
 from ml.learning.layers.layout import channels_last, pixel_by_pixel
 from ml.signals import Feature, Signal
@@ -26,9 +26,9 @@ LOG_VARIANCE_LIMIT = 10.0
 class VAEConfig(Config):
     """`channels` lists the widths of convolutions that halve the image each."""
 
-    channels: tuple[int, ...] = Field((32, 64), min_length=1)
-    hidden: int = Field(256, ge=1)
-    latent: int = Field(8, ge=1)
+    channels: tuple[Count, ...] = Field((32, 64), min_length=1)
+    hidden: Count = 256
+    latent: Count = 8
 
 
 class VAE(Backbone):

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ml.config import Config
+from ml.config import Config, Count
 from ml.learning.heads.base import Head, Tensors
 from ml.learning.layers.layout import channels_last, pixel_by_pixel
 from ml.signals import Feature
@@ -27,9 +27,9 @@ class ImageDecoderConfig(Config):
     """`classes` comes from the data; 0 where images have none."""
 
     classes: int = Field(0, ge=0)
-    channels: tuple[int, ...] = Field((64, 32), min_length=1)
+    channels: tuple[Count, ...] = Field((64, 32), min_length=1)
     """Coarsest first; the image doubles after each."""
-    hidden: int = Field(256, ge=1)
+    hidden: Count = 256
 
 
 class ImageDecoder(Head):

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ml.config import Config
+from ml.config import Config, Count
 from ml.learning.objectives.base import Objective
 from ml.signals import Feature, Signal, Slot
 
@@ -29,7 +29,7 @@ class ContrastiveViewsConfig(Config):
     """How far a view may stray from its image, and how sharply views are told apart."""
 
     temperature: float = Field(0.2, gt=0)
-    projection: int = Field(64, ge=1)
+    projection: Count = 64
     rotation_degrees: float = Field(25.0, ge=0, le=180)
     shift: float = Field(0.15, ge=0, le=1)
     """Share of the image's side."""
