@@ -15,6 +15,7 @@ from ml.config import Config
 from ml.encoders import ENCODERS
 from ml.errors import Finding, unknown
 from ml.tasks import TASKS
+from ml.tasks.base import too_few
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -332,8 +333,7 @@ class _Check:
             if self.dataset.columns.get(column) != kind:
                 has = ", ".join(self.dataset.columns) or "none"
                 yield f"{wanted.owner} needs a column {column!r} of kind {kind}; the dataset has {has}"
-        if not self.dataset.splits.get("train"):
-            yield "the dataset has no rows to train on"
+        yield from too_few(self.dataset)
 
 
 def _by_slot(spec: Pretrain | Finetune, slots: Iterable[str]) -> dict[str, Choice]:

@@ -67,8 +67,7 @@ class Task(ABC):
             for column, kind in cls.columns.items()
             if summary.columns.get(column) != kind
         ]
-        empty = [] if summary.splits.get("train") else ["the dataset has no rows to train on"]
-        return missing + empty
+        return missing + too_few(summary)
 
     @abstractmethod
     def head_config(self) -> dict[str, Any]:
@@ -110,6 +109,13 @@ class Task(ABC):
     @abstractmethod
     def example(cls) -> tuple[Wire, Wire]:
         """An input and an output, for the documentation and for tests."""
+
+
+def too_few(summary: DatasetSummary) -> list[str]:
+    """Two rows to learn from, as one has no spread to normalise by, and one to judge on that was not learned."""
+    rows, judged = (summary.splits.get(split, 0) for split in ("train", "validation"))
+    least = 2 if judged else 3
+    return [] if rows >= least else [f"the dataset has {rows or 'no'} rows to train on; the least is {least}"]
 
 
 def _columns(summary: DatasetSummary) -> str:

@@ -312,8 +312,18 @@ def test_an_objective_refuses_data_it_cannot_read():
 
     assert messages(pretrain(), dataset=words) == [
         "contrastive_views needs a column 'image' of kind image; the dataset has text",
-        "the dataset has no rows to train on",
+        "the dataset has no rows to train on; the least is 3",
     ]
+
+
+@pytest.mark.parametrize("spec", [finetune(), pretrain()])
+def test_so_few_rows_that_nothing_can_be_learned_or_judged_are_refused(spec):
+    def told(**splits: int) -> list[str]:
+        return messages(spec, dataset=pictures.summary(splits=splits))
+
+    assert told(train=2) == ["the dataset has 2 rows to train on; the least is 3"]
+    assert told(train=1, validation=1) == ["the dataset has 1 rows to train on; the least is 2"]
+    assert told(train=3) == told(train=2, validation=1) == []
 
 
 # Schedules.
