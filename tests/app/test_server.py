@@ -88,7 +88,7 @@ def test_an_announced_size_over_the_limit_is_refused_before_it_is_sent(api: ApiP
     )
     with connect(api) as connection:
         connection.sendall(head.encode())
-        answer = connection.recv(4096)
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"33554432 bytes" in answer
 
