@@ -121,22 +121,25 @@ def refuse_unless_json(request: Request) -> None:
         raise Refused(415, "unsupported_media_type", f"This path reads application/json, not {found}.")
 
 
-def strict_json(body: bytes) -> Any:
-    """Decode JSON. NaN, infinities, lone surrogates and NUL have no place in a database or in an answer: refused."""
+def strict_json(body: bytes, *, field: str | None = None) -> Any:
+    """Decode JSON. NaN, infinities, lone surrogates and NUL have no place in a database or in an answer: refused.
+
+    `field` names the part of a form that is decoded.
+    """
     try:
         value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        raise _not_json(str(error)) from None
+        raise _not_json(str(error), field) from None
     if b"\\u0000" in body:
-        raise _not_json("the character \\u0000 is not allowed")
+        raise _not_json("the character \\u0000 is not allowed", field)
     if _MAY_BE_INFINITE.search(body) and _holds_infinity(value):
-        raise _not_json("a number is too large")
+        raise _not_json("a number is too large", field)
     return value
 
 
-def _not_json(reason: str) -> Refused:
-    item = {"code": "json_invalid", "message": reason}
-    return Refused(422, "invalid_json", f"The body is not valid JSON: {reason}.", errors=[item])
+def _not_json(reason: str, field: str | None) -> Refused:
+    item = {"code": "json_invalid", "message": reason, **({"path": field} if field else {})}
+    return Refused(422, "invalid_json", f"{field or 'The body'} is not valid JSON: {reason}.", errors=[item])
 
 
 def _holds_infinity(value: Any) -> bool:

@@ -41,6 +41,18 @@ STATUS_OF: Mapping[type[Exception], tuple[int, str]] = {
 }
 
 
+_TAGS = frozenset({"union_tag_invalid", "union_tag_not_found"})
+_ABSENT = frozenset({"missing", "union_tag_not_found"})
+_IN_WORDS: Mapping[str, str] = {
+    "union_tag_invalid": "there is no {tag!r}; known: {expected_tags}",
+    "union_tag_not_found": "Field required",
+    "extra_forbidden": "there is no such field; /docs lists the known ones",
+    "model_attributes_type": "Input should be a JSON object",
+    "dict_type": "Input should be a JSON object",
+}
+"""Where Pydantic speaks of Python to someone who sent JSON."""
+
+
 class ProblemItem(BaseModel):
     """One thing that is wrong, and where. `path` points into the request (`schedule.epochs`)."""
 
@@ -134,15 +146,23 @@ def refusal_of(error: Exception) -> Refused:
 
 def findings_of(errors: Sequence[Any], *, body: Any = None) -> list[dict[str, Any]]:
     """Pydantic's errors as items of a problem document."""
-    return [
-        _without_none(
-            code=error["type"],
-            path=_path(error["loc"], body) or None,
-            message=error["msg"],
-            found=_shortened(error.get("input")) if error["type"] != "missing" else None,
-        )
-        for error in errors
-    ]
+    return [_finding_of(error, body) for error in errors]
+
+
+def _finding_of(error: Mapping[str, Any], body: Any) -> dict[str, Any]:
+    kind = error["type"]
+    path = _path(error["loc"], body, is_missing=kind == "missing")
+    if kind in _TAGS:
+        # Where a field says which kind of object it is, Pydantic names the field only in words.
+        tag = error["ctx"]["discriminator"].strip("'")
+        path = f"{path}.{tag}" if path else tag
+    told = {name: str(each) for name, each in error.get("ctx", {}).items()}
+    return _without_none(
+        code=kind,
+        path=path or None,
+        message=_IN_WORDS[kind].format(**told) if kind in _IN_WORDS else error["msg"],
+        found=told.get("tag") or (_shortened(error.get("input")) if kind not in _ABSENT else None),
+    )
 
 
 def summary_of(items: Sequence[Mapping[str, Any]]) -> str:
@@ -154,16 +174,17 @@ def summary_of(items: Sequence[Mapping[str, Any]]) -> str:
     return f"{told}{more}."
 
 
-def _path(location: Sequence[str | int], body: Any) -> str:
-    """`schedule.epochs`. The tag of a union is part of Pydantic's location, but not of what was sent: left out."""
+def _path(location: Sequence[str | int], body: Any, *, is_missing: bool) -> str:
+    """`schedule.epochs`. The branch of a union is part of Pydantic's location, but not of what was sent: left out."""
+    places = location[1:] if location[:1] and location[0] in ("body", "query", "path", "header") else location
     parts, value = [], body
-    for position, part in enumerate(location):
-        if position == 0 and part in ("body", "query", "path", "header"):
+    for position, part in enumerate(places):
+        is_absent = is_missing and position == len(places) - 1
+        within = dict(enumerate(value)) if isinstance(value, list) else value
+        if isinstance(within, Mapping) and part in within:
+            value = within[part]
+        elif body is not None and not is_absent:
             continue
-        is_last = position == len(location) - 1
-        if isinstance(value, Mapping) and part not in value and not is_last:
-            continue
-        value = value.get(part) if isinstance(value, Mapping) else None
         parts.append(str(part))
     return ".".join(parts)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.body import strict_json
 from app.dependencies import NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from store.tables import Dataset as DatasetRow
 
 State = Literal["importing", "validating", "ready", "rejected"]
@@ -32,18 +34,15 @@ class DatasetOptions(BaseModel):
     )
     splits: dict[str, Any] | None = None
 
-
-class DatasetForm(DatasetOptions):
-    """The same as form fields: what is empty is absent, and structures are JSON."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read(cls, fields: dict[str, str]) -> dict[str, Any]:
-        given = {name: value for name, value in fields.items() if value != ""}
-        structures: dict[str, Any] = {
-            name: strict_json(given[name].encode()) for name in ("columns", "splits") if name in given
+    @staticmethod
+    def of_fields(fields: Mapping[str, str]) -> dict[str, Any]:
+        """What the fields of a form say: what is empty is absent, and structures are JSON."""
+        structures = ("columns", "splits")
+        return {
+            name: strict_json(value.encode(), field=name) if name in structures else value
+            for name, value in fields.items()
+            if value != ""
         }
-        return {**given, **structures}
 
 
 class DatasetCreate(DatasetOptions):

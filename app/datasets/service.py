@@ -13,7 +13,7 @@ from anyio import to_thread
 from pydantic import ValidationError
 
 from app.body import read_limited, strict_json
-from app.datasets.schemas import Dataset, DatasetCreate, DatasetForm, DatasetOptions, Preview, PreviewRow
+from app.datasets.schemas import Dataset, DatasetCreate, DatasetOptions, Preview, PreviewRow
 from app.errors import Refused, findings_of, summary_of
 from app.idempotency import REPLAYED
 from app.uploads import service as uploads
@@ -66,7 +66,7 @@ async def create_from_form(
     """The answer to a form: its files go to the disk while they arrive."""
     with _scratch(incoming) as folder:
         form = await read_form(request, folder, check_space=incoming.check_space, hashed=once.key is not None)
-        asked = _validated(DatasetForm, form.fields)
+        asked = _validated(DatasetOptions, DatasetOptions.of_fields(form.fields))
         check_names(asked, catalog)
         if not form.files:
             item = {"code": "missing", "path": "file", "message": "Field required"}

@@ -75,7 +75,8 @@ def test_the_same_form_sent_twice_makes_one_dataset(client: TestClient, home: Pa
         ({"name": "../x"}, ["name"]),
         ({"name": "a", "task": "telepathy"}, ["task"]),
         ({"name": "a", "task": "telepathy", "format": "scroll"}, ["task", "format"]),
-        ({"name": "a", "columns": '{"label": []}'}, ["columns.label.str", "columns.label.int"]),
+        ({"name": "a", "columns": '{"label": []}'}, ["columns.label", "columns.label"]),
+        ({"name": "a", "columns": "label"}, ["columns"]),
         ({"name": "a", "colums": "{}"}, ["colums"]),
     ],
 )
@@ -87,6 +88,12 @@ def test_everything_wrong_with_a_form_is_said_at_once(
     assert [error["path"] for error in answer.json()["errors"]] == paths
     assert client.get("/api/v1/datasets").json()["data"] == []
     assert list((home / "incoming").iterdir()) == []
+
+
+@pytest.mark.parametrize(("upload", "path"), [([], "upload"), (["../x"], "upload.0"), (1.5, "upload")])
+def test_a_path_points_into_what_was_sent(client: TestClient, upload: object, path: str) -> None:
+    errors = client.post("/api/v1/datasets", json={"name": "a", "upload": upload}).json()["errors"]
+    assert {error["path"] for error in errors} <= {"upload", path}
 
 
 def test_an_unknown_task_lists_the_known_ones(client: TestClient) -> None:

@@ -95,6 +95,26 @@ def test_wrong_fields_are_named_by_their_path(client: TestClient) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("body", "path", "message"),
+    [
+        ({"kind": "evaluate"}, "kind", "there is no 'evaluate'; known: 'pretrain', 'finetune'"),
+        ({}, "kind", "Field required"),
+        ([], None, "Input should be a JSON object"),
+        (
+            finetune(schedule={"optimzer": "adam"}),
+            "schedule.optimzer",
+            "there is no such field; /docs lists the known ones",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_in_words_of_json(
+    client: TestClient, body: object, path: str | None, message: str
+) -> None:
+    (item,) = client.post("/api/v1/jobs", json=body).json()["errors"]
+    assert (item.get("path"), item["message"]) == (path, message)
+
+
 def test_a_base_model_is_pinned_to_its_version(client: TestClient, tmp_path: Path) -> None:
     ready_dataset()
     registered(shades(tmp_path / "package"), name="base")
