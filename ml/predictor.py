@@ -73,6 +73,9 @@ class Predictor:
         """
         fields = dict(parameters or {})
         decode = self._decoder(fields.pop("return", None))
+        for name in sorted(fields.keys() - self._asked.input_type.model_fields.keys()):
+            known = ", ".join(("return", *self._asked.input_type.model_fields))
+            raise InputError(f"parameters.{name}: there is no such parameter; known: {known}")
         answers: list[dict[str, Any]] = []
         for rows in self._batches(inputs, fields):
             columns = self._asked.encode(Rows({name: [row[name] for row in rows] for name in rows[0]}))
