@@ -14,9 +14,10 @@ Item = TypeVar("Item")
 Row = TypeVar("Row")
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
-Cursor = Annotated[
-    str | None, Query(max_length=200, pattern=r"^[A-Za-z0-9_]+$", description="`next_cursor` of the page before.")
-]
+_BEFORE = "`next_cursor` of the page before."
+Cursor = Annotated[str | None, Query(pattern=r"^[a-z]+_[0-9a-f]{32}$", description=_BEFORE)]
+NumberCursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,9}$", description=_BEFORE)]
+"""Of a list that is numbered: events, versions."""
 
 
 class ListOf(BaseModel, Generic[Item]):

@@ -14,7 +14,7 @@ from app.errors import problems
 from app.idempotency import Made, OnceDep
 from app.jobs import schemas, service
 from app.jobs.stream import MEDIA_TYPE, stream
-from app.pagination import Cursor, Limit, ListOf
+from app.pagination import Cursor, Limit, ListOf, NumberCursor
 from ml.spec import Spec
 from store import history, jobs
 from store.database import reading
@@ -137,7 +137,7 @@ def resume_job(job_id: JobId, session: SessionDep) -> schemas.Job:
 
 @router.get("/{job_id}/events", response_model=ListOf[schemas.Event], responses={**_STREAM_ANSWER, **problems(404)})
 def read_job_events(
-    job_id: JobId, request: Request, limit: Limit = 50, cursor: Cursor = None, last_event_id: LastEventId = None
+    job_id: JobId, request: Request, limit: Limit = 50, cursor: NumberCursor = None, last_event_id: LastEventId = None
 ) -> Any:
     """What happened, oldest first: state, progress, metric, log, checkpoint.
 
@@ -146,7 +146,7 @@ def read_job_events(
       http://127.0.0.1:8000/api/v1/jobs/job_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c/events
     ```
     """
-    after = service.event_number(last_event_id or cursor)
+    after = int(last_event_id or cursor or 0)
     with reading() as session:
         jobs.get(session, job_id)
         if MEDIA_TYPE in request.headers.get("accept", ""):
@@ -176,11 +176,11 @@ def list_job_checkpoints(job_id: JobId, session: SessionDep) -> ListOf[schemas.C
 
 @router.get("/{job_id}/logs", responses=problems(404))
 def read_job_logs(
-    job_id: JobId, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
+    job_id: JobId, session: SessionDep, limit: Limit = 50, cursor: NumberCursor = None
 ) -> ListOf[schemas.LogLine]:
     """What the run said, oldest first."""
     jobs.get(session, job_id)
-    return service.log_page(session, job_id, after=service.event_number(cursor), limit=limit)
+    return service.log_page(session, job_id, after=int(cursor or 0), limit=limit)
 
 
 @router.get("/{job_id}/report", responses=problems(404, 409))

@@ -80,11 +80,6 @@ def log_page(session: Session, job_id: str, *, after: int, limit: int) -> ListOf
     return ListOf(data=shown, has_more=has_more, next_cursor=str(shown[-1].id) if has_more else None)
 
 
-def event_number(cursor: str | None) -> int:
-    """The event after which a page begins; a cursor that is none begins at the start."""
-    return int(cursor) if cursor and cursor.isdecimal() and len(cursor) < 10 else 0
-
-
 def report_of(row: JobRow) -> dict[str, Any]:
     """The evaluation; raises `NotFound` with the reason where there is none."""
     if row.report is not None:

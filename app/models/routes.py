@@ -13,7 +13,7 @@ from app.errors import Refused, problems
 from app.models import service
 from app.models.archive import blocks, zipped
 from app.models.schemas import Alias, AliasSet, AliasWithHistory, Model, ModelVersion, Signature
-from app.pagination import Cursor, Limit, ListOf
+from app.pagination import Cursor, Limit, ListOf, NumberCursor
 from store import models
 from store.database import after_commit, reading
 
@@ -54,7 +54,7 @@ def delete_model(name: ModelName, session: SessionDep, blobs: BlobsDep, runtime:
 
 @router.get("/{name}/versions", responses=problems(404))
 def list_model_versions(
-    name: ModelName, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
+    name: ModelName, session: SessionDep, limit: Limit = 50, cursor: NumberCursor = None
 ) -> ListOf[ModelVersion]:
     """All versions, newest first."""
     page = service.version_page(session, name, limit=limit, cursor=cursor)

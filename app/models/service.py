@@ -41,7 +41,7 @@ def alias_versions(session: Session, name: str) -> dict[str, int]:
 
 def version_page(session: Session, name: str, *, limit: int, cursor: str | None) -> Page[ModelRow]:
     """Versions from the one before `cursor` on, newest first; raises `NotFound`."""
-    before = int(cursor) if cursor and cursor.isdecimal() else None
+    before = int(cursor) if cursor else None
     rows = [row for row in models.versions(session, name) if before is None or row.version < before]
     shown = rows[:limit]
     return Page(shown, str(shown[-1].version) if len(rows) > limit else None)

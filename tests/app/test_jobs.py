@@ -277,6 +277,13 @@ def test_events_stream_as_they_happen_and_go_on_where_they_broke_off(home: Path)
         assert api.request("GET", "/api/v1/jobs/job_1/events", headers={"Accept": "text/event-stream"})[0] == 404
 
 
+@pytest.mark.parametrize("path", ["jobs?cursor=7", "jobs/{job}/events?cursor=abc", "jobs/{job}/logs?cursor=-1"])
+def test_a_cursor_that_no_page_gave_is_refused(client: TestClient, path: str) -> None:
+    answer = client.get(f"/api/v1/{path.format(job=queued_job())}")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["path"] == "cursor"
+
+
 def test_an_unknown_metric_query_is_refused_in_words(client: TestClient) -> None:
     job_id = queued_job()
     answer = client.get(f"/api/v1/jobs/{job_id}/metrics?max_points=1")
