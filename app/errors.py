@@ -41,6 +41,7 @@ STATUS_OF: Mapping[type[Exception], tuple[int, str]] = {
 }
 
 
+_LISTED = frozenset({"dataset", "job", "model", "key"})
 _TAGS = frozenset({"union_tag_invalid", "union_tag_not_found"})
 _ABSENT = frozenset({"missing", "union_tag_not_found"})
 _IN_WORDS: Mapping[str, str] = {
@@ -134,6 +135,8 @@ def refusal_of(error: Exception) -> Refused:
     if isinstance(error, SQLAlchemyError):
         detail = "The database does not answer. Try again in a moment; /readyz says more."
         return Refused(status, code, detail, headers={"Retry-After": "2"})
+    if isinstance(error, NotFound) and error.kind in _LISTED:
+        return Refused(status, code, f"{_sentence(str(error))} GET /api/v1/{error.kind}s lists what there is.")
     if not isinstance(error, MLError):
         return Refused(status, code, _sentence(str(error)))
     detail = _sentence(error.message) + (f" {_sentence(error.hint)}" if error.hint else "")

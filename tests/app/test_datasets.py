@@ -153,6 +153,13 @@ def test_an_unknown_dataset_is_not_found(client: TestClient, path: str) -> None:
     assert client.get(f"/api/v1/datasets/{path}").status_code == 404
 
 
+@pytest.mark.parametrize("kind", ["dataset", "job", "model"])
+def test_who_asks_for_what_is_not_there_is_told_where_to_look(client: TestClient, kind: str) -> None:
+    detail = client.get(f"/api/v1/{kind}s/nothing").json()["detail"]
+    assert detail == f"there is no {kind} 'nothing'. GET /api/v1/{kind}s lists what there is."
+    assert client.get(f"/api/v1/{kind}s").status_code == 200
+
+
 def test_lists_go_on_where_the_page_before_ended(client: TestClient) -> None:
     for number in range(5):
         upload(client, name=f"set-{number}")
