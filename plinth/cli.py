@@ -106,7 +106,7 @@ def upload(
     columns: Annotated[
         str | None, typer.Option(help="JSON: our column -> column in the file, or its position from 1.")
     ] = None,
-    splits: Annotated[str | None, typer.Option(help='JSON, like {"test": 0.2}.')] = None,
+    splits: Annotated[str | None, typer.Option(help='JSON, like {"train": 0.8, "test": 0.2}.')] = None,
 ) -> None:
     """Send data and wait until they are checked."""
     from plinth.show import console, findings, next_step, transfer

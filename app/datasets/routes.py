@@ -36,7 +36,7 @@ _BODY = {
                         "task": {"type": "string", "examples": ["image_classification"]},
                         "format": {**_TEXT, "description": "Absent: guessed."},
                         "columns": {**_TEXT, "description": 'JSON: our column -> column in the file. `{"label": 1}`'},
-                        "splits": {**_TEXT, "description": 'JSON: share of rows. `{"test": 0.2}`'},
+                        "splits": {**_TEXT, "description": 'JSON: shares of the rows. `{"train": 0.8, "test": 0.2}`'},
                     },
                 }
             },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
 from app.docs import TAGS
+from ml.data.splitting import Plan
 
 
 @pytest.fixture
@@ -80,6 +82,12 @@ def test_what_the_page_fills_into_the_upload_form_is_accepted(client: TestClient
     filled = {name: (field.get("examples") or [field.get("default", "string")])[0] for name, field in texts.items()}
     answer = client.post("/api/v1/datasets", data=filled, files={"file": ("digits.zip", b"PK")})
     assert answer.status_code == 202, answer.text
+
+
+def test_the_splits_that_the_form_shows_can_be_asked_for(document: dict[str, Any]) -> None:
+    form = document["paths"]["/api/v1/datasets"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    _, shown, _ = form["properties"]["splits"]["description"].split("`")
+    assert Plan.of(json.loads(shown)).shares is not None
 
 
 def test_tags_come_in_the_order_of_work(document: dict[str, Any]) -> None:
