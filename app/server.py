@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.errors import Refused, problem_response
@@ -60,6 +61,16 @@ class DeadlineProtocol(HttpToolsProtocol):
         """From here on the body's own timeout holds."""
         self._stop_waiting()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Hand a piece that comes alone on as it is: uvicorn copies it twice, which an upload feels."""
+        if self.cycle.body or self.cycle.response_complete:
+            super().on_body(body)
+            return
+        self.cycle.body = body  # type: ignore[assignment]  # it is only added to, measured, and read once
+        if len(body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        self.cycle.message_event.set()
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP gets a problem document as well."""

@@ -97,10 +97,11 @@ class _Reader:
         except MultipartParseError as error:
             raise _malformed(error) from None
 
-    def feed(self, block: bytearray) -> None:
-        self._check_space(len(block))
+    def feed(self, block: list[bytes]) -> None:
+        self._check_space(sum(len(piece) for piece in block))
         try:
-            self._parser.write(bytes(block))
+            for piece in block:
+                self._parser.write(piece)
         except MultipartParseError as error:
             raise _malformed(error) from None
 
