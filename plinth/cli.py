@@ -109,7 +109,7 @@ def upload(
     splits: Annotated[str | None, typer.Option(help='JSON, like {"train": 0.8, "test": 0.2}.')] = None,
 ) -> None:
     """Send data and wait until they are checked."""
-    from plinth.show import console, findings, next_step, transfer
+    from plinth.show import console, findings, first_training, next_step, transfer
 
     with connect() as plinth:
         with transfer("uploading") as bar:
@@ -128,7 +128,7 @@ def upload(
         findings(plinth.datasets.report(dataset.id))
         counts = ", ".join(f"{split} {rows}" for split, rows in dataset.splits.items())
         console.print(f"[green]{dataset.name}@{dataset.version} is ready[/]: {dataset.task}, {counts}")
-        next_step(f"plinth train {dataset.name} --architecture cnn --model {dataset.name}")
+        next_step(first_training(dataset))
 
 
 @app.command()

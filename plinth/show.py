@@ -17,7 +17,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from plinth.client import Plinth
-    from plinth.results import DatasetReport, Job
+    from plinth.results import Dataset, DatasetReport, Job
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -181,6 +181,12 @@ def findings(report: DatasetReport) -> None:
             console.print(f"    {escape(finding.hint)}")
     for suggestion in report.suggestions:
         console.print(f"[dim]note:[/] {escape(str(suggestion.get('message', suggestion)))}")
+
+
+def first_training(dataset: Dataset) -> str:
+    """The command that makes a first model of a dataset."""
+    architecture = "vae" if dataset.task == "image_generation" else "cnn"
+    return f"plinth train {dataset.name} --architecture {architecture} --model {dataset.name}"
 
 
 def picture(pixels: Sequence[Sequence[int]]) -> Text:

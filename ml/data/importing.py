@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from ml.data.dataset import Kind
     from ml.data.formats.base import Format
 
+UNLABELLED = (
+    "the pictures were read without labels, enough for pretraining and generation; "
+    "for a classifier give each of at least two classes a folder, or name a label column"
+)
 _UNREADABLE = {"empty": "empty_file", "damaged": "damaged_file", "unsupported": "unsupported_file"}
 
 
@@ -130,7 +134,9 @@ class _Import:
         splits = checks.settle_copies(staging, codes, splits, findings)
         checks.check_pictures(staging, findings)
         summary = self._summary(classes, codes, splits, task=task)
-        if classes is not None:
+        if classes is None:
+            said = [*said, UNLABELLED]
+        else:
             checks.check_classes(summary.class_counts, findings)
         if not (splits == splitting.TRAIN).any():
             findings.add("empty_dataset", found="no row in train")

@@ -33,8 +33,7 @@ def list_datasets(context: typer.Context, limit: Annotated[int, typer.Option(min
         )
     show.console.print(shown)
     ready = [dataset for dataset in datasets if dataset.state == "ready"]
-    name = ready[0].name if ready else ""
-    show.next_step(f"plinth train {name} --architecture cnn --model {name}" if ready else "plinth upload FILES")
+    show.next_step(show.first_training(ready[0]) if ready else "plinth upload FILES")
 
 
 @app.command("report")
