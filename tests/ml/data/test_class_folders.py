@@ -72,9 +72,9 @@ def test_a_flat_folder_is_unlabelled(tmp_path):
 
 def test_who_gives_one_folder_only_is_told_that_it_was_not_taken_for_a_class(tmp_path):
     report = upload(tmp_path, {"a.zip": zipped([(f"cats/{n}.png", png(n)) for n in range(25)])})
-    assert any("without labels" in suggestion["message"] for suggestion in report.suggestions)
+    assert any("without labels" in suggestion.message for suggestion in report.suggestions)
     labelled = upload(tmp_path / "labelled", {"a.zip": zipped(folders(IMAGES, NAMES))})
-    assert not any("without labels" in suggestion["message"] for suggestion in labelled.suggestions)
+    assert not any("without labels" in suggestion.message for suggestion in labelled.suggestions)
 
 
 def test_loose_pictures_are_unlabelled(tmp_path):
