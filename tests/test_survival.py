@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -108,6 +109,22 @@ def test_a_run_dies_with_its_worker_and_goes_on_with_the_next(new_machine, undis
     job = machine.wait_for(job_id, "succeeded", "failed")
     assert (job.state, job.fence) == ("succeeded", 2)
     assert machine.weights_of(job_id) == undisturbed.weights
+
+
+def test_a_run_needs_neither_the_broker_nor_the_api(new_machine, undisturbed):
+    machine = new_machine()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    api = machine.start_api(port)
+    machine.start_worker()
+    job_id = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
+    machine.wait_for_checkpoint(job_id)
+    api.kill()
+    machine.broker.kill()
+    job = machine.wait_for(job_id, "succeeded", "failed")
+    assert (job.state, job.fence) == ("succeeded", 1)
+    assert machine.weights_of(job_id) == undisturbed.weights
+    machine.start_api(port)
 
 
 def test_everything_killed_at_once_goes_on_when_it_is_started_again(new_machine, undisturbed):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Self
+from urllib.request import urlopen
 
 import numpy as np
 import psutil
@@ -96,12 +97,21 @@ class Machine:
 
     def start_worker(self, **variables: str) -> subprocess.Popen[bytes]:
         """It may not be ready yet when this returns."""
-        with (self.folder / f"worker-{len(self.workers)}.log").open("wb") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "worker"], env={**os.environ, **variables}, stdout=log, stderr=log
+        return self._start("worker", **variables)
+
+    def start_api(self, port: int) -> subprocess.Popen[bytes]:
+        """Ready when this returns."""
+        api = self._start("app", PLINTH_PORT=str(port), PLINTH_API_KEY="the key of this machine")
+        until(lambda: _answers(port))
+        return api
+
+    def _start(self, module: str, **variables: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{module}-{len(self.workers)}.log").open("wb") as log:
+            started = subprocess.Popen(
+                [sys.executable, "-m", module], env={**os.environ, **variables}, stdout=log, stderr=log
             )
-        self.workers.append(worker)
-        return worker
+        self.workers.append(started)
+        return started
 
     def submit(self, spec: dict[str, Any], *, dataset_id: str | None) -> str:
         """As `POST /api/v1/jobs` does."""
@@ -203,3 +213,11 @@ class Machine:
         logs = [log, *sorted(self.folder.glob("worker-*.log"))]
         tails = "\n".join(f"--- {each.name}\n{each.read_text()[-3000:]}" for each in logs if each.exists())
         return f"{job_id} is {job.state} ({job.reason}, {job.error}, fence {job.fence}, crashes {job.crashes})\n{tails}"
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
