@@ -48,9 +48,6 @@ class Blobs(Protocol):
     def keys(self, prefix: str) -> Iterator[str]:
         """The files under a prefix, published or not: for sweeping up."""
 
-    def free_bytes(self) -> int | None:
-        """Space left; None where nobody can tell."""
-
     def check(self) -> str:
         """Prove that a small file can be written and read; says where. Raises `OSError` with the reason."""
 

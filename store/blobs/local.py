@@ -109,10 +109,6 @@ class LocalBlobs:
             if path.is_file():
                 yield path.relative_to(self.root).as_posix()
 
-    def free_bytes(self) -> int | None:
-        """Of the file system below."""
-        return shutil.disk_usage(self.root).free
-
     def check(self) -> str:
         """Write, flush and remove."""
         probe = self.root / STAGING / f"check-{secrets.token_hex(8)}"

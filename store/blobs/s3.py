@@ -116,10 +116,6 @@ class S3Blobs:
                 if not item["path"].endswith(f"/{INDEX}"):
                     yield item["path"]
 
-    def free_bytes(self) -> int | None:
-        """Nobody can tell."""
-        return None
-
     def check(self) -> str:
         """Write, read and remove."""
         probe = f".check/{secrets.token_hex(8)}"
