@@ -119,8 +119,10 @@ def test_a_run_needs_neither_the_broker_nor_the_api(new_machine, undisturbed):
     machine.start_worker()
     job_id = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
     machine.wait_for_checkpoint(job_id)
+    run = machine.run_of(job_id)
     api.kill()
     machine.broker.kill()
+    assert is_alive(run.pid), "it was over before anything was killed, which proves nothing"
     job = machine.wait_for(job_id, "succeeded", "failed")
     assert (job.state, job.fence) == ("succeeded", 1)
     assert machine.weights_of(job_id) == undisturbed.weights
