@@ -146,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=9)
     parser.add_argument("--tiny-steps", type=int, default=30_000)
-    parser.add_argument("--usual-steps", type=int, default=50)
+    parser.add_argument("--usual-steps", type=int, default=200)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print(
