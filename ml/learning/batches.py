@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     Augment = Callable[[Columns, np.random.Generator], Columns]
 
 
+POOLED_BATCHES = 50
+"""Rows of like length are looked for among so many batches' worth: enough to pad little, few enough to stay mixed."""
+
+
 class Source(Protocol):
     """What the trainer asks of its data; what is in a batch is between the data and the objective."""
 
@@ -35,7 +39,10 @@ class Source(Protocol):
 
 
 class Shuffled:
-    """For training: every epoch in an order of its own, augmented, without the rest that does not fill a batch."""
+    """For training: every epoch in an order of its own, augmented, without the rest that does not fill a batch.
+
+    Rows of several lengths (text, sound) come in batches of like length, so that little of a batch is padding.
+    """
 
     def __init__(
         self,
@@ -54,6 +61,7 @@ class Shuffled:
         self.device = device
         self.rows = len(next(iter(columns.values())))
         self.batch_size = min(batch_size, self.rows)
+        self.lengths = _lengths(columns)
 
     def __len__(self) -> int:
         """Full batches."""
@@ -61,13 +69,27 @@ class Shuffled:
 
     def epoch(self, number: int, *, start: int = 0) -> Iterator[tuple[Tensors, int]]:
         """Batches in the order that seed and epoch make."""
-        order = np.random.default_rng([self.seed, number]).permutation(self.rows)
+        order = self._order(number)
         for step in range(start, len(self)):
             batch = take(self.columns, order[step * self.batch_size : (step + 1) * self.batch_size])
             if self.augment is not None:
                 chance = np.random.Philox(key=self.seed, counter=[0, 0, number, step])
                 batch = self.augment(batch, np.random.Generator(chance))
             yield to_device(self.collate(batch), self.device), self.batch_size
+
+    def _order(self, number: int) -> np.ndarray:
+        """Rows as they come in epoch `number`; of one length, in any order; of several, alike within a batch."""
+        generator = np.random.default_rng([self.seed, number])
+        order = generator.permutation(self.rows)
+        if self.lengths is None:
+            return order
+        order = order[: len(self) * self.batch_size]
+        pool = POOLED_BATCHES * self.batch_size
+        for start in range(0, len(order), pool):
+            rows = order[start : start + pool]
+            order[start : start + pool] = rows[np.argsort(self.lengths[rows], kind="stable")]
+        batches = order.reshape(len(self), self.batch_size)
+        return np.asarray(batches[generator.permutation(len(self))].ravel())
 
 
 class InOrder:
@@ -94,6 +116,16 @@ class InOrder:
                 for name, column in self.columns.items()
             }
             yield to_device(self.collate(batch), self.device), len(next(iter(batch.values())))
+
+
+def _lengths(columns: Columns) -> np.ndarray | None:
+    """How long each row is, over all of its columns of several lengths; None where there are none."""
+    ragged = [
+        column
+        for column in columns.values()
+        if isinstance(column, list) and column and isinstance(column[0], np.ndarray)
+    ]
+    return np.sum([[len(row) for row in column] for column in ragged], axis=0) if ragged else None
 
 
 def take(columns: Columns, indices: np.ndarray) -> Columns:
