@@ -29,6 +29,8 @@ class Network(nn.Module):
         self._read = dict(backbones)
         self.widths = {slot: backbone.widths for slot, backbone in backbones.items()}
         self.head = head
+        if head is not None:
+            head.share(backbones)
 
     def features(self, batch: Mapping[str, Tensor]) -> dict[str, Features]:
         """What every backbone gives, by slot."""

@@ -63,6 +63,10 @@ class Backbone(nn.Module, ABC):
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
         """Give every feature of `provides`. `mask` is bool [B, T], true where the signal is real."""
 
+    def table(self) -> Tensor | None:
+        """[V, D]: what each token is read as, for a head that writes with the same; None where no tokens are read."""
+        return None
+
     @classmethod
     @abstractmethod
     def tiny(cls) -> Config:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from ml.config import Config
-    from ml.learning.architectures.base import Features, Widths
+    from ml.learning.architectures.base import Backbone, Features, Widths
     from ml.signals import Feature
 
 Tensors = dict[str, Tensor]
@@ -41,6 +41,13 @@ class Head(nn.Module, ABC):
     def conditions_of(cls, config: Any) -> int:
         """How many conditions a head of this config has; asked before it is built, for the backbones come first."""
         return 0
+
+    def share(self, backbones: Mapping[str, Backbone]) -> None:  # noqa: B027 - few heads share weights
+        """Told once, when a network is put together: the backbones whose features it will read, by slot.
+
+        A head that uses weights of theirs (`Backbone.table`) keeps a way to ask for them, not the weights: what belongs
+        to a backbone is saved, trained and counted there alone.
+        """
 
     @abstractmethod
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
