@@ -42,7 +42,7 @@ class Head(nn.Module, ABC):
         """How many conditions a head of this config has; asked before it is built, for the backbones come first."""
         return 0
 
-    def share(self, backbones: Mapping[str, Backbone]) -> None:  # noqa: B027 - few heads share weights
+    def share(self, backbones: Mapping[str, Backbone]) -> None:
         """Told once, when a network is put together: the backbones whose features it will read, by slot.
 
         A head that uses weights of theirs (`Backbone.table`) keeps a way to ask for them, not the weights: what belongs
