@@ -27,7 +27,8 @@ from ml.learning.objectives.base import Objective
 from ml.learning.objectives.supervised import Supervised, SupervisedConfig
 from ml.learning.optimization import given, learning_rate, optimizer
 from ml.learning.trainer import Trainer
-from ml.spec import Choice, Schedule
+from ml.schedule import Schedule
+from ml.spec import Choice
 
 CPU = torch.device("cpu")
 STEPS_AN_EPOCH = 50

@@ -11,8 +11,8 @@ from typing import Any, Self
 from pydantic import Field, computed_field
 
 from ml.config import Config
+from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
-from ml.spec import Schedule
 
 PATH = Path(__file__).with_name("catalog.json")
 
@@ -57,6 +57,8 @@ class TaskEntry(Entry):
     example_input: dict[str, Any]
     example_output: dict[str, Any]
     metrics: dict[str, MetricEntry]
+    recipe: Schedule = Schedule()
+    """Goes before the architecture's."""
 
 
 class Preset(Config):

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field
 from ml.config import Config
 from ml.encoders import ENCODERS
 from ml.errors import Finding, unknown
+from ml.schedule import Schedule
 from ml.tasks import TASKS
 from ml.tasks.base import too_few
 
@@ -39,34 +40,6 @@ def _expand(value: Any) -> Any:
 
 
 Named = Annotated[Choice, BeforeValidator(_expand, json_schema_input_type=str | Choice)]
-
-
-class EarlyStopping(Config):
-    """End when `monitor` has not improved by `min_delta` for `patience` epochs; keep the best weights."""
-
-    monitor: str = "validation/loss"
-    patience: int = Field(5, ge=1)
-    min_delta: float = Field(0.0, ge=0)
-    restore_best: bool = True
-
-
-class Schedule(Config):
-    """How long and how fast. What is absent is filled from the architecture's recipe by `resolve`."""
-
-    epochs: int | None = Field(None, ge=1, le=100_000)
-    batch_size: int | None = Field(None, ge=1, le=65_536)
-    optimizer: Literal["sgd", "adam", "adamw"] | None = None
-    learning_rate: float | None = Field(None, gt=0, le=100)
-    momentum: float | None = Field(None, ge=0, lt=1)
-    nesterov: bool | None = None
-    weight_decay: float | None = Field(None, ge=0)
-    decay: Literal["constant", "cosine", "one_cycle"] | None = None
-    warmup_fraction: float | None = Field(None, ge=0, le=1)
-    """Share of all steps."""
-    gradient_clip_norm: float | None = Field(None, gt=0)
-    precision: Literal["auto", "float32", "bfloat16", "float16"] | None = None
-    early_stopping: EarlyStopping | None = None
-    checkpoint_every_seconds: float | None = Field(None, gt=0)
 
 
 class _Training(Config):
@@ -133,7 +106,8 @@ def resolve(
 ) -> Pretrain | Finetune:
     """The same spec with every default filled; of one that `check` finds nothing wrong with.
 
-    What the user said goes before the objective's recipe, that before the architecture's, that before `DEFAULTS`.
+    What the user said goes before the recipe of the objective or the task, that before the architecture's, that before
+    `DEFAULTS`.
     Resolving again changes nothing.
     """
     wanted = _Wanted.of(spec, catalog, dataset)
@@ -150,7 +124,9 @@ def resolve(
     else:
         changes["tuning"] = _filled(spec.tuning, catalog.tunings[spec.tuning.name])
     if wanted.task is not None:
-        changes["task"] = _filled(wanted.task, catalog.tasks[wanted.task.name])
+        task = catalog.tasks[wanted.task.name]
+        recipes.insert(0, task.recipe)
+        changes["task"] = _filled(wanted.task, task)
     changes["schedule"] = _filled_schedule(spec.schedule, recipes)
     return type(spec).model_validate({**dict(spec), **changes})
 

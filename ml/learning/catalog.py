@@ -91,6 +91,7 @@ def _task(task: type[Task]) -> TaskEntry:
             name: MetricEntry(summary=metric.summary, higher_is_better=metric.higher_is_better)
             for name, metric in task.metrics.items()
         },
+        recipe=task.recipe,
     )
 
 

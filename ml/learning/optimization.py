@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from torch.nn import Parameter
 
-    from ml.spec import Schedule
+    from ml.schedule import Schedule
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning import device as devices
 from ml.learning.optimization import given, learning_rate, optimizer
 from ml.learning.progress import Progress, Stop
-from ml.spec import EarlyStopping
+from ml.schedule import EarlyStopping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ml.learning.batches import Source
     from ml.learning.checkpoint import Checkpoint, Checkpoints
     from ml.learning.objectives.base import Objective
-    from ml.spec import Schedule
+    from ml.schedule import Schedule
 
 REPORT_EVERY_SECONDS = 0.5
 CHECKPOINT_EVERY_SECONDS = 30.0

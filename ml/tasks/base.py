@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ml.encoders.base import collate_slots, encode_slots
+from ml.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,8 @@ class Task(ABC):
     metrics: ClassVar[Mapping[str, Metric]]
     graph_inputs: ClassVar[tuple[str, ...]]
     """The arrays of `collate` that inference reads; the ONNX graph has those of them that the network needs."""
+    recipe: ClassVar[Schedule] = Schedule()
+    """Goes before the architecture's, where learning this task takes longer, or other rates, than the usual one."""
 
     def __init__(self, config: Any, encoders: Mapping[str, Encoder[Any]], state: Mapping[str, Any]) -> None:
         self.config = config

@@ -9,8 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from ml.catalog import Catalog
 from ml.package import Manifest
+from ml.schedule import Schedule
 from ml.signals import Feature, Signal
-from ml.spec import DEFAULTS, Choice, Finetune, Pretrain, Schedule, Spec, check, resolve
+from ml.spec import DEFAULTS, Choice, Finetune, Pretrain, Spec, check, resolve
 from tests.ml import pictures
 
 SPEC = TypeAdapter[Pretrain | Finetune](Spec)
@@ -345,6 +346,16 @@ def test_the_user_goes_before_the_recipe_and_that_before_the_default():
     assert schedule.decay == recipe.decay
     assert schedule.precision == DEFAULTS.precision
     assert schedule.early_stopping is None
+
+
+def test_a_tasks_recipe_goes_before_the_architectures():
+    task = CATALOG.tasks["image_classification"].model_copy(update={"recipe": Schedule(epochs=77)})
+    catalog = CATALOG.model_copy(update={"tasks": {**CATALOG.tasks, "image_classification": task}})
+
+    schedule = resolve(finetune(), catalog).schedule
+
+    assert schedule.epochs == 77
+    assert schedule.learning_rate == CATALOG.architectures["cnn"].recipe.learning_rate
 
 
 def test_an_objectives_recipe_goes_before_the_architectures():

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ml.config import Config
+    from ml.schedule import Schedule
     from ml.signals import Signal
-    from ml.spec import Schedule
 
 Features = dict[Feature, tuple[Tensor, ...]]
 """POOLED, SEQUENCE and CAUSAL are one tensor, LATENT is mean and log-variance, MAPS are as many as there are scales."""

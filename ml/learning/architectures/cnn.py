@@ -14,8 +14,8 @@ from ml.config import Config, Count
 from ml.learning.architectures.base import Backbone, Features, Widths
 from ml.learning.layers.convolution import convolution
 from ml.learning.layers.layout import channels_last, pixel_by_pixel
+from ml.schedule import Schedule
 from ml.signals import Feature, Signal
-from ml.spec import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

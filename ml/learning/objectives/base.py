@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from ml.spec import Schedule
+from ml.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning.batches import Shuffled
 from ml.learning.optimization import learning_rate, optimizer
 from ml.learning.progress import Progress, Stop
-from ml.spec import Schedule
+from ml.schedule import Schedule
 from tests.ml.learning import toy_run
 from tests.ml.learning.toys import CPU, ROWS, Toy, columns, schedule, trainer
 

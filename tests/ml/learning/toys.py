@@ -14,7 +14,7 @@ from ml.learning.checkpoint import Checkpoints
 from ml.learning.network import Network
 from ml.learning.objectives.base import Objective
 from ml.learning.trainer import Trainer
-from ml.spec import Schedule
+from ml.schedule import Schedule
 
 if TYPE_CHECKING:
     from pathlib import Path
