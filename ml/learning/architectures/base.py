@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -22,6 +22,18 @@ Features = dict[Feature, tuple[Tensor, ...]]
 """POOLED, SEQUENCE and CAUSAL are one tensor, LATENT is mean and log-variance, MAPS are as many as there are scales."""
 
 
+class State(NamedTuple):
+    """What a backbone that reads from left to right remembers, so that it can go on. Rows are independent.
+
+    So rows of several batches can be put together, the shorter ones padded on the left, and taken apart again.
+    """
+
+    memory: Tensor
+    """[B, P, K] with K of `Widths.state`; P is 0 before anything was read, and then as long as the backbone likes."""
+    mask: Tensor
+    """bool [B, P], true where the memory is real."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Widths:
     """What a head must know of a backbone: the D, C_i and Z of its features, and the shape of the signal it reads."""
@@ -30,6 +42,9 @@ class Widths:
     """Of the encoder: channels, height, width; or vocabulary, length; or bins."""
     pooled: int = 0
     sequence: int = 0
+    causal: int = 0
+    state: int = 0
+    """K of what `Backbone.resume` remembers; 0 where it cannot go on."""
     maps: tuple[int, ...] = ()
     latent: int = 0
 
@@ -62,6 +77,13 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
         """Give every feature of `provides`. `mask` is bool [B, T], true where the signal is real."""
+
+    def resume(self, signal: Tensor, mask: Tensor, state: State) -> tuple[Features, State]:
+        """Read on from where `state` was left: the features of `signal` alone, as if all had been read at once.
+
+        Only for one that gives CAUSAL and says the width of its state.
+        """
+        raise NotImplementedError(f"{self.name} cannot go on from where it was")
 
     def table(self) -> Tensor | None:
         """[V, D]: what each token is read as, for a head that writes with the same; None where no tokens are read."""

@@ -6,24 +6,28 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn import functional
 
 from ml.errors import SpecError
 from ml.learning.architectures import ARCHITECTURES
-from ml.learning.architectures.base import Backbone
+from ml.learning.architectures.base import Backbone, State
 from ml.signals import Feature, Signal
 
 SHAPES: dict[Signal, list[dict[str, int]]] = {
     Signal.IMAGE: [{"channels": 1, "height": 8, "width": 8}, {"channels": 3, "height": 13, "width": 9}],
+    Signal.TOKENS: [{"vocabulary": 11, "length": 12}],
 }
+LENGTHS = (9, 4, 7, 1)
+"""Of rows that stand in one batch."""
 
 every = pytest.mark.parametrize("name", list(ARCHITECTURES))
 
 
-def _cases() -> list[Any]:
+def _cases(*signals: Signal) -> list[Any]:
     return [
         pytest.param(name, shape, id=f"{name}-{shape}")
         for name, architecture in ARCHITECTURES.items()
-        for signal in architecture.accepts
+        for signal in sorted(architecture.accepts.intersection(signals or Signal))
         for shape in SHAPES[signal]
     ]
 
@@ -35,7 +39,14 @@ def _built(name: str, shape: dict[str, int], **more: Any) -> Backbone:
 
 
 def _signal(shape: dict[str, int], rows: int = 4) -> torch.Tensor:
-    return torch.rand(rows, shape["channels"], shape["height"], shape["width"], generator=torch.manual_seed(1))
+    generator = torch.manual_seed(1)
+    if "vocabulary" in shape:
+        return torch.randint(shape["vocabulary"], (rows, max(LENGTHS)), generator=generator)
+    return torch.rand(rows, shape["channels"], shape["height"], shape["width"], generator=generator)
+
+
+def _mask() -> torch.Tensor:
+    return torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]
 
 
 @pytest.mark.parametrize(("name", "shape"), _cases())
@@ -50,9 +61,12 @@ def test_it_gives_what_it_promises_in_the_widths_it_tells(name: str, shape: dict
         Feature.POOLED: [(widths.pooled,)],
         Feature.LATENT: [(widths.latent,)] * 2,
         Feature.MAPS: [(width,) for width in widths.maps],
+        Feature.SEQUENCE: [(max(LENGTHS), widths.sequence)],
+        Feature.CAUSAL: [(max(LENGTHS), widths.causal)],
     }
     for feature, tensors in features.items():
-        assert [tuple(each.shape[1:2]) for each in tensors] == expected[feature]
+        found = [tuple(each.shape[1:]) for each in tensors]
+        assert [each[: len(wide)] for each, wide in zip(found, expected[feature], strict=True)] == expected[feature]
 
 
 @pytest.mark.parametrize(("name", "shape"), _cases())
@@ -89,6 +103,64 @@ def test_a_row_gets_the_same_features_alone_and_among_others(name: str, shape: d
     for feature, tensors in alone.items():
         for one, others in zip(tensors, among[feature], strict=True):
             torch.testing.assert_close(one, others[:1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "shape"), _cases(Signal.TOKENS, Signal.FRAMES))
+def test_a_row_gets_the_same_features_whatever_padding_stands_beside_it(name: str, shape: dict[str, int]) -> None:
+    backbone, signal, mask = _built(name, shape).eval(), _signal(shape), _mask()
+    padded = backbone(signal, mask)
+    for row, length in enumerate(LENGTHS):
+        for feature, (alone,) in backbone(signal[row : row + 1, :length]).items():
+            among = padded[feature][0][row : row + 1]
+            among = among if feature == Feature.POOLED else among[:, :length]
+            torch.testing.assert_close(among, alone, rtol=1e-4, atol=1e-5)  # sums of other lengths
+
+
+@pytest.mark.parametrize(("name", "shape"), _cases(Signal.TOKENS, Signal.FRAMES))
+def test_what_is_causal_does_not_see_the_future(name: str, shape: dict[str, int]) -> None:
+    backbone, signal = _built(name, shape).eval(), _signal(shape)
+    if Feature.CAUSAL not in backbone.provides:
+        pytest.skip("it is not causal")
+    changed = signal.clone()
+    changed[:, 5:] = changed[:, 5:].flip(0)
+    before, after = backbone(signal)[Feature.CAUSAL][0], backbone(changed)[Feature.CAUSAL][0]
+    torch.testing.assert_close(after[:, :5], before[:, :5], rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(after[:, 5:], before[:, 5:], rtol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "shape"), _cases(Signal.TOKENS))
+def test_reading_piece_by_piece_gives_what_reading_at_once_gives(name: str, shape: dict[str, int]) -> None:
+    backbone, signal, mask = _built(name, shape).eval(), _signal(shape), _mask()
+    if not backbone.widths.state:
+        pytest.skip("it cannot go on from where it was")
+    at_once = backbone(signal, mask)[Feature.CAUSAL][0]
+    nothing = State(torch.zeros(len(signal), 0, backbone.widths.state), torch.zeros(len(signal), 0, dtype=torch.bool))
+    state, pieces = nothing, []
+    for start, end in ((0, 3), (3, 4), (4, 9)):
+        features, state = backbone.resume(signal[:, start:end], mask[:, start:end], state)
+        pieces.append(features[Feature.CAUSAL][0])
+    torch.testing.assert_close(torch.cat(pieces, dim=1)[mask], at_once[mask], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "shape"), _cases(Signal.TOKENS))
+def test_rows_that_were_read_apart_can_go_on_together(name: str, shape: dict[str, int]) -> None:
+    backbone, signal = _built(name, shape).eval(), _signal(shape)
+    width = backbone.widths.state
+    if not width:
+        pytest.skip("it cannot go on from where it was")
+    nothing = State(torch.zeros(1, 0, width), torch.zeros(1, 0, dtype=torch.bool))
+    states, expected = [], []
+    for row, length in enumerate(LENGTHS):
+        read = signal[row : row + 1, :length]
+        states.append(backbone.resume(read, torch.ones_like(read, dtype=torch.bool), nothing)[1])
+        expected.append(backbone(torch.cat([read, signal[row : row + 1, :2]], dim=1))[Feature.POOLED][0])
+    longest = max(state.mask.shape[1] for state in states)
+    missing = [longest - state.mask.shape[1] for state in states]
+    memory = [functional.pad(state.memory, (0, 0, gap, 0)) for state, gap in zip(states, missing, strict=True)]
+    masks = [functional.pad(state.mask, (gap, 0)) for state, gap in zip(states, missing, strict=True)]
+    together = State(torch.cat(memory), torch.cat(masks))
+    features, _ = backbone.resume(signal[:, :2], torch.ones(len(LENGTHS), 2, dtype=torch.bool), together)
+    torch.testing.assert_close(features[Feature.POOLED][0], torch.cat(expected), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.gpu
