@@ -16,8 +16,8 @@ from ml.config import Config, Count
 from ml.errors import SpecError
 from ml.learning.architectures.base import Backbone, Features, State, Widths
 from ml.learning.layers.causal import last_real, positions, visible
+from ml.schedule import Schedule
 from ml.signals import Feature, Signal
-from ml.spec import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
