@@ -11,9 +11,13 @@ from ml.learning.architectures.base import Widths
 from ml.learning.heads import HEADS
 from ml.signals import Feature
 
-CLASSES, ROWS = 3, 8
+CLASSES, ROWS, VOCABULARY, TIME = 3, 8, 11, 6
 SHAPE = {"channels": 1, "height": 7, "width": 9}
-WIDTHS = {"image": Widths(shape=SHAPE, pooled=5, maps=(2, 3), latent=4)}
+IMAGE = {"image": Widths(shape=SHAPE, pooled=5, maps=(2, 3), latent=4)}
+TEXT = {"text": Widths(shape={"vocabulary": VOCABULARY, "length": TIME}, pooled=8, sequence=8, causal=8)}
+OF_TEXTS = frozenset({Feature.SEQUENCE, Feature.CAUSAL})
+CONFIG: dict[str, dict[str, Any]] = {"decoder": {"vocabulary": VOCABULARY}}
+"""By head, what its config is here; elsewhere a number of classes."""
 
 every = pytest.mark.parametrize("name", list(HEADS))
 
@@ -21,22 +25,40 @@ every = pytest.mark.parametrize("name", list(HEADS))
 def _head(name: str, **config: Any) -> Any:
     torch.manual_seed(0)
     head = HEADS[name]
-    return head(head.config_type.model_validate({"classes": CLASSES, **config}), widths=WIDTHS)
+    asked = {**CONFIG.get(name, {"classes": CLASSES}), **config}
+    return head(head.config_type.model_validate(asked), widths=TEXT if head.needs & OF_TEXTS else IMAGE)
 
 
-def _features() -> dict[str, Any]:
+def _features(name: str) -> dict[str, Any]:
     torch.manual_seed(1)
+    if HEADS[name].needs & OF_TEXTS:
+        sequence = torch.randn(ROWS, TIME, 8)
+        return {"text": {Feature.SEQUENCE: (sequence,), Feature.CAUSAL: (sequence,), Feature.POOLED: (sequence[:, 0],)}}
     pooled, latent = torch.randn(ROWS, 5), (torch.randn(ROWS, 4), torch.randn(ROWS, 4))
     return {"image": {Feature.POOLED: (pooled,), Feature.LATENT: latent}}
 
 
 def _batch() -> dict[str, torch.Tensor]:
     torch.manual_seed(2)
+    real = torch.arange(TIME) < torch.arange(ROWS)[:, None] % (TIME - 1) + 2
     return {
         "image": torch.rand(ROWS, 1, 7, 9),
         "label": torch.arange(ROWS) % CLASSES,
         "noise": torch.randn(ROWS, 4),
+        "text": torch.randint(VOCABULARY, (ROWS, TIME)),
+        "text_mask": real,
+        "target": torch.randint(VOCABULARY, (ROWS, TIME)),
+        "target_mask": real,
     }
+
+
+def _inferred(name: str, head: Any) -> dict[str, torch.Tensor]:
+    """All that it answers, the steps of one that loops included."""
+    found = head.infer(_features(name), _batch())
+    if name == "decoder":
+        step = {"memory": found["memory"], "token": _batch()["target"][:, :2], "text_mask": _batch()["text_mask"]}
+        found |= head.infer({}, {**step, "past": torch.zeros(ROWS, 2, 0, found["memory"].shape[2])})
+    return dict(found)
 
 
 @every
@@ -45,19 +67,19 @@ def test_it_learns_and_tells_its_scores(name: str) -> None:
     optimizer = torch.optim.Adam(head.parameters(), 0.01)
     losses = []
     for _ in range(60):
-        loss = head.loss(head(_features(), batch), batch)
+        loss = head.loss(head(_features(name), batch), batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]
-    assert set(head.measure(head(_features(), batch), batch)) == set(head.scores)
+    assert set(head.measure(head(_features(name), batch), batch)) == set(head.scores)
 
 
 @every
 def test_inference_answers_one_row_for_each(name: str) -> None:
     head = _head(name).eval()
-    found = head.infer(_features(), _batch())
+    found = _inferred(name, head)
     assert set(found) == set(head.outputs)
     assert all(len(each) == ROWS for each in found.values())
 
@@ -66,7 +88,7 @@ def test_inference_answers_one_row_for_each(name: str) -> None:
 def test_it_needs_only_features_it_says(name: str) -> None:
     head = _head(name)
     features = {
-        slot: {key: each for key, each in given.items() if key in head.needs} for slot, given in _features().items()
+        slot: {key: each for key, each in given.items() if key in head.needs} for slot, given in _features(name).items()
     }
     assert head(features, _batch())
 
