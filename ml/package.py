@@ -5,7 +5,8 @@ manifest.json          what it is, and size and sha256 of every other file; writ
 weights.safetensors    every tensor of the network
 encoders/{slot}/       what turns raw values into arrays
 task/state.json        what the task learned of its data: the labels
-model.onnx             the same network as a graph, where it could be exported and was found equal
+{graph}.onnx           the same network as a graph (`model`), where it could be exported and was found equal;
+                       several for a task that answers in steps
 ```
 
 Nothing in it is code, nothing is unpickled.
@@ -41,7 +42,6 @@ T = TypeVar("T")
 FORMAT_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
 WEIGHTS: Final = "weights.safetensors"
-GRAPH: Final = "model.onnx"
 STATE: Final = "task/state.json"
 
 MAX_MANIFEST_BYTES: Final = 64 << 20
@@ -63,7 +63,7 @@ class Parity(Config):
 class Graph(Config):
     """The ONNX file and what it reads and answers."""
 
-    file: str = GRAPH
+    file: str
     opset: int
     inputs: list[str]
     outputs: list[str]
@@ -102,7 +102,8 @@ class Manifest(Config):
     labels: list[str] | None = None
     parameters: int
     metrics: dict[str, float | None] = Field(default_factory=dict)
-    graph: Graph | None = None
+    graphs: dict[str, Graph] = Field(default_factory=dict)
+    """By the names that the task gives them: all it has, or none."""
     no_graph: str | None = None
     """Why there is none."""
     source: Source = Source()

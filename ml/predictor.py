@@ -5,16 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Self
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from ml.data.rows import Rows
 from ml.encoders.base import collate_slots, encode_slots
 from ml.errors import InputError, PackageError
-from ml.signals import Signal
-from ml.tasks.base import Arrays
-from ml.wire import ImageInput, Wire
+from ml.tasks.base import MODEL
+from ml.wire import INPUT_OF, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
     from ml.data.rows import Row
     from ml.encoders.base import Column, Encoder
     from ml.package import ModelPackage
-    from ml.tasks.base import Task
+    from ml.tasks.base import Arrays, Run, Task
 
 BATCH_INPUTS: Final = 64
 BATCH_BYTES: Final = 64 << 20
@@ -33,9 +30,6 @@ REQUEST_BYTES: Final = 512 << 20
 EMBEDDING: Final = "embedding"
 TORCH_ENGINE: Final = "ml.learning.run"
 """Runs a package that has no graph. Found by its name, since this half must do without torch."""
-
-Run = Callable[[Arrays], Arrays]
-"""A batch in, every output out, by name."""
 
 
 class EmbeddingOutput(Wire):
@@ -56,9 +50,10 @@ class Predictor:
     @classmethod
     def load(cls, package: ModelPackage) -> Self:
         """By its graph if it has one, else by torch where that is installed; raises `PackageError`."""
-        graph = package.manifest.graph
-        if graph is not None:
-            return cls(package, engine="onnxruntime", run=_by_onnx(package.file(graph.file)))
+        graphs = package.manifest.graphs
+        if graphs:
+            run = _by_onnx({name: package.file(graph.file) for name, graph in graphs.items()})
+            return cls(package, engine="onnxruntime", run=run)
         if importlib.util.find_spec("torch") is None:
             why = package.manifest.no_graph or "it was not exported"
             message = f"the model has no ONNX graph ({why}), and torch, which could run it, is not installed"
@@ -72,7 +67,9 @@ class Predictor:
         Raises `InputError` with the index of the first input that cannot be read.
         """
         fields = dict(parameters or {})
-        decode = self._decoder(fields.pop("return", None))
+        wanted = fields.pop("return", None)
+        decode = self._decoder(wanted)
+        answer = self._asked.answer if wanted is None else self._embed
         for name in sorted(fields.keys() - self._asked.input_type.model_fields.keys()):
             known = ", ".join(("return", *self._asked.input_type.model_fields))
             raise InputError(f"parameters.{name}: there is no such parameter; known: {known}")
@@ -80,7 +77,7 @@ class Predictor:
         for rows in self._batches(inputs, fields):
             columns = self._asked.encode(Rows({name: [row[name] for row in rows] for name in rows[0]}))
             batch = self._asked.collate(columns)
-            answers += [answer.model_dump(mode="json") for answer in decode({**batch, **self._run(batch)})]
+            answers += [answer.model_dump(mode="json") for answer in decode({**batch, **answer(self._run, batch)})]
         return answers
 
     def signature(self) -> dict[str, Any]:
@@ -91,6 +88,10 @@ class Predictor:
             "output_schema": self._asked.output_type.model_json_schema(mode="serialization"),
             "example": {"input": given, "output": self.predict([given])[0]},
         }
+
+    def _embed(self, run: Run, batch: Arrays) -> Arrays:
+        """The first graph is the one that reads the input."""
+        return run(next(iter(self._asked.graphs)), batch)
 
     def _decoder(self, wanted: Any) -> Callable[[Arrays], Sequence[Wire]]:
         if wanted is None:
@@ -104,7 +105,7 @@ class Predictor:
         held = total = 0
         for index, given in enumerate(inputs):
             row = self._read(index, given, fields)
-            size = sum(value.nbytes for value in row.values() if isinstance(value, np.ndarray))
+            size = sum(getattr(value, "nbytes", 0) for value in row.values())
             rows.append(row)
             held, total = held + size, total + size
             if total > REQUEST_BYTES:
@@ -128,13 +129,14 @@ class _Embedding:
     """Stands where a task would, for a base model: reads what the backbone reads, answers its embedding."""
 
     output_type = EmbeddingOutput
+    graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {MODEL: ()}
 
     def __init__(self, encoders: Mapping[str, Encoder[Any]]) -> None:
         if len(encoders) != 1:
             raise PackageError(f"a base model of {len(encoders)} backbones answers nothing by itself")
         ((self.slot, encoder),) = encoders.items()
         self.encoders = encoders
-        self.input_type = INPUT_OF[encoder.signal]
+        self.input_type = INPUT_OF[encoder.name]
 
     def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
         return {self.slot: self.input_type.of(given, parameters=parameters).raw()}
@@ -145,15 +147,14 @@ class _Embedding:
     def collate(self, columns: dict[str, Column]) -> Arrays:
         return collate_slots(self.encoders, columns)
 
+    def answer(self, run: Run, batch: Arrays) -> Arrays:
+        return run(MODEL, batch)
+
     def decode(self, arrays: Arrays) -> Sequence[Wire]:
         return _embeddings(arrays)
 
     def example(self) -> tuple[Wire, Wire]:
         return self.input_type.drawn(), EmbeddingOutput(embedding=[0.0, 1.5])
-
-
-INPUT_OF: Final[Mapping[Signal, type[ImageInput]]] = {Signal.IMAGE: ImageInput}
-"""What a base model is asked with, by what its backbone reads."""
 
 
 def _embeddings(arrays: Arrays) -> list[EmbeddingOutput]:
@@ -162,7 +163,7 @@ def _embeddings(arrays: Arrays) -> list[EmbeddingOutput]:
     return [EmbeddingOutput.model_construct(embedding=row) for row in arrays[EMBEDDING].tolist()]
 
 
-def _by_onnx(path: Path) -> Run:
+def _by_onnx(paths: Mapping[str, Path]) -> Run:
     # Half of what this module costs to import, and only needed here.
     import onnxruntime
 
@@ -171,14 +172,18 @@ def _by_onnx(path: Path) -> Run:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions have no common base that is public
-        raise PackageError(f"{path.name} is no graph that can be run: {str(error).splitlines()[0]}") from error
-    reads = [each.name for each in session.get_inputs()]
-    gives = [each.name for each in session.get_outputs()]
+    sessions, reads, gives = {}, {}, {}
+    for graph, path in paths.items():
+        try:
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions have no common base that is public
+            raise PackageError(f"{path.name} is no graph that can be run: {str(error).splitlines()[0]}") from error
+        sessions[graph] = session
+        reads[graph] = [each.name for each in session.get_inputs()]
+        gives[graph] = [each.name for each in session.get_outputs()]
 
-    def run(batch: Arrays) -> Arrays:
-        return dict(zip(gives, session.run(gives, {name: batch[name] for name in reads}), strict=True))
+    def run(graph: str, batch: Arrays) -> Arrays:
+        found = sessions[graph].run(gives[graph], {name: batch[name] for name in reads[graph]})
+        return dict(zip(gives[graph], found, strict=True))
 
     return run

@@ -51,6 +51,9 @@ class Registry(Mapping[str, type[T]], Generic[T]):
         except KeyError:
             raise UnknownName(self._kind, name, self._classes) from None
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._classes
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._classes)
 

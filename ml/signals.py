@@ -20,6 +20,11 @@ class Signal(StrEnum):
     FRAMES = "frames"
     """float32 [B, T, F]."""
 
+    @property
+    def variable_axes(self) -> tuple[int, ...]:
+        """Beside the batch, the axes whose length differs from one batch to the next."""
+        return () if self is Signal.IMAGE else (1,)
+
 
 class Feature(StrEnum):
     """What a backbone gives; a network passes features on under these names."""

@@ -85,11 +85,9 @@ def main() -> int:
     from ml.tasks import TASKS
 
     arguments = request["arguments"]
-    task = arguments["task"]
     sources = [Path(source) for source in arguments.pop("sources")]
     try:
-        refuse = TASKS[task].refuse if task else None
-        report = import_dataset(sources, Path(arguments.pop("into")), **arguments, refuse=refuse)
+        report = import_dataset(sources, Path(arguments.pop("into")), **arguments, purposes=TASKS)
         Path(request["report"]).write_bytes(to_json(report))
     except MemoryError:
         return errno.ENOMEM

@@ -112,7 +112,7 @@ def _as_row(package: ModelPackage, claim: Claim, parent_id: str | None) -> NewMo
         bytes=sum(file.bytes for file in manifest.files),
         metrics={name: value for name, value in manifest.metrics.items() if value is not None},
         labels=manifest.labels,
-        formats=["safetensors", *(["onnx"] if manifest.graph else [])],
+        formats=["safetensors", *(["onnx"] if manifest.graphs else [])],
         files=[file.model_dump() for file in manifest.files],
         key=f"models/{model_id}",
         manifest_sha256=digest(package.directory / MANIFEST),

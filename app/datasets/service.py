@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from app.idempotency import Made, Once
     from app.uploads.incoming import Incoming
     from ml.catalog import Catalog
+    from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row
     from store.blobs import Blobs
     from store.tables import Dataset as DatasetRow
@@ -143,17 +144,19 @@ def preview(row: DatasetRow, blobs: Blobs, *, split: str, limit: int) -> Preview
         known = ", ".join(stored.summary.splits)
         raise Refused(404, "not_found", f"{row.name}@{row.version} has no split {split!r}; it has {known}.")
     rows = stored.rows(split)
-    shown = [_shown(rows[index], stored.summary.task) for index in range(min(limit, len(rows)))]
+    shown = [_shown(rows[index], stored.summary) for index in range(min(limit, len(rows)))]
     return Preview(split=split, rows=len(rows), data=shown)
 
 
-def _shown(row: Row, task: str | None) -> PreviewRow:
-    """Without a task there is nothing to be told but the picture itself."""
-    from ml.data.images import encode_png
+def _shown(row: Row, summary: DatasetSummary) -> PreviewRow:
+    """Without a task there is nothing to be told but the values themselves."""
+    from ml.data.kinds import KINDS
     from ml.tasks import TASKS
-    from ml.wire import ImageInput
 
-    given, target = TASKS[task].show(row) if task else (ImageInput(image=encode_png(row["image"])), row.get("label"))
+    if summary.task is None:
+        values = {name: KINDS[kind].as_json(row[name]) for name, kind in summary.columns.items()}
+        return PreviewRow(input=values, target=None)
+    given, target = TASKS[summary.task].show(row)
     return PreviewRow(input=given.model_dump(mode="json", exclude_none=True), target=target)
 
 

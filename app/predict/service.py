@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from app.models.service import alias_versions
 from app.predict.schemas import ServedModel
-from ml.signals import Signal
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -35,8 +34,10 @@ def served_model(session: Session, row: ModelRow, catalog: Catalog) -> ServedMod
 def _of_base(architectures: dict[str, Any], catalog: Catalog) -> tuple[dict[str, Any], dict[str, Any]]:
     """A base model answers the embedding of whatever its backbone reads."""
     # Imported when first needed, like everything that reads pictures.
-    from ml.predictor import INPUT_OF, EmbeddingOutput
+    from ml.predictor import EmbeddingOutput
+    from ml.wire import INPUT_OF
 
-    entries = [catalog.architectures[name] for name in architectures.values() if name in catalog.architectures]
-    kinds = [INPUT_OF[Signal(signal)] for entry in entries for signal in entry.accepts if signal in INPUT_OF]
+    slots = [entry.slots for entry in catalog.tasks.values()] + [entry.slots for entry in catalog.objectives.values()]
+    encoders = {slot: entry.encoder for each in slots for slot, entry in each.items()}
+    kinds = [INPUT_OF[encoders[slot]] for slot in architectures if encoders.get(slot) in INPUT_OF]
     return (kinds[0].model_json_schema() if kinds else {}), EmbeddingOutput.model_json_schema()

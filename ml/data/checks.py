@@ -17,6 +17,7 @@ from ml.data.staging import NO_LABEL
 
 if TYPE_CHECKING:
     from ml.data.findings import Findings
+    from ml.data.kinds.image import Shapes
     from ml.data.staging import Staging
 
 FEWEST_TO_SPLIT: Final = 2
@@ -82,9 +83,8 @@ def _check_names(classes: list[str], findings: Findings) -> None:
             findings.add("class_case_twins", found=f"{twin}, {name}")
 
 
-def check_pictures(staging: Staging, findings: Findings) -> None:
+def check_pictures(shapes: Shapes, findings: Findings) -> None:
     """Sizes and channels that differ."""
-    shapes = staging.shapes
     if shapes.min_height != shapes.max_height or shapes.min_width != shapes.max_width:
         smallest, largest = f"{shapes.min_width} x {shapes.min_height}", f"{shapes.max_width} x {shapes.max_height}"
         findings.add("image_sizes_differ", found=f"width x height from {smallest} to {largest}")
@@ -93,7 +93,9 @@ def check_pictures(staging: Staging, findings: Findings) -> None:
 
 
 def settle_copies(staging: Staging, codes: np.ndarray, splits: np.ndarray, findings: Findings) -> np.ndarray:
-    """Report equal pictures; `splits` without those rows that would be learned from and measured on as well."""
+    """Report equal rows; `splits` without those that would be learned from and measured on as well."""
+    if not staging.kinds[staging.key].distinct:
+        return splits
     keys = first_8_bytes(staging.hashes)
     _report_conflicts(staging, keys, codes, findings)
     settled = splits.copy()
@@ -114,11 +116,12 @@ def _report_copies(
     staging: Staging, findings: Findings, code: str, copies: np.ndarray, originals: np.ndarray, *, rows: int
 ) -> None:
     keys = first_8_bytes(staging.hashes)
+    noun = staging.kinds[staging.key].noun
     for index in copies[: findings.max_samples]:
         original = originals[np.flatnonzero(keys[originals] == keys[index])[0]]
         place = staging.place(int(original))
         where = place.file if place.row is None else f"{place.file}, row {place.row}"
-        findings.add(code, at=staging.place(int(index)), found=f"the same picture as {where}", rows=rows)
+        findings.add(code, at=staging.place(int(index)), found=f"the same {noun} as {where}", rows=rows)
     findings.add_more(code, len(copies) - findings.max_samples, rows=rows)
 
 

@@ -1,19 +1,20 @@
 """A dataset on disk: what is known of it, and its columns, split by split, mapped into memory rather than read.
 
-`dataset.json` is the summary. `<split>.arrow` holds one value a row of each column; pictures of one size lie beside
+`dataset.json` is the summary. `<split>.arrow` holds one value a row of each column; values of one shape lie beside
 it as one array, `<split>.<column>.npy`, because an Arrow file of more than one batch has no such array to give.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from pydantic import Field, ValidationError
 
 from ml.config import Config
-from ml.data.rows import EncodedImages, ImageArray, Labels, Rows
+from ml.data.kinds import KINDS
+from ml.data.rows import ImageArray, Labels, Packed, Rows
 from ml.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,10 +22,7 @@ if TYPE_CHECKING:
 
 SPLITS: Final = ("train", "validation", "test")
 SUMMARY: Final = "dataset.json"
-FORMAT_VERSION: Final = 1
-
-Kind = Literal["image", "label", "text"]
-"""What the values of a canonical column are."""
+FORMAT_VERSION: Final = 2
 
 
 class DatasetSummary(Config):
@@ -33,17 +31,22 @@ class DatasetSummary(Config):
     format_version: int = FORMAT_VERSION
     format: str
     task: str | None = None
-    columns: dict[str, Kind]
+    columns: dict[str, str]
+    """Canonical column -> the kind of its values (`ml.data.kinds`), the key first."""
     splits: dict[str, int]
     """Rows by split."""
     classes: list[str] | None = None
     """In natural order: 2 before 10."""
     class_counts: dict[str, dict[str, int]] = Field(default_factory=dict)
     """Split -> class -> rows."""
-    image: dict[str, Any] | None = None
-    """`{"channels", "min_height", "max_height", "min_width", "max_width"}`; 3 channels as soon as one has colour."""
+    facts: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """By column what its kind knows of all values together (`Kind.facts`)."""
     digest: str = ""
     """sha256 over the canonical rows, split by split: the same content has the same digest, however it was packed."""
+
+    def about(self, kind: str) -> dict[str, Any]:
+        """The facts of the first column of a kind; empty where there is none."""
+        return next((self.facts.get(column, {}) for column, each in self.columns.items() if each == kind), {})
 
 
 class Dataset:
@@ -86,15 +89,13 @@ class Dataset:
             raise DataError(f"the split {split} of the dataset is incomplete", hint="import the data again")
         return Rows(columns)
 
-    def _column(self, split: str, name: str, kind: Kind, table: Any) -> Sequence[Any]:
+    def _column(self, split: str, name: str, kind: str, table: Any) -> Sequence[Any]:
         if kind == "label":
             return Labels(table.column(name).to_numpy(), self.summary.classes or [])
-        if kind == "image" and name in table.column_names:
-            return EncodedImages(table.column(name))
-        if kind == "image":
-            # As plain array: a `memmap` makes every later view of it slow.
-            return ImageArray(np.asarray(np.load(array_path(self.directory, split, name), mmap_mode="r")))
-        raise DataError(f"columns of kind {kind} are not stored yet")
+        if name in table.column_names:
+            return Packed(table.column(name), KINDS[kind].unpack)
+        # As plain array: a `memmap` makes every later view of it slow.
+        return ImageArray(np.asarray(np.load(array_path(self.directory, split, name), mmap_mode="r")))
 
 
 def table_path(directory: Path, split: str) -> Path:
@@ -103,5 +104,5 @@ def table_path(directory: Path, split: str) -> Path:
 
 
 def array_path(directory: Path, split: str, column: str) -> Path:
-    """The array of a split's pictures, where they are of one size."""
+    """The array of a column's values, where they have one shape."""
     return directory / f"{split}.{column}.npy"

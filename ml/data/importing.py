@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,17 +17,17 @@ from ml.data import checks, splitting, storage
 from ml.data.dataset import SPLITS, DatasetSummary
 from ml.data.findings import Findings, Place, Refused
 from ml.data.formats import FORMATS
+from ml.data.kinds.image import ImageKind
 from ml.data.limits import Limits
 from ml.data.natural import natural_key
 from ml.data.report import Guess, ImportReport, ReportEntry, Suggestion
 from ml.data.sources import Source
 from ml.data.splitting import Plan
-from ml.data.staging import Staging
+from ml.data.staging import LABEL, Staging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from ml.data.dataset import Kind
     from ml.data.formats.base import Format
 
 UNLABELLED = (
@@ -35,6 +35,17 @@ UNLABELLED = (
     "for a classifier give each of at least two classes a folder, or name a label column"
 )
 _UNREADABLE = {"empty": "empty_file", "damaged": "damaged_file", "unsupported": "unsupported_file"}
+
+
+class Purpose(Protocol):
+    """What data can be for, as a task says it."""
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """The canonical columns it must have."""
+
+    def refuse(self, summary: DatasetSummary) -> list[str]:
+        """Why this dataset cannot be used, in words for its owner; empty when it can."""
 
 
 def import_dataset(
@@ -46,13 +57,13 @@ def import_dataset(
     columns: Mapping[str, str | int] | None = None,
     splits: Mapping[str, Any] | None = None,
     limits: Limits | None = None,
-    refuse: Callable[[DatasetSummary], Sequence[str]] | None = None,
+    purposes: Mapping[str, Purpose] | None = None,
 ) -> ImportReport:
     """Read `sources` and write a dataset to the folder `into`, which must not exist or be empty.
 
     Any finding of severity "error" rejects the whole upload and nothing is written: a dataset with silent holes is
     worse than none. Warnings and repairs do not. Bad data never raises; a full disk (`OSError`) and a lack of memory
-    do. `refuse` says why the task at hand cannot use a dataset (`Task.refuse`).
+    do. `purposes` are the tasks that data can be for, by name; where none was named, the one that fits is guessed.
     """
     limits = limits or Limits()
     into.parent.mkdir(parents=True, exist_ok=True)
@@ -60,23 +71,34 @@ def import_dataset(
         tempfile.TemporaryFile(dir=into.parent) as scratch,
         warnings.catch_warnings(action="ignore"),  # what libraries mumble about strange files is in the report
     ):
-        run = _Import(scratch, limits)
+        run = _Import(scratch, limits, purposes or {}, task=task)
         try:
             run.read(sources, format=format, columns=columns or {}, splits=splits)
         except Refused as refused:
             run.findings.record(refused)
-        return run.finish(into, task=task, refuse=refuse)
+        return run.finish(into)
 
 
 class _Import:
     """One import from beginning to end."""
 
-    def __init__(self, scratch: Any, limits: Limits) -> None:
+    def __init__(
+        self, scratch: IO[bytes], limits: Limits, purposes: Mapping[str, Purpose], *, task: str | None
+    ) -> None:
         self.limits = limits
+        self.purposes = purposes
+        self.task = task
+        self.scratch = scratch
         self.findings = Findings(max_samples=limits.max_samples)
-        self.staging = Staging(scratch, findings=self.findings, limits=limits)
+        self.staging = Staging(scratch, kinds={}, findings=self.findings, limits=limits)
         self.plan = Plan()
         self.format: Format | None = None
+
+    @property
+    def purpose(self) -> Purpose | None:
+        """The task that was named."""
+        known = self.task is not None and self.task in self.purposes
+        return self.purposes[self.task] if known and self.task else None
 
     def read(
         self,
@@ -99,7 +121,8 @@ class _Import:
         readable = [source for source in sources if self._readable(source)]
         if not readable:
             return
-        chosen = _format(format, readable)
+        wanted = self.purpose.columns if self.purpose else None
+        chosen = _format(format, readable, wanted)
         mine = [source for source in readable if source.content in chosen.reads]
         for source in readable:
             if source not in mine:
@@ -107,7 +130,8 @@ class _Import:
                 self.findings.add("wrong_format", at=Place(file=source.name), found=source.content, expected=expected)
         if columns and not chosen.takes_columns:
             self.findings.add("columns_not_used", found=", ".join(columns))
-        self.format = chosen(mine, columns=columns, findings=self.findings, limits=self.limits)
+        self.staging = Staging(self.scratch, kinds=chosen.columns, findings=self.findings, limits=self.limits)
+        self.format = chosen(mine, columns=columns, wanted=wanted, findings=self.findings, limits=self.limits)
         for batch in self.format.read():
             self.staging.add(batch)
 
@@ -120,61 +144,69 @@ class _Import:
             self.findings.add(code, at=Place(file=source.name))
         return code is None
 
-    def finish(
-        self, into: Path, *, task: str | None, refuse: Callable[[DatasetSummary], Sequence[str]] | None
-    ) -> ImportReport:
+    def finish(self, into: Path) -> ImportReport:
         """Judge all rows together and, if nothing is wrong, write them."""
         staging, findings = self.staging, self.findings
         if not len(staging):
             if not findings.reject:
                 findings.add("empty_dataset")
-            return self._report(None, task=task, accepted=0, said=[])
+            return self._report(None, accepted=0, said=[])
         classes, codes = checks.settle_classes(staging, findings)
         splits, said = splitting.assign(staging, self.plan)
         splits = checks.settle_copies(staging, codes, splits, findings)
-        checks.check_pictures(staging, findings)
-        summary = self._summary(classes, codes, splits, task=task)
-        if classes is None:
-            said = [*said, UNLABELLED]
-        else:
+        for kind in staging.kinds.values():
+            if isinstance(kind, ImageKind):
+                checks.check_pictures(kind.shapes, findings)
+        summary = self._summary(classes, codes, splits)
+        if classes is not None:
             checks.check_classes(summary.class_counts, findings)
+        elif list(summary.columns) == ["image"]:
+            said = [*said, UNLABELLED]
         if not (splits == splitting.TRAIN).any():
             findings.add("empty_dataset", found="no row in train")
         if len(staging) < checks.TINY:
             findings.add("tiny_dataset", found=f"{len(staging)} rows", expected=f"at least {checks.TINY}")
-        for reason in refuse(summary) if refuse else ():
+        for reason in self.purpose.refuse(summary) if self.purpose else ():
             findings.add("unfit_for_task", found=reason)
         if not findings.reject:
             with storage.published(into) as directory:
-                digest = storage.write(directory, staging, splits, codes, limits=self.limits)
+                digest = storage.write(directory, staging, splits, codes)
                 summary = summary.model_copy(update={"digest": digest})
                 storage.write_summary(directory, summary)
-        return self._report(summary, task=task, accepted=int((splits >= 0).sum()), said=said)
+        return self._report(summary, accepted=int((splits >= 0).sum()), said=said)
 
-    def _summary(
-        self, classes: list[str] | None, codes: np.ndarray, splits: np.ndarray, *, task: str | None
-    ) -> DatasetSummary:
+    def _summary(self, classes: list[str] | None, codes: np.ndarray, splits: np.ndarray) -> DatasetSummary:
         assert self.format is not None, "rows come from a format"
-        columns: dict[str, Kind] = {"image": "image"} if classes is None else {"image": "image", "label": "label"}
-        return DatasetSummary(
+        kinds = self.staging.kinds
+        columns = {name: kind.name for name, kind in kinds.items()} | ({} if classes is None else {LABEL: LABEL})
+        held = sorted({name for kind in kinds.values() for name in kind.classes()}, key=natural_key)
+        summary = DatasetSummary(
             format=self.format.name,
-            task=task or _task(classes),
+            task=self.task,
             columns=columns,
             splits={split: int((splits == code).sum()) for code, split in enumerate(SPLITS)},
-            classes=classes,
+            classes=held or None if classes is None else classes,
             class_counts={} if classes is None else checks.count_classes(classes, codes, splits),
-            image=self.staging.shapes.as_dict(),
+            facts={name: facts for name, kind in kinds.items() if (facts := kind.facts())},
         )
+        return summary if self.task else summary.model_copy(update={"task": self._usual_task(summary)})
 
-    def _report(
-        self, summary: DatasetSummary | None, *, task: str | None, accepted: int, said: Sequence[str]
-    ) -> ImportReport:
+    def _usual_task(self, summary: DatasetSummary) -> str | None:
+        """What such data is usually for: the task that uses most of its columns."""
+        fitting = [
+            name
+            for name, purpose in self.purposes.items()
+            if purpose.columns.items() <= summary.columns.items() and not purpose.refuse(summary)
+        ]
+        return max(fitting, key=lambda name: len(self.purposes[name].columns), default=None)
+
+    def _report(self, summary: DatasetSummary | None, *, accepted: int, said: Sequence[str]) -> ImportReport:
         findings, staging = self.findings, self.staging
         rejected = findings.reject
         unlabelled = findings.count("missing_label")
         guess = None
         if self.format is not None:
-            guessed_task = task or (summary.task if summary else None)
+            guessed_task = self.task or (summary.task if summary else None)
             guess = Guess(format=self.format.name, columns=self.format.guess, task=guessed_task)
         return ImportReport(
             state="rejected" if rejected else "ready",
@@ -196,18 +228,14 @@ class _Import:
         )
 
 
-def _format(asked: str | None, sources: Sequence[Source]) -> type[Format]:
+def _format(asked: str | None, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> type[Format]:
     if asked is not None and asked not in list(FORMATS):
         raise Refused("unknown_format", found=asked, expected=", ".join(sorted(FORMATS)))
     if asked is not None:
         return FORMATS[asked]
-    best = max(FORMATS.values(), key=lambda candidate: candidate.detect(sources))
-    if not best.detect(sources):
+    likeliness = {name: form.detect(sources, wanted) for name, form in FORMATS.items()}
+    best = max(likeliness, key=lambda name: likeliness[name])
+    if not likeliness[best]:
         found = f"{sources[0].name}: {sources[0].content}"
         raise Refused("format_not_recognised", found=found, expected=", ".join(sorted(FORMATS)))
-    return best
-
-
-def _task(classes: list[str] | None) -> str:
-    """What such data is usually for."""
-    return "image_generation" if classes is None or len(classes) < 2 else "image_classification"
+    return FORMATS[best]

@@ -23,6 +23,8 @@ class Limits:
     """Folders above a file in an archive."""
     max_picture_bytes: int = 50 * MEBIBYTE
     """Of one encoded picture, and of one cell of a table."""
+    max_text_letters: int = 1_000_000
+    """Of one text."""
     max_pixels: int = 25_000_000
     """Of one picture."""
     max_total_bytes: int = 64 * GIBIBYTE

@@ -35,7 +35,9 @@ PROBLEMS: Final[dict[str, Problem]] = {
     # What was asked for
     "no_files": _error("send at least one file"),
     "unknown_format": _error("name one of the known formats, or leave `format` out to have it guessed"),
-    "format_not_recognised": _error("send IDX files, a zip or tar of class folders, CSV or Parquet"),
+    "format_not_recognised": _error(
+        "send one of the known formats, or name it as `format`; GET /api/v1/catalog describes them"
+    ),
     "wrong_format": _error("send this file on its own, or leave it out"),
     "invalid_columns": _error("map canonical columns to columns of the file: a name, or a position from 1"),
     "columns_not_used": _warning("this format has no columns to choose from; leave `columns` out"),
@@ -109,6 +111,14 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "image_not_encoded": _error(
         "put the bytes of the picture into the cell, as base64 in CSV; file names cannot be followed"
     ),
+    "columns_differ": _error("give all files the same columns, or upload them as datasets of their own"),
+    "no_columns": _error('say where things are: columns {"text": "name in the file", ...}'),
+    "json_not_an_object": _error('write one JSON object a line: {"text": "...", "label": "..."}'),
+    "json_invalid": _error("write each line as JSON on its own; the place is where reading failed"),
+    # Texts
+    "text_missing": _repair("rows without a text were left out"),
+    "text_too_long": _error("cut the text into several rows"),
+    "text_not_plain": _error("a text is a string, not a list or an object"),
     # Labels and splits
     "empty_dataset": _error("there is no row to learn from"),
     "missing_label": _error("give every row a label, or none"),
@@ -127,7 +137,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
     ),
     "class_missing_in_split": _warning("nothing will be known about this class in this split; add rows"),
     "tiny_dataset": _warning("with so few rows every measured figure is a matter of luck; add rows"),
-    "duplicate_rows": _warning("the same picture several times in one split counts several times"),
+    "duplicate_rows": _warning("the same row several times in one split counts several times"),
     "duplicate_across_splits": _repair("copies were removed so that what is measured on was not learned from"),
-    "conflicting_labels": _warning("the same picture has different labels; look at them"),
+    "conflicting_labels": _warning("the same row has different labels; look at them"),
 }

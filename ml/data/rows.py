@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from ml.data import images
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = dict[str, Any]
-"""One canonical row: an image is uint8 [H, W, C] with C of 1 or 3, a label is str, a text is str."""
+"""One canonical row: what a value is, its kind says (`ml.data.kinds`): an image uint8 [H, W, C], a label str, ..."""
 
 
 class Column(Sequence[Any]):
@@ -67,19 +65,20 @@ class ImageArray(Column):
         return ImageArray(self.array[np.asarray(indices, dtype=np.int64)])
 
 
-class EncodedImages(Column):
-    """Images of many sizes, kept as they came and decoded at each look."""
+class Packed(Column):
+    """Values kept as bytes and unpacked at each look."""
 
-    def __init__(self, encoded: pa.ChunkedArray) -> None:
-        self._encoded = encoded
+    def __init__(self, packed: pa.ChunkedArray, unpack: Callable[[bytes], Any]) -> None:
+        self._packed = packed
+        self._unpack = unpack
 
     def __len__(self) -> int:
-        return len(self._encoded)
+        return len(self._packed)
 
-    def __getitem__(self, index: Any) -> Any:  # int -> uint8 [H, W, C]
+    def __getitem__(self, index: Any) -> Any:  # int -> what a row holds
         if isinstance(index, slice):
             return self.take(range(*index.indices(len(self))))
-        return images.decode(self._encoded[int(index)].as_py())
+        return self._unpack(self._packed[int(index)].as_py())
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Taken:
         """Indices into this column."""

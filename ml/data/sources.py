@@ -5,8 +5,12 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import itertools
 import lzma
 import re
+import struct
+import tarfile
+import zipfile
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,9 +24,10 @@ if TYPE_CHECKING:
 
     from ml.data.limits import Limits
 
-Content = Literal["empty", "idx", "zip", "tar", "parquet", "image", "text", "damaged", "unsupported", "binary"]
+Content = Literal["empty", "idx", "zip", "tar", "parquet", "image", "json", "text", "damaged", "unsupported", "binary"]
 
 _START_BYTES: Final = 512
+_NAMES_LOOKED_AT: Final = 10_000
 _TAR_MAGIC: Final = slice(257, 262)
 _PACKED: Final[tuple[tuple[bytes, str], ...]] = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"))
 _FOREIGN: Final = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x28\xb5\x2f\xfd", b"MSCF", b"\x04\x22\x4d\x18")
@@ -69,6 +74,20 @@ class Source:
         except _DAMAGE:
             return "damaged"
         return _content(start)
+
+    @cached_property
+    def member_names(self) -> tuple[str, ...]:
+        """The first names in an archive, as they are written there: to guess by, never to be opened."""
+        try:
+            if self.content == "zip" and self.packing is None:
+                with zipfile.ZipFile(self.path) as archive:
+                    return tuple(itertools.islice(archive.namelist(), _NAMES_LOOKED_AT))
+            if self.content == "tar":
+                with tarfile.open(self.path) as archive:
+                    return tuple(member.name for member in itertools.islice(archive, _NAMES_LOOKED_AT))
+        except (*_DAMAGE, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, ValueError, struct.error):
+            return ()
+        return ()
 
     @property
     def split(self) -> str | None:
@@ -162,4 +181,6 @@ def _content(start: bytes) -> Content:
         return "idx"
     if images.looks_like_image(start[:12]) and (b"\0" in start or start[:1] == b"P"):
         return "image"
+    if start.removeprefix(_UNICODE_MARKS[0]).lstrip()[:1] == b"{":
+        return "json"
     return "text" if start.startswith(_UNICODE_MARKS) or b"\0" not in start else "binary"

@@ -1,6 +1,6 @@
 """Which row is trained on and which is kept aside: what the data says, what was asked, else a tenth held out by class.
 
-G groups of equal pictures. Copies of one picture never part, so that nothing held out was seen in training.
+G groups of equal rows. Copies of one row never part, so that nothing held out was seen in training.
 """
 
 from __future__ import annotations
@@ -117,5 +117,5 @@ def _spread(staging: Staging, rows: np.ndarray, shares: Sequence[float], *, seed
 
 
 def first_8_bytes(hashes: np.ndarray) -> np.ndarray:
-    """uint64 [N] of uint8 [N, 16]: enough to tell pictures apart, and quick to sort."""
+    """uint64 [N] of uint8 [N, 16]: enough to tell rows apart, and quick to sort."""
     return np.ascontiguousarray(hashes[:, :8]).view(np.uint64)[:, 0]

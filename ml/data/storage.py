@@ -9,23 +9,20 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from ml.data import images
 from ml.data.dataset import SPLITS, SUMMARY, array_path, table_path
+from ml.data.staging import LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
 
     from ml.data.dataset import DatasetSummary
-    from ml.data.limits import Limits
+    from ml.data.kinds.base import Kind
     from ml.data.staging import Staging
-
-IMAGE: Final = "image"
-LABEL: Final = "label"
 
 
 @contextmanager
@@ -43,23 +40,26 @@ def published(into: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write(directory: Path, staging: Staging, splits: np.ndarray, codes: np.ndarray, *, limits: Limits) -> str:
+def write(directory: Path, staging: Staging, splits: np.ndarray, codes: np.ndarray) -> str:
     """Write the rows of every split (int8 [N] into `SPLITS`, below 0: left out) and return their digest."""
-    shape = staging.shapes.one
-    if shape is not None and len(staging) * np.prod(shape, dtype=np.int64) > limits.max_raw_bytes:
-        shape = None
+    shapes = {column: kind.plain_shape(len(staging)) for column, kind in staging.kinds.items()}
     writers = {
         code: _SplitWriter(
-            directory, SPLITS[code], int((splits == code).sum()), shape, labelled=bool((codes >= 0).all())
+            directory,
+            SPLITS[code],
+            int((splits == code).sum()),
+            staging.kinds,
+            shapes,
+            labelled=bool((codes >= 0).all()),
         )
         for code in np.unique(splits[splits >= 0])
     }
-    for segment, pictures in staging.load():
+    for segment, columns in staging.load():
         rows = np.arange(segment.start, segment.start + len(segment))
         for code, writer in writers.items():
             chosen = np.flatnonzero(splits[rows] == code)
             if len(chosen):
-                writer.append(pictures, chosen, codes[rows[chosen]])
+                writer.append(columns, chosen, codes[rows[chosen]])
     for writer in writers.values():
         writer.close()
     return _digest(staging, splits, codes)
@@ -74,59 +74,60 @@ class _SplitWriter:
     """One split, appended to batch by batch."""
 
     def __init__(
-        self, directory: Path, split: str, rows: int, shape: tuple[int, int, int] | None, *, labelled: bool
+        self,
+        directory: Path,
+        split: str,
+        rows: int,
+        kinds: Mapping[str, Kind[Any]],
+        shapes: Mapping[str, tuple[int, ...] | None],
+        *,
+        labelled: bool,
     ) -> None:
-        self._array = None
-        fields = [pa.field(LABEL, pa.int32())] if labelled else []
-        if shape is None:
-            fields.append(pa.field(IMAGE, pa.large_binary()))
-        else:
-            self._array = array_path(directory, split, IMAGE).open("wb")
-            header = {"descr": "|u1", "fortran_order": False, "shape": (rows, *shape)}
-            np.lib.format.write_array_header_1_0(self._array, header)
-        self._schema = pa.schema(fields)
+        self._kinds = kinds
+        self._arrays = {
+            column: _array_file(array_path(directory, split, column), (rows, *shape))
+            for column, shape in shapes.items()
+            if shape is not None
+        }
+        fields = [pa.field(column, pa.large_binary()) for column in kinds if column not in self._arrays]
+        self._schema = pa.schema([*([pa.field(LABEL, pa.int32())] if labelled else []), *fields])
         self._table = pa.ipc.new_file(str(table_path(directory, split)), self._schema)
 
-    def append(self, pictures: np.ndarray | list[bytes], chosen: np.ndarray, codes: np.ndarray) -> None:
-        """The chosen of these pictures, with their labels."""
-        columns = {LABEL: pa.array(codes, pa.int32())} if LABEL in self._schema.names else {}
-        if self._array is None:
-            columns[IMAGE] = pa.array(_encoded(pictures, chosen), pa.large_binary())
-        else:
-            for pixels in _decoded(pictures, chosen):
-                self._array.write(np.ascontiguousarray(pixels).data)
-        if columns:
-            self._table.write_batch(pa.record_batch(columns, schema=self._schema))
+    def append(self, columns: Mapping[str, np.ndarray | list[bytes]], chosen: np.ndarray, codes: np.ndarray) -> None:
+        """The chosen of these rows, with their labels."""
+        written = {LABEL: pa.array(codes, pa.int32())} if LABEL in self._schema.names else {}
+        for column, data in columns.items():
+            kind = self._kinds[column]
+            if column not in self._arrays:
+                written[column] = pa.array(kind.as_bytes(data, chosen), pa.large_binary())
+                continue
+            for values in kind.as_arrays(data, chosen):
+                self._arrays[column].write(np.ascontiguousarray(values).data)
+        if written:
+            self._table.write_batch(pa.record_batch(written, schema=self._schema))
 
     def close(self) -> None:
         """Complete the files."""
         self._table.close()
-        if self._array:
-            self._array.close()
+        for file in self._arrays.values():
+            file.close()
 
 
-def _decoded(pictures: np.ndarray | list[bytes], chosen: np.ndarray) -> Iterator[np.ndarray]:
-    if isinstance(pictures, np.ndarray):
-        yield pictures if len(chosen) == len(pictures) else pictures[chosen]
-    else:
-        for index in chosen:
-            yield images.decode(pictures[index])
-
-
-def _encoded(pictures: np.ndarray | list[bytes], chosen: np.ndarray) -> Sequence[bytes]:
-    if isinstance(pictures, np.ndarray):
-        return [images.encode_png(pictures[index]) for index in chosen]
-    return [pictures[index] for index in chosen]
+def _array_file(path: Path, shape: tuple[int, ...]) -> IO[bytes]:
+    file = path.open("wb")
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file
 
 
 def _digest(staging: Staging, splits: np.ndarray, codes: np.ndarray) -> str:
     """Of what the rows are, not of how they are stored."""
     digest = hashlib.sha256()
-    hashes = staging.hashes
+    hashes = [staging.hashes_of(column) for column in staging.kinds]
     for code, split in enumerate(SPLITS):
         rows = np.flatnonzero(splits == code)
         digest.update(json.dumps([split, len(rows)]).encode())
-        digest.update(hashes[rows].tobytes())
+        for each in hashes:
+            digest.update(each[rows].tobytes())
         digest.update(codes[rows].astype("<i4").tobytes())
     return digest.hexdigest()
 

@@ -1,4 +1,4 @@
-"""Where in a table the picture and the label stand, and how cells become canonical values. CSV and Parquet share it.
+"""Where in a table the canonical columns stand, and how cells become raw values. All tables share it.
 
 N rows, P pixels of one picture.
 """
@@ -9,32 +9,31 @@ import base64
 import binascii
 import math
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
+from ml.data.aliases import ALIASES, KIND_OF, NO_COLUMN, position_of
 from ml.data.findings import Place, Refused
 from ml.data.images import looks_like_image
+from ml.data.kinds import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ml.data.findings import Findings
     from ml.data.formats.base import Places
 
-Cell = TypeVar("Cell")
-
 CellKind = Literal["number", "text", "image", "other"]
 
-_LABEL_NAMES: Final = ("label", "labels", "class", "target", "category", "y", "digit", "class_name", "class_label")
-_INDEX_NAME: Final = re.compile(
-    r"|index|id|row|idx|(image|img)_?id|unnamed: ?\d+|filename|file_name|path", re.IGNORECASE
-)
+LOOKED_AT: Final = 20
+"""Rows by which the kind of a column is judged."""
 _PIXEL_NAME: Final = re.compile(r"[a-z ]*[_.\- ]?\d+([x_.\-]\d+)*", re.IGNORECASE)
 _SHAPE: Final = re.compile(r"(\d+)x(\d+)(?:x([13]))?")
 _FEWEST_PIXELS: Final = 4
 _BASE64_START: Final = 16
+_LONGEST_USUAL_LABEL: Final = 12
 _HOW: Final = 'a column name or a position from 1; pixels as "first:last"; "shape" as "28x28"'
 
 
@@ -44,72 +43,68 @@ class CellColumn:
 
     name: str
     kind: CellKind
+    letters: float = 0
+    """Mean length of a cell."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Positions from 0. Either `image` or `pixels` is there."""
+    """Positions from 0, by canonical column. A picture may stand in `pixels` instead."""
 
-    label: int | None
-    image: int | None
+    columns: Mapping[str, int] = field(default_factory=dict)
     pixels: tuple[int, ...] = ()
     shape: tuple[int, int, int] = (0, 0, 0)
     shape_assumed: bool = False
 
     def guess(self, columns: Sequence[CellColumn]) -> dict[str, str | int]:
         """In the words of the request's `columns`."""
-        said: dict[str, str | int] = {}
-        if self.label is not None:
-            said["label"] = columns[self.label].name
-        if self.image is not None:
-            return {**said, "image": columns[self.image].name}
+        said: dict[str, str | int] = {canonical: columns[index].name for canonical, index in self.columns.items()}
+        if not self.pixels:
+            return said
         height, width, channels = self.shape
         said["image"] = f"{columns[self.pixels[0]].name}:{columns[self.pixels[-1]].name}"
         return {**said, "shape": f"{height}x{width}" if channels == 1 else f"{height}x{width}x{channels}"}
 
 
-def find_layout(columns: Sequence[CellColumn], asked: Mapping[str, str | int], *, named: bool) -> Layout:
-    """What was asked for, and the rest by names, kinds and counts; raises `Refused` where that leads nowhere."""
-    unknown = sorted(set(asked) - {"label", "image", "shape"})
+def find_layout(
+    columns: Sequence[CellColumn],
+    asked: Mapping[str, str | int],
+    *,
+    named: bool,
+    wanted: Mapping[str, str] | None = None,
+) -> Layout:
+    """What was asked for, and the rest by names, kinds and counts; raises `Refused` where that leads nowhere.
+
+    `wanted` are the canonical columns of the task that the data is for, if that was said.
+    """
+    unknown = sorted(set(asked) - KIND_OF.keys() - {"shape"})
     if unknown:
-        raise Refused("invalid_columns", found=", ".join(unknown), expected="label, image or shape")
-    label = _position(columns, asked["label"]) if "label" in asked else _label_by_name(columns, named=named)
-    image = _images(columns, asked["image"]) if "image" in asked else _images_by_kind(columns, label, named=named)
-    if label is None and len(image) == 1:
-        label = _only_other(columns, image[0])
-    if label is None and not named and "image" not in asked:
-        label, image = _label_by_count(columns, image)
-    if len(image) == 1 and columns[image[0]].kind != "number":
-        return Layout(label, image[0])
-    if len(image) < _FEWEST_PIXELS:
-        raise Refused("no_image_columns", found=", ".join(column.name for column in columns[:20]))
-    return _shaped(Layout(label, None, tuple(image)), asked.get("shape"))
+        raise Refused("invalid_columns", found=", ".join(unknown), expected=", ".join([*KIND_OF, "shape"]))
+    if _holds_pictures(columns, asked, named=named, wanted=wanted):
+        return _with_pictures(columns, asked, named=named, wanted=wanted or {})
+    return _of_texts(columns, asked, named=named, wanted=wanted)
 
 
-def decode_cells(
-    cells: Sequence[Cell], places: Places, findings: Findings, *, decode: Callable[[Cell], bytes]
-) -> tuple[list[bytes], list[int]]:
-    """The encoded pictures of those cells that have one, and their indices; the others become findings."""
-    pictures, kept = [], []
-    for index, cell in enumerate(cells):
+def read_cells(
+    cells: Mapping[str, Sequence[Any]], places: Places, findings: Findings
+) -> tuple[dict[str, list[Any]], list[int]]:
+    """By canonical column the raw values of those rows whose cells all hold one, and the indices of these rows.
+
+    What cannot be read becomes a finding.
+    """
+    kinds = {column: KINDS[KIND_OF[column]] for column in cells}
+    kept: list[int] = []
+    values: dict[str, list[Any]] = {column: [] for column in cells}
+    for index in range(len(places)):
         try:
-            pictures.append(decode(cell))
-            kept.append(index)
+            row = [kinds[column].from_cell(each[index]) for column, each in cells.items()]
         except Refused as refused:
             findings.record(refused, at=places.at(index), rows=1)
-    return pictures, kept
-
-
-def decode_base64(cell: str) -> bytes:
-    """The picture in a cell of base64, with or without `data:image/png;base64,` before it."""
-    encoded = cell.partition(",")[2] if cell.startswith("data:") else cell
-    try:
-        data = base64.b64decode("".join(encoded.split()), validate=True)
-    except (binascii.Error, ValueError):
-        data = b""
-    if not data:
-        raise Refused("image_not_encoded", found=cell or "nothing", expected="base64 of a picture")
-    return data
+            continue
+        kept.append(index)
+        for column, value in zip(cells, row, strict=True):
+            values[column].append(value)
+    return values, kept
 
 
 def kind_of_texts(cells: Sequence[str]) -> CellKind:
@@ -199,22 +194,122 @@ def _images(columns: Sequence[CellColumn], asked: str | int) -> list[int]:
     return list(range(first, last + 1))
 
 
-def _label_by_name(columns: Sequence[CellColumn], *, named: bool) -> int | None:
-    if not named:
-        return None
-    names = [column.name.strip().lower() for column in columns]
-    return next((names.index(name) for name in _LABEL_NAMES if name in names), None)
+def _holds_pictures(
+    columns: Sequence[CellColumn], asked: Mapping[str, str | int], *, named: bool, wanted: Mapping[str, str] | None
+) -> bool:
+    """Whether a picture is to be looked for: one was asked for, or a cell or so many numbers look like one."""
+    if "image" in asked or "shape" in asked or wanted is not None:
+        return "image" in asked or "shape" in asked or "image" in (wanted or {})
+    if any(column.kind == "image" for column in columns) or (
+        named and position_of("image", _names(columns)) is not None
+    ):
+        return True
+    texts = [column for column in columns if column.kind == "text"]
+    if asked.keys() & {"text", "target"} or (named and position_of("text", _names(columns)) is not None):
+        return False
+    return not texts or sum(column.kind == "number" for column in columns) >= _FEWEST_PIXELS
 
 
-def _images_by_kind(columns: Sequence[CellColumn], label: int | None, *, named: bool) -> list[int]:
-    others = [index for index in range(len(columns)) if index != label]
+def _with_pictures(
+    columns: Sequence[CellColumn], asked: Mapping[str, str | int], *, named: bool, wanted: Mapping[str, str]
+) -> Layout:
+    others = {
+        canonical: place
+        for canonical in [*asked, *wanted]
+        if canonical not in ("image", "label", "shape")
+        if (place := _named(columns, canonical, asked, named=named)) is not None
+    }
+    label = _named(columns, "label", asked, named=named)
+    taken = {*others.values(), label}
+    image = _images(columns, asked["image"]) if "image" in asked else _images_by_kind(columns, taken, named=named)
+    if label is None and len(image) == 1 and not others:
+        label = _only_other(columns, image[0])
+    if label is None and not named and "image" not in asked:
+        label, image = _label_by_count(columns, image)
+    found = {**({} if label is None else {"label": label}), **others}
+    missing = [canonical for canonical in wanted if canonical not in (*found, "image")]
+    if missing:
+        raise _missing(columns, missing)
+    if len(image) == 1 and columns[image[0]].kind != "number":
+        return Layout({"image": image[0], **found})
+    if len(image) < _FEWEST_PIXELS:
+        raise Refused("no_image_columns", found=", ".join(column.name for column in columns[:20]))
+    return _shaped(Layout(found, tuple(image)), asked.get("shape"))
+
+
+def _of_texts(
+    columns: Sequence[CellColumn], asked: Mapping[str, str | int], *, named: bool, wanted: Mapping[str, str] | None
+) -> Layout:
+    """Columns that were asked for, then those with a known name; then the longest text, and what is left beside it."""
+    canonicals = [*dict.fromkeys([*(wanted or ("text", "target", "label")), *asked])]
+    found: dict[str, int] = {canonical: _position(columns, asked[canonical]) for canonical in asked}
+    for canonical in canonicals:
+        place = _named(columns, canonical, {}, named=named)
+        if canonical not in found and place is not None and place not in found.values():
+            found[canonical] = place
+    if (
+        wanted is None
+        and "target" not in asked
+        and "target" in found
+        and not _reads_like_text(columns[found["target"]])
+    ):
+        found.setdefault("label", found.pop("target"))
+    if "text" in canonicals and "text" not in found:
+        texts = _free(columns, found, kind="text")
+        if texts:
+            both = "target" in (wanted or {}) and "target" not in found
+            found["text"] = texts[0] if both else max(texts, key=lambda index: columns[index].letters)
+    left = _free(columns, found)
+    if "target" in (wanted or {}) and "target" not in found and left:
+        found["target"] = left.pop(0)
+    if "label" in canonicals and "label" not in found and "target" not in found and len(left) == 1:
+        found["label"] = left[0]
+    missing = [canonical for canonical in wanted or ("text",) if canonical not in found]
+    if missing:
+        raise _missing(columns, missing)
+    order = [canonical for canonical in canonicals if canonical in found]
+    return Layout({canonical: found[canonical] for canonical in order})
+
+
+def _reads_like_text(column: CellColumn) -> bool:
+    """A translation, say, where a class is but a word or a number."""
+    return column.kind == "text" and column.letters > _LONGEST_USUAL_LABEL
+
+
+def _missing(columns: Sequence[CellColumn], missing: Sequence[str]) -> Refused:
+    found = f"no column for {', '.join(missing)} among {', '.join(column.name for column in columns[:20])}"
+    names = "; ".join(f"{canonical}: {', '.join(ALIASES[canonical][:4])}" for canonical in missing)
+    return Refused("no_columns", found=found, expected=f"a column named like {names}")
+
+
+def _names(columns: Sequence[CellColumn]) -> list[str]:
+    return [column.name.strip().lower() for column in columns]
+
+
+def _named(columns: Sequence[CellColumn], canonical: str, asked: Mapping[str, str | int], *, named: bool) -> int | None:
+    if canonical in asked:
+        return _position(columns, asked[canonical])
+    return position_of(canonical, _names(columns)) if named else None
+
+
+def _free(columns: Sequence[CellColumn], found: Mapping[str, int], *, kind: CellKind | None = None) -> list[int]:
+    return [
+        index
+        for index, column in enumerate(columns)
+        if index not in found.values() and not NO_COLUMN.fullmatch(column.name.strip())
+        if column.kind != "other" and kind in (None, column.kind)
+    ]
+
+
+def _images_by_kind(columns: Sequence[CellColumn], taken: set[int | None], *, named: bool) -> list[int]:
+    others = [index for index in range(len(columns)) if index not in taken]
     encoded = [index for index in others if columns[index].kind == "image"]
     if encoded:
         return encoded[:1]
     numbers = [index for index in others if columns[index].kind == "number"]
     if not named:
         return numbers
-    numbers = [index for index in numbers if not _INDEX_NAME.fullmatch(columns[index].name.strip())]
+    numbers = [index for index in numbers if not NO_COLUMN.fullmatch(columns[index].name.strip())]
     pixels = [index for index in numbers if _PIXEL_NAME.fullmatch(columns[index].name.strip())]
     return pixels if len(pixels) >= _FEWEST_PIXELS else numbers
 
@@ -223,7 +318,7 @@ def _only_other(columns: Sequence[CellColumn], image: int) -> int | None:
     others = [
         index
         for index, column in enumerate(columns)
-        if index != image and column.kind != "other" and not _INDEX_NAME.fullmatch(column.name.strip())
+        if index != image and column.kind != "other" and not NO_COLUMN.fullmatch(column.name.strip())
     ]
     return others[0] if len(others) == 1 else None
 

@@ -136,6 +136,11 @@ def take(columns: Columns, indices: np.ndarray) -> Columns:
     }
 
 
+def to_arrays(tensors: Tensors) -> Arrays:
+    """In main memory; what was computed in half precision as float32."""
+    return {name: (each.float() if each.is_floating_point() else each).cpu().numpy() for name, each in tensors.items()}
+
+
 def to_device(arrays: Arrays, device: torch.device) -> Tensors:
     """The same memory on a CPU, a copy on a GPU."""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}

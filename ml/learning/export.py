@@ -1,4 +1,4 @@
-"""A network as an ONNX graph, and the proof that both say the same."""
+"""A network as ONNX graphs, and the proof that both say the same."""
 
 from __future__ import annotations
 
@@ -11,58 +11,121 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ml.package import Parity
+from ml.package import Graph, Parity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ml.learning.heads.base import Tensors
     from ml.learning.network import Network
+    from ml.tasks.base import Arrays, Run
 
 OPSET = 18
 TOLERANCE = 1e-3
 """Of the largest value of an output: far above what float32 loses by adding in another order, far below a mistake."""
 SIZES = (1, 2, 5, 64)
 """Batches that parity is tried with, over and over; a size that was baked in shows at once."""
+LARGEST_EXAMPLE = 8
+"""Rows of the batch that is traced."""
+MOST_CALLS = 48
+"""Of each graph: a loop over many rows makes far more than parity needs."""
+
+
+Calls = dict[str, list["Tensors"]]
+"""Graph -> what it was asked, call by call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A graph on disk, or the reason why there is none."""
+    """The graphs on disk by name, or the reason why there is none."""
 
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    parity: Parity | None
-    exporter: str | None
+    graphs: dict[str, Graph]
     reason: str | None = None
 
 
-def export(network: Network, batch: Tensors, path: Path) -> Exported:
-    """Write `network.infer` to `path`, reading the arrays of `batch`, on whose rows parity is measured.
+@dataclass(frozen=True, slots=True)
+class _Shapes:
+    """What is read and given, and which axes of each have any length."""
 
-    The TorchScript exporter goes first: for a small network it takes 0.2 s where the newer one takes 3.5 s. What it
-    cannot trace, or traces wrongly, the newer one gets to try.
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    axes: dict[str, dict[int, str]]
+
+
+def record(network: Network, graphs: Mapping[str, Sequence[str]], ask: Callable[[Run], object]) -> Calls:
+    """What each graph is asked while `ask` is answered by torch: a loop's later steps are known only then."""
+    calls: Calls = {graph: [] for graph in graphs}
+
+    def run(graph: str, batch: Arrays) -> Arrays:
+        read = {name: torch.from_numpy(np.asarray(batch[name])) for name in graphs[graph] if name in batch}
+        if len(calls[graph]) < MOST_CALLS:
+            calls[graph].append(read)
+        with torch.no_grad():
+            return {name: each.numpy() for name, each in network.infer(read).items()}
+
+    network.eval().to("cpu")
+    ask(run)
+    return calls
+
+
+def export(network: Network, calls: Calls, folder: Path, *, variable_axes: Mapping[str, Sequence[int]]) -> Exported:
+    """Write `network.infer` as one graph for each of `calls`, on which parity is measured: all of them, or none.
+
+    `variable_axes` says by array which axes beside the batch have any length; those that differ among the calls do.
     """
     network.eval().to("cpu")
-    inputs = tuple(batch)
-    with torch.no_grad():
-        outputs = tuple(network.infer(batch))
+    graphs = {}
+    for name, asked in calls.items():
+        graph, reason = _export_one(network, asked, folder / f"{name}.onnx", variable_axes)
+        if graph is None:
+            for path in folder.glob("*.onnx"):
+                path.unlink()
+            return Exported({}, reason=reason if len(calls) == 1 else f"{name}: {reason}")
+        graphs[name] = graph
+    return Exported(graphs)
+
+
+def _export_one(
+    network: Network, calls: Sequence[Tensors], path: Path, variable_axes: Mapping[str, Sequence[int]]
+) -> tuple[Graph | None, str]:
+    """The TorchScript exporter goes first: for a small network it takes 0.2 s where the newer one takes 3.5 s.
+
+    What it cannot trace, or traces wrongly, the newer one gets to try.
+    """
+    shapes = _shapes(network, calls, variable_axes)
+    example = max(calls, key=_exemplary)
     reasons = []
     for name, write in (("torchscript", _by_torchscript), ("dynamo", _by_dynamo)):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                write(_Graph(network, inputs, outputs).eval(), batch, path)
-            parity = measure_parity(network, batch, path, outputs=outputs)
+                write(_Graph(network, shapes.inputs, shapes.outputs).eval(), example, path, shapes)
+            parity = measure_parity(network, calls, path, outputs=shapes.outputs)
         except Exception as error:  # exporters fail in ways of their own; without a graph torch serves
             reasons.append(f"{name}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
             continue
         if holds(parity):
-            return Exported(inputs, outputs, parity, name)
+            inputs, outputs = list(shapes.inputs), list(shapes.outputs)
+            return Graph(file=path.name, opset=OPSET, inputs=inputs, outputs=outputs, parity=parity, exporter=name), ""
         reasons.append(f"{name}: differs by {parity.max_abs_difference:g}, {parity.labels_changed} labels changed")
-    path.unlink(missing_ok=True)
-    return Exported(inputs, outputs, None, None, reason="; ".join(reasons))
+    return None, "; ".join(reasons)
+
+
+def _shapes(network: Network, calls: Sequence[Tensors], variable_axes: Mapping[str, Sequence[int]]) -> _Shapes:
+    seen: dict[str, set[tuple[int, ...]]] = {}
+    outputs: tuple[str, ...] = ()
+    for call in calls:
+        with torch.no_grad():
+            given = network.infer(call)
+        outputs = tuple(given)
+        for name, each in {**given, **call}.items():
+            seen.setdefault(name, set()).add(tuple(each.shape))
+    axes = {}
+    for name, shapes in seen.items():
+        differing = [axis for axis, lengths in enumerate(zip(*shapes, strict=True)) if axis and len(set(lengths)) > 1]
+        axes[name] = {0: "batch"} | {axis: f"{name}_{axis}" for axis in (*differing, *variable_axes.get(name, ()))}
+    return _Shapes(tuple(calls[0]), outputs, axes)
 
 
 def holds(parity: Parity) -> bool:
@@ -70,17 +133,15 @@ def holds(parity: Parity) -> bool:
     return not parity.labels_changed and parity.max_abs_difference <= TOLERANCE * max(1.0, parity.largest_output or 0)
 
 
-def measure_parity(network: Network, batch: Tensors, path: Path, *, outputs: Sequence[str]) -> Parity:
-    """Run both on the same rows, in batches of several sizes."""
+def measure_parity(network: Network, calls: Sequence[Tensors], path: Path, *, outputs: Sequence[str]) -> Parity:
+    """Ask both the same."""
     run = _runner(path, outputs)
-    rows = len(next(iter(batch.values())))
     worst, largest = 0.0, 0.0
     changed = 0 if "logits" in outputs else None
-    for start, end in _pieces(rows):
-        piece = {name: each[start:end] for name, each in batch.items()}
+    for call in calls:
         with torch.no_grad():
-            expected = {name: each.numpy() for name, each in network.infer(piece).items()}
-        for name, found in zip(outputs, run(piece), strict=True):
+            expected = {name: each.numpy() for name, each in network.infer(call).items()}
+        for name, found in zip(outputs, run(call), strict=True):
             if found.shape != expected[name].shape:
                 raise ValueError(f"{name} has shape {found.shape}, not {expected[name].shape}")
             worst = max(worst, float(np.abs(found - expected[name]).max(initial=0)))
@@ -89,7 +150,26 @@ def measure_parity(network: Network, batch: Tensors, path: Path, *, outputs: Seq
                 changed += int((found.argmax(axis=-1) != expected[name].argmax(axis=-1)).sum())
     if not math.isfinite(worst):
         raise ValueError("an output is not a number")
+    rows = sum(_rows(call) for call in calls)
     return Parity(rows=rows, max_abs_difference=worst, labels_changed=changed, largest_output=largest)
+
+
+def batch_sizes(rows: int) -> Iterator[tuple[int, int]]:
+    """Where batches of `SIZES`, over and over, begin and end among so many rows."""
+    start, turn = 0, 0
+    while start < rows:
+        end = min(rows, start + SIZES[turn % len(SIZES)])
+        yield start, end
+        start, turn = end, turn + 1
+
+
+def _exemplary(call: Tensors) -> tuple[bool, int]:
+    """More than one row, but few; and then the longest, since a length of 1 or 0 may be traced as a constant."""
+    return 1 < _rows(call) <= LARGEST_EXAMPLE, sum(each.numel() for each in call.values())
+
+
+def _rows(call: Tensors) -> int:
+    return len(next(iter(call.values())))
 
 
 class _Graph(nn.Module):
@@ -106,27 +186,28 @@ class _Graph(nn.Module):
         return tuple(answer[name] for name in self.outputs)
 
 
-def _by_torchscript(graph: _Graph, batch: Tensors, path: Path) -> None:
+def _by_torchscript(graph: _Graph, example: Tensors, path: Path, shapes: _Shapes) -> None:
     torch.onnx.export(
         graph,
-        tuple(each[:2] for each in batch.values()),
+        tuple(example.values()),
         str(path),
         input_names=list(graph.inputs),
         output_names=list(graph.outputs),
-        dynamic_axes={name: {0: "batch"} for name in (*graph.inputs, *graph.outputs)},
+        dynamic_axes=shapes.axes,
         opset_version=OPSET,
         dynamo=False,
     )
 
 
-def _by_dynamo(graph: _Graph, batch: Tensors, path: Path) -> None:
+def _by_dynamo(graph: _Graph, example: Tensors, path: Path, shapes: _Shapes) -> None:
+    dynamic = tuple(dict.fromkeys(shapes.axes[name], torch.export.Dim.DYNAMIC) for name in graph.inputs)
     torch.onnx.export(
         graph,
-        tuple(each[:2] for each in batch.values()),
+        tuple(example.values()),
         str(path),
         input_names=list(graph.inputs),
         output_names=list(graph.outputs),
-        dynamic_shapes=(tuple({0: torch.export.Dim.DYNAMIC} for _ in graph.inputs),),
+        dynamic_shapes=(dynamic,),
         opset_version=OPSET,
         dynamo=True,
         external_data=False,
@@ -146,11 +227,3 @@ def _runner(path: Path, outputs: Sequence[str]) -> Callable[[Tensors], list[np.n
         return found
 
     return run
-
-
-def _pieces(rows: int) -> Iterator[tuple[int, int]]:
-    start, turn = 0, 0
-    while start < rows:
-        end = min(rows, start + SIZES[turn % len(SIZES)])
-        yield start, end
-        start, turn = end, turn + 1

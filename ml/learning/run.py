@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ml.errors import PackageError
 from ml.learning import device as devices
-from ml.learning.batches import to_device
+from ml.learning.batches import to_arrays, to_device
 from ml.learning.network import Network, build
 from ml.package import WEIGHTS
+from ml.tasks.base import MODEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping, Sequence
 
     from ml.package import ModelPackage
-    from ml.tasks.base import Arrays
+    from ml.tasks.base import Arrays, Run
 
 
 def network_of(package: ModelPackage) -> Network:
@@ -34,15 +36,26 @@ def network_of(package: ModelPackage) -> Network:
     return network.eval()
 
 
-def load(package: ModelPackage, *, device: str = "auto") -> Callable[[Arrays], Arrays]:
-    """What the package's graph would compute: from the arrays of `Task.collate` to the outputs, by name."""
+def load(package: ModelPackage, *, device: str = "auto") -> Run:
+    """What the package's graphs would compute."""
     where = devices.choose(device).torch
     network = network_of(package)
-    answering = (network if package.manifest.task else network.without_head()).to(where)
+    task = package.task()
+    answering = (network if task else network.without_head()).to(where)
+    return running(answering, task.graphs if task else {MODEL: signals_of(network)}, device=where)
 
-    def answer(arrays: Arrays) -> Arrays:
+
+def running(network: Network, graphs: Mapping[str, Sequence[str]], *, device: torch.device) -> Run:
+    """`network.infer` as the function of arrays that an exported graph is."""
+
+    def run(graph: str, batch: Arrays) -> Arrays:
+        read = {name: np.asarray(batch[name]) for name in graphs[graph] if name in batch}
         with torch.no_grad():
-            found = answering.infer(to_device(arrays, where))
-        return {name: each.float().cpu().numpy() for name, each in found.items()}
+            return to_arrays(network.infer(to_device(read, device)))
 
-    return answer
+    return run
+
+
+def signals_of(network: Network) -> tuple[str, ...]:
+    """The arrays that the backbones read."""
+    return tuple(name for slot in network.backbones for name in (slot, f"{slot}_mask"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,19 +17,21 @@ from ml.data.dataset import Dataset
 from ml.data.rows import Rows
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning import device as devices
-from ml.learning.batches import InOrder, Shuffled
+from ml.learning.batches import InOrder, Shuffled, to_arrays
 from ml.learning.checkpoint import Checkpoints
-from ml.learning.export import OPSET, export
+from ml.learning.export import batch_sizes, export, record
 from ml.learning.lesson import Lesson, plan
 from ml.learning.network import Network
 from ml.learning.objectives import OBJECTIVES
 from ml.learning.optimization import given
 from ml.learning.progress import Progress, Stop
+from ml.learning.run import running, signals_of
 from ml.learning.trainer import Result, Trainer
 from ml.learning.transfer import take_over
 from ml.learning.tuning import TUNINGS
-from ml.package import GRAPH, MANIFEST, WEIGHTS, Graph, Manifest, ModelPackage, Source, digest
+from ml.package import MANIFEST, WEIGHTS, Manifest, ModelPackage, Source, digest
 from ml.spec import Choice, Finetune, Spec, check, resolve
+from ml.tasks.base import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +39,8 @@ if TYPE_CHECKING:
 
     from ml.data.dataset import DatasetSummary
     from ml.encoders.base import Column
-    from ml.tasks.base import Arrays, Task
+    from ml.learning.export import Calls
+    from ml.tasks.base import Run, Task
 
 HELD_OUT = 0.1
 """Share of the training rows that validates where the dataset has no validation split."""
@@ -171,20 +175,23 @@ class _Run:
         test = self.data.rows("test")
         split, rows = ("test", test) if len(test) else ("validation", self.held_out)
         columns = task.encode(rows)
-        found = task.evaluate(self._answers(network, columns), columns, train=self.train_columns)
+        found = task.evaluate(self._collected(network, task, columns), columns, train=self.train_columns)
         facts = {"task": task.name, "split": split, "rows": len(rows), "metrics": found.metrics}
         return {**facts, "baseline": found.baseline, "intervals": found.intervals, **found.extra}
 
-    def _answers(self, network: Network, columns: dict[str, Column]) -> Arrays:
+    def _collected(self, network: Network, task: Task, columns: dict[str, Column]) -> dict[str, Column]:
         """In float32, as the model will be served."""
         found: dict[str, list[np.ndarray]] = {}
+        run = running(network, task.graphs, device=self.device)
         with torch.no_grad():
             for batch, _ in self._in_order(columns).epoch():
-                for name, each in network(batch).items():
-                    found.setdefault(name, []).append(each.float().cpu().numpy())
+                arrays = to_arrays(batch)
+                answer = partial(task.answer, run, arrays)
+                for name, each in task.collect(to_arrays(network(batch)), arrays, answer).items():
+                    found.setdefault(name, []).append(each)
                 if self.should_stop() is Stop.LEAVE:
                     raise TrainingInterrupted("left while evaluating; the last checkpoint holds everything")
-        return {name: np.concatenate(pieces) for name, pieces in found.items()}
+        return {name: _joined(pieces) for name, pieces in found.items()}
 
     def _package(self, network: Network, task: Task | None, metrics: dict[str, float]) -> ModelPackage:
         self._tell("exporting")
@@ -196,17 +203,7 @@ class _Run:
         folder.mkdir()
         save_file({name: each.cpu().contiguous() for name, each in network.state_dict().items()}, folder / WEIGHTS)
         served = network if task else network.without_head()
-        batch = {name: torch.from_numpy(each) for name, each in self._parity_batch(task).items()}
-        exported = export(served, batch, folder / GRAPH)
-        graph = None
-        if exported.parity is not None:
-            graph = Graph(
-                opset=OPSET,
-                inputs=list(exported.inputs),
-                outputs=list(exported.outputs),
-                parity=exported.parity,
-                exporter=exported.exporter,
-            )
+        exported = export(served, self._calls(served, task), folder, variable_axes=self._variable_axes(task))
         manifest = Manifest(
             task=Choice(name=task.name, config=task.config.model_dump(mode="json")) if task else None,
             architectures=lesson.architectures,
@@ -215,7 +212,7 @@ class _Run:
             labels=list(getattr(task, "labels", [])) or None,
             parameters=sum(each.numel() for each in network.parameters()),
             metrics={name: each if np.isfinite(each) else None for name, each in metrics.items()},
-            graph=graph,
+            graphs=exported.graphs,
             no_graph=exported.reason,
             source=Source(
                 spec=self.spec.model_dump(mode="json"),
@@ -230,17 +227,30 @@ class _Run:
             target, manifest, files=files, encoders=lesson.encoders, state=task.state if task else None
         )
 
-    def _parity_batch(self, task: Task | None) -> Arrays:
-        """Rows that were not trained on, by the very way that a request takes."""
+    def _calls(self, network: Network, task: Task | None) -> Calls:
+        """What the graphs are asked about rows that were not trained on, by the very way that a request takes."""
         rows = (self.held_out if len(self.held_out) else self.data.rows("train"))[:PARITY_ROWS]
+        reader = self.lesson.reader
         if task is None:
-            arrays = self.lesson.reader.collate(self.lesson.reader.encode(rows))
-            signals = [name for slot in self.lesson.architectures for name in (slot, f"{slot}_mask")]
-            return {name: arrays[name] for name in signals if name in arrays}
-        asked = [task.read(task.show(row)[0], parameters={}) for row in rows]
-        columns = {name: [row[name] for row in asked] for name in asked[0]}
-        arrays = task.collate(task.encode(Rows(columns)))
-        return {name: arrays[name] for name in task.graph_inputs if name in arrays}
+
+            def embed(run: Run) -> None:
+                for start, end in batch_sizes(len(rows)):
+                    run(MODEL, reader.collate(reader.encode(rows[start:end])))
+
+            return record(network, {MODEL: signals_of(network)}, embed)
+
+        def answer(run: Run) -> None:
+            asked = [task.read(task.show(row)[0], parameters={}) for row in rows]
+            for start, end in batch_sizes(len(asked)):
+                columns = {name: [row[name] for row in asked[start:end]] for name in asked[0]}
+                task.answer(run, task.collate(task.encode(Rows(columns))))
+
+        return record(network, task.graphs, answer)
+
+    def _variable_axes(self, task: Task | None) -> dict[str, tuple[int, ...]]:
+        signals = {slot: self.lesson.encoders[slot].signal for slot in self.lesson.architectures}
+        axes = {name: signal.variable_axes for slot, signal in signals.items() for name in (slot, f"{slot}_mask")}
+        return {**axes, **(task.variable_axes if task else {})}
 
     def _in_order(self, columns: dict[str, Column]) -> InOrder:
         return InOrder(columns, collate=self.lesson.reader.collate, batch_size=JUDGED_AT_ONCE, device=self.device)
@@ -257,6 +267,13 @@ class _Run:
     def _tell(self, phase: str) -> None:
         last = self._last
         self._pass_on(Progress(epoch=last.epoch, epochs=last.epochs, step=last.step, steps=last.steps, phase=phase))
+
+
+def _joined(pieces: list[np.ndarray]) -> Column:
+    """One array, or a list of rows where batches differ in length."""
+    if len({piece.shape[1:] for piece in pieces}) == 1:
+        return np.concatenate(pieces)
+    return [row for piece in pieces for row in piece]
 
 
 def _resolved(spec: Spec, summary: DatasetSummary, parent: Manifest | None) -> Spec:

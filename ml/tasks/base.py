@@ -7,7 +7,8 @@ and `encode` and `collate` turn rows into arrays, in training and in serving ali
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ml.encoders.base import collate_slots, encode_slots
 from ml.schedule import Schedule
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ml.config import Config
-    from ml.data.dataset import DatasetSummary, Kind
+    from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row, Rows
     from ml.encoders.base import Column, Encoder
     from ml.evaluation import Evaluation, Metric
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 Arrays = dict[str, "np.ndarray"]
 """What a network reads or answers: name -> [B, ...]. A slot's signal stands under the slot's name, its mask under
 `{slot}_mask`; targets stand under names of their own (`label`)."""
+Run = Callable[[str, Arrays], Arrays]
+"""Runs a graph of the task by its name: the arrays it reads in, every output out, by torch or by ONNX Runtime."""
+MODEL: Final = "model"
+"""The one graph of a task that answers at once."""
 
 
 class Task(ABC):
@@ -36,7 +41,7 @@ class Task(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     slots: ClassVar[Mapping[str, Slot]]
-    columns: ClassVar[Mapping[str, Kind]]
+    columns: ClassVar[Mapping[str, str]]
     """The canonical columns a dataset must have."""
     reads: ClassVar[Mapping[str, str]]
     """Slot -> the canonical column it reads. A name that is no slot is a target with an encoder of its own."""
@@ -47,8 +52,11 @@ class Task(ABC):
     input_type: ClassVar[type[Wire]]
     output_type: ClassVar[type[Wire]]
     metrics: ClassVar[Mapping[str, Metric]]
-    graph_inputs: ClassVar[tuple[str, ...]]
-    """The arrays of `collate` that inference reads; the ONNX graph has those of them that the network needs."""
+    graphs: ClassVar[Mapping[str, tuple[str, ...]]]
+    """Graph -> the arrays that `Network.infer` reads for it, those it can do without included. The first reads what
+    `collate` makes of an input; a task that loops has further ones, which read what earlier ones gave."""
+    variable_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+    """Of arrays that are no slot's signal, the axes beside the batch whose length differs between batches."""
     recipe: ClassVar[Schedule] = Schedule()
     """Goes before the architecture's, where learning this task takes longer, or other rates, than the usual one."""
 
@@ -100,13 +108,30 @@ class Task(ABC):
         """A batch as the network reads it."""
         return collate_slots(self.slot_encoders, columns)
 
+    def answer(self, run: Run, batch: Arrays) -> Arrays:
+        """What the network answers to a batch; where answering takes several steps, the loop over them."""
+        return run(MODEL, batch)
+
     @abstractmethod
     def decode(self, arrays: Arrays) -> list[Wire]:
         """One answer per row, in order, from the network's outputs and, beside them, the batch it read."""
 
+    def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
+        """What `evaluate` must know of one batch, one entry a row in each array.
+
+        Usually the outputs of the head's `forward`. A task makes them small where those of a whole split would not fit
+        in memory, and calls `answer` (see there) where it is judged by what it would really answer.
+        """
+        return outputs
+
     @abstractmethod
-    def evaluate(self, outputs: Arrays, columns: dict[str, Column], *, train: dict[str, Column] | None) -> Evaluation:
-        """Judge what the head's `forward` said of a whole split; with `train`, also the baseline learned there."""
+    def evaluate(
+        self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
+    ) -> Evaluation:
+        """Judge what was collected of a whole split; with `train`, also the baseline learned there.
+
+        An output is an array where the entries of all rows have one shape, else a list of arrays.
+        """
 
     @classmethod
     @abstractmethod

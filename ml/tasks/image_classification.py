@@ -12,13 +12,13 @@ from ml.augmentation import distort
 from ml.config import Config
 from ml.data import images
 from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import Arrays, Task
+from ml.tasks.base import MODEL, Arrays, Task
 from ml.wire import ImageInput, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ml.data.dataset import DatasetSummary, Kind
+    from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row, Rows
     from ml.encoders.base import Column
     from ml.evaluation import Evaluation
@@ -44,7 +44,7 @@ class ImageClassification(Task):
     slots: ClassVar[Mapping[str, Slot]] = {
         "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.POOLED}))
     }
-    columns: ClassVar[Mapping[str, Kind]] = {"image": "image", "label": "label"}
+    columns: ClassVar[Mapping[str, str]] = {"image": "image", "label": "label"}
     reads: ClassVar[Mapping[str, str]] = {"image": "image"}
     encoders: ClassVar[Mapping[str, str]] = {"image": "image"}
     head = "classifier"
@@ -52,7 +52,7 @@ class ImageClassification(Task):
     input_type = ImageInput
     output_type = classification.ClassificationOutput
     metrics = classification.METRICS
-    graph_inputs = ("image",)
+    graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {MODEL: ("image",)}
 
     @property
     def labels(self) -> Sequence[str]:
@@ -104,10 +104,12 @@ class ImageClassification(Task):
         """From `logits` float [B, classes]."""
         return [*classification.answers(arrays["logits"], self.labels)]
 
-    def evaluate(self, outputs: Arrays, columns: dict[str, Column], *, train: dict[str, Column] | None) -> Evaluation:
+    def evaluate(
+        self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
+    ) -> Evaluation:
         """Metrics, confusion matrix, per class, worst errors; the baseline is the shares of the classes in training."""
         return classification.judge(
-            outputs["logits"],
+            np.asarray(outputs["logits"]),
             np.asarray(columns["label"]),
             classes=self.labels,
             loss=self.config.loss,

@@ -17,13 +17,13 @@ from ml.data import images
 from ml.errors import InputError
 from ml.evaluation import Evaluation, Metric
 from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import Arrays, Task
+from ml.tasks.base import MODEL, Arrays, Task
 from ml.wire import Base64, ImageInput, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ml.data.dataset import DatasetSummary, Kind
+    from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row, Rows
     from ml.encoders.base import Column
 
@@ -62,7 +62,7 @@ class ImageGeneration(Task):
     slots: ClassVar[Mapping[str, Slot]] = {
         "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.LATENT}))
     }
-    columns: ClassVar[Mapping[str, Kind]] = {"image": "image"}
+    columns: ClassVar[Mapping[str, str]] = {"image": "image"}
     reads: ClassVar[Mapping[str, str]] = {"image": "image"}
     encoders: ClassVar[Mapping[str, str]] = {"image": "image"}
     head = "image_decoder"
@@ -81,7 +81,7 @@ class ImageGeneration(Task):
             False,
         ),
     }
-    graph_inputs = ("noise", "label")
+    graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {MODEL: ("noise", "label")}
 
     @property
     def labels(self) -> Sequence[str]:
@@ -151,12 +151,14 @@ class ImageGeneration(Task):
             for each, code, seed in zip(pixels, codes, arrays["seed"].tolist(), strict=True)
         ]
 
-    def evaluate(self, outputs: Arrays, columns: dict[str, Column], *, train: dict[str, Column] | None) -> Evaluation:
+    def evaluate(
+        self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
+    ) -> Evaluation:
         """Against the baseline of drawing the mean of the training pictures each time."""
         wanted = np.asarray(columns["image"])
-        mean, log_variance = outputs["mean"].astype(np.float64), outputs["log_variance"].astype(np.float64)
+        mean, log_variance = (np.asarray(outputs[name], dtype=np.float64) for name in ("mean", "log_variance"))
         divergence = 0.5 * (np.exp(log_variance) + mean**2 - 1 - log_variance).sum(axis=1)
-        nats, errors = _compare(outputs["pixels"], wanted)
+        nats, errors = _compare(np.asarray(outputs["pixels"]), wanted)
         found = {"negative_elbo": float((nats + divergence).mean()), "reconstruction_error": float(errors.mean())}
         if train is None:
             return Evaluation(found)

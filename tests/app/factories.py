@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from ml.encoders import ENCODERS
-from ml.package import GRAPH, WEIGHTS, Graph, Manifest, ModelPackage, Parity
+from ml.package import WEIGHTS, Graph, Manifest, ModelPackage, Parity
 from ml.spec import Choice
 from store import jobs
 from store.blobs import blobs
@@ -24,6 +24,8 @@ from store.jobs import Claim
 from store.models import NewModel
 
 SIDE = 8
+
+GRAPH = "model.onnx"
 
 
 def png(brightness: int, *, side: int = SIDE) -> bytes:
@@ -154,12 +156,15 @@ def _packed(
         architectures={"image": Choice(name="cnn")},
         labels=labels,
         parameters=4,
-        graph=Graph(
-            opset=13,
-            inputs=[each.name for each in graph.input],
-            outputs=[each.name for each in graph.output],
-            parity=Parity(rows=1, max_abs_difference=0.0),
-        ),
+        graphs={
+            "model": Graph(
+                file=GRAPH,
+                opset=13,
+                inputs=[each.name for each in graph.input],
+                outputs=[each.name for each in graph.output],
+                parity=Parity(rows=1, max_abs_difference=0.0),
+            )
+        },
     )
     return ModelPackage.create(
         folder / "package",

@@ -25,7 +25,7 @@ SUMMARY = {
     "splits": {"train": 100, "validation": 20, "test": 20},
     "classes": ["dark", "light"],
     "class_counts": {split: {"dark": 10, "light": 10} for split in ("train", "validation", "test")},
-    "image": {"channels": 1, "min_height": 8, "max_height": 8, "min_width": 8, "max_width": 8},
+    "facts": {"image": {"channels": 1, "min_height": 8, "max_height": 8, "min_width": 8, "max_width": 8}},
     "digest": "0" * 64,
 }
 

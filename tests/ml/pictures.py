@@ -37,7 +37,7 @@ def summary(**changes: Any) -> DatasetSummary:
         "columns": {"image": "image", "label": "label"},
         "splits": {"train": 12, "validation": 3, "test": 3},
         "classes": list(CLASSES),
-        "image": {"channels": 1, "min_height": 8, "max_height": 8, "min_width": 8, "max_width": 8},
+        "facts": {"image": {"channels": 1, "min_height": 8, "max_height": 8, "min_width": 8, "max_width": 8}},
     }
     return DatasetSummary.model_validate({**usual, **changes})
 
@@ -111,7 +111,7 @@ def package(folder: Path, *, task: str | None = "image_classification", graph: b
         architectures={"image": Choice(name="cnn")},
         labels=list(CLASSES) if task else None,
         parameters=weights().size,
-        graph=described(inputs=["image"], outputs=["logits", "embedding"]) if graph else None,
+        graphs={"model": described(inputs=["image"], outputs=["logits", "embedding"])} if graph else {},
         no_graph=None if graph else "it was left out",
     )
     state = {"labels": list(CLASSES)} if task else None
@@ -127,11 +127,13 @@ def drawing_package(folder: Path) -> ModelPackage:
         task=Choice(name="image_generation"),
         architectures={"image": Choice(name="vae")},
         parameters=1,
-        graph=described(inputs=["noise", "label"], outputs=["image"]),
+        graphs={"model": described(inputs=["noise", "label"], outputs=["image"])},
     )
     state = {"labels": list(CLASSES), "latent": 4}
     return ModelPackage.create(folder / "package", manifest, files=files, encoders={"image": encoder()}, state=state)
 
 
 def described(*, inputs: list[str], outputs: list[str]) -> Graph:
-    return Graph(opset=18, inputs=inputs, outputs=outputs, parity=Parity(rows=1, max_abs_difference=0.0))
+    return Graph(
+        file="model.onnx", opset=18, inputs=inputs, outputs=outputs, parity=Parity(rows=1, max_abs_difference=0.0)
+    )

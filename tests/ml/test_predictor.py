@@ -172,7 +172,7 @@ def test_a_request_that_unpacks_to_too_much_is_refused(classifier):
 def test_large_inputs_are_run_in_smaller_batches(package):
     sizes = []
 
-    def run(batch):
+    def run(graph, batch):
         sizes.append(len(batch["image"]))
         return {"logits": np.zeros((len(batch["image"]), 3)), "embedding": np.zeros((len(batch["image"]), 1))}
 

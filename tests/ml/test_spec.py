@@ -262,7 +262,7 @@ def test_a_tuning_that_needs_a_base_is_refused_without():
 
 def test_colour_on_a_grey_base_is_refused():
     spec = finetune(architecture=None, start_from="base")
-    colour = pictures.summary(image={"channels": 3})
+    colour = pictures.summary(facts={"image": {"channels": 3}})
 
     (finding,) = check(spec, CATALOG, colour, base(channels=1))
 

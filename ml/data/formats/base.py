@@ -13,7 +13,6 @@ from ml.data.findings import Place
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ml.data.dataset import Kind
     from ml.data.findings import Findings
     from ml.data.limits import Limits
     from ml.data.sources import Content, Source
@@ -59,8 +58,9 @@ class Places:
 class Batch:
     """Some rows by canonical column.
 
-    An image column is uint8 [N, H, W, C] or a list of N encoded pictures, not yet looked at; a label column is a
-    list of N names, empty where there is none, and absent where the files know no labels.
+    Each is a list of N raw values, as `Kind.pack` of its kind takes them, not yet looked at; pictures may be
+    uint8 [N, H, W, C] as well. A label is empty where there is none; the column is absent where the files know no
+    labels. The first column that is no label is the key: it says whether two rows are the same.
     """
 
     columns: Mapping[str, Any]
@@ -74,16 +74,24 @@ class Format(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
-    columns: ClassVar[Mapping[str, Kind]]
+    columns: ClassVar[Mapping[str, str]]
     """The canonical columns it can bring."""
     reads: ClassVar[frozenset[Content]]
     takes_columns: ClassVar[bool] = False
     """Whether its files have columns that the user may choose from."""
 
     def __init__(
-        self, sources: Sequence[Source], *, columns: Mapping[str, str | int], findings: Findings, limits: Limits
+        self,
+        sources: Sequence[Source],
+        *,
+        columns: Mapping[str, str | int],
+        wanted: Mapping[str, str] | None = None,
+        findings: Findings,
+        limits: Limits,
     ) -> None:
         self.sources = sources
+        self.wanted = wanted
+        """The canonical columns of the task that the data is for; None where it was not said."""
         self.asked = columns
         self.findings = findings
         self.limits = limits
@@ -91,8 +99,13 @@ class Format(ABC):
         """Canonical column -> where it was found in the file; known once reading has begun."""
 
     @classmethod
-    def detect(cls, sources: Sequence[Source]) -> float:
-        """Share of the sources that are for this format, 0..1."""
+    def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
+        """How likely the sources are for this format: the share whose content it reads, 0..1, or more for a sure sign.
+
+        0 where it cannot bring what is wanted.
+        """
+        if wanted is not None and not wanted.items() <= cls.columns.items():
+            return 0
         return sum(source.content in cls.reads for source in sources) / len(sources)
 
     @abstractmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from ml.data import images
 from ml.data.archives import contents, members
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ml.data.archives import Member
-    from ml.data.dataset import Kind
     from ml.data.sources import Content, Source
+
+
+WITHOUT_PICTURES: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,16 @@ class ClassFolders(Format):
 
     name = "class_folders"
     summary = "Zip or tar of class folders, with or without train, validation and test above them; or pictures alone"
-    columns: ClassVar[Mapping[str, Kind]] = {"image": "image", "label": "label"}
+    columns: ClassVar[Mapping[str, str]] = {"image": "image", "label": "label"}
     reads: ClassVar[frozenset[Content]] = frozenset({"zip", "tar", "image"})
+
+    @classmethod
+    def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
+        """An archive without a picture is hardly one; but whose else should it be?"""
+        archives = [source for source in sources if source.content in ("zip", "tar")]
+        names = [PurePosixPath(name).suffix.lower() for source in archives for name in source.member_names]
+        pictures = not names or any(suffix in images.SUFFIXES for suffix in names)
+        return super().detect(sources, wanted) * (1 if pictures else WITHOUT_PICTURES)
 
     def read(self) -> Iterator[Batch]:
         """Archive by archive, then the loose pictures."""

@@ -11,28 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from ml.data.aliases import KIND_OF
 from ml.data.findings import Place, Refused
 from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
-from ml.data.tables import (
-    CellColumn,
-    Layout,
-    PixelReader,
-    decode_base64,
-    decode_cells,
-    find_layout,
-    is_number,
-    kind_of_texts,
-)
+from ml.data.tables import LOOKED_AT, CellColumn, Layout, PixelReader, find_layout, is_number, kind_of_texts, read_cells
 from ml.data.texts import LONGEST_LINE, blocks, lines, open_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ml.data.dataset import Kind
     from ml.data.sources import Content, Source
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
-_LOOKED_AT: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +41,11 @@ class Dialect:
 
 
 class Csv(Format):
-    """One row a picture, as pixels or as base64; delimiter, header and encoding are found out."""
+    """One row a line: texts, labels, pictures as pixels or as base64; delimiter, header and encoding are found out."""
 
     name = "csv"
-    summary = "CSV: a label and one column a pixel, or a label and the picture as base64; separated by , ; | or tab"
-    columns: ClassVar[Mapping[str, Kind]] = {"image": "image", "label": "label"}
+    summary = "CSV or TSV: a text and its label, two texts, a picture as base64 or one column a pixel; by , ; | or tab"
+    columns: ClassVar[Mapping[str, str]] = KIND_OF
     reads: ClassVar[frozenset[Content]] = frozenset({"text"})
     takes_columns = True
 
@@ -76,7 +66,7 @@ class Csv(Format):
     def _dialect(self, source: Source) -> Dialect | None:
         """From the first lines; None where there are none, or only the header."""
         with open_text(source, type(self.findings)(max_samples=0), self.limits) as text:
-            start = [line for line in itertools.islice(lines(text), _LOOKED_AT) if line.strip()]
+            start = [line for line in itertools.islice(lines(text), LOOKED_AT) if line.strip()]
         if not start:
             return None
         delimiter = max(_DELIMITERS, key=lambda candidate: _evenness(start, candidate))
@@ -90,9 +80,9 @@ class Csv(Format):
         if has_header and len(records) == 1:
             return None
         names = records[0] if has_header else [str(number + 1) for number in range(width)]
-        kinds = [kind_of_texts(cells) for cells in zip(*rows, strict=True)] if rows else ["text"] * width
-        columns = tuple(CellColumn(name, kind) for name, kind in zip(names, kinds, strict=True))  # type: ignore[arg-type]  # literals
-        layout = find_layout(columns, self.asked, named=has_header)
+        cells = list(zip(*rows, strict=True)) if rows else [()] * width
+        columns = tuple(column_of(name, each) for name, each in zip(names, cells, strict=True))
+        layout = find_layout(columns, self.asked, named=has_header, wanted=self.wanted)
         self.guess = self.guess or layout.guess(columns)
         if layout.shape_assumed:
             self.findings.add("pixels_shape_assumed", at=Place(file=source.name), found=f"{len(layout.pixels)} columns")
@@ -131,7 +121,7 @@ class _Reading:
         if not body or not first.strip() or "\n\n" in block:
             return None
         types: dict[str, pa.DataType] = {str(index): pa.float32() for index in layout.pixels}
-        types |= {str(index): pa.string() for index in (layout.label, layout.image) if index is not None}
+        types |= {str(index): pa.string() for index in layout.columns.values()}
         encoded = body.encode()
         try:
             return pa_csv.read_csv(
@@ -155,12 +145,9 @@ class _Reading:
             part = table.slice(start, ROWS_A_BATCH)
             row, line = self._row + start + 1, self._line + skipped + start + 1
             places = Places(self._source.name, range(row, row + len(part)), range(line, line + len(part)))
-            labels = None if layout.label is None else part.column(str(layout.label)).to_pylist()
-            if layout.image is not None:
-                yield self._batch(part.column(str(layout.image)).to_pylist(), labels, places)
-            else:
-                cells = np.stack([part.column(str(index)).to_numpy() for index in layout.pixels], axis=1)
-                yield self._batch(cells, labels, places)
+            cells = {name: part.column(str(index)).to_pylist() for name, index in layout.columns.items()}
+            pixels = [part.column(str(index)).to_numpy() for index in layout.pixels]
+            yield self._batch(cells, np.stack(pixels, axis=1) if pixels else None, places)
         self._row += len(table)
         self._line += len(table) + skipped
 
@@ -210,21 +197,16 @@ class _Reading:
 
     def _convert_cells(self, kept: Sequence[tuple[int, int, list[str]]]) -> Iterator[Batch]:
         layout = self._dialect.layout
-        if layout.image is None:
+        if layout.pixels:
             kept = [entry for entry in kept if self._is_numeric(entry)]
         if not kept:
             return
         records = [record for _, _, record in kept]
         lines_and_rows = np.array([(line, row) for line, row, _ in kept], dtype=np.int64).T
         places = Places(self._source.name, rows=lines_and_rows[1], lines=lines_and_rows[0])
-        labels = None if layout.label is None else [record[layout.label] for record in records]
-        if layout.image is not None:
-            yield self._batch([record[layout.image] for record in records], labels, places)
-        else:
-            cells = np.array(
-                [[float(record[index]) for index in layout.pixels] for record in records], dtype=np.float32
-            )
-            yield self._batch(cells, labels, places)
+        cells = {name: [record[index] for record in records] for name, index in layout.columns.items()}
+        numbers = [[float(record[index]) for index in layout.pixels] for record in records]
+        yield self._batch(cells, np.array(numbers, dtype=np.float32) if layout.pixels else None, places)
 
     def _is_numeric(self, entry: tuple[int, int, list[str]]) -> bool:
         line, row, record = entry
@@ -237,15 +219,20 @@ class _Reading:
                 return False
         return True
 
-    def _batch(self, cells: np.ndarray | Sequence[str], labels: Sequence[str] | None, places: Places) -> Batch:
-        """Cells to pictures, less those that cannot be."""
-        pictures: Any
-        if isinstance(cells, np.ndarray):
-            pictures, kept = self._pixels.read(cells, self._dialect.layout, places, self._dialect.names)
-        else:
-            pictures, kept = decode_cells(cells, places, self._findings, decode=decode_base64)
-        columns = {"image": pictures} | ({} if labels is None else {"label": [labels[index] for index in kept]})
+    def _batch(self, cells: Mapping[str, Sequence[str]], pixels: np.ndarray | None, places: Places) -> Batch:
+        """Cells to values, less the rows where that cannot be."""
+        values, kept = read_cells(cells, places, self._findings)
+        columns: dict[str, Any] = dict(values)
+        if pixels is not None:
+            places = places.take(kept)
+            pictures, kept = self._pixels.read(pixels, self._dialect.layout, places, self._dialect.names)
+            columns = {"image": pictures, **{name: [each[index] for index in kept] for name, each in values.items()}}
         return Batch(columns, places.take(kept), self._source.split)
+
+
+def column_of(name: str, cells: Sequence[str]) -> CellColumn:
+    """What a column of text looks like, by its first cells."""
+    return CellColumn(name, kind_of_texts(cells), sum(map(len, cells)) / max(1, len(cells)))
 
 
 def _records(start: Sequence[str], delimiter: str) -> list[list[str]]:

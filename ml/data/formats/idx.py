@@ -16,7 +16,6 @@ from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Pla
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ml.data.dataset import Kind
     from ml.data.limits import Limits
     from ml.data.sources import Content, Source
 
@@ -52,7 +51,7 @@ class Idx(Format):
 
     name = "idx"
     summary = "IDX files, plain or gzip, as MNIST is published: images and labels in pairs found by their names"
-    columns: ClassVar[Mapping[str, Kind]] = {"image": "image", "label": "label"}
+    columns: ClassVar[Mapping[str, str]] = {"image": "image", "label": "label"}
     reads: ClassVar[frozenset[Content]] = frozenset({"idx"})
 
     def read(self) -> Iterator[Batch]:

@@ -1,4 +1,4 @@
-"""Tables in Parquet: pictures as bytes, as base64, or as one column a pixel."""
+"""Tables in Parquet: texts, labels, pictures as bytes, as base64, or as one column a pixel."""
 
 from __future__ import annotations
 
@@ -9,26 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ml.data.aliases import KIND_OF
 from ml.data.findings import Place, Refused
 from ml.data.formats.base import ROWS_A_BATCH, Batch, Format, Places
-from ml.data.tables import (
-    CellColumn,
-    CellKind,
-    Layout,
-    PixelReader,
-    decode_base64,
-    decode_cells,
-    find_layout,
-    kind_of_texts,
-)
+from ml.data.tables import CellColumn, CellKind, Layout, PixelReader, find_layout, kind_of_texts, read_cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ml.data.dataset import Kind
     from ml.data.sources import Content, Source
 
-_PICTURES_A_BATCH: Final = 64
+_HEAVY_ROWS_A_BATCH: Final = 64
 """Few, since nothing says how large they are before they are read."""
 _LARGEST_FOOTER_STRING: Final = 16 << 20
 
@@ -37,8 +28,10 @@ class Parquet(Format):
     """Limits are taken from the footer, before any page is unpacked; a few pages can claim to be millions of rows."""
 
     name = "parquet"
-    summary = "Parquet: a label and the picture as bytes (as Hugging Face stores it) or base64, or one column a pixel"
-    columns: ClassVar[Mapping[str, Kind]] = {"image": "image", "label": "label"}
+    summary = (
+        "Parquet: texts and labels; a picture as bytes (as Hugging Face stores it) or base64, or as one column a pixel"
+    )
+    columns: ClassVar[Mapping[str, str]] = KIND_OF
     reads: ClassVar[frozenset[Content]] = frozenset({"parquet"})
     takes_columns = True
 
@@ -63,7 +56,7 @@ class Parquet(Format):
             schema = file.schema_arrow
             columns = [CellColumn(field.name, _kind(field.type)) for field in schema]
             columns = self._look_at_texts(file, columns)
-            layout = find_layout(columns, self.asked, named=True)
+            layout = find_layout(columns, self.asked, named=True, wanted=self.wanted)
             self.guess = self.guess or layout.guess(columns)
             if layout.shape_assumed:
                 found = f"{len(layout.pixels)} columns"
@@ -86,33 +79,37 @@ class Parquet(Format):
         if not texts:
             return list(columns)
         first = next(file.iter_batches(batch_size=8, columns=texts, use_threads=False), None)
-        kinds = {} if first is None else {name: kind_of_texts(_texts(first.column(name))) for name in texts}
-        return [
-            CellColumn(column.name, "image" if kinds.get(column.name) == "image" else column.kind) for column in columns
-        ]
+        cells = {name: [] if first is None else _texts(first.column(name)) for name in texts}
+        return [_seen(column, cells[column.name]) if column.name in cells else column for column in columns]
 
     def _batches(
         self, source: Source, file: pq.ParquetFile, layout: Layout, names: Sequence[str], pixels: PixelReader
     ) -> Iterator[Batch]:
-        wanted = [names[index] for index in (layout.label, layout.image, *layout.pixels) if index is not None]
-        class_names = _class_names(file.schema_arrow, None if layout.label is None else names[layout.label])
-        size = ROWS_A_BATCH if layout.image is None else _PICTURES_A_BATCH
+        read = [names[index] for index in (*layout.columns.values(), *layout.pixels)]
+        label = layout.columns.get("label")
+        class_names = _class_names(file.schema_arrow, None if label is None else names[label])
+        size = _HEAVY_ROWS_A_BATCH if "image" in layout.columns else ROWS_A_BATCH
         row = 0
-        for table in file.iter_batches(batch_size=size, columns=wanted, use_threads=False):
+        for table in file.iter_batches(batch_size=size, columns=read, use_threads=False):
             places = Places(source.name, rows=range(row + 1, row + len(table) + 1))
             row += len(table)
-            pictures: Any
-            if layout.image is not None:
-                cells = _pictures(table.column(names[layout.image]))
-                pictures, kept = decode_cells(cells, places, self.findings, decode=_decode)
-            else:
-                values = np.stack([_numbers(table.column(names[index])) for index in layout.pixels], axis=1)
-                pictures, kept = pixels.read(values, layout, places, names)
-            columns = {"image": pictures}
-            if layout.label is not None:
-                labels = _labels(table.column(names[layout.label]), class_names)
-                columns["label"] = [labels[index] for index in kept]
+            cells = {name: table.column(names[index]).to_pylist() for name, index in layout.columns.items()}
+            if class_names:
+                cells["label"] = _named(cells["label"], class_names)
+            values, kept = read_cells(cells, places, self.findings)
+            columns: dict[str, Any] = dict(values)
+            if layout.pixels:
+                numbers = np.stack([_numbers(table.column(names[index])) for index in layout.pixels], axis=1)
+                places = places.take(kept)
+                pictures, kept = pixels.read(numbers, layout, places, names)
+                columns = {"image": pictures, **{name: [each[at] for at in kept] for name, each in values.items()}}
             yield Batch(columns, places.take(kept), source.split)
+
+
+def _seen(column: CellColumn, cells: Sequence[str]) -> CellColumn:
+    """Text may be pictures in base64."""
+    kind: CellKind = "image" if kind_of_texts(cells) == "image" else column.kind
+    return CellColumn(column.name, kind, sum(map(len, cells)) / max(1, len(cells)))
 
 
 def _kind(type: pa.DataType) -> CellKind:
@@ -133,34 +130,16 @@ def _texts(cells: pa.Array) -> list[str]:
     return ["" if cell is None else str(cell) for cell in cells.to_pylist()]
 
 
-def _pictures(cells: pa.Array) -> list[bytes | str | None]:
-    if pa.types.is_struct(cells.type):
-        cells = cells.field(cells.type.get_field_index("bytes"))
-    found: list[bytes | str | None] = cells.to_pylist()
-    return found
-
-
-def _decode(cell: bytes | str | None) -> bytes:
-    if isinstance(cell, bytes):
-        return cell
-    return decode_base64(cell or "")
-
-
 def _numbers(cells: pa.Array) -> np.ndarray:
     """float32, NaN where there is no value."""
     values: np.ndarray = cells.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
     return values
 
 
-def _labels(cells: pa.Array, class_names: Sequence[str]) -> list[str]:
-    values = cells.to_pylist()
-    if class_names and all(isinstance(value, int) and 0 <= value < len(class_names) for value in values):
-        return [class_names[value] for value in values]
-    return ["" if value is None else _label(value) for value in values]
-
-
-def _label(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+def _named(codes: Sequence[Any], class_names: Sequence[str]) -> Sequence[Any]:
+    if all(isinstance(code, int) and 0 <= code < len(class_names) for code in codes):
+        return [class_names[code] for code in codes]
+    return codes
 
 
 def _class_names(schema: pa.Schema, column: str | None) -> list[str]:

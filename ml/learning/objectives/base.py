@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ml.config import Config
-    from ml.data.dataset import Kind
     from ml.learning.heads.base import Tensors
     from ml.learning.network import Network
     from ml.signals import Slot
@@ -30,7 +29,7 @@ class Objective(nn.Module, ABC):
     summary: ClassVar[str]
     source: ClassVar[str]
     slots: ClassVar[Mapping[str, Slot]] = {}
-    columns: ClassVar[Mapping[str, Kind]] = {}
+    columns: ClassVar[Mapping[str, str]] = {}
     """The canonical columns a dataset must have."""
     encoders: ClassVar[Mapping[str, str]] = {}
     """Slot -> the encoder it reads with."""

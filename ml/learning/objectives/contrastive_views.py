@@ -20,7 +20,6 @@ from ml.signals import Feature, Signal, Slot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ml.data.dataset import Kind
     from ml.learning.heads.base import Tensors
     from ml.learning.network import Network
 
@@ -52,7 +51,7 @@ class ContrastiveViews(Objective):
     slots: ClassVar[Mapping[str, Slot]] = {
         "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.POOLED}))
     }
-    columns: ClassVar[Mapping[str, Kind]] = {"image": "image"}
+    columns: ClassVar[Mapping[str, str]] = {"image": "image"}
     encoders: ClassVar[Mapping[str, str]] = {"image": "image"}
     scores = ("twin_accuracy",)
     config_type = ContrastiveViewsConfig

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ml.data.dataset import Kind
     from ml.learning.heads.base import Tensors
 
 
@@ -30,7 +29,7 @@ class EvidenceLowerBound(Objective):
     slots: ClassVar[Mapping[str, Slot]] = {
         "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.LATENT}))
     }
-    columns: ClassVar[Mapping[str, Kind]] = {"image": "image"}
+    columns: ClassVar[Mapping[str, str]] = {"image": "image"}
     encoders: ClassVar[Mapping[str, str]] = {"image": "image"}
     config_type = EvidenceLowerBoundConfig
     head = "image_decoder"

@@ -20,6 +20,7 @@ from PIL import Image
 from ml.data.importing import import_dataset
 from ml.data.limits import Limits
 from ml.data.report import ImportReport
+from ml.tasks import TASKS
 
 MNIST = Path(__file__).parents[3] / ".." / "shared" / "data" / "mnist"
 
@@ -129,6 +130,7 @@ def upload(folder: Path, files: Mapping[str, bytes], **options: Any) -> ImportRe
     for name, data in files.items():
         (incoming / name).write_bytes(data)
     options.setdefault("limits", Limits())
+    options.setdefault("purposes", TASKS)
     return import_dataset([incoming / name for name in files], folder / "dataset", **options)
 
 

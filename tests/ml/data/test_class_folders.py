@@ -107,8 +107,7 @@ def test_grey_and_colour_may_be_mixed(tmp_path):
     assert report.state == "ready"
     assert "image_channels_differ" in codes(report)
     assert report.summary is not None
-    assert report.summary.image is not None
-    assert report.summary.image["channels"] == 3
+    assert report.summary.facts["image"]["channels"] == 3
 
 
 def test_names_in_utf8_that_do_not_say_so_are_read(tmp_path):

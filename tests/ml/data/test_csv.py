@@ -107,8 +107,7 @@ def test_columns_may_be_named_by_their_owner(tmp_path):
     report = upload(tmp_path, {"a.csv": data}, columns=columns)
     assert report.state == "ready"
     assert report.summary is not None
-    assert report.summary.image is not None
-    assert report.summary.image["max_width"] == 9
+    assert report.summary.facts["image"]["max_width"] == 9
 
 
 def test_columns_may_be_numbered(tmp_path):

@@ -69,8 +69,8 @@ def test_a_folder_without_a_dataset_says_what_to_do(tmp_path):
 
 def test_a_dataset_of_another_version_is_refused(stored):
     path = stored / SUMMARY
-    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 2'))
-    with pytest.raises(DataError, match="this version reads 1"):
+    path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 3'))
+    with pytest.raises(DataError, match="this version reads 2"):
         Dataset.open(stored)
 
 

@@ -340,7 +340,13 @@ TABLES = [
     in_csv("a position that is not there", "column_missing", CSV, {"found": "no column 99"}, columns={"label": 99}),
     in_csv("a canonical column nobody knows", "invalid_columns", CSV, {"found": "picture"}, columns={"picture": 1}),
     in_csv("pixels backwards", "invalid_columns", CSV, columns={"image": "pixel9:pixel0"}),
-    in_csv("no pictures", "no_image_columns", b"name,age\nann,31\nbob,27\n", {"found": "name, age"}),
+    in_csv(
+        "no pictures",
+        "no_image_columns",
+        b"name,age\nann,31\nbob,27\n",
+        {"found": "name, age"},
+        task="image_classification",
+    ),
     in_csv("file names for pictures", "no_image_columns", b"image,label\na.png,0\nb.png,1\n"),
     in_csv(
         "file names for pictures, named",
@@ -348,6 +354,35 @@ TABLES = [
         b"image,label\na.png,0\nb.png,1\n",
         {"line": 2, "row": 1, "found": "a.png"},
         columns={"image": "image"},
+    ),
+    Case(
+        "files of different columns",
+        "columns_differ",
+        {"a.csv": b"text,label\nfine,0\ngood,1\n", "b.csv": b"text,target\nfine,eine feine Sache\n"},
+        {"found": "text, target", "expected": "text"},
+    ),
+    Case(
+        "an empty text",
+        "text_missing",
+        {"a.csv": "".join(["text,label\n", *(f"line {row},{row % 2}\n" for row in range(40)), " ,1\n"]).encode()},
+        {"file": "a.csv", "row": 41},
+        state="ready",
+    ),
+    in_csv("a text without end", "text_too_long", b"text,label\n" + b"a" * 1_000_001 + b",1\n", {"row": 1}),
+    Case(
+        "JSON cut off", "json_invalid", {"a.jsonl": b'{"text": "fine", "label": 1}\n{"text": '}, {"line": 2, "row": 2}
+    ),
+    Case(
+        "JSON that is no object",
+        "json_not_an_object",
+        {"a.jsonl": b'{"text": "fine", "label": 1}\n[1, 2]\n'},
+        {"line": 2, "found": "[1, 2]", "expected": "an object"},
+    ),
+    Case(
+        "a list for a text",
+        "text_not_plain",
+        {"a.jsonl": b'{"text": "fine", "label": 1}\n{"text": ["fine"], "label": 1}\n'},
+        {"line": 2, "row": 2},
     ),
     in_csv(
         "one bad base64",
@@ -370,8 +405,8 @@ TABLES = [
     Case("cut Parquet", "damaged_file", {"a.parquet": PARQUET[:-20]}, {"file": "a.parquet"}),
     Case("Parquet in name only", "damaged_file", {"a.parquet": b"PAR1" + bytes(300) + b"PAR1"}, {"file": "a.parquet"}),
     Case(
-        "Parquet without pictures",
-        "no_image_columns",
+        "Parquet without anything to read",
+        "no_columns",
         {"a.parquet": parquet({"label": NAMES, "when": pa.array(range(40), pa.date32())})},
         {"file": "a.parquet"},
     ),

@@ -1,4 +1,5 @@
 import os
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -37,10 +38,14 @@ def test_errors_come_before_warnings_and_repairs(tmp_path):
 
 
 def test_the_task_at_hand_may_refuse(tmp_path):
-    def refuse(summary: DatasetSummary) -> list[str]:
-        return [f"needs three classes, not {len(summary.classes or [])}"]
+    class ThreeClasses:
+        columns: ClassVar[dict[str, str]] = {"image": "image"}
 
-    report = upload(tmp_path, {"a.csv": CSV}, task="image_classification", refuse=refuse)
+        @staticmethod
+        def refuse(summary: DatasetSummary) -> list[str]:
+            return [f"needs three classes, not {len(summary.classes or [])}"]
+
+    report = upload(tmp_path, {"a.csv": CSV}, task="three_classes", purposes={"three_classes": ThreeClasses})
     assert sample(report, "unfit_for_task") == {"found": "needs three classes, not 2"}
     assert not (tmp_path / "dataset").exists()
 
@@ -163,7 +168,7 @@ def test_the_digest_knows_nothing_of_times_and_names(tmp_path):
         folder.mkdir()
         (folder / f"{name}.zip").write_bytes(zipped(folders(IMAGES, NAMES)))
         os.utime(folder / f"{name}.zip", (moment, moment))
-        report = import_dataset([folder / f"{name}.zip"], folder / "dataset")
+        report = import_dataset([folder / f"{name}.zip"], folder / "dataset", purposes=TASKS)
         assert report.summary is not None
         digests.add(report.summary.digest)
     assert len(digests) == 1

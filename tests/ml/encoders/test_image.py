@@ -131,7 +131,7 @@ def test_the_signal_runs_from_0_to_1():
 
 
 def test_only_colour_read_as_grey_loses_something():
-    colour = pictures.summary(image={"channels": 3})
+    colour = pictures.summary(facts={"image": {"channels": 3}})
 
     assert "colour" in (ImageEncoder.loses(pictures.encoder(channels=1).config, colour) or "")
     assert ImageEncoder.loses(pictures.encoder(channels=3).config, colour) is None

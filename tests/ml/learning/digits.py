@@ -13,6 +13,7 @@ from ml.data.importing import import_dataset
 from ml.learning.progress import Progress
 from ml.learning.train import TrainingResult, train
 from ml.spec import Spec
+from ml.tasks import TASKS
 
 SHORT = {"epochs": 1, "batch_size": 512, "precision": "float32"}
 """Two steps."""
@@ -30,7 +31,7 @@ def import_digits(folder: Path) -> Path:
             _idx(folder / f"{name}-images-idx3-ubyte.gz", pixels[rows]),
             _idx(folder / f"{name}-labels-idx1-ubyte.gz", digits.target[rows].astype(np.uint8)),
         ]
-    report = import_dataset(sources, folder / "dataset", task="image_classification")
+    report = import_dataset(sources, folder / "dataset", task="image_classification", purposes=TASKS)
     assert report.state == "ready", report.errors
     return folder / "dataset"
 

@@ -1,5 +1,6 @@
 """Each architecture that fits a task or an objective: two steps, a package, and both engines answer alike."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import torch
 from ml.catalog import Catalog
 from ml.data.dataset import Dataset
 from ml.data.rows import Rows
+from ml.encoders.base import collate_slots, encode_slots
 from ml.learning import run as torch_engine
 from ml.learning.architectures import ARCHITECTURES
 from ml.package import ModelPackage
 from ml.predictor import Predictor
+from ml.tasks.base import MODEL, Arrays, Run
+from tests.ml import samples
 from tests.ml.learning.digits import run, spec
 
 CATALOG = Catalog.load()
@@ -33,44 +37,44 @@ def _cases() -> list[Any]:
 
 @pytest.mark.parametrize(("kind", "name", "architecture"), _cases())
 def test_what_fits_trains_and_both_engines_answer_alike(
-    kind: str, name: str, architecture: str, digits: Path, tmp_path: Path
+    kind: str, name: str, architecture: str, tmp_path: Path
 ) -> None:
+    columns = (CATALOG.tasks if kind == "task" else CATALOG.objectives)[name].columns
+    data = samples.path(columns)
     tiny = ARCHITECTURES[architecture].tiny().model_dump(mode="json")
     asked: dict[str, Any] = {"architecture": {"name": architecture, "config": tiny}, kind: name}
-    made = run(digits, tmp_path, spec("finetune" if kind == "task" else "pretrain", **asked))
+    made = run(data, tmp_path, spec("finetune" if kind == "task" else "pretrain", **asked))
 
     package = ModelPackage.open(made.package.directory)
     manifest = package.manifest
-    assert manifest.graph is not None, manifest.no_graph
+    assert manifest.graphs, manifest.no_graph
     assert manifest.task == (made.package.manifest.task if kind == "task" else None)
     assert (manifest.task is not None) == (kind == "task")
     assert made.metrics["validation/loss"] == manifest.metrics["validation/loss"]
 
-    rows = Dataset.open(digits).rows("test")[:7]
-    batch = _batch(package, rows)
-    by_torch = torch_engine.load(package)(batch)
-    by_graph = _by_graph(package, batch)
+    rows = Dataset.open(data).rows("test")[:7]
+    ask = _request(package, rows)
+    by_torch, by_graph = ask(torch_engine.load(package)), ask(_graphs_of(package))
     assert by_torch.keys() == by_graph.keys()
     for output, expected in by_torch.items():
         np.testing.assert_allclose(by_graph[output], expected, rtol=1e-4, atol=1e-5)
 
 
-def _batch(package: ModelPackage, rows: Rows) -> dict[str, np.ndarray]:
-    task = package.task()
+def _request(package: ModelPackage, rows: Rows) -> Callable[[Run], Arrays]:
+    """By the way a request takes."""
+    task, encoders = package.task(), package.encoders()
     if task is None:
-        return {
-            "image": package.encoders()["image"].collate(package.encoders()["image"].encode(rows.columns["image"]))[
-                "signal"
-            ]
-        }
+        signals = collate_slots(encoders, encode_slots(encoders, {slot: slot for slot in encoders}, rows))
+        return lambda run: run(MODEL, signals)
     asked = [task.read(task.show(row)[0], parameters={}) for row in rows]
-    return task.collate(task.encode(Rows({name: [row[name] for row in asked] for name in asked[0]})))
+    batch = task.collate(task.encode(Rows({name: [row[name] for row in asked] for name in asked[0]})))
+    return lambda run: task.answer(run, batch)
 
 
-def _by_graph(package: ModelPackage, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _graphs_of(package: ModelPackage) -> Run:
     predictor = Predictor.load(package)
     assert predictor.engine == "onnxruntime"
-    return predictor._run(batch)
+    return predictor._run
 
 
 def test_a_package_without_a_graph_is_answered_by_torch_alike(digits: Path, tmp_path: Path) -> None:
@@ -80,7 +84,7 @@ def test_a_package_without_a_graph_is_answered_by_torch_alike(digits: Path, tmp_
     assert task is not None
     given = [task.show(row)[0] for row in rows]
     by_graph = Predictor.load(made).predict(given)
-    bare = ModelPackage(made.directory, made.manifest.model_copy(update={"graph": None, "no_graph": "left out"}))
+    bare = ModelPackage(made.directory, made.manifest.model_copy(update={"graphs": {}, "no_graph": "left out"}))
     predictor = Predictor.load(bare)
     assert predictor.engine == "torch"
     by_torch = predictor.predict(given)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ml.learning import export as exporting
-from ml.learning.export import export, holds, measure_parity
+from ml.learning.export import Exported, batch_sizes, export, holds, measure_parity
 from ml.learning.network import Network, build
 from ml.package import Parity
 from ml.spec import Choice
@@ -29,12 +29,22 @@ def _batch() -> dict[str, Tensor]:
     return {"image": torch.rand(ROWS, 1, 8, 8, generator=torch.manual_seed(1))}
 
 
+def _calls(batch: dict[str, Tensor] | None = None) -> list[dict[str, Tensor]]:
+    whole = batch or _batch()
+    rows = len(next(iter(whole.values())))
+    return [{name: each[start:end] for name, each in whole.items()} for start, end in batch_sizes(rows)]
+
+
+def _export(network: Network, folder: Path, batch: dict[str, Tensor] | None = None) -> Exported:
+    return export(network, {"model": _calls(batch)}, folder, variable_axes={})
+
+
 def test_the_graph_answers_as_the_network_for_batches_of_any_size(tmp_path: Path) -> None:
     network = _network()
-    found = export(network, _batch(), tmp_path / "model.onnx")
-    assert found.reason is None
-    assert (found.inputs, found.outputs) == (("image",), ("logits", "embedding"))
-    assert found.parity is not None
+    exported = _export(network, tmp_path)
+    assert exported.reason is None
+    found = exported.graphs["model"]
+    assert (found.inputs, found.outputs) == (["image"], ["logits", "embedding"])
     assert (found.parity.rows, found.parity.labels_changed) == (ROWS, 0)
     assert found.parity.max_abs_difference < 1e-4
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
@@ -54,9 +64,8 @@ def test_the_newer_exporter_answers_alike_where_the_older_cannot(
         raise RuntimeError("cannot be traced")
 
     monkeypatch.setattr(exporting, "_by_torchscript", refuse)
-    found = export(_network(), _batch(), tmp_path / "model.onnx")
+    found = _export(_network(), tmp_path).graphs["model"]
     assert found.exporter == "dynamo"
-    assert found.parity is not None
     assert holds(found.parity)
 
 
@@ -79,8 +88,8 @@ class FickleNetwork(Network):
 
 def test_a_graph_that_answers_otherwise_is_left_out_with_a_reason(tmp_path: Path) -> None:
     batch = {"image": torch.cat([torch.full((2, 1, 8, 8), 0.5), torch.full((9, 1, 8, 8), -0.5)])}
-    found = export(FickleNetwork(), batch, tmp_path / "model.onnx")
-    assert found.parity is None
+    found = _export(FickleNetwork(), tmp_path, batch)
+    assert found.graphs == {}
     assert found.reason is not None
     assert "torchscript: differs by" in found.reason
     assert "dynamo" in found.reason
@@ -101,15 +110,15 @@ def test_a_batch_size_baked_into_a_graph_shows(tmp_path: Path) -> None:
             dynamo=False,
         )
     with pytest.raises(Exception, match=r"[Ii]nvalid dimensions|INVALID_ARGUMENT"):
-        measure_parity(network.eval(), _batch(), fixed, outputs=("logits", "embedding"))
+        measure_parity(network.eval(), _calls(), fixed, outputs=("logits", "embedding"))
 
 
 def test_other_weights_are_found_out(tmp_path: Path) -> None:
     network = _network()
-    export(network, _batch(), tmp_path / "model.onnx")
+    _export(network, tmp_path)
     with torch.no_grad():
         network.head.linear.weight += 0.01
-    parity = measure_parity(network, _batch(), tmp_path / "model.onnx", outputs=("logits", "embedding"))
+    parity = measure_parity(network, _calls(), tmp_path / "model.onnx", outputs=("logits", "embedding"))
     assert not holds(parity)
 
 

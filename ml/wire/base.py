@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
-import numpy as np
-from PIL import Image, ImageDraw
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     PlainSerializer,
     ValidationError,
     WithJsonSchema,
-    model_validator,
 )
 
-from ml.data import images
 from ml.errors import InputError
 
 
@@ -52,6 +48,19 @@ class Wire(BaseModel):
             raise InputError(_told(error, cls)) from None
 
 
+class RawInput(Wire, ABC):
+    """An input that is one value of one kind: what an encoder reads, and nothing else."""
+
+    @abstractmethod
+    def raw(self) -> Any:
+        """What a row holds; raises `InputError` where the body is no such thing."""
+
+    @classmethod
+    @abstractmethod
+    def drawn(cls) -> Self:
+        """An example."""
+
+
 def _told(error: ValidationError, kind: type[Wire]) -> str:
     faults = []
     for fault in error.errors(include_url=False, include_input=False):
@@ -78,66 +87,9 @@ def _to_base64(value: bytes) -> str:
     return base64.b64encode(value).decode("ascii")
 
 
-def _pixels(value: Any) -> np.ndarray:
-    """uint8 [H, W, C]."""
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError("must be rows of numbers, all rows equally long") from None
-    if array.ndim == 2:
-        array = array[:, :, None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3) or array.size == 0:
-        found = " x ".join(str(length) for length in array.shape) or "one number"
-        raise ValueError(f"must be [height][width] or [height][width][1 or 3], not {found}")
-    if array.shape[0] * array.shape[1] > images.MAX_PIXELS:
-        raise ValueError(f"must be at most {images.MAX_PIXELS:,}")
-    if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 255):
-        raise ValueError("must lie between 0 and 255")
-    if array.max() <= 1 and (array % 1).any():
-        raise ValueError("must go from 0 to 255; these look scaled to 0..1, so multiply them by 255")
-    return np.rint(array).astype(np.uint8)
-
-
 Base64 = Annotated[
     bytes,
     BeforeValidator(_from_base64),
     PlainSerializer(_to_base64, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
 ]
-
-_NUMBER = {"type": "number", "minimum": 0, "maximum": 255}
-_COLOUR = {"type": "array", "items": _NUMBER, "minItems": 1, "maxItems": 3}
-_ROW = {"type": "array", "items": {"anyOf": [_NUMBER, _COLOUR]}, "minItems": 1}
-
-Pixels = Annotated[
-    Any,  # uint8 [H, W, C]
-    BeforeValidator(_pixels),
-    PlainSerializer(lambda array: array.tolist(), when_used="json"),
-    WithJsonSchema({"type": "array", "items": _ROW, "minItems": 1}),
-]
-
-
-class ImageInput(Wire):
-    """One picture: a file (PNG, JPEG, ...) as base64, or its pixels."""
-
-    body = "image"
-
-    image: Base64 | None = Field(None, description="A picture file as base64: PNG, JPEG, GIF, BMP, WebP or TIFF")
-    pixels: Pixels | None = Field(None, description="[height][width] of 0 to 255, or [height][width][3] for colour")
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.image is None) == (self.pixels is None):
-            raise ValueError("give either image or pixels")
-        return self
-
-    def raw(self) -> np.ndarray:
-        """uint8 [H, W, C], C of 1 or 3; raises `InputError` where the file is no picture."""
-        return images.decode(self.image) if self.image is not None else np.asarray(self.pixels)
-
-    @classmethod
-    def drawn(cls) -> Self:
-        """A handwritten 7 of 28 x 28 pixels."""
-        canvas = Image.new("L", (28, 28))
-        ImageDraw.Draw(canvas).line([(6, 7), (21, 7), (12, 23)], fill=255, width=3, joint="curve")
-        return cls(image=images.encode_png(np.asarray(canvas)[:, :, None]))

@@ -1,0 +1,37 @@
+"""The canonical columns that a table can bring, and the names people give them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KIND_OF: Final[Mapping[str, str]] = {
+    "image": "image",
+    "text": "text",
+    "target": "text",
+    "label": "label",
+}
+"""Canonical column -> the kind of its values."""
+ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
+    "image": ("image", "img", "picture", "photo"),
+    "text": (
+        *("text", "sentence", "review", "content", "document", "comment", "message", "body", "source", "src"),
+        *("caption", "transcription", "transcript", "tweet"),
+    ),
+    "target": ("target", "translation", "tgt", "reference"),
+    "label": (
+        *("label", "labels", "class", "target", "category", "y", "digit", "class_name", "class_label"),
+        *("sentiment", "polarity"),
+    ),
+}
+"""Canonical column -> names it is known by, the likeliest first; compared without case."""
+NO_COLUMN: Final = re.compile(r"|index|id|row|idx|(image|img)_?id|unnamed: ?\d+|filename|file_name|path", re.IGNORECASE)
+"""Names of columns that number rows or say where they came from."""
+
+
+def position_of(canonical: str, names: list[str]) -> int | None:
+    """Where among the lower-case names of a table this column stands, by its name or an alias."""
+    return next((names.index(alias) for alias in ALIASES[canonical] if alias in names), None)

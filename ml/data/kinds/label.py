@@ -1,0 +1,40 @@
+"""Labels: the one class of a row. Kept as codes, since splits and classes are decided on them (see `staging`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ml.data.findings import Refused
+from ml.data.kinds.base import Kind
+
+if TYPE_CHECKING:
+    from ml.data.findings import Place
+
+LONGEST_LABEL: Final = 200
+
+
+class LabelKind(Kind[str]):
+    """A row holds the name of its class. Empty where there is none."""
+
+    name = "label"
+    noun = "label"
+    distinct = False
+
+    def pack(self, value: str, at: Place) -> bytes:
+        """The name without the blanks around it."""
+        label = value.strip()
+        if len(label) > LONGEST_LABEL:
+            raise Refused("label_too_long", found=label)
+        return label.encode()
+
+    @classmethod
+    def from_cell(cls, cell: Any) -> str:
+        """As it is written; a missing value is no label."""
+        if isinstance(cell, bytes):
+            return cell.decode("utf-8", "replace")
+        return "" if cell is None else str(cell)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> str:
+        """The name."""
+        return data.decode()

@@ -1,0 +1,13 @@
+"""What crosses the wire at `/predict`, and the input of each encoder for models that answer nothing but embeddings."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from ml.wire.base import Base64, RawInput, Wire
+from ml.wire.image import ImageInput
+from ml.wire.text import TextInput
+
+__all__ = ["INPUT_OF", "Base64", "ImageInput", "RawInput", "TextInput", "Wire"]
+
+INPUT_OF: Final[Mapping[str, type[RawInput]]] = {"image": ImageInput, "text": TextInput}
+"""Encoder -> what a base model that reads with it is asked."""
