@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml.encoders import ENCODERS
+from ml.learning.architectures import ARCHITECTURES
 from ml.learning.heads import HEADS
 from ml.learning.network import Network, build
 from ml.learning.objectives import OBJECTIVES
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ml.data.rows import Rows
     from ml.encoders.base import Encoder
     from ml.package import ModelPackage
+    from ml.signals import Feature
     from ml.spec import Spec
     from ml.tasks.base import Task
 
@@ -59,7 +61,7 @@ def plan(spec: Spec, summary: DatasetSummary, rows: Rows, parent: ModelPackage |
     }
     slots = task_type.slots if task_type else kind.slots
     available = {**(parent.manifest.architectures if parent else {}), **spec.architectures}
-    architectures = {slot: available[slot] for slot in slots}
+    architectures = {slot: _adapted(available[slot], each.needs) for slot, each in slots.items()}
     if task_type is None or spec.task is None:
         head = Choice(name=kind.head, config=HEADS[kind.head].config_type().model_dump()) if kind.head else None
         return Lesson(encoders, None, Unlabelled(encoders), objective, architectures, head)
@@ -69,3 +71,10 @@ def plan(spec: Spec, summary: DatasetSummary, rows: Rows, parent: ModelPackage |
     head_config = HEADS[task.head].config_type.model_validate(task.head_config())
     head = Choice(name=task.head, config=head_config.model_dump(mode="json"))
     return Lesson(encoders, task, task, objective, architectures, head)
+
+
+def _adapted(choice: Choice, needs: frozenset[Feature]) -> Choice:
+    """The architecture with all of its options, settled for what a slot needs."""
+    architecture = ARCHITECTURES[choice.name]
+    config = architecture.adapted(architecture.configure(choice.config), needs)
+    return Choice(name=choice.name, config=config.model_dump(mode="json"))

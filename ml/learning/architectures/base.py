@@ -61,6 +61,7 @@ class Backbone(nn.Module, ABC):
     """The paper, or where the design comes from."""
     accepts: ClassVar[frozenset[Signal]]
     provides: ClassVar[frozenset[Feature]]
+    """What it can give; some features only with a config that `adapted` has settled for them."""
     config_type: ClassVar[type[Config]]
     recipe: ClassVar[Schedule]
     """Trains well with nothing else set."""
@@ -76,7 +77,10 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
-        """Give every feature of `provides`. `mask` is bool [B, T], true where the signal is real."""
+        """Give every feature of `provides` that the config allows, those of `adapted` in any case.
+
+        `mask` is bool [B, T], true where the signal is real; features are the same whatever stands behind it.
+        """
 
     def resume(self, signal: Tensor, mask: Tensor, state: State) -> tuple[Features, State]:
         """Read on from where `state` was left: the features of `signal` alone, as if all had been read at once.
@@ -88,6 +92,14 @@ class Backbone(nn.Module, ABC):
     def table(self) -> Tensor | None:
         """[V, D]: what each token is read as, for a head that writes with the same; None where no tokens are read."""
         return None
+
+    @classmethod
+    def adapted(cls, config: Any, needs: frozenset[Feature]) -> Config:
+        """The config, settled for a slot that needs these features: a mask, a direction.
+
+        Asked once, when a network is planned; what it answers is what travels with the model.
+        """
+        return config  # type: ignore[no-any-return]  # a `config_type`
 
     @classmethod
     @abstractmethod

@@ -16,6 +16,7 @@ from ml.signals import Feature, Signal
 SHAPES: dict[Signal, list[dict[str, int]]] = {
     Signal.IMAGE: [{"channels": 1, "height": 8, "width": 8}, {"channels": 3, "height": 13, "width": 9}],
     Signal.TOKENS: [{"vocabulary": 11, "length": 12}],
+    Signal.FRAMES: [{"bins": 5}],
 }
 LENGTHS = (9, 4, 7, 1)
 """Of rows that stand in one batch."""
@@ -23,25 +24,35 @@ LENGTHS = (9, 4, 7, 1)
 every = pytest.mark.parametrize("name", list(ARCHITECTURES))
 
 
-def _cases(*signals: Signal) -> list[Any]:
+def _cases(*signals: Signal, given: Feature | None = None, state: bool = False) -> list[Any]:
+    """Each architecture, each shape of each signal, and each config that a slot's needs may settle."""
     return [
-        pytest.param(name, shape, id=f"{name}-{shape}")
+        pytest.param(name, shape, needed, id=f"{name}-{needed}-{shape}")
         for name, architecture in ARCHITECTURES.items()
         for signal in sorted(architecture.accepts.intersection(signals or Signal))
         for shape in SHAPES[signal]
+        for needed in {str(_config(name, each)): each for each in sorted(architecture.provides)}.values()
+        if given is None or given in _built(name, shape, needed)(_signal(shape))
+        if not state or _built(name, shape, needed).widths.state
     ]
 
 
-def _built(name: str, shape: dict[str, int], **more: Any) -> Backbone:
-    torch.manual_seed(0)
+def _config(name: str, needed: Feature) -> Any:
     architecture = ARCHITECTURES[name]
-    return architecture(architecture.tiny(), shape=shape, **more)
+    return architecture.adapted(architecture.tiny(), frozenset({needed}))
+
+
+def _built(name: str, shape: dict[str, int], needed: Feature, **more: Any) -> Backbone:
+    torch.manual_seed(0)
+    return ARCHITECTURES[name](_config(name, needed), shape=shape, **more)
 
 
 def _signal(shape: dict[str, int], rows: int = 4) -> torch.Tensor:
     generator = torch.manual_seed(1)
     if "vocabulary" in shape:
         return torch.randint(shape["vocabulary"], (rows, max(LENGTHS)), generator=generator)
+    if "bins" in shape:
+        return torch.randn(rows, max(LENGTHS), shape["bins"], generator=generator)
     return torch.rand(rows, shape["channels"], shape["height"], shape["width"], generator=generator)
 
 
@@ -49,11 +60,11 @@ def _mask() -> torch.Tensor:
     return torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]
 
 
-@pytest.mark.parametrize(("name", "shape"), _cases())
-def test_it_gives_what_it_promises_in_the_widths_it_tells(name: str, shape: dict[str, int]) -> None:
-    backbone = _built(name, shape)
+@pytest.mark.parametrize(("name", "shape", "needed"), _cases())
+def test_it_gives_what_it_promises_in_the_widths_it_tells(name: str, shape: dict[str, int], needed: Feature) -> None:
+    backbone = _built(name, shape, needed)
     features = backbone(_signal(shape))
-    assert features.keys() == backbone.provides
+    assert {needed} <= features.keys() <= backbone.provides
     assert all(len(each) == 4 and each.isfinite().all() for tensors in features.values() for each in tensors)
     widths = backbone.widths
     assert widths.shape == shape
@@ -69,9 +80,28 @@ def test_it_gives_what_it_promises_in_the_widths_it_tells(name: str, shape: dict
         assert [each[: len(wide)] for each, wide in zip(found, expected[feature], strict=True)] == expected[feature]
 
 
-@pytest.mark.parametrize(("name", "shape"), _cases())
-def test_gradients_reach_every_parameter(name: str, shape: dict[str, int]) -> None:
-    backbone = _built(name, shape)
+@every
+def test_a_slot_that_needs_a_feature_gets_it(name: str) -> None:
+    architecture = ARCHITECTURES[name]
+    shape = SHAPES[min(architecture.accepts)][0]
+    for needed in architecture.provides:
+        assert needed in _built(name, shape, needed)(_signal(shape))
+
+
+@pytest.mark.parametrize(("name", "shape", "needed"), _cases(Signal.TOKENS, Signal.FRAMES))
+def test_what_stands_in_padding_changes_nothing(name: str, shape: dict[str, int], needed: Feature) -> None:
+    backbone, signal, mask = _built(name, shape, needed).eval(), _signal(shape), _mask()
+    other = torch.where(mask if signal.ndim == 2 else mask.unsqueeze(2), signal, signal.flip(0, 1))
+    assert not torch.equal(other, signal)
+    found, expected = backbone(other, mask), backbone(signal, mask)
+    for feature, (same,) in found.items():
+        one = expected[feature][0]
+        assert torch.equal(same, one) if feature == Feature.POOLED else torch.equal(same[mask], one[mask])
+
+
+@pytest.mark.parametrize(("name", "shape", "needed"), _cases())
+def test_gradients_reach_every_parameter(name: str, shape: dict[str, int], needed: Feature) -> None:
+    backbone = _built(name, shape, needed)
     features = backbone(_signal(shape))
     generator = torch.manual_seed(2)
     loss = sum(
@@ -82,13 +112,13 @@ def test_gradients_reach_every_parameter(name: str, shape: dict[str, int]) -> No
     assert not unmoved
 
 
-@pytest.mark.parametrize(("name", "shape"), _cases())
-def test_weights_survive_the_disk(name: str, shape: dict[str, int], tmp_path: Path) -> None:
-    backbone = _built(name, shape)
+@pytest.mark.parametrize(("name", "shape", "needed"), _cases())
+def test_weights_survive_the_disk(name: str, shape: dict[str, int], needed: Feature, tmp_path: Path) -> None:
+    backbone = _built(name, shape, needed)
     backbone(_signal(shape))  # moves running statistics
     save_file({key: each.contiguous() for key, each in backbone.state_dict().items()}, tmp_path / "weights")
     torch.manual_seed(3)
-    again = ARCHITECTURES[name](backbone.tiny(), shape=shape)
+    again = ARCHITECTURES[name](_config(name, needed), shape=shape)
     again.load_state_dict(load_file(tmp_path / "weights"))
     backbone.eval(), again.eval()
     found, expected = again(_signal(shape)), backbone(_signal(shape))
@@ -96,18 +126,20 @@ def test_weights_survive_the_disk(name: str, shape: dict[str, int], tmp_path: Pa
         assert all(torch.equal(one, other) for one, other in zip(tensors, found[feature], strict=True))
 
 
-@pytest.mark.parametrize(("name", "shape"), _cases())
-def test_a_row_gets_the_same_features_alone_and_among_others(name: str, shape: dict[str, int]) -> None:
-    backbone = _built(name, shape).eval()
+@pytest.mark.parametrize(("name", "shape", "needed"), _cases())
+def test_a_row_gets_the_same_features_alone_and_among_others(name: str, shape: dict[str, int], needed: Feature) -> None:
+    backbone = _built(name, shape, needed).eval()
     alone, among = backbone(_signal(shape)[:1]), backbone(_signal(shape))
     for feature, tensors in alone.items():
         for one, others in zip(tensors, among[feature], strict=True):
             torch.testing.assert_close(one, others[:1], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "shape"), _cases(Signal.TOKENS, Signal.FRAMES))
-def test_a_row_gets_the_same_features_whatever_padding_stands_beside_it(name: str, shape: dict[str, int]) -> None:
-    backbone, signal, mask = _built(name, shape).eval(), _signal(shape), _mask()
+@pytest.mark.parametrize(("name", "shape", "needed"), _cases(Signal.TOKENS, Signal.FRAMES))
+def test_a_row_gets_the_same_features_whatever_padding_stands_beside_it(
+    name: str, shape: dict[str, int], needed: Feature
+) -> None:
+    backbone, signal, mask = _built(name, shape, needed).eval(), _signal(shape), _mask()
     padded = backbone(signal, mask)
     for row, length in enumerate(LENGTHS):
         for feature, (alone,) in backbone(signal[row : row + 1, :length]).items():
@@ -116,11 +148,9 @@ def test_a_row_gets_the_same_features_whatever_padding_stands_beside_it(name: st
             torch.testing.assert_close(among, alone, rtol=1e-4, atol=1e-5)  # sums of other lengths
 
 
-@pytest.mark.parametrize(("name", "shape"), _cases(Signal.TOKENS, Signal.FRAMES))
-def test_what_is_causal_does_not_see_the_future(name: str, shape: dict[str, int]) -> None:
-    backbone, signal = _built(name, shape).eval(), _signal(shape)
-    if Feature.CAUSAL not in backbone.provides:
-        pytest.skip("it is not causal")
+@pytest.mark.parametrize(("name", "shape", "needed"), _cases(given=Feature.CAUSAL))
+def test_what_is_causal_does_not_see_the_future(name: str, shape: dict[str, int], needed: Feature) -> None:
+    backbone, signal = _built(name, shape, needed).eval(), _signal(shape)
     changed = signal.clone()
     changed[:, 5:] = changed[:, 5:].flip(0)
     before, after = backbone(signal)[Feature.CAUSAL][0], backbone(changed)[Feature.CAUSAL][0]
@@ -128,11 +158,11 @@ def test_what_is_causal_does_not_see_the_future(name: str, shape: dict[str, int]
     assert not torch.allclose(after[:, 5:], before[:, 5:], rtol=1e-3)
 
 
-@pytest.mark.parametrize(("name", "shape"), _cases(Signal.TOKENS))
-def test_reading_piece_by_piece_gives_what_reading_at_once_gives(name: str, shape: dict[str, int]) -> None:
-    backbone, signal, mask = _built(name, shape).eval(), _signal(shape), _mask()
-    if not backbone.widths.state:
-        pytest.skip("it cannot go on from where it was")
+@pytest.mark.parametrize(("name", "shape", "needed"), _cases(state=True))
+def test_reading_piece_by_piece_gives_what_reading_at_once_gives(
+    name: str, shape: dict[str, int], needed: Feature
+) -> None:
+    backbone, signal, mask = _built(name, shape, needed).eval(), _signal(shape), _mask()
     at_once = backbone(signal, mask)[Feature.CAUSAL][0]
     nothing = State(torch.zeros(len(signal), 0, backbone.widths.state), torch.zeros(len(signal), 0, dtype=torch.bool))
     state, pieces = nothing, []
@@ -142,12 +172,10 @@ def test_reading_piece_by_piece_gives_what_reading_at_once_gives(name: str, shap
     torch.testing.assert_close(torch.cat(pieces, dim=1)[mask], at_once[mask], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "shape"), _cases(Signal.TOKENS))
-def test_rows_that_were_read_apart_can_go_on_together(name: str, shape: dict[str, int]) -> None:
-    backbone, signal = _built(name, shape).eval(), _signal(shape)
+@pytest.mark.parametrize(("name", "shape", "needed"), _cases(state=True))
+def test_rows_that_were_read_apart_can_go_on_together(name: str, shape: dict[str, int], needed: Feature) -> None:
+    backbone, signal = _built(name, shape, needed).eval(), _signal(shape)
     width = backbone.widths.state
-    if not width:
-        pytest.skip("it cannot go on from where it was")
     nothing = State(torch.zeros(1, 0, width), torch.zeros(1, 0, dtype=torch.bool))
     states, expected = [], []
     for row, length in enumerate(LENGTHS):
@@ -165,9 +193,9 @@ def test_rows_that_were_read_apart_can_go_on_together(name: str, shape: dict[str
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize(("name", "shape"), _cases())
-def test_a_gpu_says_the_same(name: str, shape: dict[str, int]) -> None:
-    backbone = _built(name, shape).eval()
+@pytest.mark.parametrize(("name", "shape", "needed"), _cases())
+def test_a_gpu_says_the_same(name: str, shape: dict[str, int], needed: Feature) -> None:
+    backbone = _built(name, shape, needed).eval()
     here = backbone(_signal(shape))
     there = backbone.to("cuda")(_signal(shape).to("cuda"))
     for feature, tensors in here.items():
