@@ -87,6 +87,8 @@ class HeadEntry(Entry):
     outputs: list[str]
     scores: list[str]
     """What is measured on the validation split beside the loss (`validation/accuracy`)."""
+    chooses: bool = False
+    """Whether its outputs are choices of one among several, each with a score."""
 
 
 class ObjectiveEntry(Entry):
@@ -103,6 +105,8 @@ class ObjectiveEntry(Entry):
     """What is measured on the validation split beside the loss."""
     recipe: Schedule = Schedule()
     """Goes before the architecture's."""
+    needs_choices: bool = False
+    """Trains only tasks whose answers are choices."""
 
 
 class TuningEntry(Entry):

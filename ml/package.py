@@ -77,6 +77,8 @@ class Source(Config):
     spec: dict[str, Any] | None = None
     dataset_digest: str | None = None
     parent: str | None = None
+    models: dict[str, str] = Field(default_factory=dict)
+    """Others that it has learned from: the spec's path that named one -> the sha256 of its manifest."""
 
 
 class PackedFile(Config):

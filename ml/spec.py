@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ml.package import Manifest
 
 MODEL_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+MODEL_FORMAT: Final = "model"
+"""Of an option, in its JSON schema: it names a registered model."""
 
 
 class Choice(Config):
@@ -72,6 +74,8 @@ class Finetune(_Training):
 
     kind: Literal["finetune"]
     task: Named
+    objective: Named = Choice(name="supervised")
+    """One that learns a task."""
     tuning: Named = Choice(name="full")
 
 
@@ -91,14 +95,31 @@ DEPENDENT: Final = {
 """What a recipe says of these holds for its own optimizer or decay alone."""
 
 
+def references(spec: Pretrain | Finetune, catalog: Catalog) -> dict[str, str]:
+    """Path -> the model that is named there: `start_from`, and options whose schema has the format `model`."""
+    found = {"start_from": spec.start_from} if spec.start_from else {}
+    objective = catalog.objectives.get(spec.objective.name)
+    options = objective.config_schema.get("properties", {}) if objective else {}
+    for name, option in options.items():
+        named = spec.objective.config.get(name)
+        if option.get("format") == MODEL_FORMAT and isinstance(named, str):
+            found[f"objective.config.{name}"] = named
+    return found
+
+
 def check(
-    spec: Pretrain | Finetune, catalog: Catalog, dataset: DatasetSummary | None = None, parent: Manifest | None = None
+    spec: Pretrain | Finetune,
+    catalog: Catalog,
+    dataset: DatasetSummary | None = None,
+    parent: Manifest | None = None,
+    models: Mapping[str, Manifest] | None = None,
 ) -> list[Finding]:
     """Everything that is wrong with a spec, at once; empty when it can be trained.
 
-    What is not known yet (`dataset` is still being read, `parent` being trained) is not judged.
+    What is not known yet (`dataset` is still being read, `parent` being trained) is not judged. `models` are those that
+    options name, by path (see `references`).
     """
-    return list(_Check(spec, catalog, dataset, parent).findings())
+    return list(_Check(spec, catalog, dataset, parent, models or {}).findings())
 
 
 def resolve(
@@ -117,11 +138,10 @@ def resolve(
     }
     recipes = [catalog.architectures[name].recipe for name in _backbones(architectures, parent).values()]
     changes: dict[str, Any] = {"architecture": None, "architectures": architectures}
-    if isinstance(spec, Pretrain):
-        objective = catalog.objectives[spec.objective.name]
-        recipes.insert(0, objective.recipe)
-        changes["objective"] = _filled(spec.objective, objective)
-    else:
+    objective = catalog.objectives[spec.objective.name]
+    recipes.insert(0, objective.recipe)
+    changes["objective"] = _filled(spec.objective, objective)
+    if isinstance(spec, Finetune):
         changes["tuning"] = _filled(spec.tuning, catalog.tunings[spec.tuning.name])
     if wanted.task is not None:
         task = catalog.tasks[wanted.task.name]
@@ -145,10 +165,10 @@ class _Wanted:
     def of(cls, spec: Pretrain | Finetune, catalog: Catalog, dataset: DatasetSummary | None) -> _Wanted | None:
         """None where names are unknown or no task is named."""
         choice = spec.task
+        objective = catalog.objectives.get(spec.objective.name)
+        if objective is None:
+            return None
         if isinstance(spec, Pretrain):
-            objective = catalog.objectives.get(spec.objective.name)
-            if objective is None:
-                return None
             if not objective.needs_labels:
                 head = catalog.heads[objective.head].scores if objective.head else []
                 scores = [*objective.scores, *head]
@@ -158,7 +178,8 @@ class _Wanted:
         if choice is None or choice.name not in catalog.tasks:
             return None
         task = catalog.tasks[choice.name]
-        return cls(choice.name, task.slots, task.head, catalog.heads[task.head].scores, choice)
+        scores = [*objective.scores, *catalog.heads[task.head].scores]
+        return cls(choice.name, task.slots, task.head, scores, choice)
 
 
 class _Check:
@@ -168,11 +189,13 @@ class _Check:
         catalog: Catalog,
         dataset: DatasetSummary | None,
         parent: Manifest | None,
+        models: Mapping[str, Manifest],
     ) -> None:
         self.spec = spec
         self.catalog = catalog
         self.dataset = dataset
         self.parent = parent
+        self.models = models
         self.wanted = _Wanted.of(spec, catalog, dataset)
 
     def findings(self) -> Iterator[Finding]:
@@ -182,15 +205,15 @@ class _Check:
         if self.wanted is not None:
             yield from self._slots(self.wanted)
             yield from self._encoders(self.wanted)
+            yield from self._models(self.wanted)
             yield from self._monitor(self.wanted)
             yield from self._data(self.wanted)
 
     def _choices(self) -> Iterator[Finding]:
         """Every name is known, and every option is one, and allowed."""
         spec, catalog = self.spec, self.catalog
-        if isinstance(spec, Pretrain):
-            yield from _choice("objective", spec.objective, catalog.objectives, path="objective")
-        else:
+        yield from _choice("objective", spec.objective, catalog.objectives, path="objective")
+        if isinstance(spec, Finetune):
             yield from _choice("tuning", spec.tuning, catalog.tunings, path="tuning")
         if spec.task is not None:
             yield from _choice("task", spec.task, catalog.tasks, path="task")
@@ -201,13 +224,19 @@ class _Check:
 
     def _task(self) -> Iterator[Finding]:
         spec = self.spec
+        objective = self.catalog.objectives.get(spec.objective.name)
         if isinstance(spec, Finetune):
+            if objective is not None and not objective.needs_labels:
+                labelled = [name for name, each in self.catalog.objectives.items() if each.needs_labels]
+                message = f"{objective.name} learns without a task"
+                hint = "Pretrain with it, then fine-tune from what it made."
+                expected = _listed(labelled)
+                yield Finding(code="conflict", message=message, path="objective", expected=expected, hint=hint)
             tuning = self.catalog.tunings.get(spec.tuning.name)
             if tuning is not None and tuning.needs_base and spec.start_from is None:
                 message = f"{tuning.name} keeps what a base model has learned, and there is none"
                 yield Finding(code="needs_base", message=message, path="tuning", hint="Name one in start_from.")
             return
-        objective = self.catalog.objectives.get(spec.objective.name)
         if objective is None:
             return
         if objective.needs_labels and spec.task is None and (self.dataset is not None and self.dataset.task is None):
@@ -289,6 +318,25 @@ class _Check:
                 if loss is not None:
                     hint = "Start from a base model that was trained on such data, or from scratch."
                     yield Finding(code="does_not_fit", message=f"start_from {loss}", path="start_from", hint=hint)
+
+    def _models(self, wanted: _Wanted) -> Iterator[Finding]:
+        """A model to learn a task from answers that task, with the same labels."""
+        objective = self.catalog.objectives[self.spec.objective.name]
+        if objective.needs_choices and wanted.head and not self.catalog.heads[wanted.head].chooses:
+            message = f"{objective.name} needs a task whose answers are choices; {wanted.owner} makes none"
+            yield Finding(code="does_not_fit", message=message, path="objective", found=objective.name)
+        for path, manifest in self.models.items():
+            if wanted.task is None:
+                continue
+            answers = manifest.task.name if manifest.task else None
+            classes = self.dataset.classes if self.dataset is not None else None
+            if answers != wanted.task.name:
+                message = f"the model named answers {answers or 'embeddings only'}, not {wanted.task.name}"
+                yield Finding(code="does_not_fit", message=message, path=path, expected=wanted.task.name, found=answers)
+            elif manifest.labels is not None and classes is not None and manifest.labels != classes:
+                message = "the model named tells other labels apart than the dataset has, or in another order"
+                shown = [_shortened(_listed(labels)) for labels in (classes, manifest.labels)]
+                yield Finding(code="does_not_fit", message=message, path=path, expected=shown[0], found=shown[1])
 
     def _monitor(self, wanted: _Wanted) -> Iterator[Finding]:
         stopping = self.spec.schedule.early_stopping

@@ -176,11 +176,20 @@ def delete(session: Session, name: str, number: int) -> str:
     if pointing:
         raise Conflict(f"{name}@{number} is {', '.join(pointing)}; move or delete the alias first")
     wanted = session.scalars(select(Job).where(Job.state.in_(("queued", "running")))).all()
-    waiting = [job.id for job in wanted if job.spec.get("start_from") in (model.id, f"{name}@{number}")]
+    waiting = [job.id for job in wanted if _names(job.spec, {model.id, f"{name}@{number}"})]
     if waiting:
         raise Conflict(f"{name}@{number} is needed by {', '.join(waiting)}; cancel these first")
     session.execute(update(Model).where(Model.id == model.id).values(deleted_at=clock()))
     return model.key
+
+
+def _names(spec: Any, references: set[str]) -> bool:
+    """Whether any value in a spec is one of these: to start from, or an option. Datasets have names of their own."""
+    if isinstance(spec, dict):
+        return any(_names(each, references) for key, each in spec.items() if key != "dataset")
+    if isinstance(spec, list):
+        return any(_names(each, references) for each in spec)
+    return spec in references
 
 
 def _locked(session: Session, name: str, alias: str, if_match: str | None) -> Alias | None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
+from ml.catalog import Catalog
 from ml.package import MANIFEST, digest
-from ml.spec import Spec
+from ml.spec import Spec, references
 from store import jobs, models
 from store.blobs import blobs
 from store.database import reading, transaction
@@ -39,7 +40,7 @@ def run(claim: Claim, folder: Path, line: ChildEnd) -> None:
     reporter.say("starting")
     spec: Spec = TypeAdapter(Spec).validate_python(claim.spec)
     dataset = blobs().fetch_tree(f"datasets/{claim.dataset_id}", folder / "dataset")
-    parent_id, parent = _parent(spec.start_from, folder)
+    parent_id, parent, named = _models(spec, folder)
     bring_checkpoints(claim, folder)
     try:
         # Seconds' worth of imports: only now, when the line to the supervisor holds and everything else is there.
@@ -59,6 +60,7 @@ def run(claim: Claim, folder: Path, line: ChildEnd) -> None:
                 dataset,
                 folder,
                 start_from=parent,
+                models=named,
                 device=device,
                 on_progress=reporter,
                 should_stop=lambda: stops.get(line.request) if line.request else None,
@@ -120,12 +122,15 @@ def _as_row(package: ModelPackage, claim: Claim, parent_id: str | None) -> NewMo
     )
 
 
-def _parent(reference: str | None, folder: Path) -> tuple[str | None, Path | None]:
-    if reference is None:
-        return None, None
-    with reading() as session:
-        model = models.version(session, reference)
-    return model.id, blobs().fetch_tree(model.key, folder / "parent")
+def _models(spec: Spec, folder: Path) -> tuple[str | None, Path | None, dict[str, Path]]:
+    """The base model's id and package, and the packages of those that options name, by path."""
+    ids: dict[str, str] = {}
+    packages: dict[str, Path] = {}
+    for number, (path, reference) in enumerate(references(spec, Catalog.load()).items()):
+        with reading() as session:
+            model = models.version(session, reference)
+        ids[path], packages[path] = model.id, blobs().fetch_tree(model.key, folder / "models" / str(number))
+    return ids.get("start_from"), packages.pop("start_from", None), packages
 
 
 if __name__ == "__main__":

@@ -39,17 +39,22 @@ def check_and_pin(session: Session, spec: Spec, *, catalog: Catalog, blobs: Blob
     """Raises `SpecError` with everything that is wrong at once."""
     findings: list[Finding] = []
     dataset = _dataset(session, spec.dataset, findings)
-    parent = _parent(session, spec.start_from, findings) if spec.start_from else None
+    named = {
+        path: model
+        for path, reference in specs.references(spec, catalog).items()
+        if (model := _model(session, reference, findings, path=path)) is not None
+    }
     summary = DatasetSummary.model_validate(dataset.summary) if dataset and dataset.state == "ready" else None
-    manifest = _manifest(parent, blobs) if parent else None
-    findings += specs.check(spec, catalog, summary, manifest)
+    manifests = {path: _manifest(model, blobs) for path, model in named.items()}
+    parent = manifests.pop("start_from", None)
+    findings += specs.check(spec, catalog, summary, parent, manifests)
     if findings or dataset is None:
         raise SpecError.of(findings)
-    resolved = specs.resolve(spec, catalog, dataset=summary, parent=manifest).model_dump(mode="json", exclude_none=True)
-    pinned = {"dataset": f"{dataset.name}@{dataset.version}"}
-    if parent is not None:
-        pinned["start_from"] = f"{parent.name}@{parent.version}"
-    return Ready(spec={**resolved, **pinned}, dataset_id=dataset.id)
+    resolved = specs.resolve(spec, catalog, dataset=summary, parent=parent).model_dump(mode="json", exclude_none=True)
+    _pin(resolved, "dataset", f"{dataset.name}@{dataset.version}")
+    for path, model in named.items():
+        _pin(resolved, path, f"{model.name}@{model.version}")
+    return Ready(spec=resolved, dataset_id=dataset.id)
 
 
 def seen(session: Session, row: JobRow) -> Job:
@@ -118,7 +123,14 @@ def _dataset(session: Session, reference: str, findings: list[Finding]) -> Datas
     return row
 
 
-def _parent(session: Session, reference: str, findings: list[Finding]) -> ModelRow | None:
+def _pin(spec: dict[str, Any], path: str, value: str) -> None:
+    *above, name = path.split(".")
+    for each in above:
+        spec = spec[each]
+    spec[name] = value
+
+
+def _model(session: Session, reference: str, findings: list[Finding], *, path: str) -> ModelRow | None:
     try:
         return models.version(session, reference)
     except NotFound:
@@ -126,7 +138,7 @@ def _parent(session: Session, reference: str, findings: list[Finding]) -> ModelR
         findings.append(
             Finding(
                 code="unknown_name",
-                path="start_from",
+                path=path,
                 message=f"there is no model {reference!r}; known: {known}",
                 found=reference,
                 expected=known,

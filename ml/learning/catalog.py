@@ -104,6 +104,7 @@ def _objective(objective: type[Objective]) -> ObjectiveEntry:
         head=objective.head,
         scores=list(objective.scores),
         recipe=objective.recipe,
+        needs_choices=objective.needs_choices,
     )
 
 
@@ -119,6 +120,7 @@ def _head(head: type[Head]) -> HeadEntry:
         needs=sorted(head.needs),
         outputs=list(head.outputs),
         scores=list(head.scores),
+        chooses=head.chooses,
     )
 
 

@@ -11,10 +11,12 @@ from ml.learning.heads import HEADS
 from ml.learning.network import Network, build
 from ml.learning.objectives import OBJECTIVES
 from ml.learning.unlabelled import Unlabelled
-from ml.spec import Choice, Finetune
+from ml.spec import Choice
 from ml.tasks import TASKS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Rows
     from ml.encoders.base import Encoder
@@ -44,17 +46,22 @@ class Lesson:
         return network
 
 
-def plan(spec: Spec, summary: DatasetSummary, rows: Rows, parent: ModelPackage | None) -> Lesson:
+def plan(
+    spec: Spec, summary: DatasetSummary, rows: Rows, parent: ModelPackage | None, models: Iterable[ModelPackage] = ()
+) -> Lesson:
     """Learn encoders and labels from the training rows; a base model brings its encoders and architectures along.
 
+    Where there is none, `models`, which the objective learns from, bring their encoders: both then read the same.
     The spec is a resolved one: names are known, what it asks fits together, and every option is filled.
     """
-    objective = Choice(name="supervised") if isinstance(spec, Finetune) else spec.objective
+    objective = spec.objective
     kind = OBJECTIVES[objective.name]
     task_type = TASKS[spec.task.name] if spec.task else None
     reads = task_type.reads if task_type else {slot: slot for slot in kind.slots}
     chosen = task_type.encoders if task_type else kind.encoders
-    known = parent.encoders() if parent else {}
+    known: dict[str, Encoder[Any]] = {}
+    for package in (*models, *([parent] if parent else [])):
+        known |= package.encoders()
     encoders = {
         name: known.get(name) or ENCODERS[chosen[name]].learn(rows.columns[column], spec.encoders.get(name, {}))
         for name, column in reads.items()

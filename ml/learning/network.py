@@ -39,12 +39,12 @@ class Network(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
         """The head's outputs, as its loss wants them."""
-        return self._head()(self.features(batch), batch)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
+        return self.needed_head()(self.features(batch), batch)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
 
     def losses(self, batch: Mapping[str, Tensor]) -> Tensors:
         """The head's `loss` for the batch; outside of training its scores too."""
         outputs = self(batch)
-        head = self._head()
+        head = self.needed_head()
         loss = {"loss": head.loss(outputs, batch)}
         return loss if self.training else {**loss, **head.measure(outputs, batch)}
 
@@ -63,7 +63,8 @@ class Network(nn.Module):
         """The same backbones, for embeddings alone."""
         return Network(self._read)
 
-    def _head(self) -> Head:
+    def needed_head(self) -> Head:
+        """The head, for those that cannot do without; raises `TypeError` where there is none."""
         if self.head is None:
             raise TypeError("a network without a head only embeds")
         return self.head

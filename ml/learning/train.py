@@ -25,16 +25,16 @@ from ml.learning.network import Network
 from ml.learning.objectives import OBJECTIVES
 from ml.learning.optimization import given
 from ml.learning.progress import Progress, Stop
-from ml.learning.run import running, signals_of
+from ml.learning.run import network_of, running, signals_of
 from ml.learning.trainer import Result, Trainer
 from ml.learning.transfer import take_over
 from ml.learning.tuning import TUNINGS
 from ml.package import MANIFEST, WEIGHTS, Manifest, ModelPackage, Source, digest
-from ml.spec import Choice, Finetune, Spec, check, resolve
+from ml.spec import Choice, Finetune, Spec, check, references, resolve
 from ml.tasks.base import MODEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from ml.data.dataset import DatasetSummary
@@ -64,17 +64,19 @@ def train(
     workdir: Path,
     *,
     start_from: Path | None = None,
+    models: Mapping[str, Path] | None = None,
     device: str = "auto",
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], Stop | None],
 ) -> TrainingResult:
     """Train, evaluate, export and package, going on from the checkpoint in `workdir` if there is one.
 
+    `models` are the packages of those that options name, by the path of the option (`ml.spec.references`).
     Raises `SpecError`, `DataError`, `PackageError`, `TrainingDiverged`, or `TrainingInterrupted` when asked to leave.
     """
     where = devices.choose(device).torch
     torch.set_num_threads(devices.threads())
-    return _Run(spec, dataset, workdir, start_from, where, on_progress, should_stop).result()
+    return _Run(spec, dataset, workdir, start_from, models or {}, where, on_progress, should_stop).result()
 
 
 class _Run:
@@ -84,6 +86,7 @@ class _Run:
         dataset: Path,
         workdir: Path,
         start_from: Path | None,
+        models: Mapping[str, Path],
         device: torch.device,
         on_progress: Callable[[Progress], None],
         should_stop: Callable[[], Stop | None],
@@ -96,9 +99,11 @@ class _Run:
         self._tell("preparing")
         self.data = Dataset.open(dataset)
         self.parent = ModelPackage.open(start_from) if start_from else None
-        self.spec = _resolved(spec, self.data.summary, self.parent.manifest if self.parent else None)
+        self.models = {path: ModelPackage.open(package) for path, package in models.items()}
+        self.spec = _resolved(spec, self.data.summary, self.parent, self.models)
         rows, held_out = self._split()
-        self.lesson: Lesson = plan(self.spec, self.data.summary, rows, self.parent)
+        self.lesson: Lesson = plan(self.spec, self.data.summary, rows, self.parent, self.models.values())
+        _read_alike(self.parent, self.models)
         self.train_columns = self.lesson.reader.encode(rows)
         self.held_out = held_out
 
@@ -139,6 +144,8 @@ class _Run:
         lesson, schedule = self.lesson, self.spec.schedule
         kind = OBJECTIVES[lesson.objective.name]
         objective = kind(kind.config_type.model_validate(lesson.objective.config), network).to(self.device)
+        consulted = {path: network_of(package).to(self.device) for path, package in self.models.items()}
+        objective.consult({path.rpartition(".")[2]: each for path, each in consulted.items()})
         train = Shuffled(
             self.train_columns,
             collate=lesson.reader.collate,
@@ -218,6 +225,7 @@ class _Run:
                 spec=self.spec.model_dump(mode="json"),
                 dataset_digest=self.data.summary.digest,
                 parent=digest(self.parent.directory / MANIFEST) if self.parent else None,
+                models=self._models_digests(),
             ),
         )
         target = self.workdir / "package"
@@ -257,8 +265,12 @@ class _Run:
 
     def _fingerprint(self) -> str:
         parent = digest(self.parent.directory / MANIFEST) if self.parent else ""
-        facts = f"{self.spec.model_dump_json()} {self.data.summary.digest} {parent}"
+        models = " ".join(f"{path} {each}" for path, each in sorted(self._models_digests().items()))
+        facts = f"{self.spec.model_dump_json()} {self.data.summary.digest} {parent} {models}"
         return hashlib.sha256(facts.encode()).hexdigest()
+
+    def _models_digests(self) -> dict[str, str]:
+        return {path: digest(package.directory / MANIFEST) for path, package in self.models.items()}
 
     def _pass_on(self, progress: Progress) -> None:
         self._last = progress
@@ -276,11 +288,30 @@ def _joined(pieces: list[np.ndarray]) -> Column:
     return [row for piece in pieces for row in piece]
 
 
-def _resolved(spec: Spec, summary: DatasetSummary, parent: Manifest | None) -> Spec:
+def _resolved(
+    spec: Spec, summary: DatasetSummary, base: ModelPackage | None, models: Mapping[str, ModelPackage]
+) -> Spec:
     catalog = Catalog.load()
-    if findings := check(spec, catalog, summary, parent):
+    parent = base.manifest if base else None
+    if findings := check(spec, catalog, summary, parent, {path: each.manifest for path, each in models.items()}):
         raise SpecError.of(findings)
+    absent = references(spec, catalog).keys() - models.keys() - {"start_from"}
+    if absent:
+        raise SpecError(f"the package of {', '.join(sorted(absent))} was not given")
     # Told apart for the type checker alone.
     if isinstance(spec, Finetune):
         return resolve(spec, catalog, summary, parent)
     return resolve(spec, catalog, summary, parent)
+
+
+def _read_alike(parent: ModelPackage | None, models: Mapping[str, ModelPackage]) -> None:
+    """Who learns from a model reads as it does: what a base model brings must be the same, byte for byte."""
+    if parent is None:
+        return
+    theirs = {file.path: file.sha256 for file in parent.manifest.files if file.path.startswith("encoders/")}
+    for path, package in models.items():
+        for file in package.manifest.files:
+            if theirs.get(file.path, file.sha256) != file.sha256:
+                message = f"start_from reads with another {file.path} than {path} does"
+                hint = "Start from scratch, or from a model that reads with the same encoder."
+                raise SpecError(message, hint=hint)

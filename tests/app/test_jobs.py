@@ -296,3 +296,19 @@ def test_a_broker_that_is_gone_costs_no_job(client: TestClient) -> None:
     started = time.monotonic()
     assert client.post("/api/v1/jobs", json=finetune()).status_code == 202
     assert time.monotonic() - started < 2.5
+
+
+def test_a_teacher_is_pinned_to_its_version_and_kept_while_it_is_needed(client: TestClient, tmp_path: Path) -> None:
+    ready_dataset()
+    registered(shades(tmp_path / "package"), name="base")
+
+    def distil(teacher: str) -> dict[str, object]:
+        return finetune(objective={"name": "distillation", "config": {"teacher": teacher}})
+
+    answer = client.post("/api/v1/jobs", json=distil("base"))
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["spec"]["objective"]["config"]["teacher"] == "base@1"
+    assert client.delete("/api/v1/models/base/versions/1").status_code == 409
+    unknown = client.post("/api/v1/jobs", json=distil("bass"))
+    assert unknown.status_code == 422
+    assert unknown.json()["errors"][0]["path"] == "objective.config.teacher"

@@ -28,6 +28,8 @@ class Head(nn.Module, ABC):
     """The names of what `infer` answers."""
     scores: ClassVar[tuple[str, ...]] = ()
     """The names of what `measure` gives."""
+    chooses: ClassVar[bool] = False
+    """Whether its outputs are choices of one among several: `choices` gives their scores."""
     condition: ClassVar[str] = ""
     """The batch's array (int64 [B]) that the backbones are told beside their signal, if any."""
     conditions: int = 0
@@ -60,6 +62,10 @@ class Head(nn.Module, ABC):
     def measure(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensors:
         """What else is worth a curve beside the loss, as means over the batch."""
         return {}
+
+    def choices(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
+        """[N, K]: the scores (logits) of all choices that the loss judges, each row one, padding left out."""
+        raise NotImplementedError(f"{self.name} does not choose")
 
     def infer(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
         """Outputs, as `Task.decode` wants them."""

@@ -38,6 +38,7 @@ class Classifier(Head):
     config_type = ClassifierConfig
     outputs = ("logits",)
     scores = ("accuracy",)
+    chooses = True
 
     def __init__(self, config: ClassifierConfig, *, widths: Mapping[str, Widths]) -> None:
         super().__init__(config, widths=widths)
@@ -59,6 +60,10 @@ class Classifier(Head):
         smoothing = self.config.label_smoothing
         wanted = wanted * (1 - smoothing) + smoothing / self.config.classes
         return (logits.softmax(dim=1) - wanted).square().sum(dim=1).mean()
+
+    def choices(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
+        """A row each."""
+        return outputs["logits"]
 
     def measure(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensors:
         """Share of rows whose highest score is the right one."""

@@ -54,6 +54,7 @@ class Decoder(Head):
     config_type = DecoderConfig
     outputs = ("memory", "log_probabilities", "entry")
     scores = ("accuracy",)
+    chooses = True
 
     def __init__(self, config: DecoderConfig, *, widths: Mapping[str, Widths]) -> None:
         super().__init__(config, widths=widths)
@@ -99,6 +100,10 @@ class Decoder(Head):
         """Cross-entropy in nats a token, padding left out."""
         logits, wanted = self._counted(outputs, batch)
         return functional.cross_entropy(logits.float(), wanted, label_smoothing=self.config.label_smoothing)
+
+    def choices(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
+        """A token each."""
+        return self._counted(outputs, batch)[0]
 
     def measure(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensors:
         """Share of tokens that were the most probable, given the right ones before."""

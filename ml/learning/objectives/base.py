@@ -40,11 +40,19 @@ class Objective(nn.Module, ABC):
     """The head that it trains along and that stays in the package, for a task that has the same to start from."""
     recipe: ClassVar[Schedule] = Schedule()
     """Goes before the architecture's."""
+    needs_choices: ClassVar[bool] = False
+    """Trains only heads that choose (`Head.chooses`)."""
 
     def __init__(self, config: Any, network: Network) -> None:
         super().__init__()
         self.config = config
         self.network = network
+
+    def consult(self, models: Mapping[str, Network]) -> None:
+        """Told before training: the networks of models that options name, by option, in evaluation, on the device.
+
+        They are no part of what is trained, saved or packaged; an objective keeps them out of its modules.
+        """
 
     @abstractmethod
     def forward(self, batch: Mapping[str, Tensor]) -> Tensors:

@@ -9,7 +9,7 @@ from ml.learning.heads import HEADS
 from ml.learning.network import build
 from ml.learning.objectives import OBJECTIVES
 from ml.learning.objectives.contrastive_views import ContrastiveViews, ContrastiveViewsConfig
-from ml.spec import Choice
+from ml.spec import MODEL_FORMAT, Choice
 
 SHAPE = {"channels": 1, "height": 8, "width": 8}
 BACKBONES = {"pooled": "cnn", "latent": "vae"}
@@ -26,7 +26,20 @@ def _built(name: str) -> Any:
     head = Choice(name=kind.head, config={}) if kind.head else None
     if not kind.slots:
         head = Choice(name="classifier", config={"classes": 4})
-    return kind(kind.config_type(), build({"image": backbone}, shapes={"image": SHAPE}, head=head))
+    config, networks = {}, {}
+    for option in _models(name):
+        torch.manual_seed(7)
+        config[option], networks[option] = option, build({"image": backbone}, shapes={"image": SHAPE}, head=head).eval()
+    network = build({"image": backbone}, shapes={"image": SHAPE}, head=head)
+    objective = kind(kind.config_type.model_validate(config), network)
+    objective.consult(networks)
+    return objective
+
+
+def _models(name: str) -> list[str]:
+    """The options that name a model."""
+    options = OBJECTIVES[name].config_type.model_json_schema().get("properties", {})
+    return [option for option, schema in options.items() if schema.get("format") == MODEL_FORMAT]
 
 
 def _batch() -> dict[str, torch.Tensor]:
@@ -77,6 +90,18 @@ def test_what_needs_no_labels_reads_none(name: str) -> None:
     if not objective.slots:
         pytest.skip("it learns from labels")
     assert objective({"image": _batch()["image"]})["loss"].isfinite()
+
+
+@every
+def test_what_only_training_knows_of_other_models_is_no_part_of_it(name: str) -> None:
+    objective = _built(name)
+    ours = {id(each) for each in (*objective.network.parameters(), *objective.network.buffers())}
+    apart = [key for key, each in objective.state_dict(keep_vars=True).items() if key.startswith("network.")]
+    assert {id(objective.state_dict(keep_vars=True)[key]) for key in apart} <= ours
+    taught = [parameter for parameter in objective.parameters() if id(parameter) not in ours]
+    if _models(name):
+        assert taught == []
+        assert len(objective.state_dict()) == len(objective.network.state_dict())
 
 
 def test_views_stay_pictures_and_differ_between_draws_and_rows() -> None:
