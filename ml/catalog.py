@@ -26,6 +26,8 @@ class SlotEntry(Config):
     needs: list[Feature]
     encoder: str
     """What turns the raw values into the signal."""
+    usual: str | None = None
+    """The architecture that reads it where none is asked for."""
 
 
 class MetricEntry(Config):

@@ -134,7 +134,7 @@ def resolve(
     wanted = _Wanted.of(spec, catalog, dataset)
     assert wanted is not None, "a spec that was checked"
     architectures = {
-        slot: _filled_architecture(choice, catalog) for slot, choice in _by_slot(spec, wanted.slots).items()
+        slot: _filled_architecture(choice, catalog) for slot, choice in _by_slot(spec, wanted.slots, parent).items()
     }
     recipes = [catalog.architectures[name].recipe for name in _backbones(architectures, parent).values()]
     changes: dict[str, Any] = {"architecture": None, "architectures": architectures}
@@ -260,7 +260,7 @@ class _Check:
     def _slots(self, wanted: _Wanted) -> Iterator[Finding]:
         """Each slot has one backbone, and it fits."""
         spec, catalog = self.spec, self.catalog
-        asked = _by_slot(spec, wanted.slots)
+        asked = _by_slot(spec, wanted.slots, self.parent)
         if spec.architecture is not None and (spec.architectures or len(wanted.slots) > 1):
             message = f"architecture is short for the only slot; {wanted.owner} has {_listed(wanted.slots)}"
             hint = "Say architectures: one for each slot, and leave architecture out."
@@ -360,10 +360,19 @@ class _Check:
         yield from too_few(self.dataset)
 
 
-def _by_slot(spec: Pretrain | Finetune, slots: Iterable[str]) -> dict[str, Choice]:
-    if spec.architecture is None:
-        return dict(spec.architectures)
-    return {**dict.fromkeys(slots, spec.architecture), **spec.architectures}
+def _by_slot(spec: Pretrain | Finetune, slots: Mapping[str, SlotEntry], parent: Manifest | None) -> dict[str, Choice]:
+    """What was asked for; and where nothing was, and no base model brings anything, the usual."""
+    asked = dict.fromkeys(slots, spec.architecture) if spec.architecture is not None else {}
+    known = {**asked, **spec.architectures}
+    if spec.start_from is not None and parent is None:
+        return known
+    brought = parent.architectures if parent is not None else {}
+    usual = {
+        slot: Choice(name=entry.usual)
+        for slot, entry in slots.items()
+        if entry.usual is not None and slot not in brought
+    }
+    return {**usual, **known}
 
 
 def _backbones(asked: Mapping[str, Choice], parent: Manifest | None) -> dict[str, str]:

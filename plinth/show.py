@@ -185,8 +185,7 @@ def findings(report: DatasetReport) -> None:
 
 def first_training(dataset: Dataset) -> str:
     """The command that makes a first model of a dataset."""
-    architecture = "vae" if dataset.task == "image_generation" else "cnn"
-    return f"plinth train {dataset.name} --architecture {architecture} --model {dataset.name}"
+    return f"plinth train {dataset.name} --model {dataset.name}"
 
 
 def picture(pixels: Sequence[Sequence[int]]) -> Text:

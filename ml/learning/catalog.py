@@ -126,7 +126,7 @@ def _head(head: type[Head]) -> HeadEntry:
 
 def _slots(slots: Mapping[str, Slot], encoders: Mapping[str, str]) -> dict[str, SlotEntry]:
     return {
-        name: SlotEntry(reads=sorted(slot.reads), needs=sorted(slot.needs), encoder=encoders[name])
+        name: SlotEntry(reads=sorted(slot.reads), needs=sorted(slot.needs), encoder=encoders[name], usual=slot.usual)
         for name, slot in slots.items()
     }
 

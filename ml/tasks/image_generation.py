@@ -60,7 +60,7 @@ class ImageGeneration(Task):
     name = "image_generation"
     summary = "Draw a picture like those of the training data, of a class if they had any"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.LATENT}))
+        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.LATENT}), usual="vae")
     }
     columns: ClassVar[Mapping[str, str]] = {"image": "image"}
     reads: ClassVar[Mapping[str, str]] = {"image": "image"}

@@ -201,14 +201,22 @@ def test_a_base_model_that_does_not_fit_says_why():
     assert finding.message == "image_generation needs latent; cnn gives pooled, maps"
 
 
-def test_nothing_to_build_is_missing():
-    (finding,) = check(finetune(architecture=None), CATALOG)
+def test_who_asks_for_no_architecture_gets_the_usual_one():
+    spec = finetune(architecture=None)
+    assert check(spec, CATALOG) == []
+    assert resolve(spec, CATALOG) == resolve(finetune(architecture="cnn"), CATALOG)
+    drawing = finetune(task="image_generation", architecture=None)
+    assert resolve(drawing, CATALOG).architectures["image"].name == "vae"
 
+
+def test_nothing_to_build_is_missing_where_nothing_is_usual():
+    task = CATALOG.tasks["image_classification"]
+    bare = {slot: entry.model_copy(update={"usual": None}) for slot, entry in task.slots.items()}
+    tasks = {**CATALOG.tasks, task.name: task.model_copy(update={"slots": bare})}
+    (finding,) = check(finetune(architecture=None), CATALOG.model_copy(update={"tasks": tasks}))
     assert (finding.code, finding.path) == ("missing", "architecture")
-    fits = CATALOG.fits.tasks["image_classification"]["image"]
-    assert finding.expected == ", ".join(name for name, reason in fits.items() if reason is None)
-    (finding,) = check(finetune(task="image_generation", architecture=None), CATALOG)
-    assert finding.expected == "vae"
+    fitting = [name for name, reason in CATALOG.fits.tasks[task.name]["image"].items() if reason is None]
+    assert finding.expected == ", ".join(fitting)
 
 
 def test_a_base_model_and_an_architecture_are_one_too_many():
@@ -231,7 +239,7 @@ def two_slots() -> Catalog:
     """As a later task will be: it reads pictures and texts."""
     task = CATALOG.tasks["image_classification"]
     slot = task.slots["image"]
-    slots = {"left": slot, "right": slot.model_copy(update={"needs": [Feature.LATENT]})}
+    slots = {"left": slot, "right": slot.model_copy(update={"needs": [Feature.LATENT], "usual": None})}
     tasks = {**CATALOG.tasks, "image_classification": task.model_copy(update={"slots": slots})}
     return CATALOG.model_copy(update={"tasks": tasks})
 

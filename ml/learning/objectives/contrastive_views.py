@@ -49,7 +49,7 @@ class ContrastiveViews(Objective):
     summary = "Learn without labels: two distorted views of one image belong together"
     source = "Chen et al. 2020, arXiv:2002.05709 (SimCLR)"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.POOLED}))
+        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.POOLED}), usual="cnn")
     }
     columns: ClassVar[Mapping[str, str]] = {"image": "image"}
     encoders: ClassVar[Mapping[str, str]] = {"image": "image"}
