@@ -28,6 +28,8 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
 }
 """Canonical column -> names it is known by, the likeliest first; compared without case."""
+TRANSLATION: Final = "translation"
+"""A column of Hugging Face's that holds a text in several languages; read as the columns `translation.en`, ..."""
 NO_COLUMN: Final = re.compile(r"|index|id|row|idx|(image|img)_?id|unnamed: ?\d+|filename|file_name|path", re.IGNORECASE)
 """Names of columns that number rows or say where they came from."""
 

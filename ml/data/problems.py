@@ -115,6 +115,17 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "no_columns": _error('say where things are: columns {"text": "name in the file", ...}'),
     "json_not_an_object": _error('write one JSON object a line: {"text": "...", "label": "..."}'),
     "json_invalid": _error("write each line as JSON on its own; the place is where reading failed"),
+    # Texts in two languages
+    "text_unpaired": _error("send both files of a pair, named alike but for the language: train.en, train.de"),
+    "line_counts_differ": _error(
+        "both files must have equally many lines, each the translation of the other's; look for a line that was split, "
+        "joined or left out"
+    ),
+    "tmx_languages": _error('name two languages of the file: columns {"text": "en", "target": "de"}'),
+    "tmx_unit_incomplete": _repair("units without both languages were left out"),
+    "xml_invalid": _error("the file is no well-formed XML from here on; write it again"),
+    "xml_too_deep": _error("a translation memory is a few levels deep; is this one?"),
+    "xml_entity": _error("write the characters themselves: entities of its own are not expanded here"),
     # Texts
     "text_missing": _repair("rows without a text were left out"),
     "text_too_long": _error("cut the text into several rows"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from ml.data.aliases import ALIASES, KIND_OF, NO_COLUMN, position_of
+from ml.data.aliases import ALIASES, KIND_OF, NO_COLUMN, TRANSLATION, position_of
 from ml.data.findings import Place, Refused
 from ml.data.images import looks_like_image
 from ml.data.kinds import KINDS
@@ -247,6 +247,8 @@ def _of_texts(
         place = _named(columns, canonical, {}, named=named)
         if canonical not in found and place is not None and place not in found.values():
             found[canonical] = place
+    if "target" in canonicals:
+        found |= _of_a_translation(columns, found)
     if (
         wanted is None
         and "target" not in asked
@@ -269,6 +271,14 @@ def _of_texts(
         raise _missing(columns, missing)
     order = [canonical for canonical in canonicals if canonical in found]
     return Layout({canonical: found[canonical] for canonical in order})
+
+
+def _of_a_translation(columns: Sequence[CellColumn], found: Mapping[str, int]) -> dict[str, int]:
+    """The sides that are still to be found of a text in two languages, in the order of the file."""
+    places = [index for index, column in enumerate(columns) if column.name.startswith(f"{TRANSLATION}.")]
+    left = [place for place in places if place not in found.values()]
+    wanted = [canonical for canonical in ("text", "target") if found.get(canonical) not in places]
+    return dict(zip(wanted, left, strict=False)) if len(places) > 1 else {}
 
 
 def _reads_like_text(column: CellColumn) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ml.data.aliases import KIND_OF
+from ml.data.aliases import KIND_OF, TRANSLATION
 from ml.data.findings import Place, Refused
 from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
 from ml.data.tables import LOOKED_AT, CellColumn, find_layout, kind_of_texts, read_cells
@@ -87,7 +87,16 @@ class Jsonl(Format):
         if not isinstance(found, dict):
             self.findings.add("json_not_an_object", at=at, found=line.strip(), expected="an object", rows=1)
             return None
-        return found
+        return _flat(found)
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    """Hugging Face puts both languages into one value, {"translation": {"en": ..., "de": ...}}: a column each."""
+    both = record.get(TRANSLATION)
+    if not isinstance(both, dict):
+        return record
+    del record[TRANSLATION]
+    return {**{f"{TRANSLATION}.{language}": text for language, text in both.items()}, **record}
 
 
 def _columns(records: Sequence[Mapping[str, Any]]) -> list[CellColumn]:

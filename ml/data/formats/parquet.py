@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml.data.aliases import KIND_OF
+from ml.data.aliases import KIND_OF, TRANSLATION
 from ml.data.findings import Place, Refused
 from ml.data.formats.base import ROWS_A_BATCH, Batch, Format, Places
 from ml.data.tables import CellColumn, CellKind, Layout, PixelReader, find_layout, kind_of_texts, read_cells
@@ -53,8 +53,7 @@ class Parquet(Format):
             raise Refused("unsupported_file", found=f"Parquet inside {source.packing}", expected="Parquet as it is")
         with pq.ParquetFile(source.path, thrift_string_size_limit=_LARGEST_FOOTER_STRING) as file:
             self._check_size(file.metadata)
-            schema = file.schema_arrow
-            columns = [CellColumn(field.name, _kind(field.type)) for field in schema]
+            columns = [CellColumn(field.name, _kind(field.type)) for field in _fields(file.schema_arrow)]
             columns = self._look_at_texts(file, columns)
             layout = find_layout(columns, self.asked, named=True, wanted=self.wanted)
             self.guess = self.guess or layout.guess(columns)
@@ -78,7 +77,7 @@ class Parquet(Format):
         texts = [column.name for column in columns if column.kind == "text"]
         if not texts:
             return list(columns)
-        first = next(file.iter_batches(batch_size=8, columns=texts, use_threads=False), None)
+        first = next(map(_flat, file.iter_batches(batch_size=8, columns=texts, use_threads=False)), None)
         cells = {name: [] if first is None else _texts(first.column(name)) for name in texts}
         return [_seen(column, cells[column.name]) if column.name in cells else column for column in columns]
 
@@ -90,7 +89,7 @@ class Parquet(Format):
         class_names = _class_names(file.schema_arrow, None if label is None else names[label])
         size = _HEAVY_ROWS_A_BATCH if "image" in layout.columns else ROWS_A_BATCH
         row = 0
-        for table in file.iter_batches(batch_size=size, columns=read, use_threads=False):
+        for table in map(_flat, file.iter_batches(batch_size=size, columns=read, use_threads=False)):
             places = Places(source.name, rows=range(row + 1, row + len(table) + 1))
             row += len(table)
             cells = {name: table.column(names[index]).to_pylist() for name, index in layout.columns.items()}
@@ -104,6 +103,27 @@ class Parquet(Format):
                 pictures, kept = pixels.read(numbers, layout, places, names)
                 columns = {"image": pictures, **{name: [each[at] for at in kept] for name, each in values.items()}}
             yield Batch(columns, places.take(kept), source.split)
+
+
+def _fields(schema: pa.Schema) -> list[pa.Field]:
+    """The columns; a text in several languages (Hugging Face's `translation`) is one for each."""
+    return [inner for field in schema for inner in (field.flatten() if _is_translation(field) else [field])]
+
+
+def _is_translation(field: pa.Field) -> bool:
+    return bool(field.name == TRANSLATION and pa.types.is_struct(field.type))
+
+
+def _flat(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """With the columns that `_fields` tells."""
+    if not any(_is_translation(field) for field in batch.schema):
+        return batch
+    arrays = [
+        inner
+        for field, array in zip(batch.schema, batch.columns, strict=True)
+        for inner in (array.flatten() if _is_translation(field) else [array])
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(_fields(batch.schema)))
 
 
 def _seen(column: CellColumn, cells: Sequence[str]) -> CellColumn:
