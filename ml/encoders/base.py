@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -39,6 +40,7 @@ class Encoder(ABC, Generic[Raw]):
 
     def __init__(self, config: Any) -> None:  # the subclass's `config_type`
         self.config = config
+        self._lost: Counter[str] = Counter()
 
     @classmethod
     @abstractmethod
@@ -62,6 +64,16 @@ class Encoder(ABC, Generic[Raw]):
         """What reading this dataset with this config would throw away that matters; None when nothing."""
         return None
 
+    def lose(self, what: str, values: int) -> None:
+        """Note, while encoding, that so many values could not be kept whole, and what became of them."""
+        if values:
+            self._lost[what] += values
+
+    def lost(self) -> dict[str, int]:
+        """What was noted since this was last asked: what became of values -> how many."""
+        lost, self._lost = self._lost, Counter()
+        return dict(lost)
+
     def save(self, directory: Path) -> None:
         """Write `encoder.json` (`{"name", "config"}`), and files of its own, into an empty directory."""
         content = {"name": self.name, "config": self.config.model_dump(mode="json")}
@@ -72,9 +84,14 @@ class Encoder(ABC, Generic[Raw]):
         """Read what `save` wrote; raises `PackageError`."""
         try:
             content = json.loads((directory / "encoder.json").read_bytes())
-            return cls(cls.config_type.model_validate(content["config"]))
-        except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+            return cls.restore(cls.config_type.model_validate(content["config"]), directory)
+        except (OSError, ValueError, KeyError, TypeError, ValidationError, PackageError) as error:
             raise PackageError(f"the encoder in {directory.name} cannot be read: {error}") from error
+
+    @classmethod
+    def restore(cls, config: Any, directory: Path) -> Self:
+        """From a config that was read, and from what else `save` put beside it."""
+        return cls(config)
 
 
 def encode_slots(encoders: Mapping[str, Encoder[Any]], columns: Mapping[str, str], rows: Rows) -> dict[str, Column]:

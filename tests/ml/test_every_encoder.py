@@ -9,9 +9,12 @@ from ml.encoders import ENCODERS
 from ml.encoders.base import collate_slots, encode_slots
 from ml.errors import PackageError
 from ml.signals import Signal
-from tests.ml import pictures
+from tests.ml import pictures, samples
 
-VALUES = {Signal.IMAGE: list(pictures.rows().columns["image"])}
+VALUES = {
+    Signal.IMAGE: list(pictures.rows().columns["image"]),
+    Signal.TOKENS: samples.VALUES["text"](40),
+}
 """Raw values by what they become."""
 
 every_encoder = pytest.mark.parametrize("name", list(ENCODERS))
@@ -38,10 +41,24 @@ def test_what_is_saved_is_loaded_and_encodes_alike(name, tmp_path):
 def test_a_batch_of_many_equals_many_of_one(name):
     learned = ENCODERS[name].learn(values(name), {})
 
-    whole = learned.collate(learned.encode(values(name)))["signal"]
+    whole = learned.collate(learned.encode(values(name)))
 
     for index, value in enumerate(values(name)):
-        np.testing.assert_array_equal(learned.collate(learned.encode([value]))["signal"][0], whole[index])
+        single = learned.collate(learned.encode([value]))
+        assert single.keys() == whole.keys()
+        real = whole["mask"][index] if "mask" in whole else ...
+        assert "mask" not in single or single["mask"].all()
+        np.testing.assert_array_equal(single["signal"][0], whole["signal"][index][real])
+
+
+@every_encoder
+def test_what_is_lost_is_told_once(name):
+    learned = ENCODERS[name].learn(values(name), {})
+    learned.lose("cut", 0)
+    learned.lose("cut", 2)
+
+    assert learned.lost() == {"cut": 2}
+    assert learned.lost() == {}
 
 
 @every_encoder

