@@ -104,7 +104,8 @@ class _Run:
         rows, held_out = self._split()
         self.lesson: Lesson = plan(self.spec, self.data.summary, rows, self.parent, self.models.values())
         _read_alike(self.parent, self.models)
-        self.train_columns = self.lesson.reader.encode(rows)
+        self.lost: dict[str, dict[str, dict[str, int]]] = {}
+        self.train_columns = self._encoded("train", rows)
         self.held_out = held_out
 
     def result(self) -> TrainingResult:
@@ -127,6 +128,7 @@ class _Run:
         report["transfer"] = transfer.as_dict() if transfer else None
         report["training"] = {"reason": trained.reason, "epochs": trained.epochs, "steps": trained.steps}
         report["training"]["best_epoch"] = trained.best_epoch
+        report["lost"] = self.lost
         metrics = {**trained.metrics, **{f"{report['split']}/{name}": each for name, each in report["metrics"].items()}}
         package = self._package(network, task, metrics)
         return TrainingResult(package, report, metrics, trained.reason)
@@ -139,6 +141,15 @@ class _Run:
         order = np.random.default_rng([self.spec.seed, len(rows)]).permutation(len(rows))
         count = max(1, round(HELD_OUT * len(rows)))
         return rows.take(np.sort(order[count:])), rows.take(np.sort(order[:count]))
+
+    def _encoded(self, split: str, rows: Rows) -> dict[str, Column]:
+        """Compact arrays; what encoders could not keep of these rows goes into the report: split, encoder, how many."""
+        for encoder in self.lesson.encoders.values():
+            encoder.lost()
+        columns = self.lesson.reader.encode(rows)
+        lost = {name: encoder.lost() for name, encoder in self.lesson.encoders.items()}
+        self.lost[split] = {name: each for name, each in lost.items() if each}
+        return columns
 
     def _train(self, network: Network) -> Result:
         lesson, schedule = self.lesson, self.spec.schedule
@@ -157,7 +168,7 @@ class _Run:
         trainer = Trainer(
             objective,
             train,
-            self._in_order(lesson.reader.encode(self.held_out)) if len(self.held_out) else None,
+            self._in_order(self._encoded("validation", self.held_out)) if len(self.held_out) else None,
             schedule,
             device=self.device,
             checkpoints=Checkpoints(self.workdir),
@@ -181,7 +192,7 @@ class _Run:
         self._tell("evaluating")
         test = self.data.rows("test")
         split, rows = ("test", test) if len(test) else ("validation", self.held_out)
-        columns = task.encode(rows)
+        columns = self._encoded(split, rows)
         found = task.evaluate(self._collected(network, task, columns), columns, train=self.train_columns)
         facts = {"task": task.name, "split": split, "rows": len(rows), "metrics": found.metrics}
         return {**facts, "baseline": found.baseline, "intervals": found.intervals, **found.extra}
