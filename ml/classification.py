@@ -44,6 +44,13 @@ class ClassificationOutput(Wire):
     probabilities: dict[str, float]
 
 
+def too_few(task: str, classes: Sequence[str] | None) -> list[str]:
+    """Why these classes cannot be told apart, in words for the data's owner; empty when they can."""
+    if classes is not None and len(classes) >= 2:
+        return []
+    return [f"{task} needs at least two classes; the dataset has {list(classes or []) or 'none'}"]
+
+
 def codes(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     """int64 [N]: where each label stands in `classes`; raises `DataError` for one that does not."""
     code_of = {name: code for code, name in enumerate(classes)}

@@ -68,11 +68,7 @@ class ImageClassification(Task):
     @classmethod
     def refuse(cls, summary: DatasetSummary) -> list[str]:
         """Beside what is missing: classes that cannot be told apart because there is one."""
-        classes = summary.classes or []
-        few = (
-            [f"{cls.name} needs at least two classes; the dataset has {classes or 'none'}"] if len(classes) < 2 else []
-        )
-        return super().refuse(summary) + few
+        return super().refuse(summary) + classification.too_few(cls.name, summary.classes)
 
     def head_config(self) -> dict[str, Any]:
         """Number of classes, and the loss."""

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from ml.data.rows import Rows
+from ml.encoders.text import TextEncoder
+from ml.errors import InputError
+from ml.tasks.text_classification import TextClassification, TextClassificationConfig
+from tests.ml import pictures
+
+TEXTS = ["a good film", "a bad film", "这部电影很好", "这部电影不好"]
+LABELS = ["positive", "negative"] * 2
+
+
+def task() -> TextClassification:
+    encoder = TextEncoder.learn(TEXTS * 10, {})
+    return TextClassification(TextClassificationConfig(), {"text": encoder}, {"labels": ["negative", "positive"]})
+
+
+def test_rows_become_tokens_and_codes() -> None:
+    columns = task().encode(Rows({"text": TEXTS, "label": LABELS}))
+    assert columns["label"].tolist() == [1, 0, 1, 0]
+    arrays = task().collate(columns)
+    assert set(arrays) == {"text", "text_mask", "label"}
+    assert arrays["text"].shape == arrays["text_mask"].shape
+
+
+def test_the_worst_errors_are_told_with_their_texts() -> None:
+    made = task()
+    columns = made.encode(Rows({"text": TEXTS, "label": LABELS}))
+    # Right about the first, sure and wrong about the last, less sure of the third.
+    logits = np.array([[0, 3], [3, 0], [1, 0], [0, 5]], dtype=np.float32)
+    found = made.evaluate({"logits": logits}, columns, train=columns)
+    assert found.metrics["accuracy"] == 0.5
+    assert [each["text"] for each in found.extra["errors"]] == ["这部电影不好", "这部电影很好"]
+    assert [each["label"] for each in found.extra["errors"]] == ["negative", "positive"]
+
+
+def test_one_class_is_refused() -> None:
+    summary = pictures.summary(columns={"text": "text", "label": "label"}, classes=["good"])
+    assert "text_classification needs at least two classes; the dataset has ['good']" in TextClassification.refuse(
+        summary
+    )
+
+
+def test_a_body_is_a_text_in_utf_8() -> None:
+    assert task().read("这部电影很好".encode(), parameters={}) == {"text": "这部电影很好"}
+    with pytest.raises(InputError, match="UTF-8"):
+        task().read("这部电影很好".encode("gb18030"), parameters={})
