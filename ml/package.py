@@ -76,7 +76,8 @@ class Source(Config):
 
     spec: dict[str, Any] | None = None
     dataset_digest: str | None = None
-    parent: str | None = None
+    parent: str | dict[str, str] | None = None
+    """sha256 of the base model's manifest; by slot, where several were started from."""
     models: dict[str, str] = Field(default_factory=dict)
     """Others that it has learned from: the spec's path that named one -> the sha256 of its manifest."""
 

@@ -5,9 +5,10 @@ Everything is judged by the catalogue, which is data: this half has no torch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, Field
 
@@ -19,13 +20,19 @@ from ml.tasks import TASKS
 from ml.tasks.base import too_few
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from ml.catalog import Catalog, Entry, SlotEntry
     from ml.data.dataset import DatasetSummary
     from ml.package import Manifest
 
+    Parents: TypeAlias = Manifest | Mapping[str, Manifest] | None
+    """What `start_from` names: one model, or by slot the model it is taken from; None where none is, or not yet."""
+
+T = TypeVar("T")
+
 MODEL_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+START_FROM: Final = "start_from"
 MODEL_FORMAT: Final = "model"
 """Of an option, in its JSON schema: it names a registered model."""
 
@@ -53,8 +60,8 @@ class _Training(Config):
     """By slot."""
     encoders: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """By slot, what an encoder is not to learn from the data but to take from here (`{"image": {"height": 32}}`)."""
-    start_from: str | None = None
-    """A model; it brings its backbones and encoders."""
+    start_from: str | dict[str, str] | None = None
+    """A model; it brings its backbones and encoders. Or by slot a model each, of which that slot is taken."""
     schedule: Schedule = Schedule()
     seed: int = Field(0, ge=0, lt=2**32)
     model: str = Field(pattern=MODEL_NAME)
@@ -97,7 +104,10 @@ DEPENDENT: Final = {
 
 def references(spec: Pretrain | Finetune, catalog: Catalog) -> dict[str, str]:
     """Path -> the model that is named there: `start_from`, and options whose schema has the format `model`."""
-    found = {"start_from": spec.start_from} if spec.start_from else {}
+    if isinstance(spec.start_from, dict):
+        found = {f"{START_FROM}.{slot}": named for slot, named in spec.start_from.items()}
+    else:
+        found = {START_FROM: spec.start_from} if spec.start_from else {}
     objective = catalog.objectives.get(spec.objective.name)
     options = objective.config_schema.get("properties", {}) if objective else {}
     for name, option in options.items():
@@ -107,11 +117,18 @@ def references(spec: Pretrain | Finetune, catalog: Catalog) -> dict[str, str]:
     return found
 
 
+def parted(found: Mapping[str, T]) -> tuple[T | dict[str, T] | None, dict[str, T]]:
+    """What was found for `references`, by path: for `start_from`, by slot where it says so, and for all others."""
+    rest = {path: each for path, each in found.items() if path.partition(".")[0] != START_FROM}
+    by_slot = {path.partition(".")[2]: each for path, each in found.items() if path not in rest}
+    return by_slot.get("", by_slot or None), rest
+
+
 def check(
     spec: Pretrain | Finetune,
     catalog: Catalog,
     dataset: DatasetSummary | None = None,
-    parent: Manifest | None = None,
+    parent: Parents = None,
     models: Mapping[str, Manifest] | None = None,
 ) -> list[Finding]:
     """Everything that is wrong with a spec, at once; empty when it can be trained.
@@ -123,7 +140,7 @@ def check(
 
 
 def resolve(
-    spec: Pretrain | Finetune, catalog: Catalog, dataset: DatasetSummary | None = None, parent: Manifest | None = None
+    spec: Pretrain | Finetune, catalog: Catalog, dataset: DatasetSummary | None = None, parent: Parents = None
 ) -> Pretrain | Finetune:
     """The same spec with every default filled; of one that `check` finds nothing wrong with.
 
@@ -136,7 +153,9 @@ def resolve(
     architectures = {
         slot: _filled_architecture(choice, catalog) for slot, choice in _by_slot(spec, wanted.slots, parent).items()
     }
-    recipes = [catalog.architectures[name].recipe for name in _backbones(architectures, parent).values()]
+    brought = {slot: choice.name for slot, choice in _Brought.of(parent).architectures.items()}
+    chosen = {**brought, **{slot: choice.name for slot, choice in architectures.items()}}
+    recipes = [catalog.architectures[name].recipe for slot, name in chosen.items() if slot in wanted.slots]
     changes: dict[str, Any] = {"architecture": None, "architectures": architectures}
     objective = catalog.objectives[spec.objective.name]
     recipes.insert(0, objective.recipe)
@@ -182,19 +201,41 @@ class _Wanted:
         return cls(choice.name, task.slots, task.head, scores, choice)
 
 
+@dataclass(frozen=True, slots=True)
+class _Brought:
+    """What comes from `start_from`, by slot."""
+
+    architectures: Mapping[str, Choice]
+    encoders: Mapping[str, Choice]
+
+    @classmethod
+    def of(cls, parent: Parents) -> _Brought:
+        """All of one model, or of each model the slot it was named for."""
+        if parent is None:
+            return cls({}, {})
+        if not isinstance(parent, Mapping):
+            return cls(parent.architectures, parent.encoders)
+        having = {slot: each for slot, each in parent.items() if slot in each.architectures}
+        return cls(
+            {slot: each.architectures[slot] for slot, each in having.items()},
+            {slot: each.encoders[slot] for slot, each in having.items() if slot in each.encoders},
+        )
+
+
 class _Check:
     def __init__(
         self,
         spec: Pretrain | Finetune,
         catalog: Catalog,
         dataset: DatasetSummary | None,
-        parent: Manifest | None,
+        parent: Parents,
         models: Mapping[str, Manifest],
     ) -> None:
         self.spec = spec
         self.catalog = catalog
         self.dataset = dataset
         self.parent = parent
+        self.brought = _Brought.of(parent)
         self.models = models
         self.wanted = _Wanted.of(spec, catalog, dataset)
 
@@ -267,13 +308,14 @@ class _Check:
             yield Finding(code="conflict", message=message, path="architecture", hint=hint)
         for slot in spec.architectures.keys() - wanted.slots.keys():
             yield unknown("slot", slot, wanted.slots, path=f"architectures.{slot}")
-        brought = self.parent.architectures if self.parent is not None else {}
+        yield from self._bases(wanted)
+        brought = self.brought.architectures
         for slot, entry in wanted.slots.items():
             path = f"architectures.{slot}" if spec.architectures else "architecture"
             if slot in asked and slot in brought:
                 message = f"start_from brings a {brought[slot].name} for {slot}; there is no place for another"
                 yield Finding(code="conflict", message=message, path=path, hint="Leave out one of the two.")
-            elif slot not in asked and slot not in brought and (spec.start_from is None or self.parent is not None):
+            elif slot not in asked and slot not in brought and not _may_bring(spec, slot, self.parent):
                 fitting = [name for name in catalog.architectures if not catalog.unmet(wanted.owner, entry, name)]
                 message = f"nothing says which backbone reads {slot}"
                 hint = "Name an architecture, or in start_from a model that has one."
@@ -284,16 +326,31 @@ class _Check:
                 if reason is not None:
                     yield Finding(code="does_not_fit", message=reason, path=path, found=name)
 
+    def _bases(self, wanted: _Wanted) -> Iterator[Finding]:
+        """Each model that was named for a slot has a backbone for it."""
+        if not isinstance(self.spec.start_from, dict):
+            return
+        for slot in self.spec.start_from.keys() - wanted.slots.keys():
+            yield unknown("slot", slot, wanted.slots, path=f"start_from.{slot}")
+        for slot, manifest in self.parent.items() if isinstance(self.parent, Mapping) else ():
+            if slot in wanted.slots and slot not in manifest.architectures:
+                has = _listed(manifest.architectures)
+                message = f"{self.spec.start_from[slot]} has no backbone for {slot}; it has {has}"
+                yield Finding(code="missing", message=message, path=f"start_from.{slot}", expected=slot, found=has)
+
+    def _base_path(self, slot: str) -> str:
+        return f"start_from.{slot}" if isinstance(self.spec.start_from, dict) else "start_from"
+
     def _chosen(self, asked: Mapping[str, Choice], brought: Mapping[str, Choice]) -> Mapping[str, tuple[str, str]]:
         """Slot -> where it was chosen, and what."""
         path = "architectures.{}" if self.spec.architectures else "architecture"
         return {
-            **{slot: ("start_from", choice.name) for slot, choice in brought.items()},
+            **{slot: (self._base_path(slot), choice.name) for slot, choice in brought.items()},
             **{slot: (path.format(slot), choice.name) for slot, choice in asked.items()},
         }
 
     def _encoders(self, wanted: _Wanted) -> Iterator[Finding]:
-        brought = self.parent.encoders if self.parent is not None else {}
+        brought = self.brought.encoders
         for slot, asked in self.spec.encoders.items():
             path = f"encoders.{slot}"
             if slot not in wanted.slots:
@@ -311,13 +368,14 @@ class _Check:
             needed = wanted.slots[slot].encoder
             if choice.name != needed:
                 message = f"{wanted.owner} reads {slot} with the encoder {needed}; start_from has {choice.name}"
-                yield Finding(code="does_not_fit", message=message, path="start_from")
+                yield Finding(code="does_not_fit", message=message, path=self._base_path(slot))
             elif self.dataset is not None:
                 encoder = ENCODERS[needed]
                 loss = encoder.loses(encoder.config_type.model_validate(choice.config), self.dataset)
                 if loss is not None:
                     hint = "Start from a base model that was trained on such data, or from scratch."
-                    yield Finding(code="does_not_fit", message=f"start_from {loss}", path="start_from", hint=hint)
+                    path = self._base_path(slot)
+                    yield Finding(code="does_not_fit", message=f"start_from {loss}", path=path, hint=hint)
 
     def _models(self, wanted: _Wanted) -> Iterator[Finding]:
         """A model to learn a task from answers that task, with the same labels."""
@@ -360,24 +418,22 @@ class _Check:
         yield from too_few(self.dataset)
 
 
-def _by_slot(spec: Pretrain | Finetune, slots: Mapping[str, SlotEntry], parent: Manifest | None) -> dict[str, Choice]:
+def _by_slot(spec: Pretrain | Finetune, slots: Mapping[str, SlotEntry], parent: Parents) -> dict[str, Choice]:
     """What was asked for; and where nothing was, and no base model brings anything, the usual."""
     asked = dict.fromkeys(slots, spec.architecture) if spec.architecture is not None else {}
-    known = {**asked, **spec.architectures}
-    if spec.start_from is not None and parent is None:
-        return known
-    brought = parent.architectures if parent is not None else {}
+    brought = _Brought.of(parent).architectures
     usual = {
         slot: Choice(name=entry.usual)
         for slot, entry in slots.items()
-        if entry.usual is not None and slot not in brought
+        if entry.usual is not None and slot not in brought and not _may_bring(spec, slot, parent)
     }
-    return {**usual, **known}
+    return {**usual, **asked, **spec.architectures}
 
 
-def _backbones(asked: Mapping[str, Choice], parent: Manifest | None) -> dict[str, str]:
-    brought = parent.architectures if parent is not None else {}
-    return {slot: choice.name for slot, choice in {**brought, **asked}.items()}
+def _may_bring(spec: Pretrain | Finetune, slot: str, parent: Parents) -> bool:
+    """Whether a model was named for this slot: one of which nothing is known yet, or which turns out not to have it."""
+    start_from = spec.start_from
+    return slot in start_from if isinstance(start_from, dict) else start_from is not None and parent is None
 
 
 def _choice(kind: str, choice: Choice, known: Mapping[str, Entry], *, path: str) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from ml.catalog import Catalog
 from ml.package import MANIFEST, digest
-from ml.spec import Spec, references
+from ml.spec import Spec, parted, references
 from store import jobs, models
 from store.blobs import blobs
 from store.database import reading, transaction
@@ -40,7 +40,7 @@ def run(claim: Claim, folder: Path, line: ChildEnd) -> None:
     reporter.say("starting")
     spec: Spec = TypeAdapter(Spec).validate_python(claim.spec)
     dataset = blobs().fetch_tree(f"datasets/{claim.dataset_id}", folder / "dataset")
-    parent_id, parent, named = _models(spec, folder)
+    parent_id, bases, named = _models(spec, folder)
     bring_checkpoints(claim, folder)
     try:
         # Seconds' worth of imports: only now, when the line to the supervisor holds and everything else is there.
@@ -59,7 +59,7 @@ def run(claim: Claim, folder: Path, line: ChildEnd) -> None:
                 spec,
                 dataset,
                 folder,
-                start_from=parent,
+                start_from=bases,
                 models=named,
                 device=device,
                 on_progress=reporter,
@@ -122,15 +122,19 @@ def _as_row(package: ModelPackage, claim: Claim, parent_id: str | None) -> NewMo
     )
 
 
-def _models(spec: Spec, folder: Path) -> tuple[str | None, Path | None, dict[str, Path]]:
-    """The base model's id and package, and the packages of those that options name, by path."""
+def _models(spec: Spec, folder: Path) -> tuple[str | None, Path | dict[str, Path] | None, dict[str, Path]]:
+    """What to start from, and the packages of those that options name, by path; first the id that lineage names.
+
+    Where several models are started from, it is the first of them.
+    """
     ids: dict[str, str] = {}
     packages: dict[str, Path] = {}
     for number, (path, reference) in enumerate(references(spec, Catalog.load()).items()):
         with reading() as session:
             model = models.version(session, reference)
         ids[path], packages[path] = model.id, blobs().fetch_tree(model.key, folder / "models" / str(number))
-    return ids.get("start_from"), packages.pop("start_from", None), packages
+    bases, named = parted(packages)
+    return next((ids[path] for path in ids if path not in named), None), bases, named
 
 
 if __name__ == "__main__":

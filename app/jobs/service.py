@@ -46,8 +46,8 @@ def check_and_pin(session: Session, spec: Spec, *, catalog: Catalog, blobs: Blob
     }
     summary = DatasetSummary.model_validate(dataset.summary) if dataset and dataset.state == "ready" else None
     manifests = {path: _manifest(model, blobs) for path, model in named.items()}
-    parent = manifests.pop("start_from", None)
-    findings += specs.check(spec, catalog, summary, parent, manifests)
+    parent, others = specs.parted(manifests)
+    findings += specs.check(spec, catalog, summary, parent, others)
     if findings or dataset is None:
         raise SpecError.of(findings)
     resolved = specs.resolve(spec, catalog, dataset=summary, parent=parent).model_dump(mode="json", exclude_none=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Rows
     from ml.encoders.base import Encoder
+    from ml.learning.bases import Bases
     from ml.package import ModelPackage
     from ml.signals import Feature
     from ml.spec import Spec
@@ -46,10 +47,8 @@ class Lesson:
         return network
 
 
-def plan(
-    spec: Spec, summary: DatasetSummary, rows: Rows, parent: ModelPackage | None, models: Iterable[ModelPackage] = ()
-) -> Lesson:
-    """Learn encoders and labels from the training rows; a base model brings its encoders and architectures along.
+def plan(spec: Spec, summary: DatasetSummary, rows: Rows, bases: Bases, models: Iterable[ModelPackage] = ()) -> Lesson:
+    """Learn encoders and labels from the training rows; base models bring their encoders and architectures along.
 
     Where there is none, `models`, which the objective learns from, bring their encoders: both then read the same.
     The spec is a resolved one: names are known, what it asks fits together, and every option is filled.
@@ -60,14 +59,15 @@ def plan(
     reads = task_type.reads if task_type else {slot: slot for slot in kind.slots}
     chosen = task_type.encoders if task_type else kind.encoders
     known: dict[str, Encoder[Any]] = {}
-    for package in (*models, *([parent] if parent else [])):
+    for package in models:
         known |= package.encoders()
+    known |= bases.encoders()
     encoders = {
         name: known.get(name) or ENCODERS[chosen[name]].learn(rows.columns[column], spec.encoders.get(name, {}))
         for name, column in reads.items()
     }
     slots = task_type.slots if task_type else kind.slots
-    available = {**(parent.manifest.architectures if parent else {}), **spec.architectures}
+    available = {**bases.architectures(), **spec.architectures}
     architectures = {slot: _adapted(available[slot], each.needs) for slot, each in slots.items()}
     if task_type is None or spec.task is None:
         head = Choice(name=kind.head, config=HEADS[kind.head].config_type().model_dump()) if kind.head else None

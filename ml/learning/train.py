@@ -17,6 +17,7 @@ from ml.data.dataset import Dataset
 from ml.data.rows import Rows
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning import device as devices
+from ml.learning.bases import Bases
 from ml.learning.batches import InOrder, Shuffled, to_arrays
 from ml.learning.checkpoint import Checkpoints
 from ml.learning.export import batch_sizes, export, record
@@ -30,7 +31,7 @@ from ml.learning.trainer import Result, Trainer
 from ml.learning.transfer import take_over
 from ml.learning.tuning import TUNINGS
 from ml.package import MANIFEST, WEIGHTS, Manifest, ModelPackage, Source, digest
-from ml.spec import Choice, Finetune, Spec, check, references, resolve
+from ml.spec import Choice, Finetune, Spec, check, parted, references, resolve
 from ml.tasks.base import MODEL
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def train(
     dataset: Path,
     workdir: Path,
     *,
-    start_from: Path | None = None,
+    start_from: Path | Mapping[str, Path] | None = None,
     models: Mapping[str, Path] | None = None,
     device: str = "auto",
     on_progress: Callable[[Progress], None],
@@ -71,6 +72,7 @@ def train(
 ) -> TrainingResult:
     """Train, evaluate, export and package, going on from the checkpoint in `workdir` if there is one.
 
+    `start_from` is a package, or by slot the package whose backbone it takes.
     `models` are the packages of those that options name, by the path of the option (`ml.spec.references`).
     Raises `SpecError`, `DataError`, `PackageError`, `TrainingDiverged`, or `TrainingInterrupted` when asked to leave.
     """
@@ -85,7 +87,7 @@ class _Run:
         spec: Spec,
         dataset: Path,
         workdir: Path,
-        start_from: Path | None,
+        start_from: Path | Mapping[str, Path] | None,
         models: Mapping[str, Path],
         device: torch.device,
         on_progress: Callable[[Progress], None],
@@ -98,12 +100,12 @@ class _Run:
         self._last = Progress(epoch=0, epochs=0, step=0, steps=0)
         self._tell("preparing")
         self.data = Dataset.open(dataset)
-        self.parent = ModelPackage.open(start_from) if start_from else None
+        self.bases = Bases.open(start_from)
         self.models = {path: ModelPackage.open(package) for path, package in models.items()}
-        self.spec = _resolved(spec, self.data.summary, self.parent, self.models)
+        self.spec = _resolved(spec, self.data.summary, self.bases, self.models)
         rows, held_out = self._split()
-        self.lesson: Lesson = plan(self.spec, self.data.summary, rows, self.parent, self.models.values())
-        _read_alike(self.parent, self.models)
+        self.lesson: Lesson = plan(self.spec, self.data.summary, rows, self.bases, self.models.values())
+        _read_alike(self.bases, self.models)
         self.lost: dict[str, dict[str, dict[str, int]]] = {}
         self.train_columns = self._encoded("train", rows)
         self.held_out = held_out
@@ -112,7 +114,7 @@ class _Run:
         torch.manual_seed(self.spec.seed)
         network = self.lesson.network()
         labels = getattr(self.lesson.task, "labels", None)
-        transfer = take_over(network, self.parent, labels=labels) if self.parent else None
+        transfer = take_over(network, self.bases, labels=labels) if self.bases else None
         tuning_choice = self.spec.tuning if isinstance(self.spec, Finetune) else Choice(name="full")
         tuning_type = TUNINGS[tuning_choice.name]
         tuning = tuning_type(tuning_type.config_type.model_validate(tuning_choice.config))
@@ -235,7 +237,7 @@ class _Run:
             source=Source(
                 spec=self.spec.model_dump(mode="json"),
                 dataset_digest=self.data.summary.digest,
-                parent=digest(self.parent.directory / MANIFEST) if self.parent else None,
+                parent=self.bases.digests,
                 models=self._models_digests(),
             ),
         )
@@ -275,7 +277,7 @@ class _Run:
         return InOrder(columns, collate=self.lesson.reader.collate, batch_size=JUDGED_AT_ONCE, device=self.device)
 
     def _fingerprint(self) -> str:
-        parent = digest(self.parent.directory / MANIFEST) if self.parent else ""
+        parent = self.bases.digests or ""
         models = " ".join(f"{path} {each}" for path, each in sorted(self._models_digests().items()))
         facts = f"{self.spec.model_dump_json()} {self.data.summary.digest} {parent} {models}"
         return hashlib.sha256(facts.encode()).hexdigest()
@@ -299,14 +301,12 @@ def _joined(pieces: list[np.ndarray]) -> Column:
     return [row for piece in pieces for row in piece]
 
 
-def _resolved(
-    spec: Spec, summary: DatasetSummary, base: ModelPackage | None, models: Mapping[str, ModelPackage]
-) -> Spec:
+def _resolved(spec: Spec, summary: DatasetSummary, bases: Bases, models: Mapping[str, ModelPackage]) -> Spec:
     catalog = Catalog.load()
-    parent = base.manifest if base else None
+    parent = bases.manifests
     if findings := check(spec, catalog, summary, parent, {path: each.manifest for path, each in models.items()}):
         raise SpecError.of(findings)
-    absent = references(spec, catalog).keys() - models.keys() - {"start_from"}
+    absent = parted(references(spec, catalog))[1].keys() - models.keys()
     if absent:
         raise SpecError(f"the package of {', '.join(sorted(absent))} was not given")
     # Told apart for the type checker alone.
@@ -315,11 +315,9 @@ def _resolved(
     return resolve(spec, catalog, summary, parent)
 
 
-def _read_alike(parent: ModelPackage | None, models: Mapping[str, ModelPackage]) -> None:
+def _read_alike(bases: Bases, models: Mapping[str, ModelPackage]) -> None:
     """Who learns from a model reads as it does: what a base model brings must be the same, byte for byte."""
-    if parent is None:
-        return
-    theirs = {file.path: file.sha256 for file in parent.manifest.files if file.path.startswith("encoders/")}
+    theirs = bases.encoder_files()
     for path, package in models.items():
         for file in package.manifest.files:
             if theirs.get(file.path, file.sha256) != file.sha256:

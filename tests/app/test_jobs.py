@@ -121,6 +121,13 @@ def test_a_base_model_is_pinned_to_its_version(client: TestClient, tmp_path: Pat
     answer = client.post("/api/v1/jobs", json=finetune(architecture=None, start_from="base"))
     if answer.status_code == 202:
         assert answer.json()["spec"]["start_from"] == "base@1"
+    answer = client.post("/api/v1/jobs", json=finetune(architecture=None, start_from={"image": "base"}))
+    if answer.status_code == 202:
+        assert answer.json()["spec"]["start_from"] == {"image": "base@1"}
+    (error,) = client.post("/api/v1/jobs", json=finetune(architecture=None, start_from={"image": "no"})).json()[
+        "errors"
+    ]
+    assert error["path"] == "start_from.image"
     answer = client.post("/api/v1/jobs", json=finetune(architecture=None, start_from="bass"))
     assert answer.status_code == 422
     assert "base" in answer.json()["detail"]

@@ -11,6 +11,7 @@ from ml.catalog import Catalog
 from ml.data.rows import Rows
 from ml.encoders import ENCODERS
 from ml.learning.architectures import ARCHITECTURES
+from ml.learning.bases import Bases
 from ml.learning.lesson import plan
 from ml.learning.run import running
 from ml.spec import Finetune, resolve
@@ -42,7 +43,7 @@ def built(name):
     }
     asked = {"kind": "finetune", "dataset": "toy", "model": "toy", "task": name, "architectures": chosen}
     spec = resolve(Finetune.model_validate(asked), CATALOG, data.summary)
-    lesson = plan(spec, data.summary, data.rows("train"), None)
+    lesson = plan(spec, data.summary, data.rows("train"), Bases({}))
     network = lesson.network().eval()
     assert lesson.task is not None
     return lesson.task, running(network, kind.graphs, device=torch.device("cpu"))

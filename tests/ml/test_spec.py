@@ -244,6 +244,17 @@ def two_slots() -> Catalog:
     return CATALOG.model_copy(update={"tasks": tasks})
 
 
+def like_slots() -> Catalog:
+    """Both read pictures, and either takes any backbone of them."""
+    task = CATALOG.tasks["image_classification"]
+    slot = task.slots["image"]
+    tasks = {
+        **CATALOG.tasks,
+        "image_classification": task.model_copy(update={"slots": {"left": slot, "right": slot}}),
+    }
+    return CATALOG.model_copy(update={"tasks": tasks})
+
+
 def test_with_two_slots_each_wants_its_own_backbone():
     assert found(finetune(), catalog=two_slots()) == {("conflict", "architecture"), ("does_not_fit", "architecture")}
     apart = finetune(architecture=None, architectures={"left": "cnn", "right": "vae"})
@@ -284,6 +295,51 @@ def test_the_encoder_of_a_base_cannot_be_changed():
     spec = finetune(architecture=None, start_from="base", encoders={"image": {"height": 4}})
 
     assert found(spec, parent=base()) == {("conflict", "encoders.image")}
+
+
+def by_slot(**start_from):
+    return finetune(architecture=None, start_from=start_from)
+
+
+def two_sided_base(*slots):
+    manifest = base()
+    (image,) = manifest.architectures.values()
+    (encoder,) = manifest.encoders.values()
+    return manifest.model_copy(
+        update={"architectures": dict.fromkeys(slots, image), "encoders": dict.fromkeys(slots, encoder)}
+    )
+
+
+def test_each_slot_may_start_from_a_model_of_its_own():
+    catalog = like_slots()
+    parents = {"left": two_sided_base("left"), "right": two_sided_base("left", "right")}
+    spec = by_slot(left="one", right="two@3")
+
+    assert found(spec, catalog=catalog, parent=parents) == set()
+    assert found(spec, catalog=catalog) == set()
+    resolved = resolve(spec, catalog, pictures.summary(), parents)
+    assert resolved.start_from == {"left": "one", "right": "two@3"}
+    assert resolved.schedule.learning_rate == CATALOG.architectures["cnn"].recipe.learning_rate
+
+
+def test_one_slot_may_start_from_a_model_and_the_other_from_chance():
+    spec = finetune(architecture=None, start_from={"left": "one"}, architectures={"right": "cnn"})
+
+    assert found(spec, catalog=like_slots(), parent={"left": two_sided_base("left", "right")}) == set()
+    usual = resolve(by_slot(left="one"), like_slots(), pictures.summary(), {"left": two_sided_base("left")})
+    assert {slot: each.name for slot, each in usual.architectures.items()} == {"right": "cnn"}
+
+
+def test_a_model_without_the_slot_it_was_named_for_is_refused():
+    spec = by_slot(left="one", right="two", middle="three")
+    parents = dict.fromkeys(("left", "right", "middle"), two_sided_base("left"))
+
+    told = [(each.path, each.message) for each in check(spec, like_slots(), pictures.summary(), parents)]
+
+    assert told == [
+        ("start_from.middle", "there is no slot named 'middle'; known: left, right"),
+        ("start_from.right", "two has no backbone for right; it has left"),
+    ]
 
 
 # Data.

@@ -73,6 +73,20 @@ def test_a_base_model_brings_its_backbone_and_its_encoder(digits: Path, tmp_path
     assert made.package.manifest.source.parent == digest(base.directory / "manifest.json")
 
 
+def test_of_a_model_that_is_named_for_a_slot_only_that_slot_is_taken(digits: Path, tmp_path: Path) -> None:
+    first = run(digits, tmp_path / "first", spec("finetune", **CLASSIFY)).package
+    again = spec("finetune", task="image_classification", start_from={"image": "first"}, tuning="head_only")
+    made = run(digits, tmp_path / "again", again, start_from={"image": first.directory})
+    ours, theirs = load_file(made.package.file(WEIGHTS)), load_file(first.file(WEIGHTS))
+    assert made.report is not None
+    transfer = made.report["transfer"]
+    assert transfer["kept"] == sorted(name for name in theirs if name.startswith("backbones.image."))
+    assert transfer["dropped"] == transfer["new"] == ["head.linear.bias", "head.linear.weight"]
+    assert all((ours[name] == theirs[name]).all() for name in transfer["kept"])
+    assert made.package.manifest.encoders == first.manifest.encoders
+    assert made.package.manifest.source.parent == {"image": digest(first.directory / "manifest.json")}
+
+
 def test_a_head_for_other_labels_is_not_taken_over(digits: Path, tmp_path: Path) -> None:
     first = run(digits, tmp_path / "first", spec("finetune", **CLASSIFY)).package
     again = spec("finetune", task="image_classification", start_from="first")
