@@ -16,7 +16,10 @@ SHAPE = {"channels": 1, "height": 7, "width": 9}
 IMAGE = {"image": Widths(shape=SHAPE, pooled=5, maps=(2, 3), latent=4)}
 TEXT = {"text": Widths(shape={"vocabulary": VOCABULARY, "length": TIME}, pooled=8, sequence=8, causal=8)}
 OF_TEXTS = frozenset({Feature.SEQUENCE, Feature.CAUSAL})
-CONFIG: dict[str, dict[str, Any]] = {"decoder": {"vocabulary": VOCABULARY}}
+CONFIG: dict[str, dict[str, Any]] = {
+    "decoder": {"vocabulary": VOCABULARY},
+    "next_token": {"vocabulary": VOCABULARY},
+}
 """By head, what its config is here; elsewhere a number of classes."""
 
 every = pytest.mark.parametrize("name", list(HEADS))

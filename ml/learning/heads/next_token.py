@@ -1,0 +1,123 @@
+"""Tells what comes next, of a vocabulary, after each token that was read.
+
+B batch, T tokens, V vocabulary, D width.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ml.config import Config
+from ml.learning.heads.base import Head, Tensors
+from ml.learning.layers.causal import last_real
+from ml.signals import Feature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ml.learning.architectures.base import Backbone, Features, Widths
+
+LOGITS_AT_ONCE = 1 << 24
+"""While judging: of a large vocabulary, the logits of a whole batch would not fit."""
+
+
+class NextTokenConfig(Config):
+    """Usually nothing to choose."""
+
+    vocabulary: int = Field(0, ge=0)
+    """Tokens that can come next; 0 for those that are read, and then one table serves reading and writing."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+
+class NextToken(Head):
+    """The likeness of what was read to the table's entry of each token, as its logit.
+
+    The targets are the tokens themselves, one place on. Those that are padding do not count; where `{slot}_weight`,
+    float32 [B, T], says how much each one counts, that holds instead. One table reads and writes (Press & Wolf 2016,
+    arXiv:1608.05859) where it has the width of what the backbone gives.
+    """
+
+    name = "next_token"
+    summary = "What comes next, after each token"
+    needs = frozenset({Feature.CAUSAL})
+    config_type = NextTokenConfig
+    outputs = ("logits",)
+    scores = ("accuracy",)
+
+    def __init__(self, config: NextTokenConfig, *, widths: Mapping[str, Widths]) -> None:
+        super().__init__(config, widths=widths)
+        ((self.slot, read),) = widths.items()  # one sequence is read, and goes on
+        self.config = config
+        self.width = read.causal
+        self.read_vocabulary = read.shape["vocabulary"]
+        self.own_table = _table(config.vocabulary, self.width) if config.vocabulary else None
+        self._shared: Callable[[], Tensor | None] = lambda: None
+
+    def share(self, backbones: Mapping[str, Backbone]) -> None:
+        """Write with the table that is read with, where the widths agree."""
+        if self.own_table is not None:
+            return
+        ask = backbones[self.slot].table
+        table = ask()
+        if table is not None and table.shape[1] == self.width:
+            self._shared = ask
+        else:
+            self.own_table = _table(self.read_vocabulary, self.width)
+
+    def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
+        """Of each token but the first, [B, T - 1]: `nats`, its cross-entropy; `right`, if it was expected; `weight`."""
+        read_BTD, following = features[self.slot][Feature.CAUSAL][0][:, :-1], batch[self.slot][:, 1:]
+        smoothing = self.config.label_smoothing if self.training else 0.0
+        rows = len(read_BTD) if self.training else max(1, LOGITS_AT_ONCE // (read_BTD.shape[1] * len(self._table())))
+        nats, right = [], []
+        for read, wanted in zip(torch.split(read_BTD, rows), torch.split(following, rows), strict=True):
+            logits = self._logits(read).float()
+            flat = functional.cross_entropy(
+                logits.flatten(0, 1), wanted.flatten(), reduction="none", label_smoothing=smoothing
+            )
+            nats.append(flat.view(wanted.shape))
+            right.append(logits.argmax(dim=-1) == wanted)
+        return {"nats": torch.cat(nats), "right": torch.cat(right), "weight": self._weight(batch)}
+
+    def loss(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
+        """Cross-entropy in nats a token, weighted."""
+        return _mean(outputs["nats"], outputs["weight"])
+
+    def measure(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensors:
+        """Share of tokens that were the most probable, weighted."""
+        return {"accuracy": _mean(outputs["right"].float(), outputs["weight"])}
+
+    def infer(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
+        """`logits` [B, V] of what follows the last real token."""
+        return {"logits": self._logits(last_real(features[self.slot][Feature.CAUSAL][0], batch.get(self._mask)))}
+
+    @property
+    def _mask(self) -> str:
+        return f"{self.slot}_mask"
+
+    def _weight(self, batch: Mapping[str, Tensor]) -> Tensor:
+        weight = batch.get(f"{self.slot}_weight", batch.get(self._mask))
+        return (torch.ones_like(batch[self.slot]) if weight is None else weight)[:, 1:].float()
+
+    def _logits(self, read: Tensor) -> Tensor:
+        return functional.linear(read, self._table())
+
+    def _table(self) -> Tensor:
+        table: Tensor | None = self.own_table.weight if self.own_table is not None else self._shared()
+        assert table is not None, "a head that is part of a network"
+        return table
+
+
+def _mean(each: Tensor, weight: Tensor) -> Tensor:
+    return (each * weight).sum() / weight.sum().clamp(min=1e-9)
+
+
+def _table(vocabulary: int, width: int) -> nn.Embedding:
+    table = nn.Embedding(vocabulary, width)
+    nn.init.normal_(table.weight, std=width**-0.5)
+    return table
