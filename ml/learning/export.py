@@ -144,7 +144,8 @@ def measure_parity(network: Network, calls: Sequence[Tensors], path: Path, *, ou
         for name, found in zip(outputs, run(call), strict=True):
             if found.shape != expected[name].shape:
                 raise ValueError(f"{name} has shape {found.shape}, not {expected[name].shape}")
-            worst = max(worst, float(np.abs(found - expected[name]).max(initial=0)))
+            difference = np.subtract(found, expected[name], dtype=np.float64)
+            worst = max(worst, float(np.abs(difference).max(initial=0)))
             largest = max(largest, float(np.abs(expected[name]).max(initial=0)))
             if name == "logits" and changed is not None:
                 changed += int((found.argmax(axis=-1) != expected[name].argmax(axis=-1)).sum())
@@ -163,9 +164,10 @@ def batch_sizes(rows: int) -> Iterator[tuple[int, int]]:
         start, turn = end, turn + 1
 
 
-def _exemplary(call: Tensors) -> tuple[bool, int]:
-    """More than one row, but few; and then the longest, since a length of 1 or 0 may be traced as a constant."""
-    return 1 < _rows(call) <= LARGEST_EXAMPLE, sum(each.numel() for each in call.values())
+def _exemplary(call: Tensors) -> tuple[bool, int, int]:
+    """More than one row, but few; few lengths of 1, which may be traced as a constant; and then the longest."""
+    ones = sum(each.shape.count(1) for each in call.values())
+    return 1 < _rows(call) <= LARGEST_EXAMPLE, -ones, sum(each.numel() for each in call.values())
 
 
 def _rows(call: Tensors) -> int:

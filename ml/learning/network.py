@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.learning.architectures import ARCHITECTURES
+from ml.learning.architectures.base import State
 from ml.learning.heads import HEADS
 from ml.signals import Feature
 
@@ -49,11 +50,15 @@ class Network(nn.Module):
         return loss if self.training else {**loss, **head.measure(outputs, batch)}
 
     def infer(self, batch: Mapping[str, Tensor]) -> Tensors:
-        """What the batch allows: the head's answer, and `embedding` where the signals are there to be read."""
+        """What the batch allows: the head's answer, and `embedding` where the signals are there to be read.
+
+        Where a state of a slot is there (`{slot}_state` and `{slot}_state_mask`, see `State`), its backbone reads on
+        from it, and leaves `{slot}_next_state` and `{slot}_next_state_mask`.
+        """
         readable = all(slot in batch for slot in self.backbones)
-        features = self.features(batch) if readable else {}
+        features, states = self._read_on(batch) if readable else ({}, {})
         answer = self.head.infer(features, batch) if self.head is not None else {}
-        return {**answer, **({"embedding": _embedding(features)} if readable else {})}
+        return {**answer, **({"embedding": _embedding(features)} if readable else {}), **states}
 
     def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Pooled features of all slots side by side, float32 [B, D]."""
@@ -68,6 +73,18 @@ class Network(nn.Module):
         if self.head is None:
             raise TypeError("a network without a head only embeds")
         return self.head
+
+    def _read_on(self, batch: Mapping[str, Tensor]) -> tuple[dict[str, Features], Tensors]:
+        """Features by slot, and the states of those slots that had one, by name."""
+        if not any(f"{slot}_state" in batch for slot in self._read):
+            return self.features(batch), {}
+        features: dict[str, Features] = {}
+        states: Tensors = {}
+        for slot, backbone in self._read.items():
+            before = State(batch[f"{slot}_state"], batch[f"{slot}_state_mask"])
+            features[slot], after = backbone.resume(batch[slot], batch[f"{slot}_mask"], before)
+            states |= {f"{slot}_next_state": after.memory, f"{slot}_next_state_mask": after.mask}
+        return features, states
 
     def _condition(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         head = self.head
