@@ -1,4 +1,4 @@
-"""Zip and tar as a list of pictures-to-be: nothing is ever unpacked onto the disk, and nothing but plain files is read.
+"""Zip and tar as a list of plain files: nothing else is read, and nothing reaches the disk but where its reader says.
 
 A name is a label. It is checked all the same, because an archive that holds one like `../x` was not packed by a friend.
 """
@@ -17,23 +17,24 @@ from tarfile import (  # type: ignore[attr-defined]  # typeshed leaves two of th
     ReadError,
     TruncatedHeaderError,
 )
-from typing import TYPE_CHECKING, Final, Self
+from typing import IO, TYPE_CHECKING, Final, Self
 
-from ml.data.findings import Place, Refused
+from ml.data.findings import Findings, Place, Refused
 from ml.data.natural import natural_key
 from ml.data.sources import is_packed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Container, Iterator, Mapping
+    from pathlib import Path
     from tarfile import TarFile
 
-    from ml.data.findings import Findings
     from ml.data.limits import Limits
     from ml.data.sources import Source
 
 _JUNK: Final = frozenset({"__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db"})
 _DRIVE: Final = re.compile(r"^[A-Za-z]:")
 _LONGEST_NAME: Final = 1_000
+_BLOCK_BYTES: Final = 1 << 20
 _ZIP_DAMAGE: Final = (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError, struct.error, ValueError)
 
 
@@ -47,8 +48,8 @@ class Member:
     size: int
 
 
-Opened = tuple[Member, "Callable[[int], bytes]"]
-"""A member, and what reads so many of its bytes."""
+Opened = tuple[Member, "Callable[[], Iterator[bytes]]"]
+"""A member, and what reads its bytes, block by block, never more than it says it has and one."""
 
 
 def members(source: Source, findings: Findings, limits: Limits) -> list[Member]:
@@ -72,12 +73,34 @@ def contents(
         return  # `members` met and recorded the same
 
 
-def _content(member: Member, read: Callable[[int], bytes], limits: Limits) -> bytes | Refused:
+def save(source: Source, wanted: Mapping[str, Path], limits: Limits) -> None:
+    """Write the members of these `Member.file`s to paths of the caller's own choosing, however large they are.
+
+    Assumes `members` has been heard. Raises `Refused` where one is damaged.
+    """
+    unheard = Findings(max_samples=0)
+    for member, read in _opened(source, unheard, limits):
+        if member.file not in wanted:
+            continue
+        written = 0
+        with wanted[member.file].open("xb") as file:
+            try:
+                for block in read():
+                    written += file.write(block)
+            except Refused as refused:
+                refused.at = refused.at or Place(file=member.file)
+                raise
+        if written != member.size:
+            found, expected = f"{written:,} bytes", f"{member.size:,} bytes"
+            raise Refused("damaged_file", found=found, expected=expected, at=Place(file=member.file))
+
+
+def _content(member: Member, read: Callable[[], Iterator[bytes]], limits: Limits) -> bytes | Refused:
     if member.size > limits.max_picture_bytes:
         found, expected = f"{member.size:,} bytes", f"at most {limits.max_picture_bytes:,}"
         return Refused("file_too_large", found=found, expected=expected)
     try:
-        data = read(limits.max_picture_bytes + 1)
+        data = b"".join(read())
     except Refused as refused:
         return refused
     if len(data) != member.size:
@@ -151,11 +174,11 @@ def _zip_members(source: Source, findings: Findings, limits: Limits, check: _Nam
                     yield member, _zip_reader(archive, info)
 
 
-def _zip_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[int], bytes]:
-    def read(limit: int) -> bytes:
+def _zip_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], Iterator[bytes]]:
+    def read() -> Iterator[bytes]:
         try:
             with archive.open(info) as file:
-                return file.read(limit)
+                yield from _blocks(file, info.file_size)
         except _ZIP_DAMAGE as error:
             raise Refused("damaged_file", found=error) from error
         except RuntimeError as error:
@@ -240,12 +263,21 @@ def _tar_members(source: Source, findings: Findings, limits: Limits, check: _Nam
             raise Refused("damaged_file", found=error) from error
 
 
-def _tar_reader(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[int], bytes]:
-    def read(limit: int) -> bytes:
+def _tar_reader(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[], Iterator[bytes]]:
+    def read() -> Iterator[bytes]:
         file = archive.extractfile(info)
-        return file.read(limit) if file else b""
+        if file:
+            yield from _blocks(file, info.size)
 
     return read
+
+
+def _blocks(file: IO[bytes], size: int) -> Iterator[bytes]:
+    """All of a file, and a byte more where it has more than it says."""
+    left = size + 1
+    while left and (block := file.read(min(_BLOCK_BYTES, left))):
+        left -= len(block)
+        yield block
 
 
 def _tar_fault(info: tarfile.TarInfo) -> str | None:
