@@ -3,52 +3,45 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from ml.catalog import Catalog
 from ml.data.dataset import Dataset
-from ml.data.rows import Rows
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning import device as devices
 from ml.learning.bases import Bases
 from ml.learning.batches import InOrder, Shuffled, to_arrays
 from ml.learning.checkpoint import Checkpoints
-from ml.learning.export import batch_sizes, export, record
 from ml.learning.lesson import Lesson, plan
-from ml.learning.network import Network
 from ml.learning.objectives import OBJECTIVES
 from ml.learning.optimization import given
+from ml.learning.packaging import pack
 from ml.learning.progress import Progress, Stop
-from ml.learning.run import network_of, running, signals_of
+from ml.learning.run import network_of, running
 from ml.learning.trainer import Result, Trainer
 from ml.learning.transfer import take_over
 from ml.learning.tuning import TUNINGS
-from ml.package import MANIFEST, WEIGHTS, Manifest, ModelPackage, Source, digest
+from ml.package import MANIFEST, ModelPackage, Source, digest
 from ml.spec import Choice, Finetune, Spec, check, parted, references, resolve
-from ml.tasks.base import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from ml.data.dataset import DatasetSummary
+    from ml.data.rows import Rows
     from ml.encoders.base import Column
-    from ml.learning.export import Calls
-    from ml.tasks.base import Run, Task
+    from ml.learning.network import Network
+    from ml.tasks.base import Task
 
 HELD_OUT = 0.1
 """Share of the training rows that validates where the dataset has no validation split."""
 JUDGED_AT_ONCE = 500
-JUDGED_FOR_ONE_TRAINED = 8
-"""Rows judged at once for each of a training batch, up to the above: who trains on few at a time has large rows."""
-PARITY_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,24 +211,17 @@ class _Run:
     def _package(self, network: Network, task: Task | None, metrics: dict[str, float]) -> ModelPackage:
         self._tell("exporting")
         lesson = self.lesson
-        if task is None and lesson.task is not None:
-            network = network.without_head()
-        folder = self.workdir / "packaging"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        save_file({name: each.cpu().contiguous() for name, each in network.state_dict().items()}, folder / WEIGHTS)
-        served = network if task else network.without_head()
-        exported = export(served, self._calls(served, task), folder, variable_axes=self._variable_axes(task))
-        manifest = Manifest(
-            task=Choice(name=task.name, config=task.config.model_dump(mode="json")) if task else None,
+        return pack(
+            network if task or lesson.task is None else network.without_head(),
+            self.workdir / "package",
             architectures=lesson.architectures,
-            head=lesson.head if network.head is not None else None,
+            encoders=lesson.encoders,
+            task=task,
+            head=lesson.head,
+            reader=lesson.reader,
+            rows=self.held_out if len(self.held_out) else self.data.rows("train"),
             objective=lesson.objective,
-            labels=list(getattr(task, "labels", [])) or None,
-            parameters=sum(each.numel() for each in network.parameters()),
-            metrics={name: each if np.isfinite(each) else None for name, each in metrics.items()},
-            graphs=exported.graphs,
-            no_graph=exported.reason,
+            metrics=metrics,
             source=Source(
                 spec=self.spec.model_dump(mode="json"),
                 dataset_digest=self.data.summary.digest,
@@ -243,41 +229,9 @@ class _Run:
                 models=self._models_digests(),
             ),
         )
-        target = self.workdir / "package"
-        shutil.rmtree(target, ignore_errors=True)
-        files = {path.name: path for path in folder.iterdir()}
-        return ModelPackage.create(
-            target, manifest, files=files, encoders=lesson.encoders, state=task.state if task else None
-        )
-
-    def _calls(self, network: Network, task: Task | None) -> Calls:
-        """What the graphs are asked about rows that were not trained on, by the very way that a request takes."""
-        rows = (self.held_out if len(self.held_out) else self.data.rows("train"))[:PARITY_ROWS]
-        reader = self.lesson.reader
-        if task is None:
-
-            def embed(run: Run) -> None:
-                for start, end in batch_sizes(len(rows)):
-                    run(MODEL, reader.collate(reader.encode(rows[start:end])))
-
-            return record(network, {MODEL: signals_of(network)}, embed)
-
-        def answer(run: Run) -> None:
-            asked = [task.read(task.show(row)[0], parameters={}) for row in rows]
-            for start, end in batch_sizes(len(asked)):
-                columns = {name: [row[name] for row in asked[start:end]] for name in asked[0]}
-                task.answer(run, task.collate(task.encode(Rows(columns))))
-
-        return record(network, task.graphs, answer)
-
-    def _variable_axes(self, task: Task | None) -> dict[str, tuple[int, ...]]:
-        signals = {slot: self.lesson.encoders[slot].signal for slot in self.lesson.architectures}
-        axes = {name: signal.variable_axes for slot, signal in signals.items() for name in (slot, f"{slot}_mask")}
-        return {**axes, **(task.variable_axes if task else {})}
 
     def _in_order(self, columns: dict[str, Column]) -> InOrder:
-        at_once = min(JUDGED_AT_ONCE, JUDGED_FOR_ONE_TRAINED * given(self.spec.schedule.batch_size))
-        return InOrder(columns, collate=self.lesson.reader.collate, batch_size=at_once, device=self.device)
+        return InOrder(columns, collate=self.lesson.reader.collate, batch_size=JUDGED_AT_ONCE, device=self.device)
 
     def _fingerprint(self) -> str:
         parent = self.bases.digests or ""

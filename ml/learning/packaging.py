@@ -1,0 +1,99 @@
+"""From a finished network to a package: its weights, graphs that were found to say the same, and what it is."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from safetensors.torch import save_file
+
+from ml.data.rows import Rows
+from ml.learning.export import batch_sizes, export, record
+from ml.learning.run import signals_of
+from ml.package import WEIGHTS, Manifest, ModelPackage, Source
+from ml.spec import Choice
+from ml.tasks.base import MODEL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ml.encoders.base import Encoder
+    from ml.learning.export import Calls
+    from ml.learning.network import Network
+    from ml.learning.unlabelled import Unlabelled
+    from ml.tasks.base import Run, Task
+
+PARITY_ROWS = 256
+
+
+def pack(
+    network: Network,
+    into: Path,
+    *,
+    architectures: Mapping[str, Choice],
+    encoders: Mapping[str, Encoder[Any]],
+    task: Task | None,
+    head: Choice | None,
+    reader: Task | Unlabelled,
+    rows: Rows,
+    objective: Choice | None = None,
+    metrics: Mapping[str, float] | None = None,
+    source: Source | None = None,
+) -> ModelPackage:
+    """Write the package `into`, in place of one that is there. Without a task it is a base model.
+
+    The graphs are asked about `rows`, which were best not trained on, as `reader` reads them.
+    """
+    with tempfile.TemporaryDirectory(prefix=".packaging-", dir=into.parent) as scratch:
+        folder = Path(scratch)
+        save_file({name: each.cpu().contiguous() for name, each in network.state_dict().items()}, folder / WEIGHTS)
+        served = network if task else network.without_head()
+        calls = _calls(served, task, reader, rows[:PARITY_ROWS])
+        exported = export(served, calls, folder, variable_axes=_variable_axes(architectures, encoders, task))
+        manifest = Manifest(
+            task=Choice(name=task.name, config=task.config.model_dump(mode="json")) if task else None,
+            architectures=dict(architectures),
+            head=head if network.head is not None else None,
+            objective=objective,
+            labels=list(getattr(task, "labels", [])) or None,
+            parameters=sum(each.numel() for each in network.parameters()),
+            metrics={name: each if np.isfinite(each) else None for name, each in (metrics or {}).items()},
+            graphs=exported.graphs,
+            no_graph=exported.reason,
+            source=source or Source(),
+        )
+        shutil.rmtree(into, ignore_errors=True)
+        files = {path.name: path for path in folder.iterdir()}
+        state = task.state if task else None
+        return ModelPackage.create(into, manifest, files=files, encoders=encoders, state=state)
+
+
+def _calls(network: Network, task: Task | None, reader: Task | Unlabelled, rows: Rows) -> Calls:
+    """What the graphs are asked about these rows, by the very way that a request takes."""
+    if task is None:
+
+        def embed(run: Run) -> None:
+            for start, end in batch_sizes(len(rows)):
+                run(MODEL, reader.collate(reader.encode(rows[start:end])))
+
+        return record(network, {MODEL: signals_of(network)}, embed)
+
+    def answer(run: Run) -> None:
+        asked = [task.read(task.show(row)[0], parameters={}) for row in rows]
+        for start, end in batch_sizes(len(asked)):
+            columns = {name: [row[name] for row in asked[start:end]] for name in asked[0]}
+            task.answer(run, task.collate(task.encode(Rows(columns))))
+
+    return record(network, task.graphs, answer)
+
+
+def _variable_axes(
+    architectures: Mapping[str, Choice], encoders: Mapping[str, Encoder[Any]], task: Task | None
+) -> dict[str, tuple[int, ...]]:
+    signals = {slot: encoders[slot].signal for slot in architectures}
+    axes = {name: signal.variable_axes for slot, signal in signals.items() for name in (slot, f"{slot}_mask")}
+    return {**axes, **(task.variable_axes if task else {})}
