@@ -6,11 +6,11 @@ N rows, B batch, C channels, H height, W width.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 import numpy as np
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ml.config import Config
 from ml.encoders.base import Column, Encoder
@@ -33,6 +33,15 @@ class ImageConfig(Config):
     height: int = Field(ge=1, le=2048)
     width: int = Field(ge=1, le=2048)
     channels: Literal[1, 3]
+    mean: tuple[float, ...] | None = None
+    """By channel, of pixels in 0..1: taken away, where a base model was trained so; then divided by `deviation`."""
+    deviation: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_for_each_channel(self) -> Self:
+        if any(each is not None and len(each) != self.channels for each in (self.mean, self.deviation)):
+            raise ValueError(f"mean and deviation must have {self.channels} numbers, one for each channel")
+        return self
 
 
 class ImageEncoder(Encoder[np.ndarray]):
@@ -63,8 +72,13 @@ class ImageEncoder(Encoder[np.ndarray]):
         return encoded
 
     def collate(self, column: Column) -> dict[str, np.ndarray]:
-        """`signal`: float32 [B, C, H, W] in 0..1."""
-        return {"signal": np.divide(column, 255, dtype=np.float32)}
+        """`signal`: float32 [B, C, H, W] in 0..1, or around 0 where the config says how."""
+        signal: np.ndarray = np.divide(column, 255, dtype=np.float32)
+        if self.config.mean is not None:
+            signal -= np.array(self.config.mean, dtype=np.float32)[:, None, None]
+        if self.config.deviation is not None:
+            signal /= np.array(self.config.deviation, dtype=np.float32)[:, None, None]
+        return {"signal": signal}
 
     def shape(self) -> dict[str, int]:
         """Channels, height and width."""
