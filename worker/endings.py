@@ -50,7 +50,7 @@ def ending_of(error: BaseException) -> tuple[Exit, dict[str, Any] | None]:
             "there is no space left to write to",
             "Free disk space on the machine of the worker or of the blobs; the job then goes on by itself.",
         )
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return Exit.CRASHED, words(
             "out_of_memory",
             "the run needs more memory than there is",
@@ -58,6 +58,14 @@ def ending_of(error: BaseException) -> tuple[Exit, dict[str, Any] | None]:
         )
     return Exit.CRASHED, words(
         "internal_error", f"{type(error).__name__}: {error}", "The worker's log of this job holds the whole story."
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Libraries hand the cause on as words only."""
+    return any(
+        isinstance(link, MemoryError) or any(sign in str(link).lower() for sign in MEMORY_WORDS)
+        for link in _chain(error)
     )
 
 
@@ -95,12 +103,5 @@ def _is_full(error: BaseException) -> bool:
         isinstance(link, StorageFull)
         or (isinstance(link, OSError) and link.errno in FULL)
         or any(sign in str(link).lower() for sign in FULL_WORDS)
-        for link in _chain(error)
-    )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    return any(
-        isinstance(link, MemoryError) or any(sign in str(link).lower() for sign in MEMORY_WORDS)
         for link in _chain(error)
     )

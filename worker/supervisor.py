@@ -19,6 +19,7 @@ from store.queue import ring_if_possible
 from store.settings import store_settings
 from worker.child import Child, environment_for_runs
 from worker.endings import Exit, words_about
+from worker.kinds import KINDS
 from worker.patience import UNREACHABLE, cause_of, patiently
 from worker.runs import folder_of
 from worker.settings import WorkerSettings
@@ -53,7 +54,10 @@ class Supervisor:
         except NotFound:
             log.warning("a bell for %s, which does not exist", job_id)
             return
-        if kind == jobs.VALIDATE:
+        if kind not in KINDS:
+            log.warning("%s is of the kind %s, which this worker does not know: left for a newer one", job_id, kind)
+            return
+        if not KINDS[kind].takes_a_slot:
             self._run(job_id)
             return
         following = job_id if self._slots.enter(job_id) else None
@@ -116,9 +120,8 @@ class Run:
         self._settle(child, error)
 
     def _start(self) -> Child:
-        module = "worker.imports" if self.claim.kind == jobs.VALIDATE else "worker.train"
         return Child(
-            module,
+            KINDS[self.claim.kind].module,
             self.claim.job_id,
             str(self.claim.fence),
             environment=environment_for_runs(),

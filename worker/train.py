@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from ml.catalog import Catalog
-from ml.package import MANIFEST, digest
 from ml.spec import Spec, parted, references
 from store import jobs, models
 from store.blobs import blobs
-from store.database import reading, transaction
+from store.database import reading
 from store.errors import NotFound, StaleClaim
-from store.ids import new_id
-from store.models import NewModel
 from store.settings import store_settings
 from worker import runs
-from worker.patience import patiently
+from worker.registration import register
 from worker.reporter import Reporter
 from worker.settings import worker_settings
 from worker.tether import FINISH, LEAVE, ChildEnd
@@ -27,8 +24,6 @@ from worker.tether import FINISH, LEAVE, ChildEnd
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ml.learning.train import TrainingResult
-    from ml.package import ModelPackage
     from store.jobs import Claim
 
 log = logging.getLogger(__name__)
@@ -69,7 +64,7 @@ def run(claim: Claim, folder: Path, line: ChildEnd) -> None:
         # What led to a failure is worth reading, too.
         with suppress(StaleClaim):
             reporter.write()
-    register(result, claim, parent_id)
+    register(result.package, claim, parent_id=parent_id, report=result.report, reason=result.reason)
 
 
 def bring_checkpoints(claim: Claim, folder: Path) -> None:
@@ -85,41 +80,6 @@ def bring_checkpoints(claim: Claim, folder: Path) -> None:
             log.warning("the checkpoint %s is gone", key)
         else:
             (brought / str(number)).symlink_to(found)
-
-
-def register(result: TrainingResult, claim: Claim, parent_id: str | None) -> None:
-    """Publish the package, then make its row and end the job in one transaction.
-
-    A package whose row was never made belongs to nothing; the reconciler sweeps it up.
-    """
-    model = _as_row(result.package, claim, parent_id)
-    blobs().put_tree(model.key, result.package.directory)
-
-    def write() -> None:
-        with transaction() as session:
-            jobs.succeed(session, claim, model=model, report=result.report, reason=result.reason)
-
-    patiently(write, for_seconds=worker_settings().database_patience_seconds)
-
-
-def _as_row(package: ModelPackage, claim: Claim, parent_id: str | None) -> NewModel:
-    manifest = package.manifest
-    model_id = new_id("mdl")
-    return NewModel(
-        id=model_id,
-        name=claim.model_name or claim.job_id,
-        task=manifest.task.name if manifest.task else None,
-        architectures={slot: choice.name for slot, choice in manifest.architectures.items()},
-        parameters=manifest.parameters,
-        bytes=sum(file.bytes for file in manifest.files),
-        metrics={name: value for name, value in manifest.metrics.items() if value is not None},
-        labels=manifest.labels,
-        formats=["safetensors", *(["onnx"] if manifest.graphs else [])],
-        files=[file.model_dump() for file in manifest.files],
-        key=f"models/{model_id}",
-        manifest_sha256=digest(package.directory / MANIFEST),
-        parent_id=parent_id,
-    )
 
 
 def _models(spec: Spec, folder: Path) -> tuple[str | None, Path | dict[str, Path] | None, dict[str, Path]]:
