@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from plinth.connection import API, Connection
 from plinth.errors import DatasetRejected, PlinthError
 from plinth.results import Dataset, DatasetReport, build
-from plinth.uploads import OnProgress, Uploads
+from plinth.uploads import OnProgress, Uploads, without_folders
 
 SMALL_BYTES = 8 * 2**20
 POLL_SECONDS = 0.2
@@ -48,7 +46,7 @@ class Datasets:
             raise PlinthError(f"No such file: {', '.join(missing)}.")
         said = {"task": task, "format": format, "columns": columns, "splits": splits}
         options = {"name": name or _name_of(paths), **{key: value for key, value in said.items() if value is not None}}
-        with _without_folders(paths) as sources:
+        with without_folders(paths) as sources:
             if sum(source.stat().st_size for source in sources) <= SMALL_BYTES:
                 return self._post_form(sources, options, on_progress)
             uploads = Uploads(self._connection)
@@ -104,19 +102,3 @@ class Datasets:
 
 def _name_of(paths: Sequence[Path]) -> str:
     return paths[0].absolute().name.split(".")[0]
-
-
-@contextmanager
-def _without_folders(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """The same files, each folder as a zip that goes away afterwards."""
-    with tempfile.TemporaryDirectory(prefix="plinth-upload-") as temporary:
-        yield [_zipped(path, Path(temporary)) if path.is_dir() else path for path in paths]
-
-
-def _zipped(folder: Path, into: Path) -> Path:
-    archive = into / f"{folder.absolute().name}.zip"
-    # Stored, not deflated: pictures are compressed already.
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            zipped.write(file, file.relative_to(folder))
-    return archive

@@ -6,8 +6,11 @@ import base64
 import contextlib
 import hashlib
 import json
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -129,3 +132,19 @@ class Uploads:
         with contextlib.suppress(OSError):
             self._notes.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._notes.write_text(json.dumps(notes, indent=1))
+
+
+@contextmanager
+def without_folders(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """The same files, each folder as a zip that goes away afterwards."""
+    with tempfile.TemporaryDirectory(prefix="plinth-upload-") as temporary:
+        yield [_zipped(path, Path(temporary)) if path.is_dir() else path for path in paths]
+
+
+def _zipped(folder: Path, into: Path) -> Path:
+    archive = into / f"{folder.absolute().name}.zip"
+    # Stored, not deflated: pictures are compressed already, and weights do not get smaller.
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            zipped.write(file, file.relative_to(folder))
+    return archive

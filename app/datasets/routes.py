@@ -14,6 +14,7 @@ from app.dependencies import BlobsDep, CatalogDep, DatasetReference, IncomingDep
 from app.errors import problems
 from app.idempotency import OnceDep
 from app.pagination import Cursor, Limit, ListOf
+from app.uploads.forms import drop
 from store import datasets
 from store.database import after_commit
 from store.errors import Conflict
@@ -79,7 +80,7 @@ def read_dataset(dataset: DatasetReference, session: SessionDep) -> Dataset:
 def delete_dataset(dataset: DatasetReference, session: SessionDep, blobs: BlobsDep) -> None:
     """Forget a version and its files, unless a job or a model needs it."""
     keys = datasets.delete(session, datasets.get(session, dataset).id)
-    after_commit(session, lambda: service.drop(keys, blobs))
+    after_commit(session, lambda: drop(keys, blobs))
 
 
 @router.get("/{dataset}/report", responses=problems(404))

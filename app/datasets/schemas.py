@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.body import strict_json
 from app.dependencies import NAME
+from app.uploads.schemas import UploadId
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from store.tables import Dataset as DatasetRow
 
 State = Literal["importing", "validating", "ready", "rejected"]
-
-
-UploadId = Annotated[str, Field(pattern=NAME, max_length=100)]
 
 
 class DatasetOptions(BaseModel):

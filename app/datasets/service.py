@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
-from pydantic import ValidationError
 
 from app.body import read_limited, strict_json
 from app.datasets.schemas import Dataset, DatasetCreate, DatasetOptions, Preview, PreviewRow
-from app.errors import Refused, findings_of, summary_of
-from app.idempotency import REPLAYED
+from app.errors import Refused
+from app.uploads import forms
 from app.uploads import service as uploads
 from app.uploads.multipart import Form, read_form
 from ml.errors import Finding, SpecError
 from store import datasets
 from store.database import transaction
-from store.ids import new_id
 from store.settings import store_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -38,25 +30,19 @@ if TYPE_CHECKING:
     from store.blobs import Blobs
     from store.tables import Dataset as DatasetRow
 
-LARGEST_JSON_BYTES = 1024**2
-
-Options = TypeVar("Options", bound=DatasetOptions)
-
-Source = Mapping[str, str]
-
 
 async def create_from_uploads(
     request: Request, once: Once, *, catalog: Catalog, incoming: Incoming, blobs: Blobs
 ) -> Response:
     """The answer to a JSON request."""
-    body = await read_limited(request, LARGEST_JSON_BYTES)
-    asked = _validated(DatasetCreate, strict_json(body))
+    body = await read_limited(request, forms.LARGEST_JSON_BYTES)
+    asked = forms.validated(DatasetCreate, strict_json(body))
     check_names(asked, catalog)
 
     def work() -> Response:
         keys = [uploads.complete(incoming, blobs, upload_id) for upload_id in asked.upload_ids()]
         sources = [{"key": key, "filename": key.rpartition("/")[2]} for key in keys]
-        return _create(once, asked, sources, fingerprint=asked.model_dump_json().encode())
+        return _create(once, asked, sources, fingerprint=forms.fingerprint(asked))
 
     return await to_thread.run_sync(work)
 
@@ -65,40 +51,22 @@ async def create_from_form(
     request: Request, once: Once, *, catalog: Catalog, incoming: Incoming, blobs: Blobs
 ) -> Response:
     """The answer to a form: its files go to the disk while they arrive."""
-    with _scratch(incoming) as folder:
+    with forms.scratch(incoming) as folder:
         form = await read_form(request, folder, check_space=incoming.check_space, hashed=once.key is not None)
-        asked = _validated(DatasetOptions, DatasetOptions.of_fields(form.fields))
+        asked = forms.validated(DatasetOptions, DatasetOptions.of_fields(form.fields))
         check_names(asked, catalog)
-        if not form.files:
-            item = {"code": "missing", "path": "file", "message": "Field required"}
-            raise Refused(422, "invalid_request", "Send at least one file, as the form field 'file'.", errors=[item])
+        forms.refuse_without_file(form)
         return await to_thread.run_sync(lambda: _keep_and_create(once, asked, form, blobs))
 
 
 def _keep_and_create(once: Once, asked: DatasetOptions, form: Form, blobs: Blobs) -> Response:
-    """Files become blobs first, so that no row ever names one that is not there."""
-    keys = [uploads.key_of(new_id("upl"), file.filename) for file in form.files]
-    sources = [{"key": key, "filename": file.filename} for key, file in zip(keys, form.files, strict=True)]
-    fingerprint = [asked.model_dump_json(), *(f"{file.filename} {file.sha256}" for file in form.files)]
-    try:
-        for key, file in zip(keys, form.files, strict=True):
-            blobs.put_file(key, file.path, move=True)
-        answer = _create(once, asked, sources, fingerprint="\n".join(fingerprint).encode())
-    except BaseException:
-        drop(keys, blobs)
-        raise
-    if REPLAYED in answer.headers:
-        drop(keys, blobs)
-    return answer
+    fingerprint = forms.fingerprint(asked, form.files)
+    return forms.keep(
+        form.files, "uploads", blobs, create=lambda sources: _create(once, asked, sources, fingerprint=fingerprint)
+    )
 
 
-def drop(keys: Iterable[str], blobs: Blobs) -> None:
-    """Files that no row names."""
-    for key in keys:
-        blobs.delete(key)
-
-
-def _create(once: Once, asked: DatasetOptions, sources: Sequence[Source], *, fingerprint: bytes) -> Response:
+def _create(once: Once, asked: DatasetOptions, sources: Sequence[forms.Source], *, fingerprint: bytes) -> Response:
     with transaction() as session:
 
         def make() -> Made:
@@ -158,20 +126,3 @@ def _shown(row: Row, summary: DatasetSummary) -> PreviewRow:
         return PreviewRow(input=values, target=None)
     given, target = TASKS[summary.task].show(row)
     return PreviewRow(input=given.model_dump(mode="json", exclude_none=True), target=target)
-
-
-@contextmanager
-def _scratch(incoming: Incoming) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="form-", dir=incoming.directory))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _validated(kind: type[Options], value: Any) -> Options:
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        items = findings_of(error.errors(include_url=False), body=value)
-        raise Refused(422, "invalid_request", summary_of(items), errors=items) from None

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+
+from app.dependencies import NAME
+
+UploadId = Annotated[str, Field(pattern=NAME, max_length=100)]
 
 
 class Upload(BaseModel):
