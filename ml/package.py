@@ -2,7 +2,7 @@
 
 ```
 manifest.json          what it is, and size and sha256 of every other file; written last
-weights.safetensors    every tensor of the network
+weights.safetensors    every tensor of the network; absent where a graph came in alone
 encoders/{slot}/       what turns raw values into arrays
 task/state.json        what the task learned of its data: the labels
 {graph}.onnx           the same network as a graph (`model`), where it could be exported and was found equal;
@@ -67,7 +67,8 @@ class Graph(Config):
     opset: int
     inputs: list[str]
     outputs: list[str]
-    parity: Parity
+    parity: Parity | None
+    """None for a graph that came in alone: there is nothing to compare it with."""
     exporter: str | None = None
 
 
@@ -80,6 +81,8 @@ class Source(Config):
     """sha256 of the base model's manifest; by slot, where several were started from."""
     models: dict[str, str] = Field(default_factory=dict)
     """Others that it has learned from: the spec's path that named one -> the sha256 of its manifest."""
+    imported: dict[str, Any] | None = None
+    """What it was before it came in from elsewhere: its format there, and what that calls it."""
 
 
 class PackedFile(Config):
@@ -167,12 +170,19 @@ class ModelPackage:
 
         `verify=False` believes sizes and skips checksums: for a folder of our own that was verified when it was made.
         """
-        manifest = _read_manifest(directory / MANIFEST)
+        manifest = read_manifest(directory / MANIFEST)
         for file in manifest.files:
             _check(directory, file, verify=verify)
         package = cls(directory, manifest)
-        _check_weights(package.file(WEIGHTS))
+        if package.is_graph_alone:
+            return package
+        check_weights(package.file(WEIGHTS))
         return package
+
+    @property
+    def is_graph_alone(self) -> bool:
+        """Whether it came in as a graph: it answers, but nothing can be trained from it."""
+        return not self.manifest.architectures and bool(self.manifest.graphs)
 
     def encoders(self) -> dict[str, Encoder[Any]]:
         """By slot, as they were in training."""
@@ -230,7 +240,8 @@ def _settle(directory: Path) -> None:
             os.close(descriptor)
 
 
-def _read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """A `manifest.json` of this version or an older one; raises `PackageError`."""
     hint = "Download or export the package again."
     try:
         if path.stat().st_size > MAX_MANIFEST_BYTES:
@@ -265,14 +276,15 @@ def _check(directory: Path, file: PackedFile, *, verify: bool) -> None:
         raise PackageError(damaged, hint="Download or export the package again.")
 
 
-def _check_weights(path: Path) -> None:
-    """Its header is bounded and is one; what is in it, the reader of tensors checks."""
+def check_weights(path: Path) -> None:
+    """Its header is bounded and is one; what is in it, the reader of tensors checks. Raises `PackageError`."""
+    name = path.name
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if length > min(MAX_WEIGHTS_HEADER_BYTES, path.stat().st_size - 8):
-                raise PackageError(f"{WEIGHTS} has a header of {length:,} bytes, which cannot be")
+                raise PackageError(f"{name} has a header of {length:,} bytes, which cannot be")
             if not isinstance(json.loads(file.read(length)), dict):
-                raise PackageError(f"{WEIGHTS} has no header")
+                raise PackageError(f"{name} has no header")
     except (OSError, ValueError, RecursionError) as error:
-        raise PackageError(f"{WEIGHTS} cannot be read: {error}") from error
+        raise PackageError(f"{name} cannot be read: {error}") from error

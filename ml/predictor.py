@@ -52,7 +52,7 @@ class Predictor:
         """By its graph if it has one, else by torch where that is installed; raises `PackageError`."""
         graphs = package.manifest.graphs
         if graphs:
-            run = _by_onnx({name: package.file(graph.file) for name, graph in graphs.items()})
+            run = by_onnx({name: package.file(graph.file) for name, graph in graphs.items()})
             return cls(package, engine="onnxruntime", run=run)
         if importlib.util.find_spec("torch") is None:
             why = package.manifest.no_graph or "it was not exported"
@@ -163,7 +163,8 @@ def _embeddings(arrays: Arrays) -> list[EmbeddingOutput]:
     return [EmbeddingOutput.model_construct(embedding=row) for row in arrays[EMBEDDING].tolist()]
 
 
-def _by_onnx(paths: Mapping[str, Path]) -> Run:
+def by_onnx(paths: Mapping[str, Path]) -> Run:
+    """Graphs by their names in the task, run by ONNX Runtime; raises `PackageError` where one cannot be."""
     # Half of what this module costs to import, and only needed here.
     import onnxruntime
 

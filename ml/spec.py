@@ -240,6 +240,10 @@ class _Check:
         self.wanted = _Wanted.of(spec, catalog, dataset)
 
     def findings(self) -> Iterator[Finding]:
+        graphs = list(self._graphs_alone())
+        if graphs:
+            yield from graphs
+            return
         yield from self._choices()
         yield from self._task()
         yield from self._schedule()
@@ -249,6 +253,14 @@ class _Check:
             yield from self._models(self.wanted)
             yield from self._monitor(self.wanted)
             yield from self._data(self.wanted)
+
+    def _graphs_alone(self) -> Iterator[Finding]:
+        """What came in as a graph answers, but has no weights to train on."""
+        bases = self.parent if isinstance(self.parent, Mapping) else {None: self.parent} if self.parent else {}
+        for slot, base in bases.items():
+            if not base.architectures:
+                message = "start_from is a graph alone: it answers, but there are no weights to train on"
+                yield Finding(code="does_not_fit", message=message, path=f"start_from.{slot}" if slot else "start_from")
 
     def _choices(self) -> Iterator[Finding]:
         """Every name is known, and every option is one, and allowed."""

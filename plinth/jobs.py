@@ -71,6 +71,10 @@ class Jobs:
             {"kind": "finetune", "dataset": dataset, "model": model, "seed": seed, **_said(said), **more}
         )
 
+    def export(self, model: str, *, format: str = "huggingface") -> Job:
+        """Make a folder of a model that another library loads; `models.download` fetches it once the job is done."""
+        return self.submit({"kind": "export", "model": model, "format": format})
+
     def submit(self, spec: Mapping[str, Any]) -> Job:
         """Start whatever the contract allows, as JSON."""
         return build(Job, self._connection.post(f"{API}/jobs", spec))

@@ -1,4 +1,4 @@
-"""Models: look at, name, download, delete."""
+"""Models: bring, look at, name, download, delete."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from plinth.connection import API, Connection
 from plinth.errors import PlinthError
-from plinth.results import Alias, Model, ModelVersion, build
+from plinth.results import Alias, Job, Model, ModelVersion, build
+from plinth.uploads import OnProgress, Uploads, without_folders
 
 
 class Models:
@@ -35,6 +36,32 @@ class Models:
         signature: Mapping[str, Any] = self._connection.get(f"{self._path(reference)}/signature")
         return signature
 
+    def import_(
+        self,
+        file: str | Path,
+        *,
+        name: str | None = None,
+        task: str | None = None,
+        labels: Sequence[str] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Job:
+        """Send a model that was trained elsewhere; gives the job that makes it one of the service's: see `jobs.wait`.
+
+        `file` is a Hugging Face folder or a zip of one, a package that was downloaded, or an `.onnx` file with its
+        `task` and `labels`.
+        """
+        path = Path(file)
+        if not path.exists():
+            raise PlinthError(f"No such file: {path}.")
+        options = {"name": name or path.absolute().name.split(".")[0], "task": task, "labels": labels}
+        said = {key: value for key, value in options.items() if value is not None}
+        with without_folders([path]) as (source,):
+            uploads = Uploads(self._connection)
+            [upload_id] = uploads.send([source], on_progress=on_progress)
+            made = self._connection.post(f"{API}/models/import", {**said, "upload": upload_id})
+            uploads.forget([source])
+        return build(Job, made)
+
     def set_alias(self, name: str, alias: str, version: int, *, if_match: str | None = None) -> Alias:
         """Point an alias at a version; with `if_match` only while it still has that `etag`, else `Conflict`."""
         headers = {"If-Match": if_match} if if_match else {}
@@ -51,21 +78,25 @@ class Models:
         to: str | Path = ".",
         *,
         file: str | None = None,
+        format: str | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> Path:
         """Save the package as a zip, or one `file` of it, into a folder or under a name; gives where it is.
 
-        `on_progress` is called with the bytes received so far.
+        With a `format` ("huggingface") for another library: `jobs.export` has to have made that. `on_progress` is
+        called with the bytes received so far.
         """
         version = self.get(reference)
         target = Path(to)
         if target.is_dir():
-            target /= Path(file).name if file else f"{version.name}-{version.version}.zip"
+            suffix = f"-{format}.zip" if format else ".zip"
+            target /= Path(file).name if file else f"{version.name}-{version.version}{suffix}"
+        wanted = {key: value for key, value in (("file", file), ("format", format)) if value is not None}
         path = f"{API}/models/{version.name}/versions/{version.version}/download"
         unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
             with (
-                self._connection.stream("GET", path, params={"file": file} if file else {}) as answer,
+                self._connection.stream("GET", path, params=wanted) as answer,
                 unfinished.open("wb") as saved,
             ):
                 for piece in answer.iter_bytes():

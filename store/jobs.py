@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 VALIDATE = "validate"
 """The kind of the job that validates a dataset; not listed unless asked for."""
+IMPORT = "import"
+"""The kind of the job that makes a model of an upload."""
 KEPT_CHECKPOINTS = 2
 FIRST_RING_AGAIN_SECONDS = 5.0
 LONGEST_RING_AGAIN_SECONDS = 60.0
@@ -103,6 +105,12 @@ def listing(
     if states:
         query = query.where(Job.state.in_(states))
     return newest_first(session, query, Job.id, limit=limit, cursor=cursor)
+
+
+def needs_blob(session: Session, key: str) -> bool:
+    """Whether a model is still to be imported from what lies under `key`."""
+    waiting = select(Job.spec).where(Job.kind == IMPORT, Job.state.in_(("queued", "running")))
+    return any(spec["source"]["key"].startswith(f"{key}/") for spec in session.scalars(waiting))
 
 
 def counts(session: Session) -> dict[str, int]:

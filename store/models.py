@@ -106,6 +106,11 @@ def origin(session: Session, model: Model) -> tuple[Dataset | None, Model | None
     return dataset, session.get(Model, model.parent_id) if model.parent_id else None
 
 
+def export_key(model_id: str, format: str) -> str:
+    """Where a version lies among the blobs in another library's format, once a job has made that: one zip."""
+    return f"exports/{model_id}/{format}.zip"
+
+
 def names(session: Session) -> Sequence[str]:
     """All of them, in order."""
     live = select(Model.name).where(Model.deleted_at.is_(None))
@@ -169,8 +174,8 @@ def alias_history(session: Session, name: str, alias: str) -> Sequence[AliasChan
     return session.scalars(query.order_by(AliasChange.id.desc())).all()
 
 
-def delete(session: Session, name: str, number: int) -> str:
-    """Forget one version and return the key of its files; raises `Conflict` while an alias or a job needs it."""
+def delete(session: Session, name: str, number: int) -> list[str]:
+    """Forget one version and return the keys of its files; raises `Conflict` while an alias or a job needs it."""
     model = version(session, f"{name}@{number}")
     pointing = session.scalars(select(Alias.alias).where(Alias.model_name == name, Alias.version == number)).all()
     if pointing:
@@ -180,7 +185,7 @@ def delete(session: Session, name: str, number: int) -> str:
     if waiting:
         raise Conflict(f"{name}@{number} is needed by {', '.join(waiting)}; cancel these first")
     session.execute(update(Model).where(Model.id == model.id).values(deleted_at=clock()))
-    return model.key
+    return [model.key, f"exports/{model.id}"]
 
 
 def _names(spec: Any, references: set[str]) -> bool:

@@ -38,6 +38,10 @@ class WorkerSettings(BaseSettings):
     import_cpu_seconds: int = Field(120, ge=1)
     """For any upload; each megabyte allows `import_cpu_seconds_per_megabyte` more."""
     import_cpu_seconds_per_megabyte: float = Field(1, ge=0)
+    model_import_memory_bytes: int = Field(16 * GIBIBYTE, ge=GIBIBYTE)
+    """What reading one model from elsewhere may take: several times its weights."""
+    model_import_cpu_seconds: int = Field(600, ge=1)
+    """For any model; each megabyte allows five more."""
 
 
 @cache

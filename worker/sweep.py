@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400
-KINDS = ("models", "datasets", "runs")
+KINDS = ("models", "datasets", "runs", "imports", "exports")
 
 
 def sweep() -> None:
@@ -55,6 +55,10 @@ def _stands_for(session: Session, key: str) -> bool:
                 return models.version(session, identifier).key == key
             case "datasets":
                 return datasets.get(session, identifier).key == key
+            case "exports":
+                return models.version(session, identifier).id == identifier
+            case "imports":
+                return jobs.needs_blob(session, key)
             case _:
                 return jobs.get(session, identifier).state in ("queued", "running")
     except NotFound:

@@ -15,7 +15,8 @@ from app.idempotency import Made, OnceDep
 from app.jobs import schemas, service
 from app.jobs.stream import MEDIA_TYPE, stream
 from app.pagination import Cursor, Limit, ListOf, NumberCursor
-from ml.spec import Spec
+from ml.exchange import Export
+from ml.spec import Finetune, Pretrain
 from store import history, jobs
 from store.database import reading
 
@@ -44,13 +45,17 @@ _SCRATCH = {
     "architecture": "cnn",
     "model": "digits",
 }
+_EXPORT = {"kind": "export", "model": "digits@1", "format": "huggingface"}
 _EXAMPLES: Any = {
     "finetune": {"summary": "Fine-tune a base model", "value": _FINETUNE},
     "pretrain": {"summary": "Pretrain a base model without labels", "value": _PRETRAIN},
     "from_scratch": {"summary": "Train a task from scratch, by the catalogue's recipe", "value": _SCRATCH},
+    "export": {"summary": "Make a folder that Hugging Face's library loads", "value": _EXPORT},
 }
 
-SpecBody = Annotated[Spec, Body(openapi_examples=_EXAMPLES)]
+SpecBody = Annotated[
+    Annotated[Pretrain | Finetune | Export, Field(discriminator="kind")], Body(openapi_examples=_EXAMPLES)
+]
 ValidateOnly = Annotated[bool, Query(description="Check everything, start nothing.")]
 States = Annotated[list[schemas.State] | None, Query(alias="state", description="One or several.")]
 Kind = Annotated[str, Field(max_length=50, pattern="^[a-z_]+$")]
@@ -84,13 +89,15 @@ def create_job(
     validate_only: ValidateOnly = False,
 ) -> Response:
     """Start a run. Everything that is wrong with the spec is reported at once, before any worker is asked."""
-    ready = service.check_and_pin(session, spec, catalog=catalog, blobs=blobs)
+    ready = service.ready(session, spec, catalog=catalog, blobs=blobs)
     if validate_only:
         checked = schemas.Checked(spec=ready.spec)
         return Response(checked.model_dump_json(), media_type="application/json")
 
     def make() -> Made:
-        row = jobs.submit(session, kind=spec.kind, spec=ready.spec, dataset_id=ready.dataset_id, model_name=spec.model)
+        row = jobs.submit(
+            session, kind=spec.kind, spec=ready.spec, dataset_id=ready.dataset_id, model_name=ready.model_name
+        )
         return service.seen(session, row), {"Location": f"/api/v1/jobs/{row.id}"}
 
     return once.answer(session, body=spec.model_dump_json().encode(), status=202, make=make)

@@ -157,14 +157,14 @@ class PerClass(BaseModel):
 
 
 class Report(BaseModel):
-    """The evaluation on the test split; further fields by task."""
+    """The evaluation on the test split; further fields by task. Of an import or export, what came of it."""
 
     model_config = ConfigDict(extra="allow")
 
     task: str | None = None
-    split: str
-    rows: int
-    metrics: dict[str, float | None]
+    split: str | None = None
+    rows: int | None = None
+    metrics: dict[str, float | None] = {}
     baseline: dict[str, float | None] | None = None
     classes: list[str] | None = None
     confusion_matrix: list[list[int]] | None = None

@@ -10,6 +10,7 @@ from app.pagination import ListOf
 from ml import spec as specs
 from ml.data.dataset import DatasetSummary
 from ml.errors import Finding, SpecError
+from ml.exchange import Export, check_export
 from ml.package import MANIFEST, Manifest
 from store import datasets, history, models
 from store.errors import NotFound
@@ -32,11 +33,30 @@ class Ready:
     """A spec that holds together, every default filled in, every reference pinned to a version."""
 
     spec: dict[str, Any]
-    dataset_id: str
+    dataset_id: str | None
+    model_name: str | None
+    """Under which the result is registered; None where it is no model."""
 
 
-def check_and_pin(session: Session, spec: Spec, *, catalog: Catalog, blobs: Blobs) -> Ready:
+def ready(session: Session, spec: Spec | Export, *, catalog: Catalog, blobs: Blobs) -> Ready:
     """Raises `SpecError` with everything that is wrong at once."""
+    if isinstance(spec, Export):
+        return _export(session, spec, catalog)
+    return _training(session, spec, catalog=catalog, blobs=blobs)
+
+
+def _export(session: Session, spec: Export, catalog: Catalog) -> Ready:
+    findings: list[Finding] = []
+    model = _model(session, spec.model, findings, path="model")
+    if model is not None:
+        findings += check_export(spec, catalog, model.architectures)
+    if findings or model is None:
+        raise SpecError.of(findings)
+    pinned = spec.model_dump(mode="json") | {"model": f"{model.name}@{model.version}"}
+    return Ready(spec=pinned, dataset_id=None, model_name=None)
+
+
+def _training(session: Session, spec: Spec, *, catalog: Catalog, blobs: Blobs) -> Ready:
     findings: list[Finding] = []
     dataset = _dataset(session, spec.dataset, findings)
     named = {
@@ -54,7 +74,7 @@ def check_and_pin(session: Session, spec: Spec, *, catalog: Catalog, blobs: Blob
     _pin(resolved, "dataset", f"{dataset.name}@{dataset.version}")
     for path, model in named.items():
         _pin(resolved, path, f"{model.name}@{model.version}")
-    return Ready(spec=resolved, dataset_id=dataset.id)
+    return Ready(spec=resolved, dataset_id=dataset.id, model_name=spec.model)
 
 
 def seen(session: Session, row: JobRow) -> Job:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from app.body import JSONRoute
-from app.dependencies import BlobsDep, ModelName, RuntimeDep, SessionDep, Version
+from app.body import JSONRoute, is_json
+from app.dependencies import BlobsDep, CatalogDep, IncomingDep, ModelName, RuntimeDep, SessionDep, Version
 from app.errors import Refused, problems
-from app.models import service
+from app.idempotency import OnceDep
+from app.jobs.schemas import Job
+from app.models import importing, service
 from app.models.archive import blocks, zipped
-from app.models.schemas import Alias, AliasSet, AliasWithHistory, Model, ModelVersion, Signature
+from app.models.schemas import Alias, AliasSet, AliasWithHistory, Model, ModelImport, ModelVersion, Signature
 from app.pagination import Cursor, Limit, ListOf, NumberCursor
+from ml.exchange import Format
 from store import models
 from store.database import after_commit, reading
 
@@ -30,6 +33,28 @@ _FILES: dict[int | str, dict[str, Any]] = {
     200: {"description": "A zip, or with `file` that file.", "content": {"application/zip": _BINARY, OCTETS: _BINARY}}
 }
 
+_TEXT = {"type": "string", "default": ""}
+_IMPORT_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["name", "file"],
+                    "properties": {
+                        "name": {"type": "string", "examples": ["minilm"]},
+                        "file": {"type": "string", "format": "binary"},
+                        "task": {**_TEXT, "description": "What it is for, where the file does not say."},
+                        "labels": {**_TEXT, "description": 'JSON: the classes of an ONNX file. `["cat", "dog"]`'},
+                    },
+                }
+            },
+            "application/json": {"schema": ModelImport.model_json_schema()},
+        },
+    }
+}
+
 
 @router.get("")
 def list_models(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> ListOf[Model]:
@@ -37,6 +62,30 @@ def list_models(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -
     return ListOf.of(
         models.listing(session, limit=limit, cursor=cursor), lambda row: service.summary(session, row.name)
     )
+
+
+@router.post(
+    "/import",
+    status_code=202,
+    response_model=Job,
+    openapi_extra=_IMPORT_BODY,
+    responses=problems(404, 409, 415, 507),
+)
+async def import_model(
+    request: Request, once: OnceDep, catalog: CatalogDep, incoming: IncomingDep, blobs: BlobsDep
+) -> Response:
+    """Bring a model that was trained elsewhere, in a form or as the id of a finished upload; a job makes it ours.
+
+    A zip of a Hugging Face folder (`config.json`, `*.safetensors`, the tokenizer) or of a package that was downloaded
+    here, or one `.onnx` file with its `task` and `labels`. Nothing is unpickled, and no code that comes along is run.
+
+    ```sh
+    curl -H "Authorization: Bearer $PLINTH_API_KEY" -F name=minilm -F file=@all-MiniLM-L6-v2.zip \\
+      http://127.0.0.1:8000/api/v1/models/import
+    ```
+    """
+    bring = importing.import_from_upload if is_json(request) else importing.import_from_form
+    return await bring(request, once, catalog=catalog, incoming=incoming, blobs=blobs)
 
 
 @router.get("/{name}", responses=problems(404))
@@ -48,7 +97,7 @@ def read_model(name: ModelName, session: SessionDep) -> Model:
 @router.delete("/{name}", status_code=204, responses=problems(404, 409))
 def delete_model(name: ModelName, session: SessionDep, blobs: BlobsDep, runtime: RuntimeDep) -> None:
     """Forget all versions of a name, unless something stands on one: an alias, a job, or a model made from it."""
-    keys = [models.delete(session, name, row.version) for row in models.versions(session, name)]
+    keys = [key for row in models.versions(session, name) for key in models.delete(session, name, row.version)]
     after_commit(session, lambda: service.drop(keys, blobs, runtime))
 
 
@@ -72,20 +121,23 @@ def delete_model_version(
     name: ModelName, version: Version, session: SessionDep, blobs: BlobsDep, runtime: RuntimeDep
 ) -> None:
     """Forget a version, unless something stands on it: an alias, a job, or a model made from it."""
-    key = models.delete(session, name, version)
-    after_commit(session, lambda: service.drop([key], blobs, runtime))
+    keys = models.delete(session, name, version)
+    after_commit(session, lambda: service.drop(keys, blobs, runtime))
 
 
 @router.get(
-    "/{name}/versions/{version}/download", response_class=StreamingResponse, responses={**_FILES, **problems(404)}
+    "/{name}/versions/{version}/download", response_class=StreamingResponse, responses={**_FILES, **problems(404, 409)}
 )
 def download_model_version(
     name: ModelName,
     version: Version,
     blobs: BlobsDep,
     file: Annotated[str | None, Query(max_length=300, description="One file, as listed under `files`.")] = None,
+    format: Annotated[
+        Format | None, Query(description="For another library; a job of the kind `export` has to make it first.")
+    ] = None,
 ) -> Response:
-    """The package as a zip, or one file of it.
+    """The package as a zip, or one file of it, or in the format of another library.
 
     ```sh
     curl -o digits.zip -H "Authorization: Bearer $PLINTH_API_KEY" \\
@@ -95,6 +147,10 @@ def download_model_version(
     with reading() as session:
         row = models.version(session, f"{name}@{version}")
         key, paths = row.key, service.packed_paths(row)
+        exported = models.export_key(row.id, format) if format else None
+    if exported is not None:
+        saved_as = _saved_as(f"{name}-{version}-{format}.zip")
+        return StreamingResponse(service.exported(exported, blobs), media_type="application/zip", headers=saved_as)
     if file is None:
         content = zipped(paths, lambda path: blobs.open(f"{key}/{path}"))
         return StreamingResponse(content, media_type="application/zip", headers=_saved_as(f"{name}-{version}.zip"))

@@ -7,8 +7,21 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.uploads.schemas import UploadId
+from ml.exchange import Import
+
 if TYPE_CHECKING:
     from store.tables import AliasChange as AliasChangeRow
+
+
+class ModelImport(Import):
+    """A model out of a finished upload."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "minilm", "upload": "upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"}]}
+    )
+
+    upload: UploadId = Field(description="The id of an upload: a zip, or one .onnx file.")
 
 
 class Parent(BaseModel):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.models.archive import blocks
 from app.models.schemas import Alias, AliasChange, Lineage, LineageDataset, Model, ModelVersion, PackageFile, Parent
 from ml.package import MANIFEST
 from store import models
+from store.errors import Conflict, NotFound
 from store.pages import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -75,6 +77,17 @@ def seen(session: Session, row: ModelRow) -> ModelVersion:
 def packed_paths(row: ModelRow) -> list[str]:
     """The files of a package, the manifest that names all others first."""
     return [MANIFEST, *(file["path"] for file in row.files if file["path"] != MANIFEST)]
+
+
+def exported(key: str, blobs: Blobs) -> Iterator[bytes]:
+    """A version in another library's format; raises `Conflict` where no job has made that yet."""
+    try:
+        return blocks(blobs.open(key))
+    except NotFound:
+        hint = (
+            'Start one: POST /api/v1/jobs {"kind": "export", "model": "name@version"}, and come again once it is done'
+        )
+        raise Conflict(f"no job has exported this version yet. {hint}") from None
 
 
 def seen_alias(row: AliasRow) -> Alias:

@@ -22,6 +22,7 @@ from ml.catalog import (
 from ml.data.formats import FORMATS
 from ml.learning.architectures import ARCHITECTURES
 from ml.learning.heads import HEADS
+from ml.learning.interchange.families import FAMILIES
 from ml.learning.objectives import OBJECTIVES
 from ml.learning.tuning import TUNINGS
 from ml.tasks import TASKS
@@ -62,6 +63,7 @@ def _architecture(architecture: type[Backbone]) -> ArchitectureEntry:
         provides=sorted(architecture.provides),
         presets={name: _preset(architecture, name) for name in names},
         recipe=architecture.recipe,
+        exports=["huggingface"] if architecture.name in FAMILIES else [],
     )
 
 

@@ -1,4 +1,4 @@
-"""`plinth models`: list them, and name, download or delete one."""
+"""`plinth models`: list them, and bring, name, download or delete one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from plinth.commands.connected import ModelReference, connect, print_json
 
-app = typer.Typer(help="List models, and name, download or delete one.", invoke_without_command=True)
+app = typer.Typer(help="List models, and bring, name, download or delete one.", invoke_without_command=True)
 
 
 @app.callback()
@@ -72,18 +72,51 @@ def unalias_model(
     console.print(f"{reference} is forgotten.")
 
 
+@app.command("import")
+def import_model(
+    file: Annotated[Path, typer.Argument(help="A Hugging Face folder or a zip of one, a package, or an .onnx file.")],
+    name: Annotated[str | None, typer.Option(help="Absent: that of the file.")] = None,
+    task: Annotated[str | None, typer.Option(help="What an .onnx file is for.")] = None,
+    labels: Annotated[str | None, typer.Option(help="The classes of an .onnx file in their order, by comma.")] = None,
+) -> None:
+    """Bring a model that was trained elsewhere."""
+    from plinth.show import console, next_step, transfer
+
+    listed = [label.strip() for label in labels.split(",")] if labels else None
+    with connect() as plinth:
+        with transfer("uploading") as bar:
+            line = bar.add_task("", total=None)
+            job = plinth.models.import_(
+                file,
+                name=name,
+                task=task,
+                labels=listed,
+                on_progress=lambda sent, total: bar.update(line, completed=sent, total=total),
+            )
+        made = plinth.jobs.wait(job.id)
+        for note in plinth.jobs.report(job.id)["notes"]:
+            console.print(f"- {note}", soft_wrap=True)
+    console.print(f"{made.model} is here.")
+    next_step(f"plinth models show {made.model}")
+
+
 @app.command("download")
 def download_model(
     model: ModelReference,
     to: Annotated[Path, typer.Option(help="A folder or a file name.")] = Path(),
     file: Annotated[str | None, typer.Option(help="Only this file of the package.")] = None,
+    format: Annotated[str | None, typer.Option(help="For another library: huggingface.")] = None,
 ) -> None:
     """Save a model's package as a zip."""
     from plinth.show import console, transfer
 
     with connect() as plinth, transfer("downloading") as bar:
+        if format is not None:
+            plinth.jobs.wait(plinth.jobs.export(model, format=format).id)
         line = bar.add_task("", total=None)
-        saved = plinth.models.download(model, to, file=file, on_progress=lambda got: bar.update(line, completed=got))
+        saved = plinth.models.download(
+            model, to, file=file, format=format, on_progress=lambda got: bar.update(line, completed=got)
+        )
     console.print(str(saved), soft_wrap=True)
 
 

@@ -98,7 +98,7 @@ def test_wrong_fields_are_named_by_their_path(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("body", "path", "message"),
     [
-        ({"kind": "evaluate"}, "kind", "there is no 'evaluate'; known: 'pretrain', 'finetune'"),
+        ({"kind": "evaluate"}, "kind", "there is no 'evaluate'; known: 'pretrain', 'finetune', 'export'"),
         ({}, "kind", "Field required"),
         ([], None, "Input should be a JSON object"),
         (

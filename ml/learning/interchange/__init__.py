@@ -1,0 +1,1 @@
+"""Models that come in from elsewhere and go out again."""

@@ -1,0 +1,78 @@
+"""What a family promises: a folder of Hugging Face's becomes a backbone of ours with its encoder, and back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from ml.encoders.base import Encoder
+    from ml.learning.network import Network
+    from ml.package import ModelPackage
+    from ml.spec import Choice
+
+
+@dataclass(slots=True)
+class Brought:
+    """What a folder holds, in our words."""
+
+    architecture: Choice
+    encoder: Encoder[Any]
+    backbone: dict[str, Tensor]
+    """By the names of the architecture's `state_dict`."""
+    head: dict[str, Tensor] = field(default_factory=dict)
+    """Of the task's head, where the folder holds one that is wanted."""
+    dropped: list[str] = field(default_factory=list)
+    """Tensors of the folder that have no place here."""
+    notes: list[str] = field(default_factory=list)
+    """What else its owner should know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A folder for the library."""
+
+    kind: str
+    """The library's `AutoModel...` class that loads all of it."""
+    notes: list[str] = field(default_factory=list)
+    """What its user should know."""
+
+
+class Family(ABC):
+    """`name` is that of the architecture."""
+
+    name: ClassVar[str]
+    slot: ClassVar[str]
+    """The slot that the architecture stands in, in every task of one slot."""
+    model_types: ClassVar[frozenset[str]]
+    """What `config.json` calls them."""
+    files: ClassVar[tuple[str, ...]]
+    """What is read beside `config.json` and the weights, where it is there."""
+    tasks: ClassVar[Mapping[str, str]] = {}
+    """The end of the name of a class in `architectures` -> the task of ours that it is for."""
+
+    @classmethod
+    @abstractmethod
+    def read(cls, folder: Path, config: Mapping[str, Any], *, task: str | None) -> Brought:
+        """Read a folder whose `config.json` is `config`, with the head that `task` wants; raises `PackageError`."""
+
+    @classmethod
+    @abstractmethod
+    def examples(cls) -> list[Any]:
+        """Raw values to try a network with that brings no data: of every size that its graph must bear."""
+
+    @classmethod
+    @abstractmethod
+    def write(cls, package: ModelPackage, network: Network, folder: Path) -> Written:
+        """Write a folder that the library loads; raises `PackageError` where there is no such format for this model."""
+
+    @classmethod
+    @abstractmethod
+    def ask(cls, model: Any, arrays: Mapping[str, Tensor]) -> Tensor:
+        """What a model of the library answers to arrays that an encoder of ours made: logits, else the embedding."""

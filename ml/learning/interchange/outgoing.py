@@ -1,0 +1,75 @@
+"""A package becomes a folder of Hugging Face's, loaded there and found to answer alike before it is handed out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from ml.data.rows import Rows
+from ml.encoders.base import collate_slots, encode_slots
+from ml.errors import PackageError
+from ml.learning.interchange.families import FAMILIES
+from ml.learning.interchange.loading import load
+from ml.learning.run import network_of
+from ml.package import ModelPackage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ml.learning.interchange.families.base import Family
+    from ml.learning.network import Network
+
+TOLERANCE: Final = 1e-4
+"""Of the largest number of an answer: both add the same float32 numbers, in orders of their own."""
+
+
+def send_out(source: Path, into: Path, *, on_phase: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Write a package as a folder `into`, which is made here; returns the report. Raises `PackageError`."""
+    on_phase("reading")
+    package = ModelPackage.open(source)
+    family = _family(package)
+    network = network_of(package)
+    into.mkdir(parents=True)
+    on_phase("writing")
+    written = family.write(package, network, into)
+    on_phase("checking")
+    difference = _difference(family, package, network, into, written.kind)
+    return {
+        "format": "huggingface",
+        "class": written.kind,
+        "max_abs_difference": difference,
+        "files": sorted(path.relative_to(into).as_posix() for path in into.rglob("*") if path.is_file()),
+        "notes": written.notes,
+    }
+
+
+def _family(package: ModelPackage) -> type[Family]:
+    names = [choice.name for choice in package.manifest.architectures.values()]
+    if len(names) != 1 or names[0] not in FAMILIES:
+        found = " and ".join(names) or "a graph alone"
+        known = ", ".join(FAMILIES)
+        raise PackageError(f"Hugging Face has no format for {found}; it has one for {known}")
+    family = FAMILIES[names[0]]
+    task = package.manifest.task
+    if task is not None and task.name not in family.tasks.values():
+        known = ", ".join(sorted(set(family.tasks.values()))) or "base models alone"
+        raise PackageError(f"Hugging Face has no {family.name} for {task.name}; it has one for {known}")
+    return family
+
+
+def _difference(family: type[Family], package: ModelPackage, network: Network, folder: Path, kind: str) -> float:
+    """Both are asked the same."""
+    model = load(folder, kind).model
+    encoders = package.encoders()
+    columns = encode_slots(encoders, {family.slot: family.slot}, Rows({family.slot: family.examples()}))
+    arrays = {name: torch.from_numpy(each) for name, each in collate_slots(encoders, columns).items()}
+    with torch.no_grad():
+        found = family.ask(model, arrays)
+        answers = network.infer(arrays)
+    ours = answers.get("logits", answers["embedding"])
+    difference = float((found - ours).abs().max())
+    if not difference <= TOLERANCE * max(1.0, float(ours.abs().max())):
+        raise PackageError(f"the folder answers otherwise when it is loaded: by up to {difference:g}")
+    return difference

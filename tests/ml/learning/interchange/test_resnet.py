@@ -1,0 +1,156 @@
+"""Residual networks of Hugging Face's answer alike here, and ours there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForImageClassification,
+    ResNetConfig,
+    ResNetForImageClassification,
+    ResNetModel,
+)
+
+from ml.errors import PackageError
+from ml.learning.interchange.incoming import bring_in
+from ml.learning.interchange.outgoing import send_out
+from ml.package import ModelPackage
+from ml.predictor import Predictor
+from tests.ml.learning.interchange.folders import zipped
+
+SIDE = 40
+CLOSE = 1e-5
+"""float32 sums of a few dozen terms, in another order."""
+SHAPES: dict[str, dict[str, Any]] = {
+    "basic": {"layer_type": "basic", "embedding_size": 6, "hidden_sizes": [6, 8], "depths": [2, 1]},
+    "bottleneck": {"layer_type": "bottleneck", "embedding_size": 4, "hidden_sizes": [16, 32], "depths": [1, 2]},
+}
+
+
+def folder_of(path: Path, model: Any, *, processor: bool = True) -> Path:
+    """With batch statistics that are not those of a fresh network."""
+    with torch.no_grad():
+        for name, tensor in model.named_buffers():
+            if name.endswith(("running_mean", "running_var")):
+                tensor.uniform_(0.5, 1.5)
+    model.eval().save_pretrained(path)
+    if processor:
+        said = {
+            "image_processor_type": "ViTImageProcessor",
+            "size": {"height": SIDE, "width": SIDE},
+            "image_mean": [0.485, 0.456, 0.406],
+            "image_std": [0.229, 0.224, 0.225],
+            "resample": 2,
+        }
+        (path / "preprocessor_config.json").write_text(json.dumps(said))
+    return path
+
+
+def pictures(count: int) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, size=(count, SIDE, SIDE, 3), dtype=np.uint8)
+
+
+def read_there(folder: Path, pixels: np.ndarray) -> torch.Tensor:
+    return AutoImageProcessor.from_pretrained(folder)(list(pixels), return_tensors="pt")["pixel_values"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_base_model_gives_the_same_embeddings(tmp_path: Path, shape: str) -> None:
+    model = ResNetModel(ResNetConfig(**SHAPES[shape]))
+    folder = folder_of(tmp_path / "theirs", model)
+    report = bring_in(zipped(folder, tmp_path / "m.zip", modeling_dot_py=b"import os"), tmp_path / "package")
+    package = ModelPackage.open(tmp_path / "package")
+    assert package.manifest.task is None
+    assert package.manifest.graphs, package.manifest.no_graph
+    assert report["transfer"]["dropped"] == []
+    assert any("modeling.py" in note for note in report["notes"])
+    pixels = pictures(3)
+    with torch.no_grad():
+        expected = model(pixel_values=read_there(folder, pixels)).pooler_output.flatten(1)
+    answers = Predictor.load(package).predict([{"pixels": each.tolist()} for each in pixels])
+    np.testing.assert_allclose([each["embedding"] for each in answers], expected.numpy(), atol=CLOSE)
+
+
+def test_a_classifier_keeps_its_labels_in_their_order(tmp_path: Path) -> None:
+    labels = {0: "zebra", 1: "ant", 2: "mole"}
+    model = ResNetForImageClassification(ResNetConfig(**SHAPES["basic"], id2label=labels))
+    folder = folder_of(tmp_path / "theirs", model)
+    report = bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package", task="image_classification")
+    assert report["labels"] == ["zebra", "ant", "mole"]
+    pixels = pictures(4)
+    with torch.no_grad():
+        expected = model(pixel_values=read_there(folder, pixels)).logits.softmax(dim=1).numpy()
+    answers = Predictor.load(ModelPackage.open(tmp_path / "package")).predict(
+        [{"pixels": each.tolist()} for each in pixels]
+    )
+    for answer, row in zip(answers, expected, strict=True):
+        assert answer["probabilities"] == pytest.approx(dict(zip(labels.values(), row, strict=True)), abs=CLOSE)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_it_goes_out_again_as_it_came(tmp_path: Path, shape: str) -> None:
+    model = ResNetForImageClassification(ResNetConfig(**SHAPES[shape], id2label={0: "no", 1: "yes"}))
+    folder = folder_of(tmp_path / "theirs", model)
+    bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+    report = send_out(tmp_path / "package", tmp_path / "out")
+    assert report["files"] == ["config.json", "model.safetensors", "preprocessor_config.json"]
+    back = AutoModelForImageClassification.from_pretrained(tmp_path / "out").eval()
+    assert back.config.id2label == {0: "no", 1: "yes"}
+    assert {name: tensor.tolist() for name, tensor in back.state_dict().items()} == {
+        name: tensor.tolist() for name, tensor in model.state_dict().items()
+    }
+    pixels = pictures(2)
+    torch.testing.assert_close(read_there(tmp_path / "out", pixels), read_there(folder, pixels), atol=1e-6, rtol=1e-6)
+    assert AutoModel.from_pretrained(tmp_path / "out").config.depths == SHAPES[shape]["depths"]
+
+
+def test_a_head_that_answers_no_known_question_is_left_out_and_told(tmp_path: Path) -> None:
+    labels = {0: "a", 1: "b"}
+    config = ResNetConfig(**SHAPES["basic"], id2label=labels, problem_type="multi_label_classification")
+    folder = folder_of(tmp_path / "theirs", ResNetForImageClassification(config))
+    archive = zipped(folder, tmp_path / "m.zip")
+    report = bring_in(archive, tmp_path / "package")
+    assert report["task"] is None
+    assert any("multi_label_classification" in note for note in report["notes"])
+    assert report["transfer"]["dropped"] == ["classifier.1.bias", "classifier.1.weight"]
+    with pytest.raises(PackageError, match="base model"):
+        bring_in(archive, tmp_path / "other", task="image_classification")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"hidden_act": "gelu"}, "hidden_act gelu"),
+        ({"downsample_in_bottleneck": True}, "downsample_in_bottleneck"),
+        ({"depths": [2, 2]}, "lack"),
+        ({"hidden_sizes": [6, 16]}, "shapes|lack"),
+        ({"depths": "many"}, "."),
+        ({"id2label": {"0": "a", "2": "b"}}, "without a gap"),
+        ({"id2label": {"0": "a", "1": "a"}}, "twice"),
+    ],
+)
+def test_what_does_not_hold_together_is_refused(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    folder = folder_of(tmp_path / "theirs", ResNetForImageClassification(ResNetConfig(**SHAPES["basic"])))
+    config = json.loads((folder / "config.json").read_text())
+    for derived in ("stage_names", "out_features", "out_indices", "label2id"):
+        config.pop(derived, None)
+    (folder / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(PackageError, match=told):
+        bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+
+
+def test_shards_are_read_by_their_index(tmp_path: Path) -> None:
+    model = ResNetModel(ResNetConfig(**SHAPES["bottleneck"]))
+    folder = folder_of(tmp_path / "theirs", model)
+    model.save_pretrained(folder, max_shard_size="10KB")
+    (folder / "model.safetensors").unlink()
+    assert len(list(folder.glob("model-*.safetensors"))) > 1
+    bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+    assert ModelPackage.open(tmp_path / "package").manifest.graphs
