@@ -1,4 +1,4 @@
-"""uvicorn, with what it lacks: deadlines for slow clients, and an end that open streams cannot delay."""
+"""uvicorn, with what it lacks: deadlines for slow clients, large bodies without copies, an end streams cannot delay."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.errors import Refused, problem_response
+from app.large_body import LargeBody
 
 if TYPE_CHECKING:
     import socket
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from app.settings import AppSettings
 
 LARGEST_HEADER_BYTES = 64 * 1024
+LARGE_BODY_BYTES = 64 * 1024
+READ_BYTES = 256 * 1024
 
 
 class DeadlineProtocol(HttpToolsProtocol):
@@ -28,6 +32,10 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     header_timeout_seconds = 10.0
 
+    large_body: LargeBody | None = None
+    """There while what comes is the rest of a large body, which goes past the parser."""
+    _body_left = 0
+    """Bytes of a body of announced size that have not come yet."""
     _deadline: asyncio.TimerHandle | None = None
     _awaits_headers = True
     _header_bytes = 0
@@ -43,13 +51,24 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what comes before the end of the headers."""
+        """Count what comes before the end of the headers; after it, see whether the parser is needed any more."""
         super().data_received(data)
-        if not self._awaits_headers or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        self._header_bytes += len(data)
-        if self._header_bytes > LARGEST_HEADER_BYTES:
-            self._refuse(Refused(431, "headers_too_large", f"The headers exceed {LARGEST_HEADER_BYTES} bytes."))
+        if self._awaits_headers:
+            self._header_bytes += len(data)
+            if self._header_bytes > LARGEST_HEADER_BYTES:
+                self._refuse(Refused(431, "headers_too_large", f"The headers exceed {LARGEST_HEADER_BYTES} bytes."))
+        elif self._body_left >= LARGE_BODY_BYTES:
+            self.large_body = LargeBody(self.cycle, left=self._body_left)
+
+    def large_body_received(self, count: int) -> None:
+        """The same for what goes past the parser, which is given the next request again."""
+        assert self.large_body is not None, "called only while there is one"
+        self.large_body.add(count)
+        if self.large_body.left == 0:
+            self.large_body, self._body_left = None, 0
+            self.parser = httptools.HttpRequestParser(self)
 
     def on_message_begin(self) -> None:
         """A further request on a connection that was kept alive."""
@@ -61,9 +80,12 @@ class DeadlineProtocol(HttpToolsProtocol):
         """From here on the body's own timeout holds."""
         self._stop_waiting()
         super().on_headers_complete()
+        announced = dict(self.headers).get(b"content-length", b"0")
+        self._body_left = 0 if self.parser.should_upgrade() else int(announced)
 
     def on_body(self, body: bytes) -> None:
         """Hand a piece that comes alone on as it is: uvicorn copies it twice, which an upload feels."""
+        self._body_left -= len(body)
         if self.cycle.body or self.cycle.response_complete:
             super().on_body(body)
             return
@@ -100,6 +122,49 @@ class DeadlineProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
+class Connection(asyncio.BufferedProtocol):
+    """Says where the socket writes what it reads: into a buffer for the parser, or right into a large body."""
+
+    reading = memoryview(bytearray(READ_BYTES))
+    """For the parser; one for all connections of a server, since what was read is parsed before anything else is."""
+    http_type: type[DeadlineProtocol] = DeadlineProtocol
+
+    def __init__(self, **options: Any) -> None:  # uvicorn's, passed on
+        self._http = self.http_type(**options)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Pass on."""
+        self._http.connection_made(transport)  # type: ignore[arg-type]  # of a socket: it reads and writes
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass on."""
+        self._http.connection_lost(exc)
+
+    def eof_received(self) -> None:
+        """Pass on."""
+        self._http.eof_received()
+
+    def pause_writing(self) -> None:
+        """Pass on."""
+        self._http.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass on."""
+        self._http.resume_writing()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the event loop passes it
+        """Where the next bytes go."""
+        body = self._http.large_body
+        return self.reading if body is None else body.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many came."""
+        if self._http.large_body is None:
+            self._http.data_received(bytes(self.reading[:nbytes]))
+        else:
+            self._http.large_body_received(nbytes)
+
+
 class Server(uvicorn.Server):
     """Tells the application first that it ends, so that streams say goodbye; then gives the rest a limited time."""
 
@@ -118,7 +183,8 @@ class Server(uvicorn.Server):
 
 def make_server(app: FastAPI, settings: AppSettings) -> Server:
     """A server that only has to be run."""
-    protocol: Any = type("Protocol", (DeadlineProtocol,), {"header_timeout_seconds": settings.header_timeout_seconds})
+    http = type("Protocol", (DeadlineProtocol,), {"header_timeout_seconds": settings.header_timeout_seconds})
+    protocol: Any = type("Connection", (Connection,), {"http_type": http, "reading": memoryview(bytearray(READ_BYTES))})
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -108,6 +108,12 @@ class ApiProcess:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
 
+    def cpu_seconds(self) -> float:
+        """What it computed so far, all threads and the kernel on their behalf."""
+        assert self._process is not None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def maps(self) -> str:
         """Which files are mapped: a library that was loaded is among them."""
         assert self._process is not None

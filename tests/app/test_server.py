@@ -112,6 +112,65 @@ def test_a_body_of_unannounced_size_is_counted(api: ApiProcess) -> None:
     assert api.rss_bytes() - before < 100 * MIB
 
 
+@pytest.mark.parametrize("cut_bytes", [70_001, 300_000, 3 * MIB])
+def test_large_bodies_arrive_whole_one_after_the_other_on_one_connection(api: ApiProcess, cut_bytes: int) -> None:
+    content = secrets.token_bytes(3 * MIB - 17)
+    with connect(api) as connection:
+        for _ in range(2):
+            upload = _begun_upload(api, len(content))
+            # The next request comes before the answer: it begins where the body ends, not a byte earlier or later.
+            sent = _piece_head(api, upload, len(content)) + content + _head(api, f"GET {upload}")
+            for start in range(0, len(sent), cut_bytes):
+                connection.sendall(sent[start : start + cut_bytes])
+                time.sleep(0.01)
+            answers = b""
+            while b'"complete":true' not in answers:
+                piece = connection.recv(65536)
+                assert piece, answers
+                answers += piece
+            assert answers.startswith(b"HTTP/1.1 204 ")
+            stored = Path(api.environment["PLINTH_HOME"]) / "blobs" / "uploads" / upload.rpartition("/")[2] / "data"
+            assert stored.read_bytes() == content
+
+
+def test_what_arrived_of_a_large_body_is_kept_when_its_connection_breaks(api: ApiProcess) -> None:
+    upload = _begun_upload(api, 20 * MIB)
+    sent = secrets.token_bytes(5 * MIB + 4321)
+    with connect(api) as connection:
+        connection.sendall(_piece_head(api, upload, 20 * MIB) + sent)
+    kept = Path(api.environment["PLINTH_HOME"]) / "incoming" / upload.rpartition("/")[2]
+    deadline = time.monotonic() + 10
+    while kept.stat().st_size < len(sent) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert kept.read_bytes() == sent
+
+
+def test_a_client_that_waits_to_be_asked_for_a_large_body_is_asked(api: ApiProcess) -> None:
+    upload = _begun_upload(api, MIB)
+    head = _piece_head(api, upload, MIB).removesuffix(b"\r\n") + b"Expect: 100-continue\r\n\r\n"
+    with connect(api) as connection:
+        connection.sendall(head)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(bytes(MIB))
+        assert connection.recv(4096).startswith(b"HTTP/1.1 204 ")
+
+
+def _begun_upload(api: ApiProcess, length: int) -> str:
+    status, headers, _ = api.request("POST", "/api/v1/uploads", headers={"Upload-Length": str(length)})
+    assert status == 201
+    return headers["location"]
+
+
+def _head(api: ApiProcess, request: str, *lines: str) -> bytes:
+    start = [f"{request} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {api.key}"]
+    return "".join(f"{line}\r\n" for line in (*start, *lines, "")).encode()
+
+
+def _piece_head(api: ApiProcess, upload: str, length: int) -> bytes:
+    kind = "Content-Type: application/offset+octet-stream"
+    return _head(api, f"PATCH {upload}", "Upload-Offset: 0", kind, f"Content-Length: {length}")
+
+
 def test_half_open_headers_are_closed_and_hold_up_nobody(api: ApiProcess) -> None:
     started = time.monotonic()
     connections = [connect(api) for _ in range(100)]
