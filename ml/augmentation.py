@@ -6,14 +6,27 @@ B batch, C channels, H height, W width, P = H x W.
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TURN_RADIANS: Final = math.radians(10)
 SCALE: Final = 0.1
 SHIFT: Final = 0.07
 """Share of the side: two pixels of 28."""
+ZOOM: Final = 0.3
+"""Pictures whose objects move along are scaled by up to exp(0.3) = 1.35 either way,"""
+PAN: Final = 0.15
+"""and shifted by up to this share of the side."""
+LEAST_LEFT: Final = 0.3
+"""Share of its area from which an object that was cut off is still one."""
+
+Mirror = Literal["no", "sides", "both"]
+"""Never; left and right; up and down too."""
 
 
 def distort(images_BCHW: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -39,6 +52,48 @@ def distort(images_BCHW: np.ndarray, generator: np.random.Generator) -> np.ndarr
     bottom_edge = _between(padded, place + width + 1, place + width + 2, right)
     moved = np.rint(top_edge + (bottom_edge - top_edge) * bottom)
     return np.asarray(moved, dtype=np.uint8).reshape(images_BCHW.shape)
+
+
+def reframe(
+    images_BCHW: np.ndarray, boxes: Sequence[np.ndarray], generator: np.random.Generator, *, mirror: Mirror
+) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
+    """Each picture mirrored, zoomed and shifted in a way of its own, its boxes with it; what is new is its mean colour.
+
+    A box is x1, y1, x2, y2 as shares of the picture, float [m, 4]. Answers pictures, boxes cut off at the edge, and of
+    each picture which of its boxes (bool [m]) are still there; the others are left out.
+    """
+    moved, places, kept = np.empty_like(images_BCHW), [], []
+    for index, (image_CHW, old) in enumerate(zip(images_BCHW, boxes, strict=True)):
+        zoom = math.exp(generator.uniform(-ZOOM, ZOOM))
+        shift = generator.uniform(-PAN, PAN, size=2)
+        turned = generator.random(2) < 0.5
+        # A place in the new picture, as a share of it, is at `start` + `step` x place in the old one.
+        step = np.where(turned & [mirror != "no", mirror == "both"], -1.0, 1.0) / zoom
+        start = 0.5 + shift - step / 2
+        moved[index] = _moved(image_CHW, start, step)
+        corners = (old.reshape(-1, 2, 2) - start) / step
+        new = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+        cut = new.clip(0, 1)
+        left = _areas(cut) >= LEAST_LEFT * _areas(new)
+        places.append(cut[left].astype(old.dtype))
+        kept.append(left)
+    return moved, places, kept
+
+
+def _moved(image_CHW: np.ndarray, start: np.ndarray, step: np.ndarray) -> np.ndarray:
+    height, width = image_CHW.shape[1:]
+    places = (step[0], 0.0, start[0] * width, 0.0, step[1], start[1] * height)
+    channels = []
+    for channel in image_CHW:
+        image = Image.fromarray(channel)
+        transform = Image.Transform.AFFINE
+        blank = round(float(channel.mean()))
+        channels.append(image.transform((width, height), transform, places, Image.Resampling.BILINEAR, fillcolor=blank))
+    return np.stack([np.asarray(each) for each in channels])
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
 
 
 def _split(place_BP: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:

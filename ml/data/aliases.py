@@ -13,6 +13,7 @@ KIND_OF: Final[Mapping[str, str]] = {
     "text": "text",
     "target": "text",
     "label": "label",
+    "objects": "objects",
 }
 """Canonical column -> the kind of its values."""
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -26,6 +27,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
         *("label", "labels", "class", "target", "category", "y", "digit", "class_name", "class_label"),
         *("sentiment", "polarity"),
     ),
+    "objects": ("objects", "annotations", "boxes"),
 }
 """Canonical column -> names it is known by, the likeliest first; compared without case."""
 TRANSLATION: Final = "translation"

@@ -17,7 +17,6 @@ from ml.data.staging import NO_LABEL
 
 if TYPE_CHECKING:
     from ml.data.findings import Findings
-    from ml.data.kinds.image import Shapes
     from ml.data.staging import Staging
 
 FEWEST_TO_SPLIT: Final = 2
@@ -81,15 +80,6 @@ def _check_names(classes: list[str], findings: Findings) -> None:
         twin = folded.setdefault(name.casefold(), name)
         if twin != name:
             findings.add("class_case_twins", found=f"{twin}, {name}")
-
-
-def check_pictures(shapes: Shapes, findings: Findings) -> None:
-    """Sizes and channels that differ."""
-    if shapes.min_height != shapes.max_height or shapes.min_width != shapes.max_width:
-        smallest, largest = f"{shapes.min_width} x {shapes.min_height}", f"{shapes.max_width} x {shapes.max_height}"
-        findings.add("image_sizes_differ", found=f"width x height from {smallest} to {largest}")
-    if shapes.both_channels:
-        findings.add("image_channels_differ", found="1 and 3 channels")
 
 
 def settle_copies(staging: Staging, codes: np.ndarray, splits: np.ndarray, findings: Findings) -> np.ndarray:

@@ -17,7 +17,6 @@ from ml.data import checks, splitting, storage
 from ml.data.dataset import SPLITS, DatasetSummary
 from ml.data.findings import Findings, Place, Refused
 from ml.data.formats import FORMATS
-from ml.data.kinds.image import ImageKind
 from ml.data.limits import Limits
 from ml.data.natural import natural_key
 from ml.data.report import Guess, ImportReport, ReportEntry, Suggestion
@@ -155,8 +154,7 @@ class _Import:
         splits, said = splitting.assign(staging, self.plan)
         splits = checks.settle_copies(staging, codes, splits, findings)
         for kind in staging.kinds.values():
-            if isinstance(kind, ImageKind):
-                checks.check_pictures(kind.shapes, findings)
+            kind.finish()
         summary = self._summary(classes, codes, splits)
         if classes is not None:
             checks.check_classes(summary.class_counts, findings)

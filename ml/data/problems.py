@@ -130,6 +130,28 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "text_missing": _repair("rows without a text were left out"),
     "text_too_long": _error("cut the text into several rows"),
     "text_not_plain": _error("a text is a string, not a list or an object"),
+    # Objects in pictures
+    "objects_not_a_list": _error(
+        'write {"objects": [{"label": "cat", "box": [left, top, right, bottom]}]}, in pixels, or [] for none'
+    ),
+    "object_without_label": _error("give every object a label"),
+    "box_not_numbers": _error("a box is four numbers"),
+    "box_reversed": _repair("boxes whose right or bottom edge came first were turned around"),
+    "box_outside": _repair("boxes that reach beyond the picture were cut off at its edge"),
+    "box_off_picture": _repair("boxes of which nothing lies in the picture were left out"),
+    "box_empty": _repair("boxes without width or height were left out"),
+    "box_duplicate": _repair("of equal boxes with one label in a picture one was kept"),
+    "boxes_of_another_form": _warning(
+        "many boxes leave the picture or end before they begin; was one form taken for another? VOC: left, top, right, "
+        "bottom; COCO: left, top, width, height; YOLO: middle, width and height as shares of the picture"
+    ),
+    "picture_without_objects": _warning("taken as a picture that shows none of the objects; annotate it if it does"),
+    "picture_missing": _error("add the picture, or take its annotation out"),
+    "picture_size_differs": _warning(
+        "the annotation was drawn on a picture of another size; was the picture scaled without its boxes?"
+    ),
+    "annotation_invalid": _error("write it as the format asks; the place is where reading failed"),
+    "class_unknown": _error("name every class that is used"),
     # Labels and splits
     "empty_dataset": _error("there is no row to learn from"),
     "missing_label": _error("give every row a label, or none"),

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 HELD_OUT = 0.1
 """Share of the training rows that validates where the dataset has no validation split."""
 JUDGED_AT_ONCE = 500
+JUDGED_FOR_ONE_TRAINED = 8
+"""Rows judged at once for each of a training batch, up to the above: who trains on few at a time has large rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,8 @@ class _Run:
         )
 
     def _in_order(self, columns: dict[str, Column]) -> InOrder:
-        return InOrder(columns, collate=self.lesson.reader.collate, batch_size=JUDGED_AT_ONCE, device=self.device)
+        at_once = min(JUDGED_AT_ONCE, JUDGED_FOR_ONE_TRAINED * given(self.spec.schedule.batch_size))
+        return InOrder(columns, collate=self.lesson.reader.collate, batch_size=at_once, device=self.device)
 
     def _fingerprint(self) -> str:
         parent = self.bases.digests or ""

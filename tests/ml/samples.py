@@ -13,6 +13,7 @@ from ml.data.aliases import KIND_OF
 from ml.data.dataset import SPLITS, Dataset, DatasetSummary
 from ml.data.findings import Findings
 from ml.data.formats.base import Batch, Places
+from ml.data.kinds.objects import Drawn
 from ml.data.limits import Limits
 from ml.data.staging import Staging
 
@@ -35,7 +36,13 @@ def _texts(count: int) -> list[str]:
     return [" ".join([*chance.choice(WORDS, size=1 + row % 8), str(row)]) for row in range(count)]
 
 
-VALUES: dict[str, Callable[[int], Any]] = {"image": _images, "label": _labels, "text": _texts}
+def _objects(count: int) -> list[Any]:
+    """None, one or two squares."""
+    squares = [{"label": name, "box": [x, 1, x + 3, 4]} for x, name in ((0, "0"), (4, "1"))]
+    return [Drawn(squares[: row % 3], size=(SIDE, SIDE)) for row in range(count)]
+
+
+VALUES: dict[str, Callable[[int], Any]] = {"image": _images, "label": _labels, "text": _texts, "objects": _objects}
 
 
 def columns_of(needed: Mapping[str, str]) -> dict[str, str]:

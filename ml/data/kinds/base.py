@@ -85,6 +85,9 @@ class Kind(ABC, Generic[Value]):
         """A value to be looked at."""
         return value
 
+    def finish(self) -> None:
+        """Every value was seen: what can only be said of all together becomes a finding."""
+
     def facts(self) -> dict[str, Any]:
         """What is known of all values together, as JSON, for the dataset's summary."""
         return {}

@@ -115,6 +115,15 @@ class ImageKind(Kind[np.ndarray]):
         """A PNG as base64."""
         return base64.b64encode(images.encode_png(value)).decode("ascii")
 
+    def finish(self) -> None:
+        """Sizes and channels that differ."""
+        shapes = self.shapes
+        if shapes.min_height != shapes.max_height or shapes.min_width != shapes.max_width:
+            smallest, largest = f"{shapes.min_width} x {shapes.min_height}", f"{shapes.max_width} x {shapes.max_height}"
+            self.findings.add("image_sizes_differ", found=f"width x height from {smallest} to {largest}")
+        if shapes.both_channels:
+            self.findings.add("image_channels_differ", found="1 and 3 channels")
+
     def facts(self) -> dict[str, int]:
         """Sizes and channels; 3 channels as soon as one picture has colour."""
         return self.shapes.as_dict()

@@ -88,7 +88,9 @@ class AlexNet(Backbone):
             *(nn.Linear(fifth * height * width, hidden), nn.ReLU(), nn.Dropout(config.dropout)),
             *(nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(config.dropout)),
         )
-        self.widths = Widths(shape=shape, pooled=hidden, maps=(first, second, fifth))
+        self.widths = Widths(
+            shape=shape, pooled=hidden, maps=(first, second, fifth), strides=(stride, 2 * stride, 4 * stride)
+        )
         channels_last(self)
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:

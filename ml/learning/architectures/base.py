@@ -46,6 +46,8 @@ class Widths:
     state: int = 0
     """K of what `Backbone.resume` remembers; 0 where it cannot go on."""
     maps: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+    """Of the maps: how many pixels of the image lie between two neighbours of a map."""
     latent: int = 0
 
 

@@ -71,7 +71,10 @@ class CNN(Backbone):
         if config.hidden:
             self.hidden = nn.Sequential(nn.Linear(channels * places, config.hidden), nn.ReLU())
         self.widths = Widths(
-            shape=shape, pooled=config.hidden or channels * places, maps=tuple(stage[-1] for stage in config.stages)
+            shape=shape,
+            pooled=config.hidden or channels * places,
+            maps=tuple(stage[-1] for stage in config.stages),
+            strides=tuple(2**place for place in range(len(config.stages))),
         )
         channels_last(self)
 

@@ -79,7 +79,13 @@ class InceptionV3(Backbone):
         middle = _grid(fine.width, blocks.to_middle, *(partial(blocks.middle, split=width) for width in config.middle))
         coarse = _grid(middle.width, blocks.to_coarse, *[blocks.coarse] * config.coarse)
         self.grids = nn.ModuleList([fine, middle, coarse])
-        self.widths = Widths(shape=shape, pooled=coarse.width, maps=(fine.width, middle.width, coarse.width))
+        stride = config.stem_stride
+        self.widths = Widths(
+            shape=shape,
+            pooled=coarse.width,
+            maps=(fine.width, middle.width, coarse.width),
+            strides=(stride, 2 * stride, 4 * stride),
+        )
         channels_last(self)
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:

@@ -68,7 +68,8 @@ class ResNet(Backbone):
                 channels = width * block.expansion
             self.stages.append(nn.Sequential(*blocks))
             maps.append(channels)
-        self.widths = Widths(shape=shape, pooled=channels, maps=tuple(maps))
+        strides = tuple(config.stem_stride * 2**place for place in range(len(maps)))
+        self.widths = Widths(shape=shape, pooled=channels, maps=tuple(maps), strides=strides)
         channels_last(self)
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:

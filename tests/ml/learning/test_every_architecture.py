@@ -81,6 +81,20 @@ def test_it_gives_what_it_promises_in_the_widths_it_tells(name: str, shape: dict
 
 
 @every
+def test_maps_are_as_many_times_smaller_as_it_says(name: str) -> None:
+    if Feature.MAPS not in ARCHITECTURES[name].provides:
+        pytest.skip("it gives no maps")
+    sides = {"height": 80, "width": 112}
+    backbone = _built(name, {"channels": 1, **sides}, Feature.MAPS)
+    maps, strides = backbone(torch.rand(2, 1, 80, 112))[Feature.MAPS], backbone.widths.strides
+    assert len(strides) == len(maps)
+    for stride, each in zip(strides, maps, strict=True):
+        for found, side in zip(each.shape[2:], sides.values(), strict=True):
+            # What windows cannot see at the edges makes it some places less, rounding up one more.
+            assert side / stride - 6 <= found <= side / stride + 1
+
+
+@every
 def test_a_slot_that_needs_a_feature_gets_it(name: str) -> None:
     architecture = ARCHITECTURES[name]
     shape = SHAPES[min(architecture.accepts)][0]

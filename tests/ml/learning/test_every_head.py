@@ -13,7 +13,7 @@ from ml.signals import Feature
 
 CLASSES, ROWS, VOCABULARY, TIME = 3, 8, 11, 6
 SHAPE = {"channels": 1, "height": 7, "width": 9}
-IMAGE = {"image": Widths(shape=SHAPE, pooled=5, maps=(2, 3), latent=4)}
+IMAGE = {"image": Widths(shape=SHAPE, pooled=5, maps=(2, 3), strides=(2, 4), latent=4)}
 TEXT = {"text": Widths(shape={"vocabulary": VOCABULARY, "length": TIME}, pooled=8, sequence=8, causal=8)}
 OF_TEXTS = frozenset({Feature.SEQUENCE, Feature.CAUSAL})
 CONFIG: dict[str, dict[str, Any]] = {
@@ -38,7 +38,8 @@ def _features(name: str) -> dict[str, Any]:
         sequence = torch.randn(ROWS, TIME, 8)
         return {"text": {Feature.SEQUENCE: (sequence,), Feature.CAUSAL: (sequence,), Feature.POOLED: (sequence[:, 0],)}}
     pooled, latent = torch.randn(ROWS, 5), (torch.randn(ROWS, 4), torch.randn(ROWS, 4))
-    return {"image": {Feature.POOLED: (pooled,), Feature.LATENT: latent}}
+    maps = (torch.randn(ROWS, 2, 4, 5), torch.randn(ROWS, 3, 2, 3))
+    return {"image": {Feature.POOLED: (pooled,), Feature.LATENT: latent, Feature.MAPS: maps}}
 
 
 def _batch() -> dict[str, torch.Tensor]:
@@ -47,6 +48,8 @@ def _batch() -> dict[str, torch.Tensor]:
     return {
         "image": torch.rand(ROWS, 1, 7, 9),
         "label": torch.arange(ROWS) % CLASSES,
+        "true_boxes": torch.tensor([[0.1, 0.2, 0.6, 0.9], [0.5, 0.5, 0.7, 0.8]]).expand(ROWS, -1, -1),
+        "true_labels": torch.stack([torch.arange(ROWS) % CLASSES, torch.full((ROWS,), -1)], dim=1),
         "noise": torch.randn(ROWS, 4),
         "text": torch.randint(VOCABULARY, (ROWS, TIME)),
         "text_mask": real,

@@ -1,0 +1,143 @@
+"""Encoders that read in both directions: BERT and its kin, as Hugging Face's library builds them from a configuration.
+
+B batch, T time, D width.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from ml.config import Config, Count
+from ml.errors import SpecError
+from ml.learning.architectures.base import Backbone, Features, Widths
+from ml.learning.layers.attention import hidden, real
+from ml.learning.layers.causal import positions
+from ml.learning.layers.published import settings
+from ml.learning.layers.sequences import mask_of, mean, silenced
+from ml.schedule import Schedule
+from ml.signals import Feature, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COUNTED_FROM_PADDING: Final = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
+"""Their first position stands after the number of the padding token, for historical reasons."""
+WITHOUT_POOLER: Final = frozenset({"distilbert", "electra"})
+FLAT_MASK: Final = frozenset({"mpnet"})
+"""These take a mask [B, T] and nothing else."""
+
+
+class BERTConfig(Config):
+    """`width`, `layers` and `heads` of any family; what else one of them knows goes into `options`."""
+
+    family: Literal["bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "mpnet"] = "bert"
+    """The `model_type` of a Hugging Face `config.json`."""
+    width: Count = 128
+    layers: Count = 2
+    heads: Count = 4
+    feed_forward: int = Field(0, ge=0, le=65_536)
+    """0: four times the width."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    pooling: Literal["mean", "first", "pooler"] = "mean"
+    """Over time; the first token; or that after one more layer, as BERT was published, where the family has it."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """By the names of that `config.json` (`hidden_act`, `type_vocab_size`); they go before everything else."""
+
+
+class BERT(Backbone):
+    """An encoder without the heads it was pretrained with; tensors keep their names of a Hugging Face model."""
+
+    name = "bert"
+    summary = "Encoder that reads in both directions: BERT, RoBERTa, DistilBERT and their kin"
+    source = "Devlin et al. 2018, BERT: Pre-training of deep bidirectional transformers, arXiv:1810.04805"
+    accepts = frozenset({Signal.TOKENS})
+    provides = frozenset({Feature.POOLED, Feature.SEQUENCE})
+    config_type = BERTConfig
+    recipe = Schedule(
+        epochs=4,
+        batch_size=32,
+        optimizer="adamw",
+        learning_rate=3e-4,
+        weight_decay=0.01,
+        decay="cosine",
+        warmup_fraction=0.1,
+        gradient_clip_norm=1.0,
+    )
+    usual_shape: ClassVar[Mapping[str, int]] = {"vocabulary": 30_522, "length": 512, "padding": 0}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "small": {"width": 128, "layers": 2, "heads": 4},
+        "minilm": {"width": 384, "layers": 6, "heads": 12},
+        "base": {"width": 768, "layers": 12, "heads": 12, "pooling": "pooler"},
+        "distilbert": {"family": "distilbert", "width": 768, "layers": 6, "heads": 12, "pooling": "first"},
+    }
+
+    def __init__(self, config: BERTConfig, *, shape: Mapping[str, int], conditions: int = 0) -> None:
+        super().__init__(config, shape=shape, conditions=conditions)
+        from transformers import AutoModel  # it takes seconds to import
+
+        if config.pooling == "pooler" and config.family in WITHOUT_POOLER:
+            raise SpecError(f"{config.family} has no pooler", hint="Ask for the pooling mean or first.")
+        chosen = settings(config.family, _sizes(config, shape), config.options)
+        self.model: Any = AutoModel.from_config(chosen)  # type: ignore[no-untyped-call]
+        self.pooling = config.pooling
+        if config.pooling != "pooler" and config.family not in WITHOUT_POOLER:
+            self.model.pooler = None
+        self.first_position = _first_position(config.family, chosen.pad_token_id)
+        places = chosen.max_position_embeddings - self.first_position
+        if shape["length"] > places:
+            message = f"this {config.family} has positions for {places} tokens; texts are read up to {shape['length']}"
+            raise SpecError(message, hint=f"Fix the text encoder's max_length to {places}.")
+        self.flat = config.family in FLAT_MASK
+        self.widths = Widths(shape=shape, pooled=chosen.hidden_size, sequence=chosen.hidden_size)
+
+    def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
+        """What each token means among all others."""
+        mask_BT = mask_of(signal, mask)
+        found = self.model(
+            input_ids=signal,
+            attention_mask=mask_BT.long() if self.flat else hidden(real(mask_BT)),
+            position_ids=positions(mask_BT) + self.first_position,
+        )
+        sequence_BTD: Tensor = found.last_hidden_state
+        if self.pooling == "pooler":
+            pooled_BD: Tensor = found.pooler_output
+        else:
+            pooled_BD = mean(sequence_BTD, mask_BT) if self.pooling == "mean" else sequence_BTD[:, 0]
+        return {Feature.POOLED: (pooled_BD,), Feature.SEQUENCE: (silenced(sequence_BTD, mask_BT),)}
+
+    def table(self) -> Tensor:
+        """The token embedding."""
+        embedding: Tensor = self.model.get_input_embeddings().weight
+        return embedding
+
+    @classmethod
+    def tiny(cls) -> BERTConfig:
+        """Two layers of two heads, and a pooler."""
+        return BERTConfig(width=8, layers=2, heads=2, pooling="pooler")
+
+
+def _first_position(family: str, padding: int) -> int:
+    return padding + 1 if family in COUNTED_FROM_PADDING else 0
+
+
+def _sizes(config: BERTConfig, shape: Mapping[str, int]) -> dict[str, Any]:
+    """By the names that one or another of the families has for them."""
+    padding = config.options.get("pad_token_id", shape.get("padding", 0))
+    inner = config.feed_forward or 4 * config.width
+    sizes = {
+        "vocab_size": shape["vocabulary"],
+        "max_position_embeddings": shape["length"] + _first_position(config.family, padding),
+        "hidden_size": config.width,
+        "embedding_size": config.width,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "intermediate_size": inner,
+        "hidden_dim": inner,
+    }
+    dropout = dict.fromkeys(
+        ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"), config.dropout
+    )
+    return {**sizes, **dropout, "pad_token_id": padding, "bos_token_id": None, "eos_token_id": None}

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+
+from ml.data import images
+from ml.data.rows import Rows
+from ml.encoders.image import ImageConfig, ImageEncoder
+from ml.errors import DataError, InputError
+from ml.tasks.object_detection import NO_OBJECT, ObjectDetection, ObjectDetectionConfig
+
+LABELS = ["cat", "dog"]
+
+
+def task(**config):
+    encoder = ImageEncoder(ImageConfig(height=8, width=8, channels=1))
+    return ObjectDetection(ObjectDetectionConfig(**config), {"image": encoder}, {"labels": LABELS})
+
+
+def rows(*objects, height=10, width=20):
+    return Rows({"image": [np.zeros((height, width, 1), dtype=np.uint8)] * len(objects), "objects": list(objects)})
+
+
+DOG = {"label": "dog", "box": [5, 2, 15, 8]}
+CAT = {"label": "cat", "box": [0, 0, 10, 10]}
+
+
+def test_boxes_become_shares_of_their_picture_and_rows_are_filled_up():
+    built = task()
+    columns = built.encode(rows([DOG, CAT], []))
+
+    arrays = built.collate(columns)
+
+    assert columns["size"].tolist() == [[20, 10], [20, 10]]
+    np.testing.assert_allclose(arrays["true_boxes"][0], [[0.25, 0.2, 0.75, 0.8], [0, 0, 0.5, 1]])
+    assert arrays["true_labels"].tolist() == [[1, 0], [NO_OBJECT, NO_OBJECT]]
+    assert arrays["true_boxes"].dtype == np.float32
+
+
+def test_a_batch_of_backgrounds_has_room_for_no_object():
+    built = task()
+
+    assert built.collate(built.encode(rows([], [])))["true_labels"].tolist() == [[NO_OBJECT]] * 2
+
+
+def test_a_class_that_was_not_learned_is_named():
+    with pytest.raises(DataError, match="'bird'; it knows cat, dog"):
+        task().encode(rows([{"label": "bird", "box": [0, 0, 1, 1]}]))
+
+
+def test_answers_are_in_pixels_of_the_picture_that_was_sent():
+    built = task()
+    row = built.read(images.encode_png(np.zeros((10, 20, 1), dtype=np.uint8)), parameters={})
+    batch = built.collate(built.encode(Rows({name: [value] for name, value in row.items()})))
+    scores, boxes = np.zeros((1, 2, 2, 2)), np.zeros((1, 4, 2, 2))
+    scores[0, 1, 0, 1] = 0.9
+    boxes[0, :, 0, 1] = [0.25, -0.1, 0.75, 0.5]
+
+    (answer,) = built.decode({**batch, "scores": scores, "boxes": boxes})
+
+    (found,) = answer.objects
+    assert (found.label, found.confidence) == ("dog", 0.9)
+    assert found.box == [5, 0, 15, 5]
+
+
+def test_who_asks_says_how_sure_and_how_many():
+    built = task()
+    png = images.encode_png(np.zeros((8, 8, 1), dtype=np.uint8))
+    scores, boxes = np.zeros((1, 2, 5, 5)), np.zeros((1, 4, 5, 5))
+    scores[0, 0, ::2, ::2] = np.linspace(0.1, 0.9, 9).reshape(3, 3)
+
+    def count(**parameters):
+        row = built.read(png, parameters=parameters)
+        batch = built.collate(built.encode(Rows({name: [value] for name, value in row.items()})))
+        return len(built.decode({**batch, "scores": scores, "boxes": boxes})[0].objects)
+
+    boxes[0] = np.arange(25).reshape(5, 5) * 4 + np.array([0, 0, 1, 1])[:, None, None]
+    assert [count(), count(confidence=0.75), count(confidence=0), count(max_objects=3)] == [7, 2, 9, 3]
+
+
+@pytest.mark.parametrize("parameters", [{"confidence": 2}, {"max_objects": 0}, {"max_objects": 10_000}])
+def test_what_cannot_be_asked_is_an_input_error(parameters):
+    with pytest.raises(InputError):
+        task().read(images.encode_png(np.zeros((8, 8, 1), dtype=np.uint8)), parameters=parameters)
+
+
+def test_augmentation_moves_boxes_with_what_they_surround():
+    built = task()
+    picture = np.zeros((8, 8, 1), dtype=np.uint8)
+    picture[2:5, 1:4] = 255
+    columns = built.encode(Rows({"image": [picture] * 40, "objects": [[{"label": "cat", "box": [1, 2, 4, 5]}]] * 40}))
+
+    changed = built.augment(columns, np.random.default_rng(0))
+
+    assert built.augment(columns, np.random.default_rng(0)).keys() == columns.keys()
+    assert task(augmentation="off").augment(columns, np.random.default_rng(0)) is columns
+    for image, (box,) in zip(changed["image"], changed["true_boxes"], strict=True):
+        y, x = np.nonzero(image[0] > 127)
+        seen = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1])
+        # A pixel that is half covered is bright or dark.
+        np.testing.assert_allclose(box * 8, seen, atol=0.75)
+
+
+def test_a_dataset_without_any_object_is_refused():
+    from tests.ml import pictures
+
+    summary = pictures.summary(columns={"image": "image", "objects": "objects"}, classes=None)
+
+    assert ObjectDetection.refuse(summary) == ["object_detection needs at least one object; the dataset has none"]
