@@ -7,12 +7,29 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import log2
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from ml.data.dataset import DatasetSummary
+
+WINDOW: Final = 256
+"""Tokens."""
+LETTERS_A_TOKEN: Final = 1000
+"""So many letters of training text for each token of the vocabulary: it must be seen often to be learned."""
+SMALLEST_VOCABULARY: Final = 512
+LARGEST_VOCABULARY: Final = 16_384
+
+
+def reading_options(summary: DatasetSummary) -> dict[str, Any]:
+    """How a text encoder is to cut what will be packed, by how much text there is."""
+    letters = summary.about("text").get("mean_letters", 0) * max(1, sum(summary.splits.values()))
+    fitting = 2 ** round(log2(max(1.0, letters / LETTERS_A_TOKEN)))
+    return {"max_length": WINDOW, "vocabulary_size": min(LARGEST_VOCABULARY, max(SMALLEST_VOCABULARY, fitting))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +42,18 @@ class Windows:
     """float32 of the same lengths: how much it counts to have told each token from those before it in its window."""
     documents: list[list[int]]
     """Which documents begin in each window."""
+
+
+def windows_of(encoder: Any, texts: Sequence[str]) -> list[np.ndarray]:
+    """Texts as windows of the length of a text encoder."""
+    documents = ((tokens, np.ones(len(tokens))) for tokens in encoder.pieces(texts))
+    return pack(documents, length=encoder.shape()["length"], begin=begin_of(encoder), end=encoder.token("end")).tokens
+
+
+def begin_of(encoder: Any) -> int:
+    """The token that begins a text; of a tokenizer that has none, as GPT-2's, the one that ends the text before."""
+    begin: int = encoder.tokens["begin"] if "begin" in encoder.tokens else encoder.token("end")
+    return begin
 
 
 def pack(

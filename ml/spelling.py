@@ -61,6 +61,15 @@ class Spelling:
         return text
 
 
+def spell(tokens: Sequence[int], decode: Callable[[Sequence[int]], str], *, stop: Sequence[str] = ()) -> str:
+    """The text of all tokens, as it would have come piece by piece."""
+    spelling = Spelling(decode, stop=stop)
+    for token in tokens:
+        spelling.add(token)
+    spelling.finish()
+    return spelling.text
+
+
 def _beginning(text: str, stop: str) -> int:
     """How many letters at the end of `text` are the beginning of `stop`."""
     return next((length for length in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:length])), 0)

@@ -58,12 +58,14 @@ def plan(spec: Spec, summary: DatasetSummary, rows: Rows, bases: Bases, models: 
     task_type = TASKS[spec.task.name] if spec.task else None
     reads = task_type.reads if task_type else {slot: slot for slot in kind.slots}
     chosen = task_type.encoders if task_type else kind.encoders
+    usual = (task_type or kind).encoder_options(summary)
     known: dict[str, Encoder[Any]] = {}
     for package in models:
         known |= package.encoders()
     known |= bases.encoders()
     encoders = {
-        name: known.get(name) or ENCODERS[chosen[name]].learn(rows.columns[column], spec.encoders.get(name, {}))
+        name: known.get(name)
+        or ENCODERS[chosen[name]].learn(rows.columns[column], {**usual.get(name, {}), **spec.encoders.get(name, {})})
         for name, column in reads.items()
     }
     slots = task_type.slots if task_type else kind.slots
@@ -71,7 +73,7 @@ def plan(spec: Spec, summary: DatasetSummary, rows: Rows, bases: Bases, models: 
     architectures = {slot: _adapted(available[slot], each.needs) for slot, each in slots.items()}
     if task_type is None or spec.task is None:
         head = Choice(name=kind.head, config=HEADS[kind.head].config_type().model_dump()) if kind.head else None
-        return Lesson(encoders, None, Unlabelled(encoders), objective, architectures, head)
+        return Lesson(encoders, None, Unlabelled(encoders, packs=kind.packs), objective, architectures, head)
 
     config = task_type.config_type.model_validate(spec.task.config)
     task = task_type(config, encoders, task_type.learn(config, summary, rows))

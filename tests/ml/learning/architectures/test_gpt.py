@@ -14,7 +14,9 @@ FAMILIES = get_args(GPTConfig.model_fields["family"].annotation)
 
 def _built(**config: object) -> GPT:
     torch.manual_seed(0)
-    return GPT(GPTConfig.model_validate({"width": 16, "layers": 2, "heads": 4, **config}), shape=SHAPE).eval()
+    return GPT(
+        GPTConfig.model_validate({"family": "gpt2", "width": 16, "layers": 2, "heads": 4, **config}), shape=SHAPE
+    ).eval()
 
 
 def test_the_preset_gpt2_has_the_parameters_that_are_known() -> None:
