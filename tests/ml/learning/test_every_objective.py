@@ -1,19 +1,29 @@
-"""What holds for each objective, on a real network over made-up pictures that have something to learn."""
+"""What holds for each objective, on a real network over made-up pictures and texts that have something to learn."""
 
 from typing import Any
 
 import pytest
 import torch
 
+from ml.errors import SpecError
 from ml.learning.heads import HEADS
 from ml.learning.network import build
 from ml.learning.objectives import OBJECTIVES
 from ml.learning.objectives.contrastive_views import ContrastiveViews, ContrastiveViewsConfig
+from ml.signals import Feature, Signal, Slot
 from ml.spec import MODEL_FORMAT, Choice
 
-SHAPE = {"channels": 1, "height": 8, "width": 8}
-BACKBONES = {"pooled": "cnn", "latent": "vae"}
-"""By what an objective needs."""
+SHAPES = {
+    Signal.IMAGE: {"channels": 1, "height": 8, "width": 8},
+    Signal.TOKENS: {"vocabulary": 16, "length": 12, "padding": 0, "begin": 1, "end": 2, "mask": 3},
+}
+BACKBONES = {
+    (Signal.IMAGE, Feature.POOLED): "cnn",
+    (Signal.IMAGE, Feature.LATENT): "vae",
+    (Signal.TOKENS, Feature.SEQUENCE): "transformer",
+}
+"""By what an objective reads and needs."""
+IMAGE = Slot(reads=frozenset({Signal.IMAGE}), needs=HEADS["classifier"].needs)
 
 every = pytest.mark.parametrize("name", list(OBJECTIVES))
 
@@ -21,16 +31,19 @@ every = pytest.mark.parametrize("name", list(OBJECTIVES))
 def _built(name: str) -> Any:
     torch.manual_seed(0)
     kind = OBJECTIVES[name]
-    needs = kind.slots["image"].needs if kind.slots else HEADS["classifier"].needs
-    backbone = Choice(name=next(BACKBONES[feature] for feature in needs), config={})
+    slots = kind.slots or {"image": IMAGE}
+    backbones, shapes = {}, {}
+    for slot, wanted in slots.items():
+        (signal,), (feature, *_) = wanted.reads, wanted.needs
+        backbones[slot], shapes[slot] = Choice(name=BACKBONES[signal, feature], config={}), SHAPES[signal]
     head = Choice(name=kind.head, config={}) if kind.head else None
     if not kind.slots:
         head = Choice(name="classifier", config={"classes": 4})
     config, networks = {}, {}
     for option in _models(name):
         torch.manual_seed(7)
-        config[option], networks[option] = option, build({"image": backbone}, shapes={"image": SHAPE}, head=head).eval()
-    network = build({"image": backbone}, shapes={"image": SHAPE}, head=head)
+        config[option], networks[option] = option, build(backbones, shapes=shapes, head=head).eval()
+    network = build(backbones, shapes=shapes, head=head)
     objective = kind(kind.config_type.model_validate(config), network)
     objective.consult(networks)
     return objective
@@ -43,14 +56,16 @@ def _models(name: str) -> list[str]:
 
 
 def _batch() -> dict[str, torch.Tensor]:
-    """A bright quarter; which one is the label."""
+    """A bright quarter; which one is the label. Beside it numbers that count upwards."""
     generator = torch.manual_seed(1)
     label = torch.arange(32) % 4
     image = torch.rand(32, 1, 8, 8, generator=generator) * 0.3
     for row, quarter in enumerate(label.tolist()):
         top, left = 4 * (quarter // 2), 4 * (quarter % 2)
         image[row, :, top : top + 4, left : left + 4] += 0.6
-    return {"image": image, "label": label}
+    text = 4 + (torch.arange(32)[:, None] + torch.arange(12)) % 12
+    mask = torch.arange(12) < 6 + torch.arange(32)[:, None] % 7
+    return {"image": image, "label": label, "text": text.where(mask, 0), "text_mask": mask}
 
 
 @every
@@ -89,7 +104,7 @@ def test_what_needs_no_labels_reads_none(name: str) -> None:
     objective = _built(name)
     if not objective.slots:
         pytest.skip("it learns from labels")
-    assert objective({"image": _batch()["image"]})["loss"].isfinite()
+    assert objective({key: each for key, each in _batch().items() if key != "label"})["loss"].isfinite()
 
 
 @every
@@ -134,3 +149,43 @@ def test_the_contrastive_loss_is_what_its_formula_says() -> None:
     found = objective({"image": torch.zeros(2, 1, 8, 8)})
     torch.testing.assert_close(found["loss"].detach(), -(e / (e + 2)).log())
     assert found["twin_accuracy"].item() == 1
+
+
+def test_masks_are_bert_s() -> None:
+    objective = _built("masked_language_modelling")
+    tokens = torch.randint(4, 16, (400, 50))
+    tokens[:, 0], tokens[:, -1] = 1, 2
+    mask = torch.arange(50) < 45
+    gaps, shown = objective.hidden(tokens, mask.expand(400, -1))
+    real = 400 * 44
+    # A share of n draws strays by more than 5 standard deviations once in two million times.
+    assert gaps.sum().item() / real == pytest.approx(0.15, abs=5 * (0.15 * 0.85 / real) ** 0.5)
+    assert not gaps[:, 0].any()
+    assert not gaps[:, 45:].any()
+    assert torch.equal(shown[~gaps], tokens[~gaps])
+    hidden, count = shown[gaps], int(gaps.sum())
+    assert (hidden == 3).sum().item() / count == pytest.approx(0.8 + 0.1 / 16, abs=5 * (0.16 / count) ** 0.5)
+    kept = 0.1 + 0.1 / 16
+    assert (hidden == tokens[gaps]).sum().item() / count == pytest.approx(kept, abs=5 * (0.09 / count) ** 0.5)
+
+
+def test_gaps_are_told_with_the_table_that_reads() -> None:
+    objective = _built("masked_language_modelling")
+    assert objective.own_table is None
+    objective(_batch())["loss"].backward()
+    assert objective.network.backbones["text"].table().grad.abs().sum() > 0
+
+
+def test_what_is_judged_has_the_same_gaps_every_time() -> None:
+    objective, batch = _built("masked_language_modelling").eval(), _batch()
+    assert objective(batch)["loss"] == objective(batch)["loss"]
+    objective.train()
+    assert objective(batch)["loss"] != objective(batch)["loss"]
+
+
+def test_a_tokenizer_without_a_mask_is_refused() -> None:
+    shape = {key: each for key, each in SHAPES[Signal.TOKENS].items() if key != "mask"}
+    network = build({"text": Choice(name="rnn", config={})}, shapes={"text": shape})
+    kind = OBJECTIVES["masked_language_modelling"]
+    with pytest.raises(SpecError, match="no token to mask"):
+        kind(kind.config_type(), network)
