@@ -10,6 +10,7 @@ from app import logs
 from app.auth import is_loopback
 from app.dependencies import first_key, has_keys
 from app.main import create_app
+from app.predict.short_way import ShortWayProtocol
 from app.server import make_server
 from app.settings import app_settings
 
@@ -27,7 +28,8 @@ def main() -> int:
     # uvicorn raises the signal it caught once more when it is done; an orderly end is a success.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    server = make_server(create_app(settings), settings)
+    app = create_app(settings)
+    server = make_server(app, settings, speaks=ShortWayProtocol, short_way=app.state.short_way)
     server.run()
     return 0 if server.started else 1
 

@@ -9,8 +9,9 @@ import hashlib
 import ipaddress
 import re
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import structlog
@@ -18,6 +19,7 @@ from anyio import to_thread
 from sqlalchemy.exc import DBAPIError
 from starlette.datastructures import Headers, MutableHeaders
 
+from app import access_log
 from app.body import Body, too_large
 from app.errors import Refused, problem_response, refusal_of
 from store import keys
@@ -32,7 +34,18 @@ if TYPE_CHECKING:
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
 OPEN_PREFIX = "/static/"
 
+ANSWER_HEADERS: Final[Mapping[str, str]] = {
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""What every answer says unless its route says otherwise."""
+QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+MOST_HOSTS: Final = 64
+
 _log = structlog.get_logger("plinth.access")
 
 
@@ -59,33 +72,47 @@ class KeyRing:
             self._known[digest] = (time.monotonic() + self._seconds, found)
         return found
 
+    def at_hand(self, secret: bytes) -> str | None:
+        """The id of the key if it was looked up of late."""
+        until, key_id = self._known.get(hashlib.sha256(secret).digest(), (0.0, ""))
+        return key_id if time.monotonic() < until else None
+
     def forget(self) -> None:
         """Ask the database again from now on."""
         self._known.clear()
 
 
 class Gate:
-    """Wraps the whole application."""
+    """Stands around the whole application."""
 
-    def __init__(self, app: ASGIApp, *, settings: AppSettings, ring: KeyRing, measures: Measures) -> None:
-        self._app = app
+    def __init__(self, *, settings: AppSettings, ring: KeyRing, measures: Measures) -> None:
         self._settings = settings
         self._ring = ring
         self._measures = measures
+        self._answers_to: set[bytes] = set()
+        """Hosts that were found to be ours."""
         self._names = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def around(self, app: ASGIApp) -> ASGIApp:
+        """The application behind the gate."""
+
+        async def pass_through(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._pass(app, scope, receive, send)
+
+        return pass_through
+
+    async def _pass(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """One request; nothing that goes wrong inside leaves without a problem document."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        request_id = _request_id(headers)
+        request_id = request_id_of(headers.get("x-request-id", ""))
         scope.setdefault("state", {})["request_id"] = request_id
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._answer(scope, headers, receive, _Answer(send, request_id))
+            await self._answer(app, scope, headers, receive, _Answer(send, request_id))
 
-    async def _answer(self, scope: Scope, headers: Headers, receive: Receive, answer: _Answer) -> None:
+    async def _answer(self, app: ASGIApp, scope: Scope, headers: Headers, receive: Receive, answer: _Answer) -> None:
         limit = self._limit_bytes(scope["path"])
         length = headers.get("content-length", "")
         body = Body(
@@ -102,7 +129,7 @@ class Gate:
             await self._check_key(scope, headers)
             if length.isdecimal() and int(length) > limit:
                 raise too_large(limit)
-            await self._app(scope, body.receive, body.send)
+            await app(scope, body.receive, body.send)
         except Refused as refused:
             await self._refuse(scope, body, answer, refused)
         except Exception:
@@ -118,17 +145,44 @@ class Gate:
 
     def _note(self, scope: Scope, answer: _Answer, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
-        self._measures.request(method=scope["method"], route=route, status=answer.status, seconds=seconds)
-        if scope["path"] in ("/healthz", "/readyz", "/metrics"):
-            return
-        _log.info(
-            "request",
+        self.note(
             method=scope["method"],
             path=scope["path"],
+            route=route,
             status=answer.status,
-            seconds=round(seconds, 4),
-            key=scope["state"].get("key_id"),
+            seconds=seconds,
+            key_id=scope["state"].get("key_id"),
+            request_id=answer.request_id,
         )
+
+    def note(
+        self,
+        *,
+        method: str,
+        path: str,
+        route: str,
+        status: int,
+        seconds: float,
+        key_id: str | None,
+        request_id: str,
+    ) -> None:
+        """Count a request that was answered, and write it down."""
+        self._measures.request(method=method, route=route, status=status, seconds=seconds)
+        if path not in QUIET_PATHS:
+            access_log.request(
+                method=method, path=path, status=status, seconds=round(seconds, 4), key=key_id, request_id=request_id
+            )
+
+    def log_failure(self, error: Exception | None, *, request_id: str) -> None:
+        """Something that is our mistake."""
+        _log.error("failed", request_id=request_id, exc_info=error)
+
+    def opens_at_once(self, host: bytes, authorization: bytes) -> str | None:
+        """The id of the key, where neither name nor key has to be looked up; None says nothing against them."""
+        if host not in self._answers_to:
+            return None
+        scheme, _, secret = authorization.partition(b" ")
+        return self._ring.at_hand(secret) if scheme == b"Bearer" else None
 
     def _limit_bytes(self, path: str) -> int:
         if path.startswith("/predict/"):
@@ -140,6 +194,14 @@ class Gate:
     def _check_host(self, headers: Headers) -> None:
         """A page of another origin may make its name point here (DNS rebinding); then the Host header tells on it."""
         host = headers.get("host", "")
+        encoded = host.encode("latin-1")
+        if encoded in self._answers_to:
+            return
+        self._check_name(host)
+        if len(self._answers_to) < MOST_HOSTS:
+            self._answers_to.add(encoded)
+
+    def _check_name(self, host: str) -> None:
         name = (host.rpartition(":")[0] if re.search(r":\d*$", host) else host).strip("[]").lower()
         if "*" in self._names or name in self._names or name == "localhost" or name.endswith(".localhost"):
             return
@@ -182,10 +244,8 @@ class _Answer:
             self.status = int(message["status"])
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self.request_id
-            headers.setdefault("x-content-type-options", "nosniff")
-            headers.setdefault("cache-control", "no-store")
-            headers.setdefault("referrer-policy", "no-referrer")
-            headers.setdefault("content-security-policy", "default-src 'none'; frame-ancestors 'none'")
+            for name, value in ANSWER_HEADERS.items():
+                headers.setdefault(name, value)
         await self._send(message)
 
 
@@ -199,8 +259,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _request_id(headers: Headers) -> str:
-    asked = headers.get("x-request-id", "")
+def request_id_of(asked: str) -> str:
+    """The client's own, where it is a sound one."""
     return asked if _REQUEST_ID.fullmatch(asked) else uuid4().hex
 
 

@@ -54,6 +54,7 @@ _STATUS = {
     "429": "Too many at once; `Retry-After` says when to come again.",
     "460": "The checksum does not match what arrived; nothing of it was kept.",
     "500": "Our fault; the log holds more under the request id.",
+    "504": "The time that the request gave itself was over.",
     "503": "A part of the service does not answer; try again.",
     "507": "There is no space left on the disk.",
 }

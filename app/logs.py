@@ -58,8 +58,13 @@ def clean(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutabl
     return {key: _cleaned(value, keep_lines=key == "exception") for key, value in event.items()}
 
 
+def without_secrets(text: str) -> str:
+    """The same without what looks like a key."""
+    return _SECRET.sub("[key]", text)
+
+
 def _cleaned(value: Any, *, keep_lines: bool) -> Any:
     if not isinstance(value, str):
         return value
-    hidden = _SECRET.sub("[key]", value)
+    hidden = without_secrets(value)
     return hidden if keep_lines else _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", hidden)

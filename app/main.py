@@ -12,7 +12,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 from sqlalchemy.exc import DBAPIError
 
-from app import docs, errors
+from app import access_log, docs, errors
 from app.auth import Gate, KeyRing
 from app.catalog import routes as catalog
 from app.datasets import routes as datasets
@@ -24,6 +24,7 @@ from app.measures import Measures
 from app.models import routes as models
 from app.predict import routes as predict
 from app.predict.runtime import Runtime
+from app.predict.short_way import ShortWay
 from app.settings import AppSettings, app_settings
 from app.uploads import routes as uploads
 from app.uploads.incoming import Incoming
@@ -79,7 +80,9 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
         app.include_router(router)
     errors.install(app)
     docs.install(app)
-    app.add_middleware(Gate, settings=settings, ring=app.state.ring, measures=app.state.measures)
+    gate = Gate(settings=settings, ring=app.state.ring, measures=app.state.measures)
+    app.add_middleware(gate.around)
+    app.state.short_way = ShortWay(runtime=app.state.runtime, gate=gate, measures=app.state.measures)
     return app
 
 
@@ -93,6 +96,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         app.state.stopping.set()
         app.state.runtime.close()
+        access_log.flush()
         for chore in chores:
             chore.cancel()
             with suppress(asyncio.CancelledError):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+_ROWS = (1, 2, 4, 8, 16, 32, 64)
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -23,8 +25,15 @@ class Measures:
         )
         self._predictions = Counter("plinth_predictions", "Inputs answered.", ["model"], registry=self._registry)
         self._prediction_seconds = Histogram(
-            "plinth_prediction_seconds", "Time in the model.", ["model"], buckets=_SECONDS, registry=self._registry
+            "plinth_prediction_seconds", "Time of a batch.", ["model"], buckets=_SECONDS, registry=self._registry
         )
+        self._batch_rows = Histogram(
+            "plinth_batch_inputs", "Inputs run together.", ["model"], buckets=_ROWS, registry=self._registry
+        )
+        self._evicted = Counter("plinth_evicted_models", "Packages that left.", ["model"], registry=self._registry)
+        self._short_way = Counter("plinth_short_way", "Predictions that went the short way.", registry=self._registry)
+        self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+        self._models: dict[str, tuple[Any, ...]] = {}
         self._uploaded = Counter("plinth_uploaded_bytes", "Bytes of uploads received.", registry=self._registry)
         self._loaded = Gauge("plinth_loaded_models", "Packages in memory.", registry=self._registry)
         self._loaded_bytes = Gauge(
@@ -34,13 +43,32 @@ class Measures:
 
     def request(self, *, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        # To find a child by its labels takes longer than to count; there are as many as routes, methods and statuses.
+        key = (method, route, status)
+        children = self._children.get(key)
+        if children is None:
+            children = self._requests.labels(method, route, str(status)), self._seconds.labels(route)
+            self._children[key] = children
+        children[0].inc()
+        children[1].observe(seconds)
 
-    def prediction(self, *, model: str, inputs: int, seconds: float) -> None:
-        """Count one call of a model."""
-        self._predictions.labels(model).inc(inputs)
-        self._prediction_seconds.labels(model).observe(seconds)
+    def batch(self, model: str, rows: int, seconds: float) -> None:
+        """Count one run of a model."""
+        children = self._models.get(model)
+        if children is None:
+            metrics = self._predictions, self._prediction_seconds, self._batch_rows
+            children = self._models[model] = tuple(metric.labels(model) for metric in metrics)
+        children[0].inc(rows)
+        children[1].observe(seconds)
+        children[2].observe(rows)
+
+    def short_way(self) -> None:
+        """Count a prediction that went the short way."""
+        self._short_way.inc()
+
+    def evicted(self, model: str) -> None:
+        """Count a model that left for want of memory."""
+        self._evicted.labels(model).inc()
 
     def uploaded(self, count: int) -> None:
         """Count bytes received."""

@@ -181,9 +181,11 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(app: FastAPI, settings: AppSettings) -> Server:
-    """A server that only has to be run."""
-    http = type("Protocol", (DeadlineProtocol,), {"header_timeout_seconds": settings.header_timeout_seconds})
+def make_server(
+    app: FastAPI, settings: AppSettings, *, speaks: type[DeadlineProtocol] = DeadlineProtocol, **shared: Any
+) -> Server:
+    """A server that only has to be run; its connections speak `speaks`, which finds what is `shared` in itself."""
+    http = type("Protocol", (speaks,), {"header_timeout_seconds": settings.header_timeout_seconds, **shared})
     protocol: Any = type("Connection", (Connection,), {"http_type": http, "reading": memoryview(bytearray(READ_BYTES))})
     config = uvicorn.Config(
         app,

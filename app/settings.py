@@ -36,7 +36,8 @@ class AppSettings(BaseSettings):
     predict_memory_bytes: int = Field(1 * GIB, ge=1)
     """Loaded packages together; the least recently used leaves."""
     predict_threads: int = Field(2, ge=1, le=64)
-    predict_queue_length: int = Field(64, ge=1)
+    predict_queue_length: int = Field(1024, ge=1)
+    """Inputs that may wait for one model."""
     predict_cache_seconds: float = Field(0.5, ge=0, le=1)
     """How long a resolved model name is trusted, so an alias that moved is seen within a second."""
 

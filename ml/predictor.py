@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self
+
+import numpy as np
 
 from ml.data.rows import Rows
-from ml.encoders.base import collate_slots, encode_slots
+from ml.encoders.base import collate_slots, encode_slots, take
 from ml.errors import InputError, PackageError
+from ml.padding import CallCost, lengths_of
 from ml.tasks.base import MODEL
 from ml.wire import INPUT_OF, Wire
 
@@ -38,6 +42,15 @@ class EmbeddingOutput(Wire):
     embedding: list[float]
 
 
+class Asked(NamedTuple):
+    """What the parameters of a request say."""
+
+    wanted: str | None
+    """`embedding`, or None for what the task answers."""
+    fields: Mapping[str, Any]
+    """What every input says unless it says otherwise."""
+
+
 class Predictor:
     """One package, loaded. `engine` says what runs it: `onnxruntime` or `torch`."""
 
@@ -46,6 +59,7 @@ class Predictor:
         self.engine = engine
         self._run = run
         self._asked: Task | _Embedding = package.task() or _Embedding(package.encoders())
+        self._cost = CallCost()
 
     @classmethod
     def load(cls, package: ModelPackage) -> Self:
@@ -66,19 +80,51 @@ class Predictor:
         `parameters` are fields for every input; `{"return": "embedding"}` asks for what the backbone makes of it.
         Raises `InputError` with the index of the first input that cannot be read.
         """
-        fields = dict(parameters or {})
+        asked = self.asked(parameters or {})
+        answers: list[dict[str, Any]] = []
+        for rows in self.batches(inputs, asked):
+            answers += self.answer(rows, wanted=asked.wanted)
+        return answers
+
+    def asked(self, parameters: Mapping[str, Any]) -> Asked:
+        """What a request's parameters come to; raises `InputError` for one that there is not."""
+        fields = dict(parameters)
         wanted = fields.pop("return", None)
-        decode = self._decoder(wanted)
-        answer = self._asked.answer if wanted is None else self._embed
+        if wanted not in (None, EMBEDDING):
+            raise InputError(f"parameters.return: there is no {wanted!r}; known: {EMBEDDING}")
         for name in sorted(fields.keys() - self._asked.input_type.model_fields.keys()):
             known = ", ".join(("return", *self._asked.input_type.model_fields))
             raise InputError(f"parameters.{name}: there is no such parameter; known: {known}")
-        answers: list[dict[str, Any]] = []
-        for rows in self._batches(inputs, fields):
-            columns = self._asked.encode(Rows({name: [row[name] for row in rows] for name in rows[0]}))
-            batch = self._asked.collate(columns)
-            answers += [answer.model_dump(mode="json") for answer in decode({**batch, **answer(self._run, batch)})]
+        return Asked(wanted, fields)
+
+    def read(self, given: Any, asked: Asked) -> Row:
+        """One input as a canonical row; raises `InputError`."""
+        return self._asked.read(given, parameters=asked.fields)
+
+    def answer(self, rows: Sequence[Row], *, wanted: str | None) -> list[dict[str, Any]]:
+        """One answer as JSON for each row, in order, whoever asked: no answer depends on the rows beside it.
+
+        Rows of many lengths are put into as many calls as cost the least (see `ml.padding`).
+        """
+        columns = self._asked.encode(Rows({name: [row[name] for row in rows] for name in rows[0]}))
+        lengths = lengths_of(columns)
+        if lengths is None:
+            return self._call(columns, wanted)
+        order = np.argsort(lengths, kind="stable")
+        answers: list[dict[str, Any]] = [{}] * len(rows)
+        for start, end in self._cost.cuts(lengths[order]):
+            part = order[start:end]
+            began = time.perf_counter()
+            found = self._call(take(columns, part), wanted)
+            self._cost.note(end - start, int(lengths[part[-1]]), seconds=time.perf_counter() - began)
+            for index, answer in zip(part.tolist(), found, strict=True):
+                answers[index] = answer
         return answers
+
+    def _call(self, columns: dict[str, Column], wanted: str | None) -> list[dict[str, Any]]:
+        batch = self._asked.collate(columns)
+        answer, decode = (self._asked.answer, self._asked.decode) if wanted is None else (self._embed, _embeddings)
+        return [each.model_dump(mode="json") for each in decode({**batch, **answer(self._run, batch)})]
 
     def signature(self) -> dict[str, Any]:
         """JSON schemas of input and output, and an input with what this very model answers to it."""
@@ -93,18 +139,16 @@ class Predictor:
         """The first graph is the one that reads the input."""
         return run(next(iter(self._asked.graphs)), batch)
 
-    def _decoder(self, wanted: Any) -> Callable[[Arrays], Sequence[Wire]]:
-        if wanted is None:
-            return self._asked.decode
-        if wanted != EMBEDDING:
-            raise InputError(f"parameters.return: there is no {wanted!r}; known: {EMBEDDING}")
-        return _embeddings
-
-    def _batches(self, inputs: Sequence[Any], fields: Mapping[str, Any]) -> Iterator[list[Row]]:
+    def batches(self, inputs: Sequence[Any], asked: Asked) -> Iterator[list[Row]]:
+        """The inputs read, so many at a time as may be run at once; raises `InputError` with the index of a bad one."""
         rows: list[Row] = []
         held = total = 0
         for index, given in enumerate(inputs):
-            row = self._read(index, given, fields)
+            try:
+                row = self.read(given, asked)
+            except InputError as error:
+                error.index = index
+                raise
             size = sum(getattr(value, "nbytes", 0) for value in row.values())
             rows.append(row)
             held, total = held + size, total + size
@@ -116,13 +160,6 @@ class Predictor:
                 rows, held = [], 0
         if rows:
             yield rows
-
-    def _read(self, index: int, given: Any, fields: Mapping[str, Any]) -> Row:
-        try:
-            return self._asked.read(given, parameters=fields)
-        except InputError as error:
-            error.index = index
-            raise
 
 
 class _Embedding:

@@ -93,7 +93,8 @@ def system(runtime: Runtime) -> System:
         jobs=counts,
         queue_length=_queue_length(),
         loaded_models=[
-            LoadedModel(name=served.name, version=served.version, bytes=served.bytes) for served in runtime.loaded()
+            LoadedModel(name=each.served.name, version=each.served.version, bytes=each.served.bytes)
+            for each in runtime.loaded()
         ],
     )
 

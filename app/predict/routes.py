@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import math
+import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from anyio import to_thread
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
@@ -16,6 +17,7 @@ from app.body import is_json, read_limited, strict_json
 from app.dependencies import CatalogDep, ModelReference, RuntimeDep, SessionDep, SettingsDep
 from app.errors import Refused, findings_of, problems, summary_of
 from app.pagination import Cursor, Limit, ListOf
+from app.predict.answers import body_of
 from app.predict.schemas import Prediction, PredictRequest, ServedModel
 from app.predict.service import served_model
 from store import models
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/predict", tags=["predict"])
 
 MOST_FILES = 1024
+TIMEOUT_HEADER = "X-Timeout-Seconds"
 THINGS = ("image/", "audio/", "text/plain")
 """Kinds of body that are one input as they are."""
 
@@ -79,7 +82,7 @@ def list_served(
     "/{model}",
     response_model=Prediction,
     openapi_extra=_BODY,
-    responses={200: {"content": {"image/png": _BINARY}}, **problems(404, 406, 409, 415, 429)},
+    responses={200: {"content": {"image/png": _BINARY}}, **problems(404, 406, 409, 415, 429, 504)},
 )
 async def predict(model: ModelReference, request: Request, runtime: RuntimeDep, settings: SettingsDep) -> Response:
     """Ask a model: JSON with `inputs`, one picture or text as it is, or several files of a form.
@@ -92,12 +95,11 @@ async def predict(model: ModelReference, request: Request, runtime: RuntimeDep, 
     ```
     """
     inputs, parameters = await _asked(request, limit_bytes=settings.max_predict_bytes)
-    answer = await runtime.predict(model, inputs, parameters=parameters)
+    answer = await runtime.predict(model, inputs, parameters=parameters, until=_deadline(request))
     if _wants_picture(request):
         return _picture(answer.outputs)
     served = answer.served
-    content = Prediction(model=served.name, version=served.version, task=served.task, outputs=answer.outputs)
-    return Response(await to_thread.run_sync(content.model_dump_json), media_type="application/json")
+    return Response(body_of(served, answer.outputs), media_type="application/json")
 
 
 async def _asked(request: Request, *, limit_bytes: int) -> tuple[Sequence[Any], Mapping[str, Any]]:
@@ -111,6 +113,21 @@ async def _asked(request: Request, *, limit_bytes: int) -> tuple[Sequence[Any], 
         return [await read_limited(request, limit_bytes)], {}
     detail = f"Send application/json, image/*, audio/*, text/plain or multipart/form-data, not {kind or 'nothing'}."
     raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+
+
+def _deadline(request: Request) -> float | None:
+    """Monotonic time after which nobody waits for an answer, as `X-Timeout-Seconds` says."""
+    asked = request.headers.get(TIMEOUT_HEADER)
+    if asked is None:
+        return None
+    try:
+        seconds = float(asked)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        detail = f"{TIMEOUT_HEADER} must be a number of seconds above 0, not {asked[:40]!r}."
+        raise Refused(422, "invalid_request", detail)
+    return time.monotonic() + seconds
 
 
 def _from_json(body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:

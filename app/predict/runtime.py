@@ -5,16 +5,20 @@ leaves when memory is short.
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import math
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
 from app.errors import Refused
+from app.predict.batching import Batcher, QueueFull, TooLate, Work
 from store import models
 from store.database import reading
 from store.errors import NotFound
@@ -25,12 +29,16 @@ if TYPE_CHECKING:
 
     from app.measures import Measures
     from app.settings import AppSettings
-    from ml.predictor import Predictor
+    from ml.data.rows import Row
+    from ml.predictor import Asked, Predictor
     from store.blobs import Blobs
 
 _log = structlog.get_logger("plinth.predict")
 
 T = TypeVar("T")
+
+SMALL_BYTES = 64 * 1024
+"""Inputs that weigh less are read on the event loop: to hand them to a thread would take longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,16 @@ class Served:
     task: str | None
     key: str
     bytes: int
+    manifest_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A version in memory, and the queue before it."""
+
+    served: Served
+    predictor: Predictor
+    batcher: Batcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,31 +80,64 @@ class Runtime:
         self._settings = settings
         self._measures = measures
         self._resolved: dict[str, tuple[float, Served]] = {}
-        self._loaded: OrderedDict[str, tuple[Served, Predictor]] = OrderedDict()
-        self._loading: dict[str, asyncio.Task[Predictor]] = {}
-        self._pool = ThreadPoolExecutor(settings.predict_threads, thread_name_prefix="predict")
-        self._waiting = 0
+        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
+        self._loading: dict[str, asyncio.Task[Loaded]] = {}
+        self._pool = ThreadPoolExecutor(settings.predict_threads, thread_name_prefix="read")
 
-    async def predict(self, reference: str, inputs: Sequence[Any], *, parameters: Mapping[str, Any]) -> Answer:
-        """Raises `Refused` 404 and 429 (too many wait), and `InputError` with the index of the bad input."""
+    async def predict(
+        self, reference: str, inputs: Sequence[Any], *, parameters: Mapping[str, Any], until: float | None = None
+    ) -> Answer:
+        """Raises `Refused` 404, 429 (too many wait) and 504 (`until`, monotonic, is over), and `InputError`."""
         served = await self.resolve(reference)
-        predictor = await self.load(served)
-        if self._waiting >= self._settings.predict_queue_length:
-            detail = f"{self._waiting} requests are waiting for a model. Try again in a moment."
-            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "queue_full", detail, headers={"Retry-After": "1"})
-        started = time.perf_counter()
-        self._waiting += 1
-        try:
-            outputs = await self._in_pool(lambda: predictor.predict(inputs, parameters=parameters))
-        finally:
-            self._waiting -= 1
-        self._measures.prediction(model=served.name, inputs=len(inputs), seconds=time.perf_counter() - started)
+        loaded = await self.load(served)
+        asked = loaded.predictor.asked(parameters)
+        outputs: list[dict[str, Any]] = []
+        # Read in full before any of it is run: a bad input at the end must not have cost the others' work.
+        for rows in await self._read(loaded.predictor, inputs, asked):
+            outputs += await self._answer(loaded, rows, asked, until)
         return Answer(served, outputs)
+
+    def at_hand(self, reference: str) -> Loaded | None:
+        """The model, if the name was looked up of late and it is loaded: nothing has to be waited for."""
+        until, served = self._resolved.get(reference, (0.0, None))
+        if served is None or time.monotonic() >= until:
+            return None
+        loaded = self._loaded.get(served.id)
+        if loaded is not None:
+            self._loaded.move_to_end(served.id)
+        return loaded
+
+    async def _read(self, predictor: Predictor, inputs: Sequence[Any], asked: Asked) -> list[list[Row]]:
+        def read() -> list[list[Row]]:
+            return list(predictor.batches(inputs, asked))
+
+        small = len(inputs) == 1 and _weight(inputs[0]) <= SMALL_BYTES
+        return read() if small else await self._in_pool(read)
+
+    async def _answer(
+        self, loaded: Loaded, rows: Sequence[Row], asked: Asked, until: float | None
+    ) -> list[dict[str, Any]]:
+        future: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
+
+        def done(outputs: list[dict[str, Any]] | None, error: Exception | None) -> None:
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(outputs or [])
+
+        try:
+            loaded.batcher.submit(Work(rows, asked.wanted, done, gone=future.done, until=until))
+            return await future
+        except QueueFull as full:
+            raise queue_full(full) from None
+        except TooLate:
+            detail = "The request's deadline was over before its turn came."
+            raise Refused(HTTPStatus.GATEWAY_TIMEOUT, "deadline_exceeded", detail) from None
 
     async def signature(self, served: Served) -> dict[str, Any]:
         """Schemas of input and output, and an example with the answer of this very model."""
-        predictor = await self.load(served)
-        return await self._in_pool(predictor.signature)
+        loaded = await self.load(served)
+        return await self._in_pool(loaded.predictor.signature)
 
     async def resolve(self, reference: str) -> Served:
         """Which version a reference means now, at most `predict_cache_seconds` ago."""
@@ -103,20 +154,21 @@ class Runtime:
         self._resolved[reference] = (time.monotonic() + self._settings.predict_cache_seconds, served)
         return served
 
-    async def load(self, served: Served) -> Predictor:
-        """The predictor of a version, from memory or else from its package; many at once load it once."""
-        if served.id in self._loaded:
+    async def load(self, served: Served) -> Loaded:
+        """A version, from memory or else from its package; many at once load it once."""
+        loaded = self._loaded.get(served.id)
+        if loaded is not None:
             self._loaded.move_to_end(served.id)
-            return self._loaded[served.id][1]
+            return loaded
         task = self._loading.get(served.id)
         if task is None:
             task = self._loading[served.id] = asyncio.create_task(self._load(served))
             task.add_done_callback(lambda _: self._loading.pop(served.id, None))
         return await asyncio.shield(task)
 
-    def loaded(self) -> list[Served]:
+    def loaded(self) -> list[Loaded]:
         """What is in memory, the least recently used first."""
-        return [served for served, _ in self._loaded.values()]
+        return list(self._loaded.values())
 
     def forget(self) -> None:
         """Look every name up again from now on."""
@@ -124,24 +176,41 @@ class Runtime:
 
     def close(self) -> None:
         """Take no more work."""
+        for loaded in self._loaded.values():
+            loaded.batcher.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _load(self, served: Served) -> Predictor:
+    async def _load(self, served: Served) -> Loaded:
+        from ml.predictor import BATCH_INPUTS
+
         started = time.perf_counter()
         predictor = await self._in_pool(lambda: _open(self._blobs(), served, self._cache))
         self._make_room(served.bytes)
-        self._loaded[served.id] = (served, predictor)
+        most_waiting = self._settings.predict_queue_length
+        on_batch = partial(self._measures.batch, served.name)
+        loaded = self._loaded[served.id] = Loaded(
+            served,
+            predictor,
+            Batcher(predictor, most_rows=BATCH_INPUTS, most_waiting=most_waiting, on_batch=on_batch),
+        )
         self._measure()
         _log.info("loaded", model=served.name, version=served.version, seconds=round(time.perf_counter() - started, 3))
-        return predictor
+        return loaded
 
     def _make_room(self, needed_bytes: int) -> None:
+        left = False
         while self._loaded and self._total_bytes() + needed_bytes > self._settings.predict_memory_bytes:
-            _, (leaving, _) = self._loaded.popitem(last=False)
-            _log.info("unloaded", model=leaving.name, version=leaving.version)
+            _, leaving = self._loaded.popitem(last=False)
+            leaving.batcher.close()
+            self._measures.evicted(leaving.served.name)
+            left = True
+            _log.info("unloaded", model=leaving.served.name, version=leaving.served.version)
+        if left:
+            del leaving
+            _give_back_memory()
 
     def _total_bytes(self) -> int:
-        return sum(served.bytes for served, _ in self._loaded.values())
+        return sum(loaded.served.bytes for loaded in self._loaded.values())
 
     def _measure(self) -> None:
         self._measures.loaded(models=len(self._loaded), total_bytes=self._total_bytes())
@@ -157,12 +226,42 @@ def _find(reference: str) -> Served:
         except NotFound as error:
             known = ", ".join(models.names(session)) or "none yet; a job makes one"
             raise Refused(404, "not_found", f"There is no model {reference!r}. Known: {known}.") from error
-        return Served(row.id, row.name, row.version, row.task, row.key, row.bytes)
+        return Served(row.id, row.name, row.version, row.task, row.key, row.bytes, row.manifest_sha256)
 
 
 def _open(blobs: Blobs, served: Served, cache: Path) -> Predictor:
     # Imported when first needed: ONNX Runtime and numpy are most of what this process would otherwise weigh.
-    from ml.package import ModelPackage
+    from ml.errors import PackageError
+    from ml.package import MANIFEST, ModelPackage, digest
     from ml.predictor import Predictor
 
-    return Predictor.load(ModelPackage.open(blobs.fetch_tree(served.key, cache / served.id)))
+    folder = blobs.fetch_tree(served.key, cache / served.id)
+    # The manifest vouches for the files; what vouches for the manifest is the row that it was registered with.
+    if served.manifest_sha256 and digest(folder / MANIFEST) != served.manifest_sha256:
+        message = f"{MANIFEST} of {served.name}@{served.version} is not the one that was registered"
+        raise PackageError(message, hint="Restore the package, or train the model again.")
+    return Predictor.load(ModelPackage.open(folder))
+
+
+def queue_full(full: QueueFull) -> Refused:
+    """429, with the time after which there should be room."""
+    seconds = max(1, math.ceil(full.retry_seconds))
+    detail = f"{full.waiting} inputs are waiting for this model. Try again in {seconds} s."
+    return Refused(HTTPStatus.TOO_MANY_REQUESTS, "queue_full", detail, headers={"Retry-After": str(seconds)})
+
+
+def _weight(given: Any) -> int:
+    """Bytes, roughly, of one input as it came."""
+    if isinstance(given, bytes | str):
+        return len(given)
+    if isinstance(given, dict):
+        return sum(_weight(value) for value in given.values())
+    return SMALL_BYTES // 1024 * len(given) if isinstance(given, list) else 8
+
+
+def _give_back_memory() -> None:
+    """What was freed goes back to the system; glibc alone would keep it for later."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError):
+        return

@@ -111,3 +111,11 @@ def collate_slots(encoders: Mapping[str, Encoder[Any]], columns: Mapping[str, Co
         if "mask" in read:
             arrays[f"{name}_mask"] = read["mask"]
     return arrays
+
+
+def take(columns: Mapping[str, Column], indices: np.ndarray) -> dict[str, Column]:
+    """The rows at `indices`, in that order."""
+    return {
+        name: column[indices] if isinstance(column, np.ndarray) else [column[index] for index in indices]
+        for name, column in columns.items()
+    }

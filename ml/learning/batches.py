@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
+from ml.encoders.base import take
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -126,14 +128,6 @@ def _lengths(columns: Columns) -> np.ndarray | None:
         if isinstance(column, list) and column and isinstance(column[0], np.ndarray)
     ]
     return np.sum([[len(row) for row in column] for column in ragged], axis=0) if ragged else None
-
-
-def take(columns: Columns, indices: np.ndarray) -> Columns:
-    """The rows at `indices`, in that order."""
-    return {
-        name: column[indices] if isinstance(column, np.ndarray) else [column[index] for index in indices]
-        for name, column in columns.items()
-    }
 
 
 def to_arrays(tensors: Tensors) -> Arrays:

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from ml.encoders import ENCODERS
-from ml.package import WEIGHTS, Graph, Manifest, ModelPackage, Parity
+from ml.package import MANIFEST, WEIGHTS, Graph, Manifest, ModelPackage, Parity, digest
 from ml.spec import Choice
 from store import jobs
 from store.blobs import blobs
@@ -133,7 +133,7 @@ def registered(
         formats=["safetensors", "onnx"],
         files=[file.model_dump() for file in manifest.files],
         key=f"models/{model_id}",
-        manifest_sha256="0" * 64,
+        manifest_sha256=digest(package.directory / MANIFEST),
         parent_id=parent_id,
     )
     with transaction() as session:

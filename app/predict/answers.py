@@ -1,0 +1,19 @@
+"""What `/predict` answers, as bytes: the ordinary route and the short way write it alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.predict.runtime import Served
+
+
+def body_of(served: Served, outputs: Sequence[dict[str, Any]]) -> bytes:
+    """`Prediction` as JSON."""
+    return orjson.dumps(
+        {"model": served.name, "version": served.version, "task": served.task, "outputs": list(outputs)}
+    )

@@ -1,0 +1,169 @@
+"""The queue before a model, with a model that says what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from app.predict.batching import Batcher, QueueFull, TooLate, Work
+
+
+class Slow:
+    """Takes a while, and remembers its batches; fails where a row says so."""
+
+    def __init__(self, seconds: float = 0.02) -> None:
+        self.seconds = seconds
+        self.batches: list[list[Any]] = []
+
+    def answer(self, rows: list[dict[str, Any]], *, wanted: str | None) -> list[dict[str, Any]]:
+        self.batches.append([row["value"] for row in rows])
+        time.sleep(self.seconds)
+        if any(row["value"] == "bad" for row in rows):
+            raise ValueError("bad")
+        return [{"value": row["value"], "wanted": wanted} for row in rows]
+
+
+class Asked:
+    """One request."""
+
+    def __init__(self, *values: Any, wanted: str | None = None, until: float | None = None) -> None:
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.left = False
+        self.work = Work([{"value": value} for value in values], wanted, self._done, lambda: self.left, until)
+
+    def _done(self, outputs: Any, error: Exception | None) -> None:
+        self.future.set_result(outputs if error is None else error)
+
+
+def batcher(model: Any, *, most_waiting: int = 100) -> Batcher:
+    return Batcher(model, most_rows=8, most_waiting=most_waiting)
+
+
+def test_what_comes_while_a_batch_runs_is_the_next_batch():
+    async def run() -> None:
+        model = Slow()
+        queue = batcher(model)
+        first = Asked(0)
+        queue.submit(first.work)
+        await asyncio.sleep(model.seconds / 4)
+        others = [Asked(number) for number in range(1, 6)]
+        for each in others:
+            queue.submit(each.work)
+        answers = [await each.future for each in (first, *others)]
+        assert [answer[0]["value"] for answer in answers] == [0, 1, 2, 3, 4, 5]
+        assert model.batches == [[0], [1, 2, 3, 4, 5]]
+        assert queue.idle
+        queue.close()
+
+    asyncio.run(run())
+
+
+def test_a_cheap_model_is_run_on_the_loop_once_a_turn():
+    async def run() -> None:
+        model = Slow(seconds=0)
+        queue = batcher(model)
+        first = Asked("warm")
+        queue.submit(first.work)
+        await first.future
+        several = [Asked(number) for number in range(4)]
+        for each in several:
+            queue.submit(each.work)
+        await asyncio.gather(*(each.future for each in several))
+        assert model.batches == [["warm"], [0, 1, 2, 3]]
+        queue.close()
+
+    asyncio.run(run())
+
+
+def test_a_bad_row_fails_alone():
+    async def run() -> None:
+        queue = batcher(Slow(seconds=0.001))
+        asked = [Asked("a"), Asked("bad"), Asked("b", "c")]
+        for each in asked:
+            queue.submit(each.work)
+        good, bad, others = [await each.future for each in asked]
+        assert good == [{"value": "a", "wanted": None}]
+        assert isinstance(bad, ValueError)
+        assert [row["value"] for row in others] == ["b", "c"]
+        queue.close()
+
+    asyncio.run(run())
+
+
+def test_what_wants_something_else_waits_for_its_own_batch():
+    async def run() -> None:
+        model = Slow(seconds=0.001)
+        queue = batcher(model)
+        asked = [Asked(1), Asked(2, wanted="embedding"), Asked(3, wanted="embedding"), Asked(4)]
+        for each in asked:
+            queue.submit(each.work)
+        answers = [await each.future for each in asked]
+        assert [answer[0]["wanted"] for answer in answers] == [None, "embedding", "embedding", None]
+        assert model.batches == [[1], [2, 3], [4]]
+        queue.close()
+
+    asyncio.run(run())
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_again():
+    async def run() -> None:
+        model = Slow(seconds=0.05)
+        queue = batcher(model, most_waiting=3)
+        running = Asked(0)
+        queue.submit(running.work)
+        await asyncio.sleep(0.01)
+        waiting = [Asked(number) for number in range(1, 4)]
+        for each in waiting:
+            queue.submit(each.work)
+        with pytest.raises(QueueFull) as full:
+            queue.submit(Asked(9).work)
+        assert full.value.waiting == 3
+        await asyncio.gather(running.future, *(each.future for each in waiting))
+        assert queue.figures.refused == 1
+        await asyncio.sleep(0)
+        queue.submit((again := Asked(10)).work)
+        assert (await again.future)[0]["value"] == 10
+        queue.close()
+
+    asyncio.run(run())
+
+
+def test_work_of_a_client_that_left_is_not_done():
+    async def run() -> None:
+        model = Slow()
+        queue = batcher(model)
+        first, left, last = Asked("first"), Asked("left"), Asked("last")
+        queue.submit(first.work)
+        await asyncio.sleep(model.seconds / 4)
+        queue.submit(left.work)
+        queue.submit(last.work)
+        left.left = True
+        await last.future
+        assert model.batches == [["first"], ["last"]]
+        assert (queue.figures.dropped, left.future.done()) == (1, False)
+        queue.close()
+
+    asyncio.run(run())
+
+
+def test_a_deadline_that_is_over_is_told_and_one_that_cannot_be_kept_is_refused():
+    async def run() -> None:
+        model = Slow(seconds=0.05)
+        queue = batcher(model)
+        first = Asked(0)
+        queue.submit(first.work)
+        await asyncio.sleep(0.01)
+        hurried = Asked(1, until=time.monotonic() + 0.02)
+        queue.submit(hurried.work)
+        assert isinstance(await hurried.future, TooLate)
+        queue.submit((crowd := Asked(*range(8))).work)
+        queue.submit((more := Asked(*range(8))).work)
+        with pytest.raises(QueueFull):
+            queue.submit(Asked(2, until=time.monotonic() + 0.001).work)
+        await asyncio.gather(crowd.future, more.future)
+        queue.close()
+
+    asyncio.run(run())
