@@ -63,6 +63,11 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "archive_case_twins": _warning("names that differ only in case become one file on some computers; rename one"),
     "archive_nested": _error("unpack the inner archive, then pack everything into one"),
     "archive_without_pictures": _error("pack pictures in class folders; send CSV, Parquet or IDX files as they are"),
+    "archive_without_texts": _error("pack text files (.txt) in class folders; send tables as they are"),
+    "text_file_ignored": _warning("only text files (.txt) in class folders are read here; leave other files out"),
+    "texts_without_class": _warning(
+        "texts of no class were left out; upload them as a dataset of their own, to pretrain on"
+    ),
     "file_ignored": _warning("only pictures are read here; leave other files out"),
     "folder_outside_splits": _error("put every picture below train, validation or test, or below none of them"),
     "folders_nested": _warning("the outermost folder counts as the class; flatten if that is wrong"),

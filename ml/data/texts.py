@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 LONGEST_LINE: Final = 16 << 20
 _PIECE: Final = 1 << 20
 _BLOCK_LETTERS: Final = 4 << 20
-_HIGH_BYTES: Final = re.compile(rb"[\x80-\xff]+")
+_PAIRS: Final = re.compile(rb"(?:[\x81-\xfe][\x40-\x7e\x80-\xfe])+")
+ANY_BYTES: Final = "latin-1"
+"""The encoding that can read anything."""
 
 
 def open_text(source: Source, findings: Findings, limits: Limits) -> IO[str]:
@@ -50,6 +52,23 @@ def blocks(text: IO[str]) -> Iterator[str]:
         yield block
 
 
+def decoded(data: bytes) -> tuple[str, str | None]:
+    """A whole text with plain newlines, and its encoding where that had to be guessed."""
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    guesses = _guesses_of(data[:_PIECE])
+    for encoding in ("utf-16",) if marked else ("utf-8-sig", *guesses):
+        try:
+            text = data.decode(encoding)
+        except UnicodeError:
+            continue
+        return _plain(text), encoding if encoding in guesses else None
+    return _plain(data.decode(ANY_BYTES)), ANY_BYTES
+
+
+def _plain(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _encoding(source: Source, findings: Findings, limits: Limits) -> str:
     with source.open(limits) as file:
         start = file.read(4)
@@ -62,7 +81,7 @@ def _encoding(source: Source, findings: Findings, limits: Limits) -> str:
         return "utf-8-sig"
     guess = next(
         (name for name in _guesses(source, limits) if _undecodable(source, name, limits) is None),
-        "latin-1",  # which can read anything
+        ANY_BYTES,
     )
     findings.add("encoding_guessed", at=Place(file=source.name, line=line), found=guess, expected="UTF-8")
     return guess
@@ -85,8 +104,21 @@ def _undecodable(source: Source, encoding: str, limits: Limits) -> int | None:
 
 
 def _guesses(source: Source, limits: Limits) -> tuple[str, ...]:
-    """Chinese letters are pairs of high bytes; those of Western languages stand alone among others."""
     with source.open(limits) as file:
-        runs = [len(run) for run in _HIGH_BYTES.findall(file.read(_PIECE))]
-    paired = sum(run for run in runs if run % 2 == 0)
-    return ("gb18030", "cp1252") if paired * 2 > sum(runs) else ("cp1252",)
+        return _guesses_of(file.read(_PIECE))
+
+
+def _guesses_of(start: bytes) -> tuple[str, ...]:
+    """Chinese letters are pairs of bytes, the first of them high, and come in rows; Western accents stand alone.
+
+    Frequent letters have first bytes of their own: 0xB0 to 0xD7 in GB 2312, whose second bytes are high as well; 0xA4
+    to 0xC6 in Big5, whose second bytes are as often low. 0xA1 to 0xA3 are punctuation in both.
+    """
+    runs = _PAIRS.findall(start)
+    pairs = [(run[at], run[at + 1]) for run in runs for at in range(0, len(run), 2)]
+    in_rows = sum(len(run) // 2 for run in runs if len(run) > 2 or run[1] >= 0x80)
+    if 2 * in_rows <= len(pairs):
+        return ("cp1252",)
+    simplified = sum(second >= 0xA1 and (first <= 0xA3 or 0xB0 <= first <= 0xD7) for first, second in pairs)
+    traditional = sum(0xA1 <= first <= 0xC6 and not 0x7E < second < 0xA1 for first, second in pairs)
+    return ("gb18030", "big5", "cp1252") if simplified >= traditional else ("big5", "gb18030", "cp1252")

@@ -530,6 +530,9 @@ def test_the_corpus_knows_every_problem_that_bad_data_can_have():
         "too_many_rows",  # test_csv
         "folders_nested",  # test_class_folders
         "cell_too_large",  # test_bombs
+        "archive_without_texts",
+        "text_file_ignored",
+        "texts_without_class",  # test_texts
     }
     assert set(PROBLEMS) - {case.code for case in CASES} - elsewhere == set()
 
