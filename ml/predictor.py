@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
 
@@ -15,10 +15,10 @@ from ml.encoders.base import collate_slots, encode_slots, take
 from ml.errors import InputError, PackageError
 from ml.padding import CallCost, lengths_of
 from ml.tasks.base import MODEL
-from ml.wire import INPUT_OF, Wire
+from ml.wire import INPUT_OF, RawInput, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from ml.data.rows import Row
@@ -58,7 +58,7 @@ class Predictor:
         self.manifest = package.manifest
         self.engine = engine
         self._run = run
-        self._asked: Task | _Embedding = package.task() or _Embedding(package.encoders())
+        self._asked: Task | _Embedding = package.task() or _embedding_by(package.encoders())
         self._cost = CallCost()
 
     @classmethod
@@ -123,7 +123,7 @@ class Predictor:
 
     def _call(self, columns: dict[str, Column], wanted: str | None) -> list[dict[str, Any]]:
         batch = self._asked.collate(columns)
-        answer, decode = (self._asked.answer, self._asked.decode) if wanted is None else (self._embed, _embeddings)
+        answer, decode = (self._asked.answer, self._asked.decode) if wanted is None else (self._asked.embed, _embeddings)
         return [each.model_dump(mode="json") for each in decode({**batch, **answer(self._run, batch)})]
 
     def signature(self) -> dict[str, Any]:
@@ -134,10 +134,6 @@ class Predictor:
             "output_schema": self._asked.output_type.model_json_schema(mode="serialization"),
             "example": {"input": given, "output": self.predict([given])[0]},
         }
-
-    def _embed(self, run: Run, batch: Arrays) -> Arrays:
-        """The first graph is the one that reads the input."""
-        return run(next(iter(self._asked.graphs)), batch)
 
     def batches(self, inputs: Sequence[Any], asked: Asked) -> Iterator[list[Row]]:
         """The inputs read, so many at a time as may be run at once; raises `InputError` with the index of a bad one."""
@@ -166,17 +162,15 @@ class _Embedding:
     """Stands where a task would, for a base model: reads what the backbone reads, answers its embedding."""
 
     output_type = EmbeddingOutput
-    graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {MODEL: ()}
+    input_type: type[RawInput] | _AnyInput
 
     def __init__(self, encoders: Mapping[str, Encoder[Any]]) -> None:
-        if len(encoders) != 1:
-            raise PackageError(f"a base model of {len(encoders)} backbones answers nothing by itself")
-        ((self.slot, encoder),) = encoders.items()
         self.encoders = encoders
+        self.slot, encoder = next(iter(encoders.items()))
         self.input_type = INPUT_OF[encoder.name]
 
     def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
-        return {self.slot: self.input_type.of(given, parameters=parameters).raw()}
+        return {self.slot: INPUT_OF[self.encoders[self.slot].name].of(given, parameters=parameters).raw()}
 
     def encode(self, rows: Rows) -> dict[str, Column]:
         return encode_slots(self.encoders, {self.slot: self.slot}, rows)
@@ -187,6 +181,9 @@ class _Embedding:
     def answer(self, run: Run, batch: Arrays) -> Arrays:
         return run(MODEL, batch)
 
+    def embed(self, run: Run, batch: Arrays) -> Arrays:
+        return self.answer(run, batch)
+
     def decode(self, arrays: Arrays) -> Sequence[Wire]:
         return _embeddings(arrays)
 
@@ -194,10 +191,84 @@ class _Embedding:
         return self.input_type.drawn(), EmbeddingOutput(embedding=[0.0, 1.5])
 
 
+class _AnyEmbedding(_Embedding):
+    """The same for a base model of several backbones: each row is read by the one that can."""
+
+    input_type: _AnyInput
+
+    def __init__(self, encoders: Mapping[str, Encoder[Any]]) -> None:
+        super().__init__(encoders)
+        self.input_type = _AnyInput({slot: INPUT_OF[encoder.name] for slot, encoder in encoders.items()})
+
+    def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
+        return {"given": self.input_type.read(given, parameters=parameters)}
+
+    def encode(self, rows: Rows) -> dict[str, Column]:
+        given = [(slot, self.encoders[slot].encode([value])[0]) for slot, value in rows.columns["given"]]
+        return {"given": given}
+
+    def collate(self, columns: dict[str, Column]) -> Arrays:
+        batch: Arrays = {}
+        for slot, encoder in self.encoders.items():
+            rows = [row for row, (name, _) in enumerate(columns["given"]) if name == slot]
+            if rows:
+                signal = collate_slots({slot: encoder}, {slot: _column([columns["given"][row][1] for row in rows])})
+                batch |= {**signal, f"{slot}_rows": np.array(rows)}
+        return batch
+
+    def answer(self, run: Run, batch: Arrays) -> Arrays:
+        """One embedding a row, as wide as the backbone gives it that read the row."""
+        asked = [slot for slot in self.encoders if slot in batch]
+        found = np.empty(sum(len(batch[slot]) for slot in asked), dtype=object)
+        for slot in asked:
+            for row, embedding in zip(batch[f"{slot}_rows"], run(slot, batch)[EMBEDDING], strict=True):
+                found[row] = embedding
+        return {EMBEDDING: found}
+
+
+class _AnyInput:
+    """The input of any one of several slots: the one whose fields were sent, or that can read the body."""
+
+    def __init__(self, by_slot: Mapping[str, type[RawInput]]) -> None:
+        self._by_slot = by_slot
+        self.model_fields = {name: each for kind in by_slot.values() for name, each in kind.model_fields.items()}
+
+    def read(self, given: Any, *, parameters: Mapping[str, Any]) -> tuple[str, Any]:
+        """The slot, and the value it reads."""
+        first: InputError | None = None
+        for slot in self._likely(given):
+            try:
+                return slot, self._by_slot[slot].of(given, parameters=parameters).raw()
+            except InputError as error:
+                first = first or error
+        assert first is not None, "there are slots"
+        raise first
+
+    def _likely(self, given: Any) -> Iterable[str]:
+        fields = {slot: kind.model_fields.keys() for slot, kind in self._by_slot.items()}
+        named = [slot for slot, names in fields.items() if isinstance(given, Mapping) and not names.isdisjoint(given)]
+        return named or self._by_slot
+
+    def model_json_schema(self) -> dict[str, Any]:
+        return {"anyOf": [kind.model_json_schema() for kind in self._by_slot.values()]}
+
+    def drawn(self) -> RawInput:
+        return next(iter(self._by_slot.values())).drawn()
+
+
+def _embedding_by(encoders: Mapping[str, Encoder[Any]]) -> _Embedding:
+    return _Embedding(encoders) if len(encoders) == 1 else _AnyEmbedding(encoders)
+
+
+def _column(rows: list[Any]) -> Column:
+    """An array where all rows have one shape and more than one axis, as an encoder gives it."""
+    return np.stack(rows) if rows[0].ndim > 1 and len({row.shape for row in rows}) == 1 else rows
+
+
 def _embeddings(arrays: Arrays) -> list[EmbeddingOutput]:
     if EMBEDDING not in arrays:
         raise InputError("parameters.return: this model makes no embedding of its input", hint="Leave it out.")
-    return [EmbeddingOutput.model_construct(embedding=row) for row in arrays[EMBEDDING].tolist()]
+    return [EmbeddingOutput.model_construct(embedding=row.tolist()) for row in arrays[EMBEDDING]]
 
 
 def by_onnx(paths: Mapping[str, Path]) -> Run:

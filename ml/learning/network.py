@@ -34,9 +34,13 @@ class Network(nn.Module):
             head.share(backbones)
 
     def features(self, batch: Mapping[str, Tensor]) -> dict[str, Features]:
-        """What every backbone gives, by slot."""
+        """What the backbones give, by slot; those whose signal is not in the batch give nothing."""
         known = self._condition(batch)
-        return {slot: read(batch[slot], batch.get(f"{slot}_mask"), known) for slot, read in self.backbones.items()}
+        return {
+            slot: read(batch[slot], batch.get(f"{slot}_mask"), known)
+            for slot, read in self.backbones.items()
+            if slot in batch
+        }
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
         """The head's outputs, as its loss wants them."""
@@ -50,15 +54,14 @@ class Network(nn.Module):
         return loss if self.training else {**loss, **head.measure(outputs, batch)}
 
     def infer(self, batch: Mapping[str, Tensor]) -> Tensors:
-        """What the batch allows: the head's answer, and `embedding` where the signals are there to be read.
+        """What the batch allows: the head's answer, and the `embedding` of the signals that are there to be read.
 
         Where a state of a slot is there (`{slot}_state` and `{slot}_state_mask`, see `State`), its backbone reads on
         from it, and leaves `{slot}_next_state` and `{slot}_next_state_mask`.
         """
-        readable = all(slot in batch for slot in self.backbones)
-        features, states = self._read_on(batch) if readable else ({}, {})
+        features, states = self._read_on(batch)
         answer = self.head.infer(features, batch) if self.head is not None else {}
-        return {**answer, **({"embedding": _embedding(features)} if readable else {}), **states}
+        return {**answer, **({"embedding": _embedding(features)} if features else {}), **states}
 
     def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Pooled features of all slots side by side, float32 [B, D]."""

@@ -12,10 +12,9 @@ from safetensors.torch import save_file
 
 from ml.data.rows import Rows
 from ml.learning.export import batch_sizes, export, record
-from ml.learning.run import signals_of
 from ml.package import WEIGHTS, Manifest, ModelPackage, Source
 from ml.spec import Choice
-from ml.tasks.base import MODEL
+from ml.tasks.base import embedding_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,12 +74,15 @@ def pack(
 def _calls(network: Network, task: Task | None, reader: Task | Unlabelled, rows: Rows) -> Calls:
     """What the graphs are asked about these rows, by the very way that a request takes."""
     if task is None:
+        graphs = embedding_graphs(network.backbones)
 
         def embed(run: Run) -> None:
             for start, end in batch_sizes(len(rows)):
-                run(MODEL, reader.collate(reader.encode(rows[start:end])))
+                batch = reader.collate(reader.encode(rows[start:end]))
+                for graph in graphs:
+                    run(graph, batch)
 
-        return record(network, {MODEL: signals_of(network)}, embed)
+        return record(network, graphs, embed)
 
     def answer(run: Run) -> None:
         asked = [task.read(task.show(row)[0], parameters={}) for row in rows]

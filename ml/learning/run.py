@@ -14,7 +14,7 @@ from ml.learning import device as devices
 from ml.learning.batches import to_arrays, to_device
 from ml.learning.network import Network, build
 from ml.package import WEIGHTS
-from ml.tasks.base import MODEL
+from ml.tasks.base import embedding_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ def load(package: ModelPackage, *, device: str = "auto") -> Run:
     network = network_of(package)
     task = package.task()
     answering = (network if task else network.without_head()).to(where)
-    return running(answering, task.graphs if task else {MODEL: signals_of(network)}, device=where)
+    return running(answering, task.graphs if task else embedding_graphs(network.backbones), device=where)
 
 
 def running(network: Network, graphs: Mapping[str, Sequence[str]], *, device: torch.device) -> Run:
@@ -54,8 +54,3 @@ def running(network: Network, graphs: Mapping[str, Sequence[str]], *, device: to
             return to_arrays(network.infer(to_device(read, device)))
 
     return run
-
-
-def signals_of(network: Network) -> tuple[str, ...]:
-    """The arrays that the backbones read."""
-    return tuple(name for slot in network.backbones for name in (slot, f"{slot}_mask"))

@@ -14,7 +14,7 @@ from ml.encoders.base import collate_slots, encode_slots
 from ml.schedule import Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import numpy as np
 
@@ -126,6 +126,10 @@ class Task(ABC):
         """
         raise NotImplementedError(f"{self.name} answers at once")
 
+    def embed(self, run: Run, batch: Arrays) -> Arrays:
+        """`embedding`: what the backbones make of a batch. Usually the first graph gives it, which reads the input."""
+        return run(next(iter(self.graphs)), batch)
+
     @abstractmethod
     def decode(self, arrays: Arrays) -> list[Wire]:
         """One answer per row, in order, from the network's outputs and, beside them, the batch it read."""
@@ -151,6 +155,12 @@ class Task(ABC):
     @abstractmethod
     def example(cls) -> tuple[Wire, Wire]:
         """An input and an output, for the documentation and for tests."""
+
+
+def embedding_graphs(slots: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The graphs of a base model, which only embeds: one; of several backbones, each its own, named like its slot."""
+    signals: dict[str, tuple[str, ...]] = {slot: (slot, f"{slot}_mask") for slot in slots}
+    return signals if len(signals) != 1 else dict(zip([MODEL], signals.values(), strict=True))
 
 
 def too_few(summary: DatasetSummary) -> list[str]:

@@ -16,7 +16,7 @@ from ml.learning import run as torch_engine
 from ml.learning.architectures import ARCHITECTURES
 from ml.package import ModelPackage
 from ml.predictor import Predictor
-from ml.tasks.base import MODEL, Arrays, Run
+from ml.tasks.base import Arrays, Run, embedding_graphs
 from tests.ml import samples
 from tests.ml.learning.digits import run, spec
 
@@ -27,22 +27,26 @@ FITS += [("objective", name, fits) for name, fits in CATALOG.fits.objectives.ite
 
 def _cases() -> list[Any]:
     return [
-        pytest.param(kind, name, architecture, id=f"{name}-{architecture}")
+        pytest.param(kind, name, slot, architecture, id=f"{name}-{architecture}")
         for kind, name, fits in FITS
-        for slot in fits.values()
-        for architecture, reason in slot.items()
+        for slot, reasons in fits.items()
+        for architecture, reason in reasons.items()
         if reason is None
     ]
 
 
-@pytest.mark.parametrize(("kind", "name", "architecture"), _cases())
+def _tiny(architecture: str) -> dict[str, Any]:
+    return {"name": architecture, "config": ARCHITECTURES[architecture].tiny().model_dump(mode="json")}
+
+
+@pytest.mark.parametrize(("kind", "name", "slot", "architecture"), _cases())
 def test_what_fits_trains_and_both_engines_answer_alike(
-    kind: str, name: str, architecture: str, tmp_path: Path
+    kind: str, name: str, slot: str, architecture: str, tmp_path: Path
 ) -> None:
-    columns = (CATALOG.tasks if kind == "task" else CATALOG.objectives)[name].columns
-    data = samples.path(columns)
-    tiny = ARCHITECTURES[architecture].tiny().model_dump(mode="json")
-    asked: dict[str, Any] = {"architecture": {"name": architecture, "config": tiny}, kind: name}
+    wanted = (CATALOG.tasks if kind == "task" else CATALOG.objectives)[name]
+    data = samples.path(wanted.columns)
+    others = {each: _tiny(entry.usual) for each, entry in wanted.slots.items() if entry.usual is not None}
+    asked: dict[str, Any] = {"architectures": {**others, slot: _tiny(architecture)}, kind: name}
     made = run(data, tmp_path, spec("finetune" if kind == "task" else "pretrain", **asked))
 
     package = ModelPackage.open(made.package.directory)
@@ -65,7 +69,8 @@ def _request(package: ModelPackage, rows: Rows) -> Callable[[Run], Arrays]:
     task, encoders = package.task(), package.encoders()
     if task is None:
         signals = collate_slots(encoders, encode_slots(encoders, {slot: slot for slot in encoders}, rows))
-        return lambda run: run(MODEL, signals)
+        graphs = embedding_graphs(encoders)
+        return lambda run: {graph: run(graph, signals)["embedding"] for graph in graphs}
     asked = [task.read(task.show(row)[0], parameters={}) for row in rows]
     batch = task.collate(task.encode(Rows({name: [row[name] for row in asked] for name in asked[0]})))
     return lambda run: task.answer(run, batch)
