@@ -123,7 +123,9 @@ class Predictor:
 
     def _call(self, columns: dict[str, Column], wanted: str | None) -> list[dict[str, Any]]:
         batch = self._asked.collate(columns)
-        answer, decode = (self._asked.answer, self._asked.decode) if wanted is None else (self._asked.embed, _embeddings)
+        answer, decode = (
+            (self._asked.answer, self._asked.decode) if wanted is None else (self._asked.embed, _embeddings)
+        )
         return [each.model_dump(mode="json") for each in decode({**batch, **answer(self._run, batch)})]
 
     def signature(self) -> dict[str, Any]:

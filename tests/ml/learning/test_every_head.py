@@ -16,9 +16,12 @@ SHAPE = {"channels": 1, "height": 7, "width": 9}
 IMAGE = {"image": Widths(shape=SHAPE, pooled=5, maps=(2, 3), strides=(2, 4), latent=4)}
 TEXT = {"text": Widths(shape={"vocabulary": VOCABULARY, "length": TIME}, pooled=8, sequence=8, causal=8)}
 OF_TEXTS = frozenset({Feature.SEQUENCE, Feature.CAUSAL})
+PAIRS = ("projections",)
+"""Heads that read both."""
 CONFIG: dict[str, dict[str, Any]] = {
     "decoder": {"vocabulary": VOCABULARY},
     "next_token": {"vocabulary": VOCABULARY},
+    "projections": {"width": 4},
 }
 """By head, what its config is here; elsewhere a number of classes."""
 
@@ -29,17 +32,20 @@ def _head(name: str, **config: Any) -> Any:
     torch.manual_seed(0)
     head = HEADS[name]
     asked = {**CONFIG.get(name, {"classes": CLASSES}), **config}
-    return head(head.config_type.model_validate(asked), widths=TEXT if head.needs & OF_TEXTS else IMAGE)
+    widths = {**IMAGE, **TEXT} if name in PAIRS else TEXT if head.needs & OF_TEXTS else IMAGE
+    return head(head.config_type.model_validate(asked), widths=widths)
 
 
 def _features(name: str) -> dict[str, Any]:
     torch.manual_seed(1)
-    if HEADS[name].needs & OF_TEXTS:
-        sequence = torch.randn(ROWS, TIME, 8)
-        return {"text": {Feature.SEQUENCE: (sequence,), Feature.CAUSAL: (sequence,), Feature.POOLED: (sequence[:, 0],)}}
+    sequence = torch.randn(ROWS, TIME, 8)
+    text = {Feature.SEQUENCE: (sequence,), Feature.CAUSAL: (sequence,), Feature.POOLED: (sequence[:, 0],)}
     pooled, latent = torch.randn(ROWS, 5), (torch.randn(ROWS, 4), torch.randn(ROWS, 4))
     maps = (torch.randn(ROWS, 2, 4, 5), torch.randn(ROWS, 3, 2, 3))
-    return {"image": {Feature.POOLED: (pooled,), Feature.LATENT: latent, Feature.MAPS: maps}}
+    image = {Feature.POOLED: (pooled,), Feature.LATENT: latent, Feature.MAPS: maps}
+    if name in PAIRS:
+        return {"image": image, "text": text}
+    return {"text": text} if HEADS[name].needs & OF_TEXTS else {"image": image}
 
 
 def _batch() -> dict[str, torch.Tensor]:
@@ -134,3 +140,33 @@ def test_a_drawing_depends_on_the_class_and_on_nothing_but_what_it_is_given() ->
     image = head.infer({}, batch)["image"]
     assert torch.equal(image, head.infer({}, batch)["image"])
     assert not torch.equal(image, head.infer({}, {**batch, "label": (batch["label"] + 1) % CLASSES})["image"])
+
+
+def test_pairs_are_told_apart_by_the_cosine_both_ways() -> None:
+    head = _head("projections", temperature=0.5)
+    near, far = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[0.6, 0.8], [-0.8, 0.6]])
+    outputs = {"image_embedding": near, "text_embedding": far, "scale": head.scale().expand(2)}
+    logits = 2 * near @ far.T
+    twin = torch.arange(2)
+    expected = (functional.cross_entropy(logits, twin) + functional.cross_entropy(logits.T, twin)) / 2
+    assert head.loss(outputs, {}).item() == pytest.approx(expected.item(), rel=1e-6)
+    # Picture 1 lies nearer to text 0, and text 0 to picture 1; the other two find their twins.
+    assert head.measure(outputs, {})["pair_accuracy"].item() == pytest.approx(0.5)
+
+
+def test_each_tower_answers_alone_and_with_length_one() -> None:
+    head = _head("projections").eval()
+    features = _features("projections")
+    both = head.infer(features, {})
+    for slot in ("image", "text"):
+        alone = head.infer({slot: features[slot]}, {})
+        assert set(alone) == {f"{slot}_embedding", "scale"}
+        torch.testing.assert_close(alone[f"{slot}_embedding"], both[f"{slot}_embedding"])
+        torch.testing.assert_close(both[f"{slot}_embedding"].norm(dim=1), torch.ones(ROWS))
+
+
+def test_the_scale_is_learned_and_bounded() -> None:
+    head = _head("projections", temperature=0.07)
+    assert head.scale().item() == pytest.approx(1 / 0.07, rel=1e-5)
+    head.log_scale.data.fill_(20)
+    assert head.scale().item() == 100

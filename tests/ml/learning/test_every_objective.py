@@ -20,7 +20,9 @@ SHAPES = {
 BACKBONES = {
     (Signal.IMAGE, Feature.POOLED): "cnn",
     (Signal.IMAGE, Feature.LATENT): "vae",
+    (Signal.TOKENS, Feature.POOLED): "transformer",
     (Signal.TOKENS, Feature.SEQUENCE): "transformer",
+    (Signal.TOKENS, Feature.CAUSAL): "gpt",
 }
 """By what an objective reads and needs."""
 IMAGE = Slot(reads=frozenset({Signal.IMAGE}), needs=HEADS["classifier"].needs)
