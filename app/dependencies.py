@@ -43,12 +43,13 @@ async def _blobs() -> Blobs:
 
 
 @cache
-def _read_catalog() -> Catalog:
+def read_catalog() -> Catalog:
+    """The catalogue, read once."""
     return Catalog.load()
 
 
 async def _catalog() -> Catalog:
-    return _read_catalog()
+    return read_catalog()
 
 
 async def _runtime(request: Request) -> Runtime:

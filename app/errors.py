@@ -14,7 +14,8 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ml.errors import DataError, InputError, MLError, PackageError, SpecError
+from app.fields import known_fields
+from ml.errors import DataError, InputError, MLError, PackageError, SpecError, unknown
 from store.errors import BrokerUnavailable, Conflict, NotFound, PreconditionFailed, StorageFull
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ _ABSENT = frozenset({"missing", "union_tag_not_found"})
 _IN_WORDS: Mapping[str, str] = {
     "union_tag_invalid": "there is no {tag!r}; known: {expected_tags}",
     "union_tag_not_found": "Field required",
-    "extra_forbidden": "there is no such field; /docs lists the known ones",
     "model_attributes_type": "Input should be a JSON object",
     "dict_type": "Input should be a JSON object",
 }
@@ -147,49 +147,60 @@ def refusal_of(error: Exception) -> Refused:
     return Refused(status, error.code, detail, errors=errors)
 
 
-def findings_of(errors: Sequence[Any], *, body: Any = None) -> list[dict[str, Any]]:
-    """Pydantic's errors as items of a problem document."""
-    return [_finding_of(error, body) for error in errors]
+def findings_of(
+    errors: Sequence[Any], *, body: Any = None, schema: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Pydantic's errors as items of a problem document; `schema` is of the body, and says which fields there are."""
+    return [_finding_of(error, body, schema or {}) for error in errors]
 
 
-def _finding_of(error: Mapping[str, Any], body: Any) -> dict[str, Any]:
+def _finding_of(error: Mapping[str, Any], body: Any, schema: Mapping[str, Any]) -> dict[str, Any]:
     kind = error["type"]
-    path = _path(error["loc"], body, is_missing=kind == "missing")
-    if kind in _TAGS:
-        # Where a field says which kind of object it is, Pydantic names the field only in words.
-        tag = error["ctx"]["discriminator"].strip("'")
-        path = f"{path}.{tag}" if path else tag
+    place = place_of(error, body)
+    if kind == "extra_forbidden":
+        finding = unknown("field", str(place[-1]), known_fields(schema, error["loc"]), path=_dotted(place))
+        return {**finding.as_dict(), "code": kind}
     told = {name: str(each) for name, each in error.get("ctx", {}).items()}
     return _without_none(
         code=kind,
-        path=path or None,
+        path=_dotted(place) or None,
         message=_IN_WORDS[kind].format(**told) if kind in _IN_WORDS else error["msg"],
         found=told.get("tag") or (_shortened(error.get("input")) if kind not in _ABSENT else None),
     )
 
 
 def summary_of(items: Sequence[Mapping[str, Any]]) -> str:
-    """The first few findings as one sentence."""
+    """The first few findings in a sentence each."""
     told = "; ".join(
         f"{item['path']}: {item['message']}" if item.get("path") else item["message"] for item in items[:3]
     )
     more = f"; and {len(items) - 3} more (see errors)" if len(items) > 3 else ""
-    return f"{told}{more}."
+    hints = " ".join(dict.fromkeys(item["hint"] for item in items[:3] if item.get("hint")))
+    return f"{told}{more}. {hints}".strip()
 
 
-def _path(location: Sequence[str | int], body: Any, *, is_missing: bool) -> str:
-    """`schedule.epochs`. The branch of a union is part of Pydantic's location, but not of what was sent: left out."""
+def place_of(error: Mapping[str, Any], body: Any) -> tuple[str | int, ...]:
+    """Where it is in `body`. The branch of a union is part of Pydantic's location, but not of what was sent."""
+    location = error["loc"]
     places = location[1:] if location[:1] and location[0] in ("body", "query", "path", "header") else location
     parts, value = [], body
     for position, part in enumerate(places):
-        is_absent = is_missing and position == len(places) - 1
+        is_absent = error["type"] == "missing" and position == len(places) - 1
         within = dict(enumerate(value)) if isinstance(value, list) else value
         if isinstance(within, Mapping) and part in within:
             value = within[part]
         elif body is not None and not is_absent:
             continue
-        parts.append(str(part))
-    return ".".join(parts)
+        parts.append(part)
+    if error["type"] in _TAGS:
+        # Where a field says which kind of object it is, Pydantic names the field only in words.
+        parts.append(error["ctx"]["discriminator"].strip("'"))
+    return tuple(parts)
+
+
+def _dotted(place: Sequence[str | int]) -> str:
+    """`schedule.epochs`."""
+    return ".".join(str(part) for part in place)
 
 
 def _sentence(text: str) -> str:
@@ -247,5 +258,15 @@ def _methods(request: Request) -> str:
 def _invalid(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    items = findings_of(error.errors(), body=error.body)
+    items = findings_of(error.errors(), body=error.body, schema=_body_schema(request))
     return _respond(request, Refused(422, "invalid_request", summary_of(items), errors=items))
+
+
+def _body_schema(request: Request) -> dict[str, Any]:
+    """Of the body that this route reads, with what it refers to."""
+    document = request.app.openapi()
+    path = getattr(request.scope.get("route"), "path", "")
+    operation = document["paths"].get(path, {}).get(request.method.lower(), {})
+    content = operation.get("requestBody", {}).get("content", {})
+    schema = content.get("application/json", {}).get("schema", {})
+    return {**schema, "components": document.get("components", {})}

@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+MOST_NAMES = 50
+"""So many known names are listed to someone who gave another."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -77,12 +80,13 @@ def unknown(kind: str, name: str, known: Iterable[str], *, path: str | None = No
     """There is no such name: what there is, and what may have been meant."""
     names = sorted(known)
     alike = get_close_matches(name, names, n=1)
+    listed = ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if names[MOST_NAMES:] else "")
     return Finding(
         code=UnknownName.code,
-        message=f"there is no {kind} named {name!r}; known: {', '.join(names) or 'none'}",
+        message=f"there is no {kind} named {name!r}; known: {listed or 'none'}",
         path=path,
         found=name,
-        expected=", ".join(names),
+        expected=listed,
         hint=f"Did you mean {alike[0]!r}?" if alike else None,
     )
 

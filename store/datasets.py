@@ -60,8 +60,14 @@ def get(session: Session, reference: str) -> Dataset:
         query = query.order_by(case((Dataset.state == "ready", 0), else_=1), Dataset.version.desc()).limit(1)
     dataset = session.scalar(query)
     if dataset is None:
-        raise NotFound("dataset", reference)
+        raise NotFound("dataset", reference, names(session))
     return dataset
+
+
+def names(session: Session) -> Sequence[str]:
+    """All of them, in order."""
+    live = select(Dataset.name).where(Dataset.deleted_at.is_(None))
+    return session.scalars(live.distinct().order_by(Dataset.name)).all()
 
 
 def listing(session: Session, *, limit: int, cursor: str | None) -> Page[Dataset]:

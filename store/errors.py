@@ -10,6 +10,14 @@ StoreError
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST_NAMES = 50
+"""So many known names are listed to someone who gave another."""
+
 
 class StoreError(Exception):
     """Base of all below."""
@@ -18,8 +26,9 @@ class StoreError(Exception):
 class NotFound(StoreError):
     """No row by that reference."""
 
-    def __init__(self, kind: str, reference: str) -> None:
-        super().__init__(f"there is no {kind} {reference!r}")
+    def __init__(self, kind: str, reference: str, known: Sequence[str] = ()) -> None:
+        listed = ", ".join(known[:MOST_NAMES]) + (f" and {len(known) - MOST_NAMES} more" if known[MOST_NAMES:] else "")
+        super().__init__(f"there is no {kind} {reference!r}{f'; known: {listed}' if listed else ''}")
         self.kind = kind
         self.reference = reference
 

@@ -60,14 +60,14 @@ def version(session: Session, reference: str) -> Model:
         return found
     number = version_number(wanted) if wanted.isdecimal() else _aliased(session, name, wanted or PRODUCTION)
     if number is None and wanted:
-        raise NotFound("model", reference)
+        raise NotFound("model", reference, names(session))
     query = _live().where(Model.name == name)
     query = (
         query.where(Model.version == number) if number is not None else query.order_by(Model.version.desc()).limit(1)
     )
     model = session.scalar(query)
     if model is None:
-        raise NotFound("model", reference)
+        raise NotFound("model", reference, names(session))
     return model
 
 
@@ -91,7 +91,7 @@ def versions(session: Session, name: str) -> Sequence[Model]:
     """Newest first; raises `NotFound` where there is none."""
     found = session.scalars(_live().where(Model.name == name).order_by(Model.version.desc())).all()
     if not found:
-        raise NotFound("model", name)
+        raise NotFound("model", name, names(session))
     return found
 
 

@@ -13,7 +13,7 @@ from app.errors import Refused
 from app.uploads import forms
 from app.uploads import service as uploads
 from app.uploads.multipart import Form, read_form
-from ml.errors import Finding, SpecError
+from ml.errors import SpecError, unknown
 from store import datasets
 from store.database import transaction
 from store.settings import store_settings
@@ -36,8 +36,7 @@ async def create_from_uploads(
 ) -> Response:
     """The answer to a JSON request."""
     body = await read_limited(request, forms.LARGEST_JSON_BYTES)
-    asked = forms.validated(DatasetCreate, strict_json(body))
-    check_names(asked, catalog)
+    asked = forms.validated(DatasetCreate, strict_json(body), judge=lambda given: check_names(given, catalog))
 
     def work() -> Response:
         keys = [uploads.complete(incoming, blobs, upload_id) for upload_id in asked.upload_ids()]
@@ -53,8 +52,8 @@ async def create_from_form(
     """The answer to a form: its files go to the disk while they arrive."""
     with forms.scratch(incoming) as folder:
         form = await read_form(request, folder, check_space=incoming.check_space, hashed=once.key is not None)
-        asked = forms.validated(DatasetOptions, DatasetOptions.of_fields(form.fields))
-        check_names(asked, catalog)
+        fields = DatasetOptions.of_fields(form.fields)
+        asked = forms.validated(DatasetOptions, fields, judge=lambda given: check_names(given, catalog))
         forms.refuse_without_file(form)
         return await to_thread.run_sync(lambda: _keep_and_create(once, asked, form, blobs))
 
@@ -87,13 +86,7 @@ def _create(once: Once, asked: DatasetOptions, sources: Sequence[forms.Source], 
 def check_names(asked: DatasetOptions, catalog: Catalog) -> None:
     """Raises `SpecError` with every name that the catalogue does not hold."""
     findings = [
-        Finding(
-            code="unknown_name",
-            path=field,
-            message=f"there is no {field} named {name!r}; known: {', '.join(known)}",
-            found=name,
-            expected=", ".join(known),
-        )
+        unknown(field, name, known, path=field)
         for field, name, known in (("task", asked.task, catalog.tasks), ("format", asked.format, catalog.formats))
         if name is not None and name not in known
     ]

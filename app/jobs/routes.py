@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Body, Header, Query, Request
+from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 from starlette.responses import Response
 
 from app.body import JSONRoute
-from app.dependencies import BlobsDep, CatalogDep, JobId, SessionDep
+from app.dependencies import BlobsDep, CatalogDep, JobId, SessionDep, read_catalog
 from app.errors import problems
 from app.idempotency import Made, OnceDep
 from app.jobs import schemas, service
 from app.jobs.stream import MEDIA_TYPE, stream
 from app.pagination import Cursor, Limit, ListOf, NumberCursor
-from ml.exchange import Export
-from ml.spec import Finetune, Pretrain
 from store import history, jobs
+from store.blobs import blobs as configured_blobs
 from store.database import reading
 
-router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=JSONRoute)
+
+class SpecRoute(JSONRoute):
+    """A route whose body, if it declares one, is a spec: misspelt fields and misspelt names are told at once."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The usual handler; where it cannot read the body, the rest of it is judged all the same."""
+        handle = super().get_route_handler()
+
+        async def told(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except RequestValidationError as error:
+                if isinstance(error.body, dict) and all(each["loc"][:1] == ("body",) for each in error.errors()):
+                    body = error.body
+                    await to_thread.run_sync(
+                        lambda: service.refuse_misread(body, catalog=read_catalog(), blobs=configured_blobs())
+                    )
+                raise
+
+        return told
+
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=SpecRoute)
 
 _PRETRAIN = {
     "kind": "pretrain",
@@ -53,9 +77,7 @@ _EXAMPLES: Any = {
     "export": {"summary": "Make a folder that Hugging Face's library loads", "value": _EXPORT},
 }
 
-SpecBody = Annotated[
-    Annotated[Pretrain | Finetune | Export, Field(discriminator="kind")], Body(openapi_examples=_EXAMPLES)
-]
+SpecBody = Annotated[service.AnySpec, Body(openapi_examples=_EXAMPLES)]
 ValidateOnly = Annotated[bool, Query(description="Check everything, start nothing.")]
 States = Annotated[list[schemas.State] | None, Query(alias="state", description="One or several.")]
 Kind = Annotated[str, Field(max_length=50, pattern="^[a-z_]+$")]

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from pydantic import Field, TypeAdapter
 
 from app.jobs.schemas import Event, Job, LogLine
+from app.misread import read
 from app.pagination import ListOf
 from ml import spec as specs
 from ml.data.dataset import DatasetSummary
-from ml.errors import Finding, SpecError
+from ml.errors import Finding, SpecError, unknown
 from ml.exchange import Export, check_export
 from ml.package import MANIFEST, Manifest
+from ml.spec import Finetune, Pretrain
 from store import datasets, history, models
+from store.database import reading
 from store.errors import NotFound
 
 if TYPE_CHECKING:
@@ -27,6 +32,9 @@ if TYPE_CHECKING:
 
 LOG_BATCH = 500
 
+AnySpec: TypeAlias = Annotated[Pretrain | Finetune | Export, Field(discriminator="kind")]
+_SPECS: TypeAdapter[AnySpec] = TypeAdapter(AnySpec)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
@@ -36,6 +44,16 @@ class Ready:
     dataset_id: str | None
     model_name: str | None
     """Under which the result is registered; None where it is no model."""
+
+
+def refuse_misread(body: Any, *, catalog: Catalog, blobs: Blobs) -> None:
+    """Raises `Refused` with all that is wrong with a spec that cannot be read."""
+
+    def judge(spec: AnySpec) -> None:
+        with reading() as session:
+            ready(session, spec, catalog=catalog, blobs=blobs)
+
+    read(_SPECS.validate_python, body, schema=_SPECS.json_schema(), judge=judge)
 
 
 def ready(session: Session, spec: Spec | Export, *, catalog: Catalog, blobs: Blobs) -> Ready:
@@ -118,15 +136,7 @@ def _dataset(session: Session, reference: str, findings: list[Finding]) -> Datas
     try:
         row = datasets.get(session, reference)
     except NotFound:
-        findings.append(
-            Finding(
-                code="unknown_name",
-                path="dataset",
-                message=f"there is no dataset {reference!r}",
-                found=reference,
-                hint="GET /api/v1/datasets lists them.",
-            )
-        )
+        findings.append(unknown("dataset", reference, datasets.names(session), path="dataset"))
         return None
     if row.state != "ready":
         hints = {"rejected": f"GET /api/v1/datasets/{row.id}/report says what is wrong with it."}
@@ -154,16 +164,7 @@ def _model(session: Session, reference: str, findings: list[Finding], *, path: s
     try:
         return models.version(session, reference)
     except NotFound:
-        known = ", ".join(models.names(session)) or "none yet"
-        findings.append(
-            Finding(
-                code="unknown_name",
-                path=path,
-                message=f"there is no model {reference!r}; known: {known}",
-                found=reference,
-                expected=known,
-            )
-        )
+        findings.append(unknown("model", reference, models.names(session), path=path))
         return None
 
 

@@ -38,8 +38,7 @@ async def import_from_upload(
 ) -> Response:
     """The answer to a JSON request."""
     body = await read_limited(request, forms.LARGEST_JSON_BYTES)
-    asked = forms.validated(ModelImport, strict_json(body))
-    check_task(asked.task, catalog)
+    asked = forms.validated(ModelImport, strict_json(body), judge=lambda given: check_task(given.task, catalog))
 
     def work() -> Response:
         key = uploads.complete(incoming, blobs, asked.upload)
@@ -55,8 +54,8 @@ async def import_from_form(
     """The answer to a form: its file goes to the disk while it arrives."""
     with forms.scratch(incoming) as folder:
         form = await read_form(request, folder, check_space=incoming.check_space, hashed=once.key is not None)
-        asked = forms.validated(Import, _of_fields(form.fields))
-        check_task(asked.task, catalog)
+        fields = _of_fields(form.fields)
+        asked = forms.validated(Import, fields, judge=lambda given: check_task(given.task, catalog))
         forms.refuse_without_file(form)
         if len(form.files) > 1:
             detail = f"A model comes as one file, and there are {len(form.files)}. Pack its folder as a zip."

@@ -149,7 +149,8 @@ def _validated(value: Any) -> PredictRequest:
     try:
         return PredictRequest.model_validate(value)
     except ValidationError as error:
-        items = findings_of(error.errors(include_url=False), body=value)
+        schema = PredictRequest.model_json_schema()
+        items = findings_of(error.errors(include_url=False), body=value, schema=schema)
         raise Refused(422, "invalid_request", summary_of(items), errors=items) from None
 
 

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from app.errors import Refused, findings_of, summary_of
+from app.errors import Refused
 from app.idempotency import REPLAYED
+from app.misread import read
 from store.ids import new_id
 
 if TYPE_CHECKING:
@@ -40,13 +41,11 @@ def scratch(incoming: Incoming) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def validated(kind: type[Options], value: Any) -> Options:
-    """What was asked for; raises `Refused` 422 with all that is wrong with it."""
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        items = findings_of(error.errors(include_url=False), body=value)
-        raise Refused(422, "invalid_request", summary_of(items), errors=items) from None
+def validated(kind: type[Options], value: Any, *, judge: Callable[[Options], object]) -> Options:
+    """What was asked for; raises `Refused` 422 with all that is wrong with it, and what `judge` finds (`SpecError`)."""
+    asked = read(kind.model_validate, value, schema=kind.model_json_schema(), judge=judge)
+    judge(asked)
+    return asked
 
 
 def refuse_without_file(form: Form) -> None:

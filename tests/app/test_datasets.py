@@ -102,6 +102,22 @@ def test_an_unknown_task_lists_the_known_ones(client: TestClient) -> None:
     assert "image_classification" in answer.json()["detail"]
 
 
+def test_a_misspelt_field_and_a_misspelt_task_come_in_one_answer(client: TestClient) -> None:
+    body = {"nam": "digits", "upload": "upl_1", "task": "image_clasification"}
+    errors = client.post("/api/v1/datasets", json=body).json()["errors"]
+    assert {item["path"]: item["hint"] for item in errors} == {
+        "nam": "Did you mean 'name'?",
+        "task": "Did you mean 'image_classification'?",
+    }
+    assert errors[0]["expected"] == "columns, format, name, splits, task, upload"
+
+
+def test_who_asks_for_an_unknown_dataset_is_told_the_known_ones(client: TestClient) -> None:
+    upload(client)
+    detail = client.get("/api/v1/datasets/digit").json()["detail"]
+    assert detail == "there is no dataset 'digit'; known: digits. GET /api/v1/datasets lists what there is."
+
+
 def test_a_form_without_a_file_is_refused(client: TestClient) -> None:
     answer = client.post("/api/v1/datasets", files={"name": (None, "digits")})
     assert answer.status_code == 422

@@ -85,6 +85,7 @@ def test_everything_wrong_with_a_spec_is_said_at_once(client: TestClient) -> Non
 
 
 def test_wrong_fields_are_named_by_their_path(client: TestClient) -> None:
+    ready_dataset()
     answer = client.post("/api/v1/jobs", json=finetune(schedule={"epochs": -1, "batch_size": "many"}, seed=-1, extra=1))
     assert answer.status_code == 422
     assert {error["path"] for error in answer.json()["errors"]} == {
@@ -102,17 +103,59 @@ def test_wrong_fields_are_named_by_their_path(client: TestClient) -> None:
         ({}, "kind", "Field required"),
         ([], None, "Input should be a JSON object"),
         (
-            finetune(schedule={"optimzer": "adam"}),
-            "schedule.optimzer",
-            "there is no such field; /docs lists the known ones",
+            finetune(schedule={"precison": "auto"}),
+            "schedule.precison",
+            "there is no field named 'precison'; known: batch_size, checkpoint_every_seconds, decay, early_stopping, "
+            "epochs, gradient_clip_norm, learning_rate, momentum, nesterov, optimizer, precision, warmup_fraction, "
+            "weight_decay",
         ),
     ],
 )
 def test_what_is_wrong_is_told_in_words_of_json(
     client: TestClient, body: object, path: str | None, message: str
 ) -> None:
+    ready_dataset()
     (item,) = client.post("/api/v1/jobs", json=body).json()["errors"]
     assert (item.get("path"), item["message"]) == (path, message)
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "names"),
+    [
+        ({"schedule": {"epocs": 3}, "architecture": "cnnn"}, {"schedule.epocs": "epochs", "architecture": "cnn"}),
+        ({"architecture": {"name": "cnnn", "confg": {}}}, {"architecture.confg": "config", "architecture": "cnn"}),
+        (
+            {"schedule": {"early_stopping": {"monitr": "train/loss"}}, "dataset": "shade"},
+            {"schedule.early_stopping.monitr": "monitor", "dataset": "shades"},
+        ),
+        ({"kind": "finetun", "task": "image_clasification"}, {"kind": "finetune", "task": "image_classification"}),
+        ({"modl": "x", "model": None, "tuning": "fulll"}, {"modl": "model", "tuning": "full"}),
+        ({"tunning": {"name": "ful"}, "seed": -1}, {"tunning": "tuning", "tuning": "full"}),
+    ],
+)
+def test_misspelt_fields_and_misspelt_names_come_in_one_answer(
+    client: TestClient, misspelt: dict[str, object], names: dict[str, str]
+) -> None:
+    ready_dataset()
+    sent = {name: value for name, value in finetune(**misspelt).items() if value is not None}
+    answer = client.post("/api/v1/jobs", json=sent)
+    assert answer.status_code == 422
+    told = {item["path"]: item for item in answer.json()["errors"]}
+    for path, meant in names.items():
+        assert meant in told[path]["message"], told
+        assert meant in told[path].get("hint", "") or path == "kind"
+    assert told.keys() - names.keys() <= {"seed"}
+
+
+def test_an_unknown_dataset_lists_the_known_ones_up_to_a_sensible_number(client: TestClient) -> None:
+    for number in range(60):
+        with transaction() as session:
+            datasets.create(session, name=f"set-{number:02}", sources=[])
+    (item,) = client.post("/api/v1/jobs", json=finetune(dataset="sett-07")).json()["errors"]
+    assert item["path"] == "dataset"
+    assert item["message"].startswith("there is no dataset named 'sett-07'; known: set-00, set-01, ")
+    assert item["message"].endswith("set-49 and 10 more")
+    assert item["hint"] == "Did you mean 'set-07'?"
 
 
 def test_a_base_model_is_pinned_to_its_version(client: TestClient, tmp_path: Path) -> None:
