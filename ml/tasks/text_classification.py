@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -30,6 +30,8 @@ class TextClassificationConfig(Config):
     """Share of the certainty that is spread over all classes."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of the features that the head goes without in each training step."""
+    hidden: Literal["none", "relu", "gelu"] = "none"
+    """One layer more in the head, and what it is followed by, as DistilBERT and ELECTRA have it."""
 
 
 class TextClassification(Task):

@@ -27,10 +27,12 @@ class ClassifierConfig(Config):
     """Mean squared error is taken between the probabilities and 0 or 1 (Brier 1950)."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     dropout: float = Field(0.0, ge=0, lt=1)
+    hidden: Literal["none", "relu", "gelu"] = "none"
+    """One layer more before the scores, as wide as what it reads, and what it is followed by."""
 
 
 class Classifier(Head):
-    """A linear layer over the pooled features of all slots."""
+    """A linear layer over the pooled features of all slots; before it another, where the config asks for one."""
 
     name = "classifier"
     summary = "One score per class, from pooled features"
@@ -44,12 +46,18 @@ class Classifier(Head):
         super().__init__(config, widths=widths)
         self.config = config
         self.dropout = nn.Dropout(config.dropout)
-        self.linear = nn.Linear(sum(each.pooled for each in widths.values()), config.classes)
+        width = sum(each.pooled for each in widths.values())
+        self.hidden = nn.Linear(width, width) if config.hidden != "none" else None
+        self.linear = nn.Linear(width, config.classes)
 
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
         """`logits` [B, classes]."""
         pooled = [each[Feature.POOLED][0] for each in features.values()]
-        return {"logits": self.linear(self.dropout(pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)))}
+        read_BD = pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)
+        if self.hidden is not None:
+            follow = functional.relu if self.config.hidden == "relu" else functional.gelu
+            read_BD = follow(self.hidden(self.dropout(read_BD)))
+        return {"logits": self.linear(self.dropout(read_BD))}
 
     def loss(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
         """Against `label`, int64 [B]."""

@@ -67,7 +67,7 @@ def _pack(
 ) -> dict[str, Any]:
     slot = family.slot
     encoders: dict[str, Encoder[Any]] = {slot: brought.encoder}
-    task, head = _task(purpose, encoders, labels) if purpose else (None, None)
+    task, head = _task(purpose, encoders, labels, brought.options) if purpose else (None, None)
     architectures = {slot: brought.architecture}
     network = build(architectures, shapes={slot: brought.encoder.shape()}, head=head)
     tensors = {f"backbones.{slot}.{name}": tensor for name, tensor in brought.backbone.items()}
@@ -181,9 +181,11 @@ def _purpose(
     return found, notes
 
 
-def _task(purpose: str, encoders: Mapping[str, Encoder[Any]], labels: list[str]) -> tuple[Task, Choice]:
+def _task(
+    purpose: str, encoders: Mapping[str, Encoder[Any]], labels: list[str], options: Mapping[str, Any]
+) -> tuple[Task, Choice]:
     kind = TASKS[purpose]
-    task = kind(kind.config_type(), encoders, {"labels": labels})
+    task = kind(kind.config_type.model_validate(options), encoders, {"labels": labels})
     config = HEADS[task.head].config_type.model_validate(task.head_config())
     return task, Choice(name=task.head, config=config.model_dump(mode="json"))
 

@@ -28,12 +28,14 @@ def save(
     backbone: Mapping[str, Tensor],
     prefix: str,
     head: Mapping[str, str],
+    beside: Mapping[str, Tensor] | None = None,
     package: ModelPackage,
     network: Network,
 ) -> None:
     """Write configuration and weights for the library's class `kind`.
 
-    A class with a head has its backbone's tensors below `prefix`, and those of `head`: their name -> ours.
+    A class with a head has its backbone's tensors below `prefix`, those of `head` (their name -> ours), and `beside`
+    them those that it alone counts to its head.
     """
     labels = package.manifest.labels or []
     told = {"id2label": dict(enumerate(labels)), "label2id": {each: code for code, each in enumerate(labels)}}
@@ -43,6 +45,6 @@ def save(
     if network.head is not None and head:
         known = network.head.state_dict()
         tensors = {f"{prefix}{name}": tensor for name, tensor in backbone.items()}
-        tensors |= {theirs: known[ours] for theirs, ours in head.items()}
+        tensors |= {theirs: known[ours] for theirs, ours in head.items()} | dict(beside or {})
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     save_file(whole, folder / WEIGHTS, metadata={"format": "pt"})

@@ -28,6 +28,8 @@ class Brought:
     """By the names of the architecture's `state_dict`."""
     head: dict[str, Tensor] = field(default_factory=dict)
     """Of the task's head, where the folder holds one that is wanted."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Of the task, which says how its head is built."""
     dropped: list[str] = field(default_factory=list)
     """Tensors of the folder that have no place here."""
     notes: list[str] = field(default_factory=list)
@@ -42,6 +44,8 @@ class Written:
     """The library's `AutoModel...` class that loads all of it."""
     notes: list[str] = field(default_factory=list)
     """What its user should know."""
+    lacks: tuple[str, ...] = ()
+    """Beginnings of the names of tensors that the class has and the model does without."""
 
 
 class Family(ABC):
@@ -74,5 +78,5 @@ class Family(ABC):
 
     @classmethod
     @abstractmethod
-    def ask(cls, model: Any, arrays: Mapping[str, Tensor]) -> Tensor:
+    def ask(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:
         """What a model of the library answers to arrays that an encoder of ours made: logits, else the embedding."""

@@ -114,7 +114,7 @@ class ResNetFamily(Family):
         return Written("AutoModelForImageClassification" if package.manifest.task else "AutoModel")
 
     @classmethod
-    def ask(cls, model: Any, arrays: Mapping[str, Tensor]) -> Tensor:
+    def ask(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:
         """`logits`, else the pooled features."""
         answer = model(pixel_values=arrays[cls.slot])
         found: Tensor = answer.logits if "logits" in answer else answer.pooler_output.flatten(1)
