@@ -150,4 +150,4 @@ def test_an_archive_without_texts_is_told(tmp_path):
     packed = zipped([(f"{name}.md", data) for name, data in folders(ending="")])
     report = upload(tmp_path, {"a.zip": packed}, format="text_folders")
     assert report.state == "rejected"
-    assert sample(report, "archive_without_texts") == {"file": "a.zip", "found": "a.zip/pos/0_9.md"}
+    assert sample(report, "archive_without_texts") == {"file": "a.zip", "found": "a.zip/neg/0_1.md"}
