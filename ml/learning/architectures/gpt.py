@@ -16,6 +16,7 @@ from ml.config import Config, Count
 from ml.errors import SpecError
 from ml.learning.architectures.base import Backbone, Features, State, Widths
 from ml.learning.layers.causal import last_real, positions, visible
+from ml.learning.layers.published import settings
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal
 
@@ -65,10 +66,10 @@ class GPT(Backbone):
 
     def __init__(self, config: GPTConfig, *, shape: Mapping[str, int], conditions: int = 0) -> None:
         super().__init__(config, shape=shape, conditions=conditions)
-        # The library takes seconds to import, which a network of pictures need not wait for.
-        from transformers import AutoConfig, AutoModel
+        from transformers import AutoModel  # it takes seconds to import
 
-        self.settings = AutoConfig.for_model(config.family, **_settings(config, shape))
+        options = {**config.options, "use_sliding_window": False}
+        self.settings = settings(config.family, _sizes(config, shape), options)
         self.model: Any = AutoModel.from_config(self.settings)  # type: ignore[no-untyped-call]
         width: int = self.settings.hidden_size
         heads: int = self.settings.num_attention_heads
@@ -134,7 +135,7 @@ def _features(read_BTD: Tensor, mask: Tensor | None) -> Features:
     return {Feature.POOLED: (last_real(read_BTD, mask),), Feature.CAUSAL: (read_BTD,)}
 
 
-def _settings(config: GPTConfig, shape: Mapping[str, int]) -> dict[str, Any]:
+def _sizes(config: GPTConfig, shape: Mapping[str, int]) -> dict[str, Any]:
     """What the family's configuration is made from. Windows that attention may not look beyond are not modelled."""
     window = config.options.get("sliding_window")
     if window is not None and config.options.get("use_sliding_window", True) and window < shape["length"]:
@@ -152,5 +153,4 @@ def _settings(config: GPTConfig, shape: Mapping[str, int]) -> dict[str, Any]:
     )
     more = {"intermediate_size": 4 * config.width, "num_key_value_heads": config.heads, "ffn_dim": 4 * config.width}
     absent = dict.fromkeys(("sliding_window", "pad_token_id", "bos_token_id", "eos_token_id"))
-    own = {**more, **sizes, **dropout, **absent}
-    return {**own, **config.options, "use_cache": False, "use_sliding_window": False}
+    return {**more, **sizes, **dropout, **absent}

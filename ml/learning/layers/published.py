@@ -13,6 +13,8 @@ NOT_OF_THE_NETWORK: Final = frozenset(
     | {"add_cross_attention", "is_encoder_decoder"}
 )
 """What a `config.json` says beside how the network is built, and what would build another kind of network."""
+EARLIER_NAMES: Final = frozenset({"rope_theta", "rope_scaling", "partial_rotary_factor"})
+"""What older files say of `rope_parameters`; the library still reads it."""
 
 
 def settings(family: str, own: Mapping[str, Any], options: Mapping[str, Any]) -> Any:  # a transformers.PretrainedConfig
@@ -25,7 +27,7 @@ def settings(family: str, own: Mapping[str, Any], options: Mapping[str, Any]) ->
     from transformers import AutoConfig
 
     usual = AutoConfig.for_model(family)
-    known = usual.to_dict().keys() - NOT_OF_THE_NETWORK
+    known = (usual.to_dict().keys() - NOT_OF_THE_NETWORK) | EARLIER_NAMES
     names: Mapping[str, str] = usual.attribute_map
     said = {names.get(name, name): value for each in (own, options) for name, value in each.items()}
     return AutoConfig.for_model(family, **{name: value for name, value in said.items() if name in known})

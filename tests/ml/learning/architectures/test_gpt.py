@@ -54,3 +54,12 @@ def test_the_table_is_the_embedding_that_tokens_are_read_with() -> None:
     backbone = _built()
     assert backbone.table().shape == (11, 16)
     assert any(each is backbone.table() for each in backbone.parameters())
+
+
+def test_options_choose_sizes_and_never_code() -> None:
+    code = {"auto_map": {"AutoModel": "x--y.Z"}, "attn_implementation": "some/kernel", "quantization_config": {}}
+    options = {"rope_theta": 500.0, "use_cache": True, **code}
+    chosen = GPT(GPTConfig(family="llama", width=8, heads=2, layers=1, options=options), shape=SHAPE).settings
+    assert chosen.rope_parameters["rope_theta"] == 500.0
+    assert chosen._attn_implementation == "sdpa"
+    assert not hasattr(chosen, "auto_map")
