@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ml import classification
 from ml.config import Config
+from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import MODEL, Arrays, Task
 from ml.wire import TextInput, Wire
@@ -40,7 +41,7 @@ class TextClassification(Task):
     name = "text_classification"
     summary = "Say which of the known classes a text belongs to: its sentiment, its topic, its language"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.POOLED}))
+        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.POOLED}), usual="rnn")
     }
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "label": "label"}
     reads: ClassVar[Mapping[str, str]] = {"text": "text"}
@@ -51,6 +52,7 @@ class TextClassification(Task):
     output_type = classification.ClassificationOutput
     metrics = classification.METRICS
     graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {MODEL: ("text", "text_mask")}
+    recipe = Schedule(epochs=4)
 
     @property
     def labels(self) -> Sequence[str]:

@@ -60,7 +60,7 @@ class BERT(Backbone):
         epochs=4,
         batch_size=32,
         optimizer="adamw",
-        learning_rate=3e-4,
+        learning_rate=2e-4,
         weight_decay=0.01,
         decay="cosine",
         warmup_fraction=0.1,
