@@ -5,11 +5,13 @@ A request id, then the Host, then the key, then the announced size; only then do
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ipaddress
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
@@ -18,6 +20,7 @@ import structlog
 from anyio import to_thread
 from sqlalchemy.exc import DBAPIError
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 
 from app import access_log
 from app.body import Body, too_large
@@ -45,6 +48,8 @@ QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 MOST_HOSTS: Final = 64
+CLIENT_LEFT: Final = 499
+"""What logs and metrics call a request whose client did not wait for the answer."""
 
 _log = structlog.get_logger("plinth.access")
 
@@ -57,6 +62,7 @@ class KeyRing:
     def __init__(self, *, seconds: float) -> None:
         self._seconds = seconds
         self._known: dict[bytes, tuple[float, str]] = {}
+        self._asking: dict[bytes, asyncio.Task[None]] = {}
 
     async def find(self, secret: str) -> str | None:
         """The id of the key, or None."""
@@ -75,7 +81,18 @@ class KeyRing:
     def at_hand(self, secret: bytes) -> str | None:
         """The id of the key if it was looked up of late."""
         until, key_id = self._known.get(hashlib.sha256(secret).digest(), (0.0, ""))
-        return key_id if time.monotonic() < until else None
+        now = time.monotonic()
+        if now >= until + self._seconds:
+            return None
+        if now >= until and secret not in self._asking:
+            self._asking[secret] = task = asyncio.get_running_loop().create_task(self._ask_again(secret))
+            task.add_done_callback(lambda _: self._asking.pop(secret, None))
+        return key_id
+
+    async def _ask_again(self, secret: bytes) -> None:
+        """Nobody waits for it: what was found last is trusted as long again."""
+        with suppress(DBAPIError):
+            await self.find(secret.decode("latin-1"))
 
     def forget(self) -> None:
         """Ask the database again from now on."""
@@ -132,6 +149,8 @@ class Gate:
             await app(scope, body.receive, body.send)
         except Refused as refused:
             await self._refuse(scope, body, answer, refused)
+        except ClientDisconnect:
+            answer.status = answer.status or CLIENT_LEFT
         except Exception:
             _log.exception("failed", method=scope["method"], path=scope["path"])
             detail = f"Something went wrong on our side. The log holds more under request id {answer.request_id}."

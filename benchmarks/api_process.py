@@ -28,7 +28,7 @@ MEMORY_AIM_BYTES = 150 * MIB
 class ApiProcess:
     """`python -m app` over a fresh SQLite home folder, without broker or worker."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, cores: str | None = None) -> None:
         home.mkdir(parents=True, exist_ok=True)
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
@@ -42,6 +42,8 @@ class ApiProcess:
         }
         for name in ("PLINTH_DATABASE_URL", "PLINTH_BLOB_URL", "PLINTH_REDIS_URL"):
             self.environment.pop(name, None)
+        self.cores = cores
+        """Which cores it may use, as taskset has it; all, where nothing is said."""
         self.ready_seconds = 0.0
         self.home = home
         self.log = home / "api.log"
@@ -63,8 +65,9 @@ class ApiProcess:
         """Start, and note the time until the first answer of `/healthz`."""
         started = time.perf_counter()
         with self.log.open("ab") as log:
+            pinned = ["taskset", "-c", self.cores] if self.cores else []
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "app"], env=self.environment, stdout=log, stderr=log
+                [*pinned, sys.executable, "-m", "app"], env=self.environment, stdout=log, stderr=log
             )
         while not self._answers():
             if self._process.poll() is not None or time.perf_counter() - started > 30:
@@ -101,6 +104,12 @@ class ApiProcess:
             return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
         finally:
             connection.close()
+
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self._process is not None
+        return self._process.pid
 
     def rss_bytes(self) -> int:
         """Resident memory now."""

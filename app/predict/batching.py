@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     Outputs = list[dict[str, Any]]
 
 INLINE_SECONDS: Final = 0.0015
-"""A batch that takes less is not worth a thread: handing it over and back costs a good part of that."""
+"""So long the event loop may be held up. Handing a batch to a thread and back costs a good part of that."""
+INLINE_ROWS: Final = 8
+"""Where not even so many fit into that time, a thread gets them all: smaller batches would cost more than it does."""
 ADAPTATION: Final = 0.1
-"""Share that the last batch has in the estimates of what a batch and a row take."""
-UNKNOWN_SECONDS: Final = 1.0
-"""What a first batch is taken to cost: it runs in the thread, whatever it is."""
+"""Share that the last batch has in the estimate of what a row takes."""
 
 
 class QueueFull(Exception):
@@ -54,6 +54,14 @@ class Work:
     """Whether nobody waits for the answer any more."""
     until: float | None = None
     """Monotonic time after which it need not be begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What a batch took, by the clock and of the processor."""
+
+    seconds: float
+    cpu_seconds: float
 
 
 @dataclass(slots=True)
@@ -88,8 +96,9 @@ class Batcher:
         self._on_batch = on_batch
         self._queue: deque[Work] = deque()
         self._running = False
-        self._batch_seconds = UNKNOWN_SECONDS
         self._row_seconds = 0.0
+        self._row_cpu_seconds: float | None = None
+        """Of the processor, as the machine may be busy with something else; None before the first batch."""
         self._thread: ThreadPoolExecutor | None = None
 
     def submit(self, work: Work) -> None:
@@ -123,12 +132,13 @@ class Batcher:
             self._thread.shutdown(wait=False)
 
     def _turn(self) -> None:
-        batch = self._take()
+        inline = self._rows_inline()
+        batch = self._take(inline or self.most_rows)
         if not batch:
             self._running = False
             return
         loop = asyncio.get_running_loop()
-        if self._batch_seconds < INLINE_SECONDS:
+        if inline:
             self._finish(batch, *self._run(batch))
             # Others get their turn first: what they bring in it makes the next batch.
             loop.call_soon(self._turn)
@@ -138,18 +148,25 @@ class Batcher:
         future = loop.run_in_executor(self._thread, self._run, batch)
         future.add_done_callback(lambda done: self._resume(batch, *done.result()))
 
-    def _resume(self, batch: list[Work], answers: list[Outputs | Exception], seconds: float) -> None:
-        self._finish(batch, answers, seconds)
+    def _resume(self, batch: list[Work], answers: list[Outputs | Exception], took: Took) -> None:
+        self._finish(batch, answers, took)
         self._turn()
 
-    def _take(self) -> list[Work]:
+    def _rows_inline(self) -> int:
+        """How many rows the event loop may run itself; 0 where that is not worth it, or nothing is known yet."""
+        if self._row_cpu_seconds is None:
+            return 0
+        rows = int(INLINE_SECONDS / max(self._row_cpu_seconds, 1e-9))
+        return min(rows, self.most_rows) if rows >= INLINE_ROWS else 0
+
+    def _take(self, most_rows: int) -> list[Work]:
         """The next batch: what wants the same, in order, as much as is run at once."""
         batch: list[Work] = []
         rows = 0
         now = time.monotonic()
         while self._queue:
             work = self._queue[0]
-            if batch and (rows + len(work.rows) > self.most_rows or not _alike(work, batch[0])):
+            if batch and (rows + len(work.rows) > most_rows or not _alike(work, batch[0])):
                 break
             self._queue.popleft()
             self.waiting -= len(work.rows)
@@ -163,28 +180,31 @@ class Batcher:
                 rows += len(work.rows)
         return batch
 
-    def _run(self, batch: list[Work]) -> tuple[list[Outputs | Exception], float]:
-        """Outputs of each work, or why there are none; and the seconds it took. May run in the thread."""
-        began = time.perf_counter()
+    def _run(self, batch: list[Work]) -> tuple[list[Outputs | Exception], Took]:
+        """Outputs of each work, or why there are none; and what it took. May run in the thread."""
+        began, cpu_began = time.perf_counter(), time.thread_time()
+        answers = self._answers(batch)
+        return answers, Took(time.perf_counter() - began, time.thread_time() - cpu_began)
+
+    def _answers(self, batch: list[Work]) -> list[Outputs | Exception]:
         answers: list[Outputs | Exception] = []
         try:
             outputs = self.predictor.answer([row for work in batch for row in work.rows], wanted=batch[0].wanted)
         except Exception as error:
             if len(batch) == 1:
-                return [error], time.perf_counter() - began
+                return [error]
             # One of them may be at fault; the others must not pay for it.
             for work in batch:
-                answers += self._run([work])[0]
-            return answers, time.perf_counter() - began
+                answers += self._answers([work])
+            return answers
         start = 0
         for work in batch:
             answers.append(outputs[start : start + len(work.rows)])
             start += len(work.rows)
-        return answers, time.perf_counter() - began
+        return answers
 
-    def _finish(self, batch: list[Work], answers: list[Outputs | Exception], seconds: float) -> None:
-        rows = sum(len(work.rows) for work in batch)
-        self._note(rows, seconds)
+    def _finish(self, batch: list[Work], answers: list[Outputs | Exception], took: Took) -> None:
+        self._note(sum(len(work.rows) for work in batch), took)
         for work, answer in zip(batch, answers, strict=True):
             if work.gone():
                 continue
@@ -193,17 +213,17 @@ class Batcher:
             else:
                 work.done(answer, None)
 
-    def _note(self, rows: int, seconds: float) -> None:
+    def _note(self, rows: int, took: Took) -> None:
         figures = self.figures
         figures.batches += 1
         figures.rows += rows
         figures.largest_batch = max(figures.largest_batch, rows)
-        first = self._batch_seconds == UNKNOWN_SECONDS
-        share = 1.0 if first else ADAPTATION
-        self._batch_seconds += share * (seconds - self._batch_seconds)
-        self._row_seconds += share * (seconds / rows - self._row_seconds)
+        known = self._row_cpu_seconds
+        share = 1.0 if known is None else ADAPTATION
+        self._row_cpu_seconds = (known or 0.0) + share * (took.cpu_seconds / rows - (known or 0.0))
+        self._row_seconds += share * (took.seconds / rows - self._row_seconds)
         if self._on_batch is not None:
-            self._on_batch(rows, seconds)
+            self._on_batch(rows, took.seconds)
 
 
 def _alike(one: Work, other: Work) -> bool:

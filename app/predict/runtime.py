@@ -10,6 +10,7 @@ import math
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -19,6 +20,7 @@ import structlog
 
 from app.errors import Refused
 from app.predict.batching import Batcher, QueueFull, TooLate, Work
+from ml.errors import PackageError
 from store import models
 from store.database import reading
 from store.errors import NotFound
@@ -82,6 +84,7 @@ class Runtime:
         self._resolved: dict[str, tuple[float, Served]] = {}
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Loaded]] = {}
+        self._looking: dict[str, asyncio.Task[None]] = {}
         self._pool = ThreadPoolExecutor(settings.predict_threads, thread_name_prefix="read")
 
     async def predict(
@@ -100,12 +103,29 @@ class Runtime:
     def at_hand(self, reference: str) -> Loaded | None:
         """The model, if the name was looked up of late and it is loaded: nothing has to be waited for."""
         until, served = self._resolved.get(reference, (0.0, None))
-        if served is None or time.monotonic() >= until:
+        now = time.monotonic()
+        if served is None or now >= until + self._settings.predict_cache_seconds:
             return None
+        if now >= until:
+            self._look_up_again(reference)
         loaded = self._loaded.get(served.id)
         if loaded is not None:
             self._loaded.move_to_end(served.id)
         return loaded
+
+    def _look_up_again(self, reference: str) -> None:
+        """Once, and nobody waits for it: what was found last is trusted as long again."""
+        if reference in self._looking:
+            return
+        task = asyncio.get_running_loop().create_task(self._renew(reference))
+        self._looking[reference] = task
+        task.add_done_callback(lambda _: self._looking.pop(reference, None))
+
+    async def _renew(self, reference: str) -> None:
+        # A version that takes over is loaded before it is told; who asks meanwhile gets the one before.
+        with suppress(Refused, PackageError):
+            await self.load(await self._found(reference))
+            await self.resolve(reference)
 
     async def _read(self, predictor: Predictor, inputs: Sequence[Any], asked: Asked) -> list[list[Row]]:
         def read() -> list[list[Row]]:
@@ -145,7 +165,7 @@ class Runtime:
         if served is not None and time.monotonic() < until:
             return served
         try:
-            served = await self._in_pool(lambda: _find(reference))
+            served = await self._found(reference)
         except Refused:
             self._resolved.pop(reference, None)
             raise
@@ -153,6 +173,9 @@ class Runtime:
             self._resolved.clear()
         self._resolved[reference] = (time.monotonic() + self._settings.predict_cache_seconds, served)
         return served
+
+    async def _found(self, reference: str) -> Served:
+        return await self._in_pool(lambda: _find(reference))
 
     async def load(self, served: Served) -> Loaded:
         """A version, from memory or else from its package; many at once load it once."""
@@ -231,7 +254,6 @@ def _find(reference: str) -> Served:
 
 def _open(blobs: Blobs, served: Served, cache: Path) -> Predictor:
     # Imported when first needed: ONNX Runtime and numpy are most of what this process would otherwise weigh.
-    from ml.errors import PackageError
     from ml.package import MANIFEST, ModelPackage, digest
     from ml.predictor import Predictor
 

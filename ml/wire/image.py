@@ -25,9 +25,10 @@ def _pixels(value: Any) -> np.ndarray:
         raise ValueError(f"must be [height][width] or [height][width][1 or 3], not {found}")
     if array.shape[0] * array.shape[1] > images.MAX_PIXELS:
         raise ValueError(f"must be at most {images.MAX_PIXELS:,}")
-    if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 255):
+    lowest, highest = array.min(), array.max()  # either is NaN where any is
+    if not (lowest >= 0 and highest <= 255):
         raise ValueError("must lie between 0 and 255")
-    if array.max() <= 1 and (array % 1).any():
+    if highest <= 1 and (array % 1).any():
         raise ValueError("must go from 0 to 255; these look scaled to 0..1, so multiply them by 255")
     return np.rint(array).astype(np.uint8)
 

@@ -20,7 +20,9 @@ class Slow:
 
     def answer(self, rows: list[dict[str, Any]], *, wanted: str | None) -> list[dict[str, Any]]:
         self.batches.append([row["value"] for row in rows])
-        time.sleep(self.seconds)
+        until = time.thread_time() + self.seconds
+        while time.thread_time() < until:
+            pass  # works, as a network does: to sleep costs the processor nothing
         if any(row["value"] == "bad" for row in rows):
             raise ValueError("bad")
         return [{"value": row["value"], "wanted": wanted} for row in rows]
