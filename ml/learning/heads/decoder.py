@@ -14,8 +14,10 @@ from torch.nn import functional
 
 from ml.config import Config, Count
 from ml.learning.heads.base import Head, Tensors
+from ml.learning.layers import attention
 from ml.learning.layers.decoding import DecoderLayer
 from ml.learning.layers.positions import sinusoids
+from ml.learning.layers.vocabulary import most_probable, smoothed_cross_entropy
 from ml.signals import Feature
 
 if TYPE_CHECKING:
@@ -87,28 +89,29 @@ class Decoder(Head):
             self.own_table = _table(self.read_vocabulary, self.width)
 
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
-        """`logits` [B, T, V]: what follows each token of the target but the last."""
+        """`hidden` [B, T, D]: what there is to know of the token that follows each of the target but the last."""
         target = batch["target"][:, :-1]
         memory = self.source(features[self.slot][Feature.SEQUENCE][0]).chunk(len(self._stack), dim=-1)
-        positions = torch.arange(target.shape[1], device=target.device)
-        hidden = self._embedded(target, positions)
+        places = torch.arange(target.shape[1], device=target.device)
+        later = attention.hidden(places[None, None, None, :] <= places[:, None])
+        hidden = self._embedded(target, places)
         for layer, source in zip(self._stack, memory, strict=True):
-            hidden = layer(hidden, source, batch.get(f"{self.slot}_mask"))
-        return {"logits": self._logits(hidden)}
+            hidden = layer(hidden, source, later, self._padding(batch))
+        return {"hidden": self.normalise(hidden)}
 
     def loss(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy in nats a token, padding left out."""
-        logits, wanted = self._counted(outputs, batch)
-        return functional.cross_entropy(logits.float(), wanted, label_smoothing=self.config.label_smoothing)
+        hidden, wanted = self._counted(outputs, batch)
+        return smoothed_cross_entropy(hidden, self._table(), wanted, smoothing=self.config.label_smoothing)
 
     def choices(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
         """A token each."""
-        return self._counted(outputs, batch)[0]
+        return functional.linear(self._counted(outputs, batch)[0], self._table())
 
     def measure(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensors:
         """Share of tokens that were the most probable, given the right ones before."""
-        logits, wanted = self._counted(outputs, batch)
-        return {"accuracy": (logits.argmax(dim=-1) == wanted).float().mean()}
+        hidden, wanted = self._counted(outputs, batch)
+        return {"accuracy": (most_probable(hidden, self._table()) == wanted).float().mean()}
 
     def infer(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
         """What the batch allows: to begin with, or one more token.
@@ -121,26 +124,27 @@ class Decoder(Head):
             return {"memory": self.source(features[self.slot][Feature.SEQUENCE][0])}
         token, past = batch["token"], batch["past"]
         count = len(self._stack)
-        position = torch.arange(past.shape[2] + 1, device=token.device)[-1:]
-        hidden, entries = self._embedded(token, position), []
+        place = torch.arange(past.shape[2] + 1, device=token.device)[-1:]
+        hidden, entries = self._embedded(token, place), []
         pieces = zip(self._stack, past.chunk(count, dim=-1), batch["memory"].chunk(count, dim=-1), strict=True)
         for layer, before, source in pieces:
-            hidden, entry = layer.step(hidden, before, source, batch.get(f"{self.slot}_mask"))
+            hidden, entry = layer.step(hidden, before, source, self._padding(batch))
             entries.append(entry)
-        odds = functional.log_softmax(self._logits(hidden), dim=-1)
+        odds = functional.log_softmax(functional.linear(self.normalise(hidden), self._table()), dim=-1)
         return {"log_probabilities": odds, "entry": torch.cat(entries, dim=-1)}
 
     @property
     def _stack(self) -> list[DecoderLayer]:
         return [cast("DecoderLayer", layer) for layer in self.layers]
 
-    def _embedded(self, tokens: Tensor, positions: Tensor) -> Tensor:
+    def _embedded(self, tokens: Tensor, places: Tensor) -> Tensor:
         scaled = functional.embedding(tokens, self._table()) * self.width**0.5
-        embedded: Tensor = self.dropout(scaled + sinusoids(positions, self.width))
+        embedded: Tensor = self.dropout(scaled + sinusoids(places, self.width))
         return embedded
 
-    def _logits(self, hidden: Tensor) -> Tensor:
-        return functional.linear(self.normalise(hidden), self._table())
+    def _padding(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+        mask = batch.get(f"{self.slot}_mask")
+        return None if mask is None else attention.hidden(attention.real(mask))
 
     def _table(self) -> Tensor:
         table: Tensor | None = self.own_table.weight if self.own_table is not None else self._shared()
@@ -148,9 +152,9 @@ class Decoder(Head):
         return table
 
     def _counted(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits and tokens of the positions that are no padding."""
+        """What is known of each place that is no padding, [N, D], and the token that stands there."""
         real = batch["target_mask"][:, 1:]
-        return outputs["logits"][real], batch["target"][:, 1:][real]
+        return outputs["hidden"][real], batch["target"][:, 1:][real]
 
 
 def _heads(width: int) -> int:

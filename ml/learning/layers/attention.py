@@ -9,7 +9,8 @@ from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from ml.learning.layers.attending import attend
 
 UNSEEN: Final = -1e4
 """Added to the score of what must not be seen. Its share is zero exactly, in half precision too, and where a place
@@ -56,12 +57,12 @@ class Attention(nn.Module):
     def forward(self, asking_BTD: Tensor, read_BSE: Tensor, hidden_BHTS: Tensor | None = None) -> Tensor:
         """[B, T, D]; of what `read` gave, and without what `hidden` says."""
         key, value = read_BSE.chunk(2, dim=2)
-        found_BHTD = functional.scaled_dot_product_attention(
+        found_BHTD = attend(
             self._split(self.query(asking_BTD)),
             self._split(key),
             self._split(value),
-            attn_mask=hidden_BHTS,
-            dropout_p=self.dropout if self.training else 0.0,
+            hidden_BHTS,
+            dropout=self.dropout if self.training else 0.0,
         )
         rows, _, places, _ = found_BHTD.shape
         mixed: Tensor = self.output(found_BHTD.transpose(1, 2).reshape(rows, places, -1))

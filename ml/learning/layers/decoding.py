@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from ml.learning.layers.attending import attend
+from ml.learning.layers.attention import FeedForward
 
 
 class DecoderLayer(nn.Module):
@@ -25,20 +27,24 @@ class DecoderLayer(nn.Module):
         self.self_out = nn.Linear(width, width)
         self.source_in = nn.Linear(width, width)
         self.source_out = nn.Linear(width, width)
-        self.dense = nn.Sequential(nn.Linear(width, feedforward), nn.ReLU(), nn.Linear(feedforward, width))
+        self.dense = FeedForward(width, feedforward)
         self.dropout = nn.Dropout(dropout)
+        for each in (self.self_in, self.self_out, self.source_in, self.source_out):
+            nn.init.xavier_uniform_(each.weight)
+            nn.init.zeros_(each.bias)
 
-    def forward(self, hidden_BTD: Tensor, source_BS2D: Tensor, source_mask: Tensor | None) -> Tensor:
-        """Every position sees itself and those before it, and the source where its mask, bool [B, S], is true."""
+    def forward(self, hidden_BTD: Tensor, source_BS2D: Tensor, later: Tensor, padding: Tensor | None) -> Tensor:
+        """Every position reads all of the source but its `padding`, and of the target all but what is `later`.
+
+        Both are added to scores: [1, 1, T, T] and [B, 1, 1, S].
+        """
         query, key, value = self.self_in(self.before_self(hidden_BTD)).chunk(3, dim=-1)
-        seen = functional.scaled_dot_product_attention(
-            self._split(query), self._split(key), self._split(value), is_causal=True
-        )
+        seen = attend(self._split(query), self._split(key), self._split(value), later)
         hidden = hidden_BTD + self.dropout(self.self_out(_joined(seen)))
-        return self._rest(hidden, source_BS2D, source_mask)
+        return self._rest(hidden, source_BS2D, padding)
 
     def step(
-        self, hidden_BKD: Tensor, past_BKP2D: Tensor, source_BS2D: Tensor, source_mask: Tensor | None
+        self, hidden_BKD: Tensor, past_BKP2D: Tensor, source_BS2D: Tensor, padding: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """The next position of each beam, and the key and value [B, K, 2 D] that join its past."""
         query, new_key, new_value = self.self_in(self.before_self(hidden_BKD)).chunk(3, dim=-1)
@@ -47,21 +53,18 @@ class DecoderLayer(nn.Module):
         key, value = known.chunk(2, dim=-1)
         batch, beams = hidden_BKD.shape[:2]
         # Each beam has a past of its own: beams are rows here, and positions of one query when the source is read.
-        seen = functional.scaled_dot_product_attention(
+        seen = attend(
             self._split(query.reshape(batch * beams, 1, -1)),
             self._split(key.flatten(0, 1)),
             self._split(value.flatten(0, 1)),
         )
         hidden = hidden_BKD + self.dropout(self.self_out(_joined(seen).reshape(batch, beams, -1)))
-        return self._rest(hidden, source_BS2D, source_mask), entry
+        return self._rest(hidden, source_BS2D, padding), entry
 
-    def _rest(self, hidden: Tensor, source_BS2D: Tensor, source_mask: Tensor | None) -> Tensor:
+    def _rest(self, hidden: Tensor, source_BS2D: Tensor, padding: Tensor | None) -> Tensor:
         key, value = source_BS2D.chunk(2, dim=-1)
         query = self.source_in(self.before_source(hidden))
-        allowed = None if source_mask is None else source_mask[:, None, None, :]
-        read = functional.scaled_dot_product_attention(
-            self._split(query), self._split(key), self._split(value), attn_mask=allowed
-        )
+        read = attend(self._split(query), self._split(key), self._split(value), padding)
         hidden = hidden + self.dropout(self.source_out(_joined(read)))
         deeper: Tensor = hidden + self.dropout(self.dense(self.before_dense(hidden)))
         return deeper

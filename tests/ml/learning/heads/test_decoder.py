@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from ml.learning.architectures.base import Widths
 from ml.learning.heads.decoder import Decoder, DecoderConfig
-from ml.learning.layers.positions import sinusoids
 from ml.signals import Feature
 
 ROWS, SOURCE, WIDTH, VOCABULARY = 3, 7, 16, 11
@@ -34,7 +33,7 @@ def _read() -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 def test_token_by_token_it_says_what_it_says_all_at_once() -> None:
     head = _decoder(layers=3)
     features, batch = _read()
-    expected = head(features, batch)["logits"].log_softmax(dim=-1)
+    expected = functional.linear(head(features, batch)["hidden"], head._table()).log_softmax(dim=-1)
     memory = head.infer(features, batch)["memory"]
     past = torch.zeros(ROWS, 1, 0, memory.shape[2])
     for at in range(5):
@@ -63,10 +62,10 @@ def test_each_beam_goes_on_from_its_own_past() -> None:
 def test_no_position_sees_what_comes_after_it() -> None:
     head = _decoder()
     features, batch = _read()
-    before = head(features, batch)["logits"]
+    before = head(features, batch)["hidden"]
     changed = batch["target"].clone()
     changed[:, 3] = (changed[:, 3] + 1) % VOCABULARY
-    after = head(features, {**batch, "target": changed})["logits"]
+    after = head(features, {**batch, "target": changed})["hidden"]
     assert torch.equal(before[:, :3], after[:, :3])
     assert not torch.equal(before[:, 3], after[:, 3])
 
@@ -89,20 +88,13 @@ def test_padding_changes_nothing_wherever_it_stands() -> None:
 def test_the_loss_is_what_its_formula_says(smoothing: float) -> None:
     head = _decoder(label_smoothing=smoothing)
     features, batch = _read()
-    outputs = {"logits": head(features, batch)["logits"].detach()}
+    outputs = {"hidden": head(features, batch)["hidden"].detach()}
+    logits = functional.linear(outputs["hidden"], head._table().detach())
     total, count = 0.0, 0
     for row, at in batch["target_mask"][:, 1:].nonzero().tolist():
-        odds = outputs["logits"][row, at].log_softmax(dim=0)
+        odds = logits[row, at].log_softmax(dim=0)
         wanted = functional.one_hot(batch["target"][row, at + 1], VOCABULARY) * (1 - smoothing) + smoothing / VOCABULARY
         total -= float((wanted * odds).sum())
         count += 1
     assert count == 11
     assert head.loss(outputs, batch).item() == pytest.approx(total / count, rel=1e-5)
-
-
-def test_positions_are_those_of_the_paper_but_for_their_order() -> None:
-    found = sinusoids(torch.arange(50), 6)
-    for pair in range(3):
-        angle = torch.arange(50) / 10_000 ** (2 * pair / 6)
-        torch.testing.assert_close(found[:, pair], angle.sin())
-        torch.testing.assert_close(found[:, 3 + pair], angle.cos())
