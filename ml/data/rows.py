@@ -23,6 +23,28 @@ class Column(Sequence[Any]):
         """The values at `indices`, in that order."""
 
 
+class Joined(Column):
+    """Several columns one after the other."""
+
+    def __init__(self, columns: Sequence[Sequence[Any]]) -> None:
+        self._columns = columns
+        self._ends = np.cumsum([len(column) for column in columns])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, index: Any) -> Any:  # int -> a value of one of them
+        if isinstance(index, slice):
+            return self.take(range(*index.indices(len(self))))
+        place = range(len(self))[int(index)]
+        which = int(np.searchsorted(self._ends, place, side="right"))
+        return self._columns[which][place - int(self._ends[which]) + len(self._columns[which])]
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> Taken:
+        """Indices into all of them."""
+        return Taken(self, indices)
+
+
 class Rows(Sequence[Row]):
     """Equally long columns. A column is any sequence of raw values; one with an `array` [N, ...] may be read whole."""
 

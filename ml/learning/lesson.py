@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ml.data.rows import Joined
 from ml.encoders import ENCODERS
 from ml.learning.architectures import ARCHITECTURES
 from ml.learning.heads import HEADS
@@ -63,11 +64,15 @@ def plan(spec: Spec, summary: DatasetSummary, rows: Rows, bases: Bases, models: 
     for package in models:
         known |= package.encoders()
     known |= bases.encoders()
-    encoders = {
-        name: known.get(name)
-        or ENCODERS[chosen[name]].learn(rows.columns[column], {**usual.get(name, {}), **spec.encoders.get(name, {})})
-        for name, column in reads.items()
-    }
+    config = task_type.config_type.model_validate(spec.task.config) if task_type and spec.task else None
+    shared = task_type.shared_encoders(config) if task_type else {}
+    encoders = {}
+    for name in (name for name in reads if name not in shared):
+        columns = [rows.columns[reads[each]] for each in (name, *shared) if each == name or shared[each] == name]
+        values = columns[0] if len(columns) == 1 else Joined(columns)
+        asked = {**usual.get(name, {}), **spec.encoders.get(name, {})}
+        encoders[name] = known.get(name) or ENCODERS[chosen[name]].learn(values, asked)
+    encoders |= {name: encoders[owner] for name, owner in shared.items()}
     slots = task_type.slots if task_type else kind.slots
     available = {**bases.architectures(), **spec.architectures}
     architectures = {slot: _adapted(available[slot], each.needs) for slot, each in slots.items()}
@@ -75,7 +80,6 @@ def plan(spec: Spec, summary: DatasetSummary, rows: Rows, bases: Bases, models: 
         head = Choice(name=kind.head, config=HEADS[kind.head].config_type().model_dump()) if kind.head else None
         return Lesson(encoders, None, Unlabelled(encoders, packs=kind.packs), objective, architectures, head)
 
-    config = task_type.config_type.model_validate(spec.task.config)
     task = task_type(config, encoders, task_type.learn(config, summary, rows))
     head_config = HEADS[task.head].config_type.model_validate(task.head_config())
     head = Choice(name=task.head, config=head_config.model_dump(mode="json"))

@@ -78,6 +78,11 @@ class Task(ABC):
         return {}
 
     @classmethod
+    def shared_encoders(cls, config: Any) -> Mapping[str, str]:
+        """Name -> the name whose encoder it has too, which is then learned from the columns of both."""
+        return {}
+
+    @classmethod
     def refuse(cls, summary: DatasetSummary) -> list[str]:
         """Why this dataset cannot be used, in words for its owner; empty when it can."""
         missing = [
