@@ -74,7 +74,11 @@ class CallCost:
 
 def lengths_of(columns: Mapping[str, Column]) -> np.ndarray | None:
     """int64 [n]: each row's longest array; None where all rows have one shape."""
-    ragged = [[len(array) for array in column] for column in columns.values() if isinstance(column, list)]
+    ragged = [
+        [len(array) for array in column]
+        for column in columns.values()
+        if isinstance(column, list) and all(isinstance(array, np.ndarray) for array in column)
+    ]
     return np.array(ragged).max(axis=0) if ragged else None
 
 

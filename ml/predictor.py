@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from ml.continuation import Continuation, Writing
     from ml.data.rows import Row
     from ml.encoders.base import Column, Encoder
     from ml.package import ModelPackage
@@ -58,7 +59,9 @@ class Predictor:
         self.manifest = package.manifest
         self.engine = engine
         self._run = run
-        self._asked: Task | _Embedding = package.task() or _embedding_by(package.encoders())
+        task = package.task()
+        self._asked: Task | _Embedding = task or _embedding_by(package.encoders())
+        self._writer = task if task is not None and task.streams else None
         self._cost = CallCost()
 
     @classmethod
@@ -127,6 +130,35 @@ class Predictor:
             (self._asked.answer, self._asked.decode) if wanted is None else (self._asked.embed, _embeddings)
         )
         return [each.model_dump(mode="json") for each in decode({**batch, **answer(self._run, batch)})]
+
+    @property
+    def run(self) -> Run:
+        """Whatever runs the graphs."""
+        return self._run
+
+    @property
+    def streams(self) -> bool:
+        """Whether answers can be had piece by piece."""
+        return self._writer is not None
+
+    def writing(self) -> Writing:
+        """A loop in which many answers are written together. Only where it `streams`, like the next two."""
+        return self._needed_writer().writing(self._run)
+
+    def begin(self, row: Row) -> Continuation:
+        """A row as it joins the loop."""
+        writer = self._needed_writer()
+        (one,) = writer.begun(writer.collate(writer.encode(Rows({name: [value] for name, value in row.items()}))))
+        return one
+
+    def ended(self, one: Continuation) -> dict[str, Any]:
+        """The whole answer as JSON, once it has left the loop."""
+        return self._needed_writer().ended(one).model_dump(mode="json")
+
+    def _needed_writer(self) -> Task:
+        if self._writer is None:
+            raise InputError("this model answers at once, not piece by piece", hint="Ask for application/json.")
+        return self._writer
 
     def signature(self) -> dict[str, Any]:
         """JSON schemas of input and output, and an input with what this very model answers to it."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from app.body import is_json, read_limited, strict_json
 from app.dependencies import CatalogDep, ModelReference, RuntimeDep, SessionDep, SettingsDep
@@ -20,10 +20,13 @@ from app.pagination import Cursor, Limit, ListOf
 from app.predict.answers import body_of
 from app.predict.schemas import Prediction, PredictRequest, ServedModel
 from app.predict.service import served_model
+from app.predict.streaming import MEDIA_TYPE, events
 from store import models
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from app.predict.runtime import Runtime
 
 router = APIRouter(prefix="/predict", tags=["predict"])
 
@@ -82,12 +85,18 @@ def list_served(
     "/{model}",
     response_model=Prediction,
     openapi_extra=_BODY,
-    responses={200: {"content": {"image/png": _BINARY}}, **problems(404, 406, 409, 415, 429, 504)},
+    responses={
+        200: {"content": {"image/png": _BINARY, MEDIA_TYPE: {"schema": {"type": "string"}}}},
+        **problems(404, 406, 409, 415, 429, 504),
+    },
 )
 async def predict(model: ModelReference, request: Request, runtime: RuntimeDep, settings: SettingsDep) -> Response:
     """Ask a model: JSON with `inputs`, one picture or text as it is, or several files of a form.
 
     `name` means the alias `production` if there is one, else the latest version; `name@3`, `name@alias` are exact.
+
+    With `Accept: text/event-stream` a text that is being written comes piece by piece: events `piece` with `text`, and
+    last `end` with the whole answer.
 
     ```sh
     curl -H "Authorization: Bearer $PLINTH_API_KEY" -H "Content-Type: image/png" --data-binary @seven.png \\
@@ -95,8 +104,10 @@ async def predict(model: ModelReference, request: Request, runtime: RuntimeDep, 
     ```
     """
     inputs, parameters = await _asked(request, limit_bytes=settings.max_predict_bytes)
+    if _wants(request, MEDIA_TYPE):
+        return await _streamed(runtime, model, inputs, parameters)
     answer = await runtime.predict(model, inputs, parameters=parameters, until=_deadline(request))
-    if _wants_picture(request):
+    if _wants(request, "image/png"):
         return _picture(answer.outputs)
     served = answer.served
     return Response(body_of(served, answer.outputs), media_type="application/json")
@@ -154,8 +165,18 @@ def _validated(value: Any) -> PredictRequest:
         raise Refused(422, "invalid_request", summary_of(items), errors=items) from None
 
 
-def _wants_picture(request: Request) -> bool:
-    return request.headers.get("accept", "").partition(",")[0].strip().lower() == "image/png"
+def _wants(request: Request, kind: str) -> bool:
+    return request.headers.get("accept", "").partition(",")[0].partition(";")[0].strip().lower() == kind
+
+
+async def _streamed(runtime: Runtime, model: str, inputs: Sequence[Any], parameters: Mapping[str, Any]) -> Response:
+    served, pieces = await runtime.stream(model, inputs, parameters=parameters)
+
+    def whole(output: dict[str, Any]) -> dict[str, Any]:
+        return {"model": served.name, "version": served.version, "task": served.task, "outputs": [output]}
+
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingResponse(events(pieces, whole=whole), media_type=MEDIA_TYPE, headers=headers)
 
 
 def _picture(outputs: Sequence[Mapping[str, Any]]) -> Response:

@@ -20,13 +20,14 @@ import structlog
 
 from app.errors import Refused
 from app.predict.batching import Batcher, QueueFull, TooLate, Work
+from app.predict.streaming import Scribe
 from ml.errors import PackageError
 from store import models
 from store.database import reading
 from store.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from app.measures import Measures
@@ -63,6 +64,8 @@ class Loaded:
     served: Served
     predictor: Predictor
     batcher: Batcher
+    scribe: Scribe | None
+    """Where answers can be had piece by piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,20 @@ class Runtime:
         for rows in await self._read(loaded.predictor, inputs, asked):
             outputs += await self._answer(loaded, rows, asked, until)
         return Answer(served, outputs)
+
+    async def stream(
+        self, reference: str, inputs: Sequence[Any], *, parameters: Mapping[str, Any]
+    ) -> tuple[Served, AsyncIterator[str | dict[str, Any] | None]]:
+        """The only input's answer piece by piece (see `Scribe.pieces`); raises `Refused` 406 where there are none."""
+        served = await self.resolve(reference)
+        loaded = await self.load(served)
+        asked = loaded.predictor.asked(parameters)
+        if loaded.scribe is None or asked.wanted is not None or len(inputs) != 1:
+            detail = "Only the text of one input comes piece by piece. Ask with 'Accept: application/json'."
+            raise Refused(HTTPStatus.NOT_ACCEPTABLE, "not_a_stream", detail)
+        loaded.scribe.admit()
+        ((row,),) = await self._read(loaded.predictor, inputs, asked)
+        return served, loaded.scribe.pieces(row)
 
     def at_hand(self, reference: str) -> Loaded | None:
         """The model, if the name was looked up of late and it is loaded: nothing has to be waited for."""
@@ -215,6 +232,7 @@ class Runtime:
             served,
             predictor,
             Batcher(predictor, most_rows=BATCH_INPUTS, most_waiting=most_waiting, on_batch=on_batch),
+            Scribe(predictor) if predictor.streams else None,
         )
         self._measure()
         _log.info("loaded", model=served.name, version=served.version, seconds=round(time.perf_counter() - started, 3))

@@ -14,11 +14,12 @@ from ml.encoders.base import collate_slots, encode_slots
 from ml.schedule import Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     import numpy as np
 
     from ml.config import Config
+    from ml.continuation import Continuation, Writing
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row, Rows
     from ml.encoders.base import Column, Encoder
@@ -58,7 +59,7 @@ class Task(ABC):
     variable_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     """Of arrays that are no slot's signal, the axes beside the batch whose length differs between batches."""
     streams: ClassVar[bool] = False
-    """Whether an answer can be had piece by piece, while it is being made."""
+    """Whether an answer can be had piece by piece, while it is being written (see `writing`)."""
     recipe: ClassVar[Schedule] = Schedule()
     """Goes before the architecture's, where learning this task takes longer, or other rates, than the usual one."""
 
@@ -124,11 +125,16 @@ class Task(ABC):
         """What the network answers to a batch; where answering takes several steps, the loop over them."""
         return run(MODEL, batch)
 
-    def stream(self, run: Run, batch: Arrays) -> Iterator[str | Wire]:
-        """The answer to a batch of one row as it comes: pieces of its text, and last the whole output.
+    def writing(self, run: Run) -> Writing:
+        """A loop that continuations of any requests may join. Only for a task that `streams`, like the next two."""
+        raise NotImplementedError(f"{self.name} answers at once")
 
-        Only for a task that `streams`.
-        """
+    def begun(self, batch: Arrays) -> list[Continuation]:
+        """Each input of a batch, as it joins the loop."""
+        raise NotImplementedError(f"{self.name} answers at once")
+
+    def ended(self, one: Continuation) -> Wire:
+        """The whole answer, once it has left the loop."""
         raise NotImplementedError(f"{self.name} answers at once")
 
     def embed(self, run: Run, batch: Arrays) -> Arrays:

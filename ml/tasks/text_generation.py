@@ -26,7 +26,7 @@ from ml.wire import Wire
 from ml.wire.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row, Rows
@@ -173,7 +173,7 @@ class TextGeneration(Task):
 
     def answer(self, run: Run, batch: Arrays) -> Arrays:
         """`written`, int64 [B, n], -1 behind the end; `stopped`, whether a text ended before it had to."""
-        some, loop = self._begun(batch), self.writing(run)
+        some, loop = self.begun(batch), self.writing(run)
         loop.join(some)
         while loop.busy:
             loop.step()
@@ -187,26 +187,38 @@ class TextGeneration(Task):
         lengths = arrays["text_mask"].sum(axis=1).tolist()
         rows = zip(arrays["written"], arrays["stopped"].tolist(), arrays["wish"], lengths, strict=True)
         return [
-            self._output(self._spelled(written[written >= 0].tolist(), wish), stopped, wish, length, written)
-            for written, stopped, wish, length in rows
+            TextGenerationOutput(
+                text=spell(written[written >= 0].tolist(), self._encoder.decode, stop=wish.stop),
+                finish_reason="stop" if stopped else "length",
+                seed=wish.seed,
+                prompt_tokens=prompt_tokens,
+                new_tokens=int((written >= 0).sum()),
+            )
+            for written, stopped, wish, prompt_tokens in rows
         ]
-
-    def stream(self, run: Run, batch: Arrays) -> Iterator[str | Wire]:
-        """The text of one input piece by piece, as it is written; then the whole output."""
-        (one,) = self._begun(batch)
-        loop = self.writing(run)
-        loop.join([one])
-        while loop.busy:
-            for _, piece in loop.step():
-                if piece:
-                    yield piece
-        written = np.array(one.written, dtype=np.int64)
-        yield self._output(one.text, one.reason == "stop", one.wish, one.prompt_tokens, written)
 
     def writing(self, run: Run) -> Writing:
         """A loop that continuations of any requests may join."""
         width, context = self.state["state_width"], self.state["context"]
         return Writing(lambda batch: run(STEP, batch), slot="text", context=context, state_width=width)
+
+    def begun(self, batch: Arrays) -> list[Continuation]:
+        """Each input of a batch as it begins."""
+        rows = zip(batch["text"], batch["text_mask"], batch["wish"], strict=True)
+        return [
+            Continuation(tokens[real].tolist(), wish, decode=self._encoder.decode, end=self._end)
+            for tokens, real, wish in rows
+        ]
+
+    def ended(self, one: Continuation) -> Wire:
+        """Its text, and why it ended."""
+        return TextGenerationOutput(
+            text=one.text,
+            finish_reason=one.reason or "length",
+            seed=one.wish.seed,
+            prompt_tokens=one.prompt_tokens,
+            new_tokens=len(one.written),
+        )
 
     def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
         """Nats and weight of each window, since no two are equally long."""
@@ -274,25 +286,6 @@ class TextGeneration(Task):
     def _prompt(self, prompt: str) -> str:
         """As it stands before what is to be written; a text that is only to be written on stands for itself."""
         return f"{prompt}\n" if self.state["prompted"] and prompt else prompt
-
-    def _begun(self, batch: Arrays) -> list[Continuation]:
-        rows = zip(batch["text"], batch["text_mask"], batch["wish"], strict=True)
-        return [
-            Continuation(tokens[real].tolist(), wish, decode=self._encoder.decode, end=self._end)
-            for tokens, real, wish in rows
-        ]
-
-    def _spelled(self, written: Sequence[int], wish: Wish) -> str:
-        return spell(written, self._encoder.decode, stop=wish.stop)
-
-    def _output(self, text: str, stopped: bool, wish: Wish, prompt_tokens: int, written: np.ndarray) -> Wire:
-        return TextGenerationOutput(
-            text=text,
-            finish_reason="stop" if stopped else "length",
-            seed=wish.seed,
-            prompt_tokens=prompt_tokens,
-            new_tokens=int((written >= 0).sum()),
-        )
 
 
 def _counted(columns: dict[str, Column]) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from ml.encoders import ENCODERS
+from ml.encoders.base import Encoder
 from ml.package import MANIFEST, WEIGHTS, Graph, Manifest, ModelPackage, Parity, digest
 from ml.spec import Choice
 from store import jobs
@@ -108,6 +109,43 @@ def painter(folder: Path) -> ModelPackage:
     )
 
 
+def writer(folder: Path, cycle: str = "aé世") -> ModelPackage:
+    """Writes these letters around, byte by byte, each of which is a token."""
+    encoder = ENCODERS["text"].learn([cycle], {"max_length": 32})
+    tokens = encoder.pieces([cycle])[0].tolist()  # type: ignore[attr-defined]  # of the text encoder alone
+    size = encoder.shape()["vocabulary"]
+    logits = np.zeros((size, size), dtype=np.float32)
+    for token, following in zip(tokens, tokens[1:] + tokens[:1], strict=True):
+        logits[token, following] = 50
+    logits[:, tokens[0]] += 20  # after anything else it begins
+    nodes = [
+        helper.make_node("Cast", ["text_mask"], ["counted"], to=TensorProto.INT64),
+        helper.make_node("ReduceSum", ["counted", "axis"], ["count"], keepdims=1),
+        helper.make_node("Sub", ["count", "axis"], ["last"]),
+        helper.make_node("GatherElements", ["text", "last"], ["column"], axis=1),
+        helper.make_node("Squeeze", ["column", "axis"], ["token"]),
+        helper.make_node("Gather", ["table", "token"], ["logits"]),
+    ]
+    constants = [
+        helper.make_tensor("axis", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("table", TensorProto.FLOAT, list(logits.shape), logits.ravel()),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("text", TensorProto.INT64, ["batch", "time"]),
+        helper.make_tensor_value_info("text_mask", TensorProto.BOOL, ["batch", "time"]),
+    ]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", size])]
+    return _packed(
+        folder,
+        helper.make_graph(nodes, "writer", inputs, outputs, constants),
+        task=Choice(name="text_generation"),
+        state={"prompted": False, "state_width": 0, "context": 32},
+        labels=None,
+        encoders={"text": encoder},
+        name="step",
+    )
+
+
 def registered(
     package: ModelPackage,
     *,
@@ -143,7 +181,14 @@ def registered(
 
 
 def _packed(
-    folder: Path, graph: onnx.GraphProto, *, task: Choice, state: dict[str, Any], labels: list[str] | None
+    folder: Path,
+    graph: onnx.GraphProto,
+    *,
+    task: Choice,
+    state: dict[str, Any],
+    labels: list[str] | None,
+    encoders: Mapping[str, Encoder[Any]] | None = None,
+    name: str = "model",
 ) -> ModelPackage:
     folder.mkdir(parents=True)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=10)
@@ -157,7 +202,7 @@ def _packed(
         labels=labels,
         parameters=4,
         graphs={
-            "model": Graph(
+            name: Graph(
                 file=GRAPH,
                 opset=13,
                 inputs=[each.name for each in graph.input],
@@ -170,6 +215,6 @@ def _packed(
         folder / "package",
         manifest,
         files={GRAPH: folder / GRAPH, WEIGHTS: folder / WEIGHTS},
-        encoders={"image": encoder(encoder.config_type(height=SIDE, width=SIDE, channels=1))},
+        encoders=encoders or {"image": encoder(encoder.config_type(height=SIDE, width=SIDE, channels=1))},
         state=state,
     )
