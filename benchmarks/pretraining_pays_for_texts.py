@@ -131,7 +131,7 @@ def _bases(arguments: argparse.Namespace, folder: Path, rows: dict[str, Sequence
     bases = {}
     for arm in [arm for arm in wanted if arm in arguments.arms]:
         began = time.process_time()
-        asked = {"kind": "pretrain", "objective": "masked_language_modelling", "architecture": "rnn"}
+        asked: dict[str, Any] = {"kind": "pretrain", "objective": "masked_language_modelling", "architecture": "rnn"}
         made = run(texts, folder / f"base-{arm}", schedule=wanted[arm], **asked)
         gaps = made.metrics["validation/masked_accuracy"]
         print(f"{arm}: {gaps:.1%} of the gaps filled, {time.process_time() - began:.0f} CPU s", flush=True)

@@ -8,9 +8,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
+from ml.config import Config
 from ml.errors import SpecError
 from ml.learning.architectures import ARCHITECTURES
 from ml.learning.architectures.base import Backbone, State
+from ml.learning.export import export
+from ml.learning.heads.base import Head
+from ml.learning.network import Network
 from ml.signals import Feature, Signal
 
 SHAPES: dict[Signal, list[dict[str, int]]] = {
@@ -203,6 +207,40 @@ def test_rows_that_were_read_apart_can_go_on_together(name: str, shape: dict[str
     together = State(torch.cat(memory), torch.cat(masks))
     features, _ = backbone.resume(signal[:, :2], torch.ones(len(LENGTHS), 2, dtype=torch.bool), together)
     torch.testing.assert_close(features[Feature.POOLED][0], torch.cat(expected), rtol=1e-4, atol=1e-5)
+
+
+class _Everything(Head):
+    """Answers the features as they are."""
+
+    name = "everything"
+    summary = "for tests"
+    needs = frozenset()
+    config_type = Config
+    outputs = ()
+
+    def __init__(self) -> None:
+        super().__init__(Config(), widths={})
+
+    def forward(self, features: Any, batch: Any) -> Any:
+        return {str(feature): each for given in features.values() for feature, (each,) in given.items()}
+
+    def loss(self, outputs: Any, batch: Any) -> Any:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(("name", "shape", "needed"), _cases(Signal.TOKENS, Signal.FRAMES))
+def test_its_graph_reads_any_number_of_rows_of_any_length(
+    name: str, shape: dict[str, int], needed: Feature, tmp_path: Path
+) -> None:
+    network = Network({"read": _built(name, shape, needed)}, head=_Everything())
+    signal, mask = _signal(shape), _mask()
+    calls = [
+        {"read": signal[start:end, :length], "read_mask": mask[start:end, :length]}
+        for start, end, length in ((0, 4, 9), (1, 2, 4), (0, 3, 9), (2, 3, 7))
+    ]
+    made = export(network, {"model": calls}, tmp_path, variable_axes={"read": (1,), "read_mask": (1,)})
+    assert made.graphs, made.reason
+    assert needed in made.graphs["model"].outputs
 
 
 @pytest.mark.gpu
