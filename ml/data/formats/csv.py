@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from ml.data.sources import Content, Source
 
+_WORDS_OF_A_NAME: Final = 3
+"""What has more in the first row is a sentence, and the table has no header."""
 _DELIMITERS: Final = ("\t", ",", ";", "|")
 """The one that stands in no sentence goes first where two would do."""
 
@@ -250,12 +252,12 @@ def _evenness(start: Sequence[str], delimiter: str) -> tuple[bool, float, int]:
 
 
 def _has_header(records: Sequence[Sequence[str]]) -> bool:
-    """Names, if nothing in the first row is a number or a picture, or numbers stand below what is none."""
+    """Names, if nothing in the first row is a number, a picture or a sentence, or numbers stand below what is none."""
     first, *others = records
     kinds = [kind_of_texts([cell]) for cell in first]
     if "image" in kinds:
         return False
     if "number" not in kinds:
-        return True
+        return all(len(cell.split()) <= _WORDS_OF_A_NAME for cell in first)
     below = others[0] if others and len(others[0]) == len(first) else first
     return any(kind == "text" and is_number(cell) for kind, cell in zip(kinds, below, strict=True))

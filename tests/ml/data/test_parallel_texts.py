@@ -62,6 +62,15 @@ def test_the_same_pairs_come_out_of_every_form(tmp_path: Path, files: dict[str, 
     assert set(Dataset.open(tmp_path / "dataset").summary.columns) == {"text", "target"}
 
 
+@pytest.mark.parametrize("delimiter", ["\t", ";"])
+def test_two_columns_without_names_are_a_translation_where_one_was_asked_for(tmp_path: Path, delimiter: str) -> None:
+    table = "\n".join(delimiter.join(pair) for pair in PAIRS).encode()
+    report = upload(tmp_path, {"text.tsv": table}, task="translation", splits=ALL)
+    assert report.state == "ready", report.errors
+    assert pairs(tmp_path)[-1] == PAIRS[-1]
+    assert len(pairs(tmp_path)) == 12
+
+
 def test_without_a_word_it_goes_from_the_first_name_to_the_other_and_says_so(tmp_path: Path) -> None:
     report = upload(tmp_path, {"text.en": ENGLISH, "text.de": GERMAN}, splits=ALL)
     assert report.guess is not None

@@ -1,13 +1,17 @@
 """Text infilling: what is hidden, and what is left."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from ml.learning.architectures import ARCHITECTURES
 from ml.learning.network import build
 from ml.learning.objectives.denoising import Denoising, DenoisingConfig
 from ml.spec import Choice
+from tests.ml import samples
+from tests.ml.learning.digits import run, spec
 
 SHAPE = {"vocabulary": 60, "length": 64, "padding": 0, "unknown": 1, "begin": 2, "end": 3, "mask": 4}
 
@@ -71,3 +75,16 @@ def test_the_source_of_what_is_written_is_not_the_whole_text() -> None:
     assert torch.equal(batch["target_mask"], real)
     assert batch["text"].shape[1] <= text.shape[1]
     assert (batch["text"] == 4).any()
+
+
+def test_a_translation_can_start_from_what_it_made(tmp_path: Path) -> None:
+    data = samples.path({"text": "text", "target": "text"})
+    tiny = {"name": "transformer", "config": ARCHITECTURES["transformer"].tiny().model_dump(mode="json")}
+    base = run(data, tmp_path / "base", spec("pretrain", objective="denoising", architecture=tiny)).package
+    made = run(
+        data, tmp_path / "made", spec("finetune", task="translation", start_from="base"), start_from=base.directory
+    )
+    assert made.report is not None
+    transfer = made.report["transfer"]
+    assert (transfer["new"], transfer["dropped"]) == ([], [])
+    assert any(name.startswith("head.") for name in transfer["kept"])
