@@ -69,7 +69,7 @@ class Predictor:
         """By its graph if it has one, else by torch where that is installed; raises `PackageError`."""
         graphs = package.manifest.graphs
         if graphs:
-            run = by_onnx({name: package.file(graph.file) for name, graph in graphs.items()})
+            run = by_onnx({name: package.file(graph.served_file) for name, graph in graphs.items()})
             return cls(package, engine="onnxruntime", run=run)
         if importlib.util.find_spec("torch") is None:
             why = package.manifest.no_graph or "it was not exported"
@@ -160,6 +160,10 @@ class Predictor:
             raise InputError("this model answers at once, not piece by piece", hint="Ask for application/json.")
         return self._writer
 
+    def graphs(self) -> dict[str, Any]:
+        """By name what each graph reads and answers, how it compares with the network, and what is served of it."""
+        return {name: graph.model_dump(mode="json") for name, graph in self.manifest.graphs.items()}
+
     def signature(self) -> dict[str, Any]:
         """JSON schemas of input and output, and an input with what this very model answers to it."""
         given = self._asked.example()[0].model_dump(mode="json", exclude_none=True)
@@ -167,6 +171,8 @@ class Predictor:
             "input_schema": self._asked.input_type.model_json_schema(),
             "output_schema": self._asked.output_type.model_json_schema(mode="serialization"),
             "example": {"input": given, "output": self.predict([given])[0]},
+            "engine": self.engine,
+            "graphs": self.graphs(),
         }
 
     def batches(self, inputs: Sequence[Any], asked: Asked) -> Iterator[list[Row]]:

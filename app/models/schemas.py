@@ -136,3 +136,7 @@ class Signature(BaseModel):
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
     example: Any = None
+    engine: str
+    """What runs it: `onnxruntime`, or `torch` where there is no graph."""
+    graphs: dict[str, Any] = {}
+    """By name: inputs, outputs, how its answers compare with the network's, and the faster variant that was tried."""

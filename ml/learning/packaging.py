@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from ml.data.rows import Rows
 from ml.learning.export import batch_sizes, export, record
+from ml.learning.variants import with_variants
 from ml.package import WEIGHTS, Manifest, ModelPackage, Source
 from ml.spec import Choice
 from ml.tasks.base import embedding_graphs
@@ -53,6 +54,7 @@ def pack(
         served = network if task else network.without_head()
         calls = _calls(served, task, reader, rows[:PARITY_ROWS])
         exported = export(served, calls, folder, variable_axes=_variable_axes(architectures, encoders, task))
+        graphs = with_variants(exported.graphs, folder, task=task, rows=rows) if task else exported.graphs
         manifest = Manifest(
             task=Choice(name=task.name, config=task.config.model_dump(mode="json")) if task else None,
             architectures=dict(architectures),
@@ -61,7 +63,7 @@ def pack(
             labels=list(getattr(task, "labels", [])) or None,
             parameters=sum(each.numel() for each in network.parameters()),
             metrics={name: each if np.isfinite(each) else None for name, each in (metrics or {}).items()},
-            graphs=exported.graphs,
+            graphs=graphs,
             no_graph=exported.reason,
             source=source or Source(),
         )

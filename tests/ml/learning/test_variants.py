@@ -1,0 +1,94 @@
+"""A graph in 8 bits is served where it is faster and keeps the metric; where not, it is left out, with the reason."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from ml.data.dataset import Dataset
+from ml.data.rows import Rows
+from ml.learning import variants
+from ml.package import ModelPackage
+from ml.predictor import Predictor
+from tests.ml import samples
+from tests.ml.learning.digits import run, spec
+
+COLUMNS = {"text": "text"}
+WIDE = {"name": "transformer", "config": {"preset": "small"}}
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    folder = tmp_path_factory.mktemp("wide")
+    asked: dict[str, Any] = {"task": "text_classification", "architecture": WIDE}
+    with pytest.MonkeyPatch.context() as patch:
+        # Whether it pays is the machine's affair; here it is made, judged and served in any case.
+        patch.setattr(variants, "LEAST_GAIN", 0.0)
+        patch.setattr(variants, "SMALLEST_BYTES", 1)
+        return run(samples.path(COLUMNS), folder, spec("finetune", **asked)).package
+
+
+def test_what_keeps_the_metric_is_served_with_its_report(package: ModelPackage) -> None:
+    graph = package.manifest.graphs["model"]
+    variant = graph.variant
+    assert variant is not None
+    assert variant.served
+    assert graph.served_file == variant.file == "model.int8.onnx"
+    assert (variant.metric, variant.parity.rows) == ("accuracy", 10)
+    assert variant.parity.max_abs_difference > 0
+    smaller, larger = (package.file(name).stat().st_size for name in ("model.int8.onnx", "model.onnx"))
+    assert smaller < 0.8 * larger
+
+
+def test_its_answers_lie_near_those_of_the_graph(package: ModelPackage) -> None:
+    rows = Dataset.open(samples.path(COLUMNS)).rows("test")
+    given = [{"text": row["text"]} for row in rows]
+    plain = package.manifest.graphs["model"].model_copy(update={"variant": None})
+    by_graph = ModelPackage(package.directory, package.manifest.model_copy(update={"graphs": {"model": plain}}))
+    for one, other in zip(Predictor.load(package).predict(given), Predictor.load(by_graph).predict(given), strict=True):
+        # Weights have 8 bits: a few parts in a hundred of the largest logit.
+        assert one["confidence"] == pytest.approx(other["confidence"], abs=0.05)
+
+
+def test_what_loses_the_metric_is_left_out_with_the_reason(
+    package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(package.file("model.onnx").read_bytes())
+    task = package.task()
+    assert task is not None
+    quantise = variants._quantise
+
+    def spoil(paths: dict[str, Path], twins: dict[str, Path]) -> None:
+        """As a network that 8 bits do not suit: whatever it reads, it answers the first class."""
+        quantise(paths, twins)
+        model = onnx.load(twins["model"])
+        (bias,) = [each for each in model.graph.initializer if each.name.endswith("head.linear.bias")]
+        values = numpy_helper.to_array(bias) + np.array([100, 0, 0], dtype=np.float32)
+        bias.CopyFrom(numpy_helper.from_array(values, bias.name))
+        onnx.save(model, twins["model"])
+
+    monkeypatch.setattr(variants, "_quantise", spoil)
+    monkeypatch.setattr(variants, "SMALLEST_BYTES", 1)
+    monkeypatch.setattr(variants, "LEAST_GAIN", 0.0)
+    texts = [row["text"] for row in Dataset.open(samples.path(COLUMNS)).rows("train")]
+    # What the graph answers is taken as right, so that every other answer is a loss.
+    right = [answer["label"] for answer in Predictor.load(package).predict([{"text": text} for text in texts])]
+    assert right.count(samples.CLASSES[0]) < len(right) / 2
+    rows = Rows({"text": texts, "label": right})
+    found = variants.with_variants(package.manifest.graphs, tmp_path, task=task, rows=rows)["model"]
+    assert found.variant is not None
+    assert not found.variant.served
+    assert "noise allows" in found.variant.reason
+    assert found.served_file == "model.onnx"
+    assert not (tmp_path / "model.int8.onnx").exists()
+
+
+def test_small_graphs_are_left_alone(tmp_path: Path) -> None:
+    made = run(
+        samples.path({"image": "image"}), tmp_path, spec("finetune", task="image_classification", architecture="cnn")
+    )
+    assert made.package.manifest.graphs["model"].variant is None
+    assert [file.path for file in made.package.manifest.files if file.path.endswith(".onnx")] == ["model.onnx"]
