@@ -129,6 +129,8 @@ class _Import:
                 self.findings.add("wrong_format", at=Place(file=source.name), found=source.content, expected=expected)
         if columns and not chosen.takes_columns:
             self.findings.add("columns_not_used", found=", ".join(columns))
+        if splits and chosen.splits_itself is not None:
+            self.findings.add("splits_by_chance", found=splits, expected=chosen.splits_itself)
         self.staging = Staging(self.scratch, kinds=chosen.columns, findings=self.findings, limits=self.limits)
         self.format = chosen(mine, columns=columns, wanted=wanted, findings=self.findings, limits=self.limits)
         for batch in self.format.read():

@@ -157,6 +157,39 @@ PROBLEMS: Final[dict[str, Problem]] = {
     ),
     "annotation_invalid": _error("write it as the format asks; the place is where reading failed"),
     "class_unknown": _error("name every class that is used"),
+    # Tables that lie beside files
+    "manifest_missing": _error("add a table, metadata.csv, with a column file_name and one of text or label"),
+    "manifest_without_columns": _error("name at least two columns in the first line: file_name,text"),
+    "file_missing": _error("the table names a file that is not there; look at its spelling, or leave the row out"),
+    "file_name_ambiguous": _error("several files have this name; write the folder, too"),
+    "picture_not_in_table": _warning("pictures that the table does not name were left out"),
+    "split_unknown": _error("write train, validation or test"),
+    "coco_invalid": _error("COCO's captions are JSON with images (id, file_name) and annotations (image_id, caption)"),
+    # Interactions
+    "user_missing": _repair("interactions without a user were left out"),
+    "item_missing": _repair("interactions without an item were left out"),
+    "item_invalid": _error("an item is a short name or a whole number"),
+    "ids_as_floats": _repair("ids like 1.0 were read as 1"),
+    "timestamp_invalid": _error("write times as seconds or milliseconds since 1970, or as dates like 2026-11-25T08:30"),
+    "timestamp_missing": _repair("interactions without a time were left out: nothing says what came before them"),
+    "timestamps_mixed_units": _warning("times were brought to one unit by their size; are these of the same log?"),
+    "interactions_without_time": _warning("there is no column of times, so that the order in the file counts"),
+    "interactions_sorted": _repair("the interactions of each user were brought into the order of time"),
+    "interactions_duplicate": _repair("the same user, item and time twice is one interaction"),
+    "interactions_repeated": _warning(
+        "items that a user had more than once; to recommend such again, set `repeat` in the task's config"
+    ),
+    "ratings_not_used": _warning("each interaction counts alike; leave out those that should not count"),
+    "history_empty": _error("a history has at least one item"),
+    "history_too_long": _error("keep the latest items"),
+    "history_not_a_list": _error('a history is a list of items: ["one", "two"]'),
+    "history_short": _warning("too few interactions to hold one out: they are only learned from"),
+    "file_not_a_log": _warning("only interactions are read; what lies beside them (titles, tags) was left out"),
+    "no_log_in_archive": _error("pack a table of user, item and perhaps timestamp: ratings.csv"),
+    "splits_by_chance": _error(
+        "leave `splits` out: each user's last items are held out. Parted by chance, a model would learn from what came "
+        "later and look better than it is"
+    ),
     # Labels and splits
     "empty_dataset": _error("there is no row to learn from"),
     "missing_label": _error("give every row a label, or none"),

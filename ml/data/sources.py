@@ -114,6 +114,21 @@ class Source:
         return self.path.open("rb")
 
 
+@dataclass(frozen=True)
+class Held(Source):
+    """A file out of an archive, held in memory; `path` is the archive's."""
+
+    data: bytes = b""
+
+    @cached_property
+    def packing(self) -> str | None:
+        """Never: what is packed within an archive is not read."""
+        return None
+
+    def _unpacked(self) -> IO[bytes]:
+        return io.BytesIO(self.data)
+
+
 class _Watched(io.RawIOBase):
     """Counts what comes out against what went in, and turns a decompressor's complaints into `Refused`."""
 

@@ -42,7 +42,18 @@ def _objects(count: int) -> list[Any]:
     return [Drawn(squares[: row % 3], size=(SIDE, SIDE)) for row in range(count)]
 
 
-VALUES: dict[str, Callable[[int], Any]] = {"image": _images, "label": _labels, "text": _texts, "objects": _objects}
+def _items(count: int) -> list[list[str]]:
+    """Of 3 to 8 items, each the one after the last."""
+    return [[f"i{(row + step) % 17}" for step in range(3 + row % 6)] for row in range(count)]
+
+
+VALUES: dict[str, Callable[[int], Any]] = {
+    "image": _images,
+    "items": _items,
+    "label": _labels,
+    "objects": _objects,
+    "text": _texts,
+}
 
 
 def columns_of(needed: Mapping[str, str]) -> dict[str, str]:

@@ -8,20 +8,20 @@ import pytest
 from ml.encoders import ENCODERS
 from ml.encoders.base import collate_slots, encode_slots
 from ml.errors import PackageError
-from ml.signals import Signal
 from tests.ml import pictures, samples
 
 VALUES = {
-    Signal.IMAGE: list(pictures.rows().columns["image"]),
-    Signal.TOKENS: samples.VALUES["text"](40),
+    "image": list(pictures.rows().columns["image"]),
+    "items": samples.VALUES["items"](40),
+    "text": samples.VALUES["text"](40),
 }
-"""Raw values by what they become."""
+"""Raw values by encoder."""
 
 every_encoder = pytest.mark.parametrize("name", list(ENCODERS))
 
 
 def values(name):
-    return VALUES[ENCODERS[name].signal]
+    return VALUES[name]
 
 
 @every_encoder

@@ -77,6 +77,8 @@ class Format(ABC):
     columns: ClassVar[Mapping[str, str]]
     """The canonical columns it can bring."""
     reads: ClassVar[frozenset[Content]]
+    splits_itself: ClassVar[str | None] = None
+    """How it parts its rows, where no other way would be right; then none can be asked for."""
     takes_columns: ClassVar[bool] = False
     """Whether its files have columns that the user may choose from."""
 

@@ -1,10 +1,11 @@
 """Tells what comes next, of a vocabulary, after each token that was read.
 
-B batch, T tokens, V vocabulary, D width.
+B batch, T tokens, V vocabulary, D width, N places that count, S tokens of a sample.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,6 +33,11 @@ class NextTokenConfig(Config):
     vocabulary: int = Field(0, ge=0)
     """Tokens that can come next; 0 for those that are read, and then one table serves reading and writing."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of the features that the head goes without in each training step."""
+    sampled: int = Field(0, ge=0)
+    """In training, tell the right token from so many drawn evenly at each step; 0: from all. For vocabularies so large
+    that most of a step would go into tokens that are not meant (Bengio & Senecal 2008)."""
 
 
 class NextToken(Head):
@@ -54,6 +60,7 @@ class NextToken(Head):
         ((self.slot, read),) = widths.items()  # one sequence is read, and goes on
         self.config = config
         self.width = read.causal
+        self.dropout = nn.Dropout(config.dropout)
         self.read_vocabulary = read.shape["vocabulary"]
         self.own_table = _table(config.vocabulary, self.width) if config.vocabulary else None
         self._shared: Callable[[], Tensor | None] = lambda: None
@@ -70,19 +77,39 @@ class NextToken(Head):
             self.own_table = _table(self.read_vocabulary, self.width)
 
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
-        """Of each token but the first, [B, T - 1]: `nats`, its cross-entropy; `right`, if it was expected; `weight`."""
-        read_BTD, following = features[self.slot][Feature.CAUSAL][0][:, :-1], batch[self.slot][:, 1:]
+        """Of each token but the first, [B, T - 1]: `nats`, its cross-entropy; `right`, if it was expected; `weight`.
+
+        Where the weight is 0, the others are not computed and 0, too.
+        """
+        weight_BT = self._weight(batch)
+        counts_BT = weight_BT > 0
+        read_ND = self.dropout(features[self.slot][Feature.CAUSAL][0][:, :-1][counts_BT])
+        wanted_N = batch[self.slot][:, 1:][counts_BT]
+        judge = self._against_sample if self.training and self.config.sampled else self._against_all
+        at_once = max(1, len(read_ND) if self.training else LOGITS_AT_ONCE // len(self._table()))
+        pieces = zip(torch.split(read_ND, at_once), torch.split(wanted_N, at_once), strict=True)
+        judged = [judge(read, wanted) for read, wanted in pieces]
+        nats_BT, right_BT = torch.zeros_like(weight_BT), torch.zeros_like(counts_BT)
+        nats_BT[counts_BT] = torch.cat([nats for nats, _ in judged])
+        right_BT[counts_BT] = torch.cat([right for _, right in judged])
+        return {"nats": nats_BT, "right": right_BT, "weight": weight_BT}
+
+    def _against_all(self, read_ND: Tensor, wanted_N: Tensor) -> tuple[Tensor, Tensor]:
+        logits_NV = self._logits(read_ND).float()
         smoothing = self.config.label_smoothing if self.training else 0.0
-        rows = len(read_BTD) if self.training else max(1, LOGITS_AT_ONCE // (read_BTD.shape[1] * len(self._table())))
-        nats, right = [], []
-        for read, wanted in zip(torch.split(read_BTD, rows), torch.split(following, rows), strict=True):
-            logits = self._logits(read).float()
-            flat = functional.cross_entropy(
-                logits.flatten(0, 1), wanted.flatten(), reduction="none", label_smoothing=smoothing
-            )
-            nats.append(flat.view(wanted.shape))
-            right.append(logits.argmax(dim=-1) == wanted)
-        return {"nats": torch.cat(nats), "right": torch.cat(right), "weight": self._weight(batch)}
+        nats = functional.cross_entropy(logits_NV, wanted_N, reduction="none", label_smoothing=smoothing)
+        return nats, logits_NV.argmax(dim=-1) == wanted_N
+
+    def _against_sample(self, read_ND: Tensor, wanted_N: Tensor) -> tuple[Tensor, Tensor]:
+        """The same sample for all: each of its tokens stands for as many of the vocabulary as it was drawn from."""
+        table = self._table()
+        sample_S = torch.randint(len(table), (self.config.sampled,), device=table.device)
+        others_NS = functional.linear(read_ND, table[sample_S]).float() + math.log(len(table) / len(sample_S))
+        others_NS = others_NS.masked_fill(sample_S == wanted_N[:, None], -math.inf)
+        own_N = (read_ND * table[wanted_N]).sum(dim=-1).float()
+        logits_NS = torch.cat([own_N[:, None], others_NS], dim=1)
+        nats = functional.cross_entropy(logits_NS, torch.zeros_like(wanted_N), reduction="none")
+        return nats, logits_NS.argmax(dim=-1) == 0
 
     def loss(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy in nats a token, weighted."""

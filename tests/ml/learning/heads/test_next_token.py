@@ -4,8 +4,10 @@ from typing import Any
 import pytest
 import torch
 
+from ml.learning.architectures.base import Widths
 from ml.learning.heads.next_token import LOGITS_AT_ONCE, NextToken, NextTokenConfig
 from ml.learning.network import build
+from ml.signals import Feature
 from ml.spec import Choice
 
 SHAPE = {"vocabulary": 11, "length": 12}
@@ -74,3 +76,32 @@ def test_tokens_that_are_equally_likely_cost_the_logarithm_of_their_number() -> 
     torch.nn.init.zeros_(network.head.own_table.weight)
     loss = network.losses({"text": TOKENS, "text_mask": MASK})["loss"]
     assert loss.item() == pytest.approx(math.log(11), rel=1e-5)
+
+
+def test_a_sample_stands_for_the_whole_vocabulary() -> None:
+    torch.manual_seed(0)
+    width, vocabulary = 8, 50
+    widths = {"text": Widths(shape={"vocabulary": vocabulary, "length": 5}, pooled=width, causal=width)}
+    config = {"vocabulary": vocabulary, "sampled": 4096}
+    head = NextToken(NextToken.config_type.model_validate(config), widths=widths)
+    features = {"text": {Feature.CAUSAL: (torch.randn(3, 5, width),)}}
+    batch = {"text": torch.randint(vocabulary, (3, 5))}
+
+    against_all = head.eval()(features, batch)["nats"]
+    against_sample = head.train()(features, batch)["nats"]
+
+    # 4,096 draws of 50 tokens: their sum is known within a few percent, of which the loss is the logarithm.
+    torch.testing.assert_close(against_sample, against_all, rtol=0.05, atol=0.05)
+
+
+def test_what_does_not_count_is_not_judged() -> None:
+    widths = {"text": Widths(shape={"vocabulary": 7, "length": 4}, pooled=2, causal=2)}
+    head = NextToken(NextToken.config_type(), widths=widths).eval()
+    head.own_table = torch.nn.Embedding(7, 2)
+    features = {"text": {Feature.CAUSAL: (torch.randn(2, 4, 2),)}}
+    weight = torch.tensor([[1.0, 0, 0, 1], [1, 0, 0, 0]])
+
+    found = head(features, {"text": torch.randint(7, (2, 4)), "text_weight": weight})
+
+    assert (found["nats"] > 0).tolist() == [[False, False, True], [False, False, False]]
+    assert head.loss(found, {}).item() == pytest.approx(found["nats"].sum().item())
