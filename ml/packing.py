@@ -27,7 +27,7 @@ LARGEST_VOCABULARY: Final = 16_384
 
 def reading_options(summary: DatasetSummary) -> dict[str, Any]:
     """How a text encoder is to cut what will be packed, by how much text there is."""
-    letters = summary.about("text").get("mean_letters", 0) * max(1, sum(summary.splits.values()))
+    letters = summary.facts.get("text", {}).get("mean_letters", 0) * max(1, sum(summary.splits.values()))
     fitting = 2 ** round(log2(max(1.0, letters / LETTERS_A_TOKEN)))
     return {"max_length": WINDOW, "vocabulary_size": min(LARGEST_VOCABULARY, max(SMALLEST_VOCABULARY, fitting))}
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 KIND_OF: Final[Mapping[str, str]] = {
     "image": "image",
     "text": "text",
+    "prompt": "text",
     "target": "text",
     "label": "label",
     "objects": "objects",
@@ -21,7 +22,9 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "text": (
         *("text", "sentence", "review", "content", "document", "comment", "message", "body", "source", "src"),
         *("caption", "transcription", "transcript", "tweet"),
+        *("completion", "response", "output", "answer"),
     ),
+    "prompt": ("prompt", "instruction", "question", "query", "input"),
     "target": ("target", "translation", "tgt", "reference"),
     "label": (
         *("label", "labels", "class", "target", "category", "y", "digit", "class_name", "class_label"),

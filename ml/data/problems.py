@@ -135,6 +135,11 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "text_missing": _repair("rows without a text were left out"),
     "text_too_long": _error("cut the text into several rows"),
     "text_not_plain": _error("a text is a string, not a list or an object"),
+    # Conversations
+    "conversation_invalid": _error(
+        'write one conversation a line: {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", ...}]}'
+    ),
+    "conversation_order": _error("begin with system or user, and end with the assistant"),
     # Objects in pictures
     "objects_not_a_list": _error(
         'write {"objects": [{"label": "cat", "box": [left, top, right, bottom]}]}, in pixels, or [] for none'

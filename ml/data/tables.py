@@ -249,6 +249,10 @@ def _of_texts(
             found[canonical] = place
     if "target" in canonicals:
         found |= _of_a_translation(columns, found)
+    if "text" in found and "prompt" not in found and (wanted is None or wanted.keys() == {"text"}):
+        # What stands before a text and is given, not learned; of use only beside a column that is surely the text.
+        place = _named(columns, "prompt", {}, named=named)
+        found |= {} if place is None or place in found.values() else {"prompt": place}
     if (
         wanted is None
         and "target" not in asked
@@ -269,8 +273,9 @@ def _of_texts(
     missing = [canonical for canonical in wanted or ("text",) if canonical not in found]
     if missing:
         raise _missing(columns, missing)
-    order = [canonical for canonical in canonicals if canonical in found]
-    return Layout({canonical: found[canonical] for canonical in order})
+    # The prompt is the key: two may well have one answer.
+    order = dict.fromkeys(["prompt", *canonicals])
+    return Layout({canonical: found[canonical] for canonical in order if canonical in found})
 
 
 def _of_a_translation(columns: Sequence[CellColumn], found: Mapping[str, int]) -> dict[str, int]:

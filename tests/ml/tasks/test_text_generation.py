@@ -1,0 +1,128 @@
+import math
+
+import numpy as np
+import pytest
+
+from ml.data.dataset import DatasetSummary
+from ml.data.rows import Rows
+from ml.encoders import ENCODERS
+from ml.errors import InputError
+from ml.tasks.text_generation import TextGeneration, TextGenerationConfig
+
+TEXTS = ["the cat sat", "the dog ran away", "世界"]
+PROMPTS = ["Who sat?", "Who ran?", "What is it?"]
+
+
+def built(*, prompted=False, length=32):
+    encoder = ENCODERS["text"].learn(TEXTS + PROMPTS, {"max_length": length})
+    state = {"prompted": prompted, "state_width": 6, "context": length}
+    return TextGeneration(TextGenerationConfig(), {"text": encoder}, state)
+
+
+def rows(*, prompted=False):
+    return Rows({"prompt": PROMPTS, "text": TEXTS} if prompted else {"text": TEXTS})
+
+
+def encoded(task, *inputs):
+    read = [task.read(each, parameters={}) for each in inputs]
+    return task.collate(task.encode(Rows({name: [row[name] for row in read] for name in read[0]})))
+
+
+def test_texts_become_windows_and_every_letter_is_counted_once():
+    task = built()
+    columns = task.encode(rows())
+    encoder = task.slot_encoders["text"]
+    assert "".join(sorted("".join(encoder.decode(window) for window in columns["text"]))) == "".join(
+        sorted("".join(TEXTS))
+    )
+    assert columns["letters"].sum() == sum(map(len, TEXTS))
+    assert all(len(window) <= 32 for window in columns["text"])
+
+
+def test_a_prompt_is_read_and_not_learned():
+    task = built(prompted=True)
+    arrays = task.collate(task.encode(rows(prompted=True)))
+    encoder = task.slot_encoders["text"]
+    learned = "".join(
+        encoder.decode(tokens[weight > 0]) for tokens, weight in zip(arrays["text"], arrays["text_weight"], strict=True)
+    )
+    assert sorted(learned) == sorted("".join(TEXTS))
+    assert not arrays["text_weight"][~arrays["text_mask"]].any()
+
+
+def test_an_input_reads_as_the_training_rows_did():
+    task = built(prompted=True)
+    trained = task.encode(rows(prompted=True).take([0]))["text"][0]
+    asked = encoded(task, {"prompt": PROMPTS[0]})
+    tokens = asked["text"][0][asked["text_mask"][0]]
+    np.testing.assert_array_equal(tokens, trained[: len(tokens)])
+    assert asked["text_state"].shape == (1, 0, 6)
+
+
+def test_messages_are_a_prompt():
+    task = built()
+    messages = [{"role": "user", "content": "Who sat?"}]
+    by_messages = task.read({"messages": messages}, parameters={})["prompt"]
+    assert by_messages == "User: Who sat?\n\nAssistant:"
+    with pytest.raises(InputError, match="either"):
+        task.read({"messages": messages, "prompt": "x"}, parameters={})
+
+
+def test_of_a_prompt_that_is_too_long_the_end_is_kept_and_that_is_told():
+    task = built(length=16)
+    asked = encoded(task, {"prompt": "a" * 40 + "the end"})
+    tokens = asked["text"][0]
+    encoder = task.slot_encoders["text"]
+    assert (len(tokens), tokens[0]) == (16, encoder.token("begin"))
+    assert encoder.decode(tokens).endswith("the end")
+    assert encoder.lost() == {"cut to their last 15 tokens": 1}
+
+
+def test_an_empty_prompt_begins_a_text():
+    task = built()
+    assert encoded(task, {})["text"].tolist() == [[task.slot_encoders["text"].token("begin")]]
+
+
+def test_one_seed_is_kept_and_another_is_chosen_where_none_was_given():
+    task = built()
+    seeds = {task.read({}, parameters={})["wish"].seed for _ in range(4)}
+    assert len(seeds) > 1
+    assert task.read({"seed": 5}, parameters={})["wish"].seed == 5
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"temperature": -1}, {"top_p": 0}, {"top_k": 0}, {"max_new_tokens": 0}, {"stop": [""]}, {"stop": ["a"] * 9}],
+)
+def test_what_makes_no_sense_is_refused(asked):
+    with pytest.raises(InputError):
+        built().read({"prompt": "x", **asked}, parameters={})
+
+
+def test_metrics_are_what_their_formulas_say():
+    task = built()
+    columns = task.encode(rows())
+    tokens = sum(len(window) - 1 for window in columns["text"])
+    outputs = {"nats": np.full(len(columns["text"]), 2.0), "weight": np.array([len(w) - 1.0 for w in columns["text"]])}
+    found = task.evaluate(outputs, columns, train=columns)
+    nats, letters = 2.0 * len(columns["text"]), sum(map(len, TEXTS))
+    assert found.metrics["loss"] == pytest.approx(nats / tokens)
+    assert found.metrics["perplexity"] == pytest.approx(math.exp(nats / tokens))
+    assert found.metrics["bits_per_character"] == pytest.approx(nats / math.log(2) / letters)
+    assert found.baseline["loss"] < math.log(task.slot_encoders["text"].shape()["vocabulary"])
+
+
+def test_collecting_keeps_two_numbers_a_window():
+    outputs = {"nats": np.ones((3, 5), dtype=np.float32), "weight": np.eye(3, 5, dtype=np.float32)}
+    found = built().collect(outputs, {}, dict)
+    assert {name: each.tolist() for name, each in found.items()} == {"nats": [1, 1, 1], "weight": [1, 1, 1]}
+
+
+def test_the_vocabulary_grows_with_the_text():
+    def asked(letters):
+        summary = DatasetSummary(
+            format="x", columns={"text": "text"}, splits={"train": 10}, facts={"text": {"mean_letters": letters / 10}}
+        )
+        return TextGeneration.encoder_options(summary)["text"]["vocabulary_size"]
+
+    assert [asked(letters) for letters in (10, 1_100_000, 10**12)] == [512, 1024, 16_384]
