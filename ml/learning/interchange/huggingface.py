@@ -30,6 +30,8 @@ CONFIG: Final = "config.json"
 INDEX: Final = "model.safetensors.index.json"
 USUAL_LABELS: Final = 2
 MOST_LABELS: Final = 50_000
+LABELLED: Final = frozenset({"classifier"})
+"""Heads whose outputs have names."""
 SINGLE: Final = "model.safetensors"
 
 
@@ -67,9 +69,11 @@ def _pack(
 ) -> dict[str, Any]:
     slot = family.slot
     encoders: dict[str, Encoder[Any]] = {slot: brought.encoder}
-    task, head = _task(purpose, encoders, labels, brought.options) if purpose else (None, None)
+    task, head = _task(purpose, encoders, labels, brought) if purpose else (None, None)
     architectures = {slot: brought.architecture}
     network = build(architectures, shapes={slot: brought.encoder.shape()}, head=head)
+    if task is not None:
+        task.note_widths(network.widths)
     tensors = {f"backbones.{slot}.{name}": tensor for name, tensor in brought.backbone.items()}
     if task is not None:
         tensors |= {f"head.{name}": tensor for name, tensor in brought.head.items()}
@@ -182,11 +186,12 @@ def _purpose(
 
 
 def _task(
-    purpose: str, encoders: Mapping[str, Encoder[Any]], labels: list[str], options: Mapping[str, Any]
+    purpose: str, encoders: Mapping[str, Encoder[Any]], labels: list[str], brought: Brought
 ) -> tuple[Task, Choice]:
     kind = TASKS[purpose]
-    task = kind(kind.config_type.model_validate(options), encoders, {"labels": labels})
-    config = HEADS[task.head].config_type.model_validate(task.head_config())
+    state = {**brought.state, **({"labels": labels} if kind.head in LABELLED else {})}
+    task = kind(kind.config_type.model_validate(brought.options), encoders, state)
+    config = HEADS[task.head].config_type.model_validate({**task.head_config(), **brought.head_options})
     return task, Choice(name=task.head, config=config.model_dump(mode="json"))
 
 

@@ -53,6 +53,8 @@ def _family(package: ModelPackage) -> type[Family]:
         raise PackageError(f"Hugging Face has no format for {found}; it has one for {known}")
     family = FAMILIES[names[0]]
     task = package.manifest.task
+    if family.slot not in package.manifest.architectures:
+        raise PackageError(f"Hugging Face's {family.name} reads {family.slot}, and this one something else")
     if task is not None and task.name not in family.tasks.values():
         known = ", ".join(sorted(set(family.tasks.values()))) or "base models alone"
         raise PackageError(f"Hugging Face has no {family.name} for {task.name}; it has one for {known}")

@@ -30,6 +30,10 @@ class Brought:
     """Of the task's head, where the folder holds one that is wanted."""
     options: dict[str, Any] = field(default_factory=dict)
     """Of the task, which says how its head is built."""
+    state: dict[str, Any] = field(default_factory=dict)
+    """What the task would have learned of its data, beside the labels."""
+    head_options: dict[str, Any] = field(default_factory=dict)
+    """Of the head, where it is built otherwise than the task would have it."""
     dropped: list[str] = field(default_factory=list)
     """Tensors of the folder that have no place here."""
     notes: list[str] = field(default_factory=list)

@@ -15,13 +15,13 @@ from safetensors.torch import save_file
 
 from ml.encoders.text import TextEncoder
 from ml.errors import PackageError
-from ml.learning.architectures.bert import BERT, BERTConfig
+from ml.learning.architectures.bert import BERT, COUNTED_FROM_PADDING, BERTConfig
 from ml.learning.interchange.bundle import read_json
 from ml.learning.interchange.families.base import Brought, Family, Written
 from ml.learning.interchange.loading import load
+from ml.learning.interchange.published import base_prefix, class_of, described, options_of, settings_of
 from ml.learning.interchange.saving import save
 from ml.learning.interchange.tokenizing import EXAMPLES, FILES, read_tokenizer, write_tokenizer
-from ml.learning.layers.published import NOT_OF_THE_NETWORK
 from ml.spec import Choice
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class BERTFamily(Family):
     def read(cls, folder: Path, config: Mapping[str, Any], *, task: str | None) -> Brought:
         """With the tokenizer it came with, and pooled as it says."""
         kind = "AutoModelForSequenceClassification" if task else "AutoModel"
-        prefix = f"{_base_prefix(config)}." if task else ""
+        prefix = base_prefix(config["model_type"]) if task else ""
         loaded = load(folder, kind, may_lack=("pooler.", f"{prefix}pooler."))
         theirs = {name.removeprefix(prefix): each for name, each in loaded.tensors.items() if name.startswith(prefix)}
         others = {name: each for name, each in loaded.tensors.items() if not name.startswith(prefix)}
@@ -137,7 +137,7 @@ class BERTFamily(Family):
         )
         tensors = backbone.model.state_dict()
         theirs = backbone.model.config
-        kind = _class_of(theirs, "ForSequenceClassification" if fits else "Model")
+        kind = class_of(config.family, "ForSequenceClassification" if fits else "Model")
         layers = {
             f"{their}.{part}": f"{ours}.{part}" for ours, their in head.layers.items() for part in ("weight", "bias")
         }
@@ -147,7 +147,7 @@ class BERTFamily(Family):
         save(
             folder,
             kind,
-            _described(theirs),
+            described(theirs),
             backbone=tensors,
             prefix=f"{backbone.model.base_model_prefix}.",
             head=layers if fits else {},
@@ -189,14 +189,13 @@ class BERTFamily(Family):
 
 
 def _architecture(config: Mapping[str, Any], pooling: str) -> BERTConfig:
-    """Sizes by our names, everything else by theirs."""
-    theirs = _theirs(config)
+    """Sizes by our names, everything else by theirs; raises `PackageError` for variants that are not built here."""
+    theirs = settings_of(config)
     position = config.get("position_embedding_type", "absolute")
     if position != "absolute" or config.get("is_decoder") or config.get("add_cross_attention"):
         raise PackageError("only encoders with absolute positions are read")
     if config["model_type"] == "mpnet" and theirs.pad_token_id != 1:
         raise PackageError("an mpnet has a pad_token_id of 1: from there the library counts its positions")
-    said = {name: value for name, value in config.items() if name not in NOT_OF_THE_NETWORK | OURS}
     known = theirs.to_dict()
     try:
         return BERTConfig.model_validate(
@@ -208,8 +207,7 @@ def _architecture(config: Mapping[str, Any], pooling: str) -> BERTConfig:
                 "feed_forward": known.get("intermediate_size") or known["hidden_dim"],
                 "dropout": known.get("hidden_dropout_prob", known.get("dropout", 0.1)),
                 "pooling": pooling,
-                # Those that the file leaves out are the library's of today, written down.
-                "options": {**{name: known[name] for name in known.keys() & WRITTEN_DOWN}, **_plain(said, known)},
+                "options": options_of(config, ours=OURS),
             }
         )
     except ValidationError as error:
@@ -217,50 +215,9 @@ def _architecture(config: Mapping[str, Any], pooling: str) -> BERTConfig:
         raise PackageError(f"config.json cannot be used: {first['loc'][0]}: {first['msg']}") from error
 
 
-WRITTEN_DOWN: Final = frozenset({"vocab_size", "max_position_embeddings", "pad_token_id"})
-
-
-def _plain(said: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """What the library's configuration really knows; a file may say anything."""
-    return {name: known[name] for name in said if name in known}
-
-
-def _theirs(config: Mapping[str, Any]) -> Any:
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.for_model(**config)
-    except Exception as error:  # the library raises what it met, of any kind
-        raise PackageError(f"config.json cannot be used: {str(error).splitlines()[0]}") from error
-
-
-def _base_prefix(config: Mapping[str, Any]) -> str:
-    import transformers
-
-    return str(getattr(transformers, _class_of(_theirs(config), "Model")).base_model_prefix)
-
-
-def _class_of(theirs: Any, end: str) -> str:
-    from transformers.models.auto import modeling_auto
-
-    if end == "Model":
-        return str(modeling_auto.MODEL_MAPPING_NAMES[theirs.model_type])
-    return str(modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES[theirs.model_type])
-
-
-def _described(theirs: Any) -> dict[str, Any]:
-    """What the network was built with, as the library writes it."""
-    return {"model_type": theirs.model_type, **{k: v for k, v in theirs.to_diff_dict().items() if k not in LEFT_OUT}}
-
-
-LEFT_OUT: Final = frozenset({"transformers_version", "architectures", "dtype", "id2label", "label2id", "model_type"})
-
-
 def _places(config: Mapping[str, Any]) -> int:
     """Tokens that there are positions for."""
-    from ml.learning.architectures.bert import COUNTED_FROM_PADDING
-
-    theirs = _theirs(config)
+    theirs = settings_of(config)
     before = theirs.pad_token_id + 1 if config["model_type"] in COUNTED_FROM_PADDING else 0
     return int(theirs.max_position_embeddings - before)
 
