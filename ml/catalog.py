@@ -80,6 +80,8 @@ class ArchitectureEntry(Entry):
     """The first is the default. `config_schema` knows their names as the option `preset`."""
     recipe: Schedule
     """What is trained with where nothing else is asked."""
+    base_recipe: Schedule = Schedule()
+    """What goes before it, and before those of tasks and objectives, where the weights are those of a base model."""
     exports: list[str] = Field(default_factory=list)
     """The formats of other libraries that it can go out in."""
 

@@ -144,8 +144,8 @@ def resolve(
 ) -> Pretrain | Finetune:
     """The same spec with every default filled; of one that `check` finds nothing wrong with.
 
-    What the user said goes before the recipe of the objective or the task, that before the architecture's, that before
-    `DEFAULTS`.
+    What the user said goes before what an architecture says of starting from a base model, that before the recipe of
+    the objective or the task, that before the architecture's, that before `DEFAULTS`.
     Resolving again changes nothing.
     """
     wanted = _Wanted.of(spec, catalog, dataset)
@@ -166,7 +166,8 @@ def resolve(
         task = catalog.tasks[wanted.task.name]
         recipes.insert(0, task.recipe)
         changes["task"] = _filled(wanted.task, task)
-    changes["schedule"] = _filled_schedule(spec.schedule, recipes)
+    bases = [catalog.architectures[name].base_recipe for slot, name in brought.items() if slot in wanted.slots]
+    changes["schedule"] = _filled_schedule(spec.schedule, [*bases, *recipes])
     return type(spec).model_validate({**dict(spec), **changes})
 
 

@@ -63,6 +63,7 @@ def _architecture(architecture: type[Backbone]) -> ArchitectureEntry:
         provides=sorted(architecture.provides),
         presets={name: _preset(architecture, name) for name in names},
         recipe=architecture.recipe,
+        base_recipe=architecture.base_recipe,
         exports=["huggingface"] if architecture.name in FAMILIES else [],
     )
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from torch import Tensor, nn
 
 from ml.errors import Finding, SpecError
+from ml.schedule import Schedule
 from ml.signals import Feature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ml.config import Config
-    from ml.schedule import Schedule
     from ml.signals import Signal
 
 Features = dict[Feature, tuple[Tensor, ...]]
@@ -67,6 +67,8 @@ class Backbone(nn.Module, ABC):
     config_type: ClassVar[type[Config]]
     recipe: ClassVar[Schedule]
     """Trains well with nothing else set."""
+    base_recipe: ClassVar[Schedule] = Schedule()
+    """Goes before all others where it starts from a base model: large steps lose what was learned at length."""
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     """Name -> config. The first is the default."""
     usual_shape: ClassVar[Mapping[str, int]]

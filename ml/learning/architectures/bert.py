@@ -66,6 +66,15 @@ class BERT(Backbone):
         warmup_fraction=0.1,
         gradient_clip_norm=1.0,
     )
+    base_recipe = Schedule(
+        epochs=2,
+        batch_size=32,
+        optimizer="adamw",
+        learning_rate=1e-4,
+        weight_decay=0.01,
+        decay="cosine",
+        warmup_fraction=0.1,
+    )
     usual_shape: ClassVar[Mapping[str, int]] = {"vocabulary": 30_522, "length": 512, "padding": 0}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "small": {"width": 128, "layers": 2, "heads": 4},
