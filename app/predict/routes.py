@@ -19,7 +19,7 @@ from app.errors import Refused, findings_of, problems, summary_of
 from app.pagination import Cursor, Limit, ListOf
 from app.predict.answers import body_of
 from app.predict.schemas import Prediction, PredictRequest, ServedModel
-from app.predict.service import served_model
+from app.predict.service import served_model, serving
 from app.predict.streaming import MEDIA_TYPE, events
 from store import models
 
@@ -74,11 +74,17 @@ _BODY = {
 
 @router.get("")
 def list_served(
-    session: SessionDep, catalog: CatalogDep, limit: Limit = 50, cursor: Cursor = None
+    session: SessionDep, catalog: CatalogDep, runtime: RuntimeDep, limit: Limit = 50, cursor: Cursor = None
 ) -> ListOf[ServedModel]:
-    """Every model that can be asked, in the version its bare name means, with the schema of its inputs and outputs."""
+    """Every model that can be asked, in the version its bare name means: what it is asked, and how it does."""
     page = models.listing(session, limit=limit, cursor=cursor)
-    return ListOf.of(page, lambda row: served_model(session, models.version(session, row.name), catalog))
+    loaded = {each.served.id: serving(each) for each in runtime.loaded()}
+
+    def shown(name: str) -> ServedModel:
+        row = models.version(session, name)
+        return served_model(session, row, catalog, loaded.get(row.id))
+
+    return ListOf.of(page, lambda row: shown(row.name))
 
 
 @router.post(

@@ -25,6 +25,23 @@ class Prediction(BaseModel):
     outputs: list[dict[str, Any]]
 
 
+class Serving(BaseModel):
+    """How a loaded model does."""
+
+    engine: str
+    bytes: int
+    waiting: int
+    """Inputs in the queue."""
+    expected_wait_seconds: float
+    batches: int
+    inputs: int
+    largest_batch: int
+    refused: int
+    """Inputs that were answered 429."""
+    dropped: int
+    """Inputs whose client had left, or whose deadline was over."""
+
+
 class ServedModel(BaseModel):
     """A model that answers, and what it is asked."""
 
@@ -36,3 +53,5 @@ class ServedModel(BaseModel):
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
     example: Any = None
+    serving: Serving | None = None
+    """None while it is not loaded: the first request loads it."""

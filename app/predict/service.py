@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.models.service import alias_versions
-from app.predict.schemas import ServedModel
+from app.predict.schemas import ServedModel, Serving
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from app.predict.runtime import Loaded
     from ml.catalog import Catalog
     from store.tables import Model as ModelRow
 
 
-def served_model(session: Session, row: ModelRow, catalog: Catalog) -> ServedModel:
+def served_model(session: Session, row: ModelRow, catalog: Catalog, serving: Serving | None) -> ServedModel:
     """A version and what its kind is asked; its own signature, with the answer it gives, is under its versions."""
     entry = catalog.tasks.get(row.task) if row.task else None
     input_schema, output_schema = (
@@ -28,6 +29,7 @@ def served_model(session: Session, row: ModelRow, catalog: Catalog) -> ServedMod
         input_schema=input_schema,
         output_schema=output_schema,
         example={"input": entry.example_input, "output": entry.example_output} if entry else None,
+        serving=serving,
     )
 
 
@@ -41,3 +43,19 @@ def _of_base(architectures: dict[str, Any], catalog: Catalog) -> tuple[dict[str,
     encoders = {slot: entry.encoder for each in slots for slot, entry in each.items()}
     kinds = [INPUT_OF[encoders[slot]] for slot in architectures if encoders.get(slot) in INPUT_OF]
     return (kinds[0].model_json_schema() if kinds else {}), EmbeddingOutput.model_json_schema()
+
+
+def serving(loaded: Loaded) -> Serving:
+    """What the queue before a loaded model has seen."""
+    batcher, figures = loaded.batcher, loaded.batcher.figures
+    return Serving(
+        engine=loaded.predictor.engine,
+        bytes=loaded.served.bytes,
+        waiting=batcher.waiting,
+        expected_wait_seconds=batcher.expected_seconds,
+        batches=figures.batches,
+        inputs=figures.rows,
+        largest_batch=figures.largest_batch,
+        refused=figures.refused,
+        dropped=figures.dropped,
+    )

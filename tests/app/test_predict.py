@@ -154,3 +154,25 @@ def test_a_model_that_was_deleted_is_no_longer_served(client: TestClient, model:
     assert client.delete(f"/api/v1/models/{model}").status_code == 204
     answer = client.post(f"/predict/{model}", content=png(5), headers={"Content-Type": "image/png"})
     assert answer.status_code == 404
+
+
+def test_what_is_served_shows_how_it_does(client: TestClient, model: str) -> None:
+    assert client.get("/predict").json()["data"][0]["serving"] is None
+    client.post(f"/predict/{model}", content=png(5), headers={"Content-Type": "image/png"})
+    shown = client.get("/predict").json()["data"][0]["serving"]
+    assert (shown["engine"], shown["inputs"], shown["batches"], shown["waiting"]) == ("onnxruntime", 1, 1, 0)
+    assert shown["bytes"] > 0
+    measured = client.get("/metrics").text
+    assert f'plinth_batch_inputs_count{{model="{model}"}} 1.0' in measured
+
+
+@pytest.mark.parametrize("asked", ["soon", "0", "-1", "nan"])
+def test_a_deadline_that_is_none_is_told(client: TestClient, model: str, asked: str) -> None:
+    headers = {"Content-Type": "image/png", "X-Timeout-Seconds": asked}
+    answer = client.post(f"/predict/{model}", content=png(5), headers=headers)
+    assert answer.status_code == 422
+    assert "X-Timeout-Seconds" in answer.json()["detail"]
+    assert (
+        client.post(f"/predict/{model}", content=png(5), headers={**headers, "X-Timeout-Seconds": "30"}).status_code
+        == 200
+    )

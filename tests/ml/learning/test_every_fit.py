@@ -16,6 +16,7 @@ from ml.learning import run as torch_engine
 from ml.learning.architectures import ARCHITECTURES
 from ml.package import ModelPackage
 from ml.predictor import Predictor
+from ml.tasks import TASKS
 from ml.tasks.base import Arrays, Run, embedding_graphs
 from tests.ml import samples
 from tests.ml.learning.digits import run, spec
@@ -62,6 +63,18 @@ def test_what_fits_trains_and_both_engines_answer_alike(
     assert by_torch.keys() == by_graph.keys()
     for output, expected in by_torch.items():
         np.testing.assert_allclose(by_graph[output], expected, rtol=1e-4, atol=1e-5)
+    if kind == "task" and any(set(read) & set(wanted.slots) for read in TASKS[name].graphs.values()):
+        _embeds(package, rows)
+
+
+def _embeds(package: ModelPackage, rows: Rows) -> None:
+    """Every backbone answers what it makes of its input."""
+    task = package.task()
+    assert task is not None
+    given = [task.show(row)[0] for row in rows]
+    answers = Predictor.load(package).predict(given, parameters={"return": "embedding"})
+    assert len({len(answer["embedding"]) for answer in answers}) == 1
+    assert np.isfinite([answer["embedding"] for answer in answers]).all()
 
 
 def _request(package: ModelPackage, rows: Rows) -> Callable[[Run], Arrays]:
