@@ -121,6 +121,8 @@ class TuningEntry(Entry):
     source: str
     needs_base: bool
     """Makes no sense from scratch."""
+    unfit: dict[str, str] = Field(default_factory=dict)
+    """Architecture -> why it cannot be tuned so."""
 
 
 class FormatEntry(Config):

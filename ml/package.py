@@ -42,6 +42,8 @@ T = TypeVar("T")
 FORMAT_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
 WEIGHTS: Final = "weights.safetensors"
+ADAPTER: Final = "adapter.safetensors"
+"""What was learned beside weights that stayed as the base has them; it is among the weights as well."""
 STATE: Final = "task/state.json"
 
 MAX_MANIFEST_BYTES: Final = 64 << 20

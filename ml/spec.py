@@ -338,6 +338,18 @@ class _Check:
                 reason = catalog.unmet(wanted.owner, wanted.slots[slot], name)
                 if reason is not None:
                     yield Finding(code="does_not_fit", message=reason, path=path, found=name)
+                yield from self._tuning(name)
+
+    def _tuning(self, architecture: str) -> Iterator[Finding]:
+        spec, tunings = self.spec, self.catalog.tunings
+        if not isinstance(spec, Finetune) or spec.tuning.name not in tunings:
+            return
+        reason = tunings[spec.tuning.name].unfit.get(architecture)
+        if reason is not None:
+            fitting = [name for name, each in tunings.items() if architecture not in each.unfit]
+            message = f"{spec.tuning.name} does not fit {architecture}: {reason}"
+            found = spec.tuning.name
+            yield Finding(code="does_not_fit", message=message, path="tuning", found=found, expected=_listed(fitting))
 
     def _bases(self, wanted: _Wanted) -> Iterator[Finding]:
         """Each model that was named for a slot has a backbone for it."""

@@ -112,7 +112,14 @@ def _objective(objective: type[Objective]) -> ObjectiveEntry:
 
 
 def _tuning(tuning: type[Tuning]) -> TuningEntry:
-    return TuningEntry(**_described(tuning), needs_base=tuning.needs_base)
+    reasons = {name: tuning.unmet(_tiny(architecture)) for name, architecture in ARCHITECTURES.items()}
+    unfit = {name: reason for name, reason in reasons.items() if reason is not None}
+    return TuningEntry(**_described(tuning), needs_base=tuning.needs_base, unfit=unfit)
+
+
+def _tiny(architecture: type[Backbone]) -> Backbone:
+    with torch.device("meta"):
+        return architecture(architecture.tiny(), shape=architecture.usual_shape)
 
 
 def _head(head: type[Head]) -> HeadEntry:

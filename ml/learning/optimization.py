@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from torch import optim
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from torch.nn import Parameter
 
@@ -22,7 +23,31 @@ ONE_CYCLE_START = 1 / 25
 ONE_CYCLE_END = ONE_CYCLE_START / 10_000
 
 
-def optimizer(parameters: Iterable[Parameter], schedule: Schedule) -> optim.Optimizer:
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a weight moves beside the others."""
+
+    rate: float = 1.0
+    """Times the learning rate of the schedule."""
+    thaws: float = 0.0
+    """Share of all steps after which it begins to move."""
+
+
+USUAL: Final = Pace()
+
+
+def groups(parameters: Iterable[Parameter], paces: Mapping[Parameter, Pace], *, steps: int) -> list[dict[str, Any]]:
+    """Parameters of one pace together, as an optimizer takes them; with the pace, and the first step of each."""
+    found: dict[Pace, list[Parameter]] = {}
+    for parameter in parameters:
+        found.setdefault(paces.get(parameter, USUAL), []).append(parameter)
+    return [
+        {"params": together, "pace": pace.rate, "thaws_at": round(pace.thaws * steps)}
+        for pace, together in found.items()
+    ]
+
+
+def optimizer(parameters: Iterable[Parameter] | list[dict[str, Any]], schedule: Schedule) -> optim.Optimizer:
     """The one asked for, in its fused form: one kernel a step instead of a dozen."""
     decay = schedule.weight_decay or 0.0
     rate = given(schedule.learning_rate)

@@ -13,13 +13,15 @@ from safetensors.torch import save_file
 from ml.data.rows import Rows
 from ml.learning.export import batch_sizes, export, record
 from ml.learning.variants import with_variants
-from ml.package import WEIGHTS, Manifest, ModelPackage, Source
+from ml.package import ADAPTER, WEIGHTS, Manifest, ModelPackage, Source
 from ml.spec import Choice
 from ml.tasks.base import embedding_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from torch import Tensor
 
     from ml.encoders.base import Encoder
     from ml.learning.export import Calls
@@ -43,14 +45,18 @@ def pack(
     objective: Choice | None = None,
     metrics: Mapping[str, float] | None = None,
     source: Source | None = None,
+    adapter: Mapping[str, Tensor] | None = None,
 ) -> ModelPackage:
     """Write the package `into`, in place of one that is there. Without a task it is a base model.
 
+    `adapter` is what was learned beside weights that stayed as they were: they go into a file of their own.
     The graphs are asked about `rows`, which were best not trained on, as `reader` reads them.
     """
     with tempfile.TemporaryDirectory(prefix=".packaging-", dir=into.parent) as scratch:
         folder = Path(scratch)
         save_file({name: each.cpu().contiguous() for name, each in network.state_dict().items()}, folder / WEIGHTS)
+        if adapter:
+            save_file({name: each.cpu().contiguous() for name, each in adapter.items()}, folder / ADAPTER)
         served = network if task else network.without_head()
         calls = _calls(served, task, reader, rows[:PARITY_ROWS])
         exported = export(served, calls, folder, variable_axes=_variable_axes(architectures, encoders, task))

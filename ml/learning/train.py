@@ -33,10 +33,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from torch import Tensor
+    from torch.nn import Parameter
+
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Rows
     from ml.encoders.base import Column
     from ml.learning.network import Network
+    from ml.learning.optimization import Pace
     from ml.tasks.base import Task
 
 HELD_OUT = 0.1
@@ -116,7 +120,10 @@ class _Run:
         tuning_type = TUNINGS[tuning_choice.name]
         tuning = tuning_type(tuning_type.config_type.model_validate(tuning_choice.config))
         tuning.apply(network)
-        trained = self._train(network)
+        learned = [name for name, each in network.named_parameters() if each.requires_grad]
+        trained = self._train(network, tuning.paces(network))
+        tensors = dict(network.named_parameters())
+        adapter = {name: tensors[name].detach().clone() for name in learned} if len(learned) < len(tensors) else {}
         tuning.merge(network)
         if not all(each.isfinite().all() for each in network.state_dict().values()):
             raise TrainingDiverged("a weight is no longer a number", hint="Lower the learning rate or clip gradients.")
@@ -127,9 +134,11 @@ class _Run:
         report["transfer"] = transfer.as_dict() if transfer else None
         report["training"] = {"reason": trained.reason, "epochs": trained.epochs, "steps": trained.steps}
         report["training"]["best_epoch"] = trained.best_epoch
+        report["training"]["trained_parameters"] = sum(tensors[name].numel() for name in learned)
         report["lost"] = self.lost
         metrics = {**trained.metrics, **{f"{report['split']}/{name}": each for name, each in report["metrics"].items()}}
-        package = self._package(network, task, metrics)
+        architectures = {slot: tuning.merged(choice) for slot, choice in self.lesson.architectures.items()}
+        package = self._package(network, task, metrics, architectures, adapter)
         return TrainingResult(package, report, metrics, trained.reason)
 
     def _split(self) -> tuple[Rows, Rows]:
@@ -150,7 +159,7 @@ class _Run:
         self.lost[split] = {name: each for name, each in lost.items() if each}
         return columns
 
-    def _train(self, network: Network) -> Result:
+    def _train(self, network: Network, paces: Mapping[Parameter, Pace]) -> Result:
         lesson, schedule = self.lesson, self.spec.schedule
         kind = OBJECTIVES[lesson.objective.name]
         objective = kind(kind.config_type.model_validate(lesson.objective.config), network).to(self.device)
@@ -174,6 +183,7 @@ class _Run:
             run=self._fingerprint(),
             on_progress=self._pass_on,
             should_stop=self.should_stop,
+            paces=paces,
         )
         return trainer.fit()
 
@@ -210,13 +220,20 @@ class _Run:
                     raise TrainingInterrupted("left while evaluating; the last checkpoint holds everything")
         return {name: _joined(pieces) for name, pieces in found.items()}
 
-    def _package(self, network: Network, task: Task | None, metrics: dict[str, float]) -> ModelPackage:
+    def _package(
+        self,
+        network: Network,
+        task: Task | None,
+        metrics: dict[str, float],
+        architectures: Mapping[str, Choice],
+        adapter: Mapping[str, Tensor],
+    ) -> ModelPackage:
         self._tell("exporting")
         lesson = self.lesson
         return pack(
             network if task or lesson.task is None else network.without_head(),
             self.workdir / "package",
-            architectures=lesson.architectures,
+            architectures=architectures,
             encoders=lesson.encoders,
             task=task,
             head=lesson.head,
@@ -224,6 +241,7 @@ class _Run:
             rows=self.held_out if len(self.held_out) else self.data.rows("train"),
             objective=lesson.objective,
             metrics=metrics,
+            adapter=adapter,
             source=Source(
                 spec=self.spec.model_dump(mode="json"),
                 dataset_digest=self.data.summary.digest,

@@ -17,12 +17,14 @@ from torch import Tensor
 
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning import device as devices
-from ml.learning.optimization import given, learning_rate, optimizer
+from ml.learning.optimization import Pace, given, groups, learning_rate, optimizer
 from ml.learning.progress import Progress, Stop
 from ml.schedule import EarlyStopping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from torch.nn import Parameter
 
     from ml.learning.batches import Source
     from ml.learning.checkpoint import Checkpoint, Checkpoints
@@ -70,6 +72,7 @@ class State:
 class Trainer:
     """Makes `objective` smaller over `train`, judged on `validation`.
 
+    `paces` is of the weights that do not move as fast as the schedule says, or not from the start.
     `run` names the run, so that only its own checkpoints are taken up.
     """
 
@@ -85,6 +88,7 @@ class Trainer:
         run: str,
         on_progress: Callable[[Progress], None],
         should_stop: Callable[[], Stop | None],
+        paces: Mapping[Parameter, Pace] | None = None,
     ) -> None:
         self.objective = objective
         self.train = train
@@ -98,8 +102,11 @@ class Trainer:
         self.epochs = given(schedule.epochs)
         self.steps = self.epochs * len(train)
         self.stopping = schedule.early_stopping or EarlyStopping(patience=self.epochs)
-        self.moving = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-        self.optimizer = optimizer(self.moving, schedule)
+        moving = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+        self.optimizer = optimizer(groups(moving, paces or {}, steps=self.steps), schedule)
+        self.moving = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        """In the order of the optimizer's groups, by which its state is numbered."""
+        self._thaws_next: float = 0
         self.rate = learning_rate(schedule, steps=self.steps)
         self.half = half_precision(schedule, device)
         self.autocast: Any = torch.autocast(device.type, dtype=self.half) if self.half else contextlib.nullcontext()
@@ -134,12 +141,14 @@ class Trainer:
 
     def _train_epoch(self) -> Stop | None:
         """The hot loop. Nothing in it waits for the device: losses are kept as tensors until `_settle`."""
-        state, groups = self.state, self.optimizer.param_groups
+        state, param_groups = self.state, self.optimizer.param_groups
         self.objective.train()
         for batch, _ in self.train.epoch(state.epoch, start=state.position):
+            if state.step >= self._thaws_next:
+                self._thaw()
             rate = self.rate(state.step)
-            for group in groups:
-                group["lr"] = rate
+            for group in param_groups:
+                group["lr"] = rate * group["pace"]
             with self.autocast:
                 loss: Any = self.objective(batch)["loss"]  # a tensor, whose `backward` torch does not annotate
             self.optimizer.zero_grad()
@@ -164,6 +173,14 @@ class Trainer:
             if now - self._saved_at >= (self.schedule.checkpoint_every_seconds or CHECKPOINT_EVERY_SECONDS):
                 self._save()
         return None
+
+    def _thaw(self) -> None:
+        """Let move what moves from this step on. What is frozen has no gradient, so its optimizer has no state."""
+        param_groups, step = self.optimizer.param_groups, self.state.step
+        for group in param_groups:
+            for parameter in group["params"]:
+                parameter.requires_grad_(step >= group["thaws_at"])
+        self._thaws_next = min((each["thaws_at"] for each in param_groups if each["thaws_at"] > step), default=math.inf)
 
     def _scaled_step(self, loss: Any, scaler: torch.amp.GradScaler) -> None:
         scaler.scale(loss).backward()

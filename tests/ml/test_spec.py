@@ -51,6 +51,14 @@ def messages(spec, **others):
     return [finding.message for finding in check(spec, CATALOG, others.pop("dataset", pictures.summary()), **others)]
 
 
+def test_a_tuning_that_does_not_fit_the_backbone_says_why_and_which_do() -> None:
+    spec = finetune(tuning="prompt", architecture=None, start_from="b")
+    (finding,) = check(spec, CATALOG, pictures.summary(), base())
+    assert (finding.code, finding.path) == ("does_not_fit", "tuning")
+    assert finding.message == "prompt does not fit cnn: it cannot read tokens that stand in no text"
+    assert finding.expected == "full, gradual_unfreezing, head_only, lora"
+
+
 # What is right.
 
 

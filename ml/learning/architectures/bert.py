@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
+import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from ml.config import Config, Count
 from ml.errors import SpecError
@@ -43,6 +44,8 @@ class BERTConfig(Config):
     dropout: float = Field(0.1, ge=0, lt=1)
     pooling: Literal["mean", "first", "pooler"] = "mean"
     """Over time; the first token; or that after one more layer, as BERT was published, where the family has it."""
+    prompt: int = Field(0, ge=0, le=4096)
+    """So many learned tokens are read before every text. They share the positions of its first tokens."""
     options: dict[str, Any] = Field(default_factory=dict)
     """By the names of that `config.json` (`hidden_act`, `type_vocab_size`); they go before everything else."""
 
@@ -95,27 +98,49 @@ class BERT(Backbone):
         if config.pooling != "pooler" and config.family not in WITHOUT_POOLER:
             self.model.pooler = None
         self.first_position = _first_position(config.family, chosen.pad_token_id)
-        places = chosen.max_position_embeddings - self.first_position
-        if shape["length"] > places:
-            message = f"this {config.family} has positions for {places} tokens; texts are read up to {shape['length']}"
-            raise SpecError(message, hint=f"Fix the text encoder's max_length to {places}.")
+        self.places = chosen.max_position_embeddings - self.first_position
+        if shape["length"] > self.places:
+            message = f"this {config.family} has positions for {self.places} tokens; texts are read up to "
+            message += str(shape["length"])
+            raise SpecError(message, hint=f"Fix the text encoder's max_length to {self.places}.")
         self.flat = config.family in FLAT_MASK
+        self.prompt = nn.Parameter(torch.zeros(config.prompt, self.table().shape[1])) if config.prompt else None
         self.widths = Widths(shape=shape, pooled=chosen.hidden_size, sequence=chosen.hidden_size)
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
         """What each token means among all others."""
         mask_BT = mask_of(signal, mask)
-        found = self.model(
-            input_ids=signal,
-            attention_mask=mask_BT.long() if self.flat else hidden(real(mask_BT)),
-            position_ids=positions(mask_BT) + self.first_position,
-        )
-        sequence_BTD: Tensor = found.last_hidden_state
+        places_BT = positions(mask_BT) + self.first_position
+        if self.prompt is None:
+            found = self._read(mask_BT, places_BT, input_ids=signal)
+            sequence_BTD: Tensor = found.last_hidden_state
+        else:
+            rows, count = signal.shape[0], self.prompt.shape[0]
+            table = self.model.get_input_embeddings()
+            read = torch.cat([self.prompt.expand(rows, -1, -1), table(signal)], dim=1)
+            every = torch.ones(rows, count, dtype=torch.bool, device=signal.device)
+            first = torch.arange(count, device=signal.device).clamp(max=self.places - 1) + self.first_position
+            found = self._read(
+                torch.cat([every, mask_BT], dim=1),
+                torch.cat([first.expand(rows, -1), places_BT], dim=1),
+                inputs_embeds=read,
+            )
+            sequence_BTD = found.last_hidden_state[:, count:]
         if self.pooling == "pooler":
-            pooled_BD: Tensor = found.pooler_output
+            pooled_BD: Tensor = found.pooler_output if self.prompt is None else self.model.pooler(sequence_BTD)
         else:
             pooled_BD = mean(sequence_BTD, mask_BT) if self.pooling == "mean" else sequence_BTD[:, 0]
         return {Feature.POOLED: (pooled_BD,), Feature.SEQUENCE: (silenced(sequence_BTD, mask_BT),)}
+
+    def lengthen_prompt(self, count: int) -> None:
+        """Read `count` more tokens before every text; at first they are some of the vocabulary."""
+        table = self.table().detach()
+        more = table[torch.randint(len(table), (count,))].clone()
+        self.prompt = nn.Parameter(more if self.prompt is None else torch.cat([self.prompt.detach(), more]))
+
+    def _read(self, mask_BT: Tensor, places_BT: Tensor, **tokens: Tensor) -> Any:  # the library's ModelOutput
+        seen = mask_BT.long() if self.flat else hidden(real(mask_BT))
+        return self.model(attention_mask=seen, position_ids=places_BT, **tokens)
 
     def table(self) -> Tensor:
         """The token embedding."""

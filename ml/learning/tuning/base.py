@@ -6,8 +6,15 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch.nn import Parameter
+
     from ml.config import Config
+    from ml.learning.architectures.base import Backbone
     from ml.learning.network import Network
+    from ml.learning.optimization import Pace
+    from ml.spec import Choice
 
 
 class Tuning(ABC):
@@ -23,9 +30,22 @@ class Tuning(ABC):
     def __init__(self, config: Any) -> None:  # the subclass's `config_type`
         self.config = config
 
+    @classmethod
+    def unmet(cls, backbone: Backbone) -> str | None:
+        """What this tuning needs that the backbone has not; None where it fits."""
+        return None
+
     @abstractmethod
     def apply(self, network: Network) -> None:
         """Freeze, wrap or insert; from then on `requires_grad` is the truth."""
+
+    def paces(self, network: Network) -> Mapping[Parameter, Pace]:
+        """Of the weights that do not move as fast as all others, or not from the start."""
+        return {}
+
+    def merged(self, choice: Choice) -> Choice:
+        """What a backbone is built by once this is merged; as before, where its structure is."""
+        return choice
 
     @abstractmethod
     def merge(self, network: Network) -> None:

@@ -12,8 +12,9 @@ import torch
 
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning.batches import Shuffled
-from ml.learning.optimization import learning_rate, optimizer
+from ml.learning.optimization import Pace, learning_rate, optimizer
 from ml.learning.progress import Progress, Stop
+from ml.learning.trainer import Trainer
 from ml.schedule import Schedule
 from tests.ml.learning import toy_run
 from tests.ml.learning.toys import CPU, ROWS, Toy, columns, schedule, trainer
@@ -70,6 +71,32 @@ def test_a_run_taken_up_again_ends_with_the_same_bits(tmp_path: Path, kind: str,
     result = again.fit()
     assert _equal(_weights(whole), _weights(again))
     assert result.metrics["validation/loss"] == whole.metrics["validation/loss"]
+
+
+@pytest.mark.parametrize("step", [1, 5, 6, 7, 13])
+def test_weights_at_a_pace_of_their_own_thaw_when_they_should_and_resume_with_the_same_bits(
+    tmp_path: Path, step: int
+) -> None:
+    def paced(folder: Path, **changes: Any) -> Trainer:
+        torch.manual_seed(0)
+        toy = Toy()
+        first = dict.fromkeys(toy.layers[0].parameters(), Pace(rate=0.1, thaws=0.5))
+        norm = dict.fromkeys(toy.layers[1].parameters(), Pace(thaws=1 / 3))
+        return trainer(folder, objective=toy, paces={**first, **norm}, schedule=schedule(epochs=2), **changes)
+
+    whole = paced(tmp_path / "whole")
+    started = _weights(whole)
+    whole.fit()
+    with pytest.raises(TrainingInterrupted):
+        paced(tmp_path / "cut", should_stop=AtStep(step, Stop.LEAVE)).fit()
+    again = paced(tmp_path / "cut")
+    again._resume()
+    # Of twelve steps the first layer sits out six, the normalisation four.
+    for name, steps in (("layers.0.weight", 6), ("layers.1.weight", 4)):
+        assert torch.equal(_weights(again)[name], started[name]) == (again.state.step <= steps)
+    again.fit()
+    assert _equal(_weights(whole), _weights(again))
+    assert not torch.equal(_weights(again)["layers.0.weight"], started["layers.0.weight"])
 
 
 def test_a_run_asked_to_leave_while_it_validates_goes_on_alike(tmp_path: Path) -> None:

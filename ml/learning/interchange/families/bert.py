@@ -128,6 +128,9 @@ class BERTFamily(Family):
         backbone = network.backbones[cls.slot]
         assert isinstance(backbone, BERT)
         config = BERTConfig.model_validate(package.manifest.architectures[cls.slot].config)
+        if config.prompt:
+            message = "a prompt that was learned has no place in a Hugging Face folder"
+            raise PackageError(message, hint="Serve the model here, or tune with lora or adapters instead.")
         head, notes = HEADS[config.family], []
         fits = (
             package.manifest.task is not None
