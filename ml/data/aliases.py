@@ -15,13 +15,15 @@ KIND_OF: Final[Mapping[str, str]] = {
     "target": "text",
     "label": "label",
     "objects": "objects",
+    "audio": "audio",
+    "speaker": "text",
 }
 """Canonical column -> the kind of its values."""
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "image": ("image", "img", "picture", "photo"),
     "text": (
         *("text", "sentence", "review", "content", "document", "comment", "message", "body", "source", "src"),
-        *("caption", "transcription", "transcript", "tweet"),
+        *("caption", "transcription", "transcript", "tweet", "normalized_text", "utterance"),
         *("completion", "response", "output", "answer"),
     ),
     "prompt": ("prompt", "instruction", "question", "query", "input"),
@@ -31,6 +33,8 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
         *("sentiment", "polarity"),
     ),
     "objects": ("objects", "annotations", "boxes"),
+    "audio": ("audio", "recording", "speech", "sound", "wav", "audio_bytes", "voice"),
+    "speaker": ("speaker", "speaker_id", "client_id", "voice_name"),
 }
 """Canonical column -> names it is known by, the likeliest first; compared without case."""
 TRANSLATION: Final = "translation"

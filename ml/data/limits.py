@@ -27,6 +27,8 @@ class Limits:
     """Of one text."""
     max_pixels: int = 25_000_000
     """Of one picture."""
+    max_audio_seconds: float = 300.0
+    """Of one recording."""
     max_total_bytes: int = 64 * GIBIBYTE
     """Of all that is in the upload, decompressed."""
     max_ratio: int = 200

@@ -83,6 +83,25 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "image_transparent": _repair("laid over white"),
     "image_sizes_differ": _warning("pictures are scaled to one size for training; crop them first if shape matters"),
     "image_channels_differ": _warning("grey and colour pictures are mixed; training reads all as colour"),
+    # Recordings
+    "audio_unknown_format": _error("save it as WAV, FLAC, OGG, MP3 or AIFF"),
+    "audio_corrupt": _error("open the recording in a player and save it again, or leave it out"),
+    "audio_empty": _error("the recording has no samples; record it again, or leave it out"),
+    "audio_rate": _error("convert the recording to 16,000 Hz, or mend its header"),
+    "audio_too_long": _error("cut the recording where nobody speaks, into pieces of at most half a minute"),
+    "audio_not_finite": _error("export the recording again as 16-bit WAV or FLAC"),
+    "audio_not_encoded": _error(
+        "put the bytes of the recording into the cell, as base64 in CSV; or send a zip of recordings with a manifest"
+    ),
+    "audio_mixed_down": _repair("several channels were averaged into one"),
+    "audio_too_loud": _repair("samples beyond full scale were scaled down"),
+    "audio_silent": _warning("nothing can be heard in it; was the microphone on?"),
+    "audio_clipped": _warning("it is louder than its file can hold, and distorted; record it more quietly"),
+    "audio_rates_differ": _warning("recordings are brought to the commonest rate; record all at one rate to lose none"),
+    "audio_long": _warning("long recordings take much memory; cut them where nobody speaks"),
+    "recording_missing": _error("name recordings as they are called in the upload, from the folder of the list on"),
+    "recording_without_text": _warning("no list names this recording, so it was left out"),
+    "recording_listed_twice": _error("a recording may be listed once; which of its texts is right?"),
     # IDX
     "idx_header": _error("an IDX file begins with 00 00, a type, a number of dimensions and their sizes"),
     "idx_type": _error("store unsigned bytes (type 08)"),

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Final, Literal, cast
 
-from ml.data import images
+from ml.data import audio, images
 from ml.data.findings import Place, Refused
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from ml.data.limits import Limits
 
-Content = Literal["empty", "idx", "zip", "tar", "parquet", "image", "json", "text", "damaged", "unsupported", "binary"]
+Content = Literal[
+    "empty", "idx", "zip", "tar", "parquet", "image", "audio", "json", "text", "damaged", "unsupported", "binary"
+]
 
 _START_BYTES: Final = 512
 _NAMES_LOOKED_AT: Final = 10_000
@@ -196,6 +198,8 @@ def _content(start: bytes) -> Content:
         return "idx"
     if images.looks_like_image(start[:12]) and (b"\0" in start or start[:1] == b"P"):
         return "image"
+    if audio.looks_like_audio(start[:12]) and b"\0" in start:
+        return "audio"
     if start.removeprefix(_UNICODE_MARKS[0]).lstrip()[:1] == b"{":
         return "json"
     return "text" if start.startswith(_UNICODE_MARKS) or b"\0" not in start else "binary"

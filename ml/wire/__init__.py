@@ -3,12 +3,19 @@
 from collections.abc import Mapping
 from typing import Final
 
+from ml.wire.audio import AudioInput
 from ml.wire.base import Base64, RawInput, Wire
 from ml.wire.image import ImageInput
 from ml.wire.items import HistoryInput
 from ml.wire.text import TextInput
 
-__all__ = ["INPUT_OF", "Base64", "HistoryInput", "ImageInput", "RawInput", "TextInput", "Wire"]
+__all__ = ["INPUT_OF", "AudioInput", "Base64", "HistoryInput", "ImageInput", "RawInput", "TextInput", "Wire"]
 
-INPUT_OF: Final[Mapping[str, type[RawInput]]] = {"image": ImageInput, "items": HistoryInput, "text": TextInput}
+INPUT_OF: Final[Mapping[str, type[RawInput]]] = {
+    "characters": TextInput,
+    "image": ImageInput,
+    "items": HistoryInput,
+    "log_mel": AudioInput,
+    "text": TextInput,
+}
 """Encoder -> what a base model that reads with it is asked."""

@@ -10,12 +10,14 @@ import numpy as np
 
 from ml.data import checks, storage
 from ml.data.aliases import KIND_OF
+from ml.data.audio import encode_wav
 from ml.data.dataset import SPLITS, Dataset, DatasetSummary
 from ml.data.findings import Findings
 from ml.data.formats.base import Batch, Places
 from ml.data.kinds.objects import Drawn
 from ml.data.limits import Limits
 from ml.data.staging import Staging
+from ml.sound.audio import Audio
 
 CLASSES = ("0", "1", "2")
 SIDE = 8
@@ -47,9 +49,21 @@ def _items(count: int) -> list[list[str]]:
     return [[f"i{(row + step) % 17}" for step in range(3 + row % 6)] for row in range(count)]
 
 
+def _recordings(count: int) -> list[bytes]:
+    """Of a fifth to two fifths of a second, 4 kHz: a tone in noise, of another pitch and length each."""
+    chance = np.random.default_rng(2)
+    waves = []
+    for row in range(count):
+        time = np.arange(800 + 100 * (row % 9)) / 4000
+        tone = np.sin(2 * np.pi * (200 + 20 * row) * time) * np.hanning(len(time))
+        waves.append((0.4 * tone + 0.01 * chance.normal(size=len(time))).astype(np.float32))
+    return [encode_wav(Audio(wave, 4000)) for wave in waves]
+
+
 VALUES: dict[str, Callable[[int], Any]] = {
     "image": _images,
     "items": _items,
+    "audio": _recordings,
     "label": _labels,
     "objects": _objects,
     "text": _texts,
