@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from ml.data.audio import decode
 from ml.encoders import ENCODERS
 from ml.encoders.base import collate_slots, encode_slots
 from ml.errors import PackageError
@@ -14,6 +15,9 @@ VALUES = {
     "image": list(pictures.rows().columns["image"]),
     "items": samples.VALUES["items"](40),
     "text": samples.VALUES["text"](40),
+    Signal.IMAGE: list(pictures.rows().columns["image"]),
+    Signal.TOKENS: samples.VALUES["text"](40),
+    Signal.FRAMES: [decode(each) for each in samples.VALUES["audio"](9)],
 }
 """Raw values by encoder."""
 
