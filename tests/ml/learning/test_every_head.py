@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from ml.learning.architectures.base import Widths
 from ml.learning.heads import HEADS
+from ml.learning.heads.spectrogram import letter_of_frame
 from ml.signals import Feature
 
 CLASSES, ROWS, VOCABULARY, TIME = 3, 8, 11, 6
@@ -16,12 +17,15 @@ SHAPE = {"channels": 1, "height": 7, "width": 9}
 IMAGE = {"image": Widths(shape=SHAPE, pooled=5, maps=(2, 3), strides=(2, 4), latent=4)}
 TEXT = {"text": Widths(shape={"vocabulary": VOCABULARY, "length": TIME}, pooled=8, sequence=8, causal=8)}
 OF_TEXTS = frozenset({Feature.SEQUENCE, Feature.CAUSAL})
-PAIRS = ("projections",)
-"""Heads that read both."""
+AUDIO = {"audio": Widths(shape={"bins": 4}, pooled=8, sequence=8)}
+WIDTHS = {"ctc": AUDIO, "projections": {**IMAGE, **TEXT}}
+"""By head, what it reads; elsewhere pictures or texts, as its needs say."""
 CONFIG: dict[str, dict[str, Any]] = {
     "decoder": {"vocabulary": VOCABULARY},
     "next_token": {"vocabulary": VOCABULARY},
     "projections": {"width": 4},
+    "ctc": {"letters": VOCABULARY},
+    "spectrogram": {"bands": 4, "voices": 2, "width": 8, "layers": 1},
 }
 """By head, what its config is here; elsewhere a number of classes."""
 
@@ -32,8 +36,11 @@ def _head(name: str, **config: Any) -> Any:
     torch.manual_seed(0)
     head = HEADS[name]
     asked = {**CONFIG.get(name, {"classes": CLASSES}), **config}
-    widths = {**IMAGE, **TEXT} if name in PAIRS else TEXT if head.needs & OF_TEXTS else IMAGE
-    return head(head.config_type.model_validate(asked), widths=widths)
+    return head(head.config_type.model_validate(asked), widths=_widths(name))
+
+
+def _widths(name: str) -> dict[str, Widths]:
+    return WIDTHS.get(name, TEXT if HEADS[name].needs & OF_TEXTS else IMAGE)
 
 
 def _features(name: str) -> dict[str, Any]:
@@ -43,9 +50,9 @@ def _features(name: str) -> dict[str, Any]:
     pooled, latent = torch.randn(ROWS, 5), (torch.randn(ROWS, 4), torch.randn(ROWS, 4))
     maps = (torch.randn(ROWS, 2, 4, 5), torch.randn(ROWS, 3, 2, 3))
     image = {Feature.POOLED: (pooled,), Feature.LATENT: latent, Feature.MAPS: maps}
-    if name in PAIRS:
-        return {"image": image, "text": text}
-    return {"text": text} if HEADS[name].needs & OF_TEXTS else {"image": image}
+    sound = {Feature.SEQUENCE: (sequence.repeat_interleave(2, dim=1),)}
+    by_slot = {"image": image, "text": text, "audio": sound}
+    return {slot: by_slot[slot] for slot in _widths(name)}
 
 
 def _batch() -> dict[str, torch.Tensor]:
@@ -61,6 +68,9 @@ def _batch() -> dict[str, torch.Tensor]:
         "text_mask": real,
         "target": torch.randint(VOCABULARY, (ROWS, TIME)),
         "target_mask": real,
+        "audio": torch.randn(ROWS, 2 * TIME, 4),
+        "audio_mask": torch.arange(2 * TIME) < 2 * real.sum(dim=1, keepdim=True),
+        "voice": torch.arange(ROWS) % 2,
     }
 
 
@@ -70,6 +80,10 @@ def _inferred(name: str, head: Any) -> dict[str, torch.Tensor]:
     if name == "decoder":
         step = {"memory": found["memory"], "token": _batch()["target"][:, :2], "text_mask": _batch()["text_mask"]}
         found |= head.infer({}, {**step, "past": torch.zeros(ROWS, 2, 0, found["memory"].shape[2])})
+    if name == "spectrogram":
+        lasts = 2 * _batch()["text_mask"].long()
+        spread = {"lasts": lasts, "letter": letter_of_frame(lasts, 2 * TIME), "letter_mask": _batch()["audio_mask"]}
+        found |= head.infer({}, {"sequence": found["sequence"], **spread})
     return dict(found)
 
 
