@@ -11,13 +11,14 @@ from ml.encoders.base import collate_slots, encode_slots
 from ml.errors import PackageError
 from tests.ml import pictures, samples
 
+SOUNDS = [decode(each) for each in samples.VALUES["audio"](9)]
 VALUES = {
+    "characters": samples.VALUES["text"](40),
     "image": list(pictures.rows().columns["image"]),
     "items": samples.VALUES["items"](40),
+    "log_mel": SOUNDS,
+    "mel_spectrogram": SOUNDS,
     "text": samples.VALUES["text"](40),
-    Signal.IMAGE: list(pictures.rows().columns["image"]),
-    Signal.TOKENS: samples.VALUES["text"](40),
-    Signal.FRAMES: [decode(each) for each in samples.VALUES["audio"](9)],
 }
 """Raw values by encoder."""
 

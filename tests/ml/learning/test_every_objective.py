@@ -1,4 +1,4 @@
-"""What holds for each objective, on a real network over made-up pictures and texts that have something to learn."""
+"""What holds for each objective, on a real network over made-up pictures, texts and sounds."""
 
 from typing import Any
 
@@ -16,6 +16,7 @@ from ml.spec import MODEL_FORMAT, Choice
 SHAPES = {
     Signal.IMAGE: {"channels": 1, "height": 8, "width": 8},
     Signal.TOKENS: {"vocabulary": 16, "length": 12, "padding": 0, "begin": 1, "end": 2, "mask": 3},
+    Signal.FRAMES: {"bins": 4},
 }
 BACKBONES = {
     (Signal.IMAGE, Feature.POOLED): "cnn",
@@ -23,6 +24,7 @@ BACKBONES = {
     (Signal.TOKENS, Feature.POOLED): "transformer",
     (Signal.TOKENS, Feature.SEQUENCE): "transformer",
     (Signal.TOKENS, Feature.CAUSAL): "gpt",
+    (Signal.FRAMES, Feature.SEQUENCE): "rnn",
 }
 """By what an objective reads and needs."""
 IMAGE = Slot(reads=frozenset({Signal.IMAGE}), needs=HEADS["classifier"].needs)
@@ -67,7 +69,15 @@ def _batch() -> dict[str, torch.Tensor]:
         image[row, :, top : top + 4, left : left + 4] += 0.6
     text = 4 + (torch.arange(32)[:, None] + torch.arange(12)) % 12
     mask = torch.arange(12) < 6 + torch.arange(32)[:, None] % 7
-    return {"image": image, "label": label, "text": text.where(mask, 0), "text_mask": mask}
+    pitch = torch.arange(1, 33)[:, None, None] * torch.arange(12)[:, None] / 12 + torch.arange(4)
+    return {
+        "image": image,
+        "label": label,
+        "text": text.where(mask, 0),
+        "text_mask": mask,
+        "audio": pitch.sin() * mask.unsqueeze(2),
+        "audio_mask": mask,
+    }
 
 
 @every
