@@ -37,6 +37,8 @@ AT_ONCE: Final = 64
 """Rows searched together, alike in length; more would be no faster, and their pasts would not fit."""
 MORE: Final = 50
 """An answer has at most so many tokens more than what was read (Vaswani et al. 2017, section 6.1)."""
+ENDS: Final = 2
+"""Tokens that begin and end a text."""
 TEXTS: Final = {"text": "text_itself", "target": "target_itself"}
 """Column -> the name under which its texts are kept beside their tokens, to be judged by."""
 
@@ -73,6 +75,7 @@ class TranslationOutput(Wire):
     """The answer."""
 
     text: str
+    truncated: bool = Field(False, description="Whether the text was longer than the model reads: its end is not in it")
 
 
 class Translation(Task):
@@ -150,12 +153,19 @@ class Translation(Task):
         return TranslationInput(text=row["text"]), row.get("target")
 
     def encode(self, rows: Rows) -> dict[str, Column]:
-        """Tokens of each text, and the texts themselves; of asked rows `beams` and `max_length`, int64 [N]."""
+        """Tokens of each text, and the texts themselves.
+
+        Of asked rows `beams` and `max_length`, int64 [N], and `truncated`, bool [N]: which texts were cut.
+        """
         there = {name: column for name, column in self.reads.items() if column in rows.columns}
         columns = encode_slots(self.slot_encoders, there, rows)
         if "target" in there:
             columns |= {kept: list(rows.columns[column]) for column, kept in TEXTS.items()}
         asked = {name: rows.columns[name] for name in ("beams", "max_length") if name in rows.columns}
+        if asked:
+            reader = cast("TextEncoder", self.slot_encoders["text"])
+            whole = [len(pieces) for pieces in reader.pieces(rows.columns["text"])]
+            columns["truncated"] = np.array([length + ENDS for length in whole]) > reader.config.max_length
         return {**columns, **{name: np.array(each, dtype=np.int64) for name, each in asked.items()}}
 
     def collate(self, columns: dict[str, Column]) -> Arrays:
@@ -185,8 +195,11 @@ class Translation(Task):
         return {"tokens": tokens}
 
     def decode(self, arrays: Arrays) -> list[Wire]:
-        """From `tokens`."""
-        return [TranslationOutput(text=self._writer.decode(row)) for row in arrays["tokens"]]
+        """From `tokens`, and what was `truncated`."""
+        return [
+            TranslationOutput(text=self._writer.decode(row), truncated=cut)
+            for row, cut in zip(arrays["tokens"], arrays["truncated"].tolist(), strict=True)
+        ]
 
     def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
         """What it really answers."""

@@ -165,3 +165,14 @@ def test_what_cannot_be_asked_is_told(given: dict[str, Any], told: str) -> None:
     task, _ = _built()
     with pytest.raises(InputError, match=told):
         task.read(given, parameters={})
+
+
+def test_a_text_longer_than_the_model_reads_is_translated_as_far_as_it_reads_and_says_so() -> None:
+    task, network = _built()
+    run = running(network, task.graphs, device=torch.device("cpu"))
+    longest = task.slot_encoders["text"].config.max_length
+    batch = _asked(task, ["quiet " * (longest - 2), "quiet " * (longest + 5), "loud"], beams=1, max_length=2)
+    answers = task.decode({**batch, **task.answer(run, batch)})
+    read = batch["text_mask"].sum(axis=1)
+    assert [answer.truncated for answer in answers] == [bool(read[0] > longest), True, False]
+    assert read[1] == longest
