@@ -55,11 +55,11 @@ def test_what_fits_is_computed_both_ways(catalog):
     assert fits.objectives["evidence_lower_bound"]["image"]["vae"] is None
 
 
-def test_the_usual_architecture_fits(catalog):
+def test_every_slot_has_a_usual_architecture_and_it_fits(catalog):
     for owners, reasons in ((catalog.tasks, catalog.fits.tasks), (catalog.objectives, catalog.fits.objectives)):
         for name, owner in owners.items():
             for slot, entry in owner.slots.items():
-                assert entry.usual is None or reasons[name][slot][entry.usual] is None, f"{name}: {entry.usual}"
+                assert reasons[name][slot].get(entry.usual, "is not named") is None, f"{name} {slot}: {entry.usual}"
 
 
 def test_what_is_served_says_what_fits_and_the_file_does_not(catalog):
