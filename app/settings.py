@@ -20,6 +20,8 @@ class AppSettings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     api_key: SecretStr | None = Field(None, min_length=16)
     """The first key; unset, the one `plinth up` wrote into `$PLINTH_HOME/api-key` is used."""
+    hub_token: SecretStr | None = None
+    """With it, models may be fetched from the Hugging Face hub by name; the worker needs it, too, and a network."""
     allowed_hosts: str = ""
     """Names to answer to, by comma, beside localhost and bare addresses; `*` answers to every name."""
 

@@ -110,7 +110,8 @@ def listing(
 def needs_blob(session: Session, key: str) -> bool:
     """Whether a model is still to be imported from what lies under `key`."""
     waiting = select(Job.spec).where(Job.kind == IMPORT, Job.state.in_(("queued", "running")))
-    return any(spec["source"]["key"].startswith(f"{key}/") for spec in session.scalars(waiting))
+    sources = [spec["source"]["key"] for spec in session.scalars(waiting) if "source" in spec]
+    return any(source.startswith(f"{key}/") for source in sources)
 
 
 def counts(session: Session) -> dict[str, int]:

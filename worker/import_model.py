@@ -15,6 +15,7 @@ from store import uploads
 from store.blobs import blobs
 from store.database import transaction
 from worker import jail, runs
+from worker.hub import fetched_from_hub
 from worker.imports import fetched, refuse_links
 from worker.phases import Phases
 from worker.registration import register
@@ -36,7 +37,10 @@ def bring_in(claim: Claim, folder: Path, line: ChildEnd) -> None:
     into, report_path = folder / "package", folder / "report.json"
     phases = Phases(claim, PHASES)
     phases(PHASES[0])
-    source = fetched(claim.spec["source"], folder / "source")
+    if "source" in claim.spec:
+        source = fetched(claim.spec["source"], folder / "source")
+    else:
+        source = fetched_from_hub(claim.spec["hub"], folder, token=worker_settings().hub_token)
     arguments = {
         "source": str(source),
         "into": str(into),
@@ -80,7 +84,8 @@ def forget_upload(claim: Claim) -> None:
     with transaction() as session:
         if claim.spec.get("upload"):
             uploads.delete(session, claim.spec["upload"])
-    blobs().delete(claim.spec["source"]["key"])
+    if "source" in claim.spec:
+        blobs().delete(claim.spec["source"]["key"])
 
 
 def _refusal(told: dict[str, Any]) -> PackageError:

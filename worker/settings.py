@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 GIBIBYTE = 2**30
@@ -42,6 +42,8 @@ class WorkerSettings(BaseSettings):
     """What reading one model from elsewhere may take: several times its weights."""
     model_import_cpu_seconds: int = Field(600, ge=1)
     """For any model; each megabyte allows five more."""
+    hub_token: SecretStr | None = None
+    """To fetch models from the Hugging Face hub."""
 
 
 @cache

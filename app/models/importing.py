@@ -25,24 +25,33 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from app.idempotency import Made, Once
+    from app.settings import AppSettings
     from app.uploads.incoming import Incoming
     from ml.catalog import Catalog
     from store.blobs import Blobs
 
+HUB_OFF = (
+    "This service does not fetch from the Hugging Face hub. Fetch {name} where there is a network "
+    "(`hf download {name} --local-dir folder`) and send a zip of that; or set PLINTH_HUB_TOKEN for API and worker."
+)
 BELOW = "imports"
 """Where files of a form lie among the blobs until they are a model."""
 
 
-async def import_from_upload(
-    request: Request, once: Once, *, catalog: Catalog, incoming: Incoming, blobs: Blobs
+async def import_as_asked(
+    request: Request, once: Once, *, catalog: Catalog, incoming: Incoming, blobs: Blobs, settings: AppSettings
 ) -> Response:
-    """The answer to a JSON request."""
+    """The answer to a JSON request, which names an upload or a model of the hub."""
     body = await read_limited(request, forms.LARGEST_JSON_BYTES)
     asked = forms.validated(ModelImport, strict_json(body), judge=lambda given: check_task(given.task, catalog))
+    if asked.hub is not None and settings.hub_token is None:
+        raise Refused(409, "hub_off", HUB_OFF.format(name=asked.hub))
 
     def work() -> Response:
-        key = uploads.complete(incoming, blobs, asked.upload)
-        source = {"key": key, "filename": key.rpartition("/")[2]}
+        source = None
+        if asked.upload is not None:
+            key = uploads.complete(incoming, blobs, asked.upload)
+            source = {"key": key, "filename": key.rpartition("/")[2]}
         return _create(once, asked, source, fingerprint=forms.fingerprint(asked))
 
     return await to_thread.run_sync(work)
@@ -88,12 +97,12 @@ def _of_fields(fields: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _create(once: Once, asked: Import, source: forms.Source, *, fingerprint: bytes) -> Response:
+def _create(once: Once, asked: Import, source: forms.Source | None, *, fingerprint: bytes) -> Response:
     with transaction() as session:
 
         def make() -> Made:
             told = asked.model_dump(mode="json", exclude_none=True, exclude={"name"})
-            spec = {"kind": jobs.IMPORT, "model": asked.name, **told, "source": dict(source)}
+            spec = {"kind": jobs.IMPORT, "model": asked.name, **told, **({"source": dict(source)} if source else {})}
             row = jobs.submit(session, kind=jobs.IMPORT, spec=spec, model_name=asked.name)
             return jobs_service.seen(session, row), {"Location": f"/api/v1/jobs/{row.id}"}
 

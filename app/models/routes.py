@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from app.body import JSONRoute, is_json
-from app.dependencies import BlobsDep, CatalogDep, IncomingDep, ModelName, RuntimeDep, SessionDep, Version
+from app.dependencies import BlobsDep, CatalogDep, IncomingDep, ModelName, RuntimeDep, SessionDep, SettingsDep, Version
 from app.errors import Refused, problems
 from app.idempotency import OnceDep
 from app.jobs.schemas import Job
@@ -72,7 +72,12 @@ def list_models(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -
     responses=problems(404, 409, 415, 507),
 )
 async def import_model(
-    request: Request, once: OnceDep, catalog: CatalogDep, incoming: IncomingDep, blobs: BlobsDep
+    request: Request,
+    once: OnceDep,
+    catalog: CatalogDep,
+    incoming: IncomingDep,
+    blobs: BlobsDep,
+    settings: SettingsDep,
 ) -> Response:
     """Bring a model that was trained elsewhere, in a form or as the id of a finished upload; a job makes it ours.
 
@@ -84,8 +89,11 @@ async def import_model(
       http://127.0.0.1:8000/api/v1/models/import
     ```
     """
-    bring = importing.import_from_upload if is_json(request) else importing.import_from_form
-    return await bring(request, once, catalog=catalog, incoming=incoming, blobs=blobs)
+    if is_json(request):
+        return await importing.import_as_asked(
+            request, once, catalog=catalog, incoming=incoming, blobs=blobs, settings=settings
+        )
+    return await importing.import_from_form(request, once, catalog=catalog, incoming=incoming, blobs=blobs)
 
 
 @router.get("/{name}", responses=problems(404))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.uploads.schemas import UploadId
 from ml.exchange import Import
@@ -15,13 +15,25 @@ if TYPE_CHECKING:
 
 
 class ModelImport(Import):
-    """A model out of a finished upload."""
+    """A model out of a finished upload, or from the Hugging Face hub where this service may fetch from there."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"name": "minilm", "upload": "upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"}]}
     )
 
-    upload: UploadId = Field(description="The id of an upload: a zip, or one .onnx file.")
+    upload: UploadId | None = Field(None, description="The id of an upload: a zip, or one .onnx file.")
+    hub: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=200,
+        description="`owner/name` on the hub. Off unless PLINTH_HUB_TOKEN is set where the service runs.",
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.upload is None) == (self.hub is None):
+            raise ValueError("give either upload or hub")
+        return self
 
 
 class Parent(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,18 @@ def test_a_form_has_exactly_one_file(client: TestClient) -> None:
 def test_an_upload_that_is_not_there_is_not_found(client: TestClient) -> None:
     assert client.post(PATH, json={"name": "m", "upload": "upl_1"}).status_code == 404
     assert client.post(PATH, json={"name": "m"}).status_code == 422
+
+
+def test_the_hub_is_asked_only_where_a_token_is_set(new_client: Callable[..., TestClient]) -> None:
+    asked = {"name": "minilm", "hub": "sentence-transformers/all-MiniLM-L6-v2"}
+    refused = new_client().post(PATH, json=asked)
+    assert (refused.status_code, refused.json()["code"]) == (409, "hub_off")
+    assert "PLINTH_HUB_TOKEN" in refused.json()["detail"]
+    assert "hf download sentence-transformers/all-MiniLM-L6-v2" in refused.json()["detail"]
+    client = new_client(hub_token="hf_none")
+    assert client.post(PATH, json=asked).json()["spec"]["hub"] == asked["hub"]
+    assert client.post(PATH, json={**asked, "hub": "../../etc"}).status_code == 422
+    assert client.post(PATH, json={**asked, "upload": "upl_1"}).status_code == 422
 
 
 def test_an_export_is_a_job_whose_model_is_pinned(client: TestClient, tmp_path: Path) -> None:

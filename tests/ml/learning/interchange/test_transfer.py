@@ -1,0 +1,73 @@
+"""What comes of a model from elsewhere when it is trained on: its tokenizer stays, its labels are never reordered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+from safetensors.numpy import load_file
+
+from ml.data.importing import import_dataset
+from ml.learning.interchange.incoming import bring_in
+from ml.learning.train import TrainingResult, train
+from ml.package import WEIGHTS, ModelPackage
+from ml.spec import Spec
+from ml.tasks import TASKS
+from tests.ml.learning.interchange.folders import zipped
+from tests.ml.learning.interchange.test_bert import folder_of
+
+LABELS = {"bad": "not good.", "good": "a good film.", "so-so": "a film."}
+"""In the order that data has them in."""
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reviews")
+    rows = [f"{text} {'a ' * number}\t{label}" for number in range(12) for label, text in LABELS.items()]
+    (folder / "reviews.tsv").write_text("text\tlabel\n" + "\n".join(rows) + "\n")
+    report = import_dataset([folder / "reviews.tsv"], folder / "dataset", task="text_classification", purposes=TASKS)
+    assert report.state == "ready", report.errors
+    return folder / "dataset"
+
+
+def tuned(dataset: Path, base: Path, workdir: Path) -> TrainingResult:
+    workdir.mkdir()
+    asked: dict[str, Any] = {"kind": "finetune", "dataset": "d", "task": "text_classification", "model": "m"}
+    schedule = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-9}
+    spec = TypeAdapter[Spec](Spec).validate_python({**asked, "schedule": schedule})
+    usual: dict[str, Any] = {"on_progress": lambda _: None, "should_stop": lambda: None, "device": "cpu"}
+    return train(spec, dataset, workdir, start_from=base, **usual)
+
+
+def test_a_base_keeps_its_tokenizer_and_gets_a_new_head(tmp_path: Path, reviews: Path) -> None:
+    folder, _ = folder_of(tmp_path / "theirs", "bert", head=False)
+    bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "base")
+    made = tuned(reviews, tmp_path / "base", tmp_path / "work")
+    base = ModelPackage.open(tmp_path / "base")
+    tokenizer = "encoders/text/tokenizer.json"
+    assert made.package.file(tokenizer).read_bytes() == base.file(tokenizer).read_bytes()
+    assert made.report is not None
+    transfer = made.report["transfer"]
+    assert transfer["kept"] == sorted(load_file(base.file(WEIGHTS)))
+    assert transfer["new"] == ["head.linear.bias", "head.linear.weight"]
+    assert transfer["dropped"] == []
+    assert made.package.manifest.labels == list(LABELS)
+
+
+@pytest.mark.parametrize("order", [["bad", "good", "so-so"], ["so-so", "bad", "good"]])
+def test_a_head_is_kept_for_the_same_labels_in_the_same_order_alone(
+    tmp_path: Path, reviews: Path, order: list[str]
+) -> None:
+    folder, _ = folder_of(tmp_path / "theirs", "bert", head=True, id2label=dict(enumerate(order)))
+    bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "base")
+    made = tuned(reviews, tmp_path / "base", tmp_path / "work")
+    assert made.package.manifest.labels == list(LABELS)
+    assert made.report is not None
+    head = {"head.linear.bias", "head.linear.weight"}
+    transfer = made.report["transfer"]
+    if order == list(LABELS):
+        assert head <= set(transfer["kept"])
+    else:
+        assert head == set(transfer["new"]) == set(transfer["dropped"])
