@@ -166,8 +166,11 @@ def resolve(
         task = catalog.tasks[wanted.task.name]
         recipes.insert(0, task.recipe)
         changes["task"] = _filled(wanted.task, task)
-    bases = [catalog.architectures[name].base_recipe for slot, name in brought.items() if slot in wanted.slots]
-    changes["schedule"] = _filled_schedule(spec.schedule, [*bases, *recipes])
+    # A tuning that there is only for a base keeps what that has learned, whatever the steps.
+    if isinstance(spec, Pretrain) or not catalog.tunings[spec.tuning.name].needs_base:
+        bases = [catalog.architectures[name].base_recipe for slot, name in brought.items() if slot in wanted.slots]
+        recipes = [*bases, *recipes]
+    changes["schedule"] = _filled_schedule(spec.schedule, recipes)
     return type(spec).model_validate({**dict(spec), **changes})
 
 

@@ -441,6 +441,8 @@ def test_what_starts_from_a_base_takes_smaller_steps_unless_told_otherwise():
     assert schedule.gradient_clip_norm == bert.recipe.gradient_clip_norm
     told = resolve(finetune(**asked, schedule={"epochs": 7}), CATALOG, parent=own).schedule
     assert (told.epochs, told.learning_rate) == (7, bert.base_recipe.learning_rate)
+    frozen = resolve(finetune(**asked, tuning="head_only"), CATALOG, parent=own).schedule
+    assert frozen.learning_rate == bert.recipe.learning_rate
     scratch = resolve(finetune(task="text_classification", architecture="bert"), CATALOG).schedule
     assert scratch.learning_rate == bert.recipe.learning_rate
 
