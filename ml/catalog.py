@@ -28,6 +28,8 @@ class SlotEntry(Config):
     """What turns the raw values into the signal."""
     usual: str | None = None
     """The architecture that reads it where none is asked for."""
+    usual_preset: str | None = None
+    """Its size, by name."""
 
 
 class MetricEntry(Config):

@@ -49,6 +49,8 @@ class Slot:
     needs: frozenset[Feature]
     usual: str | None = None
     """The architecture that reads it where neither the user nor a base model says which."""
+    usual_preset: str | None = None
+    """Its size; its own default where none is said."""
 
     def unmet(self, backbone: str, *, accepts: Iterable[str], provides: Iterable[str]) -> str | None:
         """Why a backbone does not fit, in words ("needs maps; vae gives pooled, latent"); None when it fits."""

@@ -451,7 +451,7 @@ def _by_slot(spec: Pretrain | Finetune, slots: Mapping[str, SlotEntry], parent: 
     asked = dict.fromkeys(slots, spec.architecture) if spec.architecture is not None else {}
     brought = _Brought.of(parent).architectures
     usual = {
-        slot: Choice(name=entry.usual)
+        slot: Choice(name=entry.usual, config={"preset": entry.usual_preset} if entry.usual_preset else {})
         for slot, entry in slots.items()
         if entry.usual is not None and slot not in brought and not _may_bring(spec, slot, parent)
     }

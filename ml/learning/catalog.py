@@ -136,7 +136,13 @@ def _head(head: type[Head]) -> HeadEntry:
 
 def _slots(slots: Mapping[str, Slot], encoders: Mapping[str, str]) -> dict[str, SlotEntry]:
     return {
-        name: SlotEntry(reads=sorted(slot.reads), needs=sorted(slot.needs), encoder=encoders[name], usual=slot.usual)
+        name: SlotEntry(
+            reads=sorted(slot.reads),
+            needs=sorted(slot.needs),
+            encoder=encoders[name],
+            usual=slot.usual,
+            usual_preset=slot.usual_preset,
+        )
         for name, slot in slots.items()
     }
 

@@ -16,6 +16,7 @@ from ml.augmentation import distort
 from ml.config import Config
 from ml.data import images
 from ml.evaluation import Evaluation, Metric, share_interval
+from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import Arrays, Run, Task
 from ml.wire import Base64, ImageInput, Wire
@@ -42,9 +43,10 @@ class ImageTextMatchingConfig(Config):
     """Of the space that both are brought into."""
     temperature: float = Field(0.07, gt=0, le=10)
     """How sharply pairs are told apart at the start; it is learned."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    """Share of the features that a projection goes without in each training step."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    augmentation: Literal["off", "light"] = "off"
+    augmentation: Literal["off", "light"] = "light"
     """Light: turned, scaled and shifted a little; never mirrored."""
 
 
@@ -112,6 +114,9 @@ class ImageTextMatching(Task):
     config_type = ImageTextMatchingConfig
     input_type = ImageTextMatchingInput
     output_type = ImageTextMatchingOutput
+    recipe = Schedule(
+        epochs=30, batch_size=128, optimizer="adamw", learning_rate=3e-3, weight_decay=0.05, decay="one_cycle"
+    )
     graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {"image": ("image",), "text": ("text", "text_mask")}
     metrics: ClassVar[Mapping[str, Metric]] = {
         **{

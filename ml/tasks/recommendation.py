@@ -15,6 +15,7 @@ from ml import ranking
 from ml.config import Config
 from ml.encoders.items import FIRST_ITEM, PADDING
 from ml.evaluation import Evaluation, Metric, share_interval
+from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import MODEL, Arrays, Run, Task
 from ml.wire import HistoryInput, Wire
@@ -41,7 +42,7 @@ class RecommendationConfig(Config):
     """Recommend items again that are in the history: right for songs and groceries, not for films."""
     sampled: int = Field(512, ge=0, le=65_536)
     """In training each item is told from so many others, drawn evenly at each step; 0: from all, which takes longer."""
-    dropout: float = Field(0.5, ge=0, lt=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
     """Share of the features that the head goes without in each training step."""
 
 
@@ -72,7 +73,9 @@ class Recommendation(Task):
     name = "recommendation"
     summary = "Recommend the items somebody will want next, from those they had; and tell users by their profile"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "history": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.CAUSAL}), usual="transformer")
+        "history": Slot(
+            reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.CAUSAL}), usual="gpt", usual_preset="narrow"
+        )
     }
     columns: ClassVar[Mapping[str, str]] = {"history": "items"}
     reads: ClassVar[Mapping[str, str]] = {"history": "history"}
@@ -100,6 +103,9 @@ class Recommendation(Task):
         ),
     }
     graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {MODEL: ("history", "history_mask")}
+    recipe = Schedule(
+        epochs=40, batch_size=16, optimizer="adamw", learning_rate=3e-3, weight_decay=0.01, decay="one_cycle"
+    )
 
     @property
     def items(self) -> ItemsEncoder:
