@@ -6,7 +6,7 @@ import base64
 import math
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
@@ -34,6 +34,8 @@ MOST_FILES = 1024
 TIMEOUT_HEADER = "X-Timeout-Seconds"
 THINGS = ("image/", "audio/", "text/plain")
 """Kinds of body that are one input as they are."""
+ANSWERED: Final = {"image/png": ("image", "picture"), "audio/wav": ("audio", "recording")}
+"""What one output can be sent as, as it is: the field that holds it, and what that is called."""
 
 _IMAGE_JSON = {"inputs": [{"image": "iVBORw0KGgoAAAANSUhEUg…"}]}
 _EXAMPLES = {
@@ -43,6 +45,7 @@ _EXAMPLES = {
     },
     "image": {"summary": "image_classification, from base64 of any picture file", "value": _IMAGE_JSON},
     "generation": {"summary": "image_generation", "value": {"inputs": [{"label": "7", "seed": 1}]}},
+    "synthesis": {"summary": "speech_synthesis", "value": {"inputs": [{"text": "seven"}]}},
     "embedding": {
         "summary": "the embedding of any input",
         "value": {**_IMAGE_JSON, "parameters": {"return": "embedding"}},
@@ -56,6 +59,7 @@ _BODY = {
             "application/json": {"schema": PredictRequest.model_json_schema(), "examples": _EXAMPLES},
             "image/png": _BINARY,
             "image/jpeg": _BINARY,
+            "audio/wav": _BINARY,
             "text/plain": {"schema": {"type": "string"}},
             "multipart/form-data": {
                 "schema": {
@@ -92,12 +96,12 @@ def list_served(
     response_model=Prediction,
     openapi_extra=_BODY,
     responses={
-        200: {"content": {"image/png": _BINARY, MEDIA_TYPE: {"schema": {"type": "string"}}}},
+        200: {"content": {**dict.fromkeys(ANSWERED, _BINARY), MEDIA_TYPE: {"schema": {"type": "string"}}}},
         **problems(404, 406, 409, 415, 429, 504),
     },
 )
 async def predict(model: ModelReference, request: Request, runtime: RuntimeDep, settings: SettingsDep) -> Response:
-    """Ask a model: JSON with `inputs`, one picture or text as it is, or several files of a form.
+    """Ask a model: JSON with `inputs`, one picture, recording or text as it is, or several files of a form.
 
     `name` means the alias `production` if there is one, else the latest version; `name@3`, `name@alias` are exact.
 
@@ -113,8 +117,9 @@ async def predict(model: ModelReference, request: Request, runtime: RuntimeDep, 
     if _wants(request, MEDIA_TYPE):
         return await _streamed(runtime, model, inputs, parameters)
     answer = await runtime.predict(model, inputs, parameters=parameters, until=_deadline(request))
-    if _wants(request, "image/png"):
-        return _picture(answer.outputs)
+    for kind in ANSWERED:
+        if _wants(request, kind):
+            return _as_it_is(answer.outputs, kind)
     served = answer.served
     return Response(body_of(served, answer.outputs), media_type="application/json")
 
@@ -185,8 +190,9 @@ async def _streamed(runtime: Runtime, model: str, inputs: Sequence[Any], paramet
     return StreamingResponse(events(pieces, whole=whole), media_type=MEDIA_TYPE, headers=headers)
 
 
-def _picture(outputs: Sequence[Mapping[str, Any]]) -> Response:
-    if len(outputs) != 1 or not isinstance(outputs[0].get("image"), str):
-        detail = "Only a single output that is a picture can be sent as image/png. Ask with 'Accept: application/json'."
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "not_a_picture", detail)
-    return Response(base64.b64decode(outputs[0]["image"]), media_type="image/png")
+def _as_it_is(outputs: Sequence[Mapping[str, Any]], kind: str) -> Response:
+    field, noun = ANSWERED[kind]
+    if len(outputs) != 1 or not isinstance(outputs[0].get(field), str):
+        detail = f"Only a single output that is a {noun} can be sent as {kind}. Ask with 'Accept: application/json'."
+        raise Refused(HTTPStatus.NOT_ACCEPTABLE, f"not_a_{noun}", detail)
+    return Response(base64.b64decode(outputs[0][field]), media_type=kind)

@@ -106,7 +106,7 @@ class SpeechSynthesis(Task):
         "letter_mask": (1,),
         "mel": (1,),
     }
-    recipe = Schedule(epochs=20, batch_size=32, learning_rate=2e-3, gradient_clip_norm=1.0)
+    recipe = Schedule(epochs=30, batch_size=32, learning_rate=3e-3)
 
     @property
     def letters(self) -> CharactersEncoder:

@@ -12,7 +12,10 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from app.errors import Refused
+from app.predict import routes
 from tests.app.factories import SIDE, painter, png, registered, shades
+from tests.ml import samples
 
 
 def labels(answer) -> list[str]:
@@ -61,6 +64,18 @@ def test_a_drawn_picture_may_be_answered_as_a_picture(client: TestClient, tmp_pa
     assert Image.open(io.BytesIO(as_picture.content)).size == (SIDE, SIDE)
     two = client.post("/predict/painter", json={"inputs": [{}, {}]}, headers={"Accept": "image/png"})
     assert two.status_code == 406
+
+
+def test_a_recording_may_be_answered_as_a_recording() -> None:
+    (sound,) = samples.VALUES["audio"](1)
+    output = {"audio": base64.b64encode(sound).decode(), "sample_rate_hz": 4000}
+
+    answer = routes._as_it_is([output], "audio/wav")
+
+    assert answer.media_type == "audio/wav"
+    assert answer.body == sound
+    with pytest.raises(Refused, match="single output that is a recording"):
+        routes._as_it_is([output, output], "audio/wav")
 
 
 def test_a_bad_input_is_named_by_its_number(client: TestClient, model: str) -> None:
