@@ -55,6 +55,19 @@ def encode_png(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def size(data: bytes) -> tuple[int, int] | None:
+    """Width and height once it is upright, from the header alone; None where `decode` would fail."""
+    try:
+        with Image.open(io.BytesIO(data), formats=_MAKES) as image:
+            width, height = image.size
+            lying = image.getexif().get(_ORIENTATION, 1) >= 5
+    except MemoryError:
+        raise
+    except Exception:  # see `read`
+        return None
+    return (height, width) if lying else (width, height)
+
+
 def looks_like_image(start: bytes) -> bool:
     """Whether the first bytes (12 suffice) are those of a picture that `decode` knows."""
     return (

@@ -179,6 +179,11 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "picture_size_differs": _warning(
         "the annotation was drawn on a picture of another size; was the picture scaled without its boxes?"
     ),
+    "picture_not_listed": _warning("pictures that no annotation file lists were left out; list them with no object"),
+    "annotation_without_picture": _error("list the picture that it is about, or take it out"),
+    "objects_as_crowd": _repair("crowds, many objects in one outline, were left out"),
+    "box_not_in_shares": _error("divide by the width and height of the picture; YOLO boxes are shares from 0 to 1"),
+    "classes_without_names": _warning("the numbers were taken as names; add data.yaml or classes.txt"),
     "annotation_invalid": _error("write it as the format asks; the place is where reading failed"),
     "class_unknown": _error("name every class that is used"),
     # Tables that lie beside files

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml.data.dataset import Dataset
+from tests.ml.data import annotations
 from tests.ml.data.makers import (
     base64_csv,
     csv_text,
@@ -30,6 +31,9 @@ MIXED = [encoded(image, format=name) for image, name in zip(pictures(24, channel
 PIXELS = {f"pixel{index}": column for index, column in enumerate(IMAGES.reshape(24, -1).T)}
 
 UPLOADS = {
+    "voc": {"a.zip": zipped(annotations.voc().items())},
+    "coco": {"a.zip": zipped(annotations.coco().items())},
+    "yolo": {"a.zip": zipped(annotations.yolo().items())},
     "idx": idx_pair(IMAGES, NAMES),
     "idx in gzip": {f"{name}.gz": packed(data) for name, data in idx_pair(IMAGES, NAMES).items()},
     "zip": {"a.zip": zipped(folders(IMAGES, NAMES))},

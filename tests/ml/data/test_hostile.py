@@ -540,6 +540,25 @@ def test_the_corpus_knows_every_problem_that_bad_data_can_have():
         "xml_invalid",
         "xml_too_deep",
         "xml_entity",  # test_parallel_texts
+        "objects_not_a_list",  # kinds/test_objects
+        "object_without_label",
+        "box_not_numbers",
+        "box_reversed",
+        "box_outside",
+        "box_off_picture",
+        "box_empty",
+        "box_duplicate",
+        "boxes_of_another_form",
+        "box_not_in_shares",
+        "picture_without_objects",
+        "picture_missing",
+        "picture_size_differs",
+        "picture_not_listed",
+        "annotation_without_picture",
+        "annotation_invalid",
+        "objects_as_crowd",
+        "class_unknown",
+        "classes_without_names",  # test_annotated
     }
     assert set(PROBLEMS) - {case.code for case in CASES} - elsewhere == set()
 
