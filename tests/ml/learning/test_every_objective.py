@@ -20,6 +20,7 @@ SHAPES = {
 }
 BACKBONES = {
     (Signal.IMAGE, Feature.POOLED): "cnn",
+    (Signal.IMAGE, Feature.MAPS): "cnn",
     (Signal.IMAGE, Feature.LATENT): "vae",
     (Signal.TOKENS, Feature.POOLED): "transformer",
     (Signal.TOKENS, Feature.SEQUENCE): "transformer",
