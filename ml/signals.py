@@ -39,6 +39,8 @@ class Feature(StrEnum):
     """[B, C_i, H_i, W_i] each, finest first."""
     LATENT = "latent"
     """mean and log-variance, [B, Z] each."""
+    AUXILIARY = "auxiliary"
+    """[B, A], pooled half-way; only while training, so nothing can need it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ml.data.rows import Joined
@@ -46,6 +46,15 @@ class Lesson:
         if self.task is not None:
             self.task.note_widths(network.widths)
         return network
+
+    def shed(self, network: Network) -> Lesson:
+        """Take from a trained network what exists only while training; the lesson whose network is built without."""
+        changes = network.shed()
+        architectures = {
+            slot: Choice(name=choice.name, config={**choice.config, **changes[slot]})
+            for slot, choice in self.architectures.items()
+        }
+        return replace(self, architectures=architectures)
 
 
 def plan(spec: Spec, summary: DatasetSummary, rows: Rows, bases: Bases, models: Iterable[ModelPackage] = ()) -> Lesson:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +66,12 @@ class Network(nn.Module):
     def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Pooled features of all slots side by side, float32 [B, D]."""
         return _embedding(self.features(batch))
+
+    def shed(self) -> dict[str, Mapping[str, Any]]:
+        """Let go of what exists only while training; by slot, what its backbone's config then says differently."""
+        if self.head is not None:
+            self.head.shed()
+        return {slot: backbone.shed() for slot, backbone in self._read.items()}
 
     def without_head(self) -> Network:
         """The same backbones, for embeddings alone."""

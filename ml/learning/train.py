@@ -125,6 +125,7 @@ class _Run:
         tensors = dict(network.named_parameters())
         adapter = {name: tensors[name].detach().clone() for name in learned} if len(learned) < len(tensors) else {}
         tuning.merge(network)
+        self.lesson = self.lesson.shed(network)
         if not all(each.isfinite().all() for each in network.state_dict().values()):
             raise TrainingDiverged("a weight is no longer a number", hint="Lower the learning rate or clip gradients.")
 

@@ -49,6 +49,7 @@ class Widths:
     strides: tuple[int, ...] = ()
     """Of the maps: how many pixels of the image lie between two neighbours of a map."""
     latent: int = 0
+    auxiliary: int = 0
 
 
 class Backbone(nn.Module, ABC):
@@ -104,6 +105,10 @@ class Backbone(nn.Module, ABC):
         Asked once, when a network is planned; what it answers is what travels with the model.
         """
         return config  # type: ignore[no-any-return]  # a `config_type`
+
+    def shed(self) -> Mapping[str, Any]:
+        """Let go of what exists only while training; what its config then says differently, to be built without it."""
+        return {}
 
     @classmethod
     @abstractmethod

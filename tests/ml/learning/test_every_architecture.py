@@ -74,6 +74,7 @@ def test_it_gives_what_it_promises_in_the_widths_it_tells(name: str, shape: dict
     assert widths.shape == shape
     expected = {
         Feature.POOLED: [(widths.pooled,)],
+        Feature.AUXILIARY: [(widths.auxiliary,)],
         Feature.LATENT: [(widths.latent,)] * 2,
         Feature.MAPS: [(width,) for width in widths.maps],
         Feature.SEQUENCE: [(max(LENGTHS), widths.sequence)],
@@ -96,6 +97,21 @@ def test_maps_are_as_many_times_smaller_as_it_says(name: str) -> None:
         for found, side in zip(each.shape[2:], sides.values(), strict=True):
             # What windows cannot see at the edges makes it some places less, rounding up one more.
             assert side / stride - 6 <= found <= side / stride + 1
+
+
+@pytest.mark.parametrize(("name", "shape", "needed"), _cases())
+def test_what_exists_only_while_training_is_let_go(name: str, shape: dict[str, int], needed: Feature) -> None:
+    backbone, signal = _built(name, shape, needed), _signal(shape)
+    backbone(signal)
+    expected = backbone.eval()(signal)
+    assert Feature.AUXILIARY not in expected
+    config = {**_config(name, needed).model_dump(), **backbone.shed()}
+    again = ARCHITECTURES[name](backbone.config_type.model_validate(config), shape=shape).eval()
+    again.load_state_dict(backbone.state_dict())
+    found = again(signal)
+    assert again.widths.auxiliary == 0
+    for feature, tensors in expected.items():
+        assert all(torch.equal(one, other) for one, other in zip(tensors, found[feature], strict=True))
 
 
 @every

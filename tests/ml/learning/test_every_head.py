@@ -184,3 +184,19 @@ def test_the_scale_is_learned_and_bounded() -> None:
     assert head.scale().item() == pytest.approx(1 / 0.07, rel=1e-5)
     head.log_scale.data.fill_(20)
     assert head.scale().item() == 100
+
+
+def test_an_auxiliary_feature_is_learned_from_as_well_and_no_longer_asked_for_in_the_end() -> None:
+    torch.manual_seed(0)
+    widths = {"image": Widths(shape=SHAPE, pooled=5, auxiliary=4), "other": Widths(shape=SHAPE, pooled=2)}
+    head = HEADS["classifier"](HEADS["classifier"].config_type.model_validate({"classes": CLASSES}), widths=widths)
+    features = {"image": {Feature.POOLED: (torch.randn(ROWS, 5),)}, "other": {Feature.POOLED: (torch.randn(ROWS, 2),)}}
+    batch = {"label": torch.arange(ROWS) % CLASSES}
+    plain = head.loss(head(features, batch), batch)
+    half_way = {**features, "image": {**features["image"], Feature.AUXILIARY: (torch.randn(ROWS, 4),)}}
+    outputs = head(half_way, batch)
+    extra = functional.cross_entropy(outputs["auxiliary"], batch["label"])
+    torch.testing.assert_close(head.loss(outputs, batch), plain + 0.4 * extra)
+    head.shed()
+    assert head(half_way, batch).keys() == {"logits"}
+    assert not [name for name in head.state_dict() if "auxiliary" in name]
