@@ -1,14 +1,16 @@
 """What pretraining without labels gains where labels are few: MNIST, fine-tuned with 100 and with 1,000 of them.
 
-Arms, each the same network, the same number of steps, and the same search for a learning rate on validation rows:
+Arms, each with the same number of steps and the same search for a learning rate on validation rows:
 
 - scratch: from random weights
 - scratch + augmentation: the same, its training pictures turned, scaled and shifted
-- pretrained: from a base model that saw unlabelled pictures (`contrastive_views`)
-- pretrained + augmentation
+- contrastive views, masked images: from a base model that saw unlabelled pictures, by that objective
+- contrastive views + augmentation
+- scratch (vae), evidence bound: the same for the network that gives a latent code, which has no maps to mask
 
-The step from the first to the second is what augmentation alone gives. Mean and range over seeds, which choose the
-labelled rows, the weights and the order. Of the rates tried only the one that validation chose is judged on test rows.
+The step from the first to the second is what augmentation alone gives. Gains are over scratch of the same network. Mean
+and range over seeds, which choose the labelled rows, the weights and the order. Of the rates tried only the one that
+validation chose is judged on test rows.
 """
 
 from __future__ import annotations
@@ -36,11 +38,15 @@ VALIDATION_ROWS = 500
 BATCH_ROWS = 50
 LEARNING_RATES = (0.001, 0.003, 0.01)
 ARMS = {
-    "scratch": (False, "off"),
-    "scratch + augmentation": (False, "light"),
-    "pretrained": (True, "off"),
-    "pretrained + augmentation": (True, "light"),
+    "scratch": ("cnn", None, "off"),
+    "scratch + augmentation": ("cnn", None, "light"),
+    "contrastive views": ("cnn", "contrastive_views", "off"),
+    "contrastive views + augmentation": ("cnn", "contrastive_views", "light"),
+    "masked images": ("cnn", "masked_image_modelling", "off"),
+    "scratch (vae)": ("vae", None, "off"),
+    "evidence bound": ("vae", "evidence_lower_bound", "off"),
 }
+"""Architecture, objective that it is pretrained with, augmentation of fine-tuning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +92,11 @@ def run(dataset: Path, folder: Path, base: Path | None = None, **asked: Any) -> 
     )
 
 
-def fine_tune(dataset: Path, folder: Path, base: Path | None, *, augmentation: str, epochs: int, seed: int) -> Found:
+def fine_tune(
+    dataset: Path, folder: Path, base: Path | None, *, architecture: str, augmentation: str, epochs: int, seed: int
+) -> Found:
     """Every learning rate; the one with the best validation accuracy is judged."""
-    origin: dict[str, Any] = {"start_from": "base"} if base else {"architecture": "cnn"}
+    origin: dict[str, Any] = {"start_from": "base"} if base else {"architecture": architecture}
     runs: list[tuple[float, float, float]] = []
     for rate in LEARNING_RATES:
         schedule = {"epochs": epochs, "batch_size": BATCH_ROWS, "learning_rate": rate}
@@ -129,45 +137,54 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> None:
     labels = read(arguments.data, "train-labels-idx1-ubyte.gz")
     test = (read(arguments.data, "t10k-images-idx3-ubyte.gz"), read(arguments.data, "t10k-labels-idx1-ubyte.gz"))
     found: dict[tuple[int, str], list[Found]] = {}
-    pretraining: list[float] = []
+    pretraining: dict[str, list[float]] = {}
     for seed in arguments.seeds:
         order = np.random.default_rng(seed).permutation(len(images))
         unlabelled, order = order[: arguments.unlabelled], order[arguments.unlabelled :]
         held_out, order = order[:VALIDATION_ROWS], order[VALIDATION_ROWS:]
         pictures = write(folder / f"unlabelled-{seed}", {"train": (images[unlabelled], None)})
-        began = time.process_time()
-        base = run(
-            pictures,
-            folder / f"base-{seed}",
-            kind="pretrain",
-            objective="contrastive_views",
-            architecture="cnn",
-            schedule={"epochs": arguments.epochs},
-            seed=seed,
-        )
-        pretraining.append(time.process_time() - began)
+        bases: dict[str, Path] = {}
+        for architecture, objective, _ in (ARMS[arm] for arm in arguments.arms):
+            if objective is None or objective in bases:
+                continue
+            began = time.process_time()
+            bases[objective] = run(
+                pictures,
+                folder / f"{objective}-{seed}",
+                kind="pretrain",
+                objective=objective,
+                architecture=architecture,
+                schedule={"epochs": arguments.epochs},
+                seed=seed,
+            ).package.directory
+            pretraining.setdefault(objective, []).append(time.process_time() - began)
         for count in arguments.labels:
             rows = {"train": order[:count], "validation": held_out}
             splits = {split: (images[chosen], labels[chosen]) for split, chosen in rows.items()}
             dataset = write(folder / f"labelled-{count}-{seed}", {**splits, "test": test})
             for arm in arguments.arms:
-                pretrained, augmentation = ARMS[arm]
-                start = base.package.directory if pretrained else None
-                where = folder / f"{arm}-{count}-{seed}"
-                epochs = max(1, arguments.steps * BATCH_ROWS // count)
-                judged = fine_tune(dataset, where, start, augmentation=augmentation, epochs=epochs, seed=seed)
-                found.setdefault((count, arm), []).append(judged)
-                print(
-                    f"  seed {seed}, {count} labels, {arm}: {judged.test:.2%} at {judged.learning_rate}",
-                    file=sys.stderr,
+                architecture, objective, augmentation = ARMS[arm]
+                judged = fine_tune(
+                    dataset,
+                    folder / f"{arm}-{count}-{seed}",
+                    bases[objective] if objective else None,
+                    architecture=architecture,
+                    augmentation=augmentation,
+                    epochs=max(1, arguments.steps * BATCH_ROWS // count),
+                    seed=seed,
                 )
-    print(f"pretraining: {arguments.unlabelled:,} pictures, {arguments.epochs} epochs, {mean(pretraining):.0f} CPU s\n")
-    print(f"{'labels':>6}  {'arm':<26} {'test':>7}  {'range':<18} {'over scratch':>12}")
+                found.setdefault((count, arm), []).append(judged)
+                told = f"{judged.test:.2%} at {judged.learning_rate}"
+                print(f"  seed {seed}, {count} labels, {arm}: {told}", file=sys.stderr)
+    for objective, seconds in pretraining.items():
+        size = f"{arguments.unlabelled:,} pictures, {arguments.epochs} epochs"
+        print(f"{objective}: {size}, {mean(seconds):.0f} CPU s")
+    print(f"\n{'labels':>6}  {'arm':<32} {'test':>7}  {'range':<18} {'over scratch':>12}")
     for (count, arm), runs in found.items():
         scores = [each.test for each in runs]
-        scratch = found.get((count, "scratch"))
+        scratch = found.get((count, "scratch (vae)" if ARMS[arm][0] == "vae" else "scratch"))
         gain = f"{(mean(scores) - mean(each.test for each in scratch)) * 100:+.1f} points" if scratch else ""
-        print(f"{count:>6}  {arm:<26} {mean(scores):>7.2%}  {min(scores):.2%} to {max(scores):.2%}  {gain:>12}")
+        print(f"{count:>6}  {arm:<32} {mean(scores):>7.2%}  {min(scores):.2%} to {max(scores):.2%}  {gain:>12}")
 
 
 if __name__ == "__main__":
