@@ -35,6 +35,12 @@ def test_boxes_become_shares_of_their_picture_and_rows_are_filled_up():
     assert arrays["true_boxes"].dtype == np.float32
 
 
+def test_a_box_that_leaves_its_picture_is_cut_off():
+    (boxes,) = task().encode(rows([{"label": "cat", "box": [-5, 2, 30, 8]}]))["true_boxes"]
+
+    np.testing.assert_allclose(boxes, [[0, 0.2, 1, 0.8]], rtol=1e-6)
+
+
 def test_a_batch_of_backgrounds_has_room_for_no_object():
     built = task()
 
