@@ -201,7 +201,12 @@ class ImageTextMatching(Task):
         return {"candidates": codes, "candidates_mask": mask, "candidate_texts": texts}
 
     def answer(self, run: Run, batch: Arrays) -> Arrays:
-        """`embedding` [B, D] of what was sent, and the `similarity` [B, K] of its candidates; each tower runs once."""
+        """`embedding` [B, D] of what was sent, and the `similarity` [B, K] of its candidates.
+
+        Of rows that are judged, both embeddings.
+        """
+        if "candidates" not in batch:
+            return {**run("image", batch), **run("text", batch)}
         text = run("text", {name: batch[name] for name in ("text", "text_mask") if name in batch})
         picture = run("image", {"image": batch["image"]}) if batch["has_image"].any() else None
         own = text["text_embedding"]

@@ -100,6 +100,16 @@ def test_what_cannot_be_compared_is_told(given: dict[str, object], message: str,
         predictor.predict([given])
 
 
+def test_rows_that_are_judged_are_answered_with_both_embeddings(predictor: Predictor) -> None:
+    task = predictor._asked
+    assert isinstance(task, ImageTextMatching)
+    batch = task.collate(task.encode(samples.dataset(ImageTextMatching.columns).rows("test")[:3]))
+
+    answer = task.answer(predictor._run, batch)
+
+    assert task.collect(answer, batch, lambda: answer).keys() == {"image_embedding", "text_embedding"}
+
+
 def test_ranks_count_every_text_of_a_picture_as_right() -> None:
     # Three pictures, of which the first has two texts; its second text is the nearest.
     pictures = np.array([[1.0, 0], [1, 0], [0, 1], [-1, 0]])
