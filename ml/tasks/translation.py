@@ -95,7 +95,7 @@ class Translation(Task):
     output_type = TranslationOutput
     metrics: ClassVar[Mapping[str, Metric]] = corpus_scores.METRICS
     recipe = Schedule(
-        epochs=2,
+        epochs=4,
         batch_size=32,
         optimizer="adamw",
         learning_rate=2e-3,
