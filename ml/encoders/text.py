@@ -80,7 +80,8 @@ class TextEncoder(Encoder[str]):
 
         Raises `SpecError` where the data has too little for what was asked.
         """
-        config = TextConfig.model_validate({"special": dict(zip(KNOWN_AS, WORDS_ASIDE, strict=True)), **asked})
+        special = {**dict(zip(KNOWN_AS, WORDS_ASIDE, strict=True)), **asked.get("special", {})}
+        config = TextConfig.model_validate({**asked, "special": special})
         if config.kind == "given":
             raise SpecError("only a base model brings a tokenizer", hint="Ask for byte_bpe or wordpiece.")
         tokenizer = _trained(values, config)

@@ -70,6 +70,13 @@ def test_special_tokens_cannot_be_written() -> None:
     assert (row == encoder.token("end")).sum() == 1
 
 
+def test_special_tokens_may_be_called_otherwise() -> None:
+    encoder = learned(special={"end": "</s>"})
+    assert encoder.config.special["begin"] == "[BEGIN]"
+    assert encoder.encode(["good"])[0][-1] == encoder.token("end")
+    assert '"</s>"' in encoder.tokenizer
+
+
 def test_what_is_too_long_is_cut_and_counted() -> None:
     encoder = learned(max_length=8)
     cut, whole = encoder.encode([FILMS[0], "good"])
