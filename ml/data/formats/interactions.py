@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
+from ml.data.aliases import ALIASES as COLUMNS
 from ml.data.archives import contents, members
 from ml.data.findings import Findings, Place, Refused
 from ml.data.formats.base import ROWS_A_BATCH, Batch, Format, Places
@@ -288,6 +289,8 @@ def _names_log(source: Source) -> bool:
     except Refused:
         return False
     cells = _cells(first, _delimiter([first]))
+    if any(cell.strip().lower() in (*COLUMNS["text"], *COLUMNS["label"]) for cell in cells):
+        return False  # reviews of products by users are texts, unless it is said what they are for
     return {"user", "item"} <= _named(cells).keys() or bool(re.fullmatch(r"\d+::\d+::[\d.]+::\d+\s*", first))
 
 

@@ -105,6 +105,14 @@ def test_a_log_is_recognised_by_the_names_of_its_columns(tmp_path: Path) -> None
     assert report.guess.columns == {"item": "movieId", "rating": "rating", "timestamp": "timestamp", "user": "userId"}
 
 
+def test_reviews_of_products_are_texts_unless_it_is_said_what_they_are_for(tmp_path: Path) -> None:
+    lines = [f"{row % 5},{row % 7},fine {row},{'good' if row % 2 else 'bad'}" for row in range(40)]
+    data = "\n".join(["user_id,product_id,review,label", *lines, ""]).encode()
+
+    assert makers.upload(tmp_path / "unsaid", {"reviews.csv": data}).guess.format == "csv"
+    assert read(tmp_path / "said", {"reviews.csv": data}).guess.format == "interactions"
+
+
 def test_columns_of_other_names_can_be_mapped(tmp_path: Path) -> None:
     data = table(header="who,what,how,when")
     columns = {"user": "who", "item": "what", "timestamp": "when"}
