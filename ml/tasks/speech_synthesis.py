@@ -194,7 +194,7 @@ class SpeechSynthesis(Task):
 
     def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
         """By row: `distance` in decibels, and `frames` there would be."""
-        distance = self._distance(outputs["mel"] - batch["audio"], batch["audio_mask"])
+        distance = self._distance(outputs["aligned"] - batch["audio"], batch["audio_mask"])
         return {"distance": distance, "frames": answer()["frames"]}
 
     def evaluate(

@@ -65,13 +65,13 @@ class Spectrogram(Head):
         self.mel = nn.Linear(config.width, config.bands)
 
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
-        """Frames `mel` [B, T, F] as long as the target's, aligned with it; `guess` [B, L, F], `log_duration` [B, L]."""
+        """Frames `aligned` [B, T, F] with the target's; `guess` [B, L, F], `log_duration` [B, L]."""
         hidden_BLW = self._hidden(features, batch)
         guess_BLF = self.guess(hidden_BLW)
         lasts_BL = self._align(guess_BLF, batch)
         letter_BT = letter_of_frame(lasts_BL, batch["audio"].shape[1])
         return {
-            "mel": self._frames(hidden_BLW, letter_BT, lasts_BL, batch["audio_mask"]),
+            "aligned": self._frames(hidden_BLW, letter_BT, lasts_BL, batch["audio_mask"]),
             "guess": guess_BLF.gather(1, letter_BT.unsqueeze(2).expand(-1, -1, guess_BLF.shape[2])),
             "log_duration": self._log_duration(hidden_BLW, batch),
             "lasts": lasts_BL,
@@ -92,7 +92,7 @@ class Spectrogram(Head):
         target_BTF = batch["audio"]
         duration = outputs["log_duration"].float() - outputs["lasts"].clamp(min=1).log()
         return {
-            "mel": _mean((outputs["mel"].float() - target_BTF).abs().mean(dim=2), heard_BT),
+            "mel": _mean((outputs["aligned"].float() - target_BTF).abs().mean(dim=2), heard_BT),
             "guess": _mean((outputs["guess"].float() - target_BTF).square().mean(dim=2), heard_BT),
             "duration": _mean(duration.square(), said_BL),
         }

@@ -100,11 +100,21 @@ def test_the_distance_is_in_decibels_and_stands_beside_that_of_the_mean_frame() 
     batch = subject.collate(subject.encode(ROWS))
     answer = subject.answer(run_of(4.0), {name: each for name, each in batch.items() if "audio" not in name})
 
-    exact = subject.collect({"mel": batch["audio"]}, batch, lambda: answer)
-    mean = subject.collect({"mel": 0 * batch["audio"]}, batch, lambda: answer)
+    exact = subject.collect({"aligned": batch["audio"]}, batch, lambda: answer)
+    mean = subject.collect({"aligned": 0 * batch["audio"]}, batch, lambda: answer)
     columns = subject.encode(ROWS)
 
     found = subject.evaluate(dict(mean), columns, train=columns)
     assert (exact["distance"] == 0).all()
     assert found.metrics["mel_distance"] == pytest.approx(found.baseline["mel_distance"], rel=1e-3)
     assert 1 < found.baseline["mel_distance"] < 40
+
+
+def test_answers_of_another_length_than_the_recordings_are_no_frames_to_compare() -> None:
+    subject = task()
+    batch = subject.collate(subject.encode(ROWS))
+    answer = subject.answer(run_of(4.0), batch)
+
+    # How those who compare graphs are told that there is nothing to compare.
+    with pytest.raises(KeyError, match="aligned"):
+        subject.collect(answer, batch, lambda: answer)
