@@ -23,10 +23,10 @@ class Phases:
     """In their order."""
 
     def __call__(self, phase: str) -> None:
-        """This one begins; those before it are done."""
-        done = self.names.index(phase) if phase in self.names else 0
-        percent = round(100 * done / len(self.names), 1)
-        self._report(progress={"phase": phase, "step": done, "steps": len(self.names), "percent": percent})
+        """This one begins; those before it are done. The last takes no time to speak of."""
+        done, steps = self.names.index(phase) if phase in self.names else 0, len(self.names) - 1
+        percent = round(100 * done / steps, 1)
+        self._report(progress={"phase": phase, "step": done, "steps": steps, "percent": percent})
 
     def say(self, message: str) -> None:
         """A line for the job's log."""

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,3 +168,29 @@ def test_the_doctor_names_what_is_broken_and_the_fix(tmp_path: Path) -> None:
         assert f"FAIL {part}" in examined.stdout
     assert examined.stdout.count("fix:") == 3
     assert "Traceback" not in examined.stdout + examined.stderr
+
+
+def test_a_model_from_elsewhere_comes_in_answers_and_goes_out(
+    plinth_command: Run, tmp_path: Path, digit_files: list[Path]
+) -> None:
+    from transformers import AutoModelForImageClassification, ResNetConfig, ResNetForImageClassification
+
+    config = ResNetConfig(
+        num_channels=3, layer_type="basic", embedding_size=4, hidden_sizes=[4], depths=[1], id2label={0: "no", 1: "yes"}
+    )
+    ResNetForImageClassification(config).save_pretrained(tmp_path / "answers")
+    came = plinth_command("models", "import", str(tmp_path / "answers"))
+    assert came.returncode == 0, came.stderr
+    assert "answers@1" in came.stdout
+    assert "preprocessor_config.json" in came.stdout, "what its owner should know is told"
+    predicted = plinth_command("predict", "answers", str(digit_files[0]))
+    assert set(json.loads(predicted.stdout)["probabilities"]) == {"no", "yes"}
+    went = plinth_command("models", "download", "answers", "--to", str(tmp_path), "--format", "huggingface")
+    assert went.returncode == 0, went.stderr
+    with zipfile.ZipFile(tmp_path / "answers-1-huggingface.zip") as archive:
+        archive.extractall(tmp_path / "back")
+    back = AutoModelForImageClassification.from_pretrained(tmp_path / "back")
+    assert back.config.id2label == {0: "no", 1: "yes"}
+    refused = plinth_command("models", "import", str(tmp_path / "nothing"))
+    assert refused.returncode == 1
+    assert "No such file" in refused.stderr

@@ -62,7 +62,7 @@ def test_models_come_in_answer_and_go_out_again(tmp_path: Path, resnet: Path) ->
         job_id = brought(machine, resnet, upload=upload_id)
         job = machine.wait_for(job_id, "succeeded", "failed")
         assert job.state == "succeeded", job.error
-        assert job.progress["phase"] == "registering"
+        assert (job.progress["phase"], job.progress["percent"]) == ("registering", 100)
         assert job.report["labels"] == ["no", "yes", "maybe"]
         assert [event["message"] for event in machine.event_data(job_id, "log")] == job.report["notes"]
         [model] = machine.models_of(job_id)
