@@ -46,6 +46,10 @@ _EXAMPLES = {
     "image": {"summary": "image_classification, from base64 of any picture file", "value": _IMAGE_JSON},
     "generation": {"summary": "image_generation", "value": {"inputs": [{"label": "7", "seed": 1}]}},
     "synthesis": {"summary": "speech_synthesis", "value": {"inputs": [{"text": "seven"}]}},
+    "writing": {
+        "summary": "text_generation; with Accept: text/event-stream piece by piece",
+        "value": {"inputs": [{"prompt": "Once", "max_new_tokens": 50, "temperature": 0.8, "stop": ["\n\n"]}]},
+    },
     "embedding": {
         "summary": "the embedding of any input",
         "value": {**_IMAGE_JSON, "parameters": {"return": "embedding"}},

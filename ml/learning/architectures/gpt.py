@@ -48,7 +48,7 @@ class GPT(Backbone):
     config_type = GPTConfig
     recipe = Schedule(
         epochs=6,
-        batch_size=16,
+        batch_size=8,
         optimizer="adamw",
         learning_rate=3e-3,
         weight_decay=0.1,
