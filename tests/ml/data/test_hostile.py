@@ -3,6 +3,7 @@
 import gzip
 import io
 import lzma
+import re
 import struct
 import tarfile
 import zipfile
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from ml.data.kinds.items import LONGEST_HISTORY
 from ml.data.limits import Limits
 from ml.data.problems import PROBLEMS
 from tests.ml.data.makers import (
@@ -87,6 +89,28 @@ def in_idx(
 
 def in_csv(name: str, code: str, data: bytes, at: dict[str, Any] | None = None, **options: Any) -> Case:
     return Case(name, code, {"a.csv": data}, {"file": "a.csv", **(at or {})}, options)
+
+
+def silence(*, seconds: int, rate_hz: int = 8000) -> bytes:
+    """A WAV of 16-bit noise that is hardly heard."""
+    samples = np.random.default_rng(0).integers(-9, 9, size=seconds * rate_hz, dtype=np.int16)
+    header = struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF",
+        36 + samples.nbytes,
+        b"WAVE",
+        b"fmt ",
+        16,
+        1,
+        1,
+        rate_hz,
+        2 * rate_hz,
+        2,
+        16,
+        b"data",
+        samples.nbytes,
+    )
+    return header + samples.tobytes()
 
 
 def special(mode: int) -> zipfile.ZipInfo:
@@ -356,6 +380,73 @@ TABLES = [
         columns={"image": "image"},
     ),
     Case(
+        "an empty history",
+        "history_empty",
+        {"a.jsonl": b'{"items": ["a", "b", "c"]}\n' * 3 + b'{"items": []}\n'},
+        {"row": 4},
+        {"format": "interactions"},
+    ),
+    Case(
+        "an item that is none",
+        "item_invalid",
+        {"a.jsonl": b'{"items": ["a", true, "c"]}\n'},
+        {"row": 1, "found": "True"},
+        {"format": "interactions"},
+    ),
+    Case(
+        "a history without end",
+        "history_too_long",
+        {"a.jsonl": b'{"items": [' + b"1," * LONGEST_HISTORY + b"1]}\n"},
+        {"row": 1, "found": f"{LONGEST_HISTORY + 1:,} items"},
+        {"format": "interactions"},
+    ),
+    Case(
+        "ratings",
+        "ratings_not_used",
+        {
+            "a.csv": b"user,item,rating\n"
+            + b"".join(b"%d,%d,4\n" % (user, item) for user in range(30) for item in range(4))
+        },
+        {"file": "a.csv", "column": "rating"},
+        {"format": "interactions"},
+        state="ready",
+    ),
+    Case(
+        "an archive without a log",
+        "no_log_in_archive",
+        {"a.zip": zipped([("notes.md", b"none")])},
+        {"file": "a.zip"},
+        {"format": "interactions"},
+    ),
+    Case(
+        "a name for a recording",
+        "audio_not_encoded",
+        {"a.csv": b"audio,text\none.wav,one\n"},
+        {"row": 1, "found": "one.wav"},
+        {"task": "speech_recognition"},
+    ),
+    Case(
+        "a long recording",
+        "audio_long",
+        {"a.zip": zipped([("metadata.csv", b"file_name,text\na.wav,one\n"), ("a.wav", silence(seconds=61))])},
+        {"file": "a.zip/a.wav"},
+        {"task": "speech_recognition"},
+    ),
+    Case(
+        "a table of one column",
+        "manifest_without_columns",
+        {"a.zip": zipped([("metadata.csv", b"file_name\na.png\n"), ("a.png", png())])},
+        {"found": "file_name"},
+        {"format": "image_table"},
+    ),
+    Case(
+        "pictures without their table",
+        "manifest_missing",
+        {"a.zip": zipped([("a.png", png()), ("b.png", png(1))])},
+        {"found": "2 pictures"},
+        {"format": "image_table"},
+    ),
+    Case(
         "files of different columns",
         "columns_differ",
         {"a.csv": b"text,label\nfine,0\ngood,1\n", "b.csv": b"text,target\nfine,eine feine Sache\n"},
@@ -521,46 +612,11 @@ def test_a_bad_upload_is_told_what_is_wrong_and_where(tmp_path, case):
     assert "\x1b" not in shown
 
 
-def test_the_corpus_knows_every_problem_that_bad_data_can_have():
-    elsewhere = {
-        "unfit_for_task",  # test_importing
-        "encoding_guessed",
-        "labels_as_floats",
-        "pixels_scaled",
-        "too_many_rows",  # test_csv
-        "folders_nested",  # test_class_folders
-        "cell_too_large",  # test_bombs
-        "archive_without_texts",
-        "text_file_ignored",
-        "texts_without_class",  # test_texts
-        "text_unpaired",
-        "line_counts_differ",
-        "tmx_languages",
-        "tmx_unit_incomplete",
-        "xml_invalid",
-        "xml_too_deep",
-        "xml_entity",  # test_parallel_texts
-        "objects_not_a_list",  # kinds/test_objects
-        "object_without_label",
-        "box_not_numbers",
-        "box_reversed",
-        "box_outside",
-        "box_off_picture",
-        "box_empty",
-        "box_duplicate",
-        "boxes_of_another_form",
-        "box_not_in_shares",
-        "picture_without_objects",
-        "picture_missing",
-        "picture_size_differs",
-        "picture_not_listed",
-        "annotation_without_picture",
-        "annotation_invalid",
-        "objects_as_crowd",
-        "class_unknown",
-        "classes_without_names",  # test_annotated
-    }
-    assert set(PROBLEMS) - {case.code for case in CASES} - elsewhere == set()
+def test_every_problem_is_provoked_somewhere():
+    """By a case above, or by a test beside that names its code."""
+    beside = [path for path in Path(__file__).parents[1].rglob("test_*.py") if path != Path(__file__)]
+    named = {code for path in beside for code in re.findall(r'"([a-z0-9_]+)"', path.read_text())}
+    assert set(PROBLEMS) - {case.code for case in CASES} - named == set()
 
 
 def test_gzip_within_gzip_is_refused(tmp_path):
