@@ -96,16 +96,16 @@ def _dropped(graphs: Mapping[str, Graph], twins: Mapping[str, Path]) -> dict[str
 
 
 def _judged(task: Task, run: Run, columns: dict[str, Column]) -> _Judged | None:
-    """None where what the graphs answer is not what the task is judged by."""
+    """None where what the graphs answer is not what the task is judged by, or is asked what no training row says."""
     rows = len(next(iter(columns.values())))
     found: dict[str, list[Any]] = {}
     seconds = 0.0
     for start in range(0, rows, AT_ONCE):
         batch = task.collate(take(columns, np.arange(start, min(rows, start + AT_ONCE))))
         began = time.process_time()
-        answer = task.answer(run, batch)
-        seconds += time.process_time() - began
         try:
+            answer = task.answer(run, batch)
+            seconds += time.process_time() - began
             collected = task.collect(answer, batch, lambda answer=answer: answer)  # type: ignore[misc]  # bound on purpose
         except KeyError:
             return None
