@@ -31,7 +31,7 @@ def test_what_is_packed_is_opened(package):
         "task/state.json",
         "weights.safetensors",
     ]
-    assert opened.manifest.encoders["image"] == Choice(name="image", config={"height": 8, "width": 8, "channels": 1})
+    assert opened.manifest.encoders["image"] == Choice(name="image", config=pictures.encoder().config.model_dump())
     assert opened.encoders()["image"].shape() == {"channels": 1, "height": 8, "width": 8}
     task = opened.task()
     assert task is not None

@@ -104,8 +104,9 @@ def test_a_version_that_an_alias_needs_stays() -> None:
 def test_the_number_of_a_deleted_version_is_never_given_again() -> None:
     made(), made()
     with transaction() as session:
-        key = models.delete(session, "digits", 2)
+        key, export = models.delete(session, "digits", 2)
     assert key.startswith("models/mdl_")
+    assert export.startswith("exports/mdl_")
     assert number_of("digits") == 1
     assert made().version == 3
 

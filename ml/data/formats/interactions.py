@@ -286,9 +286,9 @@ def _names_log(source: Source) -> bool:
             return {"user", "item"} <= _named(list(record)).keys() or any(
                 _plain(key) in HISTORY and isinstance(record[key], list) for key in record
             )
+        cells = _cells(first, _delimiter([first]))
     except Refused:
-        return False
-    cells = _cells(first, _delimiter([first]))
+        return False  # no log that can be read; whose file it is says what is wrong with it
     if any(cell.strip().lower() in (*COLUMNS["text"], *COLUMNS["label"]) for cell in cells):
         return False  # reviews of products by users are texts, unless it is said what they are for
     return {"user", "item"} <= _named(cells).keys() or bool(re.fullmatch(r"\d+::\d+::[\d.]+::\d+\s*", first))
