@@ -20,6 +20,7 @@ from ml.data import audio, images
 from ml.data.findings import Place, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ml.data.limits import Limits
@@ -30,6 +31,7 @@ Content = Literal[
 
 _START_BYTES: Final = 512
 _NAMES_LOOKED_AT: Final = 10_000
+_ARCHIVE_BYTES_LOOKED_AT: Final = 8 << 20
 _TAR_MAGIC: Final = slice(257, 262)
 _PACKED: Final[tuple[tuple[bytes, str], ...]] = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"))
 _FOREIGN: Final = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x28\xb5\x2f\xfd", b"MSCF", b"\x04\x22\x4d\x18")
@@ -85,11 +87,21 @@ class Source:
                 with zipfile.ZipFile(self.path) as archive:
                     return tuple(itertools.islice(archive.namelist(), _NAMES_LOOKED_AT))
             if self.content == "tar":
-                with tarfile.open(self.path) as archive:
-                    return tuple(member.name for member in itertools.islice(archive, _NAMES_LOOKED_AT))
+                return tuple(itertools.islice(self._tar_names(), _NAMES_LOOKED_AT))
         except (*_DAMAGE, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, ValueError, struct.error):
             return ()
         return ()
+
+    def _tar_names(self) -> Iterator[str]:
+        """As far as the first bytes go: to pass a member by, all of it must be unpacked, and it may have no end."""
+        with self._unpacked() as file:
+            start = io.BytesIO(file.read(_ARCHIVE_BYTES_LOOKED_AT))
+        try:
+            with tarfile.open(fileobj=start, mode="r:") as archive:
+                for member in archive:
+                    yield member.name
+        except tarfile.TarError:
+            return
 
     @property
     def split(self) -> str | None:
