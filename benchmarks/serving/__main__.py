@@ -1,0 +1,49 @@
+"""How many predictions does one core serve, through the whole service as a user runs it, and how many could it?
+
+python -m benchmarks.serving [pictures ...] [--seconds 3] [--connections 64]
+
+Needs `wrk` (Debian: apt-get install wrk). The service has one core, the load another. Figures are requests per
+CPU-second of the service's process tree: a busy machine counts little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.api_process import ApiProcess
+from benchmarks.serving.load import SERVER_CORE
+from benchmarks.serving.service import Service
+
+QUESTIONS = ("pictures",)
+"""Files of this folder, each with a `measure`."""
+
+
+def main() -> None:
+    """Print a table, row by row as it is measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("questions", nargs="*", choices=[*QUESTIONS, []], help="all, where none is named")
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=64)
+    asked = parser.parse_args()
+    if shutil.which("wrk") is None:
+        sys.exit("wrk is not installed: apt-get install wrk")
+    if len(os.sched_getaffinity(0)) < 2:
+        sys.exit("needs two cores: one serves, one asks")
+    print("| work | reached | aim | note |\n|---|---|---|---|")
+    for question in asked.questions or QUESTIONS:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            with ApiProcess(folder / "home", cores=SERVER_CORE) as api:
+                service = Service(api, folder, seconds=asked.seconds, connections=asked.connections)
+                for figure in import_module(f"benchmarks.serving.{question}").measure(service):
+                    print(f"| {figure.work} | {figure.reached} | {figure.aim} | {figure.note} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The whole service as a user runs it, on one core, with keys, request ids, metrics and the access log on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.api_process import ApiProcess
+from benchmarks.serving.load import Load, drive
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A row of the table."""
+
+    work: str
+    reached: str
+    aim: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The running process, and how long and with how many connections it is asked."""
+
+    api: ApiProcess
+    folder: Path
+    """A place for what is measured: packages, data."""
+    seconds: int
+    connections: int
+
+    def register(self, package: Path, *, name: str) -> int:
+        """As a worker does at the end of a run; the number of the version."""
+        os.environ.update(self.api.environment)
+        # Only now: what is imported reads the environment.
+        from ml.package import ModelPackage
+        from tests.app.factories import registered
+
+        return registered(ModelPackage.open(package), name=name)
+
+    def drive(
+        self,
+        path: str,
+        bodies: list[bytes],
+        content_type: str,
+        *,
+        connections: int,
+        seconds: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Load:
+        """After a second of the same, which warms up."""
+        api = self.api
+        sent = {"Authorization": f"Bearer {api.key}", "Content-Type": content_type, "Host": f"127.0.0.1:{api.port}"}
+        sent |= headers or {}
+        drive(api.port, api.pid, path, bodies, sent, seconds=1, connections=connections)
+        return drive(api.port, api.pid, path, bodies, sent, seconds=seconds or self.seconds, connections=connections)
