@@ -13,6 +13,7 @@ import numpy as np
 from ml.data.rows import Rows
 from ml.encoders.base import collate_slots, encode_slots, take
 from ml.errors import InputError, PackageError
+from ml.graph_file import by_reference
 from ml.padding import CallCost, lengths_of
 from ml.tasks.base import MODEL
 from ml.wire import INPUT_OF, RawInput, Wire
@@ -323,8 +324,10 @@ def by_onnx(paths: Mapping[str, Path]) -> Run:
     options.log_severity_level = 3
     sessions, reads, gives = {}, {}, {}
     for graph, path in paths.items():
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            model = by_reference(path) or str(path)
+            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its exceptions have no common base that is public
             raise PackageError(f"{path.name} is no graph that can be run: {str(error).splitlines()[0]}") from error
         sessions[graph] = session

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ml.graph_file import lay_out
 from ml.package import Graph, Parity
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def _export_one(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 write(_Graph(network, shapes.inputs, shapes.outputs).eval(), example, path, shapes)
+            lay_out(path)
             parity = measure_parity(network, calls, path, outputs=shapes.outputs)
         except Exception as error:  # exporters fail in ways of their own; without a graph torch serves
             reasons.append(f"{name}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")

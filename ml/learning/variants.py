@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ml.encoders.base import take
+from ml.graph_file import lay_out
 from ml.package import Graph, Parity, Variant
 from ml.predictor import by_onnx
 
@@ -77,6 +78,7 @@ def _quantise(paths: Mapping[str, Path], twins: Mapping[str, Path]) -> None:
     try:
         for name, path in paths.items():
             quantize_dynamic(path, twins[name], weight_type=QuantType.QInt8, per_channel=True)
+            lay_out(twins[name])
     finally:
         logging.getLogger().removeFilter(_quiet)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ml.encoders.image import ImageConfig, ImageEncoder
 from ml.errors import PackageError
+from ml.graph_file import lay_out
 from ml.learning.interchange.graphs import read
 from ml.package import Graph, Manifest, ModelPackage, Source
 from ml.predictor import by_onnx
@@ -59,6 +60,7 @@ def read_graph(
     with tempfile.TemporaryDirectory(prefix=".packaging-", dir=into.parent) as scratch:
         path = Path(scratch) / f"{MODEL}.onnx"
         path.write_bytes(model.SerializeToString())
+        lay_out(path)
         on_phase("checking")
         _try(path, config, classes=len(names))
         opset = max((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), default=0)
