@@ -96,6 +96,7 @@ class Batcher:
         self._on_batch = on_batch
         self._queue: deque[Work] = deque()
         self._running = False
+        self._closed = False
         self._row_seconds = 0.0
         self._row_cpu_seconds: float | None = None
         """Of the processor, as the machine may be busy with something else; None before the first batch."""
@@ -127,15 +128,23 @@ class Batcher:
         return not self._running
 
     def close(self) -> None:
-        """Let the thread end; whatever is queued is still answered."""
+        """Let the thread end when nothing waits any more; whatever is queued, and what still comes, is answered."""
+        self._closed = True
+        if self.idle:
+            self._end_thread()
+
+    def _end_thread(self) -> None:
         if self._thread is not None:
             self._thread.shutdown(wait=False)
+            self._thread = None
 
     def _turn(self) -> None:
         inline = self._rows_inline()
         batch = self._take(inline or self.most_rows)
         if not batch:
             self._running = False
+            if self._closed:
+                self._end_thread()
             return
         loop = asyncio.get_running_loop()
         if inline:

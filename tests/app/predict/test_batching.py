@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from typing import Any
 
@@ -167,5 +168,25 @@ def test_a_deadline_that_is_over_is_told_and_one_that_cannot_be_kept_is_refused(
             queue.submit(Asked(2, until=time.monotonic() + 0.001).work)
         await asyncio.gather(crowd.future, more.future)
         queue.close()
+
+    asyncio.run(run())
+
+
+def test_a_queue_that_was_closed_still_answers_what_waits_and_what_comes_after_all():
+    async def run() -> None:
+        queue = batcher(Slow())
+        waiting = [Asked(number) for number in range(20)]
+        for each in waiting:
+            queue.submit(each.work)
+        await asyncio.sleep(0.005)
+        queue.close()
+        answers = [await asyncio.wait_for(each.future, 5) for each in waiting]
+        assert [answer[0]["value"] for answer in answers] == list(range(20))
+        late = Asked("late")
+        queue.submit(late.work)
+        assert (await asyncio.wait_for(late.future, 5))[0]["value"] == "late"
+        await asyncio.sleep(0.01)
+        assert queue.idle
+        assert not [each for each in threading.enumerate() if each.name.startswith("predict")]
 
     asyncio.run(run())
