@@ -23,19 +23,22 @@ _lines: list[bytes] = []
 
 def request(**facts: Any) -> None:
     """Write down a request that was answered; never a secret, and nothing that could end a line early."""
-    if sys.stderr.isatty():
-        _log.info("request", **facts)
-        return
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        _log.info("request", **facts)
-        return
     if not _lines:
+        loop = None if sys.stderr.isatty() else _loop()
+        if loop is None:
+            _log.info("request", **facts)
+            return
         loop.call_later(FLUSH_SECONDS, flush)
     timestamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     event = {**facts, "event": "request", "level": "info", "logger": LOGGER, "timestamp": timestamp}
     _lines.append(orjson.dumps(event))
+
+
+def _loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def flush() -> None:

@@ -9,12 +9,12 @@ import asyncio
 import hashlib
 import ipaddress
 import re
+import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
 import structlog
 from anyio import to_thread
@@ -280,7 +280,7 @@ def is_loopback(host: str) -> bool:
 
 def request_id_of(asked: str) -> str:
     """The client's own, where it is a sound one."""
-    return asked if _REQUEST_ID.fullmatch(asked) else uuid4().hex
+    return asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(16)
 
 
 def _verify(secret: str) -> str | None:

@@ -60,6 +60,10 @@ def clean(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutabl
 
 def without_secrets(text: str) -> str:
     """The same without what looks like a key."""
+    lower = text.lower()
+    # Of a hundred lines none holds one, and to look for these words takes a tenth of the time.
+    if "plinth_" not in lower and "bearer" not in lower:
+        return text
     return _SECRET.sub("[key]", text)
 
 

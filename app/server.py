@@ -36,6 +36,8 @@ class DeadlineProtocol(HttpToolsProtocol):
     """There while what comes is the rest of a large body, which goes past the parser."""
     _body_left = 0
     """Bytes of a body of announced size that have not come yet."""
+    between_messages = True
+    """Whether the next byte, if it goes to the parser, begins a request."""
     _deadline: asyncio.TimerHandle | None = None
     _awaits_headers = True
     _header_bytes = 0
@@ -67,12 +69,13 @@ class DeadlineProtocol(HttpToolsProtocol):
         assert self.large_body is not None, "called only while there is one"
         self.large_body.add(count)
         if self.large_body.left == 0:
-            self.large_body, self._body_left = None, 0
+            self.large_body, self._body_left, self.between_messages = None, 0, True
             self.parser = httptools.HttpRequestParser(self)
 
     def on_message_begin(self) -> None:
         """A further request on a connection that was kept alive."""
         super().on_message_begin()
+        self.between_messages = False
         if not self._awaits_headers:
             self._expect_headers()
 
@@ -93,6 +96,11 @@ class DeadlineProtocol(HttpToolsProtocol):
         if len(body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
         self.cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        """All of it."""
+        self.between_messages = True
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP gets a problem document as well."""
@@ -197,7 +205,7 @@ def make_server(
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=30,
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
     )
     return Server(config, stopping=app.state.stopping)

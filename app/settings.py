@@ -32,6 +32,8 @@ class AppSettings(BaseSettings):
 
     header_timeout_seconds: float = Field(10, gt=0)
     body_idle_timeout_seconds: float = Field(30, gt=0)
+    keep_alive_seconds: int = Field(30, gt=0)
+    """A proxy in front should give up idle connections earlier, or it sends into one that is being closed."""
     shutdown_timeout_seconds: int = Field(2, ge=1)
     key_cache_seconds: float = Field(0.5, ge=0, le=1)
 

@@ -1,12 +1,14 @@
-"""The short way through `/predict`: from the parser's callbacks to the model's queue and back, without a task between.
+"""The short way through `/predict`: from the bytes of a socket to the model's queue and back, without a task between.
 
-It takes what is usual: a small body whose length is known, for a model that is loaded, with a key that was looked up of
-late. Whatever else there is, whatever is wrong with a request too, goes the ordinary way from its first byte, so that
-there is one place that says no. What both answer is the same, byte for byte.
+It takes what is usual: a plainly written head, a small body whose length is known, a model that is loaded, a key that
+was looked up of late. Whatever else there is, whatever is wrong with a request too, goes to the parser from its first
+byte and the ordinary way from there, so that there is one place that says no. What both answer is the same, byte for
+byte.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -22,20 +24,31 @@ from app.server import DeadlineProtocol
 from ml.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import asyncio
 
     from app.auth import Gate
     from app.measures import Measures
     from app.predict.runtime import Loaded, Runtime
 
 ROUTE: Final = "/predict/{model}"
-PREFIX: Final = b"/predict/"
-NAME_BYTES: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@")
+START: Final = b"POST /predict/"
+MOST_HEAD_BYTES: Final = 8 * 1024
+GATHER_SECONDS: Final = 1.0
+"""A body that takes longer to come is left to the ordinary way, which is patient and says when it no longer is."""
+HEAD: Final = re.compile(
+    rb"POST /predict/([A-Za-z0-9._@-]++) HTTP/1\.1\r\n((?:[A-Za-z0-9-]++: (?! )[ -~]*+(?<! )\r\n)++)\r\n"
+)
+"""A head as nearly every client writes it (RFC 9112): a subset that cannot be read in two ways; the rest is parsed."""
+FIELD: Final = re.compile(rb"([^:]++): ([^\r]*+)\r\n")
 JSON: Final = b"application/json"
 THINGS: Final = (b"image/", b"audio/", b"text/plain")
 ANY_ANSWER: Final = (b"*/*", JSON)
-KNOWN: Final = frozenset({b"content-type", b"content-length", b"authorization", b"host", b"accept", b"x-request-id"})
-HARMLESS: Final = frozenset({b"user-agent", b"accept-encoding", b"connection", b"accept-language", b"cache-control"})
+KEEPS: Final = {b"": True, b"keep-alive": True, b"close": False}
+"""`Connection` -> whether there may be another request on it."""
+KNOWN: Final = frozenset(
+    {b"content-type", b"content-length", b"authorization", b"host", b"accept", b"x-request-id", b"connection"}
+)
+HARMLESS: Final = frozenset({b"user-agent", b"accept-encoding", b"accept-language", b"cache-control"})
 FIELDS: Final = frozenset({"inputs", "parameters"})
 
 _HEAD: Final = (
@@ -46,12 +59,16 @@ _STATIC: Final = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for na
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A request that may go the short way, as far as its headers tell."""
+    """A request that may go the short way, as far as its head tells."""
 
     loaded: Loaded
     is_json: bool
     request_id: str
     key_id: str
+    keep_alive: bool
+    body_start: int
+    end: int
+    """Bytes of the whole request."""
 
 
 class ShortWay:
@@ -61,17 +78,25 @@ class ShortWay:
         self.runtime = runtime
         self.gate = gate
         self.measures = measures
+        self._dated: tuple[list[tuple[bytes, bytes]], bytes] = [], b""
 
-    def admit(self, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Admitted | None:
-        """None where anything is unusual, or has to be waited for."""
-        reference = url[len(PREFIX) :]
-        if not NAME_BYTES.issuperset(reference):
+    def dated(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """uvicorn's own headers as lines; it makes a new list every second, for the date."""
+        if self._dated[0] is not headers:
+            self._dated = headers, b"".join(b"%b: %b\r\n" % header for header in headers)
+        return self._dated[1]
+
+    def admit(self, data: bytes) -> Admitted | None:
+        """What a request begins with; None where anything is unusual, or has to be waited for."""
+        head = HEAD.match(data, 0, MOST_HEAD_BYTES)
+        if head is None:
             return None
-        loaded = self.runtime.at_hand(reference.decode("ascii"))
+        loaded = self.runtime.at_hand(head[1].decode("ascii"))
         if loaded is None:
             return None
         found: dict[bytes, bytes] = {}
-        for name, value in headers:
+        for written, value in FIELD.findall(head[2]):
+            name = written.lower()
             if name in KNOWN and name not in found:
                 found[name] = value
             elif name not in HARMLESS:
@@ -81,36 +106,25 @@ class ShortWay:
             return None
         if kind != JSON and not kind.startswith(THINGS):
             return None
+        keep_alive = KEEPS.get(found.get(b"connection", b"").lower())
         key_id = self.gate.opens_at_once(found.get(b"host", b""), found.get(b"authorization", b""))
-        if key_id is None:
+        if key_id is None or keep_alive is None:
             return None
-        return Admitted(loaded, kind == JSON, request_id_of(found.get(b"x-request-id", b"").decode("latin-1")), key_id)
+        request_id = request_id_of(found.get(b"x-request-id", b"").decode("ascii"))
+        end = head.end() + int(length)
+        return Admitted(loaded, kind == JSON, request_id, key_id, keep_alive, head.end(), end)
 
 
 class ShortCycle:
     """Stands where uvicorn's cycle of request and response would; answers from the batcher's callback."""
 
-    __slots__ = (
-        "_admitted",
-        "_began",
-        "_pieces",
-        "_protocol",
-        "body",
-        "disconnected",
-        "keep_alive",
-        "message_event",
-        "more_body",
-        "response_complete",
-    )
+    __slots__ = ("_admitted", "_began", "_protocol", "disconnected", "keep_alive", "message_event", "response_complete")
 
     def __init__(self, protocol: ShortWayProtocol, admitted: Admitted) -> None:
         self._protocol = protocol
         self._admitted = admitted
         self._began = time.perf_counter()
-        self._pieces: list[bytes] = []
-        self.body = bytearray()
-        self.more_body = True
-        self.keep_alive = protocol.parser.should_keep_alive()
+        self.keep_alive = admitted.keep_alive
         self.response_complete = False
         self.disconnected = False
         self.message_event = self
@@ -118,25 +132,13 @@ class ShortCycle:
     def set(self) -> None:
         """uvicorn wakes a cycle by its event; nobody sleeps here."""
 
-    def add(self, piece: bytes) -> None:
-        """A piece of the body."""
-        self._pieces.append(piece)
-
-    def complete(self) -> None:
-        """The body is there: read it and queue it, or leave it to the ordinary way."""
-        body = b"".join(self._pieces)
-        try:
-            work = self._work(body)
-            self._admitted.loaded.batcher.submit(work)
-        except (InputError, QueueFull, Refused, ValueError):
-            self._protocol.go_the_ordinary_way(body)
-
-    def _work(self, body: bytes) -> Work:
+    def begin(self, body: bytes) -> None:
+        """Read the body and queue it; raises what the ordinary way then says in full."""
         predictor = self._admitted.loaded.predictor
         inputs, parameters = self._asked(_usual_json(body)) if self._admitted.is_json else ([body], {})
         fields = predictor.asked(parameters)
         rows = [predictor.read(each, fields) for each in inputs]
-        return Work(rows, fields.wanted, self._answer, gone=self._gone)
+        self._admitted.loaded.batcher.submit(Work(rows, fields.wanted, self._answer, gone=self._gone))
 
     def _asked(self, asked: Any) -> tuple[list[Any], dict[str, Any]]:
         """Inputs and parameters of a usual request; what is not usual, the ordinary way judges."""
@@ -155,7 +157,7 @@ class ShortCycle:
             self._fail(error)
             return
         body = body_of(self._admitted.loaded.served, outputs)
-        dated = b"".join(b"%b: %b\r\n" % header for header in self._protocol.server_state.default_headers)
+        dated = self._protocol.short_way.dated(self._protocol.server_state.default_headers)
         close = b"" if self.keep_alive else b"connection: close\r\n"
         request_id = self._admitted.request_id.encode("ascii")
         self._end(200, _HEAD % (dated, len(body), request_id, _STATIC, close) + body)
@@ -173,14 +175,13 @@ class ShortCycle:
     def _end(self, status: int, message: bytes) -> None:
         self.response_complete = True
         admitted, protocol = self._admitted, self._protocol
-        seconds = time.perf_counter() - self._began
         protocol.short_way.measures.short_way()
         protocol.short_way.gate.note(
             method="POST",
             path=f"/predict/{admitted.loaded.served.name}",
             route=ROUTE,
             status=status,
-            seconds=seconds,
+            seconds=time.perf_counter() - self._began,
             key_id=admitted.key_id,
             request_id=admitted.request_id,
         )
@@ -189,7 +190,7 @@ class ShortCycle:
         protocol.transport.write(message)
         if not self.keep_alive:
             protocol.transport.close()
-        protocol.on_response_complete()
+        protocol.answered()
 
 
 def _usual_json(body: bytes) -> Any:
@@ -200,48 +201,95 @@ def _usual_json(body: bytes) -> Any:
 
 
 class ShortWayProtocol(DeadlineProtocol):
-    """Leans on uvicorn's `HttpToolsProtocol`: its callbacks, `cycle`, `pipeline` and `server_state` (see decisions)."""
+    """Looks at what comes before the parser does.
+
+    Leans on uvicorn's `HttpToolsProtocol`: `cycle`, `pipeline`, `flow`, `server_state`, and how idle connections end
+    there (see decisions).
+    """
 
     short_way: ShortWay
+    _begun: tuple[Admitted, bytes] | None = None
+    """A request whose body has not come in full, and what has."""
+    _patience: asyncio.TimerHandle | None = None
+    _last_answer_seconds = 0.0
+    """By the event loop's clock."""
 
-    def on_headers_complete(self) -> None:
+    def data_received(self, data: bytes) -> None:
         """Choose the way."""
-        admitted = self._admitted()
-        if admitted is None:
-            super().on_headers_complete()
+        if self._begun is not None:
+            admitted, before = self._begun
+            data = before + data
+        else:
+            found = self.short_way.admit(data) if data.startswith(START) and self._is_free() else None
+            if found is None:
+                super().data_received(data)
+                return
+            admitted = found
+        if len(data) < admitted.end:
+            self._begun = admitted, data
+            if self._patience is None:
+                self._patience = self.loop.call_later(GATHER_SECONDS, self._hand_over)
             return
-        self._stop_waiting()
-        self.cycle = ShortCycle(self, admitted)  # type: ignore[assignment]  # quacks like one where uvicorn looks
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of it."""
-        cycle: Any = self.cycle
-        if type(cycle) is ShortCycle:
-            cycle.add(body)
+        if self._patience is not None:
+            self._stop_gathering()
+        if len(data) == admitted.end:
+            self._take(admitted, data)
         else:
-            super().on_body(body)
+            super().data_received(data)
 
-    def on_message_complete(self) -> None:
-        """All of it."""
-        cycle: Any = self.cycle
-        if type(cycle) is ShortCycle:
-            cycle.complete()
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        self._stop_gathering()
+        super().connection_lost(exc)
+
+    def answered(self) -> None:
+        """What uvicorn does after a response. Its timer is left to run on: to set one costs as much as to parse."""
+        self._last_answer_seconds = self.loop.time()
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        if self.timeout_keep_alive_task is None:
+            self._let_idle(self.timeout_keep_alive)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close, unless there was an answer since the timer was set."""
+        left = self._last_answer_seconds + self.timeout_keep_alive - self.loop.time()
+        if self._begun is not None or not self._is_free():
+            left = self.timeout_keep_alive
+        if left > 0:
+            self._let_idle(left)
         else:
-            super().on_message_complete()
+            super().timeout_keep_alive_handler()
 
-    def go_the_ordinary_way(self, body: bytes) -> None:
-        """As if nothing had been read yet; the parser still knows the request."""
-        self.cycle = None  # type: ignore[assignment]  # as before the first request of a connection
-        super().on_headers_complete()
-        if body:
-            super().on_body(body)
-        super().on_message_complete()
+    def _let_idle(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
-    def _admitted(self) -> Admitted | None:
-        if not self.url.startswith(PREFIX) or self.parser.get_method() != b"POST" or self.pipeline:
-            return None
-        if self.parser.get_http_version() != "1.1" or self.parser.should_upgrade():
-            return None
-        if self.cycle is not None and not self.cycle.response_complete:
-            return None
-        return self.short_way.admit(self.url, self.headers)
+    def _is_free(self) -> bool:
+        """No request is under way, neither read nor answered, and the client reads what it is told."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and self.between_messages and not self.flow.write_paused
+
+    def _take(self, admitted: Admitted, data: bytes) -> None:
+        if self._deadline is not None:
+            self._stop_waiting()
+        cycle = ShortCycle(self, admitted)
+        try:
+            cycle.begin(data[admitted.body_start :])
+        except (InputError, QueueFull, Refused, ValueError):
+            super().data_received(data)
+            return
+        self.cycle = cycle  # type: ignore[assignment]  # quacks like one where uvicorn looks
+
+    def _hand_over(self) -> None:
+        """The rest does not come: the ordinary way says so in its time."""
+        if self._begun is not None:
+            data = self._begun[1]
+            self._stop_gathering()
+            super().data_received(data)
+
+    def _stop_gathering(self) -> None:
+        self._begun = None
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None

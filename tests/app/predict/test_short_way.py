@@ -29,6 +29,7 @@ CHANGING = ("date", "x-request-id")
 @pytest.fixture(scope="module")
 def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
     api = ApiProcess(new_home())
+    api.environment |= {"PLINTH_BODY_IDLE_TIMEOUT_SECONDS": "1", "PLINTH_KEEP_ALIVE_SECONDS": "1"}
     with pytest.MonkeyPatch.context() as patch:
         for name in ("PLINTH_HOME", "PLINTH_API_KEY"):
             patch.setenv(name, api.environment[name])
@@ -149,6 +150,65 @@ def test_a_body_may_come_in_pieces_and_a_client_may_leave(api: ApiProcess) -> No
         with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
             connection.sendall(message[:length])
     assert ask(api, png(5), "image/png")[0] == 200
+
+
+def test_a_body_that_does_not_come_is_given_up_as_on_the_ordinary_way(api: ApiProcess) -> None:
+    ask(api, png(1), "image/png")
+    before = short_count(api)
+    with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
+        connection.sendall(_message(api, png(5))[:-5])
+        answer = _read(connection)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"body_timeout" in answer
+    assert short_count(api) == before
+
+
+def test_a_body_that_comes_after_its_head_still_goes_the_short_way(api: ApiProcess) -> None:
+    ask(api, png(1), "image/png")
+    before = short_count(api)
+    message = _message(api, png(5), close=True)
+    with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(message[:-40])
+        time.sleep(0.1)
+        connection.sendall(message[-40:])
+        assert b"200 OK" in _read(connection)
+    assert short_count(api) == before + 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Content-Length: 3",
+        b"Transfer-Encoding: chunked",
+        b" folded",
+        b"Host: elsewhere.example",
+        b"Expect: 100-continue",
+        b"Content-Length : 4",
+        b"X-Request-Id:  two blanks",
+        b"Connection: upgrade",
+    ],
+)
+def test_a_head_that_could_be_read_in_two_ways_is_left_to_the_parser(api: ApiProcess, line: bytes) -> None:
+    ask(api, png(1), "image/png")
+    before = short_count(api)
+    head, _, body = _message(api, png(5), close=True).partition(b"\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
+        connection.sendall(head + b"\r\n" + line + b"\r\n\r\n" + body)
+        connection.shutdown(socket.SHUT_WR)
+        _read(connection)
+    assert short_count(api) == before
+
+
+def test_a_connection_ends_when_it_was_idle_and_not_before(api: ApiProcess) -> None:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
+        for _ in range(5):
+            connection.sendall(_message(api, png(5)))
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+            time.sleep(0.3)
+        began = time.monotonic()
+        assert connection.recv(65536) == b""
+    assert time.monotonic() - began < 3
 
 
 def test_a_moved_alias_is_followed_without_one_failed_answer(api: ApiProcess, tmp_path: Path) -> None:
