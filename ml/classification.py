@@ -66,13 +66,11 @@ def codes(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
         raise DataError(f"the model knows no class {error}; it knows {', '.join(classes)}") from None
 
 
-def answers(logits: np.ndarray, classes: Sequence[str]) -> list[ClassificationOutput]:
-    """One answer per row of float [N, K]."""
+def answers(logits: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """One `ClassificationOutput` per row of float [N, K], as JSON."""
     probabilities = _softmax(logits)
     return [
-        ClassificationOutput.model_construct(
-            label=classes[best], confidence=row[best], probabilities=dict(zip(classes, row, strict=True))
-        )
+        {"label": classes[best], "confidence": row[best], "probabilities": dict(zip(classes, row, strict=True))}
         for best, row in zip(probabilities.argmax(axis=1).tolist(), probabilities.tolist(), strict=True)
     ]
 

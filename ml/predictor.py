@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -53,6 +54,9 @@ class Asked(NamedTuple):
     """What every input says unless it says otherwise."""
 
 
+_NOTHING_ASKED: Final = Asked(None, MappingProxyType({}))
+
+
 class Predictor:
     """One package, loaded. `engine` says what runs it: `onnxruntime` or `torch`."""
 
@@ -92,6 +96,8 @@ class Predictor:
 
     def asked(self, parameters: Mapping[str, Any]) -> Asked:
         """What a request's parameters come to; raises `InputError` for one that there is not."""
+        if not parameters:
+            return _NOTHING_ASKED
         fields = dict(parameters)
         wanted = fields.pop("return", None)
         if wanted not in (None, EMBEDDING):
@@ -130,7 +136,7 @@ class Predictor:
         answer, decode = (
             (self._asked.answer, self._asked.decode) if wanted is None else (self._asked.embed, _embeddings)
         )
-        return [each.model_dump(mode="json") for each in decode({**batch, **answer(self._run, batch)})]
+        return decode({**batch, **answer(self._run, batch)})
 
     @property
     def run(self) -> Run:
@@ -154,7 +160,7 @@ class Predictor:
 
     def ended(self, one: Continuation) -> dict[str, Any]:
         """The whole answer as JSON, once it has left the loop."""
-        return self._needed_writer().ended(one).model_dump(mode="json")
+        return self._needed_writer().ended(one)
 
     def _needed_writer(self) -> Task:
         if self._writer is None:
@@ -211,7 +217,7 @@ class _Embedding:
         self.input_type = INPUT_OF[encoder.name]
 
     def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
-        return {self.slot: INPUT_OF[self.encoders[self.slot].name].of(given, parameters=parameters).raw()}
+        return {self.slot: INPUT_OF[self.encoders[self.slot].name].value_of(given, parameters=parameters)}
 
     def encode(self, rows: Rows) -> dict[str, Column]:
         return encode_slots(self.encoders, {self.slot: self.slot}, rows)
@@ -225,7 +231,7 @@ class _Embedding:
     def embed(self, run: Run, batch: Arrays) -> Arrays:
         return self.answer(run, batch)
 
-    def decode(self, arrays: Arrays) -> Sequence[Wire]:
+    def decode(self, arrays: Arrays) -> list[dict[str, Any]]:
         return _embeddings(arrays)
 
     def example(self) -> tuple[Wire, Wire]:
@@ -279,7 +285,7 @@ class _AnyInput:
         first: InputError | None = None
         for slot in self._likely(given):
             try:
-                return slot, self._by_slot[slot].of(given, parameters=parameters).raw()
+                return slot, self._by_slot[slot].value_of(given, parameters=parameters)
             except InputError as error:
                 first = first or error
         assert first is not None, "there are slots"
@@ -306,10 +312,10 @@ def _column(rows: list[Any]) -> Column:
     return np.stack(rows) if rows[0].ndim > 1 and len({row.shape for row in rows}) == 1 else rows
 
 
-def _embeddings(arrays: Arrays) -> list[EmbeddingOutput]:
+def _embeddings(arrays: Arrays) -> list[dict[str, Any]]:
     if EMBEDDING not in arrays:
         raise InputError("parameters.return: this model makes no embedding of its input", hint="Leave it out.")
-    return [EmbeddingOutput.model_construct(embedding=row.tolist()) for row in arrays[EMBEDDING]]
+    return [{"embedding": row.tolist()} for row in arrays[EMBEDDING]]
 
 
 def by_onnx(paths: Mapping[str, Path]) -> Run:

@@ -8,6 +8,7 @@ counts; the orientation a camera noted is applied.
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +24,8 @@ SUFFIXES: Final = frozenset(
 MAX_PIXELS: Final = 25_000_000
 
 _READABLE = "PNG, JPEG, GIF, BMP, WebP, TIFF, PGM or PPM"
+_BARE: Final = re.compile(rb"P([56])[ \t\r\n]+([1-9]\d{0,7})[ \t\r\n]+([1-9]\d{0,7})[ \t\r\n]+255[ \t\r\n]")
+"""The header of a PGM or PPM whose bytes are the pixels as they are, as nearly all are."""
 _HAS_FRAMES = ("GIF", "PNG", "WEBP", "TIFF")
 _ORIENTATION = 0x0112
 
@@ -44,7 +47,7 @@ class Picture:
 
 
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """uint8 [H, W, C], C of 1 or 3; raises `UnreadableImage`, an `InputError`."""
+    """uint8 [H, W, C], C of 1 or 3, not to be written to; raises `UnreadableImage`, an `InputError`."""
     return read(data, max_pixels=max_pixels).pixels
 
 
@@ -79,6 +82,9 @@ def looks_like_image(start: bytes) -> bool:
 
 def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Like `decode`, and says what was changed. The header is judged before a pixel is unpacked."""
+    bare = _bare(data, max_pixels)
+    if bare is not None:
+        return Picture(bare, ())
     if not looks_like_image(data[:12]):
         raise UnreadableImage(
             "image_unknown_format", "these bytes are not a picture", hint=f"send {_READABLE}, as a whole file"
@@ -97,6 +103,18 @@ def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
         f"a picture of {width} x {height} pixels is over the limit of {max_pixels:,} pixels",
         hint="make the picture smaller",
     )
+
+
+def _bare(data: bytes, max_pixels: int) -> np.ndarray | None:
+    """The pixels of a file that holds nothing else; None where Pillow has to look."""
+    header = _BARE.match(data)
+    if header is None:
+        return None
+    width, height, channels = int(header[2]), int(header[3]), 1 if header[1] == b"5" else 3
+    count = width * height * channels
+    if width * height > max_pixels or len(data) - header.end() < count:
+        return None
+    return np.frombuffer(data, np.uint8, count, header.end()).reshape(height, width, channels)
 
 
 def _unreadable(error: Exception) -> UnreadableImage:
@@ -118,8 +136,9 @@ def _unpack(image: Image.Image) -> Picture:
     if ("exif" in image.info or "xmp" in image.info) and image.getexif().get(_ORIENTATION, 1) != 1:
         repairs.append("image_rotated")
         image = ImageOps.exif_transpose(image)
-    pixels = np.asarray(image)
-    return Picture(pixels[:, :, None] if pixels.ndim == 2 else pixels, tuple(repairs))
+    # What `np.asarray` comes to, in half the time of a small picture.
+    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width, -1)
+    return Picture(pixels, tuple(repairs))
 
 
 def _plain(image: Image.Image, repairs: list[str]) -> Image.Image:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ml.wire import Wire
 
 Arrays = dict[str, "np.ndarray"]
+Answer = dict[str, Any]
+"""What `/predict` tells of one input."""
 """What a network reads or answers: name -> [B, ...]. A slot's signal stands under the slot's name, its mask under
 `{slot}_mask`; targets stand under names of their own (`label`)."""
 Run = Callable[[str, Arrays], Arrays]
@@ -133,7 +135,7 @@ class Task(ABC):
         """Each input of a batch, as it joins the loop."""
         raise NotImplementedError(f"{self.name} answers at once")
 
-    def ended(self, one: Continuation) -> Wire:
+    def ended(self, one: Continuation) -> Answer:
         """The whole answer, once it has left the loop."""
         raise NotImplementedError(f"{self.name} answers at once")
 
@@ -142,8 +144,11 @@ class Task(ABC):
         return run(next(iter(self.graphs)), batch)
 
     @abstractmethod
-    def decode(self, arrays: Arrays) -> list[Wire]:
-        """One answer per row, in order, from the network's outputs and, beside them, the batch it read."""
+    def decode(self, arrays: Arrays) -> list[Answer]:
+        """One answer per row, in order, from the network's outputs and, beside them, the batch it read.
+
+        Each is what `output_type` looks like as JSON: who answers many builds it right away, without a model between.
+        """
 
     def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
         """What `evaluate` must know of one batch, one entry a row in each array.

@@ -12,8 +12,8 @@ from ml.augmentation import distort
 from ml.config import Config
 from ml.data import images
 from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import MODEL, Arrays, Task
-from ml.wire import ImageInput, Wire
+from ml.tasks.base import MODEL, Answer, Arrays, Task
+from ml.wire import ImageInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,7 +76,7 @@ class ImageClassification(Task):
 
     def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
         """The picture, decoded."""
-        return {"image": self.input_type.of(given, parameters=parameters).raw()}
+        return {"image": self.input_type.value_of(given, parameters=parameters)}
 
     @classmethod
     def show(cls, row: Row) -> tuple[ImageInput, str | None]:
@@ -96,9 +96,9 @@ class ImageClassification(Task):
             return columns
         return {**columns, "image": distort(np.asarray(columns["image"]), generator)}
 
-    def decode(self, arrays: Arrays) -> list[Wire]:
+    def decode(self, arrays: Arrays) -> list[Answer]:
         """From `logits` float [B, classes]."""
-        return [*classification.answers(arrays["logits"], self.labels)]
+        return classification.answers(arrays["logits"], self.labels)
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None

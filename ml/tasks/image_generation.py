@@ -17,7 +17,7 @@ from ml.data import images
 from ml.errors import InputError
 from ml.evaluation import Evaluation, Metric
 from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import MODEL, Arrays, Task
+from ml.tasks.base import MODEL, Answer, Arrays, Task
 from ml.wire import Base64, ImageInput, Wire
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class ImageGeneration(Task):
             arrays["noise"] = np.array(draws, dtype=np.float32)
         return arrays
 
-    def decode(self, arrays: Arrays) -> list[Wire]:
+    def decode(self, arrays: Arrays) -> list[Answer]:
         """From `image` float [B, C, H, W] in 0..1."""
         pixels = np.rint(arrays["image"].clip(0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
         codes = arrays["label"].tolist() if self.labels else [None] * len(pixels)
@@ -147,7 +147,7 @@ class ImageGeneration(Task):
                 image=images.encode_png(np.ascontiguousarray(each)),
                 label=None if code is None else self.labels[code],
                 seed=seed,
-            )
+            ).told()
             for each, code, seed in zip(pixels, codes, arrays["seed"].tolist(), strict=True)
         ]
 

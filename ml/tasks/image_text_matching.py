@@ -18,7 +18,7 @@ from ml.data import images
 from ml.evaluation import Evaluation, Metric, share_interval
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import Arrays, Run, Task
+from ml.tasks.base import Answer, Arrays, Run, Task
 from ml.wire import Base64, ImageInput, Wire
 from ml.wire.image import Pixels
 from ml.wire.text import Text
@@ -224,9 +224,9 @@ class ImageTextMatching(Task):
         """In the common space, where pictures and texts can be compared."""
         return self.answer(run, batch)
 
-    def decode(self, arrays: Arrays) -> list[Wire]:
+    def decode(self, arrays: Arrays) -> list[Answer]:
         """From `embedding` float [B, D], `similarity` float [B, K] and `scale` float [B]."""
-        answers: list[Wire] = []
+        answers: list[Answer] = []
         for row, similarity in enumerate(arrays["similarity"].astype(np.float64)):
             order = np.argsort(-similarity, kind="stable")[: int(np.isfinite(similarity).sum())]
             shares = np.exp(arrays["scale"][row] * (similarity[order] - similarity.max(initial=-1)))
@@ -235,7 +235,8 @@ class ImageTextMatching(Task):
                 Candidate(text=arrays["candidate_texts"][row, at], similarity=similarity[at], probability=share)
                 for at, share in zip(order.tolist(), shares.tolist(), strict=True)
             ]
-            answers.append(ImageTextMatchingOutput(embedding=arrays["embedding"][row].tolist(), scores=scores or None))
+            found = ImageTextMatchingOutput(embedding=arrays["embedding"][row].tolist(), scores=scores or None)
+            answers.append(found.told())
         return answers
 
     def collect(self, outputs: Arrays, batch: Arrays, answer: Any) -> Arrays:

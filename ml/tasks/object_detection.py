@@ -19,7 +19,7 @@ from ml.data.rows import Rows
 from ml.errors import DataError
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import MODEL, Arrays, Task
+from ml.tasks.base import MODEL, Answer, Arrays, Task
 from ml.wire import ImageInput, Wire
 
 if TYPE_CHECKING:
@@ -165,9 +165,9 @@ class ObjectDetection(Task):
             boxes[row, : len(codes)], labels[row, : len(codes)] = there, codes
         return {**arrays, "true_boxes": boxes, "true_labels": labels}
 
-    def decode(self, arrays: Arrays) -> list[Wire]:
+    def decode(self, arrays: Arrays) -> list[Answer]:
         """From `scores` float [B, K, H, W] and `boxes` float [B, 4, H, W]."""
-        answers: list[Wire] = []
+        answers: list[Answer] = []
         for row, (width, height) in enumerate(arrays["size"].tolist()):
             found = detection.pick(
                 arrays["scores"][row],
@@ -178,12 +178,12 @@ class ObjectDetection(Task):
             )
             boxes = found.boxes.clip(0, 1) * [width, height, width, height]
             objects = [
-                DetectedObject.model_construct(label=self.labels[code], confidence=confidence, box=box)
+                {"label": self.labels[code], "confidence": confidence, "box": box}
                 for box, confidence, code in zip(
                     boxes.round(2).tolist(), found.confidence.tolist(), found.label.tolist(), strict=True
                 )
             ]
-            answers.append(ObjectDetectionOutput.model_construct(objects=objects))
+            answers.append({"objects": objects})
         return answers
 
     def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:

@@ -17,7 +17,7 @@ from ml.encoders.items import FIRST_ITEM, PADDING
 from ml.evaluation import Evaluation, Metric, share_interval
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import MODEL, Arrays, Run, Task
+from ml.tasks.base import MODEL, Answer, Arrays, Run, Task
 from ml.wire import HistoryInput, Wire
 
 if TYPE_CHECKING:
@@ -200,12 +200,12 @@ class Recommendation(Task):
         mask[known, mask[known].sum(axis=1) - 1] = False
         return run(MODEL, {**batch, "history": np.where(mask, batch["history"], PADDING), "history_mask": mask})
 
-    def decode(self, arrays: Arrays) -> list[Wire]:
+    def decode(self, arrays: Arrays) -> list[Answer]:
         """From `logits` float [B, V] for what comes next, and `embedding` float [B, D]."""
         logits = self._allowed(arrays)
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
-        answers: list[Wire] = []
+        answers: list[Answer] = []
         for row, count in enumerate(arrays["count"].tolist()):
             best = _best(logits[row], count)
             answers.append(
@@ -216,7 +216,7 @@ class Recommendation(Task):
                     ],
                     profile=arrays["embedding"][row].tolist(),
                     unknown=int(arrays["unknown"][row]),
-                )
+                ).told()
             )
         return answers
 

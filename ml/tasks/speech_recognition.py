@@ -17,7 +17,7 @@ from ml.encoders.characters import PADDING, UNKNOWN, CharactersEncoder
 from ml.errors import DataError
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import MODEL, Arrays, Task
+from ml.tasks.base import MODEL, Answer, Arrays, Task
 from ml.wire import AudioInput, Wire
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class SpeechRecognition(Task):
 
     def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
         """The recording, decoded."""
-        return {"audio": self.input_type.of(given, parameters=parameters).raw()}
+        return {"audio": self.input_type.value_of(given, parameters=parameters)}
 
     @classmethod
     def show(cls, row: Row) -> tuple[AudioInput, str | None]:
@@ -113,9 +113,9 @@ class SpeechRecognition(Task):
             return columns
         return {**columns, "audio": [_masked(frames, generator) for frames in columns["audio"]]}
 
-    def decode(self, arrays: Arrays) -> list[Wire]:
+    def decode(self, arrays: Arrays) -> list[Answer]:
         """From `logits` float [B, T, C] and `audio_mask`; what was said about padding is no part of the answer."""
-        return [SpeechRecognitionOutput(text=self.letters.text(each)) for each in _spelled(arrays)]
+        return [SpeechRecognitionOutput(text=self.letters.text(each)).told() for each in _spelled(arrays)]
 
     def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
         """`said`: int [B, L], the letters heard, 0 behind them."""

@@ -19,7 +19,7 @@ from ml.evaluation import Evaluation, Metric
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
 from ml.sound.audio import Audio
-from ml.tasks.base import Arrays, Task
+from ml.tasks.base import Answer, Arrays, Task
 from ml.wire import Base64, Wire
 from ml.wire.text import Text
 
@@ -185,12 +185,15 @@ class SpeechSynthesis(Task):
         second = run(FRAMES, spread)
         return {**first, "mel": second["mel"], "frames": frames}
 
-    def decode(self, arrays: Arrays) -> list[Wire]:
+    def decode(self, arrays: Arrays) -> list[Answer]:
         """From `mel` float [B, T, F], of which `frames` int [B] are real."""
         sounds = [
             self.spectrogram.sound(row[:count]) for row, count in zip(arrays["mel"], arrays["frames"], strict=True)
         ]
-        return [SpeechSynthesisOutput(audio=audio.encode_wav(sound), sample_rate_hz=sound.rate_hz) for sound in sounds]
+        return [
+            SpeechSynthesisOutput(audio=audio.encode_wav(sound), sample_rate_hz=sound.rate_hz).told()
+            for sound in sounds
+        ]
 
     def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
         """By row: `distance` in decibels, and `frames` there would be."""

@@ -11,8 +11,8 @@ from ml import classification
 from ml.config import Config
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import MODEL, Arrays, Task
-from ml.wire import TextInput, Wire
+from ml.tasks.base import MODEL, Answer, Arrays, Task
+from ml.wire import TextInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,7 +76,7 @@ class TextClassification(Task):
 
     def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
         """The text."""
-        return {"text": self.input_type.of(given, parameters=parameters).raw()}
+        return {"text": self.input_type.value_of(given, parameters=parameters)}
 
     @classmethod
     def show(cls, row: Row) -> tuple[TextInput, str | None]:
@@ -90,9 +90,9 @@ class TextClassification(Task):
             columns["label"] = classification.codes(rows.columns["label"], self.labels)
         return columns
 
-    def decode(self, arrays: Arrays) -> list[Wire]:
+    def decode(self, arrays: Arrays) -> list[Answer]:
         """From `logits` float [B, classes]."""
-        return [*classification.answers(arrays["logits"], self.labels)]
+        return classification.answers(arrays["logits"], self.labels)
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None

@@ -21,7 +21,7 @@ from ml.packing import begin_of, pack, reading_options
 from ml.sampling import Sampling
 from ml.signals import Feature, Signal, Slot
 from ml.spelling import spell
-from ml.tasks.base import Arrays, Run, Task
+from ml.tasks.base import Answer, Arrays, Run, Task
 from ml.wire import Wire
 from ml.wire.text import Text
 
@@ -182,7 +182,7 @@ class TextGeneration(Task):
             written[row, : len(each.written)] = each.written
         return {"written": written, "stopped": np.array([each.reason == "stop" for each in some])}
 
-    def decode(self, arrays: Arrays) -> list[Wire]:
+    def decode(self, arrays: Arrays) -> list[Answer]:
         """Each text up to its stop string."""
         lengths = arrays["text_mask"].sum(axis=1).tolist()
         rows = zip(arrays["written"], arrays["stopped"].tolist(), arrays["wish"], lengths, strict=True)
@@ -193,7 +193,7 @@ class TextGeneration(Task):
                 seed=wish.seed,
                 prompt_tokens=prompt_tokens,
                 new_tokens=int((written >= 0).sum()),
-            )
+            ).told()
             for written, stopped, wish, prompt_tokens in rows
         ]
 
@@ -210,7 +210,7 @@ class TextGeneration(Task):
             for tokens, real, wish in rows
         ]
 
-    def ended(self, one: Continuation) -> Wire:
+    def ended(self, one: Continuation) -> Answer:
         """Its text, and why it ended."""
         return TextGenerationOutput(
             text=one.text,
@@ -218,7 +218,7 @@ class TextGeneration(Task):
             seed=one.wish.seed,
             prompt_tokens=one.prompt_tokens,
             new_tokens=len(one.written),
-        )
+        ).told()
 
     def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
         """Nats and weight of each window, since no two are equally long."""

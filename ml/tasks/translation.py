@@ -17,7 +17,7 @@ from ml.encoders.base import encode_slots
 from ml.evaluation import Evaluation, Metric
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import Arrays, Task
+from ml.tasks.base import Answer, Arrays, Task
 from ml.wire import TextInput, Wire
 
 if TYPE_CHECKING:
@@ -194,10 +194,10 @@ class Translation(Task):
             tokens[row, : len(written)] = written
         return {"tokens": tokens}
 
-    def decode(self, arrays: Arrays) -> list[Wire]:
+    def decode(self, arrays: Arrays) -> list[Answer]:
         """From `tokens`, and what was `truncated`."""
         return [
-            TranslationOutput(text=self._writer.decode(row), truncated=cut)
+            TranslationOutput(text=self._writer.decode(row), truncated=cut).told()
             for row, cut in zip(arrays["tokens"], arrays["truncated"].tolist(), strict=True)
         ]
 

@@ -47,9 +47,18 @@ class Wire(BaseModel):
         except ValidationError as error:
             raise InputError(_told(error, cls)) from None
 
+    def told(self) -> dict[str, Any]:
+        """As it crosses the wire: what JSON can hold."""
+        return self.model_dump(mode="json")
+
 
 class RawInput(Wire, ABC):
     """An input that is one value of one kind: what an encoder reads, and nothing else."""
+
+    @classmethod
+    def value_of(cls, given: Any, *, parameters: Mapping[str, Any]) -> Any:
+        """What a row holds, of an input in any of its forms; raises `InputError`."""
+        return cls.of(given, parameters=parameters).raw()
 
     @abstractmethod
     def raw(self) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Self
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -14,6 +15,9 @@ from ml.wire.base import Base64, RawInput
 
 def _pixels(value: Any) -> np.ndarray:
     """uint8 [H, W, C]."""
+    grey = _grey_bytes(value)
+    if grey is not None:
+        return grey
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -33,6 +37,19 @@ def _pixels(value: Any) -> np.ndarray:
     return np.rint(array).astype(np.uint8)
 
 
+def _grey_bytes(value: Any) -> np.ndarray | None:
+    """Rows of whole numbers from 0 to 255, which need no further look; None for whatever else there may be."""
+    try:
+        rows = [bytes(row) for row in value if type(row) is list]
+    except (TypeError, ValueError):
+        return None
+    joined = b"".join(rows)
+    if not joined or len(joined) > images.MAX_PIXELS or len(rows) != len(value) or len(set(map(len, rows))) > 1:
+        return None
+    return np.frombuffer(joined, np.uint8).reshape(len(rows), -1, 1)
+
+
+_ONLY_PIXELS: Final = {"pixels"}
 _NUMBER = {"type": "number", "minimum": 0, "maximum": 255}
 _COLOUR = {"type": "array", "items": _NUMBER, "minItems": 1, "maxItems": 3}
 _ROW = {"type": "array", "items": {"anyOf": [_NUMBER, _COLOUR]}, "minItems": 1}
@@ -58,6 +75,18 @@ class ImageInput(RawInput):
         if (self.image is None) == (self.pixels is None):
             raise ValueError("give either image or pixels")
         return self
+
+    @classmethod
+    def value_of(cls, given: Any, *, parameters: Mapping[str, Any]) -> np.ndarray:
+        """The usual forms need no model: a bare file, and rows of whole numbers."""
+        if not parameters:
+            if isinstance(given, bytes):
+                return images.decode(given)
+            found = _grey_bytes(given["pixels"]) if isinstance(given, dict) and given.keys() == _ONLY_PIXELS else None
+            if found is not None:
+                return found
+        value: np.ndarray = super().value_of(given, parameters=parameters)
+        return value
 
     def raw(self) -> np.ndarray:
         """uint8 [H, W, C], C of 1 or 3; raises `InputError` where the file is no picture."""

@@ -53,6 +53,15 @@ def test_every_form_of_a_picture_is_read_alike(sent):
     np.testing.assert_array_equal(read(sent)[:, :, 0], np.arange(64).reshape(8, 8))
 
 
+@pytest.mark.parametrize("number", [int, float])
+def test_pixels_may_be_whole_numbers_or_not(number):
+    rows = np.arange(256).reshape(16, 16)
+    sent = {"pixels": [[number(value) for value in row] for row in rows.tolist()]}
+
+    for found in (read(sent), ImageInput.value_of(sent, parameters={})):
+        np.testing.assert_array_equal(found, rows[:, :, None])
+
+
 def test_colour_pixels_keep_their_channels():
     assert read({"pixels": [[[1, 2, 3], [4, 5, 6]]]}).tolist() == [[[1, 2, 3], [4, 5, 6]]]
 

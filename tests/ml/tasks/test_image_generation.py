@@ -1,3 +1,5 @@
+import base64
+
 import numpy as np
 import pytest
 
@@ -79,9 +81,9 @@ def test_the_answer_is_a_png_and_how_to_get_it_again():
 
     (answer,) = task().decode({**arrays, "image": drawn})
 
-    assert answer.label == "1"
-    assert answer.seed == 9
-    pixels = images.decode(answer.image)
+    assert answer["label"] == "1"
+    assert answer["seed"] == 9
+    pixels = images.decode(base64.b64decode(answer["image"]))
     np.testing.assert_array_equal(pixels[:, :, 0], np.rint(drawn[0, 0].clip(0, 1) * 255))
 
 

@@ -62,9 +62,9 @@ def test_answers_are_in_pixels_of_the_picture_that_was_sent():
 
     (answer,) = built.decode({**batch, "scores": scores, "boxes": boxes})
 
-    (found,) = answer.objects
-    assert (found.label, found.confidence) == ("dog", 0.9)
-    assert found.box == [5, 0, 15, 5]
+    (found,) = answer["objects"]
+    assert (found["label"], found["confidence"]) == ("dog", 0.9)
+    assert found["box"] == [5, 0, 15, 5]
 
 
 def test_who_asks_says_how_sure_and_how_many():
@@ -76,7 +76,7 @@ def test_who_asks_says_how_sure_and_how_many():
     def count(**parameters):
         row = built.read(png, parameters=parameters)
         batch = built.collate(built.encode(Rows({name: [value] for name, value in row.items()})))
-        return len(built.decode({**batch, "scores": scores, "boxes": boxes})[0].objects)
+        return len(built.decode({**batch, "scores": scores, "boxes": boxes})[0]["objects"])
 
     boxes[0] = np.arange(25).reshape(5, 5) * 4 + np.array([0, 0, 1, 1])[:, None, None]
     assert [count(), count(confidence=0.75), count(confidence=0), count(max_objects=3)] == [7, 2, 9, 3]

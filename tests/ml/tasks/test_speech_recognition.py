@@ -34,7 +34,7 @@ def answers(paths: list[str], lengths: list[int]) -> list[str]:
         "logits": np.stack([likely(path) for path in paths]),
         "audio_mask": np.arange(8) < np.array(lengths)[:, None],
     }
-    return [each.text for each in task().decode(arrays)]  # type: ignore[attr-defined]
+    return [each["text"] for each in task().decode(arrays)]
 
 
 def test_repetitions_and_blanks_are_taken_out_and_twins_need_a_blank() -> None:

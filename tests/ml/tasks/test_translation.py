@@ -174,5 +174,5 @@ def test_a_text_longer_than_the_model_reads_is_translated_as_far_as_it_reads_and
     batch = _asked(task, ["quiet " * (longest - 2), "quiet " * (longest + 5), "loud"], beams=1, max_length=2)
     answers = task.decode({**batch, **task.answer(run, batch)})
     read = batch["text_mask"].sum(axis=1)
-    assert [answer.truncated for answer in answers] == [bool(read[0] > longest), True, False]
+    assert [answer["truncated"] for answer in answers] == [bool(read[0] > longest), True, False]
     assert read[1] == longest
