@@ -88,7 +88,7 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    chores = [asyncio.create_task(_sweep(app))]
+    chores = [asyncio.create_task(_sweep(app)), asyncio.create_task(app.state.runtime.warm_up())]
     if not await _ensure_first_key(app):
         chores.append(asyncio.create_task(_keep_ensuring_first_key(app)))
     try:

@@ -14,7 +14,6 @@ Nothing in it is code, nothing is unpickled.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from pydantic import Field, ValidationError
 
+from ml.checksums import digest, known_digest
 from ml.config import Config
 from ml.encoders import ENCODERS
 from ml.errors import PackageError, UnknownName
@@ -31,7 +31,7 @@ from ml.spec import Named
 from ml.tasks import TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ml.encoders.base import Encoder
     from ml.registry import Registry
@@ -145,9 +145,11 @@ class Manifest(Config):
 class ModelPackage:
     """A folder whose manifest has been read and whose files are the ones it names."""
 
-    def __init__(self, directory: Path, manifest: Manifest) -> None:
+    def __init__(self, directory: Path, manifest: Manifest, *, verified: bool = True) -> None:
         self.directory = directory
         self.manifest = manifest
+        self._files = {file.path: file for file in manifest.files}
+        self._verified = verified
 
     @classmethod
     def create(
@@ -198,12 +200,25 @@ class ModelPackage:
         """
         manifest = read_manifest(directory / MANIFEST)
         for file in manifest.files:
-            _check(directory, file, verify=verify)
+            _check(directory, file, digest if verify else None)
         package = cls(directory, manifest)
         if package.is_graph_alone:
             return package
         check_weights(package.file(WEIGHTS))
         return package
+
+    @classmethod
+    def to_serve(cls, directory: Path) -> Self:
+        """The same, but a file is checked when it is asked for: what answers never reads the weights of its graph."""
+        return cls(directory, read_manifest(directory / MANIFEST), verified=False)
+
+    @property
+    def served_bytes(self) -> int:
+        """What is read in order to answer: the graphs that are served, or else the weights, and what is beside them."""
+        graphs = {graph.served_file for graph in self.manifest.graphs.values()}
+        answers = graphs or {WEIGHTS}
+        beside = (file for file in self.manifest.files if not file.path.endswith((".onnx", ".safetensors")))
+        return sum(file.bytes for file in beside) + sum(self._named(name).bytes for name in answers)
 
     @property
     def is_graph_alone(self) -> bool:
@@ -213,7 +228,7 @@ class ModelPackage:
     def encoders(self) -> dict[str, Encoder[Any]]:
         """By slot, as they were in training."""
         return {
-            slot: _known(ENCODERS, choice.name).load(self.file(f"encoders/{slot}/encoder.json").parent)
+            slot: _known(ENCODERS, choice.name).load(self._folder_of(f"encoders/{slot}/encoder.json"))
             for slot, choice in self.manifest.encoders.items()
         }
 
@@ -232,10 +247,24 @@ class ModelPackage:
             raise PackageError(f"what the task {choice.name} learned cannot be read: {error}") from error
 
     def file(self, name: str) -> Path:
-        """The path of a file that the manifest names; raises `PackageError` for any other."""
-        if name not in (file.path for file in self.manifest.files):
-            raise PackageError(f"the package has no file {name!r}")
+        """The path of a file that the manifest names; raises `PackageError` for any other, and for a damaged one."""
+        file = self._named(name)
+        if not self._verified:
+            _check(self.directory, file, known_digest)
         return self.directory / name
+
+    def _folder_of(self, name: str) -> Path:
+        """Where a file is, and all beside it are checked as well."""
+        folder = self.file(name).parent
+        for path in self._files:
+            if path.startswith(f"{PurePosixPath(name).parent}/"):
+                self.file(path)
+        return folder
+
+    def _named(self, name: str) -> PackedFile:
+        if name not in self._files:
+            raise PackageError(f"the package has no file {name!r}")
+        return self._files[name]
 
 
 def _known(registry: Registry[T], name: str) -> type[T]:
@@ -243,12 +272,6 @@ def _known(registry: Registry[T], name: str) -> type[T]:
         return registry[name]
     except UnknownName as error:
         raise PackageError(error.message, hint="Update Plinth, or export the model again.") from None
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _packed(path: Path, root: Path) -> PackedFile:
@@ -289,7 +312,7 @@ def read_manifest(path: Path) -> Manifest:
         raise PackageError(f"{MANIFEST} is not one of ours: {place}: {first['msg']}", hint=hint) from error
 
 
-def _check(directory: Path, file: PackedFile, *, verify: bool) -> None:
+def _check(directory: Path, file: PackedFile, digest_of: Callable[[Path], str] | None) -> None:
     path = PurePosixPath(file.path)
     if path.is_absolute() or ".." in path.parts or "\\" in file.path or not path.parts:
         raise PackageError(f"the manifest names a file outside of the package: {file.path!r}")
@@ -297,7 +320,7 @@ def _check(directory: Path, file: PackedFile, *, verify: bool) -> None:
     if not found.is_file() or not found.resolve().is_relative_to(directory.resolve()):
         raise PackageError(f"{file.path} is missing", hint="Download or export the package again.")
     size = found.stat().st_size
-    if size != file.bytes or (verify and digest(found) != file.sha256):
+    if size != file.bytes or (digest_of is not None and digest_of(found) != file.sha256):
         damaged = f"{file.path} is damaged: it is not the file that was packed ({size:,} of {file.bytes:,} bytes)"
         raise PackageError(damaged, hint="Download or export the package again.")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ml.package import MANIFEST, WEIGHTS, digest
+from ml.checksums import digest
+from ml.package import MANIFEST, WEIGHTS
 from store import jobs
 from store.blobs import blobs
 from store.database import transaction

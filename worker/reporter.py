@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ml.package import MANIFEST, digest
+from ml.checksums import digest
+from ml.package import MANIFEST
 from store import jobs
 from store.database import transaction
 from worker.patience import UNREACHABLE, cause_of

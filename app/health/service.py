@@ -93,7 +93,7 @@ def system(runtime: Runtime) -> System:
         jobs=counts,
         queue_length=_queue_length(),
         loaded_models=[
-            LoadedModel(name=each.served.name, version=each.served.version, bytes=each.served.bytes)
+            LoadedModel(name=each.served.name, version=each.served.version, bytes=each.bytes)
             for each in runtime.loaded()
         ],
     )

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import importlib
 import math
 import time
+import weakref
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,6 +19,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from app.errors import Refused
 from app.predict.batching import Batcher, QueueFull, TooLate, Work
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from app.measures import Measures
     from app.settings import AppSettings
     from ml.data.rows import Row
+    from ml.package import ModelPackage
     from ml.predictor import Asked, Predictor
     from store.blobs import Blobs
 
@@ -40,6 +44,10 @@ _log = structlog.get_logger("plinth.predict")
 
 T = TypeVar("T")
 
+GIVE_BACK_SECONDS = 0.05
+"""After which a model that nobody holds any more is surely freed."""
+WARM_UP_SECONDS = 0.2
+"""After the start: whoever waits for this process to be ready comes first."""
 SMALL_BYTES = 64 * 1024
 """Inputs that weigh less are read on the event loop: to hand them to a thread would take longer."""
 
@@ -53,7 +61,6 @@ class Served:
     version: int
     task: str | None
     key: str
-    bytes: int
     manifest_sha256: str
 
 
@@ -64,6 +71,8 @@ class Loaded:
     served: Served
     predictor: Predictor
     batcher: Batcher
+    bytes: int
+    """Of the files that it answers from."""
     scribe: Scribe | None
     """Where answers can be had piece by piece."""
 
@@ -87,6 +96,8 @@ class Runtime:
         self._resolved: dict[str, tuple[float, Served]] = {}
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Loaded]] = {}
+        self._coming_bytes = 0
+        """Of what is being loaded."""
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._pool = ThreadPoolExecutor(settings.predict_threads, thread_name_prefix="read")
 
@@ -206,6 +217,12 @@ class Runtime:
             task.add_done_callback(lambda _: self._loading.pop(served.id, None))
         return await asyncio.shield(task)
 
+    async def warm_up(self) -> None:
+        """Import what a first prediction would wait for, if there is a model to ask: it takes a third of a second."""
+        await asyncio.sleep(WARM_UP_SECONDS)
+        with suppress(DBAPIError):
+            await self._in_pool(_warm_up)
+
     def loaded(self) -> list[Loaded]:
         """What is in memory, the least recently used first."""
         return list(self._loaded.values())
@@ -224,34 +241,48 @@ class Runtime:
         from ml.predictor import BATCH_INPUTS
 
         started = time.perf_counter()
-        predictor = await self._in_pool(lambda: _open(self._blobs(), served, self._cache))
-        self._make_room(served.bytes)
-        most_waiting = self._settings.predict_queue_length
+        package = await self._in_pool(lambda: _package(self._blobs(), served, self._cache))
+        # Room is made first, so that what leaves and what comes are not in memory together.
+        self._coming_bytes += package.served_bytes
+        try:
+            self._make_room()
+            predictor = await self._in_pool(lambda: _loaded(package))
+        finally:
+            self._coming_bytes -= package.served_bytes
         on_batch = partial(self._measures.batch, served.name)
+        most_waiting = self._settings.predict_queue_length
         loaded = self._loaded[served.id] = Loaded(
             served,
             predictor,
             Batcher(predictor, most_rows=BATCH_INPUTS, most_waiting=most_waiting, on_batch=on_batch),
+            package.served_bytes,
             Scribe(predictor) if predictor.streams else None,
         )
         self._measure()
         _log.info("loaded", model=served.name, version=served.version, seconds=round(time.perf_counter() - started, 3))
         return loaded
 
-    def _make_room(self, needed_bytes: int) -> None:
-        left = False
-        while self._loaded and self._total_bytes() + needed_bytes > self._settings.predict_memory_bytes:
+    def _make_room(self) -> None:
+        while self._loaded and self._total_bytes() + self._coming_bytes > self._settings.predict_memory_bytes:
             _, leaving = self._loaded.popitem(last=False)
             leaving.batcher.close()
+            # What it is being asked is still answered; its memory comes back when the last of that is done.
+            weakref.finalize(leaving.predictor, self._freed, asyncio.get_running_loop())
             self._measures.evicted(leaving.served.name)
-            left = True
             _log.info("unloaded", model=leaving.served.name, version=leaving.served.version)
-        if left:
-            del leaving
-            _give_back_memory()
+        self._measure()
+
+    def _freed(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A predictor is going, in whatever thread held it last: once it is gone, the system gets its memory."""
+
+        def soon() -> None:
+            loop.call_later(GIVE_BACK_SECONDS, _give_back_memory)
+
+        with suppress(RuntimeError):  # The loop has ended, and so does the process.
+            loop.call_soon_threadsafe(soon)
 
     def _total_bytes(self) -> int:
-        return sum(loaded.served.bytes for loaded in self._loaded.values())
+        return sum(loaded.bytes for loaded in self._loaded.values())
 
     def _measure(self) -> None:
         self._measures.loaded(models=len(self._loaded), total_bytes=self._total_bytes())
@@ -267,20 +298,34 @@ def _find(reference: str) -> Served:
         except NotFound as error:
             known = ", ".join(models.names(session)) or "none yet; a job makes one"
             raise Refused(404, "not_found", f"There is no model {reference!r}. Known: {known}.") from error
-        return Served(row.id, row.name, row.version, row.task, row.key, row.bytes, row.manifest_sha256)
+        return Served(row.id, row.name, row.version, row.task, row.key, row.manifest_sha256)
 
 
-def _open(blobs: Blobs, served: Served, cache: Path) -> Predictor:
+def _package(blobs: Blobs, served: Served, cache: Path) -> ModelPackage:
     # Imported when first needed: ONNX Runtime and numpy are most of what this process would otherwise weigh.
-    from ml.package import MANIFEST, ModelPackage, digest
-    from ml.predictor import Predictor
+    from ml.checksums import known_digest
+    from ml.package import MANIFEST, ModelPackage
 
     folder = blobs.fetch_tree(served.key, cache / served.id)
     # The manifest vouches for the files; what vouches for the manifest is the row that it was registered with.
-    if served.manifest_sha256 and digest(folder / MANIFEST) != served.manifest_sha256:
+    if served.manifest_sha256 and known_digest(folder / MANIFEST) != served.manifest_sha256:
         message = f"{MANIFEST} of {served.name}@{served.version} is not the one that was registered"
         raise PackageError(message, hint="Restore the package, or train the model again.")
-    return Predictor.load(ModelPackage.open(folder))
+    return ModelPackage.to_serve(folder)
+
+
+def _warm_up() -> None:
+    with reading() as session:
+        if not models.names(session):
+            return
+    importlib.import_module("ml.predictor")
+    importlib.import_module("onnxruntime")
+
+
+def _loaded(package: ModelPackage) -> Predictor:
+    from ml.predictor import Predictor
+
+    return Predictor.load(package)
 
 
 def queue_full(full: QueueFull) -> Refused:

@@ -50,7 +50,7 @@ def serving(loaded: Loaded) -> Serving:
     batcher, figures = loaded.batcher, loaded.batcher.figures
     return Serving(
         engine=loaded.predictor.engine,
-        bytes=loaded.served.bytes,
+        bytes=loaded.bytes,
         waiting=batcher.waiting,
         expected_wait_seconds=batcher.expected_seconds,
         batches=figures.batches,

@@ -175,6 +175,7 @@ class ShortCycle:
     def _end(self, status: int, message: bytes) -> None:
         self.response_complete = True
         admitted, protocol = self._admitted, self._protocol
+        del self._admitted  # A connection that stays open must not keep a model that leaves.
         protocol.short_way.measures.short_way()
         protocol.short_way.gate.note(
             method="POST",

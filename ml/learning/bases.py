@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import load_file
 
-from ml.package import MANIFEST, WEIGHTS, ModelPackage, digest
+from ml.checksums import digest
+from ml.package import MANIFEST, WEIGHTS, ModelPackage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

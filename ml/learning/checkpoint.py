@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from ml.checksums import digest
 from ml.errors import PackageError
-from ml.package import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

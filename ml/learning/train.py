@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ml.catalog import Catalog
+from ml.checksums import digest
 from ml.data.dataset import Dataset
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning import device as devices
@@ -26,7 +27,7 @@ from ml.learning.run import network_of, running
 from ml.learning.trainer import Result, Trainer
 from ml.learning.transfer import take_over
 from ml.learning.tuning import TUNINGS
-from ml.package import MANIFEST, ModelPackage, Source, digest
+from ml.package import MANIFEST, ModelPackage, Source
 from ml.spec import Choice, Finetune, Spec, check, parted, references, resolve
 
 if TYPE_CHECKING:

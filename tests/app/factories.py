@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from safetensors.numpy import save_file
 
+from ml.checksums import digest
 from ml.encoders import ENCODERS
 from ml.encoders.base import Encoder
-from ml.package import MANIFEST, WEIGHTS, Graph, Manifest, ModelPackage, Parity, digest
+from ml.graph_file import lay_out
+from ml.package import MANIFEST, WEIGHTS, Graph, Manifest, ModelPackage, Parity
 from ml.spec import Choice
 from store import jobs
 from store.blobs import blobs
@@ -65,18 +67,33 @@ def reported(claim: Claim, *, steps: int) -> None:
             )
 
 
-def shades(folder: Path, *, bias: float = 0.0) -> ModelPackage:
-    """A classifier of dark and light pictures, right by construction; a positive bias makes more of them light."""
+def shades(folder: Path, *, bias: float = 0.0, ballast_bytes: int = 0) -> ModelPackage:
+    """A classifier of dark and light pictures, right by construction; a positive bias makes more of them light.
+
+    `ballast_bytes` more are multiplied by and add nothing.
+    """
     nodes = [
         helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
         helper.make_node("Unsqueeze", ["mean", "one"], ["embedding"]),
         helper.make_node("Gemm", ["embedding", "weight", "bias"], ["logits"]),
     ]
+    width = int((ballast_bytes / 4) ** 0.5)
+    if width:
+        nodes[-1:] = [
+            helper.make_node("Expand", ["embedding", "width"], ["wide"]),
+            helper.make_node("MatMul", ["wide", "ballast"], ["carried"]),
+            helper.make_node("ReduceSum", ["carried", "one"], ["nothing"], keepdims=1),
+            helper.make_node("Add", ["embedding", "nothing"], ["the same"]),
+            helper.make_node("Gemm", ["the same", "weight", "bias"], ["logits"]),
+        ]
     constants = [
         helper.make_tensor("one", TensorProto.INT64, [1], [1]),
         helper.make_tensor("weight", TensorProto.FLOAT, [1, 2], [-20.0, 20.0]),
         helper.make_tensor("bias", TensorProto.FLOAT, [2], [10.0 - bias, -10.0 + bias]),
     ]
+    if width:
+        constants.append(helper.make_tensor("width", TensorProto.INT64, [2], [1, width]))
+        constants.append(numpy_helper.from_array(np.zeros((width, width), dtype=np.float32), "ballast"))
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, SIDE, SIDE])
     outputs = [
         helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 1]),
@@ -194,6 +211,7 @@ def _packed(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=10)
     onnx.checker.check_model(model)
     onnx.save(model, folder / GRAPH)
+    lay_out(folder / GRAPH)
     save_file({"weight": np.zeros(4, dtype=np.float32)}, folder / WEIGHTS)
     encoder = ENCODERS["image"]
     manifest = Manifest(

@@ -4,8 +4,10 @@ import struct
 import numpy as np
 import pytest
 
+from ml.checksums import digest
 from ml.errors import PackageError
-from ml.package import MAX_WEIGHTS_HEADER_BYTES, Manifest, ModelPackage, digest
+from ml.package import MAX_WEIGHTS_HEADER_BYTES, Manifest, ModelPackage
+from ml.predictor import Predictor
 from ml.spec import Choice
 from tests.ml import pictures
 
@@ -63,6 +65,30 @@ def test_one_flipped_bit_is_found(package, name):
     with pytest.raises(PackageError, match=f"{name} is damaged"):
         ModelPackage.open(package.directory)
     ModelPackage.open(package.directory, verify=False)
+
+
+def test_who_serves_reads_what_answers_and_refuses_it_where_it_is_damaged(package):
+    def damage(name):
+        path = package.directory / name
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+
+    damage("weights.safetensors")
+    assert Predictor.load(ModelPackage.to_serve(package.directory)).engine == "onnxruntime"
+    with pytest.raises(PackageError, match=r"weights\.safetensors is damaged"):
+        ModelPackage.to_serve(package.directory).file("weights.safetensors")
+    for name in ("encoders/image/encoder.json", "task/state.json", "model.onnx"):
+        damage(name)
+        with pytest.raises(PackageError, match=f"{name} is damaged"):
+            Predictor.load(ModelPackage.to_serve(package.directory))
+
+
+def test_what_is_served_is_weighed_without_the_weights_that_are_not(package, tmp_path):
+    sizes = {file.path: file.bytes for file in package.manifest.files}
+    assert package.served_bytes == sum(sizes.values()) - sizes["weights.safetensors"]
+    by_weights = pictures.package(tmp_path / "weights", graph=False)
+    assert by_weights.served_bytes == sum(file.bytes for file in by_weights.manifest.files)
 
 
 @pytest.mark.parametrize("verify", [True, False])

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from ml import predictor
+from ml.checksums import digest
 from ml.data import images
 from ml.errors import InputError, PackageError
-from ml.package import ModelPackage, digest
+from ml.package import ModelPackage
 from ml.predictor import Predictor
 from tests.ml import pictures
 

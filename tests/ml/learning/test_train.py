@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from ml.checksums import digest
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning.progress import Progress, Stop
-from ml.package import WEIGHTS, ModelPackage, digest
+from ml.package import WEIGHTS, ModelPackage
 from tests.ml.learning.digits import SHORT, run, spec
 
 CLASSIFY = {"task": "image_classification", "architecture": "cnn"}

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from ml.checksums import digest
 from ml.errors import PackageError
 from ml.learning.interchange.incoming import bring_in
-from ml.package import MANIFEST, WEIGHTS, ModelPackage, digest
+from ml.package import MANIFEST, WEIGHTS, ModelPackage
 from ml.predictor import Predictor
 from tests.ml.learning.digits import run, spec
 from tests.ml.learning.interchange.folders import zipped

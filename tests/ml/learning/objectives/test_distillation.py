@@ -7,10 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ml.checksums import digest
 from ml.errors import SpecError, TrainingInterrupted
 from ml.learning.objectives.distillation import softened_divergence
 from ml.learning.progress import Progress, Stop
-from ml.package import MANIFEST, WEIGHTS, ModelPackage, digest
+from ml.package import MANIFEST, WEIGHTS, ModelPackage
 from tests.ml.learning.digits import run, spec
 
 TASK = {"task": "image_classification", "architecture": "cnn"}

@@ -1,0 +1,24 @@
+"""The home folder of a service in another process, filled from this one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.store.conftest import forget_settings
+
+
+@contextmanager
+def at(home: Path) -> Iterator[None]:
+    """Whatever is stored meanwhile is stored there."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("PLINTH_DATABASE_URL", "PLINTH_REDIS_URL", "PLINTH_BLOB_URL", "PLINTH_API_KEY"):
+            patch.delenv(name, raising=False)
+        patch.setenv("PLINTH_HOME", str(home))
+        patch.setenv("PLINTH_FREE_SPACE_FLOOR_BYTES", "0")
+        forget_settings()
+        yield
+    forget_settings()
