@@ -22,6 +22,8 @@ FASTEST_HZ: Final = 192_000
 """Rates that recordings of speech and music have; below and above, a header is damaged or a file is no recording."""
 MAX_VALUES: Final = 60_000_000
 """Samples times channels, of one recording, however it is described."""
+ENDLESS: Final = 2**62
+"""Samples that libsndfile says of a stream, which has no length; it says one beyond all others."""
 SILENT: Final = 1e-4
 """A peak of -80 dB: below the noise of any microphone."""
 CLIPPED: Final = 0.01
@@ -101,6 +103,17 @@ def read(data: bytes, *, max_seconds: float = MAX_SECONDS) -> Recording:
     return _plain(values, rate_hz)
 
 
+def seconds_of(data: bytes) -> float | None:
+    """How long a recording is, by its header alone; None where that does not say, or there is none."""
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            return file.frames / file.samplerate if 0 <= file.frames < ENDLESS else None
+    except (soundfile.SoundFileError, RuntimeError, ValueError, OverflowError):
+        return None
+
+
 def _judge_header(make: str, rate_hz: int, channels: int, frames: int, max_seconds: float) -> None:
     if make not in _MAKES:
         hint = f"send {_READABLE}"
@@ -110,10 +123,10 @@ def _judge_header(make: str, rate_hz: int, channels: int, frames: int, max_secon
         message = f"the recording has {rate_hz:,} samples a second; readable are {expected}"
         hint = "convert it to 16,000 Hz, or mend its header"
         raise UnreadableAudio("audio_rate", message, hint=hint, expected=expected)
-    # Of a stream libsndfile knows no length and says one beyond all others; reading finds its end.
-    if frames * channels > MAX_VALUES and frames < 2**62:
+    # Of a stream, reading finds the end.
+    if frames * channels > MAX_VALUES and frames < ENDLESS:
         raise _too_long(frames / rate_hz, max_seconds)
-    if max_seconds * rate_hz < frames < 2**62:
+    if max_seconds * rate_hz < frames < ENDLESS:
         raise _too_long(frames / rate_hz, max_seconds)
 
 

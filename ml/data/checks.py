@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FEWEST_TO_SPLIT: Final = 2
 FEW: Final = 5
 TINY: Final = 20
+ONE_SIDED: Final = 0.95
+"""Share of the largest class from which on accuracy says nothing."""
 _NUMBER: Final = re.compile(r"[+-]?\d{1,15}(\.\d{0,30})?(e[+-]?\d{1,2})?", re.IGNORECASE)
 
 
@@ -60,6 +62,10 @@ def check_classes(counts: dict[str, dict[str, int]], findings: Findings) -> None
     totals = {name: sum(rows[name] for rows in counts.values()) for name in classes}
     if len(classes) > 1 and max(totals.values()) == 1:
         findings.add("every_row_its_own_class", found=f"{len(classes):,} rows, {len(classes):,} labels")
+    largest, rows = max(totals, key=lambda name: totals[name]), sum(totals.values())
+    if len(classes) > 1 and totals[largest] >= ONE_SIDED * rows and rows >= TINY:
+        found, expected = f"{largest}: {totals[largest]:,} of {rows:,} rows", f"less than {ONE_SIDED:.0%}"
+        findings.add("nearly_one_class", found=found, expected=expected)
     for name, total in totals.items():
         if total < FEWEST_TO_SPLIT:
             findings.add("class_too_small", found=f"{name}: {total}", expected=f"at least {FEWEST_TO_SPLIT} rows")

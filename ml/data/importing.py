@@ -33,7 +33,12 @@ UNLABELLED = (
     "the pictures were read without labels, enough for pretraining and generation; "
     "for a classifier give each of at least two classes a folder, or name a label column"
 )
-_UNREADABLE = {"empty": "empty_file", "damaged": "damaged_file", "unsupported": "unsupported_file"}
+_UNREADABLE = {
+    "empty": "empty_file",
+    "damaged": "damaged_file",
+    "unsupported": "unsupported_file",
+    "json list": "json_in_a_list",
+}
 
 
 class Purpose(Protocol):
@@ -157,6 +162,9 @@ class _Import:
         splits = checks.settle_copies(staging, codes, splits, findings)
         for kind in staging.kinds.values():
             kind.finish()
+        called = self.format.guess if self.format else {}
+        for relation in staging.relations:
+            relation.finish(staging, splits, called)
         summary = self._summary(classes, codes, splits)
         if classes is not None:
             checks.check_classes(summary.class_counts, findings)

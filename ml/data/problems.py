@@ -99,6 +99,15 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "audio_clipped": _warning("it is louder than its file can hold, and distorted; record it more quietly"),
     "audio_rates_differ": _warning("recordings are brought to the commonest rate; record all at one rate to lose none"),
     "audio_long": _warning("long recordings take much memory; cut them where nobody speaks"),
+    "text_longer_than_recording": _warning(
+        "no recogniser can learn it: it says one letter in a moment. Is the recording cut, or the text another's?"
+    ),
+    "text_with_digits": _warning(
+        "letters are learned by how they sound, and 12 is twelve here and one two there; write numbers as they are said"
+    ),
+    "letters_not_in_training": _warning(
+        "what is never learned is always wrong; write them in other letters, or give training rows that have them"
+    ),
     "recording_missing": _error("name recordings as they are called in the upload, from the folder of the list on"),
     "recording_without_text": _warning("no list names this recording, so it was left out"),
     "recording_listed_twice": _error("a recording may be listed once; which of its texts is right?"),
@@ -138,12 +147,25 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "columns_differ": _error("give all files the same columns, or upload them as datasets of their own"),
     "no_columns": _error('say where things are: columns {"text": "name in the file", ...}'),
     "json_not_an_object": _error('write one JSON object a line: {"text": "...", "label": "..."}'),
+    "json_in_a_list": _error(
+        "write one JSON object a line, without the brackets around all and the commas between: jq -c '.[]' list.json"
+    ),
     "json_invalid": _error("write each line as JSON on its own; the place is where reading failed"),
     # Texts in two languages
     "text_unpaired": _error("send both files of a pair, named alike but for the language: train.en, train.de"),
     "line_counts_differ": _error(
         "both files must have equally many lines, each the translation of the other's; look for a line that was split, "
         "joined or left out"
+    ),
+    "text_untranslated": _warning(
+        "both sides are the same, and a model learns to copy; leave such rows out where they are not meant"
+    ),
+    "text_lengths_differ": _warning("one side is far too long for the other; was a line split, joined or cut?"),
+    "sides_swapped": _warning(
+        "each side speaks the other's language, by the words that both have elsewhere; swap them, or look at the row"
+    ),
+    "languages_swapped": _warning(
+        'the names say one thing and the texts another; swap them by `columns`: {"text": ..., "target": ...}'
     ),
     "tmx_languages": _error('name two languages of the file: columns {"text": "en", "target": "de"}'),
     "tmx_unit_incomplete": _repair("units without both languages were left out"),
@@ -152,6 +174,10 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "xml_entity": _error("write the characters themselves: entities of its own are not expanded here"),
     # Texts
     "text_missing": _repair("rows without a text were left out"),
+    "text_misread": _warning(
+        "letters were lost or doubled before the file came here: it was read in another encoding than it was written in"
+    ),
+    "text_control_characters": _warning("there are signs in it that nobody sees and every tokenizer does"),
     "text_too_long": _error("cut the text into several rows"),
     "text_not_plain": _error("a text is a string, not a list or an object"),
     # Conversations
@@ -174,6 +200,9 @@ PROBLEMS: Final[dict[str, Problem]] = {
         "many boxes leave the picture or end before they begin; was one form taken for another? VOC: left, top, right, "
         "bottom; COCO: left, top, width, height; YOLO: middle, width and height as shares of the picture"
     ),
+    "boxes_in_shares": _error(
+        "multiply by the width and height of the picture: boxes are in pixels, unless the format says otherwise (YOLO)"
+    ),
     "picture_without_objects": _warning("taken as a picture that shows none of the objects; annotate it if it does"),
     "picture_missing": _error("add the picture, or take its annotation out"),
     "picture_size_differs": _warning(
@@ -185,6 +214,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "box_not_in_shares": _error("divide by the width and height of the picture; YOLO boxes are shares from 0 to 1"),
     "classes_without_names": _warning("the numbers were taken as names; add data.yaml or classes.txt"),
     "annotation_invalid": _error("write it as the format asks; the place is where reading failed"),
+    "class_names_differ": _warning("several files name the classes, and not alike; the first was taken"),
     "class_unknown": _error("name every class that is used"),
     # Tables that lie beside files
     "manifest_missing": _error("add a table, metadata.csv, with a column file_name and one of text or label"),
@@ -209,6 +239,9 @@ PROBLEMS: Final[dict[str, Problem]] = {
         "items that a user had more than once; to recommend such again, set `repeat` in the task's config"
     ),
     "ratings_not_used": _warning("each interaction counts alike; leave out those that should not count"),
+    "items_not_in_training": _warning(
+        "an item that nobody had before it was asked for cannot be recommended, and counts as missed"
+    ),
     "history_empty": _error("a history has at least one item"),
     "history_too_long": _error("keep the latest items"),
     "history_not_a_list": _error('a history is a list of items: ["one", "two"]'),
@@ -229,6 +262,9 @@ PROBLEMS: Final[dict[str, Problem]] = {
         "no class has two rows; is this column an id? name the label column by `columns`"
     ),
     "one_class": _warning("enough for pretraining and generation; a classifier needs at least two classes"),
+    "nearly_one_class": _warning(
+        "whoever always says this class is right as often; look at macro F1, or add rows of the others"
+    ),
     "class_too_small": _error("a class needs at least 2 rows to be in training and in a held-out split; add rows"),
     "class_tiny": _warning("fewer than 5 rows teach and measure little; add rows"),
     "class_case_twins": _warning("classes that differ only in case are kept apart; rename if they are one"),

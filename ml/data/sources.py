@@ -26,7 +26,19 @@ if TYPE_CHECKING:
     from ml.data.limits import Limits
 
 Content = Literal[
-    "empty", "idx", "zip", "tar", "parquet", "image", "audio", "json", "text", "damaged", "unsupported", "binary"
+    "empty",
+    "idx",
+    "zip",
+    "tar",
+    "parquet",
+    "image",
+    "audio",
+    "json",
+    "json list",
+    "text",
+    "damaged",
+    "unsupported",
+    "binary",
 ]
 
 _START_BYTES: Final = 512
@@ -212,6 +224,9 @@ def _content(start: bytes) -> Content:
         return "image"
     if audio.looks_like_audio(start[:12]) and b"\0" in start:
         return "audio"
-    if start.removeprefix(_UNICODE_MARKS[0]).lstrip()[:1] == b"{":
+    bare = start.removeprefix(_UNICODE_MARKS[0]).lstrip()
+    if bare[:1] == b"{":
         return "json"
+    if bare[:1] == b"[" and bare[1:].lstrip()[:1] == b"{":
+        return "json list"
     return "text" if start.startswith(_UNICODE_MARKS) or b"\0" not in start else "binary"

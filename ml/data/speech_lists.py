@@ -18,6 +18,7 @@ from ml.data.aliases import ALIASES
 from ml.data.audio import SUFFIXES
 from ml.data.findings import Place, Refused
 from ml.data.sources import split_in, split_named
+from ml.data.texts import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -96,13 +97,19 @@ def is_recording(name: str) -> bool:
 
 
 def _decoded(name: str, content: bytes, findings: Findings) -> str:
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    text, guessed = decoded(content)
+    if guessed is not None:
+        line = _first_not_utf8(content)
+        findings.add("encoding_guessed", at=Place(file=name, line=line), found=guessed, expected="UTF-8")
+    return text
+
+
+def _first_not_utf8(content: bytes) -> int | None:
     try:
-        return content.decode(encoding)
+        content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        findings.add("encoding_guessed", at=Place(file=name, line=line), found="cp1252", expected="UTF-8")
-        return content.decode("cp1252", "replace")
+        return content[: error.start].count(b"\n") + 1
+    return None
 
 
 def _json_lines(name: str, text: str, findings: Findings) -> Iterator[tuple[Place, dict[str, Any]]]:

@@ -15,14 +15,16 @@ from ml.data.dataset import SPLITS
 from ml.data.findings import Place, Refused
 from ml.data.kinds import KINDS
 from ml.data.kinds.base import HASH_BYTES
+from ml.data.relations import RELATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ml.data.findings import Findings
     from ml.data.formats.base import Batch, Places
     from ml.data.kinds.base import Kind, Looked
     from ml.data.limits import Limits
+    from ml.data.relations.base import Relation
 
 LABEL: Final = "label"
 NO_SPLIT: Final = -1
@@ -71,6 +73,7 @@ class Staging:
         self.segments: list[Segment] = []
         self.label_codes: dict[str, int] = {}
         """Names in the order they were met."""
+        self._relations: list[Relation] | None = None
         self._hashes: dict[str, list[np.ndarray]] = {}
         self._codes: list[np.ndarray] = []
         self._splits: list[np.ndarray] = []
@@ -91,6 +94,8 @@ class Staging:
         rows = rows[codes >= NO_LABEL]
         if len(self) + len(rows) > self._limits.max_rows:
             raise Refused("too_many_rows", expected=f"at most {self._limits.max_rows:,} rows")
+        for relation in self.relations:
+            relation.look_at(batch.columns, rows, batch.places)
         stretches = {}
         for column, found in looked.items():
             chosen = found.among(rows)
@@ -101,6 +106,15 @@ class Staging:
         self._splits.append(np.full(len(rows), split, dtype=np.int8))
         self.segments.append(Segment(self._rows, batch.places, rows, stretches))
         self._rows += len(rows)
+
+    @property
+    def relations(self) -> Sequence[Relation]:
+        """Those between the columns that were brought."""
+        if self._relations is None:
+            known = {column: kind.name for column, kind in self.kinds.items()}
+            fitting = [each for each in RELATIONS.values() if each.columns.items() <= known.items()]
+            self._relations = [each(findings=self._findings) for each in fitting]
+        return self._relations
 
     @property
     def key(self) -> str:
@@ -138,6 +152,12 @@ class Staging:
         for segment in self.segments:
             yield segment, {column: self._read(stretch) for column, stretch in segment.stretches.items()}
 
+    def values_of(self, column: str) -> Iterator[Any]:
+        """What was kept of one column, value by value."""
+        self._file.flush()
+        for segment in self.segments:
+            yield from self._read(segment.stretches[column])
+
     def _read(self, stretch: Stretch) -> np.ndarray | list[bytes]:
         self._file.seek(stretch.offset)
         data = self._file.read(int(stretch.lengths.sum()))
@@ -155,7 +175,8 @@ class Staging:
                 continue
             if column not in self.kinds:
                 self.kinds[column] = KINDS[self._known[column]](findings=self._findings, limits=self._limits)
-            looked[column] = self.kinds[column].look_at(values, rows, batch.places)
+            kind = self.kinds[column]
+            looked[column] = kind.look_at(kind.beside(values, batch.columns), rows, batch.places)
             rows = looked[column].rows
         return looked
 

@@ -137,7 +137,7 @@ class ObjectDetection(Task):
             there = list(rows.columns["objects"])
             scale = np.concatenate([columns["size"], columns["size"]], axis=1)
             shares = (_boxes(objects) / size for objects, size in zip(there, scale, strict=True))
-            # A table knows no picture's size: what its boxes say beyond is cut off here.
+            # In shares, an edge may be rounded beyond 1.
             columns["true_boxes"] = [each.clip(0, 1).astype(np.float32) for each in shares]
             columns["true_labels"] = [self._codes(objects) for objects in there]
         return columns

@@ -58,8 +58,8 @@ class Coco(Format):
         yield from heap.batches(sheets)
 
     def _sheets(self, file: str, content: Mapping[str, Any], heap: Heap) -> dict[str, Sheet]:
-        names = {each.get("id"): each.get("name") for each in _dicts(content, "categories")}
-        listed = {each.get("id"): each for each in _dicts(content, "images")}
+        names = {number: each.get("name") for number, each in _by_id(content, "categories").items()}
+        listed = _by_id(content, "images")
         objects = self._objects(file, content, names, listed)
         split = heap.asked_split_of(file) or split_in(PurePosixPath(file).name) or heap.split_of(file)
         sheets = {}
@@ -105,6 +105,15 @@ def _parsed(data: bytes) -> Mapping[str, Any]:
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise Refused("annotation_invalid", found=found, expected=f"an object with lists of {', '.join(PARTS)}")
     return content  # type: ignore[no-any-return]  # looked at above
+
+
+def _by_id(content: Mapping[str, Any], part: str) -> dict[Any, dict[str, Any]]:
+    found: dict[Any, dict[str, Any]] = {}
+    for each in _dicts(content, part):
+        if each.get("id") in found:
+            raise Refused("annotation_invalid", found=f"{part}: id {each.get('id')} twice", expected="an id each")
+        found[each.get("id")] = each
+    return found
 
 
 def _dicts(content: Mapping[str, Any], part: str) -> list[dict[str, Any]]:

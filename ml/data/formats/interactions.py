@@ -109,16 +109,25 @@ class Interactions(Format):
     def _batches(self, histories: Iterator[tuple[list[Any], Place]]) -> Iterator[Batch]:
         waiting: dict[str, list[tuple[list[Any], Place]]] = {}
         short: list[Place] = []
+        learned: set[str] = set()
+        asked: dict[str, Place] = {}
         for history, place in histories:
             if len(history) < FEWEST_TO_HOLD_OUT:
                 short.append(place)
             for split, row in held_out(history):
+                if split == "train":
+                    learned.update(map(str, row))
+                else:
+                    asked.setdefault(str(row[-1]), place)
                 held = waiting.setdefault(split, [])
                 held.append((list(row), place))
                 if len(held) >= ROWS_A_BATCH:
                     yield _batch(waiting.pop(split), split)
         for split, held in waiting.items():
             yield _batch(held, split)
+        for item, place in asked.items():
+            if item not in learned:
+                self.findings.add("items_not_in_training", at=place, found=item, expected="an item of training rows")
         for place in short:
             expected = f"at least {FEWEST_TO_HOLD_OUT} interactions"
             self.findings.add("history_short", at=place, expected=expected)

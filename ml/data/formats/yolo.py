@@ -68,17 +68,23 @@ class Yolo(Format):
         return objects
 
     def _names(self, heap: Heap) -> dict[int, str]:
-        """Number of a class -> its name; empty where nothing tells."""
-        found: dict[int, str] = {}
+        """Number of a class -> its name, by the first file that says so; empty where nothing tells."""
+        told: dict[str, dict[int, str]] = {}
         for file, data in heap.texts(heap.with_suffix(".yaml", ".yml")):
             try:
-                found = found or _yaml_names(data)
+                told[file] = _yaml_names(data)
             except Refused as refused:
                 self.findings.record(refused, at=Place(file=file))
         lists = [file for file in heap.with_suffix(".txt", ".names") if PurePosixPath(file).name.lower() in LIST_NAMES]
-        for _, data in heap.texts(lists):
+        for file, data in heap.texts(lists):
             lines = [line.strip() for line in data.decode("utf-8-sig", "replace").splitlines()]
-            found = found or dict(enumerate(line for line in lines if line))
+            told[file] = dict(enumerate(line for line in lines if line))
+        told = {file: names for file, names in told.items() if names}
+        first, found = next(iter(told.items()), ("", {}))
+        for file, names in told.items():
+            if names != found:
+                shown, expected = ", ".join(names.values()), f"{', '.join(found.values())}, as in {first}"
+                self.findings.add("class_names_differ", at=Place(file=file), found=shown, expected=expected)
         if not found:
             self.findings.add("classes_without_names", expected="data.yaml or classes.txt")
         return found

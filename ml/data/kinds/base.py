@@ -15,7 +15,7 @@ import numpy as np
 from ml.data.findings import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ml.data.findings import Findings, Place
     from ml.data.formats.base import Places
@@ -84,6 +84,10 @@ class Kind(ABC, Generic[Value]):
     def as_json(cls, value: Value) -> Any:
         """A value to be looked at."""
         return value
+
+    def beside(self, values: Sequence[Any], columns: Mapping[str, Any]) -> Sequence[Any]:
+        """The values of a batch with what its other columns tell of them."""
+        return values
 
     def finish(self) -> None:
         """Every value was seen: what can only be said of all together becomes a finding."""

@@ -6,9 +6,12 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
+from ml.data import images
 from ml.data.findings import Refused
 from ml.data.kinds.base import Kind
 from ml.data.kinds.label import LONGEST_LABEL
@@ -25,6 +28,10 @@ ROUNDED: Final = 1.0
 STRANGE: Final = 0.3
 """Share of boxes that leave their picture or end before they begin, from which they are hardly mistakes one by one."""
 FEWEST_STRANGE: Final = 3
+SHARES: Final = 1.05
+"""Where no box reaches further, and some have fractions, all are shares of the picture."""
+PICTURE: Final = "image"
+"""The column in whose pictures the objects are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,9 @@ class ObjectsKind(Kind[Objects]):
         self._most = 0
         self._seen = 0
         self._strange = 0
+        self._first_strange: tuple[Place, Sequence[float]] | None = None
+        self._farthest = 0.0
+        self._shares: tuple[Place, Sequence[float]] | None = None
 
     def pack(self, value: Drawn, at: Place) -> bytes:
         """JSON, once every box lies within its picture and has an area."""
@@ -57,7 +67,7 @@ class ObjectsKind(Kind[Objects]):
             label, box = _label(each, number), _box(each, number)
             self._seen += 1
             mended = mending.box(box, value.size)
-            self._strange += mending.strange
+            self._note(box, at, strange=mending.strange)
             if mended is None:
                 continue
             found = {"label": label, "box": mended}
@@ -68,6 +78,28 @@ class ObjectsKind(Kind[Objects]):
         self._counts.update(each["label"] for each in kept)
         self._most = max(self._most, len(kept))
         return json.dumps(kept).encode()
+
+    def beside(self, values: Sequence[Drawn], columns: Mapping[str, Any]) -> Sequence[Drawn]:
+        """Each with the size of its picture: a table knows none, and only beside the picture can a box be judged."""
+        pictures = columns.get(PICTURE)
+        if pictures is None:
+            return values
+        if isinstance(pictures, np.ndarray):
+            height, width = pictures.shape[1:3]
+            return [each if each.size else replace(each, size=(width, height)) for each in values]
+        return [
+            each if each.size else replace(each, size=images.size(picture))
+            for each, picture in zip(values, pictures, strict=True)
+        ]
+
+    def _note(self, box: Sequence[float], at: Place, *, strange: bool) -> None:
+        """What can only be judged of all boxes together."""
+        self._strange += strange
+        self._farthest = max(self._farthest, *map(abs, box))
+        if strange and self._first_strange is None:
+            self._first_strange = at, box
+        if self._shares is None and any(0 < each < 1 for each in box):
+            self._shares = at, box
 
     @classmethod
     def from_cell(cls, cell: Any) -> Drawn:
@@ -102,8 +134,13 @@ class ObjectsKind(Kind[Objects]):
 
     def finish(self) -> None:
         """Boxes that look as if they were written in another form."""
-        if self._strange >= FEWEST_STRANGE and self._strange >= STRANGE * self._seen:
-            self.findings.add("boxes_of_another_form", found=f"{self._strange:,} of {self._seen:,} boxes")
+        if self._shares is not None and self._farthest <= SHARES:
+            at, box = self._shares
+            self.findings.add("boxes_in_shares", at=at, found=box, expected="left, top, right, bottom in pixels")
+        elif self._first_strange is not None and self._strange >= max(FEWEST_STRANGE, STRANGE * self._seen):
+            at, box = self._first_strange
+            found = f"{self._strange:,} of {self._seen:,} boxes, the first {box}"
+            self.findings.add("boxes_of_another_form", at=at, found=found, expected="boxes within their pictures")
 
 
 class _Mending:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from ml.data.findings import Refused
 from ml.data.kinds.base import Kind
@@ -10,6 +11,12 @@ from ml.data.kinds.base import Kind
 if TYPE_CHECKING:
     from ml.data.findings import Findings, Place
     from ml.data.limits import Limits
+
+AROUND: Final = 12
+"""Letters shown on both sides of one that is odd."""
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_MISREAD: Final = re.compile("\N{REPLACEMENT CHARACTER}|\u00c3[\u0080-\u00bf]|\u00c2[\u0080-\u00bf]|\u00e2\u20ac")
+"""What stands for a letter that could not be read; and accents and quotes whose UTF-8 was read as Latin-1."""
 
 
 class TextKind(Kind[str]):
@@ -32,6 +39,10 @@ class TextKind(Kind[str]):
         if len(text) > self.limits.max_text_letters:
             expected = f"at most {self.limits.max_text_letters:,} letters"
             raise Refused("text_too_long", found=f"{len(text):,} letters", expected=expected)
+        for code, signs in (("text_misread", _MISREAD), ("text_control_characters", _CONTROL)):
+            if odd := signs.search(text):
+                around = text[max(0, odd.start() - AROUND) : odd.end() + AROUND]
+                self.findings.add(code, at=at, found=around)
         self._values += 1
         self._letters += len(text)
         self._longest = max(self._longest, len(text))

@@ -298,3 +298,22 @@ def test_crowds_are_left_out_and_told(tmp_path):
     report, _ = imported(tmp_path, files)
 
     assert (report.state, codes(report)) == ("ready", {"objects_as_crowd"})
+
+
+def test_names_that_two_files_tell_unlike_are_told(tmp_path):
+    files = {**annotations.yolo(), "old/data.yaml": b"names: [dog, cat]\n"}
+    report, _ = imported(tmp_path, files)
+    told = sample(report, "class_names_differ")
+    assert (told["file"], told["found"]) == ("a.zip/old/data.yaml", "dog, cat")
+    assert told["expected"] == "cat, dog, as in a.zip/data.yaml"
+
+
+@pytest.mark.parametrize("part", ["images", "categories"])
+def test_an_id_that_stands_for_two_is_refused(tmp_path, part):
+    twice = {"images": {"id": 1, "file_name": "p1.png"}, "categories": {"id": 1, "name": "cat"}}[part]
+    files = {
+        "instances.json": annotations.coco_json([1, 2], **{part: [twice, twice]}),
+        "p1.png": annotations.picture(1),
+    }
+    report, _ = imported(tmp_path, files)
+    assert sample(report, "annotation_invalid")["found"] == f"{part}: id 1 twice"

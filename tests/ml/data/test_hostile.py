@@ -46,6 +46,7 @@ PAIR = idx_pair(IMAGES, NAMES)
 TRAIN_IMAGES, TRAIN_LABELS = PAIR
 CSV = csv_text(IMAGES, NAMES)
 ENCODED = [encoded(image) for image in IMAGES]
+GOOD_TEXTS = "".join(["text,label\n", *(f"line {row},{row % 2}\n" for row in range(40))]).encode()
 PARQUET = parquet({"image": ENCODED, "label": NAMES})
 
 
@@ -455,13 +456,40 @@ TABLES = [
     Case(
         "an empty text",
         "text_missing",
-        {"a.csv": "".join(["text,label\n", *(f"line {row},{row % 2}\n" for row in range(40)), " ,1\n"]).encode()},
+        {"a.csv": GOOD_TEXTS + b" ,1\n"},
         {"file": "a.csv", "row": 41},
         state="ready",
     ),
     in_csv("a text without end", "text_too_long", b"text,label\n" + b"a" * 1_000_001 + b",1\n", {"row": 1}),
     Case(
         "JSON cut off", "json_invalid", {"a.jsonl": b'{"text": "fine", "label": 1}\n{"text": '}, {"line": 2, "row": 2}
+    ),
+    Case(
+        "one JSON list instead of lines",
+        "json_in_a_list",
+        {"a.json": b'[\n  {"text": "fine", "label": 1},\n  {"text": "bad", "label": 0}\n]'},
+        {"file": "a.json"},
+    ),
+    Case(
+        "accents that were read in another encoding",
+        "text_misread",
+        {"a.csv": GOOD_TEXTS + "das Café ist schön,1\n".encode().decode("cp1252").encode()},
+        {"file": "a.csv", "row": 41, "found": "das CafÃ© ist schÃ¶n"},
+        state="ready",
+    ),
+    Case(
+        "letters that were lost",
+        "text_misread",
+        {"a.csv": GOOD_TEXTS + "das Caf\N{REPLACEMENT CHARACTER},1\n".encode()},
+        {"file": "a.csv", "row": 41, "found": "das Caf\N{REPLACEMENT CHARACTER}"},
+        state="ready",
+    ),
+    Case(
+        "signs that nobody sees",
+        "text_control_characters",
+        {"a.csv": GOOD_TEXTS + b"bell\x07 and more,1\n"},
+        {"file": "a.csv", "row": 41, "found": "bell\\u0007 and more"},
+        state="ready",
     ),
     Case(
         "JSON that is no object",
@@ -533,6 +561,14 @@ WHOLE = [
         {"splits": {"a.csv": "practice"}},
     ),
     Case("a seed that is none", "invalid_splits", {"a.csv": CSV}, {}, {"splits": {"train": 1, "seed": "x"}}),
+    Case(
+        "hardly another class",
+        "nearly_one_class",
+        {"a.csv": csv_text(IMAGES, ["7"] * 38 + ["8"] * 2)},
+        {"found": "7: 38 of 40 rows", "expected": "less than 95%"},
+        {},
+        "ready",
+    ),
     Case("one class", "one_class", {"a.csv": csv_text(IMAGES, ["7"] * 40)}, {"found": "7"}, {}, "ready"),
     Case("a class of one", "class_too_small", {"a.csv": csv_text(IMAGES, [*NAMES[:39], "9"])}, {"found": "9: 1"}),
     Case(

@@ -223,3 +223,11 @@ def test_movielens_is_read_whole(tmp_path: Path) -> None:
     assert report.splits == {"train": 610, "validation": 610, "test": 610}
     assert sum(map(len, rows(tmp_path, "test"))) == 100_836
     assert report.summary.facts["history"]["items"] == 9_724
+
+
+def test_an_item_that_nobody_had_before_is_told_with_where_it_is_asked_for(tmp_path: Path) -> None:
+    report = read(tmp_path, {"log.csv": table(header="user,item,rating,timestamp")})
+    told = makers.sample(report, "items_not_in_training")
+    # 30 and 40 of user 7 and 50 of user 8 are only ever held out.
+    assert makers.count(report, "items_not_in_training") == 3
+    assert (told["file"], told["row"], told["found"]) == ("log.csv", 1, "30")

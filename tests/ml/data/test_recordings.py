@@ -144,6 +144,19 @@ def test_speakers_are_kept_beside(tmp_path: Path) -> None:
     assert report.summary.columns == {"audio": "audio", "text": "text", "speaker": "text"}
 
 
+@pytest.mark.parametrize(
+    ("encoding", "word"),
+    [("gb18030", "一二三四五六七八九十"), ("big5", "今天天氣很好我們去"), ("cp1252", "déjà vu à Zürich")],
+)
+def test_lists_in_other_encodings_are_read_and_told(encoding: str, word: str, tmp_path: Path) -> None:
+    lines = "".join(f"{name}.wav,{word[: 2 + row % 4]}\n" for row, name in enumerate(NAMES))
+    report = read(tmp_path, {"metadata.csv": ("file_name,text\n" + lines).encode(encoding), **wavs()})
+    assert report.state == "ready", report.errors
+    told = next(entry for entry in report.errors if entry.code == "encoding_guessed")
+    assert told.sample[0] == {"file": "speech.zip/metadata.csv", "line": 2, "found": encoding, "expected": "UTF-8"}
+    assert said(tmp_path) == {word[:length].strip() for length in range(2, 6)}
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
 def test_tables_bring_recordings_in_their_cells(suffix: str, tmp_path: Path) -> None:
     import base64
