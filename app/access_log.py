@@ -29,9 +29,8 @@ def request(**facts: Any) -> None:
             _log.info("request", **facts)
             return
         loop.call_later(FLUSH_SECONDS, flush)
-    timestamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    event = {**facts, "event": "request", "level": "info", "logger": LOGGER, "timestamp": timestamp}
-    _lines.append(orjson.dumps(event))
+    event = {**facts, "event": "request", "level": "info", "logger": LOGGER, "timestamp": datetime.now(UTC)}
+    _lines.append(orjson.dumps(event, option=orjson.OPT_UTC_Z))
 
 
 def _loop() -> asyncio.AbstractEventLoop | None:
