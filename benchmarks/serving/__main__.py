@@ -20,7 +20,7 @@ from benchmarks.api_process import ApiProcess
 from benchmarks.serving.load import SERVER_CORE
 from benchmarks.serving.service import Service
 
-QUESTIONS = ("pictures",)
+QUESTIONS = ("pictures", "cold", "idle", "alias")
 """Files of this folder, each with a `measure`."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +32,12 @@ class Service:
 
     def register(self, package: Path, *, name: str) -> int:
         """As a worker does at the end of a run; the number of the version."""
-        os.environ.update(self.api.environment)
-        # Only now: what is imported reads the environment.
         from ml.package import ModelPackage
+        from tests.app import homes
         from tests.app.factories import registered
 
-        return registered(ModelPackage.open(package), name=name)
+        with homes.at(self.api.home):
+            return registered(ModelPackage.open(package), name=name)
 
     def drive(
         self,

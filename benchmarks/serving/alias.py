@@ -1,0 +1,92 @@
+"""Is anybody failed or misled when an alias moves between two versions of a model that many are asking?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from benchmarks.serving import pictures
+from benchmarks.serving.service import Figure, Service
+from tests.app.factories import png
+
+MOVES: Final = 20
+SECONDS_BETWEEN: Final = 0.5
+
+
+@dataclass
+class _Seen:
+    statuses: Counter[int] = field(default_factory=Counter)
+    versions: Counter[int] = field(default_factory=Counter)
+    stale_seconds: float = 0.0
+    """Longest after a move that the version before it answered what was asked after the move."""
+    meant: int = 1
+    moved_at: float = 0.0
+
+
+def measure(service: Service) -> Iterable[Figure]:
+    """Three versions, of which the alias means the first and the second in turn."""
+    package = pictures.small_network(service.folder / "pictures")
+    for _ in range(3):
+        service.register(package, name="small")
+    seen = asyncio.run(_ask_and_move(service))
+    failed = sum(count for status, count in seen.statuses.items() if status != 200)
+    third = sum(count for version, count in seen.versions.items() if version not in (1, 2))
+    told = f"of {sum(seen.statuses.values()):,} answers, while it moved {MOVES} times"
+    yield Figure(f"alias moved under {service.connections} connections: failed", f"{failed}", "0", told)
+    counted = ", ".join(f"version {version}: {count:,}" for version, count in sorted(seen.versions.items()))
+    yield Figure("answers from a third version", f"{third}", "0", counted)
+    yield Figure("the version before still answers for", f"{seen.stale_seconds:.2f} s at most", "<= 1 s")
+
+
+async def _ask_and_move(service: Service) -> _Seen:
+    seen = _Seen()
+    await _move(service, seen, 1)
+    callers = [asyncio.create_task(_caller(service, seen)) for _ in range(service.connections)]
+    for number in range(MOVES):
+        await asyncio.sleep(SECONDS_BETWEEN)
+        await _move(service, seen, 1 + (number + 1) % 2)
+    await asyncio.sleep(SECONDS_BETWEEN)
+    for each in callers:
+        each.cancel()
+    for ended in await asyncio.gather(*callers, return_exceptions=True):
+        if not isinstance(ended, asyncio.CancelledError):
+            seen.statuses[0] += 1
+    return seen
+
+
+async def _move(service: Service, seen: _Seen, version: int) -> None:
+    headers = {"Content-Type": "application/json"}
+    body = json.dumps({"version": version}).encode()
+    path = "/api/v1/models/small/aliases/production"
+    status, _, answer = await asyncio.to_thread(service.api.request, "PUT", path, headers=headers, body=body)
+    assert status == 200, answer
+    seen.meant, seen.moved_at = version, time.monotonic()
+
+
+async def _caller(service: Service, seen: _Seen) -> None:
+    """Ask over one connection, one after the other, until cancelled; raises where the connection ends."""
+    picture = png(200, side=28)
+    head = (
+        f"POST /predict/small HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {service.api.key}\r\n"
+        f"Content-Type: image/png\r\nContent-Length: {len(picture)}\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.api.port)
+    try:
+        while True:
+            asked_at = time.monotonic()
+            writer.write(head.encode() + picture)
+            lines = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
+            headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
+            answer = json.loads(await reader.readexactly(int(headers["content-length"])))
+            seen.statuses[int(lines[0].split()[1])] += 1
+            version = answer.get("version")
+            seen.versions[version] += 1
+            if version != seen.meant and asked_at > seen.moved_at:
+                seen.stale_seconds = max(seen.stale_seconds, time.monotonic() - seen.moved_at)
+    finally:
+        writer.close()

@@ -1,0 +1,38 @@
+"""What does the service cost that nobody asks: processor and memory, after a model was loaded and answered?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from benchmarks.api_process import MIB
+from benchmarks.serving import cold, pictures
+from benchmarks.serving.service import Figure, Service
+
+SETTLE_SECONDS: Final = 3.0
+WATCHED_SECONDS: Final = 20.0
+MOST_SHARE: Final = 0.005
+MOST_MIB: Final = 150
+
+
+def measure(service: Service) -> Iterable[Figure]:
+    """With a small network in memory, and then with one of 90 MB besides."""
+    service.register(pictures.small_network(service.folder / "pictures"), name="small")
+    service.register(cold.published(service.folder / "minilm"), name="cold-0")
+    asked, content_type = pictures.bodies("png")
+    service.drive("/predict/small", asked, content_type, connections=8, seconds=1)
+    yield from _watched(service, "a small network in memory", memory_aim=f"<= {MOST_MIB} MiB")
+    cold.asked(service, "cold-0")
+    yield from _watched(service, "one of 90 MB besides", memory_aim="")
+
+
+def _watched(service: Service, what: str, *, memory_aim: str) -> Iterable[Figure]:
+    api = service.api
+    time.sleep(SETTLE_SECONDS)
+    before, began = api.cpu_seconds(), time.monotonic()
+    time.sleep(WATCHED_SECONDS)
+    share = (api.cpu_seconds() - before) / (time.monotonic() - began)
+    yield Figure(f"idle, {what}", f"{share:.2%} of a core", f"<= {MOST_SHARE:.1%}")
+    torch = "with" if "libtorch" in api.maps() else "without"
+    yield Figure("", f"{api.rss_bytes() / MIB:.0f} MiB resident", memory_aim, f"{torch} torch")
