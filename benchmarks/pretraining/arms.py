@@ -1,0 +1,219 @@
+"""What is compared, and how: arms of one network, each with the same steps and the same search for a learning rate.
+
+Mean and range over seeds, which choose the labelled rows, the weights and the order. Of the models made, only the one
+that validation chose answers the test rows.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean
+from typing import Any, ClassVar
+
+from pydantic import TypeAdapter
+
+from ml.data.importing import import_dataset
+from ml.learning.train import TrainingResult, train
+from ml.predictor import Predictor
+from ml.spec import Spec
+
+LEARNING_RATES = (0.001, 0.003, 0.01)
+TEACHER = "objective.config.teacher"
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way to come to a model with few labels."""
+
+    architecture: str
+    objective: str | None = None
+    """What the base model is trained by; absent: there is none, and all weights are random."""
+    schedule: Mapping[str, Any] = field(default_factory=dict)
+    """Of the base model, where it is not the study's."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the task, in fine-tuning."""
+    taught: bool = False
+    """The base is a model of the same task that had all labels, and it teaches instead of being started from."""
+    beside: str = "scratch"
+    """The arm that this one is compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """How much of everything."""
+
+    labels: Sequence[int]
+    epochs: int
+    """Of pretraining."""
+    steps: int
+    """Of fine-tuning."""
+    seeds: Sequence[int] = (0, 1, 2)
+
+
+class Modality(ABC):
+    """Data of one kind, with labels and without."""
+
+    arms: ClassVar[Mapping[str, Arm]]
+    task: ClassVar[str]
+    answer: ClassVar[str]
+    """What of an answer must equal what was wanted."""
+    batch_rows: ClassVar[int]
+    usual: ClassVar[Study]
+
+    @abstractmethod
+    def __init__(self, data: Path, folder: Path) -> None:
+        """From the files in `data`; datasets are written into `folder`."""
+
+    @abstractmethod
+    def unlabelled(self, seed: int, /) -> Path:
+        """A dataset to pretrain on."""
+
+    @abstractmethod
+    def answered(self, seed: int, /) -> Path:
+        """The same with labels, for a teacher."""
+
+    @abstractmethod
+    def labelled(self, seed: int, count: int) -> Path:
+        """A dataset of `count` training rows, and validation rows."""
+
+    @abstractmethod
+    def rows(self, split: str, seed: int, /) -> tuple[list[dict[str, Any]], list[str]]:
+        """Inputs, and the answers wanted; of validation, those that `labelled` holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The best by validation of one arm and seed; `right` is a share of the test."""
+
+    right: float
+    learning_rate: float
+
+
+def imported(sources: Sequence[Path], into: Path, **asked: Any) -> Path:
+    """A dataset, or the end of this program with the reasons."""
+    report = import_dataset(sources, into, **asked)
+    if report.state != "ready":
+        sys.exit(f"the rows were rejected: {report.errors}")
+    return into
+
+
+def compare(modality: Modality, names: Sequence[str], study: Study, folder: Path) -> None:
+    """Print a table."""
+    found: dict[tuple[int, str], list[Found]] = {}
+    bases: dict[tuple[Any, ...], Path] = {}
+    for seed in study.seeds:
+        for name in names:
+            _base(modality, modality.arms[name], study, seed, folder, bases)
+        for count in study.labels:
+            dataset = modality.labelled(seed, count)
+            for name in names:
+                base = _base(modality, modality.arms[name], study, seed, folder, bases)
+                where = folder / f"{name}-{count}-{seed}"
+                judged = _fine_tuned(modality, modality.arms[name], dataset, base, study, (count, seed), where)
+                found.setdefault((count, name), []).append(judged)
+                told = f"  seed {seed}, {count} labels, {name}: {judged.right:.2%} at {judged.learning_rate}"
+                print(told, file=sys.stderr, flush=True)
+    print(f"\n{modality.task}, share of test rows answered right, {len(study.seeds)} seeds")
+    print(f"{'labels':>6}  {'arm':<32} {'test':>7}  {'range':<18} {'gain':>12}")
+    for (count, name), runs in found.items():
+        scores = [each.right for each in runs]
+        beside = modality.arms[name].beside
+        other = found.get((count, beside)) if beside != name else None
+        gain = f"{(mean(scores) - mean(each.right for each in other)) * 100:+.1f} points" if other else ""
+        print(f"{count:>6}  {name:<32} {mean(scores):>7.2%}  {min(scores):.2%} to {max(scores):.2%}  {gain:>12}")
+
+
+def _base(
+    modality: Modality, arm: Arm, study: Study, seed: int, folder: Path, made: dict[tuple[Any, ...], Path]
+) -> Path | None:
+    """The package that the arm starts from or learns from; each is made once for all arms that name it."""
+    if arm.objective is None:
+        return None
+    dataset = modality.answered(seed) if arm.taught else modality.unlabelled(seed)
+    key = (dataset, arm.architecture, arm.objective, *arm.schedule.items())
+    if key not in made:
+        began = time.process_time()
+        schedule = {"epochs": study.epochs, **arm.schedule}
+        kind: dict[str, Any] = {"kind": "finetune", "task": modality.task} if arm.taught else {"kind": "pretrain"}
+        where = folder / f"base-{len(made)}"
+        asked = {**kind, "objective": arm.objective, "architecture": arm.architecture, "schedule": schedule}
+        result = _run(dataset, where, seed=seed, **asked)
+        made[key] = result.package.directory
+        scores = [f"{name} {value:.3f}" for name, value in result.metrics.items() if name.startswith("validation/")]
+        told = f"{arm.objective} of {arm.architecture}, {schedule['epochs']} epochs: {', '.join(scores)}"
+        print(f"{told}; {time.process_time() - began:.0f} CPU s", flush=True)
+    return made[key]
+
+
+def _fine_tuned(
+    modality: Modality,
+    arm: Arm,
+    dataset: Path,
+    base: Path | None,
+    study: Study,
+    row: tuple[int, int],
+    folder: Path,
+) -> Found:
+    """Every learning rate; the one with the best validation score is judged."""
+    count, seed = row
+    starts = base is not None and not arm.taught
+    origin: dict[str, Any] = {} if starts else {"architecture": arm.architecture}
+    if arm.taught:
+        origin["objective"] = {"name": "distillation", "config": {"teacher": "base"}}
+    # As many steps for every count, in batches that are as large.
+    epochs = max(1, study.steps * modality.batch_rows // count)
+    runs: list[tuple[float, float, Predictor]] = []
+    for rate in LEARNING_RATES:
+        result = _run(
+            dataset,
+            folder / f"{rate}",
+            start_from=base if starts else None,
+            models={TEACHER: base} if base is not None and arm.taught else None,
+            kind="finetune",
+            task={"name": modality.task, "config": dict(arm.options)},
+            schedule={"epochs": epochs, "batch_size": modality.batch_rows, "learning_rate": rate},
+            seed=seed,
+            **origin,
+        )
+        made = Predictor.load(result.package)
+        runs.append((_right(modality, made, "validation", seed), rate, made))
+    _, rate, best = max(runs, key=lambda run: run[:2])
+    return Found(_right(modality, best, "test", seed), rate)
+
+
+def _right(modality: Modality, predictor: Predictor, split: str, seed: int) -> float:
+    """The share of a split that is answered as wanted."""
+    inputs, wanted = modality.rows(split, seed)
+    answers = predictor.predict(inputs)
+    right = [bool(answer[modality.answer] == each) for answer, each in zip(answers, wanted, strict=True)]
+    return mean(right)
+
+
+def _run(
+    dataset: Path,
+    folder: Path,
+    *,
+    start_from: Path | None = None,
+    models: Mapping[str, Path] | None = None,
+    **asked: Any,
+) -> TrainingResult:
+    """One run of the product's own `train`."""
+    folder.mkdir(parents=True)
+    if start_from:
+        asked["start_from"] = "base"
+    spec = TypeAdapter[Spec](Spec).validate_python({"dataset": "rows", "model": "judged", **asked})
+    return train(
+        spec,
+        dataset,
+        folder,
+        start_from=start_from,
+        models=models,
+        device="cpu",
+        on_progress=lambda _: None,
+        should_stop=lambda: None,
+    )

@@ -1,0 +1,117 @@
+"""MNIST: labelled digits, and as many without labels as one likes."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import struct
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from benchmarks.pretraining.arms import Arm, Modality, Study, imported
+from ml.data import images
+
+VALIDATION_ROWS: Final = 500
+UNLABELLED_ROWS: Final = 20_000
+TEACHER_EPOCHS: Final = 2
+AUGMENTED: Final = {"augmentation": "light"}
+
+
+class Images(Modality):
+    """Arms:
+
+    - scratch: from random weights
+    - scratch + augmentation: the same, its training pictures turned, scaled and shifted
+    - contrastive views, masked images: from a base model that saw 20,000 unlabelled pictures, by that objective
+    - contrastive views + augmentation
+    - scratch (vae), evidence bound: the same for the network that gives a latent code, which has no maps to mask
+    - distilled: from random weights, taught by a model that had labels for the 20,000, beside the labels
+
+    The step from the first to the second is what augmentation alone gives.
+    """
+
+    task = "image_classification"
+    answer = "label"
+    batch_rows = 50
+    usual = Study(labels=(100,), epochs=5, steps=400)
+    arms: ClassVar[Mapping[str, Arm]] = {
+        "scratch": Arm("cnn"),
+        "scratch + augmentation": Arm("cnn", options=AUGMENTED),
+        "contrastive views": Arm("cnn", "contrastive_views"),
+        "contrastive views + augmentation": Arm("cnn", "contrastive_views", options=AUGMENTED),
+        "masked images": Arm("cnn", "masked_image_modelling"),
+        "scratch (vae)": Arm("vae", beside="scratch (vae)"),
+        "evidence bound": Arm("vae", "evidence_lower_bound", beside="scratch (vae)"),
+        "distilled": Arm("cnn", "supervised", schedule={"epochs": TEACHER_EPOCHS}, taught=True),
+    }
+
+    def __init__(self, data: Path, folder: Path) -> None:
+        if not (data / "train-images-idx3-ubyte.gz").is_file():
+            sys.exit(f"skipped: no MNIST files in {data}; name their folder with --data")
+        self.folder = folder
+        self.pictures, self.test_pictures = (read(data, f"{name}-images-idx3-ubyte.gz") for name in ("train", "t10k"))
+        self.digits, self.test_digits = (read(data, f"{name}-labels-idx1-ubyte.gz") for name in ("train", "t10k"))
+
+    def unlabelled(self, seed: int) -> Path:
+        """Pictures alone."""
+        chosen = self._order(seed)[:UNLABELLED_ROWS]
+        return self._written(f"unlabelled-{seed}", {"train": (self.pictures[chosen], None)})
+
+    def answered(self, seed: int) -> Path:
+        """The same pictures, and their digits."""
+        chosen = self._order(seed)[:UNLABELLED_ROWS]
+        return self._written(f"answered-{seed}", {"train": (self.pictures[chosen], self.digits[chosen])})
+
+    def labelled(self, seed: int, count: int) -> Path:
+        """None of these are among the unlabelled."""
+        chosen, held_out = self._order(seed)[UNLABELLED_ROWS + VALIDATION_ROWS :][:count], self._held_out(seed)
+        rows = {"train": chosen, "validation": held_out}
+        splits = {split: (self.pictures[each], self.digits[each]) for split, each in rows.items()}
+        return self._written(f"labelled-{count}-{seed}", splits)
+
+    def rows(self, split: str, seed: int) -> tuple[list[dict[str, Any]], list[str]]:
+        """PNGs, and digits."""
+        pictures, digits = self.test_pictures, self.test_digits
+        if split == "validation":
+            held_out = self._held_out(seed)
+            pictures, digits = self.pictures[held_out], self.digits[held_out]
+        encoded = (base64.b64encode(images.encode_png(each[:, :, None])).decode() for each in pictures)
+        return [{"image": each} for each in encoded], [str(digit) for digit in digits]
+
+    def _order(self, seed: int) -> np.ndarray:
+        return np.random.default_rng(seed).permutation(len(self.pictures))
+
+    def _held_out(self, seed: int) -> np.ndarray:
+        return self._order(seed)[UNLABELLED_ROWS : UNLABELLED_ROWS + VALIDATION_ROWS]
+
+    def _written(self, name: str, rows: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> Path:
+        """By way of IDX files, as a user would send them."""
+        folder = self.folder / name
+        if (folder / "dataset").exists():
+            return folder / "dataset"
+        folder.mkdir(parents=True)
+        sources, splits = [], {}
+        for split, (pictures, digits) in rows.items():
+            for kind, values in (("images", pictures), ("labels", digits)):
+                if values is None:
+                    continue
+                path = folder / f"{split}-{kind}-idx{values.ndim}-ubyte"
+                header = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape)
+                path.write_bytes(header + values.tobytes())
+                sources.append(path)
+                splits[path.name] = split
+        return imported(sources, folder / "dataset", splits=splits)
+
+
+@cache
+def read(folder: Path, name: str) -> np.ndarray:
+    """One IDX file of bytes."""
+    content = gzip.decompress((folder / name).read_bytes())
+    dimensions = content[3]
+    shape = struct.unpack(f">{dimensions}I", content[4 : 4 + 4 * dimensions])
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)

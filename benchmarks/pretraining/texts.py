@@ -1,0 +1,78 @@
+"""SST-2: sentences of film reviews, said to be kind or not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from benchmarks.pretraining.arms import Arm, Modality, Study, imported
+
+UNTRAINED: Final = 1e-12
+"""The learning rate of a base model that keeps its random weights."""
+
+
+class Texts(Modality):
+    """Arms:
+
+    - scratch: from random weights, its tokenizer learned from the labelled sentences alone
+    - tokenizer alone: from a base model that has read all sentences to learn a tokenizer, and whose weights are random
+    - gaps filled: from a base model that filled the gaps of all 6,920 sentences (`masked_language_modelling`)
+
+    The step from the first to the second is what the tokenizer alone gives.
+    """
+
+    task = "text_classification"
+    answer = "label"
+    batch_rows = 25
+    usual = Study(labels=(200,), epochs=12, steps=120)
+    arms: ClassVar[Mapping[str, Arm]] = {
+        "scratch": Arm("rnn"),
+        "tokenizer alone": Arm("rnn", "masked_language_modelling", schedule={"epochs": 1, "learning_rate": UNTRAINED}),
+        "gaps filled": Arm("rnn", "masked_language_modelling"),
+    }
+
+    def __init__(self, data: Path, folder: Path) -> None:
+        if not (data / "train.tsv").is_file():
+            sys.exit(f"skipped: no SST-2 files in {data}; name their folder with --data")
+        self.folder = folder
+        self.lines = {
+            split: (data / f"{name}.tsv").read_text(encoding="utf-8").splitlines()
+            for split, name in (("train", "train"), ("validation", "dev"), ("test", "test"))
+        }
+
+    def unlabelled(self, _: int) -> Path:
+        """All sentences of training, whatever the seed."""
+        rows = {split: self.lines[split] for split in ("train", "validation")}
+        return self._written("unlabelled", rows, task=None)
+
+    def answered(self, _: int) -> Path:
+        """The same with labels."""
+        rows = {split: self.lines[split] for split in ("train", "validation")}
+        return self._written("answered", rows, task=self.task)
+
+    def labelled(self, seed: int, count: int) -> Path:
+        """Some of the sentences that are pretrained on."""
+        order = np.random.default_rng(seed).permutation(len(self.lines["train"]))
+        chosen = [self.lines["train"][row] for row in order[:count]]
+        rows = {"train": chosen, "validation": self.lines["validation"]}
+        return self._written(f"labelled-{count}-{seed}", rows, task=self.task)
+
+    def rows(self, split: str, _: int) -> tuple[list[dict[str, Any]], list[str]]:
+        """Sentences, and labels."""
+        texts, labels = zip(*(line.rsplit("\t", 1) for line in self.lines[split]), strict=True)
+        return [{"text": text} for text in texts], list(labels)
+
+    def _written(self, name: str, splits: Mapping[str, Sequence[str]], *, task: str | None) -> Path:
+        """By way of tab-separated files."""
+        folder = self.folder / name
+        if (folder / "dataset").exists():
+            return folder / "dataset"
+        folder.mkdir(parents=True)
+        sources = [folder / f"{split}.tsv" for split in splits]
+        for source, lines in zip(sources, splits.values(), strict=True):
+            source.write_text("".join(f"{line}\n" for line in ("text\tlabel", *lines)), encoding="utf-8")
+        return imported(sources, folder / "dataset", task=task)
