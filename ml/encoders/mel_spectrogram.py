@@ -27,6 +27,9 @@ HOP_SECONDS: Final = 0.0125
 BANDS: Final = 80
 HZ_A_BAND: Final = 125
 """A low rate has less to tell and needs fewer bands: 64 at 8 kHz."""
+SILENT: Final = 10 ** (-40 / 10)
+"""Of the loudest frame's power: below it nothing is said yet, or any more. A faint s may lose its end; but at -45 dB
+much of the waiting was left, and more words of fsdd were misheard."""
 LOOKED_AT: Final = 1000
 LEAST_DEVIATION: Final = 1e-3
 
@@ -46,7 +49,11 @@ class MelSpectrogramConfig(SpectrumConfig):
 
 
 class MelSpectrogramEncoder(Encoder[Audio]):
-    """Raw value: a recording. Brought to one rate and one loudness, as it is played back at one loudness."""
+    """Raw value: a recording. Brought to one rate and one loudness, as it is played back at one loudness.
+
+    The silence at both ends is cut off: how long a speaker waited says nothing of how letters sound, and where each
+    letter has its frames, the first and the last would learn to sound like waiting.
+    """
 
     name = "mel_spectrogram"
     signal = Signal.FRAMES
@@ -69,7 +76,7 @@ class MelSpectrogramEncoder(Encoder[Audio]):
         return cls(MelSpectrogramConfig.model_validate({**learned, **chosen}))
 
     def encode(self, values: Sequence[Audio]) -> list[np.ndarray]:
-        """Float16 [T, F] each, normalised."""
+        """Float16 [T, F] each, normalised; T is at least 1."""
         mean, deviation = self._normalisation()
         return [((_spectrum_of(value, self.config) - mean) / deviation).astype(np.float16) for value in values]
 
@@ -99,6 +106,11 @@ class MelSpectrogramEncoder(Encoder[Audio]):
 
 
 def _spectrum_of(value: Audio, config: SpectrumConfig) -> np.ndarray:
+    """float32 [T, F], from the first frame to the last in which something is heard."""
     samples = resample(value.samples, value.rate_hz, config.rate_hz)
     peak = np.abs(samples).max(initial=0)
-    return log_mel(samples * np.float32(PEAK / peak) if peak > 0 else samples, config)
+    heard_TF = log_mel(samples * np.float32(PEAK / peak) if peak > 0 else samples, config)
+    power_T = np.exp(heard_TF).mean(axis=1)
+    (loud,) = np.nonzero(power_T >= power_T.max() * SILENT)
+    # One frame more at either end: there a sound begins, and ends.
+    return heard_TF[max(0, loud[0] - 1) : loud[-1] + 2]

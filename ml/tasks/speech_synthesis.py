@@ -89,8 +89,8 @@ class SpeechSynthesis(Task):
             False,
         ),
         "duration_error": Metric(
-            "Mean over rows of the difference between how long a recording lasts and how long its text would be read, "
-            "as a share of the former",
+            "Mean over rows of the difference between how long a recording lasts, the silence at its ends aside, and "
+            "how long its text would be read, as a share of the former",
             False,
         ),
     }
