@@ -7,6 +7,7 @@ encoders/{slot}/       what turns raw values into arrays
 task/state.json        what the task learned of its data: the labels
 {graph}.onnx           the same network as a graph (`model`), where it could be exported and was found equal;
                        several for a task that answers in steps
+trunk.onnx             of a network whose backbone is its base's, that backbone: `model.onnx` reads what it gives
 ```
 
 Nothing in it is code, nothing is unpickled.
@@ -63,7 +64,10 @@ class Parity(Config):
 
 
 class Variant(Config):
-    """The same graph made faster, and whether it is served: judged on rows that were not trained on."""
+    """The same graph made faster, and whether it is served: judged on rows that were not trained on.
+
+    Of a graph with a trunk, its trunk is what is made faster.
+    """
 
     name: str
     file: str | None = None
@@ -83,6 +87,11 @@ class Graph(Config):
     """The ONNX file and what it reads and answers."""
 
     file: str
+    trunk: str | None = None
+    """A file that is run before it, and gives what `file` reads beside the inputs: the frozen backbone of a fine-tune.
+
+    It holds nothing but that backbone, so that other fine-tunes of the same base have the same file, to the byte.
+    """
     opset: int
     inputs: list[str]
     outputs: list[str]
@@ -93,9 +102,15 @@ class Graph(Config):
     """What was tried to make it faster; None where there was nothing to win."""
 
     @property
-    def served_file(self) -> str:
-        """The fastest that keeps the metric."""
-        return self.file if self.variant is None or self.variant.file is None else self.variant.file
+    def files(self) -> list[str]:
+        """In the order in which they are run."""
+        return [self.file] if self.trunk is None else [self.trunk, self.file]
+
+    @property
+    def served_files(self) -> list[str]:
+        """The fastest that keep the metric, likewise; a variant is one of the first file, which is nearly all of it."""
+        _, *rest = self.files
+        return self.files if self.variant is None or self.variant.file is None else [self.variant.file, *rest]
 
 
 class Source(Config):
@@ -213,12 +228,15 @@ class ModelPackage:
         return cls(directory, read_manifest(directory / MANIFEST), verified=False)
 
     @property
-    def served_bytes(self) -> int:
-        """What is read in order to answer: the graphs that are served, or else the weights, and what is beside them."""
-        graphs = {graph.served_file for graph in self.manifest.graphs.values()}
-        answers = graphs or {WEIGHTS}
-        beside = (file for file in self.manifest.files if not file.path.endswith((".onnx", ".safetensors")))
-        return sum(file.bytes for file in beside) + sum(self._named(name).bytes for name in answers)
+    def served_files(self) -> dict[str, int]:
+        """What is read in order to answer: the graphs that are served, or else the weights, and what is beside them.
+
+        Bytes by sha256: what several models have is in memory once.
+        """
+        graphs = {name for graph in self.manifest.graphs.values() for name in graph.served_files}
+        beside = [file for file in self.manifest.files if not file.path.endswith((".onnx", ".safetensors"))]
+        answers = [self.packed(name) for name in graphs or {WEIGHTS}]
+        return {file.sha256: file.bytes for file in (*beside, *answers)}
 
     @property
     def is_graph_alone(self) -> bool:
@@ -248,10 +266,16 @@ class ModelPackage:
 
     def file(self, name: str) -> Path:
         """The path of a file that the manifest names; raises `PackageError` for any other, and for a damaged one."""
-        file = self._named(name)
+        file = self.packed(name)
         if not self._verified:
             _check(self.directory, file, known_digest)
         return self.directory / name
+
+    def packed(self, name: str) -> PackedFile:
+        """What the manifest says of a file; raises `PackageError` where it names none such."""
+        if name not in self._files:
+            raise PackageError(f"the package has no file {name!r}")
+        return self._files[name]
 
     def _folder_of(self, name: str) -> Path:
         """Where a file is, and all beside it are checked as well."""
@@ -260,11 +284,6 @@ class ModelPackage:
             if path.startswith(f"{PurePosixPath(name).parent}/"):
                 self.file(path)
         return folder
-
-    def _named(self, name: str) -> PackedFile:
-        if name not in self._files:
-            raise PackageError(f"the package has no file {name!r}")
-        return self._files[name]
 
 
 def _known(registry: Registry[T], name: str) -> type[T]:

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
@@ -14,19 +15,19 @@ import numpy as np
 from ml.data.rows import Rows
 from ml.encoders.base import collate_slots, encode_slots, take
 from ml.errors import InputError, PackageError
-from ml.graph_file import by_reference
 from ml.padding import CallCost, lengths_of
+from ml.sessions import Graphs, open_once
 from ml.tasks.base import MODEL
 from ml.wire import INPUT_OF, RawInput, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from ml.continuation import Continuation, Writing
     from ml.data.rows import Row
     from ml.encoders.base import Column, Encoder
     from ml.package import ModelPackage
+    from ml.sessions import Session
     from ml.tasks.base import Arrays, Run, Task
 
 BATCH_INPUTS: Final = 64
@@ -60,27 +61,42 @@ _NOTHING_ASKED: Final = Asked(None, MappingProxyType({}))
 class Predictor:
     """One package, loaded. `engine` says what runs it: `onnxruntime` or `torch`."""
 
-    def __init__(self, package: ModelPackage, *, engine: str, run: Run) -> None:
+    def __init__(
+        self,
+        package: ModelPackage,
+        *,
+        engine: str,
+        run: Run,
+        trunk: Session | None = None,
+    ) -> None:
+        """`trunk` is what `run` runs before the task's head, where that is a graph of its own."""
         self.manifest = package.manifest
         self.engine = engine
+        self.alike = _alike(package) if trunk is not None else None
+        """Equal for models whose rows can be answered together: they encode alike, and have one trunk. None: with no
+        other."""
         self._run = run
+        self._trunk = trunk
         task = package.task()
         self._asked: Task | _Embedding = task or _embedding_by(package.encoders())
         self._writer = task if task is not None and task.streams else None
-        self._cost = CallCost()
+        self._cost = CallCost() if trunk is None else trunk.cost
 
     @classmethod
     def load(cls, package: ModelPackage) -> Self:
         """By its graph if it has one, else by torch where that is installed; raises `PackageError`."""
         graphs = package.manifest.graphs
         if graphs:
-            run = by_onnx({name: package.file(graph.served_file) for name, graph in graphs.items()})
-            return cls(package, engine="onnxruntime", run=run)
+            run = Graphs(
+                {name: [_opened(package, each) for each in graph.served_files] for name, graph in graphs.items()}
+            )
+            return cls(package, engine="onnxruntime", run=run, trunk=run.trunks.get(MODEL))
         if importlib.util.find_spec("torch") is None:
             why = package.manifest.no_graph or "it was not exported"
             message = f"the model has no ONNX graph ({why}), and torch, which could run it, is not installed"
             raise PackageError(message, hint="Install plinth[server] where predictions are made.")
-        return cls(package, engine="torch", run=importlib.import_module(TORCH_ENGINE).load(package))
+        run = importlib.import_module(TORCH_ENGINE).load(package)
+        return cls(package, engine="torch", run=run)
 
     def predict(self, inputs: Sequence[Any], *, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """One answer for each input, in the same order. An input is JSON, a bare body as bytes, or the task's `Wire`.
@@ -116,27 +132,55 @@ class Predictor:
 
         Rows of many lengths are put into as many calls as cost the least (see `ml.padding`).
         """
+        answers: list[dict[str, Any]] = [{}] * len(rows)
+        for places, part in self._parts(rows):
+            found = self._call(self._asked.collate(part), wanted)
+            if places is None:
+                return found
+            for place, answer in zip(places.tolist(), found, strict=True):
+                answers[place] = answer
+        return answers
+
+    def _parts(self, rows: Sequence[Row]) -> Iterator[tuple[np.ndarray | None, dict[str, Column]]]:
+        """The columns of each call, and the places of its rows; None for all. A call is made before the next part."""
         columns = self._asked.encode(Rows({name: [row[name] for row in rows] for name in rows[0]}))
         lengths = lengths_of(columns)
         if lengths is None:
-            return self._call(columns, wanted)
+            yield None, columns
+            return
         order = np.argsort(lengths, kind="stable")
-        answers: list[dict[str, Any]] = [{}] * len(rows)
         for start, end in self._cost.cuts(lengths[order]):
             part = order[start:end]
             began = time.perf_counter()
-            found = self._call(take(columns, part), wanted)
+            yield part, take(columns, part)
             self._cost.note(end - start, int(lengths[part[-1]]), seconds=time.perf_counter() - began)
-            for index, answer in zip(part.tolist(), found, strict=True):
-                answers[index] = answer
-        return answers
 
-    def _call(self, columns: dict[str, Column], wanted: str | None) -> list[dict[str, Any]]:
-        batch = self._asked.collate(columns)
+    def _call(self, batch: Arrays, wanted: str | None) -> list[dict[str, Any]]:
         answer, decode = (
             (self._asked.answer, self._asked.decode) if wanted is None else (self._asked.embed, _embeddings)
         )
         return decode({**batch, **answer(self._run, batch)})
+
+    @classmethod
+    def answer_together(
+        cls, asked: Sequence[tuple[Predictor, Sequence[Row]]], *, wanted: str | None
+    ) -> list[list[dict[str, Any]]]:
+        """What `answer` says of each, for models that are `alike`: one run of the trunk for all, one of each head."""
+        first, trunk = asked[0][0], asked[0][0]._trunk
+        assert trunk is not None, "models are alike by their trunk"
+        starts = np.cumsum([0, *(len(rows) for _, rows in asked)]).tolist()
+        owners = np.repeat(np.arange(len(asked)), [len(rows) for _, rows in asked])
+        answers: list[dict[str, Any]] = [{}] * len(owners)
+        for places, part in first._parts([row for _, rows in asked for row in rows]):
+            batch = first._asked.collate(part)
+            batch |= trunk.run(batch)
+            at = np.arange(len(owners)) if places is None else places
+            for owner in np.unique(owners[at]).tolist():
+                mine = np.flatnonzero(owners[at] == owner)
+                found = asked[owner][0]._call({name: each[mine] for name, each in batch.items()}, wanted)
+                for place, answer in zip(at[mine].tolist(), found, strict=True):
+                    answers[place] = answer
+        return [answers[start:end] for start, end in pairwise(starts)]
 
     @property
     def run(self) -> Run:
@@ -318,30 +362,12 @@ def _embeddings(arrays: Arrays) -> list[dict[str, Any]]:
     return [{"embedding": row.tolist()} for row in arrays[EMBEDDING]]
 
 
-def by_onnx(paths: Mapping[str, Path]) -> Run:
-    """Graphs by their names in the task, run by ONNX Runtime; raises `PackageError` where one cannot be."""
-    # Half of what this module costs to import, and only needed here.
-    import onnxruntime
+def _opened(package: ModelPackage, name: str) -> Session:
+    return open_once(package.packed(name).sha256, lambda: package.file(name))
 
-    options = onnxruntime.SessionOptions()
-    # One thread a model: several would fight for the cores, and spinning threads burn them while nothing is asked.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    sessions, reads, gives = {}, {}, {}
-    for graph, path in paths.items():
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
-        try:
-            model = by_reference(path) or str(path)
-            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exceptions have no common base that is public
-            raise PackageError(f"{path.name} is no graph that can be run: {str(error).splitlines()[0]}") from error
-        sessions[graph] = session
-        reads[graph] = [each.name for each in session.get_inputs()]
-        gives[graph] = [each.name for each in session.get_outputs()]
 
-    def run(graph: str, batch: Arrays) -> Arrays:
-        found = sessions[graph].run(gives[graph], {name: batch[name] for name in reads[graph]})
-        return dict(zip(gives[graph], found, strict=True))
-
-    return run
+def _alike(package: ModelPackage) -> tuple[str, ...]:
+    manifest = package.manifest
+    trunk, *_ = manifest.graphs[MODEL].served_files
+    reading = [f"{file.path} {file.sha256}" for file in manifest.files if file.path.startswith("encoders/")]
+    return (package.packed(trunk).sha256, manifest.task.name if manifest.task else "", *reading)

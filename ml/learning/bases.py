@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors.torch import load_file
 
 from ml.checksums import digest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ml.encoders.base import Encoder
+    from ml.learning.network import Network
     from ml.spec import Choice, Parents
 
 
@@ -100,3 +102,14 @@ class Bases:
                 else:
                     left.append(name)
         return found, left
+
+    def hold(self, network: Network) -> bool:
+        """Whether every tensor of the network's backbones is still as the bases have it, bit for bit."""
+        if not self:
+            return False
+        theirs, _ = self.tensors(labels=None)
+        own = {name: each.cpu() for name, each in network.state_dict().items() if name.startswith("backbones.")}
+        return all(
+            name in theirs and theirs[name].dtype == each.dtype and torch.equal(theirs[name], each)
+            for name, each in own.items()
+        )

@@ -13,6 +13,10 @@ from torch import Tensor, nn
 
 from ml.graph_file import lay_out
 from ml.package import Graph, Parity
+from ml.predictor import EMBEDDING
+from ml.sessions import Graphs, Session
+from ml.signals import Feature
+from ml.tasks.base import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +33,9 @@ SIZES = (1, 2, 5, 64)
 """Batches that parity is tried with, over and over; a size that was baked in shows at once."""
 LARGEST_EXAMPLE = 8
 """Rows of the batch that is traced."""
+TRUNK = "trunk.onnx"
+PLAIN_ROWS, PLAIN_LENGTH = 2, 8
+"""Of the call that a trunk is traced with; a length that every encoder of texts keeps."""
 MOST_CALLS = 48
 """Of each graph: a loop over many rows makes far more than parity needs."""
 
@@ -70,15 +77,29 @@ def record(network: Network, graphs: Mapping[str, Sequence[str]], ask: Callable[
     return calls
 
 
-def export(network: Network, calls: Calls, folder: Path, *, variable_axes: Mapping[str, Sequence[int]]) -> Exported:
+def export(
+    network: Network,
+    calls: Calls,
+    folder: Path,
+    *,
+    variable_axes: Mapping[str, Sequence[int]],
+    has_trunk: bool = False,
+) -> Exported:
     """Write `network.infer` as one graph for each of `calls`, on which parity is measured: all of them, or none.
 
     `variable_axes` says by array which axes beside the batch have any length; those that differ among the calls do.
+    With `has_trunk`, a network that `can_have_trunk` is written in two files.
     """
     network.eval().to("cpu")
     graphs = {}
     for name, asked in calls.items():
-        graph, reason = _export_one(network, asked, folder / f"{name}.onnx", variable_axes)
+        path = folder / f"{name}.onnx"
+        if has_trunk:
+            graph, reason = _export_in_two(network, asked, path, variable_axes)
+        else:
+            # A base model is what the trunks of its fine-tunes will be.
+            example = None if network.head is not None else plain(asked, variable_axes)
+            graph, reason = _export_one(network, asked, path, variable_axes, example=example)
         if graph is None:
             for path in folder.glob("*.onnx"):
                 path.unlink()
@@ -87,15 +108,59 @@ def export(network: Network, calls: Calls, folder: Path, *, variable_axes: Mappi
     return Exported(graphs)
 
 
-def _export_one(
+def can_have_trunk(network: Network) -> bool:
+    """Whether all that the head reads is the `embedding` of one backbone, which a file of its own can give."""
+    head = network.head
+    return head is not None and len(network.backbones) == 1 and head.needs == {Feature.POOLED} and not head.condition
+
+
+def _export_in_two(
     network: Network, calls: Sequence[Tensors], path: Path, variable_axes: Mapping[str, Sequence[int]]
+) -> tuple[Graph | None, str]:
+    """The backbone as the graph of a base model would be, so that nothing of this very fine-tune is in it; the head."""
+    trunk, head = network.without_head(), _Head(network)
+    first, reason = _export_one(trunk, calls, path.with_name(TRUNK), variable_axes, example=plain(calls, variable_axes))
+    if first is None:
+        return None, f"trunk: {reason}"
+    with torch.no_grad():
+        read = [{EMBEDDING: trunk.infer(call)[EMBEDDING]} for call in calls]
+    second, reason = _export_one(head, read, path, {})
+    if second is None:
+        return None, f"head: {reason}"
+    shapes = _shapes(network, calls, variable_axes)
+    parity = measure_parity(network, calls, [path.with_name(TRUNK), path], outputs=shapes.outputs)
+    if not holds(parity):
+        return None, f"in two files: differs by {parity.max_abs_difference:g}, {parity.labels_changed} labels changed"
+    inputs, outputs = list(shapes.inputs), list(shapes.outputs)
+    changes = {"trunk": TRUNK, "inputs": inputs, "outputs": outputs, "parity": parity, "exporter": first.exporter}
+    return second.model_copy(update=changes), ""
+
+
+def plain(calls: Sequence[Tensors], variable_axes: Mapping[str, Sequence[int]]) -> Tensors:
+    """A call in which nothing is left of the rows that were asked about: what is traced with it is always the same."""
+    found = {}
+    for name, each in calls[0].items():
+        free = variable_axes.get(name, ())
+        shape = [PLAIN_LENGTH if axis in free else length for axis, length in enumerate(each.shape)]
+        found[name] = torch.ones([PLAIN_ROWS, *shape[1:]], dtype=each.dtype)
+    return found
+
+
+def _export_one(
+    network: Network | _Head,
+    calls: Sequence[Tensors],
+    path: Path,
+    variable_axes: Mapping[str, Sequence[int]],
+    *,
+    example: Tensors | None = None,
 ) -> tuple[Graph | None, str]:
     """The TorchScript exporter goes first: for a small network it takes 0.2 s where the newer one takes 3.5 s.
 
-    What it cannot trace, or traces wrongly, the newer one gets to try.
+    What it cannot trace, or traces wrongly, the newer one gets to try. One of the calls is traced, unless there is an
+    `example`: then nothing in the graph depends on them.
     """
-    shapes = _shapes(network, calls, variable_axes)
-    example = max(calls, key=_exemplary)
+    shapes = _shapes(network, calls if example is None else [example], variable_axes)
+    example = example or max(calls, key=_exemplary)
     reasons = []
     for name, write in (("torchscript", _by_torchscript), ("dynamo", _by_dynamo)):
         try:
@@ -103,7 +168,7 @@ def _export_one(
                 warnings.simplefilter("ignore")
                 write(_Graph(network, shapes.inputs, shapes.outputs).eval(), example, path, shapes)
             lay_out(path)
-            parity = measure_parity(network, calls, path, outputs=shapes.outputs)
+            parity = measure_parity(network, calls, [path], outputs=shapes.outputs)
         except Exception as error:  # exporters fail in ways of their own; without a graph torch serves
             reasons.append(f"{name}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
             continue
@@ -114,7 +179,7 @@ def _export_one(
     return None, "; ".join(reasons)
 
 
-def _shapes(network: Network, calls: Sequence[Tensors], variable_axes: Mapping[str, Sequence[int]]) -> _Shapes:
+def _shapes(network: Network | _Head, calls: Sequence[Tensors], variable_axes: Mapping[str, Sequence[int]]) -> _Shapes:
     seen: dict[str, set[tuple[int, ...]]] = {}
     outputs: tuple[str, ...] = ()
     for call in calls:
@@ -135,15 +200,18 @@ def holds(parity: Parity) -> bool:
     return not parity.labels_changed and parity.max_abs_difference <= TOLERANCE * max(1.0, parity.largest_output or 0)
 
 
-def measure_parity(network: Network, calls: Sequence[Tensors], path: Path, *, outputs: Sequence[str]) -> Parity:
-    """Ask both the same."""
-    run = _runner(path, outputs)
+def measure_parity(
+    network: Network | _Head, calls: Sequence[Tensors], paths: Sequence[Path], *, outputs: Sequence[str]
+) -> Parity:
+    """Ask both the same: the network, and its file, or the files that are run one after another."""
+    run = Graphs({MODEL: [Session(path) for path in paths]})
     worst, largest = 0.0, 0.0
     changed = 0 if "logits" in outputs else None
     for call in calls:
         with torch.no_grad():
             expected = {name: each.numpy() for name, each in network.infer(call).items()}
-        for name, found in zip(outputs, run(call), strict=True):
+        answer = run(MODEL, {name: each.numpy() for name, each in call.items()})
+        for name, found in ((name, answer[name]) for name in outputs):
             if found.shape != expected[name].shape:
                 raise ValueError(f"{name} has shape {found.shape}, not {expected[name].shape}")
             difference = np.subtract(found, expected[name], dtype=np.float64)
@@ -176,10 +244,23 @@ def _rows(call: Tensors) -> int:
     return len(next(iter(call.values())))
 
 
+class _Head(nn.Module):
+    """The head of a network of one backbone, over its embedding."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.head = network.needed_head()
+        (self.slot,) = network.backbones
+
+    def infer(self, batch: Tensors) -> Tensors:
+        """From `embedding` [B, D]."""
+        return self.head.infer({self.slot: {Feature.POOLED: (batch[EMBEDDING],)}}, batch)
+
+
 class _Graph(nn.Module):
     """`infer` as a function of tensors in a fixed order, which is all an exporter understands."""
 
-    def __init__(self, network: Network, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    def __init__(self, network: Network | _Head, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         super().__init__()
         self.network = network
         self.inputs = tuple(inputs)
@@ -217,17 +298,3 @@ def _by_dynamo(graph: _Graph, example: Tensors, path: Path, shapes: _Shapes) -> 
         external_data=False,
         verbose=False,
     )
-
-
-def _runner(path: Path, outputs: Sequence[str]) -> Callable[[Tensors], list[np.ndarray]]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-    def run(batch: Tensors) -> list[np.ndarray]:
-        found: list[np.ndarray] = session.run(list(outputs), {name: each.numpy() for name, each in batch.items()})
-        return found
-
-    return run

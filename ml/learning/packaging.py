@@ -11,11 +11,11 @@ import numpy as np
 from safetensors.torch import save_file
 
 from ml.data.rows import Rows
-from ml.learning.export import batch_sizes, export, record
+from ml.learning.export import batch_sizes, can_have_trunk, export, record
 from ml.learning.variants import with_variants
 from ml.package import ADAPTER, WEIGHTS, Manifest, ModelPackage, Source
 from ml.spec import Choice
-from ml.tasks.base import embedding_graphs
+from ml.tasks.base import MODEL, embedding_graphs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,10 +46,12 @@ def pack(
     metrics: Mapping[str, float] | None = None,
     source: Source | None = None,
     adapter: Mapping[str, Tensor] | None = None,
+    frozen: bool = False,
 ) -> ModelPackage:
     """Write the package `into`, in place of one that is there. Without a task it is a base model.
 
     `adapter` is what was learned beside weights that stayed as they were: they go into a file of their own.
+    `frozen` says that all of the backbone did: where it can, it gets a graph of its own, which other fine-tunes share.
     The graphs are asked about `rows`, which were best not trained on, as `reader` reads them.
     """
     with tempfile.TemporaryDirectory(prefix=".packaging-", dir=into.parent) as scratch:
@@ -59,7 +61,9 @@ def pack(
             save_file({name: each.cpu().contiguous() for name, each in adapter.items()}, folder / ADAPTER)
         served = network if task else network.without_head()
         calls = _calls(served, task, reader, rows[:PARITY_ROWS])
-        exported = export(served, calls, folder, variable_axes=_variable_axes(architectures, encoders, task))
+        axes = _variable_axes(architectures, encoders, task)
+        has_trunk = frozen and list(calls) == [MODEL] and can_have_trunk(served)
+        exported = export(served, calls, folder, variable_axes=axes, has_trunk=has_trunk)
         graphs = with_variants(exported.graphs, folder, task=task, rows=rows) if task else exported.graphs
         manifest = Manifest(
             task=Choice(name=task.name, config=task.config.model_dump(mode="json")) if task else None,

@@ -244,6 +244,7 @@ class _Run:
             objective=lesson.objective,
             metrics=metrics,
             adapter=adapter,
+            frozen=self.bases.hold(network),
             source=Source(
                 spec=self.spec.model_dump(mode="json"),
                 dataset_digest=self.data.summary.digest,

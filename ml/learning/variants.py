@@ -13,7 +13,7 @@ import numpy as np
 from ml.encoders.base import take
 from ml.graph_file import lay_out
 from ml.package import Graph, Parity, Variant
-from ml.predictor import by_onnx
+from ml.sessions import Graphs, Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 INT8: Final = "int8"
 SMALLEST_BYTES: Final = 1 << 20
 """Graphs that are smaller together wait for memory no longer than for a call; there is nothing to win."""
+LARGEST_SHARE: Final = 0.8
+"""Of their bytes; where more is left, little was there to be quantised."""
 LEAST_GAIN: Final = 1.2
 """Calls a processor second, against those of the graph it would replace."""
 MOST_ROWS: Final = 512
@@ -46,17 +48,18 @@ def with_variants(graphs: Mapping[str, Graph], folder: Path, *, task: Task, rows
     """The graphs with what came of their 8-bit twins, which lie in `folder` where they are to be served.
 
     Weights of matrix products become int8, activations are quantised as they come (dynamic quantisation): convolutions
-    gain nothing by it and stay. Graphs that do not shrink are left as they are.
+    gain nothing by it and stay. Graphs that do not shrink are left as they are, and so is the head behind a trunk.
     """
-    paths = {name: folder / graph.file for name, graph in graphs.items()}
-    twins = {name: folder / f"{name}.{INT8}.onnx" for name in graphs}
+    paths = {name: folder / graph.files[0] for name, graph in graphs.items()}
+    twins = {name: path.with_suffix(f".{INT8}.onnx") for name, path in paths.items()}
     if sum(path.stat().st_size for path in paths.values()) < SMALLEST_BYTES or len(rows) < 2:
         return dict(graphs)
     _quantise(paths, twins)
-    if _bytes(twins) > 0.8 * _bytes(paths):
+    if _bytes(twins) > LARGEST_SHARE * _bytes(paths):
         return _dropped(graphs, twins)
     columns = task.encode(rows[:MOST_ROWS])
-    before, after = _judged(task, by_onnx(paths), columns), _judged(task, by_onnx(twins), columns)
+    heads = {name: [folder / each for each in graph.files[1:]] for name, graph in graphs.items()}
+    before, after = (_judged(task, _run(firsts, heads), columns) for firsts in (paths, twins))
     if before is None or after is None:
         return _dropped(graphs, twins)
     verdict = _verdict(task, before, after, rows=len(rows[:MOST_ROWS]))
@@ -81,6 +84,10 @@ def _quantise(paths: Mapping[str, Path], twins: Mapping[str, Path]) -> None:
             lay_out(twins[name])
     finally:
         logging.getLogger().removeFilter(_quiet)
+
+
+def _run(firsts: Mapping[str, Path], heads: Mapping[str, list[Path]]) -> Run:
+    return Graphs({name: [Session(each) for each in (path, *heads[name])] for name, path in firsts.items()})
 
 
 def _quiet(record: logging.LogRecord) -> bool:

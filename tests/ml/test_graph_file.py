@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ml.graph_file import ALIGNMENT, LARGE_BYTES, by_reference, lay_out
-from ml.predictor import by_onnx
+from ml.sessions import Session
 
 WIDE = 200
 
@@ -77,9 +77,9 @@ def test_large_tensors_are_referred_to_where_they_lie(path: Path) -> None:
 def test_both_ways_of_loading_answer_the_same(path: Path) -> None:
     given = np.random.default_rng(1).normal(size=(3, WIDE)).astype(np.float32)
     (expected,) = onnxruntime.InferenceSession(str(path)).run(None, {"given": given})
-    copied = by_onnx({"model": path})("model", {"given": given})
+    copied = Session(path).run({"given": given})
     lay_out(path)
-    mapped = by_onnx({"model": path})("model", {"given": given})
+    mapped = Session(path).run({"given": given})
     np.testing.assert_array_equal(mapped["found"], copied["found"])
     np.testing.assert_array_equal(mapped["found"], expected)
 

@@ -19,7 +19,7 @@ from ml.errors import PackageError
 from ml.graph_file import lay_out
 from ml.learning.interchange.graphs import read
 from ml.package import Graph, Manifest, ModelPackage, Source
-from ml.predictor import by_onnx
+from ml.sessions import Graphs, Session
 from ml.spec import Choice
 from ml.tasks import TASKS
 from ml.tasks.base import MODEL
@@ -144,7 +144,7 @@ def _rename(model: Any) -> list[str]:
 
 
 def _try(path: Path, config: ImageConfig, *, classes: int) -> None:
-    run = by_onnx({MODEL: path})
+    run = Graphs({MODEL: [Session(path)]})
     for rows in TRIED_WITH:
         pixels = np.random.default_rng(0).random((rows, config.channels, config.height, config.width), np.float32)
         try:

@@ -11,7 +11,8 @@ from ml.learning.export import TOLERANCE
 from ml.learning.interchange.graphs import refuse_outside_data
 from ml.learning.run import load
 from ml.package import MANIFEST, ModelPackage, read_manifest
-from ml.predictor import Predictor, by_onnx
+from ml.predictor import Predictor
+from ml.sessions import Graphs, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,13 +56,15 @@ def read_package(
 def _try(package: ModelPackage) -> None:
     """An example is answered; and where there are weights and graphs, both say the same at each step."""
     manifest = package.manifest
-    graphs = {name: package.file(graph.file) for name, graph in manifest.graphs.items()}
-    for path in graphs.values():
-        refuse_outside_data(path)
+    graphs = {name: [package.file(each) for each in graph.files] for name, graph in manifest.graphs.items()}
+    for paths in graphs.values():
+        for path in paths:
+            refuse_outside_data(path)
     if package.is_graph_alone:
         Predictor.load(package).signature()
         return
-    by_torch, by_graph = load(package, device="cpu"), by_onnx(graphs) if graphs else None
+    by_torch = load(package, device="cpu")
+    by_graph = Graphs({name: [Session(each) for each in paths] for name, paths in graphs.items()}) if graphs else None
 
     def run(graph: str, batch: Arrays) -> Arrays:
         found = by_torch(graph, batch)

@@ -110,7 +110,7 @@ def test_a_batch_size_baked_into_a_graph_shows(tmp_path: Path) -> None:
             dynamo=False,
         )
     with pytest.raises(Exception, match=r"[Ii]nvalid dimensions|INVALID_ARGUMENT"):
-        measure_parity(network.eval(), _calls(), fixed, outputs=("logits", "embedding"))
+        measure_parity(network.eval(), _calls(), [fixed], outputs=("logits", "embedding"))
 
 
 def test_other_weights_are_found_out(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_other_weights_are_found_out(tmp_path: Path) -> None:
     _export(network, tmp_path)
     with torch.no_grad():
         network.head.linear.weight += 0.01
-    parity = measure_parity(network, _calls(), tmp_path / "model.onnx", outputs=("logits", "embedding"))
+    parity = measure_parity(network, _calls(), [tmp_path / "model.onnx"], outputs=("logits", "embedding"))
     assert not holds(parity)
 
 

@@ -36,7 +36,7 @@ def test_what_keeps_the_metric_is_served_with_its_report(package: ModelPackage) 
     variant = graph.variant
     assert variant is not None
     assert variant.served
-    assert graph.served_file == variant.file == "model.int8.onnx"
+    assert graph.served_files == [variant.file] == ["model.int8.onnx"]
     assert (variant.metric, variant.parity.rows) == ("accuracy", 10)
     assert variant.parity.max_abs_difference > 0
     smaller, larger = (package.file(name).stat().st_size for name in ("model.int8.onnx", "model.onnx"))
@@ -82,7 +82,7 @@ def test_what_loses_the_metric_is_left_out_with_the_reason(
     assert found.variant is not None
     assert not found.variant.served
     assert "noise allows" in found.variant.reason
-    assert found.served_file == "model.onnx"
+    assert found.served_files == ["model.onnx"]
     assert not (tmp_path / "model.int8.onnx").exists()
 
 
