@@ -1,5 +1,7 @@
 """What waits for one model, joined. No window and no size to set: while a batch runs, the next one gathers.
 
+Models that are told apart by their heads alone wait in one line: their rows are one batch of the trunk they have.
+
 A model whose batches cost little is run on the event loop itself, once a turn of it: whatever arrived in that turn is
 the batch. One that costs more has a thread. Everything but the run itself happens on the event loop.
 """
@@ -11,6 +13,7 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -81,38 +84,89 @@ class Batcher:
     def __init__(
         self,
         predictor: Predictor,
+        line: Line,
         *,
-        most_rows: int,
         most_waiting: int,
         on_batch: Callable[[int, float], None] | None = None,
     ) -> None:
+        """`line` is its own, or that of models alike."""
         self.predictor = predictor
-        self.most_rows = most_rows
-        """Of one batch, unless a single request brings more."""
+        self.line = line
         self.figures = Figures()
         self.waiting = 0
         """Rows in the queue."""
         self._most_waiting = most_waiting
         self._on_batch = on_batch
-        self._queue: deque[Work] = deque()
-        self._running = False
-        self._closed = False
-        self._row_seconds = 0.0
-        self._row_cpu_seconds: float | None = None
-        """Of the processor, as the machine may be busy with something else; None before the first batch."""
-        self._thread: ThreadPoolExecutor | None = None
+        line.models += 1
+
+    @property
+    def most_rows(self) -> int:
+        """Of one batch, unless a single request brings more."""
+        return self.line.most_rows
 
     def submit(self, work: Work) -> None:
         """Take it into the queue; raises `QueueFull` where too much is waiting, or where it would come too late."""
         rows = len(work.rows)
-        expected = self.expected_seconds
+        line = self.line
+        expected = line.expected_seconds
         late = work.until is not None and time.monotonic() + expected > work.until
         # What is larger than the whole queue may still have it to itself.
         if late or (self.waiting and self.waiting + rows > self._most_waiting):
             self.figures.refused += rows
             raise QueueFull(self.waiting, expected)
-        self._queue.append(work)
         self.waiting += rows
+        line.append(self, work)
+
+    @property
+    def expected_seconds(self) -> float:
+        """How long what waits now will take, at the rate of late."""
+        return self.line.expected_seconds
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits and nothing runs."""
+        return self.line.idle
+
+    def close(self) -> None:
+        """Nothing more is expected; whatever is queued is still answered, and so is what comes after all."""
+        self.line.leave()
+
+    def leaves(self, work: Work) -> None:
+        """It waits no longer: it is run, or need not be."""
+        self.waiting -= len(work.rows)
+
+    def note(self, rows: int, *, seconds: float) -> None:
+        """A batch has been run, with so many rows of this model."""
+        figures = self.figures
+        figures.batches += 1
+        figures.rows += rows
+        figures.largest_batch = max(figures.largest_batch, rows)
+        if self._on_batch is not None:
+            self._on_batch(rows, seconds)
+
+
+Waiting = tuple[Batcher, Work]
+
+
+class Line:
+    """What is run by one hand, in the order in which it came: the queue of one model, or those of models alike."""
+
+    def __init__(self, *, most_rows: int) -> None:
+        self.most_rows = most_rows
+        self.models = 0
+        """Whose queues are part of it."""
+        self._queue: deque[Waiting] = deque()
+        self._waiting = 0
+        self._running = False
+        self._row_seconds = 0.0
+        self._row_cpu_seconds: float | None = None
+        """Of the processor, as the machine may be busy with something else; None before the first batch."""
+        self._thread: ThreadPoolExecutor | None = None
+
+    def append(self, batcher: Batcher, work: Work) -> None:
+        """Let it wait."""
+        self._queue.append((batcher, work))
+        self._waiting += len(work.rows)
         if not self._running:
             self._running = True
             asyncio.get_running_loop().call_soon(self._turn)
@@ -120,31 +174,25 @@ class Batcher:
     @property
     def expected_seconds(self) -> float:
         """How long what waits now will take, at the rate of late."""
-        return self.waiting * self._row_seconds
+        return self._waiting * self._row_seconds
 
     @property
     def idle(self) -> bool:
         """Nothing waits and nothing runs."""
         return not self._running
 
-    def close(self) -> None:
-        """Let the thread end when nothing waits any more; whatever is queued, and what still comes, is answered."""
-        self._closed = True
-        if self.idle:
-            self._end_thread()
-
-    def _end_thread(self) -> None:
-        if self._thread is not None:
-            self._thread.shutdown(wait=False)
-            self._thread = None
+    def leave(self) -> None:
+        """One model less; the thread ends with the last."""
+        self.models -= 1
+        if not self._running:
+            self._rest()
 
     def _turn(self) -> None:
         inline = self._rows_inline()
         batch = self._take(inline or self.most_rows)
         if not batch:
             self._running = False
-            if self._closed:
-                self._end_thread()
+            self._rest()
             return
         loop = asyncio.get_running_loop()
         if inline:
@@ -157,7 +205,12 @@ class Batcher:
         future = loop.run_in_executor(self._thread, self._run, batch)
         future.add_done_callback(lambda done: self._resume(batch, *done.result()))
 
-    def _resume(self, batch: list[Work], answers: list[Outputs | Exception], took: Took) -> None:
+    def _rest(self) -> None:
+        if self.models <= 0 and self._thread is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None
+
+    def _resume(self, batch: list[Waiting], answers: list[Outputs | Exception], took: Took) -> None:
         self._finish(batch, answers, took)
         self._turn()
 
@@ -168,53 +221,46 @@ class Batcher:
         rows = int(INLINE_SECONDS / max(self._row_cpu_seconds, 1e-9))
         return min(rows, self.most_rows) if rows >= INLINE_ROWS else 0
 
-    def _take(self, most_rows: int) -> list[Work]:
+    def _take(self, most_rows: int) -> list[Waiting]:
         """The next batch: what wants the same, in order, as much as is run at once."""
-        batch: list[Work] = []
+        batch: list[Waiting] = []
         rows = 0
         now = time.monotonic()
         while self._queue:
-            work = self._queue[0]
-            if batch and (rows + len(work.rows) > most_rows or not _alike(work, batch[0])):
+            batcher, work = self._queue[0]
+            if batch and (rows + len(work.rows) > most_rows or not _alike(work, batch[0][1])):
                 break
             self._queue.popleft()
-            self.waiting -= len(work.rows)
+            self._waiting -= len(work.rows)
+            batcher.leaves(work)
             if work.gone():
-                self.figures.dropped += len(work.rows)
+                batcher.figures.dropped += len(work.rows)
             elif work.until is not None and now > work.until:
-                self.figures.dropped += len(work.rows)
+                batcher.figures.dropped += len(work.rows)
                 work.done(None, TooLate())
             else:
-                batch.append(work)
+                batch.append((batcher, work))
                 rows += len(work.rows)
         return batch
 
-    def _run(self, batch: list[Work]) -> tuple[list[Outputs | Exception], Took]:
+    def _run(self, batch: list[Waiting]) -> tuple[list[Outputs | Exception], Took]:
         """Outputs of each work, or why there are none; and what it took. May run in the thread."""
         began, cpu_began = time.perf_counter(), time.thread_time()
         answers = self._answers(batch)
         return answers, Took(time.perf_counter() - began, time.thread_time() - cpu_began)
 
-    def _answers(self, batch: list[Work]) -> list[Outputs | Exception]:
-        answers: list[Outputs | Exception] = []
+    def _answers(self, batch: list[Waiting]) -> list[Outputs | Exception]:
         try:
-            outputs = self.predictor.answer([row for work in batch for row in work.rows], wanted=batch[0].wanted)
+            return [*_answered(batch)]
         except Exception as error:
             if len(batch) == 1:
                 return [error]
             # One of them may be at fault; the others must not pay for it.
-            for work in batch:
-                answers += self._answers([work])
-            return answers
-        start = 0
-        for work in batch:
-            answers.append(outputs[start : start + len(work.rows)])
-            start += len(work.rows)
-        return answers
+            return [answer for each in batch for answer in self._answers([each])]
 
-    def _finish(self, batch: list[Work], answers: list[Outputs | Exception], took: Took) -> None:
-        self._note(sum(len(work.rows) for work in batch), took)
-        for work, answer in zip(batch, answers, strict=True):
+    def _finish(self, batch: list[Waiting], answers: list[Outputs | Exception], took: Took) -> None:
+        self._note(batch, took)
+        for (_, work), answer in zip(batch, answers, strict=True):
             if work.gone():
                 continue
             if isinstance(answer, Exception):
@@ -222,17 +268,33 @@ class Batcher:
             else:
                 work.done(answer, None)
 
-    def _note(self, rows: int, took: Took) -> None:
-        figures = self.figures
-        figures.batches += 1
-        figures.rows += rows
-        figures.largest_batch = max(figures.largest_batch, rows)
+    def _note(self, batch: list[Waiting], took: Took) -> None:
+        rows: dict[Batcher, int] = {}
+        for batcher, work in batch:
+            rows[batcher] = rows.get(batcher, 0) + len(work.rows)
+        total = sum(rows.values())
         known = self._row_cpu_seconds
         share = 1.0 if known is None else ADAPTATION
-        self._row_cpu_seconds = (known or 0.0) + share * (took.cpu_seconds / rows - (known or 0.0))
-        self._row_seconds += share * (took.seconds / rows - self._row_seconds)
-        if self._on_batch is not None:
-            self._on_batch(rows, took.seconds)
+        self._row_cpu_seconds = (known or 0.0) + share * (took.cpu_seconds / total - (known or 0.0))
+        self._row_seconds += share * (took.seconds / total - self._row_seconds)
+        for batcher, own in rows.items():
+            batcher.note(own, seconds=took.seconds)
+
+
+def _answered(batch: list[Waiting]) -> list[Outputs]:
+    """The outputs of each work: of one model, or of several that are alike."""
+    wanted = batch[0][1].wanted
+    rows: dict[Batcher, list[Row]] = {}
+    for batcher, work in batch:
+        rows.setdefault(batcher, []).extend(work.rows)
+    asked = [(batcher.predictor, own) for batcher, own in rows.items()]
+    predictor = batch[0][0].predictor
+    if len(asked) == 1:
+        told = [predictor.answer(asked[0][1], wanted=wanted)]
+    else:
+        told = predictor.answer_together(asked, wanted=wanted)
+    answers = {batcher: iter(each) for batcher, each in zip(rows, told, strict=True)}
+    return [list(islice(answers[batcher], len(work.rows))) for batcher, work in batch]
 
 
 def _alike(one: Work, other: Work) -> bool:

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
 from sqlalchemy.exc import DBAPIError
 
 from app.errors import Refused
-from app.predict.batching import Batcher, QueueFull, TooLate, Work
+from app.predict.batching import Batcher, Line, QueueFull, TooLate, Work
 from app.predict.streaming import Scribe
 from ml.errors import PackageError
 from store import models
@@ -71,10 +72,15 @@ class Loaded:
     served: Served
     predictor: Predictor
     batcher: Batcher
-    bytes: int
-    """Of the files that it answers from."""
+    files: Mapping[str, int]
+    """What it answers from: bytes by sha256."""
     scribe: Scribe | None
     """Where answers can be had piece by piece."""
+
+    @property
+    def bytes(self) -> int:
+        """Of its files, be they its own or others' as well."""
+        return sum(self.files.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +101,11 @@ class Runtime:
         self._measures = measures
         self._resolved: dict[str, tuple[float, Served]] = {}
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
+        self._lines: WeakValueDictionary[Any, Line] = WeakValueDictionary()
+        """By what makes models alike."""
         self._loading: dict[str, asyncio.Task[Loaded]] = {}
-        self._coming_bytes = 0
-        """Of what is being loaded."""
+        self._coming: list[Mapping[str, int]] = []
+        """Files of what is being loaded."""
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._pool = ThreadPoolExecutor(settings.predict_threads, thread_name_prefix="read")
 
@@ -238,33 +246,43 @@ class Runtime:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _load(self, served: Served) -> Loaded:
-        from ml.predictor import BATCH_INPUTS
-
         started = time.perf_counter()
         package = await self._in_pool(lambda: _package(self._blobs(), served, self._cache))
         # Room is made first, so that what leaves and what comes are not in memory together.
-        self._coming_bytes += package.served_bytes
+        files = package.served_files
+        self._coming.append(files)
         try:
             self._make_room()
             predictor = await self._in_pool(lambda: _loaded(package))
         finally:
-            self._coming_bytes -= package.served_bytes
+            self._coming.remove(files)
         on_batch = partial(self._measures.batch, served.name)
         most_waiting = self._settings.predict_queue_length
         loaded = self._loaded[served.id] = Loaded(
             served,
             predictor,
-            Batcher(predictor, most_rows=BATCH_INPUTS, most_waiting=most_waiting, on_batch=on_batch),
-            package.served_bytes,
+            Batcher(predictor, self._line(predictor), most_waiting=most_waiting, on_batch=on_batch),
+            files,
             Scribe(predictor) if predictor.streams else None,
         )
         self._measure()
         _log.info("loaded", model=served.name, version=served.version, seconds=round(time.perf_counter() - started, 3))
         return loaded
 
+    def _line(self, predictor: Predictor) -> Line:
+        """That of the models it is like, or one of its own."""
+        from ml.predictor import BATCH_INPUTS
+
+        line = None if predictor.alike is None else self._lines.get(predictor.alike)
+        if line is None:
+            line = Line(most_rows=BATCH_INPUTS)
+            if predictor.alike is not None:
+                self._lines[predictor.alike] = line
+        return line
+
     def _make_room(self) -> None:
-        while self._loaded and self._total_bytes() + self._coming_bytes > self._settings.predict_memory_bytes:
-            _, leaving = self._loaded.popitem(last=False)
+        while self._loaded and self._bytes_with(*self._coming) > self._settings.predict_memory_bytes:
+            leaving = self._loaded.pop(self._next_to_leave())
             leaving.batcher.close()
             # What it is being asked is still answered; its memory comes back when the last of that is done.
             weakref.finalize(leaving.predictor, self._freed, asyncio.get_running_loop())
@@ -281,11 +299,21 @@ class Runtime:
         with suppress(RuntimeError):  # The loop has ended, and so does the process.
             loop.call_soon_threadsafe(soon)
 
-    def _total_bytes(self) -> int:
-        return sum(loaded.bytes for loaded in self._loaded.values())
+    def _next_to_leave(self) -> str:
+        """The least recently used. While one model is in use, those with the same trunk would free next to nothing."""
+        last_used = {id(loaded.batcher.line): place for place, loaded in enumerate(self._loaded.values())}
+        oldest = min(last_used, key=last_used.__getitem__)
+        return next(key for key, loaded in self._loaded.items() if id(loaded.batcher.line) == oldest)
+
+    def _bytes_with(self, *coming: Mapping[str, int]) -> int:
+        """Of what is loaded and of what is to come: a file that several have is in memory once."""
+        files: dict[str, int] = {}
+        for each in (*(loaded.files for loaded in self._loaded.values()), *coming):
+            files |= each
+        return sum(files.values())
 
     def _measure(self) -> None:
-        self._measures.loaded(models=len(self._loaded), total_bytes=self._total_bytes())
+        self._measures.loaded(models=len(self._loaded), total_bytes=self._bytes_with())
 
     async def _in_pool(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)

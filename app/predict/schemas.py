@@ -30,6 +30,7 @@ class Serving(BaseModel):
 
     engine: str
     bytes: int
+    """Of the files it keeps in memory; what it has in common with other models is there once."""
     waiting: int
     """Inputs in the queue."""
     expected_wait_seconds: float

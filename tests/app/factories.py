@@ -29,6 +29,7 @@ from store.models import NewModel
 SIDE = 8
 
 GRAPH = "model.onnx"
+TRUNK = "trunk.onnx"
 
 
 def png(brightness: int, *, side: int = SIDE) -> bytes:
@@ -67,44 +68,47 @@ def reported(claim: Claim, *, steps: int) -> None:
             )
 
 
-def shades(folder: Path, *, bias: float = 0.0, ballast_bytes: int = 0) -> ModelPackage:
+def shades(folder: Path, *, bias: float = 0.0, ballast_bytes: int = 0, in_two: bool = False) -> ModelPackage:
     """A classifier of dark and light pictures, right by construction; a positive bias makes more of them light.
 
-    `ballast_bytes` more are multiplied by and add nothing.
+    `ballast_bytes` more are multiplied by and add nothing. Those `in_two` files have their trunk in common.
     """
-    nodes = [
-        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
-        helper.make_node("Unsqueeze", ["mean", "one"], ["embedding"]),
-        helper.make_node("Gemm", ["embedding", "weight", "bias"], ["logits"]),
-    ]
     width = int((ballast_bytes / 4) ** 0.5)
+    means = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Unsqueeze", ["mean", "one"], ["point" if width else "embedding"]),
+    ]
+    constants = [helper.make_tensor("one", TensorProto.INT64, [1], [1])]
     if width:
-        nodes[-1:] = [
-            helper.make_node("Expand", ["embedding", "width"], ["wide"]),
+        means += [
+            helper.make_node("Expand", ["point", "width"], ["wide"]),
             helper.make_node("MatMul", ["wide", "ballast"], ["carried"]),
             helper.make_node("ReduceSum", ["carried", "one"], ["nothing"], keepdims=1),
-            helper.make_node("Add", ["embedding", "nothing"], ["the same"]),
-            helper.make_node("Gemm", ["the same", "weight", "bias"], ["logits"]),
+            helper.make_node("Add", ["point", "nothing"], ["embedding"]),
         ]
-    constants = [
-        helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+        constants.append(helper.make_tensor("width", TensorProto.INT64, [2], [1, width]))
+        constants.append(numpy_helper.from_array(np.zeros((width, width), dtype=np.float32), "ballast"))
+    scores = [helper.make_node("Gemm", ["embedding", "weight", "bias"], ["logits"])]
+    weights = [
         helper.make_tensor("weight", TensorProto.FLOAT, [1, 2], [-20.0, 20.0]),
         helper.make_tensor("bias", TensorProto.FLOAT, [2], [10.0 - bias, -10.0 + bias]),
     ]
-    if width:
-        constants.append(helper.make_tensor("width", TensorProto.INT64, [2], [1, width]))
-        constants.append(numpy_helper.from_array(np.zeros((width, width), dtype=np.float32), "ballast"))
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, SIDE, SIDE])
-    outputs = [
-        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 1]),
-        helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2]),
-    ]
+    embedding = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 1])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2])
+    if in_two:
+        trunk = helper.make_graph(means, "means", [image], [embedding], constants)
+        graph = helper.make_graph(scores, "scores", [embedding], [logits], weights)
+    else:
+        trunk = None
+        graph = helper.make_graph([*means, *scores], "shades", [image], [embedding, logits], [*constants, *weights])
     return _packed(
         folder,
-        helper.make_graph(nodes, "shades", [image], outputs, constants),
+        graph,
         task=Choice(name="image_classification"),
         state={"labels": ["dark", "light"]},
         labels=["dark", "light"],
+        trunk=trunk,
     )
 
 
@@ -206,12 +210,15 @@ def _packed(
     labels: list[str] | None,
     encoders: Mapping[str, Encoder[Any]] | None = None,
     name: str = "model",
+    trunk: onnx.GraphProto | None = None,
 ) -> ModelPackage:
     folder.mkdir(parents=True)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=10)
-    onnx.checker.check_model(model)
-    onnx.save(model, folder / GRAPH)
-    lay_out(folder / GRAPH)
+    files = {GRAPH: graph} if trunk is None else {TRUNK: trunk, GRAPH: graph}
+    for file, each in files.items():
+        model = helper.make_model(each, opset_imports=[helper.make_opsetid("", 13)], ir_version=10)
+        onnx.checker.check_model(model)
+        onnx.save(model, folder / file)
+        lay_out(folder / file)
     save_file({"weight": np.zeros(4, dtype=np.float32)}, folder / WEIGHTS)
     encoder = ENCODERS["image"]
     manifest = Manifest(
@@ -222,9 +229,10 @@ def _packed(
         graphs={
             name: Graph(
                 file=GRAPH,
+                trunk=None if trunk is None else TRUNK,
                 opset=13,
-                inputs=[each.name for each in graph.input],
-                outputs=[each.name for each in graph.output],
+                inputs=[each.name for each in (trunk or graph).input],
+                outputs=[each.name for each in (*graph.output, *(trunk.output if trunk else ()))],
                 parity=Parity(rows=1, max_abs_difference=0.0),
             )
         },
@@ -232,7 +240,7 @@ def _packed(
     return ModelPackage.create(
         folder / "package",
         manifest,
-        files={GRAPH: folder / GRAPH, WEIGHTS: folder / WEIGHTS},
+        files={file: folder / file for file in (*files, WEIGHTS)},
         encoders=encoders or {"image": encoder(encoder.config_type(height=SIDE, width=SIDE, channels=1))},
         state=state,
     )

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from app.errors import Refused
 from app.predict import routes
-from tests.app.factories import SIDE, painter, png, registered, shades
+from tests.app.factories import GRAPH, SIDE, TRUNK, painter, png, registered, shades
 from tests.ml import samples
 
 
@@ -140,10 +140,11 @@ def test_a_name_means_production_and_else_the_latest(client: TestClient, model: 
 def test_the_least_recently_used_leaves_when_memory_is_short(
     new_client: Callable[..., TestClient], tmp_path: Path
 ) -> None:
-    package = shades(tmp_path / "package")
-    size = sum(file.bytes for file in package.manifest.files)
-    client = new_client(predict_memory_bytes=2 * size)
-    for name in ("first", "second", "third"):
+    packages = {name: shades(tmp_path / name, bias=bias) for bias, name in enumerate(("first", "second", "third"))}
+    client = new_client(
+        predict_memory_bytes=sum((packages["first"].served_files | packages["third"].served_files).values())
+    )
+    for name, package in packages.items():
         registered(package, name=name)
 
     def ask(name: str) -> None:
@@ -155,6 +156,40 @@ def test_the_least_recently_used_leaves_when_memory_is_short(
     loaded = client.get("/api/v1/system").json()["loaded_models"]
     assert [each["name"] for each in loaded] == ["first", "third"]
     ask("second")
+
+
+def test_what_models_have_in_common_is_in_memory_once_and_stays_until_the_last_leaves(
+    new_client: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    sisters = {name: shades(tmp_path / name, bias=bias, in_two=True) for bias, name in enumerate(("one", "two", "six"))}
+    other = shades(tmp_path / "other", bias=12)
+    trunk = sisters["one"].packed(TRUNK).bytes
+    head, whole = (sisters["one"].packed(GRAPH).bytes, other.packed(GRAPH).bytes)
+    # What the encoder says is the same for all, and of the task, the names of its classes.
+    beside = sum(sisters["one"].served_files.values()) - trunk - head
+    client = new_client(predict_memory_bytes=beside + trunk + 3 * head)
+    for name, package in {**sisters, "other": other}.items():
+        registered(package, name=name)
+
+    def ask(name: str) -> list[str]:
+        return labels(client.post(f"/predict/{name}", content=png(5), headers={"Content-Type": "image/png"}))
+
+    def loaded() -> tuple[list[str], float]:
+        names = [each["name"] for each in client.get("/api/v1/system").json()["loaded_models"]]
+        lines = client.get("/metrics").text.splitlines()
+        return names, next(float(line.split()[1]) for line in lines if line.startswith("plinth_loaded_models_bytes "))
+
+    for name in sisters:
+        assert ask(name) == ["dark"]
+    assert loaded() == (["one", "two", "six"], beside + trunk + 3 * head)
+    serving = {each["model"]: each["serving"] for each in client.get("/predict").json()["data"]}
+    assert serving["one"]["bytes"] == beside + trunk + head
+    assert ask("other") == ["light"]
+    assert loaded() == (["six", "other"], beside + trunk + head + whole)
+    assert ask("six") == ["dark"]
+    # Its trunk was used last, so it is not this sister who leaves for the other.
+    assert ask("one") == ["dark"]
+    assert loaded() == (["six", "one"], beside + trunk + 2 * head)
 
 
 def test_what_is_served_is_listed_with_what_it_is_asked(client: TestClient, model: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.predict.batching import Batcher, QueueFull, TooLate, Work
+from app.predict.batching import Batcher, Line, QueueFull, TooLate, Work
 
 
 class Slow:
@@ -42,7 +42,7 @@ class Asked:
 
 
 def batcher(model: Any, *, most_waiting: int = 100) -> Batcher:
-    return Batcher(model, most_rows=8, most_waiting=most_waiting)
+    return Batcher(model, Line(most_rows=8), most_waiting=most_waiting)
 
 
 def test_what_comes_while_a_batch_runs_is_the_next_batch():
@@ -187,6 +187,93 @@ def test_a_queue_that_was_closed_still_answers_what_waits_and_what_comes_after_a
         assert (await asyncio.wait_for(late.future, 5))[0]["value"] == "late"
         await asyncio.sleep(0.01)
         assert queue.idle
+        assert not [each for each in threading.enumerate() if each.name.startswith("predict")]
+
+    asyncio.run(run())
+
+
+class Sister(Slow):
+    """Has a trunk in common with others, and notes there what was run together."""
+
+    def __init__(self, name: str, together: list[list[Any]]) -> None:
+        super().__init__(seconds=0.005)
+        self.name = name
+        self.together = together
+
+    def answer(self, rows: list[dict[str, Any]], *, wanted: str | None) -> list[dict[str, Any]]:
+        return [{**answer, "by": self.name} for answer in super().answer(rows, wanted=wanted)]
+
+    @staticmethod
+    def answer_together(asked: Any, *, wanted: str | None) -> Any:
+        asked[0][0].together.append([row["value"] for _, rows in asked for row in rows])
+        return [sister.answer(rows, wanted=wanted) for sister, rows in asked]
+
+
+def sisters(count: int, *, most_waiting: int = 100) -> tuple[list[Batcher], list[list[Any]]]:
+    line, together = Line(most_rows=8), []
+    models: list[Any] = [Sister(f"sister {number}", together) for number in range(count)]
+    return [Batcher(model, line, most_waiting=most_waiting) for model in models], together
+
+
+def test_models_alike_are_one_batch_and_each_gets_its_own_answers_in_order():
+    async def run() -> None:
+        (one, two, three), together = sisters(3)
+        one.submit((first := Asked("first")).work)
+        await asyncio.sleep(0.001)
+        asked = [(two, Asked(1)), (one, Asked(2, 3)), (two, Asked(4)), (three, Asked(5))]
+        for queue, each in asked:
+            queue.submit(each.work)
+        assert (one.waiting, two.waiting, three.waiting) == (2, 2, 1)
+        answers = [await each.future for each in (first, *(each for _, each in asked))]
+        assert [[row["value"] for row in answer] for answer in answers] == [["first"], [1], [2, 3], [4], [5]]
+        assert [answer[0]["by"][-1] for answer in answers] == ["0", "1", "0", "1", "2"]
+        assert together == [[1, 4, 2, 3, 5]]
+        assert [(each.figures.batches, each.figures.rows) for each in (one, two, three)] == [(2, 3), (1, 2), (1, 1)]
+        assert [each.waiting for each in (one, two, three)] == [0, 0, 0]
+        for queue in (one, two, three):
+            queue.close()
+
+    asyncio.run(run())
+
+
+def test_among_models_alike_a_bad_row_fails_alone_and_a_full_queue_is_ones_own():
+    async def run() -> None:
+        (one, two), _ = sisters(2, most_waiting=3)
+        one.submit((first := Asked("first")).work)
+        await asyncio.sleep(0.001)
+        asked = [(one, Asked(1)), (two, Asked("bad")), (one, Asked(2, 3)), (two, Asked(4))]
+        for queue, each in asked:
+            queue.submit(each.work)
+        with pytest.raises(QueueFull):
+            one.submit(Asked(9).work)
+        two.submit((gone := Asked("gone")).work)
+        gone.left = True
+        answers = [await each.future for each in (first, *(each for _, each in asked))]
+        assert isinstance(answers[2], ValueError)
+        assert [[row["value"] for row in answers[place]] for place in (0, 1, 3, 4)] == [["first"], [1], [2, 3], [4]]
+        assert (one.figures.refused, two.figures.refused) == (1, 0)
+        assert (one.figures.dropped, two.figures.dropped) == (0, 1)
+        one.close()
+        two.close()
+
+    asyncio.run(run())
+
+
+def test_a_model_that_leaves_takes_nothing_from_those_alike():
+    async def run() -> None:
+        (one, two), together = sisters(2)
+        one.submit((first := Asked("first")).work)
+        await asyncio.sleep(0.001)
+        asked = [(one, Asked(1)), (two, Asked(2))]
+        for queue, each in asked:
+            queue.submit(each.work)
+        one.close()
+        assert [(await each.future)[0]["value"] for each in (first, *(each for _, each in asked))] == ["first", 1, 2]
+        assert together == [[1, 2]]
+        two.submit((last := Asked("last")).work)
+        assert (await last.future)[0]["by"] == "sister 1"
+        two.close()
+        await asyncio.sleep(0.01)
         assert not [each for each in threading.enumerate() if each.name.startswith("predict")]
 
     asyncio.run(run())
