@@ -20,7 +20,8 @@ from worker.endings import Exit, ending_of
 from worker.tether import ChildEnd
 
 LOG_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
-NICENESS = 5
+NICENESS = 10
+"""Against serving on the same cores, a tenth of the weight."""
 OUT_OF_MEMORY_SCORE = "900"
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,10 @@ def leave(status: Exit) -> NoReturn:
 def _step_back() -> None:
     """Serving comes first, and where memory runs out this process is the one to go."""
     os.nice(NICENESS)
+    # Where the kernel weighs sessions against each other (sched_autogroup), and a run has one of its own, being nice
+    # counts only within it: the session has to be nice as well.
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(NICENESS))
     # A dump would hold all of the memory, on the disk that checkpoints need.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from benchmarks.serving import pictures
+from benchmarks.serving.caller import calling
 from benchmarks.serving.service import Figure, Service
 from tests.app.factories import png
 
@@ -71,22 +72,12 @@ async def _move(service: Service, seen: _Seen, version: int) -> None:
 async def _caller(service: Service, seen: _Seen) -> None:
     """Ask over one connection, one after the other, until cancelled; raises where the connection ends."""
     picture = png(200, side=28)
-    head = (
-        f"POST /predict/small HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {service.api.key}\r\n"
-        f"Content-Type: image/png\r\nContent-Length: {len(picture)}\r\n\r\n"
-    )
-    reader, writer = await asyncio.open_connection("127.0.0.1", service.api.port)
-    try:
+    async with calling(service.api.port, service.api.key) as caller:
         while True:
             asked_at = time.monotonic()
-            writer.write(head.encode() + picture)
-            lines = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
-            headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
-            answer = json.loads(await reader.readexactly(int(headers["content-length"])))
-            seen.statuses[int(lines[0].split()[1])] += 1
-            version = answer.get("version")
+            answer = await caller.ask("/predict/small", picture, "image/png")
+            seen.statuses[answer.status] += 1
+            version = answer.body.get("version")
             seen.versions[version] += 1
             if version != seen.meant and asked_at > seen.moved_at:
                 seen.stale_seconds = max(seen.stale_seconds, time.monotonic() - seen.moved_at)
-    finally:
-        writer.close()

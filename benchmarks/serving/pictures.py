@@ -44,11 +44,7 @@ def small_network(folder: Path) -> Path:
     from ml.spec import Spec
     from ml.tasks import TASKS
 
-    pixels = pictures(400)
-    lines = ["label," + ",".join(f"p{place}" for place in range(784))]
-    lines += [f"{row % 10}," + ",".join(map(str, each.ravel().tolist())) for row, each in enumerate(pixels)]
-    source = folder / "pictures.csv"
-    source.write_text("\n".join(lines))
+    source = table(folder / "pictures.csv", rows=400)
     report = import_dataset([source], folder / "dataset", task="image_classification", purposes=TASKS)
     assert report.state == "ready", report.errors
     asked = {
@@ -64,6 +60,14 @@ def small_network(folder: Path) -> Path:
         spec, folder / "dataset", folder / "work", device="cpu", on_progress=lambda _: None, should_stop=lambda: None
     )
     return done.package.directory
+
+
+def table(path: Path, *, rows: int) -> Path:
+    """Labels and pixels of so many pictures as CSV."""
+    lines = ["label," + ",".join(f"p{place}" for place in range(784))]
+    lines += [f"{row % 10}," + ",".join(map(str, each.ravel().tolist())) for row, each in enumerate(pictures(rows))]
+    path.write_text("\n".join(lines))
+    return path
 
 
 def pictures(count: int) -> np.ndarray:
