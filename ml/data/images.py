@@ -8,13 +8,13 @@ counts; the orientation a camera noted is applied.
 from __future__ import annotations
 
 import io
-import re
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from ml.data import bare_pictures
 from ml.errors import InputError
 
 _MAKES: Final = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
@@ -24,8 +24,6 @@ SUFFIXES: Final = frozenset(
 MAX_PIXELS: Final = 25_000_000
 
 _READABLE = "PNG, JPEG, GIF, BMP, WebP, TIFF, PGM or PPM"
-_BARE: Final = re.compile(rb"P([56])[ \t\r\n]+([1-9]\d{0,7})[ \t\r\n]+([1-9]\d{0,7})[ \t\r\n]+255[ \t\r\n]")
-"""The header of a PGM or PPM whose bytes are the pixels as they are, as nearly all are."""
 _HAS_FRAMES = ("GIF", "PNG", "WEBP", "TIFF")
 _ORIENTATION = 0x0112
 
@@ -82,7 +80,7 @@ def looks_like_image(start: bytes) -> bool:
 
 def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Like `decode`, and says what was changed. The header is judged before a pixel is unpacked."""
-    bare = _bare(data, max_pixels)
+    bare = bare_pictures.read(data, max_pixels=max_pixels)
     if bare is not None:
         return Picture(bare, ())
     if not looks_like_image(data[:12]):
@@ -103,18 +101,6 @@ def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
         f"a picture of {width} x {height} pixels is over the limit of {max_pixels:,} pixels",
         hint="make the picture smaller",
     )
-
-
-def _bare(data: bytes, max_pixels: int) -> np.ndarray | None:
-    """The pixels of a file that holds nothing else; None where Pillow has to look."""
-    header = _BARE.match(data)
-    if header is None:
-        return None
-    width, height, channels = int(header[2]), int(header[3]), 1 if header[1] == b"5" else 3
-    count = width * height * channels
-    if width * height > max_pixels or len(data) - header.end() < count:
-        return None
-    return np.frombuffer(data, np.uint8, count, header.end()).reshape(height, width, channels)
 
 
 def _unreadable(error: Exception) -> UnreadableImage:

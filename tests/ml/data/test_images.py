@@ -129,28 +129,3 @@ def test_a_huge_picture_is_refused_by_its_header(width, height):
 def test_the_limit_on_pixels_is_the_callers():
     with pytest.raises(InputError, match="over the limit of 99"):
         images.decode(encoded(pictures(1, side=10)[0]), max_pixels=99)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("header", [b"28 20\n255\n", b"28\t20 255 ", b"# by hand\n28 20\n255\n", b"28 20\n254\n"])
-def test_bare_pixels_are_read_as_pillow_reads_them(channels, header):
-    pixels = np.random.default_rng(0).integers(0, 250, size=(20, 28, channels), dtype=np.uint8)
-    sent = (b"P5\n" if channels == 1 else b"P6\n") + header + pixels.tobytes()
-
-    found = images.decode(sent + b"behind it")
-
-    np.testing.assert_array_equal(found[:, :, 0] if channels == 1 else found, np.asarray(Image.open(io.BytesIO(sent))))
-
-
-@pytest.mark.parametrize(
-    ("sent", "problem"),
-    [
-        (b"P5\n28 28\n255\n" + bytes(28 * 28 - 1), "image_truncated"),
-        (b"P5\n90000 90000\n255\n" + bytes(9), "image_too_large"),
-        (b"P5\n0 28\n255\n", "image_corrupt"),
-    ],
-)
-def test_bare_pixels_that_are_not_all_there_are_refused(sent, problem):
-    with pytest.raises(images.UnreadableImage) as refused:
-        images.read(sent)
-    assert refused.value.problem == problem
