@@ -19,7 +19,10 @@ Format = Literal["huggingface"]
 
 
 class Import(Config):
-    """A model that was trained elsewhere: a Hugging Face folder or a Plinth package as a zip, or one ONNX file."""
+    """A model that was trained elsewhere: a zip of a Hugging Face folder or of a Plinth package, or one ONNX file.
+
+    An ONNX file that reads texts comes in a zip with its tokenizer.
+    """
 
     name: str = Field(pattern=MODEL_NAME, description="The same name again makes the next version.")
     task: str | None = Field(

@@ -33,6 +33,8 @@ MOST_LABELS: Final = 50_000
 LABELLED: Final = frozenset({"classifier"})
 """Heads whose outputs have names."""
 SINGLE: Final = "model.safetensors"
+OTHER_PROBLEMS: Final = frozenset({"regression", "multi_label_classification"})
+"""What a head of the library's may be for that chooses no class."""
 
 
 def read_folder(
@@ -49,7 +51,7 @@ def read_folder(
         if name.endswith(".safetensors"):
             check_weights(folder / name)
     on_phase("reading")
-    labels = _labels(config)
+    labels = labels_of(config)
     purpose, notes = _purpose(config, family, labels, asked=task)
     brought = family.read(folder, config, task=purpose)
     notes += [*brought.notes, *_ignored(bundle, wanted)]
@@ -143,9 +145,14 @@ def _weights(bundle: Bundle, folder: Path) -> list[str]:
     )
 
 
-def _labels(config: Mapping[str, Any]) -> list[str]:
-    """In the order of their codes; nothing is sorted, for the weights are not."""
+def labels_of(config: Mapping[str, Any], *, usual: bool = True) -> list[str]:
+    """In the order of their codes; nothing is sorted, for the weights are not.
+
+    Where a `config.json` names none, those that the library would make up if `usual`, else none.
+    """
     listed = config.get("id2label")
+    if listed is None and not usual:
+        return []
     if listed is None:
         # The library leaves them out where nobody has named them.
         count = config.get("num_labels", USUAL_LABELS)
@@ -171,9 +178,7 @@ def _purpose(
     kinds = [str(kind) for kind in config.get("architectures") or []]
     found = next((task for end, task in family.tasks.items() for kind in kinds if kind.endswith(end)), None)
     notes = []
-    if found is not None and (
-        len(labels) < 2 or config.get("problem_type") in ("regression", "multi_label_classification")
-    ):
+    if found is not None and (len(labels) < 2 or config.get("problem_type") in OTHER_PROBLEMS):
         why = config.get("problem_type") or f"{len(labels)} label"
         notes.append(f"its head ({why}) answers no question that is known here, and is left out: a base model")
         found = None

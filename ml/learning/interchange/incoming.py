@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ml.data.sources import Source
 from ml.errors import PackageError
-from ml.learning.interchange.bundle import Bundle
+from ml.learning.interchange.bundle import Bundle, read_json
+from ml.learning.interchange.graph_forms import Beside
 from ml.learning.interchange.huggingface import CONFIG, read_folder
 from ml.learning.interchange.onnx_graph import read_graph
 from ml.learning.interchange.plinth_package import read_package
+from ml.learning.interchange.tokenizing import FILES
 from ml.package import MANIFEST
 
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
 EXPECTED = (
     "Send a zip of a Hugging Face folder (config.json, *.safetensors, the tokenizer), a zip of a package that was "
-    "downloaded here, or one .onnx file."
+    "downloaded here, one .onnx file that tells pictures apart, or a zip of one that tells texts apart with its "
+    "tokenizer.json."
 )
 
 
@@ -45,12 +48,28 @@ def bring_in(
     try:
         if MANIFEST in bundle.names:
             return read_package(bundle, folder, into, task=task, on_phase=on_phase)
-        if CONFIG in bundle.names:
-            return read_folder(bundle, folder, into, task=task, on_phase=on_phase)
         graphs = sorted(name for name in bundle.names if name.endswith(".onnx"))
-        if len(graphs) == 1:
-            bundle.unpack(graphs, folder)
-            return read_graph(folder / graphs[0], into, task=task, labels=labels, on_phase=on_phase)
+        has_weights = any(name.endswith(".safetensors") for name in bundle.names)
+        if CONFIG in bundle.names and (has_weights or not graphs):
+            return read_folder(bundle, folder, into, task=task, on_phase=on_phase)
+        if len(graphs) > 1:
+            message = f"{source.name} holds several graphs: {', '.join(graphs[:5])}"
+            raise PackageError(message, hint=f"Leave one. {EXPECTED}")
+        if graphs:
+            beside = _beside(bundle, graphs[0], folder)
+            path = folder / graphs[0]
+            return read_graph(path, into, task=task, labels=labels, on_phase=on_phase, beside=beside)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     raise PackageError(f"{source.name} has neither {CONFIG} nor {MANIFEST}", hint=EXPECTED)
+
+
+def _beside(bundle: Bundle, graph: str, folder: Path) -> Beside:
+    """The graph unpacked, with a tokenizer and a `config.json` that lie beside it or at the top."""
+    near = PurePosixPath(graph).parent
+    homes = [home for home in (near, PurePosixPath()) if any(str(home / name) in bundle.names for name in FILES)]
+    home = homes[0] if homes else near
+    wanted = [str(home / name) for name in (CONFIG, *FILES) if str(home / name) in bundle.names]
+    bundle.unpack([graph, *wanted], folder)
+    config = folder / home / CONFIG
+    return Beside(folder / home, read_json(config) if config.is_file() else {})

@@ -1,7 +1,7 @@
 """A graph that was exported elsewhere becomes a package of nothing but that graph.
 
 It is served by ONNX Runtime alone. What it cannot say itself, what it is for and what its classes are called, its owner
-says; how large its pictures are, it declares.
+says, or a `config.json` that came with it; what its inputs must be, the task says (`graph_forms`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ml.encoders.image import ImageConfig, ImageEncoder
+from ml.encoders.base import collate_slots
 from ml.errors import PackageError
 from ml.graph_file import lay_out
+from ml.learning.interchange.families import FAMILIES
+from ml.learning.interchange.graph_forms import FORMS, LOGITS, Beside, answer_with_logits
 from ml.learning.interchange.graphs import read
+from ml.learning.interchange.huggingface import OTHER_PROBLEMS, labels_of
 from ml.package import Graph, Manifest, ModelPackage, Source
 from ml.sessions import Graphs, Session
 from ml.spec import Choice
@@ -27,16 +30,15 @@ from ml.tasks.base import MODEL
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-IMAGE: Final = "image"
-LOGITS: Final = "logits"
-TRIED_WITH: Final = (1, 3)
-"""Rows at a time; a size that was baked in shows at once."""
+    from ml.encoders.base import Encoder
+    from ml.learning.interchange.graph_forms import Form
+    from ml.tasks.base import Task
+
 LABELS: Final = ("labels", "classes", "names")
 """Under which names in a file's metadata its classes are found, as JSON: a list, or an object from number to name."""
-EXPECTED: Final = (
-    "Expected is one input, float32 [batch, 1 or 3 channels, height, width] of pixels in 0..1, with a free batch and "
-    "fixed sizes, and one output, float32 [batch, classes]."
-)
+ALIKE: Final = 1e-3
+"""Of one row's answers, alone and beside others: the same sums in another order, in whatever precision it was made."""
+ALONE: Final = Beside()
 
 
 def read_graph(
@@ -46,45 +48,58 @@ def read_graph(
     task: str | None,
     labels: Sequence[str] | None,
     on_phase: Callable[[str], None],
+    beside: Beside = ALONE,
 ) -> dict[str, Any]:
     """Make a package `into` of an ONNX file; returns the report. Raises `PackageError` with what was expected."""
     on_phase("reading")
-    kind = TASKS[_purpose(task)]
+    kind, form = _purpose(task, beside)
     model = read(source)
-    names = [str(label) for label in labels] if labels else _labels(model)
+    names = [str(label) for label in labels or ()] or labels_of(beside.config, usual=False) or _labels(model)
     if len(set(names)) != len(names) or len(names) < 2:
         raise PackageError(f"the labels must be at least two, and all different; there are {names or 'none'}")
-    config = _picture(model)
-    notes = _rename(model)
-    encoders = {IMAGE: ImageEncoder(config)}
+    if (problem := beside.config.get("problem_type")) in OTHER_PROBLEMS:
+        raise PackageError(f"config.json says that it is for {problem}, which is no choice of one class")
+    encoder, notes = form.encoder(model, beside)
+    notes += answer_with_logits(model, classes=len(names))
+    form.connect(model)
     with tempfile.TemporaryDirectory(prefix=".packaging-", dir=into.parent) as scratch:
         path = Path(scratch) / f"{MODEL}.onnx"
         path.write_bytes(model.SerializeToString())
         lay_out(path)
         on_phase("checking")
-        _try(path, config, classes=len(names))
+        _try(path, form, encoder, classes=len(names))
         opset = max((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), default=0)
+        reads = list(kind.graphs[MODEL])
         manifest = Manifest(
             task=Choice(name=kind.name, config=kind.config_type().model_dump(mode="json")),
             architectures={},
             labels=names,
             parameters=sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer),
-            graphs={MODEL: Graph(file=path.name, opset=opset, inputs=[IMAGE], outputs=[LOGITS], parity=None)},
+            graphs={MODEL: Graph(file=path.name, opset=opset, inputs=reads, outputs=[LOGITS], parity=None)},
             source=Source(imported={"format": "onnx", "producer": model.producer_name or None}),
         )
         shutil.rmtree(into, ignore_errors=True)
+        encoders = {form.slot: encoder}
         ModelPackage.create(into, manifest, files={path.name: path}, encoders=encoders, state={"labels": names})
     return {"format": "onnx", "task": kind.name, "parameters": manifest.parameters, "labels": names, "notes": notes}
 
 
-def _purpose(task: str | None) -> str:
-    """A task whose input and output can be told from the shapes of a graph."""
-    known = [name for name, kind in TASKS.items() if kind.encoders == {IMAGE: IMAGE} and kind.head == "classifier"]
-    if task not in known:
-        found = f"task is {task}" if task else "nothing says what it is for"
-        raise PackageError(f"{found}; an ONNX file can be for: {', '.join(known)}", hint=f"Give task. {EXPECTED}")
-    assert task is not None, "it is among the known"
-    return task
+def _purpose(task: str | None, beside: Beside) -> tuple[type[Task], type[Form]]:
+    """The task that was said or that `config.json` tells, and how its graphs are to read."""
+    said = [str(kind) for kind in beside.config.get("architectures") or []]
+    ends = {end: task for family in FAMILIES.values() for end, task in family.tasks.items()}
+    name = task or next((task for end, task in ends.items() for kind in said if kind.endswith(end)), None)
+    if name is not None and name in FORMS:
+        return TASKS[name], FORMS[name]
+    known = " ".join(f"For {name}: {form.expected}" for name, form in FORMS.items())
+    if name is None:
+        raise PackageError(f"nothing says what it is for; an ONNX file can be for: {', '.join(FORMS)}", hint=known)
+    several = len(TASKS[name].graphs) > 1 or MODEL not in TASKS[name].graphs
+    why = "answers in several steps" if several else "reads or answers what no two exporters agree upon"
+    raise PackageError(
+        f"task is {name}, which {why}; an ONNX file can be for: {', '.join(FORMS)}",
+        hint="Send a zip of a Hugging Face folder where it has one, or of a package that was downloaded here.",
+    )
 
 
 def _labels(model: Any) -> list[str]:
@@ -103,67 +118,33 @@ def _labels(model: Any) -> list[str]:
     )
 
 
-def _picture(model: Any) -> ImageConfig:
-    known = {tensor.name for tensor in model.graph.initializer}
-    inputs = [each for each in model.graph.input if each.name not in known]
-    if len(inputs) != 1 or len(model.graph.output) != 1:
-        shown = f"{_listed(inputs)} in, {_listed(model.graph.output)} out"
-        raise PackageError(f"the graph has another form: {shown}", hint=EXPECTED)
-    kind = inputs[0].type.tensor_type
-    sizes = [each.dim_value for each in kind.shape.dim]
-    fits = kind.elem_type == 1 and len(sizes) == 4 and not sizes[0] and sizes[1] in (1, 3) and all(sizes[1:])
-    if not fits:
-        raise PackageError(f"the graph's input has another form: {_listed(inputs)}", hint=EXPECTED)
-    try:
-        return ImageConfig(channels=sizes[1], height=sizes[2], width=sizes[3])
-    except ValueError as error:
-        raise PackageError(f"the graph's input is too large: {_listed(inputs)}", hint=EXPECTED) from error
-
-
-def _rename(model: Any) -> list[str]:
-    """Give input and output the names that the task knows. A last softmax is left out: what it is given, we want."""
-    known = {tensor.name for tensor in model.graph.initializer}
-    [given] = [each for each in model.graph.input if each.name not in known]
-    [answer] = model.graph.output
-    notes = []
-    last = next((node for node in model.graph.node if answer.name in node.output), None)
-    if last is not None and last.op_type == "Softmax":
-        model.graph.node.remove(last)
-        answer.name = last.input[0]
-        notes.append("its last softmax is left out, for confidences are computed from what goes into it")
-    new = {given.name: IMAGE, answer.name: LOGITS}
-    taken = {name for node in model.graph.node for name in (*node.input, *node.output)} - new.keys()
-    new |= {name: f"{name}_of_the_graph" for name in (IMAGE, LOGITS) if name in taken}
-    for node in model.graph.node:
-        for names in (node.input, node.output):
-            names[:] = [new.get(name, name) for name in names]
-    for tensor in (*model.graph.initializer, *model.graph.value_info):
-        tensor.name = new.get(tensor.name, tensor.name)
-    given.name, answer.name = IMAGE, LOGITS
-    return notes
-
-
-def _try(path: Path, config: ImageConfig, *, classes: int) -> None:
+def _try(path: Path, form: type[Form], encoder: Encoder[Any], *, classes: int) -> None:
+    """Alone and beside others: a size that was baked in shows at once, and so does padding that is not left out."""
     run = Graphs({MODEL: [Session(path)]})
-    for rows in TRIED_WITH:
-        pixels = np.random.default_rng(0).random((rows, config.channels, config.height, config.width), np.float32)
+    values = form.values()
+    found = []
+    for rows in (values[:1], values):
+        batch = collate_slots({form.slot: encoder}, {form.slot: encoder.encode(rows)})
         try:
-            answer = run(MODEL, {IMAGE: pixels})[LOGITS]
+            answer = run(MODEL, batch)[LOGITS]
         except Exception as error:  # the runtime's exceptions have no common base that is public
-            raise PackageError(f"the graph cannot be run: {str(error).splitlines()[0]}", hint=EXPECTED) from error
-        if answer.shape != (rows, classes):
-            found = " x ".join(map(str, answer.shape))
+            shape = " x ".join(map(str, batch[form.slot].shape))
+            told = str(error).splitlines()[0]
+            raise PackageError(f"the graph cannot be run over {shape} numbers: {told}", hint=form.expected) from error
+        if answer.shape != (len(rows), classes):
+            shape = " x ".join(map(str, answer.shape))
+            wanted = f"{classes} labels want {len(rows)} x {classes}"
             raise PackageError(
-                f"the graph answers {rows} pictures with {found} numbers; {classes} labels want {rows} x {classes}",
-                hint=f"Give as many labels as the graph has outputs. {EXPECTED}",
+                f"the graph answers {len(rows)} rows with {shape} numbers; {wanted}",
+                hint=f"Give as many labels as the graph has outputs. {form.expected}",
             )
         if answer.dtype != np.float32 or not np.isfinite(answer).all():
-            raise PackageError("the graph's answers are no finite float32 numbers", hint=EXPECTED)
-
-
-def _listed(values: Any) -> str:
-    shown = []
-    for value in values:
-        dims = value.type.tensor_type.shape.dim
-        shown.append(f"{value.name} [{', '.join(str(each.dim_value or each.dim_param or '?') for each in dims)}]")
-    return ", ".join(shown) or "nothing"
+            raise PackageError("the graph's answers are no finite float32 numbers", hint=form.expected)
+        found.append(answer[0])
+    alone, beside = found
+    difference = float(np.abs(alone - beside).max())
+    if difference > ALIKE * max(1.0, float(np.abs(alone).max())):
+        raise PackageError(
+            f"the graph answers one row otherwise beside longer ones than alone, by {difference:.3g}",
+            hint="Export it for inference (`model.eval()`), with an attention_mask that it heeds.",
+        )

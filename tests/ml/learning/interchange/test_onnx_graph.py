@@ -13,10 +13,13 @@ from onnx import TensorProto, helper
 
 from ml.catalog import Catalog
 from ml.errors import PackageError
+from ml.learning.interchange.graph_forms import FORMS
 from ml.learning.interchange.incoming import bring_in
 from ml.package import ModelPackage
 from ml.predictor import Predictor
 from ml.spec import Finetune, check
+from ml.tasks import TASKS
+from ml.tasks.base import MODEL
 
 SIDE = 4
 
@@ -100,10 +103,19 @@ def test_another_form_is_refused_with_what_is_expected(
     assert "float32 [batch, classes]" in (refused.value.hint or "")
 
 
-@pytest.mark.parametrize("task", [None, "image_generation"])
-def test_what_it_is_for_must_be_said(tmp_path: Path, task: str | None) -> None:
-    with pytest.raises(PackageError, match="image_classification"):
+def test_what_it_is_for_must_be_said(tmp_path: Path) -> None:
+    with pytest.raises(PackageError, match="image_classification, text_classification") as refused:
+        bring_in(graph(tmp_path / "shades.onnx"), tmp_path / "package", labels=["a", "b"])
+    assert "pixels in 0..1" in (refused.value.hint or "")
+    assert "tokenizer.json" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("task", sorted(TASKS.keys() - FORMS.keys()))
+def test_for_any_other_task_it_is_refused_with_the_reason_and_what_to_send(tmp_path: Path, task: str) -> None:
+    several = len(TASKS[task].graphs) > 1 or MODEL not in TASKS[task].graphs
+    with pytest.raises(PackageError, match="several steps" if several else "no two exporters") as refused:
         bring_in(graph(tmp_path / "shades.onnx"), tmp_path / "package", task=task, labels=["a", "b"])
+    assert "Hugging Face folder" in (refused.value.hint or "")
 
 
 @pytest.mark.parametrize("labels", [None, ["a", "a"]])
