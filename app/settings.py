@@ -37,6 +37,8 @@ class AppSettings(BaseSettings):
     shutdown_timeout_seconds: int = Field(2, ge=1)
     key_cache_seconds: float = Field(0.5, ge=0, le=1)
 
+    predict_device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    """Where graphs run; one process for each GPU. ONNX Runtime has to be a build that knows GPUs."""
     predict_memory_bytes: int = Field(1 * GIB, ge=1)
     """Loaded packages together; the least recently used leaves."""
     predict_threads: int = Field(2, ge=1, le=64)

@@ -6,6 +6,7 @@ is opened for the first of them, and leaves memory with the last.
 
 from __future__ import annotations
 
+import os
 from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -37,7 +38,9 @@ class Session:
         options.log_severity_level = 3
         try:
             model = by_reference(path) or str(path)
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(model, options, providers=_providers())
+        except PackageError:
+            raise
         except Exception as error:  # its exceptions have no common base that is public
             raise PackageError(f"{path.name} is no graph that can be run: {str(error).splitlines()[0]}") from error
         self.reads = tuple(each.name for each in self._session.get_inputs())
@@ -49,6 +52,22 @@ class Session:
         """What it gives; what it does not read may be in the batch, too."""
         found = self._session.run(self.gives, {name: batch[name] for name in self.reads})
         return dict(zip(self.gives, found, strict=True))
+
+
+def _providers() -> list[str | tuple[str, dict[str, str]]]:
+    """What runs the nodes, the first that can: as PLINTH_PREDICT_DEVICE asks, `cpu`, `cuda` or `cuda:N`."""
+    import onnxruntime
+
+    asked = os.environ.get("PLINTH_PREDICT_DEVICE") or "cpu"
+    kind, _, number = asked.partition(":")
+    if asked == "cpu":
+        return ["CPUExecutionProvider"]
+    if kind != "cuda" or not (number or "0").isdecimal():
+        raise PackageError(f"there is no device {asked!r}", hint="Set PLINTH_PREDICT_DEVICE to cpu, cuda or cuda:N.")
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        message = f"PLINTH_PREDICT_DEVICE is {asked!r}, and this build of ONNX Runtime knows no GPU"
+        raise PackageError(message, hint="Install onnxruntime-gpu in place of onnxruntime, or set it to cpu.")
+    return [("CUDAExecutionProvider", {"device_id": number or "0"}), "CPUExecutionProvider"]
 
 
 class Graphs:
