@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ml.config import Config
 from ml.errors import Finding
 from ml.spec import MODEL_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ml.catalog import Catalog
+    from ml.package import Manifest
 
-Format = Literal["huggingface"]
+Format = Literal["huggingface", "onnx"]
 
 
 class Import(Config):
@@ -41,14 +40,38 @@ class Export(Config):
 
     kind: Literal["export"]
     model: str = Field(max_length=200, description="`name`, `name@3` or `name@alias`.")
-    format: Format = "huggingface"
+    format: Format = Field(
+        "huggingface", description="onnx: graphs, and all it takes to run them by ONNX Runtime alone."
+    )
+    opset: int | None = Field(
+        None, ge=15, le=20, description="Of ONNX; where absent, as the model is served. Needs the format onnx."
+    )
+
+    @model_validator(mode="after")
+    def _opset_of_onnx(self) -> Self:
+        if self.opset is not None and self.format != "onnx":
+            raise ValueError("only the format onnx has an opset")
+        return self
 
 
-def check_export(spec: Export, catalog: Catalog, architectures: Mapping[str, str]) -> list[Finding]:
-    """Why a model of these architectures, by slot, cannot go out in this format; empty where it can."""
+def check_export(spec: Export, catalog: Catalog, manifest: Manifest) -> list[Finding]:
+    """Why a model cannot go out in this format; empty where it can."""
+    if spec.format == "onnx":
+        return _check_onnx(spec, manifest)
+    architectures = {slot: choice.name for slot, choice in manifest.architectures.items()}
     known = [name for name, entry in catalog.architectures.items() if spec.format in entry.exports]
     if len(architectures) == 1 and set(architectures.values()) <= set(known):
         return []
     found = " and ".join(architectures.values()) or "a graph alone"
     message = f"{spec.format} has no format for {found}; it has one for {', '.join(known)}"
     return [Finding(code="does_not_fit", path="model", message=message, found=found, expected=", ".join(known))]
+
+
+def _check_onnx(spec: Export, manifest: Manifest) -> list[Finding]:
+    if not manifest.graphs:
+        message = f"the model has no ONNX graph: {manifest.no_graph or 'none was made'}"
+        return [Finding(code="does_not_fit", path="model", message=message, hint="Ask for another format.")]
+    if spec.opset is not None and not manifest.architectures:
+        message = "the model came in as a graph, and cannot be written in another opset"
+        return [Finding(code="does_not_fit", path="opset", message=message, hint="Leave opset out.")]
+    return []

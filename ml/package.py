@@ -81,6 +81,10 @@ class Variant(Config):
     """Calls a processor second, against those of the graph."""
     served: bool
     reason: str
+    alone: bool = False
+    """Whether each row has to be a call of its own, since rows of one call would change each other's answers."""
+    batch_difference: float | None = None
+    """The largest difference between a row's answer alone and among others."""
 
 
 class Graph(Config):
@@ -111,6 +115,11 @@ class Graph(Config):
         """The fastest that keep the metric, likewise; a variant is one of the first file, which is nearly all of it."""
         _, *rest = self.files
         return self.files if self.variant is None or self.variant.file is None else [self.variant.file, *rest]
+
+    @property
+    def served_alone(self) -> bool:
+        """Whether what is served is asked for one row at a time."""
+        return self.variant is not None and self.variant.file is not None and self.variant.alone
 
 
 class Source(Config):

@@ -71,9 +71,12 @@ class Jobs:
             {"kind": "finetune", "dataset": dataset, "model": model, "seed": seed, **_said(said), **more}
         )
 
-    def export(self, model: str, *, format: str = "huggingface") -> Job:
-        """Make a folder of a model that another library loads; `models.download` fetches it once the job is done."""
-        return self.submit({"kind": "export", "model": model, "format": format})
+    def export(self, model: str, *, format: str = "huggingface", opset: int | None = None) -> Job:
+        """Make a folder of a model that another library loads; `models.download` fetches it once the job is done.
+
+        "onnx" is graphs with all it takes to run them by ONNX Runtime alone, of the `opset` asked for.
+        """
+        return self.submit({"kind": "export", "model": model, "format": format, **_said({"opset": opset})})
 
     def submit(self, spec: Mapping[str, Any]) -> Job:
         """Start whatever the contract allows, as JSON."""

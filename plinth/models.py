@@ -83,8 +83,8 @@ class Models:
     ) -> Path:
         """Save the package as a zip, or one `file` of it, into a folder or under a name; gives where it is.
 
-        With a `format` ("huggingface") for another library: `jobs.export` has to have made that. `on_progress` is
-        called with the bytes received so far.
+        With a `format` ("huggingface", "onnx") for another library: `jobs.export` has to have made that.
+        `on_progress` is called with the bytes received so far.
         """
         version = self.get(reference)
         target = Path(to)

@@ -33,10 +33,11 @@ def send_away(claim: Claim, folder: Path, _line: ChildEnd) -> None:
     # Seconds' worth of imports.
     from ml.learning.interchange.outgoing import send_out
 
-    report = send_out(package, folder / "out", on_phase=phases)
+    wanted, opset = claim.spec["format"], claim.spec.get("opset")
+    report = send_out(package, folder / "out", format=wanted, opset=opset, on_phase=phases)
     phases(PHASES[-1])
     archive = packed(folder / "out", folder / "out.zip")
-    blobs().put_file(models.export_key(model.id, claim.spec["format"]), archive)
+    blobs().put_file(models.export_key(model.id, wanted), archive)
     for note in report["notes"]:
         phases.say(note)
 

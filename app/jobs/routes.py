@@ -70,11 +70,13 @@ _SCRATCH = {
     "model": "digits",
 }
 _EXPORT = {"kind": "export", "model": "digits@1", "format": "huggingface"}
+_EXPORT_ONNX = {"kind": "export", "model": "digits@1", "format": "onnx"}
 _EXAMPLES: Any = {
     "finetune": {"summary": "Fine-tune a base model", "value": _FINETUNE},
     "pretrain": {"summary": "Pretrain a base model without labels", "value": _PRETRAIN},
     "from_scratch": {"summary": "Train a task from scratch, by the catalogue's recipe", "value": _SCRATCH},
     "export": {"summary": "Make a folder that Hugging Face's library loads", "value": _EXPORT},
+    "export_onnx": {"summary": "Make graphs that anybody can run with ONNX Runtime alone", "value": _EXPORT_ONNX},
 }
 
 SpecBody = Annotated[service.AnySpec, Body(openapi_examples=_EXAMPLES)]

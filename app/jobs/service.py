@@ -59,18 +59,18 @@ def refuse_misread(body: Any, *, catalog: Catalog, blobs: Blobs) -> None:
 def ready(session: Session, spec: Spec | Export, *, catalog: Catalog, blobs: Blobs) -> Ready:
     """Raises `SpecError` with everything that is wrong at once."""
     if isinstance(spec, Export):
-        return _export(session, spec, catalog)
+        return _export(session, spec, catalog=catalog, blobs=blobs)
     return _training(session, spec, catalog=catalog, blobs=blobs)
 
 
-def _export(session: Session, spec: Export, catalog: Catalog) -> Ready:
+def _export(session: Session, spec: Export, *, catalog: Catalog, blobs: Blobs) -> Ready:
     findings: list[Finding] = []
     model = _model(session, spec.model, findings, path="model")
     if model is not None:
-        findings += check_export(spec, catalog, model.architectures)
+        findings += check_export(spec, catalog, _manifest(model, blobs))
     if findings or model is None:
         raise SpecError.of(findings)
-    pinned = spec.model_dump(mode="json") | {"model": f"{model.name}@{model.version}"}
+    pinned = spec.model_dump(mode="json", exclude_none=True) | {"model": f"{model.name}@{model.version}"}
     return Ready(spec=pinned, dataset_id=None, model_name=None)
 
 

@@ -84,6 +84,7 @@ def export(
     *,
     variable_axes: Mapping[str, Sequence[int]],
     has_trunk: bool = False,
+    opset: int = OPSET,
 ) -> Exported:
     """Write `network.infer` as one graph for each of `calls`, on which parity is measured: all of them, or none.
 
@@ -99,7 +100,7 @@ def export(
         else:
             # A base model is what the trunks of its fine-tunes will be.
             example = None if network.head is not None else plain(asked, variable_axes)
-            graph, reason = _export_one(network, asked, path, variable_axes, example=example)
+            graph, reason = _export_one(network, asked, path, variable_axes, example=example, opset=opset)
         if graph is None:
             for path in folder.glob("*.onnx"):
                 path.unlink()
@@ -153,6 +154,7 @@ def _export_one(
     variable_axes: Mapping[str, Sequence[int]],
     *,
     example: Tensors | None = None,
+    opset: int = OPSET,
 ) -> tuple[Graph | None, str]:
     """The TorchScript exporter goes first: for a small network it takes 0.2 s where the newer one takes 3.5 s.
 
@@ -166,7 +168,7 @@ def _export_one(
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                write(_Graph(network, shapes.inputs, shapes.outputs).eval(), example, path, shapes)
+                write(_Graph(network, shapes.inputs, shapes.outputs).eval(), example, path, shapes, opset)
             lay_out(path)
             parity = measure_parity(network, calls, [path], outputs=shapes.outputs)
         except Exception as error:  # exporters fail in ways of their own; without a graph torch serves
@@ -174,7 +176,7 @@ def _export_one(
             continue
         if holds(parity):
             inputs, outputs = list(shapes.inputs), list(shapes.outputs)
-            return Graph(file=path.name, opset=OPSET, inputs=inputs, outputs=outputs, parity=parity, exporter=name), ""
+            return Graph(file=path.name, opset=opset, inputs=inputs, outputs=outputs, parity=parity, exporter=name), ""
         reasons.append(f"{name}: differs by {parity.max_abs_difference:g}, {parity.labels_changed} labels changed")
     return None, "; ".join(reasons)
 
@@ -271,7 +273,7 @@ class _Graph(nn.Module):
         return tuple(answer[name] for name in self.outputs)
 
 
-def _by_torchscript(graph: _Graph, example: Tensors, path: Path, shapes: _Shapes) -> None:
+def _by_torchscript(graph: _Graph, example: Tensors, path: Path, shapes: _Shapes, opset: int) -> None:
     torch.onnx.export(
         graph,
         tuple(example.values()),
@@ -279,12 +281,12 @@ def _by_torchscript(graph: _Graph, example: Tensors, path: Path, shapes: _Shapes
         input_names=list(graph.inputs),
         output_names=list(graph.outputs),
         dynamic_axes=shapes.axes,
-        opset_version=OPSET,
+        opset_version=opset,
         dynamo=False,
     )
 
 
-def _by_dynamo(graph: _Graph, example: Tensors, path: Path, shapes: _Shapes) -> None:
+def _by_dynamo(graph: _Graph, example: Tensors, path: Path, shapes: _Shapes, opset: int) -> None:
     dynamic = tuple(dict.fromkeys(shapes.axes[name], torch.export.Dim.DYNAMIC) for name in graph.inputs)
     torch.onnx.export(
         graph,
@@ -293,7 +295,7 @@ def _by_dynamo(graph: _Graph, example: Tensors, path: Path, shapes: _Shapes) -> 
         input_names=list(graph.inputs),
         output_names=list(graph.outputs),
         dynamic_shapes=(dynamic,),
-        opset_version=OPSET,
+        opset_version=opset,
         dynamo=True,
         external_data=False,
         verbose=False,

@@ -60,8 +60,8 @@ def pack(
         if adapter:
             save_file({name: each.cpu().contiguous() for name, each in adapter.items()}, folder / ADAPTER)
         served = network if task else network.without_head()
-        calls = _calls(served, task, reader, rows[:PARITY_ROWS])
-        axes = _variable_axes(architectures, encoders, task)
+        calls = calls_of(served, task, reader, rows[:PARITY_ROWS])
+        axes = variable_axes(architectures, encoders, task)
         has_trunk = frozen and list(calls) == [MODEL] and can_have_trunk(served)
         exported = export(served, calls, folder, variable_axes=axes, has_trunk=has_trunk)
         graphs = with_variants(exported.graphs, folder, task=task, rows=rows) if task else exported.graphs
@@ -83,8 +83,10 @@ def pack(
         return ModelPackage.create(into, manifest, files=files, encoders=encoders, state=state)
 
 
-def _calls(network: Network, task: Task | None, reader: Task | Unlabelled, rows: Rows) -> Calls:
-    """What the graphs are asked about these rows, by the very way that a request takes."""
+def calls_of(
+    network: Network, task: Task | None, reader: Task | Unlabelled, rows: Rows, *, read: bool = False
+) -> Calls:
+    """What the graphs are asked about these rows, by the very way that a request takes; `read` rows are asked ones."""
     if task is None:
         graphs = embedding_graphs(network.backbones)
 
@@ -97,7 +99,7 @@ def _calls(network: Network, task: Task | None, reader: Task | Unlabelled, rows:
         return record(network, graphs, embed)
 
     def answer(run: Run) -> None:
-        asked = [task.read(task.show(row)[0], parameters={}) for row in rows]
+        asked = list(rows) if read else [task.read(task.show(row)[0], parameters={}) for row in rows]
         for start, end in batch_sizes(len(asked)):
             columns = {name: [row[name] for row in asked[start:end]] for name in asked[0]}
             task.answer(run, task.collate(task.encode(Rows(columns))))
@@ -105,9 +107,10 @@ def _calls(network: Network, task: Task | None, reader: Task | Unlabelled, rows:
     return record(network, task.graphs, answer)
 
 
-def _variable_axes(
+def variable_axes(
     architectures: Mapping[str, Choice], encoders: Mapping[str, Encoder[Any]], task: Task | None
 ) -> dict[str, tuple[int, ...]]:
+    """By array the axes beside the batch that have any length, as far as its signal and the task say."""
     signals = {slot: encoders[slot].signal for slot in architectures}
     axes = {name: signal.variable_axes for slot, signal in signals.items() for name in (slot, f"{slot}_mask")}
     return {**axes, **(task.variable_axes if task else {})}

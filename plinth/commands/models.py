@@ -105,7 +105,7 @@ def download_model(
     model: ModelReference,
     to: Annotated[Path, typer.Option(help="A folder or a file name.")] = Path(),
     file: Annotated[str | None, typer.Option(help="Only this file of the package.")] = None,
-    format: Annotated[str | None, typer.Option(help="For another library: huggingface.")] = None,
+    format: Annotated[str | None, typer.Option(help="For another library: huggingface, onnx.")] = None,
 ) -> None:
     """Save a model's package as a zip."""
     from plinth.show import console, transfer

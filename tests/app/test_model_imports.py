@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from ml.package import MANIFEST, ModelPackage
+from ml.spec import Choice
 from store import models
 from store.blobs import blobs
 from store.database import transaction
@@ -20,6 +22,12 @@ PATH = "/api/v1/models/import"
 def brought(client: TestClient, *, headers: dict[str, str] | None = None, **fields: str):
     files = {"file": ("MiniLM.zip", b"PK...")}
     return client.post(PATH, files=files, data={"name": "minilm", **fields}, headers=headers)
+
+
+def changed(package: ModelPackage, **fields: object) -> ModelPackage:
+    manifest = package.manifest.model_copy(update=fields)
+    (package.directory / MANIFEST).write_text(manifest.model_dump_json())
+    return ModelPackage(package.directory, manifest)
 
 
 def test_a_file_in_a_form_becomes_a_job(client: TestClient, home: Path) -> None:
@@ -104,9 +112,7 @@ def test_the_hub_is_asked_only_where_a_token_is_set(new_client: Callable[..., Te
 
 
 def test_an_export_is_a_job_whose_model_is_pinned(client: TestClient, tmp_path: Path) -> None:
-    registered(shades(tmp_path / "package"))
-    with transaction() as session:
-        models.version(session, "shades").architectures = {"image": "resnet"}
+    registered(changed(shades(tmp_path / "package"), architectures={"image": Choice(name="resnet")}))
     asked = {"kind": "export", "model": "shades"}
     job = client.post("/api/v1/jobs", json=asked).json()
     assert job["spec"] == {"kind": "export", "model": "shades@1", "format": "huggingface"}
@@ -123,6 +129,20 @@ def test_what_another_library_has_no_format_for_is_refused_at_once(client: TestC
     assert (error["path"], error["found"]) == ("model", "cnn")
     assert "resnet" in error["expected"]
     assert client.post("/api/v1/jobs", json={"kind": "export", "model": "nothing"}).status_code == 422
+
+
+def test_graphs_go_out_of_any_model_that_has_some(client: TestClient, tmp_path: Path) -> None:
+    registered(shades(tmp_path / "package"))
+    asked = {"kind": "export", "model": "shades", "format": "onnx", "opset": 17}
+    assert client.post("/api/v1/jobs", json=asked).json()["spec"] == {**asked, "model": "shades@1"}
+    assert client.post("/api/v1/jobs", json={**asked, "format": "huggingface"}).status_code == 422
+
+
+def test_a_model_without_a_graph_is_refused_with_the_reason(client: TestClient, tmp_path: Path) -> None:
+    registered(changed(shades(tmp_path / "package"), graphs={}, no_graph="dynamo: it loops"))
+    answer = client.post("/api/v1/jobs", json={"kind": "export", "model": "shades", "format": "onnx"})
+    assert answer.status_code == 422
+    assert "dynamo: it loops" in answer.json()["errors"][0]["message"]
 
 
 def test_an_export_is_downloaded_once_a_job_has_made_it_and_goes_with_its_model(

@@ -87,6 +87,15 @@ def test_models_come_in_answer_and_go_out_again(tmp_path: Path, resnet: Path) ->
             assert archive.namelist() == ["config.json", "model.safetensors", "preprocessor_config.json"]
         assert not machine.models_of(export_id)
 
+        with transaction() as session:
+            spec = {"kind": "export", "model": "answers@1", "format": "onnx"}
+            export_id = jobs.submit(session, kind="export", spec=spec).id
+        job = machine.wait_for(export_id, "succeeded", "failed")
+        assert job.state == "succeeded", job.error
+        assert job.report["graphs"]["model"]["labels_changed"] == 0
+        with blobs().open(models.export_key(model.id, "onnx")) as file, zipfile.ZipFile(file) as archive:
+            assert {"README.md", "preprocessing.json", "parity.json", "model.onnx", "run.py"} <= set(archive.namelist())
+
 
 def test_reading_a_model_is_bounded(tmp_path: Path, resnet: Path) -> None:
     arguments = {"source": str(resnet), "into": str(tmp_path / "package"), "asked": {}}

@@ -1,4 +1,4 @@
-"""A package becomes a folder of Hugging Face's, loaded there and found to answer alike before it is handed out."""
+"""A package becomes a folder for others: Hugging Face's, which is loaded there and found to answer alike, or ONNX."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ml.encoders.base import collate_slots, encode_slots
 from ml.errors import PackageError
 from ml.learning.interchange.families import FAMILIES
 from ml.learning.interchange.loading import load
+from ml.learning.interchange.onnx_folder import write_folder
 from ml.learning.run import network_of
 from ml.package import ModelPackage
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from ml.exchange import Format
     from ml.learning.interchange.families.base import Family, Written
     from ml.learning.network import Network
 
@@ -25,13 +27,26 @@ TOLERANCE: Final = 1e-4
 """Of the largest number of an answer: both add the same float32 numbers, in orders of their own."""
 
 
-def send_out(source: Path, into: Path, *, on_phase: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+def send_out(
+    source: Path,
+    into: Path,
+    *,
+    format: Format = "huggingface",
+    opset: int | None = None,
+    on_phase: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
     """Write a package as a folder `into`, which is made here; returns the report. Raises `PackageError`."""
     on_phase("reading")
     package = ModelPackage.open(source)
+    into.mkdir(parents=True)
+    if format == "onnx":
+        return write_folder(package, into, opset=opset, on_phase=on_phase)
+    return _to_huggingface(package, into, on_phase)
+
+
+def _to_huggingface(package: ModelPackage, into: Path, on_phase: Callable[[str], None]) -> dict[str, Any]:
     family = _family(package)
     network = network_of(package)
-    into.mkdir(parents=True)
     on_phase("writing")
     written = family.write(package, network, into)
     on_phase("checking")

@@ -1,0 +1,1 @@
+"""One file for each encoder, by its name: raw inputs become arrays."""

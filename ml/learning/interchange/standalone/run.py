@@ -1,0 +1,97 @@
+"""Answers as the service does that this folder comes from, by ONNX Runtime alone.
+
+    python run.py request.json         the body of POST /predict: {"inputs": [...], "parameters": {...}}
+    python run.py one.png two.png      or each input as a file of its own: pictures, recordings, texts
+
+Prints {"outputs": [...]}, one for each input, in order. README.md says what has to be installed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+HERE = Path(__file__).resolve().parent
+
+
+class Model:
+    """The graphs of this folder, and how `preprocessing.json` says that they are asked."""
+
+    def __init__(self, folder: Path = HERE) -> None:
+        self.told: dict[str, Any] = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+        self._folder = folder
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        self._sessions = {
+            name: [
+                onnxruntime.InferenceSession(str(folder / file), options, providers=["CPUExecutionProvider"])
+                for file in graph["files"]
+            ]
+            for name, graph in self.told["graphs"].items()
+        }
+
+    def reader(self, slot: str) -> Any:
+        """The module that makes arrays of the inputs of a slot."""
+        return import_module(f"readers.{self.told['inputs'][slot]['reader']}")
+
+    def read(self, slot: str, inputs: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+        """The signal of a slot under its name, and its mask under `{slot}_mask` where lengths differ."""
+        about = self.told["inputs"][slot]
+        found = self.reader(slot).read(inputs, about, self.folder(about))
+        names = {"signal": slot, "mask": f"{slot}_mask"}
+        return {names[name]: array for name, array in found.items()}
+
+    def folder(self, about: dict[str, Any]) -> Path:
+        """Where the files of an input lie: a tokenizer, a list of items."""
+        return self._folder / str(about["folder"])
+
+    def run(self, graph: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Every output of a graph, whose files are run one after the other; of the arrays it takes those it reads."""
+        found: dict[str, np.ndarray] = {}
+        for session in self._sessions[graph]:
+            names = [each.name for each in session.get_outputs()]
+            fed = {each.name: {**arrays, **found}[each.name] for each in session.get_inputs()}
+            found |= dict(zip(names, session.run(names, fed), strict=True))
+        return found
+
+    def answer(self, inputs: list[dict[str, Any]], parameters: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """One answer for each input, in order; `parameters` are fields of each."""
+        answers = import_module(f"answers.{self.told['answers']}")
+        whole = [{**self.told["parameters"], **(parameters or {}), **each} for each in inputs]
+        rows = self.told["rows_a_call"] or max(1, len(whole))
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(whole), rows):
+            found += answers.answer(whole[start : start + rows], self)
+        return found
+
+    def of_file(self, path: Path) -> dict[str, Any]:
+        """A file as the input it is."""
+        field = self.reader(next(iter(self.told["inputs"]))).FIELD
+        data = path.read_bytes()
+        return {field: data.decode() if field == "text" else base64.b64encode(data).decode()}
+
+
+def main(arguments: list[str]) -> None:
+    """Answer what was asked on the command line."""
+    if not arguments:
+        sys.exit(__doc__)
+    model = Model()
+    paths = [Path(each) for each in arguments]
+    if len(paths) == 1 and paths[0].suffix == ".json":
+        asked = json.loads(paths[0].read_bytes())
+        outputs = model.answer(asked["inputs"], asked.get("parameters"))
+    else:
+        outputs = model.answer([model.of_file(path) for path in paths])
+    json.dump({"outputs": outputs}, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
