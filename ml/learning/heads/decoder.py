@@ -18,12 +18,13 @@ from ml.learning.layers import attention
 from ml.learning.layers.decoding import DecoderLayer
 from ml.learning.layers.positions import sinusoids
 from ml.learning.layers.vocabulary import most_probable, smoothed_cross_entropy
+from ml.learning.layers.writing import WritesTokens
 from ml.signals import Feature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from ml.learning.architectures.base import Backbone, Features, Widths
+    from ml.learning.architectures.base import Features, Widths
 
 SMALLEST_ATTENTION = 32
 """A head of attention is at least so wide, where nobody says how many there are."""
@@ -43,7 +44,7 @@ class DecoderConfig(Config):
     label_smoothing: float = Field(0.1, ge=0, lt=1)
 
 
-class Decoder(Head):
+class Decoder(WritesTokens, Head):
     """A Transformer decoder with attention to the source (Vaswani et al. 2017, arXiv:1706.03762).
 
     Targets stand under `target`, int64 [B, T + 1] from their start to their end, `target_mask` true where real. What is
@@ -63,7 +64,6 @@ class Decoder(Head):
         ((self.slot, read),) = widths.items()  # one sequence is read, one is written
         self.config = config
         self.width = read.sequence
-        self.read_vocabulary = read.shape.get("vocabulary", 0)
         heads = config.heads or _heads(self.width)
         feedforward = config.feedforward or 4 * self.width
         self.layers = nn.ModuleList(
@@ -74,19 +74,7 @@ class Decoder(Head):
         self.source = nn.Linear(self.width, config.layers * 2 * self.width)
         self.normalise = nn.LayerNorm(self.width)
         self.dropout = nn.Dropout(config.dropout)
-        self.own_table = _table(config.vocabulary, self.width) if config.vocabulary else None
-        self._shared: Callable[[], Tensor | None] = lambda: None
-
-    def share(self, backbones: Mapping[str, Backbone]) -> None:
-        """Write with the table that is read with, where the tokens are the same and the widths agree."""
-        if self.own_table is not None:
-            return
-        ask = backbones[self.slot].table
-        table = ask()
-        if table is not None and table.shape[1] == self.width:
-            self._shared = ask
-        else:
-            self.own_table = _table(self.read_vocabulary, self.width)
+        self.write_with(config.vocabulary, slot=self.slot, width=self.width, read=read.shape.get("vocabulary", 0))
 
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
         """`hidden` [B, T, D]: what there is to know of the token that follows each of the target but the last."""
@@ -102,16 +90,16 @@ class Decoder(Head):
     def loss(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy in nats a token, padding left out."""
         hidden, wanted = self._counted(outputs, batch)
-        return smoothed_cross_entropy(hidden, self._table(), wanted, smoothing=self.config.label_smoothing)
+        return smoothed_cross_entropy(hidden, self.table(), wanted, smoothing=self.config.label_smoothing)
 
     def choices(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
         """A token each."""
-        return functional.linear(self._counted(outputs, batch)[0], self._table())
+        return functional.linear(self._counted(outputs, batch)[0], self.table())
 
     def measure(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensors:
         """Share of tokens that were the most probable, given the right ones before."""
         hidden, wanted = self._counted(outputs, batch)
-        return {"accuracy": (most_probable(hidden, self._table()) == wanted).float().mean()}
+        return {"accuracy": (most_probable(hidden, self.table()) == wanted).float().mean()}
 
     def infer(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
         """What the batch allows: to begin with, or one more token.
@@ -130,7 +118,7 @@ class Decoder(Head):
         for layer, before, source in pieces:
             hidden, entry = layer.step(hidden, before, source, self._padding(batch))
             entries.append(entry)
-        odds = functional.log_softmax(functional.linear(self.normalise(hidden), self._table()), dim=-1)
+        odds = functional.log_softmax(functional.linear(self.normalise(hidden), self.table()), dim=-1)
         return {"log_probabilities": odds, "entry": torch.cat(entries, dim=-1)}
 
     @property
@@ -138,18 +126,13 @@ class Decoder(Head):
         return [cast("DecoderLayer", layer) for layer in self.layers]
 
     def _embedded(self, tokens: Tensor, places: Tensor) -> Tensor:
-        scaled = functional.embedding(tokens, self._table()) * self.width**0.5
+        scaled = functional.embedding(tokens, self.table()) * self.width**0.5
         embedded: Tensor = self.dropout(scaled + sinusoids(places, self.width))
         return embedded
 
     def _padding(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         mask = batch.get(f"{self.slot}_mask")
         return None if mask is None else attention.hidden(attention.real(mask))
-
-    def _table(self) -> Tensor:
-        table: Tensor | None = self.own_table.weight if self.own_table is not None else self._shared()
-        assert table is not None, "a head that is part of a network"
-        return table
 
     def _counted(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """What is known of each place that is no padding, [N, D], and the token that stands there."""
@@ -161,9 +144,3 @@ def _heads(width: int) -> int:
     wide = 2 * SMALLEST_ATTENTION
     heads = width // wide if width >= 4 * wide else width // SMALLEST_ATTENTION
     return next(count for count in range(max(1, heads), 0, -1) if width % count == 0)
-
-
-def _table(vocabulary: int, width: int) -> nn.Embedding:
-    table = nn.Embedding(vocabulary, width)
-    nn.init.normal_(table.weight, std=width**-0.5)
-    return table

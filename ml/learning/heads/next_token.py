@@ -16,12 +16,13 @@ from torch.nn import functional
 from ml.config import Config
 from ml.learning.heads.base import Head, Tensors
 from ml.learning.layers.causal import last_real
+from ml.learning.layers.writing import WritesTokens
 from ml.signals import Feature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from ml.learning.architectures.base import Backbone, Features, Widths
+    from ml.learning.architectures.base import Features, Widths
 
 LOGITS_AT_ONCE = 1 << 24
 """While judging: of a large vocabulary, the logits of a whole batch would not fit."""
@@ -40,7 +41,7 @@ class NextTokenConfig(Config):
     that most of a step would go into tokens that are not meant (Bengio & Senecal 2008)."""
 
 
-class NextToken(Head):
+class NextToken(WritesTokens, Head):
     """The likeness of what was read to the table's entry of each token, as its logit.
 
     The targets are the tokens themselves, one place on. Those that are padding do not count; where `{slot}_weight`,
@@ -61,20 +62,7 @@ class NextToken(Head):
         self.config = config
         self.width = read.causal
         self.dropout = nn.Dropout(config.dropout)
-        self.read_vocabulary = read.shape["vocabulary"]
-        self.own_table = _table(config.vocabulary, self.width) if config.vocabulary else None
-        self._shared: Callable[[], Tensor | None] = lambda: None
-
-    def share(self, backbones: Mapping[str, Backbone]) -> None:
-        """Write with the table that is read with, where the widths agree."""
-        if self.own_table is not None:
-            return
-        ask = backbones[self.slot].table
-        table = ask()
-        if table is not None and table.shape[1] == self.width:
-            self._shared = ask
-        else:
-            self.own_table = _table(self.read_vocabulary, self.width)
+        self.write_with(config.vocabulary, slot=self.slot, width=self.width, read=read.shape["vocabulary"])
 
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
         """Of each token but the first, [B, T - 1]: `nats`, its cross-entropy; `right`, if it was expected; `weight`.
@@ -86,7 +74,7 @@ class NextToken(Head):
         read_ND = self.dropout(features[self.slot][Feature.CAUSAL][0][:, :-1][counts_BT])
         wanted_N = batch[self.slot][:, 1:][counts_BT]
         judge = self._against_sample if self.training and self.config.sampled else self._against_all
-        at_once = max(1, len(read_ND) if self.training else LOGITS_AT_ONCE // len(self._table()))
+        at_once = max(1, len(read_ND) if self.training else LOGITS_AT_ONCE // len(self.table()))
         pieces = zip(torch.split(read_ND, at_once), torch.split(wanted_N, at_once), strict=True)
         judged = [judge(read, wanted) for read, wanted in pieces]
         nats_BT, right_BT = torch.zeros_like(weight_BT), torch.zeros_like(counts_BT)
@@ -102,7 +90,7 @@ class NextToken(Head):
 
     def _against_sample(self, read_ND: Tensor, wanted_N: Tensor) -> tuple[Tensor, Tensor]:
         """The same sample for all: each of its tokens stands for as many of the vocabulary as it was drawn from."""
-        table = self._table()
+        table = self.table()
         sample_S = torch.randint(len(table), (self.config.sampled,), device=table.device)
         others_NS = functional.linear(read_ND, table[sample_S]).float() + math.log(len(table) / len(sample_S))
         others_NS = others_NS.masked_fill(sample_S == wanted_N[:, None], -math.inf)
@@ -132,19 +120,8 @@ class NextToken(Head):
         return (torch.ones_like(batch[self.slot]) if weight is None else weight)[:, 1:].float()
 
     def _logits(self, read: Tensor) -> Tensor:
-        return functional.linear(read, self._table())
-
-    def _table(self) -> Tensor:
-        table: Tensor | None = self.own_table.weight if self.own_table is not None else self._shared()
-        assert table is not None, "a head that is part of a network"
-        return table
+        return functional.linear(read, self.table())
 
 
 def _mean(each: Tensor, weight: Tensor) -> Tensor:
     return (each * weight).sum() / weight.sum().clamp(min=1e-9)
-
-
-def _table(vocabulary: int, width: int) -> nn.Embedding:
-    table = nn.Embedding(vocabulary, width)
-    nn.init.normal_(table.weight, std=width**-0.5)
-    return table

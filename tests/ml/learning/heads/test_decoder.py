@@ -33,7 +33,7 @@ def _read() -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 def test_token_by_token_it_says_what_it_says_all_at_once() -> None:
     head = _decoder(layers=3)
     features, batch = _read()
-    expected = functional.linear(head(features, batch)["hidden"], head._table()).log_softmax(dim=-1)
+    expected = functional.linear(head(features, batch)["hidden"], head.table()).log_softmax(dim=-1)
     memory = head.infer(features, batch)["memory"]
     past = torch.zeros(ROWS, 1, 0, memory.shape[2])
     for at in range(5):
@@ -89,7 +89,7 @@ def test_the_loss_is_what_its_formula_says(smoothing: float) -> None:
     head = _decoder(label_smoothing=smoothing)
     features, batch = _read()
     outputs = {"hidden": head(features, batch)["hidden"].detach()}
-    logits = functional.linear(outputs["hidden"], head._table().detach())
+    logits = functional.linear(outputs["hidden"], head.table().detach())
     total, count = 0.0, 0
     for row, at in batch["target_mask"][:, 1:].nonzero().tolist():
         odds = logits[row, at].log_softmax(dim=0)
