@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ml.data.problems import PROBLEMS
@@ -82,8 +82,11 @@ class Findings:
             self._count_rows(entry.severity, count * rows)
 
     def record(self, refused: Refused, *, at: Place | None = None, rows: int = 0) -> None:
-        """Record why something was refused, at the place it knows best."""
-        self.add(refused.code, at=refused.at or at, found=refused.found, expected=refused.expected, rows=rows)
+        """Record why something was refused, at the place it knows best: who read a line may not know of which file."""
+        place = refused.at or at
+        if place is not None and place.file is None and at is not None:
+            place = replace(place, file=at.file)
+        self.add(refused.code, at=place, found=refused.found, expected=refused.expected, rows=rows)
 
     def count(self, code: str) -> int:
         """How often this was found."""

@@ -170,7 +170,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "tmx_languages": _error('name two languages of the file: columns {"text": "en", "target": "de"}'),
     "tmx_unit_incomplete": _repair("units without both languages were left out"),
     "xml_invalid": _error("the file is no well-formed XML from here on; write it again"),
-    "xml_too_deep": _error("a translation memory is a few levels deep; is this one?"),
+    "xml_too_deep": _error("such a file is a few levels deep; is it one?"),
     "xml_entity": _error("write the characters themselves: entities of its own are not expanded here"),
     # Texts
     "text_missing": _repair("rows without a text were left out"),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ml.data.findings import Place
+from ml.data.findings import Place, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ml.data.findings import Findings
     from ml.data.limits import Limits
@@ -109,6 +109,14 @@ class Format(ABC):
         if wanted is not None and not wanted.items() <= cls.columns.items():
             return 0
         return sum(source.content in cls.reads for source in sources) / len(sources)
+
+    def file_by_file(self, read: Callable[[Source], Iterator[Batch]]) -> Iterator[Batch]:
+        """The batches of each source by itself; where one cannot be read on, that is a finding."""
+        for source in self.sources:
+            try:
+                yield from read(source)
+            except Refused as refused:
+                self.findings.record(refused, at=Place(file=source.name))
 
     @abstractmethod
     def read(self) -> Iterator[Batch]:

@@ -41,11 +41,7 @@ class Conversations(Format):
 
     def read(self) -> Iterator[Batch]:
         """File by file."""
-        for source in self.sources:
-            try:
-                yield from self._read_file(source)
-            except Refused as refused:
-                self.findings.record(refused, at=refused.at or Place(file=source.name))
+        yield from self.file_by_file(self._read_file)
 
     def _read_file(self, source: Source) -> Iterator[Batch]:
         found: list[tuple[str, str, int, int]] = []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -56,15 +57,13 @@ class Csv(Format):
         """File by file."""
         csv.field_size_limit(LONGEST_LINE)
         pixels = PixelReader(self.findings)
-        for source in self.sources:
-            try:
-                dialect = self._dialect(source)
-                if dialect:
-                    with open_text(source, self.findings, self.limits) as text:
-                        yield from _Reading(self, source, dialect, pixels).batches(text)
-            except Refused as refused:
-                at = replace(refused.at or Place(), file=source.name)
-                self.findings.add(refused.code, at=at, found=refused.found, expected=refused.expected)
+        yield from self.file_by_file(partial(self._read_file, pixels=pixels))
+
+    def _read_file(self, source: Source, *, pixels: PixelReader) -> Iterator[Batch]:
+        dialect = self._dialect(source)
+        if dialect:
+            with open_text(source, self.findings, self.limits) as text:
+                yield from _Reading(self, source, dialect, pixels).batches(text)
 
     def _dialect(self, source: Source) -> Dialect | None:
         """From the first lines; None where there are none, or only the header."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ml.data.aliases import KIND_OF, TRANSLATION
-from ml.data.findings import Place, Refused
+from ml.data.findings import Place
 from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
 from ml.data.tables import LOOKED_AT, CellColumn, find_layout, kind_of_texts, read_cells
 from ml.data.texts import lines, open_text
@@ -34,11 +34,7 @@ class Jsonl(Format):
 
     def read(self) -> Iterator[Batch]:
         """File by file."""
-        for source in self.sources:
-            try:
-                yield from self._read_file(source)
-            except Refused as refused:
-                self.findings.record(refused, at=Place(file=source.name))
+        yield from self.file_by_file(self._read_file)
 
     def _read_file(self, source: Source) -> Iterator[Batch]:
         layout: Layout | None = None

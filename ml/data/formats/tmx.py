@@ -1,18 +1,15 @@
-"""Translation memories: TMX, the XML that translators' programs exchange, read as a stream.
-
-No entity is expanded but XML's own five, nothing outside of the file is looked at, and one unit at a time is in memory.
-"""
+"""Translation memories: TMX, the XML that translators' programs exchange, read as a stream."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
-from xml.parsers import expat
 
 import numpy as np
 
 from ml.data.findings import Place, Refused
 from ml.data.formats.base import ROWS_A_BATCH, Batch, Format, Places
+from ml.data.xml import XmlReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
 
 SURE: Final = 3.0
 _PIECE: Final = 1 << 18
-_DEEPEST: Final = 64
 _LOOKED_AT: Final = 1000
 """Units by which the two languages are found."""
 _ASIDE: Final = frozenset({"bpt", "ept", "it", "ph", "ut"})
@@ -57,11 +53,7 @@ class Tmx(Format):
 
     def read(self) -> Iterator[Batch]:
         """File by file."""
-        for source in self.sources:
-            try:
-                yield from self._read_file(source)
-            except Refused as refused:
-                self.findings.record(refused, at=Place(file=source.name))
+        yield from self.file_by_file(self._read_file)
 
     def _read_file(self, source: Source) -> Iterator[Batch]:
         reading = _Reading(self.limits.max_text_letters)
@@ -119,19 +111,12 @@ class Tmx(Format):
 
 
 class _Reading:
-    """Expat's events, put together."""
+    """What is begun, ended and written in a file, put together as units."""
 
     def __init__(self, longest: int) -> None:
         self.source_language: str | None = None
         self._longest = longest
-        self._parser = expat.ParserCreate()
-        self._parser.buffer_text = True
-        self._parser.StartElementHandler = self._start
-        self._parser.EndElementHandler = self._end
-        self._parser.CharacterDataHandler = self._letters
-        self._parser.EntityDeclHandler = self._entity
-        self._parser.SkippedEntityHandler = self._entity
-        self._depth = 0
+        self._xml = XmlReader(start=self._start, end=self._end, letters=self._letters)
         self._aside = 0
         self._segment: list[str] | None = None
         self._length = 0
@@ -144,34 +129,26 @@ class _Reading:
         with source.open(limits) as file:
             while True:
                 piece = file.read(_PIECE)
-                try:
-                    self._parser.Parse(piece, not piece)
-                except expat.ExpatError as error:
-                    at = Place(file=source.name, line=error.lineno)
-                    raise Refused("xml_invalid", found=expat.ErrorString(error.code), at=at) from error
+                self._xml.feed(piece, last=not piece)
                 yield self._done
                 self._done = []
                 if not piece:
                     return
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise Refused("xml_too_deep", expected=f"at most {_DEEPEST} levels", at=self._place())
         if self._segment is not None:
             self._aside += bool(self._aside) or name in _ASIDE
         elif name == "header":
             language = attributes.get("srclang", "").lower()
             self.source_language = None if language in ("", "*all*") else language
         elif name == "tu":
-            self._unit = _Unit(self._parser.CurrentLineNumber)
+            self._unit = _Unit(self._xml.place.line or 0)
         elif name == "tuv":
             self._language = (attributes.get("xml:lang") or attributes.get("lang") or "").lower()
         elif name == "seg" and self._unit is not None:
             self._segment, self._length, self._aside = [], 0, 0
 
     def _end(self, name: str) -> None:
-        self._depth -= 1
         if self._segment is not None and name == "seg":
             if self._unit is not None and self._language:
                 self._unit.said.setdefault(self._language, " ".join("".join(self._segment).split()))
@@ -188,14 +165,8 @@ class _Reading:
         self._length += len(data)
         if self._length > self._longest:
             expected = f"at most {self._longest:,} letters"
-            raise Refused("text_too_long", expected=expected, at=self._place())
+            raise Refused("text_too_long", expected=expected, at=self._xml.place)
         self._segment.append(data)
-
-    def _entity(self, name: str, *_: Any) -> None:
-        raise Refused("xml_entity", found=name, at=self._place())
-
-    def _place(self) -> Place:
-        return Place(line=self._parser.CurrentLineNumber)
 
 
 def _same(one: str, other: str) -> bool:

@@ -268,14 +268,26 @@ def test_yaml_may_number_its_names_and_cannot_do_anything(tmp_path):
     assert "annotation_invalid" in codes(evil)
 
 
-@pytest.mark.parametrize("content", [b"<annotation>", b"", b"no xml", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'])
-def test_xml_that_is_none_or_declares_anything_is_refused(tmp_path, content):
-    with pytest.raises(Refused):
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"<annotation>\n<object>", "xml_invalid"),
+        (b"", "xml_invalid"),
+        (b"no xml", "xml_invalid"),
+        (b'<!DOCTYPE a [<!ENTITY b "c">]>\n<a>&b;</a>', "xml_entity"),
+        (b'<!DOCTYPE a SYSTEM "file:///etc/passwd">\n<a>&b;</a>', "xml_entity"),
+        (b"\n" + b"<a>" * 500, "xml_too_deep"),
+    ],
+)
+def test_xml_that_is_none_or_declares_anything_is_refused(tmp_path, content, code):
+    with pytest.raises(Refused) as refused:
         read_xml(content)
+    assert refused.value.code == code
 
     report, _ = imported(tmp_path, changed("voc") | {"VOC/Annotations/p0.xml": content})
     assert report.state == "rejected"
-    assert sample(report, "annotation_invalid")["file"] == "a.zip/VOC/Annotations/p0.xml"
+    told = sample(report, code)
+    assert (told["file"], told["line"]) == ("a.zip/VOC/Annotations/p0.xml", refused.value.at.line)
 
 
 @pytest.mark.parametrize(
