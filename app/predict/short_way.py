@@ -196,7 +196,8 @@ class ShortCycle:
 
 def _usual_json(body: bytes) -> Any:
     """As `strict_json` decodes it, in a tenth of the time; raises `ValueError` for what that would refuse."""
-    if b"\\u0000" in body:
+    # To look for one byte takes a tenth of the time.
+    if b"\\" in body and b"\\u0000" in body:
         raise ValueError("a NUL")
     return orjson.loads(body)
 

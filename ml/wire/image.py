@@ -39,12 +39,15 @@ def _pixels(value: Any) -> np.ndarray:
 
 def _grey_bytes(value: Any) -> np.ndarray | None:
     """Rows of whole numbers from 0 to 255, which need no further look; None for whatever else there may be."""
+    # bytes() of a list refuses what is no whole number from 0 to 255; of a number it would be so many zeros.
+    if type(value) is not list or set(map(type, value)) != {list}:
+        return None
     try:
-        rows = [bytes(row) for row in value if type(row) is list]
+        rows = list(map(bytes, value))
     except (TypeError, ValueError):
         return None
     joined = b"".join(rows)
-    if not joined or len(joined) > images.MAX_PIXELS or len(rows) != len(value) or len(set(map(len, rows))) > 1:
+    if not joined or len(joined) > images.MAX_PIXELS or len(set(map(len, rows))) > 1:
         return None
     return np.frombuffer(joined, np.uint8).reshape(len(rows), -1, 1)
 
