@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
@@ -17,6 +16,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from ml.embedded import from_text
 from ml.errors import InputError
 
 
@@ -85,11 +85,10 @@ def _from_base64(value: Any) -> bytes:
         return value
     if not isinstance(value, str):
         raise ValueError("must be a string of base64")  # noqa: TRY004 - Pydantic collects ValueError
-    text = value.partition(",")[2] if value.startswith("data:") else value
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("is not base64") from None
+    found = from_text(value)
+    if found is None:
+        raise ValueError("is not base64")
+    return found
 
 
 def _to_base64(value: bytes) -> str:

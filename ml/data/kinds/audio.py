@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+from ml import embedded
 from ml.data import audio
 from ml.data.findings import Refused
 from ml.data.kinds.base import Kind
@@ -62,18 +61,9 @@ class AudioKind(Kind[Audio]):
     @classmethod
     def from_cell(cls, cell: Any) -> bytes:
         """Bytes as they are, `{"bytes": ...}` as Hugging Face stores it, or base64 with or without `data:` before."""
-        if isinstance(cell, dict):
-            cell = cell.get("bytes")
-        if isinstance(cell, bytes):
-            return cell
-        text = str(cell or "")
-        encoded = text.partition(",")[2] if text.startswith("data:") else text
-        try:
-            data = base64.b64decode("".join(encoded.split()), validate=True)
-        except (binascii.Error, ValueError):
-            data = b""
-        if not data:
-            raise Refused("audio_not_encoded", found=text or "nothing", expected="base64 of a recording")
+        data = embedded.from_cell(cell)
+        if data is None:
+            raise Refused("audio_not_encoded", found=cell or "nothing", expected="base64 of a recording")
         return data
 
     @classmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import struct
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ml import embedded
 from ml.data import images
 from ml.data.findings import Refused
 from ml.data.kinds.base import HASH_BYTES, Kind, Looked, hashes_of
@@ -101,9 +101,10 @@ class ImageKind(Kind[np.ndarray]):
     @classmethod
     def from_cell(cls, cell: Any) -> bytes:
         """Bytes as they are, `{"bytes": ...}` as Hugging Face stores it, or base64 with or without `data:` before."""
-        if isinstance(cell, dict):
-            cell = cell.get("bytes")
-        return cell if isinstance(cell, bytes) else decode_base64(str(cell or ""))
+        data = embedded.from_cell(cell)
+        if data is None:
+            raise Refused("image_not_encoded", found=cell or "nothing", expected="base64 of a picture")
+        return data
 
     @classmethod
     def unpack(cls, data: bytes) -> np.ndarray:
@@ -145,18 +146,6 @@ class ImageKind(Kind[np.ndarray]):
         if isinstance(data, np.ndarray):
             return [data if len(chosen) == len(data) else data[chosen]]
         return [images.decode(data[index]) for index in chosen]
-
-
-def decode_base64(cell: str) -> bytes:
-    """The picture in a cell of base64, with or without `data:image/png;base64,` before it."""
-    encoded = cell.partition(",")[2] if cell.startswith("data:") else cell
-    try:
-        data = base64.b64decode("".join(encoded.split()), validate=True)
-    except (binascii.Error, ValueError):
-        data = b""
-    if not data:
-        raise Refused("image_not_encoded", found=cell or "nothing", expected="base64 of a picture")
-    return data
 
 
 def _hash(pixels: np.ndarray) -> bytes:
