@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 LINGER_SECONDS = 2.0
 """How long an answer waits for a client that is still sending, so that it reads the answer and not a reset."""
 
+SLOWEST_BYTES_PER_SECOND = 500
+"""On average, beyond the time that a client may be silent anyway: a tenth of a modem of old."""
+
 _MAY_BE_INFINITE = re.compile(rb"[eE]\+?\d{3}|\d{309}")
 
 
@@ -34,23 +38,32 @@ class Body:
         self._limit_bytes = limit_bytes
         self._idle_seconds = idle_seconds
         self._received_bytes = 0
+        self._waited_seconds = 0.0
         self._arrives = chunked or bool(length)
 
     async def receive(self) -> Message:
         """The next piece; raises `Refused` 413 past the limit and 408 when the client falls silent."""
         if not self._arrives:
             return await self._receive()
+        began = time.monotonic()
         try:
-            async with asyncio.timeout(self._idle_seconds):
+            async with asyncio.timeout(self._patience()):
                 message = await self._receive()
         except TimeoutError:
-            detail = f"Nothing more of the body came for {self._idle_seconds:g} s. Send it again."
+            slow = f"it came with less than {SLOWEST_BYTES_PER_SECOND} bytes a second"
+            detail = f"Nothing more of the body came for {self._idle_seconds:g} s, or {slow}. Send it again."
             raise Refused(408, "body_timeout", detail) from None
+        self._waited_seconds += time.monotonic() - began
         self._received_bytes += len(message.get("body", b""))
         self._arrives = bool(message.get("more_body", False))
         if self._received_bytes > self._limit_bytes:
             raise too_large(self._limit_bytes)
         return message
+
+    def _patience(self) -> float:
+        """Seconds until the next piece: a client that sends a byte now and then is not waited for for ever."""
+        allowed = self._idle_seconds + self._received_bytes / SLOWEST_BYTES_PER_SECOND
+        return max(0.0, min(self._idle_seconds, allowed - self._waited_seconds))
 
     async def send(self, message: Message) -> None:
         """Pass an answer on; while the body is still arriving, the connection ends with it."""

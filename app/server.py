@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.errors import Refused, problem_response
@@ -17,6 +17,7 @@ from app.large_body import LargeBody
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sized
 
     from fastapi import FastAPI
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 LARGEST_HEADER_BYTES = 64 * 1024
 LARGE_BODY_BYTES = 64 * 1024
 READ_BYTES = 256 * 1024
+TICK_SECONDS = 0.1
+"""Of uvicorn's main loop."""
 
 
 class DeadlineProtocol(HttpToolsProtocol):
@@ -45,6 +48,7 @@ class DeadlineProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """The first request's time begins now."""
         super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
         self._expect_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -123,11 +127,34 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, refused: Refused) -> None:
+        """Say so and close; while another request is being answered, close after that and say nothing."""
+        if (
+            self.cycle is not None
+            and not self.cycle.response_complete
+            and (self._awaits_headers or self.between_messages)
+        ):
+            self._stop_waiting()
+            self.flow.pause_reading()
+            self.cycle.keep_alive = False
+            return
         response = problem_response("", refused)
         lines = [name + b": " + value + b"\r\n" for name, value in response.raw_headers]
         head = [STATUS_LINE[refused.status_code], *lines, b"connection: close\r\n\r\n"]
         self.transport.write(b"".join([*head, bytes(response.body)]))
         self.transport.close()
+
+
+class _Flow(FlowControl):
+    """Reads no further while a request waits for the one before it; uvicorn's takes in as many as are sent."""
+
+    def __init__(self, transport: asyncio.Transport, pipeline: Sized) -> None:
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        """Unless something waits; the next that is begun asks again."""
+        if not self._pipeline:
+            super().resume_reading()
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -174,11 +201,30 @@ class Connection(asyncio.BufferedProtocol):
 
 
 class Server(uvicorn.Server):
-    """Tells the application first that it ends, so that streams say goodbye; then gives the rest a limited time."""
+    """Tells the application first that it ends, so that streams say goodbye; then gives the rest a limited time.
 
-    def __init__(self, config: uvicorn.Config, *, stopping: asyncio.Event) -> None:
+    Hangs up on clients that do not read what they asked for.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, stopping: asyncio.Event, unread_seconds: float) -> None:
         super().__init__(config)
         self._stopping = stopping
+        self._unread_ticks = max(1, round(unread_seconds / TICK_SECONDS))
+        self._unread: dict[asyncio.Transport, int] = {}
+        """Bytes that each connection had not taken at the last look."""
+
+    async def on_tick(self, counter: int) -> bool:
+        """uvicorn's own, and now and then a look at who has taken nothing since the last one."""
+        if counter % self._unread_ticks == 0:
+            before, self._unread = self._unread, {}
+            for connection in list(self.server_state.connections):
+                transport = connection.transport
+                size = transport.get_write_buffer_size()
+                if size and size == before.get(transport):
+                    transport.abort()
+                elif size:
+                    self._unread[transport] = size
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End in time, whatever a thread still waits for."""
@@ -208,4 +254,4 @@ def make_server(
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
     )
-    return Server(config, stopping=app.state.stopping)
+    return Server(config, stopping=app.state.stopping, unread_seconds=settings.unread_timeout_seconds)

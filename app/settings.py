@@ -32,6 +32,8 @@ class AppSettings(BaseSettings):
 
     header_timeout_seconds: float = Field(10, gt=0)
     body_idle_timeout_seconds: float = Field(30, gt=0)
+    unread_timeout_seconds: float = Field(30, gt=0)
+    """How long an answer waits for a client that reads nothing of it."""
     keep_alive_seconds: int = Field(30, gt=0)
     """A proxy in front should give up idle connections earlier, or it sends into one that is being closed."""
     shutdown_timeout_seconds: int = Field(2, ge=1)

@@ -230,6 +230,8 @@ class ShortWayProtocol(DeadlineProtocol):
         if len(data) < admitted.end:
             self._begun = admitted, data
             if self._patience is None:
+                if self._deadline is not None:
+                    self._stop_waiting()
                 self._patience = self.loop.call_later(GATHER_SECONDS, self._hand_over)
             return
         if self._patience is not None:
