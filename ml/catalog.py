@@ -125,6 +125,8 @@ class TuningEntry(Entry):
     """Makes no sense from scratch."""
     unfit: dict[str, str] = Field(default_factory=dict)
     """Architecture -> why it cannot be tuned so."""
+    least_rate: float = 0.0
+    """The learning rate where nobody asks for one and recipes have a lower one."""
 
 
 class FormatEntry(Config):

@@ -145,8 +145,8 @@ def resolve(
     """The same spec with every default filled; of one that `check` finds nothing wrong with.
 
     What the user said goes before what an architecture says of starting from a base model, that before the recipe of
-    the objective or the task, that before the architecture's, that before `DEFAULTS`.
-    Resolving again changes nothing.
+    the objective or the task, that before the architecture's, that before `DEFAULTS`. A tuning raises a learning rate
+    that only recipes have to the least that is usual for it. Resolving again changes nothing.
     """
     wanted = _Wanted.of(spec, catalog, dataset)
     assert wanted is not None, "a spec that was checked"
@@ -166,11 +166,16 @@ def resolve(
         task = catalog.tasks[wanted.task.name]
         recipes.insert(0, task.recipe)
         changes["task"] = _filled(wanted.task, task)
+    tuning = catalog.tunings[spec.tuning.name] if isinstance(spec, Finetune) else None
     # A tuning that there is only for a base keeps what that has learned, whatever the steps.
-    if isinstance(spec, Pretrain) or not catalog.tunings[spec.tuning.name].needs_base:
+    if tuning is None or not tuning.needs_base:
         bases = [catalog.architectures[name].base_recipe for slot, name in brought.items() if slot in wanted.slots]
         recipes = [*bases, *recipes]
-    changes["schedule"] = _filled_schedule(spec.schedule, recipes)
+    schedule = _filled_schedule(spec.schedule, recipes)
+    if tuning is not None and spec.schedule.learning_rate is None:
+        rate = max(schedule.learning_rate or 0.0, tuning.least_rate)
+        schedule = schedule.model_copy(update={"learning_rate": rate})
+    changes["schedule"] = schedule
     return type(spec).model_validate({**dict(spec), **changes})
 
 

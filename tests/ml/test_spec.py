@@ -442,9 +442,24 @@ def test_what_starts_from_a_base_takes_smaller_steps_unless_told_otherwise():
     told = resolve(finetune(**asked, schedule={"epochs": 7}), CATALOG, parent=own).schedule
     assert (told.epochs, told.learning_rate) == (7, bert.base_recipe.learning_rate)
     frozen = resolve(finetune(**asked, tuning="head_only"), CATALOG, parent=own).schedule
-    assert frozen.learning_rate == bert.recipe.learning_rate
+    assert frozen.learning_rate != bert.base_recipe.learning_rate
     scratch = resolve(finetune(task="text_classification", architecture="bert"), CATALOG).schedule
     assert scratch.learning_rate == bert.recipe.learning_rate
+
+
+def test_a_tuning_raises_the_rate_of_recipes_but_not_that_of_the_user():
+    own = Manifest.model_validate({"architectures": {"text": "bert"}, "encoders": {}, "parameters": 1})
+    asked = {"task": "text_classification", "start_from": "base", "architecture": None, "tuning": "lora"}
+    least, usual = CATALOG.tunings["lora"].least_rate, CATALOG.architectures["cnn"].recipe.learning_rate
+    assert CATALOG.architectures["bert"].recipe.learning_rate < least < usual
+
+    raised = resolve(finetune(**asked), CATALOG, parent=own)
+    assert raised.schedule.learning_rate == least
+    assert resolve(raised, CATALOG, parent=own) == raised
+    slow = resolve(finetune(**asked, schedule={"learning_rate": least / 2}), CATALOG, parent=own)
+    assert slow.schedule.learning_rate == least / 2
+    quick = resolve(finetune(start_from="base", architecture=None, tuning="lora"), CATALOG, parent=base())
+    assert quick.schedule.learning_rate == usual
 
 
 def test_an_objectives_recipe_goes_before_the_architectures():

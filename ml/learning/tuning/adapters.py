@@ -51,6 +51,7 @@ class Adapters(Tuning):
     )
     needs_base = True
     config_type = AdaptersConfig
+    least_rate = 3e-3
 
     def __init__(self, config: AdaptersConfig) -> None:
         super().__init__(config)

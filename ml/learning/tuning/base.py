@@ -26,6 +26,8 @@ class Tuning(ABC):
     needs_base: ClassVar[bool] = False
     """Makes no sense from scratch."""
     config_type: ClassVar[type[Config]]
+    least_rate: ClassVar[float] = 0.0
+    """The least learning rate that is usual, however slowly all weights of an architecture together would move."""
 
     def __init__(self, config: Any) -> None:  # the subclass's `config_type`
         self.config = config

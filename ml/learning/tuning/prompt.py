@@ -38,6 +38,7 @@ class Prompt(Tuning):
     source = "Lester et al. 2021, The power of scale for parameter-efficient prompt tuning, arXiv:2104.08691"
     needs_base = True
     config_type = PromptConfig
+    least_rate = 1e-2
 
     def __init__(self, config: PromptConfig) -> None:
         super().__init__(config)
