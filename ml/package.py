@@ -103,7 +103,9 @@ class Graph(Config):
     """None for a graph that came in alone: there is nothing to compare it with."""
     exporter: str | None = None
     variant: Variant | None = None
-    """What was tried to make it faster; None where there was nothing to win."""
+    """What was tried to make it faster, and is served, or came nearest to it; None where there was nothing to win."""
+    other_variants: list[Variant] = Field(default_factory=list)
+    """What was tried beside it."""
 
     @property
     def files(self) -> list[str]:

@@ -81,6 +81,7 @@ class Predictor:
         self._asked: Task | _Embedding = task or _embedding_by(package.encoders())
         self._writer = task if task is not None and task.streams else None
         self._cost = CallCost() if trunk is None else trunk.cost
+        self._alone = any(graph.served_alone for graph in self.manifest.graphs.values())
 
     @classmethod
     def load(cls, package: ModelPackage) -> Self:
@@ -144,6 +145,10 @@ class Predictor:
     def _parts(self, rows: Sequence[Row]) -> Iterator[tuple[np.ndarray | None, dict[str, Column]]]:
         """The columns of each call, and the places of its rows; None for all. A call is made before the next part."""
         columns = self._asked.encode(Rows({name: [row[name] for row in rows] for name in rows[0]}))
+        if self._alone and len(rows) > 1:
+            for place in np.arange(len(rows))[:, None]:
+                yield place, take(columns, place)
+            return
         lengths = lengths_of(columns)
         if lengths is None:
             yield None, columns

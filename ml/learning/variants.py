@@ -1,8 +1,7 @@
-"""The same graphs with weights in 8 bits, and whether they may be served: judged on the user's own rows."""
+"""The same graphs made faster, and which may be served: judged on the user's own rows, timed on this machine."""
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from dataclasses import dataclass
@@ -12,19 +11,21 @@ import numpy as np
 
 from ml.encoders.base import take
 from ml.graph_file import lay_out
+from ml.learning.quantising import CANDIDATES, write
 from ml.package import Graph, Parity, Variant
+from ml.padding import lengths_of
 from ml.sessions import Graphs, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ml.data.rows import Rows
     from ml.encoders.base import Column
     from ml.evaluation import Evaluation
-    from ml.tasks.base import Run, Task
+    from ml.learning.quantising import Candidate
+    from ml.tasks.base import Arrays, Run, Task
 
-INT8: Final = "int8"
 SMALLEST_BYTES: Final = 1 << 20
 """Graphs that are smaller together wait for memory no longer than for a call; there is nothing to win."""
 LARGEST_SHARE: Final = 0.8
@@ -33,6 +34,13 @@ LEAST_GAIN: Final = 1.2
 """Calls a processor second, against those of the graph it would replace."""
 MOST_ROWS: Final = 512
 AT_ONCE: Final = 16
+ASKED_ALONE: Final = 64
+CALLS_SEEN: Final = 8
+"""Of each graph, for what needs to know how large values become."""
+SEEN_EVERY: Final = 4
+"""So that they come from all of the rows, which are sorted by length."""
+MOST_APART: Final = 0.02
+"""Of the largest output, what an answer may change by with the rows beside it."""
 OTHER_METRIC_TOLERANCE: Final = 1e-3
 """Of a metric that is no share of rows, so much of its value may change."""
 
@@ -45,72 +53,102 @@ class _Judged:
 
 
 def with_variants(graphs: Mapping[str, Graph], folder: Path, *, task: Task, rows: Rows) -> dict[str, Graph]:
-    """The graphs with what came of their 8-bit twins, which lie in `folder` where they are to be served.
+    """The graphs with what came of their faster twins; the fastest that keeps the metric lies in `folder`, too.
 
-    Weights of matrix products become int8, activations are quantised as they come (dynamic quantisation): convolutions
-    gain nothing by it and stay. Graphs that do not shrink are left as they are, and so is the head behind a trunk.
+    Graphs that are small, or do not shrink, are left as they are, and so is the head behind a trunk.
     """
     paths = {name: folder / graph.files[0] for name, graph in graphs.items()}
-    twins = {name: path.with_suffix(f".{INT8}.onnx") for name, path in paths.items()}
     if sum(path.stat().st_size for path in paths.values()) < SMALLEST_BYTES or len(rows) < 2:
         return dict(graphs)
-    _quantise(paths, twins)
-    if _bytes(twins) > LARGEST_SHARE * _bytes(paths):
-        return _dropped(graphs, twins)
-    columns = task.encode(rows[:MOST_ROWS])
     heads = {name: [folder / each for each in graph.files[1:]] for name, graph in graphs.items()}
-    before, after = (_judged(task, _run(firsts, heads), columns) for firsts in (paths, twins))
-    if before is None or after is None:
-        return _dropped(graphs, twins)
-    verdict = _verdict(task, before, after, rows=len(rows[:MOST_ROWS]))
-    if not verdict.served:
-        for twin in twins.values():
-            twin.unlink()
+    columns = _by_length(task.encode(rows[:MOST_ROWS]))
+    seen: dict[str, list[Arrays]] = {name: [] for name in graphs}
+    before = _judged(task, _noted(_run(paths, heads), seen), columns)
+    tried: list[Variant] = []
+    # One way alone for all that share a trunk: whichever is faster today, they would no longer share a file.
+    candidates = CANDIDATES[:1] if any(graph.trunk for graph in graphs.values()) else CANDIDATES
+    for candidate in candidates if before is not None else ():
+        # Who answers in a loop joins the rows of many callers in each step.
+        if candidate.alone and (task.streams or len(graphs) > 1):
+            continue
+        twins = _twins(paths, candidate.name)
+        for name, path in paths.items():
+            write(candidate, path, twins[name], [_read_by(path, batch) for batch in seen[name]])
+        if _bytes(twins) <= LARGEST_SHARE * _bytes(paths):
+            for twin in twins.values():
+                lay_out(twin)
+            after = _judged(task, _run(twins, heads), columns, at_once=1 if candidate.alone else AT_ONCE)
+            if after is not None and before is not None:
+                apart = 0.0 if candidate.alone else _apart(task, _run(twins, heads), columns, after)
+                tried.append(_verdict(task, candidate, before, after, apart=apart))
+    return _chosen(graphs, paths, tried)
+
+
+def _chosen(graphs: Mapping[str, Graph], paths: Mapping[str, Path], tried: Sequence[Variant]) -> dict[str, Graph]:
+    """Only the files of the one that is served stay."""
+    ranked = sorted(tried, key=lambda each: (each.served, each.speed), reverse=True)
+    first = ranked[0] if ranked else None
+    for candidate in CANDIDATES:
+        if first is None or not first.served or candidate.name != first.name:
+            for twin in _twins(paths, candidate.name).values():
+                twin.unlink(missing_ok=True)
+    if first is None:
+        return dict(graphs)
+    lost = [each.model_copy(update={"served": False, "reason": _slower(each)}) for each in ranked[1:]]
     found = {}
     for name, graph in graphs.items():
-        file = twins[name].name if verdict.served else None
-        found[name] = graph.model_copy(update={"variant": verdict.model_copy(update={"file": file})})
+        file = _twins(paths, first.name)[name].name if first.served else None
+        variant = first.model_copy(update={"file": file})
+        found[name] = graph.model_copy(update={"variant": variant, "other_variants": lost})
     return found
 
 
-def _quantise(paths: Mapping[str, Path], twins: Mapping[str, Path]) -> None:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+def _slower(one: Variant) -> str:
+    return f"{one.reason}; another is faster" if one.served else one.reason
 
-    # It advises to run another tool first, which does not pay for graphs of this make.
-    logging.getLogger().addFilter(_quiet)
-    try:
-        for name, path in paths.items():
-            quantize_dynamic(path, twins[name], weight_type=QuantType.QInt8, per_channel=True)
-            lay_out(twins[name])
-    finally:
-        logging.getLogger().removeFilter(_quiet)
+
+def _twins(paths: Mapping[str, Path], candidate: str) -> dict[str, Path]:
+    return {name: path.with_suffix(f".{candidate}.onnx") for name, path in paths.items()}
+
+
+def _by_length(columns: dict[str, Column]) -> dict[str, Column]:
+    """As they are served: rows of about one length together."""
+    lengths = lengths_of(columns)
+    return columns if lengths is None else take(columns, np.argsort(lengths, kind="stable"))
+
+
+def _noted(run: Run, seen: Mapping[str, list[Arrays]]) -> Run:
+    """The same, and `seen` has some of the calls, short rows and long ones."""
+    calls = dict.fromkeys(seen, 0)
+
+    def noted(graph: str, batch: Arrays) -> Arrays:
+        calls[graph] += 1
+        if calls[graph] % SEEN_EVERY == 1 and len(seen[graph]) < CALLS_SEEN:
+            seen[graph].append(batch)
+        return run(graph, batch)
+
+    return noted
+
+
+def _read_by(path: Path, batch: Arrays) -> Arrays:
+    return {name: batch[name] for name in Session(path).reads}
 
 
 def _run(firsts: Mapping[str, Path], heads: Mapping[str, list[Path]]) -> Run:
     return Graphs({name: [Session(each) for each in (path, *heads[name])] for name, path in firsts.items()})
 
 
-def _quiet(record: logging.LogRecord) -> bool:
-    return "pre-processing" not in record.getMessage()
-
-
 def _bytes(paths: Mapping[str, Path]) -> int:
     return sum(path.stat().st_size for path in paths.values())
 
 
-def _dropped(graphs: Mapping[str, Graph], twins: Mapping[str, Path]) -> dict[str, Graph]:
-    for twin in twins.values():
-        twin.unlink(missing_ok=True)
-    return dict(graphs)
-
-
-def _judged(task: Task, run: Run, columns: dict[str, Column]) -> _Judged | None:
+def _judged(task: Task, run: Run, columns: dict[str, Column], *, at_once: int = AT_ONCE) -> _Judged | None:
     """None where what the graphs answer is not what the task is judged by, or is asked what no training row says."""
     rows = len(next(iter(columns.values())))
     found: dict[str, list[Any]] = {}
     seconds = 0.0
-    for start in range(0, rows, AT_ONCE):
-        batch = task.collate(take(columns, np.arange(start, min(rows, start + AT_ONCE))))
+    for start in range(0, rows, at_once):
+        batch = task.collate(take(columns, np.arange(start, min(rows, start + at_once))))
         began = time.process_time()
         try:
             answer = task.answer(run, batch)
@@ -131,22 +169,45 @@ def _stacked(rows: list[np.ndarray]) -> Column:
     return np.stack(rows) if len({np.shape(row) for row in rows}) == 1 else rows
 
 
-def _verdict(task: Task, before: _Judged, after: _Judged, *, rows: int) -> Variant:
+def _apart(task: Task, run: Run, columns: dict[str, Column], together: _Judged) -> float:
+    """The largest difference between answers that rows get alone and among others."""
+    rows = min(ASKED_ALONE, len(next(iter(columns.values()))))
+    alone = _judged(task, run, take(columns, np.arange(rows)), at_once=1)
+    if alone is None:
+        return math.inf
+    first = {name: each[:rows] for name, each in together.outputs.items()}
+    return _parity(first, alone.outputs, rows=rows).max_abs_difference
+
+
+def _verdict(task: Task, candidate: Candidate, before: _Judged, after: _Judged, *, apart: float) -> Variant:
+    rows = len(next(iter(before.outputs.values())))
     metric = next(iter(before.evaluation.metrics))
     was, now = before.evaluation.metrics[metric], after.evaluation.metrics[metric]
     parity = _parity(before.outputs, after.outputs, rows=rows)
     gain = before.seconds / max(after.seconds, 1e-9)
     worse = was - now if task.metrics[metric].higher_is_better else now - was
     allowed = _noise(was, parity, rows=rows, is_share=metric in before.evaluation.intervals)
+    served = False
     if worse > allowed:
         reason = f"{metric} on {rows} validation rows goes from {was:.4f} to {now:.4f}; noise allows {allowed:.4f}"
+    elif apart > MOST_APART * max(1.0, parity.largest_output or 0):
+        reason = f"an answer would change by {apart:.2g} with the rows that are asked beside it"
     elif gain < LEAST_GAIN:
         reason = f"{gain:.2f} times the speed is not worth it"
     else:
+        served = True
         reason = f"{gain:.2f} times the speed, and {metric} stays within noise on {rows} validation rows"
-    served = worse <= allowed and gain >= LEAST_GAIN
     return Variant(
-        name=INT8, parity=parity, metric=metric, before=was, after=now, speed=gain, served=served, reason=reason
+        name=candidate.name,
+        parity=parity,
+        metric=metric,
+        before=was,
+        after=now,
+        speed=gain,
+        served=served,
+        reason=reason,
+        alone=candidate.alone,
+        batch_difference=apart,
     )
 
 

@@ -1,5 +1,6 @@
 """A graph in 8 bits is served where it is faster and keeps the metric; where not, it is left out, with the reason."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from onnx import numpy_helper
 from ml.data.dataset import Dataset
 from ml.data.rows import Rows
 from ml.learning import variants
+from ml.learning.quantising import CANDIDATES
 from ml.package import ModelPackage
 from ml.predictor import Predictor
 from tests.ml import samples
@@ -28,6 +30,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
         # Whether it pays is the machine's affair; here it is made, judged and served in any case.
         patch.setattr(variants, "LEAST_GAIN", 0.0)
         patch.setattr(variants, "SMALLEST_BYTES", 1)
+        patch.setattr(variants, "CANDIDATES", CANDIDATES[:1])
         return run(samples.path(COLUMNS), folder, spec("finetune", **asked)).package
 
 
@@ -59,18 +62,18 @@ def test_what_loses_the_metric_is_left_out_with_the_reason(
     (tmp_path / "model.onnx").write_bytes(package.file("model.onnx").read_bytes())
     task = package.task()
     assert task is not None
-    quantise = variants._quantise
+    int8 = CANDIDATES[0]
 
-    def spoil(paths: dict[str, Path], twins: dict[str, Path]) -> None:
+    def spoil(source: Path, target: Path, calls: Any) -> None:
         """As a network that 8 bits do not suit: whatever it reads, it answers the first class."""
-        quantise(paths, twins)
-        model = onnx.load(twins["model"])
+        int8.write(source, target, calls)
+        model = onnx.load(target)
         (bias,) = [each for each in model.graph.initializer if each.name.endswith("head.linear.bias")]
         values = numpy_helper.to_array(bias) + np.array([100, 0, 0], dtype=np.float32)
         bias.CopyFrom(numpy_helper.from_array(values, bias.name))
-        onnx.save(model, twins["model"])
+        onnx.save(model, target)
 
-    monkeypatch.setattr(variants, "_quantise", spoil)
+    monkeypatch.setattr(variants, "CANDIDATES", [replace(int8, write=spoil)])
     monkeypatch.setattr(variants, "SMALLEST_BYTES", 1)
     monkeypatch.setattr(variants, "LEAST_GAIN", 0.0)
     texts = [row["text"] for row in Dataset.open(samples.path(COLUMNS)).rows("train")]
@@ -92,3 +95,45 @@ def test_small_graphs_are_left_alone(tmp_path: Path) -> None:
     )
     assert made.package.manifest.graphs["model"].variant is None
     assert [file.path for file in made.package.manifest.files if file.path.endswith(".onnx")] == ["model.onnx"]
+
+
+def test_no_answer_changes_with_the_rows_beside_it(package: ModelPackage) -> None:
+    given = [{"text": row["text"]} for row in Dataset.open(samples.path(COLUMNS)).rows("test")]
+    predictor = Predictor.load(package)
+    assert package.manifest.graphs["model"].served_alone
+    # Activations are scaled by the largest of a call: each row has one of its own, and nothing at all differs.
+    assert predictor.predict(given) == [predictor.predict([each])[0] for each in given]
+
+
+def test_the_fastest_that_keeps_the_metric_is_chosen_of_all_and_the_others_are_told(
+    package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(package.file("model.onnx").read_bytes())
+    task = package.task()
+    assert task is not None
+    monkeypatch.setattr(variants, "SMALLEST_BYTES", 1)
+    monkeypatch.setattr(variants, "LEAST_GAIN", 0.0)
+    monkeypatch.setattr(variants, "OTHER_METRIC_TOLERANCE", 10.0)
+    monkeypatch.setattr(variants, "MOST_APART", 10.0)
+    rows = Dataset.open(samples.path(COLUMNS)).rows("test")
+    plain = package.manifest.graphs["model"].model_copy(update={"variant": None})
+    found = variants.with_variants({"model": plain}, tmp_path, task=task, rows=rows)["model"]
+    assert found.variant is not None
+    assert {found.variant.name, *(each.name for each in found.other_variants)} == {each.name for each in CANDIDATES}
+    assert [each.served for each in found.other_variants] == [False, False]
+    assert all(each.speed <= found.variant.speed or "noise" in each.reason for each in found.other_variants)
+    assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", *found.served_files}
+
+
+def test_convolutions_are_calibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants, "SMALLEST_BYTES", 1)
+    monkeypatch.setattr(variants, "LEAST_GAIN", 0.0)
+    monkeypatch.setattr(variants, "CANDIDATES", [each for each in CANDIDATES if each.name == "int8_static"])
+    asked: dict[str, Any] = {"architecture": {"name": "cnn", "config": {"preset": "small"}}}
+    package = run(samples.path({"image": "image"}), tmp_path, spec("finetune", task="image_classification", **asked))
+    (graph,) = package.package.manifest.graphs.values()
+    assert graph.variant is not None
+    assert graph.variant.batch_difference == pytest.approx(0, abs=1e-5)
+    if graph.variant.served:
+        nodes = onnx.load(package.package.file(graph.served_files[0])).graph.node
+        assert sum(each.op_type == "QuantizeLinear" for each in nodes) > 2
