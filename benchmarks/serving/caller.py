@@ -27,6 +27,8 @@ class Caller:
         self._reader = reader
         self._writer = writer
         self._key = key
+        self.is_open = True
+        """Until the service says that it closes the connection."""
 
     async def ask(self, path: str, body: bytes, content_type: str) -> Answered:
         """POST, and the whole answer; raises `OSError` or `EOFError` where the connection ends."""
@@ -40,6 +42,7 @@ class Caller:
         headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
         answer = await self._reader.readexactly(int(headers["content-length"]))
         seconds = time.perf_counter() - began
+        self.is_open = headers.get("connection") != "close"
         is_json = headers.get("content-type", "").startswith("application/")
         return Answered(int(lines[0].split()[1]), json.loads(answer) if is_json else None, seconds)
 
