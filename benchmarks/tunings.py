@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def _measure(arguments: argparse.Namespace, folder: Path) -> None:
-    base = _minilm(folder)
+    base = minilm(folder)
     rows = {name: (arguments.data / f"{name}.tsv").read_text().splitlines() for name in ("train", "dev", "test")}
     order = np.random.default_rng(arguments.seed).permutation(len(rows["train"]))[: arguments.labels]
     known = {"train": [rows["train"][index] for index in order], "validation": rows["dev"][: arguments.validation]}
@@ -103,7 +103,7 @@ def _judged(made: TrainingResult, rows: list[str]) -> float:
     return float(np.mean([answer["label"] == label for answer, label in zip(answers, labels, strict=True)]))
 
 
-def _minilm(folder: Path) -> Path:
+def minilm(folder: Path) -> Path:
     """As an upload of its folder would be imported."""
     published = get_model_path()
     with zipfile.ZipFile(folder / "minilm.zip", "w") as archive:

@@ -21,6 +21,7 @@ import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from weakref import WeakValueDictionary
 
 from pydantic import Field, ValidationError
 
@@ -168,6 +169,10 @@ class Manifest(Config):
     files: list[PackedFile] = Field(default_factory=list)
 
 
+_served_encoders: WeakValueDictionary[tuple[str, ...], Encoder[Any]] = WeakValueDictionary()
+"""By their kind and their files: a tokenizer takes ten times its file, and models of one base read with the same."""
+
+
 class ModelPackage:
     """A folder whose manifest has been read and whose files are the ones it names."""
 
@@ -256,10 +261,21 @@ class ModelPackage:
 
     def encoders(self) -> dict[str, Encoder[Any]]:
         """By slot, as they were in training."""
-        return {
-            slot: _known(ENCODERS, choice.name).load(self._folder_of(f"encoders/{slot}/encoder.json"))
-            for slot, choice in self.manifest.encoders.items()
-        }
+        return {slot: self._encoder(slot, choice.name) for slot, choice in self.manifest.encoders.items()}
+
+    def _encoder(self, slot: str, name: str) -> Encoder[Any]:
+        folder = f"encoders/{slot}"
+        files = [
+            f"{path[len(folder) :]} {file.sha256}"
+            for path, file in self._files.items()
+            if path.startswith(f"{folder}/")
+        ]
+        encoder = None if self._verified else _served_encoders.get((name, *files))
+        if encoder is None:
+            encoder = _known(ENCODERS, name).load(self._folder_of(f"{folder}/encoder.json"))
+            if not self._verified:
+                _served_encoders[name, *files] = encoder
+        return encoder
 
     def task(self) -> Task | None:
         """The task as it was in training; None for a base model."""

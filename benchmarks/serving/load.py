@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,9 +51,17 @@ class Load:
 
 
 def drive(
-    port: int, pid: int, path: str, bodies: list[bytes], headers: Mapping[str, str], *, seconds: int, connections: int
+    port: int,
+    pid: int,
+    path: str | Sequence[str],
+    bodies: list[bytes],
+    headers: Mapping[str, str],
+    *,
+    seconds: int,
+    connections: int,
 ) -> Load:
-    """Send the bodies in turn, over so many connections that are kept alive."""
+    """Send the bodies in turn, to the paths in turn, over so many connections that are kept alive."""
+    paths = [path] if isinstance(path, str) else path
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "load.lua"
         for number, body in enumerate(bodies):
@@ -66,11 +74,13 @@ def drive(
                     f"  local file = io.open('{folder}/' .. number .. '.body', 'rb')",
                     "  bodies[number] = file:read('*a'); file:close()",
                     "end",
+                    "local paths = {" + ", ".join(f'"{each}"' for each in paths) + "}",
                     "local turn = 0",
                     "local headers = " + _lua(headers),
                     "request = function()",
-                    f"  turn = (turn + 1) % {len(bodies)}",
-                    f"  return wrk.format('POST', '{path}', headers, bodies[turn])",
+                    "  turn = turn + 1",
+                    "  local path = paths[turn % #paths + 1]",
+                    f"  return wrk.format('POST', path, headers, bodies[turn % {len(bodies)}])",
                     "end",
                     "done = function(summary, latency)",
                     "  local failed = summary.errors.connect + summary.errors.read + summary.errors.write",
@@ -81,7 +91,7 @@ def drive(
                 ]
             )
         )
-        command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
+        command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
         command += ["-s", str(script), f"http://127.0.0.1:{port}"]
         before = cpu_seconds(pid)
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout

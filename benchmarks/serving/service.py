@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class Service:
 
     def drive(
         self,
-        path: str,
+        path: str | Sequence[str],
         bodies: list[bytes],
         content_type: str,
         *,
