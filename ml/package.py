@@ -264,17 +264,14 @@ class ModelPackage:
         return {slot: self._encoder(slot, choice.name) for slot, choice in self.manifest.encoders.items()}
 
     def _encoder(self, slot: str, name: str) -> Encoder[Any]:
-        folder = f"encoders/{slot}"
-        files = [
-            f"{path[len(folder) :]} {file.sha256}"
-            for path, file in self._files.items()
-            if path.startswith(f"{folder}/")
-        ]
-        encoder = None if self._verified else _served_encoders.get((name, *files))
+        top = f"encoders/{slot}/"
+        folder = self._folder_of(f"{top}encoder.json")
+        if self._verified:
+            return _known(ENCODERS, name).load(folder)
+        files = [f"{path[len(top) :]} {file.sha256}" for path, file in self._files.items() if path.startswith(top)]
+        encoder = _served_encoders.get((name, *files))
         if encoder is None:
-            encoder = _known(ENCODERS, name).load(self._folder_of(f"{folder}/encoder.json"))
-            if not self._verified:
-                _served_encoders[name, *files] = encoder
+            encoder = _served_encoders[name, *files] = _known(ENCODERS, name).load(folder)
         return encoder
 
     def task(self) -> Task | None:

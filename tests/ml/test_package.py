@@ -246,3 +246,10 @@ def test_weights_are_readable_by_anyone(package):
     from safetensors.numpy import load_file
 
     np.testing.assert_array_equal(load_file(package.directory / "weights.safetensors")["weights"], pictures.weights())
+
+
+def test_packages_that_are_served_share_encoders_whose_files_are_the_same(package, tmp_path):
+    again = pictures.package(tmp_path / "again")
+    one, other = (ModelPackage.to_serve(each.directory).encoders() for each in (package, again))
+    assert one["image"] is other["image"]
+    assert package.encoders()["image"] is not one["image"], "training changes what it reads with"
