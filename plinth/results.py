@@ -179,6 +179,11 @@ class ModelVersion:
     files: Sequence[PackageFile] = ()
     formats: Sequence[str] = ()
     aliases: Sequence[str] = ()
+    engine: str | None = None
+    """`onnxruntime`, or `torch` where there is no graph; told of a single version, like the next two."""
+    engine_reason: str | None = None
+    graphs: Mapping[str, Any] = field(default_factory=dict)
+    """By name how each compares with the network (`parity`), and what was tried to make it faster (`variant`)."""
     created_at: datetime | None = None
 
 

@@ -14,7 +14,16 @@ from app.idempotency import OnceDep
 from app.jobs.schemas import Job
 from app.models import importing, service
 from app.models.archive import blocks, zipped
-from app.models.schemas import Alias, AliasSet, AliasWithHistory, Model, ModelImport, ModelVersion, Signature
+from app.models.schemas import (
+    Alias,
+    AliasSet,
+    AliasWithHistory,
+    Model,
+    ModelImport,
+    ModelVersion,
+    ModelVersionInFull,
+    Signature,
+)
 from app.pagination import Cursor, Limit, ListOf, NumberCursor
 from ml.exchange import Format
 from store import models
@@ -119,9 +128,9 @@ def list_model_versions(
 
 
 @router.get("/{name}/versions/{version}", responses=problems(404))
-def read_model_version(name: ModelName, version: Version, session: SessionDep) -> ModelVersion:
-    """What it is, how good it was, and where it came from."""
-    return service.seen(session, models.version(session, f"{name}@{version}"))
+def read_model_version(name: ModelName, version: Version, session: SessionDep, blobs: BlobsDep) -> ModelVersionInFull:
+    """What it is, how good it was, where it came from, what answers for it, and how that was proved on real rows."""
+    return service.seen_in_full(session, models.version(session, f"{name}@{version}"), blobs)
 
 
 @router.delete("/{name}/versions/{version}", status_code=204, responses=problems(404, 409))

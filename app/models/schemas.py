@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.uploads.schemas import UploadId
 from ml.exchange import Import
+from ml.package import Graph
 
 if TYPE_CHECKING:
     from store.tables import AliasChange as AliasChangeRow
@@ -84,6 +85,18 @@ class ModelVersion(BaseModel):
     formats: list[str]
     aliases: list[str]
     created_at: datetime
+
+
+class ModelVersionInFull(ModelVersion):
+    """The same, with what answers for it and how that was proved."""
+
+    engine: Literal["onnxruntime", "torch"]
+    engine_reason: str | None
+    """Why torch has to: what came of the attempt to write graphs. None where there are graphs."""
+    graphs: dict[str, Graph]
+    """By name: what each reads and answers, how it compares with the network (`parity`), and what was tried to make it
+    faster, with the verdict (`variant`, `other_variants`). What is served is
+    the graph's own file, or that of its variant."""
 
 
 class Model(BaseModel):

@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.models.archive import blocks
-from app.models.schemas import Alias, AliasChange, Lineage, LineageDataset, Model, ModelVersion, PackageFile, Parent
-from ml.package import MANIFEST
+from app.models.schemas import (
+    Alias,
+    AliasChange,
+    Lineage,
+    LineageDataset,
+    Model,
+    ModelVersion,
+    ModelVersionInFull,
+    PackageFile,
+    Parent,
+)
+from ml.package import MANIFEST, Manifest
 from store import models
 from store.errors import Conflict, NotFound
 from store.pages import Page
@@ -71,6 +81,18 @@ def seen(session: Session, row: ModelRow) -> ModelVersion:
         formats=row.formats,
         aliases=[alias for alias, version in alias_versions(session, row.name).items() if version == row.version],
         created_at=row.created_at,
+    )
+
+
+def seen_in_full(session: Session, row: ModelRow, blobs: Blobs) -> ModelVersionInFull:
+    """The same with what the manifest says of its graphs."""
+    with blobs.open(f"{row.key}/{MANIFEST}") as file:
+        manifest = Manifest.model_validate_json(file.read())
+    return ModelVersionInFull(
+        **seen(session, row).model_dump(),
+        engine="onnxruntime" if manifest.graphs else "torch",
+        engine_reason=None if manifest.graphs else manifest.no_graph or "it was not exported",
+        graphs=manifest.graphs,
     )
 
 

@@ -167,6 +167,13 @@ def writer(folder: Path, cycle: str = "aé世") -> ModelPackage:
     )
 
 
+def changed(package: ModelPackage, **fields: object) -> ModelPackage:
+    """With another manifest."""
+    manifest = package.manifest.model_copy(update=fields)
+    (package.directory / MANIFEST).write_text(manifest.model_dump_json())
+    return ModelPackage(package.directory, manifest)
+
+
 def registered(
     package: ModelPackage,
     *,

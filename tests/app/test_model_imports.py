@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from ml.package import MANIFEST, ModelPackage
 from ml.spec import Choice
 from store import models
 from store.blobs import blobs
 from store.database import transaction
 from store.tables import Job
-from tests.app.factories import registered, shades
+from tests.app.factories import changed, registered, shades
 
 PATH = "/api/v1/models/import"
 
@@ -22,12 +21,6 @@ PATH = "/api/v1/models/import"
 def brought(client: TestClient, *, headers: dict[str, str] | None = None, **fields: str):
     files = {"file": ("MiniLM.zip", b"PK...")}
     return client.post(PATH, files=files, data={"name": "minilm", **fields}, headers=headers)
-
-
-def changed(package: ModelPackage, **fields: object) -> ModelPackage:
-    manifest = package.manifest.model_copy(update=fields)
-    (package.directory / MANIFEST).write_text(manifest.model_dump_json())
-    return ModelPackage(package.directory, manifest)
 
 
 def test_a_file_in_a_form_becomes_a_job(client: TestClient, home: Path) -> None:
