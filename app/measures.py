@@ -7,6 +7,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from app.predict.by_model import Records
+
 _ROWS = (1, 2, 4, 8, 16, 32, 64)
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -32,6 +34,8 @@ class Measures:
         )
         self._evicted = Counter("plinth_evicted_models", "Packages that left.", ["model"], registry=self._registry)
         self._short_way = Counter("plinth_short_way", "Predictions that went the short way.", registry=self._registry)
+        self.by_model = Records()
+        self._registry.register(self.by_model)
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         self._models: dict[str, tuple[Any, ...]] = {}
         self._uploaded = Counter("plinth_uploaded_bytes", "Bytes of uploads received.", registry=self._registry)
@@ -69,6 +73,7 @@ class Measures:
     def evicted(self, model: str) -> None:
         """Count a model that left for want of memory."""
         self._evicted.labels(model).inc()
+        self.by_model.of(model).evictions += 1
 
     def uploaded(self, count: int) -> None:
         """Count bytes received."""

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.errors import Refused
 from app.predict.batching import Batcher, Line, QueueFull, TooLate, Work
+from app.predict.by_model import InMemory
 from app.predict.streaming import Scribe
 from ml.errors import PackageError
 from store import models
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.measures import Measures
+    from app.predict.by_model import Record
     from app.settings import AppSettings
     from ml.data.rows import Row
     from ml.package import ModelPackage
@@ -76,6 +78,8 @@ class Loaded:
     """What it answers from: bytes by sha256."""
     scribe: Scribe | None
     """Where answers can be had piece by piece."""
+    record: Record
+    """Of its name."""
 
     @property
     def bytes(self) -> int:
@@ -108,11 +112,13 @@ class Runtime:
         """Files of what is being loaded."""
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._pool = ThreadPoolExecutor(settings.predict_threads, thread_name_prefix="read")
+        measures.by_model.in_memory = self._in_memory
 
     async def predict(
         self, reference: str, inputs: Sequence[Any], *, parameters: Mapping[str, Any], until: float | None = None
     ) -> Answer:
         """Raises `Refused` 404, 429 (too many wait) and 504 (`until`, monotonic, is over), and `InputError`."""
+        began = time.perf_counter()
         served = await self.resolve(reference)
         loaded = await self.load(served)
         asked = loaded.predictor.asked(parameters)
@@ -120,6 +126,7 @@ class Runtime:
         # Read in full before any of it is run: a bad input at the end must not have cost the others' work.
         for rows in await self._read(loaded.predictor, inputs, asked):
             outputs += await self._answer(loaded, rows, asked, until)
+        loaded.record.latency.note(time.perf_counter() - began)
         return Answer(served, outputs)
 
     async def stream(
@@ -147,6 +154,7 @@ class Runtime:
         loaded = self._loaded.get(served.id)
         if loaded is not None:
             self._loaded.move_to_end(served.id)
+            loaded.record.hits += 1
         return loaded
 
     def _look_up_again(self, reference: str) -> None:
@@ -218,6 +226,7 @@ class Runtime:
         loaded = self._loaded.get(served.id)
         if loaded is not None:
             self._loaded.move_to_end(served.id)
+            loaded.record.hits += 1
             return loaded
         task = self._loading.get(served.id)
         if task is None:
@@ -264,7 +273,9 @@ class Runtime:
             Batcher(predictor, self._line(predictor), most_waiting=most_waiting, on_batch=on_batch),
             files,
             Scribe(predictor) if predictor.streams else None,
+            self._measures.by_model.of(served.name),
         )
+        loaded.record.loads += 1
         self._measure()
         _log.info("loaded", model=served.name, version=served.version, seconds=round(time.perf_counter() - started, 3))
         return loaded
@@ -311,6 +322,12 @@ class Runtime:
         for each in (*(loaded.files for loaded in self._loaded.values()), *coming):
             files |= each
         return sum(files.values())
+
+    def _in_memory(self) -> list[InMemory]:
+        return [
+            InMemory(each.served.name, each.served.version, each.predictor.engine, each.bytes, each.batcher.waiting)
+            for each in self.loaded()
+        ]
 
     def _measure(self) -> None:
         self._measures.loaded(models=len(self._loaded), total_bytes=self._bytes_with())

@@ -25,6 +25,14 @@ class Prediction(BaseModel):
     outputs: list[dict[str, Any]]
 
 
+class LatencyQuantiles(BaseModel):
+    """Seconds from a request's arrival to its answer, within which so many of a hundred came."""
+
+    p50: float | None
+    p90: float | None
+    p99: float | None
+
+
 class Serving(BaseModel):
     """How a loaded model does."""
 
@@ -41,6 +49,13 @@ class Serving(BaseModel):
     """Inputs that were answered 429."""
     dropped: int
     """Inputs whose client had left, or whose deadline was over."""
+    latency_seconds: LatencyQuantiles
+    """Of all versions of this name, like the next three, since the process began."""
+    hits: int
+    """Requests that found the model in memory."""
+    loads: int
+    evictions: int
+    """Times that it left for want of memory."""
 
 
 class ServedModel(BaseModel):

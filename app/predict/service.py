@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.models.service import alias_versions
-from app.predict.schemas import ServedModel, Serving
+from app.predict.schemas import LatencyQuantiles, ServedModel, Serving
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -47,7 +47,8 @@ def _of_base(architectures: dict[str, Any], catalog: Catalog) -> tuple[dict[str,
 
 def serving(loaded: Loaded) -> Serving:
     """What the queue before a loaded model has seen."""
-    batcher, figures = loaded.batcher, loaded.batcher.figures
+    batcher, figures, record = loaded.batcher, loaded.batcher.figures, loaded.record
+    p50, p90, p99 = (record.latency.quantile(share) for share in (0.5, 0.9, 0.99))
     return Serving(
         engine=loaded.predictor.engine,
         bytes=loaded.bytes,
@@ -58,4 +59,8 @@ def serving(loaded: Loaded) -> Serving:
         largest_batch=figures.largest_batch,
         refused=figures.refused,
         dropped=figures.dropped,
+        latency_seconds=LatencyQuantiles(p50=p50, p90=p90, p99=p99),
+        hits=record.hits,
+        loads=record.loads,
+        evictions=record.evictions,
     )

@@ -177,12 +177,14 @@ class ShortCycle:
         admitted, protocol = self._admitted, self._protocol
         del self._admitted  # A connection that stays open must not keep a model that leaves.
         protocol.short_way.measures.short_way()
+        seconds = time.perf_counter() - self._began
+        admitted.loaded.record.latency.note(seconds)
         protocol.short_way.gate.note(
             method="POST",
             path=f"/predict/{admitted.loaded.served.name}",
             route=ROUTE,
             status=status,
-            seconds=time.perf_counter() - self._began,
+            seconds=seconds,
             key_id=admitted.key_id,
             request_id=admitted.request_id,
         )

@@ -54,6 +54,9 @@ def test_metrics_count_what_happened(client: TestClient, model: str) -> None:
     assert 'plinth_predictions_total{model="shades"} 1.0' in text
     assert 'plinth_jobs{state="queued"} 1.0' in text
     assert "plinth_loaded_models 1.0" in text
+    assert 'plinth_answer_seconds_count{model="shades"} 1.0' in text
+    assert 'plinth_model_loads_total{model="shades"} 1.0' in text
+    assert 'plinth_model_bytes{engine="onnxruntime",model="shades",version="1"}' in text
 
 
 def test_the_system_says_what_it_computes_on_and_why(client: TestClient) -> None:

@@ -1,0 +1,77 @@
+"""What `/metrics` and `/predict` show of each model, whichever of its versions answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from app.predict.latency import Latency
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+
+@dataclass(slots=True)
+class Record:
+    """Of one name, since the process began; it outlives what is in memory. Plain numbers: they are added to often."""
+
+    latency: Latency = field(default_factory=Latency)
+    """From a request's arrival to its answer."""
+    hits: int = 0
+    """Requests that found it in memory."""
+    loads: int = 0
+    """Times that it had to be loaded."""
+    evictions: int = 0
+    """Times that it left for want of memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class InMemory:
+    """A version that is loaded."""
+
+    model: str
+    version: int
+    engine: str
+    bytes: int
+    waiting: int
+
+
+class Records(Collector):
+    """One record a name, and the families of metrics that they make."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, Record] = {}
+        self.in_memory: Callable[[], Iterable[InMemory]] = tuple
+        """Asked anew each time."""
+
+    def of(self, model: str) -> Record:
+        """That of a name; a new one for a new name."""
+        return self._records.setdefault(model, Record())
+
+    def collect(self) -> Iterable[Metric]:
+        """What Prometheus is told."""
+        records = dict(self._records)
+        said = "From a request's arrival to its answer."
+        latency = HistogramMetricFamily("plinth_answer_seconds", said, labels=["model"])
+        for name, record in records.items():
+            latency.add_metric([name], record.latency.buckets(), record.latency.seconds)
+        yield latency
+        for metric, said, field_name in (
+            ("plinth_model_hits", "Requests that found the model in memory.", "hits"),
+            ("plinth_model_loads", "Times that the model had to be loaded.", "loads"),
+        ):
+            counter = CounterMetricFamily(metric, said, labels=["model"])
+            for name, record in records.items():
+                counter.add_metric([name], getattr(record, field_name))
+            yield counter
+        size = GaugeMetricFamily("plinth_model_bytes", "Of its files in memory.", labels=["model", "version", "engine"])
+        waiting = GaugeMetricFamily("plinth_model_waiting", "Inputs in its queue.", labels=["model", "version"])
+        for each in self.in_memory():
+            size.add_metric([each.model, str(each.version), each.engine], each.bytes)
+            waiting.add_metric([each.model, str(each.version)], each.waiting)
+        yield size
+        yield waiting
