@@ -1,25 +1,26 @@
-"""`python -m app`: serve until told to stop."""
+"""`python -m app [--workers N]`: serve until told to stop."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
 
-from app import logs
+from app import logs, workers
 from app.auth import is_loopback
 from app.dependencies import first_key, has_keys
-from app.main import create_app
-from app.predict.short_way import ShortWayProtocol
-from app.server import make_server
-from app.settings import app_settings
+from app.settings import MOST_WORKERS, AppSettings, app_settings
 
 
 def main() -> int:
     """0 after a stop that was asked for, 78 where the settings must not be served."""
     os.umask(0o077)
     logs.configure()
-    settings = app_settings()
+    settings = _settings()
+    inherited = workers.inherited()
+    if inherited is None and settings.workers > 1:
+        return workers.serve(settings)
     if not is_loopback(settings.host) and first_key(settings) is None and not has_keys():
         sys.stderr.write(
             f"Refusing to listen on {settings.host} without a key: set PLINTH_API_KEY, or listen on 127.0.0.1.\n"
@@ -28,10 +29,30 @@ def main() -> int:
     # uvicorn raises the signal it caught once more when it is done; an orderly end is a success.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
+    # Only now: who looks after workers needs none of it.
+    from app.main import create_app
+    from app.predict.short_way import ShortWayProtocol
+    from app.server import make_server
+
     app = create_app(settings)
     server = make_server(app, settings, speaks=ShortWayProtocol, short_way=app.state.short_way)
-    server.run()
+    if inherited is not None:
+        app.state.measures.name_process(inherited.number)
+        inherited.end_with_parent()
+    server.run(sockets=[inherited.socket] if inherited else None)
     return 0 if server.started else 1
+
+
+def _settings() -> AppSettings:
+    parser = argparse.ArgumentParser(prog="python -m app", description="Serve the API until told to stop.")
+    parser.add_argument("--workers", type=int, help="processes that share the socket [PLINTH_WORKERS, else 1]")
+    asked = parser.parse_args()
+    settings = app_settings()
+    if asked.workers is None:
+        return settings
+    if not 1 <= asked.workers <= MOST_WORKERS:
+        parser.error(f"--workers must be 1 to {MOST_WORKERS}")
+    return settings.model_copy(update={"workers": asked.workers})
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import Metric
 
 from app.predict.by_model import Records
 
@@ -34,6 +36,7 @@ class Measures:
         )
         self._evicted = Counter("plinth_evicted_models", "Packages that left.", ["model"], registry=self._registry)
         self._short_way = Counter("plinth_short_way", "Predictions that went the short way.", registry=self._registry)
+        self._worker: str | None = None
         self.by_model = Records()
         self._registry.register(self.by_model)
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
@@ -90,6 +93,28 @@ class Measures:
         for state, count in counts.items():
             self._jobs.labels(state).set(count)
 
+    def name_process(self, worker: int) -> None:
+        """Of several workers behind one address this is that one: its number stands on everything it tells."""
+        said = "The process that answered; with several workers another may answer next."
+        info = Gauge("plinth_worker", said, ["pid"], registry=self._registry)
+        info.labels(str(os.getpid())).set(1)
+        self._worker = str(worker)
+
     def exposition(self) -> bytes:
         """Everything in Prometheus's text format."""
-        return generate_latest(self._registry)
+        return generate_latest(_Labelled(self._registry, self._worker) if self._worker else self._registry)
+
+
+class _Labelled(CollectorRegistry):
+    """A registry whose samples all say which worker counted them, so that those of several are not mixed."""
+
+    def __init__(self, registry: CollectorRegistry, worker: str) -> None:
+        super().__init__()
+        self._of = registry
+        self._worker = worker
+
+    def collect(self) -> Iterable[Metric]:
+        """With the label `worker`."""
+        for metric in self._of.collect():
+            metric.samples = [each._replace(labels={**each.labels, "worker": self._worker}) for each in metric.samples]
+            yield metric
