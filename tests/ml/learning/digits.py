@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
-from sklearn.datasets import load_digits
 
 from ml.data.importing import import_dataset
 from ml.learning.progress import Progress
@@ -21,6 +20,9 @@ SHORT = {"epochs": 1, "batch_size": 512, "precision": "float32"}
 
 def import_digits(folder: Path) -> Path:
     """1,797 pictures of 8 x 8, by way of IDX files; a fifth of them to test on, of the rest a tenth to validate on."""
+    # A second and a half that a process which only trains on them need not spend.
+    from sklearn.datasets import load_digits
+
     digits = load_digits()
     pixels = np.rint(digits.images * 255 / 16).astype(np.uint8)
     order = np.random.default_rng(0).permutation(len(pixels))

@@ -1,4 +1,4 @@
-"""`python -m tests.ml.learning.toy_run FOLDER [--die-after-checkpoints N]`: one run in a process of its own."""
+"""`python -m tests.ml.learning.toy_run FOLDER N`: a run in a process of its own, which dies after N checkpoints."""
 
 import hashlib
 import os
@@ -37,5 +37,4 @@ class DieAfter:
 
 
 if __name__ == "__main__":
-    told = (DieAfter(int(sys.argv[3])),) if len(sys.argv) > 2 else ()
-    sys.stdout.write(whole_run(Path(sys.argv[1]), *told))
+    whole_run(Path(sys.argv[1]), DieAfter(int(sys.argv[2])))
