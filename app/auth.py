@@ -186,7 +186,7 @@ class Gate:
         request_id: str,
     ) -> None:
         """Count a request that was answered, and write it down."""
-        self._measures.request(method=method, route=route, status=status, seconds=seconds)
+        self._measures.requests.note(method=method, route=route, status=status, seconds=seconds)
         if path not in QUIET_PATHS:
             access_log.request(
                 method=method, path=path, status=status, seconds=round(seconds, 4), key=key_id, request_id=request_id

@@ -82,7 +82,7 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     docs.install(app)
     gate = Gate(settings=settings, ring=app.state.ring, measures=app.state.measures)
     app.add_middleware(gate.around)
-    app.state.short_way = ShortWay(runtime=app.state.runtime, gate=gate, measures=app.state.measures)
+    app.state.short_way = ShortWay(runtime=app.state.runtime, gate=gate)
     return app
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
 
+from app.by_route import Requests
 from app.predict.by_model import Records
 
 _ROWS = (1, 2, 4, 8, 16, 32, 64)
@@ -21,12 +22,8 @@ class Measures:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._requests = Counter(
-            "plinth_http_requests", "Requests answered.", ["method", "route", "status"], registry=self._registry
-        )
-        self._seconds = Histogram(
-            "plinth_http_request_seconds", "Time to answer.", ["route"], buckets=_SECONDS, registry=self._registry
-        )
+        self.requests = Requests()
+        self._registry.register(self.requests)
         self._predictions = Counter("plinth_predictions", "Inputs answered.", ["model"], registry=self._registry)
         self._prediction_seconds = Histogram(
             "plinth_prediction_seconds", "Time of a batch.", ["model"], buckets=_SECONDS, registry=self._registry
@@ -35,11 +32,9 @@ class Measures:
             "plinth_batch_inputs", "Inputs run together.", ["model"], buckets=_ROWS, registry=self._registry
         )
         self._evicted = Counter("plinth_evicted_models", "Packages that left.", ["model"], registry=self._registry)
-        self._short_way = Counter("plinth_short_way", "Predictions that went the short way.", registry=self._registry)
         self._worker: str | None = None
         self.by_model = Records()
         self._registry.register(self.by_model)
-        self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         self._models: dict[str, tuple[Any, ...]] = {}
         self._uploaded = Counter("plinth_uploaded_bytes", "Bytes of uploads received.", registry=self._registry)
         self._loaded = Gauge("plinth_loaded_models", "Packages in memory.", registry=self._registry)
@@ -47,17 +42,6 @@ class Measures:
             "plinth_loaded_models_bytes", "Bytes of packages in memory.", registry=self._registry
         )
         self._jobs = Gauge("plinth_jobs", "Jobs by state.", ["state"], registry=self._registry)
-
-    def request(self, *, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answered request."""
-        # To find a child by its labels takes longer than to count; there are as many as routes, methods and statuses.
-        key = (method, route, status)
-        children = self._children.get(key)
-        if children is None:
-            children = self._requests.labels(method, route, str(status)), self._seconds.labels(route)
-            self._children[key] = children
-        children[0].inc()
-        children[1].observe(seconds)
 
     def batch(self, model: str, rows: int, seconds: float) -> None:
         """Count one run of a model."""
@@ -68,10 +52,6 @@ class Measures:
         children[0].inc(rows)
         children[1].observe(seconds)
         children[2].observe(rows)
-
-    def short_way(self) -> None:
-        """Count a prediction that went the short way."""
-        self._short_way.inc()
 
     def evicted(self, model: str) -> None:
         """Count a model that left for want of memory."""

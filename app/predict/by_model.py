@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from app.predict.latency import Latency
+from app.latency import Latency
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -25,6 +25,8 @@ class Record:
     """Requests that found it in memory."""
     loads: int = 0
     """Times that it had to be loaded."""
+    short_way: int = 0
+    """Requests answered under the framework (see `app.predict.short_way`)."""
     evictions: int = 0
     """Times that it left for want of memory."""
 
@@ -63,6 +65,7 @@ class Records(Collector):
         for metric, said, field_name in (
             ("plinth_model_hits", "Requests that found the model in memory.", "hits"),
             ("plinth_model_loads", "Times that the model had to be loaded.", "loads"),
+            ("plinth_short_way", "Requests answered under the framework.", "short_way"),
         ):
             counter = CounterMetricFamily(metric, said, labels=["model"])
             for name, record in records.items():

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import asyncio
 
     from app.auth import Gate
-    from app.measures import Measures
     from app.predict.runtime import Loaded, Runtime
 
 ROUTE: Final = "/predict/{model}"
@@ -74,10 +73,9 @@ class Admitted:
 class ShortWay:
     """What the connections share."""
 
-    def __init__(self, *, runtime: Runtime, gate: Gate, measures: Measures) -> None:
+    def __init__(self, *, runtime: Runtime, gate: Gate) -> None:
         self.runtime = runtime
         self.gate = gate
-        self.measures = measures
         self._dated: tuple[list[tuple[bytes, bytes]], bytes] = [], b""
 
     def dated(self, headers: list[tuple[bytes, bytes]]) -> bytes:
@@ -176,9 +174,10 @@ class ShortCycle:
         self.response_complete = True
         admitted, protocol = self._admitted, self._protocol
         del self._admitted  # A connection that stays open must not keep a model that leaves.
-        protocol.short_way.measures.short_way()
         seconds = time.perf_counter() - self._began
-        admitted.loaded.record.latency.note(seconds)
+        record = admitted.loaded.record
+        record.short_way += 1
+        record.latency.note(seconds)
         protocol.short_way.gate.note(
             method="POST",
             path=f"/predict/{admitted.loaded.served.name}",

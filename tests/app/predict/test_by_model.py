@@ -3,8 +3,8 @@
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from app.latency import BOUNDS_SECONDS, Latency
 from app.predict.by_model import InMemory, Records
-from app.predict.latency import BOUNDS_SECONDS, Latency
 
 
 def test_quantiles_lie_in_the_bucket_that_holds_them():

@@ -27,9 +27,19 @@ class Latency:
         self.counts[bisect_left(BOUNDS_SECONDS, seconds)] += 1
         self.seconds += seconds
 
+    @property
+    def count(self) -> int:
+        """Of all answers."""
+        return sum(self.counts)
+
+    def add(self, other: Latency) -> None:
+        """Those of another."""
+        self.counts = [one + more for one, more in zip(self.counts, other.counts, strict=True)]
+        self.seconds += other.seconds
+
     def quantile(self, share: float) -> float | None:
         """Seconds within which this share of the answers came, evenly spread in a bucket; None before the first."""
-        wanted = share * sum(self.counts)
+        wanted = share * self.count
         if not wanted:
             return None
         before = 0
