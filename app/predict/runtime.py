@@ -351,7 +351,8 @@ def _package(blobs: Blobs, served: Served, cache: Path) -> ModelPackage:
     from ml.checksums import known_digest
     from ml.package import MANIFEST, ModelPackage
 
-    folder = blobs.fetch_tree(served.key, cache / served.id)
+    # Fine-tunes of one base have most of their bytes in common.
+    folder = blobs.fetch_tree(served.key, cache / served.id, common=cache / "common")
     # The manifest vouches for the files; what vouches for the manifest is the row that it was registered with.
     if served.manifest_sha256 and known_digest(folder / MANIFEST) != served.manifest_sha256:
         message = f"{MANIFEST} of {served.name}@{served.version} is not the one that was registered"

@@ -27,10 +27,11 @@ class Blobs(Protocol):
     def put_file(self, key: str, path: Path, *, move: bool = False) -> None:
         """Publish one file; with `move` it is gone from `path` afterwards. Raises `StorageFull`."""
 
-    def fetch_tree(self, key: str, into: Path) -> Path:
+    def fetch_tree(self, key: str, into: Path, *, common: Path | None = None) -> Path:
         """A folder to read from, and only that: `into`, filled and checked, or the published one itself.
 
-        Raises `NotFound`.
+        A file that was fetched before with the same folder `common`, for whatever tree, is not fetched again, and is
+        on the disk once. Raises `NotFound`.
         """
 
     def fetch_file(self, key: str, into: Path) -> Path:

@@ -63,7 +63,7 @@ class LocalBlobs:
         _publish(path, target)
         return True
 
-    def fetch_tree(self, key: str, into: Path) -> Path:  # noqa: ARG002 - other places copy into it
+    def fetch_tree(self, key: str, into: Path, *, common: Path | None = None) -> Path:  # noqa: ARG002 - others copy
         """The published folder itself."""
         found = self.root / safe(key)
         if not found.is_dir():

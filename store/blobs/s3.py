@@ -7,6 +7,7 @@ import io
 import json
 import secrets
 import shutil
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -68,7 +69,7 @@ class S3Blobs:
         if move:
             path.unlink()
 
-    def fetch_tree(self, key: str, into: Path) -> Path:
+    def fetch_tree(self, key: str, into: Path, *, common: Path | None = None) -> Path:
         """Downloaded and checked beside `into`, then renamed; what is there already is used as it is."""
         if into.is_dir():
             return into
@@ -78,7 +79,7 @@ class S3Blobs:
         staged = into.with_name(f"{into.name}.{secrets.token_hex(4)}")
         try:
             for name in index:
-                self._download(f"{key}/{safe(name)}", staged / name)
+                self._download(f"{key}/{safe(name)}", staged / name, common)
             staged.mkdir(parents=True, exist_ok=True)
             staged.replace(into)
         finally:
@@ -134,10 +135,15 @@ class S3Blobs:
         except BaseError as error:
             raise OSError(f"could not store {self._name}/{key}: {error}") from error
 
-    def _download(self, key: str, into: Path) -> Path:
+    def _download(self, key: str, into: Path, common: Path | None = None) -> Path:
         into.parent.mkdir(parents=True, exist_ok=True)
         try:
             found = obstore.get(self._store, key)
+            sha256 = found.attributes.get(SHA256)
+            twin = common / safe(sha256) if common is not None and sha256 else None
+            if twin is not None and twin.exists():
+                into.hardlink_to(twin)
+                return into
             with into.open("wb") as file:
                 for chunk in found.stream(min_chunk_size=PART_BYTES):
                     file.write(chunk)
@@ -145,9 +151,13 @@ class S3Blobs:
             raise NotFound("blob", key) from None
         except BaseError as error:
             raise OSError(f"could not fetch {self._name}/{key}: {error}") from error
-        if found.attributes.get(SHA256) not in (None, _sha256(into)):
+        if sha256 not in (None, _sha256(into)):
             into.unlink()
             raise OSError(f"{self._name}/{key} is damaged: its checksum does not match")
+        if twin is not None:
+            twin.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # Another has fetched it meanwhile.
+                twin.hardlink_to(into)
         return into
 
     def _index(self, key: str) -> dict[str, int] | None:

@@ -202,3 +202,18 @@ def test_what_was_fetched_once_is_used_as_it_is(s3: S3Server, tree: Path, tmp_pa
     place.delete("models/m")
     assert contents(place.fetch_tree("models/m", tmp_path / "fetched")) == contents(tree)
     shutil.rmtree(tmp_path / "fetched")
+
+
+def test_what_trees_have_in_common_is_fetched_once(s3: S3Server, tree: Path, tmp_path: Path) -> None:
+    bucket = s3.bucket()
+    place = S3Blobs(bucket, endpoint_url=s3.url)
+    place.put_tree("models/one", tree)
+    (tree / "encoders" / "image" / "encoder.json").write_text('{"another": true}')
+    place.put_tree("models/other", tree)
+    one = place.fetch_tree("models/one", tmp_path / "one", common=tmp_path / "common")
+    metadata = s3.client().head_object(Bucket=bucket, Key="models/other/weights.safetensors")["Metadata"]
+    s3.client().put_object(Bucket=bucket, Key="models/other/weights.safetensors", Body=b"not read", Metadata=metadata)
+    other = place.fetch_tree("models/other", tmp_path / "other", common=tmp_path / "common")
+    assert contents(other) == contents(tree)
+    assert (one / "weights.safetensors").samefile(other / "weights.safetensors")
+    assert not (one / "encoders/image/encoder.json").samefile(other / "encoders/image/encoder.json")
