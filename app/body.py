@@ -24,6 +24,12 @@ LINGER_SECONDS = 2.0
 SLOWEST_BYTES_PER_SECOND = 500
 """On average, beyond the time that a client may be silent anyway: a tenth of a modem of old."""
 
+MOST_JSON_VALUES = 2_000_000
+"""Each takes up to seventy bytes once it is read, whatever it took as text, and an event loop reads nothing beside."""
+
+LONG_VALUE_BYTES = 64
+"""On average."""
+
 _MAY_BE_INFINITE = re.compile(rb"[eE]\+?\d{3}|\d{309}")
 
 
@@ -139,13 +145,18 @@ def strict_json(body: bytes, *, field: str | None = None) -> Any:
 
     `field` names the part of a form that is decoded.
     """
+    values = sum(map(body.count, (b",", b"[", b"{"))) + 1
+    if values > MOST_JSON_VALUES:
+        raise _not_json(f"it holds over {MOST_JSON_VALUES:,} values; send pictures and recordings as files", field)
     try:
         value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise _not_json(str(error), field) from None
     if b"\\u0000" in body:
         raise _not_json("the character \\u0000 is not allowed", field)
-    if _MAY_BE_INFINITE.search(body) and _holds_infinity(value):
+    # Where few values make up a large body, as pictures in base64 do, to look at them is quicker than to search it.
+    long = len(body) > LONG_VALUE_BYTES * values
+    if (long or _MAY_BE_INFINITE.search(body)) and _holds_infinity(value):
         raise _not_json("a number is too large", field)
     return value
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 BATCH_INPUTS: Final = 64
 BATCH_BYTES: Final = 64 << 20
 """Inputs are read and run so many, or so much, at a time: memory does not grow with a request."""
-REQUEST_BYTES: Final = 512 << 20
+REQUEST_BYTES: Final = 256 << 20
 """What the inputs of one call may unpack to: a small file can hold a very large picture, and a call many of them."""
 EMBEDDING: Final = "embedding"
 TORCH_ENGINE: Final = "ml.learning.run"

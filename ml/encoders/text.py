@@ -30,6 +30,8 @@ LONGEST: Final = 512
 """Tokens a text is cut to, unless asked: attention to twice as many costs four times as much."""
 SHORTEST: Final = 32
 """And at least to so many, however short the texts were that were learned from: others may come."""
+LETTERS_OF_A_TOKEN: Final = 64
+"""More than the longest has, but for runs of blanks: no more of a text is read than may be kept."""
 LOOKED_AT: Final = 2_000
 """So many texts, evenly spread, decide the length."""
 LETTERS_LOOKED_AT: Final = 20_000_000
@@ -111,7 +113,8 @@ class TextEncoder(Encoder[str]):
 
     def encode(self, values: Sequence[str]) -> list[np.ndarray]:
         """int32 [T] of each, begun and ended as the tokenizer does, cut to `max_length`."""
-        encoded = self._tool.encode_batch_fast([str(value) for value in values])
+        most = LETTERS_OF_A_TOKEN * self.config.max_length
+        encoded = self._tool.encode_batch_fast([str(value)[:most] for value in values])
         cut = sum(bool(each.overflowing) for each in encoded)
         self.lose(f"cut to {self.config.max_length} tokens", cut)
         # A text of blanks alone may leave nothing, and a row must have something that is real.
@@ -240,8 +243,8 @@ def _some(values: Sequence[str]) -> Iterator[str]:
 
 def _length(tokenizer: Any, values: Sequence[str]) -> int:
     some = [values[index] for index in range(0, len(values), -(-len(values) // LOOKED_AT) or 1)]
-    # No token is longer than some letters: what is cut here is far longer than the longest that is kept.
-    lengths = np.array([len(each) for each in tokenizer.encode_batch_fast([text[: 64 * LONGEST] for text in some])])
+    begun = [text[: LETTERS_OF_A_TOKEN * LONGEST] for text in some]
+    lengths = np.array([len(each) for each in tokenizer.encode_batch_fast(begun)])
     most, longest = np.percentile(lengths, 99), lengths.max()
     kept = longest if longest <= 2 * most else most
     return int(min(LONGEST, max(SHORTEST, -(-int(kept) // 16) * 16)))

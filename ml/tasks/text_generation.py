@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field
 from ml.config import Config
 from ml.continuation import Continuation, Wish, Writing
 from ml.data.conversations import Message, prompt_of
+from ml.encoders.text import LETTERS_OF_A_TOKEN
 from ml.errors import InputError
 from ml.evaluation import Evaluation, Metric
 from ml.packing import begin_of, pack, reading_options
@@ -277,8 +278,10 @@ class TextGeneration(Task):
             yield np.concatenate([prompt, tokens]), np.repeat([0.0, 1.0], [len(prompt), len(tokens)])
 
     def _encode_asked(self, rows: Rows) -> dict[str, Column]:
-        prompts = self._encoder.pieces([self._prompt(prompt) for prompt in rows.columns["prompt"]])
         begin, most = begin_of(self._encoder), self._length - 1
+        # No more is read than may be kept, and one token more than that, which tells that something was cut.
+        letters = LETTERS_OF_A_TOKEN * (most + 1)
+        prompts = self._encoder.pieces([self._prompt(prompt)[-letters:] for prompt in rows.columns["prompt"]])
         self._encoder.lose(f"cut to their last {most} tokens", sum(len(each) > most for each in prompts))
         begun = [np.concatenate([[begin], each[-most:]]).astype(np.int32) for each in prompts]
         return {"text": begun, "wish": list(rows.columns["wish"])}

@@ -14,6 +14,7 @@ from ml import corpus_scores
 from ml.beam_search import LENGTH_PENALTY, search
 from ml.config import Config, Count
 from ml.encoders.base import encode_slots
+from ml.encoders.text import LETTERS_OF_A_TOKEN
 from ml.evaluation import Evaluation, Metric
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
@@ -164,7 +165,8 @@ class Translation(Task):
         asked = {name: rows.columns[name] for name in ("beams", "max_length") if name in rows.columns}
         if asked:
             reader = cast("TextEncoder", self.slot_encoders["text"])
-            whole = [len(pieces) for pieces in reader.pieces(rows.columns["text"])]
+            most = LETTERS_OF_A_TOKEN * reader.config.max_length
+            whole = [len(pieces) for pieces in reader.pieces([text[:most] for text in rows.columns["text"]])]
             columns["truncated"] = np.array([length + ENDS for length in whole]) > reader.config.max_length
         return {**columns, **{name: np.array(each, dtype=np.int64) for name, each in asked.items()}}
 

@@ -174,6 +174,23 @@ def changed(package: ModelPackage, **fields: object) -> ModelPackage:
     return ModelPackage(package.directory, manifest)
 
 
+def embedder(folder: Path, reads: str, encoder: Encoder[Any]) -> ModelPackage:
+    """A base model whose embedding is the mean of what it reads: tokens [B, T], or frames [B, T, F]."""
+    nodes = [
+        helper.make_node("Cast", [reads], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["numbers"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Flatten", ["mean"], ["embedding"], axis=1),
+    ]
+    if reads == "text":
+        shape, kind = ["batch", "time"], TensorProto.INT64
+    else:
+        shape, kind = ["batch", "time", encoder.shape()["bins"]], TensorProto.FLOAT
+    given = helper.make_tensor_value_info(reads, kind, shape)
+    output = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", None])
+    graph = helper.make_graph(nodes, "embedder", [given], [output])
+    return _packed(folder, graph, task=None, state=None, labels=None, encoders={reads: encoder})
+
+
 def registered(
     package: ModelPackage,
     *,
@@ -212,8 +229,8 @@ def _packed(
     folder: Path,
     graph: onnx.GraphProto,
     *,
-    task: Choice,
-    state: dict[str, Any],
+    task: Choice | None,
+    state: dict[str, Any] | None,
     labels: list[str] | None,
     encoders: Mapping[str, Encoder[Any]] | None = None,
     name: str = "model",

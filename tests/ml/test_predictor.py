@@ -164,7 +164,7 @@ def test_the_example_of_the_signature_works_when_pasted(name, request):
 def test_a_request_that_unpacks_to_too_much_is_refused(classifier):
     white = images.encode_png(np.full((5000, 5000, 1), 255, dtype=np.uint8))
 
-    with pytest.raises(InputError, match="over 512 MiB") as caught:
+    with pytest.raises(InputError, match="over 256 MiB") as caught:
         classifier.predict([white] * 100)
 
     assert caught.value.index == predictor.REQUEST_BYTES // 25_000_000

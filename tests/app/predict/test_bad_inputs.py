@@ -1,0 +1,243 @@
+"""What cannot be answered, by either way and for each kind of input: it says which input and why, in bounded time and
+memory, and whoever asks beside it is answered.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.api_process import MIB, ApiProcess
+from ml.data.audio import decode
+from ml.encoders import ENCODERS
+from tests.app import homes
+from tests.app.factories import SIDE, embedder, png, registered, shades
+from tests.ml import samples
+
+pytestmark = pytest.mark.process
+
+MOST_SECONDS = 15.0
+"""Ten times what the slowest takes when nobody else is at work: to send 60 MB, to decode twenty large pictures."""
+MOST_BYTES = 400 * MIB
+"""Above what is there: a body of up to 64 MiB, twice while it is put together, and some millions of parsed values."""
+WAYS = [{}, {"X-Anything": "unusual"}]
+WAY_NAMES = ["short way", "ordinary way"]
+GOOD = [[7] * SIDE] * SIDE
+
+
+@pytest.fixture(scope="module")
+def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
+    api, folder = ApiProcess(new_home()), tmp_path_factory.mktemp("packages")
+    recordings = [decode(each) for each in samples.VALUES["audio"](8)]
+    with homes.at(api.home):
+        registered(shades(folder / "shades"), name="shades")
+        text = ENCODERS["text"].learn(samples.VALUES["text"](50), {})
+        registered(embedder(folder / "texts", "text", text), name="texts")
+        audio = ENCODERS["log_mel"].learn(recordings, {})
+        registered(embedder(folder / "sounds", "audio", audio), name="sounds")
+    with api:
+        yield api
+
+
+def ask(api: ApiProcess, model: str, body: bytes, kind: str, way: dict[str, str]) -> tuple[int, Any]:
+    """The answer, in bounded time and memory."""
+    Path(f"/proc/{api.pid}/clear_refs").write_text("5")  # The peak is that of now.
+    before, began = api.rss_bytes(), time.monotonic()
+    status, _, answer = api.request("POST", f"/predict/{model}", headers={"Content-Type": kind, **way}, body=body)
+    assert time.monotonic() - began < MOST_SECONDS
+    assert peak_bytes(api) - before < MOST_BYTES
+    return status, json.loads(answer)
+
+
+def peak_bytes(api: ApiProcess) -> int:
+    status = Path(f"/proc/{api.pid}/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
+def told(status: int, answer: Any) -> str:
+    """What the problem says, all of it."""
+    assert 400 <= status < 500, answer
+    assert answer["status"] == status
+    return " ".join([answer["detail"], *(each["message"] for each in answer.get("errors", []))])
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def bomb(side: int, *, rows: int) -> bytes:
+    """A PNG that says it has so many pixels a side, and has so many rows of them, which compress a thousandfold."""
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    squeezer, data = zlib.compressobj(9), b""
+    for _ in range(rows):
+        data += squeezer.compress(bytes(1 + 3 * side))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data + squeezer.flush()) + chunk(b"IEND", b"")
+
+
+def wave(*, rate_hz: int = 16_000, channels: int = 1, samples: int = 1_600) -> bytes:
+    """A WAV whose header says what it is told to."""
+    content = bytes(2 * samples)
+    said = len(content)
+    form = struct.pack("<HHIIHH", 1, channels, rate_hz, rate_hz * channels * 2 & 0xFFFFFFFF, channels * 2 & 0xFFFF, 16)
+    size = min(36 + said, 0xFFFFFFFF)
+    head = b"RIFF" + struct.pack("<I", size) + b"WAVEfmt " + struct.pack("<I", 16) + form
+    return head + b"data" + struct.pack("<I", said) + content
+
+
+def in_json(value: Any) -> bytes:
+    return json.dumps({"inputs": [value]}).encode()
+
+
+def pixels(text: str) -> bytes:
+    return b'{"inputs": [{"pixels": ' + text.encode() + b"}]}"
+
+
+def encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+PICTURES: dict[str, tuple[bytes, str, str]] = {
+    "NaN": (pixels("[[NaN]]"), "application/json", "JSON"),
+    "infinite": (pixels("[[1e999]]"), "application/json", "too large"),
+    "huge number": (pixels("[[" + "9" * 5_000 + "]]"), "application/json", ""),
+    "ragged": (pixels("[[1, 2], [3]]"), "application/json", "inputs.0"),
+    "empty": (pixels("[]"), "application/json", "inputs.0"),
+    "empty row": (pixels("[[]]"), "application/json", "inputs.0"),
+    "out of range": (pixels("[[256]]"), "application/json", "255"),
+    "below the range": (pixels("[[-1]]"), "application/json", "0"),
+    "five colours": (pixels("[[[1, 2, 3, 4, 5]]]"), "application/json", "inputs.0"),
+    "a cube of cubes": (pixels("[[[[1]]]]"), "application/json", "inputs.0"),
+    "words": (pixels('[["a"]]'), "application/json", "inputs.0"),
+    "nothing": (pixels("null"), "application/json", "inputs.0"),
+    "both": (in_json({"pixels": GOOD, "image": encoded(png(7))}), "application/json", "either"),
+    "unknown field": (in_json({"pixel": GOOD}), "application/json", "known"),
+    "no base64": (in_json({"image": "%%%"}), "application/json", "base64"),
+    "no picture": (in_json({"image": encoded(b"no picture")}), "application/json", "inputs.0"),
+    "half a picture": (png(7, side=64)[:60], "image/png", "inputs.0"),
+    "empty body": (b"", "image/png", "inputs.0"),
+    "bomb by its header": (bomb(50_000, rows=1), "image/png", "too large"),
+    "bomb by its content": (bomb(30_000, rows=500), "image/png", "too large"),
+    "bomb in JSON": (in_json({"image": encoded(bomb(30_000, rows=200))}), "application/json", "too large"),
+    "nested": (b"[" * 60_000, "application/json", "JSON"),
+    "nested and closed": (pixels("[" * 900 + "1" + "]" * 900), "application/json", ""),
+    "nested objects": (b'{"a":' * 60_000, "application/json", "JSON"),
+    "no inputs": (b'{"inputs": []}', "application/json", "inputs"),
+    "no JSON": (b"{", "application/json", "JSON"),
+    "no UTF-8": (b'{"inputs": [{"image": "\xff"}]}', "application/json", ""),
+    "half a letter": (b'{"inputs": [{"image": "\\ud800"}]}', "application/json", ""),
+}
+SOUNDS: dict[str, tuple[bytes, str, str]] = {
+    "truncated": (wave()[:30], "audio/wav", "inputs.0"),
+    "empty": (b"", "audio/wav", "inputs.0"),
+    "silence of no length": (wave(samples=0), "audio/wav", "inputs.0"),
+    "rate of nothing": (wave(rate_hz=0), "audio/wav", "inputs.0"),
+    "rate of one": (wave(rate_hz=1), "audio/wav", "a second"),
+    "rate without end": (wave(rate_hz=4_000_000_000), "audio/wav", "inputs.0"),
+    "channels without end": (wave(channels=65_535), "audio/wav", "inputs.0"),
+    "no recording": (b"x" * 50_000, "audio/wav", "inputs.0"),
+    "MP3 of noise": (b"\xff\xfb\x90\x00" + bytes(range(256)) * 200, "audio/mpeg", "inputs.0"),
+    "hours": (wave(rate_hz=8_000, samples=30_000_000), "audio/wav", "limit"),
+    "in JSON": (in_json({"audio": encoded(wave()[:30])}), "application/json", "inputs.0"),
+}
+TEXTS: dict[str, tuple[bytes, str, str]] = {
+    "empty": (b"", "text/plain", "text"),
+    "no UTF-8": (b"\xff\xfe\x00", "text/plain", "UTF-8"),
+    "too long": (b"word " * 1_000_000, "text/plain", "1000000"),
+    "no text": (in_json({"text": 7}), "application/json", "text"),
+    "null": (in_json({"text": None}), "application/json", "text"),
+    "list": (in_json({"text": ["a"]}), "application/json", "text"),
+}
+BAD = [
+    pytest.param(model, *case, id=f"{model}-{name}")
+    for model, cases in (("shades", PICTURES), ("sounds", SOUNDS), ("texts", TEXTS))
+    for name, case in cases.items()
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
+@pytest.mark.parametrize(("model", "body", "kind", "why"), BAD)
+def test_what_cannot_be_read_says_which_and_why(
+    api: ApiProcess, model: str, body: bytes, kind: str, why: str, way: dict[str, str]
+) -> None:
+    words = told(*ask(api, model, body, kind, way))
+    assert why.lower() in words.lower()
+
+
+@pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
+@pytest.mark.parametrize(
+    ("model", "good", "bad"),
+    [
+        ("shades", {"pixels": GOOD}, {"pixels": [[1, 2], [3]]}),
+        ("sounds", {"audio": encoded(wave())}, {"audio": encoded(wave()[:30])}),
+        ("texts", {"text": "a quiet film"}, {"text": ""}),
+    ],
+)
+def test_a_bad_input_among_good_ones_is_named_by_its_number(
+    api: ApiProcess, model: str, good: Any, bad: Any, way: dict[str, str]
+) -> None:
+    body = json.dumps({"inputs": [good, good, bad, good]}).encode()
+    assert "inputs.2" in told(*ask(api, model, body, "application/json", way)).lower()
+
+
+@pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"inputs": [' + b"[]," * 20_000_000 + b"[]]}",
+        b'{"inputs": [{"pixels": [[' + b"0.5," * 15_000_000 + b"1]]}]}",
+        b'{"inputs": [{"image": "' + b"A" * 60_000_000 + b'"}]}',
+        b'{"inputs": [{' + b'"a":1,' * 10_000_000 + b'"b":1}]}',
+        b"[" * 60_000_000,
+    ],
+    ids=["lists", "numbers", "base64", "fields", "nested"],
+)
+def test_tens_of_megabytes_of_json_are_refused_in_bounded_time_and_memory(
+    api: ApiProcess, body: bytes, way: dict[str, str]
+) -> None:
+    told(*ask(api, "shades", body, "application/json", way))
+
+
+def test_a_hundred_megabytes_are_refused_before_they_are_read(api: ApiProcess) -> None:
+    status, answer = ask(api, "shades", b'{"inputs": [' + b"1," * 50_000_000 + b"1]}", "application/json", {})
+    assert status == 413
+    assert "67108864" in answer["detail"]
+
+
+def test_many_long_texts_cost_no_more_than_is_read_of_them(api: ApiProcess) -> None:
+    for text in ("世界" * 499_999, "word " * 199_999, "a" * 999_999):
+        body = json.dumps({"inputs": [{"text": text}] * 10}, ensure_ascii=False).encode()
+        status, answer = ask(api, "texts", body, "application/json", {})
+        assert status == 200
+        assert len(answer["outputs"]) == 10
+
+
+def test_many_large_pictures_in_one_request_are_bounded(api: ApiProcess) -> None:
+    large = encoded(png(7, side=5_000))
+    words = told(*ask(api, "shades", json.dumps({"inputs": [{"image": large}] * 64}).encode(), "application/json", {}))
+    assert "unpack" in words
+
+
+def test_neighbours_of_bad_inputs_are_answered(api: ApiProcess) -> None:
+    """All at once, so that they meet in batches."""
+
+    def one(number: int) -> tuple[int, int]:
+        way = WAYS[number % 2]
+        if number % 3:
+            body, expected = json.dumps({"inputs": [{"pixels": [[number % 256] * SIDE] * SIDE}]}).encode(), 200
+        else:
+            body, expected = list(PICTURES.values())[number % len(PICTURES)][0], 422
+        headers = {"Content-Type": "application/json", **way}
+        return api.request("POST", "/predict/shades", headers=headers, body=body)[0], expected
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(one, range(300)))
+    assert all(status == expected for status, expected in found)
