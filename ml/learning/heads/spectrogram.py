@@ -176,8 +176,9 @@ def _places(letter_BT: Tensor, lasts_BL: Tensor) -> Tensor:
             angle_BT.sin(),
             angle_BT.cos(),
             (2 * angle_BT).sin(),
-            into_BT.clamp(min=1).log() / 3,
-            lasts_BT.clamp(min=1).log() / 3,
+            # ONNX has no logarithm of whole numbers.
+            into_BT.clamp(min=1).float().log() / 3,
+            lasts_BT.clamp(min=1).float().log() / 3,
         ],
         dim=2,
     ).float()
