@@ -96,7 +96,7 @@ class Translation(Task):
     output_type = TranslationOutput
     metrics: ClassVar[Mapping[str, Metric]] = corpus_scores.METRICS
     recipe = Schedule(
-        epochs=4,
+        epochs=2,
         batch_size=32,
         optimizer="adamw",
         learning_rate=2e-3,
