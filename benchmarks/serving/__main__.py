@@ -20,7 +20,7 @@ from benchmarks.api_process import ApiProcess
 from benchmarks.serving.load import SERVER_CORE
 from benchmarks.serving.service import Service
 
-QUESTIONS = ("pictures", "cold", "idle", "alias", "beside", "trunks")
+QUESTIONS = ("pictures", "text", "cold", "idle", "alias", "beside", "trunks")
 """Files of this folder, each with a `measure`."""
 
 

@@ -45,9 +45,9 @@ def measure(service: Service) -> Iterable[Figure]:
         return
     graph = package.manifest.graphs["model"]
     if graph.variant is not None:
-        for each in (graph.variant, *graph.other_variants):
-            verdict = "served" if each.served else "left out"
-            yield Figure(f"MiniLM, {each.name}", f"{each.speed:.2f} x float32, {verdict}", note=each.reason)
+        for tried in (graph.variant, *graph.other_variants):
+            verdict = "served" if tried.served else "left out"
+            yield Figure(f"MiniLM, {tried.name}", f"{tried.speed:.2f} x float32, {verdict}", note=tried.reason)
     plain = without_variant(package, service.folder / "plain")
     short = [text for text in sentences("dev") if 3 <= len(text.split()) <= SHORT_WORDS][:BODIES]
     for name, each in (("float32", plain), ("best", package)):
@@ -56,9 +56,7 @@ def measure(service: Service) -> Iterable[Figure]:
         found = asked(service, f"minilm-{name}", short)
         share = f"{found.per_cpu_second / alone:.0%} of the graph alone, one by one ({alone:,.0f})"
         work = f"MiniLM text, {name}, {service.connections} connections"
-        yield Figure(
-            work, f"{found.per_cpu_second:,.0f}/CPU-s", aim=f">= {AIMS[name]}", note=f"{share}; {found.told}"
-        )
+        yield Figure(work, f"{found.per_cpu_second:,.0f}/CPU-s", aim=f">= {AIMS[name]}", note=f"{share}; {found.told}")
         yield mixed(each, name)
 
 

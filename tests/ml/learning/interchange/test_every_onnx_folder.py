@@ -133,6 +133,20 @@ def test_a_base_model_answers_embeddings(tmp_path: Path) -> None:
     assert again["opset"] == {"model": 17}
 
 
+def test_a_graph_in_two_files_is_run_one_after_the_other(tmp_path: Path) -> None:
+    data, architecture = samples.path({"image": "image"}), {"name": "cnn", "config": {"preset": "small"}}
+    asked: dict[str, Any] = {"objective": "contrastive_views", "architecture": architecture}
+    base = run(data, tmp_path / "base", spec("pretrain", **asked)).package.directory
+    asked = {"task": "image_classification", "start_from": "base", "tuning": "head_only"}
+    package = run(data, tmp_path / "work", spec("finetune", **asked), start_from=base).package
+    assert package.manifest.graphs["model"].trunk is not None
+    send_out(package.directory, tmp_path / "out", format="onnx")
+    given = inputs_of(package, {"image": "image"})
+    (tmp_path / "request.json").write_text(json.dumps({"inputs": given}))
+    found = run_alone(tmp_path / "out", str(tmp_path / "request.json"), cwd=tmp_path)
+    assert alike(found, Predictor.load(package).predict(given))
+
+
 def test_files_are_inputs_too(packages: Any, tmp_path: Path) -> None:
     package = ModelPackage.open(packages("text_classification"))
     send_out(package.directory, tmp_path / "out", format="onnx")
