@@ -57,6 +57,7 @@ class Soak:
 
     async def run(self) -> None:
         """All at once, until the time is over."""
+        await self._move()
         callers = [self._json] * 4 + [self._raw] * 4 + [self._bad] * 2 + [self._large] * 2 + [self._other_version]
         loads = [self._asking(each) for each in callers]
         loads += [self._streaming() for _ in range(2)] + [self._leaving() for _ in range(2)] + [self._moving()]
@@ -132,12 +133,15 @@ class Soak:
             await asyncio.sleep(0.05)
 
     async def _moving(self) -> None:
-        headers, path = {"Content-Type": "application/json"}, "/api/v1/models/shades/aliases/production"
         while time.monotonic() < self.until:
-            body = json.dumps({"version": 1 + self.seen["moves"] % 2}).encode()
-            status, _, _ = await asyncio.to_thread(self.api.request, "PUT", path, headers=headers, body=body)
-            self._note("moves", status, 200)
+            await self._move()
             await asyncio.sleep(1)
+
+    async def _move(self) -> None:
+        headers, path = {"Content-Type": "application/json"}, "/api/v1/models/shades/aliases/production"
+        body = json.dumps({"version": 1 + self.seen["moves"] % 2}).encode()
+        status, _, _ = await asyncio.to_thread(self.api.request, "PUT", path, headers=headers, body=body)
+        self._note("moves", status, 200)
 
     async def _looking(self) -> None:
         began = told = time.monotonic()
