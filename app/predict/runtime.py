@@ -49,6 +49,10 @@ T = TypeVar("T")
 
 GIVE_BACK_SECONDS = 0.05
 """After which a model that nobody holds any more is surely freed."""
+READERS = {"text": "tokenizers", "audio": "soundfile"}
+"""What an input of a slot is read with."""
+WARM_UP_MODELS = 100
+"""So many are looked at for what they read."""
 WARM_UP_SECONDS = 0.2
 """After the start: whoever waits for this process to be ready comes first."""
 SMALL_BYTES = 64 * 1024
@@ -362,10 +366,12 @@ def _package(blobs: Blobs, served: Served, cache: Path) -> ModelPackage:
 
 def _warm_up() -> None:
     with reading() as session:
-        if not models.names(session):
-            return
-    importlib.import_module("ml.predictor")
-    importlib.import_module("onnxruntime")
+        names = models.names(session)[:WARM_UP_MODELS]
+        slots = {slot for name in names for slot in models.version(session, name).architectures}
+    if not names:
+        return
+    for module in ("ml.predictor", "onnxruntime", *(READERS[slot] for slot in slots & READERS.keys())):
+        importlib.import_module(module)
 
 
 def _loaded(package: ModelPackage) -> Predictor:
