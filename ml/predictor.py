@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
@@ -16,7 +15,7 @@ from ml.data.rows import Rows
 from ml.encoders.base import collate_slots, encode_slots, take
 from ml.errors import InputError, PackageError
 from ml.padding import CallCost, lengths_of
-from ml.sessions import Graphs, open_once
+from ml.sessions import Graphs, open_once, spent_seconds
 from ml.tasks.base import MODEL
 from ml.wire import INPUT_OF, RawInput, Wire
 
@@ -156,9 +155,9 @@ class Predictor:
         order = np.argsort(lengths, kind="stable")
         for start, end in self._cost.cuts(lengths[order]):
             part = order[start:end]
-            began = time.perf_counter()
+            began = spent_seconds()
             yield part, take(columns, part)
-            self._cost.note(end - start, int(lengths[part[-1]]), seconds=time.perf_counter() - began)
+            self._cost.note(end - start, int(lengths[part[-1]]), seconds=spent_seconds() - began)
 
     def _call(self, batch: Arrays, wanted: str | None) -> list[dict[str, Any]]:
         answer, decode = (
