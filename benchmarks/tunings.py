@@ -33,7 +33,7 @@ from ml.tasks import TASKS
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data" / "sst2"
 RATES: Final[Mapping[str, tuple[float, ...]]] = {
     "full": (3e-5, 1e-4, 3e-4),
-    "gradual_unfreezing": (1e-4, 3e-4, 1e-3),
+    "gradual_unfreezing": (3e-4, 1e-3, 3e-3),
     "lora": (3e-4, 1e-3, 3e-3),
     "adapters": (3e-4, 1e-3, 3e-3),
     "prompt": (3e-3, 1e-2, 3e-2),
