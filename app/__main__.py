@@ -26,9 +26,6 @@ def main() -> int:
             f"Refusing to listen on {settings.host} without a key: set PLINTH_API_KEY, or listen on 127.0.0.1.\n"
         )
         return 78
-    # uvicorn raises the signal it caught once more when it is done; an orderly end is a success.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
     # Only now: who looks after workers needs none of it.
     from app.main import create_app
     from app.predict.short_way import ShortWayProtocol
@@ -36,6 +33,10 @@ def main() -> int:
 
     app = create_app(settings)
     server = make_server(app, settings, speaks=ShortWayProtocol, short_way=app.state.short_way)
+    # Before uvicorn listens to them a signal must not be lost; and once it is done it raises the one that it caught
+    # again, though an orderly end is a success.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     if inherited is not None:
         app.state.measures.name_process(inherited.number)
         inherited.end_with_parent()

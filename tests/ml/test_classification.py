@@ -146,9 +146,9 @@ def test_huge_logits_stay_numbers():
 def test_probabilities_sum_to_one_and_the_first_of_equals_wins():
     (answer,) = answers(np.array([[2.0, 2.0, 0.0]]), ("a", "b", "c"))
 
-    assert answer.label == "a"
-    assert sum(answer.probabilities.values()) == pytest.approx(1)
-    assert answer.confidence == answer.probabilities["a"] == answer.probabilities["b"]
+    assert answer["label"] == "a"
+    assert sum(answer["probabilities"].values()) == pytest.approx(1)
+    assert answer["confidence"] == answer["probabilities"]["a"] == answer["probabilities"]["b"]
 
 
 def test_codes_of_coded_labels_equal_those_of_plain_ones():
