@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
@@ -56,8 +55,7 @@ _HEAD: Final = (
 _STATIC: Final = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in ANSWER_HEADERS.items())
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A request that may go the short way, as far as its head tells."""
 
     loaded: Loaded
