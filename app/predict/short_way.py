@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ROUTE: Final = "/predict/{model}"
 START: Final = b"POST /predict/"
 MOST_HEAD_BYTES: Final = 8 * 1024
+LAST_LOOK_SECONDS: Final = 0.02
 GATHER_SECONDS: Final = 1.0
 """A body that takes longer to come is left to the ordinary way, which is patient and says when it no longer is."""
 HEAD: Final = re.compile(
@@ -212,6 +213,8 @@ class ShortWayProtocol(DeadlineProtocol):
     _begun: tuple[Admitted, bytes] | None = None
     """A request whose body has not come in full, and what has."""
     _patience: asyncio.TimerHandle | None = None
+    _looked = False
+    """Whether the connection was idle for long enough when its timer was due."""
     _last_answer_seconds = 0.0
     """By the event loop's clock."""
 
@@ -248,6 +251,7 @@ class ShortWayProtocol(DeadlineProtocol):
     def answered(self) -> None:
         """What uvicorn does after a response. Its timer is left to run on: to set one costs as much as to parse."""
         self._last_answer_seconds = self.loop.time()
+        self._looked = False
         if self.pipeline or self.transport.is_closing():
             super().on_response_complete()
             return
@@ -256,14 +260,19 @@ class ShortWayProtocol(DeadlineProtocol):
             self._let_idle(self.timeout_keep_alive)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close, unless there was an answer since the timer was set."""
+        """Close, unless there was an answer since the timer was set.
+
+        Timers come before what sockets bring: where the loop was held up, a request may lie there already. So it looks
+        twice.
+        """
         left = self._last_answer_seconds + self.timeout_keep_alive - self.loop.time()
         if self._begun is not None or not self._is_free():
             left = self.timeout_keep_alive
-        if left > 0:
-            self._let_idle(left)
-        else:
+        if left <= 0 and self._looked:
             super().timeout_keep_alive_handler()
+            return
+        self._looked = left <= 0
+        self._let_idle(max(left, LAST_LOOK_SECONDS))
 
     def _let_idle(self, seconds: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)

@@ -29,7 +29,7 @@ CHANGING = ("date", "x-request-id")
 @pytest.fixture(scope="module")
 def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
     api = ApiProcess(new_home())
-    api.environment |= {"PLINTH_BODY_IDLE_TIMEOUT_SECONDS": "1", "PLINTH_KEEP_ALIVE_SECONDS": "1"}
+    api.environment |= {"PLINTH_BODY_IDLE_TIMEOUT_SECONDS": "1", "PLINTH_KEEP_ALIVE_SECONDS": "2"}
     with pytest.MonkeyPatch.context() as patch:
         for name in ("PLINTH_HOME", "PLINTH_API_KEY"):
             patch.setenv(name, api.environment[name])
@@ -205,10 +205,10 @@ def test_a_connection_ends_when_it_was_idle_and_not_before(api: ApiProcess) -> N
         for _ in range(5):
             connection.sendall(_message(api, png(5)))
             assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
-            time.sleep(0.3)
+            time.sleep(0.6)
         began = time.monotonic()
         assert connection.recv(65536) == b""
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 4
 
 
 def test_a_moved_alias_is_followed_without_one_failed_answer(api: ApiProcess, tmp_path: Path) -> None:
