@@ -21,6 +21,8 @@ class Texts(Modality):
     - scratch: from random weights, its tokenizer learned from the labelled sentences alone
     - tokenizer alone: from a base model that has read all sentences to learn a tokenizer, and whose weights are random
     - gaps filled: from a base model that filled the gaps of all 6,920 sentences (`masked_language_modelling`)
+    - scratch (transformer), spans restored: the same two for an encoder that learned beside a decoder to restore spans
+      that were cut out (`denoising`)
 
     The step from the first to the second is what the tokenizer alone gives.
     """
@@ -33,6 +35,8 @@ class Texts(Modality):
         "scratch": Arm("rnn"),
         "tokenizer alone": Arm("rnn", "masked_language_modelling", schedule={"epochs": 1, "learning_rate": UNTRAINED}),
         "gaps filled": Arm("rnn", "masked_language_modelling"),
+        "scratch (transformer)": Arm("transformer"),
+        "spans restored": Arm("transformer", "denoising", beside="scratch (transformer)"),
     }
 
     def __init__(self, data: Path, folder: Path) -> None:
