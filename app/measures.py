@@ -31,7 +31,6 @@ class Measures:
         self._batch_rows = Histogram(
             "plinth_batch_inputs", "Inputs run together.", ["model"], buckets=_ROWS, registry=self._registry
         )
-        self._evicted = Counter("plinth_evicted_models", "Packages that left.", ["model"], registry=self._registry)
         self._worker: str | None = None
         self.by_model = Records()
         self._registry.register(self.by_model)
@@ -55,7 +54,6 @@ class Measures:
 
     def evicted(self, model: str) -> None:
         """Count a model that left for want of memory."""
-        self._evicted.labels(model).inc()
         self.by_model.of(model).evictions += 1
 
     def uploaded(self, count: int) -> None:

@@ -66,6 +66,7 @@ class Records(Collector):
             ("plinth_model_hits", "Requests that found the model in memory.", "hits"),
             ("plinth_model_loads", "Times that the model had to be loaded.", "loads"),
             ("plinth_short_way", "Requests answered under the framework.", "short_way"),
+            ("plinth_evicted_models", "Packages that left.", "evictions"),
         ):
             counter = CounterMetricFamily(metric, said, labels=["model"])
             for name, record in records.items():
