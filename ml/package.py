@@ -240,19 +240,20 @@ class ModelPackage:
 
     @classmethod
     def to_serve(cls, directory: Path) -> Self:
-        """The same, but a file is checked when it is asked for: what answers never reads the weights of its graph."""
+        """The same, but a file is checked when it is asked for: only those of `served_paths` have to be there."""
         return cls(directory, read_manifest(directory / MANIFEST), verified=False)
 
     @property
-    def served_files(self) -> dict[str, int]:
-        """What is read in order to answer: the graphs that are served, or else the weights, and what is beside them.
-
-        Bytes by sha256: what several models have is in memory once.
-        """
+    def served_paths(self) -> list[str]:
+        """What is read in order to answer: the graphs that are served, or else the weights, and what is beside them."""
         graphs = {name for graph in self.manifest.graphs.values() for name in graph.served_files}
-        beside = [file for file in self.manifest.files if not file.path.endswith((".onnx", ".safetensors"))]
-        answers = [self.packed(name) for name in graphs or {WEIGHTS}]
-        return {file.sha256: file.bytes for file in (*beside, *answers)}
+        beside = [path for path in self._files if not path.endswith((".onnx", ".safetensors"))]
+        return [*beside, *(self.packed(name).path for name in sorted(graphs or {WEIGHTS}))]
+
+    @property
+    def served_files(self) -> dict[str, int]:
+        """The bytes of these by sha256: what several models have is in memory once."""
+        return {file.sha256: file.bytes for file in map(self.packed, self.served_paths)}
 
     @property
     def is_graph_alone(self) -> bool:

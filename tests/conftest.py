@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from plinth import Plinth
+from tests.servers import S3Server
 from tests.stack import RunningStack, plinth_up
 
 
@@ -34,6 +35,14 @@ def start_stack(tmp_path: Path) -> Iterator[Callable[..., RunningStack]]:
 def plinth(stack: RunningStack) -> Iterator[Plinth]:
     with stack.client() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """One object store for all tests, which take a bucket each."""
+    server = S3Server().start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -355,13 +355,18 @@ def _package(blobs: Blobs, served: Served, cache: Path) -> ModelPackage:
     from ml.checksums import known_digest
     from ml.package import MANIFEST, ModelPackage
 
-    # Fine-tunes of one base have most of their bytes in common.
-    folder = blobs.fetch_tree(served.key, cache / served.id, common=cache / "common")
+    def fetched(*paths: str) -> Path:
+        # Fine-tunes of one base have most of their bytes in common.
+        return blobs.fetch_files(served.key, paths, cache / served.id, common=cache / "common")
+
+    folder = fetched(MANIFEST)
     # The manifest vouches for the files; what vouches for the manifest is the row that it was registered with.
     if served.manifest_sha256 and known_digest(folder / MANIFEST) != served.manifest_sha256:
         message = f"{MANIFEST} of {served.name}@{served.version} is not the one that was registered"
         raise PackageError(message, hint="Restore the package, or train the model again.")
-    return ModelPackage.to_serve(folder)
+    package = ModelPackage.to_serve(folder)
+    fetched(*package.served_paths)
+    return package
 
 
 def _warm_up() -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from store.settings import store_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
@@ -27,8 +27,14 @@ class Blobs(Protocol):
     def put_file(self, key: str, path: Path, *, move: bool = False) -> None:
         """Publish one file; with `move` it is gone from `path` afterwards. Raises `StorageFull`."""
 
-    def fetch_tree(self, key: str, into: Path, *, common: Path | None = None) -> Path:
+    def fetch_tree(self, key: str, into: Path) -> Path:
         """A folder to read from, and only that: `into`, filled and checked, or the published one itself.
+
+        Raises `NotFound`.
+        """
+
+    def fetch_files(self, key: str, names: Iterable[str], into: Path, *, common: Path) -> Path:
+        """Likewise, with these files of the tree if with no others: `into` is added to, each time by what it lacks.
 
         A file that was fetched before with the same folder `common`, for whatever tree, is not fetched again, and is
         on the disk once. Raises `NotFound`.

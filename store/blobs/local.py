@@ -14,7 +14,7 @@ from store.blobs.base import plain_files, safe
 from store.errors import NotFound, StorageFull
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 STAGING = ".staging"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -63,12 +63,16 @@ class LocalBlobs:
         _publish(path, target)
         return True
 
-    def fetch_tree(self, key: str, into: Path, *, common: Path | None = None) -> Path:  # noqa: ARG002 - others copy
+    def fetch_tree(self, key: str, into: Path) -> Path:  # noqa: ARG002 - other places copy into it
         """The published folder itself."""
         found = self.root / safe(key)
         if not found.is_dir():
             raise NotFound("blob", key)
         return found
+
+    def fetch_files(self, key: str, names: Iterable[str], into: Path, *, common: Path) -> Path:  # noqa: ARG002
+        """The published folder itself, with whatever else is in it."""
+        return self.fetch_tree(key, into)
 
     def fetch_file(self, key: str, into: Path) -> Path:  # noqa: ARG002 - other places copy into it
         """The published file itself."""

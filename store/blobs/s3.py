@@ -20,7 +20,7 @@ from store.blobs.base import plain_files, safe
 from store.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 INDEX = ".index.json"
 SHA256 = "sha256"
@@ -69,7 +69,7 @@ class S3Blobs:
         if move:
             path.unlink()
 
-    def fetch_tree(self, key: str, into: Path, *, common: Path | None = None) -> Path:
+    def fetch_tree(self, key: str, into: Path) -> Path:
         """Downloaded and checked beside `into`, then renamed; what is there already is used as it is."""
         if into.is_dir():
             return into
@@ -79,11 +79,25 @@ class S3Blobs:
         staged = into.with_name(f"{into.name}.{secrets.token_hex(4)}")
         try:
             for name in index:
-                self._download(f"{key}/{safe(name)}", staged / name, common)
+                self._download(f"{key}/{safe(name)}", staged / name)
             staged.mkdir(parents=True, exist_ok=True)
             staged.replace(into)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
+        return into
+
+    def fetch_files(self, key: str, names: Iterable[str], into: Path, *, common: Path) -> Path:
+        """Each downloaded and checked beside its place, then renamed; what is there already is used as it is."""
+        for name in names:
+            path = into / safe(name)
+            if path.exists():
+                continue
+            staged = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+            try:
+                self._download(f"{safe(key)}/{name}", staged, common).replace(path)
+            finally:
+                # It is still there if another has put the same file into its place meanwhile.
+                staged.unlink(missing_ok=True)
         return into
 
     def fetch_file(self, key: str, into: Path) -> Path:

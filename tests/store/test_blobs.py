@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from tests.servers import NetworkProxy, S3Server
 
 PART = 9 << 20
 """More than one part of a multipart upload."""
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[S3Server]:
-    server = S3Server().start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +63,21 @@ def test_publishing_the_same_key_again_changes_nothing(place: Blobs, tree: Path,
     assert "later" not in contents(place.fetch_tree("models/m", tmp_path / "fetched"))
 
 
+def test_of_a_tree_some_files_can_be_had_and_more_later(place: Blobs, tree: Path, tmp_path: Path) -> None:
+    def fetched(*names: str) -> dict[str, bytes]:
+        found = place.fetch_files("models/m", names, tmp_path / "fetched", common=tmp_path / "common")
+        return {name: (found / name).read_bytes() for name in names}
+
+    with pytest.raises(NotFound):
+        fetched("empty")
+    place.put_tree("models/m", tree)
+    for names in (["empty"], ["empty", "encoders/image/encoder.json"]):
+        assert fetched(*names) == {name: contents(tree)[name] for name in names}
+    if isinstance(place, S3Blobs):
+        assert contents(tmp_path / "fetched").keys() == {"empty", "encoders/image/encoder.json"}
+    assert fetched(*contents(tree)) == contents(tree)
+
+
 @pytest.mark.parametrize("move", [False, True])
 def test_a_file_comes_back_as_it_was(place: Blobs, tmp_path: Path, move: bool) -> None:
     path = tmp_path / "upload"
@@ -105,6 +112,7 @@ def test_no_key_leads_out_of_the_place(place: Blobs, tree: Path, tmp_path: Path,
         lambda: place.put_tree(key, tree),
         lambda: place.put_file(key, tree / "empty"),
         lambda: place.fetch_tree(key, tmp_path / "x"),
+        lambda: place.fetch_files(key, ["empty"], tmp_path / "x", common=tmp_path / "common"),
         lambda: place.open(key),
         lambda: place.delete(key),
     ):
@@ -193,6 +201,9 @@ def test_a_damaged_object_is_refused(s3: S3Server, tree: Path, tmp_path: Path) -
     with pytest.raises(OSError, match="checksum"):
         place.fetch_tree("models/m", tmp_path / "fetched")
     assert not (tmp_path / "fetched").exists()
+    with pytest.raises(OSError, match="checksum"):
+        place.fetch_files("models/m", contents(tree), tmp_path / "fetched", common=tmp_path / "common")
+    assert "weights.safetensors" not in contents(tmp_path / "fetched")
 
 
 def test_what_was_fetched_once_is_used_as_it_is(s3: S3Server, tree: Path, tmp_path: Path) -> None:
@@ -210,10 +221,10 @@ def test_what_trees_have_in_common_is_fetched_once(s3: S3Server, tree: Path, tmp
     place.put_tree("models/one", tree)
     (tree / "encoders" / "image" / "encoder.json").write_text('{"another": true}')
     place.put_tree("models/other", tree)
-    one = place.fetch_tree("models/one", tmp_path / "one", common=tmp_path / "common")
+    one = place.fetch_files("models/one", contents(tree), tmp_path / "one", common=tmp_path / "common")
     metadata = s3.client().head_object(Bucket=bucket, Key="models/other/weights.safetensors")["Metadata"]
     s3.client().put_object(Bucket=bucket, Key="models/other/weights.safetensors", Body=b"not read", Metadata=metadata)
-    other = place.fetch_tree("models/other", tmp_path / "other", common=tmp_path / "common")
+    other = place.fetch_files("models/other", contents(tree), tmp_path / "other", common=tmp_path / "common")
     assert contents(other) == contents(tree)
     assert (one / "weights.safetensors").samefile(other / "weights.safetensors")
     assert not (one / "encoders/image/encoder.json").samefile(other / "encoders/image/encoder.json")
