@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
 from app.auth import ANSWER_HEADERS, request_id_of
-from app.errors import Refused, problem_response
+from app.errors import Refused, problem_response, refusal_of
 from app.predict.answers import body_of
 from app.predict.batching import QueueFull, Work
 from app.predict.runtime import SMALL_BYTES
@@ -160,14 +161,24 @@ class ShortCycle:
         self._end(200, _HEAD % (dated, len(body), request_id, _STATIC, close) + body)
 
     def _fail(self, error: Exception | None) -> None:
-        """The model itself failed; the connection ends with it."""
+        """Only the model could tell that this cannot be asked of it; or it failed, and the connection ends with it."""
+        if isinstance(error, InputError):
+            self._refuse(refusal_of(error))
+            return
         detail = f"Something went wrong on our side. The log holds more under request id {self._admitted.request_id}."
         self._protocol.short_way.gate.log_failure(error, request_id=self._admitted.request_id)
-        response = problem_response(self._admitted.request_id, Refused(500, "internal_error", detail))
-        lines = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
         self.keep_alive = False
-        head = b"HTTP/1.1 500 Internal Server Error\r\n%b%bconnection: close\r\n\r\n" % (lines, _STATIC)
-        self._end(500, head + bytes(response.body))
+        self._refuse(Refused(500, "internal_error", detail))
+
+    def _refuse(self, refused: Refused) -> None:
+        response = problem_response(self._admitted.request_id, refused)
+        lines = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
+        dated = self._protocol.short_way.dated(self._protocol.server_state.default_headers)
+        request_id = self._admitted.request_id.encode("ascii")
+        close = b"" if self.keep_alive else b"connection: close\r\n"
+        status = b"%d %b" % (refused.status_code, HTTPStatus(refused.status_code).phrase.encode())
+        head = b"HTTP/1.1 %b\r\n%b%bx-request-id: %b\r\n%b%b\r\n" % (status, dated, lines, request_id, _STATIC, close)
+        self._end(refused.status_code, head + bytes(response.body))
 
     def _end(self, status: int, message: bytes) -> None:
         self.response_complete = True
