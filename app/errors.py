@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.fields import known_fields
-from ml.errors import DataError, InputError, MLError, PackageError, SpecError, unknown
+from ml.errors import PARAMETERS, DataError, InputError, MLError, PackageError, SpecError, shortened, unknown
 from store.errors import BrokerUnavailable, Conflict, NotFound, PreconditionFailed, StorageFull
 
 if TYPE_CHECKING:
@@ -142,8 +142,8 @@ def refusal_of(error: Exception) -> Refused:
     detail = _sentence(error.message) + (f" {_sentence(error.hint)}" if error.hint else "")
     errors = [finding.as_dict() for finding in error.findings]
     if isinstance(error, InputError):
-        errors = [_without_none(code=code, path=f"inputs.{error.index}", message=error.message, hint=error.hint)]
-        detail = f"inputs.{error.index}: {detail}"
+        errors = [{**finding, "path": _place_of_input(error.index, finding.get("path"))} for finding in errors]
+        detail = summary_of(errors)
     return Refused(status, error.code, detail, errors=errors)
 
 
@@ -165,7 +165,7 @@ def _finding_of(error: Mapping[str, Any], body: Any, schema: Mapping[str, Any]) 
         code=kind,
         path=_dotted(place) or None,
         message=_IN_WORDS[kind].format(**told) if kind in _IN_WORDS else error["msg"],
-        found=told.get("tag") or (_shortened(error.get("input")) if kind not in _ABSENT else None),
+        found=told.get("tag") or (shortened(error.get("input")) if kind not in _ABSENT else None),
     )
 
 
@@ -175,7 +175,7 @@ def summary_of(items: Sequence[Mapping[str, Any]]) -> str:
         f"{item['path']}: {item['message']}" if item.get("path") else item["message"] for item in items[:3]
     )
     more = f"; and {len(items) - 3} more (see errors)" if len(items) > 3 else ""
-    hints = " ".join(dict.fromkeys(item["hint"] for item in items[:3] if item.get("hint")))
+    hints = " ".join(dict.fromkeys(_sentence(item["hint"]) for item in items[:3] if item.get("hint")))
     return f"{told}{more}. {hints}".strip()
 
 
@@ -198,6 +198,12 @@ def place_of(error: Mapping[str, Any], body: Any) -> tuple[str | int, ...]:
     return tuple(parts)
 
 
+def _place_of_input(index: int, field: str | None) -> str:
+    if field is not None and field.partition(".")[0] == PARAMETERS:
+        return field
+    return f"inputs.{index}.{field}" if field else f"inputs.{index}"
+
+
 def _dotted(place: Sequence[str | int]) -> str:
     """`schedule.epochs`."""
     return ".".join(str(part) for part in place)
@@ -205,11 +211,6 @@ def _dotted(place: Sequence[str | int]) -> str:
 
 def _sentence(text: str) -> str:
     return text if not text or text[-1] in ".!?" else f"{text}."
-
-
-def _shortened(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _without_none(**items: Any) -> dict[str, Any]:

@@ -12,15 +12,24 @@ MLError
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import reprlib
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 MOST_NAMES = 50
 """So many known names are listed to someone who gave another."""
+MOST_LETTERS = 80
+"""So much is repeated of what was sent."""
+PARAMETERS = "parameters"
+"""What a request says for all of its inputs; the place of a finding that is there and not in an input."""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 3
+_SHORT.maxstring = _SHORT.maxother = MOST_LETTERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,19 +85,27 @@ class UnknownName(SpecError):
         super().__init__(finding.message, hint=finding.hint, findings=[finding])
 
 
-def unknown(kind: str, name: str, known: Iterable[str], *, path: str | None = None) -> Finding:
-    """There is no such name: what there is, and what may have been meant."""
+def unknown(
+    kind: str, name: str, known: Iterable[str], *, path: str | None = None, otherwise: str | None = None
+) -> Finding:
+    """There is no such name: what there is, and what may have been meant; `otherwise` is the hint where nothing was."""
     names = sorted(known)
-    alike = get_close_matches(name, names, n=1)
+    alike = get_close_matches(name[:MOST_LETTERS], names, n=1)
     listed = ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if names[MOST_NAMES:] else "")
     return Finding(
         code=UnknownName.code,
-        message=f"there is no {kind} named {name!r}; known: {listed or 'none'}",
+        message=f"there is no {kind} named {shortened(name)}; known: {listed or 'none'}",
         path=path,
-        found=name,
+        found=name[:MOST_LETTERS],
         expected=listed,
-        hint=f"Did you mean {alike[0]!r}?" if alike else None,
+        hint=f"Did you mean {alike[0]!r}?" if alike else otherwise,
     )
+
+
+def shortened(value: object) -> str:
+    """What was sent, to be shown again: no more of it is looked at than is shown."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 1]}…"
 
 
 class DataError(MLError):
@@ -98,13 +115,37 @@ class DataError(MLError):
 
 
 class InputError(MLError):
-    """One input of a prediction cannot be read. `index` counts from 0 in `inputs`."""
+    """One input of a prediction cannot be read. `index` counts from 0 in `inputs`.
+
+    The paths of its findings point into the input (`speed`); below `parameters` into what was said for all inputs.
+    """
 
     code = "invalid_input"
 
-    def __init__(self, message: str, *, index: int = 0, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self,
+        message: str,
+        *,
+        index: int = 0,
+        field: str | None = None,
+        hint: str | None = None,
+        findings: Sequence[Finding] = (),
+    ) -> None:
+        found = findings or [Finding(code=self.code, message=message, path=field, hint=hint)]
+        told = message if findings or field is None else f"{field}: {message}"
+        super().__init__(told, hint=hint, findings=found)
         self.index = index
+
+    @classmethod
+    def of(cls, findings: Sequence[Finding]) -> InputError:
+        """One error out of everything that is wrong with an input."""
+        told = "; ".join(f"{each.path}: {each.message}" if each.path else each.message for each in findings)
+        return cls(told, findings=findings)
+
+    def moved(self, place: Callable[[str], str]) -> Self:
+        """Itself, with each finding where `place` puts its path; that of the whole input is ""."""
+        self.findings = tuple(replace(each, path=place(each.path or "") or None) for each in self.findings)
+        return self
 
 
 class PackageError(MLError):

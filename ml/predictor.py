@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
@@ -13,7 +14,7 @@ import numpy as np
 
 from ml.data.rows import Rows
 from ml.encoders.base import collate_slots, encode_slots, take
-from ml.errors import InputError, PackageError
+from ml.errors import MOST_LETTERS, PARAMETERS, InputError, PackageError, shortened, unknown
 from ml.padding import CallCost, lengths_of
 from ml.sessions import Graphs, open_once, spent_seconds
 from ml.tasks.base import MODEL
@@ -117,15 +118,21 @@ class Predictor:
         fields = dict(parameters)
         wanted = fields.pop("return", None)
         if wanted not in (None, EMBEDDING):
-            raise InputError(f"parameters.return: there is no {wanted!r}; known: {EMBEDDING}")
-        for name in sorted(fields.keys() - self._asked.input_type.model_fields.keys()):
-            known = ", ".join(("return", *self._asked.input_type.model_fields))
-            raise InputError(f"parameters.{name}: there is no such parameter; known: {known}")
+            message = f"there is no {shortened(wanted)}; known: {EMBEDDING}"
+            raise InputError(message, field=f"{PARAMETERS}.return", hint="Leave it out for what the task answers.")
+        known = self._asked.input_type.model_fields
+        for name in (name for name in fields if name not in known):
+            place = f"{PARAMETERS}.{name[:MOST_LETTERS]}"
+            names = ("return", *known)
+            raise InputError.of([unknown("parameter", name, names, path=place, otherwise="Leave it out.")])
         return Asked(wanted, fields)
 
     def read(self, given: Any, asked: Asked) -> Row:
         """One input as a canonical row; raises `InputError`."""
-        return self._asked.read(given, parameters=asked.fields)
+        try:
+            return self._asked.read(given, parameters=asked.fields)
+        except InputError as error:
+            raise error.moved(partial(_place, given=given, asked=asked)) from None
 
     def answer(self, rows: Sequence[Row], *, wanted: str | None) -> list[dict[str, Any]]:
         """One answer as JSON for each row, in order, whoever asked: no answer depends on the rows beside it.
@@ -362,8 +369,16 @@ def _column(rows: list[Any]) -> Column:
 
 def _embeddings(arrays: Arrays) -> list[dict[str, Any]]:
     if EMBEDDING not in arrays:
-        raise InputError("parameters.return: this model makes no embedding of its input", hint="Leave it out.")
+        message = "this model makes no embedding of its input"
+        raise InputError(message, field=f"{PARAMETERS}.return", hint="Leave it out.")
     return [{"embedding": row.tolist()} for row in arrays[EMBEDDING]]
+
+
+def _place(field: str, *, given: Any, asked: Asked) -> str:
+    """Of a fault: the input, unless what the field holds was said for all inputs and not by this one."""
+    name = field.partition(".")[0]
+    its_own = name not in asked.fields or (isinstance(given, Mapping) and name in given)
+    return field if its_own else f"{PARAMETERS}.{field}"
 
 
 def _opened(package: ModelPackage, name: str) -> Session:

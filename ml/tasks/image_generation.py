@@ -14,7 +14,7 @@ from pydantic import Field
 from ml import classification
 from ml.config import Config
 from ml.data import images
-from ml.errors import InputError
+from ml.errors import InputError, unknown
 from ml.evaluation import Evaluation, Metric
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import MODEL, Answer, Arrays, Task
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ml.encoders.base import Column
 
 SEEDS: Final = 2**32
+OTHERWISE: Final = "Leave label out, and the seed picks one."
 AT_ONCE: Final = 256
 """Pictures judged at a time: in float64, all of a large split would not fit."""
 
@@ -109,11 +110,11 @@ class ImageGeneration(Task):
         seed = secrets.randbelow(SEEDS) if asked.seed is None else asked.seed
         if not self.labels:
             if asked.label is not None:
-                raise InputError("label: this model was trained without labels", hint="Leave label out.")
+                raise InputError("this model was trained without labels", field="label", hint="Leave label out.")
             return {"seed": seed}
         label = self.labels[int(np.random.default_rng([seed, 1]).integers(len(self.labels)))]
         if asked.label is not None and asked.label not in self.labels:
-            raise InputError(f"label: there is no {asked.label!r}; known: {', '.join(self.labels)}")
+            raise InputError.of([unknown("label", asked.label, self.labels, path="label", otherwise=OTHERWISE)])
         return {"seed": seed, "label": label if asked.label is None else asked.label}
 
     @classmethod
@@ -170,7 +171,7 @@ class ImageGeneration(Task):
     @classmethod
     def example(cls) -> tuple[ImageGenerationInput, ImageGenerationOutput]:
         """A drawn 7. No label is asked for: which ones there are, only a model knows."""
-        picture = ImageInput.drawn().image
+        picture = images.encode_png(ImageInput.drawn().raw())
         return ImageGenerationInput(seed=1), ImageGenerationOutput(image=picture, label="7", seed=1)
 
 

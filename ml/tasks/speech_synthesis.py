@@ -5,6 +5,7 @@ B batch, L letters, T frames, F bands.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from ml import classification
 from ml.config import Config
 from ml.data import audio
 from ml.encoders.characters import UNKNOWN, CharactersEncoder
-from ml.errors import InputError
+from ml.errors import InputError, unknown
 from ml.evaluation import Evaluation, Metric
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
@@ -37,6 +38,8 @@ FRAMES: Final = "frames"
 LONGEST_SECONDS: Final = 60.0
 """Of one answer; a text that would last longer is read faster."""
 SPEAKER: Final = "speaker"
+SHOWN: Final = 10
+"""Letters that are not in the alphabet; a text in another script has hundreds."""
 
 
 class SpeechSynthesisConfig(Config):
@@ -52,7 +55,7 @@ class SpeechSynthesisInput(Wire):
 
     body = "text"
 
-    text: Text = Field(min_length=1, max_length=10_000)
+    text: Text = Field(min_length=1, max_length=10_000, description="A sentence, in the letters of the training texts")
     voice: str | None = Field(None, description="One of the model's voices; absent: the first")
     speed: float = Field(1.0, ge=0.5, le=2.0, description="2: twice as fast")
 
@@ -143,14 +146,15 @@ class SpeechSynthesis(Task):
         asked = self.input_type.of(given, parameters=parameters)
         text = self.letters.normal(asked.text)
         if not text:
-            raise InputError("text: there is nothing to say")
+            raise InputError("there is nothing to say", field="text", hint="Send a text that has letters.")
         if len(text) > self.letters.config.length:
-            message = f"text: {len(text):,} letters are too many; this model reads {self.letters.config.length:,}"
-            raise InputError(message, hint="Send one sentence at a time.")
+            message = f"{len(text):,} letters are too many; this model reads {self.letters.config.length:,}"
+            raise InputError(message, field="text", hint="Send one sentence at a time.")
         if outside := self.letters.outside(text):
-            named = ", ".join(f"{letter!r} (letter {place})" for letter, place in outside.items())
+            named = ", ".join(f"{letter!r} (letter {place})" for letter, place in islice(outside.items(), SHOWN))
+            more = f" and {len(outside) - SHOWN} more" if len(outside) > SHOWN else ""
             hint = "Spell out numbers and signs; the model knows: " + self.letters.config.alphabet.strip()[:200]
-            raise InputError(f"text: not in the model's alphabet: {named}", hint=hint)
+            raise InputError(f"not in the model's alphabet: {named}{more}", field="text", hint=hint)
         return {"text": text, "speed": asked.speed, **self._voice(asked.voice)}
 
     @classmethod
@@ -234,10 +238,11 @@ class SpeechSynthesis(Task):
     def _voice(self, asked: str | None) -> dict[str, str]:
         if not self.voices:
             if asked is not None:
-                raise InputError("voice: this model has one voice", hint="Leave voice out.")
+                raise InputError("this model has one voice", field="voice", hint="Leave voice out.")
             return {}
         if asked is not None and asked not in self.voices:
-            raise InputError(f"voice: there is no {asked!r}; known: {', '.join(self.voices)}")
+            finding = unknown("voice", asked, self.voices, path="voice", otherwise="Leave voice out for the first.")
+            raise InputError.of([finding])
         return {SPEAKER: asked or self.voices[0]}
 
     def _lasts(self, durations: np.ndarray, mask: np.ndarray) -> np.ndarray:

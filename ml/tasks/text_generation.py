@@ -39,7 +39,14 @@ SHOWN_LETTERS: Final = 60
 SHOWN_TOKENS: Final = 16
 """Of a row as an input: as much of its beginning, to be written on a little."""
 
-Stop = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+StopText = Annotated[str, Field(min_length=1, max_length=1000)]
+Stops = Annotated[list[StopText], Field(max_length=8)]
+Stop = Annotated[
+    Stops,
+    BeforeValidator(
+        lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=StopText | Stops
+    ),
+]
 
 
 class TextGenerationConfig(Config):
@@ -55,14 +62,12 @@ class TextGenerationInput(Wire):
     messages: list[Message] | None = Field(
         None, max_length=1000, description="A conversation to answer, in place of a prompt; the last turn is the user's"
     )
-    max_new_tokens: int = Field(64, ge=1, le=4096)
+    max_new_tokens: int = Field(64, ge=1, le=4096, description="The text ends after so many")
     temperature: float = Field(0.8, ge=0, le=5, description="0: the most probable token each time")
     top_k: int | None = Field(None, ge=1, description="Draw from so many of the most probable tokens")
     top_p: float | None = Field(None, gt=0, le=1, description="Draw from the fewest tokens that are so probable")
     seed: int | None = Field(None, ge=0, lt=SEEDS, description="Absent: another text each time")
-    stop: Stop = Field(
-        default_factory=list, max_length=8, description="The text ends before any of these; a string or several"
-    )
+    stop: Stop = Field(default_factory=list, description="The text ends before any of these; a string or several")
 
 
 class TextGenerationOutput(Wire):
@@ -126,9 +131,7 @@ class TextGeneration(Task):
         """The prompt and what was wished; a seed is chosen here where none was given."""
         asked = self.input_type.of(given, parameters=parameters)
         if asked.messages is not None and asked.prompt:
-            raise InputError("give either prompt or messages")
-        if any(not stop for stop in asked.stop):
-            raise InputError("stop: an empty text would end everything", hint="Leave it out.")
+            raise InputError("give either prompt or messages", hint="Leave one of them out.")
         prompt = asked.prompt if asked.messages is None else prompt_of(asked.messages)
         wish = Wish(
             max_new_tokens=asked.max_new_tokens,

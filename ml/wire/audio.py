@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ml.data import audio
 from ml.sound.audio import Audio
-from ml.wire.base import Base64, RawInput
+from ml.wire.base import Base64, RawInput, decoded
 
 
 class AudioInput(RawInput):
@@ -21,7 +21,7 @@ class AudioInput(RawInput):
 
     def raw(self) -> Audio:
         """One channel, at the rate it was recorded; raises `InputError` where the file is no recording."""
-        return audio.decode(self.audio)
+        return decoded(audio.decode, self.audio, field="audio")
 
     @classmethod
     def drawn(cls) -> Self:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from itertools import islice
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -17,13 +19,19 @@ from pydantic import (
 )
 
 from ml.embedded import from_text
-from ml.errors import InputError
+from ml.errors import MOST_LETTERS, Finding, InputError, shortened
+from ml.wire.allowed import in_words
+
+T = TypeVar("T")
+
+MOST_FAULTS: Final = 8
+"""So many are told of one input: of a long list, every item may be wrong."""
 
 
 class Wire(BaseModel):
-    """Base of a task's input and output."""
+    """Base of a task's input and output. Strict: neither `true` nor `"1"` is a number."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     body: ClassVar[str | None] = None
     """The field that a bare body (a PNG, a text) stands for."""
@@ -41,11 +49,18 @@ class Wire(BaseModel):
                 raise InputError("this model reads JSON", hint='Send {"inputs": [{...}]} as application/json.')
             given = {cls.body: given}
         if not isinstance(given, Mapping):
-            raise InputError(f"an input is a JSON object; its fields: {', '.join(cls.model_fields)}")
+            raise InputError("an input is a JSON object", hint=_fields_of(cls))
+        asked = {**parameters, **given}
+        # Set aside before they are counted one by one: there may be a million.
+        foreign = list(islice((name for name in asked if name not in cls.model_fields), MOST_FAULTS))
+        known = {name: asked[name] for name in cls.model_fields if name in asked} if foreign else asked
         try:
-            return cls.model_validate({**parameters, **given})
+            read = cls.model_validate({name: _plain(value) for name, value in known.items()})
         except ValidationError as error:
-            raise InputError(_told(error, cls)) from None
+            raise InputError.of([*_faults(error, cls), *_unknown(foreign, cls)]) from None
+        if foreign:
+            raise InputError.of(_unknown(foreign, cls))
+        return read
 
     def told(self) -> dict[str, Any]:
         """As it crosses the wire: what JSON can hold."""
@@ -70,14 +85,61 @@ class RawInput(Wire, ABC):
         """An example."""
 
 
-def _told(error: ValidationError, kind: type[Wire]) -> str:
-    faults = []
-    for fault in error.errors(include_url=False, include_input=False):
-        place = ".".join(str(part) for part in fault["loc"])
-        unknown = fault["type"] == "extra_forbidden"
-        message = f"unknown field; known: {', '.join(kind.model_fields)}" if unknown else fault["msg"]
-        faults.append(f"{place}: {message}" if place else message)
-    return "; ".join(faults).replace("Value error, ", "")
+def decoded(decode: Callable[[bytes], T], data: bytes, *, field: str) -> T:
+    """What `decode` makes of the file in a field; an `InputError` of it tells the field."""
+    try:
+        return decode(data)
+    except InputError as error:
+        raise error.moved(lambda within: f"{field}.{within}".rstrip(".")) from None
+
+
+def _plain(value: Any) -> Any:
+    """JSON has one kind of number: 2.0 is as whole as 2."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _faults(error: ValidationError, kind: type[Wire]) -> list[Finding]:
+    """The first few."""
+    properties = kind.model_json_schema()["properties"]
+    found = []
+    for fault in error.errors(include_url=False)[:MOST_FAULTS]:
+        place = fault["loc"]
+        field = properties.get(place[0], {}) if place else {}
+        found.append(
+            Finding(
+                code=fault["type"],
+                message=fault["msg"].removeprefix("Value error, "),
+                path=".".join(map(str, place)) or None,
+                found=shortened(fault["input"]) if place and fault["type"] != "missing" else None,
+                expected=in_words(field) if field else None,
+                hint=_what_to_send(str(place[0]), field) if field else _fields_of(kind),
+            )
+        )
+    return found
+
+
+def _what_to_send(name: str, field: Mapping[str, Any]) -> str:
+    meant = field.get("description", "").rstrip(".")
+    return f"{name} takes {in_words(field)}." + (f" {meant}." if meant else "")
+
+
+def _unknown(names: Iterable[str], kind: type[Wire]) -> list[Finding]:
+    found = []
+    for name in names:
+        alike = get_close_matches(name[:MOST_LETTERS], kind.model_fields, n=1)
+        found.append(
+            Finding(
+                code="extra_forbidden",
+                message=f"unknown field; known: {', '.join(kind.model_fields)}",
+                path=name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…",
+                hint=f"Did you mean {alike[0]!r}?" if alike else "Leave it out.",
+            )
+        )
+    return found
+
+
+def _fields_of(kind: type[Wire]) -> str:
+    return f"Its fields: {', '.join(kind.model_fields)}."
 
 
 def _from_base64(value: Any) -> bytes:

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from ml.data import images
-from ml.wire.base import Base64, RawInput
+from ml.wire.base import Base64, RawInput, decoded
 
 
 def _pixels(value: Any) -> np.ndarray:
@@ -84,7 +84,7 @@ class ImageInput(RawInput):
         """The usual forms need no model: a bare file, and rows of whole numbers."""
         if not parameters:
             if isinstance(given, bytes):
-                return images.decode(given)
+                return decoded(images.decode, given, field="image")
             found = _grey_bytes(given["pixels"]) if isinstance(given, dict) and given.keys() == _ONLY_PIXELS else None
             if found is not None:
                 return found
@@ -93,7 +93,7 @@ class ImageInput(RawInput):
 
     def raw(self) -> np.ndarray:
         """uint8 [H, W, C], C of 1 or 3; raises `InputError` where the file is no picture."""
-        return images.decode(self.image) if self.image is not None else np.asarray(self.pixels)
+        return np.asarray(self.pixels) if self.image is None else decoded(images.decode, self.image, field="image")
 
     @classmethod
     def drawn(cls) -> Self:

@@ -82,7 +82,7 @@ def test_a_bad_input_is_named_by_its_number(client: TestClient, model: str) -> N
     good = {"pixels": [[1] * SIDE] * SIDE}
     answer = client.post(f"/predict/{model}", json={"inputs": [good, good, {"pixels": [[300]]}]})
     assert answer.status_code == 422
-    assert answer.json()["errors"][0]["path"] == "inputs.2"
+    assert answer.json()["errors"][0]["path"] == "inputs.2.pixels"
     assert "inputs.2" in answer.json()["detail"]
 
 

@@ -7,18 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from ml.catalog import Catalog
 from ml.data.rows import Rows
 from ml.encoders import ENCODERS
-from ml.learning.architectures import ARCHITECTURES
-from ml.learning.bases import Bases
-from ml.learning.lesson import plan
 from ml.learning.run import running
-from ml.spec import Finetune, resolve
 from ml.tasks import TASKS
-from tests.ml import pictures, samples
-
-CATALOG = Catalog.load()
+from tests.ml import packages, pictures, samples
 
 every_task = pytest.mark.parametrize("name", list(TASKS))
 
@@ -31,22 +24,10 @@ def sample(name):
 @cache
 def built(name):
     """A task that has learned from toy data, as training builds it, and the network for it."""
-    kind, data = TASKS[name], samples.dataset(TASKS[name].columns)
-    task_entry = CATALOG.tasks[name]
-    architectures = {
-        slot: next(each for each in CATALOG.architectures if CATALOG.unmet(name, entry, each) is None)
-        for slot, entry in task_entry.slots.items()
-    }
-    chosen = {
-        slot: {"name": each, "config": ARCHITECTURES[each].tiny().model_dump(mode="json")}
-        for slot, each in architectures.items()
-    }
-    asked = {"kind": "finetune", "dataset": "toy", "model": "toy", "task": name, "architectures": chosen}
-    spec = resolve(Finetune.model_validate(asked), CATALOG, data.summary)
-    lesson = plan(spec, data.summary, data.rows("train"), Bases({}))
+    lesson = packages.lesson(name)
     network = lesson.network().eval()
     assert lesson.task is not None
-    return lesson.task, running(network, kind.graphs, device=torch.device("cpu"))
+    return lesson.task, running(network, TASKS[name].graphs, device=torch.device("cpu"))
 
 
 def asked(task, count):

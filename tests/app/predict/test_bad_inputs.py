@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import json
 import struct
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,21 +15,16 @@ from typing import Any
 
 import pytest
 
-from benchmarks.api_process import MIB, ApiProcess
+from benchmarks.api_process import ApiProcess
 from ml.data.audio import decode
 from ml.encoders import ENCODERS
 from tests.app import homes
 from tests.app.factories import SIDE, embedder, png, registered, shades
+from tests.app.predict.bounded import WAY_NAMES, WAYS, ask, told
 from tests.ml import samples
 
 pytestmark = pytest.mark.process
 
-MOST_SECONDS = 15.0
-"""Ten times what the slowest takes when nobody else is at work: to send 60 MB, to decode twenty large pictures."""
-MOST_BYTES = 400 * MIB
-"""Above what is there: a body of up to 64 MiB, twice while it is put together, and some millions of parsed values."""
-WAYS = [{}, {"X-Anything": "unusual"}]
-WAY_NAMES = ["short way", "ordinary way"]
 GOOD = [[7] * SIDE] * SIDE
 
 
@@ -46,28 +40,6 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
         registered(embedder(folder / "sounds", "audio", audio), name="sounds")
     with api:
         yield api
-
-
-def ask(api: ApiProcess, model: str, body: bytes, kind: str, way: dict[str, str]) -> tuple[int, Any]:
-    """The answer, in bounded time and memory."""
-    Path(f"/proc/{api.pid}/clear_refs").write_text("5")  # The peak is that of now.
-    before, began = api.rss_bytes(), time.monotonic()
-    status, _, answer = api.request("POST", f"/predict/{model}", headers={"Content-Type": kind, **way}, body=body)
-    assert time.monotonic() - began < MOST_SECONDS
-    assert peak_bytes(api) - before < MOST_BYTES
-    return status, json.loads(answer)
-
-
-def peak_bytes(api: ApiProcess) -> int:
-    status = Path(f"/proc/{api.pid}/status").read_text()
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
-
-
-def told(status: int, answer: Any) -> str:
-    """What the problem says, all of it."""
-    assert 400 <= status < 500, answer
-    assert answer["status"] == status
-    return " ".join([answer["detail"], *(each["message"] for each in answer.get("errors", []))])
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

@@ -50,7 +50,7 @@ def test_without_a_label_each_is_drawn_at_times():
 
 
 def test_an_unknown_label_lists_the_known():
-    with pytest.raises(InputError, match="there is no '9'; known: 0, 1, 2"):
+    with pytest.raises(InputError, match="there is no label named '9'; known: 0, 1, 2"):
         task().read({"label": "9"}, parameters={})
 
 

@@ -1,0 +1,158 @@
+"""Whatever is sent to a model of any task: an answer, or a problem that says which input, which field, and what next.
+
+The tasks are those of the registry, the fields those of their inputs: a new one is tested by being there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from benchmarks.api_process import ApiProcess
+from ml.tasks import TASKS
+from tests.app import homes
+from tests.app.factories import registered
+from tests.app.predict.bounded import WAY_NAMES, WAYS, ask
+from tests.ml import misuse, packages
+
+pytestmark = pytest.mark.process
+
+JSON = "application/json"
+FIELDS = [(task, field) for task in TASKS for field in TASKS[task].input_type.model_fields]
+
+
+@pytest.fixture(scope="module")
+def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
+    api, folder = ApiProcess(new_home()), tmp_path_factory.mktemp("packages")
+    with homes.at(api.home):
+        for task in TASKS:
+            registered(packages.untrained(task, folder / task), name=task)
+    with api:
+        yield api
+
+
+def good(task: str) -> dict[str, Any]:
+    """An input that is answered alike each time, in short."""
+    given: dict[str, Any] = TASKS[task].example()[0].model_dump(mode="json", exclude_none=True)
+    return given
+
+
+def judge(status: int, answer: Any, place: str, field: str) -> str | None:
+    """What is wrong with how it was refused; None where nothing is."""
+    if not 400 <= status < 500:
+        return f"answered {status}: {str(answer)[:200]}"
+    if len(json.dumps(answer)) > 5_000:
+        return f"a problem of {len(json.dumps(answer))} letters"
+    for item in answer["errors"]:
+        path, words = item.get("path", ""), item["message"]
+        # What several fields have to agree on is nobody's fault alone.
+        if not f"{path}.".startswith(f"{place}.{field}.") and not (path == place and field in words):
+            return f"does not name {place}.{field}: {item}"
+        if not item.get("hint"):
+            return f"says not what to do next: {item}"
+    if not answer["errors"] or place not in answer["detail"]:
+        return f"does not say where: {answer['detail']}"
+    return None
+
+
+@pytest.mark.parametrize(("task", "field"), FIELDS)
+def test_a_field_takes_what_its_schema_allows_and_nothing_else(api: ApiProcess, task: str, field: str) -> None:
+    """Each value goes one of the two ways, in turn."""
+    usual, schema = good(task), TASKS[task].input_type.model_json_schema()
+    allows = Draft202012Validator(schema).is_valid
+    wrong: dict[str, Any] = {}
+    for (name, value), way in zip(misuse.values(schema, field), cycle(WAYS), strict=False):
+        given = {**usual, field: value}
+        body = json.dumps({"inputs": [usual, given, usual]}).encode()
+        status, answer = ask(api, task, body, JSON, way)
+        if status == 200 and allows(given):
+            assert len(answer["outputs"]) == 3
+        elif fault := judge(status, answer, "inputs.1", field):
+            wrong[name] = fault
+    assert not wrong
+
+
+@pytest.mark.parametrize(("task", "field"), FIELDS)
+def test_what_is_said_wrongly_for_all_inputs_is_no_fault_of_the_first(api: ApiProcess, task: str, field: str) -> None:
+    schema = TASKS[task].input_type.model_json_schema()
+    allows = Draft202012Validator({**schema, "required": []}).is_valid
+    inputs = [{name: value for name, value in good(task).items() if name != field}] * 2
+    wrong: dict[str, Any] = {}
+    refused = [(name, value) for name, value in misuse.ANYTHING.items() if not allows({field: value})]
+    for name, value in refused[::4]:
+        body = json.dumps({"inputs": inputs, "parameters": {field: value}}).encode()
+        if fault := judge(*ask(api, task, body, JSON, WAYS[0]), "parameters", field):
+            wrong[name] = fault
+    assert not wrong
+
+
+@pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
+@pytest.mark.parametrize("task", TASKS)
+def test_foreign_fields_are_told_with_the_known_ones_however_many_they_are(
+    api: ApiProcess, task: str, way: dict[str, str]
+) -> None:
+    known = list(TASKS[task].input_type.model_fields)
+    many = {f"f{number}": 0 for number in range(2_000 if way else 500)}
+    for foreign in ({known[0] + "s": 1}, {"y" * 50_000: 1}, many):
+        body = json.dumps({"inputs": [good(task), good(task) | foreign]}).encode()
+        status, answer = ask(api, task, body, JSON, way)
+        assert status == 422
+        assert known[0] in answer["detail"]
+        assert len(json.dumps(answer)) < 5_000
+        assert answer["errors"][0]["path"].startswith(f"inputs.1.{next(iter(foreign))[:20]}")
+        assert all(each["hint"] for each in answer["errors"])
+
+
+@pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
+@pytest.mark.parametrize("task", TASKS)
+def test_no_parameter_is_an_error_of_ours(api: ApiProcess, task: str, way: dict[str, str]) -> None:
+    for parameters in ({"return": "embedding"}, {"return": "x" * 9_000}, {"return": [1]}, {"x" * 9_000: 1}):
+        body = json.dumps({"inputs": [good(task)], "parameters": parameters}).encode()
+        status, answer = ask(api, task, body, JSON, way)
+        if status != 200 or parameters != {"return": "embedding"}:
+            assert status == 422, answer
+            assert answer["errors"][0]["path"].startswith(f"parameters.{next(iter(parameters))[:20]}")
+            assert answer["errors"][0]["hint"]
+            assert len(json.dumps(answer)) < 5_000
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_those_who_ask_beside_are_answered_as_if_they_were_alone(api: ApiProcess, task: str) -> None:
+    """All at once, so that they meet in batches."""
+    usual, kind = good(task), TASKS[task].input_type
+    seeded = {"seed": 1} if "seed" in kind.model_fields else {}
+    right = json.dumps({"inputs": [usual | seeded]}).encode()
+    field = next(iter(usual))
+    wrong = [json.dumps({"inputs": [usual, usual | each]}).encode() for each in ({field: [[]]}, {"nonsense": 1})]
+
+    def one(number: int) -> tuple[int, bytes]:
+        body = wrong[number % 2] if number % 3 == 0 else right
+        headers = {"Content-Type": JSON, **WAYS[number % 2]}
+        status, _, answer = api.request("POST", f"/predict/{task}", headers=headers, body=body)
+        return status, answer
+
+    alone = one(1)
+    assert alone[0] == 200
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(one, range(24)))
+    assert {status for status, _ in found[::3]} == {422}
+    beside = [json.loads(answer)["outputs"] for number, (_, answer) in enumerate(found) if number % 3]
+    assert all(_alike(each, json.loads(alone[1])["outputs"]) for each in beside)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """The same, but for how floats round that were added in another order; a file is as long."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_alike(one[name], other[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    if isinstance(one, float):
+        return one == pytest.approx(other, abs=1e-4)
+    return len(one) == len(other) if isinstance(one, str) and len(one) > 100 else one == other

@@ -1,0 +1,66 @@
+"""What nobody should send: by field of an input, values of every kind, and those just beyond what its schema allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+JSON = Mapping[str, Any]
+NESTED: Final = 100
+
+
+def _nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+ANYTHING: Final[JSON] = {
+    "null": None,
+    "true": True,
+    "a whole number": 7,
+    "a negative number": -1,
+    "a fraction": 0.5,
+    "a huge number": 1e300,
+    "a number of 70 bits": 2**70,
+    "an empty text": "",
+    "blanks": " \t\n",
+    "a word": "x",
+    "a number as text": "7",
+    "a long text": "x " * 500_001,
+    "an empty list": [],
+    "a list of null": [None],
+    "a list of an empty text": [""],
+    "a list of lists": [[["x"]]],
+    "a list of anything": ["x", 7, None, {}],
+    "a long list": ["x"] * 2_000,
+    "a long list of objects": [{}] * 2_000,
+    "an empty object": {},
+    "an object of objects": {"a": {"b": [1]}},
+    "deep lists": _nested(NESTED),
+}
+
+
+def values(schema: JSON, field: str) -> Iterator[tuple[str, Any]]:
+    """What it is, and the value; `schema` is that of the whole input."""
+    yield from ANYTHING.items()
+    for each in _branches(schema["properties"][field]):
+        step = 1 if each.get("type") == "integer" else 0.001
+        if "minimum" in each:
+            yield "too small", each["minimum"] - step
+        if "maximum" in each:
+            yield "too large", each["maximum"] + step
+        for name in ("exclusiveMinimum", "exclusiveMaximum"):
+            if name in each:
+                yield "at the limit", each[name]
+        if "maxLength" in each:
+            yield "too long", "e" * (each["maxLength"] + 1)
+        if "maxItems" in each:
+            yield "too many", ["e"] * (each["maxItems"] + 1)
+        if "maxLength" in each.get("items", {}):
+            yield "an item that is too long", ["e" * (each["items"]["maxLength"] + 1)]
+
+
+def _branches(schema: JSON) -> Iterator[JSON]:
+    yield from schema.get("anyOf", [schema])
