@@ -167,10 +167,11 @@ def test_a_bad_input_among_good_ones_is_named_by_its_number(
         b'{"inputs": [' + b"[]," * 20_000_000 + b"[]]}",
         b'{"inputs": [{"pixels": [[' + b"0.5," * 15_000_000 + b"1]]}]}",
         b'{"inputs": [{"image": "' + b"A" * 60_000_000 + b'"}]}',
+        b'{"inputs": [{"image": "' + b"AA " * 20_000_000 + b'"}]}',
         b'{"inputs": [{' + b'"a":1,' * 10_000_000 + b'"b":1}]}',
         b"[" * 60_000_000,
     ],
-    ids=["lists", "numbers", "base64", "fields", "nested"],
+    ids=["lists", "numbers", "base64", "base64 in pieces", "fields", "nested"],
 )
 def test_tens_of_megabytes_of_json_are_refused_in_bounded_time_and_memory(
     api: ApiProcess, body: bytes, way: dict[str, str]
