@@ -27,6 +27,9 @@ SLOWEST_BYTES_PER_SECOND = 500
 MOST_JSON_VALUES = 2_000_000
 """Each takes up to seventy bytes once it is read, whatever it took as text, and an event loop reads nothing beside."""
 
+MOST_FIELDS = 1000
+"""Of a body: no path has so many, and each that there is not is compared with those there are."""
+
 LONG_VALUE_BYTES = 64
 """On average."""
 
@@ -152,6 +155,8 @@ def strict_json(body: bytes, *, field: str | None = None) -> Any:
         value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise _not_json(str(error), field) from None
+    if isinstance(value, dict) and len(value) > MOST_FIELDS:
+        raise _not_json(f"it has {len(value):,} fields, over the limit of {MOST_FIELDS:,}", field)
     if b"\\u0000" in body:
         raise _not_json("the character \\u0000 is not allowed", field)
     # Where few values make up a large body, as pictures in base64 do, to look at them is quicker than to search it.

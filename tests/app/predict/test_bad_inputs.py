@@ -179,6 +179,13 @@ def test_tens_of_megabytes_of_json_are_refused_in_bounded_time_and_memory(
     told(*ask(api, "shades", body, "application/json", way))
 
 
+def test_a_million_fields_beside_the_inputs_are_not_looked_at_one_by_one(api: ApiProcess) -> None:
+    foreign = ",".join(f'"f{number}":0' for number in range(1_000_000))
+    words = told(*ask(api, "shades", b'{"inputs": [{}], ' + foreign.encode() + b"}", "application/json", {}))
+    assert "1,000,001 fields" in words
+    assert len(words) < 5_000
+
+
 def test_a_hundred_megabytes_are_refused_before_they_are_read(api: ApiProcess) -> None:
     status, answer = ask(api, "shades", b'{"inputs": [' + b"1," * 50_000_000 + b"1]}", "application/json", {})
     assert status == 413
