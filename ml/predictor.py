@@ -35,6 +35,8 @@ BATCH_BYTES: Final = 64 << 20
 """Inputs are read and run so many, or so much, at a time: memory does not grow with a request."""
 REQUEST_BYTES: Final = 256 << 20
 """What the inputs of one call may unpack to: a small file can hold a very large picture, and a call many of them."""
+VALUE_BYTES: Final = 64
+"""Of each value in a list, whatever it is."""
 EMBEDDING: Final = "embedding"
 TORCH_ENGINE: Final = "ml.learning.run"
 """Runs a package that has no graph. Found by its name, since this half must do without torch."""
@@ -239,6 +241,11 @@ class Predictor:
 
     def batches(self, inputs: Sequence[Any], asked: Asked) -> Iterator[list[Row]]:
         """The inputs read, so many at a time as may be run at once; raises `InputError` with the index of a bad one."""
+        if len(inputs) > 1 and _weight(asked.fields) * len(inputs) > REQUEST_BYTES:
+            message = f"said for {len(inputs):,} inputs, they come to over {REQUEST_BYTES >> 20} MiB"
+            raise InputError(
+                message, field=PARAMETERS, hint="Send fewer inputs at a time, or say less for all of them."
+            )
         rows: list[Row] = []
         held = total = 0
         for index, given in enumerate(inputs):
@@ -372,6 +379,15 @@ def _embeddings(arrays: Arrays) -> list[dict[str, Any]]:
         message = "this model makes no embedding of its input"
         raise InputError(message, field=f"{PARAMETERS}.return", hint="Leave it out.")
     return [{"embedding": row.tolist()} for row in arrays[EMBEDDING]]
+
+
+def _weight(value: Any) -> int:
+    """Bytes, roughly, that a value out of JSON comes to once it is read."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(VALUE_BYTES + _weight(each) for each in value.values())
+    return sum(VALUE_BYTES + _weight(each) for each in value) if isinstance(value, list) else 0
 
 
 def _place(field: str, *, given: Any, asked: Asked) -> str:

@@ -62,5 +62,15 @@ def values(schema: JSON, field: str) -> Iterator[tuple[str, Any]]:
             yield "an item that is too long", ["e" * (each["items"]["maxLength"] + 1)]
 
 
+def heavy(field: JSON) -> Any:
+    """What the field allows and weighs half a megabyte, or 50,000 values; None where it allows no such thing."""
+    for each in _branches(field):
+        if each.get("type") == "string" and each.get("maxLength", 500_000) >= 500_000:
+            return "e" * 500_000
+        if each.get("type") == "array" and each.get("maxItems", 50_000) >= 50_000:
+            return ["e"] * 50_000
+    return None
+
+
 def _branches(schema: JSON) -> Iterator[JSON]:
     yield from schema.get("anyOf", [schema])

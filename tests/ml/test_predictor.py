@@ -170,6 +170,16 @@ def test_a_request_that_unpacks_to_too_much_is_refused(classifier):
     assert caught.value.index == predictor.REQUEST_BYTES // 25_000_000
 
 
+@pytest.mark.parametrize("value", ["A" * 1_000_000, [[7] * 1_000] * 10])
+def test_what_is_said_for_all_inputs_counts_for_each(classifier, value):
+    field = "image" if isinstance(value, str) else "pixels"
+
+    with pytest.raises(InputError, match="said for 1,024 inputs, they come to over 256 MiB") as caught:
+        classifier.predict([{}] * 1024, parameters={field: value})
+
+    assert caught.value.findings[0].path == "parameters"
+
+
 def test_large_inputs_are_run_in_smaller_batches(package):
     sizes = []
 

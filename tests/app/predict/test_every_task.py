@@ -25,7 +25,9 @@ from tests.ml import misuse, packages
 pytestmark = pytest.mark.process
 
 JSON = "application/json"
+SCHEMAS = {task: kind.input_type.model_json_schema() for task, kind in TASKS.items()}
 FIELDS = [(task, field) for task in TASKS for field in TASKS[task].input_type.model_fields]
+HEAVY = [(task, field) for task, field in FIELDS if misuse.heavy(SCHEMAS[task]["properties"][field])]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ def judge(status: int, answer: Any, place: str, field: str) -> str | None:
 @pytest.mark.parametrize(("task", "field"), FIELDS)
 def test_a_field_takes_what_its_schema_allows_and_nothing_else(api: ApiProcess, task: str, field: str) -> None:
     """Each value goes one of the two ways, in turn."""
-    usual, schema = good(task), TASKS[task].input_type.model_json_schema()
+    usual, schema = good(task), SCHEMAS[task]
     allows = Draft202012Validator(schema).is_valid
     wrong: dict[str, Any] = {}
     for (name, value), way in zip(misuse.values(schema, field), cycle(WAYS), strict=False):
@@ -81,8 +83,7 @@ def test_a_field_takes_what_its_schema_allows_and_nothing_else(api: ApiProcess, 
 
 @pytest.mark.parametrize(("task", "field"), FIELDS)
 def test_what_is_said_wrongly_for_all_inputs_is_no_fault_of_the_first(api: ApiProcess, task: str, field: str) -> None:
-    schema = TASKS[task].input_type.model_json_schema()
-    allows = Draft202012Validator({**schema, "required": []}).is_valid
+    allows = Draft202012Validator({**SCHEMAS[task], "required": []}).is_valid
     inputs = [{name: value for name, value in good(task).items() if name != field}] * 2
     wrong: dict[str, Any] = {}
     refused = [(name, value) for name, value in misuse.ANYTHING.items() if not allows({field: value})]
@@ -91,6 +92,17 @@ def test_what_is_said_wrongly_for_all_inputs_is_no_fault_of_the_first(api: ApiPr
         if fault := judge(*ask(api, task, body, JSON, WAYS[0]), "parameters", field):
             wrong[name] = fault
     assert not wrong
+
+
+@pytest.mark.parametrize(("task", "field"), HEAVY)
+def test_what_is_said_for_a_thousand_inputs_is_weighed_before_it_is_read(
+    api: ApiProcess, task: str, field: str
+) -> None:
+    heavy = misuse.heavy(SCHEMAS[task]["properties"][field])
+    body = json.dumps({"inputs": [{}] * 1024, "parameters": {field: heavy}}).encode()
+    status, answer = ask(api, task, body, JSON, WAYS[0])
+    assert status == 422
+    assert answer["errors"][0]["path"] == "parameters"
 
 
 @pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
