@@ -6,7 +6,7 @@ B batch, K candidates of a row, T tokens, D width of the common space, N rows, M
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 DEPTHS: Final = (1, 5, 10)
 MOST_CANDIDATES: Final = 1000
 AT_ONCE: Final = 512
-"""Rows ranked at a time: all against all would not fit for a large split."""
+"""Rows ranked, or candidates read, at a time: all against all would not fit for a large split."""
+TOKENS_AT_ONCE: Final = 32_768
+"""Of the candidates that are read at a time, padding included."""
+
+
+CandidateText = Annotated[Text, Field(min_length=1, max_length=1_000_000)]
 
 
 class ImageTextMatchingConfig(Config):
@@ -58,7 +63,7 @@ class ImageTextMatchingInput(Wire):
     image: Base64 | None = Field(None, description="A picture file as base64: PNG, JPEG, GIF, BMP, WebP or TIFF")
     pixels: Pixels | None = Field(None, description="In place of image: [height][width] of 0 to 255, or with [3]")
     text: Text | None = Field(None, min_length=1, max_length=1_000_000)
-    candidates: list[Text] | None = Field(
+    candidates: list[CandidateText] | None = Field(
         None, min_length=1, max_length=MOST_CANDIDATES, description="Texts to compare with; where absent, the text"
     )
 
@@ -162,11 +167,13 @@ class ImageTextMatching(Task):
         pictures, texts = list(rows.columns["image"]), list(rows.columns["text"])
         blank = np.zeros((1, 1, 1), dtype=np.uint8)
         encode_text = self.slot_encoders["text"].encode
+        named = list(dict.fromkeys(text for each in rows.columns["candidates"] for text in each))
+        codes = dict(zip(named, encode_text(named), strict=True)) if named else {}
         return {
             "image": self.slot_encoders["image"].encode([blank if each is None else each for each in pictures]),
             "has_image": np.array([each is not None for each in pictures]),
             "text": encode_text(["" if each is None else each for each in texts]),
-            "candidates": [[encode_text([text])[0] for text in each] for each in rows.columns["candidates"]],
+            "candidates": [[codes[text] for text in each] for each in rows.columns["candidates"]],
             "candidate_texts": list(rows.columns["candidates"]),
         }
 
@@ -213,12 +220,24 @@ class ImageTextMatching(Task):
         if picture is not None:
             own = np.where(batch["has_image"][:, None], picture["image_embedding"], own)
         similarity = np.full(batch["candidates"].shape[:2], -np.inf, dtype=np.float32)
-        real = batch["candidates_mask"].any(axis=2)
+        real = np.asarray(batch["candidates_mask"].any(axis=2))
         rows, _ = np.nonzero(real)
         if len(rows):
-            asked = {"text": batch["candidates"][real], "text_mask": batch["candidates_mask"][real]}
-            similarity[real] = (run("text", asked)["text_embedding"] * own[rows]).sum(axis=1)
+            similarity[real] = (self._embedded(run, batch, real) * own[rows]).sum(axis=1)
         return {"embedding": own, "similarity": similarity, "scale": text["scale"]}
+
+    def _embedded(self, run: Run, batch: Arrays, real: np.ndarray) -> np.ndarray:
+        """float32 [n, D] of the n real candidates: each different text is read once, and not too many at a time."""
+        number: dict[str, int] = {}
+        places = [number.setdefault(text, len(number)) for text in batch["candidate_texts"][real]]
+        _, first = np.unique(places, return_index=True)
+        codes, mask = batch["candidates"][real][first], batch["candidates_mask"][real][first]
+        most = max(1, min(AT_ONCE, TOKENS_AT_ONCE // codes.shape[1]))
+        parts = [
+            run("text", {"text": codes[start : start + most], "text_mask": mask[start : start + most]})
+            for start in range(0, len(first), most)
+        ]
+        return np.concatenate([each["text_embedding"] for each in parts])[places]
 
     def embed(self, run: Run, batch: Arrays) -> Arrays:
         """In the common space, where pictures and texts can be compared."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ml.data import images
+from ml.data.rows import Rows
 from ml.errors import InputError
 from ml.learning.architectures import ARCHITECTURES
 from ml.predictor import Predictor
@@ -75,6 +76,26 @@ def test_a_row_is_answered_alike_alone_and_among_others(predictor: Predictor) ->
         (alone,) = predictor.predict([given])
         assert among["embedding"] == pytest.approx(alone["embedding"], abs=1e-5)
         assert [each["text"] for each in among["scores"] or ()] == [each["text"] for each in alone["scores"] or ()]
+
+
+def test_candidates_are_read_once_each_and_not_too_many_at_a_time(predictor: Predictor) -> None:
+    task, read = predictor._asked, []
+    assert isinstance(task, ImageTextMatching)
+
+    def run(graph: str, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if graph == "text":
+            read.append(batch["text"].shape)
+        return predictor.run(graph, batch)
+
+    captions = [f"a loud song {number}" for number in range(900)]
+    rows = [task.read({"text": "a quiet film", "candidates": captions}, parameters={})] * 20
+    batch = task.collate(task.encode(Rows({name: [row[name] for row in rows] for name in rows[0]})))
+    similarity = task.answer(run, batch)["similarity"]
+
+    assert sum(length for length, _ in read[1:]) == len(captions)
+    assert max(length for length, _ in read) <= 512
+    (alone,) = predictor.predict([{"text": "a quiet film", "candidates": captions[700:701]}])
+    np.testing.assert_allclose(similarity[:, 700], alone["scores"][0]["similarity"], atol=1e-5)
 
 
 def test_a_bare_body_is_a_picture_or_else_a_text(predictor: Predictor) -> None:
