@@ -38,6 +38,8 @@ AT_ONCE: Final = 64
 """Rows searched together, alike in length; more would be no faster, and their pasts would not fit."""
 MORE: Final = 50
 """An answer has at most so many tokens more than what was read (Vaswani et al. 2017, section 6.1)."""
+SEQUENCES_AT_ONCE: Final = 256
+"""Beams of all rows that are searched together: each has a past, and a score for every token."""
 ENDS: Final = 2
 """Tokens that begin and end a text."""
 TEXTS: Final = {"text": "text_itself", "target": "target_itself"}
@@ -181,11 +183,12 @@ class Translation(Task):
         beams = batch.get("beams", np.full(count, self.config.beams))
         most = np.minimum(batch.get("max_length", self.config.max_length), lengths + MORE)
         found: list[Found | None] = [None] * count
-        order = np.lexsort((lengths, beams))
-        for start in range(0, count, AT_ONCE):
-            for width in np.unique(beams[order[start : start + AT_ONCE]]):
-                rows = order[start : start + AT_ONCE]
-                rows = rows[beams[rows] == width]
+        order = np.argsort(lengths, kind="stable")
+        for width in np.unique(beams):
+            alike = order[beams[order] == width]
+            most_rows = min(AT_ONCE, max(1, SEQUENCES_AT_ONCE // int(width)))
+            for start in range(0, len(alike), most_rows):
+                rows = alike[start : start + most_rows]
                 longest = int(lengths[rows].max())
                 read = {name: batch[name][rows, :longest] for name in ("text", "text_mask")}
                 for row, each in zip(rows.tolist(), self._search(run, read, most[rows], int(width)), strict=True):

@@ -106,6 +106,23 @@ def test_requests_of_several_widths_and_lengths_can_stand_in_one_batch() -> None
     assert tokens[0, :3].tolist() == tokens[2, :3].tolist()
 
 
+def test_wide_searches_take_fewer_rows_at_a_time() -> None:
+    """What is remembered, and scored, grows with both."""
+    task, network = _built()
+    engine = running(network, task.graphs, device=torch.device("cpu"))
+    sequences: dict[int, int] = {}
+
+    def run(graph: str, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if graph == STEP:
+            rows, beams = batch["token"].shape
+            sequences[beams] = max(sequences.get(beams, 0), rows * beams)
+        return engine(graph, batch)
+
+    for beams in (1, 32):
+        task.answer(run, _asked(task, ["a quiet film"] * 40, beams=beams, max_length=2))
+    assert sequences == {1: 40, 32: 256}
+
+
 def test_greedy_takes_what_the_decoder_finds_most_probable_all_at_once() -> None:
     task, network = _built()
     run = running(network, task.graphs, device=torch.device("cpu"))
