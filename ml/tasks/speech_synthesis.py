@@ -183,8 +183,8 @@ class SpeechSynthesis(Task):
         lasts = self._lasts(first["durations"] / speed, batch["text_mask"])
         frames = lasts.sum(axis=1)
         heard = np.arange(frames.max()) < frames[:, None]
-        ends = lasts.cumsum(axis=1)
-        letter = (ends[:, :, None] <= np.arange(frames.max())).sum(axis=1).clip(max=lasts.shape[1] - 1)
+        letter = np.full(heard.shape, lasts.shape[1] - 1)
+        letter[heard] = np.concatenate([np.repeat(np.arange(len(row)), row) for row in lasts])
         spread = {"sequence": first["sequence"], "lasts": lasts, "letter": letter, "letter_mask": heard}
         second = run(FRAMES, spread)
         return {**first, "mel": second["mel"], "frames": frames}

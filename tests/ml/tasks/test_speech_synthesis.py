@@ -1,5 +1,6 @@
 import base64
 import io
+import tracemalloc
 import wave
 from typing import Any
 
@@ -60,6 +61,21 @@ def test_no_letter_is_passed_over_and_no_answer_lasts_forever() -> None:
     assert subject.answer(run_of(0.01), asked(subject, {"text": "ab"}))["frames"].tolist() == [2]
     frames = subject.answer(run_of(1e5), asked(subject, {"text": "ab"}))["frames"][0]
     assert frames * subject.spectrogram.config.hop / subject.spectrogram.config.rate_hz == pytest.approx(60, abs=0.1)
+
+
+def test_many_long_texts_take_memory_by_their_frames_and_not_by_letters_times_frames() -> None:
+    subject = task()
+    rows, letters, longest = 64, 2_000, 5_000
+    batch = {"text": np.full((rows, letters), 2), "text_mask": np.ones((rows, letters), dtype=bool)}
+    tracemalloc.start()
+    try:
+        frames = subject.answer(run_of(longest / letters), batch)["frames"]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert frames.max() >= letters
+    # Of the 32 bands that this network gives; one byte for each letter and frame would be ten times as much.
+    assert peak < 8 * 2 * rows * int(frames.max()) * 34
 
 
 def test_the_answer_is_a_wav_of_sixteen_bits_at_the_rate_it_says() -> None:
