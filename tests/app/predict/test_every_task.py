@@ -29,6 +29,46 @@ SCHEMAS = {task: kind.input_type.model_json_schema() for task, kind in TASKS.ite
 FIELDS = [(task, field) for task in TASKS for field in TASKS[task].input_type.model_fields]
 HEAVY = [(task, field) for task, field in FIELDS if misuse.heavy(SCHEMAS[task]["properties"][field])]
 
+BARE = {
+    "nothing": b"",
+    "blanks": b" \n\t ",
+    "a NUL": b"a\0b",
+    "no UTF-8": b"\xff\xfe\x00",
+    "noise": bytes(range(256)) * 100,
+    "half a picture": b"\x89PNG\r\n\x1a\n" + bytes(30),
+    "half a recording": b"RIFF\xff\xff\xff\xffWAVEfmt ",
+}
+SAID = {
+    "recommendation": [
+        ({"history": "i1"}, "list"),
+        ({"history": [["i1"]]}, "history.0"),
+        ({"history": ["i1", ""]}, "history.1"),
+        ({}, "history"),
+    ],
+    "speech_synthesis": [
+        ({"text": "\N{CJK UNIFIED IDEOGRAPH-4E16}" * 20}, "'\N{CJK UNIFIED IDEOGRAPH-4E16}' (letter 1)"),
+        ({"text": "".join(map(chr, range(0x4E00, 0x4E30)))}, "and 38 more"),
+        ({"text": "old " * 1_000}, "letters are too many"),
+        ({"text": "old", "voice": "nobody"}, "one voice"),
+    ],
+    "image_text_matching": [
+        ({}, "an image, a text or both"),
+        ({"candidates": ["a"]}, "an image, a text or both"),
+        ({"text": "a", "candidates": []}, "at least 1"),
+        ({"text": "a", "candidates": ["a", ""]}, "candidates.1"),
+        ({"text": "a", "candidates": ["a"] * 100_000}, "1,000"),
+    ],
+    "image_generation": [({"label": "zero"}, "known: 0, 1, 2"), ({"seed": 2**32}, "4,294,967,296")],
+    "text_generation": [
+        ({"prompt": "a", "messages": []}, "either prompt or messages"),
+        ({"messages": [{"role": "owner", "content": "a"}]}, "messages.0.role"),
+        ({"stop": ["a", ""]}, "stop.1"),
+    ],
+    "translation": [({"text": "a", "beams": 33}, "1 to 32"), ({"text": "a", "max_length": 0}, "1 to 65,536")],
+    "object_detection": [({}, "either image or pixels"), ({"pixels": [[1]], "confidence": 1.5}, "0 to 1")],
+}
+"""What a task alone can tell, and what has to stand in the answer."""
+
 
 @pytest.fixture(scope="module")
 def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
@@ -103,6 +143,54 @@ def test_what_is_said_for_a_thousand_inputs_is_weighed_before_it_is_read(
     status, answer = ask(api, task, body, JSON, WAYS[0])
     assert status == 422
     assert answer["errors"][0]["path"] == "parameters"
+
+
+@pytest.mark.parametrize(("task", "field"), FIELDS)
+@pytest.mark.parametrize("value", ["NaN", "[-Infinity]", "1e999", '"\\u0000"', '"\\ud800"'])
+def test_what_json_cannot_say_is_refused_with_its_place(api: ApiProcess, task: str, field: str, value: str) -> None:
+    written = json.dumps(good(task) | {field: "HERE"}).replace('"HERE"', value)
+    status, answer = ask(api, task, f'{{"inputs": [{written}]}}'.encode(), JSON, WAYS[0])
+    assert status == 422
+    assert "JSON" in answer["detail"]
+
+
+@pytest.mark.parametrize(("task", "given", "words"), [(task, *case) for task, cases in SAID.items() for case in cases])
+def test_what_only_the_task_can_tell_is_told(api: ApiProcess, task: str, given: dict[str, Any], words: str) -> None:
+    for way in WAYS:
+        status, answer = ask(api, task, json.dumps({"inputs": [good(task), given]}).encode(), JSON, way)
+        assert status == 422
+        assert words in answer["detail"]
+        assert "inputs.1" in answer["detail"]
+        assert len(json.dumps(answer)) < 5_000
+        assert all(each["hint"] for each in answer["errors"])
+
+
+@pytest.mark.parametrize("kind", ["image/png", "audio/wav", "text/plain"])
+@pytest.mark.parametrize("task", TASKS)
+def test_a_bare_body_is_answered_or_the_only_input_is_at_fault(api: ApiProcess, task: str, kind: str) -> None:
+    for body, way in zip(BARE.values(), cycle(WAYS), strict=False):
+        status, answer = ask(api, task, body, kind, way)
+        if status != 200:
+            assert status == 422, answer
+            assert all(each["path"].startswith("inputs.0") and each["hint"] for each in answer["errors"])
+            assert "inputs.0" in answer["detail"]
+
+
+@pytest.mark.parametrize("task", [task for task, kind in TASKS.items() if kind.streams])
+def test_a_stream_begins_only_once_its_input_was_read(api: ApiProcess, task: str) -> None:
+    for given in ({"nonsense": 1}, {next(iter(good(task))): [[]]}):
+        status, answer = ask(api, task, json.dumps({"inputs": [given]}).encode(), JSON, {"Accept": "text/event-stream"})
+        assert status == 422
+        assert answer["errors"][0]["path"].startswith("inputs.0.")
+
+
+def test_a_history_of_nothing_but_unknown_items_is_that_of_somebody_new(api: ApiProcess) -> None:
+    body = json.dumps({"inputs": [{"history": ["?"] * 100_000}, {"history": []}]}).encode()
+    status, answer = ask(api, "recommendation", body, JSON, WAYS[0])
+    assert status == 200
+    strange, new = answer["outputs"]
+    assert strange.pop("unknown") == 100_000
+    assert _alike(strange, {name: new[name] for name in strange})
 
 
 @pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
