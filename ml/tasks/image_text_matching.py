@@ -6,7 +6,7 @@ B batch, K candidates of a row, T tokens, D width of the common space, N rows, M
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -21,7 +21,7 @@ from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import Answer, Arrays, Run, Task
 from ml.wire import Base64, ImageInput, Wire
 from ml.wire.image import Pixels
-from ml.wire.text import Text
+from ml.wire.text import Said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,9 +36,6 @@ AT_ONCE: Final = 512
 """Rows ranked, or candidates read, at a time: all against all would not fit for a large split."""
 TOKENS_AT_ONCE: Final = 32_768
 """Of the candidates that are read at a time, padding included."""
-
-
-CandidateText = Annotated[Text, Field(min_length=1, max_length=1_000_000)]
 
 
 class ImageTextMatchingConfig(Config):
@@ -62,8 +59,8 @@ class ImageTextMatchingInput(Wire):
 
     image: Base64 | None = Field(None, description="A picture file as base64: PNG, JPEG, GIF, BMP, WebP or TIFF")
     pixels: Pixels | None = Field(None, description="In place of image: [height][width] of 0 to 255, or with [3]")
-    text: Text | None = Field(None, min_length=1, max_length=1_000_000)
-    candidates: list[CandidateText] | None = Field(
+    text: Said | None = None
+    candidates: list[Said] | None = Field(
         None, min_length=1, max_length=MOST_CANDIDATES, description="Texts to compare with; where absent, the text"
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from ml.wire.base import RawInput
 
@@ -22,12 +22,22 @@ Text = Annotated[str, BeforeValidator(_decoded)]
 """A string; the body of a request, as UTF-8."""
 
 
+def _said(value: str) -> str:
+    if not value or value.isspace():
+        raise ValueError("must hold more than blanks")
+    return value
+
+
+Said = Annotated[Text, Field(min_length=1, max_length=1_000_000), AfterValidator(_said)]
+"""A text that has something in it."""
+
+
 class TextInput(RawInput):
     """One text."""
 
     body = "text"
 
-    text: Text = Field(min_length=1, max_length=1_000_000)
+    text: Said
 
     def raw(self) -> str:
         """Without the blanks around it, as it is read from files too."""

@@ -56,6 +56,8 @@ SAID = {
         ({"candidates": ["a"]}, "an image, a text or both"),
         ({"text": "a", "candidates": []}, "at least 1"),
         ({"text": "a", "candidates": ["a", ""]}, "candidates.1"),
+        ({"text": "a", "candidates": ["a", " "]}, "candidates.1"),
+        ({"text": " "}, "more than blanks"),
         ({"text": "a", "candidates": ["a"] * 100_000}, "1,000"),
     ],
     "image_generation": [({"label": "zero"}, "known: 0, 1, 2"), ({"seed": 2**32}, "4,294,967,296")],
@@ -64,7 +66,12 @@ SAID = {
         ({"messages": [{"role": "owner", "content": "a"}]}, "messages.0.role"),
         ({"stop": ["a", ""]}, "stop.1"),
     ],
-    "translation": [({"text": "a", "beams": 33}, "1 to 32"), ({"text": "a", "max_length": 0}, "1 to 65,536")],
+    "text_classification": [({"text": ""}, "at least 1"), ({"text": " \n"}, "more than blanks")],
+    "translation": [
+        ({"text": "\t"}, "more than blanks"),
+        ({"text": "a", "beams": 33}, "1 to 32"),
+        ({"text": "a", "max_length": 0}, "1 to 65,536"),
+    ],
     "object_detection": [({}, "either image or pixels"), ({"pixels": [[1]], "confidence": 1.5}, "0 to 1")],
 }
 """What a task alone can tell, and what has to stand in the answer."""
