@@ -55,6 +55,8 @@ WARM_UP_MODELS = 100
 """So many are looked at for what they read."""
 WARM_UP_SECONDS = 0.2
 """After the start: whoever waits for this process to be ready comes first."""
+MOST_ANSWER_BYTES = 256 * 1024**2
+"""Of the pictures and recordings in one answer, as base64: a thousand inputs of a few words can ask for gigabytes."""
 SMALL_BYTES = 64 * 1024
 """Inputs that weigh less are read on the event loop: to hand them to a thread would take longer."""
 
@@ -128,8 +130,13 @@ class Runtime:
         asked = loaded.predictor.asked(parameters)
         outputs: list[dict[str, Any]] = []
         # Read in full before any of it is run: a bad input at the end must not have cost the others' work.
+        told_bytes = 0
         for rows in await self._read(loaded.predictor, inputs, asked):
-            outputs += await self._answer(loaded, rows, asked, until)
+            answered = await self._answer(loaded, rows, asked, until)
+            told_bytes += _files_bytes(answered)
+            outputs += answered
+            if told_bytes > MOST_ANSWER_BYTES:
+                raise _too_much(len(outputs), len(inputs))
         loaded.record.latency.note(time.perf_counter() - began)
         return Answer(served, outputs)
 
@@ -390,6 +397,23 @@ def queue_full(full: QueueFull) -> Refused:
     seconds = max(1, math.ceil(full.retry_seconds))
     detail = f"{full.waiting} inputs are waiting for this model. Try again in {seconds} s."
     return Refused(HTTPStatus.TOO_MANY_REQUESTS, "queue_full", detail, headers={"Retry-After": str(seconds)})
+
+
+def _files_bytes(outputs: Sequence[Mapping[str, Any]]) -> int:
+    return sum(len(value) for output in outputs for value in output.values() if isinstance(value, str))
+
+
+def _too_much(answered: int, asked: int) -> Refused:
+    detail = (
+        f"The answers to the first {answered:,} of {asked:,} inputs come to over {MOST_ANSWER_BYTES >> 20} MiB. "
+        "Send fewer inputs at a time."
+    )
+    return Refused(
+        422,
+        "answer_too_large",
+        detail,
+        errors=[{"code": "answer_too_large", "message": detail, "path": f"inputs.{answered - 1}"}],
+    )
 
 
 def _weight(given: Any) -> int:

@@ -13,7 +13,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from app.errors import Refused
-from app.predict import routes
+from app.predict import routes, runtime
 from tests.app.factories import GRAPH, SIDE, TRUNK, painter, png, registered, shades
 from tests.ml import samples
 
@@ -52,6 +52,18 @@ def test_the_embedding_is_answered_where_it_is_asked_for(client: TestClient, mod
         f"/predict/{model}", files={"file": ("a.png", png(51))}, data={"parameters": '{"return": "embedding"}'}
     )
     assert form.json()["outputs"] == answer.json()["outputs"]
+
+
+def test_an_answer_that_grows_too_large_is_ended_where_it_does(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "MOST_ANSWER_BYTES", 10_000)
+    registered(painter(tmp_path / "painter"), name="painter")
+    assert client.post("/predict/painter", json={"inputs": [{"seed": 1}] * 20}).status_code == 200
+    answer = client.post("/predict/painter", json={"inputs": [{"seed": 1}] * 200})
+    assert answer.status_code == 422
+    assert "the first 64 of 200 inputs" in answer.json()["detail"]
+    assert "Send fewer" in answer.json()["detail"]
 
 
 def test_a_drawn_picture_may_be_answered_as_a_picture(client: TestClient, tmp_path: Path) -> None:
