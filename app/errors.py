@@ -15,7 +15,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.fields import known_fields
-from ml.errors import PARAMETERS, DataError, InputError, MLError, PackageError, SpecError, shortened, unknown
+from ml.errors import (
+    MOST_LETTERS,
+    PARAMETERS,
+    DataError,
+    InputError,
+    MLError,
+    PackageError,
+    SpecError,
+    shortened,
+    unknown,
+)
 from store.errors import BrokerUnavailable, Conflict, NotFound, PreconditionFailed, StorageFull
 
 if TYPE_CHECKING:
@@ -25,6 +35,8 @@ if TYPE_CHECKING:
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 CHECKSUM_MISMATCH = 460
 """The tus protocol's own status."""
+MOST_TOLD = 100
+"""Findings of one body. Each is compared with what there is, and an object can have a million fields."""
 
 STATUS_OF: Mapping[type[Exception], tuple[int, str]] = {
     NotFound: (404, "not_found"),
@@ -151,7 +163,7 @@ def findings_of(
     errors: Sequence[Any], *, body: Any = None, schema: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
     """Pydantic's errors as items of a problem document; `schema` is of the body, and says which fields there are."""
-    return [_finding_of(error, body, schema or {}) for error in errors]
+    return [_finding_of(error, body, schema or {}) for error in errors[:MOST_TOLD]]
 
 
 def _finding_of(error: Mapping[str, Any], body: Any, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,6 +173,8 @@ def _finding_of(error: Mapping[str, Any], body: Any, schema: Mapping[str, Any]) 
         finding = unknown("field", str(place[-1]), known_fields(schema, error["loc"]), path=_dotted(place))
         return {**finding.as_dict(), "code": kind}
     told = {name: str(each) for name, each in error.get("ctx", {}).items()}
+    if "tag" in told:
+        told["tag"] = told["tag"][:MOST_LETTERS]
     return _without_none(
         code=kind,
         path=_dotted(place) or None,

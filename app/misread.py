@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from app.errors import Refused, findings_of, place_of, summary_of
+from app.errors import MOST_TOLD, Refused, findings_of, place_of, summary_of
 from app.fields import known_fields
-from ml.errors import SpecError
+from ml.errors import MOST_LETTERS, SpecError
 
 T = TypeVar("T")
 Schema = Mapping[str, Any]
@@ -41,7 +41,7 @@ def read(validate: Callable[[Any], T], value: Any, *, schema: Schema, judge: Cal
         try:
             asked = validate(mended)
         except ValidationError as error:
-            found = error.errors(include_url=False)
+            found = error.errors(include_url=False)[:MOST_TOLD]
             meant = _meant(found, mended, schema)
             sent = set(meant.values())
             errors = [each for each in found if each["type"] != "missing" or place_of(each, mended) not in sent]
@@ -79,7 +79,7 @@ def _meant(errors: Errors, value: Any, schema: Schema) -> dict[Place, Place]:
         if error["type"] != "extra_forbidden":
             continue
         *above, name = place_of(error, value)
-        alike = get_close_matches(str(name), known_fields(schema, error["loc"]), n=1)
+        alike = get_close_matches(str(name)[:MOST_LETTERS], known_fields(schema, error["loc"]), n=1)
         holder = _at(value, above)
         if alike and isinstance(holder, Mapping) and alike[0] not in holder:
             found[(*above, name)] = (*above, alike[0])
@@ -99,7 +99,7 @@ def _mended(value: Any, errors: Errors, meant: Mapping[Place, Place]) -> Any:
             holder[place[-1]] = STAND_IN
         elif error["type"] == "union_tag_invalid":
             known = [tag.strip(" '") for tag in error["ctx"]["expected_tags"].split(",")]
-            holder[place[-1]] = next(iter(get_close_matches(str(given), known, n=1)), given)
+            holder[place[-1]] = next(iter(get_close_matches(str(given)[:MOST_LETTERS], known, n=1)), given)
     return mended
 
 

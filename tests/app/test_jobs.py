@@ -147,6 +147,16 @@ def test_misspelt_fields_and_misspelt_names_come_in_one_answer(
     assert told.keys() - names.keys() <= {"seed"}
 
 
+@pytest.mark.parametrize(
+    "body", [finetune(schedule={f"f{number}": 1 for number in range(20_000)}), {"kind": "k" * 1_000_000}]
+)
+def test_however_much_is_wrong_the_answer_stays_one_that_can_be_read(client: TestClient, body: object) -> None:
+    answer = client.post("/api/v1/jobs", json=body)
+    assert answer.status_code == 422
+    assert 1 <= len(answer.json()["errors"]) <= 400
+    assert len(answer.content) < 250_000
+
+
 def test_an_unknown_dataset_lists_the_known_ones_up_to_a_sensible_number(client: TestClient) -> None:
     for number in range(60):
         with transaction() as session:
