@@ -33,12 +33,15 @@ def choose(logits: np.ndarray, sampling: Sampling, chance: np.random.Generator) 
 
 def allowed(logits: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
     """The tokens that may be drawn, int64 [n], and how probable each of them is, float64 [n], adding up to 1."""
-    scaled = logits.astype(np.float64) / sampling.temperature
+    below = logits.astype(np.float64) - logits.max()
+    # What is next to nought makes everything but the best infinitely worse.
+    with np.errstate(over="ignore"):
+        scaled = below / sampling.temperature
     tokens = np.arange(len(scaled))
     if sampling.top_k is not None and sampling.top_k < len(scaled):
         # In the order of the vocabulary: a partition's own order is nobody's promise.
         tokens = np.sort(np.argpartition(-scaled, sampling.top_k - 1)[: sampling.top_k])
-    odds = np.exp(scaled[tokens] - scaled[tokens].max())
+    odds = np.exp(scaled[tokens])
     odds /= odds.sum()
     if sampling.top_p is not None and sampling.top_p < 1:
         order = np.argsort(-odds, kind="stable")

@@ -41,3 +41,15 @@ def test_one_seed_gives_one_sequence() -> None:
         for chance in (np.random.default_rng(7), np.random.default_rng(7))
     )
     assert first == second
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-310, 1e-12])
+@pytest.mark.parametrize("limits", [{}, {"top_k": 2}, {"top_p": 0.5}])
+def test_a_temperature_next_to_nought_takes_the_most_probable_token(
+    temperature: float, limits: dict[str, float]
+) -> None:
+    """A logit over it is beyond what a float holds."""
+    sampling = Sampling(temperature=temperature, **limits)  # type: ignore[arg-type]  # each is what its name takes
+    for best in range(3):
+        logits = np.array([-1.0, 2.0, 3.0], dtype=np.float32)[np.roll(np.arange(3), best)]
+        assert choose(logits, sampling, np.random.default_rng(0)) == int(logits.argmax())
