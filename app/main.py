@@ -95,12 +95,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         app.state.stopping.set()
-        app.state.runtime.close()
-        access_log.flush()
         for chore in chores:
             chore.cancel()
+        for chore in chores:
             with suppress(asyncio.CancelledError):
                 await chore
+        app.state.runtime.close()
+        access_log.flush()
 
 
 async def _ensure_first_key(app: FastAPI) -> bool:

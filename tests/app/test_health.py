@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,13 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from app import main
 from app.health import service
+from app.settings import AppSettings
 from benchmarks.api_process import ApiProcess
 from store import workers
 from store.database import transaction
+from tests.app.conftest import KEY
 from tests.app.factories import png, queued_job, registered, shades
 
 
@@ -96,3 +100,22 @@ def test_the_process_is_small_after_a_prediction_and_torch_is_not_in_it(home: Pa
         assert "onnxruntime" in api.maps()
         assert "/torch/" not in api.maps()
         assert api.rss_bytes() < 150 * 1024**2
+
+
+def test_a_chore_that_wakes_while_all_is_closed_does_no_harm(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = main.create_app(AppSettings.model_validate({"api_key": KEY}))
+    runtime = app.state.runtime
+
+    async def run() -> None:
+        wake = asyncio.Event()
+
+        async def work() -> None:
+            await wake.wait()
+            await runtime._in_pool(lambda: None)
+
+        monkeypatch.setattr(runtime, "warm_up", work)
+        async with main._lifespan(app):
+            await asyncio.sleep(0)
+            wake.set()
+
+    asyncio.run(run())
