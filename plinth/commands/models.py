@@ -36,10 +36,20 @@ def list_models(context: typer.Context, limit: Annotated[int, typer.Option(min=1
 
 
 @app.command("show")
-def show_model(model: ModelReference) -> None:
-    """All about one version, as JSON: metrics, files, lineage."""
+def show_model(
+    model: ModelReference, as_json: Annotated[bool, typer.Option("--json", help="All of it.")] = False
+) -> None:
+    """What a version is, how good it was, what answers for it, and how that was proved."""
+    from plinth.show import next_step
+    from plinth.show_version import version
+
     with connect() as plinth:
-        print_json(plinth.models.get(model))
+        found = plinth.models.get(model)
+    if as_json:
+        print_json(found)
+        return
+    version(found)
+    next_step(f"plinth predict {found.name}@{found.version} FILE")
 
 
 @app.command("alias")

@@ -94,6 +94,14 @@ def test_a_user_gets_from_data_to_an_answer(
     assert plinth_command("models", "alias", "typed@1", "production").returncode == 0
     assert "production -> 1" in plinth_command("models").stdout
 
+    shown = plinth_command("models", "show", "typed@production")
+    assert shown.stdout.startswith("typed@1 (production): image_classification by cnn"), shown.stderr
+    assert "Answers by onnxruntime" in shown.stdout
+    assert "plinth predict typed@1 FILE" in shown.stdout.splitlines()[-1]
+    everything = json.loads(plinth_command("models", "show", "typed", "--json").stdout)
+    assert everything["graphs"]["model"]["parity"]["labels_changed"] == 0
+    assert "weights.safetensors" in {file["path"] for file in everything["files"]}
+
     answers = plinth_command("predict", "typed", *[str(file) for file in digit_files]).stdout.splitlines()
     assert [set(json.loads(answer)) for answer in answers] == [{"label", "confidence", "probabilities"}] * 3
     (vector,) = plinth_command("predict", "typed", "--embedding", str(digit_files[0])).stdout.splitlines()
