@@ -18,7 +18,7 @@ from ml.data.manifests import FILE_NAMES, SUFFIXES, FilesByName, Record, column_
 from ml.data.sources import Held, split_in, split_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from ml.data.sources import Content, Source
 
@@ -48,6 +48,8 @@ class ImageTable(Format):
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "text": "text", "label": "label"}
     reads: ClassVar[frozenset[Content]] = frozenset({"zip", "tar", "image", "text", "json"})
     takes_columns = True
+    column: str = ""
+    """Text or label, one of them for all; known once a table was opened."""
 
     @classmethod
     def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
@@ -70,19 +72,19 @@ class ImageTable(Format):
         pictures, tables = self._listed()
         if not tables:
             raise Refused("manifest_missing", found=f"{len(pictures):,} pictures")
-        column = self._column
-        said = self._said(FilesByName(pictures), tables, column)
+        said = self._said(FilesByName(pictures), tables)
         for file in pictures:
             if file not in said:
                 self.findings.add("picture_not_in_table", at=Place(file=file))
-        yield from self._batches(self._pictures(said), said, column)
+        yield from self._batches(self._pictures(said), said)
 
-    @property
-    def _column(self) -> str:
-        """What is read of the table beside the picture: what the task wants, else a text where there is one."""
-        if self.wanted is not None and "text" not in self.wanted:
-            return "label"
-        return "label" if "label" in self.asked and "text" not in self.asked else "text"
+    def _chosen(self, names: Collection[str]) -> str:
+        """What is read beside the picture: what the task wants or was asked for, else a text where there is one."""
+        for known in (self.wanted, self.asked):
+            if known and not {"text", "label"}.isdisjoint(known):
+                return "text" if "text" in known else "label"
+        columns = [column for column in ("text", "label") if column_of(names, ALIASES[column]) is not None]
+        return columns[0] if columns else "text"
 
     def _listed(self) -> tuple[list[str], list[Source]]:
         pictures: list[str] = []
@@ -114,13 +116,13 @@ class ImageTable(Format):
             if member.file not in known and not _is_picture(member.file):
                 self.findings.add("file_ignored", at=Place(file=member.file))
 
-    def _said(self, files: FilesByName, tables: Sequence[Source], column: str) -> dict[str, list[Said]]:
+    def _said(self, files: FilesByName, tables: Sequence[Source]) -> dict[str, list[Said]]:
         """By picture, every text or label there is for it."""
         said: dict[str, list[Said]] = {}
         for table in tables:
             try:
                 for record in self._records(table):
-                    self._note(said, files, table, record, column)
+                    self._note(said, files, table, record)
             except Refused as refused:
                 self.findings.record(refused, at=Place(file=table.name))
         return said
@@ -130,10 +132,9 @@ class ImageTable(Format):
             return _of_coco(table, self)
         return records(table, self.findings, self.limits)
 
-    def _note(
-        self, said: dict[str, list[Said]], files: FilesByName, table: Source, record: Record, column: str
-    ) -> None:
+    def _note(self, said: dict[str, list[Said]], files: FilesByName, table: Source, record: Record) -> None:
         names = record.cells.keys()
+        self.column = column = self.column or self._chosen(names)
         file_column = self._named("file", names, FILE_NAMES)
         value_column = self._named(column, names, ALIASES[column])
         if file_column is None or value_column is None:
@@ -179,7 +180,7 @@ class ImageTable(Format):
                     yield source.name, source.path.read_bytes()
 
     def _batches(
-        self, pictures: Iterator[tuple[str, bytes | Refused]], said: Mapping[str, list[Said]], column: str
+        self, pictures: Iterator[tuple[str, bytes | Refused]], said: Mapping[str, list[Said]]
     ) -> Iterator[Batch]:
         """A picture of several texts is several rows."""
         waiting: dict[str | None, list[tuple[bytes, Said]]] = {}
@@ -193,10 +194,10 @@ class ImageTable(Format):
                 held.append((data, each))
                 weight[each.split] = weight.get(each.split, 0) + len(data)
                 if len(held) >= ROWS_A_BATCH or weight[each.split] >= BYTES_A_BATCH:
-                    yield _batch(waiting.pop(each.split), column, each.split)
+                    yield _batch(waiting.pop(each.split), self.column, each.split)
                     weight[each.split] = 0
         for split, held in waiting.items():
-            yield _batch(held, column, split)
+            yield _batch(held, self.column, split)
 
 
 def _batch(held: Sequence[tuple[bytes, Said]], column: str, split: str | None) -> Batch:

@@ -98,6 +98,15 @@ def test_labels_are_read_where_they_are_wanted(tmp_path: Path) -> None:
     assert set(report.summary.columns) == {"image", "label"}
 
 
+def test_labels_are_read_where_nothing_is_wanted_and_there_is_no_text(tmp_path: Path) -> None:
+    rows = [f"{index:02}.png,{'cat' if index % 2 else 'dog'}" for index in range(len(TEXTS))]
+    report = read(tmp_path, [("metadata.csv", table(names="file_name,label", rows=rows)), *pictures()], task=None)
+
+    assert report.state == "ready", report.errors
+    assert report.classes == ["cat", "dog"]
+    assert report.guess.columns == {"file": "file_name", "label": "label"}
+
+
 def test_a_file_that_is_not_there_is_named_with_the_likeliest(tmp_path: Path) -> None:
     rows = [f"{i:02}.jpg,{t}" if i == 5 else f"{i:02}.png,{t}" for i, t in enumerate(TEXTS)]
     report = read(tmp_path, [("metadata.csv", table(rows=rows)), *pictures()])
