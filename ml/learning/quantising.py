@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
@@ -93,6 +95,8 @@ def _quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        yield
+        # A mask is minus infinity, of which no range can be made; what comes of it is judged like all else.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            yield
     finally:
         logging.disable(before)
