@@ -1,5 +1,5 @@
-"""What a base model gains where labels are few: pictures, texts and recordings, each fine-tuned from random weights and
-from every base that fits.
+"""What a base model gains where labels are few: pictures, texts, recordings, and pictures with names, each fine-tuned
+from random weights and from every base that fits.
 
     python -m benchmarks.pretraining_pays                                   all of it, with the fewest labels
     python -m benchmarks.pretraining_pays images --labels 100 1000
@@ -22,6 +22,7 @@ from typing import Final
 from benchmarks.pretraining.arms import Modality, compare
 from benchmarks.pretraining.audio import Audio
 from benchmarks.pretraining.images import Images
+from benchmarks.pretraining.pairs import Pairs
 from benchmarks.pretraining.texts import Texts
 
 DATA: Final = Path(__file__).parents[1] / ".." / "shared" / "data"
@@ -29,6 +30,7 @@ MODALITIES: Final[Mapping[str, tuple[type[Modality], str]]] = {
     "images": (Images, "mnist"),
     "texts": (Texts, "sst2"),
     "audio": (Audio, "fsdd"),
+    "pairs": (Pairs, "emoji-noto"),
 }
 """And the folder of its files."""
 
@@ -36,8 +38,13 @@ MODALITIES: Final[Mapping[str, tuple[type[Modality], str]]] = {
 def main() -> None:
     """Print a table for each modality."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("modalities", nargs="*", default=list(MODALITIES), metavar="images|texts|audio")
-    parser.add_argument("--data", type=Path, default=DATA, help="the folder that holds mnist, sst2 and fsdd")
+    parser.add_argument("modalities", nargs="*", default=list(MODALITIES), metavar="|".join(MODALITIES))
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=DATA,
+        help=f"the folder that holds {', '.join(folder for _, folder in MODALITIES.values())}",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", help="default: 0 1 2")
     parser.add_argument("--labels", type=int, nargs="+", help="rows that have one; default: the modality's")
     parser.add_argument("--epochs", type=int, help="of pretraining; default: the modality's")

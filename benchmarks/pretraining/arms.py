@@ -21,6 +21,7 @@ from ml.data.importing import import_dataset
 from ml.learning.train import TrainingResult, train
 from ml.predictor import Predictor
 from ml.spec import Spec
+from ml.tasks import TASKS
 
 LEARNING_RATES = (0.001, 0.003, 0.01)
 TEACHER = "objective.config.teacher"
@@ -35,6 +36,8 @@ class Arm:
     """What the base model is trained by; absent: there is none, and all weights are random."""
     schedule: Mapping[str, Any] = field(default_factory=dict)
     """Of the base model, where it is not the study's."""
+    towers: Mapping[str, str] = field(default_factory=dict)
+    """Slot -> architecture of a base model that has several."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of the task, in fine-tuning."""
     taught: bool = False
@@ -96,7 +99,7 @@ class Found:
 
 def imported(sources: Sequence[Path], into: Path, **asked: Any) -> Path:
     """A dataset, or the end of this program with the reasons."""
-    report = import_dataset(sources, into, **asked)
+    report = import_dataset(sources, into, **asked, purposes=TASKS)
     if report.state != "ready":
         sys.exit(f"the rows were rejected: {report.errors}")
     return into
@@ -141,11 +144,13 @@ def _base(
         schedule = {"epochs": study.epochs, **arm.schedule}
         kind: dict[str, Any] = {"kind": "finetune", "task": modality.task} if arm.taught else {"kind": "pretrain"}
         where = folder / f"base-{len(made)}"
-        asked = {**kind, "objective": arm.objective, "architecture": arm.architecture, "schedule": schedule}
+        network = {"architectures": arm.towers} if arm.towers else {"architecture": arm.architecture}
+        asked = {**kind, **network, "objective": arm.objective, "schedule": schedule}
         result = _run(dataset, where, seed=seed, **asked)
         made[key] = result.package.directory
         scores = [f"{name} {value:.3f}" for name, value in result.metrics.items() if name.startswith("validation/")]
-        told = f"{arm.objective} of {arm.architecture}, {schedule['epochs']} epochs: {', '.join(scores)}"
+        whose = " and ".join(arm.towers.values()) or arm.architecture
+        told = f"{arm.objective} of {whose}, {schedule['epochs']} epochs: {', '.join(scores)}"
         print(f"{told}; {time.process_time() - began:.0f} CPU s", flush=True)
     return made[key]
 

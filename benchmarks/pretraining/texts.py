@@ -23,6 +23,8 @@ class Texts(Modality):
     - gaps filled: from a base model that filled the gaps of all 6,920 sentences (`masked_language_modelling`)
     - scratch (transformer), spans restored: the same two for an encoder that learned beside a decoder to restore spans
       that were cut out (`denoising`)
+    - scratch (gpt), next token: the same two for a decoder that learned to tell each token from those before it
+      (`causal_language_modelling`)
 
     The step from the first to the second is what the tokenizer alone gives.
     """
@@ -37,6 +39,8 @@ class Texts(Modality):
         "gaps filled": Arm("rnn", "masked_language_modelling"),
         "scratch (transformer)": Arm("transformer"),
         "spans restored": Arm("transformer", "denoising", beside="scratch (transformer)"),
+        "scratch (gpt)": Arm("gpt"),
+        "next token": Arm("gpt", "causal_language_modelling", beside="scratch (gpt)"),
     }
 
     def __init__(self, data: Path, folder: Path) -> None:
