@@ -15,7 +15,7 @@ import numpy as np
 from ml.data.rows import Rows
 from ml.encoders.base import collate_slots, encode_slots, take
 from ml.errors import MOST_LETTERS, PARAMETERS, InputError, PackageError, shortened, unknown
-from ml.padding import CallCost, lengths_of
+from ml.padding import CallCost, even_cuts, lengths_of
 from ml.sessions import Graphs, open_once, spent_seconds
 from ml.tasks.base import MODEL
 from ml.wire import INPUT_OF, RawInput, Wire
@@ -159,7 +159,13 @@ class Predictor:
             return
         lengths = lengths_of(columns)
         if lengths is None:
-            yield None, columns
+            cuts = even_cuts(columns)
+            if len(cuts) == 1:
+                yield None, columns
+                return
+            for start, end in cuts:
+                places = np.arange(start, end)
+                yield places, take(columns, places)
             return
         order = np.argsort(lengths, kind="stable")
         for start, end in self._cost.cuts(lengths[order]):

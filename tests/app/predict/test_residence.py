@@ -19,6 +19,8 @@ pytestmark = pytest.mark.process
 MIB = 1024**2
 MODELS = 5
 MODEL_BYTES = 24 * MIB
+SWAY_BYTES = 8 * MIB
+"""Of everything else in the process; a third of a model."""
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +64,8 @@ def test_models_in_turn_take_no_more_than_their_budget(api: ApiProcess) -> None:
     for connection in connections:
         connection.close()
     # One more than was there, and a third while it leaves; each once as a file and once as the engine packs it.
-    assert peak - one < 2 * 2 * MODEL_BYTES
-    assert api.rss_bytes() - one < 1.5 * 2 * MODEL_BYTES
+    assert peak - one < 2 * 2 * MODEL_BYTES + SWAY_BYTES
+    assert api.rss_bytes() - one < 1.5 * 2 * MODEL_BYTES + SWAY_BYTES
     assert evictions(api) >= 4 * MODELS - 3
     served = json.loads(api.request("GET", "/predict")[2])["data"]
     assert sum(each["serving"] is not None for each in served) == 2
