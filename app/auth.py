@@ -189,7 +189,7 @@ class Gate:
         self._measures.requests.note(method=method, route=route, status=status, seconds=seconds)
         if path not in QUIET_PATHS:
             access_log.request(
-                method=method, path=path, status=status, seconds=round(seconds, 4), key=key_id, request_id=request_id
+                method=method, path=path, status=status, seconds=seconds, key=key_id, request_id=request_id
             )
 
     def log_failure(self, error: Exception | None, *, request_id: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 ROUTE: Final = "/predict/{model}"
 START: Final = b"POST /predict/"
 MOST_HEAD_BYTES: Final = 8 * 1024
+END_OF_HEAD: Final = b"\r\n\r\n"
+HEADS_KEPT: Final = 256
 LAST_LOOK_SECONDS: Final = 0.02
 GATHER_SECONDS: Final = 1.0
 """A body that takes longer to come is left to the ordinary way, which is patient and says when it no longer is."""
@@ -55,6 +58,50 @@ _HEAD: Final = (
     b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\ncontent-type: application/json\r\nx-request-id: %b\r\n%b%b\r\n"
 )
 _STATIC: Final = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in ANSWER_HEADERS.items())
+
+
+class Head(NamedTuple):
+    """What a usual head says, before any of it was looked up."""
+
+    reference: str
+    is_json: bool
+    body_bytes: int
+    keep_alive: bool
+    host: bytes
+    authorization: bytes
+    request_id: str
+
+
+@lru_cache(HEADS_KEPT)
+def read_head(head: bytes) -> Head | None:
+    """None where it is not usual. A client says much the same each time, so the last are remembered."""
+    match = HEAD.fullmatch(head)
+    if match is None:
+        return None
+    found: dict[bytes, bytes] = {}
+    for written, value in FIELD.findall(match[2]):
+        name = written.lower()
+        if name in KNOWN and name not in found:
+            found[name] = value
+        elif name not in HARMLESS:
+            return None
+    kind, length = found.get(b"content-type", b""), found.get(b"content-length", b"")
+    if not length.isdigit() or int(length) > SMALL_BYTES or found.get(b"accept", JSON) not in ANY_ANSWER:
+        return None
+    if kind != JSON and not kind.startswith(THINGS):
+        return None
+    keep_alive = KEEPS.get(found.get(b"connection", b"").lower())
+    if keep_alive is None:
+        return None
+    return Head(
+        reference=match[1].decode("ascii"),
+        is_json=kind == JSON,
+        body_bytes=int(length),
+        keep_alive=keep_alive,
+        host=found.get(b"host", b""),
+        authorization=found.get(b"authorization", b""),
+        request_id=found.get(b"x-request-id", b"").decode("ascii"),
+    )
 
 
 class Admitted(NamedTuple):
@@ -86,31 +133,16 @@ class ShortWay:
 
     def admit(self, data: bytes) -> Admitted | None:
         """What a request begins with; None where anything is unusual, or has to be waited for."""
-        head = HEAD.match(data, 0, MOST_HEAD_BYTES)
-        if head is None:
+        start = data.find(END_OF_HEAD, 0, MOST_HEAD_BYTES) + len(END_OF_HEAD)
+        head = read_head(data[:start])
+        loaded = None if head is None else self.runtime.at_hand(head.reference)
+        if head is None or loaded is None:
             return None
-        loaded = self.runtime.at_hand(head[1].decode("ascii"))
-        if loaded is None:
+        key_id = self.gate.opens_at_once(head.host, head.authorization)
+        if key_id is None:
             return None
-        found: dict[bytes, bytes] = {}
-        for written, value in FIELD.findall(head[2]):
-            name = written.lower()
-            if name in KNOWN and name not in found:
-                found[name] = value
-            elif name not in HARMLESS:
-                return None
-        kind, length = found.get(b"content-type", b""), found.get(b"content-length", b"")
-        if not length.isdigit() or int(length) > SMALL_BYTES or found.get(b"accept", JSON) not in ANY_ANSWER:
-            return None
-        if kind != JSON and not kind.startswith(THINGS):
-            return None
-        keep_alive = KEEPS.get(found.get(b"connection", b"").lower())
-        key_id = self.gate.opens_at_once(found.get(b"host", b""), found.get(b"authorization", b""))
-        if key_id is None or keep_alive is None:
-            return None
-        request_id = request_id_of(found.get(b"x-request-id", b"").decode("ascii"))
-        end = head.end() + int(length)
-        return Admitted(loaded, kind == JSON, request_id, key_id, keep_alive, head.end(), end)
+        request_id = request_id_of(head.request_id)
+        return Admitted(loaded, head.is_json, request_id, key_id, head.keep_alive, start, start + head.body_bytes)
 
 
 class ShortCycle:
