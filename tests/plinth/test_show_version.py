@@ -7,11 +7,13 @@ import pytest
 from ml.package import Graph, Parity, Variant
 from plinth import show_version
 from plinth.results import ModelVersion, build
+from plinth.show import console
 
 
 @pytest.fixture(autouse=True)
 def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
+    # Not by COLUMNS: a console looks there when it is made, and another test may have made this one.
+    monkeypatch.setattr(console, "width", 120)
 
 
 def parity(rows: int, difference: float, changed: int) -> Parity:
