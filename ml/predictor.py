@@ -153,19 +153,12 @@ class Predictor:
     def _parts(self, rows: Sequence[Row]) -> Iterator[tuple[np.ndarray | None, dict[str, Column]]]:
         """The columns of each call, and the places of its rows; None for all. A call is made before the next part."""
         columns = self._asked.encode(Rows({name: [row[name] for row in rows] for name in rows[0]}))
-        if self._alone and len(rows) > 1:
-            for place in np.arange(len(rows))[:, None]:
-                yield place, take(columns, place)
-            return
         lengths = lengths_of(columns)
-        if lengths is None:
-            cuts = even_cuts(columns)
-            if len(cuts) == 1:
-                yield None, columns
-                return
+        if self._alone or lengths is None:
+            cuts = [(row, row + 1) for row in range(len(rows))] if self._alone else even_cuts(columns)
             for start, end in cuts:
                 places = np.arange(start, end)
-                yield places, take(columns, places)
+                yield (None, columns) if len(cuts) == 1 else (places, take(columns, places))
             return
         order = np.argsort(lengths, kind="stable")
         for start, end in self._cost.cuts(lengths[order]):
