@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
+from dataclasses import replace
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from ml.embedded import from_text
-from ml.errors import MOST_LETTERS, Finding, InputError, shortened
+from ml.errors import MOST_LETTERS, Finding, InputError, shortened, unknown
 from ml.wire.allowed import in_words
 
 T = TypeVar("T")
@@ -124,18 +124,19 @@ def _what_to_send(name: str, field: Mapping[str, Any]) -> str:
 
 
 def _unknown(names: Iterable[str], kind: type[Wire]) -> list[Finding]:
-    found = []
-    for name in names:
-        alike = get_close_matches(name[:MOST_LETTERS], kind.model_fields, n=1)
-        found.append(
-            Finding(
-                code="extra_forbidden",
-                message=f"unknown field; known: {', '.join(kind.model_fields)}",
-                path=name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…",
-                hint=f"Did you mean {alike[0]!r}?" if alike else "Leave it out.",
-            )
+    known = kind.model_fields
+    found = [
+        unknown(
+            "field",
+            name,
+            known,
+            path=name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…",
+            otherwise="Leave it out.",
         )
-    return found
+        for name in names
+    ]
+    message = f"unknown field; known: {', '.join(known)}"
+    return [replace(each, code="extra_forbidden", message=message) for each in found]
 
 
 def _fields_of(kind: type[Wire]) -> str:
