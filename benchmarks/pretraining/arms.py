@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
@@ -68,6 +68,9 @@ class Modality(ABC):
     batch_rows: ClassVar[int]
     usual: ClassVar[Study]
 
+    folder: Path
+    """Of the datasets that were made."""
+
     @abstractmethod
     def __init__(self, data: Path, folder: Path) -> None:
         """From the files in `data`; datasets are written into `folder`."""
@@ -88,6 +91,16 @@ class Modality(ABC):
     def rows(self, split: str, seed: int, /) -> tuple[list[dict[str, Any]], list[str]]:
         """Inputs, and the answers wanted; of validation, those that `labelled` holds."""
 
+    def _imported(self, name: str, write: Callable[[Path], Sequence[Path]], **asked: Any) -> Path:
+        """A dataset out of the files that `write` puts into a folder, made once; else the end, with the reasons."""
+        folder = self.folder / name
+        if not (folder / "dataset").exists():
+            folder.mkdir(parents=True)
+            report = import_dataset(write(folder), folder / "dataset", **asked, purposes=TASKS)
+            if report.state != "ready":
+                sys.exit(f"the rows were rejected: {report.errors}")
+        return folder / "dataset"
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -95,14 +108,6 @@ class Found:
 
     right: float
     learning_rate: float
-
-
-def imported(sources: Sequence[Path], into: Path, **asked: Any) -> Path:
-    """A dataset, or the end of this program with the reasons."""
-    report = import_dataset(sources, into, **asked, purposes=TASKS)
-    if report.state != "ready":
-        sys.exit(f"the rows were rejected: {report.errors}")
-    return into
 
 
 def compare(modality: Modality, names: Sequence[str], study: Study, folder: Path) -> None:

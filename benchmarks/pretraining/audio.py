@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks.pretraining.arms import Arm, Modality, Study, imported
+from benchmarks.pretraining.arms import Arm, Modality, Study
 from benchmarks.speech import TEST_TAKES, VALIDATION_TAKES, WORDS
 
 
@@ -63,18 +63,18 @@ class Audio(Modality):
 
     def _written(self, name: str, splits: Mapping[str, list[Path]], *, told: bool) -> Path:
         """By way of a zip with a list as a user would send it."""
-        folder = self.folder / name
-        if (folder / "dataset").exists():
-            return folder / "dataset"
-        folder.mkdir(parents=True)
-        lines = ["file_name,split,text" if told else "file_name,split"]
-        with zipfile.ZipFile(folder / "recordings.zip", "w") as packed:
-            for split, paths in splits.items():
-                for path in paths:
-                    packed.write(path, f"recordings/{path.name}")
-                    lines.append(f"recordings/{path.name},{split}" + (f",{_word(path)}" if told else ""))
-            packed.writestr("metadata.csv", "\n".join(lines))
-        return imported([folder / "recordings.zip"], folder / "dataset", task=self.task if told else None)
+
+        def write(folder: Path) -> list[Path]:
+            lines = ["file_name,split,text" if told else "file_name,split"]
+            with zipfile.ZipFile(folder / "recordings.zip", "w") as packed:
+                for split, paths in splits.items():
+                    for path in paths:
+                        packed.write(path, f"recordings/{path.name}")
+                        lines.append(f"recordings/{path.name},{split}" + (f",{_word(path)}" if told else ""))
+                packed.writestr("metadata.csv", "\n".join(lines))
+            return [folder / "recordings.zip"]
+
+        return self._imported(name, write, task=self.task if told else None)
 
 
 def _word(path: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from benchmarks.pretraining.arms import Arm, Modality, Study, imported
+from benchmarks.pretraining.arms import Arm, Modality, Study
 from ml.data import images
 
 VALIDATION_ROWS: Final = 500
@@ -91,21 +91,20 @@ class Images(Modality):
 
     def _written(self, name: str, rows: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> Path:
         """By way of IDX files, as a user would send them."""
-        folder = self.folder / name
-        if (folder / "dataset").exists():
-            return folder / "dataset"
-        folder.mkdir(parents=True)
-        sources, splits = [], {}
-        for split, (pictures, digits) in rows.items():
-            for kind, values in (("images", pictures), ("labels", digits)):
-                if values is None:
-                    continue
-                path = folder / f"{split}-{kind}-idx{values.ndim}-ubyte"
+        files = {
+            f"{split}-{kind}-idx{values.ndim}-ubyte": (split, values)
+            for split, (pictures, digits) in rows.items()
+            for kind, values in (("images", pictures), ("labels", digits))
+            if values is not None
+        }
+
+        def write(folder: Path) -> list[Path]:
+            for file, (_, values) in files.items():
                 header = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape)
-                path.write_bytes(header + values.tobytes())
-                sources.append(path)
-                splits[path.name] = split
-        return imported(sources, folder / "dataset", splits=splits)
+                (folder / file).write_bytes(header + values.tobytes())
+            return [folder / file for file in files]
+
+        return self._imported(name, write, splits={file: split for file, (split, _) in files.items()})
 
 
 @cache

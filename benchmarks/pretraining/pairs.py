@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from PIL import Image
 
-from benchmarks.pretraining.arms import Arm, Modality, Study, imported
+from benchmarks.pretraining.arms import Arm, Modality, Study
 
 VALIDATION_ROWS: Final = 193
 SIDE: Final = 32
@@ -83,21 +83,21 @@ class Pairs(Modality):
         self, name: str, splits: Mapping[str, Sequence[Mapping[str, str]]], *, task: str, told: tuple[str, str]
     ) -> Path:
         """By way of a zip with a list. `told` has a column of that, and what is written in it."""
-        folder = self.folder / name
-        if (folder / "dataset").exists():
-            return folder / "dataset"
-        folder.mkdir(parents=True)
         column, source = told
-        table = io.StringIO()
-        written = csv.writer(table)
-        written.writerow(["file_name", "split", column])
-        with zipfile.ZipFile(folder / "pictures.zip", "w") as packed:
-            for split, rows in splits.items():
-                for row in rows:
-                    packed.writestr(f"pictures/{row['file']}", self.pictures[row["file"]])
-                    written.writerow([f"pictures/{row['file']}", split, row[source]])
-            packed.writestr("metadata.csv", table.getvalue())
-        return imported([folder / "pictures.zip"], folder / "dataset", task=task)
+
+        def write(folder: Path) -> list[Path]:
+            table = io.StringIO()
+            written = csv.writer(table)
+            written.writerow(["file_name", "split", column])
+            with zipfile.ZipFile(folder / "pictures.zip", "w") as packed:
+                for split, rows in splits.items():
+                    for row in rows:
+                        packed.writestr(f"pictures/{row['file']}", self.pictures[row["file"]])
+                        written.writerow([f"pictures/{row['file']}", split, row[source]])
+                packed.writestr("metadata.csv", table.getvalue())
+            return [folder / "pictures.zip"]
+
+        return self._imported(name, write, task=task)
 
 
 def _smaller(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from benchmarks.pretraining.arms import Arm, Modality, Study, imported
+from benchmarks.pretraining.arms import Arm, Modality, Study
 
 UNTRAINED: Final = 1e-12
 """The learning rate of a base model that keeps its random weights."""
@@ -76,11 +76,11 @@ class Texts(Modality):
 
     def _written(self, name: str, splits: Mapping[str, Sequence[str]], *, task: str | None) -> Path:
         """By way of tab-separated files."""
-        folder = self.folder / name
-        if (folder / "dataset").exists():
-            return folder / "dataset"
-        folder.mkdir(parents=True)
-        sources = [folder / f"{split}.tsv" for split in splits]
-        for source, lines in zip(sources, splits.values(), strict=True):
-            source.write_text("".join(f"{line}\n" for line in ("text\tlabel", *lines)), encoding="utf-8")
-        return imported(sources, folder / "dataset", task=task)
+
+        def write(folder: Path) -> list[Path]:
+            sources = [folder / f"{split}.tsv" for split in splits]
+            for source, lines in zip(sources, splits.values(), strict=True):
+                source.write_text("".join(f"{line}\n" for line in ("text\tlabel", *lines)), encoding="utf-8")
+            return sources
+
+        return self._imported(name, write, task=task)
