@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from app.latency import Latency
+from app.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,14 +19,14 @@ class Requests(Collector):
     """How many were answered, and how long that took: one histogram for each method, route and status."""
 
     def __init__(self) -> None:
-        self._latency: dict[tuple[str, str, int], Latency] = {}
+        self._latency: dict[tuple[str, str, int], Histogram] = {}
 
     def note(self, *, method: str, route: str, status: int, seconds: float) -> None:
         """One was answered."""
         key = (method, route, status)
         latency = self._latency.get(key)
         if latency is None:
-            latency = self._latency[key] = Latency()
+            latency = self._latency[key] = Histogram()
         latency.note(seconds)
 
     def collect(self) -> Iterable[Metric]:
@@ -34,12 +34,12 @@ class Requests(Collector):
         requests = CounterMetricFamily(
             "plinth_http_requests", "Requests answered.", labels=["method", "route", "status"]
         )
-        by_route: dict[str, Latency] = {}
+        by_route: dict[str, Histogram] = {}
         for (method, route, status), latency in list(self._latency.items()):
             requests.add_metric([method, route, str(status)], latency.count)
-            by_route.setdefault(route, Latency()).add(latency)
+            by_route.setdefault(route, Histogram()).add(latency)
         yield requests
         seconds = HistogramMetricFamily("plinth_http_request_seconds", "Time to answer.", labels=["route"])
         for route, latency in by_route.items():
-            seconds.add_metric([route], latency.buckets(), latency.seconds)
+            seconds.add_metric([route], latency.buckets(), latency.total)
         yield seconds

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
 
 from app.by_route import Requests
 from app.predict.by_model import Records
-
-_ROWS = (1, 2, 4, 8, 16, 32, 64)
-_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Measures:
@@ -24,37 +20,15 @@ class Measures:
         ProcessCollector(registry=self._registry)
         self.requests = Requests()
         self._registry.register(self.requests)
-        self._predictions = Counter("plinth_predictions", "Inputs answered.", ["model"], registry=self._registry)
-        self._prediction_seconds = Histogram(
-            "plinth_prediction_seconds", "Time of a batch.", ["model"], buckets=_SECONDS, registry=self._registry
-        )
-        self._batch_rows = Histogram(
-            "plinth_batch_inputs", "Inputs run together.", ["model"], buckets=_ROWS, registry=self._registry
-        )
         self._worker: str | None = None
         self.by_model = Records()
         self._registry.register(self.by_model)
-        self._models: dict[str, tuple[Any, ...]] = {}
         self._uploaded = Counter("plinth_uploaded_bytes", "Bytes of uploads received.", registry=self._registry)
         self._loaded = Gauge("plinth_loaded_models", "Packages in memory.", registry=self._registry)
         self._loaded_bytes = Gauge(
             "plinth_loaded_models_bytes", "Bytes of packages in memory.", registry=self._registry
         )
         self._jobs = Gauge("plinth_jobs", "Jobs by state.", ["state"], registry=self._registry)
-
-    def batch(self, model: str, rows: int, seconds: float) -> None:
-        """Count one run of a model."""
-        children = self._models.get(model)
-        if children is None:
-            metrics = self._predictions, self._prediction_seconds, self._batch_rows
-            children = self._models[model] = tuple(metric.labels(model) for metric in metrics)
-        children[0].inc(rows)
-        children[1].observe(seconds)
-        children[2].observe(rows)
-
-    def evicted(self, model: str) -> None:
-        """Count a model that left for want of memory."""
-        self.by_model.of(model).evictions += 1
 
     def uploaded(self, count: int) -> None:
         """Count bytes received."""

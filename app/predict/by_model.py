@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from app.latency import Latency
+from app.histogram import Histogram
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
+
+ROWS: Final = (1, 2, 4, 8, 16, 32, 64)
+"""Bounds for what is run together."""
 
 
 @dataclass(slots=True)
 class Record:
     """Of one name, since the process began; it outlives what is in memory. Plain numbers: they are added to often."""
 
-    latency: Latency = field(default_factory=Latency)
+    latency: Histogram = field(default_factory=Histogram)
     """From a request's arrival to its answer."""
+    batch_seconds: Histogram = field(default_factory=Histogram)
+    """What each run took."""
+    batch_rows: Histogram = field(default_factory=lambda: Histogram(ROWS))
+    """Inputs of this model in each run."""
     hits: int = 0
     """Requests that found it in memory."""
     loads: int = 0
@@ -29,6 +36,11 @@ class Record:
     """Requests answered under the framework (see `app.predict.short_way`)."""
     evictions: int = 0
     """Times that it left for want of memory."""
+
+    def batch(self, rows: int, seconds: float) -> None:
+        """Count one run."""
+        self.batch_rows.note(rows)
+        self.batch_seconds.note(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +69,20 @@ class Records(Collector):
     def collect(self) -> Iterable[Metric]:
         """What Prometheus is told."""
         records = dict(self._records)
-        said = "From a request's arrival to its answer."
-        latency = HistogramMetricFamily("plinth_answer_seconds", said, labels=["model"])
+        for metric, said, field_name in (
+            ("plinth_answer_seconds", "From a request's arrival to its answer.", "latency"),
+            ("plinth_prediction_seconds", "Time of a batch.", "batch_seconds"),
+            ("plinth_batch_inputs", "Inputs run together.", "batch_rows"),
+        ):
+            family = HistogramMetricFamily(metric, said, labels=["model"])
+            for name, record in records.items():
+                histogram: Histogram = getattr(record, field_name)
+                family.add_metric([name], histogram.buckets(), histogram.total)
+            yield family
+        predictions = CounterMetricFamily("plinth_predictions", "Inputs answered.", labels=["model"])
         for name, record in records.items():
-            latency.add_metric([name], record.latency.buckets(), record.latency.seconds)
-        yield latency
+            predictions.add_metric([name], record.batch_rows.total)
+        yield predictions
         for metric, said, field_name in (
             ("plinth_model_hits", "Requests that found the model in memory.", "hits"),
             ("plinth_model_loads", "Times that the model had to be loaded.", "loads"),

@@ -14,7 +14,6 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
@@ -276,17 +275,17 @@ class Runtime:
             predictor = await self._in_pool(lambda: _loaded(package))
         finally:
             self._coming.remove(files)
-        on_batch = partial(self._measures.batch, served.name)
+        record = self._measures.by_model.of(served.name)
         most_waiting = self._settings.predict_queue_length
         loaded = self._loaded[served.id] = Loaded(
             served,
             predictor,
-            Batcher(predictor, self._line(predictor), most_waiting=most_waiting, on_batch=on_batch),
+            Batcher(predictor, self._line(predictor), most_waiting=most_waiting, on_batch=record.batch),
             files,
             Scribe(predictor) if predictor.streams else None,
-            self._measures.by_model.of(served.name),
+            record,
         )
-        loaded.record.loads += 1
+        record.loads += 1
         self._measure()
         _log.info("loaded", model=served.name, version=served.version, seconds=round(time.perf_counter() - started, 3))
         return loaded
@@ -308,7 +307,7 @@ class Runtime:
             leaving.batcher.close()
             # What it is being asked is still answered; its memory comes back when the last of that is done.
             weakref.finalize(leaving.predictor, self._freed, asyncio.get_running_loop())
-            self._measures.evicted(leaving.served.name)
+            leaving.record.evictions += 1
             _log.info("unloaded", model=leaving.served.name, version=leaving.served.version)
         self._measure()
 
