@@ -26,7 +26,15 @@ from ml.errors import (
     shortened,
     unknown,
 )
-from store.errors import BrokerUnavailable, Conflict, NotFound, PreconditionFailed, StorageFull
+from store.errors import (
+    BrokerUnavailable,
+    Conflict,
+    DamagedBlob,
+    NotFound,
+    PreconditionFailed,
+    StorageFull,
+    StorageUnavailable,
+)
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -50,6 +58,8 @@ STATUS_OF: Mapping[type[Exception], tuple[int, str]] = {
     BrokerUnavailable: (503, "broker_unavailable"),
     DBAPIError: (503, "database_unavailable"),
     NoConnection: (503, "database_unavailable"),
+    StorageUnavailable: (503, "storage_unavailable"),
+    DamagedBlob: (409, "damaged"),
     StorageFull: (507, "storage_full"),
 }
 
@@ -144,9 +154,12 @@ def refusal_of(error: Exception) -> Refused:
     status, code = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
     if isinstance(error, IntegrityError):
         return Refused(status, code, "Someone else did the same just now. Look at what is there, then try again.")
-    if isinstance(error, SQLAlchemyError):
-        detail = "The database does not answer. Try again in a moment; /readyz says more."
+    if isinstance(error, SQLAlchemyError | StorageUnavailable):
+        place = "database" if isinstance(error, SQLAlchemyError) else "store of files"
+        detail = f"The {place} does not answer. Try again in a moment; /readyz says more."
         return Refused(status, code, detail, headers={"Retry-After": "2"})
+    if isinstance(error, StorageFull):
+        return Refused(status, code, f"{_sentence(str(error))} Delete what is not needed there, then try again.")
     if isinstance(error, NotFound) and error.kind in _LISTED:
         return Refused(status, code, f"{_sentence(str(error))} GET /api/v1/{error.kind}s lists what there is.")
     if not isinstance(error, MLError):

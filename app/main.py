@@ -23,6 +23,7 @@ from app.keys import routes as keys
 from app.measures import Measures
 from app.models import routes as models
 from app.predict import routes as predict
+from app.predict.packages import Packages
 from app.predict.runtime import Runtime
 from app.predict.short_way import ShortWay
 from app.settings import AppSettings, app_settings
@@ -73,9 +74,8 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     app.state.measures = Measures()
     app.state.ring = KeyRing(seconds=settings.key_cache_seconds)
     app.state.incoming = Incoming(home / "incoming", floor_bytes=store_settings().free_space_floor_bytes)
-    app.state.runtime = Runtime(
-        blobs=blobs, cache=home / "cache" / "models", settings=settings, measures=app.state.measures
-    )
+    packages = Packages(blobs, home / "cache" / "models")
+    app.state.runtime = Runtime(packages=packages, settings=settings, measures=app.state.measures)
     for router in ROUTERS:
         app.include_router(router)
     errors.install(app)

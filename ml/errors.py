@@ -5,7 +5,8 @@ MLError
 │   └── UnknownName      a name that no registry knows
 ├── DataError            the data cannot be used as asked
 ├── InputError           one input of a prediction cannot be read
-├── PackageError         a package on disk is damaged, foreign or too new
+├── PackageError         a package on disk is foreign or too new
+│   └── DamagedPackage   a file of it is missing, or is not the one that was packed
 ├── TrainingDiverged     the loss is no longer a number
 └── TrainingInterrupted  the run was asked to leave; its last checkpoint holds everything
 """
@@ -152,6 +153,10 @@ class PackageError(MLError):
     """A package on disk is damaged, foreign or too new to read."""
 
     code = "invalid_package"
+
+
+class DamagedPackage(PackageError):
+    """A file of it is missing, or is not the one that was packed: another copy may be whole."""
 
 
 class TrainingDiverged(MLError):

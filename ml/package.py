@@ -28,7 +28,7 @@ from pydantic import Field, ValidationError
 from ml.checksums import digest, known_digest
 from ml.config import Config
 from ml.encoders import ENCODERS
-from ml.errors import PackageError, UnknownName
+from ml.errors import DamagedPackage, PackageError, UnknownName
 from ml.spec import Named
 from ml.tasks import TASKS
 
@@ -362,11 +362,11 @@ def _check(directory: Path, file: PackedFile, digest_of: Callable[[Path], str] |
         raise PackageError(f"the manifest names a file outside of the package: {file.path!r}")
     found = directory / path
     if not found.is_file() or not found.resolve().is_relative_to(directory.resolve()):
-        raise PackageError(f"{file.path} is missing", hint="Download or export the package again.")
+        raise DamagedPackage(f"{file.path} is missing", hint="Download or export the package again.")
     size = found.stat().st_size
     if size != file.bytes or (digest_of is not None and digest_of(found) != file.sha256):
         damaged = f"{file.path} is damaged: it is not the file that was packed ({size:,} of {file.bytes:,} bytes)"
-        raise PackageError(damaged, hint="Download or export the package again.")
+        raise DamagedPackage(damaged, hint="Download or export the package again.")
 
 
 def check_weights(path: Path) -> None:

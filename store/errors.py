@@ -5,6 +5,8 @@ StoreError
 ├── Conflict           the row is not in a state that allows it
 ├── StaleClaim         the run was given to another worker, cancelled or ended: stop writing
 ├── StorageFull        no space for what was to be kept
+├── StorageUnavailable the place where blobs are does not answer
+├── DamagedBlob        a blob is not what was published
 └── BrokerUnavailable  the bell could not be rung; the reconciler will ring it again
 """
 
@@ -47,6 +49,18 @@ class StaleClaim(StoreError):
 
 class StorageFull(StoreError):
     """No space for what was to be kept."""
+
+
+class StorageUnavailable(StoreError, OSError):
+    """The place where blobs are does not answer, or not as it should."""
+
+
+class DamagedBlob(StoreError, OSError):
+    """A blob is not what was published."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} is damaged: its checksum does not match")
+        self.key = key
 
 
 class BrokerUnavailable(StoreError):

@@ -142,6 +142,11 @@ class NetworkProxy:
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
+    @property
+    def lines(self) -> int:
+        """That are open now."""
+        return len(self._writers) // 2
+
     def reset(self) -> None:
         """Break every connection there is."""
         self._loop.call_soon_threadsafe(self._abort_all)

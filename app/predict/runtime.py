@@ -25,22 +25,21 @@ from app.errors import Refused
 from app.predict.batching import Batcher, Line, QueueFull, TooLate, Work
 from app.predict.by_model import InMemory
 from app.predict.streaming import Scribe
-from ml.errors import PackageError
+from ml.errors import DamagedPackage, PackageError
 from store import models
 from store.database import reading
 from store.errors import NotFound
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-    from pathlib import Path
 
     from app.measures import Measures
     from app.predict.by_model import Record
+    from app.predict.packages import Packages
     from app.settings import AppSettings
     from ml.data.rows import Row
     from ml.package import ModelPackage
     from ml.predictor import Asked, Predictor
-    from store.blobs import Blobs
 
 _log = structlog.get_logger("plinth.predict")
 
@@ -103,9 +102,8 @@ class Answer:
 class Runtime:
     """Predicts with any registered model. Everything but the model itself runs on the event loop."""
 
-    def __init__(self, *, blobs: Callable[[], Blobs], cache: Path, settings: AppSettings, measures: Measures) -> None:
-        self._blobs = blobs
-        self._cache = cache
+    def __init__(self, *, packages: Packages, settings: AppSettings, measures: Measures) -> None:
+        self._packages = packages
         self._settings = settings
         self._measures = measures
         self._resolved: dict[str, tuple[float, Served]] = {}
@@ -117,6 +115,8 @@ class Runtime:
         """Files of what is being loaded."""
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._pool = ThreadPoolExecutor(settings.predict_threads, thread_name_prefix="read")
+        self._loader = ThreadPoolExecutor(settings.predict_threads, thread_name_prefix="load")
+        """Whoever asks a model that is in memory must not wait for one that comes from far away."""
         measures.by_model.in_memory = self._in_memory
 
     async def predict(
@@ -124,8 +124,7 @@ class Runtime:
     ) -> Answer:
         """Raises `Refused` 404, 429 (too many wait) and 504 (`until`, monotonic, is over), and `InputError`."""
         began = time.perf_counter()
-        served = await self.resolve(reference)
-        loaded = await self.load(served)
+        loaded = await self._meant(reference)
         asked = loaded.predictor.asked(parameters)
         outputs: list[dict[str, Any]] = []
         # Read in full before any of it is run: a bad input at the end must not have cost the others' work.
@@ -137,21 +136,33 @@ class Runtime:
             if told_bytes > MOST_ANSWER_BYTES:
                 raise _too_much(len(outputs), len(inputs))
         loaded.record.latency.note(time.perf_counter() - began)
-        return Answer(served, outputs)
+        return Answer(loaded.served, outputs)
 
     async def stream(
         self, reference: str, inputs: Sequence[Any], *, parameters: Mapping[str, Any]
     ) -> tuple[Served, AsyncIterator[str | dict[str, Any] | None]]:
         """The only input's answer piece by piece (see `Scribe.pieces`); raises `Refused` 406 where there are none."""
-        served = await self.resolve(reference)
-        loaded = await self.load(served)
+        loaded = await self._meant(reference)
         asked = loaded.predictor.asked(parameters)
         if loaded.scribe is None or asked.wanted is not None or len(inputs) != 1:
             detail = "Only the text of one input comes piece by piece. Ask with 'Accept: application/json'."
             raise Refused(HTTPStatus.NOT_ACCEPTABLE, "not_a_stream", detail)
         loaded.scribe.admit()
         ((row,),) = await self._read(loaded.predictor, inputs, asked)
-        return served, loaded.scribe.pieces(row)
+        return loaded.served, loaded.scribe.pieces(row)
+
+    async def _meant(self, reference: str) -> Loaded:
+        """What a reference means, in memory."""
+        served = await self.resolve(reference)
+        try:
+            return await self.load(served)
+        except PackageError:
+            # It may have been deleted since it was looked up.
+            self._resolved.pop(reference, None)
+            now = await self.resolve(reference)
+            if now == served:
+                raise
+            return await self.load(now)
 
     def at_hand(self, reference: str) -> Loaded | None:
         """The model, if the name was looked up of late and it is loaded: nothing has to be waited for."""
@@ -229,7 +240,7 @@ class Runtime:
         return served
 
     async def _found(self, reference: str) -> Served:
-        return await self._in_pool(lambda: _find(reference))
+        return await self._in_pool(lambda: find(reference))
 
     async def load(self, served: Served) -> Loaded:
         """A version, from memory or else from its package; many at once load it once."""
@@ -262,19 +273,17 @@ class Runtime:
         """Take no more work."""
         for loaded in self._loaded.values():
             loaded.batcher.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._loader):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     async def _load(self, served: Served) -> Loaded:
         started = time.perf_counter()
-        package = await self._in_pool(lambda: _package(self._blobs(), served, self._cache))
-        # Room is made first, so that what leaves and what comes are not in memory together.
-        files = package.served_files
-        self._coming.append(files)
         try:
-            self._make_room()
-            predictor = await self._in_pool(lambda: _loaded(package))
-        finally:
-            self._coming.remove(files)
+            predictor, files = await self._opened(served)
+        except DamagedPackage:
+            if not await self._in_pool(lambda: self._packages.forget(served), self._loader):
+                raise
+            predictor, files = await self._opened(served)
         record = self._measures.by_model.of(served.name)
         most_waiting = self._settings.predict_queue_length
         loaded = self._loaded[served.id] = Loaded(
@@ -289,6 +298,18 @@ class Runtime:
         self._measure()
         _log.info("loaded", model=served.name, version=served.version, seconds=round(time.perf_counter() - started, 3))
         return loaded
+
+    async def _opened(self, served: Served) -> tuple[Predictor, Mapping[str, int]]:
+        """And its files."""
+        package = await self._in_pool(lambda: self._packages.open(served), self._loader)
+        # Room is made first, so that what leaves and what comes are not in memory together.
+        files = package.served_files
+        self._coming.append(files)
+        try:
+            self._make_room()
+            return await self._in_pool(lambda: _loaded(package), self._loader), files
+        finally:
+            self._coming.remove(files)
 
     def _line(self, predictor: Predictor) -> Line:
         """That of the models it is like, or one of its own."""
@@ -342,11 +363,12 @@ class Runtime:
     def _measure(self) -> None:
         self._measures.loaded(models=len(self._loaded), total_bytes=self._bytes_with())
 
-    async def _in_pool(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+    async def _in_pool(self, work: Callable[[], T], pool: ThreadPoolExecutor | None = None) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool or self._pool, work)
 
 
-def _find(reference: str) -> Served:
+def find(reference: str) -> Served:
+    """What a reference means in the database; raises `Refused` 404."""
     with reading() as session:
         try:
             row = models.version(session, reference)
@@ -354,25 +376,6 @@ def _find(reference: str) -> Served:
             known = ", ".join(models.names(session)) or "none yet; a job makes one"
             raise Refused(404, "not_found", f"There is no model {reference!r}. Known: {known}.") from error
         return Served(row.id, row.name, row.version, row.task, row.key, row.manifest_sha256)
-
-
-def _package(blobs: Blobs, served: Served, cache: Path) -> ModelPackage:
-    # Imported when first needed: ONNX Runtime and numpy are most of what this process would otherwise weigh.
-    from ml.checksums import known_digest
-    from ml.package import MANIFEST, ModelPackage
-
-    def fetched(*paths: str) -> Path:
-        # Fine-tunes of one base have most of their bytes in common.
-        return blobs.fetch_files(served.key, paths, cache / served.id, common=cache / "common")
-
-    folder = fetched(MANIFEST)
-    # The manifest vouches for the files; what vouches for the manifest is the row that it was registered with.
-    if served.manifest_sha256 and known_digest(folder / MANIFEST) != served.manifest_sha256:
-        message = f"{MANIFEST} of {served.name}@{served.version} is not the one that was registered"
-        raise PackageError(message, hint="Restore the package, or train the model again.")
-    package = ModelPackage.to_serve(folder)
-    fetched(*package.served_paths)
-    return package
 
 
 def _warm_up() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from functools import cache
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 from urllib.parse import urlsplit
 
 from store.settings import store_settings
@@ -15,8 +16,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 class Blobs(Protocol):
-    """Keys are relative POSIX paths of our own making, `datasets/ds_...`; one that could leave its root is refused."""
+    """Keys are relative POSIX paths of our own making, `datasets/ds_...`; one that could leave its root is refused.
+
+    Everything raises `StorageUnavailable` where the place does not answer, and what fetches `DamagedBlob` and
+    `StorageFull`.
+    """
 
     def put_tree(self, key: str, directory: Path) -> None:
         """Publish a folder, whole or not at all. A key that is there already stays as it is: keys are never reused.
@@ -39,6 +47,9 @@ class Blobs(Protocol):
         A file that was fetched before with the same folder `common`, for whatever tree, is not fetched again, and is
         on the disk once. Raises `NotFound`.
         """
+
+    def forget(self, into: Path) -> bool:
+        """Throw away what was fetched to there; False where that would be the published files themselves."""
 
     def fetch_file(self, key: str, into: Path) -> Path:
         """A file to read from, likewise."""

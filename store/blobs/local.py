@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from store.blobs.base import plain_files, safe
+from store.blobs.base import FULL, plain_files, safe
 from store.errors import NotFound, StorageFull
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 STAGING = ".staging"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class LocalBlobs:
@@ -73,6 +72,10 @@ class LocalBlobs:
     def fetch_files(self, key: str, names: Iterable[str], into: Path, *, common: Path) -> Path:  # noqa: ARG002
         """The published folder itself, with whatever else is in it."""
         return self.fetch_tree(key, into)
+
+    def forget(self, into: Path) -> bool:  # noqa: ARG002 - other places copy into it
+        """Nothing was copied."""
+        return False
 
     def fetch_file(self, key: str, into: Path) -> Path:  # noqa: ARG002 - other places copy into it
         """The published file itself."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from store.blobs import Blobs
 from store.blobs.local import LocalBlobs
-from store.blobs.s3 import S3Blobs
-from store.errors import NotFound, StorageFull
+from store.blobs.s3 import FILES_AT_ONCE, S3Blobs
+from store.errors import DamagedBlob, NotFound, StorageFull, StorageUnavailable
 from tests.servers import NetworkProxy, S3Server
 
 PART = 9 << 20
@@ -168,7 +170,7 @@ def test_a_line_that_is_cut_publishes_nothing_and_the_next_try_all(s3: S3Server,
     try:
         place = S3Blobs(s3.bucket(), endpoint_url=f"http://127.0.0.1:{proxy.port}", retry_seconds=1)
         proxy.cut_after_bytes = 1 << 20
-        with pytest.raises(OSError, match="could not store"):
+        with pytest.raises(StorageUnavailable):
             place.put_tree("models/m", tree)
         proxy.cut_after_bytes = None
         assert not place.exists("models/m")
@@ -198,10 +200,10 @@ def test_a_damaged_object_is_refused(s3: S3Server, tree: Path, tmp_path: Path) -
     place.put_tree("models/m", tree)
     metadata = s3.client().head_object(Bucket=bucket, Key="models/m/weights.safetensors")["Metadata"]
     s3.client().put_object(Bucket=bucket, Key="models/m/weights.safetensors", Body=b"damaged", Metadata=metadata)
-    with pytest.raises(OSError, match="checksum"):
+    with pytest.raises(DamagedBlob, match="checksum"):
         place.fetch_tree("models/m", tmp_path / "fetched")
     assert not (tmp_path / "fetched").exists()
-    with pytest.raises(OSError, match="checksum"):
+    with pytest.raises(DamagedBlob, match="checksum"):
         place.fetch_files("models/m", contents(tree), tmp_path / "fetched", common=tmp_path / "common")
     assert "weights.safetensors" not in contents(tmp_path / "fetched")
 
@@ -228,3 +230,65 @@ def test_what_trees_have_in_common_is_fetched_once(s3: S3Server, tree: Path, tmp
     assert contents(other) == contents(tree)
     assert (one / "weights.safetensors").samefile(other / "weights.safetensors")
     assert not (one / "encoders/image/encoder.json").samefile(other / "encoders/image/encoder.json")
+
+
+def test_a_damaged_copy_of_what_trees_have_in_common_is_fetched_again(s3: S3Server, tree: Path, tmp_path: Path) -> None:
+    place = S3Blobs(s3.bucket(), endpoint_url=s3.url)
+    place.put_tree("models/m", tree)
+    fetched, common = tmp_path / "fetched", tmp_path / "common"
+    place.fetch_files("models/m", contents(tree), fetched, common=common)
+    (fetched / "weights.safetensors").write_bytes(b"damaged, here and in common")
+    assert place.forget(fetched)
+    assert not place.forget(fetched)
+    assert contents(place.fetch_files("models/m", contents(tree), fetched, common=common)) == contents(tree)
+
+
+def test_what_is_published_in_a_folder_is_no_copy_to_forget(tree: Path, tmp_path: Path) -> None:
+    place = LocalBlobs(tmp_path / "blobs")
+    place.put_tree("models/m", tree)
+    assert not place.forget(place.fetch_tree("models/m", tmp_path / "fetched"))
+    assert place.exists("models/m")
+
+
+def test_files_of_a_tree_are_fetched_side_by_side(s3: S3Server, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for number in range(20):
+        (tree / str(number)).write_text(str(number))
+    proxy = NetworkProxy(s3.host, s3.port).start()
+    try:
+        place = S3Blobs(s3.bucket(), endpoint_url=f"http://127.0.0.1:{proxy.port}")
+        place.put_tree("models/m", tree)
+        proxy.reset()
+        proxy.freezes = True
+        with ThreadPoolExecutor() as pool:
+            fetching = pool.submit(
+                place.fetch_files, "models/m", contents(tree), tmp_path / "fetched", common=tmp_path / "common"
+            )
+            deadline = time.monotonic() + 10
+            while proxy.lines < FILES_AT_ONCE and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(0.1)
+            lines = proxy.lines
+            proxy.freezes = False
+            assert contents(fetching.result(20)) == contents(tree)
+        assert lines == FILES_AT_ONCE
+    finally:
+        proxy.stop()
+
+
+def test_a_place_that_does_not_answer_says_so_whatever_is_asked_of_it(tree: Path, tmp_path: Path) -> None:
+    place = S3Blobs("bucket", endpoint_url="http://127.0.0.1:9", retry_seconds=0)
+    for use in (
+        lambda: place.put_tree("models/m", tree),
+        lambda: place.put_file("uploads/u/a", tree / "empty"),
+        lambda: place.fetch_tree("models/m", tmp_path / "x"),
+        lambda: place.fetch_files("models/m", ["empty"], tmp_path / "x", common=tmp_path / "common"),
+        lambda: place.open("models/m/empty"),
+        lambda: place.exists("models/m"),
+        lambda: place.delete("models/m"),
+        lambda: list(place.keys("models")),
+        place.check,
+    ):
+        with pytest.raises(StorageUnavailable):
+            use()
