@@ -9,6 +9,7 @@ from ml.data.archives import contents, members
 from ml.data.findings import Place, Refused
 from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
 from ml.data.natural import natural_key
+from ml.data.remarks import is_remark
 from ml.data.sources import split_named
 from ml.data.speech_lists import Entry, Recordings, entries, is_list, is_recording
 
@@ -78,7 +79,7 @@ class RecordingsAndLists(Format):
                 self.findings.record(refused, at=Place(file=source.name))
                 continue
             where |= {name: source for name in names if is_recording(name)}
-            lists = {name for name in names if is_list(name) and not _is_remark(name)}
+            lists = {name for name in names if is_list(name) and not is_remark(name)}
             for name in names:
                 if name not in lists and not is_recording(name):
                     self.findings.add("file_ignored", at=Place(file=name))
@@ -157,7 +158,3 @@ def _split_of(file: str, entry: Entry, source: Source) -> str | None:
     """What the owner said of the upload, else the list, else a folder, else the name of the upload."""
     folders = [split_named(part) for part in PurePosixPath(file).parts[1:-1]]
     return source.asked_split or entry.split or next((each for each in folders if each), None) or source.split
-
-
-def _is_remark(name: str) -> bool:
-    return PurePosixPath(name).stem.lower() in {"readme", "license", "licence", "notice", "changelog", "citation"}

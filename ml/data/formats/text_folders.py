@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from ml.data.findings import Place
 from ml.data.folders import FolderFormat, Role
+from ml.data.remarks import is_remark
 from ml.data.sources import split_named
 from ml.data.texts import decoded
 
@@ -49,7 +50,7 @@ class TextFolders(FolderFormat):
     def is_wanted(self, member: Member) -> bool:
         """Text files by their names, and files without an ending, but for notes on the data."""
         path = PurePosixPath(member.parts[-1])
-        if path.suffix.lower() in SUFFIXES or (not path.suffix and path.stem.upper() != "README"):
+        if path.suffix.lower() in SUFFIXES or (not path.suffix and not is_remark(path.name)):
             return True
         self.findings.add("text_file_ignored", at=Place(file=member.file))
         return False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from ml.data.annotated import Heap, Sheet
 from ml.data.findings import Place, Refused
 from ml.data.formats.base import Format
+from ml.data.remarks import is_remark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 SURE: Final = 2
 LIST_NAMES: Final = ("classes.txt", "obj.names", "labels.txt", "names.txt")
-NOT_LABELS: Final = (*LIST_NAMES, "train.txt", "val.txt", "valid.txt", "test.txt", "readme.txt")
+NOT_LABELS: Final = (*LIST_NAMES, "train.txt", "val.txt", "valid.txt", "test.txt")
 LONGEST_YAML: Final = 1 << 20
 BEYOND: Final = 1.5
 """No share is near it; pixels are."""
@@ -46,7 +47,7 @@ class Yolo(Format):
         heap = Heap(self.sources, self.findings, self.limits)
         names = self._names(heap)
         sheets: dict[str, Sheet] = {}
-        texts = [file for file in heap.with_suffix(".txt") if PurePosixPath(file).name.lower() not in NOT_LABELS]
+        texts = [file for file in heap.with_suffix(".txt") if not _is_beside(PurePosixPath(file).name)]
         for file, data in heap.texts(texts):
             picture = heap.picture(PurePosixPath(file).stem, near=file, elsewhere=_pictures_folder)
             if picture is None:
@@ -88,6 +89,11 @@ class Yolo(Format):
         if not found:
             self.findings.add("classes_without_names", expected="data.yaml or classes.txt")
         return found
+
+
+def _is_beside(name: str) -> bool:
+    """Whether a text file is about the whole, and not about one picture."""
+    return name.lower() in NOT_LABELS or is_remark(name)
 
 
 def _object(line: str, names: Mapping[int, str]) -> dict[str, Any]:
