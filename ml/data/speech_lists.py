@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -114,7 +115,7 @@ def _first_not_utf8(content: bytes) -> int | None:
 
 def _json_lines(name: str, text: str, findings: Findings) -> Iterator[tuple[Place, dict[str, Any]]]:
     row = 0
-    for line, content in enumerate(text.splitlines(), start=1):
+    for line, content in enumerate(io.StringIO(text), start=1):
         if not content.strip():
             continue
         row += 1
@@ -135,9 +136,8 @@ def _table(name: str, text: str, findings: Findings) -> Iterator[tuple[Place, di
     delimiter = max("|\t,;", key=first.count)
     # LJSpeech quotes nothing: a quote there is one that was spoken of.
     quote = None if delimiter == "|" else '"'
-    lines = text.splitlines(keepends=True)
     reader = csv.reader(
-        lines, delimiter=delimiter, quotechar=quote, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+        io.StringIO(text), delimiter=delimiter, quotechar=quote, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
     )
     rows = ((reader.line_num, cells) for cells in reader if cells)
     csv.field_size_limit(_LONGEST_CELL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 from dataclasses import dataclass
 from functools import partial
@@ -110,10 +111,10 @@ class _Reading:
         for block in blocks(text):
             if '"' in block:
                 rest = lines(text, before=self._line + block.count("\n"))
-                yield from self._by_cell(itertools.chain(block.splitlines(keepends=True), rest))
+                yield from self._by_cell(itertools.chain(io.StringIO(block), rest))
                 return
             table = self._at_once(block)
-            yield from self._by_cell(block.splitlines(keepends=True)) if table is None else self._convert(table)
+            yield from self._by_cell(io.StringIO(block)) if table is None else self._convert(table)
 
     def _at_once(self, block: str) -> pa.Table | None:
         """The cells that matter, typed; None where anything is odd."""

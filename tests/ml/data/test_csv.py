@@ -226,3 +226,13 @@ def test_numpy_writes_what_is_read(tmp_path):
     report = upload(tmp_path, {"a.csv": file.getvalue()}, columns={"label": 37}, splits=ALL)
     assert (report.state, report.classes) == ("ready", ["0", "1"])
     assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
+@pytest.mark.parametrize("first", ['"He said ""no"", and left"', "He said no"])
+def test_a_line_ends_at_a_newline_alone(tmp_path, sign, first):
+    rows = [f"and {number} {sign} more,{'no' if number % 2 else 'yes'}\n" for number in range(40)]
+    report = upload(tmp_path, {"a.csv": "".join(["text,label\n", f"{first},yes\n", *rows, "odd\n"]).encode()})
+    assert report.rows == 42
+    assert codes(report) <= {"ragged_row", "text_control_characters"}
+    assert sample(report, "ragged_row") == {"file": "a.csv", "line": 43, "row": 42, "found": "1 cells", "expected": "2"}

@@ -179,3 +179,13 @@ def test_tables_bring_recordings_in_their_cells(suffix: str, tmp_path: Path) -> 
 
     assert report.state == "ready", report.errors
     assert said(tmp_path) == set(TEXTS)
+
+
+@pytest.mark.parametrize("name", ["manifest.jsonl", "metadata.csv"])
+def test_a_line_of_a_list_ends_at_a_newline_alone(name: str, tmp_path: Path) -> None:
+    said = [f"{text} \u2028 and\x85 more" for text in TEXTS]
+    rows = [json.dumps({"file_name": n, "text": t}, ensure_ascii=False) for n, t in zip(NAMES, said, strict=True)]
+    if name == "metadata.csv":
+        rows = ["file_name,text", *(f"{n},{t}" for n, t in zip(NAMES, said, strict=True))]
+    report = read(tmp_path, {**wavs(), name: "\n".join(rows)})
+    assert (report.state, report.rows) == ("ready", ROWS)
