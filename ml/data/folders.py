@@ -64,7 +64,7 @@ class FolderFormat(Format):
         return roles
 
     def value(self, file: str, data: bytes) -> Any:
-        """A file's content as the column's kind takes it."""
+        """A file's content as the column's kind takes it; raises `Refused` where it cannot be."""
         return data
 
     def batches(self, files: Iterator[tuple[str, bytes | Refused]], roles: Mapping[str, Role]) -> Iterator[Batch]:
@@ -74,8 +74,12 @@ class FolderFormat(Format):
         split: str | None = None
         weight = 0
         for file, data in files:
-            if isinstance(data, Refused):
-                self.findings.record(data, at=Place(file=file), rows=1)
+            try:
+                if isinstance(data, Refused):
+                    raise data
+                value = self.value(file, data)
+            except Refused as refused:
+                self.findings.record(refused, at=Place(file=file), rows=1)
                 continue
             full = len(names) >= ROWS_A_BATCH or weight >= BYTES_A_BATCH
             if names and (full or roles[file].split != split):
@@ -84,7 +88,7 @@ class FolderFormat(Format):
             split = roles[file].split
             weight += len(data)
             names.append(file)
-            values.append(self.value(file, data))
+            values.append(value)
         if names:
             yield self._batch(names, values, roles, split)
 

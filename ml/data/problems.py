@@ -68,7 +68,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "texts_without_class": _warning(
         "texts of no class were left out; upload them as a dataset of their own, to pretrain on"
     ),
-    "file_ignored": _warning("only pictures are read here; leave other files out"),
+    "file_ignored": _warning("a file of this kind is not read here; leave it out"),
     "folder_outside_splits": _error("put every picture below train, validation or test, or below none of them"),
     "folders_nested": _warning("the outermost folder counts as the class; flatten if that is wrong"),
     # Pictures
@@ -125,7 +125,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "table_too_large": _error("split the data into several datasets, or send fewer columns"),
     "too_many_rows": _error("split the data into several datasets"),
     "encoding_guessed": _warning("save the file as UTF-8"),
-    "not_text": _error("a CSV file is text; save it as UTF-8"),
+    "not_text": _error("this is no plain text; save it as text in UTF-8"),
     "ragged_row": _error("each row needs as many cells as the first"),
     "bad_quoting": _error("close every quote, and write a quote inside a cell twice"),
     "cell_too_large": _error("a cell or line is far too long; is a quote left open?"),

@@ -19,7 +19,7 @@ from ml.data.aliases import ALIASES
 from ml.data.audio import SUFFIXES
 from ml.data.findings import Place, Refused
 from ml.data.sources import split_in, split_named
-from ml.data.texts import decoded
+from ml.data.texts import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ def entries(name: str, content: bytes, asked: Mapping[str, str | int], findings:
 
     `asked` says by canonical column what it is called here. Raises `Refused` where no column names recordings.
     """
-    text = _decoded(name, content, findings)
+    text = read_text(name, content, findings)
     read = _json_lines if text.lstrip()[:1] == "{" else _table
     split = split_in(name)
     for at, record in read(name, text, findings):
@@ -95,22 +95,6 @@ def is_list(name: str) -> bool:
 def is_recording(name: str) -> bool:
     """Whether a file may be a recording, by its suffix."""
     return PurePosixPath(name).suffix.lower() in SUFFIXES
-
-
-def _decoded(name: str, content: bytes, findings: Findings) -> str:
-    text, guessed = decoded(content)
-    if guessed is not None:
-        line = _first_not_utf8(content)
-        findings.add("encoding_guessed", at=Place(file=name, line=line), found=guessed, expected="UTF-8")
-    return text
-
-
-def _first_not_utf8(content: bytes) -> int | None:
-    try:
-        content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return content[: error.start].count(b"\n") + 1
-    return None
 
 
 def _json_lines(name: str, text: str, findings: Findings) -> Iterator[tuple[Place, dict[str, Any]]]:

@@ -20,6 +20,8 @@ LONGEST_LINE: Final = 16 << 20
 _PIECE: Final = 1 << 20
 _BLOCK_LETTERS: Final = 4 << 20
 _PAIRS: Final = re.compile(rb"(?:[\x81-\xfe][\x40-\x7e\x80-\xfe])+")
+UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How a text in UTF-16 begins."""
 ANY_BYTES: Final = "latin-1"
 """The encoding that can read anything."""
 
@@ -54,7 +56,7 @@ def blocks(text: IO[str]) -> Iterator[str]:
 
 def decoded(data: bytes) -> tuple[str, str | None]:
     """A whole text with plain newlines, and its encoding where that had to be guessed."""
-    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    marked = data.startswith(UTF_16)
     guesses = _guesses_of(data[:_PIECE])
     for encoding in ("utf-16",) if marked else ("utf-8-sig", *guesses):
         try:
@@ -65,6 +67,27 @@ def decoded(data: bytes) -> tuple[str, str | None]:
     return _plain(data.decode(ANY_BYTES)), ANY_BYTES
 
 
+def read_text(file: str, data: bytes, findings: Findings) -> str:
+    """The same of a file; an encoding that had to be guessed becomes a finding. Raises `Refused` where it is no text."""
+    text, guess = decoded(data)
+    if guess is not None and data.startswith(UTF_16):
+        raise Refused("not_text", found="damaged UTF-16", at=Place(file=file))
+    if "\0" in text:
+        raise Refused("not_text", found="a zero byte", expected="text", at=Place(file=file))
+    if guess is not None:
+        line = _first_not_utf8(data)
+        findings.add("encoding_guessed", at=Place(file=file, line=line), found=guess, expected="UTF-8")
+    return text
+
+
+def _first_not_utf8(data: bytes) -> int | None:
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return data[: error.start].count(b"\n") + 1
+    return None
+
+
 def _plain(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -72,7 +95,7 @@ def _plain(text: str) -> str:
 def _encoding(source: Source, findings: Findings, limits: Limits) -> str:
     with source.open(limits) as file:
         start = file.read(4)
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if start.startswith(UTF_16):
         if _undecodable(source, "utf-16", limits) is not None:
             raise Refused("not_text", found="damaged UTF-16", at=Place(file=source.name))
         return "utf-16"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -12,7 +11,7 @@ from ml.data.archives import contents, members
 from ml.data.findings import Place, Refused
 from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
 from ml.data.natural import natural_key
-from ml.data.texts import lines, open_text
+from ml.data.texts import UTF_16, lines, open_text, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -79,7 +78,7 @@ class PlainText(Format):
 
     def _read_long(self, source: Source) -> Iterator[Batch]:
         """In blocks; where nothing says which split it is, its end is held out."""
-        with open_text(source, self.findings, self.limits) as text:
+        with open_text(source, type(self.findings)(max_samples=0), self.limits) as text:
             total = sum(len(line) for line in lines(text))
         block = min(LARGEST_BLOCK, max(SMALLEST_BLOCK, total // FEWEST_BLOCKS))
         parts = HELD_OUT if source.split is None else ((source.split, 1.0),)
@@ -136,14 +135,11 @@ class PlainText(Format):
         if isinstance(content, Refused):
             self.findings.record(content, at=Place(file=file), rows=1)
             return None
-        encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
         try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError as error:
-            found = f"byte {error.start} is {content[error.start]:#04x}"
-            self.findings.add("not_text", at=Place(file=file), found=found, expected="UTF-8", rows=1)
+            return read_text(file, content, self.findings)
+        except Refused as refused:
+            self.findings.record(refused, rows=1)
             return None
-        return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _blocks(text: Iterable[str], letters: int) -> Iterator[tuple[int, str]]:
@@ -166,7 +162,8 @@ def _looks_like_a_table(source: Source) -> bool:
     if source.packing is not None:
         return False
     with source.path.open("rb") as file:
-        start = file.read(LOOKED_AT_BYTES).decode("utf-8", "replace").splitlines()[:-1]
+        data = file.read(LOOKED_AT_BYTES)
+    start = data.decode("utf-16" if data.startswith(UTF_16) else "utf-8", "replace").split("\n")[:-1]
     for sign in ",\t;|":
         counts = [line.count(sign) for line in start]
         if counts and counts[0] and counts.count(counts[0]) >= MOSTLY * len(counts):

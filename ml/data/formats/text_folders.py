@@ -9,7 +9,7 @@ from ml.data.findings import Place
 from ml.data.folders import FolderFormat, Role
 from ml.data.remarks import is_remark
 from ml.data.sources import split_named
-from ml.data.texts import decoded
+from ml.data.texts import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +70,4 @@ class TextFolders(FolderFormat):
 
     def value(self, file: str, data: bytes) -> str:
         """The decoded text, with plain newlines."""
-        text, guess = decoded(data)
-        if guess:
-            self.findings.add("encoding_guessed", at=Place(file=file), found=guess, expected="UTF-8")
-        return text
+        return read_text(file, data, self.findings)

@@ -56,7 +56,7 @@ def test_encodings_and_line_ends_are_settled(tmp_path):
 
 
 def test_a_member_that_is_no_text_is_told_with_its_place(tmp_path):
-    members = [("a.txt", b"fine"), ("b.txt", b"\xff\xfe\xff"), ("c.txt", b"\xc3(")]
+    members = [("a.txt", b"fine"), ("b.txt", b"\xff\xfe\xff"), ("c.txt", b"PK\0\1")]
     report = upload(tmp_path, {"a.zip": zipped(members)}, task="text_generation")
     (found,) = [entry for entry in report.errors if entry.code == "not_text"]
     assert found.sample[-1]["file"] == "a.zip/c.txt"
@@ -69,3 +69,26 @@ def test_prose_is_known_without_a_task_and_a_table_is_not_taken_for_it(tmp_path)
     assert prose.summary is not None
     assert prose.summary.format == "plain_text"
     assert table.summary is None or table.summary.format == "csv"
+
+
+@pytest.mark.parametrize(("text", "encoding"), [("Grüße aus Köln", "cp1252"), ("从前有一个人住在山里", "gb18030")])
+def test_members_in_other_encodings_are_read_as_loose_files_are(tmp_path, text, encoding):
+    members = [(f"{number}.txt", f"{text} {number}".encode(encoding)) for number in range(24)]
+    report = upload(tmp_path, {"a.zip": zipped(members)}, task="text_generation")
+    assert (report.state, codes(report)) == ("ready", {"encoding_guessed"})
+    assert all(each.startswith(text) for each in texts(tmp_path, "train"))
+
+
+def test_the_encoding_of_a_long_text_is_told_once(tmp_path):
+    report = upload(
+        tmp_path, {"book.txt": ("从前有一个人住在山里。\n" * 400).encode("gb18030")}, task="text_generation"
+    )
+    assert [(each.code, each.count) for each in report.errors if each.code == "encoding_guessed"] == [
+        ("encoding_guessed", 1)
+    ]
+
+
+def test_a_table_in_utf_16_is_no_text(tmp_path):
+    rows = "".join(f"it was {number}\t{'good' if number % 2 else 'bad'}\r\n" for number in range(40))
+    report = upload(tmp_path, {"Unicode Text.txt": f"text\tlabel\r\n{rows}".encode("utf-16")})
+    assert (report.guess.format, report.classes) == ("csv", ["bad", "good"])
