@@ -5,6 +5,7 @@ An upload is one heap of files, however many archives it came in: people pack pi
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -81,7 +82,7 @@ class Heap:
 
         Of several: one in the same folder, or in the folder that `elsewhere` makes of it; else one of the same split.
         """
-        parts = PurePosixPath(name.replace("\\", "/")).parts
+        parts = PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/")).parts
         if not parts:
             return None
         found = self._by_name.get(parts[-1]) or self._by_name.get(PurePosixPath(parts[-1]).stem) or []

@@ -9,6 +9,7 @@ import re
 import stat
 import struct
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Final, Self
 from ml.data.findings import Findings, Place, Refused
 from ml.data.natural import natural_key
 from ml.data.sources import is_packed
+from ml.data.texts import guesses_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping
@@ -31,10 +33,23 @@ if TYPE_CHECKING:
     from ml.data.limits import Limits
     from ml.data.sources import Source
 
+
+@dataclass(frozen=True, slots=True)
+class _Letters:
+    """The encoding of the usual letters, and that of all."""
+
+    usual: str
+    whole: str
+
+
 _JUNK: Final = frozenset({"__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db"})
 _DRIVE: Final = re.compile(r"^[A-Za-z]:")
 _LONGEST_NAME: Final = 1_000
 _BLOCK_BYTES: Final = 1 << 20
+UTF_8_FLAG: Final = 0x800
+OLD_DEFAULT: Final = "cp437"
+CHINESE: Final = {"gb18030": _Letters("gb2312", "gb18030"), "big5": _Letters("big5", "big5hkscs")}
+"""Accents of the old default make rare letters, too: what is Chinese is told by the usual ones."""
 _ZIP_DAMAGE: Final = (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError, struct.error, ValueError)
 
 
@@ -122,6 +137,7 @@ class _NameCheck:
     def __call__(self, name: str, *, size: int) -> Member | None:
         """The member of this name; None where it is bad, which is recorded, or junk that systems leave behind."""
         self._count += 1
+        name = unicodedata.normalize("NFC", name)
         if self._count > self._limits.max_members:
             raise Refused("archive_too_many_files", expected=f"at most {self._limits.max_members:,}")
         parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
@@ -164,11 +180,12 @@ def _zip_members(source: Source, findings: Findings, limits: Limits, check: _Nam
     with archive:
         infos = sorted(archive.infolist(), key=lambda info: natural_key(info.filename))
         _check_bomb(infos, source, limits)
+        legacy = _legacy_encoding(infos)
         for info in infos:
             code = _zip_fault(info)
             if code:
                 findings.add(code, at=Place(file=f"{source.name}/{info.filename}"))
-            elif not (name := _zip_name(info)).endswith("/"):
+            elif not (name := _zip_name(info, legacy)).endswith("/"):
                 member = check(name, size=info.file_size)
                 if member:
                     yield member, _zip_reader(archive, info)
@@ -198,13 +215,33 @@ def _zip_fault(info: zipfile.ZipInfo) -> str | None:
     return None
 
 
-def _zip_name(info: zipfile.ZipInfo) -> str:
-    """Some systems write UTF-8 without saying so. `orig_filename` still has what stands behind a NUL."""
+def _legacy_encoding(infos: list[zipfile.ZipInfo]) -> str:
+    """What names are written in that do not say so: UTF-8, or Chinese as most of them are, else the old default."""
+    old = [info.orig_filename.encode(OLD_DEFAULT, "replace") for info in infos if not info.flag_bits & UTF_8_FLAG]
+    strange = [name for name in old if not name.isascii()]
+    if not strange or all(_is_of("utf-8", name) for name in strange):
+        return "utf-8"
+    likely = CHINESE.get(guesses_of(b"\n".join(strange))[0])
+    if likely and 2 * sum(_is_of(likely.usual, name) for name in strange) > len(strange):
+        return likely.whole
+    return OLD_DEFAULT
+
+
+def _is_of(encoding: str, name: bytes) -> bool:
+    try:
+        name.decode(encoding)
+    except UnicodeError:
+        return False
+    return True
+
+
+def _zip_name(info: zipfile.ZipInfo, legacy: str) -> str:
+    """Some systems write their own encoding without saying so. `orig_filename` has what stands behind a NUL, too."""
     name = info.orig_filename
-    if info.flag_bits & 0x800:
+    if info.flag_bits & UTF_8_FLAG:
         return name
     try:
-        return name.encode("cp437").decode("utf-8")
+        return name.encode(OLD_DEFAULT).decode(legacy)
     except UnicodeError:
         return name
 

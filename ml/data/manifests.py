@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import unicodedata
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
@@ -101,7 +102,7 @@ class FilesByName:
 
     def find(self, name: str, *, beside: str) -> str:
         """`beside` is the table's own path; raises `Refused` where no file, or more than one, is meant."""
-        asked = PurePosixPath(name.strip().replace("\\", "/"))
+        asked = PurePosixPath(unicodedata.normalize("NFC", name.strip()).replace("\\", "/"))
         root = PurePosixPath(beside)
         for folder in root.parents:
             if str(folder / asked) in self._exact:

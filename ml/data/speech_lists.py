@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
@@ -75,7 +76,7 @@ class Recordings:
         As it stands there; below the list's own folder; then by ever fewer of its folders, as a list made on another
         computer has paths of that computer.
         """
-        parts = PurePosixPath(name.strip().replace("\\", "/")).parts
+        parts = PurePosixPath(unicodedata.normalize("NFC", name.strip()).replace("\\", "/")).parts
         folder = PurePosixPath(beside).parent
         for start in range(len(parts)):
             tail = "/".join(part for part in parts[start:] if part not in (".", "..", "/"))

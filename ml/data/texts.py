@@ -57,7 +57,7 @@ def blocks(text: IO[str]) -> Iterator[str]:
 def decoded(data: bytes) -> tuple[str, str | None]:
     """A whole text with plain newlines, and its encoding where that had to be guessed."""
     marked = data.startswith(UTF_16)
-    guesses = _guesses_of(data[:_PIECE])
+    guesses = guesses_of(data[:_PIECE])
     for encoding in ("utf-16",) if marked else ("utf-8-sig", *guesses):
         try:
             text = data.decode(encoding)
@@ -68,7 +68,7 @@ def decoded(data: bytes) -> tuple[str, str | None]:
 
 
 def read_text(file: str, data: bytes, findings: Findings) -> str:
-    """The same of a file; an encoding that had to be guessed becomes a finding. Raises `Refused` where it is no text."""
+    """The same of a file, an encoding that was guessed being a finding. Raises `Refused` where it is no text."""
     text, guess = decoded(data)
     if guess is not None and data.startswith(UTF_16):
         raise Refused("not_text", found="damaged UTF-16", at=Place(file=file))
@@ -128,10 +128,10 @@ def _undecodable(source: Source, encoding: str, limits: Limits) -> int | None:
 
 def _guesses(source: Source, limits: Limits) -> tuple[str, ...]:
     with source.open(limits) as file:
-        return _guesses_of(file.read(_PIECE))
+        return guesses_of(file.read(_PIECE))
 
 
-def _guesses_of(start: bytes) -> tuple[str, ...]:
+def guesses_of(start: bytes) -> tuple[str, ...]:
     """Chinese letters are pairs of bytes, the first of them high, and come in rows; Western accents stand alone.
 
     Frequent letters have first bytes of their own: 0xB0 to 0xD7 in GB 2312, whose second bytes are high as well; 0xA4
