@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from fastapi.routing import APIRoute
-from pydantic_core import from_json
 from starlette.requests import Request
 
 from app.errors import Refused
+from app.strict_json import strict_json
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -23,17 +22,6 @@ LINGER_SECONDS = 2.0
 
 SLOWEST_BYTES_PER_SECOND = 500
 """On average, beyond the time that a client may be silent anyway: a tenth of a modem of old."""
-
-MOST_JSON_VALUES = 2_000_000
-"""Each takes up to seventy bytes once it is read, whatever it took as text, and an event loop reads nothing beside."""
-
-MOST_FIELDS = 1000
-"""Of a body: no path has so many, and each that there is not is compared with those there are."""
-
-LONG_VALUE_BYTES = 64
-"""On average."""
-
-_MAY_BE_INFINITE = re.compile(rb"[eE]\+?\d{3}|\d{309}")
 
 
 class Body:
@@ -141,46 +129,3 @@ def refuse_unless_json(request: Request) -> None:
     if has_body and not is_json(request):
         found = request.headers.get("content-type", "no Content-Type")
         raise Refused(415, "unsupported_media_type", f"This path reads application/json, not {found}.")
-
-
-def strict_json(body: bytes, *, field: str | None = None) -> Any:
-    """Decode JSON. NaN, infinities, lone surrogates and NUL have no place in a database or in an answer: refused.
-
-    `field` names the part of a form that is decoded.
-    """
-    values = sum(map(body.count, (b",", b"[", b"{"))) + 1
-    if values > MOST_JSON_VALUES:
-        raise _not_json(f"it holds over {MOST_JSON_VALUES:,} values; send pictures and recordings as files", field)
-    try:
-        value = from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        raise _not_json(str(error), field) from None
-    if isinstance(value, dict) and len(value) > MOST_FIELDS:
-        raise _not_json(f"it has {len(value):,} fields, over the limit of {MOST_FIELDS:,}", field)
-    if b"\\u0000" in body:
-        raise _not_json("the character \\u0000 is not allowed", field)
-    # Where few values make up a large body, as pictures in base64 do, to look at them is quicker than to search it.
-    long = len(body) > LONG_VALUE_BYTES * values
-    if (long or _MAY_BE_INFINITE.search(body)) and _holds_infinity(value):
-        raise _not_json("a number is too large", field)
-    return value
-
-
-def _not_json(reason: str, field: str | None) -> Refused:
-    item = {"code": "json_invalid", "message": reason, **({"path": field} if field else {})}
-    return Refused(422, "invalid_json", f"{field or 'The body'} is not valid JSON: {reason}.", errors=[item])
-
-
-def _holds_infinity(value: Any) -> bool:
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
-            pending.extend(item.values())
-        elif isinstance(item, list):
-            pending.extend(item)
-        elif (isinstance(item, float) and item in (float("inf"), float("-inf"))) or (
-            isinstance(item, int) and abs(item) >= 1 << 1023
-        ):
-            return True
-    return False

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from app.body import read_limited, strict_json
+from app.body import read_limited
 from app.datasets.schemas import Dataset, DatasetCreate, DatasetOptions, Preview, PreviewRow
 from app.errors import Refused
+from app.strict_json import strict_json
 from app.uploads import forms
 from app.uploads import service as uploads
 from app.uploads.multipart import Form, read_form

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
-from app.body import read_limited, strict_json
+from app.body import read_limited
 from app.errors import Refused
 from app.jobs import service as jobs_service
 from app.models.schemas import ModelImport
+from app.strict_json import strict_json
 from app.uploads import forms
 from app.uploads import service as uploads
 from app.uploads.multipart import read_form

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 
-from app.body import is_json, read_limited, strict_json
+from app.body import is_json, read_limited
 from app.dependencies import CatalogDep, ModelReference, RuntimeDep, SessionDep, SettingsDep
 from app.errors import Refused, findings_of, problems, summary_of
 from app.pagination import Cursor, Limit, ListOf
@@ -21,6 +21,7 @@ from app.predict.answers import body_of
 from app.predict.schemas import Prediction, PredictRequest, ServedModel
 from app.predict.service import served_model, serving
 from app.predict.streaming import MEDIA_TYPE, events
+from app.strict_json import strict_json
 from store import models
 
 if TYPE_CHECKING:
