@@ -8,7 +8,7 @@ from tests.ml.data.makers import codes, upload, zipped
 
 def zipped_long_ago(members, encoding):
     """Names that do not say what they are written in, as tools of a system in that language write them."""
-    stand_ins = {f"{number:0{len(name.encode(encoding))}d}": name for number, name in enumerate(members)}
+    stand_ins = {f"<{number}>".ljust(len(name.encode(encoding)), "="): name for number, name in enumerate(members)}
     data = zipped((stand_in, members[name]) for stand_in, name in stand_ins.items())
     for stand_in, name in stand_ins.items():
         data = data.replace(stand_in.encode(), name.encode(encoding))
