@@ -147,12 +147,12 @@ class LogLine(BaseModel):
 
 
 class PerClass(BaseModel):
-    """How well one class is told from the others."""
+    """How well one class is told, by what its task measures: precision, recall and f1; or map and map50."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float | None]
 
     label: str
-    precision: float | None
-    recall: float | None
-    f1: float | None
     support: int
 
 

@@ -1,5 +1,6 @@
 """Each architecture that fits a task or an objective: two steps, a package, and both engines answer alike."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from app.jobs.schemas import Report
 from ml.catalog import Catalog
 from ml.data.dataset import Dataset
 from ml.data.rows import Rows
@@ -56,6 +58,10 @@ def test_what_fits_trains_and_both_engines_answer_alike(
     assert manifest.task == (made.package.manifest.task if kind == "task" else None)
     assert (manifest.task is not None) == (kind == "task")
     assert made.metrics["validation/loss"] == manifest.metrics["validation/loss"]
+
+    if kind == "task":
+        told = Report.model_validate_json(json.dumps(made.report)).model_dump(mode="json")
+        assert json.loads(json.dumps(made.report)).items() <= told.items()
 
     rows = Dataset.open(data).rows("test")[:7]
     ask = _request(package, rows)
