@@ -10,18 +10,17 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+from ml.learning import row_scales
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from ml.tasks.base import Arrays
-
-BLOCK: Final = 128
-"""Weights of one column that share a scale. A quarter of that changes answers half as much, and gains half as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +61,18 @@ def _calibrated(source: Path, target: Path, calls: Sequence[Arrays]) -> None:
     )
 
 
-def _in_blocks(source: Path, target: Path, calls: Sequence[Arrays]) -> None:  # noqa: ARG001 - likewise
-    import onnx
-    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
-
-    # The fourth level of accuracy: sums of 8-bit products.
-    how = DefaultWeightOnlyQuantConfig(block_size=BLOCK, is_symmetric=True, accuracy_level=4, bits=8)
-    quantiser: Any = MatMulNBitsQuantizer(onnx.load(source), algo_config=how)
-    quantiser.process()
-    quantiser.model.save_model_to_file(str(target), use_external_data_format=False)
+def _by_row(source: Path, target: Path, calls: Sequence[Arrays]) -> None:  # noqa: ARG001 - likewise
+    row_scales.write(source, target)
 
 
 CANDIDATES: Final = (
-    # Activations get one scale a call: a row with a large value takes precision from all others in it.
+    # Activations get a scale for each row.
+    Candidate("int8_rows", _by_row),
+    # Activations get one scale a call: a row with a large value takes precision from all others in it. What this has
+    # beside the first is 8 bits in recurrent layers.
     Candidate("int8", _dynamic, alone=True),
     # Activations have the scale that rows seen before had, for all that comes. Convolutions, too, are in 8 bits.
     Candidate("int8_static", _calibrated),
-    # Activations get a scale for each block of a row.
-    Candidate("int8_blocks", _in_blocks),
 )
 """All that are tried, on whatever graph. One more is one more line."""
 

@@ -117,7 +117,7 @@ def test_a_trunk_in_8_bits_is_the_same_file_too(
     monkeypatch.setattr(variants, "SMALLEST_BYTES", 1)
     monkeypatch.setattr(variants, "LARGEST_SHARE", 10.0)
     made = [fine_tune(tmp_path / str(seed), family.packages[0], "bert", seed=seed) for seed in (3, 4)]
-    assert [each.manifest.graphs["model"].served_files for each in made] == [["trunk.int8.onnx", "model.onnx"]] * 2
+    assert [each.manifest.graphs["model"].served_files for each in made] == [["trunk.int8_rows.onnx", "model.onnx"]] * 2
     one, other = (Predictor.load(each) for each in made)
     assert one.alike == other.alike != Predictor.load(family.packages[1]).alike
     assert "logits" in made[0].manifest.graphs["model"].outputs
