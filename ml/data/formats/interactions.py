@@ -20,6 +20,7 @@ from ml.data.formats.base import ROWS_A_BATCH, Batch, Format, Places
 from ml.data.interactions import FEWEST_TO_HOLD_OUT, Log, held_out
 from ml.data.limits import Limits
 from ml.data.sources import Held
+from ml.data.tables import is_number
 from ml.data.texts import lines, open_text
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Interactions(Format):
     name = "interactions"
     summary = (
         "user, item and perhaps rating and timestamp in CSV, TSV, Parquet or JSONL, with MovieLens's layouts and zips "
-        'of them; or sessions, a line each: {"items": [...]}. Each user\'s last items are held out'
+        'of them; or sessions, a line each: {"items": [...]} or [...]. Each user\'s last items are held out'
     )
     columns: ClassVar[Mapping[str, str]] = {"history": "items"}
     reads: ClassVar[frozenset[Content]] = frozenset({"text", "json", "parquet", "zip", "tar"})
@@ -98,7 +99,7 @@ class Interactions(Format):
             try:
                 if source.content == "parquet":
                     self._read_parquet(source, log)
-                elif source.content == "json":
+                elif source.content == "json" or self._holds_lists(source):
                     self._read_json(source, log, sessions)
                 else:
                     self._read_table(source, log)
@@ -169,6 +170,10 @@ class Interactions(Format):
                 held.append(Held(file, source.path, data=data))
         return held
 
+    def _holds_lists(self, source: Source) -> bool:
+        with open_text(source, Findings(max_samples=0), self.limits) as text:
+            return _as_list(next((line for line in lines(text) if line.strip()), "")) is not None
+
     def _read_table(self, source: Source, log: Log) -> None:
         with open_text(source, self.findings, self.limits) as text:
             start = [line for line in itertools.islice(lines(text), LOOKED_AT) if line.strip()]
@@ -231,6 +236,10 @@ class Interactions(Format):
                     continue
                 at = Place(file=source.name, line=row, row=row)
                 try:
+                    items = _as_list(line)
+                    if items is not None:
+                        sessions.append((items, at))
+                        continue
                     record = _object(line)
                     key = self._session_key(record)
                     if key is not None:
@@ -280,27 +289,58 @@ def _batch(held: Sequence[tuple[list[Any], Place]], split: str) -> Batch:
 
 def _names_log(source: Source) -> bool:
     """Whether the file says so itself: by its column names, or the double colons of MovieLens."""
-    limits = Limits()
     if source.content in ("zip", "tar"):
-        return any(
-            PurePosixPath(name).name.lower() in ("ratings.csv", "ratings.dat", "u.data") for name in source.member_names
-        )
+        return any(PurePosixPath(name).name.lower() in MOVIELENS for name in source.member_names)
+    if source.content == "parquet":
+        return _name_log(_parquet_names(source))
     try:
-        if source.content == "parquet":
-            return False
-        with open_text(source, Findings(max_samples=0), limits) as text:
+        with open_text(source, Findings(max_samples=0), Limits()) as text:
             first = next((line for line in lines(text) if line.strip()), "")
         if source.content == "json":
             record = _object(first)
-            return {"user", "item"} <= _named(list(record)).keys() or any(
+            return _name_log(list(record)) or any(
                 _plain(key) in HISTORY and isinstance(record[key], list) for key in record
             )
         cells = _cells(first, _delimiter([first]))
     except Refused:
         return False  # no log that can be read; whose file it is says what is wrong with it
-    if any(cell.strip().lower() in (*COLUMNS["text"], *COLUMNS["label"]) for cell in cells):
-        return False  # reviews of products by users are texts, unless it is said what they are for
-    return {"user", "item"} <= _named(cells).keys() or bool(re.fullmatch(r"\d+::\d+::[\d.]+::\d+\s*", first))
+    return _name_log(cells) or _is_event(cells) or _as_list(first) is not None
+
+
+def _name_log(columns: Sequence[str]) -> bool:
+    """Whether they are a user and an item; but reviews of products are texts, unless it is said what they are for."""
+    foreign = any(column.strip().lower() in (*COLUMNS["text"], *COLUMNS["label"]) for column in columns)
+    return not foreign and {"user", "item"} <= _named(columns).keys()
+
+
+def _is_event(cells: Sequence[str]) -> bool:
+    """Whether a row without names is one of a log: who, what, perhaps a rating, and when in seconds or finer."""
+    *told, time = cells
+    numbers = is_number(time) and (len(told) == 2 or (len(told) == 3 and is_number(told[2])))
+    return numbers and _is_time(time) and not any(" " in cell.strip() or not cell.strip() for cell in told)
+
+
+def _as_list(line: str) -> list[Any] | None:
+    """A session that is nothing but its items: `["one", "two"]`."""
+    if not line.startswith("["):
+        return None
+    try:
+        items = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return items if isinstance(items, list) and all(isinstance(item, str | int) for item in items) else None
+
+
+def _parquet_names(source: Source) -> list[str]:
+    # Not every import meets one.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(source.path, thrift_string_size_limit=LARGEST_FOOTER_STRING) as file:
+            return list(file.schema_arrow.names)
+    except (pa.ArrowException, OSError, ValueError):
+        return []  # as above
 
 
 def _plain(name: str) -> str:

@@ -90,7 +90,7 @@ def test_every_layout_comes_to_the_same_histories(files: dict[str, bytes], tmp_p
 
 
 def test_sessions_are_histories_as_they_stand(tmp_path: Path) -> None:
-    lines = [{"items": ["a", "b", "c"]}, {"user": 3, "history": [1, 2.0, "x"]}, {"items": ["a", "b"]}]
+    lines = [["a", "b", "c"], {"user": 3, "history": [1, 2.0, "x"]}, {"items": ["a", "b"]}]
     report = read(tmp_path, {"sessions.jsonl": "\n".join(map(json.dumps, lines)).encode()})
 
     assert report.state == "ready", report.errors
@@ -103,6 +103,33 @@ def test_a_log_is_recognised_by_the_names_of_its_columns(tmp_path: Path) -> None
 
     assert report.guess.format == "interactions"
     assert report.guess.columns == {"item": "movieId", "rating": "rating", "timestamp": "timestamp", "user": "userId"}
+
+
+TIMED = [(user, item, rating, 880_000_000 + time) for user, item, rating, time in EVENTS]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"u.data": table("\t", events=TIMED)},
+        {"Digital_Music.csv": table(events=TIMED)},
+        {"log.csv": table(events=[(user, item, time) for user, item, _, time in TIMED])},
+        LAYOUTS["Parquet"],
+        {"sessions.jsonl": b'["a", "b", "c"]\n[1, 2, "x"]\n'},
+    ],
+    ids=lambda files: next(iter(files)),
+)
+def test_a_log_without_names_is_recognised_by_its_times_and_a_session_by_its_list(files: Any, tmp_path: Path) -> None:
+    report = makers.upload(tmp_path, files)
+
+    assert (report.state, report.guess.format, report.guess.task) == ("ready", "interactions", "recommendation")
+
+
+@pytest.mark.parametrize("line", ["1,a fine film,880000001", "3,4,5,6", "7,it was good,2,880000001", "[a, b],c,d"])
+def test_other_tables_are_no_logs(line: str, tmp_path: Path) -> None:
+    report = makers.upload(tmp_path, {"a.csv": f"{line}\n".encode() * 30})
+
+    assert report.guess.format == "csv"
 
 
 def test_reviews_of_products_are_texts_unless_it_is_said_what_they_are_for(tmp_path: Path) -> None:
