@@ -24,17 +24,17 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "text": (
         *("text", "sentence", "review", "content", "document", "comment", "message", "body", "source", "src"),
         *("caption", "transcription", "transcript", "tweet", "normalized_text", "utterance"),
-        *("completion", "response", "output", "answer"),
+        *("completion", "response", "output", "answer", "chosen"),
     ),
     "prompt": ("prompt", "instruction", "question", "query", "input"),
     "target": ("target", "translation", "tgt", "reference"),
     "label": (
         *("label", "labels", "class", "target", "category", "y", "digit", "class_name", "class_label"),
-        *("sentiment", "polarity"),
+        *("sentiment", "polarity", "class_id", "label_id", "category_id", "class index", "class_index", "fine_label"),
     ),
     "objects": ("objects", "annotations", "boxes"),
     "audio": ("audio", "recording", "speech", "sound", "wav", "audio_bytes", "voice"),
-    "speaker": ("speaker", "speaker_id", "client_id", "voice_name"),
+    "speaker": ("speaker", "speaker_id", "speaker_name", "client_id", "voice_name"),
 }
 """Canonical column -> names it is known by, the likeliest first; compared without case."""
 TRANSLATION: Final = "translation"

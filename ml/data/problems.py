@@ -255,6 +255,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
     # Labels and splits
     "empty_dataset": _error("there is no row to learn from"),
     "missing_label": _error("give every row a label, or none"),
+    "label_not_plain": _error("a row has one class; give a row with several a label for each combination, or split it"),
     "label_too_long": _error("a label is a short name; is this column a text? name the label column by `columns`"),
     "labels_as_floats": _repair("labels like 1.0 were read as 1"),
     "too_many_classes": _error("is this column an id or a measure? name the label column by `columns`"),

@@ -29,6 +29,8 @@ CellKind = Literal["number", "text", "image", "other"]
 
 LOOKED_AT: Final = 20
 """Rows by which the kind of a column is judged."""
+MANY: Final = 10
+"""Of these, fewer may well differ by chance."""
 _PIXEL_NAME: Final = re.compile(r"[a-z ]*[_.\- ]?\d+([x_.\-]\d+)*", re.IGNORECASE)
 _SHAPE: Final = re.compile(r"(\d+)x(\d+)(?:x([13]))?")
 _FEWEST_PIXELS: Final = 4
@@ -45,6 +47,8 @@ class CellColumn:
     kind: CellKind
     letters: float = 0
     """Mean length of a cell."""
+    distinct: bool = False
+    """Whether no two of the cells looked at are alike, and these are many: it tells rows apart, and not classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,11 @@ def read_cells(
         for column, value in zip(cells, row, strict=True):
             values[column].append(value)
     return values, kept
+
+
+def are_distinct(cells: Sequence[Any]) -> bool:
+    """Whether no two of some cells are alike, and these are many."""
+    return len(cells) >= MANY and len(set(map(str, cells))) == len(cells)
 
 
 def kind_of_texts(cells: Sequence[str]) -> CellKind:
@@ -200,7 +209,7 @@ def _holds_pictures(
     """Whether a picture is to be looked for: one was asked for, or a cell or so many numbers look like one."""
     if "image" in asked or "shape" in asked or wanted is not None:
         return "image" in asked or "shape" in asked or "image" in (wanted or {})
-    if any(column.kind == "image" for column in columns) or (
+    if any(column.kind == "image" and not _is_recording(column) for column in columns) or (
         named and position_of("image", _names(columns)) is not None
     ):
         return True
@@ -213,9 +222,10 @@ def _holds_pictures(
 def _with_pictures(
     columns: Sequence[CellColumn], asked: Mapping[str, str | int], *, named: bool, wanted: Mapping[str, str]
 ) -> Layout:
+    named_too = ("objects",) if _named(columns, "label", asked, named=named) is not None else ("objects", "text")
     others = {
         canonical: place
-        for canonical in [*asked, *wanted]
+        for canonical in [*asked, *(wanted or named_too)]
         if canonical not in ("image", "label", "shape")
         if (place := _named(columns, canonical, asked, named=named)) is not None
     }
@@ -241,7 +251,9 @@ def _of_texts(
     columns: Sequence[CellColumn], asked: Mapping[str, str | int], *, named: bool, wanted: Mapping[str, str] | None
 ) -> Layout:
     """Columns that were asked for, then those with a known name; then the longest text, and what is left beside it."""
-    canonicals = [*dict.fromkeys([*(wanted or ("text", "target", "label")), *asked])]
+    heard = any(map(_is_recording, columns))
+    usual = ("audio", "text", "speaker") if heard else ("text", "target", "label")
+    canonicals = [*dict.fromkeys([*(wanted or usual), *asked])]
     found: dict[str, int] = {canonical: _position(columns, asked[canonical]) for canonical in asked}
     for canonical in canonicals:
         place = _named(columns, canonical, {}, named=named)
@@ -268,14 +280,21 @@ def _of_texts(
     left = _free(columns, found)
     if "target" in (wanted or {}) and "target" not in found and left:
         found["target"] = left.pop(0)
-    if "label" in canonicals and "label" not in found and "target" not in found and len(left) == 1:
-        found["label"] = left[0]
+    if "label" in canonicals and len(left) == 1 and found.keys().isdisjoint({"label", "target", "prompt"}):
+        other = columns[left[0]]
+        both = wanted is None and other.distinct and _reads_like_text(other)
+        found["target" if both else "label"] = left[0]
     missing = [canonical for canonical in wanted or ("text",) if canonical not in found]
     if missing:
         raise _missing(columns, missing)
     # The prompt is the key: two may well have one answer.
     order = dict.fromkeys(["prompt", *canonicals])
     return Layout({canonical: found[canonical] for canonical in order if canonical in found})
+
+
+def _is_recording(column: CellColumn) -> bool:
+    """Whether a column of bytes is called like one of recordings."""
+    return column.kind == "image" and column.name.strip().lower() in ALIASES["audio"]
 
 
 def _of_a_translation(columns: Sequence[CellColumn], found: Mapping[str, int]) -> dict[str, int]:
@@ -313,6 +332,7 @@ def _free(columns: Sequence[CellColumn], found: Mapping[str, int], *, kind: Cell
         for index, column in enumerate(columns)
         if index not in found.values() and not NO_COLUMN.fullmatch(column.name.strip())
         if column.kind != "other" and kind in (None, column.kind)
+        if not (column.kind == "number" and column.distinct)
     ]
 
 

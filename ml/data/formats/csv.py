@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
@@ -16,7 +17,17 @@ import pyarrow.csv as pa_csv
 from ml.data.aliases import KIND_OF
 from ml.data.findings import Place, Refused
 from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
-from ml.data.tables import LOOKED_AT, CellColumn, Layout, PixelReader, find_layout, is_number, kind_of_texts, read_cells
+from ml.data.tables import (
+    LOOKED_AT,
+    CellColumn,
+    Layout,
+    PixelReader,
+    are_distinct,
+    find_layout,
+    is_number,
+    kind_of_texts,
+    read_cells,
+)
 from ml.data.texts import LONGEST_LINE, blocks, lines, open_text
 
 if TYPE_CHECKING:
@@ -26,6 +37,8 @@ if TYPE_CHECKING:
 
 _WORDS_OF_A_NAME: Final = 3
 """What has more in the first row is a sentence, and the table has no header."""
+_SAID: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+"""Excel's way of naming the delimiter, in a line before the header."""
 _DELIMITERS: Final = ("\t", ",", ";", "|")
 """The one that stands in no sentence goes first where two would do."""
 
@@ -38,6 +51,8 @@ class Dialect:
     has_header: bool
     columns: tuple[CellColumn, ...]
     layout: Layout
+    says_delimiter: bool = False
+    """Whether its first line is none of the table, but Excel's `sep=;`."""
 
     @property
     def names(self) -> list[str]:
@@ -64,15 +79,19 @@ class Csv(Format):
         dialect = self._dialect(source)
         if dialect:
             with open_text(source, self.findings, self.limits) as text:
+                if dialect.says_delimiter:
+                    text.readline()
                 yield from _Reading(self, source, dialect, pixels).batches(text)
 
     def _dialect(self, source: Source) -> Dialect | None:
         """From the first lines; None where there are none, or only the header."""
         with open_text(source, type(self.findings)(max_samples=0), self.limits) as text:
             start = [line for line in itertools.islice(lines(text), LOOKED_AT) if line.strip()]
+        said = _SAID.fullmatch(start[0]) if start else None
+        start = start[bool(said) :]
         if not start:
             return None
-        delimiter = max(_DELIMITERS, key=lambda candidate: _evenness(start, candidate))
+        delimiter = said[1] if said else max(_DELIMITERS, key=lambda candidate: _evenness(start, candidate))
         records = [record for record in _records(start, delimiter) if record]
         width = len(records[0])
         if width > self.limits.max_columns:
@@ -89,7 +108,7 @@ class Csv(Format):
         self.guess = self.guess or layout.guess(columns)
         if layout.shape_assumed:
             self.findings.add("pixels_shape_assumed", at=Place(file=source.name), found=f"{len(layout.pixels)} columns")
-        return Dialect(delimiter, has_header, columns, layout)
+        return Dialect(delimiter, has_header, columns, layout, says_delimiter=said is not None)
 
 
 class _Reading:
@@ -101,7 +120,7 @@ class _Reading:
         self._source = source
         self._dialect = dialect
         self._pixels = pixels
-        self._line = 0
+        self._line = int(dialect.says_delimiter)
         """Read so far."""
         self._row = 0
         self._header_is_next = dialect.has_header
@@ -235,7 +254,8 @@ class _Reading:
 
 def column_of(name: str, cells: Sequence[str]) -> CellColumn:
     """What a column of text looks like, by its first cells."""
-    return CellColumn(name, kind_of_texts(cells), sum(map(len, cells)) / max(1, len(cells)))
+    letters = sum(map(len, cells)) / max(1, len(cells))
+    return CellColumn(name, kind_of_texts(cells), letters, are_distinct(cells))
 
 
 def _records(start: Sequence[str], delimiter: str) -> list[list[str]]:

@@ -30,13 +30,34 @@ if TYPE_CHECKING:
 
 FIELDS: Final = ("user", "item", "rating", "timestamp")
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
-    "user": ("user", "userid", "uid", "customer", "customerid", "visitor", "visitorid", "session", "sessionid"),
+    "user": (
+        "user",
+        "userid",
+        "uid",
+        "customer",
+        "customerid",
+        "visitor",
+        "visitorid",
+        "session",
+        "sessionid",
+        "reviewerid",
+    ),
     "item": (
         *("item", "itemid", "iid", "movie", "movieid", "product", "productid", "film", "filmid", "article"),
         *("articleid", "song", "songid", "track", "trackid", "book", "bookid", "isbn", "asin", "parentasin"),
     ),
     "rating": ("rating", "ratings", "score", "stars", "bookrating", "value"),
-    "timestamp": ("timestamp", "time", "ts", "date", "datetime", "unixtime", "createdat", "eventtime"),
+    "timestamp": (
+        "timestamp",
+        "time",
+        "ts",
+        "date",
+        "datetime",
+        "unixtime",
+        "createdat",
+        "eventtime",
+        "unixreviewtime",
+    ),
 }
 """What columns are called, in lower case and without anything but letters."""
 HISTORY: Final = ("items", "history", "sequence", "session")

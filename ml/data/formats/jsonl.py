@@ -10,7 +10,7 @@ import numpy as np
 from ml.data.aliases import KIND_OF, TRANSLATION
 from ml.data.findings import Place
 from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
-from ml.data.tables import LOOKED_AT, CellColumn, find_layout, kind_of_texts, read_cells
+from ml.data.tables import LOOKED_AT, CellColumn, are_distinct, find_layout, kind_of_texts, read_cells
 from ml.data.texts import lines, open_text
 
 if TYPE_CHECKING:
@@ -107,4 +107,4 @@ def _column(name: str, cells: Sequence[Any]) -> CellColumn:
     elif cells and all(isinstance(cell, int | float) for cell in cells):
         kind = "number"
     letters = sum(len(cell) for cell in cells if isinstance(cell, str)) / max(1, len(cells))
-    return CellColumn(name, kind, letters)
+    return CellColumn(name, kind, letters, are_distinct(cells))

@@ -12,7 +12,17 @@ import pyarrow.parquet as pq
 from ml.data.aliases import KIND_OF, TRANSLATION
 from ml.data.findings import Place, Refused
 from ml.data.formats.base import ROWS_A_BATCH, Batch, Format, Places
-from ml.data.tables import CellColumn, CellKind, Layout, PixelReader, find_layout, kind_of_texts, read_cells
+from ml.data.tables import (
+    LOOKED_AT,
+    CellColumn,
+    CellKind,
+    Layout,
+    PixelReader,
+    are_distinct,
+    find_layout,
+    kind_of_texts,
+    read_cells,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +31,7 @@ if TYPE_CHECKING:
 
 _HEAVY_ROWS_A_BATCH: Final = 64
 """Few, since nothing says how large they are before they are read."""
+_NO_CLASS: Final = -1
 _LARGEST_FOOTER_STRING: Final = 16 << 20
 
 
@@ -77,7 +88,7 @@ class Parquet(Format):
         texts = [column.name for column in columns if column.kind == "text"]
         if not texts:
             return list(columns)
-        first = next(map(_flat, file.iter_batches(batch_size=8, columns=texts, use_threads=False)), None)
+        first = next(map(_flat, file.iter_batches(batch_size=LOOKED_AT, columns=texts, use_threads=False)), None)
         cells = {name: [] if first is None else _texts(first.column(name)) for name in texts}
         return [_seen(column, cells[column.name]) if column.name in cells else column for column in columns]
 
@@ -129,7 +140,7 @@ def _flat(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _seen(column: CellColumn, cells: Sequence[str]) -> CellColumn:
     """Text may be pictures in base64."""
     kind: CellKind = "image" if kind_of_texts(cells) == "image" else column.kind
-    return CellColumn(column.name, kind, sum(map(len, cells)) / max(1, len(cells)))
+    return CellColumn(column.name, kind, sum(map(len, cells)) / max(1, len(cells)), are_distinct(cells))
 
 
 def _kind(type: pa.DataType) -> CellKind:
@@ -156,10 +167,10 @@ def _numbers(cells: pa.Array) -> np.ndarray:
     return values
 
 
-def _named(codes: Sequence[Any], class_names: Sequence[str]) -> Sequence[Any]:
-    if all(isinstance(code, int) and 0 <= code < len(class_names) for code in codes):
-        return [class_names[code] for code in codes]
-    return codes
+def _named(codes: Sequence[Any], class_names: Sequence[str]) -> list[Any]:
+    """Numbers by their names; -1 is how Hugging Face writes that there is no label."""
+    names: dict[Any, str | None] = {**dict(enumerate(class_names)), _NO_CLASS: None}
+    return [names.get(code, code) for code in codes]
 
 
 def _class_names(schema: pa.Schema, column: str | None) -> list[str]:

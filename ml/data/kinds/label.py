@@ -29,7 +29,9 @@ class LabelKind(Kind[str]):
 
     @classmethod
     def from_cell(cls, cell: Any) -> str:
-        """As it is written; a missing value is no label."""
+        """As it is written; a missing value is no label. Raises `Refused` where there are several."""
+        if isinstance(cell, list | dict):
+            raise Refused("label_not_plain", found=cell, expected="one name or number")
         if isinstance(cell, bytes):
             return cell.decode("utf-8", "replace")
         return "" if cell is None else str(cell)

@@ -236,3 +236,34 @@ def test_a_line_ends_at_a_newline_alone(tmp_path, sign, first):
     assert report.rows == 42
     assert codes(report) <= {"ragged_row", "text_control_characters"}
     assert sample(report, "ragged_row") == {"file": "a.csv", "line": 43, "row": 42, "found": "1 cells", "expected": "2"}
+
+
+@pytest.mark.parametrize("said", ["sep=;\r\n", '"sep=;"\r\n', "\ufeffsep=;\n"])
+def test_excel_may_name_its_delimiter_in_a_line_before(tmp_path, said):
+    rows = [f"it, was; {number};{'yes' if number % 2 else 'no'}\r\n".replace("; ", " ") for number in range(40)]
+    data = f"{said}text;label\r\n{''.join(rows)}odd\r\n".encode()
+    report = upload(tmp_path, {"a.csv": data})
+    assert report.guess.columns == {"text": "text", "label": "label"}
+    assert sample(report, "ragged_row") == {"file": "a.csv", "line": 43, "row": 41, "found": "1 cells", "expected": "2"}
+
+
+def test_a_column_that_numbers_the_rows_is_no_label(tmp_path):
+    rows = [f"{number + 1},the phrase {number},{number % 3}" for number in range(40)]
+    data = "\n".join(["PhraseId,Phrase,Sentiment", *rows]).encode()
+    report = upload(tmp_path / "labelled", {"train.csv": data})
+    assert report.guess.columns == {"text": "Phrase", "label": "Sentiment"}
+
+    unlabelled = "\n".join(["PhraseId,Phrase", *(row.rpartition(",")[0] for row in rows)]).encode()
+    assert upload(tmp_path / "unlabelled", {"test.csv": unlabelled}).guess.columns == {"text": "Phrase"}
+
+
+def test_of_two_texts_without_names_the_second_is_no_class(tmp_path):
+    rows = [f"The man number {number} walks.\tDer Mann Nummer {number} geht.\n" for number in range(40)]
+    report = upload(tmp_path, {"pairs.tsv": "".join(rows).encode()})
+    assert (report.state, report.guess.task) == ("ready", "translation")
+
+
+def test_a_context_is_no_class_of_an_answer(tmp_path):
+    rows = [f"do {number},ctx {number % 2},done {number}\n" for number in range(40)]
+    report = upload(tmp_path, {"alpaca.csv": "".join(["instruction,context,output\n", *rows]).encode()})
+    assert (report.state, report.guess.columns) == ("ready", {"prompt": "instruction", "text": "output"})

@@ -1,4 +1,5 @@
 import base64
+import io
 import json
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from ml.data.dataset import Dataset
 from ml.data.limits import Limits
+from tests.ml import samples
 from tests.ml.data.makers import codes, count, encoded, labels, packed, parquet, pictures, sample, upload
 
 IMAGES, NAMES = pictures(40), labels(40)
@@ -83,3 +85,38 @@ def test_columns_choose(tmp_path):
     report = upload(tmp_path, {"a.parquet": parquet(columns)}, columns={"image": "b", "label": "d"}, splits=ALL)
     assert report.state == "ready"
     assert np.array_equal(Dataset.open(tmp_path / "dataset").rows("train").columns["image"].array, IMAGES[::-1])
+
+
+def test_no_label_is_written_as_minus_one_where_classes_have_names(tmp_path):
+    noted = {"info": {"features": {"label": {"names": ["cat", "dog"]}}}}
+    columns = {"image": ENCODED, "label": [-1 if row == 3 else row % 2 for row in range(40)]}
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns).replace_schema_metadata({"huggingface": json.dumps(noted)}), sink)
+    report = upload(tmp_path, {"a.parquet": sink.getvalue()})
+    assert report.classes == ["cat", "dog"]
+    assert sample(report, "missing_label") == {"file": "a.parquet", "row": 4}
+
+
+def test_a_row_with_several_labels_is_told(tmp_path):
+    report = upload(tmp_path, {"a.parquet": parquet({"text": ["one", "two"], "label": [["a"], ["a", "b"]]})})
+    assert sample(report, "label_not_plain")["row"] == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "task"),
+    [
+        ("text", [f"a picture of {row}" for row in range(40)], "image_text_matching"),
+        ("caption", ["a dog", "a cat"] * 20, "image_text_matching"),
+        ("objects", [{"bbox": [[1, 1, 3, 3]], "category": [row % 2]} for row in range(40)], "object_detection"),
+    ],
+)
+def test_what_stands_beside_pictures_says_what_they_are_for(tmp_path, column, values, task):
+    files = [{"bytes": each, "path": None} for each in ENCODED]
+    report = upload(tmp_path, {"a.parquet": parquet({"image": files, column: values})})
+    assert (report.state, report.guess.task) == ("ready", task)
+
+
+def test_recordings_are_no_pictures(tmp_path):
+    files = [{"bytes": each, "path": "a.wav"} for each in samples.VALUES["audio"](24)]
+    report = upload(tmp_path, {"a.parquet": parquet({"audio": files, "sentence": ["yes", "no"] * 12})})
+    assert (report.state, report.guess.task) == ("ready", "speech_recognition")
