@@ -146,6 +146,7 @@ class Gate:
             await self._check_key(scope, headers)
             if length.isdecimal() and int(length) > limit:
                 raise too_large(limit)
+            _check_coding(headers)
             await app(scope, body.receive, body.send)
         except Refused as refused:
             await self._refuse(scope, body, answer, refused)
@@ -266,6 +267,16 @@ class _Answer:
             for name, value in ANSWER_HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)
+
+
+def _check_coding(headers: Headers) -> None:
+    """What is packed would be taken for what it is not; to unpack it, an unknown amount of it, is for nobody's good."""
+    coding = headers.get("content-encoding", "identity").lower()
+    if coding != "identity":
+        detail = f"Send the body as it is, without 'Content-Encoding: {coding[:40]}'."
+        raise Refused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_coding", detail, headers={"Accept-Encoding": "identity"}
+        )
 
 
 def is_loopback(host: str) -> bool:

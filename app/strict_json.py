@@ -23,6 +23,8 @@ MOST_FIELDS: Final = 1000
 LONG_VALUE_BYTES: Final = 64
 """On average."""
 
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+"""Some editors put it before a text."""
 MOST_PARTS: Final = 8
 """So deep a place is told."""
 HINT: Final = "JSON has no NaN, no infinity and no NUL: leave such values out, and let a library write it."
@@ -38,6 +40,7 @@ def strict_json(body: bytes, *, field: str | None = None) -> Any:
 
     `field` names the part of a form that is decoded.
     """
+    body = body.removeprefix(BYTE_ORDER_MARK)
     values = sum(map(body.count, (b",", b"[", b"{"))) + 1
     if values > MOST_VALUES:
         raise _too_much(f"it holds over {MOST_VALUES:,} values", field)

@@ -33,6 +33,7 @@ class NotFound(StoreError):
         super().__init__(f"there is no {kind} {reference!r}{f'; known: {listed}' if listed else ''}")
         self.kind = kind
         self.reference = reference
+        self.known = known
 
 
 class Conflict(StoreError):

@@ -60,15 +60,22 @@ def version(session: Session, reference: str) -> Model:
         return found
     number = version_number(wanted) if wanted.isdecimal() else _aliased(session, name, wanted or PRODUCTION)
     if number is None and wanted:
-        raise NotFound("model", reference, names(session))
+        raise NotFound("model", reference, references(session, name) or names(session))
     query = _live().where(Model.name == name)
     query = (
         query.where(Model.version == number) if number is not None else query.order_by(Model.version.desc()).limit(1)
     )
     model = session.scalar(query)
     if model is None:
-        raise NotFound("model", reference, names(session))
+        raise NotFound("model", reference, references(session, name) or names(session))
     return model
+
+
+def references(session: Session, name: str) -> list[str]:
+    """By what the versions of a name are asked for, the newest first; none where there is no such model."""
+    numbers = session.scalars(_live().with_only_columns(Model.version).where(Model.name == name))
+    found = [*map(str, sorted(numbers, reverse=True)), *(row.alias for row in aliases(session, name))]
+    return [f"{name}@{each}" for each in found]
 
 
 def _live() -> Select[Model]:

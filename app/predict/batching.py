@@ -9,6 +9,7 @@ the batch. One that costs more has a thread. Everything but the run itself happe
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -105,11 +106,18 @@ class Batcher:
         return self.line.most_rows
 
     def submit(self, work: Work) -> None:
-        """Take it into the queue; raises `QueueFull` where too much is waiting, or where it would come too late."""
+        """Take it into the queue; raises `QueueFull` where too much is waiting, or where it would come too late.
+
+        `TooLate` where it is so already.
+        """
         rows = len(work.rows)
         line = self.line
         expected = line.expected_seconds
-        late = work.until is not None and time.monotonic() + expected > work.until
+        left = math.inf if work.until is None else work.until - time.monotonic()
+        if left < 0:
+            self.figures.dropped += rows
+            raise TooLate
+        late = expected > left
         # What is larger than the whole queue may still have it to itself.
         if late or (self.waiting and self.waiting + rows > self._most_waiting):
             self.figures.refused += rows

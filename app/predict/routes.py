@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 
@@ -22,6 +23,7 @@ from app.predict.schemas import Prediction, PredictRequest, ServedModel
 from app.predict.service import served_model, serving
 from app.predict.streaming import MEDIA_TYPE, events
 from app.strict_json import strict_json
+from ml.errors import MOST_LETTERS, PARAMETERS, unknown
 from store import models
 
 if TYPE_CHECKING:
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/predict", tags=["predict"])
 
 MOST_FILES = 1024
+UTF_8 = ("utf-8", "utf8", "us-ascii")
 TIMEOUT_HEADER = "X-Timeout-Seconds"
-THINGS = ("image/", "audio/", "text/plain")
+FORM_HINT = f"Send each input as a file part named 'file', and what holds for all of them as JSON in '{PARAMETERS}'."
+THINGS = (b"image/", b"audio/", b"text/plain")
 """Kinds of body that are one input as they are."""
 ANSWERED: Final = {"image/png": ("image", "picture"), "audio/wav": ("audio", "recording")}
 """What one output can be sent as, as it is: the field that holds it, and what that is called."""
@@ -131,14 +135,19 @@ async def predict(model: ModelReference, request: Request, runtime: RuntimeDep, 
 
 async def _asked(request: Request, *, limit_bytes: int) -> tuple[Sequence[Any], Mapping[str, Any]]:
     """Inputs and parameters, in whatever form they came."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    charset = options.get(b"charset", b"utf-8").decode("latin-1")
+    if (is_json(request) or kind == b"text/plain") and charset.lower() not in UTF_8:
+        detail = f"Send text as UTF-8, not as {charset[:40]!r}."
+        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_charset", detail)
     if is_json(request):
         return _from_json(await read_limited(request, limit_bytes))
-    if kind == "multipart/form-data":
+    if kind == b"multipart/form-data":
         return await _from_form(request)
     if kind.startswith(THINGS):
         return [await read_limited(request, limit_bytes)], {}
-    detail = f"Send application/json, image/*, audio/*, text/plain or multipart/form-data, not {kind or 'nothing'}."
+    told = kind.decode("latin-1") or "a body without Content-Type"
+    detail = f"Send application/json, image/*, audio/*, text/plain or multipart/form-data, not {told}."
     raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
 
 
@@ -164,12 +173,26 @@ def _from_json(body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
 
 async def _from_form(request: Request) -> tuple[Sequence[Any], Mapping[str, Any]]:
     async with request.form(max_files=MOST_FILES, max_fields=10) as form:
-        inputs = [await item.read() for _, item in form.multi_items() if isinstance(item, UploadFile)]
-        given = form.get("parameters") or "{}"
+        inputs, said = [], []
+        for name, item in form.multi_items():
+            value = await item.read() if isinstance(item, UploadFile) else item.encode()
+            if name == PARAMETERS:
+                said.append(value)
+            elif isinstance(item, UploadFile):
+                inputs.append(value)
+            else:
+                raise _no_such_field(name)
     if not inputs:
-        raise Refused(422, "no_inputs", "The form has no file. Send each input as a file part named 'file'.")
-    parameters = strict_json(given.encode()) if isinstance(given, str) else None
-    return inputs, _validated({"inputs": [{}], "parameters": parameters}).parameters
+        raise Refused(422, "no_inputs", f"The form has no file. {FORM_HINT}")
+    if len(said) > 1:
+        raise Refused(422, "invalid_request", f"The form has {PARAMETERS} {len(said)} times. {FORM_HINT}")
+    parameters = strict_json(said[0], field=PARAMETERS) if said else {}
+    return inputs, _validated({"inputs": [{}], PARAMETERS: parameters}).parameters
+
+
+def _no_such_field(name: str) -> Refused:
+    finding = unknown("form field", name, ("file", PARAMETERS), path=name[:MOST_LETTERS], otherwise=FORM_HINT)
+    return Refused(422, "invalid_request", f"{finding.message}. {finding.hint}", errors=[finding.as_dict()])
 
 
 def _validated(value: Any) -> PredictRequest:

@@ -25,7 +25,7 @@ from app.errors import Refused
 from app.predict.batching import Batcher, Line, QueueFull, TooLate, Work
 from app.predict.by_model import InMemory
 from app.predict.streaming import Scribe
-from ml.errors import DamagedPackage, PackageError
+from ml.errors import DamagedPackage, PackageError, unknown
 from store import models
 from store.database import reading
 from store.errors import NotFound
@@ -216,7 +216,7 @@ class Runtime:
         except QueueFull as full:
             raise queue_full(full) from None
         except TooLate:
-            detail = "The request's deadline was over before its turn came."
+            detail = "The request's deadline was over before its turn came. Allow it more time, or try again."
             raise Refused(HTTPStatus.GATEWAY_TIMEOUT, "deadline_exceeded", detail) from None
 
     async def signature(self, served: Served) -> dict[str, Any]:
@@ -373,8 +373,10 @@ def find(reference: str) -> Served:
         try:
             row = models.version(session, reference)
         except NotFound as error:
-            known = ", ".join(models.names(session)) or "none yet; a job makes one"
-            raise Refused(404, "not_found", f"There is no model {reference!r}. Known: {known}.") from error
+            told = unknown("model", reference, error.known)
+            known = told.expected or "none yet; a job makes one"
+            detail = f"There is no model {reference!r}. Known: {known}. {told.hint or ''}".rstrip()
+            raise Refused(404, "not_found", detail) from error
         return Served(row.id, row.name, row.version, row.task, row.key, row.manifest_sha256)
 
 

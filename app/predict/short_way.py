@@ -44,6 +44,7 @@ HEAD: Final = re.compile(
 """A head as nearly every client writes it (RFC 9112): a subset that cannot be read in two ways; the rest is parsed."""
 FIELD: Final = re.compile(rb"([^:]++): ([^\r]*+)\r\n")
 JSON: Final = b"application/json"
+UTF_8: Final = b";charset=utf-8"
 THINGS: Final = (b"image/", b"audio/", b"text/plain")
 ANY_ANSWER: Final = (b"*/*", JSON)
 KEEPS: Final = {b"": True, b"keep-alive": True, b"close": False}
@@ -85,10 +86,11 @@ def read_head(head: bytes) -> Head | None:
             found[name] = value
         elif name not in HARMLESS:
             return None
-    kind, length = found.get(b"content-type", b""), found.get(b"content-length", b"")
+    kind, length = found.get(b"content-type", b"").lower().replace(b" ", b""), found.get(b"content-length", b"")
+    kind = kind.removesuffix(UTF_8)
     if not length.isdigit() or int(length) > SMALL_BYTES or found.get(b"accept", JSON) not in ANY_ANSWER:
         return None
-    if kind != JSON and not kind.startswith(THINGS):
+    if b";" in kind or (kind != JSON and not kind.startswith(THINGS)):
         return None
     keep_alive = KEEPS.get(found.get(b"connection", b"").lower())
     if keep_alive is None:

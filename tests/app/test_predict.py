@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -132,7 +135,76 @@ def test_what_cannot_be_read_says_why(
 def test_an_unknown_model_lists_the_known_ones(client: TestClient, model: str) -> None:
     answer = client.post("/predict/shade", json={"inputs": [{}]})
     assert answer.status_code == 404
-    assert "shades" in answer.json()["detail"]
+    assert "Known: shades. Did you mean 'shades'?" in answer.json()["detail"]
+
+
+def test_an_unknown_version_lists_those_of_the_model(client: TestClient, model: str, tmp_path: Path) -> None:
+    registered(shades(tmp_path / "other"), name="other")
+    client.put(f"/api/v1/models/{model}/aliases/staging", json={"version": 1})
+    for reference in ("shades@7", "shades@production"):
+        detail = client.post(f"/predict/{reference}", json={"inputs": [{}]}).json()["detail"]
+        assert "Known: shades@1, shades@staging." in detail
+
+
+@pytest.mark.parametrize("path", ["/predict/shades", "/api/v1/jobs"])
+def test_a_packed_body_is_refused_for_that_and_not_for_what_it_looks_like(
+    client: TestClient, model: str, path: str
+) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = client.post(path, content=gzip.compress(b'{"inputs": [{}]}'), headers=headers)
+    assert answer.status_code == 415
+    assert answer.headers["accept-encoding"] == "identity"
+    assert "without 'Content-Encoding: gzip'" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/json"])
+def test_text_is_utf_8_or_refused_for_what_it_is(client: TestClient, model: str, kind: str) -> None:
+    for charset, status in (("UTF-8", 422), ("iso-8859-1", 415), ("utf-16", 415), ("klingon", 415)):
+        headers = {"Content-Type": f"{kind}; charset={charset}"}
+        answer = client.post(f"/predict/{model}", content=b'{"inputs": []}', headers=headers)
+        assert answer.status_code == status
+        assert status == 422 or charset in answer.json()["detail"]
+
+
+def test_a_mark_that_an_editor_put_before_the_json_is_nothing_to_fail_for(client: TestClient, model: str) -> None:
+    body = b"\xef\xbb\xbf" + json.dumps({"inputs": [{"pixels": [[5] * SIDE] * SIDE}]}).encode()
+    answer = client.post(f"/predict/{model}", content=body, headers={"Content-Type": "application/json"})
+    assert labels(answer) == ["dark"]
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"data": {"return": "embedding"}}, "no form field named 'return'; known: file, parameters. Send each input"),
+        ({"data": {"parameter": "{}"}}, "Did you mean 'parameters'?"),
+        ({"data": {"parameters": ["{}", "{}"]}}, "parameters 2 times"),
+        ({"data": {"parameters": '{"return": NaN}'}}, "parameters is not valid JSON at return"),
+        ({"data": {"parameters": "[]"}}, "parameters: Input should be a JSON object"),
+        ({"files": [], "data": {"parameters": "{}"}}, "The form has no file. Send each input as a file part"),
+    ],
+)
+def test_nothing_of_a_form_is_passed_over(client: TestClient, model: str, form: dict[str, Any], words: str) -> None:
+    asked = {"files": [("file", ("a.png", png(5), "image/png"))], **form}
+    if not asked["files"]:
+        asked["files"] = [("parameters", ("p.json", b"{}", "application/json"))]
+        asked.pop("data")
+    answer = client.post(f"/predict/{model}", **asked)
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
+
+
+def test_parameters_of_a_form_may_come_as_a_file(client: TestClient, model: str) -> None:
+    said = ("parameters.json", b'{"return": "embedding"}', "application/json")
+    answer = client.post(f"/predict/{model}", files={"file": ("a.png", png(51)), "parameters": said})
+    assert answer.json()["outputs"] == [{"embedding": [pytest.approx(0.2)]}]
+
+
+@pytest.mark.parametrize("said", ["1e-9", "0.0000001"])
+def test_a_deadline_that_is_over_already_is_told_as_that(client: TestClient, model: str, said: str) -> None:
+    inputs = [{"pixels": [[5] * SIDE] * SIDE}]
+    answer = client.post(f"/predict/{model}", json={"inputs": inputs}, headers={"X-Timeout-Seconds": said})
+    assert answer.status_code == 504
+    assert answer.json()["code"] == "deadline_exceeded"
 
 
 def test_a_name_means_production_and_else_the_latest(client: TestClient, model: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ The tasks are those of the registry, the fields those of their inputs: a new one
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -93,6 +94,14 @@ def good(task: str) -> dict[str, Any]:
     return given
 
 
+def by_form(files: list[bytes], parameters: dict[str, Any]) -> tuple[bytes, str]:
+    """A body and its type."""
+    said = b'Content-Disposition: form-data; name="parameters"\r\n\r\n' + json.dumps(parameters).encode()
+    sent = [b'Content-Disposition: form-data; name="file"; filename="it"\r\n\r\n' + file for file in files]
+    parts = b"".join(b"--plinth\r\n" + part + b"\r\n" for part in (*sent, said))
+    return parts + b"--plinth--\r\n", "multipart/form-data; boundary=plinth"
+
+
 def judge(status: int, answer: Any, place: str, field: str) -> str | None:
     """What is wrong with how it was refused; None where nothing is."""
     if not 400 <= status < 500:
@@ -170,6 +179,35 @@ def test_what_only_the_task_can_tell_is_told(api: ApiProcess, task: str, given: 
         assert "inputs.1" in answer["detail"]
         assert len(json.dumps(answer)) < 5_000
         assert all(each["hint"] for each in answer["errors"])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_input_is_answered_alike_whichever_way_it_comes(api: ApiProcess, task: str) -> None:
+    kind = TASKS[task].input_type
+    seeded = {"seed": 1} if "seed" in kind.model_fields else {}
+    usual = good(task) | seeded
+    if kind.body is None:
+        status, answer = ask(api, task, *by_form([b"anything"], {}), WAYS[0])
+        assert status == 422
+        assert "reads JSON" in answer["detail"]
+        return
+    value = usual.pop(kind.body)
+    is_file = "base64" in json.dumps(SCHEMAS[task]["properties"][kind.body])
+    thing = base64.b64decode(value) if is_file else value.encode()
+    media_type = {"image": "image/png", "audio": "audio/wav"}.get(kind.body, "text/plain; charset=utf-8")
+
+    def answered(*asked: Any) -> Any:
+        status, answer = ask(api, task, *asked)
+        assert status == 200, answer
+        return answer["outputs"]
+
+    for parameters in (seeded, usual):
+        asked = {"inputs": [{kind.body: value}] * 2, "parameters": parameters}
+        for way in WAYS:
+            in_json = answered(json.dumps(asked).encode(), JSON, way)
+            assert _alike(answered(*by_form([thing] * 2, parameters), way), in_json)
+            if not parameters:
+                assert _alike(answered(thing, media_type, way), in_json[:1])
 
 
 @pytest.mark.parametrize("kind", ["image/png", "audio/wav", "text/plain"])

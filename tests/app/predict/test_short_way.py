@@ -176,6 +176,16 @@ def test_a_body_that_comes_after_its_head_still_goes_the_short_way(api: ApiProce
     assert short_count(api) == before + 1
 
 
+@pytest.mark.parametrize("charset", ["; charset=utf-8", ";charset=UTF-8", "; Charset=Utf-8"])
+def test_what_says_that_it_is_utf_8_is_nothing_unusual(api: ApiProcess, charset: str) -> None:
+    body = json.dumps({"inputs": [{"pixels": [[5] * SIDE] * SIDE}]}).encode()
+    assert ask(api, body)[0] == 200
+    before = short_count(api)
+    assert ask(api, body, f"application/json{charset}")[0] == 200
+    assert short_count(api) == before + 1
+    assert ask(api, body, "application/json; charset=latin-1")[0] == 415
+
+
 @pytest.mark.parametrize(
     "line",
     [
