@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 MOST_PARTS = 1000
 LARGEST_FIELD_BYTES = 64 * 1024
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_UNSAFE = re.compile(r"[^\w.-]+")
+_LONGEST_NAME_BYTES = 150
 
 
 @dataclass(slots=True)
@@ -59,9 +61,10 @@ async def read_form(request: Request, into: Path, *, check_space: Callable[[int]
 
 
 def safe_filename(name: str) -> str:
-    """The last part of a path in plain characters; never empty, hidden, or a way out of a folder."""
-    last = re.split(r"[\\/]", name)[-1]
-    return _UNSAFE.sub("_", last).lstrip(".")[-150:] or "data"
+    """The last part of a path in letters and digits of any script; never empty, hidden, or a way out of a folder."""
+    last = unicodedata.normalize("NFC", re.split(r"[\\/]", name)[-1])
+    end = _UNSAFE.sub("_", last).encode("utf-8", "replace")[-_LONGEST_NAME_BYTES:]
+    return end.decode("utf-8", "ignore").lstrip(".") or "data"
 
 
 class _Reader:

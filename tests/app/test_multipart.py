@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import unicodedata
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -86,10 +87,17 @@ def test_a_form_that_cannot_be_read_is_refused(tmp_path: Path, body: bytes, stat
 @settings(max_examples=300, deadline=None)
 def test_a_filename_never_leaves_its_folder(name: str) -> None:
     safe = safe_filename(name)
-    assert 1 <= len(safe) <= 150
+    assert 1 <= len(safe.encode()) <= 150
     assert not safe.startswith(".")
     assert not set("/\\\0") & set(safe)
-    assert safe.isascii()
+    assert safe.isprintable()
+    assert safe_filename(safe) == safe
+
+
+@pytest.mark.parametrize("name", ["三国.txt", "Größe.csv", "データ.zip", "a-b_c.tar.gz"])
+def test_a_filename_keeps_the_letters_of_its_script(name: str) -> None:
+    assert safe_filename(f"C:\\data\\{name}") == name
+    assert safe_filename(unicodedata.normalize("NFD", name)) == unicodedata.normalize("NFC", name)
 
 
 @given(st.binary(max_size=2000))
