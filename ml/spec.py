@@ -360,8 +360,14 @@ class _Check:
             yield Finding(code="does_not_fit", message=message, path="tuning", found=found, expected=_listed(fitting))
 
     def _bases(self, wanted: _Wanted) -> Iterator[Finding]:
-        """Each model that was named for a slot has a backbone for it."""
+        """Each model that was named for a slot has a backbone for it; one that was named for all, for one at least."""
         if not isinstance(self.spec.start_from, dict):
+            has = self.brought.architectures
+            if has and has.keys().isdisjoint(wanted.slots):
+                both = f"it reads {_listed(has)}, {wanted.owner} reads {_listed(wanted.slots)}"
+                message = f"nothing of {self.spec.start_from} can be kept: {both}"
+                hint = "Name a model that reads the same, or leave start_from out."
+                yield Finding(code="does_not_fit", message=message, path=START_FROM, hint=hint)
             return
         for slot in self.spec.start_from.keys() - wanted.slots.keys():
             yield unknown("slot", slot, wanted.slots, path=f"start_from.{slot}")

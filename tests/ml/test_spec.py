@@ -209,6 +209,17 @@ def test_a_base_model_that_does_not_fit_says_why():
     assert finding.message == "image_generation needs latent; cnn gives pooled, maps"
 
 
+@pytest.mark.parametrize("tuning", ["full", "head_only"])
+def test_a_base_model_of_which_nothing_could_be_kept_is_refused(tuning):
+    spec = finetune(task="text_classification", architecture=None, start_from="base", tuning=tuning)
+    texts = pictures.summary(columns={"text": "text", "label": "label"})
+
+    (finding,) = check(spec, CATALOG, texts, base())
+
+    assert (finding.code, finding.path) == ("does_not_fit", "start_from")
+    assert finding.message == "nothing of base can be kept: it reads image, text_classification reads text"
+
+
 def test_who_asks_for_no_architecture_gets_the_usual_one():
     spec = finetune(architecture=None)
     assert check(spec, CATALOG) == []
