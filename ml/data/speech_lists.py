@@ -4,6 +4,7 @@
 - NeMo: JSON lines with `audio_filepath` and `text`
 - Common Voice: TSV with `path` and `sentence`
 - LJSpeech: `metadata.csv` without a header, name | text | normalised text, the recordings in `wavs/`
+- LibriSpeech: text files without a header, the name up to the first blank, the text behind it
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import csv
 import io
 import json
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,9 +28,22 @@ if TYPE_CHECKING:
 
     from ml.data.findings import Findings
 
-FILE_NAMES: Final = ("file_name", "audio_filepath", "path", "filename", "file", "audio", "wav", "audio_file", "id")
+FILE_NAMES: Final = (
+    "file_name",
+    "audio_filepath",
+    "path",
+    "filename",
+    "file",
+    "audio",
+    "wav",
+    "audio_file",
+    "clip",
+    "id",
+)
 """What the column that names the recording is called, the likeliest first; compared without case."""
 SPLIT_NAMES: Final = ("split", "subset", "partition")
+_WRITTEN: Final = "written"
+"""The text as it is printed, beside that with numbers spelled out; of use where the latter is empty."""
 _LONGEST_CELL: Final = 1_000_000
 
 
@@ -42,6 +56,13 @@ class Entry:
     speaker: str | None
     split: str | None
     at: Place
+
+    def with_what_it_lacks(self, other: Entry) -> Entry | None:
+        """What both say together, the place being ours; None where they say different texts or speakers."""
+        told = {name: (getattr(self, name), getattr(other, name)) for name in ("text", "speaker", "split")}
+        if any(None not in pair and pair[0] != pair[1] for name, pair in told.items() if name != "split"):
+            return None
+        return replace(self, **{name: mine if mine is not None else theirs for name, (mine, theirs) in told.items()})
 
 
 def entries(name: str, content: bytes, asked: Mapping[str, str | int], findings: Findings) -> Iterator[Entry]:
@@ -117,15 +138,7 @@ def _json_lines(name: str, text: str, findings: Findings) -> Iterator[tuple[Plac
 
 
 def _table(name: str, text: str, findings: Findings) -> Iterator[tuple[Place, dict[str, Any]]]:
-    first = text.partition("\n")[0]
-    delimiter = max("|\t,;", key=first.count)
-    # LJSpeech quotes nothing: a quote there is one that was spoken of.
-    quote = None if delimiter == "|" else '"'
-    reader = csv.reader(
-        io.StringIO(text), delimiter=delimiter, quotechar=quote, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
-    )
-    rows = ((reader.line_num, cells) for cells in reader if cells)
-    csv.field_size_limit(_LONGEST_CELL)
+    rows = _cells(text)
     try:
         line, cells = next(rows)
         header = [cell.strip().lower() for cell in cells]
@@ -134,7 +147,7 @@ def _table(name: str, text: str, findings: Findings) -> Iterator[tuple[Place, di
             # Without a header: name and text, and with a third column a text with numbers spelled out.
             pending, header = (
                 [(line, cells)],
-                ["file_name", "written", "text"] if len(cells) > 2 else ["file_name", "text"],
+                ["file_name", _WRITTEN, "text"] if len(cells) > 2 else ["file_name", "text"],
             )
         row = 0
         for line, cells in (*pending, *rows):
@@ -151,6 +164,24 @@ def _table(name: str, text: str, findings: Findings) -> Iterator[tuple[Place, di
         raise Refused("bad_quoting", found=error, at=Place(file=name)) from error
 
 
+def _cells(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Number and cells of every line that has any; parted by what parts the first, or at its first blank."""
+    first = text.partition("\n")[0]
+    delimiter = max("|\t,;", key=first.count)
+    if delimiter not in first:
+        for line, content in enumerate(io.StringIO(text), start=1):
+            if content.strip():
+                yield line, content.strip().split(maxsplit=1)
+        return
+    # LJSpeech quotes nothing: a quote there is one that was spoken of.
+    quote = None if delimiter == "|" else '"'
+    csv.field_size_limit(_LONGEST_CELL)
+    reader = csv.reader(
+        io.StringIO(text), delimiter=delimiter, quotechar=quote, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+    )
+    yield from ((reader.line_num, cells) for cells in reader if cells)
+
+
 def _entry(record: Mapping[str, Any], asked: Mapping[str, str | int], split: str | None, at: Place) -> Entry:
     name = _value(record, asked, "audio", FILE_NAMES)
     if name is None:
@@ -159,7 +190,7 @@ def _entry(record: Mapping[str, Any], asked: Mapping[str, str | int], split: str
     said = _value(record, {}, "split", SPLIT_NAMES)
     return Entry(
         name=name,
-        text=_value(record, asked, "text", ALIASES["text"]),
+        text=_value(record, asked, "text", (*ALIASES["text"], _WRITTEN)),
         speaker=_value(record, asked, "speaker", ALIASES["speaker"]),
         split=(split_named(said) if said else None) or split,
         at=at,
@@ -170,5 +201,5 @@ def _value(
     record: Mapping[str, Any], asked: Mapping[str, str | int], canonical: str, names: Sequence[str]
 ) -> str | None:
     chosen = [str(asked[canonical]).lower()] if canonical in asked else names
-    found = next((record[name] for name in chosen if record.get(name) is not None), None)
-    return None if found is None else str(found)
+    told = [str(record[name]) for name in chosen if record.get(name) is not None]
+    return next((each for each in told if each.strip()), told[0] if told else None)

@@ -27,7 +27,7 @@ class RecordingsAndLists(Format):
     name = "recordings"
     summary = (
         "Zip or tar of recordings with a list: metadata.csv or .jsonl (file_name, text), NeMo (audio_filepath, text), "
-        "Common Voice or LJSpeech; or recordings alone"
+        "Common Voice, LJSpeech or LibriSpeech; or recordings alone"
     )
     columns: ClassVar[Mapping[str, str]] = {"audio": "audio", "text": "text", "speaker": "text"}
     reads: ClassVar[frozenset[Content]] = frozenset({"zip", "tar", "audio", "json", "text"})
@@ -91,22 +91,36 @@ class RecordingsAndLists(Format):
         return where, texts
 
     def _rows(self, recordings: Recordings, texts: Mapping[str, bytes]) -> dict[str, Entry]:
-        """By recording what a list says of it; a line whose recording is not there is an error."""
+        """By recording what the lists say of it together; a line whose recording is not there is an error."""
         rows: dict[str, Entry] = {}
-        for name in sorted(texts, key=natural_key):
+        lists = sorted(texts, key=natural_key)
+        ours = [name for name in lists if self._names_any(name, texts[name], recordings)]
+        for name in lists:
+            if ours and name not in ours:
+                self.findings.add("file_ignored", at=Place(file=name), expected="a list of recordings in the upload")
+                continue
             try:
                 for entry in entries(name, texts[name], self.asked, self.findings):
                     file = recordings.find(entry.name, name)
                     if file is None:
                         expected = "the name of a recording in the upload, such as " + (recordings.files or ["none"])[0]
                         self.findings.add("recording_missing", at=entry.at, found=entry.name, expected=expected, rows=1)
-                    elif file in rows:
+                        continue
+                    together = rows[file].with_what_it_lacks(entry) if file in rows else entry
+                    if together is None:
                         self.findings.add("recording_listed_twice", at=entry.at, found=entry.name, rows=1)
                     else:
-                        rows[file] = entry
+                        rows[file] = together
             except Refused as refused:
                 self.findings.record(refused, at=Place(file=name))
         return rows
+
+    def _names_any(self, name: str, content: bytes, recordings: Recordings) -> bool:
+        try:
+            listed = entries(name, content, self.asked, type(self.findings)(max_samples=0))
+            return any(recordings.find(entry.name, name) for entry in listed)
+        except Refused:
+            return False
 
     def _contents(self, source: Source, wanted: set[str]) -> Iterator[tuple[str, bytes | Refused]]:
         if source.content != "audio":

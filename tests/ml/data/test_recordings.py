@@ -50,6 +50,8 @@ NEMO = "".join(
     for n, t in zip(NAMES, TEXTS, strict=True)
 )
 LJSPEECH = "".join(f'{n}|"raw|{t}\n' for n, t in zip(NAMES, TEXTS, strict=True))
+LJSPEECH_UNSPOKEN = "".join(f"{n}|{t}|\n" for n, t in zip(NAMES, TEXTS, strict=True))
+LIBRISPEECH = "".join(f"{n} {t}\n" for n, t in zip(NAMES, TEXTS, strict=True))
 COMMON_VOICE = "client_id\tpath\tsentence\n" + "".join(f"a\t{n}.wav\t{t}\n" for n, t in zip(NAMES, TEXTS, strict=True))
 
 
@@ -60,9 +62,11 @@ COMMON_VOICE = "client_id\tpath\tsentence\n" + "".join(f"a\t{n}.wav\t{t}\n" for 
         ("metadata.jsonl", NEMO.replace("audio_filepath", "file_name"), "speech/wavs/"),
         ("manifest.json", NEMO, "speech/wavs/"),
         ("LJ/metadata.csv", LJSPEECH, "LJ/wavs/"),
+        ("LJ/metadata.csv", LJSPEECH_UNSPOKEN, "LJ/wavs/"),
         ("validated.tsv", COMMON_VOICE, "clips/"),
+        ("84/121/84-121.trans.txt", LIBRISPEECH, "84/121/"),
     ],
-    ids=["audiofolder", "audiofolder-jsonl", "nemo", "ljspeech", "common_voice"],
+    ids=["audiofolder", "audiofolder-jsonl", "nemo", "ljspeech", "ljspeech-unspoken", "common_voice", "librispeech"],
 )
 def test_published_layouts_are_read_as_they_are(name: str, content: str, folder: str, tmp_path: Path) -> None:
     report = read(tmp_path, {name: content, **wavs(folder)})
@@ -189,3 +193,21 @@ def test_a_line_of_a_list_ends_at_a_newline_alone(name: str, tmp_path: Path) -> 
         rows = ["file_name,text", *(f"{n},{t}" for n, t in zip(NAMES, said, strict=True))]
     report = read(tmp_path, {**wavs(), name: "\n".join(rows)})
     assert (report.state, report.rows) == ("ready", ROWS)
+
+
+def test_a_whole_corpus_has_lists_for_each_split_and_others_beside(tmp_path: Path) -> None:
+    header, *lines = COMMON_VOICE.splitlines(keepends=True)
+    lists: dict[str, bytes | str] = {
+        "de/train.tsv": header + "".join(lines[:16]),
+        "de/dev.tsv": header + "".join(lines[16:20]),
+        "de/test.tsv": header + "".join(lines[20:]),
+        "de/validated.tsv": COMMON_VOICE,
+        "de/clip_durations.tsv": "clip\tduration[ms]\n" + "".join(f"{name}.wav\t500\n" for name in NAMES),
+        "de/reported.tsv": "sentence_id\tsentence\tlocale\treason\n7f\tAn odd one.\tde\tother\n",
+    }
+    report = read(tmp_path, {**lists, **wavs("de/clips/")})
+
+    assert (report.state, report.splits) == ("ready", {"train": 16, "validation": 4, "test": 4})
+    assert said(tmp_path) == set(TEXTS)
+    (ignored,) = [entry for entry in report.errors if entry.code == "file_ignored"]
+    assert [each["file"] for each in ignored.sample] == ["speech.zip/de/reported.tsv"]
