@@ -362,9 +362,9 @@ class _Check:
     def _bases(self, wanted: _Wanted) -> Iterator[Finding]:
         """Each model that was named for a slot has a backbone for it; one that was named for all, for one at least."""
         if not isinstance(self.spec.start_from, dict):
-            has = self.brought.architectures
-            if has and has.keys().isdisjoint(wanted.slots):
-                both = f"it reads {_listed(has)}, {wanted.owner} reads {_listed(wanted.slots)}"
+            brought = self.brought.architectures
+            if brought and brought.keys().isdisjoint(wanted.slots):
+                both = f"it reads {_listed(brought)}, {wanted.owner} reads {_listed(wanted.slots)}"
                 message = f"nothing of {self.spec.start_from} can be kept: {both}"
                 hint = "Name a model that reads the same, or leave start_from out."
                 yield Finding(code="does_not_fit", message=message, path=START_FROM, hint=hint)
