@@ -91,14 +91,22 @@ def column_of(names: Iterable[str], aliases: Sequence[str]) -> str | None:
 
 
 class FilesByName:
-    """Finds the file that a row means: by its whole path, from the folder of the table, or by its name alone."""
+    """Finds the file that a row means: by its whole path, from the folder of the table, or by its name alone.
+
+    The suffix may be left out.
+    """
 
     def __init__(self, files: Iterable[str]) -> None:
-        self._files = sorted(files, key=natural_key)
-        self._exact = set(self._files)
+        self._exact: set[str] = set()
         self._by_name: dict[str, list[str]] = {}
-        for file in self._files:
-            self._by_name.setdefault(PurePosixPath(file).name, []).append(file)
+        self._folded: dict[str, str] = {}
+        """Of a name without suffix and case, the first that is written so: perhaps the one that was meant."""
+        for file in sorted(files, key=natural_key):
+            path = PurePosixPath(file)
+            self._exact.add(file)
+            self._folded.setdefault(path.stem.casefold(), path.name)
+            for name in {path.name, path.stem}:
+                self._by_name.setdefault(name, []).append(file)
 
     def find(self, name: str, *, beside: str) -> str:
         """`beside` is the table's own path; raises `Refused` where no file, or more than one, is meant."""
@@ -112,10 +120,4 @@ class FilesByName:
             return alike[0]
         if alike:
             raise Refused("file_name_ambiguous", found=name, expected=f"one of {', '.join(alike[:3])}")
-        raise Refused("file_missing", found=name or "nothing", expected=self._closest(asked.name))
-
-    def _closest(self, name: str) -> str | None:
-        # Slow for many names, so only the likeliest are looked at: those that begin alike, whatever their case.
-        stem = PurePosixPath(name).stem.casefold()
-        alike = (each for each in self._by_name if PurePosixPath(each).stem.casefold() == stem)
-        return next(alike, None)
+        raise Refused("file_missing", found=name or "nothing", expected=self._folded.get(asked.stem.casefold()))

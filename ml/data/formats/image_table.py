@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SURE: Final = 1.5
 TABLES: Final = ("metadata", "captions", "labels", "annotations", "manifest")
 """Words in the names of tables by which such an archive is known."""
+FILE_COLUMNS: Final = (*FILE_NAMES, *ALIASES["image"], "image_name", "image_id", "image_file", "id")
 WHOLE_SPLIT: Final = ("split", "subset", "fold", "partition")
 
 
@@ -135,7 +136,7 @@ class ImageTable(Format):
     def _note(self, said: dict[str, list[Said]], files: FilesByName, table: Source, record: Record) -> None:
         names = record.cells.keys()
         self.column = column = self.column or self._chosen(names)
-        file_column = self._named("file", names, FILE_NAMES)
+        file_column = self._named("file", names, FILE_COLUMNS)
         value_column = self._named(column, names, ALIASES[column])
         if file_column is None or value_column is None:
             missing = "file_name" if file_column is None else column

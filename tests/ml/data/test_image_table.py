@@ -51,8 +51,10 @@ COCO = json.dumps(
         [("metadata.jsonl", JSONL), *pictures()],
         [("annotations/captions_all.json", COCO), *pictures("all2017/")],
         [("README.md", b"hello"), ("metadata.csv", b"\xef\xbb\xbf" + table()), *pictures("")],
+        [("captions.txt", table(names="image{}caption")), *pictures("Images/")],
+        [("captions.csv", table(names="id{}caption").replace(b".png", b"")), *pictures("train/")],
     ],
-    ids=["csv", "tsv", "jsonl", "coco", "beside"],
+    ids=["csv", "tsv", "jsonl", "coco", "beside", "flickr", "stems"],
 )
 def test_every_layout_brings_each_picture_with_its_text(members: list[tuple[str, bytes]], tmp_path: Path) -> None:
     report = read(tmp_path, members)
