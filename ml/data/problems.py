@@ -195,6 +195,7 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "box_outside": _repair("boxes that reach beyond the picture were cut off at its edge"),
     "box_off_picture": _repair("boxes of which nothing lies in the picture were left out"),
     "box_empty": _repair("boxes without width or height were left out"),
+    "outline_as_box": _repair("of objects with an outline the box around it was taken"),
     "box_duplicate": _repair("of equal boxes with one label in a picture one was kept"),
     "boxes_of_another_form": _warning(
         "many boxes leave the picture or end before they begin; was one form taken for another? VOC: left, top, right, "

@@ -23,6 +23,8 @@ LIKELY: Final = 1.5
 PARTS: Final = ("images", "annotations", "categories")
 NAMED: Final = ("instances", "annotations", "coco")
 """Words of the usual names; another JSON file is looked at only where objects are what is wanted."""
+CALLED: Final = ("result.json", "labels.json")
+"""What Label Studio and FiftyOne call theirs."""
 
 
 class Coco(Format):
@@ -39,7 +41,7 @@ class Coco(Format):
         names = [name.lower() for source in sources for name in (source.name, *source.member_names)]
         found = [name for name in names if name.endswith(".json")]
         if wanted is None:
-            found = [name for name in found if any(word in name for word in NAMED) and "caption" not in name]
+            found = [name for name in found if _is_usual(PurePosixPath(name).name)]
         archives = any(source.content in ("zip", "tar") for source in sources)
         return super().detect(sources, wanted) * LIKELY * bool(found and archives)
 
@@ -93,6 +95,10 @@ class Coco(Format):
                 label = names[each["category_id"]]
                 objects[each["image_id"]].append({"label": label, "box": corners(each.get("bbox"))})
         return objects
+
+
+def _is_usual(name: str) -> bool:
+    return name in CALLED or (any(word in name for word in NAMED) and "caption" not in name)
 
 
 def _parsed(data: bytes) -> Mapping[str, Any]:

@@ -54,6 +54,9 @@ class Voc(Format):
             except Refused as refused:
                 self.findings.record(refused, at=at, rows=1)
         for picture in heap.pictures:
+            if picture not in sheets and _is_mask(picture):
+                self.findings.add("file_ignored", at=Place(file=picture), expected="a picture, and not its outlines")
+                continue
             split = heap.asked_split_of(picture) or lists.get(PurePosixPath(picture).stem) or heap.split_of(picture)
             sheets.setdefault(picture, Sheet([], split))
         yield from heap.batches(sheets)
@@ -72,6 +75,11 @@ class Voc(Format):
                 elif name and split:
                     lists[name] = split
         return lists
+
+
+def _is_mask(picture: str) -> bool:
+    """Whether it is a picture of outlines, `SegmentationClass/2007_000032.png`."""
+    return PurePosixPath(picture).parent.name.startswith("Segmentation")
 
 
 def _pictures_folder(folder: str) -> str:

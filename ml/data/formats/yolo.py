@@ -21,6 +21,8 @@ SURE: Final = 2
 LIST_NAMES: Final = ("classes.txt", "obj.names", "labels.txt", "names.txt")
 NOT_LABELS: Final = (*LIST_NAMES, "train.txt", "val.txt", "valid.txt", "test.txt")
 LONGEST_YAML: Final = 1 << 20
+FEWEST_OF_OUTLINE: Final = 7
+"""A class and three corners."""
 BEYOND: Final = 1.5
 """No share is near it; pixels are."""
 
@@ -64,6 +66,8 @@ class Yolo(Format):
             if line.strip():
                 try:
                     objects.append(_object(line, names))
+                    if _is_outline(line.split()):
+                        self.findings.add("outline_as_box", at=Place(file=file, line=number))
                 except Refused as refused:
                     self.findings.record(refused, at=Place(file=file, line=number), rows=1)
         return objects
@@ -98,19 +102,28 @@ def _is_beside(name: str) -> bool:
 
 def _object(line: str, names: Mapping[int, str]) -> dict[str, Any]:
     cells = line.split()
+    outline = _is_outline(cells)
     try:
-        code, (x, y, wide, high) = float(cells[0]), map(float, cells[1:5])
-        usual = len(cells) in (5, 6) and code.is_integer() and all(map(math.isfinite, (x, y, wide, high)))
+        code, *shares = map(float, cells if outline else cells[:5])
+        usual = (outline or len(cells) in (5, 6)) and code.is_integer() and all(map(math.isfinite, shares))
     except ValueError:
         usual = False
     if not usual:
         raise Refused("annotation_invalid", found=line, expected="class x y width height")
-    if max(abs(x), abs(y), abs(wide), abs(high)) > BEYOND:
+    if max(map(abs, shares)) > BEYOND:
         raise Refused("box_not_in_shares", found=line, expected="x y width height from 0 to 1")
     if names and int(code) not in names:
         raise Refused("class_unknown", found=f"class {int(code)}", expected=f"0 to {max(names)}")
     label = names.get(int(code), str(int(code)))
+    if outline:
+        return {"label": label, "shares": [min(shares[::2]), min(shares[1::2]), max(shares[::2]), max(shares[1::2])]}
+    x, y, wide, high = shares
     return {"label": label, "shares": [x - wide / 2, y - high / 2, x + wide / 2, y + high / 2]}
+
+
+def _is_outline(cells: Sequence[str]) -> bool:
+    """Whether a line has three corners or more, as for segmentation and turned boxes, and not a box."""
+    return len(cells) >= FEWEST_OF_OUTLINE and len(cells) % 2 == 1
 
 
 def _yaml_names(data: bytes) -> dict[int, str]:

@@ -237,7 +237,8 @@ def test_an_unknown_class_is_told_with_its_place(tmp_path):
         (b"0 5 5 10 10", "box_not_in_shares"),
         (b"0 0.5 0.5", "annotation_invalid"),
         (b"cat 0.5 0.5 0.1 0.1", "annotation_invalid"),
-        (b"0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2", "annotation_invalid"),
+        (b"0 0.1 0.1 0.2 0.1 0.2 0.2 0.1", "annotation_invalid"),
+        (b"0 1 1 12 1 2 12", "box_not_in_shares"),
         (b"0 nan 0.5 0.1 0.1", "annotation_invalid"),
     ],
 )
@@ -329,3 +330,26 @@ def test_an_id_that_stands_for_two_is_refused(tmp_path, part):
     }
     report, _ = imported(tmp_path, files)
     assert sample(report, "annotation_invalid")["found"] == f"{part}: id 1 twice"
+
+
+def test_of_an_outline_the_box_around_it_is_taken(tmp_path):
+    shares = [(0.1, 0.5), (0.3, 0.25), (0.5, 0.75)]
+    line = " ".join(["1", *(str(share) for corner in shares for share in corner)])
+    report, found = imported(tmp_path, annotations.yolo() | {"labels/train/p1.txt": line.encode()})
+    assert (report.state, codes(report)) == ("ready", {"outline_as_box"})
+    box = [0.1 * annotations.WIDTH, 0.25 * annotations.HEIGHT, 0.5 * annotations.WIDTH, 0.75 * annotations.HEIGHT]
+    assert [{"label": "dog", "box": pytest.approx(box)}] in found["train"]
+
+
+def test_masks_beside_the_pictures_are_none(tmp_path):
+    masks = {f"VOC/Segmentation{kind}/p1.png": png(90) for kind in ("Class", "Object")}
+    report, _ = imported(tmp_path, annotations.voc() | masks)
+    assert (report.state, codes(report), report.accepted) == ("ready", {"file_ignored"}, 22)
+
+
+@pytest.mark.parametrize("name", ["result.json", "labels.json"])
+def test_what_other_tools_call_their_coco_is_known(tmp_path, name):
+    numbers = list(range(22))
+    files = {f"images/p{number}.png": picture(number) for number in numbers}
+    report, _ = imported(tmp_path, {name: coco_json(numbers), **files})
+    assert (report.state, report.guess.format, report.classes) == ("ready", "coco", ["cat", "dog"])
