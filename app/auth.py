@@ -212,10 +212,13 @@ class Gate:
         return self._settings.max_json_bytes
 
     def _check_host(self, headers: Headers) -> None:
-        """A page of another origin may make its name point here (DNS rebinding); then the Host header tells on it."""
+        """A page of another origin may make its name point here (DNS rebinding); then the Host header tells on it.
+
+        Where there is none, as in HTTP/1.0, no browser asks.
+        """
         host = headers.get("host", "")
         encoded = host.encode("latin-1")
-        if encoded in self._answers_to:
+        if encoded in self._answers_to or "host" not in headers:
             return
         self._check_name(host)
         if len(self._answers_to) < MOST_HOSTS:

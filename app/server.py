@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import httptools
 import uvicorn
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from app.errors import Refused, problem_response
 from app.large_body import LargeBody
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sized
 
     from fastapi import FastAPI
+    from uvicorn._types import ASGISendCallable, ASGISendEvent
 
     from app.settings import AppSettings
 
@@ -87,6 +89,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         """From here on the body's own timeout holds."""
         self._stop_waiting()
         super().on_headers_complete()
+        if self.parser.get_http_version() == "1.0":
+            self.cycle.send = _without_chunks(self.cycle)  # type: ignore[assignment,method-assign]  # nobody has called it yet
         announced = dict(self.headers).get(b"content-length", b"0")
         self._body_left = 0 if self.parser.should_upgrade() else int(announced)
 
@@ -155,6 +159,21 @@ class _Flow(FlowControl):
         """Unless something waits; the next that is begun asks again."""
         if not self._pipeline:
             super().resume_reading()
+
+
+def _without_chunks(cycle: RequestResponseCycle) -> ASGISendCallable:
+    """Of an answer whose length is not known, HTTP/1.0 knows no chunks: it ends with the connection."""
+    send = cycle.send
+
+    async def plain(message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start":
+            if not any(name.lower() == b"content-length" for name, _ in message.get("headers", ())):
+                cycle.chunked_encoding, cycle.expected_content_length = False, sys.maxsize
+        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            cycle.expected_content_length = min(cycle.expected_content_length, len(message.get("body", b"")))
+        await send(message)
+
+    return plain
 
 
 class Connection(asyncio.BufferedProtocol):

@@ -147,7 +147,6 @@ class Runtime:
         if loaded.scribe is None or asked.wanted is not None or len(inputs) != 1:
             detail = "Only the text of one input comes piece by piece. Ask with 'Accept: application/json'."
             raise Refused(HTTPStatus.NOT_ACCEPTABLE, "not_a_stream", detail)
-        loaded.scribe.admit()
         ((row,),) = await self._read(loaded.predictor, inputs, asked)
         return loaded.served, loaded.scribe.pieces(row)
 

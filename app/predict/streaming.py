@@ -7,7 +7,10 @@ has gone leaves at it, so nobody waits for the longest.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
+import weakref
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +34,9 @@ MEDIA_TYPE: Final = "text/event-stream"
 COMMENT_SECONDS: Final = 15.0
 MOST_AT_ONCE: Final = 32
 
+ADAPTATION: Final = 0.1
+"""Share that the last text has in the estimate of what one takes."""
+
 _log = structlog.get_logger("plinth.predict")
 
 
@@ -46,41 +52,27 @@ class Scribe:
         self._coming: list[Continuation] = []
         self._going: list[Continuation] = []
         self._working = False
+        self._seconds = 0.0
+        """That a text was listened to, of late."""
 
-    def admit(self) -> None:
-        """Raises `Refused` 429 where too many listen already."""
-        if len(self._tell) >= self._most:
-            detail = f"{len(self._tell)} texts are being written by this model. Try again in a moment."
-            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "queue_full", detail, headers={"Retry-After": "1"})
-
-    async def pieces(self, row: Row) -> AsyncIterator[str | dict[str, Any] | None]:
+    def pieces(self, row: Row) -> AsyncIterator[str | dict[str, Any] | None]:
         """Text as it is written, None where nothing came for a while, and last the whole answer.
 
-        Whoever stops listening stops the writing.
+        Whoever stops listening, or never begins to, stops the writing. Raises `Refused` 429 where too many listen.
         """
-        loop = asyncio.get_running_loop()
-        told: asyncio.Queue[Told] = asyncio.Queue()
+        if len(self._tell) >= self._most:
+            seconds = max(1, math.ceil(self._seconds / self._most))
+            detail = f"{len(self._tell)} texts are being written by this model. Try again in {seconds} s."
+            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "queue_full", detail, headers={"Retry-After": str(seconds)})
+        return _Listener(self, row).pieces()
 
-        def tell(each: Told) -> None:
-            loop.call_soon_threadsafe(told.put_nowait, each)
+    def note(self, *, seconds: float) -> None:
+        """So long somebody listened."""
+        share = ADAPTATION if self._seconds else 1.0
+        self._seconds += share * (seconds - self._seconds)
 
-        one = self._join(row, tell)
-        try:
-            while True:
-                try:
-                    each = await asyncio.wait_for(told.get(), COMMENT_SECONDS)
-                except TimeoutError:
-                    yield None
-                    continue
-                if isinstance(each, Exception):
-                    raise each
-                yield each
-                if not isinstance(each, str):
-                    return
-        finally:
-            self._leave(one)
-
-    def _join(self, row: Row, tell: Tell) -> Continuation:
+    def join(self, row: Row, tell: Tell) -> Continuation:
+        """One more text is written."""
         one = self._predictor.begin(row)
         with self._changes:
             self._tell[id(one)] = tell
@@ -90,7 +82,8 @@ class Scribe:
                 threading.Thread(target=self._work, name="scribe", daemon=True).start()
         return one
 
-    def _leave(self, one: Continuation) -> None:
+    def leave(self, one: Continuation) -> None:
+        """Nobody listens to that any more."""
         with self._changes:
             if self._tell.pop(id(one), None) is not None:
                 self._going.append(one)
@@ -135,6 +128,45 @@ class Scribe:
             self._coming, self._going, self._working = [], [], False
         for tell in listening.values():
             tell(error)
+
+
+class _Listener:
+    """One who is told a text. It leaves when it is no longer needed, even if nobody ever asked it for a piece."""
+
+    def __init__(self, scribe: Scribe, row: Row) -> None:
+        self._scribe = scribe
+        self._told: asyncio.Queue[Told] = asyncio.Queue()
+        self._began = time.monotonic()
+        one = scribe.join(row, _teller(self._told))
+        self._leave = weakref.finalize(self, scribe.leave, one)
+
+    async def pieces(self) -> AsyncIterator[str | dict[str, Any] | None]:
+        """See `Scribe.pieces`."""
+        try:
+            while True:
+                try:
+                    each = await asyncio.wait_for(self._told.get(), COMMENT_SECONDS)
+                except TimeoutError:
+                    yield None
+                    continue
+                if isinstance(each, Exception):
+                    raise each
+                yield each
+                if not isinstance(each, str):
+                    return
+        finally:
+            self._leave()
+            self._scribe.note(seconds=time.monotonic() - self._began)
+
+
+def _teller(told: asyncio.Queue[Told]) -> Tell:
+    """What may be called in any thread."""
+    loop = asyncio.get_running_loop()
+
+    def tell(each: Told) -> None:
+        loop.call_soon_threadsafe(told.put_nowait, each)
+
+    return tell
 
 
 async def events(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from app.errors import Refused
 from app.predict.streaming import Scribe
 from ml.predictor import Predictor
 from tests.app.factories import registered, writer
@@ -132,6 +133,26 @@ def test_who_stops_listening_stops_the_writing(predictor: Predictor) -> None:
     scribe = asyncio.run(leave())
     assert not scribe._working
     assert not scribe._tell
+
+
+def test_no_more_listen_than_may_and_the_next_hears_when_to_come_again(predictor: Predictor) -> None:
+    async def crowd() -> None:
+        scribe = Scribe(predictor, most_at_once=2)
+        scribe.note(seconds=9.0)
+        row = predictor.read({"prompt": "世", "max_new_tokens": 4096}, predictor.asked({}))
+        # All before the first of them is heard.
+        listening = [scribe.pieces(row) for _ in range(2)]
+        with pytest.raises(Refused) as refused:
+            scribe.pieces(row)
+        assert refused.value.status_code == 429
+        assert refused.value.headers == {"Retry-After": "5"}
+        # Nobody ever asks for a piece, as where a client has gone by then.
+        del listening
+        assert not scribe._tell
+        await asyncio.sleep(0)
+        assert await heard(scribe, predictor, **GREEDY)
+
+    asyncio.run(crowd())
 
 
 def test_a_failure_is_heard_by_all_and_ends_nothing_else(predictor: Predictor) -> None:

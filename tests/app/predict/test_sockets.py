@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.api_process import ApiProcess
 from tests.app import homes
-from tests.app.factories import SIDE, png, registered, shades
+from tests.app.factories import SIDE, png, registered, shades, writer
 
 pytestmark = pytest.mark.process
 
@@ -32,6 +32,7 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
     for name in ("HEADER_TIMEOUT", "BODY_IDLE_TIMEOUT", "UNREAD_TIMEOUT", "KEEP_ALIVE"):
         api.environment[f"PLINTH_{name}_SECONDS"] = str(PATIENCE_SECONDS)
     with homes.at(api.home):
+        registered(writer(tmp_path_factory.mktemp("package") / "writer"), name="writer")
         registered(shades(tmp_path_factory.mktemp("package") / "shades"), name="shades")
     with api:
         yield api
@@ -335,3 +336,24 @@ def test_what_is_no_request_is_refused_or_left(api: ApiProcess, line: bytes) -> 
     with connect(api) as connection:
         connection.sendall(line)
         assert statuses(rest(connection)) in ([], [400], [408], [505])
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])
+def test_to_http_1_0_there_are_no_chunks_and_the_connection_ends_the_answer(api: ApiProcess, accept: str) -> None:
+    body = json.dumps({"inputs": [{"prompt": "a", "temperature": 0, "max_new_tokens": 12}]})
+    asked = f"Authorization: Bearer {api.key}\r\nContent-Type: application/json\r\nAccept: {accept}\r\n"
+    with socket.create_connection(("127.0.0.1", api.port), timeout=WITHIN_SECONDS) as connection:
+        # Nor need it name a host.
+        connection.sendall(
+            f"POST /predict/writer HTTP/1.0\r\n{asked}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, told = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert b"transfer-encoding" not in head.lower()
+    if accept == "application/json":
+        assert json.loads(told)["model"] == "writer"
+    else:
+        assert told.startswith(b": ok\n\n")
+        assert b"\r" not in told
+        assert json.loads(told.rpartition(b"data: ")[2])["outputs"][0]["finish_reason"] == "length"
