@@ -87,6 +87,27 @@ class Continuation:
         return piece
 
 
+class Dictation(Continuation):
+    """One that is told what to write, and notes how improbable each token of it was: `nats`."""
+
+    def __init__(self, tokens: Sequence[int], *, given: int) -> None:
+        dictated = list(tokens[given:])
+        super().__init__(tokens[:given], Wish(max_new_tokens=len(dictated)), decode=lambda _: "", end=None)
+        self.nats: list[float] = []
+        self._dictated = dictated
+
+    def go_on(self, logits: np.ndarray) -> str:
+        """The next token, whatever the logits are; nothing is spelt."""
+        token = self._dictated[len(self.nats)]
+        below = logits.astype(np.float64) - logits.max()
+        self.nats.append(float(np.log(np.exp(below).sum()) - below[token]))
+        self.tokens.append(token)
+        self._context.append(token)
+        if len(self.nats) == len(self._dictated):
+            self.reason = "length"
+        return ""
+
+
 class Writing:
     """Continuations that share each step. Between any two steps some may join, and those that ended leave.
 

@@ -41,8 +41,10 @@ SEEN_EVERY: Final = 4
 """So that they come from all of the rows, which are sorted by length."""
 MOST_APART: Final = 0.02
 """Of the largest output, what an answer may change by with the rows beside it."""
-OTHER_METRIC_TOLERANCE: Final = 1e-3
-"""Of a metric that is no share of rows, so much of its value may change."""
+METRIC_TOLERANCE: Final = 1e-3
+"""Of a metric's value so much may change, whatever noise is."""
+GROUPS: Final = 10
+"""Of rows, each of which is left out once to see how much a metric depends on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,12 @@ def with_variants(graphs: Mapping[str, Graph], folder: Path, *, task: Task, rows
     Graphs that are small, or do not shrink, are left as they are, and so is the head behind a trunk.
     """
     paths = {name: folder / graph.files[0] for name, graph in graphs.items()}
-    if sum(path.stat().st_size for path in paths.values()) < SMALLEST_BYTES or len(rows) < 2:
+    if _bytes(paths) < SMALLEST_BYTES:
+        return dict(graphs)
+    columns = _by_length(_first(task.encode(rows[:MOST_ROWS]), MOST_ROWS))
+    if _count(columns) < 2:
         return dict(graphs)
     heads = {name: [folder / each for each in graph.files[1:]] for name, graph in graphs.items()}
-    columns = _by_length(task.encode(rows[:MOST_ROWS]))
     seen: dict[str, list[Arrays]] = {name: [] for name in graphs}
     before = _judged(task, _noted(_run(paths, heads), seen), columns)
     tried: list[Variant] = []
@@ -80,7 +84,7 @@ def with_variants(graphs: Mapping[str, Graph], folder: Path, *, task: Task, rows
             after = _judged(task, _run(twins, heads), columns, at_once=1 if candidate.alone else AT_ONCE)
             if after is not None and before is not None:
                 apart = 0.0 if candidate.alone else _apart(task, _run(twins, heads), columns, after)
-                tried.append(_verdict(task, candidate, before, after, apart=apart))
+                tried.append(_verdict(task, candidate, columns, before, after, apart=apart))
     return _chosen(graphs, paths, tried)
 
 
@@ -109,6 +113,15 @@ def _slower(one: Variant) -> str:
 
 def _twins(paths: Mapping[str, Path], candidate: str) -> dict[str, Path]:
     return {name: path.with_suffix(f".{candidate}.onnx") for name, path in paths.items()}
+
+
+def _first(columns: dict[str, Column], most: int) -> dict[str, Column]:
+    """A text is many rows, where it is cut into windows."""
+    return take(columns, np.arange(min(most, _count(columns))))
+
+
+def _count(columns: dict[str, Column]) -> int:
+    return len(next(iter(columns.values())))
 
 
 def _by_length(columns: dict[str, Column]) -> dict[str, Column]:
@@ -144,14 +157,14 @@ def _bytes(paths: Mapping[str, Path]) -> int:
 
 def _judged(task: Task, run: Run, columns: dict[str, Column], *, at_once: int = AT_ONCE) -> _Judged | None:
     """None where what the graphs answer is not what the task is judged by, or is asked what no training row says."""
-    rows = len(next(iter(columns.values())))
+    rows = _count(columns)
     found: dict[str, list[Any]] = {}
     seconds = 0.0
     for start in range(0, rows, at_once):
         batch = task.collate(take(columns, np.arange(start, min(rows, start + at_once))))
         began = time.process_time()
         try:
-            answer = task.answer(run, batch)
+            answer = task.answer_rows(run, batch)
             seconds += time.process_time() - began
             collected = task.collect(answer, batch, lambda answer=answer: answer)  # type: ignore[misc]  # bound on purpose
         except KeyError:
@@ -171,7 +184,7 @@ def _stacked(rows: list[np.ndarray]) -> Column:
 
 def _apart(task: Task, run: Run, columns: dict[str, Column], together: _Judged) -> float:
     """The largest difference between answers that rows get alone and among others."""
-    rows = min(ASKED_ALONE, len(next(iter(columns.values()))))
+    rows = min(ASKED_ALONE, _count(columns))
     alone = _judged(task, run, take(columns, np.arange(rows)), at_once=1)
     if alone is None:
         return math.inf
@@ -179,21 +192,22 @@ def _apart(task: Task, run: Run, columns: dict[str, Column], together: _Judged) 
     return _parity(first, alone.outputs, rows=rows).max_abs_difference
 
 
-def _verdict(task: Task, candidate: Candidate, before: _Judged, after: _Judged, *, apart: float) -> Variant:
-    rows = len(next(iter(before.outputs.values())))
+def _verdict(
+    task: Task, candidate: Candidate, columns: dict[str, Column], before: _Judged, after: _Judged, *, apart: float
+) -> Variant:
+    rows = _count(before.outputs)
     metric = next(iter(before.evaluation.metrics))
     was, now = before.evaluation.metrics[metric], after.evaluation.metrics[metric]
     parity = _parity(before.outputs, after.outputs, rows=rows)
     gain = before.seconds / max(after.seconds, 1e-9)
     worse = was - now if task.metrics[metric].higher_is_better else now - was
-    allowed = _noise(was, parity, rows=rows, is_share=metric in before.evaluation.intervals)
     served = False
-    if worse > allowed:
-        reason = f"{metric} on {rows} validation rows goes from {was:.4f} to {now:.4f}; noise allows {allowed:.4f}"
+    if gain < LEAST_GAIN:
+        reason = f"{gain:.2f} times the speed is not worth it"
     elif apart > MOST_APART * max(1.0, parity.largest_output or 0):
         reason = f"an answer would change by {apart:.2g} with the rows that are asked beside it"
-    elif gain < LEAST_GAIN:
-        reason = f"{gain:.2f} times the speed is not worth it"
+    elif worse > METRIC_TOLERANCE * abs(was) and worse > (allowed := _noise(task, metric, columns, before, after)):
+        reason = f"{metric} on {rows} validation rows goes from {was:.4f} to {now:.4f}; noise allows {allowed:.4f}"
     else:
         served = True
         reason = f"{gain:.2f} times the speed, and {metric} stays within noise on {rows} validation rows"
@@ -211,11 +225,24 @@ def _verdict(task: Task, candidate: Candidate, before: _Judged, after: _Judged, 
     )
 
 
-def _noise(value: float, parity: Parity, *, rows: int, is_share: bool) -> float:
-    """A standard error of the difference. Of a share it is known from the rows that changed alone (McNemar 1947)."""
-    if is_share and parity.labels_changed is not None:
-        return math.sqrt(parity.labels_changed) / rows
-    return OTHER_METRIC_TOLERANCE * abs(value)
+def _noise(task: Task, metric: str, columns: dict[str, Column], before: _Judged, after: _Judged) -> float:
+    """The standard error of the difference. Of a share of rows it is known from those that changed (McNemar 1947); else
+    it is found by leaving out groups of them (delete-a-group jackknife, Kott 2001), and is 0 where there is none."""
+    rows = _count(columns)
+    changed = _parity(before.outputs, after.outputs, rows=rows).labels_changed
+    if metric in before.evaluation.intervals and changed is not None:
+        return math.sqrt(changed) / rows
+    group = np.arange(rows) % min(GROUPS, rows)
+    without = []
+    for left_out in range(min(GROUPS, rows)):
+        kept = np.flatnonzero(group != left_out)
+        values = [
+            task.evaluate(take(each.outputs, kept), take(columns, kept), train=None).metrics.get(metric, math.nan)
+            for each in (before, after)
+        ]
+        without.append(values[0] - values[1])
+    error = math.sqrt(np.var(without) * (len(without) - 1))
+    return error if math.isfinite(error) else 0.0
 
 
 def _parity(before: Mapping[str, Column], after: Mapping[str, Column], *, rows: int) -> Parity:

@@ -150,6 +150,11 @@ class Task(ABC):
         Each is what `output_type` looks like as JSON: who answers many builds it right away, without a model between.
         """
 
+    def answer_rows(self, run: Run, batch: Arrays) -> Arrays:
+        """What graphs make of rows that have targets, for `collect`: where nobody asks what they are judged by, more
+        than `answer` does."""
+        return self.answer(run, batch)
+
     def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
         """What `evaluate` must know of one batch, one entry a row in each array.
 

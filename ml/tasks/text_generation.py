@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from ml.config import Config
-from ml.continuation import Continuation, Wish, Writing
+from ml.continuation import Continuation, Dictation, Wish, Writing
 from ml.data.conversations import Message, prompt_of
 from ml.encoders.text import LETTERS_OF_A_TOKEN
 from ml.errors import InputError
@@ -38,6 +38,9 @@ STEP: Final = "step"
 SHOWN_LETTERS: Final = 60
 SHOWN_TOKENS: Final = 16
 """Of a row as an input: as much of its beginning, to be written on a little."""
+GIVEN_TOKENS: Final = 8
+DICTATED_TOKENS: Final = 16
+"""Of a window that graphs are judged by: so much is read at once, as a prompt is, and then token by token."""
 
 StopText = Annotated[str, Field(min_length=1, max_length=1000)]
 Stops = Annotated[list[StopText], Field(max_length=8)]
@@ -224,6 +227,26 @@ class TextGeneration(Task):
             new_tokens=len(one.written),
         ).told()
 
+    def answer_rows(self, run: Run, batch: Arrays) -> Arrays:
+        """`nats` and `weight`, float64 [B, n], of the first tokens of each window that are to be told, read as those
+        are that are written."""
+        rows = [
+            _dictation(tokens[real], weight[real])
+            for tokens, real, weight in zip(
+                batch["text"], batch["text_mask"], batch.get("text_weight", batch["text_mask"]), strict=True
+            )
+        ]
+        loop = self.writing(run)
+        loop.join([each for each, _ in rows if each is not None])
+        while loop.busy:
+            loop.step()
+        arrays = {name: np.zeros((len(rows), DICTATED_TOKENS)) for name in ("nats", "weight")}
+        for row, (each, weight) in enumerate(rows):
+            if each is not None:
+                arrays["nats"][row, : len(weight)] = each.nats
+                arrays["weight"][row, : len(weight)] = weight
+        return arrays
+
     def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
         """Nats and weight of each window, since no two are equally long."""
         nats = (outputs["nats"].astype(np.float64) * outputs["weight"]).sum(axis=1)
@@ -292,6 +315,16 @@ class TextGeneration(Task):
     def _prompt(self, prompt: str) -> str:
         """As it stands before what is to be written; a text that is only to be written on stands for itself."""
         return f"{prompt}\n" if self.state["prompted"] and prompt else prompt
+
+
+def _dictation(tokens: np.ndarray, weight: np.ndarray) -> tuple[Dictation | None, np.ndarray]:
+    """The first tokens that count, and how much; None where there are none. All real tokens of a window are given."""
+    first = int(np.argmax(weight > 0))
+    given = max(1, first, min(GIVEN_TOKENS, len(tokens) - 1))
+    told = slice(given, given + DICTATED_TOKENS)
+    if not weight[told].any():
+        return None, weight[:0]
+    return Dictation(tokens[: told.stop].tolist(), given=given), weight[told]
 
 
 def _counted(columns: dict[str, Column]) -> list[tuple[np.ndarray, np.ndarray]]:

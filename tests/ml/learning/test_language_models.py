@@ -2,11 +2,17 @@
 
 from pathlib import Path
 
+import pytest
+import torch
+
+from ml.data.rows import Rows
 from ml.learning import run as torch_engine
 from ml.learning.architectures import ARCHITECTURES
+from ml.learning.run import network_of
 from ml.package import ModelPackage
 from ml.predictor import Predictor
 from ml.tasks import TASKS
+from ml.tasks.text_generation import DICTATED_TOKENS, GIVEN_TOKENS, TextGeneration
 from tests.ml import samples
 from tests.ml.learning.digits import run, spec
 
@@ -41,3 +47,21 @@ def test_a_language_model_is_a_base_to_write_with_and_nothing_of_it_is_lost(tmp_
     assert said == by_graph.predict([{"prompt": "of another length, and longer", "max_new_tokens": 3}, ASKED])[1]
     (embedded,) = by_graph.predict([ASKED], parameters={"return": "embedding"})
     assert len(embedded["embedding"]) == tiny["width"]
+    judged_alike(package, by_graph)
+
+
+def judged_alike(package: ModelPackage, by_graph: Predictor) -> None:
+    """Its graphs, token by token, find a text as improbable as its network does that reads all of it at once."""
+    task = package.task()
+    assert isinstance(task, TextGeneration)
+    text = "the quiet film was a warm surprise and nobody left before the end of it"
+    batch = task.collate(task.encode(Rows({"text": [text, "a film"]})))
+    told = task.answer_rows(by_graph.run, batch)
+    with torch.no_grad():
+        expected = network_of(package).eval()({name: torch.from_numpy(each) for name, each in batch.items()})
+    for row, (nats, weight) in enumerate(zip(told["nats"], told["weight"], strict=True)):
+        real = int(batch["text_mask"][row].sum())
+        given = min(GIVEN_TOKENS, real - 1)
+        count = min(DICTATED_TOKENS, real - given)
+        assert weight.sum() == count > 0
+        assert nats[:count] == pytest.approx(expected["nats"][row, given - 1 :][:count].numpy(), abs=1e-4)

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from ml.data.dataset import Dataset
 from ml.data.rows import Rows
-from ml.learning import variants
+from ml.learning import row_scales, variants
 from ml.learning.quantising import CANDIDATES
 from ml.package import ModelPackage
 from ml.predictor import Predictor
@@ -113,7 +113,7 @@ def test_the_fastest_that_keeps_the_metric_is_chosen_of_all_and_the_others_are_t
     assert task is not None
     monkeypatch.setattr(variants, "SMALLEST_BYTES", 1)
     monkeypatch.setattr(variants, "LEAST_GAIN", 0.0)
-    monkeypatch.setattr(variants, "OTHER_METRIC_TOLERANCE", 10.0)
+    monkeypatch.setattr(variants, "METRIC_TOLERANCE", 10.0)
     monkeypatch.setattr(variants, "MOST_APART", 10.0)
     rows = Dataset.open(samples.path(COLUMNS)).rows("test")
     plain = package.manifest.graphs["model"].model_copy(update={"variant": None})
@@ -137,3 +137,41 @@ def test_convolutions_are_calibrated(tmp_path: Path, monkeypatch: pytest.MonkeyP
     if graph.variant.served:
         nodes = onnx.load(package.package.file(graph.served_files[0])).graph.node
         assert sum(each.op_type == "QuantizeLinear" for each in nodes) > 2
+
+
+def test_what_writes_is_judged_by_what_it_is_told_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants, "SMALLEST_BYTES", 1)
+    monkeypatch.setattr(variants, "LARGEST_SHARE", 10.0)
+    monkeypatch.setattr(variants, "LEAST_GAIN", 0.0)
+    monkeypatch.setattr(row_scales, "LEAST_WEIGHTS", 1)
+    monkeypatch.setattr(variants, "CANDIDATES", CANDIDATES[:1])
+    asked: dict[str, Any] = {"task": "text_generation", "architecture": "gpt", "encoders": {"text": {"max_length": 16}}}
+    made = run(samples.path(COLUMNS), tmp_path, spec("finetune", **asked)).package
+    (graph,) = made.manifest.graphs.values()
+    assert graph.variant is not None
+    assert graph.variant.metric == "loss"
+    assert graph.variant.before == pytest.approx(graph.variant.after, rel=0.05)
+    assert graph.variant.before != graph.variant.after
+    assert graph.variant.batch_difference == pytest.approx(0, abs=1e-4)
+    prompts = [{"prompt": each, "max_new_tokens": 5, "seed": 3} for each in ("a", "a long day")]
+    predictor = Predictor.load(made)
+    assert predictor.predict(prompts) == [predictor.predict([each])[0] for each in prompts]
+
+
+def test_noise_is_how_much_a_difference_depends_on_single_rows(package: ModelPackage) -> None:
+    task = package.task()
+    assert task is not None
+    random, rows = np.random.default_rng(0), 400
+    columns: dict[str, Any] = {"label": np.zeros(rows, dtype=np.int64), "text": [np.array([5])] * rows}
+
+    def judged(right: np.ndarray) -> variants._Judged:
+        outputs = {"logits": np.stack([right, ~right, np.zeros(rows)], axis=1).astype(np.float32)}
+        return variants._Judged(task.evaluate(outputs, columns, train=None), outputs, 1.0)
+
+    one, other = random.random(rows) < 0.8, random.random(rows) < 0.8
+    error = np.std(one.astype(float) - other) / rows**0.5
+    # A loss is a mean, here larger by 1 for each row that is wrong. Ten groups tell its error to about a quarter.
+    for metric, tolerance in {"accuracy": 0.01, "loss": 0.6}.items():
+        noise = variants._noise(task, metric, columns, judged(one), judged(other))
+        assert noise == pytest.approx(error, rel=tolerance)
+        assert variants._noise(task, metric, columns, judged(one), judged(one)) == 0
