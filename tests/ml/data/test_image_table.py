@@ -165,3 +165,12 @@ def test_the_emoji_are_read_as_they_lie(tmp_path: Path) -> None:
     # Of 1,911 emoji only 200 were packed; each row without its picture is told.
     assert {entry.code for entry in report.errors if entry.severity == "error"} == {"file_missing"}
     assert report.rejected == 1711
+
+
+def test_one_table_may_tell_of_very_many_pictures(tmp_path: Path) -> None:
+    packed = makers.png()
+    members = [(f"images/{index}.png", packed) for index in range(10_050)]
+    rows = [f"{index}.png,picture {index}" for index in range(40)]
+    report = read(tmp_path, [*members, ("metadata.csv", table(rows=rows))], task=None)
+
+    assert (report.state, report.guess.format, report.rows) == ("ready", "image_table", 40)
