@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FEWEST_TO_SPLIT: Final = 2
 FEW: Final = 5
+_MIXED: Final = np.uint64(0x9E3779B97F4A7C15)
+"""An odd number without a pattern: what is multiplied by it may be added to."""
 TINY: Final = 20
 ONE_SIDED: Final = 0.95
 """Share of the largest class from which on accuracy says nothing."""
@@ -99,19 +101,35 @@ def settle_copies(staging: Staging, codes: np.ndarray, splits: np.ndarray, findi
         elsewhere = np.isin(splits, kept)
         copies = np.flatnonzero((splits == split) & np.isin(keys, keys[elsewhere]))
         settled[copies] = DROPPED
-        _report_copies(staging, findings, "duplicate_across_splits", copies, np.flatnonzero(elsewhere), rows=1)
+        _report_copies(staging, findings, "duplicate_across_splits", copies, np.flatnonzero(elsewhere), keys, rows=1)
+    whole = _whole_rows(staging, keys, codes)
     for split in (TRAIN, VALIDATION, TEST):
         rows = np.flatnonzero(settled == split)
-        _, firsts = np.unique(keys[rows], return_index=True)
+        _, firsts = np.unique(whole[rows], return_index=True)
         again = np.delete(rows, firsts)
-        _report_copies(staging, findings, "duplicate_rows", again, rows[firsts], rows=0)
+        _report_copies(staging, findings, "duplicate_rows", again, rows[firsts], whole, rows=0)
     return settled
 
 
+def _whole_rows(staging: Staging, keys: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """uint64 [N], alike where all of two rows is: a picture may well have two captions, and a prompt two answers."""
+    whole = keys.copy()
+    for column in staging.kinds:
+        if column != staging.key:
+            whole = whole * _MIXED + first_8_bytes(staging.hashes_of(column))
+    return whole * _MIXED + codes.astype(np.uint64)
+
+
 def _report_copies(
-    staging: Staging, findings: Findings, code: str, copies: np.ndarray, originals: np.ndarray, *, rows: int
+    staging: Staging,
+    findings: Findings,
+    code: str,
+    copies: np.ndarray,
+    originals: np.ndarray,
+    keys: np.ndarray,
+    *,
+    rows: int,
 ) -> None:
-    keys = first_8_bytes(staging.hashes)
     noun = staging.kinds[staging.key].noun
     for index in copies[: findings.max_samples]:
         original = originals[np.flatnonzero(keys[originals] == keys[index])[0]]

@@ -87,6 +87,7 @@ class Staging:
         known = dict(self.kinds)
         looked = self._look_at(batch)
         if known and looked.keys() != known.keys():
+            self.kinds = known
             at = Place(file=batch.places.at(0).file)
             raise Refused("columns_differ", found=", ".join(looked), expected=", ".join(known), at=at)
         rows = next(reversed(looked.values())).rows

@@ -86,6 +86,7 @@ def test_several_texts_of_one_picture_stay_together(tmp_path: Path) -> None:
     report = read(tmp_path, [("metadata.csv", table(rows=rows)), *pictures()])
 
     assert sum(report.splits.values()) == 72
+    assert "duplicate_rows" not in makers.codes(report)
     held = {split: {text[:-2] for text in found} for split, found in texts(tmp_path).items()}
     assert not held["train"] & held["test"]
     assert not held["train"] & held["validation"]
