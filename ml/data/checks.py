@@ -13,7 +13,7 @@ import numpy as np
 from ml.data.dataset import SPLITS
 from ml.data.natural import natural_key
 from ml.data.splitting import DROPPED, TEST, TRAIN, VALIDATION, first_8_bytes
-from ml.data.staging import NO_LABEL
+from ml.data.staging import LABEL, NO_LABEL
 
 if TYPE_CHECKING:
     from ml.data.findings import Findings
@@ -44,7 +44,9 @@ def settle_classes(staging: Staging, findings: Findings) -> tuple[list[str] | No
     code_of = {name: code for code, name in enumerate(classes)}
     table = np.array([code_of[name] for name in settled], dtype=np.int32)
     unlabelled = np.flatnonzero(codes == NO_LABEL)
-    _report_rows(staging, findings, "missing_label", unlabelled)
+    for row in unlabelled[: findings.max_samples]:
+        findings.add("missing_label", at=staging.place(int(row), LABEL), rows=1)
+    findings.add_more("missing_label", len(unlabelled) - findings.max_samples, rows=1)
     return classes, np.where(codes == NO_LABEL, NO_LABEL, table[codes]).astype(np.int32)
 
 
@@ -146,14 +148,8 @@ def _report_conflicts(staging: Staging, keys: np.ndarray, codes: np.ndarray, fin
     rows = np.flatnonzero(np.isin(keys, conflicting))
     names = {code: name for name, code in staging.label_codes.items()}
     for row in rows[: findings.max_samples]:
-        findings.add("conflicting_labels", at=staging.place(int(row)), found=names.get(int(staging.codes[row])))
+        findings.add("conflicting_labels", at=staging.place(int(row), LABEL), found=names.get(int(staging.codes[row])))
     findings.add_more("conflicting_labels", len(rows) - findings.max_samples)
-
-
-def _report_rows(staging: Staging, findings: Findings, code: str, rows: np.ndarray) -> None:
-    for row in rows[: findings.max_samples]:
-        findings.add(code, at=staging.place(int(row)), rows=1)
-    findings.add_more(code, len(rows) - findings.max_samples, rows=1)
 
 
 def _without_fractions(names: list[str]) -> list[str]:

@@ -141,11 +141,12 @@ class Staging:
         """int8 [N] into `SPLITS`, `NO_SPLIT` where the data says nothing."""
         return np.concatenate([np.empty(0, dtype=np.int8), *self._splits])
 
-    def place(self, row: int) -> Place:
-        """Where a staged row came from."""
+    def place(self, row: int, column: str | None = None) -> Place:
+        """Where a staged row came from; or this column of it."""
         starts = [segment.start for segment in self.segments]
         segment = self.segments[int(np.searchsorted(starts, row, side="right")) - 1]
-        return segment.places.at(int(segment.rows[row - segment.start]))
+        places = segment.places if column is None else segment.places.in_column(column)
+        return places.at(int(segment.rows[row - segment.start]))
 
     def load(self) -> Iterator[tuple[Segment, dict[str, np.ndarray | list[bytes]]]]:
         """Segment by segment, by column what was kept."""
@@ -177,7 +178,7 @@ class Staging:
             if column not in self.kinds:
                 self.kinds[column] = KINDS[self._known[column]](findings=self._findings, limits=self._limits)
             kind = self.kinds[column]
-            looked[column] = kind.look_at(kind.beside(values, batch.columns), rows, batch.places)
+            looked[column] = kind.look_at(kind.beside(values, batch.columns), rows, batch.places.in_column(column))
             rows = looked[column].rows
         return looked
 
@@ -195,7 +196,8 @@ class Staging:
         labels = batch.columns.get(LABEL)
         if labels is None:
             return np.full(len(rows), NO_LABEL, dtype=np.int32)
-        return np.array([self._code(labels[row], batch.places, row) for row in rows.tolist()], dtype=np.int32)
+        places = batch.places.in_column(LABEL)
+        return np.array([self._code(labels[row], places, row) for row in rows.tolist()], dtype=np.int32)
 
     def _code(self, given: str, places: Places, row: int) -> int:
         try:

@@ -60,9 +60,13 @@ class Layout:
     shape: tuple[int, int, int] = (0, 0, 0)
     shape_assumed: bool = False
 
+    def names(self, columns: Sequence[CellColumn]) -> dict[str, str]:
+        """Canonical column -> what the file calls it; pixels are many."""
+        return {canonical: columns[index].name for canonical, index in self.columns.items()}
+
     def guess(self, columns: Sequence[CellColumn]) -> dict[str, str | int]:
         """In the words of the request's `columns`."""
-        said: dict[str, str | int] = {canonical: columns[index].name for canonical, index in self.columns.items()}
+        said: dict[str, str | int] = {**self.names(columns)}
         if not self.pixels:
             return said
         height, width, channels = self.shape
@@ -100,14 +104,17 @@ def read_cells(
     kept: list[int] = []
     values: dict[str, list[Any]] = {column: [] for column in cells}
     for index in range(len(places)):
-        try:
-            row = [kinds[column].from_cell(each[index]) for column, each in cells.items()]
-        except Refused as refused:
-            findings.record(refused, at=places.at(index), rows=1)
-            continue
-        kept.append(index)
-        for column, value in zip(cells, row, strict=True):
-            values[column].append(value)
+        row = {}
+        for column, each in cells.items():
+            try:
+                row[column] = kinds[column].from_cell(each[index])
+            except Refused as refused:
+                findings.record(refused, at=places.in_column(column).at(index), rows=1)
+                break
+        else:
+            kept.append(index)
+            for column, value in row.items():
+                values[column].append(value)
     return values, kept
 
 

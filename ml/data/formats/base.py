@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -31,6 +31,10 @@ class Places:
     files: str | Sequence[str]
     rows: range | np.ndarray | None = None
     lines: range | np.ndarray | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Canonical column -> what it is called in the file, where it has columns."""
+    column: str | None = None
+    """The one that is spoken of, as it is called in the file."""
 
     def at(self, index: int) -> Place:
         """The place of one row."""
@@ -38,17 +42,23 @@ class Places:
             file=self.files if isinstance(self.files, str) else self.files[index],
             row=None if self.rows is None else int(self.rows[index]),
             line=None if self.lines is None else int(self.lines[index]),
+            column=self.column,
         )
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Places:
         """The places of some of the rows."""
         if len(indices) == len(self):
             return self
-        return Places(
-            self.files if isinstance(self.files, str) else [self.files[index] for index in indices],
-            None if self.rows is None else np.asarray(self.rows)[indices],
-            None if self.lines is None else np.asarray(self.lines)[indices],
+        return replace(
+            self,
+            files=self.files if isinstance(self.files, str) else [self.files[index] for index in indices],
+            rows=None if self.rows is None else np.asarray(self.rows)[indices],
+            lines=None if self.lines is None else np.asarray(self.lines)[indices],
         )
+
+    def in_column(self, canonical: str) -> Places:
+        """The same rows, in this column of theirs."""
+        return replace(self, column=self.names.get(canonical))
 
     def __len__(self) -> int:
         return len(self.files if self.rows is None else self.rows)

@@ -120,6 +120,7 @@ class _Reading:
         self._source = source
         self._dialect = dialect
         self._pixels = pixels
+        self._names = dialect.layout.names(dialect.columns)
         self._line = int(dialect.says_delimiter)
         """Read so far."""
         self._row = 0
@@ -166,7 +167,7 @@ class _Reading:
         for start in range(0, len(table), ROWS_A_BATCH):
             part = table.slice(start, ROWS_A_BATCH)
             row, line = self._row + start + 1, self._line + skipped + start + 1
-            places = Places(self._source.name, range(row, row + len(part)), range(line, line + len(part)))
+            places = Places(self._source.name, range(row, row + len(part)), range(line, line + len(part)), self._names)
             cells = {name: part.column(str(index)).to_pylist() for name, index in layout.columns.items()}
             pixels = [part.column(str(index)).to_numpy() for index in layout.pixels]
             yield self._batch(cells, np.stack(pixels, axis=1) if pixels else None, places)
@@ -225,7 +226,7 @@ class _Reading:
             return
         records = [record for _, _, record in kept]
         lines_and_rows = np.array([(line, row) for line, row, _ in kept], dtype=np.int64).T
-        places = Places(self._source.name, rows=lines_and_rows[1], lines=lines_and_rows[0])
+        places = Places(self._source.name, rows=lines_and_rows[1], lines=lines_and_rows[0], names=self._names)
         cells = {name: [record[index] for record in records] for name, index in layout.columns.items()}
         numbers = [[float(record[index]) for index in layout.pixels] for record in records]
         yield self._batch(cells, np.array(numbers, dtype=np.float32) if layout.pixels else None, places)

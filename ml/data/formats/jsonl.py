@@ -47,7 +47,8 @@ class Jsonl(Format):
                 layout = find_layout(columns, self.asked, named=True, wanted=self.wanted)
                 self.guess = self.guess or layout.guess(columns)
             lines_and_rows = np.array([(line, row) for line, row, _ in records], dtype=np.int64).T
-            places = Places(source.name, rows=lines_and_rows[1], lines=lines_and_rows[0])
+            called = {canonical: names[index] for canonical, index in layout.columns.items()}
+            places = Places(source.name, rows=lines_and_rows[1], lines=lines_and_rows[0], names=called)
             cells = {
                 canonical: [record.get(names[index]) for _, _, record in records]
                 for canonical, index in layout.columns.items()

@@ -99,9 +99,10 @@ class Parquet(Format):
         label = layout.columns.get("label")
         class_names = _class_names(file.schema_arrow, None if label is None else names[label])
         size = _HEAVY_ROWS_A_BATCH if "image" in layout.columns else ROWS_A_BATCH
+        called = {canonical: names[index] for canonical, index in layout.columns.items()}
         row = 0
         for table in map(_flat, file.iter_batches(batch_size=size, columns=read, use_threads=False)):
-            places = Places(source.name, rows=range(row + 1, row + len(table) + 1))
+            places = Places(source.name, rows=range(row + 1, row + len(table) + 1), names=called)
             row += len(table)
             cells = {name: table.column(names[index]).to_pylist() for name, index in layout.columns.items()}
             if class_names:

@@ -175,7 +175,7 @@ def test_every_fault_has_its_line_row_and_column(tmp_path):
     assert sample(report, "pixel_out_of_range") == {
         "file": "a.csv", "line": 8, "row": 7, "column": "pixel35", "found": "256.0", "expected": "0 to 255"
     }  # fmt: skip
-    assert sample(report, "missing_label") == {"file": "a.csv", "line": 14, "row": 13}
+    assert sample(report, "missing_label") == {"file": "a.csv", "line": 14, "row": 13, "column": "label"}
     assert count(report, "pixel_not_a_number") == 3
 
 
@@ -267,3 +267,14 @@ def test_a_context_is_no_class_of_an_answer(tmp_path):
     rows = [f"do {number},ctx {number % 2},done {number}\n" for number in range(40)]
     report = upload(tmp_path, {"alpaca.csv": "".join(["instruction,context,output\n", *rows]).encode()})
     assert (report.state, report.guess.columns) == ("ready", {"prompt": "instruction", "text": "output"})
+
+
+def test_what_is_wrong_with_a_cell_has_the_name_of_its_column(tmp_path):
+    rows = [f"it was {number},{'yes' if number % 2 else 'no'}" for number in range(40)]
+    rows[3], rows[5] = ",yes", "it was,"
+    for head, names in (("Comment,Verdict\n", ("Comment", "Verdict")), ("", ("1", "2"))):
+        data = f"{head}{chr(10).join(rows)}\n".encode()
+        folder = tmp_path / str(len(head))
+        report = upload(folder, {"a.csv": data}, columns={"text": names[0], "label": names[1]} if head else {})
+        assert sample(report, "text_missing")["column"] == names[0]
+        assert sample(report, "missing_label")["column"] == names[1]

@@ -55,9 +55,9 @@ def test_bad_cells_have_their_rows(tmp_path):
     names = [*NAMES[:39], None]
     report = upload(tmp_path, {"a.parquet": parquet({"image": images, "label": names})})
     assert report.state == "rejected"
-    assert sample(report, "image_not_encoded")["row"] == 21
+    assert (sample(report, "image_not_encoded")["row"], sample(report, "image_not_encoded")["column"]) == (21, "image")
     assert sample(report, "image_unknown_format")["row"] == 22
-    assert sample(report, "missing_label") == {"file": "a.parquet", "row": 40}
+    assert sample(report, "missing_label") == {"file": "a.parquet", "row": 40, "column": "label"}
     assert (report.rows, report.rejected) == (40, 3)
 
 
@@ -94,12 +94,12 @@ def test_no_label_is_written_as_minus_one_where_classes_have_names(tmp_path):
     pq.write_table(pa.table(columns).replace_schema_metadata({"huggingface": json.dumps(noted)}), sink)
     report = upload(tmp_path, {"a.parquet": sink.getvalue()})
     assert report.classes == ["cat", "dog"]
-    assert sample(report, "missing_label") == {"file": "a.parquet", "row": 4}
+    assert sample(report, "missing_label") == {"file": "a.parquet", "row": 4, "column": "label"}
 
 
 def test_a_row_with_several_labels_is_told(tmp_path):
     report = upload(tmp_path, {"a.parquet": parquet({"text": ["one", "two"], "label": [["a"], ["a", "b"]]})})
-    assert sample(report, "label_not_plain")["row"] == 1
+    assert (sample(report, "label_not_plain")["row"], sample(report, "label_not_plain")["column"]) == (1, "label")
 
 
 @pytest.mark.parametrize(
