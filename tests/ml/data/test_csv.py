@@ -270,8 +270,8 @@ def test_a_context_is_no_class_of_an_answer(tmp_path):
 
 
 def test_what_is_wrong_with_a_cell_has_the_name_of_its_column(tmp_path):
-    rows = [f"it was {number},{'yes' if number % 2 else 'no'}" for number in range(40)]
-    rows[3], rows[5] = ",yes", "it was,"
+    rows = [f"what it was {number},{'yes' if number % 2 else 'no'}" for number in range(40)]
+    rows[3], rows[5] = ",yes", "what it was,"
     for head, names in (("Comment,Verdict\n", ("Comment", "Verdict")), ("", ("1", "2"))):
         data = f"{head}{chr(10).join(rows)}\n".encode()
         folder = tmp_path / str(len(head))
