@@ -88,8 +88,19 @@ class Finetune(_Training):
 
 Spec = Annotated[Pretrain | Finetune, Field(discriminator="kind")]
 
-DEFAULTS: Final = Schedule(epochs=10, batch_size=128, optimizer="adamw", decay="cosine", precision="auto")
+DEFAULTS: Final = Schedule(
+    epochs=10,
+    least_steps=200,
+    batch_size=128,
+    least_batches=8,
+    optimizer="adamw",
+    decay="cosine",
+    precision="auto",
+)
 """Where neither user nor recipe says anything. What stays absent is off."""
+FOR_FEW_ROWS: Final = {"epochs": "least_steps", "batch_size": "least_batches"}
+"""What recipes say with thousands of rows in mind, and what mends it for few. Who names the one gets that very number,
+and the other only if it is named, too."""
 OPTIMIZERS: Final[Mapping[str, Schedule]] = {
     "sgd": Schedule(learning_rate=0.05, momentum=0.9, nesterov=False, weight_decay=5e-4),
     "adam": Schedule(learning_rate=1e-3, weight_decay=0.0),
@@ -516,13 +527,17 @@ def _filled_architecture(choice: Choice, catalog: Catalog) -> Choice:
 
 
 def _filled_schedule(asked: Schedule, recipes: Iterable[Schedule]) -> Schedule:
-    filled = asked.model_dump(exclude_none=True)
+    named = asked.model_dump(exclude_none=True)
+    filled = dict(named)
     for recipe in chain(recipes, [DEFAULTS]):
         offered = recipe.model_dump(exclude_none=True)
         for choice, dependent in DEPENDENT.items():
             if filled.get(choice, offered.get(choice)) != offered.get(choice):
                 offered = {name: value for name, value in offered.items() if name not in dependent}
         filled = {**offered, **filled}
+    for name, mended_by in FOR_FEW_ROWS.items():
+        if name in named and mended_by not in named:
+            del filled[mended_by]
     return Schedule.model_validate({**OPTIMIZERS[filled["optimizer"]].model_dump(exclude_none=True), **filled})
 
 

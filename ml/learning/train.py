@@ -109,6 +109,7 @@ class _Run:
         self.lesson: Lesson = plan(self.spec, self.data.summary, rows, self.bases, self.models.values())
         _read_alike(self.bases, self.models)
         self.lost: dict[str, dict[str, dict[str, int]]] = {}
+        self.few_rows: str | None = None
         self.train_columns = self._encoded("train", rows)
         self.held_out = held_out
 
@@ -136,6 +137,7 @@ class _Run:
         report["transfer"] = transfer.as_dict() if transfer else None
         report["training"] = {"reason": trained.reason, "epochs": trained.epochs, "steps": trained.steps}
         report["training"]["best_epoch"] = trained.best_epoch
+        report["training"]["few_rows"] = self.few_rows
         report["training"]["trained_parameters"] = sum(tensors[name].numel() for name in learned)
         report["lost"] = self.lost
         metrics = {**trained.metrics, **{f"{report['split']}/{name}": each for name, each in report["metrics"].items()}}
@@ -167,11 +169,12 @@ class _Run:
         objective = kind(kind.config_type.model_validate(lesson.objective.config), network).to(self.device)
         consulted = {path: network_of(package).to(self.device) for path, package in self.models.items()}
         objective.consult({path.rpartition(".")[2]: each for path, each in consulted.items()})
+        rows = len(next(iter(self.train_columns.values())))
         train = Shuffled(
             self.train_columns,
             collate=lesson.reader.collate,
             augment=lesson.reader.augment,
-            batch_size=given(schedule.batch_size),
+            batch_size=schedule.batch_of(rows),
             seed=self.spec.seed,
             device=self.device,
         )
@@ -187,6 +190,11 @@ class _Run:
             should_stop=self.should_stop,
             paces=paces,
         )
+        usual = given(schedule.epochs), min(given(schedule.batch_size), rows)
+        if (trainer.epochs, train.batch_size) != usual:
+            made = f"{trainer.epochs} epochs in batches of {train.batch_size}"
+            self.few_rows = f"{rows} rows are few: {made}, not the usual {usual[0]} in batches of {schedule.batch_size}"
+            self._tell("preparing", self.few_rows)
         return trainer.fit()
 
     def _recount(self, trained: Result) -> dict[str, Any]:
@@ -270,9 +278,9 @@ class _Run:
         self._last = progress
         self._on_progress(progress)
 
-    def _tell(self, phase: str) -> None:
-        last = self._last
-        self._pass_on(Progress(epoch=last.epoch, epochs=last.epochs, step=last.step, steps=last.steps, phase=phase))
+    def _tell(self, phase: str, message: str | None = None) -> None:
+        where = {name: getattr(self._last, name) for name in ("epoch", "epochs", "step", "steps")}
+        self._pass_on(Progress(**where, phase=phase, message=message))
 
 
 def _joined(pieces: list[np.ndarray]) -> Column:

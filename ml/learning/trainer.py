@@ -99,9 +99,11 @@ class Trainer:
         self.run = run
         self.on_progress = on_progress
         self.should_stop = should_stop
-        self.epochs = given(schedule.epochs)
+        self.times = schedule.times(len(train))
+        """So many epochs stand for one of the schedule: it is judged after as many, and patience counts them as one."""
+        self.epochs = given(schedule.epochs) * self.times
         self.steps = self.epochs * len(train)
-        self.stopping = schedule.early_stopping or EarlyStopping(patience=self.epochs)
+        self.stopping = schedule.early_stopping or EarlyStopping(patience=given(schedule.epochs))
         moving = [parameter for parameter in objective.parameters() if parameter.requires_grad]
         self.optimizer = optimizer(groups(moving, paces or {}, steps=self.steps), schedule)
         self.moving = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
@@ -132,7 +134,8 @@ class Trainer:
                 break
             self._finish_epoch()
         self._save()
-        wanted = self.schedule.early_stopping is not None and self.stopping.restore_best
+        # Few rows that are seen so often are soon known by heart.
+        wanted = self.stopping.restore_best if self.schedule.early_stopping else self.times > 1
         restores = bool(self.best) and (wanted or self.state.reason == "stopped")
         if restores:
             self.objective.load_state_dict(self.best)
@@ -197,15 +200,18 @@ class Trainer:
         state = self.state
         self._settle()
         found = {"train/loss": state.loss_total / state.loss_count} if state.loss_count else {}
-        found |= self._validate(self.validation) if self.validation is not None else {}
+        is_judged = (state.epoch + 1) % self.times == 0
+        if is_judged and self.validation is not None:
+            found |= self._validate(self.validation)
         self.metrics |= found
         state.epoch += 1
         state.position = state.loss_count = 0
         state.loss_total = 0.0
-        self._judge(found)
+        if is_judged:
+            self._judge(found)
         if state.reason is None and state.epoch >= self.epochs:
             state.reason = "completed"
-        self._tell(found, message=f"epoch {state.epoch} of {self.epochs}")
+        self._tell(found, message=f"epoch {state.epoch} of {self.epochs}" if is_judged else None)
         spared = time.monotonic() - self._saved_at
         if state.reason is None and (self._save_seconds == 0 or spared * CHECKPOINT_COST >= self._save_seconds):
             self._save()

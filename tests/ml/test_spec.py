@@ -432,6 +432,21 @@ def test_the_user_goes_before_the_recipe_and_that_before_the_default():
     assert schedule.early_stopping is None
 
 
+def test_who_names_epochs_or_batches_is_taken_at_the_word_however_few_the_rows():
+    usual = resolve(finetune(), CATALOG)
+    assert (usual.schedule.least_steps, usual.schedule.least_batches) == (DEFAULTS.least_steps, DEFAULTS.least_batches)
+    assert resolve(usual, CATALOG) == usual
+
+    epochs = resolve(finetune(schedule={"epochs": CATALOG.architectures["cnn"].recipe.epochs}), CATALOG)
+    assert (epochs.schedule.least_steps, epochs.schedule.least_batches) == (None, DEFAULTS.least_batches)
+    assert resolve(epochs, CATALOG) == epochs
+
+    batches = resolve(finetune(schedule={"batch_size": 128}), CATALOG).schedule
+    assert (batches.least_steps, batches.least_batches) == (DEFAULTS.least_steps, None)
+    both = resolve(finetune(schedule={"epochs": 3, "least_steps": 7}), CATALOG).schedule
+    assert (both.epochs, both.least_steps) == (3, 7)
+
+
 def test_a_tasks_recipe_goes_before_the_architectures():
     task = CATALOG.tasks["image_classification"].model_copy(update={"recipe": Schedule(epochs=77)})
     catalog = CATALOG.model_copy(update={"tasks": {**CATALOG.tasks, "image_classification": task}})

@@ -159,6 +159,22 @@ def test_early_stopping_counts_on_after_a_resume(tmp_path: Path) -> None:
     assert _equal(_weights(whole), _weights(again))
 
 
+def test_epochs_that_stand_for_one_are_judged_together_and_resumed_alike(tmp_path: Path) -> None:
+    # Six steps an epoch; 50 of them are five times as many epochs as two. Patience counts what is judged.
+    plan = schedule(epochs=2, least_steps=50, learning_rate=0.3, early_stopping={"patience": 2})
+    told: list[Progress] = []
+    whole = trainer(tmp_path / "whole", schedule=plan, on_progress=told.append)
+    result = whole.fit()
+    assert (result.epochs, result.steps, whole.rate(60)) == (10, 60, whole.rate(0))
+    assert [each.step for each in told if "validation/loss" in each.metrics] == [30, 60]
+    assert result.best_epoch in (5, 10)
+    with pytest.raises(TrainingInterrupted):
+        trainer(tmp_path / "cut", schedule=plan, should_stop=AtStep(33, Stop.LEAVE)).fit()
+    again = trainer(tmp_path / "cut", schedule=plan)
+    assert again.fit() == result
+    assert _equal(_weights(whole), _weights(again))
+
+
 def test_watching_what_is_not_measured_says_what_is(tmp_path: Path) -> None:
     plan = schedule(early_stopping={"monitor": "validation/beauty"})
     with pytest.raises(SpecError, match="validation/loss"):

@@ -1,0 +1,29 @@
+"""What a schedule comes to for few rows, and for many."""
+
+import pytest
+
+from ml.schedule import Schedule
+from ml.spec import DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch", "times"),
+    [
+        (54_000, 128, 1),
+        (1_345, 128, 2),
+        (1_024, 128, 3),
+        (270, 33, 3),
+        (86, 10, 3),
+        (54, 8, 4),
+        (5, 5, 20),
+    ],
+)
+def test_few_rows_come_in_smaller_batches_and_more_often(rows: int, batch: int, times: int) -> None:
+    assert DEFAULTS.batch_of(rows) == batch
+    assert DEFAULTS.times(rows // batch) == times
+    assert times == 1 or times * 10 * (rows // batch) >= 200 > (times - 1) * 10 * (rows // batch)
+
+
+def test_a_schedule_without_a_least_is_kept_to_the_letter() -> None:
+    plain = Schedule(epochs=3, batch_size=128)
+    assert (plain.batch_of(60), plain.batch_of(1_000), plain.times(1)) == (60, 128, 1)
