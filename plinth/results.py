@@ -123,6 +123,8 @@ class Job:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     attempt: int = 0
     error: Fault | None = None
+    warnings: Sequence[str] = ()
+    """Why not to trust what it made."""
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -180,8 +182,10 @@ class ModelVersion:
     formats: Sequence[str] = ()
     aliases: Sequence[str] = ()
     engine: str | None = None
-    """`onnxruntime`, or `torch` where there is no graph; told of a single version, like the next two."""
+    """`onnxruntime`, or `torch` where there is no graph; told of a single version, like the next three."""
     engine_reason: str | None = None
+    warnings: Sequence[str] = ()
+    """Why not to trust it."""
     graphs: Mapping[str, Any] = field(default_factory=dict)
     """By name how each compares with the network (`parity`), and what was tried to make it faster (`variant`)."""
     created_at: datetime | None = None

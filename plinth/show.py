@@ -152,6 +152,9 @@ def evaluation(report: Mapping[str, Any]) -> None:
         trivial = number(baseline[name]) if name in baseline else ""
         shown.add_row(name, f"[bold]{number(value)}[/]", between, f"[dim]{trivial}[/]")
     console.print(shown)
+    if few := (report.get("training") or {}).get("few_rows"):
+        console.print(f"[dim]note:[/] {escape(few)}")
+    doubts(report.get("warnings") or ())
     classes, matrix = report.get("classes"), report.get("confusion_matrix")
     if not classes or not matrix:
         return
@@ -160,6 +163,12 @@ def evaluation(report: Mapping[str, Any]) -> None:
         return
     console.print(f"\nConfusion matrix of {report.get('rows')} rows: each line a class, each column what was answered")
     console.print(_confusion(classes, matrix, {row["label"]: row for row in report.get("per_class") or ()}))
+
+
+def doubts(warnings: Sequence[str]) -> None:
+    """Why not to trust a model."""
+    for warning in warnings:
+        console.print(f"[yellow]warning:[/] {escape(warning)}")
 
 
 def findings(report: DatasetReport) -> None:

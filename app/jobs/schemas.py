@@ -66,6 +66,8 @@ class Job(BaseModel):
     metrics: dict[str, float | None]
     attempt: int
     error: JobError | None
+    warnings: list[str]
+    """Of one that succeeded: why not to trust what it made. In the report, too."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -87,6 +89,7 @@ class Job(BaseModel):
             metrics=row.latest or {},
             attempt=row.fence,
             error=JobError.model_validate(row.error) if row.error else None,
+            warnings=(row.report or {}).get("warnings", []),
             created_at=row.created_at,
             started_at=row.started_at,
             finished_at=row.finished_at,
@@ -165,6 +168,8 @@ class Report(BaseModel):
     split: str | None = None
     rows: int | None = None
     metrics: dict[str, float | None] = {}
+    warnings: list[str] = []
+    """Why not to trust the model: nothing here shows that it beats the trivial baseline."""
     baseline: dict[str, float | None] | None = None
     classes: list[str] | None = None
     confusion_matrix: list[list[int]] | None = None

@@ -90,6 +90,8 @@ class ModelVersion(BaseModel):
 class ModelVersionInFull(ModelVersion):
     """The same, with what answers for it and how that was proved."""
 
+    warnings: list[str]
+    """Why not to trust it, as the report of its job says."""
     engine: Literal["onnxruntime", "torch"]
     engine_reason: str | None
     """Why torch has to: what came of the attempt to write graphs. None where there are graphs."""

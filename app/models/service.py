@@ -17,7 +17,7 @@ from app.models.schemas import (
     Parent,
 )
 from ml.package import MANIFEST, Manifest
-from store import models
+from store import jobs, models
 from store.errors import Conflict, NotFound
 from store.pages import Page
 
@@ -90,6 +90,7 @@ def seen_in_full(session: Session, row: ModelRow, blobs: Blobs) -> ModelVersionI
         manifest = Manifest.model_validate_json(file.read())
     return ModelVersionInFull(
         **seen(session, row).model_dump(),
+        warnings=(jobs.get(session, row.job_id).report or {}).get("warnings", []),
         engine="onnxruntime" if manifest.graphs else "torch",
         engine_reason=None if manifest.graphs else manifest.no_graph or "it was not exported",
         graphs=manifest.graphs,

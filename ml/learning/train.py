@@ -14,6 +14,7 @@ from ml.catalog import Catalog
 from ml.checksums import digest
 from ml.data.dataset import Dataset
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
+from ml.evaluation import doubts
 from ml.learning import device as devices
 from ml.learning.bases import Bases
 from ml.learning.batches import InOrder, Shuffled, to_arrays
@@ -213,7 +214,10 @@ class _Run:
         split, rows = ("test", test) if len(test) else ("validation", self.held_out)
         columns = self._encoded(split, rows)
         found = task.evaluate(self._collected(network, task, columns), columns, train=self.train_columns)
-        facts = {"task": task.name, "split": split, "rows": len(rows), "metrics": found.metrics}
+        warnings = doubts(found, task.metrics, judged=f"{len(rows)} rows of {split}")
+        for warning in warnings:
+            self._tell("evaluating", warning)
+        facts = {"task": task.name, "split": split, "rows": len(rows), "metrics": found.metrics, "warnings": warnings}
         return {**facts, "baseline": found.baseline, "intervals": found.intervals, **found.extra}
 
     def _collected(self, network: Network, task: Task, columns: dict[str, Column]) -> dict[str, Column]:

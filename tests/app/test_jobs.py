@@ -233,11 +233,13 @@ def test_what_a_run_tells_can_be_read(client: TestClient) -> None:
 
 def test_a_finished_job_names_its_model_and_its_report(client: TestClient, tmp_path: Path) -> None:
     report = {"task": "image_classification", "split": "test", "rows": 20, "metrics": {"accuracy": 1.0}}
-    registered(shades(tmp_path / "package"), name="shades", report=report)
+    registered(shades(tmp_path / "package"), name="shades", report={**report, "warnings": ["it guesses"]})
     (job,) = client.get("/api/v1/jobs?kind=finetune").json()["data"]
     assert (job["state"], job["reason"]) == ("succeeded", "completed")
     assert job["model"] == {"name": "shades", "version": 1}
     assert client.get(f"/api/v1/jobs/{job['id']}/report").json()["metrics"] == {"accuracy": 1.0}
+    version = client.get("/api/v1/models/shades/versions/1").json()
+    assert job["warnings"] == version["warnings"] == ["it guesses"]
 
 
 def test_a_failed_job_says_why_and_whose_fault_it_was(client: TestClient) -> None:

@@ -1,6 +1,34 @@
 import pytest
 
-from ml.evaluation import share_interval
+from ml.evaluation import Evaluation, Metric, doubts, share_interval
+
+KNOWN = {"accuracy": Metric("", True), "recall": Metric("", True), "loss": Metric("", False)}
+
+
+@pytest.mark.parametrize(
+    ("found", "is_doubted"),
+    [
+        (Evaluation({"accuracy": 0.9, "loss": 0.2}, {"accuracy": 0.5}, {"accuracy": (0.8, 0.95)}), False),
+        (Evaluation({"accuracy": 0.5, "loss": 0.6}, {"accuracy": 0.5, "loss": 0.7}, {"accuracy": (0.3, 0.7)}), True),
+        (Evaluation({"accuracy": 0.6}, {"accuracy": 0.5}, {"accuracy": (0.3, 0.8)}), True),
+        # One that is surely better is enough.
+        (
+            Evaluation(
+                {"accuracy": 0.1, "recall": 0.8},
+                {"accuracy": 0.1, "recall": 0.2},
+                {"accuracy": (0.0, 0.3), "recall": (0.7, 0.9)},
+            ),
+            False,
+        ),
+        (Evaluation({"loss": 2.0}, {"loss": 3.0}), False),
+        (Evaluation({"loss": 3.0}, {"loss": 3.0}), True),
+        (Evaluation({"accuracy": 0.0}), False),
+    ],
+)
+def test_a_model_is_doubted_that_nothing_shows_to_beat_the_baseline(found, is_doubted):
+    told = doubts(found, KNOWN, judged="20 rows of test")
+    assert bool(told) == is_doubted
+    assert all("20 rows of test" in each and "baseline" in each for each in told)
 
 
 @pytest.mark.parametrize(

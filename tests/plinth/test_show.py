@@ -18,6 +18,8 @@ def test_a_report_shows_interval_baseline_and_confusion(capsys: pytest.CaptureFi
             "split": "test",
             "rows": 10,
             "metrics": {"accuracy": 0.9},
+            "training": {"few_rows": "9 rows are few"},
+            "warnings": ["nobody knows"],
             "baseline": {"accuracy": 0.5},
             "intervals": {"accuracy": [0.59, 0.98]},
             "classes": ["cat", "dog"],
@@ -27,6 +29,8 @@ def test_a_report_shows_interval_baseline_and_confusion(capsys: pytest.CaptureFi
     )
     shown = capsys.readouterr().out
     assert "0.59 to 0.98" in shown
+    assert "note: 9 rows are few" in shown
+    assert "warning: nobody knows" in shown
     assert shown.splitlines()[-1].split() == ["dog", "1", "4", "80%", "100%"]
     assert shown.splitlines()[-2].split() == ["cat", "5", "·"]
 

@@ -1,4 +1,4 @@
-"""Who brings few rows and names nothing gets a model that has learned."""
+"""Who brings few rows and names nothing gets a model that has learned, or is told that it has not."""
 
 import io
 import zipfile
@@ -42,6 +42,7 @@ def test_a_hundred_pictures_are_told_apart_by_default(
     report = made.report
     assert report is not None
     assert report["metrics"]["accuracy"] >= 0.95
+    assert report["warnings"] == []
     few = "86 rows are few: 25 epochs in batches of 10, not the usual 5 in batches of 128"
     assert report["training"]["few_rows"] == few
     assert few in [each.message for each in told]
@@ -51,8 +52,12 @@ def test_a_hundred_pictures_are_told_apart_by_default(
     assert len(judged) == report["training"]["epochs"] / 5
 
 
-def test_who_names_epochs_and_batches_gets_those(shades: Path, tmp_path: Path) -> None:
-    made = run(shades, tmp_path, spec("finetune", **ASKED, schedule={"epochs": 5, "batch_size": 128}))
+def test_who_names_epochs_and_batches_gets_those_and_is_told_what_came_of_it(shades: Path, tmp_path: Path) -> None:
+    told: list[Progress] = []
+    made = run(shades, tmp_path, spec("finetune", **ASKED, schedule={"epochs": 5, "batch_size": 128}), told=told)
     report = made.report
     assert report is not None
     assert (report["training"]["epochs"], report["training"]["steps"], report["training"]["few_rows"]) == (5, 5, None)
+    (warning,) = report["warnings"]
+    assert "accuracy is 0.5 on 60 rows of test, that of the trivial baseline 0.5" in warning
+    assert warning in [each.message for each in told]
