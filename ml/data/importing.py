@@ -17,12 +17,14 @@ from ml.data import checks, splitting, storage
 from ml.data.dataset import SPLITS, DatasetSummary
 from ml.data.findings import Findings, Place, Refused
 from ml.data.formats import FORMATS
+from ml.data.formats.base import HARDLY
 from ml.data.limits import Limits
 from ml.data.natural import natural_key
 from ml.data.report import Guess, ImportReport, ReportEntry, Suggestion
 from ml.data.sources import Source
 from ml.data.splitting import Plan
 from ml.data.staging import LABEL, Staging
+from ml.data.unpacking import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,9 +75,10 @@ def import_dataset(
     into.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryFile(dir=into.parent) as scratch,
+        tempfile.TemporaryDirectory(dir=into.parent) as aside,
         warnings.catch_warnings(action="ignore"),  # what libraries mumble about strange files is in the report
     ):
-        run = _Import(scratch, limits, purposes or {}, task=task)
+        run = _Import(scratch, Path(aside), limits, purposes or {}, task=task)
         try:
             run.read(sources, format=format, columns=columns or {}, splits=splits)
         except Refused as refused:
@@ -87,8 +90,10 @@ class _Import:
     """One import from beginning to end."""
 
     def __init__(
-        self, scratch: IO[bytes], limits: Limits, purposes: Mapping[str, Purpose], *, task: str | None
+        self, scratch: IO[bytes], aside: Path, limits: Limits, purposes: Mapping[str, Purpose], *, task: str | None
     ) -> None:
+        self.aside = aside
+        """A folder for what is unpacked."""
         self.limits = limits
         self.purposes = purposes
         self.task = task
@@ -126,6 +131,7 @@ class _Import:
         if not readable:
             return
         wanted = self.purpose.columns if self.purpose else None
+        readable = self._out_of_envelopes(readable, format, wanted)
         chosen = _format(format, readable, wanted)
         mine = [source for source in readable if source.content in chosen.reads]
         for source in readable:
@@ -140,6 +146,22 @@ class _Import:
         self.format = chosen(mine, columns=columns, wanted=wanted, findings=self.findings, limits=self.limits)
         for batch in self.format.read():
             self.staging.add(batch)
+
+    def _out_of_envelopes(
+        self, sources: list[Source], asked: str | None, wanted: Mapping[str, str] | None
+    ) -> list[Source]:
+        """Archives that no format knows as one, file by file; as they are where that leads to nothing."""
+        if asked is None:
+            known = max(form.detect(sources, wanted) for form in FORMATS.values()) > HARDLY
+            foreign = [] if known else [source for source in sources if source.content in ("zip", "tar")]
+        else:
+            reads = FORMATS[asked].reads if asked in list(FORMATS) else frozenset(("zip", "tar"))
+            foreign = [source for source in sources if source.content in ("zip", "tar") and source.content not in reads]
+        found: list[Source] = []
+        for number, source in enumerate(sources):
+            inner = unpacked(source, self.aside / str(number), self.findings, self.limits) if source in foreign else []
+            found += inner or [source]
+        return found
 
     def _source(self, path: Path) -> Source:
         return Source(path.name, path, asked_split=self.plan.split_of(path.name))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ROWS_A_BATCH = 2048
 BYTES_A_BATCH = 32 << 20
+HARDLY = 0.1
+"""How likely what nobody else would read is for the format that tells so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar
 
 from ml.data import images
 from ml.data.findings import Place, Refused
 from ml.data.folders import FolderFormat, Role
+from ml.data.formats.base import HARDLY
 from ml.data.natural import natural_key
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from ml.data.archives import Member
     from ml.data.formats.base import Batch
     from ml.data.sources import Content, Source
-
-
-WITHOUT_PICTURES: Final = 0.1
 
 
 class ClassFolders(FolderFormat):
@@ -37,7 +35,7 @@ class ClassFolders(FolderFormat):
         archives = [source for source in sources if source.content in ("zip", "tar")]
         names = [PurePosixPath(name).suffix.lower() for source in archives for name in source.member_names]
         pictures = not names or any(suffix in images.SUFFIXES for suffix in names)
-        return super().detect(sources, wanted) * (1 if pictures else WITHOUT_PICTURES)
+        return super().detect(sources, wanted) * (1 if pictures else HARDLY)
 
     def read(self) -> Iterator[Batch]:
         """Archive by archive, then the loose pictures."""
