@@ -15,8 +15,9 @@ from pydantic import Field, model_validator
 from ml.encoders.base import Column, Encoder
 from ml.signals import Signal
 from ml.sound.audio import Audio
+from ml.sound.framing import SpectrumConfig
 from ml.sound.resampling import resample
-from ml.sound.spectrum import SpectrumConfig, log_mel
+from ml.sound.spectrum import Framing, log_mel
 
 FASTEST_HZ: Final = 16_000
 """Speech has little above 8 kHz that tells words apart, so no more is kept unless asked."""
@@ -69,7 +70,7 @@ class LogMelEncoder(Encoder[Audio]):
         }
         chosen = {**usual, **asked}
         spectrum = SpectrumConfig.model_validate({name: chosen[name] for name in usual})
-        frames = np.concatenate([spectrum_of(value, spectrum) for value in looked_at]).astype(np.float64)
+        frames = np.concatenate([spectrum_of(value, spectrum.framing) for value in looked_at]).astype(np.float64)
         deviation = np.maximum(frames.std(axis=0), LEAST_DEVIATION)
         learned = {"mean": _rounded(frames.mean(axis=0)), "deviation": _rounded(deviation)}
         return cls(LogMelConfig.model_validate({**learned, **chosen}))
@@ -77,7 +78,7 @@ class LogMelEncoder(Encoder[Audio]):
     def encode(self, values: Sequence[Audio]) -> list[np.ndarray]:
         """Float16 [T, F] each, normalised; half the memory, and finer than any microphone."""
         mean, deviation = self._normalisation()
-        return [((spectrum_of(value, self.config) - mean) / deviation).astype(np.float16) for value in values]
+        return [((spectrum_of(value, self.config.framing) - mean) / deviation).astype(np.float16) for value in values]
 
     def collate(self, column: Column) -> dict[str, np.ndarray]:
         """`signal`: float32 [B, T', F * stacked], zero where padded; `mask`: bool [B, T']."""
@@ -109,7 +110,7 @@ class LogMelEncoder(Encoder[Audio]):
         return np.array(self.config.mean, dtype=np.float32), np.array(self.config.deviation, dtype=np.float32)
 
 
-def spectrum_of(value: Audio, config: SpectrumConfig) -> np.ndarray:
+def spectrum_of(value: Audio, config: Framing) -> np.ndarray:
     """float32 [T, F]: the logarithm of each band's power, at one rate and as if all had been recorded equally loud.
 
     How far away the microphone stood says nothing of what was said.

@@ -15,8 +15,9 @@ from pydantic import model_validator
 from ml.encoders.base import Column, Encoder
 from ml.signals import Signal
 from ml.sound.audio import Audio
+from ml.sound.framing import SpectrumConfig
 from ml.sound.resampling import resample
-from ml.sound.spectrum import SpectrumConfig, log_mel
+from ml.sound.spectrum import Framing, log_mel
 from ml.sound.vocoder import PEAK, speak
 
 FASTEST_HZ: Final = 22_050
@@ -68,7 +69,7 @@ class MelSpectrogramEncoder(Encoder[Audio]):
         usual = {"rate_hz": rate_hz, "window": 4 * hop, "hop": hop, "bands": min(BANDS, rate_hz // HZ_A_BAND)}
         chosen = {**usual, **asked}
         spectrum = SpectrumConfig.model_validate({name: chosen[name] for name in usual})
-        frames = np.concatenate([_spectrum_of(value, spectrum) for value in looked_at]).astype(np.float64)
+        frames = np.concatenate([_spectrum_of(value, spectrum.framing) for value in looked_at]).astype(np.float64)
         learned = {
             "mean": [round(float(each), 4) for each in frames.mean(axis=0)],
             "deviation": [round(float(each), 4) for each in np.maximum(frames.std(axis=0), LEAST_DEVIATION)],
@@ -78,7 +79,7 @@ class MelSpectrogramEncoder(Encoder[Audio]):
     def encode(self, values: Sequence[Audio]) -> list[np.ndarray]:
         """Float16 [T, F] each, normalised; T is at least 1."""
         mean, deviation = self._normalisation()
-        return [((_spectrum_of(value, self.config) - mean) / deviation).astype(np.float16) for value in values]
+        return [((_spectrum_of(value, self.config.framing) - mean) / deviation).astype(np.float16) for value in values]
 
     def collate(self, column: Column) -> dict[str, np.ndarray]:
         """`signal`: float32 [B, T, F], zero where padded; `mask`: bool [B, T]."""
@@ -95,7 +96,7 @@ class MelSpectrogramEncoder(Encoder[Audio]):
     def sound(self, frames_TF: np.ndarray) -> Audio:
         """The wave of normalised frames."""
         mean, deviation = self._normalisation()
-        return Audio(speak(frames_TF.astype(np.float32) * deviation + mean, self.config), self.config.rate_hz)
+        return Audio(speak(frames_TF.astype(np.float32) * deviation + mean, self.config.framing), self.config.rate_hz)
 
     def decibels(self, difference_TF: np.ndarray) -> np.ndarray:
         """A difference of normalised frames, in decibels of power."""
@@ -105,7 +106,7 @@ class MelSpectrogramEncoder(Encoder[Audio]):
         return np.array(self.config.mean, dtype=np.float32), np.array(self.config.deviation, dtype=np.float32)
 
 
-def _spectrum_of(value: Audio, config: SpectrumConfig) -> np.ndarray:
+def _spectrum_of(value: Audio, config: Framing) -> np.ndarray:
     """float32 [T, F], from the first frame to the last in which something is heard."""
     samples = resample(value.samples, value.rate_hz, config.rate_hz)
     peak = np.abs(samples).max(initial=0)

@@ -5,34 +5,27 @@ N samples, T frames, S bins of the Fourier transform, F mel bands.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from pydantic import Field, model_validator
-
-from ml.config import Config
 
 QUIETEST: Final = 1e-8
 """Power below which all is silence, where a tone as loud as can be has 1. Its logarithm would be minus infinity."""
 _FRAMES_AT_ONCE: Final = 4096
 
 
-class SpectrumConfig(Config):
-    """How time and frequency are cut up."""
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How time and frequency are cut up; what may be asked for, `ml.sound.framing` says."""
 
-    rate_hz: int = Field(ge=4_000, le=192_000)
-    window: int = Field(ge=16, le=16_384)
+    rate_hz: int
+    window: int
     """Samples under one Hann window."""
-    hop: int = Field(ge=4, le=16_384)
+    hop: int
     """Samples from one frame to the next."""
-    bands: int = Field(ge=4, le=512)
-
-    @model_validator(mode="after")
-    def _windows_overlap(self) -> SpectrumConfig:
-        if self.hop > self.window:
-            raise ValueError("hop must be at most window, or samples between the frames go unread")
-        return self
+    bands: int
 
     @property
     def transform(self) -> int:
@@ -44,13 +37,13 @@ class SpectrumConfig(Config):
         return 1 + samples // self.hop
 
 
-def log_mel(samples: np.ndarray, config: SpectrumConfig) -> np.ndarray:
+def log_mel(samples: np.ndarray, config: Framing) -> np.ndarray:
     """float32 [T, F]: natural logarithm of the power in each band, frames centred on multiples of the hop."""
     power_TS = np.abs(short_time_fourier(samples, config)) ** 2 / full_scale(config)
     return np.asarray(np.log(np.maximum(power_TS @ mel_bands(config).T, QUIETEST)), dtype=np.float32)
 
 
-def short_time_fourier(samples: np.ndarray, config: SpectrumConfig) -> np.ndarray:
+def short_time_fourier(samples: np.ndarray, config: Framing) -> np.ndarray:
     """complex64 [T, S], silence assumed before and after."""
     half = config.window // 2
     padded = np.pad(samples, (half, config.window - half))
@@ -70,13 +63,13 @@ def hann(length: int) -> np.ndarray:
     return np.asarray(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length), dtype=np.float32)
 
 
-def full_scale(config: SpectrumConfig) -> float:
+def full_scale(config: Framing) -> float:
     """Power of the bin that a tone of amplitude 1 falls on."""
     return float(hann(config.window).sum() / 2) ** 2
 
 
 @lru_cache(maxsize=8)
-def mel_bands(config: SpectrumConfig) -> np.ndarray:
+def mel_bands(config: Framing) -> np.ndarray:
     """float32 [F, S]: triangles evenly spread over mel (O'Shaughnessy 1987), each weighing its bins to a sum of 1.
 
     A band narrower than a bin, as the lowest may be, would hear nothing; it takes the nearest bin.

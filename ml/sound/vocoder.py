@@ -15,7 +15,7 @@ import numpy as np
 from ml.sound.spectrum import QUIETEST, full_scale, hann, mel_bands, short_time_fourier
 
 if TYPE_CHECKING:
-    from ml.sound.spectrum import SpectrumConfig
+    from ml.sound.spectrum import Framing
 
 ROUNDS: Final = 48
 MOMENTUM: Final = 0.99
@@ -29,7 +29,7 @@ _UNFOLDINGS: Final = 40
 _LEAST_POWER: Final = 1e-14
 
 
-def speak(log_mel_TF: np.ndarray, config: SpectrumConfig, *, rounds: int = ROUNDS) -> np.ndarray:
+def speak(log_mel_TF: np.ndarray, config: Framing, *, rounds: int = ROUNDS) -> np.ndarray:
     """float32 [T hop], peak at -1 dB, of the logarithm of the power in each band."""
     power_TF = np.exp(log_mel_TF.astype(np.float64).clip(np.log(QUIETEST), LOUDEST))
     magnitude_TS = np.sqrt(unfold(power_TF, config) * full_scale(config))
@@ -43,7 +43,7 @@ def speak(log_mel_TF: np.ndarray, config: SpectrumConfig, *, rounds: int = ROUND
     return np.asarray(samples * (PEAK / peak) if peak > 0 else samples, dtype=np.float32)
 
 
-def unfold(power_TF: np.ndarray, config: SpectrumConfig) -> np.ndarray:
+def unfold(power_TF: np.ndarray, config: Framing) -> np.ndarray:
     """float64 [T, S], never negative: the power of bins whose bands come nearest to those given (Lee & Seung 2001)."""
     bands, inverse = mel_bands(config).astype(np.float64), _unfolding(config)
     power_TS = np.maximum(power_TF @ inverse, _LEAST_POWER)
@@ -55,11 +55,11 @@ def unfold(power_TF: np.ndarray, config: SpectrumConfig) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _unfolding(config: SpectrumConfig) -> np.ndarray:
+def _unfolding(config: Framing) -> np.ndarray:
     return np.linalg.pinv(mel_bands(config).astype(np.float64)).T
 
 
-def _with_phase(magnitude_TS: np.ndarray, config: SpectrumConfig, rounds: int) -> np.ndarray:
+def _with_phase(magnitude_TS: np.ndarray, config: Framing, rounds: int) -> np.ndarray:
     # Any start will do; this one is always the same, so that a text always sounds alike.
     angles = np.exp(2j * np.pi * np.random.default_rng(0).random(magnitude_TS.shape))
     last = np.zeros_like(angles)
@@ -72,7 +72,7 @@ def _with_phase(magnitude_TS: np.ndarray, config: SpectrumConfig, rounds: int) -
     return _overlap_add(magnitude_TS * angles, config)
 
 
-def _overlap_add(spectrum_TS: np.ndarray, config: SpectrumConfig) -> np.ndarray:
+def _overlap_add(spectrum_TS: np.ndarray, config: Framing) -> np.ndarray:
     """float64 [T hop]: the wave whose transform is nearest (equation 6 of Griffin & Lim)."""
     window, hop, shape = config.window, config.hop, hann(config.window)
     pieces = np.fft.irfft(spectrum_TS, config.transform)[:, :window] * shape

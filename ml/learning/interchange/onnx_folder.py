@@ -4,7 +4,7 @@
 {graph}.onnx           what is served: the graph, or its faster variant; with a trunk, which is run before it
 preprocessing.json     how raw inputs become arrays and outputs answers, for programs
 README.md              the same for people
-run.py, readers/, answers/    answer as the service does, by numpy and ONNX Runtime; where answering is no loop
+run.py, readers/, answers/    answer as the service does, by numpy and ONNX Runtime
 encoders/, task/       tokenizers, lists of items, labels
 parity.json            how each graph compares with the network it was made of
 ```
@@ -13,6 +13,7 @@ parity.json            how each graph compares with the network it was made of
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 STANDALONE: Final = Path(standalone.__file__).parent
 PREPROCESSING: Final = "preprocessing.json"
 PARITY: Final = "parity.json"
+OURS: Final = re.compile(r"from ml(?:\.\w+)*\.(\w+) import")
+"""What is copied lies side by side."""
 EXAMPLES: Final = 9
 """Inputs that a graph of another opset is compared on: batches of 1, 2, 5 and what is left."""
 
@@ -55,21 +58,20 @@ def write_folder(
     task = package.task()
     graphs = _copied(package, into) if opset is None else _written_again(package, task, into, opset)
     answers = _answers(task)
-    told = _told(package, task, graphs, answers.__name__.rpartition(".")[2] if answers else None, into)
+    told = _told(package, task, graphs, answers.__name__.rpartition(".")[2], into)
     for name in [*told["inputs"], *told["targets"]]:
         shutil.copytree(package.file(f"encoders/{name}/encoder.json").parent, into / "encoders" / name)
     needs = _copy_code(told, answers, into)
     _write(into / PREPROCESSING, told)
     _write(into / PARITY, {name: graph.model_dump(mode="json") for name, graph in graphs.items()})
-    (into / "README.md").write_text(readme(told, graphs, needs, answers, STANDALONE), encoding="utf-8")
+    (into / "README.md").write_text(readme(told, graphs, needs, answers), encoding="utf-8")
     on_phase("checking")
-    notes = [] if answers else ["its task answers in a loop, which README.md describes; there is no run.py"]
     return {
         "format": "onnx",
         "opset": {name: graph.opset for name, graph in graphs.items()},
         "graphs": {name: graph.parity.model_dump() for name, graph in graphs.items() if graph.parity},
         "files": sorted(path.relative_to(into).as_posix() for path in into.rglob("*") if path.is_file()),
-        "notes": notes,
+        "notes": [],
     }
 
 
@@ -106,7 +108,7 @@ def _written_again(package: ModelPackage, task: Task | None, into: Path, opset: 
 
 
 def _told(
-    package: ModelPackage, task: Task | None, graphs: Mapping[str, Graph], answers: str | None, folder: Path
+    package: ModelPackage, task: Task | None, graphs: Mapping[str, Graph], answers: str, folder: Path
 ) -> dict[str, Any]:
     """What `preprocessing.json` holds."""
     manifest = package.manifest
@@ -174,24 +176,25 @@ def _how(encoder: str) -> str | None:
     return " ".join((_module("readers", encoder).__doc__ or "").split()) if encoder in known else None
 
 
-def _answers(task: Task | None) -> ModuleType | None:
-    """The code that answers as the task does; None where there is none, since it loops."""
+def _answers(task: Task | None) -> ModuleType:
+    """The code that answers as the task does."""
     wanted = task.name if task else "embedding"
     every = (_module("answers", each.name) for each in iter_modules([str(STANDALONE / "answers")]))
-    return next((each for each in every if wanted in each.TASKS), None)
+    return next(each for each in every if wanted in each.TASKS)
 
 
-def _copy_code(told: Mapping[str, Any], answers: ModuleType | None, into: Path) -> list[str]:
+def _copy_code(told: Mapping[str, Any], answers: ModuleType, into: Path) -> list[str]:
     """The packages that the copied code needs."""
     readers = [_module("readers", each["reader"]) for each in told["inputs"].values() if each["how"]]
     needs = ["onnxruntime", "numpy", *(module.NEEDS for module in readers), getattr(answers, "NEEDS", "")]
-    for module in [*readers, *([answers] if answers else [])]:
-        source = Path(module.__file__ or "")
-        target = into / source.parent.name / source.name
-        target.parent.mkdir(exist_ok=True)
-        shutil.copyfile(source, target)
-    if answers:
-        shutil.copyfile(STANDALONE / "run.py", into / "run.py")
+    beside = [import_module(name) for name in getattr(answers, "WITH", ())]
+    for kind, modules in (("readers", readers), ("answers", [answers, *beside])):
+        for module in modules:
+            source = Path(module.__file__ or "")
+            (into / kind).mkdir(exist_ok=True)
+            code = OURS.sub(r"from answers.\1 import", source.read_text(encoding="utf-8"))
+            (into / kind / source.name).write_text(code, encoding="utf-8")
+    shutil.copyfile(STANDALONE / "run.py", into / "run.py")
     return sorted({each for each in needs if each}, key=needs.index)
 
 

@@ -6,24 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
     from types import ModuleType
 
     from ml.package import Graph
 
 
-def readme(
-    told: Mapping[str, Any], graphs: Mapping[str, Graph], needs: Sequence[str], answers: ModuleType | None, code: Path
-) -> str:
-    """Markdown. `told` is what `preprocessing.json` holds, `code` where the descriptions of loops lie."""
+def readme(told: Mapping[str, Any], graphs: Mapping[str, Graph], needs: Sequence[str], answers: ModuleType) -> str:
+    """Markdown. `told` is what `preprocessing.json` holds."""
     task = told["task"]["name"] if told["task"] else "embedding"
-    parts = [f"# An ONNX model for {task}", _use(needs, answers), "## Graphs", *_graphs(told, graphs)]
+    parts = [f"# An ONNX model for {task}", _use(needs), "## Graphs", *_graphs(told, graphs)]
     parts += ["## Inputs", *(_input(name, about) for name, about in told["inputs"].items()), "## Answers"]
-    loop = code / "loops" / f"{task}.md"
-    if answers:
-        parts.append(" ".join((answers.__doc__ or "").split()))
-    elif loop.is_file():
-        parts.append(loop.read_text(encoding="utf-8").strip())
+    parts.append(" ".join((answers.__doc__ or "").split()))
     if told["labels"]:
         parts.append(f"Labels, in the order of their codes: {', '.join(told['labels'][:100])}.")
     if told["rows_a_call"]:
@@ -32,10 +25,9 @@ def readme(
     return "\n\n".join(parts) + "\n"
 
 
-def _use(needs: Sequence[str], answers: ModuleType | None) -> str:
+def _use(needs: Sequence[str]) -> str:
     lines = [f"pip install {' '.join(needs)}"]
-    if answers:
-        lines += ["python run.py FILE ...          # an input each; or the JSON body of a request to /predict"]
+    lines += ["python run.py FILE ...          # an input each; or the JSON body of a request to /predict"]
     return "```sh\n" + "\n".join(lines) + "\n```"
 
 

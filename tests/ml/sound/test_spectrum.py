@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from ml.sound.spectrum import QUIETEST, SpectrumConfig, log_mel, mel_bands, short_time_fourier
+from ml.sound.framing import SpectrumConfig
+from ml.sound.spectrum import QUIETEST, Framing, log_mel, mel_bands, short_time_fourier
 
-CONFIG = SpectrumConfig(rate_hz=8_000, window=200, hop=80, bands=40)
+CONFIG = Framing(rate_hz=8_000, window=200, hop=80, bands=40)
 
 
 def test_there_is_a_frame_at_each_multiple_of_the_hop() -> None:
@@ -19,7 +20,7 @@ def test_silence_is_the_floor_and_not_minus_infinity() -> None:
 def test_a_tone_is_loudest_in_the_band_that_holds_it_whatever_the_window() -> None:
     samples = np.sin(2 * np.pi * 1_000 * np.arange(8_000) / 8_000).astype(np.float32)
     for window in (200, 256, 400):
-        config = SpectrumConfig(rate_hz=8_000, window=window, hop=80, bands=40)
+        config = Framing(rate_hz=8_000, window=window, hop=80, bands=40)
         bins_hz = np.fft.rfftfreq(config.transform, 1 / 8_000)
         middles = mel_bands(config) @ bins_hz
         loudest = int(log_mel(samples, config)[50].argmax())
@@ -35,7 +36,7 @@ def test_the_transform_is_numpys_of_each_window() -> None:
 
 @pytest.mark.parametrize("bands", [4, 40, 128])
 def test_white_noise_has_the_same_power_in_every_band(bands: int) -> None:
-    weights = mel_bands(SpectrumConfig(rate_hz=8_000, window=200, hop=80, bands=bands))
+    weights = mel_bands(Framing(rate_hz=8_000, window=200, hop=80, bands=bands))
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
     assert weights.min() >= 0
 

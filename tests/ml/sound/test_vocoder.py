@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from ml.sound.spectrum import SpectrumConfig, log_mel
+from ml.sound.spectrum import Framing, log_mel
 from ml.sound.vocoder import PEAK, speak, unfold
 
-CONFIG = SpectrumConfig(rate_hz=8_000, window=256, hop=64, bands=64)
+CONFIG = Framing(rate_hz=8_000, window=256, hop=64, bands=64)
 
 
 def vowel(seconds: float = 0.4) -> np.ndarray:

@@ -37,6 +37,11 @@ class Model:
             for name, graph in self.told["graphs"].items()
         }
 
+    @property
+    def answers(self) -> Any:
+        """The module that makes answers of what the graphs give."""
+        return import_module(f"answers.{self.told['answers']}")
+
     def reader(self, slot: str) -> Any:
         """The module that makes arrays of the inputs of a slot."""
         return import_module(f"readers.{self.told['inputs'][slot]['reader']}")
@@ -63,32 +68,47 @@ class Model:
 
     def answer(self, inputs: list[dict[str, Any]], parameters: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         """One answer for each input, in order; `parameters` are fields of each."""
-        answers = import_module(f"answers.{self.told['answers']}")
         whole = [{**self.told["parameters"], **(parameters or {}), **each} for each in inputs]
         rows = self.told["rows_a_call"] or max(1, len(whole))
         found: list[dict[str, Any]] = []
         for start in range(0, len(whole), rows):
-            found += answers.answer(whole[start : start + rows], self)
+            found += self.answers.answer(whole[start : start + rows], self)
         return found
 
     def of_file(self, path: Path) -> dict[str, Any]:
         """A file as the input it is."""
-        field = self.reader(next(iter(self.told["inputs"]))).FIELD
+        read_as = self.reader(next(iter(self.told["inputs"]))).FIELD
+        field = getattr(self.answers, "FIELD", read_as)
         data = path.read_bytes()
-        return {field: data.decode() if field == "text" else base64.b64encode(data).decode()}
+        return {field: data.decode().strip() if read_as == "text" else base64.b64encode(data).decode()}
+
+
+def answered(paths: list[Path]) -> list[dict[str, Any]]:
+    """The answers to a request, or to files that are an input each."""
+    model = Model()
+    if len(paths) > 1 or paths[0].suffix != ".json":
+        return model.answer([model.of_file(path) for path in paths])
+    try:
+        asked = json.loads(paths[0].read_bytes())
+    except ValueError as error:
+        sys.exit(f"{paths[0]} is not JSON: {error}")
+    if not isinstance(asked, dict) or not isinstance(asked.get("inputs"), list):
+        sys.exit(f'{paths[0]} is no request: {{"inputs": [{{...}}]}}')
+    return model.answer(asked["inputs"], asked.get("parameters"))
 
 
 def main(arguments: list[str]) -> None:
     """Answer what was asked on the command line."""
     if not arguments:
         sys.exit(__doc__)
-    model = Model()
-    paths = [Path(each) for each in arguments]
-    if len(paths) == 1 and paths[0].suffix == ".json":
-        asked = json.loads(paths[0].read_bytes())
-        outputs = model.answer(asked["inputs"], asked.get("parameters"))
-    else:
-        outputs = model.answer([model.of_file(path) for path in paths])
+    try:
+        outputs = answered([Path(each) for each in arguments])
+    except ModuleNotFoundError as error:
+        sys.exit(f"{error.name} is not installed; README.md says what has to be.")
+    except KeyError as error:
+        sys.exit(f"an input lacks {error}, or has a value that the model does not know")
+    except OSError as error:
+        sys.exit(str(error))
     json.dump({"outputs": outputs}, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
 
