@@ -162,6 +162,31 @@ def verses(folder: Path, rows: int, _: random.Random) -> list[Path]:
     return [folder / "train.txt", folder / "test.txt"]
 
 
+def symbols(folder: Path, rows: int, chance: random.Random) -> list[Path]:
+    """Emoji with their captions; all 218 of the test split to test on."""
+    head, *lines = (DATA / "emoji-noto" / "captions.tsv").read_text(encoding="utf-8").splitlines()
+    by_split = {split: [line for line in lines if line.split("\t")[1] == split] for split in ("train", "test")}
+    kept = chance.sample(by_split["train"], rows) + by_split["test"]
+    with zipfile.ZipFile(folder / "symbols.zip", "w") as archive:
+        archive.writestr("captions.tsv", "\n".join([head, *kept]))
+        for name in (line.partition("\t")[0] for line in kept):
+            archive.write(DATA / "emoji-noto" / "images" / name, f"images/{name}")
+    return [folder / "symbols.zip"]
+
+
+def pairs(folder: Path, rows: int, chance: random.Random) -> list[Path]:
+    """English and German captions of Multi30k; 100 to test on."""
+    for split, name, count in (("train", "train", rows), ("test", "test_2016_flickr", 100)):
+        sides = {
+            language: gzip.decompress((DATA / "multi30k-en-de" / f"{name}.{language}.gz").read_bytes()).decode()
+            for language in ("en", "de")
+        }
+        both = chance.sample(list(zip(*(side.splitlines() for side in sides.values()), strict=True)), count)
+        for language, texts in zip(sides, zip(*both, strict=True), strict=True):
+            (folder / f"{split}.{language}").write_text("\n".join(texts), encoding="utf-8")
+    return sorted(folder.glob("*.*"))
+
+
 CASES: Final[Mapping[str, Case]] = {
     "shades": Case("image_classification", "accuracy", (60, 100, 300), PICTURES, pictures(shades)),
     "shapes": Case("image_classification", "accuracy", (60, 100, 300), PICTURES, pictures(shapes)),
@@ -171,6 +196,9 @@ CASES: Final[Mapping[str, Case]] = {
     "recordings": Case("speech_recognition", "word_error_rate", (100,), ("",), recordings),
     "films": Case("recommendation", "hit_rate_at_10", (60,), ("",), films),
     "verses": Case("text_generation", "bits_per_character", (20_000,), ("",), verses),
+    "symbols": Case("image_text_matching", "text_recall_at_10", (100, 300), ("",), symbols),
+    "pairs": Case("translation", "chrf", (300,), ("",), pairs),
+    "drawings": Case("image_generation", "negative_elbo", (100,), ("",), pictures(digits)),
 }
 
 

@@ -94,3 +94,7 @@ def test_a_trunk_is_named_before_its_head_and_a_graph_that_came_alone_has_no_pro
 def test_torch_is_told_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(capsys, graphs={}, engine="torch", engine_reason="dynamo: it loops [over rows]")
     assert lines[-1] == "Answers by torch: it has no graph (dynamo: it loops [over rows])"
+
+
+def test_why_not_to_trust_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "warning: it guesses" in shown(capsys, graphs={}, warnings=["it guesses"])
