@@ -11,6 +11,7 @@ import numpy as np
 from safetensors.torch import save_file
 
 from ml.data.rows import Rows
+from ml.errors import InputError
 from ml.learning.export import batch_sizes, can_have_trunk, export, record
 from ml.learning.variants import with_variants
 from ml.package import ADAPTER, WEIGHTS, Manifest, ModelPackage, Source
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from ml.data.rows import Row
     from ml.encoders.base import Encoder
     from ml.learning.export import Calls
     from ml.learning.network import Network
@@ -83,6 +85,17 @@ def pack(
         return ModelPackage.create(into, manifest, files=files, encoders=encoders, state=state)
 
 
+def as_requests(task: Task, rows: Rows) -> list[Row]:
+    """The rows as requests bring them, less those that none may hold, such as letters that nobody was heard to say."""
+    found = []
+    for row in rows:
+        try:
+            found.append(task.read(task.show(row)[0], parameters={}))
+        except InputError:
+            continue
+    return found
+
+
 def calls_of(
     network: Network, task: Task | None, reader: Task | Unlabelled, rows: Rows, *, read: bool = False
 ) -> Calls:
@@ -99,7 +112,7 @@ def calls_of(
         return record(network, graphs, embed)
 
     def answer(run: Run) -> None:
-        asked = list(rows) if read else [task.read(task.show(row)[0], parameters={}) for row in rows]
+        asked = list(rows) if read else as_requests(task, rows)
         for start, end in batch_sizes(len(asked)):
             columns = {name: [row[name] for row in asked[start:end]] for name in asked[0]}
             task.answer(run, task.collate(task.encode(Rows(columns))))

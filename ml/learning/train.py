@@ -22,7 +22,7 @@ from ml.learning.checkpoint import Checkpoints
 from ml.learning.lesson import Lesson, plan
 from ml.learning.objectives import OBJECTIVES
 from ml.learning.optimization import given
-from ml.learning.packaging import pack
+from ml.learning.packaging import PARITY_ROWS, as_requests, pack
 from ml.learning.progress import Progress, Stop
 from ml.learning.run import network_of, running
 from ml.learning.trainer import Result, Trainer
@@ -252,7 +252,7 @@ class _Run:
             task=task,
             head=lesson.head,
             reader=lesson.reader,
-            rows=self.held_out if len(self.held_out) else self.data.rows("train"),
+            rows=self._questions(task),
             objective=lesson.objective,
             metrics=metrics,
             adapter=adapter,
@@ -264,6 +264,13 @@ class _Run:
                 models=self._models_digests(),
             ),
         )
+
+    def _questions(self, task: Task | None) -> Rows:
+        """What the graphs are asked: rows that were not trained on, where there are such that a request may hold."""
+        held_out = self.held_out
+        if len(held_out) and (task is None or as_requests(task, held_out[:PARITY_ROWS])):
+            return held_out
+        return self.data.rows("train")
 
     def _in_order(self, columns: dict[str, Column]) -> InOrder:
         at_once = min(JUDGED_AT_ONCE, JUDGED_FOR_ONE_TRAINED * given(self.spec.schedule.batch_size))
