@@ -152,6 +152,11 @@ class Gate:
             await self._refuse(scope, body, answer, refused)
         except ClientDisconnect:
             answer.status = answer.status or CLIENT_LEFT
+        except asyncio.CancelledError:
+            # Only the end of the process does that, to what was not answered in the time that it waits.
+            detail = "The service was stopped before this was answered. Send it again in a moment."
+            stopped = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "stopped", detail, headers={"Retry-After": "1"})
+            await self._refuse(scope, body, answer, stopped)
         except Exception:
             _log.exception("failed", method=scope["method"], path=scope["path"])
             detail = f"Something went wrong on our side. The log holds more under request id {answer.request_id}."

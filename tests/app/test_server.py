@@ -266,3 +266,17 @@ def test_it_ends_within_three_seconds_with_streams_open(home: Path) -> None:
         for stream in streams:
             assert b"event: end" not in read_all(stream)
             stream.close()
+
+
+def test_who_is_not_answered_before_the_end_is_told_to_come_again(new_home: Callable[[], Path]) -> None:
+    api = ApiProcess(new_home())
+    api.environment["PLINTH_SHUTDOWN_TIMEOUT_SECONDS"] = "1"
+    head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {api.key}\r\nContent-Type: application/json\r\n"
+    with api, connect(api) as connection:
+        connection.sendall(f"POST /api/v1/jobs HTTP/1.1\r\n{head}Content-Length: 100\r\n\r\n{{".encode())
+        time.sleep(0.3)
+        assert api.stop() == 0
+        answer = read_all(connection).lower()
+    assert answer.startswith(b"http/1.1 503 ")
+    assert b"retry-after: 1" in answer
+    assert b'"code":"stopped"' in answer
