@@ -26,7 +26,7 @@ _MIXED: Final = np.uint64(0x9E3779B97F4A7C15)
 TINY: Final = 20
 ONE_SIDED: Final = 0.95
 """Share of the largest class from which on accuracy says nothing."""
-_NUMBER: Final = re.compile(r"[+-]?\d{1,15}(\.\d{0,30})?(e[+-]?\d{1,2})?", re.IGNORECASE)
+_NUMBER: Final = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d{0,30})?(e[+-]?\d{1,2})?", re.IGNORECASE)
 
 
 def settle_classes(staging: Staging, findings: Findings) -> tuple[list[str] | None, np.ndarray]:
@@ -59,7 +59,7 @@ def count_classes(classes: list[str], codes: np.ndarray, splits: np.ndarray) -> 
     return {split: dict(zip(classes, rows.tolist(), strict=True)) for split, rows in counts.items()}
 
 
-def check_classes(counts: dict[str, dict[str, int]], findings: Findings) -> None:
+def check_classes(counts: dict[str, dict[str, int]], codes: np.ndarray, staging: Staging, findings: Findings) -> None:
     """Classes that are too small, missing somewhere, or look like one another."""
     classes = list(counts["train"])
     _check_names(classes, findings)
@@ -70,9 +70,11 @@ def check_classes(counts: dict[str, dict[str, int]], findings: Findings) -> None
     if len(classes) > 1 and totals[largest] >= ONE_SIDED * rows and rows >= TINY:
         found, expected = f"{largest}: {totals[largest]:,} of {rows:,} rows", f"less than {ONE_SIDED:.0%}"
         findings.add("nearly_one_class", found=found, expected=expected)
-    for name, total in totals.items():
+    for code, (name, total) in enumerate(totals.items()):
         if total < FEWEST_TO_SPLIT:
-            findings.add("class_too_small", found=f"{name}: {total}", expected=f"at least {FEWEST_TO_SPLIT} rows")
+            at = next((staging.place(int(row), LABEL) for row in np.flatnonzero(codes == code)[:1]), None)
+            expected = f"at least {FEWEST_TO_SPLIT} rows"
+            findings.add("class_too_small", at=at, found=f"{name}: {total}", expected=expected)
         elif counts["train"][name] == 0:
             findings.add("class_missing_in_train", found=name)
         elif total < FEW:
@@ -153,7 +155,7 @@ def _report_conflicts(staging: Staging, keys: np.ndarray, codes: np.ndarray, fin
 
 
 def _without_fractions(names: list[str]) -> list[str]:
-    """1.0 and 1e0 as 1, if all are whole numbers and some are so written; 007 alone stays what it is."""
+    """1.0 and 1e0 as 1, if all are whole numbers and some are so written; where one is like 007, all are names."""
     if all(name.lstrip("+-").isdecimal() for name in names):
         return names
     if not all(_NUMBER.fullmatch(name) and float(name).is_integer() for name in names):

@@ -189,7 +189,7 @@ class _Import:
             relation.finish(staging, splits, called)
         summary = self._summary(classes, codes, splits)
         if classes is not None:
-            checks.check_classes(summary.class_counts, findings)
+            checks.check_classes(summary.class_counts, codes, staging, findings)
         elif list(summary.columns) == ["image"]:
             said = [*said, UNLABELLED]
         if not (splits == splitting.TRAIN).any():

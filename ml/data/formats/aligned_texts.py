@@ -71,8 +71,7 @@ class _Name:
 class AlignedTexts(Format):
     """Names are alike but for a language or `source` and `target`: `train.en`, `train.de`, plain or packed.
 
-    What is translated from is the side that `columns` names (`{"text": "en"}`), else `source`, else that of the file
-    that came first.
+    What is translated from is the side that `columns` names (`{"text": "en"}`), else `source`, else the first by name.
     """
 
     name = "aligned_texts"

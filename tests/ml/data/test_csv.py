@@ -278,3 +278,18 @@ def test_what_is_wrong_with_a_cell_has_the_name_of_its_column(tmp_path):
         report = upload(folder, {"a.csv": data}, columns={"text": names[0], "label": names[1]} if head else {})
         assert sample(report, "text_missing")["column"] == names[0]
         assert sample(report, "missing_label")["column"] == names[1]
+
+
+def test_labels_with_leading_zeros_are_names_whatever_stands_beside(tmp_path):
+    rows = [f"what it was {number},{'007' if number % 2 else '1.0'}\n" for number in range(40)]
+    report = upload(tmp_path, {"a.csv": "".join(["text,label\n", *rows]).encode()})
+    assert sorted(report.classes) == ["007", "1.0"]
+
+
+def test_the_only_row_of_a_class_is_named(tmp_path):
+    verdicts = ["lonely" if number == 7 else "yes" if number % 2 else "no" for number in range(40)]
+    rows = [f"what it was {number},{verdict}\n" for number, verdict in enumerate(verdicts)]
+    report = upload(tmp_path, {"a.csv": "".join(["text,verdict\n", *rows]).encode()})
+    assert sample(report, "class_too_small") == {
+        "file": "a.csv", "line": 9, "row": 8, "column": "verdict", "found": "lonely: 1", "expected": "at least 2 rows"
+    }  # fmt: skip
