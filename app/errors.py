@@ -72,6 +72,7 @@ _IN_WORDS: Mapping[str, str] = {
     "union_tag_not_found": "Field required",
     "model_attributes_type": "Input should be a JSON object",
     "dict_type": "Input should be a JSON object",
+    "model_type": "Input should be a JSON object",
 }
 """Where Pydantic speaks of Python to someone who sent JSON."""
 

@@ -49,6 +49,8 @@ def strict_json(body: bytes, *, field: str | None = None) -> Any:
     try:
         value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
+        if not body.strip():
+            raise _not_json("it is empty", field, hint="Send a JSON object.") from None
         raise _not_json(str(error), field, place=_place_of(str(error), body)) from None
     if isinstance(value, dict) and len(value) > MOST_FIELDS:
         raise _too_much(f"it has {len(value):,} fields, over the limit of {MOST_FIELDS:,}", field)
@@ -61,11 +63,11 @@ def strict_json(body: bytes, *, field: str | None = None) -> Any:
     return value
 
 
-def _not_json(reason: str, field: str | None, *, place: str = "") -> Refused:
+def _not_json(reason: str, field: str | None, *, place: str = "", hint: str = HINT) -> Refused:
     path = ".".join(part for part in (field, place) if part)
-    item = {"code": "json_invalid", "message": reason, "hint": HINT, **({"path": path} if path else {})}
+    item = {"code": "json_invalid", "message": reason, "hint": hint, **({"path": path} if path else {})}
     where = f" at {place}" if place else ""
-    detail = f"{field or 'The body'} is not valid JSON{where}: {reason}. {HINT}"
+    detail = f"{field or 'The body'} is not valid JSON{where}: {reason}. {hint}"
     return Refused(422, "invalid_json", detail, errors=[item])
 
 

@@ -166,6 +166,16 @@ def test_text_is_utf_8_or_refused_for_what_it_is(client: TestClient, model: str,
         assert status == 422 or charset in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [(b"", "it is empty. Send a JSON object."), (b" \n", "it is empty"), (b"[{}]", "Input should be a JSON object")],
+)
+def test_what_is_no_request_at_all_is_told_as_that(client: TestClient, model: str, body: bytes, words: str) -> None:
+    answer = client.post(f"/predict/{model}", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
+
+
 def test_a_mark_that_an_editor_put_before_the_json_is_nothing_to_fail_for(client: TestClient, model: str) -> None:
     body = b"\xef\xbb\xbf" + json.dumps({"inputs": [{"pixels": [[5] * SIDE] * SIDE}]}).encode()
     answer = client.post(f"/predict/{model}", content=body, headers={"Content-Type": "application/json"})
