@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 from ml.errors import PackageError
 from ml.graph_file import by_reference
 from ml.padding import CallCost
+from ml.saturation import saturates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,8 @@ class Session:
         # Not the weights: where room has to grow for each of them, opening a file takes half as long again.
         options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # A graph in 8 bits that was judged on one processor answers alike on another.
+        options.add_session_config_entry("session.x64quantprecision", str(int(saturates())))
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
         options.log_severity_level = 3
         try:

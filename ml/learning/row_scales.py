@@ -100,21 +100,20 @@ class _Rewriting:
         yield _node("Mul", [f"{found}.numbers", f"{found}.scale"], found)
 
     def _multiplied(self, node: NodeProto, matrix: np.ndarray) -> Iterator[NodeProto]:
-        rows, name, *bias = node.input
+        rows, _, *bias = node.input
         (product,) = node.output
         if self._is_new("row_scales.step"):
             self._constant("row_scales.step", np.array(1 / LEVELS, dtype=np.float32))
             self._constant("row_scales.zero", np.array(ZERO, dtype=np.uint8))
             self._constant("row_scales.least", np.array(LEAST, dtype=np.float32))
             self._constant("row_scales.axis", np.array([-1], dtype=np.int64))
-        columns = f"{name}.by_column"
         if _attributes(node).get("transB"):
-            matrix, columns = matrix.T, f"{columns}.turned"
-        if self._is_new(columns):
-            scale = _scales(matrix, axis=0)
-            self._constant(columns, _rounded(matrix / scale))
-            self._constant(f"{columns}.scale", scale[0])
-            self._constant(f"{columns}.zero", np.zeros(matrix.shape[1], dtype=np.int8))
+            matrix = matrix.T
+        # Each product has its own: ONNX Runtime fails to rewrite one that two read, as some processors need it to.
+        columns, scale = f"{product}.columns", _scales(matrix, axis=0)
+        self._constant(columns, _rounded(matrix / scale))
+        self._constant(f"{columns}.scale", scale[0])
+        self._constant(f"{columns}.zero", np.zeros(matrix.shape[1], dtype=np.int8))
         if self._is_new(f"{rows}.levels"):
             yield _node("Abs", [rows], f"{rows}.magnitude")
             yield self._largest(f"{rows}.magnitude", f"{rows}.largest")

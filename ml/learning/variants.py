@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,13 +21,14 @@ from ml.sessions import Graphs, Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from ml.data.rows import Rows
     from ml.encoders.base import Column
     from ml.evaluation import Evaluation
     from ml.learning.quantising import Candidate
     from ml.tasks.base import Arrays, Run, Task
+
+logger = logging.getLogger(__name__)
 
 SMALLEST_BYTES: Final = 1 << 20
 """Graphs that are smaller together wait for memory no longer than for a call; there is nothing to win."""
@@ -68,51 +72,60 @@ def with_variants(graphs: Mapping[str, Graph], folder: Path, *, task: Task, rows
     heads = {name: [folder / each for each in graph.files[1:]] for name, graph in graphs.items()}
     seen: dict[str, list[Arrays]] = {name: [] for name in graphs}
     before = _judged(task, _noted(_run(paths, heads), seen), columns)
-    tried: list[Variant] = []
-    # One way alone for all that share a trunk: whichever is faster today, they would no longer share a file.
-    candidates = CANDIDATES[:1] if any(graph.trunk for graph in graphs.values()) else CANDIDATES
-    for candidate in candidates if before is not None else ():
-        # Who answers in a loop joins the rows of many callers in each step.
-        if candidate.alone and (task.streams or len(graphs) > 1):
-            continue
-        twins = _twins(paths, candidate.name)
+    if before is None:
+        return dict(graphs)
+
+    def tried(candidate: Candidate, into: Path) -> Variant | None:
+        twins = _twins(graphs, candidate.name, into)
         for name, path in paths.items():
             write(candidate, path, twins[name], [_read_by(path, batch) for batch in seen[name]])
-        if _bytes(twins) <= LARGEST_SHARE * _bytes(paths):
-            for twin in twins.values():
-                lay_out(twin)
-            after = _judged(task, _run(twins, heads), columns, at_once=1 if candidate.alone else AT_ONCE)
-            if after is not None and before is not None:
-                apart = 0.0 if candidate.alone else _apart(task, _run(twins, heads), columns, after)
-                tried.append(_verdict(task, candidate, columns, before, after, apart=apart))
-    return _chosen(graphs, paths, tried)
+        if _bytes(twins) > LARGEST_SHARE * _bytes(paths):
+            return None
+        for twin in twins.values():
+            lay_out(twin)
+        after = _judged(task, _run(twins, heads), columns, at_once=1 if candidate.alone else AT_ONCE)
+        if after is None:
+            return None
+        apart = 0.0 if candidate.alone else _apart(task, _run(twins, heads), columns, after)
+        return _verdict(task, candidate, columns, before, after, apart=apart)
+
+    found = []
+    with tempfile.TemporaryDirectory(prefix=".variants-", dir=folder) as scratch:
+        for candidate in _candidates(graphs, task):
+            try:
+                found.append(tried(candidate, Path(scratch)))
+            except Exception:  # the tools fail in ways of their own, and the graph can be served without them
+                logger.warning("%s cannot be had of this graph, which stays as it is", candidate.name, exc_info=True)
+        ranked = sorted((each for each in found if each), key=lambda each: (each.served, each.speed), reverse=True)
+        if ranked and ranked[0].served:
+            for twin in _twins(graphs, ranked[0].name, Path(scratch)).values():
+                twin.rename(folder / twin.name)
+    return _told(graphs, ranked) if ranked else dict(graphs)
 
 
-def _chosen(graphs: Mapping[str, Graph], paths: Mapping[str, Path], tried: Sequence[Variant]) -> dict[str, Graph]:
-    """Only the files of the one that is served stay."""
-    ranked = sorted(tried, key=lambda each: (each.served, each.speed), reverse=True)
-    first = ranked[0] if ranked else None
-    for candidate in CANDIDATES:
-        if first is None or not first.served or candidate.name != first.name:
-            for twin in _twins(paths, candidate.name).values():
-                twin.unlink(missing_ok=True)
-    if first is None:
-        return dict(graphs)
-    lost = [each.model_copy(update={"served": False, "reason": _slower(each)}) for each in ranked[1:]]
-    found = {}
-    for name, graph in graphs.items():
-        file = _twins(paths, first.name)[name].name if first.served else None
-        variant = first.model_copy(update={"file": file})
-        found[name] = graph.model_copy(update={"variant": variant, "other_variants": lost})
-    return found
+def _candidates(graphs: Mapping[str, Graph], task: Task) -> Sequence[Candidate]:
+    """One way alone for all that share a trunk: whichever is faster today, they would no longer share a file."""
+    if any(graph.trunk for graph in graphs.values()):
+        return CANDIDATES[:1]
+    # Who answers in a loop joins the rows of many callers in each step.
+    return [each for each in CANDIDATES if not each.alone or (len(graphs) == 1 and not task.streams)]
+
+
+def _told(graphs: Mapping[str, Graph], ranked: Sequence[Variant]) -> dict[str, Graph]:
+    """The graphs with the first of the variants and the others."""
+    first, *others = ranked
+    lost = [each.model_copy(update={"served": False, "reason": _slower(each)}) for each in others]
+    files = {name: twin.name if first.served else None for name, twin in _twins(graphs, first.name, Path()).items()}
+    changes = {name: {"variant": first.model_copy(update={"file": file})} for name, file in files.items()}
+    return {name: graph.model_copy(update={**changes[name], "other_variants": lost}) for name, graph in graphs.items()}
 
 
 def _slower(one: Variant) -> str:
     return f"{one.reason}; another is faster" if one.served else one.reason
 
 
-def _twins(paths: Mapping[str, Path], candidate: str) -> dict[str, Path]:
-    return {name: path.with_suffix(f".{candidate}.onnx") for name, path in paths.items()}
+def _twins(graphs: Mapping[str, Graph], candidate: str, folder: Path) -> dict[str, Path]:
+    return {name: folder / f"{Path(graph.files[0]).stem}.{candidate}.onnx" for name, graph in graphs.items()}
 
 
 def _first(columns: dict[str, Column], most: int) -> dict[str, Column]:

@@ -89,6 +89,25 @@ def test_what_loses_the_metric_is_left_out_with_the_reason(
     assert not (tmp_path / f"model.{int8.name}.onnx").exists()
 
 
+def test_a_way_that_fails_costs_no_model(
+    package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(package.file("model.onnx").read_bytes())
+    task = package.task()
+    assert task is not None
+
+    def break_off(source: Path, target: Path, calls: Any) -> None:
+        target.write_bytes(source.read_bytes()[:1000])
+
+    monkeypatch.setattr(variants, "CANDIDATES", [replace(CANDIDATES[0], write=break_off)])
+    monkeypatch.setattr(variants, "SMALLEST_BYTES", 1)
+    plain = {"model": package.manifest.graphs["model"].model_copy(update={"variant": None})}
+    rows = Dataset.open(samples.path(COLUMNS)).rows("train")
+    assert variants.with_variants(plain, tmp_path, task=task, rows=rows) == plain
+    assert CANDIDATES[0].name in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
 def test_small_graphs_are_left_alone(tmp_path: Path) -> None:
     made = run(
         samples.path({"image": "image"}), tmp_path, spec("finetune", task="image_classification", architecture="cnn")
