@@ -186,7 +186,14 @@ async def events(
             number += 1
             kind, data = ("piece", {"text": each}) if isinstance(each, str) else ("end", whole(each))
             yield b"id: %d\nevent: %b\ndata: %b\n\n" % (number, kind.encode(), orjson.dumps(data))
-    except Exception:  # the status has long been sent: the stream itself must say that it broke off
+    # The status has long been sent: the stream itself must say that it broke off.
+    except asyncio.CancelledError:  # the process ends, or the client has gone and reads nothing more
+        yield _broken_off(number, 503, "stopped", "The service was stopped before the text was written; ask again.")
+    except Exception:
         _log.exception("a stream broke off")
-        detail = {"status": 500, "code": "internal_error", "detail": "Writing failed; ask again."}
-        yield b"id: %d\nevent: error\ndata: %b\n\n" % (number + 1, orjson.dumps(detail))
+        yield _broken_off(number, 500, "internal_error", "Writing failed; ask again.")
+
+
+def _broken_off(number: int, status: int, code: str, detail: str) -> bytes:
+    told = orjson.dumps({"status": status, "code": code, "detail": detail})
+    return b"id: %d\nevent: error\ndata: %b\n\n" % (number + 1, told)

@@ -7,7 +7,8 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -357,3 +358,27 @@ def test_to_http_1_0_there_are_no_chunks_and_the_connection_ends_the_answer(api:
         assert told.startswith(b": ok\n\n")
         assert b"\r" not in told
         assert json.loads(told.rpartition(b"data: ")[2])["outputs"][0]["finish_reason"] == "length"
+
+
+def test_a_stream_that_the_end_cuts_off_says_so(new_home: Callable[[], Path], tmp_path: Path) -> None:
+    api = ApiProcess(new_home())
+    api.environment["PLINTH_SHUTDOWN_TIMEOUT_SECONDS"] = "1"
+    with homes.at(api.home):
+        registered(writer(tmp_path / "writer"), name="writer")
+    body = json.dumps({"inputs": [{"prompt": "a", "temperature": 0, "max_new_tokens": 4096}]})
+    head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {api.key}\r\nAccept: text/event-stream\r\n"
+    asked = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    with api, ExitStack() as opened:
+        listening = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", api.port), timeout=WITHIN_SECONDS))
+            for _ in range(24)
+        ]
+        for connection in listening:
+            connection.sendall(b"POST /predict/writer HTTP/1.1\r\n" + asked)
+        heard = [connection.recv(1024) for connection in listening]
+        assert api.stop() == 0
+        for begun, connection in zip(heard, listening, strict=True):
+            told = begun + b"".join(iter(partial(connection.recv, 65536), b""))
+            assert told.endswith(b"\r\n0\r\n\r\n")
+            # Whoever was quick enough has the whole text.
+            assert told.rpartition(b"event: ")[2].startswith((b"end", b"error"))
