@@ -17,6 +17,9 @@ from starlette.testclient import TestClient
 
 from app.errors import Refused
 from app.predict import routes, runtime
+from store import models
+from store.blobs import blobs
+from store.database import transaction
 from tests.app.factories import GRAPH, SIDE, TRUNK, painter, png, registered, shades
 from tests.ml import samples
 
@@ -320,3 +323,30 @@ def test_a_deadline_that_is_none_is_told(client: TestClient, model: str, asked: 
         client.post(f"/predict/{model}", content=png(5), headers={**headers, "X-Timeout-Seconds": "30"}).status_code
         == 200
     )
+
+
+@pytest.mark.parametrize("versions", [1, 2])
+def test_a_version_that_another_process_deleted_is_not_there_instead_of_damaged(
+    new_client: Callable[..., TestClient], tmp_path: Path, versions: int
+) -> None:
+    for number in range(versions):
+        registered(shades(tmp_path / str(number)), name="shades")
+    registered(shades(tmp_path / "other", bias=1.0), name="other")
+    client = new_client(predict_cache_seconds=1, predict_memory_bytes=1)
+
+    def ask(model: str) -> Any:
+        return client.post(f"/predict/{model}", content=png(5), headers={"Content-Type": "image/png"})
+
+    assert ask("shades").json()["version"] == versions
+    # There is room for one; the name is still known.
+    assert ask("other").status_code == 200
+    with transaction() as session:
+        doomed = models.delete(session, "shades", versions)
+    for key in doomed:
+        blobs().delete(key)
+    answer = ask("shades")
+    if versions == 1:
+        assert answer.status_code == 404
+        assert "Known: other" in answer.json()["detail"]
+    else:
+        assert answer.json()["version"] == 1
