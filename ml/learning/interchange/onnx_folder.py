@@ -25,6 +25,7 @@ from ml.errors import PackageError
 from ml.learning.export import OPSET, export
 from ml.learning.interchange import standalone
 from ml.learning.interchange.readme import readme
+from ml.learning.interchange.standalone import run
 from ml.learning.packaging import calls_of, variable_axes
 from ml.learning.run import network_of
 from ml.learning.unlabelled import Unlabelled
@@ -187,14 +188,15 @@ def _copy_code(told: Mapping[str, Any], answers: ModuleType, into: Path) -> list
     """The packages that the copied code needs."""
     readers = [_module("readers", each["reader"]) for each in told["inputs"].values() if each["how"]]
     needs = ["onnxruntime", "numpy", *(module.NEEDS for module in readers), getattr(answers, "NEEDS", "")]
-    beside = [import_module(name) for name in getattr(answers, "WITH", ())]
-    for kind, modules in (("readers", readers), ("answers", [answers, *beside])):
-        for module in modules:
-            source = Path(module.__file__ or "")
-            (into / kind).mkdir(exist_ok=True)
-            code = OURS.sub(r"from answers.\1 import", source.read_text(encoding="utf-8"))
-            (into / kind / source.name).write_text(code, encoding="utf-8")
-    shutil.copyfile(STANDALONE / "run.py", into / "run.py")
+    beside = [import_module(name) for name in (*run.WITH, *getattr(answers, "WITH", ()))]
+    places = [(run, into)]
+    places += [(reader, into / "readers") for reader in readers]
+    places += [(each, into / "answers") for each in (answers, *beside)]
+    for module, folder in places:
+        source = Path(module.__file__ or "")
+        folder.mkdir(exist_ok=True)
+        code = OURS.sub(r"from answers.\1 import", source.read_text(encoding="utf-8"))
+        (folder / source.name).write_text(code, encoding="utf-8")
     return sorted({each for each in needs if each}, key=needs.index)
 
 

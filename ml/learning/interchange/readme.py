@@ -52,6 +52,9 @@ def _graphs(told: Mapping[str, Any], graphs: Mapping[str, Graph]) -> list[str]:
             variant = graph.variant
             judged = f"{variant.metric} goes from {variant.before:.4f} to {variant.after:.4f}"
             found.append(f"`{about['files'][0]}` is its faster variant `{variant.name}`: {judged}; {variant.reason}.")
+            found.append(
+                "Processors without VNNI cut off its sums unless `session.x64quantprecision` is 1, as `run.py` sees to."
+            )
     return found
 
 
