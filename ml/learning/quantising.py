@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ml.graph_file import lay_out
 from ml.learning import row_scales
 
 if TYPE_CHECKING:
@@ -77,10 +78,18 @@ CANDIDATES: Final = (
 """All that are tried, on whatever graph. One more is one more line."""
 
 
+class NotWritten(Exception):
+    """A graph that the tools make nothing of."""
+
+
 def write(candidate: Candidate, source: Path, target: Path, calls: Sequence[Arrays]) -> None:
-    """Without the advice that the tools give on the way."""
-    with _quiet():
-        candidate.write(source, target, calls)
+    """As a file to be mapped, without the advice that the tools give on the way; raises `NotWritten`."""
+    try:
+        with _quiet():
+            candidate.write(source, target, calls)
+        lay_out(target)
+    except Exception as error:  # the tools' exceptions have no common base
+        raise NotWritten(f"{candidate.name} of {source.name}: {type(error).__name__}: {error}") from error
 
 
 @contextmanager

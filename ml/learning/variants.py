@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ml.encoders.base import take
-from ml.graph_file import lay_out
-from ml.learning.quantising import CANDIDATES, write
+from ml.errors import PackageError
+from ml.learning.quantising import CANDIDATES, NotWritten, write
 from ml.package import Graph, Parity, Variant
 from ml.padding import lengths_of
 from ml.sessions import Graphs, Session
@@ -81,8 +81,6 @@ def with_variants(graphs: Mapping[str, Graph], folder: Path, *, task: Task, rows
             write(candidate, path, twins[name], [_read_by(path, batch) for batch in seen[name]])
         if _bytes(twins) > LARGEST_SHARE * _bytes(paths):
             return None
-        for twin in twins.values():
-            lay_out(twin)
         after = _judged(task, _run(twins, heads), columns, at_once=1 if candidate.alone else AT_ONCE)
         if after is None:
             return None
@@ -94,8 +92,9 @@ def with_variants(graphs: Mapping[str, Graph], folder: Path, *, task: Task, rows
         for candidate in _candidates(graphs, task):
             try:
                 found.append(tried(candidate, Path(scratch)))
-            except Exception:  # the tools fail in ways of their own, and the graph can be served without them
-                logger.warning("%s cannot be had of this graph, which stays as it is", candidate.name, exc_info=True)
+            except (NotWritten, PackageError) as error:
+                # What could not be written, or not be opened, is done without; all else is a fault of ours.
+                logger.warning("the graph stays as it is: %s", error)
         ranked = sorted((each for each in found if each), key=lambda each: (each.served, each.speed), reverse=True)
         if ranked and ranked[0].served:
             for twin in _twins(graphs, ranked[0].name, Path(scratch)).values():
