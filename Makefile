@@ -45,8 +45,8 @@ test: setup ## the whole suite
 test-gpu: setup ## the tests that need a GPU
 	@$(BIN)/pytest -m gpu
 
-catalog: setup ## write ml/catalog.json from the registries
-	@$(BIN)/python -m ml.learning.catalog > ml/catalog.json.new && mv ml/catalog.json.new ml/catalog.json
+catalog: setup ## write ml/spec/catalog.json from the registries
+	@$(BIN)/python -m tools.build_catalog > ml/spec/catalog.json.new && mv ml/spec/catalog.json.new ml/spec/catalog.json
 
 migration: setup ## write a migration: make migration name=add_a_column
 	@$(BIN)/alembic --config migrations/alembic.ini revision --autogenerate --message "$(name)"

@@ -7,29 +7,29 @@ import os
 import signal
 import sys
 
-from app import logs, workers
-from app.auth import is_loopback
 from app.dependencies import first_key, has_keys
+from app.http import log_format, multiprocess
+from app.http.middleware import is_loopback
 from app.settings import MOST_WORKERS, AppSettings, app_settings
 
 
 def main() -> int:
     """0 after a stop that was asked for, 78 where the settings must not be served."""
     os.umask(0o077)
-    logs.configure()
+    log_format.configure()
     settings = _settings()
-    inherited = workers.inherited()
+    inherited = multiprocess.inherited()
     if inherited is None and settings.workers > 1:
-        return workers.serve(settings)
+        return multiprocess.serve(settings)
     if not is_loopback(settings.host) and first_key(settings) is None and not has_keys():
         sys.stderr.write(
             f"Refusing to listen on {settings.host} without a key: set PLINTH_API_KEY, or listen on 127.0.0.1.\n"
         )
         return 78
     # Only now: who looks after workers needs none of it.
+    from app.http.protocol import make_server
     from app.main import create_app
-    from app.predict.short_way import ShortWayProtocol
-    from app.server import make_server
+    from app.predict.fast_path import ShortWayProtocol
 
     app = create_app(settings)
     server = make_server(app, settings, speaks=ShortWayProtocol, short_way=app.state.short_way)

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Path, Request
 from sqlalchemy.orm import Session
 
-from app.measures import Measures
-from app.predict.runtime import Runtime
+from app.metrics.registry import Measures
+from app.serving.model_pool import Runtime
 from app.settings import AppSettings
-from app.uploads.incoming import Incoming
-from ml.catalog import Catalog
-from store import keys
+from ml.spec.catalog import Catalog
+from store import api_keys
 from store.blobs import Blobs
 from store.blobs import blobs as configured_blobs
 from store.database import reading, transaction
+from store.partial_uploads import Incoming
 from store.settings import store_settings
 
 if TYPE_CHECKING:
-    from app.auth import KeyRing
+    from app.http.middleware import KeyRing
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?$"
@@ -102,4 +102,4 @@ def first_key(settings: AppSettings) -> str | None:
 def has_keys() -> bool:
     """Whether the database knows a key that still opens the gate."""
     with reading() as session:
-        return any(key.revoked_at is None for key in keys.listing(session, limit=200, cursor=None).items)
+        return any(key.revoked_at is None for key in api_keys.listing(session, limit=200, cursor=None).items)

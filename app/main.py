@@ -12,27 +12,28 @@ from anyio import to_thread
 from fastapi import FastAPI
 from sqlalchemy.exc import DBAPIError
 
-from app import access_log, docs, errors
-from app.auth import Gate, KeyRing
+from app import openapi
 from app.catalog import routes as catalog
 from app.datasets import routes as datasets
 from app.dependencies import first_key
 from app.health import routes as health
+from app.http import access_log, errors
+from app.http.middleware import Gate, KeyRing
 from app.jobs import routes as jobs
 from app.keys import routes as keys
-from app.measures import Measures
+from app.metrics.registry import Measures
 from app.models import routes as models
 from app.predict import routes as predict
-from app.predict.packages import Packages
-from app.predict.runtime import Runtime
-from app.predict.short_way import ShortWay
+from app.predict.fast_path import ShortWay
+from app.serving.model_pool import Runtime
+from app.serving.package_cache import Packages
 from app.settings import AppSettings, app_settings
 from app.uploads import routes as uploads
-from app.uploads.incoming import Incoming
 from app.uploads.service import discard_expired
-from store import keys as stored_keys
+from store import api_keys as stored_keys
 from store.blobs import blobs
 from store.database import transaction
+from store.partial_uploads import Incoming
 from store.settings import store_settings
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     errors.install(app)
-    docs.install(app)
+    openapi.install(app)
     gate = Gate(settings=settings, ring=app.state.ring, measures=app.state.measures)
     app.add_middleware(gate.around)
     app.state.short_way = ShortWay(runtime=app.state.runtime, gate=gate)

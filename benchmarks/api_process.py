@@ -165,7 +165,7 @@ def _register_a_model(api: ApiProcess, folder: Path) -> None:
     """As a worker does at the end of a run."""
     os.environ.update(api.environment)
     # Only now: what is imported reads the environment.
-    from tests.app.factories import registered, shades
+    from tests.support.factories import registered, shades
 
     registered(shades(folder), name="shades")
 

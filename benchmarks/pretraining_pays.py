@@ -24,8 +24,9 @@ from benchmarks.pretraining.audio import Audio
 from benchmarks.pretraining.images import Images
 from benchmarks.pretraining.pairs import Pairs
 from benchmarks.pretraining.texts import Texts
+from tests.support.repository import SHARED_DATA
 
-DATA: Final = Path(__file__).parents[1] / ".." / "shared" / "data"
+DATA: Final = SHARED_DATA
 MODALITIES: Final[Mapping[str, tuple[type[Modality], str]]] = {
     "images": (Images, "mnist"),
     "texts": (Texts, "sst2"),

@@ -24,8 +24,8 @@ from typing import Final
 
 from benchmarks.api_process import MIB, ApiProcess
 from benchmarks.serving.caller import Caller, calling
-from tests.app import homes
-from tests.app.factories import SIDE, png, registered, shades, writer
+from tests.support import homes
+from tests.support.factories import SIDE, png, registered, shades, writer
 
 LARGE_MODELS: Final = 4
 LARGE_BYTES: Final = 24 * MIB

@@ -28,15 +28,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.config import Config
-from ml.learning.batches import Shuffled
-from ml.learning.checkpoint import Checkpoints
-from ml.learning.network import Network, build
-from ml.learning.objectives.base import Objective
-from ml.learning.objectives.supervised import Supervised, SupervisedConfig
-from ml.learning.optimization import given, learning_rate, optimizer
-from ml.learning.trainer import Trainer, half_precision
+from ml.learning.nn.network import Network, build
+from ml.learning.nn.objectives.base import Objective
+from ml.learning.nn.objectives.supervised import Supervised, SupervisedConfig
+from ml.learning.training.batches import Shuffled
+from ml.learning.training.checkpoint import Checkpoints
+from ml.learning.training.optimizers import given, learning_rate, optimizer
+from ml.learning.training.trainer import Trainer, half_precision
 from ml.schedule import Schedule
-from ml.spec import Choice
+from ml.spec.schema import Choice
 
 AIM = 0.03
 CPU = torch.device("cpu")

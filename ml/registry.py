@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, type[T]], Generic[T]):
-    """Name -> class. A module `x.py` of the package defines one subclass of `base` whose `name` is `"x"`.
+    """Name -> class. A module `x.py` in the package or below it defines one subclass of `base` whose `name` is `"x"`.
 
-    The module `base` holds the base class and is passed over. An unknown name raises `UnknownName`, which lists the
-    known ones.
+    The module `base` holds the base class and is passed over, and so is a module whose name begins with `_`. An unknown
+    name raises `UnknownName`, which lists the known ones.
     """
 
     def __init__(self, package: str, base: type[T]) -> None:
@@ -27,15 +27,18 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     @cached_property
     def _classes(self) -> dict[str, type[T]]:
         folder = importlib.import_module(self.package)
-        names = sorted(module.name for module in pkgutil.iter_modules(folder.__path__) if module.name != "base")
-        return {name: self._class_in(name) for name in names}
+        paths = [
+            module.name for module in pkgutil.walk_packages(folder.__path__, f"{self.package}.") if not module.ispkg
+        ]
+        homes = {path.rpartition(".")[2]: path for path in paths}
+        return {name: self._class_in(homes[name]) for name in sorted(homes) if name != "base" and name[0] != "_"}
 
     @property
     def _kind(self) -> str:
         return self.package.rpartition(".")[2].removesuffix("s")
 
-    def _class_in(self, name: str) -> type[T]:
-        module = importlib.import_module(f"{self.package}.{name}")
+    def _class_in(self, path: str) -> type[T]:
+        module, name = importlib.import_module(path), path.rpartition(".")[2]
         found = [
             value
             for value in vars(module).values()

@@ -6,16 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from plinth.client import Plinth as Plinth
-    from plinth.errors import DatasetRejected as DatasetRejected
-    from plinth.errors import JobFailed as JobFailed
-    from plinth.errors import PlinthError as PlinthError
+    from plinth.client.client import Plinth as Plinth
+    from plinth.client.errors import DatasetRejected as DatasetRejected
+    from plinth.client.errors import JobFailed as JobFailed
+    from plinth.client.errors import PlinthError as PlinthError
 
 _HOMES = {
-    "Plinth": "plinth.client",
-    "PlinthError": "plinth.errors",
-    "DatasetRejected": "plinth.errors",
-    "JobFailed": "plinth.errors",
+    "Plinth": "plinth.client.client",
+    "PlinthError": "plinth.client.errors",
+    "DatasetRejected": "plinth.client.errors",
+    "JobFailed": "plinth.client.errors",
 }
 __all__ = ["DatasetRejected", "JobFailed", "Plinth", "PlinthError"]
 

@@ -1,5 +1,5 @@
 """`python -m plinth`: the `plinth` command."""
 
-from plinth.cli import main
+from plinth.cli.main import main
 
 main()

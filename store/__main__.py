@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from store import queue
+from store import notifications
 from store.blobs import blobs
 from store.database import engine
 from store.errors import BrokerUnavailable, StoreError
@@ -46,7 +46,7 @@ def _database() -> str:
 def _broker() -> str:
     if not store_settings().redis_url:
         raise BrokerUnavailable("PLINTH_REDIS_URL is not set")
-    return f"{queue.waiting()} messages wait"
+    return f"{notifications.waiting()} messages wait"
 
 
 def _disk() -> str:

@@ -10,7 +10,7 @@ from store import jobs
 from store.database import lock
 from store.errors import Conflict, NotFound
 from store.ids import new_id, version_number
-from store.pages import Page, newest_first
+from store.pagination import Page, newest_first
 from store.tables import FINAL_STATES, Dataset, Job, clock
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import and_, func, or_, select, update
 
-from store import queue
+from store import notifications
 from store.database import after_commit, changed
 from store.errors import Conflict, NotFound, StaleClaim
-from store.history import finite, keep_points, record
 from store.ids import new_id
+from store.job_events import finite, keep_points, record
 from store.models import NewModel, register
-from store.pages import Page, newest_first
+from store.pagination import Page, newest_first
 from store.settings import store_settings
 from store.tables import FINAL_STATES, Checkpoint, Dataset, Job, Model, clock
 
@@ -480,4 +480,4 @@ def _wake(session: Session, job: Job) -> None:
 
 def _ring_after_commit(session: Session, job_id: str) -> None:
     """A dead broker costs latency, nothing else: the row says that its bell is due until a ring was heard."""
-    after_commit(session, lambda: queue.ring_if_possible(job_id))
+    after_commit(session, lambda: notifications.ring_if_possible(job_id))

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from store.database import lock
 from store.errors import Conflict, NotFound, PreconditionFailed
 from store.ids import new_id, version_number
-from store.pages import Page, newest_first
+from store.pagination import Page, newest_first
 from store.tables import Alias, AliasChange, Dataset, Job, Model, clock
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from plinth import Plinth
-from tests.servers import S3Server
-from tests.stack import RunningStack, plinth_up
+from tests.support.servers import S3Server
+from tests.support.stack import RunningStack, plinth_up
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 
 from plinth import Plinth
-from plinth.errors import Conflict
-from tests.stack import RunningStack
+from plinth.client.errors import Conflict
+from tests.support.stack import RunningStack
 
 pytestmark = pytest.mark.process
 

@@ -18,13 +18,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from store import history, jobs, queue
+from store import job_events, jobs, notifications
 from store.database import transaction
 from store.errors import Conflict
-from tests.servers import Postgres, S3Server
-from tests.worker.machine import Machine
-from tests.worker.processes import is_alive
-from tests.worker.waiting import until
+from tests.support.servers import Postgres, S3Server
+from tests.support.worker.machine import Machine
+from tests.support.worker.processes import is_alive
+from tests.support.worker.waiting import until
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
@@ -61,7 +61,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
         dataset_id = machine.import_digits()
         job_id = machine.submit(SPEC, dataset_id=dataset_id)
         for _ in range(4):
-            queue.ring(job_id)
+            notifications.ring(job_id)
         job = machine.wait_for(job_id, "succeeded", "failed")
         assert job.state == "succeeded", job.error
         models, weights = len(machine.models_of(job_id)), machine.weights_of(job_id)
@@ -159,7 +159,7 @@ def test_sigterm_of_a_worker_loses_no_step(new_machine, undisturbed):
 def steps_at_the_handover(machine: Machine, job_id: str) -> tuple[int, int]:
     """The furthest step told of before the job was queued again, and the first one told of afterwards."""
     with transaction() as session:
-        events = history.events(session, job_id, limit=10_000)
+        events = job_events.events(session, job_id, limit=10_000)
     states = [event.number for event in events if event.kind == "state" and event.data["state"] == "queued"]
     before = [event.data["step"] for event in events if event.kind == "progress" and event.number < states[-1]]
     resumed = [event for event in events if event.kind == "log" and "goes on from step" in event.data["message"]]
@@ -257,8 +257,8 @@ def test_a_job_can_be_paused_resumed_and_stopped(new_machine, undisturbed):
     with transaction() as session:
         jobs.pause(session, job_id)
     machine.start_worker()
-    queue.ring(job_id)
-    until(lambda: queue.waiting() == 0)
+    notifications.ring(job_id)
+    until(lambda: notifications.waiting() == 0)
     assert (machine.job(job_id).state, machine.job(job_id).fence) == ("queued", 0)
 
     with transaction() as session:

@@ -10,10 +10,10 @@ from typing import Any
 
 from celery.signals import worker_shutting_down
 
-from store.celery_app import listener
+from store.celery_apps import listener
 from worker.handlers import register
+from worker.jobs.entrypoint import log_in_utc
 from worker.reconciler import Reconciler
-from worker.runs import log_in_utc
 from worker.settings import worker_settings
 from worker.supervisor import Supervisor
 

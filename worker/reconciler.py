@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Self
 from store import jobs, workers
 from store.database import transaction
 from store.errors import BrokerUnavailable
-from store.queue import ring, waiting
-from worker.patience import UNREACHABLE, cause_of
-from worker.sweep import sweep
+from store.notifications import ring, waiting
+from worker.garbage_collection import sweep
+from worker.retry import UNREACHABLE, cause_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 from store import jobs
 from store.database import reading, transaction
 from store.errors import NotFound, StaleClaim
-from store.queue import ring_if_possible
+from store.notifications import ring_if_possible
 from store.settings import store_settings
-from worker.child import Child, environment_for_runs
-from worker.endings import Exit, words_about
-from worker.kinds import KINDS
-from worker.patience import UNREACHABLE, cause_of, patiently
-from worker.runs import folder_of
+from worker.child_process import Child, environment_for_runs
+from worker.concurrency import Slots
+from worker.exit_status import Exit, words_about
+from worker.job_kinds import KINDS
+from worker.jobs.entrypoint import folder_of
+from worker.retry import UNREACHABLE, cause_of, patiently
 from worker.settings import WorkerSettings
-from worker.slots import Slots
 
 if TYPE_CHECKING:
     from store.jobs import Claim

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from app.dependencies import CatalogDep
-from ml.catalog import Catalog
+from ml.spec.catalog import Catalog
 
 router = APIRouter(prefix="/api/v1/catalog", tags=["catalog"])
 

@@ -7,14 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from app.body import is_json
 from app.datasets import service
 from app.datasets.schemas import Dataset, DatasetCreate, DatasetReport, Preview
 from app.dependencies import BlobsDep, CatalogDep, DatasetReference, IncomingDep, SessionDep
-from app.errors import problems
-from app.idempotency import OnceDep
-from app.pagination import Cursor, Limit, ListOf
-from app.uploads.forms import drop
+from app.http.errors import problems
+from app.http.idempotency import OnceDep
+from app.http.pagination import Cursor, Limit, ListOf
+from app.http.request_body import is_json
+from app.uploads.form_parsing import drop
 from store import datasets
 from store.database import after_commit
 from store.errors import Conflict

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.dependencies import NAME
-from app.strict_json import strict_json
+from app.http.strict_json import strict_json
 from app.uploads.schemas import UploadId
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from app.body import read_limited
 from app.datasets.schemas import Dataset, DatasetCreate, DatasetOptions, Preview, PreviewRow
-from app.errors import Refused
-from app.strict_json import strict_json
-from app.uploads import forms
+from app.http.errors import Refused
+from app.http.request_body import read_limited
+from app.http.strict_json import strict_json
+from app.uploads import form_parsing
 from app.uploads import service as uploads
 from app.uploads.multipart import Form, read_form
 from ml.errors import SpecError, unknown
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from app.idempotency import Made, Once
-    from app.uploads.incoming import Incoming
-    from ml.catalog import Catalog
+    from app.http.idempotency import Made, Once
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row
+    from ml.spec.catalog import Catalog
     from store.blobs import Blobs
+    from store.partial_uploads import Incoming
     from store.tables import Dataset as DatasetRow
 
 
@@ -36,13 +36,13 @@ async def create_from_uploads(
     request: Request, once: Once, *, catalog: Catalog, incoming: Incoming, blobs: Blobs
 ) -> Response:
     """The answer to a JSON request."""
-    body = await read_limited(request, forms.LARGEST_JSON_BYTES)
-    asked = forms.validated(DatasetCreate, strict_json(body), judge=lambda given: check_names(given, catalog))
+    body = await read_limited(request, form_parsing.LARGEST_JSON_BYTES)
+    asked = form_parsing.validated(DatasetCreate, strict_json(body), judge=lambda given: check_names(given, catalog))
 
     def work() -> Response:
         keys = [uploads.complete(incoming, blobs, upload_id) for upload_id in asked.upload_ids()]
         sources = [{"key": key, "filename": key.rpartition("/")[2]} for key in keys]
-        return _create(once, asked, sources, fingerprint=forms.fingerprint(asked))
+        return _create(once, asked, sources, fingerprint=form_parsing.fingerprint(asked))
 
     return await to_thread.run_sync(work)
 
@@ -51,22 +51,24 @@ async def create_from_form(
     request: Request, once: Once, *, catalog: Catalog, incoming: Incoming, blobs: Blobs
 ) -> Response:
     """The answer to a form: its files go to the disk while they arrive."""
-    with forms.scratch(incoming) as folder:
+    with form_parsing.scratch(incoming) as folder:
         form = await read_form(request, folder, check_space=incoming.check_space, hashed=once.key is not None)
         fields = DatasetOptions.of_fields(form.fields)
-        asked = forms.validated(DatasetOptions, fields, judge=lambda given: check_names(given, catalog))
-        forms.refuse_without_file(form)
+        asked = form_parsing.validated(DatasetOptions, fields, judge=lambda given: check_names(given, catalog))
+        form_parsing.refuse_without_file(form)
         return await to_thread.run_sync(lambda: _keep_and_create(once, asked, form, blobs))
 
 
 def _keep_and_create(once: Once, asked: DatasetOptions, form: Form, blobs: Blobs) -> Response:
-    fingerprint = forms.fingerprint(asked, form.files)
-    return forms.keep(
+    fingerprint = form_parsing.fingerprint(asked, form.files)
+    return form_parsing.keep(
         form.files, "uploads", blobs, create=lambda sources: _create(once, asked, sources, fingerprint=fingerprint)
     )
 
 
-def _create(once: Once, asked: DatasetOptions, sources: Sequence[forms.Source], *, fingerprint: bytes) -> Response:
+def _create(
+    once: Once, asked: DatasetOptions, sources: Sequence[form_parsing.Source], *, fingerprint: bytes
+) -> Response:
     with transaction() as session:
 
         def make() -> Made:
@@ -112,7 +114,7 @@ def preview(row: DatasetRow, blobs: Blobs, *, split: str, limit: int) -> Preview
 
 def _shown(row: Row, summary: DatasetSummary) -> PreviewRow:
     """Without a task there is nothing to be told but the values themselves."""
-    from ml.data.kinds import KINDS
+    from ml.data.column_types import KINDS
     from ml.tasks import TASKS
 
     if summary.task is None:

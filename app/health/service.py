@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.health.schemas import Device, LoadedModel, Part, Readiness, System, Worker
-from store import jobs, queue, workers
+from store import jobs, notifications, workers
 from store.__main__ import check
 from store.database import reading
 from store.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
-    from app.predict.runtime import Runtime
+    from app.serving.model_pool import Runtime
 
 KEPT_SECONDS = 2.0
 DEVICE_TIMEOUT_SECONDS = 60
@@ -101,7 +101,7 @@ def system(runtime: Runtime) -> System:
 
 def _queue_length() -> int | None:
     try:
-        return queue.waiting()
+        return notifications.waiting()
     except BrokerUnavailable:
         return None
 
@@ -113,7 +113,7 @@ def device() -> Device | None:
         return None
     try:
         asked = subprocess.run(
-            [sys.executable, "-m", "ml.learning.device"],
+            [sys.executable, "-m", "ml.learning.nn.device"],
             capture_output=True,
             check=True,
             timeout=DEVICE_TIMEOUT_SECONDS,

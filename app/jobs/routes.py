@@ -11,14 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field
 from starlette.responses import Response
 
-from app.body import JSONRoute
 from app.dependencies import BlobsDep, CatalogDep, JobId, SessionDep, read_catalog
-from app.errors import problems
-from app.idempotency import Made, OnceDep
+from app.http.errors import problems
+from app.http.idempotency import Made, OnceDep
+from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
+from app.http.request_body import JSONRoute
 from app.jobs import schemas, service
 from app.jobs.stream import MEDIA_TYPE, stream
-from app.pagination import Cursor, Limit, ListOf, NumberCursor
-from store import history, jobs
+from store import job_events, jobs
 from store.blobs import blobs as configured_blobs
 from store.database import reading
 
@@ -194,7 +194,7 @@ def read_job_metrics(
 ) -> dict[str, list[schemas.Point]]:
     """Curves: for each metric its steps and values. What each number means is in the catalogue."""
     jobs.get(session, job_id)
-    curves = history.metrics(session, job_id, names=name, max_points=max_points)
+    curves = job_events.metrics(session, job_id, names=name, max_points=max_points)
     return {metric: [list(point) for point in curve] for metric, curve in curves.items()}
 
 

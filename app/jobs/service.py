@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
+from app.http.pagination import ListOf
+from app.http.validation import read
 from app.jobs.schemas import Event, Job, LogLine
-from app.misread import read
-from app.pagination import ListOf
-from ml import spec as specs
 from ml.data.dataset import DatasetSummary
 from ml.errors import Finding, SpecError, unknown
-from ml.exchange import Export, check_export
-from ml.package import MANIFEST, Manifest
-from ml.spec import Finetune, Pretrain
-from store import datasets, history, models
+from ml.package.package import MANIFEST, Manifest
+from ml.spec import schema as specs
+from ml.spec.interchange import Export, check_export
+from ml.spec.schema import Finetune, Pretrain
+from store import datasets, job_events, models
 from store.database import reading
 from store.errors import NotFound
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from ml.catalog import Catalog
-    from ml.spec import Spec
+    from ml.spec.catalog import Catalog
+    from ml.spec.schema import Spec
     from store.blobs import Blobs
     from store.tables import Dataset as DatasetRow
     from store.tables import Job as JobRow
@@ -103,7 +103,7 @@ def seen(session: Session, row: JobRow) -> Job:
 
 def event_page(session: Session, job_id: str, *, after: int, limit: int) -> ListOf[Event]:
     """Events in the order they happened."""
-    rows = history.events(session, job_id, after=after, limit=limit + 1)
+    rows = job_events.events(session, job_id, after=after, limit=limit + 1)
     shown = [Event.of(row) for row in rows[:limit]]
     has_more = len(rows) > limit
     return ListOf(data=shown, has_more=has_more, next_cursor=str(shown[-1].id) if has_more else None)
@@ -113,7 +113,7 @@ def log_page(session: Session, job_id: str, *, after: int, limit: int) -> ListOf
     """The events that are words, in the order they were said."""
     lines: list[LogLine] = []
     while len(lines) <= limit:
-        rows = history.events(session, job_id, after=after, limit=LOG_BATCH)
+        rows = job_events.events(session, job_id, after=after, limit=LOG_BATCH)
         lines += [LogLine.of(row) for row in rows if row.kind == "log"]
         if len(rows) < LOG_BATCH:
             break

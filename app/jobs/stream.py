@@ -10,7 +10,7 @@ from anyio import to_thread
 from starlette.responses import StreamingResponse
 
 from app.jobs.schemas import FINAL, Event
-from store import history, jobs
+from store import job_events, jobs
 from store.database import reading
 
 if TYPE_CHECKING:
@@ -63,4 +63,4 @@ def _read(job_id: str, after: int) -> tuple[list[Event], str]:
     """The state is read first: what a final state was preceded by is then among the events."""
     with reading() as session:
         state = jobs.get(session, job_id).state
-        return [Event.of(row) for row in history.events(session, job_id, after=after, limit=BATCH)], state
+        return [Event.of(row) for row in job_events.events(session, job_id, after=after, limit=BATCH)], state

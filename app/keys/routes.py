@@ -8,13 +8,13 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from app.body import JSONRoute
 from app.dependencies import NAME, KeyRingDep, SessionDep
-from app.errors import problems
-from app.idempotency import Made, OnceDep
+from app.http.errors import problems
+from app.http.idempotency import Made, OnceDep
+from app.http.pagination import Cursor, Limit, ListOf
+from app.http.request_body import JSONRoute
 from app.keys.schemas import Key, KeyCreate, NewKey
-from app.pagination import Cursor, Limit, ListOf
-from store import keys
+from store import api_keys
 from store.database import after_commit
 
 router = APIRouter(prefix="/api/v1/keys", tags=["keys"], route_class=JSONRoute)
@@ -27,7 +27,7 @@ def create_key(asked: KeyCreate, session: SessionDep, once: OnceDep) -> Response
     """Make a key. Its secret is in this answer and nowhere else."""
 
     def make() -> Made:
-        row, secret = keys.create(session, name=asked.name)
+        row, secret = api_keys.create(session, name=asked.name)
         return NewKey(**Key.of(row).model_dump(), secret=secret), {"Location": f"/api/v1/keys/{row.id}"}
 
     def without_secret(made: BaseModel) -> BaseModel:
@@ -39,11 +39,11 @@ def create_key(asked: KeyCreate, session: SessionDep, once: OnceDep) -> Response
 @router.get("")
 def list_keys(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> ListOf[Key]:
     """All keys, without their secrets."""
-    return ListOf.of(keys.listing(session, limit=limit, cursor=cursor), Key.of)
+    return ListOf.of(api_keys.listing(session, limit=limit, cursor=cursor), Key.of)
 
 
 @router.delete("/{key_id}", status_code=204, responses=problems(404))
 def revoke_key(key_id: KeyId, session: SessionDep, ring: KeyRingDep) -> None:
     """Close the gate to a key; everywhere within a second."""
-    keys.revoke(session, key_id)
+    api_keys.revoke(session, key_id)
     after_commit(session, ring.forget)

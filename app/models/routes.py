@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from app.body import JSONRoute, is_json
 from app.dependencies import BlobsDep, CatalogDep, IncomingDep, ModelName, RuntimeDep, SessionDep, SettingsDep, Version
-from app.errors import Refused, problems
-from app.idempotency import OnceDep
+from app.http.errors import Refused, problems
+from app.http.idempotency import OnceDep
+from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
+from app.http.request_body import JSONRoute, is_json
 from app.jobs.schemas import Job
-from app.models import importing, service
-from app.models.archive import blocks, zipped
+from app.models import import_service, service
 from app.models.schemas import (
     Alias,
     AliasSet,
@@ -24,8 +24,8 @@ from app.models.schemas import (
     ModelVersionInFull,
     Signature,
 )
-from app.pagination import Cursor, Limit, ListOf, NumberCursor
-from ml.exchange import Format
+from app.models.zip_stream import blocks, zipped
+from ml.spec.interchange import Format
 from store import models
 from store.database import after_commit, reading
 
@@ -99,10 +99,10 @@ async def import_model(
     ```
     """
     if is_json(request):
-        return await importing.import_as_asked(
+        return await import_service.import_as_asked(
             request, once, catalog=catalog, incoming=incoming, blobs=blobs, settings=settings
         )
-    return await importing.import_from_form(request, once, catalog=catalog, incoming=incoming, blobs=blobs)
+    return await import_service.import_from_form(request, once, catalog=catalog, incoming=incoming, blobs=blobs)
 
 
 @router.get("/{name}", responses=problems(404))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.uploads.schemas import UploadId
-from ml.exchange import Import
-from ml.package import Graph
+from ml.package.package import Graph
+from ml.spec.interchange import Import
 
 if TYPE_CHECKING:
     from store.tables import AliasChange as AliasChangeRow

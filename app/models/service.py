@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.models.archive import blocks
 from app.models.schemas import (
     Alias,
     AliasChange,
@@ -16,17 +15,18 @@ from app.models.schemas import (
     PackageFile,
     Parent,
 )
-from ml.package import MANIFEST, Manifest
+from app.models.zip_stream import blocks
+from ml.package.package import MANIFEST, Manifest
 from store import jobs, models
 from store.errors import Conflict, NotFound
-from store.pages import Page
+from store.pagination import Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sqlalchemy.orm import Session
 
-    from app.predict.runtime import Runtime
+    from app.serving.model_pool import Runtime
     from store.blobs import Blobs
     from store.tables import Alias as AliasRow
     from store.tables import Model as ModelRow

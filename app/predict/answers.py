@@ -9,7 +9,7 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.predict.runtime import Served
+    from app.serving.model_pool import Served
 
 
 def body_of(served: Served, outputs: Sequence[dict[str, Any]]) -> bytes:

@@ -14,22 +14,22 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 
-from app.body import is_json, read_limited
 from app.dependencies import CatalogDep, ModelReference, RuntimeDep, SessionDep, SettingsDep
-from app.errors import Refused, findings_of, problems, summary_of
-from app.pagination import Cursor, Limit, ListOf
+from app.http.errors import Refused, findings_of, problems, summary_of
+from app.http.pagination import Cursor, Limit, ListOf
+from app.http.request_body import is_json, read_limited
+from app.http.strict_json import strict_json
 from app.predict.answers import body_of
 from app.predict.schemas import Prediction, PredictRequest, ServedModel
-from app.predict.service import served_model, serving
-from app.predict.streaming import MEDIA_TYPE, events
-from app.strict_json import strict_json
+from app.predict.views import served_model, serving
+from app.serving.streaming import MEDIA_TYPE, events
 from ml.errors import MOST_LETTERS, PARAMETERS, unknown
 from store import models
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from app.predict.runtime import Runtime
+    from app.serving.model_pool import Runtime
 
 router = APIRouter(prefix="/predict", tags=["predict"])
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from app.errors import Refused
-from app.uploads.incoming import pump, write_all
+from app.http.errors import Refused
+from store.partial_uploads import pump, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable

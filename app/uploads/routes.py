@@ -13,16 +13,16 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from app.dependencies import NAME, BlobsDep, IncomingDep, MeasuresDep, SettingsDep
-from app.errors import Refused, problems
-from app.idempotency import REPLAYED, OnceDep
+from app.http.errors import Refused, problems
+from app.http.idempotency import REPLAYED, OnceDep
 from app.uploads import service
-from app.uploads.incoming import CHECKSUMS
 from app.uploads.schemas import Upload
+from store.partial_uploads import CHECKSUMS
 
 if TYPE_CHECKING:
-    from app.measures import Measures
-    from app.uploads.incoming import Incoming
+    from app.metrics.registry import Measures
     from store.blobs import Blobs
+    from store.partial_uploads import Incoming
 
 router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from app.errors import Refused
+from app.http.errors import Refused
 from app.uploads.multipart import safe_filename
 from app.uploads.schemas import Upload
 from store import uploads
@@ -14,9 +14,9 @@ from store.database import transaction
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from app.idempotency import Made, Once
-    from app.uploads.incoming import Incoming
+    from app.http.idempotency import Made, Once
     from store.blobs import Blobs
+    from store.partial_uploads import Incoming
     from store.tables import Upload as UploadRow
 
 

@@ -17,10 +17,10 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
-from ml.data.importing import import_dataset
-from ml.learning.train import TrainingResult, train
-from ml.predictor import Predictor
-from ml.spec import Spec
+from ml.data.importing.importer import import_dataset
+from ml.inference.predictor import Predictor
+from ml.learning.pipeline.train import TrainingResult, train
+from ml.spec.schema import Spec
 from ml.tasks import TASKS
 
 LEARNING_RATES = (0.001, 0.003, 0.01)

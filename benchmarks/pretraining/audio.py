@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from benchmarks.pretraining.arms import Arm, Modality, Study
-from benchmarks.speech import TEST_TAKES, VALIDATION_TAKES, WORDS
+from benchmarks.tasks.speech import TEST_TAKES, VALIDATION_TAKES, WORDS
 
 
 class Audio(Modality):

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from benchmarks.pretraining.arms import Arm, Modality, Study
-from ml.data import images
+from ml.data.files import images
 
 VALIDATION_ROWS: Final = 500
 UNLABELLED_ROWS: Final = 20_000
@@ -44,7 +44,7 @@ class Images(Modality):
         "scratch + augmentation": Arm("cnn", options=AUGMENTED),
         "contrastive views": Arm("cnn", "contrastive_views"),
         "contrastive views + augmentation": Arm("cnn", "contrastive_views", options=AUGMENTED),
-        "masked images": Arm("cnn", "masked_image_modelling"),
+        "masked images": Arm("cnn", "masked_image_modeling"),
         "scratch (vae)": Arm("vae", beside="scratch (vae)"),
         "evidence bound": Arm("vae", "evidence_lower_bound", beside="scratch (vae)"),
         "distilled": Arm("cnn", "supervised", schedule={"epochs": TEACHER_EPOCHS}, taught=True),

@@ -20,11 +20,11 @@ class Texts(Modality):
 
     - scratch: from random weights, its tokenizer learned from the labelled sentences alone
     - tokenizer alone: from a base model that has read all sentences to learn a tokenizer, and whose weights are random
-    - gaps filled: from a base model that filled the gaps of all 6,920 sentences (`masked_language_modelling`)
+    - gaps filled: from a base model that filled the gaps of all 6,920 sentences (`masked_language_modeling`)
     - scratch (transformer), spans restored: the same two for an encoder that learned beside a decoder to restore spans
       that were cut out (`denoising`)
     - scratch (gpt), next token: the same two for a decoder that learned to tell each token from those before it
-      (`causal_language_modelling`)
+      (`causal_language_modeling`)
 
     The step from the first to the second is what the tokenizer alone gives.
     """
@@ -35,12 +35,12 @@ class Texts(Modality):
     usual = Study(labels=(200,), epochs=12, steps=120)
     arms: ClassVar[Mapping[str, Arm]] = {
         "scratch": Arm("rnn"),
-        "tokenizer alone": Arm("rnn", "masked_language_modelling", schedule={"epochs": 1, "learning_rate": UNTRAINED}),
-        "gaps filled": Arm("rnn", "masked_language_modelling"),
+        "tokenizer alone": Arm("rnn", "masked_language_modeling", schedule={"epochs": 1, "learning_rate": UNTRAINED}),
+        "gaps filled": Arm("rnn", "masked_language_modeling"),
         "scratch (transformer)": Arm("transformer"),
         "spans restored": Arm("transformer", "denoising", beside="scratch (transformer)"),
         "scratch (gpt)": Arm("gpt"),
-        "next token": Arm("gpt", "causal_language_modelling", beside="scratch (gpt)"),
+        "next token": Arm("gpt", "causal_language_modeling", beside="scratch (gpt)"),
     }
 
     def __init__(self, data: Path, folder: Path) -> None:

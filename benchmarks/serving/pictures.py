@@ -21,8 +21,8 @@ AIMS: Final = {"json": 10_000, "png": 10_000, "raw": 15_000}
 
 def compute_limit(folder: Path, *, rows: int = 64) -> float:
     """Inputs a CPU-second that the network alone answers, without a server."""
-    from ml.package import ModelPackage
-    from ml.predictor import Predictor
+    from ml.inference.predictor import Predictor
+    from ml.package.package import ModelPackage
 
     predictor = Predictor.load(ModelPackage.open(folder))
     batch = {"image": np.random.default_rng(0).random((rows, 1, 28, 28), dtype=np.float32)}
@@ -39,9 +39,9 @@ def small_network(folder: Path) -> Path:
     folder.mkdir()
     from pydantic import TypeAdapter
 
-    from ml.data.importing import import_dataset
-    from ml.learning.train import train
-    from ml.spec import Spec
+    from ml.data.importing.importer import import_dataset
+    from ml.learning.pipeline.train import train
+    from ml.spec.schema import Spec
     from ml.tasks import TASKS
 
     source = table(folder / "pictures.csv", rows=400)
@@ -77,7 +77,7 @@ def pictures(count: int) -> np.ndarray:
 
 def bodies(kind: str) -> tuple[list[bytes], str]:
     """So many different requests of a kind, and their content type."""
-    from ml.data.images import encode_png
+    from ml.data.files.images import encode_png
 
     each = pictures(BODIES)
     if kind == "json":

@@ -32,9 +32,9 @@ class Service:
 
     def register(self, package: Path, *, name: str) -> int:
         """As a worker does at the end of a run; the number of the version."""
-        from ml.package import ModelPackage
-        from tests.app import homes
-        from tests.app.factories import registered
+        from ml.package.package import ModelPackage
+        from tests.support import homes
+        from tests.support.factories import registered
 
         with homes.at(self.api.home):
             return registered(ModelPackage.open(package), name=name)

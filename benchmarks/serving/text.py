@@ -20,11 +20,11 @@ from pydantic import TypeAdapter
 
 from benchmarks.serving.load import Load
 from benchmarks.serving.service import Figure, Service
-from benchmarks.text_classification import DATA, minilm
+from benchmarks.tasks.text_classification import DATA, minilm
 
 if TYPE_CHECKING:
-    from ml.package import ModelPackage
-    from ml.predictor import Predictor
+    from ml.inference.predictor import Predictor
+    from ml.package.package import ModelPackage
 
 SENTENCES: Final = 1500
 BODIES: Final = 16
@@ -63,9 +63,9 @@ def measure(service: Service) -> Iterable[Figure]:
 def sentiment(folder: Path) -> ModelPackage | None:
     """Fine-tuned; None where data or weights are not there."""
     folder.mkdir()
-    from ml.data.importing import import_dataset
-    from ml.learning.train import train
-    from ml.spec import Spec
+    from ml.data.importing.importer import import_dataset
+    from ml.learning.pipeline.train import train
+    from ml.spec.schema import Spec
 
     base = minilm(folder) if (DATA / "train.tsv").is_file() else None
     if base is None:
@@ -91,7 +91,7 @@ def sentiment(folder: Path) -> ModelPackage | None:
 
 def without_variant(package: ModelPackage, folder: Path) -> ModelPackage:
     """The same model as if no faster form had been found."""
-    from ml.package import MANIFEST, ModelPackage
+    from ml.package.package import MANIFEST, ModelPackage
 
     graphs = {name: each.model_copy(update={"variant": None}) for name, each in package.manifest.graphs.items()}
     manifest = package.manifest.model_copy(update={"graphs": graphs})
@@ -117,7 +117,7 @@ def asked(service: Service, model: str, texts: Sequence[str]) -> Load:
 
 def alone_per_cpu_second(package: ModelPackage, texts: Sequence[str]) -> float:
     """Texts that the graph answers one by one, without a server."""
-    from ml.predictor import Predictor
+    from ml.inference.predictor import Predictor
 
     predictor = Predictor.load(package)
     batches = [columns(package, [text]) for text in texts]
@@ -127,7 +127,7 @@ def alone_per_cpu_second(package: ModelPackage, texts: Sequence[str]) -> float:
 
 def mixed(package: ModelPackage, name: str) -> Figure:
     """One request with texts of many lengths: as it is cut, padded to the longest (the graph alone), and one by one."""
-    from ml.predictor import Predictor
+    from ml.inference.predictor import Predictor
 
     predictor = Predictor.load(package)
     words = " ".join(sentences("train")).split()

@@ -18,7 +18,7 @@ from benchmarks.serving.load import Load
 from benchmarks.serving.service import Figure, Service
 
 if TYPE_CHECKING:
-    from ml.package import ModelPackage
+    from ml.package.package import ModelPackage
 
 MODELS: Final = 20
 BODIES: Final = 61
@@ -64,10 +64,10 @@ def fine_tune(base: ModelPackage, folder: Path, *, seed: int, frozen: bool) -> M
     import torch
 
     from ml.data.rows import Rows
-    from ml.learning.network import build
-    from ml.learning.packaging import pack
-    from ml.learning.run import network_of
-    from ml.spec import Choice
+    from ml.learning.export.packaging import pack
+    from ml.learning.export.torch_runner import network_of
+    from ml.learning.nn.network import build
+    from ml.spec.schema import Choice
     from ml.tasks import TASKS
 
     encoders = base.encoders()
@@ -99,8 +99,8 @@ def fine_tune(base: ModelPackage, folder: Path, *, seed: int, frozen: bool) -> M
 
 
 def _minilm(folder: Path) -> ModelPackage:
-    from benchmarks.tunings import minilm
-    from ml.package import ModelPackage
+    from benchmarks.tasks.tunings import minilm
+    from ml.package.package import ModelPackage
 
     return ModelPackage.open(minilm(folder))
 

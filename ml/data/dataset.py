@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from ml.config import Config
-from ml.data.kinds import KINDS
+from ml.data.column_types import KINDS
 from ml.data.rows import ImageArray, Labels, Packed, Rows
 from ml.errors import DataError
 
@@ -32,7 +32,7 @@ class DatasetSummary(Config):
     format: str
     task: str | None = None
     columns: dict[str, str]
-    """Canonical column -> the kind of its values (`ml.data.kinds`), the key first."""
+    """Canonical column -> the kind of its values (`ml.data.column_types`), the key first."""
     splits: dict[str, int]
     """Rows by split."""
     classes: list[str] | None = None

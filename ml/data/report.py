@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ml.config import Config
 from ml.data.dataset import DatasetSummary
-from ml.data.problems import Severity
+from ml.data.issue_catalog import Severity
 
 
 class ReportEntry(Config):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = dict[str, Any]
-"""One canonical row: what a value is, its kind says (`ml.data.kinds`): an image uint8 [H, W, C], a label str, ..."""
+"""One canonical row: column -> value as `ml.data.column_types` defines it: image uint8 [H, W, C], label str, ..."""
 
 
 class Column(Sequence[Any]):

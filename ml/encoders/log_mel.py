@@ -12,12 +12,12 @@ from typing import Any, Final, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from ml.audio.framing import SpectrumConfig
+from ml.audio.resampling import resample
+from ml.audio.spectrum import Framing, log_mel
+from ml.audio.waveform import Audio
 from ml.encoders.base import Column, Encoder
 from ml.signals import Signal
-from ml.sound.audio import Audio
-from ml.sound.framing import SpectrumConfig
-from ml.sound.resampling import resample
-from ml.sound.spectrum import Framing, log_mel
 
 FASTEST_HZ: Final = 16_000
 """Speech has little above 8 kHz that tells words apart, so no more is kept unless asked."""

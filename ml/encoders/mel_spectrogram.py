@@ -12,13 +12,13 @@ from typing import Any, Final, Self
 import numpy as np
 from pydantic import model_validator
 
+from ml.audio.framing import SpectrumConfig
+from ml.audio.resampling import resample
+from ml.audio.spectrum import Framing, log_mel
+from ml.audio.vocoder import PEAK, speak
+from ml.audio.waveform import Audio
 from ml.encoders.base import Column, Encoder
 from ml.signals import Signal
-from ml.sound.audio import Audio
-from ml.sound.framing import SpectrumConfig
-from ml.sound.resampling import resample
-from ml.sound.spectrum import Framing, log_mel
-from ml.sound.vocoder import PEAK, speak
 
 FASTEST_HZ: Final = 22_050
 """What most voices are published at; above, bands become many and cost time for little that is heard."""

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ml.config import Config
-    from ml.continuation import Continuation, Writing
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row, Rows
     from ml.encoders.base import Column, Encoder
-    from ml.evaluation import Evaluation, Metric
+    from ml.generation.loop import Continuation, Writing
+    from ml.metrics.base import Evaluation, Metric
     from ml.signals import Slot
     from ml.wire import Wire
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ml import classification
-from ml.augmentation import distort
 from ml.config import Config
-from ml.data import images
+from ml.data.files import images
+from ml.encoders.augmentation import distort
+from ml.metrics import classification
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import MODEL, Answer, Arrays, Task
 from ml.wire import ImageInput
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row, Rows
     from ml.encoders.base import Column
-    from ml.evaluation import Evaluation
+    from ml.metrics.base import Evaluation
 
 
 class ImageClassificationConfig(Config):

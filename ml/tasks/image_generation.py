@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 from pydantic import Field
 
-from ml import classification
 from ml.config import Config
-from ml.data import images
+from ml.data.files import images
 from ml.errors import InputError, unknown
-from ml.evaluation import Evaluation, Metric
+from ml.metrics import classification
+from ml.metrics.base import Evaluation, Metric
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import MODEL, Answer, Arrays, Task
 from ml.wire import Base64, ImageInput, Wire

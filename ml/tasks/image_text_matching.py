@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from ml import ranking
-from ml.augmentation import distort
 from ml.config import Config
-from ml.data import images
-from ml.evaluation import Evaluation, Metric, share_interval
+from ml.data.files import images
+from ml.encoders.augmentation import distort
+from ml.metrics import ranking
+from ml.metrics.base import Evaluation, Metric, share_interval
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import Answer, Arrays, Run, Task

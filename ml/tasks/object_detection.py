@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 import numpy as np
 from pydantic import BaseModel, Field
 
-from ml import detection
-from ml.augmentation import Mirror, reframe
 from ml.config import Config
-from ml.data import images
+from ml.data.files import images
 from ml.data.rows import Rows
+from ml.encoders.augmentation import Mirror, reframe
 from ml.errors import DataError
+from ml.metrics import detection
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import MODEL, Answer, Arrays, Task
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row
     from ml.encoders.base import Column
-    from ml.evaluation import Evaluation
+    from ml.metrics.base import Evaluation
 
 NO_OBJECT: Final = -1
 """The label that fills up the rows of a batch that have fewer objects than another."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 from pydantic import Field
 
-from ml import ranking
 from ml.config import Config
 from ml.encoders.items import FIRST_ITEM, PADDING
-from ml.evaluation import Evaluation, Metric, share_interval
+from ml.metrics import ranking
+from ml.metrics.base import Evaluation, Metric, share_interval
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import MODEL, Answer, Arrays, Run, Task

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 import numpy as np
 from pydantic import Field
 
-from ml import transcription
 from ml.config import Config
-from ml.data import audio
+from ml.data.files import audio
 from ml.encoders.characters import PADDING, UNKNOWN, CharactersEncoder
 from ml.errors import DataError
+from ml.metrics import error_rate
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import MODEL, Answer, Arrays, Task
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ml.data.rows import Row, Rows
     from ml.encoders.base import Column
     from ml.encoders.log_mel import LogMelEncoder
-    from ml.evaluation import Evaluation, Metric
+    from ml.metrics.base import Evaluation, Metric
 
 BLANK: Final = PADDING
 """What CTC says where no letter begins."""
@@ -66,7 +66,7 @@ class SpeechRecognition(Task):
     config_type = SpeechRecognitionConfig
     input_type = AudioInput
     output_type = SpeechRecognitionOutput
-    metrics: ClassVar[Mapping[str, Metric]] = transcription.METRICS
+    metrics: ClassVar[Mapping[str, Metric]] = error_rate.METRICS
     graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {MODEL: ("audio", "audio_mask")}
     variable_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {"logits": (1,)}
     recipe = Schedule(epochs=20, batch_size=32, learning_rate=5e-3)
@@ -132,7 +132,7 @@ class SpeechRecognition(Task):
         spell = self.letters.text
         wanted = [spell(each) for each in columns["text"]]
         known = [spell(each) for each in train["text"]] if train is not None else None
-        found = transcription.judge([spell(each) for each in outputs["said"]], wanted, train=known)
+        found = error_rate.judge([spell(each) for each in outputs["said"]], wanted, train=known)
         found.extra["outside_alphabet"] = self._outside(columns)
         found.extra["more_letters_than_frames"] = self._report_crowded(columns)
         if train is not None:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 from pydantic import Field
 
-from ml import classification
+from ml.audio.waveform import Audio
 from ml.config import Config
-from ml.data import audio
+from ml.data.files import audio
 from ml.encoders.characters import UNKNOWN, CharactersEncoder
 from ml.errors import InputError, unknown
-from ml.evaluation import Evaluation, Metric
+from ml.metrics import classification
+from ml.metrics.base import Evaluation, Metric
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
-from ml.sound.audio import Audio
 from ml.tasks.base import Answer, Arrays, Task
 from ml.wire import Base64, Wire
 from ml.wire.text import Text
@@ -70,7 +70,7 @@ class SpeechSynthesisOutput(Wire):
 class SpeechSynthesis(Task):
     """How long each letter lasts, then what is heard meanwhile, then a wave that sounds like it.
 
-    The network ends with the loudness of bands; the wave is made of these without it (`ml.sound.vocoder`).
+    The network ends with the loudness of bands; the wave is made of these without it (`ml.audio.vocoder`).
     """
 
     name = "speech_synthesis"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ml import classification
 from ml.config import Config
+from ml.metrics import classification
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import MODEL, Answer, Arrays, Task
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row, Rows
     from ml.encoders.base import Column
-    from ml.evaluation import Evaluation
+    from ml.metrics.base import Evaluation
 
 
 class TextClassificationConfig(Config):

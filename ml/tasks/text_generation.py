@@ -13,15 +13,15 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from ml.config import Config
-from ml.continuation import Continuation, Dictation, Wish, Writing
 from ml.data.conversations import Message, prompt_of
+from ml.encoders.sequence_packing import begin_of, pack, reading_options
 from ml.encoders.text import LETTERS_OF_A_TOKEN
 from ml.errors import InputError
-from ml.evaluation import Evaluation, Metric
-from ml.packing import begin_of, pack, reading_options
-from ml.sampling import Sampling
+from ml.generation.detokenizer import spell
+from ml.generation.loop import Continuation, Dictation, Wish, Writing
+from ml.generation.sampling import Sampling
+from ml.metrics.base import Evaluation, Metric
 from ml.signals import Feature, Signal, Slot
-from ml.spelling import spell
 from ml.tasks.base import Answer, Arrays, Run, Task
 from ml.wire import Wire
 from ml.wire.text import Text

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 import numpy as np
 from pydantic import Field
 
-from ml import corpus_scores
-from ml.beam_search import LENGTH_PENALTY, search
 from ml.config import Config, Count
 from ml.encoders.base import encode_slots
 from ml.encoders.text import LETTERS_OF_A_TOKEN
-from ml.evaluation import Evaluation, Metric
+from ml.generation.beam_search import LENGTH_PENALTY, search
+from ml.metrics import bleu
+from ml.metrics.base import Evaluation, Metric
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import Answer, Arrays, Task
@@ -24,11 +24,11 @@ from ml.wire import TextInput, Wire
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ml.beam_search import Found
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row, Rows
     from ml.encoders.base import Column
     from ml.encoders.text import TextEncoder
+    from ml.generation.beam_search import Found
     from ml.tasks.base import Run
 
 VOCABULARY: Final = 6_000
@@ -96,7 +96,7 @@ class Translation(Task):
     config_type = TranslationConfig
     input_type = TranslationInput
     output_type = TranslationOutput
-    metrics: ClassVar[Mapping[str, Metric]] = corpus_scores.METRICS
+    metrics: ClassVar[Mapping[str, Metric]] = bleu.METRICS
     recipe = Schedule(
         epochs=2,
         batch_size=32,
@@ -216,20 +216,20 @@ class Translation(Task):
         """BLEU and chrF; the baseline is the better of the source as it is and of one sentence for all."""
         answers = [self._writer.decode(row) for row in outputs["tokens"]]
         given, wanted = (cast("Sequence[str]", columns[kept]) for kept in TEXTS.values())
-        found = corpus_scores.score(answers, wanted)
+        found = bleu.score(answers, wanted)
         extra: dict[str, Any] = {
             "signatures": found.signatures,
             "examples": [
                 dict(zip(("text", "answer", "wanted"), row, strict=True))
                 for row in zip(given, answers, wanted, strict=True)
-            ][: corpus_scores.MOST_SHOWN],
-            "errors": corpus_scores.worst(given, answers, wanted),
+            ][: bleu.MOST_SHOWN],
+            "errors": bleu.worst(given, answers, wanted),
         }
         if train is None:
             return Evaluation(found.metrics, extra=extra)
-        same = corpus_scores.most_typical(cast("Sequence[str]", train[TEXTS["target"]]))
+        same = bleu.most_typical(cast("Sequence[str]", train[TEXTS["target"]]))
         blind = {"source": list(given), "constant": [same] * len(wanted)}
-        scores = {name: corpus_scores.score(each, wanted).metrics for name, each in blind.items()}
+        scores = {name: bleu.score(each, wanted).metrics for name, each in blind.items()}
         extra["baselines"] = {**scores, "constant_sentence": same}
         best = {name: max(each[name] for each in scores.values()) for name in found.metrics}
         return Evaluation(found.metrics, best, extra=extra)

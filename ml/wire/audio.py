@@ -7,8 +7,8 @@ from typing import Self
 import numpy as np
 from pydantic import Field
 
-from ml.data import audio
-from ml.sound.audio import Audio
+from ml.audio.waveform import Audio
+from ml.data.files import audio
 from ml.wire.base import Base64, RawInput, decoded
 
 

@@ -18,9 +18,9 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from ml.embedded import from_text
+from ml.data.files.base64_data import from_text
 from ml.errors import MOST_LETTERS, Finding, InputError, shortened, unknown
-from ml.wire.allowed import in_words
+from ml.wire.schema_description import in_words
 
 T = TypeVar("T")
 

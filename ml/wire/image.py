@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from ml.data import images
+from ml.data.files import images
 from ml.wire.base import Base64, RawInput, decoded
 
 

@@ -15,10 +15,10 @@ from schemathesis import GenerationMode, checks
 from schemathesis.specs.openapi import checks as openapi_checks
 from starlette.testclient import TestClient
 
-from app.docs import TAGS
+from app.openapi import TAGS
 from tests.app.conftest import KEY
-from tests.app.factories import claimed, queued_job, registered, reported, shades
-from tests.app.test_jobs import ready_dataset
+from tests.app.jobs.test_jobs import ready_dataset
+from tests.support.factories import claimed, queued_job, registered, reported, shades
 
 CHECKS = [
     checks.not_a_server_error,

@@ -16,9 +16,9 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Self
 
-from plinth.broker import resolve_server_binary
+from plinth.local.broker import resolve_server_binary
 from tests.deployment.composition import image, seconds, services
-from tests.servers import Postgres
+from tests.support.servers import Postgres
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 PORTS = {"api": 8000, "postgres": 5432, "valkey": 6379, "minio": 9000}

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, inspect
 from migrations.__main__ import configuration, upgrade
 from store.database import make_engine
 from store.tables import Base
-from tests.servers import Postgres
+from tests.support.servers import Postgres
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

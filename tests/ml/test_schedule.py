@@ -3,7 +3,7 @@
 import pytest
 
 from ml.schedule import Schedule
-from ml.spec import DEFAULTS
+from ml.spec.schema import DEFAULTS
 
 
 @pytest.mark.parametrize(

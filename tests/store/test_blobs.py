@@ -14,7 +14,7 @@ from store.blobs import Blobs
 from store.blobs.local import LocalBlobs
 from store.blobs.s3 import FILES_AT_ONCE, S3Blobs
 from store.errors import DamagedBlob, NotFound, StorageFull, StorageUnavailable
-from tests.servers import NetworkProxy, S3Server
+from tests.support.servers import NetworkProxy, S3Server
 
 PART = 9 << 20
 """More than one part of a multipart upload."""

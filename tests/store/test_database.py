@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from store import jobs, keys
+from store import api_keys, jobs
 from store.database import after_commit, engine, reading, transaction
 from store.errors import StorageFull
 from store.ids import new_id
@@ -35,22 +35,22 @@ def test_what_follows_a_commit_sees_it_and_may_fail_without_harm(caplog: pytest.
         raise RuntimeError("the bell is broken")
 
     with transaction() as session:
-        keys.create(session, name="kept")
+        api_keys.create(session, name="kept")
         after_commit(session, fail)
     with reading() as session:
-        assert len(keys.listing(session, limit=5, cursor=None).items) == 1
+        assert len(api_keys.listing(session, limit=5, cursor=None).items) == 1
     assert "the bell is broken" in caplog.text
 
 
 @pytest.mark.usefixtures("database")
 def test_a_reader_waits_for_no_writer() -> None:
     with transaction() as writer:
-        keys.create(writer, name="not committed yet")
+        api_keys.create(writer, name="not committed yet")
         seen: list[int] = []
 
         def read() -> None:
             with reading() as session:
-                seen.append(len(keys.listing(session, limit=5, cursor=None).items))
+                seen.append(len(api_keys.listing(session, limit=5, cursor=None).items))
 
         thread = threading.Thread(target=read)
         thread.start()

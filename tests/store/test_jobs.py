@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from store import history, jobs, models
+from store import job_events, jobs, models
 from store.database import transaction
 from store.errors import Conflict, NotFound, StaleClaim
 from store.ids import new_id
@@ -71,7 +71,7 @@ def let_the_lease_end(job_id: str) -> None:
 
 def states(job_id: str) -> list[str]:
     with transaction() as session:
-        return [event.data["state"] for event in history.events(session, job_id, limit=100) if event.kind == "state"]
+        return [event.data["state"] for event in job_events.events(session, job_id, limit=100) if event.kind == "state"]
 
 
 def test_a_submitted_job_is_queued_and_says_so() -> None:
@@ -238,10 +238,12 @@ def test_a_reported_metric_is_a_point_an_event_and_the_latest_value() -> None:
         in_transaction(jobs.report, claim, metrics={"train/loss": 1 / step}, step=step, progress={"step": step})
     assert row(claim.job_id).latest == {"train/loss": 0.1}
     assert row(claim.job_id).progress == {"step": 10}
-    curve = in_transaction(history.metrics, claim.job_id)["train/loss"]
+    curve = in_transaction(job_events.metrics, claim.job_id)["train/loss"]
     assert curve == [(step, 1 / step) for step in range(1, 11)]
-    assert in_transaction(history.metrics, claim.job_id, max_points=4)["train/loss"] == [curve[i] for i in (0, 3, 6, 9)]
-    assert in_transaction(history.metrics, claim.job_id, names=["other"]) == {}
+    assert in_transaction(job_events.metrics, claim.job_id, max_points=4)["train/loss"] == [
+        curve[i] for i in (0, 3, 6, 9)
+    ]
+    assert in_transaction(job_events.metrics, claim.job_id, names=["other"]) == {}
 
 
 def test_events_are_numbered_without_gaps_also_when_two_write_at_once() -> None:
@@ -260,7 +262,7 @@ def test_events_are_numbered_without_gaps_also_when_two_write_at_once() -> None:
     with transaction() as session:
         numbers = session.scalars(select(Event.number).order_by(Event.number)).all()
         assert list(numbers) == list(range(1, 43))
-        assert [event.number for event in history.events(session, claim.job_id, after=40, limit=10)] == [41, 42]
+        assert [event.number for event in job_events.events(session, claim.job_id, after=40, limit=10)] == [41, 42]
 
 
 def test_the_last_two_checkpoints_are_kept_furthest_first() -> None:
@@ -319,7 +321,7 @@ def test_of_eight_that_finish_at_once_under_one_name_each_gets_its_own_version()
 def test_a_metric_that_is_no_number_is_kept_as_none() -> None:
     claim = claimed(submitted())
     in_transaction(jobs.report, claim, metrics={"train/loss": float("nan")}, step=1, progress={"eta": float("inf")})
-    assert in_transaction(history.metrics, claim.job_id) == {"train/loss": [(1, None)]}
+    assert in_transaction(job_events.metrics, claim.job_id) == {"train/loss": [(1, None)]}
     assert row(claim.job_id).latest == {"train/loss": None}
 
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from ml.package import ModelPackage
-from ml.predictor import Predictor
+from ml.inference.predictor import Predictor
+from ml.package.package import ModelPackage
 from store import jobs, models, uploads
 from store.blobs import blobs
 from store.database import transaction
 from store.errors import NotFound
-from tests.ml.learning.interchange.folders import zipped
-from tests.worker.machine import Machine
-from tests.worker.waiting import until
-from worker import jail
+from tests.support.ml.model_folders import zipped
+from tests.support.worker.machine import Machine
+from tests.support.worker.waiting import until
+from worker import sandbox
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
@@ -99,6 +99,6 @@ def test_models_come_in_answer_and_go_out_again(tmp_path: Path, resnet: Path) ->
 
 def test_reading_a_model_is_bounded(tmp_path: Path, resnet: Path) -> None:
     arguments = {"source": str(resnet), "into": str(tmp_path / "package"), "asked": {}}
-    bounds = jail.Bounds(memory_bytes=2**34, cpu_seconds=1, file_bytes=2**30)
-    with pytest.raises(jail.BoundExceeded, match="processor time"):
-        jail.read_in_jail(reader="model", arguments=arguments, report=tmp_path / "report.json", bounds=bounds)
+    bounds = sandbox.Bounds(memory_bytes=2**34, cpu_seconds=1, file_bytes=2**30)
+    with pytest.raises(sandbox.BoundExceeded, match="processor time"):
+        sandbox.read_in_jail(reader="model", arguments=arguments, report=tmp_path / "report.json", bounds=bounds)

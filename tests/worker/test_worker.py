@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from worker import devices
+from worker.jobs import gpu_lock
 
 
 def test_the_process_that_supervises_never_imports_torch():
@@ -13,12 +13,12 @@ def test_the_process_that_supervises_never_imports_torch():
 
 
 def test_a_gpu_has_one_run_at_a_time(tmp_path):
-    taken = devices._first_free(["cuda:0", "cuda:1"], tmp_path)
-    other = devices._first_free(["cuda:0", "cuda:1"], tmp_path)
+    taken = gpu_lock._first_free(["cuda:0", "cuda:1"], tmp_path)
+    other = gpu_lock._first_free(["cuda:0", "cuda:1"], tmp_path)
     assert (taken[0], other[0]) == ("cuda:0", "cuda:1")
-    assert devices._first_free(["cuda:0", "cuda:1"], tmp_path) is None
+    assert gpu_lock._first_free(["cuda:0", "cuda:1"], tmp_path) is None
     taken[1].close()
-    again = devices._first_free(["cuda:0", "cuda:1"], tmp_path)
+    again = gpu_lock._first_free(["cuda:0", "cuda:1"], tmp_path)
     assert again[0] == "cuda:0"
     for _, lock in (again, other):
         lock.close()
@@ -27,7 +27,7 @@ def test_a_gpu_has_one_run_at_a_time(tmp_path):
 def test_the_processor_is_for_everyone(tmp_path):
     never = pytest.fail
     with (
-        devices.held("cpu", locks=tmp_path, on_wait=never, should_leave=bool) as first,
-        devices.held("cpu", locks=tmp_path, on_wait=never, should_leave=bool) as second,
+        gpu_lock.held("cpu", locks=tmp_path, on_wait=never, should_leave=bool) as first,
+        gpu_lock.held("cpu", locks=tmp_path, on_wait=never, should_leave=bool) as second,
     ):
         assert (first, second) == ("cpu", "cpu")

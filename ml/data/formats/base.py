@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ml.data.findings import Place, Refused
+from ml.data.issues import Place, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ml.data.findings import Findings
+    from ml.data.files.upload import Content, Source
+    from ml.data.issues import Findings
     from ml.data.limits import Limits
-    from ml.data.sources import Content, Source
 
 ROWS_A_BATCH = 2048
 BYTES_A_BATCH = 32 << 20

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from benchmarks.api_process import ApiProcess
-from ml.data.audio import decode
+from ml.data.files.audio import decode
 from ml.encoders import ENCODERS
-from tests.app import homes
-from tests.app.factories import SIDE, embedder, png, registered, shades
-from tests.app.predict.bounded import WAY_NAMES, WAYS, ask, told
-from tests.ml import samples
+from tests.support import homes
+from tests.support.factories import SIDE, embedder, png, registered, shades
+from tests.support.memory_bound import WAY_NAMES, WAYS, ask, told
+from tests.support.ml import samples
 
 pytestmark = pytest.mark.process
 

@@ -18,17 +18,17 @@ from jsonschema import Draft202012Validator
 
 from benchmarks.api_process import ApiProcess
 from ml.tasks import TASKS
-from tests.app import homes
-from tests.app.factories import registered
-from tests.app.predict.bounded import WAY_NAMES, WAYS, ask
-from tests.ml import misuse, packages
+from tests.support import homes
+from tests.support.factories import registered
+from tests.support.memory_bound import WAY_NAMES, WAYS, ask
+from tests.support.ml import invalid_inputs, packages
 
 pytestmark = pytest.mark.process
 
 JSON = "application/json"
 SCHEMAS = {task: kind.input_type.model_json_schema() for task, kind in TASKS.items()}
 FIELDS = [(task, field) for task in TASKS for field in TASKS[task].input_type.model_fields]
-HEAVY = [(task, field) for task, field in FIELDS if misuse.heavy(SCHEMAS[task]["properties"][field])]
+HEAVY = [(task, field) for task, field in FIELDS if invalid_inputs.heavy(SCHEMAS[task]["properties"][field])]
 
 BARE = {
     "nothing": b"",
@@ -126,7 +126,7 @@ def test_a_field_takes_what_its_schema_allows_and_nothing_else(api: ApiProcess, 
     usual, schema = good(task), SCHEMAS[task]
     allows = Draft202012Validator(schema).is_valid
     wrong: dict[str, Any] = {}
-    for (name, value), way in zip(misuse.values(schema, field), cycle(WAYS), strict=False):
+    for (name, value), way in zip(invalid_inputs.values(schema, field), cycle(WAYS), strict=False):
         given = {**usual, field: value}
         body = json.dumps({"inputs": [usual, given, usual]}).encode()
         status, answer = ask(api, task, body, JSON, way)
@@ -142,7 +142,7 @@ def test_what_is_said_wrongly_for_all_inputs_is_no_fault_of_the_first(api: ApiPr
     allows = Draft202012Validator({**SCHEMAS[task], "required": []}).is_valid
     inputs = [{name: value for name, value in good(task).items() if name != field}] * 2
     wrong: dict[str, Any] = {}
-    refused = [(name, value) for name, value in misuse.ANYTHING.items() if not allows({field: value})]
+    refused = [(name, value) for name, value in invalid_inputs.ANYTHING.items() if not allows({field: value})]
     for name, value in refused[::4]:
         body = json.dumps({"inputs": inputs, "parameters": {field: value}}).encode()
         if fault := judge(*ask(api, task, body, JSON, WAYS[0]), "parameters", field):
@@ -154,7 +154,7 @@ def test_what_is_said_wrongly_for_all_inputs_is_no_fault_of_the_first(api: ApiPr
 def test_what_is_said_for_a_thousand_inputs_is_weighed_before_it_is_read(
     api: ApiProcess, task: str, field: str
 ) -> None:
-    heavy = misuse.heavy(SCHEMAS[task]["properties"][field])
+    heavy = invalid_inputs.heavy(SCHEMAS[task]["properties"][field])
     body = json.dumps({"inputs": [{}] * 1024, "parameters": {field: heavy}}).encode()
     status, answer = ask(api, task, body, JSON, WAYS[0])
     assert status == 422

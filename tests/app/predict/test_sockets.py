@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from benchmarks.api_process import ApiProcess
-from tests.app import homes
-from tests.app.factories import SIDE, png, registered, shades, writer
+from tests.support import homes
+from tests.support.factories import SIDE, png, registered, shades, writer
 
 pytestmark = pytest.mark.process
 

@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.ml.data.makers import base64_csv, claiming_png, png, tarred, zipped
+from tests.support.ml.dataset_files import base64_csv, claiming_png, png, tarred, zipped
 
 READER = """
 import json, re, resource, sys, time
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
-from ml.data.importing import import_dataset
-import ml.data.formats.parquet, ml.data.formats.csv
+from ml.data.importing.importer import import_dataset
+import ml.data.formats.tables.parquet, ml.data.formats.tables.csv
 started = time.process_time()
 report = import_dataset([Path(sys.argv[1])], Path(sys.argv[2]))
 print(json.dumps({

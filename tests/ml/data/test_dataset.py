@@ -4,7 +4,7 @@ import pytest
 from ml.data.dataset import SUMMARY, Dataset
 from ml.data.rows import ImageArray, Labels, Rows, Taken
 from ml.errors import DataError
-from tests.ml.data.makers import idx_pair, labels, pictures, png, upload, zipped
+from tests.support.ml.dataset_files import idx_pair, labels, pictures, png, upload, zipped
 
 IMAGES, NAMES = pictures(40), labels(40)
 

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ml.data.dataset import Dataset
-from tests.ml.data import annotations
-from tests.ml.data.makers import (
+from tests.support.ml import annotations
+from tests.support.ml.dataset_files import (
     base64_csv,
     csv_text,
     encoded,

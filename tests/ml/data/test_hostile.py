@@ -17,10 +17,10 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from ml.data.kinds.items import LONGEST_HISTORY
+from ml.data.column_types.items import LONGEST_HISTORY
+from ml.data.issue_catalog import PROBLEMS
 from ml.data.limits import Limits
-from ml.data.problems import PROBLEMS
-from tests.ml.data.makers import (
+from tests.support.ml.dataset_files import (
     base64_csv,
     claiming_png,
     codes,

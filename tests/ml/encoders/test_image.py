@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from ml.data.rows import ImageArray
 from ml.encoders.image import LARGEST_KEPT_SIDE, LOOKED_AT, MIXED_SIDE, ImageEncoder
-from tests.ml import pictures
+from tests.support.ml import image_models
 
 
 def picture(height: int, width: int, channels: int = 1, *, seed: int = 0) -> np.ndarray:
@@ -62,26 +62,26 @@ def test_learning_looks_at_a_bounded_number_of_pictures():
 def test_an_array_is_read_whole_and_equals_reading_one_by_one():
     array = np.stack([picture(8, 8, seed=seed) for seed in range(5)])
 
-    whole = pictures.encoder().encode(ImageArray(array))
+    whole = image_models.encoder().encode(ImageArray(array))
 
     assert whole.flags.c_contiguous
     assert whole.dtype == np.uint8
-    np.testing.assert_array_equal(whole, pictures.encoder().encode(list(array)))
+    np.testing.assert_array_equal(whole, image_models.encoder().encode(list(array)))
     np.testing.assert_array_equal(whole[3, 0], array[3, :, :, 0])
 
 
 def test_an_array_of_another_size_is_resized_like_single_pictures():
     array = np.stack([picture(16, 12, seed=seed) for seed in range(3)])
 
-    whole = pictures.encoder().encode(ImageArray(array))
+    whole = image_models.encoder().encode(ImageArray(array))
 
-    np.testing.assert_array_equal(whole, pictures.encoder().encode(list(array)))
+    np.testing.assert_array_equal(whole, image_models.encoder().encode(list(array)))
 
 
 def test_halving_a_checkerboard_gives_grey_not_noise():
     board = (np.indices((32, 32)).sum(axis=0) % 2 * 255).astype(np.uint8)[:, :, None]
 
-    encoded = pictures.encoder(height=16, width=16).encode([board])
+    encoded = image_models.encoder(height=16, width=16).encode([board])
 
     assert encoded[0, 0, 1:-1, 1:-1] == pytest.approx(128, abs=2)
 
@@ -90,13 +90,13 @@ def test_colour_becomes_grey_by_the_weights_of_bt_601():
     red = np.zeros((8, 8, 3), dtype=np.uint8)
     red[:, :, 0] = 200
 
-    assert pictures.encoder().encode([red])[0, 0, 0, 0] == round(0.299 * 200)
+    assert image_models.encoder().encode([red])[0, 0, 0, 0] == round(0.299 * 200)
 
 
 def test_grey_becomes_colour_by_repeating():
     grey = picture(8, 8)
 
-    encoded = pictures.encoder(channels=3).encode([grey])
+    encoded = image_models.encoder(channels=3).encode([grey])
 
     np.testing.assert_array_equal(encoded[0], np.repeat(grey.transpose(2, 0, 1), 3, axis=0))
 
@@ -105,7 +105,7 @@ def test_height_and_width_are_not_mixed_up():
     tall = np.zeros((40, 10, 1), dtype=np.uint8)
     tall[:20] = 255
 
-    encoded = pictures.encoder(height=20, width=10).encode([tall])
+    encoded = image_models.encoder(height=20, width=10).encode([tall])
 
     assert encoded.shape == (1, 1, 20, 10)
     assert encoded[0, 0, :9].min() == 255
@@ -115,7 +115,7 @@ def test_height_and_width_are_not_mixed_up():
 def test_resizing_is_pillows():
     value = picture(13, 17)
 
-    encoded = pictures.encoder().encode([value])
+    encoded = image_models.encoder().encode([value])
 
     expected = Image.fromarray(value[:, :, 0]).resize((8, 8), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(encoded[0, 0], np.asarray(expected))
@@ -124,15 +124,15 @@ def test_resizing_is_pillows():
 def test_the_signal_runs_from_0_to_1():
     column = np.array([0, 51, 255], dtype=np.uint8).reshape(3, 1, 1, 1)
 
-    signal = pictures.encoder(height=1, width=1).collate(column)["signal"]
+    signal = image_models.encoder(height=1, width=1).collate(column)["signal"]
 
     assert signal.dtype == np.float32
     assert signal.ravel().tolist() == [0.0, np.float32(0.2), 1.0]
 
 
 def test_only_colour_read_as_grey_loses_something():
-    colour = pictures.summary(facts={"image": {"channels": 3}})
+    colour = image_models.summary(facts={"image": {"channels": 3}})
 
-    assert "colour" in (ImageEncoder.loses(pictures.encoder(channels=1).config, colour) or "")
-    assert ImageEncoder.loses(pictures.encoder(channels=3).config, colour) is None
-    assert ImageEncoder.loses(pictures.encoder(channels=3).config, pictures.summary()) is None
+    assert "colour" in (ImageEncoder.loses(image_models.encoder(channels=1).config, colour) or "")
+    assert ImageEncoder.loses(image_models.encoder(channels=3).config, colour) is None
+    assert ImageEncoder.loses(image_models.encoder(channels=3).config, image_models.summary()) is None

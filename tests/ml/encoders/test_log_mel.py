@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from ml.audio.waveform import Audio
 from ml.encoders.log_mel import LogMelEncoder
 from ml.encoders.mel_spectrogram import MelSpectrogramEncoder
-from ml.sound.audio import Audio
 
 
 def spoken(seconds: float, rate_hz: int = 8_000, *, level: float = 0.5, seed: int = 0) -> Audio:

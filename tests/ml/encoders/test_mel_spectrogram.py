@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ml.audio.waveform import Audio
 from ml.encoders.mel_spectrogram import MelSpectrogramEncoder
-from ml.sound.audio import Audio
 
 RATE_HZ = 8_000
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.ml.learning.digits import import_digits
+from tests.support.ml.digits import import_digits
 
 
 @pytest.fixture(autouse=True)

@@ -10,18 +10,18 @@ import pytest
 import torch
 
 from app.jobs.schemas import Report
-from ml.catalog import Catalog
 from ml.data.dataset import Dataset
 from ml.data.rows import Rows
 from ml.encoders.base import collate_slots, encode_slots
-from ml.learning import run as torch_engine
-from ml.learning.architectures import ARCHITECTURES
-from ml.package import ModelPackage
-from ml.predictor import Predictor
+from ml.inference.predictor import Predictor
+from ml.learning.export import torch_runner as torch_engine
+from ml.learning.nn.architectures import ARCHITECTURES
+from ml.package.package import ModelPackage
+from ml.spec.catalog import Catalog
 from ml.tasks import TASKS
 from ml.tasks.base import Arrays, Run, embedding_graphs
-from tests.ml import samples
-from tests.ml.learning.digits import run, spec
+from tests.support.ml import samples
+from tests.support.ml.digits import run, spec
 
 CATALOG = Catalog.load()
 FITS = [("task", name, fits) for name, fits in CATALOG.fits.tasks.items()]

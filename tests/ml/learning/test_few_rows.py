@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ml.data.importing import import_dataset
-from ml.learning.progress import Progress
+from ml.data.importing.importer import import_dataset
+from ml.learning.training.progress import Progress
 from ml.tasks import TASKS
-from tests.ml.learning.digits import run, spec
+from tests.support.ml.digits import run, spec
 
 ASKED = {"task": "image_classification", "architecture": "cnn"}
 

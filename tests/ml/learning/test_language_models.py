@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from ml.data.rows import Rows
-from ml.learning import run as torch_engine
-from ml.learning.architectures import ARCHITECTURES
-from ml.learning.run import network_of
-from ml.package import ModelPackage
-from ml.predictor import Predictor
+from ml.inference.predictor import Predictor
+from ml.learning.export import torch_runner as torch_engine
+from ml.learning.export.torch_runner import network_of
+from ml.learning.nn.architectures import ARCHITECTURES
+from ml.package.package import ModelPackage
 from ml.tasks import TASKS
 from ml.tasks.text_generation import DICTATED_TOKENS, GIVEN_TOKENS, TextGeneration
-from tests.ml import samples
-from tests.ml.learning.digits import run, spec
+from tests.support.ml import samples
+from tests.support.ml.digits import run, spec
 
 ASKED = {"prompt": "a quiet film", "max_new_tokens": 12, "seed": 3}
 
@@ -25,7 +25,7 @@ def test_a_language_model_is_a_base_to_write_with_and_nothing_of_it_is_lost(tmp_
     base = run(
         data,
         tmp_path / "base",
-        spec("pretrain", objective="causal_language_modelling", architecture={"name": "gpt", "config": tiny}),
+        spec("pretrain", objective="causal_language_modeling", architecture={"name": "gpt", "config": tiny}),
     ).package
     made = run(
         data,

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from ml.data.importing import import_dataset
+from ml.data.importing.importer import import_dataset
 from ml.encoders.text import TextEncoder
-from ml.predictor import Predictor
+from ml.inference.predictor import Predictor
 from ml.tasks import TASKS
-from tests.ml.learning.digits import run, spec
+from tests.support.ml.digits import run, spec
 
 GOOD, BAD = ("很好", "精彩", "感人", "我喜欢"), ("很差", "无聊", "难看", "我讨厌")
 SUBJECTS = ("这部电影", "那个演员", "它的音乐", "整个故事", "她的表演", "这本书", "结尾", "他的新作品")

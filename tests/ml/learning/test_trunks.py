@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from ml import sessions
-from ml.learning import variants
-from ml.learning.architectures import ARCHITECTURES
-from ml.learning.run import load
-from ml.package import ModelPackage
-from ml.predictor import EMBEDDING, Predictor
-from tests.ml import samples
-from tests.ml.learning.digits import run, spec
+from ml.inference import onnx_session
+from ml.inference.predictor import EMBEDDING, Predictor
+from ml.learning.export import graph_selection
+from ml.learning.export.torch_runner import load
+from ml.learning.nn.architectures import ARCHITECTURES
+from ml.package.package import ModelPackage
+from tests.support.ml import samples
+from tests.support.ml.digits import run, spec
 
 SLOTS = {
-    "bert": ("text", "text_classification", "masked_language_modelling"),
+    "bert": ("text", "text_classification", "masked_language_modeling"),
     "resnet": ("image", "image_classification", "contrastive_views"),
 }
 
@@ -98,7 +98,7 @@ def test_models_alike_answer_together_as_each_would_alone(family: Family) -> Non
 def test_what_is_open_already_is_not_opened_again_and_leaves_with_the_last(family: Family) -> None:
     one, other = (Predictor.load(each) for each in family.packages[1:3])
     sha256 = family.packages[1].packed("trunk.onnx").sha256
-    session = weakref.ref(sessions.open_once(sha256, lambda: family.packages[1].file("trunk.onnx")))
+    session = weakref.ref(onnx_session.open_once(sha256, lambda: family.packages[1].file("trunk.onnx")))
     assert session() is one._trunk is other._trunk
     del one
     gc.collect()
@@ -113,9 +113,9 @@ def test_a_trunk_in_8_bits_is_the_same_file_too(
 ) -> None:
     if family.architecture != "bert":
         pytest.skip("convolutions stay as they are")
-    monkeypatch.setattr(variants, "LEAST_GAIN", 0.0)
-    monkeypatch.setattr(variants, "SMALLEST_BYTES", 1)
-    monkeypatch.setattr(variants, "LARGEST_SHARE", 10.0)
+    monkeypatch.setattr(graph_selection, "LEAST_GAIN", 0.0)
+    monkeypatch.setattr(graph_selection, "SMALLEST_BYTES", 1)
+    monkeypatch.setattr(graph_selection, "LARGEST_SHARE", 10.0)
     made = [fine_tune(tmp_path / str(seed), family.packages[0], "bert", seed=seed) for seed in (3, 4)]
     assert [each.manifest.graphs["model"].served_files for each in made] == [["trunk.int8_rows.onnx", "model.onnx"]] * 2
     one, other = (Predictor.load(each) for each in made)

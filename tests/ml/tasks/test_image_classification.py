@@ -2,34 +2,34 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from ml.data import images
+from ml.data.files import images
 from ml.encoders.image import ImageEncoder
 from ml.errors import DataError
 from ml.tasks.image_classification import ImageClassification, ImageClassificationConfig
-from tests.ml import pictures
+from tests.support.ml import image_models
 
 
 def task(**config):
-    state = {"labels": list(pictures.CLASSES)}
-    return ImageClassification(ImageClassificationConfig(**config), {"image": pictures.encoder()}, state)
+    state = {"labels": list(image_models.CLASSES)}
+    return ImageClassification(ImageClassificationConfig(**config), {"image": image_models.encoder()}, state)
 
 
 def test_labels_keep_the_order_of_the_import():
-    summary = pictures.summary(classes=["1", "2", "10"])
+    summary = image_models.summary(classes=["1", "2", "10"])
 
-    state = ImageClassification.learn(ImageClassificationConfig(), summary, pictures.rows())
+    state = ImageClassification.learn(ImageClassificationConfig(), summary, image_models.rows())
 
     assert state == {"labels": ["1", "2", "10"]}
 
 
 def test_one_class_is_refused():
-    (reason,) = ImageClassification.refuse(pictures.summary(classes=["cat"]))
+    (reason,) = ImageClassification.refuse(image_models.summary(classes=["cat"]))
 
     assert reason == "image_classification needs at least two classes; the dataset has ['cat']"
 
 
 def test_pixels_and_a_png_of_them_are_read_alike():
-    pixels = pictures.rows()[0]["image"]
+    pixels = image_models.rows()[0]["image"]
 
     from_pixels = task().read({"pixels": pixels[:, :, 0].tolist()}, parameters={})
     from_png = task().read(images.encode_png(pixels), parameters={})
@@ -41,14 +41,14 @@ def test_a_larger_colour_picture_is_read_as_in_training():
     large = np.random.default_rng(1).integers(0, 256, size=(50, 30, 3), dtype=np.uint8)
 
     row = task().read(images.encode_png(large), parameters={})
-    served = task().encode(type(pictures.rows())({"image": [row["image"]]}))["image"]
+    served = task().encode(type(image_models.rows())({"image": [row["image"]]}))["image"]
 
-    trained = ImageEncoder(pictures.encoder().config).encode([large])
+    trained = ImageEncoder(image_models.encoder().config).encode([large])
     np.testing.assert_array_equal(served, trained)
 
 
 def test_augmentation_is_off_until_asked_for():
-    columns = task().encode(pictures.rows())
+    columns = task().encode(image_models.rows())
 
     assert task().augment(columns, np.random.default_rng(0)) is columns
     light = task(augmentation="light").augment(columns, np.random.default_rng(0))
@@ -69,7 +69,7 @@ def test_a_wrong_option_is_refused(config):
 
 
 def test_a_label_unseen_in_training_is_named():
-    rows = pictures.rows(3)
+    rows = image_models.rows(3)
     rows.columns["label"] = ["0", "9", "1"]
 
     with pytest.raises(DataError, match="'9'"):
@@ -77,7 +77,7 @@ def test_a_label_unseen_in_training_is_named():
 
 
 def test_evaluation_counts_the_training_labels_for_its_baseline():
-    columns = task().encode(pictures.rows(12))
+    columns = task().encode(image_models.rows(12))
     logits = np.eye(3)[columns["label"]] * 9
 
     found = task().evaluate({"logits": logits}, columns, train=columns)

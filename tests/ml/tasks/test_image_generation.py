@@ -3,20 +3,20 @@ import base64
 import numpy as np
 import pytest
 
-from ml.data import images
+from ml.data.files import images
 from ml.errors import InputError
 from ml.tasks.image_generation import ImageGeneration, ImageGenerationConfig
-from tests.ml import pictures
+from tests.support.ml import image_models
 
 
-def task(labels=pictures.CLASSES):
+def task(labels=image_models.CLASSES):
     state = {"labels": list(labels), "latent": 4}
-    return ImageGeneration(ImageGenerationConfig(), {"image": pictures.encoder()}, state)
+    return ImageGeneration(ImageGenerationConfig(), {"image": image_models.encoder()}, state)
 
 
 def noise(built, **given):
     row = built.read(given, parameters={})
-    rows = type(pictures.rows())({name: [value] for name, value in row.items()})
+    rows = type(image_models.rows())({name: [value] for name, value in row.items()})
     return built.collate(built.encode(rows))
 
 
@@ -67,12 +67,14 @@ def test_a_wrong_input_is_an_input_error(given):
 
 
 def test_unlabelled_data_gives_no_labels():
-    rows = pictures.rows(labels=False)
+    rows = image_models.rows(labels=False)
     learn = ImageGeneration.learn
 
-    assert learn(ImageGenerationConfig(), pictures.summary(classes=None), rows) == {"labels": []}
-    assert learn(ImageGenerationConfig(conditional=False), pictures.summary(), pictures.rows()) == {"labels": []}
-    assert learn(ImageGenerationConfig(), pictures.summary(), pictures.rows()) == {"labels": ["0", "1", "2"]}
+    assert learn(ImageGenerationConfig(), image_models.summary(classes=None), rows) == {"labels": []}
+    assert learn(ImageGenerationConfig(conditional=False), image_models.summary(), image_models.rows()) == {
+        "labels": []
+    }
+    assert learn(ImageGenerationConfig(), image_models.summary(), image_models.rows()) == {"labels": ["0", "1", "2"]}
 
 
 def test_the_answer_is_a_png_and_how_to_get_it_again():
@@ -89,7 +91,7 @@ def test_the_answer_is_a_png_and_how_to_get_it_again():
 
 def test_the_bound_is_the_closed_form():
     built = task(labels=())
-    columns = built.encode(pictures.rows(3, labels=False))
+    columns = built.encode(image_models.rows(3, labels=False))
     generator = np.random.default_rng(0)
     logits, mean, log_variance = (generator.normal(size=shape) for shape in ((3, 1, 8, 8), (3, 4), (3, 4)))
     outputs = {"pixels": logits, "mean": mean, "log_variance": log_variance}
@@ -107,7 +109,7 @@ def test_the_bound_is_the_closed_form():
 
 def test_the_baseline_draws_the_mean_picture():
     built = task(labels=())
-    columns = built.encode(pictures.rows(6, labels=False))
+    columns = built.encode(image_models.rows(6, labels=False))
     outputs = {"pixels": np.zeros((6, 1, 8, 8)), "mean": np.zeros((6, 4)), "log_variance": np.zeros((6, 4))}
 
     found = built.evaluate(outputs, columns, train=columns)
@@ -123,7 +125,7 @@ def test_the_baseline_draws_the_mean_picture():
 
 
 def test_a_row_is_shown_as_a_request_and_its_picture():
-    given, target = ImageGeneration.show(pictures.rows()[1])
+    given, target = ImageGeneration.show(image_models.rows()[1])
 
     assert given.model_dump(exclude_none=True) == {"label": "1"}
     assert target.keys() == {"image"}

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.data import images
+from ml.data.files import images
 from ml.data.rows import Rows
 from ml.errors import InputError
-from ml.learning.architectures import ARCHITECTURES
-from ml.predictor import Predictor
+from ml.inference.predictor import Predictor
+from ml.learning.nn.architectures import ARCHITECTURES
 from ml.tasks.image_text_matching import ImageTextMatching, ImageTextMatchingInput, _search
 from ml.wire import ImageInput
-from tests.ml import samples
-from tests.ml.learning.digits import run, spec
+from tests.support.ml import samples
+from tests.support.ml.digits import run, spec
 
 PNG = ImageInput.drawn().image
 TINY = {
@@ -164,7 +164,7 @@ def test_both_towers_start_from_bases_of_their_own(base: Path, tmp_path: Path) -
 
 
 def test_a_base_of_two_backbones_embeds_either(base: Path) -> None:
-    from ml.package import ModelPackage
+    from ml.package.package import ModelPackage
 
     predictor = Predictor.load(ModelPackage.open(base))
     assert set(predictor.manifest.graphs) == {"image", "text"}

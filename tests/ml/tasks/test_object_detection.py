@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ml.data import images
+from ml.data.files import images
 from ml.data.rows import Rows
 from ml.encoders.image import ImageConfig, ImageEncoder
 from ml.errors import DataError, InputError
@@ -106,8 +106,8 @@ def test_augmentation_moves_boxes_with_what_they_surround():
 
 
 def test_a_dataset_without_any_object_is_refused():
-    from tests.ml import pictures
+    from tests.support.ml import image_models
 
-    summary = pictures.summary(columns={"image": "image", "objects": "objects"}, classes=None)
+    summary = image_models.summary(columns={"image": "image", "objects": "objects"}, classes=None)
 
     assert ObjectDetection.refuse(summary) == ["object_detection needs at least one object; the dataset has none"]

@@ -8,12 +8,12 @@ import pytest
 from ml.data.rows import Rows
 from ml.encoders.items import FIRST_ITEM, PADDING, ItemsEncoder
 from ml.errors import InputError
-from ml.learning.architectures import ARCHITECTURES
-from ml.predictor import Predictor
-from ml.ranking import NOWHERE
+from ml.inference.predictor import Predictor
+from ml.learning.nn.architectures import ARCHITECTURES
+from ml.metrics.ranking import NOWHERE
 from ml.tasks.recommendation import Recommendation, RecommendationConfig, sampled
-from tests.ml import samples
-from tests.ml.learning.digits import run, spec
+from tests.support.ml import samples
+from tests.support.ml.digits import run, spec
 
 HISTORIES = [["a", "b", "c", "d"], ["a", "b", "e"], ["a", "b"], ["a"]]
 A, B, C, D, E = range(FIRST_ITEM, FIRST_ITEM + 5)

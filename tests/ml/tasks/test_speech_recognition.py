@@ -3,12 +3,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml.data.audio import decode
+from ml.data.files.audio import decode
 from ml.data.rows import Rows
 from ml.encoders import ENCODERS
 from ml.errors import DataError, InputError
 from ml.tasks.speech_recognition import SpeechRecognition, SpeechRecognitionConfig
-from tests.ml import samples
+from tests.support.ml import samples
 
 SOUNDS = [decode(each) for each in samples.VALUES["audio"](4)]
 

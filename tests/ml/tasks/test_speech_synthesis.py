@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml.data.audio import decode
 from ml.data.dataset import DatasetSummary
+from ml.data.files.audio import decode
 from ml.data.rows import Rows
 from ml.encoders import ENCODERS
 from ml.errors import InputError
 from ml.tasks.speech_synthesis import SpeechSynthesis, SpeechSynthesisConfig
-from tests.ml import samples
+from tests.support.ml import samples
 
 SOUNDS = [decode(each) for each in samples.VALUES["audio"](4)]
 ROWS = Rows({"text": ["ab", "ba", "abba", "a"], "audio": SOUNDS, "speaker": ["eva", "tom", "eva", "eva"]})

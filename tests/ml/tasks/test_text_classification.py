@@ -5,7 +5,7 @@ from ml.data.rows import Rows
 from ml.encoders.text import TextEncoder
 from ml.errors import InputError
 from ml.tasks.text_classification import TextClassification, TextClassificationConfig
-from tests.ml import pictures
+from tests.support.ml import image_models
 
 TEXTS = ["a good film", "a bad film", "这部电影很好", "这部电影不好"]
 LABELS = ["positive", "negative"] * 2
@@ -36,7 +36,7 @@ def test_the_worst_errors_are_told_with_their_texts() -> None:
 
 
 def test_one_class_is_refused() -> None:
-    summary = pictures.summary(columns={"text": "text", "label": "label"}, classes=["good"])
+    summary = image_models.summary(columns={"text": "text", "label": "label"}, classes=["good"])
     assert "text_classification needs at least two classes; the dataset has ['good']" in TextClassification.refuse(
         summary
     )

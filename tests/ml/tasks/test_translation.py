@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from ml.catalog import Catalog
 from ml.data.rows import Rows
 from ml.errors import InputError
-from ml.learning.architectures import ARCHITECTURES
-from ml.learning.bases import Bases
-from ml.learning.heads.decoder import Decoder
-from ml.learning.lesson import plan
-from ml.learning.network import Network, build
-from ml.learning.run import running
-from ml.spec import Choice, Finetune, resolve
+from ml.learning.export.torch_runner import running
+from ml.learning.nn.architectures import ARCHITECTURES
+from ml.learning.nn.heads.decoder import Decoder
+from ml.learning.nn.network import Network, build
+from ml.learning.pipeline.base_models import Bases
+from ml.learning.pipeline.plan import plan
+from ml.spec.catalog import Catalog
+from ml.spec.schema import Choice, Finetune, resolve
 from ml.tasks.translation import ENCODE, STEP, Translation
-from tests.ml import samples
+from tests.support.ml import samples
 
 CATALOG = Catalog.load()
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ml.encoders.base import Encoder
-    from ml.learning.network import Network
-    from ml.package import ModelPackage
-    from ml.spec import Choice
+    from ml.learning.nn.network import Network
+    from ml.package.package import ModelPackage
+    from ml.spec.schema import Choice
 
 
 @dataclass(slots=True)

@@ -15,14 +15,14 @@ from safetensors.torch import save_file
 
 from ml.encoders.text import TextEncoder
 from ml.errors import PackageError
-from ml.learning.architectures.bert import BERT, COUNTED_FROM_PADDING, BERTConfig
-from ml.learning.interchange.bundle import read_json
 from ml.learning.interchange.families.base import Brought, Family, Written
-from ml.learning.interchange.loading import load
-from ml.learning.interchange.published import base_prefix, class_of, described, options_of, settings_of
-from ml.learning.interchange.saving import save
-from ml.learning.interchange.tokenizing import EXAMPLES, FILES, read_tokenizer, write_tokenizer
-from ml.spec import Choice
+from ml.learning.interchange.load_pretrained import load
+from ml.learning.interchange.model_archive import read_json
+from ml.learning.interchange.pretrained_config import base_prefix, class_of, described, options_of, settings_of
+from ml.learning.interchange.save_pretrained import save
+from ml.learning.interchange.tokenizer_files import EXAMPLES, FILES, read_tokenizer, write_tokenizer
+from ml.learning.nn.architectures.bert import BERT, COUNTED_FROM_PADDING, BERTConfig
+from ml.spec.schema import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ml.learning.network import Network
-    from ml.package import ModelPackage
+    from ml.learning.nn.network import Network
+    from ml.package.package import ModelPackage
 
 IDENTITY: Final = "torch.nn.modules.linear.Identity"
 MODULES: Final = "modules.json"

@@ -8,14 +8,14 @@ from pydantic import ValidationError
 
 from ml.encoders.text import TextEncoder
 from ml.errors import PackageError
-from ml.learning.architectures.gpt import GPT, GPTConfig
 from ml.learning.interchange.families.base import Brought, Family, Written
-from ml.learning.interchange.loading import load
-from ml.learning.interchange.published import base_prefix, class_of, described, options_of, settings_of
-from ml.learning.interchange.saving import save
-from ml.learning.interchange.tokenizing import EXAMPLES, FILES, read_tokenizer, write_tokenizer
-from ml.learning.layers.causal import last_real
-from ml.spec import Choice
+from ml.learning.interchange.load_pretrained import load
+from ml.learning.interchange.pretrained_config import base_prefix, class_of, described, options_of, settings_of
+from ml.learning.interchange.save_pretrained import save
+from ml.learning.interchange.tokenizer_files import EXAMPLES, FILES, read_tokenizer, write_tokenizer
+from ml.learning.nn.architectures.gpt import GPT, GPTConfig
+from ml.learning.nn.layers.causal_mask import last_real
+from ml.spec.schema import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ml.learning.network import Network
-    from ml.package import ModelPackage
+    from ml.learning.nn.network import Network
+    from ml.package.package import ModelPackage
 
 OURS: Final = frozenset(
     {"hidden_size", "n_embd", "num_hidden_layers", "n_layer", "num_attention_heads", "n_head", "use_cache"}

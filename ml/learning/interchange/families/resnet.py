@@ -14,12 +14,12 @@ from pydantic import ValidationError
 
 from ml.encoders.image import ImageConfig, ImageEncoder
 from ml.errors import PackageError
-from ml.learning.architectures.resnet import EXPANSION, ResNetConfig
-from ml.learning.interchange.bundle import read_json
 from ml.learning.interchange.families.base import Brought, Family, Written
-from ml.learning.interchange.loading import load
-from ml.learning.interchange.saving import save
-from ml.spec import Choice
+from ml.learning.interchange.load_pretrained import load
+from ml.learning.interchange.model_archive import read_json
+from ml.learning.interchange.save_pretrained import save
+from ml.learning.nn.architectures.resnet import EXPANSION, ResNetConfig
+from ml.spec.schema import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ml.learning.network import Network
-    from ml.package import ModelPackage
+    from ml.learning.nn.network import Network
+    from ml.package.package import ModelPackage
 
 EXAMPLES = 16
 PREPROCESSOR = "preprocessor_config.json"

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from ml.saturation import saturates
+from ml.inference.cpu_features import saturates
 
 HERE = Path(__file__).resolve().parent
-WITH = ("ml.saturation",)
+WITH = ("ml.inference.cpu_features",)
 
 
 class Model:

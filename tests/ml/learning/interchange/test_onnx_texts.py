@@ -14,11 +14,11 @@ from onnx import TensorProto, helper
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from ml.errors import PackageError
-from ml.learning.interchange.incoming import bring_in
-from ml.package import ModelPackage
-from ml.predictor import Predictor
-from tests.ml.learning.interchange.folders import zipped
+from ml.inference.predictor import Predictor
+from ml.learning.interchange.importer import bring_in
+from ml.package.package import ModelPackage
 from tests.ml.learning.interchange.test_bert import TEXTS, asked_there, folder_of
+from tests.support.ml.model_folders import zipped
 
 WORDS = ["[PAD]", "[UNK]", "[SEP]", "good", "bad", "film", "not"]
 WEIGHT = np.array([[9, 9], [0, 0], [0, 0], [0, 2], [2, 0], [0.5, 0.5], [1, 0]], dtype=np.float32)

@@ -19,11 +19,11 @@ from transformers import (
 )
 
 from ml.errors import PackageError
-from ml.learning.interchange.incoming import bring_in
-from ml.learning.interchange.outgoing import send_out
-from ml.package import ModelPackage
-from ml.predictor import Predictor
-from tests.ml.learning.interchange.folders import zipped
+from ml.inference.predictor import Predictor
+from ml.learning.interchange.exporter import send_out
+from ml.learning.interchange.importer import bring_in
+from ml.package.package import ModelPackage
+from tests.support.ml.model_folders import zipped
 
 SIDE = 40
 CLOSE = 1e-5

@@ -9,14 +9,14 @@ import pytest
 from pydantic import TypeAdapter
 from safetensors.numpy import load_file
 
-from ml.data.importing import import_dataset
-from ml.learning.interchange.incoming import bring_in
-from ml.learning.train import TrainingResult, train
-from ml.package import WEIGHTS, ModelPackage
-from ml.spec import Spec
+from ml.data.importing.importer import import_dataset
+from ml.learning.interchange.importer import bring_in
+from ml.learning.pipeline.train import TrainingResult, train
+from ml.package.package import WEIGHTS, ModelPackage
+from ml.spec.schema import Spec
 from ml.tasks import TASKS
-from tests.ml.learning.interchange.folders import zipped
 from tests.ml.learning.interchange.test_bert import folder_of
+from tests.support.ml.model_folders import zipped
 
 LABELS = {"bad": "not good.", "good": "a good film.", "so-so": "a film."}
 """In the order that data has them in."""

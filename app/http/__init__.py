@@ -1,0 +1,1 @@
+"""HTTP as the service speaks it: errors, gate, bodies, logs, processes."""

@@ -1,0 +1,1 @@
+"""Models in memory: look-up, loading, batching, streaming. Knows no HTTP."""

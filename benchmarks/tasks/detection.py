@@ -1,0 +1,97 @@
+"""BCCD: what a detector of blood cells reaches with the catalogue's default recipe.
+
+Trained on the train split of the VOC archive, hyper-parameters chosen on its val split; the test split is judged once.
+CPU seconds cover everything from spec to package, evaluation and export included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from ml.data.importing.importer import import_dataset
+from ml.learning.pipeline.train import train
+from ml.spec.catalog import Catalog
+from ml.spec.schema import Spec
+from tests.support.repository import SHARED_DATA
+
+DATA = SHARED_DATA / "bccd"
+PARTS = ("JPEGImages", "Annotations", "ImageSets")
+MAP50 = 0.75
+
+
+def packed(folder: Path, archive: Path) -> Path:
+    """The folder as the zip that a user would send."""
+    with zipfile.ZipFile(archive, "w") as file:
+        for part in PARTS:
+            for path in sorted((folder / part).rglob("*.*")):
+                file.write(path, path.relative_to(folder))
+    return archive
+
+
+def fitting() -> list[str]:
+    """The architectures that detection can be built on."""
+    return [name for name, reason in Catalog.load().fits.tasks["object_detection"]["image"].items() if not reason]
+
+
+def main() -> None:
+    """Print a table; ends with 1 where an architecture misses what is promised."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of JPEGImages, Annotations and ImageSets")
+    parser.add_argument("--architectures", nargs="+", choices=fitting(), default=["cnn"])
+    parser.add_argument("--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="pixels; default: the encoder's")
+    parser.add_argument("--epochs", type=int, help="default: the task's")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    if not (arguments.data / "JPEGImages").is_dir():
+        sys.exit(f"skipped: no BCCD in {arguments.data}; name its folder with --data")
+    kept = True
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = Path(folder) / "dataset"
+        report = import_dataset([packed(arguments.data, Path(folder) / "bccd.zip")], dataset, task="object_detection")
+        if report.state != "ready":
+            sys.exit(f"BCCD was rejected: {report.errors}")
+        repairs = ", ".join(f"{entry.code} {entry.count}" for entry in report.errors)
+        print(f"{report.splits}, found: {repairs or 'nothing'}")
+        head = ("architecture", "parameters", "pixels", "epochs", "mAP", "mAP50", "baseline", "CPU s", "promised")
+        print("{:<14} {:>10} {:>9} {:>6} {:>6} {:>6} {:>8} {:>6}  {}".format(*head), flush=True)
+        for name in arguments.architectures:
+            kept &= _row(name, dataset, Path(folder) / name, arguments)
+    sys.exit(not kept)
+
+
+def _row(name: str, dataset: Path, workdir: Path, arguments: argparse.Namespace) -> bool:
+    workdir.mkdir()
+    asked = {"kind": "finetune", "dataset": "bccd", "model": "bccd", "task": "object_detection", "architecture": name}
+    size = arguments.size
+    encoders = {"image": {"width": size[0], "height": size[1]}} if size else {}
+    schedule = {"epochs": arguments.epochs} if arguments.epochs else {}
+    spec = TypeAdapter[Spec](Spec).validate_python(
+        {**asked, "encoders": encoders, "schedule": schedule, "seed": arguments.seed}
+    )
+    began = time.process_time()
+    result = train(spec, dataset, workdir, on_progress=lambda _: None, should_stop=lambda: None, device="cpu")
+    seconds = time.process_time() - began
+    report = result.report or {}
+    found, baseline = report["metrics"], report["baseline"]
+    kept = bool(found["map50"] >= MAP50)
+    config = result.package.manifest.encoders["image"].config
+    pixels = f"{config['width']}x{config['height']}"
+    sizes = f"{result.package.manifest.parameters:>10,} {pixels:>9} {report['training']['epochs']:>6}"
+    scores = f"{found['map']:>6.3f} {found['map50']:>6.3f} {baseline['map50']:>8.3f}"
+    print(f"{name:<14} {sizes} {scores} {seconds:>6.0f}  {'kept' if kept else 'MISSED'}")
+    for row in report["per_class"]:
+        print(
+            f"  {row['label']:<12} mAP50 {row['map50']:.3f}, mAP {row['map']:.3f}, {row['support']} boxes", flush=True
+        )
+    return kept
+
+
+if __name__ == "__main__":
+    main()

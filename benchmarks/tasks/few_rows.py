@@ -1,0 +1,273 @@
+"""Few rows, nothing named but task and architecture: what the default recipe makes of them, and did before it knew.
+
+`recipe` trains in batches and epochs as recipes say for thousands of rows, `now` by what becomes of them for few. Rows
+to learn from are a random share of data with a name, or pictures drawn here, of classes that anybody tells apart; the
+rows judged are others. CPU seconds cover everything from spec to package.
+
+    python -m benchmarks.tasks.few_rows                                every case, both ways
+    python -m benchmarks.tasks.few_rows --cases shades digits --architectures cnn --ways now --set least_steps=400
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import io
+import random
+import tempfile
+import time
+import zipfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from PIL import Image
+from pydantic import TypeAdapter
+
+from benchmarks.tasks.text_classification import minilm
+from ml.data.importing.importer import import_dataset
+from ml.learning.pipeline.train import train
+from ml.spec.schema import Spec
+from ml.tasks import TASKS
+from tests.support.repository import SHARED_DATA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+DATA: Final = SHARED_DATA
+SIDE: Final = 32
+WORDS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+PICTURES: Final = ("cnn", "resnet", "alexnet", "inception_v3")
+MINILM: Final = "minilm"
+WAYS: Final = {"recipe": {"least_steps": 1, "least_batches": 1}, "now": {}}
+
+Picture = tuple[str, "np.ndarray"]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`write` makes the files of so many training rows that a user would send."""
+
+    task: str
+    metric: str
+    rows: Sequence[int]
+    architectures: Sequence[str]
+    """An empty name is the task's usual one."""
+    write: Callable[[Path, int, random.Random], list[Path]]
+
+
+def shades(chance: np.random.Generator) -> Iterator[Picture]:
+    """Dark or light, and noisy."""
+    while True:
+        for label, mean in (("dark", 80), ("light", 170)):
+            yield label, chance.normal(mean, 40, size=(SIDE, SIDE, 3))
+
+
+def shapes(chance: np.random.Generator) -> Iterator[Picture]:
+    """A disc, a square or a cross of any colour, anywhere, before another colour."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    while True:
+        for label in ("disc", "square", "cross"):
+            radius = chance.integers(5, 10)
+            down, right = (np.abs(axis - chance.integers(radius, SIDE - radius)) for axis in (y, x))
+            inside = {
+                "disc": down**2 + right**2 <= radius**2,
+                "square": np.maximum(down, right) <= radius * 0.85,
+                "cross": (np.minimum(down, right) <= radius / 4) & (np.maximum(down, right) <= radius),
+            }[label]
+            ground, colour = chance.permutation([chance.integers(0, 100, 3), chance.integers(130, 256, 3)])
+            yield label, np.where(inside[..., None], colour, ground) + chance.normal(0, 15, size=(SIDE, SIDE, 3))
+
+
+def digits(chance: np.random.Generator) -> Iterator[Picture]:
+    """MNIST's training pictures in any order."""
+    pixels, labels = (
+        np.frombuffer(gzip.decompress((DATA / "mnist" / f"train-{name}-ubyte.gz").read_bytes()), np.uint8)
+        for name in ("images-idx3", "labels-idx1")
+    )
+    for row in chance.permutation(len(labels) - 8):
+        yield str(labels[8 + row]), pixels[16:].reshape(-1, 28, 28)[row]
+
+
+def pictures(drawn: Callable[[np.random.Generator], Iterator[Picture]]) -> Callable[..., list[Path]]:
+    """As a zip of class folders; a thousand to test on."""
+
+    def write(folder: Path, rows: int, chance: random.Random) -> list[Path]:
+        source = drawn(np.random.default_rng(chance.getrandbits(32)))
+        with zipfile.ZipFile(folder / "pictures.zip", "w") as archive:
+            for number in range(rows + 1000):
+                label, pixels = next(source)
+                file = io.BytesIO()
+                Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "png")
+                archive.writestr(f"{'train' if number < rows else 'test'}/{label}/{number}.png", file.getvalue())
+        return [folder / "pictures.zip"]
+
+    return write
+
+
+def sentences(folder: Path, rows: int, chance: random.Random) -> list[Path]:
+    """SST-2; 600 sentences to test on."""
+    for split, count in (("train", rows), ("test", 600)):
+        lines = (DATA / "sst2" / f"{split}.tsv").read_text(encoding="utf-8").splitlines()
+        (folder / f"{split}.tsv").write_text("\n".join(chance.sample(lines, count)), encoding="utf-8")
+    return [folder / "train.tsv", folder / "test.tsv"]
+
+
+def cells(folder: Path, rows: int, chance: random.Random) -> list[Path]:
+    """BCCD; its test pictures to test on."""
+    names = {split: (DATA / "bccd/ImageSets/Main" / f"{split}.txt").read_text().split() for split in ("train", "test")}
+    names["train"] = chance.sample(names["train"], rows)
+    with zipfile.ZipFile(folder / "cells.zip", "w") as archive:
+        for split, listed in names.items():
+            archive.writestr(f"ImageSets/Main/{split}.txt", "\n".join(listed))
+            for name in listed:
+                for file in (f"JPEGImages/{name}.jpg", f"Annotations/{name}.xml"):
+                    archive.write(DATA / "bccd" / file, file)
+    return [folder / "cells.zip"]
+
+
+def recordings(folder: Path, rows: int, chance: random.Random) -> list[Path]:
+    """FSDD; all takes 0 to 4 to test on."""
+    found = sorted((DATA / "fsdd" / "recordings").glob("*.wav"))
+    test = [path for path in found if int(path.stem.rpartition("_")[2]) < 5]
+    taken = [(path, "train") for path in chance.sample(sorted({*found} - {*test}), rows)]
+    lines = ["file_name,text,speaker,split"]
+    with zipfile.ZipFile(folder / "recordings.zip", "w") as archive:
+        for path, split in taken + [(path, "test") for path in test]:
+            digit, speaker, _ = path.stem.split("_")
+            archive.write(path, f"recordings/{path.name}")
+            lines.append(f"recordings/{path.name},{WORDS[int(digit)]},{speaker},{split}")
+        archive.writestr("metadata.csv", "\n".join(lines))
+    return [folder / "recordings.zip"]
+
+
+def films(folder: Path, rows: int, chance: random.Random) -> list[Path]:
+    """MovieLens: so many people, and the hundred films seen by most; each one's last is what is asked for."""
+    with (DATA / "movielens-latest-small" / "ratings.csv").open(newline="") as file:
+        head, *ratings = csv.reader(file)
+    usual = {film for film, _ in Counter(rating[1] for rating in ratings).most_common(100)}
+    people = set(chance.sample(sorted({rating[0] for rating in ratings}), rows))
+    with (folder / "ratings.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([head, *(each for each in ratings if each[0] in people and each[1] in usual)])
+    return [folder / "ratings.csv"]
+
+
+def verses(folder: Path, rows: int, _: random.Random) -> list[Path]:
+    """So many characters of Shakespeare, and the 4,000 that follow to test on."""
+    text = (DATA / "tinyshakespeare" / "input.txt").read_text(encoding="utf-8")
+    (folder / "train.txt").write_text(text[:rows], encoding="utf-8")
+    (folder / "test.txt").write_text(text[rows : rows + 4000], encoding="utf-8")
+    return [folder / "train.txt", folder / "test.txt"]
+
+
+def symbols(folder: Path, rows: int, chance: random.Random) -> list[Path]:
+    """Emoji with their captions; all 218 of the test split to test on."""
+    head, *lines = (DATA / "emoji-noto" / "captions.tsv").read_text(encoding="utf-8").splitlines()
+    by_split = {split: [line for line in lines if line.split("\t")[1] == split] for split in ("train", "test")}
+    kept = chance.sample(by_split["train"], rows) + by_split["test"]
+    with zipfile.ZipFile(folder / "symbols.zip", "w") as archive:
+        archive.writestr("captions.tsv", "\n".join([head, *kept]))
+        for name in (line.partition("\t")[0] for line in kept):
+            archive.write(DATA / "emoji-noto" / "images" / name, f"images/{name}")
+    return [folder / "symbols.zip"]
+
+
+def pairs(folder: Path, rows: int, chance: random.Random) -> list[Path]:
+    """English and German captions of Multi30k; 100 to test on."""
+    for split, name, count in (("train", "train", rows), ("test", "test_2016_flickr", 100)):
+        sides = {
+            language: gzip.decompress((DATA / "multi30k-en-de" / f"{name}.{language}.gz").read_bytes()).decode()
+            for language in ("en", "de")
+        }
+        both = chance.sample(list(zip(*(side.splitlines() for side in sides.values()), strict=True)), count)
+        for language, texts in zip(sides, zip(*both, strict=True), strict=True):
+            (folder / f"{split}.{language}").write_text("\n".join(texts), encoding="utf-8")
+    return sorted(folder.glob("*.*"))
+
+
+CASES: Final[Mapping[str, Case]] = {
+    "shades": Case("image_classification", "accuracy", (60, 100, 300), PICTURES, pictures(shades)),
+    "shapes": Case("image_classification", "accuracy", (60, 100, 300), PICTURES, pictures(shapes)),
+    "digits": Case("image_classification", "accuracy", (100, 300), PICTURES, pictures(digits)),
+    "sentences": Case("text_classification", "accuracy", (100, 300), ("rnn", "transformer", MINILM), sentences),
+    "cells": Case("object_detection", "map50", (60,), ("",), cells),
+    "recordings": Case("speech_recognition", "word_error_rate", (100,), ("",), recordings),
+    "films": Case("recommendation", "hit_rate_at_10", (60,), ("",), films),
+    "verses": Case("text_generation", "bits_per_character", (20_000,), ("",), verses),
+    "symbols": Case("image_text_matching", "text_recall_at_10", (100, 300), ("",), symbols),
+    "pairs": Case("translation", "chrf", (300,), ("",), pairs),
+    "drawings": Case("image_generation", "negative_elbo", (100,), ("",), pictures(digits)),
+}
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--architectures", nargs="+", help="default: those of the case")
+    parser.add_argument("--rows", type=int, nargs="+", help="default: those of the case")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=NUMBER", help="anything else of the schedule")
+    arguments = parser.parse_args()
+    head = ("case", "architecture", "rows", "seed", "way", "epochs", "steps", "metric", "baseline", "CPU s")
+    print("{:<11} {:<12} {:>6} {:>4} {:<6} {:>6} {:>5}  {:<18} {:>8} {:>8} {:>6}".format(*head[:7], "", *head[7:]))
+    more = {name: float(value) for name, _, value in (each.partition("=") for each in arguments.set)}
+    for name in arguments.cases:
+        case = CASES[name]
+        for rows in arguments.rows or case.rows:
+            for seed in arguments.seeds:
+                with tempfile.TemporaryDirectory() as folder:
+                    _rows(name, rows, seed, arguments, more, Path(folder))
+
+
+def _rows(
+    name: str, rows: int, seed: int, arguments: argparse.Namespace, more: Mapping[str, float], folder: Path
+) -> None:
+    case = CASES[name]
+    sources = case.write(folder, rows, random.Random(seed))
+    report = import_dataset(sources, folder / "dataset", task=case.task, purposes=TASKS)
+    if report.state != "ready":
+        raise SystemExit(f"{name} was rejected: {report.errors}")
+    for architecture in arguments.architectures or case.architectures:
+        for way in arguments.ways:
+            base = minilm(folder) if architecture == MINILM and not (folder / MINILM).exists() else folder / MINILM
+            asked: dict[str, Any] = {"architecture": architecture} if architecture else {}
+            if architecture == MINILM:
+                asked = {"start_from": MINILM}
+            told = _run(case, folder, base if architecture == MINILM else None, seed, {**WAYS[way], **more}, asked)
+            print(f"{name:<11} {architecture or 'usual':<12} {rows:>6} {seed:>4} {way:<6} {told}", flush=True)
+
+
+def _run(
+    case: Case, folder: Path, base: Path | None, seed: int, schedule: Mapping[str, float], asked: Mapping[str, Any]
+) -> str:
+    spec = TypeAdapter[Spec](Spec).validate_python(
+        {"kind": "finetune", "dataset": "few", "model": "few", "task": case.task, "seed": seed, "schedule": schedule}
+        | dict(asked)
+    )
+    began = time.process_time()
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        made = train(
+            spec,
+            folder / "dataset",
+            Path(work),
+            start_from=base,
+            device="cpu",
+            on_progress=lambda _: None,
+            should_stop=lambda: None,
+        )
+    seconds = time.process_time() - began
+    report = made.report or {}
+    training, found, baseline = report["training"], report["metrics"], report["baseline"]
+    return (
+        f"{training['epochs']:>6} {training['steps']:>5}  {case.metric:<18} {found[case.metric]:>8.3f} "
+        f"{baseline.get(case.metric, float('nan')):>8.3f} {seconds:>6.1f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Histories: what somebody had, by id, the latest last."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from ml.data.column_types.base import Kind
+from ml.data.issues import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml.data.issues import Findings, Place
+    from ml.data.limits import Limits
+
+LONGEST_ITEM: Final = 200
+LONGEST_HISTORY: Final = 1_000_000
+
+
+class ItemsKind(Kind[list[str]]):
+    """A row holds the ids as text. Two users may well have had the same."""
+
+    name = "items"
+    noun = "history"
+    distinct = False
+
+    def __init__(self, *, findings: Findings, limits: Limits) -> None:
+        super().__init__(findings=findings, limits=limits)
+        self._histories = 0
+        self._items = 0
+        self._longest = 0
+        self._known: set[str] = set()
+
+    def pack(self, value: Sequence[Any], at: Place) -> bytes:
+        """JSON."""
+        items = [name_of(item) for item in value]
+        if not items:
+            raise Refused("history_empty")
+        if len(items) > LONGEST_HISTORY:
+            expected = f"at most {LONGEST_HISTORY:,} items"
+            raise Refused("history_too_long", found=f"{len(items):,} items", expected=expected)
+        self._histories += 1
+        self._items += len(items)
+        self._longest = max(self._longest, len(items))
+        self._known.update(items)
+        return json.dumps(items, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+    @classmethod
+    def from_cell(cls, cell: Any) -> list[Any]:
+        """A list; or as text, a JSON list or ids between blanks or bars."""
+        if isinstance(cell, list | tuple):
+            return list(cell)
+        if not isinstance(cell, str):
+            raise Refused("history_not_a_list", found=cell, expected='["one", "two"]')
+        text = cell.strip()
+        if not text.startswith("["):
+            return text.replace("|", " ").split()
+        try:
+            items = json.loads(text)
+        except (ValueError, RecursionError):
+            raise Refused("history_not_a_list", found=cell, expected='["one", "two"]') from None
+        return list(items)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> list[str]:
+        """The ids."""
+        items: list[str] = json.loads(data)
+        return items
+
+    def facts(self) -> dict[str, Any]:
+        """How many items there are, and how long histories are."""
+        mean = self._items / max(1, self._histories)
+        return {"items": len(self._known), "mean_items": mean, "max_items": self._longest}
+
+
+def name_of(item: Any) -> str:
+    """An id as text, 1.0 as 1; raises `Refused` where it is none."""
+    if isinstance(item, float) and item.is_integer():
+        item = int(item)
+    if isinstance(item, bool) or not isinstance(item, str | int):
+        raise Refused("item_invalid", found=item, expected="a name or a whole number")
+    name = str(item).strip()
+    if not name:
+        raise Refused("item_missing")
+    if len(name) > LONGEST_ITEM:
+        raise Refused("item_invalid", found=name, expected=f"at most {LONGEST_ITEM} letters")
+    return name

@@ -1,0 +1,52 @@
+"""What a relation promises: it looks at several columns of a row together, and at all rows once they are parted.
+
+Nothing is mended by it and no row is lost: what it finds is for the owner to judge.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+
+    from ml.data.formats.base import Places
+    from ml.data.importing.staging import Staging
+    from ml.data.issues import Findings
+
+
+class Relation(ABC):
+    """Between the columns of one import. A new one is one new file."""
+
+    name: ClassVar[str]
+    columns: ClassVar[Mapping[str, str]]
+    """Canonical column -> the kind of its values: a dataset that has them all is looked at."""
+
+    def __init__(self, *, findings: Findings) -> None:
+        self.findings = findings
+
+    @abstractmethod
+    def look_at(self, values: Mapping[str, Sequence[Any]], rows: np.ndarray, places: Places) -> None:
+        """The raw values of one batch by column, as formats bring them; only those at `rows` are in the dataset."""
+
+    def finish(  # noqa: B027 - some say all that they have to say row by row
+        self, staging: Staging, splits: np.ndarray, called: Mapping[str, str | int]
+    ) -> None:
+        """Every row was seen: `splits` int8 [N] into `SPLITS`, below 0 where a row was dropped.
+
+        `called` says by canonical column what the files call it.
+        """
+
+    def report(
+        self, code: str, rows: Sequence[int], staging: Staging, say: Callable[[int], tuple[str, str]], *, column: str
+    ) -> None:
+        """One finding for each of `rows`, the first of them shown: `say` gives what was found and expected there."""
+        shown = rows[: self.findings.max_samples]
+        for row in shown:
+            found, expected = say(row)
+            self.findings.add(code, at=replace(staging.place(row), column=column), found=found, expected=expected)
+        self.findings.add_more(code, len(rows) - len(shown))

@@ -1,0 +1,1 @@
+"""Uploaded files: archives, text, images, audio, XML."""

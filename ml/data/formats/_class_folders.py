@@ -1,0 +1,121 @@
+"""Files in folders that are named after their class, in a zip or tar: what formats of pictures and of texts share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ml.data.files.archives import contents, members
+from ml.data.files.upload import split_named
+from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
+from ml.data.issues import Place, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ml.data.files.archives import Member
+    from ml.data.files.upload import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What its folders say of a file."""
+
+    split: str | None
+    label: str | None
+
+
+class FolderFormat(Format):
+    """`[wrapper/][train|validation|test/]class/file`. Files of a flat folder are unlabelled."""
+
+    column: ClassVar[str]
+    """The canonical column that the files are."""
+    nothing: ClassVar[str]
+    """The finding where an archive has no such file."""
+
+    def read(self) -> Iterator[Batch]:
+        """Archive by archive."""
+        for source in self.sources:
+            if source.content in ("zip", "tar"):
+                yield from self._read_archive(source)
+
+    @abstractmethod
+    def is_wanted(self, member: Member) -> bool:
+        """Whether a file is to be read; what is ignored becomes a finding."""
+
+    def roles(self, files: Sequence[Member], source: Source) -> dict[str, Role]:
+        """What each file is, once the folders that all share are taken off."""
+        folders = [member.parts[:-1] for member in files]
+        depth = shared_depth(folders)
+        firsts = {folder[depth] for folder in folders if len(folder) > depth}
+        split_level = bool(firsts) and any(split_named(first) for first in firsts)
+        roles = {}
+        for member, folder in zip(files, folders, strict=True):
+            rest = folder[depth:]
+            split = split_named(rest[0]) if split_level and rest else None
+            if split_level and split is None:
+                self.findings.add("folder_outside_splits", at=Place(file=member.file), rows=1)
+                continue
+            rest = rest[1:] if split else rest
+            if len(rest) > 1:
+                self.findings.add("folders_nested", at=Place(file=member.file), found="/".join(rest))
+            roles[member.file] = Role(source.asked_split or split or source.split, rest[0] if rest else None)
+        return roles
+
+    def value(self, file: str, data: bytes) -> Any:
+        """A file's content as the column's kind takes it; raises `Refused` where it cannot be."""
+        return data
+
+    def batches(self, files: Iterator[tuple[str, bytes | Refused]], roles: Mapping[str, Role]) -> Iterator[Batch]:
+        """As many files of one split as are worth a batch."""
+        names: list[str] = []
+        values: list[Any] = []
+        split: str | None = None
+        weight = 0
+        for file, data in files:
+            try:
+                if isinstance(data, Refused):
+                    raise data
+                value = self.value(file, data)
+            except Refused as refused:
+                self.findings.record(refused, at=Place(file=file), rows=1)
+                continue
+            full = len(names) >= ROWS_A_BATCH or weight >= BYTES_A_BATCH
+            if names and (full or roles[file].split != split):
+                yield self._batch(names, values, roles, split)
+                names, values, weight = [], [], 0
+            split = roles[file].split
+            weight += len(data)
+            names.append(file)
+            values.append(value)
+        if names:
+            yield self._batch(names, values, roles, split)
+
+    def _read_archive(self, source: Source) -> Iterator[Batch]:
+        try:
+            listed = members(source, self.findings, self.limits)
+        except Refused as refused:
+            self.findings.record(refused, at=Place(file=source.name))
+            return
+        wanted = [member for member in listed if self.is_wanted(member)]
+        if not wanted:
+            found = listed[0].file if listed else "nothing to read"
+            self.findings.add(self.nothing, at=Place(file=source.name), found=found)
+        roles = self.roles(wanted, source)
+        yield from self.batches(contents(source, roles, self.findings, self.limits), roles)
+
+    def _batch(self, names: list[str], values: list[Any], roles: Mapping[str, Role], split: str | None) -> Batch:
+        labels = [roles[name].label or "" for name in names]
+        return Batch({self.column: values, "label": labels}, Places(names), split)
+
+
+def shared_depth(folders: Sequence[tuple[str, ...]]) -> int:
+    """How many folders at the top all files share; one that names a split is not passed over."""
+    depth = 0
+    while folders and all(len(folder) > depth for folder in folders):
+        firsts = {folder[depth] for folder in folders}
+        if len(firsts) > 1 or split_named(next(iter(firsts))):
+            break
+        depth += 1
+    return depth

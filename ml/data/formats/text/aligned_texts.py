@@ -1,0 +1,159 @@
+"""Two files of equally many lines: line for line, what stands in one is what the other says in another language."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from ml.data.files.natural_sort import natural_key
+from ml.data.files.text import lines, open_text
+from ml.data.formats.base import ROWS_A_BATCH, Batch, Format, Places
+from ml.data.issues import Place, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ml.data.files.upload import Content, Source
+
+SURE: Final = 3.0
+"""What the names of such files say leaves no doubt."""
+_PACKED: Final = re.compile(r"\.(gz|bz2|xz)$", re.IGNORECASE)
+_PLAIN: Final = re.compile(r"\.(txt|text|tok|raw|lc|bpe)$", re.IGNORECASE)
+_SIDE: Final = re.compile(
+    r"^(?P<before>.*?)[._-]?(?P<side>(?<![A-Za-z])[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,4})?)$", re.DOTALL
+)
+_SIDES: Final = ("source", "target", "src", "tgt", "trg")
+_NO_LANGUAGE: Final = frozenset(
+    [
+        "txt",
+        "csv",
+        "tsv",
+        "tab",
+        "xml",
+        "tmx",
+        "dat",
+        "log",
+        "doc",
+        "pdf",
+        "md",
+        "py",
+        "val",
+        "dev",
+        "tst",
+        "trn",
+        "raw",
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """`train.en.gz` is `train` and `en`."""
+
+    stem: str
+    side: str
+
+    @classmethod
+    def of(cls, file: str) -> _Name | None:
+        """None where the name ends in nothing that could be a side."""
+        bare = _PLAIN.sub("", _PACKED.sub("", file))
+        for side in _SIDES:
+            if match := re.fullmatch(rf"(.*?)[._-]?{side}", bare, re.IGNORECASE | re.DOTALL):
+                return cls(match[1], side)
+        match = _SIDE.fullmatch(bare)
+        if match is None or match["side"].lower() in _NO_LANGUAGE:
+            return None
+        return cls(match["before"], match["side"].lower())
+
+
+class AlignedTexts(Format):
+    """Names are alike but for a language or `source` and `target`: `train.en`, `train.de`, plain or packed.
+
+    What is translated from is the side that `columns` names (`{"text": "en"}`), else `source`, else the first by name.
+    """
+
+    name = "aligned_texts"
+    summary = "Two text files, line by line the same in two languages: train.en and train.de, plain, gzip, bzip2 or xz"
+    columns: ClassVar[Mapping[str, str]] = {"text": "text", "target": "text"}
+    reads: ClassVar[frozenset[Content]] = frozenset({"text"})
+    takes_columns = True
+
+    @classmethod
+    def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
+        """Sure, where every file has a partner; none of it where there are more or fewer than two sides."""
+        if not super().detect(sources, wanted) or (wanted is not None and "target" not in wanted):
+            return 0
+        named = [_Name.of(source.name) for source in sources if source.content in cls.reads]
+        names = [name for name in named if name is not None]
+        stems = {name.stem for name in names}
+        paired = [stem for stem in stems if len({name.side for name in names if name.stem == stem}) == 2]
+        if len(names) < len(named) or len({name.side for name in names}) != 2 or not paired:
+            return 0
+        return SURE
+
+    def read(self) -> Iterator[Batch]:
+        """Pair by pair."""
+        found = [(_Name.of(source.name) or _Name(source.name, ""), source) for source in self.sources]
+        sides = self._sides([name.side for name, _ in found])
+        pairs: dict[str, dict[str, Source]] = {}
+        for name, source in found:
+            pairs.setdefault(name.stem, {})[name.side] = source
+        self.guess = dict(zip(self.columns, sides, strict=True))
+        for stem in sorted(pairs, key=natural_key):
+            pair = pairs[stem]
+            alone = [source for side, source in pair.items() if set(pair) != set(sides)]
+            for source in alone:
+                expected = f"one file for each of {' and '.join(sides)}, named alike"
+                self.findings.add("text_unpaired", at=Place(file=source.name), expected=expected)
+            if not alone:
+                yield from self._read_pair(*(pair[side] for side in sides))
+
+    def _sides(self, sides: Sequence[str]) -> tuple[str, str]:
+        """From which to which."""
+        known = list(dict.fromkeys(sides))
+        asked = {canonical: str(side).lower() for canonical, side in self.asked.items()}
+        wrong = [side for side in asked.values() if side not in known]
+        if set(asked) - set(self.columns) or wrong or len(known) != 2 or len(set(asked.values())) < len(asked):
+            expected = f'{{"text": ..., "target": ...}} of {", ".join(known)}'
+            raise Refused("invalid_columns", found=", ".join(map(str, asked.values())) or None, expected=expected)
+        first = next((side for side in known if side in ("source", "src")), known[0])
+        if "target" in asked:
+            first = next(side for side in known if side != asked["target"])
+        first = asked.get("text", first)
+        return first, next(side for side in known if side != first)
+
+    def _read_pair(self, source: Source, target: Source) -> Iterator[Batch]:
+        count = {source.name: 0, target.name: 0}
+        try:
+            with (
+                open_text(source, self.findings, self.limits) as one,
+                open_text(target, self.findings, self.limits) as other,
+            ):
+                first, second = lines(one), lines(other)
+                for start in itertools.count(0, ROWS_A_BATCH):
+                    texts, targets = _some(first), _some(second)
+                    count[source.name] += len(texts)
+                    count[target.name] += len(targets)
+                    both = min(len(texts), len(targets))
+                    if start + both > self.limits.max_rows:
+                        raise Refused("too_many_rows", expected=f"at most {self.limits.max_rows:,} rows")
+                    if both:
+                        numbers = range(start + 1, start + both + 1)
+                        columns = {"text": texts[:both], "target": targets[:both]}
+                        yield Batch(columns, Places(source.name, numbers, numbers), source.split or target.split)
+                    if len(texts) < ROWS_A_BATCH or len(targets) < ROWS_A_BATCH:
+                        break
+                count[source.name] += sum(1 for _ in first)
+                count[target.name] += sum(1 for _ in second)
+        except Refused as refused:
+            self.findings.record(refused, at=Place(file=source.name))
+            return
+        if count[source.name] != count[target.name]:
+            told = " and ".join(f"{number:,} in {name}" for name, number in count.items())
+            self.findings.add("line_counts_differ", at=Place(file=target.name), found=told, expected="as many lines")
+
+
+def _some(rest: Iterator[str]) -> list[str]:
+    return [line.rstrip("\n") for line in itertools.islice(rest, ROWS_A_BATCH)]

@@ -1,6 +1,0 @@
-"""Relations: what columns must be to one another, where each by itself is fine."""
-
-from ml.data.relations.base import Relation
-from ml.registry import Registry
-
-RELATIONS: Registry[Relation] = Registry("ml.data.relations", Relation)  # type: ignore[type-abstract]

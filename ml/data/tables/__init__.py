@@ -1,0 +1,1 @@
+"""Tables: cells, column aliases, manifests."""

@@ -1,0 +1,1 @@
+"""Autoregressive generation: loop, sampling, detokenizer, beam search."""

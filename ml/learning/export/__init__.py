@@ -1,0 +1,1 @@
+"""ONNX graphs, their quantization, and the choice among them."""

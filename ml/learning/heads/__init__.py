@@ -1,6 +1,0 @@
-"""Heads, which turn features into outputs and know their loss."""
-
-from ml.learning.heads.base import Head
-from ml.registry import Registry
-
-HEADS: Registry[Head] = Registry("ml.learning.heads", Head)  # type: ignore[type-abstract]

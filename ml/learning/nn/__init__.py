@@ -1,0 +1,1 @@
+"""Networks: architectures, heads, objectives, layers."""

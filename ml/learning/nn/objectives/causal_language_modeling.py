@@ -1,0 +1,47 @@
+"""Learn without labels to tell each token from those before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ml.config import Config
+from ml.encoders.sequence_packing import reading_options
+from ml.learning.nn.objectives.base import Objective
+from ml.signals import Feature, Signal, Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from ml.data.dataset import DatasetSummary
+    from ml.learning.nn.heads.base import Tensors
+
+
+class CausalLanguageModelingConfig(Config):
+    """Nothing to choose."""
+
+
+class CausalLanguageModeling(Objective):
+    """The cross-entropy of every token of every text."""
+
+    name = "causal_language_modeling"
+    summary = "Learn without labels: tell each word from those before it"
+    source = "Bengio et al. 2003, A neural probabilistic language model; Radford et al. 2018 (GPT)"
+    slots: ClassVar[Mapping[str, Slot]] = {
+        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.CAUSAL}), usual="gpt")
+    }
+    columns: ClassVar[Mapping[str, str]] = {"text": "text"}
+    encoders: ClassVar[Mapping[str, str]] = {"text": "text"}
+    config_type = CausalLanguageModelingConfig
+    head = "next_token"
+    packs = True
+
+    @classmethod
+    def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
+        """As for the task text_generation, which this is a base for."""
+        return {"text": reading_options(summary)}
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
+        """The loss of the head."""
+        return self.network.losses(batch)

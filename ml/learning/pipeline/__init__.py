@@ -1,0 +1,1 @@
+"""From spec and dataset to a package: what a training job calls."""

@@ -1,0 +1,130 @@
+"""A run on disk: tensors, JSON and a manifest of checksums. Published whole or not at all; nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ml.errors import PackageError
+from ml.package.checksums import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+FORMAT_VERSION = 1
+TENSORS, STATE, MANIFEST = "state.safetensors", "state.json", "manifest.json"
+KEPT = 2
+"""Should the newest be damaged, the one before still stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What was saved. Tensors have dotted names (`network.head.weight`), the state is JSON."""
+
+    directory: Path
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors below `prefix.`, named without it."""
+        start = f"{prefix}."
+        return {name.removeprefix(start): each for name, each in self.tensors.items() if name.startswith(start)}
+
+
+def save(directory: Path, *, tensors: dict[str, Tensor], state: dict[str, Any]) -> Path:
+    """Write beside `directory`, sync, rename: `directory` is there with everything in it, or not there."""
+    building = directory.with_name(f".{directory.name}.{os.getpid()}")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    try:
+        save_file({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, building / TENSORS)
+        (building / STATE).write_text(json.dumps(state, indent=1, sort_keys=True))
+        files = [{"path": name, "sha256": digest(building / name)} for name in (TENSORS, STATE)]
+        (building / MANIFEST).write_text(json.dumps({"format_version": FORMAT_VERSION, "files": files}, indent=1))
+        for name in (TENSORS, STATE, MANIFEST):
+            _sync(building / name)
+        _sync(building)
+        shutil.rmtree(directory, ignore_errors=True)
+        building.rename(directory)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    _sync(directory.parent)
+    return directory
+
+
+def load(directory: Path) -> Checkpoint:
+    """Read one back; raises `PackageError` where a byte differs from what was written."""
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text())
+        if manifest["format_version"] != FORMAT_VERSION:
+            raise PackageError(f"{directory.name} was written by another version of Plinth")
+        for file in manifest["files"]:
+            if digest(directory / file["path"]) != file["sha256"]:
+                raise PackageError(f"{file['path']} of {directory.name} is damaged")
+        return Checkpoint(directory, load_file(directory / TENSORS), json.loads((directory / STATE).read_text()))
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise PackageError(f"{directory.name} is damaged: {error}") from error
+
+
+class Checkpoints:
+    """The checkpoints of one run, in `workdir/checkpoints`; what a supervisor brings lies in `workdir/checkpoint`."""
+
+    def __init__(self, workdir: Path) -> None:
+        self.own = workdir / "checkpoints"
+        self.brought = workdir / "checkpoint"
+
+    def save(self, step: int, *, tensors: dict[str, Tensor], state: dict[str, Any]) -> Path:
+        """Publish one, and let go of all but the last two."""
+        path = save(self.own / f"step-{step:09d}", tensors=tensors, state=state)
+        for old in _newest_first(self.own)[KEPT:]:
+            shutil.rmtree(old)
+        return path
+
+    def newest(self, *, of: str) -> tuple[Checkpoint | None, list[str]]:
+        """The latest sound one whose state says it is `of` this run; and why others were passed over."""
+        passed = []
+        found = {*_newest_first(self.own), *_newest_first(self.brought), *_itself(self.brought)}
+        for directory in sorted(found, key=_step, reverse=True):
+            try:
+                checkpoint = load(directory)
+            except PackageError as error:
+                passed.append(error.message)
+                continue
+            if checkpoint.state.get("run") == of:
+                return checkpoint, passed
+            passed.append(f"{directory.name} belongs to another run")
+        return None, passed
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    children = folder.iterdir() if folder.is_dir() else ()
+    return sorted((child for child in children if (child / MANIFEST).is_file()), key=_step, reverse=True)
+
+
+def _itself(folder: Path) -> Iterator[Path]:
+    if (folder / MANIFEST).is_file():
+        yield folder
+
+
+def _step(directory: Path) -> int:
+    try:
+        return int(json.loads((directory / STATE).read_text())["step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return -1
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

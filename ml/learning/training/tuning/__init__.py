@@ -1,0 +1,6 @@
+"""Tunings: which weights move."""
+
+from ml.learning.training.tuning.base import Tuning
+from ml.registry import Registry
+
+TUNINGS: Registry[Tuning] = Registry("ml.learning.training.tuning", Tuning)  # type: ignore[type-abstract]

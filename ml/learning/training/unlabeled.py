@@ -1,0 +1,40 @@
+"""Rows without targets, as an objective reads them that needs none. Looks to training like a task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ml.encoders.base import collate_slots, encode_slots
+from ml.encoders.sequence_packing import windows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    import numpy as np
+
+    from ml.data.rows import Rows
+    from ml.encoders.base import Column, Encoder
+    from ml.tasks.base import Arrays
+
+
+class Unlabelled:
+    """A slot reads the canonical column of its name. Where it `packs`, texts become windows, rows of no one text."""
+
+    def __init__(self, encoders: Mapping[str, Encoder[Any]], *, packs: bool = False) -> None:
+        self.slot_encoders = encoders
+        self.packs = packs
+
+    def encode(self, rows: Rows) -> dict[str, Column]:
+        """Compact arrays by slot."""
+        if self.packs:
+            return {slot: windows_of(encoder, rows.columns[slot]) for slot, encoder in self.slot_encoders.items()}
+        return encode_slots(self.slot_encoders, {slot: slot for slot in self.slot_encoders}, rows)
+
+    def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
+        """Nothing: an objective that wants views draws its own."""
+        return columns
+
+    def collate(self, columns: dict[str, Column]) -> Arrays:
+        """Signals by slot, and their masks."""
+        return collate_slots(self.slot_encoders, columns)

@@ -1,0 +1,1 @@
+"""Metrics of evaluation, each with its interval or baseline."""

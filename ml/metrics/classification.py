@@ -1,0 +1,192 @@
+"""What all tasks share that choose one class of several: the code of a label, the answer, the judgement.
+
+N rows, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ml.data.rows import Labels
+from ml.errors import DataError
+from ml.metrics.base import Evaluation, Metric, share_interval
+from ml.wire import Wire
+
+MOST_ERRORS: Final = 20
+MOST_CLASSES_IN_MATRIX: Final = 500
+"""A confusion matrix of more classes is megabytes that nobody reads."""
+
+Loss = Literal["cross_entropy", "mean_squared_error"]
+
+METRICS: Final[Mapping[str, Metric]] = {
+    "accuracy": Metric("Share of rows whose most probable class is the right one; every row counts once", True),
+    "macro_f1": Metric(
+        "Harmonic mean of precision and recall of each class that the split has; every class counts once, rare or not",
+        True,
+    ),
+    "top5_accuracy": Metric(
+        "Share of rows whose class is among the five most probable; only where there are more than five", True
+    ),
+    "loss": Metric("Mean over rows of the loss that was trained on, without label smoothing or dropout", False),
+}
+
+
+class ClassificationOutput(Wire):
+    """The most probable class, and how probable every class is."""
+
+    label: str
+    confidence: float = Field(ge=0, le=1)
+    probabilities: dict[str, float]
+
+
+def too_few(task: str, classes: Sequence[str] | None) -> list[str]:
+    """Why these classes cannot be told apart, in words for the data's owner; empty when they can."""
+    if classes is not None and len(classes) >= 2:
+        return []
+    return [f"{task} needs at least two classes; the dataset has {list(classes or []) or 'none'}"]
+
+
+def codes(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """int64 [N]: where each label stands in `classes`; raises `DataError` for one that does not."""
+    code_of = {name: code for code, name in enumerate(classes)}
+    try:
+        if isinstance(labels, Labels):
+            # Each name is looked up once, not once a row; one that no row has need not be known.
+            used = np.unique(labels.codes)
+            table = np.zeros(len(labels.classes), dtype=np.int64)
+            table[used] = [code_of[labels.classes[code]] for code in used]
+            return np.asarray(table[labels.codes])
+        return np.array([code_of[label] for label in labels], dtype=np.int64)
+    except KeyError as error:
+        raise DataError(f"the model knows no class {error}; it knows {', '.join(classes)}") from None
+
+
+def answers(logits: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """One `ClassificationOutput` per row of float [N, K], as JSON."""
+    probabilities = _softmax(logits)
+    return [
+        {"label": classes[best], "confidence": row[best], "probabilities": dict(zip(classes, row, strict=True))}
+        for best, row in zip(probabilities.argmax(axis=1).tolist(), probabilities.tolist(), strict=True)
+    ]
+
+
+def judge(
+    logits: np.ndarray, label: np.ndarray, *, classes: Sequence[str], loss: Loss, train: np.ndarray | None
+) -> Evaluation:
+    """How well float [N, K] names int64 [N]. `train` holds the codes of the training split, for the baseline.
+
+    The baseline answers every row alike: with the shares of the classes in training, each counted once more than seen.
+    """
+    found = _Judged.of(logits, label, loss=loss)
+    metrics = found.metrics()
+    shares = [name for name in ("accuracy", "top5_accuracy") if name in metrics]
+    return Evaluation(
+        metrics=metrics,
+        baseline=_baseline(train, label, classes=len(classes), loss=loss) if train is not None else {},
+        intervals={name: share_interval(metrics[name], len(label)) for name in shares},
+        extra={
+            "classes": list(classes),
+            "confusion_matrix": found.confusion_matrix(),
+            "per_class": found.per_class(classes),
+            "errors": found.errors(classes),
+        },
+    )
+
+
+def _baseline(train: np.ndarray, label: np.ndarray, *, classes: int, loss: Loss) -> dict[str, float]:
+    seen = np.bincount(train, minlength=classes) + 1
+    blind = np.broadcast_to(np.log(seen / seen.sum()), (len(label), classes))
+    return _Judged.of(blind, label, loss=loss).metrics()
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    label: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+    rank: np.ndarray
+    """How many classes stand before the right one."""
+    losses: np.ndarray
+    classes: int
+
+    @classmethod
+    def of(cls, logits: np.ndarray, label: np.ndarray, *, loss: Loss) -> _Judged:
+        probabilities = _softmax(logits)
+        right = logits[np.arange(len(label)), label][:, None]
+        earlier = np.arange(logits.shape[1]) < label[:, None]
+        return cls(
+            label=label,
+            predicted=logits.argmax(axis=1),
+            confidence=probabilities.max(axis=1),
+            rank=((logits > right) | ((logits == right) & earlier)).sum(axis=1),
+            losses=_losses(logits, probabilities, label, loss=loss),
+            classes=logits.shape[1],
+        )
+
+    def metrics(self) -> dict[str, float]:
+        _, _, f1, support = self._by_class()
+        metrics = {
+            "accuracy": float((self.predicted == self.label).mean()),
+            "macro_f1": float(f1[support > 0].mean()),
+            "loss": float(self.losses.mean()),
+        }
+        return {**metrics, "top5_accuracy": float((self.rank < 5).mean())} if self.classes > 5 else metrics
+
+    def confusion_matrix(self) -> list[list[int]] | None:
+        """Rows are the right classes, columns the predicted."""
+        if self.classes > MOST_CLASSES_IN_MATRIX:
+            return None
+        pairs = np.bincount(self.label * self.classes + self.predicted, minlength=self.classes**2)
+        matrix: list[list[int]] = pairs.reshape(self.classes, self.classes).tolist()
+        return matrix
+
+    def per_class(self, classes: Sequence[str]) -> list[dict[str, Any]]:
+        columns = (column.tolist() for column in self._by_class())
+        names = ("label", "precision", "recall", "f1", "support")
+        return [dict(zip(names, row, strict=True)) for row in zip(classes, *columns, strict=True)]
+
+    def errors(self, classes: Sequence[str]) -> list[dict[str, Any]]:
+        """The wrong rows it was surest of; `index` counts from 0 in the split."""
+        wrong = np.flatnonzero(self.predicted != self.label)
+        worst = wrong[np.argsort(-self.confidence[wrong], kind="stable")][:MOST_ERRORS]
+        return [
+            {
+                "index": int(index),
+                "label": classes[self.label[index]],
+                "predicted": classes[self.predicted[index]],
+                "confidence": float(self.confidence[index]),
+                "loss": float(self.losses[index]),
+            }
+            for index in worst
+        ]
+
+    def _by_class(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Precision, recall, F1 and support; 0 where nothing was predicted or nothing is there."""
+        hits = np.bincount(self.label[self.predicted == self.label], minlength=self.classes)
+        support = np.bincount(self.label, minlength=self.classes)
+        predicted = np.bincount(self.predicted, minlength=self.classes)
+        return _ratio(hits, predicted), _ratio(hits, support), _ratio(2 * hits, predicted + support), support
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.asarray(np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0))
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    raised = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def _losses(logits: np.ndarray, probabilities: np.ndarray, label: np.ndarray, *, loss: Loss) -> np.ndarray:
+    rows = np.arange(len(label))
+    if loss == "cross_entropy":
+        highest = logits.max(axis=1).astype(np.float64)
+        total = np.log(np.exp(logits.astype(np.float64) - highest[:, None]).sum(axis=1)) + highest
+        return np.asarray(total - logits[rows, label])
+    squares = np.square(probabilities).sum(axis=1)
+    return np.asarray(squares + 1 - 2 * probabilities[rows, label])

@@ -1,0 +1,1 @@
+"""The local stack: `plinth up` and the processes it starts."""

@@ -1,0 +1,209 @@
+"""Datasets over HTTP: files in a form, what was found in them, and what they look like."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from ml.data.importing.importer import import_dataset
+from ml.tasks import TASKS
+from store.blobs import blobs
+from store.database import transaction
+from store.jobs import claim, finish_validation, listing
+from tests.support.factories import png, queued_job, registered, shades
+
+
+def upload(client: TestClient, *, name: str = "digits", headers: dict[str, str] | None = None, **fields: str):
+    files = [("file", ("images.gz", b"images")), ("file", ("labels.gz", b"labels"))]
+    return client.post("/api/v1/datasets", files=files, data={"name": name, **fields}, headers=headers)
+
+
+def validated(*, ready: bool, summary: dict | None = None, report: dict | None = None) -> None:
+    """What a worker does at the end of a validation."""
+    with transaction() as session:
+        (job,) = listing(session, states=["queued"], kinds=["validate"], limit=1, cursor=None).items
+        held = claim(session, job.id, worker="tester")
+        assert held is not None
+        finish_validation(
+            session,
+            held,
+            ready=ready,
+            report=report or {},
+            summary=summary,
+            key=f"datasets/{job.dataset_id}",
+            size=10,
+        )
+
+
+def test_files_in_a_form_become_a_dataset(client: TestClient, home: Path) -> None:
+    answer = upload(client, task="image_classification", columns='{"label": 2}', splits="", format="")
+    assert answer.status_code == 202, answer.text
+    dataset = answer.json()
+    assert client.get(answer.headers["location"]).json() == dataset
+    (job,) = client.get("/api/v1/jobs?kind=validate").json()["data"]
+    assert (job["spec"]["columns"], job["spec"]["splits"]) == ({"label": 2}, None)
+    stored = []
+    for source in job["spec"]["sources"]:
+        with blobs().open(source["key"]) as file:
+            stored.append((source["filename"], file.read()))
+    assert stored == [("images.gz", b"images"), ("labels.gz", b"labels")]
+    assert list((home / "incoming").iterdir()) == []
+
+
+def test_a_name_again_makes_the_next_version(client: TestClient) -> None:
+    upload(client)
+    assert upload(client).json()["version"] == 2
+    assert client.get("/api/v1/datasets/digits@1").json()["version"] == 1
+    assert [each["version"] for each in client.get("/api/v1/datasets").json()["data"]] == [2, 1]
+
+
+def test_the_same_form_sent_twice_makes_one_dataset(client: TestClient, home: Path) -> None:
+    first, second = (upload(client, headers={"Idempotency-Key": "once"}) for _ in range(2))
+    assert second.json() == first.json()
+    assert second.headers["idempotent-replayed"] == "true"
+    assert upload(client, name="other", headers={"Idempotency-Key": "once"}).status_code == 422
+    assert len(client.get("/api/v1/datasets").json()["data"]) == 1
+    assert len(list((home / "blobs" / "uploads").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "paths"),
+    [
+        ({"name": ""}, ["name"]),
+        ({"name": "../x"}, ["name"]),
+        ({"name": "a", "task": "telepathy"}, ["task"]),
+        ({"name": "a", "task": "telepathy", "format": "scroll"}, ["task", "format"]),
+        ({"name": "a", "columns": '{"label": []}'}, ["columns.label", "columns.label"]),
+        ({"name": "a", "columns": "label"}, ["columns"]),
+        ({"name": "a", "colums": "{}"}, ["colums"]),
+    ],
+)
+def test_everything_wrong_with_a_form_is_said_at_once(
+    client: TestClient, home: Path, fields: dict[str, str], paths: list[str]
+) -> None:
+    answer = client.post("/api/v1/datasets", files={"file": ("a.zip", b"x")}, data=fields)
+    assert answer.status_code == 422, answer.text
+    assert [error["path"] for error in answer.json()["errors"]] == paths
+    assert client.get("/api/v1/datasets").json()["data"] == []
+    assert list((home / "incoming").iterdir()) == []
+
+
+@pytest.mark.parametrize(("upload", "path"), [([], "upload"), (["../x"], "upload.0"), (1.5, "upload")])
+def test_a_path_points_into_what_was_sent(client: TestClient, upload: object, path: str) -> None:
+    errors = client.post("/api/v1/datasets", json={"name": "a", "upload": upload}).json()["errors"]
+    assert {error["path"] for error in errors} <= {"upload", path}
+
+
+def test_an_unknown_task_lists_the_known_ones(client: TestClient) -> None:
+    answer = upload(client, task="telepathy")
+    assert "image_classification" in answer.json()["detail"]
+
+
+def test_a_misspelt_field_and_a_misspelt_task_come_in_one_answer(client: TestClient) -> None:
+    body = {"nam": "digits", "upload": "upl_1", "task": "image_clasification"}
+    errors = client.post("/api/v1/datasets", json=body).json()["errors"]
+    assert {item["path"]: item["hint"] for item in errors} == {
+        "nam": "Did you mean 'name'?",
+        "task": "Did you mean 'image_classification'?",
+    }
+    assert errors[0]["expected"] == "columns, format, name, splits, task, upload"
+
+
+def test_who_asks_for_an_unknown_dataset_is_told_the_known_ones(client: TestClient) -> None:
+    upload(client)
+    detail = client.get("/api/v1/datasets/digit").json()["detail"]
+    assert detail == "there is no dataset 'digit'; known: digits. GET /api/v1/datasets lists what there is."
+
+
+def test_a_form_without_a_file_is_refused(client: TestClient) -> None:
+    answer = client.post("/api/v1/datasets", files={"name": (None, "digits")})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["path"] == "file"
+
+
+def test_a_report_lists_everything_that_was_found(client: TestClient) -> None:
+    upload(client)
+    assert client.get("/api/v1/datasets/digits/report").json()["state"] == "importing"
+    found = {
+        "rows": 3,
+        "accepted": 2,
+        "rejected": 1,
+        "errors": [
+            {
+                "code": "corrupt_image",
+                "count": 1,
+                "severity": "error",
+                "hint": "Send it again.",
+                "sample": [{"file": "a.zip", "row": 3, "found": "12 bytes", "expected": "an image"}],
+            }
+        ],
+    }
+    validated(ready=False, report=found)
+    dataset = client.get("/api/v1/datasets/digits").json()
+    assert dataset["state"] == "rejected"
+    assert "corrupt_image" in dataset["error"]["message"]
+    report = client.get("/api/v1/datasets/digits/report").json()
+    assert report["state"] == "rejected"
+    assert report["errors"][0]["sample"][0]["row"] == 3
+    preview = client.get("/api/v1/datasets/digits/preview")
+    assert preview.status_code == 409
+
+
+def test_a_dataset_that_is_needed_is_not_deleted(client: TestClient) -> None:
+    dataset_id = upload(client).json()["id"]
+    assert client.delete("/api/v1/datasets/digits").status_code == 409
+    validated(ready=True, summary={"format": "idx", "columns": {"image": "image"}, "splits": {"train": 3}})
+    dataset = client.get("/api/v1/datasets/digits").json()
+    assert (dataset["state"], dataset["rows"], dataset["splits"]) == ("ready", 3, {"train": 3})
+    job_id = queued_job(dataset_id=dataset_id)
+    assert job_id in client.delete("/api/v1/datasets/digits").json()["detail"]
+    client.post(f"/api/v1/jobs/{job_id}/cancel")
+    assert client.delete("/api/v1/datasets/digits").status_code == 204
+    assert client.get("/api/v1/datasets/digits").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["nothing", "digits@7", "ds_1", "a@b"])
+def test_an_unknown_dataset_is_not_found(client: TestClient, path: str) -> None:
+    assert client.get(f"/api/v1/datasets/{path}").status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["dataset", "job", "model"])
+def test_who_asks_for_what_is_not_there_is_told_where_to_look(client: TestClient, kind: str) -> None:
+    detail = client.get(f"/api/v1/{kind}s/nothing").json()["detail"]
+    assert detail == f"there is no {kind} 'nothing'. GET /api/v1/{kind}s lists what there is."
+    assert client.get(f"/api/v1/{kind}s").status_code == 200
+
+
+def test_lists_go_on_where_the_page_before_ended(client: TestClient) -> None:
+    for number in range(5):
+        upload(client, name=f"set-{number}")
+    first = client.get("/api/v1/datasets?limit=2").json()
+    upload(client, name="newer")
+    rest = client.get("/api/v1/datasets", params={"cursor": first["next_cursor"], "limit": 200}).json()
+    assert [each["name"] for each in first["data"] + rest["data"]] == [f"set-{number}" for number in (4, 3, 2, 1, 0)]
+    assert (first["has_more"], rest["has_more"], rest["next_cursor"]) == (True, False, None)
+
+
+def test_a_preview_shows_rows_as_predict_would_be_asked_about_them(client: TestClient, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "shades.zip", "w") as archive:
+        for number in range(12):
+            for label, brightness in (("dark", number), ("light", 240 + number)):
+                for split in ("train", "test"):
+                    shift = 12 if split == "test" else 0
+                    archive.writestr(f"{split}/{label}/{number}.png", png(abs(brightness - shift), side=8 + number % 2))
+    found = import_dataset([tmp_path / "shades.zip"], tmp_path / "dataset", purposes=TASKS)
+    assert found.summary is not None
+    dataset_id = upload(client, name="shades").json()["id"]
+    blobs().put_tree(f"datasets/{dataset_id}", tmp_path / "dataset")
+    validated(ready=True, summary=found.summary.model_dump(mode="json"))
+    preview = client.get("/api/v1/datasets/shades/preview?limit=3").json()
+    assert (preview["split"], len(preview["data"])) == ("train", 3)
+    registered(shades(tmp_path / "package"), name="shades")
+    answer = client.post("/predict/shades", json={"inputs": [row["input"] for row in preview["data"]]})
+    assert [output["label"] for output in answer.json()["outputs"]] == [row["target"] for row in preview["data"]]
+    missing = client.get("/api/v1/datasets/shades/preview?split=holdout")
+    assert missing.status_code == 404
+    assert "train" in missing.json()["detail"]

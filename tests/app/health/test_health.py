@@ -1,0 +1,121 @@
+"""How the service says it is doing."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from app import main
+from app.health import service
+from app.settings import AppSettings
+from benchmarks.api_process import ApiProcess
+from store import workers
+from store.database import transaction
+from tests.app.conftest import KEY
+from tests.support.factories import png, queued_job, registered, shades
+
+
+def test_the_api_is_ready_without_broker_and_workers_and_says_so(client: TestClient) -> None:
+    answer = client.get("/readyz")
+    assert answer.status_code == 200, answer.text
+    parts = answer.json()
+    assert (parts["database"]["ok"], parts["blobs"]["ok"]) == (True, True)
+    assert (parts["broker"]["ok"], parts["workers"]["ok"]) == (False, False)
+    assert parts["broker"]["fix"]
+    assert parts["workers"]["fix"]
+
+
+def test_the_api_is_not_ready_without_blobs(client: TestClient, home: Path) -> None:
+    shutil.rmtree(home / "blobs", ignore_errors=True)
+    (home / "blobs").write_text("in the way")
+    service.readiness.forget()
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["blobs"]["ok"] is False
+    assert answer.json()["database"]["ok"] is True
+
+
+def test_workers_that_are_here_are_named(client: TestClient) -> None:
+    with transaction() as session:
+        workers.beat(session, "host-1", slots=2)
+    service.readiness.forget()
+    assert client.get("/readyz").json()["workers"] == {"ok": True, "detail": "host-1", "fix": None}
+    assert client.get("/api/v1/system").json()["workers"][0]["slots"] == 2
+
+
+def test_metrics_count_what_happened(client: TestClient, model: str) -> None:
+    queued_job()
+    client.post(f"/predict/{model}", content=png(5), headers={"Content-Type": "image/png"})
+    client.get("/api/v1/datasets/nothing")
+    text = client.get("/metrics").text
+    assert 'plinth_http_requests_total{method="GET",route="/api/v1/datasets/{dataset}",status="404"} 1.0' in text
+    assert 'plinth_predictions_total{model="shades"} 1.0' in text
+    assert 'plinth_jobs{state="queued"} 1.0' in text
+    assert "plinth_loaded_models 1.0" in text
+    assert 'plinth_answer_seconds_count{model="shades"} 1.0' in text
+    assert 'plinth_model_loads_total{model="shades"} 1.0' in text
+    assert 'plinth_model_bytes{engine="onnxruntime",model="shades",version="1"}' in text
+
+
+def test_the_system_says_what_it_computes_on_and_why(client: TestClient) -> None:
+    system = client.get("/api/v1/system").json()
+    assert system["device"]["device"]
+    assert system["device"]["why"]
+    assert system["version"]
+
+
+@pytest.mark.process
+def test_serving_a_prediction_never_imports_torch(home: Path, tmp_path: Path) -> None:
+    registered(shades(tmp_path / "package"), name="shades")
+    (tmp_path / "dark.png").write_bytes(png(5))
+    code = f"""
+import sys
+from pathlib import Path
+from starlette.testclient import TestClient
+from app.main import create_app
+from app.settings import AppSettings
+picture = Path({str(tmp_path / "dark.png")!r}).read_bytes()
+app = create_app(AppSettings(api_key="0123456789abcdef"))
+with TestClient(app, base_url="http://localhost", headers={{"Authorization": "Bearer 0123456789abcdef"}}) as client:
+    answer = client.post("/predict/shades", content=picture, headers={{"Content-Type": "image/png"}})
+    assert answer.json()["outputs"][0]["label"] == "dark", answer.text
+assert "onnxruntime" in sys.modules
+assert not [name for name in sys.modules if name.partition(".")[0] == "torch" or name.startswith("ml.learning")]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.process
+def test_the_process_is_small_after_a_prediction_and_torch_is_not_in_it(home: Path, tmp_path: Path) -> None:
+    registered(shades(tmp_path / "package"), name="shades")
+    with ApiProcess(home) as api:
+        status, _, body = api.request("POST", "/predict/shades", headers={"Content-Type": "image/png"}, body=png(5))
+        assert status == 200, body
+        assert "onnxruntime" in api.maps()
+        assert "/torch/" not in api.maps()
+        assert api.rss_bytes() < 150 * 1024**2
+
+
+def test_a_chore_that_wakes_while_all_is_closed_does_no_harm(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = main.create_app(AppSettings.model_validate({"api_key": KEY}))
+    runtime = app.state.runtime
+
+    async def run() -> None:
+        wake = asyncio.Event()
+
+        async def work() -> None:
+            await wake.wait()
+            await runtime._in_pool(lambda: None)
+
+        monkeypatch.setattr(runtime, "warm_up", work)
+        async with main._lifespan(app):
+            await asyncio.sleep(0)
+            wake.set()
+
+    asyncio.run(run())

@@ -1,0 +1,110 @@
+"""Several processes on one socket, as `python -m app --workers 2` starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmarks.api_process import ApiProcess
+from store import models
+from store.database import transaction
+from tests.support.factories import png, registered, shades
+from tests.support.homes import at
+from tests.support.worker.waiting import until
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+def api(home: Path) -> Iterator[ApiProcess]:
+    process = ApiProcess(home)
+    process.environment["PLINTH_WORKERS"] = "2"
+    with process:
+        yield process
+
+
+def workers_of(api: ApiProcess) -> set[int]:
+    return {child.pid for child in psutil.Process(api.pid).children()}
+
+
+def answered_by(api: ApiProcess) -> tuple[int, str]:
+    """The process that answers a new connection, and the number it gives itself."""
+    told = api.request("GET", "/metrics")[2].decode()
+    found = re.search(r'plinth_worker\{pid="(\d+)",worker="(\d)"\} 1.0', told)
+    assert found, told[-500:]
+    assert re.search(r'process_cpu_seconds_total\{worker="\d"\}', told)
+    return int(found[1]), found[2]
+
+
+def version(api: ApiProcess) -> tuple[int, str]:
+    status, _, body = api.request("POST", "/predict/shades", headers={"Content-Type": "image/png"}, body=png(100))
+    assert status == 200, body
+    answer = json.loads(body)
+    return answer["version"], answer["outputs"][0]["label"]
+
+
+def until_both_answer(api: ApiProcess) -> None:
+    seen: set[int] = set()
+
+    def both() -> bool:
+        with ThreadPoolExecutor(8) as pool:
+            seen.update(pid for pid, _ in pool.map(lambda _: answered_by(api), range(16)))
+        return workers_of(api) <= seen
+
+    until(both)
+
+
+def test_two_workers_answer_follow_an_alias_and_are_replaced(api: ApiProcess, home: Path, tmp_path: Path) -> None:
+    with at(home):
+        registered(shades(tmp_path / "first"))
+        registered(shades(tmp_path / "second", bias=15.0))
+        with transaction() as session:
+            models.set_alias(session, "shades", "production", 1)
+    until_both_answer(api)
+    first = workers_of(api)
+    assert len(first) == 2
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: version(api), range(60))) == {(1, "dark")}
+
+        with at(home), transaction() as session:
+            models.set_alias(session, "shades", "production", 2)
+        time.sleep(1.1)  # Twice the time that a name is trusted, and a look-up.
+        pool.map(lambda _: version(api), range(20))
+        until(lambda: set(pool.map(lambda _: version(api), range(40))) == {(2, "light")})
+
+    killed = answered_by(api)[0]
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: len(workers_of(api)) == 2 and killed not in workers_of(api))
+    until_both_answer(api)
+    assert len(workers_of(api) & first) == 1
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: version(api), range(40))) == {(2, "light")}
+
+    left = workers_of(api)
+    assert api.stop() == 0
+    assert not any(psutil.pid_exists(pid) for pid in left)
+
+
+def test_workers_end_with_the_process_that_started_them(api: ApiProcess) -> None:
+    until(lambda: len(workers_of(api)) == 2)
+    left = workers_of(api)
+    api.kill()
+    until(lambda: not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in left))
+
+
+def test_settings_that_must_not_be_served_end_all(home: Path) -> None:
+    process = ApiProcess(home)
+    process.environment |= {"PLINTH_WORKERS": "2", "PLINTH_HOST": "0.0.0.0"}
+    process.environment.pop("PLINTH_API_KEY")
+    with pytest.raises(RuntimeError, match="Refusing to listen"):
+        process.__enter__()
+    assert process.kill() == 78

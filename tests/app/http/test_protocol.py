@@ -1,0 +1,282 @@
+"""The web process as the network sees it: what it refuses before it reads, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.api_process import ApiProcess
+from tests.support.factories import queued_job
+
+pytestmark = pytest.mark.process
+
+MIB = 1024**2
+
+
+@pytest.fixture(scope="module")
+def api(new_home: Callable[[], Path]) -> Iterator[ApiProcess]:
+    api = ApiProcess(new_home())
+    api.environment |= {"PLINTH_HEADER_TIMEOUT_SECONDS": "1", "PLINTH_BODY_IDLE_TIMEOUT_SECONDS": "1"}
+    with api:
+        yield api
+
+
+def connect(api: ApiProcess) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", api.port), timeout=10)
+
+
+def read_all(connection: socket.socket) -> bytes:
+    received = b""
+    while piece := connection.recv(65536):
+        received += piece
+    return received
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content_type"),
+    [
+        ("POST", "/api/v1/datasets", "multipart/form-data; boundary=b"),
+        ("POST", "/api/v1/datasets", "application/json"),
+        ("POST", "/api/v1/jobs", "application/json"),
+        ("POST", "/api/v1/uploads", "application/offset+octet-stream"),
+        ("PATCH", "/api/v1/uploads/upl_1", "application/offset+octet-stream"),
+        ("POST", "/predict/digits", "image/png"),
+        ("POST", "/nowhere", "text/plain"),
+    ],
+)
+def test_without_a_key_nothing_of_the_body_is_kept(api: ApiProcess, method: str, path: str, content_type: str) -> None:
+    size, before = 200 * MIB, api.rss_bytes()
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\nContent-Length: {size}\r\n\r\n"
+    )
+    with connect(api) as connection:
+        connection.sendall(head.encode())
+        answer = connection.recv(4096)  # Before a single byte of the body was sent.
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert b"application/problem+json" in answer
+        try:
+            for _ in range(200):
+                connection.sendall(b"x" * MIB)
+        except OSError:
+            pass  # It is free to hang up.
+    assert api.rss_bytes() - before < 20 * MIB
+    incoming = Path(api.environment["PLINTH_HOME"]) / "incoming"
+    assert list(incoming.iterdir()) == []
+
+
+def test_a_client_that_sends_everything_first_still_reads_why_it_was_refused(api: ApiProcess) -> None:
+    status, headers, body = api.request(
+        "POST", "/api/v1/datasets", headers={"Authorization": "Bearer wrong"}, body=b"x" * 50 * MIB
+    )
+    assert status == 401
+    assert headers["www-authenticate"].startswith("Bearer")
+    assert b"key_unknown" in body
+
+
+def test_an_announced_size_over_the_limit_is_refused_before_it_is_sent(api: ApiProcess) -> None:
+    head = (
+        f"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api.key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {1 << 40}\r\n\r\n"
+    )
+    with connect(api) as connection:
+        connection.sendall(head.encode())
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"33554432 bytes" in answer
+
+
+def test_a_body_of_unannounced_size_is_counted(api: ApiProcess) -> None:
+    before = api.rss_bytes()
+    head = (
+        f"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api.key}\r\n"
+        "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    answer = b""
+    with connect(api) as connection:
+        connection.sendall(head.encode())
+        try:
+            for _ in range(100):
+                connection.sendall(b"100000\r\n" + b" " * MIB + b"\r\n")
+            answer = connection.recv(4096)
+        except OSError:
+            answer = answer or b"reset"
+    assert answer == b"reset" or answer.startswith(b"HTTP/1.1 413 ")
+    assert api.rss_bytes() - before < 100 * MIB
+
+
+@pytest.mark.parametrize("cut_bytes", [70_001, 300_000, 3 * MIB])
+def test_large_bodies_arrive_whole_one_after_the_other_on_one_connection(api: ApiProcess, cut_bytes: int) -> None:
+    content = secrets.token_bytes(3 * MIB - 17)
+    with connect(api) as connection:
+        for _ in range(2):
+            upload = _begun_upload(api, len(content))
+            # The next request comes before the answer: it begins where the body ends, not a byte earlier or later.
+            sent = _piece_head(api, upload, len(content)) + content + _head(api, f"GET {upload}")
+            for start in range(0, len(sent), cut_bytes):
+                connection.sendall(sent[start : start + cut_bytes])
+                time.sleep(0.01)
+            answers = b""
+            while b'"complete":true' not in answers:
+                piece = connection.recv(65536)
+                assert piece, answers
+                answers += piece
+            assert answers.startswith(b"HTTP/1.1 204 ")
+            stored = Path(api.environment["PLINTH_HOME"]) / "blobs" / "uploads" / upload.rpartition("/")[2] / "data"
+            assert stored.read_bytes() == content
+
+
+def test_what_arrived_of_a_large_body_is_kept_when_its_connection_breaks(api: ApiProcess) -> None:
+    upload = _begun_upload(api, 20 * MIB)
+    sent = secrets.token_bytes(5 * MIB + 4321)
+    with connect(api) as connection:
+        connection.sendall(_piece_head(api, upload, 20 * MIB) + sent)
+    kept = Path(api.environment["PLINTH_HOME"]) / "incoming" / upload.rpartition("/")[2]
+    deadline = time.monotonic() + 10
+    while kept.stat().st_size < len(sent) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert kept.read_bytes() == sent
+
+
+def test_a_client_that_waits_to_be_asked_for_a_large_body_is_asked(api: ApiProcess) -> None:
+    upload = _begun_upload(api, MIB)
+    head = _piece_head(api, upload, MIB).removesuffix(b"\r\n") + b"Expect: 100-continue\r\n\r\n"
+    with connect(api) as connection:
+        connection.sendall(head)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(bytes(MIB))
+        assert connection.recv(4096).startswith(b"HTTP/1.1 204 ")
+
+
+def _begun_upload(api: ApiProcess, length: int) -> str:
+    status, headers, _ = api.request("POST", "/api/v1/uploads", headers={"Upload-Length": str(length)})
+    assert status == 201
+    return headers["location"]
+
+
+def _head(api: ApiProcess, request: str, *lines: str) -> bytes:
+    start = [f"{request} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {api.key}"]
+    return "".join(f"{line}\r\n" for line in (*start, *lines, "")).encode()
+
+
+def _piece_head(api: ApiProcess, upload: str, length: int) -> bytes:
+    kind = "Content-Type: application/offset+octet-stream"
+    return _head(api, f"PATCH {upload}", "Upload-Offset: 0", kind, f"Content-Length: {length}")
+
+
+def test_half_open_headers_are_closed_and_hold_up_nobody(api: ApiProcess) -> None:
+    started = time.monotonic()
+    connections = [connect(api) for _ in range(100)]
+    for connection in connections:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127")
+    asked = time.monotonic()
+    assert api.request("GET", "/healthz")[0] == 200
+    assert time.monotonic() - asked < 1
+    for connection in connections:
+        assert read_all(connection).startswith(b"HTTP/1.1 408 ")
+        connection.close()
+    assert time.monotonic() - started < 10
+
+
+def test_headers_without_end_are_refused(api: ApiProcess) -> None:
+    with connect(api) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"x" * 100_000)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 431 ")
+
+
+def test_what_is_not_http_gets_a_problem_document(api: ApiProcess) -> None:
+    with connect(api) as connection:
+        connection.sendall(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
+        answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in answer
+
+
+def test_a_body_that_stops_arriving_is_given_up(api: ApiProcess) -> None:
+    head = (
+        f"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api.key}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    )
+    with connect(api) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", ""])
+def test_a_foreign_name_is_not_answered_to(api: ApiProcess, host: str) -> None:
+    status, _, body = api.request("GET", "/healthz", headers={"Host": host})
+    assert status == 400
+    assert b"PLINTH_ALLOWED_HOSTS" in body
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:80", "127.0.0.1", "[::1]:8000", "192.168.1.7:8000"])
+def test_addresses_and_localhost_are_answered_to(api: ApiProcess, host: str) -> None:
+    assert api.request("GET", "/healthz", headers={"Host": host})[0] == 200
+
+
+def test_other_origins_are_not_let_in(api: ApiProcess) -> None:
+    _, headers, _ = api.request("GET", "/api/v1/datasets", headers={"Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in headers
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_an_address_others_can_reach_is_refused_without_a_key(home: Path) -> None:
+    environment = {**os.environ, "PLINTH_HOST": "0.0.0.0", "PLINTH_PORT": "0"}
+    ended = subprocess.run([sys.executable, "-m", "app"], env=environment, capture_output=True, timeout=20, text=True)
+    assert ended.returncode == 78
+    assert "PLINTH_API_KEY" in ended.stderr
+
+
+def test_logs_hold_one_line_an_event_and_no_secret(new_home: Callable[[], Path]) -> None:
+    with ApiProcess(new_home()) as api:
+        api.request("GET", "/api/v1/datasets")
+        api.request("GET", "/api/v1/%0A%7B%22forged%22%3A1%7D%1B%5B31mred")
+        foreign = f"plinth_abc_{secrets.token_hex(20)}"
+        api.request("GET", f"/api/v1/{foreign}", headers={"Authorization": f"Bearer {foreign}"})
+    text = api.log.read_text()
+    lines = text.splitlines()
+    assert all(line.startswith("{") and line.endswith("}") for line in lines), text
+    assert api.key not in text
+    assert foreign not in text
+    assert "\x1b" not in text
+    assert "Traceback" not in text
+    assert sum("forged" in line for line in lines) == 1
+
+
+def test_it_ends_within_three_seconds_with_streams_open(home: Path) -> None:
+    with ApiProcess(home) as api:
+        job_id = queued_job()
+        streams = [connect(api) for _ in range(5)]
+        for stream in streams:
+            stream.sendall(
+                f"GET /api/v1/jobs/{job_id}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                f"Authorization: Bearer {api.key}\r\nAccept: text/event-stream\r\n\r\n".encode()
+            )
+            assert b"text/event-stream" in stream.recv(4096)
+        started = time.monotonic()
+        assert api.stop() == 0
+        assert time.monotonic() - started < 3
+        for stream in streams:
+            assert b"event: end" not in read_all(stream)
+            stream.close()
+
+
+def test_who_is_not_answered_before_the_end_is_told_to_come_again(new_home: Callable[[], Path]) -> None:
+    api = ApiProcess(new_home())
+    api.environment["PLINTH_SHUTDOWN_TIMEOUT_SECONDS"] = "1"
+    head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {api.key}\r\nContent-Type: application/json\r\n"
+    with api, connect(api) as connection:
+        connection.sendall(f"POST /api/v1/jobs HTTP/1.1\r\n{head}Content-Length: 100\r\n\r\n{{".encode())
+        time.sleep(0.3)
+        assert api.stop() == 0
+        answer = read_all(connection).lower()
+    assert answer.startswith(b"http/1.1 503 ")
+    assert b"retry-after: 1" in answer
+    assert b'"code":"stopped"' in answer

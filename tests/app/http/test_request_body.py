@@ -1,0 +1,77 @@
+"""The body as it arrives: counted, never waited for without end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from app.http.errors import Refused
+from app.http.request_body import Body
+
+Message = dict[str, Any]
+
+
+class Client:
+    """Sends pieces, then nothing more; remembers what it was answered."""
+
+    def __init__(self, *pieces: bytes, ends: bool = True) -> None:
+        self._pieces = list(pieces)
+        self._ends = ends
+        self.answered: list[Message] = []
+
+    async def receive(self) -> Message:
+        if not self._pieces:
+            await asyncio.Event().wait()
+        piece = self._pieces.pop(0)
+        return {"type": "http.request", "body": piece, "more_body": bool(self._pieces) or not self._ends}
+
+    async def send(self, message: Message) -> None:
+        self.answered.append(message)
+
+    def body(self, *, limit_bytes: int = 100, idle_seconds: float = 5) -> Body:
+        return Body(
+            self.receive, self.send, length=None, chunked=True, limit_bytes=limit_bytes, idle_seconds=idle_seconds
+        )
+
+
+def test_a_body_that_grows_past_the_limit_is_refused_while_it_arrives() -> None:
+    client = Client(b"x" * 60, b"x" * 60, b"never asked for")
+    body = client.body(limit_bytes=100)
+
+    async def read() -> None:
+        await body.receive()
+        await body.receive()
+
+    with pytest.raises(Refused) as refused:
+        asyncio.run(read())
+    assert refused.value.status_code == 413
+    assert "100 bytes" in refused.value.detail
+
+
+def test_a_client_that_falls_silent_is_refused() -> None:
+    body = Client(b"x", ends=False).body(idle_seconds=0.05)
+
+    async def read() -> None:
+        await body.receive()
+        await body.receive()
+
+    with pytest.raises(Refused) as refused:
+        asyncio.run(read())
+    assert refused.value.status_code == 408
+
+
+def test_what_nobody_read_is_read_off_after_the_answer_so_that_the_client_sees_it() -> None:
+    client = Client(b"x" * 60, b"x" * 60)
+    body = client.body()
+
+    async def answer() -> None:
+        await body.send({"type": "http.response.start", "status": 401, "headers": []})
+        await body.send({"type": "http.response.body", "body": b"no"})
+
+    asyncio.run(answer())
+    assert (b"connection", b"close") in client.answered[0]["headers"]
+    assert client.answered[1] == {"type": "http.response.body", "body": b"no", "more_body": True}
+    assert client.answered[2] == {"type": "http.response.body", "body": b""}
+    assert client._pieces == []

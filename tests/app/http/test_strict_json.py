@@ -1,0 +1,107 @@
+"""JSON as databases and answers can hold it; of what is none, the place."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.http.errors import Refused
+from app.http.strict_json import MOST_NAMES, strict_json
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"NaN",
+        b"[Infinity]",
+        b"-Infinity",
+        b'{"a": [1e999]}',
+        b"1" + b"0" * 400,
+        b'"\\ud800"',
+        b'"\\u0000"',
+        b"",
+        b"{",
+        b"\xff",
+    ],
+)
+def test_what_json_cannot_say_is_refused(body: bytes) -> None:
+    with pytest.raises(Refused) as refused:
+        strict_json(body)
+    assert refused.value.status_code == 422
+
+
+def test_deep_json_is_refused_and_not_recursed_into() -> None:
+    with pytest.raises(Refused):
+        strict_json(b"[" * 100_000 + b"]" * 100_000)
+
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+@settings(max_examples=200, deadline=None)
+def test_all_other_json_is_read_as_it_was_meant(value: Any) -> None:
+    assert strict_json(json.dumps(value).encode()) == value
+
+
+def test_large_numbers_that_are_finite_are_kept() -> None:
+    assert strict_json(b"[1e300, 12345678901234567890]") == [1e300, 12345678901234567890]
+    assert math.isfinite(strict_json(b"1.7976931348623157e308"))
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (b'{"inputs": [{"text": "a"}, {"text": NaN}]}', "inputs.1.text"),
+        (b'{"inputs": [\n{"text": "\xc3\xa9"},\n{"pixels": [[1, 2], [3, Infinity]]}]}', "inputs.1.pixels.1.1"),
+        (b'{"inputs": [{"text": "a"}, NaN]}', "inputs.1"),
+        (b'{"inputs": [NaN]}', "inputs.0"),
+        (b'{"inputs": [{"text": "a"}, {"text": "\xff"}]}', "inputs.1.text"),
+        (b'{"inputs": [{"text": "a"}, {"text": "b\0"}]}', "inputs.1.text"),
+        (b'{"inputs": [{"text": "a"}, {"text": "b\\u0000"}]}', "inputs.1.text"),
+        (b'{"inputs": [{"text": "a"}, {"b\\u0000": 1}]}', "inputs.1"),
+        (b'{"inputs": [{"pixels": [[1e999]]}, {"text": "a"}]}', "inputs.0.pixels.0.0"),
+        (b'{"parameters": {"temperature": -Infinity}}', "parameters.temperature"),
+        (b'{"inputs": [{"text": "a"}, {"text": ', "inputs.1.text"),
+        (b'{"' + b"a" * 1_000_000 + b'": NaN}', "a" * 80),
+        (b"NaN", None),
+        (b"", None),
+    ],
+)
+def test_the_place_is_told_of_what_json_cannot_say(body: bytes, place: str | None) -> None:
+    with pytest.raises(Refused) as refused:
+        strict_json(body)
+    (item,) = refused.value.errors
+    assert item.get("path") == place
+    assert item["hint"] in refused.value.detail
+    assert len(refused.value.detail) < 500
+    with pytest.raises(Refused) as refused:
+        strict_json(body, field="labels")
+    assert refused.value.errors[0]["path"] == ("labels" if place is None else f"labels.{place}")
+
+
+def test_an_escaped_backslash_before_u0000_is_text() -> None:
+    assert strict_json(rb'["\\u0000"]') == ["\\u0000"]
+
+
+@pytest.mark.parametrize("colon", [":", " \n:"])
+def test_fields_without_end_are_refused_before_they_are_read(colon: str) -> None:
+    few, many = (",".join(f'"f{number}"{colon}0' for number in range(count)) for count in (MOST_NAMES - 1, 1_000_000))
+    with pytest.raises(Refused, match="200,000 fields"):
+        strict_json(f'{{"inputs": [{{{many}}}]}}'.encode())
+    assert len(strict_json(f'{{"inputs": [{{{few}}}]}}'.encode())["inputs"][0]) == MOST_NAMES - 1
+
+
+def test_names_within_a_text_are_no_fields() -> None:
+    text = json.dumps({"a": 1, "b": 2}) * (MOST_NAMES // 2 + 1)
+    assert strict_json(json.dumps([text]).encode()) == [text]

@@ -1,0 +1,376 @@
+"""Jobs over HTTP: refused with every reason, watched while they run, steered."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from benchmarks.api_process import ApiProcess
+from store import datasets, jobs
+from store.database import transaction
+from tests.app.datasets.test_datasets import validated
+from tests.support.factories import claimed, queued_job, registered, reported, shades
+
+SUMMARY = {
+    "format": "idx",
+    "task": "image_classification",
+    "columns": {"image": "image", "label": "label"},
+    "splits": {"train": 100, "validation": 20, "test": 20},
+    "classes": ["dark", "light"],
+    "class_counts": {split: {"dark": 10, "light": 10} for split in ("train", "validation", "test")},
+    "facts": {"image": {"channels": 1, "min_height": 8, "max_height": 8, "min_width": 8, "max_width": 8}},
+    "digest": "0" * 64,
+}
+
+
+def ready_dataset(name: str = "shades") -> str:
+    with transaction() as session:
+        dataset_id = datasets.create(session, name=name, sources=[]).id
+    validated(ready=True, summary=SUMMARY)
+    return dataset_id
+
+
+def finetune(**changes: object) -> dict[str, object]:
+    return {
+        "kind": "finetune",
+        "dataset": "shades",
+        "task": "image_classification",
+        "architecture": "cnn",
+        "model": "shades",
+    } | changes
+
+
+def test_a_job_is_accepted_with_every_default_filled_in(client: TestClient) -> None:
+    dataset_id = ready_dataset()
+    answer = client.post("/api/v1/jobs", json=finetune(schedule={"epochs": 3}))
+    assert answer.status_code == 202, answer.text
+    job = answer.json()
+    assert answer.headers["location"] == f"/api/v1/jobs/{job['id']}"
+    assert (job["state"], job["kind"], job["attempt"], job["dataset"]) == ("queued", "finetune", 0, dataset_id)
+    assert job["spec"]["dataset"] == "shades@1"
+    assert job["spec"]["schedule"]["epochs"] == 3
+    assert job["spec"]["schedule"]["optimizer"]
+    assert client.get(answer.headers["location"]).json() == job
+    assert [each["id"] for each in client.get("/api/v1/jobs?state=queued").json()["data"]] == [job["id"]]
+    assert client.get("/api/v1/jobs?state=running&state=failed").json()["data"] == []
+
+
+def test_validate_only_checks_everything_and_makes_no_job(client: TestClient) -> None:
+    ready_dataset()
+    answer = client.post("/api/v1/jobs?validate_only=true", json=finetune())
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["valid"] is True
+    assert answer.json()["spec"]["architectures"]["image"]["name"] == "cnn"
+    assert client.post("/api/v1/jobs?validate_only=true", json=finetune(task="telepathy")).status_code == 422
+    assert client.get("/api/v1/jobs").json()["data"] == []
+
+
+def test_everything_wrong_with_a_spec_is_said_at_once(client: TestClient) -> None:
+    spec = finetune(dataset="nothing", task="telepathy", architecture="vee", start_from=None, tuning="gently")
+    answer = client.post("/api/v1/jobs", json=spec)
+    assert answer.status_code == 422
+    problem = answer.json()
+    paths = {error["path"] for error in problem["errors"]}
+    assert {"dataset", "task"} <= paths
+    assert any(path.startswith("architecture") for path in paths)
+    assert any(path.startswith("tuning") for path in paths)
+    assert "image_classification" in problem["detail"]
+
+
+def test_wrong_fields_are_named_by_their_path(client: TestClient) -> None:
+    ready_dataset()
+    answer = client.post("/api/v1/jobs", json=finetune(schedule={"epochs": -1, "batch_size": "many"}, seed=-1, extra=1))
+    assert answer.status_code == 422
+    assert {error["path"] for error in answer.json()["errors"]} == {
+        "schedule.epochs",
+        "schedule.batch_size",
+        "seed",
+        "extra",
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "message"),
+    [
+        ({"kind": "evaluate"}, "kind", "there is no 'evaluate'; known: 'pretrain', 'finetune', 'export'"),
+        ({}, "kind", "Field required"),
+        ([], None, "Input should be a JSON object"),
+        (
+            finetune(schedule={"precison": "auto"}),
+            "schedule.precison",
+            "there is no field named 'precison'; known: batch_size, checkpoint_every_seconds, decay, early_stopping, "
+            "epochs, gradient_clip_norm, learning_rate, least_batches, least_steps, momentum, nesterov, optimizer, "
+            "precision, warmup_fraction, weight_decay",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_in_words_of_json(
+    client: TestClient, body: object, path: str | None, message: str
+) -> None:
+    ready_dataset()
+    (item,) = client.post("/api/v1/jobs", json=body).json()["errors"]
+    assert (item.get("path"), item["message"]) == (path, message)
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "names"),
+    [
+        ({"schedule": {"epocs": 3}, "architecture": "cnnn"}, {"schedule.epocs": "epochs", "architecture": "cnn"}),
+        ({"architecture": {"name": "cnnn", "confg": {}}}, {"architecture.confg": "config", "architecture": "cnn"}),
+        (
+            {"schedule": {"early_stopping": {"monitr": "train/loss"}}, "dataset": "shade"},
+            {"schedule.early_stopping.monitr": "monitor", "dataset": "shades"},
+        ),
+        ({"kind": "finetun", "task": "image_clasification"}, {"kind": "finetune", "task": "image_classification"}),
+        ({"modl": "x", "model": None, "tuning": "fulll"}, {"modl": "model", "tuning": "full"}),
+        ({"tunning": {"name": "ful"}, "seed": -1}, {"tunning": "tuning", "tuning": "full"}),
+    ],
+)
+def test_misspelt_fields_and_misspelt_names_come_in_one_answer(
+    client: TestClient, misspelt: dict[str, object], names: dict[str, str]
+) -> None:
+    ready_dataset()
+    sent = {name: value for name, value in finetune(**misspelt).items() if value is not None}
+    answer = client.post("/api/v1/jobs", json=sent)
+    assert answer.status_code == 422
+    told = {item["path"]: item for item in answer.json()["errors"]}
+    for path, meant in names.items():
+        assert meant in told[path]["message"], told
+        assert meant in told[path].get("hint", "") or path == "kind"
+    assert told.keys() - names.keys() <= {"seed"}
+
+
+@pytest.mark.parametrize(
+    "body", [finetune(schedule={f"f{number}": 1 for number in range(20_000)}), {"kind": "k" * 1_000_000}]
+)
+def test_however_much_is_wrong_the_answer_stays_one_that_can_be_read(client: TestClient, body: object) -> None:
+    answer = client.post("/api/v1/jobs", json=body)
+    assert answer.status_code == 422
+    assert 1 <= len(answer.json()["errors"]) <= 400
+    assert len(answer.content) < 250_000
+
+
+def test_an_unknown_dataset_lists_the_known_ones_up_to_a_sensible_number(client: TestClient) -> None:
+    for number in range(60):
+        with transaction() as session:
+            datasets.create(session, name=f"set-{number:02}", sources=[])
+    (item,) = client.post("/api/v1/jobs", json=finetune(dataset="sett-07")).json()["errors"]
+    assert item["path"] == "dataset"
+    assert item["message"].startswith("there is no dataset named 'sett-07'; known: set-00, set-01, ")
+    assert item["message"].endswith("set-49 and 10 more")
+    assert item["hint"] == "Did you mean 'set-07'?"
+
+
+def test_a_base_model_is_pinned_to_its_version(client: TestClient, tmp_path: Path) -> None:
+    ready_dataset()
+    registered(shades(tmp_path / "package"), name="base")
+    answer = client.post("/api/v1/jobs", json=finetune(architecture=None, start_from="base"))
+    if answer.status_code == 202:
+        assert answer.json()["spec"]["start_from"] == "base@1"
+    answer = client.post("/api/v1/jobs", json=finetune(architecture=None, start_from={"image": "base"}))
+    if answer.status_code == 202:
+        assert answer.json()["spec"]["start_from"] == {"image": "base@1"}
+    (error,) = client.post("/api/v1/jobs", json=finetune(architecture=None, start_from={"image": "no"})).json()[
+        "errors"
+    ]
+    assert error["path"] == "start_from.image"
+    answer = client.post("/api/v1/jobs", json=finetune(architecture=None, start_from="bass"))
+    assert answer.status_code == 422
+    assert "base" in answer.json()["detail"]
+
+
+def test_a_dataset_that_is_not_ready_cannot_be_learned_from(client: TestClient) -> None:
+    with transaction() as session:
+        datasets.create(session, name="shades", sources=[])
+    answer = client.post("/api/v1/jobs", json=finetune())
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["code"] == "dataset_not_ready"
+
+
+def test_a_job_sent_twice_runs_once(client: TestClient) -> None:
+    ready_dataset()
+    first, second = (client.post("/api/v1/jobs", json=finetune(), headers={"Idempotency-Key": "a"}) for _ in range(2))
+    assert first.json() == second.json()
+    assert second.headers["idempotent-replayed"] == "true"
+    changed = client.post("/api/v1/jobs", json=finetune(seed=1), headers={"Idempotency-Key": "a"})
+    assert changed.json()["code"] == "idempotency_key_reused"
+    assert len(client.get("/api/v1/jobs").json()["data"]) == 1
+
+
+def test_what_a_run_tells_can_be_read(client: TestClient) -> None:
+    job_id = queued_job()
+    claim = claimed(job_id)
+    reported(claim, steps=5)
+    job = client.get(f"/api/v1/jobs/{job_id}").json()
+    assert (job["state"], job["attempt"]) == ("running", 1)
+    assert job["progress"]["step"] == 5
+    assert job["metrics"] == {"train/loss": pytest.approx(0.2)}
+    curves = client.get(f"/api/v1/jobs/{job_id}/metrics").json()
+    assert curves["train/loss"][0] == [1, 1.0]
+    assert len(client.get(f"/api/v1/jobs/{job_id}/metrics?max_points=2").json()["train/loss"]) == 2
+    assert client.get(f"/api/v1/jobs/{job_id}/metrics?name=nothing").json() == {}
+    first = client.get(f"/api/v1/jobs/{job_id}/events?limit=4").json()
+    rest = client.get(f"/api/v1/jobs/{job_id}/events?limit=200&cursor={first['next_cursor']}").json()
+    assert [event["id"] for event in first["data"] + rest["data"]] == list(range(1, 18))
+    assert first["data"][0]["kind"] == "state"
+    logs = client.get(f"/api/v1/jobs/{job_id}/logs?limit=2").json()
+    assert [line["message"] for line in logs["data"]] == ["step 1", "step 2"]
+    logs = client.get(f"/api/v1/jobs/{job_id}/logs?cursor={logs['next_cursor']}").json()
+    assert [line["message"] for line in logs["data"]] == ["step 3", "step 4", "step 5"]
+    with transaction() as session:
+        jobs.checkpointed(session, claim, step=5, key="runs/x", digest="1" * 64)
+    (checkpoint,) = client.get(f"/api/v1/jobs/{job_id}/checkpoints").json()["data"]
+    assert (checkpoint["step"], checkpoint["digest"]) == (5, "1" * 64)
+    assert client.get(f"/api/v1/jobs/{job_id}/report").status_code == 404
+
+
+def test_a_finished_job_names_its_model_and_its_report(client: TestClient, tmp_path: Path) -> None:
+    report = {"task": "image_classification", "split": "test", "rows": 20, "metrics": {"accuracy": 1.0}}
+    registered(shades(tmp_path / "package"), name="shades", report={**report, "warnings": ["it guesses"]})
+    (job,) = client.get("/api/v1/jobs?kind=finetune").json()["data"]
+    assert (job["state"], job["reason"]) == ("succeeded", "completed")
+    assert job["model"] == {"name": "shades", "version": 1}
+    assert client.get(f"/api/v1/jobs/{job['id']}/report").json()["metrics"] == {"accuracy": 1.0}
+    version = client.get("/api/v1/models/shades/versions/1").json()
+    assert job["warnings"] == version["warnings"] == ["it guesses"]
+
+
+def test_a_failed_job_says_why_and_whose_fault_it_was(client: TestClient) -> None:
+    claim = claimed(queued_job())
+    error = {"code": "training_diverged", "message": "the loss is NaN", "hint": "Lower it.", "user_fault": True}
+    with transaction() as session:
+        jobs.fail(session, claim, error=error)
+    assert client.get(f"/api/v1/jobs/{claim.job_id}").json()["error"] == error
+
+
+def test_a_job_can_be_paused_resumed_stopped_and_cancelled(client: TestClient) -> None:
+    job_id = queued_job()
+
+    def ask(action: str) -> tuple[int, str | None]:
+        answer = client.post(f"/api/v1/jobs/{job_id}/{action}")
+        return answer.status_code, answer.json().get("requested")
+
+    assert ask("resume")[0] == 409
+    assert ask("pause") == (202, "pause")
+    assert ask("resume") == (202, None)
+    claimed(job_id)
+    assert ask("stop") == (202, "stop")
+    assert ask("pause")[0] == 409
+    assert ask("cancel") == (202, "cancel")
+    other = queued_job()
+    assert client.post(f"/api/v1/jobs/{other}/cancel").json()["state"] == "cancelled"
+    assert client.post(f"/api/v1/jobs/{other}/stop").status_code == 409
+    assert client.post("/api/v1/jobs/job_1/cancel").status_code == 404
+
+
+class Stream:
+    """Reads server-sent events off a socket while they come."""
+
+    def __init__(self, api: ApiProcess, job_id: str, *, last_event_id: str | None = None) -> None:
+        self.events: list[tuple[str | None, str, dict]] = []
+        self.head = ""
+        self._done = threading.Event()
+        resume = f"Last-Event-ID: {last_event_id}\r\n" if last_event_id else ""
+        self._socket = socket.create_connection(("127.0.0.1", api.port), timeout=30)
+        self._socket.sendall(
+            f"GET /api/v1/jobs/{job_id}/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{resume}"
+            f"Authorization: Bearer {api.key}\r\nConnection: close\r\n\r\n".encode()
+        )
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with self._socket, self._socket.makefile("rb") as lines:
+            text = b""
+            for line in lines:
+                text += line
+                if line == b"\r\n" and not self.head:
+                    self.head, text = text.decode().lower(), b""
+                if line == b"\n":
+                    self._keep(text.decode())
+                    text = b""
+        self._done.set()
+
+    def _keep(self, text: str) -> None:
+        found = dict(re.findall(r"^(id|event|data): (.*)$", text, re.MULTILINE))
+        if "data" in found:
+            self.events.append((found.get("id"), found["event"], json.loads(found["data"])))
+
+    def wait(self) -> None:
+        assert self._done.wait(30)
+        self._thread.join()
+
+    def wait_for(self, count: int) -> None:
+        deadline = time.monotonic() + 20
+        while len(self.events) < count:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+@pytest.mark.process
+def test_events_stream_as_they_happen_and_go_on_where_they_broke_off(home: Path) -> None:
+    with ApiProcess(home) as api:
+        job_id = queued_job()
+        stream = Stream(api, job_id)
+        stream.wait_for(1)
+        claim = claimed(job_id)
+        reported(claim, steps=3)
+        stream.wait_for(8)
+        with transaction() as session:
+            jobs.succeed(session, claim, reason="completed")
+        stream.wait()
+        assert "text/event-stream" in stream.head
+        assert "x-accel-buffering: no" in stream.head
+        *events, (last_id, last_kind, last_data) = stream.events
+        assert [number for number, _, _ in events] == [str(number) for number in range(1, len(events) + 1)]
+        assert (last_id, last_kind, last_data) == (None, "end", {"state": "succeeded"})
+        listed = json.loads(api.request("GET", f"/api/v1/jobs/{job_id}/events?limit=200")[2])["data"]
+        assert [data for _, _, data in events] == listed
+        resumed = Stream(api, job_id, last_event_id="5")
+        resumed.wait()
+        assert resumed.events == stream.events[5:]
+        assert api.request("GET", "/api/v1/jobs/job_1/events", headers={"Accept": "text/event-stream"})[0] == 404
+
+
+@pytest.mark.parametrize("path", ["jobs?cursor=7", "jobs/{job}/events?cursor=abc", "jobs/{job}/logs?cursor=-1"])
+def test_a_cursor_that_no_page_gave_is_refused(client: TestClient, path: str) -> None:
+    answer = client.get(f"/api/v1/{path.format(job=queued_job())}")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["path"] == "cursor"
+
+
+def test_an_unknown_metric_query_is_refused_in_words(client: TestClient) -> None:
+    job_id = queued_job()
+    answer = client.get(f"/api/v1/jobs/{job_id}/metrics?max_points=1")
+    assert answer.status_code == 422
+    assert "max_points" in answer.json()["detail"]
+
+
+def test_a_broker_that_is_gone_costs_no_job(client: TestClient) -> None:
+    ready_dataset()
+    started = time.monotonic()
+    assert client.post("/api/v1/jobs", json=finetune()).status_code == 202
+    assert time.monotonic() - started < 2.5
+
+
+def test_a_teacher_is_pinned_to_its_version_and_kept_while_it_is_needed(client: TestClient, tmp_path: Path) -> None:
+    ready_dataset()
+    registered(shades(tmp_path / "package"), name="base")
+
+    def distil(teacher: str) -> dict[str, object]:
+        return finetune(objective={"name": "distillation", "config": {"teacher": teacher}})
+
+    answer = client.post("/api/v1/jobs", json=distil("base"))
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["spec"]["objective"]["config"]["teacher"] == "base@1"
+    assert client.delete("/api/v1/models/base/versions/1").status_code == 409
+    unknown = client.post("/api/v1/jobs", json=distil("bass"))
+    assert unknown.status_code == 422
+    assert unknown.json()["errors"][0]["path"] == "objective.config.teacher"

@@ -1,0 +1,169 @@
+"""Models that come in and go out over HTTP; what is in them, the worker reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from ml.spec.schema import Choice
+from store import models
+from store.blobs import blobs
+from store.database import transaction
+from store.tables import Job
+from tests.support.factories import changed, registered, shades
+
+PATH = "/api/v1/models/import"
+
+
+def brought(client: TestClient, *, headers: dict[str, str] | None = None, **fields: str):
+    files = {"file": ("MiniLM.zip", b"PK...")}
+    return client.post(PATH, files=files, data={"name": "minilm", **fields}, headers=headers)
+
+
+def test_a_file_in_a_form_becomes_a_job(client: TestClient, home: Path) -> None:
+    answer = brought(client, task="", labels='["cat", "dog"]')
+    assert answer.status_code == 202, answer.text
+    job = answer.json()
+    assert client.get(answer.headers["location"]).json() == job
+    assert (job["kind"], job["state"], job["spec"]["model"]) == ("import", "queued", "minilm")
+    assert job["spec"]["labels"] == ["cat", "dog"]
+    source = job["spec"]["source"]
+    assert source["filename"] == "MiniLM.zip"
+    with blobs().open(source["key"]) as file:
+        assert file.read() == b"PK..."
+    assert client.get("/api/v1/jobs?kind=import").json()["data"] == [job]
+    assert list((home / "incoming").iterdir()) == []
+
+
+def test_a_finished_upload_becomes_a_job(client: TestClient) -> None:
+    headers = {"Upload-Length": "5", "Upload-Metadata": "filename bW9kZWwub25ueA=="}
+    upload = client.post("/api/v1/uploads", headers=headers).json()
+    asked = {"name": "shades", "upload": upload["id"], "task": "image_classification"}
+    assert client.post(PATH, json=asked).status_code == 409, "it has not arrived yet"
+    piece = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0", "Tus-Resumable": "1.0.0"}
+    client.patch(f"/api/v1/uploads/{upload['id']}", content=b"model", headers=piece)
+    answer = client.post(PATH, json=asked)
+    assert answer.status_code == 202, answer.text
+    spec = answer.json()["spec"]
+    assert spec["source"] == {"key": f"uploads/{upload['id']}/model.onnx", "filename": "model.onnx"}
+    assert (spec["upload"], spec["task"]) == (upload["id"], "image_classification")
+
+
+def test_the_same_form_sent_twice_is_brought_once(client: TestClient, home: Path) -> None:
+    first, second = (brought(client, headers={"Idempotency-Key": "once"}) for _ in range(2))
+    assert second.json() == first.json()
+    assert second.headers["idempotent-replayed"] == "true"
+    assert len(list((home / "blobs" / "imports").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"name": "../up"}, "name"),
+        ({"task": "telepathy"}, "task"),
+        ({"labels": '["one"]'}, "labels"),
+        ({"labels": "one, two"}, "labels"),
+        ({"trust_remote_code": "true"}, "trust_remote_code"),
+    ],
+)
+def test_what_is_asked_wrongly_is_told_at_once(
+    client: TestClient, home: Path, fields: dict[str, str], path: str
+) -> None:
+    answer = brought(client, **fields)
+    assert answer.status_code == 422
+    assert [error["path"] for error in answer.json()["errors"]] == [path]
+    assert not (home / "blobs" / "imports").exists()
+    assert client.get("/api/v1/jobs?kind=import").json()["data"] == []
+
+
+def test_a_form_has_exactly_one_file(client: TestClient) -> None:
+    assert client.post(PATH, files=[("other", (None, "x"))], data={"name": "m"}).status_code == 422
+    both = [("file", ("config.json", b"{}")), ("file", ("model.safetensors", b""))]
+    answer = client.post(PATH, files=both, data={"name": "m"})
+    assert answer.status_code == 422
+    assert "zip" in answer.json()["detail"]
+
+
+def test_an_upload_that_is_not_there_is_not_found(client: TestClient) -> None:
+    assert client.post(PATH, json={"name": "m", "upload": "upl_1"}).status_code == 404
+    assert client.post(PATH, json={"name": "m"}).status_code == 422
+
+
+def test_the_hub_is_asked_only_where_a_token_is_set(new_client: Callable[..., TestClient]) -> None:
+    asked = {"name": "minilm", "hub": "sentence-transformers/all-MiniLM-L6-v2"}
+    refused = new_client().post(PATH, json=asked)
+    assert (refused.status_code, refused.json()["code"]) == (409, "hub_off")
+    assert "PLINTH_HUB_TOKEN" in refused.json()["detail"]
+    assert "hf download sentence-transformers/all-MiniLM-L6-v2" in refused.json()["detail"]
+    client = new_client(hub_token="hf_none")
+    assert client.post(PATH, json=asked).json()["spec"]["hub"] == asked["hub"]
+    assert client.post(PATH, json={**asked, "hub": "../../etc"}).status_code == 422
+    assert client.post(PATH, json={**asked, "upload": "upl_1"}).status_code == 422
+
+
+def test_an_export_is_a_job_whose_model_is_pinned(client: TestClient, tmp_path: Path) -> None:
+    registered(changed(shades(tmp_path / "package"), architectures={"image": Choice(name="resnet")}))
+    asked = {"kind": "export", "model": "shades"}
+    job = client.post("/api/v1/jobs", json=asked).json()
+    assert job["spec"] == {"kind": "export", "model": "shades@1", "format": "huggingface"}
+    held = client.delete("/api/v1/models/shades/versions/1")
+    assert held.status_code == 409
+    assert job["id"] in held.json()["detail"]
+
+
+def test_what_another_library_has_no_format_for_is_refused_at_once(client: TestClient, tmp_path: Path) -> None:
+    registered(shades(tmp_path / "package"))
+    answer = client.post("/api/v1/jobs", json={"kind": "export", "model": "shades"})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert (error["path"], error["found"]) == ("model", "cnn")
+    assert "resnet" in error["expected"]
+    assert client.post("/api/v1/jobs", json={"kind": "export", "model": "nothing"}).status_code == 422
+
+
+def test_graphs_go_out_of_any_model_that_has_some(client: TestClient, tmp_path: Path) -> None:
+    registered(shades(tmp_path / "package"))
+    asked = {"kind": "export", "model": "shades", "format": "onnx", "opset": 17}
+    assert client.post("/api/v1/jobs", json=asked).json()["spec"] == {**asked, "model": "shades@1"}
+    assert client.post("/api/v1/jobs", json={**asked, "format": "huggingface"}).status_code == 422
+
+
+def test_a_model_without_a_graph_is_refused_with_the_reason(client: TestClient, tmp_path: Path) -> None:
+    registered(changed(shades(tmp_path / "package"), graphs={}, no_graph="dynamo: it loops"))
+    answer = client.post("/api/v1/jobs", json={"kind": "export", "model": "shades", "format": "onnx"})
+    assert answer.status_code == 422
+    assert "dynamo: it loops" in answer.json()["errors"][0]["message"]
+
+
+def test_an_export_is_downloaded_once_a_job_has_made_it_and_goes_with_its_model(
+    client: TestClient, tmp_path: Path, home: Path
+) -> None:
+    registered(shades(tmp_path / "package"))
+    path = "/api/v1/models/shades/versions/1/download?format=huggingface"
+    early = client.get(path)
+    assert early.status_code == 409
+    assert '"kind": "export"' in early.json()["detail"]
+    (tmp_path / "out.zip").write_bytes(b"PK folder")
+    model_id = client.get("/api/v1/models/shades/versions/1").json()["id"]
+    blobs().put_file(models.export_key(model_id, "huggingface"), tmp_path / "out.zip")
+    answer = client.get(path)
+    assert (answer.status_code, answer.content) == (200, b"PK folder")
+    assert answer.headers["content-disposition"] == 'attachment; filename="shades-1-huggingface.zip"'
+    assert client.get("/api/v1/models/shades/versions/1/download?format=pickle").status_code == 422
+    assert client.delete("/api/v1/models/shades").status_code == 204
+    assert not (home / "blobs" / "exports" / model_id).exists()
+
+
+def test_a_file_is_kept_for_as_long_as_a_job_may_read_it(client: TestClient) -> None:
+    from store import jobs
+
+    job = brought(client).json()
+    key = job["spec"]["source"]["key"].rpartition("/")[0]
+    with transaction() as session:
+        assert jobs.needs_blob(session, key)
+        session.get(Job, job["id"]).state = "failed"
+        session.flush()
+        assert not jobs.needs_blob(session, key)

@@ -1,0 +1,157 @@
+"""Models over HTTP: what they are, what they go by, and their files."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from starlette.testclient import TestClient
+
+from ml.package.package import ModelPackage, Variant
+from store import jobs
+from store.database import transaction
+from store.tables import Job
+from tests.support.factories import SIDE, changed, registered, shades
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> ModelPackage:
+    return shades(tmp_path / "package")
+
+
+def test_a_version_says_what_it_is_and_where_it_came_from(client: TestClient, package: ModelPackage) -> None:
+    registered(package)
+    registered(package)
+    version = client.get("/api/v1/models/shades/versions/2").json()
+    assert (version["name"], version["version"], version["task"]) == ("shades", 2, "image_classification")
+    assert version["architecture"] == {"image": "cnn"}
+    assert version["labels"] == ["dark", "light"]
+    assert version["formats"] == ["safetensors", "onnx"]
+    assert version["lineage"]["job"].startswith("job_")
+    assert {file["path"] for file in version["files"]} >= {"model.onnx", "weights.safetensors"}
+    listed = client.get("/api/v1/models/shades/versions?limit=1").json()
+    assert [each["version"] for each in listed["data"]] == [2]
+    rest = client.get(f"/api/v1/models/shades/versions?cursor={listed['next_cursor']}").json()
+    assert [each["version"] for each in rest["data"]] == [1]
+    model = client.get("/api/v1/models/shades").json()
+    assert (model["latest_version"], model["versions"], model["aliases"]) == (2, 2, {})
+    assert client.get("/api/v1/models").json()["data"] == [model]
+
+
+def test_a_version_says_what_answers_for_it_and_how_that_was_proved(
+    client: TestClient, package: ModelPackage, tmp_path: Path
+) -> None:
+    parity = {"rows": 100, "max_abs_difference": 0.2, "labels_changed": 1}
+    judged = {"metric": "accuracy", "before": 0.9, "after": 0.7, "speed": 2.0, "served": False, "reason": "it is worse"}
+    variant = Variant.model_validate({"name": "int8", "parity": parity, **judged})
+    graph = package.manifest.graphs["model"].model_copy(update={"variant": variant})
+    registered(changed(package, graphs={"model": graph}))
+    version = client.get("/api/v1/models/shades/versions/1").json()
+    assert (version["engine"], version["engine_reason"]) == ("onnxruntime", None)
+    shown = version["graphs"]["model"]
+    assert shown["parity"] == {"rows": 1, "max_abs_difference": 0.0, "labels_changed": None, "largest_output": None}
+    assert (shown["variant"]["served"], shown["variant"]["reason"]) == (False, "it is worse")
+    registered(changed(shades(tmp_path / "bare"), graphs={}, no_graph="dynamo: it loops"))
+    version = client.get("/api/v1/models/shades/versions/2").json()
+    assert (version["engine"], version["engine_reason"], version["graphs"]) == ("torch", "dynamo: it loops", {})
+
+
+def test_a_version_is_told_with_its_origin_when_that_is_deleted(client: TestClient, package: ModelPackage) -> None:
+    form = {"files": {"file": ("shades.zip", b"PK")}, "data": {"name": "shades"}}
+    dataset_id = client.post("/api/v1/datasets", **form).json()["id"]
+    with transaction() as session:
+        job = session.scalars(select(Job).where(Job.dataset_id == dataset_id)).one()
+        jobs.cancel(session, job.id)
+    registered(package, name="base")
+    parent_id = client.get("/api/v1/models/base/versions/1").json()["id"]
+    registered(package, dataset_id=dataset_id, parent_id=parent_id)
+    for path in (f"datasets/{dataset_id}", "models/base/versions/1"):
+        assert client.delete(f"/api/v1/{path}").status_code == 204
+    lineage = client.get("/api/v1/models/shades/versions/1").json()["lineage"]
+    assert lineage["dataset"]["id"] == dataset_id
+    assert lineage["parent"] == {"name": "base", "version": 1}
+
+
+@pytest.mark.parametrize("path", ["nothing", "shades/versions/9", "shades/aliases/none", "shades/versions/9/download"])
+def test_what_is_not_there_is_not_found(client: TestClient, package: ModelPackage, path: str) -> None:
+    registered(package)
+    assert client.get(f"/api/v1/models/{path}").status_code == 404
+
+
+def test_an_alias_moves_only_for_who_saw_where_it_was(client: TestClient, package: ModelPackage) -> None:
+    registered(package)
+    registered(package)
+    path = "/api/v1/models/shades/aliases/production"
+    made = client.put(path, json={"version": 1})
+    assert made.status_code == 200, made.text
+    moved = client.put(path, json={"version": 2}, headers={"If-Match": made.headers["etag"]})
+    assert (moved.status_code, moved.json()["version"]) == (200, 2)
+    late = client.put(path, json={"version": 1}, headers={"If-Match": made.headers["etag"]})
+    assert late.status_code == 412
+    seen = client.get(path)
+    assert seen.headers["etag"] == moved.headers["etag"] == moved.json()["etag"]
+    assert [change["version"] for change in seen.json()["history"]] == [2, 1]
+    assert client.get("/api/v1/models/shades").json()["aliases"] == {"production": 2}
+    assert client.get("/api/v1/models/shades/versions/2").json()["aliases"] == ["production"]
+    assert client.delete("/api/v1/models/shades/versions/2").status_code == 409
+    assert client.delete(path, headers={"If-Match": made.headers["etag"]}).status_code == 412
+    assert client.delete(path, headers={"If-Match": moved.headers["etag"]}).status_code == 204
+    assert client.get(path).status_code == 404
+    assert client.delete("/api/v1/models/shades/versions/2").status_code == 204
+    assert client.get("/api/v1/models/shades").json()["latest_version"] == 1
+
+
+def test_an_alias_of_a_version_that_is_not_there_is_refused(client: TestClient, package: ModelPackage) -> None:
+    registered(package)
+    assert client.put("/api/v1/models/shades/aliases/production", json={"version": 9}).status_code == 404
+    assert client.put("/api/v1/models/shades/aliases/7", json={"version": 1}).status_code == 422
+
+
+def test_the_package_comes_as_a_zip_that_is_a_package(
+    client: TestClient, package: ModelPackage, tmp_path: Path
+) -> None:
+    registered(package)
+    answer = client.get("/api/v1/models/shades/versions/1/download")
+    assert answer.headers["content-type"] == "application/zip"
+    assert answer.headers["content-disposition"] == 'attachment; filename="shades-1.zip"'
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        archive.extractall(tmp_path / "unzipped")
+    assert ModelPackage.open(tmp_path / "unzipped").manifest == package.manifest
+    assert client.get("/api/v1/models/shades/versions/1/download").content == answer.content
+
+
+def test_one_file_of_the_package_comes_as_it_is(client: TestClient, package: ModelPackage) -> None:
+    registered(package)
+    files = {file["path"]: file for file in client.get("/api/v1/models/shades/versions/1").json()["files"]}
+    answer = client.get("/api/v1/models/shades/versions/1/download?file=model.onnx")
+    assert hashlib.sha256(answer.content).hexdigest() == files["model.onnx"]["sha256"]
+    assert len(answer.content) == files["model.onnx"]["bytes"]
+    for name in ("nothing", "../../plinth.db", "/etc/passwd", "encoders/../model.onnx"):
+        refused = client.get("/api/v1/models/shades/versions/1/download", params={"file": name})
+        assert refused.status_code == 404
+    assert "model.onnx" in refused.json()["detail"]
+
+
+def test_the_signature_tells_what_to_send_and_what_this_model_answers(
+    client: TestClient, package: ModelPackage
+) -> None:
+    registered(package)
+    signature = client.get("/api/v1/models/shades/versions/1/signature").json()
+    assert {"image", "pixels"} <= set(signature["input_schema"]["properties"])
+    answer = client.post("/predict/shades", json={"inputs": [signature["example"]["input"]]})
+    assert answer.json()["outputs"] == [signature["example"]["output"]]
+    assert client.post("/predict/shades", json={"inputs": [{"pixels": [[0] * SIDE]}]}).status_code == 200
+
+
+def test_a_model_is_deleted_with_its_files(client: TestClient, package: ModelPackage, home: Path) -> None:
+    registered(package)
+    registered(package)
+    assert client.delete("/api/v1/models/shades").status_code == 204
+    assert client.get("/api/v1/models/shades").status_code == 404
+    assert not list((home / "blobs").glob("models/*"))
+    assert client.delete("/api/v1/models/shades").status_code == 404

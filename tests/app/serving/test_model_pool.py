@@ -1,0 +1,99 @@
+"""What a real process holds in memory: models come on demand, and what leaves is really gone."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.api_process import ApiProcess
+from tests.support import homes
+from tests.support.factories import GRAPH, png, registered, shades
+
+pytestmark = pytest.mark.process
+
+MIB = 1024**2
+MODELS = 5
+MODEL_BYTES = 24 * MIB
+SWAY_BYTES = 8 * MIB
+"""Of everything else in the process; a third of a model."""
+
+
+@pytest.fixture(scope="module")
+def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
+    api = ApiProcess(new_home())
+    # Room for two of the five.
+    api.environment["PLINTH_PREDICT_MEMORY_BYTES"] = str(2 * MODEL_BYTES + MIB)
+    with homes.at(api.home):
+        folder = tmp_path_factory.mktemp("packages")
+        for number in range(MODELS):
+            registered(shades(folder / str(number), bias=number, ballast_bytes=MODEL_BYTES), name=f"shades-{number}")
+    with api:
+        yield api
+
+
+def asked(connection: http.client.HTTPConnection, api: ApiProcess, model: str) -> tuple[int, bytes]:
+    headers = {"Authorization": f"Bearer {api.key}", "Content-Type": "image/png"}
+    connection.request("POST", f"/predict/{model}", png(200), headers)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def evictions(api: ApiProcess) -> float:
+    lines = api.request("GET", "/metrics")[2].decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("plinth_evicted_models_total"))
+
+
+def test_models_in_turn_take_no_more_than_their_budget(api: ApiProcess) -> None:
+    # Each model is asked over a connection of its own that stays open: it must not keep the model.
+    connections = [http.client.HTTPConnection("127.0.0.1", api.port, timeout=30) for _ in range(MODELS)]
+    assert asked(connections[0], api, "shades-0")[0] == 200
+    one = api.rss_bytes()
+    peak = 0
+    for _ in range(4):
+        for number, connection in enumerate(connections):
+            for _ in range(3):  # The first waits for the package; the others go the short way.
+                status, body = asked(connection, api, f"shades-{number}")
+                assert status == 200, body
+            peak = max(peak, api.rss_bytes())
+    time.sleep(0.3)
+    for connection in connections:
+        connection.close()
+    # One more than was there, and a third while it leaves; each once as a file and once as the engine packs it.
+    assert peak - one < 2 * 2 * MODEL_BYTES + SWAY_BYTES
+    assert api.rss_bytes() - one < 1.5 * 2 * MODEL_BYTES + SWAY_BYTES
+    assert evictions(api) >= 4 * MODELS - 3
+    served = json.loads(api.request("GET", "/predict")[2])["data"]
+    assert sum(each["serving"] is not None for each in served) == 2
+
+
+def test_a_damaged_file_is_refused_whichever_it_is_and_answers_again_when_it_is_mended(api: ApiProcess) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=30)
+
+    def until_it_has_left() -> None:
+        for others in (1, 2):
+            assert asked(connection, api, f"shades-{others}")[0] == 200
+
+    until_it_has_left()
+    version = json.loads(api.request("GET", "/api/v1/models/shades-0/versions/1")[2])
+    folder = api.home / "blobs" / "models" / version["id"]
+    for name in (GRAPH, "manifest.json", "encoders/image/encoder.json", "task/state.json"):
+        path = folder / name
+        whole = path.read_bytes()
+        damaged = bytearray(whole)
+        damaged[len(damaged) // 2] ^= 1
+        path.chmod(0o600)
+        path.write_bytes(damaged)
+        status, body = asked(connection, api, "shades-0")
+        assert status == 409, name
+        assert name.encode() in body, body
+        assert json.loads(body)["code"] == "invalid_package", body
+        assert asked(connection, api, "shades-1")[0] == 200
+        path.write_bytes(whole)
+        assert asked(connection, api, "shades-0")[0] == 200
+        until_it_has_left()
+    connection.close()

@@ -1,0 +1,217 @@
+"""Models whose packages are in an object store: of each, what answers is fetched, and nothing else."""
+
+from __future__ import annotations
+
+import random
+import resource
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from httpx2 import Response
+from safetensors.torch import save_file
+from starlette.testclient import TestClient
+
+from app.serving.model_pool import find
+from app.serving.package_cache import Packages
+from ml.inference.predictor import Predictor
+from ml.learning.nn.network import build
+from ml.package.package import MANIFEST, WEIGHTS, Manifest, ModelPackage
+from ml.spec.schema import Choice
+from store import models
+from store.blobs import blobs
+from store.database import reading
+from store.errors import StorageFull
+from store.settings import store_settings
+from tests.store.conftest import forget_settings
+from tests.support.factories import GRAPH, TRUNK, png, registered, shades
+from tests.support.servers import NetworkProxy, S3Server
+
+
+@pytest.fixture
+def bucket(home: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """In which this process's settings keep blobs."""
+    name = s3.bucket()
+    places = {"PLINTH_BLOB_URL": f"s3://{name}/plinth", "PLINTH_S3_ENDPOINT_URL": s3.url}
+    for variable, value in {**places, **S3Server.ACCESS}.items():
+        monkeypatch.setenv(variable, value)
+    forget_settings()
+    return name
+
+
+def without_graph(folder: Path) -> ModelPackage:
+    """A classifier that has learned nothing, and that torch has to run."""
+    like = shades(folder / "like")
+    head = Choice(name="classifier", config={"classes": 2})
+    architectures = {"image": Choice(name="cnn")}
+    shapes = {"image": like.encoders()["image"].shape()}
+    learned = build(architectures, shapes=shapes, head=head).state_dict()
+    save_file({name: each.contiguous() for name, each in learned.items()}, folder / WEIGHTS)
+    return ModelPackage.create(
+        folder / "package",
+        Manifest(task=like.manifest.task, architectures=architectures, head=head, parameters=1, no_graph="it loops"),
+        files={WEIGHTS: folder / WEIGHTS},
+        encoders=like.encoders(),
+        state={"labels": ["dark", "light"]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "answering"),
+    [
+        (shades, {GRAPH}),
+        (lambda folder: shades(folder, in_two=True), {TRUNK, GRAPH}),
+        (without_graph, {WEIGHTS}),
+    ],
+    ids=["a graph", "a trunk and a head", "torch"],
+)
+def test_only_what_answers_is_fetched_and_it_answers_as_the_whole_package_does(
+    bucket: str,
+    s3: S3Server,
+    new_client: Callable[..., TestClient],
+    tmp_path: Path,
+    made: Callable[[Path], ModelPackage],
+    answering: set[str],
+) -> None:
+    package = made(tmp_path / "made")
+    registered(package)
+    client = new_client()
+    key = f"plinth/models/{client.get('/api/v1/models/shades/versions/1').json()['id']}"
+    if WEIGHTS not in answering:
+        s3.client().delete_object(Bucket=bucket, Key=f"{key}/{WEIGHTS}")
+    pictures = [png(brightness) for brightness in (5, 120, 250)]
+    answers = [
+        client.post("/predict/shades", content=picture, headers={"Content-Type": "image/png"}) for picture in pictures
+    ]
+    assert [answer.status_code for answer in answers] == [200] * 3, answers[0].text
+    whole = Predictor.load(ModelPackage.open(package.directory))
+    assert [answer.json()["outputs"] for answer in answers] == [whole.predict([picture]) for picture in pictures]
+    (fetched,) = (store_settings().home / "cache" / "models").glob("mdl_*")
+    assert {path.relative_to(fetched).as_posix() for path in fetched.rglob("*") if path.is_file()} == {
+        *answering,
+        MANIFEST,
+        "encoders/image/encoder.json",
+        "task/state.json",
+    }
+
+
+ANSWERING = [MANIFEST, GRAPH, "encoders/image/encoder.json", "task/state.json"]
+
+
+@pytest.fixture
+def made(bucket: str, tmp_path: Path) -> tuple[ModelPackage, str]:
+    """A registered package, and where it is in the bucket. Unlike any other: what is in memory is not looked at."""
+    package = shades(tmp_path / "made", bias=random.random())
+    registered(package)
+    with reading() as session:
+        return package, f"plinth/{models.version(session, 'shades').key}"
+
+
+def asked(client: TestClient, model: str = "shades") -> Response:
+    return client.post(f"/predict/{model}", content=png(5), headers={"Content-Type": "image/png"})
+
+
+def copies() -> Path:
+    return store_settings().home / "cache" / "models"
+
+
+@pytest.mark.parametrize("name", ANSWERING)
+def test_another_file_in_the_place_of_one_that_answers_is_refused(
+    bucket: str, s3: S3Server, new_client: Callable[..., TestClient], made: tuple[ModelPackage, str], name: str
+) -> None:
+    package, key = made
+    # Whole as an object, without a checksum of ours: only package and row can tell.
+    changed = (package.directory / name).read_bytes()[:-1] + b" "
+    s3.client().put_object(Bucket=bucket, Key=f"{key}/{name}", Body=changed)
+    for answer in (asked(client := new_client()), asked(client)):
+        assert answer.status_code == 409, answer.text
+        assert answer.json()["code"] == "invalid_package"
+        assert name in answer.json()["detail"]
+    s3.client().put_object(Bucket=bucket, Key=f"{key}/{name}", Body=(package.directory / name).read_bytes())
+    assert asked(client).status_code == 200
+
+
+@pytest.mark.parametrize("name", ANSWERING)
+def test_a_missing_file_is_the_fault_of_the_package_and_not_of_who_asks(
+    bucket: str, s3: S3Server, new_client: Callable[..., TestClient], made: tuple[ModelPackage, str], name: str
+) -> None:
+    s3.client().delete_object(Bucket=bucket, Key=f"{made[1]}/{name}")
+    answer = asked(new_client())
+    assert answer.status_code == 409, answer.text
+    assert answer.json()["code"] == "invalid_package"
+    assert answer.json()["detail"].startswith(f"{name} is missing.")
+
+
+@pytest.mark.parametrize("name", ANSWERING)
+def test_a_copy_that_was_damaged_here_is_fetched_again(
+    new_client: Callable[..., TestClient], made: tuple[ModelPackage, str], name: str
+) -> None:
+    whole = Packages(blobs, copies()).open(find("shades")).directory
+    (whole / name).write_bytes(b"damaged")
+    assert asked(new_client()).status_code == 200
+    assert (whole / name).read_bytes() == (made[0].directory / name).read_bytes()
+
+
+def test_a_disk_too_full_for_one_more_copy_loses_those_of_others(
+    made: tuple[ModelPackage, str], tmp_path: Path
+) -> None:
+    packages, first = Packages(blobs, copies()), find("shades")
+    registered(shades(tmp_path / "other", bias=random.random()))
+    packages.open(first)
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, usual[1]))
+    try:
+        with pytest.raises(StorageFull):
+            packages.open(find("shades"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert not (copies() / first.id).exists()
+    for each in (first, find("shades")):
+        assert packages.open(each).manifest.labels == ["dark", "light"]
+
+
+def test_a_store_that_does_not_answer_is_told_of(
+    bucket: str,
+    s3: S3Server,
+    new_client: Callable[..., TestClient],
+    made: tuple[ModelPackage, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PLINTH_S3_ENDPOINT_URL", "http://127.0.0.1:9")
+    forget_settings()
+    answer = asked(new_client())
+    assert answer.status_code == 503, answer.text
+    assert answer.json()["code"] == "storage_unavailable"
+    assert "Retry-After" in answer.headers
+    assert bucket not in answer.text
+
+
+def test_whoever_asks_what_is_in_memory_does_not_wait_for_what_comes_from_far_away(
+    s3: S3Server,
+    new_client: Callable[..., TestClient],
+    made: tuple[ModelPackage, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registered(shades(tmp_path / "other", bias=random.random()), name="far")
+    proxy = NetworkProxy(s3.host, s3.port).start()
+    monkeypatch.setenv("PLINTH_S3_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
+    forget_settings()
+    try:
+        client = new_client(predict_threads=1)
+        asked(client)
+        proxy.freezes = True
+        with ThreadPoolExecutor() as pool:
+            far = pool.submit(asked, client, "far")
+            deadline = time.monotonic() + 10
+            while not proxy.lines and time.monotonic() < deadline:
+                time.sleep(0.01)
+            several = client.post("/predict/shades", files=[("file", png(5)), ("file", png(250))])
+            assert several.status_code == 200
+            assert not far.done()
+            proxy.freezes = False
+            assert far.result(20).status_code == 200
+    finally:
+        proxy.stop()

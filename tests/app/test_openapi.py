@@ -1,0 +1,130 @@
+"""The page and the document: complete, and without a byte from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+from starlette.testclient import TestClient
+
+from app.openapi import TAGS
+from ml.data.importing.splits import Plan
+
+
+@pytest.fixture
+def document(client: TestClient) -> dict[str, Any]:
+    return client.get("/openapi.json").json()
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def test_the_page_names_no_other_host_and_runs_no_inline_script(client: TestClient) -> None:
+    page = client.get("/docs")
+    assert not re.findall(r"https?://", page.text)
+    assert not re.findall(r"<script>", page.text)
+    policy = page.headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "http" not in policy
+    files = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(files) == 4
+    for file in files:
+        assert client.get(f"/{file}").status_code == 200, file
+    assert "openapi.json" in client.get("/static/docs.js").text
+
+
+def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    validate(document)
+    assert document["openapi"].startswith("3.1")
+    assert document["servers"] == [{"url": "/"}]
+    assert document["info"]["license"]["identifier"] == "Apache-2.0"
+    assert "itemSchema" not in str(document)
+    assert "contentMediaType" not in str(document)
+    assert "HTTPValidationError" not in str(document)
+
+
+def test_every_operation_says_what_it_does_and_how_to_call_it(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(set(names)) == len(names)
+    for path, method, operation in operations(document):
+        assert operation["tags"][0] in [tag["name"] for tag in TAGS], path
+        assert re.fullmatch(r"[a-z_]+", operation["operationId"]), path
+        assert re.search(r"```sh\ncurl .*", operation["description"]), (method, path)
+        assert operation["description"][0].isupper(), (method, path)
+        for parameter in operation.get("parameters", ()):
+            if parameter["in"] == "path":
+                assert parameter["schema"].get("examples"), (path, parameter["name"])
+
+
+def test_errors_have_one_form(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        for status, response in operation["responses"].items():
+            own = (path, status) == ("/readyz", "503")
+            if status >= "400" and method != "head" and not own:
+                assert list(response["content"]) == ["application/problem+json"], (path, status)
+
+
+def test_files_are_binary_so_that_the_page_offers_a_file_picker(document: dict[str, Any]) -> None:
+    form = document["paths"]["/api/v1/datasets"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["properties"]["file"]["items"] == {"type": "string", "format": "binary"}
+
+
+def test_what_the_page_fills_into_the_upload_form_is_accepted(client: TestClient, document: dict[str, Any]) -> None:
+    form = document["paths"]["/api/v1/datasets"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    texts = {name: field for name, field in form["properties"].items() if field["type"] == "string"}
+    filled = {name: (field.get("examples") or [field.get("default", "string")])[0] for name, field in texts.items()}
+    answer = client.post("/api/v1/datasets", data=filled, files={"file": ("digits.zip", b"PK")})
+    assert answer.status_code == 202, answer.text
+
+
+def test_the_splits_that_the_form_shows_can_be_asked_for(document: dict[str, Any]) -> None:
+    form = document["paths"]["/api/v1/datasets"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    _, shown, _ = form["properties"]["splits"]["description"].split("`")
+    assert Plan.of(json.loads(shown)).shares is not None
+
+
+def test_tags_come_in_the_order_of_work(document: dict[str, Any]) -> None:
+    order = [tag["name"] for tag in document["tags"]]
+    assert order[:1] == ["datasets"]
+    assert order.index("catalog") < order.index("jobs") < order.index("models") < order.index("predict")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "no_such_path"),
+        ("GET", "/api/v1/jobs/", 404, "no_such_path"),
+        ("GET", "/static/nothing.js", 404, "no_such_path"),
+        ("GET", "/static/../settings.py", 404, "no_such_path"),
+        ("PUT", "/api/v1/jobs", 405, "method_not_allowed"),
+        ("POST", "/api/v1/jobs", 422, "invalid_request"),
+    ],
+)
+def test_what_is_not_there_gets_a_problem_document(
+    client: TestClient, method: str, path: str, status: int, code: str
+) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == code
+
+
+def test_a_wrong_method_is_told_all_the_right_ones(client: TestClient) -> None:
+    assert client.put("/api/v1/jobs").headers["allow"] == "POST, GET"
+
+
+def test_a_body_of_another_type_is_refused(client: TestClient) -> None:
+    answer = client.post("/api/v1/jobs", content=b"kind: finetune", headers={"Content-Type": "application/yaml"})
+    assert answer.status_code == 415
+
+
+def test_a_request_keeps_its_id(client: TestClient) -> None:
+    assert client.get("/healthz", headers={"X-Request-Id": "mine-1"}).headers["x-request-id"] == "mine-1"
+    assert client.get("/healthz", headers={"X-Request-Id": "no good\x1b"}).headers["x-request-id"] != "no good\x1b"

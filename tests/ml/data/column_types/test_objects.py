@@ -1,0 +1,137 @@
+import base64
+import json
+
+import numpy as np
+import pytest
+
+from ml.data.column_types.objects import ObjectsKind
+from ml.data.dataset import Dataset
+from ml.data.issues import Findings, Refused
+from ml.data.limits import Limits
+from tests.support.ml.annotations import HEIGHT, WIDTH, objects, picture
+from tests.support.ml.dataset_files import codes, parquet, sample, upload
+
+
+def boxes(cell):
+    return [(each["label"], each["box"]) for each in ObjectsKind.from_cell(cell).objects]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        [{"label": "cat", "box": [1, 2, 4, 6]}],
+        '[{"label": "cat", "box": [1, 2, 4, 6]}]',
+        {"bbox": [[1, 2, 3, 4]], "category": ["cat"]},
+        {"bbox": [[1, 2, 3, 4]], "category": ["cat"], "id": [7]},
+        [{"category": "cat", "bbox": [1, 2, 3, 4]}],
+    ],
+)
+def test_a_cell_holds_corners_or_what_hugging_face_stores(cell):
+    assert boxes(cell) == [("cat", [1, 2, 4, 6])]
+
+
+@pytest.mark.parametrize("cell", [None, "", "[]", []])
+def test_a_cell_may_hold_no_object(cell):
+    assert boxes(cell) == []
+
+
+@pytest.mark.parametrize("cell", ["cat", "{", 7, [1], {"bbox": [[1, 2, 3, 4]], "category": []}])
+def test_what_is_no_list_of_objects_is_refused(cell):
+    with pytest.raises(Refused) as refused:
+        ObjectsKind.from_cell(cell)
+    assert refused.value.code == "objects_not_a_list"
+
+
+def test_json_lines_bring_pictures_and_objects(tmp_path):
+    rows = [
+        {
+            "image": base64.b64encode(picture(number)).decode(),
+            "objects": [{"label": label, "box": box} for label, box in objects(number)],
+        }
+        for number in range(24)
+    ]
+
+    report = upload(tmp_path, {"a.jsonl": "\n".join(map(json.dumps, rows)).encode()}, task="object_detection")
+
+    assert (report.state, codes(report)) == ("ready", set())
+    assert report.summary.facts["objects"]["objects"] == 30
+    assert Dataset.open(tmp_path / "dataset").rows("train")[0]["objects"]
+
+
+def test_parquet_brings_them_as_hugging_face_writes_it(tmp_path):
+    cells = []
+    for number in range(24):
+        found = objects(number)
+        sizes = [[left, top, right - left, bottom - top] for _, (left, top, right, bottom) in found]
+        cells.append({"bbox": sizes, "category": [label for label, _ in found]})
+    file = parquet({"image": [{"bytes": picture(number)} for number in range(24)], "objects": cells})
+
+    report = upload(tmp_path, {"a.parquet": file}, task="object_detection")
+
+    assert (report.state, codes(report)) == ("ready", set())
+    assert report.classes == ["cat", "dog"]
+
+
+def rows_with(*boxes, form="box"):
+    cells = [[{"label": label, "box": box} for label, box in objects(number)] for number in range(24)]
+    for row, box in enumerate(boxes):
+        cells[row] = [{"label": "cat", form: box}]
+    encoded = [base64.b64encode(picture(number)).decode() for number in range(24)]
+    return [{"image": image, "objects": cell} for image, cell in zip(encoded, cells, strict=True)]
+
+
+def as_jsonl(rows):
+    return {"a.jsonl": "\n".join(map(json.dumps, rows)).encode()}
+
+
+def as_csv(rows):
+    lines = [f"{row['image']}\t{json.dumps(row['objects'])}" for row in rows]
+    return {"a.tsv": "\n".join(["image\tobjects", *lines]).encode()}
+
+
+def as_parquet(rows):
+    pictures = [{"bytes": base64.b64decode(row["image"])} for row in rows]
+    return {"a.parquet": parquet({"image": pictures, "objects": [row["objects"] for row in rows]})}
+
+
+@pytest.mark.parametrize("form", [as_jsonl, as_csv, as_parquet])
+@pytest.mark.parametrize(
+    ("box", "code"),
+    [
+        ([15, 2, 30, 9], "box_outside"),
+        ([40, 2, 60, 9], "box_off_picture"),
+        ([5, 5, 5, 9], "box_empty"),
+        ([9, 9, 5, 5], "box_reversed"),
+    ],
+)
+def test_a_box_in_a_table_is_judged_by_the_picture_beside_it(tmp_path, form, box, code):
+    report = upload(tmp_path, form(rows_with([1, 1, 5, 5], box)), task="object_detection")
+    assert report.state == "ready", report.errors
+    assert sample(report, code)["row"] == 2
+    assert sample(report, code)["found"] == str([float(each) for each in box])
+    dataset = Dataset.open(tmp_path / "dataset")
+    rows = [row for split in report.splits for row in dataset.rows(split)]
+    stored = [each["box"] for row in rows for each in row["objects"]]
+    assert all(0 <= left < right <= WIDTH and 0 <= top < bottom <= HEIGHT for left, top, right, bottom in stored)
+
+
+def test_corners_where_a_table_has_sizes_are_suspected(tmp_path):
+    boxes = [[9, 8, 18, 15]] * 12
+    report = upload(tmp_path, as_jsonl(rows_with(*boxes, form="bbox")), task="object_detection")
+    told = sample(report, "boxes_of_another_form")
+    assert told["row"] == 1
+    assert told["found"].startswith("12 of ")
+
+
+def test_shares_where_a_table_has_pixels_are_refused(tmp_path):
+    report = upload(tmp_path, as_jsonl(rows_with(*[[0.1, 0.2, 0.5, 1.0]] * 24)), task="object_detection")
+    assert report.state == "rejected"
+    told = sample(report, "boxes_in_shares")
+    assert (told["file"], told["row"], told["found"]) == ("a.jsonl", 1, "[0.1, 0.2, 0.5, 1.0]")
+
+
+def test_boxes_over_pixels_in_columns_are_judged_too():
+    values = ObjectsKind.from_cell([{"label": "cat", "box": [1, 2, 4, 6]}])
+    kind = ObjectsKind(findings=Findings(max_samples=1), limits=Limits())
+    [drawn] = kind.beside([values], {"image": np.zeros((1, 5, 7, 3), dtype=np.uint8)})
+    assert drawn.size == (7, 5)

@@ -1,0 +1,23 @@
+from collections import Counter
+from pathlib import PurePosixPath
+
+import pytest
+
+from ml.data.files.upload import Source
+from tests.support.ml.dataset_files import zipped
+
+ROWS = range(9_000)
+APART = [*(f"images/{row}.jpg" for row in ROWS), *(f"labels/{row}.txt" for row in ROWS)]
+SIDE_BY_SIDE = [f"{row}{ending}" for row in ROWS for ending in (".jpg", ".txt")]
+
+
+@pytest.mark.parametrize("names", [APART, SIDE_BY_SIDE], ids=["apart", "side by side"])
+def test_of_very_many_names_those_of_every_kind_are_seen(tmp_path, names):
+    path = tmp_path / "a.zip"
+    path.write_bytes(zipped((name, b"") for name in ["data.yaml", *names, "z/metadata.csv"]))
+
+    seen = Counter(PurePosixPath(name).suffix for name in Source("a.zip", path).member_names)
+
+    assert (seen[".yaml"], seen[".csv"]) == (1, 1)
+    # Of 10,000 by chance, this is ten standard deviations.
+    assert seen[".jpg"] / (seen[".jpg"] + seen[".txt"]) == pytest.approx(0.5, abs=0.05)

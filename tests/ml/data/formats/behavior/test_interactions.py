@@ -1,0 +1,265 @@
+"""Logs of who had what: every layout comes to the same histories, and no future leaks into the past."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml.data.dataset import Dataset
+from tests.support.ml import dataset_files
+from tests.support.repository import SHARED_DATA
+
+MOVIELENS = SHARED_DATA / "movielens-latest-small" / "ratings.csv"
+
+EVENTS = [
+    ("7", "10", 4.0, 100),
+    ("7", "30", 3.0, 300),
+    ("7", "20", 5.0, 200),
+    ("7", "40", 1.0, 400),
+    ("8", "20", 2.0, 50),
+    ("8", "10", 2.0, 60),
+    ("8", "50", 4.5, 70),
+    ("9", "10", 4.0, 1),
+    ("9", "20", 4.0, 2),
+]
+"""User 7 is out of order, user 9 too short to hold anything out."""
+TRAIN = [["10", "20"], ["20"], ["10", "20"]]
+VALIDATION = [["10", "20", "30"], ["20", "10"]]
+TEST = [["10", "20", "30", "40"], ["20", "10", "50"]]
+
+
+def rows(folder: Path, split: str) -> list[list[str]]:
+    return list(Dataset.open(folder / "dataset").rows(split).columns["history"])
+
+
+def table(delimiter: str = ",", *, header: str | None = None, newline: str = "\n", events: Any = EVENTS) -> bytes:
+    lines = [delimiter.join(map(str, event)) for event in events]
+    return newline.join([*([header] if header else []), *lines, ""]).encode()
+
+
+def read(folder: Path, files: dict[str, bytes], **options: Any) -> Any:
+    return dataset_files.upload(folder, files, **{"format": "interactions", **options})
+
+
+LAYOUTS = {
+    "MovieLens latest": {"ratings.csv": table(header="userId,movieId,rating,timestamp", newline="\r\n")},
+    "MovieLens 100k": {"u.data": table("\t")},
+    "MovieLens 1M": {"ratings.dat": table("::")},
+    "a zip of MovieLens": {
+        "ml.zip": dataset_files.zipped(
+            [
+                ("ml/ratings.csv", table(header="userId,movieId,rating,timestamp")),
+                ("ml/movies.csv", b"movieId,title,genres\n10,Heat,Crime\n"),
+                ("ml/README.txt", b"hello"),
+            ]
+        )
+    },
+    "RecBole": {"x.inter": table("\t", header="user_id:token\titem_id:token\trating:float\ttimestamp:float")},
+    "JSON lines": {
+        "log.jsonl": "".join(
+            json.dumps({"user": user, "item": int(item), "timestamp": time}) + "\n" for user, item, _, time in EVENTS
+        ).encode()
+    },
+    "Parquet": {
+        "log.parquet": dataset_files.parquet(
+            {
+                "user_id": [int(event[0]) for event in EVENTS],
+                "item_id": [float(event[1]) for event in EVENTS],
+                "timestamp": [event[3] for event in EVENTS],
+            }
+        )
+    },
+    "two files": {
+        "ratings1.csv": table(header="userId,movieId,rating,timestamp", events=EVENTS[:3]),
+        "ratings2.csv": table(header="userId,movieId,rating,timestamp", events=EVENTS[3:]),
+    },
+}
+
+
+@pytest.mark.parametrize("files", list(LAYOUTS.values()), ids=list(LAYOUTS))
+def test_every_layout_comes_to_the_same_histories(files: dict[str, bytes], tmp_path: Path) -> None:
+    report = read(tmp_path, files)
+
+    assert report.state == "ready", report.errors
+    assert [sorted(rows(tmp_path, split)) for split in ("train", "validation", "test")] == [
+        sorted(expected) for expected in (TRAIN, VALIDATION, TEST)
+    ]
+    assert dataset_files.count(report, "interactions_sorted") == 1
+    assert dataset_files.count(report, "history_short") == 1
+    assert report.summary.facts["history"]["items"] == 5
+
+
+def test_sessions_are_histories_as_they_stand(tmp_path: Path) -> None:
+    lines = [["a", "b", "c"], {"user": 3, "history": [1, 2.0, "x"]}, {"items": ["a", "b"]}]
+    report = read(tmp_path, {"sessions.jsonl": "\n".join(map(json.dumps, lines)).encode()})
+
+    assert report.state == "ready", report.errors
+    assert rows(tmp_path, "test") == [["a", "b", "c"], ["1", "2", "x"]]
+    assert rows(tmp_path, "train") == [["a"], ["1"], ["a", "b"]]
+
+
+def test_a_log_is_recognised_by_the_names_of_its_columns(tmp_path: Path) -> None:
+    report = dataset_files.upload(tmp_path, LAYOUTS["MovieLens latest"])
+
+    assert report.guess.format == "interactions"
+    assert report.guess.columns == {"item": "movieId", "rating": "rating", "timestamp": "timestamp", "user": "userId"}
+
+
+TIMED = [(user, item, rating, 880_000_000 + time) for user, item, rating, time in EVENTS]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"u.data": table("\t", events=TIMED)},
+        {"Digital_Music.csv": table(events=TIMED)},
+        {"log.csv": table(events=[(user, item, time) for user, item, _, time in TIMED])},
+        LAYOUTS["Parquet"],
+        {"sessions.jsonl": b'["a", "b", "c"]\n[1, 2, "x"]\n'},
+    ],
+    ids=lambda files: next(iter(files)),
+)
+def test_a_log_without_names_is_recognised_by_its_times_and_a_session_by_its_list(files: Any, tmp_path: Path) -> None:
+    report = dataset_files.upload(tmp_path, files)
+
+    assert (report.state, report.guess.format, report.guess.task) == ("ready", "interactions", "recommendation")
+
+
+@pytest.mark.parametrize("line", ["1,a fine film,880000001", "3,4,5,6", "7,it was good,2,880000001", "[a, b],c,d"])
+def test_other_tables_are_no_logs(line: str, tmp_path: Path) -> None:
+    report = dataset_files.upload(tmp_path, {"a.csv": f"{line}\n".encode() * 30})
+
+    assert report.guess.format == "csv"
+
+
+def test_reviews_of_products_are_texts_unless_it_is_said_what_they_are_for(tmp_path: Path) -> None:
+    lines = [f"{row % 5},{row % 7},fine {row},{'good' if row % 2 else 'bad'}" for row in range(40)]
+    data = "\n".join(["user_id,product_id,review,label", *lines, ""]).encode()
+
+    assert dataset_files.upload(tmp_path / "unsaid", {"reviews.csv": data}).guess.format == "csv"
+    assert read(tmp_path / "said", {"reviews.csv": data}).guess.format == "interactions"
+
+
+def test_columns_of_other_names_can_be_mapped(tmp_path: Path) -> None:
+    data = table(header="who,what,how,when")
+    columns = {"user": "who", "item": "what", "timestamp": "when"}
+
+    assert read(tmp_path, {"log.csv": data}, columns=columns).state == "ready"
+    assert sorted(rows(tmp_path, "test")) == sorted(TEST)
+
+
+def test_a_split_by_chance_is_refused_with_its_reason(tmp_path: Path) -> None:
+    report = read(tmp_path, LAYOUTS["MovieLens 100k"], splits={"train": 0.8, "validation": 0.1, "test": 0.1})
+
+    assert report.state == "rejected"
+    (entry,) = [each for each in report.errors if each.code == "splits_by_chance"]
+    assert "came later" in entry.hint
+
+
+def test_without_times_the_order_of_the_file_counts(tmp_path: Path) -> None:
+    events = [event[:2] for event in EVENTS]
+    report = read(tmp_path, {"log.csv": table(header="user,item", events=events)})
+
+    assert ["10", "30", "20", "40"] in rows(tmp_path, "test")
+    assert dataset_files.count(report, "interactions_without_time") == len(EVENTS)
+
+
+def test_seconds_and_milliseconds_are_told_apart_and_reported(tmp_path: Path) -> None:
+    events = [("1", "a", 1, 1_700_000_000), ("1", "c", 1, 1_700_000_200_000), ("1", "b", 1, 1_700_000_100)]
+    report = read(tmp_path, {"log.csv": table(events=events)})
+
+    assert rows(tmp_path, "test") == [["a", "b", "c"]]
+    sample = dataset_files.sample(report, "timestamps_mixed_units")
+    assert sample["found"] == "1700000200000 (milliseconds)"
+    assert sample["expected"] == "seconds"
+    assert sample["line"] == 2
+
+
+def test_dates_are_times(tmp_path: Path) -> None:
+    data = b"user,item,date\n1,a,2026-01-03\n1,b,2026-01-01T10:00:00Z\n1,c,2026-01-02 08:00\n"
+    read(tmp_path, {"log.csv": data})
+
+    assert rows(tmp_path, "test") == [["b", "c", "a"]]
+
+
+def test_a_time_that_is_none_is_an_error_with_its_place(tmp_path: Path) -> None:
+    report = read(tmp_path, {"log.csv": b"user,item,timestamp\n1,a,1\n1,b,soon\n1,c,3\n"})
+
+    assert report.state == "rejected"
+    sample = dataset_files.sample(report, "timestamp_invalid")
+    assert (sample["line"], sample["row"], sample["found"]) == (3, 2, "soon")
+
+
+def test_ids_written_as_floats_lose_their_fraction(tmp_path: Path) -> None:
+    report = read(tmp_path, {"log.csv": b"user,item,timestamp\n1.0,5.0,1\n1.0,6.0,2\n1.0,7.0,3\n"})
+
+    assert rows(tmp_path, "test") == [["5", "6", "7"]]
+    assert dataset_files.sample(report, "ids_as_floats")["found"] == "5.0"
+
+
+def test_names_that_look_like_floats_among_others_stay(tmp_path: Path) -> None:
+    read(tmp_path, {"log.csv": b"user,item,timestamp\n1,v1.0,1\n1,2.0,2\n1,x,3\n"})
+
+    assert rows(tmp_path, "test") == [["v1.0", "2.0", "x"]]
+
+
+def test_what_is_written_twice_is_one_and_what_is_had_again_is_kept(tmp_path: Path) -> None:
+    data = b"user,item,timestamp\n1,a,1\n1,a,1\n1,b,2\n1,a,3\n"
+    report = read(tmp_path, {"log.csv": data})
+
+    assert rows(tmp_path, "test") == [["a", "b", "a"]]
+    assert dataset_files.count(report, "interactions_duplicate") == 1
+    assert dataset_files.count(report, "interactions_repeated") == 1
+
+
+def test_events_without_user_or_item_are_left_out_and_counted(tmp_path: Path) -> None:
+    data = b"user,item,timestamp\n,a,1\n1,,2\n1,b,3\n1,c,4\n1,d,\n1,e,6\n"
+    report = read(tmp_path, {"log.csv": data})
+
+    assert report.state == "ready"
+    assert rows(tmp_path, "test") == [["b", "c", "e"]]
+    assert [dataset_files.count(report, code) for code in ("user_missing", "item_missing", "timestamp_missing")] == [
+        1,
+        1,
+        1,
+    ]
+    assert report.repaired == 3
+
+
+def test_a_row_of_too_few_cells_is_an_error(tmp_path: Path) -> None:
+    report = read(tmp_path, {"log.csv": b"user,item,timestamp\n1,a,1\n1,b\n"})
+
+    assert dataset_files.sample(report, "ragged_row")["line"] == 3
+
+
+@pytest.mark.parametrize("data", [b"movieId,title\n1,Heat\n2,Alien\n", b'{"movie": 1}\n{"movie": 2}\n'])
+def test_a_file_without_users_is_refused(data: bytes, tmp_path: Path) -> None:
+    report = read(tmp_path, {"movies": data})
+
+    assert dataset_files.sample(report, "column_missing")["expected"] == "user"
+
+
+def test_what_lies_beside_the_log_is_left_out_and_told(tmp_path: Path) -> None:
+    report = read(tmp_path, {**LAYOUTS["MovieLens latest"], "movies.csv": b"movieId,title\n10,Heat\n"})
+
+    assert report.state == "ready"
+    assert dataset_files.sample(report, "file_not_a_log")["file"] == "movies.csv"
+
+
+@pytest.mark.skipif(not MOVIELENS.exists(), reason="no MovieLens beside the repository")
+def test_movielens_is_read_whole(tmp_path: Path) -> None:
+    report = read(tmp_path, {"ratings.csv": MOVIELENS.read_bytes()}, format=None)
+
+    assert report.guess.format == "interactions"
+    assert report.splits == {"train": 610, "validation": 610, "test": 610}
+    assert sum(map(len, rows(tmp_path, "test"))) == 100_836
+    assert report.summary.facts["history"]["items"] == 9_724
+
+
+def test_an_item_that_nobody_had_before_is_told_with_where_it_is_asked_for(tmp_path: Path) -> None:
+    report = read(tmp_path, {"log.csv": table(header="user,item,rating,timestamp")})
+    told = dataset_files.sample(report, "items_not_in_training")
+    # 30 and 40 of user 7 and 50 of user 8 are only ever held out.
+    assert dataset_files.count(report, "items_not_in_training") == 3
+    assert (told["file"], told["row"], told["found"]) == ("log.csv", 1, "30")

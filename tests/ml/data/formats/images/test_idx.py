@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+
+from ml.data.dataset import Dataset
+from tests.support.ml.dataset_files import MNIST, codes, count, idx, idx_pair, labels, packed, pictures, sample, upload
+
+IMAGES, NAMES = pictures(40), labels(40)
+
+
+def test_a_pair_keeps_every_pixel_with_its_label(tmp_path):
+    report = upload(tmp_path, idx_pair(IMAGES, NAMES), splits={"train": 1.0})
+    assert report.state == "ready"
+    rows = Dataset.open(tmp_path / "dataset").rows("train")
+    assert np.array_equal(rows.columns["image"].array, IMAGES)
+    assert list(rows.columns["label"]) == NAMES
+
+
+def test_plain_and_gzip_are_the_same_dataset(tmp_path):
+    files = idx_pair(IMAGES, NAMES)
+    plain = upload(tmp_path / "a", files)
+    gzipped = upload(tmp_path / "b", {f"{name}.gz": packed(data) for name, data in files.items()})
+    assert plain.summary is not None
+    assert gzipped.summary is not None
+    assert plain.summary.digest == gzipped.summary.digest
+
+
+def test_names_tell_train_from_test(tmp_path):
+    test = pictures(20, seed=1)
+    report = upload(tmp_path, idx_pair(IMAGES, NAMES) | idx_pair(test, labels(20), prefix="t10k"))
+    assert report.splits == {"train": 36, "validation": 4, "test": 20}
+    assert np.array_equal(Dataset.open(tmp_path / "dataset").rows("test").columns["image"].array, test)
+    assert "4 of 40 rows were held out for validation" in report.suggestions[0].message
+
+
+def test_images_alone_are_unlabelled(tmp_path):
+    report = upload(tmp_path, {"pictures.idx": idx(IMAGES[:, :, :, 0])})
+    assert report.state == "ready"
+    assert report.classes is None
+    assert report.summary is not None
+    assert report.summary.columns == {"image": "image"}
+    assert report.guess is not None
+    assert report.guess.task == "image_generation"
+
+
+@pytest.mark.parametrize("axis", [1, 3])
+def test_colour_may_stand_first_or_last(tmp_path, axis):
+    colour = pictures(20, channels=3)
+    report = upload(tmp_path, {"c.idx": idx(np.moveaxis(colour, 3, axis))}, splits={"train": 1})
+    assert report.state == "ready"
+    assert np.array_equal(Dataset.open(tmp_path / "dataset").rows("train").columns["image"].array, colour)
+
+
+def test_pairs_with_other_names_are_found_by_their_counts(tmp_path):
+    files = {
+        "a.idx": idx(IMAGES[:30, :, :, 0]),
+        "b.idx": idx(IMAGES[30:, :, :, 0]),
+        "x.idx": idx(np.zeros(30, dtype=np.uint8)),
+        "y.idx": idx(np.ones(10, dtype=np.uint8)),
+    }
+    report = upload(tmp_path, files)
+    assert report.state == "ready"
+    assert report.classes == ["0", "1"]
+
+
+def test_labels_of_a_wider_type_are_read(tmp_path):
+    files = idx_pair(IMAGES, NAMES)
+    wide = idx(np.array([1000 + int(name) for name in NAMES], dtype=">i4"), type_code=0x0C)
+    report = upload(tmp_path, files | {"train-labels-idx1-ubyte": wide})
+    assert report.classes == ["1000", "1001"]
+
+
+def test_unequal_counts_are_told_with_both(tmp_path):
+    files = idx_pair(IMAGES, NAMES[:39])
+    report = upload(tmp_path, files)
+    assert report.state == "rejected"
+    assert sample(report, "unequal_counts") == {
+        "file": "train-labels-idx1-ubyte",
+        "found": "39 labels",
+        "expected": "40, as images",
+    }
+
+
+def test_everything_wrong_is_told_at_once(tmp_path):
+    files = idx_pair(IMAGES, NAMES[:39]) | {
+        "t10k-images-idx3-ubyte": idx(IMAGES[:, :, :, 0])[:-50],
+        "t10k-labels-idx1-ubyte": idx(np.zeros(40, dtype=np.float32), type_code=0x0D),
+        "notes": b"",
+    }
+    report = upload(tmp_path, files)
+    assert {"unequal_counts", "idx_truncated", "idx_type", "empty_file"} <= codes(report)
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_trailing_bytes_are_a_warning(tmp_path):
+    files = idx_pair(IMAGES, NAMES)
+    report = upload(tmp_path, {name: data + b"more" for name, data in files.items()})
+    assert report.state == "ready"
+    assert count(report, "idx_trailing_bytes") == 2
+
+
+@pytest.mark.skipif(not MNIST.is_dir(), reason=f"{MNIST.name} is not at hand")
+def test_mnist_as_it_is_published(tmp_path):
+    from ml.data.importing.importer import import_dataset
+
+    report = import_dataset(sorted(MNIST.glob("*.gz")), tmp_path / "dataset")
+    assert (report.state, report.rows, report.errors) == ("ready", 70_000, [])
+    assert report.splits["train"] + report.splits["validation"] == 60_000
+    assert abs(report.splits["validation"] - 6_000) <= 10
+    assert report.classes == [str(digit) for digit in range(10)]
+    assert report.summary is not None
+    assert list(report.summary.class_counts["test"].values()) == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    train, validation = (report.summary.class_counts[split] for split in ("train", "validation"))
+    published = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert [train[name] + validation[name] for name in train] == published
+    rows = Dataset.open(tmp_path / "dataset").rows("test")
+    assert rows.columns["image"].array.shape == (10_000, 28, 28, 1)
+    assert rows[0]["label"] == "7"

@@ -1,0 +1,295 @@
+import io
+
+import numpy as np
+import pytest
+
+from ml.data.dataset import Dataset
+from ml.data.limits import Limits
+from tests.support.ml.dataset_files import (
+    base64_csv,
+    codes,
+    count,
+    csv_text,
+    encoded,
+    idx_pair,
+    labels,
+    pictures,
+    sample,
+    upload,
+)
+
+IMAGES, NAMES = pictures(40), labels(40)
+CLEAN = csv_text(IMAGES, NAMES)
+ALL = {"train": 1.0}
+
+
+def stored(folder, split="train"):
+    return Dataset.open(folder / "dataset").rows(split)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("header", [True, False])
+def test_pixels_are_found_with_and_without_a_header(tmp_path, delimiter, header):
+    data = csv_text(IMAGES, NAMES, header=header, delimiter=delimiter)
+    report = upload(tmp_path, {"a.csv": data}, splits=ALL)
+    assert (report.state, codes(report)) == ("ready", set())
+    assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
+    assert list(stored(tmp_path).columns["label"]) == NAMES
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.replace(b"\n", b"\r\n"),
+        lambda data: data.replace(b"\n", b"\r"),
+        lambda data: b"\xef\xbb\xbf" + data,
+        lambda data: data.decode().encode("utf-16"),
+        lambda data: data.replace(b"label", b'"label"'),
+        lambda data: data.replace(b"\n0,", b'\n"0",'),
+        lambda data: data.rstrip(b"\n"),
+        lambda data: data.replace(b"\n", b"\n\n"),
+    ],
+    ids=["crlf", "cr", "mark", "utf-16", "quoted name", "quoted label", "no last newline", "blank lines"],
+)
+def test_ways_of_writing_change_nothing(tmp_path, change):
+    report = upload(tmp_path, {"a.csv": change(CLEAN)}, splits=ALL)
+    assert (report.state, codes(report)) == ("ready", set())
+    assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
+    assert list(stored(tmp_path).columns["label"]) == NAMES
+
+
+def test_the_same_pictures_as_idx_and_csv_are_the_same_dataset(tmp_path):
+    digests = set()
+    for name, files in (("idx", idx_pair(IMAGES, NAMES)), ("csv", {"train.csv": CLEAN})):
+        report = upload(tmp_path / name, files)
+        assert report.summary is not None
+        digests.add(report.summary.digest)
+    assert len(digests) == 1
+
+
+def test_file_names_tell_the_splits(tmp_path):
+    files = {"train.csv": CLEAN, "digits_test.csv": csv_text(pictures(20, seed=2), labels(20))}
+    assert upload(tmp_path, files).splits == {"train": 36, "validation": 4, "test": 20}
+
+
+def test_pixels_from_0_to_1_are_scaled_and_told(tmp_path):
+    report = upload(tmp_path, {"a.csv": csv_text(IMAGES, NAMES, scale=1 / 255)}, splits=ALL)
+    assert report.state == "ready"
+    assert count(report, "pixels_scaled") == report.repaired == 40
+    assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
+
+
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"])
+def test_pictures_in_base64(tmp_path, prefix):
+    data = base64_csv([encoded(image) for image in IMAGES], NAMES, prefix=prefix)
+    delimited = (
+        data
+        if not prefix
+        else data.replace(b"data:image/png;base64,", b'"data:image/png;base64,')
+        .replace(b"\n", b'"\n')
+        .replace(b'image"\n', b"image\n")
+    )
+    report = upload(tmp_path, {"a.csv": delimited}, splits=ALL)
+    assert (report.state, codes(report)) == ("ready", set())
+    assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
+
+
+def test_base64_without_a_header(tmp_path):
+    data = base64_csv([encoded(image) for image in IMAGES], NAMES).partition(b"\n")[2]
+    report = upload(tmp_path, {"a.csv": data}, splits=ALL)
+    assert (report.state, report.classes) == ("ready", ["0", "1"])
+    assert list(stored(tmp_path).columns["label"]) == NAMES
+
+
+def test_columns_may_be_named_by_their_owner(tmp_path):
+    data = CLEAN.replace(b"label", b"what")
+    columns = {"label": "what", "image": "pixel0:pixel35", "shape": "4x9"}
+    report = upload(tmp_path, {"a.csv": data}, columns=columns)
+    assert report.state == "ready"
+    assert report.summary is not None
+    assert report.summary.facts["image"]["max_width"] == 9
+
+
+def test_columns_may_be_numbered(tmp_path):
+    rows = csv_text(IMAGES, None, header=False).decode().splitlines()
+    data = "\n".join(f"{row},{name}" for row, name in zip(rows, NAMES, strict=True)).encode()
+    report = upload(tmp_path, {"a.csv": data}, columns={"label": 37, "image": "1:36"}, splits=ALL)
+    assert report.state == "ready"
+    assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
+
+
+def test_the_guess_can_be_sent_back_as_it_is(tmp_path):
+    first = upload(tmp_path, {"a.csv": CLEAN})
+    assert first.guess is not None
+    assert first.guess.columns == {"label": "label", "image": "pixel0:pixel35", "shape": "6x6"}
+    again = upload(tmp_path / "again", {"a.csv": CLEAN}, columns=first.guess.columns, format=first.guess.format)
+    assert first.summary == again.summary
+
+
+def test_an_index_column_is_no_pixel(tmp_path):
+    head, *rows = CLEAN.decode().splitlines()
+    data = "\n".join([f"id,{head}", *(f"{number},{row}" for number, row in enumerate(rows))]).encode()
+    report = upload(tmp_path, {"a.csv": data}, splits=ALL)
+    assert report.state == "ready"
+    assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
+
+
+def test_pixels_without_labels_are_unlabelled(tmp_path):
+    report = upload(tmp_path, {"a.csv": csv_text(IMAGES, None)})
+    assert (report.state, report.classes) == ("ready", None)
+
+
+def test_labels_written_as_fractions_are_whole_numbers(tmp_path):
+    report = upload(tmp_path, {"a.csv": csv_text(IMAGES, [f"{name}.0" for name in NAMES])})
+    assert report.classes == ["0", "1"]
+    assert count(report, "labels_as_floats") == 40
+
+
+@pytest.mark.parametrize(
+    ("words", "encoding", "guess"),
+    [(["grün", "blau"], "latin-1", "cp1252"), (["红色的", "蓝色的"], "gb18030", "gb18030")],
+)
+def test_other_encodings_are_guessed_and_told(tmp_path, words, encoding, guess):
+    data = csv_text(IMAGES, words * 20).decode().encode(encoding)
+    report = upload(tmp_path, {"a.csv": data})
+    assert report.state == "ready"
+    assert report.classes == sorted(words)
+    assert sample(report, "encoding_guessed") == {"file": "a.csv", "line": 2, "found": guess, "expected": "UTF-8"}
+
+
+def test_every_fault_has_its_line_row_and_column(tmp_path):
+    rows = CLEAN.decode().splitlines()
+    rows[3] = rows[3].replace(",", ",x", 1)
+    rows[5] += ",7"
+    rows[7] = rows[7].rpartition(",")[0] + ",256"
+    rows[9] = rows[9].rpartition(",")[0] + ",nan"
+    rows[11] = rows[11].rpartition(",")[0] + ","
+    rows[13] = rows[13].replace(rows[13][0], "", 1)
+    report = upload(tmp_path, {"a.csv": "\n".join(rows).encode()})
+    assert report.state == "rejected"
+    assert (report.rows, report.rejected) == (40, 6)
+    assert sample(report, "pixel_not_a_number")["line"] == 4
+    assert sample(report, "pixel_not_a_number")["row"] == 3
+    assert sample(report, "pixel_not_a_number")["column"] == "pixel0"
+    assert sample(report, "ragged_row") == {"file": "a.csv", "line": 6, "row": 5, "found": "38 cells", "expected": "37"}
+    assert sample(report, "pixel_out_of_range") == {
+        "file": "a.csv", "line": 8, "row": 7, "column": "pixel35", "found": "256.0", "expected": "0 to 255"
+    }  # fmt: skip
+    assert sample(report, "missing_label") == {"file": "a.csv", "line": 14, "row": 13, "column": "label"}
+    assert count(report, "pixel_not_a_number") == 3
+
+
+def test_faults_have_the_same_places_where_cells_are_quoted(tmp_path):
+    rows = CLEAN.decode().splitlines()
+    rows[0] = rows[0].replace("label", '"la\nbel"')
+    rows[7] = rows[7].rpartition(",")[0] + ',"2\n56"'
+    report = upload(tmp_path, {"a.csv": "\n".join(rows).encode()}, columns={"label": 1})
+    assert sample(report, "pixel_not_a_number")["line"] == 9
+    assert sample(report, "pixel_not_a_number")["row"] == 7
+
+
+def test_a_quote_left_open_costs_its_row_and_is_told(tmp_path):
+    rows = CLEAN.decode().splitlines()
+    rows[30] = '"' + rows[30]
+    report = upload(tmp_path, {"a.csv": "\n".join(rows).encode()})
+    assert sample(report, "bad_quoting")["line"] == 31
+
+
+def test_pixels_that_make_no_square_ask_for_a_shape(tmp_path):
+    data = csv_text(pictures(40)[:, :5], NAMES)
+    report = upload(tmp_path, {"a.csv": data})
+    assert sample(report, "pixels_not_square") == {"file": "a.csv", "found": "30 pixel columns"}
+    hint = next(entry.hint for entry in report.errors if entry.code == "pixels_not_square")
+    assert '{"shape": "28x28"}' in hint
+    assert upload(tmp_path, {"a.csv": data}, columns={"shape": "5x6"}).state == "ready"
+
+
+def test_a_long_file_is_read_in_pieces_with_true_places(tmp_path):
+    """Far beyond one block of text, with one fault near the end."""
+    images = pictures(3000, side=28)
+    rows = csv_text(images, labels(3000)).decode().splitlines()
+    rows[2990] = rows[2990].rpartition(",")[0] + ",-1"
+    report = upload(tmp_path, {"a.csv": "\n".join(rows).encode()})
+    assert sample(report, "pixel_out_of_range")["line"] == 2991
+    assert report.rejected == 1
+    assert report.rows == 3000
+
+
+def test_too_many_rows_are_refused(tmp_path):
+    report = upload(tmp_path, {"a.csv": CLEAN}, limits=Limits(max_rows=39))
+    assert "too_many_rows" in codes(report)
+
+
+def test_numpy_writes_what_is_read(tmp_path):
+    file = io.BytesIO()
+    np.savetxt(file, np.c_[IMAGES.reshape(40, -1), [int(name) for name in NAMES]], delimiter=",")
+    report = upload(tmp_path, {"a.csv": file.getvalue()}, columns={"label": 37}, splits=ALL)
+    assert (report.state, report.classes) == ("ready", ["0", "1"])
+    assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
+@pytest.mark.parametrize("first", ['"He said ""no"", and left"', "He said no"])
+def test_a_line_ends_at_a_newline_alone(tmp_path, sign, first):
+    rows = [f"and {number} {sign} more,{'no' if number % 2 else 'yes'}\n" for number in range(40)]
+    report = upload(tmp_path, {"a.csv": "".join(["text,label\n", f"{first},yes\n", *rows, "odd\n"]).encode()})
+    assert report.rows == 42
+    assert codes(report) <= {"ragged_row", "text_control_characters"}
+    assert sample(report, "ragged_row") == {"file": "a.csv", "line": 43, "row": 42, "found": "1 cells", "expected": "2"}
+
+
+@pytest.mark.parametrize("said", ["sep=;\r\n", '"sep=;"\r\n', "\ufeffsep=;\n"])
+def test_excel_may_name_its_delimiter_in_a_line_before(tmp_path, said):
+    rows = [f"it, was; {number};{'yes' if number % 2 else 'no'}\r\n".replace("; ", " ") for number in range(40)]
+    data = f"{said}text;label\r\n{''.join(rows)}odd\r\n".encode()
+    report = upload(tmp_path, {"a.csv": data})
+    assert report.guess.columns == {"text": "text", "label": "label"}
+    assert sample(report, "ragged_row") == {"file": "a.csv", "line": 43, "row": 41, "found": "1 cells", "expected": "2"}
+
+
+def test_a_column_that_numbers_the_rows_is_no_label(tmp_path):
+    rows = [f"{number + 1},the phrase {number},{number % 3}" for number in range(40)]
+    data = "\n".join(["PhraseId,Phrase,Sentiment", *rows]).encode()
+    report = upload(tmp_path / "labelled", {"train.csv": data})
+    assert report.guess.columns == {"text": "Phrase", "label": "Sentiment"}
+
+    unlabelled = "\n".join(["PhraseId,Phrase", *(row.rpartition(",")[0] for row in rows)]).encode()
+    assert upload(tmp_path / "unlabelled", {"test.csv": unlabelled}).guess.columns == {"text": "Phrase"}
+
+
+def test_of_two_texts_without_names_the_second_is_no_class(tmp_path):
+    rows = [f"The man number {number} walks.\tDer Mann Nummer {number} geht.\n" for number in range(40)]
+    report = upload(tmp_path, {"pairs.tsv": "".join(rows).encode()})
+    assert (report.state, report.guess.task) == ("ready", "translation")
+
+
+def test_a_context_is_no_class_of_an_answer(tmp_path):
+    rows = [f"do {number},ctx {number % 2},done {number}\n" for number in range(40)]
+    report = upload(tmp_path, {"alpaca.csv": "".join(["instruction,context,output\n", *rows]).encode()})
+    assert (report.state, report.guess.columns) == ("ready", {"prompt": "instruction", "text": "output"})
+
+
+def test_what_is_wrong_with_a_cell_has_the_name_of_its_column(tmp_path):
+    rows = [f"what it was {number},{'yes' if number % 2 else 'no'}" for number in range(40)]
+    rows[3], rows[5] = ",yes", "what it was,"
+    for head, names in (("Comment,Verdict\n", ("Comment", "Verdict")), ("", ("1", "2"))):
+        data = f"{head}{chr(10).join(rows)}\n".encode()
+        folder = tmp_path / str(len(head))
+        report = upload(folder, {"a.csv": data}, columns={"text": names[0], "label": names[1]} if head else {})
+        assert sample(report, "text_missing")["column"] == names[0]
+        assert sample(report, "missing_label")["column"] == names[1]
+
+
+def test_labels_with_leading_zeros_are_names_whatever_stands_beside(tmp_path):
+    rows = [f"what it was {number},{'007' if number % 2 else '1.0'}\n" for number in range(40)]
+    report = upload(tmp_path, {"a.csv": "".join(["text,label\n", *rows]).encode()})
+    assert sorted(report.classes) == ["007", "1.0"]
+
+
+def test_the_only_row_of_a_class_is_named(tmp_path):
+    verdicts = ["lonely" if number == 7 else "yes" if number % 2 else "no" for number in range(40)]
+    rows = [f"what it was {number},{verdict}\n" for number, verdict in enumerate(verdicts)]
+    report = upload(tmp_path, {"a.csv": "".join(["text,verdict\n", *rows]).encode()})
+    assert sample(report, "class_too_small") == {
+        "file": "a.csv", "line": 9, "row": 8, "column": "verdict", "found": "lonely: 1", "expected": "at least 2 rows"
+    }  # fmt: skip

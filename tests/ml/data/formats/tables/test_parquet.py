@@ -1,0 +1,122 @@
+import base64
+import io
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ml.data.dataset import Dataset
+from ml.data.limits import Limits
+from tests.support.ml import samples
+from tests.support.ml.dataset_files import codes, count, encoded, labels, packed, parquet, pictures, sample, upload
+
+IMAGES, NAMES = pictures(40), labels(40)
+ENCODED = [encoded(image) for image in IMAGES]
+NUMBERS = [int(name) for name in NAMES]
+PIXELS = {f"pixel{index}": column for index, column in enumerate(IMAGES.reshape(40, -1).T)}
+ALL = {"train": 1.0}
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"image": ENCODED, "label": NAMES},
+        {"image": [{"bytes": data, "path": None} for data in ENCODED], "label": NUMBERS},
+        {"image": [base64.b64encode(data).decode() for data in ENCODED], "label": NUMBERS},
+        {"label": NUMBERS, **PIXELS},
+        {"label": pa.array(NAMES).dictionary_encode(), **PIXELS},
+        {"label": [float(number) for number in NUMBERS], **PIXELS},
+        {"id": range(40), "y": NUMBERS, **{name: column.astype(np.float64) for name, column in PIXELS.items()}},
+    ],
+    ids=["bytes", "hugging face", "base64", "pixels", "dictionary", "labels as floats", "floats"],
+)
+def test_pictures_are_read_from_any_of_these(tmp_path, columns):
+    report = upload(tmp_path, {"a.parquet": parquet(columns)}, splits=ALL)
+    assert report.state == "ready"
+    assert report.classes == ["0", "1"]
+    rows = Dataset.open(tmp_path / "dataset").rows("train")
+    assert np.array_equal(rows.columns["image"].array, IMAGES)
+    assert list(rows.columns["label"]) == NAMES
+
+
+def test_class_names_that_hugging_face_notes_are_used(tmp_path):
+    noted = {"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}
+    table = pa.table({"image": ENCODED, "label": NUMBERS}).replace_schema_metadata({"huggingface": json.dumps(noted)})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    report = upload(tmp_path, {"train-00000-of-00001.parquet": sink.getvalue().to_pybytes()})
+    assert report.classes == ["cat", "dog"]
+
+
+def test_bad_cells_have_their_rows(tmp_path):
+    images = [*ENCODED[:20], None, b"junk", *ENCODED[22:]]
+    names = [*NAMES[:39], None]
+    report = upload(tmp_path, {"a.parquet": parquet({"image": images, "label": names})})
+    assert report.state == "rejected"
+    assert (sample(report, "image_not_encoded")["row"], sample(report, "image_not_encoded")["column"]) == (21, "image")
+    assert sample(report, "image_unknown_format")["row"] == 22
+    assert sample(report, "missing_label") == {"file": "a.parquet", "row": 40, "column": "label"}
+    assert (report.rows, report.rejected) == (40, 3)
+
+
+def test_a_pixel_without_a_value_is_told(tmp_path):
+    columns = {"label": NUMBERS, **PIXELS, "pixel3": [None, *range(39)]}
+    report = upload(tmp_path, {"a.parquet": parquet(columns)})
+    assert sample(report, "pixel_not_a_number")["column"] == "pixel3"
+    assert sample(report, "pixel_not_a_number")["row"] == 1
+    assert count(report, "pixel_not_a_number") == 1
+
+
+def test_rows_are_limited_by_the_footer(tmp_path):
+    data = parquet({"image": ENCODED, "label": NAMES})
+    assert codes(upload(tmp_path, {"a.parquet": data}, limits=Limits(max_rows=39))) == {"too_many_rows"}
+    assert codes(upload(tmp_path, {"a.parquet": data}, limits=Limits(max_cells=79))) == {"table_too_large"}
+
+
+def test_parquet_inside_gzip_is_refused_with_advice(tmp_path):
+    report = upload(tmp_path, {"a.parquet.gz": packed(parquet({"image": ENCODED, "label": NAMES}))})
+    assert sample(report, "unsupported_file")["expected"] == "Parquet as it is"
+
+
+def test_columns_choose(tmp_path):
+    columns = {"a": ENCODED, "b": ENCODED[::-1], "c": NAMES, "d": NAMES}
+    report = upload(tmp_path, {"a.parquet": parquet(columns)}, columns={"image": "b", "label": "d"}, splits=ALL)
+    assert report.state == "ready"
+    assert np.array_equal(Dataset.open(tmp_path / "dataset").rows("train").columns["image"].array, IMAGES[::-1])
+
+
+def test_no_label_is_written_as_minus_one_where_classes_have_names(tmp_path):
+    noted = {"info": {"features": {"label": {"names": ["cat", "dog"]}}}}
+    columns = {"image": ENCODED, "label": [-1 if row == 3 else row % 2 for row in range(40)]}
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns).replace_schema_metadata({"huggingface": json.dumps(noted)}), sink)
+    report = upload(tmp_path, {"a.parquet": sink.getvalue()})
+    assert report.classes == ["cat", "dog"]
+    assert sample(report, "missing_label") == {"file": "a.parquet", "row": 4, "column": "label"}
+
+
+def test_a_row_with_several_labels_is_told(tmp_path):
+    report = upload(tmp_path, {"a.parquet": parquet({"text": ["one", "two"], "label": [["a"], ["a", "b"]]})})
+    assert (sample(report, "label_not_plain")["row"], sample(report, "label_not_plain")["column"]) == (1, "label")
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "task"),
+    [
+        ("text", [f"a picture of {row}" for row in range(40)], "image_text_matching"),
+        ("caption", ["a dog", "a cat"] * 20, "image_text_matching"),
+        ("objects", [{"bbox": [[1, 1, 3, 3]], "category": [row % 2]} for row in range(40)], "object_detection"),
+    ],
+)
+def test_what_stands_beside_pictures_says_what_they_are_for(tmp_path, column, values, task):
+    files = [{"bytes": each, "path": None} for each in ENCODED]
+    report = upload(tmp_path, {"a.parquet": parquet({"image": files, column: values})})
+    assert (report.state, report.guess.task) == ("ready", task)
+
+
+def test_recordings_are_no_pictures(tmp_path):
+    files = [{"bytes": each, "path": "a.wav"} for each in samples.VALUES["audio"](24)]
+    report = upload(tmp_path, {"a.parquet": parquet({"audio": files, "sentence": ["yes", "no"] * 12})})
+    assert (report.state, report.guess.task) == ("ready", "speech_recognition")

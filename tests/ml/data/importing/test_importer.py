@@ -1,0 +1,193 @@
+import os
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from ml.data.dataset import Dataset, DatasetSummary
+from ml.data.importing import writer
+from ml.data.importing.importer import import_dataset
+from ml.tasks import TASKS
+from tests.support.ml.dataset_files import (
+    codes,
+    count,
+    csv_text,
+    folders,
+    idx_pair,
+    labels,
+    pictures,
+    sample,
+    upload,
+    zipped,
+)
+
+IMAGES, NAMES = pictures(100), labels(100)
+CSV = csv_text(IMAGES, NAMES)
+
+
+def test_what_is_wrong_with_every_file_is_told_at_once(tmp_path):
+    files = {
+        "broken.csv": CSV.replace(b"\n0,", b"\n0,x", 1),
+        "ragged.csv": CSV + b"1,2,3\n",
+        "nothing.csv": b"",
+        "strange.csv": CSV.replace(b"\n1,", b"\n\xe9,", 1),
+    }
+    report = upload(tmp_path, files)
+    assert report.state == "rejected"
+    assert {"pixel_not_a_number", "ragged_row", "empty_file", "encoding_guessed"} <= codes(report)
+
+    assert all(entry.hint for entry in report.errors)
+
+
+def test_errors_come_before_warnings_and_repairs(tmp_path):
+    report = upload(
+        tmp_path, {"a.csv": csv_text(IMAGES, [f"{name}.0" for name in NAMES]) + b"1,2\n" + CSV.splitlines()[1]}
+    )
+    order = [entry.severity for entry in report.errors]
+    assert order == sorted(order, key=["error", "warning", "repair"].index)
+    assert len(set(order)) == 3
+
+
+def test_the_task_at_hand_may_refuse(tmp_path):
+    class ThreeClasses:
+        columns: ClassVar[dict[str, str]] = {"image": "image"}
+
+        @staticmethod
+        def refuse(summary: DatasetSummary) -> list[str]:
+            return [f"needs three classes, not {len(summary.classes or [])}"]
+
+    report = upload(tmp_path, {"a.csv": CSV}, task="three_classes", purposes={"three_classes": ThreeClasses})
+    assert sample(report, "unfit_for_task") == {"found": "needs three classes, not 2"}
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_the_task_is_guessed_unless_it_is_told(tmp_path):
+    guesses = {}
+    for name, options in (("a", {}), ("b", {"task": "image_generation"})):
+        report = upload(tmp_path / name, {"a.csv": CSV}, **options)
+        assert report.summary is not None
+        assert report.guess is not None
+        guesses[name] = (report.summary.task, report.guess.task)
+    assert guesses == {"a": ("image_classification",) * 2, "b": ("image_generation",) * 2}
+
+
+def test_a_guessed_task_is_one_that_exists(tmp_path):
+    for name, classes in (("a", 2), ("b", 1)):
+        report = upload(tmp_path / name, {"a.csv": csv_text(IMAGES, labels(100, classes=classes))})
+        assert report.summary is not None
+        assert report.summary.task in TASKS
+        assert TASKS[report.summary.task].refuse(report.summary) == []
+
+
+def test_files_may_be_told_to_be_a_split(tmp_path):
+    files = {"one.csv": CSV, "two.csv": csv_text(pictures(30, seed=5), labels(30))}
+    report = upload(tmp_path, files, splits={"one.csv": "train", "tw*.csv": "val"})
+    assert report.splits["validation"] == 30
+    assert report.splits["test"] == 10
+
+
+def test_shares_part_all_rows_anew(tmp_path):
+    files = {"train.csv": CSV, "test.csv": csv_text(pictures(100, seed=5), labels(100))}
+    report = upload(tmp_path, files, splits={"train": 0.5, "validation": 0.25, "test": 0.25, "seed": 3})
+    assert report.splits == {"train": 100, "validation": 50, "test": 50}
+    assert report.summary is not None
+    assert all(
+        set(counts.values()) == {25} or set(counts.values()) == {50} for counts in report.summary.class_counts.values()
+    )
+
+
+def test_the_seed_decides_who_is_held_out(tmp_path):
+    digests = {}
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        report = upload(tmp_path / name, {"a.csv": CSV}, splits={"train": 0.8, "test": 0.2, "seed": seed})
+        assert report.summary is not None
+        digests[name] = report.summary.digest
+    assert digests["a"] == digests["b"] != digests["c"]
+
+
+def test_copies_are_held_out_together(tmp_path):
+    twice = np.concatenate([IMAGES, IMAGES])
+    report = upload(tmp_path, {"a.csv": csv_text(twice, NAMES * 2)})
+    assert "duplicate_across_splits" not in codes(report)
+    assert count(report, "duplicate_rows") == 100
+    assert report.splits == {"train": 160, "validation": 20, "test": 20}
+    dataset = Dataset.open(tmp_path / "dataset")
+    seen = [{image.tobytes() for image in dataset.rows(split).columns["image"]} for split in report.splits]
+    assert sum(map(len, seen)) == len(set().union(*seen)) == 100
+
+
+def test_what_is_in_test_too_is_taken_out_of_train(tmp_path):
+    test = np.concatenate([pictures(30, seed=5), IMAGES[:12]])
+    report = upload(tmp_path, {"train.csv": CSV, "test.csv": csv_text(test, labels(42))})
+    assert report.state == "ready"
+    assert count(report, "duplicate_across_splits") == report.repaired == 12
+    assert len(next(entry.sample for entry in report.errors if entry.code == "duplicate_across_splits")) == 10
+    assert report.splits["test"] == 42
+    assert report.splits["train"] + report.splits["validation"] == 88
+    assert (report.rows, report.accepted) == (142, 130)
+    dataset = Dataset.open(tmp_path / "dataset")
+    learned = {image.tobytes() for split in ("train", "validation") for image in dataset.rows(split).columns["image"]}
+    assert not learned & {image.tobytes() for image in test}
+
+
+def test_one_picture_with_two_labels_is_told_with_both_places(tmp_path):
+    twice = np.concatenate([IMAGES, IMAGES[:1]])
+    report = upload(tmp_path, {"a.csv": csv_text(twice, [*NAMES, "1"])})
+    places = next(entry.sample for entry in report.errors if entry.code == "conflicting_labels")
+    assert [(place["row"], place["found"]) for place in places] == [(1, "0"), (101, "1")]
+
+
+def test_pictures_of_one_size_beyond_the_limit_stay_as_they_came(tmp_path):
+    from ml.data.limits import Limits
+
+    report = upload(tmp_path, {"a.csv": CSV}, limits=Limits(max_raw_bytes=1000), splits={"train": 1})
+    assert report.state == "ready"
+    rows = Dataset.open(tmp_path / "dataset").rows("train")
+    assert not hasattr(rows.columns["image"], "array")
+    assert np.array_equal(rows[7]["image"], IMAGES[7])
+
+
+def test_a_folder_with_something_in_it_is_never_replaced(tmp_path):
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "mine").write_text("keep")
+    with pytest.raises(OSError, match="not empty"):
+        upload(tmp_path, {"a.csv": CSV})
+    assert {path.name for path in tmp_path.iterdir()} == {"incoming", "dataset"}
+    assert (tmp_path / "dataset" / "mine").read_text() == "keep"
+
+
+def test_a_dataset_that_cannot_be_finished_leaves_nothing(tmp_path):
+    def interrupted() -> None:
+        with writer.published(tmp_path / "dataset") as directory:
+            (directory / "half").write_text("")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_survives_json(tmp_path):
+    report = upload(tmp_path, {"a.csv": CSV})
+    assert type(report).model_validate(report.as_dict()) == report
+
+
+def test_the_digest_knows_nothing_of_times_and_names(tmp_path):
+    digests = set()
+    for name, moment in (("a", 0), ("b", 1_000_000_000)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / f"{name}.zip").write_bytes(zipped(folders(IMAGES, NAMES)))
+        os.utime(folder / f"{name}.zip", (moment, moment))
+        report = import_dataset([folder / f"{name}.zip"], folder / "dataset", purposes=TASKS)
+        assert report.summary is not None
+        digests.add(report.summary.digest)
+    assert len(digests) == 1
+
+
+def test_bytes_of_a_dataset_are_the_same_twice(tmp_path):
+    stored = []
+    for name in ("a", "b"):
+        upload(tmp_path / name, idx_pair(IMAGES, NAMES))
+        stored.append({path.name: path.read_bytes() for path in (tmp_path / name / "dataset").iterdir()})
+    assert stored[0] == stored[1]

@@ -1,0 +1,71 @@
+import numpy as np
+
+from ml.encoders.augmentation import SHIFT, distort
+
+
+def chance(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_the_same_chance_gives_the_same_pictures():
+    images = chance().integers(0, 256, size=(4, 3, 9, 7), dtype=np.uint8)
+
+    first, second, other = (distort(images, chance(seed)) for seed in (1, 1, 2))
+
+    assert first.shape == images.shape
+    assert first.dtype == np.uint8
+    np.testing.assert_array_equal(first, second)
+    assert (first != other).any()
+
+
+def test_what_is_of_one_colour_stays_so():
+    images = np.full((3, 1, 12, 12), 77, dtype=np.uint8)
+
+    np.testing.assert_array_equal(distort(images, chance()), images)
+
+
+def test_channels_move_together():
+    images = np.repeat(chance().integers(0, 256, size=(4, 1, 16, 16), dtype=np.uint8), 3, axis=1)
+
+    moved = distort(images, chance())
+
+    np.testing.assert_array_equal(moved[:, 0], moved[:, 1])
+    np.testing.assert_array_equal(moved[:, 0], moved[:, 2])
+
+
+def test_a_dot_in_the_middle_moves_by_the_shift_at_most():
+    images = np.zeros((200, 1, 41, 41), dtype=np.uint8)
+    images[:, :, 19:22, 19:22] = 255
+
+    moved = distort(images, chance()).astype(float)
+
+    places = np.arange(41)
+    total = moved.sum(axis=(1, 2, 3))
+    across = (moved.sum(axis=(1, 2)) * places).sum(axis=1) / total - 20
+    down = (moved.sum(axis=(1, 3)) * places).sum(axis=1) / total - 20
+    # What is shifted by s before it is scaled by at most exp(0.1) and turned lands within s * exp(0.1) * sqrt(2).
+    reach = SHIFT * 41 * np.exp(0.1) * np.sqrt(2) + 0.5
+    assert np.abs(across).max() < reach
+    assert np.abs(down).max() < reach
+    assert across.std() > 0.5
+    assert down.std() > 0.5
+
+
+def test_nothing_is_mirrored():
+    images = np.zeros((100, 1, 20, 20), dtype=np.uint8)
+    images[:, :, 5:15, 3:5] = 255
+
+    moved = distort(images, chance())
+
+    assert moved[:, :, :, :10].sum() > 0.99 * moved.sum()
+
+
+def test_a_ramp_stays_a_ramp_in_both_directions():
+    """Linear interpolation of what is linear is exact, but for rounding."""
+    ramp = np.broadcast_to(np.arange(40, dtype=np.uint8) * 6, (50, 1, 40, 40))
+
+    for images in (ramp, ramp.transpose(0, 1, 3, 2)):
+        # Far from the edges, which are drawn out.
+        inner = distort(np.ascontiguousarray(images), chance()).astype(int)[:, 0, 10:30, 10:30]
+        for axis in (1, 2):
+            assert np.abs(np.diff(inner, n=2, axis=axis)).max() <= 2

@@ -1,0 +1,124 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ml.generation.loop import Continuation, Wish, Writing
+from ml.generation.sampling import Sampling
+from ml.learning.export.torch_runner import running
+from ml.learning.nn.architectures import ARCHITECTURES
+from ml.learning.nn.network import build
+from ml.signals import Feature
+from ml.spec.schema import Choice
+
+SHAPE = {"vocabulary": 40, "length": 12}
+GRAPHS = {"step": ("text", "text_mask", "text_state", "text_state_mask")}
+PROMPTS = [[1, 5, 9], [1, 30, 31, 32, 33, 34, 35], [1], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]]
+
+causal = pytest.mark.parametrize(
+    "name", [name for name, architecture in ARCHITECTURES.items() if Feature.CAUSAL in architecture.provides]
+)
+
+
+def decode(tokens: Sequence[int]) -> str:
+    return "".join(chr(ord("A") + token) for token in tokens)
+
+
+def one(prompt: Sequence[int], *, end: int | None = None, seed: int = 0, stop: tuple[str, ...] = ()) -> Continuation:
+    wish = Wish(max_new_tokens=20, sampling=Sampling(), seed=seed, stop=stop)
+    return Continuation(prompt, wish, decode=decode, end=end)
+
+
+def writing(name: str = "gpt", *, cached: bool = True) -> Writing:
+    torch.manual_seed(0)
+    architecture = ARCHITECTURES[name]
+    config = architecture.adapted(architecture.tiny(), frozenset({Feature.CAUSAL})).model_dump()
+    choice = Choice(name=name, config=config)
+    network = build({"text": choice}, shapes={"text": SHAPE}, head=Choice(name="next_token")).eval()
+    for parameter in network.parameters():
+        parameter.data *= 3  # so that what is read decides what is written
+    run = running(network, GRAPHS, device=torch.device("cpu"))
+    width = network.widths["text"].state if cached else 0
+    return Writing(lambda batch: run("step", batch), slot="text", context=SHAPE["length"], state_width=width)
+
+
+def written(loop: Writing, some: Sequence[Continuation]) -> list[list[int]]:
+    loop.join(some)
+    while loop.busy:
+        loop.step()
+    return [each.written for each in some]
+
+
+def all_of_them(**how: Any) -> list[Continuation]:
+    return [one(prompt, seed=row, **how) for row, prompt in enumerate(PROMPTS)]
+
+
+@causal
+def test_with_and_without_memory_the_same_is_written_beyond_the_longest_context_too(name: str) -> None:
+    assert written(writing(name), all_of_them()) == written(writing(name, cached=False), all_of_them())
+
+
+def test_what_is_written_does_not_depend_on_who_writes_beside() -> None:
+    together = written(writing(), all_of_them())
+    assert together == [written(writing(), [each])[0] for each in all_of_them()]
+
+
+def test_some_may_join_and_leave_between_steps() -> None:
+    expected = written(writing(), all_of_them())
+    loop, (first, second, third, fourth) = writing(), all_of_them()
+    loop.join([first])
+    for _ in range(3):
+        loop.step()
+    loop.join([second, fourth])
+    loop.step()
+    loop.leave(second)
+    loop.join([third])
+    while loop.busy:
+        loop.step()
+    assert [first.written, third.written, fourth.written] == [expected[0], expected[2], expected[3]]
+    assert second.reason is None
+
+
+def test_the_pieces_are_the_text() -> None:
+    loop, some = writing(), all_of_them()
+    loop.join(some)
+    told = {id(each): "" for each in some}
+    while loop.busy:
+        for each, piece in loop.step():
+            told[id(each)] += piece
+    assert [told[id(each)] for each in some] == [each.text for each in some] == [decode(each.written) for each in some]
+
+
+def test_a_sequence_ends_where_the_model_ends_it() -> None:
+    expected = written(writing(), [one(PROMPTS[0])])[0]
+    ended = one(PROMPTS[0], end=expected[4])
+    written(writing(), [ended])
+    assert ended.written == expected[: expected.index(expected[4])]
+    assert ended.reason == "stop"
+
+
+def test_a_sequence_ends_at_a_stop_string_and_otherwise_by_its_length() -> None:
+    free = one(PROMPTS[0])
+    written(writing(), [free])
+    assert free.reason == "length"
+    assert len(free.written) == 20
+    held = one(PROMPTS[0], stop=(free.text[3:5],))
+    written(writing(), [held])
+    assert held.reason == "stop"
+    assert held.text == free.text[: free.text.index(free.text[3:5])]
+
+
+def test_a_graph_that_reads_one_token_at_a_time_gets_no_more() -> None:
+    lengths: list[int] = []
+    loop = writing()
+    inner = loop._read_batch
+
+    def counted(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        lengths.append(batch["text"].shape[1])
+        return inner(batch)
+
+    loop._read_batch = counted
+    written(loop, [one([1, 2], seed=3)])
+    assert lengths[:10] == [2] + [1] * 9

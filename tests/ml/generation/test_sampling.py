@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from ml.generation.sampling import Sampling, allowed, choose
+
+LOGITS = np.log(np.array([0.1, 0.4, 0.2, 0.3]))
+
+
+def test_without_temperature_the_most_probable_is_taken() -> None:
+    chance = np.random.default_rng(0)
+    assert {choose(LOGITS, Sampling(temperature=0), chance) for _ in range(20)} == {1}
+
+
+def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
+    chance = np.random.default_rng(0)
+    drawn = np.bincount([choose(LOGITS, Sampling(), chance) for _ in range(4000)], minlength=4) / 4000
+    # Four standard errors of a share near one half.
+    np.testing.assert_allclose(drawn, [0.1, 0.4, 0.2, 0.3], atol=4 * np.sqrt(0.25 / 4000))
+
+
+@pytest.mark.parametrize(
+    ("sampling", "tokens", "odds"),
+    [
+        (Sampling(top_k=2), [1, 3], [4 / 7, 3 / 7]),
+        (Sampling(top_k=9), [0, 1, 2, 3], [0.1, 0.4, 0.2, 0.3]),
+        (Sampling(top_p=0.6), [1, 3], [4 / 7, 3 / 7]),
+        (Sampling(top_p=0.01), [1], [1.0]),
+        (Sampling(top_k=3, top_p=0.5), [1, 3], [4 / 7, 3 / 7]),
+        (Sampling(temperature=0.5), [0, 1, 2, 3], np.array([1, 16, 4, 9]) / 30),
+    ],
+)
+def test_what_may_be_drawn_is_what_was_asked(sampling: Sampling, tokens: list[int], odds: list[float]) -> None:
+    found, probable = allowed(LOGITS, sampling)
+    assert found.tolist() == tokens
+    np.testing.assert_allclose(probable, odds)
+
+
+def test_one_seed_gives_one_sequence() -> None:
+    first, second = (
+        [choose(LOGITS, Sampling(), chance) for _ in range(50)]
+        for chance in (np.random.default_rng(7), np.random.default_rng(7))
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-310, 1e-12])
+@pytest.mark.parametrize("limits", [{}, {"top_k": 2}, {"top_p": 0.5}])
+def test_a_temperature_next_to_nought_takes_the_most_probable_token(
+    temperature: float, limits: dict[str, float]
+) -> None:
+    """A logit over it is beyond what a float holds."""
+    sampling = Sampling(temperature=temperature, **limits)  # type: ignore[arg-type]  # each is what its name takes
+    for best in range(3):
+        logits = np.array([-1.0, 2.0, 3.0], dtype=np.float32)[np.roll(np.arange(3), best)]
+        assert choose(logits, sampling, np.random.default_rng(0)) == int(logits.argmax())

@@ -1,0 +1,167 @@
+"""An archive is judged by its names before anything of it reaches the disk."""
+
+from __future__ import annotations
+
+import io
+import stat
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ml.errors import PackageError
+from ml.learning.interchange.importer import bring_in
+from ml.learning.interchange.model_archive import PICKLES, Bundle
+
+
+def packed(path: Path, *names: str, content: bytes = b"{}") -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, content)
+    return path
+
+
+def test_files_are_known_by_their_paths_below_the_folder_of_the_model(tmp_path: Path) -> None:
+    names = ("all/MiniLM/config.json", "all/MiniLM/1_Pooling/config.json", "all/MiniLM/README.md", "all/.git/config")
+    bundle = Bundle.of(packed(tmp_path / "model.zip", *names))
+    assert bundle.names == {"config.json", "1_Pooling/config.json", "README.md"}
+    bundle.unpack(["1_Pooling/config.json"], tmp_path / "into")
+    assert [path.name for path in (tmp_path / "into").rglob("*")] == ["1_Pooling", "config.json"]
+
+
+@pytest.mark.parametrize("ending", sorted(PICKLES))
+def test_a_pickle_is_named_and_refused(tmp_path: Path, ending: str) -> None:
+    archive = packed(tmp_path / "model.zip", "config.json", "model.safetensors", f"old/weights{ending.upper()}")
+    with pytest.raises(PackageError, match="pickles") as refused:
+        bring_in(archive, tmp_path / "package")
+    assert f"old/weights{ending.upper()}" in refused.value.message
+    assert "safetensors" in (refused.value.hint or "")
+    assert not (tmp_path / "package").exists()
+
+
+def test_a_file_of_torch_is_an_archive_that_holds_a_pickle(tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "model.pt")
+    with pytest.raises(PackageError, match=r"data\.pkl"):
+        bring_in(tmp_path / "model.pt", tmp_path / "package")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("../../etc/cron.d/plinth", "archive_unsafe_name"),
+        ("/etc/passwd", "archive_unsafe_name"),
+        ("C:\\weights.safetensors", "archive_unsafe_name"),
+        ("inner.zip", "archive_nested"),
+        ("inner.tar.gz", "archive_nested"),
+        ("/".join("abcdefghij") + "/config.json", "archive_too_deep"),
+    ],
+)
+def test_a_name_that_no_friend_would_pack_is_refused(tmp_path: Path, name: str, code: str) -> None:
+    with pytest.raises(PackageError, match=code) as refused:
+        bring_in(packed(tmp_path / "model.zip", "config.json", name), tmp_path / "package")
+    assert name.replace("\\", "/").rpartition("/")[2] in refused.value.message
+    assert [path.name for path in tmp_path.iterdir()] == ["model.zip"]
+
+
+def test_a_link_is_refused(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("model.safetensors")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr(link, "/etc/shadow")
+    with pytest.raises(PackageError, match="archive_link"):
+        bring_in(tmp_path / "model.zip", tmp_path / "package")
+
+
+def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
+    path = packed(tmp_path / "model.zip", "config.json")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(PackageError, match="archive_encrypted"):
+        bring_in(path, tmp_path / "package")
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "model.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("model.safetensors", bytes(64 << 20))
+    with pytest.raises(PackageError, match="archive_bomb"):
+        bring_in(tmp_path / "model.zip", tmp_path / "package")
+
+
+def test_a_file_that_is_not_what_its_directory_says_is_refused(tmp_path: Path) -> None:
+    path = packed(tmp_path / "model.zip", "config.json", content=b'{"model_type": "bert"}')
+    content = bytearray(path.read_bytes())
+    content[content.index(b"bert")] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(PackageError, match="damaged_file"):
+        bring_in(path, tmp_path / "package")
+
+
+def test_two_models_in_one_archive_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PackageError, match="several models: one, two"):
+        Bundle.of(packed(tmp_path / "models.zip", "one/config.json", "two/config.json"))
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x04\x95pickle", b"PK\x03\x04 cut off"])
+def test_what_is_no_model_is_refused_with_what_was_expected(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.bin").write_bytes(content)
+    with pytest.raises(PackageError):
+        bring_in(tmp_path / "model.bin", tmp_path / "package")
+    with pytest.raises(PackageError, match="neither") as refused:
+        bring_in(packed(tmp_path / "model.zip", "README.md"), tmp_path / "package")
+    assert "config.json" in (refused.value.hint or "")
+
+
+def folder_with(tmp_path: Path, config: str, **files: bytes) -> Path:
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
+        archive.writestr("config.json", config)
+        for name, content in files.items():
+            archive.writestr(name.replace("_dot_", "."), content)
+    return tmp_path / "model.zip"
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("[1]", "no JSON object"),
+        ("{", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        ('{"model_type": "resnet", "auto_map": {"AutoModel": "modeling.Mine"}}', "auto_map"),
+        ('{"model_type": "resnet", "quantization_config": {"bits": 4}}', "quantised"),
+        ('{"model_type": "mamba"}', "known: .*resnet"),
+        ('{"model_type": ["resnet"]}', "not read here"),
+        ('{"model_type": "resnet"}', "no weights"),
+    ],
+)
+def test_a_configuration_that_cannot_be_followed_is_refused(tmp_path: Path, config: str, told: str) -> None:
+    with pytest.raises(PackageError, match=told):
+        bring_in(folder_with(tmp_path, config), tmp_path / "package")
+
+
+def test_an_index_names_files_of_the_archive_alone(tmp_path: Path) -> None:
+    index = b'{"weight_map": {"a": "model-1.safetensors", "b": "../../secret.safetensors"}}'
+    archive = folder_with(tmp_path, '{"model_type": "resnet"}', **{"model.safetensors.index.json": index})
+    with pytest.raises(PackageError, match=r"not in the archive: \.\./\.\./secret"):
+        bring_in(archive, tmp_path / "package")
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        b"",
+        struct.pack("<Q", 1 << 62) + b"{}",
+        struct.pack("<Q", 2) + b"[]",
+        struct.pack("<Q", 64) + b'{"x":{"dtype":"F32","shape":[9],"data_offsets":[0,99999999]}}   ',
+        io.BytesIO(b"\x80\x04K\x01.").read(),
+    ],
+)
+def test_weights_that_are_none_are_refused(tmp_path: Path, weights: bytes) -> None:
+    archive = folder_with(tmp_path, '{"model_type": "resnet"}', **{"model.safetensors": weights})
+    with pytest.raises(PackageError):
+        bring_in(archive, tmp_path / "package")
+    assert not (tmp_path / "package").exists()

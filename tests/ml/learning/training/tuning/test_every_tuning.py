@@ -1,0 +1,212 @@
+"""What holds for each tuning, with each architecture that it fits: what it freezes stays, and a package needs no trace
+of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ml.learning.export.torch_runner import network_of
+from ml.learning.nn.architectures import ARCHITECTURES
+from ml.learning.nn.network import Network, build
+from ml.learning.training.optimizers import groups
+from ml.learning.training.tuning import TUNINGS
+from ml.package.package import ADAPTER, WEIGHTS, ModelPackage
+from ml.signals import Signal
+from ml.spec.catalog import Catalog
+from ml.spec.schema import Choice
+from tests.support.ml import samples
+from tests.support.ml.digits import run, spec
+
+SHAPES: dict[Signal, dict[str, int]] = {
+    Signal.IMAGE: {"channels": 1, "height": 8, "width": 8},
+    Signal.TOKENS: {"vocabulary": 11, "length": 12},
+    Signal.FRAMES: {"bins": 5},
+}
+HEAD = Choice(name="classifier", config={"classes": 3})
+UNFIT = {name: entry.unfit for name, entry in Catalog.load().tunings.items()}
+
+fitting = pytest.mark.parametrize(
+    ("name", "architecture"),
+    [(name, architecture) for name in TUNINGS for architecture in ARCHITECTURES if architecture not in UNFIT[name]],
+)
+
+
+def _choice(architecture: str) -> Choice:
+    return Choice(name=architecture, config=ARCHITECTURES[architecture].tiny().model_dump(mode="json"))
+
+
+def _network(choice: Choice) -> Network:
+    torch.manual_seed(0)
+    return build({"it": choice}, shapes={"it": _shape(choice.name)}, head=HEAD)
+
+
+def _shape(architecture: str) -> dict[str, int]:
+    return SHAPES[sorted(ARCHITECTURES[architecture].accepts)[-1]]
+
+
+def _batch(architecture: str) -> dict[str, Tensor]:
+    generator, shape, rows = torch.manual_seed(1), _shape(architecture), 12
+    label = torch.arange(rows) % 3
+    if "channels" in shape:
+        return {"it": torch.rand(rows, 1, 8, 8, generator=generator), "label": label}
+    mask = torch.arange(9) < torch.randint(1, 10, (rows, 1), generator=generator)
+    tokens = torch.randint(11, (rows, 9), generator=generator)
+    signal = tokens if "vocabulary" in shape else torch.rand(rows, 9, shape["bins"], generator=generator)
+    return {"it": signal, "it_mask": mask, "label": label}
+
+
+def _tuned(name: str, architecture: str = "cnn") -> tuple[Any, Network]:
+    kind, network = TUNINGS[name], _network(_choice(architecture))
+    tuning = kind(kind.config_type())
+    tuning.apply(network)
+    return tuning, network
+
+
+def _trained(network: Network, architecture: str = "cnn", steps: int = 4) -> None:
+    moving = [each for each in network.parameters() if each.requires_grad]
+    optimizer = torch.optim.Adam(moving, 0.01)
+    network.train()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        network.losses(_batch(architecture))["loss"].backward()
+        optimizer.step()
+
+
+@fitting
+def test_what_is_frozen_stays_and_the_rest_moves(name: str, architecture: str) -> None:
+    _, network = _tuned(name, architecture)
+    frozen = {key for key, each in network.named_parameters() if not each.requires_grad}
+    before = {key: each.clone() for key, each in network.state_dict().items()}
+    _trained(network, architecture)
+    moved = {key for key, each in network.state_dict().items() if not torch.equal(each, before[key])}
+    assert moved
+    assert not moved & frozen
+    if frozen:
+        assert not {key for key in moved if "running_" in key}
+
+
+@fitting
+def test_at_first_a_tuned_network_answers_as_its_base(name: str, architecture: str) -> None:
+    base = _network(_choice(architecture)).eval()
+    _, network = _tuned(name, architecture)
+    network.eval()
+    expected, found = (each(_batch(architecture))["logits"] for each in (base, network))
+    # A prompt is read from the start; what a wider sum adds to it are zeros, in another order.
+    assert name == "prompt" or torch.allclose(found, expected, atol=1e-5)
+
+
+@fitting
+def test_merging_keeps_the_answers_and_a_plain_network_takes_the_weights(name: str, architecture: str) -> None:
+    tuning, network = _tuned(name, architecture)
+    _trained(network, architecture)
+    network.eval()
+    before = network(_batch(architecture))["logits"]
+    tuning.merge(network)
+    assert torch.equal(network(_batch(architecture))["logits"], before)
+    assert all(each.requires_grad for each in network.parameters())
+    plain = _network(tuning.merged(_choice(architecture))).eval()
+    plain.load_state_dict(network.state_dict())
+    # Kernels may lie in memory in another layout, and then sum in another order.
+    torch.testing.assert_close(plain(_batch(architecture))["logits"], before, rtol=1e-5, atol=1e-6)
+    assert {name: type(each) for name, each in plain.named_modules()} == {
+        name: type(each) for name, each in network.named_modules()
+    }
+
+
+@fitting
+def test_paces_are_of_weights_that_move_and_no_weight_is_forgotten(name: str, architecture: str) -> None:
+    tuning, network = _tuned(name, architecture)
+    moving = [each for each in network.parameters() if each.requires_grad]
+    paces = tuning.paces(network)
+    assert paces.keys() <= set(moving)
+    assert sum(len(group["params"]) for group in groups(moving, paces, steps=100)) == len(moving)
+    assert all(0 < pace.rate <= 1 and 0 <= pace.thaws <= 1 for pace in paces.values())
+
+
+def test_what_does_not_fit_says_why() -> None:
+    with torch.device("meta"):
+        for name, reasons in UNFIT.items():
+            for architecture, kind in ARCHITECTURES.items():
+                reason = TUNINGS[name].unmet(kind(kind.tiny(), shape=kind.usual_shape))
+                assert reasons.get(architecture) == reason
+                assert reason is None or not reason.endswith(".")
+
+
+def test_a_tuned_network_can_be_tuned_again() -> None:
+    choice = _choice("bert")
+    network = _network(choice)
+    for name in ("adapters", "prompt", "lora", "adapters", "prompt"):
+        tuning = TUNINGS[name](TUNINGS[name].config_type())
+        tuning.apply(network)
+        _trained(network, "bert", steps=1)
+        tuning.merge(network)
+        choice = tuning.merged(choice)
+    plain = _network(choice).eval()
+    plain.load_state_dict(network.state_dict())
+    assert torch.equal(plain(_batch("bert"))["logits"], network.eval()(_batch("bert"))["logits"])
+
+
+def test_adapters_widen_what_a_published_configuration_says() -> None:
+    config = {**_choice("bert").config, "options": {"intermediate_size": 20}}
+    tuning = TUNINGS["adapters"](TUNINGS["adapters"].config_type(bottleneck=3))
+    assert tuning.merged(Choice(name="bert", config=config)).config["options"] == {"intermediate_size": 23}
+
+
+def test_layers_thaw_from_the_last_to_the_first_and_lower_ones_move_slower() -> None:
+    tuning, network = _tuned("gradual_unfreezing", "bert")
+    paces = tuning.paces(network)
+    model: Any = network.backbones["it"].model
+    table, first, second = model.embeddings.word_embeddings, *(each.output.dense for each in model.encoder.layer)
+    rates = [paces[each.weight].rate for each in (second, first, table)]
+    assert rates == pytest.approx([1 / 2.6, 1 / 2.6**2, 1 / 2.6**3])
+    assert [round(paces[each.weight].thaws, 3) for each in (second, first, table)] == [0.167, 0.333, 0.5]
+    assert paces[model.pooler.dense.weight] == paces[second.weight]
+
+
+def test_a_merged_backbone_trains_again() -> None:
+    for name in ("head_only", "lora"):
+        tuning, network = _tuned(name)
+        tuning.merge(network)
+        norm: Any = next(each for each in network.modules() if isinstance(each, nn.BatchNorm2d))
+        before = norm.running_mean.clone()
+        _trained(network)
+        assert not torch.equal(norm.running_mean, before)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    tiny = ARCHITECTURES["bert"].tiny().model_dump(mode="json")
+    wanted = spec("pretrain", objective="masked_language_modeling", architecture={"name": "bert", "config": tiny})
+    return run(samples.path({"text": "text"}), tmp_path_factory.mktemp("base"), wanted).package
+
+
+@pytest.mark.parametrize("name", [name for name in TUNINGS if "bert" not in UNFIT[name]])
+def test_a_tuned_base_is_a_package_that_needs_no_tuning_and_can_be_tuned_on(
+    name: str, base: ModelPackage, tmp_path: Path
+) -> None:
+    data = samples.path({"text": "text", "label": "label"})
+    wanted = spec("finetune", task="text_classification", start_from="base", tuning=name)
+    made = run(data, tmp_path / "made", wanted, start_from=base.directory)
+    package = ModelPackage.open(made.package.directory)
+    assert set(package.manifest.graphs) == {"model"}, package.manifest.no_graph
+    weights = load_file(package.file(WEIGHTS))
+    assert network_of(package).state_dict().keys() == weights.keys()
+    report = made.report
+    assert report is not None
+    trained = report["training"]["trained_parameters"]
+    if trained == package.manifest.parameters:
+        assert not (package.directory / ADAPTER).exists()
+    else:
+        adapter = load_file(package.file(ADAPTER))
+        assert sum(each.numel() for each in adapter.values()) == trained
+        assert torch.equal(adapter["head.linear.weight"], weights["head.linear.weight"])
+        kept = load_file(base.file(WEIGHTS))["backbones.text.model.embeddings.word_embeddings.weight"]
+        assert torch.equal(weights["backbones.text.model.embeddings.word_embeddings.weight"], kept)
+    again = spec("finetune", task="text_classification", start_from="made", tuning=name)
+    assert run(data, tmp_path / "again", again, start_from=package.directory).package.manifest.graphs

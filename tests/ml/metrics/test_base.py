@@ -1,0 +1,53 @@
+import pytest
+
+from ml.metrics.base import Evaluation, Metric, doubts, share_interval
+
+KNOWN = {"accuracy": Metric("", True), "recall": Metric("", True), "loss": Metric("", False)}
+
+
+@pytest.mark.parametrize(
+    ("found", "is_doubted"),
+    [
+        (Evaluation({"accuracy": 0.9, "loss": 0.2}, {"accuracy": 0.5}, {"accuracy": (0.8, 0.95)}), False),
+        (Evaluation({"accuracy": 0.5, "loss": 0.6}, {"accuracy": 0.5, "loss": 0.7}, {"accuracy": (0.3, 0.7)}), True),
+        (Evaluation({"accuracy": 0.6}, {"accuracy": 0.5}, {"accuracy": (0.3, 0.8)}), True),
+        # One that is surely better is enough.
+        (
+            Evaluation(
+                {"accuracy": 0.1, "recall": 0.8},
+                {"accuracy": 0.1, "recall": 0.2},
+                {"accuracy": (0.0, 0.3), "recall": (0.7, 0.9)},
+            ),
+            False,
+        ),
+        (Evaluation({"loss": 2.0}, {"loss": 3.0}), False),
+        (Evaluation({"loss": 3.0}, {"loss": 3.0}), True),
+        (Evaluation({"accuracy": 0.0}), False),
+    ],
+)
+def test_a_model_is_doubted_that_nothing_shows_to_beat_the_baseline(found, is_doubted):
+    told = doubts(found, KNOWN, judged="20 rows of test")
+    assert bool(told) == is_doubted
+    assert all("20 rows of test" in each and "baseline" in each for each in told)
+
+
+@pytest.mark.parametrize(
+    ("share", "rows", "interval"),
+    [
+        # Agresti & Coull 1998, and scipy.stats.binomtest(...).proportion_ci(method="wilson").
+        (0.5, 100, (0.403832, 0.596168)),
+        (0.9956, 10_000, (0.994098, 0.996721)),
+        (0.0, 20, (0.0, 0.161125)),
+        (1.0, 20, (0.838875, 1.0)),
+    ],
+)
+def test_the_interval_is_wilsons(share, rows, interval):
+    assert share_interval(share, rows) == pytest.approx(interval, abs=1e-6)
+
+
+def test_the_reference_is_scipys():
+    from scipy.stats import binomtest
+
+    for right, rows in ((0, 5), (3, 7), (99, 100), (9956, 10_000)):
+        low, high = binomtest(right, rows).proportion_ci(method="wilson")
+        assert share_interval(right / rows, rows) == pytest.approx((low, high), abs=1e-12)

@@ -1,0 +1,55 @@
+"""Checksums that are remembered, and never for another content."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from ml.package import checksums
+from ml.package.checksums import SETTLED_SECONDS, digest, known_digest
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that were read for a checksum."""
+    paths: list[Path] = []
+
+    def counted(path: Path) -> str:
+        paths.append(path)
+        return digest(path)
+
+    monkeypatch.setattr(checksums, "digest", counted)
+    return paths
+
+
+def test_a_file_that_lies_still_is_read_once(tmp_path: Path, read: list[Path]) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    assert known_digest(path) == digest(path)
+    assert known_digest(path) == digest(path)
+    assert len(read) == 2, "one that was written just now may be written again in the same tick"
+    time.sleep(SETTLED_SECONDS + 0.05)
+    for _ in range(3):
+        assert known_digest(path) == digest(path)
+    assert len(read) == 3
+
+
+def test_another_content_is_noticed_however_it_came(tmp_path: Path, read: list[Path]) -> None:
+    path, other = tmp_path / "file", tmp_path / "other"
+    path.write_bytes(b"content")
+    time.sleep(SETTLED_SECONDS + 0.05)
+    before = path.stat()
+    assert known_digest(path) == digest(path)
+    with path.open("r+b") as file:
+        file.write(b"C")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert known_digest(path) == digest(path), "written in place, and dated back"
+    other.write_bytes(b"CONTENT")
+    shutil.copystat(path, other)
+    other.replace(path)
+    assert known_digest(path) == digest(path), "another file in its place, of the same size and time"
+    assert len(read) == 3

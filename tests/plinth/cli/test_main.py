@@ -1,0 +1,204 @@
+"""The `plinth` command as a user types it."""
+
+import json
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.stack import RunningStack, clean_environment
+
+pytestmark = pytest.mark.process
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "plinth", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        env={**(environment or clean_environment()), "COLUMNS": "140"},
+        check=False,
+    )
+
+
+@pytest.fixture
+def plinth_command(stack: RunningStack) -> Run:
+    return lambda *arguments: run(*arguments, environment=stack.environment())
+
+
+def test_help_comes_without_waiting_for_libraries() -> None:
+    program = "import sys, plinth.cli; print(*(name.split('.')[0] for name in sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"httpx2", "sklearn", "numpy", "torch", "pydantic"} & set(loaded)
+    began = time.monotonic()
+    helped = run("--help")
+    assert time.monotonic() - began < 2, "0.2 s on an idle machine"
+    for command in ("up", "doctor", "upload", "train", "jobs", "watch", "predict", "models", "keys", "demo"):
+        assert f" {command} " in helped.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["jobs"], "plinth up"),
+        (["watch", "last"], "plinth up"),
+        (["predict", "digits", "nowhere.png"], "nowhere.png"),
+        (["upload", "nowhere.zip"], "nowhere.zip"),
+    ],
+)
+def test_errors_are_sentences_and_the_exit_code_is_1(arguments: list[str], told: str, tmp_path: Path) -> None:
+    environment = {**clean_environment(), "PLINTH_HOME": str(tmp_path), "PLINTH_URL": "http://127.0.0.1:9"}
+    failed = run(*arguments, environment=environment)
+    assert failed.returncode == 1
+    assert told in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_wrong_usage_is_told_with_exit_code_2(plinth_command: Run) -> None:
+    assert run("train").returncode == 2
+    assert "not JSON" in plinth_command("upload", __file__, "--columns", "{oops").stderr
+
+
+def test_a_user_gets_from_data_to_an_answer(
+    plinth_command: Run, digits_zip: Path, digit_files: list[Path], tmp_path: Path
+) -> None:
+    uploaded = plinth_command("upload", str(digits_zip), "--name", "typed", "--task", "image_classification")
+    assert uploaded.returncode == 0, uploaded.stderr
+    assert "typed@1 is ready" in uploaded.stdout
+    assert "plinth train typed" in uploaded.stdout.splitlines()[-1]
+
+    trained = plinth_command(
+        *("train", "typed", "--model", "typed", "--architecture", "cnn", "--preset", "small"),
+        *("--epochs", "2", "--batch-size", "64", "--set", "schedule.decay=constant"),
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert "succeeded -> typed@1" in trained.stdout
+    assert "trivial baseline" in trained.stdout
+    assert "Confusion matrix of 60 rows" in trained.stdout
+    assert "plinth predict typed@1 FILE" in trained.stdout
+
+    job = json.loads(plinth_command("jobs", "show").stdout)
+    assert job["spec"]["schedule"]["decay"] == "constant"
+    assert "typed@1" in plinth_command("jobs").stdout
+    assert json.loads(plinth_command("jobs", "report", "--json").stdout)["rows"] == 60
+    assert "succeeded" in plinth_command("watch").stdout
+    assert "typed@1" in plinth_command("datasets").stdout
+
+    assert plinth_command("models", "alias", "typed@1", "production").returncode == 0
+    assert "production -> 1" in plinth_command("models").stdout
+
+    shown = plinth_command("models", "show", "typed@production")
+    assert shown.stdout.startswith("typed@1 (production): image_classification by cnn"), shown.stderr
+    assert "Answers by onnxruntime" in shown.stdout
+    assert "plinth predict typed@1 FILE" in shown.stdout.splitlines()[-1]
+    everything = json.loads(plinth_command("models", "show", "typed", "--json").stdout)
+    assert everything["graphs"]["model"]["parity"]["labels_changed"] == 0
+    assert "weights.safetensors" in {file["path"] for file in everything["files"]}
+
+    answers = plinth_command("predict", "typed", *[str(file) for file in digit_files]).stdout.splitlines()
+    assert [set(json.loads(answer)) for answer in answers] == [{"label", "confidence", "probabilities"}] * 3
+    (vector,) = plinth_command("predict", "typed", "--embedding", str(digit_files[0])).stdout.splitlines()
+    assert len(json.loads(vector)["embedding"]) > 1
+
+    saved = plinth_command("models", "download", "typed@production", "--to", str(tmp_path))
+    assert (tmp_path / "typed-1.zip").stat().st_size > 10_000, saved.stderr
+    assert "move or delete the alias first" in plinth_command("models", "delete", "typed").stderr
+    assert plinth_command("models", "unalias", "typed@production").returncode == 0
+    assert plinth_command("models", "delete", "typed").returncode == 0
+    missing = plinth_command("models", "show", "typed")
+    assert missing.returncode == 1
+    assert "typed" in missing.stderr
+
+
+def test_a_job_is_refused_started_apart_and_cancelled(plinth_command: Run, digits_zip: Path) -> None:
+    plinth_command("upload", str(digits_zip), "--name", "endless", "--task", "image_classification")
+    refused = plinth_command("train", "endless", "--model", "endless", "--architecture", "cn")
+    assert refused.returncode == 1
+    assert "cnn" in refused.stderr
+    started = plinth_command(
+        "train", "endless", "--model", "endless", "--architecture", "cnn", "--epochs", "5000", "--detach"
+    )
+    job = started.stdout.split()[0]
+    assert started.stdout.splitlines()[-1].endswith(f"plinth watch {job}")
+    assert plinth_command("jobs", "cancel", job).returncode == 0
+    watched = plinth_command("watch", job)
+    assert watched.returncode == 1
+    assert "cancelled" in watched.stdout
+
+
+def test_keys_are_created_listed_and_revoked(plinth_command: Run) -> None:
+    created = plinth_command("keys", "create", "laptop")
+    secret, following = created.stdout.splitlines()
+    assert secret.startswith("plinth_")
+    key = following.split()[-1]
+    listed = plinth_command("keys").stdout
+    assert key in listed
+    assert secret not in listed
+    assert plinth_command("keys", "revoke", key).returncode == 0
+
+
+def test_the_doctor_finds_a_running_service_well(plinth_command: Run, stack: RunningStack) -> None:
+    examined = plinth_command("doctor")
+    assert examined.returncode == 0, examined.stdout
+    found = [line.split()[:2] for line in examined.stdout.splitlines() if line.startswith(("ok", "FAIL"))]
+    assert sorted(found) == [["ok", part] for part in ("blobs", "broker", "database", "device", "disk", "service")]
+    assert stack.url in examined.stdout
+
+
+def test_the_doctor_finds_nothing_wrong_before_the_first_start(tmp_path: Path) -> None:
+    examined = run("doctor", environment={**clean_environment(), "PLINTH_HOME": str(tmp_path / "home")})
+    assert examined.returncode == 0, examined.stdout
+    assert "made at the first start" in examined.stdout
+    assert examined.stdout.splitlines()[-1].endswith("plinth up")
+    assert not (tmp_path / "home" / "plinth.db").exists(), "a look leaves nothing behind"
+
+
+def test_the_doctor_names_what_is_broken_and_the_fix(tmp_path: Path) -> None:
+    examined = run(
+        "doctor",
+        environment={
+            **clean_environment(),
+            "PLINTH_HOME": str(tmp_path),
+            "PLINTH_DEVICE": "cuda:99",
+            "PLINTH_REDIS_URL": f"redis+socket://{tmp_path}/nobody.sock?virtual_host=0",
+            "PLINTH_DATABASE_URL": "sqlite:////nowhere/at/all.db",
+        },
+    )
+    assert examined.returncode == 1
+    for part in ("device", "broker", "database"):
+        assert f"FAIL {part}" in examined.stdout
+    assert examined.stdout.count("fix:") == 3
+    assert "Traceback" not in examined.stdout + examined.stderr
+
+
+def test_a_model_from_elsewhere_comes_in_answers_and_goes_out(
+    plinth_command: Run, tmp_path: Path, digit_files: list[Path]
+) -> None:
+    from transformers import AutoModelForImageClassification, ResNetConfig, ResNetForImageClassification
+
+    config = ResNetConfig(
+        num_channels=3, layer_type="basic", embedding_size=4, hidden_sizes=[4], depths=[1], id2label={0: "no", 1: "yes"}
+    )
+    ResNetForImageClassification(config).save_pretrained(tmp_path / "answers")
+    came = plinth_command("models", "import", str(tmp_path / "answers"))
+    assert came.returncode == 0, came.stderr
+    assert "answers@1" in came.stdout
+    assert "preprocessor_config.json" in came.stdout, "what its owner should know is told"
+    predicted = plinth_command("predict", "answers", str(digit_files[0]))
+    assert set(json.loads(predicted.stdout)["probabilities"]) == {"no", "yes"}
+    went = plinth_command("models", "download", "answers", "--to", str(tmp_path), "--format", "huggingface")
+    assert went.returncode == 0, went.stderr
+    with zipfile.ZipFile(tmp_path / "answers-1-huggingface.zip") as archive:
+        archive.extractall(tmp_path / "back")
+    back = AutoModelForImageClassification.from_pretrained(tmp_path / "back")
+    assert back.config.id2label == {0: "no", 1: "yes"}
+    refused = plinth_command("models", "import", str(tmp_path / "nothing"))
+    assert refused.returncode == 1
+    assert "No such file" in refused.stderr

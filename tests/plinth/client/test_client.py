@@ -1,0 +1,208 @@
+"""The Python client against a real service."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from plinth import DatasetRejected, Plinth, PlinthError
+from plinth.client.errors import Conflict, NotFound, Refused, Unauthorized, Unreachable
+from plinth.client.uploads import Uploads
+from tests.support.servers import NetworkProxy
+from tests.support.stack import RunningStack, clean_environment
+
+pytestmark = pytest.mark.process
+
+
+def test_importing_it_needs_nothing_of_the_server(tmp_path: Path) -> None:
+    program = (
+        "import sys; from plinth import Plinth; Plinth().close(); print(*(name.split('.')[0] for name in sys.modules))"
+    )
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"app", "worker", "store", "ml", "torch", "fastapi", "sqlalchemy", "pydantic", "numpy"} & set(printed)
+
+
+def test_it_finds_the_service_of_the_home_folder_by_itself(stack: RunningStack) -> None:
+    program = "from plinth import Plinth\nwith Plinth() as plinth: print(plinth.url, plinth.system()['version'])"
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=stack.environment()
+    )
+    assert found.stdout.split()[0] == stack.url
+
+
+def test_where_nothing_answers_it_says_how_to_start() -> None:
+    with Plinth("http://127.0.0.1:9", "key") as plinth, pytest.raises(Unreachable, match="plinth up"):
+        plinth.catalog()
+
+
+def test_a_wrong_key_is_an_error_of_its_own(stack: RunningStack) -> None:
+    with Plinth(stack.url, "not-the-right-key-at-all") as plinth, pytest.raises(Unauthorized) as refused:
+        plinth.catalog()
+    assert refused.value.status == 401
+    assert refused.value.request_id
+
+
+def test_an_unknown_thing_is_an_error_of_its_own(plinth: Plinth) -> None:
+    with pytest.raises(NotFound, match="nowhere"):
+        plinth.datasets.get("nowhere")
+
+
+def test_everything_wrong_in_a_spec_is_told_at_once(plinth: Plinth) -> None:
+    with pytest.raises(Refused) as refused:
+        plinth.jobs.submit({"kind": "finetune", "schedule": {"epochs": 0}, "model": "m", "surprise": 1})
+    assert {item["path"] for item in refused.value.errors} >= {"dataset", "task", "schedule.epochs", "surprise"}
+    assert "schedule.epochs" in str(refused.value)
+
+
+def test_a_data_set_travels_there_and_back(plinth: Plinth, digits_zip: Path) -> None:
+    sent: list[tuple[int, int]] = []
+    made = plinth.datasets.upload(
+        digits_zip, name="travelling", task="image_classification", on_progress=lambda *step: sent.append(step)
+    )
+    assert sent[-1] == (digits_zip.stat().st_size, digits_zip.stat().st_size)
+    ready = plinth.datasets.wait(made.id, timeout_seconds=60)
+    assert ready.splits["test"] == 60
+    assert ready.classes == [str(digit) for digit in range(10)]
+    assert plinth.datasets.report("travelling").accepted == 300
+    rows = plinth.datasets.preview("travelling", split="test", limit=3)
+    assert [set(row) for row in rows] == [{"input", "target"}] * 3
+    assert ready.id in [dataset.id for dataset in plinth.datasets.list()]
+    plinth.datasets.delete(ready.id)
+    with pytest.raises(NotFound):
+        plinth.datasets.get(ready.id)
+
+
+def test_a_folder_of_class_folders_is_sent_as_it_is(plinth: Plinth, digits_zip: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "handwriting"
+    with zipfile.ZipFile(digits_zip) as zipped:
+        zipped.extractall(folder)
+    ready = plinth.datasets.wait(plinth.datasets.upload(folder).id, timeout_seconds=60)
+    assert (ready.name, ready.rows) == ("handwriting", 300)
+
+
+def test_rejected_data_bring_their_report(plinth: Plinth, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.csv"
+    broken.write_text("label,image\ncat,not-an-image\n")
+    with pytest.raises(DatasetRejected) as rejected:
+        plinth.datasets.wait(plinth.datasets.upload(broken, task="image_classification").id, timeout_seconds=60)
+    assert rejected.value.report.errors
+    assert "broken" in str(rejected.value)
+
+
+def test_a_missing_file_is_told_before_anything_is_sent(plinth: Plinth) -> None:
+    with pytest.raises(PlinthError, match="No such file"):
+        plinth.datasets.upload("nowhere.zip")
+
+
+def test_a_killed_upload_goes_on_where_it_stopped(
+    plinth: Plinth, digits_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLINTH_HOME", str(tmp_path))
+    half = digits_zip.stat().st_size // 2
+
+    class Killed(Exception):
+        pass
+
+    def die_half_way(sent: int, total: int) -> None:
+        if sent >= half:
+            raise Killed
+
+    with pytest.raises(Killed):
+        Uploads(plinth._connection, piece_bytes=5_000).send([digits_zip], on_progress=die_half_way)
+    steps: list[int] = []
+    again = Uploads(plinth._connection, piece_bytes=5_000)
+    (upload,) = again.send([digits_zip], on_progress=lambda sent, total: steps.append(sent))
+    assert steps[0] >= half
+    assert steps[-1] == digits_zip.stat().st_size
+    again.forget([digits_zip])
+    assert json.loads((tmp_path / "resumable-uploads.json").read_text()) == {}
+    made = plinth._connection.post("/api/v1/datasets", {"name": "resumed", "upload": upload})
+    assert plinth.datasets.wait(made["id"], timeout_seconds=60).rows == 300
+
+
+def test_an_upload_gets_through_a_line_that_keeps_breaking(
+    stack: RunningStack, digits_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLINTH_HOME", str(tmp_path))
+    proxy = NetworkProxy("127.0.0.1", int(stack.url.rpartition(":")[2])).start()
+    try:
+        proxy.cut_after_bytes = 30_000
+        with Plinth(f"http://127.0.0.1:{proxy.port}", stack.api_key) as plinth:
+            (upload,) = Uploads(plinth._connection, piece_bytes=20_000).send([digits_zip])
+            proxy.cut_after_bytes = None
+            made = plinth._connection.post("/api/v1/datasets", {"name": "torn", "upload": upload})
+            assert plinth.datasets.wait(made["id"], timeout_seconds=60).rows == 300
+    finally:
+        proxy.stop()
+
+
+def test_a_stream_of_events_survives_the_death_of_the_service(stack: RunningStack, digits_zip: Path) -> None:
+    """Each event once, in order, although the API is killed while it streams."""
+    with stack.client() as plinth:
+        dataset = plinth.datasets.wait(plinth.datasets.upload(digits_zip, name="streamed").id, timeout_seconds=60)
+        job = plinth.jobs.finetune(
+            dataset.id,
+            task="image_classification",
+            architecture="cnn",
+            schedule={"epochs": 2_000, "batch_size": 32},
+            model="streamed",
+        )
+        app, numbers = stack.pid_of("app"), []
+        for event in plinth.jobs.events(job.id):
+            numbers.append(event.id)
+            if len(numbers) == 3:
+                os.kill(app, signal.SIGKILL)
+                # Steered from a thread, since this one reads: it waits for the service to be back.
+                steerer = threading.Thread(target=cancel_once_it_is_back, args=(stack, app, job.id))
+                steerer.start()
+        steerer.join()
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert plinth.jobs.get(job.id).state == "cancelled"
+
+
+def cancel_once_it_is_back(stack: RunningStack, killed: int, job_id: str) -> None:
+    with stack.client() as plinth:
+        while True:
+            time.sleep(0.1)
+            try:
+                if stack.pid_of("app") != killed:
+                    plinth.jobs.cancel(job_id)
+                    return
+            except Unreachable:
+                continue
+
+
+def test_keys_open_until_they_are_revoked(stack: RunningStack, plinth: Plinth) -> None:
+    made = plinth.keys.create("laptop")
+    assert made.secret
+    assert made.secret not in repr(made)
+    with Plinth(stack.url, made.secret) as other:
+        assert other.system()["version"]
+        plinth.keys.revoke(made.id)
+        time.sleep(1)  # The service promises to see it within a second.
+        with pytest.raises(Unauthorized):
+            other.system()
+
+
+def test_a_job_that_has_ended_cannot_be_steered(plinth: Plinth, digits_zip: Path) -> None:
+    dataset = plinth.datasets.wait(plinth.datasets.upload(digits_zip, name="steered").id, timeout_seconds=60)
+    job = plinth.jobs.finetune(
+        dataset.id, task="image_classification", architecture="cnn", schedule={"epochs": 1_000}, model="steered"
+    )
+    plinth.jobs.cancel(job.id)
+    for _ in plinth.jobs.events(job.id):
+        pass
+    assert plinth.jobs.get(job.id).state == "cancelled"
+    with pytest.raises(Conflict):
+        plinth.jobs.resume(job.id)
+
+
+def test_no_variable_of_ours_leaks_into_the_tests() -> None:
+    assert not [name for name in clean_environment() if name.startswith("PLINTH_")]

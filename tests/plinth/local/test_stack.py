@@ -1,0 +1,211 @@
+"""`plinth up` with its real processes: what it promises when things are killed."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from plinth import Plinth
+from plinth.client.home import read_stack, stack_file
+from plinth.local.broker import EmbeddedBroker
+from plinth.local.processes import identity
+from tests.support.stack import RunningStack, clean_environment
+
+pytestmark = pytest.mark.process
+
+Start = Callable[..., RunningStack]
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows other processes' environment")
+
+
+def processes_of(home: Path) -> dict[int, str]:
+    """Whatever runs in this home folder, or with it in its environment or command, by any parent."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal() or int(folder.name) == os.getpid():
+            continue
+        try:
+            environment = (folder / "environ").read_bytes()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            place = (folder / "cwd").readlink()
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        if state != "Z" and (f"PLINTH_HOME={home}\0".encode() in environment or str(home) in f"{command} {place}"):
+            found[int(folder.name)] = command
+    return found
+
+
+def wait_for(condition: Callable[[], object], *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
+            parts = json.loads(answer.read())
+    except OSError:
+        return False
+    return all(parts[name]["ok"] for name in ("database", "broker", "blobs", "workers"))
+
+
+def end_within_5_seconds(stack: RunningStack, number: int) -> None:
+    began = time.monotonic()
+    stack.process.send_signal(number)
+    assert stack.process.wait(8) == 0
+    assert time.monotonic() - began < 5
+    assert processes_of(stack.home) == {}
+    assert read_stack(stack.home) == {}
+
+
+def run_up(home: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "plinth", "up", "--home", str(home), *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**clean_environment(), **variables},
+        check=False,
+    )
+
+
+def test_it_is_ready_soon_and_prints_a_curl_line_that_works(stack: RunningStack) -> None:
+    wait_for(lambda: "device" in stack.output.read_text(), seconds=30)
+    printed = stack.output.read_text()
+    assert stack.ready_cpu_seconds < 5, "ready in 5 s, even on one core"
+    assert f"{stack.url}/docs" in printed
+    (line,) = [line for line in printed.splitlines() if "curl" in line]
+    if shutil.which("curl") is None:
+        pytest.skip("no curl here to paste the line into")
+    command = shlex.split(line[line.index("curl") :])
+    pasted = subprocess.run([*command, "--silent", "--fail"], capture_output=True, text=True, timeout=20, check=True)
+    assert "image_classification" in pasted.stdout
+
+
+def test_what_it_keeps_is_for_its_owner_alone(stack: RunningStack) -> None:
+    assert stat.S_IMODE((stack.home / "api-key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((stack.home / "plinth.db").stat().st_mode) & 0o077 == 0
+    assert stat.S_IMODE(stack_file(stack.home).stat().st_mode) & 0o077 == 0
+
+
+def test_a_second_start_on_the_same_folder_says_so_and_stops(stack: RunningStack) -> None:
+    second = run_up(stack.home, "--port", "0")
+    assert second.returncode == 1
+    assert "already runs" in second.stderr
+    assert stack.url in second.stderr
+    assert is_ready(stack.url)
+
+
+def test_a_port_that_is_taken_is_told_with_the_way_out(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        refused = run_up(tmp_path / "home", "--port", str(port))
+    assert refused.returncode == 1
+    assert f"Port {port} on 127.0.0.1 is taken" in refused.stderr
+    assert "--port 0" in refused.stderr
+
+
+@linux_only
+def test_a_start_that_fails_shows_why_and_leaves_nothing(tmp_path: Path) -> None:
+    failed = run_up(tmp_path / "home", "--port", "0", PLINTH_DATABASE_URL="sqlite:////nowhere/at/all.db")
+    assert failed.returncode == 1
+    assert "unable to open database file" in failed.stderr
+    assert processes_of(tmp_path / "home") == {}
+
+
+@linux_only
+def test_whatever_is_killed_is_started_again(start_stack: Start) -> None:
+    stack = start_stack()
+    for name in ("app", "worker", "broker"):
+        killed = stack.pid_of(name)
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda name=name, killed=killed: stack.pid_of(name) != killed, seconds=10)
+        wait_for(lambda: is_ready(stack.url), seconds=20)
+        assert f"{name} ended (signal 9)" in stack.output.read_text()
+
+
+@linux_only
+def test_ctrl_c_ends_even_processes_that_do_not_listen_within_5_seconds(start_stack: Start) -> None:
+    stack = start_stack()
+    assert len(processes_of(stack.home)) >= 4
+    os.kill(stack.pid_of("worker"), signal.SIGSTOP)
+    os.kill(stack.pid_of("broker"), signal.SIGSTOP)
+    end_within_5_seconds(stack, signal.SIGINT)
+
+
+@linux_only
+def test_whether_asked_or_killed_it_takes_along_its_children_and_the_next_start_goes_on(
+    start_stack: Start, digits_zip: Path
+) -> None:
+    stack = start_stack()
+    with stack.client() as plinth:
+        dataset = plinth.datasets.wait(plinth.datasets.upload(digits_zip).id, timeout_seconds=60)
+        job = plinth.jobs.finetune(
+            dataset.id, task="image_classification", architecture="cnn", schedule={"epochs": 5_000}, model="endless"
+        )
+        wait_for(lambda: plinth.jobs.get(job.id).progress.step, seconds=60)
+    assert is_training(stack.home)
+    end_within_5_seconds(stack, signal.SIGTERM)
+
+    again = start_stack(stack.home)
+    assert again.api_key == stack.api_key
+    wait_for(lambda: is_training(stack.home), seconds=60)
+    again.process.kill()
+    again.process.wait()
+    wait_for(lambda: processes_of(stack.home) == {}, seconds=3)
+    assert read_stack(stack.home)["ready"], "nobody was left to clear it away"
+
+    last = start_stack(stack.home)
+    with last.client() as plinth:
+        assert plinth.jobs.get(job.id).attempt == 2
+        plinth.jobs.cancel(job.id)
+
+
+def is_training(home: Path) -> bool:
+    return any("worker.jobs.train" in command for command in processes_of(home).values())
+
+
+@linux_only
+def test_leftovers_are_ended_only_if_they_are_really_ours(start_stack: Start, tmp_path: Path) -> None:
+    """With a key and a broker of the user's own, which are respected."""
+    broker = EmbeddedBroker(tmp_path / "broker")
+    with (
+        subprocess.Popen(["sleep", "60"], start_new_session=True) as ours,
+        subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger,
+    ):
+        try:
+            home = tmp_path / "home"
+            home.mkdir()
+            noted = [
+                {"name": "worker", "pid": ours.pid, "identity": identity(ours.pid)},
+                {"name": "app", "pid": stranger.pid, "identity": "of a process that had this number before"},
+            ]
+            stack_file(home).write_text(json.dumps({"processes": noted}))
+            stack = start_stack(home, PLINTH_API_KEY="a-key-of-my-own-choice", PLINTH_REDIS_URL=broker.start())
+            assert not (home / "api-key").exists()
+            assert [noted["name"] for noted in read_stack(home)["processes"]] == ["app", "worker"]
+            with Plinth(stack.url, "a-key-of-my-own-choice") as plinth:
+                assert plinth.catalog()["tasks"]
+            stack.process.terminate()
+            assert stack.process.wait(8) == 0
+            assert broker.process.poll() is None
+            assert ours.wait(1) == -signal.SIGKILL
+            assert stranger.poll() is None
+            assert "Ended what an earlier start left running: worker." in stack.output.read_text()
+        finally:
+            broker.stop()
+            ours.kill()
+            stranger.kill()

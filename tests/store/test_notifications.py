@@ -1,0 +1,82 @@
+"""The bell, against a broker that lives, dies, freezes and comes back."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from plinth.local.broker import EmbeddedBroker
+from store import jobs, notifications
+from store.database import transaction
+from store.errors import BrokerUnavailable
+from tests.store.conftest import forget_settings
+
+PATIENCE_SECONDS = 2.5
+"""What a request may wait for a broker at most."""
+
+
+@pytest.fixture
+def broker(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(tmp_path / "broker")
+    monkeypatch.setenv("PLINTH_REDIS_URL", broker.start())
+    forget_settings()
+    yield broker
+    broker.stop()
+
+
+def test_each_ring_is_one_message(broker: EmbeddedBroker) -> None:
+    for _ in range(3):
+        notifications.ring("job_1")
+    assert notifications.waiting() == 3
+
+
+def test_a_dead_broker_is_named_soon_and_rung_again_when_it_is_back(broker: EmbeddedBroker) -> None:
+    notifications.ring("job_1")
+    broker.kill()
+    started = time.monotonic()
+    with pytest.raises(BrokerUnavailable):
+        notifications.ring("job_2")
+    assert time.monotonic() - started < PATIENCE_SECONDS
+    broker.start()
+    notifications.ring("job_3")
+    assert notifications.waiting() >= 1
+
+
+def test_a_frozen_broker_keeps_nobody_waiting(broker: EmbeddedBroker) -> None:
+    notifications.ring("job_1")
+    broker.process.send_signal(signal.SIGSTOP)
+    try:
+        for _ in range(2):
+            started = time.monotonic()
+            with pytest.raises(BrokerUnavailable):
+                notifications.ring("job_2")
+            assert time.monotonic() - started < PATIENCE_SECONDS
+        with pytest.raises(BrokerUnavailable):
+            notifications.waiting()
+    finally:
+        broker.process.send_signal(signal.SIGCONT)
+    notifications.ring("job_3")
+    assert notifications.waiting() >= 2
+
+
+def test_a_submitted_job_is_rung_after_the_commit_and_not_before(database: str, broker: EmbeddedBroker) -> None:
+    with transaction() as session:
+        jobs.submit(session, kind="finetune", spec={})
+        assert notifications.waiting() == 0
+    assert notifications.waiting() == 1
+    with pytest.raises(ZeroDivisionError), transaction() as session:
+        jobs.submit(session, kind="finetune", spec={})
+        raise ZeroDivisionError
+    assert notifications.waiting() == 1
+
+
+def test_without_any_broker_a_job_is_submitted_all_the_same(database: str) -> None:
+    started = time.monotonic()
+    with transaction() as session:
+        job = jobs.submit(session, kind="finetune", spec={})
+    assert time.monotonic() - started < PATIENCE_SECONDS
+    assert job.state == "queued"

@@ -1,0 +1,270 @@
+"""What a service would hold after some use: datasets that were read, jobs that ran, models that were trained."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+from safetensors.numpy import save_file
+
+from ml.encoders import ENCODERS
+from ml.encoders.base import Encoder
+from ml.inference.onnx_weights import lay_out
+from ml.package.checksums import digest
+from ml.package.package import MANIFEST, WEIGHTS, Graph, Manifest, ModelPackage, Parity
+from ml.spec.schema import Choice
+from store import jobs
+from store.blobs import blobs
+from store.database import transaction
+from store.ids import new_id
+from store.jobs import Claim
+from store.models import NewModel
+
+SIDE = 8
+
+GRAPH = "model.onnx"
+TRUNK = "trunk.onnx"
+
+
+def png(brightness: int, *, side: int = SIDE) -> bytes:
+    """A grey picture of one brightness."""
+    picture = io.BytesIO()
+    Image.new("L", (side, side), brightness).save(picture, "PNG")
+    return picture.getvalue()
+
+
+def queued_job(*, kind: str = "finetune", model: str = "shades", dataset_id: str | None = None) -> str:
+    """A job that nobody has claimed."""
+    with transaction() as session:
+        spec = {"kind": kind, "dataset": "shades@1", "model": model}
+        return jobs.submit(session, kind=kind, spec=spec, dataset_id=dataset_id, model_name=model).id
+
+
+def claimed(job_id: str) -> Claim:
+    """The job, running."""
+    with transaction() as session:
+        claim = jobs.claim(session, job_id, worker="tester")
+    assert claim is not None
+    return claim
+
+
+def reported(claim: Claim, *, steps: int) -> None:
+    """A run that tells how it goes: for each step a metric, now and then a word."""
+    for step in range(1, steps + 1):
+        with transaction() as session:
+            jobs.report(
+                session,
+                claim,
+                progress={"epoch": 1, "epochs": 1, "step": step, "steps": steps, "percent": 100 * step / steps},
+                metrics={"train/loss": 1 / step},
+                step=step,
+                events=[("log", {"message": f"step {step}", "level": "info"})],
+            )
+
+
+def shades(folder: Path, *, bias: float = 0.0, ballast_bytes: int = 0, in_two: bool = False) -> ModelPackage:
+    """A classifier of dark and light pictures, right by construction; a positive bias makes more of them light.
+
+    `ballast_bytes` more are multiplied by and add nothing. Those `in_two` files have their trunk in common.
+    """
+    width = int((ballast_bytes / 4) ** 0.5)
+    means = [
+        helper.make_node("ReduceMean", ["image"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Unsqueeze", ["mean", "one"], ["point" if width else "embedding"]),
+    ]
+    constants = [helper.make_tensor("one", TensorProto.INT64, [1], [1])]
+    if width:
+        means += [
+            helper.make_node("Expand", ["point", "width"], ["wide"]),
+            helper.make_node("MatMul", ["wide", "ballast"], ["carried"]),
+            helper.make_node("ReduceSum", ["carried", "one"], ["nothing"], keepdims=1),
+            helper.make_node("Add", ["point", "nothing"], ["embedding"]),
+        ]
+        constants.append(helper.make_tensor("width", TensorProto.INT64, [2], [1, width]))
+        constants.append(numpy_helper.from_array(np.zeros((width, width), dtype=np.float32), "ballast"))
+    scores = [helper.make_node("Gemm", ["embedding", "weight", "bias"], ["logits"])]
+    weights = [
+        helper.make_tensor("weight", TensorProto.FLOAT, [1, 2], [-20.0, 20.0]),
+        helper.make_tensor("bias", TensorProto.FLOAT, [2], [10.0 - bias, -10.0 + bias]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, SIDE, SIDE])
+    embedding = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 1])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2])
+    if in_two:
+        trunk = helper.make_graph(means, "means", [image], [embedding], constants)
+        graph = helper.make_graph(scores, "scores", [embedding], [logits], weights)
+    else:
+        trunk = None
+        graph = helper.make_graph([*means, *scores], "shades", [image], [embedding, logits], [*constants, *weights])
+    return _packed(
+        folder,
+        graph,
+        task=Choice(name="image_classification"),
+        state={"labels": ["dark", "light"]},
+        labels=["dark", "light"],
+        trunk=trunk,
+    )
+
+
+def painter(folder: Path) -> ModelPackage:
+    """A generator whose pictures are the sigmoid of their noise."""
+    nodes = [
+        helper.make_node("Sigmoid", ["noise"], ["flat"]),
+        helper.make_node("Reshape", ["flat", "shape"], ["image"]),
+    ]
+    shape = [helper.make_tensor("shape", TensorProto.INT64, [4], [-1, 1, SIDE, SIDE])]
+    noise = helper.make_tensor_value_info("noise", TensorProto.FLOAT, ["batch", SIDE * SIDE])
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, SIDE, SIDE])
+    return _packed(
+        folder,
+        helper.make_graph(nodes, "painter", [noise], [image], shape),
+        task=Choice(name="image_generation"),
+        state={"labels": [], "latent": SIDE * SIDE},
+        labels=None,
+    )
+
+
+def writer(folder: Path, cycle: str = "aé世") -> ModelPackage:
+    """Writes these letters around, byte by byte, each of which is a token."""
+    encoder = ENCODERS["text"].learn([cycle], {"max_length": 32})
+    tokens = encoder.pieces([cycle])[0].tolist()  # type: ignore[attr-defined]  # of the text encoder alone
+    size = encoder.shape()["vocabulary"]
+    logits = np.zeros((size, size), dtype=np.float32)
+    for token, following in zip(tokens, tokens[1:] + tokens[:1], strict=True):
+        logits[token, following] = 50
+    logits[:, tokens[0]] += 20  # after anything else it begins
+    nodes = [
+        helper.make_node("Cast", ["text_mask"], ["counted"], to=TensorProto.INT64),
+        helper.make_node("ReduceSum", ["counted", "axis"], ["count"], keepdims=1),
+        helper.make_node("Sub", ["count", "axis"], ["last"]),
+        helper.make_node("GatherElements", ["text", "last"], ["column"], axis=1),
+        helper.make_node("Squeeze", ["column", "axis"], ["token"]),
+        helper.make_node("Gather", ["table", "token"], ["logits"]),
+    ]
+    constants = [
+        helper.make_tensor("axis", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("table", TensorProto.FLOAT, list(logits.shape), logits.ravel()),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("text", TensorProto.INT64, ["batch", "time"]),
+        helper.make_tensor_value_info("text_mask", TensorProto.BOOL, ["batch", "time"]),
+    ]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", size])]
+    return _packed(
+        folder,
+        helper.make_graph(nodes, "writer", inputs, outputs, constants),
+        task=Choice(name="text_generation"),
+        state={"prompted": False, "state_width": 0, "context": 32},
+        labels=None,
+        encoders={"text": encoder},
+        name="step",
+    )
+
+
+def changed(package: ModelPackage, **fields: object) -> ModelPackage:
+    """With another manifest."""
+    manifest = package.manifest.model_copy(update=fields)
+    (package.directory / MANIFEST).write_text(manifest.model_dump_json())
+    return ModelPackage(package.directory, manifest)
+
+
+def embedder(folder: Path, reads: str, encoder: Encoder[Any]) -> ModelPackage:
+    """A base model whose embedding is the mean of what it reads: tokens [B, T], or frames [B, T, F]."""
+    nodes = [
+        helper.make_node("Cast", [reads], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["numbers"], ["mean"], axes=[1], keepdims=1),
+        helper.make_node("Flatten", ["mean"], ["embedding"], axis=1),
+    ]
+    if reads == "text":
+        shape, kind = ["batch", "time"], TensorProto.INT64
+    else:
+        shape, kind = ["batch", "time", encoder.shape()["bins"]], TensorProto.FLOAT
+    given = helper.make_tensor_value_info(reads, kind, shape)
+    output = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", None])
+    graph = helper.make_graph(nodes, "embedder", [given], [output])
+    return _packed(folder, graph, task=None, state=None, labels=None, encoders={reads: encoder})
+
+
+def registered(
+    package: ModelPackage,
+    *,
+    name: str = "shades",
+    report: Mapping[str, Any] | None = None,
+    dataset_id: str | None = None,
+    parent_id: str | None = None,
+) -> int:
+    """The next version of `name`, made by a job of its own."""
+    claim = claimed(queued_job(model=name, dataset_id=dataset_id))
+    model_id = new_id("mdl")
+    blobs().put_tree(f"models/{model_id}", package.directory)
+    manifest = package.manifest
+    new = NewModel(
+        id=model_id,
+        name=name,
+        task=manifest.task.name if manifest.task else None,
+        architectures={slot: choice.name for slot, choice in manifest.architectures.items()},
+        parameters=manifest.parameters,
+        bytes=sum(file.bytes for file in manifest.files),
+        metrics={"test/accuracy": 1.0},
+        labels=manifest.labels,
+        formats=["safetensors", "onnx"],
+        files=[file.model_dump() for file in manifest.files],
+        key=f"models/{model_id}",
+        manifest_sha256=digest(package.directory / MANIFEST),
+        parent_id=parent_id,
+    )
+    with transaction() as session:
+        model = jobs.succeed(session, claim, model=new, report=report, reason="completed")
+        assert model is not None
+        return model.version
+
+
+def _packed(
+    folder: Path,
+    graph: onnx.GraphProto,
+    *,
+    task: Choice | None,
+    state: dict[str, Any] | None,
+    labels: list[str] | None,
+    encoders: Mapping[str, Encoder[Any]] | None = None,
+    name: str = "model",
+    trunk: onnx.GraphProto | None = None,
+) -> ModelPackage:
+    folder.mkdir(parents=True)
+    files = {GRAPH: graph} if trunk is None else {TRUNK: trunk, GRAPH: graph}
+    for file, each in files.items():
+        model = helper.make_model(each, opset_imports=[helper.make_opsetid("", 13)], ir_version=10)
+        onnx.checker.check_model(model)
+        onnx.save(model, folder / file)
+        lay_out(folder / file)
+    save_file({"weight": np.zeros(4, dtype=np.float32)}, folder / WEIGHTS)
+    encoder = ENCODERS["image"]
+    manifest = Manifest(
+        task=task,
+        architectures={"image": Choice(name="cnn")},
+        labels=labels,
+        parameters=4,
+        graphs={
+            name: Graph(
+                file=GRAPH,
+                trunk=None if trunk is None else TRUNK,
+                opset=13,
+                inputs=[each.name for each in (trunk or graph).input],
+                outputs=[each.name for each in (*graph.output, *(trunk.output if trunk else ()))],
+                parity=Parity(rows=1, max_abs_difference=0.0),
+            )
+        },
+    )
+    return ModelPackage.create(
+        folder / "package",
+        manifest,
+        files={file: folder / file for file in (*files, WEIGHTS)},
+        encoders=encoders or {"image": encoder(encoder.config_type(height=SIDE, width=SIDE, channels=1))},
+        state=state,
+    )

@@ -1,0 +1,148 @@
+"""Small uploads of every format, all from the same pictures."""
+
+import base64
+import csv
+import gzip
+import io
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from ml.data.importing.importer import import_dataset
+from ml.data.limits import Limits
+from ml.data.report import ImportReport
+from ml.tasks import TASKS
+from tests.support.repository import SHARED_DATA
+
+MNIST = SHARED_DATA / "mnist"
+
+
+def pictures(count: int = 40, *, side: int = 6, channels: int = 1, seed: int = 0) -> np.ndarray:
+    """uint8 [count, side, side, channels], no two alike."""
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side, channels), dtype=np.uint8)
+
+
+def labels(count: int = 40, *, classes: int = 2) -> list[str]:
+    return [str(index % classes) for index in range(count)]
+
+
+def encoded(pixels: np.ndarray, *, format: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, format, **options)
+    return file.getvalue()
+
+
+def png(seed: int = 0, *, side: int = 6) -> bytes:
+    return encoded(pictures(1, seed=seed, side=side)[0])
+
+
+def claiming_png(width: int, height: int) -> bytes:
+    """A header that claims a size, and hardly any pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(b"\0" * 1000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def idx(values: np.ndarray, *, type_code: int = 0x08) -> bytes:
+    return struct.pack(f">BBBB{values.ndim}I", 0, 0, type_code, values.ndim, *values.shape) + values.tobytes()
+
+
+def idx_pair(images: np.ndarray, names: Sequence[str], *, prefix: str = "train") -> dict[str, bytes]:
+    return {
+        f"{prefix}-images-idx3-ubyte": idx(images[:, :, :, 0]),
+        f"{prefix}-labels-idx1-ubyte": idx(np.array(names, dtype=np.uint8)),
+    }
+
+
+def csv_text(
+    images: np.ndarray, names: Sequence[str] | None, *, header: bool = True, delimiter: str = ",", scale: float = 1
+) -> bytes:
+    flat = images.reshape(len(images), -1)
+    file = io.StringIO()
+    writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+    if header:
+        writer.writerow([*(["label"] if names else []), *(f"pixel{index}" for index in range(flat.shape[1]))])
+    for row, pixels in enumerate(flat.tolist()):
+        writer.writerow(
+            [*([names[row]] if names else []), *(pixels if scale == 1 else [value * scale for value in pixels])]
+        )
+    return file.getvalue().encode()
+
+
+def base64_csv(encoded_pictures: Sequence[bytes], names: Sequence[str], *, prefix: str = "") -> bytes:
+    lines = [
+        f"{name},{prefix}{base64.b64encode(data).decode()}" for name, data in zip(names, encoded_pictures, strict=True)
+    ]
+    return "\n".join(["label,image", *lines, ""]).encode()
+
+
+def parquet(columns: Mapping[str, Any], **options: Any) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file, **options)
+    return file.getvalue()
+
+
+def zipped(members: Iterable[tuple[str | zipfile.ZipInfo, bytes]], *, compression: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def tarred(members: Iterable[tuple[str | tarfile.TarInfo, bytes]], *, mode: str = "w") -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode=mode) as archive:
+        for name, data in members:
+            info = tarfile.TarInfo(name) if isinstance(name, str) else name
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return file.getvalue()
+
+
+def folders(images: np.ndarray, names: Sequence[str], *, above: str = "") -> list[tuple[str, bytes]]:
+    return [
+        (f"{above}{name}/{index:04}.png", encoded(image))
+        for index, (image, name) in enumerate(zip(images, names, strict=True))
+    ]
+
+
+def packed(data: bytes) -> bytes:
+    return gzip.compress(data, mtime=0)
+
+
+def upload(folder: Path, files: Mapping[str, bytes], **options: Any) -> ImportReport:
+    """Write the files and import them into `folder / "dataset"`."""
+    incoming = folder / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (incoming / name).write_bytes(data)
+    options.setdefault("limits", Limits())
+    options.setdefault("purposes", TASKS)
+    return import_dataset([incoming / name for name in files], folder / "dataset", **options)
+
+
+def codes(report: ImportReport) -> set[str]:
+    return {entry.code for entry in report.errors}
+
+
+def sample(report: ImportReport, code: str) -> dict[str, Any]:
+    """The first place of this code."""
+    return next(entry for entry in report.errors if entry.code == code).sample[0]
+
+
+def count(report: ImportReport, code: str) -> int:
+    return next(entry for entry in report.errors if entry.code == code).count

@@ -1,0 +1,53 @@
+"""A small package of any task, as it would come out of training: its networks are untrained, its graphs are real."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from ml.learning.export.packaging import pack
+from ml.learning.nn.architectures import ARCHITECTURES
+from ml.learning.pipeline.base_models import Bases
+from ml.learning.pipeline.plan import plan
+from ml.spec.catalog import Catalog
+from ml.spec.schema import Finetune, resolve
+from ml.tasks import TASKS
+from tests.support.ml import samples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ml.learning.pipeline.plan import Lesson
+    from ml.package.package import ModelPackage
+
+CATALOG = Catalog.load()
+PARITY_ROWS = 7
+
+
+def lesson(task: str) -> Lesson:
+    """A task that has learned from the sample rows, over the first architectures that fit, as small as they get."""
+    data = samples.dataset(TASKS[task].columns)
+    chosen = {}
+    for slot, entry in CATALOG.tasks[task].slots.items():
+        name = next(each for each in CATALOG.architectures if CATALOG.unmet(task, entry, each) is None)
+        chosen[slot] = {"name": name, "config": ARCHITECTURES[name].tiny().model_dump(mode="json")}
+    asked = {"kind": "finetune", "dataset": "toy", "model": "toy", "task": task, "architectures": chosen}
+    spec = resolve(Finetune.model_validate(asked), CATALOG, data.summary)
+    return plan(spec, data.summary, data.rows("train"), Bases({}))
+
+
+def untrained(task: str, into: Path) -> ModelPackage:
+    """A package that answers, at random but always alike."""
+    torch.manual_seed(0)
+    planned = lesson(task)
+    return pack(
+        planned.network().eval(),
+        into,
+        architectures=planned.architectures,
+        encoders=planned.encoders,
+        task=planned.task,
+        head=planned.head,
+        reader=planned.reader,
+        rows=samples.dataset(TASKS[task].columns).rows("train")[:PARITY_ROWS],
+    )

@@ -1,0 +1,223 @@
+"""One machine with a broker, a database, blobs and workers, whose parts a test may kill one by one."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Self
+from urllib.request import urlopen
+
+import numpy as np
+import psutil
+import pytest
+from sklearn.datasets import load_digits
+
+from migrations.__main__ import upgrade
+from plinth.local.broker import EmbeddedBroker
+from store import database, datasets, job_events, jobs, models, notifications
+from store.blobs.base import blobs
+from store.database import transaction
+from store.settings import store_settings
+from store.tables import Dataset, Job, Model
+from tests.support.worker.waiting import until
+
+QUICK = {
+    "OMP_NUM_THREADS": "1",
+    "PLINTH_CRASH_BACKOFF_SECONDS": "0.1",
+    "PLINTH_DEVICE": "cpu",
+    "PLINTH_FREE_SPACE_FLOOR_BYTES": "0",
+    "PLINTH_HEARTBEAT_SECONDS": "0.5",
+    "PLINTH_LEASE_SECONDS": "3",
+    "PLINTH_RECONCILE_SECONDS": "0.2",
+    "PLINTH_REQUEST_SECONDS": "0.2",
+    "PLINTH_SPACE_BACKOFF_SECONDS": "0.5",
+}
+"""A service that notices in a second what would otherwise take it half a minute."""
+
+
+ROWS = 640
+
+
+def write_digits(folder: Path) -> list[Path]:
+    """scikit-learn's handwritten digits, as MNIST is published."""
+    digits = load_digits()
+    images = (digits.images[:ROWS] * 255 / 16).astype(np.uint8)
+    labels = digits.target[:ROWS].astype(np.uint8)
+    paths = folder / "train-images-idx3-ubyte", folder / "train-labels-idx1-ubyte"
+    paths[0].write_bytes(struct.pack(">BBBBIII", 0, 0, 8, 3, *images.shape) + images.tobytes())
+    paths[1].write_bytes(struct.pack(">BBBBI", 0, 0, 8, 1, len(labels)) + labels.tobytes())
+    return list(paths)
+
+
+class Machine:
+    """The test's own process is told of it too, so that it may use `store` as the API would."""
+
+    def __init__(self, folder: Path, **variables: str) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.broker = EmbeddedBroker(folder / "broker")
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self._variables = {"PLINTH_HOME": str(self.home), **QUICK, **variables}
+        self._patch = pytest.MonkeyPatch()
+
+    def __enter__(self) -> Self:
+        self._variables["PLINTH_REDIS_URL"] = self.broker.start()
+        for name in [name for name in os.environ if name.startswith("PLINTH_")]:
+            self._patch.delenv(name)
+        for name, value in self._variables.items():
+            self._patch.setenv(name, value)
+        self._forget()
+        with database.engine().begin() as connection:
+            upgrade(connection)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
+            worker.kill()
+            worker.wait()
+        self.broker.stop()
+        database.engine().dispose()
+        self._patch.undo()
+        self._forget()
+
+    def _forget(self) -> None:
+        for cached in (store_settings, database.engine, database.sessions, blobs, notifications.bell):
+            cached.cache_clear()
+
+    def kill_everything(self) -> None:
+        """As a power cut would, for all that the test started."""
+        for worker in self.workers:
+            worker.kill()
+        self.broker.kill()
+        for worker in self.workers:
+            worker.wait()
+
+    def start_worker(self, **variables: str) -> subprocess.Popen[bytes]:
+        """It may not be ready yet when this returns."""
+        return self._start("worker", **variables)
+
+    def start_api(self, port: int) -> subprocess.Popen[bytes]:
+        """Ready when this returns."""
+        api = self._start("app", PLINTH_PORT=str(port), PLINTH_API_KEY="the key of this machine")
+        until(lambda: _answers(port))
+        return api
+
+    def _start(self, module: str, **variables: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{module}-{len(self.workers)}.log").open("wb") as log:
+            started = subprocess.Popen(
+                [sys.executable, "-m", module], env={**os.environ, **variables}, stdout=log, stderr=log
+            )
+        self.workers.append(started)
+        return started
+
+    def submit(self, spec: dict[str, Any], *, dataset_id: str | None) -> str:
+        """As `POST /api/v1/jobs` does."""
+        with transaction() as session:
+            return jobs.submit(
+                session, kind=spec["kind"], spec=spec, dataset_id=dataset_id, model_name=spec["model"]
+            ).id
+
+    def upload(self, *paths: Path, name: str = "digits") -> str:
+        """As `POST /api/v1/datasets` does; validation begins when a worker is there."""
+        sources = []
+        for path in paths:
+            sources.append({"key": f"uploads/upl_{name}/{path.name}", "filename": path.name})
+            blobs().put_file(sources[-1]["key"], path)
+        with transaction() as session:
+            return datasets.create(session, name=name, sources=sources, task="image_classification").id
+
+    def wait_for_verdict(self, dataset_id: str) -> Dataset:
+        """The dataset, once it is ready or rejected."""
+
+        def judged() -> Dataset | None:
+            with transaction() as session:
+                found = datasets.get(session, dataset_id)
+            return found if found.state in ("ready", "rejected") else None
+
+        return until(judged)
+
+    def import_digits(self) -> str:
+        """The id of a dataset of digits, validated."""
+        dataset_id = self.upload(*write_digits(self.folder))
+        dataset = self.wait_for_verdict(dataset_id)
+        assert dataset.state == "ready", dataset.report
+        return dataset_id
+
+    def job(self, job_id: str) -> Job:
+        """The row as it is now."""
+        with transaction() as session:
+            return jobs.get(session, job_id)
+
+    def wait_for(self, job_id: str, *states: str, seconds: float = 60) -> Job:
+        """Until the job is in one of these states."""
+        try:
+            return until(lambda: job if (job := self.job(job_id)).state in states else None, seconds=seconds)
+        except AssertionError:
+            raise AssertionError(f"{self._story(job_id)}") from None
+
+    def checkpoint_step(self, job_id: str) -> int:
+        """Of the newest checkpoint; 0 without one."""
+        with transaction() as session:
+            found = jobs.checkpoints(session, job_id)
+        return found[0].step if found else 0
+
+    def wait_for_checkpoint(self, job_id: str, *, after: int = 0) -> int:
+        """The step of the first checkpoint beyond."""
+        try:
+            return until(lambda: step if (step := self.checkpoint_step(job_id)) > after else None)
+        except AssertionError:
+            raise AssertionError(f"{self._story(job_id)}") from None
+
+    def run_of(self, job_id: str) -> psutil.Process:
+        """The training process of a job."""
+        return until(lambda: next(iter(self._runs_of(job_id)), None))
+
+    def models_of(self, job_id: str) -> list[Model]:
+        """Every model that the job made."""
+        with transaction() as session:
+            return [
+                model
+                for name in models.names(session)
+                for model in models.versions(session, name)
+                if model.job_id == job_id
+            ]
+
+    def weights_of(self, job_id: str) -> str:
+        """The sha256 of the weights of the one model that the job made."""
+        [model] = self.models_of(job_id)
+        [weights] = [file for file in model.files if file["path"] == "weights.safetensors"]
+        return str(weights["sha256"])
+
+    def event_data(self, job_id: str, kind: str) -> list[dict[str, Any]]:
+        """What the events of one kind say, in order."""
+        with transaction() as session:
+            return [event.data for event in job_events.events(session, job_id, limit=10_000) if event.kind == kind]
+
+    def _runs_of(self, job_id: str) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                command = process.cmdline()
+            except psutil.Error:
+                continue
+            if command[1:4] == ["-m", "worker.jobs.train", job_id]:
+                found.append(process)
+        return found
+
+    def _story(self, job_id: str) -> str:
+        job = self.job(job_id)
+        log = self.home / "logs" / f"{job_id}.log"
+        logs = [log, *sorted(self.folder.glob("worker-*.log"))]
+        tails = "\n".join(f"--- {each.name}\n{each.read_text()[-3000:]}" for each in logs if each.exists())
+        return f"{job_id} is {job.state} ({job.reason}, {job.error}, fence {job.fence}, crashes {job.crashes})\n{tails}"
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False

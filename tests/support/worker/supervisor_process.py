@@ -1,0 +1,16 @@
+"""A supervisor for the tests: starts one child and waits, to be killed."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from worker.child_process import Child, environment_for_runs
+
+if __name__ == "__main__":
+    with Child(
+        "tests.support.worker.child_program", sys.argv[1], environment=environment_for_runs(), log=Path(sys.argv[2])
+    ) as child:
+        while not child.ended_within(0.1):
+            time.sleep(0.01)

@@ -1,0 +1,132 @@
+"""A validation is done in a jail; whatever becomes of that, the dataset gets a verdict and the service stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from store.database import transaction
+from store.tables import Job
+from tests.support.worker.machine import Machine, write_digits
+from tests.support.worker.waiting import until
+from worker import sandbox
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
+
+BOUNDS = sandbox.Bounds(memory_bytes=2**30, cpu_seconds=60, file_bytes=2**30)
+
+
+def arguments_for(folder: Path) -> dict[str, object]:
+    sources = [str(path) for path in write_digits(folder)]
+    options = dict.fromkeys(("format", "columns", "splits"))
+    return {"sources": sources, "into": str(folder / "dataset"), "task": "image_classification", **options}
+
+
+def test_the_jail_leaves_a_dataset_and_a_report(tmp_path):
+    sandbox.read_in_jail(arguments=arguments_for(tmp_path), report=tmp_path / "report.json", bounds=BOUNDS)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["state"], report["rows"]) == ("ready", 640)
+    assert (tmp_path / "dataset" / "dataset.json").is_file()
+
+
+def test_more_files_than_the_disk_may_hold_are_refused_with_the_reason(tmp_path):
+    bounds = replace(BOUNDS, file_bytes=4096)
+    with pytest.raises(sandbox.BoundExceeded, match="on disk"):
+        sandbox.read_in_jail(arguments=arguments_for(tmp_path), report=tmp_path / "report.json", bounds=bounds)
+
+
+def test_pictures_too_large_for_the_memory_are_refused_with_the_reason(tmp_path):
+    picture = BytesIO()
+    Image.new("RGB", (4900, 5000)).save(picture, "png", compress_level=1)
+    upload = tmp_path / "pictures.zip"
+    with zipfile.ZipFile(upload, "w") as archive:
+        for name in ("cat/1.png", "dog/1.png"):
+            archive.writestr(name, picture.getvalue())
+    arguments = {**arguments_for(tmp_path), "sources": [str(upload)]}
+    bounds = replace(BOUNDS, memory_bytes=128 * 2**20)
+    with pytest.raises(sandbox.BoundExceeded, match="memory"):
+        sandbox.read_in_jail(arguments=arguments, report=tmp_path / "report.json", bounds=bounds)
+
+
+def test_inside_there_is_no_network_and_all_is_bounded():
+    code = """
+import json, resource, socket
+from worker import jail
+jail._lock_up(jail.Bounds(memory_bytes=2**30, cpu_seconds=7, file_bytes=2**20))
+names = ("RLIMIT_DATA", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_CORE")
+print(json.dumps({"limits": [resource.getrlimit(getattr(resource, name))[0] for name in names],
+                  "interfaces": [name for _, name in socket.if_nameindex()]}))
+"""
+    told = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
+    assert told["limits"] == [2**30, 7, 2**20, 0]
+    if sys.platform == "linux" and os.geteuid() == 0:
+        assert told["interfaces"] in ([], ["lo"])
+
+
+def test_a_reader_that_takes_too_long_gets_its_dataset_rejected_with_the_reason(tmp_path):
+    with Machine(tmp_path, PLINTH_IMPORT_CPU_SECONDS="1", PLINTH_IMPORT_CPU_SECONDS_PER_MEGABYTE="0") as machine:
+        machine.start_worker()
+        images, labels = write_digits(tmp_path)
+        dataset = machine.wait_for_verdict(machine.upload(*blown_up(images, labels)))
+    assert dataset.state == "rejected"
+    assert dataset.report["errors"][0]["code"] == "too_costly"
+    assert "processor time" in dataset.report["errors"][0]["hint"]
+
+
+def blown_up(images: Path, labels: Path) -> tuple[Path, Path]:
+    """The same digits two thousand times, so that reading them takes more than a second."""
+    times = 2000
+    for path, header, rows in ((images, 16, slice(4, 8)), (labels, 8, slice(4, 8))):
+        content = path.read_bytes()
+        count = int.from_bytes(content[rows], "big") * times
+        path.write_bytes(content[:4] + count.to_bytes(4, "big") + content[8:header] + content[header:] * times)
+    return images, labels
+
+
+def test_a_validation_that_is_killed_each_time_ends_with_a_rejected_dataset(tmp_path):
+    with Machine(tmp_path) as machine:
+        worker = machine.start_worker()
+        dataset_id = machine.upload(*write_digits(tmp_path))
+        [job_id] = validations(machine)
+        killed = set()
+
+        def kill_one_more() -> bool:
+            for process in processes_of(job_id):
+                process.kill()
+                killed.add(process.pid)
+            return machine.job(job_id).state == "failed"
+
+        until(kill_one_more)
+        assert len(killed) == 3
+        dataset = machine.wait_for_verdict(dataset_id)
+        assert (dataset.state, dataset.error["code"]) == ("rejected", "killed")
+        # And the service goes on.
+        assert worker.poll() is None
+        other = machine.upload(*write_digits(tmp_path), name="again")
+        assert machine.wait_for_verdict(other).state == "ready"
+
+
+def validations(machine: Machine) -> list[str]:
+    with transaction() as session:
+        return [job.id for job in session.query(Job) if job.kind == "validate"]
+
+
+def processes_of(job_id: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cmdline()[1:4] == ["-m", "worker.jobs.validate_dataset", job_id]:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found

@@ -1,0 +1,104 @@
+"""A child never outlives its supervisor, hears what it is asked, and knows no secret it does not need."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.worker.processes import is_alive
+from tests.support.worker.waiting import until
+from worker.child_process import Child, environment_for_runs, environment_without_secrets
+
+pytestmark = pytest.mark.process
+
+
+def told(note: Path) -> dict[str, Any]:
+    until(note.exists)
+    return json.loads(note.read_text())
+
+
+@pytest.fixture
+def child(tmp_path):
+    with Child(
+        "tests.support.worker.child_program",
+        str(tmp_path / "note"),
+        environment=environment_for_runs(),
+        log=tmp_path / "log",
+    ) as child:
+        yield child
+
+
+def test_a_request_reaches_a_child_that_is_still_starting(child):
+    child.ask_to_leave()
+    until(lambda: child.ended_within(0.1))
+    assert child.status == 75
+    assert child.last_words() == {"code": "leaves"}
+
+
+def test_to_leave_is_heard_over_to_finish(child):
+    child.ask_to_finish()
+    until(lambda: child.ended_within(0.1))
+    assert child.last_words() == {"code": "finishes"}
+
+
+def test_sigterm_from_anyone_means_to_leave(child, tmp_path):
+    os.kill(told(tmp_path / "note")["pids"][0], signal.SIGTERM)
+    until(lambda: child.ended_within(0.1))
+    assert child.last_words() == {"code": "leaves"}
+
+
+def test_a_child_that_dies_has_no_last_words(child, tmp_path):
+    os.kill(told(tmp_path / "note")["pids"][0], signal.SIGKILL)
+    until(lambda: child.ended_within(0.1))
+    assert child.status == -signal.SIGKILL
+    assert child.last_words() is None
+
+
+def test_leaving_the_context_ends_the_whole_group(tmp_path):
+    with Child(
+        "tests.support.worker.child_program",
+        str(tmp_path / "note"),
+        environment=environment_for_runs(),
+        log=tmp_path / "log",
+    ):
+        pids = told(tmp_path / "note")["pids"]
+        assert all(is_alive(pid) for pid in pids)
+    until(lambda: not any(is_alive(pid) for pid in pids))
+
+
+def test_nothing_survives_a_supervisor_that_is_killed(tmp_path):
+    keeper = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.worker.supervisor_process", str(tmp_path / "note"), str(tmp_path / "log")]
+    )
+    try:
+        pids = told(tmp_path / "note")["pids"]
+    finally:
+        keeper.kill()
+        keeper.wait()
+    killed_at = time.monotonic()
+    until(lambda: not any(is_alive(pid) for pid in pids))
+    assert time.monotonic() - killed_at < 2
+
+
+def test_a_run_knows_the_database_but_not_the_key(monkeypatch):
+    monkeypatch.setenv("PLINTH_API_KEY", "plinth_secret")
+    monkeypatch.setenv("PLINTH_REDIS_URL", "redis://:password@host")
+    monkeypatch.setenv("PLINTH_DATABASE_URL", "sqlite://")
+    monkeypatch.setenv("UNRELATED_TOKEN", "secret")
+    known = environment_for_runs()
+    assert known["PLINTH_DATABASE_URL"] == "sqlite://"
+    assert not {"PLINTH_API_KEY", "PLINTH_REDIS_URL", "UNRELATED_TOKEN"} & known.keys()
+
+
+def test_the_jail_knows_neither_database_nor_blobs(monkeypatch):
+    monkeypatch.setenv("PLINTH_DATABASE_URL", "postgresql://user:password@host")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    assert not [name for name in environment_without_secrets() if name.startswith(("PLINTH_", "AWS_"))]

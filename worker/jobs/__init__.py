@@ -1,0 +1,1 @@
+"""Programs that run as child processes, one for each kind of job."""

@@ -1,0 +1,99 @@
+"""`python -m worker.jobs.import_model JOB FENCE`: a model from elsewhere becomes one of ours.
+
+This process fetches what was uploaded and registers what came of it; the reading in between is done in the jail.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ml.errors import PackageError
+from ml.package.package import ModelPackage
+from store import uploads
+from store.blobs import blobs
+from store.database import transaction
+from worker import sandbox
+from worker.control_channel import LEAVE
+from worker.jobs import entrypoint
+from worker.jobs.hub_download import fetched_from_hub
+from worker.jobs.phases import Phases
+from worker.jobs.registration import register
+from worker.jobs.validate_dataset import fetched, refuse_links
+from worker.settings import WorkerSettings, worker_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from store.jobs import Claim
+    from worker.control_channel import ChildEnd
+
+PHASES = ("fetching", "unpacking", "reading", "exporting", "checking", "registering")
+MEGABYTE = 1_000_000
+
+
+def bring_in(claim: Claim, folder: Path, line: ChildEnd) -> None:
+    """Fetch, read in jail, publish, and make the model's row."""
+    into, report_path = folder / "package", folder / "report.json"
+    phases = Phases(claim, PHASES)
+    phases(PHASES[0])
+    if "source" in claim.spec:
+        source = fetched(claim.spec["source"], folder / "source")
+    else:
+        source = fetched_from_hub(claim.spec["hub"], folder, token=worker_settings().hub_token)
+    arguments = {
+        "source": str(source),
+        "into": str(into),
+        "asked": {name: claim.spec.get(name) for name in ("task", "labels")},
+    }
+    try:
+        sandbox.read_in_jail(
+            reader="model",
+            arguments=arguments,
+            report=report_path,
+            bounds=bounds_for(source.stat().st_size, worker_settings()),
+            on_phase=phases,
+            should_leave=lambda: line.request == LEAVE,
+        )
+    except sandbox.BoundExceeded as error:
+        raise PackageError(
+            f"the model cannot be read: {error}", hint="Give the worker more with PLINTH_MODEL_IMPORT_MEMORY_BYTES."
+        ) from error
+    report = json.loads(report_path.read_bytes())
+    if refused := report.get("error"):
+        raise _refusal(refused)
+    refuse_links(into)
+    phases(PHASES[-1])
+    for note in report["notes"]:
+        phases.say(note)
+    register(ModelPackage.open(into), claim, parent_id=None, report=report, reason="completed")
+    forget_upload(claim)
+
+
+def bounds_for(uploaded_bytes: int, settings: WorkerSettings) -> sandbox.Bounds:
+    """Building, exporting and comparing a network takes several times its weights."""
+    return sandbox.Bounds(
+        memory_bytes=settings.model_import_memory_bytes,
+        cpu_seconds=int(settings.model_import_cpu_seconds + 5 * uploaded_bytes / MEGABYTE),
+        file_bytes=8 * uploaded_bytes + 1_000 * MEGABYTE,
+    )
+
+
+def forget_upload(claim: Claim) -> None:
+    """What was brought is a model by now, and the upload is of no more use."""
+    with transaction() as session:
+        if claim.spec.get("upload"):
+            uploads.delete(session, claim.spec["upload"])
+    if "source" in claim.spec:
+        blobs().delete(claim.spec["source"]["key"])
+
+
+def _refusal(told: dict[str, Any]) -> PackageError:
+    refusal = PackageError(told["message"], hint=told["hint"])
+    refusal.code = told["code"]
+    return refusal
+
+
+if __name__ == "__main__":
+    sys.exit(entrypoint.main(bring_in))

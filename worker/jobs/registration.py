@@ -1,0 +1,63 @@
+"""From a package on this machine to a model that everyone can ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ml.package.checksums import digest
+from ml.package.package import MANIFEST, WEIGHTS
+from store import jobs
+from store.blobs import blobs
+from store.database import transaction
+from store.ids import new_id
+from store.models import NewModel
+from worker.retry import patiently
+from worker.settings import worker_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ml.package.package import Manifest, ModelPackage
+    from store.jobs import Claim
+
+
+def register(
+    package: ModelPackage, claim: Claim, *, parent_id: str | None, report: Mapping[str, Any] | None, reason: str
+) -> None:
+    """Publish the package, then make its row and end the job in one transaction.
+
+    A package whose row was never made belongs to nothing; the reconciler sweeps it up.
+    """
+    model = _as_row(package, claim, parent_id)
+    blobs().put_tree(model.key, package.directory)
+
+    def write() -> None:
+        with transaction() as session:
+            jobs.succeed(session, claim, model=model, report=report, reason=reason)
+
+    patiently(write, for_seconds=worker_settings().database_patience_seconds)
+
+
+def _as_row(package: ModelPackage, claim: Claim, parent_id: str | None) -> NewModel:
+    manifest = package.manifest
+    model_id = new_id("mdl")
+    return NewModel(
+        id=model_id,
+        name=claim.model_name or claim.job_id,
+        task=manifest.task.name if manifest.task else None,
+        architectures={slot: choice.name for slot, choice in manifest.architectures.items()},
+        parameters=manifest.parameters,
+        bytes=sum(file.bytes for file in manifest.files),
+        metrics={name: value for name, value in manifest.metrics.items() if value is not None},
+        labels=manifest.labels,
+        formats=_formats(manifest),
+        files=[file.model_dump() for file in manifest.files],
+        key=f"models/{model_id}",
+        manifest_sha256=digest(package.directory / MANIFEST),
+        parent_id=parent_id,
+    )
+
+
+def _formats(manifest: Manifest) -> list[str]:
+    has_weights = any(file.path == WEIGHTS for file in manifest.files)
+    return [*(["safetensors"] if has_weights else []), *(["onnx"] if manifest.graphs else [])]
