@@ -9,8 +9,8 @@ from pydantic import Field
 
 from ml.config import Config
 from ml.data.files import images
-from ml.encoders.augmentation import distort
 from ml.metrics import classification
+from ml.preprocessing.augmentation import distort
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import MODEL, Answer, Arrays, Task
 from ml.wire import ImageInput

@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 
 from ml.config import Config
 from ml.data.files import images
-from ml.encoders.augmentation import distort
 from ml.metrics import ranking
 from ml.metrics.base import Evaluation, Metric, share_interval
+from ml.preprocessing.augmentation import distort
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import Answer, Arrays, Run, Task

@@ -14,9 +14,9 @@ from pydantic import BaseModel, Field
 from ml.config import Config
 from ml.data.files import images
 from ml.data.rows import Rows
-from ml.encoders.augmentation import Mirror, reframe
 from ml.errors import DataError
 from ml.metrics import detection
+from ml.preprocessing.augmentation import Mirror, reframe
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import MODEL, Answer, Arrays, Task

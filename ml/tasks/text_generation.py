@@ -14,13 +14,13 @@ from pydantic import BeforeValidator, Field
 
 from ml.config import Config
 from ml.data.conversations import Message, prompt_of
-from ml.encoders.sequence_packing import begin_of, pack, reading_options
 from ml.encoders.text import LETTERS_OF_A_TOKEN
 from ml.errors import InputError
 from ml.generation.detokenizer import spell
 from ml.generation.loop import Continuation, Dictation, Wish, Writing
 from ml.generation.sampling import Sampling
 from ml.metrics.base import Evaluation, Metric
+from ml.preprocessing.sequence_packing import begin_of, pack, reading_options
 from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import Answer, Arrays, Run, Task
 from ml.wire import Wire

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ml.encoders.base import collate_slots, encode_slots
-from ml.encoders.sequence_packing import windows_of
+from ml.preprocessing.sequence_packing import windows_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

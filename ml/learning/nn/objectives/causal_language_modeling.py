@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ml.config import Config
-from ml.encoders.sequence_packing import reading_options
 from ml.learning.nn.objectives.base import Objective
+from ml.preprocessing.sequence_packing import reading_options
 from ml.signals import Feature, Signal, Slot
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from ml.encoders.augmentation import SHIFT, distort
+from ml.preprocessing.augmentation import SHIFT, distort
 
 
 def chance(seed=0):

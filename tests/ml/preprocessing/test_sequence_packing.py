@@ -1,6 +1,6 @@
 import numpy as np
 
-from ml.encoders.sequence_packing import pack
+from ml.preprocessing.sequence_packing import pack
 
 BEGIN, END = 1, 2
 

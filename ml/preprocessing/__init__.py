@@ -1,0 +1,1 @@
+"""Changes to encoded arrays before the network: augmentation of images, packing of token sequences."""
