@@ -10,7 +10,7 @@ import sys
 from app.dependencies import first_key, has_keys
 from app.http import log_format, multiprocess
 from app.http.middleware import is_loopback
-from app.settings import MOST_WORKERS, AppSettings, app_settings
+from app.settings import MAX_API_PROCESSES, AppSettings, app_settings
 
 
 def main() -> int:
@@ -18,7 +18,7 @@ def main() -> int:
     os.umask(0o077)
     log_format.configure()
     settings = _settings()
-    inherited = multiprocess.inherited()
+    inherited = multiprocess.inherited_process()
     if inherited is None and settings.workers > 1:
         return multiprocess.serve(settings)
     if not is_loopback(settings.host) and first_key(settings) is None and not has_keys():
@@ -29,10 +29,10 @@ def main() -> int:
     # Only now: who looks after workers needs none of it.
     from app.http.protocol import make_server
     from app.main import create_app
-    from app.predict.fast_path import ShortWayProtocol
+    from app.predict.fast_path import FastPathProtocol
 
     app = create_app(settings)
-    server = make_server(app, settings, speaks=ShortWayProtocol, short_way=app.state.short_way)
+    server = make_server(app, settings, speaks=FastPathProtocol, fast_path=app.state.fast_path)
     # Before uvicorn listens to them a signal must not be lost; and once it is done it raises the one that it caught
     # again, though an orderly end is a success.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -51,8 +51,8 @@ def _settings() -> AppSettings:
     settings = app_settings()
     if asked.workers is None:
         return settings
-    if not 1 <= asked.workers <= MOST_WORKERS:
-        parser.error(f"--workers must be 1 to {MOST_WORKERS}")
+    if not 1 <= asked.workers <= MAX_API_PROCESSES:
+        parser.error(f"--workers must be 1 to {MAX_API_PROCESSES}")
     return settings.model_copy(update={"workers": asked.workers})
 
 

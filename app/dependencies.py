@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Path, Request
 from sqlalchemy.orm import Session
 
-from app.metrics.registry import Measures
-from app.serving.model_pool import Runtime
+from app.metrics.registry import MetricsRegistry
+from app.serving.model_pool import PredictService
 from app.settings import AppSettings
 from ml.spec.catalog import Catalog
 from store import api_keys
 from store.blobs import Blobs
 from store.blobs import blobs as configured_blobs
 from store.database import reading, transaction
-from store.partial_uploads import Incoming
+from store.partial_uploads import PartialUploads
 from store.settings import store_settings
 
 if TYPE_CHECKING:
-    from app.http.middleware import KeyRing
+    from app.http.middleware import ApiKeyCache
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?$"
@@ -52,19 +52,19 @@ async def _catalog() -> Catalog:
     return read_catalog()
 
 
-async def _runtime(request: Request) -> Runtime:
+async def _runtime(request: Request) -> PredictService:
     return request.app.state.runtime  # type: ignore[no-any-return]  # what create_app put there
 
 
-async def _incoming(request: Request) -> Incoming:
+async def _incoming(request: Request) -> PartialUploads:
     return request.app.state.incoming  # type: ignore[no-any-return]  # what create_app put there
 
 
-async def _ring(request: Request) -> KeyRing:
+async def _ring(request: Request) -> ApiKeyCache:
     return request.app.state.ring  # type: ignore[no-any-return]  # what create_app put there
 
 
-async def _measures(request: Request) -> Measures:
+async def _measures(request: Request) -> MetricsRegistry:
     return request.app.state.measures  # type: ignore[no-any-return]  # what create_app put there
 
 
@@ -73,10 +73,10 @@ SessionDep = Annotated[Session, Depends(_session, scope="function")]
 SettingsDep = Annotated[AppSettings, Depends(_settings)]
 BlobsDep = Annotated[Blobs, Depends(_blobs)]
 CatalogDep = Annotated[Catalog, Depends(_catalog)]
-RuntimeDep = Annotated[Runtime, Depends(_runtime)]
-IncomingDep = Annotated[Incoming, Depends(_incoming)]
-KeyRingDep = Annotated["KeyRing", Depends(_ring)]
-MeasuresDep = Annotated[Measures, Depends(_measures)]
+PredictServiceDep = Annotated[PredictService, Depends(_runtime)]
+PartialUploadsDep = Annotated[PartialUploads, Depends(_incoming)]
+ApiKeyCacheDep = Annotated["ApiKeyCache", Depends(_ring)]
+MetricsDep = Annotated[MetricsRegistry, Depends(_measures)]
 
 DatasetReference = Annotated[
     str, Path(pattern=REFERENCE, max_length=200, examples=["mnist"], description="An id, a name, or `name@2`.")

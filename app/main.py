@@ -18,22 +18,22 @@ from app.datasets import routes as datasets
 from app.dependencies import first_key
 from app.health import routes as health
 from app.http import access_log, errors
-from app.http.middleware import Gate, KeyRing
+from app.http.middleware import ApiKeyCache, GatewayMiddleware
 from app.jobs import routes as jobs
 from app.keys import routes as keys
-from app.metrics.registry import Measures
+from app.metrics.registry import MetricsRegistry
 from app.models import routes as models
 from app.predict import routes as predict
-from app.predict.fast_path import ShortWay
-from app.serving.model_pool import Runtime
-from app.serving.package_cache import Packages
+from app.predict.fast_path import FastPath
+from app.serving.model_pool import PredictService
+from app.serving.package_cache import PackageCache
 from app.settings import AppSettings, app_settings
 from app.uploads import routes as uploads
 from app.uploads.service import discard_expired
 from store import api_keys as stored_keys
 from store.blobs import blobs
 from store.database import transaction
-from store.partial_uploads import Incoming
+from store.partial_uploads import PartialUploads
 from store.settings import store_settings
 
 if TYPE_CHECKING:
@@ -72,18 +72,18 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.stopping = asyncio.Event()
-    app.state.measures = Measures()
-    app.state.ring = KeyRing(seconds=settings.key_cache_seconds)
-    app.state.incoming = Incoming(home / "incoming", floor_bytes=store_settings().free_space_floor_bytes)
-    packages = Packages(blobs, home / "cache" / "models")
-    app.state.runtime = Runtime(packages=packages, settings=settings, measures=app.state.measures)
+    app.state.measures = MetricsRegistry()
+    app.state.ring = ApiKeyCache(seconds=settings.key_cache_seconds)
+    app.state.incoming = PartialUploads(home / "incoming", floor_bytes=store_settings().free_space_floor_bytes)
+    packages = PackageCache(blobs, home / "cache" / "models")
+    app.state.runtime = PredictService(packages=packages, settings=settings, measures=app.state.measures)
     for router in ROUTERS:
         app.include_router(router)
     errors.install(app)
     openapi.install(app)
-    gate = Gate(settings=settings, ring=app.state.ring, measures=app.state.measures)
+    gate = GatewayMiddleware(settings=settings, ring=app.state.ring, measures=app.state.measures)
     app.add_middleware(gate.around)
-    app.state.short_way = ShortWay(runtime=app.state.runtime, gate=gate)
+    app.state.fast_path = FastPath(runtime=app.state.runtime, gate=gate)
     return app
 
 

@@ -31,9 +31,9 @@ from ml.config import Config
 from ml.learning.nn.network import Network, build
 from ml.learning.nn.objectives.base import Objective
 from ml.learning.nn.objectives.supervised import Supervised, SupervisedConfig
-from ml.learning.training.batches import Shuffled
+from ml.learning.training.batches import ShuffledBatches
 from ml.learning.training.checkpoint import Checkpoints
-from ml.learning.training.optimizers import given, learning_rate, optimizer
+from ml.learning.training.optimizers import given, learning_rate, make_optimizer
 from ml.learning.training.trainer import Trainer, half_precision
 from ml.schedule import Schedule
 from ml.spec.schema import Choice
@@ -79,7 +79,7 @@ def collate(columns: dict[str, Any]) -> dict[str, np.ndarray]:
 def bare_loop(objective: Objective, columns: dict[str, Any], schedule: Schedule) -> Iterator[None]:
     """What one would write by hand: nothing but the work. Stands still after every step."""
     moving = list(objective.parameters())
-    stepper = optimizer(moving, schedule)
+    stepper = make_optimizer(moving, schedule)
     rows, size = len(columns["label"]), given(schedule.batch_size)
     rate = learning_rate(schedule, steps=given(schedule.epochs) * (rows // size))
     half = half_precision(schedule, CPU)
@@ -171,7 +171,7 @@ def measure(make: Callable[[], Objective], *, side: int, batch_size: int, blocks
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             trained,
-            Shuffled(columns, collate=collate, batch_size=batch_size, seed=0, device=CPU),
+            ShuffledBatches(columns, collate=collate, batch_size=batch_size, seed=0, device=CPU),
             None,
             schedule,
             device=CPU,

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 MOST_NAMES = 50
 """So many known names are listed to someone who gave another."""
-MOST_LETTERS = 80
+MAX_SHOWN_CHARACTERS = 80
 """So much is repeated of what was sent."""
 PARAMETERS = "parameters"
 """What a request says for all of its inputs; the place of a finding that is there and not in an input."""
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 3
-_SHORT.maxstring = _SHORT.maxother = MOST_LETTERS
+_SHORT.maxstring = _SHORT.maxother = MAX_SHOWN_CHARACTERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,13 +91,13 @@ def unknown(
 ) -> Finding:
     """There is no such name: what there is, and what may have been meant; `otherwise` is the hint where nothing was."""
     names = sorted(known)
-    alike = get_close_matches(name[:MOST_LETTERS], names, n=1)
+    alike = get_close_matches(name[:MAX_SHOWN_CHARACTERS], names, n=1)
     listed = ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if names[MOST_NAMES:] else "")
     return Finding(
         code=UnknownName.code,
         message=f"there is no {kind} named {shortened(name)}; known: {listed or 'none'}",
         path=path,
-        found=name[:MOST_LETTERS],
+        found=name[:MAX_SHOWN_CHARACTERS],
         expected=listed,
         hint=f"Did you mean {alike[0]!r}?" if alike else otherwise,
     )
@@ -106,7 +106,7 @@ def unknown(
 def shortened(value: object) -> str:
     """What was sent, to be shown again: no more of it is looked at than is shown."""
     text = _SHORT.repr(value)
-    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 1]}…"
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[: MAX_SHOWN_CHARACTERS - 1]}…"
 
 
 class DataError(MLError):

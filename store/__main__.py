@@ -46,7 +46,7 @@ def _database() -> str:
 def _broker() -> str:
     if not store_settings().redis_url:
         raise BrokerUnavailable("PLINTH_REDIS_URL is not set")
-    return f"{notifications.waiting()} messages wait"
+    return f"{notifications.queue_length()} messages wait"
 
 
 def _disk() -> str:

@@ -13,13 +13,13 @@ from redis.exceptions import RedisError
 from store.notifications import PATIENCE_SECONDS, QUEUE
 from store.settings import store_settings
 
-TROUBLE = (OperationalError, RedisError, OSError)
+BROKER_ERRORS = (OperationalError, RedisError, OSError)
 """What a broker that is not well raises."""
 NOWHERE = "redis://127.0.0.1:1/0"
 """Where no broker is named: Celery's own default is somebody else's."""
 
 
-def listener() -> Celery:
+def worker_app() -> Celery:
     """Patient: it waits for its broker as long as it takes."""
     app = Celery("plinth", broker=store_settings().redis_url or NOWHERE)
     app.conf.update(
@@ -50,7 +50,7 @@ def listener() -> Celery:
     return app
 
 
-def bell() -> Celery:
+def producer_app() -> Celery:
     """Impatient: one try, and soon."""
     app = Celery("plinth-bell", broker=store_settings().redis_url or NOWHERE, set_as_current=False)
     app.conf.update(

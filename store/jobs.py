@@ -290,7 +290,7 @@ def requeue_expired(session: Session) -> list[str]:
     return [job.id for job in silent]
 
 
-def due(session: Session, *, messages_waiting: int) -> list[str]:
+def jobs_to_notify(session: Session, *, messages_waiting: int) -> list[str]:
     """The queued jobs whose bell should ring now; the pause before each one's next ring grows.
 
     `messages_waiting` are in the broker already, heard by nobody yet: there is no use in more of them than jobs, so
@@ -480,4 +480,4 @@ def _wake(session: Session, job: Job) -> None:
 
 def _ring_after_commit(session: Session, job_id: str) -> None:
     """A dead broker costs latency, nothing else: the row says that its bell is due until a ring was heard."""
-    after_commit(session, lambda: notifications.ring_if_possible(job_id))
+    after_commit(session, lambda: notifications.notify_if_possible(job_id))

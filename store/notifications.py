@@ -25,27 +25,27 @@ PATIENCE_SECONDS = 1.0
 """For connecting and for each answer: a request that rings must not wait for a broker that is frozen."""
 
 
-def ring(job_id: str) -> None:
+def notify(job_id: str) -> None:
     """Say that a job waits; raises `BrokerUnavailable` within about two seconds."""
-    from store.celery_apps import TROUBLE
+    from store.celery_apps import BROKER_ERRORS
 
     try:
-        bell().send_task(HANDLER, (job_id,), retry=False, ignore_result=True)
-    except TROUBLE as error:
+        producer_app().send_task(HANDLER, (job_id,), retry=False, ignore_result=True)
+    except BROKER_ERRORS as error:
         # A connection that failed half-way must not be used again.
-        bell.cache_clear()
+        producer_app.cache_clear()
         raise BrokerUnavailable(f"the broker does not answer: {type(error).__name__}") from error
 
 
-def ring_if_possible(job_id: str) -> None:
+def notify_if_possible(job_id: str) -> None:
     """Best effort: the reconciler rings again."""
     try:
-        ring(job_id)
+        notify(job_id)
     except BrokerUnavailable as error:
         logger.warning("%s: %s", job_id, error)
 
 
-def waiting() -> int:
+def queue_length() -> int:
     """Messages that nobody has taken; raises `BrokerUnavailable`."""
     from redis import Redis
     from redis.backoff import NoBackoff
@@ -69,8 +69,8 @@ def _plain(url: str) -> str:
 
 
 @cache
-def bell() -> Celery:
+def producer_app() -> Celery:
     """This process's own."""
     from store import celery_apps
 
-    return celery_apps.bell()
+    return celery_apps.producer_app()

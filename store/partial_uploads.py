@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from io import RawIOBase
 from typing import TYPE_CHECKING, Any
 
-from app.http.errors import CHECKSUM_MISMATCH, Refused
+from app.http.errors import CHECKSUM_MISMATCH, ProblemError
 from store.errors import NotFound, StorageFull
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def write_all(file: RawIOBase, data: memoryview) -> None:
         data = data[file.write(data) or 0 :]
 
 
-class Incoming:
+class PartialUploads:
     """The folder. `floor_bytes` of the disk stay free."""
 
     def __init__(self, directory: Path, *, floor_bytes: int) -> None:
@@ -100,7 +100,7 @@ class Incoming:
 
     @contextmanager
     def writing(self, upload_id: str) -> Iterator[Writer]:
-        """The one writer of an upload; raises `Refused` 423 while there is another, in this process or elsewhere."""
+        """Open the only writer of an upload; raises `ProblemError` 423 while another process or thread holds it."""
         try:
             opened = self.path(upload_id).open("r+b", buffering=0)
         except FileNotFoundError:
@@ -112,7 +112,7 @@ class Incoming:
                 detail = (
                     "This upload is being written to. Ask for its offset with HEAD in a moment, and go on from there."
                 )
-                raise Refused(423, "upload_locked", detail, headers={"Retry-After": "1"}) from None
+                raise ProblemError(423, "upload_locked", detail, headers={"Retry-After": "1"}) from None
             writer = Writer(self, file, self._unverified(upload_id))
             writer.rewind()
             yield writer
@@ -124,7 +124,7 @@ class Incoming:
 class Writer:
     """Appends to one upload."""
 
-    def __init__(self, incoming: Incoming, file: RawIOBase, unverified: Path) -> None:
+    def __init__(self, incoming: PartialUploads, file: RawIOBase, unverified: Path) -> None:
         self._incoming = incoming
         self._file = file
         self._unverified = unverified
@@ -150,13 +150,15 @@ class Writer:
         if digest and checksum:
             if digest.digest() != checksum[1]:
                 self.rewind()
-                raise Refused(CHECKSUM_MISMATCH, "checksum_mismatch", "The piece is not what was sent; send it again.")
+                raise ProblemError(
+                    CHECKSUM_MISMATCH, "checksum_mismatch", "The piece is not what was sent; send it again."
+                )
             self._unverified.unlink()
 
     def _write(self, block: list[bytes], *, limit: int, digest: Any) -> None:  # the type of hashlib.new has no name
         size = sum(len(piece) for piece in block)
         if self._file.tell() + size > limit:
-            raise Refused(
+            raise ProblemError(
                 413, "beyond_upload_length", f"This goes beyond the announced Upload-Length of {limit} bytes."
             )
         self._incoming.check_space(size)

@@ -61,7 +61,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
         dataset_id = machine.import_digits()
         job_id = machine.submit(SPEC, dataset_id=dataset_id)
         for _ in range(4):
-            notifications.ring(job_id)
+            notifications.notify(job_id)
         job = machine.wait_for(job_id, "succeeded", "failed")
         assert job.state == "succeeded", job.error
         models, weights = len(machine.models_of(job_id)), machine.weights_of(job_id)
@@ -257,8 +257,8 @@ def test_a_job_can_be_paused_resumed_and_stopped(new_machine, undisturbed):
     with transaction() as session:
         jobs.pause(session, job_id)
     machine.start_worker()
-    notifications.ring(job_id)
-    until(lambda: notifications.waiting() == 0)
+    notifications.notify(job_id)
+    until(lambda: notifications.queue_length() == 0)
     assert (machine.job(job_id).state, machine.job(job_id).fence) == ("queued", 0)
 
     with transaction() as session:

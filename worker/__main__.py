@@ -10,7 +10,7 @@ from typing import Any
 
 from celery.signals import worker_shutting_down
 
-from store.celery_apps import listener
+from store.celery_apps import worker_app
 from worker.handlers import register
 from worker.jobs.entrypoint import log_in_utc
 from worker.reconciler import Reconciler
@@ -24,7 +24,7 @@ def main() -> int:
     settings = worker_settings()
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     supervisor = Supervisor(name, settings)
-    app = listener()
+    app = worker_app()
     register(app, supervisor)
 
     def drain(**_: Any) -> None:

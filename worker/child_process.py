@@ -49,7 +49,7 @@ def _only(prefixes: tuple[str, ...], *, without: tuple[str, ...]) -> dict[str, s
     return {name: value for name, value in os.environ.items() if name.startswith(prefixes) and name not in without}
 
 
-class Child:
+class ChildProcess:
     """`python -m module arguments`, from its start to its end; leaving the context kills what is left of its group."""
 
     def __init__(self, module: str, *arguments: str, environment: Mapping[str, str], log: Path) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 
 
-class Slots:
+class JobSlots:
     """A job that comes too early waits here, in order.
 
     Nothing is claimed by waiting: any other worker that hears of the job may take it.

@@ -96,7 +96,7 @@ class ChildEnd:
             self.request = request
 
 
-def die_with_the_parent() -> None:
+def die_with_parent() -> None:
     """Linux kills this process when its parent dies, even while C code holds the interpreter.
 
     For processes that start no others: one that dies so has no time to end its group.

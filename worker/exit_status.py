@@ -17,7 +17,7 @@ FULL_WORDS = ("no space left", "disk is full", "os error 28", "disk quota exceed
 MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "unable to allocate")
 
 
-class Exit(IntEnum):
+class ExitStatus(IntEnum):
     """The child's exit status; any other, or a signal, is a crash. Numbers are those of sysexits.h where one fits."""
 
     DONE = 0
@@ -34,29 +34,29 @@ class Exit(IntEnum):
     """What was asked for cannot work: never tried again."""
 
 
-def ending_of(error: BaseException) -> tuple[Exit, dict[str, Any] | None]:
+def classify_error(error: BaseException) -> tuple[ExitStatus, dict[str, Any] | None]:
     """The exit status for an error, and what the job's owner is told."""
     if isinstance(error, StaleClaim):
-        return Exit.FENCED, None
+        return ExitStatus.FENCED, None
     if isinstance(error, TrainingInterrupted):
-        return Exit.LEFT, None
+        return ExitStatus.LEFT, None
     if isinstance(error, DataError | PackageError):
-        return Exit.BAD_DATA, _of_ml(error)
+        return ExitStatus.BAD_DATA, _of_ml(error)
     if isinstance(error, SpecError | TrainingDiverged):
-        return Exit.BAD_SPEC, _of_ml(error)
+        return ExitStatus.BAD_SPEC, _of_ml(error)
     if _is_full(error):
-        return Exit.NO_SPACE, words(
+        return ExitStatus.NO_SPACE, error_payload(
             "storage_full",
             "there is no space left to write to",
             "Free disk space on the machine of the worker or of the blobs; the job then goes on by itself.",
         )
     if is_out_of_memory(error):
-        return Exit.CRASHED, words(
+        return ExitStatus.CRASHED, error_payload(
             "out_of_memory",
             "the run needs more memory than there is",
             "Lower schedule.batch_size, or choose a smaller preset.",
         )
-    return Exit.CRASHED, words(
+    return ExitStatus.CRASHED, error_payload(
         "internal_error", f"{type(error).__name__}: {error}", "The worker's log of this job holds the whole story."
     )
 
@@ -69,26 +69,26 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def words_about(status: int) -> dict[str, Any]:
+def exit_description(status: int) -> dict[str, Any]:
     """What is known of a child that said nothing itself."""
     if status == -signal.SIGKILL:
-        return words(
+        return error_payload(
             "killed",
             "the process of the run was killed",
             "When nobody did it by hand the machine ran out of memory: lower schedule.batch_size.",
         )
     if status < 0:
-        return words("crashed", f"the process of the run died by {signal.Signals(-status).name}", None)
-    return words("crashed", f"the process of the run ended with status {status}", None)
+        return error_payload("crashed", f"the process of the run died by {signal.Signals(-status).name}", None)
+    return error_payload("crashed", f"the process of the run ended with status {status}", None)
 
 
-def words(code: str, message: str, hint: str | None, *, user_fault: bool = False) -> dict[str, Any]:
+def error_payload(code: str, message: str, hint: str | None, *, user_fault: bool = False) -> dict[str, Any]:
     """A job's `error`."""
     return {"code": code, "message": message[:LONGEST_MESSAGE], "hint": hint, "user_fault": user_fault}
 
 
 def _of_ml(error: MLError) -> dict[str, Any]:
-    return words(error.code, error.message, error.hint, user_fault=True)
+    return error_payload(error.code, error.message, error.hint, user_fault=True)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

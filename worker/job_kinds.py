@@ -10,7 +10,7 @@ from store import jobs
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class JobKind:
     """`python -m module JOB FENCE` does the work of one run."""
 
     module: str
@@ -18,10 +18,10 @@ class Kind:
     """One of the few places for runs that may take hours; what is short never waits behind them."""
 
 
-KINDS: Final[Mapping[str, Kind]] = {
-    jobs.VALIDATE: Kind("worker.jobs.validate_dataset", takes_a_slot=False),
-    "pretrain": Kind("worker.jobs.train"),
-    "finetune": Kind("worker.jobs.train"),
-    jobs.IMPORT: Kind("worker.jobs.import_model", takes_a_slot=False),
-    "export": Kind("worker.jobs.export_model", takes_a_slot=False),
+KINDS: Final[Mapping[str, JobKind]] = {
+    jobs.VALIDATE: JobKind("worker.jobs.validate_dataset", takes_a_slot=False),
+    "pretrain": JobKind("worker.jobs.train"),
+    "finetune": JobKind("worker.jobs.train"),
+    jobs.IMPORT: JobKind("worker.jobs.import_model", takes_a_slot=False),
+    "export": JobKind("worker.jobs.export_model", takes_a_slot=False),
 }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from store import jobs, workers
 from store.database import transaction
 from store.errors import BrokerUnavailable
-from store.notifications import ring, waiting
+from store.notifications import notify, queue_length
 from worker.garbage_collection import sweep
 from worker.retry import UNREACHABLE, cause_of
 
@@ -79,11 +79,11 @@ class Reconciler:
 
     def _ring_what_is_due(self) -> None:
         try:
-            messages_waiting = waiting()
+            messages_waiting = queue_length()
             with transaction() as session:
-                due = jobs.due(session, messages_waiting=messages_waiting)
+                due = jobs.jobs_to_notify(session, messages_waiting=messages_waiting)
             for job_id in due:
-                ring(job_id)
+                notify(job_id)
         except BrokerUnavailable as error:
             log.warning("no bell can be rung: %s", error)
 

@@ -18,7 +18,7 @@ UNREACHABLE = (OperationalError, InterfaceError, StorageFull)
 PAUSE_SECONDS = 1.0
 
 
-def patiently(action: Callable[[], T], *, for_seconds: float) -> T:
+def retry_while_unavailable(action: Callable[[], T], *, for_seconds: float) -> T:
     """Do it, again each second while the database does not answer; its last error after `for_seconds`.
 
     A commit whose answer was lost is done twice by this: only for transitions that a second time change nothing.

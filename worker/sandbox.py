@@ -24,7 +24,7 @@ from typing import Any, Final
 from ml.data.issues import shown
 from ml.errors import TrainingInterrupted
 from worker.child_process import environment_without_secrets
-from worker.control_channel import die_with_the_parent
+from worker.control_channel import die_with_parent
 from worker.exit_status import is_out_of_memory
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
@@ -39,7 +39,7 @@ SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
+class ResourceLimits:
     """What the kernel allows the jailed process."""
 
     memory_bytes: int
@@ -47,7 +47,7 @@ class Bounds:
     file_bytes: int
 
 
-class BoundExceeded(Exception):
+class LimitExceeded(Exception):
     """The reader went beyond a bound; the message says which."""
 
 
@@ -55,18 +55,18 @@ class ReaderDied(Exception):
     """The reader ended without a report and beyond no bound."""
 
 
-def read_in_jail(
+def read_in_sandbox(
     *,
     arguments: dict[str, Any],
     report: Path,
-    bounds: Bounds,
+    bounds: ResourceLimits,
     reader: str = "dataset",
     on_phase: Callable[[str], None] = lambda _: None,
     should_leave: Callable[[], bool] = lambda: False,
 ) -> None:
     """Have `READERS[reader]` do its work with `arguments` in a jailed process, its report left as JSON in `report`.
 
-    Raises `BoundExceeded`, `OSError` where the disk is full, `ReaderDied`, and `TrainingInterrupted` if asked to leave.
+    Raises `LimitExceeded`, `OSError` where the disk is full, `ReaderDied`, and `TrainingInterrupted` if asked to leave.
     """
     request = {"reader": reader, "arguments": arguments, "report": str(report), "bounds": asdict(bounds)}
     with subprocess.Popen(
@@ -88,11 +88,11 @@ def read_in_jail(
         case 0:
             return
         case errno.ENOMEM:
-            raise BoundExceeded(f"reading it takes more than {bounds.memory_bytes:,} bytes of memory")
+            raise LimitExceeded(f"reading it takes more than {bounds.memory_bytes:,} bytes of memory")
         case errno.EFBIG:
-            raise BoundExceeded(f"what is in it takes more than {bounds.file_bytes:,} bytes on disk")
+            raise LimitExceeded(f"what is in it takes more than {bounds.file_bytes:,} bytes on disk")
         case _ if status == -signal.SIGXCPU:
-            raise BoundExceeded(f"reading it takes more than {bounds.cpu_seconds} s of processor time")
+            raise LimitExceeded(f"reading it takes more than {bounds.cpu_seconds} s of processor time")
         case errno.ENOSPC:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         case _:
@@ -119,12 +119,12 @@ def _listen(
 
 def main() -> int:
     """Inside."""
-    die_with_the_parent()
+    die_with_parent()
     # What a library prints must not be taken for what this process tells.
     telling = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     request = json.load(sys.stdin)
-    _lock_up(Bounds(**request["bounds"]))
+    _lock_up(ResourceLimits(**request["bounds"]))
     try:
         report = READERS[request["reader"]](request["arguments"], lambda phase: print(phase, file=telling))
         Path(request["report"]).write_bytes(report)
@@ -154,10 +154,10 @@ def _read_dataset(arguments: dict[str, Any], _tell: Callable[[str], None]) -> by
 
 def _read_model(arguments: dict[str, Any], tell: Callable[[str], None]) -> bytes:
     from ml.errors import MLError
-    from ml.learning.interchange.importer import bring_in
+    from ml.learning.interchange.importer import import_model
 
     try:
-        report = bring_in(Path(arguments["source"]), Path(arguments["into"]), **arguments["asked"], on_phase=tell)
+        report = import_model(Path(arguments["source"]), Path(arguments["into"]), **arguments["asked"], on_phase=tell)
     except MLError as error:
         report = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
     return json.dumps(report).encode()
@@ -170,7 +170,7 @@ READERS: Final[Mapping[str, Callable[[dict[str, Any], Callable[[str], None]], by
 """What can be asked of a jailed process: from arguments and a way to tell the phase to a report."""
 
 
-def _lock_up(bounds: Bounds) -> None:
+def _lock_up(bounds: ResourceLimits) -> None:
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # The soft limit ends it by SIGXCPU, which tells why; the hard one by SIGKILL, which does not.

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from store import jobs
 from store.database import reading, transaction
 from store.errors import NotFound, StaleClaim
-from store.notifications import ring_if_possible
+from store.notifications import notify_if_possible
 from store.settings import store_settings
-from worker.child_process import Child, environment_for_runs
-from worker.concurrency import Slots
-from worker.exit_status import Exit, words_about
+from worker.child_process import ChildProcess, environment_for_runs
+from worker.concurrency import JobSlots
+from worker.exit_status import ExitStatus, exit_description
 from worker.job_kinds import KINDS
-from worker.jobs.entrypoint import folder_of
-from worker.retry import UNREACHABLE, cause_of, patiently
+from worker.jobs.entrypoint import run_folder
+from worker.retry import UNREACHABLE, cause_of, retry_while_unavailable
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Supervisor:
         self.name = name
         self.settings = settings
         self.draining = threading.Event()
-        self._slots = Slots(settings.worker_slots)
+        self._slots = JobSlots(settings.worker_slots)
 
     def drain(self) -> None:
         """Ask every run to save a checkpoint and leave; returns at once."""
@@ -68,7 +68,7 @@ class Supervisor:
     def _run(self, job_id: str) -> None:
         if self.draining.is_set():
             # Another worker's bell then, or the next one's.
-            ring_if_possible(job_id)
+            notify_if_possible(job_id)
             return
         try:
             with transaction() as session:
@@ -103,7 +103,7 @@ class Run:
         try:
             self._watch()
         finally:
-            shutil.rmtree(folder_of(self.claim.job_id, self.claim.fence), ignore_errors=True)
+            shutil.rmtree(run_folder(self.claim.job_id, self.claim.fence), ignore_errors=True)
 
     def _watch(self) -> None:
         with self._start() as child:
@@ -114,13 +114,13 @@ class Run:
             except StaleClaim:
                 log.info("%s: the claim of run %d is over", self.claim.job_id, self.claim.fence)
                 return
-            error = child.last_words() or words_about(child.status)
+            error = child.last_words() or exit_description(child.status)
         # Only now, when nothing of its group is alive, may another run begin.
         log.info("%s: run %d ended with %d", self.claim.job_id, self.claim.fence, child.status)
         self._settle(child, error)
 
-    def _start(self) -> Child:
-        return Child(
+    def _start(self) -> ChildProcess:
+        return ChildProcess(
             KINDS[self.claim.kind].module,
             self.claim.job_id,
             str(self.claim.fence),
@@ -145,7 +145,7 @@ class Run:
                 raise
             log.warning("%s: the database cannot be written: %s", self.claim.job_id, cause_of(error))
 
-    def _pass_on(self, child: Child) -> None:
+    def _pass_on(self, child: ChildProcess) -> None:
         if self.requested == "cancel":
             child.kill()
         elif self.requested == "pause" or self.supervisor.draining.is_set():
@@ -155,27 +155,27 @@ class Run:
         if child.seconds_leaving > self._settings.drain_seconds:
             child.kill()
 
-    def _settle(self, child: Child, error: dict[str, Any]) -> None:
+    def _settle(self, child: ChildProcess, error: dict[str, Any]) -> None:
         status = child.status
 
         def write() -> None:
             with transaction() as session:
                 if self.requested == "cancel":
                     jobs.cancelled(session, self.claim)
-                elif status == Exit.LEFT or child.was_killed:
+                elif status == ExitStatus.LEFT or child.was_killed:
                     jobs.release(session, self.claim, crashed=False, error=None, delay_seconds=0)
-                elif status in (Exit.BAD_DATA, Exit.BAD_SPEC):
+                elif status in (ExitStatus.BAD_DATA, ExitStatus.BAD_SPEC):
                     jobs.fail(session, self.claim, error=error)
-                elif status == Exit.NO_SPACE:
+                elif status == ExitStatus.NO_SPACE:
                     delay_seconds = self._settings.space_backoff_seconds
                     jobs.release(session, self.claim, crashed=False, error=error, delay_seconds=delay_seconds)
                 else:
                     delay_seconds = self._settings.crash_backoff_seconds * 2**self.claim.crashes
                     jobs.release(session, self.claim, crashed=True, error=error, delay_seconds=delay_seconds)
 
-        if status in (Exit.DONE, Exit.FENCED):
+        if status in (ExitStatus.DONE, ExitStatus.FENCED):
             return
         try:
-            patiently(write, for_seconds=self._settings.database_patience_seconds)
+            retry_while_unavailable(write, for_seconds=self._settings.database_patience_seconds)
         except StaleClaim:
             log.warning("%s: run %d was settled by another", self.claim.job_id, self.claim.fence)

@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from app.datasets import service
 from app.datasets.schemas import Dataset, DatasetCreate, DatasetReport, Preview
-from app.dependencies import BlobsDep, CatalogDep, DatasetReference, IncomingDep, SessionDep
-from app.http.errors import problems
-from app.http.idempotency import OnceDep
+from app.dependencies import BlobsDep, CatalogDep, DatasetReference, PartialUploadsDep, SessionDep
+from app.http.errors import problem_responses
+from app.http.idempotency import IdempotentRequestDep
 from app.http.pagination import Cursor, Limit, ListOf
 from app.http.request_body import is_json
 from app.uploads.form_parsing import drop
@@ -47,9 +47,11 @@ _BODY = {
 }
 
 
-@router.post("", status_code=202, response_model=Dataset, openapi_extra=_BODY, responses=problems(404, 409, 415, 507))
+@router.post(
+    "", status_code=202, response_model=Dataset, openapi_extra=_BODY, responses=problem_responses(404, 409, 415, 507)
+)
 async def create_dataset(
-    request: Request, once: OnceDep, catalog: CatalogDep, incoming: IncomingDep, blobs: BlobsDep
+    request: Request, once: IdempotentRequestDep, catalog: CatalogDep, incoming: PartialUploadsDep, blobs: BlobsDep
 ) -> Response:
     """Bring data: files in a form, or the ids of finished uploads as JSON. It is checked next, see its report.
 
@@ -70,27 +72,27 @@ def list_datasets(session: SessionDep, limit: Limit = 50, cursor: Cursor = None)
     return ListOf.of(datasets.listing(session, limit=limit, cursor=cursor), Dataset.of)
 
 
-@router.get("/{dataset}", responses=problems(404))
+@router.get("/{dataset}", responses=problem_responses(404))
 def read_dataset(dataset: DatasetReference, session: SessionDep) -> Dataset:
     """One version; a bare name means the latest that is ready."""
     return Dataset.of(datasets.get(session, dataset))
 
 
-@router.delete("/{dataset}", status_code=204, responses=problems(404, 409))
+@router.delete("/{dataset}", status_code=204, responses=problem_responses(404, 409))
 def delete_dataset(dataset: DatasetReference, session: SessionDep, blobs: BlobsDep) -> None:
     """Forget a version and its files, unless a job or a model needs it."""
     keys = datasets.delete(session, datasets.get(session, dataset).id)
     after_commit(session, lambda: drop(keys, blobs))
 
 
-@router.get("/{dataset}/report", responses=problems(404))
+@router.get("/{dataset}/report", responses=problem_responses(404))
 def read_dataset_report(dataset: DatasetReference, session: SessionDep) -> DatasetReport:
     """Everything that was found: what was refused, where, why, and what to do about it."""
     row = datasets.get(session, dataset)
     return DatasetReport.model_validate({**(row.report or {}), "state": row.state})
 
 
-@router.get("/{dataset}/preview", responses=problems(404, 409))
+@router.get("/{dataset}/preview", responses=problem_responses(404, 409))
 def preview_dataset(
     dataset: DatasetReference,
     session: SessionDep,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 
 from app.datasets.schemas import Dataset, DatasetCreate, DatasetOptions, Preview, PreviewRow
-from app.http.errors import Refused
+from app.http.errors import ProblemError
 from app.http.request_body import read_limited
 from app.http.strict_json import strict_json
 from app.uploads import form_parsing
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from app.http.idempotency import Made, Once
+    from app.http.idempotency import Created, IdempotentRequest
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row
     from ml.spec.catalog import Catalog
     from store.blobs import Blobs
-    from store.partial_uploads import Incoming
+    from store.partial_uploads import PartialUploads
     from store.tables import Dataset as DatasetRow
 
 
 async def create_from_uploads(
-    request: Request, once: Once, *, catalog: Catalog, incoming: Incoming, blobs: Blobs
+    request: Request, once: IdempotentRequest, *, catalog: Catalog, incoming: PartialUploads, blobs: Blobs
 ) -> Response:
     """The answer to a JSON request."""
-    body = await read_limited(request, form_parsing.LARGEST_JSON_BYTES)
+    body = await read_limited(request, form_parsing.MAX_JSON_BYTES)
     asked = form_parsing.validated(DatasetCreate, strict_json(body), judge=lambda given: check_names(given, catalog))
 
     def work() -> Response:
@@ -48,7 +48,7 @@ async def create_from_uploads(
 
 
 async def create_from_form(
-    request: Request, once: Once, *, catalog: Catalog, incoming: Incoming, blobs: Blobs
+    request: Request, once: IdempotentRequest, *, catalog: Catalog, incoming: PartialUploads, blobs: Blobs
 ) -> Response:
     """The answer to a form: its files go to the disk while they arrive."""
     with form_parsing.scratch(incoming) as folder:
@@ -59,7 +59,7 @@ async def create_from_form(
         return await to_thread.run_sync(lambda: _keep_and_create(once, asked, form, blobs))
 
 
-def _keep_and_create(once: Once, asked: DatasetOptions, form: Form, blobs: Blobs) -> Response:
+def _keep_and_create(once: IdempotentRequest, asked: DatasetOptions, form: Form, blobs: Blobs) -> Response:
     fingerprint = form_parsing.fingerprint(asked, form.files)
     return form_parsing.keep(
         form.files, "uploads", blobs, create=lambda sources: _create(once, asked, sources, fingerprint=fingerprint)
@@ -67,11 +67,11 @@ def _keep_and_create(once: Once, asked: DatasetOptions, form: Form, blobs: Blobs
 
 
 def _create(
-    once: Once, asked: DatasetOptions, sources: Sequence[form_parsing.Source], *, fingerprint: bytes
+    once: IdempotentRequest, asked: DatasetOptions, sources: Sequence[form_parsing.Source], *, fingerprint: bytes
 ) -> Response:
     with transaction() as session:
 
-        def make() -> Made:
+        def make() -> Created:
             row = datasets.create(
                 session,
                 name=asked.name,
@@ -106,7 +106,7 @@ def preview(row: DatasetRow, blobs: Blobs, *, split: str, limit: int) -> Preview
     stored = StoredDataset.open(blobs.fetch_tree(row.key or f"datasets/{row.id}", cache))
     if split not in stored.summary.splits:
         known = ", ".join(stored.summary.splits)
-        raise Refused(404, "not_found", f"{row.name}@{row.version} has no split {split!r}; it has {known}.")
+        raise ProblemError(404, "not_found", f"{row.name}@{row.version} has no split {split!r}; it has {known}.")
     rows = stored.rows(split)
     shown = [_shown(rows[index], stored.summary) for index in range(min(limit, len(rows)))]
     return Preview(split=split, rows=len(rows), data=shown)
@@ -114,11 +114,11 @@ def preview(row: DatasetRow, blobs: Blobs, *, split: str, limit: int) -> Preview
 
 def _shown(row: Row, summary: DatasetSummary) -> PreviewRow:
     """Without a task there is nothing to be told but the values themselves."""
-    from ml.data.column_types import KINDS
+    from ml.data.column_types import COLUMN_TYPES
     from ml.tasks import TASKS
 
     if summary.task is None:
-        values = {name: KINDS[kind].as_json(row[name]) for name, kind in summary.columns.items()}
+        values = {name: COLUMN_TYPES[kind].as_json(row[name]) for name, kind in summary.columns.items()}
         return PreviewRow(input=values, target=None)
     given, target = TASKS[summary.task].show(row)
     return PreviewRow(input=given.model_dump(mode="json", exclude_none=True), target=target)

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 from starlette.responses import Response
 
-from app.dependencies import MeasuresDep, RuntimeDep, SessionDep
+from app.dependencies import MetricsDep, PredictServiceDep, SessionDep
 from app.health import service
 from app.health.schemas import Alive, Readiness, System
 from store import jobs
@@ -32,13 +32,13 @@ def read_readiness(response: Response) -> Readiness:
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-def read_metrics(session: SessionDep, measures: MeasuresDep) -> Response:
+def read_metrics(session: SessionDep, measures: MetricsDep) -> Response:
     """Counters and timings in Prometheus's text format."""
     measures.jobs(jobs.counts(session))
     return Response(measures.exposition(), media_type="text/plain; version=0.0.4")
 
 
 @router.get("/api/v1/system")
-def read_system(runtime: RuntimeDep) -> System:
+def read_system(runtime: PredictServiceDep) -> System:
     """What runs here: version, device and why, workers, queue, loaded models."""
     return service.system(runtime)

@@ -23,7 +23,7 @@ from store.database import reading
 from store.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
-    from app.serving.model_pool import Runtime
+    from app.serving.model_pool import PredictService
 
 KEPT_SECONDS = 2.0
 DEVICE_TIMEOUT_SECONDS = 60
@@ -77,7 +77,7 @@ readiness = Kept(_check, seconds=KEPT_SECONDS)
 """Whether the API can do its work, part by part."""
 
 
-def system(runtime: Runtime) -> System:
+def system(runtime: PredictService) -> System:
     """What runs here. The database is let go of before anything slow is asked."""
     with reading() as session:
         counts = jobs.counts(session)
@@ -101,7 +101,7 @@ def system(runtime: Runtime) -> System:
 
 def _queue_length() -> int | None:
     try:
-        return notifications.waiting()
+        return notifications.queue_length()
     except BrokerUnavailable:
         return None
 

@@ -16,7 +16,7 @@ SMALLEST_BLOCK_BYTES = 64 * 1024
 """Blocks are twice as large as what was taken last; one with less room left than half of this is full."""
 
 
-class LargeBody:
+class BodyBuffer:
     """What is `left` of a body of announced size once the parser has seen its beginning.
 
     The pieces that the application gets are byte arrays and not bytes, each its own: what searches, joins, measures or

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from app.http.schema_fields import known_fields
 from ml.errors import (
-    MOST_LETTERS,
+    MAX_SHOWN_CHARACTERS,
     PARAMETERS,
     DataError,
     InputError,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 CHECKSUM_MISMATCH = 460
 """The tus protocol's own status."""
-MOST_TOLD = 100
+MAX_LISTED_VALUES = 100
 """Findings of one body. Each is compared with what there is, and an object can have a million fields."""
 
 STATUS_OF: Mapping[type[Exception], tuple[int, str]] = {
@@ -104,7 +104,7 @@ class Problem(BaseModel):
     errors: list[ProblemItem] = []
 
 
-class Refused(HTTPException):
+class ProblemError(HTTPException):
     """A request that is answered with a problem document. An HTTPException, so that FastAPI lets it pass untouched."""
 
     def __init__(
@@ -136,7 +136,7 @@ def problem_response(request_id: str, refused: HTTPException) -> Response:
     return Response(content, refused.status_code, dict(refused.headers or {}), PROBLEM_MEDIA_TYPE)
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For a route's `responses`: the errors it may answer beside those every route may."""
     return {status: {} for status in statuses}
 
@@ -150,45 +150,45 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(OSError, _operating_system)
 
 
-def refusal_of(error: Exception) -> Refused:
+def to_problem_error(error: Exception) -> ProblemError:
     """An exception of the table as the client is told of it."""
     status, code = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
     if isinstance(error, IntegrityError):
-        return Refused(status, code, "Someone else did the same just now. Look at what is there, then try again.")
+        return ProblemError(status, code, "Someone else did the same just now. Look at what is there, then try again.")
     if isinstance(error, SQLAlchemyError | StorageUnavailable):
         place = "database" if isinstance(error, SQLAlchemyError) else "store of files"
         detail = f"The {place} does not answer. Try again in a moment; /readyz says more."
-        return Refused(status, code, detail, headers={"Retry-After": "2"})
+        return ProblemError(status, code, detail, headers={"Retry-After": "2"})
     if isinstance(error, StorageFull):
-        return Refused(status, code, f"{_sentence(str(error))} Delete what is not needed there, then try again.")
+        return ProblemError(status, code, f"{_sentence(str(error))} Delete what is not needed there, then try again.")
     if isinstance(error, NotFound) and error.kind in _LISTED:
-        return Refused(status, code, f"{_sentence(str(error))} GET /api/v1/{error.kind}s lists what there is.")
+        return ProblemError(status, code, f"{_sentence(str(error))} GET /api/v1/{error.kind}s lists what there is.")
     if not isinstance(error, MLError):
-        return Refused(status, code, _sentence(str(error)))
+        return ProblemError(status, code, _sentence(str(error)))
     detail = _sentence(error.message) + (f" {_sentence(error.hint)}" if error.hint else "")
     errors = [finding.as_dict() for finding in error.findings]
     if isinstance(error, InputError):
         errors = [{**finding, "path": _place_of_input(error.index, finding.get("path"))} for finding in errors]
-        detail = summary_of(errors)
-    return Refused(status, error.code, detail, errors=errors)
+        detail = summarize(errors)
+    return ProblemError(status, error.code, detail, errors=errors)
 
 
-def findings_of(
+def to_findings(
     errors: Sequence[Any], *, body: Any = None, schema: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
     """Pydantic's errors as items of a problem document; `schema` is of the body, and says which fields there are."""
-    return [_finding_of(error, body, schema or {}) for error in errors[:MOST_TOLD]]
+    return [_finding_of(error, body, schema or {}) for error in errors[:MAX_LISTED_VALUES]]
 
 
 def _finding_of(error: Mapping[str, Any], body: Any, schema: Mapping[str, Any]) -> dict[str, Any]:
     kind = error["type"]
-    place = place_of(error, body)
+    place = location_path(error, body)
     if kind == "extra_forbidden":
         finding = unknown("field", str(place[-1]), known_fields(schema, error["loc"]), path=_dotted(place))
         return {**finding.as_dict(), "code": kind}
     told = {name: str(each) for name, each in error.get("ctx", {}).items()}
     if "tag" in told:
-        told["tag"] = told["tag"][:MOST_LETTERS]
+        told["tag"] = told["tag"][:MAX_SHOWN_CHARACTERS]
     return _without_none(
         code=kind,
         path=_dotted(place) or None,
@@ -197,7 +197,7 @@ def _finding_of(error: Mapping[str, Any], body: Any, schema: Mapping[str, Any]) 
     )
 
 
-def summary_of(items: Sequence[Mapping[str, Any]]) -> str:
+def summarize(items: Sequence[Mapping[str, Any]]) -> str:
     """The first few findings in a sentence each."""
     told = "; ".join(
         f"{item['path']}: {item['message']}" if item.get("path") else item["message"] for item in items[:3]
@@ -207,7 +207,7 @@ def summary_of(items: Sequence[Mapping[str, Any]]) -> str:
     return f"{told}{more}. {hints}".strip()
 
 
-def place_of(error: Mapping[str, Any], body: Any) -> tuple[str | int, ...]:
+def location_path(error: Mapping[str, Any], body: Any) -> tuple[str | int, ...]:
     """Where it is in `body`. The branch of a union is part of Pydantic's location, but not of what was sent."""
     location = error["loc"]
     places = location[1:] if location[:1] and location[0] in ("body", "query", "path", "header") else location
@@ -250,7 +250,7 @@ def _respond(request: Request, refused: HTTPException) -> Response:
 
 
 def _known(request: Request, error: Exception) -> Response:
-    return _respond(request, refusal_of(error))
+    return _respond(request, to_problem_error(error))
 
 
 def _operating_system(request: Request, error: Exception) -> Response:
@@ -258,23 +258,23 @@ def _operating_system(request: Request, error: Exception) -> Response:
     if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
         raise error
     return _respond(
-        request, Refused(507, "storage_full", "The disk is full. Delete datasets or models, then try again.")
+        request, ProblemError(507, "storage_full", "The disk is full. Delete datasets or models, then try again.")
     )
 
 
 def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    if isinstance(error, Refused):
+    if isinstance(error, ProblemError):
         return _respond(request, error)
     if error.status_code == HTTPStatus.NOT_FOUND:
         return _respond(
-            request, Refused(404, "no_such_path", f"There is no {request.url.path} here. /docs lists every path.")
+            request, ProblemError(404, "no_such_path", f"There is no {request.url.path} here. /docs lists every path.")
         )
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = _methods(request)
         detail = f"{request.method} is not possible on this path; use {allowed}."
-        return _respond(request, Refused(405, "method_not_allowed", detail, headers={"Allow": allowed}))
+        return _respond(request, ProblemError(405, "method_not_allowed", detail, headers={"Allow": allowed}))
     return _respond(request, error)
 
 
@@ -287,8 +287,8 @@ def _methods(request: Request) -> str:
 def _invalid(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    items = findings_of(error.errors(), body=error.body, schema=_body_schema(request))
-    return _respond(request, Refused(422, "invalid_request", summary_of(items), errors=items))
+    items = to_findings(error.errors(), body=error.body, schema=_body_schema(request))
+    return _respond(request, ProblemError(422, "invalid_request", summarize(items), errors=items))
 
 
 def _body_schema(request: Request) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from app.http.errors import Refused
+from app.http.errors import ProblemError
 from store import idempotency
 
 REPLAYED = "Idempotent-Replayed"
@@ -28,11 +28,11 @@ _Key = Annotated[
     ),
 ]
 
-Made = tuple[BaseModel, Mapping[str, str]]
+Created = tuple[BaseModel, Mapping[str, str]]
 """What was made, and the headers to say so with."""
 
 
-class Once:
+class IdempotentRequest:
     """The idempotency of one request."""
 
     def __init__(self, request: Request, idempotency_key: _Key = None) -> None:
@@ -45,12 +45,12 @@ class Once:
         *,
         body: bytes,
         status: int,
-        make: Callable[[], Made],
+        make: Callable[[], Created],
         keep: Callable[[BaseModel], BaseModel] = lambda made: made,
     ) -> Response:
         """Call `make` unless this was answered before; `keep` says what of the answer may be stored.
 
-        Raises `Refused` 422 where the key came with another body. What `make` raises is not remembered.
+        Raises `ProblemError` 422 where the key came with another body. What `make` raises is not remembered.
         """
         if self.key is None:
             made, headers = make()
@@ -60,7 +60,7 @@ class Once:
         if stored is not None:
             if stored.fingerprint != fingerprint:
                 detail = "This Idempotency-Key was sent before with another request. Take a new key."
-                raise Refused(422, "idempotency_key_reused", detail)
+                raise ProblemError(422, "idempotency_key_reused", detail)
             return _response(stored.body, stored.status, {**stored.headers, REPLAYED: "true"})
         made, headers = make()
         try:
@@ -75,7 +75,7 @@ class Once:
             session.flush()
         except IntegrityError:
             detail = "The same request is being answered right now. Send it again in a moment."
-            raise Refused(409, "idempotency_key_in_use", detail) from None
+            raise ProblemError(409, "idempotency_key_in_use", detail) from None
         return _response(made.model_dump_json(), status, headers)
 
 
@@ -83,4 +83,4 @@ def _response(content: str, status: int, headers: Mapping[str, str]) -> Response
     return Response(content, status, dict(headers), "application/json")
 
 
-OnceDep = Annotated[Once, Depends(Once)]
+IdempotentRequestDep = Annotated[IdempotentRequest, Depends(IdempotentRequest)]

@@ -23,7 +23,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 
 from app.http import access_log
-from app.http.errors import Refused, problem_response, refusal_of
+from app.http.errors import ProblemError, problem_response, to_problem_error
 from app.http.request_body import Body, too_large
 from store import api_keys
 from store.database import transaction
@@ -31,13 +31,13 @@ from store.database import transaction
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from app.metrics.registry import Measures
+    from app.metrics.registry import MetricsRegistry
     from app.settings import AppSettings
 
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
 OPEN_PREFIX = "/static/"
 
-ANSWER_HEADERS: Final[Mapping[str, str]] = {
+RESPONSE_HEADERS: Final[Mapping[str, str]] = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
@@ -54,7 +54,7 @@ CLIENT_LEFT: Final = 499
 _log = structlog.get_logger("plinth.access")
 
 
-class KeyRing:
+class ApiKeyCache:
     """Which secrets open the gate; a secret is looked up every `seconds`, so a revoked one is soon refused."""
 
     LARGEST = 1024
@@ -78,7 +78,7 @@ class KeyRing:
             self._known[digest] = (time.monotonic() + self._seconds, found)
         return found
 
-    def at_hand(self, secret: bytes) -> str | None:
+    def peek(self, secret: bytes) -> str | None:
         """The id of the key if it was looked up of late."""
         until, key_id = self._known.get(hashlib.sha256(secret).digest(), (0.0, ""))
         now = time.monotonic()
@@ -99,10 +99,10 @@ class KeyRing:
         self._known.clear()
 
 
-class Gate:
+class GatewayMiddleware:
     """Stands around the whole application."""
 
-    def __init__(self, *, settings: AppSettings, ring: KeyRing, measures: Measures) -> None:
+    def __init__(self, *, settings: AppSettings, ring: ApiKeyCache, measures: MetricsRegistry) -> None:
         self._settings = settings
         self._ring = ring
         self._measures = measures
@@ -124,7 +124,7 @@ class Gate:
             await app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        request_id = request_id_of(headers.get("x-request-id", ""))
+        request_id = choose_request_id(headers.get("x-request-id", ""))
         scope.setdefault("state", {})["request_id"] = request_id
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             await self._answer(app, scope, headers, receive, _Answer(send, request_id))
@@ -148,23 +148,23 @@ class Gate:
                 raise too_large(limit)
             _check_coding(headers)
             await app(scope, body.receive, body.send)
-        except Refused as refused:
+        except ProblemError as refused:
             await self._refuse(scope, body, answer, refused)
         except ClientDisconnect:
             answer.status = answer.status or CLIENT_LEFT
         except asyncio.CancelledError:
             # Only the end of the process does that, to what was not answered in the time that it waits.
             detail = "The service was stopped before this was answered. Send it again in a moment."
-            stopped = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "stopped", detail, headers={"Retry-After": "1"})
+            stopped = ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "stopped", detail, headers={"Retry-After": "1"})
             await self._refuse(scope, body, answer, stopped)
         except Exception:
             _log.exception("failed", method=scope["method"], path=scope["path"])
             detail = f"Something went wrong on our side. The log holds more under request id {answer.request_id}."
-            await self._refuse(scope, body, answer, Refused(500, "internal_error", detail))
+            await self._refuse(scope, body, answer, ProblemError(500, "internal_error", detail))
         finally:
             self._note(scope, answer, time.perf_counter() - started)
 
-    async def _refuse(self, scope: Scope, body: Body, answer: _Answer, refused: Refused) -> None:
+    async def _refuse(self, scope: Scope, body: Body, answer: _Answer, refused: ProblemError) -> None:
         if not answer.status:
             await problem_response(answer.request_id, refused)(scope, body.receive, body.send)
 
@@ -207,7 +207,7 @@ class Gate:
         if host not in self._answers_to:
             return None
         scheme, _, secret = authorization.partition(b" ")
-        return self._ring.at_hand(secret) if scheme == b"Bearer" else None
+        return self._ring.peek(secret) if scheme == b"Bearer" else None
 
     def _limit_bytes(self, path: str) -> int:
         if path.startswith("/predict/"):
@@ -239,7 +239,7 @@ class Gate:
             if not self._names and not is_loopback(self._settings.host):
                 return
             detail = f"This service does not answer to the name {name[:100]!r}. Add it to PLINTH_ALLOWED_HOSTS."
-            raise Refused(400, "unknown_host", detail) from None
+            raise ProblemError(400, "unknown_host", detail) from None
 
     async def _check_key(self, scope: Scope, headers: Headers) -> None:
         if scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PREFIX):
@@ -248,14 +248,14 @@ class Gate:
         challenge = {"WWW-Authenticate": 'Bearer realm="plinth"'}
         if scheme.lower() != "bearer" or not secret.strip():
             detail = "Send your key as 'Authorization: Bearer <key>'; `plinth up` prints it."
-            raise Refused(HTTPStatus.UNAUTHORIZED, "key_missing", detail, headers=challenge)
+            raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_missing", detail, headers=challenge)
         try:
             key_id = await self._ring.find(secret.strip())
         except DBAPIError as error:
-            raise refusal_of(error) from error
+            raise to_problem_error(error) from error
         if key_id is None:
             detail = "This key is not known or was revoked. `plinth keys create` makes another."
-            raise Refused(HTTPStatus.UNAUTHORIZED, "key_unknown", detail, headers=challenge)
+            raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_unknown", detail, headers=challenge)
         scope["state"]["key_id"] = key_id
 
 
@@ -272,7 +272,7 @@ class _Answer:
             self.status = int(message["status"])
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self.request_id
-            for name, value in ANSWER_HEADERS.items():
+            for name, value in RESPONSE_HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)
 
@@ -282,7 +282,7 @@ def _check_coding(headers: Headers) -> None:
     coding = headers.get("content-encoding", "identity").lower()
     if coding != "identity":
         detail = f"Send the body as it is, without 'Content-Encoding: {coding[:40]}'."
-        raise Refused(
+        raise ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_coding", detail, headers={"Accept-Encoding": "identity"}
         )
 
@@ -297,7 +297,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def request_id_of(asked: str) -> str:
+def choose_request_id(asked: str) -> str:
     """The client's own, where it is a sound one."""
     return asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(16)
 

@@ -133,7 +133,7 @@ class Inherited:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def inherited() -> Inherited | None:
+def inherited_process() -> Inherited | None:
     """None in a process that serves alone. Not for its own children: it is taken out of the environment."""
     told = os.environ.pop(SOCKET, None)
     return Inherited(told) if told else None

@@ -13,8 +13,8 @@ import uvicorn
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from app.http.body_buffer import LargeBody
-from app.http.errors import Refused, problem_response
+from app.http.body_buffer import BodyBuffer
+from app.http.errors import ProblemError, problem_response
 
 if TYPE_CHECKING:
     import socket
@@ -37,7 +37,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     header_timeout_seconds = 10.0
 
-    large_body: LargeBody | None = None
+    large_body: BodyBuffer | None = None
     """There while what comes is the rest of a large body, which goes past the parser."""
     _body_left = 0
     """Bytes of a body of announced size that have not come yet."""
@@ -66,9 +66,11 @@ class DeadlineProtocol(HttpToolsProtocol):
         if self._awaits_headers:
             self._header_bytes += len(data)
             if self._header_bytes > LARGEST_HEADER_BYTES:
-                self._refuse(Refused(431, "headers_too_large", f"The headers exceed {LARGEST_HEADER_BYTES} bytes."))
+                self._refuse(
+                    ProblemError(431, "headers_too_large", f"The headers exceed {LARGEST_HEADER_BYTES} bytes.")
+                )
         elif self._body_left >= LARGE_BODY_BYTES:
-            self.large_body = LargeBody(self.cycle, left=self._body_left)
+            self.large_body = BodyBuffer(self.cycle, left=self._body_left)
 
     def large_body_received(self, count: int) -> None:
         """The same for what goes past the parser, which is given the next request again."""
@@ -112,7 +114,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP gets a problem document as well."""
-        self._refuse(Refused(400, "invalid_http", msg))
+        self._refuse(ProblemError(400, "invalid_http", msg))
 
     def _expect_headers(self) -> None:
         self._awaits_headers, self._header_bytes = True, 0
@@ -126,11 +128,13 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _too_late(self) -> None:
         if self._header_bytes:
-            self._refuse(Refused(408, "headers_timeout", f"The headers took over {self.header_timeout_seconds:g} s."))
+            self._refuse(
+                ProblemError(408, "headers_timeout", f"The headers took over {self.header_timeout_seconds:g} s.")
+            )
         else:
             self.transport.close()
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: ProblemError) -> None:
         """Say so and close; while another request is being answered, close after that and say nothing."""
         if (
             self.cycle is not None

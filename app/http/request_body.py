@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 
-from app.http.errors import Refused
+from app.http.errors import ProblemError
 from app.http.strict_json import strict_json
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Body:
         self._arrives = chunked or bool(length)
 
     async def receive(self) -> Message:
-        """The next piece; raises `Refused` 413 past the limit and 408 when the client falls silent."""
+        """The next piece; raises `ProblemError` 413 past the limit and 408 when the client falls silent."""
         if not self._arrives:
             return await self._receive()
         began = time.monotonic()
@@ -49,7 +49,7 @@ class Body:
         except TimeoutError:
             slow = f"it came with less than {SLOWEST_BYTES_PER_SECOND} bytes a second"
             detail = f"Nothing more of the body came for {self._idle_seconds:g} s, or {slow}. Send it again."
-            raise Refused(408, "body_timeout", detail) from None
+            raise ProblemError(408, "body_timeout", detail) from None
         self._waited_seconds += time.monotonic() - began
         self._received_bytes += len(message.get("body", b""))
         self._arrives = bool(message.get("more_body", False))
@@ -81,9 +81,11 @@ class Body:
             self._arrives = False
 
 
-def too_large(limit_bytes: int) -> Refused:
+def too_large(limit_bytes: int) -> ProblemError:
     """413, with the limit named."""
-    return Refused(413, "body_too_large", f"The body is larger than the limit of {limit_bytes} bytes for this path.")
+    return ProblemError(
+        413, "body_too_large", f"The body is larger than the limit of {limit_bytes} bytes for this path."
+    )
 
 
 class JSONRoute(APIRoute):
@@ -114,7 +116,7 @@ def is_json(request: Request) -> bool:
 
 
 async def read_limited(request: Request, limit_bytes: int) -> bytes:
-    """The whole body, where a path that takes large ones has a smaller limit for this kind; raises `Refused` 413."""
+    """Read the whole body, up to `limit_bytes`; raises `ProblemError` 413 beyond it."""
     body = bytearray()
     async for piece in request.stream():
         body += piece
@@ -124,8 +126,8 @@ async def read_limited(request: Request, limit_bytes: int) -> bytes:
 
 
 def refuse_unless_json(request: Request) -> None:
-    """Raises `Refused` 415; a request without any body passes, and is told which fields it lacks."""
+    """Raises `ProblemError` 415; a request without any body passes, and is told which fields it lacks."""
     has_body = "content-type" in request.headers or request.headers.get("content-length", "0") != "0"
     if has_body and not is_json(request):
         found = request.headers.get("content-type", "no Content-Type")
-        raise Refused(415, "unsupported_media_type", f"This path reads application/json, not {found}.")
+        raise ProblemError(415, "unsupported_media_type", f"This path reads application/json, not {found}.")

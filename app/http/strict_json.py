@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from app.http.errors import Refused
-from ml.errors import MOST_LETTERS
+from app.http.errors import ProblemError
+from ml.errors import MAX_SHOWN_CHARACTERS
 
 MOST_VALUES: Final = 2_000_000
 """Each takes up to seventy bytes once it is read, whatever it took as text."""
-MOST_NAMES: Final = 200_000
+MAX_NAMES: Final = 200_000
 """Of fields in all objects together: each takes as long as ten other values."""
 MOST_FIELDS: Final = 1000
 """Of a body: no path has so many, and each that there is not is compared with those there are."""
@@ -36,7 +36,7 @@ _PLACE = re.compile(r"line (\d+) column (\d+)$")
 
 
 def strict_json(body: bytes, *, field: str | None = None) -> Any:
-    """Decode JSON. NaN, infinities, lone surrogates and NUL are refused: `Refused` 422.
+    """Decode JSON. NaN, infinities, lone surrogates and NUL are refused: `ProblemError` 422.
 
     `field` names the part of a form that is decoded.
     """
@@ -44,8 +44,8 @@ def strict_json(body: bytes, *, field: str | None = None) -> Any:
     values = sum(map(body.count, (b",", b"[", b"{"))) + 1
     if values > MOST_VALUES:
         raise _too_much(f"it holds over {MOST_VALUES:,} values", field)
-    if values > MOST_NAMES and sum(1 for _ in _NAME.finditer(body)) > MOST_NAMES:
-        raise _too_much(f"its objects have over {MOST_NAMES:,} fields", field)
+    if values > MAX_NAMES and sum(1 for _ in _NAME.finditer(body)) > MAX_NAMES:
+        raise _too_much(f"its objects have over {MAX_NAMES:,} fields", field)
     try:
         value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
@@ -63,17 +63,19 @@ def strict_json(body: bytes, *, field: str | None = None) -> Any:
     return value
 
 
-def _not_json(reason: str, field: str | None, *, place: str = "", hint: str = HINT) -> Refused:
+def _not_json(reason: str, field: str | None, *, place: str = "", hint: str = HINT) -> ProblemError:
     path = ".".join(part for part in (field, place) if part)
     item = {"code": "json_invalid", "message": reason, "hint": hint, **({"path": path} if path else {})}
     where = f" at {place}" if place else ""
     detail = f"{field or 'The body'} is not valid JSON{where}: {reason}. {hint}"
-    return Refused(422, "invalid_json", detail, errors=[item])
+    return ProblemError(422, "invalid_json", detail, errors=[item])
 
 
-def _too_much(reason: str, field: str | None) -> Refused:
+def _too_much(reason: str, field: str | None) -> ProblemError:
     item = {"code": "json_too_large", "message": reason, "hint": SEND_LESS, **({"path": field} if field else {})}
-    return Refused(422, "json_too_large", f"{field or 'The body'} is too much: {reason}. {SEND_LESS}", errors=[item])
+    return ProblemError(
+        422, "json_too_large", f"{field or 'The body'} is too much: {reason}. {SEND_LESS}", errors=[item]
+    )
 
 
 def _place_of(reason: str, body: bytes) -> str:
@@ -124,7 +126,7 @@ def _path(node: tuple[Any, Any, Any]) -> str:
 
 def _dotted(parts: Sequence[Any]) -> str:
     """No more of it than is read."""
-    return ".".join(str(part)[:MOST_LETTERS] for part in parts[:MOST_PARTS])
+    return ".".join(str(part)[:MAX_SHOWN_CHARACTERS] for part in parts[:MOST_PARTS])
 
 
 def _has_nul(item: Any) -> bool:

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from app.http.errors import MOST_TOLD, Refused, findings_of, place_of, summary_of
+from app.http.errors import MAX_LISTED_VALUES, ProblemError, location_path, summarize, to_findings
 from app.http.schema_fields import known_fields
-from ml.errors import MOST_LETTERS, SpecError
+from ml.errors import MAX_SHOWN_CHARACTERS, SpecError
 
 T = TypeVar("T")
 Schema = Mapping[str, Any]
@@ -29,7 +29,7 @@ STAND_IN = "missing"
 
 
 def read(validate: Callable[[Any], T], value: Any, *, schema: Schema, judge: Callable[[T], object]) -> T:
-    """`value` as `validate` reads it and `judge` lets it pass; raises `Refused` 422 with all that is wrong.
+    """`value` as `validate` reads it and `judge` lets it pass; raises `ProblemError` 422 with all that is wrong.
 
     `judge` raises `SpecError`. Where nothing had to be mended, it is not asked: that is for whoever goes on.
     """
@@ -41,22 +41,22 @@ def read(validate: Callable[[Any], T], value: Any, *, schema: Schema, judge: Cal
         try:
             asked = validate(mended)
         except ValidationError as error:
-            found = error.errors(include_url=False)[:MOST_TOLD]
+            found = error.errors(include_url=False)[:MAX_LISTED_VALUES]
             meant = _meant(found, mended, schema)
             sent = set(meant.values())
-            errors = [each for each in found if each["type"] != "missing" or place_of(each, mended) not in sent]
+            errors = [each for each in found if each["type"] != "missing" or location_path(each, mended) not in sent]
             # What was sent under another name may not be what this one takes; one hint is enough.
-            told = [each for each in errors if not _is_within(place_of(each, mended), wrong | misspelt)]
-            items += findings_of(told, body=mended, schema=schema)
+            told = [each for each in errors if not _is_within(location_path(each, mended), wrong | misspelt)]
+            items += to_findings(told, body=mended, schema=schema)
             misspelt |= sent
-            wrong |= {place_of(each, mended) for each in errors if each["type"] != "extra_forbidden"}
+            wrong |= {location_path(each, mended) for each in errors if each["type"] != "extra_forbidden"}
             mended = _mended(mended, errors, meant)
         else:
             if not items:
                 return asked
             items += _judged(judge, asked, wrong)
             break
-    raise Refused(422, "invalid_request", summary_of(items), errors=items)
+    raise ProblemError(422, "invalid_request", summarize(items), errors=items)
 
 
 def _judged(judge: Callable[[T], object], asked: T, wrong: set[Place]) -> Iterator[dict[str, Any]]:
@@ -78,8 +78,8 @@ def _meant(errors: Errors, value: Any, schema: Schema) -> dict[Place, Place]:
     for error in errors:
         if error["type"] != "extra_forbidden":
             continue
-        *above, name = place_of(error, value)
-        alike = get_close_matches(str(name)[:MOST_LETTERS], known_fields(schema, error["loc"]), n=1)
+        *above, name = location_path(error, value)
+        alike = get_close_matches(str(name)[:MAX_SHOWN_CHARACTERS], known_fields(schema, error["loc"]), n=1)
         holder = _at(value, above)
         if alike and isinstance(holder, Mapping) and alike[0] not in holder:
             found[(*above, name)] = (*above, alike[0])
@@ -89,7 +89,7 @@ def _meant(errors: Errors, value: Any, schema: Schema) -> dict[Place, Place]:
 def _mended(value: Any, errors: Errors, meant: Mapping[Place, Place]) -> Any:
     mended = copy.deepcopy(value)
     for error in errors:
-        place = place_of(error, value)
+        place = location_path(error, value)
         if not place or not isinstance(holder := _at(mended, place[:-1]), dict):
             continue
         given = holder.pop(place[-1], None)
@@ -99,7 +99,7 @@ def _mended(value: Any, errors: Errors, meant: Mapping[Place, Place]) -> Any:
             holder[place[-1]] = STAND_IN
         elif error["type"] == "union_tag_invalid":
             known = [tag.strip(" '") for tag in error["ctx"]["expected_tags"].split(",")]
-            holder[place[-1]] = next(iter(get_close_matches(str(given)[:MOST_LETTERS], known, n=1)), given)
+            holder[place[-1]] = next(iter(get_close_matches(str(given)[:MAX_SHOWN_CHARACTERS], known, n=1)), given)
     return mended
 
 

@@ -12,8 +12,8 @@ from pydantic import Field
 from starlette.responses import Response
 
 from app.dependencies import BlobsDep, CatalogDep, JobId, SessionDep, read_catalog
-from app.http.errors import problems
-from app.http.idempotency import Made, OnceDep
+from app.http.errors import problem_responses
+from app.http.idempotency import Created, IdempotentRequestDep
 from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
 from app.http.request_body import JSONRoute
 from app.jobs import schemas, service
@@ -102,27 +102,30 @@ _STREAM_ANSWER: Any = {
     "",
     status_code=202,
     response_model=schemas.Job,
-    responses={200: {"model": schemas.Checked, "description": "With `validate_only`."}, **problems(409, 415)},
+    responses={
+        200: {"model": schemas.CheckedSpec, "description": "With `validate_only`."},
+        **problem_responses(409, 415),
+    },
 )
 def create_job(
     spec: SpecBody,
     session: SessionDep,
     catalog: CatalogDep,
     blobs: BlobsDep,
-    once: OnceDep,
+    once: IdempotentRequestDep,
     validate_only: ValidateOnly = False,
 ) -> Response:
     """Start a run. Everything that is wrong with the spec is reported at once, before any worker is asked."""
     ready = service.ready(session, spec, catalog=catalog, blobs=blobs)
     if validate_only:
-        checked = schemas.Checked(spec=ready.spec)
+        checked = schemas.CheckedSpec(spec=ready.spec)
         return Response(checked.model_dump_json(), media_type="application/json")
 
-    def make() -> Made:
+    def make() -> Created:
         row = jobs.submit(
             session, kind=spec.kind, spec=ready.spec, dataset_id=ready.dataset_id, model_name=ready.model_name
         )
-        return service.seen(session, row), {"Location": f"/api/v1/jobs/{row.id}"}
+        return service.to_response(session, row), {"Location": f"/api/v1/jobs/{row.id}"}
 
     return once.answer(session, body=spec.model_dump_json().encode(), status=202, make=make)
 
@@ -133,40 +136,42 @@ def list_jobs(
 ) -> ListOf[schemas.Job]:
     """All runs, newest first. The validation of datasets is among them only if asked for by `kind=validate`."""
     page = jobs.listing(session, states=state, kinds=kind, limit=limit, cursor=cursor)
-    return ListOf.of(page, lambda row: service.seen(session, row))
+    return ListOf.of(page, lambda row: service.to_response(session, row))
 
 
-@router.get("/{job_id}", responses=problems(404))
+@router.get("/{job_id}", responses=problem_responses(404))
 def read_job(job_id: JobId, session: SessionDep) -> schemas.Job:
     """How a run stands now."""
-    return service.seen(session, jobs.get(session, job_id))
+    return service.to_response(session, jobs.get(session, job_id))
 
 
-@router.post("/{job_id}/cancel", status_code=202, responses=problems(404, 409))
+@router.post("/{job_id}/cancel", status_code=202, responses=problem_responses(404, 409))
 def cancel_job(job_id: JobId, session: SessionDep) -> schemas.Job:
     """End it and keep nothing."""
-    return service.seen(session, jobs.cancel(session, job_id))
+    return service.to_response(session, jobs.cancel(session, job_id))
 
 
-@router.post("/{job_id}/stop", status_code=202, responses=problems(404, 409))
+@router.post("/{job_id}/stop", status_code=202, responses=problem_responses(404, 409))
 def stop_job(job_id: JobId, session: SessionDep) -> schemas.Job:
     """End training now, restore the best weights, evaluate and register the model."""
-    return service.seen(session, jobs.stop(session, job_id))
+    return service.to_response(session, jobs.stop(session, job_id))
 
 
-@router.post("/{job_id}/pause", status_code=202, responses=problems(404, 409))
+@router.post("/{job_id}/pause", status_code=202, responses=problem_responses(404, 409))
 def pause_job(job_id: JobId, session: SessionDep) -> schemas.Job:
     """Save a checkpoint and wait, without a worker."""
-    return service.seen(session, jobs.pause(session, job_id))
+    return service.to_response(session, jobs.pause(session, job_id))
 
 
-@router.post("/{job_id}/resume", status_code=202, responses=problems(404, 409))
+@router.post("/{job_id}/resume", status_code=202, responses=problem_responses(404, 409))
 def resume_job(job_id: JobId, session: SessionDep) -> schemas.Job:
     """Go on from the checkpoint."""
-    return service.seen(session, jobs.resume(session, job_id))
+    return service.to_response(session, jobs.resume(session, job_id))
 
 
-@router.get("/{job_id}/events", response_model=ListOf[schemas.Event], responses={**_STREAM_ANSWER, **problems(404)})
+@router.get(
+    "/{job_id}/events", response_model=ListOf[schemas.Event], responses={**_STREAM_ANSWER, **problem_responses(404)}
+)
 def read_job_events(
     job_id: JobId, request: Request, limit: Limit = 50, cursor: NumberCursor = None, last_event_id: LastEventId = None
 ) -> Any:
@@ -185,7 +190,7 @@ def read_job_events(
         return service.event_page(session, job_id, after=after, limit=limit)
 
 
-@router.get("/{job_id}/metrics", responses=problems(404))
+@router.get("/{job_id}/metrics", responses=problem_responses(404))
 def read_job_metrics(
     job_id: JobId,
     session: SessionDep,
@@ -198,14 +203,14 @@ def read_job_metrics(
     return {metric: [list(point) for point in curve] for metric, curve in curves.items()}
 
 
-@router.get("/{job_id}/checkpoints", responses=problems(404))
+@router.get("/{job_id}/checkpoints", responses=problem_responses(404))
 def list_job_checkpoints(job_id: JobId, session: SessionDep) -> ListOf[schemas.Checkpoint]:
     """From where the run could go on."""
     jobs.get(session, job_id)
     return ListOf(data=[schemas.Checkpoint.of(row) for row in jobs.checkpoints(session, job_id)])
 
 
-@router.get("/{job_id}/logs", responses=problems(404))
+@router.get("/{job_id}/logs", responses=problem_responses(404))
 def read_job_logs(
     job_id: JobId, session: SessionDep, limit: Limit = 50, cursor: NumberCursor = None
 ) -> ListOf[schemas.LogLine]:
@@ -214,7 +219,7 @@ def read_job_logs(
     return service.log_page(session, job_id, after=int(cursor or 0), limit=limit)
 
 
-@router.get("/{job_id}/report", responses=problems(404, 409))
+@router.get("/{job_id}/report", responses=problem_responses(404, 409))
 def read_job_report(job_id: JobId, session: SessionDep) -> schemas.Report:
     """How good the model is on the test split, beside the trivial baseline."""
     return schemas.Report.model_validate(service.report_of(jobs.get(session, job_id)))

@@ -96,7 +96,7 @@ class Job(BaseModel):
         )
 
 
-class Checked(BaseModel):
+class CheckedSpec(BaseModel):
     """What `validate_only` answers: the spec with every default filled in."""
 
     object: Literal["validation"] = "validation"

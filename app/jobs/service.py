@@ -95,7 +95,7 @@ def _training(session: Session, spec: Spec, *, catalog: Catalog, blobs: Blobs) -
     return Ready(spec=resolved, dataset_id=dataset.id, model_name=spec.model)
 
 
-def seen(session: Session, row: JobRow) -> Job:
+def to_response(session: Session, row: JobRow) -> Job:
     """A job as clients see it."""
     made = models.of_job(session, row.id) if row.state == "succeeded" else None
     return Job.of(row, version=made.version if made else None)

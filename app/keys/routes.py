@@ -8,9 +8,9 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from app.dependencies import NAME, KeyRingDep, SessionDep
-from app.http.errors import problems
-from app.http.idempotency import Made, OnceDep
+from app.dependencies import NAME, ApiKeyCacheDep, SessionDep
+from app.http.errors import problem_responses
+from app.http.idempotency import Created, IdempotentRequestDep
 from app.http.pagination import Cursor, Limit, ListOf
 from app.http.request_body import JSONRoute
 from app.keys.schemas import Key, KeyCreate, NewKey
@@ -22,11 +22,11 @@ router = APIRouter(prefix="/api/v1/keys", tags=["keys"], route_class=JSONRoute)
 KeyId = Annotated[str, Path(pattern=NAME, max_length=100, examples=["key_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"])]
 
 
-@router.post("", status_code=201, response_model=NewKey, responses=problems(409, 415))
-def create_key(asked: KeyCreate, session: SessionDep, once: OnceDep) -> Response:
+@router.post("", status_code=201, response_model=NewKey, responses=problem_responses(409, 415))
+def create_key(asked: KeyCreate, session: SessionDep, once: IdempotentRequestDep) -> Response:
     """Make a key. Its secret is in this answer and nowhere else."""
 
-    def make() -> Made:
+    def make() -> Created:
         row, secret = api_keys.create(session, name=asked.name)
         return NewKey(**Key.of(row).model_dump(), secret=secret), {"Location": f"/api/v1/keys/{row.id}"}
 
@@ -42,8 +42,8 @@ def list_keys(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> 
     return ListOf.of(api_keys.listing(session, limit=limit, cursor=cursor), Key.of)
 
 
-@router.delete("/{key_id}", status_code=204, responses=problems(404))
-def revoke_key(key_id: KeyId, session: SessionDep, ring: KeyRingDep) -> None:
+@router.delete("/{key_id}", status_code=204, responses=problem_responses(404))
+def revoke_key(key_id: KeyId, session: SessionDep, ring: ApiKeyCacheDep) -> None:
     """Close the gate to a key; everywhere within a second."""
     api_keys.revoke(session, key_id)
     after_commit(session, ring.forget)

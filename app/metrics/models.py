@@ -19,7 +19,7 @@ ROWS: Final = (1, 2, 4, 8, 16, 32, 64)
 
 
 @dataclass(slots=True)
-class Record:
+class ModelRecord:
     """Of one name, since the process began; it outlives what is in memory. Plain numbers: they are added to often."""
 
     latency: Histogram = field(default_factory=Histogram)
@@ -32,7 +32,7 @@ class Record:
     """Requests that found it in memory."""
     loads: int = 0
     """Times that it had to be loaded."""
-    short_way: int = 0
+    fast_path: int = 0
     """Requests answered under the framework (see `app.predict.fast_path`)."""
     evictions: int = 0
     """Times that it left for want of memory."""
@@ -44,7 +44,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class InMemory:
+class LoadedModelInfo:
     """A version that is loaded."""
 
     model: str
@@ -54,17 +54,17 @@ class InMemory:
     waiting: int
 
 
-class Records(Collector):
+class ModelMetrics(Collector):
     """One record a name, and the families of metrics that they make."""
 
     def __init__(self) -> None:
-        self._records: dict[str, Record] = {}
-        self.in_memory: Callable[[], Iterable[InMemory]] = tuple
+        self._records: dict[str, ModelRecord] = {}
+        self.in_memory: Callable[[], Iterable[LoadedModelInfo]] = tuple
         """Asked anew each time."""
 
-    def of(self, model: str) -> Record:
+    def of(self, model: str) -> ModelRecord:
         """That of a name; a new one for a new name."""
-        return self._records.setdefault(model, Record())
+        return self._records.setdefault(model, ModelRecord())
 
     def collect(self) -> Iterable[Metric]:
         """What Prometheus is told."""

@@ -8,20 +8,20 @@ from collections.abc import Iterable, Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 from prometheus_client.core import Metric
 
-from app.metrics.models import Records
-from app.metrics.requests import Requests
+from app.metrics.models import ModelMetrics
+from app.metrics.requests import RequestMetrics
 
 
-class Measures:
+class MetricsRegistry:
     """One registry per application, so that two in one process do not mix."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self.requests = Requests()
+        self.requests = RequestMetrics()
         self._registry.register(self.requests)
         self._worker: str | None = None
-        self.by_model = Records()
+        self.by_model = ModelMetrics()
         self._registry.register(self.by_model)
         self._uploaded = Counter("plinth_uploaded_bytes", "Bytes of uploads received.", registry=self._registry)
         self._loaded = Gauge("plinth_loaded_models", "Packages in memory.", registry=self._registry)

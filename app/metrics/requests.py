@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 
-class Requests(Collector):
+class RequestMetrics(Collector):
     """How many were answered, and how long that took: one histogram for each method, route and status."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
-from app.http.errors import Refused
+from app.http.errors import ProblemError
 from app.http.request_body import read_limited
 from app.http.strict_json import strict_json
 from app.jobs import service as jobs_service
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from app.http.idempotency import Made, Once
+    from app.http.idempotency import Created, IdempotentRequest
     from app.settings import AppSettings
     from ml.spec.catalog import Catalog
     from store.blobs import Blobs
-    from store.partial_uploads import Incoming
+    from store.partial_uploads import PartialUploads
 
 HUB_OFF = (
     "This service does not fetch from the Hugging Face hub. Fetch {name} where there is a network "
@@ -39,14 +39,20 @@ BELOW = "imports"
 """Where files of a form lie among the blobs until they are a model."""
 
 
-async def import_as_asked(
-    request: Request, once: Once, *, catalog: Catalog, incoming: Incoming, blobs: Blobs, settings: AppSettings
+async def import_from_json(
+    request: Request,
+    once: IdempotentRequest,
+    *,
+    catalog: Catalog,
+    incoming: PartialUploads,
+    blobs: Blobs,
+    settings: AppSettings,
 ) -> Response:
     """The answer to a JSON request, which names an upload or a model of the hub."""
-    body = await read_limited(request, form_parsing.LARGEST_JSON_BYTES)
+    body = await read_limited(request, form_parsing.MAX_JSON_BYTES)
     asked = form_parsing.validated(ModelImport, strict_json(body), judge=lambda given: check_task(given.task, catalog))
     if asked.hub is not None and settings.hub_token is None:
-        raise Refused(409, "hub_off", HUB_OFF.format(name=asked.hub))
+        raise ProblemError(409, "hub_off", HUB_OFF.format(name=asked.hub))
 
     def work() -> Response:
         source = None
@@ -59,7 +65,7 @@ async def import_as_asked(
 
 
 async def import_from_form(
-    request: Request, once: Once, *, catalog: Catalog, incoming: Incoming, blobs: Blobs
+    request: Request, once: IdempotentRequest, *, catalog: Catalog, incoming: PartialUploads, blobs: Blobs
 ) -> Response:
     """The answer to a form: its file goes to the disk while it arrives."""
     with form_parsing.scratch(incoming) as folder:
@@ -69,7 +75,7 @@ async def import_from_form(
         form_parsing.refuse_without_file(form)
         if len(form.files) > 1:
             detail = f"A model comes as one file, and there are {len(form.files)}. Pack its folder as a zip."
-            raise Refused(422, "invalid_request", detail)
+            raise ProblemError(422, "invalid_request", detail)
         fingerprint = form_parsing.fingerprint(asked, form.files)
 
         def work() -> Response:
@@ -98,13 +104,15 @@ def _of_fields(fields: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _create(once: Once, asked: Import, source: form_parsing.Source | None, *, fingerprint: bytes) -> Response:
+def _create(
+    once: IdempotentRequest, asked: Import, source: form_parsing.Source | None, *, fingerprint: bytes
+) -> Response:
     with transaction() as session:
 
-        def make() -> Made:
+        def make() -> Created:
             told = asked.model_dump(mode="json", exclude_none=True, exclude={"name"})
             spec = {"kind": jobs.IMPORT, "model": asked.name, **told, **({"source": dict(source)} if source else {})}
             row = jobs.submit(session, kind=jobs.IMPORT, spec=spec, model_name=asked.name)
-            return jobs_service.seen(session, row), {"Location": f"/api/v1/jobs/{row.id}"}
+            return jobs_service.to_response(session, row), {"Location": f"/api/v1/jobs/{row.id}"}
 
         return once.answer(session, body=fingerprint, status=202, make=make)

@@ -7,9 +7,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from app.dependencies import BlobsDep, CatalogDep, IncomingDep, ModelName, RuntimeDep, SessionDep, SettingsDep, Version
-from app.http.errors import Refused, problems
-from app.http.idempotency import OnceDep
+from app.dependencies import (
+    BlobsDep,
+    CatalogDep,
+    ModelName,
+    PartialUploadsDep,
+    PredictServiceDep,
+    SessionDep,
+    SettingsDep,
+    Version,
+)
+from app.http.errors import ProblemError, problem_responses
+from app.http.idempotency import IdempotentRequestDep
 from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
 from app.http.request_body import JSONRoute, is_json
 from app.jobs.schemas import Job
@@ -78,13 +87,13 @@ def list_models(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -
     status_code=202,
     response_model=Job,
     openapi_extra=_IMPORT_BODY,
-    responses=problems(404, 409, 415, 507),
+    responses=problem_responses(404, 409, 415, 507),
 )
 async def import_model(
     request: Request,
-    once: OnceDep,
+    once: IdempotentRequestDep,
     catalog: CatalogDep,
-    incoming: IncomingDep,
+    incoming: PartialUploadsDep,
     blobs: BlobsDep,
     settings: SettingsDep,
 ) -> Response:
@@ -99,43 +108,43 @@ async def import_model(
     ```
     """
     if is_json(request):
-        return await import_service.import_as_asked(
+        return await import_service.import_from_json(
             request, once, catalog=catalog, incoming=incoming, blobs=blobs, settings=settings
         )
     return await import_service.import_from_form(request, once, catalog=catalog, incoming=incoming, blobs=blobs)
 
 
-@router.get("/{name}", responses=problems(404))
+@router.get("/{name}", responses=problem_responses(404))
 def read_model(name: ModelName, session: SessionDep) -> Model:
     """One name."""
     return service.summary(session, name)
 
 
-@router.delete("/{name}", status_code=204, responses=problems(404, 409))
-def delete_model(name: ModelName, session: SessionDep, blobs: BlobsDep, runtime: RuntimeDep) -> None:
+@router.delete("/{name}", status_code=204, responses=problem_responses(404, 409))
+def delete_model(name: ModelName, session: SessionDep, blobs: BlobsDep, runtime: PredictServiceDep) -> None:
     """Forget all versions of a name, unless something stands on one: an alias, a job, or a model made from it."""
     keys = [key for row in models.versions(session, name) for key in models.delete(session, name, row.version)]
     after_commit(session, lambda: service.drop(keys, blobs, runtime))
 
 
-@router.get("/{name}/versions", responses=problems(404))
+@router.get("/{name}/versions", responses=problem_responses(404))
 def list_model_versions(
     name: ModelName, session: SessionDep, limit: Limit = 50, cursor: NumberCursor = None
 ) -> ListOf[ModelVersion]:
     """All versions, newest first."""
     page = service.version_page(session, name, limit=limit, cursor=cursor)
-    return ListOf.of(page, lambda row: service.seen(session, row))
+    return ListOf.of(page, lambda row: service.to_response(session, row))
 
 
-@router.get("/{name}/versions/{version}", responses=problems(404))
+@router.get("/{name}/versions/{version}", responses=problem_responses(404))
 def read_model_version(name: ModelName, version: Version, session: SessionDep, blobs: BlobsDep) -> ModelVersionInFull:
     """What it is, how good it was, where it came from, what answers for it, and how that was proved on real rows."""
-    return service.seen_in_full(session, models.version(session, f"{name}@{version}"), blobs)
+    return service.to_full_response(session, models.version(session, f"{name}@{version}"), blobs)
 
 
-@router.delete("/{name}/versions/{version}", status_code=204, responses=problems(404, 409))
+@router.delete("/{name}/versions/{version}", status_code=204, responses=problem_responses(404, 409))
 def delete_model_version(
-    name: ModelName, version: Version, session: SessionDep, blobs: BlobsDep, runtime: RuntimeDep
+    name: ModelName, version: Version, session: SessionDep, blobs: BlobsDep, runtime: PredictServiceDep
 ) -> None:
     """Forget a version, unless something stands on it: an alias, a job, or a model made from it."""
     keys = models.delete(session, name, version)
@@ -143,7 +152,9 @@ def delete_model_version(
 
 
 @router.get(
-    "/{name}/versions/{version}/download", response_class=StreamingResponse, responses={**_FILES, **problems(404, 409)}
+    "/{name}/versions/{version}/download",
+    response_class=StreamingResponse,
+    responses={**_FILES, **problem_responses(404, 409)},
 )
 def download_model_version(
     name: ModelName,
@@ -172,56 +183,56 @@ def download_model_version(
         content = zipped(paths, lambda path: blobs.open(f"{key}/{path}"))
         return StreamingResponse(content, media_type="application/zip", headers=_saved_as(f"{name}-{version}.zip"))
     if file not in paths:
-        raise Refused(404, "not_found", f"{name}@{version} has no file {file!r}; it has {', '.join(paths)}.")
+        raise ProblemError(404, "not_found", f"{name}@{version} has no file {file!r}; it has {', '.join(paths)}.")
     content = blocks(blobs.open(f"{key}/{file}"))
     return StreamingResponse(content, media_type=OCTETS, headers=_saved_as(file.rpartition("/")[2]))
 
 
-@router.get("/{name}/versions/{version}/signature", responses=problems(404, 409))
-async def read_model_signature(name: ModelName, version: Version, runtime: RuntimeDep) -> Signature:
+@router.get("/{name}/versions/{version}/signature", responses=problem_responses(404, 409))
+async def read_model_signature(name: ModelName, version: Version, runtime: PredictServiceDep) -> Signature:
     """What to send to `/predict` and what comes back, as JSON schemas with an example."""
     served = await runtime.resolve(f"{name}@{version}")
     signature = await runtime.signature(served)
     return Signature(model=served.name, version=served.version, task=served.task, **signature)
 
 
-@router.get("/{name}/aliases", responses=problems(404))
+@router.get("/{name}/aliases", responses=problem_responses(404))
 def list_model_aliases(name: ModelName, session: SessionDep) -> ListOf[Alias]:
     """The names its versions go by."""
     models.versions(session, name)
-    return ListOf(data=[service.seen_alias(row) for row in models.aliases(session, name)])
+    return ListOf(data=[service.to_alias_response(row) for row in models.aliases(session, name)])
 
 
-@router.get("/{name}/aliases/{alias}", responses=problems(404))
+@router.get("/{name}/aliases/{alias}", responses=problem_responses(404))
 def read_model_alias(name: ModelName, alias: AliasName, session: SessionDep, response: Response) -> AliasWithHistory:
     """Which version it means, and what it meant before."""
     row = models.alias_of(session, name, alias)
-    shown = service.seen_alias(row)
+    shown = service.to_alias_response(row)
     response.headers["ETag"] = shown.etag
     return AliasWithHistory(**shown.model_dump(), history=service.history(session, name, alias))
 
 
-@router.put("/{name}/aliases/{alias}", responses=problems(404, 412, 415))
+@router.put("/{name}/aliases/{alias}", responses=problem_responses(404, 412, 415))
 def set_model_alias(
     name: ModelName,
     alias: AliasName,
     asked: AliasSet,
     session: SessionDep,
-    runtime: RuntimeDep,
+    runtime: PredictServiceDep,
     response: Response,
     if_match: IfMatch = None,
 ) -> Alias:
     """Move an alias, or make it. `/predict` follows within a second; `production` is what a bare name means."""
     row = models.set_alias(session, name, alias, asked.version, if_match=if_match)
     after_commit(session, runtime.forget)
-    shown = service.seen_alias(row)
+    shown = service.to_alias_response(row)
     response.headers["ETag"] = shown.etag
     return shown
 
 
-@router.delete("/{name}/aliases/{alias}", status_code=204, responses=problems(404, 412))
+@router.delete("/{name}/aliases/{alias}", status_code=204, responses=problem_responses(404, 412))
 def delete_model_alias(
-    name: ModelName, alias: AliasName, session: SessionDep, runtime: RuntimeDep, if_match: IfMatch = None
+    name: ModelName, alias: AliasName, session: SessionDep, runtime: PredictServiceDep, if_match: IfMatch = None
 ) -> None:
     """Take an alias away; the version stays."""
     models.remove_alias(session, name, alias, if_match=if_match)

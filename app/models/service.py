@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from app.serving.model_pool import Runtime
+    from app.serving.model_pool import PredictService
     from store.blobs import Blobs
     from store.tables import Alias as AliasRow
     from store.tables import Model as ModelRow
@@ -59,7 +59,7 @@ def version_page(session: Session, name: str, *, limit: int, cursor: str | None)
     return Page(shown, str(shown[-1].version) if len(rows) > limit else None)
 
 
-def seen(session: Session, row: ModelRow) -> ModelVersion:
+def to_response(session: Session, row: ModelRow) -> ModelVersion:
     """A version as clients see it."""
     dataset, parent = models.origin(session, row)
     return ModelVersion(
@@ -84,12 +84,12 @@ def seen(session: Session, row: ModelRow) -> ModelVersion:
     )
 
 
-def seen_in_full(session: Session, row: ModelRow, blobs: Blobs) -> ModelVersionInFull:
+def to_full_response(session: Session, row: ModelRow, blobs: Blobs) -> ModelVersionInFull:
     """The same with what the manifest says of its graphs."""
     with blobs.open(f"{row.key}/{MANIFEST}") as file:
         manifest = Manifest.model_validate_json(file.read())
     return ModelVersionInFull(
-        **seen(session, row).model_dump(),
+        **to_response(session, row).model_dump(),
         warnings=(jobs.get(session, row.job_id).report or {}).get("warnings", []),
         engine="onnxruntime" if manifest.graphs else "torch",
         engine_reason=None if manifest.graphs else manifest.no_graph or "it was not exported",
@@ -113,7 +113,7 @@ def exported(key: str, blobs: Blobs) -> Iterator[bytes]:
         raise Conflict(f"no job has exported this version yet. {hint}") from None
 
 
-def seen_alias(row: AliasRow) -> Alias:
+def to_alias_response(row: AliasRow) -> Alias:
     """An alias as clients see it."""
     return Alias(
         model=row.model_name, alias=row.alias, version=row.version, etag=models.etag(row), updated_at=row.updated_at
@@ -125,7 +125,7 @@ def history(session: Session, name: str, alias: str) -> list[AliasChange]:
     return [AliasChange.of(row) for row in models.alias_history(session, name, alias)]
 
 
-def drop(keys: Sequence[str], blobs: Blobs, runtime: Runtime) -> None:
+def drop(keys: Sequence[str], blobs: Blobs, runtime: PredictService) -> None:
     """Once rows are gone for good: no request finds the model any more, and its files go."""
     runtime.forget()
     for key in keys:

@@ -9,10 +9,10 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.serving.model_pool import Served
+    from app.serving.model_pool import ServedVersion
 
 
-def body_of(served: Served, outputs: Sequence[dict[str, Any]]) -> bytes:
+def prediction_json(served: ServedVersion, outputs: Sequence[dict[str, Any]]) -> bytes:
     """`Prediction` as JSON."""
     return orjson.dumps(
         {"model": served.name, "version": served.version, "task": served.task, "outputs": list(outputs)}

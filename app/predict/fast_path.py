@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from app.http.errors import Refused, problem_response, refusal_of
-from app.http.middleware import ANSWER_HEADERS, request_id_of
+from app.http.errors import ProblemError, problem_response, to_problem_error
+from app.http.middleware import RESPONSE_HEADERS, choose_request_id
 from app.http.protocol import DeadlineProtocol
-from app.predict.answers import body_of
-from app.serving.batcher import QueueFull, Work
+from app.predict.answers import prediction_json
+from app.serving.batcher import PendingRequest, QueueFull
 from app.serving.model_pool import SMALL_BYTES
 from ml.errors import InputError
 
 if TYPE_CHECKING:
     import asyncio
 
-    from app.http.middleware import Gate
-    from app.serving.model_pool import Loaded, Runtime
+    from app.http.middleware import GatewayMiddleware
+    from app.serving.model_pool import LoadedModel, PredictService
 
 ROUTE: Final = "/predict/{model}"
 START: Final = b"POST /predict/"
@@ -58,7 +58,7 @@ FIELDS: Final = frozenset({"inputs", "parameters"})
 _HEAD: Final = (
     b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\ncontent-type: application/json\r\nx-request-id: %b\r\n%b%b\r\n"
 )
-_STATIC: Final = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in ANSWER_HEADERS.items())
+_STATIC: Final = b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in RESPONSE_HEADERS.items())
 
 
 class Head(NamedTuple):
@@ -109,7 +109,7 @@ def read_head(head: bytes) -> Head | None:
 class Admitted(NamedTuple):
     """A request that may go the short way, as far as its head tells."""
 
-    loaded: Loaded
+    loaded: LoadedModel
     is_json: bool
     request_id: str
     key_id: str
@@ -119,10 +119,10 @@ class Admitted(NamedTuple):
     """Bytes of the whole request."""
 
 
-class ShortWay:
+class FastPath:
     """What the connections share."""
 
-    def __init__(self, *, runtime: Runtime, gate: Gate) -> None:
+    def __init__(self, *, runtime: PredictService, gate: GatewayMiddleware) -> None:
         self.runtime = runtime
         self.gate = gate
         self._dated: tuple[list[tuple[bytes, bytes]], bytes] = [], b""
@@ -137,22 +137,22 @@ class ShortWay:
         """What a request begins with; None where anything is unusual, or has to be waited for."""
         start = data.find(END_OF_HEAD, 0, MOST_HEAD_BYTES) + len(END_OF_HEAD)
         head = read_head(data[:start])
-        loaded = None if head is None else self.runtime.at_hand(head.reference)
+        loaded = None if head is None else self.runtime.peek(head.reference)
         if head is None or loaded is None:
             return None
         key_id = self.gate.opens_at_once(head.host, head.authorization)
         if key_id is None:
             return None
-        request_id = request_id_of(head.request_id)
+        request_id = choose_request_id(head.request_id)
         return Admitted(loaded, head.is_json, request_id, key_id, head.keep_alive, start, start + head.body_bytes)
 
 
-class ShortCycle:
+class FastPathCycle:
     """Stands where uvicorn's cycle of request and response would; answers from the batcher's callback."""
 
     __slots__ = ("_admitted", "_began", "_protocol", "disconnected", "keep_alive", "message_event", "response_complete")
 
-    def __init__(self, protocol: ShortWayProtocol, admitted: Admitted) -> None:
+    def __init__(self, protocol: FastPathProtocol, admitted: Admitted) -> None:
         self._protocol = protocol
         self._admitted = admitted
         self._began = time.perf_counter()
@@ -170,7 +170,7 @@ class ShortCycle:
         inputs, parameters = self._asked(_usual_json(body)) if self._admitted.is_json else ([body], {})
         fields = predictor.asked(parameters)
         rows = [predictor.read(each, fields) for each in inputs]
-        self._admitted.loaded.batcher.submit(Work(rows, fields.wanted, self._answer, gone=self._gone))
+        self._admitted.loaded.batcher.submit(PendingRequest(rows, fields.wanted, self._answer, gone=self._gone))
 
     def _asked(self, asked: Any) -> tuple[list[Any], dict[str, Any]]:
         """Inputs and parameters of a usual request; what is not usual, the ordinary way judges."""
@@ -188,8 +188,8 @@ class ShortCycle:
         if outputs is None:
             self._fail(error)
             return
-        body = body_of(self._admitted.loaded.served, outputs)
-        dated = self._protocol.short_way.dated(self._protocol.server_state.default_headers)
+        body = prediction_json(self._admitted.loaded.served, outputs)
+        dated = self._protocol.fast_path.dated(self._protocol.server_state.default_headers)
         close = b"" if self.keep_alive else b"connection: close\r\n"
         request_id = self._admitted.request_id.encode("ascii")
         self._end(200, _HEAD % (dated, len(body), request_id, _STATIC, close) + body)
@@ -197,17 +197,17 @@ class ShortCycle:
     def _fail(self, error: Exception | None) -> None:
         """Only the model could tell that this cannot be asked of it; or it failed, and the connection ends with it."""
         if isinstance(error, InputError):
-            self._refuse(refusal_of(error))
+            self._refuse(to_problem_error(error))
             return
         detail = f"Something went wrong on our side. The log holds more under request id {self._admitted.request_id}."
-        self._protocol.short_way.gate.log_failure(error, request_id=self._admitted.request_id)
+        self._protocol.fast_path.gate.log_failure(error, request_id=self._admitted.request_id)
         self.keep_alive = False
-        self._refuse(Refused(500, "internal_error", detail))
+        self._refuse(ProblemError(500, "internal_error", detail))
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: ProblemError) -> None:
         response = problem_response(self._admitted.request_id, refused)
         lines = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
-        dated = self._protocol.short_way.dated(self._protocol.server_state.default_headers)
+        dated = self._protocol.fast_path.dated(self._protocol.server_state.default_headers)
         request_id = self._admitted.request_id.encode("ascii")
         close = b"" if self.keep_alive else b"connection: close\r\n"
         status = b"%d %b" % (refused.status_code, HTTPStatus(refused.status_code).phrase.encode())
@@ -220,9 +220,9 @@ class ShortCycle:
         del self._admitted  # A connection that stays open must not keep a model that leaves.
         seconds = time.perf_counter() - self._began
         record = admitted.loaded.record
-        record.short_way += 1
+        record.fast_path += 1
         record.latency.note(seconds)
-        protocol.short_way.gate.note(
+        protocol.fast_path.gate.note(
             method="POST",
             path=f"/predict/{admitted.loaded.served.name}",
             route=ROUTE,
@@ -247,14 +247,14 @@ def _usual_json(body: bytes) -> Any:
     return orjson.loads(body)
 
 
-class ShortWayProtocol(DeadlineProtocol):
+class FastPathProtocol(DeadlineProtocol):
     """Looks at what comes before the parser does.
 
     Leans on uvicorn's `HttpToolsProtocol`: `cycle`, `pipeline`, `flow`, `server_state`, and how idle connections end
     there (see decisions).
     """
 
-    short_way: ShortWay
+    fast_path: FastPath
     _begun: tuple[Admitted, bytes] | None = None
     """A request whose body has not come in full, and what has."""
     _patience: asyncio.TimerHandle | None = None
@@ -269,7 +269,7 @@ class ShortWayProtocol(DeadlineProtocol):
             admitted, before = self._begun
             data = before + data
         else:
-            found = self.short_way.admit(data) if data.startswith(START) and self._is_free() else None
+            found = self.fast_path.admit(data) if data.startswith(START) and self._is_free() else None
             if found is None:
                 super().data_received(data)
                 return
@@ -330,10 +330,10 @@ class ShortWayProtocol(DeadlineProtocol):
     def _take(self, admitted: Admitted, data: bytes) -> None:
         if self._deadline is not None:
             self._stop_waiting()
-        cycle = ShortCycle(self, admitted)
+        cycle = FastPathCycle(self, admitted)
         try:
             cycle.begin(data[admitted.body_start :])
-        except (InputError, QueueFull, Refused, ValueError):
+        except (InputError, QueueFull, ProblemError, ValueError):
             super().data_received(data)
             return
         self.cycle = cycle  # type: ignore[assignment]  # quacks like one where uvicorn looks

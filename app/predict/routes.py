@@ -14,22 +14,22 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 
-from app.dependencies import CatalogDep, ModelReference, RuntimeDep, SessionDep, SettingsDep
-from app.http.errors import Refused, findings_of, problems, summary_of
+from app.dependencies import CatalogDep, ModelReference, PredictServiceDep, SessionDep, SettingsDep
+from app.http.errors import ProblemError, problem_responses, summarize, to_findings
 from app.http.pagination import Cursor, Limit, ListOf
 from app.http.request_body import is_json, read_limited
 from app.http.strict_json import strict_json
-from app.predict.answers import body_of
+from app.predict.answers import prediction_json
 from app.predict.schemas import Prediction, PredictRequest, ServedModel
 from app.predict.views import served_model, serving
 from app.serving.streaming import MEDIA_TYPE, events
-from ml.errors import MOST_LETTERS, PARAMETERS, unknown
+from ml.errors import MAX_SHOWN_CHARACTERS, PARAMETERS, unknown
 from store import models
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from app.serving.model_pool import Runtime
+    from app.serving.model_pool import PredictService
 
 router = APIRouter(prefix="/predict", tags=["predict"])
 
@@ -87,7 +87,7 @@ _BODY = {
 
 @router.get("")
 def list_served(
-    session: SessionDep, catalog: CatalogDep, runtime: RuntimeDep, limit: Limit = 50, cursor: Cursor = None
+    session: SessionDep, catalog: CatalogDep, runtime: PredictServiceDep, limit: Limit = 50, cursor: Cursor = None
 ) -> ListOf[ServedModel]:
     """Every model that can be asked, in the version its bare name means: what it is asked, and how it does."""
     page = models.listing(session, limit=limit, cursor=cursor)
@@ -106,10 +106,12 @@ def list_served(
     openapi_extra=_BODY,
     responses={
         200: {"content": {**dict.fromkeys(ANSWERED, _BINARY), MEDIA_TYPE: {"schema": {"type": "string"}}}},
-        **problems(404, 406, 409, 415, 429, 504),
+        **problem_responses(404, 406, 409, 415, 429, 504),
     },
 )
-async def predict(model: ModelReference, request: Request, runtime: RuntimeDep, settings: SettingsDep) -> Response:
+async def predict(
+    model: ModelReference, request: Request, runtime: PredictServiceDep, settings: SettingsDep
+) -> Response:
     """Ask a model: JSON with `inputs`, one picture, recording or text as it is, or several files of a form.
 
     `name` means the alias `production` if there is one, else the latest version; `name@3`, `name@alias` are exact.
@@ -130,7 +132,7 @@ async def predict(model: ModelReference, request: Request, runtime: RuntimeDep, 
         if _wants(request, kind):
             return _as_it_is(answer.outputs, kind)
     served = answer.served
-    return Response(body_of(served, answer.outputs), media_type="application/json")
+    return Response(prediction_json(served, answer.outputs), media_type="application/json")
 
 
 async def _asked(request: Request, *, limit_bytes: int) -> tuple[Sequence[Any], Mapping[str, Any]]:
@@ -139,7 +141,7 @@ async def _asked(request: Request, *, limit_bytes: int) -> tuple[Sequence[Any], 
     charset = options.get(b"charset", b"utf-8").decode("latin-1")
     if (is_json(request) or kind == b"text/plain") and charset.lower() not in UTF_8:
         detail = f"Send text as UTF-8, not as {charset[:40]!r}."
-        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_charset", detail)
+        raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_charset", detail)
     if is_json(request):
         return _from_json(await read_limited(request, limit_bytes))
     if kind == b"multipart/form-data":
@@ -148,7 +150,7 @@ async def _asked(request: Request, *, limit_bytes: int) -> tuple[Sequence[Any], 
         return [await read_limited(request, limit_bytes)], {}
     told = kind.decode("latin-1") or "a body without Content-Type"
     detail = f"Send application/json, image/*, audio/*, text/plain or multipart/form-data, not {told}."
-    raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+    raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
 
 
 def _deadline(request: Request) -> float | None:
@@ -162,7 +164,7 @@ def _deadline(request: Request) -> float | None:
         seconds = math.nan
     if not 0 < seconds < math.inf:
         detail = f"{TIMEOUT_HEADER} must be a number of seconds above 0, not {asked[:40]!r}."
-        raise Refused(422, "invalid_request", detail)
+        raise ProblemError(422, "invalid_request", detail)
     return time.monotonic() + seconds
 
 
@@ -183,16 +185,16 @@ async def _from_form(request: Request) -> tuple[Sequence[Any], Mapping[str, Any]
             else:
                 raise _no_such_field(name)
     if not inputs:
-        raise Refused(422, "no_inputs", f"The form has no file. {FORM_HINT}")
+        raise ProblemError(422, "no_inputs", f"The form has no file. {FORM_HINT}")
     if len(said) > 1:
-        raise Refused(422, "invalid_request", f"The form has {PARAMETERS} {len(said)} times. {FORM_HINT}")
+        raise ProblemError(422, "invalid_request", f"The form has {PARAMETERS} {len(said)} times. {FORM_HINT}")
     parameters = strict_json(said[0], field=PARAMETERS) if said else {}
     return inputs, _validated({"inputs": [{}], PARAMETERS: parameters}).parameters
 
 
-def _no_such_field(name: str) -> Refused:
-    finding = unknown("form field", name, ("file", PARAMETERS), path=name[:MOST_LETTERS], otherwise=FORM_HINT)
-    return Refused(422, "invalid_request", f"{finding.message}. {finding.hint}", errors=[finding.as_dict()])
+def _no_such_field(name: str) -> ProblemError:
+    finding = unknown("form field", name, ("file", PARAMETERS), path=name[:MAX_SHOWN_CHARACTERS], otherwise=FORM_HINT)
+    return ProblemError(422, "invalid_request", f"{finding.message}. {finding.hint}", errors=[finding.as_dict()])
 
 
 def _validated(value: Any) -> PredictRequest:
@@ -200,15 +202,17 @@ def _validated(value: Any) -> PredictRequest:
         return PredictRequest.model_validate(value)
     except ValidationError as error:
         schema = PredictRequest.model_json_schema()
-        items = findings_of(error.errors(include_url=False), body=value, schema=schema)
-        raise Refused(422, "invalid_request", summary_of(items), errors=items) from None
+        items = to_findings(error.errors(include_url=False), body=value, schema=schema)
+        raise ProblemError(422, "invalid_request", summarize(items), errors=items) from None
 
 
 def _wants(request: Request, kind: str) -> bool:
     return request.headers.get("accept", "").partition(",")[0].partition(";")[0].strip().lower() == kind
 
 
-async def _streamed(runtime: Runtime, model: str, inputs: Sequence[Any], parameters: Mapping[str, Any]) -> Response:
+async def _streamed(
+    runtime: PredictService, model: str, inputs: Sequence[Any], parameters: Mapping[str, Any]
+) -> Response:
     served, pieces = await runtime.stream(model, inputs, parameters=parameters)
 
     def whole(output: dict[str, Any]) -> dict[str, Any]:
@@ -222,5 +226,5 @@ def _as_it_is(outputs: Sequence[Mapping[str, Any]], kind: str) -> Response:
     field, noun = ANSWERED[kind]
     if len(outputs) != 1 or not isinstance(outputs[0].get(field), str):
         detail = f"Only a single output that is a {noun} can be sent as {kind}. Ask with 'Accept: application/json'."
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, f"not_a_{noun}", detail)
+        raise ProblemError(HTTPStatus.NOT_ACCEPTABLE, f"not_a_{noun}", detail)
     return Response(base64.b64decode(outputs[0][field]), media_type=kind)

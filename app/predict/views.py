@@ -10,7 +10,7 @@ from app.predict.schemas import LatencyQuantiles, ServedModel, Serving
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from app.serving.model_pool import Loaded
+    from app.serving.model_pool import LoadedModel
     from ml.spec.catalog import Catalog
     from store.tables import Model as ModelRow
 
@@ -45,7 +45,7 @@ def _of_base(architectures: dict[str, Any], catalog: Catalog) -> tuple[dict[str,
     return (kinds[0].model_json_schema() if kinds else {}), EmbeddingOutput.model_json_schema()
 
 
-def serving(loaded: Loaded) -> Serving:
+def serving(loaded: LoadedModel) -> Serving:
     """What the queue before a loaded model has seen."""
     batcher, figures, record = loaded.batcher, loaded.batcher.figures, loaded.record
     p50, p90, p99 = (record.latency.quantile(share) for share in (0.5, 0.9, 0.99))

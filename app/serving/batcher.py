@@ -42,12 +42,12 @@ class QueueFull(Exception):
         self.retry_seconds = retry_seconds
 
 
-class TooLate(Exception):
+class DeadlineExceeded(Exception):
     """The time that a request gave itself was over before its turn came."""
 
 
 @dataclass(slots=True)
-class Work:
+class PendingRequest:
     """Rows of one request that are run together."""
 
     rows: Sequence[Row]
@@ -61,7 +61,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Took:
+class Timing:
     """What a batch took, by the clock and of the processor."""
 
     seconds: float
@@ -69,7 +69,7 @@ class Took:
 
 
 @dataclass(slots=True)
-class Figures:
+class BatchStats:
     """What `/predict` and `/metrics` show of a queue."""
 
     batches: int = 0
@@ -85,7 +85,7 @@ class Batcher:
     def __init__(
         self,
         predictor: Predictor,
-        line: Line,
+        line: SharedQueue,
         *,
         most_waiting: int,
         on_batch: Callable[[int, float], None] | None = None,
@@ -93,7 +93,7 @@ class Batcher:
         """`line` is its own, or that of models alike."""
         self.predictor = predictor
         self.line = line
-        self.figures = Figures()
+        self.figures = BatchStats()
         self.waiting = 0
         """Rows in the queue."""
         self._most_waiting = most_waiting
@@ -105,10 +105,10 @@ class Batcher:
         """Of one batch, unless a single request brings more."""
         return self.line.most_rows
 
-    def submit(self, work: Work) -> None:
+    def submit(self, work: PendingRequest) -> None:
         """Take it into the queue; raises `QueueFull` where too much is waiting, or where it would come too late.
 
-        `TooLate` where it is so already.
+        `DeadlineExceeded` where it is so already.
         """
         rows = len(work.rows)
         line = self.line
@@ -116,7 +116,7 @@ class Batcher:
         left = math.inf if work.until is None else work.until - time.monotonic()
         if left < 0:
             self.figures.dropped += rows
-            raise TooLate
+            raise DeadlineExceeded
         late = expected > left
         # What is larger than the whole queue may still have it to itself.
         if late or (self.waiting and self.waiting + rows > self._most_waiting):
@@ -139,7 +139,7 @@ class Batcher:
         """Nothing more is expected; whatever is queued is still answered, and so is what comes after all."""
         self.line.leave()
 
-    def leaves(self, work: Work) -> None:
+    def leaves(self, work: PendingRequest) -> None:
         """It waits no longer: it is run, or need not be."""
         self.waiting -= len(work.rows)
 
@@ -153,10 +153,10 @@ class Batcher:
             self._on_batch(rows, seconds)
 
 
-Waiting = tuple[Batcher, Work]
+Waiting = tuple[Batcher, PendingRequest]
 
 
-class Line:
+class SharedQueue:
     """What is run by one hand, in the order in which it came: the queue of one model, or those of models alike."""
 
     def __init__(self, *, most_rows: int) -> None:
@@ -171,7 +171,7 @@ class Line:
         """Of the processor, as the machine may be busy with something else; None before the first batch."""
         self._thread: ThreadPoolExecutor | None = None
 
-    def append(self, batcher: Batcher, work: Work) -> None:
+    def append(self, batcher: Batcher, work: PendingRequest) -> None:
         """Let it wait."""
         self._queue.append((batcher, work))
         self._waiting += len(work.rows)
@@ -218,7 +218,7 @@ class Line:
             self._thread.shutdown(wait=False)
             self._thread = None
 
-    def _resume(self, batch: list[Waiting], answers: list[Outputs | Exception], took: Took) -> None:
+    def _resume(self, batch: list[Waiting], answers: list[Outputs | Exception], took: Timing) -> None:
         self._finish(batch, answers, took)
         self._turn()
 
@@ -245,17 +245,17 @@ class Line:
                 batcher.figures.dropped += len(work.rows)
             elif work.until is not None and now > work.until:
                 batcher.figures.dropped += len(work.rows)
-                work.done(None, TooLate())
+                work.done(None, DeadlineExceeded())
             else:
                 batch.append((batcher, work))
                 rows += len(work.rows)
         return batch
 
-    def _run(self, batch: list[Waiting]) -> tuple[list[Outputs | Exception], Took]:
+    def _run(self, batch: list[Waiting]) -> tuple[list[Outputs | Exception], Timing]:
         """Outputs of each work, or why there are none; and what it took. May run in the thread."""
         began, cpu_began = time.perf_counter(), time.thread_time()
         answers = self._answers(batch)
-        return answers, Took(time.perf_counter() - began, time.thread_time() - cpu_began)
+        return answers, Timing(time.perf_counter() - began, time.thread_time() - cpu_began)
 
     def _answers(self, batch: list[Waiting]) -> list[Outputs | Exception]:
         try:
@@ -266,7 +266,7 @@ class Line:
             # One of them may be at fault; the others must not pay for it.
             return [answer for each in batch for answer in self._answers([each])]
 
-    def _finish(self, batch: list[Waiting], answers: list[Outputs | Exception], took: Took) -> None:
+    def _finish(self, batch: list[Waiting], answers: list[Outputs | Exception], took: Timing) -> None:
         self._note(batch, took)
         for (_, work), answer in zip(batch, answers, strict=True):
             if work.gone():
@@ -276,7 +276,7 @@ class Line:
             else:
                 work.done(answer, None)
 
-    def _note(self, batch: list[Waiting], took: Took) -> None:
+    def _note(self, batch: list[Waiting], took: Timing) -> None:
         rows: dict[Batcher, int] = {}
         for batcher, work in batch:
             rows[batcher] = rows.get(batcher, 0) + len(work.rows)
@@ -305,5 +305,5 @@ def _answered(batch: list[Waiting]) -> list[Outputs]:
     return [list(islice(answers[batcher], len(work.rows))) for batcher, work in batch]
 
 
-def _alike(one: Work, other: Work) -> bool:
+def _alike(one: PendingRequest, other: PendingRequest) -> bool:
     return one.wanted == other.wanted and one.rows[0].keys() == other.rows[0].keys()

@@ -21,10 +21,10 @@ from weakref import WeakValueDictionary
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from app.http.errors import Refused
-from app.metrics.models import InMemory
-from app.serving.batcher import Batcher, Line, QueueFull, TooLate, Work
-from app.serving.streaming import Scribe
+from app.http.errors import ProblemError
+from app.metrics.models import LoadedModelInfo
+from app.serving.batcher import Batcher, DeadlineExceeded, PendingRequest, QueueFull, SharedQueue
+from app.serving.streaming import StreamScheduler
 from ml.errors import DamagedPackage, PackageError, unknown
 from store import models
 from store.database import reading
@@ -33,12 +33,12 @@ from store.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from app.metrics.models import Record
-    from app.metrics.registry import Measures
-    from app.serving.package_cache import Packages
+    from app.metrics.models import ModelRecord
+    from app.metrics.registry import MetricsRegistry
+    from app.serving.package_cache import PackageCache
     from app.settings import AppSettings
     from ml.data.rows import Row
-    from ml.inference.predictor import Asked, Predictor
+    from ml.inference.predictor import ParsedRequest, Predictor
     from ml.package.package import ModelPackage
 
 _log = structlog.get_logger("plinth.predict")
@@ -60,7 +60,7 @@ SMALL_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedVersion:
     """One version of a model, as far as serving it goes."""
 
     id: str
@@ -72,17 +72,17 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedModel:
     """A version in memory, and the queue before it."""
 
-    served: Served
+    served: ServedVersion
     predictor: Predictor
     batcher: Batcher
     files: Mapping[str, int]
     """What it answers from: bytes by sha256."""
-    scribe: Scribe | None
+    stream_scheduler: StreamScheduler | None
     """Where answers can be had piece by piece."""
-    record: Record
+    record: ModelRecord
     """Of its name."""
 
     @property
@@ -95,22 +95,22 @@ class Loaded:
 class Answer:
     """Outputs in the order of the inputs."""
 
-    served: Served
+    served: ServedVersion
     outputs: list[dict[str, Any]]
 
 
-class Runtime:
+class PredictService:
     """Predicts with any registered model. Everything but the model itself runs on the event loop."""
 
-    def __init__(self, *, packages: Packages, settings: AppSettings, measures: Measures) -> None:
+    def __init__(self, *, packages: PackageCache, settings: AppSettings, measures: MetricsRegistry) -> None:
         self._packages = packages
         self._settings = settings
         self._measures = measures
-        self._resolved: dict[str, tuple[float, Served]] = {}
-        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
-        self._lines: WeakValueDictionary[Any, Line] = WeakValueDictionary()
+        self._resolved: dict[str, tuple[float, ServedVersion]] = {}
+        self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
+        self._lines: WeakValueDictionary[Any, SharedQueue] = WeakValueDictionary()
         """By what makes models alike."""
-        self._loading: dict[str, asyncio.Task[Loaded]] = {}
+        self._loading: dict[str, asyncio.Task[LoadedModel]] = {}
         self._coming: list[Mapping[str, int]] = []
         """Files of what is being loaded."""
         self._looking: dict[str, asyncio.Task[None]] = {}
@@ -122,7 +122,7 @@ class Runtime:
     async def predict(
         self, reference: str, inputs: Sequence[Any], *, parameters: Mapping[str, Any], until: float | None = None
     ) -> Answer:
-        """Raises `Refused` 404, 429 (too many wait) and 504 (`until`, monotonic, is over), and `InputError`."""
+        """Raises `ProblemError` 404, 429 (too many wait) and 504 (`until`, monotonic, is over), and `InputError`."""
         began = time.perf_counter()
         loaded = await self._meant(reference)
         asked = loaded.predictor.asked(parameters)
@@ -140,17 +140,17 @@ class Runtime:
 
     async def stream(
         self, reference: str, inputs: Sequence[Any], *, parameters: Mapping[str, Any]
-    ) -> tuple[Served, AsyncIterator[str | dict[str, Any] | None]]:
-        """The only input's answer piece by piece (see `Scribe.pieces`); raises `Refused` 406 where there are none."""
+    ) -> tuple[ServedVersion, AsyncIterator[str | dict[str, Any] | None]]:
+        """Stream the output of the only input (`StreamScheduler.pieces`); raises `ProblemError` 406 without a stream."""
         loaded = await self._meant(reference)
         asked = loaded.predictor.asked(parameters)
-        if loaded.scribe is None or asked.wanted is not None or len(inputs) != 1:
+        if loaded.stream_scheduler is None or asked.wanted is not None or len(inputs) != 1:
             detail = "Only the text of one input comes piece by piece. Ask with 'Accept: application/json'."
-            raise Refused(HTTPStatus.NOT_ACCEPTABLE, "not_a_stream", detail)
+            raise ProblemError(HTTPStatus.NOT_ACCEPTABLE, "not_a_stream", detail)
         ((row,),) = await self._read(loaded.predictor, inputs, asked)
-        return loaded.served, loaded.scribe.pieces(row)
+        return loaded.served, loaded.stream_scheduler.pieces(row)
 
-    async def _meant(self, reference: str) -> Loaded:
+    async def _meant(self, reference: str) -> LoadedModel:
         """What a reference means, in memory."""
         served = await self.resolve(reference)
         try:
@@ -163,7 +163,7 @@ class Runtime:
                 raise
             return await self.load(now)
 
-    def at_hand(self, reference: str) -> Loaded | None:
+    def peek(self, reference: str) -> LoadedModel | None:
         """The model, if the name was looked up of late and it is loaded: nothing has to be waited for."""
         until, served = self._resolved.get(reference, (0.0, None))
         now = time.monotonic()
@@ -187,11 +187,11 @@ class Runtime:
 
     async def _renew(self, reference: str) -> None:
         # A version that takes over is loaded before it is told; who asks meanwhile gets the one before.
-        with suppress(Refused, PackageError):
+        with suppress(ProblemError, PackageError):
             await self.load(await self._found(reference))
             await self.resolve(reference)
 
-    async def _read(self, predictor: Predictor, inputs: Sequence[Any], asked: Asked) -> list[list[Row]]:
+    async def _read(self, predictor: Predictor, inputs: Sequence[Any], asked: ParsedRequest) -> list[list[Row]]:
         def read() -> list[list[Row]]:
             return list(predictor.batches(inputs, asked))
 
@@ -199,7 +199,7 @@ class Runtime:
         return read() if small else await self._in_pool(read)
 
     async def _answer(
-        self, loaded: Loaded, rows: Sequence[Row], asked: Asked, until: float | None
+        self, loaded: LoadedModel, rows: Sequence[Row], asked: ParsedRequest, until: float | None
     ) -> list[dict[str, Any]]:
         future: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
 
@@ -210,27 +210,27 @@ class Runtime:
                 future.set_result(outputs or [])
 
         try:
-            loaded.batcher.submit(Work(rows, asked.wanted, done, gone=future.done, until=until))
+            loaded.batcher.submit(PendingRequest(rows, asked.wanted, done, gone=future.done, until=until))
             return await future
         except QueueFull as full:
             raise queue_full(full) from None
-        except TooLate:
+        except DeadlineExceeded:
             detail = "The request's deadline was over before its turn came. Allow it more time, or try again."
-            raise Refused(HTTPStatus.GATEWAY_TIMEOUT, "deadline_exceeded", detail) from None
+            raise ProblemError(HTTPStatus.GATEWAY_TIMEOUT, "deadline_exceeded", detail) from None
 
-    async def signature(self, served: Served) -> dict[str, Any]:
+    async def signature(self, served: ServedVersion) -> dict[str, Any]:
         """Schemas of input and output, and an example with the answer of this very model."""
         loaded = await self.load(served)
         return await self._in_pool(loaded.predictor.signature)
 
-    async def resolve(self, reference: str) -> Served:
+    async def resolve(self, reference: str) -> ServedVersion:
         """Which version a reference means now, at most `predict_cache_seconds` ago."""
         until, served = self._resolved.get(reference, (0.0, None))
         if served is not None and time.monotonic() < until:
             return served
         try:
             served = await self._found(reference)
-        except Refused:
+        except ProblemError:
             self._resolved.pop(reference, None)
             raise
         if len(self._resolved) > 10_000:
@@ -238,10 +238,10 @@ class Runtime:
         self._resolved[reference] = (time.monotonic() + self._settings.predict_cache_seconds, served)
         return served
 
-    async def _found(self, reference: str) -> Served:
-        return await self._in_pool(lambda: find(reference))
+    async def _found(self, reference: str) -> ServedVersion:
+        return await self._in_pool(lambda: find_version(reference))
 
-    async def load(self, served: Served) -> Loaded:
+    async def load(self, served: ServedVersion) -> LoadedModel:
         """A version, from memory or else from its package; many at once load it once."""
         loaded = self._loaded.get(served.id)
         if loaded is not None:
@@ -260,7 +260,7 @@ class Runtime:
         with suppress(DBAPIError):
             await self._in_pool(_warm_up)
 
-    def loaded(self) -> list[Loaded]:
+    def loaded(self) -> list[LoadedModel]:
         """What is in memory, the least recently used first."""
         return list(self._loaded.values())
 
@@ -275,7 +275,7 @@ class Runtime:
         for pool in (self._pool, self._loader):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _load(self, served: Served) -> Loaded:
+    async def _load(self, served: ServedVersion) -> LoadedModel:
         started = time.perf_counter()
         try:
             predictor, files = await self._opened(served)
@@ -285,12 +285,12 @@ class Runtime:
             predictor, files = await self._opened(served)
         record = self._measures.by_model.of(served.name)
         most_waiting = self._settings.predict_queue_length
-        loaded = self._loaded[served.id] = Loaded(
+        loaded = self._loaded[served.id] = LoadedModel(
             served,
             predictor,
             Batcher(predictor, self._line(predictor), most_waiting=most_waiting, on_batch=record.batch),
             files,
-            Scribe(predictor) if predictor.streams else None,
+            StreamScheduler(predictor) if predictor.streams else None,
             record,
         )
         record.loads += 1
@@ -298,7 +298,7 @@ class Runtime:
         _log.info("loaded", model=served.name, version=served.version, seconds=round(time.perf_counter() - started, 3))
         return loaded
 
-    async def _opened(self, served: Served) -> tuple[Predictor, Mapping[str, int]]:
+    async def _opened(self, served: ServedVersion) -> tuple[Predictor, Mapping[str, int]]:
         """And its files."""
         package = await self._in_pool(lambda: self._packages.open(served), self._loader)
         # Room is made first, so that what leaves and what comes are not in memory together.
@@ -310,13 +310,13 @@ class Runtime:
         finally:
             self._coming.remove(files)
 
-    def _line(self, predictor: Predictor) -> Line:
+    def _line(self, predictor: Predictor) -> SharedQueue:
         """That of the models it is like, or one of its own."""
         from ml.inference.predictor import BATCH_INPUTS
 
         line = None if predictor.alike is None else self._lines.get(predictor.alike)
         if line is None:
-            line = Line(most_rows=BATCH_INPUTS)
+            line = SharedQueue(most_rows=BATCH_INPUTS)
             if predictor.alike is not None:
                 self._lines[predictor.alike] = line
         return line
@@ -353,9 +353,11 @@ class Runtime:
             files |= each
         return sum(files.values())
 
-    def _in_memory(self) -> list[InMemory]:
+    def _in_memory(self) -> list[LoadedModelInfo]:
         return [
-            InMemory(each.served.name, each.served.version, each.predictor.engine, each.bytes, each.batcher.waiting)
+            LoadedModelInfo(
+                each.served.name, each.served.version, each.predictor.engine, each.bytes, each.batcher.waiting
+            )
             for each in self.loaded()
         ]
 
@@ -366,8 +368,8 @@ class Runtime:
         return await asyncio.get_running_loop().run_in_executor(pool or self._pool, work)
 
 
-def find(reference: str) -> Served:
-    """What a reference means in the database; raises `Refused` 404."""
+def find_version(reference: str) -> ServedVersion:
+    """What a reference means in the database; raises `ProblemError` 404."""
     with reading() as session:
         try:
             row = models.version(session, reference)
@@ -375,8 +377,8 @@ def find(reference: str) -> Served:
             told = unknown("model", reference, error.known)
             known = told.expected or "none yet; a job makes one"
             detail = f"There is no model {reference!r}. Known: {known}. {told.hint or ''}".rstrip()
-            raise Refused(404, "not_found", detail) from error
-        return Served(row.id, row.name, row.version, row.task, row.key, row.manifest_sha256)
+            raise ProblemError(404, "not_found", detail) from error
+        return ServedVersion(row.id, row.name, row.version, row.task, row.key, row.manifest_sha256)
 
 
 def _warm_up() -> None:
@@ -395,23 +397,23 @@ def _loaded(package: ModelPackage) -> Predictor:
     return Predictor.load(package)
 
 
-def queue_full(full: QueueFull) -> Refused:
+def queue_full(full: QueueFull) -> ProblemError:
     """429, with the time after which there should be room."""
     seconds = max(1, math.ceil(full.retry_seconds))
     detail = f"{full.waiting} inputs are waiting for this model. Try again in {seconds} s."
-    return Refused(HTTPStatus.TOO_MANY_REQUESTS, "queue_full", detail, headers={"Retry-After": str(seconds)})
+    return ProblemError(HTTPStatus.TOO_MANY_REQUESTS, "queue_full", detail, headers={"Retry-After": str(seconds)})
 
 
 def _files_bytes(outputs: Sequence[Mapping[str, Any]]) -> int:
     return sum(len(value) for output in outputs for value in output.values() if isinstance(value, str))
 
 
-def _too_much(answered: int, asked: int) -> Refused:
+def _too_much(answered: int, asked: int) -> ProblemError:
     detail = (
         f"The answers to the first {answered:,} of {asked:,} inputs come to over {MOST_ANSWER_BYTES >> 20} MiB. "
         "Send fewer inputs at a time."
     )
-    return Refused(
+    return ProblemError(
         422,
         "answer_too_large",
         detail,

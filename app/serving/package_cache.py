@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from app.serving.model_pool import Served
+    from app.serving.model_pool import ServedVersion
     from ml.package.package import ModelPackage
     from store.blobs import Blobs
 
@@ -20,14 +20,14 @@ COMMON = "common"
 HINT = "Restore the package, or train the model again."
 
 
-class Packages:
+class PackageCache:
     """Blocks while files are fetched. A damaged copy is found when it is read; after `forget`, `open` makes another."""
 
     def __init__(self, blobs: Callable[[], Blobs], copies: Path) -> None:
         self._blobs = blobs
         self._copies = copies
 
-    def open(self, served: Served) -> ModelPackage:
+    def open(self, served: ServedVersion) -> ModelPackage:
         """With all that answers; raises `PackageError`, `StorageFull` and `StorageUnavailable`."""
         # Imported when first needed: ONNX Runtime and numpy are most of what this process would otherwise weigh.
         from ml.package.checksums import known_digest
@@ -43,11 +43,11 @@ class Packages:
         self._fetched(served, *package.served_paths)
         return package
 
-    def forget(self, served: Served) -> bool:
+    def forget(self, served: ServedVersion) -> bool:
         """Throw the copy away; False where there is none."""
         return self._blobs().forget(self._copies / served.id)
 
-    def _fetched(self, served: Served, *paths: str) -> Path:
+    def _fetched(self, served: ServedVersion, *paths: str) -> Path:
         try:
             try:
                 return self._fetch(served, paths)
@@ -62,12 +62,12 @@ class Packages:
             path = error.key.partition(f"{served.key}/")[2]
             raise PackageError(f"{path} is damaged: it is not the file that was packed", hint=HINT) from error
 
-    def _fetch(self, served: Served, paths: Sequence[str]) -> Path:
+    def _fetch(self, served: ServedVersion, paths: Sequence[str]) -> Path:
         # Fine-tunes of one base have most of their bytes in common.
         common = self._copies / COMMON
         return self._blobs().fetch_files(served.key, paths, self._copies / served.id, common=common)
 
-    def _make_room(self, served: Served) -> bool:
+    def _make_room(self, served: ServedVersion) -> bool:
         """Throw away the copies of others: what is in memory needs none. Whether there were any."""
         folders = [folder for folder in self._copies.iterdir() if folder.name not in (served.id, COMMON)]
         for folder in folders:

@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 import structlog
 
-from app.http.errors import Refused
+from app.http.errors import ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from ml.data.rows import Row
-    from ml.generation.loop import Continuation
+    from ml.generation.loop import GeneratedSequence
     from ml.inference.predictor import Predictor
 
-    Told = str | dict[str, Any] | Exception
+    StreamEvent = str | dict[str, Any] | Exception
     """A piece of text; at last the whole answer, or what went wrong."""
-    Tell = Callable[[Told], None]
+    Tell = Callable[[StreamEvent], None]
 
 MEDIA_TYPE: Final = "text/event-stream"
 COMMENT_SECONDS: Final = 15.0
@@ -40,7 +40,7 @@ ADAPTATION: Final = 0.1
 _log = structlog.get_logger("plinth.predict")
 
 
-class Scribe:
+class StreamScheduler:
     """Writes with one model for all who listen. Everything but the writing itself happens on the event loop."""
 
     def __init__(self, predictor: Predictor, *, most_at_once: int = MOST_AT_ONCE) -> None:
@@ -49,8 +49,8 @@ class Scribe:
         self._most = most_at_once
         self._changes = threading.Lock()
         self._tell: dict[int, Tell] = {}
-        self._coming: list[Continuation] = []
-        self._going: list[Continuation] = []
+        self._coming: list[GeneratedSequence] = []
+        self._going: list[GeneratedSequence] = []
         self._working = False
         self._seconds = 0.0
         """That a text was listened to, of late."""
@@ -58,20 +58,22 @@ class Scribe:
     def pieces(self, row: Row) -> AsyncIterator[str | dict[str, Any] | None]:
         """Text as it is written, None where nothing came for a while, and last the whole answer.
 
-        Whoever stops listening, or never begins to, stops the writing. Raises `Refused` 429 where too many listen.
+        Whoever stops listening, or never begins to, stops the writing. Raises `ProblemError` 429 where too many listen.
         """
         if len(self._tell) >= self._most:
             seconds = max(1, math.ceil(self._seconds / self._most))
             detail = f"{len(self._tell)} texts are being written by this model. Try again in {seconds} s."
-            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "queue_full", detail, headers={"Retry-After": str(seconds)})
-        return _Listener(self, row).pieces()
+            raise ProblemError(
+                HTTPStatus.TOO_MANY_REQUESTS, "queue_full", detail, headers={"Retry-After": str(seconds)}
+            )
+        return Subscription(self, row).pieces()
 
     def note(self, *, seconds: float) -> None:
         """So long somebody listened."""
         share = ADAPTATION if self._seconds else 1.0
         self._seconds += share * (seconds - self._seconds)
 
-    def join(self, row: Row, tell: Tell) -> Continuation:
+    def join(self, row: Row, tell: Tell) -> GeneratedSequence:
         """One more text is written."""
         one = self._predictor.begin(row)
         with self._changes:
@@ -82,7 +84,7 @@ class Scribe:
                 threading.Thread(target=self._work, name="scribe", daemon=True).start()
         return one
 
-    def leave(self, one: Continuation) -> None:
+    def leave(self, one: GeneratedSequence) -> None:
         """Nobody listens to that any more."""
         with self._changes:
             if self._tell.pop(id(one), None) is not None:
@@ -109,7 +111,7 @@ class Scribe:
             self._working = self._writing.busy
             return self._working
 
-    def _pass_on(self, one: Continuation, piece: str) -> None:
+    def _pass_on(self, one: GeneratedSequence, piece: str) -> None:
         with self._changes:
             tell = self._tell.get(id(one))
             if tell is not None and one.reason is not None:
@@ -130,18 +132,18 @@ class Scribe:
             tell(error)
 
 
-class _Listener:
+class Subscription:
     """One who is told a text. It leaves when it is no longer needed, even if nobody ever asked it for a piece."""
 
-    def __init__(self, scribe: Scribe, row: Row) -> None:
+    def __init__(self, scribe: StreamScheduler, row: Row) -> None:
         self._scribe = scribe
-        self._told: asyncio.Queue[Told] = asyncio.Queue()
+        self._told: asyncio.Queue[StreamEvent] = asyncio.Queue()
         self._began = time.monotonic()
         one = scribe.join(row, _teller(self._told))
         self._leave = weakref.finalize(self, scribe.leave, one)
 
     async def pieces(self) -> AsyncIterator[str | dict[str, Any] | None]:
-        """See `Scribe.pieces`."""
+        """See `StreamScheduler.pieces`."""
         try:
             while True:
                 try:
@@ -159,11 +161,11 @@ class _Listener:
             self._scribe.note(seconds=time.monotonic() - self._began)
 
 
-def _teller(told: asyncio.Queue[Told]) -> Tell:
+def _teller(told: asyncio.Queue[StreamEvent]) -> Tell:
     """What may be called in any thread."""
     loop = asyncio.get_running_loop()
 
-    def tell(each: Told) -> None:
+    def tell(each: StreamEvent) -> None:
         loop.call_soon_threadsafe(told.put_nowait, each)
 
     return tell

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
-from app.http.errors import Refused
+from app.http.errors import ProblemError
 from app.http.idempotency import REPLAYED
 from app.http.validation import read
 from store.ids import new_id
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from app.uploads.multipart import FilePart, Form
     from store.blobs import Blobs
-    from store.partial_uploads import Incoming
+    from store.partial_uploads import PartialUploads
 
-LARGEST_JSON_BYTES = 1024**2
+MAX_JSON_BYTES = 1024**2
 
 Options = TypeVar("Options", bound=BaseModel)
 
@@ -32,7 +32,7 @@ Source = Mapping[str, str]
 
 
 @contextmanager
-def scratch(incoming: Incoming) -> Iterator[Path]:
+def scratch(incoming: PartialUploads) -> Iterator[Path]:
     """A folder for the files of one form."""
     folder = Path(tempfile.mkdtemp(prefix="form-", dir=incoming.directory))
     try:
@@ -42,17 +42,17 @@ def scratch(incoming: Incoming) -> Iterator[Path]:
 
 
 def validated(kind: type[Options], value: Any, *, judge: Callable[[Options], object]) -> Options:
-    """What was asked for; raises `Refused` 422 with all that is wrong with it, and what `judge` finds (`SpecError`)."""
+    """Validate the options; raises `ProblemError` 422 with every fault, those that `judge` finds (`SpecError`) too."""
     asked = read(kind.model_validate, value, schema=kind.model_json_schema(), judge=judge)
     judge(asked)
     return asked
 
 
 def refuse_without_file(form: Form) -> None:
-    """Raises `Refused` 422."""
+    """Raises `ProblemError` 422."""
     if not form.files:
         item = {"code": "missing", "path": "file", "message": "Field required"}
-        raise Refused(422, "invalid_request", "Send at least one file, as the form field 'file'.", errors=[item])
+        raise ProblemError(422, "invalid_request", "Send at least one file, as the form field 'file'.", errors=[item])
 
 
 def keep(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from app.http.errors import Refused
+from app.http.errors import ProblemError
 from store.partial_uploads import pump, write_all
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 MOST_PARTS = 1000
-LARGEST_FIELD_BYTES = 64 * 1024
+MAX_FIELD_BYTES = 64 * 1024
 
 _UNSAFE = re.compile(r"[^\w.-]+")
 _LONGEST_NAME_BYTES = 150
@@ -47,10 +47,10 @@ class Form:
 
 
 async def read_form(request: Request, into: Path, *, check_space: Callable[[int], None], hashed: bool) -> Form:
-    """The form of a request, its files in `into`; `hashed` says whether their sha256 is wanted. Raises `Refused`."""
+    """Read the form of a request, its files into `into`, with their sha256 if `hashed`; raises `ProblemError`."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
-        raise Refused(415, "unsupported_media_type", "This path reads multipart/form-data with a boundary.")
+        raise ProblemError(415, "unsupported_media_type", "This path reads multipart/form-data with a boundary.")
     reader = _Reader(options[b"boundary"], into, check_space, hashed=hashed)
     try:
         await pump(request.stream(), reader.feed)
@@ -121,7 +121,7 @@ class _Reader:
         self._parts += 1
         self._headers = {}
         if self._parts > MOST_PARTS:
-            raise Refused(
+            raise ProblemError(
                 413, "too_many_parts", f"The form has more than {MOST_PARTS} parts. Send a zip or tar instead."
             )
 
@@ -151,9 +151,9 @@ class _Reader:
             write_all(self._file, piece)
         elif self._field is not None:
             self._field += piece
-            if len(self._field) > LARGEST_FIELD_BYTES:
-                detail = f"The field {self._name!r} is larger than the limit of {LARGEST_FIELD_BYTES} bytes."
-                raise Refused(413, "field_too_large", detail)
+            if len(self._field) > MAX_FIELD_BYTES:
+                detail = f"The field {self._name!r} is larger than the limit of {MAX_FIELD_BYTES} bytes."
+                raise ProblemError(413, "field_too_large", detail)
 
     def _end(self) -> None:
         if self._file is not None:
@@ -170,5 +170,5 @@ class _Reader:
         self._ended = True
 
 
-def _malformed(reason: object) -> Refused:
-    return Refused(422, "invalid_form", f"The form cannot be read: {reason}.")
+def _malformed(reason: object) -> ProblemError:
+    return ProblemError(422, "invalid_form", f"The form cannot be read: {reason}.")

@@ -12,17 +12,17 @@ from fastapi import APIRouter, Header, Path, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from app.dependencies import NAME, BlobsDep, IncomingDep, MeasuresDep, SettingsDep
-from app.http.errors import Refused, problems
-from app.http.idempotency import REPLAYED, OnceDep
+from app.dependencies import NAME, BlobsDep, MetricsDep, PartialUploadsDep, SettingsDep
+from app.http.errors import ProblemError, problem_responses
+from app.http.idempotency import REPLAYED, IdempotentRequestDep
 from app.uploads import service
 from app.uploads.schemas import Upload
 from store.partial_uploads import CHECKSUMS
 
 if TYPE_CHECKING:
-    from app.metrics.registry import Measures
+    from app.metrics.registry import MetricsRegistry
     from store.blobs import Blobs
-    from store.partial_uploads import Incoming
+    from store.partial_uploads import PartialUploads
 
 router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"])
 
@@ -64,17 +64,17 @@ async def describe_uploads(settings: SettingsDep) -> Response:
     "",
     status_code=201,
     response_model=Upload,
-    responses=problems(409, 412, 415, 460, 507),
+    responses=problem_responses(409, 412, 415, 460, 507),
     openapi_extra=_PIECE_BODY,
 )
 async def create_upload(
     request: Request,
     upload_length: UploadLength,
-    once: OnceDep,
+    once: IdempotentRequestDep,
     settings: SettingsDep,
-    incoming: IncomingDep,
+    incoming: PartialUploadsDep,
     blobs: BlobsDep,
-    measures: MeasuresDep,
+    measures: MetricsDep,
     upload_metadata: UploadMetadata = "",
     upload_checksum: UploadChecksum = None,
     tus_resumable: TusResumable = VERSION,
@@ -91,10 +91,10 @@ async def create_upload(
     checksum = _checksum(upload_checksum)
     if upload_length > settings.max_upload_bytes:
         detail = f"An upload may have {settings.max_upload_bytes} bytes at most."
-        raise Refused(413, "upload_too_large", detail, headers={"Tus-Max-Size": str(settings.max_upload_bytes)})
+        raise ProblemError(413, "upload_too_large", detail, headers={"Tus-Max-Size": str(settings.max_upload_bytes)})
     has_piece = request.headers.get("content-type") == PIECE
     if not has_piece and request.headers.get("content-length", "0") != "0":
-        raise Refused(415, "unsupported_media_type", f"The first piece of an upload is sent as {PIECE}.")
+        raise ProblemError(415, "unsupported_media_type", f"The first piece of an upload is sent as {PIECE}.")
     incoming.check_space(upload_length)
     filename = _metadata(upload_metadata).get("filename", "data")
     answer = await to_thread.run_sync(
@@ -113,9 +113,9 @@ async def create_upload(
     return answer
 
 
-@router.head("/{upload_id}", status_code=200, responses=problems(404, 412))
+@router.head("/{upload_id}", status_code=200, responses=problem_responses(404, 412))
 async def read_upload_offset(
-    upload_id: UploadId, incoming: IncomingDep, tus_resumable: TusResumable = VERSION
+    upload_id: UploadId, incoming: PartialUploadsDep, tus_resumable: TusResumable = VERSION
 ) -> Response:
     """How much has arrived: go on from `Upload-Offset`."""
     _check_version(tus_resumable)
@@ -129,8 +129,8 @@ async def read_upload_offset(
     return Response(headers={**headers, "Upload-Metadata": metadata} if metadata else headers)
 
 
-@router.get("/{upload_id}", responses=problems(404))
-def read_upload(upload_id: UploadId, incoming: IncomingDep) -> Upload:
+@router.get("/{upload_id}", responses=problem_responses(404))
+def read_upload(upload_id: UploadId, incoming: PartialUploadsDep) -> Upload:
     """The same as JSON."""
     return service.read(incoming, upload_id)[0]
 
@@ -138,16 +138,16 @@ def read_upload(upload_id: UploadId, incoming: IncomingDep) -> Upload:
 @router.patch(
     "/{upload_id}",
     status_code=204,
-    responses=problems(404, 409, 412, 415, 423, 460, 507),
+    responses=problem_responses(404, 409, 412, 415, 423, 460, 507),
     openapi_extra=_PIECE_BODY,
 )
 async def append_to_upload(
     request: Request,
     upload_id: UploadId,
     upload_offset: UploadOffset,
-    incoming: IncomingDep,
+    incoming: PartialUploadsDep,
     blobs: BlobsDep,
-    measures: MeasuresDep,
+    measures: MetricsDep,
     upload_checksum: UploadChecksum = None,
     tus_resumable: TusResumable = VERSION,
 ) -> Response:
@@ -161,15 +161,15 @@ async def append_to_upload(
     """
     _check_version(tus_resumable)
     if request.headers.get("content-type") != PIECE:
-        raise Refused(415, "unsupported_media_type", f"A piece of an upload is sent as {PIECE}.")
+        raise ProblemError(415, "unsupported_media_type", f"A piece of an upload is sent as {PIECE}.")
     checksum = _checksum(upload_checksum)
     headers = await _append(request, upload_id, upload_offset, checksum, incoming, blobs, measures)
     return Response(status_code=204, headers=headers)
 
 
-@router.delete("/{upload_id}", status_code=204, responses=problems(404, 412, 423))
+@router.delete("/{upload_id}", status_code=204, responses=problem_responses(404, 412, 423))
 def terminate_upload(
-    upload_id: UploadId, incoming: IncomingDep, blobs: BlobsDep, tus_resumable: TusResumable = VERSION
+    upload_id: UploadId, incoming: PartialUploadsDep, blobs: BlobsDep, tus_resumable: TusResumable = VERSION
 ) -> Response:
     """Forget an upload and its bytes."""
     _check_version(tus_resumable)
@@ -182,9 +182,9 @@ async def _append(
     upload_id: str,
     offset: int,
     checksum: tuple[str, bytes] | None,
-    incoming: Incoming,
+    incoming: PartialUploads,
     blobs: Blobs,
-    measures: Measures,
+    measures: MetricsRegistry,
 ) -> dict[str, str]:
     """Write what the request brings; the headers that say how far the upload is now."""
     upload, _ = await to_thread.run_sync(lambda: service.read(incoming, upload_id))
@@ -212,13 +212,13 @@ def _headers(upload: Upload) -> dict[str, str]:
 def _check_version(asked: str) -> None:
     if asked != VERSION:
         detail = f"This server speaks tus {VERSION}; send 'Tus-Resumable: {VERSION}'."
-        raise Refused(412, "unsupported_tus_version", detail, headers={**TUS_HEADERS, "Tus-Version": VERSION})
+        raise ProblemError(412, "unsupported_tus_version", detail, headers={**TUS_HEADERS, "Tus-Version": VERSION})
 
 
 def _check_offset(asked: int, actual: int) -> None:
     if asked != actual:
         detail = f"{actual} bytes have arrived; send the piece that begins there."
-        raise Refused(409, "offset_mismatch", detail, headers={**TUS_HEADERS, "Upload-Offset": str(actual)})
+        raise ProblemError(409, "offset_mismatch", detail, headers={**TUS_HEADERS, "Upload-Offset": str(actual)})
 
 
 def _checksum(given: str | None) -> tuple[str, bytes] | None:
@@ -227,7 +227,7 @@ def _checksum(given: str | None) -> tuple[str, bytes] | None:
     algorithm, _, encoded = given.partition(" ")
     if algorithm not in CHECKSUMS:
         detail = f"There is no checksum algorithm {algorithm!r}; known: {', '.join(CHECKSUMS)}."
-        raise Refused(400, "unknown_checksum", detail)
+        raise ProblemError(400, "unknown_checksum", detail)
     return algorithm, _decoded(encoded, "Upload-Checksum")
 
 
@@ -240,4 +240,4 @@ def _decoded(value: str, header: str) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
-        raise Refused(400, "invalid_header", f"{header} holds something that is not base64.") from None
+        raise ProblemError(400, "invalid_header", f"{header} holds something that is not base64.") from None

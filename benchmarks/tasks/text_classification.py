@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from ml.data.importing.importer import import_dataset
-from ml.learning.interchange.importer import bring_in
+from ml.learning.interchange.importer import import_model
 from ml.learning.pipeline.train import train
 from ml.spec.schema import Spec
 from tests.support.repository import SHARED_DATA
@@ -52,7 +52,7 @@ def minilm(folder: Path) -> Path | None:
         for path in sorted(published.rglob("*")):
             if path.suffix in (".json", ".safetensors", ".txt"):
                 archive.write(path, path.relative_to(published))
-    bring_in(folder / "minilm.zip", folder / "minilm")
+    import_model(folder / "minilm.zip", folder / "minilm")
     return folder / "minilm"
 
 

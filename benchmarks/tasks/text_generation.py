@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 
 from ml.data.importing.importer import import_dataset
 from ml.data.rows import Rows
-from ml.generation.loop import Writing
+from ml.generation.loop import GenerationLoop
 from ml.inference.predictor import Predictor
 from ml.learning.pipeline.train import train
 from ml.spec.schema import Finetune
@@ -129,7 +129,7 @@ def _speed(task: TextGeneration, run: Run, rows: int, *, cached: bool) -> float:
     asked = [task.read({"prompt": PROMPT, "max_new_tokens": NEW_TOKENS}, parameters={}) for _ in range(rows)]
     batch = task.collate(task.encode(Rows({name: [row[name] for row in asked] for name in asked[0]})))
     some = task.begun(batch)
-    loop = Writing(read, slot="text", context=task.state["context"], state_width=width if cached else 0)
+    loop = GenerationLoop(read, slot="text", context=task.state["context"], state_width=width if cached else 0)
     loop.join(some)
     began = time.process_time()
     while loop.busy:

@@ -25,7 +25,7 @@ from pydantic import TypeAdapter
 
 from ml.data.importing.importer import import_dataset
 from ml.inference.predictor import Predictor
-from ml.learning.interchange.importer import bring_in
+from ml.learning.interchange.importer import import_model
 from ml.learning.pipeline.train import TrainingResult, train
 from ml.spec.schema import Spec
 from ml.tasks import TASKS
@@ -111,7 +111,7 @@ def minilm(folder: Path) -> Path:
         for path in sorted(published.rglob("*")):
             if path.is_file():
                 archive.write(path, path.relative_to(published))
-    bring_in(folder / "minilm.zip", folder / "minilm")
+    import_model(folder / "minilm.zip", folder / "minilm")
     return folder / "minilm"
 
 

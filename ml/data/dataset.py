@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from ml.config import Config
-from ml.data.column_types import KINDS
-from ml.data.rows import ImageArray, Labels, Packed, Rows
+from ml.data.column_types import COLUMN_TYPES
+from ml.data.rows import ImageArray, Labels, PackedRows, Rows
 from ml.errors import DataError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Dataset:
         if kind == "label":
             return Labels(table.column(name).to_numpy(), self.summary.classes or [])
         if name in table.column_names:
-            return Packed(table.column(name), KINDS[kind].unpack)
+            return PackedRows(table.column(name), COLUMN_TYPES[kind].unpack)
         # As plain array: a `memmap` makes every later view of it slow.
         return ImageArray(np.asarray(np.load(array_path(self.directory, split, name), mmap_mode="r")))
 

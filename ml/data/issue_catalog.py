@@ -12,26 +12,26 @@ Severity = Literal["error", "warning", "repair"]
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class IssueType:
     """One kind of finding."""
 
     severity: Severity
     hint: str
 
 
-def _error(hint: str) -> Problem:
-    return Problem("error", hint)
+def _error(hint: str) -> IssueType:
+    return IssueType("error", hint)
 
 
-def _warning(hint: str) -> Problem:
-    return Problem("warning", hint)
+def _warning(hint: str) -> IssueType:
+    return IssueType("warning", hint)
 
 
-def _repair(hint: str) -> Problem:
-    return Problem("repair", hint)
+def _repair(hint: str) -> IssueType:
+    return IssueType("repair", hint)
 
 
-PROBLEMS: Final[dict[str, Problem]] = {
+ISSUE_TYPES: Final[dict[str, IssueType]] = {
     # What was asked for
     "no_files": _error("send at least one file"),
     "unknown_format": _error("name one of the known formats, or leave `format` out to have it guessed"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ml.data.issue_catalog import PROBLEMS
+from ml.data.issue_catalog import ISSUE_TYPES
 
 if TYPE_CHECKING:
     from ml.data.issue_catalog import Severity
@@ -14,7 +14,7 @@ LONGEST_SHOWN = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Location:
     """Where in an upload: `line` and `row` count from 1, `row` without the header."""
 
     file: str | None = None
@@ -24,7 +24,7 @@ class Place:
 
 
 @dataclass(slots=True)
-class Entry:
+class IssueEntry:
     """All findings of one code."""
 
     code: str
@@ -34,10 +34,10 @@ class Entry:
     sample: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Refused(Exception):
+class DataRejected(Exception):
     """Reading of a row, a file or the whole upload ends here; whoever goes on with the next one records it."""
 
-    def __init__(self, code: str, *, found: object = None, expected: object = None, at: Place | None = None) -> None:
+    def __init__(self, code: str, *, found: object = None, expected: object = None, at: Location | None = None) -> None:
         super().__init__(code)
         self.code = code
         self.found = found
@@ -45,12 +45,12 @@ class Refused(Exception):
         self.at = at
 
 
-class Findings:
+class IssueLog:
     """Collects; never raises."""
 
     def __init__(self, *, max_samples: int) -> None:
         self.max_samples = max_samples
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, IssueEntry] = {}
         self.rejected = 0
         """Rows that could not be read."""
         self.repaired = 0
@@ -60,19 +60,19 @@ class Findings:
         self,
         code: str,
         *,
-        at: Place | None = None,
+        at: Location | None = None,
         found: object = None,
         expected: object = None,
         count: int = 1,
         rows: int = 0,
     ) -> None:
         """Record `count` findings of one kind, by which `rows` rows are lost (error) or changed (repair)."""
-        problem = PROBLEMS[code]
-        entry = self._entries.setdefault(code, Entry(code, problem.severity, problem.hint))
+        problem = ISSUE_TYPES[code]
+        entry = self._entries.setdefault(code, IssueEntry(code, problem.severity, problem.hint))
         entry.count += count
         self._count_rows(problem.severity, rows)
         if len(entry.sample) < self.max_samples:
-            entry.sample.append(_sample(at or Place(), found, expected))
+            entry.sample.append(_sample(at or Location(), found, expected))
 
     def add_more(self, code: str, count: int, *, rows: int = 0) -> None:
         """Count findings beyond the samples, each by which `rows` rows are lost or changed."""
@@ -81,7 +81,7 @@ class Findings:
             entry.count += count
             self._count_rows(entry.severity, count * rows)
 
-    def record(self, refused: Refused, *, at: Place | None = None, rows: int = 0) -> None:
+    def record(self, refused: DataRejected, *, at: Location | None = None, rows: int = 0) -> None:
         """Record why something was refused, at the place it knows best: who read a line may not know of which file."""
         place = refused.at or at
         if place is not None and place.file is None and at is not None:
@@ -97,7 +97,7 @@ class Findings:
         self.repaired += rows * (severity == "repair")
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[IssueEntry]:
         """Errors first, then warnings, then repairs."""
         order = ("error", "warning", "repair")
         return sorted(self._entries.values(), key=lambda entry: order.index(entry.severity))
@@ -115,7 +115,7 @@ def shown(value: object) -> str:
     return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)
 
 
-def _sample(at: Place, found: object, expected: object) -> dict[str, Any]:
+def _sample(at: Location, found: object, expected: object) -> dict[str, Any]:
     values = {
         "file": None if at.file is None else shown(at.file),
         "line": at.line,

@@ -23,7 +23,7 @@ class Column(Sequence[Any]):
         """The values at `indices`, in that order."""
 
 
-class Joined(Column):
+class JoinedRows(Column):
     """Several columns one after the other."""
 
     def __init__(self, columns: Sequence[Sequence[Any]]) -> None:
@@ -40,9 +40,9 @@ class Joined(Column):
         which = int(np.searchsorted(self._ends, place, side="right"))
         return self._columns[which][place - int(self._ends[which]) + len(self._columns[which])]
 
-    def take(self, indices: Sequence[int] | np.ndarray) -> Taken:
+    def take(self, indices: Sequence[int] | np.ndarray) -> SelectedRows:
         """Indices into all of them."""
-        return Taken(self, indices)
+        return SelectedRows(self, indices)
 
 
 class Rows(Sequence[Row]):
@@ -67,7 +67,7 @@ class Rows(Sequence[Row]):
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Rows:
         """The rows at `indices`, in that order; nothing is decoded yet."""
-        return Rows({name: Taken.of(column, indices) for name, column in self.columns.items()})
+        return Rows({name: SelectedRows.of(column, indices) for name, column in self.columns.items()})
 
 
 class ImageArray(Column):
@@ -87,7 +87,7 @@ class ImageArray(Column):
         return ImageArray(self.array[np.asarray(indices, dtype=np.int64)])
 
 
-class Packed(Column):
+class PackedRows(Column):
     """Values kept as bytes and unpacked at each look."""
 
     def __init__(self, packed: pa.ChunkedArray, unpack: Callable[[bytes], Any]) -> None:
@@ -102,9 +102,9 @@ class Packed(Column):
             return self.take(range(*index.indices(len(self))))
         return self._unpack(self._packed[int(index)].as_py())
 
-    def take(self, indices: Sequence[int] | np.ndarray) -> Taken:
+    def take(self, indices: Sequence[int] | np.ndarray) -> SelectedRows:
         """Indices into this column."""
-        return Taken(self, indices)
+        return SelectedRows(self, indices)
 
 
 class Labels(Column):
@@ -127,7 +127,7 @@ class Labels(Column):
         return Labels(self.codes[np.asarray(indices, dtype=np.int64)], self.classes)
 
 
-class Taken(Column):
+class SelectedRows(Column):
     """Some values of a column, found when asked for."""
 
     def __init__(self, column: Sequence[Any], indices: Sequence[int] | np.ndarray) -> None:
@@ -137,16 +137,16 @@ class Taken(Column):
     @staticmethod
     def of(column: Sequence[Any], indices: Sequence[int] | np.ndarray) -> Sequence[Any]:
         """An array stays an array."""
-        return column.take(indices) if isinstance(column, Column) else Taken(column, indices)
+        return column.take(indices) if isinstance(column, Column) else SelectedRows(column, indices)
 
     def __len__(self) -> int:
         return len(self._indices)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return Taken(self._column, self._indices[index])
+            return SelectedRows(self._column, self._indices[index])
         return self._column[self._indices[index]]
 
-    def take(self, indices: Sequence[int] | np.ndarray) -> Taken:
+    def take(self, indices: Sequence[int] | np.ndarray) -> SelectedRows:
         """Indices of indices, resolved at once."""
-        return Taken(self._column, [self._indices[index] for index in indices])
+        return SelectedRows(self._column, [self._indices[index] for index in indices])

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 MIXED_SIDE: Final = 64
 """Pictures of many sizes become squares of this side; smaller, where even the largest is."""
-LARGEST_KEPT_SIDE: Final = 256
+MAX_KEPT_SIDE: Final = 256
 """Pictures of one size keep it up to here; more would cost memory and time for detail that few networks use."""
-LOOKED_AT: Final = 1000
+INSPECTED_IMAGES: Final = 1000
 """So many pictures, evenly spread, decide; to decode every one would take as long as an epoch."""
 
 
@@ -102,7 +102,7 @@ class ImageEncoder(Encoder[np.ndarray]):
 
 
 def _spread(values: Sequence[np.ndarray]) -> list[np.ndarray]:
-    return [values[index] for index in range(0, len(values), -(-len(values) // LOOKED_AT) or 1)]
+    return [values[index] for index in range(0, len(values), -(-len(values) // INSPECTED_IMAGES) or 1)]
 
 
 def _size(shapes: set[tuple[int, int, int]]) -> tuple[int, int]:
@@ -112,5 +112,5 @@ def _size(shapes: set[tuple[int, int, int]]) -> tuple[int, int]:
         side = min(MIXED_SIDE, longest)
         return side, side
     height, width = sizes.pop()
-    scale = min(1.0, LARGEST_KEPT_SIDE / longest)
+    scale = min(1.0, MAX_KEPT_SIDE / longest)
     return max(1, round(height * scale)), max(1, round(width * scale))

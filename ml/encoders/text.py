@@ -26,11 +26,11 @@ LARGEST_VOCABULARY: Final = 16_384
 RAREST: Final = 5
 """Letters that stood together less often do not become a token: nothing can be learned of what is hardly ever seen.
 On 6,920 sentences of film reviews this gives 6,456 tokens, where words alone would be 14,000."""
-LONGEST: Final = 512
+MAX_TOKENS: Final = 512
 """Tokens a text is cut to, unless asked: attention to twice as many costs four times as much."""
 SHORTEST: Final = 32
 """And at least to so many, however short the texts were that were learned from: others may come."""
-LETTERS_OF_A_TOKEN: Final = 64
+CHARACTERS_PER_TOKEN: Final = 64
 """More than the longest has, but for runs of blanks: no more of a text is read than may be kept."""
 LOOKED_AT: Final = 2_000
 """So many texts, evenly spread, decide the length."""
@@ -55,7 +55,7 @@ class TextConfig(Config):
     arXiv:1508.07909; Radford et al. 2019); or pieces of words, without case, where rare letters are unknown (Schuster &
     Nakajima 2012). A tokenizer that came with a model is given."""
     vocabulary_size: int = Field(LARGEST_VOCABULARY, ge=16, le=1_000_000)
-    max_length: int = Field(LONGEST, ge=4, le=65_536)
+    max_length: int = Field(MAX_TOKENS, ge=4, le=65_536)
     """Tokens, those that begin and end a text included; what is longer is cut, and counted."""
     special: dict[Literal["padding", "unknown", "begin", "end", "mask"], str] = Field(default_factory=dict)
     """What it is for -> how the tokenizer calls it. Not every tokenizer has all of them."""
@@ -113,7 +113,7 @@ class TextEncoder(Encoder[str]):
 
     def encode(self, values: Sequence[str]) -> list[np.ndarray]:
         """int32 [T] of each, begun and ended as the tokenizer does, cut to `max_length`."""
-        most = LETTERS_OF_A_TOKEN * self.config.max_length
+        most = CHARACTERS_PER_TOKEN * self.config.max_length
         encoded = self._tool.encode_batch_fast([str(value)[:most] for value in values])
         cut = sum(bool(each.overflowing) for each in encoded)
         self.lose(f"cut to {self.config.max_length} tokens", cut)
@@ -243,8 +243,8 @@ def _some(values: Sequence[str]) -> Iterator[str]:
 
 def _length(tokenizer: Any, values: Sequence[str]) -> int:
     some = [values[index] for index in range(0, len(values), -(-len(values) // LOOKED_AT) or 1)]
-    begun = [text[: LETTERS_OF_A_TOKEN * LONGEST] for text in some]
+    begun = [text[: CHARACTERS_PER_TOKEN * MAX_TOKENS] for text in some]
     lengths = np.array([len(each) for each in tokenizer.encode_batch_fast(begun)])
     most, longest = np.percentile(lengths, 99), lengths.max()
     kept = longest if longest <= 2 * most else most
-    return int(min(LONGEST, max(SHORTEST, -(-int(kept) // 16) * 16)))
+    return int(min(MAX_TOKENS, max(SHORTEST, -(-int(kept) // 16) * 16)))

@@ -29,7 +29,7 @@ class Step(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Hypothesis:
     """The best sequence of one row, without its start and its end."""
 
     tokens: list[int]
@@ -48,7 +48,7 @@ def search(
     beams: int,
     never: Sequence[int] = (),
     length_penalty: float = LENGTH_PENALTY,
-) -> list[Found]:
+) -> list[Hypothesis]:
     """The best sequence of each row; `longest` says of how many tokens at most, the end not counted.
 
     One beam is greedy search: the most probable token each time. `never` are tokens that no sequence has (padding).
@@ -57,7 +57,7 @@ def search(
     none of the others can become better than the best that has.
     """
     limits = np.asarray(longest, dtype=np.int64)
-    best: list[Found | None] = [None] * len(limits)
+    best: list[Hypothesis | None] = [None] * len(limits)
     alive = _Alive.first(len(limits), beams, start)
     rows, parents = np.arange(len(limits)), np.zeros((len(limits), beams), dtype=np.int64)
     while len(alive.row):
@@ -92,7 +92,7 @@ class _Alive:
 
 
 def _grown(
-    alive: _Alive, odds: np.ndarray, end: int, limits: np.ndarray, best: list[Found | None], length_penalty: float
+    alive: _Alive, odds: np.ndarray, end: int, limits: np.ndarray, best: list[Hypothesis | None], length_penalty: float
 ) -> tuple[np.ndarray, np.ndarray, _Alive]:
     """One token longer, and where each row and beam of what is left was before. What has ended goes into `best`."""
     rows, beams, vocabulary = odds.shape
@@ -132,10 +132,10 @@ def _grown(
     return kept, parents[kept], _Alive(alive.row[kept], tokens[kept], score[kept], alive.ended[kept])
 
 
-def _keep(best: list[Found | None], row: int, tokens: np.ndarray, score: float, *, finished: bool) -> None:
+def _keep(best: list[Hypothesis | None], row: int, tokens: np.ndarray, score: float, *, finished: bool) -> None:
     known = best[row]
     if known is None or score > known.score:
-        best[row] = Found(tokens.tolist(), float(score), finished)
+        best[row] = Hypothesis(tokens.tolist(), float(score), finished)
 
 
 def _penalty(length: int, exponent: float) -> float:

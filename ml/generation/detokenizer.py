@@ -11,7 +11,7 @@ UNFINISHED: Final = "\ufffd"
 """What stands for bytes that are no character yet."""
 
 
-class Spelling:
+class IncrementalDetokenizer:
     """The text of tokens as they come. A piece, once given, is never taken back.
 
     A token may end within a character: that is held until the rest has come. So is what could become a stop string.
@@ -61,9 +61,9 @@ class Spelling:
         return text
 
 
-def spell(tokens: Sequence[int], decode: Callable[[Sequence[int]], str], *, stop: Sequence[str] = ()) -> str:
+def detokenize(tokens: Sequence[int], decode: Callable[[Sequence[int]], str], *, stop: Sequence[str] = ()) -> str:
     """The text of all tokens, as it would have come piece by piece."""
-    spelling = Spelling(decode, stop=stop)
+    spelling = IncrementalDetokenizer(decode, stop=stop)
     for token in tokens:
         spelling.add(token)
     spelling.finish()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ml.generation.detokenizer import Spelling
+from ml.generation.detokenizer import IncrementalDetokenizer
 from ml.generation.sampling import Sampling, choose
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ KEPT: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class GenerationParams:
     """How one sequence is to go on, and when it is to end."""
 
     max_new_tokens: int
@@ -34,11 +34,11 @@ class Wish:
     stop: tuple[str, ...] = ()
 
 
-class Continuation:
+class GeneratedSequence:
     """One sequence: what was given, what was written, and why it ended."""
 
     def __init__(
-        self, prompt: Sequence[int], wish: Wish, *, decode: Callable[[Sequence[int]], str], end: int | None
+        self, prompt: Sequence[int], wish: GenerationParams, *, decode: Callable[[Sequence[int]], str], end: int | None
     ) -> None:
         self.tokens = list(prompt)
         self.prompt_tokens = len(self.tokens)
@@ -46,7 +46,7 @@ class Continuation:
         self.reason: str | None = None
         """`stop` (the model ended it, or a stop string came) or `length`; none while it goes on."""
         self._context = list(prompt)
-        self._spelling = Spelling(decode, stop=wish.stop)
+        self._spelling = IncrementalDetokenizer(decode, stop=wish.stop)
         self._end = end
         self._chance = np.random.default_rng(wish.seed)
 
@@ -71,7 +71,7 @@ class Continuation:
             self._context = [self._context[0], *self._context[-max(1, int(longest * KEPT)) :]]
         return self._context
 
-    def go_on(self, logits: np.ndarray) -> str:
+    def step(self, logits: np.ndarray) -> str:
         """Choose the next token from float [V]; gives the piece of text that has become certain, often none."""
         token = choose(logits, self.wish.sampling, self._chance)
         if token == self._end:
@@ -87,16 +87,16 @@ class Continuation:
         return piece
 
 
-class Dictation(Continuation):
+class ForcedDecoding(GeneratedSequence):
     """One that is told what to write, and notes how improbable each token of it was: `nats`."""
 
     def __init__(self, tokens: Sequence[int], *, given: int) -> None:
         dictated = list(tokens[given:])
-        super().__init__(tokens[:given], Wish(max_new_tokens=len(dictated)), decode=lambda _: "", end=None)
+        super().__init__(tokens[:given], GenerationParams(max_new_tokens=len(dictated)), decode=lambda _: "", end=None)
         self.nats: list[float] = []
         self._dictated = dictated
 
-    def go_on(self, logits: np.ndarray) -> str:
+    def step(self, logits: np.ndarray) -> str:
         """The next token, whatever the logits are; nothing is spelt."""
         token = self._dictated[len(self.nats)]
         below = logits.astype(np.float64) - logits.max()
@@ -108,7 +108,7 @@ class Dictation(Continuation):
         return ""
 
 
-class Writing:
+class GenerationLoop:
     """Continuations that share each step. Between any two steps some may join, and those that ended leave.
 
     `read` is a graph of the network: it reads `{slot}` int64 [R, T] and `{slot}_mask` and gives `logits` [R, V] of what
@@ -121,8 +121,8 @@ class Writing:
         self._slot = slot
         self._context = context
         self._width = state_width
-        self._fresh: list[Continuation] = []
-        self._rows: list[Continuation] = []
+        self._fresh: list[GeneratedSequence] = []
+        self._rows: list[GeneratedSequence] = []
         self._memory = np.zeros((0, 0, state_width), dtype=np.float32)
         self._mask = np.zeros((0, 0), dtype=bool)
 
@@ -131,18 +131,18 @@ class Writing:
         """Whether any of them goes on."""
         return bool(self._fresh or self._rows)
 
-    def join(self, some: Iterable[Continuation]) -> None:
+    def join(self, some: Iterable[GeneratedSequence]) -> None:
         """From the next step on."""
         self._fresh += some
 
-    def leave(self, one: Continuation) -> None:
+    def leave(self, one: GeneratedSequence) -> None:
         """Nobody waits for this one any more."""
         self._fresh = [each for each in self._fresh if each is not one]
         self._keep([each is not one for each in self._rows])
 
-    def step(self) -> list[tuple[Continuation, str]]:
+    def step(self) -> list[tuple[GeneratedSequence, str]]:
         """One more token for each; gives who wrote which piece of text. Those that ended have left."""
-        pieces: list[tuple[Continuation, str]] = []
+        pieces: list[tuple[GeneratedSequence, str]] = []
         if self._rows:
             last = [[each.tokens[-1]] for each in self._rows]
             logits, self._memory, self._mask = self._read(last, self._memory, self._mask)
@@ -173,10 +173,10 @@ class Writing:
         found = self._read_batch({**batch, f"{self._slot}_state": memory, f"{self._slot}_state_mask": mask})
         return found["logits"], found[f"{self._slot}_next_state"], found[f"{self._slot}_next_state_mask"]
 
-    def _go_on(self, rows: Sequence[Continuation], logits: np.ndarray) -> list[tuple[Continuation, str]]:
-        return [(each, each.go_on(scores)) for each, scores in zip(rows, logits, strict=True)]
+    def _go_on(self, rows: Sequence[GeneratedSequence], logits: np.ndarray) -> list[tuple[GeneratedSequence, str]]:
+        return [(each, each.step(scores)) for each, scores in zip(rows, logits, strict=True)]
 
-    def _take_in(self, rows: Sequence[Continuation], memory: np.ndarray, mask: np.ndarray) -> None:
+    def _take_in(self, rows: Sequence[GeneratedSequence], memory: np.ndarray, mask: np.ndarray) -> None:
         """Each row's memory of what was real goes to the end, so that new tokens follow it at once."""
         lengths = mask.sum(axis=1)
         longest = max(int(lengths.max()), self._mask.shape[1])

@@ -21,10 +21,10 @@ QUADRATIC_SHARE: Final = 1e-3
 FORGETTING: Final = 0.99
 """Of each earlier call, what still counts after the next: the machine may be busier now than it was."""
 REFIT_EVERY: Final = 8
-MOST_STEPS: Final = 4096
+MAX_STEPS: Final = 4096
 """Of a call of several rows, padding among them. More at once is no faster, and what a call needs meanwhile grows with
 it: of a small BERT 150 MB for 64 rows of 128."""
-MOST_BYTES: Final = 2 << 20
+MAX_BYTES: Final = 2 << 20
 """The same for rows of one shape, as they are encoded: a picture of 224 x 224 takes some 10 MB meanwhile."""
 
 
@@ -53,7 +53,7 @@ class CallCost:
     def cuts(self, lengths: np.ndarray) -> list[tuple[int, int]]:
         """Where rows of ascending `lengths`, int [n], are best parted: the cheapest sum over all ways to cut.
 
-        No part of several rows has more than `MOST_STEPS`.
+        No part of several rows has more than `MAX_STEPS`.
         """
         count = len(lengths)
         a, b, c = self._weights
@@ -62,7 +62,7 @@ class CallCost:
         start_of = np.zeros(count + 1, dtype=np.int64)
         starts = np.arange(count)
         for end in range(1, count + 1):
-            first = max(0, end - max(1, MOST_STEPS // max(1, int(lengths[end - 1]))))
+            first = max(0, end - max(1, MAX_STEPS // max(1, int(lengths[end - 1]))))
             costs = best[:end] + a + (end - starts[:end]) * step[end - 1]
             costs[:first] = np.inf
             start_of[end] = int(costs.argmin())
@@ -93,10 +93,10 @@ def lengths_of(columns: Mapping[str, Column]) -> np.ndarray | None:
 
 
 def even_cuts(columns: Mapping[str, Column]) -> list[tuple[int, int]]:
-    """Where rows of one shape are parted: each part has at most `MOST_BYTES`, or is one row."""
+    """Where rows of one shape are parted: each part has at most `MAX_BYTES`, or is one row."""
     count = len(next(iter(columns.values())))
     row_bytes = sum(column[0].nbytes for column in columns.values() if isinstance(column, np.ndarray) and len(column))
-    most = max(1, MOST_BYTES // max(1, row_bytes))
+    most = max(1, MAX_BYTES // max(1, row_bytes))
     return [(start, min(count, start + most)) for start in range(0, count, most)]
 
 

@@ -101,7 +101,7 @@ def spent_seconds() -> float:
     return time.perf_counter() if os.environ.get("PLINTH_PREDICT_DEVICE", "").startswith("cuda") else time.thread_time()
 
 
-class Graphs:
+class OnnxGraphs:
     """Graphs by name, as a `Run`: each a session, or a trunk and then a head that reads what the trunk gives, too."""
 
     def __init__(self, opened: Mapping[str, Sequence[Session]]) -> None:

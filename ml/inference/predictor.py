@@ -14,9 +14,9 @@ import numpy as np
 
 from ml.data.rows import Rows
 from ml.encoders.base import collate_slots, encode_slots, take
-from ml.errors import MOST_LETTERS, PARAMETERS, InputError, PackageError, shortened, unknown
+from ml.errors import MAX_SHOWN_CHARACTERS, PARAMETERS, InputError, PackageError, shortened, unknown
 from ml.inference.batch_planning import CallCost, even_cuts, lengths_of
-from ml.inference.onnx_session import Graphs, open_once, spent_seconds
+from ml.inference.onnx_session import OnnxGraphs, open_once, spent_seconds
 from ml.tasks.base import MODEL
 from ml.wire import INPUT_OF, RawInput, Wire
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ml.data.rows import Row
     from ml.encoders.base import Column, Encoder
-    from ml.generation.loop import Continuation, Writing
+    from ml.generation.loop import GeneratedSequence, GenerationLoop
     from ml.inference.onnx_session import Session
     from ml.package.package import ModelPackage
     from ml.tasks.base import Arrays, Run, Task
@@ -48,7 +48,7 @@ class EmbeddingOutput(Wire):
     embedding: list[float]
 
 
-class Asked(NamedTuple):
+class ParsedRequest(NamedTuple):
     """What the parameters of a request say."""
 
     wanted: str | None
@@ -57,7 +57,7 @@ class Asked(NamedTuple):
     """What every input says unless it says otherwise."""
 
 
-_NOTHING_ASKED: Final = Asked(None, MappingProxyType({}))
+_NOTHING_ASKED: Final = ParsedRequest(None, MappingProxyType({}))
 
 
 class Predictor:
@@ -90,7 +90,7 @@ class Predictor:
         """By its graph if it has one, else by torch where that is installed; raises `PackageError`."""
         graphs = package.manifest.graphs
         if graphs:
-            run = Graphs(
+            run = OnnxGraphs(
                 {name: [_opened(package, each) for each in graph.served_files] for name, graph in graphs.items()}
             )
             return cls(package, engine="onnxruntime", run=run, trunk=run.trunks.get(MODEL))
@@ -113,7 +113,7 @@ class Predictor:
             answers += self.answer(rows, wanted=asked.wanted)
         return answers
 
-    def asked(self, parameters: Mapping[str, Any]) -> Asked:
+    def asked(self, parameters: Mapping[str, Any]) -> ParsedRequest:
         """What a request's parameters come to; raises `InputError` for one that there is not."""
         if not parameters:
             return _NOTHING_ASKED
@@ -124,12 +124,12 @@ class Predictor:
             raise InputError(message, field=f"{PARAMETERS}.return", hint="Leave it out for what the task answers.")
         known = self._asked.input_type.model_fields
         for name in (name for name in fields if name not in known):
-            place = f"{PARAMETERS}.{name[:MOST_LETTERS]}"
+            place = f"{PARAMETERS}.{name[:MAX_SHOWN_CHARACTERS]}"
             names = ("return", *known)
             raise InputError.of([unknown("parameter", name, names, path=place, otherwise="Leave it out.")])
-        return Asked(wanted, fields)
+        return ParsedRequest(wanted, fields)
 
-    def read(self, given: Any, asked: Asked) -> Row:
+    def read(self, given: Any, asked: ParsedRequest) -> Row:
         """One input as a canonical row; raises `InputError`."""
         try:
             return self._asked.read(given, parameters=asked.fields)
@@ -204,17 +204,17 @@ class Predictor:
         """Whether answers can be had piece by piece."""
         return self._writer is not None
 
-    def writing(self) -> Writing:
+    def writing(self) -> GenerationLoop:
         """A loop in which many answers are written together. Only where it `streams`, like the next two."""
         return self._needed_writer().writing(self._run)
 
-    def begin(self, row: Row) -> Continuation:
+    def begin(self, row: Row) -> GeneratedSequence:
         """A row as it joins the loop."""
         writer = self._needed_writer()
         (one,) = writer.begun(writer.collate(writer.encode(Rows({name: [value] for name, value in row.items()}))))
         return one
 
-    def ended(self, one: Continuation) -> dict[str, Any]:
+    def ended(self, one: GeneratedSequence) -> dict[str, Any]:
         """The whole answer as JSON, once it has left the loop."""
         return self._needed_writer().ended(one)
 
@@ -238,7 +238,7 @@ class Predictor:
             "graphs": self.graphs(),
         }
 
-    def batches(self, inputs: Sequence[Any], asked: Asked) -> Iterator[list[Row]]:
+    def batches(self, inputs: Sequence[Any], asked: ParsedRequest) -> Iterator[list[Row]]:
         """The inputs read, so many at a time as may be run at once; raises `InputError` with the index of a bad one."""
         if len(inputs) > 1 and _weight(asked.fields) * len(inputs) > REQUEST_BYTES:
             message = f"said for {len(inputs):,} inputs, they come to over {REQUEST_BYTES >> 20} MiB"
@@ -389,7 +389,7 @@ def _weight(value: Any) -> int:
     return sum(VALUE_BYTES + _weight(each) for each in value) if isinstance(value, list) else 0
 
 
-def _place(field: str, *, given: Any, asked: Asked) -> str:
+def _place(field: str, *, given: Any, asked: ParsedRequest) -> str:
     """Of a fault: the input, unless what the field holds was said for all inputs and not by this one."""
     name = field.partition(".")[0]
     its_own = name not in asked.fields or (isinstance(given, Mapping) and name in given)

@@ -33,7 +33,7 @@ class Evaluation:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-def doubts(found: Evaluation, known: Mapping[str, Metric], *, judged: str) -> list[str]:
+def weaknesses(found: Evaluation, known: Mapping[str, Metric], *, judged: str) -> list[str]:
     """Why not to trust a model: nothing shows that it beats the answer that does not look. `judged` says on which rows.
 
     A metric with an interval must leave the baseline outside of it; where none has one, any that is better will do.

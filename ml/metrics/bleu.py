@@ -24,7 +24,7 @@ METRICS: Final[Mapping[str, Metric]] = {
         True,
     ),
 }
-MOST_SHOWN: Final = 20
+MAX_EXAMPLES: Final = 20
 LOOKED_AT: Final = 5_000
 """So many texts, evenly spread, say what is typical, or which script they are written in."""
 WITHOUT_BLANKS: Final = ("HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
@@ -49,7 +49,7 @@ def worst(given: Sequence[str], answers: Sequence[str], wanted: Sequence[str]) -
     """The rows whose answer is the least like what was wanted, by chrF; `index` counts from 0 in the split."""
     chrf = _chrf()
     each = [chrf.sentence_score(answer, [text]).score for answer, text in zip(answers, wanted, strict=True)]
-    order = sorted(range(len(each)), key=lambda index: each[index])[:MOST_SHOWN]
+    order = sorted(range(len(each)), key=lambda index: each[index])[:MAX_EXAMPLES]
     return [
         {"index": index, "text": given[index], "answer": answers[index], "wanted": wanted[index], "chrf": each[index]}
         for index in order

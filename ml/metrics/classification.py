@@ -17,7 +17,7 @@ from ml.errors import DataError
 from ml.metrics.base import Evaluation, Metric, share_interval
 from ml.wire import Wire
 
-MOST_ERRORS: Final = 20
+MAX_ERRORS: Final = 20
 MOST_CLASSES_IN_MATRIX: Final = 500
 """A confusion matrix of more classes is megabytes that nobody reads."""
 
@@ -75,7 +75,7 @@ def answers(logits: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def judge(
+def evaluate(
     logits: np.ndarray, label: np.ndarray, *, classes: Sequence[str], loss: Loss, train: np.ndarray | None
 ) -> Evaluation:
     """How well float [N, K] names int64 [N]. `train` holds the codes of the training split, for the baseline.
@@ -153,7 +153,7 @@ class _Judged:
     def errors(self, classes: Sequence[str]) -> list[dict[str, Any]]:
         """The wrong rows it was surest of; `index` counts from 0 in the split."""
         wrong = np.flatnonzero(self.predicted != self.label)
-        worst = wrong[np.argsort(-self.confidence[wrong], kind="stable")][:MOST_ERRORS]
+        worst = wrong[np.argsort(-self.confidence[wrong], kind="stable")][:MAX_ERRORS]
         return [
             {
                 "index": int(index),

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 FAINTEST: Final = 0.01
 """No peak below is looked at: an answer for it would be noise."""
-MOST_PEAKS: Final = 300
-MOST_JUDGED: Final = 100
+MAX_PEAKS: Final = 300
+MAX_DETECTIONS: Final = 100
 """Objects of a picture that are judged, the surest (as COCO does)."""
 ENOUGH_OVERLAP: Final = 0.5
 """Intersection over union from which a box is said to lie on an object, for the list of errors."""
@@ -39,7 +39,7 @@ METRICS: Final[Mapping[str, Metric]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Detection:
     """The objects of one picture, surest first: `boxes` float [n, 4], `confidence` [n], `label` int64 [n]."""
 
     boxes: np.ndarray
@@ -51,13 +51,13 @@ class Found:
         return np.column_stack([self.boxes, self.confidence, self.label.astype(np.float64)])
 
     @classmethod
-    def of_table(cls, table: np.ndarray) -> Found:
+    def of_table(cls, table: np.ndarray) -> Detection:
         """The same again; rows without confidence are none."""
         table = table[table[:, 4] > 0]
         return cls(table[:, :4], table[:, 4], table[:, 5].astype(np.int64))
 
 
-def pick(scores_KHW: np.ndarray, boxes_4HW: np.ndarray, *, least: float, most: int, overlap: float) -> Found:
+def pick(scores_KHW: np.ndarray, boxes_4HW: np.ndarray, *, least: float, most: int, overlap: float) -> Detection:
     """The boxes at the peaks of `scores`, but of two of one class that overlap more than `overlap` only the surer."""
     _, height, width = scores_KHW.shape
     padded = np.pad(scores_KHW, ((0, 0), (1, 1), (1, 1)), constant_values=-1)
@@ -67,15 +67,15 @@ def pick(scores_KHW: np.ndarray, boxes_4HW: np.ndarray, *, least: float, most: i
     )
     peaks = np.flatnonzero((scores_KHW == around) & (scores_KHW >= max(least, FAINTEST)))
     flat = scores_KHW.reshape(-1)
-    peaks = peaks[np.argsort(-flat[peaks], kind="stable")][:MOST_PEAKS]
+    peaks = peaks[np.argsort(-flat[peaks], kind="stable")][:MAX_PEAKS]
     label, place = np.divmod(peaks, height * width)
     boxes = boxes_4HW.reshape(4, -1)[:, place].T.astype(np.float64)
-    found = Found(boxes, flat[peaks].astype(np.float64), label.astype(np.int64))
+    found = Detection(boxes, flat[peaks].astype(np.float64), label.astype(np.int64))
     kept = _distinct(found, overlap)[:most]
-    return Found(found.boxes[kept], found.confidence[kept], found.label[kept])
+    return Detection(found.boxes[kept], found.confidence[kept], found.label[kept])
 
 
-def _distinct(found: Found, overlap: float) -> np.ndarray:
+def _distinct(found: Detection, overlap: float) -> np.ndarray:
     """Which to keep. Boxes of different classes are moved apart, so that all classes are done at once."""
     extent = found.boxes.max(initial=0) - found.boxes.min(initial=0) + 1
     likeness = overlaps(found.boxes + found.label[:, None] * extent, found.boxes + found.label[:, None] * extent)
@@ -96,8 +96,8 @@ def overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(shared, union, out=np.zeros(shared.shape), where=union > 0))
 
 
-def judge(
-    found: Sequence[Found],
+def evaluate(
+    found: Sequence[Detection],
     true: Sequence[tuple[np.ndarray, np.ndarray]],
     *,
     sizes: np.ndarray,
@@ -120,7 +120,7 @@ def judge(
 
 
 def _precision(
-    found: Sequence[Found], true: Sequence[tuple[np.ndarray, np.ndarray]], scale: np.ndarray, classes: Sequence[str]
+    found: Sequence[Detection], true: Sequence[tuple[np.ndarray, np.ndarray]], scale: np.ndarray, classes: Sequence[str]
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     support = np.bincount(np.concatenate([label for _, label in true]), minlength=len(classes))
     # [overlaps asked, classes]: not a number where a class has no object, nothing where none was found.
@@ -140,7 +140,7 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 def _average_precision(
-    found: Sequence[Found], true: Sequence[tuple[np.ndarray, np.ndarray]], scale: np.ndarray, classes: int
+    found: Sequence[Detection], true: Sequence[tuple[np.ndarray, np.ndarray]], scale: np.ndarray, classes: int
 ) -> np.ndarray:
     # Only who judges needs it.
     from faster_coco_eval import COCO, COCOeval_faster
@@ -165,7 +165,7 @@ def _average_precision(
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
         known = COCO(data)
         judged = COCOeval_faster(known, known.loadRes(answers), "bbox", print_function=lambda *_: None)
-        judged.params.maxDets = [1, 10, MOST_JUDGED]
+        judged.params.maxDets = [1, 10, MAX_DETECTIONS]
         judged.evaluate()
         judged.accumulate()
     # [overlaps, recalls, classes, areas, most]: all areas, most objects; -1 where a class has no object.
@@ -177,7 +177,7 @@ def _corner_and_size(box: np.ndarray) -> list[float]:
     return [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])]
 
 
-def _tiled(train: Sequence[tuple[np.ndarray, np.ndarray]]) -> Found:
+def _tiled(train: Sequence[tuple[np.ndarray, np.ndarray]]) -> Detection:
     """Boxes of the mean size of each class side by side, as sure as the share of pictures that show the class."""
     boxes = np.concatenate([boxes for boxes, _ in train])
     label = np.concatenate([label for _, label in train])
@@ -191,11 +191,11 @@ def _tiled(train: Sequence[tuple[np.ndarray, np.ndarray]]) -> Found:
         confidence += [sum(code in each for _, each in train) / len(train)] * len(middles)
         codes += [code] * len(middles)
     order = np.argsort(-np.array(confidence), kind="stable")
-    return Found(np.concatenate(tiles)[order], np.array(confidence)[order], np.array(codes, dtype=np.int64)[order])
+    return Detection(np.concatenate(tiles)[order], np.array(confidence)[order], np.array(codes, dtype=np.int64)[order])
 
 
 def _errors(
-    found: Sequence[Found], true: Sequence[tuple[np.ndarray, np.ndarray]], scale: np.ndarray, classes: Sequence[str]
+    found: Sequence[Detection], true: Sequence[tuple[np.ndarray, np.ndarray]], scale: np.ndarray, classes: Sequence[str]
 ) -> list[dict[str, Any]]:
     """False boxes it was surest of, then the largest objects it missed; `index` counts from 0 in the split."""
     false: list[dict[str, Any]] = []

@@ -26,7 +26,7 @@ WORST: Final = 20
 """Rows shown, those with most wrong letters first."""
 
 
-def judge(said: Sequence[str], wanted: Sequence[str], *, train: Sequence[str] | None) -> Evaluation:
+def evaluate(said: Sequence[str], wanted: Sequence[str], *, train: Sequence[str] | None) -> Evaluation:
     """All rows together; the baseline always says the commonest text of training."""
     found = _rates(said, wanted)
     baseline = {}

@@ -1,6 +1,6 @@
 """How far ahead the right one of many stands: what all tasks share that put candidates into an order.
 
-N rows. A rank counts from 0; a row whose right one is not among the candidates has the rank `NOWHERE`.
+N rows. A rank counts from 0; a row whose right one is not among the candidates has the rank `NOT_RANKED`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-NOWHERE: Final = np.iinfo(np.int64).max
+NOT_RANKED: Final = np.iinfo(np.int64).max
 
 
 def hit_rate(ranks: np.ndarray, depth: int) -> float:
@@ -19,7 +19,7 @@ def hit_rate(ranks: np.ndarray, depth: int) -> float:
 
 def mean_reciprocal_rank(ranks: np.ndarray) -> float:
     """Mean over rows of 1 for the first place, 1/2 for the second, 1/3, ... (Voorhees 1999)."""
-    found = ranks != NOWHERE
+    found = ranks != NOT_RANKED
     return float((1 / (1.0 + ranks[found])).sum() / len(ranks))
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from os import stat_result
     from pathlib import Path
 
-SETTLED_SECONDS: Final = 1.0
+STABLE_SECONDS: Final = 1.0
 """A file that changed of late may change again without its times telling: they tick as the kernel does."""
 MOST_KNOWN: Final = 10_000
 
@@ -33,7 +33,7 @@ def known_digest(path: Path) -> str:
     if found is None:
         found = digest(path)
         untouched = _identity(path.stat()) == _identity(before)
-        if untouched and time.time() - before.st_ctime > SETTLED_SECONDS:
+        if untouched and time.time() - before.st_ctime > STABLE_SECONDS:
             if len(_known) >= MOST_KNOWN:
                 _known.clear()
             _known[_identity(before)] = found

@@ -125,7 +125,7 @@ class Graph(Config):
         return self.variant is not None and self.variant.file is not None and self.variant.alone
 
 
-class Source(Config):
+class Provenance(Config):
     """Where a model comes from. `spec` is the resolved one: it says how to train the same again."""
 
     spec: dict[str, Any] | None = None
@@ -165,7 +165,7 @@ class Manifest(Config):
     """By the names that the task gives them: all it has, or none."""
     no_graph: str | None = None
     """Why there is none."""
-    source: Source = Source()
+    source: Provenance = Provenance()
     files: list[PackedFile] = Field(default_factory=list)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row, Rows
     from ml.encoders.base import Column, Encoder
-    from ml.generation.loop import Continuation, Writing
+    from ml.generation.loop import GeneratedSequence, GenerationLoop
     from ml.metrics.base import Evaluation, Metric
     from ml.signals import Slot
     from ml.wire import Wire
@@ -127,15 +127,15 @@ class Task(ABC):
         """What the network answers to a batch; where answering takes several steps, the loop over them."""
         return run(MODEL, batch)
 
-    def writing(self, run: Run) -> Writing:
+    def writing(self, run: Run) -> GenerationLoop:
         """A loop that continuations of any requests may join. Only for a task that `streams`, like the next two."""
         raise NotImplementedError(f"{self.name} answers at once")
 
-    def begun(self, batch: Arrays) -> list[Continuation]:
+    def begun(self, batch: Arrays) -> list[GeneratedSequence]:
         """Each input of a batch, as it joins the loop."""
         raise NotImplementedError(f"{self.name} answers at once")
 
-    def ended(self, one: Continuation) -> Answer:
+    def ended(self, one: GeneratedSequence) -> Answer:
         """The whole answer, once it has left the loop."""
         raise NotImplementedError(f"{self.name} answers at once")
 

@@ -104,7 +104,7 @@ class ImageClassification(Task):
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
     ) -> Evaluation:
         """Metrics, confusion matrix, per class, worst errors; the baseline is the shares of the classes in training."""
-        return classification.judge(
+        return classification.evaluate(
             np.asarray(outputs["logits"]),
             np.asarray(columns["label"]),
             classes=self.labels,

@@ -51,7 +51,7 @@ class ObjectDetectionInput(ImageInput):
     """One picture, and how sure an answer must be."""
 
     confidence: float = Field(0.3, ge=0, le=1, description="Objects that are less sure are left out")
-    max_objects: int = Field(100, ge=1, le=detection.MOST_PEAKS, description="The surest so many")
+    max_objects: int = Field(100, ge=1, le=detection.MAX_PEAKS, description="The surest so many")
 
 
 class DetectedObject(BaseModel):
@@ -190,7 +190,9 @@ class ObjectDetection(Task):
         """`found`: float64 [B, objects of the row that has most, 6], as `detection.Found.as_table` gives them."""
         answered = answer()
         tables = [
-            detection.pick(scores, boxes, least=0, most=detection.MOST_JUDGED, overlap=self.config.overlap).as_table()
+            detection.pick(
+                scores, boxes, least=0, most=detection.MAX_DETECTIONS, overlap=self.config.overlap
+            ).as_table()
             for scores, boxes in zip(answered["scores"], answered["boxes"], strict=True)
         ]
         found = np.zeros((len(tables), max(len(each) for each in tables), 6))
@@ -202,8 +204,8 @@ class ObjectDetection(Task):
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
     ) -> Evaluation:
         """Average precision, per class, worst errors; the baseline tiles each picture with mean boxes."""
-        return detection.judge(
-            [detection.Found.of_table(each) for each in outputs["found"]],
+        return detection.evaluate(
+            [detection.Detection.of_table(each) for each in outputs["found"]],
             _true(columns),
             sizes=np.asarray(columns["size"]),
             classes=self.labels,

@@ -269,8 +269,8 @@ class Recommendation(Task):
         ranks, sampled_ranks = [], []
         for history, code in zip(histories, target.tolist(), strict=True):
             if code == PADDING or (not self.config.repeat and code in history):
-                ranks.append(ranking.NOWHERE)
-                sampled_ranks.append(ranking.NOWHERE)
+                ranks.append(ranking.NOT_RANKED)
+                sampled_ranks.append(ranking.NOT_RANKED)
                 continue
             ahead = 0 if self.config.repeat else int((place[np.unique(history)] < place[code]).sum())
             ranks.append(int(place[code]) - ahead)
@@ -308,7 +308,7 @@ def _metrics(ranks: np.ndarray, sampled_ranks: np.ndarray) -> dict[str, float]:
 def _rank(scores: np.ndarray, own: float) -> int:
     """How many scores stand before; of equal ones half: a model that says nothing is not the best."""
     if not np.isfinite(own):
-        return ranking.NOWHERE
+        return ranking.NOT_RANKED
     return int((scores > own).sum() + max(0, int((scores == own).sum()) - 1) // 2)
 
 

@@ -132,7 +132,7 @@ class SpeechRecognition(Task):
         spell = self.letters.text
         wanted = [spell(each) for each in columns["text"]]
         known = [spell(each) for each in train["text"]] if train is not None else None
-        found = error_rate.judge([spell(each) for each in outputs["said"]], wanted, train=known)
+        found = error_rate.evaluate([spell(each) for each in outputs["said"]], wanted, train=known)
         found.extra["outside_alphabet"] = self._outside(columns)
         found.extra["more_letters_than_frames"] = self._report_crowded(columns)
         if train is not None:

@@ -98,7 +98,7 @@ class TextClassification(Task):
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
     ) -> Evaluation:
         """As every classification is judged; the worst errors are told with their texts, as the network read them."""
-        found = classification.judge(
+        found = classification.evaluate(
             np.asarray(outputs["logits"]),
             np.asarray(columns["label"]),
             classes=self.labels,

@@ -14,10 +14,10 @@ from pydantic import BeforeValidator, Field
 
 from ml.config import Config
 from ml.data.conversations import Message, prompt_of
-from ml.encoders.text import LETTERS_OF_A_TOKEN
+from ml.encoders.text import CHARACTERS_PER_TOKEN
 from ml.errors import InputError
-from ml.generation.detokenizer import spell
-from ml.generation.loop import Continuation, Dictation, Wish, Writing
+from ml.generation.detokenizer import detokenize
+from ml.generation.loop import ForcedDecoding, GeneratedSequence, GenerationLoop, GenerationParams
 from ml.generation.sampling import Sampling
 from ml.metrics.base import Evaluation, Metric
 from ml.preprocessing.sequence_packing import begin_of, pack, reading_options
@@ -38,8 +38,8 @@ STEP: Final = "step"
 SHOWN_LETTERS: Final = 60
 SHOWN_TOKENS: Final = 16
 """Of a row as an input: as much of its beginning, to be written on a little."""
-GIVEN_TOKENS: Final = 8
-DICTATED_TOKENS: Final = 16
+CONTEXT_TOKENS: Final = 8
+FORCED_TOKENS: Final = 16
 """Of a window that graphs are judged by: so much is read at once, as a prompt is, and then token by token."""
 
 StopText = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -136,7 +136,7 @@ class TextGeneration(Task):
         if asked.messages is not None and asked.prompt:
             raise InputError("give either prompt or messages", hint="Leave one of them out.")
         prompt = asked.prompt if asked.messages is None else prompt_of(asked.messages)
-        wish = Wish(
+        wish = GenerationParams(
             max_new_tokens=asked.max_new_tokens,
             sampling=Sampling(temperature=asked.temperature, top_k=asked.top_k, top_p=asked.top_p),
             seed=secrets.randbelow(SEEDS) if asked.seed is None else asked.seed,
@@ -195,7 +195,7 @@ class TextGeneration(Task):
         rows = zip(arrays["written"], arrays["stopped"].tolist(), arrays["wish"], lengths, strict=True)
         return [
             TextGenerationOutput(
-                text=spell(written[written >= 0].tolist(), self._encoder.decode, stop=wish.stop),
+                text=detokenize(written[written >= 0].tolist(), self._encoder.decode, stop=wish.stop),
                 finish_reason="stop" if stopped else "length",
                 seed=wish.seed,
                 prompt_tokens=prompt_tokens,
@@ -204,20 +204,20 @@ class TextGeneration(Task):
             for written, stopped, wish, prompt_tokens in rows
         ]
 
-    def writing(self, run: Run) -> Writing:
+    def writing(self, run: Run) -> GenerationLoop:
         """A loop that continuations of any requests may join."""
         width, context = self.state["state_width"], self.state["context"]
-        return Writing(lambda batch: run(STEP, batch), slot="text", context=context, state_width=width)
+        return GenerationLoop(lambda batch: run(STEP, batch), slot="text", context=context, state_width=width)
 
-    def begun(self, batch: Arrays) -> list[Continuation]:
+    def begun(self, batch: Arrays) -> list[GeneratedSequence]:
         """Each input of a batch as it begins."""
         rows = zip(batch["text"], batch["text_mask"], batch["wish"], strict=True)
         return [
-            Continuation(tokens[real].tolist(), wish, decode=self._encoder.decode, end=self._end)
+            GeneratedSequence(tokens[real].tolist(), wish, decode=self._encoder.decode, end=self._end)
             for tokens, real, wish in rows
         ]
 
-    def ended(self, one: Continuation) -> Answer:
+    def ended(self, one: GeneratedSequence) -> Answer:
         """Its text, and why it ended."""
         return TextGenerationOutput(
             text=one.text,
@@ -240,7 +240,7 @@ class TextGeneration(Task):
         loop.join([each for each, _ in rows if each is not None])
         while loop.busy:
             loop.step()
-        arrays = {name: np.zeros((len(rows), DICTATED_TOKENS)) for name in ("nats", "weight")}
+        arrays = {name: np.zeros((len(rows), FORCED_TOKENS)) for name in ("nats", "weight")}
         for row, (each, weight) in enumerate(rows):
             if each is not None:
                 arrays["nats"][row, : len(weight)] = each.nats
@@ -306,7 +306,7 @@ class TextGeneration(Task):
     def _encode_asked(self, rows: Rows) -> dict[str, Column]:
         begin, most = begin_of(self._encoder), self._length - 1
         # No more is read than may be kept, and one token more than that, which tells that something was cut.
-        letters = LETTERS_OF_A_TOKEN * (most + 1)
+        letters = CHARACTERS_PER_TOKEN * (most + 1)
         prompts = self._encoder.pieces([self._prompt(prompt)[-letters:] for prompt in rows.columns["prompt"]])
         self._encoder.lose(f"cut to their last {most} tokens", sum(len(each) > most for each in prompts))
         begun = [np.concatenate([[begin], each[-most:]]).astype(np.int32) for each in prompts]
@@ -317,14 +317,14 @@ class TextGeneration(Task):
         return f"{prompt}\n" if self.state["prompted"] and prompt else prompt
 
 
-def _dictation(tokens: np.ndarray, weight: np.ndarray) -> tuple[Dictation | None, np.ndarray]:
+def _dictation(tokens: np.ndarray, weight: np.ndarray) -> tuple[ForcedDecoding | None, np.ndarray]:
     """The first tokens that count, and how much; None where there are none. All real tokens of a window are given."""
     first = int(np.argmax(weight > 0))
-    given = max(1, first, min(GIVEN_TOKENS, len(tokens) - 1))
-    told = slice(given, given + DICTATED_TOKENS)
+    given = max(1, first, min(CONTEXT_TOKENS, len(tokens) - 1))
+    told = slice(given, given + FORCED_TOKENS)
     if not weight[told].any():
         return None, weight[:0]
-    return Dictation(tokens[: told.stop].tolist(), given=given), weight[told]
+    return ForcedDecoding(tokens[: told.stop].tolist(), given=given), weight[told]
 
 
 def _counted(columns: dict[str, Column]) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ml.config import Config, Count
 from ml.encoders.base import encode_slots
-from ml.encoders.text import LETTERS_OF_A_TOKEN
+from ml.encoders.text import CHARACTERS_PER_TOKEN
 from ml.generation.beam_search import LENGTH_PENALTY, search
 from ml.metrics import bleu
 from ml.metrics.base import Evaluation, Metric
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ml.data.rows import Row, Rows
     from ml.encoders.base import Column
     from ml.encoders.text import TextEncoder
-    from ml.generation.beam_search import Found
+    from ml.generation.beam_search import Hypothesis
     from ml.tasks.base import Run
 
 VOCABULARY: Final = 6_000
@@ -167,7 +167,7 @@ class Translation(Task):
         asked = {name: rows.columns[name] for name in ("beams", "max_length") if name in rows.columns}
         if asked:
             reader = cast("TextEncoder", self.slot_encoders["text"])
-            most = LETTERS_OF_A_TOKEN * reader.config.max_length
+            most = CHARACTERS_PER_TOKEN * reader.config.max_length
             whole = [len(pieces) for pieces in reader.pieces([text[:most] for text in rows.columns["text"]])]
             columns["truncated"] = np.array([length + ENDS for length in whole]) > reader.config.max_length
         return {**columns, **{name: np.array(each, dtype=np.int64) for name, each in asked.items()}}
@@ -182,7 +182,7 @@ class Translation(Task):
         lengths = batch["text_mask"].sum(axis=1)
         beams = batch.get("beams", np.full(count, self.config.beams))
         most = np.minimum(batch.get("max_length", self.config.max_length), lengths + MORE)
-        found: list[Found | None] = [None] * count
+        found: list[Hypothesis | None] = [None] * count
         order = np.argsort(lengths, kind="stable")
         for width in np.unique(beams):
             alike = order[beams[order] == width]
@@ -222,7 +222,7 @@ class Translation(Task):
             "examples": [
                 dict(zip(("text", "answer", "wanted"), row, strict=True))
                 for row in zip(given, answers, wanted, strict=True)
-            ][: bleu.MOST_SHOWN],
+            ][: bleu.MAX_EXAMPLES],
             "errors": bleu.worst(given, answers, wanted),
         }
         if train is None:
@@ -243,7 +243,7 @@ class Translation(Task):
     def _writer(self) -> TextEncoder:
         return cast("TextEncoder", self.slot_encoders["target"])
 
-    def _search(self, run: Run, read: Arrays, longest: np.ndarray, beams: int) -> list[Found]:
+    def _search(self, run: Run, read: Arrays, longest: np.ndarray, beams: int) -> list[Hypothesis]:
         walk = _Walk(run, run(ENCODE, read)["memory"], read["text_mask"], beams)
         writer = self._writer
         return search(

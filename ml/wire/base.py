@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from ml.data.files.base64_data import from_text
-from ml.errors import MOST_LETTERS, Finding, InputError, shortened, unknown
+from ml.errors import MAX_SHOWN_CHARACTERS, Finding, InputError, shortened, unknown
 from ml.wire.schema_description import in_words
 
 T = TypeVar("T")
@@ -130,7 +130,7 @@ def _unknown(names: Iterable[str], kind: type[Wire]) -> list[Finding]:
             "field",
             name,
             known,
-            path=name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…",
+            path=name if len(name) <= MAX_SHOWN_CHARACTERS else f"{name[: MAX_SHOWN_CHARACTERS - 1]}…",
             otherwise="Leave it out.",
         )
         for name in names

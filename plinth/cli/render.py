@@ -154,7 +154,7 @@ def evaluation(report: Mapping[str, Any]) -> None:
     console.print(shown)
     if few := (report.get("training") or {}).get("few_rows"):
         console.print(f"[dim]note:[/] {escape(few)}")
-    doubts(report.get("warnings") or ())
+    weaknesses(report.get("warnings") or ())
     classes, matrix = report.get("classes"), report.get("confusion_matrix")
     if not classes or not matrix:
         return
@@ -165,7 +165,7 @@ def evaluation(report: Mapping[str, Any]) -> None:
     console.print(_confusion(classes, matrix, {row["label"]: row for row in report.get("per_class") or ()}))
 
 
-def doubts(warnings: Sequence[str]) -> None:
+def weaknesses(warnings: Sequence[str]) -> None:
     """Why not to trust a model."""
     for warning in warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")

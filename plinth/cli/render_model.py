@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from plinth.cli.render import console, doubts, number, size, table
+from plinth.cli.render import console, number, size, table, weaknesses
 
 if TYPE_CHECKING:
     from plinth.client.types import Lineage, ModelVersion
@@ -33,7 +33,7 @@ def version(found: ModelVersion) -> None:
             metrics.add_row(escape(name), _known(value))
         console.print()
         console.print(metrics)
-    doubts(found.warnings)
+    weaknesses(found.warnings)
     if found.engine:
         has = "it has graphs, here beside their network"
         why = f"it has no graph ({found.engine_reason})" if found.engine_reason else has

@@ -15,7 +15,7 @@ from plinth.client.errors import PlinthError
 from plinth.client.jobs import Jobs
 from plinth.client.keys import Keys
 from plinth.client.models import Models
-from plinth.client.transport import API, Connection
+from plinth.client.transport import API, Transport
 from plinth.client.types import Prediction, build
 
 One = Mapping[str, Any] | str | Path | bytes
@@ -36,7 +36,7 @@ class Plinth:
 
     def __init__(self, url: str | None = None, api_key: str | None = None, *, timeout_seconds: float = 30.0) -> None:
         url = url or home.service_url()
-        self._connection = Connection(url, api_key or home.api_key(url), timeout_seconds=timeout_seconds)
+        self._connection = Transport(url, api_key or home.api_key(url), timeout_seconds=timeout_seconds)
         self.datasets = Datasets(self._connection)
         self.jobs = Jobs(self._connection)
         self.models = Models(self._connection)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from plinth.client.errors import DatasetRejected, PlinthError
-from plinth.client.transport import API, Connection
+from plinth.client.transport import API, Transport
 from plinth.client.types import Dataset, DatasetReport, build
 from plinth.client.uploads import OnProgress, Uploads, without_folders
 
@@ -23,7 +23,7 @@ FilePath = str | Path
 class Datasets:
     """`plinth.datasets`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Transport) -> None:
         self._connection = connection
 
     def upload(

@@ -32,7 +32,7 @@ class Unreachable(PlinthError):
     """Nothing answers at the service's address."""
 
 
-class Refused(PlinthError):
+class APIError(PlinthError):
     """The service refused. `problem` is its answer as RFC 9457 describes it."""
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
@@ -45,15 +45,15 @@ class Refused(PlinthError):
         super().__init__("\n".join([self.detail, *findings_as_lines(self.errors, told=self.detail)]))
 
 
-class Unauthorized(Refused):
+class Unauthorized(APIError):
     """The key is missing, unknown or revoked."""
 
 
-class NotFound(Refused):
+class NotFound(APIError):
     """There is no such thing."""
 
 
-class Conflict(Refused):
+class Conflict(APIError):
     """Its state does not allow it, or it changed meanwhile."""
 
 
@@ -82,12 +82,12 @@ class JobFailed(NotFinished):
         super().__init__("\n".join(lines))
 
 
-KINDS: Mapping[int, type[Refused]] = {401: Unauthorized, 404: NotFound, 409: Conflict, 412: Conflict}
+KINDS: Mapping[int, type[APIError]] = {401: Unauthorized, 404: NotFound, 409: Conflict, 412: Conflict}
 
 
-def refusal(status: int, problem: Mapping[str, Any]) -> Refused:
+def to_error(status: int, problem: Mapping[str, Any]) -> APIError:
     """The error that fits a status."""
-    return KINDS.get(status, Refused)(status, problem)
+    return KINDS.get(status, APIError)(status, problem)
 
 
 def findings_as_lines(findings: Sequence[Mapping[str, Any]], *, told: str = "") -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx2
 
-from plinth.client.errors import JobFailed, PlinthError, Refused, Unreachable
-from plinth.client.transport import API, Connection
+from plinth.client.errors import APIError, JobFailed, PlinthError, Unreachable
+from plinth.client.transport import API, Transport
 from plinth.client.types import Event, Job, build
 
 POLL_SECONDS = 0.25
@@ -25,7 +25,7 @@ Choice = str | Mapping[str, Any]
 class Jobs:
     """`plinth.jobs`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Transport) -> None:
         self._connection = connection
 
     def pretrain(
@@ -83,7 +83,7 @@ class Jobs:
         return build(Job, self._connection.post(f"{API}/jobs", spec))
 
     def check(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Start nothing; the spec with every default filled in. Raises `Refused` with all that is wrong at once."""
+        """Start nothing; the spec with every default filled in. Raises `APIError` with all that is wrong at once."""
         checked: Mapping[str, Any] = self._connection.post(f"{API}/jobs", spec, validate_only=True)["spec"]
         return checked
 
@@ -125,8 +125,8 @@ class Jobs:
                         return
                     after = event.id
                     yield event
-            except (Unreachable, Refused) as error:
-                if isinstance(error, Refused) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            except (Unreachable, APIError) as error:
+                if isinstance(error, APIError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise
                 broken_since = broken_since or time.monotonic()
                 if time.monotonic() - broken_since > RECONNECT_FOR_SECONDS:

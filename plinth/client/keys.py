@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plinth.client.transport import API, Connection
+from plinth.client.transport import API, Transport
 from plinth.client.types import Key, build
 
 
 class Keys:
     """`plinth.keys`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Transport) -> None:
         self._connection = connection
 
     def create(self, name: str) -> Key:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plinth.client.errors import PlinthError
-from plinth.client.transport import API, Connection
+from plinth.client.transport import API, Transport
 from plinth.client.types import Alias, Job, Model, ModelVersion, build
 from plinth.client.uploads import OnProgress, Uploads, without_folders
 
@@ -16,7 +16,7 @@ from plinth.client.uploads import OnProgress, Uploads, without_folders
 class Models:
     """`plinth.models`. A reference is `name` (production, else the latest), `name@3` or `name@alias`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Transport) -> None:
         self._connection = connection
 
     def list(self, *, limit: int | None = 50) -> Sequence[Model]:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import httpx2
 
-from plinth.client.errors import Unreachable, refusal
+from plinth.client.errors import Unreachable, to_error
 from plinth.client.types import build
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ LONGEST_RETRY_SECONDS = 5.0
 BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-class Connection:
+class Transport:
     """Sends requests and reads answers. What can be sent twice without harm is sent again when the line breaks."""
 
     def __init__(self, url: str, api_key: str | None, *, timeout_seconds: float) -> None:
@@ -115,7 +115,7 @@ def raise_for_problem(answer: httpx2.Response) -> None:
         problem = None
     if not isinstance(problem, dict):
         problem = {"detail": f"{answer.request.method} {answer.request.url} answered {answer.status_code}."}
-    raise refusal(answer.status_code, problem)
+    raise to_error(answer.status_code, problem)
 
 
 def _asked_to_wait(answer: httpx2.Response) -> float:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import httpx2
 
-from plinth.client.errors import NotFound, PlinthError, Refused
+from plinth.client.errors import APIError, NotFound, PlinthError
 from plinth.client.home import home
-from plinth.client.transport import API, Connection
+from plinth.client.transport import API, Transport
 
 PIECE_BYTES = 8 * 2**20
 ATTEMPTS_PER_PIECE = 6
@@ -31,7 +31,7 @@ OnProgress = Callable[[int, int], None]
 class Uploads:
     """Uploads in progress, remembered by file in the home folder until a data set is made of them."""
 
-    def __init__(self, connection: Connection, *, piece_bytes: int = PIECE_BYTES) -> None:
+    def __init__(self, connection: Transport, *, piece_bytes: int = PIECE_BYTES) -> None:
         self._connection = connection
         self._piece_bytes = piece_bytes
         self._notes = home() / "resumable-uploads.json"
@@ -100,7 +100,7 @@ class Uploads:
             try:
                 answer = self._connection.send("PATCH", location, headers=headers, content=piece)
                 return int(answer.headers["Upload-Offset"])
-            except Refused as error:
+            except APIError as error:
                 if error.status not in (OFFSET_MISMATCH, CHECKSUM_MISMATCH):
                     raise
                 failure: PlinthError = error

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 LEASH = Path(__file__).with_name("die_with_parent.py")
-LARGEST_LOG_BYTES = 10 * 2**20
+MAX_LOG_BYTES = 10 * 2**20
 POLL_SECONDS = 0.02
 
 
@@ -40,7 +40,7 @@ def spawn(
 
 def rotate(log: Path) -> None:
     """Keep one older log file beside `log` once it is large. Writers append, so they go on in the emptied file."""
-    if log.exists() and log.stat().st_size > LARGEST_LOG_BYTES:
+    if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
         shutil.copyfile(log, log.with_suffix(log.suffix + ".1"))
         os.truncate(log, 0)
 

@@ -24,7 +24,7 @@ def forget_settings() -> None:
     """What a process reads once, read again."""
     if store_database.engine.cache_info().currsize:
         store_database.engine().dispose()
-    for cached in (store_settings, store_database.engine, store_database.sessions, blobs, notifications.bell):
+    for cached in (store_settings, store_database.engine, store_database.sessions, blobs, notifications.producer_app):
         cached.cache_clear()
 
 

@@ -199,7 +199,7 @@ def test_a_drained_run_counts_no_crash_and_is_rung_again_at_once() -> None:
 def test_a_crashed_job_waits_before_its_bell_rings() -> None:
     claim = claimed(submitted())
     in_transaction(jobs.release, claim, crashed=True, error=CRASH, delay_seconds=60)
-    assert in_transaction(jobs.due, messages_waiting=0) == []
+    assert in_transaction(jobs.jobs_to_notify, messages_waiting=0) == []
 
 
 def test_a_bell_that_rings_before_the_wait_is_over_is_not_answered() -> None:
@@ -212,20 +212,20 @@ def test_no_more_bells_are_rung_than_jobs_wait_unheard() -> None:
     ids = [submitted() for _ in range(4)]
     with transaction() as session:
         session.execute(update(Job).values(next_ring_at=clock(-1)))
-    assert in_transaction(jobs.due, messages_waiting=4) == []
-    assert len(in_transaction(jobs.due, messages_waiting=3)) == 1
-    assert len(in_transaction(jobs.due, messages_waiting=0)) == 3
+    assert in_transaction(jobs.jobs_to_notify, messages_waiting=4) == []
+    assert len(in_transaction(jobs.jobs_to_notify, messages_waiting=3)) == 1
+    assert len(in_transaction(jobs.jobs_to_notify, messages_waiting=0)) == 3
     assert set(ids) == {row(job_id).id for job_id in ids}
 
 
 def test_a_waiting_job_is_rung_again_ever_more_rarely() -> None:
     job_id = submitted()
-    assert in_transaction(jobs.due, messages_waiting=0) == []  # Its bell has just rung.
+    assert in_transaction(jobs.jobs_to_notify, messages_waiting=0) == []  # Its bell has just rung.
     pauses = []
     for _ in range(4):
         with transaction() as session:
             session.execute(update(Job).where(Job.id == job_id).values(next_ring_at=clock(-1)))
-        assert in_transaction(jobs.due, messages_waiting=0) == [job_id]
+        assert in_transaction(jobs.jobs_to_notify, messages_waiting=0) == [job_id]
         with transaction() as session:
             next_ring_at, now = session.execute(select(Job.next_ring_at, clock())).one()
         pauses.append(round((next_ring_at - now).total_seconds()))
@@ -370,7 +370,7 @@ def test_a_paused_job_is_neither_claimed_nor_rung_until_resumed() -> None:
     assert in_transaction(jobs.claim, claim.job_id, worker="w") is None
     with transaction() as session:
         session.execute(update(Job).values(next_ring_at=clock(-1)))
-    assert in_transaction(jobs.due, messages_waiting=0) == []
+    assert in_transaction(jobs.jobs_to_notify, messages_waiting=0) == []
     in_transaction(jobs.resume, claim.job_id)
     assert claimed(claim.job_id).requested is None
 

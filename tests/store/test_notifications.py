@@ -30,48 +30,48 @@ def broker(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 def test_each_ring_is_one_message(broker: EmbeddedBroker) -> None:
     for _ in range(3):
-        notifications.ring("job_1")
-    assert notifications.waiting() == 3
+        notifications.notify("job_1")
+    assert notifications.queue_length() == 3
 
 
 def test_a_dead_broker_is_named_soon_and_rung_again_when_it_is_back(broker: EmbeddedBroker) -> None:
-    notifications.ring("job_1")
+    notifications.notify("job_1")
     broker.kill()
     started = time.monotonic()
     with pytest.raises(BrokerUnavailable):
-        notifications.ring("job_2")
+        notifications.notify("job_2")
     assert time.monotonic() - started < PATIENCE_SECONDS
     broker.start()
-    notifications.ring("job_3")
-    assert notifications.waiting() >= 1
+    notifications.notify("job_3")
+    assert notifications.queue_length() >= 1
 
 
 def test_a_frozen_broker_keeps_nobody_waiting(broker: EmbeddedBroker) -> None:
-    notifications.ring("job_1")
+    notifications.notify("job_1")
     broker.process.send_signal(signal.SIGSTOP)
     try:
         for _ in range(2):
             started = time.monotonic()
             with pytest.raises(BrokerUnavailable):
-                notifications.ring("job_2")
+                notifications.notify("job_2")
             assert time.monotonic() - started < PATIENCE_SECONDS
         with pytest.raises(BrokerUnavailable):
-            notifications.waiting()
+            notifications.queue_length()
     finally:
         broker.process.send_signal(signal.SIGCONT)
-    notifications.ring("job_3")
-    assert notifications.waiting() >= 2
+    notifications.notify("job_3")
+    assert notifications.queue_length() >= 2
 
 
 def test_a_submitted_job_is_rung_after_the_commit_and_not_before(database: str, broker: EmbeddedBroker) -> None:
     with transaction() as session:
         jobs.submit(session, kind="finetune", spec={})
-        assert notifications.waiting() == 0
-    assert notifications.waiting() == 1
+        assert notifications.queue_length() == 0
+    assert notifications.queue_length() == 1
     with pytest.raises(ZeroDivisionError), transaction() as session:
         jobs.submit(session, kind="finetune", spec={})
         raise ZeroDivisionError
-    assert notifications.waiting() == 1
+    assert notifications.queue_length() == 1
 
 
 def test_without_any_broker_a_job_is_submitted_all_the_same(database: str) -> None:

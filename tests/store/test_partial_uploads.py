@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from app.http.errors import CHECKSUM_MISMATCH, Refused
+from app.http.errors import CHECKSUM_MISMATCH, ProblemError
 from store.errors import NotFound, StorageFull
-from store.partial_uploads import BLOCK_BYTES, Incoming, pump
+from store.partial_uploads import BLOCK_BYTES, PartialUploads, pump
 
 
 @pytest.fixture
-def incoming(tmp_path: Path) -> Incoming:
-    incoming = Incoming(tmp_path / "incoming", floor_bytes=0)
+def incoming(tmp_path: Path) -> PartialUploads:
+    incoming = PartialUploads(tmp_path / "incoming", floor_bytes=0)
     incoming.create("upl_1")
     return incoming
 
@@ -33,20 +33,20 @@ async def pieces(*given: bytes | Exception) -> AsyncIterator[bytes]:
 
 
 def append(
-    incoming: Incoming, *given: bytes | Exception, limit: int = 1 << 40, checksum: tuple[str, bytes] | None = None
+    incoming: PartialUploads, *given: bytes | Exception, limit: int = 1 << 40, checksum: tuple[str, bytes] | None = None
 ) -> None:
     with incoming.writing("upl_1") as writer:
         asyncio.run(writer.append(pieces(*given), limit=limit, checksum=checksum))
 
 
-def test_pieces_are_written_in_order(incoming: Incoming) -> None:
+def test_pieces_are_written_in_order(incoming: PartialUploads) -> None:
     content = os.urandom(5 * BLOCK_BYTES + 17)
     append(incoming, *[content[start : start + 70_001] for start in range(0, len(content), 70_001)])
     assert incoming.path("upl_1").read_bytes() == content
     assert incoming.offset("upl_1") == len(content)
 
 
-def test_a_connection_that_breaks_keeps_what_arrived(incoming: Incoming) -> None:
+def test_a_connection_that_breaks_keeps_what_arrived(incoming: PartialUploads) -> None:
     with pytest.raises(ConnectionError):
         append(incoming, b"a" * 10, b"b" * (2 * BLOCK_BYTES), ConnectionError(), b"never")
     assert incoming.offset("upl_1") == 10 + 2 * BLOCK_BYTES
@@ -55,9 +55,9 @@ def test_a_connection_that_breaks_keeps_what_arrived(incoming: Incoming) -> None
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "md5"])
-def test_a_piece_counts_once_its_checksum_is_right(incoming: Incoming, algorithm: str) -> None:
+def test_a_piece_counts_once_its_checksum_is_right(incoming: PartialUploads, algorithm: str) -> None:
     append(incoming, b"hello ")
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ProblemError) as refused:
         append(incoming, b"wurld", checksum=(algorithm, hashlib.new(algorithm, b"world").digest()))
     assert refused.value.status_code == CHECKSUM_MISMATCH
     assert incoming.offset("upl_1") == 6
@@ -65,7 +65,7 @@ def test_a_piece_counts_once_its_checksum_is_right(incoming: Incoming, algorithm
     assert incoming.path("upl_1").read_bytes() == b"hello world"
 
 
-def test_an_unverified_piece_of_a_killed_process_does_not_count(incoming: Incoming) -> None:
+def test_an_unverified_piece_of_a_killed_process_does_not_count(incoming: PartialUploads) -> None:
     append(incoming, b"kept")
     code = f"""
 import asyncio, sys
@@ -84,7 +84,7 @@ asyncio.run(main())
         assert child.stdout is not None
         while incoming.path("upl_1").stat().st_size < 3 * BLOCK_BYTES:
             assert child.stdout.readline()
-        with pytest.raises(Refused) as refused, incoming.writing("upl_1"):
+        with pytest.raises(ProblemError) as refused, incoming.writing("upl_1"):
             pass
         assert refused.value.status_code == 423
         child.send_signal(signal.SIGKILL)
@@ -93,22 +93,22 @@ asyncio.run(main())
     assert incoming.path("upl_1").read_bytes() == b"kept on"
 
 
-def test_more_than_was_announced_is_refused(incoming: Incoming) -> None:
-    with pytest.raises(Refused) as refused:
+def test_more_than_was_announced_is_refused(incoming: PartialUploads) -> None:
+    with pytest.raises(ProblemError) as refused:
         append(incoming, b"x" * 11, limit=10)
     assert refused.value.status_code == 413
     assert incoming.offset("upl_1") == 0
 
 
 def test_the_floor_of_free_space_is_kept(tmp_path: Path) -> None:
-    incoming = Incoming(tmp_path, floor_bytes=1 << 60)
+    incoming = PartialUploads(tmp_path, floor_bytes=1 << 60)
     incoming.create("upl_1")
     with pytest.raises(StorageFull, match="do not fit"):
         append(incoming, b"x")
     assert incoming.offset("upl_1") == 0
 
 
-def test_an_upload_that_is_gone_is_not_found(incoming: Incoming) -> None:
+def test_an_upload_that_is_gone_is_not_found(incoming: PartialUploads) -> None:
     incoming.discard("upl_1")
     with pytest.raises(NotFound), incoming.writing("upl_1"):
         pass

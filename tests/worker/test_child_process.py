@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.worker.processes import is_alive
 from tests.support.worker.waiting import until
-from worker.child_process import Child, environment_for_runs, environment_without_secrets
+from worker.child_process import ChildProcess, environment_for_runs, environment_without_secrets
 
 pytestmark = pytest.mark.process
 
@@ -27,7 +27,7 @@ def told(note: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def child(tmp_path):
-    with Child(
+    with ChildProcess(
         "tests.support.worker.child_program",
         str(tmp_path / "note"),
         environment=environment_for_runs(),
@@ -63,7 +63,7 @@ def test_a_child_that_dies_has_no_last_words(child, tmp_path):
 
 
 def test_leaving_the_context_ends_the_whole_group(tmp_path):
-    with Child(
+    with ChildProcess(
         "tests.support.worker.child_program",
         str(tmp_path / "note"),
         environment=environment_for_runs(),

@@ -1,8 +1,8 @@
-from worker.concurrency import Slots
+from worker.concurrency import JobSlots
 
 
 def test_a_job_that_finds_no_slot_gets_the_first_that_is_freed():
-    slots = Slots(1)
+    slots = JobSlots(1)
     assert slots.enter("first")
     assert not slots.enter("second")
     assert not slots.enter("third")
@@ -13,7 +13,7 @@ def test_a_job_that_finds_no_slot_gets_the_first_that_is_freed():
 
 
 def test_a_bell_rung_twice_waits_once():
-    slots = Slots(1)
+    slots = JobSlots(1)
     slots.enter("first")
     slots.enter("second")
     slots.enter("second")

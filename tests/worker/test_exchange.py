@@ -99,6 +99,6 @@ def test_models_come_in_answer_and_go_out_again(tmp_path: Path, resnet: Path) ->
 
 def test_reading_a_model_is_bounded(tmp_path: Path, resnet: Path) -> None:
     arguments = {"source": str(resnet), "into": str(tmp_path / "package"), "asked": {}}
-    bounds = sandbox.Bounds(memory_bytes=2**34, cpu_seconds=1, file_bytes=2**30)
-    with pytest.raises(sandbox.BoundExceeded, match="processor time"):
-        sandbox.read_in_jail(reader="model", arguments=arguments, report=tmp_path / "report.json", bounds=bounds)
+    bounds = sandbox.ResourceLimits(memory_bytes=2**34, cpu_seconds=1, file_bytes=2**30)
+    with pytest.raises(sandbox.LimitExceeded, match="processor time"):
+        sandbox.read_in_sandbox(reader="model", arguments=arguments, report=tmp_path / "report.json", bounds=bounds)

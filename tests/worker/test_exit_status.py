@@ -7,26 +7,26 @@ import pytest
 
 from ml.errors import DataError, SpecError, TrainingDiverged, TrainingInterrupted
 from store.errors import StaleClaim, StorageFull
-from worker.exit_status import Exit, ending_of, words_about
+from worker.exit_status import ExitStatus, classify_error, exit_description
 
 
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (StaleClaim("job_1"), Exit.FENCED),
-        (TrainingInterrupted("left"), Exit.LEFT),
-        (DataError("no rows"), Exit.BAD_DATA),
-        (SpecError("no such thing"), Exit.BAD_SPEC),
-        (TrainingDiverged("the loss became nan"), Exit.BAD_SPEC),
-        (StorageFull("full"), Exit.NO_SPACE),
-        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), Exit.NO_SPACE),
-        (RuntimeError("I/O error: No space left on device (os error 28)"), Exit.NO_SPACE),
-        (MemoryError(), Exit.CRASHED),
-        (KeyError("weight"), Exit.CRASHED),
+        (StaleClaim("job_1"), ExitStatus.FENCED),
+        (TrainingInterrupted("left"), ExitStatus.LEFT),
+        (DataError("no rows"), ExitStatus.BAD_DATA),
+        (SpecError("no such thing"), ExitStatus.BAD_SPEC),
+        (TrainingDiverged("the loss became nan"), ExitStatus.BAD_SPEC),
+        (StorageFull("full"), ExitStatus.NO_SPACE),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), ExitStatus.NO_SPACE),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), ExitStatus.NO_SPACE),
+        (MemoryError(), ExitStatus.CRASHED),
+        (KeyError("weight"), ExitStatus.CRASHED),
     ],
 )
 def test_each_error_has_its_status(error, status):
-    assert ending_of(error)[0] is status
+    assert classify_error(error)[0] is status
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
@@ -38,23 +38,23 @@ def test_a_full_disk_is_found_behind_the_error_of_a_library():
         except OSError as error:
             raise ValueError("the file was not saved") from error
     except ValueError as error:
-        status, words = ending_of(error)
-    assert status is Exit.NO_SPACE
+        status, words = classify_error(error)
+    assert status is ExitStatus.NO_SPACE
     assert "space" in words["hint"]
 
 
 def test_only_what_the_user_can_mend_is_the_users_fault():
-    assert ending_of(DataError("no rows", hint="Upload more."))[1] == {
+    assert classify_error(DataError("no rows", hint="Upload more."))[1] == {
         "code": "invalid_data",
         "message": "no rows",
         "hint": "Upload more.",
         "user_fault": True,
     }
-    assert not ending_of(RuntimeError("CUDA out of memory"))[1]["user_fault"]
-    assert ending_of(RuntimeError("CUDA out of memory"))[1]["code"] == "out_of_memory"
+    assert not classify_error(RuntimeError("CUDA out of memory"))[1]["user_fault"]
+    assert classify_error(RuntimeError("CUDA out of memory"))[1]["code"] == "out_of_memory"
 
 
 def test_of_a_child_that_said_nothing_its_signal_is_told():
-    assert words_about(-signal.SIGKILL)["code"] == "killed"
-    assert "SIGSEGV" in words_about(-signal.SIGSEGV)["message"]
-    assert "status 7" in words_about(7)["message"]
+    assert exit_description(-signal.SIGKILL)["code"] == "killed"
+    assert "SIGSEGV" in exit_description(-signal.SIGSEGV)["message"]
+    assert "status 7" in exit_description(7)["message"]

@@ -27,7 +27,7 @@ def test_a_gpu_has_one_run_at_a_time(tmp_path):
 def test_the_processor_is_for_everyone(tmp_path):
     never = pytest.fail
     with (
-        gpu_lock.held("cpu", locks=tmp_path, on_wait=never, should_leave=bool) as first,
-        gpu_lock.held("cpu", locks=tmp_path, on_wait=never, should_leave=bool) as second,
+        gpu_lock.gpu_lock("cpu", locks=tmp_path, on_wait=never, should_leave=bool) as first,
+        gpu_lock.gpu_lock("cpu", locks=tmp_path, on_wait=never, should_leave=bool) as second,
     ):
         assert (first, second) == ("cpu", "cpu")

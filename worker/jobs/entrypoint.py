@@ -17,7 +17,7 @@ from store.database import reading
 from store.jobs import Claim
 from store.settings import store_settings
 from worker.control_channel import ChildEnd
-from worker.exit_status import Exit, ending_of
+from worker.exit_status import ExitStatus, classify_error
 
 LOG_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
 NICENESS = 5
@@ -33,12 +33,12 @@ def log_in_utc() -> None:
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt="%Y-%m-%dT%H:%M:%S")
 
 
-def folder_of(job_id: str, fence: int) -> Path:
+def run_folder(job_id: str, fence: int) -> Path:
     """Scratch space of one run; what is worth keeping is published from here."""
     return store_settings().home / "runs" / job_id / str(fence)
 
 
-def main(work: Callable[[Claim, Path, ChildEnd], None]) -> Exit:
+def main(work: Callable[[Claim, Path, ChildEnd], None]) -> ExitStatus:
     """Do the work of the run named on the command line; its end is told by status and last words."""
     line = ChildEnd()
     _step_back()
@@ -47,19 +47,19 @@ def main(work: Callable[[Claim, Path, ChildEnd], None]) -> Exit:
         job_id, fence = sys.argv[1], int(sys.argv[2])
         with reading() as session:
             claim = jobs.claimed(session, job_id, fence)
-        folder = folder_of(job_id, fence)
+        folder = run_folder(job_id, fence)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         work(claim, folder, line)
     except Exception as error:
-        status, words = ending_of(error)
+        status, words = classify_error(error)
         log.info("ends with %s", status.name, exc_info=error if words else None)
         if words:
             line.say(words)
         return status
-    return Exit.DONE
+    return ExitStatus.DONE
 
 
-def leave(status: Exit) -> NoReturn:
+def leave(status: ExitStatus) -> NoReturn:
     """End at once: all is written, and taking down the learning library would keep the slot for another second."""
     logging.shutdown()
     os._exit(status)

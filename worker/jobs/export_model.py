@@ -9,8 +9,8 @@ from store import jobs, models
 from store.blobs import blobs
 from store.database import reading, transaction
 from worker.jobs import entrypoint
-from worker.jobs.phases import Phases
-from worker.retry import patiently
+from worker.jobs.phases import PhaseProgress
+from worker.retry import retry_while_unavailable
 from worker.settings import worker_settings
 
 if TYPE_CHECKING:
@@ -25,16 +25,16 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 def send_away(claim: Claim, folder: Path, _line: ChildEnd) -> None:
     """Fetch the package, write and try the folder, publish it as a zip, and end the job."""
-    phases = Phases(claim, PHASES)
+    phases = PhaseProgress(claim, PHASES)
     phases(PHASES[0])
     with reading() as session:
         model = models.version(session, claim.spec["model"])
     package = blobs().fetch_tree(model.key, folder / "package")
     # Seconds' worth of imports.
-    from ml.learning.interchange.exporter import send_out
+    from ml.learning.interchange.exporter import export_model
 
     wanted, opset = claim.spec["format"], claim.spec.get("opset")
-    report = send_out(package, folder / "out", format=wanted, opset=opset, on_phase=phases)
+    report = export_model(package, folder / "out", format=wanted, opset=opset, on_phase=phases)
     phases(PHASES[-1])
     archive = packed(folder / "out", folder / "out.zip")
     blobs().put_file(models.export_key(model.id, wanted), archive)
@@ -45,7 +45,7 @@ def send_away(claim: Claim, folder: Path, _line: ChildEnd) -> None:
         with transaction() as session:
             jobs.succeed(session, claim, report=report, reason="completed")
 
-    patiently(write, for_seconds=worker_settings().database_patience_seconds)
+    retry_while_unavailable(write, for_seconds=worker_settings().database_patience_seconds)
 
 
 def packed(folder: Path, archive: Path) -> Path:

@@ -20,7 +20,9 @@ POLL_SECONDS = 0.5
 
 
 @contextmanager
-def held(asked: str, *, locks: Path, on_wait: Callable[[str], None], should_leave: Callable[[], bool]) -> Iterator[str]:
+def gpu_lock(
+    asked: str, *, locks: Path, on_wait: Callable[[str], None], should_leave: Callable[[], bool]
+) -> Iterator[str]:
     """The device to compute on, for this run alone if it is a GPU; waits for one to be free.
 
     Raises `TrainingInterrupted` where the run is asked to leave meanwhile.

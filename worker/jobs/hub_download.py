@@ -23,7 +23,7 @@ COPIES: Final = 2
 SHOWN: Final = 5
 
 
-def fetched_from_hub(name: str, folder: Path, *, token: SecretStr | None) -> Path:
+def download_from_hub(name: str, folder: Path, *, token: SecretStr | None) -> Path:
     """A zip of the files that are read; raises `PackageError` where they cannot be had."""
     if token is None:
         raise PackageError("this worker has no token for the hub", hint="Set PLINTH_HUB_TOKEN where the worker runs.")

@@ -17,10 +17,10 @@ from store.database import transaction
 from worker import sandbox
 from worker.control_channel import LEAVE
 from worker.jobs import entrypoint
-from worker.jobs.hub_download import fetched_from_hub
-from worker.jobs.phases import Phases
+from worker.jobs.hub_download import download_from_hub
+from worker.jobs.phases import PhaseProgress
 from worker.jobs.registration import register
-from worker.jobs.validate_dataset import fetched, refuse_links
+from worker.jobs.validate_dataset import fetch_sources, refuse_links
 from worker.settings import WorkerSettings, worker_settings
 
 if TYPE_CHECKING:
@@ -36,19 +36,19 @@ MEGABYTE = 1_000_000
 def bring_in(claim: Claim, folder: Path, line: ChildEnd) -> None:
     """Fetch, read in jail, publish, and make the model's row."""
     into, report_path = folder / "package", folder / "report.json"
-    phases = Phases(claim, PHASES)
+    phases = PhaseProgress(claim, PHASES)
     phases(PHASES[0])
     if "source" in claim.spec:
-        source = fetched(claim.spec["source"], folder / "source")
+        source = fetch_sources(claim.spec["source"], folder / "source")
     else:
-        source = fetched_from_hub(claim.spec["hub"], folder, token=worker_settings().hub_token)
+        source = download_from_hub(claim.spec["hub"], folder, token=worker_settings().hub_token)
     arguments = {
         "source": str(source),
         "into": str(into),
         "asked": {name: claim.spec.get(name) for name in ("task", "labels")},
     }
     try:
-        sandbox.read_in_jail(
+        sandbox.read_in_sandbox(
             reader="model",
             arguments=arguments,
             report=report_path,
@@ -56,7 +56,7 @@ def bring_in(claim: Claim, folder: Path, line: ChildEnd) -> None:
             on_phase=phases,
             should_leave=lambda: line.request == LEAVE,
         )
-    except sandbox.BoundExceeded as error:
+    except sandbox.LimitExceeded as error:
         raise PackageError(
             f"the model cannot be read: {error}", hint="Give the worker more with PLINTH_MODEL_IMPORT_MEMORY_BYTES."
         ) from error
@@ -71,9 +71,9 @@ def bring_in(claim: Claim, folder: Path, line: ChildEnd) -> None:
     forget_upload(claim)
 
 
-def bounds_for(uploaded_bytes: int, settings: WorkerSettings) -> sandbox.Bounds:
+def bounds_for(uploaded_bytes: int, settings: WorkerSettings) -> sandbox.ResourceLimits:
     """Building, exporting and comparing a network takes several times its weights."""
-    return sandbox.Bounds(
+    return sandbox.ResourceLimits(
         memory_bytes=settings.model_import_memory_bytes,
         cpu_seconds=int(settings.model_import_cpu_seconds + 5 * uploaded_bytes / MEGABYTE),
         file_bytes=8 * uploaded_bytes + 1_000 * MEGABYTE,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from store import jobs
 from store.database import transaction
-from worker.retry import patiently
+from worker.retry import retry_while_unavailable
 from worker.settings import worker_settings
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Phases:
+class PhaseProgress:
     """Writes to the job; raises `StaleClaim` when it is another's by now."""
 
     claim: Claim
@@ -37,4 +37,4 @@ class Phases:
             with transaction() as session:
                 jobs.report(session, self.claim, **told)
 
-        patiently(write, for_seconds=worker_settings().database_patience_seconds)
+        retry_while_unavailable(write, for_seconds=worker_settings().database_patience_seconds)

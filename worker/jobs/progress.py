@@ -29,7 +29,7 @@ SHOWN = ("epoch", "epochs", "step", "steps", "samples_per_second", "eta_seconds"
 
 
 @dataclass
-class Reporter:
+class ProgressReporter:
     """Called by the trainer with each `Progress`, in its thread; raises `StaleClaim` when the run is another's by now.
 
     While the database cannot be reached everything is kept for later, in order.

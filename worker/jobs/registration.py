@@ -11,7 +11,7 @@ from store.blobs import blobs
 from store.database import transaction
 from store.ids import new_id
 from store.models import NewModel
-from worker.retry import patiently
+from worker.retry import retry_while_unavailable
 from worker.settings import worker_settings
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def register(
         with transaction() as session:
             jobs.succeed(session, claim, model=model, report=report, reason=reason)
 
-    patiently(write, for_seconds=worker_settings().database_patience_seconds)
+    retry_while_unavailable(write, for_seconds=worker_settings().database_patience_seconds)
 
 
 def _as_row(package: ModelPackage, claim: Claim, parent_id: str | None) -> NewModel:

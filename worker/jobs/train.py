@@ -17,7 +17,7 @@ from store.errors import NotFound, StaleClaim
 from store.settings import store_settings
 from worker.control_channel import FINISH, LEAVE, ChildEnd
 from worker.jobs import entrypoint
-from worker.jobs.progress import Reporter
+from worker.jobs.progress import ProgressReporter
 from worker.jobs.registration import register
 from worker.settings import worker_settings
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 def run(claim: Claim, folder: Path, line: ChildEnd) -> None:
     """Fetch what is needed, train from the last checkpoint on, and register the model."""
-    reporter = Reporter(claim, blobs())
+    reporter = ProgressReporter(claim, blobs())
     reporter.say("starting")
     spec: Spec = TypeAdapter(Spec).validate_python(claim.spec)
     dataset = blobs().fetch_tree(f"datasets/{claim.dataset_id}", folder / "dataset")
@@ -44,7 +44,7 @@ def run(claim: Claim, folder: Path, line: ChildEnd) -> None:
         from worker.jobs import gpu_lock
 
         stops = {LEAVE: Stop.LEAVE, FINISH: Stop.FINISH}
-        with gpu_lock.held(
+        with gpu_lock.gpu_lock(
             worker_settings().device,
             locks=store_settings().home / "locks",
             on_wait=reporter.say,

@@ -15,7 +15,7 @@ from store.blobs import blobs
 from store.database import transaction
 from worker import sandbox
 from worker.jobs import entrypoint
-from worker.retry import patiently
+from worker.retry import retry_while_unavailable
 from worker.settings import WorkerSettings, worker_settings
 
 if TYPE_CHECKING:
@@ -30,20 +30,22 @@ EXPANSION = 4
 
 def validate(claim: Claim, folder: Path, _line: ChildEnd) -> None:
     """Fetch, read in jail, publish, and write down dataset and job in one transaction."""
-    sources = [fetched(source, folder / "sources" / str(number)) for number, source in enumerate(claim.spec["sources"])]
+    sources = [
+        fetch_sources(source, folder / "sources" / str(number)) for number, source in enumerate(claim.spec["sources"])
+    ]
     into, report_path = folder / "dataset", folder / "report.json"
     options = {name: claim.spec.get(name) for name in ("task", "format", "columns", "splits")}
     arguments = {"sources": [str(source) for source in sources], "into": str(into), **options}
     bounds = bounds_for(sum(source.stat().st_size for source in sources), worker_settings())
     try:
-        sandbox.read_in_jail(arguments=arguments, report=report_path, bounds=bounds)
-    except sandbox.BoundExceeded as error:
+        sandbox.read_in_sandbox(arguments=arguments, report=report_path, bounds=bounds)
+    except sandbox.LimitExceeded as error:
         settle(claim, into, too_costly(str(error)))
     else:
         settle(claim, into, json.loads(report_path.read_bytes()))
 
 
-def fetched(source: dict[str, str], folder: Path) -> Path:
+def fetch_sources(source: dict[str, str], folder: Path) -> Path:
     """The uploaded file under the name its owner gave it, by which formats are told apart."""
     folder.mkdir(parents=True)
     name = Path(source["filename"]).name
@@ -53,10 +55,10 @@ def fetched(source: dict[str, str], folder: Path) -> Path:
     return named
 
 
-def bounds_for(uploaded_bytes: int, settings: WorkerSettings) -> sandbox.Bounds:
+def bounds_for(uploaded_bytes: int, settings: WorkerSettings) -> sandbox.ResourceLimits:
     """A bomb is small: time and disk grow with what was uploaded."""
     seconds = settings.import_cpu_seconds + settings.import_cpu_seconds_per_megabyte * uploaded_bytes / MEGABYTE
-    return sandbox.Bounds(
+    return sandbox.ResourceLimits(
         memory_bytes=settings.import_memory_bytes,
         cpu_seconds=int(seconds),
         file_bytes=max(SMALLEST_FILE_BOUND_BYTES, EXPANSION * uploaded_bytes),
@@ -90,7 +92,7 @@ def settle(claim: Claim, dataset: Path, report: dict[str, Any]) -> None:
         with transaction() as session:
             jobs.finish_validation(session, claim, ready=ready, report=report, summary=summary, key=key, size=size)
 
-    patiently(write, for_seconds=worker_settings().database_patience_seconds)
+    retry_while_unavailable(write, for_seconds=worker_settings().database_patience_seconds)
 
 
 def refuse_links(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ml.data.column_types.base import Kind
+from ml.data.column_types.base import ColumnType
 from ml.registry import Registry
 
-KINDS: Registry[Kind[Any]] = Registry("ml.data.column_types", Kind)  # type: ignore[type-abstract]
+COLUMN_TYPES: Registry[ColumnType[Any]] = Registry("ml.data.column_types", ColumnType)  # type: ignore[type-abstract]

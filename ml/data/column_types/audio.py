@@ -6,12 +6,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from ml.audio.waveform import Audio
-from ml.data.column_types.base import Kind
+from ml.data.column_types.base import ColumnType
 from ml.data.files import audio, base64_data
-from ml.data.issues import Refused
+from ml.data.issues import DataRejected
 
 if TYPE_CHECKING:
-    from ml.data.issues import Findings, Place
+    from ml.data.issues import IssueLog, Location
     from ml.data.limits import Limits
 
 LONG_SECONDS: Final = 30.0
@@ -21,25 +21,25 @@ UNPACKED_SECONDS: Final = 86_400.0
 """What is stored was found short enough when it was imported, whatever the limit was then."""
 
 
-class AudioKind(Kind[Audio]):
+class AudioType(ColumnType[Audio]):
     """A row holds `Audio`: float32 [N] in -1..1, one channel. A batch brings files as bytes."""
 
     name = "audio"
     noun = "recording"
 
-    def __init__(self, *, findings: Findings, limits: Limits) -> None:
+    def __init__(self, *, findings: IssueLog, limits: Limits) -> None:
         super().__init__(findings=findings, limits=limits)
         self._rates: Counter[int] = Counter()
         self._seconds = 0.0
         self._shortest = float("inf")
         self._longest = 0.0
 
-    def pack(self, value: bytes, at: Place) -> bytes:
+    def pack(self, value: bytes, at: Location) -> bytes:
         """The file as it came, once it was found to be a recording."""
         try:
             recording = audio.read(value, max_seconds=self.limits.max_audio_seconds)
         except audio.UnreadableAudio as error:
-            raise Refused(error.problem, found=error.message, expected=error.expected) from error
+            raise DataRejected(error.problem, found=error.message, expected=error.expected) from error
         for number, repair in enumerate(recording.repairs):
             self.findings.add(repair, at=at, rows=int(number == 0))
         heard = recording.audio
@@ -62,7 +62,7 @@ class AudioKind(Kind[Audio]):
         """Bytes as they are, `{"bytes": ...}` as Hugging Face stores it, or base64 with or without `data:` before."""
         data = base64_data.from_cell(cell)
         if data is None:
-            raise Refused("audio_not_encoded", found=cell or "nothing", expected="base64 of a recording")
+            raise DataRejected("audio_not_encoded", found=cell or "nothing", expected="base64 of a recording")
         return data
 
     @classmethod

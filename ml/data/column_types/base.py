@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 import numpy as np
 
-from ml.data.issues import Refused
+from ml.data.issues import DataRejected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ml.data.formats.base import Places
-    from ml.data.issues import Findings, Place
+    from ml.data.formats.base import Locations
+    from ml.data.issues import IssueLog, Location
     from ml.data.limits import Limits
 
 Value = TypeVar("Value")
@@ -27,7 +27,7 @@ HASH_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class CheckedValues:
     """Those values of a batch that can be used."""
 
     rows: np.ndarray
@@ -37,16 +37,16 @@ class Looked:
     hashes: np.ndarray
     """uint8 [n, 16]: equal values have equal hashes, however they were packed."""
 
-    def among(self, rows: np.ndarray) -> Looked:
+    def among(self, rows: np.ndarray) -> CheckedValues:
         """Those of them that are among `rows`."""
         chosen = np.flatnonzero(np.isin(self.rows, rows))
         if len(chosen) == len(self.rows):
             return self
         data = self.data[chosen] if isinstance(self.data, np.ndarray) else [self.data[index] for index in chosen]
-        return Looked(self.rows[chosen], data, self.hashes[chosen])
+        return CheckedValues(self.rows[chosen], data, self.hashes[chosen])
 
 
-class Kind(ABC, Generic[Value]):
+class ColumnType(ABC, Generic[Value]):
     """One column while it is imported; its class methods read what is stored. A new modality is one new kind.
 
     `Value` is what a row holds and encoders read.
@@ -58,22 +58,21 @@ class Kind(ABC, Generic[Value]):
     distinct: ClassVar[bool] = True
     """Whether two rows with this value are copies of one: if so, none is both learned from and measured on."""
 
-    def __init__(self, *, findings: Findings, limits: Limits) -> None:
+    def __init__(self, *, findings: IssueLog, limits: Limits) -> None:
         self.findings = findings
         self.limits = limits
 
     @abstractmethod
-    def pack(self, value: Any, at: Place) -> bytes:
+    def pack(self, value: Any, at: Location) -> bytes:
         """The bytes that are kept of a raw value, in the form formats bring it.
 
-        Raises `Refused` where it cannot be used; what was changed to mend it becomes a finding. Facts are gathered on
-        the way.
+        Raises `DataRejected` where it cannot be used; a repair becomes an issue. Facts are gathered on the way.
         """
 
     @classmethod
     @abstractmethod
     def from_cell(cls, cell: Any) -> Any:
-        """A cell of a table (CSV: text; JSON, Parquet: a value) as `pack` takes it; raises `Refused`."""
+        """A cell of a table (CSV: text; JSON, Parquet: a value) as `pack` takes it; raises `DataRejected`."""
 
     @classmethod
     @abstractmethod
@@ -100,26 +99,26 @@ class Kind(ABC, Generic[Value]):
         """Names that the values hold as classes (of objects in a picture); none where they hold no such thing."""
         return ()
 
-    def look_at(self, values: Sequence[Any], rows: np.ndarray, places: Places) -> Looked:
+    def check(self, values: Sequence[Any], rows: np.ndarray, places: Locations) -> CheckedValues:
         """Check the values at `rows`; those that cannot be used become findings, by which a row each is lost."""
         kept, data, hashes = [], [], bytearray()
         for row in rows.tolist():
             try:
                 packed = self.pack(values[row], places.at(row))
-            except Refused as refused:
+            except DataRejected as refused:
                 self.findings.record(refused, at=places.at(row), rows=1)
                 continue
             kept.append(row)
             data.append(packed)
             hashes += blake2b(packed, digest_size=HASH_BYTES).digest()
-        return Looked(np.array(kept, dtype=np.int64), data, hashes_of(hashes))
+        return CheckedValues(np.array(kept, dtype=np.int64), data, hashes_of(hashes))
 
     def plain_shape(self, rows: int) -> tuple[int, ...] | None:
         """The shape in which all `rows` values can lie as one uint8 array; None where they are stored as bytes."""
         return None
 
     def as_bytes(self, data: list[bytes] | np.ndarray, chosen: np.ndarray) -> list[bytes]:
-        """The chosen of what `look_at` kept, to be stored as bytes."""
+        """The chosen of what `check` kept, to be stored as bytes."""
         return [data[index] for index in chosen]
 
     def as_arrays(self, data: list[bytes] | np.ndarray, chosen: np.ndarray) -> Sequence[np.ndarray]:

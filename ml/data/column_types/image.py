@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml.data.column_types.base import HASH_BYTES, Kind, Looked, hashes_of
+from ml.data.column_types.base import HASH_BYTES, CheckedValues, ColumnType, hashes_of
 from ml.data.files import base64_data, images
-from ml.data.issues import Refused
+from ml.data.issues import DataRejected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ml.data.formats.base import Places
-    from ml.data.issues import Findings, Place
+    from ml.data.formats.base import Locations
+    from ml.data.issues import IssueLog, Location
     from ml.data.limits import Limits
 
 
@@ -54,44 +54,44 @@ class Shapes:
         return self.max_height, self.max_width, self.channels
 
 
-class ImageKind(Kind[np.ndarray]):
+class ImageType(ColumnType[np.ndarray]):
     """A row holds uint8 [H, W, C] with C of 1 or 3. A batch brings files as bytes, or pixels uint8 [N, H, W, C]."""
 
     name = "image"
     noun = "picture"
 
-    def __init__(self, *, findings: Findings, limits: Limits) -> None:
+    def __init__(self, *, findings: IssueLog, limits: Limits) -> None:
         super().__init__(findings=findings, limits=limits)
         self.shapes = Shapes()
 
-    def pack(self, value: bytes, at: Place) -> bytes:
+    def pack(self, value: bytes, at: Location) -> bytes:
         """The file as it came."""
         self._pixels(value, at)
         return value
 
-    def look_at(self, values: Sequence[Any] | np.ndarray, rows: np.ndarray, places: Places) -> Looked:
+    def check(self, values: Sequence[Any] | np.ndarray, rows: np.ndarray, places: Locations) -> CheckedValues:
         """Decode each file once, so that what cannot be read is known now; pixels are what they are."""
         if isinstance(values, np.ndarray):
             chosen = values if len(rows) == len(values) else values[rows]
             if len(chosen):
                 self.shapes.see(values.shape[1:])
-            return Looked(rows, chosen, hashes_of(b"".join(_hash(picture) for picture in chosen)))
+            return CheckedValues(rows, chosen, hashes_of(b"".join(_hash(picture) for picture in chosen)))
         kept, hashes = [], bytearray()
         for row in rows.tolist():
             try:
                 pixels = self._pixels(values[row], places.at(row))
-            except Refused as refused:
+            except DataRejected as refused:
                 self.findings.record(refused, at=places.at(row), rows=1)
                 continue
             kept.append(row)
             hashes += _hash(pixels)
-        return Looked(np.array(kept, dtype=np.int64), [values[row] for row in kept], hashes_of(hashes))
+        return CheckedValues(np.array(kept, dtype=np.int64), [values[row] for row in kept], hashes_of(hashes))
 
-    def _pixels(self, encoded: bytes, at: Place) -> np.ndarray:
+    def _pixels(self, encoded: bytes, at: Location) -> np.ndarray:
         try:
             picture = images.read(encoded, max_pixels=self.limits.max_pixels)
         except images.UnreadableImage as error:
-            raise Refused(error.problem, found=error.message) from error
+            raise DataRejected(error.problem, found=error.message) from error
         for number, repair in enumerate(picture.repairs):
             self.findings.add(repair, at=at, rows=int(number == 0))
         self.shapes.see(picture.pixels.shape)
@@ -102,7 +102,7 @@ class ImageKind(Kind[np.ndarray]):
         """Bytes as they are, `{"bytes": ...}` as Hugging Face stores it, or base64 with or without `data:` before."""
         data = base64_data.from_cell(cell)
         if data is None:
-            raise Refused("image_not_encoded", found=cell or "nothing", expected="base64 of a picture")
+            raise DataRejected("image_not_encoded", found=cell or "nothing", expected="base64 of a picture")
         return data
 
     @classmethod

@@ -5,41 +5,41 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from ml.data.column_types.base import Kind
-from ml.data.issues import Refused
+from ml.data.column_types.base import ColumnType
+from ml.data.issues import DataRejected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ml.data.issues import Findings, Place
+    from ml.data.issues import IssueLog, Location
     from ml.data.limits import Limits
 
 LONGEST_ITEM: Final = 200
-LONGEST_HISTORY: Final = 1_000_000
+MAX_HISTORY_ITEMS: Final = 1_000_000
 
 
-class ItemsKind(Kind[list[str]]):
+class ItemsType(ColumnType[list[str]]):
     """A row holds the ids as text. Two users may well have had the same."""
 
     name = "items"
     noun = "history"
     distinct = False
 
-    def __init__(self, *, findings: Findings, limits: Limits) -> None:
+    def __init__(self, *, findings: IssueLog, limits: Limits) -> None:
         super().__init__(findings=findings, limits=limits)
         self._histories = 0
         self._items = 0
         self._longest = 0
         self._known: set[str] = set()
 
-    def pack(self, value: Sequence[Any], at: Place) -> bytes:
+    def pack(self, value: Sequence[Any], at: Location) -> bytes:
         """JSON."""
         items = [name_of(item) for item in value]
         if not items:
-            raise Refused("history_empty")
-        if len(items) > LONGEST_HISTORY:
-            expected = f"at most {LONGEST_HISTORY:,} items"
-            raise Refused("history_too_long", found=f"{len(items):,} items", expected=expected)
+            raise DataRejected("history_empty")
+        if len(items) > MAX_HISTORY_ITEMS:
+            expected = f"at most {MAX_HISTORY_ITEMS:,} items"
+            raise DataRejected("history_too_long", found=f"{len(items):,} items", expected=expected)
         self._histories += 1
         self._items += len(items)
         self._longest = max(self._longest, len(items))
@@ -52,14 +52,14 @@ class ItemsKind(Kind[list[str]]):
         if isinstance(cell, list | tuple):
             return list(cell)
         if not isinstance(cell, str):
-            raise Refused("history_not_a_list", found=cell, expected='["one", "two"]')
+            raise DataRejected("history_not_a_list", found=cell, expected='["one", "two"]')
         text = cell.strip()
         if not text.startswith("["):
             return text.replace("|", " ").split()
         try:
             items = json.loads(text)
         except (ValueError, RecursionError):
-            raise Refused("history_not_a_list", found=cell, expected='["one", "two"]') from None
+            raise DataRejected("history_not_a_list", found=cell, expected='["one", "two"]') from None
         return list(items)
 
     @classmethod
@@ -75,14 +75,14 @@ class ItemsKind(Kind[list[str]]):
 
 
 def name_of(item: Any) -> str:
-    """An id as text, 1.0 as 1; raises `Refused` where it is none."""
+    """An id as text, 1.0 as 1; raises `DataRejected` where it is none."""
     if isinstance(item, float) and item.is_integer():
         item = int(item)
     if isinstance(item, bool) or not isinstance(item, str | int):
-        raise Refused("item_invalid", found=item, expected="a name or a whole number")
+        raise DataRejected("item_invalid", found=item, expected="a name or a whole number")
     name = str(item).strip()
     if not name:
-        raise Refused("item_missing")
+        raise DataRejected("item_missing")
     if len(name) > LONGEST_ITEM:
-        raise Refused("item_invalid", found=name, expected=f"at most {LONGEST_ITEM} letters")
+        raise DataRejected("item_invalid", found=name, expected=f"at most {LONGEST_ITEM} letters")
     return name

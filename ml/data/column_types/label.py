@@ -4,34 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ml.data.column_types.base import Kind
-from ml.data.issues import Refused
+from ml.data.column_types.base import ColumnType
+from ml.data.issues import DataRejected
 
 if TYPE_CHECKING:
-    from ml.data.issues import Place
+    from ml.data.issues import Location
 
-LONGEST_LABEL: Final = 200
+MAX_LABEL_CHARACTERS: Final = 200
 
 
-class LabelKind(Kind[str]):
+class LabelType(ColumnType[str]):
     """A row holds the name of its class. Empty where there is none."""
 
     name = "label"
     noun = "label"
     distinct = False
 
-    def pack(self, value: str, at: Place) -> bytes:
+    def pack(self, value: str, at: Location) -> bytes:
         """The name without the blanks around it."""
         label = value.strip()
-        if len(label) > LONGEST_LABEL:
-            raise Refused("label_too_long", found=label)
+        if len(label) > MAX_LABEL_CHARACTERS:
+            raise DataRejected("label_too_long", found=label)
         return label.encode()
 
     @classmethod
     def from_cell(cls, cell: Any) -> str:
-        """As it is written; a missing value is no label. Raises `Refused` where there are several."""
+        """As it is written; a missing value is no label. Raises `DataRejected` where there are several."""
         if isinstance(cell, list | dict):
-            raise Refused("label_not_plain", found=cell, expected="one name or number")
+            raise DataRejected("label_not_plain", found=cell, expected="one name or number")
         if isinstance(cell, bytes):
             return cell.decode("utf-8", "replace")
         return "" if cell is None else str(cell)

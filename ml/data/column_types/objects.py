@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ml.data.column_types.base import Kind
-from ml.data.column_types.label import LONGEST_LABEL
+from ml.data.column_types.base import ColumnType
+from ml.data.column_types.label import MAX_LABEL_CHARACTERS
 from ml.data.files import images
-from ml.data.issues import Refused
+from ml.data.issues import DataRejected
 
 if TYPE_CHECKING:
-    from ml.data.issues import Findings, Place
+    from ml.data.issues import IssueLog, Location
     from ml.data.limits import Limits
 
 Objects = list[dict[str, Any]]
@@ -35,31 +35,31 @@ PICTURE: Final = "image"
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class AnnotatedObjects:
     """The objects of one picture as a format brings them, and its width and height, where the format knows them."""
 
     objects: Sequence[Mapping[str, Any]]
     size: tuple[int, int] | None = None
 
 
-class ObjectsKind(Kind[Objects]):
+class ObjectsType(ColumnType[Objects]):
     """A row holds a list of objects, empty for a picture that shows none."""
 
     name = "objects"
     noun = "list of objects"
     distinct = False
 
-    def __init__(self, *, findings: Findings, limits: Limits) -> None:
+    def __init__(self, *, findings: IssueLog, limits: Limits) -> None:
         super().__init__(findings=findings, limits=limits)
         self._counts: Counter[str] = Counter()
         self._most = 0
         self._seen = 0
         self._strange = 0
-        self._first_strange: tuple[Place, Sequence[float]] | None = None
+        self._first_strange: tuple[Location, Sequence[float]] | None = None
         self._farthest = 0.0
-        self._shares: tuple[Place, Sequence[float]] | None = None
+        self._shares: tuple[Location, Sequence[float]] | None = None
 
-    def pack(self, value: Drawn, at: Place) -> bytes:
+    def pack(self, value: AnnotatedObjects, at: Location) -> bytes:
         """JSON, once every box lies within its picture and has an area."""
         mending = _Mending(self.findings, at)
         kept: Objects = []
@@ -79,7 +79,7 @@ class ObjectsKind(Kind[Objects]):
         self._most = max(self._most, len(kept))
         return json.dumps(kept).encode()
 
-    def beside(self, values: Sequence[Drawn], columns: Mapping[str, Any]) -> Sequence[Drawn]:
+    def beside(self, values: Sequence[AnnotatedObjects], columns: Mapping[str, Any]) -> Sequence[AnnotatedObjects]:
         """Each with the size of its picture: a table knows none, and only beside the picture can a box be judged."""
         pictures = columns.get(PICTURE)
         if pictures is None:
@@ -92,7 +92,7 @@ class ObjectsKind(Kind[Objects]):
             for each, picture in zip(values, pictures, strict=True)
         ]
 
-    def _note(self, box: Sequence[float], at: Place, *, strange: bool) -> None:
+    def _note(self, box: Sequence[float], at: Location, *, strange: bool) -> None:
         """What can only be judged of all boxes together."""
         self._strange += strange
         self._farthest = max(self._farthest, *map(abs, box))
@@ -102,7 +102,7 @@ class ObjectsKind(Kind[Objects]):
             self._shares = at, box
 
     @classmethod
-    def from_cell(cls, cell: Any) -> Drawn:
+    def from_cell(cls, cell: Any) -> AnnotatedObjects:
         """A list of `{"label", "box"}`, as JSON where cells are texts; or as Hugging Face stores it, COCO's boxes.
 
         There, `{"bbox": [[left, top, width, height], ...], "category": [...]}`, or a list of such objects.
@@ -111,12 +111,12 @@ class ObjectsKind(Kind[Objects]):
             try:
                 cell = json.loads(cell or "[]")
             except (ValueError, RecursionError):
-                raise Refused("objects_not_a_list", found=cell) from None
+                raise DataRejected("objects_not_a_list", found=cell) from None
         if isinstance(cell, Mapping):
             cell = _in_a_list(cell)
         if cell is not None and (not isinstance(cell, list) or not all(isinstance(each, Mapping) for each in cell)):
-            raise Refused("objects_not_a_list", found=cell)
-        return Drawn([_with_corners(each) for each in cell or []])
+            raise DataRejected("objects_not_a_list", found=cell)
+        return AnnotatedObjects([_with_corners(each) for each in cell or []])
 
     @classmethod
     def unpack(cls, data: bytes) -> Objects:
@@ -146,7 +146,7 @@ class ObjectsKind(Kind[Objects]):
 class _Mending:
     """Mends the boxes of one value; the value counts once, however many of its boxes are changed."""
 
-    def __init__(self, findings: Findings, at: Place) -> None:
+    def __init__(self, findings: IssueLog, at: Location) -> None:
         self._findings = findings
         self._at = at
         self._changed = False
@@ -186,9 +186,9 @@ def _label(given: Mapping[str, Any], number: int) -> str:
     label = given.get("label")
     text = "" if label is None else str(label).strip()
     if not text:
-        raise Refused("object_without_label", found=f"object {number}: {dict(given)}")
-    if len(text) > LONGEST_LABEL:
-        raise Refused("label_too_long", found=text)
+        raise DataRejected("object_without_label", found=f"object {number}: {dict(given)}")
+    if len(text) > MAX_LABEL_CHARACTERS:
+        raise DataRejected("label_too_long", found=text)
     return text
 
 
@@ -199,7 +199,7 @@ def _box(given: Mapping[str, Any], number: int) -> list[float]:
     except (TypeError, ValueError):
         numbers = []
     if len(numbers) != 4 or not all(math.isfinite(each) and abs(each) < 1e9 for each in numbers):
-        raise Refused("box_not_numbers", found=f"object {number}: {box}", expected="left, top, right, bottom")
+        raise DataRejected("box_not_numbers", found=f"object {number}: {box}", expected="left, top, right, bottom")
     return numbers
 
 
@@ -207,7 +207,7 @@ def _in_a_list(cell: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Of columns that hold one value for each object, one mapping for each object."""
     columns = {name: values for name, values in cell.items() if isinstance(values, list)}
     if len({len(values) for values in columns.values()}) != 1:
-        raise Refused("objects_not_a_list", found=dict(cell))
+        raise DataRejected("objects_not_a_list", found=dict(cell))
     return [dict(zip(columns, each, strict=True)) for each in zip(*columns.values(), strict=True)]
 
 

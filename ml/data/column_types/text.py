@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from ml.data.column_types.base import Kind
-from ml.data.issues import Refused
+from ml.data.column_types.base import ColumnType
+from ml.data.issues import DataRejected
 
 if TYPE_CHECKING:
-    from ml.data.issues import Findings, Place
+    from ml.data.issues import IssueLog, Location
     from ml.data.limits import Limits
 
 AROUND: Final = 12
@@ -19,26 +19,26 @@ _MISREAD: Final = re.compile("\N{REPLACEMENT CHARACTER}|\u00c3[\u0080-\u00bf]|\u
 """What stands for a letter that could not be read; and accents and quotes whose UTF-8 was read as Latin-1."""
 
 
-class TextKind(Kind[str]):
+class TextType(ColumnType[str]):
     """A row holds the text as it was written, without the blanks around it."""
 
     name = "text"
     noun = "text"
 
-    def __init__(self, *, findings: Findings, limits: Limits) -> None:
+    def __init__(self, *, findings: IssueLog, limits: Limits) -> None:
         super().__init__(findings=findings, limits=limits)
         self._values = 0
         self._letters = 0
         self._longest = 0
 
-    def pack(self, value: str, at: Place) -> bytes:
+    def pack(self, value: str, at: Location) -> bytes:
         """UTF-8."""
         text = value.strip()
         if not text:
-            raise Refused("text_missing")
+            raise DataRejected("text_missing")
         if len(text) > self.limits.max_text_letters:
             expected = f"at most {self.limits.max_text_letters:,} letters"
-            raise Refused("text_too_long", found=f"{len(text):,} letters", expected=expected)
+            raise DataRejected("text_too_long", found=f"{len(text):,} letters", expected=expected)
         for code, signs in (("text_misread", _MISREAD), ("text_control_characters", _CONTROL)):
             if odd := signs.search(text):
                 around = text[max(0, odd.start() - AROUND) : odd.end() + AROUND]
@@ -53,7 +53,7 @@ class TextKind(Kind[str]):
     def from_cell(cls, cell: Any) -> str:
         """As it is written; a missing value is an empty text."""
         if isinstance(cell, dict | list):
-            raise Refused("text_not_plain", found=cell, expected="a text")
+            raise DataRejected("text_not_plain", found=cell, expected="a text")
         if isinstance(cell, bytes):
             return cell.decode("utf-8", "replace")
         return "" if cell is None else str(cell)

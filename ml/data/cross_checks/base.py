@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from ml.data.formats.base import Places
+    from ml.data.formats.base import Locations
     from ml.data.importing.staging import Staging
-    from ml.data.issues import Findings
+    from ml.data.issues import IssueLog
 
 
-class Relation(ABC):
+class CrossCheck(ABC):
     """Between the columns of one import. A new one is one new file."""
 
     name: ClassVar[str]
     columns: ClassVar[Mapping[str, str]]
     """Canonical column -> the kind of its values: a dataset that has them all is looked at."""
 
-    def __init__(self, *, findings: Findings) -> None:
+    def __init__(self, *, findings: IssueLog) -> None:
         self.findings = findings
 
     @abstractmethod
-    def look_at(self, values: Mapping[str, Sequence[Any]], rows: np.ndarray, places: Places) -> None:
+    def check(self, values: Mapping[str, Sequence[Any]], rows: np.ndarray, places: Locations) -> None:
         """The raw values of one batch by column, as formats bring them; only those at `rows` are in the dataset."""
 
     def finish(  # noqa: B027 - some say all that they have to say row by row

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
-from ml.data.cross_checks.base import Relation
+from ml.data.cross_checks.base import CrossCheck
 from ml.data.dataset import SPLITS
 from ml.data.files import audio
 from ml.data.importing.splits import TRAIN
@@ -17,7 +17,7 @@ from ml.data.importing.splits import TRAIN
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ml.data.formats.base import Places
+    from ml.data.formats.base import Locations
     from ml.data.importing.staging import Staging
 
 AUDIO: Final = "audio"
@@ -27,13 +27,13 @@ FRAMES_A_SECOND: Final = 50
 _DIGITS: Final = re.compile(r"\d+")
 
 
-class Speech(Relation):
+class SpeechCheck(CrossCheck):
     """For a recogniser and for a voice alike."""
 
     name = "speech"
     columns: ClassVar[Mapping[str, str]] = {AUDIO: "audio", TEXT: "text"}
 
-    def look_at(self, values: Mapping[str, Sequence[Any]], rows: np.ndarray, places: Places) -> None:
+    def check(self, values: Mapping[str, Sequence[Any]], rows: np.ndarray, places: Locations) -> None:
         """Whether each text fits into its recording, and is written as it is said."""
         for row in rows.tolist():
             at = replace(places.at(row), column=TEXT)

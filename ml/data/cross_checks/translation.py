@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
-from ml.data.cross_checks.base import Relation
+from ml.data.cross_checks.base import CrossCheck
 from ml.data.languages import language_named, language_of, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from ml.data.formats.base import Places
+    from ml.data.formats.base import Locations
     from ml.data.importing.staging import Staging
-    from ml.data.issues import Findings
+    from ml.data.issues import IssueLog
 
 SOURCE: Final = "text"
 TARGET: Final = "target"
@@ -41,19 +41,19 @@ SURE: Final = 4.0
 """Nats by which each side must speak against its own column: e^4 is 55 to 1."""
 
 
-class Translation(Relation):
+class TranslationCheck(CrossCheck):
     """Also of a text and its summary, or a sentence and its correction; there, less is odd."""
 
     name = "translation"
     columns: ClassVar[Mapping[str, str]] = {SOURCE: "text", TARGET: "text"}
 
-    def __init__(self, *, findings: Findings) -> None:
+    def __init__(self, *, findings: IssueLog) -> None:
         super().__init__(findings=findings)
         self._letters = {SOURCE: array("i"), TARGET: array("i")}
         self._copies: list[int] = []
         self._words: dict[str, Counter[str]] = {SOURCE: Counter(), TARGET: Counter()}
 
-    def look_at(self, values: Mapping[str, Sequence[Any]], rows: np.ndarray, places: Places) -> None:
+    def check(self, values: Mapping[str, Sequence[Any]], rows: np.ndarray, places: Locations) -> None:
         """Lengths and words, and whether both sides say the very same."""
         for row in rows.tolist():
             number = len(self._letters[SOURCE])

@@ -23,14 +23,14 @@ from typing import IO, TYPE_CHECKING, Final, Self
 from ml.data.files.natural_sort import natural_key
 from ml.data.files.text import guesses_of
 from ml.data.files.upload import is_packed
-from ml.data.issues import Findings, Place, Refused
+from ml.data.issues import DataRejected, IssueLog, Location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping
     from pathlib import Path
     from tarfile import TarFile
 
-    from ml.data.files.upload import Source
+    from ml.data.files.upload import UploadedFile
     from ml.data.limits import Limits
 
 
@@ -67,33 +67,33 @@ Opened = tuple[Member, "Callable[[], Iterator[bytes]]"]
 """A member, and what reads its bytes, block by block, never more than it says it has and one."""
 
 
-def members(source: Source, findings: Findings, limits: Limits) -> list[Member]:
+def members(source: UploadedFile, findings: IssueLog, limits: Limits) -> list[Member]:
     """The plain files with good names, a zip's by name and a tar's as they come; all else is a finding.
 
-    Raises `Refused` where the archive as a whole cannot be read.
+    Raises `DataRejected` where the archive as a whole cannot be read.
     """
     return [member for member, _ in _opened(source, findings, limits)]
 
 
 def contents(
-    source: Source, wanted: Container[str], findings: Findings, limits: Limits
-) -> Iterator[tuple[str, bytes | Refused]]:
+    source: UploadedFile, wanted: Container[str], findings: IssueLog, limits: Limits
+) -> Iterator[tuple[str, bytes | DataRejected]]:
     """`Member.file` and its bytes, or why there are none, for those wanted. Assumes `members` has been heard."""
     unheard = type(findings)(max_samples=0)
     try:
         for member, read in _opened(source, unheard, limits):
             if member.file in wanted:
                 yield member.file, _content(member, read, limits)
-    except Refused:
+    except DataRejected:
         return  # `members` met and recorded the same
 
 
-def save(source: Source, wanted: Mapping[str, Path], limits: Limits) -> None:
+def save(source: UploadedFile, wanted: Mapping[str, Path], limits: Limits) -> None:
     """Write the members of these `Member.file`s to paths of the caller's own choosing, however large they are.
 
-    Assumes `members` has been heard. Raises `Refused` where one is damaged.
+    Assumes `members` has been heard. Raises `DataRejected` where one is damaged.
     """
-    unheard = Findings(max_samples=0)
+    unheard = IssueLog(max_samples=0)
     for member, read in _opened(source, unheard, limits):
         if member.file not in wanted:
             continue
@@ -102,31 +102,31 @@ def save(source: Source, wanted: Mapping[str, Path], limits: Limits) -> None:
             try:
                 for block in read():
                     written += file.write(block)
-            except Refused as refused:
-                refused.at = refused.at or Place(file=member.file)
+            except DataRejected as refused:
+                refused.at = refused.at or Location(file=member.file)
                 raise
         if written != member.size:
             found, expected = f"{written:,} bytes", f"{member.size:,} bytes"
-            raise Refused("damaged_file", found=found, expected=expected, at=Place(file=member.file))
+            raise DataRejected("damaged_file", found=found, expected=expected, at=Location(file=member.file))
 
 
-def _content(member: Member, read: Callable[[], Iterator[bytes]], limits: Limits) -> bytes | Refused:
+def _content(member: Member, read: Callable[[], Iterator[bytes]], limits: Limits) -> bytes | DataRejected:
     if member.size > limits.max_picture_bytes:
         found, expected = f"{member.size:,} bytes", f"at most {limits.max_picture_bytes:,}"
-        return Refused("file_too_large", found=found, expected=expected)
+        return DataRejected("file_too_large", found=found, expected=expected)
     try:
         data = b"".join(read())
-    except Refused as refused:
+    except DataRejected as refused:
         return refused
     if len(data) != member.size:
-        return Refused("damaged_file", found=f"{len(data):,} bytes", expected=f"{member.size:,} bytes")
-    return Refused("archive_nested") if is_packed(data[:512]) else data
+        return DataRejected("damaged_file", found=f"{len(data):,} bytes", expected=f"{member.size:,} bytes")
+    return DataRejected("archive_nested") if is_packed(data[:512]) else data
 
 
 class _NameCheck:
     """Judges names one by one, knowing those before."""
 
-    def __init__(self, source: Source, findings: Findings, limits: Limits) -> None:
+    def __init__(self, source: UploadedFile, findings: IssueLog, limits: Limits) -> None:
         self._source = source
         self._findings = findings
         self._limits = limits
@@ -139,17 +139,17 @@ class _NameCheck:
         self._count += 1
         name = unicodedata.normalize("NFC", name)
         if self._count > self._limits.max_members:
-            raise Refused("archive_too_many_files", expected=f"at most {self._limits.max_members:,}")
+            raise DataRejected("archive_too_many_files", expected=f"at most {self._limits.max_members:,}")
         parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
         file = "/".join((self._source.name, *parts))
         code = self._fault(name, parts)
         if code:
-            self._findings.add(code, at=Place(file=f"{self._source.name}/{name}"))
+            self._findings.add(code, at=Location(file=f"{self._source.name}/{name}"))
             return None
         if any(part.startswith(".") or part.lower() in _JUNK for part in parts):
             return None
         if file.casefold() in self._folded:
-            self._findings.add("archive_case_twins", at=Place(file=file))
+            self._findings.add("archive_case_twins", at=Location(file=file))
         self._seen.add(file)
         self._folded.add(file.casefold())
         return Member(file, parts, size)
@@ -166,17 +166,17 @@ class _NameCheck:
         return None
 
 
-def _opened(source: Source, findings: Findings, limits: Limits) -> Iterator[Opened]:
+def _opened(source: UploadedFile, findings: IssueLog, limits: Limits) -> Iterator[Opened]:
     listing = _zip_members if source.content == "zip" else _tar_members
     return listing(source, findings, limits, _NameCheck(source, findings, limits))
 
 
-def _zip_members(source: Source, findings: Findings, limits: Limits, check: _NameCheck) -> Iterator[Opened]:
+def _zip_members(source: UploadedFile, findings: IssueLog, limits: Limits, check: _NameCheck) -> Iterator[Opened]:
     _check_directory_size(source, limits)
     try:
         archive = zipfile.ZipFile(source.path)
     except _ZIP_DAMAGE as error:
-        raise Refused("damaged_file", found=error) from error
+        raise DataRejected("damaged_file", found=error) from error
     with archive:
         infos = sorted(archive.infolist(), key=lambda info: natural_key(info.filename))
         _check_bomb(infos, source, limits)
@@ -184,7 +184,7 @@ def _zip_members(source: Source, findings: Findings, limits: Limits, check: _Nam
         for info in infos:
             code = _zip_fault(info)
             if code:
-                findings.add(code, at=Place(file=f"{source.name}/{info.filename}"))
+                findings.add(code, at=Location(file=f"{source.name}/{info.filename}"))
             elif not (name := _zip_name(info, legacy)).endswith("/"):
                 member = check(name, size=info.file_size)
                 if member:
@@ -197,9 +197,9 @@ def _zip_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[],
             with archive.open(info) as file:
                 yield from _blocks(file, info.file_size)
         except _ZIP_DAMAGE as error:
-            raise Refused("damaged_file", found=error) from error
+            raise DataRejected("damaged_file", found=error) from error
         except RuntimeError as error:
-            raise Refused("archive_encrypted") from error
+            raise DataRejected("archive_encrypted") from error
 
     return read
 
@@ -246,7 +246,7 @@ def _zip_name(info: zipfile.ZipInfo, legacy: str) -> str:
         return name
 
 
-def _check_directory_size(source: Source, limits: Limits) -> None:
+def _check_directory_size(source: UploadedFile, limits: Limits) -> None:
     """The list of names is read whole when a zip is opened, so its size is looked at first."""
     size = source.path.stat().st_size
     with source.path.open("rb") as file:
@@ -254,22 +254,24 @@ def _check_directory_size(source: Source, limits: Limits) -> None:
         tail = file.read()
     end = tail.rfind(b"PK\x05\x06")
     if end < 0 or len(tail) < end + 16:
-        raise Refused("damaged_file", found="no list of names at its end")
+        raise DataRejected("damaged_file", found="no list of names at its end")
     bytes_of_names = struct.unpack_from("<I", tail, end + 12)[0]
     wide = tail.rfind(b"PK\x06\x06")
     if wide >= 0 and len(tail) >= wide + 48:
         bytes_of_names = max(bytes_of_names % 0xFFFFFFFF, struct.unpack_from("<Q", tail, wide + 40)[0])
     if bytes_of_names > limits.max_members * 300:
-        raise Refused("archive_too_many_files", expected=f"at most {limits.max_members:,}")
+        raise DataRejected("archive_too_many_files", expected=f"at most {limits.max_members:,}")
 
 
-def _check_bomb(infos: list[zipfile.ZipInfo], source: Source, limits: Limits) -> None:
+def _check_bomb(infos: list[zipfile.ZipInfo], source: UploadedFile, limits: Limits) -> None:
     """Declared sizes bind, since nothing is read beyond them. Overlapping members count their bytes again and again."""
     packed, unpacked = sum(info.compress_size for info in infos), sum(info.file_size for info in infos)
     size = source.path.stat().st_size
     allowed = min(limits.max_total_bytes, max(limits.unsuspicious_bytes, size * limits.max_ratio))
     if packed > size or unpacked > allowed:
-        raise Refused("archive_bomb", found=f"{size:,} bytes unpack to {unpacked:,}", expected=f"at most {allowed:,}")
+        raise DataRejected(
+            "archive_bomb", found=f"{size:,} bytes unpack to {unpacked:,}", expected=f"at most {allowed:,}"
+        )
 
 
 class _StrictTarInfo(tarfile.TarInfo):
@@ -283,7 +285,7 @@ class _StrictTarInfo(tarfile.TarInfo):
             raise ReadError(str(error)) from error
 
 
-def _tar_members(source: Source, findings: Findings, limits: Limits, check: _NameCheck) -> Iterator[Opened]:
+def _tar_members(source: UploadedFile, findings: IssueLog, limits: Limits, check: _NameCheck) -> Iterator[Opened]:
     with source.open(limits) as file:
         try:
             with tarfile.open(fileobj=file, mode="r|", tarinfo=_StrictTarInfo) as archive:
@@ -291,13 +293,13 @@ def _tar_members(source: Source, findings: Findings, limits: Limits, check: _Nam
                     archive.members.clear()  # type: ignore[attr-defined]  # else every header is kept
                     code = _tar_fault(info)
                     if code:
-                        findings.add(code, at=Place(file=f"{source.name}/{info.name}"), found=info.linkname or None)
+                        findings.add(code, at=Location(file=f"{source.name}/{info.name}"), found=info.linkname or None)
                     elif not info.isdir():
                         member = check(info.name, size=info.size)
                         if member:
                             yield member, _tar_reader(archive, info)
         except (tarfile.TarError, EOFError, ValueError, OverflowError, OSError) as error:
-            raise Refused("damaged_file", found=error) from error
+            raise DataRejected("damaged_file", found=error) from error
 
 
 def _tar_reader(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[], Iterator[bytes]]:

@@ -7,16 +7,16 @@ import io
 import re
 from typing import IO, TYPE_CHECKING, Final
 
-from ml.data.issues import Place, Refused
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ml.data.files.upload import Source
-    from ml.data.issues import Findings
+    from ml.data.files.upload import UploadedFile
+    from ml.data.issues import IssueLog
     from ml.data.limits import Limits
 
-LONGEST_LINE: Final = 16 << 20
+MAX_LINE_CHARACTERS: Final = 16 << 20
 _PIECE: Final = 1 << 20
 _BLOCK_LETTERS: Final = 4 << 20
 _PAIRS: Final = re.compile(rb"(?:[\x81-\xfe][\x40-\x7e\x80-\xfe])+")
@@ -26,20 +26,20 @@ ANY_BYTES: Final = "latin-1"
 """The encoding that can read anything."""
 
 
-def open_text(source: Source, findings: Findings, limits: Limits) -> IO[str]:
+def open_text(source: UploadedFile, findings: IssueLog, limits: Limits) -> IO[str]:
     """The decoded text with plain newlines; the encoding is a finding where it is not UTF-8."""
     encoding = _encoding(source, findings, limits)
     return io.TextIOWrapper(source.open(limits), encoding=encoding, newline=None)
 
 
 def lines(text: IO[str], *, before: int = 0) -> Iterator[str]:
-    """Line by line; raises `Refused` at one that is far too long. `before` lines were read already."""
+    """Line by line; raises `DataRejected` at one that is far too long. `before` lines were read already."""
     number = before
-    while line := text.readline(LONGEST_LINE):
+    while line := text.readline(MAX_LINE_CHARACTERS):
         number += 1
-        if len(line) == LONGEST_LINE and not line.endswith("\n"):
-            raise Refused(
-                "cell_too_large", expected=f"lines of at most {LONGEST_LINE:,} letters", at=Place(line=number)
+        if len(line) == MAX_LINE_CHARACTERS and not line.endswith("\n"):
+            raise DataRejected(
+                "cell_too_large", expected=f"lines of at most {MAX_LINE_CHARACTERS:,} letters", at=Location(line=number)
             )
         yield line
 
@@ -67,16 +67,16 @@ def decoded(data: bytes) -> tuple[str, str | None]:
     return _plain(data.decode(ANY_BYTES)), ANY_BYTES
 
 
-def read_text(file: str, data: bytes, findings: Findings) -> str:
-    """The same of a file, an encoding that was guessed being a finding. Raises `Refused` where it is no text."""
+def read_text(file: str, data: bytes, findings: IssueLog) -> str:
+    """The same of a file, an encoding that was guessed being a finding. Raises `DataRejected` where it is no text."""
     text, guess = decoded(data)
     if guess is not None and data.startswith(UTF_16):
-        raise Refused("not_text", found="damaged UTF-16", at=Place(file=file))
+        raise DataRejected("not_text", found="damaged UTF-16", at=Location(file=file))
     if "\0" in text:
-        raise Refused("not_text", found="a zero byte", expected="text", at=Place(file=file))
+        raise DataRejected("not_text", found="a zero byte", expected="text", at=Location(file=file))
     if guess is not None:
         line = _first_not_utf8(data)
-        findings.add("encoding_guessed", at=Place(file=file, line=line), found=guess, expected="UTF-8")
+        findings.add("encoding_guessed", at=Location(file=file, line=line), found=guess, expected="UTF-8")
     return text
 
 
@@ -92,12 +92,12 @@ def _plain(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _encoding(source: Source, findings: Findings, limits: Limits) -> str:
+def _encoding(source: UploadedFile, findings: IssueLog, limits: Limits) -> str:
     with source.open(limits) as file:
         start = file.read(4)
     if start.startswith(UTF_16):
         if _undecodable(source, "utf-16", limits) is not None:
-            raise Refused("not_text", found="damaged UTF-16", at=Place(file=source.name))
+            raise DataRejected("not_text", found="damaged UTF-16", at=Location(file=source.name))
         return "utf-16"
     line = _undecodable(source, "utf-8-sig", limits)
     if line is None:
@@ -106,11 +106,11 @@ def _encoding(source: Source, findings: Findings, limits: Limits) -> str:
         (name for name in _guesses(source, limits) if _undecodable(source, name, limits) is None),
         ANY_BYTES,
     )
-    findings.add("encoding_guessed", at=Place(file=source.name, line=line), found=guess, expected="UTF-8")
+    findings.add("encoding_guessed", at=Location(file=source.name, line=line), found=guess, expected="UTF-8")
     return guess
 
 
-def _undecodable(source: Source, encoding: str, limits: Limits) -> int | None:
+def _undecodable(source: UploadedFile, encoding: str, limits: Limits) -> int | None:
     """The first line that is not of this encoding."""
     decoder = codecs.getincrementaldecoder(encoding)()
     count = 0
@@ -126,7 +126,7 @@ def _undecodable(source: Source, encoding: str, limits: Limits) -> int | None:
                 return None
 
 
-def _guesses(source: Source, limits: Limits) -> tuple[str, ...]:
+def _guesses(source: UploadedFile, limits: Limits) -> tuple[str, ...]:
     with source.open(limits) as file:
         return guesses_of(file.read(_PIECE))
 

@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, Final, Literal, cast
 
 from ml.data.files import audio, images
-from ml.data.issues import Place, Refused
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ml.data.limits import Limits
 
-Content = Literal[
+FileContent = Literal[
     "empty",
     "idx",
     "zip",
@@ -71,7 +71,7 @@ _SPLIT_WORDS: Final = {
 
 
 @dataclass(frozen=True)
-class Source:
+class UploadedFile:
     """One uploaded file. Its name is for people and for guessing; it never becomes a path."""
 
     name: str
@@ -86,7 +86,7 @@ class Source:
         return next((name for magic, name in _PACKED if start.startswith(magic)), None)
 
     @cached_property
-    def content(self) -> Content:
+    def content(self) -> FileContent:
         """What the first bytes say, behind any compression; the name has no say."""
         try:
             with self._unpacked() as file:
@@ -128,7 +128,7 @@ class Source:
         return self.asked_split or split_in(self.name)
 
     def open(self, limits: Limits) -> IO[bytes]:
-        """The content, decompressed; reading raises `Refused` where it is damaged or suspiciously large."""
+        """The content, decompressed; reading raises `DataRejected` where it is damaged or suspiciously large."""
         return io.BufferedReader(_Watched(self, limits), buffer_size=1 << 17)
 
     @cached_property
@@ -148,7 +148,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Held(Source):
+class PackedUpload(UploadedFile):
     """A file out of an archive, held in memory; `path` is the archive's."""
 
     data: bytes = b""
@@ -163,9 +163,9 @@ class Held(Source):
 
 
 class _Watched(io.RawIOBase):
-    """Counts what comes out against what went in, and turns a decompressor's complaints into `Refused`."""
+    """Counts what comes out against what went in, and turns a decompressor's complaints into `DataRejected`."""
 
-    def __init__(self, source: Source, limits: Limits) -> None:
+    def __init__(self, source: UploadedFile, limits: Limits) -> None:
         self._source = source
         self._file = source._unpacked()
         self._allowed = limits.max_total_bytes
@@ -181,13 +181,13 @@ class _Watched(io.RawIOBase):
         try:
             data = self._file.read(len(buffer))
         except _DAMAGE as error:
-            raise Refused("damaged_file", found=error, at=Place(file=self._source.name)) from error
+            raise DataRejected("damaged_file", found=error, at=Location(file=self._source.name)) from error
         self._count += len(data)
         if self._count > self._allowed:
-            raise Refused(
+            raise DataRejected(
                 "archive_bomb" if self._source.packing else "file_too_large",
                 found=f"more than {self._allowed:,} bytes unpacked",
-                at=Place(file=self._source.name),
+                at=Location(file=self._source.name),
             )
         buffer[: len(data)] = data
         return len(data)
@@ -229,7 +229,7 @@ def is_packed(start: bytes) -> bool:
     return start.startswith((b"PK\x03\x04", b"PK\x05\x06", *packed, *_FOREIGN)) or start[_TAR_MAGIC] == b"ustar"
 
 
-def _content(start: bytes) -> Content:
+def _content(start: bytes) -> FileContent:
     if not start:
         return "empty"
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):

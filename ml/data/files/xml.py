@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from ml.data.issues import Place, Refused
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,21 +39,23 @@ class XmlReader:
         self._parser.SkippedEntityHandler = self._entity
 
     def feed(self, piece: bytes, *, last: bool) -> None:
-        """Some more bytes; raises `Refused` with the line."""
+        """Some more bytes; raises `DataRejected` with the line."""
         try:
             self._parser.Parse(piece, last)
         except expat.ExpatError as error:
-            raise Refused("xml_invalid", found=expat.ErrorString(error.code), at=Place(line=error.lineno)) from error
+            raise DataRejected(
+                "xml_invalid", found=expat.ErrorString(error.code), at=Location(line=error.lineno)
+            ) from error
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Location:
         """The line that is being read."""
-        return Place(line=self._parser.CurrentLineNumber)
+        return Location(line=self._parser.CurrentLineNumber)
 
     def _begun(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
         if self._depth > DEEPEST:
-            raise Refused("xml_too_deep", expected=f"at most {DEEPEST} levels", at=self.place)
+            raise DataRejected("xml_too_deep", expected=f"at most {DEEPEST} levels", at=self.place)
         self._start(name, attributes)
 
     def _ended(self, name: str) -> None:
@@ -61,11 +63,11 @@ class XmlReader:
         self._end(name)
 
     def _entity(self, name: str, *_: Any) -> None:
-        raise Refused("xml_entity", found=name, at=self.place)
+        raise DataRejected("xml_entity", found=name, at=self.place)
 
 
 def read_xml(data: bytes) -> Element:
-    """The root element of a whole document; raises `Refused`."""
+    """The root element of a whole document; raises `DataRejected`."""
     builder = TreeBuilder()
     reader = XmlReader(start=builder.start, end=builder.end, letters=builder.data)
     reader.feed(data, last=True)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ml.data.files.archives import contents, members
 from ml.data.files.upload import split_named
-from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
-from ml.data.issues import Place, Refused
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ml.data.files.archives import Member
-    from ml.data.files.upload import Source
+    from ml.data.files.upload import UploadedFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class FolderFormat(Format):
     def is_wanted(self, member: Member) -> bool:
         """Whether a file is to be read; what is ignored becomes a finding."""
 
-    def roles(self, files: Sequence[Member], source: Source) -> dict[str, Role]:
+    def roles(self, files: Sequence[Member], source: UploadedFile) -> dict[str, Role]:
         """What each file is, once the folders that all share are taken off."""
         folders = [member.parts[:-1] for member in files]
         depth = shared_depth(folders)
@@ -55,19 +55,19 @@ class FolderFormat(Format):
             rest = folder[depth:]
             split = split_named(rest[0]) if split_level and rest else None
             if split_level and split is None:
-                self.findings.add("folder_outside_splits", at=Place(file=member.file), rows=1)
+                self.findings.add("folder_outside_splits", at=Location(file=member.file), rows=1)
                 continue
             rest = rest[1:] if split else rest
             if len(rest) > 1:
-                self.findings.add("folders_nested", at=Place(file=member.file), found="/".join(rest))
+                self.findings.add("folders_nested", at=Location(file=member.file), found="/".join(rest))
             roles[member.file] = Role(source.asked_split or split or source.split, rest[0] if rest else None)
         return roles
 
     def value(self, file: str, data: bytes) -> Any:
-        """A file's content as the column's kind takes it; raises `Refused` where it cannot be."""
+        """A file's content as the column's kind takes it; raises `DataRejected` where it cannot be."""
         return data
 
-    def batches(self, files: Iterator[tuple[str, bytes | Refused]], roles: Mapping[str, Role]) -> Iterator[Batch]:
+    def batches(self, files: Iterator[tuple[str, bytes | DataRejected]], roles: Mapping[str, Role]) -> Iterator[Batch]:
         """As many files of one split as are worth a batch."""
         names: list[str] = []
         values: list[Any] = []
@@ -75,13 +75,13 @@ class FolderFormat(Format):
         weight = 0
         for file, data in files:
             try:
-                if isinstance(data, Refused):
+                if isinstance(data, DataRejected):
                     raise data
                 value = self.value(file, data)
-            except Refused as refused:
-                self.findings.record(refused, at=Place(file=file), rows=1)
+            except DataRejected as refused:
+                self.findings.record(refused, at=Location(file=file), rows=1)
                 continue
-            full = len(names) >= ROWS_A_BATCH or weight >= BYTES_A_BATCH
+            full = len(names) >= ROWS_PER_BATCH or weight >= BYTES_PER_BATCH
             if names and (full or roles[file].split != split):
                 yield self._batch(names, values, roles, split)
                 names, values, weight = [], [], 0
@@ -92,22 +92,22 @@ class FolderFormat(Format):
         if names:
             yield self._batch(names, values, roles, split)
 
-    def _read_archive(self, source: Source) -> Iterator[Batch]:
+    def _read_archive(self, source: UploadedFile) -> Iterator[Batch]:
         try:
             listed = members(source, self.findings, self.limits)
-        except Refused as refused:
-            self.findings.record(refused, at=Place(file=source.name))
+        except DataRejected as refused:
+            self.findings.record(refused, at=Location(file=source.name))
             return
         wanted = [member for member in listed if self.is_wanted(member)]
         if not wanted:
             found = listed[0].file if listed else "nothing to read"
-            self.findings.add(self.nothing, at=Place(file=source.name), found=found)
+            self.findings.add(self.nothing, at=Location(file=source.name), found=found)
         roles = self.roles(wanted, source)
         yield from self.batches(contents(source, roles, self.findings, self.limits), roles)
 
     def _batch(self, names: list[str], values: list[Any], roles: Mapping[str, Role], split: str | None) -> Batch:
         labels = [roles[name].label or "" for name in names]
-        return Batch({self.column: values, "label": labels}, Places(names), split)
+        return Batch({self.column: values, "label": labels}, Locations(names), split)
 
 
 def shared_depth(folders: Sequence[tuple[str, ...]]) -> int:

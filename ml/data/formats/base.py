@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ml.data.issues import Place, Refused
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ml.data.files.upload import Content, Source
-    from ml.data.issues import Findings
+    from ml.data.files.upload import FileContent, UploadedFile
+    from ml.data.issues import IssueLog
     from ml.data.limits import Limits
 
-ROWS_A_BATCH = 2048
-BYTES_A_BATCH = 32 << 20
+ROWS_PER_BATCH = 2048
+BYTES_PER_BATCH = 32 << 20
 HARDLY = 0.1
 """How likely what nobody else would read is for the format that tells so."""
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Locations:
     """Where the rows of a batch were found: in one file, by number, or each in a file of its own.
 
     They stay in memory until the end of the import, so numbers are no lists.
@@ -38,16 +38,16 @@ class Places:
     column: str | None = None
     """The one that is spoken of, as it is called in the file."""
 
-    def at(self, index: int) -> Place:
+    def at(self, index: int) -> Location:
         """The place of one row."""
-        return Place(
+        return Location(
             file=self.files if isinstance(self.files, str) else self.files[index],
             row=None if self.rows is None else int(self.rows[index]),
             line=None if self.lines is None else int(self.lines[index]),
             column=self.column,
         )
 
-    def take(self, indices: Sequence[int] | np.ndarray) -> Places:
+    def take(self, indices: Sequence[int] | np.ndarray) -> Locations:
         """The places of some of the rows."""
         if len(indices) == len(self):
             return self
@@ -58,7 +58,7 @@ class Places:
             lines=None if self.lines is None else np.asarray(self.lines)[indices],
         )
 
-    def in_column(self, canonical: str) -> Places:
+    def in_column(self, canonical: str) -> Locations:
         """The same rows, in this column of theirs."""
         return replace(self, column=self.names.get(canonical))
 
@@ -76,7 +76,7 @@ class Batch:
     """
 
     columns: Mapping[str, Any]
-    places: Places
+    places: Locations
     split: str | None
     """What the data says; None where it says nothing."""
 
@@ -88,7 +88,7 @@ class Format(ABC):
     summary: ClassVar[str]
     columns: ClassVar[Mapping[str, str]]
     """The canonical columns it can bring."""
-    reads: ClassVar[frozenset[Content]]
+    reads: ClassVar[frozenset[FileContent]]
     splits_itself: ClassVar[str | None] = None
     """How it parts its rows, where no other way would be right; then none can be asked for."""
     takes_columns: ClassVar[bool] = False
@@ -96,11 +96,11 @@ class Format(ABC):
 
     def __init__(
         self,
-        sources: Sequence[Source],
+        sources: Sequence[UploadedFile],
         *,
         columns: Mapping[str, str | int],
         wanted: Mapping[str, str] | None = None,
-        findings: Findings,
+        findings: IssueLog,
         limits: Limits,
     ) -> None:
         self.sources = sources
@@ -113,7 +113,7 @@ class Format(ABC):
         """Canonical column -> where it was found in the file; known once reading has begun."""
 
     @classmethod
-    def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
+    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
         """How likely the sources are for this format: the share whose content it reads, 0..1, or more for a sure sign.
 
         0 where it cannot bring what is wanted.
@@ -122,13 +122,13 @@ class Format(ABC):
             return 0
         return sum(source.content in cls.reads for source in sources) / len(sources)
 
-    def file_by_file(self, read: Callable[[Source], Iterator[Batch]]) -> Iterator[Batch]:
+    def file_by_file(self, read: Callable[[UploadedFile], Iterator[Batch]]) -> Iterator[Batch]:
         """The batches of each source by itself; where one cannot be read on, that is a finding."""
         for source in self.sources:
             try:
                 yield from read(source)
-            except Refused as refused:
-                self.findings.record(refused, at=Place(file=source.name))
+            except DataRejected as refused:
+                self.findings.record(refused, at=Location(file=source.name))
 
     @abstractmethod
     def read(self) -> Iterator[Batch]:

@@ -15,14 +15,14 @@ import numpy as np
 
 from ml.data.dataset import SPLITS, DatasetSummary
 from ml.data.files.natural_sort import natural_key
-from ml.data.files.upload import Source
+from ml.data.files.upload import UploadedFile
 from ml.data.formats import FORMATS
 from ml.data.formats.base import HARDLY
 from ml.data.importing import label_checks, writer
-from ml.data.importing.nested_archives import unpacked
-from ml.data.importing.splits import TRAIN, Plan, assign
+from ml.data.importing.nested_archives import unpack
+from ml.data.importing.splits import TRAIN, SplitPlan, assign_splits
 from ml.data.importing.staging import LABEL, Staging
-from ml.data.issues import Findings, Place, Refused
+from ml.data.issues import DataRejected, IssueLog, Location
 from ml.data.limits import Limits
 from ml.data.report import Guess, ImportReport, ReportEntry, Suggestion
 
@@ -81,7 +81,7 @@ def import_dataset(
         run = _Import(scratch, Path(aside), limits, purposes or {}, task=task)
         try:
             run.read(sources, format=format, columns=columns or {}, splits=splits)
-        except Refused as refused:
+        except DataRejected as refused:
             run.findings.record(refused)
         return run.finish(into)
 
@@ -98,9 +98,9 @@ class _Import:
         self.purposes = purposes
         self.task = task
         self.scratch = scratch
-        self.findings = Findings(max_samples=limits.max_samples)
+        self.findings = IssueLog(max_samples=limits.max_samples)
         self.staging = Staging(scratch, kinds={}, findings=self.findings, limits=limits)
-        self.plan = Plan()
+        self.plan = SplitPlan()
         self.format: Format | None = None
 
     @property
@@ -117,16 +117,16 @@ class _Import:
         columns: Mapping[str, str | int],
         splits: Mapping[str, Any] | None,
     ) -> None:
-        """Stage every row that can be read; raises `Refused` where nothing more can be."""
+        """Stage every row that can be read; raises `DataRejected` where nothing more can be."""
         try:
-            self.plan = Plan.of(splits)
-        except Refused as refused:
+            self.plan = SplitPlan.of(splits)
+        except DataRejected as refused:
             self.findings.record(refused)  # and read on: whatever else is wrong is told in the same answer
         sources = [self._source(path) for path in sorted(paths, key=lambda path: natural_key(path.name))]
         if not sources:
-            raise Refused("no_files")
+            raise DataRejected("no_files")
         if len(sources) > self.limits.max_members:
-            raise Refused("archive_too_many_files", expected=f"at most {self.limits.max_members:,}")
+            raise DataRejected("archive_too_many_files", expected=f"at most {self.limits.max_members:,}")
         readable = [source for source in sources if self._readable(source)]
         if not readable:
             return
@@ -137,7 +137,9 @@ class _Import:
         for source in readable:
             if source not in mine:
                 expected = f"content for {chosen.name} ({', '.join(sorted(chosen.reads))})"
-                self.findings.add("wrong_format", at=Place(file=source.name), found=source.content, expected=expected)
+                self.findings.add(
+                    "wrong_format", at=Location(file=source.name), found=source.content, expected=expected
+                )
         if columns and not chosen.takes_columns:
             self.findings.add("columns_not_used", found=", ".join(columns))
         if splits and chosen.splits_itself is not None:
@@ -148,8 +150,8 @@ class _Import:
             self.staging.add(batch)
 
     def _out_of_envelopes(
-        self, sources: list[Source], asked: str | None, wanted: Mapping[str, str] | None
-    ) -> list[Source]:
+        self, sources: list[UploadedFile], asked: str | None, wanted: Mapping[str, str] | None
+    ) -> list[UploadedFile]:
         """Archives that no format knows as one, file by file; as they are where that leads to nothing."""
         if asked is None:
             known = max(form.detect(sources, wanted) for form in FORMATS.values()) > HARDLY
@@ -157,19 +159,19 @@ class _Import:
         else:
             reads = FORMATS[asked].reads if asked in list(FORMATS) else frozenset(("zip", "tar"))
             foreign = [source for source in sources if source.content in ("zip", "tar") and source.content not in reads]
-        found: list[Source] = []
+        found: list[UploadedFile] = []
         for number, source in enumerate(sources):
-            inner = unpacked(source, self.aside / str(number), self.findings, self.limits) if source in foreign else []
+            inner = unpack(source, self.aside / str(number), self.findings, self.limits) if source in foreign else []
             found += inner or [source]
         return found
 
-    def _source(self, path: Path) -> Source:
-        return Source(path.name, path, asked_split=self.plan.split_of(path.name))
+    def _source(self, path: Path) -> UploadedFile:
+        return UploadedFile(path.name, path, asked_split=self.plan.split_of(path.name))
 
-    def _readable(self, source: Source) -> bool:
+    def _readable(self, source: UploadedFile) -> bool:
         code = _UNREADABLE.get(source.content)
         if code:
-            self.findings.add(code, at=Place(file=source.name))
+            self.findings.add(code, at=Location(file=source.name))
         return code is None
 
     def finish(self, into: Path) -> ImportReport:
@@ -179,9 +181,9 @@ class _Import:
             if not findings.reject:
                 findings.add("empty_dataset")
             return self._report(None, accepted=0, said=[])
-        classes, codes = label_checks.settle_classes(staging, findings)
-        splits, said = assign(staging, self.plan)
-        splits = label_checks.settle_copies(staging, codes, splits, findings)
+        classes, codes = label_checks.resolve_classes(staging, findings)
+        splits, said = assign_splits(staging, self.plan)
+        splits = label_checks.resolve_duplicates(staging, codes, splits, findings)
         for kind in staging.kinds.values():
             kind.finish()
         called = self.format.guess if self.format else {}
@@ -199,7 +201,7 @@ class _Import:
         for reason in self.purpose.refuse(summary) if self.purpose else ():
             findings.add("unfit_for_task", found=reason)
         if not findings.reject:
-            with writer.published(into) as directory:
+            with writer.publish(into) as directory:
                 digest = writer.write(directory, staging, splits, codes)
                 summary = summary.model_copy(update={"digest": digest})
                 writer.write_summary(directory, summary)
@@ -258,14 +260,14 @@ class _Import:
         )
 
 
-def _format(asked: str | None, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> type[Format]:
+def _format(asked: str | None, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> type[Format]:
     if asked is not None and asked not in list(FORMATS):
-        raise Refused("unknown_format", found=asked, expected=", ".join(sorted(FORMATS)))
+        raise DataRejected("unknown_format", found=asked, expected=", ".join(sorted(FORMATS)))
     if asked is not None:
         return FORMATS[asked]
     likeliness = {name: form.detect(sources, wanted) for name, form in FORMATS.items()}
     best = max(likeliness, key=lambda name: likeliness[name])
     if not likeliness[best]:
         found = f"{sources[0].name}: {sources[0].content}"
-        raise Refused("format_not_recognised", found=found, expected=", ".join(sorted(FORMATS)))
+        raise DataRejected("format_not_recognised", found=found, expected=", ".join(sorted(FORMATS)))
     return FORMATS[best]

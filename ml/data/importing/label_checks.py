@@ -17,7 +17,7 @@ from ml.data.importing.staging import LABEL, NO_LABEL
 
 if TYPE_CHECKING:
     from ml.data.importing.staging import Staging
-    from ml.data.issues import Findings
+    from ml.data.issues import IssueLog
 
 FEWEST_TO_SPLIT: Final = 2
 FEW: Final = 5
@@ -29,7 +29,7 @@ ONE_SIDED: Final = 0.95
 _NUMBER: Final = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d{0,30})?(e[+-]?\d{1,2})?", re.IGNORECASE)
 
 
-def settle_classes(staging: Staging, findings: Findings) -> tuple[list[str] | None, np.ndarray]:
+def resolve_classes(staging: Staging, findings: IssueLog) -> tuple[list[str] | None, np.ndarray]:
     """The classes in natural order and the code of each row; None where no row has a label."""
     codes = staging.codes
     if not staging.label_codes:
@@ -59,7 +59,7 @@ def count_classes(classes: list[str], codes: np.ndarray, splits: np.ndarray) -> 
     return {split: dict(zip(classes, rows.tolist(), strict=True)) for split, rows in counts.items()}
 
 
-def check_classes(counts: dict[str, dict[str, int]], codes: np.ndarray, staging: Staging, findings: Findings) -> None:
+def check_classes(counts: dict[str, dict[str, int]], codes: np.ndarray, staging: Staging, findings: IssueLog) -> None:
     """Classes that are too small, missing somewhere, or look like one another."""
     classes = list(counts["train"])
     _check_names(classes, findings)
@@ -84,7 +84,7 @@ def check_classes(counts: dict[str, dict[str, int]], codes: np.ndarray, staging:
                 findings.add("class_missing_in_split", found=f"{name} in {split}")
 
 
-def _check_names(classes: list[str], findings: Findings) -> None:
+def _check_names(classes: list[str], findings: IssueLog) -> None:
     if len(classes) == 1:
         findings.add("one_class", found=classes[0])
     folded: dict[str, str] = {}
@@ -94,7 +94,7 @@ def _check_names(classes: list[str], findings: Findings) -> None:
             findings.add("class_case_twins", found=f"{twin}, {name}")
 
 
-def settle_copies(staging: Staging, codes: np.ndarray, splits: np.ndarray, findings: Findings) -> np.ndarray:
+def resolve_duplicates(staging: Staging, codes: np.ndarray, splits: np.ndarray, findings: IssueLog) -> np.ndarray:
     """Report equal rows; `splits` without those that would be learned from and measured on as well."""
     if not staging.kinds[staging.key].distinct:
         return splits
@@ -126,7 +126,7 @@ def _whole_rows(staging: Staging, keys: np.ndarray, codes: np.ndarray) -> np.nda
 
 def _report_copies(
     staging: Staging,
-    findings: Findings,
+    findings: IssueLog,
     code: str,
     copies: np.ndarray,
     originals: np.ndarray,
@@ -143,7 +143,7 @@ def _report_copies(
     findings.add_more(code, len(copies) - findings.max_samples, rows=rows)
 
 
-def _report_conflicts(staging: Staging, keys: np.ndarray, codes: np.ndarray, findings: Findings) -> None:
+def _report_conflicts(staging: Staging, keys: np.ndarray, codes: np.ndarray, findings: IssueLog) -> None:
     labelled = np.flatnonzero(codes >= 0)
     pairs = np.unique(np.stack([keys[labelled], codes[labelled].astype(np.uint64)]), axis=1)
     conflicting = pairs[0][1:][pairs[0][1:] == pairs[0][:-1]]

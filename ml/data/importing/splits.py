@@ -15,7 +15,7 @@ import numpy as np
 from ml.data.dataset import SPLITS
 from ml.data.files.upload import split_named
 from ml.data.importing.staging import NO_SPLIT
-from ml.data.issues import Refused
+from ml.data.issues import DataRejected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ DROPPED: Final = -2
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SplitPlan:
     """What was asked: shares of all rows, or a split for each file named."""
 
     shares: tuple[float, float, float] | None = None
@@ -38,16 +38,16 @@ class Plan:
     """(name or pattern, split)."""
 
     @classmethod
-    def of(cls, asked: Mapping[str, Any] | None) -> Plan:
-        """Raises `Refused` where `asked` is neither."""
+    def of(cls, asked: Mapping[str, Any] | None) -> SplitPlan:
+        """Raises `DataRejected` where `asked` is neither."""
         if not asked:
             return cls()
         if not isinstance(asked, dict):
-            raise Refused("invalid_splits", found=asked)
+            raise DataRejected("invalid_splits", found=asked)
         given = dict(asked)
         seed = given.pop("seed", 0)
         if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
-            raise Refused("invalid_splits", found=f"seed {seed!r}", expected="a whole number of 0 or more")
+            raise DataRejected("invalid_splits", found=f"seed {seed!r}", expected="a whole number of 0 or more")
         if all(isinstance(value, str) for value in given.values()):
             return cls(files=tuple((name, _known(split)) for name, split in given.items()), seed=seed)
         return cls(shares=_shares(given), seed=seed)
@@ -60,7 +60,7 @@ class Plan:
 def _known(split: str) -> str:
     found = split_named(split)
     if found is None:
-        raise Refused("invalid_splits", found=split, expected=", ".join(SPLITS))
+        raise DataRejected("invalid_splits", found=split, expected=", ".join(SPLITS))
     return found
 
 
@@ -68,14 +68,14 @@ def _shares(given: Mapping[str, Any]) -> tuple[float, float, float]:
     unknown = [name for name in given if name not in SPLITS]
     numbers = [given.get(name, 0.0) for name in SPLITS]
     if unknown or any(isinstance(value, bool) or not isinstance(value, int | float) for value in numbers):
-        raise Refused("invalid_splits", found=dict(given), expected="shares of train, validation and test")
+        raise DataRejected("invalid_splits", found=dict(given), expected="shares of train, validation and test")
     train, validation, test = (float(value) for value in numbers)
     if not (train > 0 and validation >= 0 and test >= 0 and math.isclose(train + validation + test, 1, abs_tol=1e-3)):
-        raise Refused("invalid_splits", found=dict(given), expected="shares that add up to 1, with some for train")
+        raise DataRejected("invalid_splits", found=dict(given), expected="shares that add up to 1, with some for train")
     return train, validation, test
 
 
-def assign(staging: Staging, plan: Plan) -> tuple[np.ndarray, list[str]]:
+def assign_splits(staging: Staging, plan: SplitPlan) -> tuple[np.ndarray, list[str]]:
     """int8 [N] into `SPLITS` for every row, and in words what was held out."""
     if plan.shares:
         return _spread(staging, np.arange(len(staging)), plan.shares, seed=plan.seed), []

@@ -11,19 +11,19 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ml.data.column_types import KINDS
+from ml.data.column_types import COLUMN_TYPES
 from ml.data.column_types.base import HASH_BYTES
-from ml.data.cross_checks import RELATIONS
+from ml.data.cross_checks import CROSS_CHECKS
 from ml.data.dataset import SPLITS
-from ml.data.issues import Place, Refused
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ml.data.column_types.base import Kind, Looked
-    from ml.data.cross_checks.base import Relation
-    from ml.data.formats.base import Batch, Places
-    from ml.data.issues import Findings
+    from ml.data.column_types.base import CheckedValues, ColumnType
+    from ml.data.cross_checks.base import CrossCheck
+    from ml.data.formats.base import Batch, Locations
+    from ml.data.issues import IssueLog
     from ml.data.limits import Limits
 
 LABEL: Final = "label"
@@ -32,7 +32,7 @@ NO_LABEL: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class ByteRange:
     """The values of one column in one segment: where they lie in the scratch file."""
 
     offset: int
@@ -47,10 +47,10 @@ class Segment:
     """The rows of one batch."""
 
     start: int
-    places: Places
+    places: Locations
     rows: np.ndarray
     """Of the batch's rows, those that are staged."""
-    stretches: Mapping[str, Stretch]
+    stretches: Mapping[str, ByteRange]
     """By column."""
 
     def __len__(self) -> int:
@@ -63,17 +63,17 @@ class Staging:
     `kinds` says by canonical column what its values are; labels are no column here, but `codes`.
     """
 
-    def __init__(self, file: IO[bytes], *, kinds: Mapping[str, str], findings: Findings, limits: Limits) -> None:
+    def __init__(self, file: IO[bytes], *, kinds: Mapping[str, str], findings: IssueLog, limits: Limits) -> None:
         self._file = file
         self._known = kinds
         self._findings = findings
         self._limits = limits
-        self.kinds: dict[str, Kind[Any]] = {}
+        self.kinds: dict[str, ColumnType[Any]] = {}
         """By column that was brought, the key first."""
         self.segments: list[Segment] = []
         self.label_codes: dict[str, int] = {}
         """Names in the order they were met."""
-        self._relations: list[Relation] | None = None
+        self._relations: list[CrossCheck] | None = None
         self._hashes: dict[str, list[np.ndarray]] = {}
         self._codes: list[np.ndarray] = []
         self._splits: list[np.ndarray] = []
@@ -83,20 +83,20 @@ class Staging:
         return self._rows
 
     def add(self, batch: Batch) -> None:
-        """Check and keep the rows of a batch; raises `Refused` where the whole upload is beyond a limit."""
+        """Check and keep the rows of a batch; raises `DataRejected` where the whole upload is beyond a limit."""
         known = dict(self.kinds)
         looked = self._look_at(batch)
         if known and looked.keys() != known.keys():
             self.kinds = known
-            at = Place(file=batch.places.at(0).file)
-            raise Refused("columns_differ", found=", ".join(looked), expected=", ".join(known), at=at)
+            at = Location(file=batch.places.at(0).file)
+            raise DataRejected("columns_differ", found=", ".join(looked), expected=", ".join(known), at=at)
         rows = next(reversed(looked.values())).rows
         codes = self._label(batch, rows)
         rows = rows[codes >= NO_LABEL]
         if len(self) + len(rows) > self._limits.max_rows:
-            raise Refused("too_many_rows", expected=f"at most {self._limits.max_rows:,} rows")
+            raise DataRejected("too_many_rows", expected=f"at most {self._limits.max_rows:,} rows")
         for relation in self.relations:
-            relation.look_at(batch.columns, rows, batch.places)
+            relation.check(batch.columns, rows, batch.places)
         stretches = {}
         for column, found in looked.items():
             chosen = found.among(rows)
@@ -109,11 +109,11 @@ class Staging:
         self._rows += len(rows)
 
     @property
-    def relations(self) -> Sequence[Relation]:
+    def relations(self) -> Sequence[CrossCheck]:
         """Those between the columns that were brought."""
         if self._relations is None:
             known = {column: kind.name for column, kind in self.kinds.items()}
-            fitting = [each for each in RELATIONS.values() if each.columns.items() <= known.items()]
+            fitting = [each for each in CROSS_CHECKS.values() if each.columns.items() <= known.items()]
             self._relations = [each(findings=self._findings) for each in fitting]
         return self._relations
 
@@ -141,7 +141,7 @@ class Staging:
         """int8 [N] into `SPLITS`, `NO_SPLIT` where the data says nothing."""
         return np.concatenate([np.empty(0, dtype=np.int8), *self._splits])
 
-    def place(self, row: int, column: str | None = None) -> Place:
+    def place(self, row: int, column: str | None = None) -> Location:
         """Where a staged row came from; or this column of it."""
         starts = [segment.start for segment in self.segments]
         segment = self.segments[int(np.searchsorted(starts, row, side="right")) - 1]
@@ -160,7 +160,7 @@ class Staging:
         for segment in self.segments:
             yield from self._read(segment.stretches[column])
 
-    def _read(self, stretch: Stretch) -> np.ndarray | list[bytes]:
+    def _read(self, stretch: ByteRange) -> np.ndarray | list[bytes]:
         self._file.seek(stretch.offset)
         data = self._file.read(int(stretch.lengths.sum()))
         if stretch.shape is not None:
@@ -168,7 +168,7 @@ class Staging:
         ends = np.cumsum(stretch.lengths)
         return [data[end - size : end] for end, size in zip(ends, stretch.lengths, strict=True)]
 
-    def _look_at(self, batch: Batch) -> dict[str, Looked]:
+    def _look_at(self, batch: Batch) -> dict[str, CheckedValues]:
         """Column by column, each only at the rows that were good so far, so that no row is lost twice."""
         rows = np.arange(len(batch.places))
         looked = {}
@@ -176,20 +176,20 @@ class Staging:
             if column == LABEL:
                 continue
             if column not in self.kinds:
-                self.kinds[column] = KINDS[self._known[column]](findings=self._findings, limits=self._limits)
+                self.kinds[column] = COLUMN_TYPES[self._known[column]](findings=self._findings, limits=self._limits)
             kind = self.kinds[column]
-            looked[column] = kind.look_at(kind.beside(values, batch.columns), rows, batch.places.in_column(column))
+            looked[column] = kind.check(kind.beside(values, batch.columns), rows, batch.places.in_column(column))
             rows = looked[column].rows
         return looked
 
-    def _keep(self, found: Looked) -> Stretch:
+    def _keep(self, found: CheckedValues) -> ByteRange:
         offset, data = self._file.tell(), found.data
         if isinstance(data, np.ndarray):
             self._file.write(np.ascontiguousarray(data).data)
             lengths = np.full(len(data), data[:1].nbytes, dtype=np.int64)
-            return Stretch(offset, data.shape[1:], lengths)
+            return ByteRange(offset, data.shape[1:], lengths)
         self._file.writelines(data)
-        return Stretch(offset, None, np.array([len(each) for each in data], dtype=np.int64))
+        return ByteRange(offset, None, np.array([len(each) for each in data], dtype=np.int64))
 
     def _label(self, batch: Batch, rows: np.ndarray) -> np.ndarray:
         """int32 codes of the rows; below `NO_LABEL` where the label cannot be one."""
@@ -199,18 +199,18 @@ class Staging:
         places = batch.places.in_column(LABEL)
         return np.array([self._code(labels[row], places, row) for row in rows.tolist()], dtype=np.int32)
 
-    def _code(self, given: str, places: Places, row: int) -> int:
+    def _code(self, given: str, places: Locations, row: int) -> int:
         try:
             label = self._labels.pack(given, places.at(row)).decode()
-        except Refused as refused:
+        except DataRejected as refused:
             self._findings.record(refused, at=places.at(row), rows=1)
             return NO_LABEL - 1
         if not label:
             return NO_LABEL
         if label not in self.label_codes and len(self.label_codes) >= self._limits.max_classes:
-            raise Refused("too_many_classes", found=f"more than {self._limits.max_classes:,} different labels")
+            raise DataRejected("too_many_classes", found=f"more than {self._limits.max_classes:,} different labels")
         return self.label_codes.setdefault(label, len(self.label_codes))
 
     @cached_property
-    def _labels(self) -> Kind[Any]:
-        return KINDS[LABEL](findings=self._findings, limits=self._limits)
+    def _labels(self) -> ColumnType[Any]:
+        return COLUMN_TYPES[LABEL](findings=self._findings, limits=self._limits)

@@ -20,13 +20,13 @@ from ml.data.importing.staging import LABEL
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ml.data.column_types.base import Kind
+    from ml.data.column_types.base import ColumnType
     from ml.data.dataset import DatasetSummary
     from ml.data.importing.staging import Staging
 
 
 @contextmanager
-def published(into: Path) -> Iterator[Path]:
+def publish(into: Path) -> Iterator[Path]:
     """A folder to write into, which becomes `into` when all went well and is gone when not."""
     into.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{into.name}-", dir=into.parent))
@@ -78,7 +78,7 @@ class _SplitWriter:
         directory: Path,
         split: str,
         rows: int,
-        kinds: Mapping[str, Kind[Any]],
+        kinds: Mapping[str, ColumnType[Any]],
         shapes: Mapping[str, tuple[int, ...] | None],
         *,
         labelled: bool,

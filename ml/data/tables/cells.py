@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from ml.data.column_types import KINDS
+from ml.data.column_types import COLUMN_TYPES
 from ml.data.files.images import looks_like_image
-from ml.data.issues import Place, Refused
+from ml.data.issues import DataRejected, Location
 from ml.data.tables.column_aliases import ALIASES, KIND_OF, NO_COLUMN, TRANSLATION, position_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ml.data.formats.base import Places
-    from ml.data.issues import Findings
+    from ml.data.formats.base import Locations
+    from ml.data.issues import IssueLog
 
 CellKind = Literal["number", "text", "image", "other"]
 
-LOOKED_AT: Final = 20
+INSPECTED_ROWS: Final = 20
 """Rows by which the kind of a column is judged."""
 MANY: Final = 10
 """Of these, fewer may well differ by chance."""
@@ -81,26 +81,26 @@ def find_layout(
     named: bool,
     wanted: Mapping[str, str] | None = None,
 ) -> Layout:
-    """What was asked for, and the rest by names, kinds and counts; raises `Refused` where that leads nowhere.
+    """What was asked for, and the rest by names, kinds and counts; raises `DataRejected` where that leads nowhere.
 
     `wanted` are the canonical columns of the task that the data is for, if that was said.
     """
     unknown = sorted(set(asked) - KIND_OF.keys() - {"shape"})
     if unknown:
-        raise Refused("invalid_columns", found=", ".join(unknown), expected=", ".join([*KIND_OF, "shape"]))
+        raise DataRejected("invalid_columns", found=", ".join(unknown), expected=", ".join([*KIND_OF, "shape"]))
     if _holds_pictures(columns, asked, named=named, wanted=wanted):
         return _with_pictures(columns, asked, named=named, wanted=wanted or {})
     return _of_texts(columns, asked, named=named, wanted=wanted)
 
 
 def read_cells(
-    cells: Mapping[str, Sequence[Any]], places: Places, findings: Findings
+    cells: Mapping[str, Sequence[Any]], places: Locations, findings: IssueLog
 ) -> tuple[dict[str, list[Any]], list[int]]:
     """By canonical column the raw values of those rows whose cells all hold one, and the indices of these rows.
 
     What cannot be read becomes a finding.
     """
-    kinds = {column: KINDS[KIND_OF[column]] for column in cells}
+    kinds = {column: COLUMN_TYPES[KIND_OF[column]] for column in cells}
     kept: list[int] = []
     values: dict[str, list[Any]] = {column: [] for column in cells}
     for index in range(len(places)):
@@ -108,7 +108,7 @@ def read_cells(
         for column, each in cells.items():
             try:
                 row[column] = kinds[column].from_cell(each[index])
-            except Refused as refused:
+            except DataRejected as refused:
                 findings.record(refused, at=places.in_column(column).at(index), rows=1)
                 break
         else:
@@ -142,12 +142,12 @@ def is_number(cell: str) -> bool:
 class PixelReader:
     """Numbers to pictures. The first batch decides for all whether they are 0 to 255 or 0 to 1."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: IssueLog) -> None:
         self._findings = findings
         self._scale: float | None = None
 
     def read(
-        self, values: np.ndarray, layout: Layout, places: Places, names: Sequence[str]
+        self, values: np.ndarray, layout: Layout, places: Locations, names: Sequence[str]
     ) -> tuple[np.ndarray, list[int]]:
         """uint8 [n, H, W, C] of those of float32 [N, P] that can be, and their indices; the others become findings."""
         if self._scale is None and len(values):
@@ -167,10 +167,10 @@ class PixelReader:
         self._note_changes(scaled, pixels, scale, places)
         return pixels.astype(np.uint8).reshape(-1, *layout.shape), kept.tolist()
 
-    def _note_changes(self, scaled: np.ndarray, pixels: np.ndarray, scale: float, places: Places) -> None:
+    def _note_changes(self, scaled: np.ndarray, pixels: np.ndarray, scale: float, places: Locations) -> None:
         if not len(pixels):
             return
-        file = Place(file=places.at(0).file)
+        file = Location(file=places.at(0).file)
         if scale != 1:
             self._findings.add("pixels_scaled", at=file, count=len(pixels), rows=len(pixels))
         elif rounded := int((scaled != pixels).any(axis=1).sum()):
@@ -193,7 +193,7 @@ def _position(columns: Sequence[CellColumn], asked: str | int) -> int:
     if isinstance(asked, str) and asked in names:
         return names.index(asked)
     known = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-    raise Refused(
+    raise DataRejected(
         "column_missing", found=f"no column {asked}", expected=f"one of {known}, or a position 1 to {len(names)}"
     )
 
@@ -206,7 +206,7 @@ def _images(columns: Sequence[CellColumn], asked: str | int) -> list[int]:
         for end in map(str.strip, asked.split(":", 1))
     )
     if last < first:
-        raise Refused("invalid_columns", found=asked, expected=_HOW)
+        raise DataRejected("invalid_columns", found=asked, expected=_HOW)
     return list(range(first, last + 1))
 
 
@@ -250,7 +250,7 @@ def _with_pictures(
     if len(image) == 1 and columns[image[0]].kind != "number":
         return Layout({"image": image[0], **found})
     if len(image) < _FEWEST_PIXELS:
-        raise Refused("no_image_columns", found=", ".join(column.name for column in columns[:20]))
+        raise DataRejected("no_image_columns", found=", ".join(column.name for column in columns[:20]))
     return _shaped(Layout(found, tuple(image)), asked.get("shape"))
 
 
@@ -317,10 +317,10 @@ def _reads_like_text(column: CellColumn) -> bool:
     return column.kind == "text" and column.letters > _LONGEST_USUAL_LABEL
 
 
-def _missing(columns: Sequence[CellColumn], missing: Sequence[str]) -> Refused:
+def _missing(columns: Sequence[CellColumn], missing: Sequence[str]) -> DataRejected:
     found = f"no column for {', '.join(missing)} among {', '.join(column.name for column in columns[:20])}"
     names = "; ".join(f"{canonical}: {', '.join(ALIASES[canonical][:4])}" for canonical in missing)
-    return Refused("no_columns", found=found, expected=f"a column named like {names}")
+    return DataRejected("no_columns", found=found, expected=f"a column named like {names}")
 
 
 def _names(columns: Sequence[CellColumn]) -> list[str]:
@@ -380,11 +380,11 @@ def _shaped(layout: Layout, asked: str | int | None) -> Layout:
     if asked is None:
         shape = _picture_shape(count)
         if shape is None:
-            raise Refused("pixels_not_square", found=f"{count} pixel columns")
+            raise DataRejected("pixels_not_square", found=f"{count} pixel columns")
         return replace(layout, shape=shape, shape_assumed=shape[2] == 3)
     match = _SHAPE.fullmatch(str(asked).strip().lower())
     if not match or int(match[1]) * int(match[2]) * int(match[3] or 1) != count:
-        raise Refused("pixels_not_square", found=f"{count} pixel columns, shape {asked}", expected=_HOW)
+        raise DataRejected("pixels_not_square", found=f"{count} pixel columns, shape {asked}", expected=_HOW)
     return replace(layout, shape=(int(match[1]), int(match[2]), int(match[3] or 1)))
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ml.data.files.natural_sort import natural_key
 from ml.data.files.text import lines, open_text
-from ml.data.issues import Place, Refused
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ml.data.files.upload import Source
-    from ml.data.issues import Findings
+    from ml.data.files.upload import UploadedFile
+    from ml.data.issues import IssueLog
     from ml.data.limits import Limits
 
 SUFFIXES: Final = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json"})
@@ -31,11 +31,11 @@ class Record:
     """One row by column name, and where it stands."""
 
     cells: Mapping[str, Any]
-    place: Place
+    place: Location
 
 
-def records(source: Source, findings: Findings, limits: Limits) -> Iterator[Record]:
-    """Row by row; one that cannot be read becomes a finding. Raises `Refused` where there is no table."""
+def records(source: UploadedFile, findings: IssueLog, limits: Limits) -> Iterator[Record]:
+    """Row by row; one that cannot be read becomes a finding. Raises `DataRejected` where there is no table."""
     with open_text(source, findings, limits) as text:
         if source.content == "json":
             yield from _of_json(source, lines(text), findings)
@@ -43,13 +43,13 @@ def records(source: Source, findings: Findings, limits: Limits) -> Iterator[Reco
             yield from _of_cells(source, lines(text), findings)
 
 
-def _of_json(source: Source, text: Iterable[str], findings: Findings) -> Iterator[Record]:
+def _of_json(source: UploadedFile, text: Iterable[str], findings: IssueLog) -> Iterator[Record]:
     row = 0
     for number, line in enumerate(text, start=1):
         if not line.strip():
             continue
         row += 1
-        place = Place(file=source.name, line=number, row=row)
+        place = Location(file=source.name, line=number, row=row)
         try:
             cells = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -61,12 +61,12 @@ def _of_json(source: Source, text: Iterable[str], findings: Findings) -> Iterato
         yield Record(cells, place)
 
 
-def _of_cells(source: Source, text: Iterator[str], findings: Findings) -> Iterator[Record]:
+def _of_cells(source: UploadedFile, text: Iterator[str], findings: IssueLog) -> Iterator[Record]:
     header = next((line for line in text if line.strip()), "")
     delimiter = max(DELIMITERS, key=header.count)
     names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
     if len(names) < 2:
-        raise Refused("manifest_without_columns", found=header.strip(), at=Place(file=source.name))
+        raise DataRejected("manifest_without_columns", found=header.strip(), at=Location(file=source.name))
     reader = csv.reader(text, delimiter=delimiter)
     row = 0
     try:
@@ -74,14 +74,16 @@ def _of_cells(source: Source, text: Iterator[str], findings: Findings) -> Iterat
             if not cells:
                 continue
             row += 1
-            place = Place(file=source.name, line=reader.line_num + 1, row=row)
+            place = Location(file=source.name, line=reader.line_num + 1, row=row)
             if len(cells) != len(names):
                 expected = f"{len(names)}"
                 findings.add("ragged_row", at=place, found=f"{len(cells)} cells", expected=expected, rows=1)
                 continue
             yield Record(dict(zip(names, cells, strict=True)), place)
     except csv.Error as error:
-        raise Refused("bad_quoting", found=error, at=Place(file=source.name, line=reader.line_num + 1)) from error
+        raise DataRejected(
+            "bad_quoting", found=error, at=Location(file=source.name, line=reader.line_num + 1)
+        ) from error
 
 
 def column_of(names: Iterable[str], aliases: Sequence[str]) -> str | None:
@@ -109,7 +111,7 @@ class FilesByName:
                 self._by_name.setdefault(name, []).append(file)
 
     def find(self, name: str, *, beside: str) -> str:
-        """`beside` is the table's own path; raises `Refused` where no file, or more than one, is meant."""
+        """`beside` is the table's own path; raises `DataRejected` where no file, or more than one, is meant."""
         asked = PurePosixPath(unicodedata.normalize("NFC", name.strip()).replace("\\", "/"))
         root = PurePosixPath(beside)
         for folder in root.parents:
@@ -119,5 +121,5 @@ class FilesByName:
         if len(alike) == 1:
             return alike[0]
         if alike:
-            raise Refused("file_name_ambiguous", found=name, expected=f"one of {', '.join(alike[:3])}")
-        raise Refused("file_missing", found=name or "nothing", expected=self._folded.get(asked.stem.casefold()))
+            raise DataRejected("file_name_ambiguous", found=name, expected=f"one of {', '.join(alike[:3])}")
+        raise DataRejected("file_missing", found=name or "nothing", expected=self._folded.get(asked.stem.casefold()))

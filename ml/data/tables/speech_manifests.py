@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 from ml.data.files.audio import SUFFIXES
 from ml.data.files.text import read_text
 from ml.data.files.upload import split_in, split_named
-from ml.data.issues import Place, Refused
+from ml.data.issues import DataRejected, Location
 from ml.data.tables.column_aliases import ALIASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ml.data.issues import Findings
+    from ml.data.issues import IssueLog
 
 FILE_NAMES: Final = (
     "file_name",
@@ -55,7 +55,7 @@ class Entry:
     text: str | None
     speaker: str | None
     split: str | None
-    at: Place
+    at: Location
 
     def with_what_it_lacks(self, other: Entry) -> Entry | None:
         """What both say together, the place being ours; None where they say different texts or speakers."""
@@ -65,10 +65,10 @@ class Entry:
         return replace(self, **{name: mine if mine is not None else theirs for name, (mine, theirs) in told.items()})
 
 
-def entries(name: str, content: bytes, asked: Mapping[str, str | int], findings: Findings) -> Iterator[Entry]:
+def entries(name: str, content: bytes, asked: Mapping[str, str | int], findings: IssueLog) -> Iterator[Entry]:
     """Every line of a list; one that cannot be read is a finding.
 
-    `asked` says by canonical column what it is called here. Raises `Refused` where no column names recordings.
+    `asked` says by canonical column what it is called here. Raises `DataRejected` where no column names recordings.
     """
     text = read_text(name, content, findings)
     read = _json_lines if text.lstrip()[:1] == "{" else _table
@@ -119,13 +119,13 @@ def is_recording(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
-def _json_lines(name: str, text: str, findings: Findings) -> Iterator[tuple[Place, dict[str, Any]]]:
+def _json_lines(name: str, text: str, findings: IssueLog) -> Iterator[tuple[Location, dict[str, Any]]]:
     row = 0
     for line, content in enumerate(io.StringIO(text), start=1):
         if not content.strip():
             continue
         row += 1
-        at = Place(file=name, line=line, row=row)
+        at = Location(file=name, line=line, row=row)
         try:
             record = json.loads(content)
         except (ValueError, RecursionError) as error:
@@ -137,7 +137,7 @@ def _json_lines(name: str, text: str, findings: Findings) -> Iterator[tuple[Plac
             findings.add("json_not_an_object", at=at, found=content.strip(), expected="an object", rows=1)
 
 
-def _table(name: str, text: str, findings: Findings) -> Iterator[tuple[Place, dict[str, Any]]]:
+def _table(name: str, text: str, findings: IssueLog) -> Iterator[tuple[Location, dict[str, Any]]]:
     rows = _cells(text)
     try:
         line, cells = next(rows)
@@ -152,7 +152,7 @@ def _table(name: str, text: str, findings: Findings) -> Iterator[tuple[Place, di
         row = 0
         for line, cells in (*pending, *rows):
             row += 1
-            at = Place(file=name, line=line, row=row)
+            at = Location(file=name, line=line, row=row)
             if len(cells) != len(header):
                 found, expected = f"{len(cells)} cells", f"{len(header)}, as in the first row"
                 findings.add("ragged_row", at=at, found=found, expected=expected, rows=1)
@@ -161,7 +161,7 @@ def _table(name: str, text: str, findings: Findings) -> Iterator[tuple[Place, di
     except StopIteration:
         return
     except csv.Error as error:
-        raise Refused("bad_quoting", found=error, at=Place(file=name)) from error
+        raise DataRejected("bad_quoting", found=error, at=Location(file=name)) from error
 
 
 def _cells(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -182,11 +182,11 @@ def _cells(text: str) -> Iterator[tuple[int, list[str]]]:
     yield from ((reader.line_num, cells) for cells in reader if cells)
 
 
-def _entry(record: Mapping[str, Any], asked: Mapping[str, str | int], split: str | None, at: Place) -> Entry:
+def _entry(record: Mapping[str, Any], asked: Mapping[str, str | int], split: str | None, at: Location) -> Entry:
     name = _value(record, asked, "audio", FILE_NAMES)
     if name is None:
         found, expected = ", ".join(record), f"a column named like {', '.join(FILE_NAMES[:4])}"
-        raise Refused("no_columns", found=found, expected=expected, at=at)
+        raise DataRejected("no_columns", found=found, expected=expected, at=at)
     said = _value(record, {}, "split", SPLIT_NAMES)
     return Entry(
         name=name,

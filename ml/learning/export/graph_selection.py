@@ -15,8 +15,8 @@ import numpy as np
 from ml.encoders.base import take
 from ml.errors import PackageError
 from ml.inference.batch_planning import lengths_of
-from ml.inference.onnx_session import Graphs, Session
-from ml.learning.export.quantization import CANDIDATES, NotWritten, write
+from ml.inference.onnx_session import OnnxGraphs, Session
+from ml.learning.export.quantization import CANDIDATES, QuantizationFailed, write
 from ml.package.package import Graph, Parity, Variant
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def with_variants(graphs: Mapping[str, Graph], folder: Path, *, task: Task, rows
         for candidate in _candidates(graphs, task):
             try:
                 found.append(tried(candidate, Path(scratch)))
-            except (NotWritten, PackageError) as error:
+            except (QuantizationFailed, PackageError) as error:
                 # What could not be written, or not be opened, is done without; all else is a fault of ours.
                 logger.warning("the graph stays as it is: %s", error)
         ranked = sorted((each for each in found if each), key=lambda each: (each.served, each.speed), reverse=True)
@@ -160,7 +160,7 @@ def _read_by(path: Path, batch: Arrays) -> Arrays:
 
 
 def _run(firsts: Mapping[str, Path], heads: Mapping[str, list[Path]]) -> Run:
-    return Graphs({name: [Session(each) for each in (path, *heads[name])] for name, path in firsts.items()})
+    return OnnxGraphs({name: [Session(each) for each in (path, *heads[name])] for name, path in firsts.items()})
 
 
 def _bytes(paths: Mapping[str, Path]) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ml.inference.onnx_session import Graphs, Session
+from ml.inference.onnx_session import OnnxGraphs, Session
 from ml.inference.onnx_weights import lay_out
 from ml.inference.predictor import EMBEDDING
 from ml.package.package import Graph, Parity
@@ -45,7 +45,7 @@ Calls = dict[str, list["Tensors"]]
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportResult:
     """The graphs on disk by name, or the reason why there is none."""
 
     graphs: dict[str, Graph]
@@ -85,7 +85,7 @@ def export(
     variable_axes: Mapping[str, Sequence[int]],
     has_trunk: bool = False,
     opset: int = OPSET,
-) -> Exported:
+) -> ExportResult:
     """Write `network.infer` as one graph for each of `calls`, on which parity is measured: all of them, or none.
 
     `variable_axes` says by array which axes beside the batch have any length; those that differ among the calls do.
@@ -104,9 +104,9 @@ def export(
         if graph is None:
             for path in folder.glob("*.onnx"):
                 path.unlink()
-            return Exported({}, reason=reason if len(calls) == 1 else f"{name}: {reason}")
+            return ExportResult({}, reason=reason if len(calls) == 1 else f"{name}: {reason}")
         graphs[name] = graph
-    return Exported(graphs)
+    return ExportResult(graphs)
 
 
 def can_have_trunk(network: Network) -> bool:
@@ -206,7 +206,7 @@ def measure_parity(
     network: Network | _Head, calls: Sequence[Tensors], paths: Sequence[Path], *, outputs: Sequence[str]
 ) -> Parity:
     """Ask both the same: the network, and its file, or the files that are run one after another."""
-    run = Graphs({MODEL: [Session(path) for path in paths]})
+    run = OnnxGraphs({MODEL: [Session(path) for path in paths]})
     worst, largest = 0.0, 0.0
     changed = 0 if "logits" in outputs else None
     for call in calls:

@@ -14,7 +14,7 @@ from ml.data.rows import Rows
 from ml.errors import InputError
 from ml.learning.export.graph_selection import with_variants
 from ml.learning.export.onnx import batch_sizes, can_have_trunk, export, record
-from ml.package.package import ADAPTER, WEIGHTS, Manifest, ModelPackage, Source
+from ml.package.package import ADAPTER, WEIGHTS, Manifest, ModelPackage, Provenance
 from ml.spec.schema import Choice
 from ml.tasks.base import MODEL, embedding_graphs
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ml.encoders.base import Encoder
     from ml.learning.export.onnx import Calls
     from ml.learning.nn.network import Network
-    from ml.learning.training.unlabeled import Unlabelled
+    from ml.learning.training.unlabeled import Unlabeled
     from ml.tasks.base import Run, Task
 
 PARITY_ROWS = 256
@@ -42,11 +42,11 @@ def pack(
     encoders: Mapping[str, Encoder[Any]],
     task: Task | None,
     head: Choice | None,
-    reader: Task | Unlabelled,
+    reader: Task | Unlabeled,
     rows: Rows,
     objective: Choice | None = None,
     metrics: Mapping[str, float] | None = None,
-    source: Source | None = None,
+    source: Provenance | None = None,
     adapter: Mapping[str, Tensor] | None = None,
     frozen: bool = False,
 ) -> ModelPackage:
@@ -77,7 +77,7 @@ def pack(
             metrics={name: each if np.isfinite(each) else None for name, each in (metrics or {}).items()},
             graphs=graphs,
             no_graph=exported.reason,
-            source=source or Source(),
+            source=source or Provenance(),
         )
         shutil.rmtree(into, ignore_errors=True)
         files = {path.name: path for path in folder.iterdir()}
@@ -96,9 +96,7 @@ def as_requests(task: Task, rows: Rows) -> list[Row]:
     return found
 
 
-def calls_of(
-    network: Network, task: Task | None, reader: Task | Unlabelled, rows: Rows, *, read: bool = False
-) -> Calls:
+def calls_of(network: Network, task: Task | None, reader: Task | Unlabeled, rows: Rows, *, read: bool = False) -> Calls:
     """What the graphs are asked about these rows, by the very way that a request takes; `read` rows are asked ones."""
     if task is None:
         graphs = embedding_graphs(network.backbones)

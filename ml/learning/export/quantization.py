@@ -78,18 +78,18 @@ CANDIDATES: Final = (
 """All that are tried, on whatever graph. One more is one more line."""
 
 
-class NotWritten(Exception):
+class QuantizationFailed(Exception):
     """A graph that the tools make nothing of."""
 
 
 def write(candidate: Candidate, source: Path, target: Path, calls: Sequence[Arrays]) -> None:
-    """As a file to be mapped, without the advice that the tools give on the way; raises `NotWritten`."""
+    """As a file to be mapped, without the advice that the tools give on the way; raises `QuantizationFailed`."""
     try:
         with _quiet():
             candidate.write(source, target, calls)
         lay_out(target)
     except Exception as error:  # the tools' exceptions have no common base
-        raise NotWritten(f"{candidate.name} of {source.name}: {type(error).__name__}: {error}") from error
+        raise QuantizationFailed(f"{candidate.name} of {source.name}: {type(error).__name__}: {error}") from error
 
 
 @contextmanager

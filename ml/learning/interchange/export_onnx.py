@@ -28,7 +28,7 @@ from ml.learning.export.torch_runner import network_of
 from ml.learning.interchange import standalone
 from ml.learning.interchange.readme import readme
 from ml.learning.interchange.standalone import run
-from ml.learning.training.unlabeled import Unlabelled
+from ml.learning.training.unlabeled import Unlabeled
 from ml.package.package import ModelPackage
 from ml.spec.schema import Choice
 
@@ -100,7 +100,7 @@ def _written_again(package: ModelPackage, task: Task | None, into: Path, opset: 
         from ml.wire import INPUT_OF
 
         drawn = {slot: [INPUT_OF[encoder.name].drawn().raw()] * EXAMPLES for slot, encoder in encoders.items()}
-        calls = calls_of(served, None, Unlabelled(encoders), Rows(drawn))
+        calls = calls_of(served, None, Unlabeled(encoders), Rows(drawn))
     chosen = {slot: Choice(name=each.name, config=each.config) for slot, each in manifest.architectures.items()}
     made = export(served, calls, into, variable_axes=variable_axes(chosen, encoders, task), opset=opset)
     if not made.graphs:

@@ -12,14 +12,14 @@ from ml.errors import PackageError
 from ml.learning.export.torch_runner import network_of
 from ml.learning.interchange.export_onnx import write_folder
 from ml.learning.interchange.families import FAMILIES
-from ml.learning.interchange.load_pretrained import load
+from ml.learning.interchange.load_pretrained import load_pretrained
 from ml.package.package import ModelPackage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ml.learning.interchange.families.base import Family, Written
+    from ml.learning.interchange.families.base import ExportedModel, Family
     from ml.learning.nn.network import Network
     from ml.spec.interchange import Format
 
@@ -27,7 +27,7 @@ TOLERANCE: Final = 1e-4
 """Of the largest number of an answer: both add the same float32 numbers, in orders of their own."""
 
 
-def send_out(
+def export_model(
     source: Path,
     into: Path,
     *,
@@ -76,9 +76,11 @@ def _family(package: ModelPackage) -> type[Family]:
     return family
 
 
-def _difference(family: type[Family], package: ModelPackage, network: Network, folder: Path, written: Written) -> float:
+def _difference(
+    family: type[Family], package: ModelPackage, network: Network, folder: Path, written: ExportedModel
+) -> float:
     """Both are asked the same."""
-    model = load(folder, written.kind, may_lack=written.lacks).model
+    model = load_pretrained(folder, written.kind, may_lack=written.lacks).model
     encoders = package.encoders()
     columns = encode_slots(encoders, {family.slot: family.slot}, Rows({family.slot: family.examples()}))
     arrays = {name: torch.from_numpy(each) for name, each in collate_slots(encoders, columns).items()}

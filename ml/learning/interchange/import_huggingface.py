@@ -12,8 +12,8 @@ from ml.learning.interchange.families import FAMILIES
 from ml.learning.interchange.model_archive import read_json
 from ml.learning.nn.heads import HEADS
 from ml.learning.nn.network import build
-from ml.learning.training.unlabeled import Unlabelled
-from ml.package.package import Source, check_weights
+from ml.learning.training.unlabeled import Unlabeled
+from ml.package.package import Provenance, check_weights
 from ml.spec.schema import Choice
 from ml.tasks import TASKS
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ml.encoders.base import Encoder
-    from ml.learning.interchange.families.base import Brought, Family
-    from ml.learning.interchange.model_archive import Bundle
+    from ml.learning.interchange.families.base import Family, ImportedModel
+    from ml.learning.interchange.model_archive import ModelArchive
     from ml.tasks.base import Task
 
 CONFIG: Final = "config.json"
@@ -38,7 +38,7 @@ OTHER_PROBLEMS: Final = frozenset({"regression", "multi_label_classification"})
 
 
 def read_folder(
-    bundle: Bundle, folder: Path, into: Path, *, task: str | None, on_phase: Callable[[str], None]
+    bundle: ModelArchive, folder: Path, into: Path, *, task: str | None, on_phase: Callable[[str], None]
 ) -> dict[str, Any]:
     """Make a package `into` of a bundle that has a `config.json`; returns the report. Raises `PackageError`."""
     on_phase("unpacking")
@@ -60,7 +60,7 @@ def read_folder(
 
 def _pack(
     family: type[Family],
-    brought: Brought,
+    brought: ImportedModel,
     into: Path,
     *,
     purpose: str | None,
@@ -91,9 +91,9 @@ def _pack(
         encoders=encoders,
         task=task,
         head=head,
-        reader=task or Unlabelled(encoders),
+        reader=task or Unlabeled(encoders),
         rows=Rows({slot: family.examples()}),
-        source=Source(imported={"format": "huggingface", "model_type": config["model_type"]}),
+        source=Provenance(imported={"format": "huggingface", "model_type": config["model_type"]}),
     )
     on_phase("checking")
     manifest = package.manifest
@@ -128,7 +128,7 @@ def _family(config: Mapping[str, Any]) -> type[Family]:
     return known[kind]
 
 
-def _weights(bundle: Bundle, folder: Path) -> list[str]:
+def _weights(bundle: ModelArchive, folder: Path) -> list[str]:
     if SINGLE in bundle.names:
         return [SINGLE]
     if INDEX in bundle.names:
@@ -191,7 +191,7 @@ def _purpose(
 
 
 def _task(
-    purpose: str, encoders: Mapping[str, Encoder[Any]], labels: list[str], brought: Brought
+    purpose: str, encoders: Mapping[str, Encoder[Any]], labels: list[str], brought: ImportedModel
 ) -> tuple[Task, Choice]:
     kind = TASKS[purpose]
     state = {**brought.state, **({"labels": labels} if kind.head in LABELLED else {})}
@@ -200,7 +200,7 @@ def _task(
     return task, Choice(name=task.head, config=config.model_dump(mode="json"))
 
 
-def _ignored(bundle: Bundle, wanted: set[str]) -> list[str]:
+def _ignored(bundle: ModelArchive, wanted: set[str]) -> list[str]:
     left = bundle.names - wanted - {CONFIG, INDEX}
     code = sorted(name for name in left if PurePosixPath(name).suffix == ".py")
     graphs = sorted(name for name in left if PurePosixPath(name).suffix == ".onnx")

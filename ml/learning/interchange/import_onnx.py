@@ -16,13 +16,13 @@ import numpy as np
 
 from ml.encoders.base import collate_slots
 from ml.errors import PackageError
-from ml.inference.onnx_session import Graphs, Session
+from ml.inference.onnx_session import OnnxGraphs, Session
 from ml.inference.onnx_weights import lay_out
 from ml.learning.interchange.families import FAMILIES
 from ml.learning.interchange.import_huggingface import OTHER_PROBLEMS, labels_of
-from ml.learning.interchange.onnx_adapters import FORMS, LOGITS, Beside, answer_with_logits
+from ml.learning.interchange.onnx_adapters import ADAPTERS, LOGITS, CompanionFiles, answer_with_logits
 from ml.learning.interchange.untrusted_onnx import read
-from ml.package.package import Graph, Manifest, ModelPackage, Source
+from ml.package.package import Graph, Manifest, ModelPackage, Provenance
 from ml.spec.schema import Choice
 from ml.tasks import TASKS
 from ml.tasks.base import MODEL
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ml.encoders.base import Encoder
-    from ml.learning.interchange.onnx_adapters import Form
+    from ml.learning.interchange.onnx_adapters import OnnxAdapter
     from ml.tasks.base import Task
 
 LABELS: Final = ("labels", "classes", "names")
 """Under which names in a file's metadata its classes are found, as JSON: a list, or an object from number to name."""
 ALIKE: Final = 1e-3
 """Of one row's answers, alone and beside others: the same sums in another order, in whatever precision it was made."""
-ALONE: Final = Beside()
+ALONE: Final = CompanionFiles()
 
 
 def read_graph(
@@ -48,7 +48,7 @@ def read_graph(
     task: str | None,
     labels: Sequence[str] | None,
     on_phase: Callable[[str], None],
-    beside: Beside = ALONE,
+    beside: CompanionFiles = ALONE,
 ) -> dict[str, Any]:
     """Make a package `into` of an ONNX file; returns the report. Raises `PackageError` with what was expected."""
     on_phase("reading")
@@ -76,7 +76,7 @@ def read_graph(
             labels=names,
             parameters=sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer),
             graphs={MODEL: Graph(file=path.name, opset=opset, inputs=reads, outputs=[LOGITS], parity=None)},
-            source=Source(imported={"format": "onnx", "producer": model.producer_name or None}),
+            source=Provenance(imported={"format": "onnx", "producer": model.producer_name or None}),
         )
         shutil.rmtree(into, ignore_errors=True)
         encoders = {form.slot: encoder}
@@ -84,20 +84,20 @@ def read_graph(
     return {"format": "onnx", "task": kind.name, "parameters": manifest.parameters, "labels": names, "notes": notes}
 
 
-def _purpose(task: str | None, beside: Beside) -> tuple[type[Task], type[Form]]:
+def _purpose(task: str | None, beside: CompanionFiles) -> tuple[type[Task], type[OnnxAdapter]]:
     """The task that was said or that `config.json` tells, and how its graphs are to read."""
     said = [str(kind) for kind in beside.config.get("architectures") or []]
     ends = {end: task for family in FAMILIES.values() for end, task in family.tasks.items()}
     name = task or next((task for end, task in ends.items() for kind in said if kind.endswith(end)), None)
-    if name is not None and name in FORMS:
-        return TASKS[name], FORMS[name]
-    known = " ".join(f"For {name}: {form.expected}" for name, form in FORMS.items())
+    if name is not None and name in ADAPTERS:
+        return TASKS[name], ADAPTERS[name]
+    known = " ".join(f"For {name}: {form.expected}" for name, form in ADAPTERS.items())
     if name is None:
-        raise PackageError(f"nothing says what it is for; an ONNX file can be for: {', '.join(FORMS)}", hint=known)
+        raise PackageError(f"nothing says what it is for; an ONNX file can be for: {', '.join(ADAPTERS)}", hint=known)
     several = len(TASKS[name].graphs) > 1 or MODEL not in TASKS[name].graphs
     why = "answers in several steps" if several else "reads or answers what no two exporters agree upon"
     raise PackageError(
-        f"task is {name}, which {why}; an ONNX file can be for: {', '.join(FORMS)}",
+        f"task is {name}, which {why}; an ONNX file can be for: {', '.join(ADAPTERS)}",
         hint="Send a zip of a Hugging Face folder where it has one, or of a package that was downloaded here.",
     )
 
@@ -118,9 +118,9 @@ def _labels(model: Any) -> list[str]:
     )
 
 
-def _try(path: Path, form: type[Form], encoder: Encoder[Any], *, classes: int) -> None:
+def _try(path: Path, form: type[OnnxAdapter], encoder: Encoder[Any], *, classes: int) -> None:
     """Alone and beside others: a size that was baked in shows at once, and so does padding that is not left out."""
-    run = Graphs({MODEL: [Session(path)]})
+    run = OnnxGraphs({MODEL: [Session(path)]})
     values = form.values()
     found = []
     for rows in (values[:1], values):

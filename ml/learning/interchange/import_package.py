@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml.errors import PackageError
-from ml.inference.onnx_session import Graphs, Session
+from ml.inference.onnx_session import OnnxGraphs, Session
 from ml.inference.predictor import Predictor
 from ml.learning.export.onnx import TOLERANCE
 from ml.learning.export.torch_runner import load
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ml.learning.interchange.model_archive import Bundle
+    from ml.learning.interchange.model_archive import ModelArchive
     from ml.tasks.base import Arrays
 
 
 def read_package(
-    bundle: Bundle, folder: Path, into: Path, *, task: str | None, on_phase: Callable[[str], None]
+    bundle: ModelArchive, folder: Path, into: Path, *, task: str | None, on_phase: Callable[[str], None]
 ) -> dict[str, Any]:
     """Unpack what the manifest names, and see that checksums, weights, encoders and graphs are what it says."""
     on_phase("unpacking")
@@ -64,7 +64,9 @@ def _try(package: ModelPackage) -> None:
         Predictor.load(package).signature()
         return
     by_torch = load(package, device="cpu")
-    by_graph = Graphs({name: [Session(each) for each in paths] for name, paths in graphs.items()}) if graphs else None
+    by_graph = (
+        OnnxGraphs({name: [Session(each) for each in paths] for name, paths in graphs.items()}) if graphs else None
+    )
 
     def run(graph: str, batch: Arrays) -> Arrays:
         found = by_torch(graph, batch)

@@ -7,13 +7,13 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ml.data.files.upload import Source
+from ml.data.files.upload import UploadedFile
 from ml.errors import PackageError
 from ml.learning.interchange.import_huggingface import CONFIG, read_folder
 from ml.learning.interchange.import_onnx import read_graph
 from ml.learning.interchange.import_package import read_package
-from ml.learning.interchange.model_archive import Bundle, read_json
-from ml.learning.interchange.onnx_adapters import Beside
+from ml.learning.interchange.model_archive import ModelArchive, read_json
+from ml.learning.interchange.onnx_adapters import CompanionFiles
 from ml.learning.interchange.tokenizer_files import FILES
 from ml.package.package import MANIFEST
 
@@ -27,7 +27,7 @@ EXPECTED = (
 )
 
 
-def bring_in(
+def import_model(
     source: Path,
     into: Path,
     *,
@@ -41,9 +41,9 @@ def bring_in(
     """
     if source.suffix.lower() == ".onnx":
         return read_graph(source, into, task=task, labels=labels, on_phase=on_phase)
-    if Source(source.name, source).content not in ("zip", "tar"):
+    if UploadedFile(source.name, source).content not in ("zip", "tar"):
         raise PackageError(f"{source.name} is neither an archive nor an .onnx file", hint=EXPECTED)
-    bundle = Bundle.of(source)
+    bundle = ModelArchive.of(source)
     folder = Path(tempfile.mkdtemp(prefix=".unpacked-", dir=into.parent))
     try:
         if MANIFEST in bundle.names:
@@ -64,7 +64,7 @@ def bring_in(
     raise PackageError(f"{source.name} has neither {CONFIG} nor {MANIFEST}", hint=EXPECTED)
 
 
-def _beside(bundle: Bundle, graph: str, folder: Path) -> Beside:
+def _beside(bundle: ModelArchive, graph: str, folder: Path) -> CompanionFiles:
     """The graph unpacked, with a tokenizer and a `config.json` that lie beside it or at the top."""
     near = PurePosixPath(graph).parent
     homes = [home for home in (near, PurePosixPath()) if any(str(home / name) in bundle.names for name in FILES)]
@@ -72,4 +72,4 @@ def _beside(bundle: Bundle, graph: str, folder: Path) -> Beside:
     wanted = [str(home / name) for name in (CONFIG, *FILES) if str(home / name) in bundle.names]
     bundle.unpack([graph, *wanted], folder)
     config = folder / home / CONFIG
-    return Beside(folder / home, read_json(config) if config.is_file() else {})
+    return CompanionFiles(folder / home, read_json(config) if config.is_file() else {})

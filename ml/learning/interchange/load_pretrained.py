@@ -21,7 +21,7 @@ NAMED_AT_MOST = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedWeights:
     """A model as the library reads it."""
 
     model: Any
@@ -33,7 +33,7 @@ class Loaded:
     """In the model but not in the files: they start from chance."""
 
 
-def load(folder: Path, kind: str, *, may_lack: tuple[str, ...] = ()) -> Loaded:
+def load_pretrained(folder: Path, kind: str, *, may_lack: tuple[str, ...] = ()) -> LoadedWeights:
     """Read a folder with one of the library's `AutoModel...` classes; raises `PackageError`.
 
     `may_lack` are beginnings of the names that the files need not have.
@@ -64,7 +64,7 @@ def load(folder: Path, kind: str, *, may_lack: tuple[str, ...] = ()) -> Loaded:
     if missing:
         raise PackageError(f"the weights lack {len(missing)} tensors of the network: {_listed(missing)}")
     model.eval()
-    return Loaded(
+    return LoadedWeights(
         model,
         {name: tensor.detach() for name, tensor in model.state_dict().items()},
         sorted(found["unexpected_keys"]),

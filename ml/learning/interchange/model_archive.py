@@ -11,9 +11,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from ml.data.files.archives import members, save
-from ml.data.files.upload import Source
-from ml.data.issue_catalog import PROBLEMS
-from ml.data.issues import Findings, Refused, shown
+from ml.data.files.upload import UploadedFile
+from ml.data.issue_catalog import ISSUE_TYPES
+from ml.data.issues import DataRejected, IssueLog, shown
 from ml.data.limits import Limits
 from ml.errors import PackageError
 
@@ -36,10 +36,10 @@ LARGEST_TEXT_BYTES: Final = 64 << 20
 NAMED_AT_MOST: Final = 10
 
 
-class Bundle:
+class ModelArchive:
     """Its files by their paths below the folder that holds `config.json` or `manifest.json`."""
 
-    def __init__(self, source: Source, files: dict[str, tuple[str, int]]) -> None:
+    def __init__(self, source: UploadedFile, files: dict[str, tuple[str, int]]) -> None:
         self._source = source
         self._files = files
         """Path -> what the archive calls it, and how large it is."""
@@ -47,10 +47,10 @@ class Bundle:
     @classmethod
     def of(cls, path: Path) -> Self:
         """Read the names; raises `PackageError` with everything that is wrong with them."""
-        source, findings = Source(path.name, path), Findings(max_samples=NAMED_AT_MOST)
+        source, findings = UploadedFile(path.name, path), IssueLog(max_samples=NAMED_AT_MOST)
         try:
             found = members(source, findings, LIMITS)
-        except Refused as refused:
+        except DataRejected as refused:
             findings.record(refused)
             found = []
         names = {"/".join(member.parts): member for member in found}
@@ -81,8 +81,8 @@ class Bundle:
             paths[file].parent.mkdir(parents=True, exist_ok=True)
         try:
             save(self._source, paths, LIMITS)
-        except Refused as refused:
-            raise PackageError(_told(refused.code, [_place(refused)]), hint=PROBLEMS[refused.code].hint) from refused
+        except DataRejected as refused:
+            raise PackageError(_told(refused.code, [_place(refused)]), hint=ISSUE_TYPES[refused.code].hint) from refused
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _refuse_what_was_found(findings: Findings) -> None:
+def _refuse_what_was_found(findings: IssueLog) -> None:
     errors = [entry for entry in findings.entries if entry.severity == "error"]
     if errors:
         told = [_told(entry.code, [each.get("file") or each.get("found") for each in entry.sample]) for entry in errors]
@@ -132,7 +132,7 @@ def _told(code: str, places: Iterable[str | None]) -> str:
     return f"{code}: {named}" if named else code
 
 
-def _place(refused: Refused) -> str | None:
+def _place(refused: DataRejected) -> str | None:
     at = refused.at.file if refused.at else None
     told = [shown(each) for each in (at, refused.found, refused.expected) if each is not None]
     return ", ".join(told) or None

@@ -28,14 +28,14 @@ LOGITS: Final = "logits"
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class CompanionFiles:
     """What came with a graph: the folder that it was unpacked to, and the `config.json` in it."""
 
     folder: Path | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Form(ABC):
+class OnnxAdapter(ABC):
     """What a graph reads for one task, and answers: `logits` float32 [B, classes]."""
 
     slot: ClassVar[str]
@@ -43,7 +43,7 @@ class Form(ABC):
 
     @classmethod
     @abstractmethod
-    def encoder(cls, model: Any, beside: Beside) -> tuple[Encoder[Any], list[str]]:
+    def encoder(cls, model: Any, beside: CompanionFiles) -> tuple[Encoder[Any], list[str]]:
         """What makes arrays for this graph, and notes; raises `PackageError` where its inputs are other ones."""
 
     @classmethod
@@ -57,7 +57,7 @@ class Form(ABC):
         """Raw values to try it with, the first the shortest."""
 
 
-class Pictures(Form):
+class Pictures(OnnxAdapter):
     """One input, whose shape says everything."""
 
     slot = "image"
@@ -67,7 +67,7 @@ class Pictures(Form):
     )
 
     @classmethod
-    def encoder(cls, model: Any, beside: Beside) -> tuple[ImageEncoder, list[str]]:
+    def encoder(cls, model: Any, beside: CompanionFiles) -> tuple[ImageEncoder, list[str]]:
         """Of the size and channels that the input declares."""
         inputs = inputs_of(model)
         _refuse_other_outputs(model, cls.expected)
@@ -96,7 +96,7 @@ class Pictures(Form):
         return list(np.random.default_rng(0).integers(0, 256, size=(3, 8, 8, 3), dtype=np.uint8))
 
 
-class Texts(Form):
+class Texts(OnnxAdapter):
     """Tokens and which of them are real, as Hugging Face's library names them, with the tokenizer beside the graph."""
 
     slot = "text"
@@ -113,7 +113,7 @@ class Texts(Form):
     """Tokens of a text, where nothing that came with the graph says so."""
 
     @classmethod
-    def encoder(cls, model: Any, beside: Beside) -> tuple[Encoder[Any], list[str]]:
+    def encoder(cls, model: Any, beside: CompanionFiles) -> tuple[Encoder[Any], list[str]]:
         """The tokenizer that came with it."""
         inputs = inputs_of(model)
         _refuse_other_outputs(model, cls.expected)
@@ -146,7 +146,7 @@ class Texts(Form):
         return ["good", "A quiet, moving film.", "It was not good at all. " * cls.LONGEST]
 
 
-FORMS: Final[Mapping[str, type[Form]]] = {"image_classification": Pictures, "text_classification": Texts}
+ADAPTERS: Final[Mapping[str, type[OnnxAdapter]]] = {"image_classification": Pictures, "text_classification": Texts}
 """By task."""
 
 

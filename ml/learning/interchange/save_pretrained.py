@@ -20,7 +20,7 @@ CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 
 
-def save(
+def save_pretrained(
     folder: Path,
     kind: str,
     config: Mapping[str, Any],

@@ -67,11 +67,11 @@ class Network(nn.Module):
         """Pooled features of all slots side by side, float32 [B, D]."""
         return _embedding(self.features(batch))
 
-    def shed(self) -> dict[str, Mapping[str, Any]]:
+    def strip_training_only(self) -> dict[str, Mapping[str, Any]]:
         """Let go of what exists only while training; by slot, what its backbone's config then says differently."""
         if self.head is not None:
-            self.head.shed()
-        return {slot: backbone.shed() for slot, backbone in self._read.items()}
+            self.head.strip_training_only()
+        return {slot: backbone.strip_training_only() for slot, backbone in self._read.items()}
 
     def without_head(self) -> Network:
         """The same backbones, for embeddings alone."""

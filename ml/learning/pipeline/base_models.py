@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from ml.spec.schema import Choice, Parents
 
 
-class Bases:
+class BaseModels:
     """Packages by the slot that is taken of each; the one under None is taken whole."""
 
     def __init__(self, packages: Mapping[str | None, ModelPackage]) -> None:
         self.packages = dict(packages)
 
     @classmethod
-    def open(cls, start_from: Path | Mapping[str, Path] | None) -> Bases:
+    def open(cls, start_from: Path | Mapping[str, Path] | None) -> BaseModels:
         """Raises `PackageError`."""
         if start_from is None:
             return cls({})

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ml.data.rows import Joined
+from ml.data.rows import JoinedRows
 from ml.encoders import ENCODERS
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.heads import HEADS
 from ml.learning.nn.network import Network, build
 from ml.learning.nn.objectives import OBJECTIVES
-from ml.learning.training.unlabeled import Unlabelled
+from ml.learning.training.unlabeled import Unlabeled
 from ml.spec.schema import Choice
 from ml.tasks import TASKS
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Rows
     from ml.encoders.base import Encoder
-    from ml.learning.pipeline.base_models import Bases
+    from ml.learning.pipeline.base_models import BaseModels
     from ml.package.package import ModelPackage
     from ml.signals import Feature
     from ml.spec.schema import Spec
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class TrainingPlan:
     """Everything but weights. `reader` turns rows into batches: the task, or where there is none, plain signals."""
 
     encoders: dict[str, Encoder[Any]]
     task: Task | None
-    reader: Task | Unlabelled
+    reader: Task | Unlabeled
     objective: Choice
     architectures: dict[str, Choice]
     head: Choice | None
@@ -47,9 +47,9 @@ class Lesson:
             self.task.note_widths(network.widths)
         return network
 
-    def shed(self, network: Network) -> Lesson:
+    def strip_training_only(self, network: Network) -> TrainingPlan:
         """Take from a trained network what exists only while training; the lesson whose network is built without."""
-        changes = network.shed()
+        changes = network.strip_training_only()
         architectures = {
             slot: Choice(name=choice.name, config={**choice.config, **changes[slot]})
             for slot, choice in self.architectures.items()
@@ -57,7 +57,9 @@ class Lesson:
         return replace(self, architectures=architectures)
 
 
-def plan(spec: Spec, summary: DatasetSummary, rows: Rows, bases: Bases, models: Iterable[ModelPackage] = ()) -> Lesson:
+def make_plan(
+    spec: Spec, summary: DatasetSummary, rows: Rows, bases: BaseModels, models: Iterable[ModelPackage] = ()
+) -> TrainingPlan:
     """Learn encoders and labels from the training rows; base models bring their encoders and architectures along.
 
     Where there is none, `models`, which the objective learns from, bring their encoders: both then read the same.
@@ -78,7 +80,7 @@ def plan(spec: Spec, summary: DatasetSummary, rows: Rows, bases: Bases, models: 
     encoders = {}
     for name in (name for name in reads if name not in shared):
         columns = [rows.columns[reads[each]] for each in (name, *shared) if each == name or shared[each] == name]
-        values = columns[0] if len(columns) == 1 else Joined(columns)
+        values = columns[0] if len(columns) == 1 else JoinedRows(columns)
         asked = {**usual.get(name, {}), **spec.encoders.get(name, {})}
         encoders[name] = known.get(name) or ENCODERS[chosen[name]].learn(values, asked)
     encoders |= {name: encoders[owner] for name, owner in shared.items()}
@@ -87,12 +89,12 @@ def plan(spec: Spec, summary: DatasetSummary, rows: Rows, bases: Bases, models: 
     architectures = {slot: _adapted(available[slot], each.needs) for slot, each in slots.items()}
     if task_type is None or spec.task is None:
         head = Choice(name=kind.head, config=HEADS[kind.head].config_type().model_dump()) if kind.head else None
-        return Lesson(encoders, None, Unlabelled(encoders, packs=kind.packs), objective, architectures, head)
+        return TrainingPlan(encoders, None, Unlabeled(encoders, packs=kind.packs), objective, architectures, head)
 
     task = task_type(config, encoders, task_type.learn(config, summary, rows))
     head_config = HEADS[task.head].config_type.model_validate(task.head_config())
     head = Choice(name=task.head, config=head_config.model_dump(mode="json"))
-    return Lesson(encoders, task, task, objective, architectures, head)
+    return TrainingPlan(encoders, task, task, objective, architectures, head)
 
 
 def _adapted(choice: Choice, needs: frozenset[Feature]) -> Choice:

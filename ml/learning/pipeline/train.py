@@ -16,18 +16,18 @@ from ml.learning.export.packaging import PARITY_ROWS, as_requests, pack
 from ml.learning.export.torch_runner import network_of, running
 from ml.learning.nn import device as devices
 from ml.learning.nn.objectives import OBJECTIVES
-from ml.learning.pipeline.base_models import Bases
-from ml.learning.pipeline.plan import Lesson, plan
+from ml.learning.pipeline.base_models import BaseModels
+from ml.learning.pipeline.plan import TrainingPlan, make_plan
 from ml.learning.pipeline.transfer import take_over
-from ml.learning.training.batches import InOrder, Shuffled, to_arrays
+from ml.learning.training.batches import SequentialBatches, ShuffledBatches, to_arrays
 from ml.learning.training.checkpoint import Checkpoints
 from ml.learning.training.optimizers import given
 from ml.learning.training.progress import Progress, Stop
-from ml.learning.training.trainer import Result, Trainer
+from ml.learning.training.trainer import Trainer, TrainerResult
 from ml.learning.training.tuning import TUNINGS
-from ml.metrics.base import doubts
+from ml.metrics.base import weaknesses
 from ml.package.checksums import digest
-from ml.package.package import MANIFEST, ModelPackage, Source
+from ml.package.package import MANIFEST, ModelPackage, Provenance
 from ml.spec.catalog import Catalog
 from ml.spec.schema import Choice, Finetune, Spec, check, parted, references, resolve
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ml.data.rows import Rows
     from ml.encoders.base import Column
     from ml.learning.nn.network import Network
-    from ml.learning.training.optimizers import Pace
+    from ml.learning.training.optimizers import ParameterGroupOptions
     from ml.tasks.base import Task
 
 HELD_OUT = 0.1
@@ -103,11 +103,11 @@ class _Run:
         self._last = Progress(epoch=0, epochs=0, step=0, steps=0)
         self._tell("preparing")
         self.data = Dataset.open(dataset)
-        self.bases = Bases.open(start_from)
+        self.bases = BaseModels.open(start_from)
         self.models = {path: ModelPackage.open(package) for path, package in models.items()}
         self.spec = _resolved(spec, self.data.summary, self.bases, self.models)
         rows, held_out = self._split()
-        self.lesson: Lesson = plan(self.spec, self.data.summary, rows, self.bases, self.models.values())
+        self.lesson: TrainingPlan = make_plan(self.spec, self.data.summary, rows, self.bases, self.models.values())
         _read_alike(self.bases, self.models)
         self.lost: dict[str, dict[str, dict[str, int]]] = {}
         self.few_rows: str | None = None
@@ -124,11 +124,11 @@ class _Run:
         tuning = tuning_type(tuning_type.config_type.model_validate(tuning_choice.config))
         tuning.apply(network)
         learned = [name for name, each in network.named_parameters() if each.requires_grad]
-        trained = self._train(network, tuning.paces(network))
+        trained = self._train(network, tuning.parameter_groups(network))
         tensors = dict(network.named_parameters())
         adapter = {name: tensors[name].detach().clone() for name in learned} if len(learned) < len(tensors) else {}
         tuning.merge(network)
-        self.lesson = self.lesson.shed(network)
+        self.lesson = self.lesson.strip_training_only(network)
         if not all(each.isfinite().all() for each in network.state_dict().values()):
             raise TrainingDiverged("a weight is no longer a number", hint="Lower the learning rate or clip gradients.")
 
@@ -164,14 +164,14 @@ class _Run:
         self.lost[split] = {name: each for name, each in lost.items() if each}
         return columns
 
-    def _train(self, network: Network, paces: Mapping[Parameter, Pace]) -> Result:
+    def _train(self, network: Network, group_options: Mapping[Parameter, ParameterGroupOptions]) -> TrainerResult:
         lesson, schedule = self.lesson, self.spec.schedule
         kind = OBJECTIVES[lesson.objective.name]
         objective = kind(kind.config_type.model_validate(lesson.objective.config), network).to(self.device)
         consulted = {path: network_of(package).to(self.device) for path, package in self.models.items()}
         objective.consult({path.rpartition(".")[2]: each for path, each in consulted.items()})
         rows = len(next(iter(self.train_columns.values())))
-        train = Shuffled(
+        train = ShuffledBatches(
             self.train_columns,
             collate=lesson.reader.collate,
             augment=lesson.reader.augment,
@@ -189,7 +189,7 @@ class _Run:
             run=self._fingerprint(),
             on_progress=self._pass_on,
             should_stop=self.should_stop,
-            paces=paces,
+            group_options=group_options,
         )
         usual = given(schedule.epochs), min(given(schedule.batch_size), rows)
         if (trainer.epochs, train.batch_size) != usual:
@@ -198,7 +198,7 @@ class _Run:
             self._tell("preparing", self.few_rows)
         return trainer.fit()
 
-    def _recount(self, trained: Result) -> dict[str, Any]:
+    def _recount(self, trained: TrainerResult) -> dict[str, Any]:
         """A base model has no task to be judged by; its objective has judged it after every epoch."""
         split = "validation"
         metrics = {
@@ -214,7 +214,7 @@ class _Run:
         split, rows = ("test", test) if len(test) else ("validation", self.held_out)
         columns = self._encoded(split, rows)
         found = task.evaluate(self._collected(network, task, columns), columns, train=self.train_columns)
-        warnings = doubts(found, task.metrics, judged=f"{len(rows)} rows of {split}")
+        warnings = weaknesses(found, task.metrics, judged=f"{len(rows)} rows of {split}")
         for warning in warnings:
             self._tell("evaluating", warning)
         facts = {"task": task.name, "split": split, "rows": len(rows), "metrics": found.metrics, "warnings": warnings}
@@ -257,7 +257,7 @@ class _Run:
             metrics=metrics,
             adapter=adapter,
             frozen=self.bases.hold(network),
-            source=Source(
+            source=Provenance(
                 spec=self.spec.model_dump(mode="json"),
                 dataset_digest=self.data.summary.digest,
                 parent=self.bases.digests,
@@ -272,9 +272,9 @@ class _Run:
             return held_out
         return self.data.rows("train")
 
-    def _in_order(self, columns: dict[str, Column]) -> InOrder:
+    def _in_order(self, columns: dict[str, Column]) -> SequentialBatches:
         at_once = min(JUDGED_AT_ONCE, JUDGED_FOR_ONE_TRAINED * given(self.spec.schedule.batch_size))
-        return InOrder(columns, collate=self.lesson.reader.collate, batch_size=at_once, device=self.device)
+        return SequentialBatches(columns, collate=self.lesson.reader.collate, batch_size=at_once, device=self.device)
 
     def _fingerprint(self) -> str:
         parent = self.bases.digests or ""
@@ -301,7 +301,7 @@ def _joined(pieces: list[np.ndarray]) -> Column:
     return [row for piece in pieces for row in piece]
 
 
-def _resolved(spec: Spec, summary: DatasetSummary, bases: Bases, models: Mapping[str, ModelPackage]) -> Spec:
+def _resolved(spec: Spec, summary: DatasetSummary, bases: BaseModels, models: Mapping[str, ModelPackage]) -> Spec:
     catalog = Catalog.load()
     parent = bases.manifests
     if findings := check(spec, catalog, summary, parent, {path: each.manifest for path, each in models.items()}):
@@ -315,7 +315,7 @@ def _resolved(spec: Spec, summary: DatasetSummary, bases: Bases, models: Mapping
     return resolve(spec, catalog, summary, parent)
 
 
-def _read_alike(bases: Bases, models: Mapping[str, ModelPackage]) -> None:
+def _read_alike(bases: BaseModels, models: Mapping[str, ModelPackage]) -> None:
     """Who learns from a model reads as it does: what a base model brings must be the same, byte for byte."""
     theirs = bases.encoder_files()
     for path, package in models.items():

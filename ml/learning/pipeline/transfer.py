@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ml.learning.nn.network import Network
-    from ml.learning.pipeline.base_models import Bases
+    from ml.learning.pipeline.base_models import BaseModels
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Transfer:
         return asdict(self)
 
 
-def take_over(network: Network, bases: Bases, *, labels: Sequence[str] | None) -> Transfer:
+def take_over(network: Network, bases: BaseModels, *, labels: Sequence[str] | None) -> Transfer:
     """Load every tensor that has the same name, shape and meaning."""
     own = network.state_dict()
     theirs, left = bases.tensors(labels=labels)

@@ -28,7 +28,7 @@ POOLED_BATCHES = 50
 """Rows of like length are looked for among so many batches' worth: enough to pad little, few enough to stay mixed."""
 
 
-class Source(Protocol):
+class BatchSource(Protocol):
     """What the trainer asks of its data; what is in a batch is between the data and the objective."""
 
     batch_size: int
@@ -40,7 +40,7 @@ class Source(Protocol):
         """The batches of epoch `number` from the `start`-th on, and the rows in each."""
 
 
-class Shuffled:
+class ShuffledBatches:
     """For training: every epoch in an order of its own, augmented, without the rest that does not fill a batch.
 
     Rows of several lengths (text, sound) come in batches of like length, so that little of a batch is padding.
@@ -94,7 +94,7 @@ class Shuffled:
         return np.asarray(batches[generator.permutation(len(self))].ravel())
 
 
-class InOrder:
+class SequentialBatches:
     """For judging: every row once, as it is."""
 
     def __init__(

@@ -24,30 +24,32 @@ ONE_CYCLE_END = ONE_CYCLE_START / 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class ParameterGroupOptions:
     """How a weight moves beside the others."""
 
     rate: float = 1.0
     """Times the learning rate of the schedule."""
-    thaws: float = 0.0
+    unfreeze_at: float = 0.0
     """Share of all steps after which it begins to move."""
 
 
-USUAL: Final = Pace()
+USUAL: Final = ParameterGroupOptions()
 
 
-def groups(parameters: Iterable[Parameter], paces: Mapping[Parameter, Pace], *, steps: int) -> list[dict[str, Any]]:
+def parameter_groups(
+    parameters: Iterable[Parameter], group_options: Mapping[Parameter, ParameterGroupOptions], *, steps: int
+) -> list[dict[str, Any]]:
     """Parameters of one pace together, as an optimizer takes them; with the pace, and the first step of each."""
-    found: dict[Pace, list[Parameter]] = {}
+    found: dict[ParameterGroupOptions, list[Parameter]] = {}
     for parameter in parameters:
-        found.setdefault(paces.get(parameter, USUAL), []).append(parameter)
+        found.setdefault(group_options.get(parameter, USUAL), []).append(parameter)
     return [
-        {"params": together, "pace": pace.rate, "thaws_at": round(pace.thaws * steps)}
+        {"params": together, "pace": pace.rate, "thaws_at": round(pace.unfreeze_at * steps)}
         for pace, together in found.items()
     ]
 
 
-def optimizer(parameters: Iterable[Parameter] | list[dict[str, Any]], schedule: Schedule) -> optim.Optimizer:
+def make_optimizer(parameters: Iterable[Parameter] | list[dict[str, Any]], schedule: Schedule) -> optim.Optimizer:
     """The one asked for, in its fused form: one kernel a step instead of a dozen."""
     decay = schedule.weight_decay or 0.0
     rate = given(schedule.learning_rate)

@@ -17,7 +17,13 @@ from torch import Tensor
 
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning.nn import device as devices
-from ml.learning.training.optimizers import Pace, given, groups, learning_rate, optimizer
+from ml.learning.training.optimizers import (
+    ParameterGroupOptions,
+    given,
+    learning_rate,
+    make_optimizer,
+    parameter_groups,
+)
 from ml.learning.training.progress import Progress, Stop
 from ml.schedule import EarlyStopping
 
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
     from torch.nn import Parameter
 
     from ml.learning.nn.objectives.base import Objective
-    from ml.learning.training.batches import Source
+    from ml.learning.training.batches import BatchSource
     from ml.learning.training.checkpoint import Checkpoint, Checkpoints
     from ml.schedule import Schedule
 
@@ -40,7 +46,7 @@ RISING = ("accuracy",)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TrainerResult:
     """How a run ended. `metrics` are the last of each name; `best_epoch`, from 1, says whose weights were restored."""
 
     reason: str
@@ -72,15 +78,15 @@ class State:
 class Trainer:
     """Makes `objective` smaller over `train`, judged on `validation`.
 
-    `paces` is of the weights that do not move as fast as the schedule says, or not from the start.
+    `parameter_groups` is of the weights that do not move as fast as the schedule says, or not from the start.
     `run` names the run, so that only its own checkpoints are taken up.
     """
 
     def __init__(
         self,
         objective: Objective,
-        train: Source,
-        validation: Source | None,
+        train: BatchSource,
+        validation: BatchSource | None,
         schedule: Schedule,
         *,
         device: torch.device,
@@ -88,7 +94,7 @@ class Trainer:
         run: str,
         on_progress: Callable[[Progress], None],
         should_stop: Callable[[], Stop | None],
-        paces: Mapping[Parameter, Pace] | None = None,
+        group_options: Mapping[Parameter, ParameterGroupOptions] | None = None,
     ) -> None:
         self.objective = objective
         self.train = train
@@ -105,7 +111,7 @@ class Trainer:
         self.steps = self.epochs * len(train)
         self.stopping = schedule.early_stopping or EarlyStopping(patience=given(schedule.epochs))
         moving = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-        self.optimizer = optimizer(groups(moving, paces or {}, steps=self.steps), schedule)
+        self.optimizer = make_optimizer(parameter_groups(moving, group_options or {}, steps=self.steps), schedule)
         self.moving = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         """In the order of the optimizer's groups, by which its state is numbered."""
         self._thaws_next: float = 0
@@ -121,7 +127,7 @@ class Trainer:
         self._save_seconds = 0.0
         self._began_step = self._reported_step = 0
 
-    def fit(self) -> Result:
+    def fit(self) -> TrainerResult:
         """Train to the end, or as far as asked, from the last checkpoint on if there is one.
 
         Raises `TrainingDiverged`, and `TrainingInterrupted` after saving when asked to leave.
@@ -140,7 +146,7 @@ class Trainer:
         if restores:
             self.objective.load_state_dict(self.best)
         best_epoch = self.state.best_epoch if restores else None
-        return Result(self.state.reason, self.metrics, self.state.step, self.state.epoch, best_epoch)
+        return TrainerResult(self.state.reason, self.metrics, self.state.step, self.state.epoch, best_epoch)
 
     def _train_epoch(self) -> Stop | None:
         """The hot loop. Nothing in it waits for the device: losses are kept as tensors until `_settle`."""
@@ -216,7 +222,7 @@ class Trainer:
         if state.reason is None and (self._save_seconds == 0 or spared * CHECKPOINT_COST >= self._save_seconds):
             self._save()
 
-    def _validate(self, rows_held_out: Source) -> dict[str, float]:
+    def _validate(self, rows_held_out: BatchSource) -> dict[str, float]:
         chance = self._chance()
         self.objective.eval()
         totals: dict[str, Tensor] = {}
@@ -354,8 +360,8 @@ class Trainer:
             # Laid out as its weight (channels last, say): the fused kernels walk both by one stride.
             alike = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
             kept.setdefault(int(index), {})[key] = alike
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": kept, "param_groups": groups})
+        parameter_groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": kept, "param_groups": parameter_groups})
 
     def _chance(self) -> dict[str, Tensor]:
         on_gpu = {"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {}

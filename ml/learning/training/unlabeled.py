@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ml.tasks.base import Arrays
 
 
-class Unlabelled:
+class Unlabeled:
     """A slot reads the canonical column of its name. Where it `packs`, texts become windows, rows of no one text."""
 
     def __init__(self, encoders: Mapping[str, Encoder[Any]], *, packs: bool = False) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.http.errors import Refused
+from app.http.errors import ProblemError
 from app.http.request_body import Body
 
 Message = dict[str, Any]
@@ -44,7 +44,7 @@ def test_a_body_that_grows_past_the_limit_is_refused_while_it_arrives() -> None:
         await body.receive()
         await body.receive()
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ProblemError) as refused:
         asyncio.run(read())
     assert refused.value.status_code == 413
     assert "100 bytes" in refused.value.detail
@@ -57,7 +57,7 @@ def test_a_client_that_falls_silent_is_refused() -> None:
         await body.receive()
         await body.receive()
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ProblemError) as refused:
         asyncio.run(read())
     assert refused.value.status_code == 408
 

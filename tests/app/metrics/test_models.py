@@ -2,15 +2,15 @@
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from app.metrics.models import InMemory, Records
+from app.metrics.models import LoadedModelInfo, ModelMetrics
 
 
 def test_prometheus_gets_each_model_by_its_name():
-    records = Records()
+    records = ModelMetrics()
     records.of("digits").latency.note(0.003)
     records.of("digits").hits += 2
     records.of("digits").batch(3, 0.02)
-    records.in_memory = lambda: [InMemory("digits", 3, "onnxruntime", 1000, 7)]
+    records.in_memory = lambda: [LoadedModelInfo("digits", 3, "onnxruntime", 1000, 7)]
     registry = CollectorRegistry()
     registry.register(records)
     told = generate_latest(registry).decode()

@@ -2,11 +2,11 @@
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from app.metrics.requests import Requests
+from app.metrics.requests import RequestMetrics
 
 
 def test_requests_are_counted_by_status_and_timed_by_route():
-    requests = Requests()
+    requests = RequestMetrics()
     for status, seconds in ((200, 0.003), (200, 0.2), (404, 0.003)):
         requests.note(method="GET", route="/a", status=status, seconds=seconds)
     requests.note(method="GET", route="/b", status=200, seconds=40.0)

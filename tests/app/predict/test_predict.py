@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from app.http.errors import Refused
+from app.http.errors import ProblemError
 from app.predict import routes
 from app.serving import model_pool
 from store import models
@@ -93,7 +93,7 @@ def test_a_recording_may_be_answered_as_a_recording() -> None:
 
     assert answer.media_type == "audio/wav"
     assert answer.body == sound
-    with pytest.raises(Refused, match="single output that is a recording"):
+    with pytest.raises(ProblemError, match="single output that is a recording"):
         routes._as_it_is([output, output], "audio/wav")
 
 

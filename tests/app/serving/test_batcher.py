@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.serving.batcher import Batcher, Line, QueueFull, TooLate, Work
+from app.serving.batcher import Batcher, DeadlineExceeded, PendingRequest, QueueFull, SharedQueue
 
 
 class Slow:
@@ -35,14 +35,14 @@ class Asked:
     def __init__(self, *values: Any, wanted: str | None = None, until: float | None = None) -> None:
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.left = False
-        self.work = Work([{"value": value} for value in values], wanted, self._done, lambda: self.left, until)
+        self.work = PendingRequest([{"value": value} for value in values], wanted, self._done, lambda: self.left, until)
 
     def _done(self, outputs: Any, error: Exception | None) -> None:
         self.future.set_result(outputs if error is None else error)
 
 
 def batcher(model: Any, *, most_waiting: int = 100) -> Batcher:
-    return Batcher(model, Line(most_rows=8), most_waiting=most_waiting)
+    return Batcher(model, SharedQueue(most_rows=8), most_waiting=most_waiting)
 
 
 def test_what_comes_while_a_batch_runs_is_the_next_batch():
@@ -161,7 +161,7 @@ def test_a_deadline_that_is_over_is_told_and_one_that_cannot_be_kept_is_refused(
         await asyncio.sleep(0.01)
         hurried = Asked(1, until=time.monotonic() + 0.02)
         queue.submit(hurried.work)
-        assert isinstance(await hurried.future, TooLate)
+        assert isinstance(await hurried.future, DeadlineExceeded)
         queue.submit((crowd := Asked(*range(8))).work)
         queue.submit((more := Asked(*range(8))).work)
         with pytest.raises(QueueFull):
@@ -210,7 +210,7 @@ class Sister(Slow):
 
 
 def sisters(count: int, *, most_waiting: int = 100) -> tuple[list[Batcher], list[list[Any]]]:
-    line, together = Line(most_rows=8), []
+    line, together = SharedQueue(most_rows=8), []
     models: list[Any] = [Sister(f"sister {number}", together) for number in range(count)]
     return [Batcher(model, line, most_waiting=most_waiting) for model in models], together
 

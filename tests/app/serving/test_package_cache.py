@@ -14,8 +14,8 @@ from httpx2 import Response
 from safetensors.torch import save_file
 from starlette.testclient import TestClient
 
-from app.serving.model_pool import find
-from app.serving.package_cache import Packages
+from app.serving.model_pool import find_version
+from app.serving.package_cache import PackageCache
 from ml.inference.predictor import Predictor
 from ml.learning.nn.network import build
 from ml.package.package import MANIFEST, WEIGHTS, Manifest, ModelPackage
@@ -148,7 +148,7 @@ def test_a_missing_file_is_the_fault_of_the_package_and_not_of_who_asks(
 def test_a_copy_that_was_damaged_here_is_fetched_again(
     new_client: Callable[..., TestClient], made: tuple[ModelPackage, str], name: str
 ) -> None:
-    whole = Packages(blobs, copies()).open(find("shades")).directory
+    whole = PackageCache(blobs, copies()).open(find_version("shades")).directory
     (whole / name).write_bytes(b"damaged")
     assert asked(new_client()).status_code == 200
     assert (whole / name).read_bytes() == (made[0].directory / name).read_bytes()
@@ -157,18 +157,18 @@ def test_a_copy_that_was_damaged_here_is_fetched_again(
 def test_a_disk_too_full_for_one_more_copy_loses_those_of_others(
     made: tuple[ModelPackage, str], tmp_path: Path
 ) -> None:
-    packages, first = Packages(blobs, copies()), find("shades")
+    packages, first = PackageCache(blobs, copies()), find_version("shades")
     registered(shades(tmp_path / "other", bias=random.random()))
     packages.open(first)
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (16, usual[1]))
     try:
         with pytest.raises(StorageFull):
-            packages.open(find("shades"))
+            packages.open(find_version("shades"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
     assert not (copies() / first.id).exists()
-    for each in (first, find("shades")):
+    for each in (first, find_version("shades")):
         assert packages.open(each).manifest.labels == ["dark", "light"]
 
 

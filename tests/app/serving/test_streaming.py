@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from app.http.errors import Refused
-from app.serving.streaming import Scribe
+from app.http.errors import ProblemError
+from app.serving.streaming import StreamScheduler
 from ml.inference.predictor import Predictor
 from tests.support.factories import registered, writer
 
@@ -94,7 +94,7 @@ def test_a_model_that_answers_at_once_says_so(client: TestClient, tmp_path: Path
     assert answer.json()["code"] == "not_a_stream"
 
 
-async def heard(scribe: Scribe, predictor: Predictor, **asked: Any) -> tuple[str, dict[str, Any]]:
+async def heard(scribe: StreamScheduler, predictor: Predictor, **asked: Any) -> tuple[str, dict[str, Any]]:
     row = predictor.read({"prompt": "世", **asked}, predictor.asked({}))
     text = ""
     async for each in scribe.pieces(row):
@@ -106,7 +106,7 @@ async def heard(scribe: Scribe, predictor: Predictor, **asked: Any) -> tuple[str
 
 def test_many_listen_at_once_and_each_hears_its_own_text(predictor: Predictor) -> None:
     async def all_of_them() -> list[tuple[str, dict[str, Any]]]:
-        scribe = Scribe(predictor)
+        scribe = StreamScheduler(predictor)
         return await asyncio.gather(
             *(heard(scribe, predictor, temperature=0, max_new_tokens=count) for count in (3, 12, 1, 7))
         )
@@ -118,8 +118,8 @@ def test_many_listen_at_once_and_each_hears_its_own_text(predictor: Predictor) -
 
 
 def test_who_stops_listening_stops_the_writing(predictor: Predictor) -> None:
-    async def leave() -> Scribe:
-        scribe = Scribe(predictor)
+    async def leave() -> StreamScheduler:
+        scribe = StreamScheduler(predictor)
         row = predictor.read({"prompt": "世", "max_new_tokens": 4096}, predictor.asked({}))
         pieces = scribe.pieces(row)
         await anext(pieces)
@@ -137,12 +137,12 @@ def test_who_stops_listening_stops_the_writing(predictor: Predictor) -> None:
 
 def test_no_more_listen_than_may_and_the_next_hears_when_to_come_again(predictor: Predictor) -> None:
     async def crowd() -> None:
-        scribe = Scribe(predictor, most_at_once=2)
+        scribe = StreamScheduler(predictor, most_at_once=2)
         scribe.note(seconds=9.0)
         row = predictor.read({"prompt": "世", "max_new_tokens": 4096}, predictor.asked({}))
         # All before the first of them is heard.
         listening = [scribe.pieces(row) for _ in range(2)]
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(ProblemError) as refused:
             scribe.pieces(row)
         assert refused.value.status_code == 429
         assert refused.value.headers == {"Retry-After": "5"}
@@ -157,7 +157,7 @@ def test_no_more_listen_than_may_and_the_next_hears_when_to_come_again(predictor
 
 def test_a_failure_is_heard_by_all_and_ends_nothing_else(predictor: Predictor) -> None:
     async def fail() -> None:
-        scribe = Scribe(predictor)
+        scribe = StreamScheduler(predictor)
         scribe._writing._read_batch = lambda batch: 1 / 0  # type: ignore[assignment,return-value]
         with pytest.raises(ZeroDivisionError):
             await heard(scribe, predictor, **GREEDY)

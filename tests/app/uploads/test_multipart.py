@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from app.http.errors import Refused
-from app.uploads.multipart import LARGEST_FIELD_BYTES, Form, read_form, safe_filename
+from app.http.errors import ProblemError
+from app.uploads.multipart import MAX_FIELD_BYTES, Form, read_form, safe_filename
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,12 +73,12 @@ def test_a_form_is_the_same_however_it_is_cut(tmp_path: Path, seed: int) -> None
         (part('name="file"; filename="a"', b"never closed"), 422),
         (closed(part('filename="a"', b"a file without a name")), 422),
         (closed(part('name="name"', b"\xff\xfe")), 422),
-        (closed(part('name="name"', b"x" * (LARGEST_FIELD_BYTES + 1))), 413),
+        (closed(part('name="name"', b"x" * (MAX_FIELD_BYTES + 1))), 413),
         (closed(*[part('name="name"', b"x")] * 1001), 413),
     ],
 )
 def test_a_form_that_cannot_be_read_is_refused(tmp_path: Path, body: bytes, status: int) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ProblemError) as refused:
         read([body], tmp_path)
     assert refused.value.status_code == status
 
@@ -104,5 +104,5 @@ def test_a_filename_keeps_the_letters_of_its_script(name: str) -> None:
 @settings(max_examples=200, deadline=None)
 def test_whatever_comes_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, body: bytes) -> None:
     folder = tmp_path_factory.mktemp("form")
-    with suppress(Refused):  # Anything else would be a 500.
+    with suppress(ProblemError):  # Anything else would be a 500.
         read([b"--" + BOUNDARY + b"\r\n" + body], folder)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ml.data.dataset import SUMMARY, Dataset
-from ml.data.rows import ImageArray, Labels, Rows, Taken
+from ml.data.rows import ImageArray, Labels, Rows, SelectedRows
 from ml.errors import DataError
 from tests.support.ml.dataset_files import idx_pair, labels, pictures, png, upload, zipped
 
@@ -45,7 +45,7 @@ def test_pictures_of_many_sizes_are_decoded_only_when_looked_at(tmp_path):
     upload(tmp_path, {"a.zip": zipped(members)}, splits={"train": 1})
     rows = Dataset.open(tmp_path / "dataset").rows("train")
     taken = rows.take([4, 1, 2]).take([0, 2])
-    assert isinstance(taken.columns["image"], Taken)
+    assert isinstance(taken.columns["image"], SelectedRows)
     assert [row["image"].shape for row in taken] == [rows[4]["image"].shape, rows[2]["image"].shape]
 
 

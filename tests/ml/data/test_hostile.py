@@ -17,8 +17,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from ml.data.column_types.items import LONGEST_HISTORY
-from ml.data.issue_catalog import PROBLEMS
+from ml.data.column_types.items import MAX_HISTORY_ITEMS
+from ml.data.issue_catalog import ISSUE_TYPES
 from ml.data.limits import Limits
 from tests.support.ml.dataset_files import (
     base64_csv,
@@ -397,8 +397,8 @@ TABLES = [
     Case(
         "a history without end",
         "history_too_long",
-        {"a.jsonl": b'{"items": [' + b"1," * LONGEST_HISTORY + b"1]}\n"},
-        {"row": 1, "found": f"{LONGEST_HISTORY + 1:,} items"},
+        {"a.jsonl": b'{"items": [' + b"1," * MAX_HISTORY_ITEMS + b"1]}\n"},
+        {"row": 1, "found": f"{MAX_HISTORY_ITEMS + 1:,} items"},
         {"format": "interactions"},
     ),
     Case(
@@ -652,7 +652,7 @@ def test_every_problem_is_provoked_somewhere():
     """By a case above, or by a test beside that names its code."""
     beside = [path for path in Path(__file__).parents[1].rglob("test_*.py") if path != Path(__file__)]
     named = {code for path in beside for code in re.findall(r'"([a-z0-9_]+)"', path.read_text())}
-    assert set(PROBLEMS) - {case.code for case in CASES} - named == set()
+    assert set(ISSUE_TYPES) - {case.code for case in CASES} - named == set()
 
 
 def test_gzip_within_gzip_is_refused(tmp_path):

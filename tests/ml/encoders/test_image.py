@@ -4,7 +4,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from ml.data.rows import ImageArray
-from ml.encoders.image import LARGEST_KEPT_SIDE, LOOKED_AT, MIXED_SIDE, ImageEncoder
+from ml.encoders.image import INSPECTED_IMAGES, MAX_KEPT_SIDE, MIXED_SIDE, ImageEncoder
 from tests.support.ml import image_models
 
 
@@ -29,7 +29,7 @@ def test_small_mixed_sizes_are_not_blown_up():
 
 
 def test_a_large_size_is_brought_down_in_its_proportions():
-    assert learned(picture(512, 1024)) == {"height": 128, "width": LARGEST_KEPT_SIDE, "channels": 1}
+    assert learned(picture(512, 1024)) == {"height": 128, "width": MAX_KEPT_SIDE, "channels": 1}
 
 
 def test_one_colour_picture_makes_all_colour():
@@ -53,10 +53,10 @@ def test_learning_looks_at_a_bounded_number_of_pictures():
             self.looks += 1
             return super().__getitem__(index)
 
-    values = Counted([picture(4, 4)] * (5 * LOOKED_AT + 3))
+    values = Counted([picture(4, 4)] * (5 * INSPECTED_IMAGES + 3))
     ImageEncoder.learn(values, {})
 
-    assert 0 < values.looks <= LOOKED_AT
+    assert 0 < values.looks <= INSPECTED_IMAGES
 
 
 def test_an_array_is_read_whole_and_equals_reading_one_by_one():

@@ -4,7 +4,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from ml.encoders.text import LONGEST, TextEncoder
+from ml.encoders.text import MAX_TOKENS, TextEncoder
 from ml.errors import PackageError, SpecError
 
 FILMS = [
@@ -93,7 +93,7 @@ def test_the_length_is_that_of_the_longest_unless_one_is_far_longer() -> None:
     alike.encode(FILMS)
     assert alike.lost() == {}
     assert learned([*(["good film"] * 300), " ".join(FILMS)]).config.max_length == 32
-    assert learned([" ".join(FILMS * 10)] * 3).config.max_length == LONGEST
+    assert learned([" ".join(FILMS * 10)] * 3).config.max_length == MAX_TOKENS
 
 
 def test_a_vocabulary_is_no_larger_than_its_data_justifies() -> None:

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ml.generation.beam_search import Found, search
+from ml.generation.beam_search import Hypothesis, search
 
 START, END, PAD = 0, 1, 2
 
@@ -109,7 +109,7 @@ def test_it_stops_as_soon_as_nothing_better_can_come() -> None:
     ends = np.full((1, 4, 4), -20.0)
     ends[:, :, END] = -1e-8
     table = Table(ends)
-    assert search(table, start=START, end=END, longest=[500], beams=4) == [Found([], pytest.approx(-1e-8), True)]
+    assert search(table, start=START, end=END, longest=[500], beams=4) == [Hypothesis([], pytest.approx(-1e-8), True)]
     assert table.calls == 1
 
 

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ml.generation.detokenizer import Spelling
+from ml.generation.detokenizer import IncrementalDetokenizer
 
 
 def by_bytes(tokens: Sequence[int]) -> str:
@@ -10,8 +10,8 @@ def by_bytes(tokens: Sequence[int]) -> str:
     return bytes(tokens).decode("utf-8", "replace")
 
 
-def spelled(text: str, *, stop: Sequence[str] = ()) -> tuple[list[str], Spelling]:
-    spelling = Spelling(by_bytes, stop=stop)
+def spelled(text: str, *, stop: Sequence[str] = ()) -> tuple[list[str], IncrementalDetokenizer]:
+    spelling = IncrementalDetokenizer(by_bytes, stop=stop)
     return [*[spelling.add(byte) for byte in text.encode()], spelling.finish()], spelling
 
 
@@ -23,7 +23,7 @@ def test_pieces_are_whole_characters_and_together_the_text(text: str) -> None:
 
 
 def test_bytes_that_become_no_character_are_told_at_the_end() -> None:
-    spelling = Spelling(by_bytes)
+    spelling = IncrementalDetokenizer(by_bytes)
     assert [spelling.add(byte) for byte in b"a\xe4\xb8"] == ["a", "", ""]
     assert spelling.finish() == "\ufffd"
 
@@ -48,5 +48,5 @@ def test_the_first_of_several_stop_strings_counts() -> None:
 
 def test_a_space_that_is_written_only_after_another_word_is_not_lost() -> None:
     words = ["the", "cat", "sat"]
-    spelling = Spelling(lambda tokens: " ".join(words[token] for token in tokens))
+    spelling = IncrementalDetokenizer(lambda tokens: " ".join(words[token] for token in tokens))
     assert [spelling.add(0), spelling.add(1), spelling.add(2)] == ["the", " cat", " sat"]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from ml.generation.loop import Continuation, Wish, Writing
+from ml.generation.loop import GeneratedSequence, GenerationLoop, GenerationParams
 from ml.generation.sampling import Sampling
 from ml.learning.export.torch_runner import running
 from ml.learning.nn.architectures import ARCHITECTURES
@@ -26,12 +26,14 @@ def decode(tokens: Sequence[int]) -> str:
     return "".join(chr(ord("A") + token) for token in tokens)
 
 
-def one(prompt: Sequence[int], *, end: int | None = None, seed: int = 0, stop: tuple[str, ...] = ()) -> Continuation:
-    wish = Wish(max_new_tokens=20, sampling=Sampling(), seed=seed, stop=stop)
-    return Continuation(prompt, wish, decode=decode, end=end)
+def one(
+    prompt: Sequence[int], *, end: int | None = None, seed: int = 0, stop: tuple[str, ...] = ()
+) -> GeneratedSequence:
+    wish = GenerationParams(max_new_tokens=20, sampling=Sampling(), seed=seed, stop=stop)
+    return GeneratedSequence(prompt, wish, decode=decode, end=end)
 
 
-def writing(name: str = "gpt", *, cached: bool = True) -> Writing:
+def writing(name: str = "gpt", *, cached: bool = True) -> GenerationLoop:
     torch.manual_seed(0)
     architecture = ARCHITECTURES[name]
     config = architecture.adapted(architecture.tiny(), frozenset({Feature.CAUSAL})).model_dump()
@@ -41,17 +43,17 @@ def writing(name: str = "gpt", *, cached: bool = True) -> Writing:
         parameter.data *= 3  # so that what is read decides what is written
     run = running(network, GRAPHS, device=torch.device("cpu"))
     width = network.widths["text"].state if cached else 0
-    return Writing(lambda batch: run("step", batch), slot="text", context=SHAPE["length"], state_width=width)
+    return GenerationLoop(lambda batch: run("step", batch), slot="text", context=SHAPE["length"], state_width=width)
 
 
-def written(loop: Writing, some: Sequence[Continuation]) -> list[list[int]]:
+def written(loop: GenerationLoop, some: Sequence[GeneratedSequence]) -> list[list[int]]:
     loop.join(some)
     while loop.busy:
         loop.step()
     return [each.written for each in some]
 
 
-def all_of_them(**how: Any) -> list[Continuation]:
+def all_of_them(**how: Any) -> list[GeneratedSequence]:
     return [one(prompt, seed=row, **how) for row, prompt in enumerate(PROMPTS)]
 
 

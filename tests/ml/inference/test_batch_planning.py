@@ -3,7 +3,7 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from ml.inference.batch_planning import MOST_BYTES, MOST_STEPS, CallCost, even_cuts, lengths_of
+from ml.inference.batch_planning import MAX_BYTES, MAX_STEPS, CallCost, even_cuts, lengths_of
 
 
 def _total(cost: CallCost, lengths: np.ndarray, cuts: list[tuple[int, int]]) -> float:
@@ -28,21 +28,21 @@ def test_rows_of_one_length_stay_together_and_the_long_one_goes_alone():
 
 
 def test_no_call_of_several_rows_grows_without_bounds():
-    lengths = np.sort(np.random.default_rng(0).integers(100, 3 * MOST_STEPS, size=200))
+    lengths = np.sort(np.random.default_rng(0).integers(100, 3 * MAX_STEPS, size=200))
     lengths[:150] = 300
     cuts = CallCost().cuts(lengths)
 
     assert [start for start, _ in cuts] == [0, *(end for _, end in cuts[:-1])]
     assert cuts[-1][1] == 200
-    assert all(end - start == 1 or (end - start) * lengths[end - 1] <= MOST_STEPS for start, end in cuts)
-    assert sum(end <= 150 for _, end in cuts) >= 150 // (MOST_STEPS // 300)
+    assert all(end - start == 1 or (end - start) * lengths[end - 1] <= MAX_STEPS for start, end in cuts)
+    assert sum(end <= 150 for _, end in cuts) >= 150 // (MAX_STEPS // 300)
 
 
 def test_rows_of_one_shape_are_parted_where_they_are_large():
     assert even_cuts({"image": np.zeros((64, 1, 28, 28), np.uint8), "label": np.zeros(64)}) == [(0, 64)]
-    large = np.zeros((5, MOST_BYTES // 2), np.uint8)
+    large = np.zeros((5, MAX_BYTES // 2), np.uint8)
     assert even_cuts({"image": large}) == [(0, 2), (2, 4), (4, 5)]
-    assert even_cuts({"image": np.zeros((2, 2 * MOST_BYTES), np.uint8)}) == [(0, 1), (1, 2)]
+    assert even_cuts({"image": np.zeros((2, 2 * MAX_BYTES), np.uint8)}) == [(0, 1), (1, 2)]
 
 
 def test_what_a_call_costs_is_learned_from_calls():

@@ -12,7 +12,7 @@ from ml.learning.export.torch_runner import network_of
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.package.package import ModelPackage
 from ml.tasks import TASKS
-from ml.tasks.text_generation import DICTATED_TOKENS, GIVEN_TOKENS, TextGeneration
+from ml.tasks.text_generation import CONTEXT_TOKENS, FORCED_TOKENS, TextGeneration
 from tests.support.ml import samples
 from tests.support.ml.digits import run, spec
 
@@ -61,7 +61,7 @@ def judged_alike(package: ModelPackage, by_graph: Predictor) -> None:
         expected = network_of(package).eval()({name: torch.from_numpy(each) for name, each in batch.items()})
     for row, (nats, weight) in enumerate(zip(told["nats"], told["weight"], strict=True)):
         real = int(batch["text_mask"][row].sum())
-        given = min(GIVEN_TOKENS, real - 1)
-        count = min(DICTATED_TOKENS, real - given)
+        given = min(CONTEXT_TOKENS, real - 1)
+        count = min(FORCED_TOKENS, real - given)
         assert weight.sum() == count > 0
         assert nats[:count] == pytest.approx(expected["nats"][row, given - 1 :][:count].numpy(), abs=1e-4)

@@ -1,6 +1,6 @@
 import pytest
 
-from ml.metrics.base import Evaluation, Metric, doubts, share_interval
+from ml.metrics.base import Evaluation, Metric, share_interval, weaknesses
 
 KNOWN = {"accuracy": Metric("", True), "recall": Metric("", True), "loss": Metric("", False)}
 
@@ -26,7 +26,7 @@ KNOWN = {"accuracy": Metric("", True), "recall": Metric("", True), "loss": Metri
     ],
 )
 def test_a_model_is_doubted_that_nothing_shows_to_beat_the_baseline(found, is_doubted):
-    told = doubts(found, KNOWN, judged="20 rows of test")
+    told = weaknesses(found, KNOWN, judged="20 rows of test")
     assert bool(told) == is_doubted
     assert all("20 rows of test" in each and "baseline" in each for each in told)
 

@@ -6,7 +6,7 @@ from sklearn import metrics as reference
 
 from ml.data.rows import Labels
 from ml.errors import DataError
-from ml.metrics.classification import METRICS, MOST_ERRORS, answers, codes, judge
+from ml.metrics.classification import MAX_ERRORS, METRICS, answers, codes, evaluate
 
 CLASSES = tuple("abcdefgh")
 
@@ -23,7 +23,7 @@ def chance():
 
 
 def judged(chance, *, loss="cross_entropy", train=None):
-    return judge(*chance, classes=CLASSES, loss=loss, train=train)
+    return evaluate(*chance, classes=CLASSES, loss=loss, train=train)
 
 
 def test_the_metrics_are_scikit_learns(chance):
@@ -70,7 +70,7 @@ def test_the_worst_errors_are_the_surest_wrong_rows():
     logits = np.array([[0.0, 5.0], [0.0, 1.0], [9.0, 0.0], [0.0, 3.0]])
     label = np.array([0, 0, 0, 1])
 
-    errors = judge(logits, label, classes=("a", "b"), loss="cross_entropy", train=None).extra["errors"]
+    errors = evaluate(logits, label, classes=("a", "b"), loss="cross_entropy", train=None).extra["errors"]
 
     assert [error["index"] for error in errors] == [0, 1]
     assert errors[0]["label"] == "a"
@@ -82,15 +82,15 @@ def test_the_worst_errors_are_the_surest_wrong_rows():
 def test_errors_are_capped():
     logits = np.tile([0.0, 1.0], (100, 1))
 
-    extra = judge(logits, np.zeros(100, dtype=int), classes=("a", "b"), loss="cross_entropy", train=None).extra
+    extra = evaluate(logits, np.zeros(100, dtype=int), classes=("a", "b"), loss="cross_entropy", train=None).extra
 
-    assert len(extra["errors"]) == MOST_ERRORS
+    assert len(extra["errors"]) == MAX_ERRORS
 
 
 def test_two_classes_have_no_top_five():
     logits = np.array([[1.0, 0.0]])
 
-    found = judge(logits, np.array([0]), classes=("a", "b"), loss="cross_entropy", train=np.array([0, 1]))
+    found = evaluate(logits, np.array([0]), classes=("a", "b"), loss="cross_entropy", train=np.array([0, 1]))
 
     assert "top5_accuracy" not in found.metrics
     assert "top5_accuracy" not in found.baseline
@@ -116,7 +116,7 @@ def test_the_interval_is_wilsons():
     logits = np.array([[1.0, 0.0]] * 10)
     label = np.array([0] * 9 + [1])
 
-    low, high = judge(logits, label, classes=("a", "b"), loss="cross_entropy", train=None).intervals["accuracy"]
+    low, high = evaluate(logits, label, classes=("a", "b"), loss="cross_entropy", train=None).intervals["accuracy"]
 
     # Brown, Cai & DasGupta 2001: 9 of 10 gives 0.5958 to 0.9821.
     assert (low, high) == (pytest.approx(0.5958, abs=1e-4), pytest.approx(0.9821, abs=1e-4))
@@ -125,14 +125,16 @@ def test_the_interval_is_wilsons():
 def test_many_classes_get_no_matrix():
     logits = np.zeros((1, 501))
 
-    extra = judge(logits, np.array([0]), classes=[str(each) for each in range(501)], loss="cross_entropy", train=None)
+    extra = evaluate(
+        logits, np.array([0]), classes=[str(each) for each in range(501)], loss="cross_entropy", train=None
+    )
 
     assert extra.extra["confusion_matrix"] is None
     assert len(extra.extra["per_class"]) == 501
 
 
 def test_huge_logits_stay_numbers():
-    found = judge(
+    found = evaluate(
         np.array([[1e6, 0.0], [0.0, 1e6]], dtype=np.float32),
         np.array([0, 0]),
         classes=("a", "b"),

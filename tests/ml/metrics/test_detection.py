@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ml.metrics.detection import Found, judge, overlaps, pick
+from ml.metrics.detection import Detection, evaluate, overlaps, pick
 
 CLASSES = ["cat", "dog"]
 
@@ -16,7 +16,7 @@ def grid(**peaks):
 
 
 def found(boxes, confidence, label):
-    return Found(np.array(boxes, dtype=float).reshape(-1, 4), np.array(confidence), np.array(label, dtype=np.int64))
+    return Detection(np.array(boxes, dtype=float).reshape(-1, 4), np.array(confidence), np.array(label, dtype=np.int64))
 
 
 def picked(*grids, least=0.3, most=10, overlap=0.5):
@@ -61,7 +61,7 @@ def test_overlap_is_intersection_over_union():
 def test_a_table_of_what_was_found_survives_padding():
     each = found([[0.1, 0.2, 0.3, 0.4]], [0.9], [1])
 
-    again = Found.of_table(np.concatenate([each.as_table(), np.zeros((2, 6))]))
+    again = Detection.of_table(np.concatenate([each.as_table(), np.zeros((2, 6))]))
 
     np.testing.assert_array_equal(again.boxes, each.boxes)
     assert (again.confidence.tolist(), again.label.tolist()) == ([0.9], [1])
@@ -75,7 +75,7 @@ SIZES = np.array([[100, 50], [100, 50]])
 
 
 def judged(*answers):
-    return judge(answers, TRUE, sizes=SIZES, classes=CLASSES, train=TRUE)
+    return evaluate(answers, TRUE, sizes=SIZES, classes=CLASSES, train=TRUE)
 
 
 def test_what_is_right_scores_one_and_what_finds_nothing_zero():
@@ -105,7 +105,7 @@ def test_the_average_is_over_classes_and_a_class_that_is_not_there_does_not_coun
     only_cats = [found(boxes[labels == 0], [0.9], [0]) for boxes, labels in TRUE]
 
     half = judged(*only_cats)
-    of_one = judge(only_cats[1:], TRUE[1:], sizes=SIZES[1:], classes=CLASSES, train=None)
+    of_one = evaluate(only_cats[1:], TRUE[1:], sizes=SIZES[1:], classes=CLASSES, train=None)
 
     assert half.metrics["map50"] == pytest.approx(0.5)
     assert [row["map50"] for row in half.extra["per_class"]] == [1, 0]
@@ -130,7 +130,7 @@ def test_the_baseline_tiles_pictures_with_boxes_of_the_mean_size():
     quarters = np.array([[0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5], [0, 0.5, 0.5, 1], [0.5, 0.5, 1, 1]])
     true = [(quarters, np.zeros(4, dtype=np.int64))]
 
-    found = judge([Found.of_table(np.zeros((0, 6)))], true, sizes=SIZES[:1], classes=CLASSES, train=true)
+    found = evaluate([Detection.of_table(np.zeros((0, 6)))], true, sizes=SIZES[:1], classes=CLASSES, train=true)
 
     assert found.baseline == {"map": 1, "map50": 1}
     assert found.baseline.keys() == found.metrics.keys()

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from ml.metrics.ranking import NOWHERE, discounted_gain, hit_rate, mean_reciprocal_rank
+from ml.metrics.ranking import NOT_RANKED, discounted_gain, hit_rate, mean_reciprocal_rank
 
-RANKS = np.array([0, 1, 9, 10, NOWHERE])
+RANKS = np.array([0, 1, 9, 10, NOT_RANKED])
 
 
 def test_a_hit_is_among_the_first():

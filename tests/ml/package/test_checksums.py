@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ml.package import checksums
-from ml.package.checksums import SETTLED_SECONDS, digest, known_digest
+from ml.package.checksums import STABLE_SECONDS, digest, known_digest
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_a_file_that_lies_still_is_read_once(tmp_path: Path, read: list[Path]) -
     assert known_digest(path) == digest(path)
     assert known_digest(path) == digest(path)
     assert len(read) == 2, "one that was written just now may be written again in the same tick"
-    time.sleep(SETTLED_SECONDS + 0.05)
+    time.sleep(STABLE_SECONDS + 0.05)
     for _ in range(3):
         assert known_digest(path) == digest(path)
     assert len(read) == 3
@@ -41,7 +41,7 @@ def test_a_file_that_lies_still_is_read_once(tmp_path: Path, read: list[Path]) -
 def test_another_content_is_noticed_however_it_came(tmp_path: Path, read: list[Path]) -> None:
     path, other = tmp_path / "file", tmp_path / "other"
     path.write_bytes(b"content")
-    time.sleep(SETTLED_SECONDS + 0.05)
+    time.sleep(STABLE_SECONDS + 0.05)
     before = path.stat()
     assert known_digest(path) == digest(path)
     with path.open("r+b") as file:

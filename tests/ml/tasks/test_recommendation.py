@@ -10,7 +10,7 @@ from ml.encoders.items import FIRST_ITEM, PADDING, ItemsEncoder
 from ml.errors import InputError
 from ml.inference.predictor import Predictor
 from ml.learning.nn.architectures import ARCHITECTURES
-from ml.metrics.ranking import NOWHERE
+from ml.metrics.ranking import NOT_RANKED
 from ml.tasks.recommendation import Recommendation, RecommendationConfig, sampled
 from tests.support.ml import samples
 from tests.support.ml.digits import run, spec
@@ -92,7 +92,7 @@ def test_ranks_pass_over_what_was_had_and_an_unknown_item_is_missed() -> None:
     found = asked.collect({}, arrays, lambda: asked.answer(run_alike(logits), arrays))
 
     # d comes after c alone; a is first; what nobody knows, and what must not be repeated, is nowhere.
-    assert found["rank"].tolist() == [1, 0, NOWHERE, NOWHERE]
+    assert found["rank"].tolist() == [1, 0, NOT_RANKED, NOT_RANKED]
     assert found["sampled_rank"].tolist()[:2] == [1, 0]
     again = task(repeat=True)
     assert again.collect({}, arrays, lambda: again.answer(run_alike(logits), arrays))["rank"].tolist()[3] == 0
@@ -102,7 +102,7 @@ def test_popularity_is_judged_alike() -> None:
     asked = task()
     train = asked.encode(rows(*HISTORIES))
     columns = asked.encode(rows(["a", "e"], ["c", "b"], ["a", "unheard of"]))
-    outputs = {"rank": np.array([0, 0, NOWHERE]), "sampled_rank": np.array([0, 0, NOWHERE])}
+    outputs = {"rank": np.array([0, 0, NOT_RANKED]), "sampled_rank": np.array([0, 0, NOT_RANKED])}
 
     found = asked.evaluate(outputs, columns, train=train)
 

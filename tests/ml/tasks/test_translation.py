@@ -13,8 +13,8 @@ from ml.learning.export.torch_runner import running
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.heads.decoder import Decoder
 from ml.learning.nn.network import Network, build
-from ml.learning.pipeline.base_models import Bases
-from ml.learning.pipeline.plan import plan
+from ml.learning.pipeline.base_models import BaseModels
+from ml.learning.pipeline.plan import make_plan
 from ml.spec.catalog import Catalog
 from ml.spec.schema import Choice, Finetune, resolve
 from ml.tasks.translation import ENCODE, STEP, Translation
@@ -32,7 +32,7 @@ def _built(**config: Any) -> tuple[Translation, Network]:
         Finetune.model_validate({**asked, "task": {"name": "translation", "config": config}}), CATALOG, data.summary
     )
     torch.manual_seed(0)
-    lesson = plan(spec, data.summary, data.rows("train"), Bases({}))
+    lesson = make_plan(spec, data.summary, data.rows("train"), BaseModels({}))
     network = lesson.network().eval()
     assert isinstance(lesson.task, Translation)
     return lesson.task, network

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from plinth import DatasetRejected, Plinth, PlinthError
-from plinth.client.errors import Conflict, NotFound, Refused, Unauthorized, Unreachable
+from plinth.client.errors import APIError, Conflict, NotFound, Unauthorized, Unreachable
 from plinth.client.uploads import Uploads
 from tests.support.servers import NetworkProxy
 from tests.support.stack import RunningStack, clean_environment
@@ -55,7 +55,7 @@ def test_an_unknown_thing_is_an_error_of_its_own(plinth: Plinth) -> None:
 
 
 def test_everything_wrong_in_a_spec_is_told_at_once(plinth: Plinth) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(APIError) as refused:
         plinth.jobs.submit({"kind": "finetune", "schedule": {"epochs": 0}, "model": "m", "surprise": 1})
     assert {item["path"] for item in refused.value.errors} >= {"dataset", "task", "schedule.epochs", "surprise"}
     assert "schedule.epochs" in str(refused.value)

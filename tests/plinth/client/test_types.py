@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from plinth.client.errors import Refused
+from plinth.client.errors import APIError
 from plinth.client.types import DatasetReport, Job, ModelReference, build
 
 JOB = {
@@ -39,7 +39,7 @@ def test_lists_of_documents_become_lists_of_values() -> None:
 
 
 def test_a_refusal_reads_as_a_sentence_for_each_thing() -> None:
-    refused = Refused(
+    refused = APIError(
         422,
         {
             "detail": "The spec is not possible.",

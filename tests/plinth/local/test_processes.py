@@ -12,11 +12,11 @@ from plinth.local import processes
 def test_a_large_log_is_moved_beside_itself_while_it_is_written(tmp_path: Path) -> None:
     log = tmp_path / "app.log"
     with log.open("ab", buffering=0) as writer:
-        writer.write(b"x" * (processes.LARGEST_LOG_BYTES + 1))
+        writer.write(b"x" * (processes.MAX_LOG_BYTES + 1))
         processes.rotate(log)
         writer.write(b"after")
     assert log.read_bytes() == b"after"
-    assert (tmp_path / "app.log.1").stat().st_size == processes.LARGEST_LOG_BYTES + 1
+    assert (tmp_path / "app.log.1").stat().st_size == processes.MAX_LOG_BYTES + 1
 
 
 def test_a_small_log_stays(tmp_path: Path) -> None:

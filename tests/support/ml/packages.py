@@ -8,8 +8,8 @@ import torch
 
 from ml.learning.export.packaging import pack
 from ml.learning.nn.architectures import ARCHITECTURES
-from ml.learning.pipeline.base_models import Bases
-from ml.learning.pipeline.plan import plan
+from ml.learning.pipeline.base_models import BaseModels
+from ml.learning.pipeline.plan import make_plan
 from ml.spec.catalog import Catalog
 from ml.spec.schema import Finetune, resolve
 from ml.tasks import TASKS
@@ -18,14 +18,14 @@ from tests.support.ml import samples
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ml.learning.pipeline.plan import Lesson
+    from ml.learning.pipeline.plan import TrainingPlan
     from ml.package.package import ModelPackage
 
 CATALOG = Catalog.load()
 PARITY_ROWS = 7
 
 
-def lesson(task: str) -> Lesson:
+def lesson(task: str) -> TrainingPlan:
     """A task that has learned from the sample rows, over the first architectures that fit, as small as they get."""
     data = samples.dataset(TASKS[task].columns)
     chosen = {}
@@ -34,7 +34,7 @@ def lesson(task: str) -> Lesson:
         chosen[slot] = {"name": name, "config": ARCHITECTURES[name].tiny().model_dump(mode="json")}
     asked = {"kind": "finetune", "dataset": "toy", "model": "toy", "task": task, "architectures": chosen}
     spec = resolve(Finetune.model_validate(asked), CATALOG, data.summary)
-    return plan(spec, data.summary, data.rows("train"), Bases({}))
+    return make_plan(spec, data.summary, data.rows("train"), BaseModels({}))
 
 
 def untrained(task: str, into: Path) -> ModelPackage:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ml.audio.waveform import Audio
-from ml.data.column_types.objects import Drawn
+from ml.data.column_types.objects import AnnotatedObjects
 from ml.data.dataset import SPLITS, Dataset, DatasetSummary
 from ml.data.files.audio import encode_wav
-from ml.data.formats.base import Batch, Places
+from ml.data.formats.base import Batch, Locations
 from ml.data.importing import label_checks, writer
 from ml.data.importing.staging import Staging
-from ml.data.issues import Findings
+from ml.data.issues import IssueLog
 from ml.data.limits import Limits
 from ml.data.tables.column_aliases import KIND_OF
 
@@ -41,7 +41,7 @@ def _texts(count: int) -> list[str]:
 def _objects(count: int) -> list[Any]:
     """None, one or two squares."""
     squares = [{"label": name, "box": [x, 1, x + 3, 4]} for x, name in ((0, "0"), (4, "1"))]
-    return [Drawn(squares[: row % 3], size=(SIDE, SIDE)) for row in range(count)]
+    return [AnnotatedObjects(squares[: row % 3], size=(SIDE, SIDE)) for row in range(count)]
 
 
 def _items(count: int) -> list[list[str]]:
@@ -77,15 +77,15 @@ def columns_of(needed: Mapping[str, str]) -> dict[str, str]:
 
 def write(folder: Path, columns: Mapping[str, str], *, rows: int = 60) -> Path:
     """Two thirds to train on, a sixth each to validate and to test."""
-    findings = Findings(max_samples=10)
+    findings = IssueLog(max_samples=10)
     splits = np.repeat(np.arange(len(SPLITS), dtype=np.int8), [rows - 2 * (rows // 6), rows // 6, rows // 6])
     values = {column: VALUES[kind](rows) for column, kind in columns.items()}
     with (folder / "scratch").open("w+b") as scratch:
         staging = Staging(scratch, kinds={**KIND_OF, **columns}, findings=findings, limits=Limits())
-        staging.add(Batch(values, Places("sample", range(1, rows + 1)), None))
+        staging.add(Batch(values, Locations("sample", range(1, rows + 1)), None))
         assert not findings.reject, findings.entries
-        classes, codes = label_checks.settle_classes(staging, findings)
-        with writer.published(folder / "dataset") as directory:
+        classes, codes = label_checks.resolve_classes(staging, findings)
+        with writer.publish(folder / "dataset") as directory:
             digest = writer.write(directory, staging, splits, codes)
             held = sorted({name for kind in staging.kinds.values() for name in kind.classes()})
             summary = DatasetSummary(

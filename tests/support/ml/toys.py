@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ml.config import Config
 from ml.learning.nn.network import Network
 from ml.learning.nn.objectives.base import Objective
-from ml.learning.training.batches import InOrder, Shuffled
+from ml.learning.training.batches import SequentialBatches, ShuffledBatches
 from ml.learning.training.checkpoint import Checkpoints
 from ml.learning.training.trainer import Trainer
 from ml.schedule import Schedule
@@ -62,8 +62,10 @@ def trainer(folder: Path, *, objective: Objective | None = None, **changes: Any)
     objective = objective or Toy()
     plan = changes.pop("schedule", None) or schedule()
     usual: dict[str, Any] = {
-        "train": Shuffled(columns(), collate=dict, augment=jitter, batch_size=plan.batch_size, seed=0, device=CPU),
-        "validation": InOrder(columns(1), collate=dict, batch_size=40, device=CPU),
+        "train": ShuffledBatches(
+            columns(), collate=dict, augment=jitter, batch_size=plan.batch_size, seed=0, device=CPU
+        ),
+        "validation": SequentialBatches(columns(1), collate=dict, batch_size=40, device=CPU),
         "device": CPU,
         "checkpoints": Checkpoints(folder),
         "run": "toy",

@@ -84,7 +84,7 @@ class Machine:
         self._forget()
 
     def _forget(self) -> None:
-        for cached in (store_settings, database.engine, database.sessions, blobs, notifications.bell):
+        for cached in (store_settings, database.engine, database.sessions, blobs, notifications.producer_app):
             cached.cache_clear()
 
     def kill_everything(self) -> None:

@@ -6,10 +6,10 @@ import sys
 import time
 from pathlib import Path
 
-from worker.child_process import Child, environment_for_runs
+from worker.child_process import ChildProcess, environment_for_runs
 
 if __name__ == "__main__":
-    with Child(
+    with ChildProcess(
         "tests.support.worker.child_program", sys.argv[1], environment=environment_for_runs(), log=Path(sys.argv[2])
     ) as child:
         while not child.ended_within(0.1):

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from ml.errors import PackageError
-from ml.learning.interchange.importer import bring_in
+from ml.learning.interchange.importer import import_model
 from tests.support.repository import REPOSITORY
 from tests.support.worker import hub_server
 from tests.support.worker.hub_server import BREAKS_ALWAYS, BREAKS_ONCE, CLAIMS_TOO_MUCH, GATED, TOKEN, Hub
-from worker.jobs.hub_download import fetched_from_hub
+from worker.jobs.hub_download import download_from_hub
 
 ASK = """
 import json, sys
@@ -110,7 +110,7 @@ def test_a_model_is_fetched_whole_and_becomes_one_of_ours(answered: Answered, tm
     with zipfile.ZipFile(archive) as packed:
         assert packed.namelist() == ["config.json", "model.safetensors"], "no code, and nothing of no use"
     assert answered.hub.downloads["good/modeling.py"] == 0, "not even asked for"
-    assert bring_in(archive, tmp_path / "package")["labels"] == ["no", "yes"]
+    assert import_model(archive, tmp_path / "package")["labels"] == ["no", "yes"]
 
 
 def test_a_file_that_breaks_off_is_gone_on_with(answered: Answered) -> None:
@@ -164,7 +164,7 @@ def test_more_than_the_disk_takes_is_refused_before_it_is_fetched(answered: Answ
 
 def test_without_a_token_nothing_is_asked(tmp_path: Path) -> None:
     with pytest.raises(PackageError) as refused:
-        fetched_from_hub("owner/name", tmp_path, token=None)
+        download_from_hub("owner/name", tmp_path, token=None)
     assert "PLINTH_HUB_TOKEN" in (refused.value.hint or "")
 
 

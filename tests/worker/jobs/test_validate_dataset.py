@@ -23,7 +23,7 @@ from worker import sandbox
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
-BOUNDS = sandbox.Bounds(memory_bytes=2**30, cpu_seconds=60, file_bytes=2**30)
+BOUNDS = sandbox.ResourceLimits(memory_bytes=2**30, cpu_seconds=60, file_bytes=2**30)
 
 
 def arguments_for(folder: Path) -> dict[str, object]:
@@ -33,7 +33,7 @@ def arguments_for(folder: Path) -> dict[str, object]:
 
 
 def test_the_jail_leaves_a_dataset_and_a_report(tmp_path):
-    sandbox.read_in_jail(arguments=arguments_for(tmp_path), report=tmp_path / "report.json", bounds=BOUNDS)
+    sandbox.read_in_sandbox(arguments=arguments_for(tmp_path), report=tmp_path / "report.json", bounds=BOUNDS)
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["state"], report["rows"]) == ("ready", 640)
     assert (tmp_path / "dataset" / "dataset.json").is_file()
@@ -41,8 +41,8 @@ def test_the_jail_leaves_a_dataset_and_a_report(tmp_path):
 
 def test_more_files_than_the_disk_may_hold_are_refused_with_the_reason(tmp_path):
     bounds = replace(BOUNDS, file_bytes=4096)
-    with pytest.raises(sandbox.BoundExceeded, match="on disk"):
-        sandbox.read_in_jail(arguments=arguments_for(tmp_path), report=tmp_path / "report.json", bounds=bounds)
+    with pytest.raises(sandbox.LimitExceeded, match="on disk"):
+        sandbox.read_in_sandbox(arguments=arguments_for(tmp_path), report=tmp_path / "report.json", bounds=bounds)
 
 
 def test_pictures_too_large_for_the_memory_are_refused_with_the_reason(tmp_path):
@@ -54,8 +54,8 @@ def test_pictures_too_large_for_the_memory_are_refused_with_the_reason(tmp_path)
             archive.writestr(name, picture.getvalue())
     arguments = {**arguments_for(tmp_path), "sources": [str(upload)]}
     bounds = replace(BOUNDS, memory_bytes=128 * 2**20)
-    with pytest.raises(sandbox.BoundExceeded, match="memory"):
-        sandbox.read_in_jail(arguments=arguments, report=tmp_path / "report.json", bounds=bounds)
+    with pytest.raises(sandbox.LimitExceeded, match="memory"):
+        sandbox.read_in_sandbox(arguments=arguments, report=tmp_path / "report.json", bounds=bounds)
 
 
 def test_inside_there_is_no_network_and_all_is_bounded():

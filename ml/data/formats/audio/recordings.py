@@ -6,17 +6,17 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from ml.data.files.archives import contents, members
-from ml.data.files.ignored import is_remark
+from ml.data.files.ignored import is_ignored
 from ml.data.files.natural_sort import natural_key
 from ml.data.files.upload import split_named
-from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
-from ml.data.issues import Place, Refused
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.issues import DataRejected, Location
 from ml.data.tables.speech_manifests import Entry, Recordings, entries, is_list, is_recording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ml.data.files.upload import Content, Source
+    from ml.data.files.upload import FileContent, UploadedFile
 
 OPTIONAL: Final = ("text", "speaker")
 
@@ -30,11 +30,11 @@ class RecordingsAndLists(Format):
         "Common Voice, LJSpeech or LibriSpeech; or recordings alone"
     )
     columns: ClassVar[Mapping[str, str]] = {"audio": "audio", "text": "text", "speaker": "text"}
-    reads: ClassVar[frozenset[Content]] = frozenset({"zip", "tar", "audio", "json", "text"})
+    reads: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "audio", "json", "text"})
     takes_columns = True
 
     @classmethod
-    def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
+    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
         """Only where there is a recording, in an archive or by itself; then more likely than any table."""
         held = [name for source in sources for name in source.member_names]
         heard = any(source.content == "audio" for source in sources) or any(map(is_recording, held))
@@ -45,12 +45,12 @@ class RecordingsAndLists(Format):
         where, texts = self._listed()
         recordings = Recordings(where)
         rows = self._rows(recordings, texts)
-        listed = rows if texts else {file: Entry(file, None, None, None, Place(file=file)) for file in where}
+        listed = rows if texts else {file: Entry(file, None, None, None, Location(file=file)) for file in where}
         found = {name for entry in listed.values() for name in OPTIONAL if getattr(entry, name) is not None}
         self.guess = {name: name for name in OPTIONAL if name in found}
         for file in recordings.files if texts else ():
             if file not in rows:
-                self.findings.add("recording_without_text", at=Place(file=file))
+                self.findings.add("recording_without_text", at=Location(file=file))
         heard = (
             (file, data)
             for source in self.sources
@@ -58,14 +58,14 @@ class RecordingsAndLists(Format):
         )
         yield from self._batches(heard, listed, where, [name for name in OPTIONAL if name in found])
 
-    def _listed(self) -> tuple[dict[str, Source], dict[str, bytes]]:
+    def _listed(self) -> tuple[dict[str, UploadedFile], dict[str, bytes]]:
         """Every recording with the source it lies in, and every list with its content."""
-        where: dict[str, Source] = {}
+        where: dict[str, UploadedFile] = {}
         texts: dict[str, bytes] = {}
         for source in self.sources:
             if source.content in ("json", "text"):
                 if source.path.stat().st_size > self.limits.max_picture_bytes:
-                    self.findings.add("file_too_large", at=Place(file=source.name))
+                    self.findings.add("file_too_large", at=Location(file=source.name))
                 else:
                     with source.open(self.limits) as file:
                         texts[source.name] = file.read()
@@ -75,17 +75,17 @@ class RecordingsAndLists(Format):
                 continue
             try:
                 names = [member.file for member in members(source, self.findings, self.limits)]
-            except Refused as refused:
-                self.findings.record(refused, at=Place(file=source.name))
+            except DataRejected as refused:
+                self.findings.record(refused, at=Location(file=source.name))
                 continue
             where |= {name: source for name in names if is_recording(name)}
-            lists = {name for name in names if is_list(name) and not is_remark(name)}
+            lists = {name for name in names if is_list(name) and not is_ignored(name)}
             for name in names:
                 if name not in lists and not is_recording(name):
-                    self.findings.add("file_ignored", at=Place(file=name))
+                    self.findings.add("file_ignored", at=Location(file=name))
             for name, data in contents(source, lists, self.findings, self.limits):
-                if isinstance(data, Refused):
-                    self.findings.record(data, at=Place(file=name))
+                if isinstance(data, DataRejected):
+                    self.findings.record(data, at=Location(file=name))
                 else:
                     texts[name] = data
         return where, texts
@@ -97,7 +97,7 @@ class RecordingsAndLists(Format):
         ours = [name for name in lists if self._names_any(name, texts[name], recordings)]
         for name in lists:
             if ours and name not in ours:
-                self.findings.add("file_ignored", at=Place(file=name), expected="a list of recordings in the upload")
+                self.findings.add("file_ignored", at=Location(file=name), expected="a list of recordings in the upload")
                 continue
             try:
                 for entry in entries(name, texts[name], self.asked, self.findings):
@@ -111,33 +111,33 @@ class RecordingsAndLists(Format):
                         self.findings.add("recording_listed_twice", at=entry.at, found=entry.name, rows=1)
                     else:
                         rows[file] = together
-            except Refused as refused:
-                self.findings.record(refused, at=Place(file=name))
+            except DataRejected as refused:
+                self.findings.record(refused, at=Location(file=name))
         return rows
 
     def _names_any(self, name: str, content: bytes, recordings: Recordings) -> bool:
         try:
             listed = entries(name, content, self.asked, type(self.findings)(max_samples=0))
             return any(recordings.find(entry.name, name) for entry in listed)
-        except Refused:
+        except DataRejected:
             return False
 
-    def _contents(self, source: Source, wanted: set[str]) -> Iterator[tuple[str, bytes | Refused]]:
+    def _contents(self, source: UploadedFile, wanted: set[str]) -> Iterator[tuple[str, bytes | DataRejected]]:
         if source.content != "audio":
             yield from contents(source, wanted, self.findings, self.limits)
         elif source.name in wanted:
             size = source.path.stat().st_size
             if size > self.limits.max_picture_bytes:
                 expected = f"at most {self.limits.max_picture_bytes:,}"
-                yield source.name, Refused("file_too_large", found=f"{size:,} bytes", expected=expected)
+                yield source.name, DataRejected("file_too_large", found=f"{size:,} bytes", expected=expected)
             else:
                 yield source.name, source.path.read_bytes()
 
     def _batches(
         self,
-        heard: Iterator[tuple[str, bytes | Refused]],
+        heard: Iterator[tuple[str, bytes | DataRejected]],
         listed: Mapping[str, Entry],
-        where: Mapping[str, Source],
+        where: Mapping[str, UploadedFile],
         names: Sequence[str],
     ) -> Iterator[Batch]:
         """As many recordings of one split as are worth a batch."""
@@ -146,11 +146,11 @@ class RecordingsAndLists(Format):
         split: str | None = None
         weight = 0
         for file, data in heard:
-            if isinstance(data, Refused):
-                self.findings.record(data, at=Place(file=file), rows=1)
+            if isinstance(data, DataRejected):
+                self.findings.record(data, at=Location(file=file), rows=1)
                 continue
             its_split = _split_of(file, listed[file], where[file])
-            if files and (len(files) >= ROWS_A_BATCH or weight >= BYTES_A_BATCH or its_split != split):
+            if files and (len(files) >= ROWS_PER_BATCH or weight >= BYTES_PER_BATCH or its_split != split):
                 yield _batch(files, encoded, listed, names, split)
                 files, encoded, weight = [], [], 0
             split = its_split
@@ -165,10 +165,10 @@ def _batch(
     files: Sequence[str], encoded: list[bytes], listed: Mapping[str, Entry], names: Sequence[str], split: str | None
 ) -> Batch:
     said = {name: [getattr(listed[file], name) or "" for file in files] for name in names}
-    return Batch({"audio": encoded, **said}, Places(files), split)
+    return Batch({"audio": encoded, **said}, Locations(files), split)
 
 
-def _split_of(file: str, entry: Entry, source: Source) -> str | None:
+def _split_of(file: str, entry: Entry, source: UploadedFile) -> str | None:
     """What the owner said of the upload, else the list, else a folder, else the name of the upload."""
     folders = [split_named(part) for part in PurePosixPath(file).parts[1:-1]]
     return source.asked_split or entry.split or next((each for each in folders if each), None) or source.split

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ml.data.column_types.items import name_of
-from ml.data.issues import Place, Refused
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ml.data.issues import Findings
+    from ml.data.issues import IssueLog
     from ml.data.limits import Limits
 
-FEWEST_TO_HOLD_OUT: Final = 3
+MIN_HELD_OUT_ITEMS: Final = 3
 """Interactions of a user: one to learn from, one to validate on, one to test on."""
 UNITS: Final = (
     (1e11, 1.0, "seconds"),
@@ -34,10 +34,10 @@ UNITS: Final = (
 
 
 @dataclass(slots=True)
-class Log:
+class InteractionLog:
     """Events as they come, in compact columns; `stretches` gives them back as histories."""
 
-    findings: Findings
+    findings: IssueLog
     limits: Limits
     users: dict[str, int] = field(default_factory=dict)
     items: dict[str, int] = field(default_factory=dict)
@@ -47,21 +47,21 @@ class Log:
     _place: list[tuple[int, int]] = field(default_factory=list)
     _files: list[str] = field(default_factory=list)
     _timed: int = 0
-    _by_unit: dict[str, tuple[int, Place, object]] = field(default_factory=dict)
+    _by_unit: dict[str, tuple[int, Location, object]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._user)
 
-    def add(self, user: Any, item: Any, time: Any, at: Place) -> None:
+    def add(self, user: Any, item: Any, time: Any, at: Location) -> None:
         """One event; one that cannot be used becomes a finding."""
         try:
             user_name, item_name = _id(user, "user"), _id(item, "item")
             seconds = self._when(time, at)
-        except Refused as refused:
+        except DataRejected as refused:
             self.findings.record(refused, at=at, rows=1)
             return
         if len(self) >= self.limits.max_rows:
-            raise Refused("too_many_rows", expected=f"at most {self.limits.max_rows:,} rows")
+            raise DataRejected("too_many_rows", expected=f"at most {self.limits.max_rows:,} rows")
         if not self._files or self._files[-1] != at.file:
             self._files.append(at.file or "")
         self._user.append(self.users.setdefault(user_name, len(self.users)))
@@ -69,7 +69,7 @@ class Log:
         self._seconds.append(seconds)
         self._place.append((len(self._files) - 1, at.row or 0))
 
-    def histories(self) -> Iterator[tuple[list[str], Place]]:
+    def histories(self) -> Iterator[tuple[list[str], Location]]:
         """The items of one user after the other, by time; what had to be mended on the way becomes findings."""
         self._report_units()
         names = self._names()
@@ -121,11 +121,11 @@ class Log:
             self.findings.add(code, at=self._at(event), rows=rows)
         self.findings.add_more(code, len(events) - len(shown), rows=rows)
 
-    def _at(self, event: int) -> Place:
+    def _at(self, event: int) -> Location:
         file, row = self._place[event]
-        return Place(file=self._files[file], row=row or None)
+        return Location(file=self._files[file], row=row or None)
 
-    def _when(self, time: Any, at: Place) -> float:
+    def _when(self, time: Any, at: Location) -> float:
         """Seconds since 1970; NaN where none is said."""
         if time is None or time == "":
             return math.nan
@@ -147,7 +147,7 @@ class Log:
 
 def held_out(history: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
     """Split and row: each row's last item is what it teaches or asks."""
-    if len(history) < FEWEST_TO_HOLD_OUT:
+    if len(history) < MIN_HELD_OUT_ITEMS:
         yield "train", history
         return
     yield "train", history[:-2]
@@ -157,7 +157,7 @@ def held_out(history: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
 
 def _id(value: Any, what: str) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)) or value == "":
-        raise Refused(f"{what}_missing")
+        raise DataRejected(f"{what}_missing")
     return name_of(value)
 
 
@@ -169,14 +169,14 @@ def _seconds(time: Any) -> tuple[float, str]:
     for below, second, unit in UNITS:
         if 0 <= number < below:
             return number / second, unit
-    raise Refused("timestamp_invalid", found=time, expected="seconds or milliseconds since 1970, or a date")
+    raise DataRejected("timestamp_invalid", found=time, expected="seconds or milliseconds since 1970, or a date")
 
 
 def _date(time: Any) -> float:
     try:
         when = time if isinstance(time, datetime) else datetime.fromisoformat(str(time).strip())
     except ValueError:
-        raise Refused(
+        raise DataRejected(
             "timestamp_invalid", found=time, expected="seconds or milliseconds since 1970, or a date like 2026-11-25"
         ) from None
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

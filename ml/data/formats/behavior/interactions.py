@@ -15,10 +15,10 @@ import numpy as np
 
 from ml.data.files.archives import contents, members
 from ml.data.files.text import lines, open_text
-from ml.data.files.upload import Held
-from ml.data.formats.base import ROWS_A_BATCH, Batch, Format, Places
-from ml.data.formats.behavior._interaction_log import FEWEST_TO_HOLD_OUT, Log, held_out
-from ml.data.issues import Findings, Place, Refused
+from ml.data.files.upload import PackedUpload
+from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.formats.behavior._interaction_log import MIN_HELD_OUT_ITEMS, InteractionLog, held_out
+from ml.data.issues import DataRejected, IssueLog, Location
 from ml.data.limits import Limits
 from ml.data.tables.cells import is_number
 from ml.data.tables.column_aliases import ALIASES as COLUMNS
@@ -26,7 +26,7 @@ from ml.data.tables.column_aliases import ALIASES as COLUMNS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ml.data.files.upload import Content, Source
+    from ml.data.files.upload import FileContent, UploadedFile
 
 FIELDS: Final = ("user", "item", "rating", "timestamp")
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -97,12 +97,12 @@ class Interactions(Format):
         'of them; or sessions, a line each: {"items": [...]} or [...]. Each user\'s last items are held out'
     )
     columns: ClassVar[Mapping[str, str]] = {"history": "items"}
-    reads: ClassVar[frozenset[Content]] = frozenset({"text", "json", "parquet", "zip", "tar"})
+    reads: ClassVar[frozenset[FileContent]] = frozenset({"text", "json", "parquet", "zip", "tar"})
     takes_columns = True
     splits_itself = "by time: the last item of each user is for test, the one before it for validation"
 
     @classmethod
-    def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
+    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
         """What is wanted decides; where that was not said, columns that name a user and an item do."""
         share = super().detect(sources, wanted)
         if wanted is not None:
@@ -111,11 +111,11 @@ class Interactions(Format):
 
     def read(self) -> Iterator[Batch]:
         """All files together are one log: a user may be in several of them."""
-        log = Log(self.findings, self.limits)
-        sessions: list[tuple[list[Any], Place]] = []
+        log = InteractionLog(self.findings, self.limits)
+        sessions: list[tuple[list[Any], Location]] = []
         unknown = sorted(self.asked.keys() - {*FIELDS, "history"})
         if unknown:
-            raise Refused("invalid_columns", found=", ".join(unknown), expected=", ".join((*FIELDS, "history")))
+            raise DataRejected("invalid_columns", found=", ".join(unknown), expected=", ".join((*FIELDS, "history")))
         for source in self._logs():
             try:
                 if source.content == "parquet":
@@ -124,17 +124,17 @@ class Interactions(Format):
                     self._read_json(source, log, sessions)
                 else:
                     self._read_table(source, log)
-            except Refused as refused:
-                self.findings.record(refused, at=Place(file=source.name))
+            except DataRejected as refused:
+                self.findings.record(refused, at=Location(file=source.name))
         yield from self._batches(itertools.chain(log.histories() if len(log) else (), sessions))
 
-    def _batches(self, histories: Iterator[tuple[list[Any], Place]]) -> Iterator[Batch]:
-        waiting: dict[str, list[tuple[list[Any], Place]]] = {}
-        short: list[Place] = []
+    def _batches(self, histories: Iterator[tuple[list[Any], Location]]) -> Iterator[Batch]:
+        waiting: dict[str, list[tuple[list[Any], Location]]] = {}
+        short: list[Location] = []
         learned: set[str] = set()
-        asked: dict[str, Place] = {}
+        asked: dict[str, Location] = {}
         for history, place in histories:
-            if len(history) < FEWEST_TO_HOLD_OUT:
+            if len(history) < MIN_HELD_OUT_ITEMS:
                 short.append(place)
             for split, row in held_out(history):
                 if split == "train":
@@ -143,7 +143,7 @@ class Interactions(Format):
                     asked.setdefault(str(row[-1]), place)
                 held = waiting.setdefault(split, [])
                 held.append((list(row), place))
-                if len(held) >= ROWS_A_BATCH:
+                if len(held) >= ROWS_PER_BATCH:
                     yield _batch(waiting.pop(split), split)
         for split, held in waiting.items():
             yield _batch(held, split)
@@ -151,12 +151,12 @@ class Interactions(Format):
             if item not in learned:
                 self.findings.add("items_not_in_training", at=place, found=item, expected="an item of training rows")
         for place in short:
-            expected = f"at least {FEWEST_TO_HOLD_OUT} interactions"
+            expected = f"at least {MIN_HELD_OUT_ITEMS} interactions"
             self.findings.add("history_short", at=place, expected=expected)
 
-    def _logs(self) -> list[Source]:
+    def _logs(self) -> list[UploadedFile]:
         """The files that hold interactions; what lies beside them (titles, tags) is left out, and told."""
-        found: list[Source] = []
+        found: list[UploadedFile] = []
         for source in self.sources:
             if source.content in ("zip", "tar"):
                 found += self._in_archive(source)
@@ -167,45 +167,47 @@ class Interactions(Format):
             return found
         for source in found:
             if source not in named:
-                self.findings.add("file_not_a_log", at=Place(file=source.name))
+                self.findings.add("file_not_a_log", at=Location(file=source.name))
         return named
 
-    def _in_archive(self, source: Source) -> list[Source]:
+    def _in_archive(self, source: UploadedFile) -> list[UploadedFile]:
         try:
             listed = members(source, self.findings, self.limits)
-        except Refused as refused:
-            self.findings.record(refused, at=Place(file=source.name))
+        except DataRejected as refused:
+            self.findings.record(refused, at=Location(file=source.name))
             return []
         tables = [member.file for member in listed if PurePosixPath(member.file).suffix.lower() in TABLES]
         logs = [file for file in tables if LOG_NAMES.match(PurePosixPath(file).name)] or tables
         for member in listed:
             if member.file not in logs:
-                self.findings.add("file_not_a_log", at=Place(file=member.file))
+                self.findings.add("file_not_a_log", at=Location(file=member.file))
         if not logs:
-            self.findings.add("no_log_in_archive", at=Place(file=source.name))
-        held: list[Source] = []
+            self.findings.add("no_log_in_archive", at=Location(file=source.name))
+        held: list[UploadedFile] = []
         for file, data in contents(source, logs, self.findings, self.limits):
-            if isinstance(data, Refused):
-                self.findings.record(data, at=Place(file=file))
+            if isinstance(data, DataRejected):
+                self.findings.record(data, at=Location(file=file))
             else:
-                held.append(Held(file, source.path, data=data))
+                held.append(PackedUpload(file, source.path, data=data))
         return held
 
-    def _holds_lists(self, source: Source) -> bool:
-        with open_text(source, Findings(max_samples=0), self.limits) as text:
+    def _holds_lists(self, source: UploadedFile) -> bool:
+        with open_text(source, IssueLog(max_samples=0), self.limits) as text:
             return _as_list(next((line for line in lines(text) if line.strip()), "")) is not None
 
-    def _read_table(self, source: Source, log: Log) -> None:
+    def _read_table(self, source: UploadedFile, log: InteractionLog) -> None:
         with open_text(source, self.findings, self.limits) as text:
             start = [line for line in itertools.islice(lines(text), LOOKED_AT) if line.strip()]
         if not start:
-            raise Refused("empty_file")
+            raise DataRejected("empty_file")
         delimiter = _delimiter(start)
         positions = self._positions(source, [_cells(line, delimiter) for line in start])
         with open_text(source, self.findings, self.limits) as text:
             self._read_rows(source, text, delimiter, positions, log)
 
-    def _read_rows(self, source: Source, text: IO[str], delimiter: str, positions: Positions, log: Log) -> None:
+    def _read_rows(
+        self, source: UploadedFile, text: IO[str], delimiter: str, positions: Positions, log: InteractionLog
+    ) -> None:
         width = len(positions.names)
         user, item, time = (positions.of.get(each) for each in ("user", "item", "timestamp"))
         assert user is not None, "found, or refused"
@@ -219,24 +221,26 @@ class Interactions(Format):
                 header = False
                 continue
             row += 1
-            at = Place(file=source.name, line=line, row=row)
+            at = Location(file=source.name, line=line, row=row)
             if len(cells) != width:
                 self.findings.add("ragged_row", at=at, found=f"{len(cells)} cells", expected=f"{width}", rows=1)
                 continue
             log.add(cells[user].strip(), cells[item].strip(), None if time is None else cells[time].strip(), at)
 
-    def _read_parquet(self, source: Source, log: Log) -> None:
+    def _read_parquet(self, source: UploadedFile, log: InteractionLog) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         if source.packing:
-            raise Refused("unsupported_file", found=f"Parquet inside {source.packing}", expected="Parquet as it is")
+            raise DataRejected(
+                "unsupported_file", found=f"Parquet inside {source.packing}", expected="Parquet as it is"
+            )
         try:
-            held = io.BytesIO(source.data) if isinstance(source, Held) else source.path
+            held = io.BytesIO(source.data) if isinstance(source, PackedUpload) else source.path
             with pq.ParquetFile(held, thrift_string_size_limit=LARGEST_FOOTER_STRING) as file:
                 if file.metadata.num_rows > self.limits.max_rows:
                     expected = f"at most {self.limits.max_rows:,} rows"
-                    raise Refused("too_many_rows", found=f"{file.metadata.num_rows:,} rows", expected=expected)
+                    raise DataRejected("too_many_rows", found=f"{file.metadata.num_rows:,} rows", expected=expected)
                 positions = self._positions(source, [list(file.schema_arrow.names)])
                 chosen = {field: positions.names[index] for field, index in positions.of.items() if field != "rating"}
                 row = 0
@@ -245,17 +249,17 @@ class Interactions(Format):
                     times = cells.get("timestamp", [None] * len(batch))
                     for user, item, time in zip(cells["user"], cells["item"], times, strict=True):
                         row += 1
-                        log.add(user, item, time, Place(file=source.name, row=row))
+                        log.add(user, item, time, Location(file=source.name, row=row))
         except (pa.ArrowException, OSError, ValueError, KeyError, IndexError) as error:
-            raise Refused("damaged_file", found=error) from error
+            raise DataRejected("damaged_file", found=error) from error
 
-    def _read_json(self, source: Source, log: Log, sessions: list[tuple[list[Any], Place]]) -> None:
+    def _read_json(self, source: UploadedFile, log: InteractionLog, sessions: list[tuple[list[Any], Location]]) -> None:
         positions: Positions | None = None
         with open_text(source, self.findings, self.limits) as text:
             for row, line in enumerate(lines(text), start=1):
                 if not line.strip():
                     continue
-                at = Place(file=source.name, line=row, row=row)
+                at = Location(file=source.name, line=row, row=row)
                 try:
                     items = _as_list(line)
                     if items is not None:
@@ -268,7 +272,7 @@ class Interactions(Format):
                         continue
                     positions = positions or self._positions(source, [list(record)])
                     cells = {field: record.get(positions.names[index]) for field, index in positions.of.items()}
-                except Refused as refused:
+                except DataRejected as refused:
                     self.findings.record(refused, at=at, rows=1)
                     if refused.code == "column_missing":
                         return  # and so on, line by line
@@ -281,7 +285,7 @@ class Interactions(Format):
             return asked if asked in record else None
         return next((key for key in record if _plain(key) in HISTORY and isinstance(record[key], list)), None)
 
-    def _positions(self, source: Source, start: Sequence[Sequence[str]]) -> Positions:
+    def _positions(self, source: UploadedFile, start: Sequence[Sequence[str]]) -> Positions:
         """By what was asked, by names, or where there are none by the order that all such files have."""
         first = [str(cell).strip() for cell in start[0]]
         named = _named(first)
@@ -293,29 +297,29 @@ class Interactions(Format):
         missing = [field for field in ("user", "item") if field not in found]
         if missing or len(first) < 2:
             shown = ", ".join(first[:LOOKED_AT])
-            raise Refused("column_missing", found=shown, expected=" and ".join(missing or ("user", "item")))
+            raise DataRejected("column_missing", found=shown, expected=" and ".join(missing or ("user", "item")))
         names = tuple(first) if has_header else tuple(str(index + 1) for index in range(len(first)))
         self.guess = self.guess or {
             field: names[index] if has_header else index + 1 for field, index in sorted(found.items())
         }
         if "rating" in found:
-            self.findings.add("ratings_not_used", at=Place(file=source.name, column=names[found["rating"]]))
+            self.findings.add("ratings_not_used", at=Location(file=source.name, column=names[found["rating"]]))
         return Positions(found, names, has_header)
 
 
-def _batch(held: Sequence[tuple[list[Any], Place]], split: str) -> Batch:
-    places = Places([place.file or "" for _, place in held], rows=np.array([place.row or 0 for _, place in held]))
+def _batch(held: Sequence[tuple[list[Any], Location]], split: str) -> Batch:
+    places = Locations([place.file or "" for _, place in held], rows=np.array([place.row or 0 for _, place in held]))
     return Batch({"history": [history for history, _ in held]}, places, split)
 
 
-def _names_log(source: Source) -> bool:
+def _names_log(source: UploadedFile) -> bool:
     """Whether the file says so itself: by its column names, or the double colons of MovieLens."""
     if source.content in ("zip", "tar"):
         return any(PurePosixPath(name).name.lower() in MOVIELENS for name in source.member_names)
     if source.content == "parquet":
         return _name_log(_parquet_names(source))
     try:
-        with open_text(source, Findings(max_samples=0), Limits()) as text:
+        with open_text(source, IssueLog(max_samples=0), Limits()) as text:
             first = next((line for line in lines(text) if line.strip()), "")
         if source.content == "json":
             record = _object(first)
@@ -323,7 +327,7 @@ def _names_log(source: Source) -> bool:
                 _plain(key) in HISTORY and isinstance(record[key], list) for key in record
             )
         cells = _cells(first, _delimiter([first]))
-    except Refused:
+    except DataRejected:
         return False  # no log that can be read; whose file it is says what is wrong with it
     return _name_log(cells) or _is_event(cells) or _as_list(first) is not None
 
@@ -352,7 +356,7 @@ def _as_list(line: str) -> list[Any] | None:
     return items if isinstance(items, list) and all(isinstance(item, str | int) for item in items) else None
 
 
-def _parquet_names(source: Source) -> list[str]:
+def _parquet_names(source: UploadedFile) -> list[str]:
     # Not every import meets one.
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -384,7 +388,9 @@ def _asked(names: Sequence[str], asked: str | int, *, has_header: bool) -> int:
     if isinstance(asked, int) and not isinstance(asked, bool) and 1 <= asked <= len(names):
         return asked - 1
     known = ", ".join(names) if has_header else "no names"
-    raise Refused("column_missing", found=f"no column {asked}", expected=f"{known}; or a position 1 to {len(names)}")
+    raise DataRejected(
+        "column_missing", found=f"no column {asked}", expected=f"{known}; or a position 1 to {len(names)}"
+    )
 
 
 def _delimiter(start: Sequence[str]) -> str:
@@ -411,7 +417,7 @@ def _records(text: IO[str] | Sequence[str], delimiter: str) -> Iterator[tuple[in
         for cells in reader:
             yield reader.line_num, cells
     except csv.Error as error:
-        raise Refused("bad_quoting", found=error, at=Place(line=reader.line_num)) from error
+        raise DataRejected("bad_quoting", found=error, at=Location(line=reader.line_num)) from error
 
 
 def _is_time(cell: str) -> bool:
@@ -425,13 +431,13 @@ def _object(line: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise Refused("json_invalid", found=error) from None
+        raise DataRejected("json_invalid", found=error) from None
     if not isinstance(record, dict):
-        raise Refused("json_not_an_object", found=record)
+        raise DataRejected("json_not_an_object", found=record)
     return record
 
 
 def _session(items: Any) -> list[Any]:
     if not isinstance(items, list):
-        raise Refused("history_not_a_list", found=items, expected='["one", "two"]')
+        raise DataRejected("history_not_a_list", found=items, expected='["one", "two"]')
     return [item["item"] if isinstance(item, dict) and "item" in item else item for item in items]

@@ -11,23 +11,23 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from ml.data.column_types.objects import Drawn
+from ml.data.column_types.objects import AnnotatedObjects
 from ml.data.files import images
 from ml.data.files.archives import contents, members
 from ml.data.files.upload import split_named
-from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Places
-from ml.data.issues import Place, Refused
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Locations
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from ml.data.files.upload import Source
-    from ml.data.issues import Findings
+    from ml.data.files.upload import UploadedFile
+    from ml.data.issues import IssueLog
     from ml.data.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class ImageAnnotation:
     """What is said of one picture: `objects` with a `box` in pixels, or with `shares` of the picture's sides."""
 
     objects: Sequence[Mapping[str, Any]]
@@ -36,23 +36,23 @@ class Sheet:
     """Width and height of the picture that was drawn on, where the annotation says so."""
 
 
-class Heap:
+class UploadFiles:
     """The files of an upload by name (`archive.zip/folder/name`), and who has them."""
 
-    def __init__(self, sources: Sequence[Source], findings: Findings, limits: Limits) -> None:
+    def __init__(self, sources: Sequence[UploadedFile], findings: IssueLog, limits: Limits) -> None:
         self._findings = findings
         self._limits = limits
-        self._archives: list[Source] = []
-        self._loose: dict[str, Source] = {}
-        self._owner: dict[str, Source] = {}
+        self._archives: list[UploadedFile] = []
+        self._loose: dict[str, UploadedFile] = {}
+        self._owner: dict[str, UploadedFile] = {}
         for source in sources:
             if source.content not in ("zip", "tar"):
                 self._loose[source.name] = self._owner[source.name] = source
                 continue
             try:
                 listed = members(source, findings, limits)
-            except Refused as refused:
-                findings.record(refused, at=Place(file=source.name))
+            except DataRejected as refused:
+                findings.record(refused, at=Location(file=source.name))
                 continue
             self._archives.append(source)
             self._owner |= dict.fromkeys((member.file for member in listed), source)
@@ -100,25 +100,25 @@ class Heap:
     def texts(self, wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Annotation files, one after the other; what cannot be read becomes a finding."""
         for file, data in self._contents(set(wanted)):
-            if isinstance(data, Refused):
-                self._findings.record(data, at=Place(file=file))
+            if isinstance(data, DataRejected):
+                self._findings.record(data, at=Location(file=file))
             else:
                 yield file, data
 
-    def batches(self, sheets: Mapping[str, Sheet]) -> Iterator[Batch]:
+    def batches(self, sheets: Mapping[str, ImageAnnotation]) -> Iterator[Batch]:
         """The pictures that sheets are about, with their objects, as many of one split as are worth a batch."""
         files: list[str] = []
         encoded: list[bytes] = []
-        drawn: list[Drawn] = []
+        drawn: list[AnnotatedObjects] = []
         split: str | None = None
         weight = 0
         for file, data in self._contents(sheets.keys()):
-            if isinstance(data, Refused):
-                self._findings.record(data, at=Place(file=file), rows=1)
+            if isinstance(data, DataRejected):
+                self._findings.record(data, at=Location(file=file), rows=1)
                 continue
             sheet = sheets[file]
-            if files and (sheet.split != split or len(files) >= ROWS_A_BATCH or weight >= BYTES_A_BATCH):
-                yield Batch({"image": encoded, "objects": drawn}, Places(files), split)
+            if files and (sheet.split != split or len(files) >= ROWS_PER_BATCH or weight >= BYTES_PER_BATCH):
+                yield Batch({"image": encoded, "objects": drawn}, Locations(files), split)
                 files, encoded, drawn, weight = [], [], [], 0
             split = sheet.split
             weight += len(data)
@@ -126,9 +126,9 @@ class Heap:
             encoded.append(data)
             drawn.append(self._drawn(sheet, images.size(data), file))
         if files:
-            yield Batch({"image": encoded, "objects": drawn}, Places(files), split)
+            yield Batch({"image": encoded, "objects": drawn}, Locations(files), split)
 
-    def _contents(self, wanted: Iterable[str]) -> Iterator[tuple[str, bytes | Refused]]:
+    def _contents(self, wanted: Iterable[str]) -> Iterator[tuple[str, bytes | DataRejected]]:
         names = set(wanted)
         for source in self._archives:
             yield from contents(source, names, self._findings, self._limits)
@@ -136,18 +136,18 @@ class Heap:
             try:
                 with self._loose[name].open(self._limits) as file:
                     yield name, file.read()
-            except Refused as refused:
+            except DataRejected as refused:
                 yield name, refused
 
-    def _drawn(self, sheet: Sheet, size: tuple[int, int] | None, file: str) -> Drawn:
+    def _drawn(self, sheet: ImageAnnotation, size: tuple[int, int] | None, file: str) -> AnnotatedObjects:
         if not sheet.objects:
-            self._findings.add("picture_without_objects", at=Place(file=file))
+            self._findings.add("picture_without_objects", at=Location(file=file))
         if size is None:
             # The picture itself is refused in a moment.
-            return Drawn(sheet.objects)
+            return AnnotatedObjects(sheet.objects)
         if sheet.size is not None and sheet.size != size and all(sheet.size):
             found, expected = (f"{width} x {height}" for width, height in (size, sheet.size))
-            self._findings.add("picture_size_differs", at=Place(file=file), found=found, expected=expected)
+            self._findings.add("picture_size_differs", at=Location(file=file), found=found, expected=expected)
         width, height = size
         objects = [
             {**each, "box": [share * side for share, side in zip(each["shares"], (width, height) * 2, strict=True)]}
@@ -155,4 +155,4 @@ class Heap:
             else each
             for each in sheet.objects
         ]
-        return Drawn(objects, size)
+        return AnnotatedObjects(objects, size)

@@ -9,13 +9,13 @@ from ml.data.files import images
 from ml.data.files.natural_sort import natural_key
 from ml.data.formats._class_folders import FolderFormat, Role
 from ml.data.formats.base import HARDLY
-from ml.data.issues import Place, Refused
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ml.data.files.archives import Member
-    from ml.data.files.upload import Content, Source
+    from ml.data.files.upload import FileContent, UploadedFile
     from ml.data.formats.base import Batch
 
 
@@ -25,12 +25,12 @@ class ClassFolders(FolderFormat):
     name = "class_folders"
     summary = "Zip or tar of class folders, with or without train, validation and test above them; or pictures alone"
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "label": "label"}
-    reads: ClassVar[frozenset[Content]] = frozenset({"zip", "tar", "image"})
+    reads: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "image"})
     column = "image"
     nothing = "archive_without_pictures"
 
     @classmethod
-    def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
+    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
         """An archive without a picture is hardly one; but whose else should it be?"""
         archives = [source for source in sources if source.content in ("zip", "tar")]
         names = [PurePosixPath(name).suffix.lower() for source in archives for name in source.member_names]
@@ -52,12 +52,12 @@ class ClassFolders(FolderFormat):
         if suffix in images.SUFFIXES or not suffix:
             return True
         nested = suffix in (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
-        self.findings.add("archive_nested" if nested else "file_ignored", at=Place(file=member.file))
+        self.findings.add("archive_nested" if nested else "file_ignored", at=Location(file=member.file))
         return False
 
-    def _loose(self, source: Source) -> bytes | Refused:
+    def _loose(self, source: UploadedFile) -> bytes | DataRejected:
         size = source.path.stat().st_size
         if size > self.limits.max_picture_bytes:
             expected = f"at most {self.limits.max_picture_bytes:,}"
-            return Refused("file_too_large", found=f"{size:,} bytes", expected=expected)
+            return DataRejected("file_too_large", found=f"{size:,} bytes", expected=expected)
         return source.path.read_bytes()

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from ml.data.column_types.objects import corners
 from ml.data.files.upload import split_in
 from ml.data.formats.base import Format
-from ml.data.formats.images._annotations import Heap, Sheet
-from ml.data.issues import Place, Refused
+from ml.data.formats.images._annotations import ImageAnnotation, UploadFiles
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ml.data.files.upload import Content, Source
+    from ml.data.files.upload import FileContent, UploadedFile
     from ml.data.formats.base import Batch
 
 LIKELY: Final = 1.5
@@ -33,10 +33,10 @@ class Coco(Format):
     name = "coco"
     summary = "COCO: zip or tar of pictures and JSON of their objects (images, annotations, categories)"
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "objects": "objects"}
-    reads: ClassVar[frozenset[Content]] = frozenset({"zip", "tar", "json"})
+    reads: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "json"})
 
     @classmethod
-    def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
+    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
         """JSON with one of the usual names beside pictures is a likely sign."""
         names = [name.lower() for source in sources for name in (source.name, *source.member_names)]
         found = [name for name in names if name.endswith(".json")]
@@ -47,19 +47,19 @@ class Coco(Format):
 
     def read(self) -> Iterator[Batch]:
         """Picture by picture, in the order of the archives."""
-        heap = Heap(self.sources, self.findings, self.limits)
-        sheets: dict[str, Sheet] = {}
+        heap = UploadFiles(self.sources, self.findings, self.limits)
+        sheets: dict[str, ImageAnnotation] = {}
         for file, data in heap.texts(heap.with_suffix(".json")):
             try:
                 sheets |= self._sheets(file, _parsed(data), heap)
-            except Refused as refused:
-                self.findings.record(refused, at=Place(file=file))
+            except DataRejected as refused:
+                self.findings.record(refused, at=Location(file=file))
         for picture in heap.pictures:
             if picture not in sheets:
-                self.findings.add("picture_not_listed", at=Place(file=picture))
+                self.findings.add("picture_not_listed", at=Location(file=picture))
         yield from heap.batches(sheets)
 
-    def _sheets(self, file: str, content: Mapping[str, Any], heap: Heap) -> dict[str, Sheet]:
+    def _sheets(self, file: str, content: Mapping[str, Any], heap: UploadFiles) -> dict[str, ImageAnnotation]:
         names = {number: each.get("name") for number, each in _by_id(content, "categories").items()}
         listed = _by_id(content, "images")
         objects = self._objects(file, content, names, listed)
@@ -68,12 +68,12 @@ class Coco(Format):
         for row, (number, each) in enumerate(listed.items(), start=1):
             picture = heap.picture(str(each.get("file_name") or ""), near=file)
             if picture is None:
-                at = Place(file=file, row=row, column="images")
+                at = Location(file=file, row=row, column="images")
                 self.findings.add("picture_missing", at=at, found=each.get("file_name"), rows=1)
                 continue
             size = (each.get("width"), each.get("height"))
             known = size if all(isinstance(side, int) for side in size) else None
-            sheets[picture] = Sheet(objects[number], split or heap.split_of(picture), known)  # type: ignore[arg-type]
+            sheets[picture] = ImageAnnotation(objects[number], split or heap.split_of(picture), known)  # type: ignore[arg-type]
         return sheets
 
     def _objects(
@@ -82,7 +82,7 @@ class Coco(Format):
         """Id of a picture -> its objects."""
         objects: dict[Any, list[dict[str, Any]]] = defaultdict(list)
         for row, each in enumerate(_dicts(content, "annotations"), start=1):
-            at = Place(file=file, row=row, column="annotations")
+            at = Location(file=file, row=row, column="annotations")
             if each.get("image_id") not in listed:
                 self.findings.add("annotation_without_picture", at=at, found=f"image_id {each.get('image_id')}")
             elif each.get("category_id") not in names:
@@ -105,11 +105,11 @@ def _parsed(data: bytes) -> Mapping[str, Any]:
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise Refused("annotation_invalid", found=error, expected="JSON") from None
+        raise DataRejected("annotation_invalid", found=error, expected="JSON") from None
     lists = isinstance(content, dict) and all(isinstance(content.get(part), list) for part in PARTS)
     if not lists:
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise Refused("annotation_invalid", found=found, expected=f"an object with lists of {', '.join(PARTS)}")
+        raise DataRejected("annotation_invalid", found=found, expected=f"an object with lists of {', '.join(PARTS)}")
     return content  # type: ignore[no-any-return]  # looked at above
 
 
@@ -117,7 +117,7 @@ def _by_id(content: Mapping[str, Any], part: str) -> dict[Any, dict[str, Any]]:
     found: dict[Any, dict[str, Any]] = {}
     for each in _dicts(content, part):
         if each.get("id") in found:
-            raise Refused("annotation_invalid", found=f"{part}: id {each.get('id')} twice", expected="an id each")
+            raise DataRejected("annotation_invalid", found=f"{part}: id {each.get('id')} twice", expected="an id each")
         found[each.get("id")] = each
     return found
 
@@ -125,6 +125,6 @@ def _by_id(content: Mapping[str, Any], part: str) -> dict[Any, dict[str, Any]]:
 def _dicts(content: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
     for each in content[part]:
         if not isinstance(each, dict) or not isinstance(each.get("id", 0), str | int):
-            raise Refused("annotation_invalid", found=f"{part}: {each}", expected="objects with an id each")
+            raise DataRejected("annotation_invalid", found=f"{part}: {each}", expected="objects with an id each")
     found: list[dict[str, Any]] = content[part]
     return found

@@ -10,13 +10,13 @@ from typing import IO, TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
-from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
-from ml.data.issues import Place, Refused
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ml.data.files.upload import Content, Source
+    from ml.data.files.upload import FileContent, UploadedFile
     from ml.data.limits import Limits
 
 _TYPES: Final = {
@@ -52,7 +52,7 @@ class Idx(Format):
     name = "idx"
     summary = "IDX files, plain or gzip, as MNIST is published: images and labels in pairs found by their names"
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "label": "label"}
-    reads: ClassVar[frozenset[Content]] = frozenset({"idx"})
+    reads: ClassVar[frozenset[FileContent]] = frozenset({"idx"})
 
     def read(self) -> Iterator[Batch]:
         """Pair by pair."""
@@ -60,24 +60,24 @@ class Idx(Format):
         for images, labels in self._pairs(headers):
             try:
                 yield from self._read_pair(images, headers[images], labels)
-            except Refused as refused:
-                self.findings.record(refused, at=Place(file=images.name))
+            except DataRejected as refused:
+                self.findings.record(refused, at=Location(file=images.name))
 
-    def _header(self, source: Source) -> Header | None:
+    def _header(self, source: UploadedFile) -> Header | None:
         try:
             with source.open(self.limits) as file:
                 header = _read_header(file)
             _check(header, self.limits)
-        except Refused as refused:
-            self.findings.record(refused, at=Place(file=source.name))
+        except DataRejected as refused:
+            self.findings.record(refused, at=Location(file=source.name))
             return None
         return header
 
-    def _pairs(self, headers: Mapping[Source, Header]) -> list[tuple[Source, Source | None]]:
+    def _pairs(self, headers: Mapping[UploadedFile, Header]) -> list[tuple[UploadedFile, UploadedFile | None]]:
         """By name without the words that tell images from labels, else by count; what is left over is a finding."""
         images = [source for source, header in headers.items() if not header.is_labels]
         labels = [source for source, header in headers.items() if header.is_labels]
-        partner: dict[Source, Source] = {}
+        partner: dict[UploadedFile, UploadedFile] = {}
         for alike in (_same_name, lambda a, b: headers[a].sizes[0] == headers[b].sizes[0], lambda *_: len(images) == 1):
             for image in (image for image in images if image not in partner):
                 free = [label for label in labels if label not in partner.values() and alike(image, label)]
@@ -85,19 +85,19 @@ class Idx(Format):
                     partner[image] = free[0]
         for label in labels:
             if label not in partner.values():
-                self.findings.add("idx_unpaired", at=Place(file=label.name), found=headers[label])
+                self.findings.add("idx_unpaired", at=Location(file=label.name), found=headers[label])
         return [(image, partner.get(image)) for image in images]
 
-    def _read_pair(self, source: Source, header: Header, label_source: Source | None) -> Iterator[Batch]:
+    def _read_pair(self, source: UploadedFile, header: Header, label_source: UploadedFile | None) -> Iterator[Batch]:
         labels = self._labels(label_source) if label_source else None
         count, *shape = header.sizes
         if labels is not None and label_source and len(labels) != count:
-            at = Place(file=label_source.name)
+            at = Location(file=label_source.name)
             self.findings.add(
                 "unequal_counts", at=at, found=f"{len(labels):,} labels", expected=f"{count:,}, as images"
             )
             count = min(count, len(labels))
-        step = max(1, min(ROWS_A_BATCH, BYTES_A_BATCH // math.prod(shape)))
+        step = max(1, min(ROWS_PER_BATCH, BYTES_PER_BATCH // math.prod(shape)))
         with source.open(self.limits) as file:
             _read_header(file)
             for start in range(0, count, step):
@@ -105,34 +105,34 @@ class Idx(Format):
                 pixels = np.frombuffer(_values(file, len(rows), math.prod(shape), start), dtype=np.uint8)
                 pictures = {"image": _channels_last(pixels.reshape(len(rows), *shape))}
                 named = {} if labels is None else {"label": labels[start : start + len(rows)]}
-                yield Batch({**pictures, **named}, Places(source.name, rows), source.split)
+                yield Batch({**pictures, **named}, Locations(source.name, rows), source.split)
             if count == header.sizes[0]:
                 self._check_end(file, source)
 
-    def _labels(self, source: Source) -> list[str]:
+    def _labels(self, source: UploadedFile) -> list[str]:
         with source.open(self.limits) as file:
             header = _read_header(file)
             dtype = np.dtype(_TYPES[header.type][0])
             try:
                 data = _values(file, header.sizes[0], dtype.itemsize, 0)
-            except Refused as refused:
-                refused.at = Place(file=source.name)
+            except DataRejected as refused:
+                refused.at = Location(file=source.name)
                 raise
             self._check_end(file, source)
         values, which = np.unique(np.frombuffer(data, dtype=dtype), return_inverse=True)
         names = [str(value) for value in values]
         return [names[index] for index in which]
 
-    def _check_end(self, file: IO[bytes], source: Source) -> None:
+    def _check_end(self, file: IO[bytes], source: UploadedFile) -> None:
         if file.read(1):
-            self.findings.add("idx_trailing_bytes", at=Place(file=source.name))
+            self.findings.add("idx_trailing_bytes", at=Location(file=source.name))
 
 
-def _same_name(images: Source, labels: Source) -> bool:
+def _same_name(images: UploadedFile, labels: UploadedFile) -> bool:
     return _stem(images) == _stem(labels)
 
 
-def _stem(source: Source) -> list[str]:
+def _stem(source: UploadedFile) -> list[str]:
     return [word for word in re.split(r"[^a-z0-9]+", _ROLE_WORDS.sub("", source.name.lower())) if word.strip("-_.")]
 
 
@@ -140,7 +140,7 @@ def _read_header(file: IO[bytes]) -> Header:
     start = file.read(4)
     sizes = file.read(4 * start[3]) if len(start) == 4 else b""
     if len(start) < 4 or start[:2] != b"\0\0" or not sizes or len(sizes) != 4 * start[3]:
-        raise Refused("idx_header", found=(start + sizes).hex(" "))
+        raise DataRejected("idx_header", found=(start + sizes).hex(" "))
     return Header(start[2], struct.unpack(f">{start[3]}I", sizes))
 
 
@@ -148,25 +148,27 @@ def _check(header: Header, limits: Limits) -> None:
     kind = _TYPES.get(header.type, ("", "unknown type"))[1]
     if header.is_labels:
         if header.type not in (0x08, 0x09, 0x0B, 0x0C):
-            raise Refused("idx_type", found=f"{header.type:02X} ({kind})", expected="whole numbers (08, 09, 0B or 0C)")
+            raise DataRejected(
+                "idx_type", found=f"{header.type:02X} ({kind})", expected="whole numbers (08, 09, 0B or 0C)"
+            )
     elif header.type != 0x08:
-        raise Refused("idx_type", found=f"{header.type:02X} ({kind})", expected="08 (unsigned byte)")
+        raise DataRejected("idx_type", found=f"{header.type:02X} ({kind})", expected="08 (unsigned byte)")
     sizes = header.sizes
     if len(sizes) not in (1, 3, 4) or (len(sizes) == 4 and not {sizes[1], sizes[3]} & {1, 3}):
-        raise Refused("idx_dimensions", found=list(sizes))
+        raise DataRejected("idx_dimensions", found=list(sizes))
     if 0 in sizes[1:]:
-        raise Refused("idx_dimensions", found=list(sizes), expected="no size of 0")
+        raise DataRejected("idx_dimensions", found=list(sizes), expected="no size of 0")
     if sizes[0] > limits.max_rows:
-        raise Refused("too_many_rows", found=f"{sizes[0]:,} rows", expected=f"at most {limits.max_rows:,}")
+        raise DataRejected("too_many_rows", found=f"{sizes[0]:,} rows", expected=f"at most {limits.max_rows:,}")
     if math.prod(sizes[1:]) > limits.max_pixels:
-        raise Refused("image_too_large", found=list(sizes[1:]), expected=f"at most {limits.max_pixels:,} pixels")
+        raise DataRejected("image_too_large", found=list(sizes[1:]), expected=f"at most {limits.max_pixels:,} pixels")
 
 
 def _values(file: IO[bytes], rows: int, row_bytes: int, before: int) -> bytes:
     data = file.read(rows * row_bytes)
     if len(data) < rows * row_bytes:
         whole = before + len(data) // row_bytes
-        raise Refused("idx_truncated", found=f"ends after {whole:,} rows")
+        raise DataRejected("idx_truncated", found=f"ends after {whole:,} rows")
     return data
 
 

@@ -11,16 +11,16 @@ import numpy as np
 
 from ml.data.files import images
 from ml.data.files.archives import contents, members
-from ml.data.files.upload import Held, split_in, split_named
-from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
-from ml.data.issues import Place, Refused
+from ml.data.files.upload import PackedUpload, split_in, split_named
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.issues import DataRejected, Location
 from ml.data.tables.column_aliases import ALIASES
 from ml.data.tables.manifests import FILE_NAMES, SUFFIXES, FilesByName, Record, column_of, records
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from ml.data.files.upload import Content, Source
+    from ml.data.files.upload import FileContent, UploadedFile
 
 SURE: Final = 1.5
 TABLES: Final = ("metadata", "captions", "labels", "annotations", "manifest")
@@ -35,7 +35,7 @@ class Said:
 
     value: Any
     split: str | None
-    place: Place
+    place: Location
 
 
 class ImageTable(Format):
@@ -47,13 +47,13 @@ class ImageTable(Format):
         "also split; or with COCO's captions; the table may be a file of its own"
     )
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "text": "text", "label": "label"}
-    reads: ClassVar[frozenset[Content]] = frozenset({"zip", "tar", "image", "text", "json"})
+    reads: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "image", "text", "json"})
     takes_columns = True
     column: str = ""
     """Text or label, one of them for all; known once a table was opened."""
 
     @classmethod
-    def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
+    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
         """Pictures and a table, and where nothing is wanted a name by which such a table is known."""
         share = super().detect(sources, wanted)
         pictures = any(source.content == "image" for source in sources)
@@ -69,14 +69,14 @@ class ImageTable(Format):
         """Tables first, wherever they are; then the pictures they name, archive by archive."""
         unknown = sorted(self.asked.keys() - {"file", "text", "label", "split"})
         if unknown:
-            raise Refused("invalid_columns", found=", ".join(unknown), expected="file, text, label, split")
+            raise DataRejected("invalid_columns", found=", ".join(unknown), expected="file, text, label, split")
         pictures, tables = self._listed()
         if not tables:
-            raise Refused("manifest_missing", found=f"{len(pictures):,} pictures")
+            raise DataRejected("manifest_missing", found=f"{len(pictures):,} pictures")
         said = self._said(FilesByName(pictures), tables)
         for file in pictures:
             if file not in said:
-                self.findings.add("picture_not_in_table", at=Place(file=file))
+                self.findings.add("picture_not_in_table", at=Location(file=file))
         yield from self._batches(self._pictures(said), said)
 
     def _chosen(self, names: Collection[str]) -> str:
@@ -87,9 +87,9 @@ class ImageTable(Format):
         columns = [column for column in ("text", "label") if column_of(names, ALIASES[column]) is not None]
         return columns[0] if columns else "text"
 
-    def _listed(self) -> tuple[list[str], list[Source]]:
+    def _listed(self) -> tuple[list[str], list[UploadedFile]]:
         pictures: list[str] = []
-        tables: list[Source] = []
+        tables: list[UploadedFile] = []
         for source in self.sources:
             if source.content == "image":
                 pictures.append(source.name)
@@ -99,54 +99,54 @@ class ImageTable(Format):
                 self._list_archive(source, pictures, tables)
         return pictures, tables
 
-    def _list_archive(self, source: Source, pictures: list[str], tables: list[Source]) -> None:
+    def _list_archive(self, source: UploadedFile, pictures: list[str], tables: list[UploadedFile]) -> None:
         try:
             listed = members(source, self.findings, self.limits)
-        except Refused as refused:
-            self.findings.record(refused, at=Place(file=source.name))
+        except DataRejected as refused:
+            self.findings.record(refused, at=Location(file=source.name))
             return
         pictures += [member.file for member in listed if _is_picture(member.file)]
         named = [member.file for member in listed if _is_table(member.file)]
         known = [file for file in named if _is_known(file)] or named
         for file, data in contents(source, known, self.findings, self.limits):
-            if isinstance(data, Refused):
-                self.findings.record(data, at=Place(file=file))
+            if isinstance(data, DataRejected):
+                self.findings.record(data, at=Location(file=file))
             else:
-                tables.append(Held(file, source.path, data=data))
+                tables.append(PackedUpload(file, source.path, data=data))
         for member in listed:
             if member.file not in known and not _is_picture(member.file):
-                self.findings.add("file_ignored", at=Place(file=member.file))
+                self.findings.add("file_ignored", at=Location(file=member.file))
 
-    def _said(self, files: FilesByName, tables: Sequence[Source]) -> dict[str, list[Said]]:
+    def _said(self, files: FilesByName, tables: Sequence[UploadedFile]) -> dict[str, list[Said]]:
         """By picture, every text or label there is for it."""
         said: dict[str, list[Said]] = {}
         for table in tables:
             try:
                 for record in self._records(table):
                     self._note(said, files, table, record)
-            except Refused as refused:
-                self.findings.record(refused, at=Place(file=table.name))
+            except DataRejected as refused:
+                self.findings.record(refused, at=Location(file=table.name))
         return said
 
-    def _records(self, table: Source) -> Iterator[Record]:
+    def _records(self, table: UploadedFile) -> Iterator[Record]:
         if table.content == "json" and table.name.lower().endswith(".json"):
             return _of_coco(table, self)
         return records(table, self.findings, self.limits)
 
-    def _note(self, said: dict[str, list[Said]], files: FilesByName, table: Source, record: Record) -> None:
+    def _note(self, said: dict[str, list[Said]], files: FilesByName, table: UploadedFile, record: Record) -> None:
         names = record.cells.keys()
         self.column = column = self.column or self._chosen(names)
         file_column = self._named("file", names, FILE_COLUMNS)
         value_column = self._named(column, names, ALIASES[column])
         if file_column is None or value_column is None:
             missing = "file_name" if file_column is None else column
-            raise Refused("column_missing", found=", ".join(names), expected=missing, at=Place(file=table.name))
+            raise DataRejected("column_missing", found=", ".join(names), expected=missing, at=Location(file=table.name))
         self.guess = self.guess or {"file": file_column, column: value_column}
         try:
             file = files.find(str(record.cells[file_column]), beside=table.name)
             value = record.cells[value_column]
             split = self._split(record, table)
-        except Refused as refused:
+        except DataRejected as refused:
             self.findings.record(refused, at=record.place, rows=1)
             return
         for each in value if isinstance(value, list) else [value]:
@@ -161,40 +161,43 @@ class ImageTable(Format):
             return columns[asked - 1] if 1 <= asked <= len(columns) else None
         return asked if asked in columns else None
 
-    def _split(self, record: Record, table: Source) -> str | None:
+    def _split(self, record: Record, table: UploadedFile) -> str | None:
         column = self._named("split", record.cells.keys(), WHOLE_SPLIT)
         if column is None or not str(record.cells[column] or "").strip():
             return table.asked_split or split_in(PurePosixPath(table.name).name)
         split = split_named(str(record.cells[column]))
         if split is None:
-            raise Refused("split_unknown", found=record.cells[column], expected="train, validation or test")
+            raise DataRejected("split_unknown", found=record.cells[column], expected="train, validation or test")
         return split
 
-    def _pictures(self, said: Mapping[str, list[Said]]) -> Iterator[tuple[str, bytes | Refused]]:
+    def _pictures(self, said: Mapping[str, list[Said]]) -> Iterator[tuple[str, bytes | DataRejected]]:
         for source in self.sources:
             if source.content in ("zip", "tar"):
                 yield from contents(source, said, self.findings, self.limits)
             elif source.content == "image" and source.name in said:
                 if source.path.stat().st_size > self.limits.max_picture_bytes:
-                    yield source.name, Refused("file_too_large", expected=f"at most {self.limits.max_picture_bytes:,}")
+                    yield (
+                        source.name,
+                        DataRejected("file_too_large", expected=f"at most {self.limits.max_picture_bytes:,}"),
+                    )
                 else:
                     yield source.name, source.path.read_bytes()
 
     def _batches(
-        self, pictures: Iterator[tuple[str, bytes | Refused]], said: Mapping[str, list[Said]]
+        self, pictures: Iterator[tuple[str, bytes | DataRejected]], said: Mapping[str, list[Said]]
     ) -> Iterator[Batch]:
         """A picture of several texts is several rows."""
         waiting: dict[str | None, list[tuple[bytes, Said]]] = {}
         weight: dict[str | None, int] = {}
         for file, data in pictures:
-            if isinstance(data, Refused):
-                self.findings.record(data, at=Place(file=file), rows=1)
+            if isinstance(data, DataRejected):
+                self.findings.record(data, at=Location(file=file), rows=1)
                 continue
             for each in said[file]:
                 held = waiting.setdefault(each.split, [])
                 held.append((data, each))
                 weight[each.split] = weight.get(each.split, 0) + len(data)
-                if len(held) >= ROWS_A_BATCH or weight[each.split] >= BYTES_A_BATCH:
+                if len(held) >= ROWS_PER_BATCH or weight[each.split] >= BYTES_PER_BATCH:
                     yield _batch(waiting.pop(each.split), self.column, each.split)
                     weight[each.split] = 0
         for split, held in waiting.items():
@@ -204,11 +207,11 @@ class ImageTable(Format):
 def _batch(held: Sequence[tuple[bytes, Said]], column: str, split: str | None) -> Batch:
     # Pictures are named by the row of the table that tells of them: there, what is wrong is mended.
     places = [said.place for _, said in held]
-    found = Places([place.file or "" for place in places], rows=np.array([place.row or 0 for place in places]))
+    found = Locations([place.file or "" for place in places], rows=np.array([place.row or 0 for place in places]))
     return Batch({"image": [data for data, _ in held], column: [said.value for _, said in held]}, found, split)
 
 
-def _of_coco(table: Source, format: ImageTable) -> Iterator[Record]:
+def _of_coco(table: UploadedFile, format: ImageTable) -> Iterator[Record]:
     """COCO's captions: `images` of id and file_name, `annotations` of image_id and caption."""
     try:
         with table.open(format.limits) as file:
@@ -217,9 +220,9 @@ def _of_coco(table: Source, format: ImageTable) -> Iterator[Record]:
         annotations = content["annotations"]
         pairs = [(each["image_id"], each["caption"]) for each in annotations]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Refused("coco_invalid", found=error, expected="images and annotations with a caption") from error
+        raise DataRejected("coco_invalid", found=error, expected="images and annotations with a caption") from error
     for row, (image, caption) in enumerate(pairs, start=1):
-        place = Place(file=table.name, row=row)
+        place = Location(file=table.name, row=row)
         if image not in files:
             format.findings.add("file_missing", at=place, found=f"image_id {image}", rows=1)
             continue

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from ml.data.files.upload import split_named
 from ml.data.files.xml import read_xml
 from ml.data.formats.base import Format
-from ml.data.formats.images._annotations import Heap, Sheet
-from ml.data.issues import Place, Refused
+from ml.data.formats.images._annotations import ImageAnnotation, UploadFiles
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from xml.etree.ElementTree import Element  # the type alone; nothing is parsed with it
 
-    from ml.data.files.upload import Content, Source
+    from ml.data.files.upload import FileContent, UploadedFile
     from ml.data.formats.base import Batch
 
 SURE: Final = 2
@@ -28,40 +28,40 @@ class Voc(Format):
     name = "voc"
     summary = "Pascal VOC in zip or tar: pictures, an XML file for each, and lists of names by split"
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "objects": "objects"}
-    reads: ClassVar[frozenset[Content]] = frozenset({"zip", "tar"})
+    reads: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar"})
 
     @classmethod
-    def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
+    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
         """XML in an archive is a sure sign: nothing else has any."""
         found = any(name.lower().endswith(".xml") for source in sources for name in source.member_names)
         return super().detect(sources, wanted) * SURE * found
 
     def read(self) -> Iterator[Batch]:
         """Picture by picture, those without annotation included."""
-        heap = Heap(self.sources, self.findings, self.limits)
+        heap = UploadFiles(self.sources, self.findings, self.limits)
         lists = self._lists(heap)
-        sheets: dict[str, Sheet] = {}
+        sheets: dict[str, ImageAnnotation] = {}
         for file, data in heap.texts(heap.with_suffix(".xml")):
-            at = Place(file=file)
+            at = Location(file=file)
             try:
                 root = read_xml(data)
                 picture = heap.picture(PurePosixPath(file).stem, near=file, elsewhere=_pictures_folder)
                 picture = picture or heap.picture(root.findtext("filename") or "", near=file)
                 if picture is None:
-                    raise Refused("picture_missing", found=root.findtext("filename") or PurePosixPath(file).stem)
+                    raise DataRejected("picture_missing", found=root.findtext("filename") or PurePosixPath(file).stem)
                 split = heap.asked_split_of(file) or lists.get(PurePosixPath(file).stem) or heap.split_of(file)
-                sheets[picture] = Sheet([_object(each) for each in root.iter("object")], split, _size(root))
-            except Refused as refused:
+                sheets[picture] = ImageAnnotation([_object(each) for each in root.iter("object")], split, _size(root))
+            except DataRejected as refused:
                 self.findings.record(refused, at=at, rows=1)
         for picture in heap.pictures:
             if picture not in sheets and _is_mask(picture):
-                self.findings.add("file_ignored", at=Place(file=picture), expected="a picture, and not its outlines")
+                self.findings.add("file_ignored", at=Location(file=picture), expected="a picture, and not its outlines")
                 continue
             split = heap.asked_split_of(picture) or lists.get(PurePosixPath(picture).stem) or heap.split_of(picture)
-            sheets.setdefault(picture, Sheet([], split))
+            sheets.setdefault(picture, ImageAnnotation([], split))
         yield from heap.batches(sheets)
 
-    def _lists(self, heap: Heap) -> dict[str, str]:
+    def _lists(self, heap: UploadFiles) -> dict[str, str]:
         """Name of a picture -> the split whose list it is in."""
         lists: dict[str, str] = {}
         known = {PurePosixPath(picture).stem for picture in heap.pictures}
@@ -71,7 +71,7 @@ class Voc(Format):
             for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
                 name = line.split()[0] if line.split() else ""
                 if name and name not in known:
-                    self.findings.add("picture_missing", at=Place(file=file, line=number), found=name, rows=1)
+                    self.findings.add("picture_missing", at=Location(file=file, line=number), found=name, rows=1)
                 elif name and split:
                     lists[name] = split
         return lists

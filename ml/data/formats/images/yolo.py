@@ -6,15 +6,15 @@ import math
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from ml.data.files.ignored import is_remark
+from ml.data.files.ignored import is_ignored
 from ml.data.formats.base import Format
-from ml.data.formats.images._annotations import Heap, Sheet
-from ml.data.issues import Place, Refused
+from ml.data.formats.images._annotations import ImageAnnotation, UploadFiles
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ml.data.files.upload import Content, Source
+    from ml.data.files.upload import FileContent, UploadedFile
     from ml.data.formats.base import Batch
 
 SURE: Final = 2
@@ -33,10 +33,10 @@ class Yolo(Format):
     name = "yolo"
     summary = "YOLO in zip or tar: pictures, a text file of boxes for each, data.yaml or classes.txt for the names"
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "objects": "objects"}
-    reads: ClassVar[frozenset[Content]] = frozenset({"zip", "tar"})
+    reads: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar"})
 
     @classmethod
-    def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
+    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
         """A folder of labels, or text files beside a list of names."""
         names = [name.lower() for source in sources for name in source.member_names]
         texts = [name for name in names if name.endswith(".txt")]
@@ -46,18 +46,18 @@ class Yolo(Format):
 
     def read(self) -> Iterator[Batch]:
         """Picture by picture; one without a text file shows nothing."""
-        heap = Heap(self.sources, self.findings, self.limits)
+        heap = UploadFiles(self.sources, self.findings, self.limits)
         names = self._names(heap)
-        sheets: dict[str, Sheet] = {}
+        sheets: dict[str, ImageAnnotation] = {}
         texts = [file for file in heap.with_suffix(".txt") if not _is_beside(PurePosixPath(file).name)]
         for file, data in heap.texts(texts):
             picture = heap.picture(PurePosixPath(file).stem, near=file, elsewhere=_pictures_folder)
             if picture is None:
-                self.findings.add("picture_missing", at=Place(file=file), found=PurePosixPath(file).stem, rows=1)
+                self.findings.add("picture_missing", at=Location(file=file), found=PurePosixPath(file).stem, rows=1)
                 continue
-            sheets[picture] = Sheet(self._objects(file, data, names), heap.split_of(file))
+            sheets[picture] = ImageAnnotation(self._objects(file, data, names), heap.split_of(file))
         for picture in heap.pictures:
-            sheets.setdefault(picture, Sheet([], heap.split_of(picture)))
+            sheets.setdefault(picture, ImageAnnotation([], heap.split_of(picture)))
         yield from heap.batches(sheets)
 
     def _objects(self, file: str, data: bytes, names: Mapping[int, str]) -> list[dict[str, Any]]:
@@ -67,19 +67,19 @@ class Yolo(Format):
                 try:
                     objects.append(_object(line, names))
                     if _is_outline(line.split()):
-                        self.findings.add("outline_as_box", at=Place(file=file, line=number))
-                except Refused as refused:
-                    self.findings.record(refused, at=Place(file=file, line=number), rows=1)
+                        self.findings.add("outline_as_box", at=Location(file=file, line=number))
+                except DataRejected as refused:
+                    self.findings.record(refused, at=Location(file=file, line=number), rows=1)
         return objects
 
-    def _names(self, heap: Heap) -> dict[int, str]:
+    def _names(self, heap: UploadFiles) -> dict[int, str]:
         """Number of a class -> its name, by the first file that says so; empty where nothing tells."""
         told: dict[str, dict[int, str]] = {}
         for file, data in heap.texts(heap.with_suffix(".yaml", ".yml")):
             try:
                 told[file] = _yaml_names(data)
-            except Refused as refused:
-                self.findings.record(refused, at=Place(file=file))
+            except DataRejected as refused:
+                self.findings.record(refused, at=Location(file=file))
         lists = [file for file in heap.with_suffix(".txt", ".names") if PurePosixPath(file).name.lower() in LIST_NAMES]
         for file, data in heap.texts(lists):
             lines = [line.strip() for line in data.decode("utf-8-sig", "replace").splitlines()]
@@ -89,7 +89,7 @@ class Yolo(Format):
         for file, names in told.items():
             if names != found:
                 shown, expected = ", ".join(names.values()), f"{', '.join(found.values())}, as in {first}"
-                self.findings.add("class_names_differ", at=Place(file=file), found=shown, expected=expected)
+                self.findings.add("class_names_differ", at=Location(file=file), found=shown, expected=expected)
         if not found:
             self.findings.add("classes_without_names", expected="data.yaml or classes.txt")
         return found
@@ -97,7 +97,7 @@ class Yolo(Format):
 
 def _is_beside(name: str) -> bool:
     """Whether a text file is about the whole, and not about one picture."""
-    return name.lower() in NOT_LABELS or is_remark(name)
+    return name.lower() in NOT_LABELS or is_ignored(name)
 
 
 def _object(line: str, names: Mapping[int, str]) -> dict[str, Any]:
@@ -109,11 +109,11 @@ def _object(line: str, names: Mapping[int, str]) -> dict[str, Any]:
     except ValueError:
         usual = False
     if not usual:
-        raise Refused("annotation_invalid", found=line, expected="class x y width height")
+        raise DataRejected("annotation_invalid", found=line, expected="class x y width height")
     if max(map(abs, shares)) > BEYOND:
-        raise Refused("box_not_in_shares", found=line, expected="x y width height from 0 to 1")
+        raise DataRejected("box_not_in_shares", found=line, expected="x y width height from 0 to 1")
     if names and int(code) not in names:
-        raise Refused("class_unknown", found=f"class {int(code)}", expected=f"0 to {max(names)}")
+        raise DataRejected("class_unknown", found=f"class {int(code)}", expected=f"0 to {max(names)}")
     label = names.get(int(code), str(int(code)))
     if outline:
         return {"label": label, "shares": [min(shares[::2]), min(shares[1::2]), max(shares[::2]), max(shares[1::2])]}
@@ -132,10 +132,10 @@ def _yaml_names(data: bytes) -> dict[int, str]:
 
     try:
         if len(data) > LONGEST_YAML:
-            raise Refused("annotation_invalid", found=f"{len(data):,} bytes", expected=f"at most {LONGEST_YAML:,}")
+            raise DataRejected("annotation_invalid", found=f"{len(data):,} bytes", expected=f"at most {LONGEST_YAML:,}")
         content = yaml.safe_load(data)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise Refused("annotation_invalid", found=error, expected="YAML") from None
+        raise DataRejected("annotation_invalid", found=error, expected="YAML") from None
     names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, list):
         return {code: str(name) for code, name in enumerate(names)}

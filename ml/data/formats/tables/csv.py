@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from ml.data.files.text import LONGEST_LINE, blocks, lines, open_text
-from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
-from ml.data.issues import Place, Refused
+from ml.data.files.text import MAX_LINE_CHARACTERS, blocks, lines, open_text
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.issues import DataRejected, Location
 from ml.data.tables.cells import (
-    LOOKED_AT,
+    INSPECTED_ROWS,
     CellColumn,
     Layout,
     PixelReader,
@@ -33,7 +33,7 @@ from ml.data.tables.column_aliases import KIND_OF
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ml.data.files.upload import Content, Source
+    from ml.data.files.upload import FileContent, UploadedFile
 
 _WORDS_OF_A_NAME: Final = 3
 """What has more in the first row is a sentence, and the table has no header."""
@@ -66,16 +66,16 @@ class Csv(Format):
     name = "csv"
     summary = "CSV or TSV: a text and its label, two texts, a picture as base64 or one column a pixel; by , ; | or tab"
     columns: ClassVar[Mapping[str, str]] = KIND_OF
-    reads: ClassVar[frozenset[Content]] = frozenset({"text"})
+    reads: ClassVar[frozenset[FileContent]] = frozenset({"text"})
     takes_columns = True
 
     def read(self) -> Iterator[Batch]:
         """File by file."""
-        csv.field_size_limit(LONGEST_LINE)
+        csv.field_size_limit(MAX_LINE_CHARACTERS)
         pixels = PixelReader(self.findings)
         yield from self.file_by_file(partial(self._read_file, pixels=pixels))
 
-    def _read_file(self, source: Source, *, pixels: PixelReader) -> Iterator[Batch]:
+    def _read_file(self, source: UploadedFile, *, pixels: PixelReader) -> Iterator[Batch]:
         dialect = self._dialect(source)
         if dialect:
             with open_text(source, self.findings, self.limits) as text:
@@ -83,10 +83,10 @@ class Csv(Format):
                     text.readline()
                 yield from _Reading(self, source, dialect, pixels).batches(text)
 
-    def _dialect(self, source: Source) -> Dialect | None:
+    def _dialect(self, source: UploadedFile) -> Dialect | None:
         """From the first lines; None where there are none, or only the header."""
         with open_text(source, type(self.findings)(max_samples=0), self.limits) as text:
-            start = [line for line in itertools.islice(lines(text), LOOKED_AT) if line.strip()]
+            start = [line for line in itertools.islice(lines(text), INSPECTED_ROWS) if line.strip()]
         said = _SAID.fullmatch(start[0]) if start else None
         start = start[bool(said) :]
         if not start:
@@ -96,7 +96,7 @@ class Csv(Format):
         width = len(records[0])
         if width > self.limits.max_columns:
             expected = f"at most {self.limits.max_columns:,} columns"
-            raise Refused("table_too_large", found=f"{width:,} columns", expected=expected)
+            raise DataRejected("table_too_large", found=f"{width:,} columns", expected=expected)
         has_header = _has_header(records)
         rows = [record for record in records[has_header:] if len(record) == width]
         if has_header and len(records) == 1:
@@ -107,14 +107,16 @@ class Csv(Format):
         layout = find_layout(columns, self.asked, named=has_header, wanted=self.wanted)
         self.guess = self.guess or layout.guess(columns)
         if layout.shape_assumed:
-            self.findings.add("pixels_shape_assumed", at=Place(file=source.name), found=f"{len(layout.pixels)} columns")
+            self.findings.add(
+                "pixels_shape_assumed", at=Location(file=source.name), found=f"{len(layout.pixels)} columns"
+            )
         return Dialect(delimiter, has_header, columns, layout, says_delimiter=said is not None)
 
 
 class _Reading:
     """One pass through one file."""
 
-    def __init__(self, format: Csv, source: Source, dialect: Dialect, pixels: PixelReader) -> None:
+    def __init__(self, format: Csv, source: UploadedFile, dialect: Dialect, pixels: PixelReader) -> None:
         self._findings = format.findings
         self._limits = format.limits
         self._source = source
@@ -164,10 +166,12 @@ class _Reading:
         skipped = int(self._header_is_next)
         self._header_is_next = False
         layout = self._dialect.layout
-        for start in range(0, len(table), ROWS_A_BATCH):
-            part = table.slice(start, ROWS_A_BATCH)
+        for start in range(0, len(table), ROWS_PER_BATCH):
+            part = table.slice(start, ROWS_PER_BATCH)
             row, line = self._row + start + 1, self._line + skipped + start + 1
-            places = Places(self._source.name, range(row, row + len(part)), range(line, line + len(part)), self._names)
+            places = Locations(
+                self._source.name, range(row, row + len(part)), range(line, line + len(part)), self._names
+            )
             cells = {name: part.column(str(index)).to_pylist() for name, index in layout.columns.items()}
             pixels = [part.column(str(index)).to_numpy() for index in layout.pixels]
             yield self._batch(cells, np.stack(pixels, axis=1) if pixels else None, places)
@@ -189,7 +193,7 @@ class _Reading:
             except csv.Error as error:
                 self._next_row()
                 if "field limit" in str(error):
-                    raise Refused("cell_too_large", at=self._place(line)) from error
+                    raise DataRejected("cell_too_large", at=self._place(line)) from error
                 self._findings.add("bad_quoting", at=self._place(line), found=error, rows=1)
                 continue
             if not record:
@@ -204,7 +208,7 @@ class _Reading:
                 continue
             kept.append((line, self._row, record))
             weight += sum(map(len, record))
-            if len(kept) >= ROWS_A_BATCH or weight > BYTES_A_BATCH:
+            if len(kept) >= ROWS_PER_BATCH or weight > BYTES_PER_BATCH:
                 yield from self._convert_cells(kept)
                 kept, weight = [], 0
         self._line = before + reader.line_num
@@ -213,10 +217,10 @@ class _Reading:
     def _next_row(self) -> None:
         self._row += 1
         if self._row > self._limits.max_rows:
-            raise Refused("too_many_rows", expected=f"at most {self._limits.max_rows:,} rows")
+            raise DataRejected("too_many_rows", expected=f"at most {self._limits.max_rows:,} rows")
 
-    def _place(self, line: int) -> Place:
-        return Place(file=self._source.name, line=line, row=self._row)
+    def _place(self, line: int) -> Location:
+        return Location(file=self._source.name, line=line, row=self._row)
 
     def _convert_cells(self, kept: Sequence[tuple[int, int, list[str]]]) -> Iterator[Batch]:
         layout = self._dialect.layout
@@ -226,7 +230,7 @@ class _Reading:
             return
         records = [record for _, _, record in kept]
         lines_and_rows = np.array([(line, row) for line, row, _ in kept], dtype=np.int64).T
-        places = Places(self._source.name, rows=lines_and_rows[1], lines=lines_and_rows[0], names=self._names)
+        places = Locations(self._source.name, rows=lines_and_rows[1], lines=lines_and_rows[0], names=self._names)
         cells = {name: [record[index] for record in records] for name, index in layout.columns.items()}
         numbers = [[float(record[index]) for index in layout.pixels] for record in records]
         yield self._batch(cells, np.array(numbers, dtype=np.float32) if layout.pixels else None, places)
@@ -235,14 +239,14 @@ class _Reading:
         line, row, record = entry
         for index in self._dialect.layout.pixels:
             if not is_number(record[index]):
-                at = Place(file=self._source.name, line=line, row=row, column=self._dialect.names[index])
+                at = Location(file=self._source.name, line=line, row=row, column=self._dialect.names[index])
                 self._findings.add(
                     "pixel_not_a_number", at=at, found=record[index] or "nothing", expected="a number", rows=1
                 )
                 return False
         return True
 
-    def _batch(self, cells: Mapping[str, Sequence[str]], pixels: np.ndarray | None, places: Places) -> Batch:
+    def _batch(self, cells: Mapping[str, Sequence[str]], pixels: np.ndarray | None, places: Locations) -> Batch:
         """Cells to values, less the rows where that cannot be."""
         values, kept = read_cells(cells, places, self._findings)
         columns: dict[str, Any] = dict(values)
@@ -263,7 +267,7 @@ def _records(start: Sequence[str], delimiter: str) -> list[list[str]]:
     try:
         return list(csv.reader(start, delimiter=delimiter))
     except csv.Error as error:
-        raise Refused("bad_quoting", found=error) from error
+        raise DataRejected("bad_quoting", found=error) from error
 
 
 def _evenness(start: Sequence[str], delimiter: str) -> tuple[bool, float, int]:

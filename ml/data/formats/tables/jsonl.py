@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ml.data.files.text import lines, open_text
-from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
-from ml.data.issues import Place
-from ml.data.tables.cells import LOOKED_AT, CellColumn, are_distinct, find_layout, kind_of_texts, read_cells
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.issues import Location
+from ml.data.tables.cells import INSPECTED_ROWS, CellColumn, are_distinct, find_layout, kind_of_texts, read_cells
 from ml.data.tables.column_aliases import KIND_OF, TRANSLATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ml.data.files.upload import Content, Source
+    from ml.data.files.upload import FileContent, UploadedFile
     from ml.data.tables.cells import CellKind, Layout
 
     Record = tuple[int, int, dict[str, Any]]
@@ -29,26 +29,26 @@ class Jsonl(Format):
     name = "jsonl"
     summary = "JSON lines: one object a row, its keys are the columns"
     columns: ClassVar[Mapping[str, str]] = KIND_OF
-    reads: ClassVar[frozenset[Content]] = frozenset({"json"})
+    reads: ClassVar[frozenset[FileContent]] = frozenset({"json"})
     takes_columns = True
 
     def read(self) -> Iterator[Batch]:
         """File by file."""
         yield from self.file_by_file(self._read_file)
 
-    def _read_file(self, source: Source) -> Iterator[Batch]:
+    def _read_file(self, source: UploadedFile) -> Iterator[Batch]:
         layout: Layout | None = None
         names: list[str] = []
         for records in self._batches(source):
             if layout is None:
-                first = [record for _, _, record in records[:LOOKED_AT]]
+                first = [record for _, _, record in records[:INSPECTED_ROWS]]
                 columns = _columns(first)
                 names = [column.name for column in columns]
                 layout = find_layout(columns, self.asked, named=True, wanted=self.wanted)
                 self.guess = self.guess or layout.guess(columns)
             lines_and_rows = np.array([(line, row) for line, row, _ in records], dtype=np.int64).T
             called = {canonical: names[index] for canonical, index in layout.columns.items()}
-            places = Places(source.name, rows=lines_and_rows[1], lines=lines_and_rows[0], names=called)
+            places = Locations(source.name, rows=lines_and_rows[1], lines=lines_and_rows[0], names=called)
             cells = {
                 canonical: [record.get(names[index]) for _, _, record in records]
                 for canonical, index in layout.columns.items()
@@ -56,7 +56,7 @@ class Jsonl(Format):
             values, kept = read_cells(cells, places, self.findings)
             yield Batch(values, places.take(kept), source.split)
 
-    def _batches(self, source: Source) -> Iterator[list[Record]]:
+    def _batches(self, source: UploadedFile) -> Iterator[list[Record]]:
         records: list[Record] = []
         weight = row = 0
         with open_text(source, self.findings, self.limits) as text:
@@ -64,18 +64,18 @@ class Jsonl(Format):
                 if not line.strip():
                     continue
                 row += 1
-                record = self._object(line, Place(file=source.name, line=number, row=row))
+                record = self._object(line, Location(file=source.name, line=number, row=row))
                 if record is None:
                     continue
                 records.append((number, row, record))
                 weight += len(line)
-                if len(records) >= ROWS_A_BATCH or weight > BYTES_A_BATCH:
+                if len(records) >= ROWS_PER_BATCH or weight > BYTES_PER_BATCH:
                     yield records
                     records, weight = [], 0
         if records:
             yield records
 
-    def _object(self, line: str, at: Place) -> dict[str, Any] | None:
+    def _object(self, line: str, at: Location) -> dict[str, Any] | None:
         try:
             found = json.loads(line)
         except (ValueError, RecursionError) as error:

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml.data.formats.base import ROWS_A_BATCH, Batch, Format, Places
-from ml.data.issues import Place, Refused
+from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.issues import DataRejected, Location
 from ml.data.tables.cells import (
-    LOOKED_AT,
+    INSPECTED_ROWS,
     CellColumn,
     CellKind,
     Layout,
@@ -27,7 +27,7 @@ from ml.data.tables.column_aliases import KIND_OF, TRANSLATION
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ml.data.files.upload import Content, Source
+    from ml.data.files.upload import FileContent, UploadedFile
 
 _HEAVY_ROWS_A_BATCH: Final = 64
 """Few, since nothing says how large they are before they are read."""
@@ -43,7 +43,7 @@ class Parquet(Format):
         "Parquet: texts and labels; a picture as bytes (as Hugging Face stores it) or base64, or as one column a pixel"
     )
     columns: ClassVar[Mapping[str, str]] = KIND_OF
-    reads: ClassVar[frozenset[Content]] = frozenset({"parquet"})
+    reads: ClassVar[frozenset[FileContent]] = frozenset({"parquet"})
     takes_columns = True
 
     def read(self) -> Iterator[Batch]:
@@ -52,16 +52,18 @@ class Parquet(Format):
         for source in self.sources:
             try:
                 yield from self._read_file(source, pixels)
-            except Refused as refused:
-                self.findings.record(refused, at=Place(file=source.name))
+            except DataRejected as refused:
+                self.findings.record(refused, at=Location(file=source.name))
             except MemoryError:
                 raise
             except (pa.ArrowException, OSError, ValueError, KeyError, IndexError) as error:
-                self.findings.add("damaged_file", at=Place(file=source.name), found=error)
+                self.findings.add("damaged_file", at=Location(file=source.name), found=error)
 
-    def _read_file(self, source: Source, pixels: PixelReader) -> Iterator[Batch]:
+    def _read_file(self, source: UploadedFile, pixels: PixelReader) -> Iterator[Batch]:
         if source.packing:
-            raise Refused("unsupported_file", found=f"Parquet inside {source.packing}", expected="Parquet as it is")
+            raise DataRejected(
+                "unsupported_file", found=f"Parquet inside {source.packing}", expected="Parquet as it is"
+            )
         with pq.ParquetFile(source.path, thrift_string_size_limit=_LARGEST_FOOTER_STRING) as file:
             self._check_size(file.metadata)
             columns = [CellColumn(field.name, _kind(field.type)) for field in _fields(file.schema_arrow)]
@@ -70,39 +72,39 @@ class Parquet(Format):
             self.guess = self.guess or layout.guess(columns)
             if layout.shape_assumed:
                 found = f"{len(layout.pixels)} columns"
-                self.findings.add("pixels_shape_assumed", at=Place(file=source.name), found=found)
+                self.findings.add("pixels_shape_assumed", at=Location(file=source.name), found=found)
             yield from self._batches(source, file, layout, [column.name for column in columns], pixels)
 
     def _check_size(self, metadata: pq.FileMetaData) -> None:
         limits = self.limits
         if metadata.num_rows > limits.max_rows:
             found, expected = f"{metadata.num_rows:,} rows", f"at most {limits.max_rows:,} rows"
-            raise Refused("too_many_rows", found=found, expected=expected)
+            raise DataRejected("too_many_rows", found=found, expected=expected)
         if metadata.num_columns > limits.max_columns or metadata.num_rows * metadata.num_columns > limits.max_cells:
             found = f"{metadata.num_rows:,} rows x {metadata.num_columns:,} columns"
             expected = f"at most {limits.max_columns:,} columns and {limits.max_cells:,} cells"
-            raise Refused("table_too_large", found=found, expected=expected)
+            raise DataRejected("table_too_large", found=found, expected=expected)
 
     def _look_at_texts(self, file: pq.ParquetFile, columns: Sequence[CellColumn]) -> list[CellColumn]:
         """Text may be pictures in base64."""
         texts = [column.name for column in columns if column.kind == "text"]
         if not texts:
             return list(columns)
-        first = next(map(_flat, file.iter_batches(batch_size=LOOKED_AT, columns=texts, use_threads=False)), None)
+        first = next(map(_flat, file.iter_batches(batch_size=INSPECTED_ROWS, columns=texts, use_threads=False)), None)
         cells = {name: [] if first is None else _texts(first.column(name)) for name in texts}
         return [_seen(column, cells[column.name]) if column.name in cells else column for column in columns]
 
     def _batches(
-        self, source: Source, file: pq.ParquetFile, layout: Layout, names: Sequence[str], pixels: PixelReader
+        self, source: UploadedFile, file: pq.ParquetFile, layout: Layout, names: Sequence[str], pixels: PixelReader
     ) -> Iterator[Batch]:
         read = [names[index] for index in (*layout.columns.values(), *layout.pixels)]
         label = layout.columns.get("label")
         class_names = _class_names(file.schema_arrow, None if label is None else names[label])
-        size = _HEAVY_ROWS_A_BATCH if "image" in layout.columns else ROWS_A_BATCH
+        size = _HEAVY_ROWS_A_BATCH if "image" in layout.columns else ROWS_PER_BATCH
         called = {canonical: names[index] for canonical, index in layout.columns.items()}
         row = 0
         for table in map(_flat, file.iter_batches(batch_size=size, columns=read, use_threads=False)):
-            places = Places(source.name, rows=range(row + 1, row + len(table) + 1), names=called)
+            places = Locations(source.name, rows=range(row + 1, row + len(table) + 1), names=called)
             row += len(table)
             cells = {name: table.column(names[index]).to_pylist() for name, index in layout.columns.items()}
             if class_names:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from ml.data.files.natural_sort import natural_key
 from ml.data.files.text import lines, open_text
-from ml.data.formats.base import ROWS_A_BATCH, Batch, Format, Places
-from ml.data.issues import Place, Refused
+from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ml.data.files.upload import Content, Source
+    from ml.data.files.upload import FileContent, UploadedFile
 
 SURE: Final = 3.0
 """What the names of such files say leaves no doubt."""
@@ -77,11 +77,11 @@ class AlignedTexts(Format):
     name = "aligned_texts"
     summary = "Two text files, line by line the same in two languages: train.en and train.de, plain, gzip, bzip2 or xz"
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "target": "text"}
-    reads: ClassVar[frozenset[Content]] = frozenset({"text"})
+    reads: ClassVar[frozenset[FileContent]] = frozenset({"text"})
     takes_columns = True
 
     @classmethod
-    def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
+    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
         """Sure, where every file has a partner; none of it where there are more or fewer than two sides."""
         if not super().detect(sources, wanted) or (wanted is not None and "target" not in wanted):
             return 0
@@ -97,7 +97,7 @@ class AlignedTexts(Format):
         """Pair by pair."""
         found = [(_Name.of(source.name) or _Name(source.name, ""), source) for source in self.sources]
         sides = self._sides([name.side for name, _ in found])
-        pairs: dict[str, dict[str, Source]] = {}
+        pairs: dict[str, dict[str, UploadedFile]] = {}
         for name, source in found:
             pairs.setdefault(name.stem, {})[name.side] = source
         self.guess = dict(zip(self.columns, sides, strict=True))
@@ -106,7 +106,7 @@ class AlignedTexts(Format):
             alone = [source for side, source in pair.items() if set(pair) != set(sides)]
             for source in alone:
                 expected = f"one file for each of {' and '.join(sides)}, named alike"
-                self.findings.add("text_unpaired", at=Place(file=source.name), expected=expected)
+                self.findings.add("text_unpaired", at=Location(file=source.name), expected=expected)
             if not alone:
                 yield from self._read_pair(*(pair[side] for side in sides))
 
@@ -117,14 +117,14 @@ class AlignedTexts(Format):
         wrong = [side for side in asked.values() if side not in known]
         if set(asked) - set(self.columns) or wrong or len(known) != 2 or len(set(asked.values())) < len(asked):
             expected = f'{{"text": ..., "target": ...}} of {", ".join(known)}'
-            raise Refused("invalid_columns", found=", ".join(map(str, asked.values())) or None, expected=expected)
+            raise DataRejected("invalid_columns", found=", ".join(map(str, asked.values())) or None, expected=expected)
         first = next((side for side in known if side in ("source", "src")), known[0])
         if "target" in asked:
             first = next(side for side in known if side != asked["target"])
         first = asked.get("text", first)
         return first, next(side for side in known if side != first)
 
-    def _read_pair(self, source: Source, target: Source) -> Iterator[Batch]:
+    def _read_pair(self, source: UploadedFile, target: UploadedFile) -> Iterator[Batch]:
         count = {source.name: 0, target.name: 0}
         try:
             with (
@@ -132,28 +132,28 @@ class AlignedTexts(Format):
                 open_text(target, self.findings, self.limits) as other,
             ):
                 first, second = lines(one), lines(other)
-                for start in itertools.count(0, ROWS_A_BATCH):
+                for start in itertools.count(0, ROWS_PER_BATCH):
                     texts, targets = _some(first), _some(second)
                     count[source.name] += len(texts)
                     count[target.name] += len(targets)
                     both = min(len(texts), len(targets))
                     if start + both > self.limits.max_rows:
-                        raise Refused("too_many_rows", expected=f"at most {self.limits.max_rows:,} rows")
+                        raise DataRejected("too_many_rows", expected=f"at most {self.limits.max_rows:,} rows")
                     if both:
                         numbers = range(start + 1, start + both + 1)
                         columns = {"text": texts[:both], "target": targets[:both]}
-                        yield Batch(columns, Places(source.name, numbers, numbers), source.split or target.split)
-                    if len(texts) < ROWS_A_BATCH or len(targets) < ROWS_A_BATCH:
+                        yield Batch(columns, Locations(source.name, numbers, numbers), source.split or target.split)
+                    if len(texts) < ROWS_PER_BATCH or len(targets) < ROWS_PER_BATCH:
                         break
                 count[source.name] += sum(1 for _ in first)
                 count[target.name] += sum(1 for _ in second)
-        except Refused as refused:
-            self.findings.record(refused, at=Place(file=source.name))
+        except DataRejected as refused:
+            self.findings.record(refused, at=Location(file=source.name))
             return
         if count[source.name] != count[target.name]:
             told = " and ".join(f"{number:,} in {name}" for name, number in count.items())
-            self.findings.add("line_counts_differ", at=Place(file=target.name), found=told, expected="as many lines")
+            self.findings.add("line_counts_differ", at=Location(file=target.name), found=told, expected="as many lines")
 
 
 def _some(rest: Iterator[str]) -> list[str]:
-    return [line.rstrip("\n") for line in itertools.islice(rest, ROWS_A_BATCH)]
+    return [line.rstrip("\n") for line in itertools.islice(rest, ROWS_PER_BATCH)]

@@ -10,13 +10,13 @@ from pydantic import ValidationError
 
 from ml.data.conversations import Message, prompt_of
 from ml.data.files.text import lines, open_text
-from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
-from ml.data.issues import Place, Refused
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ml.data.files.upload import Content, Source
+    from ml.data.files.upload import FileContent, UploadedFile
 
 MESSAGES: Final = "messages"
 SURE: Final = 3.0
@@ -30,10 +30,10 @@ class Conversations(Format):
     name = "conversations"
     summary = 'JSON lines of conversations, {"messages": [{"role": "user", "content": "..."}, ...]}'
     columns: ClassVar[Mapping[str, str]] = {"prompt": "text", "text": "text"}
-    reads: ClassVar[frozenset[Content]] = frozenset({"json"})
+    reads: ClassVar[frozenset[FileContent]] = frozenset({"json"})
 
     @classmethod
-    def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
+    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
         """By the name that the turns have."""
         if not super().detect(sources, wanted):
             return 0
@@ -43,7 +43,7 @@ class Conversations(Format):
         """File by file."""
         yield from self.file_by_file(self._read_file)
 
-    def _read_file(self, source: Source) -> Iterator[Batch]:
+    def _read_file(self, source: UploadedFile) -> Iterator[Batch]:
         found: list[tuple[str, str, int, int]] = []
         weight = row = 0
         with open_text(source, self.findings, self.limits) as text:
@@ -51,20 +51,20 @@ class Conversations(Format):
                 if not line.strip():
                     continue
                 row += 1
-                turns = self._turns(line, Place(file=source.name, line=number, row=row))
+                turns = self._turns(line, Location(file=source.name, line=number, row=row))
                 found += [(prompt, answer, number, row) for prompt, answer in turns]
                 weight += sum(len(prompt) + len(answer) for prompt, answer in turns)
-                if len(found) >= ROWS_A_BATCH or weight > BYTES_A_BATCH:
+                if len(found) >= ROWS_PER_BATCH or weight > BYTES_PER_BATCH:
                     yield _batch(found, source)
                     found, weight = [], 0
         if found:
             yield _batch(found, source)
 
-    def _turns(self, line: str, at: Place) -> list[tuple[str, str]]:
+    def _turns(self, line: str, at: Location) -> list[tuple[str, str]]:
         """Prompt and answer of each of the assistant's turns; what is wrong becomes a finding and loses the line."""
         try:
             messages = self._messages(line)
-        except Refused as refused:
+        except DataRejected as refused:
             self.findings.record(refused, at=at, rows=1)
             return []
         answers = [index for index, message in enumerate(messages) if message.role == "assistant" and index]
@@ -74,17 +74,19 @@ class Conversations(Format):
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise Refused("json_invalid", found=error) from None
+            raise DataRejected("json_invalid", found=error) from None
         turns = record.get(MESSAGES) if isinstance(record, dict) else None
         if not isinstance(turns, list) or not turns:
-            raise Refused("conversation_invalid", found=line.strip(), expected='{"messages": [...]}')
+            raise DataRejected("conversation_invalid", found=line.strip(), expected='{"messages": [...]}')
         messages = [_message(index, turn) for index, turn in enumerate(turns, start=1)]
         spoken = [message.role for message in messages]
         if "system" in spoken[1:]:
-            raise Refused("conversation_order", found=", ".join(spoken), expected="a system turn only at the start")
+            raise DataRejected(
+                "conversation_order", found=", ".join(spoken), expected="a system turn only at the start"
+            )
         if spoken[-1] != "assistant" or spoken[0] == "assistant":
             expected = "first a user, last the assistant, whose turn is to be learned"
-            raise Refused("conversation_order", found=", ".join(spoken), expected=expected)
+            raise DataRejected("conversation_order", found=", ".join(spoken), expected=expected)
         return messages
 
 
@@ -96,21 +98,21 @@ def _message(index: int, turn: Any) -> Message:
         fault = error.errors(include_url=False)[0]
         place = ".".join(map(str, fault["loc"]))
         expected = ROLES if place == "role" else "a text"
-        raise Refused(
+        raise DataRejected(
             "conversation_invalid", found=f"turn {index}: {place}: {fault['msg']}", expected=expected
         ) from None
     if not message.content.strip():
-        raise Refused("conversation_invalid", found=f"turn {index}: nothing is said", expected="a text")
+        raise DataRejected("conversation_invalid", found=f"turn {index}: nothing is said", expected="a text")
     return message
 
 
-def _batch(found: Sequence[tuple[str, str, int, int]], source: Source) -> Batch:
+def _batch(found: Sequence[tuple[str, str, int, int]], source: UploadedFile) -> Batch:
     prompts, texts, at_lines, rows = zip(*found, strict=True)
-    places = Places(source.name, np.array(rows), np.array(at_lines))
+    places = Locations(source.name, np.array(rows), np.array(at_lines))
     return Batch({"prompt": list(prompts), "text": list(texts)}, places, source.split)
 
 
-def _has_messages(source: Source) -> bool:
+def _has_messages(source: UploadedFile) -> bool:
     if source.packing is not None or source.content != "json":
         return False
     with source.path.open("rb") as file:

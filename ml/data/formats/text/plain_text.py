@@ -10,14 +10,14 @@ import numpy as np
 from ml.data.files.archives import contents, members
 from ml.data.files.natural_sort import natural_key
 from ml.data.files.text import UTF_16, lines, open_text, read_text
-from ml.data.formats.base import BYTES_A_BATCH, ROWS_A_BATCH, Batch, Format, Places
-from ml.data.issues import Place, Refused
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ml.data.files.archives import Member
-    from ml.data.files.upload import Content, Source
+    from ml.data.files.upload import FileContent, UploadedFile
 
 SUFFIXES: Final = frozenset({".txt", ".text", ".md", ".rst"})
 SURE: Final = 3.0
@@ -38,10 +38,10 @@ class PlainText(Format):
     name = "plain_text"
     summary = "Plain text: one long text, held out at its end; or many files, loose or in a zip or tar, a text each"
     columns: ClassVar[Mapping[str, str]] = {"text": "text"}
-    reads: ClassVar[frozenset[Content]] = frozenset({"text", "zip", "tar"})
+    reads: ClassVar[frozenset[FileContent]] = frozenset({"text", "zip", "tar"})
 
     @classmethod
-    def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
+    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
         """By the names; where it was not said that texts are wanted, a table may be called .txt, too."""
         if not super().detect(sources, wanted):
             return 0
@@ -70,13 +70,13 @@ class PlainText(Format):
         documents = [] if alone else [source for source in loose if source.split is None]
         yield from self._batches((source.name, self._whole(source)) for source in documents)
 
-    def _guarded(self, source: Source, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def _guarded(self, source: UploadedFile, batches: Iterator[Batch]) -> Iterator[Batch]:
         try:
             yield from batches
-        except Refused as refused:
-            self.findings.record(refused, at=refused.at or Place(file=source.name))
+        except DataRejected as refused:
+            self.findings.record(refused, at=refused.at or Location(file=source.name))
 
-    def _read_long(self, source: Source) -> Iterator[Batch]:
+    def _read_long(self, source: UploadedFile) -> Iterator[Batch]:
         """In blocks; where nothing says which split it is, its end is held out."""
         with open_text(source, type(self.findings)(max_samples=0), self.limits) as text:
             total = sum(len(line) for line in lines(text))
@@ -91,19 +91,19 @@ class PlainText(Format):
                 begun.append(line)
                 read += len(piece)
                 over = part + 1 < len(parts) and read >= parts[part][1] * total
-                if over or read >= total or len(texts) >= ROWS_A_BATCH:
+                if over or read >= total or len(texts) >= ROWS_PER_BATCH:
                     rows = range(row + 1, row + 1 + len(texts))
-                    yield Batch({"text": texts}, Places(source.name, rows, np.array(begun)), parts[part][0])
+                    yield Batch({"text": texts}, Locations(source.name, rows, np.array(begun)), parts[part][0])
                     texts, begun, row = [], [], row + len(texts)
                 part += over
 
-    def _read_archive(self, source: Source) -> Iterator[Batch]:
+    def _read_archive(self, source: UploadedFile) -> Iterator[Batch]:
         chosen: dict[str, Member] = {}
         for member in members(source, self.findings, self.limits):
             if PurePosixPath(member.parts[-1]).suffix.lower() in SUFFIXES:
                 chosen[member.file] = member
             else:
-                self.findings.add("file_ignored", at=Place(file=member.file), expected=", ".join(sorted(SUFFIXES)))
+                self.findings.add("file_ignored", at=Location(file=member.file), expected=", ".join(sorted(SUFFIXES)))
         read = contents(source, chosen, self.findings, self.limits)
         yield from self._batches((file, self._decoded(file, content)) for file, content in read)
 
@@ -117,27 +117,27 @@ class PlainText(Format):
             texts.append(text)
             files.append(file)
             weight += len(text)
-            if len(texts) >= ROWS_A_BATCH or weight > BYTES_A_BATCH:
-                yield Batch({"text": texts}, Places(files), None)
+            if len(texts) >= ROWS_PER_BATCH or weight > BYTES_PER_BATCH:
+                yield Batch({"text": texts}, Locations(files), None)
                 texts, files, weight = [], [], 0
         if texts:
-            yield Batch({"text": texts}, Places(files), None)
+            yield Batch({"text": texts}, Locations(files), None)
 
-    def _whole(self, source: Source) -> str | None:
+    def _whole(self, source: UploadedFile) -> str | None:
         try:
             with open_text(source, self.findings, self.limits) as text:
                 return "".join(lines(text))
-        except Refused as refused:
-            self.findings.record(refused, at=refused.at or Place(file=source.name))
+        except DataRejected as refused:
+            self.findings.record(refused, at=refused.at or Location(file=source.name))
             return None
 
-    def _decoded(self, file: str, content: bytes | Refused) -> str | None:
-        if isinstance(content, Refused):
-            self.findings.record(content, at=Place(file=file), rows=1)
+    def _decoded(self, file: str, content: bytes | DataRejected) -> str | None:
+        if isinstance(content, DataRejected):
+            self.findings.record(content, at=Location(file=file), rows=1)
             return None
         try:
             return read_text(file, content, self.findings)
-        except Refused as refused:
+        except DataRejected as refused:
             self.findings.record(refused, rows=1)
             return None
 
@@ -157,7 +157,7 @@ def _blocks(text: Iterable[str], letters: int) -> Iterator[tuple[int, str]]:
         yield begun, "".join(held)
 
 
-def _looks_like_a_table(source: Source) -> bool:
+def _looks_like_a_table(source: UploadedFile) -> bool:
     """Whether nearly every line of its beginning is parted as often as the first by one of the usual signs."""
     if source.packing is not None:
         return False

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from ml.data.files.ignored import is_remark
+from ml.data.files.ignored import is_ignored
 from ml.data.files.text import read_text
 from ml.data.files.upload import split_named
 from ml.data.formats._class_folders import FolderFormat, Role
-from ml.data.issues import Place
+from ml.data.issues import Location
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ml.data.files.archives import Member
-    from ml.data.files.upload import Content, Source
+    from ml.data.files.upload import FileContent, UploadedFile
 
 SUFFIXES: Final = (".txt", ".text")
 SURE: Final = 2.0
@@ -29,12 +29,12 @@ class TextFolders(FolderFormat):
     name = "text_folders"
     summary = "Zip or tar of class folders of text files, with or without train, validation and test above them"
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "label": "label"}
-    reads: ClassVar[frozenset[Content]] = frozenset({"zip", "tar"})
+    reads: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar"})
     column = "text"
     nothing = "archive_without_texts"
 
     @classmethod
-    def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
+    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
         """Surely where text files lie in folders of several names; not where nobody asks for a label."""
         if wanted is not None and "label" not in wanted:
             return 0
@@ -50,20 +50,20 @@ class TextFolders(FolderFormat):
     def is_wanted(self, member: Member) -> bool:
         """Text files by their names, and files without an ending, but for notes on the data."""
         path = PurePosixPath(member.parts[-1])
-        if path.suffix.lower() in SUFFIXES or (not path.suffix and not is_remark(path.name)):
+        if path.suffix.lower() in SUFFIXES or (not path.suffix and not is_ignored(path.name)):
             return True
-        self.findings.add("text_file_ignored", at=Place(file=member.file))
+        self.findings.add("text_file_ignored", at=Location(file=member.file))
         return False
 
-    def roles(self, files: Sequence[Member], source: Source) -> dict[str, Role]:
+    def roles(self, files: Sequence[Member], source: UploadedFile) -> dict[str, Role]:
         """Classes are the innermost folders; beside them may lie lists and notes, and texts that have no class."""
         inner = max((len(member.parts) for member in files), default=0)
         classified = []
         for member in files:
             if len(member.parts) < inner:
-                self.findings.add("text_file_ignored", at=Place(file=member.file))
+                self.findings.add("text_file_ignored", at=Location(file=member.file))
             elif inner > 1 and member.parts[-2].lower() in WITHOUT_CLASS:
-                self.findings.add("texts_without_class", at=Place(file=member.file))
+                self.findings.add("texts_without_class", at=Location(file=member.file))
             else:
                 classified.append(member)
         return super().roles(classified, source)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from ml.data.files.xml import XmlReader
-from ml.data.formats.base import ROWS_A_BATCH, Batch, Format, Places
-from ml.data.issues import Place, Refused
+from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ml.data.files.upload import Content, Source
+    from ml.data.files.upload import FileContent, UploadedFile
 
 SURE: Final = 3.0
 _PIECE: Final = 1 << 18
@@ -41,11 +41,11 @@ class Tmx(Format):
     name = "tmx"
     summary = "TMX: translation memories, as programs for translators write them"
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "target": "text"}
-    reads: ClassVar[frozenset[Content]] = frozenset({"text"})
+    reads: ClassVar[frozenset[FileContent]] = frozenset({"text"})
     takes_columns = True
 
     @classmethod
-    def detect(cls, sources: Sequence[Source], wanted: Mapping[str, str] | None) -> float:
+    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
         """Sure, where a file begins as XML and is a TMX."""
         if not super().detect(sources, wanted):
             return 0
@@ -55,7 +55,7 @@ class Tmx(Format):
         """File by file."""
         yield from self.file_by_file(self._read_file)
 
-    def _read_file(self, source: Source) -> Iterator[Batch]:
+    def _read_file(self, source: UploadedFile) -> Iterator[Batch]:
         reading = _Reading(self.limits.max_text_letters)
         sides: tuple[str, str] | None = None
         row = 0
@@ -64,21 +64,21 @@ class Tmx(Format):
             waiting += units
             if sides is None and len(waiting) >= _LOOKED_AT:
                 sides = self._sides(waiting, reading.source_language)
-            while sides and len(waiting) >= ROWS_A_BATCH:
-                yield from self._batch(waiting[:ROWS_A_BATCH], sides, source, row)
-                row, waiting = row + ROWS_A_BATCH, waiting[ROWS_A_BATCH:]
+            while sides and len(waiting) >= ROWS_PER_BATCH:
+                yield from self._batch(waiting[:ROWS_PER_BATCH], sides, source, row)
+                row, waiting = row + ROWS_PER_BATCH, waiting[ROWS_PER_BATCH:]
         if waiting:
             yield from self._batch(waiting, sides or self._sides(waiting, reading.source_language), source, row)
 
     def _sides(self, units: Sequence[_Unit], header: str | None) -> tuple[str, str]:
-        """From which language to which; raises `Refused` where there are not two."""
+        """From which language to which; raises `DataRejected` where there are not two."""
         counts: dict[str, int] = {}
         for unit in units:
             for language in unit.said:
                 counts[language] = counts.get(language, 0) + 1
         asked = {canonical: str(language).lower() for canonical, language in self.asked.items()}
         if set(asked) - set(self.columns):
-            raise Refused("invalid_columns", found=", ".join(asked), expected="text and target")
+            raise DataRejected("invalid_columns", found=", ".join(asked), expected="text and target")
         often = sorted(counts, key=lambda language: -counts[language])
         first = asked.get("text") or _known(header, often) or next((each for each in often), "")
         if "target" in asked and "text" not in asked and _same(first, asked["target"]):
@@ -86,19 +86,19 @@ class Tmx(Format):
         second = asked.get("target") or next((each for each in often if not _same(each, first)), "")
         if _known(first, often) is None or _known(second, often) is None:
             found = ", ".join(often) or "no language"
-            raise Refused("tmx_languages", found=found, expected=", ".join(asked.values()) or "two languages")
+            raise DataRejected("tmx_languages", found=found, expected=", ".join(asked.values()) or "two languages")
         self.guess = self.guess or {"text": first, "target": second}
         return first, second
 
-    def _batch(self, units: Sequence[_Unit], sides: tuple[str, str], source: Source, row: int) -> Iterator[Batch]:
+    def _batch(self, units: Sequence[_Unit], sides: tuple[str, str], source: UploadedFile, row: int) -> Iterator[Batch]:
         if row + len(units) > self.limits.max_rows:
-            raise Refused("too_many_rows", expected=f"at most {self.limits.max_rows:,} rows")
+            raise DataRejected("too_many_rows", expected=f"at most {self.limits.max_rows:,} rows")
         kept: list[tuple[int, _Unit, list[str]]] = []
         for number, unit in enumerate(units, start=row + 1):
             said = [_in(unit.said, side) for side in sides]
             if None in said:
                 lacks = sides[said.index(None)]
-                at = Place(file=source.name, line=unit.line, row=number)
+                at = Location(file=source.name, line=unit.line, row=number)
                 has = ", ".join(unit.said) or "nothing"
                 self.findings.add("tmx_unit_incomplete", at=at, found=has, expected=lacks, rows=1)
             else:
@@ -107,7 +107,7 @@ class Tmx(Format):
             columns = {name: [texts[side] for _, _, texts in kept] for side, name in enumerate(self.columns)}
             rows = np.array([number for number, _, _ in kept], dtype=np.int64)
             lines = np.array([unit.line for _, unit, _ in kept], dtype=np.int64)
-            yield Batch(columns, Places(source.name, rows=rows, lines=lines), source.split)
+            yield Batch(columns, Locations(source.name, rows=rows, lines=lines), source.split)
 
 
 class _Reading:
@@ -124,8 +124,8 @@ class _Reading:
         self._unit: _Unit | None = None
         self._done: list[_Unit] = []
 
-    def units(self, source: Source, limits: Any) -> Iterator[list[_Unit]]:
-        """Some at a time; raises `Refused` where it is no XML that may be read."""
+    def units(self, source: UploadedFile, limits: Any) -> Iterator[list[_Unit]]:
+        """Some at a time; raises `DataRejected` where it is no XML that may be read."""
         with source.open(limits) as file:
             while True:
                 piece = file.read(_PIECE)
@@ -165,7 +165,7 @@ class _Reading:
         self._length += len(data)
         if self._length > self._longest:
             expected = f"at most {self._longest:,} letters"
-            raise Refused("text_too_long", expected=expected, at=self._xml.place)
+            raise DataRejected("text_too_long", expected=expected, at=self._xml.place)
         self._segment.append(data)
 
 

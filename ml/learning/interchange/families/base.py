@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Brought:
+class ImportedModel:
     """What a folder holds, in our words."""
 
     architecture: Choice
@@ -41,7 +41,7 @@ class Brought:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ExportedModel:
     """A folder for the library."""
 
     kind: str
@@ -67,7 +67,7 @@ class Family(ABC):
 
     @classmethod
     @abstractmethod
-    def read(cls, folder: Path, config: Mapping[str, Any], *, task: str | None) -> Brought:
+    def read(cls, folder: Path, config: Mapping[str, Any], *, task: str | None) -> ImportedModel:
         """Read a folder whose `config.json` is `config`, with the head that `task` wants; raises `PackageError`."""
 
     @classmethod
@@ -77,7 +77,7 @@ class Family(ABC):
 
     @classmethod
     @abstractmethod
-    def write(cls, package: ModelPackage, network: Network, folder: Path) -> Written:
+    def write(cls, package: ModelPackage, network: Network, folder: Path) -> ExportedModel:
         """Write a folder that the library loads; raises `PackageError` where there is no such format for this model."""
 
     @classmethod

@@ -15,11 +15,11 @@ from safetensors.torch import save_file
 
 from ml.encoders.text import TextEncoder
 from ml.errors import PackageError
-from ml.learning.interchange.families.base import Brought, Family, Written
-from ml.learning.interchange.load_pretrained import load
+from ml.learning.interchange.families.base import ExportedModel, Family, ImportedModel
+from ml.learning.interchange.load_pretrained import load_pretrained
 from ml.learning.interchange.model_archive import read_json
 from ml.learning.interchange.pretrained_config import base_prefix, class_of, described, options_of, settings_of
-from ml.learning.interchange.save_pretrained import save
+from ml.learning.interchange.save_pretrained import save_pretrained
 from ml.learning.interchange.tokenizer_files import EXAMPLES, FILES, read_tokenizer, write_tokenizer
 from ml.learning.nn.architectures.bert import BERT, COUNTED_FROM_PADDING, BERTConfig
 from ml.spec.schema import Choice
@@ -78,11 +78,11 @@ class BERTFamily(Family):
     tasks: ClassVar[Mapping[str, str]] = {"ForSequenceClassification": "text_classification"}
 
     @classmethod
-    def read(cls, folder: Path, config: Mapping[str, Any], *, task: str | None) -> Brought:
+    def read(cls, folder: Path, config: Mapping[str, Any], *, task: str | None) -> ImportedModel:
         """With the tokenizer it came with, and pooled as it says."""
         kind = "AutoModelForSequenceClassification" if task else "AutoModel"
         prefix = base_prefix(config["model_type"]) if task else ""
-        loaded = load(folder, kind, may_lack=("pooler.", f"{prefix}pooler."))
+        loaded = load_pretrained(folder, kind, may_lack=("pooler.", f"{prefix}pooler."))
         theirs = {name.removeprefix(prefix): each for name, each in loaded.tensors.items() if name.startswith(prefix)}
         others = {name: each for name, each in loaded.tensors.items() if not name.startswith(prefix)}
         head = HEADS[config["model_type"]]
@@ -101,7 +101,7 @@ class BERTFamily(Family):
             theirs = {name: each for name, each in theirs.items() if not name.startswith("pooler.")}
         places = _places(config)
         encoder, more = read_tokenizer(folder, config, places=places)
-        return Brought(
+        return ImportedModel(
             architecture=Choice(name=cls.name, config=architecture.model_dump(mode="json")),
             encoder=encoder,
             backbone={f"model.{name}": each for name, each in theirs.items()},
@@ -123,7 +123,7 @@ class BERTFamily(Family):
         return [*EXAMPLES] * 2
 
     @classmethod
-    def write(cls, package: ModelPackage, network: Network, folder: Path) -> Written:
+    def write(cls, package: ModelPackage, network: Network, folder: Path) -> ExportedModel:
         """With its tokenizer; a head that no class of the library has, as sentence-transformers reads it."""
         backbone = network.backbones[cls.slot]
         assert isinstance(backbone, BERT)
@@ -147,7 +147,7 @@ class BERTFamily(Family):
         moved = {}
         if fits and head.pooler is not None:
             moved = {f"{head.pooler}.{part}": tensors.pop(f"pooler.dense.{part}") for part in ("weight", "bias")}
-        save(
+        save_pretrained(
             folder,
             kind,
             described(theirs),
@@ -170,7 +170,7 @@ class BERTFamily(Family):
                 "one, and the last layer lies in 2_Dense, where sentence-transformers reads it"
             )
         lacks = () if config.pooling == "pooler" else ("pooler.",)
-        return Written("AutoModelForSequenceClassification" if fits else "AutoModel", notes, lacks)
+        return ExportedModel("AutoModelForSequenceClassification" if fits else "AutoModel", notes, lacks)
 
     @classmethod
     def ask(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:

@@ -8,13 +8,13 @@ from pydantic import ValidationError
 
 from ml.encoders.text import TextEncoder
 from ml.errors import PackageError
-from ml.learning.interchange.families.base import Brought, Family, Written
-from ml.learning.interchange.load_pretrained import load
+from ml.learning.interchange.families.base import ExportedModel, Family, ImportedModel
+from ml.learning.interchange.load_pretrained import load_pretrained
 from ml.learning.interchange.pretrained_config import base_prefix, class_of, described, options_of, settings_of
-from ml.learning.interchange.save_pretrained import save
+from ml.learning.interchange.save_pretrained import save_pretrained
 from ml.learning.interchange.tokenizer_files import EXAMPLES, FILES, read_tokenizer, write_tokenizer
 from ml.learning.nn.architectures.gpt import GPT, GPTConfig
-from ml.learning.nn.layers.causal_mask import last_real
+from ml.learning.nn.layers.causal_mask import last_position
 from ml.spec.schema import Choice
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ class GPTFamily(Family):
     tasks: ClassVar[Mapping[str, str]] = {"LMHeadModel": "text_generation", "ForCausalLM": "text_generation"}
 
     @classmethod
-    def read(cls, folder: Path, config: Mapping[str, Any], *, task: str | None) -> Brought:
+    def read(cls, folder: Path, config: Mapping[str, Any], *, task: str | None) -> ImportedModel:
         """With the tokenizer it came with; one that writes has a table of its own where it does not share that one."""
         family = config["model_type"]
         prefix = base_prefix(family) if task else ""
-        loaded = load(folder, "AutoModelForCausalLM" if task else "AutoModel", may_lack=_shared(config))
+        loaded = load_pretrained(folder, "AutoModelForCausalLM" if task else "AutoModel", may_lack=_shared(config))
         theirs = {name.removeprefix(prefix): each for name, each in loaded.tensors.items() if name.startswith(prefix)}
         others = {name: each for name, each in loaded.tensors.items() if not name.startswith(prefix)}
         head, options = {}, {}
@@ -69,7 +69,7 @@ class GPTFamily(Family):
         if window and architecture.options.get("use_sliding_window", True):
             places.append(window)
         encoder, notes = read_tokenizer(folder, config, places=min(places))
-        return Brought(
+        return ImportedModel(
             architecture=Choice(name=cls.name, config=architecture.model_dump(mode="json")),
             encoder=encoder,
             backbone={f"model.{name}": each for name, each in theirs.items()},
@@ -86,7 +86,7 @@ class GPTFamily(Family):
         return [*EXAMPLES]
 
     @classmethod
-    def write(cls, package: ModelPackage, network: Network, folder: Path) -> Written:
+    def write(cls, package: ModelPackage, network: Network, folder: Path) -> ExportedModel:
         """With its tokenizer, and with its head where it writes."""
         backbone, encoder = network.backbones[cls.slot], package.encoders()[cls.slot]
         assert isinstance(backbone, GPT)
@@ -95,7 +95,7 @@ class GPTFamily(Family):
         family = backbone.settings.model_type
         own = network.head is not None and "own_table.weight" in network.head.state_dict()
         writer = "embed_out" if family == "gpt_neox" else "lm_head"
-        save(
+        save_pretrained(
             folder,
             class_of(family, "ForCausalLM" if writes else "Model"),
             {**described(backbone.settings), "tie_word_embeddings": not own, **_special(encoder)},
@@ -106,14 +106,16 @@ class GPTFamily(Family):
             network=network,
         )
         write_tokenizer(encoder, folder)
-        return Written("AutoModelForCausalLM" if writes else "AutoModel", lacks=() if own else _WRITTEN_WITH_THE_TABLE)
+        return ExportedModel(
+            "AutoModelForCausalLM" if writes else "AutoModel", lacks=() if own else _WRITTEN_WITH_THE_TABLE
+        )
 
     @classmethod
     def ask(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:
         """`logits` of what follows the last token, else what that token means."""
         mask_BT = arrays[f"{cls.slot}_mask"]
         answer = model(input_ids=arrays[cls.slot], attention_mask=mask_BT.long(), use_cache=False)
-        return last_real(answer.logits if "logits" in answer else answer.last_hidden_state, mask_BT)
+        return last_position(answer.logits if "logits" in answer else answer.last_hidden_state, mask_BT)
 
 
 _WRITTEN_WITH_THE_TABLE: Final = tuple(f"{name}." for name in WRITERS)

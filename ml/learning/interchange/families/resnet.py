@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from ml.encoders.image import ImageConfig, ImageEncoder
 from ml.errors import PackageError
-from ml.learning.interchange.families.base import Brought, Family, Written
-from ml.learning.interchange.load_pretrained import load
+from ml.learning.interchange.families.base import ExportedModel, Family, ImportedModel
+from ml.learning.interchange.load_pretrained import load_pretrained
 from ml.learning.interchange.model_archive import read_json
-from ml.learning.interchange.save_pretrained import save
+from ml.learning.interchange.save_pretrained import save_pretrained
 from ml.learning.nn.architectures.resnet import EXPANSION, ResNetConfig
 from ml.spec.schema import Choice
 
@@ -53,9 +53,9 @@ class ResNetFamily(Family):
     tasks: ClassVar[Mapping[str, str]] = {"ForImageClassification": "image_classification"}
 
     @classmethod
-    def read(cls, folder: Path, config: Mapping[str, Any], *, task: str | None) -> Brought:
+    def read(cls, folder: Path, config: Mapping[str, Any], *, task: str | None) -> ImportedModel:
         """Tensors by their names there; pictures are stretched where the library would cut out their middle."""
-        loaded = load(folder, "AutoModelForImageClassification" if task else "AutoModel")
+        loaded = load_pretrained(folder, "AutoModelForImageClassification" if task else "AutoModel")
         backbone, head, dropped = {}, {}, list(loaded.dropped)
         for name, tensor in loaded.tensors.items():
             if found := _THEIRS.fullmatch(name):
@@ -65,7 +65,7 @@ class ResNetFamily(Family):
             else:
                 dropped.append(name)
         encoder, notes = _encoder(folder, config)
-        return Brought(
+        return ImportedModel(
             architecture=Choice(name=cls.name, config=_architecture(config).model_dump(mode="json")),
             encoder=encoder,
             backbone=backbone,
@@ -81,7 +81,7 @@ class ResNetFamily(Family):
         return [chance.integers(0, 256, size=(64, 64, 3), dtype=np.uint8) for _ in range(EXAMPLES)]
 
     @classmethod
-    def write(cls, package: ModelPackage, network: Network, folder: Path) -> Written:
+    def write(cls, package: ModelPackage, network: Network, folder: Path) -> ExportedModel:
         """With how pictures are to be brought to size."""
         architecture = ResNetConfig.model_validate(package.manifest.architectures[cls.slot].config)
         if architecture.stem_stride == 1:
@@ -93,7 +93,7 @@ class ResNetFamily(Family):
         wide = EXPANSION if architecture.block == "bottleneck" else 1
         backbone = network.backbones[cls.slot].state_dict()
         tensors = {_their_name(found): tensor for name, tensor in backbone.items() if (found := _OURS.fullmatch(name))}
-        save(
+        save_pretrained(
             folder,
             "ResNetForImageClassification" if package.manifest.task else "ResNetModel",
             {
@@ -111,7 +111,7 @@ class ResNetFamily(Family):
             network=network,
         )
         (folder / PREPROCESSOR).write_text(json.dumps(_preprocessor(encoder), indent=2) + "\n")
-        return Written("AutoModelForImageClassification" if package.manifest.task else "AutoModel")
+        return ExportedModel("AutoModelForImageClassification" if package.manifest.task else "AutoModel")
 
     @classmethod
     def ask(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:

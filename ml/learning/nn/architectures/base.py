@@ -106,7 +106,7 @@ class Backbone(nn.Module, ABC):
         """
         return config  # type: ignore[no-any-return]  # a `config_type`
 
-    def shed(self) -> Mapping[str, Any]:
+    def strip_training_only(self) -> Mapping[str, Any]:
         """Let go of what exists only while training; what its config then says differently, to be built without it."""
         return {}
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from ml.config import Config, Count
 from ml.errors import SpecError
 from ml.learning.nn.architectures.base import Backbone, Features, Widths
-from ml.learning.nn.layers.attention import hidden, real
+from ml.learning.nn.layers.attention import attention_mask, hidden
 from ml.learning.nn.layers.causal_mask import positions
-from ml.learning.nn.layers.masking import mask_of, mean, silenced
-from ml.learning.nn.layers.transformers_config import settings
+from ml.learning.nn.layers.masking import mean, to_mask, zero_masked
+from ml.learning.nn.layers.transformers_config import to_transformers_config
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal
 
@@ -92,7 +92,7 @@ class BERT(Backbone):
 
         if config.pooling == "pooler" and config.family in WITHOUT_POOLER:
             raise SpecError(f"{config.family} has no pooler", hint="Ask for the pooling mean or first.")
-        chosen = settings(config.family, _sizes(config, shape), config.options)
+        chosen = to_transformers_config(config.family, _sizes(config, shape), config.options)
         self.model: Any = AutoModel.from_config(chosen)  # type: ignore[no-untyped-call]
         self.pooling = config.pooling
         if config.pooling != "pooler" and config.family not in WITHOUT_POOLER:
@@ -109,7 +109,7 @@ class BERT(Backbone):
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
         """What each token means among all others."""
-        mask_BT = mask_of(signal, mask)
+        mask_BT = to_mask(signal, mask)
         places_BT = positions(mask_BT) + self.first_position
         if self.prompt is None:
             found = self._read(mask_BT, places_BT, input_ids=signal)
@@ -130,7 +130,7 @@ class BERT(Backbone):
             pooled_BD: Tensor = found.pooler_output if self.prompt is None else self.model.pooler(sequence_BTD)
         else:
             pooled_BD = mean(sequence_BTD, mask_BT) if self.pooling == "mean" else sequence_BTD[:, 0]
-        return {Feature.POOLED: (pooled_BD,), Feature.SEQUENCE: (silenced(sequence_BTD, mask_BT),)}
+        return {Feature.POOLED: (pooled_BD,), Feature.SEQUENCE: (zero_masked(sequence_BTD, mask_BT),)}
 
     def lengthen_prompt(self, count: int) -> None:
         """Read `count` more tokens before every text; at first they are some of the vocabulary."""
@@ -139,7 +139,7 @@ class BERT(Backbone):
         self.prompt = nn.Parameter(more if self.prompt is None else torch.cat([self.prompt.detach(), more]))
 
     def _read(self, mask_BT: Tensor, places_BT: Tensor, **tokens: Tensor) -> Any:  # the library's ModelOutput
-        seen = mask_BT.long() if self.flat else hidden(real(mask_BT))
+        seen = mask_BT.long() if self.flat else hidden(attention_mask(mask_BT))
         return self.model(attention_mask=seen, position_ids=places_BT, **tokens)
 
     def table(self) -> Tensor:

@@ -15,8 +15,8 @@ from torch import Tensor
 from ml.config import Config, Count
 from ml.errors import SpecError
 from ml.learning.nn.architectures.base import Backbone, Features, State, Widths
-from ml.learning.nn.layers.causal_mask import last_real, positions, visible
-from ml.learning.nn.layers.transformers_config import settings
+from ml.learning.nn.layers.causal_mask import causal_mask, last_position, positions
+from ml.learning.nn.layers.transformers_config import to_transformers_config
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal
 
@@ -71,7 +71,7 @@ class GPT(Backbone):
         from transformers import AutoModel  # it takes seconds to import
 
         options = {**config.options, "use_sliding_window": False}
-        self.settings = settings(config.family, _sizes(config, shape), options)
+        self.settings = to_transformers_config(config.family, _sizes(config, shape), options)
         self.model: Any = AutoModel.from_config(self.settings)  # type: ignore[no-untyped-call]
         width: int = self.settings.hidden_size
         heads: int = self.settings.num_attention_heads
@@ -85,7 +85,7 @@ class GPT(Backbone):
         if mask is None:
             # Without padding the library may skip the mask, and with it half of the attention.
             return _features(self.model(input_ids=signal, use_cache=False).last_hidden_state, None)
-        read = {"attention_mask": visible(mask, mask), "position_ids": positions(mask)}
+        read = {"attention_mask": causal_mask(mask, mask), "position_ids": positions(mask)}
         return _features(self.model(input_ids=signal, use_cache=False, **read).last_hidden_state, mask)
 
     def resume(self, signal: Tensor, mask: Tensor, state: State) -> tuple[Features, State]:
@@ -94,7 +94,7 @@ class GPT(Backbone):
         known = torch.cat([state.mask, mask], dim=1)
         read: Tensor = self.model(
             input_ids=signal,
-            attention_mask=visible(mask, known),
+            attention_mask=causal_mask(mask, known),
             position_ids=positions(known)[:, -signal.shape[1] :],
             cache=memory,
             use_cache=True,
@@ -134,7 +134,7 @@ class _Memory:
 
 
 def _features(read_BTD: Tensor, mask: Tensor | None) -> Features:
-    return {Feature.POOLED: (last_real(read_BTD, mask),), Feature.CAUSAL: (read_BTD,)}
+    return {Feature.POOLED: (last_position(read_BTD, mask),), Feature.CAUSAL: (read_BTD,)}
 
 
 def _sizes(config: GPTConfig, shape: Mapping[str, int]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ class InceptionV3(Backbone):
             features[Feature.AUXILIARY] = (self.auxiliary(maps[1]).flatten(1),)
         return features
 
-    def shed(self) -> Mapping[str, Any]:
+    def strip_training_only(self) -> Mapping[str, Any]:
         """Without the auxiliary branch."""
         self.auxiliary = None
         return {"auxiliary": False}

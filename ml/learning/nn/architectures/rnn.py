@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from ml.config import Config, Count
 from ml.learning.nn.architectures.base import Backbone, Features, State, Widths
-from ml.learning.nn.layers.causal_mask import last_real
-from ml.learning.nn.layers.input_embedding import Reader
-from ml.learning.nn.layers.masking import mask_of, maximum, silenced, turned
+from ml.learning.nn.layers.causal_mask import last_position
+from ml.learning.nn.layers.input_embedding import InputEmbedding
+from ml.learning.nn.layers.masking import maximum, reverse_sequences, to_mask, zero_masked
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal
 
@@ -81,7 +81,7 @@ class RNN(Backbone):
     def __init__(self, config: RNNConfig, *, shape: Mapping[str, int], conditions: int = 0) -> None:
         super().__init__(config, shape=shape, conditions=conditions)
         self.causal = config.directions == "forward"
-        self.reader = Reader(shape, config.width, causal=self.causal)
+        self.reader = InputEmbedding(shape, config.width, causal=self.causal)
         usual_dropout, usual_layers = (0.3, 1) if "vocabulary" in shape else (0.1, 2)
         self.dropout = nn.Dropout(usual_dropout if config.dropout is None else config.dropout)
         layers = config.layers or usual_layers
@@ -102,13 +102,13 @@ class RNN(Backbone):
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
         """Every state of the last layer; `CAUSAL` only where it reads forward alone."""
-        mask_BT = mask_of(signal, mask)
+        mask_BT = to_mask(signal, mask)
         sequence_BTD = self.reader(signal, mask_BT)
         for layer, ahead in enumerate(self.ahead):
             read_BTD = self.dropout(sequence_BTD)
             ways = [ahead(read_BTD)[0]]
             if not self.causal:
-                ways.append(turned(self.back[layer](turned(read_BTD, mask_BT))[0], mask_BT))
+                ways.append(reverse_sequences(self.back[layer](reverse_sequences(read_BTD, mask_BT))[0], mask_BT))
             sequence_BTD = torch.cat(ways, dim=2)
         return self._features(self.dropout(sequence_BTD), mask_BT)
 
@@ -125,9 +125,9 @@ class RNN(Backbone):
         return self._features(self.dropout(sequence_BTD), mask), memory
 
     def _features(self, sequence_BTD: Tensor, mask_BT: Tensor) -> Features:
-        quiet_BTD = silenced(sequence_BTD, mask_BT)
+        quiet_BTD = zero_masked(sequence_BTD, mask_BT)
         if self.causal:
-            last_BD = last_real(sequence_BTD, mask_BT)
+            last_BD = last_position(sequence_BTD, mask_BT)
             return {Feature.POOLED: (last_BD,), Feature.SEQUENCE: (quiet_BTD,), Feature.CAUSAL: (quiet_BTD,)}
         return {Feature.POOLED: (maximum(sequence_BTD, mask_BT),), Feature.SEQUENCE: (quiet_BTD,)}
 
@@ -159,9 +159,9 @@ def _continued(layer: nn.Module, read_BTD: Tensor, mask_BT: Tensor, start_BK: Te
     of_read, of_state, bias_of_read, bias_of_state = layer.all_weights[0]
     gates = functional.linear(read_BTD, of_read, bias_of_read) + functional.linear(before_BTD, of_state, bias_of_state)
     write, keep, content, _ = gates.chunk(4, dim=2)
-    kept_BTD = silenced(functional.logsigmoid(keep), mask_BT)
+    kept_BTD = zero_masked(functional.logsigmoid(keep), mask_BT)
     kept_since_BTD = kept_BTD.flip(1).cumsum(dim=1).flip(1)
-    written_BTD = silenced(write.sigmoid() * content.tanh() * (kept_since_BTD - kept_BTD).exp(), mask_BT)
+    written_BTD = zero_masked(write.sigmoid() * content.tanh() * (kept_since_BTD - kept_BTD).exp(), mask_BT)
     end_BD = cell_BD * kept_since_BTD[:, 0].exp() + written_BTD.sum(dim=1)
     return states_BTD, torch.cat([_end(state_BD, states_BTD, mask_BT), end_BD], dim=1)
 

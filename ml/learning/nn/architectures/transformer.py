@@ -15,10 +15,10 @@ from torch.nn.functional import embedding
 
 from ml.config import Config, Count
 from ml.learning.nn.architectures.base import Backbone, Features, State, Widths
-from ml.learning.nn.layers.attention import Activation, Layer, Norm, hidden, real
-from ml.learning.nn.layers.causal_mask import last_real, positions, visible
-from ml.learning.nn.layers.input_embedding import Reader
-from ml.learning.nn.layers.masking import mask_of, mean, silenced
+from ml.learning.nn.layers.attention import Activation, Layer, Norm, attention_mask, hidden
+from ml.learning.nn.layers.causal_mask import causal_mask, last_position, positions
+from ml.learning.nn.layers.input_embedding import InputEmbedding
+from ml.learning.nn.layers.masking import mean, to_mask, zero_masked
 from ml.learning.nn.layers.positional_encoding import sinusoids
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal
@@ -81,7 +81,7 @@ class Transformer(Backbone):
     def __init__(self, config: TransformerConfig, *, shape: Mapping[str, int], conditions: int = 0) -> None:
         super().__init__(config, shape=shape, conditions=conditions)
         self.causal = config.causal
-        self.reader = Reader(shape, config.width, causal=config.causal)
+        self.reader = InputEmbedding(shape, config.width, causal=config.causal)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(
             Layer(
@@ -107,9 +107,9 @@ class Transformer(Backbone):
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
         """What the last layer makes of every place; `CAUSAL` only where the config is."""
-        mask_BT = mask_of(signal, mask)
+        mask_BT = to_mask(signal, mask)
         sequence_BTD = self._read(signal, mask_BT, mask_BT)
-        unseen = hidden(visible(mask_BT, mask_BT) if self.causal else real(mask_BT))
+        unseen = hidden(causal_mask(mask_BT, mask_BT) if self.causal else attention_mask(mask_BT))
         for layer in self.layers:
             sequence_BTD, _ = layer(sequence_BTD, unseen)
         return self._features(self.norm(sequence_BTD), mask_BT)
@@ -118,7 +118,7 @@ class Transformer(Backbone):
         """Remembers the keys and values of every layer. Of tokens: frames are read with their neighbours."""
         known = torch.cat([state.mask, mask], dim=1)
         sequence_BTD = self._read(signal, mask, known)
-        unseen = hidden(visible(mask, known))
+        unseen = hidden(causal_mask(mask, known))
         memories = []
         for layer, past in zip(self.layers, state.memory.chunk(len(self.layers), dim=2), strict=True):
             sequence_BTD, memory = layer(sequence_BTD, unseen, past_BPE=past)
@@ -134,9 +134,9 @@ class Transformer(Backbone):
         return self.dropout(placed)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
 
     def _features(self, sequence_BTD: Tensor, mask_BT: Tensor) -> Features:
-        quiet_BTD = silenced(sequence_BTD, mask_BT)
+        quiet_BTD = zero_masked(sequence_BTD, mask_BT)
         if self.causal:
-            last_BD = last_real(sequence_BTD, mask_BT)
+            last_BD = last_position(sequence_BTD, mask_BT)
             return {Feature.POOLED: (last_BD,), Feature.SEQUENCE: (quiet_BTD,), Feature.CAUSAL: (quiet_BTD,)}
         return {Feature.POOLED: (mean(sequence_BTD, mask_BT),), Feature.SEQUENCE: (quiet_BTD,)}
 

@@ -67,7 +67,7 @@ class Head(nn.Module, ABC):
         """[N, K]: the scores (logits) of all choices that the loss judges, each row one, padding left out."""
         raise NotImplementedError(f"{self.name} does not choose")
 
-    def shed(self) -> None:
+    def strip_training_only(self) -> None:
         """Let go of what exists only while training."""
 
     def infer(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:

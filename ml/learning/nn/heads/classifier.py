@@ -73,7 +73,7 @@ class Classifier(Head):
                 outputs["auxiliary"] = self.auxiliary(self.dropout(_side_by_side(half_way, Feature.AUXILIARY)))
         return outputs
 
-    def shed(self) -> None:
+    def strip_training_only(self) -> None:
         """Without the auxiliary layer."""
         self.auxiliary = None
 

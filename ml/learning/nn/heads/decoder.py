@@ -16,7 +16,7 @@ from ml.config import Config, Count
 from ml.learning.nn.heads.base import Head, Tensors
 from ml.learning.nn.layers import attention
 from ml.learning.nn.layers.chunked_cross_entropy import most_probable, smoothed_cross_entropy
-from ml.learning.nn.layers.output_embedding import WritesTokens
+from ml.learning.nn.layers.output_embedding import OutputEmbedding
 from ml.learning.nn.layers.positional_encoding import sinusoids
 from ml.learning.nn.layers.transformer_decoder import DecoderLayer
 from ml.signals import Feature
@@ -44,7 +44,7 @@ class DecoderConfig(Config):
     label_smoothing: float = Field(0.1, ge=0, lt=1)
 
 
-class Decoder(WritesTokens, Head):
+class Decoder(OutputEmbedding, Head):
     """A Transformer decoder with attention to the source (Vaswani et al. 2017, arXiv:1706.03762).
 
     Targets stand under `target`, int64 [B, T + 1] from their start to their end, `target_mask` true where real. What is
@@ -132,7 +132,7 @@ class Decoder(WritesTokens, Head):
 
     def _padding(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         mask = batch.get(f"{self.slot}_mask")
-        return None if mask is None else attention.hidden(attention.real(mask))
+        return None if mask is None else attention.hidden(attention.attention_mask(mask))
 
     def _counted(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """What is known of each place that is no padding, [N, D], and the token that stands there."""

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from ml.config import Config
 from ml.learning.nn.heads.base import Head, Tensors
-from ml.learning.nn.layers.causal_mask import last_real
-from ml.learning.nn.layers.output_embedding import WritesTokens
+from ml.learning.nn.layers.causal_mask import last_position
+from ml.learning.nn.layers.output_embedding import OutputEmbedding
 from ml.signals import Feature
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ml.learning.nn.architectures.base import Features, Widths
 
-LOGITS_AT_ONCE = 1 << 24
+LOGITS_PER_CHUNK = 1 << 24
 """While judging: of a large vocabulary, the logits of a whole batch would not fit."""
 
 
@@ -41,7 +41,7 @@ class NextTokenConfig(Config):
     that most of a step would go into tokens that are not meant (Bengio & Senecal 2008)."""
 
 
-class NextToken(WritesTokens, Head):
+class NextToken(OutputEmbedding, Head):
     """The likeness of what was read to the table's entry of each token, as its logit.
 
     The targets are the tokens themselves, one place on. Those that are padding do not count; where `{slot}_weight`,
@@ -74,7 +74,7 @@ class NextToken(WritesTokens, Head):
         read_ND = self.dropout(features[self.slot][Feature.CAUSAL][0][:, :-1][counts_BT])
         wanted_N = batch[self.slot][:, 1:][counts_BT]
         judge = self._against_sample if self.training and self.config.sampled else self._against_all
-        at_once = max(1, len(read_ND) if self.training else LOGITS_AT_ONCE // len(self.table()))
+        at_once = max(1, len(read_ND) if self.training else LOGITS_PER_CHUNK // len(self.table()))
         pieces = zip(torch.split(read_ND, at_once), torch.split(wanted_N, at_once), strict=True)
         judged = [judge(read, wanted) for read, wanted in pieces]
         nats_BT, right_BT = torch.zeros_like(weight_BT), torch.zeros_like(counts_BT)
@@ -109,7 +109,7 @@ class NextToken(WritesTokens, Head):
 
     def infer(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
         """`logits` [B, V] of what follows the last real token."""
-        return {"logits": self._logits(last_real(features[self.slot][Feature.CAUSAL][0], batch.get(self._mask)))}
+        return {"logits": self._logits(last_position(features[self.slot][Feature.CAUSAL][0], batch.get(self._mask)))}
 
     @property
     def _mask(self) -> str:

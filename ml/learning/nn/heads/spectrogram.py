@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ml.config import Config, Count
 from ml.learning.nn.heads.base import Head, Tensors
-from ml.learning.nn.layers.monotonic_alignment import monotonic
+from ml.learning.nn.layers.monotonic_alignment import monotonic_alignment
 from ml.signals import Feature
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Spectrogram(Head):
         hidden_BLW = self._hidden(features, batch)
         guess_BLF = self.guess(hidden_BLW)
         lasts_BL = self._align(guess_BLF, batch)
-        letter_BT = letter_of_frame(lasts_BL, batch["audio"].shape[1])
+        letter_BT = token_of_frame(lasts_BL, batch["audio"].shape[1])
         return {
             "aligned": self._frames(hidden_BLW, letter_BT, lasts_BL, batch["audio_mask"]),
             "guess": guess_BLF.gather(1, letter_BT.unsqueeze(2).expand(-1, -1, guess_BLF.shape[2])),
@@ -127,7 +127,7 @@ class Spectrogram(Head):
         """int64 [B, L], by the squared difference of every guess to every frame."""
         cost_BLT = torch.cdist(guess_BLF.float(), batch["audio"].float()).square()
         letters, frames = (batch[f"{name}_mask"].sum(dim=1).cpu().numpy() for name in (self.slot, "audio"))
-        return torch.from_numpy(monotonic(cost_BLT.cpu().numpy(), letters, frames)).to(guess_BLF.device)
+        return torch.from_numpy(monotonic_alignment(cost_BLT.cpu().numpy(), letters, frames)).to(guess_BLF.device)
 
     def _frames(self, hidden_BLW: Tensor, letter_BT: Tensor, lasts_BL: Tensor, mask_BT: Tensor) -> Tensor:
         hidden_BTW = hidden_BLW.gather(1, letter_BT.unsqueeze(2).expand(-1, -1, hidden_BLW.shape[2]))
@@ -154,7 +154,7 @@ class _Block(nn.Module):
         return blended
 
 
-def letter_of_frame(lasts_BL: Tensor, frames: int) -> Tensor:
+def token_of_frame(lasts_BL: Tensor, frames: int) -> Tensor:
     """int64 [B, T]: which letter each frame belongs to; the last one's where all have ended."""
     ends_BL = lasts_BL.cumsum(dim=1)
     places_T = torch.arange(frames, device=lasts_BL.device)

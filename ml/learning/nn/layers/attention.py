@@ -27,7 +27,7 @@ def hidden(seen: Tensor) -> Tensor:
     return (1 - seen.float()) * UNSEEN
 
 
-def real(mask_BS: Tensor) -> Tensor:
+def attention_mask(mask_BS: Tensor) -> Tensor:
     """Whatever is no padding may be seen from everywhere: bool [B, 1, 1, S]. For the past alone: `layers.causal`."""
     return mask_BS[:, None, None, :]
 

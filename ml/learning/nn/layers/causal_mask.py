@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-def visible(mask: Tensor, known: Tensor) -> Tensor:
+def causal_mask(mask: Tensor, known: Tensor) -> Tensor:
     """Which tokens each token may look at, bool [B, 1, T, K]: real ones up to itself.
 
     `mask` [B, T] tells the real ones of those read now, `known` [B, K] of all, of which they are the last. A token sees
@@ -28,7 +28,7 @@ def positions(mask: Tensor) -> Tensor:
     return (mask.long().cumsum(dim=1) - 1).clamp(min=0)
 
 
-def last_real(sequence: Tensor, mask: Tensor | None) -> Tensor:
+def last_position(sequence: Tensor, mask: Tensor | None) -> Tensor:
     """Of [B, T, D] the last real token of each row, [B, D]; the first where none is real."""
     if mask is None:
         return sequence[:, -1]

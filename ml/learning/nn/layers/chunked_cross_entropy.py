@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-PLACES_AT_ONCE: Final = 256
+POSITIONS_PER_CHUNK: Final = 256
 """Scores of so many stay in a processor's cache for a vocabulary of usual size. In one piece they are written to memory
 and read again a dozen times, which takes as long as computing them."""
 
@@ -26,7 +26,7 @@ def smoothed_cross_entropy(hidden_ND: Tensor, table_VD: Tensor, wanted_N: Tensor
 
 def most_probable(hidden_ND: Tensor, table_VD: Tensor) -> Tensor:
     """int64 [N]."""
-    pieces = [(piece @ table_VD.T).argmax(dim=1) for piece in torch.split(hidden_ND, PLACES_AT_ONCE)]
+    pieces = [(piece @ table_VD.T).argmax(dim=1) for piece in torch.split(hidden_ND, POSITIONS_PER_CHUNK)]
     return torch.cat(pieces) if pieces else torch.empty(0, dtype=torch.long, device=hidden_ND.device)
 
 
@@ -40,9 +40,9 @@ class _CrossEntropy(torch.autograd.Function):
         learns = any(ctx.needs_input_grad)
         of_hidden = torch.zeros_like(hidden_ND) if learns else None
         of_table = torch.zeros_like(table_VD, dtype=torch.float32) if learns else None
-        for start in range(0, places, PLACES_AT_ONCE):
-            hidden = hidden_ND[start : start + PLACES_AT_ONCE]
-            wanted = wanted_N[start : start + PLACES_AT_ONCE].unsqueeze(1)
+        for start in range(0, places, POSITIONS_PER_CHUNK):
+            hidden = hidden_ND[start : start + POSITIONS_PER_CHUNK]
+            wanted = wanted_N[start : start + POSITIONS_PER_CHUNK].unsqueeze(1)
             scores = hidden @ table_VD.T
             odds = scores.float().log_softmax(dim=1)
             total -= (1 - smoothing) * odds.gather(1, wanted).sum()
@@ -55,7 +55,7 @@ class _CrossEntropy(torch.autograd.Function):
             error.scatter_add_(1, wanted, error.new_full(wanted.shape, smoothing - 1))
             error = error.to(scores.dtype)
             # Divided afterwards: shares of one place among thousands would be zero in float16.
-            of_hidden[start : start + PLACES_AT_ONCE] = (error @ table_VD) / places
+            of_hidden[start : start + POSITIONS_PER_CHUNK] = (error @ table_VD) / places
             of_table += (error.T @ hidden) / places
         ctx.save_for_backward(of_hidden, of_table)
         ctx.table_type = table_VD.dtype

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ml.learning.nn.layers.masking import silenced
+from ml.learning.nn.layers.masking import zero_masked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ FRAMES_SEEN: Final = 5
 """A frame is read with its neighbours: 50 ms of sound at 100 frames a second, about as long as a consonant."""
 
 
-class Reader(nn.Module):
+class InputEmbedding(nn.Module):
     """int64 [B, T] or float32 [B, T, F] to float [B, T, D]; which of both, the encoder's shape says.
 
     `causal` frames are read with those before them alone.
@@ -40,7 +40,7 @@ class Reader(nn.Module):
             return read
         assert self.frames is not None
         padded_BFT = functional.pad(
-            silenced(signal, mask_BT).transpose(1, 2), (self.before, FRAMES_SEEN - 1 - self.before)
+            zero_masked(signal, mask_BT).transpose(1, 2), (self.before, FRAMES_SEEN - 1 - self.before)
         )
         heard: Tensor = self.frames(padded_BFT)
         return heard.transpose(1, 2)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch.nn import Parameter
 
 
-def by_depth(backbone: nn.Module) -> list[list[Parameter]]:
+def layer_groups(backbone: nn.Module) -> list[list[Parameter]]:
     """Parameters by layer, the first to read first; each stands in one layer.
 
     The layers are those of the list that holds most of the parameters: the blocks of a transformer, the stages of a

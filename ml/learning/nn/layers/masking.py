@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 
-def mask_of(signal: Tensor, mask: Tensor | None) -> Tensor:
+def to_mask(signal: Tensor, mask: Tensor | None) -> Tensor:
     """The mask, or where there is none one that hides nothing; of a signal [B, T] or [B, T, F]."""
     return torch.ones(signal.shape[:2], dtype=torch.bool, device=signal.device) if mask is None else mask
 
 
-def silenced(sequence_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+def zero_masked(sequence_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     """Zeros in place of padding."""
     return sequence_BTD * mask_BT.unsqueeze(2).to(sequence_BTD.dtype)
 
 
 def mean(sequence_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     """[B, D] over what is real; zeros for a row that has nothing."""
-    total_BD = silenced(sequence_BTD, mask_BT).sum(dim=1)
+    total_BD = zero_masked(sequence_BTD, mask_BT).sum(dim=1)
     return total_BD / mask_BT.sum(dim=1, keepdim=True).clamp(min=1).to(total_BD.dtype)
 
 
@@ -30,7 +30,7 @@ def maximum(sequence_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     return (sequence_BTD + (mask_BT.unsqueeze(2).to(sequence_BTD.dtype) - 1) * 1e4).amax(dim=1)
 
 
-def turned(sequence_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+def reverse_sequences(sequence_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     """Every row from its end to its start, padding still behind; turned twice it is as before.
 
     Plain indexing, where packing would sort the batch: an exported graph reads batches of any lengths.

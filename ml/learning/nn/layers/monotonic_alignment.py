@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def monotonic(cost_BLT: np.ndarray, letters_B: np.ndarray, frames_B: np.ndarray) -> np.ndarray:
+def monotonic_alignment(cost_BLT: np.ndarray, letters_B: np.ndarray, frames_B: np.ndarray) -> np.ndarray:
     """int64 [B, L]: how many frames each letter lasts, so that costs add up to the least there is.
 
     Monotonic alignment search (Kim et al. 2020, arXiv:2005.11129, algorithm 1): the first frame belongs to the first

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-class Reads(Protocol):
+class HasTokenTable(Protocol):
     """A backbone, as far as is asked of it here."""
 
     def table(self) -> Tensor | None:
         """What it reads tokens with, [V, D]."""
 
 
-class WritesTokens(nn.Module):
+class OutputEmbedding(nn.Module):
     """For heads whose scores are the likeness of what was read to each token's entry of a table."""
 
     own_table: nn.Embedding | None
@@ -32,7 +32,7 @@ class WritesTokens(nn.Module):
         self.own_table = _table(vocabulary, width) if vocabulary else None
         self._shared = lambda: None
 
-    def share(self, backbones: Mapping[str, Reads]) -> None:
+    def share(self, backbones: Mapping[str, HasTokenTable]) -> None:
         """Write with the table that is read with, where the tokens are the same and the widths agree."""
         if self.own_table is not None:
             return

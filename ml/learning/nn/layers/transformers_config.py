@@ -17,7 +17,9 @@ EARLIER_NAMES: Final = frozenset({"rope_theta", "rope_scaling", "partial_rotary_
 """What older files say of `rope_parameters`; the library still reads it."""
 
 
-def settings(family: str, own: Mapping[str, Any], options: Mapping[str, Any]) -> Any:  # a transformers.PretrainedConfig
+def to_transformers_config(
+    family: str, own: Mapping[str, Any], options: Mapping[str, Any]
+) -> Any:  # a transformers.PretrainedConfig
     """The configuration of a family: its defaults, what is our `own`, and `options` as its `config.json` has them.
 
     Of both, what this family does not know is left out, as the library does itself. So is whatever chooses code instead

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ml.config import Config
     from ml.learning.nn.architectures.base import Backbone
     from ml.learning.nn.network import Network
-    from ml.learning.training.optimizers import Pace
+    from ml.learning.training.optimizers import ParameterGroupOptions
     from ml.spec.schema import Choice
 
 
@@ -41,7 +41,7 @@ class Tuning(ABC):
     def apply(self, network: Network) -> None:
         """Freeze, wrap or insert; from then on `requires_grad` is the truth."""
 
-    def paces(self, network: Network) -> Mapping[Parameter, Pace]:
+    def parameter_groups(self, network: Network) -> Mapping[Parameter, ParameterGroupOptions]:
         """Of the weights that do not move as fast as all others, or not from the start."""
         return {}
 

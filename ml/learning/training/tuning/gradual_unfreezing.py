@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ml.config import Config
-from ml.learning.nn.layers.layer_groups import by_depth
-from ml.learning.training.optimizers import Pace
+from ml.learning.nn.layers.layer_groups import layer_groups
+from ml.learning.training.optimizers import ParameterGroupOptions
 from ml.learning.training.tuning.base import Tuning
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ class GradualUnfreezing(Tuning):
         """Everything moves in the end."""
         network.requires_grad_(True)
 
-    def paces(self, network: Network) -> dict[Parameter, Pace]:
+    def parameter_groups(self, network: Network) -> dict[Parameter, ParameterGroupOptions]:
         """By how many layers stand between a weight and the head."""
-        found: dict[Parameter, Pace] = {}
+        found: dict[Parameter, ParameterGroupOptions] = {}
         for backbone in network.backbones.values():
-            layers = by_depth(backbone)
+            layers = layer_groups(backbone)
             for below, layer in enumerate(reversed(layers), start=1):
                 thaws = self.config.thawed_after * below / len(layers)
-                pace = Pace(rate=self.config.decay**-below, thaws=thaws)
+                pace = ParameterGroupOptions(rate=self.config.decay**-below, unfreeze_at=thaws)
                 found |= dict.fromkeys(layer, pace)
         return found
 

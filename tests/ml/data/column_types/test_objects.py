@@ -4,16 +4,16 @@ import json
 import numpy as np
 import pytest
 
-from ml.data.column_types.objects import ObjectsKind
+from ml.data.column_types.objects import ObjectsType
 from ml.data.dataset import Dataset
-from ml.data.issues import Findings, Refused
+from ml.data.issues import DataRejected, IssueLog
 from ml.data.limits import Limits
 from tests.support.ml.annotations import HEIGHT, WIDTH, objects, picture
 from tests.support.ml.dataset_files import codes, parquet, sample, upload
 
 
 def boxes(cell):
-    return [(each["label"], each["box"]) for each in ObjectsKind.from_cell(cell).objects]
+    return [(each["label"], each["box"]) for each in ObjectsType.from_cell(cell).objects]
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def test_a_cell_may_hold_no_object(cell):
 
 @pytest.mark.parametrize("cell", ["cat", "{", 7, [1], {"bbox": [[1, 2, 3, 4]], "category": []}])
 def test_what_is_no_list_of_objects_is_refused(cell):
-    with pytest.raises(Refused) as refused:
-        ObjectsKind.from_cell(cell)
+    with pytest.raises(DataRejected) as refused:
+        ObjectsType.from_cell(cell)
     assert refused.value.code == "objects_not_a_list"
 
 
@@ -131,7 +131,7 @@ def test_shares_where_a_table_has_pixels_are_refused(tmp_path):
 
 
 def test_boxes_over_pixels_in_columns_are_judged_too():
-    values = ObjectsKind.from_cell([{"label": "cat", "box": [1, 2, 4, 6]}])
-    kind = ObjectsKind(findings=Findings(max_samples=1), limits=Limits())
+    values = ObjectsType.from_cell([{"label": "cat", "box": [1, 2, 4, 6]}])
+    kind = ObjectsType(findings=IssueLog(max_samples=1), limits=Limits())
     [drawn] = kind.beside([values], {"image": np.zeros((1, 5, 7, 3), dtype=np.uint8)})
     assert drawn.size == (7, 5)

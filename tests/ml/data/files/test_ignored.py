@@ -1,18 +1,18 @@
 import pytest
 
-from ml.data.files.ignored import is_remark
+from ml.data.files.ignored import is_ignored
 from tests.support.ml import annotations
 from tests.support.ml.dataset_files import codes, upload, zipped
 
 
 @pytest.mark.parametrize("name", ["README", "a.zip/README.dataset.txt", "readme.roboflow.txt", "x/LICENSE.md"])
 def test_a_note_is_known_by_the_first_word_of_its_name(name):
-    assert is_remark(name)
+    assert is_ignored(name)
 
 
 @pytest.mark.parametrize("name", ["readmes.csv", "p1.txt", "license_plates.txt", "metadata.csv", ".txt"])
 def test_data_is_no_note(name):
-    assert not is_remark(name)
+    assert not is_ignored(name)
 
 
 def test_the_notes_in_a_published_yolo_zip_are_no_annotations(tmp_path):

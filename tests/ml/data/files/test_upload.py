@@ -3,7 +3,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from ml.data.files.upload import Source
+from ml.data.files.upload import UploadedFile
 from tests.support.ml.dataset_files import zipped
 
 ROWS = range(9_000)
@@ -16,7 +16,7 @@ def test_of_very_many_names_those_of_every_kind_are_seen(tmp_path, names):
     path = tmp_path / "a.zip"
     path.write_bytes(zipped((name, b"") for name in ["data.yaml", *names, "z/metadata.csv"]))
 
-    seen = Counter(PurePosixPath(name).suffix for name in Source("a.zip", path).member_names)
+    seen = Counter(PurePosixPath(name).suffix for name in UploadedFile("a.zip", path).member_names)
 
     assert (seen[".yaml"], seen[".csv"]) == (1, 1)
     # Of 10,000 by chance, this is ten standard deviations.

@@ -158,7 +158,7 @@ def test_a_folder_with_something_in_it_is_never_replaced(tmp_path):
 
 def test_a_dataset_that_cannot_be_finished_leaves_nothing(tmp_path):
     def interrupted() -> None:
-        with writer.published(tmp_path / "dataset") as directory:
+        with writer.publish(tmp_path / "dataset") as directory:
             (directory / "half").write_text("")
             raise KeyboardInterrupt
 

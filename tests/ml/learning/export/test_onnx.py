@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ml.learning.export import onnx as exporting
-from ml.learning.export.onnx import Exported, batch_sizes, export, holds, measure_parity
+from ml.learning.export.onnx import ExportResult, batch_sizes, export, holds, measure_parity
 from ml.learning.nn.network import Network, build
 from ml.package.package import Parity
 from ml.spec.schema import Choice
@@ -35,7 +35,7 @@ def _calls(batch: dict[str, Tensor] | None = None) -> list[dict[str, Tensor]]:
     return [{name: each[start:end] for name, each in whole.items()} for start, end in batch_sizes(rows)]
 
 
-def _export(network: Network, folder: Path, batch: dict[str, Tensor] | None = None) -> Exported:
+def _export(network: Network, folder: Path, batch: dict[str, Tensor] | None = None) -> ExportResult:
     return export(network, {"model": _calls(batch)}, folder, variable_axes={})
 
 

@@ -15,9 +15,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from ml.encoders.text import TextEncoder
 from ml.errors import PackageError
 from ml.inference.predictor import Predictor
-from ml.learning.interchange.exporter import send_out
+from ml.learning.interchange.exporter import export_model
 from ml.learning.interchange.families.bert import HEADS
-from ml.learning.interchange.importer import bring_in
+from ml.learning.interchange.importer import import_model
 from ml.package.package import ModelPackage
 from tests.support.ml.model_folders import zipped
 
@@ -96,7 +96,7 @@ def mean(read: Any, answer: Any) -> torch.Tensor:
 @pytest.mark.parametrize("family", sorted(HEADS))
 def test_a_base_model_gives_the_same_embeddings(tmp_path: Path, family: str) -> None:
     folder, model = folder_of(tmp_path / "theirs", family, head=False)
-    report = bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+    report = import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
     manifest = ModelPackage.open(tmp_path / "package").manifest
     assert manifest.graphs, manifest.no_graph
     assert manifest.task is None
@@ -113,14 +113,14 @@ def test_a_base_model_gives_the_same_embeddings(tmp_path: Path, family: str) -> 
 def test_a_classifier_comes_in_and_goes_out_with_its_labels_in_their_order(tmp_path: Path, family: str) -> None:
     labels = {0: "so-so", 1: "bad", 2: "good"}
     folder, model = folder_of(tmp_path / "theirs", family, head=True, id2label=labels)
-    report = bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+    report = import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
     assert (report["task"], report["labels"]) == ("text_classification", ["so-so", "bad", "good"])
     _, there = asked_there(folder, model, TEXTS)
     expected = there.logits.softmax(dim=1).numpy()
     for answer, row in zip(answers(tmp_path / "package", TEXTS), expected, strict=True):
         assert answer["probabilities"] == pytest.approx(dict(zip(labels.values(), row, strict=True)), abs=CLOSE)
 
-    sent = send_out(tmp_path / "package", tmp_path / "out")
+    sent = export_model(tmp_path / "package", tmp_path / "out")
     assert sent["class"] == "AutoModelForSequenceClassification"
     back = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
     assert back.config.id2label == labels
@@ -139,7 +139,7 @@ def test_sentence_embeddings_are_pooled_as_the_folder_says(tmp_path: Path, mode:
         json.dumps([{"type": f"sentence_transformers.models.{kind}"} for kind in kinds])
     )
     (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 7}')
-    report = bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+    report = import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
     package = ModelPackage.open(tmp_path / "package")
     assert package.manifest.architectures["text"].config["pooling"] == pooling
     assert package.encoders()["text"].config.max_length == 7
@@ -150,7 +150,7 @@ def test_sentence_embeddings_are_pooled_as_the_folder_says(tmp_path: Path, mode:
     expected = mean(read, there) if pooling == "mean" else there.last_hidden_state[:, 0]
     np.testing.assert_allclose(answers(tmp_path / "package", short)[0]["embedding"], expected[0].numpy(), atol=CLOSE)
 
-    send_out(tmp_path / "package", tmp_path / "out")
+    export_model(tmp_path / "package", tmp_path / "out")
     assert json.loads((tmp_path / "out" / "1_Pooling" / "config.json").read_text())[f"pooling_mode_{mode}"] is True
     read, again = asked_there(tmp_path / "out", AutoModel.from_pretrained(tmp_path / "out").eval(), short)
     torch.testing.assert_close(again.last_hidden_state, there.last_hidden_state, atol=CLOSE, rtol=0)
@@ -161,7 +161,7 @@ def test_a_list_of_words_becomes_a_tokenizer_that_heeds_case(tmp_path: Path, low
     folder, _ = folder_of(tmp_path / "theirs", "bert", head=False)
     said = {"tokenizer_class": "BertTokenizer", "do_lower_case": lower, "model_max_length": 24}
     (folder / "tokenizer_config.json").write_text(json.dumps(said))
-    bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+    import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
     encoder = ModelPackage.open(tmp_path / "package").encoders()["text"]
     assert isinstance(encoder, TextEncoder)
     unknown = WORDS.index("[UNK]")
@@ -174,9 +174,9 @@ def test_a_tokenizer_goes_out_as_it_came_in(tmp_path: Path) -> None:
     folder, _ = folder_of(tmp_path / "theirs", "bert", head=False)
     AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
     content = (folder / "tokenizer.json").read_text()
-    bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+    import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
     assert (tmp_path / "package" / "encoders" / "text" / "tokenizer.json").read_text() == content
-    send_out(tmp_path / "package", tmp_path / "out")
+    export_model(tmp_path / "package", tmp_path / "out")
     assert (tmp_path / "out" / "tokenizer.json").read_text() == content
     there, here = AutoTokenizer.from_pretrained(tmp_path / "out"), AutoTokenizer.from_pretrained(folder)
     assert there(TEXTS)["input_ids"] == here(TEXTS)["input_ids"]
@@ -198,24 +198,24 @@ def test_what_does_not_hold_together_is_refused(tmp_path: Path, change: dict[str
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | change))
     with pytest.raises(PackageError, match=told):
-        bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+        import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
 
 
 def test_an_mpnet_that_the_library_itself_would_misread_is_refused(tmp_path: Path) -> None:
     folder, _ = folder_of(tmp_path / "theirs", "mpnet", head=False, pad_token_id=0)
     with pytest.raises(PackageError, match="pad_token_id of 1"):
-        bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+        import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
 
 
 def test_a_tokenizer_of_more_words_than_the_network_knows_is_refused(tmp_path: Path) -> None:
     folder, _ = folder_of(tmp_path / "theirs", "bert", head=False)
     (folder / "vocab.txt").write_text("\n".join([*WORDS, "three", "more", "words"]) + "\n")
     with pytest.raises(PackageError, match="18 tokens, and the network knows 17"):
-        bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+        import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     folder, _ = folder_of(tmp_path / "theirs", "bert", head=False)
     (folder / "vocab.txt").unlink()
     with pytest.raises(PackageError, match="no tokenizer"):
-        bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+        import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")

@@ -14,7 +14,7 @@ import pytest
 from ml.data.dataset import Dataset
 from ml.errors import PackageError
 from ml.inference.predictor import Predictor
-from ml.learning.interchange.exporter import send_out
+from ml.learning.interchange.exporter import export_model
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.package.package import Graph, ModelPackage, Parity, Variant
 from ml.spec.catalog import Catalog
@@ -101,7 +101,7 @@ def inputs_of(package: ModelPackage, columns: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", list(TASKS))
 def test_a_folder_answers_as_the_service_does_without_any_of_it(name: str, packages: Any, tmp_path: Path) -> None:
     package = ModelPackage.open(packages(name))
-    report = send_out(package.directory, tmp_path / "out", format="onnx")
+    report = export_model(package.directory, tmp_path / "out", format="onnx")
 
     told = json.loads((tmp_path / "out" / "preprocessing.json").read_text())
     assert report["format"] == "onnx"
@@ -127,12 +127,12 @@ def test_a_base_model_answers_embeddings(tmp_path: Path) -> None:
         "architecture": {"name": "cnn", "config": {"preset": "small"}},
     }
     package = run(samples.path({"image": "image"}), tmp_path / "work", spec("pretrain", **asked)).package
-    send_out(package.directory, tmp_path / "out", format="onnx")
+    export_model(package.directory, tmp_path / "out", format="onnx")
     given = [{"pixels": [[0, 255], [255, 0]]}, {"pixels": [[9, 9, 9]]}]
     (tmp_path / "request.json").write_text(json.dumps({"inputs": given}))
     found = run_alone(tmp_path / "out", str(tmp_path / "request.json"), cwd=tmp_path)
     assert alike(found, Predictor.load(package).predict(given))
-    again = send_out(package.directory, tmp_path / "again", format="onnx", opset=17)
+    again = export_model(package.directory, tmp_path / "again", format="onnx", opset=17)
     assert again["opset"] == {"model": 17}
 
 
@@ -143,7 +143,7 @@ def test_a_graph_in_two_files_is_run_one_after_the_other(tmp_path: Path) -> None
     asked = {"task": "image_classification", "start_from": "base", "tuning": "head_only"}
     package = run(data, tmp_path / "work", spec("finetune", **asked), start_from=base).package
     assert package.manifest.graphs["model"].trunk is not None
-    send_out(package.directory, tmp_path / "out", format="onnx")
+    export_model(package.directory, tmp_path / "out", format="onnx")
     given = inputs_of(package, {"image": "image"})
     (tmp_path / "request.json").write_text(json.dumps({"inputs": given}))
     found = run_alone(tmp_path / "out", str(tmp_path / "request.json"), cwd=tmp_path)
@@ -153,7 +153,7 @@ def test_a_graph_in_two_files_is_run_one_after_the_other(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["text_classification", "translation"])
 def test_files_are_inputs_too(name: str, packages: Any, tmp_path: Path) -> None:
     package = ModelPackage.open(packages(name))
-    send_out(package.directory, tmp_path / "out", format="onnx")
+    export_model(package.directory, tmp_path / "out", format="onnx")
     (tmp_path / "one.txt").write_text("a moving film\n")
     (found,) = run_alone(tmp_path / "out", "one.txt", cwd=tmp_path)
     (expected,) = Predictor.load(package).predict([{"text": "a moving film"}])
@@ -172,7 +172,7 @@ def test_files_are_inputs_too(name: str, packages: Any, tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_told_in_a_line(
     packages: Any, tmp_path: Path, content: bytes | None, words: str
 ) -> None:
-    send_out(packages("text_classification"), tmp_path / "out", format="onnx")
+    export_model(packages("text_classification"), tmp_path / "out", format="onnx")
     if content is not None:
         (tmp_path / "request.json").write_bytes(content)
     said = alone(tmp_path / "out", "request.json", cwd=tmp_path)
@@ -183,7 +183,7 @@ def test_what_cannot_be_read_is_told_in_a_line(
 
 def test_another_opset_is_written_anew_and_answers_alike(packages: Any, tmp_path: Path) -> None:
     package = ModelPackage.open(packages("image_classification"))
-    report = send_out(package.directory, tmp_path / "out", format="onnx", opset=16)
+    report = export_model(package.directory, tmp_path / "out", format="onnx", opset=16)
     assert report["opset"] == {"model": 16}
     assert report["graphs"]["model"]["labels_changed"] == 0
     session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"), providers=["CPUExecutionProvider"])
@@ -199,7 +199,7 @@ def test_a_model_without_a_graph_is_refused_with_the_reason(
     bare = package.manifest.model_copy(update={"graphs": {}, "no_graph": "dynamo: it loops"})
     monkeypatch.setattr(ModelPackage, "open", lambda _: ModelPackage(package.directory, bare))
     with pytest.raises(PackageError, match="dynamo: it loops"):
-        send_out(package.directory, tmp_path / "out", format="onnx")
+        export_model(package.directory, tmp_path / "out", format="onnx")
 
 
 def test_a_faster_variant_goes_out_beside_the_graph_it_stands_for(
@@ -212,7 +212,7 @@ def test_a_faster_variant_goes_out_beside_the_graph_it_stands_for(
     graph = Graph.model_validate({**package.manifest.graphs["model"].model_dump(), "variant": variant.model_dump()})
     manifest = package.manifest.model_copy(update={"graphs": {"model": graph}})
     monkeypatch.setattr(ModelPackage, "open", lambda _: ModelPackage(package.directory, manifest))
-    send_out(package.directory, tmp_path / "out", format="onnx")
+    export_model(package.directory, tmp_path / "out", format="onnx")
     assert "accuracy goes from 0.9000 to 0.9000; it is fast" in (tmp_path / "out" / "README.md").read_text()
     assert json.loads((tmp_path / "out" / "preprocessing.json").read_text())["rows_a_call"] == 1
     given = [{"text": "a moving film"}, {"text": "dull"}]

@@ -12,9 +12,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from ml.inference.predictor import Predictor
-from ml.learning.interchange.exporter import send_out
+from ml.learning.interchange.exporter import export_model
 from ml.learning.interchange.families.gpt import GPTFamily
-from ml.learning.interchange.importer import bring_in
+from ml.learning.interchange.importer import import_model
 from ml.package.package import ModelPackage
 from tests.support.ml.model_folders import zipped
 
@@ -67,7 +67,7 @@ def folder_of(path: Path, family: str, *, head: bool, **config: Any) -> tuple[Pa
 @pytest.mark.parametrize("family", sorted(GPTFamily.model_types))
 def test_a_base_model_gives_the_same_embeddings(tmp_path: Path, family: str) -> None:
     folder, model = folder_of(tmp_path / "theirs", family, head=False)
-    report = bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+    report = import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
     assert report["transfer"]["dropped"] == []
     package = ModelPackage.open(tmp_path / "package")
     assert package.manifest.graphs, package.manifest.no_graph
@@ -77,7 +77,7 @@ def test_a_base_model_gives_the_same_embeddings(tmp_path: Path, family: str) -> 
         with torch.no_grad():
             expected = model(torch.tensor([read(text)["input_ids"]])).last_hidden_state[0, -1]
         np.testing.assert_allclose(answer["embedding"], expected.numpy(), atol=CLOSE)
-    assert send_out(tmp_path / "package", tmp_path / "out")["class"] == "AutoModel"
+    assert export_model(tmp_path / "package", tmp_path / "out")["class"] == "AutoModel"
     again = AutoModel.from_pretrained(tmp_path / "out").eval()
     tokens = torch.tensor([read(TEXTS[1])["input_ids"]])
     with torch.no_grad():
@@ -90,7 +90,7 @@ def test_a_base_model_gives_the_same_embeddings(tmp_path: Path, family: str) -> 
 )
 def test_a_model_that_writes_comes_in_and_goes_out_writing_the_same(tmp_path: Path, family: str, tied: bool) -> None:
     folder, model = folder_of(tmp_path / "theirs", family, head=True, tie_word_embeddings=tied)
-    report = bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+    report = import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
     assert report["task"] == "text_generation"
     package = ModelPackage.open(tmp_path / "package")
     predictor = Predictor.load(package)
@@ -102,7 +102,7 @@ def test_a_model_that_writes_comes_in_and_goes_out_writing_the_same(tmp_path: Pa
     told = [int(each) for each in written if int(each) != tokens[0, 0]]
     assert answer["text"] == AutoTokenizer.from_pretrained(folder).decode(told)
 
-    sent = send_out(tmp_path / "package", tmp_path / "out")
+    sent = export_model(tmp_path / "package", tmp_path / "out")
     assert sent["class"] == "AutoModelForCausalLM"
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
     assert again.config.tie_word_embeddings is tied

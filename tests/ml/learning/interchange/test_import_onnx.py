@@ -13,8 +13,8 @@ from onnx import TensorProto, helper
 
 from ml.errors import PackageError
 from ml.inference.predictor import Predictor
-from ml.learning.interchange.importer import bring_in
-from ml.learning.interchange.onnx_adapters import FORMS
+from ml.learning.interchange.importer import import_model
+from ml.learning.interchange.onnx_adapters import ADAPTERS
 from ml.package.package import ModelPackage
 from ml.spec.catalog import Catalog
 from ml.spec.schema import Finetune, check
@@ -59,7 +59,7 @@ def graph(
 
 
 def test_a_graph_with_labels_answers_with_them(tmp_path: Path) -> None:
-    report = bring_in(
+    report = import_model(
         graph(tmp_path / "shades.onnx"), tmp_path / "package", task="image_classification", labels=["light?", "dark!"]
     )
     package = ModelPackage.open(tmp_path / "package")
@@ -79,7 +79,7 @@ def test_a_graph_with_labels_answers_with_them(tmp_path: Path) -> None:
 )
 def test_labels_may_stand_in_the_file(tmp_path: Path, metadata: dict[str, str]) -> None:
     source = graph(tmp_path / "shades.onnx", softmax=False, metadata=metadata, reads="logits")
-    report = bring_in(source, tmp_path / "package", task="image_classification")
+    report = import_model(source, tmp_path / "package", task="image_classification")
     assert report["labels"] == ["a", "b"]
 
 
@@ -99,29 +99,29 @@ def test_another_form_is_refused_with_what_is_expected(
 ) -> None:
     source = graph(tmp_path / "shades.onnx", shape=shape, classes=classes)
     with pytest.raises(PackageError, match=told) as refused:
-        bring_in(source, tmp_path / "package", task="image_classification", labels=["a", "b"])
+        import_model(source, tmp_path / "package", task="image_classification", labels=["a", "b"])
     assert "float32 [batch, classes]" in (refused.value.hint or "")
 
 
 def test_what_it_is_for_must_be_said(tmp_path: Path) -> None:
     with pytest.raises(PackageError, match="image_classification, text_classification") as refused:
-        bring_in(graph(tmp_path / "shades.onnx"), tmp_path / "package", labels=["a", "b"])
+        import_model(graph(tmp_path / "shades.onnx"), tmp_path / "package", labels=["a", "b"])
     assert "pixels in 0..1" in (refused.value.hint or "")
     assert "tokenizer.json" in (refused.value.hint or "")
 
 
-@pytest.mark.parametrize("task", sorted(TASKS.keys() - FORMS.keys()))
+@pytest.mark.parametrize("task", sorted(TASKS.keys() - ADAPTERS.keys()))
 def test_for_any_other_task_it_is_refused_with_the_reason_and_what_to_send(tmp_path: Path, task: str) -> None:
     several = len(TASKS[task].graphs) > 1 or MODEL not in TASKS[task].graphs
     with pytest.raises(PackageError, match="several steps" if several else "no two exporters") as refused:
-        bring_in(graph(tmp_path / "shades.onnx"), tmp_path / "package", task=task, labels=["a", "b"])
+        import_model(graph(tmp_path / "shades.onnx"), tmp_path / "package", task=task, labels=["a", "b"])
     assert "Hugging Face folder" in (refused.value.hint or "")
 
 
 @pytest.mark.parametrize("labels", [None, ["a", "a"]])
 def test_what_the_classes_are_called_must_be_said(tmp_path: Path, labels: list[str] | None) -> None:
     with pytest.raises(PackageError, match=r"classes|different"):
-        bring_in(graph(tmp_path / "shades.onnx"), tmp_path / "package", task="image_classification", labels=labels)
+        import_model(graph(tmp_path / "shades.onnx"), tmp_path / "package", task="image_classification", labels=labels)
 
 
 def test_a_graph_that_points_at_other_files_is_refused(tmp_path: Path) -> None:
@@ -134,18 +134,18 @@ def test_a_graph_that_points_at_other_files_is_refused(tmp_path: Path) -> None:
     entry.key, entry.value = "location", "../../../etc/passwd"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(PackageError, match="other files"):
-        bring_in(path, tmp_path / "package", task="image_classification", labels=["a", "b"])
+        import_model(path, tmp_path / "package", task="image_classification", labels=["a", "b"])
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08", b"not a graph at all", json.dumps({"a": 1}).encode()])
 def test_what_is_no_graph_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "shades.onnx").write_bytes(content)
     with pytest.raises(PackageError, match="no ONNX file"):
-        bring_in(tmp_path / "shades.onnx", tmp_path / "package", task="image_classification", labels=["a", "b"])
+        import_model(tmp_path / "shades.onnx", tmp_path / "package", task="image_classification", labels=["a", "b"])
 
 
 def test_nothing_can_be_trained_from_a_graph_alone(tmp_path: Path) -> None:
-    bring_in(graph(tmp_path / "s.onnx"), tmp_path / "package", task="image_classification", labels=["a", "b"])
+    import_model(graph(tmp_path / "s.onnx"), tmp_path / "package", task="image_classification", labels=["a", "b"])
     parent = ModelPackage.open(tmp_path / "package").manifest
     asked = {"kind": "finetune", "dataset": "d", "task": "image_classification", "start_from": "shades", "model": "m"}
     for architecture in (None, "cnn"):

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from ml.errors import PackageError
 from ml.inference.predictor import Predictor
-from ml.learning.interchange.importer import bring_in
+from ml.learning.interchange.importer import import_model
 from ml.package.checksums import digest
 from ml.package.package import MANIFEST, WEIGHTS, ModelPackage
 from tests.support.ml.digits import run, spec
@@ -26,7 +26,7 @@ def package(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelPack
 @pytest.mark.parametrize("below", ["", "digits-1/"])
 def test_a_package_comes_back_as_it_was(package: ModelPackage, tmp_path: Path, below: str) -> None:
     archive = zipped(package.directory, tmp_path / "digits.zip", below=below, notes_dot_txt=b"by the way")
-    report = bring_in(archive, tmp_path / "package")
+    report = import_model(archive, tmp_path / "package")
     back = ModelPackage.open(tmp_path / "package")
     assert back.manifest == package.manifest
     assert report["task"] == "image_classification"
@@ -52,7 +52,7 @@ def test_another_byte_is_found_by_its_checksum(package: ModelPackage, tmp_path: 
     content = bytearray(package.file(WEIGHTS).read_bytes())
     content[-1] ^= 1
     with pytest.raises(PackageError, match="damaged"):
-        bring_in(tampered(package, tmp_path / "it", WEIGHTS, bytes(content), resealed=False), tmp_path / "package")
+        import_model(tampered(package, tmp_path / "it", WEIGHTS, bytes(content), resealed=False), tmp_path / "package")
 
 
 def test_a_graph_that_is_not_the_weights_is_found_by_its_answers(package: ModelPackage, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_graph_that_is_not_the_weights_is_found_by_its_answers(package: ModelP
     save_file(weights, tmp_path / WEIGHTS)
     other = (tmp_path / WEIGHTS).read_bytes()
     with pytest.raises(PackageError, match="answers otherwise than its weights"):
-        bring_in(tampered(package, tmp_path / "it", WEIGHTS, other, resealed=True), tmp_path / "package")
+        import_model(tampered(package, tmp_path / "it", WEIGHTS, other, resealed=True), tmp_path / "package")
 
 
 def test_a_missing_file_is_named(package: ModelPackage, tmp_path: Path) -> None:
@@ -69,10 +69,10 @@ def test_a_missing_file_is_named(package: ModelPackage, tmp_path: Path) -> None:
     folder.mkdir()
     (folder / MANIFEST).write_bytes((package.directory / MANIFEST).read_bytes())
     with pytest.raises(PackageError, match="lacks files"):
-        bring_in(zipped(folder, tmp_path / "it.zip"), tmp_path / "package")
+        import_model(zipped(folder, tmp_path / "it.zip"), tmp_path / "package")
 
 
 def test_another_task_than_its_own_is_refused(package: ModelPackage, tmp_path: Path) -> None:
     archive = zipped(package.directory, tmp_path / "digits.zip")
     with pytest.raises(PackageError, match="is image_classification"):
-        bring_in(archive, tmp_path / "package", task="image_generation")
+        import_model(archive, tmp_path / "package", task="image_generation")

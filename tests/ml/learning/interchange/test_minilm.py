@@ -11,8 +11,8 @@ from transformers import AutoModel, AutoTokenizer
 
 from ml.inference.predictor import Predictor
 from ml.learning.export.onnx import holds
-from ml.learning.interchange.exporter import send_out
-from ml.learning.interchange.importer import bring_in
+from ml.learning.interchange.exporter import export_model
+from ml.learning.interchange.importer import import_model
 from ml.package.package import ModelPackage
 from tests.support.ml.model_folders import zipped
 
@@ -29,7 +29,7 @@ TEXTS = [
 
 def test_minilm_gives_the_embeddings_that_its_library_gives(tmp_path: Path) -> None:
     folder = get_model_path()
-    report = bring_in(zipped(folder, tmp_path / "minilm.zip"), tmp_path / "package")
+    report = import_model(zipped(folder, tmp_path / "minilm.zip"), tmp_path / "package")
     package = ModelPackage.open(tmp_path / "package")
     assert package.manifest.parameters == 22_565_376, "22.7 million with the pooler, which it does without"
     assert report["transfer"]["dropped"] == ["pooler.dense.bias", "pooler.dense.weight"]
@@ -52,7 +52,7 @@ def test_minilm_gives_the_embeddings_that_its_library_gives(tmp_path: Path) -> N
     alike = found / np.linalg.norm(found, axis=1, keepdims=True)
     assert alike[0] @ alike[1] > 0.6 > 0.2 > alike[0] @ alike[2]
 
-    sent = send_out(tmp_path / "package", tmp_path / "out")
+    sent = export_model(tmp_path / "package", tmp_path / "out")
     assert sent["max_abs_difference"] < CLOSE
     again = AutoModel.from_pretrained(tmp_path / "out", add_pooling_layer=False).eval()
     theirs = AutoTokenizer.from_pretrained(tmp_path / "out")(TEXTS, padding=True, truncation=True, return_tensors="pt")

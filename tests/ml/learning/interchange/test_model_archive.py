@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ml.errors import PackageError
-from ml.learning.interchange.importer import bring_in
-from ml.learning.interchange.model_archive import PICKLES, Bundle
+from ml.learning.interchange.importer import import_model
+from ml.learning.interchange.model_archive import PICKLES, ModelArchive
 
 
 def packed(path: Path, *names: str, content: bytes = b"{}") -> Path:
@@ -24,7 +24,7 @@ def packed(path: Path, *names: str, content: bytes = b"{}") -> Path:
 
 def test_files_are_known_by_their_paths_below_the_folder_of_the_model(tmp_path: Path) -> None:
     names = ("all/MiniLM/config.json", "all/MiniLM/1_Pooling/config.json", "all/MiniLM/README.md", "all/.git/config")
-    bundle = Bundle.of(packed(tmp_path / "model.zip", *names))
+    bundle = ModelArchive.of(packed(tmp_path / "model.zip", *names))
     assert bundle.names == {"config.json", "1_Pooling/config.json", "README.md"}
     bundle.unpack(["1_Pooling/config.json"], tmp_path / "into")
     assert [path.name for path in (tmp_path / "into").rglob("*")] == ["1_Pooling", "config.json"]
@@ -34,7 +34,7 @@ def test_files_are_known_by_their_paths_below_the_folder_of_the_model(tmp_path: 
 def test_a_pickle_is_named_and_refused(tmp_path: Path, ending: str) -> None:
     archive = packed(tmp_path / "model.zip", "config.json", "model.safetensors", f"old/weights{ending.upper()}")
     with pytest.raises(PackageError, match="pickles") as refused:
-        bring_in(archive, tmp_path / "package")
+        import_model(archive, tmp_path / "package")
     assert f"old/weights{ending.upper()}" in refused.value.message
     assert "safetensors" in (refused.value.hint or "")
     assert not (tmp_path / "package").exists()
@@ -45,7 +45,7 @@ def test_a_file_of_torch_is_an_archive_that_holds_a_pickle(tmp_path: Path) -> No
 
     torch.save({"weight": torch.zeros(2)}, tmp_path / "model.pt")
     with pytest.raises(PackageError, match=r"data\.pkl"):
-        bring_in(tmp_path / "model.pt", tmp_path / "package")
+        import_model(tmp_path / "model.pt", tmp_path / "package")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_file_of_torch_is_an_archive_that_holds_a_pickle(tmp_path: Path) -> No
 )
 def test_a_name_that_no_friend_would_pack_is_refused(tmp_path: Path, name: str, code: str) -> None:
     with pytest.raises(PackageError, match=code) as refused:
-        bring_in(packed(tmp_path / "model.zip", "config.json", name), tmp_path / "package")
+        import_model(packed(tmp_path / "model.zip", "config.json", name), tmp_path / "package")
     assert name.replace("\\", "/").rpartition("/")[2] in refused.value.message
     assert [path.name for path in tmp_path.iterdir()] == ["model.zip"]
 
@@ -73,7 +73,7 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
         archive.writestr("config.json", "{}")
         archive.writestr(link, "/etc/shadow")
     with pytest.raises(PackageError, match="archive_link"):
-        bring_in(tmp_path / "model.zip", tmp_path / "package")
+        import_model(tmp_path / "model.zip", tmp_path / "package")
 
 
 def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
     content[content.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(content)
     with pytest.raises(PackageError, match="archive_encrypted"):
-        bring_in(path, tmp_path / "package")
+        import_model(path, tmp_path / "package")
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
         archive.writestr("config.json", "{}")
         archive.writestr("model.safetensors", bytes(64 << 20))
     with pytest.raises(PackageError, match="archive_bomb"):
-        bring_in(tmp_path / "model.zip", tmp_path / "package")
+        import_model(tmp_path / "model.zip", tmp_path / "package")
 
 
 def test_a_file_that_is_not_what_its_directory_says_is_refused(tmp_path: Path) -> None:
@@ -99,21 +99,21 @@ def test_a_file_that_is_not_what_its_directory_says_is_refused(tmp_path: Path) -
     content[content.index(b"bert")] ^= 1
     path.write_bytes(content)
     with pytest.raises(PackageError, match="damaged_file"):
-        bring_in(path, tmp_path / "package")
+        import_model(path, tmp_path / "package")
 
 
 def test_two_models_in_one_archive_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PackageError, match="several models: one, two"):
-        Bundle.of(packed(tmp_path / "models.zip", "one/config.json", "two/config.json"))
+        ModelArchive.of(packed(tmp_path / "models.zip", "one/config.json", "two/config.json"))
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x04\x95pickle", b"PK\x03\x04 cut off"])
 def test_what_is_no_model_is_refused_with_what_was_expected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.bin").write_bytes(content)
     with pytest.raises(PackageError):
-        bring_in(tmp_path / "model.bin", tmp_path / "package")
+        import_model(tmp_path / "model.bin", tmp_path / "package")
     with pytest.raises(PackageError, match="neither") as refused:
-        bring_in(packed(tmp_path / "model.zip", "README.md"), tmp_path / "package")
+        import_model(packed(tmp_path / "model.zip", "README.md"), tmp_path / "package")
     assert "config.json" in (refused.value.hint or "")
 
 
@@ -140,14 +140,14 @@ def folder_with(tmp_path: Path, config: str, **files: bytes) -> Path:
 )
 def test_a_configuration_that_cannot_be_followed_is_refused(tmp_path: Path, config: str, told: str) -> None:
     with pytest.raises(PackageError, match=told):
-        bring_in(folder_with(tmp_path, config), tmp_path / "package")
+        import_model(folder_with(tmp_path, config), tmp_path / "package")
 
 
 def test_an_index_names_files_of_the_archive_alone(tmp_path: Path) -> None:
     index = b'{"weight_map": {"a": "model-1.safetensors", "b": "../../secret.safetensors"}}'
     archive = folder_with(tmp_path, '{"model_type": "resnet"}', **{"model.safetensors.index.json": index})
     with pytest.raises(PackageError, match=r"not in the archive: \.\./\.\./secret"):
-        bring_in(archive, tmp_path / "package")
+        import_model(archive, tmp_path / "package")
 
 
 @pytest.mark.parametrize(
@@ -163,5 +163,5 @@ def test_an_index_names_files_of_the_archive_alone(tmp_path: Path) -> None:
 def test_weights_that_are_none_are_refused(tmp_path: Path, weights: bytes) -> None:
     archive = folder_with(tmp_path, '{"model_type": "resnet"}', **{"model.safetensors": weights})
     with pytest.raises(PackageError):
-        bring_in(archive, tmp_path / "package")
+        import_model(archive, tmp_path / "package")
     assert not (tmp_path / "package").exists()

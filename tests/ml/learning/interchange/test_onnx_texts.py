@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from ml.errors import PackageError
 from ml.inference.predictor import Predictor
-from ml.learning.interchange.importer import bring_in
+from ml.learning.interchange.importer import import_model
 from ml.package.package import ModelPackage
 from tests.ml.learning.interchange.test_bert import TEXTS, asked_there, folder_of
 from tests.support.ml.model_folders import zipped
@@ -80,7 +80,7 @@ def folder(path: Path, *, config: dict[str, Any] | None = None, **options: Any) 
 
 
 def brought(tmp_path: Path, theirs: Path, *, below: str = "", **asked: Any) -> tuple[dict[str, Any], Predictor]:
-    report = bring_in(zipped(theirs, tmp_path / "words.zip", below=below), tmp_path / "package", **asked)
+    report = import_model(zipped(theirs, tmp_path / "words.zip", below=below), tmp_path / "package", **asked)
     return report, Predictor.load(ModelPackage.open(tmp_path / "package"))
 
 
@@ -168,7 +168,7 @@ def test_another_form_is_refused_with_what_is_expected(tmp_path: Path, options: 
 def test_without_its_tokenizer_it_is_refused_with_what_to_send(tmp_path: Path) -> None:
     alone = graph(tmp_path / "theirs" / "model.onnx")
     with pytest.raises(PackageError, match="tokenizer") as refused:
-        bring_in(alone, tmp_path / "package", **ASKED)
+        import_model(alone, tmp_path / "package", **ASKED)
     assert "tokenizer.json" in (refused.value.hint or "")
     with pytest.raises(PackageError, match="tokenizer"):
         brought(tmp_path, tmp_path / "theirs", **ASKED)

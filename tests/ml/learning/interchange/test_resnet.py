@@ -20,8 +20,8 @@ from transformers import (
 
 from ml.errors import PackageError
 from ml.inference.predictor import Predictor
-from ml.learning.interchange.exporter import send_out
-from ml.learning.interchange.importer import bring_in
+from ml.learning.interchange.exporter import export_model
+from ml.learning.interchange.importer import import_model
 from ml.package.package import ModelPackage
 from tests.support.ml.model_folders import zipped
 
@@ -65,7 +65,7 @@ def read_there(folder: Path, pixels: np.ndarray) -> torch.Tensor:
 def test_a_base_model_gives_the_same_embeddings(tmp_path: Path, shape: str) -> None:
     model = ResNetModel(ResNetConfig(**SHAPES[shape]))
     folder = folder_of(tmp_path / "theirs", model)
-    report = bring_in(zipped(folder, tmp_path / "m.zip", modeling_dot_py=b"import os"), tmp_path / "package")
+    report = import_model(zipped(folder, tmp_path / "m.zip", modeling_dot_py=b"import os"), tmp_path / "package")
     package = ModelPackage.open(tmp_path / "package")
     assert package.manifest.task is None
     assert package.manifest.graphs, package.manifest.no_graph
@@ -82,7 +82,7 @@ def test_a_classifier_keeps_its_labels_in_their_order(tmp_path: Path) -> None:
     labels = {0: "zebra", 1: "ant", 2: "mole"}
     model = ResNetForImageClassification(ResNetConfig(**SHAPES["basic"], id2label=labels))
     folder = folder_of(tmp_path / "theirs", model)
-    report = bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package", task="image_classification")
+    report = import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package", task="image_classification")
     assert report["labels"] == ["zebra", "ant", "mole"]
     pixels = pictures(4)
     with torch.no_grad():
@@ -98,8 +98,8 @@ def test_a_classifier_keeps_its_labels_in_their_order(tmp_path: Path) -> None:
 def test_it_goes_out_again_as_it_came(tmp_path: Path, shape: str) -> None:
     model = ResNetForImageClassification(ResNetConfig(**SHAPES[shape], id2label={0: "no", 1: "yes"}))
     folder = folder_of(tmp_path / "theirs", model)
-    bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
-    report = send_out(tmp_path / "package", tmp_path / "out")
+    import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+    report = export_model(tmp_path / "package", tmp_path / "out")
     assert report["files"] == ["config.json", "model.safetensors", "preprocessor_config.json"]
     back = AutoModelForImageClassification.from_pretrained(tmp_path / "out").eval()
     assert back.config.id2label == {0: "no", 1: "yes"}
@@ -116,12 +116,12 @@ def test_a_head_that_answers_no_known_question_is_left_out_and_told(tmp_path: Pa
     config = ResNetConfig(**SHAPES["basic"], id2label=labels, problem_type="multi_label_classification")
     folder = folder_of(tmp_path / "theirs", ResNetForImageClassification(config))
     archive = zipped(folder, tmp_path / "m.zip")
-    report = bring_in(archive, tmp_path / "package")
+    report = import_model(archive, tmp_path / "package")
     assert report["task"] is None
     assert any("multi_label_classification" in note for note in report["notes"])
     assert report["transfer"]["dropped"] == ["classifier.1.bias", "classifier.1.weight"]
     with pytest.raises(PackageError, match="base model"):
-        bring_in(archive, tmp_path / "other", task="image_classification")
+        import_model(archive, tmp_path / "other", task="image_classification")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_what_does_not_hold_together_is_refused(tmp_path: Path, change: dict[str
         config.pop(derived, None)
     (folder / "config.json").write_text(json.dumps(config | change))
     with pytest.raises(PackageError, match=told):
-        bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+        import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
 
 
 def test_shards_are_read_by_their_index(tmp_path: Path) -> None:
@@ -152,5 +152,5 @@ def test_shards_are_read_by_their_index(tmp_path: Path) -> None:
     model.save_pretrained(folder, max_shard_size="10KB")
     (folder / "model.safetensors").unlink()
     assert len(list(folder.glob("model-*.safetensors"))) > 1
-    bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
+    import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
     assert ModelPackage.open(tmp_path / "package").manifest.graphs

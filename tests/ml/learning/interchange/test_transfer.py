@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from safetensors.numpy import load_file
 
 from ml.data.importing.importer import import_dataset
-from ml.learning.interchange.importer import bring_in
+from ml.learning.interchange.importer import import_model
 from ml.learning.pipeline.train import TrainingResult, train
 from ml.package.package import WEIGHTS, ModelPackage
 from ml.spec.schema import Spec
@@ -43,7 +43,7 @@ def tuned(dataset: Path, base: Path, workdir: Path) -> TrainingResult:
 
 def test_a_base_keeps_its_tokenizer_and_gets_a_new_head(tmp_path: Path, reviews: Path) -> None:
     folder, _ = folder_of(tmp_path / "theirs", "bert", head=False)
-    bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "base")
+    import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "base")
     made = tuned(reviews, tmp_path / "base", tmp_path / "work")
     base = ModelPackage.open(tmp_path / "base")
     tokenizer = "encoders/text/tokenizer.json"
@@ -61,7 +61,7 @@ def test_a_head_is_kept_for_the_same_labels_in_the_same_order_alone(
     tmp_path: Path, reviews: Path, order: list[str]
 ) -> None:
     folder, _ = folder_of(tmp_path / "theirs", "bert", head=True, id2label=dict(enumerate(order)))
-    bring_in(zipped(folder, tmp_path / "m.zip"), tmp_path / "base")
+    import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "base")
     made = tuned(reviews, tmp_path / "base", tmp_path / "work")
     assert made.package.manifest.labels == list(LABELS)
     assert made.report is not None

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ml.learning.training.batches import Shuffled
+from ml.learning.training.batches import ShuffledBatches
 
 CPU = torch.device("cpu")
 ROWS, SIZE = 6_000, 20
@@ -17,7 +17,9 @@ def _lengths(epoch: int = 0, start: int = 0) -> list[np.ndarray]:
     def collate(columns: dict[str, object]) -> dict[str, np.ndarray]:
         return {"row": np.asarray(columns["row"])}
 
-    source = Shuffled({"text": text, "row": np.arange(ROWS)}, collate=collate, batch_size=SIZE, seed=3, device=CPU)
+    source = ShuffledBatches(
+        {"text": text, "row": np.arange(ROWS)}, collate=collate, batch_size=SIZE, seed=3, device=CPU
+    )
     return [lengths[batch["row"].numpy()] for batch, _ in source.epoch(epoch, start=start)]
 
 
@@ -43,6 +45,8 @@ def test_an_epoch_of_several_lengths_can_be_taken_up_in_its_middle_and_differs_f
 def test_every_row_comes_once_where_rows_fill_their_batches() -> None:
     text = [np.zeros(length, dtype=np.int64) for length in np.random.default_rng(0).integers(1, 9, 60)]
     columns = {"text": text, "row": np.arange(60)}
-    source = Shuffled(columns, collate=lambda each: {"row": np.asarray(each["row"])}, batch_size=6, seed=0, device=CPU)
+    source = ShuffledBatches(
+        columns, collate=lambda each: {"row": np.asarray(each["row"])}, batch_size=6, seed=0, device=CPU
+    )
     rows = np.concatenate([batch["row"].numpy() for batch, _ in source.epoch(1)])
     assert sorted(rows) == list(range(60))

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
-from ml.learning.training.batches import Shuffled
-from ml.learning.training.optimizers import Pace, learning_rate, optimizer
+from ml.learning.training.batches import ShuffledBatches
+from ml.learning.training.optimizers import ParameterGroupOptions, learning_rate, make_optimizer
 from ml.learning.training.progress import Progress, Stop
 from ml.learning.training.trainer import Trainer
 from ml.schedule import Schedule
@@ -80,9 +80,9 @@ def test_weights_at_a_pace_of_their_own_thaw_when_they_should_and_resume_with_th
     def paced(folder: Path, **changes: Any) -> Trainer:
         torch.manual_seed(0)
         toy = Toy()
-        first = dict.fromkeys(toy.layers[0].parameters(), Pace(rate=0.1, thaws=0.5))
-        norm = dict.fromkeys(toy.layers[1].parameters(), Pace(thaws=1 / 3))
-        return trainer(folder, objective=toy, paces={**first, **norm}, schedule=schedule(epochs=2), **changes)
+        first = dict.fromkeys(toy.layers[0].parameters(), ParameterGroupOptions(rate=0.1, unfreeze_at=0.5))
+        norm = dict.fromkeys(toy.layers[1].parameters(), ParameterGroupOptions(unfreeze_at=1 / 3))
+        return trainer(folder, objective=toy, group_options={**first, **norm}, schedule=schedule(epochs=2), **changes)
 
     whole = paced(tmp_path / "whole")
     started = _weights(whole)
@@ -122,7 +122,7 @@ def test_another_process_after_a_kill_ends_where_an_undisturbed_one_does(tmp_pat
 
 def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone() -> None:
     def rows(seed: int, epoch: int, start: int = 0) -> list[np.ndarray]:
-        source = Shuffled({"x": np.arange(ROWS)}, collate=dict, batch_size=10, seed=seed, device=CPU)
+        source = ShuffledBatches({"x": np.arange(ROWS)}, collate=dict, batch_size=10, seed=seed, device=CPU)
         return [batch["x"].numpy() for batch, _ in source.epoch(epoch, start=start)]
 
     first = np.concatenate(rows(0, 0))
@@ -294,7 +294,9 @@ def test_constant_stays() -> None:
     ],
 )
 def test_the_optimizer_is_the_one_asked_for(asked: dict[str, Any], kind: type, facts: dict[str, Any]) -> None:
-    made = optimizer([torch.nn.Parameter(torch.zeros(1))], Schedule.model_validate({"learning_rate": 0.5, **asked}))
+    made = make_optimizer(
+        [torch.nn.Parameter(torch.zeros(1))], Schedule.model_validate({"learning_rate": 0.5, **asked})
+    )
     assert type(made) is kind
     assert facts.items() <= made.param_groups[0].items()
 

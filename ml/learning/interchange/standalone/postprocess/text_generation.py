@@ -18,7 +18,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from ml.generation.loop import Continuation, Wish, Writing
+from ml.generation.loop import GeneratedSequence, GenerationLoop, GenerationParams
 from ml.generation.sampling import Sampling
 
 TASKS = ("text_generation",)
@@ -41,9 +41,9 @@ def answer(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
     for given in inputs:
         prompt = tokenizer.encode(_prompt(given, prompted=state["prompted"]), add_special_tokens=False).ids
         tokens = [special.get("begin", special["end"]), *prompt[max(0, len(prompt) - about["max_length"] + 1) :]]
-        some.append(Continuation(tokens, _wish(given), decode=decode, end=special["end"]))
+        some.append(GeneratedSequence(tokens, _wish(given), decode=decode, end=special["end"]))
     read = partial(model.run, "step")
-    loop = Writing(read, slot="text", context=state["context"], state_width=state["state_width"])
+    loop = GenerationLoop(read, slot="text", context=state["context"], state_width=state["state_width"])
     loop.join(some)
     while loop.busy:
         loop.step()
@@ -67,9 +67,9 @@ def _prompt(given: dict[str, Any], *, prompted: bool) -> str:
     return f"{prompt}\n" if prompted and prompt else prompt
 
 
-def _wish(given: dict[str, Any]) -> Wish:
+def _wish(given: dict[str, Any]) -> GenerationParams:
     stop, seed = given.get("stop") or [], given.get("seed")
-    return Wish(
+    return GenerationParams(
         max_new_tokens=given["max_new_tokens"],
         sampling=Sampling(temperature=given["temperature"], top_k=given.get("top_k"), top_p=given.get("top_p")),
         seed=secrets.randbelow(SEEDS) if seed is None else seed,

@@ -6,7 +6,7 @@ import pytest
 
 from ml.data.dataset import Dataset
 from ml.data.files.xml import read_xml
-from ml.data.issues import Refused
+from ml.data.issues import DataRejected
 from tests.support.ml import annotations
 from tests.support.ml.annotations import coco_json, objects, picture, voc_xml, yolo_text
 from tests.support.ml.dataset_files import codes, png, sample, tarred, upload, zipped
@@ -281,7 +281,7 @@ def test_yaml_may_number_its_names_and_cannot_do_anything(tmp_path):
     ],
 )
 def test_xml_that_is_none_or_declares_anything_is_refused(tmp_path, content, code):
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DataRejected) as refused:
         read_xml(content)
     assert refused.value.code == code
 

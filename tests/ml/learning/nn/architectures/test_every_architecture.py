@@ -105,7 +105,7 @@ def test_what_exists_only_while_training_is_let_go(name: str, shape: dict[str, i
     backbone(signal)
     expected = backbone.eval()(signal)
     assert Feature.AUXILIARY not in expected
-    config = {**_config(name, needed).model_dump(), **backbone.shed()}
+    config = {**_config(name, needed).model_dump(), **backbone.strip_training_only()}
     again = ARCHITECTURES[name](backbone.config_type.model_validate(config), shape=shape).eval()
     again.load_state_dict(backbone.state_dict())
     found = again(signal)

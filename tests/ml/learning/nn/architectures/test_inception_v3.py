@@ -17,7 +17,7 @@ def test_the_papers_preset_has_the_parameters_that_are_known() -> None:
     # torchvision tells 27,161,264, with a linear layer for 1000 classes each on 2048 and on 768 features.
     found = sum(each.numel() for each in backbone.parameters())
     assert found + 2048 * 1000 + 1000 + 768 * 1000 + 1000 == 27_161_264
-    backbone.shed()
+    backbone.strip_training_only()
     found = sum(each.numel() for each in backbone.parameters())
     assert found + 2048 * 1000 + 1000 == 23_834_568
 

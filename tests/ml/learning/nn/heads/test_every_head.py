@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from ml.learning.nn.architectures.base import Widths
 from ml.learning.nn.heads import HEADS
-from ml.learning.nn.heads.spectrogram import letter_of_frame
+from ml.learning.nn.heads.spectrogram import token_of_frame
 from ml.signals import Feature
 
 CLASSES, ROWS, VOCABULARY, TIME = 3, 8, 11, 6
@@ -82,7 +82,7 @@ def _inferred(name: str, head: Any) -> dict[str, torch.Tensor]:
         found |= head.infer({}, {**step, "past": torch.zeros(ROWS, 2, 0, found["memory"].shape[2])})
     if name == "spectrogram":
         lasts = 2 * _batch()["text_mask"].long()
-        spread = {"lasts": lasts, "letter": letter_of_frame(lasts, 2 * TIME), "letter_mask": _batch()["audio_mask"]}
+        spread = {"lasts": lasts, "letter": token_of_frame(lasts, 2 * TIME), "letter_mask": _batch()["audio_mask"]}
         found |= head.infer({}, {"sequence": found["sequence"], **spread})
     return dict(found)
 
@@ -197,6 +197,6 @@ def test_an_auxiliary_feature_is_learned_from_as_well_and_no_longer_asked_for_in
     outputs = head(half_way, batch)
     extra = functional.cross_entropy(outputs["auxiliary"], batch["label"])
     torch.testing.assert_close(head.loss(outputs, batch), plain + 0.4 * extra)
-    head.shed()
+    head.strip_training_only()
     assert head(half_way, batch).keys() == {"logits"}
     assert not [name for name in head.state_dict() if "auxiliary" in name]

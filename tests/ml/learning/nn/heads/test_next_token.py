@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ml.learning.nn.architectures.base import Widths
-from ml.learning.nn.heads.next_token import LOGITS_AT_ONCE, NextToken, NextTokenConfig
+from ml.learning.nn.heads.next_token import LOGITS_PER_CHUNK, NextToken, NextTokenConfig
 from ml.learning.nn.network import build
 from ml.signals import Feature
 from ml.spec.schema import Choice
@@ -67,7 +67,7 @@ def test_judging_a_large_vocabulary_piece_by_piece_changes_nothing(monkeypatch: 
     whole = network(batch)
     monkeypatch.setattr("ml.learning.nn.heads.next_token.LOGITS_AT_ONCE", 11 * 3)
     pieces = network(batch)
-    assert LOGITS_AT_ONCE > 11 * 3
+    assert LOGITS_PER_CHUNK > 11 * 3
     assert all(torch.allclose(whole[name], pieces[name], atol=1e-6) for name in whole)
 
 

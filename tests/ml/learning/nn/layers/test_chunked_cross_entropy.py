@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ml.learning.nn.layers.chunked_cross_entropy import PLACES_AT_ONCE, most_probable, smoothed_cross_entropy
+from ml.learning.nn.layers.chunked_cross_entropy import POSITIONS_PER_CHUNK, most_probable, smoothed_cross_entropy
 
 
 def _given(places: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -13,7 +13,7 @@ def _given(places: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return hidden.requires_grad_(), table.requires_grad_(), torch.randint(30, (places,))
 
 
-@pytest.mark.parametrize("places", [1, PLACES_AT_ONCE, 2 * PLACES_AT_ONCE + 7])
+@pytest.mark.parametrize("places", [1, POSITIONS_PER_CHUNK, 2 * POSITIONS_PER_CHUNK + 7])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_it_is_the_cross_entropy_and_has_its_gradients(places: int, smoothing: float) -> None:
     found, expected = [], []
@@ -49,5 +49,5 @@ def test_nothing_to_judge_costs_nothing() -> None:
 
 
 def test_the_most_probable_token_is_that_of_the_highest_score() -> None:
-    hidden, table, _ = _given(PLACES_AT_ONCE + 3)
+    hidden, table, _ = _given(POSITIONS_PER_CHUNK + 3)
     assert torch.equal(most_probable(hidden, table), (hidden @ table.T).argmax(dim=1))

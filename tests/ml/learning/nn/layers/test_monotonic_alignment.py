@@ -2,7 +2,7 @@ from itertools import combinations
 
 import numpy as np
 
-from ml.learning.nn.layers.monotonic_alignment import monotonic
+from ml.learning.nn.layers.monotonic_alignment import monotonic_alignment
 
 
 def cheapest(cost: np.ndarray) -> float:
@@ -17,7 +17,7 @@ def test_it_is_the_cheapest_of_all_ways_row_by_row_whatever_is_padded() -> None:
     cost = np.random.default_rng(0).random((6, 4, 9))
     letters, frames = np.array([1, 2, 3, 4, 4, 2]), np.array([9, 2, 7, 9, 4, 5])
 
-    lasts = monotonic(cost, letters, frames)
+    lasts = monotonic_alignment(cost, letters, frames)
 
     for row in range(6):
         assert lasts[row].sum() == frames[row]
@@ -29,4 +29,4 @@ def test_it_is_the_cheapest_of_all_ways_row_by_row_whatever_is_padded() -> None:
 
 
 def test_more_letters_than_frames_are_aligned_with_nothing() -> None:
-    assert monotonic(np.ones((1, 5, 4)), np.array([5]), np.array([4])).sum() == 0
+    assert monotonic_alignment(np.ones((1, 5, 4)), np.array([5]), np.array([4])).sum() == 0

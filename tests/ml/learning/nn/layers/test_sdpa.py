@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ml.learning.nn.layers.attention import hidden, real
+from ml.learning.nn.layers.attention import attention_mask, hidden
 from ml.learning.nn.layers.sdpa import attend
 
 
@@ -12,7 +12,7 @@ from ml.learning.nn.layers.sdpa import attend
 def test_it_is_the_librarys_with_its_gradients(masked: bool) -> None:
     torch.manual_seed(0)
     seen = torch.arange(7) < torch.tensor([[7], [3]])
-    unseen = hidden(real(seen)) if masked else None
+    unseen = hidden(attention_mask(seen)) if masked else None
     found = []
     for look in (attend, lambda *each: functional.scaled_dot_product_attention(*each[:3], attn_mask=unseen)):
         torch.manual_seed(1)
@@ -27,7 +27,7 @@ def test_it_is_the_librarys_with_its_gradients(masked: bool) -> None:
 def test_what_is_not_seen_has_no_share_at_all() -> None:
     torch.manual_seed(0)
     query, key, value = (torch.randn(1, 1, length, 4) for length in (2, 6, 6))
-    unseen = hidden(real(torch.arange(6).unsqueeze(0) < 4))
+    unseen = hidden(attention_mask(torch.arange(6).unsqueeze(0) < 4))
     assert torch.equal(
         attend(query, key, value, unseen), attend(query, key, value.masked_fill(unseen.mT < 0, 9e9), unseen)
     )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ml.learning.export.torch_runner import network_of
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.network import Network, build
-from ml.learning.training.optimizers import groups
+from ml.learning.training.optimizers import parameter_groups
 from ml.learning.training.tuning import TUNINGS
 from ml.package.package import ADAPTER, WEIGHTS, ModelPackage
 from ml.signals import Signal
@@ -123,10 +123,10 @@ def test_merging_keeps_the_answers_and_a_plain_network_takes_the_weights(name: s
 def test_paces_are_of_weights_that_move_and_no_weight_is_forgotten(name: str, architecture: str) -> None:
     tuning, network = _tuned(name, architecture)
     moving = [each for each in network.parameters() if each.requires_grad]
-    paces = tuning.paces(network)
-    assert paces.keys() <= set(moving)
-    assert sum(len(group["params"]) for group in groups(moving, paces, steps=100)) == len(moving)
-    assert all(0 < pace.rate <= 1 and 0 <= pace.thaws <= 1 for pace in paces.values())
+    group_options = tuning.parameter_groups(network)
+    assert group_options.keys() <= set(moving)
+    assert sum(len(group["params"]) for group in parameter_groups(moving, group_options, steps=100)) == len(moving)
+    assert all(0 < pace.rate <= 1 and 0 <= pace.unfreeze_at <= 1 for pace in group_options.values())
 
 
 def test_what_does_not_fit_says_why() -> None:
@@ -160,13 +160,13 @@ def test_adapters_widen_what_a_published_configuration_says() -> None:
 
 def test_layers_thaw_from_the_last_to_the_first_and_lower_ones_move_slower() -> None:
     tuning, network = _tuned("gradual_unfreezing", "bert")
-    paces = tuning.paces(network)
+    group_options = tuning.parameter_groups(network)
     model: Any = network.backbones["it"].model
     table, first, second = model.embeddings.word_embeddings, *(each.output.dense for each in model.encoder.layer)
-    rates = [paces[each.weight].rate for each in (second, first, table)]
+    rates = [group_options[each.weight].rate for each in (second, first, table)]
     assert rates == pytest.approx([1 / 2.6, 1 / 2.6**2, 1 / 2.6**3])
-    assert [round(paces[each.weight].thaws, 3) for each in (second, first, table)] == [0.167, 0.333, 0.5]
-    assert paces[model.pooler.dense.weight] == paces[second.weight]
+    assert [round(group_options[each.weight].unfreeze_at, 3) for each in (second, first, table)] == [0.167, 0.333, 0.5]
+    assert group_options[model.pooler.dense.weight] == group_options[second.weight]
 
 
 def test_a_merged_backbone_trains_again() -> None:
