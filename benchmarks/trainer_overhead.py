@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ml.config import Config
+from ml.config import Choice, Config
 from ml.learning.nn.network import Network, build
 from ml.learning.nn.objectives.base import Objective
 from ml.learning.nn.objectives.supervised import Supervised, SupervisedConfig
@@ -36,7 +36,6 @@ from ml.learning.training.checkpoint import Checkpoints
 from ml.learning.training.optimizers import given, learning_rate, make_optimizer
 from ml.learning.training.trainer import Trainer, half_precision
 from ml.schedule import Schedule
-from ml.spec.schema import Choice
 
 AIM = 0.03
 CPU = torch.device("cpu")

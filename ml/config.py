@@ -1,16 +1,30 @@
-"""The base of every Pydantic model inside `ml`."""
+"""Base of the Pydantic models in `ml`, and the choice of a name with its options."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+#: Number of channels, units or layers. The limit is above that of any network; it keeps a typing error from a worker.
 Count = Annotated[int, Field(ge=1, le=65_536)]
-"""How many channels, units or layers. More than any network has; a slip of the keyboard must not reach a worker."""
 
 
 class Config(BaseModel):
-    """Immutable; an unknown field is an error, so that a misspelt option is never silently ignored."""
+    """Immutable model; an unknown field is an error, so that a misspelled option is never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Choice(Config):
+    """Name from a registry with its options. A bare string is short for `{"name": ...}`."""
+
+    name: str
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+def _expand(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Named = Annotated[Choice, BeforeValidator(_expand, json_schema_input_type=str | Choice)]

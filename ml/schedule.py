@@ -1,4 +1,4 @@
-"""How long training takes, and how fast it goes: what a user asks for, and what recipes say of themselves."""
+"""Training schedule: number of epochs, batch size, optimizer, learning rate, early stopping."""
 
 from __future__ import annotations
 
@@ -9,46 +9,49 @@ from pydantic import Field
 
 from ml.config import Config
 
-LEAST_BATCH: Final = 8
-"""Rows of which a batch can still tell mean and spread, as batch normalisation asks of it."""
+#: Fewest rows of a batch whose mean and variance batch normalization can use.
+MIN_BATCH_ROWS: Final = 8
 
 
 class EarlyStopping(Config):
-    """End when `monitor` has not improved by `min_delta` for `patience` epochs; keep the best weights."""
+    """Stop when `monitor` has not improved by `min_delta` for `patience` epochs; keep the best weights."""
 
     monitor: str = "validation/loss"
-    patience: int = Field(5, ge=1)
+    patience: int = Field(5, ge=1, description="Epochs without improvement before training stops.")
     min_delta: float = Field(0.0, ge=0)
     restore_best: bool = True
 
 
 class Schedule(Config):
-    """How long and how fast. What is absent is filled from recipes by `ml.spec.resolve`."""
+    """Length and speed of training. `ml.spec.resolve` fills absent fields from recipes."""
 
     epochs: int | None = Field(None, ge=1, le=100_000)
-    least_steps: int | None = Field(None, ge=1, le=1_000_000)
-    """Of all epochs; where few rows make fewer, epochs become more."""
+    min_steps: int | None = Field(
+        None, ge=1, le=1_000_000, description="Steps of all epochs together; few rows are repeated in more epochs."
+    )
     batch_size: int | None = Field(None, ge=1, le=65_536)
-    least_batches: int | None = Field(None, ge=1, le=65_536)
-    """In an epoch; where few rows make fewer, batches become smaller."""
+    min_batches_per_epoch: int | None = Field(
+        None, ge=1, le=65_536, description="Batches of one epoch; few rows come in smaller batches."
+    )
     optimizer: Literal["sgd", "adam", "adamw"] | None = None
     learning_rate: float | None = Field(None, gt=0, le=100)
     momentum: float | None = Field(None, ge=0, lt=1)
     nesterov: bool | None = None
     weight_decay: float | None = Field(None, ge=0)
     decay: Literal["constant", "cosine", "one_cycle"] | None = None
-    warmup_fraction: float | None = Field(None, ge=0, le=1)
-    """Share of all steps."""
+    warmup_fraction: float | None = Field(None, ge=0, le=1, description="Fraction of all steps.")
     gradient_clip_norm: float | None = Field(None, gt=0)
     precision: Literal["auto", "float32", "bfloat16", "float16"] | None = None
     early_stopping: EarlyStopping | None = None
     checkpoint_every_seconds: float | None = Field(None, gt=0)
 
-    def batch_of(self, rows: int) -> int:
-        """How many of so many rows make a batch. Of a resolved schedule, like `times`."""
+    def batch_rows(self, rows: int) -> int:
+        """Batch size for a data set of `rows` rows. Call it on a resolved schedule, like `epoch_repeats`."""
         size = min(self.batch_size or rows, rows)
-        return min(size, max(LEAST_BATCH, rows // self.least_batches)) if self.least_batches else size
+        if not self.min_batches_per_epoch:
+            return size
+        return min(size, max(MIN_BATCH_ROWS, rows // self.min_batches_per_epoch))
 
-    def times(self, batches: int) -> int:
-        """How many epochs of so many batches stand for one, so that all together make `least_steps`."""
-        return max(1, math.ceil((self.least_steps or 0) / ((self.epochs or 1) * batches)))
+    def epoch_repeats(self, batches: int) -> int:
+        """Passes over `batches` batches that count as one epoch, so that all epochs make `min_steps` steps."""
+        return max(1, math.ceil((self.min_steps or 0) / ((self.epochs or 1) * batches)))

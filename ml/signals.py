@@ -49,9 +49,9 @@ class Slot:
 
     reads: frozenset[Signal]
     needs: frozenset[Feature]
-    usual: str | None = None
+    default_architecture: str | None = None
     """The architecture that reads it where neither the user nor a base model says which."""
-    usual_preset: str | None = None
+    default_preset: str | None = None
     """Its size; its own default where none is said."""
 
     def unmet(self, backbone: str, *, accepts: Iterable[str], provides: Iterable[str]) -> str | None:

@@ -114,7 +114,9 @@ def _objective(objective: type[Objective]) -> ObjectiveEntry:
 def _tuning(tuning: type[Tuning]) -> TuningEntry:
     reasons = {name: tuning.unmet(_tiny(architecture)) for name, architecture in ARCHITECTURES.items()}
     unfit = {name: reason for name, reason in reasons.items() if reason is not None}
-    return TuningEntry(**_described(tuning), needs_base=tuning.needs_base, unfit=unfit, least_rate=tuning.least_rate)
+    return TuningEntry(
+        **_described(tuning), needs_base=tuning.needs_base, unfit=unfit, min_learning_rate=tuning.min_learning_rate
+    )
 
 
 def _tiny(architecture: type[Backbone]) -> Backbone:
@@ -140,8 +142,8 @@ def _slots(slots: Mapping[str, Slot], encoders: Mapping[str, str]) -> dict[str, 
             reads=sorted(slot.reads),
             needs=sorted(slot.needs),
             encoder=encoders[name],
-            usual=slot.usual,
-            usual_preset=slot.usual_preset,
+            default_architecture=slot.default_architecture,
+            default_preset=slot.default_preset,
         )
         for name, slot in slots.items()
     }

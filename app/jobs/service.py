@@ -13,9 +13,10 @@ from app.jobs.schemas import Event, Job, LogLine
 from ml.data.dataset import DatasetSummary
 from ml.errors import Finding, SpecError, unknown
 from ml.package.package import MANIFEST, Manifest
-from ml.spec import schema as specs
+from ml.spec.check import check
 from ml.spec.interchange import Export, check_export
-from ml.spec.schema import Finetune, Pretrain
+from ml.spec.resolve import resolve
+from ml.spec.schema import Finetune, Pretrain, references, split_references
 from store import datasets, job_events, models
 from store.database import reading
 from store.errors import NotFound
@@ -79,16 +80,16 @@ def _training(session: Session, spec: Spec, *, catalog: Catalog, blobs: Blobs) -
     dataset = _dataset(session, spec.dataset, findings)
     named = {
         path: model
-        for path, reference in specs.references(spec, catalog).items()
+        for path, reference in references(spec, catalog).items()
         if (model := _model(session, reference, findings, path=path)) is not None
     }
     summary = DatasetSummary.model_validate(dataset.summary) if dataset and dataset.state == "ready" else None
     manifests = {path: _manifest(model, blobs) for path, model in named.items()}
-    parent, others = specs.parted(manifests)
-    findings += specs.check(spec, catalog, summary, parent, others)
+    parent, others = split_references(manifests)
+    findings += check(spec, catalog, summary, parent, others)
     if findings or dataset is None:
         raise SpecError.of(findings)
-    resolved = specs.resolve(spec, catalog, dataset=summary, parent=parent).model_dump(mode="json", exclude_none=True)
+    resolved = resolve(spec, catalog, dataset=summary, base=parent).model_dump(mode="json", exclude_none=True)
     _pin(resolved, "dataset", f"{dataset.name}@{dataset.version}")
     for path, model in named.items():
         _pin(resolved, path, f"{model.name}@{model.version}")

@@ -141,7 +141,7 @@ class PredictService:
     async def stream(
         self, reference: str, inputs: Sequence[Any], *, parameters: Mapping[str, Any]
     ) -> tuple[ServedVersion, AsyncIterator[str | dict[str, Any] | None]]:
-        """Stream the output of the only input (`StreamScheduler.pieces`); raises `ProblemError` 406 without a stream."""
+        """Stream the output of the only input; raises `ProblemError` 406 if the model does not stream."""
         loaded = await self._meant(reference)
         asked = loaded.predictor.asked(parameters)
         if loaded.stream_scheduler is None or asked.wanted is not None or len(inputs) != 1:

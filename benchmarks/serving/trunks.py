@@ -63,11 +63,11 @@ def fine_tune(base: ModelPackage, folder: Path, *, seed: int, frozen: bool) -> M
     """As a run of two steps would leave one, without the steps. Not `frozen`: as if the backbone had moved, too."""
     import torch
 
+    from ml.config import Choice
     from ml.data.rows import Rows
     from ml.learning.export.packaging import pack
     from ml.learning.export.torch_runner import network_of
     from ml.learning.nn.network import build
-    from ml.spec.schema import Choice
     from ml.tasks import TASKS
 
     encoders = base.encoders()

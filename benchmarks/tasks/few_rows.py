@@ -5,7 +5,7 @@ to learn from are a random share of data with a name, or pictures drawn here, of
 rows judged are others. CPU seconds cover everything from spec to package.
 
     python -m benchmarks.tasks.few_rows                                every case, both ways
-    python -m benchmarks.tasks.few_rows --cases shades digits --architectures cnn --ways now --set least_steps=400
+    python -m benchmarks.tasks.few_rows --cases shades digits --architectures cnn --ways now --set min_steps=400
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SIDE: Final = 32
 WORDS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 PICTURES: Final = ("cnn", "resnet", "alexnet", "inception_v3")
 MINILM: Final = "minilm"
-WAYS: Final = {"recipe": {"least_steps": 1, "least_batches": 1}, "now": {}}
+WAYS: Final = {"recipe": {"min_steps": 1, "min_batches_per_epoch": 1}, "now": {}}
 
 Picture = tuple[str, "np.ndarray"]
 

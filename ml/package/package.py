@@ -25,11 +25,10 @@ from weakref import WeakValueDictionary
 
 from pydantic import Field, ValidationError
 
-from ml.config import Config
+from ml.config import Config, Named
 from ml.encoders import ENCODERS
 from ml.errors import DamagedPackage, PackageError, UnknownName
 from ml.package.checksums import digest, known_digest
-from ml.spec.schema import Named
 from ml.tasks import TASKS
 
 if TYPE_CHECKING:

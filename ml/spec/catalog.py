@@ -26,9 +26,9 @@ class SlotEntry(Config):
     needs: list[Feature]
     encoder: str
     """What turns the raw values into the signal."""
-    usual: str | None = None
+    default_architecture: str | None = None
     """The architecture that reads it where none is asked for."""
-    usual_preset: str | None = None
+    default_preset: str | None = None
     """Its size, by name."""
 
 
@@ -125,7 +125,7 @@ class TuningEntry(Entry):
     """Makes no sense from scratch."""
     unfit: dict[str, str] = Field(default_factory=dict)
     """Architecture -> why it cannot be tuned so."""
-    least_rate: float = 0.0
+    min_learning_rate: float = 0.0
     """The learning rate where nobody asks for one and recipes have a lower one."""
 
 

@@ -42,7 +42,7 @@ class ImageClassification(Task):
     name = "image_classification"
     summary = "Say which of the known classes a picture shows"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.POOLED}), usual="cnn")
+        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.POOLED}), default_architecture="cnn")
     }
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "label": "label"}
     reads: ClassVar[Mapping[str, str]] = {"image": "image"}

@@ -61,7 +61,7 @@ class ImageGeneration(Task):
     name = "image_generation"
     summary = "Draw a picture like those of the training data, of a class if they had any"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.LATENT}), usual="vae")
+        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.LATENT}), default_architecture="vae")
     }
     columns: ClassVar[Mapping[str, str]] = {"image": "image"}
     reads: ClassVar[Mapping[str, str]] = {"image": "image"}

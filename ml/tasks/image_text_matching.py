@@ -106,8 +106,10 @@ class ImageTextMatching(Task):
     name = "image_text_matching"
     summary = "Find the text that belongs to a picture and the picture that belongs to a text, or classify by captions"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.POOLED}), usual="cnn"),
-        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.POOLED}), usual="transformer"),
+        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.POOLED}), default_architecture="cnn"),
+        "text": Slot(
+            reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.POOLED}), default_architecture="transformer"
+        ),
     }
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "text": "text"}
     reads: ClassVar[Mapping[str, str]] = {"image": "image", "text": "text"}

@@ -74,7 +74,7 @@ class ObjectDetection(Task):
     name = "object_detection"
     summary = "Say which objects a picture shows, and where"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.MAPS}), usual="cnn")
+        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.MAPS}), default_architecture="cnn")
     }
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "objects": "objects"}
     reads: ClassVar[Mapping[str, str]] = {"image": "image"}

@@ -74,7 +74,10 @@ class Recommendation(Task):
     summary = "Recommend the items somebody will want next, from those they had; and tell users by their profile"
     slots: ClassVar[Mapping[str, Slot]] = {
         "history": Slot(
-            reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.CAUSAL}), usual="gpt", usual_preset="narrow"
+            reads=frozenset({Signal.TOKENS}),
+            needs=frozenset({Feature.CAUSAL}),
+            default_architecture="gpt",
+            default_preset="narrow",
         )
     }
     columns: ClassVar[Mapping[str, str]] = {"history": "items"}

@@ -57,7 +57,7 @@ class SpeechRecognition(Task):
     name = "speech_recognition"
     summary = "Write down what is said in a recording"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "audio": Slot(reads=frozenset({Signal.FRAMES}), needs=frozenset({Feature.SEQUENCE}), usual="rnn")
+        "audio": Slot(reads=frozenset({Signal.FRAMES}), needs=frozenset({Feature.SEQUENCE}), default_architecture="rnn")
     }
     columns: ClassVar[Mapping[str, str]] = {"audio": "audio", "text": "text"}
     reads: ClassVar[Mapping[str, str]] = {"audio": "audio", "text": "text"}

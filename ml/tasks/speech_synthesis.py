@@ -76,7 +76,7 @@ class SpeechSynthesis(Task):
     name = "speech_synthesis"
     summary = "Read a text aloud, in one voice or several"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.SEQUENCE}), usual="rnn")
+        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.SEQUENCE}), default_architecture="rnn")
     }
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "audio": "audio"}
     reads: ClassVar[Mapping[str, str]] = {"text": "text", "audio": "audio"}

@@ -41,7 +41,7 @@ class TextClassification(Task):
     name = "text_classification"
     summary = "Say which of the known classes a text belongs to: its sentiment, its topic, its language"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.POOLED}), usual="rnn")
+        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.POOLED}), default_architecture="rnn")
     }
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "label": "label"}
     reads: ClassVar[Mapping[str, str]] = {"text": "text"}

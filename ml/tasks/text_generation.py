@@ -90,7 +90,7 @@ class TextGeneration(Task):
     name = "text_generation"
     summary = "Write a text on, in the manner of the training data; answer a prompt or a conversation"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.CAUSAL}), usual="gpt")
+        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.CAUSAL}), default_architecture="gpt")
     }
     columns: ClassVar[Mapping[str, str]] = {"text": "text"}
     reads: ClassVar[Mapping[str, str]] = {"text": "text"}

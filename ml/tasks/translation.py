@@ -87,7 +87,9 @@ class Translation(Task):
     name = "translation"
     summary = "Say in one language what was said in another, or make any other text of a text"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.SEQUENCE}), usual="transformer")
+        "text": Slot(
+            reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.SEQUENCE}), default_architecture="transformer"
+        )
     }
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "target": "text"}
     reads: ClassVar[Mapping[str, str]] = {"text": "text", "target": "target"}

@@ -152,7 +152,7 @@ def evaluation(report: Mapping[str, Any]) -> None:
         trivial = number(baseline[name]) if name in baseline else ""
         shown.add_row(name, f"[bold]{number(value)}[/]", between, f"[dim]{trivial}[/]")
     console.print(shown)
-    if few := (report.get("training") or {}).get("few_rows"):
+    if few := (report.get("training") or {}).get("small_data_adjustments"):
         console.print(f"[dim]note:[/] {escape(few)}")
     weaknesses(report.get("warnings") or ())
     classes, matrix = report.get("classes"), report.get("confusion_matrix")

@@ -3,7 +3,7 @@
 import pytest
 
 from ml.schedule import Schedule
-from ml.spec.schema import DEFAULTS
+from ml.spec.resolve import DEFAULTS
 
 
 @pytest.mark.parametrize(
@@ -19,11 +19,11 @@ from ml.spec.schema import DEFAULTS
     ],
 )
 def test_few_rows_come_in_smaller_batches_and_more_often(rows: int, batch: int, times: int) -> None:
-    assert DEFAULTS.batch_of(rows) == batch
-    assert DEFAULTS.times(rows // batch) == times
+    assert DEFAULTS.batch_rows(rows) == batch
+    assert DEFAULTS.epoch_repeats(rows // batch) == times
     assert times == 1 or times * 10 * (rows // batch) >= 200 > (times - 1) * 10 * (rows // batch)
 
 
 def test_a_schedule_without_a_least_is_kept_to_the_letter() -> None:
     plain = Schedule(epochs=3, batch_size=128)
-    assert (plain.batch_of(60), plain.batch_of(1_000), plain.times(1)) == (60, 128, 1)
+    assert (plain.batch_rows(60), plain.batch_rows(1_000), plain.epoch_repeats(1)) == (60, 128, 1)

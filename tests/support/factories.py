@@ -13,12 +13,12 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from safetensors.numpy import save_file
 
+from ml.config import Choice
 from ml.encoders import ENCODERS
 from ml.encoders.base import Encoder
 from ml.inference.onnx_weights import lay_out
 from ml.package.checksums import digest
 from ml.package.package import MANIFEST, WEIGHTS, Graph, Manifest, ModelPackage, Parity
-from ml.spec.schema import Choice
 from store import jobs
 from store.blobs import blobs
 from store.database import transaction

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from ml.spec.catalog import Catalog
-from ml.spec.schema import Spec, parted, references
+from ml.spec.schema import Spec, references, split_references
 from store import jobs, models
 from store.blobs import blobs
 from store.database import reading
@@ -93,7 +93,7 @@ def _models(spec: Spec, folder: Path) -> tuple[str | None, Path | dict[str, Path
         with reading() as session:
             model = models.version(session, reference)
         ids[path], packages[path] = model.id, blobs().fetch_tree(model.key, folder / "models" / str(number))
-    bases, named = parted(packages)
+    bases, named = split_references(packages)
     return next((ids[path] for path in ids if path not in named), None), bases, named
 
 

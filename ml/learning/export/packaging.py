@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors.torch import save_file
 
+from ml.config import Choice
 from ml.data.rows import Rows
 from ml.errors import InputError
 from ml.learning.export.graph_selection import with_variants
 from ml.learning.export.onnx import batch_sizes, can_have_trunk, export, record
 from ml.package.package import ADAPTER, WEIGHTS, Manifest, ModelPackage, Provenance
-from ml.spec.schema import Choice
 from ml.tasks.base import MODEL, embedding_graphs
 
 if TYPE_CHECKING:

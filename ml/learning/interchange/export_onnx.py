@@ -20,6 +20,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Final
 
+from ml.config import Choice
 from ml.data.rows import Rows
 from ml.errors import PackageError
 from ml.learning.export.onnx import OPSET, export
@@ -30,7 +31,6 @@ from ml.learning.interchange.readme import readme
 from ml.learning.interchange.standalone import run
 from ml.learning.training.unlabeled import Unlabeled
 from ml.package.package import ModelPackage
-from ml.spec.schema import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+from ml.config import Choice
 from ml.data.rows import Rows
 from ml.errors import PackageError
 from ml.learning.export.packaging import pack
@@ -14,7 +15,6 @@ from ml.learning.nn.heads import HEADS
 from ml.learning.nn.network import build
 from ml.learning.training.unlabeled import Unlabeled
 from ml.package.package import Provenance, check_weights
-from ml.spec.schema import Choice
 from ml.tasks import TASKS
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ml.config import Choice
 from ml.encoders.base import collate_slots
 from ml.errors import PackageError
 from ml.inference.onnx_session import OnnxGraphs, Session
@@ -23,7 +24,6 @@ from ml.learning.interchange.import_huggingface import OTHER_PROBLEMS, labels_of
 from ml.learning.interchange.onnx_adapters import ADAPTERS, LOGITS, CompanionFiles, answer_with_logits
 from ml.learning.interchange.untrusted_onnx import read
 from ml.package.package import Graph, Manifest, ModelPackage, Provenance
-from ml.spec.schema import Choice
 from ml.tasks import TASKS
 from ml.tasks.base import MODEL
 

@@ -16,9 +16,9 @@ from ml.signals import Feature
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ml.config import Choice
     from ml.learning.nn.architectures.base import Backbone, Features
     from ml.learning.nn.heads.base import Head, Tensors
-    from ml.spec.schema import Choice
 
 
 class Network(nn.Module):

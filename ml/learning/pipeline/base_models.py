@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from ml.config import Choice
     from ml.encoders.base import Encoder
     from ml.learning.nn.network import Network
-    from ml.spec.schema import Choice, Parents
+    from ml.spec.requirements import BaseManifests
 
 
 class BaseModels:
@@ -41,7 +42,7 @@ class BaseModels:
         return bool(self.packages)
 
     @property
-    def manifests(self) -> Parents:
+    def manifests(self) -> BaseManifests:
         """As `ml.spec.check` asks for them."""
         if None in self.packages:
             return self.packages[None].manifest

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ml.config import Choice
 from ml.data.rows import JoinedRows
 from ml.encoders import ENCODERS
 from ml.learning.nn.architectures import ARCHITECTURES
@@ -12,7 +13,6 @@ from ml.learning.nn.heads import HEADS
 from ml.learning.nn.network import Network, build
 from ml.learning.nn.objectives import OBJECTIVES
 from ml.learning.training.unlabeled import Unlabeled
-from ml.spec.schema import Choice
 from ml.tasks import TASKS
 
 if TYPE_CHECKING:

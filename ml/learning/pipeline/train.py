@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ml.config import Choice
 from ml.data.dataset import Dataset
 from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning.export.packaging import PARITY_ROWS, as_requests, pack
@@ -29,7 +30,9 @@ from ml.metrics.base import weaknesses
 from ml.package.checksums import digest
 from ml.package.package import MANIFEST, ModelPackage, Provenance
 from ml.spec.catalog import Catalog
-from ml.spec.schema import Choice, Finetune, Spec, check, parted, references, resolve
+from ml.spec.check import check
+from ml.spec.resolve import resolve
+from ml.spec.schema import Finetune, Spec, references, split_references
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -138,9 +141,9 @@ class _Run:
         report["transfer"] = transfer.as_dict() if transfer else None
         report["training"] = {"reason": trained.reason, "epochs": trained.epochs, "steps": trained.steps}
         report["training"]["best_epoch"] = trained.best_epoch
-        report["training"]["few_rows"] = self.few_rows
+        report["training"]["small_data_adjustments"] = self.few_rows
         report["training"]["trained_parameters"] = sum(tensors[name].numel() for name in learned)
-        report["lost"] = self.lost
+        report["truncation"] = self.lost
         metrics = {**trained.metrics, **{f"{report['split']}/{name}": each for name, each in report["metrics"].items()}}
         architectures = {slot: tuning.merged(choice) for slot, choice in self.lesson.architectures.items()}
         package = self._package(network, task, metrics, architectures, adapter)
@@ -175,7 +178,7 @@ class _Run:
             self.train_columns,
             collate=lesson.reader.collate,
             augment=lesson.reader.augment,
-            batch_size=schedule.batch_of(rows),
+            batch_size=schedule.batch_rows(rows),
             seed=self.spec.seed,
             device=self.device,
         )
@@ -306,7 +309,7 @@ def _resolved(spec: Spec, summary: DatasetSummary, bases: BaseModels, models: Ma
     parent = bases.manifests
     if findings := check(spec, catalog, summary, parent, {path: each.manifest for path, each in models.items()}):
         raise SpecError.of(findings)
-    absent = parted(references(spec, catalog))[1].keys() - models.keys()
+    absent = split_references(references(spec, catalog))[1].keys() - models.keys()
     if absent:
         raise SpecError(f"the package of {', '.join(sorted(absent))} was not given")
     # Told apart for the type checker alone.

@@ -105,7 +105,7 @@ class Trainer:
         self.run = run
         self.on_progress = on_progress
         self.should_stop = should_stop
-        self.times = schedule.times(len(train))
+        self.times = schedule.epoch_repeats(len(train))
         """So many epochs stand for one of the schedule: it is judged after as many, and patience counts them as one."""
         self.epochs = given(schedule.epochs) * self.times
         self.steps = self.epochs * len(train)

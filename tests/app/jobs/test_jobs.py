@@ -106,8 +106,8 @@ def test_wrong_fields_are_named_by_their_path(client: TestClient) -> None:
             finetune(schedule={"precison": "auto"}),
             "schedule.precison",
             "there is no field named 'precison'; known: batch_size, checkpoint_every_seconds, decay, early_stopping, "
-            "epochs, gradient_clip_norm, learning_rate, least_batches, least_steps, momentum, nesterov, optimizer, "
-            "precision, warmup_fraction, weight_decay",
+            "epochs, gradient_clip_norm, learning_rate, min_batches_per_epoch, min_steps, momentum, nesterov, "
+            "optimizer, precision, warmup_fraction, weight_decay",
         ),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from ml.spec.schema import Choice
+from ml.config import Choice
 from store import models
 from store.blobs import blobs
 from store.database import transaction

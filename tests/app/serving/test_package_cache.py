@@ -16,10 +16,10 @@ from starlette.testclient import TestClient
 
 from app.serving.model_pool import find_version
 from app.serving.package_cache import PackageCache
+from ml.config import Choice
 from ml.inference.predictor import Predictor
 from ml.learning.nn.network import build
 from ml.package.package import MANIFEST, WEIGHTS, Manifest, ModelPackage
-from ml.spec.schema import Choice
 from store import models
 from store.blobs import blobs
 from store.database import reading

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
+from ml.config import Choice
 from ml.generation.loop import GeneratedSequence, GenerationLoop, GenerationParams
 from ml.generation.sampling import Sampling
 from ml.learning.export.torch_runner import running
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.network import build
 from ml.signals import Feature
-from ml.spec.schema import Choice
 
 SHAPE = {"vocabulary": 40, "length": 12}
 GRAPHS = {"step": ("text", "text_mask", "text_state", "text_state_mask")}

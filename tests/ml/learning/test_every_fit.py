@@ -48,7 +48,11 @@ def test_what_fits_trains_and_both_engines_answer_alike(
 ) -> None:
     wanted = (CATALOG.tasks if kind == "task" else CATALOG.objectives)[name]
     data = samples.path(wanted.columns)
-    others = {each: _tiny(entry.usual) for each, entry in wanted.slots.items() if entry.usual is not None}
+    others = {
+        each: _tiny(entry.default_architecture)
+        for each, entry in wanted.slots.items()
+        if entry.default_architecture is not None
+    }
     asked: dict[str, Any] = {"architectures": {**others, slot: _tiny(architecture)}, kind: name}
     made = run(data, tmp_path, spec("finetune" if kind == "task" else "pretrain", **asked))
 

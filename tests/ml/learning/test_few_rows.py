@@ -44,7 +44,7 @@ def test_a_hundred_pictures_are_told_apart_by_default(
     assert report["metrics"]["accuracy"] >= 0.95
     assert report["warnings"] == []
     few = "86 rows are few: 25 epochs in batches of 10, not the usual 5 in batches of 128"
-    assert report["training"]["few_rows"] == few
+    assert report["training"]["small_data_adjustments"] == few
     assert few in [each.message for each in told]
     assert {each.epochs for each in told if each.step} == {25}
     assert (report["training"]["best_epoch"] or 25) % 5 == 0
@@ -57,7 +57,11 @@ def test_who_names_epochs_and_batches_gets_those_and_is_told_what_came_of_it(sha
     made = run(shades, tmp_path, spec("finetune", **ASKED, schedule={"epochs": 5, "batch_size": 128}), told=told)
     report = made.report
     assert report is not None
-    assert (report["training"]["epochs"], report["training"]["steps"], report["training"]["few_rows"]) == (5, 5, None)
+    assert (
+        report["training"]["epochs"],
+        report["training"]["steps"],
+        report["training"]["small_data_adjustments"],
+    ) == (5, 5, None)
     (warning,) = report["warnings"]
     assert "accuracy is 0.5 on 60 rows of test, that of the trivial baseline 0.5" in warning
     assert warning in [each.message for each in told]

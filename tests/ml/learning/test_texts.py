@@ -40,7 +40,7 @@ def test_chinese_texts_are_learned_and_answered_and_what_was_cut_is_told(tmp_pat
     )
     made = run(_imported(tmp_path), tmp_path / "run", asked)
     assert made.report is not None
-    lost = [split.get("text", {}).get("cut to 40 tokens", 0) for split in made.report["lost"].values()]
+    lost = [split.get("text", {}).get("cut to 40 tokens", 0) for split in made.report["truncation"].values()]
     assert sum(lost) == 1
     assert all(set("好坏") >= {error["label"]} and error["text"] for error in made.report["errors"])
     assert isinstance(made.package.encoders()["text"], TextEncoder)

@@ -4,11 +4,11 @@ import struct
 import numpy as np
 import pytest
 
+from ml.config import Choice
 from ml.errors import PackageError
 from ml.inference.predictor import Predictor
 from ml.package.checksums import digest
 from ml.package.package import MAX_WEIGHTS_HEADER_BYTES, Manifest, ModelPackage
-from ml.spec.schema import Choice
 from tests.support.ml import image_models
 
 

@@ -59,7 +59,9 @@ def test_every_slot_has_a_usual_architecture_and_it_fits(catalog):
     for owners, reasons in ((catalog.tasks, catalog.fits.tasks), (catalog.objectives, catalog.fits.objectives)):
         for name, owner in owners.items():
             for slot, entry in owner.slots.items():
-                assert reasons[name][slot].get(entry.usual, "is not named") is None, f"{name} {slot}: {entry.usual}"
+                assert reasons[name][slot].get(entry.default_architecture, "is not named") is None, (
+                    f"{name} {slot}: {entry.default_architecture}"
+                )
 
 
 def test_what_is_served_says_what_fits_and_the_file_does_not(catalog):

@@ -7,11 +7,14 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter, ValidationError
 
+from ml.config import Choice
 from ml.package.package import Manifest
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal
 from ml.spec.catalog import Catalog
-from ml.spec.schema import DEFAULTS, Choice, Finetune, Pretrain, Spec, check, resolve
+from ml.spec.check import check
+from ml.spec.resolve import DEFAULTS, resolve
+from ml.spec.schema import Finetune, Pretrain, Spec
 from tests.support.ml import image_models
 
 SPEC = TypeAdapter[Pretrain | Finetune](Spec)
@@ -76,7 +79,7 @@ def test_a_tuning_that_does_not_fit_the_backbone_says_why_and_which_do() -> None
         finetune(schedule={"early_stopping": {"monitor": "validation/accuracy"}}),
         finetune(encoders={"image": {"height": 16, "width": 16}}),
         pretrain(),
-        pretrain(schedule={"early_stopping": {"monitor": "validation/twin_accuracy"}}),
+        pretrain(schedule={"early_stopping": {"monitor": "validation/contrastive_accuracy"}}),
         pretrain(objective="evidence_lower_bound", architecture="vae"),
         pretrain(objective="supervised"),
         pretrain(objective="supervised", task="image_classification"),
@@ -219,7 +222,7 @@ def test_a_base_model_of_which_nothing_could_be_kept_is_refused(tuning):
     (finding,) = check(spec, CATALOG, texts, base())
 
     assert (finding.code, finding.path) == ("does_not_fit", "start_from")
-    assert finding.message == "nothing of base can be kept: it reads image, text_classification reads text"
+    assert finding.message == "nothing of base can be used: it reads image, text_classification reads text"
 
 
 def test_who_asks_for_no_architecture_gets_the_usual_one():
@@ -232,7 +235,7 @@ def test_who_asks_for_no_architecture_gets_the_usual_one():
 
 def test_nothing_to_build_is_missing_where_nothing_is_usual():
     task = CATALOG.tasks["image_classification"]
-    bare = {slot: entry.model_copy(update={"usual": None}) for slot, entry in task.slots.items()}
+    bare = {slot: entry.model_copy(update={"default_architecture": None}) for slot, entry in task.slots.items()}
     tasks = {**CATALOG.tasks, task.name: task.model_copy(update={"slots": bare})}
     (finding,) = check(finetune(architecture=None), CATALOG.model_copy(update={"tasks": tasks}))
     assert (finding.code, finding.path) == ("missing", "architecture")
@@ -260,7 +263,7 @@ def two_slots() -> Catalog:
     """As a later task will be: it reads pictures and texts."""
     task = CATALOG.tasks["image_classification"]
     slot = task.slots["image"]
-    slots = {"left": slot, "right": slot.model_copy(update={"needs": [Feature.LATENT], "usual": None})}
+    slots = {"left": slot, "right": slot.model_copy(update={"needs": [Feature.LATENT], "default_architecture": None})}
     tasks = {**CATALOG.tasks, "image_classification": task.model_copy(update={"slots": slots})}
     return CATALOG.model_copy(update={"tasks": tasks})
 
@@ -398,7 +401,7 @@ def test_an_objective_refuses_data_it_cannot_read():
     words = image_models.summary(columns={"text": "text"}, splits={})
 
     assert messages(pretrain(), dataset=words) == [
-        "contrastive_views needs a column 'image' of kind image; the dataset has text",
+        "contrastive_views needs a column 'image' of type image; the dataset has text",
         "the dataset has no rows to train on; the least is 3",
     ]
 
@@ -436,17 +439,20 @@ def test_the_user_goes_before_the_recipe_and_that_before_the_default():
 
 def test_who_names_epochs_or_batches_is_taken_at_the_word_however_few_the_rows():
     usual = resolve(finetune(), CATALOG)
-    assert (usual.schedule.least_steps, usual.schedule.least_batches) == (DEFAULTS.least_steps, DEFAULTS.least_batches)
+    assert (usual.schedule.min_steps, usual.schedule.min_batches_per_epoch) == (
+        DEFAULTS.min_steps,
+        DEFAULTS.min_batches_per_epoch,
+    )
     assert resolve(usual, CATALOG) == usual
 
     epochs = resolve(finetune(schedule={"epochs": CATALOG.architectures["cnn"].recipe.epochs}), CATALOG)
-    assert (epochs.schedule.least_steps, epochs.schedule.least_batches) == (None, DEFAULTS.least_batches)
+    assert (epochs.schedule.min_steps, epochs.schedule.min_batches_per_epoch) == (None, DEFAULTS.min_batches_per_epoch)
     assert resolve(epochs, CATALOG) == epochs
 
     batches = resolve(finetune(schedule={"batch_size": 128}), CATALOG).schedule
-    assert (batches.least_steps, batches.least_batches) == (DEFAULTS.least_steps, None)
-    both = resolve(finetune(schedule={"epochs": 3, "least_steps": 7}), CATALOG).schedule
-    assert (both.epochs, both.least_steps) == (3, 7)
+    assert (batches.min_steps, batches.min_batches_per_epoch) == (DEFAULTS.min_steps, None)
+    both = resolve(finetune(schedule={"epochs": 3, "min_steps": 7}), CATALOG).schedule
+    assert (both.epochs, both.min_steps) == (3, 7)
 
 
 def test_a_tasks_recipe_goes_before_the_architectures():
@@ -464,12 +470,12 @@ def test_what_starts_from_a_base_takes_smaller_steps_unless_told_otherwise():
     assert bert.base_recipe.learning_rate < bert.recipe.learning_rate
     own = Manifest.model_validate({"architectures": {"text": "bert"}, "encoders": {}, "parameters": 1})
     asked = {"task": "text_classification", "start_from": "base", "architecture": None}
-    schedule = resolve(finetune(**asked), CATALOG, parent=own).schedule
+    schedule = resolve(finetune(**asked), CATALOG, base=own).schedule
     assert schedule.learning_rate == bert.base_recipe.learning_rate
     assert schedule.gradient_clip_norm == bert.recipe.gradient_clip_norm
-    told = resolve(finetune(**asked, schedule={"epochs": 7}), CATALOG, parent=own).schedule
+    told = resolve(finetune(**asked, schedule={"epochs": 7}), CATALOG, base=own).schedule
     assert (told.epochs, told.learning_rate) == (7, bert.base_recipe.learning_rate)
-    frozen = resolve(finetune(**asked, tuning="head_only"), CATALOG, parent=own).schedule
+    frozen = resolve(finetune(**asked, tuning="head_only"), CATALOG, base=own).schedule
     assert frozen.learning_rate != bert.base_recipe.learning_rate
     scratch = resolve(finetune(task="text_classification", architecture="bert"), CATALOG).schedule
     assert scratch.learning_rate == bert.recipe.learning_rate
@@ -478,15 +484,15 @@ def test_what_starts_from_a_base_takes_smaller_steps_unless_told_otherwise():
 def test_a_tuning_raises_the_rate_of_recipes_but_not_that_of_the_user():
     own = Manifest.model_validate({"architectures": {"text": "bert"}, "encoders": {}, "parameters": 1})
     asked = {"task": "text_classification", "start_from": "base", "architecture": None, "tuning": "lora"}
-    least, usual = CATALOG.tunings["lora"].least_rate, CATALOG.architectures["cnn"].recipe.learning_rate
+    least, usual = CATALOG.tunings["lora"].min_learning_rate, CATALOG.architectures["cnn"].recipe.learning_rate
     assert CATALOG.architectures["bert"].recipe.learning_rate < least < usual
 
-    raised = resolve(finetune(**asked), CATALOG, parent=own)
+    raised = resolve(finetune(**asked), CATALOG, base=own)
     assert raised.schedule.learning_rate == least
-    assert resolve(raised, CATALOG, parent=own) == raised
-    slow = resolve(finetune(**asked, schedule={"learning_rate": least / 2}), CATALOG, parent=own)
+    assert resolve(raised, CATALOG, base=own) == raised
+    slow = resolve(finetune(**asked, schedule={"learning_rate": least / 2}), CATALOG, base=own)
     assert slow.schedule.learning_rate == least / 2
-    quick = resolve(finetune(start_from="base", architecture=None, tuning="lora"), CATALOG, parent=base())
+    quick = resolve(finetune(start_from="base", architecture=None, tuning="lora"), CATALOG, base=base())
     assert quick.schedule.learning_rate == usual
 
 
@@ -582,7 +588,8 @@ def test_checking_needs_no_torch():
 import sys
 from pydantic import TypeAdapter
 from ml.spec.catalog import Catalog
-from ml.spec import Spec, check
+from ml.spec.check import check
+from ml.spec.schema import Spec
 spec = {"kind": "finetune", "dataset": "d", "task": "image_classification", "architecture": "cnn", "model": "m"}
 assert check(TypeAdapter(Spec).validate_python(spec), Catalog.load()) == []
 assert "torch" not in sys.modules

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from ml.config import Choice
 from ml.data.rows import Rows
 from ml.errors import InputError
 from ml.learning.export.torch_runner import running
@@ -16,7 +17,8 @@ from ml.learning.nn.network import Network, build
 from ml.learning.pipeline.base_models import BaseModels
 from ml.learning.pipeline.plan import make_plan
 from ml.spec.catalog import Catalog
-from ml.spec.schema import Choice, Finetune, resolve
+from ml.spec.resolve import resolve
+from ml.spec.schema import Finetune
 from ml.tasks.translation import ENCODE, STEP, Translation
 from tests.support.ml import samples
 

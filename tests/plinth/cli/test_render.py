@@ -18,7 +18,7 @@ def test_a_report_shows_interval_baseline_and_confusion(capsys: pytest.CaptureFi
             "split": "test",
             "rows": 10,
             "metrics": {"accuracy": 0.9},
-            "training": {"few_rows": "9 rows are few"},
+            "training": {"small_data_adjustments": "9 rows are few"},
             "warnings": ["nobody knows"],
             "baseline": {"accuracy": 0.5},
             "intervals": {"accuracy": [0.59, 0.98]},

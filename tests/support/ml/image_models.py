@@ -8,11 +8,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
+from ml.config import Choice
 from ml.data.dataset import DatasetSummary
 from ml.data.rows import ImageArray, Rows
 from ml.encoders.image import ImageConfig, ImageEncoder
 from ml.package.package import Graph, Manifest, ModelPackage, Parity
-from ml.spec.schema import Choice
 
 SIDE = 8
 CLASSES = ("0", "1", "2")

@@ -11,7 +11,8 @@ from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.pipeline.base_models import BaseModels
 from ml.learning.pipeline.plan import make_plan
 from ml.spec.catalog import Catalog
-from ml.spec.schema import Finetune, resolve
+from ml.spec.resolve import resolve
+from ml.spec.schema import Finetune
 from ml.tasks import TASKS
 from tests.support.ml import samples
 

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from ml.config import Choice
     from ml.encoders.base import Encoder
     from ml.learning.nn.network import Network
     from ml.package.package import ModelPackage
-    from ml.spec.schema import Choice
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
+from ml.config import Choice
 from ml.encoders.text import TextEncoder
 from ml.errors import PackageError
 from ml.learning.interchange.families.base import ExportedModel, Family, ImportedModel
@@ -22,7 +23,6 @@ from ml.learning.interchange.pretrained_config import base_prefix, class_of, des
 from ml.learning.interchange.save_pretrained import save_pretrained
 from ml.learning.interchange.tokenizer_files import EXAMPLES, FILES, read_tokenizer, write_tokenizer
 from ml.learning.nn.architectures.bert import BERT, COUNTED_FROM_PADDING, BERTConfig
-from ml.spec.schema import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, get_args
 
 from pydantic import ValidationError
 
+from ml.config import Choice
 from ml.encoders.text import TextEncoder
 from ml.errors import PackageError
 from ml.learning.interchange.families.base import ExportedModel, Family, ImportedModel
@@ -15,7 +16,6 @@ from ml.learning.interchange.save_pretrained import save_pretrained
 from ml.learning.interchange.tokenizer_files import EXAMPLES, FILES, read_tokenizer, write_tokenizer
 from ml.learning.nn.architectures.gpt import GPT, GPTConfig
 from ml.learning.nn.layers.causal_mask import last_position
-from ml.spec.schema import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

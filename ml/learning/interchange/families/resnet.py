@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import ValidationError
 
+from ml.config import Choice
 from ml.encoders.image import ImageConfig, ImageEncoder
 from ml.errors import PackageError
 from ml.learning.interchange.families.base import ExportedModel, Family, ImportedModel
@@ -19,7 +20,6 @@ from ml.learning.interchange.load_pretrained import load_pretrained
 from ml.learning.interchange.model_archive import read_json
 from ml.learning.interchange.save_pretrained import save_pretrained
 from ml.learning.nn.architectures.resnet import EXPANSION, ResNetConfig
-from ml.spec.schema import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -29,7 +29,7 @@ class CausalLanguageModeling(Objective):
     summary = "Learn without labels: tell each word from those before it"
     source = "Bengio et al. 2003, A neural probabilistic language model; Radford et al. 2018 (GPT)"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.CAUSAL}), usual="gpt")
+        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.CAUSAL}), default_architecture="gpt")
     }
     columns: ClassVar[Mapping[str, str]] = {"text": "text"}
     encoders: ClassVar[Mapping[str, str]] = {"text": "text"}

@@ -49,11 +49,11 @@ class ContrastiveViews(Objective):
     summary = "Learn without labels: two distorted views of one image belong together"
     source = "Chen et al. 2020, arXiv:2002.05709 (SimCLR)"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.POOLED}), usual="cnn")
+        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.POOLED}), default_architecture="cnn")
     }
     columns: ClassVar[Mapping[str, str]] = {"image": "image"}
     encoders: ClassVar[Mapping[str, str]] = {"image": "image"}
-    scores = ("twin_accuracy",)
+    scores = ("contrastive_accuracy",)
     config_type = ContrastiveViewsConfig
 
     def __init__(self, config: ContrastiveViewsConfig, network: Network) -> None:
@@ -70,7 +70,7 @@ class ContrastiveViews(Objective):
         likeness_NN.fill_diagonal_(-math.inf)
         twin = torch.arange(len(views), device=views.device).roll(len(images))
         nearest = (likeness_NN.argmax(dim=1) == twin).float().mean()
-        return {"loss": functional.cross_entropy(likeness_NN, twin), "twin_accuracy": nearest}
+        return {"loss": functional.cross_entropy(likeness_NN, twin), "contrastive_accuracy": nearest}
 
     def view(self, images_BCHW: Tensor) -> Tensor:
         """One random view of each image: turned, shifted, scaled, sheared, faded, partly hidden."""

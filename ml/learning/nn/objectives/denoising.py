@@ -44,7 +44,9 @@ class Denoising(Objective):
     summary = "Learn without labels: hide spans of a text, write the whole of it"
     source = "Lewis et al. 2019, arXiv:1910.13461 (BART)"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.SEQUENCE}), usual="transformer")
+        "text": Slot(
+            reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.SEQUENCE}), default_architecture="transformer"
+        )
     }
     columns: ClassVar[Mapping[str, str]] = {"text": "text"}
     encoders: ClassVar[Mapping[str, str]] = {"text": "text"}

@@ -27,7 +27,7 @@ class EvidenceLowerBound(Objective):
     summary = "Learn without labels: compress images to a code and draw them again"
     source = "Kingma & Welling 2013, arXiv:1312.6114, equation 10"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.LATENT}), usual="vae")
+        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.LATENT}), default_architecture="vae")
     }
     columns: ClassVar[Mapping[str, str]] = {"image": "image"}
     encoders: ClassVar[Mapping[str, str]] = {"image": "image"}

@@ -27,8 +27,10 @@ class ImageTextContrast(Objective):
     summary = "Learn without labels: pictures and the captions that belong to them"
     source = "Radford et al. 2021, arXiv:2103.00020 (CLIP)"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.POOLED}), usual="cnn"),
-        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.POOLED}), usual="transformer"),
+        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.POOLED}), default_architecture="cnn"),
+        "text": Slot(
+            reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.POOLED}), default_architecture="transformer"
+        ),
     }
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "text": "text"}
     encoders: ClassVar[Mapping[str, str]] = {"image": "image", "text": "text"}

@@ -40,7 +40,7 @@ class MaskedAudio(Objective):
     summary = "Learn without texts: rebuild hidden stretches of a recording"
     source = "Liu et al. 2020, Mockingjay, arXiv:1910.12638; spans as in wav2vec 2.0, Baevski et al. 2020"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "audio": Slot(reads=frozenset({Signal.FRAMES}), needs=frozenset({Feature.SEQUENCE}), usual="rnn")
+        "audio": Slot(reads=frozenset({Signal.FRAMES}), needs=frozenset({Feature.SEQUENCE}), default_architecture="rnn")
     }
     columns: ClassVar[Mapping[str, str]] = {"audio": "audio"}
     encoders: ClassVar[Mapping[str, str]] = {"audio": "log_mel"}

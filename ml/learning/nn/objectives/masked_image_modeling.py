@@ -42,7 +42,7 @@ class MaskedImageModeling(Objective):
     summary = "Learn without labels: guess the pixels of hidden patches"
     source = "Xie et al. 2021, arXiv:2111.09886 (SimMIM)"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.MAPS}), usual="cnn")
+        "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.MAPS}), default_architecture="cnn")
     }
     columns: ClassVar[Mapping[str, str]] = {"image": "image"}
     encoders: ClassVar[Mapping[str, str]] = {"image": "image"}

@@ -48,7 +48,9 @@ class MaskedLanguageModeling(Objective):
     summary = "Learn without labels: fill the gaps of a text from both sides"
     source = "Devlin et al. 2018, arXiv:1810.04805 (BERT); Liu et al. 2019, arXiv:1907.11692 (RoBERTa)"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.SEQUENCE}), usual="transformer")
+        "text": Slot(
+            reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.SEQUENCE}), default_architecture="transformer"
+        )
     }
     columns: ClassVar[Mapping[str, str]] = {"text": "text"}
     encoders: ClassVar[Mapping[str, str]] = {"text": "text"}

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ml.config import Config, Count
+from ml.config import Choice, Config, Count
 from ml.errors import SpecError
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.layers.frozen import Frozen
 from ml.learning.training.tuning.base import Tuning
-from ml.spec.schema import Choice
 
 if TYPE_CHECKING:
     from ml.learning.nn.architectures.base import Backbone
@@ -51,7 +50,7 @@ class Adapters(Tuning):
     )
     needs_base = True
     config_type = AdaptersConfig
-    least_rate = 3e-3
+    min_learning_rate = 3e-3
 
     def __init__(self, config: AdaptersConfig) -> None:
         super().__init__(config)

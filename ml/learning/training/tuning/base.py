@@ -10,11 +10,10 @@ if TYPE_CHECKING:
 
     from torch.nn import Parameter
 
-    from ml.config import Config
+    from ml.config import Choice, Config
     from ml.learning.nn.architectures.base import Backbone
     from ml.learning.nn.network import Network
     from ml.learning.training.optimizers import ParameterGroupOptions
-    from ml.spec.schema import Choice
 
 
 class Tuning(ABC):
@@ -26,7 +25,7 @@ class Tuning(ABC):
     needs_base: ClassVar[bool] = False
     """Makes no sense from scratch."""
     config_type: ClassVar[type[Config]]
-    least_rate: ClassVar[float] = 0.0
+    min_learning_rate: ClassVar[float] = 0.0
     """The least learning rate that is usual, however slowly all weights of an architecture together would move."""
 
     def __init__(self, config: Any) -> None:  # the subclass's `config_type`

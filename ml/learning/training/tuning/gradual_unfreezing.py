@@ -36,7 +36,7 @@ class GradualUnfreezing(Tuning):
     source = "Howard & Ruder 2018, Universal language model fine-tuning (ULMFiT), arXiv:1801.06146, section 3.3"
     needs_base = True
     config_type = GradualUnfreezingConfig
-    least_rate = 1e-3
+    min_learning_rate = 1e-3
 
     def apply(self, network: Network) -> None:
         """Everything moves in the end."""

@@ -25,7 +25,7 @@ class HeadOnly(Tuning):
     source = "Donahue et al. 2013, arXiv:1310.1531 (DeCAF)"
     needs_base = True
     config_type = HeadOnlyConfig
-    least_rate = 1e-2
+    min_learning_rate = 1e-2
 
     def __init__(self, config: HeadOnlyConfig) -> None:
         super().__init__(config)

@@ -44,7 +44,7 @@ class LoRA(Tuning):
     source = "Hu et al. 2021, LoRA: Low-rank adaptation of large language models, arXiv:2106.09685"
     needs_base = True
     config_type = LoRAConfig
-    least_rate = 1e-3
+    min_learning_rate = 1e-3
 
     def __init__(self, config: LoRAConfig) -> None:
         super().__init__(config)

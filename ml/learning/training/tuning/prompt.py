@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field
 
-from ml.config import Config
+from ml.config import Choice, Config
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.layers.frozen import Frozen
 from ml.learning.training.tuning.base import Tuning
-from ml.spec.schema import Choice
 
 if TYPE_CHECKING:
     from ml.learning.nn.architectures.base import Backbone
@@ -38,7 +37,7 @@ class Prompt(Tuning):
     source = "Lester et al. 2021, The power of scale for parameter-efficient prompt tuning, arXiv:2104.08691"
     needs_base = True
     config_type = PromptConfig
-    least_rate = 1e-2
+    min_learning_rate = 1e-2
 
     def __init__(self, config: PromptConfig) -> None:
         super().__init__(config)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ml.config import Choice
 from ml.learning.export import onnx as exporting
 from ml.learning.export.onnx import ExportResult, batch_sizes, export, holds, measure_parity
 from ml.learning.nn.network import Network, build
 from ml.package.package import Parity
-from ml.spec.schema import Choice
 
 SHAPE = {"channels": 1, "height": 8, "width": 8}
 ROWS = 75

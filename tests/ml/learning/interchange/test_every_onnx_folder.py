@@ -48,9 +48,12 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Any:
         if task not in made:
             entry = CATALOG.tasks[task]
             tiny = {
-                slot: {"name": each.usual, "config": ARCHITECTURES[each.usual].tiny().model_dump(mode="json")}
+                slot: {
+                    "name": each.default_architecture,
+                    "config": ARCHITECTURES[each.default_architecture].tiny().model_dump(mode="json"),
+                }
                 for slot, each in entry.slots.items()
-                if each.usual is not None
+                if each.default_architecture is not None
             }
             asked: dict[str, Any] = {"architectures": tiny, "task": task}
             folder = tmp_path_factory.mktemp(task)

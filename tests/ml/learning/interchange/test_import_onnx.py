@@ -17,7 +17,8 @@ from ml.learning.interchange.importer import import_model
 from ml.learning.interchange.onnx_adapters import ADAPTERS
 from ml.package.package import ModelPackage
 from ml.spec.catalog import Catalog
-from ml.spec.schema import Finetune, check
+from ml.spec.check import check
+from ml.spec.schema import Finetune
 from ml.tasks import TASKS
 from ml.tasks.base import MODEL
 

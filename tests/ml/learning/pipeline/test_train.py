@@ -163,7 +163,7 @@ def test_a_killed_run_ends_with_the_same_package_in_a_fresh_process(digits: Path
     script = (
         "import os, signal, sys, pathlib, torch\n"
         "from tests.support.ml.digits import run\n"
-        "from ml.spec import Finetune\n"
+        "from ml.spec.schema import Finetune\n"
         "torch.set_num_threads(1)\n"
         "spec = Finetune.model_validate_json(sys.argv[3])\n"
         "class Told(list):\n"

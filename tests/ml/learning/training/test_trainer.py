@@ -161,7 +161,7 @@ def test_early_stopping_counts_on_after_a_resume(tmp_path: Path) -> None:
 
 def test_epochs_that_stand_for_one_are_judged_together_and_resumed_alike(tmp_path: Path) -> None:
     # Six steps an epoch; 50 of them are five times as many epochs as two. Patience counts what is judged.
-    plan = schedule(epochs=2, least_steps=50, learning_rate=0.3, early_stopping={"patience": 2})
+    plan = schedule(epochs=2, min_steps=50, learning_rate=0.3, early_stopping={"patience": 2})
     told: list[Progress] = []
     whole = trainer(tmp_path / "whole", schedule=plan, on_progress=told.append)
     result = whole.fit()

@@ -1,9 +1,9 @@
 import torch
 
+from ml.config import Choice
 from ml.learning.nn.architectures.transformer import Transformer, TransformerConfig
 from ml.learning.nn.network import build
 from ml.signals import Feature
-from ml.spec.schema import Choice
 
 SHAPE = {"vocabulary": 37_000, "length": 512}
 

@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 import torch
 
+from ml.config import Choice
 from ml.learning.nn.architectures.base import Widths
 from ml.learning.nn.heads.next_token import LOGITS_PER_CHUNK, NextToken, NextTokenConfig
 from ml.learning.nn.network import build
 from ml.signals import Feature
-from ml.spec.schema import Choice
 
 SHAPE = {"vocabulary": 11, "length": 12}
 TOKENS = torch.tensor([[1, 2, 3, 4], [5, 6, 0, 0]])

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from ml.config import Choice
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.network import build
 from ml.learning.nn.objectives.denoising import Denoising, DenoisingConfig
-from ml.spec.schema import Choice
 from tests.support.ml import samples
 from tests.support.ml.digits import run, spec
 

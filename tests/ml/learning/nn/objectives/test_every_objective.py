@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 import torch
 
+from ml.config import Choice
 from ml.errors import SpecError
 from ml.learning.nn.heads import HEADS
 from ml.learning.nn.network import build
 from ml.learning.nn.objectives import OBJECTIVES
 from ml.learning.nn.objectives.contrastive_views import ContrastiveViews, ContrastiveViewsConfig
 from ml.signals import Feature, Signal, Slot
-from ml.spec.schema import MODEL_FORMAT, Choice
+from ml.spec.schema import MODEL_FORMAT
 
 SHAPES = {
     Signal.IMAGE: {"channels": 1, "height": 8, "width": 8},
@@ -161,7 +162,7 @@ def test_the_contrastive_loss_is_what_its_formula_says() -> None:
     e = torch.tensor(1 / objective.config.temperature).exp()
     found = objective({"image": torch.zeros(2, 1, 8, 8)})
     torch.testing.assert_close(found["loss"].detach(), -(e / (e + 2)).log())
-    assert found["twin_accuracy"].item() == 1
+    assert found["contrastive_accuracy"].item() == 1
 
 
 def test_masks_are_bert_s() -> None:

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from ml.config import Choice
 from ml.learning.nn.network import build
 from ml.learning.nn.objectives.masked_image_modeling import MaskedImageModeling, MaskedImageModelingConfig
-from ml.spec.schema import Choice
 
 
 def _objective(height: int = 28, width: int = 28, **config: float) -> MaskedImageModeling:

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ml.config import Choice
 from ml.learning.export.torch_runner import network_of
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.network import Network, build
@@ -19,7 +20,6 @@ from ml.learning.training.tuning import TUNINGS
 from ml.package.package import ADAPTER, WEIGHTS, ModelPackage
 from ml.signals import Signal
 from ml.spec.catalog import Catalog
-from ml.spec.schema import Choice
 from tests.support.ml import samples
 from tests.support.ml.digits import run, spec
 

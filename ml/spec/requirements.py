@@ -1,0 +1,97 @@
+"""What a spec needs (slots, head, scores) and what its base models already bring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from ml.config import Choice
+from ml.package.package import Manifest
+from ml.spec.schema import Finetune, Pretrain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ml.data.dataset import DatasetSummary
+    from ml.spec.catalog import Catalog, SlotEntry
+
+#: Manifest of the model in `start_from`, or of one model for each slot; None if there is none, or it is not known yet.
+BaseManifests: TypeAlias = Manifest | Mapping[str, Manifest] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """Slots, head and scores of a run; from its task, or from an objective that learns without one."""
+
+    #: Name of the task or objective.
+    owner: str
+    slots: Mapping[str, SlotEntry]
+    head: str | None
+    scores: Iterable[str]
+    task: Choice | None
+
+    @classmethod
+    def of(cls, spec: Pretrain | Finetune, catalog: Catalog, dataset: DatasetSummary | None) -> Requirements | None:
+        """Requirements of a spec; None if it names something unknown or lacks a task."""
+        choice = spec.task
+        objective = catalog.objectives.get(spec.objective.name)
+        if objective is None:
+            return None
+        if isinstance(spec, Pretrain):
+            if not objective.needs_labels:
+                head = catalog.heads[objective.head].scores if objective.head else []
+                scores = [*objective.scores, *head]
+                return cls(spec.objective.name, objective.slots, objective.head, scores, None)
+            if choice is None and dataset is not None and dataset.task is not None:
+                choice = Choice(name=dataset.task)
+        if choice is None or choice.name not in catalog.tasks:
+            return None
+        task = catalog.tasks[choice.name]
+        scores = [*objective.scores, *catalog.heads[task.head].scores]
+        return cls(choice.name, task.slots, task.head, scores, choice)
+
+
+@dataclass(frozen=True, slots=True)
+class BaseParts:
+    """Architectures and encoders that `start_from` brings, by slot."""
+
+    architectures: Mapping[str, Choice]
+    encoders: Mapping[str, Choice]
+
+    @classmethod
+    def of(cls, base: BaseManifests) -> BaseParts:
+        """All parts of one model, or of each model those of the slot it is named for."""
+        if base is None:
+            return cls({}, {})
+        if not isinstance(base, Mapping):
+            return cls(base.architectures, base.encoders)
+        by_slot = {slot: manifest for slot, manifest in base.items() if slot in manifest.architectures}
+        return cls(
+            {slot: manifest.architectures[slot] for slot, manifest in by_slot.items()},
+            {slot: manifest.encoders[slot] for slot, manifest in by_slot.items() if slot in manifest.encoders},
+        )
+
+
+def architectures_by_slot(
+    spec: Pretrain | Finetune, slots: Mapping[str, SlotEntry], base: BaseManifests
+) -> dict[str, Choice]:
+    """Architectures that the spec names; the default of a slot that neither the spec nor a base model fills."""
+    named = dict.fromkeys(slots, spec.architecture) if spec.architecture is not None else {}
+    base_architectures = BaseParts.of(base).architectures
+    defaults = {
+        slot: Choice(
+            name=entry.default_architecture, config={"preset": entry.default_preset} if entry.default_preset else {}
+        )
+        for slot, entry in slots.items()
+        if entry.default_architecture is not None
+        and slot not in base_architectures
+        and not may_come_from_base(spec, slot, base)
+    }
+    return {**defaults, **named, **spec.architectures}
+
+
+def may_come_from_base(spec: Pretrain | Finetune, slot: str, base: BaseManifests) -> bool:
+    """Whether the spec names a base model for this slot, even one that is not trained yet or lacks the slot."""
+    start_from = spec.start_from
+    return slot in start_from if isinstance(start_from, dict) else start_from is not None and base is None

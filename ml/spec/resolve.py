@@ -1,0 +1,111 @@
+"""Fill the defaults of a spec: from base models, recipes of tasks, objectives and architectures, then `DEFAULTS`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
+
+from ml.config import Choice
+from ml.schedule import Schedule
+from ml.spec.requirements import BaseManifests, BaseParts, Requirements, architectures_by_slot
+from ml.spec.schema import Finetune, Pretrain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ml.data.dataset import DatasetSummary
+    from ml.spec.catalog import Catalog, Entry
+
+#: Schedule where neither the user nor a recipe sets a value. A field that stays absent is off.
+DEFAULTS: Final = Schedule(
+    epochs=10,
+    min_steps=200,
+    batch_size=128,
+    min_batches_per_epoch=8,
+    optimizer="adamw",
+    decay="cosine",
+    precision="auto",
+)
+#: Field of a recipe, sized for thousands of rows, and the minimum that corrects it for few rows. If the user names the
+#: first, that very number holds, and the minimum applies only if it is named too.
+SMALL_DATA_MINIMUMS: Final = {"epochs": "min_steps", "batch_size": "min_batches_per_epoch"}
+OPTIMIZERS: Final[Mapping[str, Schedule]] = {
+    "sgd": Schedule(learning_rate=0.05, momentum=0.9, nesterov=False, weight_decay=5e-4),
+    "adam": Schedule(learning_rate=1e-3, weight_decay=0.0),
+    "adamw": Schedule(learning_rate=1e-3, weight_decay=0.01),
+}
+#: Fields that a recipe sets for its own optimizer or decay only.
+DEPENDENT_FIELDS: Final = {
+    "optimizer": {"learning_rate", "momentum", "nesterov", "weight_decay"},
+    "decay": {"warmup_fraction"},
+}
+
+
+def resolve(
+    spec: Pretrain | Finetune, catalog: Catalog, dataset: DatasetSummary | None = None, base: BaseManifests = None
+) -> Pretrain | Finetune:
+    """Fill every default of a spec in which `check` has no finding.
+
+    The order of precedence: the user's values, an architecture's recipe for training from a base model, the recipe of
+    the objective or the task, the architecture's recipe, `DEFAULTS`. A tuning raises a learning rate that comes from
+    recipes to its own minimum. Resolving a resolved spec changes nothing.
+    """
+    requirements = Requirements.of(spec, catalog, dataset)
+    assert requirements is not None, "the spec has been checked"
+    slots = requirements.slots
+    architectures = {
+        slot: _fill_architecture(choice, catalog) for slot, choice in architectures_by_slot(spec, slots, base).items()
+    }
+    base_names = {slot: choice.name for slot, choice in BaseParts.of(base).architectures.items()}
+    names = {**base_names, **{slot: choice.name for slot, choice in architectures.items()}}
+    recipes = [catalog.architectures[name].recipe for slot, name in names.items() if slot in slots]
+    changes: dict[str, Any] = {"architecture": None, "architectures": architectures}
+    objective = catalog.objectives[spec.objective.name]
+    recipes.insert(0, objective.recipe)
+    changes["objective"] = _fill(spec.objective, objective)
+    tuning = catalog.tunings[spec.tuning.name] if isinstance(spec, Finetune) else None
+    if isinstance(spec, Finetune) and tuning is not None:
+        changes["tuning"] = _fill(spec.tuning, tuning)
+    if requirements.task is not None:
+        task = catalog.tasks[requirements.task.name]
+        recipes.insert(0, task.recipe)
+        changes["task"] = _fill(requirements.task, task)
+    # A tuning that requires a base model keeps what the base has learned, whatever the number of steps.
+    if tuning is None or not tuning.needs_base:
+        base_recipes = [catalog.architectures[name].base_recipe for slot, name in base_names.items() if slot in slots]
+        recipes = [*base_recipes, *recipes]
+    schedule = _fill_schedule(spec.schedule, recipes)
+    if tuning is not None and spec.schedule.learning_rate is None:
+        rate = max(schedule.learning_rate or 0.0, tuning.min_learning_rate)
+        schedule = schedule.model_copy(update={"learning_rate": rate})
+    changes["schedule"] = schedule
+    return type(spec).model_validate({**dict(spec), **changes})
+
+
+def _fill(choice: Choice, entry: Entry) -> Choice:
+    options = entry.config_schema.get("properties", {})
+    defaults = {name: option["default"] for name, option in options.items() if "default" in option}
+    return Choice(name=choice.name, config={**defaults, **choice.config})
+
+
+def _fill_architecture(choice: Choice, catalog: Catalog) -> Choice:
+    presets = catalog.architectures[choice.name].presets
+    options = dict(choice.config)
+    preset = presets[options.pop("preset", next(iter(presets)))]
+    return Choice(name=choice.name, config={**preset.config, **options})
+
+
+def _fill_schedule(schedule: Schedule, recipes: Iterable[Schedule]) -> Schedule:
+    named = schedule.model_dump(exclude_none=True)
+    fields = dict(named)
+    for recipe in chain(recipes, [DEFAULTS]):
+        offer = recipe.model_dump(exclude_none=True)
+        for choice, dependent in DEPENDENT_FIELDS.items():
+            if fields.get(choice, offer.get(choice)) != offer.get(choice):
+                offer = {name: value for name, value in offer.items() if name not in dependent}
+        fields = {**offer, **fields}
+    for name, minimum in SMALL_DATA_MINIMUMS.items():
+        if name in named and minimum not in named:
+            del fields[minimum]
+    return Schedule.model_validate({**OPTIMIZERS[fields["optimizer"]].model_dump(exclude_none=True), **fields})
