@@ -1,14 +1,14 @@
-"""What can go wrong in `ml`, and what its user can do about it.
+"""Errors of `ml`, each with a hint for the user.
 
 MLError
-├── SpecError            what was asked for does not hold together
-│   └── UnknownName      a name that no registry knows
-├── DataError            the data cannot be used as asked
+├── SpecError            a spec cannot be trained
+│   └── UnknownName      a name that no registry has
+├── DataError            the data cannot be used
 ├── InputError           one input of a prediction cannot be read
-├── PackageError         a package on disk is foreign or too new
-│   └── DamagedPackage   a file of it is missing, or is not the one that was packed
-├── TrainingDiverged     the loss is no longer a number
-└── TrainingInterrupted  the run was asked to leave; its last checkpoint holds everything
+├── PackageError         a package on disk is invalid or too new
+│   └── DamagedPackage   a file is missing, or its checksum differs
+├── TrainingDiverged     the loss is not finite
+└── TrainingInterrupted  the run was interrupted; its last checkpoint is complete
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-MOST_NAMES = 50
-"""So many known names are listed to someone who gave another."""
+#: Names listed in the message about an unknown one.
+MAX_LISTED_NAMES = 50
+#: Characters of a sent value that are repeated in a message.
 MAX_SHOWN_CHARACTERS = 80
-"""So much is repeated of what was sent."""
+#: Field of a request that applies to all inputs; first part of the path of a finding in it.
 PARAMETERS = "parameters"
-"""What a request says for all of its inputs; the place of a finding that is there and not in an input."""
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 3
@@ -35,7 +35,7 @@ _SHORT.maxstring = _SHORT.maxother = MAX_SHOWN_CHARACTERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that is wrong, and where. `path` points into JSON (`schedule.epochs`); row and line count from 1."""
+    """One fault and its place. `path` points into JSON (`schedule.epochs`); rows and lines count from 1."""
 
     code: str
     message: str
@@ -48,13 +48,13 @@ class Finding:
     found: str | None = None
     hint: str | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Only what is known."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields that are set."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 class MLError(Exception):
-    """Base of all below. `code` is for programs, the message for people, `hint` says what to do next."""
+    """Base class: `code` for programs, message for people, `hint` with the next step."""
 
     code = "ml_error"
 
@@ -66,51 +66,55 @@ class MLError(Exception):
 
 
 class SpecError(MLError):
-    """What was asked for does not hold together; `findings` lists every reason at once."""
+    """A spec cannot be trained; `findings` lists every reason."""
 
     code = "invalid_spec"
 
     @classmethod
     def of(cls, findings: Sequence[Finding]) -> SpecError:
-        """One error out of everything that was found."""
+        """Combine findings into one error."""
         return cls("; ".join(finding.message for finding in findings), findings=findings)
 
 
 class UnknownName(SpecError):
-    """A name that no registry knows; lists the known ones, and the likeliest."""
+    """A name that no registry has; the message lists the existing names and the closest one."""
 
     code = "unknown_name"
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        finding = unknown(kind, name, known)
+    def __init__(self, noun: str, name: str, names: Iterable[str]) -> None:
+        finding = unknown(noun, name, names)
         super().__init__(finding.message, hint=finding.hint, findings=[finding])
 
 
 def unknown(
-    kind: str, name: str, known: Iterable[str], *, path: str | None = None, otherwise: str | None = None
+    noun: str, name: str, names: Iterable[str], *, path: str | None = None, default_hint: str | None = None
 ) -> Finding:
-    """There is no such name: what there is, and what may have been meant; `otherwise` is the hint where nothing was."""
-    names = sorted(known)
-    alike = get_close_matches(name[:MAX_SHOWN_CHARACTERS], names, n=1)
-    listed = ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if names[MOST_NAMES:] else "")
+    """Make a finding about a name that does not exist.
+
+    It lists the existing `names` and suggests the closest one; `default_hint` is the hint if none is close.
+    """
+    names = sorted(names)
+    close = get_close_matches(name[:MAX_SHOWN_CHARACTERS], names, n=1)
+    more = len(names) - MAX_LISTED_NAMES
+    expected = ", ".join(names[:MAX_LISTED_NAMES]) + (f" and {more} more" if more > 0 else "")
     return Finding(
         code=UnknownName.code,
-        message=f"there is no {kind} named {shortened(name)}; known: {listed or 'none'}",
+        message=f"there is no {noun} named {shorten(name)}; known: {expected or 'none'}",
         path=path,
         found=name[:MAX_SHOWN_CHARACTERS],
-        expected=listed,
-        hint=f"Did you mean {alike[0]!r}?" if alike else otherwise,
+        expected=expected,
+        hint=f"Did you mean {close[0]!r}?" if close else default_hint,
     )
 
 
-def shortened(value: object) -> str:
-    """What was sent, to be shown again: no more of it is looked at than is shown."""
+def shorten(value: object) -> str:
+    """Return `value` as text of at most `MAX_SHOWN_CHARACTERS`, without reading more of it than that."""
     text = _SHORT.repr(value)
     return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[: MAX_SHOWN_CHARACTERS - 1]}…"
 
 
 class DataError(MLError):
-    """The data cannot be used as asked; the user's to mend, so it is never tried again."""
+    """The data cannot be used. The user has to change it, so the job is not retried."""
 
     code = "invalid_data"
 
@@ -118,7 +122,7 @@ class DataError(MLError):
 class InputError(MLError):
     """One input of a prediction cannot be read. `index` counts from 0 in `inputs`.
 
-    The paths of its findings point into the input (`speed`); below `parameters` into what was said for all inputs.
+    Paths of its findings point into the input (`speed`), or below `parameters` into the fields for all inputs.
     """
 
     code = "invalid_input"
@@ -132,40 +136,40 @@ class InputError(MLError):
         hint: str | None = None,
         findings: Sequence[Finding] = (),
     ) -> None:
-        found = findings or [Finding(code=self.code, message=message, path=field, hint=hint)]
-        told = message if findings or field is None else f"{field}: {message}"
-        super().__init__(told, hint=hint, findings=found)
+        full_message = message if findings or field is None else f"{field}: {message}"
+        findings = findings or [Finding(code=self.code, message=message, path=field, hint=hint)]
+        super().__init__(full_message, hint=hint, findings=findings)
         self.index = index
 
     @classmethod
     def of(cls, findings: Sequence[Finding]) -> InputError:
-        """One error out of everything that is wrong with an input."""
-        told = "; ".join(f"{each.path}: {each.message}" if each.path else each.message for each in findings)
-        return cls(told, findings=findings)
+        """Combine the findings about one input into one error."""
+        messages = (f"{finding.path}: {finding.message}" if finding.path else finding.message for finding in findings)
+        return cls("; ".join(messages), findings=findings)
 
-    def moved(self, place: Callable[[str], str]) -> Self:
-        """Itself, with each finding where `place` puts its path; that of the whole input is ""."""
-        self.findings = tuple(replace(each, path=place(each.path or "") or None) for each in self.findings)
+    def with_paths(self, new_path: Callable[[str], str]) -> Self:
+        """Replace the path of each finding ("" for the whole input) by `new_path(path)`; returns this error."""
+        self.findings = tuple(replace(finding, path=new_path(finding.path or "") or None) for finding in self.findings)
         return self
 
 
 class PackageError(MLError):
-    """A package on disk is damaged, foreign or too new to read."""
+    """A package on disk is damaged, invalid or too new to read."""
 
     code = "invalid_package"
 
 
 class DamagedPackage(PackageError):
-    """A file of it is missing, or is not the one that was packed: another copy may be whole."""
+    """A file of a package is missing, or its checksum differs; another copy may be intact."""
 
 
 class TrainingDiverged(MLError):
-    """The loss is no longer a number."""
+    """The loss is not finite."""
 
     code = "training_diverged"
 
 
 class TrainingInterrupted(MLError):
-    """The run was asked to leave; its last checkpoint holds everything."""
+    """The run was interrupted; its last checkpoint is complete."""
 
     code = "interrupted"

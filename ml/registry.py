@@ -1,4 +1,4 @@
-"""The folder is the list: a registry is filled by importing every module of one package."""
+"""Registry: classes by name, from the modules of one package."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, type[T]], Generic[T]):
-    """Name -> class. A module `x.py` in the package or below it defines one subclass of `base` whose `name` is `"x"`.
+    """Classes by name. A module `x.py` of the package defines one subclass of `base` whose `name` is `"x"`.
 
-    The module `base` holds the base class and is passed over, and so is a module whose name begins with `_`. An unknown
-    name raises `UnknownName`, which lists the known ones.
+    Subpackages are included. The module `base`, which holds the base class, is skipped, and so are modules whose name
+    starts with `_`. An unknown name raises `UnknownName`, which lists the existing ones.
     """
 
     def __init__(self, package: str, base: type[T]) -> None:
@@ -27,32 +27,30 @@ class Registry(Mapping[str, type[T]], Generic[T]):
     @cached_property
     def _classes(self) -> dict[str, type[T]]:
         folder = importlib.import_module(self.package)
-        paths = [
-            module.name for module in pkgutil.walk_packages(folder.__path__, f"{self.package}.") if not module.ispkg
-        ]
-        homes = {path.rpartition(".")[2]: path for path in paths}
-        return {name: self._class_in(homes[name]) for name in sorted(homes) if name != "base" and name[0] != "_"}
+        modules = pkgutil.walk_packages(folder.__path__, f"{self.package}.")
+        paths = {module.name.rpartition(".")[2]: module.name for module in modules if not module.ispkg}
+        return {name: self._load_class(paths[name]) for name in sorted(paths) if name != "base" and name[0] != "_"}
 
     @property
-    def _kind(self) -> str:
+    def _noun(self) -> str:
         return self.package.rpartition(".")[2].removesuffix("s")
 
-    def _class_in(self, path: str) -> type[T]:
+    def _load_class(self, path: str) -> type[T]:
         module, name = importlib.import_module(path), path.rpartition(".")[2]
-        found = [
+        classes = [
             value
             for value in vars(module).values()
             if isinstance(value, type) and issubclass(value, self.base) and getattr(value, "name", None) == name
         ]
-        if len(found) != 1:
+        if len(classes) != 1:
             raise TypeError(f"{module.__name__} must define exactly one {self.base.__name__} whose name is {name!r}")
-        return found[0]
+        return classes[0]
 
     def __getitem__(self, name: str) -> type[T]:
         try:
             return self._classes[name]
         except KeyError:
-            raise UnknownName(self._kind, name, self._classes) from None
+            raise UnknownName(self._noun, name, self._classes) from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._classes

@@ -1,4 +1,4 @@
-"""The vocabulary every part of `ml` shares: what a backbone reads, what it gives, and what a slot asks of it."""
+"""Signals that backbones read, features that they provide, and slots that require them."""
 
 from __future__ import annotations
 
@@ -11,58 +11,58 @@ if TYPE_CHECKING:
 
 
 class Signal(StrEnum):
-    """What a backbone reads."""
+    """Input of a backbone."""
 
+    #: float32 [B, C, H, W], 0..1.
     IMAGE = "image"
-    """float32 [B, C, H, W], 0..1."""
+    #: int64 [B, T].
     TOKENS = "tokens"
-    """int64 [B, T]."""
+    #: float32 [B, T, F].
     FRAMES = "frames"
-    """float32 [B, T, F]."""
 
     @property
     def variable_axes(self) -> tuple[int, ...]:
-        """Beside the batch, the axes whose length differs from one batch to the next."""
+        """Axes, besides that of the batch, whose length varies between batches."""
         return () if self is Signal.IMAGE else (1,)
 
 
 class Feature(StrEnum):
-    """What a backbone gives; a network passes features on under these names."""
+    """Output of a backbone, under the name by which a head reads it."""
 
+    #: [B, D].
     POOLED = "pooled"
-    """[B, D]."""
+    #: [B, T, D].
     SEQUENCE = "sequence"
-    """[B, T, D]."""
+    #: [B, T, D], each position computed from itself and earlier ones only.
     CAUSAL = "causal"
-    """[B, T, D], blind to the future."""
+    #: [B, C_i, H_i, W_i] each, finest first.
     MAPS = "maps"
-    """[B, C_i, H_i, W_i] each, finest first."""
+    #: Mean and log-variance, [B, Z] each.
     LATENT = "latent"
-    """mean and log-variance, [B, Z] each."""
+    #: [B, A], pooled half-way through the backbone; in training only, so no slot can need it.
     AUXILIARY = "auxiliary"
-    """[B, A], pooled half-way; only while training, so nothing can need it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One input of a task or an objective: the signals it can offer and the features it wants back."""
+    """Input of a task or an objective: signals it can provide and features it needs."""
 
     reads: frozenset[Signal]
     needs: frozenset[Feature]
+    #: Architecture used when neither the spec nor a base model names one.
     default_architecture: str | None = None
-    """The architecture that reads it where neither the user nor a base model says which."""
+    #: Preset of that architecture; None for the architecture's own default.
     default_preset: str | None = None
-    """Its size; its own default where none is said."""
 
     def unmet(self, backbone: str, *, accepts: Iterable[str], provides: Iterable[str]) -> str | None:
-        """Why a backbone does not fit, in words ("needs maps; vae gives pooled, latent"); None when it fits."""
+        """Return why a backbone does not fit ("needs maps; vae gives pooled, latent"); None if it fits."""
         if self.reads.isdisjoint(accepts):
-            return f"reads {_listed(Signal, self.reads)}; {backbone} reads {_listed(Signal, accepts)}"
+            return f"reads {_join(Signal, self.reads)}; {backbone} reads {_join(Signal, accepts)}"
         if not self.needs.issubset(provides):
-            return f"needs {_listed(Feature, self.needs)}; {backbone} gives {_listed(Feature, provides)}"
+            return f"needs {_join(Feature, self.needs)}; {backbone} gives {_join(Feature, provides)}"
         return None
 
 
-def _listed(members: type[StrEnum], names: Iterable[str]) -> str:
+def _join(members: type[StrEnum], names: Iterable[str]) -> str:
     chosen = set(names)
     return ", ".join(member for member in members if member in chosen)

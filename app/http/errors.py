@@ -23,7 +23,7 @@ from ml.errors import (
     MLError,
     PackageError,
     SpecError,
-    shortened,
+    shorten,
     unknown,
 )
 from store.errors import (
@@ -166,7 +166,7 @@ def to_problem_error(error: Exception) -> ProblemError:
     if not isinstance(error, MLError):
         return ProblemError(status, code, _sentence(str(error)))
     detail = _sentence(error.message) + (f" {_sentence(error.hint)}" if error.hint else "")
-    errors = [finding.as_dict() for finding in error.findings]
+    errors = [finding.to_json() for finding in error.findings]
     if isinstance(error, InputError):
         errors = [{**finding, "path": _place_of_input(error.index, finding.get("path"))} for finding in errors]
         detail = summarize(errors)
@@ -185,7 +185,7 @@ def _finding_of(error: Mapping[str, Any], body: Any, schema: Mapping[str, Any]) 
     place = location_path(error, body)
     if kind == "extra_forbidden":
         finding = unknown("field", str(place[-1]), known_fields(schema, error["loc"]), path=_dotted(place))
-        return {**finding.as_dict(), "code": kind}
+        return {**finding.to_json(), "code": kind}
     told = {name: str(each) for name, each in error.get("ctx", {}).items()}
     if "tag" in told:
         told["tag"] = told["tag"][:MAX_SHOWN_CHARACTERS]
@@ -193,7 +193,7 @@ def _finding_of(error: Mapping[str, Any], body: Any, schema: Mapping[str, Any]) 
         code=kind,
         path=_dotted(place) or None,
         message=_IN_WORDS[kind].format(**told) if kind in _IN_WORDS else error["msg"],
-        found=told.get("tag") or (shortened(error.get("input")) if kind not in _ABSENT else None),
+        found=told.get("tag") or (shorten(error.get("input")) if kind not in _ABSENT else None),
     )
 
 

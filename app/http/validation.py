@@ -65,7 +65,7 @@ def _judged(judge: Callable[[T], object], asked: T, wrong: set[Place]) -> Iterat
     except SpecError as error:
         for finding in error.findings:
             if not _is_within(tuple((finding.path or "").split(".")), wrong):
-                yield finding.as_dict()
+                yield finding.to_json()
 
 
 def _is_within(place: Place, others: set[Place]) -> bool:

@@ -193,8 +193,10 @@ async def _from_form(request: Request) -> tuple[Sequence[Any], Mapping[str, Any]
 
 
 def _no_such_field(name: str) -> ProblemError:
-    finding = unknown("form field", name, ("file", PARAMETERS), path=name[:MAX_SHOWN_CHARACTERS], otherwise=FORM_HINT)
-    return ProblemError(422, "invalid_request", f"{finding.message}. {finding.hint}", errors=[finding.as_dict()])
+    finding = unknown(
+        "form field", name, ("file", PARAMETERS), path=name[:MAX_SHOWN_CHARACTERS], default_hint=FORM_HINT
+    )
+    return ProblemError(422, "invalid_request", f"{finding.message}. {finding.hint}", errors=[finding.to_json()])
 
 
 def _validated(value: Any) -> PredictRequest:

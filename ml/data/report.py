@@ -57,6 +57,6 @@ class ImportReport(Config):
     summary: DatasetSummary | None
     """Of the dataset that was written; None when rejected."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return self.model_dump(mode="json")

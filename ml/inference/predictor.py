@@ -14,7 +14,7 @@ import numpy as np
 
 from ml.data.rows import Rows
 from ml.encoders.base import collate_slots, encode_slots, take
-from ml.errors import MAX_SHOWN_CHARACTERS, PARAMETERS, InputError, PackageError, shortened, unknown
+from ml.errors import MAX_SHOWN_CHARACTERS, PARAMETERS, InputError, PackageError, shorten, unknown
 from ml.inference.batch_planning import CallCost, even_cuts, lengths_of
 from ml.inference.onnx_session import OnnxGraphs, open_once, spent_seconds
 from ml.tasks.base import MODEL
@@ -120,13 +120,13 @@ class Predictor:
         fields = dict(parameters)
         wanted = fields.pop("return", None)
         if wanted not in (None, EMBEDDING):
-            message = f"there is no {shortened(wanted)}; known: {EMBEDDING}"
+            message = f"there is no {shorten(wanted)}; known: {EMBEDDING}"
             raise InputError(message, field=f"{PARAMETERS}.return", hint="Leave it out for what the task answers.")
         known = self._asked.input_type.model_fields
         for name in (name for name in fields if name not in known):
             place = f"{PARAMETERS}.{name[:MAX_SHOWN_CHARACTERS]}"
             names = ("return", *known)
-            raise InputError.of([unknown("parameter", name, names, path=place, otherwise="Leave it out.")])
+            raise InputError.of([unknown("parameter", name, names, path=place, default_hint="Leave it out.")])
         return ParsedRequest(wanted, fields)
 
     def read(self, given: Any, asked: ParsedRequest) -> Row:
@@ -134,7 +134,7 @@ class Predictor:
         try:
             return self._asked.read(given, parameters=asked.fields)
         except InputError as error:
-            raise error.moved(partial(_place, given=given, asked=asked)) from None
+            raise error.with_paths(partial(_place, given=given, asked=asked)) from None
 
     def answer(self, rows: Sequence[Row], *, wanted: str | None) -> list[dict[str, Any]]:
         """One answer as JSON for each row, in order, whoever asked: no answer depends on the rows beside it.
@@ -296,7 +296,7 @@ class _Embedding:
         return _embeddings(arrays)
 
     def example(self) -> tuple[Wire, Wire]:
-        return self.input_type.drawn(), EmbeddingOutput(embedding=[0.0, 1.5])
+        return self.input_type.make_example(), EmbeddingOutput(embedding=[0.0, 1.5])
 
 
 class _AnyEmbedding(_Embedding):
@@ -360,8 +360,8 @@ class _AnyInput:
     def model_json_schema(self) -> dict[str, Any]:
         return {"anyOf": [kind.model_json_schema() for kind in self._by_slot.values()]}
 
-    def drawn(self) -> RawInput:
-        return next(iter(self._by_slot.values())).drawn()
+    def make_example(self) -> RawInput:
+        return next(iter(self._by_slot.values())).make_example()
 
 
 def _embedding_by(encoders: Mapping[str, Encoder[Any]]) -> _Embedding:

@@ -1,4 +1,4 @@
-"""What can be trained, as data: the registries written down, so that a process without torch can check and show them.
+"""The registries as data, for processes that check and show specs without torch.
 
 `catalog.json` is generated (`make catalog`); its diff shows in review what a change exposes.
 """
@@ -24,23 +24,20 @@ class SlotEntry(Config):
 
     reads: list[Signal]
     needs: list[Feature]
-    encoder: str
-    """What turns the raw values into the signal."""
-    default_architecture: str | None = None
-    """The architecture that reads it where none is asked for."""
-    default_preset: str | None = None
-    """Its size, by name."""
+    encoder: str = Field(description="Encoder that turns raw values into the signal.")
+    default_architecture: str | None = Field(None, description="Architecture used when the spec names none.")
+    default_preset: str | None = Field(None, description="Preset of the default architecture.")
 
 
 class MetricEntry(Config):
-    """What a number of the report means: on which rows, weighted how."""
+    """Meaning of a metric of the report: over which rows, weighted how."""
 
     summary: str
     higher_is_better: bool
 
 
 class Entry(Config):
-    """What every entry says. `config_schema` is a JSON schema of its options, with their defaults."""
+    """Fields of every entry. `config_schema` is the JSON schema of its options, with their defaults."""
 
     name: str
     summary: str
@@ -48,109 +45,99 @@ class Entry(Config):
 
 
 class TaskEntry(Entry):
-    """What a model can be for, and what goes in and comes out at `/predict`."""
+    """Purpose of a model, with its input and output at `/predict`."""
 
     slots: dict[str, SlotEntry]
     head: str
-    columns: dict[str, str]
-    """What a dataset must have: canonical column -> kind of its values."""
-    formats: list[str]
-    """The data formats that can bring these columns."""
+    columns: dict[str, str] = Field(description="Columns that a dataset must have, with their types.")
+    formats: list[str] = Field(description="Data formats that can contain these columns.")
     input_schema: JSONSchema
     output_schema: JSONSchema
     example_input: dict[str, Any]
     example_output: dict[str, Any]
     metrics: dict[str, MetricEntry]
-    recipe: Schedule = Schedule()
-    """Goes before the architecture's."""
+    recipe: Schedule = Field(Schedule(), description="Default schedule; precedes the architecture's.")
 
 
 class Preset(Config):
-    """A size with a name. `config` has every option filled."""
+    """Named size of an architecture. `config` has every option filled."""
 
     parameters: int
     config: dict[str, Any]
 
 
 class ArchitectureEntry(Entry):
-    """A class of backbones."""
+    """Class of backbones."""
 
     source: str
     accepts: list[Signal]
     provides: list[Feature]
-    presets: dict[str, Preset]
-    """The first is the default. `config_schema` knows their names as the option `preset`."""
-    recipe: Schedule
-    """What is trained with where nothing else is asked."""
-    base_recipe: Schedule = Schedule()
-    """What goes before it, and before those of tasks and objectives, where the weights are those of a base model."""
-    exports: list[str] = Field(default_factory=list)
-    """The formats of other libraries that it can go out in."""
+    presets: dict[str, Preset] = Field(
+        description="Named sizes; the first is the default. `config_schema` lists their names in the option `preset`."
+    )
+    recipe: Schedule = Field(description="Default schedule.")
+    base_recipe: Schedule = Field(
+        Schedule(), description="Default schedule when training from a base model; precedes all other recipes."
+    )
+    exports: list[str] = Field(default_factory=list, description="Formats of other libraries it can be exported to.")
 
 
 class HeadEntry(Entry):
-    """What turns features into outputs."""
+    """Head: turns features into outputs."""
 
     needs: list[Feature]
     outputs: list[str]
-    scores: list[str]
-    """What is measured on the validation split beside the loss (`validation/accuracy`)."""
-    chooses: bool = False
-    """Whether its outputs are choices of one among several, each with a score."""
+    scores: list[str] = Field(description="Metrics on the validation split besides the loss (`validation/accuracy`).")
+    chooses: bool = Field(False, description="Whether it outputs a score for each of several classes.")
 
 
 class ObjectiveEntry(Entry):
-    """What one training step makes smaller. Without slots of its own it trains a task, and needs its labels."""
+    """Training objective. One without slots of its own trains a task, and needs its labels."""
 
     source: str
     slots: dict[str, SlotEntry]
-    columns: dict[str, str]
-    """What a dataset must have; the task says where it trains one."""
+    columns: dict[str, str] = Field(
+        description="Columns that a dataset must have, with their types; for one that trains a task, those of the task."
+    )
     needs_labels: bool
-    head: str | None
-    """The head it trains along, for a task that has the same to start from."""
-    scores: list[str]
-    """What is measured on the validation split beside the loss."""
-    recipe: Schedule = Schedule()
-    """Goes before the architecture's."""
-    needs_choices: bool = False
-    """Trains only tasks whose answers are choices."""
+    head: str | None = Field(description="Head trained with the backbone; a task with the same head can start from it.")
+    scores: list[str] = Field(description="Metrics on the validation split besides the loss.")
+    recipe: Schedule = Field(Schedule(), description="Default schedule; precedes the architecture's.")
+    needs_choices: bool = Field(False, description="Trains only tasks that choose among classes.")
 
 
 class TuningEntry(Entry):
-    """Which weights move in fine-tuning."""
+    """Which weights are trained in fine-tuning."""
 
     source: str
-    needs_base: bool
-    """Makes no sense from scratch."""
-    unfit: dict[str, str] = Field(default_factory=dict)
-    """Architecture -> why it cannot be tuned so."""
-    min_learning_rate: float = 0.0
-    """The learning rate where nobody asks for one and recipes have a lower one."""
+    needs_base: bool = Field(description="Whether it requires a base model in `start_from`.")
+    unfit: dict[str, str] = Field(default_factory=dict, description="Architectures it does not fit, with the reason.")
+    min_learning_rate: float = Field(
+        0.0, description="Learning rate used when the spec sets none and the recipes have a lower one."
+    )
 
 
 class FormatEntry(Config):
-    """A form of data that can be uploaded."""
+    """Format of data that can be uploaded."""
 
     name: str
     summary: str
-    columns: dict[str, str]
-    """What it can bring: canonical column -> kind of its values."""
+    columns: dict[str, str] = Field(description="Columns it can contain, with their types.")
 
 
+#: Task or objective -> slot -> architecture -> reason why it does not fit; null if it does.
 Reasons = dict[str, dict[str, dict[str, str | None]]]
-"""Task or objective -> slot -> architecture -> why it does not fit; null where it does."""
 
 
 class Fits(Config):
-    """Which backbones can stand in which slot. Computed from what each declares, never listed by hand."""
+    """Which architectures fit which slot, computed from what each declares."""
 
     tasks: Reasons
     objectives: Reasons
 
 
 class Catalog(Config):
-    """Everything by name."""
+    """All entries, by name."""
 
     tasks: dict[str, TaskEntry]
     architectures: dict[str, ArchitectureEntry]
@@ -161,24 +148,24 @@ class Catalog(Config):
 
     @classmethod
     def load(cls, path: Path = PATH) -> Self:
-        """Read what `make catalog` wrote."""
+        """Load the file that `make catalog` wrote."""
         return cls.model_validate_json(path.read_bytes())
 
     def text(self) -> str:
-        """The content of `catalog.json`."""
+        """Return the content of `catalog.json`."""
         return self.model_dump_json(indent=2, exclude={"fits"}) + "\n"
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated property
     @property
     def fits(self) -> Fits:
-        """Every task and objective against every architecture."""
+        """Compare every task and objective with every architecture."""
         return Fits(
             tasks={name: self._reasons(name, entry.slots) for name, entry in self.tasks.items()},
             objectives={name: self._reasons(name, entry.slots) for name, entry in self.objectives.items()},
         )
 
     def unmet(self, owner: str, entry: SlotEntry, architecture: str) -> str | None:
-        """Why an architecture cannot stand in this slot of `owner`; None where it can."""
+        """Return why an architecture does not fit this slot of `owner`; None if it fits."""
         backbone = self.architectures[architecture]
         slot = Slot(reads=frozenset(entry.reads), needs=frozenset(entry.needs))
         reason = slot.unmet(architecture, accepts=backbone.accepts, provides=backbone.provides)

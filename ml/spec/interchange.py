@@ -1,4 +1,4 @@
-"""What is asked where models come in and go out."""
+"""Import and export of models: the request of each, and the check of an export."""
 
 from __future__ import annotations
 
@@ -18,60 +18,61 @@ Format = Literal["huggingface", "onnx"]
 
 
 class Import(Config):
-    """A model that was trained elsewhere: a zip of a Hugging Face folder or of a Plinth package, or one ONNX file.
+    """Model trained elsewhere: a zip of a Hugging Face folder or of a Plinth package, or one ONNX file.
 
-    An ONNX file that reads texts comes in a zip with its tokenizer.
+    An ONNX file that reads texts needs a zip with its tokenizer.
     """
 
-    name: str = Field(pattern=MODEL_NAME, description="The same name again makes the next version.")
+    name: str = Field(pattern=MODEL_NAME, description="Model name; an existing name gets a new version.")
     task: str | None = Field(
-        None, max_length=100, description="What it is for. An ONNX file does not say; the others know it themselves."
+        None, max_length=100, description="Task of the model. Required for an ONNX file; other formats contain it."
     )
     labels: list[str] | None = Field(
         None,
         min_length=2,
         max_length=50_000,
-        description="The classes of an ONNX file in the order of its outputs, where the file does not say.",
+        description="Class names of an ONNX file, in the order of its outputs, if the file does not contain them.",
     )
 
 
 class Export(Config):
-    """A model on its way to another library."""
+    """Export of a model to another library."""
 
     kind: Literal["export"]
     model: str = Field(max_length=200, description="`name`, `name@3` or `name@alias`.")
     format: Format = Field(
-        "huggingface", description="onnx: graphs, and all it takes to run them by ONNX Runtime alone."
+        "huggingface", description="`onnx` exports graphs with the code and files to run them in ONNX Runtime alone."
     )
     opset: int | None = Field(
-        None, ge=15, le=20, description="Of ONNX; where absent, as the model is served. Needs the format onnx."
+        None, ge=15, le=20, description="ONNX opset, for the format onnx only; default: that of the served graph."
     )
 
     @model_validator(mode="after")
     def _opset_of_onnx(self) -> Self:
         if self.opset is not None and self.format != "onnx":
-            raise ValueError("only the format onnx has an opset")
+            raise ValueError("opset applies to the format onnx only")
         return self
 
 
 def check_export(spec: Export, catalog: Catalog, manifest: Manifest) -> list[Finding]:
-    """Why a model cannot go out in this format; empty where it can."""
+    """Return why a model cannot be exported in this format; empty if it can."""
     if spec.format == "onnx":
         return _check_onnx(spec, manifest)
     architectures = {slot: choice.name for slot, choice in manifest.architectures.items()}
-    known = [name for name, entry in catalog.architectures.items() if spec.format in entry.exports]
-    if len(architectures) == 1 and set(architectures.values()) <= set(known):
+    exportable = [name for name, entry in catalog.architectures.items() if spec.format in entry.exports]
+    if len(architectures) == 1 and set(architectures.values()) <= set(exportable):
         return []
-    found = " and ".join(architectures.values()) or "a graph alone"
-    message = f"{spec.format} has no format for {found}; it has one for {', '.join(known)}"
-    return [Finding(code="does_not_fit", path="model", message=message, found=found, expected=", ".join(known))]
+    names = " and ".join(architectures.values()) or "an ONNX graph without weights"
+    expected = ", ".join(exportable)
+    message = f"{spec.format} has no format for {names}; it has one for {expected}"
+    return [Finding(code="does_not_fit", path="model", message=message, found=names, expected=expected)]
 
 
 def _check_onnx(spec: Export, manifest: Manifest) -> list[Finding]:
     if not manifest.graphs:
         message = f"the model has no ONNX graph: {manifest.no_graph or 'none was made'}"
-        return [Finding(code="does_not_fit", path="model", message=message, hint="Ask for another format.")]
+        return [Finding(code="does_not_fit", path="model", message=message, hint="Choose another format.")]
     if spec.opset is not None and not manifest.architectures:
-        message = "the model came in as a graph, and cannot be written in another opset"
+        message = "the model was imported as an ONNX graph, which cannot be written in another opset"
         return [Finding(code="does_not_fit", path="opset", message=message, hint="Leave opset out.")]
     return []

@@ -117,4 +117,4 @@ class ImageClassification(Task):
         """A drawn 7."""
         probabilities = {"1": 0.02, "7": 0.97, "9": 0.01}
         output = classification.ClassificationOutput(label="7", confidence=0.97, probabilities=probabilities)
-        return ImageInput.drawn(), output
+        return ImageInput.make_example(), output

@@ -114,7 +114,7 @@ class ImageGeneration(Task):
             return {"seed": seed}
         label = self.labels[int(np.random.default_rng([seed, 1]).integers(len(self.labels)))]
         if asked.label is not None and asked.label not in self.labels:
-            raise InputError.of([unknown("label", asked.label, self.labels, path="label", otherwise=OTHERWISE)])
+            raise InputError.of([unknown("label", asked.label, self.labels, path="label", default_hint=OTHERWISE)])
         return {"seed": seed, "label": label if asked.label is None else asked.label}
 
     @classmethod
@@ -148,7 +148,7 @@ class ImageGeneration(Task):
                 image=images.encode_png(np.ascontiguousarray(each)),
                 label=None if code is None else self.labels[code],
                 seed=seed,
-            ).told()
+            ).to_json()
             for each, code, seed in zip(pixels, codes, arrays["seed"].tolist(), strict=True)
         ]
 
@@ -171,7 +171,7 @@ class ImageGeneration(Task):
     @classmethod
     def example(cls) -> tuple[ImageGenerationInput, ImageGenerationOutput]:
         """A drawn 7. No label is asked for: which ones there are, only a model knows."""
-        picture = images.encode_png(ImageInput.drawn().raw())
+        picture = images.encode_png(ImageInput.make_example().raw())
         return ImageGenerationInput(seed=1), ImageGenerationOutput(image=picture, label="7", seed=1)
 
 

@@ -21,7 +21,7 @@ from ml.signals import Feature, Signal, Slot
 from ml.tasks.base import Answer, Arrays, Run, Task
 from ml.wire import Base64, ImageInput, Wire
 from ml.wire.image import Pixels
-from ml.wire.text import Said
+from ml.wire.text import NonBlankText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,8 +59,8 @@ class ImageTextMatchingInput(Wire):
 
     image: Base64 | None = Field(None, description="A picture file as base64: PNG, JPEG, GIF, BMP, WebP or TIFF")
     pixels: Pixels | None = Field(None, description="In place of image: [height][width] of 0 to 255, or with [3]")
-    text: Said | None = None
-    candidates: list[Said] | None = Field(
+    text: NonBlankText | None = None
+    candidates: list[NonBlankText] | None = Field(
         None, min_length=1, max_length=MOST_CANDIDATES, description="Texts to compare with; where absent, the text"
     )
 
@@ -254,7 +254,7 @@ class ImageTextMatching(Task):
                 for at, share in zip(order.tolist(), shares.tolist(), strict=True)
             ]
             found = ImageTextMatchingOutput(embedding=arrays["embedding"][row].tolist(), scores=scores or None)
-            answers.append(found.told())
+            answers.append(found.to_json())
         return answers
 
     def collect(self, outputs: Arrays, batch: Arrays, answer: Any) -> Arrays:
@@ -290,7 +290,7 @@ class ImageTextMatching(Task):
             Candidate(text="a seven", similarity=0.61, probability=0.93),
             Candidate(text="a cat", similarity=0.43, probability=0.07),
         ]
-        given = ImageTextMatchingInput(image=ImageInput.drawn().image, candidates=["a cat", "a seven"])
+        given = ImageTextMatchingInput(image=ImageInput.make_example().image, candidates=["a cat", "a seven"])
         return given, ImageTextMatchingOutput(embedding=[0.6, -0.8], scores=scores)
 
 

@@ -216,7 +216,7 @@ class ObjectDetection(Task):
     def example(cls) -> tuple[ObjectDetectionInput, ObjectDetectionOutput]:
         """A drawn 7, found."""
         found = DetectedObject(label="7", confidence=0.97, box=[4.5, 5.5, 22.5, 24.5])
-        return ObjectDetectionInput.drawn(), ObjectDetectionOutput(objects=[found])
+        return ObjectDetectionInput.make_example(), ObjectDetectionOutput(objects=[found])
 
     def _codes(self, objects: Sequence[Mapping[str, Any]]) -> np.ndarray:
         try:

@@ -219,7 +219,7 @@ class Recommendation(Task):
                     ],
                     profile=arrays["embedding"][row].tolist(),
                     unknown=int(arrays["unknown"][row]),
-                ).told()
+                ).to_json()
             )
         return answers
 

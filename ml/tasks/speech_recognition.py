@@ -115,7 +115,7 @@ class SpeechRecognition(Task):
 
     def decode(self, arrays: Arrays) -> list[Answer]:
         """From `logits` float [B, T, C] and `audio_mask`; what was said about padding is no part of the answer."""
-        return [SpeechRecognitionOutput(text=self.letters.text(each)).told() for each in _spelled(arrays)]
+        return [SpeechRecognitionOutput(text=self.letters.text(each)).to_json() for each in _spelled(arrays)]
 
     def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
         """`said`: int [B, L], the letters heard, 0 behind them."""
@@ -142,7 +142,7 @@ class SpeechRecognition(Task):
     @classmethod
     def example(cls) -> tuple[AudioInput, SpeechRecognitionOutput]:
         """A tone, and a word; what a tone says to a model, only the model knows."""
-        return AudioInput.drawn(), SpeechRecognitionOutput(text="seven")
+        return AudioInput.make_example(), SpeechRecognitionOutput(text="seven")
 
     def _outside(self, columns: dict[str, Column]) -> dict[str, Any]:
         """Rows with letters that training did not have; they count as wrong, since nothing can spell them."""

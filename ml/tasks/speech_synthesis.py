@@ -195,7 +195,7 @@ class SpeechSynthesis(Task):
             self.spectrogram.sound(row[:count]) for row, count in zip(arrays["mel"], arrays["frames"], strict=True)
         ]
         return [
-            SpeechSynthesisOutput(audio=audio.encode_wav(sound), sample_rate_hz=sound.rate_hz).told()
+            SpeechSynthesisOutput(audio=audio.encode_wav(sound), sample_rate_hz=sound.rate_hz).to_json()
             for sound in sounds
         ]
 
@@ -241,7 +241,7 @@ class SpeechSynthesis(Task):
                 raise InputError("this model has one voice", field="voice", hint="Leave voice out.")
             return {}
         if asked is not None and asked not in self.voices:
-            finding = unknown("voice", asked, self.voices, path="voice", otherwise="Leave voice out for the first.")
+            finding = unknown("voice", asked, self.voices, path="voice", default_hint="Leave voice out for the first.")
             raise InputError.of([finding])
         return {SPEAKER: asked or self.voices[0]}
 

@@ -115,4 +115,4 @@ class TextClassification(Task):
         """A sentence from a review."""
         probabilities = {"negative": 0.04, "positive": 0.96}
         output = classification.ClassificationOutput(label="positive", confidence=0.96, probabilities=probabilities)
-        return TextInput.drawn(), output
+        return TextInput.make_example(), output

@@ -200,7 +200,7 @@ class TextGeneration(Task):
                 seed=wish.seed,
                 prompt_tokens=prompt_tokens,
                 new_tokens=int((written >= 0).sum()),
-            ).told()
+            ).to_json()
             for written, stopped, wish, prompt_tokens in rows
         ]
 
@@ -225,7 +225,7 @@ class TextGeneration(Task):
             seed=one.wish.seed,
             prompt_tokens=one.prompt_tokens,
             new_tokens=len(one.written),
-        ).told()
+        ).to_json()
 
     def answer_rows(self, run: Run, batch: Arrays) -> Arrays:
         """`nats` and `weight`, float64 [B, n], of the first tokens of each window that are to be told, read as those

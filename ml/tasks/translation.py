@@ -204,7 +204,7 @@ class Translation(Task):
     def decode(self, arrays: Arrays) -> list[Answer]:
         """From `tokens`, and what was `truncated`."""
         return [
-            TranslationOutput(text=self._writer.decode(row), truncated=cut).told()
+            TranslationOutput(text=self._writer.decode(row), truncated=cut).to_json()
             for row, cut in zip(arrays["tokens"], arrays["truncated"].tolist(), strict=True)
         ]
 

@@ -1,4 +1,4 @@
-"""What crosses the wire at `/predict`, and the input of each encoder for models that answer nothing but embeddings."""
+"""Inputs and outputs of `/predict` as JSON."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -11,6 +11,7 @@ from ml.wire.text import TextInput
 
 __all__ = ["INPUT_OF", "AudioInput", "Base64", "HistoryInput", "ImageInput", "RawInput", "TextInput", "Wire"]
 
+#: Encoder -> input of a base model that reads with it. A base model returns embeddings only.
 INPUT_OF: Final[Mapping[str, type[RawInput]]] = {
     "characters": TextInput,
     "image": ImageInput,
@@ -18,4 +19,3 @@ INPUT_OF: Final[Mapping[str, type[RawInput]]] = {
     "log_mel": AudioInput,
     "text": TextInput,
 }
-"""Encoder -> what a base model that reads with it is asked."""

@@ -1,4 +1,4 @@
-"""A recording as it crosses the wire."""
+"""Audio as input of `/predict`."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pydantic import Field
 
 from ml.audio.waveform import Audio
 from ml.data.files import audio
-from ml.wire.base import Base64, RawInput, decoded
+from ml.wire.base import Base64, RawInput, decode_field
 
 
 class AudioInput(RawInput):
-    """One recording: a file (WAV, FLAC, OGG, MP3 or AIFF) as base64."""
+    """One audio file (WAV, FLAC, OGG, MP3 or AIFF) as base64."""
 
     body = "audio"
 
-    audio: Base64 = Field(description="A recording as base64: WAV, FLAC, OGG, MP3 or AIFF, of any rate")
+    audio: Base64 = Field(description="Audio file as base64: WAV, FLAC, OGG, MP3 or AIFF, of any sample rate")
 
     def raw(self) -> Audio:
-        """One channel, at the rate it was recorded; raises `InputError` where the file is no recording."""
-        return decoded(audio.decode, self.audio, field="audio")
+        """Decode to one channel at the sample rate of the file; raises `InputError` if it is not audio."""
+        return decode_field(audio.decode, self.audio, field="audio")
 
     @classmethod
-    def drawn(cls) -> Self:
-        """A tone that falls by an octave within a fifth of a second."""
+    def make_example(cls) -> Self:
+        """A tone of 0.2 s that falls by an octave."""
         rate_hz, count = 8_000, 1_600
         hertz = 600 * 2 ** (-np.arange(count) / count)
         wave = np.sin(2 * np.pi * np.cumsum(hertz) / rate_hz) * np.hanning(count) * 0.5

@@ -1,4 +1,4 @@
-"""What crosses the wire at `/predict`: inputs and outputs as JSON, and the forms that raw values take in it."""
+"""Base classes of the inputs and outputs of `/predict`."""
 
 from __future__ import annotations
 
@@ -19,128 +19,129 @@ from pydantic import (
 )
 
 from ml.data.files.base64_data import from_text
-from ml.errors import MAX_SHOWN_CHARACTERS, Finding, InputError, shortened, unknown
-from ml.wire.schema_description import in_words
+from ml.errors import MAX_SHOWN_CHARACTERS, Finding, InputError, shorten, unknown
+from ml.wire.schema_description import describe_schema
 
 T = TypeVar("T")
 
-MOST_FAULTS: Final = 8
-"""So many are told of one input: of a long list, every item may be wrong."""
+#: Faults reported for one input; in a long list, every item may be wrong.
+MAX_FAULTS: Final = 8
 
 
 class Wire(BaseModel):
-    """Base of a task's input and output. Strict: neither `true` nor `"1"` is a number."""
+    """Base of an input or output. Strict: neither `true` nor `"1"` is a number."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    #: Field that a request body without JSON (a PNG, a text) fills; None if the input must be JSON.
     body: ClassVar[str | None] = None
-    """The field that a bare body (a PNG, a text) stands for."""
 
     @classmethod
-    def of(cls, given: Any, *, parameters: Mapping[str, Any]) -> Self:
-        """An input in any of its forms: JSON, the thing itself as bytes, or already read. Raises `InputError`.
+    def of(cls, value: Any, *, parameters: Mapping[str, Any]) -> Self:
+        """Parse an input: a JSON object, the bytes of a body, or an instance. Raises `InputError`.
 
-        `parameters` are fields that a request sets for all of its inputs; what an input says itself goes before.
+        `parameters` are fields that a request sets for all of its inputs; a field of the input itself takes precedence.
         """
-        if isinstance(given, cls):
-            return given
-        if isinstance(given, bytes):
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, bytes):
             if cls.body is None:
                 raise InputError("this model reads JSON", hint='Send {"inputs": [{...}]} as application/json.')
-            given = {cls.body: given}
-        if not isinstance(given, Mapping):
-            raise InputError("an input is a JSON object", hint=_fields_of(cls))
-        asked = {**parameters, **given}
-        # Set aside before they are counted one by one: there may be a million.
-        foreign = list(islice((name for name in asked if name not in cls.model_fields), MOST_FAULTS))
-        known = {name: asked[name] for name in cls.model_fields if name in asked} if foreign else asked
+            value = {cls.body: value}
+        if not isinstance(value, Mapping):
+            raise InputError("an input is a JSON object", hint=_list_fields(cls))
+        fields = {**parameters, **value}
+        # Removed before validation, which would report each of them: there may be a million.
+        unknown_names = list(islice((name for name in fields if name not in cls.model_fields), MAX_FAULTS))
+        if unknown_names:
+            fields = {name: fields[name] for name in cls.model_fields if name in fields}
         try:
-            read = cls.model_validate({name: _plain(value) for name, value in known.items()})
+            instance = cls.model_validate({name: _plain(field) for name, field in fields.items()})
         except ValidationError as error:
-            raise InputError.of([*_faults(error, cls), *_unknown(foreign, cls)]) from None
-        if foreign:
-            raise InputError.of(_unknown(foreign, cls))
-        return read
+            raise InputError.of([*_faults(error, cls), *_unknown(unknown_names, cls)]) from None
+        if unknown_names:
+            raise InputError.of(_unknown(unknown_names, cls))
+        return instance
 
-    def told(self) -> dict[str, Any]:
-        """As it crosses the wire: what JSON can hold."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
         return self.model_dump(mode="json")
 
 
 class RawInput(Wire, ABC):
-    """An input that is one value of one kind: what an encoder reads, and nothing else."""
+    """Input of one value, which an encoder reads."""
 
     @classmethod
-    def value_of(cls, given: Any, *, parameters: Mapping[str, Any]) -> Any:
-        """What a row holds, of an input in any of its forms; raises `InputError`."""
-        return cls.of(given, parameters=parameters).raw()
+    def value_of(cls, value: Any, *, parameters: Mapping[str, Any]) -> Any:
+        """Parse an input (see `of`) and return the value for a row; raises `InputError`."""
+        return cls.of(value, parameters=parameters).raw()
 
     @abstractmethod
     def raw(self) -> Any:
-        """What a row holds; raises `InputError` where the body is no such thing."""
+        """Return the value for a row; raises `InputError` if it cannot be decoded."""
 
     @classmethod
     @abstractmethod
-    def drawn(cls) -> Self:
-        """An example."""
+    def make_example(cls) -> Self:
+        """Make an example input."""
 
 
-def decoded(decode: Callable[[bytes], T], data: bytes, *, field: str) -> T:
-    """What `decode` makes of the file in a field; an `InputError` of it tells the field."""
+def decode_field(decode: Callable[[bytes], T], data: bytes, *, field: str) -> T:
+    """Decode the file in a field; adds the field to the paths of an `InputError`."""
     try:
         return decode(data)
     except InputError as error:
-        raise error.moved(lambda within: f"{field}.{within}".rstrip(".")) from None
+        raise error.with_paths(lambda within: f"{field}.{within}".rstrip(".")) from None
 
 
 def _plain(value: Any) -> Any:
-    """JSON has one kind of number: 2.0 is as whole as 2."""
+    """Convert 2.0 to 2: JSON does not distinguish them."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _faults(error: ValidationError, kind: type[Wire]) -> list[Finding]:
-    """The first few."""
-    properties = kind.model_json_schema()["properties"]
-    found = []
-    for fault in error.errors(include_url=False)[:MOST_FAULTS]:
-        place = fault["loc"]
-        field = properties.get(place[0], {}) if place else {}
-        found.append(
+def _faults(error: ValidationError, model: type[Wire]) -> list[Finding]:
+    """The first faults of a validation, at most `MAX_FAULTS`."""
+    properties = model.model_json_schema()["properties"]
+    findings = []
+    for fault in error.errors(include_url=False)[:MAX_FAULTS]:
+        path = fault["loc"]
+        field = properties.get(path[0], {}) if path else {}
+        findings.append(
             Finding(
                 code=fault["type"],
                 message=fault["msg"].removeprefix("Value error, "),
-                path=".".join(map(str, place)) or None,
-                found=shortened(fault["input"]) if place and fault["type"] != "missing" else None,
-                expected=in_words(field) if field else None,
-                hint=_what_to_send(str(place[0]), field) if field else _fields_of(kind),
+                path=".".join(map(str, path)) or None,
+                found=shorten(fault["input"]) if path and fault["type"] != "missing" else None,
+                expected=describe_schema(field) if field else None,
+                hint=_describe_field(str(path[0]), field) if field else _list_fields(model),
             )
         )
-    return found
+    return findings
 
 
-def _what_to_send(name: str, field: Mapping[str, Any]) -> str:
-    meant = field.get("description", "").rstrip(".")
-    return f"{name} takes {in_words(field)}." + (f" {meant}." if meant else "")
+def _describe_field(name: str, field: Mapping[str, Any]) -> str:
+    description = field.get("description", "").rstrip(".")
+    return f"{name} takes {describe_schema(field)}." + (f" {description}." if description else "")
 
 
-def _unknown(names: Iterable[str], kind: type[Wire]) -> list[Finding]:
-    known = kind.model_fields
-    found = [
+def _unknown(names: Iterable[str], model: type[Wire]) -> list[Finding]:
+    fields = model.model_fields
+    findings = [
         unknown(
             "field",
             name,
-            known,
+            fields,
             path=name if len(name) <= MAX_SHOWN_CHARACTERS else f"{name[: MAX_SHOWN_CHARACTERS - 1]}…",
-            otherwise="Leave it out.",
+            default_hint="Leave it out.",
         )
         for name in names
     ]
-    message = f"unknown field; known: {', '.join(known)}"
-    return [replace(each, code="extra_forbidden", message=message) for each in found]
+    message = f"unknown field; known: {', '.join(fields)}"
+    return [replace(finding, code="extra_forbidden", message=message) for finding in findings]
 
 
-def _fields_of(kind: type[Wire]) -> str:
-    return f"Its fields: {', '.join(kind.model_fields)}."
+def _list_fields(model: type[Wire]) -> str:
+    return f"Its fields: {', '.join(model.model_fields)}."
 
 
 def _from_base64(value: Any) -> bytes:
@@ -148,10 +149,10 @@ def _from_base64(value: Any) -> bytes:
         return value
     if not isinstance(value, str):
         raise ValueError("must be a string of base64")  # noqa: TRY004 - Pydantic collects ValueError
-    found = from_text(value)
-    if found is None:
+    data = from_text(value)
+    if data is None:
         raise ValueError("is not base64")
-    return found
+    return data
 
 
 def _to_base64(value: bytes) -> str:

@@ -1,4 +1,4 @@
-"""A picture as it crosses the wire."""
+"""Image as input of `/predict`."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from PIL import Image, ImageDraw
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from ml.data.files import images
-from ml.wire.base import Base64, RawInput, decoded
+from ml.wire.base import Base64, RawInput, decode_field
 
 
 def _pixels(value: Any) -> np.ndarray:
-    """uint8 [H, W, C]."""
-    grey = _grey_bytes(value)
-    if grey is not None:
-        return grey
+    """Convert nested lists to uint8 [H, W, C]; raises `ValueError`."""
+    gray = _gray_pixels(value)
+    if gray is not None:
+        return gray
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError("must be rows of numbers, all rows equally long") from None
+        raise ValueError("must be rows of numbers, all of the same length") from None
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 3) or array.size == 0:
-        found = " x ".join(str(length) for length in array.shape) or "one number"
-        raise ValueError(f"must be [height][width] or [height][width][1 or 3], not {found}")
+        shape = " x ".join(str(length) for length in array.shape) or "one number"
+        raise ValueError(f"must be [height][width] or [height][width][1 or 3], not {shape}")
     if array.shape[0] * array.shape[1] > images.MAX_PIXELS:
         raise ValueError(f"must be at most {images.MAX_PIXELS:,}")
-    lowest, highest = array.min(), array.max()  # either is NaN where any is
+    lowest, highest = array.min(), array.max()  # NaN if any element is NaN
     if not (lowest >= 0 and highest <= 255):
         raise ValueError("must lie between 0 and 255")
     if highest <= 1 and (array % 1).any():
-        raise ValueError("must go from 0 to 255; these look scaled to 0..1, so multiply them by 255")
+        raise ValueError("must range from 0 to 255; these look scaled to 0..1, so multiply them by 255")
     return np.rint(array).astype(np.uint8)
 
 
-def _grey_bytes(value: Any) -> np.ndarray | None:
-    """Rows of whole numbers from 0 to 255, which need no further look; None for whatever else there may be."""
-    # bytes() of a list refuses what is no whole number from 0 to 255; of a number it would be so many zeros.
+def _gray_pixels(value: Any) -> np.ndarray | None:
+    """Convert rows of whole numbers 0..255 to uint8 [H, W, 1]; None for anything else."""
+    # bytes() of a list accepts whole numbers from 0 to 255 only; bytes() of a number would give that many zeros.
     if type(value) is not list or set(map(type, value)) != {list}:
         return None
     try:
@@ -54,8 +54,8 @@ def _grey_bytes(value: Any) -> np.ndarray | None:
 
 _ONLY_PIXELS: Final = {"pixels"}
 _NUMBER = {"type": "number", "minimum": 0, "maximum": 255}
-_COLOUR = {"type": "array", "items": _NUMBER, "minItems": 1, "maxItems": 3}
-_ROW = {"type": "array", "items": {"anyOf": [_NUMBER, _COLOUR]}, "minItems": 1}
+_COLOR = {"type": "array", "items": _NUMBER, "minItems": 1, "maxItems": 3}
+_ROW = {"type": "array", "items": {"anyOf": [_NUMBER, _COLOR]}, "minItems": 1}
 
 Pixels = Annotated[
     Any,  # uint8 [H, W, C]
@@ -66,12 +66,12 @@ Pixels = Annotated[
 
 
 class ImageInput(RawInput):
-    """One picture: a file (PNG, JPEG, ...) as base64, or its pixels."""
+    """One image: a file (PNG, JPEG, ...) as base64, or its pixels."""
 
     body = "image"
 
-    image: Base64 | None = Field(None, description="A picture file as base64: PNG, JPEG, GIF, BMP, WebP or TIFF")
-    pixels: Pixels | None = Field(None, description="[height][width] of 0 to 255, or [height][width][3] for colour")
+    image: Base64 | None = Field(None, description="Image file as base64: PNG, JPEG, GIF, BMP, WebP or TIFF")
+    pixels: Pixels | None = Field(None, description="[height][width] of 0 to 255, or [height][width][3] for color")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -80,24 +80,25 @@ class ImageInput(RawInput):
         return self
 
     @classmethod
-    def value_of(cls, given: Any, *, parameters: Mapping[str, Any]) -> np.ndarray:
-        """The usual forms need no model: a bare file, and rows of whole numbers."""
+    def value_of(cls, value: Any, *, parameters: Mapping[str, Any]) -> np.ndarray:
+        """Convert an input to pixels; an image file and rows of whole numbers skip Pydantic validation."""
         if not parameters:
-            if isinstance(given, bytes):
-                return decoded(images.decode, given, field="image")
-            found = _grey_bytes(given["pixels"]) if isinstance(given, dict) and given.keys() == _ONLY_PIXELS else None
-            if found is not None:
-                return found
-        value: np.ndarray = super().value_of(given, parameters=parameters)
-        return value
+            if isinstance(value, bytes):
+                return decode_field(images.decode, value, field="image")
+            has_only_pixels = isinstance(value, dict) and value.keys() == _ONLY_PIXELS
+            pixels = _gray_pixels(value["pixels"]) if has_only_pixels else None
+            if pixels is not None:
+                return pixels
+        array: np.ndarray = super().value_of(value, parameters=parameters)
+        return array
 
     def raw(self) -> np.ndarray:
-        """uint8 [H, W, C], C of 1 or 3; raises `InputError` where the file is no picture."""
-        return np.asarray(self.pixels) if self.image is None else decoded(images.decode, self.image, field="image")
+        """Decode to uint8 [H, W, C], C of 1 or 3; raises `InputError` if the file is not an image."""
+        return np.asarray(self.pixels) if self.image is None else decode_field(images.decode, self.image, field="image")
 
     @classmethod
-    def drawn(cls) -> Self:
-        """A handwritten 7 of 28 x 28 pixels."""
+    def make_example(cls) -> Self:
+        """A drawn 7 of 28 x 28 pixels."""
         canvas = Image.new("L", (28, 28))
         ImageDraw.Draw(canvas).line([(6, 7), (21, 7), (12, 23)], fill=255, width=3, joint="curve")
         return cls(image=images.encode_png(np.asarray(canvas)[:, :, None]))

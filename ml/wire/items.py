@@ -1,4 +1,4 @@
-"""A history of items as it crosses the wire."""
+"""Item history as input of `/predict`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, Field
 from ml.wire.base import RawInput
 
 
-def _named(value: Any) -> Any:
-    """Ids are text; who has numbers may send numbers."""
+def _to_id(value: Any) -> Any:
+    """Convert a whole number to text; item ids are text."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -18,20 +18,20 @@ def _named(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
-Item = Annotated[str, BeforeValidator(_named, json_schema_input_type=str | int), Field(min_length=1, max_length=200)]
-"""The id of an item."""
+#: Id of an item.
+Item = Annotated[str, BeforeValidator(_to_id, json_schema_input_type=str | int), Field(min_length=1, max_length=200)]
 
 
 class HistoryInput(RawInput):
-    """What somebody had. May be empty: nothing is known of a new user."""
+    """Items of a user. Empty for a new user."""
 
-    history: list[Item] = Field(max_length=100_000, description="Ids of items, the latest last")
+    history: list[Item] = Field(max_length=100_000, description="Item ids, oldest first")
 
     def raw(self) -> list[str]:
-        """The ids."""
+        """Return the item ids."""
         return self.history
 
     @classmethod
-    def drawn(cls) -> Self:
-        """Three films."""
+    def make_example(cls) -> Self:
+        """Three movies."""
         return cls(history=["1", "260", "480"])

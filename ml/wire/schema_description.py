@@ -1,4 +1,4 @@
-"""What a field takes, in words for whoever sent something else: read from its JSON schema."""
+"""Describe a JSON schema in words, for error messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_KINDS: Final = {
+_NOUNS: Final = {
     "string": "text",
     "number": "a number",
     "integer": "a whole number",
@@ -18,22 +18,22 @@ _KINDS: Final = {
 }
 
 
-def in_words(schema: Mapping[str, Any]) -> str:
-    """`a number from 0.5 to 2`; of several that are taken, each."""
-    branches = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
+def describe_schema(schema: Mapping[str, Any]) -> str:
+    """Describe the allowed values: `a number from 0.5 to 2`; alternatives are joined by "or"."""
+    branches = [branch for branch in schema.get("anyOf", ()) if branch.get("type") != "null"]
     if branches:
-        return " or ".join(dict.fromkeys(in_words(each) for each in branches))
+        return " or ".join(dict.fromkeys(describe_schema(branch) for branch in branches))
     if "enum" in schema:
         return f"one of {', '.join(map(str, schema['enum']))}"
     if schema.get("contentEncoding") == "base64":
         return "a file as base64"
-    kind = _KINDS.get(schema.get("type", "object"), "an object")
-    return kind + _range(schema)
+    noun = _NOUNS.get(schema.get("type", "object"), "an object")
+    return noun + _describe_range(schema)
 
 
-def _range(schema: Mapping[str, Any]) -> str:
+def _describe_range(schema: Mapping[str, Any]) -> str:
     if "minLength" in schema or "maxLength" in schema:
-        return _between(" of", schema.get("minLength"), schema.get("maxLength"), unit=" letters")
+        return _between(" of", schema.get("minLength"), schema.get("maxLength"), unit=" characters")
     if "minItems" in schema or "maxItems" in schema:
         return _between(" of", schema.get("minItems"), schema.get("maxItems"), unit=" items")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
@@ -45,14 +45,14 @@ def _range(schema: Mapping[str, Any]) -> str:
     )
 
 
-def _between(before: str, least: float | None, most: float | None, *, unit: str) -> str:
-    if least is None and most is None:
+def _between(prefix: str, low: float | None, high: float | None, *, unit: str) -> str:
+    if low is None and high is None:
         return ""
-    if least is None:
-        return f"{before} at most {_number(most)}{unit}"
-    if most is None:
-        return f"{before} at least {_number(least)}{unit}"
-    return f"{before or ' from'} {_number(least)} to {_number(most)}{unit}"
+    if low is None:
+        return f"{prefix} at most {_number(high)}{unit}"
+    if high is None:
+        return f"{prefix} at least {_number(low)}{unit}"
+    return f"{prefix or ' from'} {_number(low)} to {_number(high)}{unit}"
 
 
 def _number(value: float | None) -> str:

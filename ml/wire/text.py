@@ -1,4 +1,4 @@
-"""A text as it crosses the wire."""
+"""Text as input of `/predict`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from ml.wire.base import RawInput
 
 
-def _decoded(value: object) -> object:
+def _decode(value: object) -> object:
     if not isinstance(value, bytes):
         return value
     try:
@@ -18,18 +18,18 @@ def _decoded(value: object) -> object:
         raise ValueError(f"is not UTF-8: byte {error.start} is {value[error.start]:#04x}") from None
 
 
-Text = Annotated[str, BeforeValidator(_decoded)]
-"""A string; the body of a request, as UTF-8."""
+#: A string, or the body of a request as UTF-8.
+Text = Annotated[str, BeforeValidator(_decode)]
 
 
-def _said(value: str) -> str:
+def _require_content(value: str) -> str:
     if not value or value.isspace():
-        raise ValueError("must hold more than blanks")
+        raise ValueError("must contain more than whitespace")
     return value
 
 
-Said = Annotated[Text, Field(min_length=1, max_length=1_000_000), AfterValidator(_said)]
-"""A text that has something in it."""
+#: A text that contains more than whitespace.
+NonBlankText = Annotated[Text, Field(min_length=1, max_length=1_000_000), AfterValidator(_require_content)]
 
 
 class TextInput(RawInput):
@@ -37,13 +37,13 @@ class TextInput(RawInput):
 
     body = "text"
 
-    text: Said
+    text: NonBlankText
 
     def raw(self) -> str:
-        """Without the blanks around it, as it is read from files too."""
+        """Return the text without surrounding whitespace, as it is read from files."""
         return self.text.strip()
 
     @classmethod
-    def drawn(cls) -> Self:
+    def make_example(cls) -> Self:
         """A sentence."""
         return cls(text="A quiet, moving film.")

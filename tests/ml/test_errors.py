@@ -4,7 +4,7 @@ from ml.errors import Finding, InputError, MLError, SpecError, UnknownName, unkn
 def test_a_finding_says_only_what_is_known():
     finding = Finding(code="x", message="wrong", path="a.b", row=3)
 
-    assert finding.as_dict() == {"code": "x", "message": "wrong", "path": "a.b", "row": 3}
+    assert finding.to_json() == {"code": "x", "message": "wrong", "path": "a.b", "row": 3}
 
 
 def test_one_error_carries_every_finding():

@@ -41,7 +41,7 @@ class Shapes:
         self.min_height, self.max_height = min(self.min_height, height), max(self.max_height, height)
         self.min_width, self.max_width = min(self.min_width, width), max(self.max_width, width)
 
-    def as_dict(self) -> dict[str, int]:
+    def to_json(self) -> dict[str, int]:
         """As a summary shows it."""
         names = ("channels", "min_height", "max_height", "min_width", "max_width")
         return {name: getattr(self, name) for name in names}
@@ -126,7 +126,7 @@ class ImageType(ColumnType[np.ndarray]):
 
     def facts(self) -> dict[str, int]:
         """Sizes and channels; 3 channels as soon as one picture has colour."""
-        return self.shapes.as_dict()
+        return self.shapes.to_json()
 
     def plain_shape(self, rows: int) -> tuple[int, ...] | None:
         """The one size there is, as long as all pictures together are not too large."""

@@ -99,7 +99,7 @@ def _written_again(package: ModelPackage, task: Task | None, into: Path, opset: 
     else:
         from ml.wire import INPUT_OF
 
-        drawn = {slot: [INPUT_OF[encoder.name].drawn().raw()] * EXAMPLES for slot, encoder in encoders.items()}
+        drawn = {slot: [INPUT_OF[encoder.name].make_example().raw()] * EXAMPLES for slot, encoder in encoders.items()}
         calls = calls_of(served, None, Unlabeled(encoders), Rows(drawn))
     chosen = {slot: Choice(name=each.name, config=each.config) for slot, each in manifest.architectures.items()}
     made = export(served, calls, into, variable_axes=variable_axes(chosen, encoders, task), opset=opset)

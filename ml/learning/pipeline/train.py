@@ -138,7 +138,7 @@ class _Run:
         network.eval()
         task = self.lesson.task if isinstance(self.spec, Finetune) else None
         report = self._evaluate(network, task) if task else self._recount(trained)
-        report["transfer"] = transfer.as_dict() if transfer else None
+        report["transfer"] = transfer.to_json() if transfer else None
         report["training"] = {"reason": trained.reason, "epochs": trained.epochs, "steps": trained.steps}
         report["training"]["best_epoch"] = trained.best_epoch
         report["training"]["small_data_adjustments"] = self.few_rows

@@ -22,7 +22,7 @@ class Transfer:
     dropped: list[str]
     """In the base model but not in the network, or not asked for."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """For the report."""
         return asdict(self)
 

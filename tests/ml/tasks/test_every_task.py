@@ -84,7 +84,7 @@ def test_each_row_gets_one_valid_answer_in_order(name):
     assert len(answers) == 5
     for answer in answers:
         sent = json.dumps(answer)
-        assert task.output_type.model_validate_json(sent).told() == answer
+        assert task.output_type.model_validate_json(sent).to_json() == answer
 
 
 @every_task

@@ -15,7 +15,7 @@ from ml.wire import ImageInput
 from tests.support.ml import samples
 from tests.support.ml.digits import run, spec
 
-PNG = ImageInput.drawn().image
+PNG = ImageInput.make_example().image
 TINY = {
     slot: {"name": name, "config": ARCHITECTURES[name].tiny().model_dump(mode="json")}
     for slot, name in (("image", "cnn"), ("text", "rnn"))

@@ -77,7 +77,7 @@ def test_colour_pixels_keep_their_channels():
         ({"image": base64.b64encode(b"hello").decode()}, "not a picture"),
         ({"image": ""}, "not a picture"),
         ({"image": base64.b64encode(PNG[:50]).decode()}, "picture"),
-        ({"pixels": [[1, 2], [3]]}, "pixels: must be rows of numbers, all rows equally long"),
+        ({"pixels": [[1, 2], [3]]}, "pixels: must be rows of numbers, all of the same length"),
         ({"pixels": []}, "pixels: must be .* not 0"),
         ({"pixels": [[]]}, "pixels: must be .* not 1 x 0"),
         ({"pixels": 3}, "pixels: must be .* not one number"),
@@ -169,7 +169,7 @@ def test_any_bytes_are_a_picture_or_an_input_error(sent):
 
 
 def test_the_drawn_example_survives_json_and_is_28_by_28():
-    sent = json.loads(ImageInput.drawn().model_dump_json())
+    sent = json.loads(ImageInput.make_example().model_dump_json())
 
     picture = read(sent)
 
