@@ -69,6 +69,17 @@ def passages_of_module(module: Module) -> Iterator[Passage]:
     yield from _comments(module.path, module.text)
 
 
+def strings_of_module(module: Module) -> Iterator[Passage]:
+    """List every string of a Python file, whatever its length, with the comments."""
+    inner: set[ast.AST] = set()
+    for node in ast.walk(module.tree):
+        if node not in inner and isinstance(node, ast.Constant | ast.JoinedStr):
+            text = _joined(node, inner) if isinstance(node, ast.JoinedStr) else node.value
+            if isinstance(text, str):
+                yield Passage(module.path, node.lineno, text, Place.LITERAL)
+    yield from _comments(module.path, module.text)
+
+
 def _docstrings(tree: ast.Module) -> set[ast.AST]:
     """Collect the string nodes that are docstrings of the module, a class or a function."""
     nodes: set[ast.AST] = set()
