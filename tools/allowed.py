@@ -1,4 +1,7 @@
-"""Exceptions to a check: listed as data, each with a reason, and reported when no longer needed."""
+"""Exceptions to a check, listed as data with a reason.
+
+An exception that covers nothing is reported, so that the lists shrink by themselves.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Exemption:
-    """A word or name that may stand in the files that match `path`, for a stated reason."""
+    """A word or name that is allowed in the files matching the glob `path`."""
 
     item: str
     path: str

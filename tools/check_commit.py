@@ -1,6 +1,6 @@
-"""Report a commit subject that is not `scope: verb object` in at most 72 characters. For a commit-msg hook.
+"""Report a commit subject that is not `scope: verb object`, for a commit-msg hook.
 
-    python -m tools.check_commit MESSAGE_FILE
+python -m tools.check_commit MESSAGE_FILE
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _BY_GIT: Final = re.compile(r"(Merge|Revert|fixup!|squash!|amend!) ?")
 
 #: First words that are no verb of an action on the code.
 _NO_VERBS: Final = frozenset(
-    "a an all and are as at be by each every for from how if in is it its let no not now of on one only or say so some "
-    "tell that the their there these this those to was were what when where which who whoever why with without".split()
+    "a an all and are as at be by each every for from how if in is it its let no not now of on one only or say some tell "
+    "that the their there these this those to was were what when where which who why with without".split()
 )
 
 #: Verbs that end like a participle.
@@ -44,7 +44,9 @@ def check(path: Path, rules: WordRules) -> Iterator[Finding]:
         yield Finding(path, 1, f"subject has {len(subject)} characters (limit {MAX_CHARACTERS})")
     parts = _SUBJECT.fullmatch(subject)
     if parts is None:
-        yield Finding(path, 1, "subject has no scope; write `scope: verb object`, as in `store: retry a lost connection`")
+        yield Finding(
+            path, 1, "subject has no scope; write `scope: verb object`, as in `store: retry a lost connection`"
+        )
         return
     verb = re.split(r"\W", parts["words"], maxsplit=1)[0]
     if verb != verb.lower() or verb in _NO_VERBS or (verb.endswith(("ed", "ing")) and verb not in _VERBS):

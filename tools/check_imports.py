@@ -1,6 +1,6 @@
 """Report import cycles; imports for type checkers and those inside functions count.
 
-    python -m tools.check_imports [--figures] [PACKAGES]
+python -m tools.check_imports [--figures] [PACKAGES]
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def edges(graph: ImportGraph) -> Graph:
 
 
 def cycles(graph: Graph) -> list[tuple[str, ...]]:
-    """List the shortest cycle through each import that lies on one, without repetitions, shortest first.
+    """List the distinct shortest cycles, one for every import on a cycle, shortest first.
 
     A cycle starts with its first module in alphabetical order and does not repeat it at the end.
     """

@@ -1,6 +1,6 @@
 """Report vague names of variables, parameters, attributes and functions.
 
-    python -m tools.check_names [--figures] [PATHS]
+python -m tools.check_names [--figures] [PATHS]
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class NameRules:
 def check(modules: Sequence[Module], rules: NameRules) -> Iterator[Finding]:
     """Report every place that binds, reads or passes a banned name."""
     for module in modules:
-        for name, line in names(module.tree):
+        for name, line in names(module):
             if (message := _fault(name, rules)) and not rules.allowed.permits(_stem(name), module.path):
                 yield Finding(module.path, line, message)
 
 
-def names(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """List each name of our choice in the tree with its line: both where it is bound and where it is used."""
-    for node in ast.walk(tree):
+def names(module: Module) -> Iterator[tuple[str, int]]:
+    """List every name that a module binds or uses, with its line."""
+    for node in module.nodes:
         line = getattr(node, "lineno", 0)
         match node:
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
@@ -88,14 +88,14 @@ def _fault(name: str, rules: NameRules) -> str | None:
 
 
 def figures(modules: Sequence[Module], rules: NameRules) -> Iterator[str]:
-    """Give one line a room: banned names per 1,000 lines of code, in all and for the commonest."""
+    """Describe the banned names per 1,000 lines of code, one line a room."""
     lines: Counter[str] = Counter()
     counts: dict[str, Counter[str]] = {}
     for module in modules:
         room = module.path.parts[0]
         lines[room] += module.text.count("\n")
         tally = counts.setdefault(room, Counter())
-        tally.update(stem for name, _ in names(module.tree) if (stem := _stem(name)) in rules.banned)
+        tally.update(stem for name, _ in names(module) if (stem := _stem(name)) in rules.banned)
     for room, tally in counts.items():
         thousands = max(lines[room], 1) / 1000
         commonest = ", ".join(f"{name} {count / thousands:.1f}" for name, count in tally.most_common(3))

@@ -1,4 +1,6 @@
-"""Report names of modules and paths of the repository, in strings and documents, that do not exist.
+"""Report references to modules and paths of the repository that do not exist.
+
+Read are the strings and comments of the code, the Markdown documents, and the build and deployment files.
 
     python -m tools.check_references [PATHS]
 """
@@ -39,7 +41,7 @@ _PATH: Final = re.compile(r"`((?:\./)?\.?[\w-][\w.-]*(?:/[\w.*-]+)+/?)(?::[\w.]+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Where names are read, and which of them are no references."""
+    """Files to read, and names that look like references but are none."""
 
     files: tuple[str, ...]
     documents: tuple[str, ...]
@@ -96,7 +98,9 @@ class References:
         if ":" not in name and rest.rpartition(".")[2] in self.rules.suffixes:
             return True
         symbols = Symbols(self.root)
-        return symbols.exists(name) or (top in self.rules.objects and symbols.exists(f"{self.rules.objects[top]}.{rest}"))
+        return symbols.exists(name) or (
+            top in self.rules.objects and symbols.exists(f"{self.rules.objects[top]}.{rest}")
+        )
 
     def _imports(self, text: str) -> Iterator[tuple[int, str]]:
         for match in _FROM.finditer(text):
@@ -118,7 +122,9 @@ class References:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the check; return 1 if it reports a finding."""
     parser = argparse.ArgumentParser(prog="python -m tools.check_references", description="Report broken references.")
-    parser.add_argument("paths", nargs="*", type=Path, help="files or folders; default: every room, setting and document")
+    parser.add_argument(
+        "paths", nargs="*", type=Path, help="files or folders; default: every room, setting and document"
+    )
     options = parser.parse_args(arguments)
     rules = Rules.load()
     beside = (Path(name) for name in (*rules.files, *rules.documents))

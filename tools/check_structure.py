@@ -1,6 +1,6 @@
-"""Report rooms with too many files, functions that are too long on the whole, and a README that is too long.
+"""Report folders with too many files, long functions and a long README.
 
-    python -m tools.check_structure [--figures] [PATHS]
+python -m tools.check_structure [--figures] [PATHS]
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ def check(modules: Sequence[Module], limits: Limits, *, readme: Path | None = No
                     detail = f"{message}; split {function.name}, {function.lines} lines"
                     yield Finding(function.path, function.line, detail)
     if readme is not None and (count := len(readme.read_text(encoding="utf-8").splitlines())) > limits.max_readme_lines:
-        yield Finding(readme, 1, f"{count} lines (limit {limits.max_readme_lines}); move figures and reference to docs/")
+        yield Finding(
+            readme, 1, f"{count} lines (limit {limits.max_readme_lines}); move figures and reference to docs/"
+        )
 
 
 def files_per_room(modules: Iterable[Module]) -> Counter[Path]:
@@ -91,7 +93,7 @@ def functions_per_top(modules: Iterable[Module]) -> dict[str, list[Function]]:
     """List the functions of each top-level folder, shortest first."""
     listed: dict[str, list[Function]] = {}
     for module in modules:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
                 function = Function(lines, module.path, node.lineno, node.name)
@@ -105,7 +107,7 @@ def percentile(ordered: Sequence[Function], percent: int) -> Function:
 
 
 def figures(modules: Sequence[Module]) -> Iterator[str]:
-    """Give the largest rooms, and the length of functions by top-level folder and in the product as a whole."""
+    """Describe the largest rooms, and the length of functions by top-level folder."""
     for room, count in files_per_room(modules).most_common(10):
         yield f"{count:4} files in {room}"
     yield f"{'function length':18}{'count':>7}{'median':>8}{'p90':>6}{'p99':>6}{'max':>6}"

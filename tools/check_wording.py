@@ -1,6 +1,6 @@
 """Report banned words, turned-round sentences and malformed docstrings in code and documents.
 
-    python -m tools.check_wording [PATHS]
+python -m tools.check_wording [PATHS]
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ DOCUMENTS: Final = (
 )  # fmt: skip
 
 #: Code, links and dotted or snake_case names inside prose are identifiers: what they are called is not wording.
-_IDENTIFIERS: Final = re.compile(r"`+[^`]+`+|https?://\S+|\]\([^)]*\)|<!--.*?-->|\S*\w[_/\\]\w\S*|\w+(?:\.\w+)+", re.DOTALL)
+_IDENTIFIERS: Final = re.compile(
+    r"`+[^`]+`+|https?://\S+|\]\([^)]*\)|<!--.*?-->|\S*\w[_/\\]\w\S*|\w+(?:\.\w+)+", re.DOTALL
+)
 
 #: The start of a sentence: the start of the passage, or after a full stop.
 _SENTENCE: Final = re.compile(r"(?:\A|(?<=[.!?])\s+|(?<=[.!?]['\")])\s+)(?=\S)")
@@ -41,7 +43,7 @@ _SENTENCE: Final = re.compile(r"(?:\A|(?<=[.!?])\s+|(?<=[.!?]['\")])\s+)(?=\S)")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A word that is not written here: `pattern` matches it, `unless` spares a use, `write` replaces it."""
+    """A banned word and its replacement; `unless` matches the uses that are allowed."""
 
     word: str
     pattern: re.Pattern[str]

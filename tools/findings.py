@@ -24,7 +24,7 @@ class Finding:
 
 
 def report(findings: Iterable[Finding]) -> int:
-    """Print the findings in order of place and return the exit status: 1 if there are any, else 0."""
+    """Print the findings sorted by place; return the exit status, 1 if there are any."""
     listed = sorted(set(findings))
     sys.stdout.writelines(f"{finding}\n" for finding in listed)
     if listed:

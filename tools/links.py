@@ -22,7 +22,7 @@ _HEADING: Final = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
 
 
 def broken_links(path: Path, text: str) -> Iterator[Finding]:
-    """Report relative links to a file that does not exist or to a heading that the file does not have."""
+    """Report relative links to a missing file or a missing heading."""
     prose = _FENCED.sub(lambda match: "\n" * match.group().count("\n"), text)
     for match in _LINK.finditer(prose):
         target = unquote(match.group(1) or match.group(2))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
+import sys
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tools.sources import Module
 
@@ -39,7 +38,7 @@ class Place(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A piece of prose; `line` is where `text` starts, and a newline in `text` is one in the file."""
+    """A piece of prose and the line of the file on which it starts."""
 
     path: Path
     line: int
@@ -49,10 +48,10 @@ class Passage:
 
 def passages_of_module(module: Module) -> Iterator[Passage]:
     """List the docstrings, stray strings, literals and comments of a Python file."""
-    documented = _docstrings(module.tree)
+    documented = _docstrings(module.nodes)
     inner: set[ast.AST] = set()
     read_by_users: set[ast.AST] = set()
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if node in inner:
             continue
         match node:
@@ -66,29 +65,29 @@ def passages_of_module(module: Module) -> Iterator[Passage]:
                 text = _joined(literal, inner) if isinstance(literal, ast.JoinedStr) else str(literal.value)
                 if len(text.split()) >= MIN_WORDS or literal in read_by_users:
                     yield Passage(module.path, literal.lineno, text, Place.LITERAL)
-    yield from _comments(module.path, module.text)
+    yield from _comments(module)
 
 
 def strings_of_module(module: Module) -> Iterator[Passage]:
     """List every string of a Python file, whatever its length, with the comments."""
     inner: set[ast.AST] = set()
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if node not in inner and isinstance(node, ast.Constant | ast.JoinedStr):
             text = _joined(node, inner) if isinstance(node, ast.JoinedStr) else node.value
             if isinstance(text, str):
                 yield Passage(module.path, node.lineno, text, Place.LITERAL)
-    yield from _comments(module.path, module.text)
+    yield from _comments(module)
 
 
-def _docstrings(tree: ast.Module) -> set[ast.AST]:
+def _docstrings(nodes: Iterable[ast.AST]) -> set[ast.AST]:
     """Collect the string nodes that are docstrings of the module, a class or a function."""
-    nodes: set[ast.AST] = set()
-    for node in ast.walk(tree):
+    documented: set[ast.AST] = set()
+    for node in nodes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
             first = node.body[0]
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                nodes.add(first.value)
-    return nodes
+                documented.add(first.value)
+    return documented
 
 
 def _joined(literal: ast.JoinedStr, inner: set[ast.AST]) -> str:
@@ -103,11 +102,35 @@ def _joined(literal: ast.JoinedStr, inner: set[ast.AST]) -> str:
     return "".join(parts)
 
 
-def _comments(path: Path, text: str) -> Iterator[Passage]:
-    """List comments; comments on consecutive lines are one passage."""
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    comments = ((token.start[0], token.string) for token in tokens if token.type == tokenize.COMMENT)
-    yield from _blocks(path, comments)
+def _comments(module: Module) -> Iterator[Passage]:
+    """List comments; comments on consecutive lines are one passage.
+
+    A comment between two parts of one implicitly concatenated string is not read.
+    """
+    strings: dict[int, list[tuple[int, int]]] = {}
+    for node in module.nodes:
+        if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+            _note_columns(strings, node)
+    lines = enumerate(module.text.split("\n"), start=1)
+    comments = ((number, _comment(line, strings.get(number, ()))) for number, line in lines if "#" in line)
+    yield from _blocks(module.path, ((number, comment) for number, comment in comments if comment))
+
+
+def _note_columns(strings: dict[int, list[tuple[int, int]]], node: ast.JoinedStr | ast.Constant) -> None:
+    """Record the columns of a string literal on every line it covers, in bytes of UTF-8."""
+    end_line, end_column = node.end_lineno or node.lineno, node.end_col_offset or 0
+    for line in range(node.lineno, end_line + 1):
+        start = node.col_offset if line == node.lineno else 0
+        strings.setdefault(line, []).append((start, end_column if line == end_line else sys.maxsize))
+
+
+def _comment(line: str, strings: Sequence[tuple[int, int]]) -> str:
+    """Return what follows the first `#` outside of strings, or nothing."""
+    encoded = line.encode()
+    for match in re.finditer(b"#", encoded):
+        if not any(start <= match.start() < end for start, end in strings):
+            return encoded[match.start() :].decode()
+    return ""
 
 
 def _blocks(path: Path, comments: Iterable[tuple[int, str]]) -> Iterator[Passage]:

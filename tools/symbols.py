@@ -11,12 +11,12 @@ from tools.sources import load_module
 
 @dataclass(frozen=True, slots=True)
 class Symbols:
-    """What a dotted name stands for in the repository below `root`."""
+    """Modules, classes and functions of the repository below `root`."""
 
     root: Path = field(default_factory=Path)
 
     def exists(self, name: str) -> bool:
-        """Return whether `package.module`, `package.module.Class.attribute` or `package.module:function` exists."""
+        """Return whether a name like `package.module.Class.attribute` or `package.module:function` exists."""
         parts = name.replace(":", ".").split(".")
         for length in range(len(parts), 0, -1):
             module = self.module(".".join(parts[:length]))
@@ -51,7 +51,10 @@ class Symbols:
 
 
 def bindings(body: list[ast.stmt]) -> dict[str, ast.stmt]:
-    """Give the names that the statements of a module or class bind; names set on `self` belong to the class."""
+    """Map the names bound in the body of a module or class to their statements.
+
+    Names that methods set on `self` belong to the class.
+    """
     bound: dict[str, ast.stmt] = {}
     for statement in body:
         match statement:
