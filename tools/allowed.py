@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Exemption:
-    """A word or name that is allowed in the files matching the glob `path`."""
+    """A word or name, or `*` for any, that is allowed in the files matching the glob `path`."""
 
     item: str
     path: str
@@ -50,7 +50,7 @@ class Allowlist:
     def permits(self, item: str, path: Path) -> bool:
         """Return whether an exemption covers the item in this file, and note its use."""
         for exemption in self.exemptions:
-            if exemption.item == item and fnmatchcase(path.as_posix(), exemption.path):
+            if exemption.item in (item, "*") and fnmatchcase(path.as_posix(), exemption.path):
                 self.used.add(exemption)
                 return True
         return False

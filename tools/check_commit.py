@@ -25,15 +25,6 @@ _SUBJECT: Final = re.compile(r"(?P<scope>[a-z][\w./-]*(?:, [a-z][\w./-]*)*): (?P
 #: Subjects written by git.
 _BY_GIT: Final = re.compile(r"(Merge|Revert|fixup!|squash!|amend!) ?")
 
-#: First words that are no verb of an action on the code.
-_NO_VERBS: Final = frozenset(
-    "a an all and are as at be by each every for from how if in is it its let no not now of on one only or say some tell "
-    "that the their there these this those to was were what when where which who why with without".split()
-)
-
-#: Verbs that end like a participle.
-_VERBS: Final = frozenset({"bring", "embed", "exceed", "feed", "need", "proceed", "seed", "shed", "speed", "string"})
-
 
 def check(path: Path, rules: WordRules) -> Iterator[Finding]:
     """Report what is wrong with the first line of a commit message."""
@@ -49,12 +40,16 @@ def check(path: Path, rules: WordRules) -> Iterator[Finding]:
         )
         return
     verb = re.split(r"\W", parts["words"], maxsplit=1)[0]
-    if verb != verb.lower() or verb in _NO_VERBS or (verb.endswith(("ed", "ing")) and verb not in _VERBS):
+    if verb != verb.lower() or verb in rules.not_verbs or _is_participle(verb, rules):
         yield Finding(path, 1, f"{verb!r} is no imperative verb in lower case; write `scope: verb object`")
     if subject.endswith("."):
         yield Finding(path, 1, "subject ends with a period; leave it out")
     for word, write in word_faults(parts["words"], rules):
         yield Finding(path, 1, f"subject: {word!r}; write: {write}")
+
+
+def _is_participle(word: str, rules: WordRules) -> bool:
+    return word.endswith(("ed", "ing")) and word not in rules.verbs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -59,7 +59,7 @@ def cycles(graph: Graph) -> list[tuple[str, ...]]:
 
 
 def _shortest_path(graph: Graph, start: str, end: str) -> tuple[str, ...] | None:
-    """Find the shortest chain of imports from `start` to `end`, breadth first; None where there is none."""
+    """Find the shortest chain of imports by breadth-first search; None if there is none."""
     parents: dict[str, str | None] = {start: None}
     queue = deque([start])
     while queue:

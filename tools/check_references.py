@@ -114,9 +114,9 @@ class References:
         for match in _PATH.finditer(text):
             name = match.group(1).removeprefix("./").rstrip("/")
             top = name.partition("/")[0]
-            if (self.root / top).is_dir() and not any(self.root.glob(name)):
-                if not self.rules.allowed.permits(name, path):
-                    yield match.start(), f"no file or folder {name!r} in the repository"
+            is_missing = (self.root / top).is_dir() and not any(self.root.glob(name))
+            if is_missing and not self.rules.allowed.permits(name, path):
+                yield match.start(), f"no file or folder {name!r} in the repository"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -67,6 +67,9 @@ class WordRules:
     sentence_openings: re.Pattern[str]
     docstring_openings: frozenset[str]
     max_words: int
+    #: First words of a commit subject that are no imperative verb, and verbs that look like a participle.
+    not_verbs: frozenset[str]
+    verbs: frozenset[str]
     allowed: Allowlist
 
     @classmethod
@@ -86,6 +89,8 @@ class WordRules:
             re.compile(rf"(?:{openings})\b"),
             frozenset(tables["docstrings"]["openings"]),
             tables["docstrings"]["max_words"],
+            frozenset(tables["commits"]["not_verbs"]),
+            frozenset(tables["commits"]["verbs"]),
             Allowlist.from_tables(path, tables.get("allow", ()), key="word"),
         )
 
@@ -109,7 +114,7 @@ def check(paths: Sequence[Path], rules: WordRules) -> Iterator[Finding]:
     for path in _readable(paths):
         for passage in passages(path):
             for line, word, message in _faults(passage, rules):
-                if not rules.allowed.permits(word, path) and not rules.allowed.permits("*", path):
+                if not rules.allowed.permits(word, path):
                     yield Finding(path, line, message)
 
 

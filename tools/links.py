@@ -33,7 +33,7 @@ def broken_links(path: Path, text: str) -> Iterator[Finding]:
         file = (path.parent / name) if name else path
         if not file.exists():
             yield Finding(path, line, f"link to {name!r}, which does not exist")
-        elif anchor and file.suffix == ".md" and anchor not in anchors(file):
+        elif anchor and file.suffix == ".md" and anchor not in anchors(file.resolve()):
             yield Finding(path, line, f"link to {target!r}: no heading has this anchor")
 
 
@@ -46,7 +46,7 @@ def anchors(path: Path) -> frozenset[str]:
     for heading in _HEADING.findall(_FENCED.sub("", text)):
         words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").replace("*", "")
         plain = re.sub(r"[^\w\s-]", "", words.lower()).strip()
-        for slug in {re.sub(r"\s", "-", plain), re.sub(r"[\s-]+", "-", kept_characters)}:
+        for slug in {re.sub(r"\s", "-", plain), re.sub(r"[\s-]+", "-", plain)}:
             repeats = seen.get(slug, 0)
             slugs.update({slug} if not repeats else {f"{slug}-{repeats}", f"{slug}_{repeats}"})
             seen[slug] = repeats + 1

@@ -117,7 +117,7 @@ def _comments(module: Module) -> Iterator[Passage]:
 
 
 def _note_columns(strings: dict[int, list[tuple[int, int]]], node: ast.JoinedStr | ast.Constant) -> None:
-    """Record the columns of a string literal on every line it covers, in bytes of UTF-8."""
+    """Record the columns of a string literal on every line it covers, in bytes."""
     end_line, end_column = node.end_lineno or node.lineno, node.end_col_offset or 0
     for line in range(node.lineno, end_line + 1):
         start = node.col_offset if line == node.lineno else 0
@@ -149,7 +149,7 @@ def _blocks(path: Path, comments: Iterable[tuple[int, str]]) -> Iterator[Passage
 
 
 def passages_of_markdown(path: Path) -> Iterator[Passage]:
-    """List the paragraphs, list items, table rows and headings of a Markdown file, without fenced code."""
+    """List the paragraphs, list items, table cells and headings outside of fenced code."""
     lines = path.read_text(encoding="utf-8").splitlines()
     fence, start, paragraph = "", 0, list[str]()
     for number, line in enumerate(lines, start=1):

@@ -29,9 +29,13 @@ class Module:
     nodes: tuple[ast.AST, ...]
 
 
-@cache
 def load_module(path: Path) -> Module:
     """Parse one Python file; a file is parsed once in a process."""
+    return _parse(path, path.resolve())
+
+
+@cache
+def _parse(path: Path, _absolute: Path) -> Module:
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text, filename=str(path))
     return Module(path, text, tree, tuple(_nodes(tree)))

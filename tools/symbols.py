@@ -25,7 +25,7 @@ class Symbols:
         return False
 
     def module(self, name: str) -> Path | None:
-        """Return the file of a module, or the folder of a package without an `__init__.py`; None if there is none."""
+        """Return the file of a module, the folder of a namespace package, or None."""
         stem = self.root.joinpath(*name.split("."))
         if stem.with_suffix(".py").is_file():
             return stem.with_suffix(".py")
@@ -62,7 +62,7 @@ def bindings(body: list[ast.stmt]) -> dict[str, ast.stmt]:
                 bound[name] = statement
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 bound[name] = statement
-                bound.update({attribute: statement for attribute in _set_on_self(statement)})
+                bound.update(dict.fromkeys(_set_on_self(statement), statement))
             case ast.If() | ast.Try() | ast.With():
                 for inner in (statement.body, getattr(statement, "orelse", []), getattr(statement, "finalbody", [])):
                     bound.update(bindings(inner))
