@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Exemption:
-    """A word or name, or `*` for any, that is allowed in the files matching the glob `path`."""
+    """A word or name, or `*` for any, allowed in the files that match `path`."""
 
     item: str
     path: str
