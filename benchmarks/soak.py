@@ -22,9 +22,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from benchmarks.api_process import MIB, ApiProcess
 from benchmarks.serving.caller import Caller, calling
 from tests.support import homes
+from tests.support.api_process import MIB, ApiProcess
 from tests.support.factories import SIDE, png, registered, shades, writer
 
 LARGE_MODELS: Final = 4

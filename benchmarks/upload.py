@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.api_process import ApiProcess
+from tests.support.api_process import ApiProcess
 
 BLOCK = secrets.token_bytes(1024**2)
 BOUNDARY = b"-" * 24 + secrets.token_hex(11).encode()

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import numpy as np
+
+#: Named arrays that a network reads or returns: name -> [B, ...]. The signal of a slot has the name of the slot, its
+#: mask `{slot}_mask`; targets have names of their own (`label`).
+Arrays = dict[str, "np.ndarray"]
+
+#: Runs one graph of a task: (name of the graph, arrays to read) -> all outputs, with PyTorch or ONNX Runtime.
+Run = Callable[[str, Arrays], Arrays]
 
 
 class Signal(StrEnum):

@@ -77,7 +77,7 @@ def _preset(architecture: type[Backbone], name: str) -> Preset:
 
 
 def _task(task: type[Task]) -> TaskEntry:
-    given, answer = task.example()
+    example_input, example_output = task.example()
     return TaskEntry(
         name=task.name,
         summary=task.summary,
@@ -88,8 +88,8 @@ def _task(task: type[Task]) -> TaskEntry:
         formats=[name for name, entry in _formats().items() if task.columns.items() <= entry.columns.items()],
         input_schema=task.input_type.model_json_schema(),
         output_schema=task.output_type.model_json_schema(),
-        example_input=given.model_dump(mode="json", exclude_none=True),
-        example_output=answer.model_dump(mode="json", exclude_none=True),
+        example_input=example_input.model_dump(mode="json", exclude_none=True),
+        example_output=example_output.model_dump(mode="json", exclude_none=True),
         metrics={
             name: MetricEntry(summary=metric.summary, higher_is_better=metric.higher_is_better)
             for name, metric in task.metrics.items()
@@ -161,7 +161,7 @@ def _formats() -> dict[str, FormatEntry]:
 
 
 def main() -> None:
-    """Print the catalogue."""
+    """Print the catalog."""
     sys.stdout.write(catalog().text())
 
 

@@ -21,8 +21,8 @@ from worker.child_process import ChildProcess, environment_for_runs
 from worker.concurrency import JobSlots
 from worker.exit_status import ExitStatus, exit_description
 from worker.job_kinds import KINDS
-from worker.jobs.entrypoint import run_folder
 from worker.retry import UNREACHABLE, cause_of, retry_while_unavailable
+from worker.run_folder import run_folder
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.api_process import ApiProcess
 from benchmarks.serving.load import SERVER_CORE
 from benchmarks.serving.service import Service
+from tests.support.api_process import ApiProcess
 
 QUESTIONS = ("pictures", "text", "cold", "idle", "alias", "beside", "trunks")
 """Files of this folder, each with a `measure`."""

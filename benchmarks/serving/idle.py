@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from benchmarks.api_process import MIB
 from benchmarks.serving import cold, pictures
 from benchmarks.serving.service import Figure, Service
+from tests.support.api_process import MIB
 
 SETTLE_SECONDS: Final = 3.0
 WATCHED_SECONDS: Final = 20.0

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.api_process import ApiProcess
 from benchmarks.serving.load import Load, drive
+from tests.support.api_process import ApiProcess
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from tests.support.repository import SHARED_DATA
 
 if TYPE_CHECKING:
     from ml.package.package import ModelPackage
-    from ml.tasks.base import Arrays, Run
+    from ml.signals import Arrays, Run
 
 DATA = SHARED_DATA / "tinyshakespeare" / "input.txt"
 SPLITS = {"train": (0.0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1.0)}

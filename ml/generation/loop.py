@@ -16,7 +16,7 @@ from ml.generation.sampling import Sampling, choose
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from ml.tasks.base import Arrays
+    from ml.signals import Arrays
 
     Read = Callable[[Arrays], Arrays]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ml.tasks.base import Arrays
+    from ml.signals import Arrays
 
 
 class Session:

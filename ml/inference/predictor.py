@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from ml.generation.loop import GeneratedSequence, GenerationLoop
     from ml.inference.onnx_session import Session
     from ml.package.package import ModelPackage
-    from ml.tasks.base import Arrays, Run, Task
+    from ml.signals import Arrays, Run
+    from ml.tasks.base import Task
 
 BATCH_INPUTS: Final = 64
 BATCH_BYTES: Final = 64 << 20

@@ -24,16 +24,11 @@ if TYPE_CHECKING:
     from ml.encoders.base import Column, Encoder
     from ml.generation.loop import GeneratedSequence, GenerationLoop
     from ml.metrics.base import Evaluation, Metric
-    from ml.signals import Slot
+    from ml.signals import Arrays, Run, Slot
     from ml.wire import Wire
 
-Arrays = dict[str, "np.ndarray"]
+#: Output of a task for one input, as `/predict` returns it.
 Answer = dict[str, Any]
-"""What `/predict` tells of one input."""
-"""What a network reads or answers: name -> [B, ...]. A slot's signal stands under the slot's name, its mask under
-`{slot}_mask`; targets stand under names of their own (`label`)."""
-Run = Callable[[str, Arrays], Arrays]
-"""Runs a graph of the task by its name: the arrays it reads in, every output out, by torch or by ONNX Runtime."""
 MODEL: Final = "model"
 """The one graph of a task that answers at once."""
 

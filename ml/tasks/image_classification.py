@@ -11,8 +11,8 @@ from ml.config import Config
 from ml.data.files import images
 from ml.metrics import classification
 from ml.preprocessing.augmentation import distort
-from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import MODEL, Answer, Arrays, Task
+from ml.signals import Arrays, Feature, Signal, Slot
+from ml.tasks.base import MODEL, Answer, Task
 from ml.wire import ImageInput
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from ml.data.files import images
 from ml.errors import InputError, unknown
 from ml.metrics import classification
 from ml.metrics.base import Evaluation, Metric
-from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import MODEL, Answer, Arrays, Task
+from ml.signals import Arrays, Feature, Signal, Slot
+from ml.tasks.base import MODEL, Answer, Task
 from ml.wire import Base64, ImageInput, Wire
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from ml.metrics import ranking
 from ml.metrics.base import Evaluation, Metric, share_interval
 from ml.preprocessing.augmentation import distort
 from ml.schedule import Schedule
-from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import Answer, Arrays, Run, Task
+from ml.signals import Arrays, Feature, Run, Signal, Slot
+from ml.tasks.base import Answer, Task
 from ml.wire import Base64, ImageInput, Wire
 from ml.wire.image import Pixels
 from ml.wire.text import NonBlankText

@@ -18,8 +18,8 @@ from ml.errors import DataError
 from ml.metrics import detection
 from ml.preprocessing.augmentation import Mirror, reframe
 from ml.schedule import Schedule
-from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import MODEL, Answer, Arrays, Task
+from ml.signals import Arrays, Feature, Signal, Slot
+from ml.tasks.base import MODEL, Answer, Task
 from ml.wire import ImageInput, Wire
 
 if TYPE_CHECKING:

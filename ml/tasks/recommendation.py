@@ -16,8 +16,8 @@ from ml.encoders.items import FIRST_ITEM, PADDING
 from ml.metrics import ranking
 from ml.metrics.base import Evaluation, Metric, share_interval
 from ml.schedule import Schedule
-from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import MODEL, Answer, Arrays, Run, Task
+from ml.signals import Arrays, Feature, Run, Signal, Slot
+from ml.tasks.base import MODEL, Answer, Task
 from ml.wire import HistoryInput, Wire
 
 if TYPE_CHECKING:

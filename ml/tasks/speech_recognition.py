@@ -16,8 +16,8 @@ from ml.encoders.characters import PADDING, UNKNOWN, CharactersEncoder
 from ml.errors import DataError
 from ml.metrics import error_rate
 from ml.schedule import Schedule
-from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import MODEL, Answer, Arrays, Task
+from ml.signals import Arrays, Feature, Signal, Slot
+from ml.tasks.base import MODEL, Answer, Task
 from ml.wire import AudioInput, Wire
 
 if TYPE_CHECKING:

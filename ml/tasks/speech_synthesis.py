@@ -19,8 +19,8 @@ from ml.errors import InputError, unknown
 from ml.metrics import classification
 from ml.metrics.base import Evaluation, Metric
 from ml.schedule import Schedule
-from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import Answer, Arrays, Task
+from ml.signals import Arrays, Feature, Signal, Slot
+from ml.tasks.base import Answer, Task
 from ml.wire import Base64, Wire
 from ml.wire.text import Text
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ml.data.rows import Row, Rows
     from ml.encoders.base import Column
     from ml.encoders.mel_spectrogram import MelSpectrogramEncoder
-    from ml.tasks.base import Run
+    from ml.signals import Run
 
 DURATIONS: Final = "durations"
 FRAMES: Final = "frames"

@@ -10,8 +10,8 @@ from pydantic import Field
 from ml.config import Config
 from ml.metrics import classification
 from ml.schedule import Schedule
-from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import MODEL, Answer, Arrays, Task
+from ml.signals import Arrays, Feature, Signal, Slot
+from ml.tasks.base import MODEL, Answer, Task
 from ml.wire import TextInput
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from ml.generation.loop import ForcedDecoding, GeneratedSequence, GenerationLoop
 from ml.generation.sampling import Sampling
 from ml.metrics.base import Evaluation, Metric
 from ml.preprocessing.sequence_packing import begin_of, pack, reading_options
-from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import Answer, Arrays, Run, Task
+from ml.signals import Arrays, Feature, Run, Signal, Slot
+from ml.tasks.base import Answer, Task
 from ml.wire import Wire
 from ml.wire.text import Text
 

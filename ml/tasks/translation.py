@@ -17,8 +17,8 @@ from ml.generation.beam_search import LENGTH_PENALTY, search
 from ml.metrics import bleu
 from ml.metrics.base import Evaluation, Metric
 from ml.schedule import Schedule
-from ml.signals import Feature, Signal, Slot
-from ml.tasks.base import Answer, Arrays, Task
+from ml.signals import Arrays, Feature, Signal, Slot
+from ml.tasks.base import Answer, Task
 from ml.wire import TextInput, Wire
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ml.encoders.base import Column
     from ml.encoders.text import TextEncoder
     from ml.generation.beam_search import Hypothesis
-    from ml.tasks.base import Run
+    from ml.signals import Run
 
 VOCABULARY: Final = 6_000
 ENCODE: Final = "encode"

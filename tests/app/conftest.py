@@ -15,8 +15,8 @@ from app.main import create_app
 from app.settings import AppSettings
 from migrations.__main__ import upgrade
 from store.database import make_engine
-from tests.store.conftest import forget_settings
 from tests.support.factories import registered, shades
+from tests.support.settings import forget_settings
 
 KEY = "plinth_tests_" + secrets.token_hex(20)
 

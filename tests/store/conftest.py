@@ -12,20 +12,10 @@ from sqlalchemy import create_engine, text
 
 from migrations.__main__ import upgrade
 from store import database as store_database
-from store import notifications
-from store.blobs.base import blobs
 from store.database import make_engine
-from store.settings import store_settings
 from store.tables import Base
 from tests.support.servers import Postgres
-
-
-def forget_settings() -> None:
-    """What a process reads once, read again."""
-    if store_database.engine.cache_info().currsize:
-        store_database.engine().dispose()
-    for cached in (store_settings, store_database.engine, store_database.sessions, blobs, notifications.producer_app):
-        cached.cache_clear()
+from tests.support.settings import forget_settings
 
 
 @pytest.fixture

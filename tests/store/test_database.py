@@ -13,7 +13,7 @@ from store import api_keys, jobs
 from store.database import after_commit, engine, reading, transaction
 from store.errors import StorageFull
 from store.ids import new_id
-from tests.store.conftest import forget_settings
+from tests.support.settings import forget_settings
 
 
 @pytest.mark.usefixtures("database")

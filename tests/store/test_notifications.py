@@ -13,7 +13,7 @@ from plinth.local.broker import EmbeddedBroker
 from store import jobs, notifications
 from store.database import transaction
 from store.errors import BrokerUnavailable
-from tests.store.conftest import forget_settings
+from tests.support.settings import forget_settings
 
 PATIENCE_SECONDS = 2.5
 """What a request may wait for a broker at most."""

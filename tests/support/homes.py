@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.conftest import forget_settings
+from tests.support.settings import forget_settings
 
 
 @contextmanager

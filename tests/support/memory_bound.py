@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.api_process import MIB
+from tests.support.api_process import MIB
 
 if TYPE_CHECKING:
-    from benchmarks.api_process import ApiProcess
+    from tests.support.api_process import ApiProcess
 
 MOST_SECONDS: Final = 15.0
 """Ten times what the slowest takes when nobody else is at work: to send 60 MB, to decode twenty large pictures."""

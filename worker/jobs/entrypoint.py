@@ -15,9 +15,9 @@ from typing import NoReturn
 from store import jobs
 from store.database import reading
 from store.jobs import Claim
-from store.settings import store_settings
 from worker.control_channel import ChildEnd
 from worker.exit_status import ExitStatus, classify_error
+from worker.run_folder import run_folder
 
 LOG_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
 NICENESS = 5
@@ -31,11 +31,6 @@ def log_in_utc() -> None:
     """One line an entry, to the standard error."""
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt="%Y-%m-%dT%H:%M:%S")
-
-
-def run_folder(job_id: str, fence: int) -> Path:
-    """Scratch space of one run; what is worth keeping is published from here."""
-    return store_settings().home / "runs" / job_id / str(fence)
 
 
 def main(work: Callable[[Claim, Path, ChildEnd], None]) -> ExitStatus:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from ml.encoders.base import Column
     from ml.learning.export.quantization import Candidate
     from ml.metrics.base import Evaluation
-    from ml.tasks.base import Arrays, Run, Task
+    from ml.signals import Arrays, Run
+    from ml.tasks.base import Task
 
 logger = logging.getLogger(__name__)
 

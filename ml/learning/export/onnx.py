@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ml.learning.nn.heads.base import Tensors
     from ml.learning.nn.network import Network
-    from ml.tasks.base import Arrays, Run
+    from ml.signals import Arrays, Run
 
 OPSET = 18
 TOLERANCE = 1e-3

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from ml.learning.export.onnx import Calls
     from ml.learning.nn.network import Network
     from ml.learning.training.unlabeled import Unlabeled
-    from ml.tasks.base import Run, Task
+    from ml.signals import Run
+    from ml.tasks.base import Task
 
 PARITY_ROWS = 256
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from ml.tasks.base import Arrays
+    from ml.signals import Arrays
 
 
 @dataclass(frozen=True, slots=True)

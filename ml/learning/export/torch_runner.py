@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ml.package.package import ModelPackage
-    from ml.tasks.base import Arrays, Run
+    from ml.signals import Arrays, Run
 
 
 def network_of(package: ModelPackage) -> Network:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ml.learning.interchange.model_archive import ModelArchive
-    from ml.tasks.base import Arrays
+    from ml.signals import Arrays
 
 
 def read_package(

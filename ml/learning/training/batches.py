@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ml.encoders.base import Column
     from ml.learning.nn.heads.base import Tensors
-    from ml.tasks.base import Arrays
+    from ml.signals import Arrays
 
     Columns = dict[str, Column]
     Augment = Callable[[Columns, np.random.Generator], Columns]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ml.data.rows import Rows
     from ml.encoders.base import Column, Encoder
-    from ml.tasks.base import Arrays
+    from ml.signals import Arrays
 
 
 class Unlabeled:

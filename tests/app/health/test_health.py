@@ -14,10 +14,10 @@ from starlette.testclient import TestClient
 from app import main
 from app.health import service
 from app.settings import AppSettings
-from benchmarks.api_process import ApiProcess
 from store import workers
 from store.database import transaction
 from tests.app.conftest import KEY
+from tests.support.api_process import ApiProcess
 from tests.support.factories import png, queued_job, registered, shades
 
 

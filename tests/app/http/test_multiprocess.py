@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.api_process import ApiProcess
 from store import models
 from store.database import transaction
+from tests.support.api_process import ApiProcess
 from tests.support.factories import png, registered, shades
 from tests.support.homes import at
 from tests.support.worker.waiting import until

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.api_process import ApiProcess
+from tests.support.api_process import ApiProcess
 from tests.support.factories import queued_job
 
 pytestmark = pytest.mark.process

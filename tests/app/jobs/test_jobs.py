@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from benchmarks.api_process import ApiProcess
 from store import datasets, jobs
 from store.database import transaction
 from tests.app.datasets.test_datasets import validated
+from tests.support.api_process import ApiProcess
 from tests.support.factories import claimed, queued_job, registered, reported, shades
 
 SUMMARY = {

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from benchmarks.api_process import ApiProcess
 from tests.app.conftest import KEY
+from tests.support.api_process import ApiProcess
 
 
 def test_a_new_key_opens_what_the_first_one_does(client: TestClient) -> None:

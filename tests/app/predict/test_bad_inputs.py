@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.api_process import ApiProcess
 from ml.data.files.audio import decode
 from ml.encoders import ENCODERS
 from tests.support import homes
+from tests.support.api_process import ApiProcess
 from tests.support.factories import SIDE, embedder, png, registered, shades
 from tests.support.memory_bound import WAY_NAMES, WAYS, ask, told
 from tests.support.ml import samples

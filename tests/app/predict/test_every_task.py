@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from benchmarks.api_process import ApiProcess
 from ml.tasks import TASKS
 from tests.support import homes
+from tests.support.api_process import ApiProcess
 from tests.support.factories import registered
 from tests.support.memory_bound import WAY_NAMES, WAYS, ask
 from tests.support.ml import invalid_inputs, packages

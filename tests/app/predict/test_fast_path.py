@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.api_process import ApiProcess
+from tests.support.api_process import ApiProcess
 from tests.support.factories import SIDE, png, registered, shades
 
 pytestmark = pytest.mark.process
@@ -35,7 +35,7 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
             patch.setenv(name, api.environment[name])
         for name in ("PLINTH_DATABASE_URL", "PLINTH_REDIS_URL", "PLINTH_BLOB_URL"):
             patch.delenv(name, raising=False)
-        from tests.store.conftest import forget_settings
+        from tests.support.settings import forget_settings
 
         forget_settings()
         registered(shades(tmp_path_factory.mktemp("package") / "shades"), name="shades")
@@ -227,7 +227,7 @@ def test_a_connection_ends_when_it_was_idle_and_not_before(api: ApiProcess) -> N
 
 def test_a_moved_alias_is_followed_without_one_failed_answer(api: ApiProcess, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        from tests.store.conftest import forget_settings
+        from tests.support.settings import forget_settings
 
         patch.setenv("PLINTH_HOME", api.environment["PLINTH_HOME"])
         forget_settings()

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.api_process import ApiProcess
 from tests.support import homes
+from tests.support.api_process import ApiProcess
 from tests.support.factories import SIDE, png, registered, shades, writer
 
 pytestmark = pytest.mark.process

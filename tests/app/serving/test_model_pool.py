@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.api_process import ApiProcess
 from tests.support import homes
+from tests.support.api_process import ApiProcess
 from tests.support.factories import GRAPH, png, registered, shades
 
 pytestmark = pytest.mark.process

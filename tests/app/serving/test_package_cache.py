@@ -25,9 +25,9 @@ from store.blobs import blobs
 from store.database import reading
 from store.errors import StorageFull
 from store.settings import store_settings
-from tests.store.conftest import forget_settings
 from tests.support.factories import GRAPH, TRUNK, png, registered, shades
 from tests.support.servers import NetworkProxy, S3Server
+from tests.support.settings import forget_settings
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from starlette.testclient import TestClient
 from tusclient.client import TusClient
 
 from app.uploads.service import discard_expired
-from benchmarks.api_process import ApiProcess
 from store.blobs import blobs
 from tests.app.conftest import KEY
+from tests.support.api_process import ApiProcess
 
 PIECE = "application/offset+octet-stream"
 

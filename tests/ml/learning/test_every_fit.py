@@ -17,9 +17,10 @@ from ml.inference.predictor import Predictor
 from ml.learning.export import torch_runner as torch_engine
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.package.package import ModelPackage
+from ml.signals import Arrays, Run
 from ml.spec.catalog import Catalog
 from ml.tasks import TASKS
-from ml.tasks.base import Arrays, Run, embedding_graphs
+from ml.tasks.base import embedding_graphs
 from tests.support.ml import samples
 from tests.support.ml.digits import run, spec
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ml.signals import Feature
 
 Tensors = dict[str, Tensor]
-"""A batch or an answer by name, as `ml.tasks.base.Arrays` on a device."""
+"""A batch or an answer by name, as `ml.signals.Arrays` on a device."""
 
 
 class Head(nn.Module, ABC):

@@ -1,0 +1,95 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.repository import REPOSITORY
+from tests.tools.conftest import Plant, RunCheck
+from tools import check_names
+
+_GOOD = '''
+"""Rows of a table."""
+
+MAX_ROWS = 3
+founded = asking = 1
+not_found = [row for row in (1, 2) if row != MAX_ROWS]
+'''
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("found", "found = 1"),
+        ("each", "for each in ():\n    pass"),
+        ("asked", "def read(asked): ..."),
+        ("wanted", "def read(*, wanted=1): ..."),
+        ("given", "rows = [given for given in ()]"),
+        ("told", "class Event:\n    told: str"),
+        ("said", "class Event:\n    def said(self): ..."),
+        ("kept", "import rows\nrows.kept.append(1)"),
+        ("taken", "dict(taken=1)"),
+        ("meant", "import rows as meant"),
+        ("_found", "_found = 1"),
+        ("found_BT", "found_BT = 1"),
+        ("found", "with open('x') as found: ..."),
+        ("found", "try: ...\nexcept OSError as found: ..."),
+        ("found", "match 1:\n    case found: ..."),
+        ("found", "match 1:\n    case [*found]: ..."),
+        ("found", "match 1:\n    case {**found}: ..."),
+        ("found", "match 1:\n    case Row(found=1): ..."),
+        ("found", "def read():\n    global found"),
+        ("found", "if (found := 1): ..."),
+    ],
+)
+def test_a_vague_name_is_reported_wherever_it_stands(run_check: RunCheck, name: str, code: str) -> None:
+    lines = run_check(check_names.main, {"app/rows.py": code}, "app")
+    assert lines
+    assert all(line.startswith("app/rows.py:") and f"vague name `{name}`" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["MOST_ROWS", "_LEAST_STEPS", "LONGEST_TEXT", "FEWEST"])
+def test_a_limit_starts_with_max_or_min(run_check: RunCheck, name: str) -> None:
+    lines = run_check(check_names.main, {"app/rows.py": f"{name} = 3"}, "app")
+    assert bool(lines) == (name != "FEWEST")
+    assert all(f"limit `{name}`; start it with M" in line for line in lines)
+
+
+def test_good_names_pass(run_check: RunCheck) -> None:
+    assert run_check(check_names.main, {"app/rows.py": _GOOD}, "app") == []
+
+
+def test_an_exemption_holds_in_its_files_alone(run_check: RunCheck) -> None:
+    code = "from hypothesis import given"
+    assert run_check(check_names.main, {"tests/test_rows.py": code}, "tests") == []
+    assert len(run_check(check_names.main, {"app/rows.py": code}, "app")) == 1
+
+
+def test_an_exemption_without_use_is_reported(run_check: RunCheck) -> None:
+    (line,) = run_check(check_names.main, {"app/rows.py": _GOOD})
+    assert "exemption for 'given' in tests/* covers nothing" in line
+
+
+def test_an_exemption_without_a_reason_is_an_error(tmp_path: Path) -> None:
+    config = tmp_path / "names.toml"
+    config.write_text('[banned]\n[limits]\n[[allow]]\nname = "given"\npath = "tests/*"\nreason = ""\n')
+    with pytest.raises(ValueError, match="the exemption for 'given' has no reason"):
+        check_names.NameRules.load(config)
+
+
+def test_figures_count_names_per_thousand_lines(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None:
+    plant({"app/rows.py": "found = found + 1\nfor each in ():\n    found = each\n" + "\n" * 997})
+    assert check_names.main(["--figures", "app"]) == 0
+    line = capsys.readouterr().out
+    assert " ".join(line.split()) == "app 1,000 lines 5.0 vague names per 1,000 found 3.0, each 2.0"
+
+
+def test_the_command_exits_with_1_on_a_finding(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    command = [sys.executable, "-P", "-m", "tools.check_names", "app"]
+    for code, status in (("row = 1", 0), ("each = 1", 1)):
+        (tmp_path / "app" / "rows.py").write_text(code)
+        done = subprocess.run(
+            command, cwd=tmp_path, env={"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr) == (status, "1 findings\n" if status else "")

@@ -1,0 +1,123 @@
+"""Report vague names of variables, parameters, attributes and functions.
+
+python -m tools.check_names [--figures] [PATHS]
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+import sys
+import tomllib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tools.allowed import Allowlist
+from tools.findings import Finding, report
+from tools.sources import Module, default_paths, python_modules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+CONFIG: Final = Path(__file__).with_name("names.toml")
+
+#: The suffix that names the axes of a tensor: `image_BCHW`.
+_AXES: Final = re.compile(r"_[A-Z][A-Z0-9]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class NameRules:
+    """Banned names and limit prefixes with their replacements, and the exemptions."""
+
+    banned: Mapping[str, str]
+    limits: Mapping[str, str]
+    allowed: Allowlist
+
+    @classmethod
+    def load(cls, path: Path = CONFIG) -> NameRules:
+        """Read the rules from TOML."""
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        allowed = Allowlist.from_tables(path, tables.get("allow", ()), key="name")
+        return cls(tables["banned"], tables["limits"], allowed)
+
+
+def check(modules: Sequence[Module], rules: NameRules) -> Iterator[Finding]:
+    """Report every place that binds, reads or passes a banned name."""
+    for module in modules:
+        for name, line in names(module):
+            if (message := _fault(name, rules)) and not rules.allowed.permits(_stem(name), module.path):
+                yield Finding(module.path, line, message)
+
+
+def names(module: Module) -> Iterator[tuple[str, int]]:
+    """List every name that a module binds or uses, with its line."""
+    for node in module.nodes:
+        line = getattr(node, "lineno", 0)
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+                yield name, line
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name, line
+            case ast.keyword(arg=str(name)) | ast.ExceptHandler(name=str(name)):
+                yield name, line
+            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
+                yield name, line
+            case ast.MatchClass(kwd_attrs=several) | ast.Global(names=several) | ast.Nonlocal(names=several):
+                yield from ((name, line) for name in several)
+            case ast.alias(name=name, asname=alias):
+                yield from ((part, line) for part in name.split("."))
+                if alias is not None:
+                    yield alias, line
+
+
+def _stem(name: str) -> str:
+    return _AXES.sub("", name.strip("_")) or name
+
+
+def _fault(name: str, rules: NameRules) -> str | None:
+    stem = _stem(name)
+    if stem in rules.banned:
+        return f"vague name `{name}`; name what it is ({rules.banned[stem]})"
+    for prefix, replacement in rules.limits.items():
+        if name.lstrip("_").startswith(prefix):
+            return f"limit `{name}`; start it with {replacement}"
+    return None
+
+
+def figures(modules: Sequence[Module], rules: NameRules) -> Iterator[str]:
+    """Describe the banned names per 1,000 lines of code, one line a room."""
+    lines: Counter[str] = Counter()
+    counts: dict[str, Counter[str]] = {}
+    for module in modules:
+        room = module.path.parts[0]
+        lines[room] += module.text.count("\n")
+        tally = counts.setdefault(room, Counter())
+        tally.update(stem for name, _ in names(module) if (stem := _stem(name)) in rules.banned)
+    for room, tally in counts.items():
+        thousands = max(lines[room], 1) / 1000
+        commonest = ", ".join(f"{name} {count / thousands:.1f}" for name, count in tally.most_common(3))
+        yield f"{room:12}{lines[room]:7,} lines{tally.total() / thousands:8.1f} vague names per 1,000   {commonest}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the check; return 1 if it reports a finding."""
+    parser = argparse.ArgumentParser(prog="python -m tools.check_names", description="Report vague names.")
+    parser.add_argument("paths", nargs="*", type=Path, help="files or folders; default: every room")
+    parser.add_argument("--figures", action="store_true", help="print vague names per 1,000 lines instead")
+    options = parser.parse_args(arguments)
+    rules = NameRules.load()
+    modules = list(python_modules(options.paths or default_paths()))
+    if options.figures:
+        sys.stdout.writelines(f"{line}\n" for line in figures(modules, rules))
+        return 0
+    findings = list(check(modules, rules))
+    if not options.paths:
+        findings.extend(rules.allowed.unused())
+    return report(findings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""Report folders with too many files, long functions and a long README.
+
+python -m tools.check_structure [--figures] [PATHS]
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+import tomllib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tools.findings import Finding, report
+from tools.sources import Module, default_paths, python_modules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+CONFIG: Final = Path(__file__).with_name("structure.toml")
+
+#: Top-level folders of the wheel that people write, reported together.
+PRODUCT: Final = frozenset({"app", "ml", "plinth", "store", "worker"})
+
+#: Top-level folders whose functions a tool writes; their length is printed, not limited.
+_GENERATED: Final = frozenset({"migrations"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Numbers that a change may not exceed."""
+
+    max_files: int
+    max_function_lines_p99: int
+    max_readme_lines: int
+    #: Room -> its own limit on files.
+    rooms: Mapping[str, int]
+
+    @classmethod
+    def load(cls, path: Path = CONFIG) -> Limits:
+        """Read the limits from TOML.
+
+        Raises:
+            ValueError: a room has a limit of its own without a reason.
+        """
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        for table in tables.get("allow", ()):
+            if not table.get("reason", "").strip():
+                raise ValueError(f"{path}: the limit of {table['room']} has no reason; add one")
+        rooms = {table["room"]: table["max_files"] for table in tables.get("allow", ())}
+        return cls(tables["max_files"], tables["max_function_lines_p99"], tables["max_readme_lines"], rooms)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Function:
+    """A function or method and its length in lines, from `def` to its last line."""
+
+    lines: int
+    path: Path
+    line: int
+    name: str
+
+
+def check(modules: Sequence[Module], limits: Limits, *, readme: Path | None = None) -> Iterator[Finding]:
+    """Report every limit that is exceeded."""
+    for room, count in files_per_room(modules).items():
+        allowed = limits.rooms.get(room.as_posix(), limits.max_files)
+        if count > allowed:
+            yield Finding(room, 1, f"{count} files beside each other (limit {allowed}); group them into folders")
+    for top, ordered in functions_per_top(modules).items():
+        p99 = percentile(ordered, 99).lines
+        if top not in _GENERATED and p99 > limits.max_function_lines_p99:
+            message = f"p99 of function length in {top} is {p99} lines (limit {limits.max_function_lines_p99})"
+            for function in ordered:
+                if function.lines >= p99:
+                    detail = f"{message}; split {function.name}, {function.lines} lines"
+                    yield Finding(function.path, function.line, detail)
+    if readme is not None and (count := len(readme.read_text(encoding="utf-8").splitlines())) > limits.max_readme_lines:
+        yield Finding(
+            readme, 1, f"{count} lines (limit {limits.max_readme_lines}); move figures and reference to docs/"
+        )
+
+
+def files_per_room(modules: Iterable[Module]) -> Counter[Path]:
+    """Count the Python files beside each other in each folder, without `__init__.py`."""
+    return Counter(module.path.parent for module in modules if module.path.name != "__init__.py")
+
+
+def functions_per_top(modules: Iterable[Module]) -> dict[str, list[Function]]:
+    """List the functions of each top-level folder, shortest first."""
+    listed: dict[str, list[Function]] = {}
+    for module in modules:
+        for node in module.nodes:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                function = Function(lines, module.path, node.lineno, node.name)
+                listed.setdefault(module.path.parts[0], []).append(function)
+    return {top: sorted(functions) for top, functions in sorted(listed.items())}
+
+
+def percentile(ordered: Sequence[Function], percent: int) -> Function:
+    """Return the function at the percentile (nearest rank) of a list sorted by length."""
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
+
+
+def figures(modules: Sequence[Module]) -> Iterator[str]:
+    """Describe the largest rooms, and the length of functions by top-level folder."""
+    for room, count in files_per_room(modules).most_common(10):
+        yield f"{count:4} files in {room}"
+    yield f"{'function length':18}{'count':>7}{'median':>8}{'p90':>6}{'p99':>6}{'max':>6}"
+    by_top = functions_per_top(modules)
+    product = sorted(function for top, ordered in by_top.items() if top in PRODUCT for function in ordered)
+    for name, ordered in [("product", product), *by_top.items()]:
+        if ordered:
+            median, p90, p99, longest = (percentile(ordered, percent).lines for percent in (50, 90, 99, 100))
+            yield f"{name:18}{len(ordered):7}{median:8}{p90:6}{p99:6}{longest:6}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the check; return 1 if it reports a finding."""
+    parser = argparse.ArgumentParser(prog="python -m tools.check_structure", description="Report exceeded limits.")
+    parser.add_argument("paths", nargs="*", type=Path, help="files or folders; default: every room, and README.md")
+    parser.add_argument("--figures", action="store_true", help="print the figures instead")
+    options = parser.parse_args(arguments)
+    modules = list(python_modules(options.paths or default_paths()))
+    if options.figures:
+        sys.stdout.writelines(f"{line}\n" for line in figures(modules))
+        return 0
+    return report(check(modules, Limits.load(), readme=None if options.paths else Path("README.md")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
