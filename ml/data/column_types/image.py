@@ -17,9 +17,9 @@ from ml.data.issues import DataRejected
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ml.data.formats.base import Locations
     from ml.data.issues import IssueLog, Location
     from ml.data.limits import Limits
+    from ml.data.locations import Locations
 
 
 @dataclass(slots=True)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from ml.data.formats.base import Locations
     from ml.data.importing.staging import Staging
     from ml.data.issues import IssueLog
+    from ml.data.locations import Locations
 
 
 class CrossCheck(ABC):

@@ -17,8 +17,8 @@ from ml.data.importing.splits import TRAIN
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ml.data.formats.base import Locations
     from ml.data.importing.staging import Staging
+    from ml.data.locations import Locations
 
 AUDIO: Final = "audio"
 TEXT: Final = "text"

@@ -19,9 +19,9 @@ from ml.data.languages import language_named, language_of, words_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from ml.data.formats.base import Locations
     from ml.data.importing.staging import Staging
     from ml.data.issues import IssueLog
+    from ml.data.locations import Locations
 
 SOURCE: Final = "text"
 TARGET: Final = "target"

@@ -1,4 +1,4 @@
-"""Formats: files as people have them -> canonical rows."""
+"""Formats: readers of common dataset layouts that yield canonical rows."""
 
 from ml.data.formats.base import Format
 from ml.registry import Registry

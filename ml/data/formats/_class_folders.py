@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ml.data.files.archives import contents, members
 from ml.data.files.upload import split_named
-from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
+from ml.data.locations import Locations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

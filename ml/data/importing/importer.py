@@ -17,7 +17,7 @@ from ml.data.dataset import SPLITS, DatasetSummary
 from ml.data.files.natural_sort import natural_key
 from ml.data.files.upload import UploadedFile
 from ml.data.formats import FORMATS
-from ml.data.formats.base import HARDLY
+from ml.data.formats.base import UNLIKELY
 from ml.data.importing import label_checks, writer
 from ml.data.importing.nested_archives import unpack
 from ml.data.importing.splits import TRAIN, SplitPlan, assign_splits
@@ -133,19 +133,19 @@ class _Import:
         wanted = self.purpose.columns if self.purpose else None
         readable = self._out_of_envelopes(readable, format, wanted)
         chosen = _format(format, readable, wanted)
-        mine = [source for source in readable if source.content in chosen.reads]
+        mine = [source for source in readable if source.content in chosen.accepted_content]
         for source in readable:
             if source not in mine:
-                expected = f"content for {chosen.name} ({', '.join(sorted(chosen.reads))})"
+                expected = f"content for {chosen.name} ({', '.join(sorted(chosen.accepted_content))})"
                 self.findings.add(
                     "wrong_format", at=Location(file=source.name), found=source.content, expected=expected
                 )
-        if columns and not chosen.takes_columns:
+        if columns and not chosen.has_columns:
             self.findings.add("columns_not_used", found=", ".join(columns))
-        if splits and chosen.splits_itself is not None:
-            self.findings.add("splits_by_chance", found=splits, expected=chosen.splits_itself)
+        if splits and chosen.split_rule is not None:
+            self.findings.add("splits_by_chance", found=splits, expected=chosen.split_rule)
         self.staging = Staging(self.scratch, kinds=chosen.columns, findings=self.findings, limits=self.limits)
-        self.format = chosen(mine, columns=columns, wanted=wanted, findings=self.findings, limits=self.limits)
+        self.format = chosen(mine, columns=columns, required=wanted, findings=self.findings, limits=self.limits)
         for batch in self.format.read():
             self.staging.add(batch)
 
@@ -154,10 +154,10 @@ class _Import:
     ) -> list[UploadedFile]:
         """Archives that no format knows as one, file by file; as they are where that leads to nothing."""
         if asked is None:
-            known = max(form.detect(sources, wanted) for form in FORMATS.values()) > HARDLY
+            known = max(form.detect(sources, wanted) for form in FORMATS.values()) > UNLIKELY
             foreign = [] if known else [source for source in sources if source.content in ("zip", "tar")]
         else:
-            reads = FORMATS[asked].reads if asked in list(FORMATS) else frozenset(("zip", "tar"))
+            reads = FORMATS[asked].accepted_content if asked in list(FORMATS) else frozenset(("zip", "tar"))
             foreign = [source for source in sources if source.content in ("zip", "tar") and source.content not in reads]
         found: list[UploadedFile] = []
         for number, source in enumerate(sources):
@@ -186,7 +186,7 @@ class _Import:
         splits = label_checks.resolve_duplicates(staging, codes, splits, findings)
         for kind in staging.kinds.values():
             kind.finish()
-        called = self.format.guess if self.format else {}
+        called = self.format.detected_columns if self.format else {}
         for relation in staging.relations:
             relation.finish(staging, splits, called)
         summary = self._summary(classes, codes, splits)
@@ -239,7 +239,7 @@ class _Import:
         guess = None
         if self.format is not None:
             guessed_task = self.task or (summary.task if summary else None)
-            guess = Guess(format=self.format.name, columns=self.format.guess, task=guessed_task)
+            guess = Guess(format=self.format.name, columns=self.format.detected_columns, task=guessed_task)
         return ImportReport(
             state="rejected" if rejected else "ready",
             rows=len(staging) - unlabelled + findings.rejected,

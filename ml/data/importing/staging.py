@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
     from ml.data.column_types.base import CheckedValues, ColumnType
     from ml.data.cross_checks.base import CrossCheck
-    from ml.data.formats.base import Batch, Locations
+    from ml.data.formats.base import Batch
     from ml.data.issues import IssueLog
     from ml.data.limits import Limits
+    from ml.data.locations import Locations
 
 LABEL: Final = "label"
 NO_SPLIT: Final = -1
@@ -88,7 +89,7 @@ class Staging:
         looked = self._look_at(batch)
         if known and looked.keys() != known.keys():
             self.kinds = known
-            at = Location(file=batch.places.at(0).file)
+            at = Location(file=batch.locations.at(0).file)
             raise DataRejected("columns_differ", found=", ".join(looked), expected=", ".join(known), at=at)
         rows = next(reversed(looked.values())).rows
         codes = self._label(batch, rows)
@@ -96,7 +97,7 @@ class Staging:
         if len(self) + len(rows) > self._limits.max_rows:
             raise DataRejected("too_many_rows", expected=f"at most {self._limits.max_rows:,} rows")
         for relation in self.relations:
-            relation.check(batch.columns, rows, batch.places)
+            relation.check(batch.columns, rows, batch.locations)
         stretches = {}
         for column, found in looked.items():
             chosen = found.among(rows)
@@ -105,7 +106,7 @@ class Staging:
         split = SPLITS.index(batch.split) if batch.split else NO_SPLIT
         self._codes.append(codes[codes >= NO_LABEL])
         self._splits.append(np.full(len(rows), split, dtype=np.int8))
-        self.segments.append(Segment(self._rows, batch.places, rows, stretches))
+        self.segments.append(Segment(self._rows, batch.locations, rows, stretches))
         self._rows += len(rows)
 
     @property
@@ -170,7 +171,7 @@ class Staging:
 
     def _look_at(self, batch: Batch) -> dict[str, CheckedValues]:
         """Column by column, each only at the rows that were good so far, so that no row is lost twice."""
-        rows = np.arange(len(batch.places))
+        rows = np.arange(len(batch.locations))
         looked = {}
         for column, values in batch.columns.items():
             if column == LABEL:
@@ -178,7 +179,7 @@ class Staging:
             if column not in self.kinds:
                 self.kinds[column] = COLUMN_TYPES[self._known[column]](findings=self._findings, limits=self._limits)
             kind = self.kinds[column]
-            looked[column] = kind.check(kind.beside(values, batch.columns), rows, batch.places.in_column(column))
+            looked[column] = kind.check(kind.beside(values, batch.columns), rows, batch.locations.in_column(column))
             rows = looked[column].rows
         return looked
 
@@ -196,7 +197,7 @@ class Staging:
         labels = batch.columns.get(LABEL)
         if labels is None:
             return np.full(len(rows), NO_LABEL, dtype=np.int32)
-        places = batch.places.in_column(LABEL)
+        places = batch.locations.in_column(LABEL)
         return np.array([self._code(labels[row], places, row) for row in rows.tolist()], dtype=np.int32)
 
     def _code(self, given: str, places: Locations, row: int) -> int:

@@ -1,1 +1,1 @@
-"""Tables: cells, column aliases, manifests."""
+"""Tables: cells, detection of columns, manifests."""

@@ -1,4 +1,4 @@
-"""The canonical columns that a table can bring, and the names people give them."""
+"""Canonical columns that a table can bring, and the usual names of each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-KIND_OF: Final[Mapping[str, str]] = {
+#: Canonical column -> the name of its column type.
+CANONICAL_COLUMNS: Final[Mapping[str, str]] = {
     "image": "image",
     "text": "text",
     "prompt": "text",
@@ -18,7 +19,7 @@ KIND_OF: Final[Mapping[str, str]] = {
     "audio": "audio",
     "speaker": "text",
 }
-"""Canonical column -> the kind of its values."""
+#: Canonical column -> its usual names, the likeliest first; compared without case.
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "image": ("image", "img", "picture", "photo"),
     "text": (
@@ -36,13 +37,14 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "audio": ("audio", "recording", "speech", "sound", "wav", "audio_bytes", "voice"),
     "speaker": ("speaker", "speaker_id", "speaker_name", "client_id", "voice_name"),
 }
-"""Canonical column -> names it is known by, the likeliest first; compared without case."""
+#: A column of Hugging Face datasets that holds a text in several languages; read as `translation.en`, ...
 TRANSLATION: Final = "translation"
-"""A column of Hugging Face's that holds a text in several languages; read as the columns `translation.en`, ..."""
-NO_COLUMN: Final = re.compile(r"|index|id|row|idx|(image|img)_?id|unnamed: ?\d+|filename|file_name|path", re.IGNORECASE)
-"""Names of columns that number rows or say where they came from."""
+#: Names of columns that number rows or name the file a row came from.
+NON_DATA_NAME: Final = re.compile(
+    r"|index|id|row|idx|(image|img)_?id|unnamed: ?\d+|filename|file_name|path", re.IGNORECASE
+)
 
 
 def position_of(canonical: str, names: list[str]) -> int | None:
-    """Where among the lower-case names of a table this column stands, by its name or an alias."""
+    """Return the position in lower-case `names` of a canonical column, by its name or an alias."""
     return next((names.index(alias) for alias in ALIASES[canonical] if alias in names), None)

@@ -12,12 +12,13 @@ from ml.audio.waveform import Audio
 from ml.data.column_types.objects import AnnotatedObjects
 from ml.data.dataset import SPLITS, Dataset, DatasetSummary
 from ml.data.files.audio import encode_wav
-from ml.data.formats.base import Batch, Locations
+from ml.data.formats.base import Batch
 from ml.data.importing import label_checks, writer
 from ml.data.importing.staging import Staging
 from ml.data.issues import IssueLog
 from ml.data.limits import Limits
-from ml.data.tables.column_aliases import KIND_OF
+from ml.data.locations import Locations
+from ml.data.tables.column_aliases import CANONICAL_COLUMNS
 
 CLASSES = ("0", "1", "2")
 SIDE = 8
@@ -81,7 +82,7 @@ def write(folder: Path, columns: Mapping[str, str], *, rows: int = 60) -> Path:
     splits = np.repeat(np.arange(len(SPLITS), dtype=np.int8), [rows - 2 * (rows // 6), rows // 6, rows // 6])
     values = {column: VALUES[kind](rows) for column, kind in columns.items()}
     with (folder / "scratch").open("w+b") as scratch:
-        staging = Staging(scratch, kinds={**KIND_OF, **columns}, findings=findings, limits=Limits())
+        staging = Staging(scratch, kinds={**CANONICAL_COLUMNS, **columns}, findings=findings, limits=Limits())
         staging.add(Batch(values, Locations("sample", range(1, rows + 1)), None))
         assert not findings.reject, findings.entries
         classes, codes = label_checks.resolve_classes(staging, findings)

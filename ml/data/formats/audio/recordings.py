@@ -9,8 +9,9 @@ from ml.data.files.archives import contents, members
 from ml.data.files.ignored import is_ignored
 from ml.data.files.natural_sort import natural_key
 from ml.data.files.upload import split_named
-from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
+from ml.data.locations import Locations
 from ml.data.tables.speech_manifests import Entry, Recordings, entries, is_list, is_recording
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ class RecordingsAndLists(Format):
         "Common Voice, LJSpeech or LibriSpeech; or recordings alone"
     )
     columns: ClassVar[Mapping[str, str]] = {"audio": "audio", "text": "text", "speaker": "text"}
-    reads: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "audio", "json", "text"})
-    takes_columns = True
+    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "audio", "json", "text"})
+    has_columns = True
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
@@ -47,7 +48,7 @@ class RecordingsAndLists(Format):
         rows = self._rows(recordings, texts)
         listed = rows if texts else {file: Entry(file, None, None, None, Location(file=file)) for file in where}
         found = {name for entry in listed.values() for name in OPTIONAL if getattr(entry, name) is not None}
-        self.guess = {name: name for name in OPTIONAL if name in found}
+        self.detected_columns = {name: name for name in OPTIONAL if name in found}
         for file in recordings.files if texts else ():
             if file not in rows:
                 self.findings.add("recording_without_text", at=Location(file=file))
@@ -100,7 +101,7 @@ class RecordingsAndLists(Format):
                 self.findings.add("file_ignored", at=Location(file=name), expected="a list of recordings in the upload")
                 continue
             try:
-                for entry in entries(name, texts[name], self.asked, self.findings):
+                for entry in entries(name, texts[name], self.requested_columns, self.findings):
                     file = recordings.find(entry.name, name)
                     if file is None:
                         expected = "the name of a recording in the upload, such as " + (recordings.files or ["none"])[0]
@@ -117,7 +118,7 @@ class RecordingsAndLists(Format):
 
     def _names_any(self, name: str, content: bytes, recordings: Recordings) -> bool:
         try:
-            listed = entries(name, content, self.asked, type(self.findings)(max_samples=0))
+            listed = entries(name, content, self.requested_columns, type(self.findings)(max_samples=0))
             return any(recordings.find(entry.name, name) for entry in listed)
         except DataRejected:
             return False

@@ -16,10 +16,11 @@ import numpy as np
 from ml.data.files.archives import contents, members
 from ml.data.files.text import lines, open_text
 from ml.data.files.upload import PackedUpload
-from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format
 from ml.data.formats.behavior._interaction_log import MIN_HELD_OUT_ITEMS, InteractionLog, held_out
 from ml.data.issues import DataRejected, IssueLog, Location
 from ml.data.limits import Limits
+from ml.data.locations import Locations
 from ml.data.tables.cells import is_number
 from ml.data.tables.column_aliases import ALIASES as COLUMNS
 
@@ -97,9 +98,9 @@ class Interactions(Format):
         'of them; or sessions, a line each: {"items": [...]} or [...]. Each user\'s last items are held out'
     )
     columns: ClassVar[Mapping[str, str]] = {"history": "items"}
-    reads: ClassVar[frozenset[FileContent]] = frozenset({"text", "json", "parquet", "zip", "tar"})
-    takes_columns = True
-    splits_itself = "by time: the last item of each user is for test, the one before it for validation"
+    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text", "json", "parquet", "zip", "tar"})
+    has_columns = True
+    split_rule = "by time: the last item of each user is for test, the one before it for validation"
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
@@ -107,13 +108,13 @@ class Interactions(Format):
         share = super().detect(sources, wanted)
         if wanted is not None:
             return share * SURE
-        return SURE if any(_names_log(source) for source in sources if source.content in cls.reads) else 0
+        return SURE if any(_names_log(source) for source in sources if source.content in cls.accepted_content) else 0
 
     def read(self) -> Iterator[Batch]:
         """All files together are one log: a user may be in several of them."""
         log = InteractionLog(self.findings, self.limits)
         sessions: list[tuple[list[Any], Location]] = []
-        unknown = sorted(self.asked.keys() - {*FIELDS, "history"})
+        unknown = sorted(self.requested_columns.keys() - {*FIELDS, "history"})
         if unknown:
             raise DataRejected("invalid_columns", found=", ".join(unknown), expected=", ".join((*FIELDS, "history")))
         for source in self._logs():
@@ -233,7 +234,7 @@ class Interactions(Format):
 
         if source.packing:
             raise DataRejected(
-                "unsupported_file", found=f"Parquet inside {source.packing}", expected="Parquet as it is"
+                "unsupported_file", found=f"Parquet inside {source.packing}", expected="uncompressed Parquet"
             )
         try:
             held = io.BytesIO(source.data) if isinstance(source, PackedUpload) else source.path
@@ -280,7 +281,7 @@ class Interactions(Format):
                 log.add(cells["user"], cells["item"], cells.get("timestamp"), at)
 
     def _session_key(self, record: Mapping[str, Any]) -> str | None:
-        asked = self.asked.get("history")
+        asked = self.requested_columns.get("history")
         if isinstance(asked, str):
             return asked if asked in record else None
         return next((key for key in record if _plain(key) in HISTORY and isinstance(record[key], list)), None)
@@ -289,17 +290,19 @@ class Interactions(Format):
         """By what was asked, by names, or where there are none by the order that all such files have."""
         first = [str(cell).strip() for cell in start[0]]
         named = _named(first)
-        has_header = bool(named) or any(isinstance(asked, str) and asked in first for asked in self.asked.values())
+        has_header = bool(named) or any(
+            isinstance(asked, str) and asked in first for asked in self.requested_columns.values()
+        )
         found = named if has_header else dict(zip(FIELDS, range(len(first)), strict=False))
         if not has_header and len(first) == 3 and _is_time(first[2]):
             found = {"user": 0, "item": 1, "timestamp": 2}
-        found |= {field: _asked(first, asked, has_header=has_header) for field, asked in self.asked.items()}
+        found |= {field: _asked(first, asked, has_header=has_header) for field, asked in self.requested_columns.items()}
         missing = [field for field in ("user", "item") if field not in found]
         if missing or len(first) < 2:
             shown = ", ".join(first[:LOOKED_AT])
             raise DataRejected("column_missing", found=shown, expected=" and ".join(missing or ("user", "item")))
         names = tuple(first) if has_header else tuple(str(index + 1) for index in range(len(first)))
-        self.guess = self.guess or {
+        self.detected_columns = self.detected_columns or {
             field: names[index] if has_header else index + 1 for field, index in sorted(found.items())
         }
         if "rating" in found:

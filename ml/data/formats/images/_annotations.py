@@ -15,8 +15,9 @@ from ml.data.column_types.objects import AnnotatedObjects
 from ml.data.files import images
 from ml.data.files.archives import contents, members
 from ml.data.files.upload import split_named
-from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Locations
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch
 from ml.data.issues import DataRejected, Location
+from ml.data.locations import Locations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ml.data.files import images
 from ml.data.files.natural_sort import natural_key
 from ml.data.formats._class_folders import FolderFormat, Role
-from ml.data.formats.base import HARDLY
+from ml.data.formats.base import UNLIKELY
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class ClassFolders(FolderFormat):
     name = "class_folders"
     summary = "Zip or tar of class folders, with or without train, validation and test above them; or pictures alone"
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "label": "label"}
-    reads: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "image"})
+    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "image"})
     column = "image"
     nothing = "archive_without_pictures"
 
@@ -35,7 +35,7 @@ class ClassFolders(FolderFormat):
         archives = [source for source in sources if source.content in ("zip", "tar")]
         names = [PurePosixPath(name).suffix.lower() for source in archives for name in source.member_names]
         pictures = not names or any(suffix in images.SUFFIXES for suffix in names)
-        return super().detect(sources, wanted) * (1 if pictures else HARDLY)
+        return super().detect(sources, wanted) * (1 if pictures else UNLIKELY)
 
     def read(self) -> Iterator[Batch]:
         """Archive by archive, then the loose pictures."""

@@ -33,7 +33,7 @@ class Coco(Format):
     name = "coco"
     summary = "COCO: zip or tar of pictures and JSON of their objects (images, annotations, categories)"
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "objects": "objects"}
-    reads: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "json"})
+    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "json"})
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:

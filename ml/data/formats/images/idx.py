@@ -10,8 +10,9 @@ from typing import IO, TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
-from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
+from ml.data.locations import Locations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,7 +53,7 @@ class Idx(Format):
     name = "idx"
     summary = "IDX files, plain or gzip, as MNIST is published: images and labels in pairs found by their names"
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "label": "label"}
-    reads: ClassVar[frozenset[FileContent]] = frozenset({"idx"})
+    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"idx"})
 
     def read(self) -> Iterator[Batch]:
         """Pair by pair."""

@@ -12,8 +12,9 @@ import numpy as np
 from ml.data.files import images
 from ml.data.files.archives import contents, members
 from ml.data.files.upload import PackedUpload, split_in, split_named
-from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
+from ml.data.locations import Locations
 from ml.data.tables.column_aliases import ALIASES
 from ml.data.tables.manifests import FILE_NAMES, SUFFIXES, FilesByName, Record, column_of, records
 
@@ -47,8 +48,8 @@ class ImageTable(Format):
         "also split; or with COCO's captions; the table may be a file of its own"
     )
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "text": "text", "label": "label"}
-    reads: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "image", "text", "json"})
-    takes_columns = True
+    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "image", "text", "json"})
+    has_columns = True
     column: str = ""
     """Text or label, one of them for all; known once a table was opened."""
 
@@ -67,7 +68,7 @@ class ImageTable(Format):
 
     def read(self) -> Iterator[Batch]:
         """Tables first, wherever they are; then the pictures they name, archive by archive."""
-        unknown = sorted(self.asked.keys() - {"file", "text", "label", "split"})
+        unknown = sorted(self.requested_columns.keys() - {"file", "text", "label", "split"})
         if unknown:
             raise DataRejected("invalid_columns", found=", ".join(unknown), expected="file, text, label, split")
         pictures, tables = self._listed()
@@ -81,7 +82,7 @@ class ImageTable(Format):
 
     def _chosen(self, names: Collection[str]) -> str:
         """What is read beside the picture: what the task wants or was asked for, else a text where there is one."""
-        for known in (self.wanted, self.asked):
+        for known in (self.required_columns, self.requested_columns):
             if known and not {"text", "label"}.isdisjoint(known):
                 return "text" if "text" in known else "label"
         columns = [column for column in ("text", "label") if column_of(names, ALIASES[column]) is not None]
@@ -141,7 +142,7 @@ class ImageTable(Format):
         if file_column is None or value_column is None:
             missing = "file_name" if file_column is None else column
             raise DataRejected("column_missing", found=", ".join(names), expected=missing, at=Location(file=table.name))
-        self.guess = self.guess or {"file": file_column, column: value_column}
+        self.detected_columns = self.detected_columns or {"file": file_column, column: value_column}
         try:
             file = files.find(str(record.cells[file_column]), beside=table.name)
             value = record.cells[value_column]
@@ -153,7 +154,7 @@ class ImageTable(Format):
             said.setdefault(file, []).append(Said("" if each is None else str(each), split, record.place))
 
     def _named(self, canonical: str, names: Any, aliases: Sequence[str]) -> str | None:
-        asked = self.asked.get(canonical)
+        asked = self.requested_columns.get(canonical)
         if asked is None:
             return column_of(names, aliases)
         columns = list(names)

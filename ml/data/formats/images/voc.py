@@ -28,7 +28,7 @@ class Voc(Format):
     name = "voc"
     summary = "Pascal VOC in zip or tar: pictures, an XML file for each, and lists of names by split"
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "objects": "objects"}
-    reads: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar"})
+    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar"})
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:

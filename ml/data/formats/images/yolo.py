@@ -33,7 +33,7 @@ class Yolo(Format):
     name = "yolo"
     summary = "YOLO in zip or tar: pictures, a text file of boxes for each, data.yaml or classes.txt for the names"
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "objects": "objects"}
-    reads: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar"})
+    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar"})
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from ml.data.files.natural_sort import natural_key
 from ml.data.files.text import lines, open_text
-from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
+from ml.data.locations import Locations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -77,15 +78,15 @@ class AlignedTexts(Format):
     name = "aligned_texts"
     summary = "Two text files, line by line the same in two languages: train.en and train.de, plain, gzip, bzip2 or xz"
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "target": "text"}
-    reads: ClassVar[frozenset[FileContent]] = frozenset({"text"})
-    takes_columns = True
+    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text"})
+    has_columns = True
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
         """Sure, where every file has a partner; none of it where there are more or fewer than two sides."""
         if not super().detect(sources, wanted) or (wanted is not None and "target" not in wanted):
             return 0
-        named = [_Name.of(source.name) for source in sources if source.content in cls.reads]
+        named = [_Name.of(source.name) for source in sources if source.content in cls.accepted_content]
         names = [name for name in named if name is not None]
         stems = {name.stem for name in names}
         paired = [stem for stem in stems if len({name.side for name in names if name.stem == stem}) == 2]
@@ -100,7 +101,7 @@ class AlignedTexts(Format):
         pairs: dict[str, dict[str, UploadedFile]] = {}
         for name, source in found:
             pairs.setdefault(name.stem, {})[name.side] = source
-        self.guess = dict(zip(self.columns, sides, strict=True))
+        self.detected_columns = dict(zip(self.columns, sides, strict=True))
         for stem in sorted(pairs, key=natural_key):
             pair = pairs[stem]
             alone = [source for side, source in pair.items() if set(pair) != set(sides)]
@@ -113,7 +114,7 @@ class AlignedTexts(Format):
     def _sides(self, sides: Sequence[str]) -> tuple[str, str]:
         """From which to which."""
         known = list(dict.fromkeys(sides))
-        asked = {canonical: str(side).lower() for canonical, side in self.asked.items()}
+        asked = {canonical: str(side).lower() for canonical, side in self.requested_columns.items()}
         wrong = [side for side in asked.values() if side not in known]
         if set(asked) - set(self.columns) or wrong or len(known) != 2 or len(set(asked.values())) < len(asked):
             expected = f'{{"text": ..., "target": ...}} of {", ".join(known)}'

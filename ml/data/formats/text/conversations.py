@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from ml.data.conversations import Message, prompt_of
 from ml.data.files.text import lines, open_text
-from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
+from ml.data.locations import Locations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ class Conversations(Format):
     name = "conversations"
     summary = 'JSON lines of conversations, {"messages": [{"role": "user", "content": "..."}, ...]}'
     columns: ClassVar[Mapping[str, str]] = {"prompt": "text", "text": "text"}
-    reads: ClassVar[frozenset[FileContent]] = frozenset({"json"})
+    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"json"})
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
@@ -41,7 +42,7 @@ class Conversations(Format):
 
     def read(self) -> Iterator[Batch]:
         """File by file."""
-        yield from self.file_by_file(self._read_file)
+        yield from self.read_files(self._read_file)
 
     def _read_file(self, source: UploadedFile) -> Iterator[Batch]:
         found: list[tuple[str, str, int, int]] = []

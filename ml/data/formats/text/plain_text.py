@@ -10,8 +10,9 @@ import numpy as np
 from ml.data.files.archives import contents, members
 from ml.data.files.natural_sort import natural_key
 from ml.data.files.text import UTF_16, lines, open_text, read_text
-from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
+from ml.data.locations import Locations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,7 +39,7 @@ class PlainText(Format):
     name = "plain_text"
     summary = "Plain text: one long text, held out at its end; or many files, loose or in a zip or tar, a text each"
     columns: ClassVar[Mapping[str, str]] = {"text": "text"}
-    reads: ClassVar[frozenset[FileContent]] = frozenset({"text", "zip", "tar"})
+    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text", "zip", "tar"})
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:

@@ -29,7 +29,7 @@ class TextFolders(FolderFormat):
     name = "text_folders"
     summary = "Zip or tar of class folders of text files, with or without train, validation and test above them"
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "label": "label"}
-    reads: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar"})
+    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar"})
     column = "text"
     nothing = "archive_without_texts"
 
@@ -39,7 +39,10 @@ class TextFolders(FolderFormat):
         if wanted is not None and "label" not in wanted:
             return 0
         paths = [
-            PurePosixPath(name) for source in sources if source.content in cls.reads for name in source.member_names
+            PurePosixPath(name)
+            for source in sources
+            if source.content in cls.accepted_content
+            for name in source.member_names
         ]
         texts = [path for path in paths if path.suffix.lower() in SUFFIXES]
         classes = {path.parent.name for path in texts} - {""}

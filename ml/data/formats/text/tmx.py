@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from ml.data.files.xml import XmlReader
-from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format, Locations
+from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
+from ml.data.locations import Locations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,8 +42,8 @@ class Tmx(Format):
     name = "tmx"
     summary = "TMX: translation memories, as programs for translators write them"
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "target": "text"}
-    reads: ClassVar[frozenset[FileContent]] = frozenset({"text"})
-    takes_columns = True
+    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text"})
+    has_columns = True
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
@@ -53,7 +54,7 @@ class Tmx(Format):
 
     def read(self) -> Iterator[Batch]:
         """File by file."""
-        yield from self.file_by_file(self._read_file)
+        yield from self.read_files(self._read_file)
 
     def _read_file(self, source: UploadedFile) -> Iterator[Batch]:
         reading = _Reading(self.limits.max_text_letters)
@@ -76,7 +77,7 @@ class Tmx(Format):
         for unit in units:
             for language in unit.said:
                 counts[language] = counts.get(language, 0) + 1
-        asked = {canonical: str(language).lower() for canonical, language in self.asked.items()}
+        asked = {canonical: str(language).lower() for canonical, language in self.requested_columns.items()}
         if set(asked) - set(self.columns):
             raise DataRejected("invalid_columns", found=", ".join(asked), expected="text and target")
         often = sorted(counts, key=lambda language: -counts[language])
@@ -87,7 +88,7 @@ class Tmx(Format):
         if _known(first, often) is None or _known(second, often) is None:
             found = ", ".join(often) or "no language"
             raise DataRejected("tmx_languages", found=found, expected=", ".join(asked.values()) or "two languages")
-        self.guess = self.guess or {"text": first, "target": second}
+        self.detected_columns = self.detected_columns or {"text": first, "target": second}
         return first, second
 
     def _batch(self, units: Sequence[_Unit], sides: tuple[str, str], source: UploadedFile, row: int) -> Iterator[Batch]:

@@ -77,7 +77,7 @@ def test_rows_are_limited_by_the_footer(tmp_path):
 
 def test_parquet_inside_gzip_is_refused_with_advice(tmp_path):
     report = upload(tmp_path, {"a.parquet.gz": packed(parquet({"image": ENCODED, "label": NAMES}))})
-    assert sample(report, "unsupported_file")["expected"] == "Parquet as it is"
+    assert sample(report, "unsupported_file")["expected"] == "uncompressed Parquet"
 
 
 def test_columns_choose(tmp_path):

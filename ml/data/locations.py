@@ -1,0 +1,56 @@
+"""Locations of the rows of a batch in the uploaded files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ml.data.issues import Location
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Locations:
+    """Locations of N rows: all in one file, by number, or one file per row.
+
+    They stay in memory until the end of the import, so row numbers are a range or an array, never a list.
+    """
+
+    files: str | Sequence[str]
+    rows: range | np.ndarray | None = None
+    lines: range | np.ndarray | None = None
+    #: Canonical column -> its name in the file, for files that have columns.
+    names: Mapping[str, str] = field(default_factory=dict)
+    #: The column that a finding is about, by its name in the file.
+    column: str | None = None
+
+    def at(self, index: int) -> Location:
+        """Return the location of one row."""
+        return Location(
+            file=self.files if isinstance(self.files, str) else self.files[index],
+            row=None if self.rows is None else int(self.rows[index]),
+            line=None if self.lines is None else int(self.lines[index]),
+            column=self.column,
+        )
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> Locations:
+        """Return the locations of the rows at `indices`, which must be distinct and ascending."""
+        if len(indices) == len(self):
+            return self
+        return replace(
+            self,
+            files=self.files if isinstance(self.files, str) else [self.files[index] for index in indices],
+            rows=None if self.rows is None else np.asarray(self.rows)[indices],
+            lines=None if self.lines is None else np.asarray(self.lines)[indices],
+        )
+
+    def in_column(self, canonical: str) -> Locations:
+        """Return the same rows with the column set to the file's name of `canonical`."""
+        return replace(self, column=self.names.get(canonical))
+
+    def __len__(self) -> int:
+        return len(self.files if self.rows is None else self.rows)

@@ -1,0 +1,215 @@
+"""Detection of the canonical columns in a table: a list of rules, applied in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ml.data.issues import DataRejected
+from ml.data.tables.column_aliases import CANONICAL_COLUMNS, TRANSLATION
+from ml.data.tables.image_columns import detect_image_layout, has_images, is_audio
+from ml.data.tables.layout import CellColumn, ColumnQuery, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: A text column of longer cells holds sentences rather than class names.
+MAX_LABEL_CHARACTERS: Final = 12
+
+#: Canonical column -> position from 0.
+Assignment = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """State of the detection in a table without images."""
+
+    query: ColumnQuery
+    #: Canonical columns to look for: the required ones, else the usual ones, and the requested ones.
+    canonicals: tuple[str, ...]
+    assigned: Assignment
+
+    @property
+    def required(self) -> Mapping[str, str]:
+        """Columns that the task requires; empty if no task was named."""
+        return self.query.required or {}
+
+    def is_open(self, canonical: str) -> bool:
+        """Whether the column is looked for and not assigned yet."""
+        return canonical in self.canonicals and canonical not in self.assigned
+
+    def free(self) -> list[int]:
+        """List the positions of columns that may hold data and are not assigned yet."""
+        return self.query.unassigned(self.assigned)
+
+    def free_texts(self) -> list[int]:
+        """List the positions of text columns that are not assigned yet."""
+        return self.query.unassigned(self.assigned, kind="text")
+
+    def last_free(self) -> CellColumn | None:
+        """Return the only column that is not assigned, if it may be a label or the other side of a text."""
+        free = self.free()
+        if "label" not in self.canonicals or len(free) != 1 or self.assigned.keys() & {"label", "target", "prompt"}:
+            return None
+        return self.query.columns[free[0]]
+
+
+class Rule(NamedTuple):
+    """A step of the detection: if `applies`, the result of `assign` is added to the assignment."""
+
+    name: str
+    applies: Callable[[Detection], bool]
+    #: Canonical columns with their positions; None removes a column from the assignment.
+    assign: Callable[[Detection], Mapping[str, int | None]]
+
+
+def detect_columns(
+    columns: Sequence[CellColumn],
+    requested: Mapping[str, str | int],
+    *,
+    has_header: bool,
+    required: Mapping[str, str] | None = None,
+) -> Layout:
+    """Assign canonical columns to the columns of a table: as requested, else by names, kinds and counts.
+
+    Args:
+        columns: The columns of the file.
+        requested: Canonical column -> the name or position from 1 that the user chose.
+        has_header: Whether the names of `columns` come from the file.
+        required: Canonical columns of the task that the data is for, with their types; None if no task was named.
+
+    Raises:
+        DataRejected: A request is invalid, or a required column is missing.
+    """
+    unknown = sorted(set(requested) - CANONICAL_COLUMNS.keys() - {"shape"})
+    if unknown:
+        expected = ", ".join([*CANONICAL_COLUMNS, "shape"])
+        raise DataRejected("invalid_columns", found=", ".join(unknown), expected=expected)
+    query = ColumnQuery(columns, requested, required, has_header)
+    if has_images(query):
+        return detect_image_layout(query)
+    return _apply_rules(query)
+
+
+def _apply_rules(query: ColumnQuery) -> Layout:
+    usual = ("audio", "text", "speaker") if any(map(is_audio, query.columns)) else ("text", "target", "label")
+    canonicals = tuple(dict.fromkeys([*(query.required or usual), *query.requested]))
+    assigned: Assignment = {}
+    for rule in RULES:
+        detection = Detection(query, canonicals, assigned)
+        if rule.applies(detection):
+            changed = {**assigned, **rule.assign(detection)}
+            assigned = {canonical: position for canonical, position in changed.items() if position is not None}
+    query.check_complete([*(query.required or ("text",))], assigned)
+    # The first column is the key by which copies are recognized: a prompt, because two prompts may have one answer.
+    order = dict.fromkeys(["prompt", *canonicals])
+    return Layout({canonical: assigned[canonical] for canonical in order if canonical in assigned})
+
+
+def _requested(detection: Detection) -> Assignment:
+    query = detection.query
+    return {canonical: query.position(column) for canonical, column in query.requested.items()}
+
+
+def _with_usual_name(detection: Detection) -> Assignment:
+    assigned = dict(detection.assigned)
+    for canonical in detection.canonicals:
+        position = detection.query.position_by_alias(canonical)
+        if canonical not in assigned and position is not None and position not in assigned.values():
+            assigned[canonical] = position
+    return assigned
+
+
+def _sides_of_translation(detection: Detection) -> Assignment:
+    """Assign the languages of a text in several languages to text and target, in the order of the file."""
+    columns, assigned = detection.query.columns, detection.assigned
+    languages = [index for index, column in enumerate(columns) if column.name.startswith(f"{TRANSLATION}.")]
+    if len(languages) < 2:
+        return {}
+    free = [position for position in languages if position not in assigned.values()]
+    sides = [canonical for canonical in ("text", "target") if assigned.get(canonical) not in languages]
+    return dict(zip(sides, free, strict=False))
+
+
+def _may_have_prompt(detection: Detection) -> bool:
+    """Whether there is a column that is surely the text, so that one named like a prompt precedes it."""
+    required = detection.query.required
+    if "text" not in detection.assigned or "prompt" in detection.assigned:
+        return False
+    return required is None or required.keys() == {"text"}
+
+
+def _prompt(detection: Detection) -> Assignment:
+    position = detection.query.position_by_alias("prompt")
+    return {} if position is None or position in detection.assigned.values() else {"prompt": position}
+
+
+def _is_target_a_label(detection: Detection) -> bool:
+    """Whether a column is called `target` and holds classes rather than sentences."""
+    if detection.query.required is not None or "target" in detection.query.requested:
+        return False
+    target = detection.assigned.get("target")
+    return target is not None and not _holds_sentences(detection.query.columns[target])
+
+
+def _target_as_label(detection: Detection) -> Mapping[str, int | None]:
+    return {"label": detection.assigned.get("label", detection.assigned["target"]), "target": None}
+
+
+def _is_first_text(detection: Detection) -> bool:
+    return _is_open_text(detection) and "target" in detection.required and "target" not in detection.assigned
+
+
+def _is_open_text(detection: Detection) -> bool:
+    return detection.is_open("text") and bool(detection.free_texts())
+
+
+def _first_text(detection: Detection) -> Assignment:
+    return {"text": detection.free_texts()[0]}
+
+
+def _longest_text(detection: Detection) -> Assignment:
+    columns = detection.query.columns
+    return {"text": max(detection.free_texts(), key=lambda index: columns[index].mean_characters)}
+
+
+def _is_target_open(detection: Detection) -> bool:
+    return "target" in detection.required and detection.is_open("target") and bool(detection.free())
+
+
+def _first_free_as_target(detection: Detection) -> Assignment:
+    return {"target": detection.free()[0]}
+
+
+def _is_last_free_sentences(detection: Detection) -> bool:
+    column = detection.last_free()
+    return detection.query.required is None and column is not None and column.is_distinct and _holds_sentences(column)
+
+
+def _is_last_free(detection: Detection) -> bool:
+    return detection.last_free() is not None
+
+
+def _last_free_as_label(detection: Detection) -> Assignment:
+    return {"label": detection.free()[0]}
+
+
+def _holds_sentences(column: CellColumn) -> bool:
+    """Whether its cells are texts, a translation for example, rather than classes of a word or a number."""
+    return column.kind == "text" and column.mean_characters > MAX_LABEL_CHARACTERS
+
+
+#: Rules for tables without images, in the order in which they are applied.
+RULES: Final = (
+    Rule("chosen by the user", lambda detection: bool(detection.query.requested), _requested),
+    Rule("usual column name", lambda detection: detection.query.has_header, _with_usual_name),
+    Rule("languages of a translation", lambda detection: "target" in detection.canonicals, _sides_of_translation),
+    Rule("prompt before a text", _may_have_prompt, _prompt),
+    Rule("target column of class names is the label", _is_target_a_label, _target_as_label),
+    Rule("first text if a target is required too", _is_first_text, _first_text),
+    Rule("longest text", _is_open_text, _longest_text),
+    Rule("first free column is the required target", _is_target_open, _first_free_as_target),
+    Rule("last free column of distinct sentences is the target", _is_last_free_sentences, _first_free_as_target),
+    Rule("last free column is the label", _is_last_free, _last_free_as_label),
+)

@@ -1,0 +1,122 @@
+"""Detection of the image and of the columns beside it in a table of images."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from ml.data.issues import DataRejected
+from ml.data.tables.column_aliases import ALIASES, NON_DATA_NAME
+from ml.data.tables.layout import MAX_LISTED_NAMES, CellColumn, ColumnQuery, Layout
+from ml.data.tables.pixels import MIN_PIXELS, REQUEST_HELP, infer_shape, with_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_PIXEL_NAME: Final = re.compile(r"[a-z ]*[_.\- ]?\d+([x_.\-]\d+)*", re.IGNORECASE)
+
+
+def has_images(query: ColumnQuery) -> bool:
+    """Whether an image is to be detected: one is requested or required, or the columns look like one."""
+    if "image" in query.requested or "shape" in query.requested:
+        return True
+    if query.required is not None:
+        return "image" in query.required
+    columns = query.columns
+    if any(column.kind == "image" and not is_audio(column) for column in columns):
+        return True
+    if query.position_by_alias("image") is not None:
+        return True
+    if query.requested.keys() & {"text", "target"} or query.position_by_alias("text") is not None:
+        return False
+    has_texts = any(column.kind == "text" for column in columns)
+    return not has_texts or sum(column.kind == "number" for column in columns) >= MIN_PIXELS
+
+
+def is_audio(column: CellColumn) -> bool:
+    """Whether a column of bytes has a usual name of an audio column."""
+    return column.kind == "image" and column.name.strip().lower() in ALIASES["audio"]
+
+
+def detect_image_layout(query: ColumnQuery) -> Layout:
+    """Assign the image, the label and the other columns of a table of images.
+
+    Raises `DataRejected` if a required column is missing, or if no columns could hold an image.
+    """
+    label = query.position_of("label")
+    companions = _companions(query, has_label=label is not None)
+    image = _image_positions(query, {*companions.values(), label})
+    if label is None and len(image) == 1 and not companions:
+        label = _only_column_beside(query.columns, image[0])
+    if label is None and not query.has_header and "image" not in query.requested:
+        label, image = _label_by_count(query.columns, image)
+    assigned = {**({} if label is None else {"label": label}), **companions}
+    query.check_complete([canonical for canonical in query.required or () if canonical != "image"], assigned)
+    if len(image) == 1 and query.columns[image[0]].kind != "number":
+        return Layout({"image": image[0], **assigned})
+    if len(image) < MIN_PIXELS:
+        raise DataRejected("no_image_columns", found=", ".join(query.names[:MAX_LISTED_NAMES]))
+    return with_shape(Layout(assigned, tuple(image)), query.requested.get("shape"))
+
+
+def _companions(query: ColumnQuery, *, has_label: bool) -> dict[str, int]:
+    """Assign what stands beside image and label; a text only if there is no label, unless it is requested."""
+    usual = ("objects",) if has_label else ("objects", "text")
+    return {
+        canonical: position
+        for canonical in [*query.requested, *(query.required or usual)]
+        if canonical not in ("image", "label", "shape")
+        if (position := query.position_of(canonical)) is not None
+    }
+
+
+def _image_positions(query: ColumnQuery, used_positions: set[int | None]) -> list[int]:
+    """List the position of the image, or the positions of its pixels: as requested, else by kind and name."""
+    if "image" in query.requested:
+        return _requested_range(query, query.requested["image"])
+    columns = query.columns
+    free = [index for index in range(len(columns)) if index not in used_positions]
+    encoded = [index for index in free if columns[index].kind == "image"]
+    if encoded:
+        return encoded[:1]
+    numbers = [index for index in free if columns[index].kind == "number"]
+    if not query.has_header:
+        return numbers
+    numbers = [index for index in numbers if not NON_DATA_NAME.fullmatch(columns[index].name.strip())]
+    pixels = [index for index in numbers if _PIXEL_NAME.fullmatch(columns[index].name.strip())]
+    return pixels if len(pixels) >= MIN_PIXELS else numbers
+
+
+def _requested_range(query: ColumnQuery, request: str | int) -> list[int]:
+    """List the positions of one column, or of a range "first:last" of pixel columns."""
+    if not isinstance(request, str) or ":" not in request or request in query.names:
+        return [query.position(request)]
+    first, last = (
+        query.position(int(end) if end.isdecimal() and end not in query.names else end)
+        for end in map(str.strip, request.split(":", 1))
+    )
+    if last < first:
+        raise DataRejected("invalid_columns", found=request, expected=REQUEST_HELP)
+    return list(range(first, last + 1))
+
+
+def _only_column_beside(columns: Sequence[CellColumn], image: int) -> int | None:
+    candidates = [
+        index
+        for index, column in enumerate(columns)
+        if index != image and column.kind != "other" and not NON_DATA_NAME.fullmatch(column.name.strip())
+    ]
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def _label_by_count(columns: Sequence[CellColumn], image: list[int]) -> tuple[int | None, list[int]]:
+    """Detect the label in a file without a header.
+
+    The only text among numbers is the label; else the first column is, if the number of the others fits an image.
+    """
+    texts = [index for index, column in enumerate(columns) if column.kind == "text"]
+    if len(image) > 1 and len(texts) == 1:
+        return texts[0], image
+    if len(image) > MIN_PIXELS and not infer_shape(len(image)) and infer_shape(len(image) - 1):
+        return image[0], image[1:]
+    return None, image

@@ -1,0 +1,122 @@
+"""Columns of a table and the layout that maps canonical columns to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from ml.data.issues import DataRejected
+from ml.data.tables.column_aliases import ALIASES, NON_DATA_NAME, position_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ml.data.tables.cells import CellKind
+
+#: Column names listed in an error message.
+MAX_LISTED_NAMES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class CellColumn:
+    """One column of a file, described by its first cells."""
+
+    #: Its name in the file; its position from 1 in a file without a header.
+    name: str
+    kind: CellKind
+    #: Mean length of the inspected cells.
+    mean_characters: float = 0
+    #: Whether at least `MIN_DISTINCT_CELLS` cells were inspected and all differ: an identifier, not a class.
+    is_distinct: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Canonical columns and the positions, from 0, of the file's columns that hold them."""
+
+    columns: Mapping[str, int] = field(default_factory=dict)
+    #: Positions of the pixel columns of an image that has one column per pixel; such an image is not in `columns`.
+    pixels: tuple[int, ...] = ()
+    #: Height, width and channels of the image in `pixels`.
+    shape: tuple[int, int, int] = (0, 0, 0)
+    #: Whether three channels were inferred from the number of pixel columns alone.
+    is_shape_assumed: bool = False
+
+    def names(self, columns: Sequence[CellColumn]) -> dict[str, str]:
+        """Map canonical columns to the file's names; pixel columns are left out."""
+        return {canonical: columns[index].name for canonical, index in self.columns.items()}
+
+    def to_request(self, columns: Sequence[CellColumn]) -> dict[str, str | int]:
+        """Express the layout as the `columns` parameter of an upload that asks for it."""
+        request: dict[str, str | int] = {**self.names(columns)}
+        if not self.pixels:
+            return request
+        height, width, channels = self.shape
+        request["image"] = f"{columns[self.pixels[0]].name}:{columns[self.pixels[-1]].name}"
+        return {**request, "shape": f"{height}x{width}" if channels == 1 else f"{height}x{width}x{channels}"}
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnQuery:
+    """Columns of a file together with what the user and the task require of them."""
+
+    columns: Sequence[CellColumn]
+    #: Canonical column -> the name or the position from 1 that the user chose for it.
+    requested: Mapping[str, str | int]
+    #: Canonical columns of the task that the data is for -> their type; None if no task was named.
+    required: Mapping[str, str] | None
+    #: Whether the names of `columns` come from the file.
+    has_header: bool
+
+    def position(self, name_or_position: str | int) -> int:
+        """Return the position from 0 of a column; raises `DataRejected` if the file has no such column."""
+        count = len(self.columns)
+        if isinstance(name_or_position, int) and not isinstance(name_or_position, bool):
+            if 1 <= name_or_position <= count:
+                return name_or_position - 1
+        elif name_or_position in self.names:
+            return self.names.index(name_or_position)
+        listed = ", ".join(self.names[:MAX_LISTED_NAMES]) + (", ..." if count > MAX_LISTED_NAMES else "")
+        raise DataRejected(
+            "column_missing",
+            found=f"no column {name_or_position}",
+            expected=f"one of {listed}, or a position 1 to {count}",
+        )
+
+    def position_by_alias(self, canonical: str) -> int | None:
+        """Return the position of the column that has a usual name of `canonical`; None in a file without a header."""
+        names = [column.name.strip().lower() for column in self.columns]
+        return position_of(canonical, names) if self.has_header else None
+
+    def position_of(self, canonical: str) -> int | None:
+        """Return the position that the user chose for `canonical`, else the one of a column with a usual name."""
+        if canonical in self.requested:
+            return self.position(self.requested[canonical])
+        return self.position_by_alias(canonical)
+
+    def unassigned(self, assigned: Mapping[str, int], *, kind: CellKind | None = None) -> list[int]:
+        """List the positions of columns that may hold data and are not assigned yet, of one kind if `kind` is set."""
+        return [
+            index
+            for index, column in enumerate(self.columns)
+            if index not in assigned.values() and not NON_DATA_NAME.fullmatch(column.name.strip())
+            if column.kind != "other" and kind in (None, column.kind)
+            if not (column.kind == "number" and column.is_distinct)
+        ]
+
+    def check_complete(self, canonicals: Sequence[str], assigned: Mapping[str, int]) -> None:
+        """Raise `DataRejected` if one of `canonicals` has no column."""
+        missing = [canonical for canonical in canonicals if canonical not in assigned]
+        if missing:
+            listed = ", ".join(self.names[:MAX_LISTED_NAMES])
+            aliases = "; ".join(f"{canonical}: {', '.join(ALIASES[canonical][:4])}" for canonical in missing)
+            raise DataRejected(
+                "no_columns",
+                found=f"no column for {', '.join(missing)} among {listed}",
+                expected=f"a column named like {aliases}",
+            )
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns, as the file writes them."""
+        return [column.name for column in self.columns]

@@ -1,0 +1,94 @@
+"""Images with one table column per pixel: their shape, and conversion to uint8.
+
+N rows, P pixels of one image.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ml.data.issues import DataRejected, Location
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml.data.issues import IssueLog
+    from ml.data.locations import Locations
+    from ml.data.tables.layout import Layout
+
+MIN_PIXELS: Final = 4
+#: How a user chooses columns, for error messages.
+REQUEST_HELP: Final = 'a column name or a position from 1; pixels as "first:last"; "shape" as "28x28"'
+_SHAPE: Final = re.compile(r"(\d+)x(\d+)(?:x([13]))?")
+
+
+class PixelReader:
+    """Converts pixel columns to images. The first batch decides whether all values are 0 to 255 or 0 to 1."""
+
+    def __init__(self, findings: IssueLog) -> None:
+        self._findings = findings
+        self._scale: float | None = None
+
+    def read(
+        self, values: np.ndarray, layout: Layout, places: Locations, names: Sequence[str]
+    ) -> tuple[np.ndarray, list[int]]:
+        """Convert float32 [N, P] to images, uint8 [n, H, W, C], and return them with the indices of their rows.
+
+        A row with a value that is no number or out of range becomes a finding and is left out.
+        """
+        if self._scale is None and len(values):
+            self._scale = 255.0 if 0 < np.nanmax(values, initial=0) <= 1 else 1.0
+        scale = self._scale or 1.0
+        finite = np.isfinite(values)
+        with np.errstate(invalid="ignore"):
+            valid = finite & (values >= 0) & (values * scale <= 255)
+        for row in np.flatnonzero(~valid.all(axis=1)):
+            cell = int(np.argmin(valid[row]))
+            code = "pixel_out_of_range" if finite[row, cell] else "pixel_not_a_number"
+            at = replace(places.at(int(row)), column=names[layout.pixels[cell]])
+            self._findings.add(code, at=at, found=values[row, cell], expected=f"0 to {255 / scale:g}", rows=1)
+        retained_rows = np.flatnonzero(valid.all(axis=1))
+        scaled = values[retained_rows] * np.float32(scale)
+        pixels = np.rint(scaled)
+        self._report_changes(scaled, pixels, scale, places)
+        return pixels.astype(np.uint8).reshape(-1, *layout.shape), retained_rows.tolist()
+
+    def _report_changes(self, scaled: np.ndarray, pixels: np.ndarray, scale: float, places: Locations) -> None:
+        if not len(pixels):
+            return
+        file = Location(file=places.at(0).file)
+        if scale != 1:
+            self._findings.add("pixels_scaled", at=file, count=len(pixels), rows=len(pixels))
+        elif rounded := int((scaled != pixels).any(axis=1).sum()):
+            self._findings.add("pixels_rounded", at=file, count=rounded, rows=rounded)
+
+
+def with_shape(layout: Layout, request: str | int | None) -> Layout:
+    """Set the image shape of a pixel layout from the user's "HxW" or "HxWxC", else infer a square.
+
+    Raises `DataRejected` if the number of pixel columns does not fit.
+    """
+    count = len(layout.pixels)
+    if request is None:
+        shape = infer_shape(count)
+        if shape is None:
+            raise DataRejected("pixels_not_square", found=f"{count} pixel columns")
+        return replace(layout, shape=shape, is_shape_assumed=shape[2] == 3)
+    match = _SHAPE.fullmatch(str(request).strip().lower())
+    if not match or int(match[1]) * int(match[2]) * int(match[3] or 1) != count:
+        raise DataRejected("pixels_not_square", found=f"{count} pixel columns, shape {request}", expected=REQUEST_HELP)
+    return replace(layout, shape=(int(match[1]), int(match[2]), int(match[3] or 1)))
+
+
+def infer_shape(count: int) -> tuple[int, int, int] | None:
+    """Return height, width and channels of a square image of `count` values; None if there is none."""
+    for channels in (1, 3):
+        side = math.isqrt(count // channels)
+        if count >= MIN_PIXELS and side * side * channels == count:
+            return side, side, channels
+    return None
