@@ -1,4 +1,4 @@
-"""Base of the Pydantic models in `ml`, and the choice of a name with its options."""
+"""Base class of Pydantic models in `ml`, and named choices with options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Count = Annotated[int, Field(ge=1, le=65_536)]
 
 
 class Config(BaseModel):
-    """Immutable model; an unknown field is an error, so that a misspelled option is never ignored."""
+    """Immutable model that rejects unknown fields, so that no misspelled option is ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -35,7 +35,10 @@ _SHORT.maxstring = _SHORT.maxother = MAX_SHOWN_CHARACTERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One fault and its place. `path` points into JSON (`schedule.epochs`); rows and lines count from 1."""
+    """One fault and its place.
+
+    `path` points into JSON (`schedule.epochs`); rows and lines count from 1.
+    """
 
     code: str
     message: str
@@ -77,7 +80,7 @@ class SpecError(MLError):
 
 
 class UnknownName(SpecError):
-    """A name that no registry has; the message lists the existing names and the closest one."""
+    """A name that no registry has; the message lists the existing ones."""
 
     code = "unknown_name"
 
@@ -108,13 +111,13 @@ def unknown(
 
 
 def shorten(value: object) -> str:
-    """Return `value` as text of at most `MAX_SHOWN_CHARACTERS`, without reading more of it than that."""
+    """Return `value` as text of at most `MAX_SHOWN_CHARACTERS` characters."""
     text = _SHORT.repr(value)
     return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[: MAX_SHOWN_CHARACTERS - 1]}…"
 
 
 class DataError(MLError):
-    """The data cannot be used. The user has to change it, so the job is not retried."""
+    """The data cannot be used until the user changes it; the job is not retried."""
 
     code = "invalid_data"
 
@@ -148,7 +151,10 @@ class InputError(MLError):
         return cls("; ".join(messages), findings=findings)
 
     def with_paths(self, new_path: Callable[[str], str]) -> Self:
-        """Replace the path of each finding ("" for the whole input) by `new_path(path)`; returns this error."""
+        """Replace the path of each finding by `new_path(path)`; returns this error.
+
+        The path of a finding about the whole input is "".
+        """
         self.findings = tuple(replace(finding, path=new_path(finding.path or "") or None) for finding in self.findings)
         return self
 
@@ -160,7 +166,7 @@ class PackageError(MLError):
 
 
 class DamagedPackage(PackageError):
-    """A file of a package is missing, or its checksum differs; another copy may be intact."""
+    """A file of a package is missing or damaged; another copy may be intact."""
 
 
 class TrainingDiverged(MLError):

@@ -14,10 +14,11 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, type[T]], Generic[T]):
-    """Classes by name. A module `x.py` of the package defines one subclass of `base` whose `name` is `"x"`.
+    """Classes by name, one for each module of a package.
 
-    Subpackages are included. The module `base`, which holds the base class, is skipped, and so are modules whose name
-    starts with `_`. An unknown name raises `UnknownName`, which lists the existing ones.
+    A module `x.py` defines one subclass of `base` whose `name` is `"x"`. Subpackages are included. The module `base`,
+    which holds the base class, is skipped, and so are modules whose name starts with `_`. An unknown name raises
+    `UnknownName`, which lists the existing ones.
     """
 
     def __init__(self, package: str, base: type[T]) -> None:

@@ -46,12 +46,18 @@ class Schedule(Config):
     checkpoint_every_seconds: float | None = Field(None, gt=0)
 
     def batch_rows(self, rows: int) -> int:
-        """Batch size for a data set of `rows` rows. Call it on a resolved schedule, like `epoch_repeats`."""
+        """Return the batch size for `rows` rows of data.
+
+        Only a resolved schedule has all fields that this and `epoch_repeats` need.
+        """
         size = min(self.batch_size or rows, rows)
         if not self.min_batches_per_epoch:
             return size
         return min(size, max(MIN_BATCH_ROWS, rows // self.min_batches_per_epoch))
 
     def epoch_repeats(self, batches: int) -> int:
-        """Passes over `batches` batches that count as one epoch, so that all epochs make `min_steps` steps."""
+        """Return how many passes over the data count as one epoch.
+
+        With `batches` batches a pass, all epochs together then make at least `min_steps` steps.
+        """
         return max(1, math.ceil((self.min_steps or 0) / ((self.epochs or 1) * batches)))

@@ -65,7 +65,10 @@ class Slot:
     default_preset: str | None = None
 
     def unmet(self, backbone: str, *, accepts: Iterable[str], provides: Iterable[str]) -> str | None:
-        """Return why a backbone does not fit ("needs maps; vae gives pooled, latent"); None if it fits."""
+        """Return why a backbone does not fit; None if it fits.
+
+        The reason reads like "needs maps; vae gives pooled, latent".
+        """
         if self.reads.isdisjoint(accepts):
             return f"reads {_join(Signal, self.reads)}; {backbone} reads {_join(Signal, accepts)}"
         if not self.needs.issubset(provides):

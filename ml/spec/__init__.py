@@ -1,1 +1,1 @@
-"""What a user may ask of a training job, and the check of it."""
+"""Training specs: schema, check, and filling of defaults."""

@@ -107,7 +107,7 @@ class ObjectiveEntry(Entry):
 
 
 class TuningEntry(Entry):
-    """Which weights are trained in fine-tuning."""
+    """Choice of the weights trained in fine-tuning."""
 
     source: str
     needs_base: bool = Field(description="Whether it requires a base model in `start_from`.")
@@ -130,7 +130,7 @@ Reasons = dict[str, dict[str, dict[str, str | None]]]
 
 
 class Fits(Config):
-    """Which architectures fit which slot, computed from what each declares."""
+    """Fit of architectures and slots, computed from what each declares."""
 
     tasks: Reasons
     objectives: Reasons

@@ -1,4 +1,4 @@
-"""Check a spec before a worker runs it: every finding at once, from the catalog and data alone, without torch."""
+"""Check of a spec before a worker runs it, without torch."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ class _Check:
             yield Finding(code="does_not_fit", message=message, path="tuning", found=name, expected=_join(fitting))
 
     def _check_bases(self, requirements: Requirements) -> Iterator[Finding]:
-        """A base model for one slot has a backbone for it; a base model for all slots has at least one."""
+        """A base model named for a slot has a backbone for it."""
         if not isinstance(self.spec.start_from, dict):
             base = self.base_parts.architectures
             if base and base.keys().isdisjoint(requirements.slots):

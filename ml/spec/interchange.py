@@ -18,8 +18,9 @@ Format = Literal["huggingface", "onnx"]
 
 
 class Import(Config):
-    """Model trained elsewhere: a zip of a Hugging Face folder or of a Plinth package, or one ONNX file.
+    """Import of a model that was trained elsewhere.
 
+    The file is a zip of a Hugging Face folder or of a Plinth package, or one ONNX file.
     An ONNX file that reads texts needs a zip with its tokenizer.
     """
 

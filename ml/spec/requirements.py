@@ -1,4 +1,4 @@
-"""What a spec needs (slots, head, scores) and what its base models already bring."""
+"""Slots, head and scores that a spec needs, and the parts its base models bring."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BaseManifests: TypeAlias = Manifest | Mapping[str, Manifest] | None
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """Slots, head and scores of a run; from its task, or from an objective that learns without one."""
+    """Slots, head and scores of the task, or of an objective that has none."""
 
     #: Name of the task or objective.
     owner: str
@@ -61,7 +61,7 @@ class BaseParts:
 
     @classmethod
     def of(cls, base: BaseManifests) -> BaseParts:
-        """All parts of one model, or of each model those of the slot it is named for."""
+        """Collect the parts of one model, or those of one slot of each model."""
         if base is None:
             return cls({}, {})
         if not isinstance(base, Mapping):
@@ -76,7 +76,7 @@ class BaseParts:
 def architectures_by_slot(
     spec: Pretrain | Finetune, slots: Mapping[str, SlotEntry], base: BaseManifests
 ) -> dict[str, Choice]:
-    """Architectures that the spec names; the default of a slot that neither the spec nor a base model fills."""
+    """Return the named architectures, and the defaults of slots that are still empty."""
     named = dict.fromkeys(slots, spec.architecture) if spec.architecture is not None else {}
     base_architectures = BaseParts.of(base).architectures
     defaults = {
@@ -92,6 +92,9 @@ def architectures_by_slot(
 
 
 def may_come_from_base(spec: Pretrain | Finetune, slot: str, base: BaseManifests) -> bool:
-    """Whether the spec names a base model for this slot, even one that is not trained yet or lacks the slot."""
+    """Return whether the spec names a base model for this slot.
+
+    The model may not be trained yet, or may turn out to lack the slot.
+    """
     start_from = spec.start_from
     return slot in start_from if isinstance(start_from, dict) else start_from is not None and base is None

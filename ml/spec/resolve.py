@@ -1,4 +1,4 @@
-"""Fill the defaults of a spec: from base models, recipes of tasks, objectives and architectures, then `DEFAULTS`."""
+"""Filling of the defaults of a spec, from base models, recipes and `DEFAULTS`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training specs: what a user may ask a training job for, as JSON and as a JSON schema."""
+"""Training specs, as JSON and as a JSON schema."""
 
 from __future__ import annotations
 
@@ -65,7 +65,10 @@ Spec = Annotated[Pretrain | Finetune, Field(discriminator="kind")]
 
 
 def references(spec: Pretrain | Finetune, catalog: Catalog) -> dict[str, str]:
-    """Models that a spec names, by path: `start_from` and options whose schema has the format `model`."""
+    """Return the models that a spec names, by path.
+
+    They stand in `start_from` and in options whose schema has the format `model`.
+    """
     if isinstance(spec.start_from, dict):
         models = {f"{START_FROM}.{slot}": model for slot, model in spec.start_from.items()}
     else:
@@ -80,7 +83,10 @@ def references(spec: Pretrain | Finetune, catalog: Catalog) -> dict[str, str]:
 
 
 def split_references(values: Mapping[str, T]) -> tuple[T | dict[str, T] | None, dict[str, T]]:
-    """Split values by path of `references` into those of `start_from` (by slot if it has slots) and all others."""
+    """Split values by path of `references` into those of `start_from` and all others.
+
+    Those of `start_from` come by slot if it names a model for each slot.
+    """
     others = {path: value for path, value in values.items() if path.partition(".")[0] != START_FROM}
     by_slot = {path.partition(".")[2]: value for path, value in values.items() if path not in others}
     return by_slot.get("", by_slot or None), others

@@ -20,7 +20,10 @@ class AudioInput(RawInput):
     audio: Base64 = Field(description="Audio file as base64: WAV, FLAC, OGG, MP3 or AIFF, of any sample rate")
 
     def raw(self) -> Audio:
-        """Decode to one channel at the sample rate of the file; raises `InputError` if it is not audio."""
+        """Decode to one channel at the sample rate of the file.
+
+        Raises `InputError` if the file is not audio.
+        """
         return decode_field(audio.decode, self.audio, field="audio")
 
     @classmethod

@@ -38,9 +38,10 @@ class Wire(BaseModel):
 
     @classmethod
     def of(cls, value: Any, *, parameters: Mapping[str, Any]) -> Self:
-        """Parse an input: a JSON object, the bytes of a body, or an instance. Raises `InputError`.
+        """Parse an input: a JSON object, the bytes of a body, or an instance.
 
         `parameters` are fields that a request sets for all of its inputs; a field of the input itself takes precedence.
+        Raises `InputError`.
         """
         if isinstance(value, cls):
             return value

@@ -81,7 +81,10 @@ class ImageInput(RawInput):
 
     @classmethod
     def value_of(cls, value: Any, *, parameters: Mapping[str, Any]) -> np.ndarray:
-        """Convert an input to pixels; an image file and rows of whole numbers skip Pydantic validation."""
+        """Convert an input to pixels.
+
+        An image file and rows of whole numbers skip Pydantic validation, which would take longer than the rest.
+        """
         if not parameters:
             if isinstance(value, bytes):
                 return decode_field(images.decode, value, field="image")
@@ -93,7 +96,10 @@ class ImageInput(RawInput):
         return array
 
     def raw(self) -> np.ndarray:
-        """Decode to uint8 [H, W, C], C of 1 or 3; raises `InputError` if the file is not an image."""
+        """Decode to uint8 [H, W, C], C of 1 or 3.
+
+        Raises `InputError` if the file is not an image.
+        """
         return np.asarray(self.pixels) if self.image is None else decode_field(images.decode, self.image, field="image")
 
     @classmethod
