@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ml.data.issues import shown
+from ml.data.issues import to_printable
 from ml.errors import TrainingInterrupted
 from worker.child_process import environment_without_secrets
 from worker.control_channel import die_with_parent
@@ -112,7 +112,7 @@ def _listen(
                 return
             *lines, pending = (pending + heard)[-LONGEST_HEARD_BYTES:].split(b"\n")
             for line in lines:
-                on_phase(shown(line.decode("utf-8", "replace")))
+                on_phase(to_printable(line.decode("utf-8", "replace")))
         if should_leave():
             raise TrainingInterrupted("asked to leave while an upload was read")
 

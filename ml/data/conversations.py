@@ -1,4 +1,4 @@
-"""Turns of a conversation, and the one way in which they are written as a text."""
+"""Messages of a conversation, and the prompt text that they become."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ml.config import Config
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SPEAKERS: Final = {"system": "System", "user": "User", "assistant": "Assistant"}
+SPEAKER_NAMES: Final = {"system": "System", "user": "User", "assistant": "Assistant"}
 
 
 class Message(Config):
-    """One turn."""
+    """One message of a conversation."""
 
     role: Literal["system", "user", "assistant"]
     content: str = Field(max_length=1_000_000)
 
 
-def prompt_of(messages: Sequence[Message]) -> str:
-    """All turns, each with who speaks, and the beginning of the assistant's answer.
+def format_prompt(messages: Sequence[Message]) -> str:
+    """Return all messages with their speakers, and the start of the assistant's answer.
 
     ```
     User: Who wrote Hamlet?
@@ -30,5 +30,5 @@ def prompt_of(messages: Sequence[Message]) -> str:
     Assistant:
     ```
     """
-    turns = [f"{SPEAKERS[message.role]}: {message.content.strip()}" for message in messages]
-    return "\n\n".join([*turns, f"{SPEAKERS['assistant']}:"])
+    turns = [f"{SPEAKER_NAMES[message.role]}: {message.content.strip()}" for message in messages]
+    return "\n\n".join([*turns, f"{SPEAKER_NAMES['assistant']}:"])

@@ -1,7 +1,8 @@
-"""A dataset on disk: what is known of it, and its columns, split by split, mapped into memory rather than read.
+"""Dataset on disk: a summary, and the columns of each split, memory-mapped.
 
-`dataset.json` is the summary. `<split>.arrow` holds one value a row of each column; values of one shape lie beside
-it as one array, `<split>.<column>.npy`, because an Arrow file of more than one batch has no such array to give.
+`dataset.json` is the summary. `<split>.arrow` holds the values of all rows by column. The values of a column that all
+have one shape lie beside it in one array, `<split>.<column>.npy`: an Arrow file of several record batches cannot be
+mapped as one array.
 """
 
 from __future__ import annotations
@@ -21,36 +22,38 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SPLITS: Final = ("train", "validation", "test")
+#: Codes of the splits: positions in `SPLITS`.
+TRAIN, VALIDATION, TEST = range(len(SPLITS))
 SUMMARY: Final = "dataset.json"
 FORMAT_VERSION: Final = 2
 
 
 class DatasetSummary(Config):
-    """`dataset.json`: all that can be known of a dataset without reading its rows."""
+    """Content of `dataset.json`: everything about a dataset that needs no rows."""
 
     format_version: int = FORMAT_VERSION
     format: str
     task: str | None = None
+    #: Canonical column -> name of its column type (`ml.data.column_types`), the key column first.
     columns: dict[str, str]
-    """Canonical column -> the kind of its values (`ml.data.column_types`), the key first."""
+    #: Split -> number of rows.
     splits: dict[str, int]
-    """Rows by split."""
+    #: Class names in natural order: 2 before 10.
     classes: list[str] | None = None
-    """In natural order: 2 before 10."""
+    #: Split -> class -> number of rows.
     class_counts: dict[str, dict[str, int]] = Field(default_factory=dict)
-    """Split -> class -> rows."""
+    #: Column -> facts about all its values together (`ColumnType.facts`).
     facts: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """By column what its kind knows of all values together (`Kind.facts`)."""
+    #: sha256 over the canonical rows, split by split: equal content has an equal digest, however it was packed.
     digest: str = ""
-    """sha256 over the canonical rows, split by split: the same content has the same digest, however it was packed."""
 
-    def about(self, kind: str) -> dict[str, Any]:
-        """The facts of the first column of a kind; empty where there is none."""
-        return next((self.facts.get(column, {}) for column, each in self.columns.items() if each == kind), {})
+    def facts_of(self, column_type: str) -> dict[str, Any]:
+        """Return the facts of the first column of a type, empty without one."""
+        return next((self.facts.get(column, {}) for column, name in self.columns.items() if name == column_type), {})
 
 
 class Dataset:
-    """A validated dataset, open for reading."""
+    """Validated dataset, open for reading."""
 
     def __init__(self, directory: Path, summary: DatasetSummary) -> None:
         self.directory = directory
@@ -58,23 +61,27 @@ class Dataset:
 
     @classmethod
     def open(cls, directory: Path) -> Dataset:
-        """Raises `DataError` where the folder holds no dataset that this version reads."""
+        """Open the dataset in a folder.
+
+        Raises `DataError` if there is none, or one of another format version.
+        """
         try:
             summary = DatasetSummary.model_validate_json((directory / SUMMARY).read_bytes())
         except (OSError, ValidationError) as error:
-            raise DataError(
-                f"{directory.name} holds no dataset that can be read", hint="import the data again"
-            ) from error
+            raise DataError(f"{directory.name} holds no readable dataset", hint="Import the data again.") from error
         if summary.format_version != FORMAT_VERSION:
             raise DataError(
-                f"the dataset is of format {summary.format_version}; this version reads {FORMAT_VERSION}",
-                hint="import the data again",
+                f"the dataset has format version {summary.format_version}; this release reads version {FORMAT_VERSION}",
+                hint="Import the data again.",
             )
         return cls(directory, summary)
 
     def rows(self, split: str) -> Rows:
-        """The rows of one split; a split that is not there is empty. Raises `DataError` where its files are damaged."""
-        # Imported here: whoever only reads summaries, as the web process does, goes without Arrow.
+        """Return the rows of one split, no rows if the dataset lacks it.
+
+        Raises `DataError` if the files of the split are damaged.
+        """
+        # Imported here: a process that only reads summaries, as the web process does, needs no Arrow.
         import pyarrow as pa
 
         if not self.summary.splits.get(split):
@@ -82,27 +89,30 @@ class Dataset:
         try:
             with pa.memory_map(str(table_path(self.directory, split))) as file:
                 table = pa.ipc.open_file(file).read_all()
-            columns = {name: self._column(split, name, kind, table) for name, kind in self.summary.columns.items()}
+            columns = {
+                name: self._column(split, name, column_type, table)
+                for name, column_type in self.summary.columns.items()
+            }
         except (OSError, EOFError, ValueError, KeyError, pa.ArrowException) as error:
-            raise DataError(f"the split {split} of the dataset is damaged", hint="import the data again") from error
+            raise DataError(f"the {split} split of the dataset is damaged", hint="Import the data again.") from error
         if {len(column) for column in columns.values()} != {self.summary.splits[split]}:
-            raise DataError(f"the split {split} of the dataset is incomplete", hint="import the data again")
+            raise DataError(f"the {split} split of the dataset is incomplete", hint="Import the data again.")
         return Rows(columns)
 
-    def _column(self, split: str, name: str, kind: str, table: Any) -> Sequence[Any]:
-        if kind == "label":
+    def _column(self, split: str, name: str, column_type: str, table: Any) -> Sequence[Any]:
+        if column_type == "label":
             return Labels(table.column(name).to_numpy(), self.summary.classes or [])
         if name in table.column_names:
-            return PackedRows(table.column(name), COLUMN_TYPES[kind].unpack)
-        # As plain array: a `memmap` makes every later view of it slow.
+            return PackedRows(table.column(name), COLUMN_TYPES[column_type].unpack)
+        # As a plain array: a `memmap` makes every later view of it slow.
         return ImageArray(np.asarray(np.load(array_path(self.directory, split, name), mmap_mode="r")))
 
 
 def table_path(directory: Path, split: str) -> Path:
-    """The Arrow file of a split."""
+    """Return the path of the Arrow file of a split."""
     return directory / f"{split}.arrow"
 
 
 def array_path(directory: Path, split: str, column: str) -> Path:
-    """The array of a column's values, where they have one shape."""
+    """Return the path of the array of a column whose values have one shape."""
     return directory / f"{split}.{column}.npy"

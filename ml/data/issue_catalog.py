@@ -1,6 +1,7 @@
-"""Everything an import can find, by code: how bad it is and what its owner can do about it.
+"""Catalog of all issues that an import can report, with severity and hint.
 
-An *error* rejects the upload; a *warning* is for its owner to judge; a *repair* was mended on the way in.
+An *error* rejects the upload, a *warning* needs the owner's judgment, a *repair* was applied during the import.
+A hint says what is wrong unless the code already does, and then what to do next.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ Severity = Literal["error", "warning", "repair"]
 
 @dataclass(frozen=True, slots=True)
 class IssueType:
-    """One kind of finding."""
+    """Severity and hint of one issue code."""
 
     severity: Severity
     hint: str
@@ -32,250 +33,352 @@ def _repair(hint: str) -> IssueType:
 
 
 ISSUE_TYPES: Final[dict[str, IssueType]] = {
-    # What was asked for
-    "no_files": _error("send at least one file"),
-    "unknown_format": _error("name one of the known formats, or leave `format` out to have it guessed"),
+    # Request
+    "no_files": _error("Send at least one file."),
+    "unknown_format": _error("Name one of the known formats, or omit `format` to have it detected."),
     "format_not_recognised": _error(
-        "send one of the known formats, or name it as `format`; GET /api/v1/catalog describes them"
+        "Send files in one of the known formats, or name the format as `format`; GET /api/v1/catalog describes them."
     ),
-    "wrong_format": _error("send this file on its own, or leave it out"),
-    "invalid_columns": _error("map canonical columns to columns of the file: a name, or a position from 1"),
-    "columns_not_used": _warning("this format has no columns to choose from; leave `columns` out"),
+    "wrong_format": _error("The file does not fit the format of the upload. Send it on its own, or leave it out."),
+    "invalid_columns": _error("Map each canonical column to a column of the file: its name, or its position from 1."),
+    "columns_not_used": _warning("Files of this format have no columns to choose from. Omit `columns`."),
     "invalid_splits": _error(
-        'give shares, {"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 0}, or {file: split}'
+        'Send fractions, {"train": 0.8, "validation": 0.1, "test": 0.1, "seed": 0}, or {file: split}.'
     ),
-    "unfit_for_task": _error("choose another task or add what it needs"),
+    "unfit_for_task": _error("The data lacks something that the task needs. Choose another task, or add it."),
     # Files and archives
-    "empty_file": _error("the file has no content; send it again"),
-    "damaged_file": _error("the file is cut off or damaged; pack or download it again"),
-    "unsupported_file": _error("unpack it and send it as zip, tar, tar.gz, tar.bz2 or tar.xz"),
-    "file_too_large": _error("make the file smaller or split it"),
-    "archive_bomb": _error("the archive unpacks to far more than it holds; pack only the data"),
-    "archive_too_many_files": _error("send fewer files, or Parquet with the pictures inside"),
-    "archive_too_deep": _error("put the class folders near the top of the archive"),
+    "empty_file": _error("The file has no content. Send it again."),
+    "damaged_file": _error("The file is cut off or damaged. Pack or download it again."),
+    "unsupported_file": _error(
+        "Files of this type are not supported. Unpack it, and send zip, tar, tar.gz, tar.bz2 or tar.xz."
+    ),
+    "file_too_large": _error("The file exceeds the limit. Make it smaller, or split it."),
+    "archive_bomb": _error("The archive unpacks to far more than its size. Pack nothing but the data."),
+    "archive_too_many_files": _error(
+        "The upload has too many files. Send fewer, or a Parquet file that contains the images."
+    ),
+    "archive_too_deep": _error(
+        "The file is in too many nested folders. Put the class folders near the top of the archive."
+    ),
     "archive_unsafe_name": _error(
-        "pack with plain relative names: no '..', no leading '/', no drive, no control characters"
+        "Pack the archive with relative names: no '..', no leading '/', no drive such as 'C:', no control characters."
     ),
-    "archive_link": _error("pack the files themselves, not links to them"),
-    "archive_special_file": _error("pack regular files only"),
-    "archive_encrypted": _error("pack without a password"),
-    "archive_duplicate_name": _error("each name may be in the archive once"),
-    "archive_case_twins": _warning("names that differ only in case become one file on some computers; rename one"),
-    "archive_nested": _error("unpack the inner archive, then pack everything into one"),
-    "archive_without_pictures": _error("pack pictures in class folders; send CSV, Parquet or IDX files as they are"),
-    "archive_without_texts": _error("pack text files (.txt) in class folders; send tables as they are"),
-    "text_file_ignored": _warning("only text files (.txt) in class folders are read here; leave other files out"),
+    "archive_link": _error("The archive contains a link. Pack the file that it points to."),
+    "archive_special_file": _error(
+        "The archive contains something other than a regular file. Pack regular files only."
+    ),
+    "archive_encrypted": _error("The archive is encrypted. Pack it without a password."),
+    "archive_duplicate_name": _error("A name occurs twice in the archive. Rename one of the files."),
+    "archive_case_twins": _warning(
+        "Names that differ only in case become one file on some operating systems. Rename one of the files."
+    ),
+    "archive_nested": _error(
+        "The archive contains another archive. Unpack the inner one, and pack all files into one."
+    ),
+    "archive_without_pictures": _error(
+        "The archive contains no images. Pack images in class folders; send CSV, Parquet or IDX files unpacked."
+    ),
+    "archive_without_texts": _error(
+        "The archive contains no texts. Pack text files (.txt) in class folders; send tables unpacked."
+    ),
+    "text_file_ignored": _warning("Only text files (.txt) in class folders are read here. Leave other files out."),
     "texts_without_class": _warning(
-        "texts of no class were left out; upload them as a dataset of their own, to pretrain on"
+        "Texts outside the class folders were left out. To pretrain on them, upload them as a separate dataset."
     ),
-    "file_ignored": _warning("a file of this kind is not read here; leave it out"),
-    "folder_outside_splits": _error("put every picture below train, validation or test, or below none of them"),
-    "folders_nested": _warning("the outermost folder counts as the class; flatten if that is wrong"),
-    # Pictures
-    "image_unknown_format": _error("save it as PNG, JPEG, GIF, BMP, WebP, TIFF, PGM or PPM"),
-    "image_corrupt": _error("open the picture in a viewer and save it again, or leave it out"),
-    "image_truncated": _error("the picture ends too early; copy it again, or leave it out"),
-    "image_too_large": _error("make the picture smaller"),
-    "image_frames": _repair("only the first of several frames was taken"),
-    "image_rotated": _repair("turned upright as the camera noted"),
-    "image_16_bit": _repair("reduced to 8 bits: the upper half of each value"),
-    "image_colour_space": _repair("converted to RGB"),
-    "image_transparent": _repair("laid over white"),
-    "image_sizes_differ": _warning("pictures are scaled to one size for training; crop them first if shape matters"),
-    "image_channels_differ": _warning("grey and colour pictures are mixed; training reads all as colour"),
-    # Recordings
-    "audio_unknown_format": _error("save it as WAV, FLAC, OGG, MP3 or AIFF"),
-    "audio_corrupt": _error("open the recording in a player and save it again, or leave it out"),
-    "audio_empty": _error("the recording has no samples; record it again, or leave it out"),
-    "audio_rate": _error("convert the recording to 16,000 Hz, or mend its header"),
-    "audio_too_long": _error("cut the recording where nobody speaks, into pieces of at most half a minute"),
-    "audio_not_finite": _error("export the recording again as 16-bit WAV or FLAC"),
+    "file_ignored": _warning("Files of this type are not read here. Leave the file out."),
+    "folder_outside_splits": _error(
+        "Some images are in a folder named train, validation or test, and some are not. Put all or none of them there."
+    ),
+    "folders_nested": _warning("The outermost folder is the class. Flatten the folders if another one is."),
+    # Images
+    "image_unknown_format": _error(
+        "The image format is not supported. Save it as PNG, JPEG, GIF, BMP, WebP, TIFF, PGM or PPM."
+    ),
+    "image_corrupt": _error(
+        "The image cannot be decoded. Open it in an image viewer and save it again, or leave it out."
+    ),
+    "image_truncated": _error("The image file is cut off. Copy it again, or leave it out."),
+    "image_too_large": _error("The image exceeds the limit. Make it smaller."),
+    "image_frames": _repair("The image has several frames; only the first was read."),
+    "image_rotated": _repair("The image was rotated as its EXIF orientation says."),
+    "image_16_bit": _repair("Pixel values of 16 bits were reduced to their upper 8 bits."),
+    "image_colour_space": _repair("The image was converted to RGB."),
+    "image_transparent": _repair("Transparent pixels were blended with white."),
+    "image_sizes_differ": _warning(
+        "Images are scaled to one size for training. Crop them first if their shape matters."
+    ),
+    "image_channels_differ": _warning("Grayscale and color images are mixed; training reads all of them as color."),
+    # Audio
+    "audio_unknown_format": _error("The audio format is not supported. Save the clip as WAV, FLAC, OGG, MP3 or AIFF."),
+    "audio_corrupt": _error(
+        "The audio file cannot be decoded. Open it in a player and save it again, or leave it out."
+    ),
+    "audio_empty": _error("The audio file has no samples. Record it again, or leave it out."),
+    "audio_rate": _error("The sample rate is out of range. Convert the clip to 16,000 Hz, or correct its header."),
+    "audio_too_long": _error("The audio clip is too long. Cut it at pauses into clips of at most 30 seconds."),
+    "audio_not_finite": _error(
+        "The audio clip contains NaN or infinite samples. Export it again as 16-bit WAV or FLAC."
+    ),
     "audio_not_encoded": _error(
-        "put the bytes of the recording into the cell, as base64 in CSV; or send a zip of recordings with a manifest"
+        "The cell contains no audio file. Write its bytes, as base64 in CSV, or send a zip of audio files with a "
+        "manifest."
     ),
-    "audio_mixed_down": _repair("several channels were averaged into one"),
-    "audio_too_loud": _repair("samples beyond full scale were scaled down"),
-    "audio_silent": _warning("nothing can be heard in it; was the microphone on?"),
-    "audio_clipped": _warning("it is louder than its file can hold, and distorted; record it more quietly"),
-    "audio_rates_differ": _warning("recordings are brought to the commonest rate; record all at one rate to lose none"),
-    "audio_long": _warning("long recordings take much memory; cut them where nobody speaks"),
+    "audio_mixed_down": _repair("The channels of the audio clip were averaged into one."),
+    "audio_too_loud": _repair("Samples beyond full scale were scaled down."),
+    "audio_silent": _warning("The audio clip is silent. Check that the microphone was on."),
+    "audio_clipped": _warning("The audio clip is clipped and therefore distorted. Record it at a lower level."),
+    "audio_rates_differ": _warning(
+        "Audio clips are resampled to the most frequent sample rate. Record all at one rate to avoid a loss of quality."
+    ),
+    "audio_long": _warning("Long audio clips need much memory in training. Cut them at pauses."),
     "text_longer_than_recording": _warning(
-        "no recogniser can learn it: it says one letter in a moment. Is the recording cut, or the text another's?"
+        "The text has more characters than a speech recognizer can output in this time. "
+        "Check whether the audio clip is cut off, or the text belongs to another clip."
     ),
     "text_with_digits": _warning(
-        "letters are learned by how they sound, and 12 is twelve here and one two there; write numbers as they are said"
+        "Digits have no fixed pronunciation: 12 is read as twelve or as one two. Write numbers as they are spoken."
     ),
     "letters_not_in_training": _warning(
-        "what is never learned is always wrong; write them in other letters, or give training rows that have them"
+        "Characters that no training row contains are never recognized. Replace them, or add training rows with them."
     ),
-    "recording_missing": _error("name recordings as they are called in the upload, from the folder of the list on"),
-    "recording_without_text": _warning("no list names this recording, so it was left out"),
-    "recording_listed_twice": _error("a recording may be listed once; which of its texts is right?"),
+    "recording_missing": _error(
+        "The manifest names an audio file that is not in the upload. Give its path relative to the manifest."
+    ),
+    "recording_without_text": _warning("No manifest lists this audio file, so it was left out. Add it with its text."),
+    "recording_listed_twice": _error("An audio file is listed twice. Keep the entry with the right text."),
     # IDX
-    "idx_header": _error("an IDX file begins with 00 00, a type, a number of dimensions and their sizes"),
-    "idx_type": _error("store unsigned bytes (type 08)"),
+    "idx_header": _error(
+        "An IDX file begins with 00 00, a type code, the number of dimensions and their sizes. Write it again."
+    ),
+    "idx_type": _error("The type of the values is not supported. Store unsigned bytes (type 08)."),
     "idx_dimensions": _error(
-        "images are [count, height, width] or [count, height, width, channels], labels are [count]"
+        "The number of dimensions does not fit. Images are [count, height, width] or [count, height, width, channels]; "
+        "labels are [count]."
     ),
-    "idx_truncated": _error("the file ends before its header says; copy it again"),
-    "idx_trailing_bytes": _warning("the file goes on after its last row; is the header right?"),
-    "idx_unpaired": _error("name image and label files alike: train-images-idx3-ubyte, train-labels-idx1-ubyte"),
-    "unequal_counts": _error("there must be one label for each image"),
+    "idx_truncated": _error("The file ends earlier than its header says. Copy it again."),
+    "idx_trailing_bytes": _warning("The file continues after its last row. Check the counts in its header."),
+    "idx_unpaired": _error(
+        "The image file has no label file, or the reverse. Name both alike: train-images-idx3-ubyte, "
+        "train-labels-idx1-ubyte."
+    ),
+    "unequal_counts": _error("The numbers of images and labels differ. Send one label for every image."),
     # Tables
-    "table_too_large": _error("split the data into several datasets, or send fewer columns"),
-    "too_many_rows": _error("split the data into several datasets"),
-    "encoding_guessed": _warning("save the file as UTF-8"),
-    "not_text": _error("this is no plain text; save it as text in UTF-8"),
-    "ragged_row": _error("each row needs as many cells as the first"),
-    "bad_quoting": _error("close every quote, and write a quote inside a cell twice"),
-    "cell_too_large": _error("a cell or line is far too long; is a quote left open?"),
-    "column_missing": _error("name the column by `columns`, or add it to the file"),
+    "table_too_large": _error(
+        "The table exceeds the limit. Split the data into several datasets, or send fewer columns."
+    ),
+    "too_many_rows": _error("The upload has too many rows. Split the data into several datasets."),
+    "encoding_guessed": _warning("The file is not UTF-8, so its encoding was guessed. Save it as UTF-8."),
+    "not_text": _error("The file is not plain text. Save it as text in UTF-8."),
+    "ragged_row": _error("The row has another number of cells than the first row. Add or remove cells."),
+    "bad_quoting": _error("Close every quote, and double a quote inside a quoted cell."),
+    "cell_too_large": _error("The cell or line is too long. Check for a quote that is not closed."),
+    "column_missing": _error("A required column is missing. Name the column as `columns`, or add it to the file."),
     "no_image_columns": _error(
-        'say where the picture is: {"image": "name"} for encoded ones, {"image": "first:last"} for pixels'
+        'No column contains images. Name it: columns {"image": "name"} for encoded images, '
+        'or {"image": "first:last"} for pixels.'
     ),
-    "pixels_not_square": _error('say how wide the picture is: columns {"shape": "28x28"} or {"shape": "32x32x3"}'),
+    "pixels_not_square": _error(
+        'The number of pixel columns fits no square image. Give its shape: columns {"shape": "28x28"} '
+        'or {"shape": "32x32x3"}.'
+    ),
     "pixels_shape_assumed": _warning(
-        'read as rows of red, green, blue; say {"shape": "HxWx3"} in `columns` to be sure'
+        'Pixels were read as rows of red, green, blue. To be sure, give their shape: columns {"shape": "HxWx3"}.'
     ),
-    "pixels_scaled": _repair("pixels of 0 to 1 were multiplied by 255"),
-    "pixels_rounded": _repair("fractions were rounded to whole pixel values"),
-    "pixel_not_a_number": _error("write a number in every pixel cell"),
-    "pixel_out_of_range": _error("pixels are 0 to 255, or 0 to 1 throughout"),
+    "pixels_scaled": _repair("Pixel values from 0 to 1 were multiplied by 255."),
+    "pixels_rounded": _repair("Fractional pixel values were rounded to integers."),
+    "pixel_not_a_number": _error("A pixel cell contains no number. Write a number in every pixel cell."),
+    "pixel_out_of_range": _error("Write pixel values from 0 to 255, or all of them from 0 to 1."),
     "image_not_encoded": _error(
-        "put the bytes of the picture into the cell, as base64 in CSV; file names cannot be followed"
+        "The cell contains no image file. Write its bytes, as base64 in CSV; names of files outside the table are "
+        "not read."
     ),
-    "columns_differ": _error("give all files the same columns, or upload them as datasets of their own"),
-    "no_columns": _error('say where things are: columns {"text": "name in the file", ...}'),
-    "json_not_an_object": _error('write one JSON object a line: {"text": "...", "label": "..."}'),
+    "columns_differ": _error("The files have different columns. Use the same in all, or upload separate datasets."),
+    "no_columns": _error('No columns were recognized. Name them: columns {"text": "name in the file", ...}.'),
+    "json_not_an_object": _error('Write one JSON object per line: {"text": "...", "label": "..."}.'),
     "json_in_a_list": _error(
-        "write one JSON object a line, without the brackets around all and the commas between: jq -c '.[]' list.json"
+        "The file is one JSON list. Write one JSON object per line, without the outer brackets and the commas between "
+        "the objects: jq -c '.[]' list.json"
     ),
-    "json_invalid": _error("write each line as JSON on its own; the place is where reading failed"),
+    "json_invalid": _error(
+        "The line is not valid JSON from this position on. Write every line as a complete JSON value."
+    ),
     # Texts in two languages
-    "text_unpaired": _error("send both files of a pair, named alike but for the language: train.en, train.de"),
+    "text_unpaired": _error(
+        "A file has no counterpart. Send both files of a pair, named alike but for the language: train.en, train.de."
+    ),
     "line_counts_differ": _error(
-        "both files must have equally many lines, each the translation of the other's; look for a line that was split, "
-        "joined or left out"
+        "Both files need the same number of lines, each the translation of the line in the other file. "
+        "Look for a line that was split, joined or left out."
     ),
     "text_untranslated": _warning(
-        "both sides are the same, and a model learns to copy; leave such rows out where they are not meant"
+        "Both sides are equal, which teaches a model to copy. Leave such rows out unless they are intended."
     ),
-    "text_lengths_differ": _warning("one side is far too long for the other; was a line split, joined or cut?"),
+    "text_lengths_differ": _warning(
+        "One side is much longer than the other. Check whether a line was split, joined or cut off."
+    ),
     "sides_swapped": _warning(
-        "each side speaks the other's language, by the words that both have elsewhere; swap them, or look at the row"
+        "Judged by their words, each side is in the language of the other column. Swap the sides, or check the row."
     ),
     "languages_swapped": _warning(
-        'the names say one thing and the texts another; swap them by `columns`: {"text": ..., "target": ...}'
+        'The texts are in other languages than the names say. Swap them by `columns`: {"text": ..., "target": ...}.'
     ),
-    "tmx_languages": _error('name two languages of the file: columns {"text": "en", "target": "de"}'),
-    "tmx_unit_incomplete": _repair("units without both languages were left out"),
-    "xml_invalid": _error("the file is no well-formed XML from here on; write it again"),
-    "xml_too_deep": _error("such a file is a few levels deep; is it one?"),
-    "xml_entity": _error("write the characters themselves: entities of its own are not expanded here"),
+    "tmx_languages": _error('Name two languages of the file: columns {"text": "en", "target": "de"}.'),
+    "tmx_unit_incomplete": _repair("Translation units without both languages were left out."),
+    "xml_invalid": _error("The file is not well-formed XML from this line on. Export it again."),
+    "xml_too_deep": _error("The XML elements are nested too deeply for this format. Check that it is the right file."),
+    "xml_entity": _error("Entities that a file defines itself are not expanded. Write the characters themselves."),
     # Texts
-    "text_missing": _repair("rows without a text were left out"),
+    "text_missing": _repair("Rows without a text were left out."),
     "text_misread": _warning(
-        "letters were lost or doubled before the file came here: it was read in another encoding than it was written in"
+        "Characters are garbled: the text was once decoded with a wrong encoding. Export it again from its source as "
+        "UTF-8."
     ),
-    "text_control_characters": _warning("there are signs in it that nobody sees and every tokenizer does"),
-    "text_too_long": _error("cut the text into several rows"),
-    "text_not_plain": _error("a text is a string, not a list or an object"),
+    "text_control_characters": _warning(
+        "The text contains invisible control characters, which a tokenizer reads. Remove them."
+    ),
+    "text_too_long": _error("The text exceeds the limit. Split it into several rows."),
+    "text_not_plain": _error("A text must be a string, not a list or an object. Write it as a string."),
     # Conversations
     "conversation_invalid": _error(
-        'write one conversation a line: {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", ...}]}'
+        'Write one conversation per line: {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", '
+        "...}]}."
     ),
-    "conversation_order": _error("begin with system or user, and end with the assistant"),
-    # Objects in pictures
+    "conversation_order": _error("Begin a conversation with a system or user message, and end it with the assistant."),
+    # Objects in images
     "objects_not_a_list": _error(
-        'write {"objects": [{"label": "cat", "box": [left, top, right, bottom]}]}, in pixels, or [] for none'
+        'Write {"objects": [{"label": "cat", "box": [left, top, right, bottom]}]}, in pixels, or [] for no objects.'
     ),
-    "object_without_label": _error("give every object a label"),
-    "box_not_numbers": _error("a box is four numbers"),
-    "box_reversed": _repair("boxes whose right or bottom edge came first were turned around"),
-    "box_outside": _repair("boxes that reach beyond the picture were cut off at its edge"),
-    "box_off_picture": _repair("boxes of which nothing lies in the picture were left out"),
-    "box_empty": _repair("boxes without width or height were left out"),
-    "outline_as_box": _repair("of objects with an outline the box around it was taken"),
-    "box_duplicate": _repair("of equal boxes with one label in a picture one was kept"),
+    "object_without_label": _error("An object has no label. Add one to every object."),
+    "box_not_numbers": _error("A box is not a list of four numbers. Write left, top, right, bottom."),
+    "box_reversed": _repair("Boxes with the right or bottom edge first were put into order."),
+    "box_outside": _repair("Boxes that extend beyond the image were clipped at its edge."),
+    "box_off_picture": _repair("Boxes entirely outside the image were left out."),
+    "box_empty": _repair("Boxes without width or height were left out."),
+    "outline_as_box": _repair("Objects with an outline were read as the box around it."),
+    "box_duplicate": _repair("Equal boxes with the same label in one image were merged."),
     "boxes_of_another_form": _warning(
-        "many boxes leave the picture or end before they begin; was one form taken for another? VOC: left, top, right, "
-        "bottom; COCO: left, top, width, height; YOLO: middle, width and height as shares of the picture"
+        "Many boxes leave the image or end before they begin. Check the box format. VOC: left, top, right, bottom; "
+        "COCO: left, top, width, height; YOLO: center, width and height as fractions of the image."
     ),
     "boxes_in_shares": _error(
-        "multiply by the width and height of the picture: boxes are in pixels, unless the format says otherwise (YOLO)"
+        "Boxes must be in pixels, except in YOLO files. Multiply them by the width and height of the image."
     ),
-    "picture_without_objects": _warning("taken as a picture that shows none of the objects; annotate it if it does"),
-    "picture_missing": _error("add the picture, or take its annotation out"),
+    "picture_without_objects": _warning("The image was read as one without objects. Annotate it if it shows any."),
+    "picture_missing": _error("The annotated image is not in the upload. Add the image, or remove its annotation."),
     "picture_size_differs": _warning(
-        "the annotation was drawn on a picture of another size; was the picture scaled without its boxes?"
+        "The annotation is for another image size. Check whether the image was scaled without its boxes."
     ),
-    "picture_not_listed": _warning("pictures that no annotation file lists were left out; list them with no object"),
-    "annotation_without_picture": _error("list the picture that it is about, or take it out"),
-    "objects_as_crowd": _repair("crowds, many objects in one outline, were left out"),
-    "box_not_in_shares": _error("divide by the width and height of the picture; YOLO boxes are shares from 0 to 1"),
-    "classes_without_names": _warning("the numbers were taken as names; add data.yaml or classes.txt"),
-    "annotation_invalid": _error("write it as the format asks; the place is where reading failed"),
-    "class_names_differ": _warning("several files name the classes, and not alike; the first was taken"),
-    "class_unknown": _error("name every class that is used"),
-    # Tables that lie beside files
-    "manifest_missing": _error("add a table, metadata.csv, with a column file_name and one of text or label"),
-    "manifest_without_columns": _error("name at least two columns in the first line: file_name,text"),
-    "file_missing": _error("the table names a file that is not there; look at its spelling, or leave the row out"),
-    "file_name_ambiguous": _error("several files have this name; write the folder, too"),
-    "picture_not_in_table": _warning("pictures that the table does not name were left out"),
-    "split_unknown": _error("write train, validation or test"),
-    "coco_invalid": _error("COCO's captions are JSON with images (id, file_name) and annotations (image_id, caption)"),
+    "picture_not_listed": _warning(
+        "Images that no annotation file lists were left out. List them without objects to include them."
+    ),
+    "annotation_without_picture": _error(
+        "The annotation names no listed image. List the image, or remove the annotation."
+    ),
+    "objects_as_crowd": _repair("Crowd annotations, many objects in one outline, were left out."),
+    "box_not_in_shares": _error(
+        "YOLO boxes are fractions of the image, from 0 to 1. Divide them by the width and height of the image."
+    ),
+    "classes_without_names": _warning(
+        "Class numbers were used as class names. Add data.yaml or classes.txt to name them."
+    ),
+    "annotation_invalid": _error(
+        "The annotation cannot be read from this position on. Write it as the format requires."
+    ),
+    "class_names_differ": _warning("Several files name the classes differently; the first was used. Keep one of them."),
+    "class_unknown": _error("An object has a class that the class list does not name. Add its name."),
+    # Manifests beside files
+    "manifest_missing": _error("Add a table metadata.csv with a column file_name and a column text or label."),
+    "manifest_without_columns": _error("Name at least two columns in the first line: file_name,text."),
+    "file_missing": _error("The table names a file that is not in the upload. Correct its name, or remove the row."),
+    "file_name_ambiguous": _error("Several files have this name. Write the path with its folder."),
+    "picture_not_in_table": _warning(
+        "Images that the table does not name were left out. Add a row for each to include them."
+    ),
+    "split_unknown": _error("The name of the split is unknown. Write train, validation or test."),
+    "coco_invalid": _error(
+        "The file is not a COCO caption file: JSON with images (id, file_name) and annotations (image_id, caption). "
+        "Export it again."
+    ),
     # Interactions
-    "user_missing": _repair("interactions without a user were left out"),
-    "item_missing": _repair("interactions without an item were left out"),
-    "item_invalid": _error("an item is a short name or a whole number"),
-    "ids_as_floats": _repair("ids like 1.0 were read as 1"),
-    "timestamp_invalid": _error("write times as seconds or milliseconds since 1970, or as dates like 2026-11-25T08:30"),
-    "timestamp_missing": _repair("interactions without a time were left out: nothing says what came before them"),
-    "timestamps_mixed_units": _warning("times were brought to one unit by their size; are these of the same log?"),
-    "interactions_without_time": _warning("there is no column of times, so that the order in the file counts"),
-    "interactions_sorted": _repair("the interactions of each user were brought into the order of time"),
-    "interactions_duplicate": _repair("the same user, item and time twice is one interaction"),
+    "user_missing": _repair("Interactions without a user were left out."),
+    "item_missing": _repair("Interactions without an item were left out."),
+    "item_invalid": _error("An item must be a short name or an integer. Correct the value."),
+    "ids_as_floats": _repair("Ids like 1.0 were read as 1."),
+    "timestamp_invalid": _error(
+        "Write times as seconds or milliseconds since 1970, or as dates like 2026-11-25T08:30."
+    ),
+    "timestamp_missing": _repair("Interactions without a time were left out, since their order is unknown."),
+    "timestamps_mixed_units": _warning(
+        "Times in different units were converted by their magnitude. Check that the files belong to one log."
+    ),
+    "interactions_without_time": _warning(
+        "No column contains times, so the order in the file is used. Add a time column if it is wrong."
+    ),
+    "interactions_sorted": _repair("The interactions of each user were sorted by time."),
+    "interactions_duplicate": _repair("Interactions with equal user, item and time were merged."),
     "interactions_repeated": _warning(
-        "items that a user had more than once; to recommend such again, set `repeat` in the task's config"
+        "Some users have an item more than once. To recommend such items again, set `repeat` in the config of the task."
     ),
-    "ratings_not_used": _warning("each interaction counts alike; leave out those that should not count"),
+    "ratings_not_used": _warning(
+        "All interactions count equally, whatever their rating. Leave out those that should not count."
+    ),
     "items_not_in_training": _warning(
-        "an item that nobody had before it was asked for cannot be recommended, and counts as missed"
+        "An item without interactions in the training split cannot be recommended and counts as missed. "
+        "Add interactions with it, or leave it out."
     ),
-    "history_empty": _error("a history has at least one item"),
-    "history_too_long": _error("keep the latest items"),
-    "history_not_a_list": _error('a history is a list of items: ["one", "two"]'),
-    "history_short": _warning("too few interactions to hold one out: they are only learned from"),
-    "file_not_a_log": _warning("only interactions are read; what lies beside them (titles, tags) was left out"),
-    "no_log_in_archive": _error("pack a table of user, item and perhaps timestamp: ratings.csv"),
+    "history_empty": _error("A history needs at least one item. Add one, or remove the row."),
+    "history_too_long": _error("The history has too many items. Keep the latest ones."),
+    "history_not_a_list": _error('Write a history as a list of items: ["one", "two"].'),
+    "history_short": _warning("Users with too few interactions to hold any out are used for training only."),
+    "file_not_a_log": _warning("Only interactions are read; other files (titles, tags) were left out."),
+    "no_log_in_archive": _error(
+        "The archive contains no interaction log. Pack a table with user, item and optionally timestamp: ratings.csv."
+    ),
     "splits_by_chance": _error(
-        "leave `splits` out: each user's last items are held out. Parted by chance, a model would learn from what came "
-        "later and look better than it is"
+        "Omit `splits`: the last items of each user are held out. With random splits, a model would learn from later "
+        "interactions, and its metrics would be too high."
     ),
     # Labels and splits
-    "empty_dataset": _error("there is no row to learn from"),
-    "missing_label": _error("give every row a label, or none"),
-    "label_not_plain": _error("a row has one class; give a row with several a label for each combination, or split it"),
-    "label_too_long": _error("a label is a short name; is this column a text? name the label column by `columns`"),
-    "labels_as_floats": _repair("labels like 1.0 were read as 1"),
-    "too_many_classes": _error("is this column an id or a measure? name the label column by `columns`"),
+    "empty_dataset": _error("No rows are left for training. Send at least one valid row."),
+    "missing_label": _error("Some rows have a label and some have none. Label all rows, or none."),
+    "label_not_plain": _error(
+        "A row has one class. For several labels, use one class per combination, or one dataset per label."
+    ),
+    "label_too_long": _error("A label is a short name. If this column is a text, name the label column by `columns`."),
+    "labels_as_floats": _repair("Labels like 1.0 were read as 1."),
+    "too_many_classes": _error(
+        "The label column has too many different values. If it is an id or a measurement, name the label column by "
+        "`columns`."
+    ),
     "every_row_its_own_class": _warning(
-        "no class has two rows; is this column an id? name the label column by `columns`"
+        "No class has two rows. If this column is an id, name the label column by `columns`."
     ),
-    "one_class": _warning("enough for pretraining and generation; a classifier needs at least two classes"),
+    "one_class": _warning(
+        "One class is enough for pretraining and generation; a classifier needs at least two. Add rows."
+    ),
     "nearly_one_class": _warning(
-        "whoever always says this class is right as often; look at macro F1, or add rows of the others"
+        "A model that always predicts this class has about the same accuracy. Compare macro F1, or add rows of other "
+        "classes."
     ),
-    "class_too_small": _error("a class needs at least 2 rows to be in training and in a held-out split; add rows"),
-    "class_tiny": _warning("fewer than 5 rows teach and measure little; add rows"),
-    "class_case_twins": _warning("classes that differ only in case are kept apart; rename if they are one"),
+    "class_too_small": _error(
+        "A class needs 2 rows, one for training and one to hold out. Add rows, or remove the class."
+    ),
+    "class_tiny": _warning("Fewer than 5 rows are too few to learn a class or to measure it. Add rows."),
+    "class_case_twins": _warning(
+        "Classes that differ only in case are separate classes. Rename one if they are the same."
+    ),
     "class_missing_in_train": _error(
-        "a class that is not in train cannot be learned; add rows or leave it out of the rest"
+        "A class without rows in train cannot be learned. Add rows to train, or remove the class from the other splits."
     ),
-    "class_missing_in_split": _warning("nothing will be known about this class in this split; add rows"),
-    "tiny_dataset": _warning("with so few rows every measured figure is a matter of luck; add rows"),
-    "duplicate_rows": _warning("the same row several times in one split counts several times"),
-    "duplicate_across_splits": _repair("copies were removed so that what is measured on was not learned from"),
-    "conflicting_labels": _warning("the same row has different labels; look at them"),
+    "class_missing_in_split": _warning(
+        "The split has no rows of this class, so it cannot be measured there. Add rows."
+    ),
+    "tiny_dataset": _warning("With this few rows, all metrics are unreliable. Add rows."),
+    "duplicate_rows": _warning(
+        "Equal rows in one split count several times. Remove the copies if they are not intended."
+    ),
+    "duplicate_across_splits": _repair(
+        "Copies of held-out rows were removed from the splits that a model learns from."
+    ),
+    "conflicting_labels": _warning("Equal rows have different labels. Check which label is right."),
 }

@@ -1,4 +1,7 @@
-"""What an import found so far: counted in full, shown in samples."""
+"""Issues of one import: counted in full, listed as samples.
+
+`DataRejected` ends the reading of a row, a file or an upload; `IssueLog` collects these and all other issues.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ from ml.data.issue_catalog import ISSUE_TYPES
 if TYPE_CHECKING:
     from ml.data.issue_catalog import Severity
 
-LONGEST_SHOWN = 120
+MAX_SHOWN_CHARACTERS = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """Where in an upload: `line` and `row` count from 1, `row` without the header."""
+    """Location in an upload: `line` and `row` count from 1, `row` without the header."""
 
     file: str | None = None
     line: int | None = None
@@ -24,8 +27,8 @@ class Location:
 
 
 @dataclass(slots=True)
-class IssueEntry:
-    """All findings of one code."""
+class Issue:
+    """All issues of one code: their number and the first of them."""
 
     code: str
     severity: Severity
@@ -35,93 +38,112 @@ class IssueEntry:
 
 
 class DataRejected(Exception):
-    """Reading of a row, a file or the whole upload ends here; whoever goes on with the next one records it."""
+    """Ends the reading of a row, a file or the whole upload.
 
-    def __init__(self, code: str, *, found: object = None, expected: object = None, at: Location | None = None) -> None:
+    The reader that continues with the next row or file records it in its `IssueLog`. `code` is a key of `ISSUE_TYPES`;
+    `actual` and `expected` describe the value, `at` is its location.
+    """
+
+    def __init__(
+        self, code: str, *, actual: object = None, expected: object = None, at: Location | None = None
+    ) -> None:
         super().__init__(code)
         self.code = code
-        self.found = found
+        self.actual = actual
         self.expected = expected
         self.at = at
 
 
 class IssueLog:
-    """Collects; never raises."""
+    """Collects the issues of one import; never raises."""
 
     def __init__(self, *, max_samples: int) -> None:
         self.max_samples = max_samples
-        self._entries: dict[str, IssueEntry] = {}
-        self.rejected = 0
-        """Rows that could not be read."""
-        self.repaired = 0
-        """Rows that were changed or removed to mend the data."""
+        self._issues: dict[str, Issue] = {}
+        #: Rows that could not be read.
+        self.rejected_rows = 0
+        #: Rows that were changed or removed to repair the data.
+        self.repaired_rows = 0
 
     def add(
         self,
         code: str,
         *,
         at: Location | None = None,
-        found: object = None,
+        actual: object = None,
         expected: object = None,
         count: int = 1,
         rows: int = 0,
     ) -> None:
-        """Record `count` findings of one kind, by which `rows` rows are lost (error) or changed (repair)."""
-        problem = ISSUE_TYPES[code]
-        entry = self._entries.setdefault(code, IssueEntry(code, problem.severity, problem.hint))
-        entry.count += count
-        self._count_rows(problem.severity, rows)
-        if len(entry.sample) < self.max_samples:
-            entry.sample.append(_sample(at or Location(), found, expected))
+        """Record `count` issues of one code.
+
+        `rows` rows are rejected by them if the code is an error, and repaired if it is a repair.
+        """
+        issue_type = ISSUE_TYPES[code]
+        issue = self._issues.setdefault(code, Issue(code, issue_type.severity, issue_type.hint))
+        issue.count += count
+        self._count_rows(issue_type.severity, rows)
+        if len(issue.sample) < self.max_samples:
+            issue.sample.append(_to_sample(at or Location(), actual, expected))
 
     def add_more(self, code: str, count: int, *, rows: int = 0) -> None:
-        """Count findings beyond the samples, each by which `rows` rows are lost or changed."""
-        if count > 0:
-            entry = self._entries[code]
-            entry.count += count
-            self._count_rows(entry.severity, count * rows)
+        """Count `count` further issues without a sample, `rows` rows rejected or repaired by each.
 
-    def record(self, refused: DataRejected, *, at: Location | None = None, rows: int = 0) -> None:
-        """Record why something was refused, at the place it knows best: who read a line may not know of which file."""
-        place = refused.at or at
-        if place is not None and place.file is None and at is not None:
-            place = replace(place, file=at.file)
-        self.add(refused.code, at=place, found=refused.found, expected=refused.expected, rows=rows)
+        `add` must have recorded this code before.
+        """
+        if count > 0:
+            issue = self._issues[code]
+            issue.count += count
+            self._count_rows(issue.severity, count * rows)
+
+    def record(self, rejection: DataRejected, *, at: Location | None = None, rows: int = 0) -> None:
+        """Record a rejection at its own location, or else at `at`.
+
+        A rejection that names a line but no file gets the file of `at`.
+        """
+        location = rejection.at or at
+        if location is not None and location.file is None and at is not None:
+            location = replace(location, file=at.file)
+        self.add(rejection.code, at=location, actual=rejection.actual, expected=rejection.expected, rows=rows)
 
     def count(self, code: str) -> int:
-        """How often this was found."""
-        return self._entries[code].count if code in self._entries else 0
+        """Return the number of issues of one code."""
+        return self._issues[code].count if code in self._issues else 0
 
     def _count_rows(self, severity: Severity, rows: int) -> None:
-        self.rejected += rows * (severity == "error")
-        self.repaired += rows * (severity == "repair")
+        self.rejected_rows += rows * (severity == "error")
+        self.repaired_rows += rows * (severity == "repair")
 
     @property
-    def entries(self) -> list[IssueEntry]:
+    def entries(self) -> list[Issue]:
         """Errors first, then warnings, then repairs."""
         order = ("error", "warning", "repair")
-        return sorted(self._entries.values(), key=lambda entry: order.index(entry.severity))
+        return sorted(self._issues.values(), key=lambda issue: order.index(issue.severity))
 
     @property
-    def reject(self) -> bool:
-        """Whether there is any error."""
-        return any(entry.severity == "error" for entry in self._entries.values())
+    def has_errors(self) -> bool:
+        """True if any issue is an error, so that the upload is rejected."""
+        return any(issue.severity == "error" for issue in self._issues.values())
 
 
-def shown(value: object) -> str:
-    """What a stranger wrote, fit to be read and logged: printable, and not too long."""
+def to_printable(value: object) -> str:
+    """Return untrusted text fit for reports and logs.
+
+    Characters that are not printable are escaped, and at most `MAX_SHOWN_CHARACTERS` characters remain.
+    """
     text = str(value)
-    text = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
-    return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)
+    text = text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
+    return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)
 
 
-def _sample(at: Location, found: object, expected: object) -> dict[str, Any]:
+def _to_sample(at: Location, actual: object, expected: object) -> dict[str, Any]:
+    """Return the JSON of one sample; the value is called `found` there."""
     values = {
-        "file": None if at.file is None else shown(at.file),
+        "file": None if at.file is None else to_printable(at.file),
         "line": at.line,
         "row": at.row,
-        "column": None if at.column is None else shown(at.column),
-        "found": None if found is None else shown(found),
-        "expected": None if expected is None else shown(expected),
+        "column": None if at.column is None else to_printable(at.column),
+        "found": None if actual is None else to_printable(actual),
+        "expected": None if expected is None else to_printable(expected),
     }
     return {name: value for name, value in values.items() if value is not None}

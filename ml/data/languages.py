@@ -1,6 +1,6 @@
-"""In which of a few languages a text is, by the words that every text of it has, or by its letters.
+"""Detects the language of a text by its commonest words or its script.
 
-Enough to notice that two columns were called by one another's names; no more is asked of it.
+Precise enough to notice that two columns have each other's names, and used for nothing else.
 """
 
 from __future__ import annotations
@@ -25,9 +25,12 @@ _COMMON: Final[Mapping[str, str]] = {
     "cs": "a v na se je že to s z do o k i jako ale za by byl po jsem",
     "tr": "ve bir bu da de için ile çok ne daha gibi olarak en ama kadar sonra var olan her değil",
 }
-WORDS: Final[Mapping[str, frozenset[str]]] = {language: frozenset(words.split()) for language, words in _COMMON.items()}
-"""The commonest words of running text."""
-SCRIPTS: Final[Mapping[str, str]] = {
+#: Language code -> the commonest words of running text.
+COMMON_WORDS: Final[Mapping[str, frozenset[str]]] = {
+    language: frozenset(words.split()) for language, words in _COMMON.items()
+}
+#: First word of the Unicode name of a character -> the language that its script stands for here.
+SCRIPT_LANGUAGES: Final[Mapping[str, str]] = {
     "HIRAGANA": "ja",
     "KATAKANA": "ja",
     "CJK": "zh",
@@ -39,8 +42,8 @@ SCRIPTS: Final[Mapping[str, str]] = {
     "DEVANAGARI": "hi",
     "THAI": "th",
 }
-"""How Unicode calls letters of a script, and the language that is meant by it here."""
-NAMES: Final[Mapping[str, str]] = {
+#: Names and ISO 639-2 codes of languages -> ISO 639-1 code.
+LANGUAGE_NAMES: Final[Mapping[str, str]] = {
     "english": "en",
     "eng": "en",
     "german": "de",
@@ -80,45 +83,53 @@ NAMES: Final[Mapping[str, str]] = {
     "hindi": "hi",
     "thai": "th",
 }
-KNOWN: Final = frozenset({*WORDS, *SCRIPTS.values()})
-LEAST_SHARE: Final = 0.1
-"""Of all words; the twenty commonest make a fourth and more of a running text."""
-CLEARLY: Final = 1.5
-"""Times more than the next best."""
-LOOKED_AT: Final = 20_000
+#: Language codes that can be detected.
+LANGUAGES: Final = frozenset({*COMMON_WORDS, *SCRIPT_LANGUAGES.values()})
+#: Fraction of all words that must be common words of a language; the twenty commonest make up 0.25 and more of a text.
+MIN_FRACTION: Final = 0.1
+#: Common words of the best language to those of the next one.
+MIN_RATIO: Final = 1.5
+#: Distinct words, the most frequent first, whose script is looked up.
+MAX_WORDS: Final = 20_000
 _WORD: Final = re.compile(r"[^\W\d_]+")
-_WITHOUT_BLANKS: Final = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
-"""Letters that follow each other without blanks: Thai, Japanese, Chinese."""
+#: Characters of scripts without spaces between words: Thai, Japanese, Chinese.
+_UNSPACED: Final = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 
 
-def words_of(text: str) -> list[str]:
-    """Of a text, in small letters; of a script without blanks, its letters."""
+def split_words(text: str) -> list[str]:
+    """Return the words of a text in lowercase; of a script without spaces, its characters."""
     words: list[str] = []
     for word in _WORD.findall(text.casefold()):
-        words += word if _WITHOUT_BLANKS.match(word) else [word]
+        words += word if _UNSPACED.match(word) else [word]
     return words
 
 
-def language_of(counts: Mapping[str, int]) -> str | None:
-    """By how often each word is there; None where it is none of those known, or not clearly one of them."""
+def detect_language(counts: Mapping[str, int]) -> str | None:
+    """Return the ISO 639-1 code of the language with these word counts.
+
+    None if no known language has clearly the most common words.
+    """
     total = sum(counts.values())
-    found = {language: sum(counts.get(word, 0) for word in words) for language, words in WORDS.items()}
-    for word, count in sorted(counts.items(), key=lambda each: -each[1])[:LOOKED_AT]:
+    scores = {language: sum(counts.get(word, 0) for word in words) for language, words in COMMON_WORDS.items()}
+    for word, count in sorted(counts.items(), key=lambda item: -item[1])[:MAX_WORDS]:
         if not word[0].isascii():
             script = unicodedata.name(word[0], "").partition(" ")[0]
-            if script in SCRIPTS:
-                found[SCRIPTS[script]] = found.get(SCRIPTS[script], 0) + count
-    if found.get("ja"):
-        # Japanese is full of Chinese letters, and Chinese has no kana.
-        found["ja"] += found.pop("zh", 0)
-    first, second = sorted(found, key=lambda language: -found[language])[:2]
-    clear = found[first] >= LEAST_SHARE * total and found[first] >= CLEARLY * found[second]
-    return first if total and clear else None
+            if script in SCRIPT_LANGUAGES:
+                scores[SCRIPT_LANGUAGES[script]] = scores.get(SCRIPT_LANGUAGES[script], 0) + count
+    if scores.get("ja"):
+        # Japanese text has many Chinese characters, and Chinese text has no kana.
+        scores["ja"] += scores.pop("zh", 0)
+    first, second = sorted(scores, key=lambda language: -scores[language])[:2]
+    is_clear = scores[first] >= MIN_FRACTION * total and scores[first] >= MIN_RATIO * scores[second]
+    return first if total and is_clear else None
 
 
-def language_named(name: str) -> str | None:
-    """That a column or file is called by: `en`, `en-GB`, `translation.de`, `german`; None for any other name."""
+def parse_language(name: str) -> str | None:
+    """Return the language in the name of a column or file, or None.
+
+    Names are `en`, `en-GB`, `translation.de`, `german` and the like.
+    """
     last = name.strip().lower().rpartition(".")[2]
     code = re.split(r"[-_]", last)[0]
-    found = NAMES.get(code, code)
-    return found if found in KNOWN else None
+    language = LANGUAGE_NAMES.get(code, code)
+    return language if language in LANGUAGES else None

@@ -1,4 +1,7 @@
-"""How much one import may cost. The process that imports is jailed too; these say why, where the jail only kills."""
+"""Limits on one import.
+
+The importing process is sandboxed as well; exceeding a limit gives a reason, where the sandbox can only kill.
+"""
 
 from __future__ import annotations
 
@@ -10,31 +13,31 @@ GIBIBYTE = 1 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds on one upload; with these an import stays under 1 GiB of memory."""
+    """Limits on one upload; the defaults keep an import below 1 GiB of memory."""
 
     max_rows: int = 5_000_000
     max_columns: int = 200_000
+    #: Rows x columns of one table.
     max_cells: int = 8_000_000_000
-    """Rows x columns of one table."""
     max_classes: int = 50_000
+    #: Files of one archive, and files of one upload.
     max_members: int = 250_000
-    """Of one archive; also files of one upload."""
+    #: Folders above a file in an archive.
     max_depth: int = 16
-    """Folders above a file in an archive."""
-    max_picture_bytes: int = 50 * MEBIBYTE
-    """Of one encoded picture, and of one cell of a table."""
-    max_text_letters: int = 1_000_000
-    """Of one text."""
+    #: Bytes of one encoded image, and of one cell of a table.
+    max_image_bytes: int = 50 * MEBIBYTE
+    #: Characters of one text.
+    max_text_characters: int = 1_000_000
+    #: Pixels of one image.
     max_pixels: int = 25_000_000
-    """Of one picture."""
+    #: Duration of one audio clip.
     max_audio_seconds: float = 300.0
-    """Of one recording."""
+    #: Bytes of the whole upload, decompressed.
     max_total_bytes: int = 64 * GIBIBYTE
-    """Of all that is in the upload, decompressed."""
+    #: Decompressed to compressed size; checked for files of more than `max_unchecked_bytes` decompressed.
     max_ratio: int = 200
-    """Decompressed to compressed, looked at only past `unsuspicious_bytes`."""
-    unsuspicious_bytes: int = 32 * MEBIBYTE
+    max_unchecked_bytes: int = 32 * MEBIBYTE
+    #: Images of one size are stored as raw pixels up to this many bytes in all, and as encoded files above it.
     max_raw_bytes: int = 4 * GIBIBYTE
-    """Pictures of one size are kept as plain pixels up to here, as they came beyond."""
+    #: Issues of one code that are listed with their location; all are counted.
     max_samples: int = 10
-    """Places shown for each kind of finding; all are counted."""

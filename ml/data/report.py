@@ -1,4 +1,4 @@
-"""What an import answers: everything that was found, at once."""
+"""Report of one import: everything that is wrong, and the summary of the dataset."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ml.data.issue_catalog import Severity
 
 
 class ReportEntry(Config):
-    """All findings of one code; `count` is all of them, `sample` the first few."""
+    """All issues of one code: `count` of them, the first few in `sample`."""
 
     code: str
     count: int
     severity: Severity
     hint: str
+    #: `file, line, row, column, found, expected`, those that are known.
     sample: list[dict[str, Any]]
-    """`file, line, row, column, found, expected`, as far as known."""
 
 
 class Suggestion(Config):
-    """What to know or do next."""
+    """A fact about the import, or a next step."""
 
     message: str
 
 
 class Guess(Config):
-    """How the files were understood. `columns`: canonical column -> where it was found in the file."""
+    """Detected format, columns and task. `columns`: canonical column -> column of the file."""
 
     format: str
     columns: dict[str, str | int] = Field(default_factory=dict)
@@ -37,10 +37,10 @@ class Guess(Config):
 
 
 class ImportReport(Config):
-    """All that was found, at once.
+    """Result of one import, with all issues at once.
 
-    `rows` were seen; `accepted` are in the dataset, `repaired` were changed or removed to mend it, `rejected` cannot be
-    read.
+    The upload has `rows` rows: `accepted` are in the dataset, `repaired` were changed or removed to repair the data,
+    `rejected` cannot be read.
     """
 
     state: Literal["ready", "rejected"]
@@ -49,14 +49,14 @@ class ImportReport(Config):
     repaired: int
     rejected: int
     errors: list[ReportEntry]
+    #: Split -> number of rows; `summary` has them by class.
     splits: dict[str, int]
-    """Rows by split; by class in `summary`."""
     classes: list[str] | None
     suggestions: list[Suggestion]
     guess: Guess | None
+    #: Summary of the dataset that was written; None if the upload was rejected.
     summary: DatasetSummary | None
-    """Of the dataset that was written; None when rejected."""
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the report as JSON values."""
         return self.model_dump(mode="json")

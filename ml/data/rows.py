@@ -1,4 +1,4 @@
-"""Rows by column, as training reads them: decoded lazily, taken by index."""
+"""Rows by column, as training reads them: decoded lazily, selected by index."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow as pa
 
+#: One row: column -> value as its type in `ml.data.column_types` defines it: image uint8 [H, W, C], label str, ...
 Row = dict[str, Any]
-"""One canonical row: column -> value as `ml.data.column_types` defines it: image uint8 [H, W, C], label str, ..."""
 
 
 class Column(Sequence[Any]):
-    """Raw values that can be taken by index without being decoded. Any other sequence may stand in a `Rows` too."""
+    """Raw values that are selected by index without decoding.
+
+    `Rows` accepts any other sequence as well.
+    """
 
     @abstractmethod
     def take(self, indices: Sequence[int] | np.ndarray) -> Sequence[Any]:
-        """The values at `indices`, in that order."""
+        """Return the values at `indices`, in that order."""
 
 
 class JoinedRows(Column):
-    """Several columns one after the other."""
+    """Concatenation of several columns."""
 
     def __init__(self, columns: Sequence[Sequence[Any]]) -> None:
         self._columns = columns
@@ -33,32 +36,36 @@ class JoinedRows(Column):
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def __getitem__(self, index: Any) -> Any:  # int -> a value of one of them
+    def __getitem__(self, index: Any) -> Any:  # int -> a value of one of the columns
         if isinstance(index, slice):
             return self.take(range(*index.indices(len(self))))
-        place = range(len(self))[int(index)]
-        which = int(np.searchsorted(self._ends, place, side="right"))
-        return self._columns[which][place - int(self._ends[which]) + len(self._columns[which])]
+        row = range(len(self))[int(index)]
+        part = int(np.searchsorted(self._ends, row, side="right"))
+        return self._columns[part][row - int(self._ends[part]) + len(self._columns[part])]
 
     def take(self, indices: Sequence[int] | np.ndarray) -> SelectedRows:
-        """Indices into all of them."""
+        """Return the values at `indices` into the concatenation."""
         return SelectedRows(self, indices)
 
 
 class Rows(Sequence[Row]):
-    """Equally long columns. A column is any sequence of raw values; one with an `array` [N, ...] may be read whole."""
+    """Columns of equal length.
+
+    A column is any sequence of raw values; one with an attribute `array` [N, ...] may be read as a whole.
+    Raises `ValueError` for columns of unequal length.
+    """
 
     def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"columns of unequal length: {lengths}")
+            raise ValueError(f"columns have unequal lengths: {lengths}")
         self.columns = dict(columns)
         self._length = next(iter(lengths.values()), 0)
 
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, index: Any) -> Any:  # int -> Row; Sequence's overloads say no more than this line
+    def __getitem__(self, index: Any) -> Any:  # int -> Row; the overloads of Sequence say no more than this line
         if isinstance(index, slice):
             return self.take(range(*index.indices(len(self))))
         if not -len(self) <= index < len(self):
@@ -66,12 +73,15 @@ class Rows(Sequence[Row]):
         return {name: column[index] for name, column in self.columns.items()}
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Rows:
-        """The rows at `indices`, in that order; nothing is decoded yet."""
+        """Return the rows at `indices`, in that order, without decoding them."""
         return Rows({name: SelectedRows.of(column, indices) for name, column in self.columns.items()})
 
 
 class ImageArray(Column):
-    """Images of one size, uint8 [N, H, W, C]; `array` is a view of the file, read-only."""
+    """Images of one size, uint8 [N, H, W, C].
+
+    `array` is a read-only view of the file.
+    """
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
@@ -83,12 +93,12 @@ class ImageArray(Column):
         return self.array[index]
 
     def take(self, indices: Sequence[int] | np.ndarray) -> ImageArray:
-        """A copy of these images, still one array."""
+        """Return a copy of the images at `indices`, as one array."""
         return ImageArray(self.array[np.asarray(indices, dtype=np.int64)])
 
 
 class PackedRows(Column):
-    """Values kept as bytes and unpacked at each look."""
+    """Values stored as bytes and unpacked at every access."""
 
     def __init__(self, packed: pa.ChunkedArray, unpack: Callable[[bytes], Any]) -> None:
         self._packed = packed
@@ -97,18 +107,18 @@ class PackedRows(Column):
     def __len__(self) -> int:
         return len(self._packed)
 
-    def __getitem__(self, index: Any) -> Any:  # int -> what a row holds
+    def __getitem__(self, index: Any) -> Any:  # int -> an unpacked value
         if isinstance(index, slice):
             return self.take(range(*index.indices(len(self))))
         return self._unpack(self._packed[int(index)].as_py())
 
     def take(self, indices: Sequence[int] | np.ndarray) -> SelectedRows:
-        """Indices into this column."""
+        """Return the values at `indices`, still packed."""
         return SelectedRows(self, indices)
 
 
 class Labels(Column):
-    """Class names, kept as `codes`, int32 [N], into `classes`."""
+    """Class names, stored as `codes`, int32 [N], into `classes`."""
 
     def __init__(self, codes: np.ndarray, classes: Sequence[str]) -> None:
         self.codes = codes
@@ -123,12 +133,12 @@ class Labels(Column):
         return self.classes[self.codes[index]]
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Labels:
-        """The codes at `indices`, copied."""
+        """Return a copy of the codes at `indices`."""
         return Labels(self.codes[np.asarray(indices, dtype=np.int64)], self.classes)
 
 
 class SelectedRows(Column):
-    """Some values of a column, found when asked for."""
+    """Selection from a column, resolved at access."""
 
     def __init__(self, column: Sequence[Any], indices: Sequence[int] | np.ndarray) -> None:
         self._column = column
@@ -136,7 +146,7 @@ class SelectedRows(Column):
 
     @staticmethod
     def of(column: Sequence[Any], indices: Sequence[int] | np.ndarray) -> Sequence[Any]:
-        """An array stays an array."""
+        """Select from any sequence; an array stays an array."""
         return column.take(indices) if isinstance(column, Column) else SelectedRows(column, indices)
 
     def __len__(self) -> int:
@@ -148,5 +158,5 @@ class SelectedRows(Column):
         return self._column[self._indices[index]]
 
     def take(self, indices: Sequence[int] | np.ndarray) -> SelectedRows:
-        """Indices of indices, resolved at once."""
+        """Return a selection of this selection, with its indices resolved at once."""
         return SelectedRows(self._column, [self._indices[index] for index in indices])

@@ -88,7 +88,7 @@ class ImageEncoder(Encoder[np.ndarray]):
     @classmethod
     def loses(cls, config: ImageConfig, summary: DatasetSummary) -> str | None:
         """Colour, where only grey is read."""
-        if config.channels == 1 and summary.about("image").get("channels") == 3:
+        if config.channels == 1 and summary.facts_of("image").get("channels") == 3:
             return "reads grey pictures, and these are in colour"
         return None
 

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from ml.config import Config
-from ml.data.conversations import Message, prompt_of
+from ml.data.conversations import Message, format_prompt
 from ml.encoders.text import CHARACTERS_PER_TOKEN
 from ml.errors import InputError
 from ml.generation.detokenizer import detokenize
@@ -135,7 +135,7 @@ class TextGeneration(Task):
         asked = self.input_type.of(given, parameters=parameters)
         if asked.messages is not None and asked.prompt:
             raise InputError("give either prompt or messages", hint="Leave one of them out.")
-        prompt = asked.prompt if asked.messages is None else prompt_of(asked.messages)
+        prompt = asked.prompt if asked.messages is None else format_prompt(asked.messages)
         wish = GenerationParams(
             max_new_tokens=asked.max_new_tokens,
             sampling=Sampling(temperature=asked.temperature, top_k=asked.top_k, top_p=asked.top_p),

@@ -27,8 +27,8 @@ class AudioType(ColumnType[Audio]):
     name = "audio"
     noun = "recording"
 
-    def __init__(self, *, findings: IssueLog, limits: Limits) -> None:
-        super().__init__(findings=findings, limits=limits)
+    def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
+        super().__init__(issues=issues, limits=limits)
         self._rates: Counter[int] = Counter()
         self._seconds = 0.0
         self._shortest = float("inf")
@@ -39,18 +39,18 @@ class AudioType(ColumnType[Audio]):
         try:
             recording = audio.read(value, max_seconds=self.limits.max_audio_seconds)
         except audio.UnreadableAudio as error:
-            raise DataRejected(error.problem, found=error.message, expected=error.expected) from error
+            raise DataRejected(error.issue, actual=error.message, expected=error.expected) from error
         for number, repair in enumerate(recording.repairs):
-            self.findings.add(repair, at=at, rows=int(number == 0))
+            self.issues.add(repair, at=at, rows=int(number == 0))
         heard = recording.audio
         for warning in recording.warnings:
-            self.findings.add(warning, at=at, found=f"{heard.seconds:.2f} s")
+            self.issues.add(warning, at=at, actual=f"{heard.seconds:.2f} s")
         if self._rates and heard.rate_hz not in self._rates:
             expected = f"{next(iter(self._rates)):,} Hz, as the first"
-            self.findings.add("audio_rates_differ", at=at, found=f"{heard.rate_hz:,} Hz", expected=expected)
+            self.issues.add("audio_rates_differ", at=at, actual=f"{heard.rate_hz:,} Hz", expected=expected)
         if heard.seconds > LONG_SECONDS:
             expected = f"at most {LONG_SECONDS:.0f} s"
-            self.findings.add("audio_long", at=at, found=f"{heard.seconds:.1f} s", expected=expected)
+            self.issues.add("audio_long", at=at, actual=f"{heard.seconds:.1f} s", expected=expected)
         self._rates[heard.rate_hz] += 1
         self._seconds += heard.seconds
         self._shortest = min(self._shortest, heard.seconds)
@@ -62,7 +62,7 @@ class AudioType(ColumnType[Audio]):
         """Bytes as they are, `{"bytes": ...}` as Hugging Face stores it, or base64 with or without `data:` before."""
         data = base64_data.from_cell(cell)
         if data is None:
-            raise DataRejected("audio_not_encoded", found=cell or "nothing", expected="base64 of a recording")
+            raise DataRejected("audio_not_encoded", actual=cell or "nothing", expected="base64 of a recording")
         return data
 
     @classmethod

@@ -58,8 +58,8 @@ class ColumnType(ABC, Generic[Value]):
     distinct: ClassVar[bool] = True
     """Whether two rows with this value are copies of one: if so, none is both learned from and measured on."""
 
-    def __init__(self, *, findings: IssueLog, limits: Limits) -> None:
-        self.findings = findings
+    def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
+        self.issues = issues
         self.limits = limits
 
     @abstractmethod
@@ -106,12 +106,12 @@ class ColumnType(ABC, Generic[Value]):
             try:
                 packed = self.pack(values[row], places.at(row))
             except DataRejected as refused:
-                self.findings.record(refused, at=places.at(row), rows=1)
+                self.issues.record(refused, at=places.at(row), rows=1)
                 continue
             kept.append(row)
             data.append(packed)
             hashes += blake2b(packed, digest_size=HASH_BYTES).digest()
-        return CheckedValues(np.array(kept, dtype=np.int64), data, hashes_of(hashes))
+        return CheckedValues(np.array(kept, dtype=np.int64), data, to_hash_array(hashes))
 
     def plain_shape(self, rows: int) -> tuple[int, ...] | None:
         """The shape in which all `rows` values can lie as one uint8 array; None where they are stored as bytes."""
@@ -126,6 +126,6 @@ class ColumnType(ABC, Generic[Value]):
         raise NotImplementedError(f"{self.name} is stored as bytes")
 
 
-def hashes_of(joined: bytes | bytearray) -> np.ndarray:
+def to_hash_array(joined: bytes | bytearray) -> np.ndarray:
     """uint8 [n, 16] of n hashes one after the other."""
     return np.frombuffer(bytes(joined), dtype=np.uint8).reshape(-1, HASH_BYTES)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml.data.column_types.base import HASH_BYTES, CheckedValues, ColumnType, hashes_of
+from ml.data.column_types.base import HASH_BYTES, CheckedValues, ColumnType, to_hash_array
 from ml.data.files import base64_data, images
 from ml.data.issues import DataRejected
 
@@ -60,8 +60,8 @@ class ImageType(ColumnType[np.ndarray]):
     name = "image"
     noun = "picture"
 
-    def __init__(self, *, findings: IssueLog, limits: Limits) -> None:
-        super().__init__(findings=findings, limits=limits)
+    def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
+        super().__init__(issues=issues, limits=limits)
         self.shapes = Shapes()
 
     def pack(self, value: bytes, at: Location) -> bytes:
@@ -75,25 +75,25 @@ class ImageType(ColumnType[np.ndarray]):
             chosen = values if len(rows) == len(values) else values[rows]
             if len(chosen):
                 self.shapes.see(values.shape[1:])
-            return CheckedValues(rows, chosen, hashes_of(b"".join(_hash(picture) for picture in chosen)))
+            return CheckedValues(rows, chosen, to_hash_array(b"".join(_hash(picture) for picture in chosen)))
         kept, hashes = [], bytearray()
         for row in rows.tolist():
             try:
                 pixels = self._pixels(values[row], places.at(row))
             except DataRejected as refused:
-                self.findings.record(refused, at=places.at(row), rows=1)
+                self.issues.record(refused, at=places.at(row), rows=1)
                 continue
             kept.append(row)
             hashes += _hash(pixels)
-        return CheckedValues(np.array(kept, dtype=np.int64), [values[row] for row in kept], hashes_of(hashes))
+        return CheckedValues(np.array(kept, dtype=np.int64), [values[row] for row in kept], to_hash_array(hashes))
 
     def _pixels(self, encoded: bytes, at: Location) -> np.ndarray:
         try:
             picture = images.read(encoded, max_pixels=self.limits.max_pixels)
         except images.UnreadableImage as error:
-            raise DataRejected(error.problem, found=error.message) from error
+            raise DataRejected(error.issue, actual=error.message) from error
         for number, repair in enumerate(picture.repairs):
-            self.findings.add(repair, at=at, rows=int(number == 0))
+            self.issues.add(repair, at=at, rows=int(number == 0))
         self.shapes.see(picture.pixels.shape)
         return picture.pixels
 
@@ -102,7 +102,7 @@ class ImageType(ColumnType[np.ndarray]):
         """Bytes as they are, `{"bytes": ...}` as Hugging Face stores it, or base64 with or without `data:` before."""
         data = base64_data.from_cell(cell)
         if data is None:
-            raise DataRejected("image_not_encoded", found=cell or "nothing", expected="base64 of a picture")
+            raise DataRejected("image_not_encoded", actual=cell or "nothing", expected="base64 of a picture")
         return data
 
     @classmethod
@@ -120,9 +120,9 @@ class ImageType(ColumnType[np.ndarray]):
         shapes = self.shapes
         if shapes.min_height != shapes.max_height or shapes.min_width != shapes.max_width:
             smallest, largest = f"{shapes.min_width} x {shapes.min_height}", f"{shapes.max_width} x {shapes.max_height}"
-            self.findings.add("image_sizes_differ", found=f"width x height from {smallest} to {largest}")
+            self.issues.add("image_sizes_differ", actual=f"width x height from {smallest} to {largest}")
         if shapes.both_channels:
-            self.findings.add("image_channels_differ", found="1 and 3 channels")
+            self.issues.add("image_channels_differ", actual="1 and 3 channels")
 
     def facts(self) -> dict[str, int]:
         """Sizes and channels; 3 channels as soon as one picture has colour."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ml.data.issues import IssueLog, Location
     from ml.data.limits import Limits
 
-LONGEST_ITEM: Final = 200
+MAX_ITEM_CHARACTERS: Final = 200
 MAX_HISTORY_ITEMS: Final = 1_000_000
 
 
@@ -25,8 +25,8 @@ class ItemsType(ColumnType[list[str]]):
     noun = "history"
     distinct = False
 
-    def __init__(self, *, findings: IssueLog, limits: Limits) -> None:
-        super().__init__(findings=findings, limits=limits)
+    def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
+        super().__init__(issues=issues, limits=limits)
         self._histories = 0
         self._items = 0
         self._longest = 0
@@ -34,12 +34,12 @@ class ItemsType(ColumnType[list[str]]):
 
     def pack(self, value: Sequence[Any], at: Location) -> bytes:
         """JSON."""
-        items = [name_of(item) for item in value]
+        items = [parse_item(item) for item in value]
         if not items:
             raise DataRejected("history_empty")
         if len(items) > MAX_HISTORY_ITEMS:
             expected = f"at most {MAX_HISTORY_ITEMS:,} items"
-            raise DataRejected("history_too_long", found=f"{len(items):,} items", expected=expected)
+            raise DataRejected("history_too_long", actual=f"{len(items):,} items", expected=expected)
         self._histories += 1
         self._items += len(items)
         self._longest = max(self._longest, len(items))
@@ -52,14 +52,14 @@ class ItemsType(ColumnType[list[str]]):
         if isinstance(cell, list | tuple):
             return list(cell)
         if not isinstance(cell, str):
-            raise DataRejected("history_not_a_list", found=cell, expected='["one", "two"]')
+            raise DataRejected("history_not_a_list", actual=cell, expected='["one", "two"]')
         text = cell.strip()
         if not text.startswith("["):
             return text.replace("|", " ").split()
         try:
             items = json.loads(text)
         except (ValueError, RecursionError):
-            raise DataRejected("history_not_a_list", found=cell, expected='["one", "two"]') from None
+            raise DataRejected("history_not_a_list", actual=cell, expected='["one", "two"]') from None
         return list(items)
 
     @classmethod
@@ -74,15 +74,15 @@ class ItemsType(ColumnType[list[str]]):
         return {"items": len(self._known), "mean_items": mean, "max_items": self._longest}
 
 
-def name_of(item: Any) -> str:
+def parse_item(item: Any) -> str:
     """An id as text, 1.0 as 1; raises `DataRejected` where it is none."""
     if isinstance(item, float) and item.is_integer():
         item = int(item)
     if isinstance(item, bool) or not isinstance(item, str | int):
-        raise DataRejected("item_invalid", found=item, expected="a name or a whole number")
+        raise DataRejected("item_invalid", actual=item, expected="a name or a whole number")
     name = str(item).strip()
     if not name:
         raise DataRejected("item_missing")
-    if len(name) > LONGEST_ITEM:
-        raise DataRejected("item_invalid", found=name, expected=f"at most {LONGEST_ITEM} letters")
+    if len(name) > MAX_ITEM_CHARACTERS:
+        raise DataRejected("item_invalid", actual=name, expected=f"at most {MAX_ITEM_CHARACTERS} letters")
     return name

@@ -24,14 +24,14 @@ class LabelType(ColumnType[str]):
         """The name without the blanks around it."""
         label = value.strip()
         if len(label) > MAX_LABEL_CHARACTERS:
-            raise DataRejected("label_too_long", found=label)
+            raise DataRejected("label_too_long", actual=label)
         return label.encode()
 
     @classmethod
     def from_cell(cls, cell: Any) -> str:
         """As it is written; a missing value is no label. Raises `DataRejected` where there are several."""
         if isinstance(cell, list | dict):
-            raise DataRejected("label_not_plain", found=cell, expected="one name or number")
+            raise DataRejected("label_not_plain", actual=cell, expected="one name or number")
         if isinstance(cell, bytes):
             return cell.decode("utf-8", "replace")
         return "" if cell is None else str(cell)

@@ -49,8 +49,8 @@ class ObjectsType(ColumnType[Objects]):
     noun = "list of objects"
     distinct = False
 
-    def __init__(self, *, findings: IssueLog, limits: Limits) -> None:
-        super().__init__(findings=findings, limits=limits)
+    def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
+        super().__init__(issues=issues, limits=limits)
         self._counts: Counter[str] = Counter()
         self._most = 0
         self._seen = 0
@@ -61,7 +61,7 @@ class ObjectsType(ColumnType[Objects]):
 
     def pack(self, value: AnnotatedObjects, at: Location) -> bytes:
         """JSON, once every box lies within its picture and has an area."""
-        mending = _Mending(self.findings, at)
+        mending = _Mending(self.issues, at)
         kept: Objects = []
         for number, each in enumerate(value.objects, start=1):
             label, box = _label(each, number), _box(each, number)
@@ -72,7 +72,7 @@ class ObjectsType(ColumnType[Objects]):
                 continue
             found = {"label": label, "box": mended}
             if found in kept:
-                mending.note("box_duplicate", found=f"{label} {box}")
+                mending.note("box_duplicate", actual=f"{label} {box}")
                 continue
             kept.append(found)
         self._counts.update(each["label"] for each in kept)
@@ -88,7 +88,7 @@ class ObjectsType(ColumnType[Objects]):
             height, width = pictures.shape[1:3]
             return [each if each.size else replace(each, size=(width, height)) for each in values]
         return [
-            each if each.size else replace(each, size=images.size(picture))
+            each if each.size else replace(each, size=images.read_size(picture))
             for each, picture in zip(values, pictures, strict=True)
         ]
 
@@ -111,11 +111,11 @@ class ObjectsType(ColumnType[Objects]):
             try:
                 cell = json.loads(cell or "[]")
             except (ValueError, RecursionError):
-                raise DataRejected("objects_not_a_list", found=cell) from None
+                raise DataRejected("objects_not_a_list", actual=cell) from None
         if isinstance(cell, Mapping):
             cell = _in_a_list(cell)
         if cell is not None and (not isinstance(cell, list) or not all(isinstance(each, Mapping) for each in cell)):
-            raise DataRejected("objects_not_a_list", found=cell)
+            raise DataRejected("objects_not_a_list", actual=cell)
         return AnnotatedObjects([_with_corners(each) for each in cell or []])
 
     @classmethod
@@ -136,25 +136,25 @@ class ObjectsType(ColumnType[Objects]):
         """Boxes that look as if they were written in another form."""
         if self._shares is not None and self._farthest <= SHARES:
             at, box = self._shares
-            self.findings.add("boxes_in_shares", at=at, found=box, expected="left, top, right, bottom in pixels")
+            self.issues.add("boxes_in_shares", at=at, actual=box, expected="left, top, right, bottom in pixels")
         elif self._first_strange is not None and self._strange >= max(FEWEST_STRANGE, STRANGE * self._seen):
             at, box = self._first_strange
             found = f"{self._strange:,} of {self._seen:,} boxes, the first {box}"
-            self.findings.add("boxes_of_another_form", at=at, found=found, expected="boxes within their pictures")
+            self.issues.add("boxes_of_another_form", at=at, actual=found, expected="boxes within their pictures")
 
 
 class _Mending:
     """Mends the boxes of one value; the value counts once, however many of its boxes are changed."""
 
-    def __init__(self, findings: IssueLog, at: Location) -> None:
-        self._findings = findings
+    def __init__(self, issues: IssueLog, at: Location) -> None:
+        self._issues = issues
         self._at = at
         self._changed = False
         self.strange = False
         """Whether the last box was not where, or as, a box should be."""
 
-    def note(self, code: str, *, found: object, expected: object = None) -> None:
-        self._findings.add(code, at=self._at, found=found, expected=expected, rows=int(not self._changed))
+    def note(self, code: str, *, actual: object, expected: object = None) -> None:
+        self._issues.add(code, at=self._at, actual=actual, expected=expected, rows=int(not self._changed))
         self._changed = True
 
     def box(self, given: Sequence[float], size: tuple[int, int] | None) -> list[float] | None:
@@ -163,9 +163,9 @@ class _Mending:
         top, bottom = sorted((given[1], given[3]))
         self.strange = [left, top, right, bottom] != list(given)
         if self.strange:
-            self.note("box_reversed", found=given, expected="left, top, right, bottom")
+            self.note("box_reversed", actual=given, expected="left, top, right, bottom")
         if left == right or top == bottom:
-            self.note("box_empty", found=given, expected="a width and a height above 0")
+            self.note("box_empty", actual=given, expected="a width and a height above 0")
             return None
         if size is None:
             return [left, top, right, bottom]
@@ -175,9 +175,9 @@ class _Mending:
             self.strange = True
             within = f"within {width} x {height}"
             if left >= width or top >= height or right <= 0 or bottom <= 0:
-                self.note("box_off_picture", found=given, expected=within)
+                self.note("box_off_picture", actual=given, expected=within)
                 return None
-            self.note("box_outside", found=given, expected=within)
+            self.note("box_outside", actual=given, expected=within)
         left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
         return [left, top, float(right), float(bottom)] if left < right and top < bottom else None
 
@@ -186,9 +186,9 @@ def _label(given: Mapping[str, Any], number: int) -> str:
     label = given.get("label")
     text = "" if label is None else str(label).strip()
     if not text:
-        raise DataRejected("object_without_label", found=f"object {number}: {dict(given)}")
+        raise DataRejected("object_without_label", actual=f"object {number}: {dict(given)}")
     if len(text) > MAX_LABEL_CHARACTERS:
-        raise DataRejected("label_too_long", found=text)
+        raise DataRejected("label_too_long", actual=text)
     return text
 
 
@@ -199,7 +199,7 @@ def _box(given: Mapping[str, Any], number: int) -> list[float]:
     except (TypeError, ValueError):
         numbers = []
     if len(numbers) != 4 or not all(math.isfinite(each) and abs(each) < 1e9 for each in numbers):
-        raise DataRejected("box_not_numbers", found=f"object {number}: {box}", expected="left, top, right, bottom")
+        raise DataRejected("box_not_numbers", actual=f"object {number}: {box}", expected="left, top, right, bottom")
     return numbers
 
 
@@ -207,7 +207,7 @@ def _in_a_list(cell: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Of columns that hold one value for each object, one mapping for each object."""
     columns = {name: values for name, values in cell.items() if isinstance(values, list)}
     if len({len(values) for values in columns.values()}) != 1:
-        raise DataRejected("objects_not_a_list", found=dict(cell))
+        raise DataRejected("objects_not_a_list", actual=dict(cell))
     return [dict(zip(columns, each, strict=True)) for each in zip(*columns.values(), strict=True)]
 
 
@@ -215,10 +215,10 @@ def _with_corners(given: Mapping[str, Any]) -> dict[str, Any]:
     label = next((given[name] for name in ("label", "category", "class", "name") if name in given), None)
     if "box" in given or "bbox" not in given:
         return {"label": label, "box": given.get("box")}
-    return {"label": label, "box": corners(given["bbox"])}
+    return {"label": label, "box": to_corners(given["bbox"])}
 
 
-def corners(box: Any) -> Any:
+def to_corners(box: Any) -> Any:
     """COCO's left, top, width, height as corners; what is no such thing as it is, to be refused."""
     try:
         left, top, width, height = (float(each) for each in box)

@@ -25,8 +25,8 @@ class TextType(ColumnType[str]):
     name = "text"
     noun = "text"
 
-    def __init__(self, *, findings: IssueLog, limits: Limits) -> None:
-        super().__init__(findings=findings, limits=limits)
+    def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
+        super().__init__(issues=issues, limits=limits)
         self._values = 0
         self._letters = 0
         self._longest = 0
@@ -36,13 +36,13 @@ class TextType(ColumnType[str]):
         text = value.strip()
         if not text:
             raise DataRejected("text_missing")
-        if len(text) > self.limits.max_text_letters:
-            expected = f"at most {self.limits.max_text_letters:,} letters"
-            raise DataRejected("text_too_long", found=f"{len(text):,} letters", expected=expected)
+        if len(text) > self.limits.max_text_characters:
+            expected = f"at most {self.limits.max_text_characters:,} letters"
+            raise DataRejected("text_too_long", actual=f"{len(text):,} letters", expected=expected)
         for code, signs in (("text_misread", _MISREAD), ("text_control_characters", _CONTROL)):
             if odd := signs.search(text):
                 around = text[max(0, odd.start() - AROUND) : odd.end() + AROUND]
-                self.findings.add(code, at=at, found=around)
+                self.issues.add(code, at=at, actual=around)
         self._values += 1
         self._letters += len(text)
         self._longest = max(self._longest, len(text))
@@ -53,7 +53,7 @@ class TextType(ColumnType[str]):
     def from_cell(cls, cell: Any) -> str:
         """As it is written; a missing value is an empty text."""
         if isinstance(cell, dict | list):
-            raise DataRejected("text_not_plain", found=cell, expected="a text")
+            raise DataRejected("text_not_plain", actual=cell, expected="a text")
         if isinstance(cell, bytes):
             return cell.decode("utf-8", "replace")
         return "" if cell is None else str(cell)

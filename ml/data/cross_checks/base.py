@@ -26,8 +26,8 @@ class CrossCheck(ABC):
     columns: ClassVar[Mapping[str, str]]
     """Canonical column -> the kind of its values: a dataset that has them all is looked at."""
 
-    def __init__(self, *, findings: IssueLog) -> None:
-        self.findings = findings
+    def __init__(self, *, issues: IssueLog) -> None:
+        self.issues = issues
 
     @abstractmethod
     def check(self, values: Mapping[str, Sequence[Any]], rows: np.ndarray, places: Locations) -> None:
@@ -45,8 +45,8 @@ class CrossCheck(ABC):
         self, code: str, rows: Sequence[int], staging: Staging, say: Callable[[int], tuple[str, str]], *, column: str
     ) -> None:
         """One finding for each of `rows`, the first of them shown: `say` gives what was found and expected there."""
-        shown = rows[: self.findings.max_samples]
+        shown = rows[: self.issues.max_samples]
         for row in shown:
             found, expected = say(row)
-            self.findings.add(code, at=replace(staging.place(row), column=column), found=found, expected=expected)
-        self.findings.add_more(code, len(rows) - len(shown))
+            self.issues.add(code, at=replace(staging.place(row), column=column), actual=found, expected=expected)
+        self.issues.add_more(code, len(rows) - len(shown))

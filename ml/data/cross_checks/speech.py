@@ -39,14 +39,14 @@ class SpeechCheck(CrossCheck):
             at = replace(places.at(row), column=TEXT)
             text = " ".join(values[TEXT][row].split())
             if digits := _DIGITS.search(text):
-                self.findings.add("text_with_digits", at=at, found=digits[0], expected="the number in words")
-            seconds = audio.seconds_of(values[AUDIO][row])
+                self.issues.add("text_with_digits", at=at, actual=digits[0], expected="the number in words")
+            seconds = audio.read_seconds(values[AUDIO][row])
             # Between two equal letters, a recogniser must say nothing for a moment.
             needed = len(text) + sum(one == other for one, other in itertools.pairwise(text))
             if seconds is not None and needed > (most := int(seconds * FRAMES_A_SECOND)):
                 found = f"{len(text):,} letters in {seconds:.2f} s"
                 expected = f"at most {most:,}; usual are 10 to 20 a second"
-                self.findings.add("text_longer_than_recording", at=at, found=found, expected=expected)
+                self.issues.add("text_longer_than_recording", at=at, actual=found, expected=expected)
 
     def finish(self, staging: Staging, splits: np.ndarray, called: Mapping[str, str | int]) -> None:
         """Letters that no training row has, so that nothing learned can read or write them."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from ml.data.cross_checks.base import CrossCheck
-from ml.data.languages import language_named, language_of, words_of
+from ml.data.languages import detect_language, parse_language, split_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,8 +47,8 @@ class TranslationCheck(CrossCheck):
     name = "translation"
     columns: ClassVar[Mapping[str, str]] = {SOURCE: "text", TARGET: "text"}
 
-    def __init__(self, *, findings: IssueLog) -> None:
-        super().__init__(findings=findings)
+    def __init__(self, *, issues: IssueLog) -> None:
+        super().__init__(issues=issues)
         self._letters = {SOURCE: array("i"), TARGET: array("i")}
         self._copies: list[int] = []
         self._words: dict[str, Counter[str]] = {SOURCE: Counter(), TARGET: Counter()}
@@ -63,8 +63,8 @@ class TranslationCheck(CrossCheck):
             if source.casefold() == target.casefold() and sum(map(str.isalpha, source)) >= COPIED_LETTERS:
                 self._copies.append(number)
             if number < MOST_JUDGED:
-                self._words[SOURCE].update(words_of(source))
-                self._words[TARGET].update(words_of(target))
+                self._words[SOURCE].update(split_words(source))
+                self._words[TARGET].update(split_words(target))
 
     def finish(self, staging: Staging, splits: np.ndarray, called: Mapping[str, str | int]) -> None:
         """Copies, lengths, and sides that were swapped: in some rows, or in all."""
@@ -74,7 +74,7 @@ class TranslationCheck(CrossCheck):
         self._report_swapped(staging)
 
     def _report_copies(self, staging: Staging) -> None:
-        texts = _texts(staging, SOURCE, self._copies[: self.findings.max_samples])
+        texts = _texts(staging, SOURCE, self._copies[: self.issues.max_samples])
         expected = "its translation"
         self.report("text_untranslated", self._copies, staging, lambda row: (texts[row], expected), column=TARGET)
 
@@ -99,13 +99,13 @@ class TranslationCheck(CrossCheck):
 
     def _report_languages(self, called: Mapping[str, str | int]) -> None:
         """Both sides at once: what is called English is German, and the other way round."""
-        named = {side: language_named(str(called.get(side, ""))) for side in (SOURCE, TARGET)}
-        spoken = {side: language_of(words) for side, words in self._words.items()}
+        named = {side: parse_language(str(called.get(side, ""))) for side in (SOURCE, TARGET)}
+        spoken = {side: detect_language(words) for side, words in self._words.items()}
         if None in named.values() or named[SOURCE] == named[TARGET]:
             return
         if (named[SOURCE], named[TARGET]) == (spoken[TARGET], spoken[SOURCE]):
             found = f"{called[SOURCE]} holds {spoken[SOURCE]}, {called[TARGET]} holds {spoken[TARGET]}"
-            self.findings.add("languages_swapped", found=found, expected="the other way round")
+            self.issues.add("languages_swapped", actual=found, expected="the other way round")
 
     def _report_swapped(self, staging: Staging) -> None:
         judged = min(len(self._letters[SOURCE]), MOST_JUDGED)
@@ -117,9 +117,9 @@ class TranslationCheck(CrossCheck):
         sides = zip(*(staging.values_of(side) for side in (SOURCE, TARGET)), strict=True)
         for row, (source, target) in enumerate(itertools.islice(sides, judged)):
             text = source.decode()
-            if lean.speak_against(words_of(text), words_of(target.decode())):
+            if lean.speak_against(split_words(text), split_words(target.decode())):
                 swapped.append(row)
-                if len(texts) < self.findings.max_samples:
+                if len(texts) < self.issues.max_samples:
                     texts[row] = text
         self.report(
             "sides_swapped",

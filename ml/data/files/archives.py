@@ -20,9 +20,9 @@ from tarfile import (  # type: ignore[attr-defined]  # typeshed leaves two of th
 )
 from typing import IO, TYPE_CHECKING, Final, Self
 
-from ml.data.files.natural_sort import natural_key
-from ml.data.files.text import guesses_of
-from ml.data.files.upload import is_packed
+from ml.data.files.natural_sort import natural_sort_key
+from ml.data.files.text import guess_encodings
+from ml.data.files.upload import is_archive
 from ml.data.issues import DataRejected, IssueLog, Location
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ _DRIVE: Final = re.compile(r"^[A-Za-z]:")
 _LONGEST_NAME: Final = 1_000
 _BLOCK_BYTES: Final = 1 << 20
 UTF_8_FLAG: Final = 0x800
-OLD_DEFAULT: Final = "cp437"
-CHINESE: Final = {"gb18030": _Letters("gb2312", "gb18030"), "big5": _Letters("big5", "big5hkscs")}
+LEGACY_ENCODING: Final = "cp437"
+CHINESE_ENCODINGS: Final = {"gb18030": _Letters("gb2312", "gb18030"), "big5": _Letters("big5", "big5hkscs")}
 """Accents of the old default make rare letters, too: what is Chinese is told by the usual ones."""
 _ZIP_DAMAGE: Final = (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError, struct.error, ValueError)
 
@@ -67,31 +67,31 @@ Opened = tuple[Member, "Callable[[], Iterator[bytes]]"]
 """A member, and what reads its bytes, block by block, never more than it says it has and one."""
 
 
-def members(source: UploadedFile, findings: IssueLog, limits: Limits) -> list[Member]:
+def list_members(source: UploadedFile, issues: IssueLog, limits: Limits) -> list[Member]:
     """The plain files with good names, a zip's by name and a tar's as they come; all else is a finding.
 
     Raises `DataRejected` where the archive as a whole cannot be read.
     """
-    return [member for member, _ in _opened(source, findings, limits)]
+    return [member for member, _ in _opened(source, issues, limits)]
 
 
-def contents(
-    source: UploadedFile, wanted: Container[str], findings: IssueLog, limits: Limits
+def read_members(
+    source: UploadedFile, wanted: Container[str], issues: IssueLog, limits: Limits
 ) -> Iterator[tuple[str, bytes | DataRejected]]:
-    """`Member.file` and its bytes, or why there are none, for those wanted. Assumes `members` has been heard."""
-    unheard = type(findings)(max_samples=0)
+    """`Member.file` and its bytes, or why there are none, for those wanted. Assumes `list_members` has been heard."""
+    unheard = type(issues)(max_samples=0)
     try:
         for member, read in _opened(source, unheard, limits):
             if member.file in wanted:
                 yield member.file, _content(member, read, limits)
     except DataRejected:
-        return  # `members` met and recorded the same
+        return  # `list_members` met and recorded the same
 
 
-def save(source: UploadedFile, wanted: Mapping[str, Path], limits: Limits) -> None:
+def extract_members(source: UploadedFile, wanted: Mapping[str, Path], limits: Limits) -> None:
     """Write the members of these `Member.file`s to paths of the caller's own choosing, however large they are.
 
-    Assumes `members` has been heard. Raises `DataRejected` where one is damaged.
+    Assumes `list_members` has been heard. Raises `DataRejected` where one is damaged.
     """
     unheard = IssueLog(max_samples=0)
     for member, read in _opened(source, unheard, limits):
@@ -107,28 +107,28 @@ def save(source: UploadedFile, wanted: Mapping[str, Path], limits: Limits) -> No
                 raise
         if written != member.size:
             found, expected = f"{written:,} bytes", f"{member.size:,} bytes"
-            raise DataRejected("damaged_file", found=found, expected=expected, at=Location(file=member.file))
+            raise DataRejected("damaged_file", actual=found, expected=expected, at=Location(file=member.file))
 
 
 def _content(member: Member, read: Callable[[], Iterator[bytes]], limits: Limits) -> bytes | DataRejected:
-    if member.size > limits.max_picture_bytes:
-        found, expected = f"{member.size:,} bytes", f"at most {limits.max_picture_bytes:,}"
-        return DataRejected("file_too_large", found=found, expected=expected)
+    if member.size > limits.max_image_bytes:
+        found, expected = f"{member.size:,} bytes", f"at most {limits.max_image_bytes:,}"
+        return DataRejected("file_too_large", actual=found, expected=expected)
     try:
         data = b"".join(read())
     except DataRejected as refused:
         return refused
     if len(data) != member.size:
-        return DataRejected("damaged_file", found=f"{len(data):,} bytes", expected=f"{member.size:,} bytes")
-    return DataRejected("archive_nested") if is_packed(data[:512]) else data
+        return DataRejected("damaged_file", actual=f"{len(data):,} bytes", expected=f"{member.size:,} bytes")
+    return DataRejected("archive_nested") if is_archive(data[:512]) else data
 
 
 class _NameCheck:
     """Judges names one by one, knowing those before."""
 
-    def __init__(self, source: UploadedFile, findings: IssueLog, limits: Limits) -> None:
+    def __init__(self, source: UploadedFile, issues: IssueLog, limits: Limits) -> None:
         self._source = source
-        self._findings = findings
+        self._issues = issues
         self._limits = limits
         self._seen: set[str] = set()
         self._folded: set[str] = set()
@@ -144,12 +144,12 @@ class _NameCheck:
         file = "/".join((self._source.name, *parts))
         code = self._fault(name, parts)
         if code:
-            self._findings.add(code, at=Location(file=f"{self._source.name}/{name}"))
+            self._issues.add(code, at=Location(file=f"{self._source.name}/{name}"))
             return None
         if any(part.startswith(".") or part.lower() in _JUNK for part in parts):
             return None
         if file.casefold() in self._folded:
-            self._findings.add("archive_case_twins", at=Location(file=file))
+            self._issues.add("archive_case_twins", at=Location(file=file))
         self._seen.add(file)
         self._folded.add(file.casefold())
         return Member(file, parts, size)
@@ -166,25 +166,25 @@ class _NameCheck:
         return None
 
 
-def _opened(source: UploadedFile, findings: IssueLog, limits: Limits) -> Iterator[Opened]:
+def _opened(source: UploadedFile, issues: IssueLog, limits: Limits) -> Iterator[Opened]:
     listing = _zip_members if source.content == "zip" else _tar_members
-    return listing(source, findings, limits, _NameCheck(source, findings, limits))
+    return listing(source, issues, limits, _NameCheck(source, issues, limits))
 
 
-def _zip_members(source: UploadedFile, findings: IssueLog, limits: Limits, check: _NameCheck) -> Iterator[Opened]:
+def _zip_members(source: UploadedFile, issues: IssueLog, limits: Limits, check: _NameCheck) -> Iterator[Opened]:
     _check_directory_size(source, limits)
     try:
         archive = zipfile.ZipFile(source.path)
     except _ZIP_DAMAGE as error:
-        raise DataRejected("damaged_file", found=error) from error
+        raise DataRejected("damaged_file", actual=error) from error
     with archive:
-        infos = sorted(archive.infolist(), key=lambda info: natural_key(info.filename))
+        infos = sorted(archive.infolist(), key=lambda info: natural_sort_key(info.filename))
         _check_bomb(infos, source, limits)
         legacy = _legacy_encoding(infos)
         for info in infos:
             code = _zip_fault(info)
             if code:
-                findings.add(code, at=Location(file=f"{source.name}/{info.filename}"))
+                issues.add(code, at=Location(file=f"{source.name}/{info.filename}"))
             elif not (name := _zip_name(info, legacy)).endswith("/"):
                 member = check(name, size=info.file_size)
                 if member:
@@ -197,7 +197,7 @@ def _zip_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[],
             with archive.open(info) as file:
                 yield from _blocks(file, info.file_size)
         except _ZIP_DAMAGE as error:
-            raise DataRejected("damaged_file", found=error) from error
+            raise DataRejected("damaged_file", actual=error) from error
         except RuntimeError as error:
             raise DataRejected("archive_encrypted") from error
 
@@ -217,14 +217,14 @@ def _zip_fault(info: zipfile.ZipInfo) -> str | None:
 
 def _legacy_encoding(infos: list[zipfile.ZipInfo]) -> str:
     """What names are written in that do not say so: UTF-8, or Chinese as most of them are, else the old default."""
-    old = [info.orig_filename.encode(OLD_DEFAULT, "replace") for info in infos if not info.flag_bits & UTF_8_FLAG]
+    old = [info.orig_filename.encode(LEGACY_ENCODING, "replace") for info in infos if not info.flag_bits & UTF_8_FLAG]
     strange = [name for name in old if not name.isascii()]
     if not strange or all(_is_of("utf-8", name) for name in strange):
         return "utf-8"
-    likely = CHINESE.get(guesses_of(b"\n".join(strange))[0])
+    likely = CHINESE_ENCODINGS.get(guess_encodings(b"\n".join(strange))[0])
     if likely and 2 * sum(_is_of(likely.usual, name) for name in strange) > len(strange):
         return likely.whole
-    return OLD_DEFAULT
+    return LEGACY_ENCODING
 
 
 def _is_of(encoding: str, name: bytes) -> bool:
@@ -241,7 +241,7 @@ def _zip_name(info: zipfile.ZipInfo, legacy: str) -> str:
     if info.flag_bits & UTF_8_FLAG:
         return name
     try:
-        return name.encode(OLD_DEFAULT).decode(legacy)
+        return name.encode(LEGACY_ENCODING).decode(legacy)
     except UnicodeError:
         return name
 
@@ -254,7 +254,7 @@ def _check_directory_size(source: UploadedFile, limits: Limits) -> None:
         tail = file.read()
     end = tail.rfind(b"PK\x05\x06")
     if end < 0 or len(tail) < end + 16:
-        raise DataRejected("damaged_file", found="no list of names at its end")
+        raise DataRejected("damaged_file", actual="no list of names at its end")
     bytes_of_names = struct.unpack_from("<I", tail, end + 12)[0]
     wide = tail.rfind(b"PK\x06\x06")
     if wide >= 0 and len(tail) >= wide + 48:
@@ -267,10 +267,10 @@ def _check_bomb(infos: list[zipfile.ZipInfo], source: UploadedFile, limits: Limi
     """Declared sizes bind, since nothing is read beyond them. Overlapping members count their bytes again and again."""
     packed, unpacked = sum(info.compress_size for info in infos), sum(info.file_size for info in infos)
     size = source.path.stat().st_size
-    allowed = min(limits.max_total_bytes, max(limits.unsuspicious_bytes, size * limits.max_ratio))
+    allowed = min(limits.max_total_bytes, max(limits.max_unchecked_bytes, size * limits.max_ratio))
     if packed > size or unpacked > allowed:
         raise DataRejected(
-            "archive_bomb", found=f"{size:,} bytes unpack to {unpacked:,}", expected=f"at most {allowed:,}"
+            "archive_bomb", actual=f"{size:,} bytes unpack to {unpacked:,}", expected=f"at most {allowed:,}"
         )
 
 
@@ -285,7 +285,7 @@ class _StrictTarInfo(tarfile.TarInfo):
             raise ReadError(str(error)) from error
 
 
-def _tar_members(source: UploadedFile, findings: IssueLog, limits: Limits, check: _NameCheck) -> Iterator[Opened]:
+def _tar_members(source: UploadedFile, issues: IssueLog, limits: Limits, check: _NameCheck) -> Iterator[Opened]:
     with source.open(limits) as file:
         try:
             with tarfile.open(fileobj=file, mode="r|", tarinfo=_StrictTarInfo) as archive:
@@ -293,13 +293,13 @@ def _tar_members(source: UploadedFile, findings: IssueLog, limits: Limits, check
                     archive.members.clear()  # type: ignore[attr-defined]  # else every header is kept
                     code = _tar_fault(info)
                     if code:
-                        findings.add(code, at=Location(file=f"{source.name}/{info.name}"), found=info.linkname or None)
+                        issues.add(code, at=Location(file=f"{source.name}/{info.name}"), actual=info.linkname or None)
                     elif not info.isdir():
                         member = check(info.name, size=info.size)
                         if member:
                             yield member, _tar_reader(archive, info)
         except (tarfile.TarError, EOFError, ValueError, OverflowError, OSError) as error:
-            raise DataRejected("damaged_file", found=error) from error
+            raise DataRejected("damaged_file", actual=error) from error
 
 
 def _tar_reader(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[], Iterator[bytes]]:

@@ -1,7 +1,8 @@
-"""Recordings: bytes of any usual make to one channel of float32, and back. Import and `/predict` share it.
+"""Decodes audio files to one channel of float32, and encodes WAV.
 
-How each make is read: whole numbers of any width become -1..1; several channels are averaged into one; the rate stays
-what it is (an encoder resamples to the one it was trained at); floats beyond -1..1 are scaled down.
+Import and `/predict` share it. Conversions: integers of any width become -1..1; several channels are averaged into one;
+the sample rate is unchanged (an encoder resamples to the rate it was trained at); float samples beyond -1..1 are scaled
+down.
 """
 
 from __future__ import annotations
@@ -17,35 +18,35 @@ from ml.audio.waveform import Audio
 from ml.errors import InputError
 
 MAX_SECONDS: Final = 300.0
-SLOWEST_HZ: Final = 4_000
-FASTEST_HZ: Final = 192_000
-"""Rates that recordings of speech and music have; below and above, a header is damaged or a file is no recording."""
+#: Sample rates of speech and music; outside of them a header is damaged, or the file contains no sound.
+MIN_RATE_HZ: Final = 4_000
+MAX_RATE_HZ: Final = 192_000
+#: Samples x channels of one audio clip, whatever its header says.
 MAX_VALUES: Final = 60_000_000
-"""Samples times channels, of one recording, however it is described."""
-ENDLESS: Final = 2**62
-"""Samples that libsndfile says of a stream, which has no length; it says one beyond all others."""
-SILENT: Final = 1e-4
-"""A peak of -80 dB: below the noise of any microphone."""
-CLIPPED: Final = 0.01
-"""Share of samples at full scale from which on a recording is called clipped."""
+#: libsndfile reports a larger number of frames for a stream, whose length is unknown.
+UNKNOWN_FRAMES: Final = 2**62
+#: Peak below which a clip is silent: -80 dB, less than the noise of any microphone.
+SILENT_PEAK: Final = 1e-4
+#: Fraction of samples at full scale above which a clip counts as clipped.
+MAX_CLIPPED_FRACTION: Final = 0.01
 
-_MAKES: Final = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF"})
+_FORMATS: Final = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF"})
 SUFFIXES: Final = frozenset({".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"})
-_READABLE: Final = "WAV, FLAC, OGG, MP3 or AIFF"
+_FORMAT_NAMES: Final = "WAV, FLAC, OGG, MP3 or AIFF"
 
 
 class UnreadableAudio(InputError):
-    """A recording that cannot be used. `problem` is the code an import reports it under."""
+    """Audio clip that cannot be decoded; `issue` is its code in an import."""
 
-    def __init__(self, problem: str, message: str, *, hint: str, expected: str | None = None) -> None:
+    def __init__(self, issue: str, message: str, *, hint: str, expected: str | None = None) -> None:
         super().__init__(message, hint=hint)
-        self.problem = problem
+        self.issue = issue
         self.expected = expected
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
-    """What a file holds, and by code what had to be changed to get it and what is odd about it."""
+class DecodedAudio:
+    """One audio clip, and the issue codes of the repairs and warnings."""
 
     audio: Audio
     repairs: tuple[str, ...]
@@ -53,12 +54,12 @@ class Recording:
 
 
 def decode(data: bytes, *, max_seconds: float = MAX_SECONDS) -> Audio:
-    """The recording in a file; raises `UnreadableAudio`, an `InputError`."""
+    """Decode an audio file; raises `UnreadableAudio`, an `InputError`."""
     return read(data, max_seconds=max_seconds).audio
 
 
 def encode_wav(audio: Audio) -> bytes:
-    """WAV of 16-bit whole numbers, which everything plays."""
+    """Encode as 16-bit WAV, which every player supports."""
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
@@ -69,7 +70,7 @@ def encode_wav(audio: Audio) -> bytes:
 
 
 def looks_like_audio(start: bytes) -> bool:
-    """Whether the first bytes (12 suffice) are those of a recording that `decode` knows."""
+    """Return whether the first 12 bytes are those of a supported audio file."""
     return (
         (start[:4] in (b"RIFF", b"RF64") and start[8:12] == b"WAVE")
         or (start[:4] == b"FORM" and start[8:12] in (b"AIFF", b"AIFC"))
@@ -78,72 +79,77 @@ def looks_like_audio(start: bytes) -> bool:
     )
 
 
-def read(data: bytes, *, max_seconds: float = MAX_SECONDS) -> Recording:
-    """Like `decode`, and says what was changed. The header is judged before a sample is unpacked."""
-    # Loads a shared library, which a process that only looks at names or texts need not.
+def read(data: bytes, *, max_seconds: float = MAX_SECONDS) -> DecodedAudio:
+    """Decode like `decode`, and list repairs and warnings.
+
+    The header is checked before any sample is unpacked.
+    """
+    # Imported here: it loads a shared library, which a process that only reads names or texts does not need.
     import soundfile
 
     if not looks_like_audio(data[:12]):
         raise UnreadableAudio(
-            "audio_unknown_format", "these bytes are not a recording", hint=f"send {_READABLE}, as a whole file"
+            "audio_unknown_format", "the file is not an audio file", hint=f"Send {_FORMAT_NAMES}, as a whole file."
         )
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
-            _judge_header(file.format, file.samplerate, file.channels, file.frames, max_seconds)
-            # A header may say less than there is (a stream has no length), so the limit is kept while reading, too.
-            most = min(int(max_seconds * file.samplerate), MAX_VALUES // file.channels)
-            values = file.read(frames=min(file.frames, most + 1), dtype="float32", always_2d=True)
+            _check_header(file.format, file.samplerate, file.channels, file.frames, max_seconds)
+            # The length in the header may be too small (a stream has none), so reading enforces the limit as well.
+            max_frames = min(int(max_seconds * file.samplerate), MAX_VALUES // file.channels)
+            values = file.read(frames=min(file.frames, max_frames + 1), dtype="float32", always_2d=True)
             rate_hz = file.samplerate
     except (soundfile.SoundFileError, RuntimeError, ValueError, OverflowError) as error:
         raise UnreadableAudio(
-            "audio_corrupt", "the recording is damaged", hint="open it in a player and save it again"
+            "audio_corrupt", "the audio file cannot be decoded", hint="Open it in a player and save it again."
         ) from error
-    if len(values) > most:
+    if len(values) > max_frames:
         raise _too_long(len(values) / rate_hz, max_seconds)
-    return _plain(values, rate_hz)
+    return _to_mono(values, rate_hz)
 
 
-def seconds_of(data: bytes) -> float | None:
-    """How long a recording is, by its header alone; None where that does not say, or there is none."""
+def read_seconds(data: bytes) -> float | None:
+    """Return the duration from the header alone; None if it is unknown."""
     import soundfile
 
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
-            return file.frames / file.samplerate if 0 <= file.frames < ENDLESS else None
+            return file.frames / file.samplerate if 0 <= file.frames < UNKNOWN_FRAMES else None
     except (soundfile.SoundFileError, RuntimeError, ValueError, OverflowError):
         return None
 
 
-def _judge_header(make: str, rate_hz: int, channels: int, frames: int, max_seconds: float) -> None:
-    if make not in _MAKES:
-        hint = f"send {_READABLE}"
-        raise UnreadableAudio("audio_unknown_format", f"recordings in {make} are not read", hint=hint)
-    if not SLOWEST_HZ <= rate_hz <= FASTEST_HZ:
-        expected = f"{SLOWEST_HZ:,} to {FASTEST_HZ:,} Hz"
-        message = f"the recording has {rate_hz:,} samples a second; readable are {expected}"
-        hint = "convert it to 16,000 Hz, or mend its header"
+def _check_header(audio_format: str, rate_hz: int, channels: int, frames: int, max_seconds: float) -> None:
+    if audio_format not in _FORMATS:
+        raise UnreadableAudio(
+            "audio_unknown_format", f"audio files in {audio_format} are not supported", hint=f"Send {_FORMAT_NAMES}."
+        )
+    if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+        expected = f"{MIN_RATE_HZ:,} to {MAX_RATE_HZ:,} Hz"
+        message = f"the sample rate is {rate_hz:,} Hz (limits {expected})"
+        hint = "Convert the clip to 16,000 Hz, or correct its header."
         raise UnreadableAudio("audio_rate", message, hint=hint, expected=expected)
-    # Of a stream, reading finds the end.
-    if frames * channels > MAX_VALUES and frames < ENDLESS:
+    # The length of a stream is only known once it is read.
+    if frames * channels > MAX_VALUES and frames < UNKNOWN_FRAMES:
         raise _too_long(frames / rate_hz, max_seconds)
-    if max_seconds * rate_hz < frames < ENDLESS:
+    if max_seconds * rate_hz < frames < UNKNOWN_FRAMES:
         raise _too_long(frames / rate_hz, max_seconds)
 
 
 def _too_long(seconds: float, max_seconds: float) -> UnreadableAudio:
-    message = f"a recording of {seconds:,.1f} s is over the limit of {max_seconds:,.0f} s"
-    hint = "cut it where nobody speaks, into pieces of at most half a minute"
+    message = f"the audio clip lasts {seconds:,.1f} s (limit {max_seconds:,.0f} s)"
+    hint = "Cut it at pauses into clips of at most 30 seconds."
     return UnreadableAudio("audio_too_long", message, hint=hint, expected=f"at most {max_seconds:,.0f} s")
 
 
-def _plain(values_NC: np.ndarray, rate_hz: int) -> Recording:
-    """One channel in -1..1."""
+def _to_mono(values_NC: np.ndarray, rate_hz: int) -> DecodedAudio:
+    """Average the channels C of N frames, and scale to -1..1."""
     repairs, warnings = [], []
     if not len(values_NC):
-        raise UnreadableAudio("audio_empty", "the recording has no samples", hint="record it again", expected="sound")
+        message = "the audio file has no samples"
+        raise UnreadableAudio("audio_empty", message, hint="Record it again.", expected="at least one sample")
     if not np.isfinite(values_NC).all():
-        message = "the recording has samples that are not a number (NaN or infinite)"
-        raise UnreadableAudio("audio_not_finite", message, hint="export it again as 16-bit WAV or FLAC")
+        message = "the audio clip contains NaN or infinite samples"
+        raise UnreadableAudio("audio_not_finite", message, hint="Export it again as 16-bit WAV or FLAC.")
     samples = values_NC[:, 0]
     if values_NC.shape[1] > 1:
         repairs.append("audio_mixed_down")
@@ -152,8 +158,8 @@ def _plain(values_NC: np.ndarray, rate_hz: int) -> Recording:
     if peak > 1:
         repairs.append("audio_too_loud")
         samples = samples / np.float32(peak)
-    elif peak < SILENT:
+    elif peak < SILENT_PEAK:
         warnings.append("audio_silent")
-    elif float((np.abs(samples) >= 0.999).mean()) > CLIPPED:
+    elif float((np.abs(samples) >= 0.999).mean()) > MAX_CLIPPED_FRACTION:
         warnings.append("audio_clipped")
-    return Recording(Audio(np.ascontiguousarray(samples), rate_hz), tuple(repairs), tuple(warnings))
+    return DecodedAudio(Audio(np.ascontiguousarray(samples), rate_hz), tuple(repairs), tuple(warnings))

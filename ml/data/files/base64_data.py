@@ -1,4 +1,4 @@
-"""Files that stand within a text: as base64, with or without `data:image/png;base64,` before it."""
+"""Files encoded in a text as base64, with or without a `data:image/png;base64,` prefix."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import base64
 import binascii
 from typing import Any, Final
 
-BLANKS: Final = b" \t\n\r\v\f"
+WHITESPACE: Final = b" \t\n\r\v\f"
 
 
 def from_text(text: str) -> bytes | None:
-    """The file; None where the text is no base64."""
+    """Decode the file in a text; None if the text is not base64."""
     encoded = text.partition(",")[2] if text.startswith("data:") else text
     try:
-        # Words would take fifty bytes each, were they split off to be joined again.
-        return base64.b64decode(encoded.encode("ascii").translate(None, BLANKS), validate=True)
+        # `split` and `join` would need fifty bytes for every word.
+        return base64.b64decode(encoded.encode("ascii").translate(None, WHITESPACE), validate=True)
     except (binascii.Error, ValueError):
         return None
 
 
 def from_cell(cell: Any) -> bytes | None:
-    """The file in a cell of a table: bytes as they are, `{"bytes": ...}` as Hugging Face stores it, or base64.
+    """Decode the file in a table cell; None if missing or empty.
 
-    None where there is none, or nothing is in it.
+    A cell holds bytes, `{"bytes": ...}` as Hugging Face stores it, or base64.
     """
     if isinstance(cell, dict):
         cell = cell.get("bytes")

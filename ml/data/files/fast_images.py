@@ -1,7 +1,9 @@
-"""Pictures that hold pixels and nothing else: 8 bits, grey or RGB, no palette, no transparency, no turning.
+"""Fast decoder of plain images.
 
-Most images sent to `/predict` are of this kind, and for them Pillow takes longer to look for other content than to
-read the pixels. Other or damaged files are left to Pillow (`ml.data.files.images`), which gives the same pixels.
+A plain image has 8 bits, is gray or RGB, and has no palette, no transparency and no EXIF orientation. Most images that
+`/predict` receives are plain, and Pillow takes longer to look for other content in them than to decode their pixels.
+All other files, and damaged ones, are left to Pillow (`ml.data.files.images`), which returns the same pixels for plain
+images.
 """
 
 from __future__ import annotations
@@ -14,23 +16,28 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
+#: Header of a binary PGM or PPM file (netpbm.sourceforge.net/doc/pgm.html) without comments, one byte per sample.
 _NETPBM: Final = re.compile(rb"P([56])[ \t\r\n]+([1-9]\d{0,7})[ \t\r\n]+([1-9]\d{0,7})[ \t\r\n]+255[ \t\r\n]")
-"""Header of a binary PGM or PPM (netpbm.sourceforge.net/doc/pgm.html) without comments, of one byte a sample."""
 _PNG: Final = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+#: Width, height, bit depth, color type, compression, filter, interlace method (PNG, third edition, 11.2.2).
 _HEADER: Final = struct.Struct(">IIBBBBB")
-"""Width, height, bits, colour type, compression, filters, interlacing (PNG, third edition, 11.2.2)."""
+#: Length and type of a chunk.
 _CHUNK: Final = struct.Struct(">I4s")
+#: PNG color type -> Pillow mode.
 _MODES: Final = {0: "L", 2: "RGB"}
 
 
 def read(data: bytes, *, max_pixels: int) -> np.ndarray | None:
-    """uint8 [H, W, C], C of 1 or 3, not to be written to; None for all that is not plain, whole and within bounds."""
+    """Decode to read-only uint8 [H, W, C], C of 1 or 3.
+
+    None if the image is not plain, is damaged, or has more than `max_pixels` pixels.
+    """
     if data.startswith(_PNG):
-        return _png(data, max_pixels)
-    return _netpbm(data, max_pixels) if data.startswith((b"P5", b"P6")) else None
+        return _read_png(data, max_pixels)
+    return _read_netpbm(data, max_pixels) if data.startswith((b"P5", b"P6")) else None
 
 
-def _netpbm(data: bytes, max_pixels: int) -> np.ndarray | None:
+def _read_netpbm(data: bytes, max_pixels: int) -> np.ndarray | None:
     header = _NETPBM.match(data)
     if header is None:
         return None
@@ -41,13 +48,13 @@ def _netpbm(data: bytes, max_pixels: int) -> np.ndarray | None:
     return np.frombuffer(data, np.uint8, count, header.end()).reshape(height, width, channels)
 
 
-def _png(data: bytes, max_pixels: int) -> np.ndarray | None:
+def _read_png(data: bytes, max_pixels: int) -> np.ndarray | None:
     try:
-        width, height, bits, colour, _, _, interlaced = _HEADER.unpack_from(data, 16)
-        mode = _MODES.get(colour)
-        if mode is None or bits != 8 or interlaced or not 0 < width * height <= max_pixels:
+        width, height, bits, color_type, _, _, interlace = _HEADER.unpack_from(data, 16)
+        mode = _MODES.get(color_type)
+        if mode is None or bits != 8 or interlace or not 0 < width * height <= max_pixels:
             return None
-        compressed = _only_data(data)
+        compressed = _image_data(data)
         if compressed is None:
             return None
         image = Image.frombytes(mode, (width, height), compressed, "zip", mode, 0)
@@ -56,18 +63,21 @@ def _png(data: bytes, max_pixels: int) -> np.ndarray | None:
     return np.frombuffer(image.tobytes(), np.uint8).reshape(height, width, -1)
 
 
-def _only_data(data: bytes) -> bytes | None:
-    """What the IDAT chunks hold, if there are no others but the first and the last and every checksum is right."""
+def _image_data(data: bytes) -> bytes | None:
+    """Join the IDAT chunks of a PNG.
+
+    None if a checksum is wrong, or there are chunks other than IHDR, IDAT and IEND.
+    """
     parts = []
     start = 8
     while True:
-        length, kind = _CHUNK.unpack_from(data, start)
+        length, chunk_type = _CHUNK.unpack_from(data, start)
         end = start + 8 + length
         if zlib.crc32(data[start + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
             return None
-        if kind == b"IDAT":
+        if chunk_type == b"IDAT":
             parts.append(data[start + 8 : end])
-        elif kind == b"IEND":
+        elif chunk_type == b"IEND":
             return b"".join(parts)
         elif start > 8:
             return None

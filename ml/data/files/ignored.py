@@ -1,13 +1,13 @@
-"""Notes that people and tools leave beside data, and that are none."""
+"""Recognizes README, LICENSE and similar files, which lie beside data and are not data."""
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
 from typing import Final
 
-_REMARKS: Final = frozenset({"readme", "license", "licence", "notice", "changelog", "citation"})
+_IGNORED: Final = frozenset({"readme", "license", "licence", "notice", "changelog", "citation"})
 
 
 def is_ignored(name: str) -> bool:
-    """Whether a file is a note on the data, by the first word of its name: `README.roboflow.txt` is one."""
-    return PurePosixPath(name).name.lower().partition(".")[0] in _REMARKS
+    """Return whether the first word of a file name is one of these: `README.roboflow.txt`."""
+    return PurePosixPath(name).name.lower().partition(".")[0] in _IGNORED

@@ -1,4 +1,4 @@
-"""Text files of any encoding: which one it is, and their lines, in pieces of bounded size."""
+"""Text files in any encoding: detection of the encoding, and lines of limited length."""
 
 from __future__ import annotations
 
@@ -17,70 +17,78 @@ if TYPE_CHECKING:
     from ml.data.limits import Limits
 
 MAX_LINE_CHARACTERS: Final = 16 << 20
-_PIECE: Final = 1 << 20
-_BLOCK_LETTERS: Final = 4 << 20
+_CHUNK_BYTES: Final = 1 << 20
+_BLOCK_CHARACTERS: Final = 4 << 20
 _PAIRS: Final = re.compile(rb"(?:[\x81-\xfe][\x40-\x7e\x80-\xfe])+")
-UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-"""How a text in UTF-16 begins."""
-ANY_BYTES: Final = "latin-1"
-"""The encoding that can read anything."""
+#: Byte order marks at the start of a text in UTF-16.
+UTF_16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+#: Encoding that decodes any bytes.
+FALLBACK_ENCODING: Final = "latin-1"
 
 
-def open_text(source: UploadedFile, findings: IssueLog, limits: Limits) -> IO[str]:
-    """The decoded text with plain newlines; the encoding is a finding where it is not UTF-8."""
-    encoding = _encoding(source, findings, limits)
+def open_text(source: UploadedFile, issues: IssueLog, limits: Limits) -> IO[str]:
+    """Open a file as text with plain newlines; an encoding other than UTF-8 is reported.
+
+    Raises `DataRejected` if the file is damaged UTF-16.
+    """
+    encoding = _detect_encoding(source, issues, limits)
     return io.TextIOWrapper(source.open(limits), encoding=encoding, newline=None)
 
 
-def lines(text: IO[str], *, before: int = 0) -> Iterator[str]:
-    """Line by line; raises `DataRejected` at one that is far too long. `before` lines were read already."""
-    number = before
+def read_lines(text: IO[str], *, start: int = 0) -> Iterator[str]:
+    """Yield the lines of a text from which `start` lines were read already.
+
+    Raises `DataRejected` at a line of `MAX_LINE_CHARACTERS` or more.
+    """
+    number = start
     while line := text.readline(MAX_LINE_CHARACTERS):
         number += 1
         if len(line) == MAX_LINE_CHARACTERS and not line.endswith("\n"):
-            raise DataRejected(
-                "cell_too_large", expected=f"lines of at most {MAX_LINE_CHARACTERS:,} letters", at=Location(line=number)
-            )
+            expected = f"lines of at most {MAX_LINE_CHARACTERS:,} characters"
+            raise DataRejected("cell_too_large", expected=expected, at=Location(line=number))
         yield line
 
 
-def blocks(text: IO[str]) -> Iterator[str]:
-    """Many whole lines at once."""
+def read_blocks(text: IO[str]) -> Iterator[str]:
+    """Yield blocks of many whole lines; raises `DataRejected` like `read_lines`."""
     count = 0
-    while block := text.read(_BLOCK_LETTERS):
+    while block := text.read(_BLOCK_CHARACTERS):
         if not block.endswith("\n"):
-            block += next(lines(text, before=count + block.count("\n")), "")
+            block += next(read_lines(text, start=count + block.count("\n")), "")
         count += block.count("\n")
         yield block
 
 
-def decoded(data: bytes) -> tuple[str, str | None]:
-    """A whole text with plain newlines, and its encoding where that had to be guessed."""
-    marked = data.startswith(UTF_16)
-    guesses = guesses_of(data[:_PIECE])
-    for encoding in ("utf-16",) if marked else ("utf-8-sig", *guesses):
+def decode_text(data: bytes) -> tuple[str, str | None]:
+    """Return a whole text with plain newlines, and its encoding if that was guessed."""
+    has_mark = data.startswith(UTF_16_MARKS)
+    guesses = guess_encodings(data[:_CHUNK_BYTES])
+    for encoding in ("utf-16",) if has_mark else ("utf-8-sig", *guesses):
         try:
             text = data.decode(encoding)
         except UnicodeError:
             continue
-        return _plain(text), encoding if encoding in guesses else None
-    return _plain(data.decode(ANY_BYTES)), ANY_BYTES
+        return _normalize_newlines(text), encoding if encoding in guesses else None
+    return _normalize_newlines(data.decode(FALLBACK_ENCODING)), FALLBACK_ENCODING
 
 
-def read_text(file: str, data: bytes, findings: IssueLog) -> str:
-    """The same of a file, an encoding that was guessed being a finding. Raises `DataRejected` where it is no text."""
-    text, guess = decoded(data)
-    if guess is not None and data.startswith(UTF_16):
-        raise DataRejected("not_text", found="damaged UTF-16", at=Location(file=file))
+def read_text(file: str, data: bytes, issues: IssueLog) -> str:
+    """Decode the content of a file; a guessed encoding is reported.
+
+    Raises `DataRejected` if it is not text.
+    """
+    text, guess = decode_text(data)
+    if guess is not None and data.startswith(UTF_16_MARKS):
+        raise DataRejected("not_text", actual="damaged UTF-16", at=Location(file=file))
     if "\0" in text:
-        raise DataRejected("not_text", found="a zero byte", expected="text", at=Location(file=file))
+        raise DataRejected("not_text", actual="a zero byte", expected="text", at=Location(file=file))
     if guess is not None:
-        line = _first_not_utf8(data)
-        findings.add("encoding_guessed", at=Location(file=file, line=line), found=guess, expected="UTF-8")
+        line = _first_line_not_utf8(data)
+        issues.add("encoding_guessed", at=Location(file=file, line=line), actual=guess, expected="UTF-8")
     return text
 
 
-def _first_not_utf8(data: bytes) -> int | None:
+def _first_line_not_utf8(data: bytes) -> int | None:
     try:
         data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -88,59 +96,60 @@ def _first_not_utf8(data: bytes) -> int | None:
     return None
 
 
-def _plain(text: str) -> str:
+def _normalize_newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _encoding(source: UploadedFile, findings: IssueLog, limits: Limits) -> str:
+def _detect_encoding(source: UploadedFile, issues: IssueLog, limits: Limits) -> str:
     with source.open(limits) as file:
         start = file.read(4)
-    if start.startswith(UTF_16):
-        if _undecodable(source, "utf-16", limits) is not None:
-            raise DataRejected("not_text", found="damaged UTF-16", at=Location(file=source.name))
+    if start.startswith(UTF_16_MARKS):
+        if _first_undecodable_line(source, "utf-16", limits) is not None:
+            raise DataRejected("not_text", actual="damaged UTF-16", at=Location(file=source.name))
         return "utf-16"
-    line = _undecodable(source, "utf-8-sig", limits)
+    line = _first_undecodable_line(source, "utf-8-sig", limits)
     if line is None:
         return "utf-8-sig"
     guess = next(
-        (name for name in _guesses(source, limits) if _undecodable(source, name, limits) is None),
-        ANY_BYTES,
+        (name for name in _guess_from_start(source, limits) if _first_undecodable_line(source, name, limits) is None),
+        FALLBACK_ENCODING,
     )
-    findings.add("encoding_guessed", at=Location(file=source.name, line=line), found=guess, expected="UTF-8")
+    issues.add("encoding_guessed", at=Location(file=source.name, line=line), actual=guess, expected="UTF-8")
     return guess
 
 
-def _undecodable(source: UploadedFile, encoding: str, limits: Limits) -> int | None:
-    """The first line that is not of this encoding."""
+def _first_undecodable_line(source: UploadedFile, encoding: str, limits: Limits) -> int | None:
+    """Return the number of the first line not in this encoding, or None."""
     decoder = codecs.getincrementaldecoder(encoding)()
     count = 0
     with source.open(limits) as file:
         while True:
-            piece = file.read(_PIECE)
+            chunk = file.read(_CHUNK_BYTES)
             try:
-                count += decoder.decode(piece, final=not piece).count("\n")
+                count += decoder.decode(chunk, final=not chunk).count("\n")
             except UnicodeError as error:
-                bad = error.start if isinstance(error, UnicodeDecodeError) else 0
-                return count + piece[:bad].count(b"\n") + 1
-            if not piece:
+                position = error.start if isinstance(error, UnicodeDecodeError) else 0
+                return count + chunk[:position].count(b"\n") + 1
+            if not chunk:
                 return None
 
 
-def _guesses(source: UploadedFile, limits: Limits) -> tuple[str, ...]:
+def _guess_from_start(source: UploadedFile, limits: Limits) -> tuple[str, ...]:
     with source.open(limits) as file:
-        return guesses_of(file.read(_PIECE))
+        return guess_encodings(file.read(_CHUNK_BYTES))
 
 
-def guesses_of(start: bytes) -> tuple[str, ...]:
-    """Chinese letters are pairs of bytes, the first of them high, and come in rows; Western accents stand alone.
+def guess_encodings(start: bytes) -> tuple[str, ...]:
+    """Return candidate encodings of a text that is not UTF-8, likeliest first.
 
-    Frequent letters have first bytes of their own: 0xB0 to 0xD7 in GB 2312, whose second bytes are high as well; 0xA4
-    to 0xC6 in Big5, whose second bytes are as often low. 0xA1 to 0xA3 are punctuation in both.
+    Chinese characters are pairs of bytes, the first of them high, and follow one another; accented Western characters
+    stand alone. The frequent ones have distinct first bytes: 0xB0 to 0xD7 in GB 2312, whose second bytes are high as
+    well; 0xA4 to 0xC6 in Big5, whose second bytes are low as often. 0xA1 to 0xA3 are punctuation in both.
     """
     runs = _PAIRS.findall(start)
     pairs = [(run[at], run[at + 1]) for run in runs for at in range(0, len(run), 2)]
-    in_rows = sum(len(run) // 2 for run in runs if len(run) > 2 or run[1] >= 0x80)
-    if 2 * in_rows <= len(pairs):
+    pairs_in_sequence = sum(len(run) // 2 for run in runs if len(run) > 2 or run[1] >= 0x80)
+    if 2 * pairs_in_sequence <= len(pairs):
         return ("cp1252",)
     simplified = sum(second >= 0xA1 and (first <= 0xA3 or 0xB0 <= first <= 0xD7) for first, second in pairs)
     traditional = sum(0xA1 <= first <= 0xC6 and not 0x7E < second < 0xA1 for first, second in pairs)

@@ -76,11 +76,11 @@ class UploadedFile:
 
     name: str
     path: Path
-    asked_split: str | None = None
+    requested_split: str | None = None
     """What its owner said it is; goes before what the name tells."""
 
     @cached_property
-    def packing(self) -> str | None:
+    def compression(self) -> str | None:
         """How the whole file is compressed: gzip, bzip2, xz or not at all."""
         start = self._head
         return next((name for magic, name in _PACKED if start.startswith(magic)), None)
@@ -102,7 +102,7 @@ class UploadedFile:
         Of very many, some from everywhere, and those that end unlike most: one table may tell of 100,000 pictures.
         """
         try:
-            if self.content == "zip" and self.packing is None:
+            if self.content == "zip" and self.compression is None:
                 with zipfile.ZipFile(self.path) as archive:
                     return _telling(archive.namelist())
             if self.content == "tar":
@@ -125,7 +125,7 @@ class UploadedFile:
     @property
     def split(self) -> str | None:
         """The split that its owner or else its name tells."""
-        return self.asked_split or split_in(self.name)
+        return self.requested_split or find_split(self.name)
 
     def open(self, limits: Limits) -> IO[bytes]:
         """The content, decompressed; reading raises `DataRejected` where it is damaged or suspiciously large."""
@@ -137,7 +137,7 @@ class UploadedFile:
             return file.read(_START_BYTES)
 
     def _unpacked(self) -> IO[bytes]:
-        match self.packing:
+        match self.compression:
             case "gzip":
                 return cast("IO[bytes]", gzip.GzipFile(self.path))
             case "bzip2":
@@ -148,13 +148,13 @@ class UploadedFile:
 
 
 @dataclass(frozen=True)
-class PackedUpload(UploadedFile):
+class ExtractedFile(UploadedFile):
     """A file out of an archive, held in memory; `path` is the archive's."""
 
     data: bytes = b""
 
     @cached_property
-    def packing(self) -> str | None:
+    def compression(self) -> str | None:
         """Never: what is packed within an archive is not read."""
         return None
 
@@ -169,9 +169,9 @@ class _Watched(io.RawIOBase):
         self._source = source
         self._file = source._unpacked()
         self._allowed = limits.max_total_bytes
-        if source.packing:
+        if source.compression:
             size = source.path.stat().st_size
-            self._allowed = min(self._allowed, max(limits.unsuspicious_bytes, size * limits.max_ratio))
+            self._allowed = min(self._allowed, max(limits.max_unchecked_bytes, size * limits.max_ratio))
         self._count = 0
 
     def readable(self) -> bool:
@@ -181,12 +181,12 @@ class _Watched(io.RawIOBase):
         try:
             data = self._file.read(len(buffer))
         except _DAMAGE as error:
-            raise DataRejected("damaged_file", found=error, at=Location(file=self._source.name)) from error
+            raise DataRejected("damaged_file", actual=error, at=Location(file=self._source.name)) from error
         self._count += len(data)
         if self._count > self._allowed:
             raise DataRejected(
-                "archive_bomb" if self._source.packing else "file_too_large",
-                found=f"more than {self._allowed:,} bytes unpacked",
+                "archive_bomb" if self._source.compression else "file_too_large",
+                actual=f"more than {self._allowed:,} bytes unpacked",
                 at=Location(file=self._source.name),
             )
         buffer[: len(data)] = data
@@ -197,13 +197,13 @@ class _Watched(io.RawIOBase):
         super().close()
 
 
-def split_in(name: str) -> str | None:
+def find_split(name: str) -> str | None:
     """The one split that the words of a file or folder name tell; None where they tell none or several."""
     found = {_SPLIT_WORDS[word] for word in re.findall(r"[a-z]+(?:\d+k)?", name.lower()) if word in _SPLIT_WORDS}
     return found.pop() if len(found) == 1 else None
 
 
-def split_named(name: str) -> str | None:
+def parse_split(name: str) -> str | None:
     """The split whose name or alias this is, whole."""
     return _SPLIT_WORDS.get(name.strip().lower())
 
@@ -223,7 +223,7 @@ def _ending(name: str) -> str:
     return name.rpartition(".")[2].lower()
 
 
-def is_packed(start: bytes) -> bool:
+def is_archive(start: bytes) -> bool:
     """Whether the first bytes are those of an archive or a compressed file of any known kind."""
     packed = tuple(magic for magic, _ in _PACKED)
     return start.startswith((b"PK\x03\x04", b"PK\x05\x06", *packed, *_FOREIGN)) or start[_TAR_MAGIC] == b"ustar"
@@ -238,7 +238,7 @@ def _content(start: bytes) -> FileContent:
         return "tar"
     if start.startswith(b"PAR1"):
         return "parquet"
-    if start.startswith(_FOREIGN) or is_packed(start):
+    if start.startswith(_FOREIGN) or is_archive(start):
         return "unsupported"
     if start[:2] == b"\0\0" and len(start) > 3 and start[2] in range(0x08, 0x0F) and 1 <= start[3] <= 8:
         return "idx"

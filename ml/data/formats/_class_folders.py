@@ -6,8 +6,8 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ml.data.files.archives import contents, members
-from ml.data.files.upload import split_named
+from ml.data.files.archives import list_members, read_members
+from ml.data.files.upload import parse_split
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
@@ -50,18 +50,18 @@ class FolderFormat(Format):
         folders = [member.parts[:-1] for member in files]
         depth = shared_depth(folders)
         firsts = {folder[depth] for folder in folders if len(folder) > depth}
-        split_level = bool(firsts) and any(split_named(first) for first in firsts)
+        split_level = bool(firsts) and any(parse_split(first) for first in firsts)
         roles = {}
         for member, folder in zip(files, folders, strict=True):
             rest = folder[depth:]
-            split = split_named(rest[0]) if split_level and rest else None
+            split = parse_split(rest[0]) if split_level and rest else None
             if split_level and split is None:
-                self.findings.add("folder_outside_splits", at=Location(file=member.file), rows=1)
+                self.issues.add("folder_outside_splits", at=Location(file=member.file), rows=1)
                 continue
             rest = rest[1:] if split else rest
             if len(rest) > 1:
-                self.findings.add("folders_nested", at=Location(file=member.file), found="/".join(rest))
-            roles[member.file] = Role(source.asked_split or split or source.split, rest[0] if rest else None)
+                self.issues.add("folders_nested", at=Location(file=member.file), actual="/".join(rest))
+            roles[member.file] = Role(source.requested_split or split or source.split, rest[0] if rest else None)
         return roles
 
     def value(self, file: str, data: bytes) -> Any:
@@ -80,7 +80,7 @@ class FolderFormat(Format):
                     raise data
                 value = self.value(file, data)
             except DataRejected as refused:
-                self.findings.record(refused, at=Location(file=file), rows=1)
+                self.issues.record(refused, at=Location(file=file), rows=1)
                 continue
             full = len(names) >= ROWS_PER_BATCH or weight >= BYTES_PER_BATCH
             if names and (full or roles[file].split != split):
@@ -95,16 +95,16 @@ class FolderFormat(Format):
 
     def _read_archive(self, source: UploadedFile) -> Iterator[Batch]:
         try:
-            listed = members(source, self.findings, self.limits)
+            listed = list_members(source, self.issues, self.limits)
         except DataRejected as refused:
-            self.findings.record(refused, at=Location(file=source.name))
+            self.issues.record(refused, at=Location(file=source.name))
             return
         wanted = [member for member in listed if self.is_wanted(member)]
         if not wanted:
             found = listed[0].file if listed else "nothing to read"
-            self.findings.add(self.nothing, at=Location(file=source.name), found=found)
+            self.issues.add(self.nothing, at=Location(file=source.name), actual=found)
         roles = self.roles(wanted, source)
-        yield from self.batches(contents(source, roles, self.findings, self.limits), roles)
+        yield from self.batches(read_members(source, roles, self.issues, self.limits), roles)
 
     def _batch(self, names: list[str], values: list[Any], roles: Mapping[str, Role], split: str | None) -> Batch:
         labels = [roles[name].label or "" for name in names]
@@ -116,7 +116,7 @@ def shared_depth(folders: Sequence[tuple[str, ...]]) -> int:
     depth = 0
     while folders and all(len(folder) > depth for folder in folders):
         firsts = {folder[depth] for folder in folders}
-        if len(firsts) > 1 or split_named(next(iter(firsts))):
+        if len(firsts) > 1 or parse_split(next(iter(firsts))):
             break
         depth += 1
     return depth

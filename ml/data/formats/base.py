@@ -59,7 +59,7 @@ class Format(ABC):
         *,
         columns: Mapping[str, str | int],
         required: Mapping[str, str] | None = None,
-        findings: IssueLog,
+        issues: IssueLog,
         limits: Limits,
     ) -> None:
         """Prepare to read.
@@ -74,7 +74,7 @@ class Format(ABC):
         self.sources = sources
         self.required_columns = required
         self.requested_columns = columns
-        self.findings = findings
+        self.issues = issues
         self.limits = limits
         #: Canonical column -> the file's column that was detected for it; empty until reading begins.
         self.detected_columns: dict[str, str | int] = {}
@@ -96,7 +96,7 @@ class Format(ABC):
             try:
                 yield from read_file(source)
             except DataRejected as rejection:
-                self.findings.record(rejection, at=Location(file=source.name))
+                self.issues.record(rejection, at=Location(file=source.name))
 
     @abstractmethod
     def read(self) -> Iterator[Batch]:

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ml.data.dataset import SPLITS, DatasetSummary
-from ml.data.files.natural_sort import natural_key
+from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.upload import UploadedFile
 from ml.data.formats import FORMATS
 from ml.data.formats.base import UNLIKELY
@@ -82,7 +82,7 @@ def import_dataset(
         try:
             run.read(sources, format=format, columns=columns or {}, splits=splits)
         except DataRejected as refused:
-            run.findings.record(refused)
+            run.issues.record(refused)
         return run.finish(into)
 
 
@@ -98,8 +98,8 @@ class _Import:
         self.purposes = purposes
         self.task = task
         self.scratch = scratch
-        self.findings = IssueLog(max_samples=limits.max_samples)
-        self.staging = Staging(scratch, kinds={}, findings=self.findings, limits=limits)
+        self.issues = IssueLog(max_samples=limits.max_samples)
+        self.staging = Staging(scratch, kinds={}, issues=self.issues, limits=limits)
         self.plan = SplitPlan()
         self.format: Format | None = None
 
@@ -121,8 +121,8 @@ class _Import:
         try:
             self.plan = SplitPlan.of(splits)
         except DataRejected as refused:
-            self.findings.record(refused)  # and read on: whatever else is wrong is told in the same answer
-        sources = [self._source(path) for path in sorted(paths, key=lambda path: natural_key(path.name))]
+            self.issues.record(refused)  # and read on: whatever else is wrong is told in the same answer
+        sources = [self._source(path) for path in sorted(paths, key=lambda path: natural_sort_key(path.name))]
         if not sources:
             raise DataRejected("no_files")
         if len(sources) > self.limits.max_members:
@@ -137,15 +137,13 @@ class _Import:
         for source in readable:
             if source not in mine:
                 expected = f"content for {chosen.name} ({', '.join(sorted(chosen.accepted_content))})"
-                self.findings.add(
-                    "wrong_format", at=Location(file=source.name), found=source.content, expected=expected
-                )
+                self.issues.add("wrong_format", at=Location(file=source.name), actual=source.content, expected=expected)
         if columns and not chosen.has_columns:
-            self.findings.add("columns_not_used", found=", ".join(columns))
+            self.issues.add("columns_not_used", actual=", ".join(columns))
         if splits and chosen.split_rule is not None:
-            self.findings.add("splits_by_chance", found=splits, expected=chosen.split_rule)
-        self.staging = Staging(self.scratch, kinds=chosen.columns, findings=self.findings, limits=self.limits)
-        self.format = chosen(mine, columns=columns, required=wanted, findings=self.findings, limits=self.limits)
+            self.issues.add("splits_by_chance", actual=splits, expected=chosen.split_rule)
+        self.staging = Staging(self.scratch, kinds=chosen.columns, issues=self.issues, limits=self.limits)
+        self.format = chosen(mine, columns=columns, required=wanted, issues=self.issues, limits=self.limits)
         for batch in self.format.read():
             self.staging.add(batch)
 
@@ -161,29 +159,29 @@ class _Import:
             foreign = [source for source in sources if source.content in ("zip", "tar") and source.content not in reads]
         found: list[UploadedFile] = []
         for number, source in enumerate(sources):
-            inner = unpack(source, self.aside / str(number), self.findings, self.limits) if source in foreign else []
+            inner = unpack(source, self.aside / str(number), self.issues, self.limits) if source in foreign else []
             found += inner or [source]
         return found
 
     def _source(self, path: Path) -> UploadedFile:
-        return UploadedFile(path.name, path, asked_split=self.plan.split_of(path.name))
+        return UploadedFile(path.name, path, requested_split=self.plan.split_of(path.name))
 
     def _readable(self, source: UploadedFile) -> bool:
         code = _UNREADABLE.get(source.content)
         if code:
-            self.findings.add(code, at=Location(file=source.name))
+            self.issues.add(code, at=Location(file=source.name))
         return code is None
 
     def finish(self, into: Path) -> ImportReport:
         """Judge all rows together and, if nothing is wrong, write them."""
-        staging, findings = self.staging, self.findings
+        staging, issues = self.staging, self.issues
         if not len(staging):
-            if not findings.reject:
-                findings.add("empty_dataset")
+            if not issues.has_errors:
+                issues.add("empty_dataset")
             return self._report(None, accepted=0, said=[])
-        classes, codes = label_checks.resolve_classes(staging, findings)
+        classes, codes = label_checks.resolve_classes(staging, issues)
         splits, said = assign_splits(staging, self.plan)
-        splits = label_checks.resolve_duplicates(staging, codes, splits, findings)
+        splits = label_checks.resolve_duplicates(staging, codes, splits, issues)
         for kind in staging.kinds.values():
             kind.finish()
         called = self.format.detected_columns if self.format else {}
@@ -191,16 +189,16 @@ class _Import:
             relation.finish(staging, splits, called)
         summary = self._summary(classes, codes, splits)
         if classes is not None:
-            label_checks.check_classes(summary.class_counts, codes, staging, findings)
+            label_checks.check_classes(summary.class_counts, codes, staging, issues)
         elif list(summary.columns) == ["image"]:
             said = [*said, UNLABELLED]
         if not (splits == TRAIN).any():
-            findings.add("empty_dataset", found="no row in train")
-        if len(staging) < label_checks.TINY:
-            findings.add("tiny_dataset", found=f"{len(staging)} rows", expected=f"at least {label_checks.TINY}")
+            issues.add("empty_dataset", actual="no row in train")
+        if len(staging) < label_checks.FEW_ROWS:
+            issues.add("tiny_dataset", actual=f"{len(staging)} rows", expected=f"at least {label_checks.FEW_ROWS}")
         for reason in self.purpose.refuse(summary) if self.purpose else ():
-            findings.add("unfit_for_task", found=reason)
-        if not findings.reject:
+            issues.add("unfit_for_task", actual=reason)
+        if not issues.has_errors:
             with writer.publish(into) as directory:
                 digest = writer.write(directory, staging, splits, codes)
                 summary = summary.model_copy(update={"digest": digest})
@@ -211,7 +209,7 @@ class _Import:
         assert self.format is not None, "rows come from a format"
         kinds = self.staging.kinds
         columns = {name: kind.name for name, kind in kinds.items()} | ({} if classes is None else {LABEL: LABEL})
-        held = sorted({name for kind in kinds.values() for name in kind.classes()}, key=natural_key)
+        held = sorted({name for kind in kinds.values() for name in kind.classes()}, key=natural_sort_key)
         summary = DatasetSummary(
             format=self.format.name,
             task=self.task,
@@ -233,24 +231,24 @@ class _Import:
         return max(fitting, key=lambda name: len(self.purposes[name].columns), default=None)
 
     def _report(self, summary: DatasetSummary | None, *, accepted: int, said: Sequence[str]) -> ImportReport:
-        findings, staging = self.findings, self.staging
-        rejected = findings.reject
-        unlabelled = findings.count("missing_label")
+        issues, staging = self.issues, self.staging
+        rejected = issues.has_errors
+        unlabelled = issues.count("missing_label")
         guess = None
         if self.format is not None:
             guessed_task = self.task or (summary.task if summary else None)
             guess = Guess(format=self.format.name, columns=self.format.detected_columns, task=guessed_task)
         return ImportReport(
             state="rejected" if rejected else "ready",
-            rows=len(staging) - unlabelled + findings.rejected,
+            rows=len(staging) - unlabelled + issues.rejected_rows,
             accepted=accepted - unlabelled if rejected else accepted,
-            repaired=findings.repaired,
-            rejected=findings.rejected,
+            repaired=issues.repaired_rows,
+            rejected=issues.rejected_rows,
             errors=[
                 ReportEntry(
                     code=entry.code, count=entry.count, severity=entry.severity, hint=entry.hint, sample=entry.sample
                 )
-                for entry in findings.entries
+                for entry in issues.entries
             ],
             splits=summary.splits if summary else {},
             classes=summary.classes if summary else None,
@@ -262,12 +260,12 @@ class _Import:
 
 def _format(asked: str | None, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> type[Format]:
     if asked is not None and asked not in list(FORMATS):
-        raise DataRejected("unknown_format", found=asked, expected=", ".join(sorted(FORMATS)))
+        raise DataRejected("unknown_format", actual=asked, expected=", ".join(sorted(FORMATS)))
     if asked is not None:
         return FORMATS[asked]
     likeliness = {name: form.detect(sources, wanted) for name, form in FORMATS.items()}
     best = max(likeliness, key=lambda name: likeliness[name])
     if not likeliness[best]:
         found = f"{sources[0].name}: {sources[0].content}"
-        raise DataRejected("format_not_recognised", found=found, expected=", ".join(sorted(FORMATS)))
+        raise DataRejected("format_not_recognised", actual=found, expected=", ".join(sorted(FORMATS)))
     return FORMATS[best]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ml.data.files.archives import members, save
+from ml.data.files.archives import extract_members, list_members
 from ml.data.files.ignored import is_ignored
 from ml.data.files.upload import UploadedFile
 from ml.data.issues import DataRejected, Location
@@ -19,24 +19,24 @@ LETTERS: Final = frozenset({"text", "json", "json list", "parquet"})
 """Content that is as good in an archive as beside it."""
 
 
-def unpack(source: UploadedFile, into: Path, findings: IssueLog, limits: Limits) -> list[UploadedFile]:
+def unpack(source: UploadedFile, into: Path, issues: IssueLog, limits: Limits) -> list[UploadedFile]:
     """The files of an archive as if each had been sent, written to `into`, a folder that is made.
 
     None where it holds no such file or cannot be read: whoever reads it as an archive says what is wrong.
     """
     try:
-        listed = members(source, type(findings)(max_samples=0), limits)
+        listed = list_members(source, type(issues)(max_samples=0), limits)
         paths = {member.file: into / str(number) for number, member in enumerate(listed) if not is_ignored(member.file)}
         into.mkdir()
-        save(source, paths, limits)
+        extract_members(source, paths, limits)
     except DataRejected:
         return []
-    found = [UploadedFile(file, path, asked_split=source.asked_split) for file, path in paths.items()]
-    letters = [each for each in found if each.packing is None and each.content in LETTERS]
+    found = [UploadedFile(file, path, requested_split=source.requested_split) for file, path in paths.items()]
+    letters = [each for each in found if each.compression is None and each.content in LETTERS]
     if letters:
-        members(source, findings, limits)
+        list_members(source, issues, limits)
         for each in found:
             if each not in letters:
-                code = "archive_nested" if each.packing else "file_ignored"
-                findings.add(code, at=Location(file=each.name), found=each.content)
+                code = "archive_nested" if each.compression else "file_ignored"
+                issues.add(code, at=Location(file=each.name), actual=each.content)
     return letters

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ml.data.dataset import SPLITS
-from ml.data.files.upload import split_named
+from ml.data.files.upload import parse_split
 from ml.data.importing.staging import NO_SPLIT
 from ml.data.issues import DataRejected
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ml.data.importing.staging import Staging
 
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
-HELD_OUT_SHARE: Final = 0.1
-MOST_VALIDATION_ROWS: Final = 10_000
+HELD_OUT_FRACTION: Final = 0.1
+MAX_VALIDATION_ROWS: Final = 10_000
 DROPPED: Final = -2
 
 
@@ -43,11 +43,11 @@ class SplitPlan:
         if not asked:
             return cls()
         if not isinstance(asked, dict):
-            raise DataRejected("invalid_splits", found=asked)
+            raise DataRejected("invalid_splits", actual=asked)
         given = dict(asked)
         seed = given.pop("seed", 0)
         if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
-            raise DataRejected("invalid_splits", found=f"seed {seed!r}", expected="a whole number of 0 or more")
+            raise DataRejected("invalid_splits", actual=f"seed {seed!r}", expected="a whole number of 0 or more")
         if all(isinstance(value, str) for value in given.values()):
             return cls(files=tuple((name, _known(split)) for name, split in given.items()), seed=seed)
         return cls(shares=_shares(given), seed=seed)
@@ -58,9 +58,9 @@ class SplitPlan:
 
 
 def _known(split: str) -> str:
-    found = split_named(split)
+    found = parse_split(split)
     if found is None:
-        raise DataRejected("invalid_splits", found=split, expected=", ".join(SPLITS))
+        raise DataRejected("invalid_splits", actual=split, expected=", ".join(SPLITS))
     return found
 
 
@@ -68,10 +68,12 @@ def _shares(given: Mapping[str, Any]) -> tuple[float, float, float]:
     unknown = [name for name in given if name not in SPLITS]
     numbers = [given.get(name, 0.0) for name in SPLITS]
     if unknown or any(isinstance(value, bool) or not isinstance(value, int | float) for value in numbers):
-        raise DataRejected("invalid_splits", found=dict(given), expected="shares of train, validation and test")
+        raise DataRejected("invalid_splits", actual=dict(given), expected="shares of train, validation and test")
     train, validation, test = (float(value) for value in numbers)
     if not (train > 0 and validation >= 0 and test >= 0 and math.isclose(train + validation + test, 1, abs_tol=1e-3)):
-        raise DataRejected("invalid_splits", found=dict(given), expected="shares that add up to 1, with some for train")
+        raise DataRejected(
+            "invalid_splits", actual=dict(given), expected="fractions that add up to 1, above 0 for train"
+        )
     return train, validation, test
 
 
@@ -87,8 +89,8 @@ def assign_splits(staging: Staging, plan: SplitPlan) -> tuple[np.ndarray, list[s
     missing = [split for split in (VALIDATION, TEST) if not (splits == split).any()]
     if not missing or not len(train):
         return splits, []
-    held_out = [HELD_OUT_SHARE if split in missing else 0.0 for split in (VALIDATION, TEST)]
-    held_out[0] = min(held_out[0], MOST_VALIDATION_ROWS / len(train))
+    held_out = [HELD_OUT_FRACTION if split in missing else 0.0 for split in (VALIDATION, TEST)]
+    held_out[0] = min(held_out[0], MAX_VALIDATION_ROWS / len(train))
     splits[train] = _spread(staging, train, (1 - sum(held_out), held_out[0], held_out[1]), seed=plan.seed)
     said = [
         f"{(splits == split).sum():,} of {len(train):,} rows were held out for {SPLITS[split]}, by class and by chance "

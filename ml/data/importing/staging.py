@@ -64,10 +64,10 @@ class Staging:
     `kinds` says by canonical column what its values are; labels are no column here, but `codes`.
     """
 
-    def __init__(self, file: IO[bytes], *, kinds: Mapping[str, str], findings: IssueLog, limits: Limits) -> None:
+    def __init__(self, file: IO[bytes], *, kinds: Mapping[str, str], issues: IssueLog, limits: Limits) -> None:
         self._file = file
         self._known = kinds
-        self._findings = findings
+        self._issues = issues
         self._limits = limits
         self.kinds: dict[str, ColumnType[Any]] = {}
         """By column that was brought, the key first."""
@@ -90,7 +90,7 @@ class Staging:
         if known and looked.keys() != known.keys():
             self.kinds = known
             at = Location(file=batch.locations.at(0).file)
-            raise DataRejected("columns_differ", found=", ".join(looked), expected=", ".join(known), at=at)
+            raise DataRejected("columns_differ", actual=", ".join(looked), expected=", ".join(known), at=at)
         rows = next(reversed(looked.values())).rows
         codes = self._label(batch, rows)
         rows = rows[codes >= NO_LABEL]
@@ -115,7 +115,7 @@ class Staging:
         if self._relations is None:
             known = {column: kind.name for column, kind in self.kinds.items()}
             fitting = [each for each in CROSS_CHECKS.values() if each.columns.items() <= known.items()]
-            self._relations = [each(findings=self._findings) for each in fitting]
+            self._relations = [each(issues=self._issues) for each in fitting]
         return self._relations
 
     @property
@@ -177,7 +177,7 @@ class Staging:
             if column == LABEL:
                 continue
             if column not in self.kinds:
-                self.kinds[column] = COLUMN_TYPES[self._known[column]](findings=self._findings, limits=self._limits)
+                self.kinds[column] = COLUMN_TYPES[self._known[column]](issues=self._issues, limits=self._limits)
             kind = self.kinds[column]
             looked[column] = kind.check(kind.beside(values, batch.columns), rows, batch.locations.in_column(column))
             rows = looked[column].rows
@@ -204,14 +204,14 @@ class Staging:
         try:
             label = self._labels.pack(given, places.at(row)).decode()
         except DataRejected as refused:
-            self._findings.record(refused, at=places.at(row), rows=1)
+            self._issues.record(refused, at=places.at(row), rows=1)
             return NO_LABEL - 1
         if not label:
             return NO_LABEL
         if label not in self.label_codes and len(self.label_codes) >= self._limits.max_classes:
-            raise DataRejected("too_many_classes", found=f"more than {self._limits.max_classes:,} different labels")
+            raise DataRejected("too_many_classes", actual=f"more than {self._limits.max_classes:,} different labels")
         return self.label_codes.setdefault(label, len(self.label_codes))
 
     @cached_property
     def _labels(self) -> ColumnType[Any]:
-        return COLUMN_TYPES[LABEL](findings=self._findings, limits=self._limits)
+        return COLUMN_TYPES[LABEL](issues=self._issues, limits=self._limits)

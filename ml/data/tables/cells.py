@@ -27,7 +27,7 @@ _BASE64_START: Final = 16
 
 
 def read_cells(
-    cells: Mapping[str, Sequence[Any]], places: Locations, findings: IssueLog
+    cells: Mapping[str, Sequence[Any]], places: Locations, issues: IssueLog
 ) -> tuple[dict[str, list[Any]], list[int]]:
     """Convert the cells of N rows to raw values, by canonical column.
 
@@ -43,7 +43,7 @@ def read_cells(
             try:
                 row[column] = column_types[column].from_cell(column_cells[index])
             except DataRejected as rejection:
-                findings.record(rejection, at=places.in_column(column).at(index), rows=1)
+                issues.record(rejection, at=places.in_column(column).at(index), rows=1)
                 break
         else:
             retained_rows.append(index)

@@ -85,7 +85,7 @@ def detect_columns(
     unknown = sorted(set(requested) - CANONICAL_COLUMNS.keys() - {"shape"})
     if unknown:
         expected = ", ".join([*CANONICAL_COLUMNS, "shape"])
-        raise DataRejected("invalid_columns", found=", ".join(unknown), expected=expected)
+        raise DataRejected("invalid_columns", actual=", ".join(unknown), expected=expected)
     query = ColumnQuery(columns, requested, required, has_header)
     if has_images(query):
         return detect_image_layout(query)

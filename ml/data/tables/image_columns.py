@@ -55,7 +55,7 @@ def detect_image_layout(query: ColumnQuery) -> Layout:
     if len(image) == 1 and query.columns[image[0]].kind != "number":
         return Layout({"image": image[0], **assigned})
     if len(image) < MIN_PIXELS:
-        raise DataRejected("no_image_columns", found=", ".join(query.names[:MAX_LISTED_NAMES]))
+        raise DataRejected("no_image_columns", actual=", ".join(query.names[:MAX_LISTED_NAMES]))
     return with_shape(Layout(assigned, tuple(image)), query.requested.get("shape"))
 
 
@@ -96,7 +96,7 @@ def _requested_range(query: ColumnQuery, request: str | int) -> list[int]:
         for end in map(str.strip, request.split(":", 1))
     )
     if last < first:
-        raise DataRejected("invalid_columns", found=request, expected=REQUEST_HELP)
+        raise DataRejected("invalid_columns", actual=request, expected=REQUEST_HELP)
     return list(range(first, last + 1))
 
 

@@ -79,7 +79,7 @@ class ColumnQuery:
         listed = ", ".join(self.names[:MAX_LISTED_NAMES]) + (", ..." if count > MAX_LISTED_NAMES else "")
         raise DataRejected(
             "column_missing",
-            found=f"no column {name_or_position}",
+            actual=f"no column {name_or_position}",
             expected=f"one of {listed}, or a position 1 to {count}",
         )
 
@@ -112,7 +112,7 @@ class ColumnQuery:
             aliases = "; ".join(f"{canonical}: {', '.join(ALIASES[canonical][:4])}" for canonical in missing)
             raise DataRejected(
                 "no_columns",
-                found=f"no column for {', '.join(missing)} among {listed}",
+                actual=f"no column for {', '.join(missing)} among {listed}",
                 expected=f"a column named like {aliases}",
             )
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from ml.data.files.natural_sort import natural_key
-from ml.data.files.text import lines, open_text
+from ml.data.files.natural_sort import natural_sort_key
+from ml.data.files.text import open_text, read_lines
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
@@ -34,16 +34,16 @@ class Record:
     place: Location
 
 
-def records(source: UploadedFile, findings: IssueLog, limits: Limits) -> Iterator[Record]:
+def records(source: UploadedFile, issues: IssueLog, limits: Limits) -> Iterator[Record]:
     """Row by row; one that cannot be read becomes a finding. Raises `DataRejected` where there is no table."""
-    with open_text(source, findings, limits) as text:
+    with open_text(source, issues, limits) as text:
         if source.content == "json":
-            yield from _of_json(source, lines(text), findings)
+            yield from _of_json(source, read_lines(text), issues)
         else:
-            yield from _of_cells(source, lines(text), findings)
+            yield from _of_cells(source, read_lines(text), issues)
 
 
-def _of_json(source: UploadedFile, text: Iterable[str], findings: IssueLog) -> Iterator[Record]:
+def _of_json(source: UploadedFile, text: Iterable[str], issues: IssueLog) -> Iterator[Record]:
     row = 0
     for number, line in enumerate(text, start=1):
         if not line.strip():
@@ -53,20 +53,20 @@ def _of_json(source: UploadedFile, text: Iterable[str], findings: IssueLog) -> I
         try:
             cells = json.loads(line)
         except (ValueError, RecursionError) as error:
-            findings.add("json_invalid", at=place, found=error, rows=1)
+            issues.add("json_invalid", at=place, actual=error, rows=1)
             continue
         if not isinstance(cells, dict):
-            findings.add("json_not_an_object", at=place, found=cells, rows=1)
+            issues.add("json_not_an_object", at=place, actual=cells, rows=1)
             continue
         yield Record(cells, place)
 
 
-def _of_cells(source: UploadedFile, text: Iterator[str], findings: IssueLog) -> Iterator[Record]:
+def _of_cells(source: UploadedFile, text: Iterator[str], issues: IssueLog) -> Iterator[Record]:
     header = next((line for line in text if line.strip()), "")
     delimiter = max(DELIMITERS, key=header.count)
     names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
     if len(names) < 2:
-        raise DataRejected("manifest_without_columns", found=header.strip(), at=Location(file=source.name))
+        raise DataRejected("manifest_without_columns", actual=header.strip(), at=Location(file=source.name))
     reader = csv.reader(text, delimiter=delimiter)
     row = 0
     try:
@@ -77,12 +77,12 @@ def _of_cells(source: UploadedFile, text: Iterator[str], findings: IssueLog) -> 
             place = Location(file=source.name, line=reader.line_num + 1, row=row)
             if len(cells) != len(names):
                 expected = f"{len(names)}"
-                findings.add("ragged_row", at=place, found=f"{len(cells)} cells", expected=expected, rows=1)
+                issues.add("ragged_row", at=place, actual=f"{len(cells)} cells", expected=expected, rows=1)
                 continue
             yield Record(dict(zip(names, cells, strict=True)), place)
     except csv.Error as error:
         raise DataRejected(
-            "bad_quoting", found=error, at=Location(file=source.name, line=reader.line_num + 1)
+            "bad_quoting", actual=error, at=Location(file=source.name, line=reader.line_num + 1)
         ) from error
 
 
@@ -103,7 +103,7 @@ class FilesByName:
         self._by_name: dict[str, list[str]] = {}
         self._folded: dict[str, str] = {}
         """Of a name without suffix and case, the first that is written so: perhaps the one that was meant."""
-        for file in sorted(files, key=natural_key):
+        for file in sorted(files, key=natural_sort_key):
             path = PurePosixPath(file)
             self._exact.add(file)
             self._folded.setdefault(path.stem.casefold(), path.name)
@@ -121,5 +121,5 @@ class FilesByName:
         if len(alike) == 1:
             return alike[0]
         if alike:
-            raise DataRejected("file_name_ambiguous", found=name, expected=f"one of {', '.join(alike[:3])}")
-        raise DataRejected("file_missing", found=name or "nothing", expected=self._folded.get(asked.stem.casefold()))
+            raise DataRejected("file_name_ambiguous", actual=name, expected=f"one of {', '.join(alike[:3])}")
+        raise DataRejected("file_missing", actual=name or "nothing", expected=self._folded.get(asked.stem.casefold()))

@@ -30,8 +30,8 @@ _SHAPE: Final = re.compile(r"(\d+)x(\d+)(?:x([13]))?")
 class PixelReader:
     """Converts pixel columns to images. The first batch decides whether all values are 0 to 255 or 0 to 1."""
 
-    def __init__(self, findings: IssueLog) -> None:
-        self._findings = findings
+    def __init__(self, issues: IssueLog) -> None:
+        self._issues = issues
         self._scale: float | None = None
 
     def read(
@@ -51,7 +51,7 @@ class PixelReader:
             cell = int(np.argmin(valid[row]))
             code = "pixel_out_of_range" if finite[row, cell] else "pixel_not_a_number"
             at = replace(places.at(int(row)), column=names[layout.pixels[cell]])
-            self._findings.add(code, at=at, found=values[row, cell], expected=f"0 to {255 / scale:g}", rows=1)
+            self._issues.add(code, at=at, actual=values[row, cell], expected=f"0 to {255 / scale:g}", rows=1)
         retained_rows = np.flatnonzero(valid.all(axis=1))
         scaled = values[retained_rows] * np.float32(scale)
         pixels = np.rint(scaled)
@@ -63,9 +63,9 @@ class PixelReader:
             return
         file = Location(file=places.at(0).file)
         if scale != 1:
-            self._findings.add("pixels_scaled", at=file, count=len(pixels), rows=len(pixels))
+            self._issues.add("pixels_scaled", at=file, count=len(pixels), rows=len(pixels))
         elif rounded := int((scaled != pixels).any(axis=1).sum()):
-            self._findings.add("pixels_rounded", at=file, count=rounded, rows=rounded)
+            self._issues.add("pixels_rounded", at=file, count=rounded, rows=rounded)
 
 
 def with_shape(layout: Layout, request: str | int | None) -> Layout:
@@ -77,11 +77,11 @@ def with_shape(layout: Layout, request: str | int | None) -> Layout:
     if request is None:
         shape = infer_shape(count)
         if shape is None:
-            raise DataRejected("pixels_not_square", found=f"{count} pixel columns")
+            raise DataRejected("pixels_not_square", actual=f"{count} pixel columns")
         return replace(layout, shape=shape, is_shape_assumed=shape[2] == 3)
     match = _SHAPE.fullmatch(str(request).strip().lower())
     if not match or int(match[1]) * int(match[2]) * int(match[3] or 1) != count:
-        raise DataRejected("pixels_not_square", found=f"{count} pixel columns, shape {request}", expected=REQUEST_HELP)
+        raise DataRejected("pixels_not_square", actual=f"{count} pixel columns, shape {request}", expected=REQUEST_HELP)
     return replace(layout, shape=(int(match[1]), int(match[2]), int(match[3] or 1)))
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ml.data.files.audio import SUFFIXES
 from ml.data.files.text import read_text
-from ml.data.files.upload import split_in, split_named
+from ml.data.files.upload import find_split, parse_split
 from ml.data.issues import DataRejected, Location
 from ml.data.tables.column_aliases import ALIASES
 
@@ -65,15 +65,15 @@ class Entry:
         return replace(self, **{name: mine if mine is not None else theirs for name, (mine, theirs) in told.items()})
 
 
-def entries(name: str, content: bytes, asked: Mapping[str, str | int], findings: IssueLog) -> Iterator[Entry]:
+def entries(name: str, content: bytes, asked: Mapping[str, str | int], issues: IssueLog) -> Iterator[Entry]:
     """Every line of a list; one that cannot be read is a finding.
 
     `asked` says by canonical column what it is called here. Raises `DataRejected` where no column names recordings.
     """
-    text = read_text(name, content, findings)
+    text = read_text(name, content, issues)
     read = _json_lines if text.lstrip()[:1] == "{" else _table
-    split = split_in(name)
-    for at, record in read(name, text, findings):
+    split = find_split(name)
+    for at, record in read(name, text, issues):
         yield _entry(record, asked, split, at)
 
 
@@ -119,7 +119,7 @@ def is_recording(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
-def _json_lines(name: str, text: str, findings: IssueLog) -> Iterator[tuple[Location, dict[str, Any]]]:
+def _json_lines(name: str, text: str, issues: IssueLog) -> Iterator[tuple[Location, dict[str, Any]]]:
     row = 0
     for line, content in enumerate(io.StringIO(text), start=1):
         if not content.strip():
@@ -129,15 +129,15 @@ def _json_lines(name: str, text: str, findings: IssueLog) -> Iterator[tuple[Loca
         try:
             record = json.loads(content)
         except (ValueError, RecursionError) as error:
-            findings.add("json_invalid", at=at, found=error, rows=1)
+            issues.add("json_invalid", at=at, actual=error, rows=1)
             continue
         if isinstance(record, dict):
             yield at, {str(key).strip().lower(): value for key, value in record.items()}
         else:
-            findings.add("json_not_an_object", at=at, found=content.strip(), expected="an object", rows=1)
+            issues.add("json_not_an_object", at=at, actual=content.strip(), expected="an object", rows=1)
 
 
-def _table(name: str, text: str, findings: IssueLog) -> Iterator[tuple[Location, dict[str, Any]]]:
+def _table(name: str, text: str, issues: IssueLog) -> Iterator[tuple[Location, dict[str, Any]]]:
     rows = _cells(text)
     try:
         line, cells = next(rows)
@@ -155,13 +155,13 @@ def _table(name: str, text: str, findings: IssueLog) -> Iterator[tuple[Location,
             at = Location(file=name, line=line, row=row)
             if len(cells) != len(header):
                 found, expected = f"{len(cells)} cells", f"{len(header)}, as in the first row"
-                findings.add("ragged_row", at=at, found=found, expected=expected, rows=1)
+                issues.add("ragged_row", at=at, actual=found, expected=expected, rows=1)
                 continue
             yield at, dict(zip(header, cells, strict=True))
     except StopIteration:
         return
     except csv.Error as error:
-        raise DataRejected("bad_quoting", found=error, at=Location(file=name)) from error
+        raise DataRejected("bad_quoting", actual=error, at=Location(file=name)) from error
 
 
 def _cells(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -186,13 +186,13 @@ def _entry(record: Mapping[str, Any], asked: Mapping[str, str | int], split: str
     name = _value(record, asked, "audio", FILE_NAMES)
     if name is None:
         found, expected = ", ".join(record), f"a column named like {', '.join(FILE_NAMES[:4])}"
-        raise DataRejected("no_columns", found=found, expected=expected, at=at)
+        raise DataRejected("no_columns", actual=found, expected=expected, at=at)
     said = _value(record, {}, "split", SPLIT_NAMES)
     return Entry(
         name=name,
         text=_value(record, asked, "text", (*ALIASES["text"], _WRITTEN)),
         speaker=_value(record, asked, "speaker", ALIASES["speaker"]),
-        split=(split_named(said) if said else None) or split,
+        split=(parse_split(said) if said else None) or split,
         at=at,
     )
 

@@ -10,10 +10,10 @@ import json
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from ml.data.files.archives import members, save
+from ml.data.files.archives import extract_members, list_members
 from ml.data.files.upload import UploadedFile
 from ml.data.issue_catalog import ISSUE_TYPES
-from ml.data.issues import DataRejected, IssueLog, shown
+from ml.data.issues import DataRejected, IssueLog, to_printable
 from ml.data.limits import Limits
 from ml.errors import PackageError
 
@@ -49,14 +49,14 @@ class ModelArchive:
         """Read the names; raises `PackageError` with everything that is wrong with them."""
         source, findings = UploadedFile(path.name, path), IssueLog(max_samples=NAMED_AT_MOST)
         try:
-            found = members(source, findings, LIMITS)
+            found = list_members(source, findings, LIMITS)
         except DataRejected as refused:
             findings.record(refused)
             found = []
         names = {"/".join(member.parts): member for member in found}
         for name, member in names.items():
             if PurePosixPath(name).suffix.lower() in NESTED:
-                findings.add("archive_nested", found=member.file)
+                findings.add("archive_nested", actual=member.file)
         _refuse_what_was_found(findings)
         _refuse_pickles(names)
         root = _root(names)
@@ -80,7 +80,7 @@ class ModelArchive:
             paths[file] = into / name
             paths[file].parent.mkdir(parents=True, exist_ok=True)
         try:
-            save(self._source, paths, LIMITS)
+            extract_members(self._source, paths, LIMITS)
         except DataRejected as refused:
             raise PackageError(_told(refused.code, [_place(refused)]), hint=ISSUE_TYPES[refused.code].hint) from refused
 
@@ -100,14 +100,14 @@ def _refuse_what_was_found(findings: IssueLog) -> None:
     errors = [entry for entry in findings.entries if entry.severity == "error"]
     if errors:
         told = [_told(entry.code, [each.get("file") or each.get("found") for each in entry.sample]) for entry in errors]
-        raise PackageError("; ".join(told), hint="; ".join(entry.hint for entry in errors))
+        raise PackageError("; ".join(told), hint=" ".join(entry.hint for entry in errors))
 
 
 def _refuse_pickles(names: Iterable[str]) -> None:
     found = sorted(name for name in names if PurePosixPath(name).suffix.lower() in PICKLES)
     if found:
         more = f" and {len(found) - NAMED_AT_MOST} more" if len(found) > NAMED_AT_MOST else ""
-        listed = ", ".join(shown(name) for name in found[:NAMED_AT_MOST])
+        listed = ", ".join(to_printable(name) for name in found[:NAMED_AT_MOST])
         raise PackageError(
             f"the archive holds files that are pickles or may be, which run code when they are read: {listed}{more}",
             hint="Leave them out and pack again; weights are read from *.safetensors or *.onnx. "
@@ -134,5 +134,5 @@ def _told(code: str, places: Iterable[str | None]) -> str:
 
 def _place(refused: DataRejected) -> str | None:
     at = refused.at.file if refused.at else None
-    told = [shown(each) for each in (at, refused.found, refused.expected) if each is not None]
+    told = [to_printable(each) for each in (at, refused.actual, refused.expected) if each is not None]
     return ", ".join(told) or None

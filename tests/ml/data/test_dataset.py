@@ -64,13 +64,13 @@ def test_columns_of_unequal_length_are_no_rows():
 def test_a_folder_without_a_dataset_says_what_to_do(tmp_path):
     with pytest.raises(DataError) as caught:
         Dataset.open(tmp_path)
-    assert caught.value.hint == "import the data again"
+    assert caught.value.hint == "Import the data again."
 
 
 def test_a_dataset_of_another_version_is_refused(stored):
     path = stored / SUMMARY
     path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 3'))
-    with pytest.raises(DataError, match="this version reads 2"):
+    with pytest.raises(DataError, match="this release reads version 2"):
         Dataset.open(stored)
 
 

@@ -270,7 +270,7 @@ PICTURES = [
         "file_too_large",
         {"a.zip": zipped([*FOLDERS, ("0/x.png", png() + bytes(5000))])},
         {"file": "a.zip/0/x.png"},
-        {"limits": Limits(max_picture_bytes=4000)},
+        {"limits": Limits(max_image_bytes=4000)},
     ),
 ]
 

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from ml.data.languages import language_named, language_of, words_of
+from ml.data.languages import detect_language, parse_language, split_words
 
 SAID = {
     "en": "All human beings are born free and equal in dignity and rights. They are endowed with reason.",
@@ -17,12 +17,12 @@ SAID = {
 
 @pytest.mark.parametrize("language", SAID)
 def test_a_sentence_tells_its_language(language):
-    assert language_of(Counter(words_of(SAID[language]))) == language
+    assert detect_language(Counter(split_words(SAID[language]))) == language
 
 
 @pytest.mark.parametrize("text", ["", "42", "zzz qqq xxx", " ".join([SAID["en"], SAID["de"]])])
 def test_what_is_no_language_or_two_is_not_guessed(text):
-    assert language_of(Counter(words_of(text))) is None
+    assert detect_language(Counter(split_words(text))) is None
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,4 @@ def test_what_is_no_language_or_two_is_not_guessed(text):
     [("en", "en"), ("en-GB", "en"), ("translation.de", "de"), ("German", "de"), ("source", None), ("2", None)],
 )
 def test_names_of_columns_may_be_languages(name, language):
-    assert language_named(name) == language
+    assert parse_language(name) == language

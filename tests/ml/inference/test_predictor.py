@@ -98,7 +98,7 @@ def test_a_bad_input_is_named_by_its_place(classifier, place):
 
 
 def test_a_bad_picture_is_named_by_its_place_too(classifier):
-    with pytest.raises(InputError, match="not a picture") as caught:
+    with pytest.raises(InputError, match="not an image") as caught:
         classifier.predict([*inputs(1), b"junk"])
 
     assert caught.value.index == 1

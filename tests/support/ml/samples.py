@@ -78,14 +78,14 @@ def columns_of(needed: Mapping[str, str]) -> dict[str, str]:
 
 def write(folder: Path, columns: Mapping[str, str], *, rows: int = 60) -> Path:
     """Two thirds to train on, a sixth each to validate and to test."""
-    findings = IssueLog(max_samples=10)
+    issues = IssueLog(max_samples=10)
     splits = np.repeat(np.arange(len(SPLITS), dtype=np.int8), [rows - 2 * (rows // 6), rows // 6, rows // 6])
     values = {column: VALUES[kind](rows) for column, kind in columns.items()}
     with (folder / "scratch").open("w+b") as scratch:
-        staging = Staging(scratch, kinds={**CANONICAL_COLUMNS, **columns}, findings=findings, limits=Limits())
+        staging = Staging(scratch, kinds={**CANONICAL_COLUMNS, **columns}, issues=issues, limits=Limits())
         staging.add(Batch(values, Locations("sample", range(1, rows + 1)), None))
-        assert not findings.reject, findings.entries
-        classes, codes = label_checks.resolve_classes(staging, findings)
+        assert not issues.has_errors, issues.entries
+        classes, codes = label_checks.resolve_classes(staging, issues)
         with writer.publish(folder / "dataset") as directory:
             digest = writer.write(directory, staging, splits, codes)
             held = sorted({name for kind in staging.kinds.values() for name in kind.classes()})

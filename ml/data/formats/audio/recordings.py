@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from ml.data.files.archives import contents, members
+from ml.data.files.archives import list_members, read_members
 from ml.data.files.ignored import is_ignored
-from ml.data.files.natural_sort import natural_key
-from ml.data.files.upload import split_named
+from ml.data.files.natural_sort import natural_sort_key
+from ml.data.files.upload import parse_split
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
@@ -51,7 +51,7 @@ class RecordingsAndLists(Format):
         self.detected_columns = {name: name for name in OPTIONAL if name in found}
         for file in recordings.files if texts else ():
             if file not in rows:
-                self.findings.add("recording_without_text", at=Location(file=file))
+                self.issues.add("recording_without_text", at=Location(file=file))
         heard = (
             (file, data)
             for source in self.sources
@@ -65,8 +65,8 @@ class RecordingsAndLists(Format):
         texts: dict[str, bytes] = {}
         for source in self.sources:
             if source.content in ("json", "text"):
-                if source.path.stat().st_size > self.limits.max_picture_bytes:
-                    self.findings.add("file_too_large", at=Location(file=source.name))
+                if source.path.stat().st_size > self.limits.max_image_bytes:
+                    self.issues.add("file_too_large", at=Location(file=source.name))
                 else:
                     with source.open(self.limits) as file:
                         texts[source.name] = file.read()
@@ -75,18 +75,18 @@ class RecordingsAndLists(Format):
                 where[source.name] = source
                 continue
             try:
-                names = [member.file for member in members(source, self.findings, self.limits)]
+                names = [member.file for member in list_members(source, self.issues, self.limits)]
             except DataRejected as refused:
-                self.findings.record(refused, at=Location(file=source.name))
+                self.issues.record(refused, at=Location(file=source.name))
                 continue
             where |= {name: source for name in names if is_recording(name)}
             lists = {name for name in names if is_list(name) and not is_ignored(name)}
             for name in names:
                 if name not in lists and not is_recording(name):
-                    self.findings.add("file_ignored", at=Location(file=name))
-            for name, data in contents(source, lists, self.findings, self.limits):
+                    self.issues.add("file_ignored", at=Location(file=name))
+            for name, data in read_members(source, lists, self.issues, self.limits):
                 if isinstance(data, DataRejected):
-                    self.findings.record(data, at=Location(file=name))
+                    self.issues.record(data, at=Location(file=name))
                 else:
                     texts[name] = data
         return where, texts
@@ -94,43 +94,43 @@ class RecordingsAndLists(Format):
     def _rows(self, recordings: Recordings, texts: Mapping[str, bytes]) -> dict[str, Entry]:
         """By recording what the lists say of it together; a line whose recording is not there is an error."""
         rows: dict[str, Entry] = {}
-        lists = sorted(texts, key=natural_key)
+        lists = sorted(texts, key=natural_sort_key)
         ours = [name for name in lists if self._names_any(name, texts[name], recordings)]
         for name in lists:
             if ours and name not in ours:
-                self.findings.add("file_ignored", at=Location(file=name), expected="a list of recordings in the upload")
+                self.issues.add("file_ignored", at=Location(file=name), expected="a list of recordings in the upload")
                 continue
             try:
-                for entry in entries(name, texts[name], self.requested_columns, self.findings):
+                for entry in entries(name, texts[name], self.requested_columns, self.issues):
                     file = recordings.find(entry.name, name)
                     if file is None:
                         expected = "the name of a recording in the upload, such as " + (recordings.files or ["none"])[0]
-                        self.findings.add("recording_missing", at=entry.at, found=entry.name, expected=expected, rows=1)
+                        self.issues.add("recording_missing", at=entry.at, actual=entry.name, expected=expected, rows=1)
                         continue
                     together = rows[file].with_what_it_lacks(entry) if file in rows else entry
                     if together is None:
-                        self.findings.add("recording_listed_twice", at=entry.at, found=entry.name, rows=1)
+                        self.issues.add("recording_listed_twice", at=entry.at, actual=entry.name, rows=1)
                     else:
                         rows[file] = together
             except DataRejected as refused:
-                self.findings.record(refused, at=Location(file=name))
+                self.issues.record(refused, at=Location(file=name))
         return rows
 
     def _names_any(self, name: str, content: bytes, recordings: Recordings) -> bool:
         try:
-            listed = entries(name, content, self.requested_columns, type(self.findings)(max_samples=0))
+            listed = entries(name, content, self.requested_columns, type(self.issues)(max_samples=0))
             return any(recordings.find(entry.name, name) for entry in listed)
         except DataRejected:
             return False
 
     def _contents(self, source: UploadedFile, wanted: set[str]) -> Iterator[tuple[str, bytes | DataRejected]]:
         if source.content != "audio":
-            yield from contents(source, wanted, self.findings, self.limits)
+            yield from read_members(source, wanted, self.issues, self.limits)
         elif source.name in wanted:
             size = source.path.stat().st_size
-            if size > self.limits.max_picture_bytes:
-                expected = f"at most {self.limits.max_picture_bytes:,}"
-                yield source.name, DataRejected("file_too_large", found=f"{size:,} bytes", expected=expected)
+            if size > self.limits.max_image_bytes:
+                expected = f"at most {self.limits.max_image_bytes:,}"
+                yield source.name, DataRejected("file_too_large", actual=f"{size:,} bytes", expected=expected)
             else:
                 yield source.name, source.path.read_bytes()
 
@@ -148,7 +148,7 @@ class RecordingsAndLists(Format):
         weight = 0
         for file, data in heard:
             if isinstance(data, DataRejected):
-                self.findings.record(data, at=Location(file=file), rows=1)
+                self.issues.record(data, at=Location(file=file), rows=1)
                 continue
             its_split = _split_of(file, listed[file], where[file])
             if files and (len(files) >= ROWS_PER_BATCH or weight >= BYTES_PER_BATCH or its_split != split):
@@ -171,5 +171,5 @@ def _batch(
 
 def _split_of(file: str, entry: Entry, source: UploadedFile) -> str | None:
     """What the owner said of the upload, else the list, else a folder, else the name of the upload."""
-    folders = [split_named(part) for part in PurePosixPath(file).parts[1:-1]]
-    return source.asked_split or entry.split or next((each for each in folders if each), None) or source.split
+    folders = [parse_split(part) for part in PurePosixPath(file).parts[1:-1]]
+    return source.requested_split or entry.split or next((each for each in folders if each), None) or source.split

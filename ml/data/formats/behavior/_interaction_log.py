@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ml.data.column_types.items import name_of
+from ml.data.column_types.items import parse_item
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ UNITS: Final = (
 class InteractionLog:
     """Events as they come, in compact columns; `stretches` gives them back as histories."""
 
-    findings: IssueLog
+    issues: IssueLog
     limits: Limits
     users: dict[str, int] = field(default_factory=dict)
     items: dict[str, int] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class InteractionLog:
             user_name, item_name = _id(user, "user"), _id(item, "item")
             seconds = self._when(time, at)
         except DataRejected as refused:
-            self.findings.record(refused, at=at, rows=1)
+            self.issues.record(refused, at=at, rows=1)
             return
         if len(self) >= self.limits.max_rows:
             raise DataRejected("too_many_rows", expected=f"at most {self.limits.max_rows:,} rows")
@@ -79,7 +79,7 @@ class InteractionLog:
         if self._timed:
             order = order[self._has_time(seconds)[order]]
         else:
-            self.findings.add("interactions_without_time", count=len(self))
+            self.issues.add("interactions_without_time", count=len(self))
         ends = np.flatnonzero(np.diff(user[order], append=-1)) + 1
         unsorted: list[int] = []
         again: list[int] = []
@@ -97,7 +97,7 @@ class InteractionLog:
         names = _without_fractions(list(self.items))
         changed = [(old, new) for old, new in zip(self.items, names, strict=True) if old != new]
         if changed:
-            self.findings.add("ids_as_floats", found=changed[0][0], expected=changed[0][1], count=len(changed))
+            self.issues.add("ids_as_floats", actual=changed[0][0], expected=changed[0][1], count=len(changed))
         return names
 
     def _has_time(self, seconds: np.ndarray) -> np.ndarray:
@@ -116,10 +116,10 @@ class InteractionLog:
         return np.asarray(events[np.sort(firsts)])
 
     def _report(self, code: str, events: Sequence[int], *, rows: int = 0) -> None:
-        shown = events[: self.findings.max_samples] or events[:1]
+        shown = events[: self.issues.max_samples] or events[:1]
         for event in shown:
-            self.findings.add(code, at=self._at(event), rows=rows)
-        self.findings.add_more(code, len(events) - len(shown), rows=rows)
+            self.issues.add(code, at=self._at(event), rows=rows)
+        self.issues.add_more(code, len(events) - len(shown), rows=rows)
 
     def _at(self, event: int) -> Location:
         file, row = self._place[event]
@@ -142,7 +142,7 @@ class InteractionLog:
         for unit, (count, first, found) in self._by_unit.items():
             if unit != usual:
                 told = f"{found} ({unit})"
-                self.findings.add("timestamps_mixed_units", at=first, found=told, expected=usual, count=count)
+                self.issues.add("timestamps_mixed_units", at=first, actual=told, expected=usual, count=count)
 
 
 def held_out(history: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
@@ -158,7 +158,7 @@ def held_out(history: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
 def _id(value: Any, what: str) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)) or value == "":
         raise DataRejected(f"{what}_missing")
-    return name_of(value)
+    return parse_item(value)
 
 
 def _seconds(time: Any) -> tuple[float, str]:
@@ -169,7 +169,7 @@ def _seconds(time: Any) -> tuple[float, str]:
     for below, second, unit in UNITS:
         if 0 <= number < below:
             return number / second, unit
-    raise DataRejected("timestamp_invalid", found=time, expected="seconds or milliseconds since 1970, or a date")
+    raise DataRejected("timestamp_invalid", actual=time, expected="seconds or milliseconds since 1970, or a date")
 
 
 def _date(time: Any) -> float:
@@ -177,7 +177,7 @@ def _date(time: Any) -> float:
         when = time if isinstance(time, datetime) else datetime.fromisoformat(str(time).strip())
     except ValueError:
         raise DataRejected(
-            "timestamp_invalid", found=time, expected="seconds or milliseconds since 1970, or a date like 2026-11-25"
+            "timestamp_invalid", actual=time, expected="seconds or milliseconds since 1970, or a date like 2026-11-25"
         ) from None
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 

@@ -13,9 +13,9 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
-from ml.data.files.archives import contents, members
-from ml.data.files.text import lines, open_text
-from ml.data.files.upload import PackedUpload
+from ml.data.files.archives import list_members, read_members
+from ml.data.files.text import open_text, read_lines
+from ml.data.files.upload import ExtractedFile
 from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format
 from ml.data.formats.behavior._interaction_log import MIN_HELD_OUT_ITEMS, InteractionLog, held_out
 from ml.data.issues import DataRejected, IssueLog, Location
@@ -112,11 +112,11 @@ class Interactions(Format):
 
     def read(self) -> Iterator[Batch]:
         """All files together are one log: a user may be in several of them."""
-        log = InteractionLog(self.findings, self.limits)
+        log = InteractionLog(self.issues, self.limits)
         sessions: list[tuple[list[Any], Location]] = []
         unknown = sorted(self.requested_columns.keys() - {*FIELDS, "history"})
         if unknown:
-            raise DataRejected("invalid_columns", found=", ".join(unknown), expected=", ".join((*FIELDS, "history")))
+            raise DataRejected("invalid_columns", actual=", ".join(unknown), expected=", ".join((*FIELDS, "history")))
         for source in self._logs():
             try:
                 if source.content == "parquet":
@@ -126,7 +126,7 @@ class Interactions(Format):
                 else:
                     self._read_table(source, log)
             except DataRejected as refused:
-                self.findings.record(refused, at=Location(file=source.name))
+                self.issues.record(refused, at=Location(file=source.name))
         yield from self._batches(itertools.chain(log.histories() if len(log) else (), sessions))
 
     def _batches(self, histories: Iterator[tuple[list[Any], Location]]) -> Iterator[Batch]:
@@ -150,10 +150,10 @@ class Interactions(Format):
             yield _batch(held, split)
         for item, place in asked.items():
             if item not in learned:
-                self.findings.add("items_not_in_training", at=place, found=item, expected="an item of training rows")
+                self.issues.add("items_not_in_training", at=place, actual=item, expected="an item of training rows")
         for place in short:
             expected = f"at least {MIN_HELD_OUT_ITEMS} interactions"
-            self.findings.add("history_short", at=place, expected=expected)
+            self.issues.add("history_short", at=place, expected=expected)
 
     def _logs(self) -> list[UploadedFile]:
         """The files that hold interactions; what lies beside them (titles, tags) is left out, and told."""
@@ -168,42 +168,42 @@ class Interactions(Format):
             return found
         for source in found:
             if source not in named:
-                self.findings.add("file_not_a_log", at=Location(file=source.name))
+                self.issues.add("file_not_a_log", at=Location(file=source.name))
         return named
 
     def _in_archive(self, source: UploadedFile) -> list[UploadedFile]:
         try:
-            listed = members(source, self.findings, self.limits)
+            listed = list_members(source, self.issues, self.limits)
         except DataRejected as refused:
-            self.findings.record(refused, at=Location(file=source.name))
+            self.issues.record(refused, at=Location(file=source.name))
             return []
         tables = [member.file for member in listed if PurePosixPath(member.file).suffix.lower() in TABLES]
         logs = [file for file in tables if LOG_NAMES.match(PurePosixPath(file).name)] or tables
         for member in listed:
             if member.file not in logs:
-                self.findings.add("file_not_a_log", at=Location(file=member.file))
+                self.issues.add("file_not_a_log", at=Location(file=member.file))
         if not logs:
-            self.findings.add("no_log_in_archive", at=Location(file=source.name))
+            self.issues.add("no_log_in_archive", at=Location(file=source.name))
         held: list[UploadedFile] = []
-        for file, data in contents(source, logs, self.findings, self.limits):
+        for file, data in read_members(source, logs, self.issues, self.limits):
             if isinstance(data, DataRejected):
-                self.findings.record(data, at=Location(file=file))
+                self.issues.record(data, at=Location(file=file))
             else:
-                held.append(PackedUpload(file, source.path, data=data))
+                held.append(ExtractedFile(file, source.path, data=data))
         return held
 
     def _holds_lists(self, source: UploadedFile) -> bool:
         with open_text(source, IssueLog(max_samples=0), self.limits) as text:
-            return _as_list(next((line for line in lines(text) if line.strip()), "")) is not None
+            return _as_list(next((line for line in read_lines(text) if line.strip()), "")) is not None
 
     def _read_table(self, source: UploadedFile, log: InteractionLog) -> None:
-        with open_text(source, self.findings, self.limits) as text:
-            start = [line for line in itertools.islice(lines(text), LOOKED_AT) if line.strip()]
+        with open_text(source, self.issues, self.limits) as text:
+            start = [line for line in itertools.islice(read_lines(text), LOOKED_AT) if line.strip()]
         if not start:
             raise DataRejected("empty_file")
         delimiter = _delimiter(start)
         positions = self._positions(source, [_cells(line, delimiter) for line in start])
-        with open_text(source, self.findings, self.limits) as text:
+        with open_text(source, self.issues, self.limits) as text:
             self._read_rows(source, text, delimiter, positions, log)
 
     def _read_rows(
@@ -224,7 +224,7 @@ class Interactions(Format):
             row += 1
             at = Location(file=source.name, line=line, row=row)
             if len(cells) != width:
-                self.findings.add("ragged_row", at=at, found=f"{len(cells)} cells", expected=f"{width}", rows=1)
+                self.issues.add("ragged_row", at=at, actual=f"{len(cells)} cells", expected=f"{width}", rows=1)
                 continue
             log.add(cells[user].strip(), cells[item].strip(), None if time is None else cells[time].strip(), at)
 
@@ -232,16 +232,16 @@ class Interactions(Format):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        if source.packing:
+        if source.compression:
             raise DataRejected(
-                "unsupported_file", found=f"Parquet inside {source.packing}", expected="uncompressed Parquet"
+                "unsupported_file", actual=f"Parquet inside {source.compression}", expected="uncompressed Parquet"
             )
         try:
-            held = io.BytesIO(source.data) if isinstance(source, PackedUpload) else source.path
+            held = io.BytesIO(source.data) if isinstance(source, ExtractedFile) else source.path
             with pq.ParquetFile(held, thrift_string_size_limit=LARGEST_FOOTER_STRING) as file:
                 if file.metadata.num_rows > self.limits.max_rows:
                     expected = f"at most {self.limits.max_rows:,} rows"
-                    raise DataRejected("too_many_rows", found=f"{file.metadata.num_rows:,} rows", expected=expected)
+                    raise DataRejected("too_many_rows", actual=f"{file.metadata.num_rows:,} rows", expected=expected)
                 positions = self._positions(source, [list(file.schema_arrow.names)])
                 chosen = {field: positions.names[index] for field, index in positions.of.items() if field != "rating"}
                 row = 0
@@ -252,12 +252,12 @@ class Interactions(Format):
                         row += 1
                         log.add(user, item, time, Location(file=source.name, row=row))
         except (pa.ArrowException, OSError, ValueError, KeyError, IndexError) as error:
-            raise DataRejected("damaged_file", found=error) from error
+            raise DataRejected("damaged_file", actual=error) from error
 
     def _read_json(self, source: UploadedFile, log: InteractionLog, sessions: list[tuple[list[Any], Location]]) -> None:
         positions: Positions | None = None
-        with open_text(source, self.findings, self.limits) as text:
-            for row, line in enumerate(lines(text), start=1):
+        with open_text(source, self.issues, self.limits) as text:
+            for row, line in enumerate(read_lines(text), start=1):
                 if not line.strip():
                     continue
                 at = Location(file=source.name, line=row, row=row)
@@ -274,7 +274,7 @@ class Interactions(Format):
                     positions = positions or self._positions(source, [list(record)])
                     cells = {field: record.get(positions.names[index]) for field, index in positions.of.items()}
                 except DataRejected as refused:
-                    self.findings.record(refused, at=at, rows=1)
+                    self.issues.record(refused, at=at, rows=1)
                     if refused.code == "column_missing":
                         return  # and so on, line by line
                     continue
@@ -300,13 +300,13 @@ class Interactions(Format):
         missing = [field for field in ("user", "item") if field not in found]
         if missing or len(first) < 2:
             shown = ", ".join(first[:LOOKED_AT])
-            raise DataRejected("column_missing", found=shown, expected=" and ".join(missing or ("user", "item")))
+            raise DataRejected("column_missing", actual=shown, expected=" and ".join(missing or ("user", "item")))
         names = tuple(first) if has_header else tuple(str(index + 1) for index in range(len(first)))
         self.detected_columns = self.detected_columns or {
             field: names[index] if has_header else index + 1 for field, index in sorted(found.items())
         }
         if "rating" in found:
-            self.findings.add("ratings_not_used", at=Location(file=source.name, column=names[found["rating"]]))
+            self.issues.add("ratings_not_used", at=Location(file=source.name, column=names[found["rating"]]))
         return Positions(found, names, has_header)
 
 
@@ -323,7 +323,7 @@ def _names_log(source: UploadedFile) -> bool:
         return _name_log(_parquet_names(source))
     try:
         with open_text(source, IssueLog(max_samples=0), Limits()) as text:
-            first = next((line for line in lines(text) if line.strip()), "")
+            first = next((line for line in read_lines(text) if line.strip()), "")
         if source.content == "json":
             record = _object(first)
             return _name_log(list(record)) or any(
@@ -392,7 +392,7 @@ def _asked(names: Sequence[str], asked: str | int, *, has_header: bool) -> int:
         return asked - 1
     known = ", ".join(names) if has_header else "no names"
     raise DataRejected(
-        "column_missing", found=f"no column {asked}", expected=f"{known}; or a position 1 to {len(names)}"
+        "column_missing", actual=f"no column {asked}", expected=f"{known}; or a position 1 to {len(names)}"
     )
 
 
@@ -411,7 +411,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 def _records(text: IO[str] | Sequence[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells."""
-    source = text if isinstance(text, list) else lines(text)  # type: ignore[arg-type]  # a file, as the type says
+    source = text if isinstance(text, list) else read_lines(text)  # type: ignore[arg-type]  # a file, as the type says
     if len(delimiter) > 1:
         yield from ((number, line.rstrip("\n").split(delimiter)) for number, line in enumerate(source, start=1))
         return
@@ -420,7 +420,7 @@ def _records(text: IO[str] | Sequence[str], delimiter: str) -> Iterator[tuple[in
         for cells in reader:
             yield reader.line_num, cells
     except csv.Error as error:
-        raise DataRejected("bad_quoting", found=error, at=Location(line=reader.line_num)) from error
+        raise DataRejected("bad_quoting", actual=error, at=Location(line=reader.line_num)) from error
 
 
 def _is_time(cell: str) -> bool:
@@ -434,13 +434,13 @@ def _object(line: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataRejected("json_invalid", found=error) from None
+        raise DataRejected("json_invalid", actual=error) from None
     if not isinstance(record, dict):
-        raise DataRejected("json_not_an_object", found=record)
+        raise DataRejected("json_not_an_object", actual=record)
     return record
 
 
 def _session(items: Any) -> list[Any]:
     if not isinstance(items, list):
-        raise DataRejected("history_not_a_list", found=items, expected='["one", "two"]')
+        raise DataRejected("history_not_a_list", actual=items, expected='["one", "two"]')
     return [item["item"] if isinstance(item, dict) and "item" in item else item for item in items]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ml.data.column_types.objects import AnnotatedObjects
 from ml.data.files import images
-from ml.data.files.archives import contents, members
-from ml.data.files.upload import split_named
+from ml.data.files.archives import list_members, read_members
+from ml.data.files.upload import parse_split
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
@@ -40,8 +40,8 @@ class ImageAnnotation:
 class UploadFiles:
     """The files of an upload by name (`archive.zip/folder/name`), and who has them."""
 
-    def __init__(self, sources: Sequence[UploadedFile], findings: IssueLog, limits: Limits) -> None:
-        self._findings = findings
+    def __init__(self, sources: Sequence[UploadedFile], issues: IssueLog, limits: Limits) -> None:
+        self._issues = issues
         self._limits = limits
         self._archives: list[UploadedFile] = []
         self._loose: dict[str, UploadedFile] = {}
@@ -51,9 +51,9 @@ class UploadFiles:
                 self._loose[source.name] = self._owner[source.name] = source
                 continue
             try:
-                listed = members(source, findings, limits)
+                listed = list_members(source, issues, limits)
             except DataRejected as refused:
-                findings.record(refused, at=Location(file=source.name))
+                issues.record(refused, at=Location(file=source.name))
                 continue
             self._archives.append(source)
             self._owner |= dict.fromkeys((member.file for member in listed), source)
@@ -71,12 +71,12 @@ class UploadFiles:
         """What its owner said of its archive; else a folder above it named like a split; else its archive's name."""
         source = self._owner[file]
         folders = PurePosixPath(file).parts[:-1]
-        said = next((split for folder in folders if (split := split_named(folder))), None)
-        return source.asked_split or said or source.split
+        said = next((split for folder in folders if (split := parse_split(folder))), None)
+        return source.requested_split or said or source.split
 
-    def asked_split_of(self, file: str) -> str | None:
+    def requested_split_of(self, file: str) -> str | None:
         """What its owner said of its archive."""
-        return self._owner[file].asked_split
+        return self._owner[file].requested_split
 
     def picture(self, name: str, *, near: str, elsewhere: Callable[[str], str] = lambda folder: folder) -> str | None:
         """The picture of this name, with or without folders and suffix, nearest to the annotation `near`.
@@ -102,7 +102,7 @@ class UploadFiles:
         """Annotation files, one after the other; what cannot be read becomes a finding."""
         for file, data in self._contents(set(wanted)):
             if isinstance(data, DataRejected):
-                self._findings.record(data, at=Location(file=file))
+                self._issues.record(data, at=Location(file=file))
             else:
                 yield file, data
 
@@ -115,7 +115,7 @@ class UploadFiles:
         weight = 0
         for file, data in self._contents(sheets.keys()):
             if isinstance(data, DataRejected):
-                self._findings.record(data, at=Location(file=file), rows=1)
+                self._issues.record(data, at=Location(file=file), rows=1)
                 continue
             sheet = sheets[file]
             if files and (sheet.split != split or len(files) >= ROWS_PER_BATCH or weight >= BYTES_PER_BATCH):
@@ -125,14 +125,14 @@ class UploadFiles:
             weight += len(data)
             files.append(file)
             encoded.append(data)
-            drawn.append(self._drawn(sheet, images.size(data), file))
+            drawn.append(self._drawn(sheet, images.read_size(data), file))
         if files:
             yield Batch({"image": encoded, "objects": drawn}, Locations(files), split)
 
     def _contents(self, wanted: Iterable[str]) -> Iterator[tuple[str, bytes | DataRejected]]:
         names = set(wanted)
         for source in self._archives:
-            yield from contents(source, names, self._findings, self._limits)
+            yield from read_members(source, names, self._issues, self._limits)
         for name in sorted(names & self._loose.keys()):
             try:
                 with self._loose[name].open(self._limits) as file:
@@ -142,13 +142,13 @@ class UploadFiles:
 
     def _drawn(self, sheet: ImageAnnotation, size: tuple[int, int] | None, file: str) -> AnnotatedObjects:
         if not sheet.objects:
-            self._findings.add("picture_without_objects", at=Location(file=file))
+            self._issues.add("picture_without_objects", at=Location(file=file))
         if size is None:
             # The picture itself is refused in a moment.
             return AnnotatedObjects(sheet.objects)
         if sheet.size is not None and sheet.size != size and all(sheet.size):
             found, expected = (f"{width} x {height}" for width, height in (size, sheet.size))
-            self._findings.add("picture_size_differs", at=Location(file=file), found=found, expected=expected)
+            self._issues.add("picture_size_differs", at=Location(file=file), actual=found, expected=expected)
         width, height = size
         objects = [
             {**each, "box": [share * side for share, side in zip(each["shares"], (width, height) * 2, strict=True)]}

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
 
 from ml.data.files import images
-from ml.data.files.natural_sort import natural_key
+from ml.data.files.natural_sort import natural_sort_key
 from ml.data.formats._class_folders import FolderFormat, Role
 from ml.data.formats.base import UNLIKELY
 from ml.data.issues import DataRejected, Location
@@ -42,7 +42,7 @@ class ClassFolders(FolderFormat):
         yield from super().read()
         loose = [source for source in self.sources if source.content == "image"]
         pictures = (
-            (source.name, self._loose(source)) for source in sorted(loose, key=lambda one: natural_key(one.name))
+            (source.name, self._loose(source)) for source in sorted(loose, key=lambda one: natural_sort_key(one.name))
         )
         yield from self.batches(pictures, {source.name: Role(source.split, None) for source in loose})
 
@@ -52,12 +52,12 @@ class ClassFolders(FolderFormat):
         if suffix in images.SUFFIXES or not suffix:
             return True
         nested = suffix in (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
-        self.findings.add("archive_nested" if nested else "file_ignored", at=Location(file=member.file))
+        self.issues.add("archive_nested" if nested else "file_ignored", at=Location(file=member.file))
         return False
 
     def _loose(self, source: UploadedFile) -> bytes | DataRejected:
         size = source.path.stat().st_size
-        if size > self.limits.max_picture_bytes:
-            expected = f"at most {self.limits.max_picture_bytes:,}"
-            return DataRejected("file_too_large", found=f"{size:,} bytes", expected=expected)
+        if size > self.limits.max_image_bytes:
+            expected = f"at most {self.limits.max_image_bytes:,}"
+            return DataRejected("file_too_large", actual=f"{size:,} bytes", expected=expected)
         return source.path.read_bytes()

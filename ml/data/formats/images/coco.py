@@ -7,8 +7,8 @@ from collections import defaultdict
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from ml.data.column_types.objects import corners
-from ml.data.files.upload import split_in
+from ml.data.column_types.objects import to_corners
+from ml.data.files.upload import find_split
 from ml.data.formats.base import Format
 from ml.data.formats.images._annotations import ImageAnnotation, UploadFiles
 from ml.data.issues import DataRejected, Location
@@ -47,29 +47,29 @@ class Coco(Format):
 
     def read(self) -> Iterator[Batch]:
         """Picture by picture, in the order of the archives."""
-        heap = UploadFiles(self.sources, self.findings, self.limits)
+        heap = UploadFiles(self.sources, self.issues, self.limits)
         sheets: dict[str, ImageAnnotation] = {}
         for file, data in heap.texts(heap.with_suffix(".json")):
             try:
                 sheets |= self._sheets(file, _parsed(data), heap)
             except DataRejected as refused:
-                self.findings.record(refused, at=Location(file=file))
+                self.issues.record(refused, at=Location(file=file))
         for picture in heap.pictures:
             if picture not in sheets:
-                self.findings.add("picture_not_listed", at=Location(file=picture))
+                self.issues.add("picture_not_listed", at=Location(file=picture))
         yield from heap.batches(sheets)
 
     def _sheets(self, file: str, content: Mapping[str, Any], heap: UploadFiles) -> dict[str, ImageAnnotation]:
         names = {number: each.get("name") for number, each in _by_id(content, "categories").items()}
         listed = _by_id(content, "images")
         objects = self._objects(file, content, names, listed)
-        split = heap.asked_split_of(file) or split_in(PurePosixPath(file).name) or heap.split_of(file)
+        split = heap.requested_split_of(file) or find_split(PurePosixPath(file).name) or heap.split_of(file)
         sheets = {}
         for row, (number, each) in enumerate(listed.items(), start=1):
             picture = heap.picture(str(each.get("file_name") or ""), near=file)
             if picture is None:
                 at = Location(file=file, row=row, column="images")
-                self.findings.add("picture_missing", at=at, found=each.get("file_name"), rows=1)
+                self.issues.add("picture_missing", at=at, actual=each.get("file_name"), rows=1)
                 continue
             size = (each.get("width"), each.get("height"))
             known = size if all(isinstance(side, int) for side in size) else None
@@ -84,16 +84,16 @@ class Coco(Format):
         for row, each in enumerate(_dicts(content, "annotations"), start=1):
             at = Location(file=file, row=row, column="annotations")
             if each.get("image_id") not in listed:
-                self.findings.add("annotation_without_picture", at=at, found=f"image_id {each.get('image_id')}")
+                self.issues.add("annotation_without_picture", at=at, actual=f"image_id {each.get('image_id')}")
             elif each.get("category_id") not in names:
                 known = ", ".join(str(number) for number in list(names)[:20])
                 found = f"category_id {each.get('category_id')}"
-                self.findings.add("class_unknown", at=at, found=found, expected=f"one of {known}")
+                self.issues.add("class_unknown", at=at, actual=found, expected=f"one of {known}")
             elif each.get("iscrowd"):
-                self.findings.add("objects_as_crowd", at=at)
+                self.issues.add("objects_as_crowd", at=at)
             else:
                 label = names[each["category_id"]]
-                objects[each["image_id"]].append({"label": label, "box": corners(each.get("bbox"))})
+                objects[each["image_id"]].append({"label": label, "box": to_corners(each.get("bbox"))})
         return objects
 
 
@@ -105,11 +105,11 @@ def _parsed(data: bytes) -> Mapping[str, Any]:
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise DataRejected("annotation_invalid", found=error, expected="JSON") from None
+        raise DataRejected("annotation_invalid", actual=error, expected="JSON") from None
     lists = isinstance(content, dict) and all(isinstance(content.get(part), list) for part in PARTS)
     if not lists:
         found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise DataRejected("annotation_invalid", found=found, expected=f"an object with lists of {', '.join(PARTS)}")
+        raise DataRejected("annotation_invalid", actual=found, expected=f"an object with lists of {', '.join(PARTS)}")
     return content  # type: ignore[no-any-return]  # looked at above
 
 
@@ -117,7 +117,7 @@ def _by_id(content: Mapping[str, Any], part: str) -> dict[Any, dict[str, Any]]:
     found: dict[Any, dict[str, Any]] = {}
     for each in _dicts(content, part):
         if each.get("id") in found:
-            raise DataRejected("annotation_invalid", found=f"{part}: id {each.get('id')} twice", expected="an id each")
+            raise DataRejected("annotation_invalid", actual=f"{part}: id {each.get('id')} twice", expected="an id each")
         found[each.get("id")] = each
     return found
 
@@ -125,6 +125,6 @@ def _by_id(content: Mapping[str, Any], part: str) -> dict[Any, dict[str, Any]]:
 def _dicts(content: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
     for each in content[part]:
         if not isinstance(each, dict) or not isinstance(each.get("id", 0), str | int):
-            raise DataRejected("annotation_invalid", found=f"{part}: {each}", expected="objects with an id each")
+            raise DataRejected("annotation_invalid", actual=f"{part}: {each}", expected="objects with an id each")
     found: list[dict[str, Any]] = content[part]
     return found

@@ -62,7 +62,7 @@ class Idx(Format):
             try:
                 yield from self._read_pair(images, headers[images], labels)
             except DataRejected as refused:
-                self.findings.record(refused, at=Location(file=images.name))
+                self.issues.record(refused, at=Location(file=images.name))
 
     def _header(self, source: UploadedFile) -> Header | None:
         try:
@@ -70,7 +70,7 @@ class Idx(Format):
                 header = _read_header(file)
             _check(header, self.limits)
         except DataRejected as refused:
-            self.findings.record(refused, at=Location(file=source.name))
+            self.issues.record(refused, at=Location(file=source.name))
             return None
         return header
 
@@ -86,7 +86,7 @@ class Idx(Format):
                     partner[image] = free[0]
         for label in labels:
             if label not in partner.values():
-                self.findings.add("idx_unpaired", at=Location(file=label.name), found=headers[label])
+                self.issues.add("idx_unpaired", at=Location(file=label.name), actual=headers[label])
         return [(image, partner.get(image)) for image in images]
 
     def _read_pair(self, source: UploadedFile, header: Header, label_source: UploadedFile | None) -> Iterator[Batch]:
@@ -94,9 +94,7 @@ class Idx(Format):
         count, *shape = header.sizes
         if labels is not None and label_source and len(labels) != count:
             at = Location(file=label_source.name)
-            self.findings.add(
-                "unequal_counts", at=at, found=f"{len(labels):,} labels", expected=f"{count:,}, as images"
-            )
+            self.issues.add("unequal_counts", at=at, actual=f"{len(labels):,} labels", expected=f"{count:,}, as images")
             count = min(count, len(labels))
         step = max(1, min(ROWS_PER_BATCH, BYTES_PER_BATCH // math.prod(shape)))
         with source.open(self.limits) as file:
@@ -126,7 +124,7 @@ class Idx(Format):
 
     def _check_end(self, file: IO[bytes], source: UploadedFile) -> None:
         if file.read(1):
-            self.findings.add("idx_trailing_bytes", at=Location(file=source.name))
+            self.issues.add("idx_trailing_bytes", at=Location(file=source.name))
 
 
 def _same_name(images: UploadedFile, labels: UploadedFile) -> bool:
@@ -141,7 +139,7 @@ def _read_header(file: IO[bytes]) -> Header:
     start = file.read(4)
     sizes = file.read(4 * start[3]) if len(start) == 4 else b""
     if len(start) < 4 or start[:2] != b"\0\0" or not sizes or len(sizes) != 4 * start[3]:
-        raise DataRejected("idx_header", found=(start + sizes).hex(" "))
+        raise DataRejected("idx_header", actual=(start + sizes).hex(" "))
     return Header(start[2], struct.unpack(f">{start[3]}I", sizes))
 
 
@@ -150,26 +148,26 @@ def _check(header: Header, limits: Limits) -> None:
     if header.is_labels:
         if header.type not in (0x08, 0x09, 0x0B, 0x0C):
             raise DataRejected(
-                "idx_type", found=f"{header.type:02X} ({kind})", expected="whole numbers (08, 09, 0B or 0C)"
+                "idx_type", actual=f"{header.type:02X} ({kind})", expected="whole numbers (08, 09, 0B or 0C)"
             )
     elif header.type != 0x08:
-        raise DataRejected("idx_type", found=f"{header.type:02X} ({kind})", expected="08 (unsigned byte)")
+        raise DataRejected("idx_type", actual=f"{header.type:02X} ({kind})", expected="08 (unsigned byte)")
     sizes = header.sizes
     if len(sizes) not in (1, 3, 4) or (len(sizes) == 4 and not {sizes[1], sizes[3]} & {1, 3}):
-        raise DataRejected("idx_dimensions", found=list(sizes))
+        raise DataRejected("idx_dimensions", actual=list(sizes))
     if 0 in sizes[1:]:
-        raise DataRejected("idx_dimensions", found=list(sizes), expected="no size of 0")
+        raise DataRejected("idx_dimensions", actual=list(sizes), expected="no size of 0")
     if sizes[0] > limits.max_rows:
-        raise DataRejected("too_many_rows", found=f"{sizes[0]:,} rows", expected=f"at most {limits.max_rows:,}")
+        raise DataRejected("too_many_rows", actual=f"{sizes[0]:,} rows", expected=f"at most {limits.max_rows:,}")
     if math.prod(sizes[1:]) > limits.max_pixels:
-        raise DataRejected("image_too_large", found=list(sizes[1:]), expected=f"at most {limits.max_pixels:,} pixels")
+        raise DataRejected("image_too_large", actual=list(sizes[1:]), expected=f"at most {limits.max_pixels:,} pixels")
 
 
 def _values(file: IO[bytes], rows: int, row_bytes: int, before: int) -> bytes:
     data = file.read(rows * row_bytes)
     if len(data) < rows * row_bytes:
         whole = before + len(data) // row_bytes
-        raise DataRejected("idx_truncated", found=f"ends after {whole:,} rows")
+        raise DataRejected("idx_truncated", actual=f"ends after {whole:,} rows")
     return data
 
 

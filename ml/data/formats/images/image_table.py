@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from ml.data.files import images
-from ml.data.files.archives import contents, members
-from ml.data.files.upload import PackedUpload, split_in, split_named
+from ml.data.files.archives import list_members, read_members
+from ml.data.files.upload import ExtractedFile, find_split, parse_split
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
@@ -70,14 +70,14 @@ class ImageTable(Format):
         """Tables first, wherever they are; then the pictures they name, archive by archive."""
         unknown = sorted(self.requested_columns.keys() - {"file", "text", "label", "split"})
         if unknown:
-            raise DataRejected("invalid_columns", found=", ".join(unknown), expected="file, text, label, split")
+            raise DataRejected("invalid_columns", actual=", ".join(unknown), expected="file, text, label, split")
         pictures, tables = self._listed()
         if not tables:
-            raise DataRejected("manifest_missing", found=f"{len(pictures):,} pictures")
+            raise DataRejected("manifest_missing", actual=f"{len(pictures):,} pictures")
         said = self._said(FilesByName(pictures), tables)
         for file in pictures:
             if file not in said:
-                self.findings.add("picture_not_in_table", at=Location(file=file))
+                self.issues.add("picture_not_in_table", at=Location(file=file))
         yield from self._batches(self._pictures(said), said)
 
     def _chosen(self, names: Collection[str]) -> str:
@@ -102,21 +102,21 @@ class ImageTable(Format):
 
     def _list_archive(self, source: UploadedFile, pictures: list[str], tables: list[UploadedFile]) -> None:
         try:
-            listed = members(source, self.findings, self.limits)
+            listed = list_members(source, self.issues, self.limits)
         except DataRejected as refused:
-            self.findings.record(refused, at=Location(file=source.name))
+            self.issues.record(refused, at=Location(file=source.name))
             return
         pictures += [member.file for member in listed if _is_picture(member.file)]
         named = [member.file for member in listed if _is_table(member.file)]
         known = [file for file in named if _is_known(file)] or named
-        for file, data in contents(source, known, self.findings, self.limits):
+        for file, data in read_members(source, known, self.issues, self.limits):
             if isinstance(data, DataRejected):
-                self.findings.record(data, at=Location(file=file))
+                self.issues.record(data, at=Location(file=file))
             else:
-                tables.append(PackedUpload(file, source.path, data=data))
+                tables.append(ExtractedFile(file, source.path, data=data))
         for member in listed:
             if member.file not in known and not _is_picture(member.file):
-                self.findings.add("file_ignored", at=Location(file=member.file))
+                self.issues.add("file_ignored", at=Location(file=member.file))
 
     def _said(self, files: FilesByName, tables: Sequence[UploadedFile]) -> dict[str, list[Said]]:
         """By picture, every text or label there is for it."""
@@ -126,13 +126,13 @@ class ImageTable(Format):
                 for record in self._records(table):
                     self._note(said, files, table, record)
             except DataRejected as refused:
-                self.findings.record(refused, at=Location(file=table.name))
+                self.issues.record(refused, at=Location(file=table.name))
         return said
 
     def _records(self, table: UploadedFile) -> Iterator[Record]:
         if table.content == "json" and table.name.lower().endswith(".json"):
             return _of_coco(table, self)
-        return records(table, self.findings, self.limits)
+        return records(table, self.issues, self.limits)
 
     def _note(self, said: dict[str, list[Said]], files: FilesByName, table: UploadedFile, record: Record) -> None:
         names = record.cells.keys()
@@ -141,14 +141,16 @@ class ImageTable(Format):
         value_column = self._named(column, names, ALIASES[column])
         if file_column is None or value_column is None:
             missing = "file_name" if file_column is None else column
-            raise DataRejected("column_missing", found=", ".join(names), expected=missing, at=Location(file=table.name))
+            raise DataRejected(
+                "column_missing", actual=", ".join(names), expected=missing, at=Location(file=table.name)
+            )
         self.detected_columns = self.detected_columns or {"file": file_column, column: value_column}
         try:
             file = files.find(str(record.cells[file_column]), beside=table.name)
             value = record.cells[value_column]
             split = self._split(record, table)
         except DataRejected as refused:
-            self.findings.record(refused, at=record.place, rows=1)
+            self.issues.record(refused, at=record.place, rows=1)
             return
         for each in value if isinstance(value, list) else [value]:
             said.setdefault(file, []).append(Said("" if each is None else str(each), split, record.place))
@@ -165,21 +167,21 @@ class ImageTable(Format):
     def _split(self, record: Record, table: UploadedFile) -> str | None:
         column = self._named("split", record.cells.keys(), WHOLE_SPLIT)
         if column is None or not str(record.cells[column] or "").strip():
-            return table.asked_split or split_in(PurePosixPath(table.name).name)
-        split = split_named(str(record.cells[column]))
+            return table.requested_split or find_split(PurePosixPath(table.name).name)
+        split = parse_split(str(record.cells[column]))
         if split is None:
-            raise DataRejected("split_unknown", found=record.cells[column], expected="train, validation or test")
+            raise DataRejected("split_unknown", actual=record.cells[column], expected="train, validation or test")
         return split
 
     def _pictures(self, said: Mapping[str, list[Said]]) -> Iterator[tuple[str, bytes | DataRejected]]:
         for source in self.sources:
             if source.content in ("zip", "tar"):
-                yield from contents(source, said, self.findings, self.limits)
+                yield from read_members(source, said, self.issues, self.limits)
             elif source.content == "image" and source.name in said:
-                if source.path.stat().st_size > self.limits.max_picture_bytes:
+                if source.path.stat().st_size > self.limits.max_image_bytes:
                     yield (
                         source.name,
-                        DataRejected("file_too_large", expected=f"at most {self.limits.max_picture_bytes:,}"),
+                        DataRejected("file_too_large", expected=f"at most {self.limits.max_image_bytes:,}"),
                     )
                 else:
                     yield source.name, source.path.read_bytes()
@@ -192,7 +194,7 @@ class ImageTable(Format):
         weight: dict[str | None, int] = {}
         for file, data in pictures:
             if isinstance(data, DataRejected):
-                self.findings.record(data, at=Location(file=file), rows=1)
+                self.issues.record(data, at=Location(file=file), rows=1)
                 continue
             for each in said[file]:
                 held = waiting.setdefault(each.split, [])
@@ -221,11 +223,11 @@ def _of_coco(table: UploadedFile, format: ImageTable) -> Iterator[Record]:
         annotations = content["annotations"]
         pairs = [(each["image_id"], each["caption"]) for each in annotations]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataRejected("coco_invalid", found=error, expected="images and annotations with a caption") from error
+        raise DataRejected("coco_invalid", actual=error, expected="images and annotations with a caption") from error
     for row, (image, caption) in enumerate(pairs, start=1):
         place = Location(file=table.name, row=row)
         if image not in files:
-            format.findings.add("file_missing", at=place, found=f"image_id {image}", rows=1)
+            format.issues.add("file_missing", at=place, actual=f"image_id {image}", rows=1)
             continue
         yield Record({"file_name": files[image], "text": caption}, place)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from ml.data.files.upload import split_named
+from ml.data.files.upload import parse_split
 from ml.data.files.xml import read_xml
 from ml.data.formats.base import Format
 from ml.data.formats.images._annotations import ImageAnnotation, UploadFiles
@@ -38,7 +38,7 @@ class Voc(Format):
 
     def read(self) -> Iterator[Batch]:
         """Picture by picture, those without annotation included."""
-        heap = UploadFiles(self.sources, self.findings, self.limits)
+        heap = UploadFiles(self.sources, self.issues, self.limits)
         lists = self._lists(heap)
         sheets: dict[str, ImageAnnotation] = {}
         for file, data in heap.texts(heap.with_suffix(".xml")):
@@ -48,16 +48,16 @@ class Voc(Format):
                 picture = heap.picture(PurePosixPath(file).stem, near=file, elsewhere=_pictures_folder)
                 picture = picture or heap.picture(root.findtext("filename") or "", near=file)
                 if picture is None:
-                    raise DataRejected("picture_missing", found=root.findtext("filename") or PurePosixPath(file).stem)
-                split = heap.asked_split_of(file) or lists.get(PurePosixPath(file).stem) or heap.split_of(file)
+                    raise DataRejected("picture_missing", actual=root.findtext("filename") or PurePosixPath(file).stem)
+                split = heap.requested_split_of(file) or lists.get(PurePosixPath(file).stem) or heap.split_of(file)
                 sheets[picture] = ImageAnnotation([_object(each) for each in root.iter("object")], split, _size(root))
             except DataRejected as refused:
-                self.findings.record(refused, at=at, rows=1)
+                self.issues.record(refused, at=at, rows=1)
         for picture in heap.pictures:
             if picture not in sheets and _is_mask(picture):
-                self.findings.add("file_ignored", at=Location(file=picture), expected="a picture, and not its outlines")
+                self.issues.add("file_ignored", at=Location(file=picture), expected="a picture, and not its outlines")
                 continue
-            split = heap.asked_split_of(picture) or lists.get(PurePosixPath(picture).stem) or heap.split_of(picture)
+            split = heap.requested_split_of(picture) or lists.get(PurePosixPath(picture).stem) or heap.split_of(picture)
             sheets.setdefault(picture, ImageAnnotation([], split))
         yield from heap.batches(sheets)
 
@@ -65,13 +65,13 @@ class Voc(Format):
         """Name of a picture -> the split whose list it is in."""
         lists: dict[str, str] = {}
         known = {PurePosixPath(picture).stem for picture in heap.pictures}
-        wanted = [file for file in heap.with_suffix(".txt") if split_named(PurePosixPath(file).stem)]
+        wanted = [file for file in heap.with_suffix(".txt") if parse_split(PurePosixPath(file).stem)]
         for file, data in heap.texts(wanted):
-            split = split_named(PurePosixPath(file).stem)
+            split = parse_split(PurePosixPath(file).stem)
             for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
                 name = line.split()[0] if line.split() else ""
                 if name and name not in known:
-                    self.findings.add("picture_missing", at=Location(file=file, line=number), found=name, rows=1)
+                    self.issues.add("picture_missing", at=Location(file=file, line=number), actual=name, rows=1)
                 elif name and split:
                     lists[name] = split
         return lists

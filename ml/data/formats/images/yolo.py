@@ -46,14 +46,14 @@ class Yolo(Format):
 
     def read(self) -> Iterator[Batch]:
         """Picture by picture; one without a text file shows nothing."""
-        heap = UploadFiles(self.sources, self.findings, self.limits)
+        heap = UploadFiles(self.sources, self.issues, self.limits)
         names = self._names(heap)
         sheets: dict[str, ImageAnnotation] = {}
         texts = [file for file in heap.with_suffix(".txt") if not _is_beside(PurePosixPath(file).name)]
         for file, data in heap.texts(texts):
             picture = heap.picture(PurePosixPath(file).stem, near=file, elsewhere=_pictures_folder)
             if picture is None:
-                self.findings.add("picture_missing", at=Location(file=file), found=PurePosixPath(file).stem, rows=1)
+                self.issues.add("picture_missing", at=Location(file=file), actual=PurePosixPath(file).stem, rows=1)
                 continue
             sheets[picture] = ImageAnnotation(self._objects(file, data, names), heap.split_of(file))
         for picture in heap.pictures:
@@ -67,9 +67,9 @@ class Yolo(Format):
                 try:
                     objects.append(_object(line, names))
                     if _is_outline(line.split()):
-                        self.findings.add("outline_as_box", at=Location(file=file, line=number))
+                        self.issues.add("outline_as_box", at=Location(file=file, line=number))
                 except DataRejected as refused:
-                    self.findings.record(refused, at=Location(file=file, line=number), rows=1)
+                    self.issues.record(refused, at=Location(file=file, line=number), rows=1)
         return objects
 
     def _names(self, heap: UploadFiles) -> dict[int, str]:
@@ -79,7 +79,7 @@ class Yolo(Format):
             try:
                 told[file] = _yaml_names(data)
             except DataRejected as refused:
-                self.findings.record(refused, at=Location(file=file))
+                self.issues.record(refused, at=Location(file=file))
         lists = [file for file in heap.with_suffix(".txt", ".names") if PurePosixPath(file).name.lower() in LIST_NAMES]
         for file, data in heap.texts(lists):
             lines = [line.strip() for line in data.decode("utf-8-sig", "replace").splitlines()]
@@ -89,9 +89,9 @@ class Yolo(Format):
         for file, names in told.items():
             if names != found:
                 shown, expected = ", ".join(names.values()), f"{', '.join(found.values())}, as in {first}"
-                self.findings.add("class_names_differ", at=Location(file=file), found=shown, expected=expected)
+                self.issues.add("class_names_differ", at=Location(file=file), actual=shown, expected=expected)
         if not found:
-            self.findings.add("classes_without_names", expected="data.yaml or classes.txt")
+            self.issues.add("classes_without_names", expected="data.yaml or classes.txt")
         return found
 
 
@@ -109,11 +109,11 @@ def _object(line: str, names: Mapping[int, str]) -> dict[str, Any]:
     except ValueError:
         usual = False
     if not usual:
-        raise DataRejected("annotation_invalid", found=line, expected="class x y width height")
+        raise DataRejected("annotation_invalid", actual=line, expected="class x y width height")
     if max(map(abs, shares)) > BEYOND:
-        raise DataRejected("box_not_in_shares", found=line, expected="x y width height from 0 to 1")
+        raise DataRejected("box_not_in_shares", actual=line, expected="x y width height from 0 to 1")
     if names and int(code) not in names:
-        raise DataRejected("class_unknown", found=f"class {int(code)}", expected=f"0 to {max(names)}")
+        raise DataRejected("class_unknown", actual=f"class {int(code)}", expected=f"0 to {max(names)}")
     label = names.get(int(code), str(int(code)))
     if outline:
         return {"label": label, "shares": [min(shares[::2]), min(shares[1::2]), max(shares[::2]), max(shares[1::2])]}
@@ -132,10 +132,12 @@ def _yaml_names(data: bytes) -> dict[int, str]:
 
     try:
         if len(data) > LONGEST_YAML:
-            raise DataRejected("annotation_invalid", found=f"{len(data):,} bytes", expected=f"at most {LONGEST_YAML:,}")
+            raise DataRejected(
+                "annotation_invalid", actual=f"{len(data):,} bytes", expected=f"at most {LONGEST_YAML:,}"
+            )
         content = yaml.safe_load(data)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DataRejected("annotation_invalid", found=error, expected="YAML") from None
+        raise DataRejected("annotation_invalid", actual=error, expected="YAML") from None
     names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, list):
         return {code: str(name) for code, name in enumerate(names)}

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from ml.data.files.text import MAX_LINE_CHARACTERS, blocks, lines, open_text
+from ml.data.files.text import MAX_LINE_CHARACTERS, open_text, read_blocks, read_lines
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
@@ -80,21 +80,21 @@ class Csv(Format):
     def read(self) -> Iterator[Batch]:
         """Yield the rows of one file after another."""
         csv.field_size_limit(MAX_LINE_CHARACTERS)
-        pixels = PixelReader(self.findings)
+        pixels = PixelReader(self.issues)
         yield from self.read_files(partial(self._read_file, pixels=pixels))
 
     def _read_file(self, source: UploadedFile, *, pixels: PixelReader) -> Iterator[Batch]:
         dialect = self._detect_dialect(source)
         if dialect:
-            with open_text(source, self.findings, self.limits) as text:
+            with open_text(source, self.issues, self.limits) as text:
                 if dialect.has_delimiter_line:
                     text.readline()
                 yield from _FileReader(self, source, dialect, pixels).batches(text)
 
     def _detect_dialect(self, source: UploadedFile) -> Dialect | None:
         """Detect the dialect by the first lines; None for a file without any row."""
-        with open_text(source, type(self.findings)(max_samples=0), self.limits) as text:
-            start = [line for line in itertools.islice(lines(text), INSPECTED_ROWS) if line.strip()]
+        with open_text(source, type(self.issues)(max_samples=0), self.limits) as text:
+            start = [line for line in itertools.islice(read_lines(text), INSPECTED_ROWS) if line.strip()]
         delimiter_line = _DELIMITER_LINE.fullmatch(start[0]) if start else None
         start = start[bool(delimiter_line) :]
         if not start:
@@ -108,7 +108,7 @@ class Csv(Format):
         width = len(records[0])
         if width > self.limits.max_columns:
             expected = f"at most {self.limits.max_columns:,} columns"
-            raise DataRejected("table_too_large", found=f"{width:,} columns", expected=expected)
+            raise DataRejected("table_too_large", actual=f"{width:,} columns", expected=expected)
         has_header = _has_header(records)
         if has_header and len(records) == 1:
             return None
@@ -121,7 +121,7 @@ class Csv(Format):
         self.detected_columns = self.detected_columns or layout.to_request(columns)
         if layout.is_shape_assumed:
             at = Location(file=source.name)
-            self.findings.add("pixels_shape_assumed", at=at, found=f"{len(layout.pixels)} columns")
+            self.issues.add("pixels_shape_assumed", at=at, actual=f"{len(layout.pixels)} columns")
         return layout
 
 
@@ -129,7 +129,7 @@ class _FileReader:
     """Reads one file in one pass."""
 
     def __init__(self, format: Csv, source: UploadedFile, dialect: Dialect, pixels: PixelReader) -> None:
-        self._findings = format.findings
+        self._issues = format.issues
         self._limits = format.limits
         self._source = source
         self._dialect = dialect
@@ -143,9 +143,9 @@ class _FileReader:
 
     def batches(self, text: IO[str]) -> Iterator[Batch]:
         """Read block by block until the first quote: after one, the end of a line may not be the end of a row."""
-        for block in blocks(text):
+        for block in read_blocks(text):
             if '"' in block:
-                remaining_lines = lines(text, before=self._line + block.count("\n"))
+                remaining_lines = read_lines(text, start=self._line + block.count("\n"))
                 yield from self._read_by_cell(itertools.chain(io.StringIO(block), remaining_lines))
                 return
             table = self._parse_block(block)
@@ -217,7 +217,7 @@ class _FileReader:
                 self._count_row()
                 if "field limit" in str(error):
                     raise DataRejected("cell_too_large", at=self._location(line)) from error
-                self._findings.add("bad_quoting", at=self._location(line), found=error, rows=1)
+                self._issues.add("bad_quoting", at=self._location(line), actual=error, rows=1)
                 continue
             if not cells:
                 continue
@@ -229,7 +229,7 @@ class _FileReader:
                 yield NumberedRecord(line, self._row, cells)
             else:
                 at = self._location(line)
-                self._findings.add("ragged_row", at=at, found=f"{len(cells)} cells", expected=f"{width}", rows=1)
+                self._issues.add("ragged_row", at=at, actual=f"{len(cells)} cells", expected=f"{width}", rows=1)
         self._line = lines_before + reader.line_num
 
     def _count_row(self) -> None:
@@ -257,15 +257,15 @@ class _FileReader:
         for index in self._dialect.layout.pixels:
             if not is_number(cells[index]):
                 at = Location(file=self._source.name, line=line, row=row, column=self._dialect.names[index])
-                self._findings.add(
-                    "pixel_not_a_number", at=at, found=cells[index] or "nothing", expected="a number", rows=1
+                self._issues.add(
+                    "pixel_not_a_number", at=at, actual=cells[index] or "nothing", expected="a number", rows=1
                 )
                 return False
         return True
 
     def _batch(self, cells: Mapping[str, Sequence[str]], pixels: np.ndarray | None, locations: Locations) -> Batch:
         """Convert cells to values; rows that cannot be converted are left out."""
-        values, retained_rows = read_cells(cells, locations, self._findings)
+        values, retained_rows = read_cells(cells, locations, self._issues)
         columns: dict[str, Any] = dict(values)
         if pixels is not None:
             locations = locations.take(retained_rows)
@@ -295,7 +295,7 @@ def _parse_records(start: Sequence[str], delimiter: str) -> list[list[str]]:
     try:
         return list(csv.reader(start, delimiter=delimiter))
     except csv.Error as error:
-        raise DataRejected("bad_quoting", found=error) from error
+        raise DataRejected("bad_quoting", actual=error) from error
 
 
 def _regularity(start: Sequence[str], delimiter: str) -> tuple[bool, float, int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ml.data.files.text import lines, open_text
+from ml.data.files.text import open_text, read_lines
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import Location
 from ml.data.locations import Locations
@@ -63,14 +63,14 @@ class Jsonl(Format):
                 canonical: [row_cells.get(names[index]) for _, _, row_cells in objects]
                 for canonical, index in layout.columns.items()
             }
-            values, retained_rows = read_cells(cells, locations, self.findings)
+            values, retained_rows = read_cells(cells, locations, self.issues)
             yield Batch(values, locations.take(retained_rows), source.split)
 
     def _batches(self, source: UploadedFile) -> Iterator[list[NumberedObject]]:
         objects: list[NumberedObject] = []
         character_count = row = 0
-        with open_text(source, self.findings, self.limits) as text:
-            for number, line in enumerate(lines(text), start=1):
+        with open_text(source, self.issues, self.limits) as text:
+            for number, line in enumerate(read_lines(text), start=1):
                 if not line.strip():
                     continue
                 row += 1
@@ -89,10 +89,10 @@ class Jsonl(Format):
         try:
             cells = json.loads(line)
         except (ValueError, RecursionError) as error:
-            self.findings.add("json_invalid", at=at, found=error, rows=1)
+            self.issues.add("json_invalid", at=at, actual=error, rows=1)
             return None
         if not isinstance(cells, dict):
-            self.findings.add("json_not_an_object", at=at, found=line.strip(), expected="an object", rows=1)
+            self.issues.add("json_not_an_object", at=at, actual=line.strip(), expected="an object", rows=1)
             return None
         return _flatten_translation(cells)
 

@@ -44,21 +44,21 @@ class Parquet(Format):
 
     def read(self) -> Iterator[Batch]:
         """Yield the rows of one file after another."""
-        pixels = PixelReader(self.findings)
+        pixels = PixelReader(self.issues)
         for source in self.sources:
             try:
                 yield from self._read_file(source, pixels)
             except DataRejected as rejection:
-                self.findings.record(rejection, at=Location(file=source.name))
+                self.issues.record(rejection, at=Location(file=source.name))
             except MemoryError:
                 raise
             except (pa.ArrowException, OSError, ValueError, KeyError, IndexError) as error:
-                self.findings.add("damaged_file", at=Location(file=source.name), found=error)
+                self.issues.add("damaged_file", at=Location(file=source.name), actual=error)
 
     def _read_file(self, source: UploadedFile, pixels: PixelReader) -> Iterator[Batch]:
-        if source.packing:
+        if source.compression:
             raise DataRejected(
-                "unsupported_file", found=f"Parquet inside {source.packing}", expected="uncompressed Parquet"
+                "unsupported_file", actual=f"Parquet inside {source.compression}", expected="uncompressed Parquet"
             )
         with pq.ParquetFile(source.path, thrift_string_size_limit=_MAX_FOOTER_STRING_BYTES) as file:
             self._check_size(file.metadata)
@@ -68,17 +68,17 @@ class Parquet(Format):
             self.detected_columns = self.detected_columns or layout.to_request(columns)
             if layout.is_shape_assumed:
                 at = Location(file=source.name)
-                self.findings.add("pixels_shape_assumed", at=at, found=f"{len(layout.pixels)} columns")
+                self.issues.add("pixels_shape_assumed", at=at, actual=f"{len(layout.pixels)} columns")
             yield from self._batches(source, file, layout, [column.name for column in columns], pixels)
 
     def _check_size(self, metadata: pq.FileMetaData) -> None:
         limits = self.limits
         rows, columns = f"{metadata.num_rows:,} rows", f"{metadata.num_columns:,} columns"
         if metadata.num_rows > limits.max_rows:
-            raise DataRejected("too_many_rows", found=rows, expected=f"at most {limits.max_rows:,} rows")
+            raise DataRejected("too_many_rows", actual=rows, expected=f"at most {limits.max_rows:,} rows")
         if metadata.num_columns > limits.max_columns or metadata.num_rows * metadata.num_columns > limits.max_cells:
             expected = f"at most {limits.max_columns:,} columns and {limits.max_cells:,} cells"
-            raise DataRejected("table_too_large", found=f"{rows} x {columns}", expected=expected)
+            raise DataRejected("table_too_large", actual=f"{rows} x {columns}", expected=expected)
 
     def _batches(
         self, source: UploadedFile, file: pq.ParquetFile, layout: Layout, names: Sequence[str], pixels: PixelReader
@@ -97,7 +97,7 @@ class Parquet(Format):
             cells = {name: table.column(names[index]).to_pylist() for name, index in layout.columns.items()}
             if class_names:
                 cells["label"] = _decode_classes(cells["label"], class_names)
-            values, retained_rows = read_cells(cells, locations, self.findings)
+            values, retained_rows = read_cells(cells, locations, self.issues)
             columns: dict[str, Any] = dict(values)
             if layout.pixels:
                 numbers = np.stack([_to_float32(table.column(names[index])) for index in layout.pixels], axis=1)

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from ml.data.files.natural_sort import natural_key
-from ml.data.files.text import lines, open_text
+from ml.data.files.natural_sort import natural_sort_key
+from ml.data.files.text import open_text, read_lines
 from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
@@ -102,12 +102,12 @@ class AlignedTexts(Format):
         for name, source in found:
             pairs.setdefault(name.stem, {})[name.side] = source
         self.detected_columns = dict(zip(self.columns, sides, strict=True))
-        for stem in sorted(pairs, key=natural_key):
+        for stem in sorted(pairs, key=natural_sort_key):
             pair = pairs[stem]
             alone = [source for side, source in pair.items() if set(pair) != set(sides)]
             for source in alone:
                 expected = f"one file for each of {' and '.join(sides)}, named alike"
-                self.findings.add("text_unpaired", at=Location(file=source.name), expected=expected)
+                self.issues.add("text_unpaired", at=Location(file=source.name), expected=expected)
             if not alone:
                 yield from self._read_pair(*(pair[side] for side in sides))
 
@@ -118,7 +118,7 @@ class AlignedTexts(Format):
         wrong = [side for side in asked.values() if side not in known]
         if set(asked) - set(self.columns) or wrong or len(known) != 2 or len(set(asked.values())) < len(asked):
             expected = f'{{"text": ..., "target": ...}} of {", ".join(known)}'
-            raise DataRejected("invalid_columns", found=", ".join(map(str, asked.values())) or None, expected=expected)
+            raise DataRejected("invalid_columns", actual=", ".join(map(str, asked.values())) or None, expected=expected)
         first = next((side for side in known if side in ("source", "src")), known[0])
         if "target" in asked:
             first = next(side for side in known if side != asked["target"])
@@ -129,10 +129,10 @@ class AlignedTexts(Format):
         count = {source.name: 0, target.name: 0}
         try:
             with (
-                open_text(source, self.findings, self.limits) as one,
-                open_text(target, self.findings, self.limits) as other,
+                open_text(source, self.issues, self.limits) as one,
+                open_text(target, self.issues, self.limits) as other,
             ):
-                first, second = lines(one), lines(other)
+                first, second = read_lines(one), read_lines(other)
                 for start in itertools.count(0, ROWS_PER_BATCH):
                     texts, targets = _some(first), _some(second)
                     count[source.name] += len(texts)
@@ -149,11 +149,11 @@ class AlignedTexts(Format):
                 count[source.name] += sum(1 for _ in first)
                 count[target.name] += sum(1 for _ in second)
         except DataRejected as refused:
-            self.findings.record(refused, at=Location(file=source.name))
+            self.issues.record(refused, at=Location(file=source.name))
             return
         if count[source.name] != count[target.name]:
             told = " and ".join(f"{number:,} in {name}" for name, number in count.items())
-            self.findings.add("line_counts_differ", at=Location(file=target.name), found=told, expected="as many lines")
+            self.issues.add("line_counts_differ", at=Location(file=target.name), actual=told, expected="as many lines")
 
 
 def _some(rest: Iterator[str]) -> list[str]:

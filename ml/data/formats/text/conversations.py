@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 from pydantic import ValidationError
 
-from ml.data.conversations import Message, prompt_of
-from ml.data.files.text import lines, open_text
+from ml.data.conversations import Message, format_prompt
+from ml.data.files.text import open_text, read_lines
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
@@ -47,8 +47,8 @@ class Conversations(Format):
     def _read_file(self, source: UploadedFile) -> Iterator[Batch]:
         found: list[tuple[str, str, int, int]] = []
         weight = row = 0
-        with open_text(source, self.findings, self.limits) as text:
-            for number, line in enumerate(lines(text), start=1):
+        with open_text(source, self.issues, self.limits) as text:
+            for number, line in enumerate(read_lines(text), start=1):
                 if not line.strip():
                     continue
                 row += 1
@@ -66,28 +66,28 @@ class Conversations(Format):
         try:
             messages = self._messages(line)
         except DataRejected as refused:
-            self.findings.record(refused, at=at, rows=1)
+            self.issues.record(refused, at=at, rows=1)
             return []
         answers = [index for index, message in enumerate(messages) if message.role == "assistant" and index]
-        return [(prompt_of(messages[:index]), messages[index].content.strip()) for index in answers]
+        return [(format_prompt(messages[:index]), messages[index].content.strip()) for index in answers]
 
     def _messages(self, line: str) -> list[Message]:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataRejected("json_invalid", found=error) from None
+            raise DataRejected("json_invalid", actual=error) from None
         turns = record.get(MESSAGES) if isinstance(record, dict) else None
         if not isinstance(turns, list) or not turns:
-            raise DataRejected("conversation_invalid", found=line.strip(), expected='{"messages": [...]}')
+            raise DataRejected("conversation_invalid", actual=line.strip(), expected='{"messages": [...]}')
         messages = [_message(index, turn) for index, turn in enumerate(turns, start=1)]
         spoken = [message.role for message in messages]
         if "system" in spoken[1:]:
             raise DataRejected(
-                "conversation_order", found=", ".join(spoken), expected="a system turn only at the start"
+                "conversation_order", actual=", ".join(spoken), expected="a system turn only at the start"
             )
         if spoken[-1] != "assistant" or spoken[0] == "assistant":
             expected = "first a user, last the assistant, whose turn is to be learned"
-            raise DataRejected("conversation_order", found=", ".join(spoken), expected=expected)
+            raise DataRejected("conversation_order", actual=", ".join(spoken), expected=expected)
         return messages
 
 
@@ -100,10 +100,10 @@ def _message(index: int, turn: Any) -> Message:
         place = ".".join(map(str, fault["loc"]))
         expected = ROLES if place == "role" else "a text"
         raise DataRejected(
-            "conversation_invalid", found=f"turn {index}: {place}: {fault['msg']}", expected=expected
+            "conversation_invalid", actual=f"turn {index}: {place}: {fault['msg']}", expected=expected
         ) from None
     if not message.content.strip():
-        raise DataRejected("conversation_invalid", found=f"turn {index}: nothing is said", expected="a text")
+        raise DataRejected("conversation_invalid", actual=f"turn {index}: nothing is said", expected="a text")
     return message
 
 
@@ -114,7 +114,7 @@ def _batch(found: Sequence[tuple[str, str, int, int]], source: UploadedFile) -> 
 
 
 def _has_messages(source: UploadedFile) -> bool:
-    if source.packing is not None or source.content != "json":
+    if source.compression is not None or source.content != "json":
         return False
     with source.path.open("rb") as file:
         return f'"{MESSAGES}"'.encode() in file.read(START_BYTES).split(b"\n", 1)[0]

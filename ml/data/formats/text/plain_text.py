@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
-from ml.data.files.archives import contents, members
-from ml.data.files.natural_sort import natural_key
-from ml.data.files.text import UTF_16, lines, open_text, read_text
+from ml.data.files.archives import list_members, read_members
+from ml.data.files.natural_sort import natural_sort_key
+from ml.data.files.text import UTF_16_MARKS, open_text, read_lines, read_text
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
@@ -59,7 +59,7 @@ class PlainText(Format):
     def read(self) -> Iterator[Batch]:
         """Archive by archive, then the loose files."""
         loose = sorted(
-            (source for source in self.sources if source.content == "text"), key=lambda one: natural_key(one.name)
+            (source for source in self.sources if source.content == "text"), key=lambda one: natural_sort_key(one.name)
         )
         for source in self.sources:
             if source.content != "text":
@@ -75,19 +75,19 @@ class PlainText(Format):
         try:
             yield from batches
         except DataRejected as refused:
-            self.findings.record(refused, at=refused.at or Location(file=source.name))
+            self.issues.record(refused, at=refused.at or Location(file=source.name))
 
     def _read_long(self, source: UploadedFile) -> Iterator[Batch]:
         """In blocks; where nothing says which split it is, its end is held out."""
-        with open_text(source, type(self.findings)(max_samples=0), self.limits) as text:
-            total = sum(len(line) for line in lines(text))
+        with open_text(source, type(self.issues)(max_samples=0), self.limits) as text:
+            total = sum(len(line) for line in read_lines(text))
         block = min(LARGEST_BLOCK, max(SMALLEST_BLOCK, total // FEWEST_BLOCKS))
         parts = HELD_OUT if source.split is None else ((source.split, 1.0),)
         texts: list[str] = []
         begun: list[int] = []
         read = part = row = 0
-        with open_text(source, self.findings, self.limits) as text:
-            for line, piece in _blocks(lines(text), block):
+        with open_text(source, self.issues, self.limits) as text:
+            for line, piece in _blocks(read_lines(text), block):
                 texts.append(piece)
                 begun.append(line)
                 read += len(piece)
@@ -100,12 +100,12 @@ class PlainText(Format):
 
     def _read_archive(self, source: UploadedFile) -> Iterator[Batch]:
         chosen: dict[str, Member] = {}
-        for member in members(source, self.findings, self.limits):
+        for member in list_members(source, self.issues, self.limits):
             if PurePosixPath(member.parts[-1]).suffix.lower() in SUFFIXES:
                 chosen[member.file] = member
             else:
-                self.findings.add("file_ignored", at=Location(file=member.file), expected=", ".join(sorted(SUFFIXES)))
-        read = contents(source, chosen, self.findings, self.limits)
+                self.issues.add("file_ignored", at=Location(file=member.file), expected=", ".join(sorted(SUFFIXES)))
+        read = read_members(source, chosen, self.issues, self.limits)
         yield from self._batches((file, self._decoded(file, content)) for file, content in read)
 
     def _batches(self, documents: Iterable[tuple[str, str | None]]) -> Iterator[Batch]:
@@ -126,20 +126,20 @@ class PlainText(Format):
 
     def _whole(self, source: UploadedFile) -> str | None:
         try:
-            with open_text(source, self.findings, self.limits) as text:
-                return "".join(lines(text))
+            with open_text(source, self.issues, self.limits) as text:
+                return "".join(read_lines(text))
         except DataRejected as refused:
-            self.findings.record(refused, at=refused.at or Location(file=source.name))
+            self.issues.record(refused, at=refused.at or Location(file=source.name))
             return None
 
     def _decoded(self, file: str, content: bytes | DataRejected) -> str | None:
         if isinstance(content, DataRejected):
-            self.findings.record(content, at=Location(file=file), rows=1)
+            self.issues.record(content, at=Location(file=file), rows=1)
             return None
         try:
-            return read_text(file, content, self.findings)
+            return read_text(file, content, self.issues)
         except DataRejected as refused:
-            self.findings.record(refused, rows=1)
+            self.issues.record(refused, rows=1)
             return None
 
 
@@ -160,11 +160,11 @@ def _blocks(text: Iterable[str], letters: int) -> Iterator[tuple[int, str]]:
 
 def _looks_like_a_table(source: UploadedFile) -> bool:
     """Whether nearly every line of its beginning is parted as often as the first by one of the usual signs."""
-    if source.packing is not None:
+    if source.compression is not None:
         return False
     with source.path.open("rb") as file:
         data = file.read(LOOKED_AT_BYTES)
-    start = data.decode("utf-16" if data.startswith(UTF_16) else "utf-8", "replace").split("\n")[:-1]
+    start = data.decode("utf-16" if data.startswith(UTF_16_MARKS) else "utf-8", "replace").split("\n")[:-1]
     for sign in ",\t;|":
         counts = [line.count(sign) for line in start]
         if counts and counts[0] and counts.count(counts[0]) >= MOSTLY * len(counts):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from ml.data.files.ignored import is_ignored
 from ml.data.files.text import read_text
-from ml.data.files.upload import split_named
+from ml.data.files.upload import parse_split
 from ml.data.formats._class_folders import FolderFormat, Role
 from ml.data.issues import Location
 
@@ -46,7 +46,7 @@ class TextFolders(FolderFormat):
         ]
         texts = [path for path in paths if path.suffix.lower() in SUFFIXES]
         classes = {path.parent.name for path in texts} - {""}
-        classes = {name for name in classes if split_named(name) is None}
+        classes = {name for name in classes if parse_split(name) is None}
         sure = 2 * len(texts) > sum(bool(path.suffix) for path in paths) and len(classes) > 1
         return super().detect(sources, wanted) * SURE if sure else 0
 
@@ -55,7 +55,7 @@ class TextFolders(FolderFormat):
         path = PurePosixPath(member.parts[-1])
         if path.suffix.lower() in SUFFIXES or (not path.suffix and not is_ignored(path.name)):
             return True
-        self.findings.add("text_file_ignored", at=Location(file=member.file))
+        self.issues.add("text_file_ignored", at=Location(file=member.file))
         return False
 
     def roles(self, files: Sequence[Member], source: UploadedFile) -> dict[str, Role]:
@@ -64,13 +64,13 @@ class TextFolders(FolderFormat):
         classified = []
         for member in files:
             if len(member.parts) < inner:
-                self.findings.add("text_file_ignored", at=Location(file=member.file))
+                self.issues.add("text_file_ignored", at=Location(file=member.file))
             elif inner > 1 and member.parts[-2].lower() in WITHOUT_CLASS:
-                self.findings.add("texts_without_class", at=Location(file=member.file))
+                self.issues.add("texts_without_class", at=Location(file=member.file))
             else:
                 classified.append(member)
         return super().roles(classified, source)
 
     def value(self, file: str, data: bytes) -> str:
         """The decoded text, with plain newlines."""
-        return read_text(file, data, self.findings)
+        return read_text(file, data, self.issues)

@@ -57,7 +57,7 @@ class Tmx(Format):
         yield from self.read_files(self._read_file)
 
     def _read_file(self, source: UploadedFile) -> Iterator[Batch]:
-        reading = _Reading(self.limits.max_text_letters)
+        reading = _Reading(self.limits.max_text_characters)
         sides: tuple[str, str] | None = None
         row = 0
         waiting: list[_Unit] = []
@@ -79,7 +79,7 @@ class Tmx(Format):
                 counts[language] = counts.get(language, 0) + 1
         asked = {canonical: str(language).lower() for canonical, language in self.requested_columns.items()}
         if set(asked) - set(self.columns):
-            raise DataRejected("invalid_columns", found=", ".join(asked), expected="text and target")
+            raise DataRejected("invalid_columns", actual=", ".join(asked), expected="text and target")
         often = sorted(counts, key=lambda language: -counts[language])
         first = asked.get("text") or _known(header, often) or next((each for each in often), "")
         if "target" in asked and "text" not in asked and _same(first, asked["target"]):
@@ -87,7 +87,7 @@ class Tmx(Format):
         second = asked.get("target") or next((each for each in often if not _same(each, first)), "")
         if _known(first, often) is None or _known(second, often) is None:
             found = ", ".join(often) or "no language"
-            raise DataRejected("tmx_languages", found=found, expected=", ".join(asked.values()) or "two languages")
+            raise DataRejected("tmx_languages", actual=found, expected=", ".join(asked.values()) or "two languages")
         self.detected_columns = self.detected_columns or {"text": first, "target": second}
         return first, second
 
@@ -101,7 +101,7 @@ class Tmx(Format):
                 lacks = sides[said.index(None)]
                 at = Location(file=source.name, line=unit.line, row=number)
                 has = ", ".join(unit.said) or "nothing"
-                self.findings.add("tmx_unit_incomplete", at=at, found=has, expected=lacks, rows=1)
+                self.issues.add("tmx_unit_incomplete", at=at, actual=has, expected=lacks, rows=1)
             else:
                 kept.append((number, unit, [text or "" for text in said]))
         if kept:
@@ -117,7 +117,7 @@ class _Reading:
     def __init__(self, longest: int) -> None:
         self.source_language: str | None = None
         self._longest = longest
-        self._xml = XmlReader(start=self._start, end=self._end, letters=self._letters)
+        self._xml = XmlReader(on_start=self._start, on_end=self._end, on_text=self._letters)
         self._aside = 0
         self._segment: list[str] | None = None
         self._length = 0
@@ -130,7 +130,7 @@ class _Reading:
         with source.open(limits) as file:
             while True:
                 piece = file.read(_PIECE)
-                self._xml.feed(piece, last=not piece)
+                self._xml.feed(piece, is_last=not piece)
                 yield self._done
                 self._done = []
                 if not piece:
@@ -143,7 +143,7 @@ class _Reading:
             language = attributes.get("srclang", "").lower()
             self.source_language = None if language in ("", "*all*") else language
         elif name == "tu":
-            self._unit = _Unit(self._xml.place.line or 0)
+            self._unit = _Unit(self._xml.location.line or 0)
         elif name == "tuv":
             self._language = (attributes.get("xml:lang") or attributes.get("lang") or "").lower()
         elif name == "seg" and self._unit is not None:
@@ -166,7 +166,7 @@ class _Reading:
         self._length += len(data)
         if self._length > self._longest:
             expected = f"at most {self._longest:,} letters"
-            raise DataRejected("text_too_long", expected=expected, at=self._xml.place)
+            raise DataRejected("text_too_long", expected=expected, at=self._xml.location)
         self._segment.append(data)
 
 

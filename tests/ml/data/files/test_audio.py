@@ -81,18 +81,18 @@ def test_silence_and_clipping_are_told() -> None:
 
 
 def test_what_is_no_recording_or_a_damaged_one_is_named() -> None:
-    assert problem(b"hello, world").problem == "audio_unknown_format"
-    assert problem(file(tone())[:20]).problem == "audio_corrupt"
-    assert problem(b"ID3" + bytes(400)).problem == "audio_corrupt"
-    assert problem(file(np.empty((0, 1)))).problem == "audio_empty"
-    assert problem(file(np.full((100, 1), np.nan), width="FLOAT")).problem == "audio_not_finite"
-    assert problem(file(tone(), rate_hz=1_000)).problem == "audio_rate"
+    assert problem(b"hello, world").issue == "audio_unknown_format"
+    assert problem(file(tone())[:20]).issue == "audio_corrupt"
+    assert problem(b"ID3" + bytes(400)).issue == "audio_corrupt"
+    assert problem(file(np.empty((0, 1)))).issue == "audio_empty"
+    assert problem(file(np.full((100, 1), np.nan), width="FLOAT")).issue == "audio_not_finite"
+    assert problem(file(tone(), rate_hz=1_000)).issue == "audio_rate"
 
 
 def test_a_long_recording_is_refused_by_its_header_before_it_is_unpacked() -> None:
     refused = problem(file(np.zeros((RATE * 100, 1)), "FLAC"), max_seconds=10)
 
-    assert refused.problem == "audio_too_long"
+    assert refused.issue == "audio_too_long"
     assert "100.0 s" in refused.message
 
 

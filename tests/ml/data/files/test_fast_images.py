@@ -110,4 +110,4 @@ def test_bare_pixels_are_read_as_pillow_reads_them(channels, header):
 def test_bare_pixels_that_are_not_all_there_are_refused(sent, problem):
     with pytest.raises(images.UnreadableImage) as refused:
         images.read(sent)
-    assert refused.value.problem == problem
+    assert refused.value.issue == problem

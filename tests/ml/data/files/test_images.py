@@ -98,12 +98,12 @@ def test_a_truncated_picture_says_so():
     data = save(Image.fromarray(pictures(1, side=64, channels=3)[0]), "JPEG")
     with pytest.raises(images.UnreadableImage) as caught:
         images.decode(data[: len(data) // 2])
-    assert caught.value.problem == "image_truncated"
+    assert caught.value.issue == "image_truncated"
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"<svg></svg>", b"%PDF-1.7", bytes(100)])
 def test_what_is_no_picture_is_an_input_error(data):
-    with pytest.raises(InputError, match="not a picture") as caught:
+    with pytest.raises(InputError, match="not an image") as caught:
         images.decode(data)
     assert caught.value.hint is not None
     assert "PNG" in caught.value.hint
@@ -114,7 +114,7 @@ def test_a_damaged_picture_is_an_input_error():
     data[40:60] = b"x" * 20
     with pytest.raises(images.UnreadableImage) as caught:
         images.decode(bytes(data))
-    assert caught.value.problem in ("image_corrupt", "image_truncated")
+    assert caught.value.issue in ("image_corrupt", "image_truncated")
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_a_damaged_picture_is_an_input_error():
 def test_a_huge_picture_is_refused_by_its_header(width, height):
     with pytest.raises(images.UnreadableImage) as caught:
         images.decode(claiming_png(width, height))
-    assert caught.value.problem == "image_too_large"
+    assert caught.value.issue == "image_too_large"
 
 
 def test_the_limit_on_pixels_is_the_callers():
-    with pytest.raises(InputError, match="over the limit of 99"):
+    with pytest.raises(InputError, match="limit 99 in all"):
         images.decode(encoded(pictures(1, side=10)[0]), max_pixels=99)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from ml.data.dataset import Dataset
-from ml.data.files.text import decoded
+from ml.data.files.text import decode_text
 from tests.support.ml.dataset_files import codes, count, sample, tarred, upload, zipped
 
 GOOD = [f"a good film , number {number}" for number in range(20)]
@@ -63,7 +63,7 @@ def test_other_encodings_are_guessed_and_told(tmp_path, words, encoding, guess):
     assert report.state == "ready"
     assert sample(report, "encoding_guessed")["found"] == guess
     assert texts_of(tmp_path, report) == set(texts)
-    assert decoded(words.encode(encoding)) == (words, guess)
+    assert decode_text(words.encode(encoding)) == (words, guess)
 
 
 @pytest.mark.parametrize("mark", [codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE])
@@ -73,7 +73,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path, mark):
     assert (report.state, codes(report)) == ("ready", set())
     assert report.guess is not None
     assert report.guess.columns == {"text": "text", "label": "label"}
-    assert decoded(mark + SIMPLIFIED.encode(encoding)) == (SIMPLIFIED, None)
+    assert decode_text(mark + SIMPLIFIED.encode(encoding)) == (SIMPLIFIED, None)
 
 
 def test_a_quoted_text_may_have_lines_quotes_and_delimiters(tmp_path):

@@ -154,7 +154,7 @@ def test_a_split_by_chance_is_refused_with_its_reason(tmp_path: Path) -> None:
 
     assert report.state == "rejected"
     (entry,) = [each for each in report.errors if each.code == "splits_by_chance"]
-    assert "came later" in entry.hint
+    assert "later interactions" in entry.hint
 
 
 def test_without_times_the_order_of_the_file_counts(tmp_path: Path) -> None:
