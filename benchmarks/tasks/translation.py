@@ -70,7 +70,7 @@ def searched(result: TrainingResult, dataset: Path, beams: int) -> tuple[Found, 
     """Answers to the test split by the package's graphs."""
     from ml.data.dataset import Dataset
     from ml.inference.predictor import Predictor
-    from ml.metrics.bleu import score
+    from ml.metrics.bleu import corpus_scores
 
     rows = Dataset.open(dataset).rows("test").columns
     predictor = Predictor.load(result.package)
@@ -80,7 +80,7 @@ def searched(result: TrainingResult, dataset: Path, beams: int) -> tuple[Found, 
         for answer in predictor.predict([{"text": text} for text in rows["text"]], parameters={"beams": beams})
     ]
     spent = time.process_time() - began
-    metrics = score(answers, list(rows["target"])).metrics
+    metrics = corpus_scores(answers, list(rows["target"])).metrics
     return Found(beams, metrics["bleu"], metrics["chrf"], 1e3 * spent / len(answers)), answers
 
 

@@ -1,1 +1,1 @@
-"""Metrics of evaluation, each with its interval or baseline."""
+"""Metrics of evaluation, with trivial baselines and confidence intervals."""

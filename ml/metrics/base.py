@@ -1,4 +1,4 @@
-"""What it means to judge: metrics with their meaning, the answer that does not look, and how sure a share is."""
+"""Evaluation results: metrics with their meaning, trivial baselines and confidence intervals."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: Half-width, in standard deviations, of the interval that holds 95 % of a normal distribution.
 Z_95: Final = 1.959963984540054
-"""The normal distribution holds 95 % of its mass this many standard deviations around its mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What a number means: on which rows, weighted how; whether more is better."""
+    """Meaning of a metric: over which rows, weighted how, and whether higher is better."""
 
     summary: str
     higher_is_better: bool
@@ -23,39 +23,44 @@ class Metric:
 
 @dataclass(slots=True)
 class Evaluation:
-    """How good a network is on one split. `extra` joins the report as it is (confusion matrix, per class, errors)."""
+    """Result of evaluating a network on one split."""
 
     metrics: dict[str, float]
+    #: The same metrics for the best answer that ignores the input.
     baseline: dict[str, float] = field(default_factory=dict)
-    """The same metrics for the best answer that does not look at the input."""
+    #: 95 % confidence intervals.
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """95 % confidence intervals."""
+    #: Further sections of the report: confusion matrix, per class, errors.
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-def weaknesses(found: Evaluation, known: Mapping[str, Metric], *, judged: str) -> list[str]:
-    """Why not to trust a model: nothing shows that it beats the answer that does not look. `judged` says on which rows.
+def find_weaknesses(evaluation: Evaluation, metrics: Mapping[str, Metric], *, rows_name: str) -> list[str]:
+    """Return warnings about a model that does not beat the trivial baseline.
 
-    A metric with an interval must leave the baseline outside of it; where none has one, any that is better will do.
+    A metric with an interval must have the baseline outside of it; if no metric has an interval, any better value
+    counts. `rows_name` says in the message which rows were evaluated.
     """
-    compared = [name for name in found.metrics if name in found.baseline and name in known]
-    compared = [name for name in compared if name in found.intervals] or compared
-    if not compared or any(_beats(found, name, upward=known[name].higher_is_better) for name in compared):
+    names = [name for name in evaluation.metrics if name in evaluation.baseline and name in metrics]
+    names = [name for name in names if name in evaluation.intervals] or names
+    if not names or any(_beats_baseline(evaluation, name, upward=metrics[name].higher_is_better) for name in names):
         return []
-    name = compared[0]
-    value, trivial = f"{found.metrics[name]:.4g}", f"{found.baseline[name]:.4g}"
-    message = f"nothing shows that the model has learned: {name} is {value} on {judged}, that of the trivial baseline"
-    return [f"{message} {trivial}; more rows, longer training or a base model to start from may help"]
+    name = names[0]
+    value, baseline = f"{evaluation.metrics[name]:.4g}", f"{evaluation.baseline[name]:.4g}"
+    message = f"nothing shows that the model has learned: {name} is {value} on {rows_name}, the trivial baseline has"
+    return [f"{message} {baseline}; more rows, longer training or a base model in start_from may help"]
 
 
-def _beats(found: Evaluation, name: str, *, upward: bool) -> bool:
-    low, high = found.intervals.get(name, (found.metrics[name],) * 2)
-    return low > found.baseline[name] if upward else high < found.baseline[name]
+def _beats_baseline(evaluation: Evaluation, name: str, *, upward: bool) -> bool:
+    low, high = evaluation.intervals.get(name, (evaluation.metrics[name],) * 2)
+    return low > evaluation.baseline[name] if upward else high < evaluation.baseline[name]
 
 
-def share_interval(share: float, rows: int) -> tuple[float, float]:
-    """95 % confidence interval of a share seen in `rows` independent rows (Wilson 1927): sound near 0 and 1, too."""
+def wilson_interval(fraction: float, rows: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a fraction of `rows` independent rows.
+
+    Wilson (1927); valid near 0 and 1, too.
+    """
     spread = Z_95**2 / rows
-    middle = (share + spread / 2) / (1 + spread)
-    half = Z_95 / (1 + spread) * math.sqrt(share * (1 - share) / rows + spread / (4 * rows))
+    middle = (fraction + spread / 2) / (1 + spread)
+    half = Z_95 / (1 + spread) * math.sqrt(fraction * (1 - fraction) / rows + spread / (4 * rows))
     return max(0.0, middle - half), min(1.0, middle + half)

@@ -1,4 +1,4 @@
-"""How alike texts are to those that were wanted, over a whole split: BLEU and chrF as sacrebleu counts them."""
+"""BLEU and chrF over a whole split, as sacrebleu computes them."""
 
 from __future__ import annotations
 
@@ -14,67 +14,86 @@ if TYPE_CHECKING:
 
 METRICS: Final[Mapping[str, Metric]] = {
     "bleu": Metric(
-        "BLEU of the whole split, 0 to 100: how many runs of one to four words are those of the reference, short "
-        "answers punished (Papineni et al. 2002; sacrebleu, its signature in the report)",
+        "BLEU of the whole split, 0 to 100: precision of n-grams of one to four words against the reference, with a "
+        "brevity penalty (Papineni et al. 2002; sacrebleu, its signature is in the report)",
         True,
     ),
     "chrf": Metric(
-        "chrF2 of the whole split, 0 to 100: the same of runs of one to six letters, recall counting twice "
+        "chrF2 of the whole split, 0 to 100: F-score of n-grams of one to six characters, recall weighted twice "
         "(Popovic 2015)",
         True,
     ),
 }
 MAX_EXAMPLES: Final = 20
-LOOKED_AT: Final = 5_000
-"""So many texts, evenly spread, say what is typical, or which script they are written in."""
-WITHOUT_BLANKS: Final = ("HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
+#: Texts, evenly spaced, that are inspected for the typical text and for the script.
+MAX_INSPECTED_TEXTS: Final = 5_000
+#: Scripts, by the first word of a character's Unicode name, that put no spaces between words.
+SCRIPTS_WITHOUT_SPACES: Final = ("HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Both, and how they were counted."""
+    """BLEU and chrF with the sacrebleu signatures that say how they were computed."""
 
     metrics: dict[str, float]
     signatures: dict[str, str]
 
 
-def score(answers: Sequence[str], wanted: Sequence[str]) -> Scores:
-    """Of all texts together. Chinese is counted by letter, and so are scripts that put no blanks between words."""
-    bleu, chrf = _bleu(wanted), _chrf()
-    found = {"bleu": bleu.corpus_score(answers, [wanted]).score, "chrf": chrf.corpus_score(answers, [wanted]).score}
-    return Scores(found, {"bleu": str(bleu.get_signature()), "chrf": str(chrf.get_signature())})
+def corpus_scores(outputs: Sequence[str], references: Sequence[str]) -> Scores:
+    """Compute BLEU and chrF over all texts together.
+
+    Chinese, and scripts without spaces between words, are tokenized by character.
+    """
+    bleu, chrf = _bleu(references), _chrf()
+    metrics = {
+        "bleu": bleu.corpus_score(outputs, [references]).score,
+        "chrf": chrf.corpus_score(outputs, [references]).score,
+    }
+    return Scores(metrics, {"bleu": str(bleu.get_signature()), "chrf": str(chrf.get_signature())})
 
 
-def worst(given: Sequence[str], answers: Sequence[str], wanted: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows whose answer is the least like what was wanted, by chrF; `index` counts from 0 in the split."""
+def worst_rows(inputs: Sequence[str], outputs: Sequence[str], references: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows with the lowest chrF; `index` counts from 0 in the split."""
     chrf = _chrf()
-    each = [chrf.sentence_score(answer, [text]).score for answer, text in zip(answers, wanted, strict=True)]
-    order = sorted(range(len(each)), key=lambda index: each[index])[:MAX_EXAMPLES]
+    scores = [
+        chrf.sentence_score(output, [reference]).score for output, reference in zip(outputs, references, strict=True)
+    ]
+    order = sorted(range(len(scores)), key=lambda index: scores[index])[:MAX_EXAMPLES]
     return [
-        {"index": index, "text": given[index], "answer": answers[index], "wanted": wanted[index], "chrf": each[index]}
+        {
+            "index": index,
+            "text": inputs[index],
+            "answer": outputs[index],
+            "reference": references[index],
+            "chrf": scores[index],
+        }
         for index in order
     ]
 
 
-def most_typical(texts: Sequence[str]) -> str:
-    """Of the texts about as long as is usual, that whose runs of words most others have: what to answer blindly."""
-    some = texts[:: -(-len(texts) // LOOKED_AT) or 1]
-    runs = [_runs(text) for text in some]
-    usual = sum(len(text.split()) for text in some) / len(some)
-    known = Counter(run for each in runs for run in each)
-    near = [index for index, text in enumerate(some) if 0.8 * usual <= len(text.split()) <= 1.3 * usual]
-    return some[max(near or range(len(some)), key=lambda index: sum(known[run] for run in runs[index]))]
+def most_typical_text(texts: Sequence[str]) -> str:
+    """Return the text of average length with the most frequent n-grams.
+
+    It is the best answer that ignores the input.
+    """
+    sample = texts[:: -(-len(texts) // MAX_INSPECTED_TEXTS) or 1]
+    ngrams = [_ngrams(text) for text in sample]
+    mean_words = sum(len(text.split()) for text in sample) / len(sample)
+    counts = Counter(ngram for text_ngrams in ngrams for ngram in text_ngrams)
+    near = [index for index, text in enumerate(sample) if 0.8 * mean_words <= len(text.split()) <= 1.3 * mean_words]
+    candidates = near or range(len(sample))
+    return sample[max(candidates, key=lambda index: sum(counts[ngram] for ngram in ngrams[index]))]
 
 
-def _runs(text: str) -> set[tuple[str, ...]]:
+def _ngrams(text: str) -> set[tuple[str, ...]]:
     words = text.split()
     return {tuple(words[start : start + length]) for length in range(1, 5) for start in range(len(words) - length + 1)}
 
 
-def _bleu(wanted: Sequence[str]) -> Any:
+def _bleu(references: Sequence[str]) -> Any:
     from sacrebleu.metrics.bleu import BLEU
 
-    return BLEU(tokenize=_cut(wanted))
+    return BLEU(tokenize=_choose_tokenizer(references))
 
 
 def _chrf() -> Any:
@@ -83,10 +102,10 @@ def _chrf() -> Any:
     return CHRF()
 
 
-def _cut(texts: Sequence[str]) -> str:
-    """Which of sacrebleu's ways to cut words is meant for such texts."""
-    letters = "".join(texts[:: -(-len(texts) // LOOKED_AT) or 1])[: 50 * LOOKED_AT]
-    scripts = Counter(unicodedata.name(letter, "").partition(" ")[0] for letter in letters if letter.isalpha())
-    if sum(scripts[script] for script in WITHOUT_BLANKS) * 5 > sum(scripts.values()):
+def _choose_tokenizer(texts: Sequence[str]) -> str:
+    """Choose the sacrebleu tokenizer by the script of the texts."""
+    sample = "".join(texts[:: -(-len(texts) // MAX_INSPECTED_TEXTS) or 1])[: 50 * MAX_INSPECTED_TEXTS]
+    scripts = Counter(unicodedata.name(character, "").partition(" ")[0] for character in sample if character.isalpha())
+    if sum(scripts[script] for script in SCRIPTS_WITHOUT_SPACES) * 5 > sum(scripts.values()):
         return "char"
     return "zh" if scripts["CJK"] * 2 > sum(scripts.values()) else "13a"

@@ -1,4 +1,4 @@
-"""What all tasks share that choose one class of several: the code of a label, the answer, the judgement.
+"""Classification: class codes, outputs and metrics, shared by all tasks that choose a class.
 
 N rows, K classes.
 """
@@ -14,60 +14,63 @@ from pydantic import Field
 
 from ml.data.rows import Labels
 from ml.errors import DataError
-from ml.metrics.base import Evaluation, Metric, share_interval
+from ml.metrics.base import Evaluation, Metric, wilson_interval
 from ml.wire import Wire
 
 MAX_ERRORS: Final = 20
-MOST_CLASSES_IN_MATRIX: Final = 500
-"""A confusion matrix of more classes is megabytes that nobody reads."""
+#: Classes above which the report has no confusion matrix: it would take megabytes.
+MAX_CLASSES_IN_MATRIX: Final = 500
 
 Loss = Literal["cross_entropy", "mean_squared_error"]
 
 METRICS: Final[Mapping[str, Metric]] = {
-    "accuracy": Metric("Share of rows whose most probable class is the right one; every row counts once", True),
+    "accuracy": Metric("Fraction of rows whose most probable class is the true one; every row counts once", True),
     "macro_f1": Metric(
-        "Harmonic mean of precision and recall of each class that the split has; every class counts once, rare or not",
+        "Mean over the classes of the split of the harmonic mean of precision and recall; every class counts once",
         True,
     ),
     "top5_accuracy": Metric(
-        "Share of rows whose class is among the five most probable; only where there are more than five", True
+        "Fraction of rows whose class is among the five most probable; only with more than five classes", True
     ),
-    "loss": Metric("Mean over rows of the loss that was trained on, without label smoothing or dropout", False),
+    "loss": Metric("Mean over rows of the training loss, without label smoothing or dropout", False),
 }
 
 
 class ClassificationOutput(Wire):
-    """The most probable class, and how probable every class is."""
+    """The most probable class, and the probability of every class."""
 
     label: str
     confidence: float = Field(ge=0, le=1)
     probabilities: dict[str, float]
 
 
-def too_few(task: str, classes: Sequence[str] | None) -> list[str]:
-    """Why these classes cannot be told apart, in words for the data's owner; empty when they can."""
+def check_classes(task: str, classes: Sequence[str] | None) -> list[str]:
+    """Return why a classifier cannot be trained on these classes; empty if it can."""
     if classes is not None and len(classes) >= 2:
         return []
     return [f"{task} needs at least two classes; the dataset has {list(classes or []) or 'none'}"]
 
 
-def codes(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """int64 [N]: where each label stands in `classes`; raises `DataError` for one that does not."""
+def encode_labels(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """Return int64 [N]: the index of each label in `classes`.
+
+    Raises `DataError` for a label that is not in `classes`.
+    """
     code_of = {name: code for code, name in enumerate(classes)}
     try:
         if isinstance(labels, Labels):
-            # Each name is looked up once, not once a row; one that no row has need not be known.
+            # Each class is looked up once, not once a row; a class that no row uses may be unknown.
             used = np.unique(labels.codes)
             table = np.zeros(len(labels.classes), dtype=np.int64)
             table[used] = [code_of[labels.classes[code]] for code in used]
             return np.asarray(table[labels.codes])
         return np.array([code_of[label] for label in labels], dtype=np.int64)
     except KeyError as error:
-        raise DataError(f"the model knows no class {error}; it knows {', '.join(classes)}") from None
+        raise DataError(f"the model has no class {error}; its classes are {', '.join(classes)}") from None
 
 
-def answers(logits: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """One `ClassificationOutput` per row of float [N, K], as JSON."""
+def to_outputs(logits: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a `ClassificationOutput` as JSON for each row of float [N, K]."""
     probabilities = _softmax(logits)
     return [
         {"label": classes[best], "confidence": row[best], "probabilities": dict(zip(classes, row, strict=True))}
@@ -78,52 +81,53 @@ def answers(logits: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
 def evaluate(
     logits: np.ndarray, label: np.ndarray, *, classes: Sequence[str], loss: Loss, train: np.ndarray | None
 ) -> Evaluation:
-    """How well float [N, K] names int64 [N]. `train` holds the codes of the training split, for the baseline.
+    """Evaluate logits float [N, K] against classes int64 [N].
 
-    The baseline answers every row alike: with the shares of the classes in training, each counted once more than seen.
+    `train` holds the class codes of the training split, for the baseline: it predicts for every row the class
+    frequencies of training, with add-one smoothing.
     """
-    found = _Judged.of(logits, label, loss=loss)
-    metrics = found.metrics()
-    shares = [name for name in ("accuracy", "top5_accuracy") if name in metrics]
+    predictions = _Predictions.of(logits, label, loss=loss)
+    metrics = predictions.metrics()
+    fractions = [name for name in ("accuracy", "top5_accuracy") if name in metrics]
     return Evaluation(
         metrics=metrics,
         baseline=_baseline(train, label, classes=len(classes), loss=loss) if train is not None else {},
-        intervals={name: share_interval(metrics[name], len(label)) for name in shares},
+        intervals={name: wilson_interval(metrics[name], len(label)) for name in fractions},
         extra={
             "classes": list(classes),
-            "confusion_matrix": found.confusion_matrix(),
-            "per_class": found.per_class(classes),
-            "errors": found.errors(classes),
+            "confusion_matrix": predictions.confusion_matrix(),
+            "per_class": predictions.per_class(classes),
+            "errors": predictions.errors(classes),
         },
     )
 
 
 def _baseline(train: np.ndarray, label: np.ndarray, *, classes: int, loss: Loss) -> dict[str, float]:
-    seen = np.bincount(train, minlength=classes) + 1
-    blind = np.broadcast_to(np.log(seen / seen.sum()), (len(label), classes))
-    return _Judged.of(blind, label, loss=loss).metrics()
+    counts = np.bincount(train, minlength=classes) + 1
+    constant = np.broadcast_to(np.log(counts / counts.sum()), (len(label), classes))
+    return _Predictions.of(constant, label, loss=loss).metrics()
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class _Predictions:
     label: np.ndarray
     predicted: np.ndarray
     confidence: np.ndarray
+    #: Number of classes ranked before the true one.
     rank: np.ndarray
-    """How many classes stand before the right one."""
     losses: np.ndarray
     classes: int
 
     @classmethod
-    def of(cls, logits: np.ndarray, label: np.ndarray, *, loss: Loss) -> _Judged:
+    def of(cls, logits: np.ndarray, label: np.ndarray, *, loss: Loss) -> _Predictions:
         probabilities = _softmax(logits)
-        right = logits[np.arange(len(label)), label][:, None]
+        true_logit = logits[np.arange(len(label)), label][:, None]
         earlier = np.arange(logits.shape[1]) < label[:, None]
         return cls(
             label=label,
             predicted=logits.argmax(axis=1),
             confidence=probabilities.max(axis=1),
-            rank=((logits > right) | ((logits == right) & earlier)).sum(axis=1),
+            rank=((logits > true_logit) | ((logits == true_logit) & earlier)).sum(axis=1),
             losses=_losses(logits, probabilities, label, loss=loss),
             classes=logits.shape[1],
         )
@@ -138,8 +142,8 @@ class _Judged:
         return {**metrics, "top5_accuracy": float((self.rank < 5).mean())} if self.classes > 5 else metrics
 
     def confusion_matrix(self) -> list[list[int]] | None:
-        """Rows are the right classes, columns the predicted."""
-        if self.classes > MOST_CLASSES_IN_MATRIX:
+        """Return counts: rows are true classes, columns are predicted classes."""
+        if self.classes > MAX_CLASSES_IN_MATRIX:
             return None
         pairs = np.bincount(self.label * self.classes + self.predicted, minlength=self.classes**2)
         matrix: list[list[int]] = pairs.reshape(self.classes, self.classes).tolist()
@@ -151,7 +155,7 @@ class _Judged:
         return [dict(zip(names, row, strict=True)) for row in zip(classes, *columns, strict=True)]
 
     def errors(self, classes: Sequence[str]) -> list[dict[str, Any]]:
-        """The wrong rows it was surest of; `index` counts from 0 in the split."""
+        """Return the wrong rows with the highest confidence; `index` counts from 0 in the split."""
         wrong = np.flatnonzero(self.predicted != self.label)
         worst = wrong[np.argsort(-self.confidence[wrong], kind="stable")][:MAX_ERRORS]
         return [
@@ -166,7 +170,7 @@ class _Judged:
         ]
 
     def _by_class(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Precision, recall, F1 and support; 0 where nothing was predicted or nothing is there."""
+        """Return precision, recall, F1 and support of each class; 0 where the denominator is 0."""
         hits = np.bincount(self.label[self.predicted == self.label], minlength=self.classes)
         support = np.bincount(self.label, minlength=self.classes)
         predicted = np.bincount(self.predicted, minlength=self.classes)
@@ -178,8 +182,8 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
-    raised = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+    exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
 def _losses(logits: np.ndarray, probabilities: np.ndarray, label: np.ndarray, *, loss: Loss) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Objects in pictures: from scores on a grid to boxes, and how good such boxes are.
+"""Object detection: boxes from scores on a grid (non-maximum suppression), and average precision.
 
-A box is x1, y1, x2, y2. K classes, H height and W width of the grid, n objects found, m objects there are.
+A box is x1, y1, x2, y2. K classes, H height and W width of the grid, n detections, m true objects.
 """
 
 from __future__ import annotations
@@ -17,116 +17,134 @@ from ml.metrics.base import Evaluation, Metric
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-FAINTEST: Final = 0.01
-"""No peak below is looked at: an answer for it would be noise."""
+#: Scores below are ignored as noise.
+MIN_SCORE: Final = 0.01
 MAX_PEAKS: Final = 300
+#: Detections of an image that are evaluated, those with the highest confidence (as COCO does).
 MAX_DETECTIONS: Final = 100
-"""Objects of a picture that are judged, the surest (as COCO does)."""
-ENOUGH_OVERLAP: Final = 0.5
-"""Intersection over union from which a box is said to lie on an object, for the list of errors."""
-MOST_ERRORS: Final = 20
+#: Intersection over union from which a detection matches an object, for the list of errors.
+MATCH_IOU: Final = 0.5
+MAX_ERRORS: Final = 20
 
 METRICS: Final[Mapping[str, Metric]] = {
     "map": Metric(
-        "Mean over classes and over overlaps of 0.50, 0.55 to 0.95 that a box must reach of the average precision "
-        "(COCO's AP); every class counts once",
+        "Average precision (COCO's AP), mean over classes and over IoU thresholds 0.50, 0.55 to 0.95; every class "
+        "counts once",
         True,
     ),
     "map50": Metric(
-        "Mean over classes of the average precision where an overlap (intersection over union) of 0.5 is enough", True
+        "Mean over classes of the average precision at an IoU (intersection over union) threshold of 0.5", True
     ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """The objects of one picture, surest first: `boxes` float [n, 4], `confidence` [n], `label` int64 [n]."""
+    """Detections of one image, by falling confidence.
+
+    `boxes` float [n, 4], `confidence` float [n], `label` int64 [n].
+    """
 
     boxes: np.ndarray
     confidence: np.ndarray
     label: np.ndarray
 
-    def as_table(self) -> np.ndarray:
-        """float64 [n, 6]: box, confidence, label."""
+    def to_table(self) -> np.ndarray:
+        """Return float64 [n, 6]: box, confidence, label."""
         return np.column_stack([self.boxes, self.confidence, self.label.astype(np.float64)])
 
     @classmethod
-    def of_table(cls, table: np.ndarray) -> Detection:
-        """The same again; rows without confidence are none."""
+    def from_table(cls, table: np.ndarray) -> Detection:
+        """Make detections from float [n, 6]; rows without confidence are padding."""
         table = table[table[:, 4] > 0]
         return cls(table[:, :4], table[:, 4], table[:, 5].astype(np.int64))
 
 
-def pick(scores_KHW: np.ndarray, boxes_4HW: np.ndarray, *, least: float, most: int, overlap: float) -> Detection:
-    """The boxes at the peaks of `scores`, but of two of one class that overlap more than `overlap` only the surer."""
+def select_boxes(
+    scores_KHW: np.ndarray, boxes_4HW: np.ndarray, *, min_score: float, max_boxes: int, max_iou: float
+) -> Detection:
+    """Return the boxes at the peaks of `scores` after non-maximum suppression.
+
+    Of two boxes of one class whose IoU exceeds `max_iou`, the one of lower score is dropped.
+    """
     _, height, width = scores_KHW.shape
     padded = np.pad(scores_KHW, ((0, 0), (1, 1), (1, 1)), constant_values=-1)
-    around = np.max(
+    neighborhood = np.max(
         [padded[:, y : y + height, x : x + width] for y in range(3) for x in range(3)],
         axis=0,
     )
-    peaks = np.flatnonzero((scores_KHW == around) & (scores_KHW >= max(least, FAINTEST)))
+    peaks = np.flatnonzero((scores_KHW == neighborhood) & (scores_KHW >= max(min_score, MIN_SCORE)))
     flat = scores_KHW.reshape(-1)
     peaks = peaks[np.argsort(-flat[peaks], kind="stable")][:MAX_PEAKS]
-    label, place = np.divmod(peaks, height * width)
-    boxes = boxes_4HW.reshape(4, -1)[:, place].T.astype(np.float64)
-    found = Detection(boxes, flat[peaks].astype(np.float64), label.astype(np.int64))
-    kept = _distinct(found, overlap)[:most]
-    return Detection(found.boxes[kept], found.confidence[kept], found.label[kept])
+    label, position = np.divmod(peaks, height * width)
+    boxes = boxes_4HW.reshape(4, -1)[:, position].T.astype(np.float64)
+    detection = Detection(boxes, flat[peaks].astype(np.float64), label.astype(np.int64))
+    indices = _non_maximum_suppression(detection, max_iou)[:max_boxes]
+    return Detection(detection.boxes[indices], detection.confidence[indices], detection.label[indices])
 
 
-def _distinct(found: Detection, overlap: float) -> np.ndarray:
-    """Which to keep. Boxes of different classes are moved apart, so that all classes are done at once."""
-    extent = found.boxes.max(initial=0) - found.boxes.min(initial=0) + 1
-    likeness = overlaps(found.boxes + found.label[:, None] * extent, found.boxes + found.label[:, None] * extent)
-    kept = np.ones(len(likeness), dtype=bool)
-    for index in range(len(likeness)):
-        if kept[index]:
-            kept[index + 1 :] &= likeness[index, index + 1 :] <= overlap
-    return np.flatnonzero(kept)
+def _non_maximum_suppression(detection: Detection, max_iou: float) -> np.ndarray:
+    """Return the indices that remain.
+
+    Boxes of different classes are moved apart, so that all classes are done in one pass.
+    """
+    extent = detection.boxes.max(initial=0) - detection.boxes.min(initial=0) + 1
+    apart = detection.boxes + detection.label[:, None] * extent
+    iou = pairwise_iou(apart, apart)
+    remains = np.ones(len(iou), dtype=bool)
+    for index in range(len(iou)):
+        if remains[index]:
+            remains[index + 1 :] &= iou[index, index + 1 :] <= max_iou
+    return np.flatnonzero(remains)
 
 
-def overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Intersection over union [n, m] of boxes [n, 4] and [m, 4]; 0 where both are empty."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    shared = (high - low).clip(0).prod(axis=2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1) for boxes in (one, other)]
-    union = areas[0][:, None] + areas[1][None] - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros(shared.shape), where=union > 0))
+def pairwise_iou(boxes_n4: np.ndarray, boxes_m4: np.ndarray) -> np.ndarray:
+    """Return the intersection over union [n, m] of two lists of boxes.
+
+    `boxes_n4` float [n, 4], `boxes_m4` float [m, 4]; 0 where both boxes are empty.
+    """
+    low = np.maximum(boxes_n4[:, None, :2], boxes_m4[None, :, :2])
+    high = np.minimum(boxes_n4[:, None, 2:], boxes_m4[None, :, 2:])
+    intersection = (high - low).clip(0).prod(axis=2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1) for boxes in (boxes_n4, boxes_m4)]
+    union = areas[0][:, None] + areas[1][None] - intersection
+    return np.asarray(np.divide(intersection, union, out=np.zeros(intersection.shape), where=union > 0))
 
 
 def evaluate(
-    found: Sequence[Detection],
+    detections: Sequence[Detection],
     true: Sequence[tuple[np.ndarray, np.ndarray]],
     *,
     sizes: np.ndarray,
     classes: Sequence[str],
     train: Sequence[tuple[np.ndarray, np.ndarray]] | None,
 ) -> Evaluation:
-    """Average precision of what was `found` in each picture, beside boxes [m, 4] and labels [m] that are `true`.
+    """Compute the average precision of the detections of each image.
 
-    Boxes are shares of the picture, `sizes` float [N, 2] its width and height. The baseline tiles every picture with
-    the mean box of each class, as sure as training pictures show that class.
+    `true` holds boxes [m, 4] and labels [m] of each image. Boxes are fractions of the image, `sizes` float [N, 2] its width and height. The baseline tiles every image with
+    the mean box of each class, with the fraction of training images that have the class as confidence.
     """
     scale = np.concatenate([sizes, sizes], axis=1).astype(np.float64)
-    metrics, per_class = _precision(found, true, scale, classes)
+    metrics, per_class = _precision(detections, true, scale, classes)
     baseline: dict[str, float] = {}
     if train is not None:
-        tiled = _tiled(train)
-        baseline, _ = _precision([tiled] * len(true), true, scale, classes)
-    extra = {"classes": list(classes), "per_class": per_class, "errors": _errors(found, true, scale, classes)}
+        tiles = _tile_mean_boxes(train)
+        baseline, _ = _precision([tiles] * len(true), true, scale, classes)
+    extra = {"classes": list(classes), "per_class": per_class, "errors": _errors(detections, true, scale, classes)}
     return Evaluation(metrics=metrics, baseline=baseline, extra=extra)
 
 
 def _precision(
-    found: Sequence[Detection], true: Sequence[tuple[np.ndarray, np.ndarray]], scale: np.ndarray, classes: Sequence[str]
+    detections: Sequence[Detection],
+    true: Sequence[tuple[np.ndarray, np.ndarray]],
+    scale: np.ndarray,
+    classes: Sequence[str],
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     support = np.bincount(np.concatenate([label for _, label in true]), minlength=len(classes))
-    # [overlaps asked, classes]: not a number where a class has no object, nothing where none was found.
+    # [IoU thresholds, classes]: NaN for a class without objects, 0 without detections.
     average = np.where(support > 0, np.zeros((10, len(classes))), np.nan)
-    if support.any() and any(len(each.label) for each in found):
-        average = _average_precision(found, true, scale, len(classes))
+    if support.any() and any(len(detection.label) for detection in detections):
+        average = _average_precision(detections, true, scale, len(classes))
     rows = [
         {"label": name, "map": _mean(average[:, code]), "map50": _mean(average[:1, code]), "support": int(count)}
         for code, (name, count) in enumerate(zip(classes, support, strict=True))
@@ -135,41 +153,44 @@ def _precision(
 
 
 def _mean(values: np.ndarray) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else None
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else None
 
 
 def _average_precision(
-    found: Sequence[Detection], true: Sequence[tuple[np.ndarray, np.ndarray]], scale: np.ndarray, classes: int
+    detections: Sequence[Detection],
+    true: Sequence[tuple[np.ndarray, np.ndarray]],
+    scale: np.ndarray,
+    classes: int,
 ) -> np.ndarray:
-    # Only who judges needs it.
+    # Imported here: only evaluation needs it.
     from faster_coco_eval import COCO, COCOeval_faster
 
-    there: list[dict[str, Any]] = [
+    annotations: list[dict[str, Any]] = [
         {"image_id": row, "category_id": int(code) + 1, "bbox": _corner_and_size(box), "iscrowd": 0}
         for row, (boxes, labels) in enumerate(true)
         for box, code in zip(boxes * scale[row], labels, strict=True)
     ]
-    answers = [
+    results = [
         {"image_id": row, "category_id": int(code) + 1, "bbox": _corner_and_size(box), "score": float(score)}
-        for row, each in enumerate(found)
-        for box, score, code in zip(each.boxes * scale[row], each.confidence, each.label, strict=True)
+        for row, detection in enumerate(detections)
+        for box, score, code in zip(detection.boxes * scale[row], detection.confidence, detection.label, strict=True)
     ]
-    for number, each in enumerate(there, start=1):
-        each.update(id=number, area=each["bbox"][2] * each["bbox"][3])
+    for number, annotation in enumerate(annotations, start=1):
+        annotation.update(id=number, area=annotation["bbox"][2] * annotation["bbox"][3])
     data = {
         "images": [{"id": row} for row in range(len(true))],
-        "annotations": there,
+        "annotations": annotations,
         "categories": [{"id": code + 1, "name": str(code)} for code in range(classes)],
     }
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
-        known = COCO(data)
-        judged = COCOeval_faster(known, known.loadRes(answers), "bbox", print_function=lambda *_: None)
-        judged.params.maxDets = [1, 10, MAX_DETECTIONS]
-        judged.evaluate()
-        judged.accumulate()
-    # [overlaps, recalls, classes, areas, most]: all areas, most objects; -1 where a class has no object.
-    precision = np.asarray(judged.eval["precision"])[:, :, :, 0, -1]
+        truth = COCO(data)
+        evaluator = COCOeval_faster(truth, truth.loadRes(results), "bbox", print_function=lambda *_: None)
+        evaluator.params.maxDets = [1, 10, MAX_DETECTIONS]
+        evaluator.evaluate()
+        evaluator.accumulate()
+    # [IoU thresholds, recalls, classes, areas, limits]: all areas, highest limit; -1 for a class without objects.
+    precision = np.asarray(evaluator.eval["precision"])[:, :, :, 0, -1]
     return np.asarray(np.where(precision >= 0, precision, np.nan).mean(axis=1))
 
 
@@ -177,50 +198,65 @@ def _corner_and_size(box: np.ndarray) -> list[float]:
     return [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])]
 
 
-def _tiled(train: Sequence[tuple[np.ndarray, np.ndarray]]) -> Detection:
-    """Boxes of the mean size of each class side by side, as sure as the share of pictures that show the class."""
+def _tile_mean_boxes(train: Sequence[tuple[np.ndarray, np.ndarray]]) -> Detection:
+    """Return boxes of the mean size of each class side by side, covering the image.
+
+    The confidence is the fraction of training images that have the class.
+    """
     boxes = np.concatenate([boxes for boxes, _ in train])
     label = np.concatenate([label for _, label in train])
     tiles, confidence, codes = [], [], []
     for code in np.unique(label):
         size = (boxes[label == code][:, 2:] - boxes[label == code][:, :2]).mean(axis=0)
-        counts = np.ceil(1 / size.clip(0.1, 1)).astype(int)  # at most ten by ten, which are all that is judged
+        counts = np.ceil(1 / size.clip(0.1, 1)).astype(int)  # at most ten by ten, as many as are evaluated
         across, down = ((np.arange(count) + 0.5) / count for count in counts)
         middles = np.stack(np.meshgrid(across, down), axis=-1).reshape(-1, 2)
         tiles.append(np.concatenate([middles - size / 2, middles + size / 2], axis=1))
-        confidence += [sum(code in each for _, each in train) / len(train)] * len(middles)
+        confidence += [sum(code in labels for _, labels in train) / len(train)] * len(middles)
         codes += [code] * len(middles)
     order = np.argsort(-np.array(confidence), kind="stable")
     return Detection(np.concatenate(tiles)[order], np.array(confidence)[order], np.array(codes, dtype=np.int64)[order])
 
 
 def _errors(
-    found: Sequence[Detection], true: Sequence[tuple[np.ndarray, np.ndarray]], scale: np.ndarray, classes: Sequence[str]
+    detections: Sequence[Detection],
+    true: Sequence[tuple[np.ndarray, np.ndarray]],
+    scale: np.ndarray,
+    classes: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """False boxes it was surest of, then the largest objects it missed; `index` counts from 0 in the split."""
+    """Return the false boxes of highest confidence and the largest missed objects.
+
+    `index` counts from 0 in the split.
+    """
     false: list[dict[str, Any]] = []
     missed: list[dict[str, Any]] = []
-    for row, (each, (boxes, labels)) in enumerate(zip(found, true, strict=True)):
-        likeness = overlaps(each.boxes, boxes)
-        free = np.ones(len(boxes), dtype=bool)
-        for index, code in enumerate(each.label):
-            fitting = np.flatnonzero(free & (labels == code) & (likeness[index] >= ENOUGH_OVERLAP))
-            if len(fitting):
-                free[fitting[likeness[index, fitting].argmax()]] = False
+    for row, (detection, (boxes, labels)) in enumerate(zip(detections, true, strict=True)):
+        iou = pairwise_iou(detection.boxes, boxes)
+        is_free = np.ones(len(boxes), dtype=bool)
+        for index, code in enumerate(detection.label):
+            matches = np.flatnonzero(is_free & (labels == code) & (iou[index] >= MATCH_IOU))
+            if len(matches):
+                is_free[matches[iou[index, matches].argmax()]] = False
                 continue
+            box = (detection.boxes[index] * scale[row]).tolist()
             error = {"index": row, "error": "false_box", "predicted": classes[code]}
-            error |= {"confidence": float(each.confidence[index]), "box": (each.boxes[index] * scale[row]).tolist()}
-            nearest = likeness[index].argmax() if len(boxes) else None
-            if nearest is not None and likeness[index, nearest] >= ENOUGH_OVERLAP:
+            error |= {"confidence": float(detection.confidence[index]), "box": box}
+            nearest = iou[index].argmax() if len(boxes) else None
+            if nearest is not None and iou[index, nearest] >= MATCH_IOU:
                 error["label"] = classes[labels[nearest]]
             false.append(error)
         missed += [
-            {"index": row, "error": "missed", "label": classes[labels[at]], "box": (boxes[at] * scale[row]).tolist()}
-            for at in np.flatnonzero(free)
+            {
+                "index": row,
+                "error": "missed",
+                "label": classes[labels[position]],
+                "box": (boxes[position] * scale[row]).tolist(),
+            }
+            for position in np.flatnonzero(is_free)
         ]
     false.sort(key=lambda error: -error["confidence"])
     missed.sort(key=lambda error: -_area(error["box"]))
-    return [*false[: MOST_ERRORS // 2], *missed[: MOST_ERRORS // 2]]
+    return [*false[: MAX_ERRORS // 2], *missed[: MAX_ERRORS // 2]]
 
 
 def _area(box: Sequence[float]) -> float:

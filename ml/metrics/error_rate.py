@@ -1,4 +1,4 @@
-"""How well what was said is what was heard: words and letters that are wrong, missing or too many."""
+"""Word and character error rates of transcripts, as jiwer computes them."""
 
 from __future__ import annotations
 
@@ -12,46 +12,51 @@ if TYPE_CHECKING:
 
 METRICS: Final[Mapping[str, Metric]] = {
     "word_error_rate": Metric(
-        "Words to be replaced, removed or added to make all texts right, for each word that was really said; words are "
-        "what stands between blanks",
+        "Words replaced, deleted or inserted over all texts, for each word of the references; words are separated by "
+        "whitespace",
         False,
     ),
     "character_error_rate": Metric(
-        "Letters to be replaced, removed or added to make all texts right, for each letter that was really said",
+        "Characters replaced, deleted or inserted over all texts, for each character of the references",
         False,
     ),
-    "exact": Metric("Share of rows whose text is right in every letter", True),
+    "exact": Metric("Fraction of rows whose text equals the reference", True),
 }
-WORST: Final = 20
-"""Rows shown, those with most wrong letters first."""
+#: Rows in the report, those with the highest character error rate first.
+MAX_WORST_ROWS: Final = 20
 
 
-def evaluate(said: Sequence[str], wanted: Sequence[str], *, train: Sequence[str] | None) -> Evaluation:
-    """All rows together; the baseline always says the commonest text of training."""
-    found = _rates(said, wanted)
+def evaluate(outputs: Sequence[str], references: Sequence[str], *, train: Sequence[str] | None) -> Evaluation:
+    """Compute error rates over all rows together.
+
+    The baseline answers every row with the most common text of `train`.
+    """
     baseline = {}
     if train:
-        commonest = Counter(train).most_common(1)[0][0]
-        baseline = _rates([commonest] * len(wanted), wanted)
-    return Evaluation(found, baseline, extra={"worst": _worst(said, wanted)})
+        most_common = Counter(train).most_common(1)[0][0]
+        baseline = _error_rates([most_common] * len(references), references)
+    extra = {"worst": _worst_rows(outputs, references)}
+    return Evaluation(_error_rates(outputs, references), baseline, extra=extra)
 
 
-def _rates(said: Sequence[str], wanted: Sequence[str]) -> dict[str, float]:
-    # A tenth of a second that only a process that judges need spend.
+def _error_rates(outputs: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    # Imported here: it takes 0.1 s, which only a process that evaluates has to spend.
     import jiwer
 
+    pairs = zip(outputs, references, strict=True)
     return {
-        "word_error_rate": float(jiwer.wer(list(wanted), list(said))),
-        "character_error_rate": float(jiwer.cer(list(wanted), list(said))),
-        "exact": sum(one == other for one, other in zip(said, wanted, strict=True)) / len(wanted),
+        "word_error_rate": float(jiwer.wer(list(references), list(outputs))),
+        "character_error_rate": float(jiwer.cer(list(references), list(outputs))),
+        "exact": sum(output == reference for output, reference in pairs) / len(references),
     }
 
 
-def _worst(said: Sequence[str], wanted: Sequence[str]) -> list[dict[str, Any]]:
-    """Row from 1, what was said and what was heard."""
+def _worst_rows(outputs: Sequence[str], references: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the worst rows, counted from 1, with the expected and the actual text."""
     import jiwer
 
-    wrong = [row for row, (one, other) in enumerate(zip(said, wanted, strict=True)) if one != other]
-    rates = {row: float(jiwer.cer(wanted[row], said[row])) for row in wrong}
-    chosen = sorted(wrong, key=lambda row: -rates[row])[:WORST]
-    return [{"row": row + 1, "expected": wanted[row], "found": said[row]} for row in chosen]
+    pairs = enumerate(zip(outputs, references, strict=True))
+    wrong = [row for row, (output, reference) in pairs if output != reference]
+    rates = {row: float(jiwer.cer(references[row], outputs[row])) for row in wrong}
+    worst = sorted(wrong, key=lambda row: -rates[row])[:MAX_WORST_ROWS]
+    return [{"row": row + 1, "expected": references[row], "found": outputs[row]} for row in worst]

@@ -1,6 +1,6 @@
-"""How far ahead the right one of many stands: what all tasks share that put candidates into an order.
+"""Metrics of ranked candidates: hit rate, mean reciprocal rank, NDCG.
 
-N rows. A rank counts from 0; a row whose right one is not among the candidates has the rank `NOT_RANKED`.
+N rows. A rank counts from 0; a row whose target is not among the candidates has the rank `NOT_RANKED`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,23 @@ NOT_RANKED: Final = np.iinfo(np.int64).max
 
 
 def hit_rate(ranks: np.ndarray, depth: int) -> float:
-    """Share of rows whose right one is among the first `depth`."""
+    """Return the fraction of rows whose target is among the first `depth` candidates."""
     return float((ranks < depth).mean())
 
 
 def mean_reciprocal_rank(ranks: np.ndarray) -> float:
-    """Mean over rows of 1 for the first place, 1/2 for the second, 1/3, ... (Voorhees 1999)."""
-    found = ranks != NOT_RANKED
-    return float((1 / (1.0 + ranks[found])).sum() / len(ranks))
+    """Return the mean over rows of 1/(rank + 1) (Voorhees 1999).
+
+    Rows without a rank count 0.
+    """
+    is_ranked = ranks != NOT_RANKED
+    return float((1 / (1.0 + ranks[is_ranked])).sum() / len(ranks))
 
 
-def discounted_gain(ranks: np.ndarray, depth: int) -> float:
-    """NDCG of one right one a row: 1 for the first place, 1/log2(3) for the second, ..., 0 beyond `depth`.
+def ndcg(ranks: np.ndarray, depth: int) -> float:
+    """Return NDCG at `depth`, with one target a row (Järvelin & Kekäläinen 2002).
 
-    Järvelin & Kekäläinen 2002, with the best possible gain of 1 as there is one right one.
+    It is the mean of 1/log2(rank + 2) for ranks below `depth`; the ideal gain is 1, as each row has one target.
     """
     inside = ranks[ranks < depth]
     return float((1 / np.log2(2.0 + inside)).sum() / len(ranks))

@@ -128,7 +128,7 @@ class ImageGeneration(Task):
         seeds: dict[str, Column] = {"seed": np.array(rows.columns["seed"])} if "seed" in rows.columns else {}
         columns = seeds or super().encode(rows)
         if self.labels:
-            columns["label"] = classification.codes(rows.columns["label"], self.labels)
+            columns["label"] = classification.encode_labels(rows.columns["label"], self.labels)
         return columns
 
     def collate(self, columns: dict[str, Column]) -> Arrays:

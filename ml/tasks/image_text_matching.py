@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from ml.config import Config
 from ml.data.files import images
 from ml.metrics import ranking
-from ml.metrics.base import Evaluation, Metric, share_interval
+from ml.metrics.base import Evaluation, Metric, wilson_interval
 from ml.preprocessing.augmentation import distort
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Run, Signal, Slot
@@ -280,7 +280,7 @@ class ImageTextMatching(Task):
                 name = f"{sought}_recall_at_{depth}"
                 metrics[name] = ranking.hit_rate(ranks, depth)
                 baseline[name] = float(chances[depth].mean())
-                intervals[name] = share_interval(metrics[name], len(ranks))
+                intervals[name] = wilson_interval(metrics[name], len(ranks))
         return Evaluation(metrics, baseline, intervals=intervals)
 
     @classmethod

@@ -169,12 +169,12 @@ class ObjectDetection(Task):
         """From `scores` float [B, K, H, W] and `boxes` float [B, 4, H, W]."""
         answers: list[Answer] = []
         for row, (width, height) in enumerate(arrays["size"].tolist()):
-            found = detection.pick(
+            found = detection.select_boxes(
                 arrays["scores"][row],
                 arrays["boxes"][row],
-                least=float(arrays["confidence"][row]),
-                most=int(arrays["max_objects"][row]),
-                overlap=self.config.overlap,
+                min_score=float(arrays["confidence"][row]),
+                max_boxes=int(arrays["max_objects"][row]),
+                max_iou=self.config.overlap,
             )
             boxes = found.boxes.clip(0, 1) * [width, height, width, height]
             objects = [
@@ -187,12 +187,12 @@ class ObjectDetection(Task):
         return answers
 
     def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
-        """`found`: float64 [B, objects of the row that has most, 6], as `detection.Found.as_table` gives them."""
+        """`found`: float64 [B, objects of the row that has most, 6], as `detection.Detection.to_table` gives them."""
         answered = answer()
         tables = [
-            detection.pick(
-                scores, boxes, least=0, most=detection.MAX_DETECTIONS, overlap=self.config.overlap
-            ).as_table()
+            detection.select_boxes(
+                scores, boxes, min_score=0, max_boxes=detection.MAX_DETECTIONS, max_iou=self.config.overlap
+            ).to_table()
             for scores, boxes in zip(answered["scores"], answered["boxes"], strict=True)
         ]
         found = np.zeros((len(tables), max(len(each) for each in tables), 6))
@@ -205,7 +205,7 @@ class ObjectDetection(Task):
     ) -> Evaluation:
         """Average precision, per class, worst errors; the baseline tiles each picture with mean boxes."""
         return detection.evaluate(
-            [detection.Detection.of_table(each) for each in outputs["found"]],
+            [detection.Detection.from_table(each) for each in outputs["found"]],
             _true(columns),
             sizes=np.asarray(columns["size"]),
             classes=self.labels,

@@ -14,7 +14,7 @@ from pydantic import Field
 from ml.config import Config
 from ml.encoders.items import FIRST_ITEM, PADDING
 from ml.metrics import ranking
-from ml.metrics.base import Evaluation, Metric, share_interval
+from ml.metrics.base import Evaluation, Metric, wilson_interval
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Run, Signal, Slot
 from ml.tasks.base import MODEL, Answer, Task
@@ -247,7 +247,7 @@ class Recommendation(Task):
         return Evaluation(
             metrics,
             baseline,
-            intervals={name: share_interval(metrics[name], rows) for name in metrics if name.startswith("hit_rate")},
+            intervals={name: wilson_interval(metrics[name], rows) for name in metrics if name.startswith("hit_rate")},
             extra={
                 "items": len(self.items.items),
                 "targets_unknown": int((target == PADDING).sum()),
@@ -302,7 +302,7 @@ def sampled(seen: np.ndarray, target: int, vocabulary: int) -> np.ndarray:
 def _metrics(ranks: np.ndarray, sampled_ranks: np.ndarray) -> dict[str, float]:
     return {
         "hit_rate_at_10": ranking.hit_rate(ranks, DEPTH),
-        "ndcg_at_10": ranking.discounted_gain(ranks, DEPTH),
+        "ndcg_at_10": ranking.ndcg(ranks, DEPTH),
         "mean_reciprocal_rank": ranking.mean_reciprocal_rank(ranks),
         "hit_rate_at_10_of_100": ranking.hit_rate(sampled_ranks, DEPTH),
     }

@@ -171,7 +171,7 @@ class SpeechSynthesis(Task):
         if self.voices:
             # A voice that was not there to be learned speaks as the first.
             heard = [name if name in self.voices else self.voices[0] for name in rows.columns[SPEAKER]]
-            columns["voice"] = classification.codes(heard, self.voices)
+            columns["voice"] = classification.encode_labels(heard, self.voices)
         if "speed" in rows.columns:
             columns["speed"] = np.array(rows.columns["speed"], dtype=np.float64)
         return columns

@@ -68,7 +68,7 @@ class TextClassification(Task):
     @classmethod
     def refuse(cls, summary: DatasetSummary) -> list[str]:
         """Beside what is missing: classes that cannot be told apart because there is one."""
-        return super().refuse(summary) + classification.too_few(cls.name, summary.classes)
+        return super().refuse(summary) + classification.check_classes(cls.name, summary.classes)
 
     def head_config(self) -> dict[str, Any]:
         """Number of classes, the loss and the dropout."""
@@ -87,12 +87,12 @@ class TextClassification(Task):
         """`text`: int32 [T] each, and where there are labels `label`: int64 [N]."""
         columns = super().encode(rows)
         if "label" in rows.columns:
-            columns["label"] = classification.codes(rows.columns["label"], self.labels)
+            columns["label"] = classification.encode_labels(rows.columns["label"], self.labels)
         return columns
 
     def decode(self, arrays: Arrays) -> list[Answer]:
         """From `logits` float [B, classes]."""
-        return classification.answers(arrays["logits"], self.labels)
+        return classification.to_outputs(arrays["logits"], self.labels)
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None

@@ -218,20 +218,20 @@ class Translation(Task):
         """BLEU and chrF; the baseline is the better of the source as it is and of one sentence for all."""
         answers = [self._writer.decode(row) for row in outputs["tokens"]]
         given, wanted = (cast("Sequence[str]", columns[kept]) for kept in TEXTS.values())
-        found = bleu.score(answers, wanted)
+        found = bleu.corpus_scores(answers, wanted)
         extra: dict[str, Any] = {
             "signatures": found.signatures,
             "examples": [
                 dict(zip(("text", "answer", "wanted"), row, strict=True))
                 for row in zip(given, answers, wanted, strict=True)
             ][: bleu.MAX_EXAMPLES],
-            "errors": bleu.worst(given, answers, wanted),
+            "errors": bleu.worst_rows(given, answers, wanted),
         }
         if train is None:
             return Evaluation(found.metrics, extra=extra)
-        same = bleu.most_typical(cast("Sequence[str]", train[TEXTS["target"]]))
+        same = bleu.most_typical_text(cast("Sequence[str]", train[TEXTS["target"]]))
         blind = {"source": list(given), "constant": [same] * len(wanted)}
-        scores = {name: bleu.score(each, wanted).metrics for name, each in blind.items()}
+        scores = {name: bleu.corpus_scores(each, wanted).metrics for name, each in blind.items()}
         extra["baselines"] = {**scores, "constant_sentence": same}
         best = {name: max(each[name] for each in scores.values()) for name in found.metrics}
         return Evaluation(found.metrics, best, extra=extra)

@@ -26,7 +26,7 @@ from ml.learning.training.optimizers import given
 from ml.learning.training.progress import Progress, Stop
 from ml.learning.training.trainer import Trainer, TrainerResult
 from ml.learning.training.tuning import TUNINGS
-from ml.metrics.base import weaknesses
+from ml.metrics.base import find_weaknesses
 from ml.package.checksums import digest
 from ml.package.package import MANIFEST, ModelPackage, Provenance
 from ml.spec.catalog import Catalog
@@ -217,7 +217,7 @@ class _Run:
         split, rows = ("test", test) if len(test) else ("validation", self.held_out)
         columns = self._encoded(split, rows)
         found = task.evaluate(self._collected(network, task, columns), columns, train=self.train_columns)
-        warnings = weaknesses(found, task.metrics, judged=f"{len(rows)} rows of {split}")
+        warnings = find_weaknesses(found, task.metrics, rows_name=f"{len(rows)} rows of {split}")
         for warning in warnings:
             self._tell("evaluating", warning)
         facts = {"task": task.name, "split": split, "rows": len(rows), "metrics": found.metrics, "warnings": warnings}

@@ -1,26 +1,26 @@
-"""BLEU and chrF of whole splits, and the answer that does not look."""
+"""BLEU and chrF of whole splits, and the text of the trivial baseline."""
 
 import pytest
 
-from ml.metrics.bleu import most_typical, score, worst
+from ml.metrics.bleu import corpus_scores, most_typical_text, worst_rows
 
-WANTED = ["A man in a red shirt is riding a bike .", "Two dogs play in the snow .", "A girl reads a book ."]
+REFERENCES = ["A man in a red shirt is riding a bike .", "Two dogs play in the snow .", "A girl reads a book ."]
 
 
 def test_equal_texts_score_a_hundred_and_others_less() -> None:
-    assert score(WANTED, WANTED).metrics == pytest.approx({"bleu": 100.0, "chrf": 100.0})
-    turned = score([*WANTED[1:], WANTED[0]], WANTED).metrics
+    assert corpus_scores(REFERENCES, REFERENCES).metrics == pytest.approx({"bleu": 100.0, "chrf": 100.0})
+    turned = corpus_scores([*REFERENCES[1:], REFERENCES[0]], REFERENCES).metrics
     assert turned["bleu"] < turned["chrf"] < 50
 
 
 def test_bleu_is_what_its_formula_says() -> None:
     # 5 of 6 words, 4 of 5 pairs, 3 of 4 threes, 2 of 3 fours; the answer is as long as the reference.
-    found = score(["the cat sat on the hat"], ["the cat sat on the mat"]).metrics["bleu"]
-    assert found == pytest.approx(100 * (5 / 6 * 4 / 5 * 3 / 4 * 2 / 3) ** 0.25)
+    bleu = corpus_scores(["the cat sat on the hat"], ["the cat sat on the mat"]).metrics["bleu"]
+    assert bleu == pytest.approx(100 * (5 / 6 * 4 / 5 * 3 / 4 * 2 / 3) ** 0.25)
 
 
-def test_how_it_was_counted_is_told() -> None:
-    signatures = score(WANTED, WANTED).signatures
+def test_signatures_say_how_the_scores_were_computed() -> None:
+    signatures = corpus_scores(REFERENCES, REFERENCES).signatures
     assert "tok:13a" in signatures["bleu"]
     assert "case:mixed" in signatures["bleu"]
     assert "nc:6" in signatures["chrf"]
@@ -34,25 +34,25 @@ def test_how_it_was_counted_is_told() -> None:
         (["Ein Mann fährt Rad."], "13a"),
     ],
 )
-def test_scripts_without_blanks_are_counted_by_letter(texts: list[str], cut: str) -> None:
-    found = score(texts, texts)
-    assert f"tok:{cut}" in found.signatures["bleu"]
-    assert found.metrics["bleu"] == pytest.approx(100.0)
+def test_scripts_without_spaces_are_tokenized_by_character(texts: list[str], cut: str) -> None:
+    scores = corpus_scores(texts, texts)
+    assert f"tok:{cut}" in scores.signatures["bleu"]
+    assert scores.metrics["bleu"] == pytest.approx(100.0)
 
 
 def test_the_worst_answers_come_first() -> None:
-    answers = [WANTED[0], "Nothing alike", WANTED[2]]
-    found = worst(["x", "y", "z"], answers, WANTED)
-    assert (found[0]["index"], found[0]["text"], found[0]["answer"], found[0]["wanted"]) == (
+    answers = [REFERENCES[0], "Nothing alike", REFERENCES[2]]
+    rows = worst_rows(["x", "y", "z"], answers, REFERENCES)
+    assert (rows[0]["index"], rows[0]["text"], rows[0]["answer"], rows[0]["reference"]) == (
         1,
         "y",
         answers[1],
-        WANTED[1],
+        REFERENCES[1],
     )
-    assert found[0]["chrf"] < found[1]["chrf"]
+    assert rows[0]["chrf"] < rows[1]["chrf"]
 
 
-def test_the_typical_text_has_what_most_others_have() -> None:
+def test_the_typical_text_shares_the_most_n_grams() -> None:
     texts = [
         "A man is walking .",
         "A man is in a boat .",
@@ -60,5 +60,5 @@ def test_the_typical_text_has_what_most_others_have() -> None:
         "Snow",
         "Two cats eat in an old house .",
     ]
-    assert most_typical(texts) == "A man is walking ."
-    assert most_typical(["One"]) == "One"
+    assert most_typical_text(texts) == "A man is walking ."
+    assert most_typical_text(["One"]) == "One"

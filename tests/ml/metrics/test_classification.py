@@ -6,14 +6,14 @@ from sklearn import metrics as reference
 
 from ml.data.rows import Labels
 from ml.errors import DataError
-from ml.metrics.classification import MAX_ERRORS, METRICS, answers, codes, evaluate
+from ml.metrics.classification import MAX_ERRORS, METRICS, encode_labels, evaluate, to_outputs
 
 CLASSES = tuple("abcdefgh")
 
 
 @pytest.fixture(scope="module")
-def chance():
-    """Rows that are right more often than not; class `h` is never there and `g` never right."""
+def predictions():
+    """Rows that are mostly right; class `h` has no rows and `g` is never predicted."""
     generator = np.random.default_rng(7)
     label = generator.integers(0, 7, size=400)
     logits = generator.normal(size=(400, len(CLASSES)))
@@ -22,16 +22,16 @@ def chance():
     return logits.astype(np.float32), label
 
 
-def judged(chance, *, loss="cross_entropy", train=None):
-    return evaluate(*chance, classes=CLASSES, loss=loss, train=train)
+def evaluate_predictions(predictions, *, loss="cross_entropy", train=None):
+    return evaluate(*predictions, classes=CLASSES, loss=loss, train=train)
 
 
-def test_the_metrics_are_scikit_learns(chance):
-    logits, label = chance
+def test_the_metrics_are_scikit_learns(predictions):
+    logits, label = predictions
     predicted = logits.argmax(axis=1)
     there = np.unique(label)
 
-    metrics = judged(chance).metrics
+    metrics = evaluate_predictions(predictions).metrics
 
     assert metrics["accuracy"] == pytest.approx(reference.accuracy_score(label, predicted))
     f1 = reference.f1_score(label, predicted, labels=there, average="macro", zero_division=0)
@@ -43,9 +43,9 @@ def test_the_metrics_are_scikit_learns(chance):
     assert metrics.keys() == METRICS.keys()
 
 
-def test_per_class_and_confusion_are_scikit_learns(chance):
-    logits, label = chance
-    extra = judged(chance).extra
+def test_per_class_and_confusion_are_scikit_learns(predictions):
+    logits, label = predictions
+    extra = evaluate_predictions(predictions).extra
     expected = reference.precision_recall_fscore_support(label, logits.argmax(axis=1), labels=range(8), zero_division=0)
 
     for name, values in zip(("precision", "recall", "f1", "support"), expected, strict=True):
@@ -55,18 +55,18 @@ def test_per_class_and_confusion_are_scikit_learns(chance):
     assert extra["confusion_matrix"] == matrix.tolist()
 
 
-def test_mean_squared_error_is_briers(chance):
-    logits, label = chance
-    raised = np.exp(logits.astype(float))
-    probabilities = raised / raised.sum(axis=1, keepdims=True)
-    wanted = np.eye(8)[label]
+def test_mean_squared_error_is_briers(predictions):
+    logits, label = predictions
+    exponentials = np.exp(logits.astype(float))
+    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    target = np.eye(8)[label]
 
-    loss = judged(chance, loss="mean_squared_error").metrics["loss"]
+    loss = evaluate_predictions(predictions, loss="mean_squared_error").metrics["loss"]
 
-    assert loss == pytest.approx(np.square(probabilities - wanted).sum(axis=1).mean())
+    assert loss == pytest.approx(np.square(probabilities - target).sum(axis=1).mean())
 
 
-def test_the_worst_errors_are_the_surest_wrong_rows():
+def test_the_worst_errors_are_the_wrong_rows_of_highest_confidence():
     logits = np.array([[0.0, 5.0], [0.0, 1.0], [9.0, 0.0], [0.0, 3.0]])
     label = np.array([0, 0, 0, 1])
 
@@ -90,26 +90,26 @@ def test_errors_are_capped():
 def test_two_classes_have_no_top_five():
     logits = np.array([[1.0, 0.0]])
 
-    found = evaluate(logits, np.array([0]), classes=("a", "b"), loss="cross_entropy", train=np.array([0, 1]))
+    evaluation = evaluate(logits, np.array([0]), classes=("a", "b"), loss="cross_entropy", train=np.array([0, 1]))
 
-    assert "top5_accuracy" not in found.metrics
-    assert "top5_accuracy" not in found.baseline
+    assert "top5_accuracy" not in evaluation.metrics
+    assert "top5_accuracy" not in evaluation.baseline
 
 
-def test_the_baseline_is_the_most_frequent_class_of_training_for_every_metric(chance):
-    _, label = chance
+def test_the_baseline_is_the_most_frequent_class_of_training_for_every_metric(predictions):
+    _, label = predictions
     train = np.array([2] * 50 + [0] * 30 + [1] * 20)
 
-    found = judged(chance, train=train)
+    evaluation = evaluate_predictions(predictions, train=train)
 
-    assert found.baseline.keys() == found.metrics.keys()
-    assert found.baseline["accuracy"] == pytest.approx((label == 2).mean())
+    assert evaluation.baseline.keys() == evaluation.metrics.keys()
+    assert evaluation.baseline["accuracy"] == pytest.approx((label == 2).mean())
     f1 = reference.f1_score(label, np.full(400, 2), labels=np.unique(label), average="macro", zero_division=0)
-    assert found.baseline["macro_f1"] == pytest.approx(f1)
-    # The three that were seen, then the first two of those that never were.
-    assert found.baseline["top5_accuracy"] == pytest.approx(np.isin(label, [0, 1, 2, 3, 4]).mean())
-    shares = np.array([31, 21, 51, 1, 1, 1, 1, 1]) / 108
-    assert found.baseline["loss"] == pytest.approx(-np.log(shares[label]).mean())
+    assert evaluation.baseline["macro_f1"] == pytest.approx(f1)
+    # The three classes of training, then the first two of the others.
+    assert evaluation.baseline["top5_accuracy"] == pytest.approx(np.isin(label, [0, 1, 2, 3, 4]).mean())
+    frequencies = np.array([31, 21, 51, 1, 1, 1, 1, 1]) / 108
+    assert evaluation.baseline["loss"] == pytest.approx(-np.log(frequencies[label]).mean())
 
 
 def test_the_interval_is_wilsons():
@@ -122,11 +122,11 @@ def test_the_interval_is_wilsons():
     assert (low, high) == (pytest.approx(0.5958, abs=1e-4), pytest.approx(0.9821, abs=1e-4))
 
 
-def test_many_classes_get_no_matrix():
+def test_many_classes_get_no_confusion_matrix():
     logits = np.zeros((1, 501))
 
     extra = evaluate(
-        logits, np.array([0]), classes=[str(each) for each in range(501)], loss="cross_entropy", train=None
+        logits, np.array([0]), classes=[str(number) for number in range(501)], loss="cross_entropy", train=None
     )
 
     assert extra.extra["confusion_matrix"] is None
@@ -134,7 +134,7 @@ def test_many_classes_get_no_matrix():
 
 
 def test_huge_logits_stay_numbers():
-    found = evaluate(
+    evaluation = evaluate(
         np.array([[1e6, 0.0], [0.0, 1e6]], dtype=np.float32),
         np.array([0, 0]),
         classes=("a", "b"),
@@ -142,26 +142,26 @@ def test_huge_logits_stay_numbers():
         train=None,
     )
 
-    assert found.metrics["loss"] == pytest.approx(5e5)
+    assert evaluation.metrics["loss"] == pytest.approx(5e5)
 
 
 def test_probabilities_sum_to_one_and_the_first_of_equals_wins():
-    (answer,) = answers(np.array([[2.0, 2.0, 0.0]]), ("a", "b", "c"))
+    (answer,) = to_outputs(np.array([[2.0, 2.0, 0.0]]), ("a", "b", "c"))
 
     assert answer["label"] == "a"
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
     assert answer["confidence"] == answer["probabilities"]["a"] == answer["probabilities"]["b"]
 
 
-def test_codes_of_coded_labels_equal_those_of_plain_ones():
+def test_encoding_coded_labels_equals_encoding_plain_ones():
     coded = Labels(np.array([2, 0, 2], dtype=np.int32), ["x", "unused", "y"])
 
-    assert codes(coded, ("y", "x")).tolist() == [0, 1, 0]
-    assert codes(["y", "x", "y"], ("y", "x")).tolist() == [0, 1, 0]
-    assert codes(coded, ("y", "x")).dtype == np.int64
+    assert encode_labels(coded, ("y", "x")).tolist() == [0, 1, 0]
+    assert encode_labels(["y", "x", "y"], ("y", "x")).tolist() == [0, 1, 0]
+    assert encode_labels(coded, ("y", "x")).dtype == np.int64
 
 
 @pytest.mark.parametrize("labels", [["a", "z"], Labels(np.array([0, 1]), ["a", "z"])])
-def test_a_label_that_the_model_does_not_know_is_named(labels):
-    with pytest.raises(DataError, match="knows no class 'z'; it knows a, b"):
-        codes(labels, ("a", "b"))
+def test_an_unknown_label_is_named(labels):
+    with pytest.raises(DataError, match="has no class 'z'; its classes are a, b"):
+        encode_labels(labels, ("a", "b"))
