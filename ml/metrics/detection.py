@@ -121,8 +121,9 @@ def evaluate(
 ) -> Evaluation:
     """Compute the average precision of the detections of each image.
 
-    `true` holds boxes [m, 4] and labels [m] of each image. Boxes are fractions of the image, `sizes` float [N, 2] its width and height. The baseline tiles every image with
-    the mean box of each class, with the fraction of training images that have the class as confidence.
+    `true` holds boxes [m, 4] and labels [m] of each image. Boxes are fractions of the image, `sizes` float [N, 2] its
+    width and height. The baseline tiles every image with the mean box of each class, with the fraction of training
+    images that have the class as confidence.
     """
     scale = np.concatenate([sizes, sizes], axis=1).astype(np.float64)
     metrics, per_class = _precision(detections, true, scale, classes)

@@ -103,6 +103,6 @@ def test_light_augmentation_hides_a_little_and_touches_neither_text_nor_original
 
 
 def test_a_body_that_is_no_recording_is_refused_with_what_can_be_sent() -> None:
-    with pytest.raises(InputError, match="not a recording") as caught:
+    with pytest.raises(InputError, match="not an audio file") as caught:
         task().read(b"hello", parameters={})
     assert "WAV" in (caught.value.hint or "")
