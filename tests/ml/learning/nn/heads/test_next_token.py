@@ -65,7 +65,7 @@ def test_judging_a_large_vocabulary_piece_by_piece_changes_nothing(monkeypatch: 
     network = _network().eval()
     batch = {"text": TOKENS, "text_mask": MASK}
     whole = network(batch)
-    monkeypatch.setattr("ml.learning.nn.heads.next_token.LOGITS_AT_ONCE", 11 * 3)
+    monkeypatch.setattr("ml.learning.nn.heads.next_token.LOGITS_PER_CHUNK", 11 * 3)
     pieces = network(batch)
     assert LOGITS_PER_CHUNK > 11 * 3
     assert all(torch.allclose(whole[name], pieces[name], atol=1e-6) for name in whole)

@@ -69,7 +69,7 @@ def test_a_teacher_of_another_task_or_of_other_labels_is_refused(
     digits: Path, tmp_path: Path, teacher: ModelPackage
 ) -> None:
     base = run(digits, tmp_path / "base", spec("pretrain", objective="contrastive_views", architecture="cnn")).package
-    with pytest.raises(SpecError, match="answers embeddings only, not image_classification"):
+    with pytest.raises(SpecError, match="the model is for embeddings only, not for image_classification"):
         run(digits, tmp_path, _student(), models={PATH: base.directory})
     turned = tmp_path / "turned"
     turned.mkdir()
