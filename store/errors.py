@@ -7,6 +7,9 @@ StoreError
 ├── StorageFull        no space for what was to be kept
 ├── StorageUnavailable the place where blobs are does not answer
 ├── DamagedBlob        a blob is not what was published
+├── UploadLocked       another request writes to the upload
+├── UploadTooLong      more bytes than the upload's announced length
+├── ChecksumMismatch   a piece of an upload differs from its checksum
 └── BrokerUnavailable  the bell could not be rung; the reconciler will ring it again
 """
 
@@ -62,6 +65,30 @@ class DamagedBlob(StoreError, OSError):
     def __init__(self, key: str) -> None:
         super().__init__(f"{key} is damaged: its checksum does not match")
         self.key = key
+
+
+class UploadLocked(StoreError):
+    """Another request writes to the upload; it can be asked for its offset again in a moment."""
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(
+            f"the upload {upload_id} is being written to by another request; "
+            "request its offset with HEAD in a moment, and resume from there"
+        )
+
+
+class UploadTooLong(StoreError):
+    """More bytes were sent than the upload's announced length."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(f"the body goes beyond the announced Upload-Length of {length} bytes")
+
+
+class ChecksumMismatch(StoreError):
+    """A piece of an upload differs from its checksum and was dropped."""
+
+    def __init__(self, algorithm: str) -> None:
+        super().__init__(f"the piece does not match its {algorithm} checksum; send it again")
 
 
 class BrokerUnavailable(StoreError):

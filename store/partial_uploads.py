@@ -17,8 +17,7 @@ from contextlib import contextmanager
 from io import RawIOBase
 from typing import TYPE_CHECKING, Any
 
-from app.http.errors import CHECKSUM_MISMATCH, ProblemError
-from store.errors import NotFound, StorageFull
+from store.errors import ChecksumMismatch, NotFound, StorageFull, UploadLocked, UploadTooLong
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +99,7 @@ class PartialUploads:
 
     @contextmanager
     def writing(self, upload_id: str) -> Iterator[Writer]:
-        """Open the only writer of an upload; raises `ProblemError` 423 while another process or thread holds it."""
+        """Open the only writer of an upload; raises `UploadLocked` while another process or thread holds it."""
         try:
             opened = self.path(upload_id).open("r+b", buffering=0)
         except FileNotFoundError:
@@ -109,10 +108,7 @@ class PartialUploads:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                detail = (
-                    "This upload is being written to. Ask for its offset with HEAD in a moment, and go on from there."
-                )
-                raise ProblemError(423, "upload_locked", detail, headers={"Retry-After": "1"}) from None
+                raise UploadLocked(upload_id) from None
             writer = Writer(self, file, self._unverified(upload_id))
             writer.rewind()
             yield writer
@@ -150,17 +146,13 @@ class Writer:
         if digest and checksum:
             if digest.digest() != checksum[1]:
                 self.rewind()
-                raise ProblemError(
-                    CHECKSUM_MISMATCH, "checksum_mismatch", "The piece is not what was sent; send it again."
-                )
+                raise ChecksumMismatch(checksum[0])
             self._unverified.unlink()
 
     def _write(self, block: list[bytes], *, limit: int, digest: Any) -> None:  # the type of hashlib.new has no name
         size = sum(len(piece) for piece in block)
         if self._file.tell() + size > limit:
-            raise ProblemError(
-                413, "beyond_upload_length", f"This goes beyond the announced Upload-Length of {limit} bytes."
-            )
+            raise UploadTooLong(limit)
         self._incoming.check_space(size)
         for piece in block:
             if digest:

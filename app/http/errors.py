@@ -28,12 +28,15 @@ from ml.errors import (
 )
 from store.errors import (
     BrokerUnavailable,
+    ChecksumMismatch,
     Conflict,
     DamagedBlob,
     NotFound,
     PreconditionFailed,
     StorageFull,
     StorageUnavailable,
+    UploadLocked,
+    UploadTooLong,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +64,9 @@ STATUS_OF: Mapping[type[Exception], tuple[int, str]] = {
     StorageUnavailable: (503, "storage_unavailable"),
     DamagedBlob: (409, "damaged"),
     StorageFull: (507, "storage_full"),
+    UploadLocked: (423, "upload_locked"),
+    UploadTooLong: (413, "beyond_upload_length"),
+    ChecksumMismatch: (CHECKSUM_MISMATCH, "checksum_mismatch"),
 }
 
 
@@ -163,6 +169,8 @@ def to_problem_error(error: Exception) -> ProblemError:
         return ProblemError(status, code, f"{_sentence(str(error))} Delete what is not needed there, then try again.")
     if isinstance(error, NotFound) and error.kind in _LISTED:
         return ProblemError(status, code, f"{_sentence(str(error))} GET /api/v1/{error.kind}s lists what there is.")
+    if isinstance(error, UploadLocked):
+        return ProblemError(status, code, _sentence(str(error)), headers={"Retry-After": "1"})
     if not isinstance(error, MLError):
         return ProblemError(status, code, _sentence(str(error)))
     detail = _sentence(error.message) + (f" {_sentence(error.hint)}" if error.hint else "")

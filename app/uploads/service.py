@@ -79,7 +79,7 @@ def complete(incoming: PartialUploads, blobs: Blobs, upload_id: str) -> str:
 
 
 def discard(incoming: PartialUploads, blobs: Blobs, upload_id: str) -> None:
-    """Forget an upload and its bytes; raises `ProblemError` 423 while they are still arriving."""
+    """Forget an upload and its bytes; raises `UploadLocked` while they are still arriving."""
     with transaction() as session:
         row = uploads.get(session, upload_id)
         key, is_complete = key_of(row.id, row.filename), row.completed_at is not None
