@@ -16,15 +16,14 @@ Nothing in it is code, nothing is unpickled.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from weakref import WeakValueDictionary
 
 from pydantic import Field, ValidationError
 
+from ml.atomic_directory import atomic_directory
 from ml.config import Config, Named
 from ml.encoders import ENCODERS
 from ml.errors import DamagedPackage, PackageError, UnknownName
@@ -196,9 +195,7 @@ class ModelPackage:
         `files` are moved in under the names given (`weights.safetensors`, `model.onnx`). `encoders` and `files` of the
         manifest are filled in here.
         """
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
-        try:
+        with atomic_directory(directory) as staging:
             for name, path in files.items():
                 shutil.move(path, staging / name)
             for slot, encoder in encoders.items():
@@ -214,12 +211,6 @@ class ModelPackage:
             packed = [_packed(path, staging) for path in sorted(staging.rglob("*")) if path.is_file()]
             complete = Manifest.model_validate({**dict(manifest), "encoders": chosen, "files": packed})
             (staging / MANIFEST).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            _settle(staging)
-            staging.chmod(0o755)
-            staging.rename(directory)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
         return cls(directory, complete)
 
     @classmethod
@@ -320,16 +311,6 @@ def _known(registry: Registry[T], name: str) -> type[T]:
 def _packed(path: Path, root: Path) -> PackedFile:
     name = path.relative_to(root).as_posix()
     return PackedFile(path=name, bytes=path.stat().st_size, sha256=digest(path))
-
-
-def _settle(directory: Path) -> None:
-    """Let everything reach the disk before the rename makes it visible."""
-    for path in (*directory.rglob("*"), directory):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import secrets
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from store.atomic_directory import atomic_directory, fsync_path, publish
 from store.blobs.base import FULL, plain_files, safe
 from store.errors import NotFound, StorageFull
 
@@ -28,29 +27,33 @@ class LocalBlobs:
         (self.root / STAGING).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def put_tree(self, key: str, directory: Path) -> None:
-        """By copying; the source stays its owner's."""
+        """Copy a folder; the source stays its owner's."""
         target = self.root / safe(key)
         if target.exists():
             return
         files = plain_files(directory)
-        with self._staged(sum(file.stat().st_size for file in files)) as staged:
-            staged.mkdir()
+        with (
+            self._space_for(sum(file.stat().st_size for file in files)),
+            atomic_directory(target, scratch=self.root / STAGING) as staged,
+        ):
             for file in files:
                 copy = staged / file.relative_to(directory)
                 copy.parent.mkdir(parents=True, exist_ok=True)
-                _copy_durably(file, copy)
-            for folder in (staged, *(path for path in staged.rglob("*") if path.is_dir())):
-                _flush(folder)
-            _publish(staged, target)
+                _copy(file, copy)
 
     def put_file(self, key: str, path: Path, *, move: bool = False) -> None:
         """A move within one file system copies nothing."""
         target = self.root / safe(key)
         if move and self._moved(path, target):
             return
-        with self._staged(path.stat().st_size) as staged:
-            _copy_durably(path, staged)
-            _publish(staged, target)
+        staged = self.root / STAGING / secrets.token_hex(8)
+        with self._space_for(path.stat().st_size):
+            try:
+                _copy(path, staged)
+                fsync_path(staged)
+                publish(staged, target)
+            finally:
+                staged.unlink(missing_ok=True)
         if move:
             path.unlink()
 
@@ -58,8 +61,8 @@ class LocalBlobs:
         """False across file systems, where only a copy can be whole or not at all."""
         if path.stat().st_dev != self.root.stat().st_dev:
             return False
-        _flush(path)
-        _publish(path, target)
+        fsync_path(path)
+        publish(path, target)
         return True
 
     def fetch_tree(self, key: str, into: Path) -> Path:  # noqa: ARG002 - other places copy into it
@@ -121,51 +124,25 @@ class LocalBlobs:
         probe = self.root / STAGING / f"check-{secrets.token_hex(8)}"
         try:
             probe.write_bytes(b"plinth")
-            _flush(probe)
+            fsync_path(probe)
         finally:
             probe.unlink(missing_ok=True)
         return str(self.root)
 
     @contextmanager
-    def _staged(self, needed_bytes: int) -> Iterator[Path]:
+    def _space_for(self, needed_bytes: int) -> Iterator[None]:
+        """Raise `StorageFull` where these bytes do not fit above the floor, or the block runs out of space."""
         free = shutil.disk_usage(self.root).free
         if free - needed_bytes < self._floor_bytes:
             raise StorageFull(f"{free} bytes are free in {self.root}, too few to keep {needed_bytes} more")
-        staged = self.root / STAGING / secrets.token_hex(8)
         try:
-            yield staged
+            yield
         except OSError as error:
             if error.errno in FULL:
                 raise StorageFull(f"no space left in {self.root}") from error
             raise
-        finally:
-            if staged.is_dir():
-                shutil.rmtree(staged, ignore_errors=True)
-            else:
-                staged.unlink(missing_ok=True)
 
 
-def _copy_durably(source: str | Path, target: str | Path) -> None:
-    with Path(source).open("rb") as read, Path(target).open("wb") as write:
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as read, target.open("wb") as write:
         shutil.copyfileobj(read, write, 1 << 20)
-        write.flush()
-        os.fsync(write.fileno())
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _publish(staged: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        staged.rename(target)
-    except OSError as error:
-        # Another has published the same key meanwhile; keys are never reused, so it is the same tree.
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-    _flush(target.parent)

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ml.atomic_directory import atomic_directory
 from ml.data.dataset import SPLITS, DatasetSummary
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.upload import UploadedFile
@@ -199,7 +200,7 @@ class _Import:
         for reason in self.purpose.refuse(summary) if self.purpose else ():
             issues.add("unfit_for_task", actual=reason)
         if not issues.has_errors:
-            with writer.publish(into) as directory:
+            with atomic_directory(into) as directory:
                 digest = writer.write(directory, staging, splits, codes)
                 summary = summary.model_copy(update={"digest": digest})
                 writer.write_summary(directory, summary)

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,26 +13,12 @@ from ml.data.dataset import SPLITS, SUMMARY, array_path, table_path
 from ml.data.importing.staging import LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
     from ml.data.column_types.base import ColumnType
     from ml.data.dataset import DatasetSummary
     from ml.data.importing.staging import Staging
-
-
-@contextmanager
-def publish(into: Path) -> Iterator[Path]:
-    """A folder to write into, which becomes `into` when all went well and is gone when not."""
-    into.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{into.name}-", dir=into.parent))
-    try:
-        yield scratch
-        for file in scratch.iterdir():
-            _settle(file)
-        scratch.replace(into)
-        _settle(into.parent)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def write(directory: Path, staging: Staging, splits: np.ndarray, codes: np.ndarray) -> str:
@@ -130,11 +111,3 @@ def _digest(staging: Staging, splits: np.ndarray, codes: np.ndarray) -> str:
             digest.update(each[rows].tobytes())
         digest.update(codes[rows].astype("<i4").tobytes())
     return digest.hexdigest()
-
-
-def _settle(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

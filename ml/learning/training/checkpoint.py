@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from ml.atomic_directory import atomic_directory
 from ml.errors import PackageError
 from ml.package.checksums import digest
 
@@ -41,23 +41,12 @@ class Checkpoint:
 
 
 def save(directory: Path, *, tensors: dict[str, Tensor], state: dict[str, Any]) -> Path:
-    """Write beside `directory`, sync, rename: `directory` is there with everything in it, or not there."""
-    building = directory.with_name(f".{directory.name}.{os.getpid()}")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    try:
+    """Write a checkpoint to `directory`, in place of an older one; it is complete or absent."""
+    with atomic_directory(directory, replace=True) as building:
         save_file({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, building / TENSORS)
         (building / STATE).write_text(json.dumps(state, indent=1, sort_keys=True))
         files = [{"path": name, "sha256": digest(building / name)} for name in (TENSORS, STATE)]
         (building / MANIFEST).write_text(json.dumps({"format_version": FORMAT_VERSION, "files": files}, indent=1))
-        for name in (TENSORS, STATE, MANIFEST):
-            _sync(building / name)
-        _sync(building)
-        shutil.rmtree(directory, ignore_errors=True)
-        building.rename(directory)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    _sync(directory.parent)
     return directory
 
 
@@ -120,11 +109,3 @@ def _step(directory: Path) -> int:
         return int(json.loads((directory / STATE).read_text())["step"])
     except (OSError, ValueError, KeyError, TypeError):
         return -1
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ml.atomic_directory import atomic_directory
 from ml.audio.waveform import Audio
 from ml.data.column_types.objects import AnnotatedObjects
 from ml.data.dataset import SPLITS, Dataset, DatasetSummary
@@ -86,7 +87,7 @@ def write(folder: Path, columns: Mapping[str, str], *, rows: int = 60) -> Path:
         staging.add(Batch(values, Locations("sample", range(1, rows + 1)), None))
         assert not issues.has_errors, issues.entries
         classes, codes = label_checks.resolve_classes(staging, issues)
-        with writer.publish(folder / "dataset") as directory:
+        with atomic_directory(folder / "dataset") as directory:
             digest = writer.write(directory, staging, splits, codes)
             held = sorted({name for kind in staging.kinds.values() for name in kind.classes()})
             summary = DatasetSummary(

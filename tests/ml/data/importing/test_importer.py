@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from ml.data.dataset import Dataset, DatasetSummary
-from ml.data.importing import writer
 from ml.data.importing.importer import import_dataset
 from ml.tasks import TASKS
 from tests.support.ml.dataset_files import (
@@ -154,17 +153,6 @@ def test_a_folder_with_something_in_it_is_never_replaced(tmp_path):
         upload(tmp_path, {"a.csv": CSV})
     assert {path.name for path in tmp_path.iterdir()} == {"incoming", "dataset"}
     assert (tmp_path / "dataset" / "mine").read_text() == "keep"
-
-
-def test_a_dataset_that_cannot_be_finished_leaves_nothing(tmp_path):
-    def interrupted() -> None:
-        with writer.publish(tmp_path / "dataset") as directory:
-            (directory / "half").write_text("")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_report_survives_json(tmp_path):
