@@ -5,17 +5,36 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from store.database import transaction
 from store.errors import StorageFull
+from worker.settings import worker_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 UNREACHABLE = (OperationalError, InterfaceError, StorageFull)
 PAUSE_SECONDS = 1.0
+
+
+def retrying_transaction(write: Callable[[Session], T]) -> T:
+    """Run `write` in a transaction, again while the database is unavailable.
+
+    Gives up after `database_patience_seconds` of the worker's settings, with the last error. Only for transitions that
+    may run twice: a commit whose answer was lost is repeated.
+    """
+
+    def attempt() -> T:
+        with transaction() as session:
+            return write(session)
+
+    return retry_while_unavailable(attempt, for_seconds=worker_settings().database_patience_seconds)
 
 
 def retry_while_unavailable(action: Callable[[], T], *, for_seconds: float) -> T:

@@ -21,11 +21,13 @@ from worker.child_process import ChildProcess, environment_for_runs
 from worker.concurrency import JobSlots
 from worker.exit_status import ExitStatus, exit_description
 from worker.job_kinds import KINDS
-from worker.retry import UNREACHABLE, cause_of, retry_while_unavailable
+from worker.retry import UNREACHABLE, cause_of, retrying_transaction
 from worker.run_folder import run_folder
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from store.jobs import Claim
 
 log = logging.getLogger(__name__)
@@ -158,24 +160,23 @@ class Run:
     def _settle(self, child: ChildProcess, error: dict[str, Any]) -> None:
         status = child.status
 
-        def write() -> None:
-            with transaction() as session:
-                if self.requested == "cancel":
-                    jobs.cancelled(session, self.claim)
-                elif status == ExitStatus.LEFT or child.was_killed:
-                    jobs.release(session, self.claim, crashed=False, error=None, delay_seconds=0)
-                elif status in (ExitStatus.BAD_DATA, ExitStatus.BAD_SPEC):
-                    jobs.fail(session, self.claim, error=error)
-                elif status == ExitStatus.NO_SPACE:
-                    delay_seconds = self._settings.space_backoff_seconds
-                    jobs.release(session, self.claim, crashed=False, error=error, delay_seconds=delay_seconds)
-                else:
-                    delay_seconds = self._settings.crash_backoff_seconds * 2**self.claim.crashes
-                    jobs.release(session, self.claim, crashed=True, error=error, delay_seconds=delay_seconds)
+        def write(session: Session) -> None:
+            if self.requested == "cancel":
+                jobs.cancelled(session, self.claim)
+            elif status == ExitStatus.LEFT or child.was_killed:
+                jobs.release(session, self.claim, crashed=False, error=None, delay_seconds=0)
+            elif status in (ExitStatus.BAD_DATA, ExitStatus.BAD_SPEC):
+                jobs.fail(session, self.claim, error=error)
+            elif status == ExitStatus.NO_SPACE:
+                delay_seconds = self._settings.space_backoff_seconds
+                jobs.release(session, self.claim, crashed=False, error=error, delay_seconds=delay_seconds)
+            else:
+                delay_seconds = self._settings.crash_backoff_seconds * 2**self.claim.crashes
+                jobs.release(session, self.claim, crashed=True, error=error, delay_seconds=delay_seconds)
 
         if status in (ExitStatus.DONE, ExitStatus.FENCED):
             return
         try:
-            retry_while_unavailable(write, for_seconds=self._settings.database_patience_seconds)
+            retrying_transaction(write)
         except StaleClaim:
             log.warning("%s: run %d was settled by another", self.claim.job_id, self.claim.fence)

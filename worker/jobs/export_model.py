@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from store import jobs, models
 from store.blobs import blobs
-from store.database import reading, transaction
+from store.database import reading
 from worker.jobs import entrypoint
-from worker.jobs.phases import PhaseProgress
-from worker.retry import retry_while_unavailable
-from worker.settings import worker_settings
+from worker.jobs.progress import PhaseProgress
+from worker.retry import retrying_transaction
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,11 +40,7 @@ def send_away(claim: Claim, folder: Path, _line: ChildEnd) -> None:
     for note in report["notes"]:
         phases.say(note)
 
-    def write() -> None:
-        with transaction() as session:
-            jobs.succeed(session, claim, report=report, reason="completed")
-
-    retry_while_unavailable(write, for_seconds=worker_settings().database_patience_seconds)
+    retrying_transaction(lambda session: jobs.succeed(session, claim, report=report, reason="completed"))
 
 
 def packed(folder: Path, archive: Path) -> Path:

@@ -18,7 +18,7 @@ from worker import sandbox
 from worker.control_channel import LEAVE
 from worker.jobs import entrypoint
 from worker.jobs.hub_download import download_from_hub
-from worker.jobs.phases import PhaseProgress
+from worker.jobs.progress import PhaseProgress
 from worker.jobs.registration import register
 from worker.jobs.validate_dataset import fetch_sources, refuse_links
 from worker.settings import WorkerSettings, worker_settings

@@ -11,7 +11,7 @@ from ml.package.checksums import digest
 from ml.package.package import MANIFEST
 from store import jobs
 from store.database import transaction
-from worker.retry import UNREACHABLE, cause_of
+from worker.retry import UNREACHABLE, cause_of, retrying_transaction
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,6 +97,28 @@ class ProgressReporter:
         key = f"runs/{self.claim.job_id}/{self.claim.fence}/checkpoint-{step}-{sha256[:12]}"
         self.blobs.put_tree(key, checkpoint)
         self._checkpoints.append((step, key, sha256))
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseProgress:
+    """Writes to the job; raises `StaleClaim` when it is another's by now."""
+
+    claim: Claim
+    names: tuple[str, ...]
+    """In their order."""
+
+    def __call__(self, phase: str) -> None:
+        """This one begins; those before it are done. The last takes no time to speak of."""
+        done, steps = self.names.index(phase) if phase in self.names else 0, len(self.names) - 1
+        percent = round(100 * done / steps, 1)
+        self._report(progress={"phase": phase, "step": done, "steps": steps, "percent": percent})
+
+    def say(self, message: str) -> None:
+        """A line for the job's log."""
+        self._report(events=[("log", {"message": message})])
+
+    def _report(self, **told: Any) -> None:
+        retrying_transaction(lambda session: jobs.report(session, self.claim, **told))
 
 
 def _as_json(progress: Progress) -> dict[str, Any]:

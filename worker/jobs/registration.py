@@ -8,11 +8,9 @@ from ml.package.checksums import digest
 from ml.package.package import MANIFEST, WEIGHTS
 from store import jobs
 from store.blobs import blobs
-from store.database import transaction
 from store.ids import new_id
 from store.models import NewModel
-from worker.retry import retry_while_unavailable
-from worker.settings import worker_settings
+from worker.retry import retrying_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,11 +29,7 @@ def register(
     model = _as_row(package, claim, parent_id)
     blobs().put_tree(model.key, package.directory)
 
-    def write() -> None:
-        with transaction() as session:
-            jobs.succeed(session, claim, model=model, report=report, reason=reason)
-
-    retry_while_unavailable(write, for_seconds=worker_settings().database_patience_seconds)
+    retrying_transaction(lambda session: jobs.succeed(session, claim, model=model, report=report, reason=reason))
 
 
 def _as_row(package: ModelPackage, claim: Claim, parent_id: str | None) -> NewModel:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from store import jobs
 from store.blobs import blobs
-from store.database import transaction
 from worker import sandbox
 from worker.jobs import entrypoint
-from worker.retry import retry_while_unavailable
+from worker.retry import retrying_transaction
 from worker.settings import WorkerSettings, worker_settings
 
 if TYPE_CHECKING:
@@ -88,11 +87,11 @@ def settle(claim: Claim, dataset: Path, report: dict[str, Any]) -> None:
     size = sum(file.stat().st_size for file in dataset.rglob("*")) if ready else 0
     summary = report.pop("summary", None)
 
-    def write() -> None:
-        with transaction() as session:
-            jobs.finish_validation(session, claim, ready=ready, report=report, summary=summary, key=key, size=size)
-
-    retry_while_unavailable(write, for_seconds=worker_settings().database_patience_seconds)
+    retrying_transaction(
+        lambda session: jobs.finish_validation(
+            session, claim, ready=ready, report=report, summary=summary, key=key, size=size
+        )
+    )
 
 
 def refuse_links(folder: Path) -> None:
