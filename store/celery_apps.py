@@ -10,8 +10,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from store.notifications import PATIENCE_SECONDS, QUEUE
-from store.settings import store_settings
+from store.settings import BROKER_TIMEOUT_SECONDS, QUEUE, store_settings
 
 BROKER_ERRORS = (OperationalError, RedisError, OSError)
 """What a broker that is not well raises."""
@@ -58,8 +57,8 @@ def producer_app() -> Celery:
         broker_transport_options={
             "max_retries": 0,
             "retry_on_timeout": False,
-            "socket_connect_timeout": PATIENCE_SECONDS,
-            "socket_timeout": PATIENCE_SECONDS,
+            "socket_connect_timeout": BROKER_TIMEOUT_SECONDS,
+            "socket_timeout": BROKER_TIMEOUT_SECONDS,
         },
         task_default_queue=QUEUE,
         task_ignore_result=True,

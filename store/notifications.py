@@ -12,17 +12,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from store.errors import BrokerUnavailable
-from store.settings import store_settings
+from store.settings import BROKER_TIMEOUT_SECONDS, HANDLER, QUEUE, store_settings
 
 if TYPE_CHECKING:
     from celery import Celery
 
 logger = logging.getLogger(__name__)
-
-QUEUE = "plinth"
-HANDLER = "run_job"
-PATIENCE_SECONDS = 1.0
-"""For connecting and for each answer: a request that rings must not wait for a broker that is frozen."""
 
 
 def notify(job_id: str) -> None:
@@ -52,9 +47,9 @@ def queue_length() -> int:
     from redis.exceptions import RedisError
     from redis.retry import Retry
 
-    patience = {"socket_timeout": PATIENCE_SECONDS, "socket_connect_timeout": PATIENCE_SECONDS}
+    timeouts = {"socket_timeout": BROKER_TIMEOUT_SECONDS, "socket_connect_timeout": BROKER_TIMEOUT_SECONDS}
     try:
-        with Redis.from_url(_plain(store_settings().redis_url), retry=Retry(NoBackoff(), 0), **patience) as client:
+        with Redis.from_url(_plain(store_settings().redis_url), retry=Retry(NoBackoff(), 0), **timeouts) as client:
             return int(client.llen(QUEUE))
     except (RedisError, OSError, ValueError) as error:
         raise BrokerUnavailable(f"the broker does not answer: {type(error).__name__}") from error

@@ -8,6 +8,13 @@ from pathlib import Path
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+QUEUE = "plinth"
+"""The Celery queue of notifications."""
+HANDLER = "run_job"
+"""The Celery task that a notification calls."""
+BROKER_TIMEOUT_SECONDS = 1.0
+"""For connecting and for each reply: a request that notifies must not wait for a broker that hangs."""
+
 
 class StoreSettings(BaseSettings):
     """What every process of the service must agree on."""

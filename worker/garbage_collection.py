@@ -15,6 +15,7 @@ from store.blobs import blobs
 from store.database import reading, transaction
 from store.errors import NotFound
 from store.settings import store_settings
+from worker.run_folder import all_run_folders
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -67,7 +68,7 @@ def _stands_for(session: Session, key: str) -> bool:
 
 def _sweep_scratch() -> None:
     """What a run that was killed together with its supervisor left behind."""
-    for folder in (store_settings().home / "runs").glob("job_*/*"):
+    for folder in all_run_folders():
         try:
             with reading() as session:
                 job = jobs.get(session, folder.parent.name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from store.settings import HANDLER
+
 if TYPE_CHECKING:
     from celery import Celery
 
@@ -13,6 +15,6 @@ if TYPE_CHECKING:
 def register(app: Celery, supervisor: Supervisor) -> None:
     """Let the supervisor answer every bell that rings on `app`."""
 
-    @app.task(name="run_job")  # type: ignore[untyped-decorator]  # Celery has no types
+    @app.task(name=HANDLER)  # type: ignore[untyped-decorator]  # Celery has no types
     def run_job(job_id: str) -> None:
         supervisor.answer(job_id)

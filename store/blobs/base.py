@@ -1,15 +1,10 @@
-"""What a place for blobs promises, and which one this process uses."""
+"""The interface of blob storage."""
 
 from __future__ import annotations
 
 import errno
-import importlib
-from functools import cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
-from urllib.parse import urlsplit
-
-from store.settings import store_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -85,19 +80,3 @@ def plain_files(directory: Path) -> list[Path]:
         if path.is_symlink():
             raise ValueError(f"a link cannot be published: {path.name}")
     return [path for path in found if path.is_file()]
-
-
-@cache
-def blobs() -> Blobs:
-    """The place this process's settings name: `file:///folder` or `s3://bucket/prefix`."""
-    url = urlsplit(store_settings().blob_url)
-    if url.scheme == "file":
-        from store.blobs.local import LocalBlobs
-
-        return LocalBlobs(url.path, free_space_floor_bytes=store_settings().free_space_floor_bytes)
-    if url.scheme == "s3":
-        # Only where it is used: the client costs a web process 30 ms and some megabytes.
-        s3 = importlib.import_module("store.blobs.s3")
-        made: Blobs = s3.S3Blobs(url.netloc, prefix=url.path.strip("/"), endpoint_url=store_settings().s3_endpoint_url)
-        return made
-    raise ValueError(f"PLINTH_BLOB_URL must be file:///folder or s3://bucket/prefix, not {store_settings().blob_url!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from store import database as store_database
 from store import notifications
-from store.blobs.base import blobs
+from store.blobs import blobs
 from store.settings import store_settings
 
 

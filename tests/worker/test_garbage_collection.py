@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from store.blobs.base import blobs
+from store.blobs import blobs
 from store.database import transaction
 from store.ids import new_id
 from store.tables import Model

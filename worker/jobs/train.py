@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
+from ml.learning.training.run_folder import RunFolder
 from ml.spec.catalog import Catalog
 from ml.spec.schema import Spec, references, split_references
 from store import jobs, models
@@ -69,17 +70,17 @@ def run(claim: Claim, folder: Path, line: ChildEnd) -> None:
 
 def bring_checkpoints(claim: Claim, folder: Path) -> None:
     """Put those of earlier runs where the trainer looks; it takes the newest that is whole."""
-    brought = folder / "checkpoint"
-    brought.mkdir()
+    fetched = RunFolder(folder).fetched_checkpoints
+    fetched.mkdir()
     with reading() as session:
         keys = [row.key for row in jobs.checkpoints(session, claim.job_id)]
     for number, key in enumerate(keys):
         try:
-            found = blobs().fetch_tree(key, folder / "fetched" / str(number))
+            checkpoint = blobs().fetch_tree(key, folder / "fetched" / str(number))
         except NotFound:
             log.warning("the checkpoint %s is gone", key)
         else:
-            (brought / str(number)).symlink_to(found)
+            (fetched / str(number)).symlink_to(checkpoint)
 
 
 def _models(spec: Spec, folder: Path) -> tuple[str | None, Path | dict[str, Path] | None, dict[str, Path]]:

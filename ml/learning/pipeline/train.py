@@ -24,6 +24,7 @@ from ml.learning.training.batches import SequentialBatches, ShuffledBatches, to_
 from ml.learning.training.checkpoint import Checkpoints
 from ml.learning.training.optimizers import given
 from ml.learning.training.progress import Progress, Stop
+from ml.learning.training.run_folder import RunFolder
 from ml.learning.training.trainer import Trainer, TrainerResult
 from ml.learning.training.tuning import TUNINGS
 from ml.metrics.base import find_weaknesses
@@ -249,7 +250,7 @@ class _Run:
         lesson = self.lesson
         return pack(
             network if task or lesson.task is None else network.without_head(),
-            self.workdir / "package",
+            RunFolder(self.workdir).package,
             architectures=architectures,
             encoders=lesson.encoders,
             task=task,

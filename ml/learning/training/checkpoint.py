@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from ml.atomic_directory import atomic_directory
 from ml.errors import PackageError
+from ml.learning.training.run_folder import RunFolder
 from ml.package.checksums import digest
 
 if TYPE_CHECKING:
@@ -65,11 +66,12 @@ def load(directory: Path) -> Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run, in `workdir/checkpoints`; what a supervisor brings lies in `workdir/checkpoint`."""
+    """The checkpoints of one run: those it writes, and those that a worker fetched for it (see `RunFolder`)."""
 
     def __init__(self, workdir: Path) -> None:
-        self.own = workdir / "checkpoints"
-        self.brought = workdir / "checkpoint"
+        folder = RunFolder(workdir)
+        self.own = folder.own_checkpoints
+        self.fetched = folder.fetched_checkpoints
 
     def save(self, step: int, *, tensors: dict[str, Tensor], state: dict[str, Any]) -> Path:
         """Publish one, and let go of all but the last two."""
@@ -81,7 +83,7 @@ class Checkpoints:
     def newest(self, *, of: str) -> tuple[Checkpoint | None, list[str]]:
         """The latest sound one whose state says it is `of` this run; and why others were passed over."""
         passed = []
-        found = {*_newest_first(self.own), *_newest_first(self.brought), *_itself(self.brought)}
+        found = {*_newest_first(self.own), *_newest_first(self.fetched), *_itself(self.fetched)}
         for directory in sorted(found, key=_step, reverse=True):
             try:
                 checkpoint = load(directory)

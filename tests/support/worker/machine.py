@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from migrations.__main__ import upgrade
 from plinth.local.broker import EmbeddedBroker
 from store import database, datasets, job_events, jobs, models, notifications
-from store.blobs.base import blobs
+from store.blobs import blobs
 from store.database import transaction
 from store.settings import store_settings
 from store.tables import Dataset, Job, Model

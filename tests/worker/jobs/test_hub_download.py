@@ -27,14 +27,14 @@ import json, sys
 from pathlib import Path
 from pydantic import SecretStr
 from ml.errors import PackageError
-from worker.jobs.hub_download import fetched_from_hub
+from worker.jobs.hub_download import download_from_hub
 
 answers = []
 for number, (name, token) in enumerate(json.loads(sys.argv[1])):
     folder = Path(sys.argv[2]) / str(number)
     folder.mkdir()
     try:
-        answers.append({"archive": str(fetched_from_hub(name, folder, token=SecretStr(token)))})
+        answers.append({"archive": str(download_from_hub(name, folder, token=SecretStr(token)))})
     except PackageError as error:
         answers.append({"message": error.message, "hint": error.hint})
 print(json.dumps(answers))

@@ -61,8 +61,8 @@ def test_pictures_too_large_for_the_memory_are_refused_with_the_reason(tmp_path)
 def test_inside_there_is_no_network_and_all_is_bounded():
     code = """
 import json, resource, socket
-from worker import jail
-jail._lock_up(jail.Bounds(memory_bytes=2**30, cpu_seconds=7, file_bytes=2**20))
+from worker import sandbox
+sandbox._lock_up(sandbox.ResourceLimits(memory_bytes=2**30, cpu_seconds=7, file_bytes=2**20))
 names = ("RLIMIT_DATA", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_CORE")
 print(json.dumps({"limits": [resource.getrlimit(getattr(resource, name))[0] for name in names],
                   "interfaces": [name for _, name in socket.if_nameindex()]}))

@@ -8,6 +8,7 @@ import torch
 from ml.errors import PackageError
 from ml.learning.training import checkpoint
 from ml.learning.training.checkpoint import Checkpoints, load, save
+from ml.learning.training.run_folder import RunFolder
 
 TENSORS = {
     "objective.weight": torch.arange(6.0).view(2, 3),
@@ -79,9 +80,10 @@ def test_only_the_last_two_are_kept(tmp_path: Path) -> None:
 
 
 def test_what_a_supervisor_brings_is_found_as_a_folder_or_as_several(tmp_path: Path) -> None:
-    shutil.copytree(_saved(tmp_path / "elsewhere", 3), tmp_path / "one" / "checkpoint")
-    (tmp_path / "several" / "checkpoint").mkdir(parents=True)
-    (tmp_path / "several" / "checkpoint" / "any-name").symlink_to(_saved(tmp_path / "elsewhere", 4))
+    shutil.copytree(_saved(tmp_path / "elsewhere", 3), RunFolder(tmp_path / "one").fetched_checkpoints)
+    fetched = RunFolder(tmp_path / "several").fetched_checkpoints
+    fetched.mkdir(parents=True)
+    (fetched / "any-name").symlink_to(_saved(tmp_path / "elsewhere", 4))
     steps = [Checkpoints(tmp_path / name).newest(of="a")[0] for name in ("one", "several")]
     assert [found.state["step"] for found in steps if found] == [3, 4]
 

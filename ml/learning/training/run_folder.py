@@ -1,0 +1,34 @@
+"""Paths inside the working folder of one training run. Imports no torch, so that a worker can prepare the folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The working folder of a run, below `root`."""
+
+    root: Path
+
+    @property
+    def own_checkpoints(self) -> Path:
+        """The checkpoints that this run writes, one folder per step."""
+        return self.root / "checkpoints"
+
+    @property
+    def fetched_checkpoints(self) -> Path:
+        """The checkpoints of earlier runs of the job.
+
+        Either one checkpoint itself, or a folder of checkpoints, or links to some, under any names.
+        """
+        return self.root / "checkpoint"
+
+    @property
+    def package(self) -> Path:
+        """The trained package."""
+        return self.root / "package"
