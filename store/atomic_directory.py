@@ -47,7 +47,7 @@ def publish(staged: Path, target: Path) -> None:
 
 
 def fsync_tree(directory: Path) -> None:
-    """Flush a folder and everything below it to the disk."""
+    """Flush a file, or a folder and everything below it, to the disk."""
     for path in (*directory.rglob("*"), directory):
         fsync_path(path)
 

@@ -21,10 +21,16 @@ class Blobs(Protocol):
     `StorageFull`.
     """
 
-    def put_tree(self, key: str, directory: Path) -> None:
-        """Publish a folder, whole or not at all. A key that is there already stays as it is: keys are never reused.
+    def put_tree(self, key: str, directory: Path, *, move: bool = False) -> None:
+        """Publish a folder, completely or not at all.
 
-        Raises `StorageFull`.
+        An existing key stays as it is: keys are never reused. With `move` the folder is gone afterwards; a local disk
+        then renames it instead of writing every byte a second time. A crash in between leaves it complete in one place
+        or the other.
+
+        Raises:
+            StorageFull: There is too little space left.
+            ValueError: The folder holds a symbolic link.
         """
 
     def put_file(self, key: str, path: Path, *, move: bool = False) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from store.atomic_directory import atomic_directory, fsync_path, publish
+from store.atomic_directory import atomic_directory, fsync_path, fsync_tree, publish
 from store.blobs.base import FULL, plain_files, safe
 from store.errors import NotFound, StorageFull
 
@@ -26,25 +27,32 @@ class LocalBlobs:
         self._floor_bytes = free_space_floor_bytes
         (self.root / STAGING).mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def put_tree(self, key: str, directory: Path) -> None:
-        """Copy a folder; the source stays its owner's."""
+    def put_tree(self, key: str, directory: Path, *, move: bool = False) -> None:
+        """Rename the folder if it may be moved and is on the same file system; else copy it."""
         target = self.root / safe(key)
-        if target.exists():
-            return
         files = plain_files(directory)
-        with (
-            self._space_for(sum(file.stat().st_size for file in files)),
-            atomic_directory(target, scratch=self.root / STAGING) as staged,
-        ):
-            for file in files:
-                copy = staged / file.relative_to(directory)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                _copy(file, copy)
+        if not target.exists() and not (move and self._rename_tree(directory, target)):
+            with (
+                self._space_for(sum(file.stat().st_size for file in files)),
+                atomic_directory(target, scratch=self.root / STAGING) as staged,
+            ):
+                for file in files:
+                    copy = staged / file.relative_to(directory)
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    _copy(file, copy)
+        if move:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def _rename_tree(self, directory: Path, target: Path) -> bool:
+        """Return False across file systems, where only a copy is atomic."""
+        # Its bytes are on the disk already; what is left of it must still be above the floor.
+        with self._space_for(0):
+            return self._rename(directory, target)
 
     def put_file(self, key: str, path: Path, *, move: bool = False) -> None:
         """A move within one file system copies nothing."""
         target = self.root / safe(key)
-        if move and self._moved(path, target):
+        if move and self._rename(path, target):
             return
         staged = self.root / STAGING / secrets.token_hex(8)
         with self._space_for(path.stat().st_size):
@@ -57,12 +65,18 @@ class LocalBlobs:
         if move:
             path.unlink()
 
-    def _moved(self, path: Path, target: Path) -> bool:
-        """False across file systems, where only a copy can be whole or not at all."""
+    def _rename(self, path: Path, target: Path) -> bool:
+        """Flush and rename a file or folder; return False across file systems."""
         if path.stat().st_dev != self.root.stat().st_dev:
             return False
-        fsync_path(path)
-        publish(path, target)
+        fsync_tree(path)
+        try:
+            publish(path, target)
+        except OSError as error:
+            # One device may be mounted in two places, and no rename crosses from one to the other.
+            if error.errno != errno.EXDEV:
+                raise
+            return False
         return True
 
     def fetch_tree(self, key: str, into: Path) -> Path:  # noqa: ARG002 - other places copy into it

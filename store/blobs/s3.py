@@ -55,17 +55,18 @@ class S3Blobs:
             },
         )
 
-    def put_tree(self, key: str, directory: Path) -> None:
-        """Objects first, index last."""
-        if self._index(key) is not None:
-            return
-        index = {}
-        for file in plain_files(directory):
-            name = file.relative_to(directory).as_posix()
-            index[name] = file.stat().st_size
-            self._put(f"{safe(key)}/{name}", file)
-        with self._reached(key):
-            obstore.put(self._store, f"{key}/{INDEX}", json.dumps(index).encode())
+    def put_tree(self, key: str, directory: Path, *, move: bool = False) -> None:
+        """Upload the objects first and the index last."""
+        if self._index(key) is None:
+            index = {}
+            for file in plain_files(directory):
+                name = file.relative_to(directory).as_posix()
+                index[name] = file.stat().st_size
+                self._put(f"{safe(key)}/{name}", file)
+            with self._reached(key):
+                obstore.put(self._store, f"{key}/{INDEX}", json.dumps(index).encode())
+        if move:
+            shutil.rmtree(directory, ignore_errors=True)
 
     def put_file(self, key: str, path: Path, *, move: bool = False) -> None:
         """In parts where it is large; visible once all are there."""

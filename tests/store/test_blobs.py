@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -63,6 +66,69 @@ def test_publishing_the_same_key_again_changes_nothing(place: Blobs, tree: Path,
     (tree / "later").write_text("not published")
     place.put_tree("models/m", tree)
     assert "later" not in contents(place.fetch_tree("models/m", tmp_path / "fetched"))
+
+
+@pytest.mark.parametrize("is_published", [False, True])
+def test_a_tree_that_is_moved_is_published_and_gone(
+    place: Blobs, tree: Path, tmp_path: Path, is_published: bool
+) -> None:
+    expected = contents(tree)
+    if is_published:
+        place.put_tree("models/m", tree)
+    place.put_tree("models/m", tree, move=True)
+    assert not tree.exists()
+    assert contents(place.fetch_tree("models/m", tmp_path / "fetched")) == expected
+
+
+def test_a_moved_tree_is_not_written_again_on_one_disk(tree: Path, tmp_path: Path) -> None:
+    inode = (tree / "weights.safetensors").stat().st_ino
+    place = LocalBlobs(tmp_path / "blobs")
+    place.put_tree("models/m", tree, move=True)
+    published = place.fetch_tree("models/m", tmp_path / "fetched")
+    assert (published / "weights.safetensors").stat().st_ino == inode
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a second file system")
+def test_a_tree_is_moved_across_file_systems(tree: Path) -> None:
+    with TemporaryDirectory(dir="/dev/shm") as folder:
+        if Path(folder).stat().st_dev == tree.stat().st_dev:
+            pytest.skip("the temporary folder is on the same file system")
+        expected = contents(tree)
+        place = LocalBlobs(Path(folder) / "blobs")
+        place.put_tree("models/m", tree, move=True)
+        assert not tree.exists()
+        assert contents(place.fetch_tree("models/m", tree)) == expected
+
+
+MOVER = """
+import sys
+from pathlib import Path
+from store.blobs.local import LocalBlobs
+place, folder = LocalBlobs(sys.argv[1]), Path(sys.argv[2])
+for number in range(1_000_000):
+    tree = folder / str(number)
+    tree.mkdir()
+    for name in ("a", "b", "c"):
+        (tree / name).write_text(str(number))
+    print(number, flush=True)
+    place.put_tree(f"models/{number}", tree, move=True)
+"""
+
+
+@pytest.mark.parametrize("moves", range(1, 6))
+def test_a_process_killed_while_it_moves_a_tree_loses_nothing(tmp_path: Path, moves: int) -> None:
+    (tmp_path / "work").mkdir()
+    command = [sys.executable, "-c", MOVER, str(tmp_path / "blobs"), str(tmp_path / "work")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        written = [int(process.stdout.readline()) for _ in range(3 * moves)]
+        time.sleep(moves / 5000)  # A different moment of the move each time.
+        process.kill()
+        written += map(int, process.stdout.read().split())
+    for number in written:
+        places = [tmp_path / "work" / str(number), tmp_path / "blobs" / "models" / str(number)]
+        [tree] = [place for place in places if place.exists()]
+        assert contents(tree) == {name: str(number).encode() for name in "abc"}
 
 
 def test_of_a_tree_some_files_can_be_had_and_more_later(place: Blobs, tree: Path, tmp_path: Path) -> None:

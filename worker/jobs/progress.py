@@ -95,7 +95,8 @@ class ProgressReporter:
         # the end of the run may be one step and two states.
         sha256 = digest(checkpoint / MANIFEST)
         key = f"runs/{self.claim.job_id}/{self.claim.fence}/checkpoint-{step}-{sha256[:12]}"
-        self.blobs.put_tree(key, checkpoint)
+        # Moved: a later run of the job fetches it from the blobs, and this one never reads its own.
+        self.blobs.put_tree(key, checkpoint, move=True)
         self._checkpoints.append((step, key, sha256))
 
 

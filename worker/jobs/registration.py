@@ -27,7 +27,7 @@ def register(
     A package whose row was never made belongs to nothing; the reconciler sweeps it up.
     """
     model = _as_row(package, claim, parent_id)
-    blobs().put_tree(model.key, package.directory)
+    blobs().put_tree(model.key, package.directory, move=True)
 
     retrying_transaction(lambda session: jobs.succeed(session, claim, model=model, report=report, reason=reason))
 

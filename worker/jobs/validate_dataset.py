@@ -79,12 +79,12 @@ def too_costly(reason: str) -> dict[str, Any]:
 
 def settle(claim: Claim, dataset: Path, report: dict[str, Any]) -> None:
     """Publish what is ready, then the verdict."""
-    ready = report["state"] == "ready"
+    ready, size = report["state"] == "ready", 0
     key = f"datasets/{claim.dataset_id}"
     if ready:
         refuse_links(dataset)
-        blobs().put_tree(key, dataset)
-    size = sum(file.stat().st_size for file in dataset.rglob("*")) if ready else 0
+        size = sum(file.stat().st_size for file in dataset.rglob("*"))
+        blobs().put_tree(key, dataset, move=True)
     summary = report.pop("summary", None)
 
     retrying_transaction(
@@ -95,9 +95,12 @@ def settle(claim: Claim, dataset: Path, report: dict[str, Any]) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """A jailed process that was taken over could leave a link to a file that is not its own."""
+    """Raise `ReaderDied` for a link: a compromised reader could leave one to a file that is not its own.
+
+    A hard link counts, too: the folder is moved to the blobs, and a second name would let others change it there.
+    """
     for path in folder.rglob("*"):
-        if path.is_symlink():
+        if path.is_symlink() or (path.is_file() and path.stat().st_nlink > 1):
             raise sandbox.ReaderDied(f"the reader left a link: {path.name}")
 
 
