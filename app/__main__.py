@@ -1,4 +1,4 @@
-"""`python -m app [--workers N]`: serve until told to stop."""
+"""`python -m app [--api-processes N]`: serve until told to stop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main() -> int:
     log_format.configure()
     settings = _settings()
     inherited = multiprocess.inherited_process()
-    if inherited is None and settings.workers > 1:
+    if inherited is None and settings.api_processes > 1:
         return multiprocess.serve(settings)
     if not is_loopback(settings.host) and first_key(settings) is None and not has_keys():
         sys.stderr.write(
@@ -46,14 +46,15 @@ def main() -> int:
 
 def _settings() -> AppSettings:
     parser = argparse.ArgumentParser(prog="python -m app", description="Serve the API until told to stop.")
-    parser.add_argument("--workers", type=int, help="processes that share the socket [PLINTH_WORKERS, else 1]")
+    help_text = "number of processes that share the socket [PLINTH_API_PROCESSES, else 1]"
+    parser.add_argument("--api-processes", type=int, help=help_text)
     asked = parser.parse_args()
     settings = app_settings()
-    if asked.workers is None:
+    if asked.api_processes is None:
         return settings
-    if not 1 <= asked.workers <= MAX_API_PROCESSES:
-        parser.error(f"--workers must be 1 to {MAX_API_PROCESSES}")
-    return settings.model_copy(update={"workers": asked.workers})
+    if not 1 <= asked.api_processes <= MAX_API_PROCESSES:
+        parser.error(f"--api-processes must be 1 to {MAX_API_PROCESSES}")
+    return settings.model_copy(update={"api_processes": asked.api_processes})
 
 
 if __name__ == "__main__":

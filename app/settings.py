@@ -19,7 +19,7 @@ class AppSettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
-    workers: int = Field(1, ge=1, le=MAX_API_PROCESSES)
+    api_processes: int = Field(1, ge=1, le=MAX_API_PROCESSES)
     """Processes that answer on one socket. Each loads models for itself, up to `predict_memory_bytes`."""
     api_key: SecretStr | None = Field(None, min_length=16)
     """The first key; unset, the one `plinth up` wrote into `$PLINTH_HOME/api-key` is used."""

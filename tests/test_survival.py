@@ -212,7 +212,7 @@ def test_without_a_broker_a_submission_is_quick_and_runs_when_it_is_back(new_mac
 
 def test_a_job_that_kills_its_process_fails_and_others_run_on(new_machine, undisturbed):
     machine = new_machine()
-    machine.start_worker(PLINTH_WORKER_SLOTS="2")
+    machine.start_worker(PLINTH_JOB_SLOTS="2")
     poison = machine.submit(ENDLESS, dataset_id=undisturbed.dataset_id)
     other = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
     for crashes in range(3):

@@ -36,7 +36,7 @@ def main() -> int:
             hostname=f"plinth@{name}",
             pool="threads",
             # One more than there are slots, so that a validation never waits behind a run.
-            concurrency=settings.worker_slots + 1,
+            concurrency=settings.job_slots + 1,
             loglevel="INFO",
             quiet=True,
             without_gossip=True,

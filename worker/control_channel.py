@@ -16,7 +16,7 @@ import sys
 import threading
 from typing import Any
 
-VARIABLE = "PLINTH_TETHER"
+VARIABLE = "PLINTH_CONTROL_CHANNEL"
 LEAVE = b"L"
 FINISH = b"F"
 LONGEST_WORDS_BYTES = 32_768

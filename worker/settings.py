@@ -16,7 +16,7 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PLINTH_", frozen=True)
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    worker_slots: int = Field(1, ge=1, le=64)
+    job_slots: int = Field(1, ge=1, le=64)
     """Runs at once; one validation more never waits behind them."""
 
     heartbeat_seconds: float = Field(5, gt=0)

@@ -42,7 +42,7 @@ class Supervisor:
         self.name = name
         self.settings = settings
         self.draining = threading.Event()
-        self._slots = JobSlots(settings.worker_slots)
+        self._slots = JobSlots(settings.job_slots)
 
     def drain(self) -> None:
         """Ask every run to save a checkpoint and leave; returns at once."""

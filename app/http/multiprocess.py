@@ -1,4 +1,4 @@
-"""Several processes that listen on one socket: `python -m app --workers N`.
+"""Several processes that listen on one socket: `python -m app --api-processes N`.
 
 They share nothing but that socket, the database and the blobs: the kernel hands a connection to whichever accepts it.
 This process only opens the socket and looks after them. One that dies is replaced; connections that nobody had accepted
@@ -23,7 +23,7 @@ import structlog
 if TYPE_CHECKING:
     from app.settings import AppSettings
 
-SOCKET: Final = "PLINTH_WORKER_SOCKET"
+SOCKET: Final = "PLINTH_API_SOCKET"
 """In a worker's environment: the descriptor of the socket, that of the line to who started it, and its number."""
 BACKLOG: Final = 2048
 WATCH_SECONDS: Final = 0.1
@@ -72,7 +72,7 @@ def serve(settings: AppSettings) -> int:
             passed = (shared.fileno(), theirs)
             return subprocess.Popen([sys.executable, "-m", "app"], env=told, pass_fds=passed)
 
-        workers = [_Worker(number, started(number)) for number in range(settings.workers)]
+        workers = [_Worker(number, started(number)) for number in range(settings.api_processes)]
         _log.info("workers", pids=[worker.process.pid for worker in workers], port=shared.getsockname()[1])
         try:
             while not stop.wait(WATCH_SECONDS):

@@ -38,7 +38,7 @@ def measure(service: Service) -> Iterable[Figure]:
     folder.mkdir()
     idle, busy = [], []
     with (
-        plinth_up(folder / "home", PLINTH_DEVICE="cpu", PLINTH_WORKER_SLOTS=str(JOBS)) as stack,
+        plinth_up(folder / "home", PLINTH_DEVICE="cpu", PLINTH_JOB_SLOTS=str(JOBS)) as stack,
         stack.client() as plinth,
     ):
         source = pictures.table(folder / "pictures.csv", rows=2_000)

@@ -52,8 +52,11 @@ def main() -> None:
 def up(
     port: Annotated[int, typer.Option(envvar="PLINTH_PORT", help="0 takes any free one.", min=0, max=65_535)] = 8000,
     host: Annotated[str, typer.Option(envvar="PLINTH_HOST", help="Address to listen on.")] = "127.0.0.1",
-    workers: Annotated[
-        int, typer.Option(envvar="PLINTH_WORKERS", help="Processes that answer requests, one core each.", min=1, max=64)
+    api_processes: Annotated[
+        int,
+        typer.Option(
+            envvar="PLINTH_API_PROCESSES", help="Processes that answer requests, one core each.", min=1, max=64
+        ),
     ] = 1,
     folder: Annotated[Path | None, typer.Option("--home", help="Its folder [PLINTH_HOME, else ~/.plinth].")] = None,
 ) -> None:
@@ -73,7 +76,7 @@ def up(
     def say(line: str) -> None:
         console.print(escape(line), soft_wrap=True)
 
-    stack = Stack(home(), host=host, port=port, workers=workers, say=say)
+    stack = Stack(home(), host=host, port=port, api_processes=api_processes, say=say)
     with stack.held():
         stack.start(stop)
         if not stop.is_set():

@@ -67,12 +67,12 @@ class Service:
 class Stack:
     """Broker, API and worker over one folder. Has to be used in the main thread: its children die with that."""
 
-    def __init__(self, home: Path, *, host: str, port: int, say: Say, workers: int = 1) -> None:
-        """`workers` processes answer requests."""
+    def __init__(self, home: Path, *, host: str, port: int, say: Say, api_processes: int = 1) -> None:
+        """Start the API with `api_processes` processes on one socket."""
         self._home = home
         self._host = host
         self._port = port
-        self._workers = workers
+        self._api_processes = api_processes
         self._say = say
         self._services: list[Service] = []
         self._broker: EmbeddedBroker | None = None
@@ -185,7 +185,7 @@ class Stack:
             "PLINTH_HOME": str(self._home),
             "PLINTH_HOST": self._host,
             "PLINTH_PORT": str(self._port),
-            "PLINTH_WORKERS": str(self._workers),
+            "PLINTH_API_PROCESSES": str(self._api_processes),
             "PLINTH_REDIS_URL": self._redis_url,
             "PYTHONUNBUFFERED": "1",
             # A folder named `app` where the user happens to stand is not ours.

@@ -1,4 +1,4 @@
-"""Several processes on one socket, as `python -m app --workers 2` starts them."""
+"""Several processes on one socket, as `python -m app --api-processes 2` starts them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 @pytest.fixture
 def api(home: Path) -> Iterator[ApiProcess]:
     process = ApiProcess(home)
-    process.environment["PLINTH_WORKERS"] = "2"
+    process.environment["PLINTH_API_PROCESSES"] = "2"
     with process:
         yield process
 
@@ -103,7 +103,7 @@ def test_workers_end_with_the_process_that_started_them(api: ApiProcess) -> None
 
 def test_settings_that_must_not_be_served_end_all(home: Path) -> None:
     process = ApiProcess(home)
-    process.environment |= {"PLINTH_WORKERS": "2", "PLINTH_HOST": "0.0.0.0"}
+    process.environment |= {"PLINTH_API_PROCESSES": "2", "PLINTH_HOST": "0.0.0.0"}
     process.environment.pop("PLINTH_API_KEY")
     with pytest.raises(RuntimeError, match="Refusing to listen"):
         process.__enter__()
