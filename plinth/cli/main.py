@@ -54,9 +54,7 @@ def up(
     host: Annotated[str, typer.Option(envvar="PLINTH_HOST", help="Address to listen on.")] = "127.0.0.1",
     api_processes: Annotated[
         int,
-        typer.Option(
-            envvar="PLINTH_API_PROCESSES", help="Processes that answer requests, one core each.", min=1, max=64
-        ),
+        typer.Option(envvar="PLINTH_API_PROCESSES", help="API processes, one core each.", min=1, max=64),
     ] = 1,
     folder: Annotated[Path | None, typer.Option("--home", help="Its folder [PLINTH_HOME, else ~/.plinth].")] = None,
 ) -> None:
