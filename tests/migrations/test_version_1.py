@@ -1,0 +1,91 @@
+"""A database of version 1 is migrated, and every row is still listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from pydantic import TypeAdapter
+from sqlalchemy import Engine, MetaData, create_engine, func, insert, select
+from sqlalchemy.orm import Session
+
+from migrations.__main__ import configuration, upgrade
+from ml.spec.catalog import Catalog
+from ml.spec.check import check
+from ml.spec.schema import Spec
+from store import api_keys, datasets, jobs, models
+from store.database import make_engine
+from store.tables import Event
+from tests.fixtures.version_1.home import API_KEY, FACTS, write_database
+from tests.support.servers import Postgres
+
+REVISION = "0001"
+
+
+def copy_rows(source: Engine, target: Engine) -> None:
+    """All rows of one database into another of the same revision."""
+    metadata = MetaData()
+    metadata.reflect(source)
+    with source.connect() as reading, target.begin() as writing:
+        for table in metadata.sorted_tables:
+            rows = [dict(row) for row in reading.execute(select(table)).mappings()]
+            if rows and table.name != "alembic_version":
+                writing.execute(insert(table), rows)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def session(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Session]:
+    """Over the database of version 1, brought up to date."""
+    source = f"sqlite:///{write_database(tmp_path / 'plinth.db')}"
+    server = Postgres().start() if request.param == "postgresql" else None
+    engine = make_engine(server.url() if server else source)
+    if server:
+        with engine.begin() as connection:
+            config = configuration()
+            config.attributes["connection"] = connection
+            command.upgrade(config, REVISION)
+        copied = create_engine(source)
+        copy_rows(copied, engine)
+        copied.dispose()
+    with engine.begin() as connection:
+        upgrade(connection)
+    with Session(engine) as session:
+        yield session
+    engine.dispose()
+    if server:
+        server.stop()
+
+
+def test_every_row_is_still_listed(session: Session) -> None:
+    listed = datasets.listing(session, limit=10, cursor=None).items
+    assert {row.name: row.id for row in listed} == FACTS["datasets"]
+    assert {row.state for row in listed} == {"ready"}
+
+    listed_jobs = {row.id: row for row in jobs.listing(session, states=None, kinds=None, limit=10, cursor=None).items}
+    assert listed_jobs.keys() == set(FACTS["jobs"].values())
+    paused, queued = (listed_jobs[FACTS["jobs"][name]] for name in ("paused", "queued"))
+    assert (paused.state, paused.requested) == ("queued", "pause")
+    assert (queued.state, queued.requested) == ("queued", None)
+    assert max(row.step for row in jobs.checkpoints(session, paused.id)) == FACTS["checkpoint_step"]
+
+    versions = {row.name: row for row in models.listing(session, limit=10, cursor=None).items}
+    assert versions.keys() == {"shades", "words-base"}
+    assert models.version(session, "shades@production").id == versions["shades"].id
+
+    counted = session.execute(select(Event.job_id, func.count()).group_by(Event.job_id)).all()
+    assert {row[0]: row[1] for row in counted} == FACTS["events"]
+
+
+def test_its_api_key_opens(session: Session) -> None:
+    assert [row.name for row in api_keys.listing(session, limit=10, cursor=None).items] == ["second", "first"]
+    verified = api_keys.verify(session, API_KEY)
+    assert verified is not None
+    assert verified.name == "first"
+
+
+def test_what_is_queued_can_be_trained_today(session: Session) -> None:
+    for name in ("paused", "queued"):
+        spec = TypeAdapter(Spec).validate_python(jobs.get(session, FACTS["jobs"][name]).spec)
+        assert check(spec, Catalog.load()) == []
