@@ -1,4 +1,4 @@
-"""Files in folders that are named after their class, in a zip or tar: what formats of pictures and of texts share."""
+"""Base class of formats with a folder per class, for images and for texts."""
 
 from __future__ import annotations
 
@@ -20,74 +20,83 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
-    """What its folders say of a file."""
+class FolderRole:
+    """Split and label of a file, by the folders it lies in."""
 
     split: str | None
     label: str | None
 
 
 class FolderFormat(Format):
-    """`[wrapper/][train|validation|test/]class/file`. Files of a flat folder are unlabelled."""
+    """`[wrapper/][train|validation|test/]class/file` in a zip or tar. Files of a flat folder are unlabeled."""
 
+    #: The canonical column of the files' contents.
     column: ClassVar[str]
-    """The canonical column that the files are."""
-    nothing: ClassVar[str]
-    """The finding where an archive has no such file."""
+    #: The issue code for an archive without such files.
+    empty_code: ClassVar[str]
 
     def read(self) -> Iterator[Batch]:
-        """Archive by archive."""
+        """Yield the rows of one archive after another."""
         for source in self.sources:
             if source.content in ("zip", "tar"):
                 yield from self._read_archive(source)
 
     @abstractmethod
-    def is_wanted(self, member: Member) -> bool:
-        """Whether a file is to be read; what is ignored becomes a finding."""
+    def is_row(self, member: Member) -> bool:
+        """Return whether a file holds a row; an ignored file becomes an issue."""
 
-    def roles(self, files: Sequence[Member], source: UploadedFile) -> dict[str, Role]:
-        """What each file is, once the folders that all share are taken off."""
+    def roles(self, files: Sequence[Member], source: UploadedFile) -> dict[str, FolderRole]:
+        """Derive split and label of each file from its folders.
+
+        Folders at the top that all files share are ignored.
+        """
         folders = [member.parts[:-1] for member in files]
         depth = shared_depth(folders)
-        firsts = {folder[depth] for folder in folders if len(folder) > depth}
-        split_level = bool(firsts) and any(parse_split(first) for first in firsts)
+        top_folders = {folder[depth] for folder in folders if len(folder) > depth}
+        has_split_folders = any(parse_split(folder) for folder in top_folders)
         roles = {}
         for member, folder in zip(files, folders, strict=True):
-            rest = folder[depth:]
-            split = parse_split(rest[0]) if split_level and rest else None
-            if split_level and split is None:
+            inner = folder[depth:]
+            split = parse_split(inner[0]) if has_split_folders and inner else None
+            if has_split_folders and split is None:
                 self.issues.add("folder_outside_splits", at=Location(file=member.file), rows=1)
                 continue
-            rest = rest[1:] if split else rest
-            if len(rest) > 1:
-                self.issues.add("folders_nested", at=Location(file=member.file), actual="/".join(rest))
-            roles[member.file] = Role(source.requested_split or split or source.split, rest[0] if rest else None)
+            inner = inner[1:] if split else inner
+            if len(inner) > 1:
+                self.issues.add("folders_nested", at=Location(file=member.file), actual="/".join(inner))
+            label = inner[0] if inner else None
+            roles[member.file] = FolderRole(source.requested_split or split or source.split, label)
         return roles
 
-    def value(self, file: str, data: bytes) -> Any:
-        """A file's content as the column's kind takes it; raises `DataRejected` where it cannot be."""
+    def decode(self, file: str, data: bytes) -> Any:
+        """Convert a file's content to what the column type accepts.
+
+        Raises `DataRejected` if it is invalid.
+        """
         return data
 
-    def batches(self, files: Iterator[tuple[str, bytes | DataRejected]], roles: Mapping[str, Role]) -> Iterator[Batch]:
-        """As many files of one split as are worth a batch."""
+    def batches(
+        self, files: Iterator[tuple[str, bytes | DataRejected]], roles: Mapping[str, FolderRole]
+    ) -> Iterator[Batch]:
+        """Group consecutive files of one split into batches."""
         names: list[str] = []
         values: list[Any] = []
         split: str | None = None
-        weight = 0
+        byte_count = 0
         for file, data in files:
             try:
                 if isinstance(data, DataRejected):
                     raise data
-                value = self.value(file, data)
-            except DataRejected as refused:
-                self.issues.record(refused, at=Location(file=file), rows=1)
+                value = self.decode(file, data)
+            except DataRejected as rejection:
+                self.issues.record(rejection, at=Location(file=file), rows=1)
                 continue
-            full = len(names) >= ROWS_PER_BATCH or weight >= BYTES_PER_BATCH
-            if names and (full or roles[file].split != split):
+            is_full = len(names) >= ROWS_PER_BATCH or byte_count >= BYTES_PER_BATCH
+            if names and (is_full or roles[file].split != split):
                 yield self._batch(names, values, roles, split)
-                names, values, weight = [], [], 0
+                names, values, byte_count = [], [], 0
             split = roles[file].split
-            weight += len(data)
+            byte_count += len(data)
             names.append(file)
             values.append(value)
         if names:
@@ -95,28 +104,31 @@ class FolderFormat(Format):
 
     def _read_archive(self, source: UploadedFile) -> Iterator[Batch]:
         try:
-            listed = list_members(source, self.issues, self.limits)
-        except DataRejected as refused:
-            self.issues.record(refused, at=Location(file=source.name))
+            members = list_members(source, self.issues, self.limits)
+        except DataRejected as rejection:
+            self.issues.record(rejection, at=Location(file=source.name))
             return
-        wanted = [member for member in listed if self.is_wanted(member)]
-        if not wanted:
-            found = listed[0].file if listed else "nothing to read"
-            self.issues.add(self.nothing, at=Location(file=source.name), actual=found)
-        roles = self.roles(wanted, source)
+        files = [member for member in members if self.is_row(member)]
+        if not files:
+            actual = members[0].file if members else "nothing to read"
+            self.issues.add(self.empty_code, at=Location(file=source.name), actual=actual)
+        roles = self.roles(files, source)
         yield from self.batches(read_members(source, roles, self.issues, self.limits), roles)
 
-    def _batch(self, names: list[str], values: list[Any], roles: Mapping[str, Role], split: str | None) -> Batch:
+    def _batch(self, names: list[str], values: list[Any], roles: Mapping[str, FolderRole], split: str | None) -> Batch:
         labels = [roles[name].label or "" for name in names]
         return Batch({self.column: values, "label": labels}, Locations(names), split)
 
 
 def shared_depth(folders: Sequence[tuple[str, ...]]) -> int:
-    """How many folders at the top all files share; one that names a split is not passed over."""
+    """Count the top folders that all files share.
+
+    A folder named like a split is not counted.
+    """
     depth = 0
     while folders and all(len(folder) > depth for folder in folders):
-        firsts = {folder[depth] for folder in folders}
-        if len(firsts) > 1 or parse_split(next(iter(firsts))):
+        names = {folder[depth] for folder in folders}
+        if len(names) > 1 or parse_split(next(iter(names))):
             break
         depth += 1
     return depth

@@ -41,7 +41,7 @@ class Batch:
 
 
 class Format(ABC):
-    """Reads files whose content it recognizes. Every fault becomes a finding; bad data never raises."""
+    """Reads files whose content it recognizes. Every fault becomes an issue; bad data never raises."""
 
     name: ClassVar[str]
     summary: ClassVar[str]
@@ -68,7 +68,7 @@ class Format(ABC):
             sources: Files whose content is in `accepted_content`.
             columns: Canonical column -> the name or position from 1 that the user chose.
             required: Canonical columns of the task that the data is for, with their types; None if no task was named.
-            findings: Receives every fault.
+            issues: Receives every fault.
             limits: Bounds on the import.
         """
         self.sources = sources
@@ -81,17 +81,20 @@ class Format(ABC):
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
-        """Return how likely the sources are of this format: 0 to 1, or more for a sure sign.
+        """Return how likely the sources are of this format.
 
-        By default it is the fraction of sources whose content it accepts, and 0 if it cannot bring the required
-        columns.
+        The result is 0 to 1, or more for a sure sign. By default it is the fraction of sources whose content it
+        accepts, and 0 if it cannot bring the required columns.
         """
         if required is not None and not required.items() <= cls.columns.items():
             return 0
         return sum(source.content in cls.accepted_content for source in sources) / len(sources)
 
     def read_files(self, read_file: Callable[[UploadedFile], Iterator[Batch]]) -> Iterator[Batch]:
-        """Yield the batches of all sources, one source at a time; a rejected source becomes a finding."""
+        """Yield the batches of one source after another.
+
+        A rejected source becomes an issue.
+        """
         for source in self.sources:
             try:
                 yield from read_file(source)

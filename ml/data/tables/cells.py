@@ -27,23 +27,23 @@ _BASE64_START: Final = 16
 
 
 def read_cells(
-    cells: Mapping[str, Sequence[Any]], places: Locations, issues: IssueLog
+    cells: Mapping[str, Sequence[Any]], locations: Locations, issues: IssueLog
 ) -> tuple[dict[str, list[Any]], list[int]]:
     """Convert the cells of N rows to raw values, by canonical column.
 
-    A cell that has no raw value becomes a finding, and its row is left out. Also returns the indices of the remaining
+    A cell that has no raw value becomes an issue, and its row is left out. Also returns the indices of the remaining
     rows.
     """
     column_types = {column: COLUMN_TYPES[CANONICAL_COLUMNS[column]] for column in cells}
     retained_rows: list[int] = []
     values: dict[str, list[Any]] = {column: [] for column in cells}
-    for index in range(len(places)):
+    for index in range(len(locations)):
         row = {}
         for column, column_cells in cells.items():
             try:
                 row[column] = column_types[column].from_cell(column_cells[index])
             except DataRejected as rejection:
-                issues.record(rejection, at=places.in_column(column).at(index), rows=1)
+                issues.record(rejection, at=locations.in_column(column).at(index), rows=1)
                 break
         else:
             retained_rows.append(index)
@@ -53,19 +53,22 @@ def read_cells(
 
 
 def are_distinct(cells: Sequence[Any]) -> bool:
-    """Whether there are at least `MIN_DISTINCT_CELLS` cells and all of them differ."""
+    """Return whether at least `MIN_DISTINCT_CELLS` cells exist and all differ."""
     return len(cells) >= MIN_DISTINCT_CELLS and len(set(map(str, cells))) == len(cells)
 
 
 def kind_of_texts(cells: Sequence[str]) -> CellKind:
-    """Judge the kind of a column by its cells: an image if any is one, a number if more than half are."""
+    """Judge the kind of a column by its cells.
+
+    It is an image if any cell is one, and a number if more than half of the cells are.
+    """
     if any(_holds_image(cell) for cell in cells):
         return "image"
     return "number" if cells and sum(map(is_number, cells)) * 2 > len(cells) else "text"
 
 
 def is_number(cell: str) -> bool:
-    """Whether the cell parses as a number, NaN included."""
+    """Return whether the cell parses as a number, NaN included."""
     try:
         float(cell)
     except ValueError:

@@ -46,5 +46,5 @@ NON_DATA_NAME: Final = re.compile(
 
 
 def position_of(canonical: str, names: list[str]) -> int | None:
-    """Return the position in lower-case `names` of a canonical column, by its name or an alias."""
+    """Return the position in lower-case `names` of a name of `canonical`."""
     return next((names.index(alias) for alias in ALIASES[canonical] if alias in names), None)

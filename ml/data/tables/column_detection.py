@@ -22,7 +22,7 @@ Assignment = Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Detection:
+class ColumnDetection:
     """State of the detection in a table without images."""
 
     query: ColumnQuery
@@ -36,7 +36,7 @@ class Detection:
         return self.query.required or {}
 
     def is_open(self, canonical: str) -> bool:
-        """Whether the column is looked for and not assigned yet."""
+        """Return whether the column is looked for and not assigned yet."""
         return canonical in self.canonicals and canonical not in self.assigned
 
     def free(self) -> list[int]:
@@ -48,20 +48,23 @@ class Detection:
         return self.query.unassigned(self.assigned, kind="text")
 
     def last_free(self) -> CellColumn | None:
-        """Return the only column that is not assigned, if it may be a label or the other side of a text."""
+        """Return the only unassigned column, if it may be a label or target."""
         free = self.free()
         if "label" not in self.canonicals or len(free) != 1 or self.assigned.keys() & {"label", "target", "prompt"}:
             return None
         return self.query.columns[free[0]]
 
 
-class Rule(NamedTuple):
-    """A step of the detection: if `applies`, the result of `assign` is added to the assignment."""
+class DetectionRule(NamedTuple):
+    """A step of the detection.
+
+    If `applies` returns true, the result of `assign` is added to the assignment.
+    """
 
     name: str
-    applies: Callable[[Detection], bool]
+    applies: Callable[[ColumnDetection], bool]
     #: Canonical columns with their positions; None removes a column from the assignment.
-    assign: Callable[[Detection], Mapping[str, int | None]]
+    assign: Callable[[ColumnDetection], Mapping[str, int | None]]
 
 
 def detect_columns(
@@ -71,7 +74,9 @@ def detect_columns(
     has_header: bool,
     required: Mapping[str, str] | None = None,
 ) -> Layout:
-    """Assign canonical columns to the columns of a table: as requested, else by names, kinds and counts.
+    """Assign canonical columns to the columns of a table.
+
+    Requests have precedence over names, and names over kinds and counts.
 
     Args:
         columns: The columns of the file.
@@ -97,7 +102,7 @@ def _apply_rules(query: ColumnQuery) -> Layout:
     canonicals = tuple(dict.fromkeys([*(query.required or usual), *query.requested]))
     assigned: Assignment = {}
     for rule in RULES:
-        detection = Detection(query, canonicals, assigned)
+        detection = ColumnDetection(query, canonicals, assigned)
         if rule.applies(detection):
             changed = {**assigned, **rule.assign(detection)}
             assigned = {canonical: position for canonical, position in changed.items() if position is not None}
@@ -107,12 +112,12 @@ def _apply_rules(query: ColumnQuery) -> Layout:
     return Layout({canonical: assigned[canonical] for canonical in order if canonical in assigned})
 
 
-def _requested(detection: Detection) -> Assignment:
+def _assign_requests(detection: ColumnDetection) -> Assignment:
     query = detection.query
     return {canonical: query.position(column) for canonical, column in query.requested.items()}
 
 
-def _with_usual_name(detection: Detection) -> Assignment:
+def _assign_by_name(detection: ColumnDetection) -> Assignment:
     assigned = dict(detection.assigned)
     for canonical in detection.canonicals:
         position = detection.query.position_by_alias(canonical)
@@ -121,8 +126,12 @@ def _with_usual_name(detection: Detection) -> Assignment:
     return assigned
 
 
-def _sides_of_translation(detection: Detection) -> Assignment:
-    """Assign the languages of a text in several languages to text and target, in the order of the file."""
+def _has_target(detection: ColumnDetection) -> bool:
+    return "target" in detection.canonicals
+
+
+def _assign_languages(detection: ColumnDetection) -> Assignment:
+    """Assign the languages of a translation to text and target, in the file's order."""
     columns, assigned = detection.query.columns, detection.assigned
     languages = [index for index, column in enumerate(columns) if column.name.startswith(f"{TRANSLATION}.")]
     if len(languages) < 2:
@@ -132,84 +141,84 @@ def _sides_of_translation(detection: Detection) -> Assignment:
     return dict(zip(sides, free, strict=False))
 
 
-def _may_have_prompt(detection: Detection) -> bool:
-    """Whether there is a column that is surely the text, so that one named like a prompt precedes it."""
+def _may_have_prompt(detection: ColumnDetection) -> bool:
+    """Return whether a column is surely the text that a prompt may precede."""
     required = detection.query.required
     if "text" not in detection.assigned or "prompt" in detection.assigned:
         return False
     return required is None or required.keys() == {"text"}
 
 
-def _prompt(detection: Detection) -> Assignment:
+def _assign_prompt(detection: ColumnDetection) -> Assignment:
     position = detection.query.position_by_alias("prompt")
     return {} if position is None or position in detection.assigned.values() else {"prompt": position}
 
 
-def _is_target_a_label(detection: Detection) -> bool:
-    """Whether a column is called `target` and holds classes rather than sentences."""
+def _is_target_a_label(detection: ColumnDetection) -> bool:
+    """Return whether a column called `target` holds classes rather than sentences."""
     if detection.query.required is not None or "target" in detection.query.requested:
         return False
     target = detection.assigned.get("target")
     return target is not None and not _holds_sentences(detection.query.columns[target])
 
 
-def _target_as_label(detection: Detection) -> Mapping[str, int | None]:
+def _relabel_target(detection: ColumnDetection) -> Mapping[str, int | None]:
     return {"label": detection.assigned.get("label", detection.assigned["target"]), "target": None}
 
 
-def _is_first_text(detection: Detection) -> bool:
-    return _is_open_text(detection) and "target" in detection.required and "target" not in detection.assigned
+def _can_assign_first_text(detection: ColumnDetection) -> bool:
+    return _can_assign_text(detection) and "target" in detection.required and "target" not in detection.assigned
 
 
-def _is_open_text(detection: Detection) -> bool:
+def _can_assign_text(detection: ColumnDetection) -> bool:
     return detection.is_open("text") and bool(detection.free_texts())
 
 
-def _first_text(detection: Detection) -> Assignment:
+def _assign_first_text(detection: ColumnDetection) -> Assignment:
     return {"text": detection.free_texts()[0]}
 
 
-def _longest_text(detection: Detection) -> Assignment:
+def _assign_longest_text(detection: ColumnDetection) -> Assignment:
     columns = detection.query.columns
     return {"text": max(detection.free_texts(), key=lambda index: columns[index].mean_characters)}
 
 
-def _is_target_open(detection: Detection) -> bool:
+def _can_assign_target(detection: ColumnDetection) -> bool:
     return "target" in detection.required and detection.is_open("target") and bool(detection.free())
 
 
-def _first_free_as_target(detection: Detection) -> Assignment:
+def _assign_target(detection: ColumnDetection) -> Assignment:
     return {"target": detection.free()[0]}
 
 
-def _is_last_free_sentences(detection: Detection) -> bool:
+def _is_last_free_a_target(detection: ColumnDetection) -> bool:
     column = detection.last_free()
     return detection.query.required is None and column is not None and column.is_distinct and _holds_sentences(column)
 
 
-def _is_last_free(detection: Detection) -> bool:
+def _can_assign_label(detection: ColumnDetection) -> bool:
     return detection.last_free() is not None
 
 
-def _last_free_as_label(detection: Detection) -> Assignment:
+def _assign_label(detection: ColumnDetection) -> Assignment:
     return {"label": detection.free()[0]}
 
 
 def _holds_sentences(column: CellColumn) -> bool:
-    """Whether its cells are texts, a translation for example, rather than classes of a word or a number."""
+    """Return whether cells are sentences rather than classes of a word or number."""
     return column.kind == "text" and column.mean_characters > MAX_LABEL_CHARACTERS
 
 
 #: Rules for tables without images, in the order in which they are applied.
 RULES: Final = (
-    Rule("chosen by the user", lambda detection: bool(detection.query.requested), _requested),
-    Rule("usual column name", lambda detection: detection.query.has_header, _with_usual_name),
-    Rule("languages of a translation", lambda detection: "target" in detection.canonicals, _sides_of_translation),
-    Rule("prompt before a text", _may_have_prompt, _prompt),
-    Rule("target column of class names is the label", _is_target_a_label, _target_as_label),
-    Rule("first text if a target is required too", _is_first_text, _first_text),
-    Rule("longest text", _is_open_text, _longest_text),
-    Rule("first free column is the required target", _is_target_open, _first_free_as_target),
-    Rule("last free column of distinct sentences is the target", _is_last_free_sentences, _first_free_as_target),
-    Rule("last free column is the label", _is_last_free, _last_free_as_label),
+    DetectionRule("chosen by the user", lambda detection: bool(detection.query.requested), _assign_requests),
+    DetectionRule("usual column name", lambda detection: detection.query.has_header, _assign_by_name),
+    DetectionRule("languages of a translation", _has_target, _assign_languages),
+    DetectionRule("prompt before a text", _may_have_prompt, _assign_prompt),
+    DetectionRule("target column of class names is the label", _is_target_a_label, _relabel_target),
+    DetectionRule("first text if a target is required too", _can_assign_first_text, _assign_first_text),
+    DetectionRule("longest text", _can_assign_text, _assign_longest_text),
+    DetectionRule("first free column is the required target", _can_assign_target, _assign_target),
+    DetectionRule("last free column of distinct sentences is the target", _is_last_free_a_target, _assign_target),
+    DetectionRule("last free column is the label", _can_assign_label, _assign_label),
 )

@@ -17,7 +17,10 @@ _PIXEL_NAME: Final = re.compile(r"[a-z ]*[_.\- ]?\d+([x_.\-]\d+)*", re.IGNORECAS
 
 
 def has_images(query: ColumnQuery) -> bool:
-    """Whether an image is to be detected: one is requested or required, or the columns look like one."""
+    """Return whether the table has an image to detect.
+
+    One is requested, required by the task, or the columns look like one.
+    """
     if "image" in query.requested or "shape" in query.requested:
         return True
     if query.required is not None:
@@ -34,7 +37,7 @@ def has_images(query: ColumnQuery) -> bool:
 
 
 def is_audio(column: CellColumn) -> bool:
-    """Whether a column of bytes has a usual name of an audio column."""
+    """Return whether a column of bytes has a usual name of an audio column."""
     return column.kind == "image" and column.name.strip().lower() in ALIASES["audio"]
 
 
@@ -60,7 +63,10 @@ def detect_image_layout(query: ColumnQuery) -> Layout:
 
 
 def _companions(query: ColumnQuery, *, has_label: bool) -> dict[str, int]:
-    """Assign what stands beside image and label; a text only if there is no label, unless it is requested."""
+    """Assign the columns beside image and label.
+
+    A text is assigned only if it is requested or required, or if there is no label.
+    """
     usual = ("objects",) if has_label else ("objects", "text")
     return {
         canonical: position
@@ -71,7 +77,10 @@ def _companions(query: ColumnQuery, *, has_label: bool) -> dict[str, int]:
 
 
 def _image_positions(query: ColumnQuery, used_positions: set[int | None]) -> list[int]:
-    """List the position of the image, or the positions of its pixels: as requested, else by kind and name."""
+    """List the position of the image, or those of its pixels.
+
+    A request has precedence over kinds and names.
+    """
     if "image" in query.requested:
         return _requested_range(query, query.requested["image"])
     columns = query.columns

@@ -69,7 +69,10 @@ class ColumnQuery:
     has_header: bool
 
     def position(self, name_or_position: str | int) -> int:
-        """Return the position from 0 of a column; raises `DataRejected` if the file has no such column."""
+        """Return the position from 0 of a column.
+
+        Raises `DataRejected` if the file has no such column.
+        """
         count = len(self.columns)
         if isinstance(name_or_position, int) and not isinstance(name_or_position, bool):
             if 1 <= name_or_position <= count:
@@ -84,18 +87,24 @@ class ColumnQuery:
         )
 
     def position_by_alias(self, canonical: str) -> int | None:
-        """Return the position of the column that has a usual name of `canonical`; None in a file without a header."""
+        """Return the position of a column with a usual name of `canonical`.
+
+        Returns None if there is none, or in a file without a header.
+        """
         names = [column.name.strip().lower() for column in self.columns]
         return position_of(canonical, names) if self.has_header else None
 
     def position_of(self, canonical: str) -> int | None:
-        """Return the position that the user chose for `canonical`, else the one of a column with a usual name."""
+        """Return the requested position of `canonical`, else one by usual names."""
         if canonical in self.requested:
             return self.position(self.requested[canonical])
         return self.position_by_alias(canonical)
 
     def unassigned(self, assigned: Mapping[str, int], *, kind: CellKind | None = None) -> list[int]:
-        """List the positions of columns that may hold data and are not assigned yet, of one kind if `kind` is set."""
+        """List the positions of columns that may hold data and are not assigned.
+
+        `kind` restricts the list to one kind.
+        """
         return [
             index
             for index, column in enumerate(self.columns)

@@ -28,18 +28,22 @@ _SHAPE: Final = re.compile(r"(\d+)x(\d+)(?:x([13]))?")
 
 
 class PixelReader:
-    """Converts pixel columns to images. The first batch decides whether all values are 0 to 255 or 0 to 1."""
+    """Converts pixel columns to images.
+
+    The first batch decides whether the values of all batches are 0 to 255 or 0 to 1.
+    """
 
     def __init__(self, issues: IssueLog) -> None:
         self._issues = issues
         self._scale: float | None = None
 
     def read(
-        self, values: np.ndarray, layout: Layout, places: Locations, names: Sequence[str]
+        self, values: np.ndarray, layout: Layout, locations: Locations, names: Sequence[str]
     ) -> tuple[np.ndarray, list[int]]:
-        """Convert float32 [N, P] to images, uint8 [n, H, W, C], and return them with the indices of their rows.
+        """Convert float32 [N, P] to images, uint8 [n, H, W, C].
 
-        A row with a value that is no number or out of range becomes a finding and is left out.
+        Also returns the indices of the rows of the n images. A row with a value that is no number or out of range
+        becomes an issue and is left out.
         """
         if self._scale is None and len(values):
             self._scale = 255.0 if 0 < np.nanmax(values, initial=0) <= 1 else 1.0
@@ -50,18 +54,18 @@ class PixelReader:
         for row in np.flatnonzero(~valid.all(axis=1)):
             cell = int(np.argmin(valid[row]))
             code = "pixel_out_of_range" if finite[row, cell] else "pixel_not_a_number"
-            at = replace(places.at(int(row)), column=names[layout.pixels[cell]])
+            at = replace(locations.at(int(row)), column=names[layout.pixels[cell]])
             self._issues.add(code, at=at, actual=values[row, cell], expected=f"0 to {255 / scale:g}", rows=1)
         retained_rows = np.flatnonzero(valid.all(axis=1))
         scaled = values[retained_rows] * np.float32(scale)
         pixels = np.rint(scaled)
-        self._report_changes(scaled, pixels, scale, places)
+        self._report_changes(scaled, pixels, scale, locations)
         return pixels.astype(np.uint8).reshape(-1, *layout.shape), retained_rows.tolist()
 
-    def _report_changes(self, scaled: np.ndarray, pixels: np.ndarray, scale: float, places: Locations) -> None:
+    def _report_changes(self, scaled: np.ndarray, pixels: np.ndarray, scale: float, locations: Locations) -> None:
         if not len(pixels):
             return
-        file = Location(file=places.at(0).file)
+        file = Location(file=locations.at(0).file)
         if scale != 1:
             self._issues.add("pixels_scaled", at=file, count=len(pixels), rows=len(pixels))
         elif rounded := int((scaled != pixels).any(axis=1).sum()):
@@ -69,9 +73,10 @@ class PixelReader:
 
 
 def with_shape(layout: Layout, request: str | int | None) -> Layout:
-    """Set the image shape of a pixel layout from the user's "HxW" or "HxWxC", else infer a square.
+    """Set the image shape of a pixel layout.
 
-    Raises `DataRejected` if the number of pixel columns does not fit.
+    It is the user's "HxW" or "HxWxC", else a square is inferred. Raises `DataRejected` if the number of pixel columns
+    does not fit.
     """
     count = len(layout.pixels)
     if request is None:
@@ -86,7 +91,10 @@ def with_shape(layout: Layout, request: str | int | None) -> Layout:
 
 
 def infer_shape(count: int) -> tuple[int, int, int] | None:
-    """Return height, width and channels of a square image of `count` values; None if there is none."""
+    """Return height, width and channels of a square image, or None.
+
+    `count` is the number of its values.
+    """
     for channels in (1, 3):
         side = math.isqrt(count // channels)
         if count >= MIN_PIXELS and side * side * channels == count:

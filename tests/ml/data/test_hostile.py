@@ -444,7 +444,7 @@ TABLES = [
         "pictures without their table",
         "manifest_missing",
         {"a.zip": zipped([("a.png", png()), ("b.png", png(1))])},
-        {"found": "2 pictures"},
+        {"found": "2 images"},
         {"format": "image_table"},
     ),
     Case(

@@ -1,4 +1,4 @@
-"""Recordings in a zip or tar with a list of what is said in them; or recordings alone."""
+"""Audio files with a manifest of their transcripts, or audio files alone."""
 
 from __future__ import annotations
 
@@ -12,121 +12,145 @@ from ml.data.files.upload import parse_split
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
-from ml.data.tables.speech_manifests import Entry, Recordings, entries, is_list, is_recording
+from ml.data.tables.speech_manifests import AudioFileIndex, ManifestEntry, is_audio_file, is_manifest, read_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ml.data.files.upload import FileContent, UploadedFile
 
-OPTIONAL: Final = ("text", "speaker")
+OPTIONAL_COLUMNS: Final = ("text", "speaker")
 
 
-class RecordingsAndLists(Format):
-    """The list may lie in the archive or beside it; without any, recordings are for pretraining alone."""
+class SpeechFiles(Format):
+    """Audio files with a manifest, in the archive or beside it.
+
+    Without a manifest they are for pretraining alone.
+    """
 
     name = "recordings"
     summary = (
-        "Zip or tar of recordings with a list: metadata.csv or .jsonl (file_name, text), NeMo (audio_filepath, text), "
-        "Common Voice, LJSpeech or LibriSpeech; or recordings alone"
+        "Zip or tar of audio files with a manifest: metadata.csv or .jsonl (file_name, text), NeMo (audio_filepath, "
+        "text), Common Voice, LJSpeech or LibriSpeech; or audio files alone"
     )
     columns: ClassVar[Mapping[str, str]] = {"audio": "audio", "text": "text", "speaker": "text"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "audio", "json", "text"})
     has_columns = True
 
     @classmethod
-    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
-        """Only where there is a recording, in an archive or by itself; then more likely than any table."""
-        held = [name for source in sources for name in source.member_names]
-        heard = any(source.content == "audio" for source in sources) or any(map(is_recording, held))
-        return 2 * super().detect(sources, wanted) if heard else 0
+    def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
+        """Return 0 without an audio file, else more than any table format."""
+        members = [name for source in sources for name in source.member_names]
+        has_audio = any(source.content == "audio" for source in sources) or any(map(is_audio_file, members))
+        return 2 * super().detect(sources, required) if has_audio else 0
 
     def read(self) -> Iterator[Batch]:
-        """In the order of the archives; what no list names is left out once there is a list."""
-        where, texts = self._listed()
-        recordings = Recordings(where)
-        rows = self._rows(recordings, texts)
-        listed = rows if texts else {file: Entry(file, None, None, None, Location(file=file)) for file in where}
-        found = {name for entry in listed.values() for name in OPTIONAL if getattr(entry, name) is not None}
-        self.detected_columns = {name: name for name in OPTIONAL if name in found}
-        for file in recordings.files if texts else ():
-            if file not in rows:
+        """Yield the audio files in the order of the archives.
+
+        If there is a manifest, files that it does not name are left out.
+        """
+        sources_by_file, manifests = self._list_files()
+        index = AudioFileIndex(sources_by_file)
+        entries = self._read_manifests(index, manifests)
+        for file in index.files if manifests else ():
+            if file not in entries:
                 self.issues.add("recording_without_text", at=Location(file=file))
-        heard = (
+        if not manifests:
+            entries = {file: ManifestEntry(file, None, None, None, Location(file=file)) for file in sources_by_file}
+        columns = [
+            name for name in OPTIONAL_COLUMNS if any(getattr(entry, name) is not None for entry in entries.values())
+        ]
+        self.detected_columns = {name: name for name in columns}
+        contents = (
             (file, data)
             for source in self.sources
-            for file, data in self._contents(source, {file for file in listed if where[file] is source})
+            for file, data in self._read_audio(source, {file for file in entries if sources_by_file[file] is source})
         )
-        yield from self._batches(heard, listed, where, [name for name in OPTIONAL if name in found])
+        yield from self._batches(contents, entries, sources_by_file, columns)
 
-    def _listed(self) -> tuple[dict[str, UploadedFile], dict[str, bytes]]:
-        """Every recording with the source it lies in, and every list with its content."""
-        where: dict[str, UploadedFile] = {}
-        texts: dict[str, bytes] = {}
+    def _list_files(self) -> tuple[dict[str, UploadedFile], dict[str, bytes]]:
+        """Return every audio file with its source, and every manifest with its content."""
+        sources_by_file: dict[str, UploadedFile] = {}
+        manifests: dict[str, bytes] = {}
         for source in self.sources:
             if source.content in ("json", "text"):
                 if source.path.stat().st_size > self.limits.max_image_bytes:
                     self.issues.add("file_too_large", at=Location(file=source.name))
                 else:
                     with source.open(self.limits) as file:
-                        texts[source.name] = file.read()
-                continue
-            if source.content == "audio":
-                where[source.name] = source
-                continue
-            try:
-                names = [member.file for member in list_members(source, self.issues, self.limits)]
-            except DataRejected as refused:
-                self.issues.record(refused, at=Location(file=source.name))
-                continue
-            where |= {name: source for name in names if is_recording(name)}
-            lists = {name for name in names if is_list(name) and not is_ignored(name)}
-            for name in names:
-                if name not in lists and not is_recording(name):
-                    self.issues.add("file_ignored", at=Location(file=name))
-            for name, data in read_members(source, lists, self.issues, self.limits):
-                if isinstance(data, DataRejected):
-                    self.issues.record(data, at=Location(file=name))
-                else:
-                    texts[name] = data
-        return where, texts
+                        manifests[source.name] = file.read()
+            elif source.content == "audio":
+                sources_by_file[source.name] = source
+            else:
+                self._list_archive(source, sources_by_file, manifests)
+        return sources_by_file, manifests
 
-    def _rows(self, recordings: Recordings, texts: Mapping[str, bytes]) -> dict[str, Entry]:
-        """By recording what the lists say of it together; a line whose recording is not there is an error."""
-        rows: dict[str, Entry] = {}
-        lists = sorted(texts, key=natural_sort_key)
-        ours = [name for name in lists if self._names_any(name, texts[name], recordings)]
-        for name in lists:
-            if ours and name not in ours:
-                self.issues.add("file_ignored", at=Location(file=name), expected="a list of recordings in the upload")
-                continue
-            try:
-                for entry in entries(name, texts[name], self.requested_columns, self.issues):
-                    file = recordings.find(entry.name, name)
-                    if file is None:
-                        expected = "the name of a recording in the upload, such as " + (recordings.files or ["none"])[0]
-                        self.issues.add("recording_missing", at=entry.at, actual=entry.name, expected=expected, rows=1)
-                        continue
-                    together = rows[file].with_what_it_lacks(entry) if file in rows else entry
-                    if together is None:
-                        self.issues.add("recording_listed_twice", at=entry.at, actual=entry.name, rows=1)
-                    else:
-                        rows[file] = together
-            except DataRejected as refused:
-                self.issues.record(refused, at=Location(file=name))
-        return rows
-
-    def _names_any(self, name: str, content: bytes, recordings: Recordings) -> bool:
+    def _list_archive(
+        self, source: UploadedFile, sources_by_file: dict[str, UploadedFile], manifests: dict[str, bytes]
+    ) -> None:
         try:
-            listed = entries(name, content, self.requested_columns, type(self.issues)(max_samples=0))
-            return any(recordings.find(entry.name, name) for entry in listed)
+            names = [member.file for member in list_members(source, self.issues, self.limits)]
+        except DataRejected as rejection:
+            self.issues.record(rejection, at=Location(file=source.name))
+            return
+        sources_by_file.update((name, source) for name in names if is_audio_file(name))
+        manifest_names = {name for name in names if is_manifest(name) and not is_ignored(name)}
+        for name in names:
+            if name not in manifest_names and not is_audio_file(name):
+                self.issues.add("file_ignored", at=Location(file=name))
+        for name, data in read_members(source, manifest_names, self.issues, self.limits):
+            if isinstance(data, DataRejected):
+                self.issues.record(data, at=Location(file=name))
+            else:
+                manifests[name] = data
+
+    def _read_manifests(self, index: AudioFileIndex, manifests: Mapping[str, bytes]) -> dict[str, ManifestEntry]:
+        """Merge the entries of all manifests by audio file.
+
+        An entry whose audio file is missing becomes an issue; so does a manifest that names no audio file of the
+        upload, if another one does.
+        """
+        entries: dict[str, ManifestEntry] = {}
+        names = sorted(manifests, key=natural_sort_key)
+        matching = [name for name in names if self._matches_audio(name, manifests[name], index)]
+        for name in names:
+            if matching and name not in matching:
+                expected = "a list of audio files in the upload"
+                self.issues.add("file_ignored", at=Location(file=name), expected=expected)
+                continue
+            try:
+                for entry in read_entries(name, manifests[name], self.requested_columns, self.issues):
+                    self._add_entry(entries, entry, name, index)
+            except DataRejected as rejection:
+                self.issues.record(rejection, at=Location(file=name))
+        return entries
+
+    def _add_entry(
+        self, entries: dict[str, ManifestEntry], entry: ManifestEntry, manifest: str, index: AudioFileIndex
+    ) -> None:
+        file = index.find(entry.file_name, manifest)
+        if file is None:
+            expected = "the name of an audio file in the upload, such as " + (index.files or ["none"])[0]
+            self.issues.add("recording_missing", at=entry.at, actual=entry.file_name, expected=expected, rows=1)
+            return
+        merged = entries[file].merge(entry) if file in entries else entry
+        if merged is None:
+            self.issues.add("recording_listed_twice", at=entry.at, actual=entry.file_name, rows=1)
+        else:
+            entries[file] = merged
+
+    def _matches_audio(self, manifest: str, content: bytes, index: AudioFileIndex) -> bool:
+        """Return whether any entry of the manifest names an audio file of the upload."""
+        try:
+            entries = read_entries(manifest, content, self.requested_columns, type(self.issues)(max_samples=0))
+            return any(index.find(entry.file_name, manifest) for entry in entries)
         except DataRejected:
             return False
 
-    def _contents(self, source: UploadedFile, wanted: set[str]) -> Iterator[tuple[str, bytes | DataRejected]]:
+    def _read_audio(self, source: UploadedFile, files: set[str]) -> Iterator[tuple[str, bytes | DataRejected]]:
         if source.content != "audio":
-            yield from read_members(source, wanted, self.issues, self.limits)
-        elif source.name in wanted:
+            yield from read_members(source, files, self.issues, self.limits)
+        elif source.name in files:
             size = source.path.stat().st_size
             if size > self.limits.max_image_bytes:
                 expected = f"at most {self.limits.max_image_bytes:,}"
@@ -136,40 +160,49 @@ class RecordingsAndLists(Format):
 
     def _batches(
         self,
-        heard: Iterator[tuple[str, bytes | DataRejected]],
-        listed: Mapping[str, Entry],
-        where: Mapping[str, UploadedFile],
-        names: Sequence[str],
+        contents: Iterator[tuple[str, bytes | DataRejected]],
+        entries: Mapping[str, ManifestEntry],
+        sources_by_file: Mapping[str, UploadedFile],
+        columns: Sequence[str],
     ) -> Iterator[Batch]:
-        """As many recordings of one split as are worth a batch."""
+        """Group consecutive audio files of one split into batches."""
         files: list[str] = []
         encoded: list[bytes] = []
         split: str | None = None
-        weight = 0
-        for file, data in heard:
+        byte_count = 0
+        for file, data in contents:
             if isinstance(data, DataRejected):
                 self.issues.record(data, at=Location(file=file), rows=1)
                 continue
-            its_split = _split_of(file, listed[file], where[file])
-            if files and (len(files) >= ROWS_PER_BATCH or weight >= BYTES_PER_BATCH or its_split != split):
-                yield _batch(files, encoded, listed, names, split)
-                files, encoded, weight = [], [], 0
-            split = its_split
-            weight += len(data)
+            file_split = _split_of(file, entries[file], sources_by_file[file])
+            is_full = len(files) >= ROWS_PER_BATCH or byte_count >= BYTES_PER_BATCH
+            if files and (is_full or file_split != split):
+                yield _batch(files, encoded, entries, columns, split)
+                files, encoded, byte_count = [], [], 0
+            split = file_split
+            byte_count += len(data)
             files.append(file)
             encoded.append(data)
         if files:
-            yield _batch(files, encoded, listed, names, split)
+            yield _batch(files, encoded, entries, columns, split)
 
 
 def _batch(
-    files: Sequence[str], encoded: list[bytes], listed: Mapping[str, Entry], names: Sequence[str], split: str | None
+    files: Sequence[str],
+    encoded: list[bytes],
+    entries: Mapping[str, ManifestEntry],
+    columns: Sequence[str],
+    split: str | None,
 ) -> Batch:
-    said = {name: [getattr(listed[file], name) or "" for file in files] for name in names}
-    return Batch({"audio": encoded, **said}, Locations(files), split)
+    texts = {name: [getattr(entries[file], name) or "" for file in files] for name in columns}
+    return Batch({"audio": encoded, **texts}, Locations(files), split)
 
 
-def _split_of(file: str, entry: Entry, source: UploadedFile) -> str | None:
-    """What the owner said of the upload, else the list, else a folder, else the name of the upload."""
-    folders = [parse_split(part) for part in PurePosixPath(file).parts[1:-1]]
-    return source.requested_split or entry.split or next((each for each in folders if each), None) or source.split
+def _split_of(file: str, entry: ManifestEntry, source: UploadedFile) -> str | None:
+    """Return the split of an audio file.
+
+    The user's choice for the upload has precedence over the manifest, a folder, and the upload's name.
+    """
+    folder_splits = [parse_split(part) for part in PurePosixPath(file).parts[1:-1]]
+    folder_split = next((split for split in folder_splits if split), None)
+    return source.requested_split or entry.split or folder_split or source.split

@@ -1,1 +1,1 @@
-"""Logs of what users did."""
+"""Behavior formats: logs of interactions between users and items."""

@@ -1,7 +1,7 @@
-"""Who had what, and when: a log of interactions, brought into order and parted by time.
+"""A log of interactions between users and items, sorted and split by time.
 
-E events, U users. A model must not learn from what came later, so that every user's last item is the test, the one
-before it the validation, and what came before both is learned from (leave-last-out).
+A model must not learn from later interactions, so the last item of every user is for test, the one before it for
+validation, and all earlier ones are for training (leave-last-out). E events, U users.
 """
 
 from __future__ import annotations
@@ -22,131 +22,147 @@ if TYPE_CHECKING:
     from ml.data.issues import IssueLog
     from ml.data.limits import Limits
 
+#: Minimum interactions of a user: one each for training, validation and test.
 MIN_HELD_OUT_ITEMS: Final = 3
-"""Interactions of a user: one to learn from, one to validate on, one to test on."""
+#: Exclusive upper bound of a timestamp, units per second, name of the unit. Seconds reach 1e11 in the year 5138;
+#: milliseconds reached it in 1973.
 UNITS: Final = (
     (1e11, 1.0, "seconds"),
     (1e14, 1e3, "milliseconds"),
     (1e17, 1e6, "microseconds"),
     (1e20, 1e9, "nanoseconds"),
 )
-"""(less than this, a second, its name): seconds reach 1e11 in the year 5138, and milliseconds were there in 1973."""
 
 
 @dataclass(slots=True)
 class InteractionLog:
-    """Events as they come, in compact columns; `stretches` gives them back as histories."""
+    """Events in the order of the files, in compact columns; `histories` returns them by user."""
 
     issues: IssueLog
     limits: Limits
+    #: User id -> code, in the order of their first events.
     users: dict[str, int] = field(default_factory=dict)
+    #: Item id -> code, likewise.
     items: dict[str, int] = field(default_factory=dict)
-    _user: list[int] = field(default_factory=list)
-    _item: list[int] = field(default_factory=list)
-    _seconds: list[float] = field(default_factory=list)
-    _place: list[tuple[int, int]] = field(default_factory=list)
+    _user_codes: list[int] = field(default_factory=list)
+    _item_codes: list[int] = field(default_factory=list)
+    _times: list[float] = field(default_factory=list)
+    #: File index and row of each event.
+    _positions: list[tuple[int, int]] = field(default_factory=list)
     _files: list[str] = field(default_factory=list)
-    _timed: int = 0
-    _by_unit: dict[str, tuple[int, Location, object]] = field(default_factory=dict)
+    _timed_count: int = 0
+    #: Time unit -> number of events, location and timestamp of the first.
+    _units: dict[str, tuple[int, Location, object]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self._user)
+        return len(self._user_codes)
 
-    def add(self, user: Any, item: Any, time: Any, at: Location) -> None:
-        """One event; one that cannot be used becomes a finding."""
+    def add(self, user: Any, item: Any, timestamp: Any, at: Location) -> None:
+        """Add one event; an invalid one becomes an issue.
+
+        Raises `DataRejected` above the limit of rows.
+        """
         try:
-            user_name, item_name = _id(user, "user"), _id(item, "item")
-            seconds = self._when(time, at)
-        except DataRejected as refused:
-            self.issues.record(refused, at=at, rows=1)
+            user_id, item_id = _parse_id(user, "user"), _parse_id(item, "item")
+            time = self._read_time(timestamp, at)
+        except DataRejected as rejection:
+            self.issues.record(rejection, at=at, rows=1)
             return
         if len(self) >= self.limits.max_rows:
             raise DataRejected("too_many_rows", expected=f"at most {self.limits.max_rows:,} rows")
         if not self._files or self._files[-1] != at.file:
             self._files.append(at.file or "")
-        self._user.append(self.users.setdefault(user_name, len(self.users)))
-        self._item.append(self.items.setdefault(item_name, len(self.items)))
-        self._seconds.append(seconds)
-        self._place.append((len(self._files) - 1, at.row or 0))
+        self._user_codes.append(self.users.setdefault(user_id, len(self.users)))
+        self._item_codes.append(self.items.setdefault(item_id, len(self.items)))
+        self._times.append(time)
+        self._positions.append((len(self._files) - 1, at.row or 0))
 
     def histories(self) -> Iterator[tuple[list[str], Location]]:
-        """The items of one user after the other, by time; what had to be mended on the way becomes findings."""
+        """Yield the items of each user by time, and where the first event is.
+
+        What is repaired on the way becomes an issue.
+        """
         self._report_units()
-        names = self._names()
-        user, item, seconds = np.array(self._user), np.array(self._item), np.array(self._seconds)
-        # Where no event has a time, all are equal, and the order of the file remains.
-        order = np.lexsort((np.arange(len(user)), seconds, user))
-        if self._timed:
-            order = order[self._has_time(seconds)[order]]
+        names = self._item_names()
+        users, items, times = np.array(self._user_codes), np.array(self._item_codes), np.array(self._times)
+        # Without timestamps all times are equal, and the order of the file remains.
+        order = np.lexsort((np.arange(len(users)), times, users))
+        if self._timed_count:
+            order = order[self._has_time(times)[order]]
         else:
             self.issues.add("interactions_without_time", count=len(self))
-        ends = np.flatnonzero(np.diff(user[order], append=-1)) + 1
-        unsorted: list[int] = []
-        again: list[int] = []
+        ends = np.flatnonzero(np.diff(users[order], append=-1)) + 1
+        unsorted_events: list[int] = []
+        repeated_events: list[int] = []
         for events in np.split(order, ends[:-1]):
-            earlier = np.flatnonzero(np.diff(events) < 0)
-            unsorted += events[earlier[:1] + 1].tolist()
-            kept = self._without_copies(events, item, seconds)
-            _, firsts = np.unique(item[kept], return_index=True)
-            again += np.delete(kept, firsts).tolist()
-            yield [names[code] for code in item[kept].tolist()], self._at(int(kept[0]))
-        self._report("interactions_sorted", unsorted)
-        self._report("interactions_repeated", again)
+            descents = np.flatnonzero(np.diff(events) < 0)
+            unsorted_events += events[descents[:1] + 1].tolist()
+            unique_events = self._drop_duplicates(events, items, times)
+            _, first_occurrences = np.unique(items[unique_events], return_index=True)
+            repeated_events += np.delete(unique_events, first_occurrences).tolist()
+            yield [names[code] for code in items[unique_events].tolist()], self._location(int(unique_events[0]))
+        self._report("interactions_sorted", unsorted_events)
+        self._report("interactions_repeated", repeated_events)
 
-    def _names(self) -> list[str]:
-        names = _without_fractions(list(self.items))
-        changed = [(old, new) for old, new in zip(self.items, names, strict=True) if old != new]
-        if changed:
-            self.issues.add("ids_as_floats", actual=changed[0][0], expected=changed[0][1], count=len(changed))
+    def _item_names(self) -> list[str]:
+        names = _drop_fractions(list(self.items))
+        changes = [(old, new) for old, new in zip(self.items, names, strict=True) if old != new]
+        if changes:
+            self.issues.add("ids_as_floats", actual=changes[0][0], expected=changes[0][1], count=len(changes))
         return names
 
-    def _has_time(self, seconds: np.ndarray) -> np.ndarray:
-        timed = np.asarray(~np.isnan(seconds))
-        self._report("timestamp_missing", np.flatnonzero(~timed).tolist(), rows=1)
-        return timed
+    def _has_time(self, times: np.ndarray) -> np.ndarray:
+        """Return a mask of the events with a timestamp, bool [E]; the others become issues."""
+        has_time = np.asarray(~np.isnan(times))
+        self._report("timestamp_missing", np.flatnonzero(~has_time).tolist(), rows=1)
+        return has_time
 
-    def _without_copies(self, events: np.ndarray, item: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-        """The same item at the same moment is one event, written twice; at another moment it was had again."""
-        if not self._timed:
+    def _drop_duplicates(self, events: np.ndarray, items: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Drop events with item and time of an earlier one.
+
+        The same item at another time is a new event.
+        """
+        if not self._timed_count:
             return events
-        _, firsts = np.unique(np.stack([item[events].astype(np.float64), seconds[events]]), axis=1, return_index=True)
-        if len(firsts) == len(events):
+        pairs = np.stack([items[events].astype(np.float64), times[events]])
+        _, first_occurrences = np.unique(pairs, axis=1, return_index=True)
+        if len(first_occurrences) == len(events):
             return events
-        self._report("interactions_duplicate", np.delete(events, firsts).tolist(), rows=1)
-        return np.asarray(events[np.sort(firsts)])
+        self._report("interactions_duplicate", np.delete(events, first_occurrences).tolist(), rows=1)
+        return np.asarray(events[np.sort(first_occurrences)])
 
     def _report(self, code: str, events: Sequence[int], *, rows: int = 0) -> None:
-        shown = events[: self.issues.max_samples] or events[:1]
-        for event in shown:
-            self.issues.add(code, at=self._at(event), rows=rows)
-        self.issues.add_more(code, len(events) - len(shown), rows=rows)
+        samples = events[: self.issues.max_samples] or events[:1]
+        for event in samples:
+            self.issues.add(code, at=self._location(event), rows=rows)
+        self.issues.add_more(code, len(events) - len(samples), rows=rows)
 
-    def _at(self, event: int) -> Location:
-        file, row = self._place[event]
+    def _location(self, event: int) -> Location:
+        file, row = self._positions[event]
         return Location(file=self._files[file], row=row or None)
 
-    def _when(self, time: Any, at: Location) -> float:
-        """Seconds since 1970; NaN where none is said."""
-        if time is None or time == "":
+    def _read_time(self, timestamp: Any, at: Location) -> float:
+        """Return seconds since 1970; NaN for an event without a timestamp."""
+        if timestamp is None or timestamp == "":
             return math.nan
-        seconds, unit = _seconds(time)
-        count, first, found = self._by_unit.get(unit, (0, at, time))
-        self._by_unit[unit] = (count + 1, first, found)
-        self._timed += 1
-        return seconds
+        time, unit = _parse_time(timestamp)
+        count, first_at, first_timestamp = self._units.get(unit, (0, at, timestamp))
+        self._units[unit] = (count + 1, first_at, first_timestamp)
+        self._timed_count += 1
+        return time
 
     def _report_units(self) -> None:
-        if len(self._by_unit) < 2:
+        if len(self._units) < 2:
             return
-        usual = max(self._by_unit, key=lambda unit: self._by_unit[unit][0])
-        for unit, (count, first, found) in self._by_unit.items():
-            if unit != usual:
-                told = f"{found} ({unit})"
-                self.issues.add("timestamps_mixed_units", at=first, actual=told, expected=usual, count=count)
+        usual_unit = max(self._units, key=lambda unit: self._units[unit][0])
+        for unit, (count, at, timestamp) in self._units.items():
+            if unit != usual_unit:
+                actual = f"{timestamp} ({unit})"
+                self.issues.add("timestamps_mixed_units", at=at, actual=actual, expected=usual_unit, count=count)
 
 
-def held_out(history: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Split and row: each row's last item is what it teaches or asks."""
+def split_history(history: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield split and row; the last item of a row is the one to predict."""
     if len(history) < MIN_HELD_OUT_ITEMS:
         yield "train", history
         return
@@ -155,37 +171,37 @@ def held_out(history: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
     yield "test", history
 
 
-def _id(value: Any, what: str) -> str:
+def _parse_id(value: Any, field_name: str) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)) or value == "":
-        raise DataRejected(f"{what}_missing")
+        raise DataRejected(f"{field_name}_missing")
     return parse_item(value)
 
 
-def _seconds(time: Any) -> tuple[float, str]:
+def _parse_time(timestamp: Any) -> tuple[float, str]:
+    """Return seconds since 1970 and the unit of the timestamp."""
     try:
-        number = float(time)
+        number = float(timestamp)
     except (TypeError, ValueError):
-        return _date(time), "a date"
-    for below, second, unit in UNITS:
-        if 0 <= number < below:
-            return number / second, unit
-    raise DataRejected("timestamp_invalid", actual=time, expected="seconds or milliseconds since 1970, or a date")
+        return _parse_date(timestamp), "a date"
+    for limit, per_second, unit in UNITS:
+        if 0 <= number < limit:
+            return number / per_second, unit
+    raise DataRejected("timestamp_invalid", actual=timestamp, expected="seconds or milliseconds since 1970, or a date")
 
 
-def _date(time: Any) -> float:
+def _parse_date(timestamp: Any) -> float:
     try:
-        when = time if isinstance(time, datetime) else datetime.fromisoformat(str(time).strip())
+        date = timestamp if isinstance(timestamp, datetime) else datetime.fromisoformat(str(timestamp).strip())
     except ValueError:
-        raise DataRejected(
-            "timestamp_invalid", actual=time, expected="seconds or milliseconds since 1970, or a date like 2026-11-25"
-        ) from None
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+        expected = "seconds or milliseconds since 1970, or a date like 2026-11-25"
+        raise DataRejected("timestamp_invalid", actual=timestamp, expected=expected) from None
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
-def _without_fractions(names: list[str]) -> list[str]:
-    """1.0 as 1, where every id is a whole number and none would become another."""
+def _drop_fractions(names: list[str]) -> list[str]:
+    """Write 1.0 as 1, if all ids are whole numbers and stay different."""
     if not any(name.endswith(".0") for name in names):
         return names
-    whole = [name.removesuffix(".0") for name in names]
-    fits = all(name.removeprefix("-").isdecimal() for name in whole) and len(set(whole)) == len(whole)
-    return whole if fits else names
+    whole_names = [name.removesuffix(".0") for name in names]
+    is_lossless = all(name.removeprefix("-").isdecimal() for name in whole_names)
+    return whole_names if is_lossless and len(set(whole_names)) == len(whole_names) else names

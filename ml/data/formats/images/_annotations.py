@@ -1,6 +1,6 @@
-"""Pictures on which objects were drawn: what the formats of such annotations share.
+"""Shared parts of the formats of images with annotated objects.
 
-An upload is one heap of files, however many archives it came in: people pack pictures and annotations apart.
+All files of an upload form one index, however many archives they came in: images and annotations may be packed apart.
 """
 
 from __future__ import annotations
@@ -29,131 +29,147 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ImageAnnotation:
-    """What is said of one picture: `objects` with a `box` in pixels, or with `shares` of the picture's sides."""
+    """Objects of one image.
+
+    Each has a `box` in pixels, or a `relative_box` in fractions of the image's sides.
+    """
 
     objects: Sequence[Mapping[str, Any]]
     split: str | None
+    #: Width and height of the annotated image, if the annotation names them.
     size: tuple[int, int] | None = None
-    """Width and height of the picture that was drawn on, where the annotation says so."""
 
 
 class UploadFiles:
-    """The files of an upload by name (`archive.zip/folder/name`), and who has them."""
+    """The files of an upload by name (`archive.zip/folder/name`), with the sources that hold them."""
 
     def __init__(self, sources: Sequence[UploadedFile], issues: IssueLog, limits: Limits) -> None:
         self._issues = issues
         self._limits = limits
         self._archives: list[UploadedFile] = []
         self._loose: dict[str, UploadedFile] = {}
-        self._owner: dict[str, UploadedFile] = {}
+        self._source_of: dict[str, UploadedFile] = {}
         for source in sources:
             if source.content not in ("zip", "tar"):
-                self._loose[source.name] = self._owner[source.name] = source
+                self._loose[source.name] = self._source_of[source.name] = source
                 continue
             try:
-                listed = list_members(source, issues, limits)
-            except DataRejected as refused:
-                issues.record(refused, at=Location(file=source.name))
+                members = list_members(source, issues, limits)
+            except DataRejected as rejection:
+                issues.record(rejection, at=Location(file=source.name))
                 continue
             self._archives.append(source)
-            self._owner |= dict.fromkeys((member.file for member in listed), source)
-        self.pictures = self.with_suffix(*images.SUFFIXES)
-        self._by_name: dict[str, list[str]] = defaultdict(list)
-        for file in self.pictures:
-            self._by_name[PurePosixPath(file).name].append(file)
-            self._by_name[PurePosixPath(file).stem].append(file)
+            self._source_of |= dict.fromkeys((member.file for member in members), source)
+        self.images = self.with_suffix(*images.SUFFIXES)
+        self._images_by_name: dict[str, list[str]] = defaultdict(list)
+        for file in self.images:
+            self._images_by_name[PurePosixPath(file).name].append(file)
+            self._images_by_name[PurePosixPath(file).stem].append(file)
 
     def with_suffix(self, *suffixes: str) -> list[str]:
-        """The files whose names end so."""
-        return [file for file in self._owner if PurePosixPath(file).suffix.lower() in suffixes]
+        """List the files with one of the suffixes, which are in lower case."""
+        return [file for file in self._source_of if PurePosixPath(file).suffix.lower() in suffixes]
 
     def split_of(self, file: str) -> str | None:
-        """What its owner said of its archive; else a folder above it named like a split; else its archive's name."""
-        source = self._owner[file]
+        """Return the split of a file.
+
+        The user's choice for the source has precedence over a folder above the file, and that over the source's name.
+        """
+        source = self._source_of[file]
         folders = PurePosixPath(file).parts[:-1]
-        said = next((split for folder in folders if (split := parse_split(folder))), None)
-        return source.requested_split or said or source.split
+        folder_split = next((split for folder in folders if (split := parse_split(folder))), None)
+        return source.requested_split or folder_split or source.split
 
     def requested_split_of(self, file: str) -> str | None:
-        """What its owner said of its archive."""
-        return self._owner[file].requested_split
+        """Return the split that the user chose for the file's source."""
+        return self._source_of[file].requested_split
 
-    def picture(self, name: str, *, near: str, elsewhere: Callable[[str], str] = lambda folder: folder) -> str | None:
-        """The picture of this name, with or without folders and suffix, nearest to the annotation `near`.
+    def find_image(
+        self, name: str, *, near: str, image_folder: Callable[[str], str] = lambda folder: folder
+    ) -> str | None:
+        """Return the image called `name`; None if there is none.
 
-        Of several: one in the same folder, or in the folder that `elsewhere` makes of it; else one of the same split.
+        The name may have folders and a suffix, or not. If several match, the one nearest to the annotation `near` is
+        chosen: in its folder, in the folder that `image_folder` derives from it, or else in the same split.
         """
         parts = PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/")).parts
         if not parts:
             return None
-        found = self._by_name.get(parts[-1]) or self._by_name.get(PurePosixPath(parts[-1]).stem) or []
-        fitting = [file for file in found if PurePosixPath(file).parts[-len(parts) : -1] == parts[:-1]] or found
-        if len(fitting) < 2:
-            return fitting[0] if fitting else None
+        matches = self._images_by_name.get(parts[-1]) or self._images_by_name.get(PurePosixPath(parts[-1]).stem) or []
+        candidates = [file for file in matches if PurePosixPath(file).parts[-len(parts) : -1] == parts[:-1]] or matches
+        if len(candidates) < 2:
+            return candidates[0] if candidates else None
         folder = str(PurePosixPath(near).parent)
-        for wanted in (folder, elsewhere(folder)):
-            beside = [file for file in fitting if str(PurePosixPath(file).parent) == wanted]
-            if beside:
-                return beside[0]
-        same = [file for file in fitting if self.split_of(file) == self.split_of(near)]
-        return (same or fitting)[0]
+        for candidate_folder in (folder, image_folder(folder)):
+            in_folder = [file for file in candidates if str(PurePosixPath(file).parent) == candidate_folder]
+            if in_folder:
+                return in_folder[0]
+        in_split = [file for file in candidates if self.split_of(file) == self.split_of(near)]
+        return (in_split or candidates)[0]
 
-    def texts(self, wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Annotation files, one after the other; what cannot be read becomes a finding."""
-        for file, data in self._contents(set(wanted)):
+    def read_texts(self, files: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield annotation files with their content; one that cannot be read becomes an issue."""
+        for file, data in self._read(set(files)):
             if isinstance(data, DataRejected):
                 self._issues.record(data, at=Location(file=file))
             else:
                 yield file, data
 
-    def batches(self, sheets: Mapping[str, ImageAnnotation]) -> Iterator[Batch]:
-        """The pictures that sheets are about, with their objects, as many of one split as are worth a batch."""
+    def batches(self, annotations: Mapping[str, ImageAnnotation]) -> Iterator[Batch]:
+        """Read the annotated images in batches, with their objects.
+
+        Consecutive images of one split form a batch.
+        """
         files: list[str] = []
         encoded: list[bytes] = []
-        drawn: list[AnnotatedObjects] = []
+        objects: list[AnnotatedObjects] = []
         split: str | None = None
-        weight = 0
-        for file, data in self._contents(sheets.keys()):
+        byte_count = 0
+        for file, data in self._read(annotations.keys()):
             if isinstance(data, DataRejected):
                 self._issues.record(data, at=Location(file=file), rows=1)
                 continue
-            sheet = sheets[file]
-            if files and (sheet.split != split or len(files) >= ROWS_PER_BATCH or weight >= BYTES_PER_BATCH):
-                yield Batch({"image": encoded, "objects": drawn}, Locations(files), split)
-                files, encoded, drawn, weight = [], [], [], 0
-            split = sheet.split
-            weight += len(data)
+            annotation = annotations[file]
+            is_full = len(files) >= ROWS_PER_BATCH or byte_count >= BYTES_PER_BATCH
+            if files and (is_full or annotation.split != split):
+                yield Batch({"image": encoded, "objects": objects}, Locations(files), split)
+                files, encoded, objects, byte_count = [], [], [], 0
+            split = annotation.split
+            byte_count += len(data)
             files.append(file)
             encoded.append(data)
-            drawn.append(self._drawn(sheet, images.read_size(data), file))
+            objects.append(self._to_objects(annotation, images.read_size(data), file))
         if files:
-            yield Batch({"image": encoded, "objects": drawn}, Locations(files), split)
+            yield Batch({"image": encoded, "objects": objects}, Locations(files), split)
 
-    def _contents(self, wanted: Iterable[str]) -> Iterator[tuple[str, bytes | DataRejected]]:
-        names = set(wanted)
+    def _read(self, files: Iterable[str]) -> Iterator[tuple[str, bytes | DataRejected]]:
+        names = set(files)
         for source in self._archives:
             yield from read_members(source, names, self._issues, self._limits)
         for name in sorted(names & self._loose.keys()):
             try:
                 with self._loose[name].open(self._limits) as file:
                     yield name, file.read()
-            except DataRejected as refused:
-                yield name, refused
+            except DataRejected as rejection:
+                yield name, rejection
 
-    def _drawn(self, sheet: ImageAnnotation, size: tuple[int, int] | None, file: str) -> AnnotatedObjects:
-        if not sheet.objects:
+    def _to_objects(self, annotation: ImageAnnotation, size: tuple[int, int] | None, file: str) -> AnnotatedObjects:
+        """Convert the objects to boxes in pixels of an image of `size`."""
+        if not annotation.objects:
             self._issues.add("picture_without_objects", at=Location(file=file))
         if size is None:
-            # The picture itself is refused in a moment.
-            return AnnotatedObjects(sheet.objects)
-        if sheet.size is not None and sheet.size != size and all(sheet.size):
-            found, expected = (f"{width} x {height}" for width, height in (size, sheet.size))
-            self._issues.add("picture_size_differs", at=Location(file=file), actual=found, expected=expected)
-        width, height = size
-        objects = [
-            {**each, "box": [share * side for share, side in zip(each["shares"], (width, height) * 2, strict=True)]}
-            if "shares" in each
-            else each
-            for each in sheet.objects
-        ]
-        return AnnotatedObjects(objects, size)
+            # The image column rejects this row.
+            return AnnotatedObjects(annotation.objects)
+        if annotation.size is not None and annotation.size != size and all(annotation.size):
+            actual, expected = (f"{width} x {height}" for width, height in (size, annotation.size))
+            self._issues.add("picture_size_differs", at=Location(file=file), actual=actual, expected=expected)
+        return AnnotatedObjects([_to_pixels(annotated, size) for annotated in annotation.objects], size)
+
+
+def _to_pixels(annotated: Mapping[str, Any], size: tuple[int, int]) -> Mapping[str, Any]:
+    """Convert a `relative_box`, if the object has one, to a `box` in pixels."""
+    if "relative_box" not in annotated:
+        return annotated
+    sides = (*size, *size)
+    box = [fraction * side for fraction, side in zip(annotated["relative_box"], sides, strict=True)]
+    return {**annotated, "box": box}

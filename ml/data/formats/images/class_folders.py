@@ -1,13 +1,13 @@
-"""Pictures in folders that are named after their class, in a zip or tar; or pictures alone."""
+"""Images in a folder per class, in a zip or tar; or images alone."""
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from ml.data.files import images
 from ml.data.files.natural_sort import natural_sort_key
-from ml.data.formats._class_folders import FolderFormat, Role
+from ml.data.formats._class_folders import FolderFormat, FolderRole
 from ml.data.formats.base import UNLIKELY
 from ml.data.issues import DataRejected, Location
 
@@ -18,44 +18,48 @@ if TYPE_CHECKING:
     from ml.data.files.upload import FileContent, UploadedFile
     from ml.data.formats.base import Batch
 
+ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+
 
 class ClassFolders(FolderFormat):
-    """`[wrapper/][train|validation|test/]class/picture`. A flat folder of pictures is unlabelled."""
+    """`[wrapper/][train|validation|test/]class/image`. A flat folder of images is unlabeled."""
 
     name = "class_folders"
-    summary = "Zip or tar of class folders, with or without train, validation and test above them; or pictures alone"
+    summary = "Zip or tar of class folders, with or without train, validation and test above them; or images alone"
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "label": "label"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "image"})
     column = "image"
-    nothing = "archive_without_pictures"
+    empty_code = "archive_without_pictures"
 
     @classmethod
-    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
-        """An archive without a picture is hardly one; but whose else should it be?"""
+    def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
+        """Return `UNLIKELY` for archives without an image: this format then reports what they lack."""
         archives = [source for source in sources if source.content in ("zip", "tar")]
-        names = [PurePosixPath(name).suffix.lower() for source in archives for name in source.member_names]
-        pictures = not names or any(suffix in images.SUFFIXES for suffix in names)
-        return super().detect(sources, wanted) * (1 if pictures else UNLIKELY)
+        suffixes = [PurePosixPath(name).suffix.lower() for source in archives for name in source.member_names]
+        has_images = not suffixes or any(suffix in images.SUFFIXES for suffix in suffixes)
+        return super().detect(sources, required) * (1 if has_images else UNLIKELY)
 
     def read(self) -> Iterator[Batch]:
-        """Archive by archive, then the loose pictures."""
+        """Yield the rows of one archive after another, then the loose images."""
         yield from super().read()
         loose = [source for source in self.sources if source.content == "image"]
-        pictures = (
-            (source.name, self._loose(source)) for source in sorted(loose, key=lambda one: natural_sort_key(one.name))
-        )
-        yield from self.batches(pictures, {source.name: Role(source.split, None) for source in loose})
+        loose.sort(key=lambda source: natural_sort_key(source.name))
+        contents = ((source.name, self._read_loose(source)) for source in loose)
+        yield from self.batches(contents, {source.name: FolderRole(source.split, None) for source in loose})
 
-    def is_wanted(self, member: Member) -> bool:
-        """Whatever may be a picture."""
+    def is_row(self, member: Member) -> bool:
+        """Return whether a file may be an image, by its suffix.
+
+        An ignored file becomes an issue.
+        """
         suffix = PurePosixPath(member.parts[-1]).suffix.lower()
         if suffix in images.SUFFIXES or not suffix:
             return True
-        nested = suffix in (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
-        self.issues.add("archive_nested" if nested else "file_ignored", at=Location(file=member.file))
+        code = "archive_nested" if suffix in ARCHIVE_SUFFIXES else "file_ignored"
+        self.issues.add(code, at=Location(file=member.file))
         return False
 
-    def _loose(self, source: UploadedFile) -> bytes | DataRejected:
+    def _read_loose(self, source: UploadedFile) -> bytes | DataRejected:
         size = source.path.stat().st_size
         if size > self.limits.max_image_bytes:
             expected = f"at most {self.limits.max_image_bytes:,}"

@@ -1,4 +1,4 @@
-"""COCO: one JSON file lists pictures, classes, and all objects."""
+"""COCO: one JSON file with the images, the classes and all objects. https://cocodataset.org/#format-data."""
 
 from __future__ import annotations
 
@@ -20,111 +20,128 @@ if TYPE_CHECKING:
     from ml.data.formats.base import Batch
 
 LIKELY: Final = 1.5
-PARTS: Final = ("images", "annotations", "categories")
-NAMED: Final = ("instances", "annotations", "coco")
-"""Words of the usual names; another JSON file is looked at only where objects are what is wanted."""
-CALLED: Final = ("result.json", "labels.json")
-"""What Label Studio and FiftyOne call theirs."""
+SECTIONS: Final = ("images", "annotations", "categories")
+#: Words in the usual file names; other JSON files are read only if a task requires objects.
+USUAL_NAME_WORDS: Final = ("instances", "annotations", "coco")
+#: File names that Label Studio and FiftyOne export.
+EXPORT_NAMES: Final = ("result.json", "labels.json")
+MAX_LISTED_CLASSES: Final = 20
 
 
 class Coco(Format):
-    """Pictures in archives, JSON beside them or on its own, one file a split; boxes are left, top, width, height."""
+    """Images in archives, with JSON beside them or on its own, one file per split.
+
+    Boxes are left, top, width, height.
+    """
 
     name = "coco"
-    summary = "COCO: zip or tar of pictures and JSON of their objects (images, annotations, categories)"
+    summary = "COCO: zip or tar of images and JSON of their objects (images, annotations, categories)"
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "objects": "objects"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "json"})
 
     @classmethod
-    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
-        """JSON with one of the usual names beside pictures is a likely sign."""
+    def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
+        """Return more than the default for an archive and JSON with usual names."""
         names = [name.lower() for source in sources for name in (source.name, *source.member_names)]
-        found = [name for name in names if name.endswith(".json")]
-        if wanted is None:
-            found = [name for name in found if _is_usual(PurePosixPath(name).name)]
-        archives = any(source.content in ("zip", "tar") for source in sources)
-        return super().detect(sources, wanted) * LIKELY * bool(found and archives)
+        json_names = [name for name in names if name.endswith(".json")]
+        if required is None:
+            json_names = [name for name in json_names if _is_usual_name(PurePosixPath(name).name)]
+        has_archive = any(source.content in ("zip", "tar") for source in sources)
+        return super().detect(sources, required) * LIKELY * bool(json_names and has_archive)
 
     def read(self) -> Iterator[Batch]:
-        """Picture by picture, in the order of the archives."""
-        heap = UploadFiles(self.sources, self.issues, self.limits)
-        sheets: dict[str, ImageAnnotation] = {}
-        for file, data in heap.texts(heap.with_suffix(".json")):
+        """Yield the images in the order of the archives."""
+        files = UploadFiles(self.sources, self.issues, self.limits)
+        annotations: dict[str, ImageAnnotation] = {}
+        for file, data in files.read_texts(files.with_suffix(".json")):
             try:
-                sheets |= self._sheets(file, _parsed(data), heap)
-            except DataRejected as refused:
-                self.issues.record(refused, at=Location(file=file))
-        for picture in heap.pictures:
-            if picture not in sheets:
-                self.issues.add("picture_not_listed", at=Location(file=picture))
-        yield from heap.batches(sheets)
+                annotations |= self._to_annotations(file, _parse(data), files)
+            except DataRejected as rejection:
+                self.issues.record(rejection, at=Location(file=file))
+        for image in files.images:
+            if image not in annotations:
+                self.issues.add("picture_not_listed", at=Location(file=image))
+        yield from files.batches(annotations)
 
-    def _sheets(self, file: str, content: Mapping[str, Any], heap: UploadFiles) -> dict[str, ImageAnnotation]:
-        names = {number: each.get("name") for number, each in _by_id(content, "categories").items()}
-        listed = _by_id(content, "images")
-        objects = self._objects(file, content, names, listed)
-        split = heap.requested_split_of(file) or find_split(PurePosixPath(file).name) or heap.split_of(file)
-        sheets = {}
-        for row, (number, each) in enumerate(listed.items(), start=1):
-            picture = heap.picture(str(each.get("file_name") or ""), near=file)
-            if picture is None:
+    def _to_annotations(self, file: str, content: Mapping[str, Any], files: UploadFiles) -> dict[str, ImageAnnotation]:
+        """Return the annotations of one JSON file by image.
+
+        An image that is missing becomes an issue.
+        """
+        class_names = {class_id: category.get("name") for class_id, category in _by_id(content, "categories").items()}
+        image_entries = _by_id(content, "images")
+        objects = self._group_objects(file, content, class_names, image_entries)
+        split = files.requested_split_of(file) or find_split(PurePosixPath(file).name) or files.split_of(file)
+        annotations = {}
+        for row, (image_id, entry) in enumerate(image_entries.items(), start=1):
+            image = files.find_image(str(entry.get("file_name") or ""), near=file)
+            if image is None:
                 at = Location(file=file, row=row, column="images")
-                self.issues.add("picture_missing", at=at, actual=each.get("file_name"), rows=1)
+                self.issues.add("picture_missing", at=at, actual=entry.get("file_name"), rows=1)
                 continue
-            size = (each.get("width"), each.get("height"))
-            known = size if all(isinstance(side, int) for side in size) else None
-            sheets[picture] = ImageAnnotation(objects[number], split or heap.split_of(picture), known)  # type: ignore[arg-type]
-        return sheets
+            size = (entry.get("width"), entry.get("height"))
+            checked_size = size if all(isinstance(side, int) for side in size) else None
+            annotations[image] = ImageAnnotation(objects[image_id], split or files.split_of(image), checked_size)  # type: ignore[arg-type]
+        return annotations
 
-    def _objects(
-        self, file: str, content: Mapping[str, Any], names: Mapping[Any, Any], listed: Mapping[Any, Any]
+    def _group_objects(
+        self,
+        file: str,
+        content: Mapping[str, Any],
+        class_names: Mapping[Any, Any],
+        image_entries: Mapping[Any, Any],
     ) -> Mapping[Any, list[dict[str, Any]]]:
-        """Id of a picture -> its objects."""
+        """Group the objects by image id; one that cannot be used becomes an issue."""
         objects: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-        for row, each in enumerate(_dicts(content, "annotations"), start=1):
+        for row, entry in enumerate(_read_section(content, "annotations"), start=1):
             at = Location(file=file, row=row, column="annotations")
-            if each.get("image_id") not in listed:
-                self.issues.add("annotation_without_picture", at=at, actual=f"image_id {each.get('image_id')}")
-            elif each.get("category_id") not in names:
-                known = ", ".join(str(number) for number in list(names)[:20])
-                found = f"category_id {each.get('category_id')}"
-                self.issues.add("class_unknown", at=at, actual=found, expected=f"one of {known}")
-            elif each.get("iscrowd"):
+            if entry.get("image_id") not in image_entries:
+                self.issues.add("annotation_without_picture", at=at, actual=f"image_id {entry.get('image_id')}")
+            elif entry.get("category_id") not in class_names:
+                listed = ", ".join(str(class_id) for class_id in list(class_names)[:MAX_LISTED_CLASSES])
+                actual = f"category_id {entry.get('category_id')}"
+                self.issues.add("class_unknown", at=at, actual=actual, expected=f"one of {listed}")
+            elif entry.get("iscrowd"):
                 self.issues.add("objects_as_crowd", at=at)
             else:
-                label = names[each["category_id"]]
-                objects[each["image_id"]].append({"label": label, "box": to_corners(each.get("bbox"))})
+                label = class_names[entry["category_id"]]
+                objects[entry["image_id"]].append({"label": label, "box": to_corners(entry.get("bbox"))})
         return objects
 
 
-def _is_usual(name: str) -> bool:
-    return name in CALLED or (any(word in name for word in NAMED) and "caption" not in name)
+def _is_usual_name(name: str) -> bool:
+    return name in EXPORT_NAMES or (any(word in name for word in USUAL_NAME_WORDS) and "caption" not in name)
 
 
-def _parsed(data: bytes) -> Mapping[str, Any]:
+def _parse(data: bytes) -> Mapping[str, Any]:
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise DataRejected("annotation_invalid", actual=error, expected="JSON") from None
-    lists = isinstance(content, dict) and all(isinstance(content.get(part), list) for part in PARTS)
-    if not lists:
-        found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise DataRejected("annotation_invalid", actual=found, expected=f"an object with lists of {', '.join(PARTS)}")
-    return content  # type: ignore[no-any-return]  # looked at above
+    if isinstance(content, dict) and all(isinstance(content.get(section), list) for section in SECTIONS):
+        return content
+    actual = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
+    raise DataRejected("annotation_invalid", actual=actual, expected=f"an object with lists of {', '.join(SECTIONS)}")
 
 
-def _by_id(content: Mapping[str, Any], part: str) -> dict[Any, dict[str, Any]]:
-    found: dict[Any, dict[str, Any]] = {}
-    for each in _dicts(content, part):
-        if each.get("id") in found:
-            raise DataRejected("annotation_invalid", actual=f"{part}: id {each.get('id')} twice", expected="an id each")
-        found[each.get("id")] = each
-    return found
+def _by_id(content: Mapping[str, Any], section: str) -> dict[Any, dict[str, Any]]:
+    """Return the entries of a section by id; raises `DataRejected` if two have the same."""
+    entries: dict[Any, dict[str, Any]] = {}
+    for entry in _read_section(content, section):
+        entry_id = entry.get("id")
+        if entry_id in entries:
+            raise DataRejected("annotation_invalid", actual=f"{section}: id {entry_id} twice", expected="unique ids")
+        entries[entry_id] = entry
+    return entries
 
 
-def _dicts(content: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
-    for each in content[part]:
-        if not isinstance(each, dict) or not isinstance(each.get("id", 0), str | int):
-            raise DataRejected("annotation_invalid", actual=f"{part}: {each}", expected="objects with an id each")
-    found: list[dict[str, Any]] = content[part]
-    return found
+def _read_section(content: Mapping[str, Any], section: str) -> list[dict[str, Any]]:
+    """Return the entries of a section.
+
+    Raises `DataRejected` if one is no object or has an invalid id.
+    """
+    for entry in content[section]:
+        if not isinstance(entry, dict) or not isinstance(entry.get("id", 0), str | int):
+            raise DataRejected("annotation_invalid", actual=f"{section}: {entry}", expected="objects with an id")
+    entries: list[dict[str, Any]] = content[section]
+    return entries

@@ -1,11 +1,11 @@
-"""Pictures, and a table beside them that says what each shows: captions, or labels."""
+"""Images with a manifest of their captions or labels."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
@@ -16,231 +16,251 @@ from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
 from ml.data.tables.column_aliases import ALIASES
-from ml.data.tables.manifests import FILE_NAMES, SUFFIXES, FilesByName, Record, column_of, records
+from ml.data.tables.manifests import FILE_COLUMN_NAMES, SUFFIXES, FileIndex, ManifestRow, find_column, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from ml.data.files.upload import FileContent, UploadedFile
+    from ml.data.issues import IssueLog
 
 SURE: Final = 1.5
-TABLES: Final = ("metadata", "captions", "labels", "annotations", "manifest")
-"""Words in the names of tables by which such an archive is known."""
-FILE_COLUMNS: Final = (*FILE_NAMES, *ALIASES["image"], "image_name", "image_id", "image_file", "id")
-WHOLE_SPLIT: Final = ("split", "subset", "fold", "partition")
+#: Words in the usual names of manifests.
+USUAL_NAME_WORDS: Final = ("metadata", "captions", "labels", "annotations", "manifest")
+IMAGE_COLUMN_NAMES: Final = (*FILE_COLUMN_NAMES, *ALIASES["image"], "image_name", "image_id", "image_file", "id")
+SPLIT_COLUMN_NAMES: Final = ("split", "subset", "fold", "partition")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a table says of one picture."""
+class ImageEntry:
+    """Caption or label of one image, with its split and manifest row."""
 
-    value: Any
+    value: str
     split: str | None
-    place: Location
+    location: Location
 
 
 class ImageTable(Format):
-    """An archive of pictures with `metadata.csv`, `.tsv` or `.jsonl`, or COCO's captions; or both side by side."""
+    """An archive of images with a manifest in it or beside it.
+
+    The manifest is `metadata.csv`, `.tsv` or `.jsonl`, or COCO captions.
+    """
 
     name = "image_table"
     summary = (
-        "Zip or tar of pictures with a table (metadata.csv, .tsv or .jsonl) of file_name and text or label, perhaps "
-        "also split; or with COCO's captions; the table may be a file of its own"
+        "Zip or tar of images with a manifest (metadata.csv, .tsv or .jsonl) of file_name and text or label, perhaps "
+        "also split; or with COCO captions; the manifest may be a file of its own"
     )
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "text": "text", "label": "label"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "image", "text", "json"})
     has_columns = True
-    column: str = ""
-    """Text or label, one of them for all; known once a table was opened."""
+    #: Text or label, one of them for all manifests; empty until a manifest is read.
+    value_column: str = ""
 
     @classmethod
-    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
-        """Pictures and a table, and where nothing is wanted a name by which such a table is known."""
-        share = super().detect(sources, wanted)
-        pictures = any(source.content == "image" for source in sources)
-        tables = [source.name for source in sources if source.content in ("text", "json")]
+    def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
+        """Return a sure sign for images with a manifest.
+
+        If no task is named, the manifest needs a usual name.
+        """
+        has_images = any(source.content == "image" for source in sources)
+        manifests = [source.name for source in sources if source.content in ("text", "json")]
         for source in sources:
-            pictures |= any(_is_picture(name) for name in source.member_names)
-            tables += [name for name in source.member_names if _is_table(name)]
-        if not pictures or not tables:
+            has_images |= any(_is_image(name) for name in source.member_names)
+            manifests += [name for name in source.member_names if _is_manifest(name)]
+        if not has_images or not manifests:
             return 0
-        return share * SURE if wanted or any(_is_known(name) for name in tables) else 0
+        if required or any(_has_usual_name(name) for name in manifests):
+            return super().detect(sources, required) * SURE
+        return 0
 
     def read(self) -> Iterator[Batch]:
-        """Tables first, wherever they are; then the pictures they name, archive by archive."""
+        """Read the manifests, wherever they are; then yield the images they name, archive by archive."""
         unknown = sorted(self.requested_columns.keys() - {"file", "text", "label", "split"})
         if unknown:
             raise DataRejected("invalid_columns", actual=", ".join(unknown), expected="file, text, label, split")
-        pictures, tables = self._listed()
-        if not tables:
-            raise DataRejected("manifest_missing", actual=f"{len(pictures):,} pictures")
-        said = self._said(FilesByName(pictures), tables)
-        for file in pictures:
-            if file not in said:
+        image_files, manifests = self._list_files()
+        if not manifests:
+            raise DataRejected("manifest_missing", actual=f"{len(image_files):,} images")
+        entries = self._read_manifests(FileIndex(image_files), manifests)
+        for file in image_files:
+            if file not in entries:
                 self.issues.add("picture_not_in_table", at=Location(file=file))
-        yield from self._batches(self._pictures(said), said)
+        yield from self._batches(self._read_images(entries), entries)
 
-    def _chosen(self, names: Collection[str]) -> str:
-        """What is read beside the picture: what the task wants or was asked for, else a text where there is one."""
-        for known in (self.required_columns, self.requested_columns):
-            if known and not {"text", "label"}.isdisjoint(known):
-                return "text" if "text" in known else "label"
-        columns = [column for column in ("text", "label") if column_of(names, ALIASES[column]) is not None]
-        return columns[0] if columns else "text"
+    def _choose_value_column(self, names: Collection[str]) -> str:
+        """Choose the column beside the image: as required, else a text or label."""
+        for columns in (self.required_columns, self.requested_columns):
+            if columns and not {"text", "label"}.isdisjoint(columns):
+                return "text" if "text" in columns else "label"
+        candidates = [column for column in ("text", "label") if find_column(names, ALIASES[column]) is not None]
+        return candidates[0] if candidates else "text"
 
-    def _listed(self) -> tuple[list[str], list[UploadedFile]]:
-        pictures: list[str] = []
-        tables: list[UploadedFile] = []
+    def _list_files(self) -> tuple[list[str], list[UploadedFile]]:
+        """List the images and the manifests of the upload."""
+        image_files: list[str] = []
+        manifests: list[UploadedFile] = []
         for source in self.sources:
             if source.content == "image":
-                pictures.append(source.name)
+                image_files.append(source.name)
             elif source.content in ("text", "json"):
-                tables.append(source)
+                manifests.append(source)
             else:
-                self._list_archive(source, pictures, tables)
-        return pictures, tables
+                self._list_archive(source, image_files, manifests)
+        return image_files, manifests
 
-    def _list_archive(self, source: UploadedFile, pictures: list[str], tables: list[UploadedFile]) -> None:
+    def _list_archive(self, source: UploadedFile, image_files: list[str], manifests: list[UploadedFile]) -> None:
         try:
-            listed = list_members(source, self.issues, self.limits)
-        except DataRejected as refused:
-            self.issues.record(refused, at=Location(file=source.name))
+            members = list_members(source, self.issues, self.limits)
+        except DataRejected as rejection:
+            self.issues.record(rejection, at=Location(file=source.name))
             return
-        pictures += [member.file for member in listed if _is_picture(member.file)]
-        named = [member.file for member in listed if _is_table(member.file)]
-        known = [file for file in named if _is_known(file)] or named
-        for file, data in read_members(source, known, self.issues, self.limits):
+        image_files += [member.file for member in members if _is_image(member.file)]
+        candidates = [member.file for member in members if _is_manifest(member.file)]
+        names = [file for file in candidates if _has_usual_name(file)] or candidates
+        for file, data in read_members(source, names, self.issues, self.limits):
             if isinstance(data, DataRejected):
                 self.issues.record(data, at=Location(file=file))
             else:
-                tables.append(ExtractedFile(file, source.path, data=data))
-        for member in listed:
-            if member.file not in known and not _is_picture(member.file):
+                manifests.append(ExtractedFile(file, source.path, data=data))
+        for member in members:
+            if member.file not in names and not _is_image(member.file):
                 self.issues.add("file_ignored", at=Location(file=member.file))
 
-    def _said(self, files: FilesByName, tables: Sequence[UploadedFile]) -> dict[str, list[Said]]:
-        """By picture, every text or label there is for it."""
-        said: dict[str, list[Said]] = {}
-        for table in tables:
+    def _read_manifests(self, index: FileIndex, manifests: Sequence[UploadedFile]) -> dict[str, list[ImageEntry]]:
+        """Return all texts or labels of each image."""
+        entries: dict[str, list[ImageEntry]] = {}
+        for manifest in manifests:
             try:
-                for record in self._records(table):
-                    self._note(said, files, table, record)
-            except DataRejected as refused:
-                self.issues.record(refused, at=Location(file=table.name))
-        return said
+                for row in self._read_rows(manifest):
+                    self._add_entries(entries, index, manifest, row)
+            except DataRejected as rejection:
+                self.issues.record(rejection, at=Location(file=manifest.name))
+        return entries
 
-    def _records(self, table: UploadedFile) -> Iterator[Record]:
-        if table.content == "json" and table.name.lower().endswith(".json"):
-            return _of_coco(table, self)
-        return records(table, self.issues, self.limits)
+    def _read_rows(self, manifest: UploadedFile) -> Iterator[ManifestRow]:
+        if manifest.content == "json" and manifest.name.lower().endswith(".json"):
+            with manifest.open(self.limits) as file:
+                content = file.read()
+            return _read_coco_captions(manifest.name, content, self.issues)
+        return read_manifest(manifest, self.issues, self.limits)
 
-    def _note(self, said: dict[str, list[Said]], files: FilesByName, table: UploadedFile, record: Record) -> None:
-        names = record.cells.keys()
-        self.column = column = self.column or self._chosen(names)
-        file_column = self._named("file", names, FILE_COLUMNS)
-        value_column = self._named(column, names, ALIASES[column])
+    def _add_entries(
+        self, entries: dict[str, list[ImageEntry]], index: FileIndex, manifest: UploadedFile, row: ManifestRow
+    ) -> None:
+        names = row.cells.keys()
+        self.value_column = self.value_column or self._choose_value_column(names)
+        file_column = self._find_column("file", names, IMAGE_COLUMN_NAMES)
+        value_column = self._find_column(self.value_column, names, ALIASES[self.value_column])
         if file_column is None or value_column is None:
-            missing = "file_name" if file_column is None else column
-            raise DataRejected(
-                "column_missing", actual=", ".join(names), expected=missing, at=Location(file=table.name)
-            )
-        self.detected_columns = self.detected_columns or {"file": file_column, column: value_column}
+            missing = "file_name" if file_column is None else self.value_column
+            at = Location(file=manifest.name)
+            raise DataRejected("column_missing", actual=", ".join(names), expected=missing, at=at)
+        self.detected_columns = self.detected_columns or {"file": file_column, self.value_column: value_column}
         try:
-            file = files.find(str(record.cells[file_column]), beside=table.name)
-            value = record.cells[value_column]
-            split = self._split(record, table)
-        except DataRejected as refused:
-            self.issues.record(refused, at=record.place, rows=1)
+            file = index.find(str(row.cells[file_column]), beside=manifest.name)
+            split = self._split(row, manifest)
+        except DataRejected as rejection:
+            self.issues.record(rejection, at=row.location, rows=1)
             return
-        for each in value if isinstance(value, list) else [value]:
-            said.setdefault(file, []).append(Said("" if each is None else str(each), split, record.place))
+        cell = row.cells[value_column]
+        for value in cell if isinstance(cell, list) else [cell]:
+            text = "" if value is None else str(value)
+            entries.setdefault(file, []).append(ImageEntry(text, split, row.location))
 
-    def _named(self, canonical: str, names: Any, aliases: Sequence[str]) -> str | None:
-        asked = self.requested_columns.get(canonical)
-        if asked is None:
-            return column_of(names, aliases)
+    def _find_column(self, canonical: str, names: Collection[str], aliases: Sequence[str]) -> str | None:
+        """Return the column that the user chose for `canonical`, else the one named like `aliases`."""
+        request = self.requested_columns.get(canonical)
+        if request is None:
+            return find_column(names, aliases)
         columns = list(names)
-        if isinstance(asked, int):
-            return columns[asked - 1] if 1 <= asked <= len(columns) else None
-        return asked if asked in columns else None
+        if isinstance(request, int):
+            return columns[request - 1] if 1 <= request <= len(columns) else None
+        return request if request in columns else None
 
-    def _split(self, record: Record, table: UploadedFile) -> str | None:
-        column = self._named("split", record.cells.keys(), WHOLE_SPLIT)
-        if column is None or not str(record.cells[column] or "").strip():
-            return table.requested_split or find_split(PurePosixPath(table.name).name)
-        split = parse_split(str(record.cells[column]))
+    def _split(self, row: ManifestRow, manifest: UploadedFile) -> str | None:
+        column = self._find_column("split", row.cells.keys(), SPLIT_COLUMN_NAMES)
+        if column is None or not str(row.cells[column] or "").strip():
+            return manifest.requested_split or find_split(PurePosixPath(manifest.name).name)
+        split = parse_split(str(row.cells[column]))
         if split is None:
-            raise DataRejected("split_unknown", actual=record.cells[column], expected="train, validation or test")
+            raise DataRejected("split_unknown", actual=row.cells[column], expected="train, validation or test")
         return split
 
-    def _pictures(self, said: Mapping[str, list[Said]]) -> Iterator[tuple[str, bytes | DataRejected]]:
+    def _read_images(self, entries: Mapping[str, list[ImageEntry]]) -> Iterator[tuple[str, bytes | DataRejected]]:
         for source in self.sources:
             if source.content in ("zip", "tar"):
-                yield from read_members(source, said, self.issues, self.limits)
-            elif source.content == "image" and source.name in said:
+                yield from read_members(source, entries, self.issues, self.limits)
+            elif source.content == "image" and source.name in entries:
                 if source.path.stat().st_size > self.limits.max_image_bytes:
-                    yield (
-                        source.name,
-                        DataRejected("file_too_large", expected=f"at most {self.limits.max_image_bytes:,}"),
-                    )
+                    expected = f"at most {self.limits.max_image_bytes:,}"
+                    yield source.name, DataRejected("file_too_large", expected=expected)
                 else:
                     yield source.name, source.path.read_bytes()
 
     def _batches(
-        self, pictures: Iterator[tuple[str, bytes | DataRejected]], said: Mapping[str, list[Said]]
+        self, contents: Iterator[tuple[str, bytes | DataRejected]], entries: Mapping[str, list[ImageEntry]]
     ) -> Iterator[Batch]:
-        """A picture of several texts is several rows."""
-        waiting: dict[str | None, list[tuple[bytes, Said]]] = {}
-        weight: dict[str | None, int] = {}
-        for file, data in pictures:
+        """Group the images into batches of one split.
+
+        An image with several texts is several rows.
+        """
+        pending: dict[str | None, list[tuple[bytes, ImageEntry]]] = {}
+        byte_counts: dict[str | None, int] = {}
+        for file, data in contents:
             if isinstance(data, DataRejected):
                 self.issues.record(data, at=Location(file=file), rows=1)
                 continue
-            for each in said[file]:
-                held = waiting.setdefault(each.split, [])
-                held.append((data, each))
-                weight[each.split] = weight.get(each.split, 0) + len(data)
-                if len(held) >= ROWS_PER_BATCH or weight[each.split] >= BYTES_PER_BATCH:
-                    yield _batch(waiting.pop(each.split), self.column, each.split)
-                    weight[each.split] = 0
-        for split, held in waiting.items():
-            yield _batch(held, self.column, split)
+            for entry in entries[file]:
+                split = entry.split
+                rows = pending.setdefault(split, [])
+                rows.append((data, entry))
+                byte_counts[split] = byte_counts.get(split, 0) + len(data)
+                if len(rows) >= ROWS_PER_BATCH or byte_counts[split] >= BYTES_PER_BATCH:
+                    yield _batch(pending.pop(split), self.value_column, split)
+                    byte_counts[split] = 0
+        for split, rows in pending.items():
+            yield _batch(rows, self.value_column, split)
 
 
-def _batch(held: Sequence[tuple[bytes, Said]], column: str, split: str | None) -> Batch:
-    # Pictures are named by the row of the table that tells of them: there, what is wrong is mended.
-    places = [said.place for _, said in held]
-    found = Locations([place.file or "" for place in places], rows=np.array([place.row or 0 for place in places]))
-    return Batch({"image": [data for data, _ in held], column: [said.value for _, said in held]}, found, split)
+def _batch(rows: Sequence[tuple[bytes, ImageEntry]], value_column: str, split: str | None) -> Batch:
+    # The location of a row is its manifest row: that is where a user corrects it.
+    at = [entry.location for _, entry in rows]
+    locations = Locations(
+        [location.file or "" for location in at], rows=np.array([location.row or 0 for location in at])
+    )
+    columns = {"image": [data for data, _ in rows], value_column: [entry.value for _, entry in rows]}
+    return Batch(columns, locations, split)
 
 
-def _of_coco(table: UploadedFile, format: ImageTable) -> Iterator[Record]:
-    """COCO's captions: `images` of id and file_name, `annotations` of image_id and caption."""
+def _read_coco_captions(name: str, data: bytes, issues: IssueLog) -> Iterator[ManifestRow]:
+    """Yield a row per caption of a COCO file.
+
+    It has `images` of id and file_name, and `annotations` of image_id and caption.
+    """
     try:
-        with table.open(format.limits) as file:
-            content = json.load(file)
+        content = json.loads(data)
         files = {image["id"]: image["file_name"] for image in content["images"]}
-        annotations = content["annotations"]
-        pairs = [(each["image_id"], each["caption"]) for each in annotations]
+        captions = [(annotation["image_id"], annotation["caption"]) for annotation in content["annotations"]]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataRejected("coco_invalid", actual=error, expected="images and annotations with a caption") from error
-    for row, (image, caption) in enumerate(pairs, start=1):
-        place = Location(file=table.name, row=row)
-        if image not in files:
-            format.issues.add("file_missing", at=place, actual=f"image_id {image}", rows=1)
+    for row, (image_id, caption) in enumerate(captions, start=1):
+        location = Location(file=name, row=row)
+        if image_id not in files:
+            issues.add("file_missing", at=location, actual=f"image_id {image_id}", rows=1)
             continue
-        yield Record({"file_name": files[image], "text": caption}, place)
+        yield ManifestRow({"file_name": files[image_id], "text": caption}, location)
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in images.SUFFIXES
 
 
-def _is_table(name: str) -> bool:
+def _is_manifest(name: str) -> bool:
     path = PurePosixPath(name)
     return path.suffix.lower() in SUFFIXES and not path.name.lower().startswith(("readme", "license", "."))
 
 
-def _is_known(name: str) -> bool:
+def _has_usual_name(name: str) -> bool:
     stem = PurePosixPath(name).stem.lower()
-    return any(word in stem for word in TABLES)
+    return any(word in stem for word in USUAL_NAME_WORDS)

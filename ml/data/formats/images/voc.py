@@ -1,4 +1,4 @@
-"""Pascal VOC: for each picture an XML file, and lists of names that say what is trained and tested on."""
+"""Pascal VOC: an XML file per image, and lists of image names by split."""
 
 from __future__ import annotations
 
@@ -23,70 +23,87 @@ CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
 
 
 class Voc(Format):
-    """`JPEGImages/`, `Annotations/<picture>.xml`, `ImageSets/Main/<split>.txt`; or XML beside each picture."""
+    """`JPEGImages/`, `Annotations/<image>.xml`, `ImageSets/Main/<split>.txt`; or XML beside the images."""
 
     name = "voc"
-    summary = "Pascal VOC in zip or tar: pictures, an XML file for each, and lists of names by split"
+    summary = "Pascal VOC in zip or tar: images, an XML file for each, and lists of names by split"
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "objects": "objects"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar"})
 
     @classmethod
-    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
-        """XML in an archive is a sure sign: nothing else has any."""
-        found = any(name.lower().endswith(".xml") for source in sources for name in source.member_names)
-        return super().detect(sources, wanted) * SURE * found
+    def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
+        """Return a sure sign for an archive with an XML file.
+
+        No other format has any.
+        """
+        has_xml = any(name.lower().endswith(".xml") for source in sources for name in source.member_names)
+        return super().detect(sources, required) * SURE * has_xml
 
     def read(self) -> Iterator[Batch]:
-        """Picture by picture, those without annotation included."""
-        heap = UploadFiles(self.sources, self.issues, self.limits)
-        lists = self._lists(heap)
-        sheets: dict[str, ImageAnnotation] = {}
-        for file, data in heap.texts(heap.with_suffix(".xml")):
-            at = Location(file=file)
+        """Yield every image, those without annotation included."""
+        files = UploadFiles(self.sources, self.issues, self.limits)
+        listed_splits = self._read_lists(files)
+        annotations: dict[str, ImageAnnotation] = {}
+        for file, data in files.read_texts(files.with_suffix(".xml")):
             try:
                 root = read_xml(data)
-                picture = heap.picture(PurePosixPath(file).stem, near=file, elsewhere=_pictures_folder)
-                picture = picture or heap.picture(root.findtext("filename") or "", near=file)
-                if picture is None:
-                    raise DataRejected("picture_missing", actual=root.findtext("filename") or PurePosixPath(file).stem)
-                split = heap.requested_split_of(file) or lists.get(PurePosixPath(file).stem) or heap.split_of(file)
-                sheets[picture] = ImageAnnotation([_object(each) for each in root.iter("object")], split, _size(root))
-            except DataRejected as refused:
-                self.issues.record(refused, at=at, rows=1)
-        for picture in heap.pictures:
-            if picture not in sheets and _is_mask(picture):
-                self.issues.add("file_ignored", at=Location(file=picture), expected="a picture, and not its outlines")
+                image = _find_image(root, file, files)
+                objects = [_to_object(element) for element in root.iter("object")]
+                annotations[image] = ImageAnnotation(objects, _split_of(file, listed_splits, files), _size(root))
+            except DataRejected as rejection:
+                self.issues.record(rejection, at=Location(file=file), rows=1)
+        for image in files.images:
+            if image not in annotations and _is_mask(image):
+                expected = "an image, not a segmentation mask"
+                self.issues.add("file_ignored", at=Location(file=image), expected=expected)
                 continue
-            split = heap.requested_split_of(picture) or lists.get(PurePosixPath(picture).stem) or heap.split_of(picture)
-            sheets.setdefault(picture, ImageAnnotation([], split))
-        yield from heap.batches(sheets)
+            annotations.setdefault(image, ImageAnnotation([], _split_of(image, listed_splits, files)))
+        yield from files.batches(annotations)
 
-    def _lists(self, heap: UploadFiles) -> dict[str, str]:
-        """Name of a picture -> the split whose list it is in."""
-        lists: dict[str, str] = {}
-        known = {PurePosixPath(picture).stem for picture in heap.pictures}
-        wanted = [file for file in heap.with_suffix(".txt") if parse_split(PurePosixPath(file).stem)]
-        for file, data in heap.texts(wanted):
+    def _read_lists(self, files: UploadFiles) -> dict[str, str]:
+        """Return the split of every listed image, by its name without suffix."""
+        splits: dict[str, str] = {}
+        image_names = {PurePosixPath(image).stem for image in files.images}
+        lists = [file for file in files.with_suffix(".txt") if parse_split(PurePosixPath(file).stem)]
+        for file, data in files.read_texts(lists):
             split = parse_split(PurePosixPath(file).stem)
             for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
                 name = line.split()[0] if line.split() else ""
-                if name and name not in known:
+                if name and name not in image_names:
                     self.issues.add("picture_missing", at=Location(file=file, line=number), actual=name, rows=1)
                 elif name and split:
-                    lists[name] = split
-        return lists
+                    splits[name] = split
+        return splits
 
 
-def _is_mask(picture: str) -> bool:
-    """Whether it is a picture of outlines, `SegmentationClass/2007_000032.png`."""
-    return PurePosixPath(picture).parent.name.startswith("Segmentation")
+def _find_image(root: Element, file: str, files: UploadFiles) -> str:
+    """Return the image of an annotation; raises `DataRejected` if there is none."""
+    stem = PurePosixPath(file).stem
+    image = files.find_image(stem, near=file, image_folder=_image_folder)
+    image = image or files.find_image(root.findtext("filename") or "", near=file)
+    if image is None:
+        raise DataRejected("picture_missing", actual=root.findtext("filename") or stem)
+    return image
 
 
-def _pictures_folder(folder: str) -> str:
+def _split_of(file: str, listed_splits: Mapping[str, str], files: UploadFiles) -> str | None:
+    """Return the split of a file.
+
+    The user's choice has precedence over a list, and that over folders and the archive's name.
+    """
+    return files.requested_split_of(file) or listed_splits.get(PurePosixPath(file).stem) or files.split_of(file)
+
+
+def _is_mask(image: str) -> bool:
+    """Return whether an image is a segmentation mask, such as `SegmentationClass/2007_000032.png`."""
+    return PurePosixPath(image).parent.name.startswith("Segmentation")
+
+
+def _image_folder(folder: str) -> str:
     return str(PurePosixPath(folder).parent / "JPEGImages")
 
 
-def _object(element: Element) -> dict[str, Any]:
+def _to_object(element: Element) -> dict[str, Any]:
     box = [element.findtext(f"bndbox/{corner}") for corner in CORNERS]
     return {"label": element.findtext("name"), "box": box}
 

@@ -1,4 +1,7 @@
-"""YOLO: for each picture a text file, an object a line: number of its class, middle, width and height as shares."""
+"""YOLO: a text file per image with an object per line.
+
+A line holds the number of the class, then center x, center y, width and height as fractions of the image's sides.
+"""
 
 from __future__ import annotations
 
@@ -18,123 +21,139 @@ if TYPE_CHECKING:
     from ml.data.formats.base import Batch
 
 SURE: Final = 2
-LIST_NAMES: Final = ("classes.txt", "obj.names", "labels.txt", "names.txt")
-NOT_LABELS: Final = (*LIST_NAMES, "train.txt", "val.txt", "valid.txt", "test.txt")
-LONGEST_YAML: Final = 1 << 20
-FEWEST_OF_OUTLINE: Final = 7
-"""A class and three corners."""
-BEYOND: Final = 1.5
-"""No share is near it; pixels are."""
+CLASS_LIST_NAMES: Final = ("classes.txt", "obj.names", "labels.txt", "names.txt")
+#: Text files about the whole dataset, not about one image.
+DATASET_FILE_NAMES: Final = (*CLASS_LIST_NAMES, "train.txt", "val.txt", "valid.txt", "test.txt")
+MAX_YAML_BYTES: Final = 1 << 20
+#: A class number and three corners of a polygon.
+MIN_POLYGON_CELLS: Final = 7
+#: A fraction is at most about 1; a larger number is in pixels.
+MAX_FRACTION: Final = 1.5
 
 
 class Yolo(Format):
-    """`images/`, `labels/<picture>.txt`, with or without splits above or below; `data.yaml` or `classes.txt`."""
+    """`images/`, `labels/<image>.txt`, with split folders above or below; `data.yaml` or `classes.txt`."""
 
     name = "yolo"
-    summary = "YOLO in zip or tar: pictures, a text file of boxes for each, data.yaml or classes.txt for the names"
+    summary = "YOLO in zip or tar: images, a text file of boxes for each, data.yaml or classes.txt for the names"
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "objects": "objects"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar"})
 
     @classmethod
-    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
-        """A folder of labels, or text files beside a list of names."""
+    def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
+        """Return a sure sign for a folder of labels or a list of class names.
+
+        Either must lie beside text files.
+        """
         names = [name.lower() for source in sources for name in source.member_names]
         texts = [name for name in names if name.endswith(".txt")]
-        in_labels = any("labels/" in name for name in texts)
-        named = any(name.endswith((".yaml", ".yml", "classes.txt", "obj.names")) for name in names)
-        return super().detect(sources, wanted) * SURE * bool(texts and (in_labels or named))
+        has_labels_folder = any("labels/" in name for name in texts)
+        has_class_list = any(name.endswith((".yaml", ".yml", "classes.txt", "obj.names")) for name in names)
+        return super().detect(sources, required) * SURE * bool(texts and (has_labels_folder or has_class_list))
 
     def read(self) -> Iterator[Batch]:
-        """Picture by picture; one without a text file shows nothing."""
-        heap = UploadFiles(self.sources, self.issues, self.limits)
-        names = self._names(heap)
-        sheets: dict[str, ImageAnnotation] = {}
-        texts = [file for file in heap.with_suffix(".txt") if not _is_beside(PurePosixPath(file).name)]
-        for file, data in heap.texts(texts):
-            picture = heap.picture(PurePosixPath(file).stem, near=file, elsewhere=_pictures_folder)
-            if picture is None:
-                self.issues.add("picture_missing", at=Location(file=file), actual=PurePosixPath(file).stem, rows=1)
+        """Yield every image; one without a text file has no objects."""
+        files = UploadFiles(self.sources, self.issues, self.limits)
+        class_names = self._read_class_names(files)
+        annotations: dict[str, ImageAnnotation] = {}
+        texts = [file for file in files.with_suffix(".txt") if not _is_dataset_file(PurePosixPath(file).name)]
+        for file, data in files.read_texts(texts):
+            stem = PurePosixPath(file).stem
+            image = files.find_image(stem, near=file, image_folder=_image_folder)
+            if image is None:
+                self.issues.add("picture_missing", at=Location(file=file), actual=stem, rows=1)
                 continue
-            sheets[picture] = ImageAnnotation(self._objects(file, data, names), heap.split_of(file))
-        for picture in heap.pictures:
-            sheets.setdefault(picture, ImageAnnotation([], heap.split_of(picture)))
-        yield from heap.batches(sheets)
+            annotations[image] = ImageAnnotation(self._read_objects(file, data, class_names), files.split_of(file))
+        for image in files.images:
+            annotations.setdefault(image, ImageAnnotation([], files.split_of(image)))
+        yield from files.batches(annotations)
 
-    def _objects(self, file: str, data: bytes, names: Mapping[int, str]) -> list[dict[str, Any]]:
+    def _read_objects(self, file: str, data: bytes, class_names: Mapping[int, str]) -> list[dict[str, Any]]:
         objects = []
         for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
             if line.strip():
+                at = Location(file=file, line=number)
                 try:
-                    objects.append(_object(line, names))
-                    if _is_outline(line.split()):
-                        self.issues.add("outline_as_box", at=Location(file=file, line=number))
-                except DataRejected as refused:
-                    self.issues.record(refused, at=Location(file=file, line=number), rows=1)
+                    objects.append(_parse_object(line, class_names))
+                    if _is_polygon(line.split()):
+                        self.issues.add("outline_as_box", at=at)
+                except DataRejected as rejection:
+                    self.issues.record(rejection, at=at, rows=1)
         return objects
 
-    def _names(self, heap: UploadFiles) -> dict[int, str]:
-        """Number of a class -> its name, by the first file that says so; empty where nothing tells."""
-        told: dict[str, dict[int, str]] = {}
-        for file, data in heap.texts(heap.with_suffix(".yaml", ".yml")):
+    def _read_class_names(self, files: UploadFiles) -> dict[int, str]:
+        """Return the class names by number; empty without any.
+
+        The first file that lists them decides; differing lists become an issue.
+        """
+        names_by_file: dict[str, dict[int, str]] = {}
+        for file, data in files.read_texts(files.with_suffix(".yaml", ".yml")):
             try:
-                told[file] = _yaml_names(data)
-            except DataRejected as refused:
-                self.issues.record(refused, at=Location(file=file))
-        lists = [file for file in heap.with_suffix(".txt", ".names") if PurePosixPath(file).name.lower() in LIST_NAMES]
-        for file, data in heap.texts(lists):
+                names_by_file[file] = _parse_yaml(data)
+            except DataRejected as rejection:
+                self.issues.record(rejection, at=Location(file=file))
+        lists = [
+            file for file in files.with_suffix(".txt", ".names") if PurePosixPath(file).name.lower() in CLASS_LIST_NAMES
+        ]
+        for file, data in files.read_texts(lists):
             lines = [line.strip() for line in data.decode("utf-8-sig", "replace").splitlines()]
-            told[file] = dict(enumerate(line for line in lines if line))
-        told = {file: names for file, names in told.items() if names}
-        first, found = next(iter(told.items()), ("", {}))
-        for file, names in told.items():
-            if names != found:
-                shown, expected = ", ".join(names.values()), f"{', '.join(found.values())}, as in {first}"
-                self.issues.add("class_names_differ", at=Location(file=file), actual=shown, expected=expected)
-        if not found:
+            names_by_file[file] = dict(enumerate(line for line in lines if line))
+        names_by_file = {file: names for file, names in names_by_file.items() if names}
+        first_file, class_names = next(iter(names_by_file.items()), ("", {}))
+        for file, names in names_by_file.items():
+            if names != class_names:
+                expected = f"{', '.join(class_names.values())}, as in {first_file}"
+                at = Location(file=file)
+                self.issues.add("class_names_differ", at=at, actual=", ".join(names.values()), expected=expected)
+        if not class_names:
             self.issues.add("classes_without_names", expected="data.yaml or classes.txt")
-        return found
+        return class_names
 
 
-def _is_beside(name: str) -> bool:
-    """Whether a text file is about the whole, and not about one picture."""
-    return name.lower() in NOT_LABELS or is_ignored(name)
+def _is_dataset_file(name: str) -> bool:
+    return name.lower() in DATASET_FILE_NAMES or is_ignored(name)
 
 
-def _object(line: str, names: Mapping[int, str]) -> dict[str, Any]:
+def _parse_object(line: str, class_names: Mapping[int, str]) -> dict[str, Any]:
+    """Parse one line to a label and a box; a polygon to its bounding box.
+
+    The box is left, top, right, bottom as fractions.
+    """
     cells = line.split()
-    outline = _is_outline(cells)
+    is_polygon = _is_polygon(cells)
     try:
-        code, *shares = map(float, cells if outline else cells[:5])
-        usual = (outline or len(cells) in (5, 6)) and code.is_integer() and all(map(math.isfinite, shares))
+        code, *fractions = map(float, cells if is_polygon else cells[:5])
+        is_valid = (is_polygon or len(cells) in (5, 6)) and code.is_integer() and all(map(math.isfinite, fractions))
     except ValueError:
-        usual = False
-    if not usual:
+        is_valid = False
+    if not is_valid:
         raise DataRejected("annotation_invalid", actual=line, expected="class x y width height")
-    if max(map(abs, shares)) > BEYOND:
+    if max(map(abs, fractions)) > MAX_FRACTION:
         raise DataRejected("box_not_in_shares", actual=line, expected="x y width height from 0 to 1")
-    if names and int(code) not in names:
-        raise DataRejected("class_unknown", actual=f"class {int(code)}", expected=f"0 to {max(names)}")
-    label = names.get(int(code), str(int(code)))
-    if outline:
-        return {"label": label, "shares": [min(shares[::2]), min(shares[1::2]), max(shares[::2]), max(shares[1::2])]}
-    x, y, wide, high = shares
-    return {"label": label, "shares": [x - wide / 2, y - high / 2, x + wide / 2, y + high / 2]}
+    if class_names and int(code) not in class_names:
+        raise DataRejected("class_unknown", actual=f"class {int(code)}", expected=f"0 to {max(class_names)}")
+    label = class_names.get(int(code), str(int(code)))
+    if is_polygon:
+        xs, ys = fractions[::2], fractions[1::2]
+        return {"label": label, "relative_box": [min(xs), min(ys), max(xs), max(ys)]}
+    x, y, width, height = fractions
+    return {"label": label, "relative_box": [x - width / 2, y - height / 2, x + width / 2, y + height / 2]}
 
 
-def _is_outline(cells: Sequence[str]) -> bool:
-    """Whether a line has three corners or more, as for segmentation and turned boxes, and not a box."""
-    return len(cells) >= FEWEST_OF_OUTLINE and len(cells) % 2 == 1
+def _is_polygon(cells: Sequence[str]) -> bool:
+    """Return whether a line has three corners or more, as for segmentation and rotated boxes."""
+    return len(cells) >= MIN_POLYGON_CELLS and len(cells) % 2 == 1
 
 
-def _yaml_names(data: bytes) -> dict[int, str]:
-    # Not every import meets one.
+def _parse_yaml(data: bytes) -> dict[int, str]:
+    """Return the class names of a `data.yaml` by number; empty if it lists none."""
+    # Imported here, because only YOLO datasets need it.
     import yaml
 
     try:
-        if len(data) > LONGEST_YAML:
-            raise DataRejected(
-                "annotation_invalid", actual=f"{len(data):,} bytes", expected=f"at most {LONGEST_YAML:,}"
-            )
+        if len(data) > MAX_YAML_BYTES:
+            expected = f"at most {MAX_YAML_BYTES:,}"
+            raise DataRejected("annotation_invalid", actual=f"{len(data):,} bytes", expected=expected)
         content = yaml.safe_load(data)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataRejected("annotation_invalid", actual=error, expected="YAML") from None
@@ -146,6 +165,6 @@ def _yaml_names(data: bytes) -> dict[int, str]:
     return {}
 
 
-def _pictures_folder(folder: str) -> str:
-    """labels/train -> images/train, train/labels -> train/images."""
+def _image_folder(folder: str) -> str:
+    """Return the folder of images for a folder of labels: `train/labels` -> `train/images`."""
     return str(PurePosixPath(*("images" if part == "labels" else part for part in PurePosixPath(folder).parts)))

@@ -66,7 +66,10 @@ class NumberedRecord(NamedTuple):
 
 
 class Csv(Format):
-    """One row per line: texts, labels, images as pixels or base64. Delimiter, header and encoding are detected."""
+    """One row per line: texts, labels, images as pixels or base64.
+
+    Delimiter, header and encoding are detected.
+    """
 
     name = "csv"
     summary = (
@@ -142,7 +145,10 @@ class _FileReader:
         self._is_header_next = dialect.has_header
 
     def batches(self, text: IO[str]) -> Iterator[Batch]:
-        """Read block by block until the first quote: after one, the end of a line may not be the end of a row."""
+        """Read block by block until the first quotation mark.
+
+        After one, the end of a line may not be the end of a row, and all further rows are read cell by cell.
+        """
         for block in read_blocks(text):
             if '"' in block:
                 remaining_lines = read_lines(text, start=self._line + block.count("\n"))
@@ -203,7 +209,10 @@ class _FileReader:
         yield from self._convert_records(batch)
 
     def _records(self, text_lines: Iterable[str]) -> Iterator[NumberedRecord]:
-        """Parse row by row; a row with bad quoting or a wrong number of cells becomes a finding."""
+        """Parse row by row.
+
+        A row with bad quoting or a wrong number of cells becomes an issue.
+        """
         width = len(self._dialect.columns)
         reader = csv.reader(text_lines, delimiter=self._dialect.delimiter, strict=True)
         lines_before = self._line
@@ -278,7 +287,10 @@ class _FileReader:
 
 
 def _describe_columns(records: Sequence[Sequence[str]], *, has_header: bool) -> tuple[CellColumn, ...]:
-    """Describe the columns by those of the first rows that have as many cells as the first one."""
+    """Describe the columns by the first rows.
+
+    Rows with another number of cells than the first are left out.
+    """
     width = len(records[0])
     rows = [record for record in records[has_header:] if len(record) == width]
     names = records[0] if has_header else [str(number + 1) for number in range(width)]
@@ -308,7 +320,7 @@ def _regularity(start: Sequence[str], delimiter: str) -> tuple[bool, float, int]
 
 
 def _has_header(records: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row holds names.
+    """Return whether the first row holds names.
 
     It does if none of its cells is a number, an image or a sentence, or if a number stands below a cell that is none.
     """

@@ -33,7 +33,10 @@ class NumberedObject(NamedTuple):
 
 
 class Jsonl(Format):
-    """The keys of the objects are the columns; a missing key is a cell without a value."""
+    """Objects whose keys are the columns.
+
+    A missing key is a cell without a value.
+    """
 
     name = "jsonl"
     summary = "JSON lines: one object per row, whose keys are the columns"
@@ -98,7 +101,10 @@ class Jsonl(Format):
 
 
 def _flatten_translation(cells: dict[str, Any]) -> dict[str, Any]:
-    """Convert the `{"translation": {"en": ..., "de": ...}}` of Hugging Face datasets to a column per language."""
+    """Convert the translations of Hugging Face datasets to a column per language.
+
+    They are written as `{"translation": {"en": ..., "de": ...}}`.
+    """
     languages = cells.get(TRANSLATION)
     if not isinstance(languages, dict):
         return cells

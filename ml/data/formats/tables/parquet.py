@@ -1,4 +1,7 @@
-"""Tables in Parquet: texts, labels, and images as bytes, as base64 or as one column per pixel."""
+"""Tables in Parquet: texts, labels and images.
+
+An image is stored as bytes, as base64 or as one column per pixel.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ _MAX_FOOTER_STRING_BYTES: Final = 16 << 20
 
 
 class Parquet(Format):
-    """Checks the limits against the footer before it unpacks any page: a few pages can claim millions of rows."""
+    """Parquet files, checked against the limits by their footer before any page is unpacked.
+
+    A few pages can claim to hold millions of rows.
+    """
 
     name = "parquet"
     summary = (
@@ -178,7 +184,10 @@ def _decode_classes(codes: Sequence[Any], class_names: Sequence[str]) -> list[An
 
 
 def _class_names(schema: pa.Schema, column: str | None) -> list[str]:
-    """Read the class names that Hugging Face's `ClassLabel` stores in the schema metadata; empty without any."""
+    """Read class names from the schema metadata; empty without any.
+
+    Hugging Face's `ClassLabel` stores them there.
+    """
     try:
         metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         names = metadata["info"]["features"][column]["names"]

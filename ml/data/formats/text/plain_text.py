@@ -1,4 +1,4 @@
-"""Texts as they are: one long one, or a file for each, perhaps in an archive."""
+"""Plain texts: one long text, or a file per text, loose or in an archive."""
 
 from __future__ import annotations
 
@@ -17,162 +17,183 @@ from ml.data.locations import Locations
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ml.data.files.archives import Member
     from ml.data.files.upload import FileContent, UploadedFile
 
 SUFFIXES: Final = frozenset({".txt", ".text", ".md", ".rst"})
+COMPRESSION_SUFFIXES: Final = (".gz", ".bz2", ".xz")
 SURE: Final = 3.0
 LIKELY: Final = 1.5
-LOOKED_AT_BYTES: Final = 1 << 14
-MOSTLY: Final = 0.8
-SMALLEST_BLOCK: Final = 200
-LARGEST_BLOCK: Final = 16_000
-"""Letters. A long text is cut where a paragraph ends, into so many that each split has some."""
-FEWEST_BLOCKS: Final = 400
-HELD_OUT: Final = (("train", 0.8), ("validation", 0.9), ("test", 1.0))
-"""Where in a single long text each split ends: what is measured on lies behind what was learned from."""
+INSPECTED_BYTES: Final = 1 << 14
+#: Fraction of lines with as many delimiters as the first from which on a file is a table.
+MIN_REGULAR_FRACTION: Final = 0.8
+#: A long text is divided at the ends of paragraphs into blocks within these limits, enough for all splits.
+MIN_BLOCK_CHARACTERS: Final = 200
+MAX_BLOCK_CHARACTERS: Final = 16_000
+MIN_BLOCKS: Final = 400
+#: End of each split in a single long text, as a fraction: validation and test follow the training text.
+SPLIT_ENDS: Final = (("train", 0.8), ("validation", 0.9), ("test", 1.0))
 
 
 class PlainText(Format):
-    """A single file is one long text, cut into consecutive blocks; of several files each is a text."""
+    """One long text, divided into consecutive blocks; or several files of one text each."""
 
     name = "plain_text"
-    summary = "Plain text: one long text, held out at its end; or many files, loose or in a zip or tar, a text each"
+    summary = "Plain text: one long text, held out at its end; or many files, loose or in a zip or tar, one text each"
     columns: ClassVar[Mapping[str, str]] = {"text": "text"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text", "zip", "tar"})
 
     @classmethod
-    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
-        """By the names; where it was not said that texts are wanted, a table may be called .txt, too."""
-        if not super().detect(sources, wanted):
+    def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
+        """Judge by the suffixes, and without a task also by the content.
+
+        A .txt file may be a table.
+        """
+        if not super().detect(sources, required):
             return 0
         archives = [source for source in sources if source.content in ("zip", "tar")]
         names = [name for source in archives for name in source.member_names if not name.endswith("/")]
-        names += [_bare(source.name) for source in sources if source.content == "text"]
-        texts = sum(PurePosixPath(name).suffix.lower() in SUFFIXES for name in names)
-        if texts * 2 <= len(names):
+        names += [_strip_compression(source.name) for source in sources if source.content == "text"]
+        text_count = sum(PurePosixPath(name).suffix.lower() in SUFFIXES for name in names)
+        if text_count * 2 <= len(names):
             return 0
-        if wanted is not None:
+        if required is not None:
             return SURE
-        return 0 if any(_looks_like_a_table(source) for source in sources if source.content == "text") else LIKELY
+        return 0 if any(_is_table(source) for source in sources if source.content == "text") else LIKELY
 
     def read(self) -> Iterator[Batch]:
-        """Archive by archive, then the loose files."""
-        loose = sorted(
-            (source for source in self.sources if source.content == "text"), key=lambda one: natural_sort_key(one.name)
-        )
+        """Yield the rows of one archive after another, then those of the loose files."""
+        loose = [source for source in self.sources if source.content == "text"]
+        loose.sort(key=lambda source: natural_sort_key(source.name))
         for source in self.sources:
             if source.content != "text":
-                yield from self._guarded(source, self._read_archive(source))
-        alone = len(self.sources) == 1
+                yield from self._record_rejection(source, self._read_archive(source))
+        is_single = len(self.sources) == 1
         for source in loose:
-            if alone or source.split is not None:
-                yield from self._guarded(source, self._read_long(source))
-        documents = [] if alone else [source for source in loose if source.split is None]
-        yield from self._batches((source.name, self._whole(source)) for source in documents)
+            if is_single or source.split is not None:
+                yield from self._record_rejection(source, self._read_long(source))
+        documents = [] if is_single else [source for source in loose if source.split is None]
+        yield from self._batches((source.name, self._read_whole(source)) for source in documents)
 
-    def _guarded(self, source: UploadedFile, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def _record_rejection(self, source: UploadedFile, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Yield the batches until the source is rejected, which becomes an issue."""
         try:
             yield from batches
-        except DataRejected as refused:
-            self.issues.record(refused, at=refused.at or Location(file=source.name))
+        except DataRejected as rejection:
+            self.issues.record(rejection, at=rejection.at or Location(file=source.name))
 
     def _read_long(self, source: UploadedFile) -> Iterator[Batch]:
-        """In blocks; where nothing says which split it is, its end is held out."""
+        """Yield a long text in blocks.
+
+        Its end is held out unless the source has a split.
+        """
         with open_text(source, type(self.issues)(max_samples=0), self.limits) as text:
             total = sum(len(line) for line in read_lines(text))
-        block = min(LARGEST_BLOCK, max(SMALLEST_BLOCK, total // FEWEST_BLOCKS))
-        parts = HELD_OUT if source.split is None else ((source.split, 1.0),)
-        texts: list[str] = []
-        begun: list[int] = []
-        read = part = row = 0
+        block_characters = min(MAX_BLOCK_CHARACTERS, max(MIN_BLOCK_CHARACTERS, total // MIN_BLOCKS))
+        split_ends = SPLIT_ENDS if source.split is None else ((source.split, 1.0),)
+        blocks: list[str] = []
+        first_lines: list[int] = []
+        read_characters = split_index = row = 0
         with open_text(source, self.issues, self.limits) as text:
-            for line, piece in _blocks(read_lines(text), block):
-                texts.append(piece)
-                begun.append(line)
-                read += len(piece)
-                over = part + 1 < len(parts) and read >= parts[part][1] * total
-                if over or read >= total or len(texts) >= ROWS_PER_BATCH:
-                    rows = range(row + 1, row + 1 + len(texts))
-                    yield Batch({"text": texts}, Locations(source.name, rows, np.array(begun)), parts[part][0])
-                    texts, begun, row = [], [], row + len(texts)
-                part += over
+            for line, block in _divide(read_lines(text), block_characters):
+                blocks.append(block)
+                first_lines.append(line)
+                read_characters += len(block)
+                split, end = split_ends[split_index]
+                is_split_full = split_index + 1 < len(split_ends) and read_characters >= end * total
+                if is_split_full or read_characters >= total or len(blocks) >= ROWS_PER_BATCH:
+                    rows = range(row + 1, row + 1 + len(blocks))
+                    yield Batch({"text": blocks}, Locations(source.name, rows, np.array(first_lines)), split)
+                    blocks, first_lines, row = [], [], row + len(blocks)
+                split_index += is_split_full
 
     def _read_archive(self, source: UploadedFile) -> Iterator[Batch]:
-        chosen: dict[str, Member] = {}
+        files: set[str] = set()
         for member in list_members(source, self.issues, self.limits):
             if PurePosixPath(member.parts[-1]).suffix.lower() in SUFFIXES:
-                chosen[member.file] = member
+                files.add(member.file)
             else:
-                self.issues.add("file_ignored", at=Location(file=member.file), expected=", ".join(sorted(SUFFIXES)))
-        read = read_members(source, chosen, self.issues, self.limits)
-        yield from self._batches((file, self._decoded(file, content)) for file, content in read)
+                expected = ", ".join(sorted(SUFFIXES))
+                self.issues.add("file_ignored", at=Location(file=member.file), expected=expected)
+        contents = read_members(source, files, self.issues, self.limits)
+        yield from self._batches((file, self._decode(file, content)) for file, content in contents)
 
     def _batches(self, documents: Iterable[tuple[str, str | None]]) -> Iterator[Batch]:
         texts: list[str] = []
         files: list[str] = []
-        weight = 0
+        character_count = 0
         for file, text in documents:
             if text is None:
                 continue
             texts.append(text)
             files.append(file)
-            weight += len(text)
-            if len(texts) >= ROWS_PER_BATCH or weight > BYTES_PER_BATCH:
+            character_count += len(text)
+            if len(texts) >= ROWS_PER_BATCH or character_count > BYTES_PER_BATCH:
                 yield Batch({"text": texts}, Locations(files), None)
-                texts, files, weight = [], [], 0
+                texts, files, character_count = [], [], 0
         if texts:
             yield Batch({"text": texts}, Locations(files), None)
 
-    def _whole(self, source: UploadedFile) -> str | None:
+    def _read_whole(self, source: UploadedFile) -> str | None:
+        """Return the text of a loose file, or None if it is rejected.
+
+        The rejection becomes an issue.
+        """
         try:
             with open_text(source, self.issues, self.limits) as text:
                 return "".join(read_lines(text))
-        except DataRejected as refused:
-            self.issues.record(refused, at=refused.at or Location(file=source.name))
+        except DataRejected as rejection:
+            self.issues.record(rejection, at=rejection.at or Location(file=source.name))
             return None
 
-    def _decoded(self, file: str, content: bytes | DataRejected) -> str | None:
+    def _decode(self, file: str, content: bytes | DataRejected) -> str | None:
+        """Return the text of an archived file, or None if it is rejected.
+
+        The rejection becomes an issue.
+        """
         if isinstance(content, DataRejected):
             self.issues.record(content, at=Location(file=file), rows=1)
             return None
         try:
             return read_text(file, content, self.issues)
-        except DataRejected as refused:
-            self.issues.record(refused, rows=1)
+        except DataRejected as rejection:
+            self.issues.record(rejection, rows=1)
             return None
 
 
-def _blocks(text: Iterable[str], letters: int) -> Iterator[tuple[int, str]]:
-    """Consecutive parts of about so many letters and the lines they begin on, cut at a blank line if one comes soon."""
-    held: list[str] = []
-    length, begun = 0, 1
-    for number, line in enumerate(text, start=1):
-        for piece in (line[start : start + letters] for start in range(0, len(line), letters)):
-            held.append(piece)
+def _divide(lines: Iterable[str], block_characters: int) -> Iterator[tuple[int, str]]:
+    """Yield consecutive blocks with the number of the line they begin on.
+
+    A block ends at the first blank line from `block_characters` on, at the latest at twice as many characters.
+    """
+    pieces: list[str] = []
+    length, first_line = 0, 1
+    for number, line in enumerate(lines, start=1):
+        for start in range(0, len(line), block_characters):
+            piece = line[start : start + block_characters]
+            pieces.append(piece)
             length += len(piece)
-            if (length >= letters and not piece.strip()) or length >= 2 * letters:
-                yield begun, "".join(held)
-                held, length, begun = [], 0, number + 1
-    if held:
-        yield begun, "".join(held)
+            if (length >= block_characters and not piece.strip()) or length >= 2 * block_characters:
+                yield first_line, "".join(pieces)
+                pieces, length, first_line = [], 0, number + 1
+    if pieces:
+        yield first_line, "".join(pieces)
 
 
-def _looks_like_a_table(source: UploadedFile) -> bool:
-    """Whether nearly every line of its beginning is parted as often as the first by one of the usual signs."""
+def _is_table(source: UploadedFile) -> bool:
+    """Return whether nearly all first lines have equally many delimiters."""
     if source.compression is not None:
         return False
     with source.path.open("rb") as file:
-        data = file.read(LOOKED_AT_BYTES)
-    start = data.decode("utf-16" if data.startswith(UTF_16_MARKS) else "utf-8", "replace").split("\n")[:-1]
-    for sign in ",\t;|":
-        counts = [line.count(sign) for line in start]
-        if counts and counts[0] and counts.count(counts[0]) >= MOSTLY * len(counts):
+        data = file.read(INSPECTED_BYTES)
+    lines = data.decode("utf-16" if data.startswith(UTF_16_MARKS) else "utf-8", "replace").split("\n")[:-1]
+    for delimiter in ",\t;|":
+        counts = [line.count(delimiter) for line in lines]
+        if counts and counts[0] and counts.count(counts[0]) >= MIN_REGULAR_FRACTION * len(counts):
             return True
     return False
 
 
-def _bare(name: str) -> str:
-    """Without the suffix of a compression."""
+def _strip_compression(name: str) -> str:
+    """Return the name without the suffix of a compression."""
     path = PurePosixPath(name)
-    return path.stem if path.suffix.lower() in (".gz", ".bz2", ".xz") else name
+    return path.stem if path.suffix.lower() in COMPRESSION_SUFFIXES else name

@@ -1,4 +1,4 @@
-"""Texts in folders that are named after their class, in a zip or tar: one file a text."""
+"""Texts in a folder per class, in a zip or tar, one file per text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from ml.data.files.ignored import is_ignored
 from ml.data.files.text import read_text
 from ml.data.files.upload import parse_split
-from ml.data.formats._class_folders import FolderFormat, Role
+from ml.data.formats._class_folders import FolderFormat, FolderRole
 from ml.data.issues import Location
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 SUFFIXES: Final = (".txt", ".text")
 SURE: Final = 2.0
-WITHOUT_CLASS: Final = frozenset({"unsup", "unsupervised", "unlabelled", "unlabeled"})
-"""Folders of texts that nobody has classified, as beside the classes of the well-known film reviews."""
+#: Folders of unclassified texts, as beside the classes of the IMDB movie reviews.
+UNLABELED_FOLDERS: Final = frozenset({"unsup", "unsupervised", "unlabelled", "unlabeled"})
 
 
 class TextFolders(FolderFormat):
@@ -31,46 +31,51 @@ class TextFolders(FolderFormat):
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "label": "label"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar"})
     column = "text"
-    nothing = "archive_without_texts"
+    empty_code = "archive_without_texts"
 
     @classmethod
-    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
-        """Surely where text files lie in folders of several names; not where nobody asks for a label."""
-        if wanted is not None and "label" not in wanted:
+    def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
+        """Return a sure sign for text files in folders of several names.
+
+        Returns 0 if the task needs no label.
+        """
+        if required is not None and "label" not in required:
             return 0
-        paths = [
-            PurePosixPath(name)
-            for source in sources
-            if source.content in cls.accepted_content
-            for name in source.member_names
-        ]
+        archives = [source for source in sources if source.content in cls.accepted_content]
+        paths = [PurePosixPath(name) for source in archives for name in source.member_names]
         texts = [path for path in paths if path.suffix.lower() in SUFFIXES]
         classes = {path.parent.name for path in texts} - {""}
         classes = {name for name in classes if parse_split(name) is None}
-        sure = 2 * len(texts) > sum(bool(path.suffix) for path in paths) and len(classes) > 1
-        return super().detect(sources, wanted) * SURE if sure else 0
+        is_sure = 2 * len(texts) > sum(bool(path.suffix) for path in paths) and len(classes) > 1
+        return super().detect(sources, required) * SURE if is_sure else 0
 
-    def is_wanted(self, member: Member) -> bool:
-        """Text files by their names, and files without an ending, but for notes on the data."""
+    def is_row(self, member: Member) -> bool:
+        """Return whether a file is a text, by its suffix.
+
+        A file without suffix is one as well, unless it is a note on the data. Others become an issue.
+        """
         path = PurePosixPath(member.parts[-1])
         if path.suffix.lower() in SUFFIXES or (not path.suffix and not is_ignored(path.name)):
             return True
         self.issues.add("text_file_ignored", at=Location(file=member.file))
         return False
 
-    def roles(self, files: Sequence[Member], source: UploadedFile) -> dict[str, Role]:
-        """Classes are the innermost folders; beside them may lie lists and notes, and texts that have no class."""
-        inner = max((len(member.parts) for member in files), default=0)
+    def roles(self, files: Sequence[Member], source: UploadedFile) -> dict[str, FolderRole]:
+        """Use the innermost folders as classes.
+
+        Files above them, such as lists and notes, and texts in folders for unlabeled ones become issues.
+        """
+        max_depth = max((len(member.parts) for member in files), default=0)
         classified = []
         for member in files:
-            if len(member.parts) < inner:
+            if len(member.parts) < max_depth:
                 self.issues.add("text_file_ignored", at=Location(file=member.file))
-            elif inner > 1 and member.parts[-2].lower() in WITHOUT_CLASS:
+            elif max_depth > 1 and member.parts[-2].lower() in UNLABELED_FOLDERS:
                 self.issues.add("texts_without_class", at=Location(file=member.file))
             else:
                 classified.append(member)
         return super().roles(classified, source)
 
-    def value(self, file: str, data: bytes) -> str:
-        """The decoded text, with plain newlines."""
+    def decode(self, file: str, data: bytes) -> str:
+        """Return the decoded text with plain newlines; raises `DataRejected` if it is no text."""
         return read_text(file, data, self.issues)

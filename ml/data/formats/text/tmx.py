@@ -1,9 +1,9 @@
-"""Translation memories: TMX, the XML that translators' programs exchange, read as a stream."""
+"""TMX: translation memories, the XML that translation tools exchange, read as a stream."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
@@ -13,132 +13,145 @@ from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ml.data.files.upload import FileContent, UploadedFile
+    from ml.data.limits import Limits
 
 SURE: Final = 3.0
-_PIECE: Final = 1 << 18
-_LOOKED_AT: Final = 1000
-"""Units by which the two languages are found."""
-_ASIDE: Final = frozenset({"bpt", "ept", "it", "ph", "ut"})
-"""Within a segment: markup of the document it came from, and no text."""
+_CHUNK_BYTES: Final = 1 << 18
+#: Units by which the two languages are detected.
+_INSPECTED_UNITS: Final = 1000
+#: Elements within a segment that hold markup of the original document, not text.
+_MARKUP_ELEMENTS: Final = frozenset({"bpt", "ept", "it", "ph", "ut"})
 
 
 @dataclass(slots=True)
 class _Unit:
-    """What one `<tu>` says, by language."""
+    """One translation unit `<tu>`: its texts by language."""
 
     line: int
-    said: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
 
 class Tmx(Format):
-    """Which language is translated to which, `columns` says (`{"text": "en", "target": "de"}`).
+    """The user chooses the languages with `columns` (`{"text": "en", "target": "de"}`).
 
-    Else it is from the header's `srclang` to the language that most units have beside it. `en` stands for `en-GB` too.
+    By default the source is the header's `srclang` and the target the most frequent other language. `en` stands for
+    `en-GB`, too.
     """
 
     name = "tmx"
-    summary = "TMX: translation memories, as programs for translators write them"
+    summary = "TMX: translation memories, as translation tools export them"
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "target": "text"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text"})
     has_columns = True
 
     @classmethod
-    def detect(cls, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> float:
-        """Sure, where a file begins as XML and is a TMX."""
-        if not super().detect(sources, wanted):
+    def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
+        """Return a sure sign if all file names end in `.tmx`, perhaps compressed."""
+        if not super().detect(sources, required):
             return 0
         return SURE if all(source.name.lower().removesuffix(".gz").endswith(".tmx") for source in sources) else 0
 
     def read(self) -> Iterator[Batch]:
-        """File by file."""
+        """Yield the rows of one file after another."""
         yield from self.read_files(self._read_file)
 
     def _read_file(self, source: UploadedFile) -> Iterator[Batch]:
-        reading = _Reading(self.limits.max_text_characters)
-        sides: tuple[str, str] | None = None
+        parser = _Parser(self.limits.max_text_characters)
+        languages: tuple[str, str] | None = None
         row = 0
-        waiting: list[_Unit] = []
-        for units in reading.units(source, self.limits):
-            waiting += units
-            if sides is None and len(waiting) >= _LOOKED_AT:
-                sides = self._sides(waiting, reading.source_language)
-            while sides and len(waiting) >= ROWS_PER_BATCH:
-                yield from self._batch(waiting[:ROWS_PER_BATCH], sides, source, row)
-                row, waiting = row + ROWS_PER_BATCH, waiting[ROWS_PER_BATCH:]
-        if waiting:
-            yield from self._batch(waiting, sides or self._sides(waiting, reading.source_language), source, row)
+        pending: list[_Unit] = []
+        for units in parser.parse(source, self.limits):
+            pending += units
+            if languages is None and len(pending) >= _INSPECTED_UNITS:
+                languages = self._choose_languages(pending, parser.source_language)
+            while languages and len(pending) >= ROWS_PER_BATCH:
+                yield from self._batch(pending[:ROWS_PER_BATCH], languages, source, row)
+                row, pending = row + ROWS_PER_BATCH, pending[ROWS_PER_BATCH:]
+        if pending:
+            languages = languages or self._choose_languages(pending, parser.source_language)
+            yield from self._batch(pending, languages, source, row)
 
-    def _sides(self, units: Sequence[_Unit], header: str | None) -> tuple[str, str]:
-        """From which language to which; raises `DataRejected` where there are not two."""
+    def _choose_languages(self, units: Sequence[_Unit], header_language: str | None) -> tuple[str, str]:
+        """Return source and target language; raises `DataRejected` if the units have not both of them."""
         counts: dict[str, int] = {}
         for unit in units:
-            for language in unit.said:
+            for language in unit.texts:
                 counts[language] = counts.get(language, 0) + 1
-        asked = {canonical: str(language).lower() for canonical, language in self.requested_columns.items()}
-        if set(asked) - set(self.columns):
-            raise DataRejected("invalid_columns", actual=", ".join(asked), expected="text and target")
-        often = sorted(counts, key=lambda language: -counts[language])
-        first = asked.get("text") or _known(header, often) or next((each for each in often), "")
-        if "target" in asked and "text" not in asked and _same(first, asked["target"]):
-            first = next((each for each in often if not _same(each, asked["target"])), "")
-        second = asked.get("target") or next((each for each in often if not _same(each, first)), "")
-        if _known(first, often) is None or _known(second, often) is None:
-            found = ", ".join(often) or "no language"
-            raise DataRejected("tmx_languages", actual=found, expected=", ".join(asked.values()) or "two languages")
-        self.detected_columns = self.detected_columns or {"text": first, "target": second}
-        return first, second
+        requests = {canonical: str(language).lower() for canonical, language in self.requested_columns.items()}
+        if set(requests) - set(self.columns):
+            raise DataRejected("invalid_columns", actual=", ".join(requests), expected="text and target")
+        languages = sorted(counts, key=lambda language: -counts[language])
+        source = requests.get("text") or _find_language(header_language, languages) or next(iter(languages), "")
+        if "target" in requests and "text" not in requests and _matches(source, requests["target"]):
+            source = _first_other_language(languages, requests["target"])
+        target = requests.get("target") or _first_other_language(languages, source)
+        if _find_language(source, languages) is None or _find_language(target, languages) is None:
+            expected = ", ".join(requests.values()) or "two languages"
+            raise DataRejected("tmx_languages", actual=", ".join(languages) or "no language", expected=expected)
+        self.detected_columns = self.detected_columns or {"text": source, "target": target}
+        return source, target
 
-    def _batch(self, units: Sequence[_Unit], sides: tuple[str, str], source: UploadedFile, row: int) -> Iterator[Batch]:
+    def _batch(
+        self, units: Sequence[_Unit], languages: tuple[str, str], source: UploadedFile, row: int
+    ) -> Iterator[Batch]:
+        """Convert units to rows; an incomplete unit becomes an issue.
+
+        `row` is the number of rows before them.
+        """
         if row + len(units) > self.limits.max_rows:
             raise DataRejected("too_many_rows", expected=f"at most {self.limits.max_rows:,} rows")
-        kept: list[tuple[int, _Unit, list[str]]] = []
+        rows: list[tuple[int, int, list[str]]] = []
         for number, unit in enumerate(units, start=row + 1):
-            said = [_in(unit.said, side) for side in sides]
-            if None in said:
-                lacks = sides[said.index(None)]
+            texts = [_find_text(unit.texts, language) for language in languages]
+            if None in texts:
                 at = Location(file=source.name, line=unit.line, row=number)
-                has = ", ".join(unit.said) or "nothing"
-                self.issues.add("tmx_unit_incomplete", at=at, actual=has, expected=lacks, rows=1)
+                actual = ", ".join(unit.texts) or "nothing"
+                missing = languages[texts.index(None)]
+                self.issues.add("tmx_unit_incomplete", at=at, actual=actual, expected=missing, rows=1)
             else:
-                kept.append((number, unit, [text or "" for text in said]))
-        if kept:
-            columns = {name: [texts[side] for _, _, texts in kept] for side, name in enumerate(self.columns)}
-            rows = np.array([number for number, _, _ in kept], dtype=np.int64)
-            lines = np.array([unit.line for _, unit, _ in kept], dtype=np.int64)
-            yield Batch(columns, Locations(source.name, rows=rows, lines=lines), source.split)
+                rows.append((number, unit.line, [text or "" for text in texts]))
+        if rows:
+            columns = {name: [texts[side] for _, _, texts in rows] for side, name in enumerate(self.columns)}
+            numbers = np.array([number for number, _, _ in rows], dtype=np.int64)
+            lines = np.array([line for _, line, _ in rows], dtype=np.int64)
+            yield Batch(columns, Locations(source.name, rows=numbers, lines=lines), source.split)
 
 
-class _Reading:
-    """What is begun, ended and written in a file, put together as units."""
+class _Parser:
+    """Assembles units from the events of an XML reader."""
 
-    def __init__(self, longest: int) -> None:
+    def __init__(self, max_characters: int) -> None:
         self.source_language: str | None = None
-        self._longest = longest
-        self._xml = XmlReader(on_start=self._start, on_end=self._end, on_text=self._letters)
-        self._aside = 0
+        self._max_characters = max_characters
+        self._xml = XmlReader(on_start=self._start, on_end=self._end, on_text=self._add_text)
+        #: Depth of elements below a markup element; 0 outside of one.
+        self._markup_depth = 0
         self._segment: list[str] | None = None
         self._length = 0
         self._language = ""
         self._unit: _Unit | None = None
-        self._done: list[_Unit] = []
+        self._finished: list[_Unit] = []
 
-    def units(self, source: UploadedFile, limits: Any) -> Iterator[list[_Unit]]:
-        """Some at a time; raises `DataRejected` where it is no XML that may be read."""
+    def parse(self, source: UploadedFile, limits: Limits) -> Iterator[list[_Unit]]:
+        """Yield the units of one chunk after another.
+
+        Raises `DataRejected` if the XML is invalid or not allowed.
+        """
         with source.open(limits) as file:
             while True:
-                piece = file.read(_PIECE)
-                self._xml.feed(piece, is_last=not piece)
-                yield self._done
-                self._done = []
-                if not piece:
+                chunk = file.read(_CHUNK_BYTES)
+                self._xml.feed(chunk, is_last=not chunk)
+                yield self._finished
+                self._finished = []
+                if not chunk:
                     return
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if self._segment is not None:
-            self._aside += bool(self._aside) or name in _ASIDE
+            self._markup_depth += bool(self._markup_depth) or name in _MARKUP_ELEMENTS
         elif name == "header":
             language = attributes.get("srclang", "").lower()
             self.source_language = None if language in ("", "*all*") else language
@@ -147,37 +160,43 @@ class _Reading:
         elif name == "tuv":
             self._language = (attributes.get("xml:lang") or attributes.get("lang") or "").lower()
         elif name == "seg" and self._unit is not None:
-            self._segment, self._length, self._aside = [], 0, 0
+            self._segment, self._length, self._markup_depth = [], 0, 0
 
     def _end(self, name: str) -> None:
         if self._segment is not None and name == "seg":
             if self._unit is not None and self._language:
-                self._unit.said.setdefault(self._language, " ".join("".join(self._segment).split()))
+                self._unit.texts.setdefault(self._language, " ".join("".join(self._segment).split()))
             self._segment = None
         elif self._segment is not None:
-            self._aside -= bool(self._aside)
+            self._markup_depth -= bool(self._markup_depth)
         elif name == "tu" and self._unit is not None:
-            self._done.append(self._unit)
+            self._finished.append(self._unit)
             self._unit = None
 
-    def _letters(self, data: str) -> None:
-        if self._segment is None or self._aside:
+    def _add_text(self, data: str) -> None:
+        if self._segment is None or self._markup_depth:
             return
         self._length += len(data)
-        if self._length > self._longest:
-            expected = f"at most {self._longest:,} letters"
+        if self._length > self._max_characters:
+            expected = f"at most {self._max_characters:,} characters"
             raise DataRejected("text_too_long", expected=expected, at=self._xml.location)
         self._segment.append(data)
 
 
-def _same(one: str, other: str) -> bool:
-    """`en` and `en-GB` are; `en-US` and `en-GB` are not."""
-    return one == other or one.startswith(f"{other}-") or other.startswith(f"{one}-")
+def _matches(language: str, other: str) -> bool:
+    """Return whether one language includes the other: `en` and `en-GB`, but not `en-US` and `en-GB`."""
+    return language == other or language.startswith(f"{other}-") or other.startswith(f"{language}-")
 
 
-def _known(language: str | None, among: Sequence[str]) -> str | None:
-    return next((each for each in among if language and _same(each, language)), None)
+def _find_language(language: str | None, candidates: Iterable[str]) -> str | None:
+    """Return the first candidate that matches `language`."""
+    return next((candidate for candidate in candidates if language and _matches(candidate, language)), None)
 
 
-def _in(said: Mapping[str, str], side: str) -> str | None:
-    return next((text for language, text in said.items() if _same(language, side)), None)
+def _first_other_language(candidates: Iterable[str], language: str) -> str:
+    """Return the first candidate that does not match `language`; "" without any."""
+    return next((candidate for candidate in candidates if not _matches(candidate, language)), "")
+
+
+def _find_text(texts: Mapping[str, str], language: str) -> str | None:
+    return next((text for text_language, text in texts.items() if _matches(text_language, language)), None)

@@ -44,7 +44,7 @@ def test_they_are_known_without_a_task(tmp_path):
         (said("u:Hello", "s:Be kind", "a:Bye"), "conversation_order", "user, system, assistant"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "conversation_invalid", "turn 1: role"),
         ({"messages": [{"role": "user", "content": 3}]}, "conversation_invalid", "turn 1: content"),
-        (said("u: ", "a:Hi"), "conversation_invalid", "turn 1: nothing is said"),
+        (said("u: ", "a:Hi"), "conversation_invalid", "turn 1: empty content"),
         ({"messages": []}, "conversation_invalid", "messages"),
         ({"messages": "Hello"}, "conversation_invalid", "messages"),
         ([1], "conversation_invalid", "[1]"),

@@ -188,7 +188,7 @@ def test_a_tower_of_elements_and_an_endless_text_are_refused(tmp_path: Path) -> 
     assert codes(upload(tmp_path / "tower", {"a.tmx": tower})) >= {"xml_too_deep"}
     endless = tmx(unit(en="x" * 5000, de="y"))
     report = upload(tmp_path / "endless", {"a.tmx": endless}, limits=Limits(max_text_characters=1000))
-    assert sample(report, "text_too_long") == {"file": "a.tmx", "line": 4, "expected": "at most 1,000 letters"}
+    assert sample(report, "text_too_long") == {"file": "a.tmx", "line": 4, "expected": "at most 1,000 characters"}
 
 
 def test_one_language_is_no_translation(tmp_path: Path) -> None:
