@@ -1,7 +1,7 @@
-"""Another number of samples a second, without what the new rate cannot hold.
+"""Band-limited resampling of audio (Smith 2002, "Digital Audio Resampling").
 
-Smith 2002, "Digital Audio Resampling": each new sample is a sum of old ones, weighted by a sinc under a Kaiser window.
-The ratio of two rates is up / down; new samples whose places differ by whole old samples share one row of weights.
+Each new sample is a sum of old ones, weighted by a sinc under a Kaiser window. The ratio of two rates is up / down; new
+samples whose positions differ by whole old samples share one row of weights.
 
 N samples, K weights a sample.
 """
@@ -14,16 +14,19 @@ from typing import Final
 
 import numpy as np
 
+#: Zero crossings of the sinc on each side: the passband is flat to 1 % up to 0.9 times the lower Nyquist frequency.
 ZERO_CROSSINGS: Final = 16
-"""Of the sinc, to each side: the passband is flat to 1 % up to nine tenths of the lower rate's half."""
+#: Beta of the Kaiser window: aliases are attenuated by 80 dB.
 BETA: Final = 8.6
-"""Of the Kaiser window: what aliases lies 80 dB below."""
+#: Frequency at which the filter passes half, as a fraction of the lower Nyquist frequency.
 ROLLOFF: Final = 0.945
-"""Where the filter lets half through, as a share of the lower rate's half."""
 
 
 def resample(samples: np.ndarray, rate_hz: int, new_rate_hz: int) -> np.ndarray:
-    """float32 [N] at one rate as float32 [ceil(N new / old)] at another; the same array where they are equal."""
+    """Resample float32 [N] to float32 [ceil(N * new_rate_hz / rate_hz)].
+
+    Returns the same array if the rates are equal.
+    """
     if rate_hz == new_rate_hz or not len(samples):
         return samples
     common = gcd(rate_hz, new_rate_hz)
@@ -32,20 +35,23 @@ def resample(samples: np.ndarray, rate_hz: int, new_rate_hz: int) -> np.ndarray:
     width = weights.shape[1]
     length = ceil(len(samples) * up / down)
     reach = width // 2
-    # Silence before and after, so that the first and the last samples have neighbours.
+    # Zeros before and after, so that the first and the last samples have neighbors.
     padded = np.pad(samples, (reach - 1, reach + down + 1))
     windows = np.lib.stride_tricks.sliding_window_view(padded, width)
     resampled = np.empty(length, dtype=np.float32)
     for phase in range(min(up, length)):
-        places = resampled[phase::up]
+        outputs = resampled[phase::up]
         first = phase * down // up
-        places[:] = windows[first::down][: len(places)] @ weights[phase]
+        outputs[:] = windows[first::down][: len(outputs)] @ weights[phase]
     return resampled
 
 
 @lru_cache(maxsize=8)
 def _weights(up: int, down: int) -> np.ndarray:
-    """float32 [up, K]: row p weighs the old samples around a new one that lies p * down / up % 1 behind an old one."""
+    """Return the filter weights, float32 [up, K].
+
+    Row p weighs the old samples around a new one that lies p * down / up % 1 after an old one.
+    """
     cutoff = ROLLOFF * min(1.0, up / down)
     reach = ceil(ZERO_CROSSINGS / cutoff)
     behind = (np.arange(up) * down % up / up)[:, None]

@@ -1,4 +1,4 @@
-"""A recording in memory."""
+"""Audio in memory."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audio:
-    """float32 [N] in -1..1, one channel, so many samples a second."""
+    """Audio of one channel: float32 [N] in -1..1 at `rate_hz` samples a second."""
 
     samples: np.ndarray
     rate_hz: int
 
     @property
     def seconds(self) -> float:
-        """How long it lasts."""
+        """Duration."""
         return len(self.samples) / self.rate_hz
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its samples, as of an array."""
+        """Bytes of the samples, as numpy counts them."""
         return self.samples.nbytes

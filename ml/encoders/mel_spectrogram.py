@@ -15,7 +15,7 @@ from pydantic import model_validator
 from ml.audio.framing import SpectrumConfig
 from ml.audio.resampling import resample
 from ml.audio.spectrum import Framing, log_mel
-from ml.audio.vocoder import PEAK, speak
+from ml.audio.vocoder import PEAK_AMPLITUDE, griffin_lim
 from ml.audio.waveform import Audio
 from ml.encoders.base import Column, Encoder
 from ml.signals import Signal
@@ -96,7 +96,9 @@ class MelSpectrogramEncoder(Encoder[Audio]):
     def sound(self, frames_TF: np.ndarray) -> Audio:
         """The wave of normalised frames."""
         mean, deviation = self._normalisation()
-        return Audio(speak(frames_TF.astype(np.float32) * deviation + mean, self.config.framing), self.config.rate_hz)
+        return Audio(
+            griffin_lim(frames_TF.astype(np.float32) * deviation + mean, self.config.framing), self.config.rate_hz
+        )
 
     def decibels(self, difference_TF: np.ndarray) -> np.ndarray:
         """A difference of normalised frames, in decibels of power."""
@@ -110,7 +112,7 @@ def _spectrum_of(value: Audio, config: Framing) -> np.ndarray:
     """float32 [T, F], from the first frame to the last in which something is heard."""
     samples = resample(value.samples, value.rate_hz, config.rate_hz)
     peak = np.abs(samples).max(initial=0)
-    heard_TF = log_mel(samples * np.float32(PEAK / peak) if peak > 0 else samples, config)
+    heard_TF = log_mel(samples * np.float32(PEAK_AMPLITUDE / peak) if peak > 0 else samples, config)
     power_T = np.exp(heard_TF).mean(axis=1)
     (loud,) = np.nonzero(power_T >= power_T.max() * SILENT)
     # One frame more at either end: there a sound begins, and ends.

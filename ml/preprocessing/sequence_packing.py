@@ -1,4 +1,4 @@
-"""Documents of any length are laid into windows of one length, to learn from every token and to waste few.
+"""Packing of documents of any length into windows of one length, with little padding.
 
 L tokens of a window.
 """
@@ -17,85 +17,89 @@ if TYPE_CHECKING:
 
     from ml.data.dataset import DatasetSummary
 
-WINDOW: Final = 256
-"""Tokens."""
-LETTERS_A_TOKEN: Final = 1000
-"""So many letters of training text for each token of the vocabulary: it must be seen often to be learned."""
-SMALLEST_VOCABULARY: Final = 512
-LARGEST_VOCABULARY: Final = 16_384
+WINDOW_TOKENS: Final = 256
+#: Characters of training text for each token of the vocabulary; a rarer token is not learned.
+CHARACTERS_PER_VOCABULARY_TOKEN: Final = 1000
+MIN_VOCABULARY: Final = 512
+MAX_VOCABULARY: Final = 16_384
 
 
-def reading_options(summary: DatasetSummary) -> dict[str, Any]:
-    """How a text encoder is to cut what will be packed, by how much text there is."""
-    letters = summary.facts.get("text", {}).get("mean_letters", 0) * max(1, sum(summary.splits.values()))
-    fitting = 2 ** round(log2(max(1.0, letters / LETTERS_A_TOKEN)))
-    return {"max_length": WINDOW, "vocabulary_size": min(LARGEST_VOCABULARY, max(SMALLEST_VOCABULARY, fitting))}
+def text_encoder_options(summary: DatasetSummary) -> dict[str, Any]:
+    """Return options of a text encoder for packed text, by the amount of text."""
+    characters = summary.facts.get("text", {}).get("mean_letters", 0) * max(1, sum(summary.splits.values()))
+    vocabulary_size = 2 ** round(log2(max(1.0, characters / CHARACTERS_PER_VOCABULARY_TOKEN)))
+    vocabulary_size = min(MAX_VOCABULARY, max(MIN_VOCABULARY, vocabulary_size))
+    return {"max_length": WINDOW_TOKENS, "vocabulary_size": vocabulary_size}
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Equally many of each."""
+    """Packed windows; the three lists have one entry for each window."""
 
+    #: int32, up to L.
     tokens: list[np.ndarray]
-    """int32, up to L."""
+    #: float32 of the same lengths: weight of each token in the loss.
     weights: list[np.ndarray]
-    """float32 of the same lengths: how much it counts to have told each token from those before it in its window."""
+    #: Indices of the documents that begin in the window.
     documents: list[list[int]]
-    """Which documents begin in each window."""
 
 
-def windows_of(encoder: Any, texts: Sequence[str]) -> list[np.ndarray]:
-    """Texts as windows of the length of a text encoder."""
+def texts_to_windows(encoder: Any, texts: Sequence[str]) -> list[np.ndarray]:
+    """Pack texts into windows of the length of a text encoder."""
     documents = ((tokens, np.ones(len(tokens))) for tokens in encoder.pieces(texts))
-    return pack(documents, length=encoder.shape()["length"], begin=begin_of(encoder), end=encoder.token("end")).tokens
+    return pack_sequences(
+        documents, length=encoder.shape()["length"], begin=begin_token(encoder), end=encoder.token("end")
+    ).tokens
 
 
-def begin_of(encoder: Any) -> int:
-    """The token that begins a text; of a tokenizer that has none, as GPT-2's, the one that ends the text before."""
+def begin_token(encoder: Any) -> int:
+    """Return the token that begins a text.
+
+    A tokenizer without one, such as GPT-2's, uses the token that ends the text before.
+    """
     begin: int = encoder.tokens["begin"] if "begin" in encoder.tokens else encoder.token("end")
     return begin
 
 
-def pack(
+def pack_sequences(
     documents: Iterable[tuple[np.ndarray, np.ndarray]], *, length: int, begin: int, end: int | None = None
 ) -> Windows:
-    """Windows that overlap nothing, of documents as tokens and how much each token counts.
+    """Pack documents, given as tokens and the weight of each token, into windows without overlap.
 
-    Each document gets its `begin` and `end`. One that is longer than a window is cut into several pieces, which all
-    begin with `begin`, so that the first token of a piece is learned, too, and so that a prompt may be any part of a
-    text. Pieces are laid where they fit best, the longest first (Ding et al. 2024, arXiv:2404.10830): nothing else is
-    cut.
+    Each document gets its `begin` and `end`. A document longer than a window is split into pieces, which all begin with
+    `begin`, so that the first token of a piece is learned, too, and so that a prompt may be any part of a text. Pieces
+    are placed by best-fit decreasing (Ding et al. 2024, arXiv:2404.10830), which splits nothing else.
     """
     pieces: list[tuple[np.ndarray, np.ndarray, int | None]] = []
     for index, (tokens, weights) in enumerate(documents):
-        ended = tokens if end is None else np.append(tokens, end)
-        counted = weights if end is None else np.append(weights, 1)
-        for start in range(0, len(ended), length - 1):
+        all_tokens = tokens if end is None else np.append(tokens, end)
+        all_weights = weights if end is None else np.append(weights, 1)
+        for start in range(0, len(all_tokens), length - 1):
             part = slice(start, start + length - 1)
-            piece = np.concatenate([[begin], ended[part]]).astype(np.int32)
-            weight = np.concatenate([[0], counted[part]]).astype(np.float32)
+            piece = np.concatenate([[begin], all_tokens[part]]).astype(np.int32)
+            weight = np.concatenate([[0], all_weights[part]]).astype(np.float32)
             pieces.append((piece, weight, None if start else index))
-    places = _fit([len(piece) for piece, _, _ in pieces], length)
+    windows = _best_fit([len(piece) for piece, _, _ in pieces], length)
     return Windows(
-        tokens=[np.concatenate([pieces[index][0] for index in window]) for window in places],
-        weights=[np.concatenate([pieces[index][1] for index in window]) for window in places],
-        documents=[[of for index in window if (of := pieces[index][2]) is not None] for window in places],
+        tokens=[np.concatenate([pieces[index][0] for index in window]) for window in windows],
+        weights=[np.concatenate([pieces[index][1] for index in window]) for window in windows],
+        documents=[[number for index in window if (number := pieces[index][2]) is not None] for window in windows],
     )
 
 
-def _fit(lengths: Sequence[int], room: int) -> list[list[int]]:
-    """Best fit, decreasing: the pieces of each window, windows and pieces in the order of what they begin with."""
+def _best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Return the pieces of each window by best-fit decreasing, sorted by their first piece."""
     windows: list[list[int]] = []
+    #: Free capacity and number of each window that is not full, sorted.
     free: list[tuple[int, int]] = []
-    """Of each window that is not full: how much room is left, and which it is."""
-    for index in sorted(range(len(lengths)), key=lambda each: -lengths[each]):
-        place = bisect_left(free, (lengths[index], -1))
-        if place < len(free):
-            left, window = free.pop(place)
+    for index in sorted(range(len(lengths)), key=lambda piece: -lengths[piece]):
+        position = bisect_left(free, (lengths[index], -1))
+        if position < len(free):
+            capacity_left, window = free.pop(position)
         else:
-            left, window = room, len(windows)
+            capacity_left, window = capacity, len(windows)
             windows.append([])
         windows[window].append(index)
-        if left > lengths[index]:
-            insort(free, (left - lengths[index], window))
+        if capacity_left > lengths[index]:
+            insort(free, (capacity_left - lengths[index], window))
     return sorted(sorted(window) for window in windows)

@@ -10,7 +10,7 @@ from pydantic import Field
 from ml.config import Config
 from ml.data.files import images
 from ml.metrics import classification
-from ml.preprocessing.augmentation import distort
+from ml.preprocessing.augmentation import random_affine
 from ml.signals import Arrays, Feature, Signal, Slot
 from ml.tasks.base import MODEL, Answer, Task
 from ml.wire import ImageInput
@@ -94,7 +94,7 @@ class ImageClassification(Task):
         """Distort the pictures where the config asks for it."""
         if self.config.augmentation == "off":
             return columns
-        return {**columns, "image": distort(np.asarray(columns["image"]), generator)}
+        return {**columns, "image": random_affine(np.asarray(columns["image"]), generator)}
 
     def decode(self, arrays: Arrays) -> list[Answer]:
         """From `logits` float [B, classes]."""

@@ -15,7 +15,7 @@ from ml.config import Config
 from ml.data.files import images
 from ml.metrics import ranking
 from ml.metrics.base import Evaluation, Metric, wilson_interval
-from ml.preprocessing.augmentation import distort
+from ml.preprocessing.augmentation import random_affine
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Run, Signal, Slot
 from ml.tasks.base import Answer, Task
@@ -180,7 +180,7 @@ class ImageTextMatching(Task):
         """Distort the pictures where the config asks for it."""
         if self.config.augmentation == "off":
             return columns
-        return {**columns, "image": distort(np.asarray(columns["image"]), generator)}
+        return {**columns, "image": random_affine(np.asarray(columns["image"]), generator)}
 
     def collate(self, columns: dict[str, Column]) -> Arrays:
         """Signals and masks; candidates as `candidates` int64 [B, K, T] and `candidates_mask`, none where all false."""

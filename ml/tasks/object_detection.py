@@ -16,7 +16,7 @@ from ml.data.files import images
 from ml.data.rows import Rows
 from ml.errors import DataError
 from ml.metrics import detection
-from ml.preprocessing.augmentation import Mirror, reframe
+from ml.preprocessing.augmentation import Mirror, random_affine_with_boxes
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Signal, Slot
 from ml.tasks.base import MODEL, Answer, Task
@@ -146,7 +146,7 @@ class ObjectDetection(Task):
         """Move the pictures and their boxes where the config asks for it."""
         if self.config.augmentation == "off":
             return columns
-        image, boxes, kept = reframe(
+        image, boxes, kept = random_affine_with_boxes(
             np.asarray(columns["image"]), list(columns["true_boxes"]), generator, mirror=self.config.mirror
         )
         labels = [codes[each] for codes, each in zip(columns["true_labels"], kept, strict=True)]

@@ -20,7 +20,7 @@ from ml.generation.detokenizer import detokenize
 from ml.generation.loop import ForcedDecoding, GeneratedSequence, GenerationLoop, GenerationParams
 from ml.generation.sampling import Sampling
 from ml.metrics.base import Evaluation, Metric
-from ml.preprocessing.sequence_packing import begin_of, pack, reading_options
+from ml.preprocessing.sequence_packing import begin_token, pack_sequences, text_encoder_options
 from ml.signals import Arrays, Feature, Run, Signal, Slot
 from ml.tasks.base import Answer, Task
 from ml.wire import Wire
@@ -120,7 +120,7 @@ class TextGeneration(Task):
     @classmethod
     def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
         """As many tokens as the letters allow to be learned, and windows of one length."""
-        return {"text": reading_options(summary)}
+        return {"text": text_encoder_options(summary)}
 
     def note_widths(self, widths: Mapping[str, Any]) -> None:
         """K, and the longest context."""
@@ -157,7 +157,9 @@ class TextGeneration(Task):
         if "wish" in rows.columns:
             return self._encode_asked(rows)
         texts, prompts = rows.columns["text"], rows.columns.get("prompt")
-        windows = pack(self._documents(rows), length=self._length, begin=begin_of(self._encoder), end=self._end)
+        windows = pack_sequences(
+            self._documents(rows), length=self._length, begin=begin_token(self._encoder), end=self._end
+        )
         letters = [sum(len(texts[document]) for document in each) for each in windows.documents]
         columns: dict[str, Column] = {"text": windows.tokens, "letters": np.array(letters, dtype=np.int64)}
         return columns if prompts is None else {**columns, "text_weight": windows.weights}
@@ -304,7 +306,7 @@ class TextGeneration(Task):
             yield np.concatenate([prompt, tokens]), np.repeat([0.0, 1.0], [len(prompt), len(tokens)])
 
     def _encode_asked(self, rows: Rows) -> dict[str, Column]:
-        begin, most = begin_of(self._encoder), self._length - 1
+        begin, most = begin_token(self._encoder), self._length - 1
         # No more is read than may be kept, and one token more than that, which tells that something was cut.
         letters = CHARACTERS_PER_TOKEN * (most + 1)
         prompts = self._encoder.pieces([self._prompt(prompt)[-letters:] for prompt in rows.columns["prompt"]])

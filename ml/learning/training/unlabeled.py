@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ml.encoders.base import collate_slots, encode_slots
-from ml.preprocessing.sequence_packing import windows_of
+from ml.preprocessing.sequence_packing import texts_to_windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Unlabeled:
     def encode(self, rows: Rows) -> dict[str, Column]:
         """Compact arrays by slot."""
         if self.packs:
-            return {slot: windows_of(encoder, rows.columns[slot]) for slot, encoder in self.slot_encoders.items()}
+            return {slot: texts_to_windows(encoder, rows.columns[slot]) for slot, encoder in self.slot_encoders.items()}
         return encode_slots(self.slot_encoders, {slot: slot for slot in self.slot_encoders}, rows)
 
     def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:

@@ -10,17 +10,17 @@ def tone(hertz: float, rate_hz: int, seconds: float = 0.5) -> np.ndarray:
 
 @pytest.mark.parametrize("new_rate_hz", [8_000, 11_025, 16_000, 22_050, 48_000, 44_101])
 def test_a_tone_that_both_rates_hold_stays_the_same_tone(new_rate_hz: int) -> None:
-    found = resample(tone(1_000, 44_100), 44_100, new_rate_hz)
+    resampled = resample(tone(1_000, 44_100), 44_100, new_rate_hz)
 
-    assert len(found) == -(-22_050 * new_rate_hz // 44_100)
-    inside = slice(200, -200)  # at the ends half of the neighbours are silence
-    expected = tone(1_000, new_rate_hz, len(found) / new_rate_hz)
-    np.testing.assert_allclose(found[inside], expected[inside], atol=1e-4)  # 80 dB
+    assert len(resampled) == -(-22_050 * new_rate_hz // 44_100)
+    inside = slice(200, -200)  # at the ends half of the neighbors are silence
+    expected = tone(1_000, new_rate_hz, len(resampled) / new_rate_hz)
+    np.testing.assert_allclose(resampled[inside], expected[inside], atol=1e-4)  # 80 dB
 
 
 def test_what_the_new_rate_cannot_hold_is_gone_and_not_folded_back() -> None:
-    found = resample(tone(7_000, 44_100), 44_100, 8_000)
-    assert np.abs(found[200:-200]).max() < 1e-3  # where it begins and ends, a tone is a click of all pitches
+    resampled = resample(tone(7_000, 44_100), 44_100, 8_000)
+    assert np.abs(resampled[200:-200]).max() < 1e-3  # where it begins and ends, a tone is a click of all pitches
 
 
 @pytest.mark.parametrize("length", [1, 2, 7])

@@ -3,7 +3,7 @@ import pytest
 from pydantic import ValidationError
 
 from ml.audio.framing import SpectrumConfig
-from ml.audio.spectrum import QUIETEST, Framing, log_mel, mel_bands, short_time_fourier
+from ml.audio.spectrum import MIN_POWER, Framing, log_mel, mel_filterbank, stft
 
 CONFIG = Framing(rate_hz=8_000, window=200, hop=80, bands=40)
 
@@ -14,7 +14,7 @@ def test_there_is_a_frame_at_each_multiple_of_the_hop() -> None:
 
 
 def test_silence_is_the_floor_and_not_minus_infinity() -> None:
-    np.testing.assert_allclose(log_mel(np.zeros(800, dtype=np.float32), CONFIG), np.log(QUIETEST), rtol=1e-6)
+    np.testing.assert_allclose(log_mel(np.zeros(800, dtype=np.float32), CONFIG), np.log(MIN_POWER), rtol=1e-6)
 
 
 def test_a_tone_is_loudest_in_the_band_that_holds_it_whatever_the_window() -> None:
@@ -22,7 +22,7 @@ def test_a_tone_is_loudest_in_the_band_that_holds_it_whatever_the_window() -> No
     for window in (200, 256, 400):
         config = Framing(rate_hz=8_000, window=window, hop=80, bands=40)
         bins_hz = np.fft.rfftfreq(config.transform, 1 / 8_000)
-        middles = mel_bands(config) @ bins_hz
+        middles = mel_filterbank(config) @ bins_hz
         loudest = int(log_mel(samples, config)[50].argmax())
         assert abs(middles[loudest] - 1_000) < 60
 
@@ -30,13 +30,13 @@ def test_a_tone_is_loudest_in_the_band_that_holds_it_whatever_the_window() -> No
 def test_the_transform_is_numpys_of_each_window() -> None:
     samples = np.random.default_rng(0).normal(size=1_000).astype(np.float32)
     shape = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(200) / 200)
-    expected = np.fft.rfft(samples[300:500] * shape, 256)  # centred on 400, the fifth multiple of the hop
-    np.testing.assert_allclose(short_time_fourier(samples, CONFIG)[5], expected, atol=1e-4)
+    expected = np.fft.rfft(samples[300:500] * shape, 256)  # centered on 400, the fifth multiple of the hop
+    np.testing.assert_allclose(stft(samples, CONFIG)[5], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("bands", [4, 40, 128])
 def test_white_noise_has_the_same_power_in_every_band(bands: int) -> None:
-    weights = mel_bands(Framing(rate_hz=8_000, window=200, hop=80, bands=bands))
+    weights = mel_filterbank(Framing(rate_hz=8_000, window=200, hop=80, bands=bands))
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
     assert weights.min() >= 0
 

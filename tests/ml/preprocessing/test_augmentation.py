@@ -1,6 +1,6 @@
 import numpy as np
 
-from ml.preprocessing.augmentation import SHIFT, distort
+from ml.preprocessing.augmentation import SHIFT, random_affine
 
 
 def chance(seed=0):
@@ -10,7 +10,7 @@ def chance(seed=0):
 def test_the_same_chance_gives_the_same_pictures():
     images = chance().integers(0, 256, size=(4, 3, 9, 7), dtype=np.uint8)
 
-    first, second, other = (distort(images, chance(seed)) for seed in (1, 1, 2))
+    first, second, other = (random_affine(images, chance(seed)) for seed in (1, 1, 2))
 
     assert first.shape == images.shape
     assert first.dtype == np.uint8
@@ -21,13 +21,13 @@ def test_the_same_chance_gives_the_same_pictures():
 def test_what_is_of_one_colour_stays_so():
     images = np.full((3, 1, 12, 12), 77, dtype=np.uint8)
 
-    np.testing.assert_array_equal(distort(images, chance()), images)
+    np.testing.assert_array_equal(random_affine(images, chance()), images)
 
 
 def test_channels_move_together():
     images = np.repeat(chance().integers(0, 256, size=(4, 1, 16, 16), dtype=np.uint8), 3, axis=1)
 
-    moved = distort(images, chance())
+    moved = random_affine(images, chance())
 
     np.testing.assert_array_equal(moved[:, 0], moved[:, 1])
     np.testing.assert_array_equal(moved[:, 0], moved[:, 2])
@@ -37,7 +37,7 @@ def test_a_dot_in_the_middle_moves_by_the_shift_at_most():
     images = np.zeros((200, 1, 41, 41), dtype=np.uint8)
     images[:, :, 19:22, 19:22] = 255
 
-    moved = distort(images, chance()).astype(float)
+    moved = random_affine(images, chance()).astype(float)
 
     places = np.arange(41)
     total = moved.sum(axis=(1, 2, 3))
@@ -55,7 +55,7 @@ def test_nothing_is_mirrored():
     images = np.zeros((100, 1, 20, 20), dtype=np.uint8)
     images[:, :, 5:15, 3:5] = 255
 
-    moved = distort(images, chance())
+    moved = random_affine(images, chance())
 
     assert moved[:, :, :, :10].sum() > 0.99 * moved.sum()
 
@@ -66,6 +66,6 @@ def test_a_ramp_stays_a_ramp_in_both_directions():
 
     for images in (ramp, ramp.transpose(0, 1, 3, 2)):
         # Far from the edges, which are drawn out.
-        inner = distort(np.ascontiguousarray(images), chance()).astype(int)[:, 0, 10:30, 10:30]
+        inner = random_affine(np.ascontiguousarray(images), chance()).astype(int)[:, 0, 10:30, 10:30]
         for axis in (1, 2):
             assert np.abs(np.diff(inner, n=2, axis=axis)).max() <= 2

@@ -1,6 +1,6 @@
 import numpy as np
 
-from ml.preprocessing.sequence_packing import pack
+from ml.preprocessing.sequence_packing import pack_sequences
 
 BEGIN, END = 1, 2
 
@@ -13,7 +13,7 @@ def documents(*lengths: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def test_every_token_is_in_one_window_once() -> None:
     given = documents(3, 40, 1, 12, 7, 7)
-    windows = pack(given, length=16, begin=BEGIN, end=END)
+    windows = pack_sequences(given, length=16, begin=BEGIN, end=END)
     tokens = np.concatenate(windows.tokens)
     assert sorted(tokens[tokens >= 10]) == list(range(10, 80))
     assert (tokens == END).sum() == len(given)
@@ -21,24 +21,24 @@ def test_every_token_is_in_one_window_once() -> None:
 
 
 def test_only_what_is_longer_than_a_window_is_cut() -> None:
-    windows = pack(documents(40, 5, 6), length=16, begin=BEGIN, end=END)
+    windows = pack_sequences(documents(40, 5, 6), length=16, begin=BEGIN, end=END)
     cut = [window for window in windows.tokens if (window >= 50).any()]
     assert [window.tolist() for window in cut] == [[BEGIN, *range(50, 55), END, BEGIN, *range(55, 61), END]]
 
 
 def test_little_room_is_left() -> None:
     lengths = np.random.default_rng(0).integers(1, 30, 400)
-    windows = pack(documents(*lengths.tolist()), length=64, begin=BEGIN, end=END)
+    windows = pack_sequences(documents(*lengths.tolist()), length=64, begin=BEGIN, end=END)
     assert sum(map(len, windows.tokens)) / (64 * len(windows.tokens)) > 0.98
 
 
 def test_what_begins_a_piece_is_given_and_not_to_be_told() -> None:
     tokens, weights = documents(4)[0]
-    windows = pack([(tokens, weights * [0, 0, 1, 1])], length=8, begin=BEGIN, end=END)
+    windows = pack_sequences([(tokens, weights * [0, 0, 1, 1])], length=8, begin=BEGIN, end=END)
     assert windows.tokens[0].tolist() == [BEGIN, 10, 11, 12, 13, END]
     assert windows.weights[0].tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_a_document_belongs_to_the_window_that_it_begins_in() -> None:
-    windows = pack(documents(40, 5), length=16, begin=BEGIN, end=END)
-    assert sorted(each for window in windows.documents for each in window) == [0, 1]
+    windows = pack_sequences(documents(40, 5), length=16, begin=BEGIN, end=END)
+    assert sorted(piece for window in windows.documents for piece in window) == [0, 1]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ml.config import Config
 from ml.learning.nn.objectives.base import Objective
-from ml.preprocessing.sequence_packing import reading_options
+from ml.preprocessing.sequence_packing import text_encoder_options
 from ml.signals import Feature, Signal, Slot
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class CausalLanguageModeling(Objective):
     @classmethod
     def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
         """As for the task text_generation, which this is a base for."""
-        return {"text": reading_options(summary)}
+        return {"text": text_encoder_options(summary)}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
         """The loss of the head."""

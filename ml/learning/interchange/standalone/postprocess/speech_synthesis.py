@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ml.audio.spectrum import Framing
-from ml.audio.vocoder import speak
+from ml.audio.vocoder import griffin_lim
 
 TASKS = ("speech_synthesis",)
 NEEDS = ""
@@ -45,7 +45,7 @@ def _spoken(given: dict[str, Any], model: Any) -> dict[str, Any]:
     spread = {"sequence": first["sequence"], "lasts": lasts, "letter": letter, "letter_mask": heard}
     mel = model.run("frames", spread)["mel"][0].astype(np.float32)
     deviation, mean = (np.array(about[name], dtype=np.float32) for name in ("deviation", "mean"))
-    samples = speak(mel * deviation + mean, framing)
+    samples = griffin_lim(mel * deviation + mean, framing)
     return {"audio": base64.b64encode(_wav(samples, framing.rate_hz)).decode(), "sample_rate_hz": framing.rate_hz}
 
 
