@@ -59,8 +59,8 @@ def random_affine_with_boxes(
 ) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
     """Mirror, zoom and shift each image with its boxes, at random.
 
-    New area gets the mean color. A box is x1, y1, x2, y2 as fractions of the image, float [m, 4]. Returns the images, the remaining boxes clipped to
-    the image, and for each image a mask of the boxes (bool [m]) that remain.
+    New area gets the mean color. A box is x1, y1, x2, y2 as fractions of the image, float [m, 4]. Returns the images,
+    the remaining boxes clipped to the image, and for each image a mask of the boxes (bool [m]) that remain.
     """
     moved, new_boxes, masks = np.empty_like(images_BCHW), [], []
     for index, (image_CHW, old) in enumerate(zip(images_BCHW, boxes, strict=True)):

@@ -41,4 +41,4 @@ def test_what_begins_a_piece_is_given_and_not_to_be_told() -> None:
 
 def test_a_document_belongs_to_the_window_that_it_begins_in() -> None:
     windows = pack_sequences(documents(40, 5), length=16, begin=BEGIN, end=END)
-    assert sorted(piece for window in windows.documents for piece in window) == [0, 1]
+    assert sorted(document for window in windows.documents for document in window) == [0, 1]
