@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support.ml.dataset_files import base64_csv, claiming_png, png, tarred, zipped
+from tests.support.ml.dataset_files import make_base64_csv, make_oversized_png, make_png, make_tar, make_zip
 
 READER = """
 import json, re, resource, sys, time
@@ -34,7 +34,7 @@ print(json.dumps({
 
 
 def zip_of_zeros() -> bytes:
-    return zipped([("0/a.png", bytes(200 << 20))], compression=zipfile.ZIP_DEFLATED)
+    return make_zip([("0/a.png", bytes(200 << 20))], compression=zipfile.ZIP_DEFLATED)
 
 
 def gzipped(*pieces: bytes) -> bytes:
@@ -50,7 +50,7 @@ def idx_of_zeros() -> bytes:
 
 def tar_of_one_header() -> bytes:
     """An extended header of 300 MB, which a reader of tar keeps in memory whole."""
-    block = bytearray(tarred([("0/a.png", png())])[:512])
+    block = bytearray(make_tar([("0/a.png", make_png())])[:512])
     block[124:136] = b"%011o\0" % (300 << 20)
     block[156:157] = b"x"
     block[148:156] = b" " * 8
@@ -73,10 +73,13 @@ BOMBS = {
     "endless.tar.gz": (tar_of_one_header, "archive_bomb"),
     "zeros.csv.gz": (lambda: gzipped(b"label,image\n", *[b"1," * (1 << 20)] * 150), "archive_bomb"),
     "one line.csv": (lambda: b"label,image\n0,x\n0," + b"x" * (40 << 20), "cell_too_large"),
-    "open quote.csv": (lambda: base64_csv([png()] * 30, ["0"] * 30) + b'0,"' + b"x\n" * (20 << 20), "cell_too_large"),
+    "open quote.csv": (
+        lambda: make_base64_csv([make_png()] * 30, ["0"] * 30) + b'0,"' + b"x\n" * (20 << 20),
+        "cell_too_large",
+    ),
     "columns.csv": (lambda: b"a," * 2_000_000 + b"\n" + b"1," * 2_000_000 + b"\n", "table_too_large"),
     "rows.parquet": (parquet_of_repeats, "too_many_rows"),
-    "huge.png": (lambda: claiming_png(13_000, 13_000), "image_too_large"),
+    "huge.png": (lambda: make_oversized_png(13_000, 13_000), "image_too_large"),
 }
 
 

@@ -4,14 +4,14 @@ import pytest
 from ml.data.dataset import SUMMARY, Dataset
 from ml.data.rows import ImageArray, Labels, Rows, SelectedRows
 from ml.errors import DataError
-from tests.support.ml.dataset_files import idx_pair, labels, pictures, png, upload, zipped
+from tests.support.ml.dataset_files import make_idx_pair, make_images, make_labels, make_png, make_zip, upload
 
-IMAGES, NAMES = pictures(40), labels(40)
+IMAGES, NAMES = make_images(40), make_labels(40)
 
 
 @pytest.fixture
 def stored(tmp_path):
-    report = upload(tmp_path, idx_pair(IMAGES, NAMES), splits={"train": 1})
+    report = upload(tmp_path, make_idx_pair(IMAGES, NAMES), splits={"train": 1})
     assert report.state == "ready"
     return tmp_path / "dataset"
 
@@ -41,8 +41,8 @@ def test_what_is_taken_stays_an_array(stored):
 
 
 def test_pictures_of_many_sizes_are_decoded_only_when_looked_at(tmp_path):
-    members = [(f"{n % 2}/{n:02}.png", png(n, side=4 + n % 3)) for n in range(40)]
-    upload(tmp_path, {"a.zip": zipped(members)}, splits={"train": 1})
+    members = [(f"{n % 2}/{n:02}.png", make_png(n, side=4 + n % 3)) for n in range(40)]
+    upload(tmp_path, {"a.zip": make_zip(members)}, splits={"train": 1})
     rows = Dataset.open(tmp_path / "dataset").rows("train")
     taken = rows.take([4, 1, 2]).take([0, 2])
     assert isinstance(taken.columns["image"], SelectedRows)

@@ -10,41 +10,41 @@ from hypothesis import strategies as st
 from ml.data.dataset import Dataset
 from tests.support.ml import annotations
 from tests.support.ml.dataset_files import (
-    base64_csv,
-    csv_text,
-    encoded,
-    folders,
-    idx_pair,
-    labels,
-    packed,
-    parquet,
-    pictures,
-    tarred,
+    class_folders,
+    encode_image,
+    gzip_bytes,
+    make_base64_csv,
+    make_csv,
+    make_idx_pair,
+    make_images,
+    make_labels,
+    make_parquet,
+    make_tar,
+    make_zip,
     upload,
-    zipped,
 )
 
-IMAGES, NAMES = pictures(24), labels(24)
-ENCODED = [encoded(image) for image in IMAGES]
+IMAGES, NAMES = make_images(24), make_labels(24)
+ENCODED = [encode_image(image) for image in IMAGES]
 FORMATS = ("JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM") * 4
-MIXED = [encoded(image, format=name) for image, name in zip(pictures(24, channels=3), FORMATS, strict=True)]
+MIXED = [encode_image(image, format=name) for image, name in zip(make_images(24, channels=3), FORMATS, strict=True)]
 PIXELS = {f"pixel{index}": column for index, column in enumerate(IMAGES.reshape(24, -1).T)}
 
 UPLOADS = {
-    "voc": {"a.zip": zipped(annotations.voc().items())},
-    "coco": {"a.zip": zipped(annotations.coco().items())},
-    "yolo": {"a.zip": zipped(annotations.yolo().items())},
-    "idx": idx_pair(IMAGES, NAMES),
-    "idx in gzip": {f"{name}.gz": packed(data) for name, data in idx_pair(IMAGES, NAMES).items()},
-    "zip": {"a.zip": zipped(folders(IMAGES, NAMES))},
-    "zip of every make": {"a.zip": zipped([(f"{n % 2}/{n}.png", data) for n, data in enumerate(MIXED)])},
-    "tar": {"a.tar": tarred(folders(IMAGES, NAMES))},
-    "tar.gz": {"a.tgz": tarred(folders(IMAGES, NAMES), mode="w:gz")},
-    "csv": {"a.csv": csv_text(IMAGES, NAMES)},
-    "csv with quotes": {"a.csv": csv_text(IMAGES, NAMES, header=False).replace(b"\n0,", b'\n"0",')},
-    "csv of base64": {"a.csv": base64_csv(ENCODED, NAMES)},
-    "parquet of bytes": {"a.parquet": parquet({"image": ENCODED, "label": NAMES})},
-    "parquet of pixels": {"a.parquet": parquet({"label": NAMES, **PIXELS}, compression="none")},
+    "voc": {"a.zip": make_zip(annotations.make_voc().items())},
+    "coco": {"a.zip": make_zip(annotations.make_coco().items())},
+    "yolo": {"a.zip": make_zip(annotations.make_yolo().items())},
+    "idx": make_idx_pair(IMAGES, NAMES),
+    "idx in gzip": {f"{name}.gz": gzip_bytes(data) for name, data in make_idx_pair(IMAGES, NAMES).items()},
+    "zip": {"a.zip": make_zip(class_folders(IMAGES, NAMES))},
+    "zip of every make": {"a.zip": make_zip([(f"{n % 2}/{n}.png", data) for n, data in enumerate(MIXED)])},
+    "tar": {"a.tar": make_tar(class_folders(IMAGES, NAMES))},
+    "tar.gz": {"a.tgz": make_tar(class_folders(IMAGES, NAMES), mode="w:gz")},
+    "csv": {"a.csv": make_csv(IMAGES, NAMES)},
+    "csv with quotes": {"a.csv": make_csv(IMAGES, NAMES, header=False).replace(b"\n0,", b'\n"0",')},
+    "csv of base64": {"a.csv": make_base64_csv(ENCODED, NAMES)},
+    "parquet of bytes": {"a.parquet": make_parquet({"image": ENCODED, "label": NAMES})},
+    "parquet of pixels": {"a.parquet": make_parquet({"label": NAMES, **PIXELS}, compression="none")},
 }
 
 

@@ -21,33 +21,33 @@ from ml.data.column_types.items import MAX_HISTORY_ITEMS
 from ml.data.issue_catalog import ISSUE_TYPES
 from ml.data.limits import Limits
 from tests.support.ml.dataset_files import (
-    base64_csv,
-    claiming_png,
+    class_folders,
     codes,
-    csv_text,
-    encoded,
-    folders,
-    idx,
-    idx_pair,
-    labels,
-    packed,
-    parquet,
-    pictures,
-    png,
+    encode_image,
+    gzip_bytes,
+    make_base64_csv,
+    make_csv,
+    make_idx,
+    make_idx_pair,
+    make_images,
+    make_labels,
+    make_oversized_png,
+    make_parquet,
+    make_png,
+    make_tar,
+    make_zip,
     sample,
-    tarred,
     upload,
-    zipped,
 )
 
-IMAGES, NAMES = pictures(40), labels(40)
-FOLDERS = folders(IMAGES, NAMES)
-PAIR = idx_pair(IMAGES, NAMES)
+IMAGES, NAMES = make_images(40), make_labels(40)
+FOLDERS = class_folders(IMAGES, NAMES)
+PAIR = make_idx_pair(IMAGES, NAMES)
 TRAIN_IMAGES, TRAIN_LABELS = PAIR
-CSV = csv_text(IMAGES, NAMES)
-ENCODED = [encoded(image) for image in IMAGES]
+CSV = make_csv(IMAGES, NAMES)
+ENCODED = [encode_image(image) for image in IMAGES]
 GOOD_TEXTS = "".join(["text,label\n", *(f"line {row},{row % 2}\n" for row in range(40))]).encode()
-PARQUET = parquet({"image": ENCODED, "label": NAMES})
+PARQUET = make_parquet({"image": ENCODED, "label": NAMES})
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Case:
 
 def in_zip(name: str, code: str, member: tuple[str | zipfile.ZipInfo, bytes], file: str, **more: Any) -> Case:
     """One bad member among good ones."""
-    return Case(name, code, {"a.zip": zipped([*FOLDERS, member])}, {"file": f"a.zip/{file}"}, **more)
+    return Case(name, code, {"a.zip": make_zip([*FOLDERS, member])}, {"file": f"a.zip/{file}"}, **more)
 
 
 def in_tar(name: str, code: str, type: bytes, **attributes: Any) -> Case:
@@ -72,12 +72,12 @@ def in_tar(name: str, code: str, type: bytes, **attributes: Any) -> Case:
     info.type = type
     for attribute, value in attributes.items():
         setattr(info, attribute, value)
-    return Case(name, code, {"a.tar": tarred([*FOLDERS, (info, b"")])}, {"file": "a.tar/0/odd.png"})
+    return Case(name, code, {"a.tar": make_tar([*FOLDERS, (info, b"")])}, {"file": "a.tar/0/odd.png"})
 
 
 def in_picture(name: str, code: str, data: bytes, *, state: str = "rejected") -> Case:
     return Case(
-        name, code, {"a.zip": zipped([*FOLDERS, ("0/odd.png", data)])}, {"file": "a.zip/0/odd.png"}, state=state
+        name, code, {"a.zip": make_zip([*FOLDERS, ("0/odd.png", data)])}, {"file": "a.zip/0/odd.png"}, state=state
     )
 
 
@@ -121,7 +121,7 @@ def special(mode: int) -> zipfile.ZipInfo:
 
 
 def encrypted() -> bytes:
-    data = bytearray(zipped(FOLDERS))
+    data = bytearray(make_zip(FOLDERS))
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         data[data.find(mark) + offset] |= 1
     return bytes(data)
@@ -129,7 +129,7 @@ def encrypted() -> bytes:
 
 def overlapping(copies: int = 2000) -> bytes:
     """One member's bytes, listed many times over (the idea of the zip bomb of D. Fifield, 2019)."""
-    data = zipped([("0/000000.png", png() * 100)])
+    data = make_zip([("0/000000.png", make_png() * 100)])
     start = data.find(b"PK\x01\x02")
     end = data.find(b"PK\x05\x06")
     listed = b"".join(data[start:end].replace(b"000000", b"%06d" % number) for number in range(copies))
@@ -165,31 +165,31 @@ def changed(row: int, change: Callable[[str], str]) -> bytes:
 
 
 def many_labels() -> bytes:
-    return csv_text(IMAGES, [f"name{number}" for number in range(40)])
+    return make_csv(IMAGES, [f"name{number}" for number in range(40)])
 
 
 ARCHIVES = [
-    in_zip("zip slip", "archive_unsafe_name", ("../../0/evil.png", png()), "../../0/evil.png"),
-    in_zip("absolute name", "archive_unsafe_name", ("/0/evil.png", png()), "/0/evil.png"),
-    in_zip("drive", "archive_unsafe_name", ("C:\\0\\evil.png", png()), "C:\\0\\evil.png"),
-    in_zip("slip by backslash", "archive_unsafe_name", ("0\\..\\..\\evil.png", png()), "0\\..\\..\\evil.png"),
-    in_zip("control characters", "archive_unsafe_name", ("0/a\x1b[31m\n.png", png()), "0/a\\u001b[31m\\u000a.png"),
-    in_zip("text turned round", "archive_unsafe_name", ("0/\u202egnp.exe", png()), "0/\\u202egnp.exe"),
-    in_zip("endless name", "archive_unsafe_name", (f"0/{'x' * 5000}.png", png()), f"0/{'x' * 112}..."),
-    in_zip("far too deep", "archive_too_deep", ("d/" * 20 + "a.png", png()), "d/" * 20 + "a.png"),
+    in_zip("zip slip", "archive_unsafe_name", ("../../0/evil.png", make_png()), "../../0/evil.png"),
+    in_zip("absolute name", "archive_unsafe_name", ("/0/evil.png", make_png()), "/0/evil.png"),
+    in_zip("drive", "archive_unsafe_name", ("C:\\0\\evil.png", make_png()), "C:\\0\\evil.png"),
+    in_zip("slip by backslash", "archive_unsafe_name", ("0\\..\\..\\evil.png", make_png()), "0\\..\\..\\evil.png"),
+    in_zip("control characters", "archive_unsafe_name", ("0/a\x1b[31m\n.png", make_png()), "0/a\\u001b[31m\\u000a.png"),
+    in_zip("text turned round", "archive_unsafe_name", ("0/\u202egnp.exe", make_png()), "0/\\u202egnp.exe"),
+    in_zip("endless name", "archive_unsafe_name", (f"0/{'x' * 5000}.png", make_png()), f"0/{'x' * 112}..."),
+    in_zip("far too deep", "archive_too_deep", ("d/" * 20 + "a.png", make_png()), "d/" * 20 + "a.png"),
     in_zip("link in zip", "archive_link", (special(0o120777), b"/etc/passwd"), "0/odd.png"),
     in_zip("device in zip", "archive_special_file", (special(0o020666), b""), "0/odd.png"),
     Case(
         "names that differ in case",
         "archive_case_twins",
-        {"a.zip": zipped([*FOLDERS, ("0/a.png", png(5)), ("0/A.png", png(6))])},
+        {"a.zip": make_zip([*FOLDERS, ("0/a.png", make_png(5)), ("0/A.png", make_png(6))])},
         {},
         {},
         "ready",
     ),
-    in_zip("zip in zip", "archive_nested", ("0/more.zip", zipped(FOLDERS)), "0/more.zip"),
-    in_zip("zip that says it is a picture", "archive_nested", ("0/more.png", zipped(FOLDERS)), "0/more.png"),
-    in_zip("gzip that says it is a picture", "archive_nested", ("0/more.png", packed(png())), "0/more.png"),
+    in_zip("zip in zip", "archive_nested", ("0/more.zip", make_zip(FOLDERS)), "0/more.zip"),
+    in_zip("zip that says it is a picture", "archive_nested", ("0/more.png", make_zip(FOLDERS)), "0/more.png"),
+    in_zip("gzip that says it is a picture", "archive_nested", ("0/more.png", gzip_bytes(make_png())), "0/more.png"),
     in_zip("file without use", "file_ignored", ("0/notes.txt", b"hello"), "0/notes.txt", state="ready"),
     in_tar("symbolic link", "archive_link", tarfile.SYMTYPE, linkname="/etc/passwd"),
     in_tar("hard link", "archive_link", tarfile.LNKTYPE, linkname="0/0000.png"),
@@ -198,13 +198,13 @@ ARCHIVES = [
     Case(
         "slip in tar",
         "archive_unsafe_name",
-        {"a.tar": tarred([*FOLDERS, ("../x.png", png())])},
+        {"a.tar": make_tar([*FOLDERS, ("../x.png", make_png())])},
         {"file": "a.tar/../x.png"},
     ),
     Case(
         "same name twice",
         "archive_duplicate_name",
-        {"a.tar": tarred([*FOLDERS, FOLDERS[0]])},
+        {"a.tar": make_tar([*FOLDERS, FOLDERS[0]])},
         {"file": "a.tar/0/0000.png"},
     ),
     Case("password", "archive_encrypted", {"a.zip": encrypted()}, {"file": "a.zip/0/0000.png"}),
@@ -212,27 +212,27 @@ ARCHIVES = [
     Case(
         "too many members",
         "archive_too_many_files",
-        {"a.zip": zipped(FOLDERS)},
+        {"a.zip": make_zip(FOLDERS)},
         {"file": "a.zip"},
         {"limits": Limits(max_members=39)},
     ),
-    Case("cut zip", "damaged_file", {"a.zip": zipped(FOLDERS)[:-300]}, {"file": "a.zip"}),
-    Case("cut tar.gz", "damaged_file", {"a.tgz": packed(tarred(FOLDERS))[:-300]}, {"file": "a.tgz"}),
-    Case("cut xz", "damaged_file", {"a.txz": lzma.compress(tarred(FOLDERS))[:-2000]}, {"file": "a.txz"}),
-    Case("zip of nothing", "archive_without_pictures", {"a.zip": zipped([])}, {"file": "a.zip"}),
-    Case("zip of bytes", "archive_without_pictures", {"a.zip": zipped([("a.bin", bytes(9))])}, {"file": "a.zip"}),
+    Case("cut zip", "damaged_file", {"a.zip": make_zip(FOLDERS)[:-300]}, {"file": "a.zip"}),
+    Case("cut tar.gz", "damaged_file", {"a.tgz": gzip_bytes(make_tar(FOLDERS))[:-300]}, {"file": "a.tgz"}),
+    Case("cut xz", "damaged_file", {"a.txz": lzma.compress(make_tar(FOLDERS))[:-2000]}, {"file": "a.txz"}),
+    Case("zip of nothing", "archive_without_pictures", {"a.zip": make_zip([])}, {"file": "a.zip"}),
+    Case("zip of bytes", "archive_without_pictures", {"a.zip": make_zip([("a.bin", bytes(9))])}, {"file": "a.zip"}),
     Case("7-Zip", "unsupported_file", {"a.7z": b"7z\xbc\xaf\x27\x1c" + bytes(100)}, {"file": "a.7z"}),
     Case("Zstandard", "unsupported_file", {"a.tar.zst": b"\x28\xb5\x2f\xfd" + bytes(100)}, {"file": "a.tar.zst"}),
     Case(
         "pictures outside the splits",
         "folder_outside_splits",
-        {"a.zip": zipped([*folders(IMAGES, NAMES, above="train/"), ("more/0/x.png", png())])},
+        {"a.zip": make_zip([*class_folders(IMAGES, NAMES, above="train/"), ("more/0/x.png", make_png())])},
         {"file": "a.zip/more/0/x.png"},
     ),
     Case(
         "a picture beside the classes",
         "missing_label",
-        {"a.zip": zipped([*FOLDERS, ("x.png", png(77))])},
+        {"a.zip": make_zip([*FOLDERS, ("x.png", make_png(77))])},
         {"file": "a.zip/x.png"},
     ),
 ]
@@ -240,9 +240,9 @@ ARCHIVES = [
 PICTURES = [
     in_picture("empty picture", "image_unknown_format", b""),
     in_picture("text as picture", "image_unknown_format", b"<svg xmlns='x'></svg>"),
-    in_picture("cut picture", "image_truncated", encoded(pictures(1, side=80)[0])[:-900]),
-    in_picture("damaged picture", "image_corrupt", png()[:20] + bytes(40)),
-    in_picture("huge picture", "image_too_large", claiming_png(90_000, 90_000)),
+    in_picture("cut picture", "image_truncated", encode_image(make_images(1, side=80)[0])[:-900]),
+    in_picture("damaged picture", "image_corrupt", make_png()[:20] + bytes(40)),
+    in_picture("huge picture", "image_too_large", make_oversized_png(90_000, 90_000)),
     in_picture("floating point", "image_corrupt", picture("F", format="TIFF")),
     in_picture("animation", "image_frames", animated(), state="ready"),
     in_picture("sixteen bits", "image_16_bit", picture("I;16"), state="ready"),
@@ -252,7 +252,7 @@ PICTURES = [
     Case(
         "another size",
         "image_sizes_differ",
-        {"a.zip": zipped([*FOLDERS, ("0/x.png", png(side=9))])},
+        {"a.zip": make_zip([*FOLDERS, ("0/x.png", make_png(side=9))])},
         {"found": "width x height from 6 x 6 to 9 x 9"},
         {},
         "ready",
@@ -260,7 +260,7 @@ PICTURES = [
     Case(
         "colour among grey",
         "image_channels_differ",
-        {"a.zip": zipped([*FOLDERS, ("0/x.png", encoded(pictures(1, channels=3)[0]))])},
+        {"a.zip": make_zip([*FOLDERS, ("0/x.png", encode_image(make_images(1, channels=3)[0]))])},
         {},
         {},
         "ready",
@@ -268,7 +268,7 @@ PICTURES = [
     Case(
         "heavy file",
         "file_too_large",
-        {"a.zip": zipped([*FOLDERS, ("0/x.png", png() + bytes(5000))])},
+        {"a.zip": make_zip([*FOLDERS, ("0/x.png", make_png() + bytes(5000))])},
         {"file": "a.zip/0/x.png"},
         {"limits": Limits(max_image_bytes=4000)},
     ),
@@ -279,23 +279,23 @@ IDX = [
     in_idx("cut labels", "idx_truncated", labels=PAIR[TRAIN_LABELS][:-1]),
     in_idx("more than the header says", "idx_trailing_bytes", images=PAIR[TRAIN_IMAGES] + b"x", state="ready"),
     in_idx("header of nothing else", "idx_header", images=PAIR[TRAIN_IMAGES][:9]),
-    in_idx("pixels as floats", "idx_type", images=idx(IMAGES[:, :, :, 0].astype(">f4"), type_code=0x0D)),
-    in_idx("labels as floats", "idx_type", labels=idx(np.zeros(40, dtype=">f4"), type_code=0x0D)),
-    in_idx("two dimensions", "idx_dimensions", images=idx(IMAGES.reshape(40, -1))),
-    in_idx("pictures of no width", "idx_dimensions", images=idx(IMAGES[:, :, :0, 0])),
+    in_idx("pixels as floats", "idx_type", images=make_idx(IMAGES[:, :, :, 0].astype(">f4"), type_code=0x0D)),
+    in_idx("labels as floats", "idx_type", labels=make_idx(np.zeros(40, dtype=">f4"), type_code=0x0D)),
+    in_idx("two dimensions", "idx_dimensions", images=make_idx(IMAGES.reshape(40, -1))),
+    in_idx("pictures of no width", "idx_dimensions", images=make_idx(IMAGES[:, :, :0, 0])),
     in_idx(
         "a header that lies about rows", "too_many_rows", images=struct.pack(">BBBB3I", 0, 0, 8, 3, 2**32 - 1, 6, 6)
     ),
     in_idx(
         "a header that lies about size", "image_too_large", images=struct.pack(">BBBB3I", 0, 0, 8, 3, 1, 2**31, 2**31)
     ),
-    in_idx("fewer labels", "unequal_counts", labels=idx(np.zeros(39, dtype=np.uint8))),
-    in_idx("damaged gzip", "damaged_file", images=packed(PAIR[TRAIN_IMAGES])[:-400]),
+    in_idx("fewer labels", "unequal_counts", labels=make_idx(np.zeros(39, dtype=np.uint8))),
+    in_idx("damaged gzip", "damaged_file", images=gzip_bytes(PAIR[TRAIN_IMAGES])[:-400]),
     Case("labels alone", "idx_unpaired", {TRAIN_LABELS: PAIR[TRAIN_LABELS]}, {"file": TRAIN_LABELS}),
     Case(
         "a label file too many",
         "idx_unpaired",
-        {**PAIR, "more-labels": idx(np.zeros(40, dtype=np.uint8))},
+        {**PAIR, "more-labels": make_idx(np.zeros(40, dtype=np.uint8))},
         {"file": "more-labels"},
     ),
 ]
@@ -341,11 +341,11 @@ TABLES = [
     in_csv("no label in a row", "missing_label", changed(3, lambda row: row[1:]), {"line": 4, "row": 3}),
     in_csv("open quote", "bad_quoting", changed(30, lambda row: '"' + row), {"line": 31}),
     in_csv("quote inside a cell", "bad_quoting", changed(30, lambda row: '"0"x' + row[1:]), {"line": 31}),
-    in_csv("no square", "pixels_not_square", csv_text(pictures(40)[:, :5], NAMES), {"found": "30 pixel columns"}),
+    in_csv("no square", "pixels_not_square", make_csv(make_images(40)[:, :5], NAMES), {"found": "30 pixel columns"}),
     Case(
         "colour or not",
         "pixels_shape_assumed",
-        {"a.csv": csv_text(pictures(40, channels=3), NAMES)},
+        {"a.csv": make_csv(make_images(40, channels=3), NAMES)},
         {"file": "a.csv", "found": "108 columns"},
         {},
         "ready",
@@ -353,7 +353,7 @@ TABLES = [
     Case(
         "fractions of a pixel",
         "pixels_rounded",
-        {"a.csv": csv_text(IMAGES, NAMES, scale=0.5)},
+        {"a.csv": make_csv(IMAGES, NAMES, scale=0.5)},
         {"file": "a.csv"},
         {},
         "ready",
@@ -415,7 +415,7 @@ TABLES = [
     Case(
         "an archive without a log",
         "no_log_in_archive",
-        {"a.zip": zipped([("notes.md", b"none")])},
+        {"a.zip": make_zip([("notes.md", b"none")])},
         {"file": "a.zip"},
         {"format": "interactions"},
     ),
@@ -429,21 +429,21 @@ TABLES = [
     Case(
         "a long recording",
         "audio_long",
-        {"a.zip": zipped([("metadata.csv", b"file_name,text\na.wav,one\n"), ("a.wav", silence(seconds=61))])},
+        {"a.zip": make_zip([("metadata.csv", b"file_name,text\na.wav,one\n"), ("a.wav", silence(seconds=61))])},
         {"file": "a.zip/a.wav"},
         {"task": "speech_recognition"},
     ),
     Case(
         "a table of one column",
         "manifest_without_columns",
-        {"a.zip": zipped([("metadata.csv", b"file_name\na.png\n"), ("a.png", png())])},
+        {"a.zip": make_zip([("metadata.csv", b"file_name\na.png\n"), ("a.png", make_png())])},
         {"found": "file_name"},
         {"format": "image_table"},
     ),
     Case(
         "pictures without their table",
         "manifest_missing",
-        {"a.zip": zipped([("a.png", png()), ("b.png", png(1))])},
+        {"a.zip": make_zip([("a.png", make_png()), ("b.png", make_png(1))])},
         {"found": "2 images"},
         {"format": "image_table"},
     ),
@@ -506,33 +506,33 @@ TABLES = [
     in_csv(
         "one bad base64",
         "image_not_encoded",
-        base64_csv(ENCODED, NAMES).replace(b"\n1,iVBOR", b"\n1,!VBOR", 1),
+        make_base64_csv(ENCODED, NAMES).replace(b"\n1,iVBOR", b"\n1,!VBOR", 1),
         {"line": 3, "row": 2},
     ),
     in_csv(
         "base64 of something else",
         "image_unknown_format",
-        base64_csv([*ENCODED[:39], b"hello"], NAMES),
+        make_base64_csv([*ENCODED[:39], b"hello"], NAMES),
         {"line": 41, "row": 40},
     ),
     in_csv(
         "too many columns", "table_too_large", b"a," * 300_000 + b"\n" + b"1," * 300_000, {"found": "300,001 columns"}
     ),
     in_csv("damaged UTF-16", "not_text", b"\xff\xfe" + CSV.decode().encode("utf-16-le")[:-1] + b"\xd8", {}),
-    in_csv("label as long as a book", "label_too_long", csv_text(IMAGES, [*NAMES[:39], "x" * 500]), {"row": 40}),
+    in_csv("label as long as a book", "label_too_long", make_csv(IMAGES, [*NAMES[:39], "x" * 500]), {"row": 40}),
     Case("only a header", "empty_dataset", {"a.csv": CSV.partition(b"\n")[0]}),
     Case("cut Parquet", "damaged_file", {"a.parquet": PARQUET[:-20]}, {"file": "a.parquet"}),
     Case("Parquet in name only", "damaged_file", {"a.parquet": b"PAR1" + bytes(300) + b"PAR1"}, {"file": "a.parquet"}),
     Case(
         "Parquet without anything to read",
         "no_columns",
-        {"a.parquet": parquet({"label": NAMES, "when": pa.array(range(40), pa.date32())})},
+        {"a.parquet": make_parquet({"label": NAMES, "when": pa.array(range(40), pa.date32())})},
         {"file": "a.parquet"},
     ),
     Case(
         "Parquet with nothing in a cell",
         "image_not_encoded",
-        {"a.parquet": parquet({"image": [None, *ENCODED[1:]], "label": NAMES})},
+        {"a.parquet": make_parquet({"image": [None, *ENCODED[1:]], "label": NAMES})},
         {"file": "a.parquet", "row": 1},
     ),
 ]
@@ -550,7 +550,9 @@ WHOLE = [
         {"format": "idx"},
     ),
     Case("a file of another kind", "wrong_format", {**PAIR, "z.csv": CSV}, {"file": "z.csv"}),
-    Case("columns for folders", "columns_not_used", {"a.zip": zipped(FOLDERS)}, {}, {"columns": {"label": 1}}, "ready"),
+    Case(
+        "columns for folders", "columns_not_used", {"a.zip": make_zip(FOLDERS)}, {}, {"columns": {"label": 1}}, "ready"
+    ),
     Case("shares beyond one", "invalid_splits", {"a.csv": CSV}, {}, {"splits": {"train": 0.9, "test": 0.9}}),
     Case("shares of nothing", "invalid_splits", {"a.csv": CSV}, {}, {"splits": {"train": 0.0, "test": 1.0}}),
     Case(
@@ -564,17 +566,17 @@ WHOLE = [
     Case(
         "hardly another class",
         "nearly_one_class",
-        {"a.csv": csv_text(IMAGES, ["7"] * 38 + ["8"] * 2)},
+        {"a.csv": make_csv(IMAGES, ["7"] * 38 + ["8"] * 2)},
         {"found": "7: 38 of 40 rows", "expected": "less than 95%"},
         {},
         "ready",
     ),
-    Case("one class", "one_class", {"a.csv": csv_text(IMAGES, ["7"] * 40)}, {"found": "7"}, {}, "ready"),
-    Case("a class of one", "class_too_small", {"a.csv": csv_text(IMAGES, [*NAMES[:39], "9"])}, {"found": "9: 1"}),
+    Case("one class", "one_class", {"a.csv": make_csv(IMAGES, ["7"] * 40)}, {"found": "7"}, {}, "ready"),
+    Case("a class of one", "class_too_small", {"a.csv": make_csv(IMAGES, [*NAMES[:39], "9"])}, {"found": "9: 1"}),
     Case(
         "a class of three",
         "class_tiny",
-        {"a.csv": csv_text(IMAGES, [*NAMES[:37], "9", "9", "9"])},
+        {"a.csv": make_csv(IMAGES, [*NAMES[:37], "9", "9", "9"])},
         {"found": "9: 3"},
         {},
         "ready",
@@ -584,7 +586,7 @@ WHOLE = [
     Case(
         "classes that differ in case",
         "class_case_twins",
-        {"a.csv": csv_text(IMAGES, ["Cat", "cat"] * 20)},
+        {"a.csv": make_csv(IMAGES, ["Cat", "cat"] * 20)},
         {"found": "Cat, cat"},
         {},
         "ready",
@@ -592,18 +594,18 @@ WHOLE = [
     Case(
         "a class only in test",
         "class_missing_in_train",
-        {"train.csv": CSV, "test.csv": csv_text(pictures(9, seed=3), ["5"] * 9)},
+        {"train.csv": CSV, "test.csv": make_csv(make_images(9, seed=3), ["5"] * 9)},
         {"found": "5"},
     ),
     Case(
         "a class not in test",
         "class_missing_in_split",
-        {"train.csv": CSV, "test.csv": csv_text(pictures(9, seed=3), ["1"] * 9)},
+        {"train.csv": CSV, "test.csv": make_csv(make_images(9, seed=3), ["1"] * 9)},
         {"found": "0 in test"},
         {},
         "ready",
     ),
-    Case("few rows", "tiny_dataset", {"a.csv": csv_text(IMAGES[:8], NAMES[:8])}, {"found": "8 rows"}, {}, "ready"),
+    Case("few rows", "tiny_dataset", {"a.csv": make_csv(IMAGES[:8], NAMES[:8])}, {"found": "8 rows"}, {}, "ready"),
     Case(
         "the same picture twice",
         "duplicate_rows",
@@ -623,7 +625,10 @@ WHOLE = [
     Case(
         "the same picture in train and test",
         "duplicate_across_splits",
-        {"train.csv": CSV, "test.csv": csv_text(np.concatenate([pictures(20, seed=4), IMAGES[:2]]), labels(22))},
+        {
+            "train.csv": CSV,
+            "test.csv": make_csv(np.concatenate([make_images(20, seed=4), IMAGES[:2]]), make_labels(22)),
+        },
         {"file": "train.csv", "row": 1, "found": "the same picture as test.csv, row 21"},
         {},
         "ready",
@@ -656,14 +661,19 @@ def test_every_problem_is_provoked_somewhere():
 
 
 def test_gzip_within_gzip_is_refused(tmp_path):
-    report = upload(tmp_path, {"a.csv.gz": gzip.compress(packed(CSV))})
+    report = upload(tmp_path, {"a.csv.gz": gzip.compress(gzip_bytes(CSV))})
     assert codes(report) == {"unsupported_file"}
 
 
 def test_a_name_that_tries_to_leave_never_becomes_a_path(tmp_path):
     before = set(Path("/").iterdir())
     upload(
-        tmp_path, {"a.zip": zipped([("../../../../../../plinth-was-here.png", png()), ("/plinth-was-here.png", png())])}
+        tmp_path,
+        {
+            "a.zip": make_zip(
+                [("../../../../../../plinth-was-here.png", make_png()), ("/plinth-was-here.png", make_png())]
+            )
+        },
     )
     assert set(Path("/").iterdir()) == before
     assert not list(tmp_path.rglob("plinth-was-here*"))

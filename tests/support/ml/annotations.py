@@ -1,11 +1,11 @@
-"""Pictures with a bright square each, and the squares as the usual formats write them."""
+"""Images with bright rectangles, and the annotations of these in the usual formats."""
 
 import json
 from typing import Any
 
 import numpy as np
 
-from tests.support.ml.dataset_files import encoded
+from tests.support.ml.dataset_files import encode_image
 
 WIDTH, HEIGHT = 20, 16
 CLASSES = ("cat", "dog")
@@ -13,47 +13,49 @@ SPLITS = {"train": 14, "val": 4, "test": 4}
 
 
 def objects(number: int) -> list[tuple[str, list[int]]]:
-    """Label and left, top, right, bottom; every fourth picture shows a second object."""
+    """Return label and left, top, right, bottom; every fourth image shows a second object."""
     left, top = number % 9, number % 5
-    found = [(CLASSES[number % 2], [left, top, left + 6, top + 8])]
-    return found + [("cat", [12, 2, 18, 9])] * (number % 4 == 3)
+    first = (CLASSES[number % 2], [left, top, left + 6, top + 8])
+    return [first] + [("cat", [12, 2, 18, 9])] * (number % 4 == 3)
 
 
-def picture(number: int) -> bytes:
+def draw_image(number: int) -> bytes:
     pixels = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
     for _, (left, top, right, bottom) in objects(number):
         pixels[top:bottom, left:right] = 100 + number
-    return encoded(pixels)
+    return encode_image(pixels)
 
 
-def by_split() -> dict[str, list[int]]:
+def numbers_by_split() -> dict[str, list[int]]:
     starts = np.cumsum([0, *SPLITS.values()]).tolist()
     return {split: list(range(start, start + SPLITS[split])) for split, start in zip(SPLITS, starts, strict=False)}
 
 
-def voc_xml(found: list[tuple[str, list[Any]]], *, name: str = "", size: tuple[int, int] = (WIDTH, HEIGHT)) -> bytes:
+def make_voc_xml(
+    boxes: list[tuple[str, list[Any]]], *, name: str = "", size: tuple[int, int] = (WIDTH, HEIGHT)
+) -> bytes:
     corners = ("xmin", "ymin", "xmax", "ymax")
-    listed = "".join(
+    elements = "".join(
         f"<object><name>{label}</name><bndbox>"
         + "".join(f"<{corner}>{value}</{corner}>" for corner, value in zip(corners, box, strict=True))
         + "</bndbox></object>"
-        for label, box in found
+        for label, box in boxes
     )
     sides = f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
-    return f"<annotation><filename>{name}</filename>{sides}{listed}</annotation>".encode()
+    return f"<annotation><filename>{name}</filename>{sides}{elements}</annotation>".encode()
 
 
-def voc() -> dict[str, bytes]:
+def make_voc() -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    for split, numbers in by_split().items():
+    for split, numbers in numbers_by_split().items():
         files[f"VOC/ImageSets/Main/{split}.txt"] = "".join(f"p{number}\n" for number in numbers).encode()
         for number in numbers:
-            files[f"VOC/JPEGImages/p{number}.png"] = picture(number)
-            files[f"VOC/Annotations/p{number}.xml"] = voc_xml(objects(number), name=f"p{number}.png")
+            files[f"VOC/JPEGImages/p{number}.png"] = draw_image(number)
+            files[f"VOC/Annotations/p{number}.xml"] = make_voc_xml(objects(number), name=f"p{number}.png")
     return files
 
 
-def coco_json(numbers: list[int], **changes: Any) -> bytes:
+def make_coco_json(numbers: list[int], **changes: Any) -> bytes:
     annotations = []
     for number in numbers:
         for label, (left, top, right, bottom) in objects(number):
@@ -66,32 +68,35 @@ def coco_json(numbers: list[int], **changes: Any) -> bytes:
             {"id": number, "file_name": f"p{number}.png", "width": WIDTH, "height": HEIGHT} for number in numbers
         ],
         "categories": [{"id": 10 + code, "name": name} for code, name in enumerate(CLASSES)],
-        "annotations": [{"id": row, **each} for row, each in enumerate(annotations)],
+        "annotations": [{"id": row, **annotation} for row, annotation in enumerate(annotations)],
     }
     return json.dumps({**content, **changes}).encode()
 
 
-def coco() -> dict[str, bytes]:
+def make_coco() -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    for split, numbers in by_split().items():
-        files[f"annotations/instances_{split}.json"] = coco_json(numbers)
-        files |= {f"{split}2017/p{number}.png": picture(number) for number in numbers}
+    for split, numbers in numbers_by_split().items():
+        files[f"annotations/instances_{split}.json"] = make_coco_json(numbers)
+        files |= {f"{split}2017/p{number}.png": draw_image(number) for number in numbers}
     return files
 
 
-def yolo_text(found: list[tuple[str, list[int]]]) -> bytes:
+def make_yolo_text(boxes: list[tuple[str, list[int]]]) -> bytes:
     lines = []
-    for label, (left, top, right, bottom) in found:
-        middle = ((left + right) / 2 / WIDTH, (top + bottom) / 2 / HEIGHT)
+    for label, (left, top, right, bottom) in boxes:
+        center = ((left + right) / 2 / WIDTH, (top + bottom) / 2 / HEIGHT)
         lines.append(
-            f"{CLASSES.index(label)} {middle[0]} {middle[1]} {(right - left) / WIDTH} {(bottom - top) / HEIGHT}"
+            f"{CLASSES.index(label)} {center[0]} {center[1]} {(right - left) / WIDTH} {(bottom - top) / HEIGHT}"
         )
     return "\n".join(lines).encode()
 
 
-def yolo() -> dict[str, bytes]:
+def make_yolo() -> dict[str, bytes]:
     files = {"data.yaml": b"train: ../images/train\nnc: 2\nnames: [cat, dog]\n"}
-    for split, numbers in by_split().items():
-        files |= {f"images/{split}/p{number}.png": picture(number) for number in numbers}
-        files |= {f"labels/{split}/p{number}.txt": yolo_text(objects(number)) for number in numbers}
+    for split, numbers in numbers_by_split().items():
+        files |= {f"images/{split}/p{number}.png": draw_image(number) for number in numbers}
+        files |= {f"labels/{split}/p{number}.txt": make_yolo_text(objects(number)) for number in numbers}
     return files
+
+
+LAYOUTS = {"voc": make_voc, "coco": make_coco, "yolo": make_yolo}

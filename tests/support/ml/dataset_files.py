@@ -1,4 +1,4 @@
-"""Small uploads of every format, all from the same pictures."""
+"""Small uploads of every format, all of the same images."""
 
 import base64
 import csv
@@ -26,27 +26,27 @@ from tests.support.repository import SHARED_DATA
 MNIST = SHARED_DATA / "mnist"
 
 
-def pictures(count: int = 40, *, side: int = 6, channels: int = 1, seed: int = 0) -> np.ndarray:
-    """uint8 [count, side, side, channels], no two alike."""
+def make_images(count: int = 40, *, side: int = 6, channels: int = 1, seed: int = 0) -> np.ndarray:
+    """Make random images, uint8 [count, side, side, channels], all different."""
     return np.random.default_rng(seed).integers(0, 256, (count, side, side, channels), dtype=np.uint8)
 
 
-def labels(count: int = 40, *, classes: int = 2) -> list[str]:
+def make_labels(count: int = 40, *, classes: int = 2) -> list[str]:
     return [str(index % classes) for index in range(count)]
 
 
-def encoded(pixels: np.ndarray, *, format: str = "PNG", **options: Any) -> bytes:
+def encode_image(pixels: np.ndarray, *, format: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, format, **options)
     return file.getvalue()
 
 
-def png(seed: int = 0, *, side: int = 6) -> bytes:
-    return encoded(pictures(1, seed=seed, side=side)[0])
+def make_png(seed: int = 0, *, side: int = 6) -> bytes:
+    return encode_image(make_images(1, seed=seed, side=side)[0])
 
 
-def claiming_png(width: int, height: int) -> bytes:
-    """A header that claims a size, and hardly any pixels."""
+def make_oversized_png(width: int, height: int) -> bytes:
+    """Make a PNG whose header claims a size that its pixels do not have."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -56,18 +56,18 @@ def claiming_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def idx(values: np.ndarray, *, type_code: int = 0x08) -> bytes:
+def make_idx(values: np.ndarray, *, type_code: int = 0x08) -> bytes:
     return struct.pack(f">BBBB{values.ndim}I", 0, 0, type_code, values.ndim, *values.shape) + values.tobytes()
 
 
-def idx_pair(images: np.ndarray, names: Sequence[str], *, prefix: str = "train") -> dict[str, bytes]:
+def make_idx_pair(images: np.ndarray, names: Sequence[str], *, prefix: str = "train") -> dict[str, bytes]:
     return {
-        f"{prefix}-images-idx3-ubyte": idx(images[:, :, :, 0]),
-        f"{prefix}-labels-idx1-ubyte": idx(np.array(names, dtype=np.uint8)),
+        f"{prefix}-images-idx3-ubyte": make_idx(images[:, :, :, 0]),
+        f"{prefix}-labels-idx1-ubyte": make_idx(np.array(names, dtype=np.uint8)),
     }
 
 
-def csv_text(
+def make_csv(
     images: np.ndarray, names: Sequence[str] | None, *, header: bool = True, delimiter: str = ",", scale: float = 1
 ) -> bytes:
     flat = images.reshape(len(images), -1)
@@ -82,20 +82,20 @@ def csv_text(
     return file.getvalue().encode()
 
 
-def base64_csv(encoded_pictures: Sequence[bytes], names: Sequence[str], *, prefix: str = "") -> bytes:
+def make_base64_csv(encoded_images: Sequence[bytes], names: Sequence[str], *, prefix: str = "") -> bytes:
     lines = [
-        f"{name},{prefix}{base64.b64encode(data).decode()}" for name, data in zip(names, encoded_pictures, strict=True)
+        f"{name},{prefix}{base64.b64encode(data).decode()}" for name, data in zip(names, encoded_images, strict=True)
     ]
     return "\n".join(["label,image", *lines, ""]).encode()
 
 
-def parquet(columns: Mapping[str, Any], **options: Any) -> bytes:
+def make_parquet(columns: Mapping[str, Any], **options: Any) -> bytes:
     file = io.BytesIO()
     pq.write_table(pa.table(columns), file, **options)
     return file.getvalue()
 
 
-def zipped(members: Iterable[tuple[str | zipfile.ZipInfo, bytes]], *, compression: int = zipfile.ZIP_STORED) -> bytes:
+def make_zip(members: Iterable[tuple[str | zipfile.ZipInfo, bytes]], *, compression: int = zipfile.ZIP_STORED) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as archive:
         for name, data in members:
@@ -103,7 +103,7 @@ def zipped(members: Iterable[tuple[str | zipfile.ZipInfo, bytes]], *, compressio
     return file.getvalue()
 
 
-def tarred(members: Iterable[tuple[str | tarfile.TarInfo, bytes]], *, mode: str = "w") -> bytes:
+def make_tar(members: Iterable[tuple[str | tarfile.TarInfo, bytes]], *, mode: str = "w") -> bytes:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode=mode) as archive:
         for name, data in members:
@@ -113,14 +113,14 @@ def tarred(members: Iterable[tuple[str | tarfile.TarInfo, bytes]], *, mode: str 
     return file.getvalue()
 
 
-def folders(images: np.ndarray, names: Sequence[str], *, above: str = "") -> list[tuple[str, bytes]]:
+def class_folders(images: np.ndarray, names: Sequence[str], *, above: str = "") -> list[tuple[str, bytes]]:
     return [
-        (f"{above}{name}/{index:04}.png", encoded(image))
+        (f"{above}{name}/{index:04}.png", encode_image(image))
         for index, (image, name) in enumerate(zip(images, names, strict=True))
     ]
 
 
-def packed(data: bytes) -> bytes:
+def gzip_bytes(data: bytes) -> bytes:
     return gzip.compress(data, mtime=0)
 
 
@@ -140,7 +140,7 @@ def codes(report: ImportReport) -> set[str]:
 
 
 def sample(report: ImportReport, code: str) -> dict[str, Any]:
-    """The first place of this code."""
+    """Return the first sample of an issue."""
     return next(entry for entry in report.errors if entry.code == code).sample[0]
 
 

@@ -8,8 +8,8 @@ from ml.data.column_types.objects import ObjectsType
 from ml.data.dataset import Dataset
 from ml.data.issues import DataRejected, IssueLog
 from ml.data.limits import Limits
-from tests.support.ml.annotations import HEIGHT, WIDTH, objects, picture
-from tests.support.ml.dataset_files import codes, parquet, sample, upload
+from tests.support.ml.annotations import HEIGHT, WIDTH, draw_image, objects
+from tests.support.ml.dataset_files import codes, make_parquet, sample, upload
 
 
 def boxes(cell):
@@ -45,7 +45,7 @@ def test_what_is_no_list_of_objects_is_refused(cell):
 def test_json_lines_bring_pictures_and_objects(tmp_path):
     rows = [
         {
-            "image": base64.b64encode(picture(number)).decode(),
+            "image": base64.b64encode(draw_image(number)).decode(),
             "objects": [{"label": label, "box": box} for label, box in objects(number)],
         }
         for number in range(24)
@@ -64,7 +64,7 @@ def test_parquet_brings_them_as_hugging_face_writes_it(tmp_path):
         found = objects(number)
         sizes = [[left, top, right - left, bottom - top] for _, (left, top, right, bottom) in found]
         cells.append({"bbox": sizes, "category": [label for label, _ in found]})
-    file = parquet({"image": [{"bytes": picture(number)} for number in range(24)], "objects": cells})
+    file = make_parquet({"image": [{"bytes": draw_image(number)} for number in range(24)], "objects": cells})
 
     report = upload(tmp_path, {"a.parquet": file}, task="object_detection")
 
@@ -76,7 +76,7 @@ def rows_with(*boxes, form="box"):
     cells = [[{"label": label, "box": box} for label, box in objects(number)] for number in range(24)]
     for row, box in enumerate(boxes):
         cells[row] = [{"label": "cat", form: box}]
-    encoded = [base64.b64encode(picture(number)).decode() for number in range(24)]
+    encoded = [base64.b64encode(draw_image(number)).decode() for number in range(24)]
     return [{"image": image, "objects": cell} for image, cell in zip(encoded, cells, strict=True)]
 
 
@@ -91,7 +91,7 @@ def as_csv(rows):
 
 def as_parquet(rows):
     pictures = [{"bytes": base64.b64decode(row["image"])} for row in rows]
-    return {"a.parquet": parquet({"image": pictures, "objects": [row["objects"] for row in rows]})}
+    return {"a.parquet": make_parquet({"image": pictures, "objects": [row["objects"] for row in rows]})}
 
 
 @pytest.mark.parametrize("form", [as_jsonl, as_csv, as_parquet])

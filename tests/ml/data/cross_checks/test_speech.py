@@ -5,7 +5,7 @@ from pathlib import Path
 from ml.data.cross_checks.speech import FRAMES_A_SECOND
 from ml.encoders.log_mel import HOP_SECONDS, LogMelConfig
 from tests.support.ml import samples
-from tests.support.ml.dataset_files import codes, count, sample, upload, zipped
+from tests.support.ml.dataset_files import codes, count, make_zip, sample, upload
 
 ROWS = 24
 SOUNDS = samples.VALUES["audio"](ROWS)
@@ -17,7 +17,7 @@ def imported(folder: Path, texts: list[str], *, splits: list[str] | None = None)
     lines = [f"{row}.wav,{text},{split}\n" for row, (text, split) in enumerate(zip(texts, splits, strict=True))]
     table = ("file_name,text,split\n" + "".join(lines)).encode()
     sounds = [(f"{row}.wav", sound) for row, sound in enumerate(SOUNDS)]
-    return upload(folder, {"speech.zip": zipped([("metadata.csv", table), *sounds])}, task="speech_recognition")
+    return upload(folder, {"speech.zip": make_zip([("metadata.csv", table), *sounds])}, task="speech_recognition")
 
 
 def test_a_text_that_no_recogniser_could_say_in_time_is_told_at_import(tmp_path):

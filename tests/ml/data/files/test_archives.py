@@ -3,13 +3,13 @@ import unicodedata
 import pytest
 
 from tests.support.ml import annotations
-from tests.support.ml.dataset_files import codes, upload, zipped
+from tests.support.ml.dataset_files import codes, make_zip, upload
 
 
 def zipped_long_ago(members, encoding):
     """Names that do not say what they are written in, as tools of a system in that language write them."""
     stand_ins = {f"<{number}>".ljust(len(name.encode(encoding)), "="): name for number, name in enumerate(members)}
-    data = zipped((stand_in, members[name]) for stand_in, name in stand_ins.items())
+    data = make_zip((stand_in, members[name]) for stand_in, name in stand_ins.items())
     for stand_in, name in stand_ins.items():
         data = data.replace(stand_in.encode(), name.encode(encoding))
     return data
@@ -36,9 +36,9 @@ def test_names_that_do_not_say_their_encoding_are_read(tmp_path, classes, encodi
 def test_an_accent_may_be_a_sign_of_its_own(tmp_path, name):
     files = {
         path.replace("p1.", "é1."): data.replace(b"p1.png", "é1.png".encode()).replace(b"p1\n", "é1\n".encode())
-        for path, data in getattr(annotations, name)().items()
+        for path, data in annotations.LAYOUTS[name]().items()
     }
     forms = {path: "NFD" if path.endswith(".png") else "NFC" for path in files}
     apart = [(unicodedata.normalize(form, path), files[path]) for path, form in forms.items()]
-    report = upload(tmp_path, {"a.zip": zipped(apart)})
+    report = upload(tmp_path, {"a.zip": make_zip(apart)})
     assert (report.state, codes(report), report.guess.format) == ("ready", set(), name)

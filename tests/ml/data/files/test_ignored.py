@@ -2,7 +2,7 @@ import pytest
 
 from ml.data.files.ignored import is_ignored
 from tests.support.ml import annotations
-from tests.support.ml.dataset_files import codes, upload, zipped
+from tests.support.ml.dataset_files import codes, make_zip, upload
 
 
 @pytest.mark.parametrize("name", ["README", "a.zip/README.dataset.txt", "readme.roboflow.txt", "x/LICENSE.md"])
@@ -17,5 +17,5 @@ def test_data_is_no_note(name):
 
 def test_the_notes_in_a_published_yolo_zip_are_no_annotations(tmp_path):
     notes = {"README.dataset.txt": b"# cells", "README.roboflow.txt": b"\ncells - v1\n"}
-    report = upload(tmp_path, {"cells.zip": zipped((annotations.yolo() | notes).items())})
+    report = upload(tmp_path, {"cells.zip": make_zip((annotations.make_yolo() | notes).items())})
     assert (report.state, codes(report)) == ("ready", set())

@@ -6,7 +6,7 @@ from PIL import Image
 
 from ml.data.files import images
 from ml.errors import InputError
-from tests.support.ml.dataset_files import claiming_png, encoded, pictures
+from tests.support.ml.dataset_files import encode_image, make_images, make_oversized_png
 
 
 def save(image: Image.Image, format: str = "PNG", **options) -> bytes:
@@ -18,20 +18,20 @@ def save(image: Image.Image, format: str = "PNG", **options) -> bytes:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "PPM"])
 def test_lossless_formats_give_the_pixels_that_were_saved(format, channels):
-    pixels = pictures(1, side=9, channels=channels)[0]
-    assert np.array_equal(images.decode(encoded(pixels, format=format)), pixels)
+    pixels = make_images(1, side=9, channels=channels)[0]
+    assert np.array_equal(images.decode(encode_image(pixels, format=format)), pixels)
 
 
 def test_a_png_made_here_reads_the_same():
     for channels in (1, 3):
-        pixels = pictures(1, side=7, channels=channels)[0]
+        pixels = make_images(1, side=7, channels=channels)[0]
         assert np.array_equal(images.decode(images.encode_png(pixels)), pixels)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "WEBP"])
 def test_lossy_formats_come_close(format):
     pixels = np.full((16, 16, 3), 100, dtype=np.uint8)
-    assert np.abs(images.decode(encoded(pixels, format=format)).astype(int) - 100).max() <= 3
+    assert np.abs(images.decode(encode_image(pixels, format=format)).astype(int) - 100).max() <= 3
 
 
 def test_sixteen_bits_keep_their_upper_half():
@@ -47,7 +47,7 @@ def test_one_bit_is_black_and_white():
 
 
 def test_a_palette_of_greys_is_grey_and_one_of_colours_is_not():
-    grey = Image.fromarray(pictures(1)[0, :, :, 0]).convert("P")
+    grey = Image.fromarray(make_images(1)[0, :, :, 0]).convert("P")
     assert images.decode(save(grey)).shape == (6, 6, 1)
     colour = Image.new("P", (4, 4), 1)
     colour.putpalette([0, 0, 0, 200, 30, 0])
@@ -95,7 +95,7 @@ def test_of_an_animation_the_first_frame_counts(format):
 
 
 def test_a_truncated_picture_says_so():
-    data = save(Image.fromarray(pictures(1, side=64, channels=3)[0]), "JPEG")
+    data = save(Image.fromarray(make_images(1, side=64, channels=3)[0]), "JPEG")
     with pytest.raises(images.UnreadableImage) as caught:
         images.decode(data[: len(data) // 2])
     assert caught.value.issue == "image_truncated"
@@ -122,10 +122,10 @@ def test_a_damaged_picture_is_an_input_error():
 )
 def test_a_huge_picture_is_refused_by_its_header(width, height):
     with pytest.raises(images.UnreadableImage) as caught:
-        images.decode(claiming_png(width, height))
+        images.decode(make_oversized_png(width, height))
     assert caught.value.issue == "image_too_large"
 
 
 def test_the_limit_on_pixels_is_the_callers():
     with pytest.raises(InputError, match="limit 99 in all"):
-        images.decode(encoded(pictures(1, side=10)[0]), max_pixels=99)
+        images.decode(encode_image(make_images(1, side=10)[0]), max_pixels=99)

@@ -7,7 +7,7 @@ import pytest
 
 from ml.data.dataset import Dataset
 from ml.data.files.text import decode_text
-from tests.support.ml.dataset_files import codes, count, sample, tarred, upload, zipped
+from tests.support.ml.dataset_files import codes, count, make_tar, make_zip, sample, upload
 
 GOOD = [f"a good film , number {number}" for number in range(20)]
 BAD = [f"a bad film , number {number}" for number in range(20)]
@@ -107,7 +107,7 @@ def test_json_lines_by_name_and_by_asking(tmp_path):
 
 
 @pytest.mark.parametrize("ending", [".txt", ".TXT"])
-@pytest.mark.parametrize("pack", [zipped, tarred])
+@pytest.mark.parametrize("pack", [make_zip, make_tar])
 def test_folders_of_text_files_tell_split_and_class(tmp_path, pack, ending):
     members = folders("aclImdb/train/", ending) + [
         (name.replace("/train/", "/test/"), data + b" once more") for name, data in folders("aclImdb/train/", ending)
@@ -125,7 +125,7 @@ def test_lists_and_texts_without_a_class_are_left_out_and_told(tmp_path):
     members = folders("aclImdb/train/")
     members += [("aclImdb/README", b"about"), ("aclImdb/imdb.vocab", b"the"), ("aclImdb/train/urls_pos.txt", b"http:")]
     members += [(f"aclImdb/train/unsup/{number}_0.txt", b"who knows") for number in range(3)]
-    report = upload(tmp_path, {"imdb.zip": zipped(members)}, task="text_classification")
+    report = upload(tmp_path, {"imdb.zip": make_zip(members)}, task="text_classification")
     assert report.state == "ready"
     assert count(report, "text_file_ignored") == 3
     assert count(report, "texts_without_class") == 3
@@ -135,19 +135,19 @@ def test_lists_and_texts_without_a_class_are_left_out_and_told(tmp_path):
 
 def test_files_may_be_of_other_encodings(tmp_path):
     members = [(name, f"{data.decode()} {TRADITIONAL}\r\n".encode("big5")) for name, data in folders()]
-    report = upload(tmp_path, {"a.zip": zipped(members)})
+    report = upload(tmp_path, {"a.zip": make_zip(members)})
     assert report.state == "ready"
     assert count(report, "encoding_guessed") == 40
     assert texts_of(tmp_path, report) == {f"{text} {TRADITIONAL}" for text in GOOD + BAD}
 
 
 def test_an_empty_text_file_is_told(tmp_path):
-    report = upload(tmp_path, {"a.zip": zipped([*folders(), ("pos/99.txt", b" \n")])})
+    report = upload(tmp_path, {"a.zip": make_zip([*folders(), ("pos/99.txt", b" \n")])})
     assert sample(report, "text_missing")["file"] == "a.zip/pos/99.txt"
 
 
 def test_an_archive_without_texts_is_told(tmp_path):
-    packed = zipped([(f"{name}.md", data) for name, data in folders(ending="")])
+    packed = make_zip([(f"{name}.md", data) for name, data in folders(ending="")])
     report = upload(tmp_path, {"a.zip": packed}, format="text_folders")
     assert report.state == "rejected"
     assert sample(report, "archive_without_texts") == {"file": "a.zip", "found": "a.zip/neg/0_1.md"}

@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from ml.data.files.upload import UploadedFile
-from tests.support.ml.dataset_files import zipped
+from tests.support.ml.dataset_files import make_zip
 
 ROWS = range(9_000)
 APART = [*(f"images/{row}.jpg" for row in ROWS), *(f"labels/{row}.txt" for row in ROWS)]
@@ -14,7 +14,7 @@ SIDE_BY_SIDE = [f"{row}{ending}" for row in ROWS for ending in (".jpg", ".txt")]
 @pytest.mark.parametrize("names", [APART, SIDE_BY_SIDE], ids=["apart", "side by side"])
 def test_of_very_many_names_those_of_every_kind_are_seen(tmp_path, names):
     path = tmp_path / "a.zip"
-    path.write_bytes(zipped((name, b"") for name in ["data.yaml", *names, "z/metadata.csv"]))
+    path.write_bytes(make_zip((name, b"") for name in ["data.yaml", *names, "z/metadata.csv"]))
 
     seen = Counter(PurePosixPath(name).suffix for name in UploadedFile("a.zip", path).member_names)
 

@@ -8,20 +8,20 @@ from ml.data.dataset import Dataset, DatasetSummary
 from ml.data.importing.importer import import_dataset
 from ml.tasks import TASKS
 from tests.support.ml.dataset_files import (
+    class_folders,
     codes,
     count,
-    csv_text,
-    folders,
-    idx_pair,
-    labels,
-    pictures,
+    make_csv,
+    make_idx_pair,
+    make_images,
+    make_labels,
+    make_zip,
     sample,
     upload,
-    zipped,
 )
 
-IMAGES, NAMES = pictures(100), labels(100)
-CSV = csv_text(IMAGES, NAMES)
+IMAGES, NAMES = make_images(100), make_labels(100)
+CSV = make_csv(IMAGES, NAMES)
 
 
 def test_what_is_wrong_with_every_file_is_told_at_once(tmp_path):
@@ -40,7 +40,7 @@ def test_what_is_wrong_with_every_file_is_told_at_once(tmp_path):
 
 def test_errors_come_before_warnings_and_repairs(tmp_path):
     report = upload(
-        tmp_path, {"a.csv": csv_text(IMAGES, [f"{name}.0" for name in NAMES]) + b"1,2\n" + CSV.splitlines()[1]}
+        tmp_path, {"a.csv": make_csv(IMAGES, [f"{name}.0" for name in NAMES]) + b"1,2\n" + CSV.splitlines()[1]}
     )
     order = [entry.severity for entry in report.errors]
     assert order == sorted(order, key=["error", "warning", "repair"].index)
@@ -72,21 +72,21 @@ def test_the_task_is_guessed_unless_it_is_told(tmp_path):
 
 def test_a_guessed_task_is_one_that_exists(tmp_path):
     for name, classes in (("a", 2), ("b", 1)):
-        report = upload(tmp_path / name, {"a.csv": csv_text(IMAGES, labels(100, classes=classes))})
+        report = upload(tmp_path / name, {"a.csv": make_csv(IMAGES, make_labels(100, classes=classes))})
         assert report.summary is not None
         assert report.summary.task in TASKS
         assert TASKS[report.summary.task].refuse(report.summary) == []
 
 
 def test_files_may_be_told_to_be_a_split(tmp_path):
-    files = {"one.csv": CSV, "two.csv": csv_text(pictures(30, seed=5), labels(30))}
+    files = {"one.csv": CSV, "two.csv": make_csv(make_images(30, seed=5), make_labels(30))}
     report = upload(tmp_path, files, splits={"one.csv": "train", "tw*.csv": "val"})
     assert report.splits["validation"] == 30
     assert report.splits["test"] == 10
 
 
 def test_shares_part_all_rows_anew(tmp_path):
-    files = {"train.csv": CSV, "test.csv": csv_text(pictures(100, seed=5), labels(100))}
+    files = {"train.csv": CSV, "test.csv": make_csv(make_images(100, seed=5), make_labels(100))}
     report = upload(tmp_path, files, splits={"train": 0.5, "validation": 0.25, "test": 0.25, "seed": 3})
     assert report.splits == {"train": 100, "validation": 50, "test": 50}
     assert report.summary is not None
@@ -106,7 +106,7 @@ def test_the_seed_decides_who_is_held_out(tmp_path):
 
 def test_copies_are_held_out_together(tmp_path):
     twice = np.concatenate([IMAGES, IMAGES])
-    report = upload(tmp_path, {"a.csv": csv_text(twice, NAMES * 2)})
+    report = upload(tmp_path, {"a.csv": make_csv(twice, NAMES * 2)})
     assert "duplicate_across_splits" not in codes(report)
     assert count(report, "duplicate_rows") == 100
     assert report.splits == {"train": 160, "validation": 20, "test": 20}
@@ -116,8 +116,8 @@ def test_copies_are_held_out_together(tmp_path):
 
 
 def test_what_is_in_test_too_is_taken_out_of_train(tmp_path):
-    test = np.concatenate([pictures(30, seed=5), IMAGES[:12]])
-    report = upload(tmp_path, {"train.csv": CSV, "test.csv": csv_text(test, labels(42))})
+    test = np.concatenate([make_images(30, seed=5), IMAGES[:12]])
+    report = upload(tmp_path, {"train.csv": CSV, "test.csv": make_csv(test, make_labels(42))})
     assert report.state == "ready"
     assert count(report, "duplicate_across_splits") == report.repaired == 12
     assert len(next(entry.sample for entry in report.errors if entry.code == "duplicate_across_splits")) == 10
@@ -131,7 +131,7 @@ def test_what_is_in_test_too_is_taken_out_of_train(tmp_path):
 
 def test_one_picture_with_two_labels_is_told_with_both_places(tmp_path):
     twice = np.concatenate([IMAGES, IMAGES[:1]])
-    report = upload(tmp_path, {"a.csv": csv_text(twice, [*NAMES, "1"])})
+    report = upload(tmp_path, {"a.csv": make_csv(twice, [*NAMES, "1"])})
     places = next(entry.sample for entry in report.errors if entry.code == "conflicting_labels")
     assert [(place["row"], place["found"]) for place in places] == [(1, "0"), (101, "1")]
 
@@ -165,7 +165,7 @@ def test_the_digest_knows_nothing_of_times_and_names(tmp_path):
     for name, moment in (("a", 0), ("b", 1_000_000_000)):
         folder = tmp_path / name
         folder.mkdir()
-        (folder / f"{name}.zip").write_bytes(zipped(folders(IMAGES, NAMES)))
+        (folder / f"{name}.zip").write_bytes(make_zip(class_folders(IMAGES, NAMES)))
         os.utime(folder / f"{name}.zip", (moment, moment))
         report = import_dataset([folder / f"{name}.zip"], folder / "dataset", purposes=TASKS)
         assert report.summary is not None
@@ -176,6 +176,6 @@ def test_the_digest_knows_nothing_of_times_and_names(tmp_path):
 def test_bytes_of_a_dataset_are_the_same_twice(tmp_path):
     stored = []
     for name in ("a", "b"):
-        upload(tmp_path / name, idx_pair(IMAGES, NAMES))
+        upload(tmp_path / name, make_idx_pair(IMAGES, NAMES))
         stored.append({path.name: path.read_bytes() for path in (tmp_path / name / "dataset").iterdir()})
     assert stored[0] == stored[1]

@@ -4,18 +4,18 @@ import gzip
 
 import pytest
 
-from tests.support.ml.dataset_files import codes, parquet, sample, tarred, upload, zipped
+from tests.support.ml.dataset_files import codes, make_parquet, make_tar, make_zip, sample, upload
 
 ROWS = [(f"it was really {number}", "yes" if number % 2 else "no") for number in range(40)]
 CSV = "".join(["text,label\n", *(f"{text},{label}\n" for text, label in ROWS)]).encode()
-PARQUET = parquet({"text": [text for text, _ in ROWS], "label": [label for _, label in ROWS]})
+PARQUET = make_parquet({"text": [text for text, _ in ROWS], "label": [label for _, label in ROWS]})
 ENGLISH = "".join(f"The man number {number}.\n" for number in range(40)).encode()
 GERMAN = "".join(f"Der Mann Nummer {number}.\n" for number in range(40)).encode()
 
 
 @pytest.mark.parametrize("task", [None, "text_classification"])
 @pytest.mark.parametrize(("name", "data"), [("IMDB Dataset.csv", CSV), ("data/a.parquet", PARQUET)])
-@pytest.mark.parametrize("pack", [zipped, tarred])
+@pytest.mark.parametrize("pack", [make_zip, make_tar])
 def test_a_table_may_come_in_an_archive(tmp_path, pack, name, data, task):
     alone = upload(tmp_path / "alone", {name.rpartition("/")[2]: data}, task=task)
     report = upload(tmp_path / "packed", {"archive.zip": pack([(name, data), ("README.md", b"hello")])}, task=task)
@@ -25,21 +25,21 @@ def test_a_table_may_come_in_an_archive(tmp_path, pack, name, data, task):
 
 def test_its_name_tells_the_split_and_its_place_is_in_the_archive(tmp_path):
     members = [("imdb/train.csv", CSV), ("imdb/test.csv", b"text,label\nit was it,yes\n,no\nodd\n")]
-    report = upload(tmp_path, {"archive.zip": zipped(members)})
+    report = upload(tmp_path, {"archive.zip": make_zip(members)})
     assert report.splits["test"] == 1
     assert sample(report, "ragged_row")["file"] == "archive.zip/imdb/test.csv"
 
 
 def test_two_aligned_files_may_come_in_one(tmp_path):
     members = [("x.en-de.en", ENGLISH), ("x.en-de.de", GERMAN), ("README", b"hello"), ("LICENSE", b"free")]
-    report = upload(tmp_path, {"x.en-de.zip": zipped(members)}, task="translation")
+    report = upload(tmp_path, {"x.en-de.zip": make_zip(members)}, task="translation")
     assert (report.state, report.guess.format, report.rows) == ("ready", "aligned_texts", 40)
 
 
 def test_what_is_no_table_is_told(tmp_path):
     members = [("a.csv", CSV), ("b.bin", b"\0\1\2")]
-    report = upload(tmp_path / "beside", {"a.zip": zipped(members)})
+    report = upload(tmp_path / "beside", {"a.zip": make_zip(members)})
     assert (report.state, codes(report)) == ("ready", {"file_ignored"})
 
-    report = upload(tmp_path / "nested", {"a.zip": zipped([("a.csv", CSV), ("c.csv.gz", gzip.compress(CSV))])})
+    report = upload(tmp_path / "nested", {"a.zip": make_zip([("a.csv", CSV), ("c.csv.gz", gzip.compress(CSV))])})
     assert (report.state, codes(report)) == ("rejected", {"archive_nested"})

@@ -47,7 +47,7 @@ LAYOUTS = {
     "MovieLens 100k": {"u.data": table("\t")},
     "MovieLens 1M": {"ratings.dat": table("::")},
     "a zip of MovieLens": {
-        "ml.zip": dataset_files.zipped(
+        "ml.zip": dataset_files.make_zip(
             [
                 ("ml/ratings.csv", table(header="userId,movieId,rating,timestamp")),
                 ("ml/movies.csv", b"movieId,title,genres\n10,Heat,Crime\n"),
@@ -62,7 +62,7 @@ LAYOUTS = {
         ).encode()
     },
     "Parquet": {
-        "log.parquet": dataset_files.parquet(
+        "log.parquet": dataset_files.make_parquet(
             {
                 "user_id": [int(event[0]) for event in EVENTS],
                 "item_id": [float(event[1]) for event in EVENTS],

@@ -8,17 +8,17 @@ from ml.data.dataset import Dataset
 from ml.data.files.xml import read_xml
 from ml.data.issues import DataRejected
 from tests.support.ml import annotations
-from tests.support.ml.annotations import coco_json, objects, picture, voc_xml, yolo_text
-from tests.support.ml.dataset_files import codes, png, sample, tarred, upload, zipped
+from tests.support.ml.annotations import draw_image, make_coco_json, make_voc_xml, make_yolo_text, objects
+from tests.support.ml.dataset_files import codes, make_png, make_tar, make_zip, sample, upload
 
-FORMATS = {"voc": annotations.voc, "coco": annotations.coco, "yolo": annotations.yolo}
+FORMATS = {"voc": annotations.make_voc, "coco": annotations.make_coco, "yolo": annotations.make_yolo}
 
 every = pytest.mark.parametrize("name", list(FORMATS))
 
 
 def imported(folder, files, **options):
     """The report, and the objects of all rows by split where it is ready."""
-    report = upload(folder, {"a.zip": zipped(files.items())}, **options)
+    report = upload(folder, {"a.zip": make_zip(files.items())}, **options)
     if report.state != "ready":
         return report, {}
     dataset = Dataset.open(folder / "dataset")
@@ -52,17 +52,17 @@ def test_a_picture_has_its_own_objects(tmp_path, name):
 @every
 def test_tar_is_read_like_zip(tmp_path, name):
     in_zip, _ = imported(tmp_path / "zip", FORMATS[name]())
-    in_tar = upload(tmp_path / "tar", {"a.tar": tarred(FORMATS[name]().items())})
+    in_tar = upload(tmp_path / "tar", {"a.tar": make_tar(FORMATS[name]().items())})
 
     assert in_tar.summary.digest == in_zip.summary.digest
 
 
 def test_annotations_and_pictures_may_come_apart(tmp_path):
-    files = annotations.coco()
+    files = annotations.make_coco()
     pictures = {file: data for file, data in files.items() if file.endswith(".png")}
     loose = {file.rpartition("/")[2]: data for file, data in files.items() if file.endswith(".json")}
 
-    report = upload(tmp_path, {"pictures.zip": zipped(pictures.items()), **loose}, task="object_detection")
+    report = upload(tmp_path, {"pictures.zip": make_zip(pictures.items()), **loose}, task="object_detection")
 
     assert (report.state, codes(report)) == ("ready", set())
     assert report.splits == {"train": 14, "validation": 4, "test": 4}
@@ -73,8 +73,8 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path):
     for start, split in ((0, "train"), (20, "valid"), (40, "test")):
         numbers = list(range(start, start + 4))
         images = [{"id": number, "file_name": f"{number - start}.png"} for number in numbers]
-        files[f"{split}/_annotations.coco.json"] = coco_json(numbers, images=images)
-        files |= {f"{split}/{number - start}.png": picture(number) for number in numbers}
+        files[f"{split}/_annotations.coco.json"] = make_coco_json(numbers, images=images)
+        files |= {f"{split}/{number - start}.png": draw_image(number) for number in numbers}
 
     report, found = imported(tmp_path, files)
 
@@ -90,7 +90,7 @@ def changed(name, **files):
 
 def with_boxes(tmp_path, *boxes, label="cat"):
     files = changed("voc")
-    files["VOC/Annotations/p0.xml"] = voc_xml([(label, list(box)) for box in boxes])
+    files["VOC/Annotations/p0.xml"] = make_voc_xml([(label, list(box)) for box in boxes])
     return imported(tmp_path, files)
 
 
@@ -144,11 +144,11 @@ def test_an_object_has_a_label(tmp_path):
 
 
 def test_corners_taken_for_sizes_are_suspected(tmp_path):
-    content = json.loads(coco_json(list(range(22))))
+    content = json.loads(make_coco_json(list(range(22))))
     for each in content["annotations"]:
         each["bbox"] = [9, 4, 15, 13]
     files = {"annotations/instances.json": json.dumps(content).encode()}
-    files |= {f"images/p{number}.png": picture(number) for number in range(22)}
+    files |= {f"images/p{number}.png": draw_image(number) for number in range(22)}
 
     report, _ = imported(tmp_path, files)
 
@@ -158,7 +158,7 @@ def test_corners_taken_for_sizes_are_suspected(tmp_path):
 def test_sizes_taken_for_corners_are_suspected(tmp_path):
     files = changed("voc")
     for number in range(22):
-        files[f"VOC/Annotations/p{number}.xml"] = voc_xml([("cat", [9, 4, 6, 9])])
+        files[f"VOC/Annotations/p{number}.xml"] = make_voc_xml([("cat", [9, 4, 6, 9])])
 
     report, _ = imported(tmp_path, files)
 
@@ -168,7 +168,8 @@ def test_sizes_taken_for_corners_are_suspected(tmp_path):
 def test_a_picture_of_another_size_than_was_drawn_on_is_told(tmp_path):
     report, _ = imported(
         tmp_path,
-        changed("voc", VOC__Annotations__p=None) | {"VOC/Annotations/p0.xml": voc_xml(objects(0), size=(200, 160))},
+        changed("voc", VOC__Annotations__p=None)
+        | {"VOC/Annotations/p0.xml": make_voc_xml(objects(0), size=(200, 160))},
     )
 
     assert codes(report) == {"picture_size_differs"}
@@ -190,7 +191,7 @@ def test_a_picture_without_annotation_shows_nothing(tmp_path, name, file):
 
 
 def test_pictures_that_coco_does_not_list_are_left_out_and_told(tmp_path):
-    report, _ = imported(tmp_path, annotations.coco() | {"train2017/extra.png": png()})
+    report, _ = imported(tmp_path, annotations.make_coco() | {"train2017/extra.png": make_png()})
 
     assert (report.state, codes(report)) == ("ready", {"picture_not_listed"})
     assert sum(report.splits.values()) == 22
@@ -210,7 +211,7 @@ def test_an_annotation_without_its_picture_rejects(tmp_path, name, file):
 
 
 def test_an_unknown_class_is_told_with_its_place(tmp_path):
-    files = annotations.yolo() | {"labels/train/p1.txt": yolo_text(objects(1)) + b"\n7 0.5 0.5 0.1 0.1\n"}
+    files = annotations.make_yolo() | {"labels/train/p1.txt": make_yolo_text(objects(1)) + b"\n7 0.5 0.5 0.1 0.1\n"}
     report, _ = imported(tmp_path / "yolo", files)
     assert codes(report) == {"class_unknown"}
     assert sample(report, "class_unknown") == {
@@ -222,9 +223,9 @@ def test_an_unknown_class_is_told_with_its_place(tmp_path):
 
     strange = {"id": 0, "image_id": 0, "category_id": 99, "bbox": [1, 1, 2, 2]}
     lost = {"id": 1, "image_id": 1234, "category_id": 10, "bbox": [1, 1, 2, 2]}
-    numbers = annotations.by_split()["train"]
-    files = annotations.coco()
-    files["annotations/instances_train.json"] = coco_json(numbers, annotations=[strange, lost])
+    numbers = annotations.numbers_by_split()["train"]
+    files = annotations.make_coco()
+    files["annotations/instances_train.json"] = make_coco_json(numbers, annotations=[strange, lost])
     report, _ = imported(tmp_path / "coco", files)
     assert codes(report) >= {"class_unknown", "annotation_without_picture"}
     place = sample(report, "annotation_without_picture")
@@ -243,14 +244,14 @@ def test_an_unknown_class_is_told_with_its_place(tmp_path):
     ],
 )
 def test_a_line_that_is_no_box_is_told(tmp_path, line, code):
-    report, _ = imported(tmp_path, annotations.yolo() | {"labels/train/p1.txt": line})
+    report, _ = imported(tmp_path, annotations.make_yolo() | {"labels/train/p1.txt": line})
 
     assert (report.state, codes(report) - {"picture_without_objects"}) == ("rejected", {code})
     assert sample(report, code)["line"] == 1
 
 
 def test_names_may_stand_in_a_list_or_nowhere(tmp_path):
-    files = annotations.yolo()
+    files = annotations.make_yolo()
     del files["data.yaml"]
     listed, _ = imported(tmp_path / "list", files | {"classes.txt": b"cat\ndog\n"})
     assert (listed.classes, codes(listed)) == (["cat", "dog"], set())
@@ -260,11 +261,11 @@ def test_names_may_stand_in_a_list_or_nowhere(tmp_path):
 
 
 def test_yaml_may_number_its_names_and_cannot_do_anything(tmp_path):
-    numbered, _ = imported(tmp_path / "a", annotations.yolo() | {"data.yaml": b"names:\n  0: cat\n  1: dog\n"})
+    numbered, _ = imported(tmp_path / "a", annotations.make_yolo() | {"data.yaml": b"names:\n  0: cat\n  1: dog\n"})
     assert numbered.classes == ["cat", "dog"]
 
     evil, _ = imported(
-        tmp_path / "b", annotations.yolo() | {"data.yaml": b"names: !!python/object/apply:os.system [x]"}
+        tmp_path / "b", annotations.make_yolo() | {"data.yaml": b"names: !!python/object/apply:os.system [x]"}
     )
     assert "annotation_invalid" in codes(evil)
 
@@ -295,7 +296,7 @@ def test_xml_that_is_none_or_declares_anything_is_refused(tmp_path, content, cod
     "content", [b"{", b"[]", b'{"images": []}', b'{"images": [1], "annotations": [], "categories": []}']
 )
 def test_json_that_is_not_coco_is_refused(tmp_path, content):
-    report, _ = imported(tmp_path, annotations.coco() | {"annotations/instances_val.json": content})
+    report, _ = imported(tmp_path, annotations.make_coco() | {"annotations/instances_val.json": content})
 
     assert report.state == "rejected"
     assert sample(report, "annotation_invalid")["file"] == "a.zip/annotations/instances_val.json"
@@ -303,7 +304,7 @@ def test_json_that_is_not_coco_is_refused(tmp_path, content):
 
 def test_crowds_are_left_out_and_told(tmp_path):
     crowd = {"id": 0, "image_id": 0, "category_id": 10, "bbox": [1, 1, 2, 2], "iscrowd": 1}
-    files = annotations.coco()
+    files = annotations.make_coco()
     usual = json.loads(files["annotations/instances_train.json"])
     usual["annotations"].append(crowd)
     files["annotations/instances_train.json"] = json.dumps(usual).encode()
@@ -314,7 +315,7 @@ def test_crowds_are_left_out_and_told(tmp_path):
 
 
 def test_names_that_two_files_tell_unlike_are_told(tmp_path):
-    files = {**annotations.yolo(), "old/data.yaml": b"names: [dog, cat]\n"}
+    files = {**annotations.make_yolo(), "old/data.yaml": b"names: [dog, cat]\n"}
     report, _ = imported(tmp_path, files)
     told = sample(report, "class_names_differ")
     assert (told["file"], told["found"]) == ("a.zip/old/data.yaml", "dog, cat")
@@ -325,8 +326,8 @@ def test_names_that_two_files_tell_unlike_are_told(tmp_path):
 def test_an_id_that_stands_for_two_is_refused(tmp_path, part):
     twice = {"images": {"id": 1, "file_name": "p1.png"}, "categories": {"id": 1, "name": "cat"}}[part]
     files = {
-        "instances.json": annotations.coco_json([1, 2], **{part: [twice, twice]}),
-        "p1.png": annotations.picture(1),
+        "instances.json": annotations.make_coco_json([1, 2], **{part: [twice, twice]}),
+        "p1.png": annotations.draw_image(1),
     }
     report, _ = imported(tmp_path, files)
     assert sample(report, "annotation_invalid")["found"] == f"{part}: id 1 twice"
@@ -335,21 +336,21 @@ def test_an_id_that_stands_for_two_is_refused(tmp_path, part):
 def test_of_an_outline_the_box_around_it_is_taken(tmp_path):
     shares = [(0.1, 0.5), (0.3, 0.25), (0.5, 0.75)]
     line = " ".join(["1", *(str(share) for corner in shares for share in corner)])
-    report, found = imported(tmp_path, annotations.yolo() | {"labels/train/p1.txt": line.encode()})
+    report, found = imported(tmp_path, annotations.make_yolo() | {"labels/train/p1.txt": line.encode()})
     assert (report.state, codes(report)) == ("ready", {"outline_as_box"})
     box = [0.1 * annotations.WIDTH, 0.25 * annotations.HEIGHT, 0.5 * annotations.WIDTH, 0.75 * annotations.HEIGHT]
     assert [{"label": "dog", "box": pytest.approx(box)}] in found["train"]
 
 
 def test_masks_beside_the_pictures_are_none(tmp_path):
-    masks = {f"VOC/Segmentation{kind}/p1.png": png(90) for kind in ("Class", "Object")}
-    report, _ = imported(tmp_path, annotations.voc() | masks)
+    masks = {f"VOC/Segmentation{kind}/p1.png": make_png(90) for kind in ("Class", "Object")}
+    report, _ = imported(tmp_path, annotations.make_voc() | masks)
     assert (report.state, codes(report), report.accepted) == ("ready", {"file_ignored"}, 22)
 
 
 @pytest.mark.parametrize("name", ["result.json", "labels.json"])
 def test_what_other_tools_call_their_coco_is_known(tmp_path, name):
     numbers = list(range(22))
-    files = {f"images/p{number}.png": picture(number) for number in numbers}
-    report, _ = imported(tmp_path, {name: coco_json(numbers), **files})
+    files = {f"images/p{number}.png": draw_image(number) for number in numbers}
+    report, _ = imported(tmp_path, {name: make_coco_json(numbers), **files})
     assert (report.state, report.guess.format, report.classes) == ("ready", "coco", ["cat", "dog"])

@@ -5,35 +5,35 @@ import pytest
 
 from ml.data.dataset import Dataset
 from tests.support.ml.dataset_files import (
+    class_folders,
     codes,
     count,
-    encoded,
-    folders,
-    labels,
-    pictures,
-    png,
+    encode_image,
+    make_images,
+    make_labels,
+    make_png,
+    make_tar,
+    make_zip,
     sample,
-    tarred,
     upload,
-    zipped,
 )
 
-IMAGES, NAMES = pictures(40), labels(40)
+IMAGES, NAMES = make_images(40), make_labels(40)
 
 
 @pytest.mark.parametrize("wrapper", ["", "digits/", "./digits/", "some\\"])
 @pytest.mark.parametrize(("train", "test"), [("train", "test"), ("Training", "TESTING")])
 def test_folders_tell_split_and_class(tmp_path, wrapper, train, test):
-    members = folders(IMAGES[:30], NAMES[:30], above=f"{wrapper}{train}/")
-    members += folders(IMAGES[30:], NAMES[30:], above=f"{wrapper}{test}/")
-    report = upload(tmp_path, {"a.zip": zipped(members)})
+    members = class_folders(IMAGES[:30], NAMES[:30], above=f"{wrapper}{train}/")
+    members += class_folders(IMAGES[30:], NAMES[30:], above=f"{wrapper}{test}/")
+    report = upload(tmp_path, {"a.zip": make_zip(members)})
     assert (report.state, codes(report)) == ("ready", set())
     assert report.splits == {"train": 26, "validation": 4, "test": 10}
     assert report.classes == ["0", "1"]
 
 
 def test_without_splits_a_tenth_is_held_out_twice(tmp_path):
-    report = upload(tmp_path, {"a.zip": zipped(folders(IMAGES, NAMES))})
+    report = upload(tmp_path, {"a.zip": make_zip(class_folders(IMAGES, NAMES))})
     assert report.splits == {"train": 32, "validation": 4, "test": 4}
     assert report.summary is not None
     assert report.summary.class_counts["test"] == {"0": 2, "1": 2}
@@ -41,9 +41,9 @@ def test_without_splits_a_tenth_is_held_out_twice(tmp_path):
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz", "w:bz2"])
 def test_tar_and_zip_are_the_same_dataset(tmp_path, mode):
-    members = sorted(folders(IMAGES, NAMES, above="all/"))
-    as_zip = upload(tmp_path / "zip", {"a.zip": zipped(members[::-1], compression=zipfile.ZIP_DEFLATED)})
-    as_tar = upload(tmp_path, {"a.tar": tarred(members, mode=mode)})
+    members = sorted(class_folders(IMAGES, NAMES, above="all/"))
+    as_zip = upload(tmp_path / "zip", {"a.zip": make_zip(members[::-1], compression=zipfile.ZIP_DEFLATED)})
+    as_tar = upload(tmp_path, {"a.tar": make_tar(members, mode=mode)})
     assert as_zip.summary is not None
     assert as_tar.summary is not None
     assert as_zip.summary.digest == as_tar.summary.digest
@@ -51,8 +51,8 @@ def test_tar_and_zip_are_the_same_dataset(tmp_path, mode):
 
 def test_the_same_upload_twice_has_the_same_digest_and_another_has_not(tmp_path):
     digests = []
-    for folder, images in (("a", IMAGES), ("b", IMAGES), ("c", pictures(40, seed=9))):
-        report = upload(tmp_path / folder, {"a.zip": zipped(folders(images, NAMES))})
+    for folder, images in (("a", IMAGES), ("b", IMAGES), ("c", make_images(40, seed=9))):
+        report = upload(tmp_path / folder, {"a.zip": make_zip(class_folders(images, NAMES))})
         assert report.summary is not None
         digests.append(report.summary.digest)
     assert digests[0] == digests[1] != digests[2]
@@ -60,25 +60,25 @@ def test_the_same_upload_twice_has_the_same_digest_and_another_has_not(tmp_path)
 
 def test_what_systems_leave_behind_is_no_class(tmp_path):
     junk = [("__MACOSX/0/._0.png", b"x"), ("0/.DS_Store", b"x"), ("Thumbs.db", b"x"), (".git/config", b"x")]
-    report = upload(tmp_path, {"a.zip": zipped([*junk, *folders(IMAGES, NAMES)])})
+    report = upload(tmp_path, {"a.zip": make_zip([*junk, *class_folders(IMAGES, NAMES)])})
     assert (report.state, codes(report), report.classes) == ("ready", set(), ["0", "1"])
 
 
 def test_a_flat_folder_is_unlabelled(tmp_path):
-    report = upload(tmp_path, {"a.zip": zipped([(f"flat/{n}.png", png(n)) for n in range(25)])})
+    report = upload(tmp_path, {"a.zip": make_zip([(f"flat/{n}.png", make_png(n)) for n in range(25)])})
     assert report.state == "ready"
     assert report.classes is None
 
 
 def test_who_gives_one_folder_only_is_told_that_it_was_not_taken_for_a_class(tmp_path):
-    report = upload(tmp_path, {"a.zip": zipped([(f"cats/{n}.png", png(n)) for n in range(25)])})
+    report = upload(tmp_path, {"a.zip": make_zip([(f"cats/{n}.png", make_png(n)) for n in range(25)])})
     assert any("without labels" in suggestion.message for suggestion in report.suggestions)
-    labelled = upload(tmp_path / "labelled", {"a.zip": zipped(folders(IMAGES, NAMES))})
+    labelled = upload(tmp_path / "labelled", {"a.zip": make_zip(class_folders(IMAGES, NAMES))})
     assert not any("without labels" in suggestion.message for suggestion in labelled.suggestions)
 
 
 def test_loose_pictures_are_unlabelled(tmp_path):
-    report = upload(tmp_path, {f"{n}.png": png(n) for n in range(25)})
+    report = upload(tmp_path, {f"{n}.png": make_png(n) for n in range(25)})
     assert report.state == "ready"
     assert report.rows == 25
     assert report.classes is None
@@ -86,13 +86,13 @@ def test_loose_pictures_are_unlabelled(tmp_path):
 
 def test_classes_are_in_natural_order(tmp_path):
     names = [f"class {n}" for n in (10, 2, 1, 20)] * 10
-    report = upload(tmp_path, {"a.zip": zipped(folders(IMAGES, names))})
+    report = upload(tmp_path, {"a.zip": make_zip(class_folders(IMAGES, names))})
     assert report.classes == ["class 1", "class 2", "class 10", "class 20"]
 
 
 def test_pictures_of_many_sizes_are_kept_as_they_came(tmp_path):
-    members = [(f"{n % 2}/{n:02}.png", png(n, side=5 + n % 4)) for n in range(40)]
-    report = upload(tmp_path, {"a.zip": zipped(members)}, splits={"train": 1})
+    members = [(f"{n % 2}/{n:02}.png", make_png(n, side=5 + n % 4)) for n in range(40)]
+    report = upload(tmp_path, {"a.zip": make_zip(members)}, splits={"train": 1})
     assert report.state == "ready"
     assert sample(report, "image_sizes_differ")["found"] == "width x height from 5 x 5 to 8 x 8"
     rows = Dataset.open(tmp_path / "dataset").rows("train")
@@ -102,8 +102,10 @@ def test_pictures_of_many_sizes_are_kept_as_they_came(tmp_path):
 
 
 def test_grey_and_colour_may_be_mixed(tmp_path):
-    members = [(f"{n % 2}/{n:02}.png", encoded(pictures(1, channels=1 + 2 * (n % 2), seed=n)[0])) for n in range(40)]
-    report = upload(tmp_path, {"a.zip": zipped(members)})
+    members = [
+        (f"{n % 2}/{n:02}.png", encode_image(make_images(1, channels=1 + 2 * (n % 2), seed=n)[0])) for n in range(40)
+    ]
+    report = upload(tmp_path, {"a.zip": make_zip(members)})
     assert report.state == "ready"
     assert "image_channels_differ" in codes(report)
     assert report.summary is not None
@@ -111,7 +113,7 @@ def test_grey_and_colour_may_be_mixed(tmp_path):
 
 
 def test_names_in_utf8_that_do_not_say_so_are_read(tmp_path):
-    said = zipped(folders(IMAGES, ["grün", "blau"] * 20))
+    said = make_zip(class_folders(IMAGES, ["grün", "blau"] * 20))
     unsaid = said.replace(b"PK\x03\x04\x14\0\0\x08", b"PK\x03\x04\x14\0\0\0")
     unsaid = unsaid.replace(b"PK\x01\x02\x14\x03\x14\0\0\x08", b"PK\x01\x02\x14\x03\x14\0\0\0")
     assert unsaid != said
@@ -120,8 +122,8 @@ def test_names_in_utf8_that_do_not_say_so_are_read(tmp_path):
 
 
 def test_each_bad_picture_is_told_by_name_and_all_are_counted(tmp_path):
-    bad = [(f"0/bad{n:02}.png", png(n)[:40]) for n in range(15)]
-    report = upload(tmp_path, {"a.zip": zipped([*folders(IMAGES, NAMES), *bad])})
+    bad = [(f"0/bad{n:02}.png", make_png(n)[:40]) for n in range(15)]
+    report = upload(tmp_path, {"a.zip": make_zip([*class_folders(IMAGES, NAMES), *bad])})
     assert report.state == "rejected"
     assert report.rejected == 15
     assert report.rows == 55
@@ -131,15 +133,17 @@ def test_each_bad_picture_is_told_by_name_and_all_are_counted(tmp_path):
 
 
 def test_folders_below_a_class_belong_to_it(tmp_path):
-    members = [(f"{n % 2}/deeper{n % 3}/{n}.png", png(n)) for n in range(40)]
-    report = upload(tmp_path, {"a.zip": zipped(members)})
+    members = [(f"{n % 2}/deeper{n % 3}/{n}.png", make_png(n)) for n in range(40)]
+    report = upload(tmp_path, {"a.zip": make_zip(members)})
     assert report.classes == ["0", "1"]
     assert count(report, "folders_nested") == 40
 
 
 def test_an_archive_of_one_class_in_train_and_test_is_a_warning(tmp_path):
-    members = folders(IMAGES[:30], ["cat"] * 30, above="train/") + folders(IMAGES[30:], ["cat"] * 10, above="test/")
-    report = upload(tmp_path, {"a.zip": zipped(members)})
+    members = class_folders(IMAGES[:30], ["cat"] * 30, above="train/") + class_folders(
+        IMAGES[30:], ["cat"] * 10, above="test/"
+    )
+    report = upload(tmp_path, {"a.zip": make_zip(members)})
     assert report.state == "ready"
     assert sample(report, "one_class") == {"found": "cat"}
 
@@ -147,8 +151,8 @@ def test_an_archive_of_one_class_in_train_and_test_is_a_warning(tmp_path):
 def test_equal_pixels_mean_equal_content_however_they_are_encoded(tmp_path):
     digests = set()
     for format in ("PNG", "BMP", "TIFF"):
-        members = [(f"{n % 2}/{n:02}.{format.lower()}", encoded(IMAGES[n], format=format)) for n in range(40)]
-        report = upload(tmp_path / format, {"a.zip": zipped(members)})
+        members = [(f"{n % 2}/{n:02}.{format.lower()}", encode_image(IMAGES[n], format=format)) for n in range(40)]
+        report = upload(tmp_path / format, {"a.zip": make_zip(members)})
         assert report.summary is not None
         digests.add(report.summary.digest)
         assert np.array_equal(Dataset.open(tmp_path / format / "dataset").rows("train")[0]["image"].shape, (6, 6, 1))

@@ -2,13 +2,24 @@ import numpy as np
 import pytest
 
 from ml.data.dataset import Dataset
-from tests.support.ml.dataset_files import MNIST, codes, count, idx, idx_pair, labels, packed, pictures, sample, upload
+from tests.support.ml.dataset_files import (
+    MNIST,
+    codes,
+    count,
+    gzip_bytes,
+    make_idx,
+    make_idx_pair,
+    make_images,
+    make_labels,
+    sample,
+    upload,
+)
 
-IMAGES, NAMES = pictures(40), labels(40)
+IMAGES, NAMES = make_images(40), make_labels(40)
 
 
 def test_a_pair_keeps_every_pixel_with_its_label(tmp_path):
-    report = upload(tmp_path, idx_pair(IMAGES, NAMES), splits={"train": 1.0})
+    report = upload(tmp_path, make_idx_pair(IMAGES, NAMES), splits={"train": 1.0})
     assert report.state == "ready"
     rows = Dataset.open(tmp_path / "dataset").rows("train")
     assert np.array_equal(rows.columns["image"].array, IMAGES)
@@ -16,24 +27,24 @@ def test_a_pair_keeps_every_pixel_with_its_label(tmp_path):
 
 
 def test_plain_and_gzip_are_the_same_dataset(tmp_path):
-    files = idx_pair(IMAGES, NAMES)
+    files = make_idx_pair(IMAGES, NAMES)
     plain = upload(tmp_path / "a", files)
-    gzipped = upload(tmp_path / "b", {f"{name}.gz": packed(data) for name, data in files.items()})
+    gzipped = upload(tmp_path / "b", {f"{name}.gz": gzip_bytes(data) for name, data in files.items()})
     assert plain.summary is not None
     assert gzipped.summary is not None
     assert plain.summary.digest == gzipped.summary.digest
 
 
 def test_names_tell_train_from_test(tmp_path):
-    test = pictures(20, seed=1)
-    report = upload(tmp_path, idx_pair(IMAGES, NAMES) | idx_pair(test, labels(20), prefix="t10k"))
+    test = make_images(20, seed=1)
+    report = upload(tmp_path, make_idx_pair(IMAGES, NAMES) | make_idx_pair(test, make_labels(20), prefix="t10k"))
     assert report.splits == {"train": 36, "validation": 4, "test": 20}
     assert np.array_equal(Dataset.open(tmp_path / "dataset").rows("test").columns["image"].array, test)
     assert "4 of 40 rows were held out for validation" in report.suggestions[0].message
 
 
 def test_images_alone_are_unlabelled(tmp_path):
-    report = upload(tmp_path, {"pictures.idx": idx(IMAGES[:, :, :, 0])})
+    report = upload(tmp_path, {"pictures.idx": make_idx(IMAGES[:, :, :, 0])})
     assert report.state == "ready"
     assert report.classes is None
     assert report.summary is not None
@@ -44,18 +55,18 @@ def test_images_alone_are_unlabelled(tmp_path):
 
 @pytest.mark.parametrize("axis", [1, 3])
 def test_colour_may_stand_first_or_last(tmp_path, axis):
-    colour = pictures(20, channels=3)
-    report = upload(tmp_path, {"c.idx": idx(np.moveaxis(colour, 3, axis))}, splits={"train": 1})
+    colour = make_images(20, channels=3)
+    report = upload(tmp_path, {"c.idx": make_idx(np.moveaxis(colour, 3, axis))}, splits={"train": 1})
     assert report.state == "ready"
     assert np.array_equal(Dataset.open(tmp_path / "dataset").rows("train").columns["image"].array, colour)
 
 
 def test_pairs_with_other_names_are_found_by_their_counts(tmp_path):
     files = {
-        "a.idx": idx(IMAGES[:30, :, :, 0]),
-        "b.idx": idx(IMAGES[30:, :, :, 0]),
-        "x.idx": idx(np.zeros(30, dtype=np.uint8)),
-        "y.idx": idx(np.ones(10, dtype=np.uint8)),
+        "a.idx": make_idx(IMAGES[:30, :, :, 0]),
+        "b.idx": make_idx(IMAGES[30:, :, :, 0]),
+        "x.idx": make_idx(np.zeros(30, dtype=np.uint8)),
+        "y.idx": make_idx(np.ones(10, dtype=np.uint8)),
     }
     report = upload(tmp_path, files)
     assert report.state == "ready"
@@ -63,14 +74,14 @@ def test_pairs_with_other_names_are_found_by_their_counts(tmp_path):
 
 
 def test_labels_of_a_wider_type_are_read(tmp_path):
-    files = idx_pair(IMAGES, NAMES)
-    wide = idx(np.array([1000 + int(name) for name in NAMES], dtype=">i4"), type_code=0x0C)
+    files = make_idx_pair(IMAGES, NAMES)
+    wide = make_idx(np.array([1000 + int(name) for name in NAMES], dtype=">i4"), type_code=0x0C)
     report = upload(tmp_path, files | {"train-labels-idx1-ubyte": wide})
     assert report.classes == ["1000", "1001"]
 
 
 def test_unequal_counts_are_told_with_both(tmp_path):
-    files = idx_pair(IMAGES, NAMES[:39])
+    files = make_idx_pair(IMAGES, NAMES[:39])
     report = upload(tmp_path, files)
     assert report.state == "rejected"
     assert sample(report, "unequal_counts") == {
@@ -81,9 +92,9 @@ def test_unequal_counts_are_told_with_both(tmp_path):
 
 
 def test_everything_wrong_is_told_at_once(tmp_path):
-    files = idx_pair(IMAGES, NAMES[:39]) | {
-        "t10k-images-idx3-ubyte": idx(IMAGES[:, :, :, 0])[:-50],
-        "t10k-labels-idx1-ubyte": idx(np.zeros(40, dtype=np.float32), type_code=0x0D),
+    files = make_idx_pair(IMAGES, NAMES[:39]) | {
+        "t10k-images-idx3-ubyte": make_idx(IMAGES[:, :, :, 0])[:-50],
+        "t10k-labels-idx1-ubyte": make_idx(np.zeros(40, dtype=np.float32), type_code=0x0D),
         "notes": b"",
     }
     report = upload(tmp_path, files)
@@ -92,7 +103,7 @@ def test_everything_wrong_is_told_at_once(tmp_path):
 
 
 def test_trailing_bytes_are_a_warning(tmp_path):
-    files = idx_pair(IMAGES, NAMES)
+    files = make_idx_pair(IMAGES, NAMES)
     report = upload(tmp_path, {name: data + b"more" for name, data in files.items()})
     assert report.state == "ready"
     assert count(report, "idx_trailing_bytes") == 2

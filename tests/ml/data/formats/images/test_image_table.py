@@ -17,7 +17,7 @@ TEXTS = [f"picture number {index}" for index in range(24)]
 
 
 def pictures(folder: str = "images/") -> list[tuple[str, bytes]]:
-    return [(f"{folder}{index:02}.png", dataset_files.png(index)) for index in range(len(TEXTS))]
+    return [(f"{folder}{index:02}.png", dataset_files.make_png(index)) for index in range(len(TEXTS))]
 
 
 def table(delimiter: str = ",", *, names: str = "file_name{}text", rows: Any = None) -> bytes:
@@ -27,7 +27,7 @@ def table(delimiter: str = ",", *, names: str = "file_name{}text", rows: Any = N
 
 def read(folder: Path, members: list[tuple[str, bytes]], **options: Any) -> Any:
     asked = {"task": "image_text_matching", "purposes": TASKS, **options}
-    return dataset_files.upload(folder, {"data.zip": dataset_files.zipped(members)}, **asked)
+    return dataset_files.upload(folder, {"data.zip": dataset_files.make_zip(members)}, **asked)
 
 
 def texts(folder: Path) -> dict[str, list[str]]:
@@ -68,7 +68,7 @@ def test_every_layout_brings_each_picture_with_its_text(members: list[tuple[str,
 
 
 def test_the_table_may_be_a_file_of_its_own(tmp_path: Path) -> None:
-    files = {"pictures.zip": dataset_files.zipped(pictures()), "captions.csv": table()}
+    files = {"pictures.zip": dataset_files.make_zip(pictures()), "captions.csv": table()}
     report = dataset_files.upload(tmp_path, files, task="image_text_matching", purposes=TASKS)
 
     assert report.state == "ready", report.errors
@@ -170,7 +170,7 @@ def test_the_emoji_are_read_as_they_lie(tmp_path: Path) -> None:
 
 
 def test_one_table_may_tell_of_very_many_pictures(tmp_path: Path) -> None:
-    packed = dataset_files.png()
+    packed = dataset_files.make_png()
     members = [(f"images/{index}.png", packed) for index in range(10_050)]
     rows = [f"{index}.png,picture {index}" for index in range(40)]
     report = read(tmp_path, [*members, ("metadata.csv", table(rows=rows))], task=None)

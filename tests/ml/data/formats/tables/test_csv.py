@@ -6,20 +6,20 @@ import pytest
 from ml.data.dataset import Dataset
 from ml.data.limits import Limits
 from tests.support.ml.dataset_files import (
-    base64_csv,
     codes,
     count,
-    csv_text,
-    encoded,
-    idx_pair,
-    labels,
-    pictures,
+    encode_image,
+    make_base64_csv,
+    make_csv,
+    make_idx_pair,
+    make_images,
+    make_labels,
     sample,
     upload,
 )
 
-IMAGES, NAMES = pictures(40), labels(40)
-CLEAN = csv_text(IMAGES, NAMES)
+IMAGES, NAMES = make_images(40), make_labels(40)
+CLEAN = make_csv(IMAGES, NAMES)
 ALL = {"train": 1.0}
 
 
@@ -30,7 +30,7 @@ def stored(folder, split="train"):
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("header", [True, False])
 def test_pixels_are_found_with_and_without_a_header(tmp_path, delimiter, header):
-    data = csv_text(IMAGES, NAMES, header=header, delimiter=delimiter)
+    data = make_csv(IMAGES, NAMES, header=header, delimiter=delimiter)
     report = upload(tmp_path, {"a.csv": data}, splits=ALL)
     assert (report.state, codes(report)) == ("ready", set())
     assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
@@ -60,7 +60,7 @@ def test_ways_of_writing_change_nothing(tmp_path, change):
 
 def test_the_same_pictures_as_idx_and_csv_are_the_same_dataset(tmp_path):
     digests = set()
-    for name, files in (("idx", idx_pair(IMAGES, NAMES)), ("csv", {"train.csv": CLEAN})):
+    for name, files in (("idx", make_idx_pair(IMAGES, NAMES)), ("csv", {"train.csv": CLEAN})):
         report = upload(tmp_path / name, files)
         assert report.summary is not None
         digests.add(report.summary.digest)
@@ -68,12 +68,12 @@ def test_the_same_pictures_as_idx_and_csv_are_the_same_dataset(tmp_path):
 
 
 def test_file_names_tell_the_splits(tmp_path):
-    files = {"train.csv": CLEAN, "digits_test.csv": csv_text(pictures(20, seed=2), labels(20))}
+    files = {"train.csv": CLEAN, "digits_test.csv": make_csv(make_images(20, seed=2), make_labels(20))}
     assert upload(tmp_path, files).splits == {"train": 36, "validation": 4, "test": 20}
 
 
 def test_pixels_from_0_to_1_are_scaled_and_told(tmp_path):
-    report = upload(tmp_path, {"a.csv": csv_text(IMAGES, NAMES, scale=1 / 255)}, splits=ALL)
+    report = upload(tmp_path, {"a.csv": make_csv(IMAGES, NAMES, scale=1 / 255)}, splits=ALL)
     assert report.state == "ready"
     assert count(report, "pixels_scaled") == report.repaired == 40
     assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
@@ -81,7 +81,7 @@ def test_pixels_from_0_to_1_are_scaled_and_told(tmp_path):
 
 @pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"])
 def test_pictures_in_base64(tmp_path, prefix):
-    data = base64_csv([encoded(image) for image in IMAGES], NAMES, prefix=prefix)
+    data = make_base64_csv([encode_image(image) for image in IMAGES], NAMES, prefix=prefix)
     delimited = (
         data
         if not prefix
@@ -95,7 +95,7 @@ def test_pictures_in_base64(tmp_path, prefix):
 
 
 def test_base64_without_a_header(tmp_path):
-    data = base64_csv([encoded(image) for image in IMAGES], NAMES).partition(b"\n")[2]
+    data = make_base64_csv([encode_image(image) for image in IMAGES], NAMES).partition(b"\n")[2]
     report = upload(tmp_path, {"a.csv": data}, splits=ALL)
     assert (report.state, report.classes) == ("ready", ["0", "1"])
     assert list(stored(tmp_path).columns["label"]) == NAMES
@@ -111,7 +111,7 @@ def test_columns_may_be_named_by_their_owner(tmp_path):
 
 
 def test_columns_may_be_numbered(tmp_path):
-    rows = csv_text(IMAGES, None, header=False).decode().splitlines()
+    rows = make_csv(IMAGES, None, header=False).decode().splitlines()
     data = "\n".join(f"{row},{name}" for row, name in zip(rows, NAMES, strict=True)).encode()
     report = upload(tmp_path, {"a.csv": data}, columns={"label": 37, "image": "1:36"}, splits=ALL)
     assert report.state == "ready"
@@ -135,12 +135,12 @@ def test_an_index_column_is_no_pixel(tmp_path):
 
 
 def test_pixels_without_labels_are_unlabelled(tmp_path):
-    report = upload(tmp_path, {"a.csv": csv_text(IMAGES, None)})
+    report = upload(tmp_path, {"a.csv": make_csv(IMAGES, None)})
     assert (report.state, report.classes) == ("ready", None)
 
 
 def test_labels_written_as_fractions_are_whole_numbers(tmp_path):
-    report = upload(tmp_path, {"a.csv": csv_text(IMAGES, [f"{name}.0" for name in NAMES])})
+    report = upload(tmp_path, {"a.csv": make_csv(IMAGES, [f"{name}.0" for name in NAMES])})
     assert report.classes == ["0", "1"]
     assert count(report, "labels_as_floats") == 40
 
@@ -150,7 +150,7 @@ def test_labels_written_as_fractions_are_whole_numbers(tmp_path):
     [(["grün", "blau"], "latin-1", "cp1252"), (["红色的", "蓝色的"], "gb18030", "gb18030")],
 )
 def test_other_encodings_are_guessed_and_told(tmp_path, words, encoding, guess):
-    data = csv_text(IMAGES, words * 20).decode().encode(encoding)
+    data = make_csv(IMAGES, words * 20).decode().encode(encoding)
     report = upload(tmp_path, {"a.csv": data})
     assert report.state == "ready"
     assert report.classes == sorted(words)
@@ -196,7 +196,7 @@ def test_a_quote_left_open_costs_its_row_and_is_told(tmp_path):
 
 
 def test_pixels_that_make_no_square_ask_for_a_shape(tmp_path):
-    data = csv_text(pictures(40)[:, :5], NAMES)
+    data = make_csv(make_images(40)[:, :5], NAMES)
     report = upload(tmp_path, {"a.csv": data})
     assert sample(report, "pixels_not_square") == {"file": "a.csv", "found": "30 pixel columns"}
     hint = next(entry.hint for entry in report.errors if entry.code == "pixels_not_square")
@@ -206,8 +206,8 @@ def test_pixels_that_make_no_square_ask_for_a_shape(tmp_path):
 
 def test_a_long_file_is_read_in_pieces_with_true_places(tmp_path):
     """Far beyond one block of text, with one fault near the end."""
-    images = pictures(3000, side=28)
-    rows = csv_text(images, labels(3000)).decode().splitlines()
+    images = make_images(3000, side=28)
+    rows = make_csv(images, make_labels(3000)).decode().splitlines()
     rows[2990] = rows[2990].rpartition(",")[0] + ",-1"
     report = upload(tmp_path, {"a.csv": "\n".join(rows).encode()})
     assert sample(report, "pixel_out_of_range")["line"] == 2991

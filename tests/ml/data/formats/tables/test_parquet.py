@@ -10,10 +10,20 @@ import pytest
 from ml.data.dataset import Dataset
 from ml.data.limits import Limits
 from tests.support.ml import samples
-from tests.support.ml.dataset_files import codes, count, encoded, labels, packed, parquet, pictures, sample, upload
+from tests.support.ml.dataset_files import (
+    codes,
+    count,
+    encode_image,
+    gzip_bytes,
+    make_images,
+    make_labels,
+    make_parquet,
+    sample,
+    upload,
+)
 
-IMAGES, NAMES = pictures(40), labels(40)
-ENCODED = [encoded(image) for image in IMAGES]
+IMAGES, NAMES = make_images(40), make_labels(40)
+ENCODED = [encode_image(image) for image in IMAGES]
 NUMBERS = [int(name) for name in NAMES]
 PIXELS = {f"pixel{index}": column for index, column in enumerate(IMAGES.reshape(40, -1).T)}
 ALL = {"train": 1.0}
@@ -33,7 +43,7 @@ ALL = {"train": 1.0}
     ids=["bytes", "hugging face", "base64", "pixels", "dictionary", "labels as floats", "floats"],
 )
 def test_pictures_are_read_from_any_of_these(tmp_path, columns):
-    report = upload(tmp_path, {"a.parquet": parquet(columns)}, splits=ALL)
+    report = upload(tmp_path, {"a.parquet": make_parquet(columns)}, splits=ALL)
     assert report.state == "ready"
     assert report.classes == ["0", "1"]
     rows = Dataset.open(tmp_path / "dataset").rows("train")
@@ -53,7 +63,7 @@ def test_class_names_that_hugging_face_notes_are_used(tmp_path):
 def test_bad_cells_have_their_rows(tmp_path):
     images = [*ENCODED[:20], None, b"junk", *ENCODED[22:]]
     names = [*NAMES[:39], None]
-    report = upload(tmp_path, {"a.parquet": parquet({"image": images, "label": names})})
+    report = upload(tmp_path, {"a.parquet": make_parquet({"image": images, "label": names})})
     assert report.state == "rejected"
     assert (sample(report, "image_not_encoded")["row"], sample(report, "image_not_encoded")["column"]) == (21, "image")
     assert sample(report, "image_unknown_format")["row"] == 22
@@ -63,26 +73,26 @@ def test_bad_cells_have_their_rows(tmp_path):
 
 def test_a_pixel_without_a_value_is_told(tmp_path):
     columns = {"label": NUMBERS, **PIXELS, "pixel3": [None, *range(39)]}
-    report = upload(tmp_path, {"a.parquet": parquet(columns)})
+    report = upload(tmp_path, {"a.parquet": make_parquet(columns)})
     assert sample(report, "pixel_not_a_number")["column"] == "pixel3"
     assert sample(report, "pixel_not_a_number")["row"] == 1
     assert count(report, "pixel_not_a_number") == 1
 
 
 def test_rows_are_limited_by_the_footer(tmp_path):
-    data = parquet({"image": ENCODED, "label": NAMES})
+    data = make_parquet({"image": ENCODED, "label": NAMES})
     assert codes(upload(tmp_path, {"a.parquet": data}, limits=Limits(max_rows=39))) == {"too_many_rows"}
     assert codes(upload(tmp_path, {"a.parquet": data}, limits=Limits(max_cells=79))) == {"table_too_large"}
 
 
 def test_parquet_inside_gzip_is_refused_with_advice(tmp_path):
-    report = upload(tmp_path, {"a.parquet.gz": packed(parquet({"image": ENCODED, "label": NAMES}))})
+    report = upload(tmp_path, {"a.parquet.gz": gzip_bytes(make_parquet({"image": ENCODED, "label": NAMES}))})
     assert sample(report, "unsupported_file")["expected"] == "uncompressed Parquet"
 
 
 def test_columns_choose(tmp_path):
     columns = {"a": ENCODED, "b": ENCODED[::-1], "c": NAMES, "d": NAMES}
-    report = upload(tmp_path, {"a.parquet": parquet(columns)}, columns={"image": "b", "label": "d"}, splits=ALL)
+    report = upload(tmp_path, {"a.parquet": make_parquet(columns)}, columns={"image": "b", "label": "d"}, splits=ALL)
     assert report.state == "ready"
     assert np.array_equal(Dataset.open(tmp_path / "dataset").rows("train").columns["image"].array, IMAGES[::-1])
 
@@ -98,7 +108,7 @@ def test_no_label_is_written_as_minus_one_where_classes_have_names(tmp_path):
 
 
 def test_a_row_with_several_labels_is_told(tmp_path):
-    report = upload(tmp_path, {"a.parquet": parquet({"text": ["one", "two"], "label": [["a"], ["a", "b"]]})})
+    report = upload(tmp_path, {"a.parquet": make_parquet({"text": ["one", "two"], "label": [["a"], ["a", "b"]]})})
     assert (sample(report, "label_not_plain")["row"], sample(report, "label_not_plain")["column"]) == (1, "label")
 
 
@@ -112,11 +122,11 @@ def test_a_row_with_several_labels_is_told(tmp_path):
 )
 def test_what_stands_beside_pictures_says_what_they_are_for(tmp_path, column, values, task):
     files = [{"bytes": each, "path": None} for each in ENCODED]
-    report = upload(tmp_path, {"a.parquet": parquet({"image": files, column: values})})
+    report = upload(tmp_path, {"a.parquet": make_parquet({"image": files, column: values})})
     assert (report.state, report.guess.task) == ("ready", task)
 
 
 def test_recordings_are_no_pictures(tmp_path):
     files = [{"bytes": each, "path": "a.wav"} for each in samples.VALUES["audio"](24)]
-    report = upload(tmp_path, {"a.parquet": parquet({"audio": files, "sentence": ["yes", "no"] * 12})})
+    report = upload(tmp_path, {"a.parquet": make_parquet({"audio": files, "sentence": ["yes", "no"] * 12})})
     assert (report.state, report.guess.task) == ("ready", "speech_recognition")

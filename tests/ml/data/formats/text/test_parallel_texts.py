@@ -10,7 +10,7 @@ import pytest
 
 from ml.data.dataset import Dataset
 from ml.data.limits import Limits
-from tests.support.ml.dataset_files import codes, parquet, sample, upload
+from tests.support.ml.dataset_files import codes, make_parquet, sample, upload
 from tests.support.repository import SHARED_DATA
 
 PAIRS = [(f"A man number {number}.", f"Ein Mann Nummer {number}.") for number in range(12)]
@@ -48,7 +48,7 @@ TMX = tmx("\n".join(unit(en=english, de=german) for english, german in PAIRS))
         {"text.tsv": ("source\ttarget\n" + "\n".join("\t".join(pair) for pair in PAIRS)).encode()},
         {"text.csv": ("text,target\n" + "\n".join(",".join(pair) for pair in PAIRS)).encode()},
         {"text.jsonl": "\n".join(json.dumps({"translation": {"en": a, "de": b}}) for a, b in PAIRS).encode()},
-        {"text.parquet": parquet({"translation": pa.array([{"en": a, "de": b} for a, b in PAIRS])})},
+        {"text.parquet": make_parquet({"translation": pa.array([{"en": a, "de": b} for a, b in PAIRS])})},
         {"text.jsonl": "\n".join(json.dumps({"source": a, "target": b}) for a, b in PAIRS).encode()},
         {"memory.tmx": TMX},
         {"memory.tmx.gz": gzip.compress(TMX)},

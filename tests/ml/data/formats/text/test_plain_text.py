@@ -3,7 +3,7 @@ import gzip
 import pytest
 
 from ml.data.dataset import Dataset
-from tests.support.ml.dataset_files import codes, upload, zipped
+from tests.support.ml.dataset_files import codes, make_zip, upload
 
 PARAGRAPHS = [f"{'Long ' * 20}paragraph {number}.\nIts second line." for number in range(400)]
 LONG = "\n\n".join(PARAGRAPHS)
@@ -42,7 +42,7 @@ def test_files_named_after_splits_are_these(tmp_path):
 def test_of_several_files_each_is_a_text(tmp_path, loose):
     files = {f"{number}.txt": PARAGRAPHS[number].encode() for number in range(20)}
     members = [(f"letters/{name}", content) for name, content in files.items()]
-    given = files if loose else {"letters.zip": zipped(members)}
+    given = files if loose else {"letters.zip": make_zip(members)}
     report = upload(tmp_path, given, task="text_generation")
     assert report.state == "ready"
     found = [text for split in ("train", "validation", "test") for text in texts(tmp_path, split)]
@@ -57,7 +57,7 @@ def test_encodings_and_line_ends_are_settled(tmp_path):
 
 def test_a_member_that_is_no_text_is_told_with_its_place(tmp_path):
     members = [("a.txt", b"fine"), ("b.txt", b"\xff\xfe\xff"), ("c.txt", b"PK\0\1")]
-    report = upload(tmp_path, {"a.zip": zipped(members)}, task="text_generation")
+    report = upload(tmp_path, {"a.zip": make_zip(members)}, task="text_generation")
     (found,) = [entry for entry in report.errors if entry.code == "not_text"]
     assert found.sample[-1]["file"] == "a.zip/c.txt"
     assert report.state == "rejected"
@@ -74,7 +74,7 @@ def test_prose_is_known_without_a_task_and_a_table_is_not_taken_for_it(tmp_path)
 @pytest.mark.parametrize(("text", "encoding"), [("Grüße aus Köln", "cp1252"), ("从前有一个人住在山里", "gb18030")])
 def test_members_in_other_encodings_are_read_as_loose_files_are(tmp_path, text, encoding):
     members = [(f"{number}.txt", f"{text} {number}".encode(encoding)) for number in range(24)]
-    report = upload(tmp_path, {"a.zip": zipped(members)}, task="text_generation")
+    report = upload(tmp_path, {"a.zip": make_zip(members)}, task="text_generation")
     assert (report.state, codes(report)) == ("ready", {"encoding_guessed"})
     assert all(each.startswith(text) for each in texts(tmp_path, "train"))
 
