@@ -118,7 +118,7 @@ def _shown(row: Row, summary: DatasetSummary) -> PreviewRow:
     from ml.tasks import TASKS
 
     if summary.task is None:
-        values = {name: COLUMN_TYPES[kind].as_json(row[name]) for name, kind in summary.columns.items()}
+        values = {name: COLUMN_TYPES[kind].to_json(row[name]) for name, kind in summary.columns.items()}
         return PreviewRow(input=values, target=None)
     given, target = TASKS[summary.task].show(row)
     return PreviewRow(input=given.model_dump(mode="json", exclude_none=True), target=target)

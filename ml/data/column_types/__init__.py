@@ -1,4 +1,4 @@
-"""Kinds: what the values of a canonical column are."""
+"""Column types: what the values of a canonical column are."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""What a kind promises: it checks raw values as they are brought, says what is kept of them, and reads it back.
+"""Base class of column types, which check, pack and unpack the values of a column.
 
-N rows of a batch, n of them kept.
+N rows of a batch, n of them with a usable value.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ HASH_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class CheckedValues:
-    """Those values of a batch that can be used."""
+    """Usable values of a batch."""
 
+    #: Rows of the batch that they belong to, int64 [n].
     rows: np.ndarray
-    """int64 [n]: which of the batch's rows they are."""
+    #: Values to store: bytes, or plain values of one shape, [n, ...].
     data: list[bytes] | np.ndarray
-    """What is kept of each: bytes, or plain values of one shape, [n, ...]."""
+    #: uint8 [n, 16]; equal values have equal hashes, however they were packed.
     hashes: np.ndarray
-    """uint8 [n, 16]: equal values have equal hashes, however they were packed."""
 
-    def among(self, rows: np.ndarray) -> CheckedValues:
-        """Those of them that are among `rows`."""
-        chosen = np.flatnonzero(np.isin(self.rows, rows))
-        if len(chosen) == len(self.rows):
+    def select(self, rows: np.ndarray) -> CheckedValues:
+        """Return the values that belong to `rows`."""
+        selection = np.flatnonzero(np.isin(self.rows, rows))
+        if len(selection) == len(self.rows):
             return self
-        data = self.data[chosen] if isinstance(self.data, np.ndarray) else [self.data[index] for index in chosen]
-        return CheckedValues(self.rows[chosen], data, self.hashes[chosen])
+        data = self.data[selection] if isinstance(self.data, np.ndarray) else [self.data[index] for index in selection]
+        return CheckedValues(self.rows[selection], data, self.hashes[selection])
 
 
 class ColumnType(ABC, Generic[Value]):
-    """One column while it is imported; its class methods read what is stored. A new modality is one new kind.
+    """One column during its import; the class methods read stored values.
 
-    `Value` is what a row holds and encoders read.
+    A new modality is one new column type. `Value` is what a row contains and encoders read.
     """
 
     name: ClassVar[str]
+    #: Name of one value in reports.
     noun: ClassVar[str]
-    """What one value is called in a report."""
-    distinct: ClassVar[bool] = True
-    """Whether two rows with this value are copies of one: if so, none is both learned from and measured on."""
+    #: Whether rows with equal values are copies of one row, so that they must not be both trained and evaluated on.
+    is_identifying: ClassVar[bool] = True
 
     def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
         self.issues = issues
@@ -64,68 +64,74 @@ class ColumnType(ABC, Generic[Value]):
 
     @abstractmethod
     def pack(self, value: Any, at: Location) -> bytes:
-        """The bytes that are kept of a raw value, in the form formats bring it.
+        """Return the bytes to store for a raw value, and update the facts.
 
-        Raises `DataRejected` where it cannot be used; a repair becomes an issue. Facts are gathered on the way.
+        Raises `DataRejected` if the value cannot be used; a repair is reported as an issue at `at`.
         """
 
     @classmethod
     @abstractmethod
     def from_cell(cls, cell: Any) -> Any:
-        """A cell of a table (CSV: text; JSON, Parquet: a value) as `pack` takes it; raises `DataRejected`."""
+        """Convert a table cell to a raw value; raises `DataRejected`.
+
+        Cells of CSV are texts, cells of JSON and Parquet are values.
+        """
 
     @classmethod
     @abstractmethod
     def unpack(cls, data: bytes) -> Value:
-        """What a row holds."""
+        """Return the value of a row from its stored bytes."""
 
     @classmethod
-    def as_json(cls, value: Value) -> Any:
-        """A value to be looked at."""
+    def to_json(cls, value: Value) -> Any:
+        """Convert a value to JSON, to be displayed."""
         return value
 
-    def beside(self, values: Sequence[Any], columns: Mapping[str, Any]) -> Sequence[Any]:
-        """The values of a batch with what its other columns tell of them."""
+    def add_context(self, values: Sequence[Any], columns: Mapping[str, Any]) -> Sequence[Any]:
+        """Return the values of a batch, completed with information from its other columns."""
         return values
 
     def finish(self) -> None:
-        """Every value was seen: what can only be said of all together becomes a finding."""
+        """Report issues that depend on all values together, after the last one."""
 
     def facts(self) -> dict[str, Any]:
-        """What is known of all values together, as JSON, for the dataset's summary."""
+        """Return facts about all values together, as JSON, for the summary of the dataset."""
         return {}
 
     def classes(self) -> Sequence[str]:
-        """Names that the values hold as classes (of objects in a picture); none where they hold no such thing."""
+        """Return the class names inside the values (objects in an image); empty for most types."""
         return ()
 
-    def check(self, values: Sequence[Any], rows: np.ndarray, places: Locations) -> CheckedValues:
-        """Check the values at `rows`; those that cannot be used become findings, by which a row each is lost."""
-        kept, data, hashes = [], [], bytearray()
+    def check(self, values: Sequence[Any], rows: np.ndarray, locations: Locations) -> CheckedValues:
+        """Check the values at `rows`, and report those that reject their row."""
+        accepted_rows, data, hashes = [], [], bytearray()
         for row in rows.tolist():
             try:
-                packed = self.pack(values[row], places.at(row))
-            except DataRejected as refused:
-                self.issues.record(refused, at=places.at(row), rows=1)
+                packed = self.pack(values[row], locations.at(row))
+            except DataRejected as rejection:
+                self.issues.record(rejection, at=locations.at(row), rows=1)
                 continue
-            kept.append(row)
+            accepted_rows.append(row)
             data.append(packed)
             hashes += blake2b(packed, digest_size=HASH_BYTES).digest()
-        return CheckedValues(np.array(kept, dtype=np.int64), data, to_hash_array(hashes))
+        return CheckedValues(np.array(accepted_rows, dtype=np.int64), data, to_hash_array(hashes))
 
-    def plain_shape(self, rows: int) -> tuple[int, ...] | None:
-        """The shape in which all `rows` values can lie as one uint8 array; None where they are stored as bytes."""
+    def array_shape(self, rows: int) -> tuple[int, ...] | None:
+        """Return the shape of one value, if all values are stored as one uint8 array.
+
+        None if the `rows` values of the column are stored as bytes.
+        """
         return None
 
-    def as_bytes(self, data: list[bytes] | np.ndarray, chosen: np.ndarray) -> list[bytes]:
-        """The chosen of what `check` kept, to be stored as bytes."""
-        return [data[index] for index in chosen]
+    def to_bytes(self, data: list[bytes] | np.ndarray, selection: np.ndarray) -> list[bytes]:
+        """Return the selected values of `CheckedValues.data` as bytes to store."""
+        return [data[index] for index in selection]
 
-    def as_arrays(self, data: list[bytes] | np.ndarray, chosen: np.ndarray) -> Sequence[np.ndarray]:
-        """The same, to be stored as plain values in `plain_shape`."""
+    def to_arrays(self, data: list[bytes] | np.ndarray, selection: np.ndarray) -> Sequence[np.ndarray]:
+        """Return the selected values of `CheckedValues.data` as arrays that `array_shape` describes."""
         raise NotImplementedError(f"{self.name} is stored as bytes")
 
 
 def to_hash_array(joined: bytes | bytearray) -> np.ndarray:
-    """uint8 [n, 16] of n hashes one after the other."""
+    """Convert n concatenated hashes to uint8 [n, 16]."""
     return np.frombuffer(bytes(joined), dtype=np.uint8).reshape(-1, HASH_BYTES)

@@ -1,4 +1,4 @@
-"""Pictures: as encoded files of any usual make, or as plain pixels."""
+"""Images, stored as encoded files or as raw pixels."""
 
 from __future__ import annotations
 
@@ -23,128 +23,140 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Shapes:
-    """Sizes seen so far."""
+class SizeRange:
+    """Smallest and largest size of the images so far."""
 
     channels: int = 0
-    both_channels: bool = False
+    has_both_channels: bool = False
     min_height: int = 1 << 31
     max_height: int = 0
     min_width: int = 1 << 31
     max_width: int = 0
 
-    def see(self, shape: tuple[int, ...]) -> None:
-        """Widen by one, [H, W, C]."""
+    def include(self, shape: tuple[int, ...]) -> None:
+        """Widen the range to an image of shape [H, W, C]."""
         height, width, channels = shape
-        self.both_channels |= self.channels not in (0, channels)
+        self.has_both_channels |= self.channels not in (0, channels)
         self.channels = max(self.channels, channels)
         self.min_height, self.max_height = min(self.min_height, height), max(self.max_height, height)
         self.min_width, self.max_width = min(self.min_width, width), max(self.max_width, width)
 
     def to_json(self) -> dict[str, int]:
-        """As a summary shows it."""
+        """Return the facts for the summary of the dataset."""
         names = ("channels", "min_height", "max_height", "min_width", "max_width")
         return {name: getattr(self, name) for name in names}
 
     @property
-    def one(self) -> tuple[int, int, int] | None:
-        """The shape that all have; None where they differ."""
-        if self.both_channels or self.min_height != self.max_height or self.min_width != self.max_width:
+    def has_several_sizes(self) -> bool:
+        """True if heights or widths differ."""
+        return self.min_height != self.max_height or self.min_width != self.max_width
+
+    @property
+    def common_shape(self) -> tuple[int, int, int] | None:
+        """Shape [H, W, C] of all images; None if they differ."""
+        if self.has_both_channels or self.has_several_sizes:
             return None
         return self.max_height, self.max_width, self.channels
 
 
 class ImageType(ColumnType[np.ndarray]):
-    """A row holds uint8 [H, W, C] with C of 1 or 3. A batch brings files as bytes, or pixels uint8 [N, H, W, C]."""
+    """Rows contain uint8 [H, W, C], C of 1 or 3.
+
+    Batches contain files as bytes, or pixels as uint8 [N, H, W, C].
+    """
 
     name = "image"
-    noun = "picture"
+    noun = "image"
 
     def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
         super().__init__(issues=issues, limits=limits)
-        self.shapes = Shapes()
+        self.sizes = SizeRange()
 
     def pack(self, value: bytes, at: Location) -> bytes:
-        """The file as it came."""
-        self._pixels(value, at)
+        """Return the file unchanged, once it was decoded without an error."""
+        self._decode(value, at)
         return value
 
-    def check(self, values: Sequence[Any] | np.ndarray, rows: np.ndarray, places: Locations) -> CheckedValues:
-        """Decode each file once, so that what cannot be read is known now; pixels are what they are."""
+    def check(self, values: Sequence[Any] | np.ndarray, rows: np.ndarray, locations: Locations) -> CheckedValues:
+        """Decode every file once, to report all damaged ones; pixels need no check."""
         if isinstance(values, np.ndarray):
-            chosen = values if len(rows) == len(values) else values[rows]
-            if len(chosen):
-                self.shapes.see(values.shape[1:])
-            return CheckedValues(rows, chosen, to_hash_array(b"".join(_hash(picture) for picture in chosen)))
-        kept, hashes = [], bytearray()
+            pixels_nHWC = values if len(rows) == len(values) else values[rows]
+            if len(pixels_nHWC):
+                self.sizes.include(values.shape[1:])
+            return CheckedValues(rows, pixels_nHWC, to_hash_array(b"".join(_hash(pixels) for pixels in pixels_nHWC)))
+        accepted_rows, hashes = [], bytearray()
         for row in rows.tolist():
             try:
-                pixels = self._pixels(values[row], places.at(row))
-            except DataRejected as refused:
-                self.issues.record(refused, at=places.at(row), rows=1)
+                pixels = self._decode(values[row], locations.at(row))
+            except DataRejected as rejection:
+                self.issues.record(rejection, at=locations.at(row), rows=1)
                 continue
-            kept.append(row)
+            accepted_rows.append(row)
             hashes += _hash(pixels)
-        return CheckedValues(np.array(kept, dtype=np.int64), [values[row] for row in kept], to_hash_array(hashes))
+        files = [values[row] for row in accepted_rows]
+        return CheckedValues(np.array(accepted_rows, dtype=np.int64), files, to_hash_array(hashes))
 
-    def _pixels(self, encoded: bytes, at: Location) -> np.ndarray:
+    def _decode(self, encoded: bytes, at: Location) -> np.ndarray:
         try:
-            picture = images.read(encoded, max_pixels=self.limits.max_pixels)
+            image = images.read(encoded, max_pixels=self.limits.max_pixels)
         except images.UnreadableImage as error:
             raise DataRejected(error.issue, actual=error.message) from error
-        for number, repair in enumerate(picture.repairs):
+        for number, repair in enumerate(image.repairs):
             self.issues.add(repair, at=at, rows=int(number == 0))
-        self.shapes.see(picture.pixels.shape)
-        return picture.pixels
+        self.sizes.include(image.pixels.shape)
+        return image.pixels
 
     @classmethod
     def from_cell(cls, cell: Any) -> bytes:
-        """Bytes as they are, `{"bytes": ...}` as Hugging Face stores it, or base64 with or without `data:` before."""
+        """Return the file in a table cell.
+
+        A cell holds bytes, `{"bytes": ...}` as Hugging Face stores it, or base64.
+        """
         data = base64_data.from_cell(cell)
         if data is None:
-            raise DataRejected("image_not_encoded", actual=cell or "nothing", expected="base64 of a picture")
+            raise DataRejected("image_not_encoded", actual=cell or "nothing", expected="base64 of an image file")
         return data
 
     @classmethod
     def unpack(cls, data: bytes) -> np.ndarray:
-        """Decoded at each look."""
+        """Decode the file, at every access."""
         return images.decode(data)
 
     @classmethod
-    def as_json(cls, value: np.ndarray) -> str:
-        """A PNG as base64."""
+    def to_json(cls, value: np.ndarray) -> str:
+        """Return a PNG as base64."""
         return base64.b64encode(images.encode_png(value)).decode("ascii")
 
     def finish(self) -> None:
-        """Sizes and channels that differ."""
-        shapes = self.shapes
-        if shapes.min_height != shapes.max_height or shapes.min_width != shapes.max_width:
-            smallest, largest = f"{shapes.min_width} x {shapes.min_height}", f"{shapes.max_width} x {shapes.max_height}"
+        """Report sizes and channels that differ."""
+        sizes = self.sizes
+        if sizes.has_several_sizes:
+            smallest, largest = f"{sizes.min_width} x {sizes.min_height}", f"{sizes.max_width} x {sizes.max_height}"
             self.issues.add("image_sizes_differ", actual=f"width x height from {smallest} to {largest}")
-        if shapes.both_channels:
+        if sizes.has_both_channels:
             self.issues.add("image_channels_differ", actual="1 and 3 channels")
 
     def facts(self) -> dict[str, int]:
-        """Sizes and channels; 3 channels as soon as one picture has colour."""
-        return self.shapes.to_json()
+        """Return sizes and channels; 3 channels as soon as one image has color."""
+        return self.sizes.to_json()
 
-    def plain_shape(self, rows: int) -> tuple[int, ...] | None:
-        """The one size there is, as long as all pictures together are not too large."""
-        shape = self.shapes.one
+    def array_shape(self, rows: int) -> tuple[int, ...] | None:
+        """Return the common shape, if all images fit into the limit on raw bytes."""
+        shape = self.sizes.common_shape
         fits = shape is not None and rows * int(np.prod(shape, dtype=np.int64)) <= self.limits.max_raw_bytes
         return shape if fits else None
 
-    def as_bytes(self, data: list[bytes] | np.ndarray, chosen: np.ndarray) -> list[bytes]:
-        """Files as they came; plain pixels as PNG."""
+    def to_bytes(self, data: list[bytes] | np.ndarray, selection: np.ndarray) -> list[bytes]:
+        """Return files unchanged, and pixels as PNG."""
         if isinstance(data, np.ndarray):
-            return [images.encode_png(data[index]) for index in chosen]
-        return super().as_bytes(data, chosen)
+            return [images.encode_png(data[index]) for index in selection]
+        return super().to_bytes(data, selection)
 
-    def as_arrays(self, data: list[bytes] | np.ndarray, chosen: np.ndarray) -> Sequence[np.ndarray]:
-        """One array, or one picture after the other."""
+    def to_arrays(self, data: list[bytes] | np.ndarray, selection: np.ndarray) -> Sequence[np.ndarray]:
+        """Return pixels as one array, and files as one array per image."""
         if isinstance(data, np.ndarray):
-            return [data if len(chosen) == len(data) else data[chosen]]
-        return [images.decode(data[index]) for index in chosen]
+            return [data if len(selection) == len(data) else data[selection]]
+        return [images.decode(data[index]) for index in selection]
 
 
 def _hash(pixels: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""Histories: what somebody had, by id, the latest last."""
+"""Histories: the item ids of a user's interactions, the latest last."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ MAX_HISTORY_ITEMS: Final = 1_000_000
 
 
 class ItemsType(ColumnType[list[str]]):
-    """A row holds the ids as text. Two users may well have had the same."""
+    """Rows contain item ids as strings.
+
+    Two users may have equal histories, so these do not identify rows.
+    """
 
     name = "items"
     noun = "history"
-    distinct = False
+    is_identifying = False
 
     def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
         super().__init__(issues=issues, limits=limits)
         self._histories = 0
         self._items = 0
-        self._longest = 0
-        self._known: set[str] = set()
+        self._max_items = 0
+        self._item_ids: set[str] = set()
 
     def pack(self, value: Sequence[Any], at: Location) -> bytes:
-        """JSON."""
+        """Return the ids as JSON."""
         items = [parse_item(item) for item in value]
         if not items:
             raise DataRejected("history_empty")
@@ -42,13 +45,16 @@ class ItemsType(ColumnType[list[str]]):
             raise DataRejected("history_too_long", actual=f"{len(items):,} items", expected=expected)
         self._histories += 1
         self._items += len(items)
-        self._longest = max(self._longest, len(items))
-        self._known.update(items)
+        self._max_items = max(self._max_items, len(items))
+        self._item_ids.update(items)
         return json.dumps(items, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
     @classmethod
     def from_cell(cls, cell: Any) -> list[Any]:
-        """A list; or as text, a JSON list or ids between blanks or bars."""
+        """Return the ids in a table cell.
+
+        A cell holds a list, a JSON list as text, or ids separated by spaces or bars.
+        """
         if isinstance(cell, list | tuple):
             return list(cell)
         if not isinstance(cell, str):
@@ -64,25 +70,25 @@ class ItemsType(ColumnType[list[str]]):
 
     @classmethod
     def unpack(cls, data: bytes) -> list[str]:
-        """The ids."""
+        """Return the ids."""
         items: list[str] = json.loads(data)
         return items
 
     def facts(self) -> dict[str, Any]:
-        """How many items there are, and how long histories are."""
+        """Return the number of distinct items, and the lengths of histories."""
         mean = self._items / max(1, self._histories)
-        return {"items": len(self._known), "mean_items": mean, "max_items": self._longest}
+        return {"items": len(self._item_ids), "mean_items": mean, "max_items": self._max_items}
 
 
 def parse_item(item: Any) -> str:
-    """An id as text, 1.0 as 1; raises `DataRejected` where it is none."""
+    """Return an item id as a string, 1.0 as 1; raises `DataRejected`."""
     if isinstance(item, float) and item.is_integer():
         item = int(item)
     if isinstance(item, bool) or not isinstance(item, str | int):
-        raise DataRejected("item_invalid", actual=item, expected="a name or a whole number")
+        raise DataRejected("item_invalid", actual=item, expected="a name or an integer")
     name = str(item).strip()
     if not name:
         raise DataRejected("item_missing")
     if len(name) > MAX_ITEM_CHARACTERS:
-        raise DataRejected("item_invalid", actual=name, expected=f"at most {MAX_ITEM_CHARACTERS} letters")
+        raise DataRejected("item_invalid", actual=name, expected=f"at most {MAX_ITEM_CHARACTERS} characters")
     return name

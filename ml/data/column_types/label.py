@@ -1,4 +1,7 @@
-"""Labels: the one class of a row. Kept as codes, since splits and classes are decided on them (see `staging`)."""
+"""Labels: the one class of a row.
+
+They are stored as codes, since splits and classes are decided on them (`ml.data.importing.staging`).
+"""
 
 from __future__ import annotations
 
@@ -14,22 +17,22 @@ MAX_LABEL_CHARACTERS: Final = 200
 
 
 class LabelType(ColumnType[str]):
-    """A row holds the name of its class. Empty where there is none."""
+    """Rows contain the name of their class, empty for a row without one."""
 
     name = "label"
     noun = "label"
-    distinct = False
+    is_identifying = False
 
     def pack(self, value: str, at: Location) -> bytes:
-        """The name without the blanks around it."""
+        """Return the name without surrounding whitespace."""
         label = value.strip()
         if len(label) > MAX_LABEL_CHARACTERS:
-            raise DataRejected("label_too_long", actual=label)
+            raise DataRejected("label_too_long", actual=label, expected=f"at most {MAX_LABEL_CHARACTERS} characters")
         return label.encode()
 
     @classmethod
     def from_cell(cls, cell: Any) -> str:
-        """As it is written; a missing value is no label. Raises `DataRejected` where there are several."""
+        """Return the label in a cell, empty if missing; raises `DataRejected` if there are several."""
         if isinstance(cell, list | dict):
             raise DataRejected("label_not_plain", actual=cell, expected="one name or number")
         if isinstance(cell, bytes):
@@ -38,5 +41,5 @@ class LabelType(ColumnType[str]):
 
     @classmethod
     def unpack(cls, data: bytes) -> str:
-        """The name."""
+        """Return the name."""
         return data.decode()

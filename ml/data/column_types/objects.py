@@ -1,4 +1,4 @@
-"""Objects in a picture: what each is, and the box around it."""
+"""Objects in an image: a label and a bounding box for every object."""
 
 from __future__ import annotations
 
@@ -20,92 +20,99 @@ if TYPE_CHECKING:
     from ml.data.issues import IssueLog, Location
     from ml.data.limits import Limits
 
+#: `{"label": str, "box": [left, top, right, bottom]}` for every object, in pixels from the upper left corner.
 Objects = list[dict[str, Any]]
-"""`{"label": str, "box": [left, top, right, bottom]}` each, in pixels from the picture's left upper corner."""
 
-ROUNDED: Final = 1.0
-"""Pixels by which a box may leave its picture without a word: annotators count from 0 or from 1, and round."""
-STRANGE: Final = 0.3
-"""Share of boxes that leave their picture or end before they begin, from which they are hardly mistakes one by one."""
-FEWEST_STRANGE: Final = 3
-SHARES: Final = 1.05
-"""Where no box reaches further, and some have fractions, all are shares of the picture."""
-PICTURE: Final = "image"
-"""The column in whose pictures the objects are."""
+#: Pixels by which a box may leave its image unreported: annotators count from 0 or from 1, and round.
+TOLERANCE_PIXELS: Final = 1.0
+#: Fraction of boxes that are reversed or leave their image from which on the box format is probably another one.
+SUSPICIOUS_FRACTION: Final = 0.3
+MIN_SUSPICIOUS_BOXES: Final = 3
+#: If no coordinate exceeds this and some are fractional, all boxes are fractions of the image.
+MAX_RELATIVE_COORDINATE: Final = 1.05
+#: Column with the images that contain the objects.
+IMAGE: Final = "image"
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedObjects:
-    """The objects of one picture as a format brings them, and its width and height, where the format knows them."""
+    """Objects of one image as a format yields them.
+
+    `size` is the width and height of the image, if the format knows them.
+    """
 
     objects: Sequence[Mapping[str, Any]]
     size: tuple[int, int] | None = None
 
 
 class ObjectsType(ColumnType[Objects]):
-    """A row holds a list of objects, empty for a picture that shows none."""
+    """Rows contain a list of objects, empty for an image without any."""
 
     name = "objects"
     noun = "list of objects"
-    distinct = False
+    is_identifying = False
 
     def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
         super().__init__(issues=issues, limits=limits)
         self._counts: Counter[str] = Counter()
-        self._most = 0
-        self._seen = 0
-        self._strange = 0
-        self._first_strange: tuple[Location, Sequence[float]] | None = None
-        self._farthest = 0.0
-        self._shares: tuple[Location, Sequence[float]] | None = None
+        self._max_objects = 0
+        self._boxes = 0
+        self._suspicious_boxes = 0
+        self._first_suspicious: tuple[Location, Sequence[float]] | None = None
+        self._max_coordinate = 0.0
+        self._first_fractional: tuple[Location, Sequence[float]] | None = None
 
     def pack(self, value: AnnotatedObjects, at: Location) -> bytes:
-        """JSON, once every box lies within its picture and has an area."""
-        mending = _Mending(self.issues, at)
-        kept: Objects = []
-        for number, each in enumerate(value.objects, start=1):
-            label, box = _label(each, number), _box(each, number)
-            self._seen += 1
-            mended = mending.box(box, value.size)
-            self._note(box, at, strange=mending.strange)
-            if mended is None:
+        """Return the objects as JSON, with every box repaired to lie within its image."""
+        repair = _BoxRepair(self.issues, at)
+        objects: Objects = []
+        for number, annotation in enumerate(value.objects, start=1):
+            label, box = _parse_label(annotation, number), _parse_box(annotation, number)
+            self._boxes += 1
+            repaired_box = repair.apply(box, value.size)
+            self._collect(box, at, is_suspicious=repair.is_suspicious)
+            if repaired_box is None:
                 continue
-            found = {"label": label, "box": mended}
-            if found in kept:
-                mending.note("box_duplicate", actual=f"{label} {box}")
+            labeled_box = {"label": label, "box": repaired_box}
+            if labeled_box in objects:
+                repair.report("box_duplicate", actual=f"{label} {box}")
                 continue
-            kept.append(found)
-        self._counts.update(each["label"] for each in kept)
-        self._most = max(self._most, len(kept))
-        return json.dumps(kept).encode()
+            objects.append(labeled_box)
+        self._counts.update(labeled_box["label"] for labeled_box in objects)
+        self._max_objects = max(self._max_objects, len(objects))
+        return json.dumps(objects).encode()
 
-    def beside(self, values: Sequence[AnnotatedObjects], columns: Mapping[str, Any]) -> Sequence[AnnotatedObjects]:
-        """Each with the size of its picture: a table knows none, and only beside the picture can a box be judged."""
-        pictures = columns.get(PICTURE)
-        if pictures is None:
+    def add_context(self, values: Sequence[AnnotatedObjects], columns: Mapping[str, Any]) -> Sequence[AnnotatedObjects]:
+        """Add the sizes of the images in the same rows.
+
+        The check of boxes needs them, and a table lacks them.
+        """
+        column = columns.get(IMAGE)
+        if column is None:
             return values
-        if isinstance(pictures, np.ndarray):
-            height, width = pictures.shape[1:3]
-            return [each if each.size else replace(each, size=(width, height)) for each in values]
+        if isinstance(column, np.ndarray):
+            height, width = column.shape[1:3]
+            return [value if value.size else replace(value, size=(width, height)) for value in values]
         return [
-            each if each.size else replace(each, size=images.read_size(picture))
-            for each, picture in zip(values, pictures, strict=True)
+            value if value.size else replace(value, size=images.read_size(image))
+            for value, image in zip(values, column, strict=True)
         ]
 
-    def _note(self, box: Sequence[float], at: Location, *, strange: bool) -> None:
-        """What can only be judged of all boxes together."""
-        self._strange += strange
-        self._farthest = max(self._farthest, *map(abs, box))
-        if strange and self._first_strange is None:
-            self._first_strange = at, box
-        if self._shares is None and any(0 < each < 1 for each in box):
-            self._shares = at, box
+    def _collect(self, box: Sequence[float], at: Location, *, is_suspicious: bool) -> None:
+        """Count a box for the checks of all boxes together."""
+        self._suspicious_boxes += is_suspicious
+        self._max_coordinate = max(self._max_coordinate, *map(abs, box))
+        if is_suspicious and self._first_suspicious is None:
+            self._first_suspicious = at, box
+        if self._first_fractional is None and any(0 < coordinate < 1 for coordinate in box):
+            self._first_fractional = at, box
 
     @classmethod
     def from_cell(cls, cell: Any) -> AnnotatedObjects:
-        """A list of `{"label", "box"}`, as JSON where cells are texts; or as Hugging Face stores it, COCO's boxes.
+        """Return the objects in a table cell.
 
-        There, `{"bbox": [[left, top, width, height], ...], "category": [...]}`, or a list of such objects.
+        A cell holds a list of `{"label", "box"}`, as JSON in a text cell. COCO boxes as Hugging Face stores them are
+        accepted as well: `{"bbox": [[left, top, width, height], ...], "category": [...]}`, or a list of such objects.
         """
         if isinstance(cell, str):
             try:
@@ -113,115 +120,121 @@ class ObjectsType(ColumnType[Objects]):
             except (ValueError, RecursionError):
                 raise DataRejected("objects_not_a_list", actual=cell) from None
         if isinstance(cell, Mapping):
-            cell = _in_a_list(cell)
-        if cell is not None and (not isinstance(cell, list) or not all(isinstance(each, Mapping) for each in cell)):
+            cell = _to_list(cell)
+        if cell is not None and (not isinstance(cell, list) or not all(isinstance(item, Mapping) for item in cell)):
             raise DataRejected("objects_not_a_list", actual=cell)
-        return AnnotatedObjects([_with_corners(each) for each in cell or []])
+        return AnnotatedObjects([_with_corners(annotation) for annotation in cell or []])
 
     @classmethod
     def unpack(cls, data: bytes) -> Objects:
-        """The objects."""
+        """Return the objects."""
         objects: Objects = json.loads(data)
         return objects
 
     def classes(self) -> list[str]:
-        """The labels of all objects."""
+        """Return the labels of all objects."""
         return list(self._counts)
 
     def facts(self) -> dict[str, Any]:
-        """How many objects there are, of each class and at most in one picture."""
-        return {"objects": self._counts.total(), "most_in_one": self._most, "per_class": dict(self._counts)}
+        """Return the number of objects, in all and by class, and the maximum per image."""
+        return {"objects": self._counts.total(), "most_in_one": self._max_objects, "per_class": dict(self._counts)}
 
     def finish(self) -> None:
-        """Boxes that look as if they were written in another form."""
-        if self._shares is not None and self._farthest <= SHARES:
-            at, box = self._shares
+        """Report boxes that are probably in another box format."""
+        if self._first_fractional is not None and self._max_coordinate <= MAX_RELATIVE_COORDINATE:
+            at, box = self._first_fractional
             self.issues.add("boxes_in_shares", at=at, actual=box, expected="left, top, right, bottom in pixels")
-        elif self._first_strange is not None and self._strange >= max(FEWEST_STRANGE, STRANGE * self._seen):
-            at, box = self._first_strange
-            found = f"{self._strange:,} of {self._seen:,} boxes, the first {box}"
-            self.issues.add("boxes_of_another_form", at=at, actual=found, expected="boxes within their pictures")
+            return
+        min_boxes = max(MIN_SUSPICIOUS_BOXES, SUSPICIOUS_FRACTION * self._boxes)
+        if self._first_suspicious is not None and self._suspicious_boxes >= min_boxes:
+            at, box = self._first_suspicious
+            actual = f"{self._suspicious_boxes:,} of {self._boxes:,} boxes, the first {box}"
+            self.issues.add("boxes_of_another_form", at=at, actual=actual, expected="boxes within their images")
 
 
-class _Mending:
-    """Mends the boxes of one value; the value counts once, however many of its boxes are changed."""
+class _BoxRepair:
+    """Repairs the boxes of one value, which counts as one repaired row."""
 
     def __init__(self, issues: IssueLog, at: Location) -> None:
         self._issues = issues
         self._at = at
-        self._changed = False
-        self.strange = False
-        """Whether the last box was not where, or as, a box should be."""
+        self._has_changed = False
+        #: Whether the last box was reversed or left its image.
+        self.is_suspicious = False
 
-    def note(self, code: str, *, actual: object, expected: object = None) -> None:
-        self._issues.add(code, at=self._at, actual=actual, expected=expected, rows=int(not self._changed))
-        self._changed = True
+    def report(self, code: str, *, actual: object, expected: object = None) -> None:
+        self._issues.add(code, at=self._at, actual=actual, expected=expected, rows=int(not self._has_changed))
+        self._has_changed = True
 
-    def box(self, given: Sequence[float], size: tuple[int, int] | None) -> list[float] | None:
-        """Within its picture; None where nothing is left of it."""
-        left, right = sorted((given[0], given[2]))
-        top, bottom = sorted((given[1], given[3]))
-        self.strange = [left, top, right, bottom] != list(given)
-        if self.strange:
-            self.note("box_reversed", actual=given, expected="left, top, right, bottom")
+    def apply(self, box: Sequence[float], size: tuple[int, int] | None) -> list[float] | None:
+        """Return the box clipped to its image, or None if nothing of it remains."""
+        left, right = sorted((box[0], box[2]))
+        top, bottom = sorted((box[1], box[3]))
+        self.is_suspicious = [left, top, right, bottom] != list(box)
+        if self.is_suspicious:
+            self.report("box_reversed", actual=box, expected="left, top, right, bottom")
         if left == right or top == bottom:
-            self.note("box_empty", actual=given, expected="a width and a height above 0")
+            self.report("box_empty", actual=box, expected="a width and a height above 0")
             return None
         if size is None:
             return [left, top, right, bottom]
         width, height = size
-        beyond = max(-left, -top, right - width, bottom - height)
-        if beyond > ROUNDED:
-            self.strange = True
-            within = f"within {width} x {height}"
+        overhang = max(-left, -top, right - width, bottom - height)
+        if overhang > TOLERANCE_PIXELS:
+            self.is_suspicious = True
+            expected = f"within {width} x {height}"
             if left >= width or top >= height or right <= 0 or bottom <= 0:
-                self.note("box_off_picture", actual=given, expected=within)
+                self.report("box_off_picture", actual=box, expected=expected)
                 return None
-            self.note("box_outside", actual=given, expected=within)
+            self.report("box_outside", actual=box, expected=expected)
         left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
         return [left, top, float(right), float(bottom)] if left < right and top < bottom else None
 
 
-def _label(given: Mapping[str, Any], number: int) -> str:
-    label = given.get("label")
+def _parse_label(annotation: Mapping[str, Any], number: int) -> str:
+    label = annotation.get("label")
     text = "" if label is None else str(label).strip()
     if not text:
-        raise DataRejected("object_without_label", actual=f"object {number}: {dict(given)}")
+        raise DataRejected("object_without_label", actual=f"object {number}: {dict(annotation)}")
     if len(text) > MAX_LABEL_CHARACTERS:
-        raise DataRejected("label_too_long", actual=text)
+        raise DataRejected("label_too_long", actual=text, expected=f"at most {MAX_LABEL_CHARACTERS} characters")
     return text
 
 
-def _box(given: Mapping[str, Any], number: int) -> list[float]:
-    box = given.get("box")
+def _parse_box(annotation: Mapping[str, Any], number: int) -> list[float]:
+    box = annotation.get("box")
     try:
-        numbers = [float(each) for each in box] if isinstance(box, list | tuple) else []
+        numbers = [float(coordinate) for coordinate in box] if isinstance(box, list | tuple) else []
     except (TypeError, ValueError):
         numbers = []
-    if len(numbers) != 4 or not all(math.isfinite(each) and abs(each) < 1e9 for each in numbers):
+    if len(numbers) != 4 or not all(math.isfinite(value) and abs(value) < 1e9 for value in numbers):
         raise DataRejected("box_not_numbers", actual=f"object {number}: {box}", expected="left, top, right, bottom")
     return numbers
 
 
-def _in_a_list(cell: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Of columns that hold one value for each object, one mapping for each object."""
+def _to_list(cell: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Convert lists with one value per object to one mapping per object."""
     columns = {name: values for name, values in cell.items() if isinstance(values, list)}
     if len({len(values) for values in columns.values()}) != 1:
         raise DataRejected("objects_not_a_list", actual=dict(cell))
-    return [dict(zip(columns, each, strict=True)) for each in zip(*columns.values(), strict=True)]
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def _with_corners(given: Mapping[str, Any]) -> dict[str, Any]:
-    label = next((given[name] for name in ("label", "category", "class", "name") if name in given), None)
-    if "box" in given or "bbox" not in given:
-        return {"label": label, "box": given.get("box")}
-    return {"label": label, "box": to_corners(given["bbox"])}
+def _with_corners(annotation: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("label", "category", "class", "name")
+    label = next((annotation[name] for name in names if name in annotation), None)
+    if "box" in annotation or "bbox" not in annotation:
+        return {"label": label, "box": annotation.get("box")}
+    return {"label": label, "box": to_corners(annotation["bbox"])}
 
 
 def to_corners(box: Any) -> Any:
-    """COCO's left, top, width, height as corners; what is no such thing as it is, to be refused."""
+    """Convert a COCO box (left, top, width, height) to corners.
+
+    An invalid box is returned unchanged.
+    """
     try:
-        left, top, width, height = (float(each) for each in box)
+        left, top, width, height = (float(coordinate) for coordinate in box)
     except (TypeError, ValueError):
         return box
     return [left, top, left + width, top + height]

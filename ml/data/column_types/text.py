@@ -12,57 +12,57 @@ if TYPE_CHECKING:
     from ml.data.issues import IssueLog, Location
     from ml.data.limits import Limits
 
-AROUND: Final = 12
-"""Letters shown on both sides of one that is odd."""
+#: Characters to show on both sides of a reported one.
+CONTEXT_CHARACTERS: Final = 12
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_MISREAD: Final = re.compile("\N{REPLACEMENT CHARACTER}|\u00c3[\u0080-\u00bf]|\u00c2[\u0080-\u00bf]|\u00e2\u20ac")
-"""What stands for a letter that could not be read; and accents and quotes whose UTF-8 was read as Latin-1."""
+#: The replacement character, and accents and quotes in UTF-8 that were decoded as Latin-1.
+_GARBLED: Final = re.compile("\N{REPLACEMENT CHARACTER}|\u00c3[\u0080-\u00bf]|\u00c2[\u0080-\u00bf]|\u00e2\u20ac")
 
 
 class TextType(ColumnType[str]):
-    """A row holds the text as it was written, without the blanks around it."""
+    """Rows contain the text as written, without surrounding whitespace."""
 
     name = "text"
     noun = "text"
 
     def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
         super().__init__(issues=issues, limits=limits)
-        self._values = 0
-        self._letters = 0
-        self._longest = 0
+        self._texts = 0
+        self._characters = 0
+        self._max_characters = 0
 
     def pack(self, value: str, at: Location) -> bytes:
-        """UTF-8."""
+        """Return the text in UTF-8."""
         text = value.strip()
         if not text:
             raise DataRejected("text_missing")
         if len(text) > self.limits.max_text_characters:
-            expected = f"at most {self.limits.max_text_characters:,} letters"
-            raise DataRejected("text_too_long", actual=f"{len(text):,} letters", expected=expected)
-        for code, signs in (("text_misread", _MISREAD), ("text_control_characters", _CONTROL)):
-            if odd := signs.search(text):
-                around = text[max(0, odd.start() - AROUND) : odd.end() + AROUND]
-                self.issues.add(code, at=at, actual=around)
-        self._values += 1
-        self._letters += len(text)
-        self._longest = max(self._longest, len(text))
-        # A lone surrogate can stand in JSON, but in no file.
+            expected = f"at most {self.limits.max_text_characters:,} characters"
+            raise DataRejected("text_too_long", actual=f"{len(text):,} characters", expected=expected)
+        for code, pattern in (("text_misread", _GARBLED), ("text_control_characters", _CONTROL)):
+            if match := pattern.search(text):
+                context = text[max(0, match.start() - CONTEXT_CHARACTERS) : match.end() + CONTEXT_CHARACTERS]
+                self.issues.add(code, at=at, actual=context)
+        self._texts += 1
+        self._characters += len(text)
+        self._max_characters = max(self._max_characters, len(text))
+        # JSON may contain a lone surrogate, which UTF-8 cannot encode.
         return text.encode("utf-8", "replace")
 
     @classmethod
     def from_cell(cls, cell: Any) -> str:
-        """As it is written; a missing value is an empty text."""
+        """Return the text in a cell, empty if missing."""
         if isinstance(cell, dict | list):
-            raise DataRejected("text_not_plain", actual=cell, expected="a text")
+            raise DataRejected("text_not_plain", actual=cell, expected="a string")
         if isinstance(cell, bytes):
             return cell.decode("utf-8", "replace")
         return "" if cell is None else str(cell)
 
     @classmethod
     def unpack(cls, data: bytes) -> str:
-        """The text."""
+        """Return the text."""
         return data.decode()
 
     def facts(self) -> dict[str, Any]:
-        """How long texts are, in letters (code points)."""
-        return {"mean_letters": self._letters / max(1, self._values), "max_letters": self._longest}
+        """Return the lengths of texts in characters (code points)."""
+        return {"mean_letters": self._characters / max(1, self._texts), "max_letters": self._max_characters}

@@ -1,4 +1,4 @@
-"""Relations: what columns must be to one another, where each by itself is fine."""
+"""Cross checks: requirements between several columns that are valid by themselves."""
 
 from ml.data.cross_checks.base import CrossCheck
 from ml.registry import Registry

@@ -1,52 +1,75 @@
-"""What a relation promises: it looks at several columns of a row together, and at all rows once they are parted.
+"""Base class of cross checks, which compare several columns.
 
-Nothing is mended by it and no row is lost: what it finds is for the owner to judge.
+They see every row, and all rows together once they are split. They only report issues for the owner of the data to
+judge; no row is repaired or rejected.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
 
-    from ml.data.importing.staging import Staging
-    from ml.data.issues import IssueLog
+    from ml.data.issues import IssueLog, Location
     from ml.data.locations import Locations
 
 
+class StagedRows(Protocol):
+    """All N valid rows of an import, by position."""
+
+    def values_of(self, column: str) -> Iterator[Any]:
+        """Yield the stored values of a column: bytes, or plain values."""
+
+    def locate(self, row: int) -> Location:
+        """Return the location of a row in the uploaded files."""
+
+
 class CrossCheck(ABC):
-    """Between the columns of one import. A new one is one new file."""
+    """Check between the columns of one import. A new one is one new file."""
 
     name: ClassVar[str]
+    #: Canonical column -> name of its column type; a dataset that has all of them is checked.
     columns: ClassVar[Mapping[str, str]]
-    """Canonical column -> the kind of its values: a dataset that has them all is looked at."""
 
     def __init__(self, *, issues: IssueLog) -> None:
         self.issues = issues
 
     @abstractmethod
-    def check(self, values: Mapping[str, Sequence[Any]], rows: np.ndarray, places: Locations) -> None:
-        """The raw values of one batch by column, as formats bring them; only those at `rows` are in the dataset."""
+    def check(self, values: Mapping[str, Sequence[Any]], rows: np.ndarray, locations: Locations) -> None:
+        """Check the rows of one batch.
 
-    def finish(  # noqa: B027 - some say all that they have to say row by row
-        self, staging: Staging, splits: np.ndarray, called: Mapping[str, str | int]
+        `values` are raw values by column, as formats yield them; only those at `rows` are valid.
+        """
+
+    def finish(  # noqa: B027 - optional: some checks need no more than single rows
+        self, staged: StagedRows, splits: np.ndarray, column_names: Mapping[str, str | int]
     ) -> None:
-        """Every row was seen: `splits` int8 [N] into `SPLITS`, below 0 where a row was dropped.
+        """Check all rows together.
 
-        `called` says by canonical column what the files call it.
+        `splits`: int8 [N] into `SPLITS`, below 0 for a dropped row. `column_names`: canonical column -> its name in the
+        files.
         """
 
     def report(
-        self, code: str, rows: Sequence[int], staging: Staging, say: Callable[[int], tuple[str, str]], *, column: str
+        self,
+        code: str,
+        rows: Sequence[int],
+        staged: StagedRows,
+        describe: Callable[[int], tuple[str, str]],
+        *,
+        column: str,
     ) -> None:
-        """One finding for each of `rows`, the first of them shown: `say` gives what was found and expected there."""
-        shown = rows[: self.issues.max_samples]
-        for row in shown:
-            found, expected = say(row)
-            self.issues.add(code, at=replace(staging.place(row), column=column), actual=found, expected=expected)
-        self.issues.add_more(code, len(rows) - len(shown))
+        """Report one issue for each of `rows`, the first of them as samples.
+
+        `describe` returns the actual and the expected value of a row.
+        """
+        samples = rows[: self.issues.max_samples]
+        for row in samples:
+            actual, expected = describe(row)
+            self.issues.add(code, at=replace(staged.locate(row), column=column), actual=actual, expected=expected)
+        self.issues.add_more(code, len(rows) - len(samples))

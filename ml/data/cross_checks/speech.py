@@ -1,4 +1,4 @@
-"""A recording and what is said in it: texts that are too long to be said in it, numbers, letters never learned."""
+"""Checks audio clips against their texts: too many characters, digits, characters missing in training."""
 
 from __future__ import annotations
 
@@ -10,55 +10,54 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from ml.data.cross_checks.base import CrossCheck
-from ml.data.dataset import SPLITS
+from ml.data.dataset import SPLITS, TRAIN
 from ml.data.files import audio
-from ml.data.importing.splits import TRAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ml.data.importing.staging import Staging
+    from ml.data.cross_checks.base import StagedRows
     from ml.data.locations import Locations
 
 AUDIO: Final = "audio"
 TEXT: Final = "text"
-FRAMES_A_SECOND: Final = 50
-"""Of the usual recogniser: it can say one letter in each. Nobody speaks half as fast."""
+#: Output frames of the default speech recognizer, one character in each; nobody speaks half as fast.
+FRAMES_PER_SECOND: Final = 50
 _DIGITS: Final = re.compile(r"\d+")
 
 
 class SpeechCheck(CrossCheck):
-    """For a recogniser and for a voice alike."""
+    """Checks data for speech recognition and for speech synthesis."""
 
     name = "speech"
     columns: ClassVar[Mapping[str, str]] = {AUDIO: "audio", TEXT: "text"}
 
-    def check(self, values: Mapping[str, Sequence[Any]], rows: np.ndarray, places: Locations) -> None:
-        """Whether each text fits into its recording, and is written as it is said."""
+    def check(self, values: Mapping[str, Sequence[Any]], rows: np.ndarray, locations: Locations) -> None:
+        """Report texts that contain digits, and texts too long for their audio clip."""
         for row in rows.tolist():
-            at = replace(places.at(row), column=TEXT)
+            at = replace(locations.at(row), column=TEXT)
             text = " ".join(values[TEXT][row].split())
             if digits := _DIGITS.search(text):
                 self.issues.add("text_with_digits", at=at, actual=digits[0], expected="the number in words")
             seconds = audio.read_seconds(values[AUDIO][row])
-            # Between two equal letters, a recogniser must say nothing for a moment.
-            needed = len(text) + sum(one == other for one, other in itertools.pairwise(text))
-            if seconds is not None and needed > (most := int(seconds * FRAMES_A_SECOND)):
-                found = f"{len(text):,} letters in {seconds:.2f} s"
-                expected = f"at most {most:,}; usual are 10 to 20 a second"
-                self.issues.add("text_longer_than_recording", at=at, actual=found, expected=expected)
+            # CTC needs a blank frame between two equal characters.
+            min_frames = len(text) + sum(left == right for left, right in itertools.pairwise(text))
+            if seconds is not None and min_frames > (frames := int(seconds * FRAMES_PER_SECOND)):
+                actual = f"{len(text):,} characters in {seconds:.2f} s"
+                expected = f"at most {frames:,}; usual are 10 to 20 per second"
+                self.issues.add("text_longer_than_recording", at=at, actual=actual, expected=expected)
 
-    def finish(self, staging: Staging, splits: np.ndarray, called: Mapping[str, str | int]) -> None:
-        """Letters that no training row has, so that nothing learned can read or write them."""
-        texts = [value.decode() for value in staging.values_of(TEXT)]
-        known = set().union(*(texts[row] for row in np.flatnonzero(splits == TRAIN)))
-        outside = {
-            row: "".join(sorted(set(texts[row]) - known))
+    def finish(self, staged: StagedRows, splits: np.ndarray, column_names: Mapping[str, str | int]) -> None:
+        """Report characters that no training row contains, which therefore cannot be learned."""
+        texts = [value.decode() for value in staged.values_of(TEXT)]
+        alphabet = set().union(*(texts[row] for row in np.flatnonzero(splits == TRAIN)))
+        unknown = {
+            row: "".join(sorted(set(texts[row]) - alphabet))
             for row in np.flatnonzero(splits > TRAIN).tolist()
-            if not known.issuperset(texts[row])
+            if not alphabet.issuperset(texts[row])
         }
 
-        def say(row: int) -> tuple[str, str]:
-            return f"{' '.join(outside[row])} in {SPLITS[splits[row]]}", "letters that the training rows have, too"
+        def describe(row: int) -> tuple[str, str]:
+            return f"{' '.join(unknown[row])} in {SPLITS[splits[row]]}", "characters that training rows contain"
 
-        self.report("letters_not_in_training", list(outside), staging, say, column=TEXT)
+        self.report("letters_not_in_training", list(unknown), staged, describe, column=TEXT)

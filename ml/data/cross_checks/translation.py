@@ -1,6 +1,6 @@
-"""Two languages: sides that were swapped, left untranslated, or are far too long for one another.
+"""Checks pairs of texts: swapped sides, untranslated rows, lengths that do not fit.
 
-Nothing is known of languages but what the rows themselves tell, and the commonest words of a few (`languages`).
+It uses no knowledge of languages but the rows themselves and the commonest words of a few (`ml.data.languages`).
 """
 
 from __future__ import annotations
@@ -19,143 +19,154 @@ from ml.data.languages import detect_language, parse_language, split_words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from ml.data.importing.staging import Staging
+    from ml.data.cross_checks.base import StagedRows
     from ml.data.issues import IssueLog
     from ml.data.locations import Locations
 
 SOURCE: Final = "text"
 TARGET: Final = "target"
-COPIED_LETTERS: Final = 12
-"""Shorter ones are names, numbers, OK, which are the same in any language."""
-FEWEST: Final = 20
-"""Rows by which can be told what is usual."""
-LONG_LETTERS: Final = 30
-"""Where the longer side has fewer letters, a ratio says nothing."""
-ODD: Final = math.log(3)
-"""Three times longer, or shorter, than is usual between these two."""
-SPREAD: Final = 6
-"""And so many times farther from the middle than half of the rows are: a summary is of any length."""
-MOST_JUDGED: Final = 200_000
-"""Rows whose words are learned and judged; beyond, sides that were swapped are no longer looked for."""
-SURE: Final = 4.0
-"""Nats by which each side must speak against its own column: e^4 is 55 to 1."""
+#: Shorter copies are names, numbers or OK, which are the same in all languages.
+MIN_COPIED_LETTERS: Final = 12
+#: Rows needed to know what is usual in a dataset.
+MIN_ROWS: Final = 20
+#: A ratio of lengths means nothing if the longer side has fewer characters.
+MIN_LONGER_CHARACTERS: Final = 30
+#: A ratio is an outlier if it differs from the median by more than a factor of 3 ...
+MIN_LOG_RATIO: Final = math.log(3)
+#: ... and by more than this many median absolute deviations, since summaries vary in length.
+MIN_DEVIATIONS: Final = 6
+#: Rows whose words are counted and compared; swapped sides are not detected beyond them.
+MAX_COMPARED_ROWS: Final = 200_000
+#: Log-odds, in nats, by which both sides must fit the other column better: e^4 is 55 to 1.
+MIN_LOG_ODDS: Final = 4.0
 
 
 class TranslationCheck(CrossCheck):
-    """Also of a text and its summary, or a sentence and its correction; there, less is odd."""
+    """Checks translations, summaries and corrections of texts.
+
+    Summaries and corrections have fewer outliers than translations.
+    """
 
     name = "translation"
     columns: ClassVar[Mapping[str, str]] = {SOURCE: "text", TARGET: "text"}
 
     def __init__(self, *, issues: IssueLog) -> None:
         super().__init__(issues=issues)
-        self._letters = {SOURCE: array("i"), TARGET: array("i")}
+        self._lengths = {SOURCE: array("i"), TARGET: array("i")}
         self._copies: list[int] = []
         self._words: dict[str, Counter[str]] = {SOURCE: Counter(), TARGET: Counter()}
 
-    def check(self, values: Mapping[str, Sequence[Any]], rows: np.ndarray, places: Locations) -> None:
-        """Lengths and words, and whether both sides say the very same."""
+    def check(self, values: Mapping[str, Sequence[Any]], rows: np.ndarray, locations: Locations) -> None:
+        """Collect lengths and words of both sides, and rows whose sides are equal."""
         for row in rows.tolist():
-            number = len(self._letters[SOURCE])
+            staged_row = len(self._lengths[SOURCE])
             source, target = values[SOURCE][row].strip(), values[TARGET][row].strip()
-            self._letters[SOURCE].append(len(source))
-            self._letters[TARGET].append(len(target))
-            if source.casefold() == target.casefold() and sum(map(str.isalpha, source)) >= COPIED_LETTERS:
-                self._copies.append(number)
-            if number < MOST_JUDGED:
+            self._lengths[SOURCE].append(len(source))
+            self._lengths[TARGET].append(len(target))
+            if source.casefold() == target.casefold() and sum(map(str.isalpha, source)) >= MIN_COPIED_LETTERS:
+                self._copies.append(staged_row)
+            if staged_row < MAX_COMPARED_ROWS:
                 self._words[SOURCE].update(split_words(source))
                 self._words[TARGET].update(split_words(target))
 
-    def finish(self, staging: Staging, splits: np.ndarray, called: Mapping[str, str | int]) -> None:
-        """Copies, lengths, and sides that were swapped: in some rows, or in all."""
-        self._report_copies(staging)
-        self._report_lengths(staging)
-        self._report_languages(called)
-        self._report_swapped(staging)
+    def finish(self, staged: StagedRows, splits: np.ndarray, column_names: Mapping[str, str | int]) -> None:
+        """Report copies, outliers of length, and swapped sides of single rows or of all."""
+        self._report_copies(staged)
+        self._report_lengths(staged)
+        self._report_languages(column_names)
+        self._report_swapped(staged)
 
-    def _report_copies(self, staging: Staging) -> None:
-        texts = _texts(staging, SOURCE, self._copies[: self.issues.max_samples])
+    def _report_copies(self, staged: StagedRows) -> None:
+        texts = _read_texts(staged, SOURCE, self._copies[: self.issues.max_samples])
         expected = "its translation"
-        self.report("text_untranslated", self._copies, staging, lambda row: (texts[row], expected), column=TARGET)
+        self.report("text_untranslated", self._copies, staged, lambda row: (texts[row], expected), column=TARGET)
 
-    def _report_lengths(self, staging: Staging) -> None:
-        source, target = (np.frombuffer(self._letters[side], dtype=np.int32) for side in (SOURCE, TARGET))
-        if len(source) < FEWEST:
+    def _report_lengths(self, staged: StagedRows) -> None:
+        source, target = (np.frombuffer(self._lengths[side], dtype=np.int32) for side in (SOURCE, TARGET))
+        if len(source) < MIN_ROWS:
             return
-        # A few letters more on both sides: 2 against 6 is nothing, 100 against 300 is much.
+        # With some characters more on both sides: 2 against 6 is no outlier, 100 against 300 is one.
         ratios = np.log((target + 5) / (source + 5))
-        usual = np.median(ratios)
-        distance = np.abs(ratios - usual)
-        odd = distance > max(ODD, SPREAD * float(np.median(distance)))
-        rows = np.flatnonzero(odd & (np.maximum(source, target) >= LONG_LETTERS)).tolist()
-        expected = f"about {math.exp(usual):.1f} letters for one, as elsewhere"
+        median = np.median(ratios)
+        distance = np.abs(ratios - median)
+        is_outlier = distance > max(MIN_LOG_RATIO, MIN_DEVIATIONS * float(np.median(distance)))
+        rows = np.flatnonzero(is_outlier & (np.maximum(source, target) >= MIN_LONGER_CHARACTERS)).tolist()
+        expected = f"about {math.exp(median):.1f} characters for one, as in the other rows"
         self.report(
             "text_lengths_differ",
             rows,
-            staging,
-            lambda row: (f"{target[row]:,} letters for {source[row]:,}", expected),
+            staged,
+            lambda row: (f"{target[row]:,} characters for {source[row]:,}", expected),
             column=TARGET,
         )
 
-    def _report_languages(self, called: Mapping[str, str | int]) -> None:
-        """Both sides at once: what is called English is German, and the other way round."""
-        named = {side: parse_language(str(called.get(side, ""))) for side in (SOURCE, TARGET)}
-        spoken = {side: detect_language(words) for side, words in self._words.items()}
+    def _report_languages(self, column_names: Mapping[str, str | int]) -> None:
+        """Report columns in each other's language, as English that is named German."""
+        named = {side: parse_language(str(column_names.get(side, ""))) for side in (SOURCE, TARGET)}
+        detected = {side: detect_language(words) for side, words in self._words.items()}
         if None in named.values() or named[SOURCE] == named[TARGET]:
             return
-        if (named[SOURCE], named[TARGET]) == (spoken[TARGET], spoken[SOURCE]):
-            found = f"{called[SOURCE]} holds {spoken[SOURCE]}, {called[TARGET]} holds {spoken[TARGET]}"
-            self.issues.add("languages_swapped", actual=found, expected="the other way round")
+        if (named[SOURCE], named[TARGET]) == (detected[TARGET], detected[SOURCE]):
+            actual = ", ".join(f"{column_names[side]} contains {detected[side]}" for side in (SOURCE, TARGET))
+            self.issues.add("languages_swapped", actual=actual, expected="the other way round")
 
-    def _report_swapped(self, staging: Staging) -> None:
-        judged = min(len(self._letters[SOURCE]), MOST_JUDGED)
-        if judged < FEWEST:
+    def _report_swapped(self, staged: StagedRows) -> None:
+        count = min(len(self._lengths[SOURCE]), MAX_COMPARED_ROWS)
+        if count < MIN_ROWS:
             return
-        lean = _Leaning(self._words[SOURCE], self._words[TARGET])
+        model = _SideModel(self._words[SOURCE], self._words[TARGET])
         swapped: list[int] = []
         texts: dict[int, str] = {}
-        sides = zip(*(staging.values_of(side) for side in (SOURCE, TARGET)), strict=True)
-        for row, (source, target) in enumerate(itertools.islice(sides, judged)):
+        sides = zip(*(staged.values_of(side) for side in (SOURCE, TARGET)), strict=True)
+        for row, (source, target) in enumerate(itertools.islice(sides, count)):
             text = source.decode()
-            if lean.speak_against(split_words(text), split_words(target.decode())):
+            if model.is_swapped(split_words(text), split_words(target.decode())):
                 swapped.append(row)
                 if len(texts) < self.issues.max_samples:
                     texts[row] = text
         self.report(
             "sides_swapped",
             swapped,
-            staging,
-            lambda row: (texts[row], "the language that this column has elsewhere"),
+            staged,
+            lambda row: (texts[row], "the language of the other rows in this column"),
             column=SOURCE,
         )
 
 
-class _Leaning:
-    """To which side words lean, by how often they are on each."""
+class _SideModel:
+    """Naive Bayes model of the side that a word belongs to, from its counts on both."""
 
     def __init__(self, source: Counter[str], target: Counter[str]) -> None:
         self._source, self._target = source, target
         self._balance = math.log(max(1, target.total()) / max(1, source.total()))
 
-    def speak_against(self, source: Sequence[str], target: Sequence[str]) -> bool:
-        """Whether each side is far likelier in the other's column, this row itself left out of the count."""
-        mine, theirs = Counter(source), Counter(target)
-        lean = {
-            word: math.log((self._source[word] - mine[word] + 0.5) / (self._target[word] - theirs[word] + 0.5))
+    def is_swapped(self, source: Sequence[str], target: Sequence[str]) -> bool:
+        """Return whether both sides fit the other column far better.
+
+        The counts of this row itself are left out.
+        """
+        source_counts, target_counts = Counter(source), Counter(target)
+        log_odds = {
+            word: math.log(
+                (self._source[word] - source_counts[word] + 0.5) / (self._target[word] - target_counts[word] + 0.5)
+            )
             + self._balance
-            for word in mine.keys() | theirs.keys()
+            for word in source_counts.keys() | target_counts.keys()
         }
-        return sum(map(lean.__getitem__, source)) < -SURE and sum(map(lean.__getitem__, target)) > SURE
+        source_score, target_score = sum(map(log_odds.__getitem__, source)), sum(map(log_odds.__getitem__, target))
+        return source_score < -MIN_LOG_ODDS and target_score > MIN_LOG_ODDS
 
 
-def _texts(staging: Staging, column: str, rows: Iterable[int]) -> dict[int, str]:
-    wanted = set(rows)
-    if not wanted:
-        return {}
-    found = {}
-    for row, value in enumerate(staging.values_of(column)):
-        if row in wanted:
-            found[row] = value.decode()
-        if len(found) == len(wanted):
+def _read_texts(staged: StagedRows, column: str, rows: Iterable[int]) -> dict[int, str]:
+    """Return the texts of a column at `rows`, by row."""
+    remaining = set(rows)
+    texts: dict[int, str] = {}
+    if not remaining:
+        return texts
+    for row, value in enumerate(staged.values_of(column)):
+        if row in remaining:
+            texts[row] = value.decode()
+            remaining.remove(row)
+        if not remaining:
             break
-    return found
+    return texts

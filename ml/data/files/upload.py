@@ -1,4 +1,4 @@
-"""The files of an upload: what their first bytes say they are, and their content, decompressed under watch."""
+"""Uploaded files: detection of their content from the first bytes, and decompression within limits."""
 
 from __future__ import annotations
 
@@ -44,15 +44,20 @@ FileContent = Literal[
 ]
 
 _START_BYTES: Final = 512
-_NAMES_LOOKED_AT: Final = 10_000
-_FEW_ALIKE: Final = 100
-"""So few files of one ending in a large archive say what it is, rather than being what it holds."""
-_ARCHIVE_BYTES_LOOKED_AT: Final = 8 << 20
+_MAX_LISTED_NAMES: Final = 10_000
+#: A suffix of at most this many members of a large archive may mark a manifest, so all of these names are listed.
+_RARE_SUFFIX_COUNT: Final = 100
+_MAX_LISTED_BYTES: Final = 8 << 20
 _TAR_MAGIC: Final = slice(257, 262)
-_PACKED: Final[tuple[tuple[bytes, str], ...]] = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"))
-_FOREIGN: Final = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x28\xb5\x2f\xfd", b"MSCF", b"\x04\x22\x4d\x18")
-"""7-Zip, RAR, Zstandard, cabinet, LZ4."""
-_UNICODE_MARKS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_COMPRESSIONS: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"\x1f\x8b", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\0", "xz"),
+)
+#: 7-Zip, RAR, Zstandard, cabinet, LZ4.
+_UNSUPPORTED: Final = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x28\xb5\x2f\xfd", b"MSCF", b"\x04\x22\x4d\x18")
+_BYTE_ORDER_MARKS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+#: Errors of the decompressors that mean a damaged file.
 _DAMAGE: Final = (OSError, EOFError, zlib.error, lzma.LZMAError)
 _SPLIT_WORDS: Final = {
     "train": "train",
@@ -72,49 +77,53 @@ _SPLIT_WORDS: Final = {
 
 @dataclass(frozen=True)
 class UploadedFile:
-    """One uploaded file. Its name is for people and for guessing; it never becomes a path."""
+    """One uploaded file. `name` serves reports and detection; it never becomes a path."""
 
     name: str
     path: Path
+    #: Split that the owner of the data chose; takes precedence over the file name.
     requested_split: str | None = None
-    """What its owner said it is; goes before what the name tells."""
 
     @cached_property
     def compression(self) -> str | None:
-        """How the whole file is compressed: gzip, bzip2, xz or not at all."""
-        start = self._head
-        return next((name for magic, name in _PACKED if start.startswith(magic)), None)
+        """Compression of the whole file: gzip, bzip2, xz or None."""
+        start = self._start
+        return next((name for magic, name in _COMPRESSIONS if start.startswith(magic)), None)
 
     @cached_property
     def content(self) -> FileContent:
-        """What the first bytes say, behind any compression; the name has no say."""
+        """Type of the content, detected from its first bytes after decompression, not from the name."""
         try:
-            with self._unpacked() as file:
+            with self._decompress() as file:
                 start = file.read(_START_BYTES)
         except _DAMAGE:
             return "damaged"
-        return _content(start)
+        return _detect_content(start)
 
     @cached_property
     def member_names(self) -> tuple[str, ...]:
-        """Names in an archive, as they are written there: to guess by, never to be opened.
+        """Names in an archive as written there, for detection only; never to be opened.
 
-        Of very many, some from everywhere, and those that end unlike most: one table may tell of 100,000 pictures.
+        A very large archive gives a random sample of its names, and all names with a rare suffix: one table may
+        describe 100,000 images.
         """
         try:
             if self.content == "zip" and self.compression is None:
                 with zipfile.ZipFile(self.path) as archive:
-                    return _telling(archive.namelist())
+                    return _sample_names(archive.namelist())
             if self.content == "tar":
-                return tuple(itertools.islice(self._tar_names(), _NAMES_LOOKED_AT))
+                return tuple(itertools.islice(self._tar_names(), _MAX_LISTED_NAMES))
         except (*_DAMAGE, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, ValueError, struct.error):
             return ()
         return ()
 
     def _tar_names(self) -> Iterator[str]:
-        """As far as the first bytes go: to pass a member by, all of it must be unpacked, and it may have no end."""
-        with self._unpacked() as file:
-            start = io.BytesIO(file.read(_ARCHIVE_BYTES_LOOKED_AT))
+        """Yield the names in the first bytes of a tar.
+
+        Later ones are left out: skipping a member means to decompress all of it.
+        """
+        with self._decompress() as file:
+            start = io.BytesIO(file.read(_MAX_LISTED_BYTES))
         try:
             with tarfile.open(fileobj=start, mode="r:") as archive:
                 for member in archive:
@@ -124,19 +133,22 @@ class UploadedFile:
 
     @property
     def split(self) -> str | None:
-        """The split that its owner or else its name tells."""
+        """Split that the owner chose, or else the one in the file name."""
         return self.requested_split or find_split(self.name)
 
     def open(self, limits: Limits) -> IO[bytes]:
-        """The content, decompressed; reading raises `DataRejected` where it is damaged or suspiciously large."""
-        return io.BufferedReader(_Watched(self, limits), buffer_size=1 << 17)
+        """Open the decompressed content.
+
+        Reading raises `DataRejected` if the file is damaged or decompresses to more than the limits allow.
+        """
+        return io.BufferedReader(_LimitedReader(self, limits), buffer_size=1 << 17)
 
     @cached_property
-    def _head(self) -> bytes:
+    def _start(self) -> bytes:
         with self.path.open("rb") as file:
             return file.read(_START_BYTES)
 
-    def _unpacked(self) -> IO[bytes]:
+    def _decompress(self) -> IO[bytes]:
         match self.compression:
             case "gzip":
                 return cast("IO[bytes]", gzip.GzipFile(self.path))
@@ -149,30 +161,30 @@ class UploadedFile:
 
 @dataclass(frozen=True)
 class ExtractedFile(UploadedFile):
-    """A file out of an archive, held in memory; `path` is the archive's."""
+    """Member of an archive, in memory; `path` is that of the archive."""
 
     data: bytes = b""
 
     @cached_property
     def compression(self) -> str | None:
-        """Never: what is packed within an archive is not read."""
+        """None: compressed files within an archive are not read."""
         return None
 
-    def _unpacked(self) -> IO[bytes]:
+    def _decompress(self) -> IO[bytes]:
         return io.BytesIO(self.data)
 
 
-class _Watched(io.RawIOBase):
-    """Counts what comes out against what went in, and turns a decompressor's complaints into `DataRejected`."""
+class _LimitedReader(io.RawIOBase):
+    """Enforces the limits on decompressed bytes, and turns errors of the decompressor into `DataRejected`."""
 
     def __init__(self, source: UploadedFile, limits: Limits) -> None:
         self._source = source
-        self._file = source._unpacked()
-        self._allowed = limits.max_total_bytes
+        self._file = source._decompress()
+        self._max_bytes = limits.max_total_bytes
         if source.compression:
             size = source.path.stat().st_size
-            self._allowed = min(self._allowed, max(limits.max_unchecked_bytes, size * limits.max_ratio))
-        self._count = 0
+            self._max_bytes = min(self._max_bytes, max(limits.max_unchecked_bytes, size * limits.max_ratio))
+        self._bytes = 0
 
     def readable(self) -> bool:
         return True
@@ -182,11 +194,12 @@ class _Watched(io.RawIOBase):
             data = self._file.read(len(buffer))
         except _DAMAGE as error:
             raise DataRejected("damaged_file", actual=error, at=Location(file=self._source.name)) from error
-        self._count += len(data)
-        if self._count > self._allowed:
+        self._bytes += len(data)
+        if self._bytes > self._max_bytes:
             raise DataRejected(
                 "archive_bomb" if self._source.compression else "file_too_large",
-                actual=f"more than {self._allowed:,} bytes unpacked",
+                actual=f"more than {self._max_bytes:,} bytes decompressed",
+                expected=f"at most {self._max_bytes:,} bytes",
                 at=Location(file=self._source.name),
             )
         buffer[: len(data)] = data
@@ -198,38 +211,45 @@ class _Watched(io.RawIOBase):
 
 
 def find_split(name: str) -> str | None:
-    """The one split that the words of a file or folder name tell; None where they tell none or several."""
-    found = {_SPLIT_WORDS[word] for word in re.findall(r"[a-z]+(?:\d+k)?", name.lower()) if word in _SPLIT_WORDS}
-    return found.pop() if len(found) == 1 else None
+    """Return the split that occurs in a file or folder name.
+
+    None if the words of the name contain no split or several.
+    """
+    splits = {_SPLIT_WORDS[word] for word in re.findall(r"[a-z]+(?:\d+k)?", name.lower()) if word in _SPLIT_WORDS}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def parse_split(name: str) -> str | None:
-    """The split whose name or alias this is, whole."""
+    """Return the split whose name or alias `name` is, or None."""
     return _SPLIT_WORDS.get(name.strip().lower())
 
 
-def _telling(names: Sequence[str]) -> tuple[str, ...]:
-    """All names, or of very many some from everywhere, and those that end unlike most."""
-    if len(names) <= _NAMES_LOOKED_AT:
+def _sample_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return all names, or of very many a sample and those with a rare suffix."""
+    if len(names) <= _MAX_LISTED_NAMES:
         return tuple(names)
-    endings = Counter(_ending(name) for name in names)
-    # By chance, always the same: whoever takes each second may meet pictures alone, where a text lies beside each.
-    some = set(random.Random(0).sample(range(len(names)), _NAMES_LOOKED_AT))
-    chosen = (name for place, name in enumerate(names) if place in some or endings[_ending(name)] <= _FEW_ALIKE)
-    return tuple(itertools.islice(chosen, 2 * _NAMES_LOOKED_AT))
+    counts = Counter(_suffix(name) for name in names)
+    # A random sample, with a fixed seed: every second name may be an image where a text lies beside each.
+    sample = set(random.Random(0).sample(range(len(names)), _MAX_LISTED_NAMES))
+    chosen = (
+        name for index, name in enumerate(names) if index in sample or counts[_suffix(name)] <= _RARE_SUFFIX_COUNT
+    )
+    return tuple(itertools.islice(chosen, 2 * _MAX_LISTED_NAMES))
 
 
-def _ending(name: str) -> str:
+def _suffix(name: str) -> str:
     return name.rpartition(".")[2].lower()
 
 
 def is_archive(start: bytes) -> bool:
-    """Whether the first bytes are those of an archive or a compressed file of any known kind."""
-    packed = tuple(magic for magic, _ in _PACKED)
-    return start.startswith((b"PK\x03\x04", b"PK\x05\x06", *packed, *_FOREIGN)) or start[_TAR_MAGIC] == b"ustar"
+    """Return whether the first bytes are those of an archive or a compressed file."""
+    compressions = tuple(magic for magic, _ in _COMPRESSIONS)
+    return (
+        start.startswith((b"PK\x03\x04", b"PK\x05\x06", *compressions, *_UNSUPPORTED)) or start[_TAR_MAGIC] == b"ustar"
+    )
 
 
-def _content(start: bytes) -> FileContent:
+def _detect_content(start: bytes) -> FileContent:
     if not start:
         return "empty"
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
@@ -238,7 +258,7 @@ def _content(start: bytes) -> FileContent:
         return "tar"
     if start.startswith(b"PAR1"):
         return "parquet"
-    if start.startswith(_FOREIGN) or is_archive(start):
+    if start.startswith(_UNSUPPORTED) or is_archive(start):
         return "unsupported"
     if start[:2] == b"\0\0" and len(start) > 3 and start[2] in range(0x08, 0x0F) and 1 <= start[3] <= 8:
         return "idx"
@@ -246,9 +266,9 @@ def _content(start: bytes) -> FileContent:
         return "image"
     if audio.looks_like_audio(start[:12]) and b"\0" in start:
         return "audio"
-    bare = start.removeprefix(_UNICODE_MARKS[0]).lstrip()
-    if bare[:1] == b"{":
+    text = start.removeprefix(_BYTE_ORDER_MARKS[0]).lstrip()
+    if text[:1] == b"{":
         return "json"
-    if bare[:1] == b"[" and bare[1:].lstrip()[:1] == b"{":
+    if text[:1] == b"[" and text[1:].lstrip()[:1] == b"{":
         return "json list"
-    return "text" if start.startswith(_UNICODE_MARKS) or b"\0" not in start else "binary"
+    return "text" if start.startswith(_BYTE_ORDER_MARKS) or b"\0" not in start else "binary"
