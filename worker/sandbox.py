@@ -149,7 +149,7 @@ def _read_dataset(arguments: dict[str, Any], _tell: Callable[[str], None]) -> by
     from ml.tasks import TASKS
 
     sources = [Path(source) for source in arguments.pop("sources")]
-    return to_json(import_dataset(sources, Path(arguments.pop("into")), **arguments, purposes=TASKS))
+    return to_json(import_dataset(sources, Path(arguments.pop("into")), **arguments, tasks=TASKS))
 
 
 def _read_model(arguments: dict[str, Any], tell: Callable[[str], None]) -> bytes:

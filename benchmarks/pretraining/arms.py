@@ -96,7 +96,7 @@ class Modality(ABC):
         folder = self.folder / name
         if not (folder / "dataset").exists():
             folder.mkdir(parents=True)
-            report = import_dataset(write(folder), folder / "dataset", **asked, purposes=TASKS)
+            report = import_dataset(write(folder), folder / "dataset", **asked, tasks=TASKS)
             if report.state != "ready":
                 sys.exit(f"the rows were rejected: {report.errors}")
         return folder / "dataset"

@@ -45,7 +45,7 @@ def small_network(folder: Path) -> Path:
     from ml.tasks import TASKS
 
     source = table(folder / "pictures.csv", rows=400)
-    report = import_dataset([source], folder / "dataset", task="image_classification", purposes=TASKS)
+    report = import_dataset([source], folder / "dataset", task="image_classification", tasks=TASKS)
     assert report.state == "ready", report.errors
     asked = {
         "kind": "finetune",

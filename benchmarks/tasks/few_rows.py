@@ -229,7 +229,7 @@ def _rows(
 ) -> None:
     case = CASES[name]
     sources = case.write(folder, rows, random.Random(seed))
-    report = import_dataset(sources, folder / "dataset", task=case.task, purposes=TASKS)
+    report = import_dataset(sources, folder / "dataset", task=case.task, tasks=TASKS)
     if report.state != "ready":
         raise SystemExit(f"{name} was rejected: {report.errors}")
     for architecture in arguments.architectures or case.architectures:

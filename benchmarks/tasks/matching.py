@@ -42,7 +42,7 @@ def main() -> None:
         with zipfile.ZipFile(archive, "w") as packed:
             for path in (arguments.data / "captions.tsv", *sorted((arguments.data / "images").iterdir())):
                 packed.write(path, path.relative_to(arguments.data))
-        report = import_dataset([archive], dataset, task=TASK, purposes=TASKS)
+        report = import_dataset([archive], dataset, task=TASK, tasks=TASKS)
         if report.state != "ready":
             sys.exit(f"the data was rejected: {report.errors}")
         for seed in arguments.seeds:

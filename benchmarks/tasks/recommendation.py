@@ -36,7 +36,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         dataset = Path(folder) / "dataset"
-        report = import_dataset([arguments.data], dataset, task=TASK, purposes=TASKS)
+        report = import_dataset([arguments.data], dataset, task=TASK, tasks=TASKS)
         if report.state != "ready":
             sys.exit(f"the data was rejected: {report.errors}")
         for seed in arguments.seeds:

@@ -65,7 +65,7 @@ def _learn(arguments: argparse.Namespace, work: Path) -> None:
     incoming.mkdir(parents=True)
     for split, (start, end) in SPLITS.items():
         (incoming / f"{split}.txt").write_text(text[int(start * len(text)) : int(end * len(text))], encoding="utf-8")
-    report = import_dataset(sorted(incoming.iterdir()), work / "dataset", task="text_generation", purposes=TASKS)
+    report = import_dataset(sorted(incoming.iterdir()), work / "dataset", task="text_generation", tasks=TASKS)
     if report.state != "ready":
         sys.exit(f"the text was rejected: {report.errors}")
     config = {"preset": arguments.preset} if arguments.preset else {}

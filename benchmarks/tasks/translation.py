@@ -47,7 +47,7 @@ def imported(folder: Path, data: Path, *, source: str, splits: Sequence[str] = S
     files = [path for split in splits for path in sorted(data.glob(f"{split}.*"))]
     if not files:
         sys.exit(f"skipped: no texts in {data}; name their folder with --data")
-    report = import_dataset(files, folder / "dataset", task="translation", columns={"text": source}, purposes=TASKS)
+    report = import_dataset(files, folder / "dataset", task="translation", columns={"text": source}, tasks=TASKS)
     if report.state != "ready":
         sys.exit(f"the texts were rejected: {report.errors}")
     return folder / "dataset"

@@ -125,7 +125,7 @@ def _dataset(folder: Path, rows: Mapping[str, list[str]]) -> Path:
     columns: dict[str, str | int] = {"text": 1, "label": 2}
     task = "text_classification"
     report = import_dataset(
-        sources, folder / "dataset", task=task, columns=columns, splits=splits, purposes=TASKS, format="csv"
+        sources, folder / "dataset", task=task, columns=columns, splits=splits, tasks=TASKS, format="csv"
     )
     if report.state != "ready":
         sys.exit(f"the rows were rejected: {report.errors}")

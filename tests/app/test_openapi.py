@@ -87,7 +87,7 @@ def test_what_the_page_fills_into_the_upload_form_is_accepted(client: TestClient
 def test_the_splits_that_the_form_shows_can_be_asked_for(document: dict[str, Any]) -> None:
     form = document["paths"]["/api/v1/datasets"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     _, shown, _ = form["properties"]["splits"]["description"].split("`")
-    assert SplitPlan.of(json.loads(shown)).shares is not None
+    assert SplitPlan.from_request(json.loads(shown)).fractions is not None
 
 
 def test_tags_come_in_the_order_of_work(document: dict[str, Any]) -> None:

@@ -101,7 +101,7 @@ class TranslationCheck(CrossCheck):
         )
 
     def _report_languages(self, column_names: Mapping[str, str | int]) -> None:
-        """Report columns in each other's language, as English that is named German."""
+        """Report columns in each other's language, by their names and words."""
         named = {side: parse_language(str(column_names.get(side, ""))) for side in (SOURCE, TARGET)}
         detected = {side: detect_language(words) for side, words in self._words.items()}
         if None in named.values() or named[SOURCE] == named[TARGET]:

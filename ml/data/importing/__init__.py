@@ -1,1 +1,1 @@
-"""From uploaded files to a dataset on disk."""
+"""Import: uploaded files become a dataset on disk."""

@@ -1,7 +1,7 @@
-"""Uploaded files -> a dataset, or a report of everything that is wrong with them.
+"""Imports uploaded files as a dataset, or reports everything that is wrong with them.
 
-Reading goes batch by batch into a scratch file (`staging`), so that memory does not grow with the upload; splits,
-classes and copies are judged when all rows are known, and the dataset is then written in its final form.
+Batches are read into a scratch file (`staging`), so that memory does not grow with the upload. Splits, classes and
+duplicates are resolved once all rows are known, and then the dataset is written in its final form.
 """
 
 from __future__ import annotations
@@ -9,19 +9,21 @@ from __future__ import annotations
 import tempfile
 import warnings
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
 from ml.atomic_directory import atomic_directory
-from ml.data.dataset import SPLITS, DatasetSummary
+from ml.data.dataset import SPLITS, TRAIN, DatasetSummary
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.upload import UploadedFile
 from ml.data.formats import FORMATS
 from ml.data.formats.base import UNLIKELY
-from ml.data.importing import label_checks, writer
+from ml.data.importing import writer
+from ml.data.importing.classes import FEW_ROWS, check_classes, count_classes, resolve_classes
+from ml.data.importing.duplicates import resolve_duplicates
 from ml.data.importing.nested_archives import unpack
-from ml.data.importing.splits import TRAIN, SplitPlan, assign_splits
+from ml.data.importing.splits import SplitPlan, assign_splits
 from ml.data.importing.staging import LABEL, Staging
 from ml.data.issues import DataRejected, IssueLog, Location
 from ml.data.limits import Limits
@@ -32,11 +34,12 @@ if TYPE_CHECKING:
 
     from ml.data.formats.base import Format
 
-UNLABELLED = (
-    "the pictures were read without labels, enough for pretraining and generation; "
-    "for a classifier give each of at least two classes a folder, or name a label column"
+UNLABELED_IMAGES: Final = (
+    "The images were read without labels, which suffices for pretraining and generation. "
+    "For a classifier, put the images of at least two classes in a folder each, or name a label column."
 )
-_UNREADABLE = {
+#: Content that no format reads -> issue code.
+_UNREADABLE: Final = {
     "empty": "empty_file",
     "damaged": "damaged_file",
     "unsupported": "unsupported_file",
@@ -44,15 +47,15 @@ _UNREADABLE = {
 }
 
 
-class Purpose(Protocol):
-    """What data can be for, as a task says it."""
+class DatasetRequirements(Protocol):
+    """Requirements of a task on a dataset."""
 
     @property
     def columns(self) -> Mapping[str, str]:
-        """The canonical columns it must have."""
+        """Required canonical columns -> their column types."""
 
     def refuse(self, summary: DatasetSummary) -> list[str]:
-        """Why this dataset cannot be used, in words for its owner; empty when it can."""
+        """Return the reasons why a dataset does not fit, empty if it fits."""
 
 
 def import_dataset(
@@ -64,51 +67,69 @@ def import_dataset(
     columns: Mapping[str, str | int] | None = None,
     splits: Mapping[str, Any] | None = None,
     limits: Limits | None = None,
-    purposes: Mapping[str, Purpose] | None = None,
+    tasks: Mapping[str, DatasetRequirements] | None = None,
 ) -> ImportReport:
-    """Read `sources` and write a dataset to the folder `into`, which must not exist or be empty.
+    """Import uploaded files as a dataset.
 
-    Any finding of severity "error" rejects the whole upload and nothing is written: a dataset with silent holes is
-    worse than none. Warnings and repairs do not. Bad data never raises; a full disk (`OSError`) and a lack of memory
-    do. `purposes` are the tasks that data can be for, by name; where none was named, the one that fits is guessed.
+    An issue of severity "error" rejects the whole upload, and nothing is written: a dataset with silent gaps is worse
+    than none. Warnings and repairs reject nothing.
+
+    Args:
+        sources: Uploaded files.
+        into: Folder of the dataset, which must be absent or empty.
+        task: Name of the task that the data is for; None to detect one of `tasks` that fits.
+        format: Name of the format of the files; None to detect it.
+        columns: Canonical column -> column of the file, by name or position from 1.
+        splits: `{split: fraction}` with an optional `seed`, or `{file: split}`.
+        limits: Limits on the upload.
+        tasks: Tasks by name.
+
+    Raises:
+        OSError: The disk is full. Bad data never raises.
+        MemoryError: Memory is exhausted.
     """
     limits = limits or Limits()
     into.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryFile(dir=into.parent) as scratch,
-        tempfile.TemporaryDirectory(dir=into.parent) as aside,
-        warnings.catch_warnings(action="ignore"),  # what libraries mumble about strange files is in the report
+        tempfile.TemporaryDirectory(dir=into.parent) as extraction_folder,
+        warnings.catch_warnings(action="ignore"),  # the report covers what libraries warn about
     ):
-        run = _Import(scratch, Path(aside), limits, purposes or {}, task=task)
+        importer = _Importer(scratch, Path(extraction_folder), limits, tasks or {}, task=task)
         try:
-            run.read(sources, format=format, columns=columns or {}, splits=splits)
-        except DataRejected as refused:
-            run.issues.record(refused)
-        return run.finish(into)
+            importer.read(sources, format=format, columns=columns or {}, splits=splits)
+        except DataRejected as rejection:
+            importer.issues.record(rejection)
+        return importer.finish(into)
 
 
-class _Import:
-    """One import from beginning to end."""
+class _Importer:
+    """One import: `read` stages the rows, `finish` checks and writes them."""
 
     def __init__(
-        self, scratch: IO[bytes], aside: Path, limits: Limits, purposes: Mapping[str, Purpose], *, task: str | None
+        self,
+        scratch: IO[bytes],
+        extraction_folder: Path,
+        limits: Limits,
+        tasks: Mapping[str, DatasetRequirements],
+        *,
+        task: str | None,
     ) -> None:
-        self.aside = aside
-        """A folder for what is unpacked."""
-        self.limits = limits
-        self.purposes = purposes
-        self.task = task
         self.scratch = scratch
+        self.extraction_folder = extraction_folder
+        self.limits = limits
+        self.tasks = tasks
+        self.task = task
         self.issues = IssueLog(max_samples=limits.max_samples)
-        self.staging = Staging(scratch, kinds={}, issues=self.issues, limits=limits)
-        self.plan = SplitPlan()
+        self.staging = Staging(scratch, type_names={}, issues=self.issues, limits=limits)
+        self.split_plan = SplitPlan()
         self.format: Format | None = None
 
     @property
-    def purpose(self) -> Purpose | None:
-        """The task that was named."""
-        known = self.task is not None and self.task in self.purposes
-        return self.purposes[self.task] if known and self.task else None
+    def requirements(self) -> DatasetRequirements | None:
+        """Requirements of the requested task; None without one."""
+        # `in` first: the registry of tasks raises for an unknown name, also in `get`.
+        return self.tasks[self.task] if self.task is not None and self.task in self.tasks else None
 
     def read(
         self,
@@ -118,155 +139,167 @@ class _Import:
         columns: Mapping[str, str | int],
         splits: Mapping[str, Any] | None,
     ) -> None:
-        """Stage every row that can be read; raises `DataRejected` where nothing more can be."""
+        """Stage every readable row; raises `DataRejected` if no more can be read."""
         try:
-            self.plan = SplitPlan.of(splits)
-        except DataRejected as refused:
-            self.issues.record(refused)  # and read on: whatever else is wrong is told in the same answer
-        sources = [self._source(path) for path in sorted(paths, key=lambda path: natural_sort_key(path.name))]
+            self.split_plan = SplitPlan.from_request(splits)
+        except DataRejected as rejection:
+            self.issues.record(rejection)  # and continue, to report all other issues as well
+        sources = self._open(paths)
         if not sources:
-            raise DataRejected("no_files")
-        if len(sources) > self.limits.max_members:
-            raise DataRejected("archive_too_many_files", expected=f"at most {self.limits.max_members:,}")
-        readable = [source for source in sources if self._readable(source)]
-        if not readable:
             return
-        wanted = self.purpose.columns if self.purpose else None
-        readable = self._out_of_envelopes(readable, format, wanted)
-        chosen = _format(format, readable, wanted)
-        mine = [source for source in readable if source.content in chosen.accepted_content]
-        for source in readable:
-            if source not in mine:
-                expected = f"content for {chosen.name} ({', '.join(sorted(chosen.accepted_content))})"
+        required_columns = self.requirements.columns if self.requirements else None
+        sources = self._unpack_archives(sources, format, required_columns)
+        format_class = _select_format(format, sources, required_columns)
+        accepted = [source for source in sources if source.content in format_class.accepted_content]
+        for source in sources:
+            if source not in accepted:
+                expected = f"content for {format_class.name} ({', '.join(sorted(format_class.accepted_content))})"
                 self.issues.add("wrong_format", at=Location(file=source.name), actual=source.content, expected=expected)
-        if columns and not chosen.has_columns:
+        if columns and not format_class.has_columns:
             self.issues.add("columns_not_used", actual=", ".join(columns))
-        if splits and chosen.split_rule is not None:
-            self.issues.add("splits_by_chance", actual=splits, expected=chosen.split_rule)
-        self.staging = Staging(self.scratch, kinds=chosen.columns, issues=self.issues, limits=self.limits)
-        self.format = chosen(mine, columns=columns, required=wanted, issues=self.issues, limits=self.limits)
+        if splits and format_class.split_rule is not None:
+            self.issues.add("splits_by_chance", actual=splits, expected=format_class.split_rule)
+        self.staging = Staging(self.scratch, type_names=format_class.columns, issues=self.issues, limits=self.limits)
+        self.format = format_class(
+            accepted, columns=columns, required=required_columns, issues=self.issues, limits=self.limits
+        )
         for batch in self.format.read():
             self.staging.add(batch)
 
-    def _out_of_envelopes(
-        self, sources: list[UploadedFile], asked: str | None, wanted: Mapping[str, str] | None
+    def _open(self, paths: Sequence[Path]) -> list[UploadedFile]:
+        """Return the readable files in natural order, and report the others."""
+        if not paths:
+            raise DataRejected("no_files")
+        if len(paths) > self.limits.max_members:
+            raise DataRejected("archive_too_many_files", expected=f"at most {self.limits.max_members:,} files")
+        sources = []
+        for path in sorted(paths, key=lambda path: natural_sort_key(path.name)):
+            source = UploadedFile(path.name, path, requested_split=self.split_plan.split_of(path.name))
+            if source.content in _UNREADABLE:
+                self.issues.add(_UNREADABLE[source.content], at=Location(file=source.name))
+            else:
+                sources.append(source)
+        return sources
+
+    def _unpack_archives(
+        self, sources: list[UploadedFile], format: str | None, required_columns: Mapping[str, str] | None
     ) -> list[UploadedFile]:
-        """Archives that no format knows as one, file by file; as they are where that leads to nothing."""
-        if asked is None:
-            known = max(form.detect(sources, wanted) for form in FORMATS.values()) > UNLIKELY
-            foreign = [] if known else [source for source in sources if source.content in ("zip", "tar")]
+        """Replace archives that no format reads as such by their files.
+
+        An archive stays as it is if it contains no readable file.
+        """
+        archives = [source for source in sources if source.content in ("zip", "tar")]
+        if format is None:
+            is_known = max(candidate.detect(sources, required_columns) for candidate in FORMATS.values()) > UNLIKELY
+            archives = [] if is_known else archives
+        elif format in list(FORMATS):
+            archives = [source for source in archives if source.content not in FORMATS[format].accepted_content]
         else:
-            reads = FORMATS[asked].accepted_content if asked in list(FORMATS) else frozenset(("zip", "tar"))
-            foreign = [source for source in sources if source.content in ("zip", "tar") and source.content not in reads]
-        found: list[UploadedFile] = []
+            archives = []
+        files: list[UploadedFile] = []
         for number, source in enumerate(sources):
-            inner = unpack(source, self.aside / str(number), self.issues, self.limits) if source in foreign else []
-            found += inner or [source]
-        return found
-
-    def _source(self, path: Path) -> UploadedFile:
-        return UploadedFile(path.name, path, requested_split=self.plan.split_of(path.name))
-
-    def _readable(self, source: UploadedFile) -> bool:
-        code = _UNREADABLE.get(source.content)
-        if code:
-            self.issues.add(code, at=Location(file=source.name))
-        return code is None
+            folder = self.extraction_folder / str(number)
+            members = unpack(source, folder, self.issues, self.limits) if source in archives else []
+            files += members or [source]
+        return files
 
     def finish(self, into: Path) -> ImportReport:
-        """Judge all rows together and, if nothing is wrong, write them."""
+        """Check all rows together, write them unless there are errors, and return the report."""
         staging, issues = self.staging, self.issues
         if not len(staging):
             if not issues.has_errors:
                 issues.add("empty_dataset")
-            return self._report(None, accepted=0, said=[])
-        classes, codes = label_checks.resolve_classes(staging, issues)
-        splits, said = assign_splits(staging, self.plan)
-        splits = label_checks.resolve_duplicates(staging, codes, splits, issues)
-        for kind in staging.kinds.values():
-            kind.finish()
-        called = self.format.detected_columns if self.format else {}
-        for relation in staging.relations:
-            relation.finish(staging, splits, called)
-        summary = self._summary(classes, codes, splits)
+            return self._report(None, accepted=0, messages=[])
+        classes, codes = resolve_classes(staging, issues)
+        splits, messages = assign_splits(staging, self.split_plan)
+        splits = resolve_duplicates(staging, codes, splits, issues)
+        for column_type in staging.column_types.values():
+            column_type.finish()
+        column_names = self.format.detected_columns if self.format else {}
+        for cross_check in staging.cross_checks:
+            cross_check.finish(staging, splits, column_names)
+        summary = self._summarize(classes, codes, splits)
         if classes is not None:
-            label_checks.check_classes(summary.class_counts, codes, staging, issues)
+            check_classes(summary.class_counts, codes, staging, issues)
         elif list(summary.columns) == ["image"]:
-            said = [*said, UNLABELLED]
+            messages = [*messages, UNLABELED_IMAGES]
         if not (splits == TRAIN).any():
             issues.add("empty_dataset", actual="no row in train")
-        if len(staging) < label_checks.FEW_ROWS:
-            issues.add("tiny_dataset", actual=f"{len(staging)} rows", expected=f"at least {label_checks.FEW_ROWS}")
-        for reason in self.purpose.refuse(summary) if self.purpose else ():
+        if len(staging) < FEW_ROWS:
+            issues.add("tiny_dataset", actual=f"{len(staging)} rows", expected=f"at least {FEW_ROWS}")
+        for reason in self.requirements.refuse(summary) if self.requirements else ():
             issues.add("unfit_for_task", actual=reason)
         if not issues.has_errors:
             with atomic_directory(into) as directory:
                 digest = writer.write(directory, staging, splits, codes)
                 summary = summary.model_copy(update={"digest": digest})
                 writer.write_summary(directory, summary)
-        return self._report(summary, accepted=int((splits >= 0).sum()), said=said)
+        return self._report(summary, accepted=int((splits >= 0).sum()), messages=messages)
 
-    def _summary(self, classes: list[str] | None, codes: np.ndarray, splits: np.ndarray) -> DatasetSummary:
+    def _summarize(self, classes: list[str] | None, codes: np.ndarray, splits: np.ndarray) -> DatasetSummary:
         assert self.format is not None, "rows come from a format"
-        kinds = self.staging.kinds
-        columns = {name: kind.name for name, kind in kinds.items()} | ({} if classes is None else {LABEL: LABEL})
-        held = sorted({name for kind in kinds.values() for name in kind.classes()}, key=natural_sort_key)
+        column_types = self.staging.column_types
+        columns = {name: column_type.name for name, column_type in column_types.items()}
+        object_classes = {name for column_type in column_types.values() for name in column_type.classes()}
         summary = DatasetSummary(
             format=self.format.name,
             task=self.task,
-            columns=columns,
+            columns=columns if classes is None else {**columns, LABEL: LABEL},
             splits={split: int((splits == code).sum()) for code, split in enumerate(SPLITS)},
-            classes=held or None if classes is None else classes,
-            class_counts={} if classes is None else label_checks.count_classes(classes, codes, splits),
-            facts={name: facts for name, kind in kinds.items() if (facts := kind.facts())},
+            classes=(sorted(object_classes, key=natural_sort_key) or None) if classes is None else classes,
+            class_counts={} if classes is None else count_classes(classes, codes, splits),
+            facts={name: facts for name, column_type in column_types.items() if (facts := column_type.facts())},
         )
-        return summary if self.task else summary.model_copy(update={"task": self._usual_task(summary)})
+        return summary if self.task else summary.model_copy(update={"task": self._detect_task(summary)})
 
-    def _usual_task(self, summary: DatasetSummary) -> str | None:
-        """What such data is usually for: the task that uses most of its columns."""
+    def _detect_task(self, summary: DatasetSummary) -> str | None:
+        """Return the task that fits the dataset and uses most of its columns, or None."""
         fitting = [
             name
-            for name, purpose in self.purposes.items()
-            if purpose.columns.items() <= summary.columns.items() and not purpose.refuse(summary)
+            for name, task in self.tasks.items()
+            if task.columns.items() <= summary.columns.items() and not task.refuse(summary)
         ]
-        return max(fitting, key=lambda name: len(self.purposes[name].columns), default=None)
+        return max(fitting, key=lambda name: len(self.tasks[name].columns), default=None)
 
-    def _report(self, summary: DatasetSummary | None, *, accepted: int, said: Sequence[str]) -> ImportReport:
+    def _report(self, summary: DatasetSummary | None, *, accepted: int, messages: Sequence[str]) -> ImportReport:
         issues, staging = self.issues, self.staging
-        rejected = issues.has_errors
-        unlabelled = issues.count("missing_label")
+        is_rejected = issues.has_errors
+        unlabeled = issues.count("missing_label")
         guess = None
         if self.format is not None:
-            guessed_task = self.task or (summary.task if summary else None)
-            guess = Guess(format=self.format.name, columns=self.format.detected_columns, task=guessed_task)
+            task = self.task or (summary.task if summary else None)
+            guess = Guess(format=self.format.name, columns=self.format.detected_columns, task=task)
         return ImportReport(
-            state="rejected" if rejected else "ready",
-            rows=len(staging) - unlabelled + issues.rejected_rows,
-            accepted=accepted - unlabelled if rejected else accepted,
+            state="rejected" if is_rejected else "ready",
+            rows=len(staging) - unlabeled + issues.rejected_rows,
+            accepted=accepted - unlabeled if is_rejected else accepted,
             repaired=issues.repaired_rows,
             rejected=issues.rejected_rows,
             errors=[
                 ReportEntry(
-                    code=entry.code, count=entry.count, severity=entry.severity, hint=entry.hint, sample=entry.sample
+                    code=issue.code, count=issue.count, severity=issue.severity, hint=issue.hint, sample=issue.sample
                 )
-                for entry in issues.entries
+                for issue in issues.entries
             ],
             splits=summary.splits if summary else {},
             classes=summary.classes if summary else None,
-            suggestions=[Suggestion(message=message) for message in said],
+            suggestions=[Suggestion(message=message) for message in messages],
             guess=guess,
-            summary=None if rejected else summary,
+            summary=None if is_rejected else summary,
         )
 
 
-def _format(asked: str | None, sources: Sequence[UploadedFile], wanted: Mapping[str, str] | None) -> type[Format]:
-    if asked is not None and asked not in list(FORMATS):
-        raise DataRejected("unknown_format", actual=asked, expected=", ".join(sorted(FORMATS)))
-    if asked is not None:
-        return FORMATS[asked]
-    likeliness = {name: form.detect(sources, wanted) for name, form in FORMATS.items()}
-    best = max(likeliness, key=lambda name: likeliness[name])
-    if not likeliness[best]:
-        found = f"{sources[0].name}: {sources[0].content}"
-        raise DataRejected("format_not_recognised", actual=found, expected=", ".join(sorted(FORMATS)))
-    return FORMATS[best]
+def _select_format(
+    name: str | None, sources: Sequence[UploadedFile], required_columns: Mapping[str, str] | None
+) -> type[Format]:
+    """Return the requested format, or else the likeliest; raises `DataRejected` if there is none."""
+    if name is not None and name not in list(FORMATS):
+        raise DataRejected("unknown_format", actual=name, expected=", ".join(sorted(FORMATS)))
+    if name is not None:
+        return FORMATS[name]
+    likelihoods = {name: candidate.detect(sources, required_columns) for name, candidate in FORMATS.items()}
+    likeliest = max(likelihoods, key=lambda name: likelihoods[name])
+    if not likelihoods[likeliest]:
+        actual = f"{sources[0].name}: {sources[0].content}"
+        raise DataRejected("format_not_recognised", actual=actual, expected=", ".join(sorted(FORMATS)))
+    return FORMATS[likeliest]

@@ -1,4 +1,4 @@
-"""Archives that are but an envelope: tables and texts that would be read if they came by themselves."""
+"""Unpacks archives of tables and texts, to read these like direct uploads."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ if TYPE_CHECKING:
     from ml.data.issues import IssueLog
     from ml.data.limits import Limits
 
-LETTERS: Final = frozenset({"text", "json", "json list", "parquet"})
-"""Content that is as good in an archive as beside it."""
+#: Content that formats read both inside and outside an archive.
+READABLE_CONTENT: Final = frozenset({"text", "json", "json list", "parquet"})
 
 
 def unpack(source: UploadedFile, into: Path, issues: IssueLog, limits: Limits) -> list[UploadedFile]:
-    """The files of an archive as if each had been sent, written to `into`, a folder that is made.
+    """Extract the tables and texts of an archive to a new folder.
 
-    None where it holds no such file or cannot be read: whoever reads it as an archive says what is wrong.
+    Its other files are reported. The result is empty if it has none or cannot be read; the format that reads it as an
+    archive then reports why.
     """
     try:
-        listed = list_members(source, type(issues)(max_samples=0), limits)
-        paths = {member.file: into / str(number) for number, member in enumerate(listed) if not is_ignored(member.file)}
+        members = list_members(source, type(issues)(max_samples=0), limits)
+        names = [member.file for member in members if not is_ignored(member.file)]
+        paths = {name: into / str(number) for number, name in enumerate(names)}
         into.mkdir()
         extract_members(source, paths, limits)
     except DataRejected:
         return []
-    found = [UploadedFile(file, path, requested_split=source.requested_split) for file, path in paths.items()]
-    letters = [each for each in found if each.compression is None and each.content in LETTERS]
-    if letters:
+    files = [UploadedFile(name, path, requested_split=source.requested_split) for name, path in paths.items()]
+    readable = [file for file in files if file.compression is None and file.content in READABLE_CONTENT]
+    if readable:
         list_members(source, issues, limits)
-        for each in found:
-            if each not in letters:
-                code = "archive_nested" if each.compression else "file_ignored"
-                issues.add(code, at=Location(file=each.name), actual=each.content)
-    return letters
+        for file in files:
+            if file not in readable:
+                code = "archive_nested" if file.compression else "file_ignored"
+                issues.add(code, at=Location(file=file.name), actual=file.content)
+    return readable

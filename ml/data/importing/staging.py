@@ -1,6 +1,7 @@
-"""Between reading and writing: the values of every good row in one scratch file, what must be known of all in memory.
+"""Staging area of an import: values in a scratch file, the rest in memory.
 
-About 40 bytes a row stay in memory, whatever the values weigh: splits, duplicates and classes are decided on these.
+About 40 bytes per row stay in memory, whatever the size of the values. They suffice to decide on splits, duplicates and
+classes. N rows are staged.
 """
 
 from __future__ import annotations
@@ -28,53 +29,58 @@ if TYPE_CHECKING:
     from ml.data.locations import Locations
 
 LABEL: Final = "label"
+#: Split code of a row for which the data names no split.
 NO_SPLIT: Final = -1
+#: Label code of a row without a label.
 NO_LABEL: Final = -1
+#: Label code of a row whose label was rejected; such rows are not staged.
+_REJECTED: Final = -2
 
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """The values of one column in one segment: where they lie in the scratch file."""
+    """Range of the scratch file with the values of one column in one segment."""
 
     offset: int
+    #: Shape of one plain value; None for values stored as bytes.
     shape: tuple[int, ...] | None
-    """Of each plain value; None where bytes were kept."""
+    #: Bytes of every value, int64 [n].
     lengths: np.ndarray
-    """Bytes of each value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The rows of one batch."""
+    """Staged rows of one batch."""
 
+    #: Position of its first row among all staged rows.
     start: int
-    places: Locations
+    locations: Locations
+    #: Rows of the batch that are staged, int64 [n].
     rows: np.ndarray
-    """Of the batch's rows, those that are staged."""
-    stretches: Mapping[str, ByteRange]
-    """By column."""
+    #: Column -> range of the scratch file.
+    byte_ranges: Mapping[str, ByteRange]
 
     def __len__(self) -> int:
         return len(self.rows)
 
 
 class Staging:
-    """Takes batches one by one; afterwards `hashes`, `codes` and `splits` hold one entry a row.
+    """Accepts batches; afterwards `hashes`, `codes` and `splits` have one entry per row.
 
-    `kinds` says by canonical column what its values are; labels are no column here, but `codes`.
+    `type_names`: canonical column -> name of its column type. The label is no column here, it is in `codes`.
     """
 
-    def __init__(self, file: IO[bytes], *, kinds: Mapping[str, str], issues: IssueLog, limits: Limits) -> None:
+    def __init__(self, file: IO[bytes], *, type_names: Mapping[str, str], issues: IssueLog, limits: Limits) -> None:
         self._file = file
-        self._known = kinds
+        self._type_names = type_names
         self._issues = issues
         self._limits = limits
-        self.kinds: dict[str, ColumnType[Any]] = {}
-        """By column that was brought, the key first."""
+        #: Type of every column in the data, the key column first.
+        self.column_types: dict[str, ColumnType[Any]] = {}
         self.segments: list[Segment] = []
+        #: Label -> code, in order of appearance.
         self.label_codes: dict[str, int] = {}
-        """Names in the order they were met."""
-        self._relations: list[CrossCheck] | None = None
+        self._cross_checks: list[CrossCheck] | None = None
         self._hashes: dict[str, list[np.ndarray]] = {}
         self._codes: list[np.ndarray] = []
         self._splits: list[np.ndarray] = []
@@ -84,134 +90,143 @@ class Staging:
         return self._rows
 
     def add(self, batch: Batch) -> None:
-        """Check and keep the rows of a batch; raises `DataRejected` where the whole upload is beyond a limit."""
-        known = dict(self.kinds)
-        looked = self._look_at(batch)
-        if known and looked.keys() != known.keys():
-            self.kinds = known
+        """Check a batch and stage its valid rows.
+
+        Raises `DataRejected` if the upload exceeds a limit, or batches have different columns.
+        """
+        previous_types = dict(self.column_types)
+        checked = self._check(batch)
+        if previous_types and checked.keys() != previous_types.keys():
+            self.column_types = previous_types
             at = Location(file=batch.locations.at(0).file)
-            raise DataRejected("columns_differ", actual=", ".join(looked), expected=", ".join(known), at=at)
-        rows = next(reversed(looked.values())).rows
-        codes = self._label(batch, rows)
-        rows = rows[codes >= NO_LABEL]
+            raise DataRejected("columns_differ", actual=", ".join(checked), expected=", ".join(previous_types), at=at)
+        rows = next(reversed(checked.values())).rows
+        codes = self._encode_labels(batch, rows)
+        rows = rows[codes != _REJECTED]
         if len(self) + len(rows) > self._limits.max_rows:
             raise DataRejected("too_many_rows", expected=f"at most {self._limits.max_rows:,} rows")
-        for relation in self.relations:
-            relation.check(batch.columns, rows, batch.locations)
-        stretches = {}
-        for column, found in looked.items():
-            chosen = found.among(rows)
-            stretches[column] = self._keep(chosen)
-            self._hashes.setdefault(column, []).append(chosen.hashes)
+        for cross_check in self.cross_checks:
+            cross_check.check(batch.columns, rows, batch.locations)
+        byte_ranges = {}
+        for column, values in checked.items():
+            accepted = values.select(rows)
+            byte_ranges[column] = self._write(accepted)
+            self._hashes.setdefault(column, []).append(accepted.hashes)
         split = SPLITS.index(batch.split) if batch.split else NO_SPLIT
-        self._codes.append(codes[codes >= NO_LABEL])
+        self._codes.append(codes[codes != _REJECTED])
         self._splits.append(np.full(len(rows), split, dtype=np.int8))
-        self.segments.append(Segment(self._rows, batch.locations, rows, stretches))
+        self.segments.append(Segment(self._rows, batch.locations, rows, byte_ranges))
         self._rows += len(rows)
 
     @property
-    def relations(self) -> Sequence[CrossCheck]:
-        """Those between the columns that were brought."""
-        if self._relations is None:
-            known = {column: kind.name for column, kind in self.kinds.items()}
-            fitting = [each for each in CROSS_CHECKS.values() if each.columns.items() <= known.items()]
-            self._relations = [each(issues=self._issues) for each in fitting]
-        return self._relations
+    def cross_checks(self) -> Sequence[CrossCheck]:
+        """Cross checks whose columns are all in the data."""
+        if self._cross_checks is None:
+            type_names = {column: column_type.name for column, column_type in self.column_types.items()}
+            classes = [check for check in CROSS_CHECKS.values() if check.columns.items() <= type_names.items()]
+            self._cross_checks = [check(issues=self._issues) for check in classes]
+        return self._cross_checks
 
     @property
-    def key(self) -> str:
-        """The column that says whether two rows are the same: the first that is brought."""
-        return next(iter(self.kinds))
+    def key_column(self) -> str:
+        """The first column; rows with equal values in it are copies."""
+        return next(iter(self.column_types))
 
     @property
     def hashes(self) -> np.ndarray:
-        """uint8 [N, 16] of the key: equal values have equal hashes, however they were packed."""
-        return self.hashes_of(self.key) if self.kinds else np.empty((0, HASH_BYTES), dtype=np.uint8)
+        """Hashes of the key column, uint8 [N, 16].
+
+        Equal values have equal hashes, however they were packed.
+        """
+        return self.hashes_of(self.key_column) if self.column_types else np.empty((0, HASH_BYTES), dtype=np.uint8)
 
     def hashes_of(self, column: str) -> np.ndarray:
-        """uint8 [N, 16] of one column."""
+        """Return the hashes of one column, uint8 [N, 16]."""
         return np.concatenate([np.empty((0, HASH_BYTES), dtype=np.uint8), *self._hashes[column]])
 
     @property
     def codes(self) -> np.ndarray:
-        """int32 [N] into `label_codes`, `NO_LABEL` where a row has none."""
+        """Label codes, int32 [N] into `label_codes`, `NO_LABEL` for a row without a label."""
         return np.concatenate([np.empty(0, dtype=np.int32), *self._codes])
 
     @property
     def splits(self) -> np.ndarray:
-        """int8 [N] into `SPLITS`, `NO_SPLIT` where the data says nothing."""
+        """Split codes, int8 [N] into `SPLITS`, `NO_SPLIT` where the data names none."""
         return np.concatenate([np.empty(0, dtype=np.int8), *self._splits])
 
-    def place(self, row: int, column: str | None = None) -> Location:
-        """Where a staged row came from; or this column of it."""
+    def locate(self, row: int, column: str | None = None) -> Location:
+        """Return the location of a staged row, or of one canonical column of it."""
         starts = [segment.start for segment in self.segments]
         segment = self.segments[int(np.searchsorted(starts, row, side="right")) - 1]
-        places = segment.places if column is None else segment.places.in_column(column)
-        return places.at(int(segment.rows[row - segment.start]))
+        locations = segment.locations if column is None else segment.locations.in_column(column)
+        return locations.at(int(segment.rows[row - segment.start]))
 
-    def load(self) -> Iterator[tuple[Segment, dict[str, np.ndarray | list[bytes]]]]:
-        """Segment by segment, by column what was kept."""
+    def read_segments(self) -> Iterator[tuple[Segment, dict[str, np.ndarray | list[bytes]]]]:
+        """Yield all segments with their stored values by column."""
         self._file.flush()
         for segment in self.segments:
-            yield segment, {column: self._read(stretch) for column, stretch in segment.stretches.items()}
+            yield segment, {column: self._read(byte_range) for column, byte_range in segment.byte_ranges.items()}
 
     def values_of(self, column: str) -> Iterator[Any]:
-        """What was kept of one column, value by value."""
+        """Yield the N stored values of one column."""
         self._file.flush()
         for segment in self.segments:
-            yield from self._read(segment.stretches[column])
+            yield from self._read(segment.byte_ranges[column])
 
-    def _read(self, stretch: ByteRange) -> np.ndarray | list[bytes]:
-        self._file.seek(stretch.offset)
-        data = self._file.read(int(stretch.lengths.sum()))
-        if stretch.shape is not None:
-            return np.frombuffer(data, dtype=np.uint8).reshape(-1, *stretch.shape)
-        ends = np.cumsum(stretch.lengths)
-        return [data[end - size : end] for end, size in zip(ends, stretch.lengths, strict=True)]
+    def _read(self, byte_range: ByteRange) -> np.ndarray | list[bytes]:
+        self._file.seek(byte_range.offset)
+        data = self._file.read(int(byte_range.lengths.sum()))
+        if byte_range.shape is not None:
+            return np.frombuffer(data, dtype=np.uint8).reshape(-1, *byte_range.shape)
+        ends = np.cumsum(byte_range.lengths)
+        return [data[end - length : end] for end, length in zip(ends, byte_range.lengths, strict=True)]
 
-    def _look_at(self, batch: Batch) -> dict[str, CheckedValues]:
-        """Column by column, each only at the rows that were good so far, so that no row is lost twice."""
+    def _check(self, batch: Batch) -> dict[str, CheckedValues]:
+        """Check the columns in turn, only at rows valid so far: none is rejected twice."""
         rows = np.arange(len(batch.locations))
-        looked = {}
+        checked = {}
         for column, values in batch.columns.items():
             if column == LABEL:
                 continue
-            if column not in self.kinds:
-                self.kinds[column] = COLUMN_TYPES[self._known[column]](issues=self._issues, limits=self._limits)
-            kind = self.kinds[column]
-            looked[column] = kind.check(kind.beside(values, batch.columns), rows, batch.locations.in_column(column))
-            rows = looked[column].rows
-        return looked
+            if column not in self.column_types:
+                type_class = COLUMN_TYPES[self._type_names[column]]
+                self.column_types[column] = type_class(issues=self._issues, limits=self._limits)
+            column_type = self.column_types[column]
+            values_with_context = column_type.add_context(values, batch.columns)
+            checked[column] = column_type.check(values_with_context, rows, batch.locations.in_column(column))
+            rows = checked[column].rows
+        return checked
 
-    def _keep(self, found: CheckedValues) -> ByteRange:
-        offset, data = self._file.tell(), found.data
+    def _write(self, values: CheckedValues) -> ByteRange:
+        offset, data = self._file.tell(), values.data
         if isinstance(data, np.ndarray):
             self._file.write(np.ascontiguousarray(data).data)
             lengths = np.full(len(data), data[:1].nbytes, dtype=np.int64)
             return ByteRange(offset, data.shape[1:], lengths)
         self._file.writelines(data)
-        return ByteRange(offset, None, np.array([len(each) for each in data], dtype=np.int64))
+        return ByteRange(offset, None, np.array([len(value) for value in data], dtype=np.int64))
 
-    def _label(self, batch: Batch, rows: np.ndarray) -> np.ndarray:
-        """int32 codes of the rows; below `NO_LABEL` where the label cannot be one."""
+    def _encode_labels(self, batch: Batch, rows: np.ndarray) -> np.ndarray:
+        """Return the label codes of `rows`, int32 [len(rows)]; `_REJECTED` for an invalid label."""
         labels = batch.columns.get(LABEL)
         if labels is None:
             return np.full(len(rows), NO_LABEL, dtype=np.int32)
-        places = batch.locations.in_column(LABEL)
-        return np.array([self._code(labels[row], places, row) for row in rows.tolist()], dtype=np.int32)
+        locations = batch.locations.in_column(LABEL)
+        return np.array([self._encode_label(labels[row], locations.at(row)) for row in rows.tolist()], dtype=np.int32)
 
-    def _code(self, given: str, places: Locations, row: int) -> int:
+    def _encode_label(self, value: str, at: Location) -> int:
         try:
-            label = self._labels.pack(given, places.at(row)).decode()
-        except DataRejected as refused:
-            self._issues.record(refused, at=places.at(row), rows=1)
-            return NO_LABEL - 1
+            label = self._label_type.pack(value, at).decode()
+        except DataRejected as rejection:
+            self._issues.record(rejection, at=at, rows=1)
+            return _REJECTED
         if not label:
             return NO_LABEL
         if label not in self.label_codes and len(self.label_codes) >= self._limits.max_classes:
-            raise DataRejected("too_many_classes", actual=f"more than {self._limits.max_classes:,} different labels")
+            actual = f"more than {self._limits.max_classes:,} different labels"
+            raise DataRejected("too_many_classes", actual=actual)
         return self.label_codes.setdefault(label, len(self.label_codes))
 
     @cached_property
-    def _labels(self) -> ColumnType[Any]:
+    def _label_type(self) -> ColumnType[Any]:
         return COLUMN_TYPES[LABEL](issues=self._issues, limits=self._limits)

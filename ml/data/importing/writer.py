@@ -1,4 +1,4 @@
-"""Writing a dataset: as it will be read, whole or not at all."""
+"""Writes the files of a dataset from staged rows."""
 
 from __future__ import annotations
 
@@ -22,70 +22,70 @@ if TYPE_CHECKING:
 
 
 def write(directory: Path, staging: Staging, splits: np.ndarray, codes: np.ndarray) -> str:
-    """Write the rows of every split (int8 [N] into `SPLITS`, below 0: left out) and return their digest."""
-    shapes = {column: kind.plain_shape(len(staging)) for column, kind in staging.kinds.items()}
+    """Write the rows of every split, and return the digest of the dataset.
+
+    `splits`: int8 [N] into `SPLITS`, below 0 for a row to leave out. `codes`: int32 [N] into the classes.
+    """
+    column_types = staging.column_types
+    shapes = {column: column_type.array_shape(len(staging)) for column, column_type in column_types.items()}
+    is_labeled = bool((codes >= 0).all())
     writers = {
         code: _SplitWriter(
-            directory,
-            SPLITS[code],
-            int((splits == code).sum()),
-            staging.kinds,
-            shapes,
-            labelled=bool((codes >= 0).all()),
+            directory, SPLITS[code], int((splits == code).sum()), column_types, shapes, is_labeled=is_labeled
         )
         for code in np.unique(splits[splits >= 0])
     }
-    for segment, columns in staging.load():
+    for segment, columns in staging.read_segments():
         rows = np.arange(segment.start, segment.start + len(segment))
         for code, writer in writers.items():
-            chosen = np.flatnonzero(splits[rows] == code)
-            if len(chosen):
-                writer.append(columns, chosen, codes[rows[chosen]])
+            selection = np.flatnonzero(splits[rows] == code)
+            if len(selection):
+                writer.append(columns, selection, codes[rows[selection]])
     for writer in writers.values():
         writer.close()
     return _digest(staging, splits, codes)
 
 
 def write_summary(directory: Path, summary: DatasetSummary) -> None:
-    """`dataset.json`."""
+    """Write `dataset.json`."""
     (directory / SUMMARY).write_text(summary.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 class _SplitWriter:
-    """One split, appended to batch by batch."""
+    """Appends batches to the files of one split."""
 
     def __init__(
         self,
         directory: Path,
         split: str,
         rows: int,
-        kinds: Mapping[str, ColumnType[Any]],
+        column_types: Mapping[str, ColumnType[Any]],
         shapes: Mapping[str, tuple[int, ...] | None],
         *,
-        labelled: bool,
+        is_labeled: bool,
     ) -> None:
-        self._kinds = kinds
+        self._column_types = column_types
         self._arrays = {
-            column: _array_file(array_path(directory, split, column), (rows, *shape))
+            column: _create_array_file(array_path(directory, split, column), (rows, *shape))
             for column, shape in shapes.items()
             if shape is not None
         }
-        fields = [pa.field(column, pa.large_binary()) for column in kinds if column not in self._arrays]
-        self._schema = pa.schema([*([pa.field(LABEL, pa.int32())] if labelled else []), *fields])
+        fields = [pa.field(column, pa.large_binary()) for column in column_types if column not in self._arrays]
+        self._schema = pa.schema([*([pa.field(LABEL, pa.int32())] if is_labeled else []), *fields])
         self._table = pa.ipc.new_file(str(table_path(directory, split)), self._schema)
 
-    def append(self, columns: Mapping[str, np.ndarray | list[bytes]], chosen: np.ndarray, codes: np.ndarray) -> None:
-        """The chosen of these rows, with their labels."""
-        written = {LABEL: pa.array(codes, pa.int32())} if LABEL in self._schema.names else {}
+    def append(self, columns: Mapping[str, np.ndarray | list[bytes]], selection: np.ndarray, codes: np.ndarray) -> None:
+        """Append the selected rows of a batch, with their label codes."""
+        arrow_columns = {LABEL: pa.array(codes, pa.int32())} if LABEL in self._schema.names else {}
         for column, data in columns.items():
-            kind = self._kinds[column]
+            column_type = self._column_types[column]
             if column not in self._arrays:
-                written[column] = pa.array(kind.as_bytes(data, chosen), pa.large_binary())
+                arrow_columns[column] = pa.array(column_type.to_bytes(data, selection), pa.large_binary())
                 continue
-            for values in kind.as_arrays(data, chosen):
+            for values in column_type.to_arrays(data, selection):
                 self._arrays[column].write(np.ascontiguousarray(values).data)
-        if written:
-            self._table.write_batch(pa.record_batch(written, schema=self._schema))
+        if arrow_columns:
+            self._table.write_batch(pa.record_batch(arrow_columns, schema=self._schema))
 
     def close(self) -> None:
         """Complete the files."""
@@ -94,20 +94,20 @@ class _SplitWriter:
             file.close()
 
 
-def _array_file(path: Path, shape: tuple[int, ...]) -> IO[bytes]:
+def _create_array_file(path: Path, shape: tuple[int, ...]) -> IO[bytes]:
     file = path.open("wb")
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
     return file
 
 
 def _digest(staging: Staging, splits: np.ndarray, codes: np.ndarray) -> str:
-    """Of what the rows are, not of how they are stored."""
+    """Return the sha256 of the content of the rows, independent of how they are stored."""
     digest = hashlib.sha256()
-    hashes = [staging.hashes_of(column) for column in staging.kinds]
+    hashes_by_column = [staging.hashes_of(column) for column in staging.column_types]
     for code, split in enumerate(SPLITS):
         rows = np.flatnonzero(splits == code)
         digest.update(json.dumps([split, len(rows)]).encode())
-        for each in hashes:
-            digest.update(each[rows].tobytes())
+        for hashes in hashes_by_column:
+            digest.update(hashes[rows].tobytes())
         digest.update(codes[rows].astype("<i4").tobytes())
     return digest.hexdigest()

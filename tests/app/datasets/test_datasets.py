@@ -194,7 +194,7 @@ def test_a_preview_shows_rows_as_predict_would_be_asked_about_them(client: TestC
                 for split in ("train", "test"):
                     shift = 12 if split == "test" else 0
                     archive.writestr(f"{split}/{label}/{number}.png", png(abs(brightness - shift), side=8 + number % 2))
-    found = import_dataset([tmp_path / "shades.zip"], tmp_path / "dataset", purposes=TASKS)
+    found = import_dataset([tmp_path / "shades.zip"], tmp_path / "dataset", tasks=TASKS)
     assert found.summary is not None
     dataset_id = upload(client, name="shades").json()["id"]
     blobs().put_tree(f"datasets/{dataset_id}", tmp_path / "dataset")

@@ -28,7 +28,7 @@ def shades(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file = io.BytesIO()
             Image.fromarray(pixels).save(file, "png")
             archive.writestr(f"{'train' if number < 96 else 'test'}/{label}/{number}.png", file.getvalue())
-    report = import_dataset([folder / "shades.zip"], folder / "dataset", task="image_classification", purposes=TASKS)
+    report = import_dataset([folder / "shades.zip"], folder / "dataset", task="image_classification", tasks=TASKS)
     assert report.state == "ready", report.errors
     return folder / "dataset"
 

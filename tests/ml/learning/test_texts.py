@@ -23,7 +23,7 @@ def _imported(folder: Path) -> Path:
         folder / "dataset",
         task="text_classification",
         columns={"text": "文本", "label": "标签"},
-        purposes=TASKS,
+        tasks=TASKS,
     )
     assert report.state == "ready", report.errors
     assert report.classes == ["坏", "好"]

@@ -131,7 +131,7 @@ def upload(folder: Path, files: Mapping[str, bytes], **options: Any) -> ImportRe
     for name, data in files.items():
         (incoming / name).write_bytes(data)
     options.setdefault("limits", Limits())
-    options.setdefault("purposes", TASKS)
+    options.setdefault("tasks", TASKS)
     return import_dataset([incoming / name for name in files], folder / "dataset", **options)
 
 

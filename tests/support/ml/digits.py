@@ -33,7 +33,7 @@ def import_digits(folder: Path) -> Path:
             _idx(folder / f"{name}-images-idx3-ubyte.gz", pixels[rows]),
             _idx(folder / f"{name}-labels-idx1-ubyte.gz", digits.target[rows].astype(np.uint8)),
         ]
-    report = import_dataset(sources, folder / "dataset", task="image_classification", purposes=TASKS)
+    report = import_dataset(sources, folder / "dataset", task="image_classification", tasks=TASKS)
     assert report.state == "ready", report.errors
     return folder / "dataset"
 

@@ -1,4 +1,4 @@
-"""A small dataset of any canonical columns, written as an import writes it; by kind, values as formats bring them."""
+"""Small datasets with any canonical columns, written like imports; raw values by column type."""
 
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -14,7 +14,8 @@ from ml.data.column_types.objects import AnnotatedObjects
 from ml.data.dataset import SPLITS, Dataset, DatasetSummary
 from ml.data.files.audio import encode_wav
 from ml.data.formats.base import Batch
-from ml.data.importing import label_checks, writer
+from ml.data.importing import writer
+from ml.data.importing.classes import count_classes, resolve_classes
 from ml.data.importing.staging import Staging
 from ml.data.issues import IssueLog
 from ml.data.limits import Limits
@@ -35,68 +36,70 @@ def _labels(count: int) -> list[str]:
 
 
 def _texts(count: int) -> list[str]:
-    """Of 2 to 9 words, no two alike."""
-    chance = np.random.default_rng(1)
-    return [" ".join([*chance.choice(WORDS, size=1 + row % 8), str(row)]) for row in range(count)]
+    """Texts of 2 to 9 words, no two alike."""
+    generator = np.random.default_rng(1)
+    return [" ".join([*generator.choice(WORDS, size=1 + row % 8), str(row)]) for row in range(count)]
 
 
 def _objects(count: int) -> list[Any]:
-    """None, one or two squares."""
+    """No, one or two squares per image."""
     squares = [{"label": name, "box": [x, 1, x + 3, 4]} for x, name in ((0, "0"), (4, "1"))]
     return [AnnotatedObjects(squares[: row % 3], size=(SIDE, SIDE)) for row in range(count)]
 
 
 def _items(count: int) -> list[list[str]]:
-    """Of 3 to 8 items, each the one after the last."""
+    """Histories of 3 to 8 items, each item followed by the next."""
     return [[f"i{(row + step) % 17}" for step in range(3 + row % 6)] for row in range(count)]
 
 
-def _recordings(count: int) -> list[bytes]:
-    """Of a fifth to two fifths of a second, 4 kHz: a tone in noise, of another pitch and length each."""
-    chance = np.random.default_rng(2)
+def _audio_clips(count: int) -> list[bytes]:
+    """Clips of 0.2 to 0.4 s at 4 kHz: tones in noise."""
+    generator = np.random.default_rng(2)
     waves = []
     for row in range(count):
         time = np.arange(800 + 100 * (row % 9)) / 4000
         tone = np.sin(2 * np.pi * (200 + 20 * row) * time) * np.hanning(len(time))
-        waves.append((0.4 * tone + 0.01 * chance.normal(size=len(time))).astype(np.float32))
+        waves.append((0.4 * tone + 0.01 * generator.normal(size=len(time))).astype(np.float32))
     return [encode_wav(Audio(wave, 4000)) for wave in waves]
 
 
+#: Column type -> function that makes a number of raw values.
 VALUES: dict[str, Callable[[int], Any]] = {
     "image": _images,
     "items": _items,
-    "audio": _recordings,
+    "audio": _audio_clips,
     "label": _labels,
     "objects": _objects,
     "text": _texts,
 }
 
 
-def columns_of(needed: Mapping[str, str]) -> dict[str, str]:
-    """With a label beside, as most data has: who needs none must not mind."""
-    return {**needed, "label": "label"}
+def columns_of(required: Mapping[str, str]) -> dict[str, str]:
+    """Return the required columns and a label, which every task must tolerate."""
+    return {**required, "label": "label"}
 
 
 def write(folder: Path, columns: Mapping[str, str], *, rows: int = 60) -> Path:
-    """Two thirds to train on, a sixth each to validate and to test."""
+    """Write a dataset with 2/3 of the rows in train, 1/6 each in validation and test."""
     issues = IssueLog(max_samples=10)
     splits = np.repeat(np.arange(len(SPLITS), dtype=np.int8), [rows - 2 * (rows // 6), rows // 6, rows // 6])
-    values = {column: VALUES[kind](rows) for column, kind in columns.items()}
+    values = {column: VALUES[name](rows) for column, name in columns.items()}
     with (folder / "scratch").open("w+b") as scratch:
-        staging = Staging(scratch, kinds={**CANONICAL_COLUMNS, **columns}, issues=issues, limits=Limits())
+        staging = Staging(scratch, type_names={**CANONICAL_COLUMNS, **columns}, issues=issues, limits=Limits())
         staging.add(Batch(values, Locations("sample", range(1, rows + 1)), None))
         assert not issues.has_errors, issues.entries
-        classes, codes = label_checks.resolve_classes(staging, issues)
+        classes, codes = resolve_classes(staging, issues)
         with atomic_directory(folder / "dataset") as directory:
             digest = writer.write(directory, staging, splits, codes)
-            held = sorted({name for kind in staging.kinds.values() for name in kind.classes()})
+            column_types = staging.column_types
+            object_classes = sorted({name for column_type in column_types.values() for name in column_type.classes()})
             summary = DatasetSummary(
                 format="sample",
                 columns=dict(columns),
                 splits={split: int((splits == code).sum()) for code, split in enumerate(SPLITS)},
-                classes=classes or held or None,
-                class_counts=label_checks.count_classes(classes, codes, splits) if classes else {},
-                facts={name: kind.facts() for name, kind in staging.kinds.items()},
+                classes=classes or object_classes or None,
+                class_counts=count_classes(classes, codes, splits) if classes else {},
+                facts={name: column_type.facts() for name, column_type in column_types.items()},
                 digest=digest,
             )
             writer.write_summary(directory, summary)
@@ -104,16 +107,16 @@ def write(folder: Path, columns: Mapping[str, str], *, rows: int = 60) -> Path:
 
 
 @cache
-def _kept(columns: tuple[tuple[str, str], ...]) -> tuple[TemporaryDirectory[str], Path]:
+def _write_once(columns: tuple[tuple[str, str], ...]) -> tuple[TemporaryDirectory[str], Path]:
     folder = TemporaryDirectory()
     return folder, write(Path(folder.name), dict(columns))
 
 
-def dataset(needed: Mapping[str, str]) -> Dataset:
-    """One that has these columns, made once."""
-    return Dataset.open(path(needed))
+def dataset(required: Mapping[str, str]) -> Dataset:
+    """Return a dataset with these columns, written once per process."""
+    return Dataset.open(path(required))
 
 
-def path(needed: Mapping[str, str]) -> Path:
-    """Where it lies."""
-    return _kept(tuple(columns_of(needed).items()))[1]
+def path(required: Mapping[str, str]) -> Path:
+    """Return the folder of the dataset with these columns."""
+    return _write_once(tuple(columns_of(required).items()))[1]

@@ -132,6 +132,6 @@ def test_shares_where_a_table_has_pixels_are_refused(tmp_path):
 
 def test_boxes_over_pixels_in_columns_are_judged_too():
     values = ObjectsType.from_cell([{"label": "cat", "box": [1, 2, 4, 6]}])
-    kind = ObjectsType(issues=IssueLog(max_samples=1), limits=Limits())
-    [drawn] = kind.beside([values], {"image": np.zeros((1, 5, 7, 3), dtype=np.uint8)})
-    assert drawn.size == (7, 5)
+    column_type = ObjectsType(issues=IssueLog(max_samples=1), limits=Limits())
+    [annotation] = column_type.add_context([values], {"image": np.zeros((1, 5, 7, 3), dtype=np.uint8)})
+    assert annotation.size == (7, 5)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ml.data.cross_checks.speech import FRAMES_A_SECOND
+from ml.data.cross_checks.speech import FRAMES_PER_SECOND
 from ml.encoders.log_mel import HOP_SECONDS, LogMelConfig
 from tests.support.ml import samples
 from tests.support.ml.dataset_files import codes, count, make_zip, sample, upload
@@ -28,11 +28,11 @@ def test_a_text_that_no_recogniser_could_say_in_time_is_told_at_import(tmp_path)
     assert count(report, "text_longer_than_recording") == 1
     told = sample(report, "text_longer_than_recording")
     assert (told["file"], told["column"]) == ("speech.zip/4.wav", "text")
-    assert told["found"].startswith("57 letters in 0.")
+    assert told["found"].startswith("57 characters in 0.")
 
 
 def test_doubled_letters_need_a_moment_between_them(tmp_path):
-    most = int(0.2 * FRAMES_A_SECOND)
+    most = int(0.2 * FRAMES_PER_SECOND)
     report = imported(tmp_path, ["a" * most] + ["no"] * 23)
     assert count(report, "text_longer_than_recording") == 1
     assert "text_longer_than_recording" not in codes(imported(tmp_path / "2", ["ab" * (most // 2)] + ["no"] * 23))
@@ -40,7 +40,7 @@ def test_doubled_letters_need_a_moment_between_them(tmp_path):
 
 def test_frames_are_those_of_the_usual_recogniser():
     stride = LogMelConfig.model_fields["stride"].default
-    assert round(1 / (HOP_SECONDS * stride)) == FRAMES_A_SECOND
+    assert round(1 / (HOP_SECONDS * stride)) == FRAMES_PER_SECOND
 
 
 def test_letters_that_training_never_has_are_told_with_row_and_split(tmp_path):

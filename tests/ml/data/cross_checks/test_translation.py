@@ -111,7 +111,7 @@ def test_a_side_that_is_far_too_long_is_told_with_what_is_usual(tmp_path: Path) 
     report = imported(tmp_path, with_pair(12, (PAIRS[11][0], " ".join(german for _, german in PAIRS[:8]))))
     assert count(report, "text_lengths_differ") == 1
     told = sample(report, "text_lengths_differ")
-    assert (told["row"], told["expected"]) == (12, "about 1.1 letters for one, as elsewhere")
+    assert (told["row"], told["expected"]) == (12, "about 1.1 characters for one, as in the other rows")
 
 
 def test_summaries_of_any_length_are_nothing_odd(tmp_path: Path) -> None:

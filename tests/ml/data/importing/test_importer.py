@@ -55,7 +55,7 @@ def test_the_task_at_hand_may_refuse(tmp_path):
         def refuse(summary: DatasetSummary) -> list[str]:
             return [f"needs three classes, not {len(summary.classes or [])}"]
 
-    report = upload(tmp_path, {"a.csv": CSV}, task="three_classes", purposes={"three_classes": ThreeClasses})
+    report = upload(tmp_path, {"a.csv": CSV}, task="three_classes", tasks={"three_classes": ThreeClasses})
     assert sample(report, "unfit_for_task") == {"found": "needs three classes, not 2"}
     assert not (tmp_path / "dataset").exists()
 
@@ -167,7 +167,7 @@ def test_the_digest_knows_nothing_of_times_and_names(tmp_path):
         folder.mkdir()
         (folder / f"{name}.zip").write_bytes(make_zip(class_folders(IMAGES, NAMES)))
         os.utime(folder / f"{name}.zip", (moment, moment))
-        report = import_dataset([folder / f"{name}.zip"], folder / "dataset", purposes=TASKS)
+        report = import_dataset([folder / f"{name}.zip"], folder / "dataset", tasks=TASKS)
         assert report.summary is not None
         digests.add(report.summary.digest)
     assert len(digests) == 1

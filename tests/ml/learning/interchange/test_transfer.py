@@ -27,7 +27,7 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reviews")
     rows = [f"{text} {'a ' * number}\t{label}" for number in range(12) for label, text in LABELS.items()]
     (folder / "reviews.tsv").write_text("text\tlabel\n" + "\n".join(rows) + "\n")
-    report = import_dataset([folder / "reviews.tsv"], folder / "dataset", task="text_classification", purposes=TASKS)
+    report = import_dataset([folder / "reviews.tsv"], folder / "dataset", task="text_classification", tasks=TASKS)
     assert report.state == "ready", report.errors
     return folder / "dataset"
 

@@ -36,7 +36,7 @@ def packed(path: Path, files: dict[str, bytes | str]) -> Path:
 def read(tmp_path: Path, files: dict[str, bytes | str], **asked: Any) -> ImportReport:
     into = tmp_path / "dataset"
     sources = [packed(tmp_path / "speech.zip", files)]
-    return import_dataset(sources, into, **{"task": "speech_recognition", "purposes": dict(TASKS), **asked})
+    return import_dataset(sources, into, **{"task": "speech_recognition", "tasks": dict(TASKS), **asked})
 
 
 def said(tmp_path: Path) -> set[str]:
@@ -86,7 +86,7 @@ def test_the_list_may_come_beside_the_archive_and_say_the_splits(tmp_path: Path)
     (tmp_path / "list.csv").write_text("file,text,split\n" + "".join(lines))
 
     sources = [packed(tmp_path / "speech.zip", dict(wavs())), tmp_path / "list.csv"]
-    report = import_dataset(sources, tmp_path / "dataset", task="speech_recognition", purposes=dict(TASKS))
+    report = import_dataset(sources, tmp_path / "dataset", task="speech_recognition", tasks=dict(TASKS))
 
     assert report.state == "ready", report.errors
     assert report.splits == {"train": 8, "validation": 8, "test": 8}
@@ -179,7 +179,7 @@ def test_tables_bring_recordings_in_their_cells(suffix: str, tmp_path: Path) -> 
         rows = [{"audio": e, "text": t} for e, t in zip(encoded, TEXTS, strict=True)]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-    report = import_dataset([path], tmp_path / "dataset", task="speech_recognition", purposes=dict(TASKS))
+    report = import_dataset([path], tmp_path / "dataset", task="speech_recognition", tasks=dict(TASKS))
 
     assert report.state == "ready", report.errors
     assert said(tmp_path) == set(TEXTS)

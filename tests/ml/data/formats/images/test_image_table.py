@@ -26,7 +26,7 @@ def table(delimiter: str = ",", *, names: str = "file_name{}text", rows: Any = N
 
 
 def read(folder: Path, members: list[tuple[str, bytes]], **options: Any) -> Any:
-    asked = {"task": "image_text_matching", "purposes": TASKS, **options}
+    asked = {"task": "image_text_matching", "tasks": TASKS, **options}
     return dataset_files.upload(folder, {"data.zip": dataset_files.make_zip(members)}, **asked)
 
 
@@ -69,7 +69,7 @@ def test_every_layout_brings_each_picture_with_its_text(members: list[tuple[str,
 
 def test_the_table_may_be_a_file_of_its_own(tmp_path: Path) -> None:
     files = {"pictures.zip": dataset_files.make_zip(pictures()), "captions.csv": table()}
-    report = dataset_files.upload(tmp_path, files, task="image_text_matching", purposes=TASKS)
+    report = dataset_files.upload(tmp_path, files, task="image_text_matching", tasks=TASKS)
 
     assert report.state == "ready", report.errors
 
@@ -162,7 +162,7 @@ def test_the_emoji_are_read_as_they_lie(tmp_path: Path) -> None:
             packed.write(path, path.relative_to(EMOJI))
     from ml.data.importing.importer import import_dataset
 
-    report = import_dataset([archive], tmp_path / "dataset", task="image_text_matching", purposes=TASKS)
+    report = import_dataset([archive], tmp_path / "dataset", task="image_text_matching", tasks=TASKS)
 
     # Of 1,911 emoji only 200 were packed; each row without its picture is told.
     assert {entry.code for entry in report.errors if entry.severity == "error"} == {"file_missing"}
