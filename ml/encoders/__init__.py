@@ -1,4 +1,4 @@
-"""Encoders: raw value <-> array."""
+"""Encoders: raw values to arrays and back."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What an encoder promises: a raw value becomes an array and back; its vocabulary travels with the backbone."""
+"""Base class of encoders, which turn raw values into arrays and back."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 Raw = TypeVar("Raw")
 
+#: One encoded column: an array [N, ...] if all rows have one shape, else a list of N arrays.
 Column = np.ndarray | list[Any]
-"""One encoded column: an array [N, ...] where all rows have one shape, else a list of N arrays."""
 
 
 class Encoder(ABC, Generic[Raw]):
-    """Raw value <-> array. Pure numpy, so that training and serving run the very same code.
+    """Converts raw values to arrays, with the same numpy code in training and serving.
 
-    `config` is all there is to an encoder besides files of its own; both are written by `save`.
+    The state of an encoder is its `config` and files of its own; `save` writes both.
     """
 
     name: ClassVar[str]
@@ -40,48 +40,54 @@ class Encoder(ABC, Generic[Raw]):
 
     def __init__(self, config: Any) -> None:  # the subclass's `config_type`
         self.config = config
-        self._lost: Counter[str] = Counter()
+        self._losses: Counter[str] = Counter()
 
     @classmethod
     @abstractmethod
-    def learn(cls, values: Sequence[Raw], asked: Mapping[str, Any]) -> Self:
-        """Choose size, vocabulary and limits from the training split; `asked` is what the user fixed."""
+    def learn(cls, values: Sequence[Raw], options: Mapping[str, Any]) -> Self:
+        """Choose size, vocabulary and limits from the training split; `options` are set by the user."""
 
     @abstractmethod
     def encode(self, values: Sequence[Raw]) -> Column:
-        """Compact arrays, as kept in memory during training (an image stays uint8)."""
+        """Encode to compact arrays, which stay in memory during training (an image stays uint8)."""
 
     @abstractmethod
     def collate(self, column: Column) -> dict[str, np.ndarray]:
-        """The signal as the backbone reads it: `{"signal": [B, ...]}`, and `{"mask": bool [B, T]}` where padded."""
+        """Collate rows into the signal of a backbone.
+
+        Returns `{"signal": [B, ...]}`, with `"mask"` bool [B, T] if the signal is padded.
+        """
 
     @abstractmethod
     def shape(self) -> dict[str, int]:
-        """What a backbone must know to be built: channels, height, width; or vocabulary, length; or bins."""
+        """Return the sizes a backbone is built with.
+
+        They are channels, height and width; vocabulary and length; or bins.
+        """
 
     @classmethod
-    def loses(cls, config: Any, summary: DatasetSummary) -> str | None:
-        """What reading this dataset with this config would throw away that matters; None when nothing."""
+    def data_loss(cls, config: Any, summary: DatasetSummary) -> str | None:
+        """Return in words what this config would lose of the dataset; None if nothing."""
         return None
 
-    def lose(self, what: str, values: int) -> None:
-        """Note, while encoding, that so many values could not be kept whole, and what became of them."""
+    def count_loss(self, reason: str, values: int) -> None:
+        """Count `values` that could not be encoded whole, by reason."""
         if values:
-            self._lost[what] += values
+            self._losses[reason] += values
 
-    def lost(self) -> dict[str, int]:
-        """What was noted since this was last asked: what became of values -> how many."""
-        lost, self._lost = self._lost, Counter()
-        return dict(lost)
+    def pop_losses(self) -> dict[str, int]:
+        """Return the counts of `count_loss` since the last call, by reason."""
+        losses, self._losses = self._losses, Counter()
+        return dict(losses)
 
     def save(self, directory: Path) -> None:
-        """Write `encoder.json` (`{"name", "config"}`), and files of its own, into an empty directory."""
+        """Write `encoder.json` (`{"name", "config"}`) and other files into an empty directory."""
         content = {"name": self.name, "config": self.config.model_dump(mode="json")}
         (directory / "encoder.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read what `save` wrote; raises `PackageError`."""
+        """Load what `save` wrote; raises `PackageError`."""
         try:
             content = json.loads((directory / "encoder.json").read_bytes())
             return cls.restore(cls.config_type.model_validate(content["config"]), directory)
@@ -90,31 +96,34 @@ class Encoder(ABC, Generic[Raw]):
 
     @classmethod
     def restore(cls, config: Any, directory: Path) -> Self:
-        """From a config that was read, and from what else `save` put beside it."""
+        """Make an encoder from its config and the other files of `directory`."""
         return cls(config)
 
 
 def encode_slots(encoders: Mapping[str, Encoder[Any]], columns: Mapping[str, str], rows: Rows) -> dict[str, Column]:
-    """Compact arrays by slot; `columns` says which column of `rows` a slot reads."""
+    """Encode the column of `rows` that each slot reads; `columns` maps slot to column."""
     return {slot: encoders[slot].encode(rows.columns[column]) for slot, column in columns.items()}
 
 
 def collate_slots(encoders: Mapping[str, Encoder[Any]], columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
-    """Each slot's signal under its name and its mask under `{slot}_mask`; what no encoder made, as it is."""
+    """Collate each slot into its signal, and `{slot}_mask` if it is padded.
+
+    Columns without an encoder are returned as arrays.
+    """
     arrays: dict[str, np.ndarray] = {}
     for name, column in columns.items():
         if name not in encoders:
             arrays[name] = np.asarray(column)
             continue
-        read = encoders[name].collate(column)
-        arrays[name] = read["signal"]
-        if "mask" in read:
-            arrays[f"{name}_mask"] = read["mask"]
+        collated = encoders[name].collate(column)
+        arrays[name] = collated["signal"]
+        if "mask" in collated:
+            arrays[f"{name}_mask"] = collated["mask"]
     return arrays
 
 
 def take(columns: Mapping[str, Column], indices: np.ndarray) -> dict[str, Column]:
-    """The rows at `indices`, in that order."""
+    """Select the rows at `indices`, in that order."""
     return {
         name: column[indices] if isinstance(column, np.ndarray) else [column[index] for index in indices]
         for name, column in columns.items()

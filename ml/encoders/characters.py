@@ -1,6 +1,6 @@
-"""Texts as the letters they are written in: what is spelled out, or spoken, letter by letter.
+"""Character encoder: texts as sequences of characters, for speech.
 
-N rows, B batch, T letters.
+N rows, B batch, T characters.
 """
 
 from __future__ import annotations
@@ -16,34 +16,33 @@ from ml.config import Config
 from ml.encoders.base import Column, Encoder
 from ml.signals import Signal
 
+#: Pads a text to the length of the longest of its batch; for CTC it is the blank.
 PADDING: Final = 0
-"""Stands behind a text that is shorter than the longest of its batch; for CTC it is the blank."""
+#: Code of a character outside of the alphabet.
 UNKNOWN: Final = 1
-"""Stands for a letter outside of the alphabet."""
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _FIRST: Final = 2
-LEAST_LENGTH: Final = 64
-LONGEST: Final = 10_000
+MIN_LENGTH: Final = 64
+MAX_LENGTH: Final = 10_000
 
 
 class CharactersConfig(Config):
-    """The letters known, in the order of their numbers, and how long a text may be."""
+    """The alphabet, in the order of its codes, and the maximum length of a text."""
 
     alphabet: str = Field(min_length=1, max_length=65_000)
-    length: int = Field(ge=1, le=LONGEST)
-    lower_case: bool = False
-    """Whether capitals are read as small letters."""
+    length: int = Field(ge=1, le=MAX_LENGTH)
+    lower_case: bool = Field(False, description="Convert texts to lower case.")
 
     @field_validator("alphabet")
     @classmethod
-    def _each_once(cls, alphabet: str) -> str:
+    def _has_no_duplicates(cls, alphabet: str) -> str:
         if len(set(alphabet)) < len(alphabet):
-            raise ValueError("names a letter twice")
+            raise ValueError("contains a character twice")
         return alphabet
 
 
 class CharactersEncoder(Encoder[str]):
-    """Raw value: a text. Composed (NFC), every run of blanks one blank; a letter is a code point."""
+    """Encodes texts by code point, after NFC normalization with single spaces."""
 
     name = "characters"
     signal = Signal.TOKENS
@@ -51,68 +50,74 @@ class CharactersEncoder(Encoder[str]):
 
     def __init__(self, config: CharactersConfig) -> None:
         super().__init__(config)
-        self._numbers = {letter: number for number, letter in enumerate(config.alphabet, start=_FIRST)}
+        self._codes = {character: code for code, character in enumerate(config.alphabet, start=_FIRST)}
 
     @classmethod
-    def learn(cls, values: Sequence[str], asked: Mapping[str, Any]) -> Self:
-        """Every letter of the training rows, in the order of Unicode; twice the longest text may be read."""
-        texts = [normal(value, lower_case=bool(asked.get("lower_case"))) for value in values]
+    def learn(cls, values: Sequence[str], options: Mapping[str, Any]) -> Self:
+        """Take all characters of the training rows, and twice the longest text as the length."""
+        texts = [normalize(value, lower_case=bool(options.get("lower_case"))) for value in values]
         longest = max((len(text) for text in texts), default=0)
-        # Of no letter at all one has to be made up, or there is no alphabet.
+        # The alphabet must not be empty, even without a single character in the data.
         learned = {
             "alphabet": "".join(sorted(set().union(*texts))) or " ",
-            "length": min(LONGEST, max(LEAST_LENGTH, 2 * longest)),
+            "length": min(MAX_LENGTH, max(MIN_LENGTH, 2 * longest)),
         }
-        return cls(CharactersConfig.model_validate({**learned, **asked}))
+        return cls(CharactersConfig.model_validate({**learned, **options}))
 
     def encode(self, values: Sequence[str]) -> list[np.ndarray]:
-        """int32 [T] each, cut at `length`; 1 where a letter is not of the alphabet. Both are counted as lost."""
-        texts = [self.normal(value) for value in values]
-        self.lose("cut", sum(len(text) > self.config.length for text in texts))
-        numbers = [
-            np.array([self._numbers.get(letter, UNKNOWN) for letter in text[: self.config.length]], dtype=np.int32)
+        """Encode each text to int32 [T], cut at `length`, with 1 for unknown characters.
+
+        Both are counted as losses.
+        """
+        texts = [self.normalize(value) for value in values]
+        self.count_loss("cut", sum(len(text) > self.config.length for text in texts))
+        rows = [
+            np.array([self._codes.get(character, UNKNOWN) for character in text[: self.config.length]], dtype=np.int32)
             for text in texts
         ]
-        self.lose("with letters outside of the alphabet", sum(bool((each == UNKNOWN).any()) for each in numbers))
-        return numbers
+        self.count_loss("with characters outside of the alphabet", sum(bool((row == UNKNOWN).any()) for row in rows))
+        return rows
 
     def collate(self, column: Column) -> dict[str, np.ndarray]:
         """`signal`: int64 [B, T], 0 where padded; `mask`: bool [B, T]."""
-        lengths = np.array([len(numbers) for numbers in column])
-        # One column at least: no network reads a sequence of none.
+        lengths = np.array([len(codes) for codes in column])
+        # At least one position: networks cannot read an empty sequence.
         signal = np.full((len(column), max(1, lengths.max())), PADDING, dtype=np.int64)
-        for row, numbers in enumerate(column):
-            signal[row, : len(numbers)] = numbers
+        for row, codes in enumerate(column):
+            signal[row, : len(codes)] = codes
         return {"signal": signal, "mask": np.arange(signal.shape[1]) < lengths[:, None]}
 
     def shape(self) -> dict[str, int]:
-        """How many numbers there are, with padding and unknown, and how many a text has at most."""
+        """Return the vocabulary with padding and unknown, the maximum length, and the padding code."""
         vocabulary = _FIRST + len(self.config.alphabet)
         return {"vocabulary": vocabulary, "length": self.config.length, "padding": PADDING}
 
-    def normal(self, text: str) -> str:
-        """The text as it is read."""
-        return normal(text, lower_case=self.config.lower_case)
+    def normalize(self, text: str) -> str:
+        """Normalize a text as `encode` does."""
+        return normalize(text, lower_case=self.config.lower_case)
 
-    def outside(self, text: str) -> dict[str, int]:
-        """Letters that are not of the alphabet, each with its first place in the text as it is read, from 1."""
-        found: dict[str, int] = {}
-        for place, letter in enumerate(self.normal(text), start=1):
-            if letter not in self._numbers:
-                found.setdefault(letter, place)
-        return found
+    def unknown_characters(self, text: str) -> dict[str, int]:
+        """Return the characters outside of the alphabet, with the first position of each.
 
-    def text(self, numbers: Sequence[int] | np.ndarray) -> str:
-        """What the numbers spell; padding is nothing."""
+        Positions count from 1 in the normalized text.
+        """
+        positions: dict[str, int] = {}
+        for position, character in enumerate(self.normalize(text), start=1):
+            if character not in self._codes:
+                positions.setdefault(character, position)
+        return positions
+
+    def decode(self, codes: Sequence[int] | np.ndarray) -> str:
+        """Return the text of character codes; padding is skipped."""
         alphabet = self.config.alphabet
         return "".join(
-            alphabet[number - _FIRST] if number >= _FIRST else REPLACEMENT
-            for number in np.asarray(numbers).tolist()
-            if number != PADDING
+            alphabet[code - _FIRST] if code >= _FIRST else REPLACEMENT
+            for code in np.asarray(codes).tolist()
+            if code != PADDING
         )
 
 
-def normal(text: str, *, lower_case: bool) -> str:
-    """Composed, with single blanks."""
+def normalize(text: str, *, lower_case: bool) -> str:
+    """Apply NFC normalization and single spaces; lower case if `lower_case`."""
     plain = " ".join(unicodedata.normalize("NFC", text).split())
     return plain.lower() if lower_case else plain

@@ -1,4 +1,4 @@
-"""Pictures of any size and mode become arrays of one.
+"""Image encoder: images of any size and mode as arrays of one shape.
 
 N rows, B batch, C channels, H height, W width.
 """
@@ -19,46 +19,52 @@ from ml.signals import Signal
 if TYPE_CHECKING:
     from ml.data.dataset import DatasetSummary
 
+#: Images of several sizes become squares of this side, or of the longest side if that is smaller.
 MIXED_SIDE: Final = 64
-"""Pictures of many sizes become squares of this side; smaller, where even the largest is."""
+#: Images of one size keep it up to this side; more costs memory and time for detail that few networks use.
 MAX_KEPT_SIDE: Final = 256
-"""Pictures of one size keep it up to here; more would cost memory and time for detail that few networks use."""
+#: Images, evenly spaced, that are inspected by `learn`; decoding all of them would take as long as an epoch.
 INSPECTED_IMAGES: Final = 1000
-"""So many pictures, evenly spread, decide; to decode every one would take as long as an epoch."""
 
 
 class ImageConfig(Config):
-    """The one size and mode that every picture is brought to."""
+    """Size, channels and normalization of the encoded images."""
 
     height: int = Field(ge=1, le=2048)
     width: int = Field(ge=1, le=2048)
     channels: Literal[1, 3]
-    mean: tuple[float, ...] | None = None
-    """By channel, of pixels in 0..1: taken away, where a base model was trained so; then divided by `deviation`."""
-    deviation: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+    mean: tuple[float, ...] | None = Field(
+        None, description="Mean of each channel of pixels in 0..1, subtracted as the base model was trained with it."
+    )
+    deviation: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        None, description="Standard deviation of each channel, by which the difference is divided."
+    )
 
     @model_validator(mode="after")
     def _one_for_each_channel(self) -> Self:
-        if any(each is not None and len(each) != self.channels for each in (self.mean, self.deviation)):
+        if any(values is not None and len(values) != self.channels for values in (self.mean, self.deviation)):
             raise ValueError(f"mean and deviation must have {self.channels} numbers, one for each channel")
         return self
 
 
 class ImageEncoder(Encoder[np.ndarray]):
-    """Raw value: uint8 [H, W, C] with C of 1 or 3. Stretched with antialiasing; grey and colour become one another."""
+    """Encodes images, resized with antialiasing and converted between gray and RGB.
+
+    The raw value is uint8 [H, W, C], C of 1 or 3.
+    """
 
     name = "image"
     signal = Signal.IMAGE
     config_type = ImageConfig
 
     @classmethod
-    def learn(cls, values: Sequence[np.ndarray], asked: Mapping[str, Any]) -> Self:
-        """Keep the one size there is, else choose a square; colour as soon as one picture has it."""
+    def learn(cls, values: Sequence[np.ndarray], options: Mapping[str, Any]) -> Self:
+        """Keep a common size or choose a square; RGB if an image has color."""
         array = getattr(values, "array", None)
-        shapes = {array.shape[1:]} if array is not None else {value.shape for value in _spread(values)}
-        height, width = _size(shapes)
+        shapes = {array.shape[1:]} if array is not None else {value.shape for value in _inspected(values)}
+        height, width = _choose_size(shapes)
         learned = {"height": height, "width": width, "channels": max(channels for _, _, channels in shapes)}
-        return cls(ImageConfig.model_validate({**learned, **asked}))
+        return cls(ImageConfig.model_validate({**learned, **options}))
 
     def encode(self, values: Sequence[np.ndarray]) -> np.ndarray:
         """uint8 [N, C, H, W]."""
@@ -68,11 +74,11 @@ class ImageEncoder(Encoder[np.ndarray]):
             return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
         encoded = np.empty((len(values), config.channels, config.height, config.width), dtype=np.uint8)
         for row, value in enumerate(values):
-            encoded[row] = self._fitted(value).transpose(2, 0, 1)
+            encoded[row] = self._resize(value).transpose(2, 0, 1)
         return encoded
 
     def collate(self, column: Column) -> dict[str, np.ndarray]:
-        """`signal`: float32 [B, C, H, W] in 0..1, or around 0 where the config says how."""
+        """`signal`: float32 [B, C, H, W] in 0..1, or normalized with `mean` and `deviation`."""
         signal: np.ndarray = np.divide(column, 255, dtype=np.float32)
         if self.config.mean is not None:
             signal -= np.array(self.config.mean, dtype=np.float32)[:, None, None]
@@ -81,18 +87,18 @@ class ImageEncoder(Encoder[np.ndarray]):
         return {"signal": signal}
 
     def shape(self) -> dict[str, int]:
-        """Channels, height and width."""
+        """Return channels, height and width."""
         config = self.config
         return {"channels": config.channels, "height": config.height, "width": config.width}
 
     @classmethod
-    def loses(cls, config: ImageConfig, summary: DatasetSummary) -> str | None:
-        """Colour, where only grey is read."""
+    def data_loss(cls, config: ImageConfig, summary: DatasetSummary) -> str | None:
+        """Report color images if the encoder has one channel."""
         if config.channels == 1 and summary.facts_of("image").get("channels") == 3:
-            return "reads grey pictures, and these are in colour"
+            return "reads gray images, and these are in color"
         return None
 
-    def _fitted(self, value: np.ndarray) -> np.ndarray:
+    def _resize(self, value: np.ndarray) -> np.ndarray:
         size, channels = (self.config.width, self.config.height), self.config.channels
         if value.shape == (size[1], size[0], channels):
             return value
@@ -101,11 +107,11 @@ class ImageEncoder(Encoder[np.ndarray]):
         return np.asarray(image).reshape(size[1], size[0], channels)
 
 
-def _spread(values: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _inspected(values: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [values[index] for index in range(0, len(values), -(-len(values) // INSPECTED_IMAGES) or 1)]
 
 
-def _size(shapes: set[tuple[int, int, int]]) -> tuple[int, int]:
+def _choose_size(shapes: set[tuple[int, int, int]]) -> tuple[int, int]:
     sizes = {(height, width) for height, width, _ in shapes}
     longest = max(max(size) for size in sizes)
     if len(sizes) > 1:

@@ -1,4 +1,6 @@
-"""What somebody has had, in order, becomes codes: 0 is padding, 1 begins every history, items follow by popularity.
+"""Item encoder: histories of items as codes.
+
+0 is padding, 1 begins every history, items follow by falling popularity.
 
 N rows, B batch, T items, V codes.
 """
@@ -22,27 +24,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PADDING: Final = 0
+#: Begins every history, so that an empty one can be read: a new user gets the items that most histories begin with.
 START: Final = 1
-"""Stands before every history, so that an empty one can be read too: a new user gets what most begin with."""
 FIRST_ITEM: Final = 2
 ITEMS: Final = "items.json"
-LONGEST_WINDOW: Final = 200
-"""Where nothing is asked, at most so many of the latest items are read: older ones hardly change what comes next."""
-MOST_ITEMS: Final = 200_000
-"""Logits for all of them are made for every row that is answered."""
+#: Default limit of the latest items that are read; older ones hardly change the recommendation.
+MAX_DEFAULT_LENGTH: Final = 200
+#: Limit of the vocabulary: each prediction computes logits for all items.
+MAX_ITEMS: Final = 200_000
 
 
 class ItemsConfig(Config):
-    """What is read of a history."""
+    """Number of items that are read, and how rare an item may be."""
 
-    length: int = Field(ge=3, le=4096)
-    """Places that are read: the mark, the latest items before the one that is asked for, and in training that one."""
-    least_count: int = Field(1, ge=1)
-    """Items that training histories hold less often than this are unknown."""
+    length: int = Field(
+        ge=3, le=4096, description="Positions that are read: the start, the latest items, and in training the target."
+    )
+    least_count: int = Field(1, ge=1, description="Items that occur less often in training histories are unknown.")
 
 
 class ItemsEncoder(Encoder[Sequence[str]]):
-    """Raw value: items by id, the latest last. Items that training did not see are left out."""
+    """Encodes item ids, oldest first; items that are not in the vocabulary are left out."""
 
     name = "items"
     signal = Signal.TOKENS
@@ -50,39 +52,42 @@ class ItemsEncoder(Encoder[Sequence[str]]):
 
     def __init__(self, config: ItemsConfig, items: Sequence[str] = ()) -> None:
         super().__init__(config)
+        #: Items in the order of their codes.
         self.items = tuple(items)
-        """In the order of their codes."""
         self._codes = {item: code for code, item in enumerate(self.items, start=FIRST_ITEM)}
 
     @classmethod
-    def learn(cls, values: Sequence[Sequence[str]], asked: Mapping[str, Any]) -> Self:
-        """Every item of the training histories, the most frequent first."""
+    def learn(cls, values: Sequence[Sequence[str]], options: Mapping[str, Any]) -> Self:
+        """Take all items of the training histories, by falling frequency."""
         longest = max((len(value) for value in values), default=0)
-        config = ItemsConfig.model_validate({"length": max(3, min(LONGEST_WINDOW, longest + 1)), **asked})
+        config = ItemsConfig.model_validate({"length": max(3, min(MAX_DEFAULT_LENGTH, longest + 1)), **options})
         counts = Counter(item for value in values for item in value)
-        known = [item for item, count in counts.items() if count >= config.least_count]
-        if not known:
-            raise DataError("the histories hold no item to learn from", hint="Lower least_count, or bring more rows.")
-        if len(known) > MOST_ITEMS:
+        items = [item for item, count in counts.items() if count >= config.least_count]
+        if not items:
+            raise DataError("the histories contain no item to learn from", hint="Lower least_count, or add rows.")
+        if len(items) > MAX_ITEMS:
             hint = f"Set encoders.history.least_count above {config.least_count}: rare items cannot be learned."
-            raise DataError(f"the histories hold {len(known):,} items; the most is {MOST_ITEMS:,}", hint=hint)
-        # Of equally frequent ones in an order that does not depend on that of the rows: 2 before 10.
-        return cls(config, sorted(known, key=lambda item: (-counts[item], len(item), item)))
+            raise DataError(f"the histories contain {len(items):,} items (limit {MAX_ITEMS:,})", hint=hint)
+        # Items of equal frequency in an order that does not depend on that of the rows: 2 before 10.
+        return cls(config, sorted(items, key=lambda item: (-counts[item], len(item), item)))
 
     def encode(self, values: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """int64 [T] for each row: known items by code, all of them; what is too old is cut off in `collate`."""
+        """Encode each history to int64 [T] with all its known items; `collate` drops the oldest."""
         codes = self._codes
         rows = [np.array([codes[item] for item in value if item in codes], dtype=np.int64) for value in values]
-        known = [len(row) == len(value) for row, value in zip(rows, values, strict=True)]
-        self.lose("without items that training did not see", known.count(False))
+        is_whole = [len(row) == len(value) for row, value in zip(rows, values, strict=True)]
+        self.count_loss("without items that are not in the training data", is_whole.count(False))
         return rows
 
     def code(self, item: str) -> int | None:
-        """None for an item that training did not see."""
+        """Return the code of an item; None if it is not in the vocabulary."""
         return self._codes.get(item)
 
     def collate(self, column: Column) -> dict[str, np.ndarray]:
-        """`signal`: int64 [B, T], the mark and then the latest items, padded behind; `mask`: bool [B, T]."""
+        """Collate to `signal` int64 [B, T] and `mask` bool [B, T].
+
+        A row has the start and the latest items, padded at the end.
+        """
         latest = [row[len(row) - min(len(row), self.config.length - 1) :] for row in column]
         width = 1 + max((len(row) for row in latest), default=0)
         signal = np.full((len(latest), width), PADDING, dtype=np.int64)
@@ -96,14 +101,14 @@ class ItemsEncoder(Encoder[Sequence[str]]):
         return {"vocabulary": FIRST_ITEM + len(self.items), "length": self.config.length}
 
     def save(self, directory: Path) -> None:
-        """Beside the config the items, in a file of their own: there may be very many."""
+        """Write the items to a file of their own beside the config."""
         super().save(directory)
         (directory / ITEMS).write_text(json.dumps(self.items, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
     def restore(cls, config: ItemsConfig, directory: Path) -> Self:
-        """With the items that lie beside the config."""
+        """Load the items beside the config."""
         items = json.loads((directory / ITEMS).read_bytes())
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise ValueError(f"{ITEMS} is no list of names")
+            raise ValueError(f"{ITEMS} is not a list of ids")
         return cls(config, items)

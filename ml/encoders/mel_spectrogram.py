@@ -1,4 +1,4 @@
-"""Recordings as what is to be heard, frame by frame, and back to a wave: the target of speech synthesis.
+"""Mel spectrogram encoder: audio as target of speech synthesis, and back to audio.
 
 N rows, B batch, T frames, F bands.
 """
@@ -10,7 +10,7 @@ from statistics import mode
 from typing import Any, Final, Self
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from ml.audio.framing import SpectrumConfig
 from ml.audio.resampling import resample
@@ -20,40 +20,40 @@ from ml.audio.waveform import Audio
 from ml.encoders.base import Column, Encoder
 from ml.signals import Signal
 
-FASTEST_HZ: Final = 22_050
-"""What most voices are published at; above, bands become many and cost time for little that is heard."""
+#: Default limit of the sample rate, at which most voices are published; more bands cost time for little gain.
+MAX_DEFAULT_RATE_HZ: Final = 22_050
+#: As in Tacotron (Wang et al. 2017, arXiv:1703.10135, table 1): an overlap of 3/4 allows phase reconstruction.
 WINDOW_SECONDS: Final = 0.05
 HOP_SECONDS: Final = 0.0125
-"""As in Tacotron (Wang et al. 2017, arXiv:1703.10135, table 1): three quarters overlap, so a phase can be found."""
 BANDS: Final = 80
-HZ_A_BAND: Final = 125
-"""A low rate has less to tell and needs fewer bands: 64 at 8 kHz."""
-SILENT: Final = 10 ** (-40 / 10)
-"""Of the loudest frame's power: below it nothing is said yet, or any more. A faint s may lose its end; but at -45 dB
-much of the waiting was left, and more words of fsdd were misheard."""
-LOOKED_AT: Final = 1000
-LEAST_DEVIATION: Final = 1e-3
+#: A low rate needs fewer bands: 64 at 8 kHz.
+HZ_PER_BAND: Final = 125
+#: Power of silence relative to the loudest frame. A faint s may lose its end; but at -45 dB much of the silence was
+#: left, and more words of fsdd were misrecognized.
+SILENCE: Final = 10 ** (-40 / 10)
+#: Audio clips, evenly spaced, from which `learn` takes sample rate and normalization.
+INSPECTED_CLIPS: Final = 1000
+MIN_DEVIATION: Final = 1e-3
 
 
 class MelSpectrogramConfig(SpectrumConfig):
-    """The form that every recording is brought to."""
+    """Spectrogram and normalization of the encoded audio."""
 
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
-    """Of each band, over the training rows."""
+    mean: tuple[float, ...] = Field(description="Mean of each band over the training rows.")
+    deviation: tuple[float, ...] = Field(description="Standard deviation of each band over the training rows.")
 
     @model_validator(mode="after")
-    def _one_for_each_band(self) -> MelSpectrogramConfig:
+    def _has_one_number_for_each_band(self) -> MelSpectrogramConfig:
         if not len(self.mean) == len(self.deviation) == self.bands:
-            raise ValueError("mean and deviation have one number for each band")
+            raise ValueError("mean and deviation must have one number for each band")
         return self
 
 
 class MelSpectrogramEncoder(Encoder[Audio]):
-    """Raw value: a recording. Brought to one rate and one loudness, as it is played back at one loudness.
+    """Encodes audio at one rate and peak level, and decodes it.
 
-    The silence at both ends is cut off: how long a speaker waited says nothing of how letters sound, and where each
-    letter has its frames, the first and the last would learn to sound like waiting.
+    The silence at both ends is removed. It says nothing about how characters sound, and with it the first and last
+    characters would learn to sound like silence.
     """
 
     name = "mel_spectrogram"
@@ -61,25 +61,27 @@ class MelSpectrogramEncoder(Encoder[Audio]):
     config_type = MelSpectrogramConfig
 
     @classmethod
-    def learn(cls, values: Sequence[Audio], asked: Mapping[str, Any]) -> Self:
+    def learn(cls, values: Sequence[Audio], options: Mapping[str, Any]) -> Self:
         """The commonest rate, up to 22,050 Hz; mean and spread of each band."""
-        looked_at = [values[index] for index in range(0, len(values), -(-len(values) // LOOKED_AT) or 1)]
-        rate_hz = asked.get("rate_hz") or min(FASTEST_HZ, mode(value.rate_hz for value in looked_at))
+        sample = [values[index] for index in range(0, len(values), -(-len(values) // INSPECTED_CLIPS) or 1)]
+        rate_hz = options.get("rate_hz") or min(MAX_DEFAULT_RATE_HZ, mode(value.rate_hz for value in sample))
         hop = round(HOP_SECONDS * rate_hz)
-        usual = {"rate_hz": rate_hz, "window": 4 * hop, "hop": hop, "bands": min(BANDS, rate_hz // HZ_A_BAND)}
-        chosen = {**usual, **asked}
-        spectrum = SpectrumConfig.model_validate({name: chosen[name] for name in usual})
-        frames = np.concatenate([_spectrum_of(value, spectrum.framing) for value in looked_at]).astype(np.float64)
+        defaults = {"rate_hz": rate_hz, "window": 4 * hop, "hop": hop, "bands": min(BANDS, rate_hz // HZ_PER_BAND)}
+        config = {**defaults, **options}
+        spectrum = SpectrumConfig.model_validate({name: config[name] for name in defaults})
+        frames = np.concatenate([_trimmed_log_mel(value, spectrum.framing) for value in sample]).astype(np.float64)
         learned = {
-            "mean": [round(float(each), 4) for each in frames.mean(axis=0)],
-            "deviation": [round(float(each), 4) for each in np.maximum(frames.std(axis=0), LEAST_DEVIATION)],
+            "mean": [round(float(value), 4) for value in frames.mean(axis=0)],
+            "deviation": [round(float(value), 4) for value in np.maximum(frames.std(axis=0), MIN_DEVIATION)],
         }
-        return cls(MelSpectrogramConfig.model_validate({**learned, **chosen}))
+        return cls(MelSpectrogramConfig.model_validate({**learned, **config}))
 
     def encode(self, values: Sequence[Audio]) -> list[np.ndarray]:
-        """Float16 [T, F] each, normalised; T is at least 1."""
-        mean, deviation = self._normalisation()
-        return [((_spectrum_of(value, self.config.framing) - mean) / deviation).astype(np.float16) for value in values]
+        """Encode each clip to normalized float16 [T, F]; T is at least 1."""
+        mean, deviation = self._normalization()
+        return [
+            ((_trimmed_log_mel(value, self.config.framing) - mean) / deviation).astype(np.float16) for value in values
+        ]
 
     def collate(self, column: Column) -> dict[str, np.ndarray]:
         """`signal`: float32 [B, T, F], zero where padded; `mask`: bool [B, T]."""
@@ -90,30 +92,30 @@ class MelSpectrogramEncoder(Encoder[Audio]):
         return {"signal": signal, "mask": np.arange(lengths.max()) < lengths[:, None]}
 
     def shape(self) -> dict[str, int]:
-        """How many numbers a frame has."""
+        """Return the numbers of a frame as `bins`."""
         return {"bins": self.config.bands}
 
-    def sound(self, frames_TF: np.ndarray) -> Audio:
-        """The wave of normalised frames."""
-        mean, deviation = self._normalisation()
+    def to_audio(self, frames_TF: np.ndarray) -> Audio:
+        """Reconstruct audio from normalized frames."""
+        mean, deviation = self._normalization()
         return Audio(
             griffin_lim(frames_TF.astype(np.float32) * deviation + mean, self.config.framing), self.config.rate_hz
         )
 
     def decibels(self, difference_TF: np.ndarray) -> np.ndarray:
-        """A difference of normalised frames, in decibels of power."""
-        return np.asarray(difference_TF * self._normalisation()[1] * (10 / np.log(10)))
+        """Convert a difference of normalized frames to decibels of power."""
+        return np.asarray(difference_TF * self._normalization()[1] * (10 / np.log(10)))
 
-    def _normalisation(self) -> tuple[np.ndarray, np.ndarray]:
+    def _normalization(self) -> tuple[np.ndarray, np.ndarray]:
         return np.array(self.config.mean, dtype=np.float32), np.array(self.config.deviation, dtype=np.float32)
 
 
-def _spectrum_of(value: Audio, config: Framing) -> np.ndarray:
-    """float32 [T, F], from the first frame to the last in which something is heard."""
+def _trimmed_log_mel(value: Audio, config: Framing) -> np.ndarray:
+    """Return the log-mel spectrogram, float32 [T, F], without the silence at both ends."""
     samples = resample(value.samples, value.rate_hz, config.rate_hz)
     peak = np.abs(samples).max(initial=0)
-    heard_TF = log_mel(samples * np.float32(PEAK_AMPLITUDE / peak) if peak > 0 else samples, config)
-    power_T = np.exp(heard_TF).mean(axis=1)
-    (loud,) = np.nonzero(power_T >= power_T.max() * SILENT)
-    # One frame more at either end: there a sound begins, and ends.
-    return heard_TF[max(0, loud[0] - 1) : loud[-1] + 2]
+    log_mel_TF = log_mel(samples * np.float32(PEAK_AMPLITUDE / peak) if peak > 0 else samples, config)
+    power_T = np.exp(log_mel_TF).mean(axis=1)
+    (loud,) = np.nonzero(power_T >= power_T.max() * SILENCE)
+    # One more frame at each end, where the sound rises and falls.
+    return log_mel_TF[max(0, loud[0] - 1) : loud[-1] + 2]

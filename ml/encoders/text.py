@@ -1,4 +1,4 @@
-"""Texts of any language become rows of token numbers, and back.
+"""Text encoder: texts of any language to token ids, and back.
 
 N rows, B batch, T tokens of the longest.
 """
@@ -20,51 +20,58 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-FILE: Final = "tokenizer.json"
-"""As Hugging Face's library writes and reads it."""
-LARGEST_VOCABULARY: Final = 16_384
-RAREST: Final = 5
-"""Letters that stood together less often do not become a token: nothing can be learned of what is hardly ever seen.
-On 6,920 sentences of film reviews this gives 6,456 tokens, where words alone would be 14,000."""
+#: File in the format of Hugging Face's tokenizers library.
+TOKENIZER_FILE: Final = "tokenizer.json"
+MAX_VOCABULARY: Final = 16_384
+#: Minimum frequency of a merge: too rare a token is not learned. On 6,920 sentences of movie reviews this gives 6,456
+#: tokens, where words alone would be 14,000.
+MIN_FREQUENCY: Final = 5
+#: Default limit of the length: attention to twice as many tokens costs four times as much.
 MAX_TOKENS: Final = 512
-"""Tokens a text is cut to, unless asked: attention to twice as many costs four times as much."""
-SHORTEST: Final = 32
-"""And at least to so many, however short the texts were that were learned from: others may come."""
+#: Default minimum of the length, however short the training texts are: longer ones may come later.
+MIN_TOKENS: Final = 32
+#: Characters read per token of the limit: more than the longest token has, except for runs of whitespace.
 CHARACTERS_PER_TOKEN: Final = 64
-"""More than the longest has, but for runs of blanks: no more of a text is read than may be kept."""
-LOOKED_AT: Final = 2_000
-"""So many texts, evenly spread, decide the length."""
-LETTERS_LOOKED_AT: Final = 20_000_000
-"""So many decide the vocabulary; more would take minutes and change little."""
-WORDS_ASIDE: Final = ("[PAD]", "[UNK]", "[BEGIN]", "[END]", "[MASK]")
-KNOWN_AS: Final[Mapping[str, tuple[str, ...]]] = {
+#: Texts, evenly spaced, that decide the length.
+INSPECTED_TEXTS: Final = 2_000
+#: Characters that decide the vocabulary; more would take minutes and change little.
+MAX_TRAINING_CHARACTERS: Final = 20_000_000
+SPECIAL_TOKENS: Final = ("[PAD]", "[UNK]", "[BEGIN]", "[END]", "[MASK]")
+#: Names of special tokens in existing tokenizers, by role, the most likely first.
+SPECIAL_TOKEN_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "padding": ("[PAD]", "<pad>", "<|padding|>", "<|endoftext|>", "</s>", "<|end_of_text|>"),
     "unknown": ("[UNK]", "<unk>", "<|endoftext|>"),
     "begin": ("[BEGIN]", "[CLS]", "<s>", "<bos>", "<|begin_of_text|>", "<|endoftext|>"),
     "end": ("[END]", "[SEP]", "</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>"),
     "mask": ("[MASK]", "<mask>"),
 }
-"""What given tokenizers call their special tokens, the likeliest first."""
 
 
 class TextConfig(Config):
-    """How text is cut into tokens. `vocabulary_size` is at most; fewer where the data does not justify it."""
+    """Kind of tokenizer, size of its vocabulary, and maximum length of a text."""
 
-    kind: Literal["byte_bpe", "wordpiece", "given"] = "byte_bpe"
-    """Frequent rows of bytes, which any text can be written in and read back from exactly (Sennrich et al. 2016,
-    arXiv:1508.07909; Radford et al. 2019); or pieces of words, without case, where rare letters are unknown (Schuster &
-    Nakajima 2012). A tokenizer that came with a model is given."""
-    vocabulary_size: int = Field(LARGEST_VOCABULARY, ge=16, le=1_000_000)
-    max_length: int = Field(MAX_TOKENS, ge=4, le=65_536)
-    """Tokens, those that begin and end a text included; what is longer is cut, and counted."""
-    special: dict[Literal["padding", "unknown", "begin", "end", "mask"], str] = Field(default_factory=dict)
-    """What it is for -> how the tokenizer calls it. Not every tokenizer has all of them."""
+    kind: Literal["byte_bpe", "wordpiece", "given"] = Field(
+        "byte_bpe",
+        description="`byte_bpe`: byte-level BPE, lossless for any text (Sennrich et al. 2016; Radford et al. 2019). "
+        "`wordpiece`: pieces of words in lower case, rare characters are unknown (Schuster & Nakajima 2012). `given`: a "
+        "tokenizer that came with a model.",
+    )
+    vocabulary_size: int = Field(
+        MAX_VOCABULARY, ge=16, le=1_000_000, description="Maximum; the vocabulary is smaller for little data."
+    )
+    max_length: int = Field(
+        MAX_TOKENS, ge=4, le=65_536, description="Tokens, including begin and end; longer texts are cut and counted."
+    )
+    special: dict[Literal["padding", "unknown", "begin", "end", "mask"], str] = Field(
+        default_factory=dict, description="Special tokens by role. Not every tokenizer has all of them."
+    )
 
 
 class TextEncoder(Encoder[str]):
-    """Raw value: str. The tokenizer's own template says which tokens begin and end a text.
+    """Encodes texts with a tokenizer.
 
-    What looks like a special token in a text is read as plain letters: nobody ends a text by writing "[END]".
+    The template of the tokenizer adds the tokens that begin and end a text. A special token written in a text is read as
+    plain characters: "[END]" in a text does not end it.
     """
 
     name = "text"
@@ -73,64 +80,72 @@ class TextEncoder(Encoder[str]):
 
     def __init__(self, config: TextConfig, tokenizer: str) -> None:
         super().__init__(config)
+        #: Content of `tokenizer.json`, unchanged.
         self.tokenizer = tokenizer
-        """The content of `tokenizer.json`, unchanged."""
 
     @classmethod
-    def learn(cls, values: Sequence[str], asked: Mapping[str, Any]) -> Self:
-        """Train a tokenizer on the texts; the length is that of 99 in 100 of them, or of all where none is far longer.
+    def learn(cls, values: Sequence[str], options: Mapping[str, Any]) -> Self:
+        """Train a tokenizer on the texts.
 
-        Raises `SpecError` where the data has too little for what was asked.
+        The length is that of 99 % of them, or of all if none is much longer. Raises `SpecError` for the kind `given`.
         """
-        special = {**dict(zip(KNOWN_AS, WORDS_ASIDE, strict=True)), **asked.get("special", {})}
-        config = TextConfig.model_validate({**asked, "special": special})
+        special = {**dict(zip(SPECIAL_TOKEN_NAMES, SPECIAL_TOKENS, strict=True)), **options.get("special", {})}
+        config = TextConfig.model_validate({**options, "special": special})
         if config.kind == "given":
-            raise SpecError("only a base model brings a tokenizer", hint="Ask for byte_bpe or wordpiece.")
-        tokenizer = _trained(values, config)
+            raise SpecError("only a base model has a given tokenizer", hint="Set kind to byte_bpe or wordpiece.")
+        tokenizer = _train_tokenizer(values, config)
         learned = config.model_copy(
             update={
                 "vocabulary_size": tokenizer.get_vocab_size(),
-                "max_length": asked.get("max_length") or _length(tokenizer, values),
+                "max_length": options.get("max_length") or _choose_length(tokenizer, values),
             }
         )
         return cls(learned, tokenizer.to_str())
 
     @classmethod
-    def given(cls, tokenizer: str, *, max_length: int, special: Mapping[str, str] | None = None) -> Self:
-        """Around the content of a `tokenizer.json`; what it calls its special tokens is found out unless said.
+    def from_tokenizer(cls, tokenizer: str, *, max_length: int, special: Mapping[str, str] | None = None) -> Self:
+        """Make an encoder from the content of a `tokenizer.json`.
 
-        Raises `PackageError` where it is none, or has no token to fill up with.
+        Special tokens not in `special` are recognized by their usual names. Raises `PackageError` if the content is
+        invalid, or without a token for padding or the end.
         """
-        known = _read(tokenizer).get_vocab(with_added_tokens=True)
-        found = {role: next((name for name in names if name in known), None) for role, names in KNOWN_AS.items()}
-        said = {**{role: name for role, name in found.items() if name}, **(special or {})}
-        if missing := [name for name in said.values() if name not in known] or ({"padding", "end"} - said.keys()):
+        vocabulary = _load(tokenizer).get_vocab(with_added_tokens=True)
+        usual = {
+            role: next((name for name in names if name in vocabulary), None)
+            for role, names in SPECIAL_TOKEN_NAMES.items()
+        }
+        roles = {**{role: name for role, name in usual.items() if name}, **(special or {})}
+        if missing := [name for name in roles.values() if name not in vocabulary] or (
+            {"padding", "end"} - roles.keys()
+        ):
             raise PackageError(f"the tokenizer has no token for {', '.join(sorted(missing))}")
         config = TextConfig.model_validate(
-            {"kind": "given", "vocabulary_size": max(16, len(known)), "max_length": max_length, "special": said}
+            {"kind": "given", "vocabulary_size": max(16, len(vocabulary)), "max_length": max_length, "special": roles}
         )
         return cls(config, tokenizer)
 
     def encode(self, values: Sequence[str]) -> list[np.ndarray]:
-        """int32 [T] of each, begun and ended as the tokenizer does, cut to `max_length`."""
-        most = CHARACTERS_PER_TOKEN * self.config.max_length
-        encoded = self._tool.encode_batch_fast([str(value)[:most] for value in values])
-        cut = sum(bool(each.overflowing) for each in encoded)
-        self.lose(f"cut to {self.config.max_length} tokens", cut)
-        # A text of blanks alone may leave nothing, and a row must have something that is real.
-        rows = [np.array(each.ids or [self.token("end")], dtype=np.int32) for each in encoded]
+        """Encode each text to int32 [T] with begin and end tokens, cut to `max_length`."""
+        max_characters = CHARACTERS_PER_TOKEN * self.config.max_length
+        encodings = self._tokenizer.encode_batch_fast([str(value)[:max_characters] for value in values])
+        cut = sum(bool(encoding.overflowing) for encoding in encodings)
+        self.count_loss(f"cut to {self.config.max_length} tokens", cut)
+        # Whitespace alone may give no token, and a row must have at least one.
+        rows = [np.array(encoding.ids or [self.token("end")], dtype=np.int32) for encoding in encodings]
         unknown = self.tokens.get("unknown")
         if unknown is not None and unknown not in (self.tokens.get("begin"), self.tokens.get("end")):
-            self.lose("with parts that the vocabulary does not know", sum(bool((row == unknown).any()) for row in rows))
+            self.count_loss(
+                "with parts that the vocabulary does not have", sum(bool((row == unknown).any()) for row in rows)
+            )
         return rows
 
-    def pieces(self, values: Sequence[str]) -> list[np.ndarray]:
-        """int32 [T] of each, whole, without what begins or ends a text: for who cuts or puts together by themselves."""
-        encoded = self._uncut.encode_batch_fast([str(value) for value in values], add_special_tokens=False)
-        return [np.array(each.ids, dtype=np.int32) for each in encoded]
+    def tokenize_whole(self, values: Sequence[str]) -> list[np.ndarray]:
+        """Encode each text to int32 [T], uncut and without begin and end tokens."""
+        encodings = self._untruncated.encode_batch_fast([str(value) for value in values], add_special_tokens=False)
+        return [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
 
     def collate(self, column: Column) -> dict[str, np.ndarray]:
-        """`signal`: int64 [B, T], `mask`: bool [B, T]; padding stands behind."""
+        """`signal`: int64 [B, T], padded at the end; `mask`: bool [B, T]."""
         longest = max((len(row) for row in column), default=0)
         signal = np.full((len(column), longest), self.token("padding"), dtype=np.int64)
         mask = np.zeros(signal.shape, dtype=bool)
@@ -140,72 +155,79 @@ class TextEncoder(Encoder[str]):
         return {"signal": signal, "mask": mask}
 
     def decode(self, tokens: Sequence[int] | np.ndarray) -> str:
-        """The text of token numbers; special ones are left out."""
-        text: str = self._tool.decode([int(each) for each in tokens], skip_special_tokens=True)
+        """Return the text of token ids; special tokens are skipped."""
+        text: str = self._tokenizer.decode([int(token) for token in tokens], skip_special_tokens=True)
         return text
 
     def shape(self) -> dict[str, int]:
-        """Vocabulary, length, and the numbers of the special tokens there are."""
+        """Return vocabulary, length, and the ids of the special tokens."""
         return {"vocabulary": self._size, "length": self.config.max_length, **self.tokens}
 
     def token(self, role: str) -> int:
-        """The number of a special token: padding, unknown, begin, end or mask; raises `PackageError` without one."""
+        """Return the id of a special token by role; raises `PackageError` if there is none.
+
+        Roles are padding, unknown, begin, end and mask.
+        """
         if role not in self.tokens:
             raise PackageError(f"the tokenizer has no token for {role}; it has {', '.join(self.tokens)}")
         return self.tokens[role]
 
     @cached_property
     def tokens(self) -> dict[str, int]:
-        """What a special token is for -> its number."""
-        return {role: int(self._tool.token_to_id(name)) for role, name in self.config.special.items()}
+        """Ids of the special tokens by role."""
+        return {role: int(self._tokenizer.token_to_id(name)) for role, name in self.config.special.items()}
 
     def save(self, directory: Path) -> None:
-        """`tokenizer.json` beside `encoder.json`."""
+        """Write `tokenizer.json` beside `encoder.json`."""
         super().save(directory)
-        (directory / FILE).write_text(self.tokenizer, encoding="utf-8")
+        (directory / TOKENIZER_FILE).write_text(self.tokenizer, encoding="utf-8")
 
     @classmethod
     def restore(cls, config: TextConfig, directory: Path) -> Self:
-        """With the tokenizer that lies beside the config."""
-        encoder = cls(config, (directory / FILE).read_text(encoding="utf-8"))
-        if None in (encoder._tool.token_to_id(name) for name in config.special.values()):
+        """Load the tokenizer beside the config."""
+        encoder = cls(config, (directory / TOKENIZER_FILE).read_text(encoding="utf-8"))
+        if None in (encoder._tokenizer.token_to_id(name) for name in config.special.values()):
             raise ValueError("its special tokens are not in its vocabulary")
         return encoder
 
     @cached_property
     def _size(self) -> int:
-        return int(self._tool.get_vocab_size(with_added_tokens=True))
+        return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
 
     @cached_property
-    def _tool(self) -> Any:  # tokenizers.Tokenizer
-        tool = _read(self.tokenizer)
-        tool.enable_truncation(self.config.max_length)
-        return tool
+    def _tokenizer(self) -> Any:  # tokenizers.Tokenizer
+        tokenizer = _load(self.tokenizer)
+        tokenizer.enable_truncation(self.config.max_length)
+        return tokenizer
 
     @cached_property
-    def _uncut(self) -> Any:
-        return _read(self.tokenizer)
+    def _untruncated(self) -> Any:
+        return _load(self.tokenizer)
 
 
-def _read(tokenizer: str) -> Any:
-    # Imported here: a web process may hold many models and be asked for none that reads text.
+def _load(tokenizer: str) -> Any:
+    # Imported here: a web process may never load a model that reads text.
     from tokenizers import Tokenizer
 
     try:
-        tool = Tokenizer.from_str(tokenizer)
+        loaded = Tokenizer.from_str(tokenizer)
     except Exception as error:  # the library raises nothing narrower
         raise PackageError(f"tokenizer.json cannot be read: {error}") from None
-    tool.no_padding()
-    tool.no_truncation()
-    tool.encode_special_tokens = True
-    return tool
+    loaded.no_padding()
+    loaded.no_truncation()
+    loaded.encode_special_tokens = True
+    return loaded
 
 
-def _trained(values: Sequence[str], config: TextConfig) -> Any:
+def _train_tokenizer(values: Sequence[str], config: TextConfig) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
     special = list(config.special.values())
-    limits: dict[str, Any] = {"vocab_size": config.vocabulary_size, "min_frequency": RAREST, "special_tokens": special}
+    limits: dict[str, Any] = {
+        "vocab_size": config.vocabulary_size,
+        "min_frequency": MIN_FREQUENCY,
+        "special_tokens": special,
+    }
     trainer: Any
     if config.kind == "byte_bpe":
         tokenizer = Tokenizer(models.BPE())
@@ -220,31 +242,31 @@ def _trained(values: Sequence[str], config: TextConfig) -> Any:
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         tokenizer.decoder = decoders.WordPiece()
         trainer = trainers.WordPieceTrainer(**limits, show_progress=False)
-    tokenizer.train_from_iterator(_some(values), trainer)
+    tokenizer.train_from_iterator(_training_texts(values), trainer)
     begin, end = config.special["begin"], config.special["end"]
-    ends = [(each, tokenizer.token_to_id(each)) for each in (begin, end)]
+    ends = [(token, tokenizer.token_to_id(token)) for token in (begin, end)]
     tokenizer.post_processor = processors.TemplateProcessing(single=f"{begin} $A {end}", special_tokens=ends)
     return tokenizer
 
 
-def _some(values: Sequence[str]) -> Iterator[str]:
-    """As many texts, from all over, as have the letters that are looked at."""
-    step, letters = 1, 0
-    sample = [len(values[index]) for index in range(0, len(values), -(-len(values) // LOOKED_AT) or 1)]
+def _training_texts(values: Sequence[str]) -> Iterator[str]:
+    """Evenly spaced texts with at most `MAX_TRAINING_CHARACTERS` characters together."""
+    step, characters = 1, 0
+    sample = [len(values[index]) for index in range(0, len(values), -(-len(values) // INSPECTED_TEXTS) or 1)]
     if sample:
-        step = max(1, round(len(values) * float(np.mean(sample)) / LETTERS_LOOKED_AT))
+        step = max(1, round(len(values) * float(np.mean(sample)) / MAX_TRAINING_CHARACTERS))
     for index in range(0, len(values), step):
-        text = values[index][:LETTERS_LOOKED_AT]
-        letters += len(text)
+        text = values[index][:MAX_TRAINING_CHARACTERS]
+        characters += len(text)
         yield text
-        if letters >= LETTERS_LOOKED_AT:
+        if characters >= MAX_TRAINING_CHARACTERS:
             return
 
 
-def _length(tokenizer: Any, values: Sequence[str]) -> int:
-    some = [values[index] for index in range(0, len(values), -(-len(values) // LOOKED_AT) or 1)]
-    begun = [text[: CHARACTERS_PER_TOKEN * MAX_TOKENS] for text in some]
-    lengths = np.array([len(each) for each in tokenizer.encode_batch_fast(begun)])
-    most, longest = np.percentile(lengths, 99), lengths.max()
-    kept = longest if longest <= 2 * most else most
-    return int(min(MAX_TOKENS, max(SHORTEST, -(-int(kept) // 16) * 16)))
+def _choose_length(tokenizer: Any, values: Sequence[str]) -> int:
+    sample = [values[index] for index in range(0, len(values), -(-len(values) // INSPECTED_TEXTS) or 1)]
+    beginnings = [text[: CHARACTERS_PER_TOKEN * MAX_TOKENS] for text in sample]
+    lengths = np.array([len(encoding) for encoding in tokenizer.encode_batch_fast(beginnings)])
+    percentile, longest = np.percentile(lengths, 99), lengths.max()
+    length = longest if longest <= 2 * percentile else percentile
+    return int(min(MAX_TOKENS, max(MIN_TOKENS, -(-int(length) // 16) * 16)))

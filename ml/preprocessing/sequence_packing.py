@@ -46,7 +46,7 @@ class Windows:
 
 def texts_to_windows(encoder: Any, texts: Sequence[str]) -> list[np.ndarray]:
     """Pack texts into windows of the length of a text encoder."""
-    documents = ((tokens, np.ones(len(tokens))) for tokens in encoder.pieces(texts))
+    documents = ((tokens, np.ones(len(tokens))) for tokens in encoder.tokenize_whole(texts))
     return pack_sequences(
         documents, length=encoder.shape()["length"], begin=begin_token(encoder), end=encoder.token("end")
     ).tokens

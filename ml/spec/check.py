@@ -227,7 +227,7 @@ class _Check:
             yield Finding(code="does_not_fit", message=message, path=path)
         elif self.dataset is not None:
             encoder = ENCODERS[name]
-            loss = encoder.loses(encoder.config_type.model_validate(choice.config), self.dataset)
+            loss = encoder.data_loss(encoder.config_type.model_validate(choice.config), self.dataset)
             if loss is not None:
                 hint = "Start from a base model that was trained on such data, or from scratch."
                 yield Finding(code="does_not_fit", message=f"start_from {loss}", path=path, hint=hint)

@@ -104,7 +104,9 @@ class SpeechRecognition(Task):
             if crowded == len(columns["text"]):
                 message = "every text has more letters than its recording has frames, so none can be learned from"
                 raise DataError(message, hint="Are texts and recordings those of one another, and recordings whole?")
-            self.letters.lose("not learned from, as they have more letters than their recordings have frames", crowded)
+            self.letters.count_loss(
+                "not learned from, as they have more letters than their recordings have frames", crowded
+            )
         return columns
 
     def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
@@ -115,7 +117,7 @@ class SpeechRecognition(Task):
 
     def decode(self, arrays: Arrays) -> list[Answer]:
         """From `logits` float [B, T, C] and `audio_mask`; what was said about padding is no part of the answer."""
-        return [SpeechRecognitionOutput(text=self.letters.text(each)).to_json() for each in _spelled(arrays)]
+        return [SpeechRecognitionOutput(text=self.letters.decode(each)).to_json() for each in _spelled(arrays)]
 
     def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
         """`said`: int [B, L], the letters heard, 0 behind them."""
@@ -129,7 +131,7 @@ class SpeechRecognition(Task):
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
     ) -> Evaluation:
         """Error rates; the baseline is the commonest text of training. Beside them: rows that could not be right."""
-        spell = self.letters.text
+        spell = self.letters.decode
         wanted = [spell(each) for each in columns["text"]]
         known = [spell(each) for each in train["text"]] if train is not None else None
         found = error_rate.evaluate([spell(each) for each in outputs["said"]], wanted, train=known)

@@ -144,13 +144,13 @@ class SpeechSynthesis(Task):
     def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
         """The text, which voice, and how fast; raises `InputError` for letters that nobody has been heard to say."""
         asked = self.input_type.of(given, parameters=parameters)
-        text = self.letters.normal(asked.text)
+        text = self.letters.normalize(asked.text)
         if not text:
             raise InputError("there is nothing to say", field="text", hint="Send a text that has letters.")
         if len(text) > self.letters.config.length:
             message = f"{len(text):,} letters are too many; this model reads {self.letters.config.length:,}"
             raise InputError(message, field="text", hint="Send one sentence at a time.")
-        if outside := self.letters.outside(text):
+        if outside := self.letters.unknown_characters(text):
             named = ", ".join(f"{letter!r} (letter {place})" for letter, place in islice(outside.items(), SHOWN))
             more = f" and {len(outside) - SHOWN} more" if len(outside) > SHOWN else ""
             hint = "Spell out numbers and signs; the model knows: " + self.letters.config.alphabet.strip()[:200]
@@ -192,7 +192,7 @@ class SpeechSynthesis(Task):
     def decode(self, arrays: Arrays) -> list[Answer]:
         """From `mel` float [B, T, F], of which `frames` int [B] are real."""
         sounds = [
-            self.spectrogram.sound(row[:count]) for row, count in zip(arrays["mel"], arrays["frames"], strict=True)
+            self.spectrogram.to_audio(row[:count]) for row, count in zip(arrays["mel"], arrays["frames"], strict=True)
         ]
         return [
             SpeechSynthesisOutput(audio=audio.encode_wav(sound), sample_rate_hz=sound.rate_hz).to_json()

@@ -297,11 +297,11 @@ class TextGeneration(Task):
         return end
 
     def _documents(self, rows: Rows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        texts = self._encoder.pieces(rows.columns["text"])
+        texts = self._encoder.tokenize_whole(rows.columns["text"])
         if "prompt" not in rows.columns:
             yield from ((tokens, np.ones(len(tokens))) for tokens in texts)
             return
-        prompts = self._encoder.pieces([self._prompt(prompt) for prompt in rows.columns["prompt"]])
+        prompts = self._encoder.tokenize_whole([self._prompt(prompt) for prompt in rows.columns["prompt"]])
         for prompt, tokens in zip(prompts, texts, strict=True):
             yield np.concatenate([prompt, tokens]), np.repeat([0.0, 1.0], [len(prompt), len(tokens)])
 
@@ -309,8 +309,8 @@ class TextGeneration(Task):
         begin, most = begin_token(self._encoder), self._length - 1
         # No more is read than may be kept, and one token more than that, which tells that something was cut.
         letters = CHARACTERS_PER_TOKEN * (most + 1)
-        prompts = self._encoder.pieces([self._prompt(prompt)[-letters:] for prompt in rows.columns["prompt"]])
-        self._encoder.lose(f"cut to their last {most} tokens", sum(len(each) > most for each in prompts))
+        prompts = self._encoder.tokenize_whole([self._prompt(prompt)[-letters:] for prompt in rows.columns["prompt"]])
+        self._encoder.count_loss(f"cut to their last {most} tokens", sum(len(each) > most for each in prompts))
         begun = [np.concatenate([[begin], each[-most:]]).astype(np.int32) for each in prompts]
         return {"text": begun, "wish": list(rows.columns["wish"])}
 

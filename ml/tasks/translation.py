@@ -170,7 +170,7 @@ class Translation(Task):
         if asked:
             reader = cast("TextEncoder", self.slot_encoders["text"])
             most = CHARACTERS_PER_TOKEN * reader.config.max_length
-            whole = [len(pieces) for pieces in reader.pieces([text[:most] for text in rows.columns["text"]])]
+            whole = [len(pieces) for pieces in reader.tokenize_whole([text[:most] for text in rows.columns["text"]])]
             columns["truncated"] = np.array([length + ENDS for length in whole]) > reader.config.max_length
         return {**columns, **{name: np.array(each, dtype=np.int64) for name, each in asked.items()}}
 

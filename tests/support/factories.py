@@ -133,7 +133,7 @@ def painter(folder: Path) -> ModelPackage:
 def writer(folder: Path, cycle: str = "aé世") -> ModelPackage:
     """Writes these letters around, byte by byte, each of which is a token."""
     encoder = ENCODERS["text"].learn([cycle], {"max_length": 32})
-    tokens = encoder.pieces([cycle])[0].tolist()  # type: ignore[attr-defined]  # of the text encoder alone
+    tokens = encoder.tokenize_whole([cycle])[0].tolist()  # type: ignore[attr-defined]  # of the text encoder alone
     size = encoder.shape()["vocabulary"]
     logits = np.zeros((size, size), dtype=np.float32)
     for token, following in zip(tokens, tokens[1:] + tokens[:1], strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from ml.encoders.text import FILE, TextEncoder
+from ml.encoders.text import TOKENIZER_FILE, TextEncoder
 from ml.errors import PackageError
 from ml.learning.interchange.model_archive import read_json
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 CONFIG: Final = "tokenizer_config.json"
 SPECIAL: Final = "special_tokens_map.json"
 SENTENCE: Final = "sentence_bert_config.json"
-FILES: Final = (FILE, CONFIG, SPECIAL, SENTENCE, "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json")
-VOCABULARIES: Final = (FILE, "vocab.txt", "vocab.json")
+FILES: Final = (TOKENIZER_FILE, CONFIG, SPECIAL, SENTENCE, "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json")
+VOCABULARIES: Final = (TOKENIZER_FILE, "vocab.txt", "vocab.json")
 ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "padding": ("pad_token", "eos_token"),
     "unknown": ("unk_token",),
@@ -51,7 +51,7 @@ def read_tokenizer(folder: Path, config: Mapping[str, Any], *, places: int) -> t
     said = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
     if said.get("auto_map"):
         raise PackageError(f"{CONFIG} asks for code of its own (auto_map), which is never run")
-    path, notes = folder / FILE, []
+    path, notes = folder / TOKENIZER_FILE, []
     content = path.read_text(encoding="utf-8") if path.is_file() else _converted(folder)
     lengths = [places, LONGEST]
     if isinstance(told := said.get("model_max_length"), int | float) and 0 < told < NO_LIMIT:
@@ -59,7 +59,7 @@ def read_tokenizer(folder: Path, config: Mapping[str, Any], *, places: int) -> t
     if (folder / SENTENCE).is_file():
         told = read_json(folder / SENTENCE).get("max_seq_length")
         lengths += [told] if isinstance(told, int) and told > 0 else []
-    encoder = TextEncoder.given(content, max_length=min(lengths), special=_special(folder, said, content))
+    encoder = TextEncoder.from_tokenizer(content, max_length=min(lengths), special=_special(folder, said, content))
     size, known = encoder.shape()["vocabulary"], config.get("vocab_size")
     if isinstance(known, int) and size > known:
         raise PackageError(f"the tokenizer has {size:,} tokens, and the network knows {known:,}")
@@ -83,7 +83,7 @@ def write_tokenizer(encoder: TextEncoder, folder: Path) -> None:
         "clean_up_tokenization_spaces": False,
         **called,
     }
-    (folder / FILE).write_text(encoder.tokenizer, encoding="utf-8")
+    (folder / TOKENIZER_FILE).write_text(encoder.tokenizer, encoding="utf-8")
     for name, content in ((CONFIG, said), (SPECIAL, called)):
         (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

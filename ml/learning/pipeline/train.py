@@ -113,7 +113,7 @@ class _Run:
         rows, held_out = self._split()
         self.lesson: TrainingPlan = make_plan(self.spec, self.data.summary, rows, self.bases, self.models.values())
         _read_alike(self.bases, self.models)
-        self.lost: dict[str, dict[str, dict[str, int]]] = {}
+        self.pop_losses: dict[str, dict[str, dict[str, int]]] = {}
         self.few_rows: str | None = None
         self.train_columns = self._encoded("train", rows)
         self.held_out = held_out
@@ -144,7 +144,7 @@ class _Run:
         report["training"]["best_epoch"] = trained.best_epoch
         report["training"]["small_data_adjustments"] = self.few_rows
         report["training"]["trained_parameters"] = sum(tensors[name].numel() for name in learned)
-        report["truncation"] = self.lost
+        report["truncation"] = self.pop_losses
         metrics = {**trained.metrics, **{f"{report['split']}/{name}": each for name, each in report["metrics"].items()}}
         architectures = {slot: tuning.merged(choice) for slot, choice in self.lesson.architectures.items()}
         package = self._package(network, task, metrics, architectures, adapter)
@@ -162,10 +162,10 @@ class _Run:
     def _encoded(self, split: str, rows: Rows) -> dict[str, Column]:
         """Compact arrays; what encoders could not keep of these rows goes into the report: split, encoder, how many."""
         for encoder in self.lesson.encoders.values():
-            encoder.lost()
+            encoder.pop_losses()
         columns = self.lesson.reader.encode(rows)
-        lost = {name: encoder.lost() for name, encoder in self.lesson.encoders.items()}
-        self.lost[split] = {name: each for name, each in lost.items() if each}
+        lost = {name: encoder.pop_losses() for name, encoder in self.lesson.encoders.items()}
+        self.pop_losses[split] = {name: each for name, each in lost.items() if each}
         return columns
 
     def _train(self, network: Network, group_options: Mapping[Parameter, ParameterGroupOptions]) -> TrainerResult:

@@ -9,10 +9,10 @@ def learned(*texts: str, **asked: object) -> CharactersEncoder:
     return CharactersEncoder.learn(texts, asked)
 
 
-def test_what_was_encoded_can_be_spelled_again() -> None:
+def test_codes_decode_to_the_text() -> None:
     encoder = learned("zero one", "two")
     for text in ("zero", "two one", ""):
-        assert encoder.text(encoder.encode([text])[0]) == text
+        assert encoder.decode(encoder.encode([text])[0]) == text
 
 
 def test_the_alphabet_is_that_of_the_training_rows_in_any_script() -> None:
@@ -23,30 +23,30 @@ def test_the_alphabet_is_that_of_the_training_rows_in_any_script() -> None:
 def test_letters_are_composed_and_blanks_made_one() -> None:
     encoder = learned("e\N{COMBINING ACUTE ACCENT}  a\n")
     assert encoder.config.alphabet == " aé"
-    assert encoder.normal(" é\ta ") == "é a"
+    assert encoder.normalize(" é\ta ") == "é a"
 
 
-def test_a_letter_from_outside_is_unknown_counted_and_told_with_its_place() -> None:
+def test_an_unknown_character_is_counted_and_reported_with_its_position() -> None:
     encoder = learned("abc")
 
     numbers = encoder.encode(["abxcy", "cab"])
 
     assert [int(each) for each in np.flatnonzero(numbers[0] == UNKNOWN)] == [2, 4]
-    assert encoder.text(numbers[0]) == f"ab{REPLACEMENT}c{REPLACEMENT}"
-    assert encoder.outside("abxcy") == {"x": 3, "y": 5}
-    assert encoder.lost() == {"with letters outside of the alphabet": 1}
+    assert encoder.decode(numbers[0]) == f"ab{REPLACEMENT}c{REPLACEMENT}"
+    assert encoder.unknown_characters("abxcy") == {"x": 3, "y": 5}
+    assert encoder.pop_losses() == {"with characters outside of the alphabet": 1}
 
 
 def test_capitals_are_other_letters_unless_asked() -> None:
     assert learned("aB").config.alphabet == "Ba"
     assert learned("aB", lower_case=True).config.alphabet == "ab"
-    assert learned("aB", lower_case=True).outside("AB") == {}
+    assert learned("aB", lower_case=True).unknown_characters("AB") == {}
 
 
 def test_texts_longer_than_twice_the_longest_are_cut_and_counted() -> None:
     encoder = learned("ab" * 40)
     assert len(encoder.encode(["a" * 500])[0]) == encoder.shape()["length"] == 160
-    assert encoder.lost() == {"cut": 1}
+    assert encoder.pop_losses() == {"cut": 1}
 
 
 def test_an_alphabet_names_each_letter_once() -> None:

@@ -59,11 +59,11 @@ def test_a_batch_of_many_equals_many_of_one(name):
 @every_encoder
 def test_what_is_lost_is_told_once(name):
     learned = ENCODERS[name].learn(values(name), {})
-    learned.lose("cut", 0)
-    learned.lose("cut", 2)
+    learned.count_loss("cut", 0)
+    learned.count_loss("cut", 2)
 
-    assert learned.lost() == {"cut": 2}
-    assert learned.lost() == {}
+    assert learned.pop_losses() == {"cut": 2}
+    assert learned.pop_losses() == {}
 
 
 @every_encoder

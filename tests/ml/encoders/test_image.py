@@ -32,7 +32,7 @@ def test_a_large_size_is_brought_down_in_its_proportions():
     assert learned(picture(512, 1024)) == {"height": 128, "width": MAX_KEPT_SIDE, "channels": 1}
 
 
-def test_one_colour_picture_makes_all_colour():
+def test_one_color_picture_makes_all_color():
     assert learned(picture(8, 8, 1), picture(8, 8, 3))["channels"] == 3
 
 
@@ -78,7 +78,7 @@ def test_an_array_of_another_size_is_resized_like_single_pictures():
     np.testing.assert_array_equal(whole, image_models.encoder().encode(list(array)))
 
 
-def test_halving_a_checkerboard_gives_grey_not_noise():
+def test_halving_a_checkerboard_gives_gray_not_noise():
     board = (np.indices((32, 32)).sum(axis=0) % 2 * 255).astype(np.uint8)[:, :, None]
 
     encoded = image_models.encoder(height=16, width=16).encode([board])
@@ -86,19 +86,19 @@ def test_halving_a_checkerboard_gives_grey_not_noise():
     assert encoded[0, 0, 1:-1, 1:-1] == pytest.approx(128, abs=2)
 
 
-def test_colour_becomes_grey_by_the_weights_of_bt_601():
+def test_color_becomes_gray_by_the_weights_of_bt_601():
     red = np.zeros((8, 8, 3), dtype=np.uint8)
     red[:, :, 0] = 200
 
     assert image_models.encoder().encode([red])[0, 0, 0, 0] == round(0.299 * 200)
 
 
-def test_grey_becomes_colour_by_repeating():
-    grey = picture(8, 8)
+def test_gray_becomes_color_by_repeating():
+    gray = picture(8, 8)
 
-    encoded = image_models.encoder(channels=3).encode([grey])
+    encoded = image_models.encoder(channels=3).encode([gray])
 
-    np.testing.assert_array_equal(encoded[0], np.repeat(grey.transpose(2, 0, 1), 3, axis=0))
+    np.testing.assert_array_equal(encoded[0], np.repeat(gray.transpose(2, 0, 1), 3, axis=0))
 
 
 def test_height_and_width_are_not_mixed_up():
@@ -130,9 +130,9 @@ def test_the_signal_runs_from_0_to_1():
     assert signal.ravel().tolist() == [0.0, np.float32(0.2), 1.0]
 
 
-def test_only_colour_read_as_grey_loses_something():
-    colour = image_models.summary(facts={"image": {"channels": 3}})
+def test_only_color_read_as_gray_is_a_loss():
+    color = image_models.summary(facts={"image": {"channels": 3}})
 
-    assert "colour" in (ImageEncoder.loses(image_models.encoder(channels=1).config, colour) or "")
-    assert ImageEncoder.loses(image_models.encoder(channels=3).config, colour) is None
-    assert ImageEncoder.loses(image_models.encoder(channels=3).config, image_models.summary()) is None
+    assert "color" in (ImageEncoder.data_loss(image_models.encoder(channels=1).config, color) or "")
+    assert ImageEncoder.data_loss(image_models.encoder(channels=3).config, color) is None
+    assert ImageEncoder.data_loss(image_models.encoder(channels=3).config, image_models.summary()) is None

