@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tools.allowed import Allowlist
-from tools.findings import Finding, report
 from tools.links import broken_links
 from tools.passages import strings_of_module
 from tools.sources import ROOMS, default_paths, files, load_module
 from tools.symbols import Symbols
+from tools.violations import Violation, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -65,7 +65,7 @@ class References:
     rules: Rules
     root: Path = field(default_factory=Path)
 
-    def check(self, paths: Sequence[Path]) -> Iterator[Finding]:
+    def check(self, paths: Sequence[Path]) -> Iterator[Violation]:
         """Report the broken references in these files and folders."""
         for path in paths:
             if path.is_file() and path.suffix not in {".py", ".md"}:
@@ -74,18 +74,18 @@ class References:
                 for file in files([path], suffixes=frozenset({".py", ".md"})):
                     yield from self._module(file) if file.suffix == ".py" else self._document(file)
 
-    def _module(self, path: Path) -> Iterator[Finding]:
+    def _module(self, path: Path) -> Iterator[Violation]:
         for passage in strings_of_module(load_module(path)):
             yield from self._text(path, passage.line, passage.text)
 
-    def _document(self, path: Path) -> Iterator[Finding]:
+    def _document(self, path: Path) -> Iterator[Violation]:
         text = path.read_text(encoding="utf-8")
         yield from self._text(path, 1, text)
         yield from broken_links(path, text)
 
-    def _text(self, path: Path, line: int, text: str) -> Iterator[Finding]:
-        for offset, message in (*self._dotted(path, text), *self._imports(text), *self._paths(path, text)):
-            yield Finding(path, line + text.count("\n", 0, offset), message)
+    def _text(self, path: Path, line: int, text: str) -> Iterator[Violation]:
+        for offset, message in (*self._dotted(path, text), *self._imports(path, text), *self._paths(path, text)):
+            yield Violation(path, line + text.count("\n", 0, offset), message)
 
     def _dotted(self, path: Path, text: str) -> Iterator[tuple[int, str]]:
         for match in _DOTTED.finditer(text):
@@ -102,12 +102,13 @@ class References:
             top in self.rules.objects and symbols.exists(f"{self.rules.objects[top]}.{rest}")
         )
 
-    def _imports(self, text: str) -> Iterator[tuple[int, str]]:
+    def _imports(self, path: Path, text: str) -> Iterator[tuple[int, str]]:
         for match in _FROM.finditer(text):
             for name in re.split(r"[, ]+", match.group(2).strip(", ")):
                 if name == "as":
                     break
-                if not Symbols(self.root).exists(f"{match.group(1)}.{name}"):
+                full_name = f"{match.group(1)}.{name}"
+                if not Symbols(self.root).exists(full_name) and not self.rules.allowed.permits(full_name, path):
                     yield match.start(), f"{match.group(1)!r} has no {name!r}"
 
     def _paths(self, path: Path, text: str) -> Iterator[tuple[int, str]]:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tools.allowed import Allowlist
-from tools.findings import Finding, report
 from tools.passages import Passage, Place, passages_of_markdown, passages_of_module, passages_of_settings
 from tools.sources import default_paths, files, load_module
+from tools.violations import Violation, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,13 +109,13 @@ def _whole_words(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w-])(?:{pattern})(?![\w])", re.IGNORECASE)
 
 
-def check(paths: Sequence[Path], rules: WordRules) -> Iterator[Finding]:
+def check(paths: Sequence[Path], rules: WordRules) -> Iterator[Violation]:
     """Report every violation in the files named by `paths` or below a folder named there."""
     for path in _readable(paths):
         for passage in passages(path):
             for line, word, message in _faults(passage, rules):
                 if not rules.allowed.permits(word, path):
-                    yield Finding(path, line, message)
+                    yield Violation(path, line, message)
 
 
 def _readable(paths: Sequence[Path]) -> Iterator[Path]:
