@@ -35,12 +35,12 @@ _DOTTED: Final = re.compile(rf"(?<![\w./@-])(?:{_TOP})(?:\.[A-Za-z_]\w*)+(?::[A-
 #: `from ml.config import Config, Count` in an example.
 _FROM: Final = re.compile(rf"from ((?:{_TOP})(?:\.\w+)*) import ([\w, ]+)")
 
-#: A path in backticks: `ml/spec/catalog.json`, `docs/decisions/`, `app/predict/*.py`.
-_PATH: Final = re.compile(r"`((?:\./)?\.?[\w-][\w.-]*(?:/[\w.*-]+)+/?)(?::[\w.]+)?`")
+#: A path in backticks: `ml/spec/catalog.json`, `docs/decisions/`, `app/predict/*.py`, `ml/tasks/<name>.py`.
+_PATH: Final = re.compile(r"`((?:\./)?\.?[\w-][\w.-]*(?:/[\w.*<>-]+)+/?)(?::[\w.]+)?`")
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ReferenceRules:
     """Files to read, and names that look like references but are none."""
 
     files: tuple[str, ...]
@@ -50,7 +50,7 @@ class Rules:
     allowed: Allowlist
 
     @classmethod
-    def load(cls, path: Path = CONFIG) -> Rules:
+    def load(cls, path: Path = CONFIG) -> ReferenceRules:
         """Read the rules from TOML."""
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         allowed = Allowlist.from_tables(path, tables.get("allow", ()), key="name")
@@ -62,7 +62,7 @@ class Rules:
 class References:
     """A check of the references in the repository below `root`."""
 
-    rules: Rules
+    rules: ReferenceRules
     root: Path = field(default_factory=Path)
 
     def check(self, paths: Sequence[Path]) -> Iterator[Violation]:
@@ -115,7 +115,8 @@ class References:
         for match in _PATH.finditer(text):
             name = match.group(1).removeprefix("./").rstrip("/")
             top = name.partition("/")[0]
-            is_missing = (self.root / top).is_dir() and not any(self.root.glob(name))
+            pattern = re.sub(r"<[^>]*>", "*", name)
+            is_missing = (self.root / top).is_dir() and not any(self.root.glob(pattern))
             if is_missing and not self.rules.allowed.permits(name, path):
                 yield match.start(), f"no file or folder {name!r} in the repository"
 
@@ -127,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "paths", nargs="*", type=Path, help="files or folders; default: every room, setting and document"
     )
     options = parser.parse_args(arguments)
-    rules = Rules.load()
+    rules = ReferenceRules.load()
     beside = (Path(name) for name in (*rules.files, *rules.documents))
     paths = options.paths or [*default_paths(), *(path for path in beside if path.exists())]
     findings = list(References(rules).check(paths))

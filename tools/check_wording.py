@@ -42,7 +42,7 @@ _SENTENCE: Final = re.compile(r"(?:\A|(?<=[.!?])\s+|(?<=[.!?]['\")])\s+)(?=\S)")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class BannedWord:
     """A banned word and its replacement; `unless` matches the uses that are allowed."""
 
     word: str
@@ -62,7 +62,7 @@ class Rule:
 class WordRules:
     """All wording rules, read from TOML."""
 
-    rules: tuple[Rule, ...]
+    rules: tuple[BannedWord, ...]
     any_rule: re.Pattern[str]
     sentence_openings: re.Pattern[str]
     docstring_openings: frozenset[str]
@@ -95,14 +95,14 @@ class WordRules:
         )
 
 
-def _rule_of_phrase(phrase: str, write: str) -> Rule:
+def _rule_of_phrase(phrase: str, write: str) -> BannedWord:
     pattern = re.sub(r"\*$", r"\\w*", phrase).replace(" ", r"\s+")
-    return Rule(phrase, _whole_words(pattern), write)
+    return BannedWord(phrase, _whole_words(pattern), write)
 
 
-def _rule_of_table(table: dict[str, Any]) -> Rule:
+def _rule_of_table(table: dict[str, Any]) -> BannedWord:
     unless = _whole_words(table["unless"].replace(" ", r"\s+")) if "unless" in table else None
-    return Rule(table["pattern"], _whole_words(table["pattern"].replace(" ", r"\s+")), table["write"], unless)
+    return BannedWord(table["pattern"], _whole_words(table["pattern"].replace(" ", r"\s+")), table["write"], unless)
 
 
 def _whole_words(pattern: str) -> re.Pattern[str]:

@@ -21,7 +21,7 @@ class Symbols:
         return module is not None and self._has(module, attributes)
 
     def source(self, name: str) -> str:
-        """Return the path and the text of the module that a name is in, or of all modules of a package."""
+        """Return the paths and texts of the modules that a name stands for."""
         module, _ = self._split(name)
         if module is None:
             return ""
@@ -29,7 +29,7 @@ class Symbols:
         return "\n".join(f"{path}\n{load_module(path).text}" for path in files)
 
     def _split(self, name: str) -> tuple[Path | None, list[str]]:
-        """Split a name into the file of its longest part that is a module, and the attributes after it."""
+        """Split a name into the file of a module and the attributes after it."""
         parts = name.replace(":", ".").split(".")
         for length in range(len(parts), 0, -1):
             module = self.module(".".join(parts[:length]))
