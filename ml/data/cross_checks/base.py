@@ -7,16 +7,25 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
 
-    from ml.data.importing.staging import Staging
-    from ml.data.issues import IssueLog
+    from ml.data.issues import IssueLog, Location
     from ml.data.locations import Locations
+
+
+class StagedRows(Protocol):
+    """Rows of an import that are in the dataset so far."""
+
+    def place(self, row: int) -> Location:
+        """Return the place in the upload that a row was read from."""
+
+    def values_of(self, column: str) -> Iterator[Any]:
+        """Yield the stored values of a column, row by row."""
 
 
 class CrossCheck(ABC):
@@ -34,7 +43,7 @@ class CrossCheck(ABC):
         """The raw values of one batch by column, as formats bring them; only those at `rows` are in the dataset."""
 
     def finish(  # noqa: B027 - some say all that they have to say row by row
-        self, staging: Staging, splits: np.ndarray, called: Mapping[str, str | int]
+        self, staged: StagedRows, splits: np.ndarray, called: Mapping[str, str | int]
     ) -> None:
         """Every row was seen: `splits` int8 [N] into `SPLITS`, below 0 where a row was dropped.
 
@@ -42,11 +51,11 @@ class CrossCheck(ABC):
         """
 
     def report(
-        self, code: str, rows: Sequence[int], staging: Staging, say: Callable[[int], tuple[str, str]], *, column: str
+        self, code: str, rows: Sequence[int], staged: StagedRows, say: Callable[[int], tuple[str, str]], *, column: str
     ) -> None:
         """One finding for each of `rows`, the first of them shown: `say` gives what was found and expected there."""
         shown = rows[: self.issues.max_samples]
         for row in shown:
             found, expected = say(row)
-            self.issues.add(code, at=replace(staging.place(row), column=column), actual=found, expected=expected)
+            self.issues.add(code, at=replace(staged.place(row), column=column), actual=found, expected=expected)
         self.issues.add_more(code, len(rows) - len(shown))

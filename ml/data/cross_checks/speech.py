@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from ml.data.cross_checks.base import CrossCheck
-from ml.data.dataset import SPLITS
+from ml.data.dataset import SPLITS, TRAIN
 from ml.data.files import audio
-from ml.data.importing.splits import TRAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ml.data.importing.staging import Staging
+    from ml.data.cross_checks.base import StagedRows
     from ml.data.locations import Locations
 
 AUDIO: Final = "audio"
@@ -48,9 +47,9 @@ class SpeechCheck(CrossCheck):
                 expected = f"at most {most:,}; usual are 10 to 20 a second"
                 self.issues.add("text_longer_than_recording", at=at, actual=found, expected=expected)
 
-    def finish(self, staging: Staging, splits: np.ndarray, called: Mapping[str, str | int]) -> None:
+    def finish(self, staged: StagedRows, splits: np.ndarray, called: Mapping[str, str | int]) -> None:
         """Letters that no training row has, so that nothing learned can read or write them."""
-        texts = [value.decode() for value in staging.values_of(TEXT)]
+        texts = [value.decode() for value in staged.values_of(TEXT)]
         known = set().union(*(texts[row] for row in np.flatnonzero(splits == TRAIN)))
         outside = {
             row: "".join(sorted(set(texts[row]) - known))
@@ -61,4 +60,4 @@ class SpeechCheck(CrossCheck):
         def say(row: int) -> tuple[str, str]:
             return f"{' '.join(outside[row])} in {SPLITS[splits[row]]}", "letters that the training rows have, too"
 
-        self.report("letters_not_in_training", list(outside), staging, say, column=TEXT)
+        self.report("letters_not_in_training", list(outside), staged, say, column=TEXT)

@@ -19,7 +19,7 @@ from ml.data.languages import detect_language, parse_language, split_words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from ml.data.importing.staging import Staging
+    from ml.data.cross_checks.base import StagedRows
     from ml.data.issues import IssueLog
     from ml.data.locations import Locations
 
@@ -66,19 +66,19 @@ class TranslationCheck(CrossCheck):
                 self._words[SOURCE].update(split_words(source))
                 self._words[TARGET].update(split_words(target))
 
-    def finish(self, staging: Staging, splits: np.ndarray, called: Mapping[str, str | int]) -> None:
+    def finish(self, staged: StagedRows, splits: np.ndarray, called: Mapping[str, str | int]) -> None:
         """Copies, lengths, and sides that were swapped: in some rows, or in all."""
-        self._report_copies(staging)
-        self._report_lengths(staging)
+        self._report_copies(staged)
+        self._report_lengths(staged)
         self._report_languages(called)
-        self._report_swapped(staging)
+        self._report_swapped(staged)
 
-    def _report_copies(self, staging: Staging) -> None:
-        texts = _texts(staging, SOURCE, self._copies[: self.issues.max_samples])
+    def _report_copies(self, staged: StagedRows) -> None:
+        texts = _texts(staged, SOURCE, self._copies[: self.issues.max_samples])
         expected = "its translation"
-        self.report("text_untranslated", self._copies, staging, lambda row: (texts[row], expected), column=TARGET)
+        self.report("text_untranslated", self._copies, staged, lambda row: (texts[row], expected), column=TARGET)
 
-    def _report_lengths(self, staging: Staging) -> None:
+    def _report_lengths(self, staged: StagedRows) -> None:
         source, target = (np.frombuffer(self._letters[side], dtype=np.int32) for side in (SOURCE, TARGET))
         if len(source) < FEWEST:
             return
@@ -92,7 +92,7 @@ class TranslationCheck(CrossCheck):
         self.report(
             "text_lengths_differ",
             rows,
-            staging,
+            staged,
             lambda row: (f"{target[row]:,} letters for {source[row]:,}", expected),
             column=TARGET,
         )
@@ -107,14 +107,14 @@ class TranslationCheck(CrossCheck):
             found = f"{called[SOURCE]} holds {spoken[SOURCE]}, {called[TARGET]} holds {spoken[TARGET]}"
             self.issues.add("languages_swapped", actual=found, expected="the other way round")
 
-    def _report_swapped(self, staging: Staging) -> None:
+    def _report_swapped(self, staged: StagedRows) -> None:
         judged = min(len(self._letters[SOURCE]), MOST_JUDGED)
         if judged < FEWEST:
             return
         lean = _Leaning(self._words[SOURCE], self._words[TARGET])
         swapped: list[int] = []
         texts: dict[int, str] = {}
-        sides = zip(*(staging.values_of(side) for side in (SOURCE, TARGET)), strict=True)
+        sides = zip(*(staged.values_of(side) for side in (SOURCE, TARGET)), strict=True)
         for row, (source, target) in enumerate(itertools.islice(sides, judged)):
             text = source.decode()
             if lean.speak_against(split_words(text), split_words(target.decode())):
@@ -124,7 +124,7 @@ class TranslationCheck(CrossCheck):
         self.report(
             "sides_swapped",
             swapped,
-            staging,
+            staged,
             lambda row: (texts[row], "the language that this column has elsewhere"),
             column=SOURCE,
         )
@@ -148,12 +148,12 @@ class _Leaning:
         return sum(map(lean.__getitem__, source)) < -SURE and sum(map(lean.__getitem__, target)) > SURE
 
 
-def _texts(staging: Staging, column: str, rows: Iterable[int]) -> dict[int, str]:
+def _texts(staged: StagedRows, column: str, rows: Iterable[int]) -> dict[int, str]:
     wanted = set(rows)
     if not wanted:
         return {}
     found = {}
-    for row, value in enumerate(staging.values_of(column)):
+    for row, value in enumerate(staged.values_of(column)):
         if row in wanted:
             found[row] = value.decode()
         if len(found) == len(wanted):

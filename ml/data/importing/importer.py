@@ -14,14 +14,14 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ml.atomic_directory import atomic_directory
-from ml.data.dataset import SPLITS, DatasetSummary
+from ml.data.dataset import SPLITS, TRAIN, DatasetSummary
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.upload import UploadedFile
 from ml.data.formats import FORMATS
 from ml.data.formats.base import UNLIKELY
 from ml.data.importing import label_checks, writer
 from ml.data.importing.nested_archives import unpack
-from ml.data.importing.splits import TRAIN, SplitPlan, assign_splits
+from ml.data.importing.splits import SplitPlan, assign_splits
 from ml.data.importing.staging import LABEL, Staging
 from ml.data.issues import DataRejected, IssueLog, Location
 from ml.data.limits import Limits

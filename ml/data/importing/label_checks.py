@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ml.data.dataset import SPLITS
+from ml.data.dataset import SPLITS, TEST, TRAIN, VALIDATION
 from ml.data.files.natural_sort import natural_sort_key
-from ml.data.importing.splits import DROPPED, TEST, TRAIN, VALIDATION, first_8_bytes
+from ml.data.importing.splits import DROPPED, first_8_bytes
 from ml.data.importing.staging import LABEL, NO_LABEL
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ml.data.dataset import SPLITS
+from ml.data.dataset import SPLITS, TEST, TRAIN, VALIDATION
 from ml.data.files.upload import parse_split
 from ml.data.importing.staging import NO_SPLIT
 from ml.data.issues import DataRejected
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from ml.data.importing.staging import Staging
 
-TRAIN, VALIDATION, TEST = range(len(SPLITS))
 HELD_OUT_FRACTION: Final = 0.1
 MAX_VALIDATION_ROWS: Final = 10_000
 DROPPED: Final = -2
