@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tools.check_wording import WordRules, word_faults
-from tools.violations import Violation, report
+from tools.checking.violations import Violation, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

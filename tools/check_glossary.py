@@ -15,17 +15,17 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tools.sources import Module, python_modules
-from tools.symbols import Symbols
-from tools.violations import Violation, report
+from tools.checking.sources import Module, python_modules
+from tools.checking.symbols import Symbols
+from tools.checking.violations import Violation, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 GLOSSARY: Final = Path("docs/glossary.toml")
 
-#: Top-level folders whose public classes share one space of names.
-ROOMS: Final = ("app", "ml", "plinth", "store", "tools", "worker")
+#: Top-level folders of the wheel: no two of their public classes share a name.
+ROOMS: Final = ("app", "ml", "plinth", "store", "worker")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import grimp
 
-from tools.sources import default_paths
-from tools.violations import Violation, report
+from tools.checking.sources import default_paths
+from tools.checking.violations import Violation, report
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tools.allowed import Allowlist
-from tools.links import broken_links
-from tools.passages import strings_of_module
-from tools.sources import ROOMS, default_paths, files, load_module
-from tools.symbols import Symbols
-from tools.violations import Violation, report
+from tools.checking.allowlist import Allowlist
+from tools.checking.links import broken_links
+from tools.checking.passages import strings_of_module
+from tools.checking.sources import ROOMS, default_paths, files, load_module
+from tools.checking.symbols import Symbols
+from tools.checking.violations import Violation, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

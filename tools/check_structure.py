@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tools.sources import Module, default_paths, python_modules
-from tools.violations import Violation, report
+from tools.checking.sources import Module, default_paths, python_modules
+from tools.checking.violations import Violation, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

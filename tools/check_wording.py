@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tools.allowed import Allowlist
-from tools.passages import Passage, Place, passages_of_markdown, passages_of_module, passages_of_settings
-from tools.sources import default_paths, files, load_module
-from tools.violations import Violation, report
+from tools.checking.allowlist import Allowlist
+from tools.checking.passages import Passage, Place, passages_of_markdown, passages_of_module, passages_of_settings
+from tools.checking.sources import default_paths, files, load_module
+from tools.checking.violations import Violation, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.sources import load_module
+from tools.checking.sources import load_module
 
 
 @dataclass(frozen=True, slots=True)

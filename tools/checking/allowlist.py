@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from tools.violations import Violation
+from tools.checking.violations import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from tools.violations import Violation
+from tools.checking.violations import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
