@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check fix test test-gpu catalog migration clean
+.PHONY: help setup demo up check figures fix test test-gpu catalog migration clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -29,11 +29,17 @@ demo: setup ## upload, pretrain, fine-tune, evaluate and predict, on handwritten
 up: setup ## start the whole service and stay
 	@$(BIN)/plinth up
 
-check: setup ## formatting, lint, types, import contracts
+check: setup ## formatting, lint, types, import contracts, names, wording, structure, references
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m tools.check_all
+
+figures: setup ## lengths of functions, sizes of rooms, vague names, import cycles
+	@$(BIN)/python -m tools.check_structure --figures
+	@$(BIN)/python -m tools.check_names --figures
+	@$(BIN)/python -m tools.check_imports --figures
 
 fix: setup ## format, and mend what can be mended
 	@$(BIN)/ruff check --fix .

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 
-from store.tables import Event, Job, Metric
+from store.tables import Event, Job, MetricPoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,9 +28,9 @@ def metrics(
     session: Session, job_id: str, *, names: Sequence[str] | None = None, max_points: int = 1000
 ) -> dict[str, Curve]:
     """Curves by name; a longer one is thinned evenly, its last point always kept."""
-    query = select(Metric).where(Metric.job_id == job_id).order_by(Metric.name, Metric.step)
+    query = select(MetricPoint).where(MetricPoint.job_id == job_id).order_by(MetricPoint.name, MetricPoint.step)
     if names:
-        query = query.where(Metric.name.in_(names))
+        query = query.where(MetricPoint.name.in_(names))
     curves: dict[str, Curve] = {}
     for point in session.scalars(query):
         curves.setdefault(point.name, []).append((point.step, point.value))
@@ -62,7 +62,7 @@ def record(session: Session, job_id: str, *entries: tuple[str, Mapping[str, Any]
 def keep_points(session: Session, job_id: str, metrics: Mapping[str, float | None], *, step: int) -> None:
     """A point for each curve; a step that is run again after a crash replaces its own."""
     for name, value in metrics.items():
-        session.merge(Metric(job_id=job_id, name=name, step=step, value=value))
+        session.merge(MetricPoint(job_id=job_id, name=name, step=step, value=value))
 
 
 def finite(value: Any) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tools.check_wording import WordRules, word_faults
-from tools.findings import Finding, report
+from tools.checking.violations import Violation, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,26 +26,26 @@ _SUBJECT: Final = re.compile(r"(?P<scope>[a-z][\w./-]*(?:, [a-z][\w./-]*)*): (?P
 _BY_GIT: Final = re.compile(r"(Merge|Revert|fixup!|squash!|amend!) ?")
 
 
-def check(path: Path, rules: WordRules) -> Iterator[Finding]:
+def check(path: Path, rules: WordRules) -> Iterator[Violation]:
     """Report what is wrong with the first line of a commit message."""
     subject = path.read_text(encoding="utf-8").partition("\n")[0].strip()
     if _BY_GIT.match(subject):
         return
     if len(subject) > MAX_CHARACTERS:
-        yield Finding(path, 1, f"subject has {len(subject)} characters (limit {MAX_CHARACTERS})")
+        yield Violation(path, 1, f"subject has {len(subject)} characters (limit {MAX_CHARACTERS})")
     parts = _SUBJECT.fullmatch(subject)
     if parts is None:
-        yield Finding(
+        yield Violation(
             path, 1, "subject has no scope; write `scope: verb object`, as in `store: retry a lost connection`"
         )
         return
     verb = re.split(r"\W", parts["words"], maxsplit=1)[0]
     if verb != verb.lower() or verb in rules.not_verbs or _is_participle(verb, rules):
-        yield Finding(path, 1, f"{verb!r} is no imperative verb in lower case; write `scope: verb object`")
+        yield Violation(path, 1, f"{verb!r} is no imperative verb in lower case; write `scope: verb object`")
     if subject.endswith("."):
-        yield Finding(path, 1, "subject ends with a period; leave it out")
+        yield Violation(path, 1, "subject ends with a period; leave it out")
     for word, write in word_faults(parts["words"], rules):
-        yield Finding(path, 1, f"subject: {word!r}; write: {write}")
+        yield Violation(path, 1, f"subject: {word!r}; write: {write}")
 
 
 def _is_participle(word: str, rules: WordRules) -> bool:

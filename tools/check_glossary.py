@@ -15,21 +15,21 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tools.findings import Finding, report
-from tools.sources import Module, python_modules
-from tools.symbols import Symbols
+from tools.checking.sources import Module, python_modules
+from tools.checking.symbols import Symbols
+from tools.checking.violations import Violation, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 GLOSSARY: Final = Path("docs/glossary.toml")
 
-#: Top-level folders whose public classes share one space of names.
-ROOMS: Final = ("app", "ml", "plinth", "store", "tools", "worker")
+#: Top-level folders of the wheel: no two of their public classes share a name.
+ROOMS: Final = ("app", "ml", "plinth", "store", "worker")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class GlossaryEntry:
     """A word, its meaning, and the modules, classes or functions that carry it."""
 
     word: str
@@ -38,7 +38,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class SharedName:
     """Modules (globs) that may define one class each under the same name."""
 
     modules: tuple[str, ...]
@@ -59,8 +59,8 @@ class Glossary:
     """Words of the repository and the names that several classes may share."""
 
     path: Path
-    entries: tuple[Entry, ...]
-    families: tuple[Family, ...]
+    entries: tuple[GlossaryEntry, ...]
+    shared_names: tuple[SharedName, ...]
 
     @classmethod
     def load(cls, path: Path = GLOSSARY) -> Glossary:
@@ -70,15 +70,17 @@ class Glossary:
             ValueError: an exemption has no reason.
         """
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        words = (Entry(table["word"], table["meaning"], tuple(table["carried_by"])) for table in tables["entry"])
-        families = [
-            Family(tuple(table["modules"]), table.get("reason", ""), tuple(table.get("classes", ())))
+        entries = [
+            GlossaryEntry(table["word"], table["meaning"], tuple(table["carried_by"])) for table in tables["entry"]
+        ]
+        shared_names = [
+            SharedName(tuple(table["modules"]), table.get("reason", ""), tuple(table.get("classes", ())))
             for table in tables.get("same_name", ())
         ]
-        for family in families:
-            if not family.reason.strip():
-                raise ValueError(f"{path}: the exemption for {', '.join(family.modules)} has no reason; add one")
-        return cls(path, tuple(words), tuple(families))
+        for shared in shared_names:
+            if not shared.reason.strip():
+                raise ValueError(f"{path}: the exemption for {', '.join(shared.modules)} has no reason; add one")
+        return cls(path, tuple(entries), tuple(shared_names))
 
     def line_of(self, text: str) -> int:
         """Return the first line of the file with a quoted text, for a message."""
@@ -95,34 +97,43 @@ class PublicClass:
     line: int
 
 
-def check(glossary: Glossary, modules: Iterable[Module], symbols: Symbols) -> Iterator[Finding]:
+def check(glossary: Glossary, modules: Iterable[Module], symbols: Symbols) -> Iterator[Violation]:
     """Report repeated words, names that do not exist, and names of several classes."""
     words: set[str] = set()
     for entry in glossary.entries:
         line = glossary.line_of(entry.word)
         if entry.word.lower() in words:
-            yield Finding(glossary.path, line, f"{entry.word!r} is listed twice")
+            yield Violation(glossary.path, line, f"{entry.word!r} is listed twice")
         words.add(entry.word.lower())
+        if not any(_plain(entry.word) in _plain(symbols.source(name)) for name in entry.carried_by):
+            message = f"{entry.word!r} occurs in no module that carries it: a search for the word misses them"
+            yield Violation(glossary.path, line, message)
         for name in entry.carried_by:
             if not symbols.exists(name):
-                yield Finding(glossary.path, glossary.line_of(name), f"{entry.word!r}: {name} does not exist")
+                yield Violation(glossary.path, glossary.line_of(name), f"{entry.word!r}: {name} does not exist")
     yield from _same_names(glossary, public_classes(modules))
 
 
-def _same_names(glossary: Glossary, classes: dict[str, list[PublicClass]]) -> Iterator[Finding]:
-    used: set[Family] = set()
+def _plain(text: str) -> str:
+    """Split identifiers into words, in lower case: `ChildProcess` and `child_process` become `child process`."""
+    separated = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text)
+    return re.sub(r"[\s_./-]+", " ", separated).lower()
+
+
+def _same_names(glossary: Glossary, classes: dict[str, list[PublicClass]]) -> Iterator[Violation]:
+    used: set[SharedName] = set()
     for name, places in classes.items():
         modules = [place.module for place in places]
-        covering = {family for family in glossary.families if len(places) > 1 and family.covers(name, modules)}
+        covering = {shared for shared in glossary.shared_names if len(places) > 1 and shared.covers(name, modules)}
         used |= covering
         if len(places) > 1 and not covering:
             for place in places:
                 others = ", ".join(module for module in modules if module != place.module)
-                yield Finding(place.path, place.line, f"public class {name!r} has the name of one in {others}")
-    for family in glossary.families:
-        if family not in used:
-            line = glossary.line_of(family.modules[0])
-            yield Finding(glossary.path, line, f"exemption for {', '.join(family.modules)} covers nothing; delete it")
+                yield Violation(place.path, place.line, f"public class {name!r} has the name of one in {others}")
+    for shared in glossary.shared_names:
+        if shared not in used:
+            line = glossary.line_of(shared.modules[0])
+            yield Violation(glossary.path, line, f"exemption for {', '.join(shared.modules)} covers nothing; delete it")
 
 
 def public_classes(modules: Iterable[Module]) -> dict[str, list[PublicClass]]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import grimp
 
-from tools.findings import Finding, report
-from tools.sources import default_paths
+from tools.checking.sources import default_paths
+from tools.checking.violations import Violation, report
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     Graph = Mapping[str, Collection[str]]
 
 
-def check(packages: Sequence[str], root: Path) -> Iterator[Finding]:
+def check(packages: Sequence[str], root: Path) -> Iterator[Violation]:
     """Report each cycle at the import that opens it."""
     imports = build(packages)
     for cycle in cycles(edges(imports)):
         importer, imported = cycle[0], cycle[1 % len(cycle)]
         (details, *_) = imports.get_import_details(importer=importer, imported=imported)
         chain = " -> ".join([*cycle, cycle[0]])
-        yield Finding(path_of(importer, root), details["line_number"], f"import cycle: {chain}")
+        yield Violation(path_of(importer, root), details["line_number"], f"import cycle: {chain}")
 
 
 def build(packages: Sequence[str], *, type_only: bool = True) -> ImportGraph:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tools.allowed import Allowlist
-from tools.findings import Finding, report
-from tools.sources import Module, default_paths, python_modules
+from tools.checking.allowlist import Allowlist
+from tools.checking.sources import Module, default_paths, python_modules
+from tools.checking.violations import Violation, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -44,12 +44,12 @@ class NameRules:
         return cls(tables["banned"], tables["limits"], allowed)
 
 
-def check(modules: Sequence[Module], rules: NameRules) -> Iterator[Finding]:
+def check(modules: Sequence[Module], rules: NameRules) -> Iterator[Violation]:
     """Report every place that binds, reads or passes a banned name."""
     for module in modules:
         for name, line in names(module):
             if (message := _fault(name, rules)) and not rules.allowed.permits(_stem(name), module.path):
-                yield Finding(module.path, line, message)
+                yield Violation(module.path, line, message)
 
 
 def names(module: Module) -> Iterator[tuple[str, int]]:

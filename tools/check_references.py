@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tools.allowed import Allowlist
-from tools.findings import Finding, report
-from tools.links import broken_links
-from tools.passages import strings_of_module
-from tools.sources import ROOMS, default_paths, files, load_module
-from tools.symbols import Symbols
+from tools.checking.allowlist import Allowlist
+from tools.checking.links import broken_links
+from tools.checking.passages import strings_of_module
+from tools.checking.sources import ROOMS, default_paths, files, load_module
+from tools.checking.symbols import Symbols
+from tools.checking.violations import Violation, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,12 +35,12 @@ _DOTTED: Final = re.compile(rf"(?<![\w./@-])(?:{_TOP})(?:\.[A-Za-z_]\w*)+(?::[A-
 #: `from ml.config import Config, Count` in an example.
 _FROM: Final = re.compile(rf"from ((?:{_TOP})(?:\.\w+)*) import ([\w, ]+)")
 
-#: A path in backticks: `ml/spec/catalog.json`, `docs/decisions/`, `app/predict/*.py`.
-_PATH: Final = re.compile(r"`((?:\./)?\.?[\w-][\w.-]*(?:/[\w.*-]+)+/?)(?::[\w.]+)?`")
+#: A path in backticks: `ml/spec/catalog.json`, `docs/decisions/`, `app/predict/*.py`, `ml/tasks/<name>.py`.
+_PATH: Final = re.compile(r"`((?:\./)?\.?[\w-][\w.-]*(?:/[\w.*<>-]+)+/?)(?::[\w.]+)?`")
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ReferenceRules:
     """Files to read, and names that look like references but are none."""
 
     files: tuple[str, ...]
@@ -50,7 +50,7 @@ class Rules:
     allowed: Allowlist
 
     @classmethod
-    def load(cls, path: Path = CONFIG) -> Rules:
+    def load(cls, path: Path = CONFIG) -> ReferenceRules:
         """Read the rules from TOML."""
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         allowed = Allowlist.from_tables(path, tables.get("allow", ()), key="name")
@@ -62,10 +62,10 @@ class Rules:
 class References:
     """A check of the references in the repository below `root`."""
 
-    rules: Rules
+    rules: ReferenceRules
     root: Path = field(default_factory=Path)
 
-    def check(self, paths: Sequence[Path]) -> Iterator[Finding]:
+    def check(self, paths: Sequence[Path]) -> Iterator[Violation]:
         """Report the broken references in these files and folders."""
         for path in paths:
             if path.is_file() and path.suffix not in {".py", ".md"}:
@@ -74,18 +74,18 @@ class References:
                 for file in files([path], suffixes=frozenset({".py", ".md"})):
                     yield from self._module(file) if file.suffix == ".py" else self._document(file)
 
-    def _module(self, path: Path) -> Iterator[Finding]:
+    def _module(self, path: Path) -> Iterator[Violation]:
         for passage in strings_of_module(load_module(path)):
             yield from self._text(path, passage.line, passage.text)
 
-    def _document(self, path: Path) -> Iterator[Finding]:
+    def _document(self, path: Path) -> Iterator[Violation]:
         text = path.read_text(encoding="utf-8")
         yield from self._text(path, 1, text)
         yield from broken_links(path, text)
 
-    def _text(self, path: Path, line: int, text: str) -> Iterator[Finding]:
-        for offset, message in (*self._dotted(path, text), *self._imports(text), *self._paths(path, text)):
-            yield Finding(path, line + text.count("\n", 0, offset), message)
+    def _text(self, path: Path, line: int, text: str) -> Iterator[Violation]:
+        for offset, message in (*self._dotted(path, text), *self._imports(path, text), *self._paths(path, text)):
+            yield Violation(path, line + text.count("\n", 0, offset), message)
 
     def _dotted(self, path: Path, text: str) -> Iterator[tuple[int, str]]:
         for match in _DOTTED.finditer(text):
@@ -102,19 +102,21 @@ class References:
             top in self.rules.objects and symbols.exists(f"{self.rules.objects[top]}.{rest}")
         )
 
-    def _imports(self, text: str) -> Iterator[tuple[int, str]]:
+    def _imports(self, path: Path, text: str) -> Iterator[tuple[int, str]]:
         for match in _FROM.finditer(text):
             for name in re.split(r"[, ]+", match.group(2).strip(", ")):
                 if name == "as":
                     break
-                if not Symbols(self.root).exists(f"{match.group(1)}.{name}"):
+                full_name = f"{match.group(1)}.{name}"
+                if not Symbols(self.root).exists(full_name) and not self.rules.allowed.permits(full_name, path):
                     yield match.start(), f"{match.group(1)!r} has no {name!r}"
 
     def _paths(self, path: Path, text: str) -> Iterator[tuple[int, str]]:
         for match in _PATH.finditer(text):
             name = match.group(1).removeprefix("./").rstrip("/")
             top = name.partition("/")[0]
-            is_missing = (self.root / top).is_dir() and not any(self.root.glob(name))
+            pattern = re.sub(r"<[^>]*>", "*", name)
+            is_missing = (self.root / top).is_dir() and not any(self.root.glob(pattern))
             if is_missing and not self.rules.allowed.permits(name, path):
                 yield match.start(), f"no file or folder {name!r} in the repository"
 
@@ -126,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "paths", nargs="*", type=Path, help="files or folders; default: every room, setting and document"
     )
     options = parser.parse_args(arguments)
-    rules = Rules.load()
+    rules = ReferenceRules.load()
     beside = (Path(name) for name in (*rules.files, *rules.documents))
     paths = options.paths or [*default_paths(), *(path for path in beside if path.exists())]
     findings = list(References(rules).check(paths))

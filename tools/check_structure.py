@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tools.findings import Finding, report
-from tools.sources import Module, default_paths, python_modules
+from tools.checking.sources import Module, default_paths, python_modules
+from tools.checking.violations import Violation, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ _GENERATED: Final = frozenset({"migrations"})
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class StructureLimits:
     """Numbers that a change may not exceed."""
 
     max_files: int
@@ -40,7 +40,7 @@ class Limits:
     rooms: Mapping[str, int]
 
     @classmethod
-    def load(cls, path: Path = CONFIG) -> Limits:
+    def load(cls, path: Path = CONFIG) -> StructureLimits:
         """Read the limits from TOML.
 
         Raises:
@@ -64,12 +64,12 @@ class Function:
     name: str
 
 
-def check(modules: Sequence[Module], limits: Limits, *, readme: Path | None = None) -> Iterator[Finding]:
+def check(modules: Sequence[Module], limits: StructureLimits, *, readme: Path | None = None) -> Iterator[Violation]:
     """Report every limit that is exceeded."""
     for room, count in files_per_room(modules).items():
         allowed = limits.rooms.get(room.as_posix(), limits.max_files)
         if count > allowed:
-            yield Finding(room, 1, f"{count} files beside each other (limit {allowed}); group them into folders")
+            yield Violation(room, 1, f"{count} files beside each other (limit {allowed}); group them into folders")
     for top, ordered in functions_per_top(modules).items():
         p99 = percentile(ordered, 99).lines
         if top not in _GENERATED and p99 > limits.max_function_lines_p99:
@@ -77,16 +77,16 @@ def check(modules: Sequence[Module], limits: Limits, *, readme: Path | None = No
             for function in ordered:
                 if function.lines >= p99:
                     detail = f"{message}; split {function.name}, {function.lines} lines"
-                    yield Finding(function.path, function.line, detail)
+                    yield Violation(function.path, function.line, detail)
     if readme is not None and (count := len(readme.read_text(encoding="utf-8").splitlines())) > limits.max_readme_lines:
-        yield Finding(
+        yield Violation(
             readme, 1, f"{count} lines (limit {limits.max_readme_lines}); move figures and reference to docs/"
         )
 
 
 def files_per_room(modules: Iterable[Module]) -> Counter[Path]:
-    """Count the Python files beside each other in each folder, without `__init__.py`."""
-    return Counter(module.path.parent for module in modules if module.path.name != "__init__.py")
+    """Count the Python files beside each other in each folder, without `__init__.py` and `__main__.py`."""
+    return Counter(module.path.parent for module in modules if module.path.stem not in {"__init__", "__main__"})
 
 
 def functions_per_top(modules: Iterable[Module]) -> dict[str, list[Function]]:
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.figures:
         sys.stdout.writelines(f"{line}\n" for line in figures(modules))
         return 0
-    return report(check(modules, Limits.load(), readme=None if options.paths else Path("README.md")))
+    return report(check(modules, StructureLimits.load(), readme=None if options.paths else Path("README.md")))
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tools.allowed import Allowlist
-from tools.findings import Finding, report
-from tools.passages import Passage, Place, passages_of_markdown, passages_of_module, passages_of_settings
-from tools.sources import default_paths, files, load_module
+from tools.checking.allowlist import Allowlist
+from tools.checking.passages import Passage, Place, passages_of_markdown, passages_of_module, passages_of_settings
+from tools.checking.sources import default_paths, files, load_module
+from tools.checking.violations import Violation, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ _SENTENCE: Final = re.compile(r"(?:\A|(?<=[.!?])\s+|(?<=[.!?]['\")])\s+)(?=\S)")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class BannedWord:
     """A banned word and its replacement; `unless` matches the uses that are allowed."""
 
     word: str
@@ -62,7 +62,7 @@ class Rule:
 class WordRules:
     """All wording rules, read from TOML."""
 
-    rules: tuple[Rule, ...]
+    rules: tuple[BannedWord, ...]
     any_rule: re.Pattern[str]
     sentence_openings: re.Pattern[str]
     docstring_openings: frozenset[str]
@@ -95,27 +95,27 @@ class WordRules:
         )
 
 
-def _rule_of_phrase(phrase: str, write: str) -> Rule:
+def _rule_of_phrase(phrase: str, write: str) -> BannedWord:
     pattern = re.sub(r"\*$", r"\\w*", phrase).replace(" ", r"\s+")
-    return Rule(phrase, _whole_words(pattern), write)
+    return BannedWord(phrase, _whole_words(pattern), write)
 
 
-def _rule_of_table(table: dict[str, Any]) -> Rule:
+def _rule_of_table(table: dict[str, Any]) -> BannedWord:
     unless = _whole_words(table["unless"].replace(" ", r"\s+")) if "unless" in table else None
-    return Rule(table["pattern"], _whole_words(table["pattern"].replace(" ", r"\s+")), table["write"], unless)
+    return BannedWord(table["pattern"], _whole_words(table["pattern"].replace(" ", r"\s+")), table["write"], unless)
 
 
 def _whole_words(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w-])(?:{pattern})(?![\w])", re.IGNORECASE)
 
 
-def check(paths: Sequence[Path], rules: WordRules) -> Iterator[Finding]:
+def check(paths: Sequence[Path], rules: WordRules) -> Iterator[Violation]:
     """Report every violation in the files named by `paths` or below a folder named there."""
     for path in _readable(paths):
         for passage in passages(path):
             for line, word, message in _faults(passage, rules):
                 if not rules.allowed.permits(word, path):
-                    yield Finding(path, line, message)
+                    yield Violation(path, line, message)
 
 
 def _readable(paths: Sequence[Path]) -> Iterator[Path]:

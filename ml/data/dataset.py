@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SPLITS: Final = ("train", "validation", "test")
 #: Codes of the splits: positions in `SPLITS`.
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
+#: Codes of the splits: positions in `SPLITS`.
+TRAIN, VALIDATION, TEST = range(len(SPLITS))
 SUMMARY: Final = "dataset.json"
 FORMAT_VERSION: Final = 2
 

@@ -53,8 +53,8 @@ class TextConfig(Config):
     kind: Literal["byte_bpe", "wordpiece", "given"] = Field(
         "byte_bpe",
         description="`byte_bpe`: byte-level BPE, lossless for any text (Sennrich et al. 2016; Radford et al. 2019). "
-        "`wordpiece`: pieces of words in lower case, rare characters are unknown (Schuster & Nakajima 2012). `given`: a "
-        "tokenizer that came with a model.",
+        "`wordpiece`: pieces of words in lower case, rare characters are unknown (Schuster & Nakajima 2012). `given`: "
+        "a tokenizer that came with a model.",
     )
     vocabulary_size: int = Field(
         MAX_VOCABULARY, ge=16, le=1_000_000, description="Maximum; the vocabulary is smaller for little data."
@@ -70,8 +70,8 @@ class TextConfig(Config):
 class TextEncoder(Encoder[str]):
     """Encodes texts with a tokenizer.
 
-    The template of the tokenizer adds the tokens that begin and end a text. A special token written in a text is read as
-    plain characters: "[END]" in a text does not end it.
+    The template of the tokenizer adds the tokens that begin and end a text. A special token written in a text is read
+    as plain characters: "[END]" in a text does not end it.
     """
 
     name = "text"

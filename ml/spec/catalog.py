@@ -36,7 +36,7 @@ class MetricEntry(Config):
     higher_is_better: bool
 
 
-class Entry(Config):
+class CatalogEntry(Config):
     """Fields of every entry. `config_schema` is the JSON schema of its options, with their defaults."""
 
     name: str
@@ -44,7 +44,7 @@ class Entry(Config):
     config_schema: JSONSchema = Field(default_factory=dict)
 
 
-class TaskEntry(Entry):
+class TaskEntry(CatalogEntry):
     """Purpose of a model, with its input and output at `/predict`."""
 
     slots: dict[str, SlotEntry]
@@ -66,7 +66,7 @@ class Preset(Config):
     config: dict[str, Any]
 
 
-class ArchitectureEntry(Entry):
+class ArchitectureEntry(CatalogEntry):
     """Class of backbones."""
 
     source: str
@@ -82,7 +82,7 @@ class ArchitectureEntry(Entry):
     exports: list[str] = Field(default_factory=list, description="Formats of other libraries it can be exported to.")
 
 
-class HeadEntry(Entry):
+class HeadEntry(CatalogEntry):
     """Head: turns features into outputs."""
 
     needs: list[Feature]
@@ -91,7 +91,7 @@ class HeadEntry(Entry):
     chooses: bool = Field(False, description="Whether it outputs a score for each of several classes.")
 
 
-class ObjectiveEntry(Entry):
+class ObjectiveEntry(CatalogEntry):
     """Training objective. One without slots of its own trains a task, and needs its labels."""
 
     source: str
@@ -106,7 +106,7 @@ class ObjectiveEntry(Entry):
     needs_choices: bool = Field(False, description="Trains only tasks that choose among classes.")
 
 
-class TuningEntry(Entry):
+class TuningEntry(CatalogEntry):
     """Choice of the weights trained in fine-tuning."""
 
     source: str

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ml.config import Choice
     from ml.data.dataset import DatasetSummary
     from ml.package.package import Manifest
-    from ml.spec.catalog import Catalog, Entry
+    from ml.spec.catalog import Catalog, CatalogEntry
 
 MAX_MESSAGE_CHARACTERS = 300
 
@@ -276,7 +276,7 @@ class _Check:
         yield from too_few(dataset)
 
 
-def _check_choice(noun: str, choice: Choice, entries: Mapping[str, Entry], *, path: str) -> Iterator[Finding]:
+def _check_choice(noun: str, choice: Choice, entries: Mapping[str, CatalogEntry], *, path: str) -> Iterator[Finding]:
     if choice.name not in entries:
         yield unknown(noun, choice.name, entries, path=path)
     else:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ml.data.dataset import DatasetSummary
-    from ml.spec.catalog import Catalog, Entry
+    from ml.spec.catalog import Catalog, CatalogEntry
 
 #: Schedule where neither the user nor a recipe sets a value. A field that stays absent is off.
 DEFAULTS: Final = Schedule(
@@ -83,7 +83,7 @@ def resolve(
     return type(spec).model_validate({**dict(spec), **changes})
 
 
-def _fill(choice: Choice, entry: Entry) -> Choice:
+def _fill(choice: Choice, entry: CatalogEntry) -> Choice:
     options = entry.config_schema.get("properties", {})
     defaults = {name: option["default"] for name, option in options.items() if "default" in option}
     return Choice(name=choice.name, config={**defaults, **choice.config})

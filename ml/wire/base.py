@@ -1,4 +1,4 @@
-"""Base classes of the inputs and outputs of `/predict`."""
+"""Wire models: base classes of the inputs and outputs of `/predict`."""
 
 from __future__ import annotations
 

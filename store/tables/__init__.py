@@ -9,7 +9,7 @@ from store.tables.dataset import Dataset
 from store.tables.event import Event
 from store.tables.idempotent_answer import IdempotentAnswer
 from store.tables.job import FINAL_STATES, Job
-from store.tables.metric import Metric
+from store.tables.metric import MetricPoint
 from store.tables.model import Model
 from store.tables.upload import Upload
 from store.tables.worker import Worker
@@ -25,7 +25,7 @@ __all__ = [
     "Event",
     "IdempotentAnswer",
     "Job",
-    "Metric",
+    "MetricPoint",
     "Model",
     "Upload",
     "Worker",

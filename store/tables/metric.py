@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from store.tables.base import Base
 
 
-class Metric(Base):
+class MetricPoint(Base):
     """One point; a step that is run again after a crash replaces its point."""
 
     __tablename__ = "metric"

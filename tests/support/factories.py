@@ -181,6 +181,7 @@ def embedder(folder: Path, reads: str, encoder: Encoder[Any]) -> ModelPackage:
         helper.make_node("ReduceMean", ["numbers"], ["mean"], axes=[1], keepdims=1),
         helper.make_node("Flatten", ["mean"], ["embedding"], axis=1),
     ]
+    shape: list[str | int]
     if reads == "text":
         shape, kind = ["batch", "time"], TensorProto.INT64
     else:
@@ -245,6 +246,7 @@ def _packed(
         lay_out(folder / file)
     save_file({"weight": np.zeros(4, dtype=np.float32)}, folder / WEIGHTS)
     encoder = ENCODERS["image"]
+    size = {"height": SIDE, "width": SIDE, "channels": 1}
     manifest = Manifest(
         task=task,
         architectures={"image": Choice(name="cnn")},
@@ -265,6 +267,6 @@ def _packed(
         folder / "package",
         manifest,
         files={file: folder / file for file in (*files, WEIGHTS)},
-        encoders=encoders or {"image": encoder(encoder.config_type(height=SIDE, width=SIDE, channels=1))},
+        encoders=encoders or {"image": encoder(encoder.config_type.model_validate(size))},
         state=state,
     )

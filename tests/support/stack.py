@@ -33,7 +33,7 @@ class RunningStack:
         return Plinth(self.url, self.api_key)
 
     def pid_of(self, name: str) -> int:
-        return next(noted["pid"] for noted in read_stack(self.home)["processes"] if noted["name"] == name)
+        return int(next(noted["pid"] for noted in read_stack(self.home)["processes"] if noted["name"] == name))
 
     def environment(self) -> dict[str, str]:
         """For a client command that should find this service by itself."""

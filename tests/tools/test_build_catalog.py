@@ -10,13 +10,13 @@ from ml.tasks import TASKS
 
 
 def test_nothing_is_left_out() -> None:
-    found = Catalog.load()
+    catalog = Catalog.load()
     for entries, registry in (
-        (found.tasks, TASKS),
-        (found.architectures, ARCHITECTURES),
-        (found.objectives, OBJECTIVES),
-        (found.tunings, TUNINGS),
-        (found.heads, HEADS),
+        (catalog.tasks, TASKS),
+        (catalog.architectures, ARCHITECTURES),
+        (catalog.objectives, OBJECTIVES),
+        (catalog.tunings, TUNINGS),
+        (catalog.heads, HEADS),
     ):
         assert set(entries) == set(registry)
 

@@ -52,8 +52,20 @@ def test_a_word_without_code_is_reported(run_check: RunCheck, name: str) -> None
     assert lines == [f"docs/glossary.toml:5: 'spec': {name} does not exist"]
 
 
+def test_a_word_that_no_carrier_contains_is_reported(run_check: RunCheck) -> None:
+    files = _TREE | {"ml/queue.py": "class BatchQueue: ...\n"}
+    entries = {
+        "batch queue": [],
+        "training queue": ["docs/glossary.toml:11: 'training queue' occurs in no module that carries it"],
+    }
+    for word, lines in entries.items():
+        entry = f'[[entry]]\nword = "{word}"\nmeaning = "Rows that wait."\ncarried_by = ["ml.queue"]\n'
+        printed = run_check(check_glossary.main, files | {"docs/glossary.toml": _TREE["docs/glossary.toml"] + entry})
+        assert [line.partition(": a search")[0] for line in printed] == lines
+
+
 def test_a_word_that_is_listed_twice_is_reported(run_check: RunCheck) -> None:
-    again = '[[entry]]\nword = "Spec"\nmeaning = "Another."\ncarried_by = []\n'
+    again = '[[entry]]\nword = "Spec"\nmeaning = "Another."\ncarried_by = ["ml.spec"]\n'
     lines = run_check(check_glossary.main, _TREE | {"docs/glossary.toml": _TREE["docs/glossary.toml"] + again})
     assert lines == ["docs/glossary.toml:11: 'Spec' is listed twice"]
 

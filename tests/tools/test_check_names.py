@@ -92,4 +92,4 @@ def test_the_command_exits_with_1_on_a_finding(tmp_path: Path) -> None:
         done = subprocess.run(
             command, cwd=tmp_path, env={"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True
         )
-        assert (done.returncode, done.stderr) == (status, "1 findings\n" if status else "")
+        assert (done.returncode, done.stderr) == (status, "1 violations\n" if status else "")

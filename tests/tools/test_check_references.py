@@ -32,6 +32,7 @@ _TREE = {
         "`ml/spec/schema.py`",
         "`ml/spec/`",
         "`ml/*/schema.py`",
+        "`ml/spec/<name>.py`",
         "`unknown/folder/file.txt`",
         "from ml.spec.schema import LIMIT, Spec",
     ],
@@ -53,6 +54,7 @@ def test_what_exists_or_is_no_reference_passes(run_check: RunCheck, text: str) -
         "`ml/spec/unknown.py`",
         "`ml/unknown/`",
         "`ml/*/unknown.py`",
+        "`ml/unknown/<name>.py`",
         "from ml.spec.schema import LIMIT, unknown",
     ],
 )

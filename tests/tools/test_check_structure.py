@@ -12,7 +12,7 @@ def _function(lines: int) -> str:
 
 def test_a_room_holds_at_most_16_files_beside_its_init(run_check: RunCheck) -> None:
     files = {f"app/jobs/file_{number}.py": "" for number in range(16)}
-    files["app/jobs/__init__.py"] = ""
+    files |= {"app/jobs/__init__.py": "", "app/jobs/__main__.py": ""}
     assert run_check(check_structure.main, files, "app") == []
     (line,) = run_check(check_structure.main, {"app/jobs/one_more.py": ""}, "app")
     assert line == "app/jobs:1: 17 files beside each other (limit 16); group them into folders"
@@ -43,7 +43,7 @@ def test_a_limit_of_its_own_needs_a_reason(tmp_path: Path) -> None:
     config = tmp_path / "structure.toml"
     config.write_text(check_structure.CONFIG.read_text() + '\n[[allow]]\nroom = "app"\nmax_files = 99\nreason = " "\n')
     with pytest.raises(ValueError, match="the limit of app has no reason"):
-        check_structure.Limits.load(config)
+        check_structure.StructureLimits.load(config)
 
 
 def test_figures_give_rooms_and_percentiles(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Decodes image files to uint8 [H, W, C] and encodes PNG.
+"""Image decoding to uint8 [H, W, C], and PNG encoding.
 
 Import and `/predict` share it. C is 1 or 3. Conversions: gray images keep one channel, at 8 bits (of 16 bits the upper
 8 remain); a palette becomes gray if all its colors are, else RGB; CMYK and other color spaces become RGB; transparent

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ml.data.rows import Rows
     from ml.encoders.base import Column
-    from ml.learning.export.quantization import Candidate
+    from ml.learning.export.quantization import QuantizationCandidate
     from ml.metrics.base import Evaluation
     from ml.signals import Arrays, Run
     from ml.tasks.base import Task
@@ -76,7 +76,7 @@ def with_variants(graphs: Mapping[str, Graph], folder: Path, *, task: Task, rows
     if before is None:
         return dict(graphs)
 
-    def tried(candidate: Candidate, into: Path) -> Variant | None:
+    def tried(candidate: QuantizationCandidate, into: Path) -> Variant | None:
         twins = _twins(graphs, candidate.name, into)
         for name, path in paths.items():
             write(candidate, path, twins[name], [_read_by(path, batch) for batch in seen[name]])
@@ -103,7 +103,7 @@ def with_variants(graphs: Mapping[str, Graph], folder: Path, *, task: Task, rows
     return _told(graphs, ranked) if ranked else dict(graphs)
 
 
-def _candidates(graphs: Mapping[str, Graph], task: Task) -> Sequence[Candidate]:
+def _candidates(graphs: Mapping[str, Graph], task: Task) -> Sequence[QuantizationCandidate]:
     """One way alone for all that share a trunk: whichever is faster today, they would no longer share a file."""
     if any(graph.trunk for graph in graphs.values()):
         return CANDIDATES[:1]
@@ -206,7 +206,13 @@ def _apart(task: Task, run: Run, columns: dict[str, Column], together: _Judged) 
 
 
 def _verdict(
-    task: Task, candidate: Candidate, columns: dict[str, Column], before: _Judged, after: _Judged, *, apart: float
+    task: Task,
+    candidate: QuantizationCandidate,
+    columns: dict[str, Column],
+    before: _Judged,
+    after: _Judged,
+    *,
+    apart: float,
 ) -> Variant:
     rows = _count(before.outputs)
     metric = next(iter(before.evaluation.metrics))

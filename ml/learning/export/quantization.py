@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class QuantizationCandidate:
     """`write` makes of a graph file another, and may look at calls that were made of it."""
 
     name: str
@@ -68,12 +68,12 @@ def _by_row(source: Path, target: Path, calls: Sequence[Arrays]) -> None:  # noq
 
 CANDIDATES: Final = (
     # Activations get a scale for each row.
-    Candidate("int8_rows", _by_row),
+    QuantizationCandidate("int8_rows", _by_row),
     # Activations get one scale a call: a row with a large value takes precision from all others in it. What this has
     # beside the first is 8 bits in recurrent layers.
-    Candidate("int8", _dynamic, alone=True),
+    QuantizationCandidate("int8", _dynamic, alone=True),
     # Activations have the scale that rows seen before had, for all that comes. Convolutions, too, are in 8 bits.
-    Candidate("int8_static", _calibrated),
+    QuantizationCandidate("int8_static", _calibrated),
 )
 """All that are tried, on whatever graph. One more is one more line."""
 
@@ -82,7 +82,7 @@ class QuantizationFailed(Exception):
     """A graph that the tools make nothing of."""
 
 
-def write(candidate: Candidate, source: Path, target: Path, calls: Sequence[Arrays]) -> None:
+def write(candidate: QuantizationCandidate, source: Path, target: Path, calls: Sequence[Arrays]) -> None:
     """As a file to be mapped, without the advice that the tools give on the way; raises `QuantizationFailed`."""
     try:
         with _quiet():

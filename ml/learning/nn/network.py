@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.learning.nn.architectures import ARCHITECTURES
-from ml.learning.nn.architectures.base import State
+from ml.learning.nn.architectures.base import BackboneState
 from ml.learning.nn.heads import HEADS
 from ml.signals import Feature
 
@@ -56,8 +56,8 @@ class Network(nn.Module):
     def infer(self, batch: Mapping[str, Tensor]) -> Tensors:
         """What the batch allows: the head's answer, and the `embedding` of the signals that are there to be read.
 
-        Where a state of a slot is there (`{slot}_state` and `{slot}_state_mask`, see `State`), its backbone reads on
-        from it, and leaves `{slot}_next_state` and `{slot}_next_state_mask`.
+        A slot may come with the state of its backbone (`{slot}_state` and `{slot}_state_mask`, see `BackboneState`).
+        The backbone then continues from it, and adds `{slot}_next_state` and `{slot}_next_state_mask`.
         """
         features, states = self._read_on(batch)
         answer = self.head.infer(features, batch) if self.head is not None else {}
@@ -90,7 +90,7 @@ class Network(nn.Module):
         features: dict[str, Features] = {}
         states: Tensors = {}
         for slot, backbone in self._read.items():
-            before = State(batch[f"{slot}_state"], batch[f"{slot}_state_mask"])
+            before = BackboneState(batch[f"{slot}_state"], batch[f"{slot}_state_mask"])
             features[slot], after = backbone.resume(batch[slot], batch[f"{slot}_mask"], before)
             states |= {f"{slot}_next_state": after.memory, f"{slot}_next_state_mask": after.mask}
         return features, states

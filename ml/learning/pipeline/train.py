@@ -80,7 +80,7 @@ def train(
     """Train, evaluate, export and package, going on from the checkpoint in `workdir` if there is one.
 
     `start_from` is a package, or by slot the package whose backbone it takes.
-    `models` are the packages of those that options name, by the path of the option (`ml.spec.references`).
+    `models` are the packages of those that options name, by the path of the option (`ml.spec.schema.references`).
     Raises `SpecError`, `DataError`, `PackageError`, `TrainingDiverged`, or `TrainingInterrupted` when asked to leave.
     """
     where = devices.choose(device).torch

@@ -1,4 +1,8 @@
-"""A run on disk: tensors, JSON and a manifest of checksums. Published whole or not at all; nothing is unpickled."""
+"""Checkpoint folders: tensors, JSON and a manifest of checksums.
+
+A checkpoint holds weights, optimizer, random state and the position in the data. It is published whole or not at all;
+nothing is unpickled.
+"""
 
 from __future__ import annotations
 

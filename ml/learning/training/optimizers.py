@@ -65,7 +65,10 @@ def make_optimizer(parameters: Iterable[Parameter] | list[dict[str, Any]], sched
 
 
 def learning_rate(schedule: Schedule, *, steps: int) -> Callable[[int], float]:
-    """The rate of each step, from 0; `steps` is all of them."""
+    """Return the learning-rate schedule: a function from the step, counted from 0, to the rate.
+
+    `steps` is the number of all steps.
+    """
     peak = given(schedule.learning_rate)
     if schedule.decay == "one_cycle":
         share = ONE_CYCLE_RISE if schedule.warmup_fraction is None else schedule.warmup_fraction

@@ -57,7 +57,7 @@ class TrainerResult:
 
 
 @dataclass(slots=True)
-class State:
+class TrainerState:
     """What a checkpoint holds of the trainer beside tensors."""
 
     step: int = 0
@@ -119,7 +119,7 @@ class Trainer:
         self.half = half_precision(schedule, device)
         self.autocast: Any = torch.autocast(device.type, dtype=self.half) if self.half else contextlib.nullcontext()
         self.scaler = torch.amp.GradScaler(device.type) if self.half is torch.float16 else None
-        self.state = State()
+        self.state = TrainerState()
         self.best: dict[str, Tensor] = {}
         self.metrics: dict[str, float] = {}
         self._losses: list[Tensor] = []
@@ -336,7 +336,7 @@ class Trainer:
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         saved = dict(checkpoint.state)
-        self.state = State(**{name: saved[name] for name in asdict(self.state)})
+        self.state = TrainerState(**{name: saved[name] for name in asdict(self.state)})
         self.metrics = dict(saved["metrics"])
         self._began_step = self._reported_step = self.state.step
         # Another number of threads adds up in another order.

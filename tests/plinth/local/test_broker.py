@@ -96,7 +96,7 @@ def test_stopping_leaves_no_socket(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tie a process to its parent")
 def test_it_dies_with_its_parent_and_the_next_start_takes_over(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from plinth.broker import EmbeddedBroker\n"
+        "import sys, time; from pathlib import Path; from plinth.local.broker import EmbeddedBroker\n"
         "broker = EmbeddedBroker(Path(sys.argv[1]))\n"
         "print(broker.start(), broker.process.pid, flush=True); time.sleep(60)"
     )

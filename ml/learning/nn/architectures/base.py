@@ -22,7 +22,7 @@ Features = dict[Feature, tuple[Tensor, ...]]
 """POOLED, SEQUENCE and CAUSAL are one tensor, LATENT is mean and log-variance, MAPS are as many as there are scales."""
 
 
-class State(NamedTuple):
+class BackboneState(NamedTuple):
     """What a backbone that reads from left to right remembers, so that it can go on. Rows are independent.
 
     So rows of several batches can be put together, the shorter ones padded on the left, and taken apart again.
@@ -87,7 +87,7 @@ class Backbone(nn.Module, ABC):
         `mask` is bool [B, T], true where the signal is real; features are the same whatever stands behind it.
         """
 
-    def resume(self, signal: Tensor, mask: Tensor, state: State) -> tuple[Features, State]:
+    def resume(self, signal: Tensor, mask: Tensor, state: BackboneState) -> tuple[Features, BackboneState]:
         """Read on from where `state` was left: the features of `signal` alone, as if all had been read at once.
 
         Only for one that gives CAUSAL and says the width of its state.

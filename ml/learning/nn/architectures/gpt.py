@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ml.config import Config, Count
 from ml.errors import SpecError
-from ml.learning.nn.architectures.base import Backbone, Features, State, Widths
+from ml.learning.nn.architectures.base import Backbone, BackboneState, Features, Widths
 from ml.learning.nn.layers.causal_mask import causal_mask, last_position, positions
 from ml.learning.nn.layers.transformers_config import to_transformers_config
 from ml.schedule import Schedule
@@ -88,7 +88,7 @@ class GPT(Backbone):
         read = {"attention_mask": causal_mask(mask, mask), "position_ids": positions(mask)}
         return _features(self.model(input_ids=signal, use_cache=False, **read).last_hidden_state, mask)
 
-    def resume(self, signal: Tensor, mask: Tensor, state: State) -> tuple[Features, State]:
+    def resume(self, signal: Tensor, mask: Tensor, state: BackboneState) -> tuple[Features, BackboneState]:
         """Remembers each layer's keys and values; they stand side by side in K."""
         memory = _Memory(state.memory, parts=self.parts)
         known = torch.cat([state.mask, mask], dim=1)
@@ -99,7 +99,7 @@ class GPT(Backbone):
             cache=memory,
             use_cache=True,
         ).last_hidden_state
-        return _features(read, mask), State(memory.grown(), known)
+        return _features(read, mask), BackboneState(memory.grown(), known)
 
     def table(self) -> Tensor:
         """The token embedding."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ml.config import Config, Count
-from ml.learning.nn.architectures.base import Backbone, Features, State, Widths
+from ml.learning.nn.architectures.base import Backbone, BackboneState, Features, Widths
 from ml.learning.nn.layers.causal_mask import last_position
 from ml.learning.nn.layers.input_embedding import InputEmbedding
 from ml.learning.nn.layers.masking import maximum, reverse_sequences, to_mask, zero_masked
@@ -112,7 +112,7 @@ class RNN(Backbone):
             sequence_BTD = torch.cat(ways, dim=2)
         return self._features(self.dropout(sequence_BTD), mask_BT)
 
-    def resume(self, signal: Tensor, mask: Tensor, state: State) -> tuple[Features, State]:
+    def resume(self, signal: Tensor, mask: Tensor, state: BackboneState) -> tuple[Features, BackboneState]:
         """Remembers the last state of every layer as one place. Of tokens: frames are read with their neighbours."""
         # Zeros go before, so that there is a last place where nothing was read yet.
         start_BK = functional.pad(state.memory * state.mask.unsqueeze(2), (0, 0, 1, 0))[:, -1]
@@ -121,7 +121,7 @@ class RNN(Backbone):
             read_BTD = self.dropout(sequence_BTD)
             sequence_BTD, end_BK = _continued(layer, read_BTD, mask, start)
             ends.append(end_BK)
-        memory = State(torch.cat(ends, dim=1).unsqueeze(1), torch.ones_like(mask[:, :1]))
+        memory = BackboneState(torch.cat(ends, dim=1).unsqueeze(1), torch.ones_like(mask[:, :1]))
         return self._features(self.dropout(sequence_BTD), mask), memory
 
     def _features(self, sequence_BTD: Tensor, mask_BT: Tensor) -> Features:

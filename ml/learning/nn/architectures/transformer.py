@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from ml.config import Config, Count
-from ml.learning.nn.architectures.base import Backbone, Features, State, Widths
+from ml.learning.nn.architectures.base import Backbone, BackboneState, Features, Widths
 from ml.learning.nn.layers.attention import Activation, Layer, Norm, attention_mask, hidden
 from ml.learning.nn.layers.causal_mask import causal_mask, last_position, positions
 from ml.learning.nn.layers.input_embedding import InputEmbedding
@@ -114,7 +114,7 @@ class Transformer(Backbone):
             sequence_BTD, _ = layer(sequence_BTD, unseen)
         return self._features(self.norm(sequence_BTD), mask_BT)
 
-    def resume(self, signal: Tensor, mask: Tensor, state: State) -> tuple[Features, State]:
+    def resume(self, signal: Tensor, mask: Tensor, state: BackboneState) -> tuple[Features, BackboneState]:
         """Remembers the keys and values of every layer. Of tokens: frames are read with their neighbours."""
         known = torch.cat([state.mask, mask], dim=1)
         sequence_BTD = self._read(signal, mask, known)
@@ -123,7 +123,7 @@ class Transformer(Backbone):
         for layer, past in zip(self.layers, state.memory.chunk(len(self.layers), dim=2), strict=True):
             sequence_BTD, memory = layer(sequence_BTD, unseen, past_BPE=past)
             memories.append(memory)
-        return self._features(self.norm(sequence_BTD), mask), State(torch.cat(memories, dim=2), known)
+        return self._features(self.norm(sequence_BTD), mask), BackboneState(torch.cat(memories, dim=2), known)
 
     def _read(self, signal: Tensor, mask: Tensor, known: Tensor) -> Tensor:
         # Entries of the table have a length of one; scaled up, they weigh as much as positions (section 3.4).

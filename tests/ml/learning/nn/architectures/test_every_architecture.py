@@ -12,7 +12,7 @@ from ml.config import Config
 from ml.errors import SpecError
 from ml.learning.export.onnx import export
 from ml.learning.nn.architectures import ARCHITECTURES
-from ml.learning.nn.architectures.base import Backbone, State
+from ml.learning.nn.architectures.base import Backbone, BackboneState
 from ml.learning.nn.heads.base import Head
 from ml.learning.nn.network import Network
 from ml.signals import Feature, Signal
@@ -198,7 +198,9 @@ def test_reading_piece_by_piece_gives_what_reading_at_once_gives(
 ) -> None:
     backbone, signal, mask = _built(name, shape, needed).eval(), _signal(shape), _mask()
     at_once = backbone(signal, mask)[Feature.CAUSAL][0]
-    nothing = State(torch.zeros(len(signal), 0, backbone.widths.state), torch.zeros(len(signal), 0, dtype=torch.bool))
+    nothing = BackboneState(
+        torch.zeros(len(signal), 0, backbone.widths.state), torch.zeros(len(signal), 0, dtype=torch.bool)
+    )
     state, pieces = nothing, []
     for start, end in ((0, 3), (3, 4), (4, 9)):
         features, state = backbone.resume(signal[:, start:end], mask[:, start:end], state)
@@ -210,7 +212,7 @@ def test_reading_piece_by_piece_gives_what_reading_at_once_gives(
 def test_rows_that_were_read_apart_can_go_on_together(name: str, shape: dict[str, int], needed: Feature) -> None:
     backbone, signal = _built(name, shape, needed).eval(), _signal(shape)
     width = backbone.widths.state
-    nothing = State(torch.zeros(1, 0, width), torch.zeros(1, 0, dtype=torch.bool))
+    nothing = BackboneState(torch.zeros(1, 0, width), torch.zeros(1, 0, dtype=torch.bool))
     states, expected = [], []
     for row, length in enumerate(LENGTHS):
         read = signal[row : row + 1, :length]
@@ -220,7 +222,7 @@ def test_rows_that_were_read_apart_can_go_on_together(name: str, shape: dict[str
     missing = [longest - state.mask.shape[1] for state in states]
     memory = [functional.pad(state.memory, (0, 0, gap, 0)) for state, gap in zip(states, missing, strict=True)]
     masks = [functional.pad(state.mask, (gap, 0)) for state, gap in zip(states, missing, strict=True)]
-    together = State(torch.cat(memory), torch.cat(masks))
+    together = BackboneState(torch.cat(memory), torch.cat(masks))
     features, _ = backbone.resume(signal[:, :2], torch.ones(len(LENGTHS), 2, dtype=torch.bool), together)
     torch.testing.assert_close(features[Feature.POOLED][0], torch.cat(expected), rtol=1e-4, atol=1e-5)
 

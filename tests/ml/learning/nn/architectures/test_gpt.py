@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ml.errors import SpecError
-from ml.learning.nn.architectures.base import State
+from ml.learning.nn.architectures.base import BackboneState
 from ml.learning.nn.architectures.gpt import GPT, GPTConfig
 from ml.signals import Feature
 
@@ -31,7 +31,7 @@ def test_every_family_goes_on_from_where_it_was_and_sees_no_padding(family: str)
     backbone = _built(family=family)
     tokens = torch.randint(11, (2, 8), generator=torch.manual_seed(1))
     mask = torch.tensor([[True] * 8, [False] * 3 + [True] * 5])
-    state = State(torch.zeros(2, 0, backbone.widths.state), torch.zeros(2, 0, dtype=torch.bool))
+    state = BackboneState(torch.zeros(2, 0, backbone.widths.state), torch.zeros(2, 0, dtype=torch.bool))
     with torch.no_grad():
         _, state = backbone.resume(tokens[:, :6], mask[:, :6], state)
         features, _ = backbone.resume(tokens[:, 6:], mask[:, 6:], state)

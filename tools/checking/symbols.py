@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.sources import load_module
+from tools.checking.sources import load_module
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +17,25 @@ class Symbols:
 
     def exists(self, name: str) -> bool:
         """Return whether a name like `package.module.Class.attribute` or `package.module:function` exists."""
+        module, attributes = self._split(name)
+        return module is not None and self._has(module, attributes)
+
+    def source(self, name: str) -> str:
+        """Return the paths and texts of the modules that a name stands for."""
+        module, _ = self._split(name)
+        if module is None:
+            return ""
+        files = [module] if module.suffix and module.name != "__init__.py" else sorted(_folder(module).glob("*.py"))
+        return "\n".join(f"{path}\n{load_module(path).text}" for path in files)
+
+    def _split(self, name: str) -> tuple[Path | None, list[str]]:
+        """Split a name into the file of a module and the attributes after it."""
         parts = name.replace(":", ".").split(".")
         for length in range(len(parts), 0, -1):
             module = self.module(".".join(parts[:length]))
             if module is not None:
-                return self._has(module, parts[length:])
-        return False
+                return module, parts[length:]
+        return None, parts
 
     def module(self, name: str) -> Path | None:
         """Return the file of a module, the folder of a namespace package, or None."""
@@ -48,6 +61,10 @@ class Symbols:
             node = bound[attribute]
             body = node.body if isinstance(node, ast.ClassDef) else None
         return True
+
+
+def _folder(module: Path) -> Path:
+    return module if module.is_dir() else module.parent
 
 
 def bindings(body: list[ast.stmt]) -> dict[str, ast.stmt]:

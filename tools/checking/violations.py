@@ -1,4 +1,4 @@
-"""Findings of a check and how a command reports them."""
+"""Violations that a check finds, and how a command prints them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Finding:
+class Violation:
     """One violation, printed as `path:line: message`."""
 
     path: Path
@@ -23,11 +23,11 @@ class Finding:
         return f"{self.path}:{self.line}: {self.message}"
 
 
-def report(findings: Iterable[Finding]) -> int:
-    """Print the findings sorted by place; return the exit status, 1 if there are any."""
-    listed = sorted(set(findings))
-    sys.stdout.writelines(f"{finding}\n" for finding in listed)
+def report(violations: Iterable[Violation]) -> int:
+    """Print the violations sorted by place; return the exit status, 1 if there are any."""
+    listed = sorted(set(violations))
+    sys.stdout.writelines(f"{violation}\n" for violation in listed)
     if listed:
         sys.stdout.flush()
-        sys.stderr.write(f"{len(listed)} findings\n")
+        sys.stderr.write(f"{len(listed)} violations\n")
     return 1 if listed else 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from tools.findings import Finding
+from tools.checking.violations import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -55,9 +55,9 @@ class Allowlist:
                 return True
         return False
 
-    def unused(self) -> Iterator[Finding]:
+    def unused(self) -> Iterator[Violation]:
         """Report exemptions that covered nothing; call it after a run over the whole repository only."""
         for exemption in self.exemptions:
             if exemption not in self.used:
                 message = f"exemption for {exemption.item!r} in {exemption.path} covers nothing; delete it"
-                yield Finding(self.source, 1, message)
+                yield Violation(self.source, 1, message)

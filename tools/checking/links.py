@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from tools.findings import Finding
+from tools.checking.violations import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ _FENCED: Final = re.compile(r"^(```+|~~~+).*?^\1", re.MULTILINE | re.DOTALL)
 _HEADING: Final = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
 
 
-def broken_links(path: Path, text: str) -> Iterator[Finding]:
+def broken_links(path: Path, text: str) -> Iterator[Violation]:
     """Report relative links to a missing file or a missing heading."""
     prose = _FENCED.sub(lambda match: "\n" * match.group().count("\n"), text)
     for match in _LINK.finditer(prose):
@@ -32,9 +32,9 @@ def broken_links(path: Path, text: str) -> Iterator[Finding]:
         name, _, anchor = target.partition("#")
         file = (path.parent / name) if name else path
         if not file.exists():
-            yield Finding(path, line, f"link to {name!r}, which does not exist")
+            yield Violation(path, line, f"link to {name!r}, which does not exist")
         elif anchor and file.suffix == ".md" and anchor not in anchors(file.resolve()):
-            yield Finding(path, line, f"link to {target!r}: no heading has this anchor")
+            yield Violation(path, line, f"link to {target!r}: no heading has this anchor")
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tools.sources import Module
+    from tools.checking.sources import Module
 
 #: Keyword arguments whose value a user reads, whatever its length.
 READ_BY_USERS: Final = frozenset({"description", "detail", "expected", "help", "hint", "message", "summary", "title"})
