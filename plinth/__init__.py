@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from plinth.client.client import Plinth as Plinth
+    from plinth.client.errors import APIError as APIError
     from plinth.client.errors import Conflict as Conflict
     from plinth.client.errors import DatasetRejected as DatasetRejected
     from plinth.client.errors import JobFailed as JobFailed
     from plinth.client.errors import NotFinished as NotFinished
     from plinth.client.errors import NotFound as NotFound
     from plinth.client.errors import PlinthError as PlinthError
-    from plinth.client.errors import Refused as Refused
     from plinth.client.errors import Unauthorized as Unauthorized
     from plinth.client.errors import Unreachable as Unreachable
 
 __all__ = [
+    "APIError",
     "Conflict",
     "DatasetRejected",
     "JobFailed",
@@ -25,7 +26,6 @@ __all__ = [
     "NotFound",
     "Plinth",
     "PlinthError",
-    "Refused",
     "Unauthorized",
     "Unreachable",
 ]

@@ -1,4 +1,4 @@
-"""What a program can import from `plinth`, and that its type checker may trust it."""
+"""Public names and type marker of the `plinth` package."""
 
 from __future__ import annotations
 
