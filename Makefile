@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check figures fix test test-gpu catalog migration clean
+.PHONY: help setup demo up check figures fix test test-gpu catalog openapi migration clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -53,6 +53,9 @@ test-gpu: setup ## the tests that need a GPU
 
 catalog: setup ## write ml/spec/catalog.json from the registries
 	@$(BIN)/python -m tools.build_catalog > ml/spec/catalog.json.new && mv ml/spec/catalog.json.new ml/spec/catalog.json
+
+openapi: setup ## write docs/reference/openapi.json from the routes
+	@$(BIN)/python -m app.openapi > docs/reference/openapi.json.new && mv docs/reference/openapi.json.new docs/reference/openapi.json
 
 migration: setup ## write a migration: make migration name=add_a_column
 	@$(BIN)/alembic --config migrations/alembic.ini revision --autogenerate --message "$(name)"

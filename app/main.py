@@ -12,7 +12,6 @@ from anyio import to_thread
 from fastapi import FastAPI
 from sqlalchemy.exc import DBAPIError
 
-from app import openapi
 from app.catalog import routes as catalog
 from app.datasets import routes as datasets
 from app.dependencies import first_key
@@ -23,6 +22,7 @@ from app.jobs import routes as jobs
 from app.keys import routes as keys
 from app.metrics.registry import MetricsRegistry
 from app.models import routes as models
+from app.openapi import page
 from app.predict import routes as predict
 from app.predict.fast_path import FastPath
 from app.serving.model_pool import PredictService
@@ -80,7 +80,7 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     errors.install(app)
-    openapi.install(app)
+    page.install(app)
     gate = GatewayMiddleware(settings=settings, ring=app.state.ring, measures=app.state.measures)
     app.add_middleware(gate.around)
     app.state.fast_path = FastPath(runtime=app.state.runtime, gate=gate)

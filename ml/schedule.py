@@ -6,11 +6,16 @@ import math
 from typing import Final, Literal
 
 from pydantic import Field
+from typing_extensions import TypeAliasType
 
 from ml.config import Config
 
 #: Fewest rows of a batch whose mean and variance batch normalization can use.
 MIN_BATCH_ROWS: Final = 8
+
+Optimizer = TypeAliasType("Optimizer", Literal["sgd", "adam", "adamw"])
+Decay = TypeAliasType("Decay", Literal["constant", "cosine", "one_cycle"])
+Precision = TypeAliasType("Precision", Literal["auto", "float32", "bfloat16", "float16"])
 
 
 class EarlyStopping(Config):
@@ -33,15 +38,15 @@ class Schedule(Config):
     min_batches_per_epoch: int | None = Field(
         None, ge=1, le=65_536, description="Batches of one epoch; few rows come in smaller batches."
     )
-    optimizer: Literal["sgd", "adam", "adamw"] | None = None
+    optimizer: Optimizer | None = None
     learning_rate: float | None = Field(None, gt=0, le=100)
     momentum: float | None = Field(None, ge=0, lt=1)
     nesterov: bool | None = None
     weight_decay: float | None = Field(None, ge=0)
-    decay: Literal["constant", "cosine", "one_cycle"] | None = None
+    decay: Decay | None = None
     warmup_fraction: float | None = Field(None, ge=0, le=1, description="Fraction of all steps.")
     gradient_clip_norm: float | None = Field(None, gt=0)
-    precision: Literal["auto", "float32", "bfloat16", "float16"] | None = None
+    precision: Precision | None = None
     early_stopping: EarlyStopping | None = None
     checkpoint_every_seconds: float | None = Field(None, gt=0)
 

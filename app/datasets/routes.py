@@ -10,7 +10,8 @@ from starlette.responses import Response
 from app.datasets import service
 from app.datasets.schemas import Dataset, DatasetCreate, DatasetReport, Preview
 from app.dependencies import BlobsDep, CatalogDep, DatasetReference, PartialUploadsDep, SessionDep
-from app.http.errors import problem_responses
+from app.http import links
+from app.http.errors import problem_responses, reference_to
 from app.http.idempotency import IdempotentRequestDep
 from app.http.pagination import Cursor, Limit, ListOf
 from app.http.request_body import is_json
@@ -21,6 +22,27 @@ from store.errors import Conflict
 
 router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"])
 
+_FORM_EXAMPLES = {
+    "class_folders": {
+        "summary": "A zip with one folder of images for each class",
+        "value": {"name": "mnist", "task": "image_classification"},
+    },
+    "guessed": {"summary": "Only a name: task and format are inferred from the files", "value": {"name": "mnist"}},
+}
+_EXAMPLES = {
+    "uploads": {
+        "summary": "Several finished uploads",
+        "value": {
+            "name": "mnist",
+            "upload": ["upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c", "upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9d"],
+            "task": "image_classification",
+        },
+    },
+    "upload": {
+        "summary": "One finished upload; task and format are inferred from the files",
+        "value": {"name": "mnist", "upload": "upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"},
+    },
+}
 # An empty default, because the page fills in the word "string" where there is none.
 _TEXT = {"type": "string", "default": ""}
 _BODY = {
@@ -34,21 +56,31 @@ _BODY = {
                     "properties": {
                         "name": {"type": "string", "examples": ["mnist"]},
                         "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                        "task": {"type": "string", "examples": ["image_classification"]},
+                        "task": {**_TEXT, "examples": ["image_classification"]},
                         "format": {**_TEXT, "description": "Absent: guessed."},
                         "columns": {**_TEXT, "description": 'JSON: our column -> column in the file. `{"label": 1}`'},
                         "splits": {**_TEXT, "description": 'JSON: shares of the rows. `{"train": 0.8, "test": 0.2}`'},
                     },
-                }
+                },
+                "examples": _FORM_EXAMPLES,
             },
-            "application/json": {"schema": DatasetCreate.model_json_schema()},
+            "application/json": {"schema": reference_to(DatasetCreate), "examples": _EXAMPLES},
         },
     }
 }
 
 
 @router.post(
-    "", status_code=202, response_model=Dataset, openapi_extra=_BODY, responses=problem_responses(404, 409, 415, 507)
+    "",
+    status_code=202,
+    response_model=Dataset,
+    openapi_extra=_BODY,
+    responses={
+        202: {"links": links.DATASET},
+        **problem_responses(
+            "not_found", "conflict", "upload_incomplete", "invalid_spec", "storage_full", "storage_unavailable"
+        ),
+    },
 )
 async def create_dataset(
     request: Request, once: IdempotentRequestDep, catalog: CatalogDep, incoming: PartialUploadsDep, blobs: BlobsDep
@@ -72,27 +104,30 @@ def list_datasets(session: SessionDep, limit: Limit = 50, cursor: Cursor = None)
     return ListOf.of(datasets.listing(session, limit=limit, cursor=cursor), Dataset.of)
 
 
-@router.get("/{dataset}", responses=problem_responses(404))
+@router.get("/{dataset}", responses=problem_responses("not_found"))
 def read_dataset(dataset: DatasetReference, session: SessionDep) -> Dataset:
     """One version; a bare name means the latest that is ready."""
     return Dataset.of(datasets.get(session, dataset))
 
 
-@router.delete("/{dataset}", status_code=204, responses=problem_responses(404, 409))
+@router.delete("/{dataset}", status_code=204, responses=problem_responses("not_found", "conflict"))
 def delete_dataset(dataset: DatasetReference, session: SessionDep, blobs: BlobsDep) -> None:
     """Forget a version and its files, unless a job or a model needs it."""
     keys = datasets.delete(session, datasets.get(session, dataset).id)
     after_commit(session, lambda: drop(keys, blobs))
 
 
-@router.get("/{dataset}/report", responses=problem_responses(404))
+@router.get("/{dataset}/report", responses=problem_responses("not_found"))
 def read_dataset_report(dataset: DatasetReference, session: SessionDep) -> DatasetReport:
     """Everything that was found: what was refused, where, why, and what to do about it."""
     row = datasets.get(session, dataset)
     return DatasetReport.model_validate({**(row.report or {}), "state": row.state})
 
 
-@router.get("/{dataset}/preview", responses=problem_responses(404, 409))
+@router.get(
+    "/{dataset}/preview",
+    responses=problem_responses("not_found", "conflict", "damaged", "invalid_data", "storage_unavailable"),
+)
 def preview_dataset(
     dataset: DatasetReference,
     session: SessionDep,

@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
+from app.catalog.schemas import DatasetFormat, Task
 from app.dependencies import NAME
 from app.http.strict_json import strict_json
 from app.uploads.schemas import UploadId
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 
     from store.tables import Dataset as DatasetRow
 
-State = Literal["importing", "validating", "ready", "rejected"]
+DatasetState = TypeAliasType("DatasetState", Literal["importing", "validating", "ready", "rejected"])
+Severity = TypeAliasType("Severity", Literal["error", "repair", "warning"])
 
 
 class DatasetOptions(BaseModel):
@@ -25,8 +28,8 @@ class DatasetOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(pattern=NAME, max_length=100)
-    task: str | None = Field(None, max_length=100)
-    format: str | None = Field(None, max_length=100)
+    task: Annotated[Task, Field(max_length=100)] | None = None
+    format: Annotated[DatasetFormat, Field(max_length=100)] | None = None
     columns: dict[str, str | int] | None = Field(
         None, description="Canonical column -> column in the file; a number is a position from 1."
     )
@@ -45,18 +48,6 @@ class DatasetOptions(BaseModel):
 
 class DatasetCreate(DatasetOptions):
     """A dataset out of one or several finished uploads."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "mnist",
-                    "upload": ["upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c", "upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9d"],
-                    "task": "image_classification",
-                }
-            ]
-        }
-    )
 
     upload: UploadId | Annotated[list[UploadId], Field(min_length=1, max_length=1000)] = Field(
         description="The id of an upload, or several."
@@ -82,9 +73,9 @@ class Dataset(BaseModel):
     object: Literal["dataset"] = "dataset"
     name: str
     version: int
-    task: str | None
-    format: str | None
-    state: State
+    task: Task | None
+    format: DatasetFormat | None
+    state: DatasetState
     rows: int | None
     splits: dict[str, int]
     classes: list[str] | None
@@ -135,7 +126,7 @@ class ReportItem(BaseModel):
 
     code: str
     count: int
-    severity: str
+    severity: Severity
     hint: str | None = None
     sample: list[Sample] = []
 
@@ -145,7 +136,7 @@ class DatasetReport(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    state: State
+    state: DatasetState
     rows: int = 0
     accepted: int = 0
     repaired: int = 0

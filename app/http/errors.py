@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from app.http.problem_codes import PROBLEMS, ProblemCode
 from app.http.schema_fields import known_fields
 from ml.errors import (
     MAX_SHOWN_CHARACTERS,
@@ -27,7 +28,6 @@ from ml.errors import (
     unknown,
 )
 from store.errors import (
-    BrokerUnavailable,
     ChecksumMismatch,
     Conflict,
     DamagedBlob,
@@ -49,7 +49,7 @@ CHECKSUM_MISMATCH = 460
 MAX_LISTED_VALUES = 100
 """Findings of one body. Each is compared with what there is, and an object can have a million fields."""
 
-STATUS_OF: Mapping[type[Exception], tuple[int, str]] = {
+STATUS_OF: Mapping[type[Exception], tuple[int, ProblemCode]] = {
     NotFound: (404, "not_found"),
     Conflict: (409, "conflict"),
     PreconditionFailed: (412, "precondition_failed"),
@@ -58,7 +58,6 @@ STATUS_OF: Mapping[type[Exception], tuple[int, str]] = {
     DataError: (422, "invalid_data"),
     InputError: (422, "invalid_input"),
     PackageError: (409, "invalid_package"),
-    BrokerUnavailable: (503, "broker_unavailable"),
     DBAPIError: (503, "database_unavailable"),
     NoConnection: (503, "database_unavailable"),
     StorageUnavailable: (503, "storage_unavailable"),
@@ -105,7 +104,7 @@ class Problem(BaseModel):
     title: str = Field(examples=["Not Found"])
     status: int = Field(examples=[404])
     detail: str = Field(examples=["There is no dataset 'mnist'. Known: digits."])
-    code: str = Field(examples=["not_found"])
+    code: ProblemCode = Field(examples=["not_found"])
     request_id: str
     errors: list[ProblemItem] = []
 
@@ -116,7 +115,7 @@ class ProblemError(HTTPException):
     def __init__(
         self,
         status: int,
-        code: str,
+        code: ProblemCode,
         detail: str,
         *,
         errors: Sequence[Mapping[str, Any]] = (),
@@ -129,12 +128,11 @@ class ProblemError(HTTPException):
 
 def problem_response(request_id: str, refused: HTTPException) -> Response:
     """The answer for `refused`."""
-    title = "Checksum Mismatch" if refused.status_code == CHECKSUM_MISMATCH else HTTPStatus(refused.status_code).phrase
     problem = Problem(
-        title=title,
+        title=title_of(refused.status_code),
         status=refused.status_code,
         detail=str(refused.detail),
-        code=getattr(refused, "code", title.lower().replace(" ", "_")),
+        code=refused.code if isinstance(refused, ProblemError) else "bad_request",
         request_id=request_id,
         errors=[ProblemItem.model_validate(item) for item in getattr(refused, "errors", ())],
     )
@@ -142,9 +140,38 @@ def problem_response(request_id: str, refused: HTTPException) -> Response:
     return Response(content, refused.status_code, dict(refused.headers or {}), PROBLEM_MEDIA_TYPE)
 
 
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For a route's `responses`: the errors it may answer beside those every route may."""
-    return {status: {} for status in statuses}
+def problem_responses(*codes: ProblemCode) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer these codes, by status, each with its example."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for code in sorted(codes):
+        response = responses.setdefault(PROBLEMS[code].status, {"content": {PROBLEM_MEDIA_TYPE: {"examples": {}}}})
+        examples = response["content"][PROBLEM_MEDIA_TYPE]["examples"]
+        examples[code] = {"$ref": f"#/components/examples/{code}"}
+    return responses
+
+
+def reference_to(schema: type[BaseModel]) -> dict[str, str]:
+    """A reference to a schema of the OpenAPI document; `app.openapi.document` adds the schema itself."""
+    return {"$ref": f"#/components/schemas/{schema.__name__}"}
+
+
+def example_of(code: ProblemCode) -> dict[str, Any]:
+    """A problem document of this code, as the API reference shows it."""
+    example = PROBLEMS[code]
+    problem = Problem(
+        title=title_of(example.status),
+        status=example.status,
+        detail=example.detail,
+        code=code,
+        request_id="3f2b8c1d9e4a4f0b8a7c6d5e4f3a2b1c",
+        errors=[ProblemItem.model_validate(item) for item in example.errors],
+    )
+    return problem.model_dump(mode="json", exclude_none=True)
+
+
+def title_of(status: int) -> str:
+    """The standard phrase of a status."""
+    return "Checksum Mismatch" if status == CHECKSUM_MISMATCH else HTTPStatus(status).phrase
 
 
 def install(app: FastAPI) -> None:
@@ -178,7 +205,7 @@ def to_problem_error(error: Exception) -> ProblemError:
     if isinstance(error, InputError):
         errors = [{**finding, "path": _place_of_input(error.index, finding.get("path"))} for finding in errors]
         detail = summarize(errors)
-    return ProblemError(status, error.code, detail, errors=errors)
+    return ProblemError(status, code, detail, errors=errors)
 
 
 def to_findings(

@@ -12,6 +12,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from app.dependencies import BlobsDep, CatalogDep, JobId, SessionDep, read_catalog
+from app.http import links
 from app.http.errors import problem_responses
 from app.http.idempotency import Created, IdempotentRequestDep
 from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
@@ -69,21 +70,20 @@ _SCRATCH = {
     "architecture": "cnn",
     "model": "digits",
 }
-_EXPORT = {"kind": "export", "model": "digits@1", "format": "huggingface"}
+_EXPORT = {"kind": "export", "model": "reviews@1", "format": "huggingface"}
 _EXPORT_ONNX = {"kind": "export", "model": "digits@1", "format": "onnx"}
 _EXAMPLES: Any = {
     "finetune": {"summary": "Fine-tune a base model", "value": _FINETUNE},
     "pretrain": {"summary": "Pretrain a base model without labels", "value": _PRETRAIN},
-    "from_scratch": {"summary": "Train a task from scratch, by the catalogue's recipe", "value": _SCRATCH},
-    "export": {"summary": "Make a folder that Hugging Face's library loads", "value": _EXPORT},
-    "export_onnx": {"summary": "Make graphs that anybody can run with ONNX Runtime alone", "value": _EXPORT_ONNX},
+    "from_scratch": {"summary": "Train a task from scratch, by the recipe of the catalog", "value": _SCRATCH},
+    "export": {"summary": "Export a BERT, GPT or ResNet model to a Hugging Face folder", "value": _EXPORT},
+    "export_onnx": {"summary": "Export to ONNX graphs that run with ONNX Runtime alone", "value": _EXPORT_ONNX},
 }
 
 SpecBody = Annotated[service.AnySpec, Body(openapi_examples=_EXAMPLES)]
 ValidateOnly = Annotated[bool, Query(description="Check everything, start nothing.")]
-States = Annotated[list[schemas.State] | None, Query(alias="state", description="One or several.")]
-Kind = Annotated[str, Field(max_length=50, pattern="^[a-z_]+$")]
-Kinds = Annotated[list[Kind] | None, Query(alias="kind", description="One or several.")]
+States = Annotated[list[schemas.JobState] | None, Query(alias="state", description="One or several.")]
+Kinds = Annotated[list[schemas.JobKind] | None, Query(alias="kind", description="One or several.")]
 MetricName = Annotated[str, Field(max_length=100, pattern="^[A-Za-z0-9_./-]+$")]
 Names = Annotated[list[MetricName] | None, Query(alias="name", max_length=100, description="Only these metrics.")]
 LastEventId = Annotated[
@@ -104,7 +104,8 @@ _STREAM_ANSWER: Any = {
     response_model=schemas.Job,
     responses={
         200: {"model": schemas.CheckedSpec, "description": "With `validate_only`."},
-        **problem_responses(409, 415),
+        202: {"links": links.JOB},
+        **problem_responses("invalid_spec", "conflict", "damaged", "invalid_package", "storage_unavailable"),
     },
 )
 def create_job(
@@ -139,38 +140,40 @@ def list_jobs(
     return ListOf.of(page, lambda row: service.to_response(session, row))
 
 
-@router.get("/{job_id}", responses=problem_responses(404))
+@router.get("/{job_id}", responses=problem_responses("not_found"))
 def read_job(job_id: JobId, session: SessionDep) -> schemas.Job:
     """How a run stands now."""
     return service.to_response(session, jobs.get(session, job_id))
 
 
-@router.post("/{job_id}/cancel", status_code=202, responses=problem_responses(404, 409))
+@router.post("/{job_id}/cancel", status_code=202, responses=problem_responses("not_found", "conflict"))
 def cancel_job(job_id: JobId, session: SessionDep) -> schemas.Job:
     """End it and keep nothing."""
     return service.to_response(session, jobs.cancel(session, job_id))
 
 
-@router.post("/{job_id}/stop", status_code=202, responses=problem_responses(404, 409))
+@router.post("/{job_id}/stop", status_code=202, responses=problem_responses("not_found", "conflict"))
 def stop_job(job_id: JobId, session: SessionDep) -> schemas.Job:
     """End training now, restore the best weights, evaluate and register the model."""
     return service.to_response(session, jobs.stop(session, job_id))
 
 
-@router.post("/{job_id}/pause", status_code=202, responses=problem_responses(404, 409))
+@router.post("/{job_id}/pause", status_code=202, responses=problem_responses("not_found", "conflict"))
 def pause_job(job_id: JobId, session: SessionDep) -> schemas.Job:
     """Save a checkpoint and wait, without a worker."""
     return service.to_response(session, jobs.pause(session, job_id))
 
 
-@router.post("/{job_id}/resume", status_code=202, responses=problem_responses(404, 409))
+@router.post("/{job_id}/resume", status_code=202, responses=problem_responses("not_found", "conflict"))
 def resume_job(job_id: JobId, session: SessionDep) -> schemas.Job:
     """Go on from the checkpoint."""
     return service.to_response(session, jobs.resume(session, job_id))
 
 
 @router.get(
-    "/{job_id}/events", response_model=ListOf[schemas.Event], responses={**_STREAM_ANSWER, **problem_responses(404)}
+    "/{job_id}/events",
+    response_model=ListOf[schemas.Event],
+    responses={**_STREAM_ANSWER, **problem_responses("not_found")},
 )
 def read_job_events(
     job_id: JobId, request: Request, limit: Limit = 50, cursor: NumberCursor = None, last_event_id: LastEventId = None
@@ -190,7 +193,7 @@ def read_job_events(
         return service.event_page(session, job_id, after=after, limit=limit)
 
 
-@router.get("/{job_id}/metrics", responses=problem_responses(404))
+@router.get("/{job_id}/metrics", responses=problem_responses("not_found"))
 def read_job_metrics(
     job_id: JobId,
     session: SessionDep,
@@ -203,14 +206,14 @@ def read_job_metrics(
     return {metric: [list(point) for point in curve] for metric, curve in curves.items()}
 
 
-@router.get("/{job_id}/checkpoints", responses=problem_responses(404))
+@router.get("/{job_id}/checkpoints", responses=problem_responses("not_found"))
 def list_job_checkpoints(job_id: JobId, session: SessionDep) -> ListOf[schemas.Checkpoint]:
     """From where the run could go on."""
     jobs.get(session, job_id)
     return ListOf(data=[schemas.Checkpoint.of(row) for row in jobs.checkpoints(session, job_id)])
 
 
-@router.get("/{job_id}/logs", responses=problem_responses(404))
+@router.get("/{job_id}/logs", responses=problem_responses("not_found"))
 def read_job_logs(
     job_id: JobId, session: SessionDep, limit: Limit = 50, cursor: NumberCursor = None
 ) -> ListOf[schemas.LogLine]:
@@ -219,7 +222,7 @@ def read_job_logs(
     return service.log_page(session, job_id, after=int(cursor or 0), limit=limit)
 
 
-@router.get("/{job_id}/report", responses=problem_responses(404, 409))
+@router.get("/{job_id}/report", responses=problem_responses("not_found", "conflict"))
 def read_job_report(job_id: JobId, session: SessionDep) -> schemas.Report:
     """How good the model is on the test split, beside the trivial baseline."""
     return schemas.Report.model_validate(service.report_of(jobs.get(session, job_id)))

@@ -6,13 +6,19 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
+
+from app.catalog.schemas import Task
 
 if TYPE_CHECKING:
     from store.tables import Checkpoint as CheckpointRow
     from store.tables import Event as EventRow
     from store.tables import Job as JobRow
 
-State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JobKind = TypeAliasType("JobKind", Literal["validate", "pretrain", "finetune", "import", "export"])
+JobState = TypeAliasType("JobState", Literal["queued", "running", "succeeded", "failed", "cancelled"])
+JobRequest = TypeAliasType("JobRequest", Literal["cancel", "stop", "pause"])
+EventKind = TypeAliasType("EventKind", Literal["state", "progress", "metric", "log", "checkpoint"])
 Point = Annotated[list[int | float | None], Field(min_length=2, max_length=2)]
 """Step and value."""
 
@@ -55,10 +61,10 @@ class Job(BaseModel):
 
     id: str
     object: Literal["job"] = "job"
-    kind: str
-    state: State
+    kind: JobKind
+    state: JobState
     reason: str | None
-    requested: Literal["cancel", "stop", "pause"] | None
+    requested: JobRequest | None
     spec: dict[str, Any]
     dataset: str | None
     model: ModelVersionReference | None
@@ -109,7 +115,7 @@ class Event(BaseModel):
 
     id: int
     object: Literal["event"] = "event"
-    kind: str
+    kind: EventKind
     data: dict[str, Any]
     created_at: datetime
 
@@ -164,7 +170,7 @@ class Report(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    task: str | None = None
+    task: Task | None = None
     split: str | None = None
     rows: int | None = None
     metrics: dict[str, float | None] = {}

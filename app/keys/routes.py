@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Body, Path
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from app.dependencies import NAME, ApiKeyCacheDep, SessionDep
+from app.http import links
 from app.http.errors import problem_responses
 from app.http.idempotency import Created, IdempotentRequestDep
 from app.http.pagination import Cursor, Limit, ListOf
@@ -21,19 +22,22 @@ router = APIRouter(prefix="/api/v1/keys", tags=["keys"], route_class=JSONRoute)
 
 KeyId = Annotated[str, Path(pattern=NAME, max_length=100, examples=["key_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"])]
 
+_EXAMPLES: Any = {"laptop": {"summary": "A key for one machine", "value": {"name": "laptop"}}}
+KeyBody = Annotated[KeyCreate, Body(openapi_examples=_EXAMPLES)]
 
-@router.post("", status_code=201, response_model=NewKey, responses=problem_responses(409, 415))
-def create_key(asked: KeyCreate, session: SessionDep, once: IdempotentRequestDep) -> Response:
+
+@router.post("", status_code=201, response_model=NewKey, responses={201: {"links": links.KEY}})
+def create_key(body: KeyBody, session: SessionDep, once: IdempotentRequestDep) -> Response:
     """Make a key. Its secret is in this answer and nowhere else."""
 
     def make() -> Created:
-        row, secret = api_keys.create(session, name=asked.name)
+        row, secret = api_keys.create(session, name=body.name)
         return NewKey(**Key.of(row).model_dump(), secret=secret), {"Location": f"/api/v1/keys/{row.id}"}
 
     def without_secret(made: BaseModel) -> BaseModel:
         return made.model_copy(update={"secret": None})
 
-    return once.answer(session, body=asked.model_dump_json().encode(), status=201, make=make, keep=without_secret)
+    return once.answer(session, body=body.model_dump_json().encode(), status=201, make=make, keep=without_secret)
 
 
 @router.get("")
@@ -42,7 +46,7 @@ def list_keys(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> 
     return ListOf.of(api_keys.listing(session, limit=limit, cursor=cursor), Key.of)
 
 
-@router.delete("/{key_id}", status_code=204, responses=problem_responses(404))
+@router.delete("/{key_id}", status_code=204, responses=problem_responses("not_found"))
 def revoke_key(key_id: KeyId, session: SessionDep, ring: ApiKeyCacheDep) -> None:
     """Close the gate to a key; everywhere within a second."""
     api_keys.revoke(session, key_id)

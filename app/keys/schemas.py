@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class KeyCreate(BaseModel):
     """What to call a new key."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "laptop"}]})
+    model_config = ConfigDict(extra="forbid")
 
     name: str = Field(pattern=NAME, max_length=100)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Body, Header, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from app.dependencies import (
@@ -17,7 +17,8 @@ from app.dependencies import (
     SettingsDep,
     Version,
 )
-from app.http.errors import ProblemError, problem_responses
+from app.http import links
+from app.http.errors import ProblemError, problem_responses, reference_to
 from app.http.idempotency import IdempotentRequestDep
 from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
 from app.http.request_body import JSONRoute, is_json
@@ -34,7 +35,7 @@ from app.models.schemas import (
     Signature,
 )
 from app.models.zip_stream import blocks, zipped
-from ml.spec.interchange import Format
+from ml.spec.interchange import ModelFormat
 from store import models
 from store.database import after_commit, reading
 
@@ -51,6 +52,24 @@ _FILES: dict[int | str, dict[str, Any]] = {
     200: {"description": "A zip, or with `file` that file.", "content": {"application/zip": _BINARY, OCTETS: _BINARY}}
 }
 
+_IMPORT_FORM_EXAMPLES = {
+    "onnx": {
+        "summary": "An ONNX file that classifies images",
+        "value": {"name": "minilm", "task": "image_classification", "labels": '["cat", "dog"]'},
+    },
+    "folder": {"summary": "A zip of a Hugging Face folder or of a Plinth package", "value": {"name": "minilm"}},
+}
+_IMPORT_EXAMPLES = {
+    "upload": {
+        "summary": "A finished upload",
+        "value": {"name": "minilm", "upload": "upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"},
+    },
+    "hub": {
+        "summary": "A model of the Hugging Face hub, where PLINTH_HUB_TOKEN is set",
+        "value": {"name": "minilm", "hub": "sentence-transformers/all-MiniLM-L6-v2"},
+    },
+}
+_ALIAS_EXAMPLES: Any = {"first": {"summary": "Name version 1", "value": {"version": 1}}}
 _TEXT = {"type": "string", "default": ""}
 _IMPORT_BODY = {
     "requestBody": {
@@ -66,9 +85,10 @@ _IMPORT_BODY = {
                         "task": {**_TEXT, "description": "What it is for, where the file does not say."},
                         "labels": {**_TEXT, "description": 'JSON: the classes of an ONNX file. `["cat", "dog"]`'},
                     },
-                }
+                },
+                "examples": _IMPORT_FORM_EXAMPLES,
             },
-            "application/json": {"schema": ModelImport.model_json_schema()},
+            "application/json": {"schema": reference_to(ModelImport), "examples": _IMPORT_EXAMPLES},
         },
     }
 }
@@ -87,7 +107,12 @@ def list_models(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -
     status_code=202,
     response_model=Job,
     openapi_extra=_IMPORT_BODY,
-    responses=problem_responses(404, 409, 415, 507),
+    responses={
+        202: {"links": links.JOB},
+        **problem_responses(
+            "not_found", "hub_off", "upload_incomplete", "invalid_spec", "storage_full", "storage_unavailable"
+        ),
+    },
 )
 async def import_model(
     request: Request,
@@ -114,20 +139,20 @@ async def import_model(
     return await import_service.import_from_form(request, once, catalog=catalog, incoming=incoming, blobs=blobs)
 
 
-@router.get("/{name}", responses=problem_responses(404))
+@router.get("/{name}", responses=problem_responses("not_found"))
 def read_model(name: ModelName, session: SessionDep) -> Model:
     """One name."""
     return service.summary(session, name)
 
 
-@router.delete("/{name}", status_code=204, responses=problem_responses(404, 409))
+@router.delete("/{name}", status_code=204, responses=problem_responses("not_found", "conflict"))
 def delete_model(name: ModelName, session: SessionDep, blobs: BlobsDep, runtime: PredictServiceDep) -> None:
     """Forget all versions of a name, unless something stands on one: an alias, a job, or a model made from it."""
     keys = [key for row in models.versions(session, name) for key in models.delete(session, name, row.version)]
     after_commit(session, lambda: service.drop(keys, blobs, runtime))
 
 
-@router.get("/{name}/versions", responses=problem_responses(404))
+@router.get("/{name}/versions", responses=problem_responses("not_found"))
 def list_model_versions(
     name: ModelName, session: SessionDep, limit: Limit = 50, cursor: NumberCursor = None
 ) -> ListOf[ModelVersion]:
@@ -136,13 +161,13 @@ def list_model_versions(
     return ListOf.of(page, lambda row: service.to_response(session, row))
 
 
-@router.get("/{name}/versions/{version}", responses=problem_responses(404))
+@router.get("/{name}/versions/{version}", responses=problem_responses("not_found"))
 def read_model_version(name: ModelName, version: Version, session: SessionDep, blobs: BlobsDep) -> ModelVersionInFull:
     """What it is, how good it was, where it came from, what answers for it, and how that was proved on real rows."""
     return service.to_full_response(session, models.version(session, f"{name}@{version}"), blobs)
 
 
-@router.delete("/{name}/versions/{version}", status_code=204, responses=problem_responses(404, 409))
+@router.delete("/{name}/versions/{version}", status_code=204, responses=problem_responses("not_found", "conflict"))
 def delete_model_version(
     name: ModelName, version: Version, session: SessionDep, blobs: BlobsDep, runtime: PredictServiceDep
 ) -> None:
@@ -154,7 +179,7 @@ def delete_model_version(
 @router.get(
     "/{name}/versions/{version}/download",
     response_class=StreamingResponse,
-    responses={**_FILES, **problem_responses(404, 409)},
+    responses={**_FILES, **problem_responses("not_found", "conflict", "damaged", "storage_unavailable")},
 )
 def download_model_version(
     name: ModelName,
@@ -162,7 +187,7 @@ def download_model_version(
     blobs: BlobsDep,
     file: Annotated[str | None, Query(max_length=300, description="One file, as listed under `files`.")] = None,
     format: Annotated[
-        Format | None, Query(description="For another library; a job of the kind `export` has to make it first.")
+        ModelFormat | None, Query(description="For another library; a job of the kind `export` has to make it first.")
     ] = None,
 ) -> Response:
     """The package as a zip, or one file of it, or in the format of another library.
@@ -188,7 +213,10 @@ def download_model_version(
     return StreamingResponse(content, media_type=OCTETS, headers=_saved_as(file.rpartition("/")[2]))
 
 
-@router.get("/{name}/versions/{version}/signature", responses=problem_responses(404, 409))
+@router.get(
+    "/{name}/versions/{version}/signature",
+    responses=problem_responses("not_found", "damaged", "invalid_package", "storage_unavailable"),
+)
 async def read_model_signature(name: ModelName, version: Version, runtime: PredictServiceDep) -> Signature:
     """What to send to `/predict` and what comes back, as JSON schemas with an example."""
     served = await runtime.resolve(f"{name}@{version}")
@@ -196,14 +224,14 @@ async def read_model_signature(name: ModelName, version: Version, runtime: Predi
     return Signature(model=served.name, version=served.version, task=served.task, **signature)
 
 
-@router.get("/{name}/aliases", responses=problem_responses(404))
+@router.get("/{name}/aliases", responses=problem_responses("not_found"))
 def list_model_aliases(name: ModelName, session: SessionDep) -> ListOf[Alias]:
     """The names its versions go by."""
     models.versions(session, name)
     return ListOf(data=[service.to_alias_response(row) for row in models.aliases(session, name)])
 
 
-@router.get("/{name}/aliases/{alias}", responses=problem_responses(404))
+@router.get("/{name}/aliases/{alias}", responses=problem_responses("not_found"))
 def read_model_alias(name: ModelName, alias: AliasName, session: SessionDep, response: Response) -> AliasWithHistory:
     """Which version it means, and what it meant before."""
     row = models.alias_of(session, name, alias)
@@ -212,11 +240,14 @@ def read_model_alias(name: ModelName, alias: AliasName, session: SessionDep, res
     return AliasWithHistory(**shown.model_dump(), history=service.history(session, name, alias))
 
 
-@router.put("/{name}/aliases/{alias}", responses=problem_responses(404, 412, 415))
+@router.put(
+    "/{name}/aliases/{alias}",
+    responses={200: {"links": links.ALIAS}, **problem_responses("not_found", "conflict", "precondition_failed")},
+)
 def set_model_alias(
     name: ModelName,
     alias: AliasName,
-    asked: AliasSet,
+    asked: Annotated[AliasSet, Body(openapi_examples=_ALIAS_EXAMPLES)],
     session: SessionDep,
     runtime: PredictServiceDep,
     response: Response,
@@ -230,7 +261,9 @@ def set_model_alias(
     return shown
 
 
-@router.delete("/{name}/aliases/{alias}", status_code=204, responses=problem_responses(404, 412))
+@router.delete(
+    "/{name}/aliases/{alias}", status_code=204, responses=problem_responses("not_found", "precondition_failed")
+)
 def delete_model_alias(
     name: ModelName, alias: AliasName, session: SessionDep, runtime: PredictServiceDep, if_match: IfMatch = None
 ) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import TypeAliasType
 
+from app.catalog.schemas import Task
 from app.uploads.schemas import UploadId
 from ml.package.package import Graph
 from ml.spec.interchange import Import
@@ -14,14 +16,15 @@ from ml.spec.interchange import Import
 if TYPE_CHECKING:
     from store.tables import AliasChange as AliasChangeRow
 
+Engine = TypeAliasType("Engine", Literal["onnxruntime", "torch"])
+
 
 class ModelImport(Import):
     """A model out of a finished upload, or from the Hugging Face hub where this service may fetch from there."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"name": "minilm", "upload": "upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"}]}
+    task: Annotated[Task, Field(max_length=100)] | None = Field(
+        None, description="What the model is for. Needed for an ONNX file, which does not say."
     )
-
     upload: UploadId | None = Field(None, description="The id of an upload: a zip, or one .onnx file.")
     hub: str | None = Field(
         None,
@@ -74,7 +77,7 @@ class ModelVersion(BaseModel):
     object: Literal["model_version"] = "model_version"
     name: str
     version: int
-    task: str | None
+    task: Task | None
     architecture: dict[str, str]
     parameters: int
     bytes: int
@@ -92,7 +95,7 @@ class ModelVersionInFull(ModelVersion):
 
     warnings: list[str]
     """Why not to trust it, as the report of its job says."""
-    engine: Literal["onnxruntime", "torch"]
+    engine: Engine
     engine_reason: str | None
     """Why torch has to: what came of the attempt to write graphs. None where there are graphs."""
     graphs: dict[str, Graph]
@@ -106,7 +109,7 @@ class Model(BaseModel):
 
     object: Literal["model"] = "model"
     name: str
-    task: str | None
+    task: Task | None
     latest_version: int
     versions: int
     aliases: dict[str, int]
@@ -117,7 +120,7 @@ class Model(BaseModel):
 class AliasSet(BaseModel):
     """Which version an alias should mean."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"version": 1}]})
+    model_config = ConfigDict(extra="forbid")
 
     version: int = Field(ge=1, le=2**31 - 1)
 
@@ -159,11 +162,11 @@ class Signature(BaseModel):
     object: Literal["signature"] = "signature"
     model: str
     version: int
-    task: str | None
+    task: Task | None
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
     example: Any = None
-    engine: str
+    engine: Engine
     """What runs it: `onnxruntime`, or `torch` where there is no graph."""
     graphs: dict[str, Any] = {}
     """By name: inputs, outputs, how its answers compare with the network's, and the faster variant that was tried."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,8 +16,9 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 
 from app.dependencies import CatalogDep, ModelReference, PredictServiceDep, SessionDep, SettingsDep
-from app.http.errors import ProblemError, problem_responses, summarize, to_findings
+from app.http.errors import ProblemError, problem_responses, reference_to, summarize, to_findings
 from app.http.pagination import Cursor, Limit, ListOf
+from app.http.problem_codes import ProblemCode
 from app.http.request_body import is_json, read_limited
 from app.http.strict_json import strict_json
 from app.predict.answers import prediction_json
@@ -27,7 +29,7 @@ from ml.errors import MAX_SHOWN_CHARACTERS, PARAMETERS, unknown
 from store import models
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from app.serving.model_pool import PredictService
 
@@ -39,49 +41,53 @@ TIMEOUT_HEADER = "X-Timeout-Seconds"
 FORM_HINT = f"Send each input as a file part named 'file', and what holds for all of them as JSON in '{PARAMETERS}'."
 THINGS = (b"image/", b"audio/", b"text/plain")
 """Kinds of body that are one input as they are."""
-ANSWERED: Final = {"image/png": ("image", "picture"), "audio/wav": ("audio", "recording")}
-"""What one output can be sent as, as it is: the field that holds it, and what that is called."""
+ANSWERED: Final[Mapping[str, tuple[str, ProblemCode, str]]] = {
+    "image/png": ("image", "not_an_image", "an image"),
+    "audio/wav": ("audio", "not_audio", "an audio clip"),
+}
+"""Media types of a single raw output: the field that holds it, the code without it, and what it is called."""
 
-_IMAGE_JSON = {"inputs": [{"image": "iVBORw0KGgoAAAANSUhEUg…"}]}
-_EXAMPLES = {
-    "pixels": {
-        "summary": "image_classification, from numbers 0..255",
-        "value": {"inputs": [{"pixels": [[0, 128], [255, 64]]}]},
-    },
-    "image": {"summary": "image_classification, from base64 of any picture file", "value": _IMAGE_JSON},
-    "generation": {"summary": "image_generation", "value": {"inputs": [{"label": "7", "seed": 1}]}},
-    "synthesis": {"summary": "speech_synthesis", "value": {"inputs": [{"text": "seven"}]}},
-    "writing": {
-        "summary": "text_generation; with Accept: text/event-stream piece by piece",
-        "value": {"inputs": [{"prompt": "Once", "max_new_tokens": 50, "temperature": 0.8, "stop": ["\n\n"]}]},
-    },
-    "embedding": {
-        "summary": "the embedding of any input",
-        "value": {**_IMAGE_JSON, "parameters": {"return": "embedding"}},
-    },
+
+def _sample(file: str, summary: str) -> dict[str, Any]:
+    """The named example of a body that JSON cannot hold: `x-file` is the path of a file of this service."""
+    path = f"/static/samples/{file}"
+    return {file.replace(".", "_"): {"summary": summary, "description": f"The file {path}.", "x-file": path}}
+
+
+TIMEOUT_PARAMETER: Final = {
+    "name": TIMEOUT_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "number", "exclusiveMinimum": 0},
+    "description": "Seconds until the client needs the answer; a request still in the queue then is answered 504.",
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": PredictRequest.model_json_schema(), "examples": _EXAMPLES},
-            "image/png": _BINARY,
-            "image/jpeg": _BINARY,
-            "audio/wav": _BINARY,
-            "text/plain": {"schema": {"type": "string"}},
+            "application/json": {"schema": reference_to(PredictRequest)},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
                     "properties": {
                         "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                        "parameters": {"type": "string", "description": "JSON."},
+                        "parameters": {"type": "string", "default": "{}", "description": "JSON, for all inputs."},
                     },
                     "required": ["file"],
-                }
+                },
+                "examples": {"files": {"summary": "Every file is one input", "value": {"parameters": "{}"}}},
             },
+            "text/plain": {
+                "schema": {"type": "string"},
+                "examples": {"sentence": {"summary": "One text", "value": "A quiet, moving film."}},
+            },
+            "audio/wav": {**_BINARY, "examples": _sample("seven.wav", "A spoken digit")},
+            "image/jpeg": {**_BINARY, "examples": _sample("seven.jpg", "A handwritten digit")},
+            "image/png": {**_BINARY, "examples": _sample("seven.png", "A handwritten digit")},
         },
-    }
+    },
+    "parameters": [TIMEOUT_PARAMETER],
 }
 
 
@@ -106,7 +112,23 @@ def list_served(
     openapi_extra=_BODY,
     responses={
         200: {"content": {**dict.fromkeys(ANSWERED, _BINARY), MEDIA_TYPE: {"schema": {"type": "string"}}}},
-        **problem_responses(404, 406, 409, 415, 429, 504),
+        **problem_responses(
+            "answer_too_large",
+            "bad_request",
+            "damaged",
+            "deadline_exceeded",
+            "invalid_input",
+            "invalid_package",
+            "no_inputs",
+            "not_a_stream",
+            "not_an_image",
+            "not_audio",
+            "not_found",
+            "queue_full",
+            "storage_unavailable",
+            "unsupported_charset",
+            "unsupported_media_type",
+        ),
     },
 )
 async def predict(
@@ -225,8 +247,8 @@ async def _streamed(
 
 
 def _as_it_is(outputs: Sequence[Mapping[str, Any]], kind: str) -> Response:
-    field, noun = ANSWERED[kind]
+    field, code, noun = ANSWERED[kind]
     if len(outputs) != 1 or not isinstance(outputs[0].get(field), str):
-        detail = f"Only a single output that is a {noun} can be sent as {kind}. Ask with 'Accept: application/json'."
-        raise ProblemError(HTTPStatus.NOT_ACCEPTABLE, f"not_a_{noun}", detail)
+        detail = f"Only a single output that is {noun} can be sent as {kind}. Send 'Accept: application/json'."
+        raise ProblemError(HTTPStatus.NOT_ACCEPTABLE, code, detail)
     return Response(base64.b64decode(outputs[0][field]), media_type=kind)

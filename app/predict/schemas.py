@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.catalog.schemas import Task
+from app.models.schemas import Engine
+
 
 class PredictRequest(BaseModel):
     """Inputs in the form the model's task reads; its signature tells which."""
@@ -21,7 +24,7 @@ class Prediction(BaseModel):
 
     model: str
     version: int
-    task: str | None
+    task: Task | None
     outputs: list[dict[str, Any]]
 
 
@@ -36,7 +39,7 @@ class LatencyQuantiles(BaseModel):
 class Serving(BaseModel):
     """How a loaded model does."""
 
-    engine: str
+    engine: Engine
     bytes: int
     """Of the files it keeps in memory; what it has in common with other models is there once."""
     waiting: int
@@ -64,7 +67,7 @@ class ServedModel(BaseModel):
     object: Literal["served_model"] = "served_model"
     model: str
     version: int
-    task: str | None
+    task: Task | None
     aliases: dict[str, int]
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]

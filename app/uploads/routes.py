@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from app.dependencies import NAME, BlobsDep, MetricsDep, PartialUploadsDep, SettingsDep
+from app.http import links
 from app.http.errors import ProblemError, problem_responses
 from app.http.idempotency import REPLAYED, IdempotentRequestDep
 from app.uploads import service
@@ -41,7 +42,10 @@ UploadChecksum = Annotated[
 ]
 TusResumable = Annotated[str, Header(description="The version of the protocol.", examples=[VERSION])]
 
-_PIECE_BODY = {"requestBody": {"content": {PIECE: {"schema": {"type": "string", "format": "binary"}}}}}
+_EXAMPLES = {"piece": {"summary": "The 11 bytes of an upload whose `Upload-Length` is 11", "value": "hello world"}}
+_PIECE_BODY = {
+    "requestBody": {"content": {PIECE: {"schema": {"type": "string", "format": "binary"}, "examples": _EXAMPLES}}}
+}
 
 
 @router.options("", status_code=204)
@@ -64,7 +68,20 @@ async def describe_uploads(settings: SettingsDep) -> Response:
     "",
     status_code=201,
     response_model=Upload,
-    responses=problem_responses(409, 412, 415, 460, 507),
+    responses={
+        201: {"links": links.UPLOAD},
+        **problem_responses(
+            "beyond_upload_length",
+            "checksum_mismatch",
+            "invalid_header",
+            "storage_full",
+            "storage_unavailable",
+            "unknown_checksum",
+            "unsupported_media_type",
+            "unsupported_tus_version",
+            "upload_too_large",
+        ),
+    },
     openapi_extra=_PIECE_BODY,
 )
 async def create_upload(
@@ -113,7 +130,7 @@ async def create_upload(
     return answer
 
 
-@router.head("/{upload_id}", status_code=200, responses=problem_responses(404, 412))
+@router.head("/{upload_id}", status_code=200, responses=problem_responses("not_found", "unsupported_tus_version"))
 async def read_upload_offset(
     upload_id: UploadId, incoming: PartialUploadsDep, tus_resumable: TusResumable = VERSION
 ) -> Response:
@@ -129,7 +146,7 @@ async def read_upload_offset(
     return Response(headers={**headers, "Upload-Metadata": metadata} if metadata else headers)
 
 
-@router.get("/{upload_id}", responses=problem_responses(404))
+@router.get("/{upload_id}", responses=problem_responses("not_found"))
 def read_upload(upload_id: UploadId, incoming: PartialUploadsDep) -> Upload:
     """The same as JSON."""
     return service.read(incoming, upload_id)[0]
@@ -138,7 +155,19 @@ def read_upload(upload_id: UploadId, incoming: PartialUploadsDep) -> Upload:
 @router.patch(
     "/{upload_id}",
     status_code=204,
-    responses=problem_responses(404, 409, 412, 415, 423, 460, 507),
+    responses=problem_responses(
+        "beyond_upload_length",
+        "checksum_mismatch",
+        "invalid_header",
+        "not_found",
+        "offset_mismatch",
+        "storage_full",
+        "storage_unavailable",
+        "unknown_checksum",
+        "unsupported_media_type",
+        "unsupported_tus_version",
+        "upload_locked",
+    ),
     openapi_extra=_PIECE_BODY,
 )
 async def append_to_upload(
@@ -167,7 +196,11 @@ async def append_to_upload(
     return Response(status_code=204, headers=headers)
 
 
-@router.delete("/{upload_id}", status_code=204, responses=problem_responses(404, 412, 423))
+@router.delete(
+    "/{upload_id}",
+    status_code=204,
+    responses=problem_responses("not_found", "storage_unavailable", "unsupported_tus_version", "upload_locked"),
+)
 def terminate_upload(
     upload_id: UploadId, incoming: PartialUploadsDep, blobs: BlobsDep, tus_resumable: TusResumable = VERSION
 ) -> Response:

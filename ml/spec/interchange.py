@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
+from typing_extensions import TypeAliasType
 
 from ml.config import Config
 from ml.errors import Finding
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ml.package.package import Manifest
     from ml.spec.catalog import Catalog
 
-Format = Literal["huggingface", "onnx"]
+ModelFormat = TypeAliasType("ModelFormat", Literal["huggingface", "onnx"])
 
 
 class Import(Config):
@@ -41,7 +42,7 @@ class Export(Config):
 
     kind: Literal["export"]
     model: str = Field(max_length=200, description="`name`, `name@3` or `name@alias`.")
-    format: Format = Field(
+    format: ModelFormat = Field(
         "huggingface", description="`onnx` exports graphs with the code and files to run them in ONNX Runtime alone."
     )
     opset: int | None = Field(

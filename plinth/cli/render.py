@@ -179,7 +179,7 @@ def findings(report: DatasetReport) -> None:
     )
     for finding in report.errors:
         colour = "red" if finding.severity == "error" else "yellow"
-        console.print(f"[{colour}]{finding.count} x {escape(finding.message or finding.code)}[/]")
+        console.print(f"[{colour}]{finding.count} x {escape(finding.code)}[/]")
         for sample in finding.sample[:3]:
             where = ", ".join(
                 f"{key} {sample[key]}" for key in ("file", "row", "column") if sample.get(key) is not None

@@ -55,14 +55,13 @@ class Finding:
     code: str
     count: int = 1
     severity: str = "error"
-    message: str | None = None
     hint: str | None = None
     sample: Sequence[Mapping[str, Any]] = ()
 
     def as_mapping(self) -> dict[str, Any]:
         """With the place of its first sample, for `plinth.errors.findings_as_lines`."""
         first = self.sample[0] if self.sample else {}
-        return {**first, "code": self.code, "count": self.count, "message": self.message, "hint": self.hint}
+        return {**first, "code": self.code, "count": self.count, "hint": self.hint}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,12 +15,22 @@ from schemathesis import GenerationMode, checks
 from schemathesis.specs.openapi import checks as openapi_checks
 from starlette.testclient import TestClient
 
-from app.openapi import TAGS
+from app.openapi.document import TAGS
 from tests.app.conftest import KEY
 from tests.app.jobs.test_jobs import ready_dataset
 from tests.support.factories import claimed, queued_job, registered, reported, shades
 
+
+def documented_problem_code(ctx: Any, response: Any, case: schemathesis.Case) -> None:
+    """The code of a problem is among the examples of its response."""
+    if response.headers.get("content-type", [""])[0] != "application/problem+json" or not response.content:
+        return
+    documented = case.operation.definition.raw["responses"][str(response.status_code)]["content"]
+    assert response.json()["code"] in documented["application/problem+json"]["examples"], response.text
+
+
 CHECKS = [
+    documented_problem_code,
     checks.not_a_server_error,
     openapi_checks.status_code_conformance,
     openapi_checks.content_type_conformance,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ml.learning.interchange.families.base import ExportedModel, Family
     from ml.learning.nn.network import Network
-    from ml.spec.interchange import Format
+    from ml.spec.interchange import ModelFormat
 
 TOLERANCE: Final = 1e-4
 """Of the largest number of an answer: both add the same float32 numbers, in orders of their own."""
@@ -31,7 +31,7 @@ def export_model(
     source: Path,
     into: Path,
     *,
-    format: Format = "huggingface",
+    format: ModelFormat = "huggingface",
     opset: int | None = None,
     on_phase: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_a_recording_may_be_answered_as_a_recording() -> None:
 
     assert answer.media_type == "audio/wav"
     assert answer.body == sound
-    with pytest.raises(ProblemError, match="single output that is a recording"):
+    with pytest.raises(ProblemError, match="single output that is an audio clip"):
         routes._as_it_is([output, output], "audio/wav")
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
-from app.openapi import TAGS
+from app.http.errors import Problem
+from app.http.problem_codes import BEFORE_ROUTING, PROBLEMS, ProblemCode
+from app.openapi.document import TAGS
+from ml.data.formats import FORMATS
 from ml.data.importing.splits import SplitPlan
+from ml.tasks import TASKS
+from worker.job_kinds import KINDS as JOB_KINDS
 
 
 @pytest.fixture
@@ -69,6 +74,43 @@ def test_errors_have_one_form(document: dict[str, Any]) -> None:
             own = (path, status) == ("/readyz", "503")
             if status >= "400" and method != "head" and not own:
                 assert list(response["content"]) == ["application/problem+json"], (path, status)
+
+
+def test_every_problem_code_has_an_example_in_an_operation_that_may_answer_it(document: dict[str, Any]) -> None:
+    assert set(get_args(ProblemCode.__value__)) == set(PROBLEMS)
+    assert document["components"]["schemas"]["ProblemCode"]["enum"] == sorted(PROBLEMS)
+    documented = set()
+    for path, _, operation in operations(document):
+        for status, response in operation["responses"].items():
+            for code in response.get("content", {}).get("application/problem+json", {}).get("examples", {}):
+                assert str(PROBLEMS[code].status) == status, (path, code)
+                documented.add(code)
+    assert documented == set(PROBLEMS) - BEFORE_ROUTING
+    for code, example in document["components"]["examples"].items():
+        assert Problem.model_validate(example["value"]).code == code
+
+
+def test_what_can_be_one_of_few_is_an_enum_with_a_name(document: dict[str, Any]) -> None:
+    named = {name for name, schema in document["components"]["schemas"].items() if "enum" in schema}
+    assert named >= {"JobKind", "JobState", "JobRequest", "EventKind", "DatasetState", "Task", "ProblemCode"}
+    assert document["components"]["schemas"]["Task"]["enum"] == sorted(TASKS)
+    assert document["components"]["schemas"]["DatasetFormat"]["enum"] == sorted(FORMATS)
+    assert document["components"]["schemas"]["JobKind"]["enum"] == list(JOB_KINDS)
+    parts = [document["paths"], document["components"]]
+    enums = [schema for schema in walk(parts) if len(schema.get("enum", ())) > 1]
+    assert len(enums) == len(named), "an enum of two or more values is written out at its place"
+
+
+def walk(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object within a JSON value; examples are values of users, not schemas."""
+    if isinstance(value, dict):
+        yield value
+        for key, item in value.items():
+            if key != "examples":
+                yield from walk(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from walk(item)
 
 
 def test_files_are_binary_so_that_the_page_offers_a_file_picker(document: dict[str, Any]) -> None:

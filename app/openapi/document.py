@@ -1,0 +1,218 @@
+"""Builds the OpenAPI document: routes, shared enums, links, examples and every problem code."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from app.datasets.schemas import DatasetCreate
+from app.dependencies import read_catalog
+from app.http.errors import PROBLEM_MEDIA_TYPE, Problem, example_of, problem_responses
+from app.http.middleware import OPEN_PATHS
+from app.http.problem_codes import PROBLEMS, ProblemCode
+from app.models.schemas import ModelImport
+from app.predict.schemas import PredictRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from fastapi import FastAPI
+
+TAGS = [
+    {"name": "datasets", "description": "1. Upload data: small files in one request, or the ids of resumable uploads."},
+    {"name": "uploads", "description": "1b. Resumable uploads of any size, by the tus 1.0 protocol."},
+    {"name": "catalog", "description": "2. Tasks, architectures and objectives, with the schema of every option."},
+    {"name": "jobs", "description": "3. Train: start a job, watch it, stop it, read its report."},
+    {"name": "models", "description": "4. Trained models: versions, lineage, files, aliases."},
+    {"name": "predict", "description": "5. Predict with a model."},
+    {"name": "keys", "description": "Create, list and revoke API keys."},
+    {"name": "system", "description": "Health, metrics and version of the service."},
+]
+
+DESCRIPTION = """\
+Upload data, train a model, predict with it. Every operation needs `Authorization: Bearer <key>`, except `/healthz`
+and `/readyz`: press **Authorize** and paste the key that `plinth up` printed.
+
+Errors are RFC 9457 problem documents (`application/problem+json`): `code` is for programs, `errors` lists every
+problem of a request at once. Any operation may also answer 404 `no_such_path`, 405 `method_not_allowed`,
+400 `invalid_http`, 408 `headers_timeout` and 431 `headers_too_large` before it reads the request.
+A `POST` that creates something accepts an `Idempotency-Key`: a repeated request is executed once.
+"""
+
+_STATUS: Final = {
+    "400": "The request is malformed, or names a host that this service does not serve.",
+    "401": "The key is missing, unknown or revoked.",
+    "404": "The resource does not exist.",
+    "405": "The path does not support this method.",
+    "406": "The output is not available in the format that `Accept` requests.",
+    "408": "The body stopped arriving.",
+    "409": "The request conflicts with the present state.",
+    "412": "A precondition failed: the resource has changed, or the protocol version is not supported.",
+    "413": "The body is larger than the limit, which `detail` names.",
+    "415": "The path does not accept this media type, charset or content coding.",
+    "422": "The request is invalid; `errors` lists every reason.",
+    "423": "Another request is writing to this upload.",
+    "429": "Too many requests; `Retry-After` gives the seconds to wait.",
+    "460": "The checksum does not match; nothing of the piece was stored.",
+    "500": "Internal error; the log of the service has details under `request_id`.",
+    "503": "A part of the service is unavailable; try again.",
+    "504": "The deadline of the request passed.",
+    "507": "The disk is full.",
+}
+#: Bodies that routes parse themselves, so that FastAPI does not add their schemas.
+_BODY_SCHEMAS: Final = (DatasetCreate, ModelImport, PredictRequest)
+
+
+def document_of(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of the application."""
+    emitted = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=DESCRIPTION,
+        routes=app.routes,
+        tags=TAGS,
+        servers=[{"url": "/"}],
+        license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
+    )
+    document: dict[str, Any] = _with_binary_files(emitted)
+    schemas = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    _, added = models_json_schema(
+        [(Problem, "serialization"), *((schema, "validation") for schema in _BODY_SCHEMAS)],
+        ref_template="#/components/schemas/{model}",
+    )
+    schemas.update(added["$defs"])
+    for name in ("Finetune", "Pretrain"):
+        options = schemas[name]["properties"]["task"]["anyOf"]
+        options[options.index({"type": "string"})] = {"$ref": "#/components/schemas/Task"}
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
+    document["components"]["examples"] = {
+        code: {"summary": problem.detail, "value": example_of(code)} for code, problem in PROBLEMS.items()
+    }
+    document["components"]["securitySchemes"] = {
+        "key": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "`plinth up` prints a key; `plinth keys create` makes more.",
+        }
+    }
+    document["security"] = [{"key": []}]
+    predict_body = document["paths"]["/predict/{model}"]["post"]["requestBody"]["content"]["application/json"]
+    predict_body["examples"] = _predict_examples()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            _complete(document, path, method, operation)
+    return document
+
+
+def _with_binary_files(value: Any) -> Any:
+    """FastAPI writes `contentMediaType` for a file; Swagger UI and client generators look for `format: binary`."""
+    if isinstance(value, list):
+        return [_with_binary_files(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    changed = {key: _with_binary_files(item) for key, item in value.items()}
+    if changed.get("contentMediaType") == "application/octet-stream":
+        del changed["contentMediaType"]
+        changed["format"] = "binary"
+    return changed
+
+
+def _predict_examples() -> dict[str, Any]:
+    """One example request for each task, and one for an embedding."""
+    tasks = read_catalog().tasks
+    examples: dict[str, Any] = {
+        name: {"summary": f"{name}: {entry.summary}", "value": {"inputs": [entry.example_input]}}
+        for name, entry in tasks.items()
+    }
+    image = tasks["image_classification"].example_input
+    value = {"inputs": [image], "parameters": {"return": "embedding"}}
+    return {**examples, "embedding": {"summary": "The embedding of an image", "value": value}}
+
+
+def _complete(document: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> None:
+    """Add every problem that the operation may answer, and a command line."""
+    is_open = path in OPEN_PATHS
+    responses = operation["responses"]
+    if is_open:
+        operation["security"] = []
+    if _has_answer_of_its_own(responses.get("422", {})):
+        responses["422"].pop("content")
+    for status, response in problem_responses(*_common_codes(operation, is_open=is_open)).items():
+        documented = responses.setdefault(str(status), {})
+        if not _has_answer_of_its_own(documented):
+            examples = (
+                documented.setdefault("content", {}).setdefault(PROBLEM_MEDIA_TYPE, {}).setdefault("examples", {})
+            )
+            examples.update(response["content"][PROBLEM_MEDIA_TYPE]["examples"])
+    for status, response in responses.items():
+        if status >= "400" and not _has_answer_of_its_own(response):
+            response["description"] = _STATUS[status]
+            examples = response["content"][PROBLEM_MEDIA_TYPE]["examples"]
+            schema = {"$ref": "#/components/schemas/Problem"}
+            response["content"] = {PROBLEM_MEDIA_TYPE: {"schema": schema, "examples": dict(sorted(examples.items()))}}
+    if method == "head":
+        for response in responses.values():
+            response.pop("content", None)
+    operation["responses"] = dict(sorted(responses.items()))
+    if "curl" not in operation.get("description", ""):
+        line = _curl(document, path, method, operation, is_open=is_open)
+        operation["description"] = f"{operation.get('description', '')}\n\n```sh\n{line}\n```".strip()
+
+
+def _common_codes(operation: Mapping[str, Any], *, is_open: bool) -> Iterable[ProblemCode]:
+    """Codes that follow from the key, parameters and body of an operation."""
+    yield from ("internal_error", "unknown_host")
+    if not is_open:
+        yield from ("database_unavailable", "key_missing", "key_unknown", "stopped")
+    if "422" in operation["responses"]:
+        yield "invalid_request"
+    if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ())):
+        yield from ("idempotency_key_in_use", "idempotency_key_reused")
+    content = operation.get("requestBody", {}).get("content", {})
+    if content:
+        yield from ("body_timeout", "body_too_large", "unsupported_coding")
+    if "application/json" in content:
+        yield from ("invalid_json", "invalid_request", "json_too_large", "unsupported_media_type")
+    if "multipart/form-data" in content:
+        yield from ("field_too_large", "invalid_form", "too_many_parts")
+
+
+def _has_answer_of_its_own(response: Mapping[str, Any]) -> bool:
+    return "application/json" in response.get("content", {})
+
+
+def _curl(document: dict[str, Any], path: str, method: str, operation: dict[str, Any], *, is_open: bool) -> str:
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path":
+            path = path.replace(f"{{{parameter['name']}}}", str(_example(parameter)))
+    words = ["curl"]
+    if method == "head":
+        words.append("--head")
+    elif method not in ("get", "post") or (method == "post" and "requestBody" not in operation):
+        words += ["-X", method.upper()]
+    if not is_open:
+        words.append('-H "Authorization: Bearer $PLINTH_API_KEY"')
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if body is not None:
+        words += ["--json", shlex.quote(json.dumps(_body_example(document, body)))]
+    return " ".join([*words, f"http://127.0.0.1:8000{path}"])
+
+
+def _example(parameter: dict[str, Any]) -> Any:
+    examples = parameter.get("schema", {}).get("examples") or [parameter["name"]]
+    return examples[0]
+
+
+def _body_example(document: dict[str, Any], body: dict[str, Any]) -> Any:
+    if "examples" in body:
+        return next(iter(body["examples"].values()))["value"]
+    schema = body.get("schema", {})
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return (schema.get("examples") or [{}])[0]

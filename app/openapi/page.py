@@ -1,0 +1,92 @@
+"""The page of the API reference: Swagger UI, served without a byte from another host."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from app.openapi.document import document_of
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+#: Files that examples of `/predict` name by URL.
+SAMPLES: Final = Path(__file__).with_name("samples")
+
+_PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Plinth API</title>
+<link rel="stylesheet" href="static/swagger-ui.css">
+<link rel="icon" href="static/favicon.png">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="static/swagger-ui-bundle.js"></script>
+<script src="static/docs.js"></script>
+</body>
+</html>
+"""
+
+# Highlighting is off because it hangs the page on answers of more than a megabyte.
+_SCRIPT = """\
+SwaggerUIBundle({
+  url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, tryItOutEnabled: true, filter: true,
+  persistAuthorization: true, displayRequestDuration: true, defaultModelsExpandDepth: 0, syntaxHighlight: false,
+});
+"""
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+def root() -> Response:
+    """A browser that comes by is shown the page."""
+    return RedirectResponse("docs")
+
+
+@router.get("/docs")
+def docs_page() -> Response:
+    """Swagger UI, from files of this machine."""
+    return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _POLICY})
+
+
+@router.get("/static/docs.js")
+def docs_script() -> Response:
+    """The script that starts Swagger UI; a file, since the page allows no inline script."""
+    return Response(_SCRIPT, media_type="text/javascript")
+
+
+def install(app: FastAPI) -> None:
+    """Serve the page, its files, the sample files and the document."""
+    app.include_router(router)
+    app.mount("/static/samples", StaticFiles(directory=SAMPLES), name="samples")
+    app.mount("/static", StaticFiles(directory=_static_files()), name="static")
+
+    def document() -> dict[str, Any]:
+        if not app.openapi_schema:
+            app.openapi_schema = document_of(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _static_files() -> Path:
+    """The folder of Swagger UI in the `fastapi-offline` package, which is not imported."""
+    spec = importlib.util.find_spec("fastapi_offline")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("the package fastapi-offline is missing; pip install 'plinth[api]'")
+    return Path(spec.origin).parent / "static"

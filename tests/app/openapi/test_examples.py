@@ -1,0 +1,240 @@
+"""Examples sent to a running service are accepted, and links can be followed."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from app.openapi.__main__ import text
+from benchmarks.api_process import ApiProcess
+from ml.tasks import TASKS
+from tests.app.jobs.test_jobs import ready_dataset
+from tests.support import homes
+from tests.support.factories import changed, registered, shades
+from tests.support.ml import packages
+
+pytestmark = pytest.mark.process
+
+#: The task that reads a raw body of this type; any other body is an image to classify.
+RAW_TASKS = {"audio/wav": "speech_recognition", "text/plain": "text_classification"}
+UPLOAD_ID = re.compile(r"upl_[0-9a-f]{32}")
+#: Examples that need a setting which is off by default; `hub_off` says so.
+REFUSED = {("/api/v1/models/import", "hub"): (409, "hub_off")}
+
+
+def bodies(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """Path, method, media type and what the document says of it, for each request body."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for media_type, body in operation.get("requestBody", {}).get("content", {}).items():
+                yield path, method, media_type, body
+
+
+DOCUMENT: dict[str, Any] = json.loads(text())
+EXAMPLES = [
+    pytest.param(path, method, media_type, name, id=f"{method} {path} {media_type} {name}")
+    for path, method, media_type, body in bodies(DOCUMENT)
+    for name in body.get("examples", ())
+]
+
+
+@pytest.fixture(scope="module")
+def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
+    """A service with every dataset and model that examples name, one model per task."""
+    api, folder = ApiProcess(new_home()), tmp_path_factory.mktemp("packages")
+    with homes.at(api.home):
+        ready_dataset("mnist")
+        registered(changed(shades(folder / "base"), task=None, labels=None), name="digits-base")
+        registered(shades(folder / "digits"), name="digits")
+        for task in TASKS:
+            registered(packages.untrained(task, folder / task), name=task)
+        registered(packages.untrained("text_classification", folder / "reviews"), name="reviews")
+    with api:
+        yield api
+
+
+def send(api: ApiProcess, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str, bytes]:
+    status, answered, content = api.request(method.upper(), path, headers=dict(headers), body=body)
+    return status, answered.get("content-type", "").partition(";")[0], content
+
+
+def resolve(value: Any) -> Any:
+    """The target of a reference within the document."""
+    while isinstance(value, Mapping) and "$ref" in value:
+        target: Any = DOCUMENT
+        for part in value["$ref"].removeprefix("#/").split("/"):
+            target = target[part]
+        value = target
+    return value
+
+
+def check(path: str, method: str, status: int, media_type: str, content: bytes) -> None:
+    """Assert that the operation documents the status, media type, schema and problem code."""
+    responses = DOCUMENT["paths"][path][method]["responses"]
+    assert str(status) in responses, (status, content[:500])
+    documented = responses[str(status)]["content"]
+    assert media_type in documented, media_type
+    if not media_type.endswith("json"):
+        return
+    answer, schema = json.loads(content), documented[media_type]["schema"]
+    Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(answer)
+    if status >= 400:
+        assert answer["code"] in documented[media_type]["examples"], answer
+
+
+def test_every_post_with_a_body_has_a_named_example_for_each_media_type() -> None:
+    described = list(bodies(DOCUMENT))
+    assert len(described) >= 10
+    for path, method, media_type, body in described:
+        assert body.get("examples"), (method, path, media_type)
+        for name, example in body["examples"].items():
+            assert example["summary"], (path, name)
+            assert ("value" in example) != ("x-file" in example), (path, name)
+
+
+def test_every_example_of_a_json_body_fits_its_schema() -> None:
+    for path, _, media_type, body in bodies(DOCUMENT):
+        if media_type == "application/json":
+            validator = Draft202012Validator({**body["schema"], "components": DOCUMENT["components"]})
+            for name, example in body["examples"].items():
+                assert not list(validator.iter_errors(example["value"])), (path, name)
+
+
+@pytest.mark.parametrize(("path", "method", "media_type", "name"), EXAMPLES)
+def test_an_example_is_accepted_by_a_running_service(
+    api: ApiProcess, path: str, method: str, media_type: str, name: str
+) -> None:
+    operation = DOCUMENT["paths"][path][method]
+    body = operation["requestBody"]["content"][media_type]
+    content, sent_as = encoded(api, body, media_type, name)
+    headers = {"Content-Type": sent_as}
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "header" and "examples" in parameter["schema"]:
+            headers[parameter["name"]] = str(parameter["schema"]["examples"][0])
+    status, answered_as, answer = send(api, method, filled(api, path, media_type, name), content, headers)
+    if status == 204:
+        assert "204" in operation["responses"]
+        return
+    check(path, method, status, answered_as, answer)
+    if (path, name) in REFUSED:
+        assert (status, json.loads(answer)["code"]) == REFUSED[path, name]
+    else:
+        assert status < 300, answer
+        if method == "post":
+            follow_links(api, operation["responses"][str(status)].get("links", {}), json.loads(answer))
+
+
+def test_the_form_that_the_page_fills_in_is_accepted_by_predict(api: ApiProcess) -> None:
+    schema = DOCUMENT["paths"]["/predict/{model}"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    fields = {"parameters": schema["properties"]["parameters"]["default"]}
+    content, sent_as = form(fields, {"file": ("seven.png", sample(api, "/static/samples/seven.png"))})
+    status, _, answer = send(api, "post", "/predict/digits", content, {"Content-Type": sent_as})
+    assert status == 200, answer
+
+
+def test_every_create_links_to_the_operations_that_read_it() -> None:
+    targets = {
+        operation["operationId"]: {parameter["name"]: parameter for parameter in operation.get("parameters", ())}
+        for operations in DOCUMENT["paths"].values()
+        for operation in operations.values()
+    }
+    linked = {}
+    for operations in DOCUMENT["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                for name, link in response.get("links", {}).items():
+                    linked.setdefault(operation["operationId"], set()).add(name)
+                    schema = resolve(response["content"]["application/json"]["schema"])
+                    needed = {key for key, value in targets[link["operationId"]].items() if value["in"] == "path"}
+                    assert set(link["parameters"]) == needed, (operation["operationId"], name)
+                    for expression in link["parameters"].values():
+                        assert expression.removeprefix("$response.body#/") in schema["required"] or status == "200"
+    assert linked["create_dataset"] >= {"dataset", "report"}
+    assert linked["create_job"] >= {"job", "events", "report"}
+    assert linked["import_model"] >= {"job", "events", "report"}
+    assert {"create_upload", "create_key", "set_model_alias"} <= set(linked)
+
+
+def follow_links(api: ApiProcess, links: Mapping[str, Any], created: Mapping[str, Any]) -> None:
+    """Request every linked GET or HEAD; reports and previews may not exist yet."""
+    for link in links.values():
+        path, method = next(
+            (path, method)
+            for path, operations in DOCUMENT["paths"].items()
+            for method, operation in operations.items()
+            if operation["operationId"] == link["operationId"]
+        )
+        if method not in ("get", "head"):
+            continue
+        target = path
+        for name, expression in link["parameters"].items():
+            target = target.replace(f"{{{name}}}", str(created[expression.removeprefix("$response.body#/")]))
+        status, answered_as, answer = send(api, method, target, b"", {})
+        if method == "get":
+            check(path, method, status, answered_as, answer)
+        later = link["operationId"] in ("read_job_report", "preview_dataset")
+        assert status == 200 or (later and status in (404, 409)), (target, status)
+
+
+def filled(api: ApiProcess, path: str, media_type: str, name: str) -> str:
+    """The path with the names of the model, alias or upload that fit the body."""
+    if "{upload_id}" in path:
+        return path.replace("{upload_id}", new_upload(api, 11, b""))
+    if "{model}" in path:
+        task = RAW_TASKS.get(media_type, name if name in TASKS else "digits")
+        return path.replace("{model}", task)
+    return path.replace("{name}", "digits").replace("{alias}", "production")
+
+
+def encoded(api: ApiProcess, body: Mapping[str, Any], media_type: str, name: str) -> tuple[bytes, str]:
+    """An example as bytes with its media type; upload ids become those of new uploads."""
+    example = body["examples"][name]
+    if "x-file" in example:
+        return sample(api, example["x-file"]), media_type
+    value = example["value"]
+    if media_type == "application/json":
+        content = json.dumps(value)
+        for upload_id in UPLOAD_ID.findall(content):
+            content = content.replace(upload_id, new_upload(api, len(DATA), DATA))
+        return content.encode(), media_type
+    if media_type == "multipart/form-data":
+        return form(value, {"file": ("seven.png", sample(api, "/static/samples/seven.png"))})
+    return value.encode(), media_type
+
+
+DATA = b"image,label\n1.png,cat\n"
+
+
+def new_upload(api: ApiProcess, length: int, data: bytes) -> str:
+    headers = {"Upload-Length": str(length), "Tus-Resumable": "1.0.0"}
+    if data:
+        headers["Content-Type"] = "application/offset+octet-stream"
+    status, answered, content = api.request("POST", "/api/v1/uploads", headers=headers, body=data)
+    assert status == 201, content
+    return answered["location"].rpartition("/")[2]
+
+
+def sample(api: ApiProcess, path: str) -> bytes:
+    status, _, content = api.request("GET", path)
+    assert status == 200, path
+    return content
+
+
+def form(fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes]]) -> tuple[bytes, str]:
+    """A multipart body and its media type."""
+    boundary = secrets.token_hex(16)
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in fields.items()
+    ]
+    for name, (filename, content) in files.items():
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="{filename}"\r\n\r\n'
+        parts.append(head.encode() + content + b"\r\n")
+    return b"".join([*parts, f"--{boundary}--\r\n".encode()]), f"multipart/form-data; boundary={boundary}"
