@@ -73,6 +73,7 @@ def imported_digits(folder: Path) -> str:
     from store import datasets, jobs
     from store.blobs import blobs
     from store.database import reading, transaction
+    from store.tables import JobKind
 
     digits = load_digits()
     images, labels = (digits.images * 255 / 16).astype("u1"), digits.target.astype("u1")
@@ -88,7 +89,7 @@ def imported_digits(folder: Path) -> str:
     with transaction() as session:
         dataset = datasets.create(session, name="digits", sources=sources, task="image_classification")
     with reading() as session:
-        [validation] = jobs.listing(session, states=None, kinds=[jobs.VALIDATE], limit=1, cursor=None).items
+        [validation] = jobs.listing(session, states=None, kinds=[JobKind.VALIDATE], limit=1, cursor=None).items
     wait_until_ended(validation.id)
     return str(dataset.id)
 

@@ -1,4 +1,7 @@
-"""`python -m migrations`: bring the database up to date. Run before anything listens, never inside a request."""
+"""`python -m migrations`: bring the database up to date.
+
+Run before anything listens, never inside a request.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,20 @@ from sqlalchemy import Connection, text
 
 from store.database import engine
 
+#: An arbitrary number: concurrent migrations of PostgreSQL wait for this lock.
 LOCK = 7_365_124
-"""Any number that nobody else takes: two migrations at once wait for each other."""
 
 
 def configuration() -> Config:
-    """Alembic's, told where its scripts are."""
+    """Return the configuration of Alembic."""
     return Config(Path(__file__).with_name("alembic.ini"))
 
 
 def upgrade(connection: Connection) -> None:
-    """To the newest revision, in one transaction; what is up to date stays as it is."""
+    """To the newest revision, in one transaction.
+
+    What is up to date stays as it is.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     config = configuration()
@@ -30,7 +36,7 @@ def upgrade(connection: Connection) -> None:
 
 
 def main() -> int:
-    """Exit status 0, or a traceback that says what the database refused."""
+    """Migrate the configured database; return the exit status 0."""
     with engine().begin() as connection:
         upgrade(connection)
     return 0

@@ -1,4 +1,4 @@
-"""Alembic's entry: the tables of `store` are what the database should be."""
+"""Entry point of Alembic; the target is the tables of `store`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from store.tables.base import Timestamp
 
 
 def render(kind: str, value: Any, _context: Any) -> str | Literal[False]:
-    """A revision names what lies in the database, not the classes of today."""
+    """Render a type in a revision as its type in the database."""
     return "sa.Float(53)" if kind == "type" and isinstance(value, Timestamp) else False
 
 
-def compare(_context: Any, _column: Any, _inspected: Any, _found: Any, known: Any) -> bool | None:
-    """A time is a number below; anything else is for Alembic to judge."""
-    return False if isinstance(known, Timestamp) else None
+def compare(_context: Any, _column: Any, _inspected: Any, _database_type: Any, model_type: Any) -> bool | None:
+    """Report timestamps, stored as numbers, as unchanged; leave other types to Alembic."""
+    return False if isinstance(model_type, Timestamp) else None
 
 
 def run(connection: object) -> None:
-    """Compare with, or move, the database of `connection`."""
+    """Compare or migrate the database of `connection`."""
     context.configure(
         connection=connection,  # type: ignore[arg-type]  # Alembic calls this with its own connection
         target_metadata=Base.metadata,
@@ -35,9 +35,9 @@ def run(connection: object) -> None:
         context.run_migrations()
 
 
-given = context.config.attributes.get("connection")
-if given is not None:
-    run(given)
+shared_connection = context.config.attributes.get("connection")
+if shared_connection is not None:
+    run(shared_connection)
 else:
     with engine().connect() as connection:
         run(connection)

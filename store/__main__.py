@@ -1,4 +1,7 @@
-"""`python -m store`: can this process reach all it needs? Prints JSON; exits 1 where something is wrong."""
+"""`python -m store`: check the database, broker, blobs and disk.
+
+Prints JSON; exits with 1 if a check fails.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,19 @@ if TYPE_CHECKING:
 
 
 def check() -> dict[str, dict[str, Any]]:
-    """Each part: is it well, what is it, and what to do where it is not."""
+    """Check each part.
+
+    Return whether it works (`ok`), a `detail`, and how to fix it if it does not (`fix`).
+    """
     return {
-        "database": _tried(_database, "Check PLINTH_DATABASE_URL, and run `python -m migrations`."),
-        "broker": _tried(_broker, "Start it (`plinth up` does), or point PLINTH_REDIS_URL at one that runs."),
-        "blobs": _tried(lambda: blobs().check(), "Check PLINTH_BLOB_URL, and the credentials or rights it needs."),
-        "disk": _tried(_disk, "Free some space, or point PLINTH_HOME at a larger disk."),
+        "database": _try(_database, "Check PLINTH_DATABASE_URL, and run `python -m migrations`."),
+        "broker": _try(_broker, "Start a broker (`plinth up` does), or set PLINTH_REDIS_URL to a running one."),
+        "blobs": _try(lambda: blobs().check(), "Check PLINTH_BLOB_URL, and its credentials or permissions."),
+        "disk": _try(_disk, "Free some disk space, or set PLINTH_HOME to a larger disk."),
     }
 
 
-def _tried(part: Callable[[], str], fix: str) -> dict[str, Any]:
+def _try(part: Callable[[], str], fix: str) -> dict[str, Any]:
     try:
         return {"ok": True, "detail": part(), "fix": None}
     except (StoreError, SQLAlchemyError, OSError, ValueError) as error:
@@ -46,18 +52,18 @@ def _database() -> str:
 def _broker() -> str:
     if not store_settings().redis_url:
         raise BrokerUnavailable("PLINTH_REDIS_URL is not set")
-    return f"{notifications.queue_length()} messages wait"
+    return f"{notifications.queue_length()} messages are waiting"
 
 
 def _disk() -> str:
     free = shutil.disk_usage(store_settings().home).free
     floor = store_settings().free_space_floor_bytes
     if free < floor:
-        raise OSError(f"{free} bytes free, fewer than the floor of {floor}")
+        raise OSError(f"{free} bytes are free, fewer than the minimum of {floor}")
     return f"{free} bytes free"
 
 
 if __name__ == "__main__":
-    found = check()
-    sys.stdout.write(json.dumps(found, indent=2) + "\n")
-    sys.exit(0 if all(part["ok"] for part in found.values()) else 1)
+    parts = check()
+    sys.stdout.write(json.dumps(parts, indent=2) + "\n")
+    sys.exit(0 if all(part["ok"] for part in parts.values()) else 1)

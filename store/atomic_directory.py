@@ -1,4 +1,4 @@
-"""Files and folders that are complete or absent, also after a crash or a power cut."""
+"""Atomic files and folders: complete or absent, also after a crash or power cut."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""The two Celery objects: one that the worker listens with, and an impatient one that rings.
+"""The two Celery apps.
 
-No configuration of Celery on Redis loses nothing, so none is asked to: messages are acknowledged when they arrive, no
-result is kept, and the reconciler rings again for every row that waits.
+One with which a worker receives notifications, and one that sends them without retries.
+
+Every configuration of Celery on Redis can lose messages, so none is relied upon: messages are acknowledged on receipt,
+no result is stored, and the reconciler notifies again of every queued job.
 """
 
 from __future__ import annotations
@@ -12,15 +14,15 @@ from redis.exceptions import RedisError
 
 from store.settings import BROKER_TIMEOUT_SECONDS, QUEUE, store_settings
 
+#: Exceptions of a broker that is unreachable or fails.
 BROKER_ERRORS = (OperationalError, RedisError, OSError)
-"""What a broker that is not well raises."""
-NOWHERE = "redis://127.0.0.1:1/0"
-"""Where no broker is named: Celery's own default is somebody else's."""
+#: Used without a broker setting, as Celery's default may be the broker of another service.
+UNREACHABLE_URL = "redis://127.0.0.1:1/0"
 
 
 def worker_app() -> Celery:
-    """Patient: it waits for its broker as long as it takes."""
-    app = Celery("plinth", broker=store_settings().redis_url or NOWHERE)
+    """Create the app of a worker, which waits for its broker without limit."""
+    app = Celery("plinth", broker=store_settings().redis_url or UNREACHABLE_URL)
     app.conf.update(
         accept_content=["json"],
         broker_connection_max_retries=None,
@@ -50,8 +52,8 @@ def worker_app() -> Celery:
 
 
 def producer_app() -> Celery:
-    """Impatient: one try, and soon."""
-    app = Celery("plinth-bell", broker=store_settings().redis_url or NOWHERE, set_as_current=False)
+    """Create the app that sends notifications: one attempt, with a short timeout."""
+    app = Celery("plinth-producer", broker=store_settings().redis_url or UNREACHABLE_URL, set_as_current=False)
     app.conf.update(
         broker_connection_retry=False,
         broker_transport_options={

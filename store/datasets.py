@@ -1,4 +1,4 @@
-"""Datasets: made from uploads, found by reference."""
+"""Datasets: created from uploads, looked up by reference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from store.database import lock
 from store.errors import Conflict, NotFound
 from store.ids import new_id, version_number
 from store.pagination import Page, newest_first
-from store.tables import FINAL_STATES, Dataset, Job, clock
+from store.tables import FINAL_STATES, Dataset, Job, JobKind, clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,10 @@ def create(
     columns: Mapping[str, Any] | None = None,
     splits: Mapping[str, Any] | None = None,
 ) -> Dataset:
-    """The next version of `name`, and the job that validates it. `sources` are `{"key", "filename"}` of blobs."""
+    """Create the next version of `name` and submit its validation job.
+
+    `sources` are uploaded files, as `{"key", "filename"}` with the key of a blob.
+    """
     lock(session, f"dataset {name}")
     last = session.scalar(select(func.max(Dataset.version)).where(Dataset.name == name))
     dataset = Dataset(id=new_id("ds"), name=name, version=(last or 0) + 1, task=task, format=format)
@@ -43,15 +46,18 @@ def create(
         "columns": dict(columns) if columns else None,
         "splits": dict(splits) if splits else None,
     }
-    jobs.submit(session, kind=jobs.VALIDATE, spec=spec, dataset_id=dataset.id)
+    jobs.submit(session, kind=JobKind.VALIDATE, spec=spec, dataset_id=dataset.id)
     return dataset
 
 
 def get(session: Session, reference: str) -> Dataset:
-    """An id, `name@2`, or `name`: its latest ready version, else its latest. Raises `NotFound`."""
+    """Look up an id, `name@2`, or `name`: its latest ready version, else its latest.
+
+    Raises `NotFound`.
+    """
     live = select(Dataset).where(Dataset.deleted_at.is_(None))
-    if found := session.scalar(live.where(Dataset.id == reference)):
-        return found
+    if dataset := session.scalar(live.where(Dataset.id == reference)):
+        return dataset
     name, _, number = reference.partition("@")
     query = live.where(Dataset.name == name)
     if number:
@@ -65,23 +71,26 @@ def get(session: Session, reference: str) -> Dataset:
 
 
 def names(session: Session) -> Sequence[str]:
-    """All of them, in order."""
+    """List the names of all datasets in alphabetical order."""
     live = select(Dataset.name).where(Dataset.deleted_at.is_(None))
     return session.scalars(live.distinct().order_by(Dataset.name)).all()
 
 
 def listing(session: Session, *, limit: int, cursor: str | None) -> Page[Dataset]:
-    """All versions, newest first."""
+    """List all versions, newest first."""
     live = select(Dataset).where(Dataset.deleted_at.is_(None))
     return newest_first(session, live, Dataset.id, limit=limit, cursor=cursor)
 
 
 def delete(session: Session, dataset_id: str) -> list[str]:
-    """Forget it and return the keys of its files; raises `Conflict` while a job needs it."""
+    """Mark a dataset as deleted and return the keys of its blobs.
+
+    Raises `Conflict` while a job needs it.
+    """
     dataset = get(session, dataset_id)
-    its_jobs = session.scalars(select(Job).where(Job.dataset_id == dataset.id)).all()
-    if waiting := [job.id for job in its_jobs if job.state not in FINAL_STATES]:
-        raise Conflict(f"{dataset.name}@{dataset.version} is needed by {', '.join(waiting)}; wait, or cancel them")
+    dataset_jobs = session.scalars(select(Job).where(Job.dataset_id == dataset.id)).all()
+    if unfinished := [job.id for job in dataset_jobs if job.state not in FINAL_STATES]:
+        raise Conflict(f"{dataset.name}@{dataset.version} is needed by {', '.join(unfinished)}; wait, or cancel them")
     session.execute(update(Dataset).where(Dataset.id == dataset.id).values(deleted_at=clock()))
-    sources = [source["key"] for job in its_jobs for source in job.spec.get("sources", ())]
+    sources = [source["key"] for job in dataset_jobs for source in job.spec.get("sources", ())]
     return [*sources, *([dataset.key] if dataset.key else [])]

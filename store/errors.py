@@ -1,16 +1,17 @@
-"""What can go wrong in `store`.
+"""Exceptions of `store`.
 
 StoreError
-├── NotFound           no row by that reference
-├── Conflict           the row is not in a state that allows it
+├── NotFound           no row has that reference
+├── Conflict           the state of the row does not allow it
+│   └── PreconditionFailed  the row has changed since the caller last read it
 ├── StaleClaim         the run was given to another worker, cancelled or ended: stop writing
-├── StorageFull        no space for what was to be kept
-├── StorageUnavailable the place where blobs are does not answer
-├── DamagedBlob        a blob is not what was published
+├── StorageFull        too little disk space
+├── StorageUnavailable blob storage is unreachable or failed
+├── DamagedBlob        a blob differs from what was published
 ├── UploadLocked       another request writes to the upload
 ├── UploadTooLong      more bytes than the upload's announced length
 ├── ChecksumMismatch   a piece of an upload differs from its checksum
-└── BrokerUnavailable  the bell could not be rung; the reconciler will ring it again
+└── BrokerUnavailable  no notification could be sent; the reconciler sends it again
 """
 
 from __future__ import annotations
@@ -20,27 +21,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MOST_NAMES = 50
-"""So many known names are listed to someone who gave another."""
+#: Existing names listed in the message of `NotFound`.
+MAX_LISTED_NAMES = 50
 
 
 class StoreError(Exception):
-    """Base of all below."""
+    """Base of all exceptions below."""
 
 
 class NotFound(StoreError):
-    """No row by that reference."""
+    """No row has that reference."""
 
     def __init__(self, kind: str, reference: str, known: Sequence[str] = ()) -> None:
-        listed = ", ".join(known[:MOST_NAMES]) + (f" and {len(known) - MOST_NAMES} more" if known[MOST_NAMES:] else "")
-        super().__init__(f"there is no {kind} {reference!r}{f'; known: {listed}' if listed else ''}")
+        names = ", ".join(known[:MAX_LISTED_NAMES])
+        if len(known) > MAX_LISTED_NAMES:
+            names += f" and {len(known) - MAX_LISTED_NAMES} more"
+        super().__init__(f"there is no {kind} {reference!r}{f'; known: {names}' if names else ''}")
         self.kind = kind
         self.reference = reference
         self.known = known
 
 
 class Conflict(StoreError):
-    """The row is not in a state that allows it."""
+    """The state of the row does not allow the change."""
 
 
 class PreconditionFailed(Conflict):
@@ -52,15 +55,15 @@ class StaleClaim(StoreError):
 
 
 class StorageFull(StoreError):
-    """No space for what was to be kept."""
+    """Too little disk space."""
 
 
 class StorageUnavailable(StoreError, OSError):
-    """The place where blobs are does not answer, or not as it should."""
+    """Blob storage is unreachable, or answered with an error."""
 
 
 class DamagedBlob(StoreError, OSError):
-    """A blob is not what was published."""
+    """A blob differs from what was published."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"{key} is damaged: its checksum does not match")
@@ -68,7 +71,10 @@ class DamagedBlob(StoreError, OSError):
 
 
 class UploadLocked(StoreError):
-    """Another request writes to the upload; it can be asked for its offset again in a moment."""
+    """Another request writes to the upload.
+
+    It can be asked for its offset again in a moment.
+    """
 
     def __init__(self, upload_id: str) -> None:
         super().__init__(
@@ -92,4 +98,4 @@ class ChecksumMismatch(StoreError):
 
 
 class BrokerUnavailable(StoreError):
-    """The bell could not be rung; the reconciler will ring it again."""
+    """No notification could be sent; the reconciler sends it again."""

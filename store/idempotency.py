@@ -1,4 +1,4 @@
-"""Answers kept for a day, so that a request sent twice acts once."""
+"""Responses stored for a day, so that a repeated request acts once."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-KEPT_SECONDS = 24 * 3600.0
+RETENTION_SECONDS = 24 * 3600.0
 
 
 def find(session: Session, key: str) -> IdempotentAnswer | None:
-    """What was answered to this key; whoever sends it at the same time waits for this transaction's end."""
+    """Return the stored response to this key, or None.
+
+    A concurrent request with the same key waits until this transaction ends.
+    """
     lock(session, f"idempotency {key}")
-    session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < clock(-KEPT_SECONDS)))
+    session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < clock(-RETENTION_SECONDS)))
     return session.get(IdempotentAnswer, key)
 
 
-def remember(
-    session: Session, key: str, *, fingerprint: str, status: int, headers: Mapping[str, str], body: str
-) -> None:
-    """In the transaction that acts: both are kept, or neither. A second writer of the same key fails at its flush."""
-    answer = IdempotentAnswer(key=key, fingerprint=fingerprint, status=status, headers=dict(headers), body=body)
-    session.add(answer)
+def save(session: Session, key: str, *, fingerprint: str, status: int, headers: Mapping[str, str], body: str) -> None:
+    """Store a response in the transaction that acts: both are committed, or neither.
+
+    A second writer of the same key fails at its flush with an `IntegrityError`.
+    """
+    response = IdempotentAnswer(key=key, fingerprint=fingerprint, status=status, headers=dict(headers), body=body)
+    session.add(response)

@@ -1,4 +1,7 @@
-"""Ids: a prefix that says what it names, and a UUIDv7 (RFC 9562, section 5.7), so that they sort by time."""
+"""Ids.
+
+A prefix that names the type, and a UUIDv7 (RFC 9562, section 5.7), so that ids sort by time.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,18 @@ import secrets
 import threading
 import time
 
-LAST_VERSION = 2**31 - 1
-"""What an integer column of any database holds."""
+#: Largest value of an integer column in every supported database.
+MAX_VERSION = 2**31 - 1
 
 _lock = threading.Lock()
 _last = 0
 
 
 def new_id(prefix: str) -> str:
-    """`job_0199...`: 48 bits of milliseconds, version 7, 74 bits that are random or, within a millisecond, rise."""
+    """Return an id such as `job_0199...`.
+
+    It holds 48 bits of milliseconds, the version 7, and 74 bits that are random, or increase within a millisecond.
+    """
     global _last
     with _lock:
         milliseconds = time.time_ns() // 1_000_000
@@ -25,5 +31,5 @@ def new_id(prefix: str) -> str:
 
 
 def version_number(text: str) -> int | None:
-    """`3` of `digits@3`; None where no version can have that number."""
-    return number if text.isdecimal() and (number := int(text)) <= LAST_VERSION else None
+    """Parse the `3` of `digits@3`; None if no version can have that number."""
+    return number if text.isdecimal() and (number := int(text)) <= MAX_VERSION else None

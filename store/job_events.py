@@ -1,4 +1,4 @@
-"""What happened to a job: its events in order, and its curves."""
+"""The events of a job in order, and its metric curves."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+#: Pairs of step and value; the value is None where it was not a finite number.
 Curve = list[tuple[int, float | None]]
-"""Steps and values; None where it was no number."""
 
 
 def events(session: Session, job_id: str, *, after: int = 0, limit: int) -> Sequence[Event]:
-    """In order, from the one after `after` on."""
+    """List events in order, starting after number `after`."""
     query = select(Event).where(Event.job_id == job_id, Event.number > after).order_by(Event.number).limit(limit)
     return session.scalars(query).all()
 
@@ -27,26 +27,28 @@ def events(session: Session, job_id: str, *, after: int = 0, limit: int) -> Sequ
 def metrics(
     session: Session, job_id: str, *, names: Sequence[str] | None = None, max_points: int = 1000
 ) -> dict[str, Curve]:
-    """Curves by name; a longer one is thinned evenly, its last point always kept."""
+    """Return curves by name, each thinned evenly to `max_points`; the last point always remains."""
     query = select(MetricPoint).where(MetricPoint.job_id == job_id).order_by(MetricPoint.name, MetricPoint.step)
     if names:
         query = query.where(MetricPoint.name.in_(names))
     curves: dict[str, Curve] = {}
     for point in session.scalars(query):
         curves.setdefault(point.name, []).append((point.step, point.value))
-    return {name: _thinned(curve, max_points) for name, curve in curves.items()}
+    return {name: _thin(curve, max_points) for name, curve in curves.items()}
 
 
-def _thinned(curve: Curve, max_points: int) -> Curve:
+def _thin(curve: Curve, max_points: int) -> Curve:
     if len(curve) <= max_points:
         return curve
     last = len(curve) - 1
-    wanted = max(max_points - 1, 1)
-    return [curve[round(last * number / wanted)] for number in range(wanted + 1)] if max_points > 1 else [curve[last]]
+    if max_points == 1:
+        return [curve[last]]
+    intervals = max_points - 1
+    return [curve[round(last * number / intervals)] for number in range(intervals + 1)]
 
 
-def record(session: Session, job_id: str, *entries: tuple[str, Mapping[str, Any]]) -> None:
-    """Append events; the update of the counter orders writers."""
+def append_events(session: Session, job_id: str, *entries: tuple[str, Mapping[str, Any]]) -> None:
+    """Append events, numbered in order; the update of the counter serializes concurrent writers."""
     if not entries:
         return
     last = session.scalar(
@@ -59,12 +61,15 @@ def record(session: Session, job_id: str, *entries: tuple[str, Mapping[str, Any]
     session.flush()
 
 
-def keep_points(session: Session, job_id: str, metrics: Mapping[str, float | None], *, step: int) -> None:
-    """A point for each curve; a step that is run again after a crash replaces its own."""
+def save_metrics(session: Session, job_id: str, metrics: Mapping[str, float | None], *, step: int) -> None:
+    """Save one point per curve.
+
+    A step that is repeated after a crash replaces its point.
+    """
     for name, value in metrics.items():
         session.merge(MetricPoint(job_id=job_id, name=name, step=step, value=value))
 
 
-def finite(value: Any) -> Any:
-    """Neither JSON nor every database knows a number that is none."""
+def finite_or_none(value: Any) -> Any:
+    """Replace an infinite float, or NaN, by None: JSON has neither."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

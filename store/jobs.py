@@ -1,11 +1,13 @@
-"""The state machine of jobs. Every change of a job's state is one of these functions.
+"""The state machine of jobs.
+
+Every change of a job's state is one of these functions.
 
     queued   claim -> running, cancel -> cancelled
-    running  succeed -> succeeded, fail -> failed, cancelled -> cancelled,
-             release -> queued (after the last crash allowed: failed)
+    running  succeed -> succeeded, fail -> failed, finish_cancelled -> cancelled,
+             release -> queued (after the last allowed crash: failed)
 
-Each function works in its caller's transaction. A write of a run is conditional on (id, fence, running): where it finds
-no row the run is another's by now, and `StaleClaim` says so. Final states never change.
+Each function works in its caller's transaction. A write of a run is conditional on (id, fence, running). If it matches
+no row, the run has been given to another worker or has ended, and `StaleClaim` is raised. Final states never change.
 """
 
 from __future__ import annotations
@@ -16,14 +18,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import and_, func, or_, select, update
 
 from store import notifications
-from store.database import after_commit, changed
+from store.database import after_commit, update_rows
 from store.errors import Conflict, NotFound, StaleClaim
 from store.ids import new_id
-from store.job_events import finite, keep_points, record
+from store.job_events import append_events, finite_or_none, save_metrics
 from store.models import NewModel, register
 from store.pagination import Page, newest_first
-from store.settings import store_settings
-from store.tables import FINAL_STATES, Checkpoint, Dataset, Job, Model, clock
+from store.settings import (
+    FIRST_NOTIFY_DELAY_SECONDS,
+    MAX_NOTIFICATIONS_PER_ROUND,
+    MAX_NOTIFY_DELAY_SECONDS,
+    store_settings,
+)
+from store.tables import FINAL_STATES, Checkpoint, Dataset, Job, JobKind, Model, clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,14 +38,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
-VALIDATE = "validate"
-"""The kind of the job that validates a dataset; not listed unless asked for."""
-IMPORT = "import"
-"""The kind of the job that makes a model of an upload."""
-KEPT_CHECKPOINTS = 2
-FIRST_RING_AGAIN_SECONDS = 5.0
-LONGEST_RING_AGAIN_SECONDS = 60.0
-MOST_RINGS_AT_ONCE = 100
+MAX_CHECKPOINTS = 2
 
 Request = Literal["cancel", "stop", "pause"]
 
@@ -59,7 +59,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What the job was asked to do meanwhile."""
+    """The request of a user, if any."""
 
     requested: str | None
 
@@ -72,25 +72,25 @@ def submit(
     dataset_id: str | None = None,
     model_name: str | None = None,
 ) -> Job:
-    """A queued job; its bell is rung after the commit."""
+    """Create a queued job and notify the workers after the commit."""
     job = Job(
         id=new_id("job"),
         kind=kind,
         spec=dict(spec),
         dataset_id=dataset_id,
         model_name=model_name,
-        next_ring_at=clock(FIRST_RING_AGAIN_SECONDS),
+        notify_at=clock(FIRST_NOTIFY_DELAY_SECONDS),
     )
     session.add(job)
     session.flush()
-    record(session, job.id, ("state", {"state": "queued"}))
+    append_events(session, job.id, ("state", {"state": "queued"}))
     session.refresh(job)
-    _ring_after_commit(session, job.id)
+    _notify_after_commit(session, job.id)
     return job
 
 
 def get(session: Session, job_id: str) -> Job:
-    """Raises `NotFound`."""
+    """Return a job; raises `NotFound`."""
     job = session.get(Job, job_id, populate_existing=True)
     if job is None:
         raise NotFound("job", job_id)
@@ -100,35 +100,38 @@ def get(session: Session, job_id: str) -> Job:
 def listing(
     session: Session, *, states: Sequence[str] | None, kinds: Sequence[str] | None, limit: int, cursor: str | None
 ) -> Page[Job]:
-    """Newest first; validations only where their kind is asked for."""
-    query = select(Job).where(Job.kind.in_(kinds) if kinds else Job.kind != VALIDATE)
+    """List jobs, newest first; validations only if `kinds` names them."""
+    query = select(Job).where(Job.kind.in_(kinds) if kinds else Job.kind != JobKind.VALIDATE)
     if states:
         query = query.where(Job.state.in_(states))
     return newest_first(session, query, Job.id, limit=limit, cursor=cursor)
 
 
 def needs_blob(session: Session, key: str) -> bool:
-    """Whether a model is still to be imported from what lies under `key`."""
-    waiting = select(Job.spec).where(Job.kind == IMPORT, Job.state.in_(("queued", "running")))
-    sources = [spec["source"]["key"] for spec in session.scalars(waiting) if "source" in spec]
-    return any(source.startswith(f"{key}/") for source in sources)
+    """Return whether a queued or running import reads files below `key`."""
+    unfinished = select(Job.spec).where(Job.kind == JobKind.IMPORT, Job.state.in_(("queued", "running")))
+    source_keys = [spec["source"]["key"] for spec in session.scalars(unfinished) if "source" in spec]
+    return any(source_key.startswith(f"{key}/") for source_key in source_keys)
 
 
-def counts(session: Session) -> dict[str, int]:
-    """Jobs by state."""
+def count_by_state(session: Session) -> dict[str, int]:
+    """Return the number of jobs in each state that has any."""
     rows = session.execute(select(Job.state, func.count()).group_by(Job.state)).all()
     return {row[0]: row[1] for row in rows}
 
 
-# What a worker does with a job.
+# Transitions made by a worker.
 
 
 def claim(session: Session, job_id: str, *, worker: str) -> Claim | None:
-    """queued -> running. Of many callers one gets it; the others, and those who come for a paused job, get None."""
-    won = changed(
+    """Move a job from queued to running.
+
+    One of several callers gets the claim, the others None. So do callers for a paused job, or before `not_before`.
+    """
+    claimed_rows = update_rows(
         session,
         update(Job)
-        .where(Job.id == job_id, Job.state == "queued", _not_paused(), _not_too_early())
+        .where(Job.id == job_id, Job.state == "queued", _is_not_paused(), _is_due())
         .values(
             state="running",
             reason=None,
@@ -137,28 +140,28 @@ def claim(session: Session, job_id: str, *, worker: str) -> Claim | None:
             lease_until=clock(store_settings().lease_seconds),
             started_at=func.coalesce(Job.started_at, clock()),
             not_before=None,
-            rings=0,
+            notify_attempts=0,
         ),
     )
-    if not won:
+    if not claimed_rows:
         return None
     job = get(session, job_id)
-    if job.kind == VALIDATE:
+    if job.kind == JobKind.VALIDATE:
         session.execute(update(Dataset).where(Dataset.id == job.dataset_id).values(state="validating"))
-    record(session, job_id, ("state", {"state": "running", "attempt": job.fence}))
+    append_events(session, job_id, ("state", {"state": "running", "attempt": job.fence}))
     return _claim_of(job)
 
 
-def claimed(session: Session, job_id: str, fence: int) -> Claim:
-    """The claim that a run was started under; raises `StaleClaim` when it is no longer good."""
-    job = session.scalar(select(Job).where(_held(job_id, fence)))
+def get_claim(session: Session, job_id: str, fence: int) -> Claim:
+    """Return the claim of a running job; raises `StaleClaim` if it is no longer valid."""
+    job = session.scalar(select(Job).where(_is_held(job_id, fence)))
     if job is None:
         raise StaleClaim(job_id)
     return _claim_of(job)
 
 
 def heartbeat(session: Session, claim: Claim) -> Heartbeat:
-    """Renew the lease, and learn what was asked for."""
+    """Renew the lease, and return what a user has requested."""
     _write(session, claim, lease_until=clock(store_settings().lease_seconds))
     return Heartbeat(session.scalar(select(Job.requested).where(Job.id == claim.job_id)))
 
@@ -172,43 +175,46 @@ def report(
     step: int | None = None,
     events: Sequence[tuple[str, Mapping[str, Any]]] = (),
 ) -> None:
-    """What happened since the last report; a metric point needs its `step`."""
+    """Write progress, metrics and events since the last report.
+
+    Metrics become points only with a `step`.
+    """
     values: dict[str, Any] = {}
-    metrics = {name: finite(value) for name, value in (metrics or {}).items()}
+    metrics = {name: finite_or_none(value) for name, value in (metrics or {}).items()}
     if progress is not None:
-        progress = {name: finite(value) for name, value in progress.items()}
+        progress = {name: finite_or_none(value) for name, value in progress.items()}
         values["progress"] = progress
     if metrics:
         latest = session.scalar(select(Job.latest).where(Job.id == claim.job_id))
         values["latest"] = {**(latest or {}), **metrics}
-    # Written even where nothing is new: the condition is what tells a run that it was fenced off.
+    # Written even if nothing is new: the condition is how a run learns that it was fenced off.
     _write(session, claim, **(values or {"lease_until": Job.lease_until}))
     entries: list[tuple[str, Mapping[str, Any]]] = list(events)
     if metrics and step is not None:
-        keep_points(session, claim.job_id, metrics, step=step)
+        save_metrics(session, claim.job_id, metrics, step=step)
         entries.append(("metric", {"step": step, **metrics}))
     if progress is not None:
         entries.append(("progress", progress))
-    record(session, claim.job_id, *entries)
+    append_events(session, claim.job_id, *entries)
 
 
-def checkpointed(session: Session, claim: Claim, *, step: int, key: str, digest: str) -> list[str]:
-    """Remember a published checkpoint; returns the keys of those that are no longer needed."""
+def add_checkpoint(session: Session, claim: Claim, *, step: int, key: str, digest: str) -> list[str]:
+    """Record a published checkpoint; return the keys of older ones that are no longer needed."""
     furthest = session.scalar(select(func.max(Checkpoint.step)).where(Checkpoint.job_id == claim.job_id))
-    # Crashes are counted against a run that does not get on: three in a week of good work are no verdict.
-    gets_on = {"crashes": 0} if step > (furthest or 0) else {}
-    _write(session, claim, lease_until=clock(store_settings().lease_seconds), **gets_on)
+    # Only a run without progress is limited in crashes: three in a week of successful training prove nothing.
+    reset = {"crashes": 0} if step > (furthest or 0) else {}
+    _write(session, claim, lease_until=clock(store_settings().lease_seconds), **reset)
     session.merge(Checkpoint(job_id=claim.job_id, fence=claim.fence, step=step, key=key, digest=digest))
     session.flush()
-    record(session, claim.job_id, ("checkpoint", {"step": step}))
-    outdated = checkpoints(session, claim.job_id)[KEPT_CHECKPOINTS:]
+    append_events(session, claim.job_id, ("checkpoint", {"step": step}))
+    outdated = checkpoints(session, claim.job_id)[MAX_CHECKPOINTS:]
     for checkpoint in outdated:
         session.delete(checkpoint)
     return [checkpoint.key for checkpoint in outdated]
 
 
 def checkpoints(session: Session, job_id: str) -> Sequence[Checkpoint]:
-    """Furthest first."""
+    """List the checkpoints of a job, the furthest step first."""
     query = select(Checkpoint).where(Checkpoint.job_id == job_id)
     return session.scalars(query.order_by(Checkpoint.step.desc(), Checkpoint.fence.desc())).all()
 
@@ -221,9 +227,12 @@ def succeed(
     report: Mapping[str, Any] | None = None,
     reason: str | None = None,
 ) -> Model | None:
-    """running -> succeeded and the model's birth, in one transaction; a cancel that was accepted goes before."""
-    if _is_cancelled(session, claim):
-        cancelled(session, claim)
+    """Move a job from running to succeeded and register its model, in one transaction.
+
+    A cancellation that was accepted before takes precedence; then there is no model.
+    """
+    if _is_cancel_requested(session, claim):
+        finish_cancelled(session, claim)
         return None
     _end(session, claim, "succeeded", reason=reason, report=dict(report) if report is not None else None)
     return register(session, model, job_id=claim.job_id, dataset_id=claim.dataset_id) if model else None
@@ -239,30 +248,33 @@ def finish_validation(
     key: str,
     size: int,
 ) -> None:
-    """The verdict on a dataset: its row and its job end together. A rejected dataset is no failure of the job."""
-    if _is_cancelled(session, claim):
-        cancelled(session, claim)
+    """End a dataset's validation: its row and its job together.
+
+    A rejected dataset is not a failure of the job: the job succeeds with the reason "rejected".
+    """
+    if _is_cancel_requested(session, claim):
+        finish_cancelled(session, claim)
         return
     _end(session, claim, "succeeded", reason="ready" if ready else "rejected")
     values: dict[str, Any] = {"report": report, "summary": summary}
     if ready:
         values |= {"state": "ready", "key": key, "bytes": size}
     else:
-        found = ", ".join(item["code"] for item in report.get("errors", ()) if item.get("severity") == "error")
-        message = f"the data was rejected: {found or 'see the report'}"
-        hint = "Read the dataset's report: it lists everything that was found, and where. Then upload it again."
+        codes = ", ".join(item["code"] for item in report.get("errors", ()) if item.get("severity") == "error")
+        message = f"the data was rejected: {codes or 'see the report'}"
+        hint = "Read the dataset's report, which lists every problem and its place; correct the data and upload again."
         values |= {"state": "rejected", "error": {"code": "rejected", "message": message, "hint": hint}}
     session.execute(update(Dataset).where(Dataset.id == claim.dataset_id).values(**values))
 
 
 def fail(session: Session, claim: Claim, *, error: Mapping[str, Any]) -> None:
-    """running -> failed, for good."""
+    """Move a job from running to failed, for good."""
     _end(session, claim, "failed", error=dict(error))
     _reject_dataset(session, claim.kind, claim.dataset_id, error)
 
 
-def cancelled(session: Session, claim: Claim) -> None:
-    """running -> cancelled, once the run is really gone."""
+def finish_cancelled(session: Session, claim: Claim) -> None:
+    """Move a job from running to cancelled, once its process has ended."""
     reason = "cancelled by request"
     _end(session, claim, "cancelled", reason=reason)
     _reject_dataset(session, claim.kind, claim.dataset_id, {"code": "cancelled", "message": reason, "hint": None})
@@ -271,114 +283,125 @@ def cancelled(session: Session, claim: Claim) -> None:
 def release(
     session: Session, claim: Claim, *, crashed: bool, error: Mapping[str, Any] | None = None, delay_seconds: float = 0
 ) -> None:
-    """running -> queued, to go on from the last checkpoint; after the last crash allowed -> failed."""
-    if not _is_held(session, claim.job_id, claim.fence):
+    """Move a job from running back to queued, to resume from the last checkpoint.
+
+    After the last allowed crash it fails instead. Raises `StaleClaim`.
+    """
+    if session.scalar(select(Job.id).where(_is_held(claim.job_id, claim.fence)).with_for_update()) is None:
         raise StaleClaim(claim.job_id)
     _release(session, get(session, claim.job_id), crashed=crashed, error=error, delay_seconds=delay_seconds)
 
 
-# What the reconciler does.
+# Transitions made by the reconciler.
 
 
 def requeue_expired(session: Session) -> list[str]:
-    """Take back the runs whose worker fell silent; each counts as a crash."""
+    """Release the running jobs whose lease has expired, each as crashed; return their ids."""
     query = select(Job).where(Job.state == "running", Job.lease_until < clock()).with_for_update(skip_locked=True)
-    silent = session.scalars(query).all()
-    for job in silent:
-        error = {"code": "worker_lost", "message": "the worker fell silent", "hint": None, "user_fault": False}
+    expired = session.scalars(query).all()
+    for job in expired:
+        message = "the worker stopped renewing its lease"
+        error = {"code": "worker_lost", "message": message, "hint": None, "user_fault": False}
         _release(session, job, crashed=True, error=error, delay_seconds=0)
-    return [job.id for job in silent]
+    return [job.id for job in expired]
 
 
 def jobs_to_notify(session: Session, *, messages_waiting: int) -> list[str]:
-    """The queued jobs whose bell should ring now; the pause before each one's next ring grows.
+    """Return the queued jobs to notify workers of now.
 
-    `messages_waiting` are in the broker already, heard by nobody yet: there is no use in more of them than jobs, so
-    that a long queue of jobs does not flood the broker, and an emptied broker is filled again.
+    The delay until a job's next notification doubles.
+
+    `messages_waiting` are in the broker already and not yet received. Sending more messages than there are jobs has no
+    use: so a long queue of jobs does not flood the broker, and an emptied broker is filled again.
     """
-    waits = and_(Job.state == "queued", _not_paused(), _not_too_early())
-    unheard = (session.scalar(select(func.count()).select_from(Job).where(waits)) or 0) - messages_waiting
-    if unheard <= 0:
+    is_waiting = and_(Job.state == "queued", _is_not_paused(), _is_due())
+    missing = (session.scalar(select(func.count()).select_from(Job).where(is_waiting)) or 0) - messages_waiting
+    if missing <= 0:
         return []
     query = (
         select(Job)
-        .where(waits, Job.next_ring_at <= clock())
-        .order_by(Job.next_ring_at)
-        .limit(min(unheard, MOST_RINGS_AT_ONCE))
+        .where(is_waiting, Job.notify_at <= clock())
+        .order_by(Job.notify_at)
+        .limit(min(missing, MAX_NOTIFICATIONS_PER_ROUND))
         .with_for_update(skip_locked=True)
     )
     jobs = session.scalars(query).all()
     for job in jobs:
-        pause_seconds = min(FIRST_RING_AGAIN_SECONDS * 2**job.rings, LONGEST_RING_AGAIN_SECONDS)
-        session.execute(
-            update(Job).where(Job.id == job.id).values(rings=Job.rings + 1, next_ring_at=clock(pause_seconds))
-        )
+        delay_seconds = min(FIRST_NOTIFY_DELAY_SECONDS * 2**job.notify_attempts, MAX_NOTIFY_DELAY_SECONDS)
+        values = {"notify_attempts": Job.notify_attempts + 1, "notify_at": clock(delay_seconds)}
+        session.execute(update(Job).where(Job.id == job.id).values(**values))
     return [job.id for job in jobs]
 
 
-# What a user asks for.
+# Requests of a user.
 
 
 def cancel(session: Session, job_id: str) -> Job:
-    """Keep nothing: at once where it is queued, as soon as the run is gone where it is running."""
-    job = _open(session, job_id, "cancelled")
+    """Cancel a job and discard its results.
+
+    At once if queued, else once its process has ended.
+
+    Raises:
+        NotFound: No such job.
+        Conflict: The job has ended.
+    """
+    job = _lock_unfinished(session, job_id, "cancelled")
     if job.state == "queued":
         _cancel_queued(session, job, "cancelled by request")
     else:
-        _ask(session, job, "cancel")
+        _request(session, job, "cancel")
     return get(session, job_id)
 
 
 def stop(session: Session, job_id: str) -> Job:
-    """End now and keep the best so far; a job that has nothing yet is cancelled."""
-    job = _open(session, job_id, "stopped")
+    """End a job now with its best result; a job without a checkpoint is cancelled.
+
+    Raises as `cancel` does.
+    """
+    job = _lock_unfinished(session, job_id, "stopped")
     if job.requested == "cancel":
         raise Conflict(f"{job_id} is being cancelled")
     if job.state == "queued" and not checkpoints(session, job_id):
         _cancel_queued(session, job, "stopped before it started")
     else:
-        _ask(session, job, "stop")
-        _wake(session, job)
+        _request(session, job, "stop")
+        _notify_if_queued(session, job)
     return get(session, job_id)
 
 
 def pause(session: Session, job_id: str) -> Job:
-    """Leave after a checkpoint, and wait for `resume`."""
-    job = _open(session, job_id, "paused")
+    """Interrupt a job after a checkpoint until `resume`. Raises as `cancel` does."""
+    job = _lock_unfinished(session, job_id, "paused")
     if job.requested in ("cancel", "stop"):
-        raise Conflict(f"{job_id} was asked to {job.requested}, which comes first")
-    _ask(session, job, "pause")
+        raise Conflict(f"{job_id} cannot be paused: {job.requested} was requested before")
+    _request(session, job, "pause")
     return get(session, job_id)
 
 
 def resume(session: Session, job_id: str) -> Job:
-    """Go on from where it was paused."""
-    job = _open(session, job_id, "resumed")
+    """Continue a paused job from its last checkpoint. Raises as `cancel` does."""
+    job = _lock_unfinished(session, job_id, "resumed")
     if job.requested != "pause":
         raise Conflict(f"{job_id} is not paused; it is {job.state}")
-    _ask(session, job, None)
-    _wake(session, job)
+    _request(session, job, None)
+    _notify_if_queued(session, job)
     return get(session, job_id)
 
 
-def _not_paused() -> ColumnElement[bool]:
+def _is_not_paused() -> ColumnElement[bool]:
     return or_(Job.requested.is_(None), Job.requested != "pause")
 
 
-def _not_too_early() -> ColumnElement[bool]:
+def _is_due() -> ColumnElement[bool]:
     return or_(Job.not_before.is_(None), Job.not_before <= clock())
 
 
-def _held(job_id: str, fence: int) -> ColumnElement[bool]:
+def _is_held(job_id: str, fence: int) -> ColumnElement[bool]:
     return and_(Job.id == job_id, Job.fence == fence, Job.state == "running")
 
 
-def _is_held(session: Session, job_id: str, fence: int) -> bool:
-    return session.scalar(select(Job.id).where(_held(job_id, fence)).with_for_update()) is not None
-
-
-def _is_cancelled(session: Session, claim: Claim) -> bool:
-    query = select(Job.requested).where(_held(claim.job_id, claim.fence)).with_for_update()
+def _is_cancel_requested(session: Session, claim: Claim) -> bool:
+    query = select(Job.requested).where(_is_held(claim.job_id, claim.fence)).with_for_update()
     return session.scalar(query) == "cancel"
 
 
@@ -387,29 +410,28 @@ def _claim_of(job: Job) -> Claim:
 
 
 def _write(session: Session, claim: Claim, **values: Any) -> None:
-    if not changed(session, update(Job).where(_held(claim.job_id, claim.fence)).values(**values)):
+    if not update_rows(session, update(Job).where(_is_held(claim.job_id, claim.fence)).values(**values)):
         raise StaleClaim(claim.job_id)
 
 
 def _end(session: Session, claim: Claim, state: str, **values: Any) -> None:
     values = {"reason": None, "error": None, **values}
-    ended = {"state": state, "requested": None, "worker": None, "lease_until": None, "finished_at": clock()}
-    _write(session, claim, **ended, **values)
-    record(session, claim.job_id, ("state", _told(state, values["reason"], values.get("error"))))
+    final = {"state": state, "requested": None, "worker": None, "lease_until": None, "finished_at": clock()}
+    _write(session, claim, **final, **values)
+    append_events(session, claim.job_id, ("state", _state_event(state, values["reason"], values.get("error"))))
 
 
 def _release(
     session: Session, job: Job, *, crashed: bool, error: Mapping[str, Any] | None, delay_seconds: float
 ) -> None:
-    """The caller holds the row."""
+    """Release a job whose row the caller has locked."""
     if job.requested == "cancel":
-        cancelled(session, _claim_of(job))
+        finish_cancelled(session, _claim_of(job))
         return
     crashes = job.crashes + crashed
-    most = store_settings().max_crashes
-    if crashed and crashes >= most:
-        last = dict(error or {"code": "crashed", "message": "the run died", "hint": None, "user_fault": False})
-        last["message"] = f"{last['message']} ({crashes} times; not tried again)"
+    if crashed and crashes >= store_settings().max_crashes:
+        last = dict(error or {"code": "crashed", "message": "the run crashed", "hint": None, "user_fault": False})
+        last["message"] = f"{last['message']} ({crashes} times; not retried)"
         _end(session, _claim_of(job), "failed", error=last, crashes=crashes)
         _reject_dataset(session, job.kind, job.dataset_id, last)
         return
@@ -423,33 +445,36 @@ def _release(
         worker=None,
         lease_until=None,
         error=dict(error) if error else None,
-        rings=0,
+        notify_attempts=0,
         not_before=clock(delay_seconds) if delay_seconds else None,
-        next_ring_at=clock(delay_seconds or FIRST_RING_AGAIN_SECONDS),
+        notify_at=clock(delay_seconds or FIRST_NOTIFY_DELAY_SECONDS),
     )
-    record(session, job.id, ("state", _told("queued", reason, error)))
+    append_events(session, job.id, ("state", _state_event("queued", reason, error)))
     if delay_seconds == 0 and job.requested != "pause":
-        _ring_after_commit(session, job.id)
+        _notify_after_commit(session, job.id)
 
 
-def _told(state: str, reason: str | None, error: Mapping[str, Any] | None) -> dict[str, Any]:
+def _state_event(state: str, reason: str | None, error: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"state": state} | ({"reason": reason} if reason else {}) | ({"error": dict(error)} if error else {})
 
 
 def _reject_dataset(session: Session, kind: str, dataset_id: str | None, error: Mapping[str, Any]) -> None:
-    if kind == VALIDATE:
+    if kind == JobKind.VALIDATE:
         session.execute(update(Dataset).where(Dataset.id == dataset_id).values(state="rejected", error=dict(error)))
 
 
-def _open(session: Session, job_id: str, verb: str) -> Job:
-    """The row, locked, unless it has ended."""
+def _lock_unfinished(session: Session, job_id: str, participle: str) -> Job:
+    """Return the locked row.
+
+    Raises `Conflict` with the `participle` of the request if the job has ended.
+    """
     job = session.scalar(
         select(Job).where(Job.id == job_id).with_for_update().execution_options(populate_existing=True)
     )
     if job is None:
         raise NotFound("job", job_id)
     if job.state in FINAL_STATES:
-        raise Conflict(f"{job_id} cannot be {verb}: it has ended and is {job.state}")
+        raise Conflict(f"{job_id} cannot be {participle}: it has ended and is {job.state}")
     return job
 
 
@@ -459,25 +484,27 @@ def _cancel_queued(session: Session, job: Job, reason: str) -> None:
         .where(Job.id == job.id, Job.state == "queued")
         .values(state="cancelled", reason=reason, requested=None, finished_at=clock())
     )
-    record(session, job.id, ("state", _told("cancelled", reason, None)))
+    append_events(session, job.id, ("state", _state_event("cancelled", reason, None)))
     _reject_dataset(session, job.kind, job.dataset_id, {"code": "cancelled", "message": reason, "hint": None})
 
 
-def _ask(session: Session, job: Job, request: Request | None) -> None:
+def _request(session: Session, job: Job, request: Request | None) -> None:
     if job.requested == request:
         return
     session.execute(update(Job).where(Job.id == job.id).values(requested=request))
-    record(session, job.id, ("state", {"state": job.state, "requested": request}))
+    append_events(session, job.id, ("state", {"state": job.state, "requested": request}))
 
 
-def _wake(session: Session, job: Job) -> None:
+def _notify_if_queued(session: Session, job: Job) -> None:
     if job.state == "queued":
-        session.execute(
-            update(Job).where(Job.id == job.id).values(rings=0, next_ring_at=clock(FIRST_RING_AGAIN_SECONDS))
-        )
-        _ring_after_commit(session, job.id)
+        values = {"notify_attempts": 0, "notify_at": clock(FIRST_NOTIFY_DELAY_SECONDS)}
+        session.execute(update(Job).where(Job.id == job.id).values(**values))
+        _notify_after_commit(session, job.id)
 
 
-def _ring_after_commit(session: Session, job_id: str) -> None:
-    """A dead broker costs latency, nothing else: the row says that its bell is due until a ring was heard."""
+def _notify_after_commit(session: Session, job_id: str) -> None:
+    """Notify the workers.
+
+    Without a broker this costs only latency, as the reconciler notifies again by `notify_at`.
+    """
     after_commit(session, lambda: notifications.notify_if_possible(job_id))

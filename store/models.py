@@ -1,4 +1,4 @@
-"""Models: found by reference, moved to by aliases. A model is born only in `store.jobs.succeed`."""
+"""Models and their aliases. A model is created only by `store.jobs.succeed`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
+#: The alias that a bare model name refers to, if it is set.
 PRODUCTION = "production"
-"""The alias that a bare name means where it is set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewModel:
-    """A published package that is about to become a model."""
+    """The row of a published package that is about to be registered."""
 
     id: str
     name: str
@@ -42,11 +42,11 @@ class NewModel:
     parent_id: str | None
 
 
-def register(session: Session, new: NewModel, *, job_id: str, dataset_id: str | None) -> Model:
-    """The next version of its name; a number once given is never given again."""
-    lock(session, f"model {new.name}")
-    last = session.scalar(select(func.max(Model.version)).where(Model.name == new.name))
-    model = Model(**asdict(new), version=(last or 0) + 1, job_id=job_id, dataset_id=dataset_id)
+def register(session: Session, new_model: NewModel, *, job_id: str, dataset_id: str | None) -> Model:
+    """Add a model as the next version of its name; version numbers are never reused."""
+    lock(session, f"model {new_model.name}")
+    last = session.scalar(select(func.max(Model.version)).where(Model.name == new_model.name))
+    model = Model(**asdict(new_model), version=(last or 0) + 1, job_id=job_id, dataset_id=dataset_id)
     session.add(model)
     session.flush()
     session.refresh(model)
@@ -54,12 +54,18 @@ def register(session: Session, new: NewModel, *, job_id: str, dataset_id: str | 
 
 
 def version(session: Session, reference: str) -> Model:
-    """`name` (its production alias, else the latest), `name@3`, `name@alias` or an id. Raises `NotFound`."""
-    name, _, wanted = reference.partition("@")
-    if not wanted and (found := session.scalar(_live().where(Model.id == name))):
-        return found
-    number = version_number(wanted) if wanted.isdecimal() else _aliased(session, name, wanted or PRODUCTION)
-    if number is None and wanted:
+    """Look up `name` (its production alias, else the latest), `name@3`, `name@alias` or an id.
+
+    Raises `NotFound`.
+    """
+    name, _, selector = reference.partition("@")
+    if not selector and (model := session.scalar(_live().where(Model.id == name))):
+        return model
+    if selector.isdecimal():
+        number = version_number(selector)
+    else:
+        number = _version_of_alias(session, name, selector or PRODUCTION)
+    if number is None and selector:
         raise NotFound("model", reference, references(session, name) or names(session))
     query = _live().where(Model.name == name)
     query = (
@@ -72,22 +78,22 @@ def version(session: Session, reference: str) -> Model:
 
 
 def references(session: Session, name: str) -> list[str]:
-    """By what the versions of a name are asked for, the newest first; none where there is no such model."""
+    """List `name@version`, the newest first, then `name@alias`; empty if there is no such model."""
     numbers = session.scalars(_live().with_only_columns(Model.version).where(Model.name == name))
-    found = [*map(str, sorted(numbers, reverse=True)), *(row.alias for row in aliases(session, name))]
-    return [f"{name}@{each}" for each in found]
+    selectors = [*map(str, sorted(numbers, reverse=True)), *(row.alias for row in aliases(session, name))]
+    return [f"{name}@{selector}" for selector in selectors]
 
 
 def _live() -> Select[Model]:
     return select(Model).where(Model.deleted_at.is_(None))
 
 
-def _aliased(session: Session, name: str, alias: str) -> int | None:
+def _version_of_alias(session: Session, name: str, alias: str) -> int | None:
     return session.scalar(select(Alias.version).where(Alias.model_name == name, Alias.alias == alias))
 
 
 def listing(session: Session, *, limit: int, cursor: str | None) -> Page[Model]:
-    """The latest version of each name, newest first."""
+    """List the latest version of each name, newest first."""
     live = Model.deleted_at.is_(None)
     newest = select(Model.name, func.max(Model.version).label("version")).where(live).group_by(Model.name).subquery()
     query = select(Model).join(newest, (Model.name == newest.c.name) & (Model.version == newest.c.version))
@@ -95,63 +101,71 @@ def listing(session: Session, *, limit: int, cursor: str | None) -> Page[Model]:
 
 
 def versions(session: Session, name: str) -> Sequence[Model]:
-    """Newest first; raises `NotFound` where there is none."""
-    found = session.scalars(_live().where(Model.name == name).order_by(Model.version.desc())).all()
-    if not found:
+    """List the versions of a name, newest first; raises `NotFound` if there is none."""
+    rows = session.scalars(_live().where(Model.name == name).order_by(Model.version.desc())).all()
+    if not rows:
         raise NotFound("model", name, names(session))
-    return found
+    return rows
 
 
 def of_job(session: Session, job_id: str) -> Model | None:
-    """What a job made."""
+    """Return the model that a job registered, or None."""
     return session.scalar(select(Model).where(Model.job_id == job_id))
 
 
 def origin(session: Session, model: Model) -> tuple[Dataset | None, Model | None]:
-    """The data it was made of and the base it started from, whether or not they have been deleted since."""
+    """Return the dataset and the base model of a model, even if deleted since."""
     dataset = session.get(Dataset, model.dataset_id) if model.dataset_id else None
     return dataset, session.get(Model, model.parent_id) if model.parent_id else None
 
 
 def export_key(model_id: str, format: str) -> str:
-    """Where a version lies among the blobs in another library's format, once a job has made that: one zip."""
+    """Return the blob key of a model's export to another format.
+
+    One zip, written by an export job.
+    """
     return f"exports/{model_id}/{format}.zip"
 
 
 def names(session: Session) -> Sequence[str]:
-    """All of them, in order."""
+    """List the names of all models in alphabetical order."""
     live = select(Model.name).where(Model.deleted_at.is_(None))
     return session.scalars(live.distinct().order_by(Model.name)).all()
 
 
 def aliases(session: Session, name: str) -> Sequence[Alias]:
-    """Those of one model."""
+    """List the aliases of one model in alphabetical order."""
     return session.scalars(select(Alias).where(Alias.model_name == name).order_by(Alias.alias)).all()
 
 
 def alias_of(session: Session, name: str, alias: str) -> Alias:
-    """Raises `NotFound`."""
-    found = session.get(Alias, (name, alias), populate_existing=True)
-    if found is None:
+    """Return an alias; raises `NotFound`."""
+    row = session.get(Alias, (name, alias), populate_existing=True)
+    if row is None:
         raise NotFound("alias", f"{name}@{alias}")
-    return found
+    return row
 
 
 def etag(row: Alias) -> str:
-    """Changes with each move."""
+    """Return the entity tag of an alias, which changes whenever the alias moves."""
     return f'"{row.version}-{row.revision}"'
 
 
 def set_alias(session: Session, name: str, alias: str, version: int, *, if_match: str | None = None) -> Alias:
-    """Point an alias at a version. `if_match` is the tag the caller last saw, or `*` for any.
+    """Point an alias at a version.
 
-    Raises `NotFound` where there is no such version, `PreconditionFailed` where the alias has moved since.
+    `if_match` is the entity tag that the caller read last, or `*` for any.
+
+    Raises:
+        Conflict: The alias is a number.
+        NotFound: There is no such version.
+        PreconditionFailed: The alias has moved since.
     """
     if alias.isdecimal():
-        raise Conflict("an alias cannot be a number: numbers are versions")
+        raise Conflict(f"the alias {alias!r} is a number, and numbers are versions; use a name")
     if session.scalar(_live().where(Model.name == name, Model.version == version)) is None:
         raise NotFound("model", f"{name}@{version}")
-    current = _locked(session, name, alias, if_match)
+    current = _lock_alias(session, name, alias, if_match)
     if current is None:
         session.add(Alias(model_name=name, alias=alias, version=version))
     else:
@@ -166,8 +180,8 @@ def set_alias(session: Session, name: str, alias: str, version: int, *, if_match
 
 
 def remove_alias(session: Session, name: str, alias: str, *, if_match: str | None = None) -> None:
-    """Forget an alias; its history stays. Raises as `set_alias` does."""
-    current = _locked(session, name, alias, if_match)
+    """Remove an alias; its history stays. Raises `NotFound` or `PreconditionFailed`."""
+    current = _lock_alias(session, name, alias, if_match)
     if current is None:
         raise NotFound("alias", f"{name}@{alias}")
     session.delete(current)
@@ -176,37 +190,43 @@ def remove_alias(session: Session, name: str, alias: str, *, if_match: str | Non
 
 
 def alias_history(session: Session, name: str, alias: str) -> Sequence[AliasChange]:
-    """Newest first."""
+    """List the moves of an alias, newest first."""
     query = select(AliasChange).where(AliasChange.model_name == name, AliasChange.alias == alias)
     return session.scalars(query.order_by(AliasChange.id.desc())).all()
 
 
 def delete(session: Session, name: str, number: int) -> list[str]:
-    """Forget one version and return the keys of its files; raises `Conflict` while an alias or a job needs it."""
+    """Mark one version as deleted and return the keys of its blobs.
+
+    Raises `Conflict` while an alias or an unfinished job refers to it.
+    """
     model = version(session, f"{name}@{number}")
-    pointing = session.scalars(select(Alias.alias).where(Alias.model_name == name, Alias.version == number)).all()
-    if pointing:
-        raise Conflict(f"{name}@{number} is {', '.join(pointing)}; move or delete the alias first")
-    wanted = session.scalars(select(Job).where(Job.state.in_(("queued", "running")))).all()
-    waiting = [job.id for job in wanted if _names(job.spec, {model.id, f"{name}@{number}"})]
-    if waiting:
-        raise Conflict(f"{name}@{number} is needed by {', '.join(waiting)}; cancel these first")
+    alias_names = session.scalars(select(Alias.alias).where(Alias.model_name == name, Alias.version == number)).all()
+    if alias_names:
+        raise Conflict(f"{name}@{number} is {', '.join(alias_names)}; move or delete the alias first")
+    unfinished = session.scalars(select(Job).where(Job.state.in_(("queued", "running")))).all()
+    needed_by = [job.id for job in unfinished if _refers_to(job.spec, {model.id, f"{name}@{number}"})]
+    if needed_by:
+        raise Conflict(f"{name}@{number} is needed by {', '.join(needed_by)}; cancel these jobs first")
     session.execute(update(Model).where(Model.id == model.id).values(deleted_at=clock()))
     return [model.key, f"exports/{model.id}"]
 
 
-def _names(spec: Any, references: set[str]) -> bool:
-    """Whether any value in a spec is one of these: to start from, or an option. Datasets have names of their own."""
+def _refers_to(spec: Any, references: set[str]) -> bool:
+    """Return whether any value in a spec is one of the references.
+
+    `dataset` is left out, as datasets are not models.
+    """
     if isinstance(spec, dict):
-        return any(_names(each, references) for key, each in spec.items() if key != "dataset")
+        return any(_refers_to(value, references) for key, value in spec.items() if key != "dataset")
     if isinstance(spec, list):
-        return any(_names(each, references) for each in spec)
+        return any(_refers_to(value, references) for value in spec)
     return spec in references
 
 
-def _locked(session: Session, name: str, alias: str, if_match: str | None) -> Alias | None:
+def _lock_alias(session: Session, name: str, alias: str, if_match: str | None) -> Alias | None:
     query = select(Alias).where(Alias.model_name == name, Alias.alias == alias).with_for_update()
     current = session.scalar(query.execution_options(populate_existing=True))
     if if_match is not None and (current is None or if_match not in ("*", etag(current))):
-        raise PreconditionFailed(f"{name}@{alias} has changed since you read it; read it again")
+        raise PreconditionFailed(f"{name}@{alias} has changed since it was read; read it again, then retry")
     return current

@@ -1,7 +1,9 @@
-"""The bell: a message that carries a job's id and means "look". Nothing is lost with it.
+"""Notifications: a message with a job's id tells the workers to look at that job.
 
-Celery and Redis are imported when they are first needed: a process that only predicts needs neither, and they cost it
-17 MB and a third of its start.
+Losing one costs only latency.
+
+Celery and Redis are imported on first use: a process that only predicts needs neither, and they cost it 17 MB and a
+third of its start-up time.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def notify(job_id: str) -> None:
-    """Say that a job waits; raises `BrokerUnavailable` within about two seconds."""
+    """Tell the workers that a job is queued; raises `BrokerUnavailable` within about two seconds."""
     from store.celery_apps import BROKER_ERRORS
 
     try:
@@ -29,11 +31,14 @@ def notify(job_id: str) -> None:
     except BROKER_ERRORS as error:
         # A connection that failed half-way must not be used again.
         producer_app.cache_clear()
-        raise BrokerUnavailable(f"the broker does not answer: {type(error).__name__}") from error
+        raise BrokerUnavailable(f"the broker is unreachable: {type(error).__name__}") from error
 
 
 def notify_if_possible(job_id: str) -> None:
-    """Best effort: the reconciler rings again."""
+    """Tell the workers that a job is queued, or log why not.
+
+    The reconciler notifies again.
+    """
     try:
         notify(job_id)
     except BrokerUnavailable as error:
@@ -41,7 +46,7 @@ def notify_if_possible(job_id: str) -> None:
 
 
 def queue_length() -> int:
-    """Messages that nobody has taken; raises `BrokerUnavailable`."""
+    """Return the number of messages that no worker has received; raises `BrokerUnavailable`."""
     from redis import Redis
     from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
@@ -49,14 +54,19 @@ def queue_length() -> int:
 
     timeouts = {"socket_timeout": BROKER_TIMEOUT_SECONDS, "socket_connect_timeout": BROKER_TIMEOUT_SECONDS}
     try:
-        with Redis.from_url(_plain(store_settings().redis_url), retry=Retry(NoBackoff(), 0), **timeouts) as client:
+        with Redis.from_url(
+            _to_redis_url(store_settings().redis_url), retry=Retry(NoBackoff(), 0), **timeouts
+        ) as client:
             return int(client.llen(QUEUE))
     except (RedisError, OSError, ValueError) as error:
-        raise BrokerUnavailable(f"the broker does not answer: {type(error).__name__}") from error
+        raise BrokerUnavailable(f"the broker is unreachable: {type(error).__name__}") from error
 
 
-def _plain(url: str) -> str:
-    """The address as Redis' own client reads it; Celery has a spelling of its own for a socket."""
+def _to_redis_url(url: str) -> str:
+    """Convert Celery's form of a Unix socket address to that of the Redis client.
+
+    Others stay as they are.
+    """
     parts = urlsplit(url)
     if parts.scheme != "redis+socket":
         return url
@@ -65,7 +75,7 @@ def _plain(url: str) -> str:
 
 @cache
 def producer_app() -> Celery:
-    """This process's own."""
+    """Return the Celery app with which this process sends notifications."""
     from store import celery_apps
 
     return celery_apps.producer_app()

@@ -1,4 +1,4 @@
-"""Lists by pages: newest first, from a cursor on."""
+"""Lists in pages: newest first, starting at a cursor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """`next_cursor` is None on the last one."""
+    """One page of a list; `next_cursor` is None on the last page."""
 
     items: Sequence[Item]
     next_cursor: str | None
@@ -25,7 +25,10 @@ class Page(Generic[Item]):
 def newest_first(
     session: Session, query: Select[Item], key: InstrumentedAttribute[str], *, limit: int, cursor: str | None
 ) -> Page[Item]:
-    """One page by a key that sorts by time. The cursor is the last key seen, so that new rows shift nothing."""
+    """Return one page, ordered by a key that sorts by time.
+
+    The cursor is the last key of the page before, so that new rows do not shift pages.
+    """
     if cursor is not None:
         query = query.where(key < cursor)
     rows: Sequence[Any] = session.scalars(query.order_by(key.desc()).limit(limit + 1)).all()

@@ -1,7 +1,7 @@
-"""Uploads on their way: files in `$PLINTH_HOME/incoming`, whose size is the only truth about how much has arrived.
+"""Incomplete uploads: files in `$PLINTH_HOME/incoming`, whose size says how many bytes have arrived.
 
-Nothing in memory and no row is needed to go on after the process was killed. A piece that comes with a checksum counts
-only once it is verified: until then a file beside it says where it began.
+A killed process leaves everything that is needed to resume: neither memory nor a row is involved. A piece with a
+checksum counts only once it is verified; until then a file beside the upload holds the offset at which the piece began.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ _writers = concurrent.futures.ThreadPoolExecutor(max_workers=8, thread_name_pref
 
 
 async def pump(pieces: AsyncIterator[bytes], write: Callable[[list[bytes]], object]) -> None:
-    """Give what arrives to `write` by blocks of pieces, in a thread: one is written while the next one arrives.
+    """Pass blocks of pieces to `write` in a thread.
 
-    However `pieces` ends, all that came is written and no write is still running when this returns. Pieces are never
-    joined: at a gigabyte a second each copy counts.
+    One block is written while the next one arrives.
+
+    However `pieces` ends, everything received is written and no write is running when this returns. Pieces are not
+    joined, as every copy costs at a gigabyte per second.
     """
     block: list[bytes] = []
     size, running = 0, None
@@ -55,13 +57,13 @@ async def pump(pieces: AsyncIterator[bytes], write: Callable[[list[bytes]], obje
 
 
 def write_all(file: RawIOBase, data: memoryview) -> None:
-    """Write to an unbuffered file, however few bytes it takes at a time."""
+    """Write all bytes to an unbuffered file, whose `write` may accept only some of them."""
     while data:
         data = data[file.write(data) or 0 :]
 
 
 class PartialUploads:
-    """The folder. `floor_bytes` of the disk stay free."""
+    """The folder of incomplete uploads. `floor_bytes` of the disk stay free."""
 
     def __init__(self, directory: Path, *, floor_bytes: int) -> None:
         self.directory = directory
@@ -69,42 +71,47 @@ class PartialUploads:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def path(self, upload_id: str) -> Path:
-        """Where the bytes of an upload lie."""
+        """Return the file of an upload."""
         return self.directory / upload_id
 
     def offset(self, upload_id: str) -> int:
-        """How many bytes are here to stay."""
+        """Return the number of received bytes, without unverified ones."""
         try:
             return int(self._unverified(upload_id).read_text())
         except (FileNotFoundError, ValueError):
             return self.path(upload_id).stat().st_size
 
     def check_space(self, count: int = 0) -> None:
-        """Raises `StorageFull` where `count` more bytes would leave too little."""
+        """Raise `StorageFull` if `count` more bytes would leave less than the floor."""
         free = shutil.disk_usage(self.directory).free
         if free - count < self._floor_bytes:
             raise StorageFull(
                 f"{count} bytes do not fit: {max(free - self._floor_bytes, 0)} are left for uploads on this disk. "
-                "Delete datasets or models, then go on."
+                "Delete datasets or models, then resume."
             )
 
     def create(self, upload_id: str) -> None:
-        """An upload of which nothing has arrived."""
+        """Create the empty file of an upload."""
         self.path(upload_id).touch(mode=0o600, exist_ok=False)
 
     def discard(self, upload_id: str) -> None:
-        """Forget an upload, arrived or not."""
+        """Delete the files of an upload, complete or not."""
         self.path(upload_id).unlink(missing_ok=True)
         self._unverified(upload_id).unlink(missing_ok=True)
 
     @contextmanager
-    def writing(self, upload_id: str) -> Iterator[Writer]:
-        """Open the only writer of an upload; raises `UploadLocked` while another process or thread holds it."""
+    def open_writer(self, upload_id: str) -> Iterator[Writer]:
+        """Open the only writer of an upload.
+
+        Raises:
+            NotFound: There is no such upload.
+            UploadLocked: Another process or thread writes to it.
+        """
         try:
-            opened = self.path(upload_id).open("r+b", buffering=0)
+            file = self.path(upload_id).open("r+b", buffering=0)
         except FileNotFoundError:
             raise NotFound("upload", upload_id) from None
-        with opened as file:
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -120,21 +127,32 @@ class PartialUploads:
 class Writer:
     """Appends to one upload."""
 
-    def __init__(self, incoming: PartialUploads, file: RawIOBase, unverified: Path) -> None:
-        self._incoming = incoming
+    def __init__(self, uploads: PartialUploads, file: RawIOBase, unverified: Path) -> None:
+        self._uploads = uploads
         self._file = file
         self._unverified = unverified
         self.offset = 0
 
     def rewind(self) -> None:
-        """To the end of what counts; a piece that was never verified is dropped."""
+        """Go to the end of the file, after dropping a piece that was never verified."""
         if self._unverified.exists():
             self._file.truncate(int(self._unverified.read_text() or 0))
             self._unverified.unlink()
         self.offset = self._file.seek(0, os.SEEK_END)
 
     async def append(self, pieces: AsyncIterator[bytes], *, limit: int, checksum: tuple[str, bytes] | None) -> None:
-        """Write all of `pieces`, and be sure it is on the disk. What goes beyond `limit` is refused."""
+        """Append all pieces and flush them to the disk.
+
+        Args:
+            pieces: The body of a request.
+            limit: Announced length of the whole upload in bytes.
+            checksum: Algorithm and digest of the pieces together.
+
+        Raises:
+            UploadTooLong: The upload would exceed `limit`.
+            ChecksumMismatch: The digest differs; the pieces are dropped.
+            StorageFull: Too little disk space is left.
+        """
         digest = hashlib.new(checksum[0], usedforsecurity=False) if checksum else None
         if digest:
             self._unverified.write_text(str(self.offset))
@@ -153,7 +171,7 @@ class Writer:
         size = sum(len(piece) for piece in block)
         if self._file.tell() + size > limit:
             raise UploadTooLong(limit)
-        self._incoming.check_space(size)
+        self._uploads.check_space(size)
         for piece in block:
             if digest:
                 digest.update(piece)

@@ -1,4 +1,4 @@
-"""Where rows, blobs and messages live: `PLINTH_*` variables."""
+"""Settings of the database, the broker and the blobs: `PLINTH_*` variables."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ from pathlib import Path
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+#: Celery queue of notifications.
 QUEUE = "plinth"
-"""The Celery queue of notifications."""
+#: Celery task that a notification calls.
 HANDLER = "run_job"
-"""The Celery task that a notification calls."""
+#: Limit for connecting and for each reply of the broker: a request must not wait for a broker that hangs.
 BROKER_TIMEOUT_SECONDS = 1.0
-"""For connecting and for each reply: a request that notifies must not wait for a broker that hangs."""
+
+#: Delay until workers are notified of a queued job again; it doubles up to `MAX_NOTIFY_DELAY_SECONDS`.
+FIRST_NOTIFY_DELAY_SECONDS = 5.0
+MAX_NOTIFY_DELAY_SECONDS = 60.0
+MAX_NOTIFICATIONS_PER_ROUND = 100
 
 
 class StoreSettings(BaseSettings):
-    """What every process of the service must agree on."""
+    """Settings on which every process of the service must agree."""
 
     model_config = SettingsConfigDict(env_prefix="PLINTH_", extra="ignore")
 
@@ -28,11 +33,11 @@ class StoreSettings(BaseSettings):
     s3_endpoint_url: str | None = None
     lease_seconds: float = Field(30.0, gt=0)
     max_crashes: int = Field(3, ge=1)
+    #: With less free disk space than this, nothing new is stored.
     free_space_floor_bytes: int = Field(256 << 20, ge=0)
-    """With less free than this, nothing new is stored."""
 
     @model_validator(mode="after")
-    def _derive(self) -> StoreSettings:
+    def _fill_defaults(self) -> StoreSettings:
         self.home = self.home.expanduser().absolute()
         self.database_url = self.database_url or f"sqlite:///{self.home / 'plinth.db'}"
         self.blob_url = self.blob_url or f"file://{self.home / 'blobs'}"
@@ -41,5 +46,5 @@ class StoreSettings(BaseSettings):
 
 @cache
 def store_settings() -> StoreSettings:
-    """Read once a process."""
+    """Return the settings of this process, read on the first call."""
     return StoreSettings()

@@ -1,4 +1,4 @@
-"""Uploads: announced, finished, forgotten."""
+"""Rows of uploads: create, complete, delete, expire."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def create(session: Session, *, length: int, filename: str, metadata: str, expires_at: datetime) -> Upload:
-    """An upload of which nothing has come yet."""
+    """Create the row of an upload without any bytes yet."""
     upload = Upload(id=new_id("upl"), length=length, filename=filename, metadata_=metadata, expires_at=expires_at)
     session.add(upload)
     session.flush()
@@ -27,7 +27,7 @@ def create(session: Session, *, length: int, filename: str, metadata: str, expir
 
 
 def get(session: Session, upload_id: str) -> Upload:
-    """Raises `NotFound`."""
+    """Return an upload; raises `NotFound`."""
     upload = session.get(Upload, upload_id, populate_existing=True)
     if upload is None:
         raise NotFound("upload", upload_id)
@@ -35,17 +35,17 @@ def get(session: Session, upload_id: str) -> Upload:
 
 
 def complete(session: Session, upload_id: str) -> None:
-    """All of it lies among the blobs."""
+    """Mark an upload as complete: all its bytes are among the blobs."""
     session.execute(update(Upload).where(Upload.id == upload_id).values(completed_at=clock()))
 
 
 def delete(session: Session, upload_id: str) -> None:
-    """Forget it."""
+    """Delete the row of an upload."""
     session.execute(delete_rows(Upload).where(Upload.id == upload_id))
 
 
 def expire(session: Session) -> list[str]:
-    """Forget those that were not finished in time; returns their ids."""
-    late = session.scalars(select(Upload.id).where(Upload.completed_at.is_(None), Upload.expires_at < clock())).all()
-    session.execute(delete_rows(Upload).where(Upload.id.in_(late)))
-    return list(late)
+    """Delete the rows of uploads that expired before completion; return their ids."""
+    expired = session.scalars(select(Upload.id).where(Upload.completed_at.is_(None), Upload.expires_at < clock())).all()
+    session.execute(delete_rows(Upload).where(Upload.id.in_(expired)))
+    return list(expired)

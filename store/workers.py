@@ -1,4 +1,4 @@
-"""Who is there to run jobs."""
+"""Workers that are alive."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select, update
 
-from store.database import changed
+from store.database import update_rows
 from store.tables import Worker, clock
 
 if TYPE_CHECKING:
@@ -14,24 +14,27 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-GONE_AFTER_SECONDS = 15.0
+MAX_SILENCE_SECONDS = 15.0
 
 
-def beat(session: Session, name: str, *, slots: int) -> bool:
-    """Say "here"; True for the eldest of those who are, who looks after what nobody looks after."""
-    session.execute(delete(Worker).where(Worker.seen_at < clock(-GONE_AFTER_SECONDS)))
-    if not changed(session, update(Worker).where(Worker.name == name).values(seen_at=clock(), slots=slots)):
+def heartbeat(session: Session, name: str, *, slots: int) -> bool:
+    """Report a worker as alive.
+
+    Return whether it is the oldest one, which cleans up for all.
+    """
+    session.execute(delete(Worker).where(Worker.seen_at < clock(-MAX_SILENCE_SECONDS)))
+    if not update_rows(session, update(Worker).where(Worker.name == name).values(seen_at=clock(), slots=slots)):
         session.add(Worker(name=name, slots=slots, started_at=clock(), seen_at=clock()))
         session.flush()
     return session.scalar(select(Worker.name).order_by(Worker.started_at, Worker.name).limit(1)) == name
 
 
-def leave(session: Session, name: str) -> None:
-    """Say goodbye, so that the next eldest need not wait."""
+def remove(session: Session, name: str) -> None:
+    """Remove a worker that shuts down, so that the next oldest takes over without delay."""
     session.execute(delete(Worker).where(Worker.name == name))
 
 
-def present(session: Session) -> Sequence[Worker]:
-    """Those seen lately, eldest first."""
-    query = select(Worker).where(Worker.seen_at >= clock(-GONE_AFTER_SECONDS)).order_by(Worker.started_at, Worker.name)
+def list_alive(session: Session) -> Sequence[Worker]:
+    """List the workers with a recent heartbeat, oldest first."""
+    query = select(Worker).where(Worker.seen_at >= clock(-MAX_SILENCE_SECONDS)).order_by(Worker.started_at, Worker.name)
     return session.scalars(query).all()

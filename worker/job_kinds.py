@@ -1,4 +1,4 @@
-"""What runs for each kind of job: the module of its child process. Whoever adds a kind adds a line here."""
+"""The program that runs jobs of each kind. A new kind needs a line here."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from store import jobs
+from store.tables import JobKind
 
 
 @dataclass(frozen=True, slots=True)
-class JobKind:
-    """`python -m module JOB FENCE` does the work of one run."""
+class JobProgram:
+    """A child process that runs one claim of a job: `python -m module JOB FENCE`."""
 
+    #: Dotted name. The supervisor must not import the module, as some of them import torch; a test imports them all.
     module: str
+    #: Whether it occupies one of the `PLINTH_JOB_SLOTS`. Short jobs do not, so that they never wait for long ones.
     takes_a_slot: bool = True
-    """One of the few places for runs that may take hours; what is short never waits behind them."""
 
 
-KINDS: Final[Mapping[str, JobKind]] = {
-    jobs.VALIDATE: JobKind("worker.jobs.validate_dataset", takes_a_slot=False),
-    "pretrain": JobKind("worker.jobs.train"),
-    "finetune": JobKind("worker.jobs.train"),
-    jobs.IMPORT: JobKind("worker.jobs.import_model", takes_a_slot=False),
-    "export": JobKind("worker.jobs.export_model", takes_a_slot=False),
+PROGRAMS: Final[Mapping[str, JobProgram]] = {
+    JobKind.VALIDATE: JobProgram("worker.jobs.validate_dataset", takes_a_slot=False),
+    JobKind.PRETRAIN: JobProgram("worker.jobs.train"),
+    JobKind.FINETUNE: JobProgram("worker.jobs.train"),
+    JobKind.IMPORT: JobProgram("worker.jobs.import_model", takes_a_slot=False),
+    JobKind.EXPORT: JobProgram("worker.jobs.export_model", takes_a_slot=False),
 }

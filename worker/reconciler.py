@@ -67,7 +67,7 @@ class Reconciler:
     def look(self) -> None:
         """One round."""
         with transaction() as session:
-            is_eldest = workers.beat(session, self.name, slots=self.settings.job_slots)
+            is_eldest = workers.heartbeat(session, self.name, slots=self.settings.job_slots)
         with transaction() as session:
             lost = jobs.requeue_expired(session)
         for job_id in lost:
@@ -89,4 +89,4 @@ class Reconciler:
 
     def _leave(self) -> None:
         with transaction() as session:
-            workers.leave(session, self.name)
+            workers.remove(session, self.name)

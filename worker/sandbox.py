@@ -70,7 +70,7 @@ def read_in_sandbox(
     """
     request = {"reader": reader, "arguments": arguments, "report": str(report), "bounds": asdict(bounds)}
     with subprocess.Popen(
-        [sys.executable, "-m", "worker.sandbox"],
+        [sys.executable, "-m", __name__],
         env={**environment_without_secrets(), **SINGLE_THREADED, **OFFLINE, "ARROW_DEFAULT_MEMORY_POOL": "system"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -20,7 +20,7 @@ from store.settings import store_settings
 from worker.child_process import ChildProcess, environment_for_runs
 from worker.concurrency import JobSlots
 from worker.exit_status import ExitStatus, exit_description
-from worker.job_kinds import KINDS
+from worker.job_kinds import PROGRAMS
 from worker.retry import UNREACHABLE, cause_of, retrying_transaction
 from worker.run_folder import run_folder
 from worker.settings import WorkerSettings
@@ -56,10 +56,10 @@ class Supervisor:
         except NotFound:
             log.warning("a bell for %s, which does not exist", job_id)
             return
-        if kind not in KINDS:
+        if kind not in PROGRAMS:
             log.warning("%s is of the kind %s, which this worker does not know: left for a newer one", job_id, kind)
             return
-        if not KINDS[kind].takes_a_slot:
+        if not PROGRAMS[kind].takes_a_slot:
             self._run(job_id)
             return
         following = job_id if self._slots.enter(job_id) else None
@@ -123,7 +123,7 @@ class Run:
 
     def _start(self) -> ChildProcess:
         return ChildProcess(
-            KINDS[self.claim.kind].module,
+            PROGRAMS[self.claim.kind].module,
             self.claim.job_id,
             str(self.claim.fence),
             environment=environment_for_runs(),
@@ -162,7 +162,7 @@ class Run:
 
         def write(session: Session) -> None:
             if self.requested == "cancel":
-                jobs.cancelled(session, self.claim)
+                jobs.finish_cancelled(session, self.claim)
             elif status == ExitStatus.LEFT or child.was_killed:
                 jobs.release(session, self.claim, crashed=False, error=None, delay_seconds=0)
             elif status in (ExitStatus.BAD_DATA, ExitStatus.BAD_SPEC):

@@ -34,7 +34,7 @@ def read_readiness(response: Response) -> Readiness:
 @router.get("/metrics", response_class=PlainTextResponse)
 def read_metrics(session: SessionDep, measures: MetricsDep) -> Response:
     """Counters and timings in Prometheus's text format."""
-    measures.jobs(jobs.counts(session))
+    measures.jobs(jobs.count_by_state(session))
     return Response(measures.exposition(), media_type="text/plain; version=0.0.4")
 
 

@@ -65,7 +65,7 @@ def _check() -> Readiness:
 def _workers() -> Part:
     try:
         with reading() as session:
-            names = [worker.name for worker in workers.present(session)]
+            names = [worker.name for worker in workers.list_alive(session)]
     except SQLAlchemyError:
         return Part(ok=False, detail="unknown: the database does not answer", fix="Mend the database first.")
     if not names:
@@ -80,10 +80,10 @@ readiness = Kept(_check, seconds=KEPT_SECONDS)
 def system(runtime: PredictService) -> System:
     """What runs here. The database is let go of before anything slow is asked."""
     with reading() as session:
-        counts = jobs.counts(session)
+        counts = jobs.count_by_state(session)
         present = [
             Worker(name=row.name, slots=row.slots, started_at=row.started_at, seen_at=row.seen_at)
-            for row in workers.present(session)
+            for row in workers.list_alive(session)
         ]
     return System(
         version=version("plinth"),

@@ -64,7 +64,7 @@ class IdempotentRequest:
             return _response(stored.body, stored.status, {**stored.headers, REPLAYED: "true"})
         made, headers = make()
         try:
-            idempotency.remember(
+            idempotency.save(
                 session,
                 self.key,
                 fingerprint=fingerprint,

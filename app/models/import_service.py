@@ -18,6 +18,7 @@ from ml.errors import SpecError, unknown
 from ml.spec.interchange import Import
 from store import jobs
 from store.database import transaction
+from store.tables import JobKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,8 +112,8 @@ def _create(
 
         def make() -> Created:
             told = asked.model_dump(mode="json", exclude_none=True, exclude={"name"})
-            spec = {"kind": jobs.IMPORT, "model": asked.name, **told, **({"source": dict(source)} if source else {})}
-            row = jobs.submit(session, kind=jobs.IMPORT, spec=spec, model_name=asked.name)
+            spec = {"kind": JobKind.IMPORT, "model": asked.name, **told, **({"source": dict(source)} if source else {})}
+            row = jobs.submit(session, kind=JobKind.IMPORT, spec=spec, model_name=asked.name)
             return jobs_service.to_response(session, row), {"Location": f"/api/v1/jobs/{row.id}"}
 
         return once.answer(session, body=fingerprint, status=202, make=make)

@@ -223,7 +223,7 @@ async def _append(
     upload, _ = await to_thread.run_sync(lambda: service.read(incoming, upload_id))
     _check_offset(offset, upload.offset)
     if not upload.complete:
-        with incoming.writing(upload_id) as writer:
+        with incoming.open_writer(upload_id) as writer:
             _check_offset(offset, writer.offset)
             try:
                 await writer.append(request.stream(), limit=upload.length, checksum=checksum)

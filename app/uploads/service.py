@@ -87,7 +87,7 @@ def discard(incoming: PartialUploads, blobs: Blobs, upload_id: str) -> None:
         _forget(upload_id)
         blobs.delete(key)
         return
-    with incoming.writing(upload_id):
+    with incoming.open_writer(upload_id):
         _forget(upload_id)
         incoming.discard(upload_id)
 

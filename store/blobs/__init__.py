@@ -1,4 +1,7 @@
-"""Blobs: files and trees of files by key. A tree is published completely or not at all."""
+"""Blobs: files and trees of files by key.
+
+A tree is published completely or not at all.
+"""
 
 from store.blobs.base import Blobs
 from store.blobs.factory import blobs

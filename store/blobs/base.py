@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: Error numbers of a full disk, an exhausted quota, and a file beyond its size limit.
+DISK_FULL_ERRNOS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Blobs(Protocol):
-    """Keys are relative POSIX paths of our own making, `datasets/ds_...`; one that could leave its root is refused.
+    """Storage of files and trees of files by key.
 
-    Everything raises `StorageUnavailable` where the place does not answer, and what fetches `DamagedBlob` and
+    Keys are relative POSIX paths such as `datasets/ds_...`; a key that could name something outside of the root raises
+    `ValueError`. Every method may raise `StorageUnavailable`, and those that fetch also `DamagedBlob` and
     `StorageFull`.
     """
 
@@ -37,52 +39,62 @@ class Blobs(Protocol):
         """Publish one file; with `move` it is gone from `path` afterwards. Raises `StorageFull`."""
 
     def fetch_tree(self, key: str, into: Path) -> Path:
-        """A folder to read from, and only that: `into`, filled and checked, or the published one itself.
+        """Return a folder with the tree, to read only.
+
+        `into`, filled and verified, or the published folder itself.
 
         Raises `NotFound`.
         """
 
     def fetch_files(self, key: str, names: Iterable[str], into: Path, *, common: Path) -> Path:
-        """Likewise, with these files of the tree if with no others: `into` is added to, each time by what it lacks.
+        """Return a folder with at least these files of a tree.
 
-        A file that was fetched before with the same folder `common`, for whatever tree, is not fetched again, and is
-        on the disk once. Raises `NotFound`.
+        Files that `into` lacks are added to it.
+
+        Files with equal content, fetched with the same folder `common`, are fetched once and stored once, also if they
+        belong to different trees. Raises `NotFound`.
         """
 
     def forget(self, into: Path) -> bool:
-        """Throw away what was fetched to there; False where that would be the published files themselves."""
+        """Delete fetched files.
+
+        Return False if there are none, as fetching returned the published files themselves.
+        """
 
     def fetch_file(self, key: str, into: Path) -> Path:
-        """A file to read from, likewise."""
+        """Return a file to read only: `into`, or the published file itself. Raises `NotFound`."""
 
     def open(self, key: str) -> BinaryIO:
-        """One file, or one file of a tree, as a stream; raises `NotFound`."""
+        """Open one file, or one file of a tree, as a stream; raises `NotFound`."""
 
     def exists(self, key: str) -> bool:
-        """Whether a file or a whole tree of that key is published."""
+        """Return whether a file or a complete tree is published under that key."""
 
     def delete(self, key: str) -> None:
-        """Forget a file or a tree; what is not there is gone already."""
+        """Delete a file or a tree; no error if it does not exist."""
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """The files under a prefix, published or not: for sweeping up."""
+        """Yield the files under a prefix, also those of incomplete trees, for garbage collection."""
 
     def check(self) -> str:
-        """Prove that a small file can be written and read; says where. Raises `OSError` with the reason."""
+        """Write and read a small file; return the location. Raises `OSError` with the reason."""
 
 
-def safe(key: str) -> str:
-    """The key itself; raises `ValueError` for one that could name something outside its root."""
+def check_key(key: str) -> str:
+    """Return the key; raises `ValueError` if it could name something outside of the root."""
     path = PurePosixPath(key)
     if not path.parts or path.is_absolute() or str(path) != key or ".." in path.parts or "\0" in key or "\\" in key:
-        raise ValueError(f"not a blob key: {key!r}")
+        raise ValueError(f"not a blob key: {key!r}; use a relative POSIX path")
     return key
 
 
-def plain_files(directory: Path) -> list[Path]:
-    """The files of a tree, in order; raises `ValueError` for a link, whose target may be anything."""
-    found = sorted(directory.rglob("*"))
-    for path in found:
+def list_files(directory: Path) -> list[Path]:
+    """List the files of a tree in order.
+
+    Raises `ValueError` for a symbolic link, whose target may be anything.
+    """
+    paths = sorted(directory.rglob("*"))
+    for path in paths:
         if path.is_symlink():
-            raise ValueError(f"a link cannot be published: {path.name}")
-    return [path for path in found if path.is_file()]
+            raise ValueError(f"a symbolic link cannot be published: {path.name}")
+    return [path for path in paths if path.is_file()]

@@ -1,4 +1,7 @@
-"""Blobs in a folder. Publishing is one rename of what was already flushed to the disk."""
+"""Blobs in a local folder.
+
+Publishing is one rename of files that are already flushed to the disk.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from store.atomic_directory import atomic_directory, fsync_path, fsync_tree, publish
-from store.blobs.base import FULL, plain_files, safe
+from store.blobs.base import DISK_FULL_ERRNOS, check_key, list_files
 from store.errors import NotFound, StorageFull
 
 if TYPE_CHECKING:
@@ -20,7 +23,7 @@ STAGING = ".staging"
 
 
 class LocalBlobs:
-    """`root/key`. What is not published yet lies in `root/.staging`, on the same file system."""
+    """Blobs at `root/key`; unpublished files are in `root/.staging`, on the same file system."""
 
     def __init__(self, root: str | Path, *, free_space_floor_bytes: int = 0) -> None:
         self.root = Path(root)
@@ -28,9 +31,12 @@ class LocalBlobs:
         (self.root / STAGING).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def put_tree(self, key: str, directory: Path, *, move: bool = False) -> None:
-        """Rename the folder if it may be moved and is on the same file system; else copy it."""
-        target = self.root / safe(key)
-        files = plain_files(directory)
+        """Rename the folder if it may be moved and is on the same file system.
+
+        Else copy it.
+        """
+        target = self.root / check_key(key)
+        files = list_files(directory)
         if not target.exists() and not (move and self._rename_tree(directory, target)):
             with (
                 self._space_for(sum(file.stat().st_size for file in files)),
@@ -50,8 +56,11 @@ class LocalBlobs:
             return self._rename(directory, target)
 
     def put_file(self, key: str, path: Path, *, move: bool = False) -> None:
-        """A move within one file system copies nothing."""
-        target = self.root / safe(key)
+        """Rename the file if it may be moved and is on the same file system.
+
+        Else copy it.
+        """
+        target = self.root / check_key(key)
         if move and self._rename(path, target):
             return
         staged = self.root / STAGING / secrets.token_hex(8)
@@ -79,62 +88,62 @@ class LocalBlobs:
             return False
         return True
 
-    def fetch_tree(self, key: str, into: Path) -> Path:  # noqa: ARG002 - other places copy into it
-        """The published folder itself."""
-        found = self.root / safe(key)
-        if not found.is_dir():
+    def fetch_tree(self, key: str, into: Path) -> Path:  # noqa: ARG002 - other storages copy into it
+        """Return the published folder itself."""
+        path = self.root / check_key(key)
+        if not path.is_dir():
             raise NotFound("blob", key)
-        return found
+        return path
 
     def fetch_files(self, key: str, names: Iterable[str], into: Path, *, common: Path) -> Path:  # noqa: ARG002
-        """The published folder itself, with whatever else is in it."""
+        """Return the published folder itself, with all its files."""
         return self.fetch_tree(key, into)
 
-    def forget(self, into: Path) -> bool:  # noqa: ARG002 - other places copy into it
-        """Nothing was copied."""
+    def forget(self, into: Path) -> bool:  # noqa: ARG002 - other storages copy into it
+        """Return False, as nothing was copied."""
         return False
 
-    def fetch_file(self, key: str, into: Path) -> Path:  # noqa: ARG002 - other places copy into it
-        """The published file itself."""
-        found = self.root / safe(key)
-        if not found.is_file():
+    def fetch_file(self, key: str, into: Path) -> Path:  # noqa: ARG002 - other storages copy into it
+        """Return the published file itself."""
+        path = self.root / check_key(key)
+        if not path.is_file():
             raise NotFound("blob", key)
-        return found
+        return path
 
     def open(self, key: str) -> BinaryIO:
-        """Unbuffered by us."""
+        """Open the published file."""
         try:
-            return (self.root / safe(key)).open("rb")
+            return (self.root / check_key(key)).open("rb")
         except (FileNotFoundError, IsADirectoryError):
             raise NotFound("blob", key) from None
 
     def exists(self, key: str) -> bool:
-        """What has its name is whole."""
-        return (self.root / safe(key)).exists()
+        """Return whether the path exists; a rename published it completely."""
+        return (self.root / check_key(key)).exists()
 
     def delete(self, key: str) -> None:
-        """Out of sight by one rename, then file by file; empty parents go too."""
-        target = self.root / safe(key)
-        doomed = self.root / STAGING / secrets.token_hex(8)
+        """Hide the blob by one rename, then delete its files and empty parent folders."""
+        target = self.root / check_key(key)
+        trash = self.root / STAGING / secrets.token_hex(8)
         try:
-            target.rename(doomed)
+            target.rename(trash)
         except FileNotFoundError:
             return
-        shutil.rmtree(doomed) if doomed.is_dir() else doomed.unlink()
+        shutil.rmtree(trash) if trash.is_dir() else trash.unlink()
         for parent in target.parents:
             if parent == self.root or any(parent.iterdir()):
                 break
             parent.rmdir()
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """In no order."""
-        top = self.root / safe(prefix)
+        """Yield keys in no particular order."""
+        top = self.root / check_key(prefix)
         for path in (top,) if top.is_file() else top.rglob("*"):
             if path.is_file():
                 yield path.relative_to(self.root).as_posix()
 
     def check(self) -> str:
-        """Write, flush and remove."""
+        """Write, flush and delete a file."""
         probe = self.root / STAGING / f"check-{secrets.token_hex(8)}"
         try:
             probe.write_bytes(b"plinth")
@@ -145,15 +154,21 @@ class LocalBlobs:
 
     @contextmanager
     def _space_for(self, needed_bytes: int) -> Iterator[None]:
-        """Raise `StorageFull` where these bytes do not fit above the floor, or the block runs out of space."""
+        """Raise `StorageFull` for too little space, before or during the block.
+
+        Before it, `needed_bytes` must fit above the floor of free space.
+        """
         free = shutil.disk_usage(self.root).free
         if free - needed_bytes < self._floor_bytes:
-            raise StorageFull(f"{free} bytes are free in {self.root}, too few to keep {needed_bytes} more")
+            raise StorageFull(
+                f"{free} bytes are free in {self.root}, too few to store {needed_bytes} more "
+                f"and keep {self._floor_bytes} free"
+            )
         try:
             yield
         except OSError as error:
-            if error.errno in FULL:
-                raise StorageFull(f"no space left in {self.root}") from error
+            if error.errno in DISK_FULL_ERRNOS:
+                raise StorageFull(f"no space is left in {self.root}") from error
             raise
 
 

@@ -1,4 +1,7 @@
-"""Blobs in S3 or what speaks like it. A tree's objects go first, its index last: without an index there is no tree."""
+"""Blobs in S3 or a compatible storage.
+
+The index of a tree is uploaded last; without it there is no tree.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +20,23 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from store.blobs.base import FULL, plain_files, safe
+from store.blobs.base import DISK_FULL_ERRNOS, check_key, list_files
 from store.errors import DamagedBlob, NotFound, StorageFull, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
 INDEX = ".index.json"
+#: Metadata key of every object: the checksum of its bytes.
 SHA256 = "sha256"
-"""Metadata of every object of ours."""
 PART_BYTES = 8 << 20
 RETRY_SECONDS = 20
-FILES_AT_ONCE = 8
-"""Of one tree: most are small, and what takes time is to ask for each."""
+#: Parallel downloads of one tree: most files are small, and the round trips take the time.
+PARALLEL_DOWNLOADS = 8
 
 
 class S3Blobs:
-    """`s3://bucket/prefix/key`. Credentials and region come from the usual `AWS_*` variables."""
+    """Blobs at `s3://bucket/prefix/key`. Credentials and region come from the usual `AWS_*` variables."""
 
     def __init__(
         self, bucket: str, *, prefix: str = "", endpoint_url: str | None = None, retry_seconds: float = RETRY_SECONDS
@@ -59,23 +62,26 @@ class S3Blobs:
         """Upload the objects first and the index last."""
         if self._index(key) is None:
             index = {}
-            for file in plain_files(directory):
+            for file in list_files(directory):
                 name = file.relative_to(directory).as_posix()
                 index[name] = file.stat().st_size
-                self._put(f"{safe(key)}/{name}", file)
-            with self._reached(key):
+                self._put(f"{check_key(key)}/{name}", file)
+            with self._translate_errors(key):
                 obstore.put(self._store, f"{key}/{INDEX}", json.dumps(index).encode())
         if move:
             shutil.rmtree(directory, ignore_errors=True)
 
     def put_file(self, key: str, path: Path, *, move: bool = False) -> None:
-        """In parts where it is large; visible once all are there."""
-        self._put(safe(key), path)
+        """Upload a file, in parts if it is large.
+
+        It is visible once all parts are there.
+        """
+        self._put(check_key(key), path)
         if move:
             path.unlink()
 
     def fetch_tree(self, key: str, into: Path) -> Path:
-        """Downloaded and checked beside `into`, then renamed; what is there already is used as it is."""
+        """Download and verify beside `into`, then rename; an existing `into` is used as it is."""
         if into.is_dir():
             return into
         index = self._index(key)
@@ -83,7 +89,7 @@ class S3Blobs:
             raise NotFound("blob", key)
         staged = into.with_name(f"{into.name}.{secrets.token_hex(4)}")
         try:
-            _side_by_side(lambda name: self._download(f"{key}/{safe(name)}", staged / name), index)
+            _run_in_parallel(lambda name: self._download(f"{key}/{check_key(name)}", staged / name), index)
             staged.mkdir(parents=True, exist_ok=True)
             staged.replace(into)
         finally:
@@ -91,8 +97,11 @@ class S3Blobs:
         return into
 
     def fetch_files(self, key: str, names: Iterable[str], into: Path, *, common: Path) -> Path:
-        """Each downloaded and checked beside its place, then renamed; what is there already is used as it is."""
-        safe(key)
+        """Download and verify each file beside its place, then rename.
+
+        Existing files are used as they are.
+        """
+        check_key(key)
 
         def fetch(name: str) -> None:
             path = into / name
@@ -100,105 +109,105 @@ class S3Blobs:
             try:
                 self._download(f"{key}/{name}", staged, common).replace(path)
             finally:
-                # It is still there if another has put the same file into its place meanwhile.
+                # It still exists if another process has put the same file into its place meanwhile.
                 staged.unlink(missing_ok=True)
 
-        _side_by_side(fetch, [name for name in names if not (into / safe(name)).exists()])
+        _run_in_parallel(fetch, [name for name in names if not (into / check_key(name)).exists()])
         return into
 
     def forget(self, into: Path) -> bool:
-        """What others have in common with it stays, if it is whole when it is next wanted."""
+        """Delete the folder; files in common with other trees stay in the folder `common`."""
         if not into.is_dir():
             return False
         shutil.rmtree(into, ignore_errors=True)
         return True
 
     def fetch_file(self, key: str, into: Path) -> Path:
-        """Downloaded to `into`."""
-        return self._download(safe(key), into)
+        """Download the file to `into`."""
+        return self._download(check_key(key), into)
 
     def open(self, key: str) -> BinaryIO:
-        """Read in ranges as it is consumed."""
-        with self._reached(key):
-            reader = obstore.open_reader(self._store, safe(key))
+        """Open a stream that reads ranges as it is consumed."""
+        with self._translate_errors(key):
+            reader = obstore.open_reader(self._store, check_key(key))
         return io.BufferedReader(_Raw(reader), PART_BYTES)
 
     def exists(self, key: str) -> bool:
-        """A tree with its index, or a file."""
+        """Return whether there is a tree with an index, or a file."""
         return self._index(key) is not None or self._has(key)
 
     def delete(self, key: str) -> None:
-        """The index first, so that a tree is gone at once."""
-        if self._has(f"{safe(key)}/{INDEX}"):
-            with self._reached(key):
+        """Delete the index first, so that a tree is gone at once."""
+        if self._has(f"{check_key(key)}/{INDEX}"):
+            with self._translate_errors(key):
                 obstore.delete(self._store, f"{key}/{INDEX}")
         paths = list(self.keys(key)) + ([key] if self._has(key) else [])
         if paths:
-            with self._reached(key):
+            with self._translate_errors(key):
                 obstore.delete(self._store, paths)
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """In no order."""
-        with self._reached(prefix):
-            for page in obstore.list(self._store, safe(prefix)):
+        """Yield keys in no particular order."""
+        with self._translate_errors(prefix):
+            for page in obstore.list(self._store, check_key(prefix)):
                 for item in page:
                     if not item["path"].endswith(f"/{INDEX}"):
                         yield item["path"]
 
     def check(self) -> str:
-        """Write, read and remove."""
+        """Write, read and delete an object."""
         probe = f".check/{secrets.token_hex(8)}"
-        with self._reached(probe):
+        with self._translate_errors(probe):
             obstore.put(self._store, probe, b"plinth")
             obstore.get(self._store, probe).bytes()
             obstore.delete(self._store, probe)
         return self._name
 
     def _put(self, key: str, path: Path) -> None:
-        with self._reached(key):
+        with self._translate_errors(key):
             attributes = {SHA256: _sha256(path)}
             obstore.put(self._store, key, path, attributes=attributes, chunk_size=PART_BYTES, max_concurrency=2)
 
     def _download(self, key: str, into: Path, common: Path | None = None) -> Path:
         into.parent.mkdir(parents=True, exist_ok=True)
-        with self._reached(key):
-            found = obstore.get(self._store, key)
-            sha256 = found.attributes.get(SHA256)
-            twin = common / safe(sha256) if common is not None and sha256 else None
-            if twin is not None and _is_whole(twin):
-                into.hardlink_to(twin)
+        with self._translate_errors(key):
+            remote = obstore.get(self._store, key)
+            sha256 = remote.attributes.get(SHA256)
+            shared = common / check_key(sha256) if common is not None and sha256 else None
+            if shared is not None and _is_intact(shared):
+                into.hardlink_to(shared)
                 return into
             with into.open("wb") as file:
-                for chunk in found.stream(min_chunk_size=PART_BYTES):
+                for chunk in remote.stream(min_chunk_size=PART_BYTES):
                     file.write(chunk)
         if sha256 not in (None, _sha256(into)):
             into.unlink()
             raise DamagedBlob(f"{self._name}/{key}")
-        if twin is not None:
-            twin.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError):  # Another has fetched it meanwhile.
-                twin.hardlink_to(into)
+        if shared is not None:
+            shared.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # Another thread or process has fetched it meanwhile.
+                shared.hardlink_to(into)
         return into
 
     def _index(self, key: str) -> dict[str, int] | None:
         try:
-            with self._reached(key):
-                found: dict[str, int] = json.loads(bytes(obstore.get(self._store, f"{safe(key)}/{INDEX}").bytes()))
+            with self._translate_errors(key):
+                index: dict[str, int] = json.loads(bytes(obstore.get(self._store, f"{check_key(key)}/{INDEX}").bytes()))
         except NotFound:
             return None
-        return found
+        return index
 
     def _has(self, key: str) -> bool:
         try:
-            with self._reached(key):
-                obstore.head(self._store, safe(key))
+            with self._translate_errors(key):
+                obstore.head(self._store, check_key(key))
         except NotFound:
             return False
         return True
 
     @contextmanager
-    def _reached(self, key: str) -> Iterator[None]:
-        """Whatever goes wrong on the way, in our own words."""
+    def _translate_errors(self, key: str) -> Iterator[None]:
+        """Raise errors of the client as errors of `store`."""
         try:
             yield
         except FileNotFoundError:
@@ -206,13 +215,13 @@ class S3Blobs:
         except BaseError as error:
             raise StorageUnavailable(f"{self._name}/{key}: {error}") from error
         except OSError as error:
-            if error.errno in FULL:
-                raise StorageFull(f"no space left for what is fetched from {self._name}") from error
+            if error.errno in DISK_FULL_ERRNOS:
+                raise StorageFull(f"no space is left for files fetched from {self._name}") from error
             raise
 
 
 class _Raw(io.RawIOBase):
-    """A reader of obstore as Python's own streams expect one."""
+    """Adapts a reader of obstore to `io.RawIOBase`."""
 
     def __init__(self, reader: obstore.ReadableFile) -> None:
         self._reader = reader
@@ -220,31 +229,34 @@ class _Raw(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed wants the wider Buffer
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed declares the wider Buffer
         chunk = self._reader.read(len(buffer))
         buffer[: len(chunk)] = bytes(chunk)
         return len(chunk)
 
 
-def _side_by_side(fetch: Callable[[str], object], names: Collection[str]) -> None:
-    """So many at a time; raises what the first of them raised that failed."""
+def _run_in_parallel(fetch: Callable[[str], object], names: Collection[str]) -> None:
+    """Call `fetch` for every name, in `PARALLEL_DOWNLOADS` threads; raises the first error."""
     if len(names) < 2:
         for name in names:
             fetch(name)
         return
-    with ThreadPoolExecutor(min(len(names), FILES_AT_ONCE), thread_name_prefix="fetch") as pool:
+    with ThreadPoolExecutor(min(len(names), PARALLEL_DOWNLOADS), thread_name_prefix="fetch") as pool:
         for _ in pool.map(fetch, names):
             pass
 
 
-def _is_whole(twin: Path) -> bool:
-    """Whether it is there and still what its name says; what is not is thrown away."""
-    if not twin.exists():
+def _is_intact(shared: Path) -> bool:
+    """Return whether a file exists and matches the checksum that is its name.
+
+    Delete it if it does not match.
+    """
+    if not shared.exists():
         return False
-    whole = _sha256(twin) == twin.name
-    if not whole:
-        twin.unlink(missing_ok=True)
-    return whole
+    is_intact = _sha256(shared) == shared.name
+    if not is_intact:
+        shared.unlink(missing_ok=True)
+    return is_intact
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,7 @@
-"""Tables, one a file. Importing this package knows them all, which is what migrations compare with."""
+"""Tables, one per file.
+
+Importing this package loads all of them, so that migrations can compare.
+"""
 
 from store.tables.alias import Alias
 from store.tables.alias_change import AliasChange
@@ -8,7 +11,7 @@ from store.tables.checkpoint import Checkpoint
 from store.tables.dataset import Dataset
 from store.tables.event import Event
 from store.tables.idempotent_answer import IdempotentAnswer
-from store.tables.job import FINAL_STATES, Job
+from store.tables.job import FINAL_STATES, Job, JobKind
 from store.tables.metric import MetricPoint
 from store.tables.model import Model
 from store.tables.upload import Upload
@@ -25,6 +28,7 @@ __all__ = [
     "Event",
     "IdempotentAnswer",
     "Job",
+    "JobKind",
     "MetricPoint",
     "Model",
     "Upload",

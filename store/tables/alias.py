@@ -1,4 +1,4 @@
-"""Aliases: a moving name for one version of a model."""
+"""Aliases: movable names of model versions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from store.tables.base import Base, clock
 
 
 class Alias(Base):
-    """`revision` rises with each move and is the entity tag."""
+    """One alias; `revision` increases with each move and is part of the entity tag."""
 
     __tablename__ = "alias"
 

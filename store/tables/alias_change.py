@@ -10,7 +10,7 @@ from store.tables.base import Base, clock
 
 
 class AliasChange(Base):
-    """One move; `version` is None where the alias was removed."""
+    """One move of an alias; `version` is None if the alias was removed."""
 
     __tablename__ = "alias_change"
 

@@ -1,4 +1,4 @@
-"""API keys: who may enter."""
+"""API keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from store.tables.base import Base, clock
 
 
 class ApiKey(Base):
-    """Only the hash of the secret is kept; 256 random bits need no slow one."""
+    """One API key.
+
+    Only a hash of the secret is stored; 256 random bits need no slow hash.
+    """
 
     __tablename__ = "api_key"
 

@@ -1,4 +1,4 @@
-"""What all tables share: names of constraints, times, the database's clock."""
+"""The base class of tables, timestamps, and the clock of the database."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 class Timestamp(TypeDecorator[datetime]):
-    """An aware UTC datetime, kept as seconds since 1970: the same arithmetic in SQLite and PostgreSQL."""
+    """An aware UTC datetime, stored as seconds since 1970.
+
+    The same arithmetic in SQLite and PostgreSQL.
+    """
 
     impl = Float(53)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> float | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Datetime -> seconds."""
+        """Convert a datetime to seconds."""
         return None if value is None else value.timestamp()
 
     def process_result_value(self, value: float | None, dialect: Any) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Seconds -> datetime."""
+        """Convert seconds to a datetime."""
         return None if value is None else datetime.fromtimestamp(value, UTC)
 
 
-class clock(FunctionElement[datetime]):  # noqa: N801 - an SQL function, named as they are
-    """The database's own time, `seconds` from now: leases of several hosts must share one clock."""
+class clock(FunctionElement[datetime]):  # noqa: N801 - an SQL function, named like one
+    """The time of the database, `seconds` from now.
+
+    Leases of several hosts must share one clock.
+    """
 
     type = Timestamp()
     inherit_cache = True
@@ -47,7 +53,10 @@ def _clock_sqlite(element: clock, compiler: Any, **options: Any) -> str:
 
 
 class Base(DeclarativeBase):
-    """Every table. JSON columns hold plain objects and lists; constraint names are those Alembic can find again."""
+    """Base class of all tables.
+
+    JSON columns hold plain objects and lists. The naming convention lets Alembic find constraints again.
+    """
 
     metadata = MetaData(
         naming_convention={

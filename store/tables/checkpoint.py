@@ -1,4 +1,4 @@
-"""Checkpoints: where a job can go on from."""
+"""Checkpoints, from which a job can resume."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from store.tables.base import Base, clock
 
 
 class Checkpoint(Base):
-    """Files that are already published under `key`."""
+    """A checkpoint whose files are published under the blob key `key`."""
 
     __tablename__ = "checkpoint"
 

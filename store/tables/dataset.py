@@ -1,4 +1,4 @@
-"""Datasets: immutable, validated versions of what was uploaded."""
+"""Datasets: immutable, validated versions of uploaded data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DATASET_STATES = ("importing", "validating", "ready", "rejected")
 
 
 class Dataset(Base):
-    """`name` again makes the next `version`; nothing changes once it is ready."""
+    """One version of a dataset; immutable once it is ready."""
 
     __tablename__ = "dataset"
     __table_args__ = (
@@ -30,10 +30,10 @@ class Dataset(Base):
     format: Mapped[str | None]
     summary: Mapped[dict[str, Any] | None]
     report: Mapped[dict[str, Any] | None]
+    #: Blob key of the canonical form.
     key: Mapped[str | None]
-    """Where the canonical form lies among the blobs."""
     bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     error: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(default=clock())
+    #: The row stays, so that its version number is not reused and the lineage of its models remains.
     deleted_at: Mapped[datetime | None]
-    """The row stays, so that its number is never given out again and what came of it keeps its lineage."""

@@ -1,4 +1,4 @@
-"""Events: what happened to a job, in order."""
+"""Events of jobs, in order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from store.tables.base import Base, clock
 
 
 class Event(Base):
-    """Append-only; `number` counts from 1 within its job."""
+    """One event; append-only. `number` counts from 1 within its job."""
 
     __tablename__ = "event"
 

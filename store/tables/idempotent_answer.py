@@ -1,4 +1,4 @@
-"""Answers kept so that a request sent twice acts once."""
+"""Stored responses, so that a repeated request acts once."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from store.tables.base import Base, clock
 
 
 class IdempotentAnswer(Base):
-    """The first answer to an `Idempotency-Key`, kept for a day."""
+    """The first response to an `Idempotency-Key`, stored for a day."""
 
     __tablename__ = "idempotent_answer"
 
     key: Mapped[str] = mapped_column(primary_key=True)
+    #: SHA-256 of method, path and body.
     fingerprint: Mapped[str]
-    """sha256 of method, path and body."""
     status: Mapped[int]
     headers: Mapped[dict[str, Any]]
     body: Mapped[str]

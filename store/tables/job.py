@@ -1,8 +1,12 @@
-"""Jobs: one row is one job, and the row is the truth."""
+"""Jobs.
+
+One row is one job, and the row is the only record of its state.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index
@@ -15,14 +19,30 @@ FINAL_STATES = ("succeeded", "failed", "cancelled")
 REQUESTS = ("cancel", "stop", "pause")
 
 
+class JobKind(StrEnum):
+    """Kinds of jobs.
+
+    The value is the column `kind`, and the field `kind` of a spec.
+    """
+
+    #: Validate an upload and make a dataset of it; such jobs are listed only on request.
+    VALIDATE = "validate"
+    PRETRAIN = "pretrain"
+    FINETUNE = "finetune"
+    #: Make a model of an upload or of a model on the Hugging Face hub.
+    IMPORT = "import"
+    #: Write a model in the format of another library.
+    EXPORT = "export"
+
+
 class Job(Base):
-    """State, reason and requested action are three columns: what is, why, and what someone asked for."""
+    """State, reason and request are three columns: what is, why, and what a user requested."""
 
     __tablename__ = "job"
     __table_args__ = (
         CheckConstraint(f"state IN {JOB_STATES}", name="state"),
         CheckConstraint(f"requested IN {REQUESTS}", name="requested"),
-        Index("ix_job_state_next_ring_at", "state", "next_ring_at"),
+        Index("ix_job_state_notify_at", "state", "notify_at"),
         Index("ix_job_kind", "kind"),
     )
 
@@ -33,25 +53,26 @@ class Job(Base):
     requested: Mapped[str | None]
     spec: Mapped[dict[str, Any]]
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"))
+    #: Name under which the result is registered.
     model_name: Mapped[str | None]
-    """The name under which the result is to be registered."""
 
+    #: Incremented by each claim; a write with an older fence matches no row.
     fence: Mapped[int] = mapped_column(default=0)
-    """Rises with each claim; a write of an older fence finds no row."""
     crashes: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None]
     lease_until: Mapped[datetime | None]
+    #: Back-off after a crash: the job is not claimed before this time.
     not_before: Mapped[datetime | None]
-    """After a crash: a bell that rings earlier is not answered."""
-    next_ring_at: Mapped[datetime] = mapped_column(default=clock())
-    rings: Mapped[int] = mapped_column(default=0)
-    """Since it was last queued; the pause between two rings grows with it."""
+    #: When workers are notified of the queued job again.
+    notify_at: Mapped[datetime] = mapped_column(default=clock())
+    #: Notifications sent since the job was last queued; the delay until the next one grows with it.
+    notify_attempts: Mapped[int] = mapped_column(default=0)
 
     progress: Mapped[dict[str, Any] | None]
+    #: The newest value of each metric.
     latest: Mapped[dict[str, Any] | None]
-    """The newest value of each metric."""
+    #: Number of the last event.
     events: Mapped[int] = mapped_column(default=0)
-    """The number of the last event."""
     report: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
 

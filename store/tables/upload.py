@@ -1,4 +1,4 @@
-"""Uploads: files on their way in."""
+"""Uploads: files that clients send."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from store.tables.base import Base, clock
 
 
 class Upload(Base):
-    """The bytes lie in the incoming folder, whose file size is the offset; complete ones among the blobs."""
+    """One upload.
+
+    Its bytes are in the incoming folder, where the file size is the offset, then in the blobs.
+    """
 
     __tablename__ = "upload"
 
     id: Mapped[str] = mapped_column(primary_key=True)
     filename: Mapped[str]
+    #: Announced length in bytes.
     length: Mapped[int] = mapped_column(BigInteger)
-    """Bytes, as announced."""
+    #: The header `Upload-Metadata` of the tus protocol, as the client sent it.
     metadata_: Mapped[str] = mapped_column("metadata")
-    """As the client sent it (tus `Upload-Metadata`)."""
     completed_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=clock())
     expires_at: Mapped[datetime]

@@ -1,4 +1,4 @@
-"""Workers: who is there to run jobs."""
+"""Worker processes that run jobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from store.tables.base import Base
 
 
 class Worker(Base):
-    """One worker process; gone when not seen for a while."""
+    """One worker process; considered dead when its heartbeat is too old."""
 
     __tablename__ = "worker"
 

@@ -12,6 +12,7 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, inspect
 
+import migrations
 from migrations.__main__ import configuration, upgrade
 from store.database import make_engine
 from store.tables import Base
@@ -60,5 +61,5 @@ def test_no_table_has_changed_without_a_revision(connection: Connection) -> None
 
 def test_two_that_migrate_at_once_do_not_meet(url: str, tmp_path: Path) -> None:
     environment = {**os.environ, "PLINTH_HOME": str(tmp_path), "PLINTH_DATABASE_URL": url}
-    both = [subprocess.Popen([sys.executable, "-m", "migrations"], env=environment) for _ in range(2)]
+    both = [subprocess.Popen([sys.executable, "-m", migrations.__name__], env=environment) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]

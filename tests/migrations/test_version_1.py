@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from pydantic import TypeAdapter
-from sqlalchemy import Engine, MetaData, create_engine, func, insert, select
+from sqlalchemy import Engine, MetaData, Select, Table, create_engine, func, insert, select
 from sqlalchemy.orm import Session
 
 from migrations.__main__ import configuration, upgrade
@@ -22,6 +23,11 @@ from tests.fixtures.version_1.home import API_KEY, FACTS, write_database
 from tests.support.servers import Postgres
 
 REVISION = "0001"
+
+
+def ordered(table: Table) -> Select[Any]:
+    """All rows of a table, ordered by its primary key."""
+    return select(table).order_by(*table.primary_key)
 
 
 def copy_rows(source: Engine, target: Engine) -> None:
@@ -89,3 +95,29 @@ def test_what_is_queued_can_be_trained_today(session: Session) -> None:
     for name in ("paused", "queued"):
         spec = TypeAdapter(Spec).validate_python(jobs.get(session, FACTS["jobs"][name]).spec)
         assert check(spec, Catalog.load()) == []
+
+
+def test_public_names_in_stored_specs_are_renamed(session: Session) -> None:
+    pretrain, finetune = (jobs.get(session, FACTS["jobs"][name]).spec for name in ("paused", "queued"))
+    assert pretrain["objective"]["name"] == "masked_language_modeling"
+    assert finetune["objective"]["name"] == "supervised"
+    assert pretrain["schedule"]["min_steps"] == 400
+    assert pretrain["schedule"]["min_batches_per_epoch"] == 2
+    assert finetune["schedule"]["min_steps"] == 60
+    assert not {"least_steps", "least_batches"} & (pretrain["schedule"].keys() | finetune["schedule"].keys())
+
+
+def test_a_migration_down_restores_the_rows_of_before(session: Session, tmp_path: Path) -> None:
+    source = create_engine(f"sqlite:///{write_database(tmp_path / 'before.db')}")
+    metadata = MetaData()
+    metadata.reflect(source)
+    with source.connect() as reading:
+        before = {table.name: reading.execute(ordered(table)).all() for table in metadata.sorted_tables}
+    source.dispose()
+    config = configuration()
+    config.attributes["connection"] = session.connection()
+    command.downgrade(config, REVISION)
+    after = MetaData()
+    after.reflect(session.connection())
+    for table in after.sorted_tables:
+        assert session.execute(ordered(table)).all() == before[table.name], table.name

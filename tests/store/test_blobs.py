@@ -15,7 +15,7 @@ import pytest
 
 from store.blobs import Blobs
 from store.blobs.local import LocalBlobs
-from store.blobs.s3 import FILES_AT_ONCE, S3Blobs
+from store.blobs.s3 import PARALLEL_DOWNLOADS, S3Blobs
 from store.errors import DamagedBlob, NotFound, StorageFull, StorageUnavailable
 from tests.support.servers import NetworkProxy, S3Server
 
@@ -332,13 +332,13 @@ def test_files_of_a_tree_are_fetched_side_by_side(s3: S3Server, tmp_path: Path) 
                 place.fetch_files, "models/m", contents(tree), tmp_path / "fetched", common=tmp_path / "common"
             )
             deadline = time.monotonic() + 10
-            while proxy.lines < FILES_AT_ONCE and time.monotonic() < deadline:
+            while proxy.lines < PARALLEL_DOWNLOADS and time.monotonic() < deadline:
                 time.sleep(0.01)
             time.sleep(0.1)
             lines = proxy.lines
             proxy.freezes = False
             assert contents(fetching.result(20)) == contents(tree)
-        assert lines == FILES_AT_ONCE
+        assert lines == PARALLEL_DOWNLOADS
     finally:
         proxy.stop()
 

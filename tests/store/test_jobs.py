@@ -123,10 +123,10 @@ def test_a_model_that_cannot_be_stored_leaves_its_job_running() -> None:
 STALE: dict[str, Callable[[Claim], Any]] = {
     "heartbeat": lambda claim: in_transaction(jobs.heartbeat, claim),
     "report": lambda claim: in_transaction(jobs.report, claim, metrics={"train/loss": 1.0}, step=1),
-    "checkpointed": lambda claim: in_transaction(jobs.checkpointed, claim, step=1, key="k", digest="d"),
+    "add_checkpoint": lambda claim: in_transaction(jobs.add_checkpoint, claim, step=1, key="k", digest="d"),
     "succeed": lambda claim: in_transaction(jobs.succeed, claim, model=package()),
     "fail": lambda claim: in_transaction(jobs.fail, claim, error=CRASH),
-    "cancelled": lambda claim: in_transaction(jobs.cancelled, claim),
+    "finish_cancelled": lambda claim: in_transaction(jobs.finish_cancelled, claim),
     "release": lambda claim: in_transaction(jobs.release, claim, crashed=False),
 }
 
@@ -172,12 +172,12 @@ def test_a_run_that_gets_on_starts_its_count_of_crashes_anew() -> None:
     job_id = submitted()
     for step in (10, 20, 30, 40):
         claim = claimed(job_id)
-        in_transaction(jobs.checkpointed, claim, step=step, key=f"k{step}", digest="d")
+        in_transaction(jobs.add_checkpoint, claim, step=step, key=f"k{step}", digest="d")
         in_transaction(jobs.release, claim, crashed=True, error=CRASH)
     assert (row(job_id).state, row(job_id).crashes) == ("queued", 1)
     for _ in range(2):
         claim = claimed(job_id)
-        in_transaction(jobs.checkpointed, claim, step=40, key="k40", digest="d")
+        in_transaction(jobs.add_checkpoint, claim, step=40, key="k40", digest="d")
         in_transaction(jobs.release, claim, crashed=True, error=CRASH)
     assert row(job_id).state == "failed"
 
@@ -211,7 +211,7 @@ def test_a_bell_that_rings_before_the_wait_is_over_is_not_answered() -> None:
 def test_no_more_bells_are_rung_than_jobs_wait_unheard() -> None:
     ids = [submitted() for _ in range(4)]
     with transaction() as session:
-        session.execute(update(Job).values(next_ring_at=clock(-1)))
+        session.execute(update(Job).values(notify_at=clock(-1)))
     assert in_transaction(jobs.jobs_to_notify, messages_waiting=4) == []
     assert len(in_transaction(jobs.jobs_to_notify, messages_waiting=3)) == 1
     assert len(in_transaction(jobs.jobs_to_notify, messages_waiting=0)) == 3
@@ -224,11 +224,11 @@ def test_a_waiting_job_is_rung_again_ever_more_rarely() -> None:
     pauses = []
     for _ in range(4):
         with transaction() as session:
-            session.execute(update(Job).where(Job.id == job_id).values(next_ring_at=clock(-1)))
+            session.execute(update(Job).where(Job.id == job_id).values(notify_at=clock(-1)))
         assert in_transaction(jobs.jobs_to_notify, messages_waiting=0) == [job_id]
         with transaction() as session:
-            next_ring_at, now = session.execute(select(Job.next_ring_at, clock())).one()
-        pauses.append(round((next_ring_at - now).total_seconds()))
+            notify_at, now = session.execute(select(Job.notify_at, clock())).one()
+        pauses.append(round((notify_at - now).total_seconds()))
     assert pauses == [5, 10, 20, 40]
 
 
@@ -267,7 +267,7 @@ def test_events_are_numbered_without_gaps_also_when_two_write_at_once() -> None:
 
 def test_the_last_two_checkpoints_are_kept_furthest_first() -> None:
     claim = claimed(submitted())
-    outdated = [in_transaction(jobs.checkpointed, claim, step=step, key=f"k{step}", digest="d") for step in (1, 2, 3)]
+    outdated = [in_transaction(jobs.add_checkpoint, claim, step=step, key=f"k{step}", digest="d") for step in (1, 2, 3)]
     assert outdated == [[], [], ["k1"]]
     with transaction() as session:
         assert [kept.key for kept in jobs.checkpoints(session, claim.job_id)] == ["k3", "k2"]
@@ -283,7 +283,7 @@ def test_cancelling_a_running_job_ends_it_when_its_run_is_gone() -> None:
     claim = claimed(submitted())
     assert in_transaction(jobs.cancel, claim.job_id).state == "running"
     assert in_transaction(jobs.heartbeat, claim).requested == "cancel"
-    in_transaction(jobs.cancelled, claim)
+    in_transaction(jobs.finish_cancelled, claim)
     assert row(claim.job_id).state == "cancelled"
 
 
@@ -337,7 +337,7 @@ def test_never_both_cancelled_and_a_model() -> None:
         def cancel(claim: Claim = claim, gate: threading.Barrier = gate) -> None:
             gate.wait()
             with contextlib.suppress(StaleClaim):
-                in_transaction(jobs.cancelled, claim)
+                in_transaction(jobs.finish_cancelled, claim)
 
         threads = [threading.Thread(target=finish), threading.Thread(target=cancel)]
         for thread in threads:
@@ -356,7 +356,7 @@ def test_stopping_a_job_that_never_ran_cancels_it() -> None:
 
 def test_stopping_a_job_that_waits_with_a_checkpoint_lets_it_finish() -> None:
     claim = claimed(submitted())
-    in_transaction(jobs.checkpointed, claim, step=1, key="k", digest="d")
+    in_transaction(jobs.add_checkpoint, claim, step=1, key="k", digest="d")
     in_transaction(jobs.release, claim, crashed=False)
     assert in_transaction(jobs.stop, claim.job_id).state == "queued"
     assert claimed(claim.job_id).requested == "stop"
@@ -369,7 +369,7 @@ def test_a_paused_job_is_neither_claimed_nor_rung_until_resumed() -> None:
     assert (row(claim.job_id).state, row(claim.job_id).reason) == ("queued", "paused")
     assert in_transaction(jobs.claim, claim.job_id, worker="w") is None
     with transaction() as session:
-        session.execute(update(Job).values(next_ring_at=clock(-1)))
+        session.execute(update(Job).values(notify_at=clock(-1)))
     assert in_transaction(jobs.jobs_to_notify, messages_waiting=0) == []
     in_transaction(jobs.resume, claim.job_id)
     assert claimed(claim.job_id).requested is None

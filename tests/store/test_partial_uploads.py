@@ -34,7 +34,7 @@ async def pieces(*given: bytes | Exception) -> AsyncIterator[bytes]:
 def append(
     incoming: PartialUploads, *given: bytes | Exception, limit: int = 1 << 40, checksum: tuple[str, bytes] | None = None
 ) -> None:
-    with incoming.writing("upl_1") as writer:
+    with incoming.open_writer("upl_1") as writer:
         asyncio.run(writer.append(pieces(*given), limit=limit, checksum=checksum))
 
 
@@ -74,7 +74,7 @@ async def endless():
         yield b"x" * 300_000
         print("written", flush=True)
 async def main():
-    with PartialUploads(Path({str(incoming.directory)!r}), floor_bytes=0).writing("upl_1") as writer:
+    with PartialUploads(Path({str(incoming.directory)!r}), floor_bytes=0).open_writer("upl_1") as writer:
         await writer.append(endless(), limit=1 << 40, checksum=("sha1", b""))
 asyncio.run(main())
 """
@@ -82,7 +82,7 @@ asyncio.run(main())
         assert child.stdout is not None
         while incoming.path("upl_1").stat().st_size < 3 * BLOCK_BYTES:
             assert child.stdout.readline()
-        with pytest.raises(UploadLocked, match="upl_1"), incoming.writing("upl_1"):
+        with pytest.raises(UploadLocked, match="upl_1"), incoming.open_writer("upl_1"):
             pass
         child.send_signal(signal.SIGKILL)
     assert incoming.offset("upl_1") == 4
@@ -106,7 +106,7 @@ def test_the_floor_of_free_space_is_kept(tmp_path: Path) -> None:
 
 def test_an_upload_that_is_gone_is_not_found(incoming: PartialUploads) -> None:
     incoming.discard("upl_1")
-    with pytest.raises(NotFound), incoming.writing("upl_1"):
+    with pytest.raises(NotFound), incoming.open_writer("upl_1"):
         pass
 
 

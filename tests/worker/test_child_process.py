@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.worker import child_program, supervisor_process
 from tests.support.worker.processes import is_alive
 from tests.support.worker.waiting import until
 from worker.child_process import ChildProcess, environment_for_runs, environment_without_secrets
@@ -28,7 +29,7 @@ def told(note: Path) -> dict[str, Any]:
 @pytest.fixture
 def child(tmp_path):
     with ChildProcess(
-        "tests.support.worker.child_program",
+        child_program.__name__,
         str(tmp_path / "note"),
         environment=environment_for_runs(),
         log=tmp_path / "log",
@@ -64,7 +65,7 @@ def test_a_child_that_dies_has_no_last_words(child, tmp_path):
 
 def test_leaving_the_context_ends_the_whole_group(tmp_path):
     with ChildProcess(
-        "tests.support.worker.child_program",
+        child_program.__name__,
         str(tmp_path / "note"),
         environment=environment_for_runs(),
         log=tmp_path / "log",
@@ -76,7 +77,7 @@ def test_leaving_the_context_ends_the_whole_group(tmp_path):
 
 def test_nothing_survives_a_supervisor_that_is_killed(tmp_path):
     keeper = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.worker.supervisor_process", str(tmp_path / "note"), str(tmp_path / "log")]
+        [sys.executable, "-m", supervisor_process.__name__, str(tmp_path / "note"), str(tmp_path / "log")]
     )
     try:
         pids = told(tmp_path / "note")["pids"]

@@ -41,7 +41,7 @@ def main(work: Callable[[Claim, Path, ChildEnd], None]) -> ExitStatus:
     try:
         job_id, fence = sys.argv[1], int(sys.argv[2])
         with reading() as session:
-            claim = jobs.claimed(session, job_id, fence)
+            claim = jobs.get_claim(session, job_id, fence)
         folder = run_folder(job_id, fence)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         work(claim, folder, line)

@@ -87,7 +87,7 @@ class ProgressReporter:
         jobs.report(session, self.claim, progress=self._progress, events=self._events)
         outdated: list[str] = []
         for step, key, sha256 in self._checkpoints:
-            outdated += jobs.checkpointed(session, self.claim, step=step, key=key, digest=sha256)
+            outdated += jobs.add_checkpoint(session, self.claim, step=step, key=key, digest=sha256)
         return outdated
 
     def _publish(self, step: int, checkpoint: Path) -> None:

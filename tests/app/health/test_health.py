@@ -43,7 +43,7 @@ def test_the_api_is_not_ready_without_blobs(client: TestClient, home: Path) -> N
 
 def test_workers_that_are_here_are_named(client: TestClient) -> None:
     with transaction() as session:
-        workers.beat(session, "host-1", slots=2)
+        workers.heartbeat(session, "host-1", slots=2)
     service.readiness.forget()
     assert client.get("/readyz").json()["workers"] == {"ok": True, "detail": "host-1", "fix": None}
     assert client.get("/api/v1/system").json()["workers"][0]["slots"] == 2

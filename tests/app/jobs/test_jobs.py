@@ -225,7 +225,7 @@ def test_what_a_run_tells_can_be_read(client: TestClient) -> None:
     logs = client.get(f"/api/v1/jobs/{job_id}/logs?cursor={logs['next_cursor']}").json()
     assert [line["message"] for line in logs["data"]] == ["step 3", "step 4", "step 5"]
     with transaction() as session:
-        jobs.checkpointed(session, claim, step=5, key="runs/x", digest="1" * 64)
+        jobs.add_checkpoint(session, claim, step=5, key="runs/x", digest="1" * 64)
     (checkpoint,) = client.get(f"/api/v1/jobs/{job_id}/checkpoints").json()["data"]
     assert (checkpoint["step"], checkpoint["digest"]) == (5, "1" * 64)
     assert client.get(f"/api/v1/jobs/{job_id}/report").status_code == 404

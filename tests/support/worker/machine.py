@@ -15,14 +15,17 @@ import psutil
 import pytest
 from sklearn.datasets import load_digits
 
+import app
+import worker
 from migrations.__main__ import upgrade
 from plinth.local.broker import EmbeddedBroker
 from store import database, datasets, job_events, jobs, models, notifications
 from store.blobs import blobs
 from store.database import transaction
 from store.settings import store_settings
-from store.tables import Dataset, Job, Model
+from store.tables import Dataset, Job, JobKind, Model
 from tests.support.worker.waiting import until
+from worker.job_kinds import PROGRAMS
 
 QUICK = {
     "OMP_NUM_THREADS": "1",
@@ -75,9 +78,9 @@ class Machine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self.workers:
-            worker.kill()
-            worker.wait()
+        for process in self.workers:
+            process.kill()
+            process.wait()
         self.broker.stop()
         database.engine().dispose()
         self._patch.undo()
@@ -89,19 +92,19 @@ class Machine:
 
     def kill_everything(self) -> None:
         """As a power cut would, for all that the test started."""
-        for worker in self.workers:
-            worker.kill()
+        for process in self.workers:
+            process.kill()
         self.broker.kill()
-        for worker in self.workers:
-            worker.wait()
+        for process in self.workers:
+            process.wait()
 
     def start_worker(self, **variables: str) -> subprocess.Popen[bytes]:
         """It may not be ready yet when this returns."""
-        return self._start("worker", **variables)
+        return self._start(worker.__name__, **variables)
 
     def start_api(self, port: int) -> subprocess.Popen[bytes]:
         """Ready when this returns."""
-        api = self._start("app", PLINTH_PORT=str(port), PLINTH_API_KEY="the key of this machine")
+        api = self._start(app.__name__, PLINTH_PORT=str(port), PLINTH_API_KEY="the key of this machine")
         until(lambda: _answers(port))
         return api
 
@@ -203,7 +206,7 @@ class Machine:
                 command = process.cmdline()
             except psutil.Error:
                 continue
-            if command[1:4] == ["-m", "worker.jobs.train", job_id]:
+            if command[1:4] == ["-m", PROGRAMS[JobKind.FINETUNE].module, job_id]:
                 found.append(process)
         return found
 

@@ -6,11 +6,12 @@ import sys
 import time
 from pathlib import Path
 
+from tests.support.worker import child_program
 from worker.child_process import ChildProcess, environment_for_runs
 
 if __name__ == "__main__":
     with ChildProcess(
-        "tests.support.worker.child_program", sys.argv[1], environment=environment_for_runs(), log=Path(sys.argv[2])
+        child_program.__name__, sys.argv[1], environment=environment_for_runs(), log=Path(sys.argv[2])
     ) as child:
         while not child.ended_within(0.1):
             time.sleep(0.01)

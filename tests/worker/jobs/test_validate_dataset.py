@@ -16,10 +16,11 @@ import pytest
 from PIL import Image
 
 from store.database import transaction
-from store.tables import Job
+from store.tables import Job, JobKind
 from tests.support.worker.machine import Machine, write_digits
 from tests.support.worker.waiting import until
 from worker import sandbox
+from worker.job_kinds import PROGRAMS
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
@@ -62,6 +63,7 @@ def test_inside_there_is_no_network_and_all_is_bounded():
     code = """
 import json, resource, socket
 from worker import sandbox
+from worker.job_kinds import PROGRAMS
 sandbox._lock_up(sandbox.ResourceLimits(memory_bytes=2**30, cpu_seconds=7, file_bytes=2**20))
 names = ("RLIMIT_DATA", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_CORE")
 print(json.dumps({"limits": [resource.getrlimit(getattr(resource, name))[0] for name in names],
@@ -125,7 +127,7 @@ def processes_of(job_id: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.cmdline()[1:4] == ["-m", "worker.jobs.validate_dataset", job_id]:
+            if process.cmdline()[1:4] == ["-m", PROGRAMS[JobKind.VALIDATE].module, job_id]:
                 found.append(process)
         except psutil.Error:
             continue
