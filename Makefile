@@ -55,7 +55,7 @@ catalog: setup ## write ml/spec/catalog.json from the registries
 	@$(BIN)/python -m tools.build_catalog > ml/spec/catalog.json.new && mv ml/spec/catalog.json.new ml/spec/catalog.json
 
 openapi: setup ## write docs/reference/openapi.json from the routes
-	@$(BIN)/python -m app.openapi > docs/reference/openapi.json.new && mv docs/reference/openapi.json.new docs/reference/openapi.json
+	@$(BIN)/python -m tools.build_openapi > docs/reference/openapi.json.new && mv docs/reference/openapi.json.new docs/reference/openapi.json
 
 migration: setup ## write a migration: make migration name=add_a_column
 	@$(BIN)/alembic --config migrations/alembic.ini revision --autogenerate --message "$(name)"

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from app.openapi.__main__ import text
-from benchmarks.api_process import ApiProcess
 from ml.tasks import TASKS
 from tests.app.jobs.test_jobs import ready_dataset
 from tests.support import homes
+from tests.support.api_process import ApiProcess
 from tests.support.factories import changed, registered, shades
 from tests.support.ml import packages
+from tools.build_openapi import text
 
 pytestmark = pytest.mark.process
 

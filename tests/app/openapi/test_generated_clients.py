@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.api_process import ApiProcess
 from tests.support import homes
+from tests.support.api_process import ApiProcess
 from tests.support.factories import registered, shades
 from tests.support.repository import REPOSITORY
 

@@ -9,9 +9,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
-from app.openapi.__main__ import text
 from plinth.client import types
 from tests.support.repository import REPOSITORY
+from tools.build_openapi import text
 
 SNAPSHOT = REPOSITORY / "docs" / "reference" / "openapi.json"
 SCHEMA_OF = {

@@ -1,4 +1,4 @@
-"""Prints the OpenAPI document: `python -m app.openapi > docs/reference/openapi.json` (`make openapi`)."""
+"""Print the OpenAPI document: `make openapi` writes it to `docs/reference/openapi.json`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.main import create_app
 
 
 def text() -> str:
-    """The content of `docs/reference/openapi.json`."""
+    """Return the content of `docs/reference/openapi.json`."""
     return json.dumps(create_app().openapi(), indent=1, ensure_ascii=False) + "\n"
 
 
