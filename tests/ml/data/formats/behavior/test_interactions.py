@@ -1,4 +1,4 @@
-"""Logs of who had what: every layout comes to the same histories, and no future leaks into the past."""
+"""Interaction logs: all layouts yield the same histories, and training sees no later items."""
 
 import json
 from pathlib import Path
@@ -12,6 +12,7 @@ from tests.support.repository import SHARED_DATA
 
 MOVIELENS = SHARED_DATA / "movielens-latest-small" / "ratings.csv"
 
+#: User 7 is out of order, user 9 too short to hold anything out.
 EVENTS = [
     ("7", "10", 4.0, 100),
     ("7", "30", 3.0, 300),
@@ -23,17 +24,16 @@ EVENTS = [
     ("9", "10", 4.0, 1),
     ("9", "20", 4.0, 2),
 ]
-"""User 7 is out of order, user 9 too short to hold anything out."""
 TRAIN = [["10", "20"], ["20"], ["10", "20"]]
 VALIDATION = [["10", "20", "30"], ["20", "10"]]
 TEST = [["10", "20", "30", "40"], ["20", "10", "50"]]
 
 
-def rows(folder: Path, split: str) -> list[list[str]]:
+def imported_rows(folder: Path, split: str) -> list[list[str]]:
     return list(Dataset.open(folder / "dataset").rows(split).columns["history"])
 
 
-def table(delimiter: str = ",", *, header: str | None = None, newline: str = "\n", events: Any = EVENTS) -> bytes:
+def make_table(delimiter: str = ",", *, header: str | None = None, newline: str = "\n", events: Any = EVENTS) -> bytes:
     lines = [delimiter.join(map(str, event)) for event in events]
     return newline.join([*([header] if header else []), *lines, ""]).encode()
 
@@ -43,19 +43,19 @@ def read(folder: Path, files: dict[str, bytes], **options: Any) -> Any:
 
 
 LAYOUTS = {
-    "MovieLens latest": {"ratings.csv": table(header="userId,movieId,rating,timestamp", newline="\r\n")},
-    "MovieLens 100k": {"u.data": table("\t")},
-    "MovieLens 1M": {"ratings.dat": table("::")},
+    "MovieLens latest": {"ratings.csv": make_table(header="userId,movieId,rating,timestamp", newline="\r\n")},
+    "MovieLens 100k": {"u.data": make_table("\t")},
+    "MovieLens 1M": {"ratings.dat": make_table("::")},
     "a zip of MovieLens": {
         "ml.zip": dataset_files.make_zip(
             [
-                ("ml/ratings.csv", table(header="userId,movieId,rating,timestamp")),
+                ("ml/ratings.csv", make_table(header="userId,movieId,rating,timestamp")),
                 ("ml/movies.csv", b"movieId,title,genres\n10,Heat,Crime\n"),
                 ("ml/README.txt", b"hello"),
             ]
         )
     },
-    "RecBole": {"x.inter": table("\t", header="user_id:token\titem_id:token\trating:float\ttimestamp:float")},
+    "RecBole": {"x.inter": make_table("\t", header="user_id:token\titem_id:token\trating:float\ttimestamp:float")},
     "JSON lines": {
         "log.jsonl": "".join(
             json.dumps({"user": user, "item": int(item), "timestamp": time}) + "\n" for user, item, _, time in EVENTS
@@ -71,18 +71,18 @@ LAYOUTS = {
         )
     },
     "two files": {
-        "ratings1.csv": table(header="userId,movieId,rating,timestamp", events=EVENTS[:3]),
-        "ratings2.csv": table(header="userId,movieId,rating,timestamp", events=EVENTS[3:]),
+        "ratings1.csv": make_table(header="userId,movieId,rating,timestamp", events=EVENTS[:3]),
+        "ratings2.csv": make_table(header="userId,movieId,rating,timestamp", events=EVENTS[3:]),
     },
 }
 
 
 @pytest.mark.parametrize("files", list(LAYOUTS.values()), ids=list(LAYOUTS))
-def test_every_layout_comes_to_the_same_histories(files: dict[str, bytes], tmp_path: Path) -> None:
+def test_all_layouts_yield_the_same_histories(files: dict[str, bytes], tmp_path: Path) -> None:
     report = read(tmp_path, files)
 
     assert report.state == "ready", report.errors
-    assert [sorted(rows(tmp_path, split)) for split in ("train", "validation", "test")] == [
+    assert [sorted(imported_rows(tmp_path, split)) for split in ("train", "validation", "test")] == [
         sorted(expected) for expected in (TRAIN, VALIDATION, TEST)
     ]
     assert dataset_files.count(report, "interactions_sorted") == 1
@@ -90,16 +90,16 @@ def test_every_layout_comes_to_the_same_histories(files: dict[str, bytes], tmp_p
     assert report.summary.facts["history"]["items"] == 5
 
 
-def test_sessions_are_histories_as_they_stand(tmp_path: Path) -> None:
+def test_sessions_are_imported_as_histories(tmp_path: Path) -> None:
     lines = [["a", "b", "c"], {"user": 3, "history": [1, 2.0, "x"]}, {"items": ["a", "b"]}]
     report = read(tmp_path, {"sessions.jsonl": "\n".join(map(json.dumps, lines)).encode()})
 
     assert report.state == "ready", report.errors
-    assert rows(tmp_path, "test") == [["a", "b", "c"], ["1", "2", "x"]]
-    assert rows(tmp_path, "train") == [["a"], ["1"], ["a", "b"]]
+    assert imported_rows(tmp_path, "test") == [["a", "b", "c"], ["1", "2", "x"]]
+    assert imported_rows(tmp_path, "train") == [["a"], ["1"], ["a", "b"]]
 
 
-def test_a_log_is_recognised_by_the_names_of_its_columns(tmp_path: Path) -> None:
+def test_a_log_is_detected_by_its_column_names(tmp_path: Path) -> None:
     report = dataset_files.upload(tmp_path, LAYOUTS["MovieLens latest"])
 
     assert report.guess.format == "interactions"
@@ -112,78 +112,78 @@ TIMED = [(user, item, rating, 880_000_000 + time) for user, item, rating, time i
 @pytest.mark.parametrize(
     "files",
     [
-        {"u.data": table("\t", events=TIMED)},
-        {"Digital_Music.csv": table(events=TIMED)},
-        {"log.csv": table(events=[(user, item, time) for user, item, _, time in TIMED])},
+        {"u.data": make_table("\t", events=TIMED)},
+        {"Digital_Music.csv": make_table(events=TIMED)},
+        {"log.csv": make_table(events=[(user, item, time) for user, item, _, time in TIMED])},
         LAYOUTS["Parquet"],
         {"sessions.jsonl": b'["a", "b", "c"]\n[1, 2, "x"]\n'},
     ],
     ids=lambda files: next(iter(files)),
 )
-def test_a_log_without_names_is_recognised_by_its_times_and_a_session_by_its_list(files: Any, tmp_path: Path) -> None:
+def test_a_log_without_header_is_detected_by_its_times_and_a_session_by_its_list(files: Any, tmp_path: Path) -> None:
     report = dataset_files.upload(tmp_path, files)
 
     assert (report.state, report.guess.format, report.guess.task) == ("ready", "interactions", "recommendation")
 
 
 @pytest.mark.parametrize("line", ["1,a fine film,880000001", "3,4,5,6", "7,it was good,2,880000001", "[a, b],c,d"])
-def test_other_tables_are_no_logs(line: str, tmp_path: Path) -> None:
+def test_other_tables_are_not_detected_as_logs(line: str, tmp_path: Path) -> None:
     report = dataset_files.upload(tmp_path, {"a.csv": f"{line}\n".encode() * 30})
 
     assert report.guess.format == "csv"
 
 
-def test_reviews_of_products_are_texts_unless_it_is_said_what_they_are_for(tmp_path: Path) -> None:
+def test_product_reviews_are_texts_unless_the_format_is_named(tmp_path: Path) -> None:
     lines = [f"{row % 5},{row % 7},fine {row},{'good' if row % 2 else 'bad'}" for row in range(40)]
     data = "\n".join(["user_id,product_id,review,label", *lines, ""]).encode()
 
-    assert dataset_files.upload(tmp_path / "unsaid", {"reviews.csv": data}).guess.format == "csv"
-    assert read(tmp_path / "said", {"reviews.csv": data}).guess.format == "interactions"
+    assert dataset_files.upload(tmp_path / "without format", {"reviews.csv": data}).guess.format == "csv"
+    assert read(tmp_path / "with format", {"reviews.csv": data}).guess.format == "interactions"
 
 
-def test_columns_of_other_names_can_be_mapped(tmp_path: Path) -> None:
-    data = table(header="who,what,how,when")
+def test_columns_with_unusual_names_can_be_chosen(tmp_path: Path) -> None:
+    data = make_table(header="who,what,how,when")
     columns = {"user": "who", "item": "what", "timestamp": "when"}
 
     assert read(tmp_path, {"log.csv": data}, columns=columns).state == "ready"
-    assert sorted(rows(tmp_path, "test")) == sorted(TEST)
+    assert sorted(imported_rows(tmp_path, "test")) == sorted(TEST)
 
 
-def test_a_split_by_chance_is_refused_with_its_reason(tmp_path: Path) -> None:
+def test_a_random_split_is_rejected_with_its_reason(tmp_path: Path) -> None:
     report = read(tmp_path, LAYOUTS["MovieLens 100k"], splits={"train": 0.8, "validation": 0.1, "test": 0.1})
 
     assert report.state == "rejected"
-    (entry,) = [each for each in report.errors if each.code == "splits_by_chance"]
+    (entry,) = [entry for entry in report.errors if entry.code == "splits_by_chance"]
     assert "later interactions" in entry.hint
 
 
-def test_without_times_the_order_of_the_file_counts(tmp_path: Path) -> None:
+def test_without_times_the_order_of_the_file_decides(tmp_path: Path) -> None:
     events = [event[:2] for event in EVENTS]
-    report = read(tmp_path, {"log.csv": table(header="user,item", events=events)})
+    report = read(tmp_path, {"log.csv": make_table(header="user,item", events=events)})
 
-    assert ["10", "30", "20", "40"] in rows(tmp_path, "test")
+    assert ["10", "30", "20", "40"] in imported_rows(tmp_path, "test")
     assert dataset_files.count(report, "interactions_without_time") == len(EVENTS)
 
 
-def test_seconds_and_milliseconds_are_told_apart_and_reported(tmp_path: Path) -> None:
+def test_mixed_seconds_and_milliseconds_are_converted_and_reported(tmp_path: Path) -> None:
     events = [("1", "a", 1, 1_700_000_000), ("1", "c", 1, 1_700_000_200_000), ("1", "b", 1, 1_700_000_100)]
-    report = read(tmp_path, {"log.csv": table(events=events)})
+    report = read(tmp_path, {"log.csv": make_table(events=events)})
 
-    assert rows(tmp_path, "test") == [["a", "b", "c"]]
+    assert imported_rows(tmp_path, "test") == [["a", "b", "c"]]
     sample = dataset_files.sample(report, "timestamps_mixed_units")
     assert sample["found"] == "1700000200000 (milliseconds)"
     assert sample["expected"] == "seconds"
     assert sample["line"] == 2
 
 
-def test_dates_are_times(tmp_path: Path) -> None:
+def test_dates_are_read_as_times(tmp_path: Path) -> None:
     data = b"user,item,date\n1,a,2026-01-03\n1,b,2026-01-01T10:00:00Z\n1,c,2026-01-02 08:00\n"
     read(tmp_path, {"log.csv": data})
 
-    assert rows(tmp_path, "test") == [["b", "c", "a"]]
+    assert imported_rows(tmp_path, "test") == [["b", "c", "a"]]
 
 
-def test_a_time_that_is_none_is_an_error_with_its_place(tmp_path: Path) -> None:
+def test_an_invalid_time_is_an_error_with_its_location(tmp_path: Path) -> None:
     report = read(tmp_path, {"log.csv": b"user,item,timestamp\n1,a,1\n1,b,soon\n1,c,3\n"})
 
     assert report.state == "rejected"
@@ -194,21 +194,21 @@ def test_a_time_that_is_none_is_an_error_with_its_place(tmp_path: Path) -> None:
 def test_ids_written_as_floats_lose_their_fraction(tmp_path: Path) -> None:
     report = read(tmp_path, {"log.csv": b"user,item,timestamp\n1.0,5.0,1\n1.0,6.0,2\n1.0,7.0,3\n"})
 
-    assert rows(tmp_path, "test") == [["5", "6", "7"]]
+    assert imported_rows(tmp_path, "test") == [["5", "6", "7"]]
     assert dataset_files.sample(report, "ids_as_floats")["found"] == "5.0"
 
 
-def test_names_that_look_like_floats_among_others_stay(tmp_path: Path) -> None:
+def test_item_names_that_look_like_floats_stay_among_others(tmp_path: Path) -> None:
     read(tmp_path, {"log.csv": b"user,item,timestamp\n1,v1.0,1\n1,2.0,2\n1,x,3\n"})
 
-    assert rows(tmp_path, "test") == [["v1.0", "2.0", "x"]]
+    assert imported_rows(tmp_path, "test") == [["v1.0", "2.0", "x"]]
 
 
-def test_what_is_written_twice_is_one_and_what_is_had_again_is_kept(tmp_path: Path) -> None:
+def test_duplicate_events_are_dropped_and_repeated_items_stay(tmp_path: Path) -> None:
     data = b"user,item,timestamp\n1,a,1\n1,a,1\n1,b,2\n1,a,3\n"
     report = read(tmp_path, {"log.csv": data})
 
-    assert rows(tmp_path, "test") == [["a", "b", "a"]]
+    assert imported_rows(tmp_path, "test") == [["a", "b", "a"]]
     assert dataset_files.count(report, "interactions_duplicate") == 1
     assert dataset_files.count(report, "interactions_repeated") == 1
 
@@ -218,7 +218,7 @@ def test_events_without_user_or_item_are_left_out_and_counted(tmp_path: Path) ->
     report = read(tmp_path, {"log.csv": data})
 
     assert report.state == "ready"
-    assert rows(tmp_path, "test") == [["b", "c", "e"]]
+    assert imported_rows(tmp_path, "test") == [["b", "c", "e"]]
     assert [dataset_files.count(report, code) for code in ("user_missing", "item_missing", "timestamp_missing")] == [
         1,
         1,
@@ -227,20 +227,20 @@ def test_events_without_user_or_item_are_left_out_and_counted(tmp_path: Path) ->
     assert report.repaired == 3
 
 
-def test_a_row_of_too_few_cells_is_an_error(tmp_path: Path) -> None:
+def test_a_row_with_too_few_cells_is_an_error(tmp_path: Path) -> None:
     report = read(tmp_path, {"log.csv": b"user,item,timestamp\n1,a,1\n1,b\n"})
 
     assert dataset_files.sample(report, "ragged_row")["line"] == 3
 
 
 @pytest.mark.parametrize("data", [b"movieId,title\n1,Heat\n2,Alien\n", b'{"movie": 1}\n{"movie": 2}\n'])
-def test_a_file_without_users_is_refused(data: bytes, tmp_path: Path) -> None:
+def test_a_file_without_users_is_rejected(data: bytes, tmp_path: Path) -> None:
     report = read(tmp_path, {"movies": data})
 
     assert dataset_files.sample(report, "column_missing")["expected"] == "user"
 
 
-def test_what_lies_beside_the_log_is_left_out_and_told(tmp_path: Path) -> None:
+def test_files_beside_the_log_are_left_out_and_reported(tmp_path: Path) -> None:
     report = read(tmp_path, {**LAYOUTS["MovieLens latest"], "movies.csv": b"movieId,title\n10,Heat\n"})
 
     assert report.state == "ready"
@@ -253,13 +253,13 @@ def test_movielens_is_read_whole(tmp_path: Path) -> None:
 
     assert report.guess.format == "interactions"
     assert report.splits == {"train": 610, "validation": 610, "test": 610}
-    assert sum(map(len, rows(tmp_path, "test"))) == 100_836
+    assert sum(map(len, imported_rows(tmp_path, "test"))) == 100_836
     assert report.summary.facts["history"]["items"] == 9_724
 
 
-def test_an_item_that_nobody_had_before_is_told_with_where_it_is_asked_for(tmp_path: Path) -> None:
-    report = read(tmp_path, {"log.csv": table(header="user,item,rating,timestamp")})
-    told = dataset_files.sample(report, "items_not_in_training")
-    # 30 and 40 of user 7 and 50 of user 8 are only ever held out.
+def test_a_held_out_item_missing_from_training_is_reported_with_its_row(tmp_path: Path) -> None:
+    report = read(tmp_path, {"log.csv": make_table(header="user,item,rating,timestamp")})
+    sample = dataset_files.sample(report, "items_not_in_training")
+    # Items 30 and 40 of user 7 and 50 of user 8 are only held out.
     assert dataset_files.count(report, "items_not_in_training") == 3
-    assert (told["file"], told["row"], told["found"]) == ("log.csv", 1, "30")
+    assert (sample["file"], sample["row"], sample["found"]) == ("log.csv", 1, "30")

@@ -23,7 +23,7 @@ IMAGES, NAMES = make_images(40), make_labels(40)
 
 @pytest.mark.parametrize("wrapper", ["", "digits/", "./digits/", "some\\"])
 @pytest.mark.parametrize(("train", "test"), [("train", "test"), ("Training", "TESTING")])
-def test_folders_tell_split_and_class(tmp_path, wrapper, train, test):
+def test_folders_name_split_and_class(tmp_path, wrapper, train, test):
     members = class_folders(IMAGES[:30], NAMES[:30], above=f"{wrapper}{train}/")
     members += class_folders(IMAGES[30:], NAMES[30:], above=f"{wrapper}{test}/")
     report = upload(tmp_path, {"a.zip": make_zip(members)})
@@ -32,7 +32,7 @@ def test_folders_tell_split_and_class(tmp_path, wrapper, train, test):
     assert report.classes == ["0", "1"]
 
 
-def test_without_splits_a_tenth_is_held_out_twice(tmp_path):
+def test_without_splits_a_tenth_each_is_held_out_for_validation_and_test(tmp_path):
     report = upload(tmp_path, {"a.zip": make_zip(class_folders(IMAGES, NAMES))})
     assert report.splits == {"train": 32, "validation": 4, "test": 4}
     assert report.summary is not None
@@ -49,7 +49,7 @@ def test_tar_and_zip_are_the_same_dataset(tmp_path, mode):
     assert as_zip.summary.digest == as_tar.summary.digest
 
 
-def test_the_same_upload_twice_has_the_same_digest_and_another_has_not(tmp_path):
+def test_equal_uploads_have_equal_digests_and_others_differ(tmp_path):
     digests = []
     for folder, images in (("a", IMAGES), ("b", IMAGES), ("c", make_images(40, seed=9))):
         report = upload(tmp_path / folder, {"a.zip": make_zip(class_folders(images, NAMES))})
@@ -58,26 +58,26 @@ def test_the_same_upload_twice_has_the_same_digest_and_another_has_not(tmp_path)
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_what_systems_leave_behind_is_no_class(tmp_path):
+def test_system_files_are_no_class(tmp_path):
     junk = [("__MACOSX/0/._0.png", b"x"), ("0/.DS_Store", b"x"), ("Thumbs.db", b"x"), (".git/config", b"x")]
     report = upload(tmp_path, {"a.zip": make_zip([*junk, *class_folders(IMAGES, NAMES)])})
     assert (report.state, codes(report), report.classes) == ("ready", set(), ["0", "1"])
 
 
-def test_a_flat_folder_is_unlabelled(tmp_path):
+def test_a_flat_folder_is_unlabeled(tmp_path):
     report = upload(tmp_path, {"a.zip": make_zip([(f"flat/{n}.png", make_png(n)) for n in range(25)])})
     assert report.state == "ready"
     assert report.classes is None
 
 
-def test_who_gives_one_folder_only_is_told_that_it_was_not_taken_for_a_class(tmp_path):
+def test_a_single_folder_is_no_class_and_a_suggestion_explains_it(tmp_path):
     report = upload(tmp_path, {"a.zip": make_zip([(f"cats/{n}.png", make_png(n)) for n in range(25)])})
     assert any("without labels" in suggestion.message for suggestion in report.suggestions)
-    labelled = upload(tmp_path / "labelled", {"a.zip": make_zip(class_folders(IMAGES, NAMES))})
-    assert not any("without labels" in suggestion.message for suggestion in labelled.suggestions)
+    labeled = upload(tmp_path / "labeled", {"a.zip": make_zip(class_folders(IMAGES, NAMES))})
+    assert not any("without labels" in suggestion.message for suggestion in labeled.suggestions)
 
 
-def test_loose_pictures_are_unlabelled(tmp_path):
+def test_loose_images_are_unlabeled(tmp_path):
     report = upload(tmp_path, {f"{n}.png": make_png(n) for n in range(25)})
     assert report.state == "ready"
     assert report.rows == 25
@@ -90,7 +90,7 @@ def test_classes_are_in_natural_order(tmp_path):
     assert report.classes == ["class 1", "class 2", "class 10", "class 20"]
 
 
-def test_pictures_of_many_sizes_are_kept_as_they_came(tmp_path):
+def test_images_of_many_sizes_keep_their_sizes(tmp_path):
     members = [(f"{n % 2}/{n:02}.png", make_png(n, side=5 + n % 4)) for n in range(40)]
     report = upload(tmp_path, {"a.zip": make_zip(members)}, splits={"train": 1})
     assert report.state == "ready"
@@ -101,7 +101,7 @@ def test_pictures_of_many_sizes_are_kept_as_they_came(tmp_path):
     assert rows.take([3, 1])[0]["image"].shape == rows[3]["image"].shape
 
 
-def test_grey_and_colour_may_be_mixed(tmp_path):
+def test_gray_and_color_may_be_mixed(tmp_path):
     members = [
         (f"{n % 2}/{n:02}.png", encode_image(make_images(1, channels=1 + 2 * (n % 2), seed=n)[0])) for n in range(40)
     ]
@@ -112,16 +112,16 @@ def test_grey_and_colour_may_be_mixed(tmp_path):
     assert report.summary.facts["image"]["channels"] == 3
 
 
-def test_names_in_utf8_that_do_not_say_so_are_read(tmp_path):
-    said = make_zip(class_folders(IMAGES, ["grün", "blau"] * 20))
-    unsaid = said.replace(b"PK\x03\x04\x14\0\0\x08", b"PK\x03\x04\x14\0\0\0")
-    unsaid = unsaid.replace(b"PK\x01\x02\x14\x03\x14\0\0\x08", b"PK\x01\x02\x14\x03\x14\0\0\0")
-    assert unsaid != said
-    report = upload(tmp_path, {"a.zip": unsaid})
+def test_utf_8_names_without_the_flag_are_read(tmp_path):
+    flagged = make_zip(class_folders(IMAGES, ["grün", "blau"] * 20))
+    unflagged = flagged.replace(b"PK\x03\x04\x14\0\0\x08", b"PK\x03\x04\x14\0\0\0")
+    unflagged = unflagged.replace(b"PK\x01\x02\x14\x03\x14\0\0\x08", b"PK\x01\x02\x14\x03\x14\0\0\0")
+    assert unflagged != flagged
+    report = upload(tmp_path, {"a.zip": unflagged})
     assert (report.state, report.classes) == ("ready", ["blau", "grün"])
 
 
-def test_each_bad_picture_is_told_by_name_and_all_are_counted(tmp_path):
+def test_invalid_images_are_reported_by_name_and_counted(tmp_path):
     bad = [(f"0/bad{n:02}.png", make_png(n)[:40]) for n in range(15)]
     report = upload(tmp_path, {"a.zip": make_zip([*class_folders(IMAGES, NAMES), *bad])})
     assert report.state == "rejected"

@@ -35,7 +35,7 @@ def test_plain_and_gzip_are_the_same_dataset(tmp_path):
     assert plain.summary.digest == gzipped.summary.digest
 
 
-def test_names_tell_train_from_test(tmp_path):
+def test_names_distinguish_train_and_test(tmp_path):
     test = make_images(20, seed=1)
     report = upload(tmp_path, make_idx_pair(IMAGES, NAMES) | make_idx_pair(test, make_labels(20), prefix="t10k"))
     assert report.splits == {"train": 36, "validation": 4, "test": 20}
@@ -43,8 +43,8 @@ def test_names_tell_train_from_test(tmp_path):
     assert "4 of 40 rows were held out for validation" in report.suggestions[0].message
 
 
-def test_images_alone_are_unlabelled(tmp_path):
-    report = upload(tmp_path, {"pictures.idx": make_idx(IMAGES[:, :, :, 0])})
+def test_images_alone_are_unlabeled(tmp_path):
+    report = upload(tmp_path, {"images.idx": make_idx(IMAGES[:, :, :, 0])})
     assert report.state == "ready"
     assert report.classes is None
     assert report.summary is not None
@@ -54,14 +54,14 @@ def test_images_alone_are_unlabelled(tmp_path):
 
 
 @pytest.mark.parametrize("axis", [1, 3])
-def test_colour_may_stand_first_or_last(tmp_path, axis):
-    colour = make_images(20, channels=3)
-    report = upload(tmp_path, {"c.idx": make_idx(np.moveaxis(colour, 3, axis))}, splits={"train": 1})
+def test_channels_may_stand_first_or_last(tmp_path, axis):
+    color = make_images(20, channels=3)
+    report = upload(tmp_path, {"c.idx": make_idx(np.moveaxis(color, 3, axis))}, splits={"train": 1})
     assert report.state == "ready"
-    assert np.array_equal(Dataset.open(tmp_path / "dataset").rows("train").columns["image"].array, colour)
+    assert np.array_equal(Dataset.open(tmp_path / "dataset").rows("train").columns["image"].array, color)
 
 
-def test_pairs_with_other_names_are_found_by_their_counts(tmp_path):
+def test_pairs_with_other_names_are_matched_by_their_counts(tmp_path):
     files = {
         "a.idx": make_idx(IMAGES[:30, :, :, 0]),
         "b.idx": make_idx(IMAGES[30:, :, :, 0]),
@@ -80,7 +80,7 @@ def test_labels_of_a_wider_type_are_read(tmp_path):
     assert report.classes == ["1000", "1001"]
 
 
-def test_unequal_counts_are_told_with_both(tmp_path):
+def test_unequal_counts_are_reported_with_both_numbers(tmp_path):
     files = make_idx_pair(IMAGES, NAMES[:39])
     report = upload(tmp_path, files)
     assert report.state == "rejected"
@@ -91,7 +91,7 @@ def test_unequal_counts_are_told_with_both(tmp_path):
     }
 
 
-def test_everything_wrong_is_told_at_once(tmp_path):
+def test_all_faults_are_reported_at_once(tmp_path):
     files = make_idx_pair(IMAGES, NAMES[:39]) | {
         "t10k-images-idx3-ubyte": make_idx(IMAGES[:, :, :, 0])[:-50],
         "t10k-labels-idx1-ubyte": make_idx(np.zeros(40, dtype=np.float32), type_code=0x0D),
@@ -109,7 +109,7 @@ def test_trailing_bytes_are_a_warning(tmp_path):
     assert count(report, "idx_trailing_bytes") == 2
 
 
-@pytest.mark.skipif(not MNIST.is_dir(), reason=f"{MNIST.name} is not at hand")
+@pytest.mark.skipif(not MNIST.is_dir(), reason=f"{MNIST.name} is not beside the repository")
 def test_mnist_as_it_is_published(tmp_path):
     from ml.data.importing.importer import import_dataset
 

@@ -23,18 +23,18 @@ CLEAN = make_csv(IMAGES, NAMES)
 ALL = {"train": 1.0}
 
 
-def stored(folder, split="train"):
+def imported_rows(folder, split="train"):
     return Dataset.open(folder / "dataset").rows(split)
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("header", [True, False])
-def test_pixels_are_found_with_and_without_a_header(tmp_path, delimiter, header):
+def test_pixels_are_detected_with_and_without_a_header(tmp_path, delimiter, header):
     data = make_csv(IMAGES, NAMES, header=header, delimiter=delimiter)
     report = upload(tmp_path, {"a.csv": data}, splits=ALL)
     assert (report.state, codes(report)) == ("ready", set())
-    assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
-    assert list(stored(tmp_path).columns["label"]) == NAMES
+    assert np.array_equal(imported_rows(tmp_path).columns["image"].array, IMAGES)
+    assert list(imported_rows(tmp_path).columns["label"]) == NAMES
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ def test_pixels_are_found_with_and_without_a_header(tmp_path, delimiter, header)
     ],
     ids=["crlf", "cr", "mark", "utf-16", "quoted name", "quoted label", "no last newline", "blank lines"],
 )
-def test_ways_of_writing_change_nothing(tmp_path, change):
+def test_line_ends_encodings_and_quotes_change_nothing(tmp_path, change):
     report = upload(tmp_path, {"a.csv": change(CLEAN)}, splits=ALL)
     assert (report.state, codes(report)) == ("ready", set())
-    assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
-    assert list(stored(tmp_path).columns["label"]) == NAMES
+    assert np.array_equal(imported_rows(tmp_path).columns["image"].array, IMAGES)
+    assert list(imported_rows(tmp_path).columns["label"]) == NAMES
 
 
-def test_the_same_pictures_as_idx_and_csv_are_the_same_dataset(tmp_path):
+def test_the_same_images_as_idx_and_csv_are_the_same_dataset(tmp_path):
     digests = set()
     for name, files in (("idx", make_idx_pair(IMAGES, NAMES)), ("csv", {"train.csv": CLEAN})):
         report = upload(tmp_path / name, files)
@@ -67,20 +67,20 @@ def test_the_same_pictures_as_idx_and_csv_are_the_same_dataset(tmp_path):
     assert len(digests) == 1
 
 
-def test_file_names_tell_the_splits(tmp_path):
+def test_file_names_name_the_splits(tmp_path):
     files = {"train.csv": CLEAN, "digits_test.csv": make_csv(make_images(20, seed=2), make_labels(20))}
     assert upload(tmp_path, files).splits == {"train": 36, "validation": 4, "test": 20}
 
 
-def test_pixels_from_0_to_1_are_scaled_and_told(tmp_path):
+def test_pixels_from_0_to_1_are_scaled_and_reported(tmp_path):
     report = upload(tmp_path, {"a.csv": make_csv(IMAGES, NAMES, scale=1 / 255)}, splits=ALL)
     assert report.state == "ready"
     assert count(report, "pixels_scaled") == report.repaired == 40
-    assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
+    assert np.array_equal(imported_rows(tmp_path).columns["image"].array, IMAGES)
 
 
 @pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"])
-def test_pictures_in_base64(tmp_path, prefix):
+def test_images_in_base64(tmp_path, prefix):
     data = make_base64_csv([encode_image(image) for image in IMAGES], NAMES, prefix=prefix)
     delimited = (
         data
@@ -91,17 +91,17 @@ def test_pictures_in_base64(tmp_path, prefix):
     )
     report = upload(tmp_path, {"a.csv": delimited}, splits=ALL)
     assert (report.state, codes(report)) == ("ready", set())
-    assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
+    assert np.array_equal(imported_rows(tmp_path).columns["image"].array, IMAGES)
 
 
 def test_base64_without_a_header(tmp_path):
     data = make_base64_csv([encode_image(image) for image in IMAGES], NAMES).partition(b"\n")[2]
     report = upload(tmp_path, {"a.csv": data}, splits=ALL)
     assert (report.state, report.classes) == ("ready", ["0", "1"])
-    assert list(stored(tmp_path).columns["label"]) == NAMES
+    assert list(imported_rows(tmp_path).columns["label"]) == NAMES
 
 
-def test_columns_may_be_named_by_their_owner(tmp_path):
+def test_columns_may_be_chosen_by_name(tmp_path):
     data = CLEAN.replace(b"label", b"what")
     columns = {"label": "what", "image": "pixel0:pixel35", "shape": "4x9"}
     report = upload(tmp_path, {"a.csv": data}, columns=columns)
@@ -110,15 +110,15 @@ def test_columns_may_be_named_by_their_owner(tmp_path):
     assert report.summary.facts["image"]["max_width"] == 9
 
 
-def test_columns_may_be_numbered(tmp_path):
+def test_columns_may_be_chosen_by_position(tmp_path):
     rows = make_csv(IMAGES, None, header=False).decode().splitlines()
     data = "\n".join(f"{row},{name}" for row, name in zip(rows, NAMES, strict=True)).encode()
     report = upload(tmp_path, {"a.csv": data}, columns={"label": 37, "image": "1:36"}, splits=ALL)
     assert report.state == "ready"
-    assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
+    assert np.array_equal(imported_rows(tmp_path).columns["image"].array, IMAGES)
 
 
-def test_the_guess_can_be_sent_back_as_it_is(tmp_path):
+def test_the_guess_can_be_sent_as_a_request(tmp_path):
     first = upload(tmp_path, {"a.csv": CLEAN})
     assert first.guess is not None
     assert first.guess.columns == {"label": "label", "image": "pixel0:pixel35", "shape": "6x6"}
@@ -131,10 +131,10 @@ def test_an_index_column_is_no_pixel(tmp_path):
     data = "\n".join([f"id,{head}", *(f"{number},{row}" for number, row in enumerate(rows))]).encode()
     report = upload(tmp_path, {"a.csv": data}, splits=ALL)
     assert report.state == "ready"
-    assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
+    assert np.array_equal(imported_rows(tmp_path).columns["image"].array, IMAGES)
 
 
-def test_pixels_without_labels_are_unlabelled(tmp_path):
+def test_pixels_without_labels_are_unlabeled(tmp_path):
     report = upload(tmp_path, {"a.csv": make_csv(IMAGES, None)})
     assert (report.state, report.classes) == ("ready", None)
 
@@ -149,7 +149,7 @@ def test_labels_written_as_fractions_are_whole_numbers(tmp_path):
     ("words", "encoding", "guess"),
     [(["grün", "blau"], "latin-1", "cp1252"), (["红色的", "蓝色的"], "gb18030", "gb18030")],
 )
-def test_other_encodings_are_guessed_and_told(tmp_path, words, encoding, guess):
+def test_other_encodings_are_guessed_and_reported(tmp_path, words, encoding, guess):
     data = make_csv(IMAGES, words * 20).decode().encode(encoding)
     report = upload(tmp_path, {"a.csv": data})
     assert report.state == "ready"
@@ -157,7 +157,7 @@ def test_other_encodings_are_guessed_and_told(tmp_path, words, encoding, guess):
     assert sample(report, "encoding_guessed") == {"file": "a.csv", "line": 2, "found": guess, "expected": "UTF-8"}
 
 
-def test_every_fault_has_its_line_row_and_column(tmp_path):
+def test_faults_have_their_line_row_and_column(tmp_path):
     rows = CLEAN.decode().splitlines()
     rows[3] = rows[3].replace(",", ",x", 1)
     rows[5] += ",7"
@@ -179,7 +179,7 @@ def test_every_fault_has_its_line_row_and_column(tmp_path):
     assert count(report, "pixel_not_a_number") == 3
 
 
-def test_faults_have_the_same_places_where_cells_are_quoted(tmp_path):
+def test_faults_have_the_same_locations_in_quoted_files(tmp_path):
     rows = CLEAN.decode().splitlines()
     rows[0] = rows[0].replace("label", '"la\nbel"')
     rows[7] = rows[7].rpartition(",")[0] + ',"2\n56"'
@@ -188,14 +188,14 @@ def test_faults_have_the_same_places_where_cells_are_quoted(tmp_path):
     assert sample(report, "pixel_not_a_number")["row"] == 7
 
 
-def test_a_quote_left_open_costs_its_row_and_is_told(tmp_path):
+def test_an_open_quote_rejects_its_row_and_is_reported(tmp_path):
     rows = CLEAN.decode().splitlines()
     rows[30] = '"' + rows[30]
     report = upload(tmp_path, {"a.csv": "\n".join(rows).encode()})
     assert sample(report, "bad_quoting")["line"] == 31
 
 
-def test_pixels_that_make_no_square_ask_for_a_shape(tmp_path):
+def test_pixels_that_form_no_square_require_a_shape(tmp_path):
     data = make_csv(make_images(40)[:, :5], NAMES)
     report = upload(tmp_path, {"a.csv": data})
     assert sample(report, "pixels_not_square") == {"file": "a.csv", "found": "30 pixel columns"}
@@ -204,7 +204,7 @@ def test_pixels_that_make_no_square_ask_for_a_shape(tmp_path):
     assert upload(tmp_path, {"a.csv": data}, columns={"shape": "5x6"}).state == "ready"
 
 
-def test_a_long_file_is_read_in_pieces_with_true_places(tmp_path):
+def test_a_long_file_is_read_in_blocks_with_correct_locations(tmp_path):
     """Far beyond one block of text, with one fault near the end."""
     images = make_images(3000, side=28)
     rows = make_csv(images, make_labels(3000)).decode().splitlines()
@@ -215,22 +215,22 @@ def test_a_long_file_is_read_in_pieces_with_true_places(tmp_path):
     assert report.rows == 3000
 
 
-def test_too_many_rows_are_refused(tmp_path):
+def test_too_many_rows_are_rejected(tmp_path):
     report = upload(tmp_path, {"a.csv": CLEAN}, limits=Limits(max_rows=39))
     assert "too_many_rows" in codes(report)
 
 
-def test_numpy_writes_what_is_read(tmp_path):
+def test_files_written_by_numpy_are_read(tmp_path):
     file = io.BytesIO()
     np.savetxt(file, np.c_[IMAGES.reshape(40, -1), [int(name) for name in NAMES]], delimiter=",")
     report = upload(tmp_path, {"a.csv": file.getvalue()}, columns={"label": 37}, splits=ALL)
     assert (report.state, report.classes) == ("ready", ["0", "1"])
-    assert np.array_equal(stored(tmp_path).columns["image"].array, IMAGES)
+    assert np.array_equal(imported_rows(tmp_path).columns["image"].array, IMAGES)
 
 
 @pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
 @pytest.mark.parametrize("first", ['"He said ""no"", and left"', "He said no"])
-def test_a_line_ends_at_a_newline_alone(tmp_path, sign, first):
+def test_a_line_ends_only_at_a_newline(tmp_path, sign, first):
     rows = [f"and {number} {sign} more,{'no' if number % 2 else 'yes'}\n" for number in range(40)]
     report = upload(tmp_path, {"a.csv": "".join(["text,label\n", f"{first},yes\n", *rows, "odd\n"]).encode()})
     assert report.rows == 42
@@ -238,10 +238,10 @@ def test_a_line_ends_at_a_newline_alone(tmp_path, sign, first):
     assert sample(report, "ragged_row") == {"file": "a.csv", "line": 43, "row": 42, "found": "1 cells", "expected": "2"}
 
 
-@pytest.mark.parametrize("said", ["sep=;\r\n", '"sep=;"\r\n', "\ufeffsep=;\n"])
-def test_excel_may_name_its_delimiter_in_a_line_before(tmp_path, said):
+@pytest.mark.parametrize("delimiter_line", ["sep=;\r\n", '"sep=;"\r\n', "\ufeffsep=;\n"])
+def test_excel_may_name_its_delimiter_in_a_line_before(tmp_path, delimiter_line):
     rows = [f"it, was; {number};{'yes' if number % 2 else 'no'}\r\n".replace("; ", " ") for number in range(40)]
-    data = f"{said}text;label\r\n{''.join(rows)}odd\r\n".encode()
+    data = f"{delimiter_line}text;label\r\n{''.join(rows)}odd\r\n".encode()
     report = upload(tmp_path, {"a.csv": data})
     assert report.guess.columns == {"text": "text", "label": "label"}
     assert sample(report, "ragged_row") == {"file": "a.csv", "line": 43, "row": 41, "found": "1 cells", "expected": "2"}
@@ -253,23 +253,23 @@ def test_a_column_that_numbers_the_rows_is_no_label(tmp_path):
     report = upload(tmp_path / "labelled", {"train.csv": data})
     assert report.guess.columns == {"text": "Phrase", "label": "Sentiment"}
 
-    unlabelled = "\n".join(["PhraseId,Phrase", *(row.rpartition(",")[0] for row in rows)]).encode()
-    assert upload(tmp_path / "unlabelled", {"test.csv": unlabelled}).guess.columns == {"text": "Phrase"}
+    unlabeled = "\n".join(["PhraseId,Phrase", *(row.rpartition(",")[0] for row in rows)]).encode()
+    assert upload(tmp_path / "unlabeled", {"test.csv": unlabeled}).guess.columns == {"text": "Phrase"}
 
 
-def test_of_two_texts_without_names_the_second_is_no_class(tmp_path):
+def test_the_second_of_two_unnamed_texts_is_no_class(tmp_path):
     rows = [f"The man number {number} walks.\tDer Mann Nummer {number} geht.\n" for number in range(40)]
     report = upload(tmp_path, {"pairs.tsv": "".join(rows).encode()})
     assert (report.state, report.guess.task) == ("ready", "translation")
 
 
-def test_a_context_is_no_class_of_an_answer(tmp_path):
+def test_an_instruction_is_a_prompt_and_no_class(tmp_path):
     rows = [f"do {number},ctx {number % 2},done {number}\n" for number in range(40)]
     report = upload(tmp_path, {"alpaca.csv": "".join(["instruction,context,output\n", *rows]).encode()})
     assert (report.state, report.guess.columns) == ("ready", {"prompt": "instruction", "text": "output"})
 
 
-def test_what_is_wrong_with_a_cell_has_the_name_of_its_column(tmp_path):
+def test_an_invalid_cell_is_reported_with_its_column(tmp_path):
     rows = [f"what it was {number},{'yes' if number % 2 else 'no'}" for number in range(40)]
     rows[3], rows[5] = ",yes", "what it was,"
     for head, names in (("Comment,Verdict\n", ("Comment", "Verdict")), ("", ("1", "2"))):
@@ -280,13 +280,13 @@ def test_what_is_wrong_with_a_cell_has_the_name_of_its_column(tmp_path):
         assert sample(report, "missing_label")["column"] == names[1]
 
 
-def test_labels_with_leading_zeros_are_names_whatever_stands_beside(tmp_path):
+def test_labels_with_leading_zeros_are_names(tmp_path):
     rows = [f"what it was {number},{'007' if number % 2 else '1.0'}\n" for number in range(40)]
     report = upload(tmp_path, {"a.csv": "".join(["text,label\n", *rows]).encode()})
     assert sorted(report.classes) == ["007", "1.0"]
 
 
-def test_the_only_row_of_a_class_is_named(tmp_path):
+def test_the_only_row_of_a_class_is_reported(tmp_path):
     verdicts = ["lonely" if number == 7 else "yes" if number % 2 else "no" for number in range(40)]
     rows = [f"what it was {number},{verdict}\n" for number, verdict in enumerate(verdicts)]
     report = upload(tmp_path, {"a.csv": "".join(["text,verdict\n", *rows]).encode()})

@@ -42,7 +42,7 @@ ALL = {"train": 1.0}
     ],
     ids=["bytes", "hugging face", "base64", "pixels", "dictionary", "labels as floats", "floats"],
 )
-def test_pictures_are_read_from_any_of_these(tmp_path, columns):
+def test_images_are_read_from_all_column_types(tmp_path, columns):
     report = upload(tmp_path, {"a.parquet": make_parquet(columns)}, splits=ALL)
     assert report.state == "ready"
     assert report.classes == ["0", "1"]
@@ -51,7 +51,7 @@ def test_pictures_are_read_from_any_of_these(tmp_path, columns):
     assert list(rows.columns["label"]) == NAMES
 
 
-def test_class_names_that_hugging_face_notes_are_used(tmp_path):
+def test_class_names_in_hugging_face_metadata_are_used(tmp_path):
     noted = {"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}
     table = pa.table({"image": ENCODED, "label": NUMBERS}).replace_schema_metadata({"huggingface": json.dumps(noted)})
     sink = pa.BufferOutputStream()
@@ -60,7 +60,7 @@ def test_class_names_that_hugging_face_notes_are_used(tmp_path):
     assert report.classes == ["cat", "dog"]
 
 
-def test_bad_cells_have_their_rows(tmp_path):
+def test_invalid_cells_are_reported_with_their_rows(tmp_path):
     images = [*ENCODED[:20], None, b"junk", *ENCODED[22:]]
     names = [*NAMES[:39], None]
     report = upload(tmp_path, {"a.parquet": make_parquet({"image": images, "label": names})})
@@ -71,7 +71,7 @@ def test_bad_cells_have_their_rows(tmp_path):
     assert (report.rows, report.rejected) == (40, 3)
 
 
-def test_a_pixel_without_a_value_is_told(tmp_path):
+def test_a_pixel_without_a_value_is_reported(tmp_path):
     columns = {"label": NUMBERS, **PIXELS, "pixel3": [None, *range(39)]}
     report = upload(tmp_path, {"a.parquet": make_parquet(columns)})
     assert sample(report, "pixel_not_a_number")["column"] == "pixel3"
@@ -85,19 +85,19 @@ def test_rows_are_limited_by_the_footer(tmp_path):
     assert codes(upload(tmp_path, {"a.parquet": data}, limits=Limits(max_cells=79))) == {"table_too_large"}
 
 
-def test_parquet_inside_gzip_is_refused_with_advice(tmp_path):
+def test_parquet_inside_gzip_is_rejected_with_a_hint(tmp_path):
     report = upload(tmp_path, {"a.parquet.gz": gzip_bytes(make_parquet({"image": ENCODED, "label": NAMES}))})
     assert sample(report, "unsupported_file")["expected"] == "uncompressed Parquet"
 
 
-def test_columns_choose(tmp_path):
+def test_columns_can_be_chosen(tmp_path):
     columns = {"a": ENCODED, "b": ENCODED[::-1], "c": NAMES, "d": NAMES}
     report = upload(tmp_path, {"a.parquet": make_parquet(columns)}, columns={"image": "b", "label": "d"}, splits=ALL)
     assert report.state == "ready"
     assert np.array_equal(Dataset.open(tmp_path / "dataset").rows("train").columns["image"].array, IMAGES[::-1])
 
 
-def test_no_label_is_written_as_minus_one_where_classes_have_names(tmp_path):
+def test_label_minus_one_is_no_label_if_classes_have_names(tmp_path):
     noted = {"info": {"features": {"label": {"names": ["cat", "dog"]}}}}
     columns = {"image": ENCODED, "label": [-1 if row == 3 else row % 2 for row in range(40)]}
     sink = io.BytesIO()
@@ -107,7 +107,7 @@ def test_no_label_is_written_as_minus_one_where_classes_have_names(tmp_path):
     assert sample(report, "missing_label") == {"file": "a.parquet", "row": 4, "column": "label"}
 
 
-def test_a_row_with_several_labels_is_told(tmp_path):
+def test_a_row_with_several_labels_is_reported(tmp_path):
     report = upload(tmp_path, {"a.parquet": make_parquet({"text": ["one", "two"], "label": [["a"], ["a", "b"]]})})
     assert (sample(report, "label_not_plain")["row"], sample(report, "label_not_plain")["column"]) == (1, "label")
 
@@ -115,18 +115,18 @@ def test_a_row_with_several_labels_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("column", "values", "task"),
     [
-        ("text", [f"a picture of {row}" for row in range(40)], "image_text_matching"),
+        ("text", [f"an image of {row}" for row in range(40)], "image_text_matching"),
         ("caption", ["a dog", "a cat"] * 20, "image_text_matching"),
         ("objects", [{"bbox": [[1, 1, 3, 3]], "category": [row % 2]} for row in range(40)], "object_detection"),
     ],
 )
-def test_what_stands_beside_pictures_says_what_they_are_for(tmp_path, column, values, task):
-    files = [{"bytes": each, "path": None} for each in ENCODED]
+def test_the_column_beside_images_decides_on_the_task(tmp_path, column, values, task):
+    files = [{"bytes": image, "path": None} for image in ENCODED]
     report = upload(tmp_path, {"a.parquet": make_parquet({"image": files, column: values})})
     assert (report.state, report.guess.task) == ("ready", task)
 
 
-def test_recordings_are_no_pictures(tmp_path):
-    files = [{"bytes": each, "path": "a.wav"} for each in samples.VALUES["audio"](24)]
+def test_audio_clips_are_no_images(tmp_path):
+    files = [{"bytes": clip, "path": "a.wav"} for clip in samples.VALUES["audio"](24)]
     report = upload(tmp_path, {"a.parquet": make_parquet({"audio": files, "sentence": ["yes", "no"] * 12})})
     assert (report.state, report.guess.task) == ("ready", "speech_recognition")
