@@ -134,7 +134,7 @@ class TranslationCheck(CrossCheck):
 
 
 class _SideModel:
-    """Naive Bayes model of the side that a word belongs to, from its counts on both."""
+    """Naive Bayes model of the side of a word, from its counts on both."""
 
     def __init__(self, source: Counter[str], target: Counter[str]) -> None:
         self._source, self._target = source, target

@@ -1,4 +1,4 @@
-"""Small files that would unpack to more than the machine has, read under the limit the worker sets."""
+"""Decompression bombs, read under the memory limit of the worker."""
 
 import json
 import struct
@@ -37,19 +37,19 @@ def zip_of_zeros() -> bytes:
     return make_zip([("0/a.png", bytes(200 << 20))], compression=zipfile.ZIP_DEFLATED)
 
 
-def gzipped(*pieces: bytes) -> bytes:
-    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
-    return b"".join([*map(packer.compress, pieces), packer.flush()])
+def gzipped(*chunks: bytes) -> bytes:
+    compressor = zlib.compressobj(6, zlib.DEFLATED, 31)
+    return b"".join([*map(compressor.compress, chunks), compressor.flush()])
 
 
 def idx_of_zeros() -> bytes:
-    """Pictures of 1024 x 1024 without end, in a file of some kilobytes."""
+    """A million images of 1024 x 1024, in a file of some kilobytes."""
     header = struct.pack(">BBBB3I", 0, 0, 8, 3, 1_000_000, 1024, 1024)
     return gzipped(header, *[bytes(1 << 20)] * 300)
 
 
 def tar_of_one_header() -> bytes:
-    """An extended header of 300 MB, which a reader of tar keeps in memory whole."""
+    """An extended header of 300 MB, which `tarfile` reads into memory."""
     block = bytearray(make_tar([("0/a.png", make_png())])[:512])
     block[124:136] = b"%011o\0" % (300 << 20)
     block[156:157] = b"x"
@@ -85,18 +85,18 @@ BOMBS = {
 
 @pytest.mark.process
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_refused_in_bounded_time_and_memory(tmp_path, name):
+def test_a_bomb_is_rejected_in_bounded_time_and_memory(tmp_path, name):
     make, code = BOMBS[name]
     (tmp_path / name).write_bytes(make())
-    said = read(tmp_path / name, tmp_path / "dataset")
-    assert code in said["codes"]
-    assert said["seconds"] < 5
-    assert said["memory"] < 500 << 20
+    result = read(tmp_path / name, tmp_path / "dataset")
+    assert code in result["codes"]
+    assert result["seconds"] < 5
+    assert result["memory"] < 500 << 20
     assert not (tmp_path / "dataset").exists()
 
 
 def read(source: Path, into: Path) -> dict[str, Any]:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", READER, str(source), str(into)],
         cwd=Path(__file__).parents[3],
         env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"},
@@ -105,6 +105,6 @@ def read(source: Path, into: Path) -> dict[str, Any]:
         text=True,
         timeout=60,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
+    assert process.returncode == 0, process.stderr[-2000:]
+    result: dict[str, Any] = json.loads(process.stdout)
+    return result

@@ -1,4 +1,4 @@
-"""Valid uploads with bytes changed, cut out or put in: always a report, and what is ready can be read."""
+"""Valid uploads with changed bytes get a report, and a ready dataset is readable."""
 
 import tempfile
 from pathlib import Path
@@ -50,7 +50,10 @@ UPLOADS = {
 
 @st.composite
 def damage(draw, size):
-    """Where, how much is cut out there, and what is put in; often near the ends, where headers and footers are."""
+    """Draw a position, a number of bytes to cut there, and bytes to insert.
+
+    Positions are often near the ends, where headers and footers are.
+    """
     near_start, anywhere = st.integers(0, min(64, size)), st.integers(0, size)
     near_end = st.integers(max(0, size - 100), size)
     position = draw(st.one_of(near_start, anywhere, near_end))

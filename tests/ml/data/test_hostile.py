@@ -1,4 +1,4 @@
-"""Bad and hostile uploads: each gets a report that says what is wrong and where, and leaves nothing behind."""
+"""Bad and hostile uploads get a report with locations, and leave no files behind."""
 
 import gzip
 import io
@@ -52,7 +52,7 @@ PARQUET = make_parquet({"image": ENCODED, "label": NAMES})
 
 @dataclass(frozen=True)
 class Case:
-    """An upload, what it must be called, and where."""
+    """An upload, its expected issue code and location."""
 
     name: str
     code: str
@@ -75,7 +75,7 @@ def in_tar(name: str, code: str, type: bytes, **attributes: Any) -> Case:
     return Case(name, code, {"a.tar": make_tar([*FOLDERS, (info, b"")])}, {"file": "a.tar/0/odd.png"})
 
 
-def in_picture(name: str, code: str, data: bytes, *, state: str = "rejected") -> Case:
+def in_image(name: str, code: str, data: bytes, *, state: str = "rejected") -> Case:
     return Case(
         name, code, {"a.zip": make_zip([*FOLDERS, ("0/odd.png", data)])}, {"file": "a.zip/0/odd.png"}, state=state
     )
@@ -128,7 +128,7 @@ def encrypted() -> bytes:
 
 
 def overlapping(copies: int = 2000) -> bytes:
-    """One member's bytes, listed many times over (the idea of the zip bomb of D. Fifield, 2019)."""
+    """A zip with overlapping members (a zip bomb as of D. Fifield, 2019)."""
     data = make_zip([("0/000000.png", make_png() * 100)])
     start = data.find(b"PK\x01\x02")
     end = data.find(b"PK\x05\x06")
@@ -137,7 +137,7 @@ def overlapping(copies: int = 2000) -> bytes:
     return data[:start] + listed + tail
 
 
-def picture(mode: str, **options: Any) -> bytes:
+def encode_mode(mode: str, **options: Any) -> bytes:
     file = io.BytesIO()
     Image.new(mode, (6, 6), 1 if mode in ("P", "L", "I;16") else None).save(
         file, options.pop("format", "PNG"), **options
@@ -155,7 +155,7 @@ def animated() -> bytes:
 def rotated() -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 8
-    return picture("L", exif=exif)
+    return encode_mode("L", exif=exif)
 
 
 def changed(row: int, change: Callable[[str], str]) -> bytes:
@@ -188,8 +188,8 @@ ARCHIVES = [
         "ready",
     ),
     in_zip("zip in zip", "archive_nested", ("0/more.zip", make_zip(FOLDERS)), "0/more.zip"),
-    in_zip("zip that says it is a picture", "archive_nested", ("0/more.png", make_zip(FOLDERS)), "0/more.png"),
-    in_zip("gzip that says it is a picture", "archive_nested", ("0/more.png", gzip_bytes(make_png())), "0/more.png"),
+    in_zip("zip that says it is a image", "archive_nested", ("0/more.png", make_zip(FOLDERS)), "0/more.png"),
+    in_zip("gzip that says it is a image", "archive_nested", ("0/more.png", gzip_bytes(make_png())), "0/more.png"),
     in_zip("file without use", "file_ignored", ("0/notes.txt", b"hello"), "0/notes.txt", state="ready"),
     in_tar("symbolic link", "archive_link", tarfile.SYMTYPE, linkname="/etc/passwd"),
     in_tar("hard link", "archive_link", tarfile.LNKTYPE, linkname="0/0000.png"),
@@ -224,31 +224,31 @@ ARCHIVES = [
     Case("7-Zip", "unsupported_file", {"a.7z": b"7z\xbc\xaf\x27\x1c" + bytes(100)}, {"file": "a.7z"}),
     Case("Zstandard", "unsupported_file", {"a.tar.zst": b"\x28\xb5\x2f\xfd" + bytes(100)}, {"file": "a.tar.zst"}),
     Case(
-        "pictures outside the splits",
+        "images outside the splits",
         "folder_outside_splits",
         {"a.zip": make_zip([*class_folders(IMAGES, NAMES, above="train/"), ("more/0/x.png", make_png())])},
         {"file": "a.zip/more/0/x.png"},
     ),
     Case(
-        "a picture beside the classes",
+        "a image beside the classes",
         "missing_label",
         {"a.zip": make_zip([*FOLDERS, ("x.png", make_png(77))])},
         {"file": "a.zip/x.png"},
     ),
 ]
 
-PICTURES = [
-    in_picture("empty picture", "image_unknown_format", b""),
-    in_picture("text as picture", "image_unknown_format", b"<svg xmlns='x'></svg>"),
-    in_picture("cut picture", "image_truncated", encode_image(make_images(1, side=80)[0])[:-900]),
-    in_picture("damaged picture", "image_corrupt", make_png()[:20] + bytes(40)),
-    in_picture("huge picture", "image_too_large", make_oversized_png(90_000, 90_000)),
-    in_picture("floating point", "image_corrupt", picture("F", format="TIFF")),
-    in_picture("animation", "image_frames", animated(), state="ready"),
-    in_picture("sixteen bits", "image_16_bit", picture("I;16"), state="ready"),
-    in_picture("CMYK", "image_colour_space", picture("CMYK", format="JPEG"), state="ready"),
-    in_picture("transparent", "image_transparent", picture("RGBA"), state="ready"),
-    in_picture("sideways", "image_rotated", rotated(), state="ready"),
+IMAGE_CASES = [
+    in_image("empty image", "image_unknown_format", b""),
+    in_image("text as image", "image_unknown_format", b"<svg xmlns='x'></svg>"),
+    in_image("cut image", "image_truncated", encode_image(make_images(1, side=80)[0])[:-900]),
+    in_image("damaged image", "image_corrupt", make_png()[:20] + bytes(40)),
+    in_image("huge image", "image_too_large", make_oversized_png(90_000, 90_000)),
+    in_image("floating point", "image_corrupt", encode_mode("F", format="TIFF")),
+    in_image("animation", "image_frames", animated(), state="ready"),
+    in_image("sixteen bits", "image_16_bit", encode_mode("I;16"), state="ready"),
+    in_image("CMYK", "image_colour_space", encode_mode("CMYK", format="JPEG"), state="ready"),
+    in_image("transparent", "image_transparent", encode_mode("RGBA"), state="ready"),
+    in_image("sideways", "image_rotated", rotated(), state="ready"),
     Case(
         "another size",
         "image_sizes_differ",
@@ -258,7 +258,7 @@ PICTURES = [
         "ready",
     ),
     Case(
-        "colour among grey",
+        "color among gray",
         "image_channels_differ",
         {"a.zip": make_zip([*FOLDERS, ("0/x.png", encode_image(make_images(1, channels=3)[0]))])},
         {},
@@ -282,7 +282,7 @@ IDX = [
     in_idx("pixels as floats", "idx_type", images=make_idx(IMAGES[:, :, :, 0].astype(">f4"), type_code=0x0D)),
     in_idx("labels as floats", "idx_type", labels=make_idx(np.zeros(40, dtype=">f4"), type_code=0x0D)),
     in_idx("two dimensions", "idx_dimensions", images=make_idx(IMAGES.reshape(40, -1))),
-    in_idx("pictures of no width", "idx_dimensions", images=make_idx(IMAGES[:, :, :0, 0])),
+    in_idx("images of no width", "idx_dimensions", images=make_idx(IMAGES[:, :, :0, 0])),
     in_idx(
         "a header that lies about rows", "too_many_rows", images=struct.pack(">BBBB3I", 0, 0, 8, 3, 2**32 - 1, 6, 6)
     ),
@@ -343,7 +343,7 @@ TABLES = [
     in_csv("quote inside a cell", "bad_quoting", changed(30, lambda row: '"0"x' + row[1:]), {"line": 31}),
     in_csv("no square", "pixels_not_square", make_csv(make_images(40)[:, :5], NAMES), {"found": "30 pixel columns"}),
     Case(
-        "colour or not",
+        "color or not",
         "pixels_shape_assumed",
         {"a.csv": make_csv(make_images(40, channels=3), NAMES)},
         {"file": "a.csv", "found": "108 columns"},
@@ -360,21 +360,21 @@ TABLES = [
     ),
     in_csv("a shape that does not fit", "pixels_not_square", CSV, columns={"shape": "7x7"}),
     in_csv(
-        "a column that is not there", "column_missing", CSV, {"found": "no column colour"}, columns={"label": "colour"}
+        "a column that is not there", "column_missing", CSV, {"found": "no column color"}, columns={"label": "color"}
     ),
     in_csv("a position that is not there", "column_missing", CSV, {"found": "no column 99"}, columns={"label": 99}),
-    in_csv("a canonical column nobody knows", "invalid_columns", CSV, {"found": "picture"}, columns={"picture": 1}),
+    in_csv("a canonical column nobody knows", "invalid_columns", CSV, {"found": "image"}, columns={"image": 1}),
     in_csv("pixels backwards", "invalid_columns", CSV, columns={"image": "pixel9:pixel0"}),
     in_csv(
-        "no pictures",
+        "no images",
         "no_image_columns",
         b"name,age\nann,31\nbob,27\n",
         {"found": "name, age"},
         task="image_classification",
     ),
-    in_csv("file names for pictures", "no_image_columns", b"image,label\na.png,0\nb.png,1\n"),
+    in_csv("file names for images", "no_image_columns", b"image,label\na.png,0\nb.png,1\n"),
     in_csv(
-        "file names for pictures, named",
+        "file names for images, named",
         "image_not_encoded",
         b"image,label\na.png,0\nb.png,1\n",
         {"line": 2, "row": 1, "found": "a.png"},
@@ -420,14 +420,14 @@ TABLES = [
         {"format": "interactions"},
     ),
     Case(
-        "a name for a recording",
+        "a name for an audio clip",
         "audio_not_encoded",
         {"a.csv": b"audio,text\none.wav,one\n"},
         {"row": 1, "found": "one.wav"},
         {"task": "speech_recognition"},
     ),
     Case(
-        "a long recording",
+        "a long audio clip",
         "audio_long",
         {"a.zip": make_zip([("metadata.csv", b"file_name,text\na.wav,one\n"), ("a.wav", silence(seconds=61))])},
         {"file": "a.zip/a.wav"},
@@ -441,7 +441,7 @@ TABLES = [
         {"format": "image_table"},
     ),
     Case(
-        "pictures without their table",
+        "images without their table",
         "manifest_missing",
         {"a.zip": make_zip([("a.png", make_png()), ("b.png", make_png(1))])},
         {"found": "2 images"},
@@ -478,7 +478,7 @@ TABLES = [
         state="ready",
     ),
     Case(
-        "letters that were lost",
+        "characters that were lost",
         "text_misread",
         {"a.csv": GOOD_TEXTS + "das Caf\N{REPLACEMENT CHARACTER},1\n".encode()},
         {"file": "a.csv", "row": 41, "found": "das Caf\N{REPLACEMENT CHARACTER}"},
@@ -553,8 +553,8 @@ WHOLE = [
     Case(
         "columns for folders", "columns_not_used", {"a.zip": make_zip(FOLDERS)}, {}, {"columns": {"label": 1}}, "ready"
     ),
-    Case("shares beyond one", "invalid_splits", {"a.csv": CSV}, {}, {"splits": {"train": 0.9, "test": 0.9}}),
-    Case("shares of nothing", "invalid_splits", {"a.csv": CSV}, {}, {"splits": {"train": 0.0, "test": 1.0}}),
+    Case("fractions beyond one", "invalid_splits", {"a.csv": CSV}, {}, {"splits": {"train": 0.9, "test": 0.9}}),
+    Case("fractions without train", "invalid_splits", {"a.csv": CSV}, {}, {"splits": {"train": 0.0, "test": 1.0}}),
     Case(
         "a split nobody knows",
         "invalid_splits",
@@ -607,7 +607,7 @@ WHOLE = [
     ),
     Case("few rows", "tiny_dataset", {"a.csv": make_csv(IMAGES[:8], NAMES[:8])}, {"found": "8 rows"}, {}, "ready"),
     Case(
-        "the same picture twice",
+        "the same image twice",
         "duplicate_rows",
         {"a.csv": CSV + CSV.splitlines()[5]},
         {"row": 41, "found": "the same image as a.csv, row 5"},
@@ -615,7 +615,7 @@ WHOLE = [
         "ready",
     ),
     Case(
-        "the same picture as two things",
+        "the same image as two things",
         "conflicting_labels",
         {"a.csv": CSV + b"1" + CSV.splitlines()[5][1:]},
         {"row": 5},
@@ -623,7 +623,7 @@ WHOLE = [
         "ready",
     ),
     Case(
-        "the same picture in train and test",
+        "the same image in train and test",
         "duplicate_across_splits",
         {
             "train.csv": CSV,
@@ -635,37 +635,37 @@ WHOLE = [
     ),
 ]
 
-CASES = [*ARCHIVES, *PICTURES, *IDX, *TABLES, *WHOLE]
+CASES = [*ARCHIVES, *IMAGE_CASES, *IDX, *TABLES, *WHOLE]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_a_bad_upload_is_told_what_is_wrong_and_where(tmp_path, case):
+def test_a_bad_upload_gets_an_issue_with_its_location(tmp_path, case):
     report = upload(tmp_path, case.files, **case.options)
     assert case.code in codes(report)
     assert sample(report, case.code).items() >= case.at.items()
     assert report.state == case.state
     assert (report.summary is None) == (report.state == "rejected")
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"incoming", "dataset"} if report.state == "ready" else left == {"incoming"}
+    remaining = {path.name for path in tmp_path.iterdir()}
+    assert remaining == {"incoming", "dataset"} if report.state == "ready" else remaining == {"incoming"}
     assert {path.name for path in (tmp_path / "incoming").iterdir()} == set(case.files)
-    shown = report.model_dump_json()
-    assert str(tmp_path) not in shown
-    assert "\x1b" not in shown
+    report_json = report.model_dump_json()
+    assert str(tmp_path) not in report_json
+    assert "\x1b" not in report_json
 
 
-def test_every_problem_is_provoked_somewhere():
-    """By a case above, or by a test beside that names its code."""
+def test_every_issue_type_has_a_test():
+    """Every code has a case above, or is named in another test."""
     beside = [path for path in Path(__file__).parents[1].rglob("test_*.py") if path != Path(__file__)]
     named = {code for path in beside for code in re.findall(r'"([a-z0-9_]+)"', path.read_text())}
     assert set(ISSUE_TYPES) - {case.code for case in CASES} - named == set()
 
 
-def test_gzip_within_gzip_is_refused(tmp_path):
+def test_gzip_within_gzip_is_rejected(tmp_path):
     report = upload(tmp_path, {"a.csv.gz": gzip.compress(gzip_bytes(CSV))})
     assert codes(report) == {"unsupported_file"}
 
 
-def test_a_name_that_tries_to_leave_never_becomes_a_path(tmp_path):
+def test_an_unsafe_name_never_becomes_a_path(tmp_path):
     before = set(Path("/").iterdir())
     upload(
         tmp_path,

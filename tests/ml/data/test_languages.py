@@ -4,7 +4,7 @@ import pytest
 
 from ml.data.languages import detect_language, parse_language, split_words
 
-SAID = {
+SENTENCES = {
     "en": "All human beings are born free and equal in dignity and rights. They are endowed with reason.",
     "de": "Alle Menschen sind frei und gleich an Würde und Rechten geboren. Sie sind mit Vernunft und Gewissen begabt.",
     "fr": "Tous les êtres humains naissent libres et égaux en dignité et en droits. Ils sont doués de raison.",
@@ -15,13 +15,13 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize("language", SAID)
-def test_a_sentence_tells_its_language(language):
-    assert detect_language(Counter(split_words(SAID[language]))) == language
+@pytest.mark.parametrize("language", SENTENCES)
+def test_the_language_of_a_sentence_is_detected(language):
+    assert detect_language(Counter(split_words(SENTENCES[language]))) == language
 
 
-@pytest.mark.parametrize("text", ["", "42", "zzz qqq xxx", " ".join([SAID["en"], SAID["de"]])])
-def test_what_is_no_language_or_two_is_not_guessed(text):
+@pytest.mark.parametrize("text", ["", "42", "zzz qqq xxx", " ".join([SENTENCES["en"], SENTENCES["de"]])])
+def test_no_language_is_detected_without_a_clear_lead(text):
     assert detect_language(Counter(split_words(text))) is None
 
 

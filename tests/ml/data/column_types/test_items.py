@@ -10,7 +10,7 @@ def test_a_history_may_be_a_list_or_a_text(cell):
 
 
 @pytest.mark.parametrize("cell", [7, None, {"a": 1}, '["a"'])
-def test_what_is_no_list_is_told(cell):
-    with pytest.raises(DataRejected) as refused:
+def test_a_cell_that_is_no_list_is_rejected(cell):
+    with pytest.raises(DataRejected) as caught:
         ItemsType.from_cell(cell)
-    assert refused.value.code == "history_not_a_list"
+    assert caught.value.code == "history_not_a_list"

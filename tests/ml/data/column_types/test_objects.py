@@ -13,7 +13,7 @@ from tests.support.ml.dataset_files import codes, make_parquet, sample, upload
 
 
 def boxes(cell):
-    return [(each["label"], each["box"]) for each in ObjectsType.from_cell(cell).objects]
+    return [(annotation["label"], annotation["box"]) for annotation in ObjectsType.from_cell(cell).objects]
 
 
 @pytest.mark.parametrize(
@@ -26,23 +26,23 @@ def boxes(cell):
         [{"category": "cat", "bbox": [1, 2, 3, 4]}],
     ],
 )
-def test_a_cell_holds_corners_or_what_hugging_face_stores(cell):
+def test_a_cell_contains_corners_or_the_hugging_face_format(cell):
     assert boxes(cell) == [("cat", [1, 2, 4, 6])]
 
 
 @pytest.mark.parametrize("cell", [None, "", "[]", []])
-def test_a_cell_may_hold_no_object(cell):
+def test_a_cell_may_contain_no_object(cell):
     assert boxes(cell) == []
 
 
 @pytest.mark.parametrize("cell", ["cat", "{", 7, [1], {"bbox": [[1, 2, 3, 4]], "category": []}])
-def test_what_is_no_list_of_objects_is_refused(cell):
-    with pytest.raises(DataRejected) as refused:
+def test_a_cell_that_is_no_list_of_objects_is_rejected(cell):
+    with pytest.raises(DataRejected) as caught:
         ObjectsType.from_cell(cell)
-    assert refused.value.code == "objects_not_a_list"
+    assert caught.value.code == "objects_not_a_list"
 
 
-def test_json_lines_bring_pictures_and_objects(tmp_path):
+def test_json_lines_contain_images_and_objects(tmp_path):
     rows = [
         {
             "image": base64.b64encode(draw_image(number)).decode(),
@@ -58,12 +58,12 @@ def test_json_lines_bring_pictures_and_objects(tmp_path):
     assert Dataset.open(tmp_path / "dataset").rows("train")[0]["objects"]
 
 
-def test_parquet_brings_them_as_hugging_face_writes_it(tmp_path):
+def test_parquet_contains_them_as_hugging_face_writes_it(tmp_path):
     cells = []
     for number in range(24):
-        found = objects(number)
-        sizes = [[left, top, right - left, bottom - top] for _, (left, top, right, bottom) in found]
-        cells.append({"bbox": sizes, "category": [label for label, _ in found]})
+        annotations = objects(number)
+        sizes = [[left, top, right - left, bottom - top] for _, (left, top, right, bottom) in annotations]
+        cells.append({"bbox": sizes, "category": [label for label, _ in annotations]})
     file = make_parquet({"image": [{"bytes": draw_image(number)} for number in range(24)], "objects": cells})
 
     report = upload(tmp_path, {"a.parquet": file}, task="object_detection")
@@ -104,33 +104,33 @@ def as_parquet(rows):
         ([9, 9, 5, 5], "box_reversed"),
     ],
 )
-def test_a_box_in_a_table_is_judged_by_the_picture_beside_it(tmp_path, form, box, code):
+def test_a_box_in_a_table_is_checked_against_the_image_in_its_row(tmp_path, form, box, code):
     report = upload(tmp_path, form(rows_with([1, 1, 5, 5], box)), task="object_detection")
     assert report.state == "ready", report.errors
     assert sample(report, code)["row"] == 2
-    assert sample(report, code)["found"] == str([float(each) for each in box])
+    assert sample(report, code)["found"] == str([float(value) for value in box])
     dataset = Dataset.open(tmp_path / "dataset")
     rows = [row for split in report.splits for row in dataset.rows(split)]
-    stored = [each["box"] for row in rows for each in row["objects"]]
+    stored = [annotation["box"] for row in rows for annotation in row["objects"]]
     assert all(0 <= left < right <= WIDTH and 0 <= top < bottom <= HEIGHT for left, top, right, bottom in stored)
 
 
-def test_corners_where_a_table_has_sizes_are_suspected(tmp_path):
+def test_corners_in_place_of_sizes_are_reported(tmp_path):
     boxes = [[9, 8, 18, 15]] * 12
     report = upload(tmp_path, as_jsonl(rows_with(*boxes, form="bbox")), task="object_detection")
-    told = sample(report, "boxes_of_another_form")
-    assert told["row"] == 1
-    assert told["found"].startswith("12 of ")
+    issue = sample(report, "boxes_of_another_form")
+    assert issue["row"] == 1
+    assert issue["found"].startswith("12 of ")
 
 
-def test_shares_where_a_table_has_pixels_are_refused(tmp_path):
+def test_fractions_in_place_of_pixels_are_rejected(tmp_path):
     report = upload(tmp_path, as_jsonl(rows_with(*[[0.1, 0.2, 0.5, 1.0]] * 24)), task="object_detection")
     assert report.state == "rejected"
-    told = sample(report, "boxes_in_shares")
-    assert (told["file"], told["row"], told["found"]) == ("a.jsonl", 1, "[0.1, 0.2, 0.5, 1.0]")
+    issue = sample(report, "boxes_in_shares")
+    assert (issue["file"], issue["row"], issue["found"]) == ("a.jsonl", 1, "[0.1, 0.2, 0.5, 1.0]")
 
 
-def test_boxes_over_pixels_in_columns_are_judged_too():
+def test_boxes_are_checked_against_raw_pixels_as_well():
     values = ObjectsType.from_cell([{"label": "cat", "box": [1, 2, 4, 6]}])
     column_type = ObjectsType(issues=IssueLog(max_samples=1), limits=Limits())
     [annotation] = column_type.add_context([values], {"image": np.zeros((1, 5, 7, 3), dtype=np.uint8)})

@@ -1,4 +1,4 @@
-"""What a recording and its text tell of one another, before anything is trained."""
+"""Checks between audio clips and their texts on import."""
 
 from pathlib import Path
 
@@ -8,50 +8,50 @@ from tests.support.ml import samples
 from tests.support.ml.dataset_files import codes, count, make_zip, sample, upload
 
 ROWS = 24
-SOUNDS = samples.VALUES["audio"](ROWS)
-"""Of 0.2 s to 0.4 s, the first the shortest."""
+#: Clips of 0.2 s to 0.4 s, the first the shortest.
+CLIPS = samples.VALUES["audio"](ROWS)
 
 
 def imported(folder: Path, texts: list[str], *, splits: list[str] | None = None):
     splits = splits or ["train"] * ROWS
     lines = [f"{row}.wav,{text},{split}\n" for row, (text, split) in enumerate(zip(texts, splits, strict=True))]
     table = ("file_name,text,split\n" + "".join(lines)).encode()
-    sounds = [(f"{row}.wav", sound) for row, sound in enumerate(SOUNDS)]
-    return upload(folder, {"speech.zip": make_zip([("metadata.csv", table), *sounds])}, task="speech_recognition")
+    clips = [(f"{row}.wav", clip) for row, clip in enumerate(CLIPS)]
+    return upload(folder, {"speech.zip": make_zip([("metadata.csv", table), *clips])}, task="speech_recognition")
 
 
-def test_a_text_that_no_recogniser_could_say_in_time_is_told_at_import(tmp_path):
+def test_a_text_too_long_for_its_audio_clip_is_reported(tmp_path):
     report = imported(
-        tmp_path, ["yes"] * 4 + ["every text has more letters than its recording has frames"] + ["no"] * 19
+        tmp_path, ["yes"] * 4 + ["this text has more signs than its audio clip can hold here"] + ["no"] * 19
     )
     assert report.state == "ready", "a voice may learn from it all the same"
     assert count(report, "text_longer_than_recording") == 1
-    told = sample(report, "text_longer_than_recording")
-    assert (told["file"], told["column"]) == ("speech.zip/4.wav", "text")
-    assert told["found"].startswith("57 characters in 0.")
+    issue = sample(report, "text_longer_than_recording")
+    assert (issue["file"], issue["column"]) == ("speech.zip/4.wav", "text")
+    assert issue["found"].startswith("58 characters in 0.")
 
 
-def test_doubled_letters_need_a_moment_between_them(tmp_path):
+def test_equal_neighboring_characters_need_a_frame_between_them(tmp_path):
     most = int(0.2 * FRAMES_PER_SECOND)
     report = imported(tmp_path, ["a" * most] + ["no"] * 23)
     assert count(report, "text_longer_than_recording") == 1
     assert "text_longer_than_recording" not in codes(imported(tmp_path / "2", ["ab" * (most // 2)] + ["no"] * 23))
 
 
-def test_frames_are_those_of_the_usual_recogniser():
+def test_frames_are_those_of_the_default_recognizer():
     stride = LogMelConfig.model_fields["stride"].default
     assert round(1 / (HOP_SECONDS * stride)) == FRAMES_PER_SECOND
 
 
-def test_letters_that_training_never_has_are_told_with_row_and_split(tmp_path):
+def test_characters_missing_in_train_are_reported_with_row_and_split(tmp_path):
     splits = ["train"] * 20 + ["test"] * 4
     report = imported(tmp_path, ["yes", "no"] * 10 + ["yes", "señor", "no", "no"], splits=splits)
     assert count(report, "letters_not_in_training") == 1
-    told = sample(report, "letters_not_in_training")
-    assert (told["file"], told["found"]) == ("speech.zip/21.wav", "r ñ in test")
+    issue = sample(report, "letters_not_in_training")
+    assert (issue["file"], issue["found"]) == ("speech.zip/21.wav", "r ñ in test")
 
 
-def test_numbers_in_digits_are_told(tmp_path):
+def test_numbers_in_digits_are_reported(tmp_path):
     report = imported(tmp_path, ["at 12"] + ["no"] * 23)
     assert sample(report, "text_with_digits")["found"] == "12"
     assert "text_with_digits" not in codes(imported(tmp_path / "2", ["no"] * 24))

@@ -7,7 +7,7 @@ from tests.support.ml.dataset_files import codes, make_zip, upload
 
 
 def zipped_long_ago(members, encoding):
-    """Names that do not say what they are written in, as tools of a system in that language write them."""
+    """Return a zip whose names are in an encoding that it does not declare."""
     stand_ins = {f"<{number}>".ljust(len(name.encode(encoding)), "="): name for number, name in enumerate(members)}
     data = make_zip((stand_in, members[name]) for stand_in, name in stand_ins.items())
     for stand_in, name in stand_ins.items():
@@ -26,14 +26,14 @@ def zipped_long_ago(members, encoding):
         (["año", "niñez"], "cp437"),
     ],
 )
-def test_names_that_do_not_say_their_encoding_are_read(tmp_path, classes, encoding):
+def test_names_without_a_declared_encoding_are_decoded(tmp_path, classes, encoding):
     members = {f"{name}/text {row:02d}.txt": f"{name} is {row}".encode() for name in classes for row in range(12)}
     report = upload(tmp_path, {"a.zip": zipped_long_ago(members, encoding)})
     assert sorted(report.classes) == sorted(classes)
 
 
 @pytest.mark.parametrize("name", ["yolo", "voc", "coco"])
-def test_an_accent_may_be_a_sign_of_its_own(tmp_path, name):
+def test_names_match_in_all_unicode_normal_forms(tmp_path, name):
     files = {
         path.replace("p1.", "é1."): data.replace(b"p1.png", "é1.png".encode()).replace(b"p1\n", "é1\n".encode())
         for path, data in annotations.LAYOUTS[name]().items()

@@ -30,7 +30,7 @@ def folders(above: str = "", ending: str = ".txt") -> list[tuple[str, bytes]]:
 
 
 @pytest.mark.parametrize("header", ["text\tlabel\n", "sentence\tsentiment\n", "Review\tClass\n", ""])
-def test_tab_separated_with_and_without_a_header(tmp_path, header):
+def test_tab_separated_files_are_read_with_and_without_a_header(tmp_path, header):
     report = upload(tmp_path, {"train.tsv": table(header=header).encode()}, task="text_classification")
     assert (report.state, codes(report)) == ("ready", set())
     assert report.classes == ["0", "1"]
@@ -38,7 +38,7 @@ def test_tab_separated_with_and_without_a_header(tmp_path, header):
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\r", "mixed"])
-def test_line_ends_of_other_systems(tmp_path, end):
+def test_line_ends_of_other_systems_are_read(tmp_path, end):
     data = table(end="\n" if end == "mixed" else end)
     if end == "mixed":
         half = data.index("\n", len(data) // 2)
@@ -57,7 +57,7 @@ def test_line_ends_of_other_systems(tmp_path, end):
         (WESTERN, "cp1252", "cp1252"),
     ],
 )
-def test_other_encodings_are_guessed_and_told(tmp_path, words, encoding, guess):
+def test_other_encodings_are_guessed_and_reported(tmp_path, words, encoding, guess):
     texts = [f"{text} {words}" for text in GOOD + BAD]
     report = upload(tmp_path, {"a.tsv": table(texts).encode(encoding)})
     assert report.state == "ready"
@@ -67,7 +67,7 @@ def test_other_encodings_are_guessed_and_told(tmp_path, words, encoding, guess):
 
 
 @pytest.mark.parametrize("mark", [codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE])
-def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path, mark):
+def test_a_byte_order_mark_is_not_part_of_the_first_column_name(tmp_path, mark):
     encoding = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}[mark]
     report = upload(tmp_path, {"a.tsv": mark + table().encode(encoding)})
     assert (report.state, codes(report)) == ("ready", set())
@@ -76,7 +76,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path, mark):
     assert decode_text(mark + SIMPLIFIED.encode(encoding)) == (SIMPLIFIED, None)
 
 
-def test_a_quoted_text_may_have_lines_quotes_and_delimiters(tmp_path):
+def test_a_quoted_text_may_contain_newlines_quotes_and_delimiters(tmp_path):
     odd = 'two\nlines, a "quote", and a comma'
     quoted = '"two\nlines, a ""quote"", and a comma",1\n'
     rows = "".join(f'"{text}",{int("good" in text)}\n' for text in GOOD + BAD)
@@ -85,19 +85,21 @@ def test_a_quoted_text_may_have_lines_quotes_and_delimiters(tmp_path):
     assert odd in texts_of(tmp_path, report)
 
 
-def test_ragged_rows_and_empty_texts_are_told_with_their_places(tmp_path):
+def test_ragged_rows_and_empty_texts_are_reported_with_line_and_row(tmp_path):
     lines = table().splitlines()
     lines[3] += "\tmore"
     lines[5] = "no label"
     lines[7] = "\t1"
     report = upload(tmp_path, {"a.tsv": "\n".join(lines).encode()}, task="text_classification")
     assert report.state == "rejected"
-    places = {entry.code: [(each["line"], each["row"]) for each in entry.sample] for entry in report.errors}
-    assert places == {"ragged_row": [(4, 3), (6, 5)], "text_missing": [(8, 7)]}
+    locations = {
+        entry.code: [(location["line"], location["row"]) for location in entry.sample] for entry in report.errors
+    }
+    assert locations == {"ragged_row": [(4, 3), (6, 5)], "text_missing": [(8, 7)]}
     assert sample(report, "ragged_row") == {"file": "a.tsv", "line": 4, "row": 3, "found": "3 cells", "expected": "2"}
 
 
-def test_json_lines_by_name_and_by_asking(tmp_path):
+def test_columns_of_json_lines_can_be_chosen(tmp_path):
     rows = [{"id": n, "review": text, "stars": "good" in text} for n, text in enumerate(GOOD + BAD)]
     data = "\n".join(map(json.dumps, rows)).encode()
     report = upload(tmp_path, {"a.jsonl": data}, columns={"text": "review", "label": "stars"})
@@ -108,7 +110,7 @@ def test_json_lines_by_name_and_by_asking(tmp_path):
 
 @pytest.mark.parametrize("ending", [".txt", ".TXT"])
 @pytest.mark.parametrize("pack", [make_zip, make_tar])
-def test_folders_of_text_files_tell_split_and_class(tmp_path, pack, ending):
+def test_folders_of_text_files_name_split_and_class(tmp_path, pack, ending):
     members = folders("aclImdb/train/", ending) + [
         (name.replace("/train/", "/test/"), data + b" once more") for name, data in folders("aclImdb/train/", ending)
     ]
@@ -121,7 +123,7 @@ def test_folders_of_text_files_tell_split_and_class(tmp_path, pack, ending):
     assert texts_of(tmp_path, report) == {*GOOD, *BAD, *(f"{text} once more" for text in GOOD + BAD)}
 
 
-def test_lists_and_texts_without_a_class_are_left_out_and_told(tmp_path):
+def test_lists_and_texts_without_a_class_are_left_out_and_reported(tmp_path):
     members = folders("aclImdb/train/")
     members += [("aclImdb/README", b"about"), ("aclImdb/imdb.vocab", b"the"), ("aclImdb/train/urls_pos.txt", b"http:")]
     members += [(f"aclImdb/train/unsup/{number}_0.txt", b"who knows") for number in range(3)]
@@ -133,7 +135,7 @@ def test_lists_and_texts_without_a_class_are_left_out_and_told(tmp_path):
     assert texts_of(tmp_path, report) == {*GOOD, *BAD}
 
 
-def test_files_may_be_of_other_encodings(tmp_path):
+def test_text_files_may_have_other_encodings(tmp_path):
     members = [(name, f"{data.decode()} {TRADITIONAL}\r\n".encode("big5")) for name, data in folders()]
     report = upload(tmp_path, {"a.zip": make_zip(members)})
     assert report.state == "ready"
@@ -141,12 +143,12 @@ def test_files_may_be_of_other_encodings(tmp_path):
     assert texts_of(tmp_path, report) == {f"{text} {TRADITIONAL}" for text in GOOD + BAD}
 
 
-def test_an_empty_text_file_is_told(tmp_path):
+def test_an_empty_text_file_is_reported(tmp_path):
     report = upload(tmp_path, {"a.zip": make_zip([*folders(), ("pos/99.txt", b" \n")])})
     assert sample(report, "text_missing")["file"] == "a.zip/pos/99.txt"
 
 
-def test_an_archive_without_texts_is_told(tmp_path):
+def test_an_archive_without_texts_is_rejected(tmp_path):
     packed = make_zip([(f"{name}.md", data) for name, data in folders(ending="")])
     report = upload(tmp_path, {"a.zip": packed}, format="text_folders")
     assert report.state == "rejected"

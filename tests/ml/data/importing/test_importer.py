@@ -24,7 +24,7 @@ IMAGES, NAMES = make_images(100), make_labels(100)
 CSV = make_csv(IMAGES, NAMES)
 
 
-def test_what_is_wrong_with_every_file_is_told_at_once(tmp_path):
+def test_issues_of_all_files_are_reported_at_once(tmp_path):
     files = {
         "broken.csv": CSV.replace(b"\n0,", b"\n0,x", 1),
         "ragged.csv": CSV + b"1,2,3\n",
@@ -47,7 +47,7 @@ def test_errors_come_before_warnings_and_repairs(tmp_path):
     assert len(set(order)) == 3
 
 
-def test_the_task_at_hand_may_refuse(tmp_path):
+def test_the_task_may_reject_the_dataset(tmp_path):
     class ThreeClasses:
         columns: ClassVar[dict[str, str]] = {"image": "image"}
 
@@ -60,7 +60,7 @@ def test_the_task_at_hand_may_refuse(tmp_path):
     assert not (tmp_path / "dataset").exists()
 
 
-def test_the_task_is_guessed_unless_it_is_told(tmp_path):
+def test_the_task_is_detected_unless_it_is_named(tmp_path):
     guesses = {}
     for name, options in (("a", {}), ("b", {"task": "image_generation"})):
         report = upload(tmp_path / name, {"a.csv": CSV}, **options)
@@ -70,7 +70,7 @@ def test_the_task_is_guessed_unless_it_is_told(tmp_path):
     assert guesses == {"a": ("image_classification",) * 2, "b": ("image_generation",) * 2}
 
 
-def test_a_guessed_task_is_one_that_exists(tmp_path):
+def test_a_detected_task_exists_and_accepts_the_dataset(tmp_path):
     for name, classes in (("a", 2), ("b", 1)):
         report = upload(tmp_path / name, {"a.csv": make_csv(IMAGES, make_labels(100, classes=classes))})
         assert report.summary is not None
@@ -78,14 +78,14 @@ def test_a_guessed_task_is_one_that_exists(tmp_path):
         assert TASKS[report.summary.task].refuse(report.summary) == []
 
 
-def test_files_may_be_told_to_be_a_split(tmp_path):
+def test_files_may_be_assigned_to_splits(tmp_path):
     files = {"one.csv": CSV, "two.csv": make_csv(make_images(30, seed=5), make_labels(30))}
     report = upload(tmp_path, files, splits={"one.csv": "train", "tw*.csv": "val"})
     assert report.splits["validation"] == 30
     assert report.splits["test"] == 10
 
 
-def test_shares_part_all_rows_anew(tmp_path):
+def test_fractions_split_all_rows_again(tmp_path):
     files = {"train.csv": CSV, "test.csv": make_csv(make_images(100, seed=5), make_labels(100))}
     report = upload(tmp_path, files, splits={"train": 0.5, "validation": 0.25, "test": 0.25, "seed": 3})
     assert report.splits == {"train": 100, "validation": 50, "test": 50}
@@ -95,7 +95,7 @@ def test_shares_part_all_rows_anew(tmp_path):
     )
 
 
-def test_the_seed_decides_who_is_held_out(tmp_path):
+def test_the_seed_decides_which_rows_are_held_out(tmp_path):
     digests = {}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         report = upload(tmp_path / name, {"a.csv": CSV}, splits={"train": 0.8, "test": 0.2, "seed": seed})
@@ -115,7 +115,7 @@ def test_copies_are_held_out_together(tmp_path):
     assert sum(map(len, seen)) == len(set().union(*seen)) == 100
 
 
-def test_what_is_in_test_too_is_taken_out_of_train(tmp_path):
+def test_rows_that_are_also_in_test_are_removed_from_train(tmp_path):
     test = np.concatenate([make_images(30, seed=5), IMAGES[:12]])
     report = upload(tmp_path, {"train.csv": CSV, "test.csv": make_csv(test, make_labels(42))})
     assert report.state == "ready"
@@ -125,18 +125,20 @@ def test_what_is_in_test_too_is_taken_out_of_train(tmp_path):
     assert report.splits["train"] + report.splits["validation"] == 88
     assert (report.rows, report.accepted) == (142, 130)
     dataset = Dataset.open(tmp_path / "dataset")
-    learned = {image.tobytes() for split in ("train", "validation") for image in dataset.rows(split).columns["image"]}
-    assert not learned & {image.tobytes() for image in test}
+    train_images = {
+        image.tobytes() for split in ("train", "validation") for image in dataset.rows(split).columns["image"]
+    }
+    assert not train_images & {image.tobytes() for image in test}
 
 
-def test_one_picture_with_two_labels_is_told_with_both_places(tmp_path):
+def test_one_image_with_two_labels_is_reported_with_both_locations(tmp_path):
     twice = np.concatenate([IMAGES, IMAGES[:1]])
     report = upload(tmp_path, {"a.csv": make_csv(twice, [*NAMES, "1"])})
-    places = next(entry.sample for entry in report.errors if entry.code == "conflicting_labels")
-    assert [(place["row"], place["found"]) for place in places] == [(1, "0"), (101, "1")]
+    locations = next(entry.sample for entry in report.errors if entry.code == "conflicting_labels")
+    assert [(location["row"], location["found"]) for location in locations] == [(1, "0"), (101, "1")]
 
 
-def test_pictures_of_one_size_beyond_the_limit_stay_as_they_came(tmp_path):
+def test_images_of_one_size_beyond_the_limit_stay_encoded(tmp_path):
     from ml.data.limits import Limits
 
     report = upload(tmp_path, {"a.csv": CSV}, limits=Limits(max_raw_bytes=1000), splits={"train": 1})
@@ -146,7 +148,7 @@ def test_pictures_of_one_size_beyond_the_limit_stay_as_they_came(tmp_path):
     assert np.array_equal(rows[7]["image"], IMAGES[7])
 
 
-def test_a_folder_with_something_in_it_is_never_replaced(tmp_path):
+def test_a_folder_with_files_is_never_replaced(tmp_path):
     (tmp_path / "dataset").mkdir()
     (tmp_path / "dataset" / "mine").write_text("keep")
     with pytest.raises(OSError, match="not empty"):
@@ -160,7 +162,7 @@ def test_a_report_survives_json(tmp_path):
     assert type(report).model_validate(report.to_json()) == report
 
 
-def test_the_digest_knows_nothing_of_times_and_names(tmp_path):
+def test_the_digest_does_not_depend_on_times_and_file_names(tmp_path):
     digests = set()
     for name, moment in (("a", 0), ("b", 1_000_000_000)):
         folder = tmp_path / name
@@ -173,7 +175,7 @@ def test_the_digest_knows_nothing_of_times_and_names(tmp_path):
     assert len(digests) == 1
 
 
-def test_bytes_of_a_dataset_are_the_same_twice(tmp_path):
+def test_a_dataset_is_written_with_the_same_bytes_again(tmp_path):
     stored = []
     for name in ("a", "b"):
         upload(tmp_path / name, make_idx_pair(IMAGES, NAMES))

@@ -1,4 +1,4 @@
-"""What comes in an envelope is read as it would be without."""
+"""Tables and texts in an archive are read like direct uploads."""
 
 import gzip
 
@@ -23,20 +23,20 @@ def test_a_table_may_come_in_an_archive(tmp_path, pack, name, data, task):
     assert (report.guess, report.summary.digest) == (alone.guess, alone.summary.digest)
 
 
-def test_its_name_tells_the_split_and_its_place_is_in_the_archive(tmp_path):
+def test_a_table_in_an_archive_has_its_split_and_location(tmp_path):
     members = [("imdb/train.csv", CSV), ("imdb/test.csv", b"text,label\nit was it,yes\n,no\nodd\n")]
     report = upload(tmp_path, {"archive.zip": make_zip(members)})
     assert report.splits["test"] == 1
     assert sample(report, "ragged_row")["file"] == "archive.zip/imdb/test.csv"
 
 
-def test_two_aligned_files_may_come_in_one(tmp_path):
+def test_two_aligned_files_may_come_in_an_archive(tmp_path):
     members = [("x.en-de.en", ENGLISH), ("x.en-de.de", GERMAN), ("README", b"hello"), ("LICENSE", b"free")]
     report = upload(tmp_path, {"x.en-de.zip": make_zip(members)}, task="translation")
     assert (report.state, report.guess.format, report.rows) == ("ready", "aligned_texts", 40)
 
 
-def test_what_is_no_table_is_told(tmp_path):
+def test_a_file_that_is_no_table_is_reported(tmp_path):
     members = [("a.csv", CSV), ("b.bin", b"\0\1\2")]
     report = upload(tmp_path / "beside", {"a.zip": make_zip(members)})
     assert (report.state, codes(report)) == ("ready", {"file_ignored"})
