@@ -363,7 +363,7 @@ TABLES = [
         "a column that is not there", "column_missing", CSV, {"found": "no column color"}, columns={"label": "color"}
     ),
     in_csv("a position that is not there", "column_missing", CSV, {"found": "no column 99"}, columns={"label": 99}),
-    in_csv("a canonical column nobody knows", "invalid_columns", CSV, {"found": "image"}, columns={"image": 1}),
+    in_csv("a canonical column nobody knows", "invalid_columns", CSV, {"found": "photo"}, columns={"photo": 1}),
     in_csv("pixels backwards", "invalid_columns", CSV, columns={"image": "pixel9:pixel0"}),
     in_csv(
         "no images",
