@@ -20,10 +20,7 @@ REQUESTS = ("cancel", "stop", "pause")
 
 
 class JobKind(StrEnum):
-    """Kinds of jobs.
-
-    The value is the column `kind`, and the field `kind` of a spec.
-    """
+    """The work that a job does."""
 
     #: Validate an upload and make a dataset of it; such jobs are listed only on request.
     VALIDATE = "validate"

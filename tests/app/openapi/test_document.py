@@ -17,7 +17,7 @@ from app.openapi.document import TAGS
 from ml.data.formats import FORMATS
 from ml.data.importing.splits import SplitPlan
 from ml.tasks import TASKS
-from worker.job_kinds import KINDS as JOB_KINDS
+from store.tables import JobKind
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_what_can_be_one_of_few_is_an_enum_with_a_name(document: dict[str, Any])
     assert named >= {"JobKind", "JobState", "JobRequest", "EventKind", "DatasetState", "Task", "ProblemCode"}
     assert document["components"]["schemas"]["Task"]["enum"] == sorted(TASKS)
     assert document["components"]["schemas"]["DatasetFormat"]["enum"] == sorted(FORMATS)
-    assert document["components"]["schemas"]["JobKind"]["enum"] == list(JOB_KINDS)
+    assert document["components"]["schemas"]["JobKind"]["enum"] == list(JobKind)
     parts = [document["paths"], document["components"]]
     enums = [schema for schema in walk(parts) if len(schema.get("enum", ())) > 1]
     assert len(enums) == len(named), "an enum of two or more values is written out at its place"
