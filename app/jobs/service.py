@@ -12,7 +12,7 @@ from app.http.validation import read
 from app.jobs.schemas import Event, Job, LogLine
 from ml.data.dataset import DatasetSummary
 from ml.errors import Finding, SpecError, unknown
-from ml.package.package import MANIFEST, Manifest
+from ml.package.manifest import MANIFEST, Manifest, parse_manifest
 from ml.spec.check import check
 from ml.spec.interchange import Export, check_export
 from ml.spec.resolve import resolve
@@ -171,4 +171,4 @@ def _model(session: Session, reference: str, findings: list[Finding], *, path: s
 
 def _manifest(row: ModelRow, blobs: Blobs) -> Manifest:
     with blobs.open(f"{row.key}/{MANIFEST}") as file:
-        return Manifest.model_validate_json(file.read())
+        return parse_manifest(file.read())

@@ -10,7 +10,7 @@ from typing_extensions import TypeAliasType
 
 from app.catalog.schemas import Task
 from app.uploads.schemas import UploadId
-from ml.package.package import Graph
+from ml.package.manifest import Graph
 from ml.spec.interchange import Import
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from app.models.schemas import (
     Parent,
 )
 from app.models.zip_stream import blocks
-from ml.package.package import MANIFEST, Manifest
+from ml.package.manifest import MANIFEST, parse_manifest
 from store import jobs, models
 from store.errors import Conflict, NotFound
 from store.pagination import Page
@@ -87,12 +87,12 @@ def to_response(session: Session, row: ModelRow) -> ModelVersion:
 def to_full_response(session: Session, row: ModelRow, blobs: Blobs) -> ModelVersionInFull:
     """The same with what the manifest says of its graphs."""
     with blobs.open(f"{row.key}/{MANIFEST}") as file:
-        manifest = Manifest.model_validate_json(file.read())
+        manifest = parse_manifest(file.read())
     return ModelVersionInFull(
         **to_response(session, row).model_dump(),
         warnings=(jobs.get(session, row.job_id).report or {}).get("warnings", []),
         engine="onnxruntime" if manifest.graphs else "torch",
-        engine_reason=None if manifest.graphs else manifest.no_graph or "it was not exported",
+        engine_reason=None if manifest.graphs else manifest.no_graph_reason or "it was not exported",
         graphs=manifest.graphs,
     )
 

@@ -302,7 +302,7 @@ class PredictService:
         """And its files."""
         package = await self._in_pool(lambda: self._packages.open(served), self._loader)
         # Room is made first, so that what leaves and what comes are not in memory together.
-        files = package.served_files
+        files = package.served_bytes
         self._coming.append(files)
         try:
             self._make_room()

@@ -30,16 +30,17 @@ class PackageCache:
     def open(self, served: ServedVersion) -> ModelPackage:
         """With all that answers; raises `PackageError`, `StorageFull` and `StorageUnavailable`."""
         # Imported when first needed: ONNX Runtime and numpy are most of what this process would otherwise weigh.
-        from ml.package.checksums import known_digest
-        from ml.package.package import MANIFEST, ModelPackage
+        from ml.package.checksums import cached_digest
+        from ml.package.manifest import MANIFEST
+        from ml.package.package import ModelPackage
 
         folder = self._fetched(served, MANIFEST)
         # The manifest vouches for the files; what vouches for the manifest is the row that it was registered with.
-        if served.manifest_sha256 and known_digest(folder / MANIFEST) != served.manifest_sha256:
+        if served.manifest_sha256 and cached_digest(folder / MANIFEST) != served.manifest_sha256:
             raise DamagedPackage(
                 f"{MANIFEST} of {served.name}@{served.version} is not the one that was registered", hint=HINT
             )
-        package = ModelPackage.to_serve(folder)
+        package = ModelPackage.open_lazily(folder)
         self._fetched(served, *package.served_paths)
         return package
 

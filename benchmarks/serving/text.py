@@ -47,7 +47,7 @@ def measure(service: Service) -> Iterable[Figure]:
     if graph.variant is not None:
         for tried in (graph.variant, *graph.other_variants):
             verdict = "served" if tried.served else "left out"
-            yield Figure(f"MiniLM, {tried.name}", f"{tried.speed:.2f} x float32, {verdict}", note=tried.reason)
+            yield Figure(f"MiniLM, {tried.name}", f"{tried.speedup:.2f} x float32, {verdict}", note=tried.reason)
     plain = without_variant(package, service.folder / "plain")
     short = [text for text in sentences("dev") if 3 <= len(text.split()) <= SHORT_WORDS][:BODIES]
     for name, each in (("float32", plain), ("best", package)):
@@ -91,7 +91,8 @@ def sentiment(folder: Path) -> ModelPackage | None:
 
 def without_variant(package: ModelPackage, folder: Path) -> ModelPackage:
     """The same model as if no faster form had been found."""
-    from ml.package.package import MANIFEST, ModelPackage
+    from ml.package.manifest import MANIFEST
+    from ml.package.package import ModelPackage
 
     graphs = {name: each.model_copy(update={"variant": None}) for name, each in package.manifest.graphs.items()}
     manifest = package.manifest.model_copy(update={"graphs": graphs})

@@ -84,7 +84,7 @@ class Predictor:
         self._asked: Task | _Embedding = task or _embedding_by(package.encoders())
         self._writer = task if task is not None and task.streams else None
         self._cost = CallCost() if trunk is None else trunk.cost
-        self._alone = any(graph.served_alone for graph in self.manifest.graphs.values())
+        self._alone = any(graph.is_served_row_by_row for graph in self.manifest.graphs.values())
 
     @classmethod
     def load(cls, package: ModelPackage) -> Self:
@@ -96,7 +96,7 @@ class Predictor:
             )
             return cls(package, engine="onnxruntime", run=run, trunk=run.trunks.get(MODEL))
         if importlib.util.find_spec("torch") is None:
-            why = package.manifest.no_graph or "it was not exported"
+            why = package.manifest.no_graph_reason or "it was not exported"
             message = f"the model has no ONNX graph ({why}), and torch, which could run it, is not installed"
             raise PackageError(message, hint="Install plinth[server] where predictions are made.")
         run = importlib.import_module(TORCH_ENGINE).load(package)
@@ -398,11 +398,11 @@ def _place(field: str, *, given: Any, asked: ParsedRequest) -> str:
 
 
 def _opened(package: ModelPackage, name: str) -> Session:
-    return open_once(package.packed(name).sha256, lambda: package.file(name))
+    return open_once(package.entry(name).sha256, lambda: package.file(name))
 
 
 def _alike(package: ModelPackage) -> tuple[str, ...]:
     manifest = package.manifest
     trunk, *_ = manifest.graphs[MODEL].served_files
     reading = [f"{file.path} {file.sha256}" for file in manifest.files if file.path.startswith("encoders/")]
-    return (package.packed(trunk).sha256, manifest.task.name if manifest.task else "", *reading)
+    return (package.entry(trunk).sha256, manifest.task.name if manifest.task else "", *reading)

@@ -1,1 +1,1 @@
-"""A trained network on disk."""
+"""Model packages: the folders in which trained networks are stored."""

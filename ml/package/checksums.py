@@ -1,4 +1,4 @@
-"""Checksums of files, each computed once for as long as nobody touches the file."""
+"""SHA-256 checksums of files, computed once for as long as a file stays unchanged."""
 
 from __future__ import annotations
 
@@ -10,36 +10,39 @@ if TYPE_CHECKING:
     from os import stat_result
     from pathlib import Path
 
+#: Seconds since the last change after which a digest is cached. A file changed more recently may change again without
+#: a new time stamp, since time stamps advance with the ticks of the kernel.
 STABLE_SECONDS: Final = 1.0
-"""A file that changed of late may change again without its times telling: they tick as the kernel does."""
-MOST_KNOWN: Final = 10_000
+MAX_CACHED_DIGESTS: Final = 10_000
 
-_known: dict[tuple[int, ...], str] = {}
+_digests: dict[tuple[int, ...], str] = {}
 
 
 def digest(path: Path) -> str:
-    """sha256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def known_digest(path: Path) -> str:
-    """The same, without reading a file again that is still the one that was read: 90 MB take 60 ms.
+def cached_digest(path: Path) -> str:
+    """Return `digest(path)` without reading an unchanged file again: 90 MB take 60 ms.
 
-    Meant against damage, as checksums are. A disk that forgets what it was given is noticed by the next process.
+    Like all checksums here it protects against damage, not against attacks. If a disk loses data that was written, the
+    next process notices.
     """
     before = path.stat()
-    found = _known.get(_identity(before))
-    if found is None:
-        found = digest(path)
-        untouched = _identity(path.stat()) == _identity(before)
-        if untouched and time.time() - before.st_ctime > STABLE_SECONDS:
-            if len(_known) >= MOST_KNOWN:
-                _known.clear()
-            _known[_identity(before)] = found
-    return found
+    cached = _digests.get(_identity(before))
+    if cached is not None:
+        return cached
+    computed = digest(path)
+    is_unchanged = _identity(path.stat()) == _identity(before)
+    if is_unchanged and time.time() - before.st_ctime > STABLE_SECONDS:
+        if len(_digests) >= MAX_CACHED_DIGESTS:
+            _digests.clear()
+        _digests[_identity(before)] = computed
+    return computed
 
 
 def _identity(stat: stat_result) -> tuple[int, ...]:
-    # Whoever writes into a file, or moves another into its place, cannot choose its ctime.
+    # A process that writes into a file, or replaces it, cannot choose its ctime.
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

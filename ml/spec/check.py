@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ml.config import Choice
     from ml.data.dataset import DatasetSummary
-    from ml.package.package import Manifest
+    from ml.package.manifest import Manifest
     from ml.spec.catalog import Catalog, CatalogEntry
 
 MAX_MESSAGE_CHARACTERS = 300

@@ -12,7 +12,7 @@ from ml.errors import Finding
 from ml.spec.schema import MODEL_NAME
 
 if TYPE_CHECKING:
-    from ml.package.package import Manifest
+    from ml.package.manifest import Manifest
     from ml.spec.catalog import Catalog
 
 ModelFormat = TypeAliasType("ModelFormat", Literal["huggingface", "onnx"])
@@ -72,7 +72,7 @@ def check_export(spec: Export, catalog: Catalog, manifest: Manifest) -> list[Fin
 
 def _check_onnx(spec: Export, manifest: Manifest) -> list[Finding]:
     if not manifest.graphs:
-        message = f"the model has no ONNX graph: {manifest.no_graph or 'none was made'}"
+        message = f"the model has no ONNX graph: {manifest.no_graph_reason or 'none was made'}"
         return [Finding(code="does_not_fit", path="model", message=message, hint="Choose another format.")]
     if spec.opset is not None and not manifest.architectures:
         message = "the model was imported as an ONNX graph, which cannot be written in another opset"

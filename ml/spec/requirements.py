@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from ml.config import Choice
-from ml.package.package import Manifest
+from ml.package.manifest import Manifest
 from ml.spec.schema import Finetune, Pretrain
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from ml.config import Choice, Config, Named
+from ml.package.version_1 import upgrade_spec
 from ml.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -62,6 +63,15 @@ class Finetune(_Training):
 
 
 Spec = Annotated[Pretrain | Finetune, Field(discriminator="kind")]
+
+
+def parse_stored_spec(content: Mapping[str, Any]) -> Pretrain | Finetune:
+    """Parse a spec that this or an earlier version of Plinth stored.
+
+    Specs of users are validated by `Spec` itself, which refuses the words of earlier versions.
+    """
+    spec: Pretrain | Finetune = TypeAdapter(Spec).validate_python(upgrade_spec(content))
+    return spec
 
 
 def references(spec: Pretrain | Finetune, catalog: Catalog) -> dict[str, str]:

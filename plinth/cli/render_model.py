@@ -57,7 +57,7 @@ def _proof(graphs: Mapping[str, Mapping[str, Any]]) -> None:
         served = escape(", ".join(_served(graph)))
         parity = graph["parity"]
         if parity:
-            shown.add_row(name, served, str(parity["rows"]), _known(parity["largest_output"]), *_differences(parity))
+            shown.add_row(name, served, str(parity["rows"]), _known(parity["max_abs_output"]), *_differences(parity))
         else:
             shown.add_row(name, served, "[dim]came in alone[/]")
     console.print(shown)
@@ -66,7 +66,7 @@ def _proof(graphs: Mapping[str, Mapping[str, Any]]) -> None:
         return
     shown = table("variant", "metric", "before", "after", "speed", *DIFFERENCES)
     for each in tried:
-        judged = [each["metric"], number(each["before"]), number(each["after"]), f"{each['speed']:.2f} x"]
+        judged = [each["metric"], number(each["before"]), number(each["after"]), f"{each['speedup']:.2f} x"]
         shown.add_row(each["name"], *judged, *_differences(each["parity"]))
     console.print("\nMade faster, beside the graphs as they were:")
     console.print(shown)

@@ -18,7 +18,8 @@ from ml.encoders import ENCODERS
 from ml.encoders.base import Encoder
 from ml.inference.onnx_weights import lay_out
 from ml.package.checksums import digest
-from ml.package.package import MANIFEST, WEIGHTS, Graph, Manifest, ModelPackage, Parity
+from ml.package.manifest import MANIFEST, Graph, Manifest, Parity
+from ml.package.package import WEIGHTS, ModelPackage
 from store import jobs
 from store.blobs import blobs
 from store.database import transaction

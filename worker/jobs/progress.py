@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ml.package.checksums import digest
-from ml.package.package import MANIFEST
+from ml.package.manifest import MANIFEST
 from store import jobs
 from store.database import transaction
 from worker.retry import UNREACHABLE, cause_of, retrying_transaction

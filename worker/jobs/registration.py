@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ml.package.checksums import digest
-from ml.package.package import MANIFEST, WEIGHTS
+from ml.package.manifest import MANIFEST
+from ml.package.package import WEIGHTS
 from store import jobs
 from store.blobs import blobs
 from store.ids import new_id
@@ -15,7 +16,8 @@ from worker.retry import retrying_transaction
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ml.package.package import Manifest, ModelPackage
+    from ml.package.manifest import Manifest
+    from ml.package.package import ModelPackage
     from store.jobs import Claim
 
 

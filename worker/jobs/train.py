@@ -6,11 +6,9 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter
-
 from ml.learning.training.run_folder import RunFolder
 from ml.spec.catalog import Catalog
-from ml.spec.schema import Spec, references, split_references
+from ml.spec.schema import parse_stored_spec, references, split_references
 from store import jobs, models
 from store.blobs import blobs
 from store.database import reading
@@ -25,6 +23,7 @@ from worker.settings import worker_settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ml.spec.schema import Spec
     from store.jobs import Claim
 
 log = logging.getLogger(__name__)
@@ -34,7 +33,7 @@ def run(claim: Claim, folder: Path, line: ChildEnd) -> None:
     """Fetch what is needed, train from the last checkpoint on, and register the model."""
     reporter = ProgressReporter(claim, blobs())
     reporter.say("starting")
-    spec: Spec = TypeAdapter(Spec).validate_python(claim.spec)
+    spec = parse_stored_spec(claim.spec)
     dataset = blobs().fetch_tree(f"datasets/{claim.dataset_id}", folder / "dataset")
     parent_id, bases, named = _models(spec, folder)
     bring_checkpoints(claim, folder)

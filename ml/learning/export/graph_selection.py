@@ -17,7 +17,7 @@ from ml.errors import PackageError
 from ml.inference.batch_planning import lengths_of
 from ml.inference.onnx_session import OnnxGraphs, Session
 from ml.learning.export.quantization import CANDIDATES, QuantizationFailed, write
-from ml.package.package import Graph, Parity, Variant
+from ml.package.manifest import Graph, Parity, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,7 +96,7 @@ def with_variants(graphs: Mapping[str, Graph], folder: Path, *, task: Task, rows
             except (QuantizationFailed, PackageError) as error:
                 # What could not be written, or not be opened, is done without; all else is a fault of ours.
                 logger.warning("the graph stays as it is: %s", error)
-        ranked = sorted((each for each in found if each), key=lambda each: (each.served, each.speed), reverse=True)
+        ranked = sorted((each for each in found if each), key=lambda each: (each.served, each.speedup), reverse=True)
         if ranked and ranked[0].served:
             for twin in _twins(graphs, ranked[0].name, Path(scratch)).values():
                 twin.rename(folder / twin.name)
@@ -223,7 +223,7 @@ def _verdict(
     served = False
     if gain < LEAST_GAIN:
         reason = f"{gain:.2f} times the speed is not worth it"
-    elif apart > MOST_APART * max(1.0, parity.largest_output or 0):
+    elif apart > MOST_APART * max(1.0, parity.max_abs_output or 0):
         reason = f"an answer would change by {apart:.2g} with the rows that are asked beside it"
     elif worse > METRIC_TOLERANCE * abs(was) and worse > (allowed := _noise(task, metric, columns, before, after)):
         reason = f"{metric} on {rows} validation rows goes from {was:.4f} to {now:.4f}; noise allows {allowed:.4f}"
@@ -236,10 +236,10 @@ def _verdict(
         metric=metric,
         before=was,
         after=now,
-        speed=gain,
+        speedup=gain,
         served=served,
         reason=reason,
-        alone=candidate.alone,
+        single_row=candidate.alone,
         batch_difference=apart,
     )
 
@@ -275,4 +275,4 @@ def _parity(before: Mapping[str, Column], after: Mapping[str, Column], *, rows: 
     if "logits" in before:
         pairs = zip(before["logits"], after["logits"], strict=True)
         changed = sum(int(np.argmax(one) != np.argmax(other)) for one, other in pairs)
-    return Parity(rows=rows, max_abs_difference=worst, labels_changed=changed, largest_output=largest)
+    return Parity(rows=rows, max_abs_difference=worst, labels_changed=changed, max_abs_output=largest)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ml.inference.onnx_session import OnnxGraphs, Session
 from ml.inference.onnx_weights import lay_out
 from ml.inference.predictor import EMBEDDING
-from ml.package.package import Graph, Parity
+from ml.package.manifest import Graph, Parity
 from ml.signals import Feature
 from ml.tasks.base import MODEL
 
@@ -199,7 +199,7 @@ def _shapes(network: Network | _Head, calls: Sequence[Tensors], variable_axes: M
 
 def holds(parity: Parity) -> bool:
     """No row gets another answer, and no number differs by more than rounding."""
-    return not parity.labels_changed and parity.max_abs_difference <= TOLERANCE * max(1.0, parity.largest_output or 0)
+    return not parity.labels_changed and parity.max_abs_difference <= TOLERANCE * max(1.0, parity.max_abs_output or 0)
 
 
 def measure_parity(
@@ -224,7 +224,7 @@ def measure_parity(
     if not math.isfinite(worst):
         raise ValueError("an output is not a number")
     rows = sum(_rows(call) for call in calls)
-    return Parity(rows=rows, max_abs_difference=worst, labels_changed=changed, largest_output=largest)
+    return Parity(rows=rows, max_abs_difference=worst, labels_changed=changed, max_abs_output=largest)
 
 
 def batch_sizes(rows: int) -> Iterator[tuple[int, int]]:

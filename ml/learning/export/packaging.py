@@ -15,7 +15,8 @@ from ml.data.rows import Rows
 from ml.errors import InputError
 from ml.learning.export.graph_selection import with_variants
 from ml.learning.export.onnx import batch_sizes, can_have_trunk, export, record
-from ml.package.package import ADAPTER, WEIGHTS, Manifest, ModelPackage, Provenance
+from ml.package.manifest import Manifest, Provenance
+from ml.package.package import ADAPTER, WEIGHTS, ModelPackage
 from ml.tasks.base import MODEL, embedding_graphs
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def pack(
             parameters=sum(each.numel() for each in network.parameters()),
             metrics={name: each if np.isfinite(each) else None for name, each in (metrics or {}).items()},
             graphs=graphs,
-            no_graph=exported.reason,
+            no_graph_reason=exported.reason,
             source=source or Provenance(),
         )
         shutil.rmtree(into, ignore_errors=True)

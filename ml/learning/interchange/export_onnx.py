@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import ModuleType
 
-    from ml.package.package import Graph
+    from ml.package.manifest import Graph
     from ml.tasks.base import Task
 
 STANDALONE: Final = Path(standalone.__file__).parent
@@ -54,7 +54,7 @@ def write_folder(
     """Write the folder, which must be empty, and try it; returns the report. Raises `PackageError` without a graph."""
     manifest = package.manifest
     if not manifest.graphs:
-        raise PackageError(f"the model has no ONNX graph: {manifest.no_graph or 'none was made'}")
+        raise PackageError(f"the model has no ONNX graph: {manifest.no_graph_reason or 'none was made'}")
     on_phase("writing")
     task = package.task()
     graphs = _copied(package, into) if opset is None else _written_again(package, task, into, opset)
@@ -86,7 +86,7 @@ def _copied(package: ModelPackage, into: Path) -> Mapping[str, Graph]:
 def _written_again(package: ModelPackage, task: Task | None, into: Path, opset: int) -> Mapping[str, Graph]:
     """By the exporter, from the weights; compared with the network on drawn inputs."""
     manifest = package.manifest
-    if package.is_graph_alone:
+    if package.has_graphs_only:
         raise PackageError(
             "the model came in as a graph, and cannot be written in another opset", hint="Leave opset out."
         )
@@ -119,7 +119,7 @@ def _told(
         for name, choice in manifest.encoders.items()
     }
     slots = set(task.slots) if task else set(encoders)
-    alone = any(graph.served_alone for graph in graphs.values())
+    alone = any(graph.is_served_row_by_row for graph in graphs.values())
     return {
         "format": "plinth-onnx-1",
         "task": about,

@@ -14,7 +14,8 @@ from ml.learning.interchange.model_archive import read_json
 from ml.learning.nn.heads import HEADS
 from ml.learning.nn.network import build
 from ml.learning.training.unlabeled import Unlabeled
-from ml.package.package import Provenance, check_weights
+from ml.package.manifest import Provenance
+from ml.package.package import check_weights
 from ml.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -97,8 +98,8 @@ def _pack(
     )
     on_phase("checking")
     manifest = package.manifest
-    if manifest.no_graph:
-        notes.append(f"it has no ONNX graph, and is served by torch: {manifest.no_graph}")
+    if manifest.no_graph_reason:
+        notes.append(f"it has no ONNX graph, and is served by torch: {manifest.no_graph_reason}")
     return {
         "format": "huggingface",
         "task": purpose,

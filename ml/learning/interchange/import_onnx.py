@@ -23,7 +23,8 @@ from ml.learning.interchange.families import FAMILIES
 from ml.learning.interchange.import_huggingface import OTHER_PROBLEMS, labels_of
 from ml.learning.interchange.onnx_adapters import ADAPTERS, LOGITS, CompanionFiles, answer_with_logits
 from ml.learning.interchange.untrusted_onnx import read
-from ml.package.package import Graph, Manifest, ModelPackage, Provenance
+from ml.package.manifest import Graph, Manifest, Provenance
+from ml.package.package import ModelPackage
 from ml.tasks import TASKS
 from ml.tasks.base import MODEL
 

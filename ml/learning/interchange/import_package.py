@@ -12,7 +12,8 @@ from ml.inference.predictor import Predictor
 from ml.learning.export.onnx import TOLERANCE
 from ml.learning.export.torch_runner import load
 from ml.learning.interchange.untrusted_onnx import refuse_outside_data
-from ml.package.package import MANIFEST, ModelPackage, read_manifest
+from ml.package.manifest import MANIFEST, read_manifest
+from ml.package.package import ModelPackage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,7 @@ def _try(package: ModelPackage) -> None:
     for paths in graphs.values():
         for path in paths:
             refuse_outside_data(path)
-    if package.is_graph_alone:
+    if package.has_graphs_only:
         Predictor.load(package).signature()
         return
     by_torch = load(package, device="cpu")

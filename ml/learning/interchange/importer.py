@@ -15,7 +15,7 @@ from ml.learning.interchange.import_package import read_package
 from ml.learning.interchange.model_archive import ModelArchive, read_json
 from ml.learning.interchange.onnx_adapters import CompanionFiles
 from ml.learning.interchange.tokenizer_files import FILES
-from ml.package.package import MANIFEST
+from ml.package.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

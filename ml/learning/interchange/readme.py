@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
 
-    from ml.package.package import Graph
+    from ml.package.manifest import Graph
 
 
 def readme(told: Mapping[str, Any], graphs: Mapping[str, Graph], needs: Sequence[str], answers: ModuleType) -> str:

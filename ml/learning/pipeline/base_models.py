@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from ml.package.checksums import digest
-from ml.package.package import MANIFEST, WEIGHTS, ModelPackage
+from ml.package.manifest import MANIFEST
+from ml.package.package import WEIGHTS, ModelPackage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,8 +28,10 @@ from ml.learning.training.run_folder import RunFolder
 from ml.learning.training.trainer import Trainer, TrainerResult
 from ml.learning.training.tuning import TUNINGS
 from ml.metrics.base import find_weaknesses
+from ml.package import version_1
 from ml.package.checksums import digest
-from ml.package.package import MANIFEST, ModelPackage, Provenance
+from ml.package.manifest import MANIFEST, Provenance
+from ml.package.package import ModelPackage
 from ml.spec.catalog import Catalog
 from ml.spec.check import check
 from ml.spec.resolve import resolve
@@ -190,7 +192,8 @@ class _Run:
             schedule,
             device=self.device,
             checkpoints=Checkpoints(self.workdir),
-            run=self._fingerprint(),
+            fingerprint=self._fingerprint(self.spec.model_dump_json()),
+            earlier_fingerprints=[self._fingerprint(version_1.spec_json(self.spec.model_dump_json()))],
             on_progress=self._pass_on,
             should_stop=self.should_stop,
             group_options=group_options,
@@ -280,10 +283,11 @@ class _Run:
         at_once = min(JUDGED_AT_ONCE, JUDGED_FOR_ONE_TRAINED * given(self.spec.schedule.batch_size))
         return SequentialBatches(columns, collate=self.lesson.reader.collate, batch_size=at_once, device=self.device)
 
-    def _fingerprint(self) -> str:
+    def _fingerprint(self, spec: str) -> str:
+        """SHA-256 of the spec's JSON, the data and the models that the run learns from."""
         parent = self.bases.digests or ""
         models = " ".join(f"{path} {each}" for path, each in sorted(self._models_digests().items()))
-        facts = f"{self.spec.model_dump_json()} {self.data.summary.digest} {parent} {models}"
+        facts = f"{spec} {self.data.summary.digest} {parent} {models}"
         return hashlib.sha256(facts.encode()).hexdigest()
 
     def _models_digests(self) -> dict[str, str]:

@@ -18,14 +18,15 @@ from safetensors.torch import load_file, save_file
 from ml.atomic_directory import atomic_directory
 from ml.errors import PackageError
 from ml.learning.training.run_folder import RunFolder
+from ml.package import version_1
 from ml.package.checksums import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from torch import Tensor
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TENSORS, STATE, MANIFEST = "state.safetensors", "state.json", "manifest.json"
 KEPT = 2
 """Should the newest be damaged, the one before still stands."""
@@ -59,12 +60,19 @@ def load(directory: Path) -> Checkpoint:
     """Read one back; raises `PackageError` where a byte differs from what was written."""
     try:
         manifest = json.loads((directory / MANIFEST).read_text())
-        if manifest["format_version"] != FORMAT_VERSION:
-            raise PackageError(f"{directory.name} was written by another version of Plinth")
+        version = manifest["format_version"]
+        if version not in (version_1.FORMAT_VERSION, FORMAT_VERSION):
+            raise PackageError(
+                f"{directory.name} has format version {version}; this release reads versions up to {FORMAT_VERSION}"
+            )
         for file in manifest["files"]:
             if digest(directory / file["path"]) != file["sha256"]:
                 raise PackageError(f"{file['path']} of {directory.name} is damaged")
-        return Checkpoint(directory, load_file(directory / TENSORS), json.loads((directory / STATE).read_text()))
+        tensors, state = load_file(directory / TENSORS), json.loads((directory / STATE).read_text())
+        if version == version_1.FORMAT_VERSION:
+            tensors = version_1.upgrade_checkpoint_tensors(tensors)
+            state = version_1.upgrade_checkpoint_state(state)
+        return Checkpoint(directory, tensors, state)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise PackageError(f"{directory.name} is damaged: {error}") from error
 
@@ -84,8 +92,11 @@ class Checkpoints:
             shutil.rmtree(old)
         return path
 
-    def newest(self, *, of: str) -> tuple[Checkpoint | None, list[str]]:
-        """The latest sound one whose state says it is `of` this run; and why others were passed over."""
+    def newest(self, fingerprints: Collection[str]) -> tuple[Checkpoint | None, list[str]]:
+        """Load the latest intact checkpoint of a run with one of the fingerprints.
+
+        Also returns why later ones were skipped.
+        """
         passed = []
         found = {*_newest_first(self.own), *_newest_first(self.fetched), *_itself(self.fetched)}
         for directory in sorted(found, key=_step, reverse=True):
@@ -94,7 +105,7 @@ class Checkpoints:
             except PackageError as error:
                 passed.append(error.message)
                 continue
-            if checkpoint.state.get("run") == of:
+            if checkpoint.state.get("run_fingerprint") in fingerprints:
                 return checkpoint, passed
             passed.append(f"{directory.name} belongs to another run")
         return None, passed

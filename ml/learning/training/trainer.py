@@ -28,7 +28,7 @@ from ml.learning.training.progress import Progress, Stop
 from ml.schedule import EarlyStopping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from torch.nn import Parameter
 
@@ -63,14 +63,14 @@ class TrainerState:
     step: int = 0
     epoch: int = 0
     """Finished ones."""
-    position: int = 0
+    steps_in_epoch: int = 0
     """Steps done in the one at hand."""
     loss_total: float = 0.0
     """Over those steps, `loss_count` of which had a loss that is a number."""
     loss_count: int = 0
     best_value: float | None = None
     best_epoch: int | None = None
-    stale_epochs: int = 0
+    epochs_without_improvement: int = 0
     reason: str | None = None
     """Set once training is over."""
 
@@ -79,7 +79,8 @@ class Trainer:
     """Makes `objective` smaller over `train`, judged on `validation`.
 
     `parameter_groups` is of the weights that do not move as fast as the schedule says, or not from the start.
-    `run` names the run, so that only its own checkpoints are taken up.
+    `fingerprint` identifies the run, so that it resumes from its own checkpoints only; `earlier_fingerprints` are those
+    of the same run in checkpoints of earlier format versions.
     """
 
     def __init__(
@@ -91,7 +92,8 @@ class Trainer:
         *,
         device: torch.device,
         checkpoints: Checkpoints,
-        run: str,
+        fingerprint: str,
+        earlier_fingerprints: Collection[str] = (),
         on_progress: Callable[[Progress], None],
         should_stop: Callable[[], Stop | None],
         group_options: Mapping[Parameter, ParameterGroupOptions] | None = None,
@@ -102,7 +104,8 @@ class Trainer:
         self.schedule = schedule
         self.device = device
         self.checkpoints = checkpoints
-        self.run = run
+        self.fingerprint = fingerprint
+        self.earlier_fingerprints = earlier_fingerprints
         self.on_progress = on_progress
         self.should_stop = should_stop
         self.times = schedule.epoch_repeats(len(train))
@@ -134,7 +137,7 @@ class Trainer:
         """
         self._resume()
         while self.state.reason is None:
-            asked = self._train_epoch() if self.state.position < len(self.train) else None
+            asked = self._train_epoch() if self.state.steps_in_epoch < len(self.train) else None
             if asked is Stop.FINISH:
                 self.state.reason = "stopped"
                 break
@@ -152,7 +155,7 @@ class Trainer:
         """The hot loop. Nothing in it waits for the device: losses are kept as tensors until `_settle`."""
         state, param_groups = self.state, self.optimizer.param_groups
         self.objective.train()
-        for batch, _ in self.train.epoch(state.epoch, start=state.position):
+        for batch, _ in self.train.epoch(state.epoch, start=state.steps_in_epoch):
             if state.step >= self._thaws_next:
                 self._thaw()
             rate = self.rate(state.step)
@@ -169,7 +172,7 @@ class Trainer:
                 self._scaled_step(loss, self.scaler)
             self._losses.append(loss.detach())
             state.step += 1
-            state.position += 1
+            state.steps_in_epoch += 1
             now = time.monotonic()
             if now - self._reported_at >= REPORT_EVERY_SECONDS or state.step == self._began_step + 1:
                 self._report(now)
@@ -211,7 +214,7 @@ class Trainer:
             found |= self._validate(self.validation)
         self.metrics |= found
         state.epoch += 1
-        state.position = state.loss_count = 0
+        state.steps_in_epoch = state.loss_count = 0
         state.loss_total = 0.0
         if is_judged:
             self._judge(found)
@@ -251,11 +254,11 @@ class Trainer:
             return
         value, sign = found[monitor], -1 if monitor.endswith(RISING) else 1
         if state.best_value is None or sign * value < sign * state.best_value - self.stopping.min_delta:
-            state.best_value, state.best_epoch, state.stale_epochs = value, state.epoch, 0
+            state.best_value, state.best_epoch, state.epochs_without_improvement = value, state.epoch, 0
             self.best = {name: each.detach().clone() for name, each in self.objective.state_dict().items()}
             return
-        state.stale_epochs += 1
-        if self.schedule.early_stopping and state.stale_epochs >= self.stopping.patience:
+        state.epochs_without_improvement += 1
+        if self.schedule.early_stopping and state.epochs_without_improvement >= self.stopping.patience:
             state.reason = "early_stopped"
 
     def _settle(self) -> dict[str, float]:
@@ -291,7 +294,7 @@ class Trainer:
         state = self.state
         done, left = state.step - self._began_step, self.steps - state.step
         eta = (time.monotonic() - self._began_at) / done * left if done else None
-        epoch = min(state.epoch + (state.position > 0), self.epochs)
+        epoch = min(state.epoch + (state.steps_in_epoch > 0), self.epochs)
         progress = Progress(
             epoch=epoch,
             epochs=self.epochs,
@@ -315,18 +318,22 @@ class Trainer:
             **{f"objective.{name}": each for name, each in self.objective.state_dict().items()},
             **{f"best.{name}": each for name, each in self.best.items()},
             **{f"optimizer.{name}": each for name, each in self._optimizer_tensors().items()},
-            **{f"chance.{name}": each for name, each in self._chance().items()},
+            **{f"rng.{name}": each for name, each in self._chance().items()},
         }
-        facts = {"run": self.run, "metrics": self.metrics, "scaler": self.scaler.state_dict() if self.scaler else None}
+        facts = {
+            "run_fingerprint": self.fingerprint,
+            "metrics": self.metrics,
+            "grad_scaler": self.scaler.state_dict() if self.scaler else None,
+        }
         threads = torch.get_num_threads()
-        state = {**asdict(self.state), **facts, "threads": threads, "torch": torch.__version__}
+        state = {**asdict(self.state), **facts, "threads": threads, "torch_version": torch.__version__}
         path = self.checkpoints.save(self.state.step, tensors=tensors, state=state)
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - began
         self._tell(checkpoint=path)
 
     def _resume(self) -> None:
-        found, passed_over = self.checkpoints.newest(of=self.run)
+        found, passed_over = self.checkpoints.newest({self.fingerprint, *self.earlier_fingerprints})
         for reason in passed_over:
             self._tell(message=reason)
         if found is None:
@@ -345,8 +352,8 @@ class Trainer:
         self.best = {name: each.to(self.device) for name, each in checkpoint.under("best").items()}
         self._restore_optimizer(checkpoint.under("optimizer"))
         if self.scaler is not None:
-            self.scaler.load_state_dict(saved["scaler"])
-        self._restore_chance(checkpoint.under("chance"))
+            self.scaler.load_state_dict(saved["grad_scaler"])
+        self._restore_chance(checkpoint.under("rng"))
 
     def _optimizer_tensors(self) -> dict[str, Tensor]:
         kept = self.optimizer.state_dict()["state"]

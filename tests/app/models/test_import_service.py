@@ -132,7 +132,7 @@ def test_graphs_go_out_of_any_model_that_has_some(client: TestClient, tmp_path: 
 
 
 def test_a_model_without_a_graph_is_refused_with_the_reason(client: TestClient, tmp_path: Path) -> None:
-    registered(changed(shades(tmp_path / "package"), graphs={}, no_graph="dynamo: it loops"))
+    registered(changed(shades(tmp_path / "package"), graphs={}, no_graph_reason="dynamo: it loops"))
     answer = client.post("/api/v1/jobs", json={"kind": "export", "model": "shades", "format": "onnx"})
     assert answer.status_code == 422
     assert "dynamo: it loops" in answer.json()["errors"][0]["message"]

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from ml.package.package import ModelPackage, Variant
+from ml.package.manifest import Variant
+from ml.package.package import ModelPackage
 from store import jobs
 from store.database import transaction
 from store.tables import Job
@@ -46,16 +47,23 @@ def test_a_version_says_what_answers_for_it_and_how_that_was_proved(
     client: TestClient, package: ModelPackage, tmp_path: Path
 ) -> None:
     parity = {"rows": 100, "max_abs_difference": 0.2, "labels_changed": 1}
-    judged = {"metric": "accuracy", "before": 0.9, "after": 0.7, "speed": 2.0, "served": False, "reason": "it is worse"}
+    judged = {
+        "metric": "accuracy",
+        "before": 0.9,
+        "after": 0.7,
+        "speedup": 2.0,
+        "served": False,
+        "reason": "it is worse",
+    }
     variant = Variant.model_validate({"name": "int8", "parity": parity, **judged})
     graph = package.manifest.graphs["model"].model_copy(update={"variant": variant})
     registered(changed(package, graphs={"model": graph}))
     version = client.get("/api/v1/models/shades/versions/1").json()
     assert (version["engine"], version["engine_reason"]) == ("onnxruntime", None)
     shown = version["graphs"]["model"]
-    assert shown["parity"] == {"rows": 1, "max_abs_difference": 0.0, "labels_changed": None, "largest_output": None}
+    assert shown["parity"] == {"rows": 1, "max_abs_difference": 0.0, "labels_changed": None, "max_abs_output": None}
     assert (shown["variant"]["served"], shown["variant"]["reason"]) == (False, "it is worse")
-    registered(changed(shades(tmp_path / "bare"), graphs={}, no_graph="dynamo: it loops"))
+    registered(changed(shades(tmp_path / "bare"), graphs={}, no_graph_reason="dynamo: it loops"))
     version = client.get("/api/v1/models/shades/versions/2").json()
     assert (version["engine"], version["engine_reason"], version["graphs"]) == ("torch", "dynamo: it loops", {})
 

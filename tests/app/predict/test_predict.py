@@ -240,7 +240,7 @@ def test_the_least_recently_used_leaves_when_memory_is_short(
 ) -> None:
     packages = {name: shades(tmp_path / name, bias=bias) for bias, name in enumerate(("first", "second", "third"))}
     client = new_client(
-        predict_memory_bytes=sum((packages["first"].served_files | packages["third"].served_files).values())
+        predict_memory_bytes=sum((packages["first"].served_bytes | packages["third"].served_bytes).values())
     )
     for name, package in packages.items():
         registered(package, name=name)
@@ -261,10 +261,10 @@ def test_what_models_have_in_common_is_in_memory_once_and_stays_until_the_last_l
 ) -> None:
     sisters = {name: shades(tmp_path / name, bias=bias, in_two=True) for bias, name in enumerate(("one", "two", "six"))}
     other = shades(tmp_path / "other", bias=12)
-    trunk = sisters["one"].packed(TRUNK).bytes
-    head, whole = (sisters["one"].packed(GRAPH).bytes, other.packed(GRAPH).bytes)
+    trunk = sisters["one"].entry(TRUNK).bytes
+    head, whole = (sisters["one"].entry(GRAPH).bytes, other.entry(GRAPH).bytes)
     # What the encoder says is the same for all, and of the task, the names of its classes.
-    beside = sum(sisters["one"].served_files.values()) - trunk - head
+    beside = sum(sisters["one"].served_bytes.values()) - trunk - head
     client = new_client(predict_memory_bytes=beside + trunk + 3 * head)
     for name, package in {**sisters, "other": other}.items():
         registered(package, name=name)

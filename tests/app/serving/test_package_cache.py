@@ -19,7 +19,8 @@ from app.serving.package_cache import PackageCache
 from ml.config import Choice
 from ml.inference.predictor import Predictor
 from ml.learning.nn.network import build
-from ml.package.package import MANIFEST, WEIGHTS, Manifest, ModelPackage
+from ml.package.manifest import MANIFEST, Manifest
+from ml.package.package import WEIGHTS, ModelPackage
 from store import models
 from store.blobs import blobs
 from store.database import reading
@@ -51,7 +52,9 @@ def without_graph(folder: Path) -> ModelPackage:
     save_file({name: each.contiguous() for name, each in learned.items()}, folder / WEIGHTS)
     return ModelPackage.create(
         folder / "package",
-        Manifest(task=like.manifest.task, architectures=architectures, head=head, parameters=1, no_graph="it loops"),
+        Manifest(
+            task=like.manifest.task, architectures=architectures, head=head, parameters=1, no_graph_reason="it loops"
+        ),
         files={WEIGHTS: folder / WEIGHTS},
         encoders=like.encoders(),
         state={"labels": ["dark", "light"]},

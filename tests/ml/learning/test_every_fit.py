@@ -59,7 +59,7 @@ def test_what_fits_trains_and_both_engines_answer_alike(
 
     package = ModelPackage.open(made.package.directory)
     manifest = package.manifest
-    assert manifest.graphs, manifest.no_graph
+    assert manifest.graphs, manifest.no_graph_reason
     assert manifest.task == (made.package.manifest.task if kind == "task" else None)
     assert (manifest.task is not None) == (kind == "task")
     assert made.metrics["validation/loss"] == manifest.metrics["validation/loss"]
@@ -113,7 +113,7 @@ def test_a_package_without_a_graph_is_answered_by_torch_alike(digits: Path, tmp_
     assert task is not None
     given = [task.show(row)[0] for row in rows]
     by_graph = Predictor.load(made).predict(given)
-    bare = ModelPackage(made.directory, made.manifest.model_copy(update={"graphs": {}, "no_graph": "left out"}))
+    bare = ModelPackage(made.directory, made.manifest.model_copy(update={"graphs": {}, "no_graph_reason": "left out"}))
     predictor = Predictor.load(bare)
     assert predictor.engine == "torch"
     by_torch = predictor.predict(given)

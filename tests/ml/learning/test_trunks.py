@@ -66,8 +66,8 @@ def test_the_trunk_is_the_same_file_whatever_was_learned_on_it(family: Family) -
     base, one, other, moved = family.packages
     graphs = [each.manifest.graphs["model"] for each in (one, other)]
     assert [graph.files for graph in graphs] == [["trunk.onnx", "model.onnx"]] * 2
-    assert one.packed("trunk.onnx").sha256 == other.packed("trunk.onnx").sha256 == base.packed("model.onnx").sha256
-    assert one.packed("model.onnx").sha256 != other.packed("model.onnx").sha256
+    assert one.entry("trunk.onnx").sha256 == other.entry("trunk.onnx").sha256 == base.entry("model.onnx").sha256
+    assert one.entry("model.onnx").sha256 != other.entry("model.onnx").sha256
     assert (graphs[0].outputs, graphs[0].parity.labels_changed) == (["logits", EMBEDDING], 0)
     assert moved.manifest.graphs["model"].files == ["model.onnx"]
 
@@ -97,7 +97,7 @@ def test_models_alike_answer_together_as_each_would_alone(family: Family) -> Non
 
 def test_what_is_open_already_is_not_opened_again_and_leaves_with_the_last(family: Family) -> None:
     one, other = (Predictor.load(each) for each in family.packages[1:3])
-    sha256 = family.packages[1].packed("trunk.onnx").sha256
+    sha256 = family.packages[1].entry("trunk.onnx").sha256
     session = weakref.ref(onnx_session.open_once(sha256, lambda: family.packages[1].file("trunk.onnx")))
     assert session() is one._trunk is other._trunk
     del one

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ml.package import checksums
-from ml.package.checksums import STABLE_SECONDS, digest, known_digest
+from ml.package.checksums import STABLE_SECONDS, cached_digest, digest
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def test_a_file_that_lies_still_is_read_once(tmp_path: Path, read: list[Path]) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    assert known_digest(path) == digest(path)
-    assert known_digest(path) == digest(path)
+    assert cached_digest(path) == digest(path)
+    assert cached_digest(path) == digest(path)
     assert len(read) == 2, "one that was written just now may be written again in the same tick"
     time.sleep(STABLE_SECONDS + 0.05)
     for _ in range(3):
-        assert known_digest(path) == digest(path)
+        assert cached_digest(path) == digest(path)
     assert len(read) == 3
 
 
@@ -43,13 +43,13 @@ def test_another_content_is_noticed_however_it_came(tmp_path: Path, read: list[P
     path.write_bytes(b"content")
     time.sleep(STABLE_SECONDS + 0.05)
     before = path.stat()
-    assert known_digest(path) == digest(path)
+    assert cached_digest(path) == digest(path)
     with path.open("r+b") as file:
         file.write(b"C")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert known_digest(path) == digest(path), "written in place, and dated back"
+    assert cached_digest(path) == digest(path), "written in place, and dated back"
     other.write_bytes(b"CONTENT")
     shutil.copystat(path, other)
     other.replace(path)
-    assert known_digest(path) == digest(path), "another file in its place, of the same size and time"
+    assert cached_digest(path) == digest(path), "another file in its place, of the same size and time"
     assert len(read) == 3

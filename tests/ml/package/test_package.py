@@ -8,7 +8,8 @@ from ml.config import Choice
 from ml.errors import PackageError
 from ml.inference.predictor import Predictor
 from ml.package.checksums import digest
-from ml.package.package import MAX_WEIGHTS_HEADER_BYTES, Manifest, ModelPackage
+from ml.package.manifest import Manifest
+from ml.package.package import MAX_WEIGHTS_HEADER_BYTES, ModelPackage
 from tests.support.ml import image_models
 
 
@@ -75,20 +76,20 @@ def test_who_serves_reads_what_answers_and_refuses_it_where_it_is_damaged(packag
         path.write_bytes(content)
 
     damage("weights.safetensors")
-    assert Predictor.load(ModelPackage.to_serve(package.directory)).engine == "onnxruntime"
+    assert Predictor.load(ModelPackage.open_lazily(package.directory)).engine == "onnxruntime"
     with pytest.raises(PackageError, match=r"weights\.safetensors is damaged"):
-        ModelPackage.to_serve(package.directory).file("weights.safetensors")
+        ModelPackage.open_lazily(package.directory).file("weights.safetensors")
     for name in ("encoders/image/encoder.json", "task/state.json", "model.onnx"):
         damage(name)
         with pytest.raises(PackageError, match=f"{name} is damaged"):
-            Predictor.load(ModelPackage.to_serve(package.directory))
+            Predictor.load(ModelPackage.open_lazily(package.directory))
 
 
 def test_what_is_served_is_weighed_without_the_weights_that_are_not(package, tmp_path):
     sizes = {file.path: file.bytes for file in package.manifest.files}
-    assert sum(package.served_files.values()) == sum(sizes.values()) - sizes["weights.safetensors"]
+    assert sum(package.served_bytes.values()) == sum(sizes.values()) - sizes["weights.safetensors"]
     by_weights = image_models.package(tmp_path / "weights", graph=False)
-    assert sum(by_weights.served_files.values()) == sum(file.bytes for file in by_weights.manifest.files)
+    assert sum(by_weights.served_bytes.values()) == sum(file.bytes for file in by_weights.manifest.files)
 
 
 @pytest.mark.parametrize("verify", [True, False])
@@ -108,14 +109,14 @@ def test_a_missing_file_is_named(package):
 
 
 def test_a_folder_without_a_manifest_is_no_package(tmp_path):
-    with pytest.raises(PackageError, match=r"is no model package: it has no manifest\.json"):
+    with pytest.raises(PackageError, match=r"is not a model package: it has no manifest\.json"):
         ModelPackage.open(tmp_path)
 
 
 def test_a_newer_format_says_so(package):
-    rewrite(package, format_version=2, something="else")
+    rewrite(package, format_version=3, something="else")
 
-    with pytest.raises(PackageError, match="format 2; this version of Plinth reads up to 1") as caught:
+    with pytest.raises(PackageError, match="format version 3; this release reads versions up to 2") as caught:
         ModelPackage.open(package.directory)
     assert caught.value.hint == "Update Plinth."
 
@@ -203,7 +204,7 @@ def test_a_damaged_state_is_a_package_error(package, state):
     files = [file.model_dump() for file in package.manifest.files if file.path != "task/state.json"]
     rewrite(package, files=[*files, {"path": "task/state.json", "bytes": len(state), "sha256": digest(path)}])
 
-    with pytest.raises(PackageError, match="what the task image_classification learned"):
+    with pytest.raises(PackageError, match="the state of the task image_classification"):
         ModelPackage.open(package.directory).task()
 
 
@@ -252,6 +253,6 @@ def test_weights_are_readable_by_anyone(package):
 
 def test_packages_that_are_served_share_encoders_whose_files_are_the_same(package, tmp_path):
     again = image_models.package(tmp_path / "again")
-    one, other = (ModelPackage.to_serve(each.directory).encoders() for each in (package, again))
+    one, other = (ModelPackage.open_lazily(each.directory).encoders() for each in (package, again))
     assert one["image"] is other["image"]
     assert package.encoders()["image"] is not one["image"], "training changes what it reads with"

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter, ValidationError
 
 from ml.config import Choice
-from ml.package.package import Manifest
+from ml.package.manifest import Manifest
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal
 from ml.spec.catalog import Catalog

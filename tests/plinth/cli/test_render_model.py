@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ml.package.package import Graph, Parity, Variant
+from ml.package.manifest import Graph, Parity, Variant
 from plinth.cli import render_model
 from plinth.cli.render import console
 from plinth.client.types import ModelVersion, build
@@ -17,11 +17,11 @@ def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def parity(rows: int, difference: float, changed: int) -> Parity:
-    return Parity(rows=rows, max_abs_difference=difference, labels_changed=changed, largest_output=3.25)
+    return Parity(rows=rows, max_abs_difference=difference, labels_changed=changed, max_abs_output=3.25)
 
 
-def variant(name: str, *, after: float, speed: float, reason: str, file: str | None = None) -> Variant:
-    judged = {"metric": "accuracy", "before": 0.8125, "after": after, "speed": speed, "reason": reason}
+def variant(name: str, *, after: float, speedup: float, reason: str, file: str | None = None) -> Variant:
+    judged = {"metric": "accuracy", "before": 0.8125, "after": after, "speedup": speedup, "reason": reason}
     same = {"parity": parity(512, 0.375, 9), "served": file is not None}
     return Variant.model_validate({"name": name, "file": file, **judged, **same})
 
@@ -60,8 +60,8 @@ def test_what_it_is_is_told_first(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_file_that_is_served_stands_beside_its_proof_and_what_lost_beside_the_reason(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    served = variant("int8", after=0.8066, speed=1.4799, reason="1.48 times the speed", file="model.int8.onnx")
-    lost = variant("int8_static", after=0.7422, speed=2.0214, reason="accuracy goes down")
+    served = variant("int8", after=0.8066, speedup=1.4799, reason="1.48 times the speed", file="model.int8.onnx")
+    lost = variant("int8_static", after=0.7422, speedup=2.0214, reason="accuracy goes down")
     lines = shown(capsys, graphs={"model": graph("model.onnx", served, lost)}, engine="onnxruntime")
     assert "Answers by onnxruntime: it has graphs, here beside their network" in lines
     assert "model model.int8.onnx 256 3.25 2e-06 0" in lines
@@ -72,7 +72,7 @@ def test_the_file_that_is_served_stands_beside_its_proof_and_what_lost_beside_th
 
 def test_graphs_that_were_made_faster_together_have_one_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     graphs = {
-        name: graph(f"{name}.onnx", variant("int8", after=0.81, speed=2, reason="faster", file=f"{name}.int8.onnx"))
+        name: graph(f"{name}.onnx", variant("int8", after=0.81, speedup=2, reason="faster", file=f"{name}.int8.onnx"))
         for name in ("encode", "step")
     }
     lines = shown(capsys, graphs=graphs, engine="onnxruntime")
@@ -84,7 +84,7 @@ def test_graphs_that_were_made_faster_together_have_one_verdict(capsys: pytest.C
 def test_a_trunk_is_named_before_its_head_and_a_graph_that_came_alone_has_no_proof(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    small = variant("int8", after=0.81, speed=2, reason="faster", file="trunk.int8.onnx")
+    small = variant("int8", after=0.81, speedup=2, reason="faster", file="trunk.int8.onnx")
     lines = shown(capsys, graphs={"model": graph("model.onnx", small, trunk="trunk.onnx")}, engine="onnxruntime")
     assert "model trunk.int8.onnx, model.onnx 256 3.25 2e-06 0" in lines
     lines = shown(capsys, graphs={"model": graph("model.onnx", parity=None)}, engine="onnxruntime")

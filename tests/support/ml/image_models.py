@@ -12,7 +12,8 @@ from ml.config import Choice
 from ml.data.dataset import DatasetSummary
 from ml.data.rows import ImageArray, Rows
 from ml.encoders.image import ImageConfig, ImageEncoder
-from ml.package.package import Graph, Manifest, ModelPackage, Parity
+from ml.package.manifest import Graph, Manifest, Parity
+from ml.package.package import ModelPackage
 
 SIDE = 8
 CLASSES = ("0", "1", "2")
@@ -112,7 +113,7 @@ def package(folder: Path, *, task: str | None = "image_classification", graph: b
         labels=list(CLASSES) if task else None,
         parameters=weights().size,
         graphs={"model": described(inputs=["image"], outputs=["logits", "embedding"])} if graph else {},
-        no_graph=None if graph else "it was left out",
+        no_graph_reason=None if graph else "it was left out",
     )
     state = {"labels": list(CLASSES)} if task else None
     return ModelPackage.create(folder / "package", manifest, files=files, encoders={"image": encoder()}, state=state)

@@ -68,7 +68,7 @@ def trainer(folder: Path, *, objective: Objective | None = None, **changes: Any)
         "validation": SequentialBatches(columns(1), collate=dict, batch_size=40, device=CPU),
         "device": CPU,
         "checkpoints": Checkpoints(folder),
-        "run": "toy",
+        "fingerprint": "toy",
         "on_progress": lambda progress: None,
         "should_stop": lambda: None,
     }

@@ -11,7 +11,7 @@ from ml.config import Choice
 from ml.learning.export import onnx as exporting
 from ml.learning.export.onnx import ExportResult, batch_sizes, export, holds, measure_parity
 from ml.learning.nn.network import Network, build
-from ml.package.package import Parity
+from ml.package.manifest import Parity
 
 SHAPE = {"channels": 1, "height": 8, "width": 8}
 ROWS = 75
@@ -135,5 +135,5 @@ def test_other_weights_are_found_out(tmp_path: Path) -> None:
 def test_parity_allows_rounding_and_no_other_answer(
     difference: float, changed: int | None, largest: float, sound: bool
 ) -> None:
-    parity = Parity(rows=10, max_abs_difference=difference, labels_changed=changed, largest_output=largest)
+    parity = Parity(rows=10, max_abs_difference=difference, labels_changed=changed, max_abs_output=largest)
     assert holds(parity) is sound

@@ -98,7 +98,7 @@ def test_a_base_model_gives_the_same_embeddings(tmp_path: Path, family: str) -> 
     folder, model = folder_of(tmp_path / "theirs", family, head=False)
     report = import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
     manifest = ModelPackage.open(tmp_path / "package").manifest
-    assert manifest.graphs, manifest.no_graph
+    assert manifest.graphs, manifest.no_graph_reason
     assert manifest.task is None
     assert report["transfer"]["dropped"] == []
     read, there = asked_there(folder, model, TEXTS)

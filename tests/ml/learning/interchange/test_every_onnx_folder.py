@@ -16,7 +16,8 @@ from ml.errors import PackageError
 from ml.inference.predictor import Predictor
 from ml.learning.interchange.exporter import export_model
 from ml.learning.nn.architectures import ARCHITECTURES
-from ml.package.package import Graph, ModelPackage, Parity, Variant
+from ml.package.manifest import Graph, Parity, Variant
+from ml.package.package import ModelPackage
 from ml.spec.catalog import Catalog
 from ml.tasks import TASKS
 from tests.support.ml import samples
@@ -199,7 +200,7 @@ def test_a_model_without_a_graph_is_refused_with_the_reason(
     packages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = ModelPackage.open(packages("image_classification"))
-    bare = package.manifest.model_copy(update={"graphs": {}, "no_graph": "dynamo: it loops"})
+    bare = package.manifest.model_copy(update={"graphs": {}, "no_graph_reason": "dynamo: it loops"})
     monkeypatch.setattr(ModelPackage, "open", lambda _: ModelPackage(package.directory, bare))
     with pytest.raises(PackageError, match="dynamo: it loops"):
         export_model(package.directory, tmp_path / "out", format="onnx")
@@ -210,8 +211,8 @@ def test_a_faster_variant_goes_out_beside_the_graph_it_stands_for(
 ) -> None:
     package = ModelPackage.open(packages("text_classification"))
     parity = Parity(rows=9, max_abs_difference=0.1)
-    judged: dict[str, Any] = {"metric": "accuracy", "before": 0.9, "after": 0.9, "speed": 2.0, "served": True}
-    variant = Variant(name="int8", file="model.onnx", parity=parity, reason="it is fast", alone=True, **judged)
+    judged: dict[str, Any] = {"metric": "accuracy", "before": 0.9, "after": 0.9, "speedup": 2.0, "served": True}
+    variant = Variant(name="int8", file="model.onnx", parity=parity, reason="it is fast", single_row=True, **judged)
     graph = Graph.model_validate({**package.manifest.graphs["model"].model_dump(), "variant": variant.model_dump()})
     manifest = package.manifest.model_copy(update={"graphs": {"model": graph}})
     monkeypatch.setattr(ModelPackage, "open", lambda _: ModelPackage(package.directory, manifest))

@@ -70,7 +70,7 @@ def test_a_base_model_gives_the_same_embeddings(tmp_path: Path, family: str) -> 
     report = import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "package")
     assert report["transfer"]["dropped"] == []
     package = ModelPackage.open(tmp_path / "package")
-    assert package.manifest.graphs, package.manifest.no_graph
+    assert package.manifest.graphs, package.manifest.no_graph_reason
     found = Predictor.load(package).predict([{"text": text} for text in TEXTS])
     read = AutoTokenizer.from_pretrained(folder)
     for text, answer in zip(TEXTS, found, strict=True):

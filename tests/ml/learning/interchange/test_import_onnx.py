@@ -64,7 +64,7 @@ def test_a_graph_with_labels_answers_with_them(tmp_path: Path) -> None:
         graph(tmp_path / "shades.onnx"), tmp_path / "package", task="image_classification", labels=["light?", "dark!"]
     )
     package = ModelPackage.open(tmp_path / "package")
-    assert package.is_graph_alone
+    assert package.has_graphs_only
     assert package.manifest.labels == report["labels"] == ["light?", "dark!"], "never put in another order"
     predictor = Predictor.load(package)
     assert predictor.engine == "onnxruntime"

@@ -12,7 +12,8 @@ from ml.errors import PackageError
 from ml.inference.predictor import Predictor
 from ml.learning.interchange.importer import import_model
 from ml.package.checksums import digest
-from ml.package.package import MANIFEST, WEIGHTS, ModelPackage
+from ml.package.manifest import MANIFEST
+from ml.package.package import WEIGHTS, ModelPackage
 from tests.support.ml.digits import run, spec
 from tests.support.ml.model_folders import zipped
 

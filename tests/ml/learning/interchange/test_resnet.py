@@ -68,7 +68,7 @@ def test_a_base_model_gives_the_same_embeddings(tmp_path: Path, shape: str) -> N
     report = import_model(zipped(folder, tmp_path / "m.zip", modeling_dot_py=b"import os"), tmp_path / "package")
     package = ModelPackage.open(tmp_path / "package")
     assert package.manifest.task is None
-    assert package.manifest.graphs, package.manifest.no_graph
+    assert package.manifest.graphs, package.manifest.no_graph_reason
     assert report["transfer"]["dropped"] == []
     assert any("modeling.py" in note for note in report["notes"])
     pixels = pictures(3)

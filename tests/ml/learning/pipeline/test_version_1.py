@@ -6,14 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from pydantic import TypeAdapter
 from sqlalchemy.orm import Session
 
 from migrations.__main__ import upgrade
 from ml.inference.predictor import Predictor
 from ml.learning.pipeline.train import train
 from ml.learning.training.progress import Progress
-from ml.spec.schema import Spec
+from ml.spec.schema import Spec, parse_stored_spec
 from store import jobs
 from store.database import make_engine
 from tests.fixtures.version_1.home import CHECKPOINT, FACTS, WORDS, WORDS_BASE, write_database
@@ -31,7 +30,7 @@ def spec(tmp_path: Path) -> Spec:
     with Session(engine) as session:
         spec = jobs.get(session, FACTS["jobs"]["paused"]).spec
     engine.dispose()
-    return TypeAdapter(Spec).validate_python(spec)
+    return parse_stored_spec(spec)
 
 
 def test_a_checkpoint_of_version_1_is_resumed(spec: Spec, tmp_path: Path) -> None:

@@ -13,17 +13,17 @@ from ml.learning.training.run_folder import RunFolder
 TENSORS = {
     "objective.weight": torch.arange(6.0).view(2, 3),
     "best.weight": torch.ones(2),
-    "chance.torch": torch.get_rng_state(),
+    "rng.torch": torch.get_rng_state(),
 }
 
 
 def _saved(folder: Path, step: int, run: str = "a") -> Path:
-    return save(folder / f"step-{step}", tensors=TENSORS, state={"run": run, "step": step})
+    return save(folder / f"step-{step}", tensors=TENSORS, state={"run_fingerprint": run, "step": step})
 
 
 def test_what_was_saved_comes_back_with_its_names_and_bits(tmp_path: Path) -> None:
     found = load(_saved(tmp_path, 7))
-    assert found.state == {"run": "a", "step": 7}
+    assert found.state == {"run_fingerprint": "a", "step": 7}
     assert set(found.tensors) == set(TENSORS)
     assert all(torch.equal(found.tensors[name], TENSORS[name]) for name in TENSORS)
     assert set(found.under("best")) == {"weight"}
@@ -56,16 +56,16 @@ def test_a_missing_file_is_noticed(tmp_path: Path, file: str) -> None:
 def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
     manifest = _saved(tmp_path, 1) / checkpoint.MANIFEST
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format_version": 99}))
-    with pytest.raises(PackageError, match="another version"):
+    with pytest.raises(PackageError, match="format version 99"):
         load(manifest.parent)
 
 
 def test_a_damaged_one_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path)
     for step in (5, 10):
-        newest = kept.save(step, tensors=TENSORS, state={"run": "a", "step": step})
+        newest = kept.save(step, tensors=TENSORS, state={"run_fingerprint": "a", "step": step})
     (newest / checkpoint.TENSORS).write_bytes(b"not what it was")
-    found, passed_over = kept.newest(of="a")
+    found, passed_over = kept.newest({"a"})
     assert found is not None
     assert found.state["step"] == 5
     assert len(passed_over) == 1
@@ -75,7 +75,7 @@ def test_a_damaged_one_is_passed_over_for_the_one_before(tmp_path: Path) -> None
 def test_only_the_last_two_are_kept(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path)
     for step in (1, 2, 3, 4):
-        kept.save(step, tensors=TENSORS, state={"run": "a", "step": step})
+        kept.save(step, tensors=TENSORS, state={"run_fingerprint": "a", "step": step})
     assert sorted(path.name for path in kept.own.iterdir()) == ["step-000000003", "step-000000004"]
 
 
@@ -84,23 +84,23 @@ def test_what_a_supervisor_brings_is_found_as_a_folder_or_as_several(tmp_path: P
     fetched = RunFolder(tmp_path / "several").fetched_checkpoints
     fetched.mkdir(parents=True)
     (fetched / "any-name").symlink_to(_saved(tmp_path / "elsewhere", 4))
-    steps = [Checkpoints(tmp_path / name).newest(of="a")[0] for name in ("one", "several")]
+    steps = [Checkpoints(tmp_path / name).newest({"a"})[0] for name in ("one", "several")]
     assert [found.state["step"] for found in steps if found] == [3, 4]
 
 
 def test_a_checkpoint_of_another_run_is_passed_over(tmp_path: Path) -> None:
-    Checkpoints(tmp_path).save(1, tensors=TENSORS, state={"run": "another", "step": 1})
-    found, passed_over = Checkpoints(tmp_path).newest(of="a")
+    Checkpoints(tmp_path).save(1, tensors=TENSORS, state={"run_fingerprint": "another", "step": 1})
+    found, passed_over = Checkpoints(tmp_path).newest({"a"})
     assert found is None
     assert "another run" in passed_over[0]
 
 
 def test_a_save_that_fails_leaves_nothing_and_harms_nothing(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path)
-    kept.save(1, tensors=TENSORS, state={"run": "a", "step": 1})
+    kept.save(1, tensors=TENSORS, state={"run_fingerprint": "a", "step": 1})
     with pytest.raises(TypeError):
-        kept.save(2, tensors=TENSORS, state={"run": "a", "step": 2, "unwritable": object()})
+        kept.save(2, tensors=TENSORS, state={"run_fingerprint": "a", "step": 2, "unwritable": object()})
     assert [path.name for path in kept.own.iterdir()] == ["step-000000001"]
-    found, _ = kept.newest(of="a")
+    found, _ = kept.newest({"a"})
     assert found is not None
     assert found.state["step"] == 1

@@ -11,7 +11,8 @@ from ml.errors import SpecError, TrainingInterrupted
 from ml.learning.nn.objectives.distillation import softened_divergence
 from ml.learning.training.progress import Progress, Stop
 from ml.package.checksums import digest
-from ml.package.package import MANIFEST, WEIGHTS, ModelPackage
+from ml.package.manifest import MANIFEST
+from ml.package.package import WEIGHTS, ModelPackage
 from tests.support.ml.digits import run, spec
 
 TASK = {"task": "image_classification", "architecture": "cnn"}

@@ -194,7 +194,7 @@ def test_a_tuned_base_is_a_package_that_needs_no_tuning_and_can_be_tuned_on(
     wanted = spec("finetune", task="text_classification", start_from="base", tuning=name)
     made = run(data, tmp_path / "made", wanted, start_from=base.directory)
     package = ModelPackage.open(made.package.directory)
-    assert set(package.manifest.graphs) == {"model"}, package.manifest.no_graph
+    assert set(package.manifest.graphs) == {"model"}, package.manifest.no_graph_reason
     weights = load_file(package.file(WEIGHTS))
     assert network_of(package).state_dict().keys() == weights.keys()
     report = made.report

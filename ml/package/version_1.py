@@ -1,0 +1,134 @@
+"""Upgrades data of format version 1: manifests, checkpoints and training specs.
+
+Version 2 renamed some fields and public words; no value and no tensor has changed. Each function leaves values of an
+unexpected type as they are, so that the reader that follows can report them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
+
+FORMAT_VERSION: Final = 1
+
+SCHEDULE_FIELDS: Final = {"least_steps": "min_steps", "least_batches": "min_batches_per_epoch"}
+OBJECTIVES: Final = {
+    "causal_language_modelling": "causal_language_modeling",
+    "masked_image_modelling": "masked_image_modeling",
+    "masked_language_modelling": "masked_language_modeling",
+}
+METRICS: Final = {"twin_accuracy": "contrastive_accuracy"}
+
+MANIFEST_FIELDS: Final = {"no_graph": "no_graph_reason"}
+PARITY_FIELDS: Final = {"largest_output": "max_abs_output"}
+VARIANT_FIELDS: Final = {"speed": "speedup", "alone": "single_row"}
+
+STATE_FIELDS: Final = {
+    "run": "run_fingerprint",
+    "position": "steps_in_epoch",
+    "stale_epochs": "epochs_without_improvement",
+    "scaler": "grad_scaler",
+    "torch": "torch_version",
+}
+TENSOR_PREFIXES: Final = {"chance": "rng"}
+
+
+def upgrade_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a training spec with the words of today; one of today stays as it is."""
+    schedule = _rename_keys(spec.get("schedule"), SCHEDULE_FIELDS)
+    if isinstance(schedule, dict):
+        stopping = schedule.get("early_stopping")
+        if isinstance(stopping, dict) and isinstance(stopping.get("monitor"), str):
+            schedule["early_stopping"] = {**stopping, "monitor": _rename_metric(stopping["monitor"])}
+    changes = {"schedule": schedule, "objective": _upgrade_objective(spec.get("objective"))}
+    return {name: changes.get(name, value) for name, value in spec.items()}
+
+
+def spec_json(text: str) -> str:
+    """Return the JSON of a spec with the words of version 1, whose checkpoints hold a digest of it."""
+    words = {new: old for names in (SCHEDULE_FIELDS, OBJECTIVES, METRICS) for old, new in names.items()}
+    return re.sub(rf"\b({'|'.join(words)})\b", lambda match: words[match[0]], text)
+
+
+def upgrade_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a package's `manifest.json` in format version 2."""
+    upgraded = {MANIFEST_FIELDS.get(name, name): value for name, value in manifest.items()}
+    upgraded["format_version"] = FORMAT_VERSION + 1
+    if "objective" in upgraded:
+        upgraded["objective"] = _upgrade_objective(upgraded["objective"])
+    if "metrics" in upgraded:
+        upgraded["metrics"] = _upgrade_metrics(upgraded["metrics"])
+    if isinstance(graphs := upgraded.get("graphs"), dict):
+        upgraded["graphs"] = {name: _upgrade_graph(graph) for name, graph in graphs.items()}
+    source = upgraded.get("source")
+    if isinstance(source, dict) and isinstance(source.get("spec"), dict):
+        upgraded["source"] = {**source, "spec": upgrade_spec(source["spec"])}
+    return upgraded
+
+
+def upgrade_checkpoint_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a checkpoint's `state.json` in format version 2."""
+    upgraded = {STATE_FIELDS.get(name, name): value for name, value in state.items()}
+    if "metrics" in upgraded:
+        upgraded["metrics"] = _upgrade_metrics(upgraded["metrics"])
+    return upgraded
+
+
+def upgrade_checkpoint_tensors(tensors: Mapping[str, T]) -> dict[str, T]:
+    """Return the tensors of a checkpoint under the names of format version 2."""
+    upgraded = {}
+    for name, tensor in tensors.items():
+        prefix, dot, rest = name.partition(".")
+        upgraded[f"{TENSOR_PREFIXES.get(prefix, prefix)}{dot}{rest}"] = tensor
+    return upgraded
+
+
+def _upgrade_graph(graph: Any) -> Any:
+    if not isinstance(graph, dict):
+        return graph
+    upgraded = {**graph}
+    if "parity" in graph:
+        upgraded["parity"] = _rename_keys(graph["parity"], PARITY_FIELDS)
+    if "variant" in graph:
+        upgraded["variant"] = _upgrade_variant(graph["variant"])
+    if isinstance(variants := graph.get("other_variants"), list):
+        upgraded["other_variants"] = [_upgrade_variant(variant) for variant in variants]
+    return upgraded
+
+
+def _upgrade_variant(variant: Any) -> Any:
+    upgraded = _rename_keys(variant, VARIANT_FIELDS)
+    if isinstance(upgraded, dict) and "parity" in upgraded:
+        upgraded["parity"] = _rename_keys(upgraded["parity"], PARITY_FIELDS)
+    return upgraded
+
+
+def _upgrade_objective(objective: Any) -> Any:
+    if isinstance(objective, str):
+        return OBJECTIVES.get(objective, objective)
+    if isinstance(objective, dict) and isinstance(objective.get("name"), str):
+        return {**objective, "name": OBJECTIVES.get(objective["name"], objective["name"])}
+    return objective
+
+
+def _upgrade_metrics(metrics: Any) -> Any:
+    if not isinstance(metrics, dict):
+        return metrics
+    return {_rename_metric(name): value for name, value in metrics.items()}
+
+
+def _rename_metric(name: str) -> str:
+    """Rename `metric` or `split/metric`."""
+    split, slash, metric = name.rpartition("/")
+    return f"{split}{slash}{METRICS.get(metric, metric)}"
+
+
+def _rename_keys(value: Any, names: Mapping[str, str]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {names.get(name, name): field for name, field in value.items()}
