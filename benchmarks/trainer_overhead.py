@@ -175,7 +175,7 @@ def measure(make: Callable[[], Objective], *, side: int, batch_size: int, blocks
             schedule,
             device=CPU,
             checkpoints=Checkpoints(Path(folder)),
-            run="benchmark",
+            fingerprint="benchmark",
             on_progress=lambda _: None,
             should_stop=turns,
         )
