@@ -12,7 +12,6 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +24,7 @@ from starlette.requests import ClientDisconnect
 from app.http import access_log
 from app.http.errors import ProblemError, problem_response, to_problem_error
 from app.http.request_body import Body, too_large
+from app.ttl_cache import TtlCache
 from store import api_keys
 from store.database import transaction
 
@@ -54,49 +54,29 @@ CLIENT_LEFT: Final = 499
 _log = structlog.get_logger("plinth.access")
 
 
-class ApiKeyCache:
-    """Which secrets open the gate; a secret is looked up every `seconds`, so a revoked one is soon refused."""
+class ApiKeyCache(TtlCache[bytes, str]):
+    """Ids of API keys by secret; a secret is verified again every `seconds`, so that revoking it takes effect.
 
-    LARGEST = 1024
+    Stores SHA-256 digests, never the secrets themselves.
+    """
+
+    MAX_KEYS: Final = 1024
 
     def __init__(self, *, seconds: float) -> None:
-        self._seconds = seconds
-        self._known: dict[bytes, tuple[float, str]] = {}
-        self._asking: dict[bytes, asyncio.Task[None]] = {}
+        super().__init__(
+            _verify,
+            ttl_seconds=seconds,
+            max_entries=self.MAX_KEYS,
+            fingerprint=lambda secret: hashlib.sha256(secret).digest(),
+            ignored_errors=(DBAPIError,),
+        )
 
     async def find(self, secret: str) -> str | None:
-        """The id of the key, or None."""
-        digest = hashlib.sha256(secret.encode()).digest()
-        until, key_id = self._known.get(digest, (0.0, ""))
-        if time.monotonic() < until:
-            return key_id
-        found = await to_thread.run_sync(_verify, secret)
-        self._known.pop(digest, None)
-        if found is not None:
-            if len(self._known) >= self.LARGEST:
-                self._known.clear()
-            self._known[digest] = (time.monotonic() + self._seconds, found)
-        return found
-
-    def peek(self, secret: bytes) -> str | None:
-        """The id of the key if it was looked up of late."""
-        until, key_id = self._known.get(hashlib.sha256(secret).digest(), (0.0, ""))
-        now = time.monotonic()
-        if now >= until + self._seconds:
+        """Return the id of a key by its secret; None for a secret that is unknown or revoked."""
+        try:
+            return await self.get_fresh(secret.encode())
+        except LookupError:
             return None
-        if now >= until and secret not in self._asking:
-            self._asking[secret] = task = asyncio.get_running_loop().create_task(self._ask_again(secret))
-            task.add_done_callback(lambda _: self._asking.pop(secret, None))
-        return key_id
-
-    async def _ask_again(self, secret: bytes) -> None:
-        """Nobody waits for it: what was found last is trusted as long again."""
-        with suppress(DBAPIError):
-            await self.find(secret.decode("latin-1"))
-
-    def forget(self) -> None:
-        """Ask the database again from now on."""
-        self._known.clear()
 
 
 class GatewayMiddleware:
@@ -302,7 +282,14 @@ def choose_request_id(asked: str) -> str:
     return asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(16)
 
 
-def _verify(secret: str) -> str | None:
+async def _verify(secret: bytes) -> str:
+    """Return the id of a key; raises `LookupError` for a secret that is unknown or revoked."""
+    return await to_thread.run_sync(_key_id, secret.decode())
+
+
+def _key_id(secret: str) -> str:
     with transaction() as session:
         key = api_keys.verify(session, secret)
-        return key.id if key else None
+        if key is None:
+            raise LookupError("no such API key")
+        return key.id

@@ -50,4 +50,4 @@ def list_keys(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> 
 def revoke_key(key_id: KeyId, session: SessionDep, ring: ApiKeyCacheDep) -> None:
     """Close the gate to a key; everywhere within a second."""
     api_keys.revoke(session, key_id)
-    after_commit(session, ring.forget)
+    after_commit(session, ring.clear)
