@@ -132,9 +132,9 @@ def _speed(task: TextGeneration, run: Run, rows: int, *, cached: bool) -> float:
     loop = GenerationLoop(read, slot="text", context=task.state["context"], state_width=width if cached else 0)
     loop.join(some)
     began = time.process_time()
-    while loop.busy:
+    while loop.is_busy:
         loop.step()
-    return sum(len(each.written) for each in some) / (time.process_time() - began)
+    return sum(len(each.new_tokens) for each in some) / (time.process_time() - began)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The most probable sequence, looked for along several at once: beam search, in numpy, over whatever gives the odds.
+"""Beam search for the most probable sequence, in numpy, over any function that returns log-probabilities.
 
-A rows that are not finished yet, K beams, V vocabulary.
+A unfinished rows, K beams, V vocabulary.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: Vaswani et al. 2017, section 6.1.
 LENGTH_PENALTY: Final = 0.6
-"""Of Vaswani et al. 2017, section 6.1."""
 
 
 class Step(Protocol):
-    """One more token for every beam."""
+    """Predicts one more token for every beam."""
 
     def __call__(self, tokens: np.ndarray, *, rows: np.ndarray, beams: np.ndarray) -> np.ndarray:
-        """float [A, K, V]: the log-probability of each token to follow `tokens`, int64 [A, K], the last of each beam.
+        """Return float [A, K, V], the log-probability of each token after `tokens`, int64 [A, K], the last per beam.
 
-        `rows` int64 [A] and `beams` int64 [A, K] say which row and beam of the call before each goes on from; whatever
-        was kept from then (a cache of keys and values) is to be taken in that order. The array may be written into.
+        `rows` int64 [A] and `beams` int64 [A, K] are the row and beam of the previous call that each beam continues:
+        a cache of keys and values must be reordered by them. The caller may overwrite the returned array.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """The best sequence of one row, without its start and its end."""
+    """The best sequence of one row, without its start and end tokens."""
 
     tokens: list[int]
+    #: Log-probability over the length penalty; comparable between sequences of one row.
     score: float
-    """Log-probability over the length penalty; to compare sequences of one row with."""
+    #: Whether it ended before the length limit.
     finished: bool
-    """Whether it came to its end before the longest that was allowed."""
 
 
 def search(
@@ -44,41 +44,41 @@ def search(
     *,
     start: int,
     end: int,
-    longest: Sequence[int] | np.ndarray,
+    max_lengths: Sequence[int] | np.ndarray,
     beams: int,
     never: Sequence[int] = (),
     length_penalty: float = LENGTH_PENALTY,
 ) -> list[Hypothesis]:
-    """The best sequence of each row; `longest` says of how many tokens at most, the end not counted.
+    """Return the best sequence of each row; `max_lengths` limit its tokens, not counting the end.
 
-    One beam is greedy search: the most probable token each time. `never` are tokens that no sequence has (padding).
-    Sequences of several lengths are compared by log-probability over ((5 + length) / 6) ^ `length_penalty` (Wu et al.
-    2016, arXiv:1609.08144, equation 14). A row ends once as many of its sequences have ended as there are beams, or
-    none of the others can become better than the best that has.
+    One beam is greedy search. `never` are tokens that no sequence contains, such as padding. Sequences of different
+    lengths are compared by log-probability over ((5 + length) / 6) ^ `length_penalty` (Wu et al. 2016,
+    arXiv:1609.08144, equation 14). A row is finished once as many of its sequences have ended as there are beams, or no
+    other can become better than the best one that has ended.
     """
-    limits = np.asarray(longest, dtype=np.int64)
+    limits = np.asarray(max_lengths, dtype=np.int64)
     best: list[Hypothesis | None] = [None] * len(limits)
     alive = _Alive.first(len(limits), beams, start)
     rows, parents = np.arange(len(limits)), np.zeros((len(limits), beams), dtype=np.int64)
     while len(alive.row):
-        odds = step(alive.last, rows=rows, beams=parents)
-        odds[..., list(never)] = -np.inf
-        rows, parents, alive = _grown(alive, odds, end, limits, best, length_penalty)
-    return [found for found in best if found is not None]
+        log_probs = step(alive.last, rows=rows, beams=parents)
+        log_probs[..., list(never)] = -np.inf
+        rows, parents, alive = _extend(alive, log_probs, end, limits, best, length_penalty)
+    return [hypothesis for hypothesis in best if hypothesis is not None]
 
 
 @dataclass(slots=True)
 class _Alive:
-    """Rows that still grow, and their beams, the best first."""
+    """Unfinished rows and their beams, the best first."""
 
+    #: int64 [A]: index of the row in the request.
     row: np.ndarray
-    """int64 [A]: which of the rows that were asked for."""
+    #: int64 [A, K, length + 1], including the start token.
     tokens: np.ndarray
-    """int64 [A, K, length + 1], the start included."""
+    #: float64 [A, K]: log-probability so far; before the first step, all beams but the first are impossible.
     score: np.ndarray
-    """float64 [A, K]: the log-probability so far; all but the first beam are impossible before the first step."""
+    #: int64 [A]: number of sequences of the row that have ended.
     ended: np.ndarray
-    """int64 [A]: how many sequences of the row have come to their end."""
 
     @classmethod
     def first(cls, rows: int, beams: int, start: int) -> _Alive:
@@ -91,50 +91,61 @@ class _Alive:
         return np.ascontiguousarray(self.tokens[:, :, -1])
 
 
-def _grown(
-    alive: _Alive, odds: np.ndarray, end: int, limits: np.ndarray, best: list[Hypothesis | None], length_penalty: float
+def _extend(
+    alive: _Alive,
+    log_probs: np.ndarray,
+    end: int,
+    limits: np.ndarray,
+    best: list[Hypothesis | None],
+    length_penalty: float,
 ) -> tuple[np.ndarray, np.ndarray, _Alive]:
-    """One token longer, and where each row and beam of what is left was before. What has ended goes into `best`."""
-    rows, beams, vocabulary = odds.shape
-    total = (alive.score[:, :, None] + odds).reshape(rows, beams * vocabulary)
-    # Of twice as many as there are beams at most half are ends, one a beam: enough is left to go on with.
-    candidates = _highest(total, min(2 * beams, beams * vocabulary))
+    """Extend the beams by one token, and add ended sequences to `best`.
+
+    Return the previous rows and beams of those that are left, and their state.
+    """
+    rows, beams, vocabulary = log_probs.shape
+    total = (alive.score[:, :, None] + log_probs).reshape(rows, beams * vocabulary)
+    # Of twice as many candidates as beams, at most half are ends, one per beam: enough are left to continue with.
+    candidates = _top(total, min(2 * beams, beams * vocabulary))
     scores = np.take_along_axis(total, candidates, axis=1)
-    came_from, token = np.divmod(candidates, vocabulary)
+    parent, token = np.divmod(candidates, vocabulary)
     is_end = token == end
     length = alive.tokens.shape[2] - 1
 
     for at, rank in zip(*np.nonzero(is_end[:, :beams] & np.isfinite(scores[:, :beams])), strict=True):
-        tokens = alive.tokens[at, came_from[at, rank], 1:]
-        _keep(best, alive.row[at], tokens, scores[at, rank] / _penalty(length + 1, length_penalty), finished=True)
+        tokens = alive.tokens[at, parent[at, rank], 1:]
+        _update_best(
+            best, alive.row[at], tokens, scores[at, rank] / _penalty(length + 1, length_penalty), finished=True
+        )
         alive.ended[at] += 1
 
-    goes_on = np.argsort(is_end, axis=1, kind="stable")[:, :beams]
-    parents = np.take_along_axis(came_from, goes_on, axis=1)
-    token = np.take_along_axis(token, goes_on, axis=1)
-    score = np.where(np.take_along_axis(is_end, goes_on, axis=1), -np.inf, np.take_along_axis(scores, goes_on, axis=1))
+    continued = np.argsort(is_end, axis=1, kind="stable")[:, :beams]
+    parents = np.take_along_axis(parent, continued, axis=1)
+    token = np.take_along_axis(token, continued, axis=1)
+    is_end, scores = np.take_along_axis(is_end, continued, axis=1), np.take_along_axis(scores, continued, axis=1)
+    score = np.where(is_end, -np.inf, scores)
     before = np.take_along_axis(alive.tokens, parents[:, :, None], axis=1)
     tokens = np.concatenate([before, token[:, :, None]], axis=2)
 
-    left = []
+    unfinished = []
     for at in range(rows):
-        found, limit = best[alive.row[at]], int(limits[alive.row[at]])
-        could_be = score[at, 0] / _penalty(limit + 1, length_penalty)
-        if found is not None and (alive.ended[at] >= beams or found.score >= could_be):
+        hypothesis, limit = best[alive.row[at]], int(limits[alive.row[at]])
+        attainable = score[at, 0] / _penalty(limit + 1, length_penalty)
+        if hypothesis is not None and (alive.ended[at] >= beams or hypothesis.score >= attainable):
             continue
-        if length >= limit:  # so long already that only an end could follow
-            if found is None:
-                reached = alive.score[at, 0] / _penalty(length, length_penalty)
-                _keep(best, alive.row[at], alive.tokens[at, 0, 1:], reached, finished=False)
+        if length >= limit:  # only an end could follow
+            if hypothesis is None:
+                current = alive.score[at, 0] / _penalty(length, length_penalty)
+                _update_best(best, alive.row[at], alive.tokens[at, 0, 1:], current, finished=False)
             continue
-        left.append(at)
-    kept = np.array(left, dtype=np.int64)
-    return kept, parents[kept], _Alive(alive.row[kept], tokens[kept], score[kept], alive.ended[kept])
+        unfinished.append(at)
+    left = np.array(unfinished, dtype=np.int64)
+    return left, parents[left], _Alive(alive.row[left], tokens[left], score[left], alive.ended[left])
 
 
-def _keep(best: list[Hypothesis | None], row: int, tokens: np.ndarray, score: float, *, finished: bool) -> None:
-    known = best[row]
-    if known is None or score > known.score:
+def _update_best(best: list[Hypothesis | None], row: int, tokens: np.ndarray, score: float, *, finished: bool) -> None:
+    hypothesis = best[row]
+    if hypothesis is None or score > hypothesis.score:
         best[row] = Hypothesis(tokens.tolist(), float(score), finished)
 
 
@@ -142,11 +153,11 @@ def _penalty(length: int, exponent: float) -> float:
     return float(((5 + length) / 6) ** exponent)
 
 
-def _highest(values: np.ndarray, count: int) -> np.ndarray:
-    """int64 [A, count]: where the highest of each row stand, the highest first, equal ones in their order."""
+def _top(values: np.ndarray, count: int) -> np.ndarray:
+    """Return int64 [A, count], the positions of the highest values per row, highest first, ties in their order."""
     if count < values.shape[1]:
-        chosen = np.sort(np.argpartition(values, -count, axis=1)[:, -count:], axis=1)
+        positions = np.sort(np.argpartition(values, -count, axis=1)[:, -count:], axis=1)
     else:
-        chosen = np.broadcast_to(np.arange(count), values.shape)
-    order = np.argsort(-np.take_along_axis(values, chosen, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(chosen, order, axis=1)
+        positions = np.broadcast_to(np.arange(count), values.shape)
+    order = np.argsort(-np.take_along_axis(values, positions, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(positions, order, axis=1)

@@ -1,4 +1,4 @@
-"""Tokens one by one become text piece by piece: whole characters, and nothing of what ends the text."""
+"""Incremental detokenization: text from tokens as they are generated, in whole characters, up to a stop string."""
 
 from __future__ import annotations
 
@@ -7,69 +7,76 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-UNFINISHED: Final = "\ufffd"
-"""What stands for bytes that are no character yet."""
+#: Decoded in place of bytes that are no complete character yet.
+INCOMPLETE: Final = "\ufffd"
 
 
 class IncrementalDetokenizer:
-    """The text of tokens as they come. A piece, once given, is never taken back.
+    """Text of tokens as they arrive. A piece that was returned never changes.
 
-    A token may end within a character: that is held until the rest has come. So is what could become a stop string.
+    Text is held back while a token ends within a character, and while it could become a stop string.
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str], *, stop: Sequence[str] = ()) -> None:
+        """`decode` converts tokens to text; the text ends before the first of the `stop` strings."""
+        #: All pieces returned so far.
         self.text = ""
-        """All pieces given so far."""
-        self.stopped = False
-        """Whether a stop string has come; it and what follows are not part of the text."""
+        #: Whether a stop string was generated; it and what follows are not part of the text.
+        self.is_stopped = False
         self._decode = decode
         self._stop = tuple(stop)
         self._tokens: list[int] = []
-        self._shown = self._read = 0
-        self._held = ""
+        self._prefix_start = self._prefix_end = 0
+        self._pending_text = ""
 
     def add(self, token: int) -> str:
-        """What can be given now that this token has come; often nothing."""
+        """Add a token and return the text that has become certain, often none."""
         self._tokens.append(token)
-        # Decoded along with the tokens before it, since some write their space only after another.
-        before = self._decode(self._tokens[self._shown : self._read])
-        now = self._decode(self._tokens[self._shown :])
-        if now.endswith(UNFINISHED):
+        new_text = self._decode_new()
+        if new_text is None:
             return ""
-        self._shown, self._read = self._read, len(self._tokens)
-        return self._give(self._held + now[len(before) :], last=False)
+        self._prefix_start, self._prefix_end = self._prefix_end, len(self._tokens)
+        return self._emit(self._pending_text + new_text, is_last=False)
 
     def finish(self) -> str:
-        """The rest, once no token comes any more."""
-        before = self._decode(self._tokens[self._shown : self._read])
-        now = self._decode(self._tokens[self._shown :])
-        self._shown = self._read = len(self._tokens)
-        return self._give(self._held + now[len(before) :], last=True)
+        """Return the remaining text, after the last token."""
+        new_text = self._decode_new(is_last=True) or ""
+        self._prefix_start = self._prefix_end = len(self._tokens)
+        return self._emit(self._pending_text + new_text, is_last=True)
 
-    def _give(self, text: str, *, last: bool) -> str:
-        self._held = ""
-        if self.stopped:
+    def _decode_new(self, *, is_last: bool = False) -> str | None:
+        """Decode the tokens since the last piece; None where they end within a character.
+
+        They are decoded together with the tokens before, as some tokenizers write a space only after another token.
+        """
+        prefix = self._decode(self._tokens[self._prefix_start : self._prefix_end])
+        text = self._decode(self._tokens[self._prefix_start :])
+        return None if text.endswith(INCOMPLETE) and not is_last else text[len(prefix) :]
+
+    def _emit(self, text: str, *, is_last: bool) -> str:
+        self._pending_text = ""
+        if self.is_stopped:
             return ""
-        found = [place for stop in self._stop if (place := text.find(stop)) >= 0]
-        if found:
-            self.stopped = True
-            text = text[: min(found)]
-        elif not last:
-            hold = max((_beginning(text, stop) for stop in self._stop), default=0)
-            text, self._held = text[: len(text) - hold], text[len(text) - hold :]
+        positions = [position for stop in self._stop if (position := text.find(stop)) >= 0]
+        if positions:
+            self.is_stopped = True
+            text = text[: min(positions)]
+        elif not is_last:
+            pending = max((_overlap(text, stop) for stop in self._stop), default=0)
+            text, self._pending_text = text[: len(text) - pending], text[len(text) - pending :]
         self.text += text
         return text
 
 
 def detokenize(tokens: Sequence[int], decode: Callable[[Sequence[int]], str], *, stop: Sequence[str] = ()) -> str:
-    """The text of all tokens, as it would have come piece by piece."""
-    spelling = IncrementalDetokenizer(decode, stop=stop)
+    """Return the text of all tokens, as `IncrementalDetokenizer` returns it in pieces."""
+    detokenizer = IncrementalDetokenizer(decode, stop=stop)
     for token in tokens:
-        spelling.add(token)
-    spelling.finish()
-    return spelling.text
+        detokenizer.add(token)
+    detokenizer.finish()
+    return detokenizer.text
 
 
-def _beginning(text: str, stop: str) -> int:
-    """How many letters at the end of `text` are the beginning of `stop`."""
+def _overlap(text: str, stop: str) -> int:
+    """Return how many characters at the end of `text` are the beginning of `stop`."""
     return next((length for length in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:length])), 0)

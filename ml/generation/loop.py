@@ -1,6 +1,6 @@
-"""Sequences that are written on, token by token, many at once; the loop is the same over torch and ONNX Runtime.
+"""Autoregressive generation of many sequences together, one token per step, over torch or ONNX Runtime.
 
-R rows at hand, T tokens read now, P tokens remembered, K numbers remembered of each, V vocabulary.
+R rows in the batch, T tokens read in this step, P positions in the cache, K cached numbers per position, V vocabulary.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ml.generation.detokenizer import IncrementalDetokenizer
-from ml.generation.sampling import Sampling, choose
+from ml.generation.sampling import Sampling, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     Read = Callable[[Arrays], Arrays]
 
-KEPT: Final = 0.5
-"""Share of the longest context that is read again once it is full. More would have to be read again sooner."""
+#: Fraction of the context that is read again once it is full. A larger one would be full again sooner.
+RETAINED_FRACTION: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationParams:
-    """How one sequence is to go on, and when it is to end."""
+    """How a sequence is continued, and when it ends."""
 
     max_new_tokens: int
     sampling: Sampling = field(default_factory=Sampling)
@@ -35,173 +35,188 @@ class GenerationParams:
 
 
 class GeneratedSequence:
-    """One sequence: what was given, what was written, and why it ended."""
+    """One sequence: its prompt, what was generated, and why it ended."""
 
     def __init__(
-        self, prompt: Sequence[int], wish: GenerationParams, *, decode: Callable[[Sequence[int]], str], end: int | None
+        self,
+        prompt: Sequence[int],
+        params: GenerationParams,
+        *,
+        decode: Callable[[Sequence[int]], str],
+        end: int | None,
     ) -> None:
+        """`decode` converts tokens to text; `end` is the token that ends a text."""
         self.tokens = list(prompt)
         self.prompt_tokens = len(self.tokens)
-        self.wish = wish
-        self.reason: str | None = None
-        """`stop` (the model ended it, or a stop string came) or `length`; none while it goes on."""
+        self.params = params
+        #: `stop` (the model generated `end` or a stop string) or `length`; None while it is generated.
+        self.finish_reason: str | None = None
         self._context = list(prompt)
-        self._spelling = IncrementalDetokenizer(decode, stop=wish.stop)
+        self._detokenizer = IncrementalDetokenizer(decode, stop=params.stop)
         self._end = end
-        self._chance = np.random.default_rng(wish.seed)
+        self._rng = np.random.default_rng(params.seed)
 
     @property
     def text(self) -> str:
-        """What was written so far and can no longer change."""
-        return self._spelling.text
+        """Generated text that can no longer change."""
+        return self._detokenizer.text
 
     @property
-    def written(self) -> list[int]:
-        """The new tokens."""
+    def new_tokens(self) -> list[int]:
+        """Generated tokens."""
         return self.tokens[self.prompt_tokens :]
 
     @property
-    def length(self) -> int:
-        """Of its context."""
+    def context_length(self) -> int:
+        """Number of tokens in the context."""
         return len(self._context)
 
-    def context(self, longest: int) -> list[int]:
-        """What the next token is told from. When it grows too long, its first token and the latest part are kept."""
-        if len(self._context) > longest:
-            self._context = [self._context[0], *self._context[-max(1, int(longest * KEPT)) :]]
+    def context(self, max_length: int) -> list[int]:
+        """Return the tokens that predict the next one.
+
+        A context that has grown too long is cut to its first token and its latest part.
+        """
+        if len(self._context) > max_length:
+            self._context = [self._context[0], *self._context[-max(1, int(max_length * RETAINED_FRACTION)) :]]
         return self._context
 
     def step(self, logits: np.ndarray) -> str:
-        """Choose the next token from float [V]; gives the piece of text that has become certain, often none."""
-        token = choose(logits, self.wish.sampling, self._chance)
+        """Sample the next token from float [V] and return the text that has become certain, often none."""
+        token = sample(logits, self.params.sampling, self._rng)
         if token == self._end:
-            self.reason = "stop"
-            return self._spelling.finish()
+            self.finish_reason = "stop"
+            return self._detokenizer.finish()
         self.tokens.append(token)
         self._context.append(token)
-        piece = self._spelling.add(token)
-        if not self._spelling.stopped and len(self.written) < self.wish.max_new_tokens:
+        piece = self._detokenizer.add(token)
+        if not self._detokenizer.is_stopped and len(self.new_tokens) < self.params.max_new_tokens:
             return piece
-        piece += self._spelling.finish()
-        self.reason = "stop" if self._spelling.stopped else "length"
+        piece += self._detokenizer.finish()
+        self.finish_reason = "stop" if self._detokenizer.is_stopped else "length"
         return piece
 
 
 class ForcedDecoding(GeneratedSequence):
-    """One that is told what to write, and notes how improbable each token of it was: `nats`."""
+    """A sequence whose tokens are fixed; `token_losses` are the negative log-likelihoods of each, in nats."""
 
-    def __init__(self, tokens: Sequence[int], *, given: int) -> None:
-        dictated = list(tokens[given:])
-        super().__init__(tokens[:given], GenerationParams(max_new_tokens=len(dictated)), decode=lambda _: "", end=None)
-        self.nats: list[float] = []
-        self._dictated = dictated
+    def __init__(self, tokens: Sequence[int], *, prompt_tokens: int) -> None:
+        """The first `prompt_tokens` tokens are read; the others are forced."""
+        targets = list(tokens[prompt_tokens:])
+        params = GenerationParams(max_new_tokens=len(targets))
+        super().__init__(tokens[:prompt_tokens], params, decode=lambda _: "", end=None)
+        self.token_losses: list[float] = []
+        self._targets = targets
 
     def step(self, logits: np.ndarray) -> str:
-        """The next token, whatever the logits are; nothing is spelt."""
-        token = self._dictated[len(self.nats)]
-        below = logits.astype(np.float64) - logits.max()
-        self.nats.append(float(np.log(np.exp(below).sum()) - below[token]))
+        """Append the next fixed token, record its loss under float [V], and return no text."""
+        token = self._targets[len(self.token_losses)]
+        relative = logits.astype(np.float64) - logits.max()
+        self.token_losses.append(float(np.log(np.exp(relative).sum()) - relative[token]))
         self.tokens.append(token)
         self._context.append(token)
-        if len(self.nats) == len(self._dictated):
-            self.reason = "length"
+        if len(self.token_losses) == len(self._targets):
+            self.finish_reason = "length"
         return ""
 
 
 class GenerationLoop:
-    """Continuations that share each step. Between any two steps some may join, and those that ended leave.
+    """Generates sequences that share each step; between two steps, sequences may join, and finished ones leave.
 
-    `read` is a graph of the network: it reads `{slot}` int64 [R, T] and `{slot}_mask` and gives `logits` [R, V] of what
-    follows. Where the network remembers (`state_width` is K), it also reads and leaves a state, so that each token is
-    read once; where it does not, all of the context is read for each token. Both write the same.
+    `read` runs a graph of the network: from `{slot}` int64 [R, T] and `{slot}_mask` to `logits` [R, V] of the next
+    token. A network with a cache (`state_width` is K) also reads and returns a state, so that each token is read once;
+    without a cache, the whole context is read for each token. Both generate the same.
     """
 
     def __init__(self, read: Read, *, slot: str, context: int, state_width: int) -> None:
+        """Start without sequences; `context` is the longest context in tokens."""
         self._read_batch = read
         self._slot = slot
         self._context = context
         self._width = state_width
-        self._fresh: list[GeneratedSequence] = []
-        self._rows: list[GeneratedSequence] = []
-        self._memory = np.zeros((0, 0, state_width), dtype=np.float32)
+        self._joining: list[GeneratedSequence] = []
+        self._sequences: list[GeneratedSequence] = []
+        self._state = np.zeros((0, 0, state_width), dtype=np.float32)
         self._mask = np.zeros((0, 0), dtype=bool)
 
     @property
-    def busy(self) -> bool:
-        """Whether any of them goes on."""
-        return bool(self._fresh or self._rows)
+    def is_busy(self) -> bool:
+        """Whether any sequence is unfinished."""
+        return bool(self._joining or self._sequences)
 
-    def join(self, some: Iterable[GeneratedSequence]) -> None:
-        """From the next step on."""
-        self._fresh += some
+    def join(self, sequences: Iterable[GeneratedSequence]) -> None:
+        """Add sequences, from the next step."""
+        self._joining += sequences
 
-    def leave(self, one: GeneratedSequence) -> None:
-        """Nobody waits for this one any more."""
-        self._fresh = [each for each in self._fresh if each is not one]
-        self._keep([each is not one for each in self._rows])
+    def leave(self, sequence: GeneratedSequence) -> None:
+        """Remove an unfinished sequence."""
+        self._joining = [candidate for candidate in self._joining if candidate is not sequence]
+        self._retain([candidate is not sequence for candidate in self._sequences])
 
     def step(self) -> list[tuple[GeneratedSequence, str]]:
-        """One more token for each; gives who wrote which piece of text. Those that ended have left."""
+        """Generate one token of each sequence, and return the text of each; finished sequences leave."""
         pieces: list[tuple[GeneratedSequence, str]] = []
-        if self._rows:
-            last = [[each.tokens[-1]] for each in self._rows]
-            logits, self._memory, self._mask = self._read(last, self._memory, self._mask)
-            pieces += self._go_on(self._rows, logits)
-        fresh, self._fresh = self._fresh, []
-        if fresh:
-            nothing = np.zeros((len(fresh), 0, self._width), dtype=np.float32)
-            tokens = [each.context(self._context) for each in fresh]
-            logits, memory, mask = self._read(tokens, nothing, np.zeros((len(fresh), 0), dtype=bool))
-            pieces += self._go_on(fresh, logits)
+        if self._sequences:
+            last = [[sequence.tokens[-1]] for sequence in self._sequences]
+            logits, self._state, self._mask = self._read(last, self._state, self._mask)
+            pieces += self._sample(self._sequences, logits)
+        joining, self._joining = self._joining, []
+        if joining:
+            empty = np.zeros((len(joining), 0, self._width), dtype=np.float32)
+            tokens = [sequence.context(self._context) for sequence in joining]
+            logits, state, mask = self._read(tokens, empty, np.zeros((len(joining), 0), dtype=bool))
+            pieces += self._sample(joining, logits)
             if self._width:
-                self._take_in(fresh, memory, mask)
+                self._append(joining, state, mask)
             else:
-                self._fresh += [each for each in fresh if each.reason is None]
-        self._let_go()
+                self._joining += [sequence for sequence in joining if sequence.finish_reason is None]
+        self._remove_finished()
         return pieces
 
     def _read(
-        self, tokens: Sequence[Sequence[int]], memory: np.ndarray, mask: np.ndarray
+        self, tokens: Sequence[Sequence[int]], state: np.ndarray, mask: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Logits, and what is remembered then."""
-        real = np.arange(max(map(len, tokens))) < np.array([[len(each)] for each in tokens])
-        signal = np.zeros(real.shape, dtype=np.int64)
-        signal[real] = np.concatenate([np.asarray(each, dtype=np.int64) for each in tokens])
-        batch = {self._slot: signal, f"{self._slot}_mask": real}
+        """Return logits [R, V], the next state [R, P + T, K], and its mask [R, P + T]."""
+        is_token = np.arange(max(map(len, tokens))) < np.array([[len(row)] for row in tokens])
+        signal = np.zeros(is_token.shape, dtype=np.int64)
+        signal[is_token] = np.concatenate([np.asarray(row, dtype=np.int64) for row in tokens])
+        batch = {self._slot: signal, f"{self._slot}_mask": is_token}
         if not self._width:
-            return self._read_batch(batch)["logits"], memory, mask
-        found = self._read_batch({**batch, f"{self._slot}_state": memory, f"{self._slot}_state_mask": mask})
-        return found["logits"], found[f"{self._slot}_next_state"], found[f"{self._slot}_next_state_mask"]
+            return self._read_batch(batch)["logits"], state, mask
+        arrays = self._read_batch({**batch, f"{self._slot}_state": state, f"{self._slot}_state_mask": mask})
+        return arrays["logits"], arrays[f"{self._slot}_next_state"], arrays[f"{self._slot}_next_state_mask"]
 
-    def _go_on(self, rows: Sequence[GeneratedSequence], logits: np.ndarray) -> list[tuple[GeneratedSequence, str]]:
-        return [(each, each.step(scores)) for each, scores in zip(rows, logits, strict=True)]
+    def _sample(
+        self, sequences: Sequence[GeneratedSequence], logits: np.ndarray
+    ) -> list[tuple[GeneratedSequence, str]]:
+        return [(sequence, sequence.step(row)) for sequence, row in zip(sequences, logits, strict=True)]
 
-    def _take_in(self, rows: Sequence[GeneratedSequence], memory: np.ndarray, mask: np.ndarray) -> None:
-        """Each row's memory of what was real goes to the end, so that new tokens follow it at once."""
+    def _append(self, sequences: Sequence[GeneratedSequence], state: np.ndarray, mask: np.ndarray) -> None:
+        """Append the cache of new sequences, right-aligned, so that the next tokens follow it directly."""
         lengths = mask.sum(axis=1)
-        longest = max(int(lengths.max()), self._mask.shape[1])
-        known = np.arange(longest) >= longest - lengths[:, None]
-        settled = np.zeros((*known.shape, self._width), dtype=np.float32)
-        settled[known] = memory[mask]
-        self._memory = np.concatenate([_in_front(self._memory, longest), settled])
-        self._mask = np.concatenate([_in_front(self._mask, longest), known])
-        self._rows += rows
+        max_length = max(int(lengths.max()), self._mask.shape[1])
+        new_mask = np.arange(max_length) >= max_length - lengths[:, None]
+        new_state = np.zeros((*new_mask.shape, self._width), dtype=np.float32)
+        new_state[new_mask] = state[mask]
+        self._state = np.concatenate([_pad_left(self._state, max_length), new_state])
+        self._mask = np.concatenate([_pad_left(self._mask, max_length), new_mask])
+        self._sequences += sequences
 
-    def _let_go(self) -> None:
-        """Of those that ended, and of the memory of those whose context is full: part of it is read again."""
-        full = [each.length > self._context for each in self._rows]
-        self._fresh += [each for each, over in zip(self._rows, full, strict=True) if over and each.reason is None]
-        self._keep([each.reason is None and not over for each, over in zip(self._rows, full, strict=True)])
+    def _remove_finished(self) -> None:
+        """Remove finished sequences, and the cache of those whose context is full: part of it is read again."""
+        is_full = [sequence.context_length > self._context for sequence in self._sequences]
+        rows = list(zip(self._sequences, is_full, strict=True))
+        self._joining += [sequence for sequence, full in rows if full and sequence.finish_reason is None]
+        self._retain([sequence.finish_reason is None and not full for sequence, full in rows])
 
-    def _keep(self, kept: Sequence[bool]) -> None:
-        if all(kept):
+    def _retain(self, is_retained: Sequence[bool]) -> None:
+        if all(is_retained):
             return
-        rows = np.flatnonzero(kept)
-        self._rows = [self._rows[row] for row in rows]
+        rows = np.flatnonzero(is_retained)
+        self._sequences = [self._sequences[row] for row in rows]
         used = self._mask[rows].any(axis=0)
-        self._memory, self._mask = self._memory[rows][:, used], self._mask[rows][:, used]
+        self._state, self._mask = self._state[rows][:, used], self._mask[rows][:, used]
 
 
-def _in_front(rows: np.ndarray, length: int) -> np.ndarray:
-    """[R, P, ...] with nothing before it, up to `length`."""
+def _pad_left(rows: np.ndarray, length: int) -> np.ndarray:
+    """Pad [R, P, ...] with zeros on the left to [R, length, ...]."""
     return np.pad(rows, [(0, 0), (length - rows.shape[1], 0), *[(0, 0)] * (rows.ndim - 2)])

@@ -1,4 +1,4 @@
-"""Which token comes next, by chance and by what was asked of it.
+"""Sampling of the next token from logits: temperature, top-k, top-p.
 
 V vocabulary.
 """
@@ -12,40 +12,40 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How freely tokens are chosen."""
+    """Parameters of sampling."""
 
+    #: Logits are divided by it; 0 selects the most probable token (greedy).
     temperature: float = 1.0
-    """Logits are divided by it; 0 takes the most probable token each time."""
+    #: Samples among this number of most probable tokens only (Fan et al. 2018, arXiv:1805.04833).
     top_k: int | None = None
-    """Only so many of the most probable tokens are drawn from (Fan et al. 2018, arXiv:1805.04833)."""
+    #: Samples among the fewest tokens with this total probability (nucleus; Holtzman et al. 2019, arXiv:1904.09751).
     top_p: float | None = None
-    """Only the fewest tokens that together are so probable (nucleus; Holtzman et al. 2019, arXiv:1904.09751)."""
 
 
-def choose(logits: np.ndarray, sampling: Sampling, chance: np.random.Generator) -> int:
-    """One token of float [V]. The same logits and the same state of `chance` give the same token, in any batch."""
+def sample(logits: np.ndarray, sampling: Sampling, rng: np.random.Generator) -> int:
+    """Sample one token from float [V]; the result depends on the logits and the state of `rng` only."""
     if sampling.temperature == 0:
         return int(logits.argmax())
-    tokens, odds = allowed(logits, sampling)
-    drawn = np.searchsorted(np.cumsum(odds), chance.random() * odds.sum(), side="right")
-    return int(tokens[min(int(drawn), len(tokens) - 1)])
+    tokens, probabilities = filter_tokens(logits, sampling)
+    position = np.searchsorted(np.cumsum(probabilities), rng.random() * probabilities.sum(), side="right")
+    return int(tokens[min(int(position), len(tokens) - 1)])
 
 
-def allowed(logits: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens that may be drawn, int64 [n], and how probable each of them is, float64 [n], adding up to 1."""
-    below = logits.astype(np.float64) - logits.max()
-    # What is next to nought makes everything but the best infinitely worse.
+def filter_tokens(logits: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
+    """Return the tokens that may be sampled, int64 [n], and their probabilities, float64 [n], which sum to 1."""
+    relative = logits.astype(np.float64) - logits.max()
+    # A temperature close to 0 makes all tokens but the most probable infinitely unlikely.
     with np.errstate(over="ignore"):
-        scaled = below / sampling.temperature
+        scaled = relative / sampling.temperature
     tokens = np.arange(len(scaled))
     if sampling.top_k is not None and sampling.top_k < len(scaled):
-        # In the order of the vocabulary: a partition's own order is nobody's promise.
+        # In the order of the vocabulary, as the order that a partition returns is undefined.
         tokens = np.sort(np.argpartition(-scaled, sampling.top_k - 1)[: sampling.top_k])
-    odds = np.exp(scaled[tokens])
-    odds /= odds.sum()
+    probabilities = np.exp(scaled[tokens])
+    probabilities /= probabilities.sum()
     if sampling.top_p is not None and sampling.top_p < 1:
-        order = np.argsort(-odds, kind="stable")
-        count = int(np.searchsorted(np.cumsum(odds[order]), sampling.top_p)) + 1
-        chosen = order[:count]
-        tokens, odds = tokens[chosen], odds[chosen] / odds[chosen].sum()
-    return tokens, odds
+        order = np.argsort(-probabilities, kind="stable")
+        count = int(np.searchsorted(np.cumsum(probabilities[order]), sampling.top_p)) + 1
+        nucleus = order[:count]
+        tokens, probabilities = tokens[nucleus], probabilities[nucleus] / probabilities[nucleus].sum()
+    return tokens, probabilities

@@ -1,1 +1,1 @@
-"""Running a package without torch: sessions, batches, predictor."""
+"""Prediction with a package, without torch: sessions, batch planning, predictor."""

@@ -1,11 +1,12 @@
-"""An ONNX file whose large tensors are read where they lie, not copied into memory.
+"""ONNX files whose large tensors are memory-mapped instead of copied.
 
-A loaded graph of 90 MB takes ONNX Runtime 150 ms and all of its bytes twice, unless its tensors are mapped from a file,
-which may be the graph's own: `lay_out` moves each to a place where a processor reads numbers well, and `by_reference`
-tells ONNX Runtime where they are. To anyone else it is an ordinary ONNX file, complete in itself.
+ONNX Runtime takes 150 ms to load a graph of 90 MB, and twice its size in memory, unless its tensors are mapped from a
+file, which may be the graph's own file. `align_weights` moves each tensor to an aligned position, and
+`reference_weights` refers ONNX Runtime to these positions. To other programs the file is an ordinary, complete ONNX
+file.
 
-Both walk over the file's fields as protocol buffers lay them out, and understand no more of them than where tensors
-are: <https://protobuf.dev/programming-guides/encoding/>, `onnx.proto` of ONNX.
+Both walk over the fields of the file by the encoding of protocol buffers, and interpret only those that lead to
+tensors: <https://protobuf.dev/programming-guides/encoding/>, `onnx.proto` of ONNX.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+#: Smaller tensors are cheaper to copy than to map.
 LARGE_BYTES: Final = 64 * 1024
-"""A smaller tensor costs less to copy than to map."""
+#: Bytes of a cache line, and of the widest registers.
 ALIGNMENT: Final = 64
-"""Bytes: a line of the processor's cache, and its widest registers."""
 
 _GRAPH: Final = 7  # of ModelProto
 _INITIALIZER: Final = 5  # of GraphProto
@@ -28,12 +29,12 @@ _RAW_DATA, _DOC_STRING, _EXTERNAL_DATA, _DATA_LOCATION = 9, 12, 13, 14  # of Ten
 _KEY, _VALUE = 1, 2  # of StringStringEntryProto
 _VARINT, _FIXED_64, _LENGTH, _FIXED_32 = 0, 1, 2, 5
 _EXTERNAL: Final = b"\x01"
+#: Bytes of a length that is written before it is known.
 _WIDE: Final = 5
-"""Bytes of a length that is written before it is known."""
 
 
 class _Field(NamedTuple):
-    """Where a field of a message is: its key, its value, and its end."""
+    """Position of a field of a message: its key, its value, and its end."""
 
     number: int
     start: int
@@ -41,20 +42,20 @@ class _Field(NamedTuple):
     end: int
 
 
-def by_reference(path: Path) -> bytes | None:
-    """The model without its large tensors, which it says are in its own file; None where none of them can be mapped.
+def reference_weights(path: Path) -> bytes | None:
+    """Return the model with references to its own file in place of large tensors; None where none can be mapped.
 
-    Whoever loads it has to say in which folder the file is. What is no ONNX file gives None as well.
+    ONNX Runtime must be given the folder of the file. For a file that is not an ONNX model, None is returned as well.
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _referring(data, path.name.encode())
+            return _with_references(data, path.name.encode())
     except (ValueError, IndexError):
         return None
 
 
-def lay_out(path: Path) -> None:
-    """Write the file anew, so that its large tensors can be mapped; another has no more than some bytes of filling."""
+def align_weights(path: Path) -> None:
+    """Rewrite the file so that its large tensors can be mapped; this adds some bytes of padding."""
     staged = path.with_name(f"{path.name}.new")
     with (
         path.open("rb") as file,
@@ -66,71 +67,71 @@ def lay_out(path: Path) -> None:
                 new.write(data[field.start : field.end])
                 continue
             new.write(_key(_GRAPH) + _wide(0))
-            began = new.tell()
-            for each in _fields(data, field.value, field.end):
-                raw = _large_of(data, each)
+            start = new.tell()
+            for member in _fields(data, field.value, field.end):
+                raw = _large_data(data, member)
                 if raw is None:
-                    new.write(data[each.start : each.end])
+                    new.write(data[member.start : member.end])
                 else:
-                    new.write(_head(data, each, raw, at=new.tell()))
+                    new.write(_head(data, member, raw, at=new.tell()))
                     new.write(data[raw.value : raw.end])
-            ended = new.tell()
-            new.seek(began - _WIDE)
-            new.write(_wide(ended - began))
-            new.seek(ended)
+            end = new.tell()
+            new.seek(start - _WIDE)
+            new.write(_wide(end - start))
+            new.seek(end)
     staged.replace(path)
 
 
-def _referring(data: mmap.mmap, name: bytes) -> bytes | None:
+def _with_references(data: mmap.mmap, name: bytes) -> bytes | None:
     parts: list[bytes] = []
-    found = False
+    has_references = False
     for field in _fields(data, 0, len(data)):
         if field.number != _GRAPH:
             parts.append(data[field.start : field.end])
             continue
         graph: list[bytes] = []
-        for each in _fields(data, field.value, field.end):
-            raw = _large_of(data, each)
+        for member in _fields(data, field.value, field.end):
+            raw = _large_data(data, member)
             if raw is None or raw.value % ALIGNMENT:
-                graph.append(data[each.start : each.end])
+                graph.append(data[member.start : member.end])
             else:
-                found = True
+                has_references = True
                 place = {b"location": name, b"offset": b"%d" % raw.value, b"length": b"%d" % (raw.end - raw.value)}
-                entries = [_told(_EXTERNAL_DATA, _told(_KEY, key) + _told(_VALUE, place[key])) for key in place]
-                outside = _varint(_DATA_LOCATION << 3 | _VARINT) + _EXTERNAL
-                graph.append(_told(_INITIALIZER, b"".join([_but_its_data(data, each), *entries, outside])))
-        parts.append(_told(_GRAPH, b"".join(graph)))
-    return b"".join(parts) if found else None
+                entries = [_encode(_EXTERNAL_DATA, _encode(_KEY, key) + _encode(_VALUE, place[key])) for key in place]
+                location = _varint(_DATA_LOCATION << 3 | _VARINT) + _EXTERNAL
+                graph.append(_encode(_INITIALIZER, b"".join([_without_data(data, member), *entries, location])))
+        parts.append(_encode(_GRAPH, b"".join(graph)))
+    return b"".join(parts) if has_references else None
 
 
 def _head(data: mmap.mmap, tensor: _Field, raw: _Field, *, at: int) -> bytes:
-    """A tensor up to its data, which begin at a multiple of `ALIGNMENT` where the head is written `at` a position."""
-    kept = _but_its_data(data, tensor)
+    """Encode a tensor up to its data, which is aligned when the head is written `at` this position."""
+    metadata = _without_data(data, tensor)
     start = _key(_INITIALIZER)
-    to_data = _key(_RAW_DATA) + _wide(raw.end - raw.value)
-    filling = -(at + len(start) + _WIDE + len(kept) + len(_told(_DOC_STRING, b"")) + len(to_data)) % ALIGNMENT
-    before = kept + _told(_DOC_STRING, b" " * filling) + to_data
+    data_key = _key(_RAW_DATA) + _wide(raw.end - raw.value)
+    empty_length = at + len(start) + _WIDE + len(metadata) + len(_encode(_DOC_STRING, b"")) + len(data_key)
+    before = metadata + _encode(_DOC_STRING, b" " * (-empty_length % ALIGNMENT)) + data_key
     return start + _wide(len(before) + raw.end - raw.value) + before
 
 
-def _large_of(data: mmap.mmap, field: _Field) -> _Field | None:
-    """The data of a large tensor, if the field of a graph is one."""
+def _large_data(data: mmap.mmap, field: _Field) -> _Field | None:
+    """Return the data of a large tensor, if the field of a graph is one."""
     if field.number != _INITIALIZER or field.end - field.value < LARGE_BYTES:
         return None
-    for each in _fields(data, field.value, field.end):
-        if each.number == _RAW_DATA and each.end - each.value >= LARGE_BYTES:
-            return each
+    for member in _fields(data, field.value, field.end):
+        if member.number == _RAW_DATA and member.end - member.value >= LARGE_BYTES:
+            return member
     return None
 
 
-def _but_its_data(data: mmap.mmap, tensor: _Field) -> bytes:
-    left_out = (_RAW_DATA, _DOC_STRING, _EXTERNAL_DATA, _DATA_LOCATION)
+def _without_data(data: mmap.mmap, tensor: _Field) -> bytes:
+    omitted = (_RAW_DATA, _DOC_STRING, _EXTERNAL_DATA, _DATA_LOCATION)
     fields = _fields(data, tensor.value, tensor.end)
-    return b"".join(data[each.start : each.end] for each in fields if each.number not in left_out)
+    return b"".join(data[field.start : field.end] for field in fields if field.number not in omitted)
 
 
 def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[_Field]:
-    """Those of one message; raises `ValueError` where it is none."""
+    """Yield the fields of a message; raises `ValueError` where the bytes are not a message."""
     while start < end:
         key, value = _read_varint(data, start)
         kind = key & 7
@@ -148,19 +149,19 @@ def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[_Field]:
         start = value + length
 
 
-def _read_varint(data: mmap.mmap, place: int) -> tuple[int, int]:
-    """The number at a place, and the place after it."""
+def _read_varint(data: mmap.mmap, position: int) -> tuple[int, int]:
+    """Return the number at a position, and the position after it."""
     number = 0
     for shift in range(0, 70, 7):
-        byte = data[place]
-        place += 1
+        byte = data[position]
+        position += 1
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return number, place
+            return number, position
     raise ValueError("not a number")
 
 
-def _told(number: int, value: bytes) -> bytes:
+def _encode(number: int, value: bytes) -> bytes:
     return _key(number) + _varint(len(value)) + value
 
 
@@ -169,14 +170,14 @@ def _key(number: int) -> bytes:
 
 
 def _varint(number: int) -> bytes:
-    found = bytearray()
+    encoded = bytearray()
     while number > 0x7F:
-        found.append(number & 0x7F | 0x80)
+        encoded.append(number & 0x7F | 0x80)
         number >>= 7
-    return bytes([*found, number])
+    return bytes([*encoded, number])
 
 
 def _wide(number: int) -> bytes:
-    """The same in `_WIDE` bytes, whatever the number."""
+    """Encode a number in exactly `_WIDE` bytes."""
     last = 7 * (_WIDE - 1)
     return bytes([*(number >> shift & 0x7F | 0x80 for shift in range(0, last, 7)), number >> last])

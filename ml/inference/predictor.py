@@ -1,4 +1,7 @@
-"""A package that answers: inputs in any form in, JSON out, by the very code that training read its data with."""
+"""Prediction with a package: inputs in any accepted form in, JSON out.
+
+Inputs are read and encoded by the same code that training reads its data with.
+"""
 
 from __future__ import annotations
 
@@ -31,38 +34,38 @@ if TYPE_CHECKING:
     from ml.signals import Arrays, Run
     from ml.tasks.base import Task
 
+#: Limits of one batch, in inputs and bytes: memory does not grow with the size of a request.
 BATCH_INPUTS: Final = 64
 BATCH_BYTES: Final = 64 << 20
-"""Inputs are read and run so many, or so much, at a time: memory does not grow with a request."""
-REQUEST_BYTES: Final = 256 << 20
-"""What the inputs of one call may unpack to: a small file can hold a very large picture, and a call many of them."""
+#: Limit on the decoded inputs of one request: a small file can hold a very large image, and a request many of them.
+MAX_REQUEST_BYTES: Final = 256 << 20
+#: Estimated size of one value in a list.
 VALUE_BYTES: Final = 64
-"""Of each value in a list, whatever it is."""
 EMBEDDING: Final = "embedding"
+#: Runs a package without a graph. Imported by name, since this half of `ml` must work without torch.
 TORCH_ENGINE: Final = "ml.learning.export.torch_runner"
-"""Runs a package that has no graph. Found by its name, since this half must do without torch."""
 
 
 class EmbeddingOutput(Wire):
-    """What a backbone makes of an input: a point among points, alike inputs near each other."""
+    """The embedding of an input: a vector that is close to those of similar inputs."""
 
     embedding: list[float]
 
 
 class ParsedRequest(NamedTuple):
-    """What the parameters of a request say."""
+    """The parameters of a request."""
 
-    wanted: str | None
-    """`embedding`, or None for what the task answers."""
+    #: `embedding`, or None for what the task predicts.
+    output: str | None
+    #: Fields of every input that does not set them itself.
     fields: Mapping[str, Any]
-    """What every input says unless it says otherwise."""
 
 
-_NOTHING_ASKED: Final = ParsedRequest(None, MappingProxyType({}))
+_NO_PARAMETERS: Final = ParsedRequest(None, MappingProxyType({}))
 
 
 class Predictor:
-    """One package, loaded. `engine` says what runs it: `onnxruntime` or `torch`."""
+    """One loaded package. `engine` is what runs it: `onnxruntime` or `torch`."""
 
     def __init__(
         self,
@@ -72,27 +75,29 @@ class Predictor:
         run: Run,
         trunk: Session | None = None,
     ) -> None:
-        """`trunk` is what `run` runs before the task's head, where that is a graph of its own."""
+        """Use `load` instead. `trunk` is what `run` runs before the head, where the trunk is a graph of its own."""
         self.manifest = package.manifest
         self.engine = engine
-        self.alike = _alike(package) if trunk is not None else None
-        """Equal for models whose rows can be answered together: they encode alike, and have one trunk. None: with no
-        other."""
+        #: Equal for models whose rows can be batched together: same encoders, task and trunk. None: with no other.
+        self.trunk_key = _trunk_key(package) if trunk is not None else None
         self._run = run
         self._trunk = trunk
         task = package.task()
-        self._asked: Task | _Embedding = task or _embedding_by(package.encoders())
-        self._writer = task if task is not None and task.streams else None
+        self._adapter: Task | _EmbeddingAdapter = task or _embedding_adapter(package.encoders())
+        self._streaming_task = task if task is not None and task.streams else None
         self._cost = CallCost() if trunk is None else trunk.cost
-        self._alone = any(graph.is_served_row_by_row for graph in self.manifest.graphs.values())
+        self._runs_rows_alone = any(graph.is_served_row_by_row for graph in self.manifest.graphs.values())
 
     @classmethod
     def load(cls, package: ModelPackage) -> Self:
-        """By its graph if it has one, else by torch where that is installed; raises `PackageError`."""
+        """Load a package: its graph if it has one, else its weights, where torch is installed.
+
+        Raises `PackageError`.
+        """
         graphs = package.manifest.graphs
         if graphs:
             run = OnnxGraphs(
-                {name: [_opened(package, each) for each in graph.served_files] for name, graph in graphs.items()}
+                {name: [_open(package, file) for file in graph.served_files] for name, graph in graphs.items()}
             )
             return cls(package, engine="onnxruntime", run=run, trunk=run.trunks.get(MODEL))
         if importlib.util.find_spec("torch") is None:
@@ -103,172 +108,180 @@ class Predictor:
         return cls(package, engine="torch", run=run)
 
     def predict(self, inputs: Sequence[Any], *, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """One answer for each input, in the same order. An input is JSON, a bare body as bytes, or the task's `Wire`.
+        """Return one output for each input, in order. An input is JSON, a raw body as bytes, or the task's `Wire`.
 
-        `parameters` are fields for every input; `{"return": "embedding"}` asks for what the backbone makes of it.
-        Raises `InputError` with the index of the first input that cannot be read.
+        `parameters` are fields of every input; `{"return": "embedding"}` requests the embedding instead of what the
+        task predicts. Raises `InputError` with the index of the first input that cannot be read.
         """
-        asked = self.asked(parameters or {})
-        answers: list[dict[str, Any]] = []
-        for rows in self.batches(inputs, asked):
-            answers += self.answer(rows, wanted=asked.wanted)
-        return answers
+        request = self.parse_parameters(parameters or {})
+        outputs: list[dict[str, Any]] = []
+        for rows in self.batches(inputs, request):
+            outputs += self.answer(rows, output=request.output)
+        return outputs
 
-    def asked(self, parameters: Mapping[str, Any]) -> ParsedRequest:
-        """What a request's parameters come to; raises `InputError` for one that there is not."""
+    def parse_parameters(self, parameters: Mapping[str, Any]) -> ParsedRequest:
+        """Check the parameters of a request; raises `InputError` for one that does not exist."""
         if not parameters:
-            return _NOTHING_ASKED
+            return _NO_PARAMETERS
         fields = dict(parameters)
-        wanted = fields.pop("return", None)
-        if wanted not in (None, EMBEDDING):
-            message = f"there is no {shorten(wanted)}; known: {EMBEDDING}"
-            raise InputError(message, field=f"{PARAMETERS}.return", hint="Leave it out for what the task answers.")
-        known = self._asked.input_type.model_fields
+        output = fields.pop("return", None)
+        if output not in (None, EMBEDDING):
+            message = f"there is no output {shorten(output)}; known: {EMBEDDING}"
+            raise InputError(message, field=f"{PARAMETERS}.return", hint="Omit it to get what the task predicts.")
+        known = self._adapter.input_type.model_fields
         for name in (name for name in fields if name not in known):
-            place = f"{PARAMETERS}.{name[:MAX_SHOWN_CHARACTERS]}"
+            path = f"{PARAMETERS}.{name[:MAX_SHOWN_CHARACTERS]}"
             names = ("return", *known)
-            raise InputError.of([unknown("parameter", name, names, path=place, default_hint="Leave it out.")])
-        return ParsedRequest(wanted, fields)
+            raise InputError.of([unknown("parameter", name, names, path=path, default_hint="Omit it.")])
+        return ParsedRequest(output, fields)
 
-    def read(self, given: Any, asked: ParsedRequest) -> Row:
-        """One input as a canonical row; raises `InputError`."""
+    def read(self, raw_input: Any, request: ParsedRequest) -> Row:
+        """Convert one input to a canonical row; raises `InputError`."""
         try:
-            return self._asked.read(given, parameters=asked.fields)
+            return self._adapter.read(raw_input, parameters=request.fields)
         except InputError as error:
-            raise error.with_paths(partial(_place, given=given, asked=asked)) from None
+            raise error.with_paths(partial(_path_of, raw_input=raw_input, request=request)) from None
 
-    def answer(self, rows: Sequence[Row], *, wanted: str | None) -> list[dict[str, Any]]:
-        """One answer as JSON for each row, in order, whoever asked: no answer depends on the rows beside it.
+    def answer(self, rows: Sequence[Row], *, output: str | None) -> list[dict[str, Any]]:
+        """Return one output as JSON for each row, in order; no output depends on the other rows.
 
-        Rows of many lengths are put into as many calls as cost the least (see `ml.inference.batch_planning`).
+        Rows of different lengths are split into the calls that cost least (see `ml.inference.batch_planning`).
         """
-        answers: list[dict[str, Any]] = [{}] * len(rows)
-        for places, part in self._parts(rows):
-            found = self._call(self._asked.collate(part), wanted)
-            if places is None:
-                return found
-            for place, answer in zip(places.tolist(), found, strict=True):
-                answers[place] = answer
-        return answers
+        outputs: list[dict[str, Any]] = [{}] * len(rows)
+        for positions, columns in self._calls(rows):
+            call_outputs = self._call(self._adapter.collate(columns), output)
+            if positions is None:
+                return call_outputs
+            for position, row_output in zip(positions.tolist(), call_outputs, strict=True):
+                outputs[position] = row_output
+        return outputs
 
-    def _parts(self, rows: Sequence[Row]) -> Iterator[tuple[np.ndarray | None, dict[str, Column]]]:
-        """The columns of each call, and the places of its rows; None for all. A call is made before the next part."""
-        columns = self._asked.encode(Rows({name: [row[name] for row in rows] for name in rows[0]}))
+    def _calls(self, rows: Sequence[Row]) -> Iterator[tuple[np.ndarray | None, dict[str, Column]]]:
+        """Yield the positions of the rows of each call, None for all, and their columns.
+
+        The caller runs each call before it requests the next, as the time between is recorded as the cost of the call.
+        """
+        columns = self._adapter.encode(Rows({name: [row[name] for row in rows] for name in rows[0]}))
         lengths = lengths_of(columns)
-        if self._alone or lengths is None:
-            cuts = [(row, row + 1) for row in range(len(rows))] if self._alone else even_cuts(columns)
+        if self._runs_rows_alone or lengths is None:
+            cuts = [(row, row + 1) for row in range(len(rows))] if self._runs_rows_alone else even_cuts(columns)
             for start, end in cuts:
-                places = np.arange(start, end)
-                yield (None, columns) if len(cuts) == 1 else (places, take(columns, places))
+                positions = np.arange(start, end)
+                yield (None, columns) if len(cuts) == 1 else (positions, take(columns, positions))
             return
         order = np.argsort(lengths, kind="stable")
         for start, end in self._cost.cuts(lengths[order]):
-            part = order[start:end]
-            began = spent_seconds()
-            yield part, take(columns, part)
-            self._cost.note(end - start, int(lengths[part[-1]]), seconds=spent_seconds() - began)
+            positions = order[start:end]
+            start_seconds = spent_seconds()
+            yield positions, take(columns, positions)
+            self._cost.record(end - start, int(lengths[positions[-1]]), seconds=spent_seconds() - start_seconds)
 
-    def _call(self, batch: Arrays, wanted: str | None) -> list[dict[str, Any]]:
-        answer, decode = (
-            (self._asked.answer, self._asked.decode) if wanted is None else (self._asked.embed, _embeddings)
-        )
-        return decode({**batch, **answer(self._run, batch)})
+    def _call(self, batch: Arrays, output: str | None) -> list[dict[str, Any]]:
+        adapter = self._adapter
+        if output is None:
+            return adapter.decode({**batch, **adapter.answer(self._run, batch)})
+        return _decode_embeddings({**batch, **adapter.embed(self._run, batch)})
 
     @classmethod
     def answer_together(
-        cls, asked: Sequence[tuple[Predictor, Sequence[Row]]], *, wanted: str | None
+        cls, jobs: Sequence[tuple[Predictor, Sequence[Row]]], *, output: str | None
     ) -> list[list[dict[str, Any]]]:
-        """What `answer` says of each, for models that are `alike`: one run of the trunk for all, one of each head."""
-        first, trunk = asked[0][0], asked[0][0]._trunk
-        assert trunk is not None, "models are alike by their trunk"
-        starts = np.cumsum([0, *(len(rows) for _, rows in asked)]).tolist()
-        owners = np.repeat(np.arange(len(asked)), [len(rows) for _, rows in asked])
-        answers: list[dict[str, Any]] = [{}] * len(owners)
-        for places, part in first._parts([row for _, rows in asked for row in rows]):
-            batch = first._asked.collate(part)
+        """Return what `answer` returns for each job, for models with the same `trunk_key`.
+
+        The trunk runs once for the rows of all jobs, and each head for its own rows.
+        """
+        first, trunk = jobs[0][0], jobs[0][0]._trunk
+        assert trunk is not None, "models are batched together by their trunk"
+        starts = np.cumsum([0, *(len(rows) for _, rows in jobs)]).tolist()
+        owners = np.repeat(np.arange(len(jobs)), [len(rows) for _, rows in jobs])
+        outputs: list[dict[str, Any]] = [{}] * len(owners)
+        for positions, columns in first._calls([row for _, rows in jobs for row in rows]):
+            batch = first._adapter.collate(columns)
             batch |= trunk.run(batch)
-            at = np.arange(len(owners)) if places is None else places
+            at = np.arange(len(owners)) if positions is None else positions
             for owner in np.unique(owners[at]).tolist():
-                mine = np.flatnonzero(owners[at] == owner)
-                found = asked[owner][0]._call({name: each[mine] for name, each in batch.items()}, wanted)
-                for place, answer in zip(at[mine].tolist(), found, strict=True):
-                    answers[place] = answer
-        return [answers[start:end] for start, end in pairwise(starts)]
+                own_rows = np.flatnonzero(owners[at] == owner)
+                own_batch = {name: array[own_rows] for name, array in batch.items()}
+                own_outputs = jobs[owner][0]._call(own_batch, output)
+                for position, row_output in zip(at[own_rows].tolist(), own_outputs, strict=True):
+                    outputs[position] = row_output
+        return [outputs[start:end] for start, end in pairwise(starts)]
 
     @property
     def run(self) -> Run:
-        """Whatever runs the graphs."""
+        """The function that runs the graphs."""
         return self._run
 
     @property
-    def streams(self) -> bool:
-        """Whether answers can be had piece by piece."""
-        return self._writer is not None
+    def can_stream(self) -> bool:
+        """Whether the output can be streamed while it is generated."""
+        return self._streaming_task is not None
 
-    def writing(self) -> GenerationLoop:
-        """A loop in which many answers are written together. Only where it `streams`, like the next two."""
-        return self._needed_writer().writing(self._run)
+    def generation_loop(self) -> GenerationLoop:
+        """Return a loop that generates many outputs together; this and the next two require `can_stream`."""
+        return self._require_streaming().writing(self._run)
 
-    def begin(self, row: Row) -> GeneratedSequence:
-        """A row as it joins the loop."""
-        writer = self._needed_writer()
-        (one,) = writer.begun(writer.collate(writer.encode(Rows({name: [value] for name, value in row.items()}))))
-        return one
+    def start_sequence(self, row: Row) -> GeneratedSequence:
+        """Return the sequence of a row, ready to join the loop."""
+        task = self._require_streaming()
+        (sequence,) = task.begun(task.collate(task.encode(Rows({name: [value] for name, value in row.items()}))))
+        return sequence
 
-    def ended(self, one: GeneratedSequence) -> dict[str, Any]:
-        """The whole answer as JSON, once it has left the loop."""
-        return self._needed_writer().ended(one)
+    def finish_sequence(self, sequence: GeneratedSequence) -> dict[str, Any]:
+        """Return the whole output as JSON, after the sequence has left the loop."""
+        return self._require_streaming().ended(sequence)
 
-    def _needed_writer(self) -> Task:
-        if self._writer is None:
-            raise InputError("this model answers at once, not piece by piece", hint="Ask for application/json.")
-        return self._writer
+    def _require_streaming(self) -> Task:
+        if self._streaming_task is None:
+            raise InputError("this model does not stream", hint="Request application/json.")
+        return self._streaming_task
 
     def graphs(self) -> dict[str, Any]:
-        """By name what each graph reads and answers, how it compares with the network, and what is served of it."""
+        """Describe each graph by name: inputs, outputs, parity with the network, and which variant is served."""
         return {name: graph.model_dump(mode="json") for name, graph in self.manifest.graphs.items()}
 
     def signature(self) -> dict[str, Any]:
-        """JSON schemas of input and output, and an input with what this very model answers to it."""
-        given = self._asked.example()[0].model_dump(mode="json", exclude_none=True)
+        """Return the JSON schemas of input and output, and an example input with this model's output."""
+        example = self._adapter.example()[0].model_dump(mode="json", exclude_none=True)
         return {
-            "input_schema": self._asked.input_type.model_json_schema(),
-            "output_schema": self._asked.output_type.model_json_schema(mode="serialization"),
-            "example": {"input": given, "output": self.predict([given])[0]},
+            "input_schema": self._adapter.input_type.model_json_schema(),
+            "output_schema": self._adapter.output_type.model_json_schema(mode="serialization"),
+            "example": {"input": example, "output": self.predict([example])[0]},
             "engine": self.engine,
             "graphs": self.graphs(),
         }
 
-    def batches(self, inputs: Sequence[Any], asked: ParsedRequest) -> Iterator[list[Row]]:
-        """The inputs read, so many at a time as may be run at once; raises `InputError` with the index of a bad one."""
-        if len(inputs) > 1 and _weight(asked.fields) * len(inputs) > REQUEST_BYTES:
-            message = f"said for {len(inputs):,} inputs, they come to over {REQUEST_BYTES >> 20} MiB"
-            raise InputError(
-                message, field=PARAMETERS, hint="Send fewer inputs at a time, or say less for all of them."
-            )
+    def batches(self, inputs: Sequence[Any], request: ParsedRequest) -> Iterator[list[Row]]:
+        """Read the inputs, as many at a time as one batch may hold.
+
+        Raises `InputError` with the index of the input that cannot be read.
+        """
+        if len(inputs) > 1 and _estimate_bytes(request.fields) * len(inputs) > MAX_REQUEST_BYTES:
+            message = f"repeated for {len(inputs):,} inputs, they exceed {MAX_REQUEST_BYTES >> 20} MiB"
+            raise InputError(message, field=PARAMETERS, hint="Send fewer inputs at a time, or smaller parameters.")
         rows: list[Row] = []
-        held = total = 0
-        for index, given in enumerate(inputs):
+        batch_bytes = total_bytes = 0
+        for index, raw_input in enumerate(inputs):
             try:
-                row = self.read(given, asked)
+                row = self.read(raw_input, request)
             except InputError as error:
                 error.index = index
                 raise
-            size = sum(getattr(value, "nbytes", 0) for value in row.values())
+            row_bytes = sum(getattr(value, "nbytes", 0) for value in row.values())
             rows.append(row)
-            held, total = held + size, total + size
-            if total > REQUEST_BYTES:
-                message = f"together, the inputs so far unpack to over {REQUEST_BYTES >> 20} MiB"
-                raise InputError(message, index=index, hint="Send fewer at a time, or smaller pictures.")
-            if len(rows) >= BATCH_INPUTS or held >= BATCH_BYTES:
+            batch_bytes, total_bytes = batch_bytes + row_bytes, total_bytes + row_bytes
+            if total_bytes > MAX_REQUEST_BYTES:
+                message = f"the inputs up to this one decode to over {MAX_REQUEST_BYTES >> 20} MiB"
+                raise InputError(message, index=index, hint="Send fewer at a time, or smaller images.")
+            if len(rows) >= BATCH_INPUTS or batch_bytes >= BATCH_BYTES:
                 yield rows
-                rows, held = [], 0
+                rows, batch_bytes = [], 0
         if rows:
             yield rows
 
 
-class _Embedding:
-    """Stands where a task would, for a base model: reads what the backbone reads, answers its embedding."""
+class _EmbeddingAdapter:
+    """Stands in for the task of a base model: reads what the backbone reads, outputs its embedding."""
 
     output_type = EmbeddingOutput
     input_type: type[RawInput] | _AnyInput
@@ -278,8 +291,8 @@ class _Embedding:
         self.slot, encoder = next(iter(encoders.items()))
         self.input_type = INPUT_OF[encoder.name]
 
-    def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
-        return {self.slot: INPUT_OF[self.encoders[self.slot].name].value_of(given, parameters=parameters)}
+    def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
+        return {self.slot: INPUT_OF[self.encoders[self.slot].name].value_of(raw_input, parameters=parameters)}
 
     def encode(self, rows: Rows) -> dict[str, Column]:
         return encode_slots(self.encoders, {self.slot: self.slot}, rows)
@@ -294,14 +307,14 @@ class _Embedding:
         return self.answer(run, batch)
 
     def decode(self, arrays: Arrays) -> list[dict[str, Any]]:
-        return _embeddings(arrays)
+        return _decode_embeddings(arrays)
 
     def example(self) -> tuple[Wire, Wire]:
         return self.input_type.make_example(), EmbeddingOutput(embedding=[0.0, 1.5])
 
 
-class _AnyEmbedding(_Embedding):
-    """The same for a base model of several backbones: each row is read by the one that can."""
+class _AnyEmbeddingAdapter(_EmbeddingAdapter):
+    """The same for a base model of several backbones: each row is read by the backbone that accepts it."""
 
     input_type: _AnyInput
 
@@ -309,54 +322,56 @@ class _AnyEmbedding(_Embedding):
         super().__init__(encoders)
         self.input_type = _AnyInput({slot: INPUT_OF[encoder.name] for slot, encoder in encoders.items()})
 
-    def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
-        return {"given": self.input_type.read(given, parameters=parameters)}
+    def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
+        return {"slot_value": self.input_type.read(raw_input, parameters=parameters)}
 
     def encode(self, rows: Rows) -> dict[str, Column]:
-        given = [(slot, self.encoders[slot].encode([value])[0]) for slot, value in rows.columns["given"]]
-        return {"given": given}
+        signals = [(slot, self.encoders[slot].encode([value])[0]) for slot, value in rows.columns["slot_value"]]
+        return {"slot_value": signals}
 
     def collate(self, columns: dict[str, Column]) -> Arrays:
+        signals = columns["slot_value"]
         batch: Arrays = {}
         for slot, encoder in self.encoders.items():
-            rows = [row for row, (name, _) in enumerate(columns["given"]) if name == slot]
+            rows = [row for row, (name, _) in enumerate(signals) if name == slot]
             if rows:
-                signal = collate_slots({slot: encoder}, {slot: _column([columns["given"][row][1] for row in rows])})
-                batch |= {**signal, f"{slot}_rows": np.array(rows)}
+                arrays = collate_slots({slot: encoder}, {slot: _column([signals[row][1] for row in rows])})
+                batch |= {**arrays, f"{slot}_rows": np.array(rows)}
         return batch
 
     def answer(self, run: Run, batch: Arrays) -> Arrays:
-        """One embedding a row, as wide as the backbone gives it that read the row."""
-        asked = [slot for slot in self.encoders if slot in batch]
-        found = np.empty(sum(len(batch[slot]) for slot in asked), dtype=object)
-        for slot in asked:
+        """Return object [N], one embedding per row, as wide as the backbone that read the row makes it."""
+        slots = [slot for slot in self.encoders if slot in batch]
+        embeddings = np.empty(sum(len(batch[slot]) for slot in slots), dtype=object)
+        for slot in slots:
             for row, embedding in zip(batch[f"{slot}_rows"], run(slot, batch)[EMBEDDING], strict=True):
-                found[row] = embedding
-        return {EMBEDDING: found}
+                embeddings[row] = embedding
+        return {EMBEDDING: embeddings}
 
 
 class _AnyInput:
-    """The input of any one of several slots: the one whose fields were sent, or that can read the body."""
+    """The input of any one of several slots: the slot whose fields were sent, or that can read the body."""
 
     def __init__(self, by_slot: Mapping[str, type[RawInput]]) -> None:
         self._by_slot = by_slot
-        self.model_fields = {name: each for kind in by_slot.values() for name, each in kind.model_fields.items()}
+        self.model_fields = {name: field for kind in by_slot.values() for name, field in kind.model_fields.items()}
 
-    def read(self, given: Any, *, parameters: Mapping[str, Any]) -> tuple[str, Any]:
-        """The slot, and the value it reads."""
-        first: InputError | None = None
-        for slot in self._likely(given):
+    def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> tuple[str, Any]:
+        """Return the slot that reads the input, and the value it reads."""
+        first_error: InputError | None = None
+        for slot in self._likely_slots(raw_input):
             try:
-                return slot, self._by_slot[slot].value_of(given, parameters=parameters)
+                return slot, self._by_slot[slot].value_of(raw_input, parameters=parameters)
             except InputError as error:
-                first = first or error
-        assert first is not None, "there are slots"
-        raise first
+                first_error = first_error or error
+        assert first_error is not None, "there are slots"
+        raise first_error
 
-    def _likely(self, given: Any) -> Iterable[str]:
+    def _likely_slots(self, raw_input: Any) -> Iterable[str]:
+        if not isinstance(raw_input, Mapping):
+            return self._by_slot
         fields = {slot: kind.model_fields.keys() for slot, kind in self._by_slot.items()}
-        named = [slot for slot, names in fields.items() if isinstance(given, Mapping) and not names.isdisjoint(given)]
-        return named or self._by_slot
+        return [slot for slot, names in fields.items() if not names.isdisjoint(raw_input)] or self._by_slot
 
     def model_json_schema(self) -> dict[str, Any]:
         return {"anyOf": [kind.model_json_schema() for kind in self._by_slot.values()]}
@@ -365,44 +380,44 @@ class _AnyInput:
         return next(iter(self._by_slot.values())).make_example()
 
 
-def _embedding_by(encoders: Mapping[str, Encoder[Any]]) -> _Embedding:
-    return _Embedding(encoders) if len(encoders) == 1 else _AnyEmbedding(encoders)
+def _embedding_adapter(encoders: Mapping[str, Encoder[Any]]) -> _EmbeddingAdapter:
+    return _EmbeddingAdapter(encoders) if len(encoders) == 1 else _AnyEmbeddingAdapter(encoders)
 
 
 def _column(rows: list[Any]) -> Column:
-    """An array where all rows have one shape and more than one axis, as an encoder gives it."""
+    """Stack rows that have one shape and more than one axis, as an encoder does."""
     return np.stack(rows) if rows[0].ndim > 1 and len({row.shape for row in rows}) == 1 else rows
 
 
-def _embeddings(arrays: Arrays) -> list[dict[str, Any]]:
+def _decode_embeddings(arrays: Arrays) -> list[dict[str, Any]]:
     if EMBEDDING not in arrays:
-        message = "this model makes no embedding of its input"
-        raise InputError(message, field=f"{PARAMETERS}.return", hint="Leave it out.")
+        message = "this model has no embedding of its input"
+        raise InputError(message, field=f"{PARAMETERS}.return", hint="Omit it.")
     return [{"embedding": row.tolist()} for row in arrays[EMBEDDING]]
 
 
-def _weight(value: Any) -> int:
-    """Bytes, roughly, that a value out of JSON comes to once it is read."""
+def _estimate_bytes(value: Any) -> int:
+    """Estimate the size in bytes of a JSON value once it is parsed."""
     if isinstance(value, str | bytes):
         return len(value)
     if isinstance(value, Mapping):
-        return sum(VALUE_BYTES + _weight(each) for each in value.values())
-    return sum(VALUE_BYTES + _weight(each) for each in value) if isinstance(value, list) else 0
+        return sum(VALUE_BYTES + _estimate_bytes(item) for item in value.values())
+    return sum(VALUE_BYTES + _estimate_bytes(item) for item in value) if isinstance(value, list) else 0
 
 
-def _place(field: str, *, given: Any, asked: ParsedRequest) -> str:
-    """Of a fault: the input, unless what the field holds was said for all inputs and not by this one."""
+def _path_of(field: str, *, raw_input: Any, request: ParsedRequest) -> str:
+    """Return the path of an invalid field: in `parameters` where its value comes from there, else in the input."""
     name = field.partition(".")[0]
-    its_own = name not in asked.fields or (isinstance(given, Mapping) and name in given)
-    return field if its_own else f"{PARAMETERS}.{field}"
+    is_own = name not in request.fields or (isinstance(raw_input, Mapping) and name in raw_input)
+    return field if is_own else f"{PARAMETERS}.{field}"
 
 
-def _opened(package: ModelPackage, name: str) -> Session:
+def _open(package: ModelPackage, name: str) -> Session:
     return open_once(package.entry(name).sha256, lambda: package.file(name))
 
 
-def _alike(package: ModelPackage) -> tuple[str, ...]:
+def _trunk_key(package: ModelPackage) -> tuple[str, ...]:
     manifest = package.manifest
     trunk, *_ = manifest.graphs[MODEL].served_files
-    reading = [f"{file.path} {file.sha256}" for file in manifest.files if file.path.startswith("encoders/")]
-    return (package.entry(trunk).sha256, manifest.task.name if manifest.task else "", *reading)
+    encoders = [f"{file.path} {file.sha256}" for file in manifest.files if file.path.startswith("encoders/")]
+    return (package.entry(trunk).sha256, manifest.task.name if manifest.task else "", *encoders)

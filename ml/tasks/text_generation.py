@@ -184,12 +184,12 @@ class TextGeneration(Task):
         """`written`, int64 [B, n], -1 behind the end; `stopped`, whether a text ended before it had to."""
         some, loop = self.begun(batch), self.writing(run)
         loop.join(some)
-        while loop.busy:
+        while loop.is_busy:
             loop.step()
-        written = np.full((len(some), max((len(each.written) for each in some), default=0)), -1, dtype=np.int64)
+        written = np.full((len(some), max((len(each.new_tokens) for each in some), default=0)), -1, dtype=np.int64)
         for row, each in enumerate(some):
-            written[row, : len(each.written)] = each.written
-        return {"written": written, "stopped": np.array([each.reason == "stop" for each in some])}
+            written[row, : len(each.new_tokens)] = each.new_tokens
+        return {"written": written, "stopped": np.array([each.finish_reason == "stop" for each in some])}
 
     def decode(self, arrays: Arrays) -> list[Answer]:
         """Each text up to its stop string."""
@@ -223,10 +223,10 @@ class TextGeneration(Task):
         """Its text, and why it ended."""
         return TextGenerationOutput(
             text=one.text,
-            finish_reason=one.reason or "length",
-            seed=one.wish.seed,
+            finish_reason=one.finish_reason or "length",
+            seed=one.params.seed,
             prompt_tokens=one.prompt_tokens,
-            new_tokens=len(one.written),
+            new_tokens=len(one.new_tokens),
         ).to_json()
 
     def answer_rows(self, run: Run, batch: Arrays) -> Arrays:
@@ -240,12 +240,12 @@ class TextGeneration(Task):
         ]
         loop = self.writing(run)
         loop.join([each for each, _ in rows if each is not None])
-        while loop.busy:
+        while loop.is_busy:
             loop.step()
         arrays = {name: np.zeros((len(rows), FORCED_TOKENS)) for name in ("nats", "weight")}
         for row, (each, weight) in enumerate(rows):
             if each is not None:
-                arrays["nats"][row, : len(weight)] = each.nats
+                arrays["nats"][row, : len(weight)] = each.token_losses
                 arrays["weight"][row, : len(weight)] = weight
         return arrays
 
@@ -326,7 +326,7 @@ def _dictation(tokens: np.ndarray, weight: np.ndarray) -> tuple[ForcedDecoding |
     told = slice(given, given + FORCED_TOKENS)
     if not weight[told].any():
         return None, weight[:0]
-    return ForcedDecoding(tokens[: told.stop].tolist(), given=given), weight[told]
+    return ForcedDecoding(tokens[: told.stop].tolist(), prompt_tokens=given), weight[told]
 
 
 def _counted(columns: dict[str, Column]) -> list[tuple[np.ndarray, np.ndarray]]:

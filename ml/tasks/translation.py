@@ -257,7 +257,7 @@ class Translation(Task):
                 for role in ("padding", "begin", "mask")
                 if role in writer.tokens and writer.tokens[role] != writer.token("end")
             ],
-            longest=longest,
+            max_lengths=longest,
             beams=beams,
             length_penalty=self.config.length_penalty,
         )

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from ml.config import Choice
 from ml.encoders import ENCODERS
 from ml.encoders.base import Encoder
-from ml.inference.onnx_weights import lay_out
+from ml.inference.onnx_weights import align_weights
 from ml.package.checksums import digest
 from ml.package.manifest import MANIFEST, Graph, Manifest, Parity
 from ml.package.package import WEIGHTS, ModelPackage
@@ -244,7 +244,7 @@ def _packed(
         model = helper.make_model(each, opset_imports=[helper.make_opsetid("", 13)], ir_version=10)
         onnx.checker.check_model(model)
         onnx.save(model, folder / file)
-        lay_out(folder / file)
+        align_weights(folder / file)
     save_file({"weight": np.zeros(4, dtype=np.float32)}, folder / WEIGHTS)
     encoder = ENCODERS["image"]
     size = {"height": SIDE, "width": SIDE, "channels": 1}

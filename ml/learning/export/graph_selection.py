@@ -157,7 +157,7 @@ def _noted(run: Run, seen: Mapping[str, list[Arrays]]) -> Run:
 
 
 def _read_by(path: Path, batch: Arrays) -> Arrays:
-    return {name: batch[name] for name in Session(path).reads}
+    return {name: batch[name] for name in Session(path).inputs}
 
 
 def _run(firsts: Mapping[str, Path], heads: Mapping[str, list[Path]]) -> Run:

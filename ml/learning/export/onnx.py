@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ml.inference.onnx_session import OnnxGraphs, Session
-from ml.inference.onnx_weights import lay_out
+from ml.inference.onnx_weights import align_weights
 from ml.inference.predictor import EMBEDDING
 from ml.package.manifest import Graph, Parity
 from ml.signals import Feature
@@ -169,7 +169,7 @@ def _export_one(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 write(_Graph(network, shapes.inputs, shapes.outputs).eval(), example, path, shapes, opset)
-            lay_out(path)
+            align_weights(path)
             parity = measure_parity(network, calls, [path], outputs=shapes.outputs)
         except Exception as error:  # exporters fail in ways of their own; without a graph torch serves
             reasons.append(f"{name}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")

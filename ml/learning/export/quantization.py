@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ml.inference.onnx_weights import lay_out
+from ml.inference.onnx_weights import align_weights
 from ml.learning.export import per_row_quantization
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def write(candidate: QuantizationCandidate, source: Path, target: Path, calls: S
     try:
         with _quiet():
             candidate.write(source, target, calls)
-        lay_out(target)
+        align_weights(target)
     except Exception as error:  # the tools' exceptions have no common base
         raise QuantizationFailed(f"{candidate.name} of {source.name}: {type(error).__name__}: {error}") from error
 

@@ -18,7 +18,7 @@ from ml.config import Choice
 from ml.encoders.base import collate_slots
 from ml.errors import PackageError
 from ml.inference.onnx_session import OnnxGraphs, Session
-from ml.inference.onnx_weights import lay_out
+from ml.inference.onnx_weights import align_weights
 from ml.learning.interchange.families import FAMILIES
 from ml.learning.interchange.import_huggingface import OTHER_PROBLEMS, labels_of
 from ml.learning.interchange.onnx_adapters import ADAPTERS, LOGITS, CompanionFiles, answer_with_logits
@@ -66,7 +66,7 @@ def read_graph(
     with tempfile.TemporaryDirectory(prefix=".packaging-", dir=into.parent) as scratch:
         path = Path(scratch) / f"{MODEL}.onnx"
         path.write_bytes(model.SerializeToString())
-        lay_out(path)
+        align_weights(path)
         on_phase("checking")
         _try(path, form, encoder, classes=len(names))
         opset = max((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), default=0)

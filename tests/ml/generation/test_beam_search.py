@@ -56,7 +56,7 @@ def test_with_beams_enough_it_finds_the_best_of_all_sequences(length_penalty: fl
         start=START,
         end=END,
         never=(START, PAD),
-        longest=[4] * 5,
+        max_lengths=[4] * 5,
         beams=200,
         length_penalty=length_penalty,
     )
@@ -68,7 +68,7 @@ def test_with_beams_enough_it_finds_the_best_of_all_sequences(length_penalty: fl
 
 def test_one_beam_takes_the_most_probable_token_each_time() -> None:
     log_odds = _random(rows=20, vocabulary=8, seed=1)
-    found = search(Table(log_odds), start=START, end=END, never=(START, PAD), longest=[9] * 20, beams=1)
+    found = search(Table(log_odds), start=START, end=END, never=(START, PAD), max_lengths=[9] * 20, beams=1)
     for row, each in enumerate(found):
         tokens, last = [], START
         odds = log_odds[row].copy()
@@ -83,9 +83,9 @@ def test_rows_are_searched_as_if_each_were_alone() -> None:
     log_odds = _random(rows=12, vocabulary=9, seed=2)
     longest = [1 + row % 7 for row in range(12)]
     asked = {"start": START, "end": END, "never": (PAD,), "beams": 3}
-    together = search(Table(log_odds), longest=longest, **asked)
+    together = search(Table(log_odds), max_lengths=longest, **asked)
     for row in range(12):
-        (alone,) = search(Table(log_odds[row : row + 1]), longest=longest[row : row + 1], **asked)
+        (alone,) = search(Table(log_odds[row : row + 1]), max_lengths=longest[row : row + 1], **asked)
         assert together[row] == alone
         assert len(alone.tokens) <= longest[row]
 
@@ -100,7 +100,7 @@ def test_each_beam_goes_on_from_its_own_past() -> None:
         seen.append(table.history)
         return odds
 
-    found = search(step, start=START, end=END, never=(START, PAD), longest=[6] * 3, beams=4)
+    found = search(step, start=START, end=END, never=(START, PAD), max_lengths=[6] * 3, beams=4)
     pasts = {tuple(path.tolist()) for history in seen for path in history.reshape(-1, history.shape[2])}
     assert all((START, *each.tokens) in pasts for each in found)
 
@@ -109,7 +109,9 @@ def test_it_stops_as_soon_as_nothing_better_can_come() -> None:
     ends = np.full((1, 4, 4), -20.0)
     ends[:, :, END] = -1e-8
     table = Table(ends)
-    assert search(table, start=START, end=END, longest=[500], beams=4) == [Hypothesis([], pytest.approx(-1e-8), True)]
+    assert search(table, start=START, end=END, max_lengths=[500], beams=4) == [
+        Hypothesis([], pytest.approx(-1e-8), True)
+    ]
     assert table.calls == 1
 
 
@@ -117,10 +119,10 @@ def test_what_never_ends_is_cut_and_says_so() -> None:
     goes_on = np.full((2, 4, 4), -30.0)
     goes_on[:, :, 3] = -0.1
     goes_on[:, :, END] = -np.inf
-    found = search(Table(goes_on), start=START, end=END, longest=[5, 2], beams=2)
+    found = search(Table(goes_on), start=START, end=END, max_lengths=[5, 2], beams=2)
     assert [each.tokens for each in found] == [[3] * 5, [3] * 2]
     assert not any(each.finished for each in found)
 
 
 def test_no_rows_give_no_answers() -> None:
-    assert search(Table(_random(1, 4)), start=START, end=END, longest=[], beams=2) == []
+    assert search(Table(_random(1, 4)), start=START, end=END, max_lengths=[], beams=2) == []

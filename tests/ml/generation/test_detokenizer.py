@@ -31,7 +31,7 @@ def test_bytes_that_become_no_character_are_told_at_the_end() -> None:
 def test_nothing_of_a_stop_string_or_behind_it_is_given() -> None:
     pieces, spelling = spelled("one\n\ntwo", stop=["\n\n"])
     assert "".join(pieces) == "one"
-    assert spelling.stopped
+    assert spelling.is_stopped
 
 
 def test_what_only_begins_like_a_stop_string_is_given_once_that_is_known() -> None:
@@ -39,7 +39,7 @@ def test_what_only_begins_like_a_stop_string_is_given_once_that_is_known() -> No
     assert "".join(pieces) == "a\nb\n"
     assert pieces[1] == ""
     assert pieces[2] == "\nb"
-    assert not spelling.stopped
+    assert not spelling.is_stopped
 
 
 def test_the_first_of_several_stop_strings_counts() -> None:

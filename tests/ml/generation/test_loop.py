@@ -48,9 +48,9 @@ def writing(name: str = "gpt", *, cached: bool = True) -> GenerationLoop:
 
 def written(loop: GenerationLoop, some: Sequence[GeneratedSequence]) -> list[list[int]]:
     loop.join(some)
-    while loop.busy:
+    while loop.is_busy:
         loop.step()
-    return [each.written for each in some]
+    return [each.new_tokens for each in some]
 
 
 def all_of_them(**how: Any) -> list[GeneratedSequence]:
@@ -77,38 +77,40 @@ def test_some_may_join_and_leave_between_steps() -> None:
     loop.step()
     loop.leave(second)
     loop.join([third])
-    while loop.busy:
+    while loop.is_busy:
         loop.step()
-    assert [first.written, third.written, fourth.written] == [expected[0], expected[2], expected[3]]
-    assert second.reason is None
+    assert [first.new_tokens, third.new_tokens, fourth.new_tokens] == [expected[0], expected[2], expected[3]]
+    assert second.finish_reason is None
 
 
 def test_the_pieces_are_the_text() -> None:
     loop, some = writing(), all_of_them()
     loop.join(some)
     told = {id(each): "" for each in some}
-    while loop.busy:
+    while loop.is_busy:
         for each, piece in loop.step():
             told[id(each)] += piece
-    assert [told[id(each)] for each in some] == [each.text for each in some] == [decode(each.written) for each in some]
+    assert (
+        [told[id(each)] for each in some] == [each.text for each in some] == [decode(each.new_tokens) for each in some]
+    )
 
 
 def test_a_sequence_ends_where_the_model_ends_it() -> None:
     expected = written(writing(), [one(PROMPTS[0])])[0]
     ended = one(PROMPTS[0], end=expected[4])
     written(writing(), [ended])
-    assert ended.written == expected[: expected.index(expected[4])]
-    assert ended.reason == "stop"
+    assert ended.new_tokens == expected[: expected.index(expected[4])]
+    assert ended.finish_reason == "stop"
 
 
 def test_a_sequence_ends_at_a_stop_string_and_otherwise_by_its_length() -> None:
     free = one(PROMPTS[0])
     written(writing(), [free])
-    assert free.reason == "length"
-    assert len(free.written) == 20
+    assert free.finish_reason == "length"
+    assert len(free.new_tokens) == 20
     held = one(PROMPTS[0], stop=(free.text[3:5],))
     written(writing(), [held])
-    assert held.reason == "stop"
+    assert held.finish_reason == "stop"
     assert held.text == free.text[: free.text.index(free.text[3:5])]
 
 

@@ -1,19 +1,19 @@
 import numpy as np
 import pytest
 
-from ml.generation.sampling import Sampling, allowed, choose
+from ml.generation.sampling import Sampling, filter_tokens, sample
 
 LOGITS = np.log(np.array([0.1, 0.4, 0.2, 0.3]))
 
 
 def test_without_temperature_the_most_probable_is_taken() -> None:
     chance = np.random.default_rng(0)
-    assert {choose(LOGITS, Sampling(temperature=0), chance) for _ in range(20)} == {1}
+    assert {sample(LOGITS, Sampling(temperature=0), chance) for _ in range(20)} == {1}
 
 
 def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
     chance = np.random.default_rng(0)
-    drawn = np.bincount([choose(LOGITS, Sampling(), chance) for _ in range(4000)], minlength=4) / 4000
+    drawn = np.bincount([sample(LOGITS, Sampling(), chance) for _ in range(4000)], minlength=4) / 4000
     # Four standard errors of a share near one half.
     np.testing.assert_allclose(drawn, [0.1, 0.4, 0.2, 0.3], atol=4 * np.sqrt(0.25 / 4000))
 
@@ -30,14 +30,14 @@ def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
     ],
 )
 def test_what_may_be_drawn_is_what_was_asked(sampling: Sampling, tokens: list[int], odds: list[float]) -> None:
-    found, probable = allowed(LOGITS, sampling)
+    found, probable = filter_tokens(LOGITS, sampling)
     assert found.tolist() == tokens
     np.testing.assert_allclose(probable, odds)
 
 
 def test_one_seed_gives_one_sequence() -> None:
     first, second = (
-        [choose(LOGITS, Sampling(), chance) for _ in range(50)]
+        [sample(LOGITS, Sampling(), chance) for _ in range(50)]
         for chance in (np.random.default_rng(7), np.random.default_rng(7))
     )
     assert first == second
@@ -52,4 +52,4 @@ def test_a_temperature_next_to_nought_takes_the_most_probable_token(
     sampling = Sampling(temperature=temperature, **limits)  # type: ignore[arg-type]  # each is what its name takes
     for best in range(3):
         logits = np.array([-1.0, 2.0, 3.0], dtype=np.float32)[np.roll(np.arange(3), best)]
-        assert choose(logits, sampling, np.random.default_rng(0)) == int(logits.argmax())
+        assert sample(logits, sampling, np.random.default_rng(0)) == int(logits.argmax())

@@ -49,7 +49,7 @@ def test_what_a_call_costs_is_learned_from_calls():
     cost, chance = CallCost(), np.random.default_rng(0)
     for _ in range(400):
         rows, length = int(chance.integers(1, 65)), int(chance.integers(1, 129))
-        cost.note(rows, length, seconds=2e-3 + 1e-5 * rows * length + 1e-8 * rows * length**2)
+        cost.record(rows, length, seconds=2e-3 + 1e-5 * rows * length + 1e-8 * rows * length**2)
     # The damping alone keeps it from being exact.
     for rows, length in ((1, 1), (8, 30), (64, 128)):
         expected = 2e-3 + 1e-5 * rows * length + 1e-8 * rows * length**2
@@ -60,8 +60,8 @@ def test_where_calls_cost_much_fewer_are_made():
     cheap, dear = CallCost(), CallCost()
     for rows in (1, 4, 16, 64) * 20:
         for length in (4, 16, 64):
-            cheap.note(rows, length, seconds=1e-6 + 1e-5 * rows * length)
-            dear.note(rows, length, seconds=1e-1 + 1e-5 * rows * length)
+            cheap.record(rows, length, seconds=1e-6 + 1e-5 * rows * length)
+            dear.record(rows, length, seconds=1e-1 + 1e-5 * rows * length)
     lengths = np.sort(np.random.default_rng(0).integers(3, 120, size=32))
     assert len(dear.cuts(lengths)) == 1 < len(cheap.cuts(lengths))
 

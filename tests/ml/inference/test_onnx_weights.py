@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ml.inference.onnx_session import Session
-from ml.inference.onnx_weights import ALIGNMENT, LARGE_BYTES, by_reference, lay_out
+from ml.inference.onnx_weights import ALIGNMENT, LARGE_BYTES, align_weights, reference_weights
 
 WIDE = 200
 
@@ -42,22 +42,22 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_file_that_was_laid_out_is_the_same_model(path: Path) -> None:
     before = onnx.load(str(path))
-    lay_out(path)
+    align_weights(path)
     onnx.checker.check_model(str(path), full_check=True)
     after = onnx.load(str(path))
     for tensor in (*before.graph.initializer, *after.graph.initializer):
         tensor.doc_string = ""
     assert after == before
     assert [each.name for each in path.parent.iterdir()] == ["model.onnx"]
-    lay_out(path)
+    align_weights(path)
     again = path.stat().st_size
-    lay_out(path)
+    align_weights(path)
     assert path.stat().st_size == again, "filling does not add up"
 
 
 def test_large_tensors_are_referred_to_where_they_lie(path: Path) -> None:
-    lay_out(path)
-    referring = by_reference(path)
+    align_weights(path)
+    referring = reference_weights(path)
     assert referring is not None
     assert len(referring) < LARGE_BYTES
     content = path.read_bytes()
@@ -78,7 +78,7 @@ def test_both_ways_of_loading_answer_the_same(path: Path) -> None:
     given = np.random.default_rng(1).normal(size=(3, WIDE)).astype(np.float32)
     (expected,) = onnxruntime.InferenceSession(str(path)).run(None, {"given": given})
     copied = Session(path).run({"given": given})
-    lay_out(path)
+    align_weights(path)
     mapped = Session(path).run({"given": given})
     np.testing.assert_array_equal(mapped["found"], copied["found"])
     np.testing.assert_array_equal(mapped["found"], expected)
@@ -87,7 +87,7 @@ def test_both_ways_of_loading_answer_the_same(path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"not a graph", b"\xff" * 100_000, bytes(100), b"\x3a\xff\xff\xff\xff\x0f"])
 def test_what_is_no_graph_has_nothing_to_map(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.onnx").write_bytes(content)
-    assert by_reference(tmp_path / "model.onnx") is None
+    assert reference_weights(tmp_path / "model.onnx") is None
 
 
 def test_a_graph_without_large_tensors_is_left_to_be_copied(tmp_path: Path) -> None:
@@ -96,6 +96,6 @@ def test_a_graph_without_large_tensors_is_left_to_be_copied(tmp_path: Path) -> N
     path = tmp_path / "model.onnx"
     onnx.save(helper.make_model(helper.make_graph([node], "same", [given], [found])), path)
     before = path.read_bytes()
-    lay_out(path)
+    align_weights(path)
     assert onnx.load(str(path)) == onnx.load_from_string(before)
-    assert by_reference(path) is None
+    assert reference_weights(path) is None

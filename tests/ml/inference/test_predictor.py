@@ -120,7 +120,7 @@ def test_a_base_model_answers_its_embedding_unasked(base):
 
 
 def test_an_unknown_return_lists_the_known(classifier):
-    with pytest.raises(InputError, match="there is no 'logits'; known: embedding"):
+    with pytest.raises(InputError, match="there is no output 'logits'; known: embedding"):
         classifier.predict(inputs(1), parameters={"return": "logits"})
 
 
@@ -167,14 +167,14 @@ def test_a_request_that_unpacks_to_too_much_is_refused(classifier):
     with pytest.raises(InputError, match="over 256 MiB") as caught:
         classifier.predict([white] * 100)
 
-    assert caught.value.index == predictor.REQUEST_BYTES // 25_000_000
+    assert caught.value.index == predictor.MAX_REQUEST_BYTES // 25_000_000
 
 
 @pytest.mark.parametrize("value", ["A" * 1_000_000, [[7] * 1_000] * 10])
 def test_what_is_said_for_all_inputs_counts_for_each(classifier, value):
     field = "image" if isinstance(value, str) else "pixels"
 
-    with pytest.raises(InputError, match="said for 1,024 inputs, they come to over 256 MiB") as caught:
+    with pytest.raises(InputError, match="repeated for 1,024 inputs, they exceed 256 MiB") as caught:
         classifier.predict([{}] * 1024, parameters={field: value})
 
     assert caught.value.findings[0].path == "parameters"
@@ -203,7 +203,7 @@ def test_a_graph_that_is_none_is_a_package_error(tmp_path):
             file |= {"bytes": path.stat().st_size, "sha256": digest(path)}
     (package.directory / "manifest.json").write_text(json.dumps(manifest))
 
-    with pytest.raises(PackageError, match=r"model\.onnx is no graph that can be run"):
+    with pytest.raises(PackageError, match=r"model\.onnx is not a runnable graph"):
         Predictor.load(ModelPackage.open(package.directory))
 
 
@@ -222,7 +222,7 @@ def test_predicting_needs_no_torch(package):
     script = f"""
 import sys
 from pathlib import Path
-from ml.package import ModelPackage
+from ml.package.package import ModelPackage
 from ml.inference.predictor import Predictor
 print(Predictor.load(ModelPackage.open(Path({str(package.directory)!r}))).predict([{{"pixels": [[0, 255], [255, 0]]}}]))
 assert not {{"torch", "ml.learning", "sklearn", "onnx"}} & sys.modules.keys(), sorted(sys.modules)

@@ -83,14 +83,14 @@ def test_both_files_say_what_the_network_says(family: Family) -> None:
 
 def test_models_alike_answer_together_as_each_would_alone(family: Family) -> None:
     one, other = (Predictor.load(each) for each in family.packages[1:3])
-    assert one.alike == other.alike != None  # noqa: E711 - both are, and equal
-    assert Predictor.load(family.packages[3]).alike is None
+    assert one.trunk_key == other.trunk_key != None  # noqa: E711 - both are, and equal
+    assert Predictor.load(family.packages[3]).trunk_key is None
     given = [inputs(family.architecture, count, start=count) for count in (7, 4)]
-    asked = one.asked({})
+    asked = one.parse_parameters({})
     rows = [[one.read(each, asked) for each in part] for part in given]
     for wanted in (None, EMBEDDING):
-        expected = [each.answer(part, wanted=wanted) for each, part in zip((one, other), rows, strict=True)]
-        found = one.answer_together([(one, rows[0]), (other, rows[1])], wanted=wanted)
+        expected = [each.answer(part, output=wanted) for each, part in zip((one, other), rows, strict=True)]
+        found = one.answer_together([(one, rows[0]), (other, rows[1])], output=wanted)
         close(found, expected)
         assert found[0][0] != found[1][0]
 
@@ -119,7 +119,7 @@ def test_a_trunk_in_8_bits_is_the_same_file_too(
     made = [fine_tune(tmp_path / str(seed), family.packages[0], "bert", seed=seed) for seed in (3, 4)]
     assert [each.manifest.graphs["model"].served_files for each in made] == [["trunk.int8_rows.onnx", "model.onnx"]] * 2
     one, other = (Predictor.load(each) for each in made)
-    assert one.alike == other.alike != Predictor.load(family.packages[1]).alike
+    assert one.trunk_key == other.trunk_key != Predictor.load(family.packages[1]).trunk_key
     assert "logits" in made[0].manifest.graphs["model"].outputs
     given = inputs("bert", 5)
     plain = Predictor.load(family.packages[1])

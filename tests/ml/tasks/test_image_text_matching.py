@@ -79,7 +79,7 @@ def test_a_row_is_answered_alike_alone_and_among_others(predictor: Predictor) ->
 
 
 def test_candidates_are_read_once_each_and_not_too_many_at_a_time(predictor: Predictor) -> None:
-    task, read = predictor._asked, []
+    task, read = predictor._adapter, []
     assert isinstance(task, ImageTextMatching)
 
     def run(graph: str, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -122,7 +122,7 @@ def test_what_cannot_be_compared_is_told(given: dict[str, object], message: str,
 
 
 def test_rows_that_are_judged_are_answered_with_both_embeddings(predictor: Predictor) -> None:
-    task = predictor._asked
+    task = predictor._adapter
     assert isinstance(task, ImageTextMatching)
     batch = task.collate(task.encode(samples.dataset(ImageTextMatching.columns).rows("test")[:3]))
 

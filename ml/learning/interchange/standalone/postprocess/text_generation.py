@@ -45,15 +45,15 @@ def answer(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
     read = partial(model.run, "step")
     loop = GenerationLoop(read, slot="text", context=state["context"], state_width=state["state_width"])
     loop.join(some)
-    while loop.busy:
+    while loop.is_busy:
         loop.step()
     return [
         {
             "text": each.text,
-            "finish_reason": each.reason,
-            "seed": each.wish.seed,
+            "finish_reason": each.finish_reason,
+            "seed": each.params.seed,
             "prompt_tokens": each.prompt_tokens,
-            "new_tokens": len(each.written),
+            "new_tokens": len(each.new_tokens),
         }
         for each in some
     ]
