@@ -10,7 +10,8 @@ from fastapi import Depends, Path, Request
 from sqlalchemy.orm import Session
 
 from app.metrics.registry import MetricsRegistry
-from app.serving.model_pool import PredictService
+from app.serving.service import PredictService
+from app.serving.types import ServingLimits
 from app.settings import AppSettings
 from ml.spec.catalog import Catalog
 from store import api_keys
@@ -52,20 +53,20 @@ async def _catalog() -> Catalog:
     return read_catalog()
 
 
-async def _runtime(request: Request) -> PredictService:
-    return request.app.state.runtime  # type: ignore[no-any-return]  # what create_app put there
+async def _predict_service(request: Request) -> PredictService:
+    return request.app.state.predict_service  # type: ignore[no-any-return]  # what create_app put there
 
 
 async def _incoming(request: Request) -> PartialUploads:
     return request.app.state.incoming  # type: ignore[no-any-return]  # what create_app put there
 
 
-async def _ring(request: Request) -> ApiKeyCache:
-    return request.app.state.ring  # type: ignore[no-any-return]  # what create_app put there
+async def _api_keys(request: Request) -> ApiKeyCache:
+    return request.app.state.api_keys  # type: ignore[no-any-return]  # what create_app put there
 
 
-async def _measures(request: Request) -> MetricsRegistry:
-    return request.app.state.measures  # type: ignore[no-any-return]  # what create_app put there
+async def _metrics(request: Request) -> MetricsRegistry:
+    return request.app.state.metrics  # type: ignore[no-any-return]  # what create_app put there
 
 
 SessionDep = Annotated[Session, Depends(_session, scope="function")]
@@ -73,10 +74,10 @@ SessionDep = Annotated[Session, Depends(_session, scope="function")]
 SettingsDep = Annotated[AppSettings, Depends(_settings)]
 BlobsDep = Annotated[Blobs, Depends(_blobs)]
 CatalogDep = Annotated[Catalog, Depends(_catalog)]
-PredictServiceDep = Annotated[PredictService, Depends(_runtime)]
+PredictServiceDep = Annotated[PredictService, Depends(_predict_service)]
 PartialUploadsDep = Annotated[PartialUploads, Depends(_incoming)]
-ApiKeyCacheDep = Annotated["ApiKeyCache", Depends(_ring)]
-MetricsDep = Annotated[MetricsRegistry, Depends(_measures)]
+ApiKeyCacheDep = Annotated["ApiKeyCache", Depends(_api_keys)]
+MetricsDep = Annotated[MetricsRegistry, Depends(_metrics)]
 
 DatasetReference = Annotated[
     str, Path(pattern=REFERENCE, max_length=200, examples=["mnist"], description="An id, a name, or `name@2`.")
@@ -87,6 +88,16 @@ ModelReference = Annotated[
     str, Path(pattern=REFERENCE, max_length=200, examples=["digits"], description="`name`, `name@3` or `name@alias`.")
 ]
 Version = Annotated[int, Path(ge=1, le=2**31 - 1, examples=[1])]
+
+
+def serving_limits(settings: AppSettings) -> ServingLimits:
+    """Return the limits that `app.serving` takes, which knows no settings."""
+    return ServingLimits(
+        memory_bytes=settings.predict_memory_bytes,
+        threads=settings.predict_threads,
+        queue_length=settings.predict_queue_length,
+        name_ttl_seconds=settings.predict_cache_seconds,
+    )
 
 
 def first_key(settings: AppSettings) -> str | None:

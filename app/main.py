@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.catalog import routes as catalog
 from app.datasets import routes as datasets
-from app.dependencies import first_key
+from app.dependencies import first_key, serving_limits
 from app.health import routes as health
 from app.http import access_log, errors
 from app.http.middleware import ApiKeyCache, GatewayMiddleware
@@ -25,8 +25,9 @@ from app.models import routes as models
 from app.openapi import page
 from app.predict import routes as predict
 from app.predict.fast_path import FastPath
-from app.serving.model_pool import PredictService
+from app.predict.handler import PredictHandler
 from app.serving.package_cache import PackageCache
+from app.serving.service import PredictService
 from app.settings import AppSettings, app_settings
 from app.uploads import routes as uploads
 from app.uploads.service import discard_expired
@@ -72,24 +73,27 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.stopping = asyncio.Event()
-    app.state.measures = MetricsRegistry()
-    app.state.ring = ApiKeyCache(seconds=settings.key_cache_seconds)
+    app.state.metrics = MetricsRegistry()
+    app.state.api_keys = ApiKeyCache(seconds=settings.key_cache_seconds)
     app.state.incoming = PartialUploads(home / "incoming", floor_bytes=store_settings().free_space_floor_bytes)
     packages = PackageCache(blobs, home / "cache" / "models")
-    app.state.runtime = PredictService(packages=packages, settings=settings, measures=app.state.measures)
+    app.state.predict_service = PredictService(
+        packages=packages, limits=serving_limits(settings), metrics=app.state.metrics
+    )
     for router in ROUTERS:
         app.include_router(router)
     errors.install(app)
     page.install(app)
-    gate = GatewayMiddleware(settings=settings, ring=app.state.ring, measures=app.state.measures)
-    app.add_middleware(gate.around)
-    app.state.fast_path = FastPath(runtime=app.state.runtime, gate=gate)
+    gateway = GatewayMiddleware(settings=settings, api_keys=app.state.api_keys, metrics=app.state.metrics)
+    app.add_middleware(gateway.around)
+    app.state.predict_handler = PredictHandler(app.state.predict_service, gateway)
+    app.state.fast_path = FastPath(app.state.predict_handler, gateway)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    chores = [asyncio.create_task(_sweep(app)), asyncio.create_task(app.state.runtime.warm_up())]
+    chores = [asyncio.create_task(_sweep(app)), asyncio.create_task(app.state.predict_service.warm_up())]
     if not await _ensure_first_key(app):
         chores.append(asyncio.create_task(_keep_ensuring_first_key(app)))
     try:
@@ -101,7 +105,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for chore in chores:
             with suppress(asyncio.CancelledError):
                 await chore
-        app.state.runtime.close()
+        app.state.predict_service.close()
         access_log.flush()
 
 

@@ -32,13 +32,13 @@ def read_readiness(response: Response) -> Readiness:
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-def read_metrics(session: SessionDep, measures: MetricsDep) -> Response:
+def read_metrics(session: SessionDep, metrics: MetricsDep) -> Response:
     """Counters and timings in Prometheus's text format."""
-    measures.jobs(jobs.count_by_state(session))
-    return Response(measures.exposition(), media_type="text/plain; version=0.0.4")
+    metrics.set_jobs(jobs.count_by_state(session))
+    return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
 
 
 @router.get("/api/v1/system")
-def read_system(runtime: PredictServiceDep) -> System:
+def read_system(predict_service: PredictServiceDep) -> System:
     """What runs here: version, device and why, workers, queue, loaded models."""
-    return service.system(runtime)
+    return service.system(predict_service.pool)

@@ -23,7 +23,7 @@ from store.database import reading
 from store.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
-    from app.serving.model_pool import PredictService
+    from app.serving.model_pool import ModelPool
 
 KEPT_SECONDS = 2.0
 DEVICE_TIMEOUT_SECONDS = 60
@@ -77,7 +77,7 @@ readiness = Kept(_check, seconds=KEPT_SECONDS)
 """Whether the API can do its work, part by part."""
 
 
-def system(runtime: PredictService) -> System:
+def system(pool: ModelPool) -> System:
     """What runs here. The database is let go of before anything slow is asked."""
     with reading() as session:
         counts = jobs.count_by_state(session)
@@ -93,8 +93,7 @@ def system(runtime: PredictService) -> System:
         jobs=counts,
         queue_length=_queue_length(),
         loaded_models=[
-            LoadedModel(name=each.served.name, version=each.served.version, bytes=each.bytes)
-            for each in runtime.loaded()
+            LoadedModel(name=each.served.name, version=each.served.version, bytes=each.bytes) for each in pool.loaded()
         ],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,19 @@ from starlette.responses import Response
 
 from app.http.problem_codes import PROBLEMS, ProblemCode
 from app.http.schema_fields import known_fields
+from app.serving.errors import (
+    DeadlineExceeded,
+    ModelNotFound,
+    NotStreamable,
+    QueueFull,
+    ResponseTooLarge,
+    ServingError,
+)
 from ml.errors import (
     MAX_SHOWN_CHARACTERS,
     PARAMETERS,
     DataError,
+    Finding,
     InputError,
     MLError,
     PackageError,
@@ -66,8 +76,12 @@ STATUS_OF: Mapping[type[Exception], tuple[int, ProblemCode]] = {
     UploadLocked: (423, "upload_locked"),
     UploadTooLong: (413, "beyond_upload_length"),
     ChecksumMismatch: (CHECKSUM_MISMATCH, "checksum_mismatch"),
+    ModelNotFound: (404, "not_found"),
+    NotStreamable: (406, "not_a_stream"),
+    QueueFull: (429, "queue_full"),
+    DeadlineExceeded: (504, "deadline_exceeded"),
+    ResponseTooLarge: (422, "answer_too_large"),
 }
-
 
 _LISTED = frozenset({"dataset", "job", "model", "key"})
 _TAGS = frozenset({"union_tag_invalid", "union_tag_not_found"})
@@ -186,6 +200,8 @@ def install(app: FastAPI) -> None:
 def to_problem_error(error: Exception) -> ProblemError:
     """An exception of the table as the client is told of it."""
     status, code = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+    if isinstance(error, ServingError):
+        return _serving_problem(error, status, code)
     if isinstance(error, IntegrityError):
         return ProblemError(status, code, "Someone else did the same just now. Look at what is there, then try again.")
     if isinstance(error, SQLAlchemyError | StorageUnavailable):
@@ -206,6 +222,38 @@ def to_problem_error(error: Exception) -> ProblemError:
         errors = [{**finding, "path": _place_of_input(error.index, finding.get("path"))} for finding in errors]
         detail = summarize(errors)
     return ProblemError(status, code, detail, errors=errors)
+
+
+def internal_error(request_id: str) -> ProblemError:
+    """Return the problem of a failure that the client did not cause."""
+    detail = f"Internal error. See the log for request id {request_id}."
+    return ProblemError(500, "internal_error", detail)
+
+
+def _serving_problem(error: ServingError, status: int, code: str) -> ProblemError:
+    match error:
+        case ModelNotFound():
+            finding = unknown("model", error.reference, error.known)
+            known = finding.expected or "none yet; a job makes one"
+            detail = f"There is no model {error.reference!r}. Known: {known}. {finding.hint or ''}".rstrip()
+        case NotStreamable():
+            detail = "Only the text of a single input can be streamed. Request 'Accept: application/json'."
+        case QueueFull():
+            seconds = max(1, math.ceil(error.retry_seconds))
+            detail = f"The queue of this model is full ({error.waiting} waiting). Retry in {seconds} s."
+            return ProblemError(status, code, detail, headers={"Retry-After": str(seconds)})
+        case DeadlineExceeded():
+            detail = "The deadline passed before the request was run. Increase the timeout, or retry."
+        case ResponseTooLarge():
+            detail = (
+                f"The outputs of the first {error.answered:,} of {error.total:,} inputs exceed the limit of "
+                f"{error.limit_bytes >> 20} MiB. Send fewer inputs at a time."
+            )
+            finding = Finding(code=code, message=detail, path=f"inputs.{error.answered - 1}")
+            return ProblemError(status, code, detail, errors=[finding.to_json()])
+        case _:
+            detail = _sentence(str(error))
+    return ProblemError(status, code, detail)
 
 
 def to_findings(

@@ -47,7 +47,7 @@ def list_keys(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> 
 
 
 @router.delete("/{key_id}", status_code=204, responses=problem_responses("not_found"))
-def revoke_key(key_id: KeyId, session: SessionDep, ring: ApiKeyCacheDep) -> None:
+def revoke_key(key_id: KeyId, session: SessionDep, cache: ApiKeyCacheDep) -> None:
     """Close the gate to a key; everywhere within a second."""
     api_keys.revoke(session, key_id)
-    after_commit(session, ring.clear)
+    after_commit(session, cache.clear)

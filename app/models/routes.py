@@ -146,10 +146,10 @@ def read_model(name: ModelName, session: SessionDep) -> Model:
 
 
 @router.delete("/{name}", status_code=204, responses=problem_responses("not_found", "conflict"))
-def delete_model(name: ModelName, session: SessionDep, blobs: BlobsDep, runtime: PredictServiceDep) -> None:
+def delete_model(name: ModelName, session: SessionDep, blobs: BlobsDep, predict_service: PredictServiceDep) -> None:
     """Forget all versions of a name, unless something stands on one: an alias, a job, or a model made from it."""
     keys = [key for row in models.versions(session, name) for key in models.delete(session, name, row.version)]
-    after_commit(session, lambda: service.drop(keys, blobs, runtime))
+    after_commit(session, lambda: service.drop(keys, blobs, predict_service.names))
 
 
 @router.get("/{name}/versions", responses=problem_responses("not_found"))
@@ -169,11 +169,11 @@ def read_model_version(name: ModelName, version: Version, session: SessionDep, b
 
 @router.delete("/{name}/versions/{version}", status_code=204, responses=problem_responses("not_found", "conflict"))
 def delete_model_version(
-    name: ModelName, version: Version, session: SessionDep, blobs: BlobsDep, runtime: PredictServiceDep
+    name: ModelName, version: Version, session: SessionDep, blobs: BlobsDep, predict_service: PredictServiceDep
 ) -> None:
     """Forget a version, unless something stands on it: an alias, a job, or a model made from it."""
     keys = models.delete(session, name, version)
-    after_commit(session, lambda: service.drop(keys, blobs, runtime))
+    after_commit(session, lambda: service.drop(keys, blobs, predict_service.names))
 
 
 @router.get(
@@ -217,10 +217,10 @@ def download_model_version(
     "/{name}/versions/{version}/signature",
     responses=problem_responses("not_found", "damaged", "invalid_package", "storage_unavailable"),
 )
-async def read_model_signature(name: ModelName, version: Version, runtime: PredictServiceDep) -> Signature:
+async def read_model_signature(name: ModelName, version: Version, predict_service: PredictServiceDep) -> Signature:
     """What to send to `/predict` and what comes back, as JSON schemas with an example."""
-    served = await runtime.resolve(f"{name}@{version}")
-    signature = await runtime.signature(served)
+    served = await predict_service.names.resolve(f"{name}@{version}")
+    signature = await predict_service.signature(served)
     return Signature(model=served.name, version=served.version, task=served.task, **signature)
 
 
@@ -249,13 +249,13 @@ def set_model_alias(
     alias: AliasName,
     asked: Annotated[AliasSet, Body(openapi_examples=_ALIAS_EXAMPLES)],
     session: SessionDep,
-    runtime: PredictServiceDep,
+    predict_service: PredictServiceDep,
     response: Response,
     if_match: IfMatch = None,
 ) -> Alias:
     """Move an alias, or make it. `/predict` follows within a second; `production` is what a bare name means."""
     row = models.set_alias(session, name, alias, asked.version, if_match=if_match)
-    after_commit(session, runtime.forget)
+    after_commit(session, predict_service.names.clear)
     shown = service.to_alias_response(row)
     response.headers["ETag"] = shown.etag
     return shown
@@ -265,11 +265,11 @@ def set_model_alias(
     "/{name}/aliases/{alias}", status_code=204, responses=problem_responses("not_found", "precondition_failed")
 )
 def delete_model_alias(
-    name: ModelName, alias: AliasName, session: SessionDep, runtime: PredictServiceDep, if_match: IfMatch = None
+    name: ModelName, alias: AliasName, session: SessionDep, predict_service: PredictServiceDep, if_match: IfMatch = None
 ) -> None:
     """Take an alias away; the version stays."""
     models.remove_alias(session, name, alias, if_match=if_match)
-    after_commit(session, runtime.forget)
+    after_commit(session, predict_service.names.clear)
 
 
 def _saved_as(filename: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from app.serving.model_pool import PredictService
+    from app.serving.resolver import NameResolver
     from store.blobs import Blobs
     from store.tables import Alias as AliasRow
     from store.tables import Model as ModelRow
@@ -125,8 +125,8 @@ def history(session: Session, name: str, alias: str) -> list[AliasChange]:
     return [AliasChange.of(row) for row in models.alias_history(session, name, alias)]
 
 
-def drop(keys: Sequence[str], blobs: Blobs, runtime: PredictService) -> None:
+def drop(keys: Sequence[str], blobs: Blobs, names: NameResolver) -> None:
     """Once rows are gone for good: no request finds the model any more, and its files go."""
-    runtime.forget()
+    names.clear()
     for key in keys:
         blobs.delete(key)

@@ -1,1 +1,1 @@
-"""Models in memory: look-up, loading, batching, streaming. Knows no HTTP."""
+"""Serving models from memory: name resolution, loading, batching, streaming. Knows no HTTP."""

@@ -1,9 +1,9 @@
-"""What waits for one model, joined. No window and no size to set: while a batch runs, the next one gathers.
+"""Queues that batch waiting requests: while one batch runs, the next one gathers, without a window or size to set.
 
-Models that are told apart by their heads alone wait in one line: their rows are one batch of the trunk they have.
+Models that differ only in their heads share a queue: their rows are one batch of the trunk they have in common.
 
-A model whose batches cost little is run on the event loop itself, once a turn of it: whatever arrived in that turn is
-the batch. One that costs more has a thread. Everything but the run itself happens on the event loop.
+A model whose batches are cheap runs on the event loop itself, once per iteration: the batch is what arrived in that
+iteration. A more expensive model has a thread. Everything but the run itself happens on the event loop.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from app.serving.errors import DeadlineExceeded, QueueFull
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -25,25 +27,12 @@ if TYPE_CHECKING:
 
     Outputs = list[dict[str, Any]]
 
-INLINE_SECONDS: Final = 0.0015
-"""So long the event loop may be held up. Handing a batch to a thread and back costs a good part of that."""
-INLINE_ROWS: Final = 8
-"""Where not even so many fit into that time, a thread gets them all: smaller batches would cost more than it does."""
+#: Longest time that a batch may block the event loop; handing a batch to a thread and back costs a good part of it.
+MAX_INLINE_SECONDS: Final = 0.0015
+#: A model that runs fewer rows than this in that time has a thread: smaller batches would cost more than the thread.
+MIN_INLINE_ROWS: Final = 8
+#: Weight of the latest batch in the moving average of the time per row.
 ADAPTATION: Final = 0.1
-"""Share that the last batch has in the estimate of what a row takes."""
-
-
-class QueueFull(Exception):
-    """No more is taken; `retry_seconds` from now there should be room."""
-
-    def __init__(self, waiting: int, retry_seconds: float) -> None:
-        super().__init__(f"{waiting} inputs are waiting")
-        self.waiting = waiting
-        self.retry_seconds = retry_seconds
-
-
-class DeadlineExceeded(Exception):
-    """The time that a request gave itself was over before its turn came."""
 
 
 @dataclass(slots=True)
@@ -51,18 +40,19 @@ class PendingRequest:
     """Rows of one request that are run together."""
 
     rows: Sequence[Row]
-    wanted: str | None
-    done: Callable[[Outputs | None, Exception | None], None]
-    """Called on the event loop, once, unless `gone` has become true."""
-    gone: Callable[[], bool]
-    """Whether nobody waits for the answer any more."""
-    until: float | None = None
-    """Monotonic time after which it need not be begun."""
+    #: The requested output: `embedding`, or None for what the task predicts.
+    output: str | None
+    #: Called once on the event loop with the outputs or an error, unless `is_abandoned` has become true.
+    on_done: Callable[[Outputs | None, Exception | None], None]
+    #: Whether nobody waits for the outputs any more.
+    is_abandoned: Callable[[], bool]
+    #: Monotonic time after which it is not run any more.
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What a batch took, by the clock and of the processor."""
+    """Duration of a batch, by the clock and of the processor."""
 
     seconds: float
     cpu_seconds: float
@@ -70,7 +60,7 @@ class Timing:
 
 @dataclass(slots=True)
 class BatchStats:
-    """What `/predict` and `/metrics` show of a queue."""
+    """Counters of one queue, as `/predict` and `/metrics` show them; all but `batches` count rows."""
 
     batches: int = 0
     rows: int = 0
@@ -80,230 +70,232 @@ class BatchStats:
 
 
 class Batcher:
-    """The queue before one loaded model."""
+    """The requests of one loaded model, in a queue of its own or shared with other models."""
 
     def __init__(
         self,
         predictor: Predictor,
-        line: SharedQueue,
+        queue: SharedQueue,
         *,
-        most_waiting: int,
+        max_waiting: int,
         on_batch: Callable[[int, float], None] | None = None,
     ) -> None:
-        """`line` is its own, or that of models alike."""
+        """`max_waiting` limits the rows in the queue; `on_batch` is called with the rows and seconds of each batch."""
         self.predictor = predictor
-        self.line = line
-        self.figures = BatchStats()
+        self.queue = queue
+        self.stats = BatchStats()
+        #: Rows in the queue.
         self.waiting = 0
-        """Rows in the queue."""
-        self._most_waiting = most_waiting
+        self._max_waiting = max_waiting
         self._on_batch = on_batch
-        line.models += 1
+        queue.models += 1
 
     @property
-    def most_rows(self) -> int:
-        """Of one batch, unless a single request brings more."""
-        return self.line.most_rows
+    def max_rows(self) -> int:
+        """Rows of one batch, unless a single request has more."""
+        return self.queue.max_rows
 
-    def submit(self, work: PendingRequest) -> None:
-        """Take it into the queue; raises `QueueFull` where too much is waiting, or where it would come too late.
+    def submit(self, request: PendingRequest) -> None:
+        """Append a request to the queue.
 
-        `DeadlineExceeded` where it is so already.
+        Raises `QueueFull` where the queue is full or the request could not be run before its deadline, and
+        `DeadlineExceeded` where the deadline has already passed.
         """
-        rows = len(work.rows)
-        line = self.line
-        expected = line.expected_seconds
-        left = math.inf if work.until is None else work.until - time.monotonic()
-        if left < 0:
-            self.figures.dropped += rows
+        rows = len(request.rows)
+        queue = self.queue
+        expected_seconds = queue.expected_seconds
+        remaining_seconds = math.inf if request.deadline is None else request.deadline - time.monotonic()
+        if remaining_seconds < 0:
+            self.stats.dropped += rows
             raise DeadlineExceeded
-        late = expected > left
-        # What is larger than the whole queue may still have it to itself.
-        if late or (self.waiting and self.waiting + rows > self._most_waiting):
-            self.figures.refused += rows
-            raise QueueFull(self.waiting, expected)
+        is_late = expected_seconds > remaining_seconds
+        # A request that is larger than the whole queue is accepted where the queue is empty.
+        if is_late or (self.waiting and self.waiting + rows > self._max_waiting):
+            self.stats.refused += rows
+            raise QueueFull(self.waiting, expected_seconds)
         self.waiting += rows
-        line.append(self, work)
+        queue.append(self, request)
 
     @property
     def expected_seconds(self) -> float:
-        """How long what waits now will take, at the rate of late."""
-        return self.line.expected_seconds
+        """Estimated time until the queue is empty, at the recent speed."""
+        return self.queue.expected_seconds
 
     @property
-    def idle(self) -> bool:
-        """Nothing waits and nothing runs."""
-        return self.line.idle
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return self.queue.is_idle
 
     def close(self) -> None:
-        """Nothing more is expected; whatever is queued is still answered, and so is what comes after all."""
-        self.line.leave()
+        """Give up the thread; requests that wait, or still arrive, are answered nevertheless."""
+        self.queue.remove_model()
 
-    def leaves(self, work: PendingRequest) -> None:
-        """It waits no longer: it is run, or need not be."""
-        self.waiting -= len(work.rows)
+    def on_dequeue(self, request: PendingRequest) -> None:
+        """Count a request that left the queue, to be run or dropped."""
+        self.waiting -= len(request.rows)
 
-    def note(self, rows: int, *, seconds: float) -> None:
-        """A batch has been run, with so many rows of this model."""
-        figures = self.figures
-        figures.batches += 1
-        figures.rows += rows
-        figures.largest_batch = max(figures.largest_batch, rows)
+    def record_batch(self, rows: int, *, seconds: float) -> None:
+        """Count a batch that had `rows` rows of this model."""
+        stats = self.stats
+        stats.batches += 1
+        stats.rows += rows
+        stats.largest_batch = max(stats.largest_batch, rows)
         if self._on_batch is not None:
             self._on_batch(rows, seconds)
 
 
-Waiting = tuple[Batcher, PendingRequest]
+QueueEntry = tuple[Batcher, PendingRequest]
 
 
 class SharedQueue:
-    """What is run by one hand, in the order in which it came: the queue of one model, or those of models alike."""
+    """A first-in, first-out queue of one model, or of several models that share a trunk."""
 
-    def __init__(self, *, most_rows: int) -> None:
-        self.most_rows = most_rows
+    def __init__(self, *, max_rows: int) -> None:
+        """`max_rows` limits the rows of one batch."""
+        self.max_rows = max_rows
+        #: Number of models that use the queue.
         self.models = 0
-        """Whose queues are part of it."""
-        self._queue: deque[Waiting] = deque()
+        self._queue: deque[QueueEntry] = deque()
         self._waiting = 0
-        self._running = False
+        self._is_running = False
         self._row_seconds = 0.0
+        #: Processor time per row, as the machine may be busy with something else; None before the first batch.
         self._row_cpu_seconds: float | None = None
-        """Of the processor, as the machine may be busy with something else; None before the first batch."""
         self._thread: ThreadPoolExecutor | None = None
 
-    def append(self, batcher: Batcher, work: PendingRequest) -> None:
-        """Let it wait."""
-        self._queue.append((batcher, work))
-        self._waiting += len(work.rows)
-        if not self._running:
-            self._running = True
-            asyncio.get_running_loop().call_soon(self._turn)
+    def append(self, batcher: Batcher, request: PendingRequest) -> None:
+        """Append a request, and run the queue if it was idle."""
+        self._queue.append((batcher, request))
+        self._waiting += len(request.rows)
+        if not self._is_running:
+            self._is_running = True
+            asyncio.get_running_loop().call_soon(self._run_next)
 
     @property
     def expected_seconds(self) -> float:
-        """How long what waits now will take, at the rate of late."""
+        """Estimated time until the queue is empty, at the recent speed."""
         return self._waiting * self._row_seconds
 
     @property
-    def idle(self) -> bool:
-        """Nothing waits and nothing runs."""
-        return not self._running
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return not self._is_running
 
-    def leave(self) -> None:
-        """One model less; the thread ends with the last."""
+    def remove_model(self) -> None:
+        """Detach one model; the thread ends with the last."""
         self.models -= 1
-        if not self._running:
-            self._rest()
+        if not self._is_running:
+            self._end_thread_if_unused()
 
-    def _turn(self) -> None:
-        inline = self._rows_inline()
-        batch = self._take(inline or self.most_rows)
+    def _run_next(self) -> None:
+        inline_rows = self._inline_rows()
+        batch = self._next_batch(inline_rows or self.max_rows)
         if not batch:
-            self._running = False
-            self._rest()
+            self._is_running = False
+            self._end_thread_if_unused()
             return
         loop = asyncio.get_running_loop()
-        if inline:
+        if inline_rows:
             self._finish(batch, *self._run(batch))
-            # Others get their turn first: what they bring in it makes the next batch.
-            loop.call_soon(self._turn)
+            # Other callbacks of the event loop run first: the requests they bring make the next batch.
+            loop.call_soon(self._run_next)
             return
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
         future = loop.run_in_executor(self._thread, self._run, batch)
         future.add_done_callback(lambda done: self._resume(batch, *done.result()))
 
-    def _rest(self) -> None:
+    def _end_thread_if_unused(self) -> None:
         if self.models <= 0 and self._thread is not None:
             self._thread.shutdown(wait=False)
             self._thread = None
 
-    def _resume(self, batch: list[Waiting], answers: list[Outputs | Exception], took: Timing) -> None:
-        self._finish(batch, answers, took)
-        self._turn()
+    def _resume(self, batch: list[QueueEntry], results: list[Outputs | Exception], timing: Timing) -> None:
+        self._finish(batch, results, timing)
+        self._run_next()
 
-    def _rows_inline(self) -> int:
-        """How many rows the event loop may run itself; 0 where that is not worth it, or nothing is known yet."""
+    def _inline_rows(self) -> int:
+        """Return how many rows the event loop may run itself; 0 before the first batch, and for expensive models."""
         if self._row_cpu_seconds is None:
             return 0
-        rows = int(INLINE_SECONDS / max(self._row_cpu_seconds, 1e-9))
-        return min(rows, self.most_rows) if rows >= INLINE_ROWS else 0
+        rows = int(MAX_INLINE_SECONDS / max(self._row_cpu_seconds, 1e-9))
+        return min(rows, self.max_rows) if rows >= MIN_INLINE_ROWS else 0
 
-    def _take(self, most_rows: int) -> list[Waiting]:
-        """The next batch: what wants the same, in order, as much as is run at once."""
-        batch: list[Waiting] = []
+    def _next_batch(self, max_rows: int) -> list[QueueEntry]:
+        """Remove the next batch from the queue: in order, up to `max_rows`, as long as requests are compatible."""
+        batch: list[QueueEntry] = []
         rows = 0
         now = time.monotonic()
         while self._queue:
-            batcher, work = self._queue[0]
-            if batch and (rows + len(work.rows) > most_rows or not _alike(work, batch[0][1])):
+            batcher, request = self._queue[0]
+            if batch and (rows + len(request.rows) > max_rows or not _are_compatible(request, batch[0][1])):
                 break
             self._queue.popleft()
-            self._waiting -= len(work.rows)
-            batcher.leaves(work)
-            if work.gone():
-                batcher.figures.dropped += len(work.rows)
-            elif work.until is not None and now > work.until:
-                batcher.figures.dropped += len(work.rows)
-                work.done(None, DeadlineExceeded())
+            self._waiting -= len(request.rows)
+            batcher.on_dequeue(request)
+            if request.is_abandoned():
+                batcher.stats.dropped += len(request.rows)
+            elif request.deadline is not None and now > request.deadline:
+                batcher.stats.dropped += len(request.rows)
+                request.on_done(None, DeadlineExceeded())
             else:
-                batch.append((batcher, work))
-                rows += len(work.rows)
+                batch.append((batcher, request))
+                rows += len(request.rows)
         return batch
 
-    def _run(self, batch: list[Waiting]) -> tuple[list[Outputs | Exception], Timing]:
-        """Outputs of each work, or why there are none; and what it took. May run in the thread."""
-        began, cpu_began = time.perf_counter(), time.thread_time()
-        answers = self._answers(batch)
-        return answers, Timing(time.perf_counter() - began, time.thread_time() - cpu_began)
+    def _run(self, batch: list[QueueEntry]) -> tuple[list[Outputs | Exception], Timing]:
+        """Return the outputs or the error of each request, and the duration. May run in the thread."""
+        start, cpu_start = time.perf_counter(), time.thread_time()
+        results = self._predict(batch)
+        return results, Timing(time.perf_counter() - start, time.thread_time() - cpu_start)
 
-    def _answers(self, batch: list[Waiting]) -> list[Outputs | Exception]:
+    def _predict(self, batch: list[QueueEntry]) -> list[Outputs | Exception]:
         try:
-            return [*_answered(batch)]
+            return [*_predict_together(batch)]
         except Exception as error:
             if len(batch) == 1:
                 return [error]
-            # One of them may be at fault; the others must not pay for it.
-            return [answer for each in batch for answer in self._answers([each])]
+            # One request may be at fault; the others must not fail with it.
+            return [result for entry in batch for result in self._predict([entry])]
 
-    def _finish(self, batch: list[Waiting], answers: list[Outputs | Exception], took: Timing) -> None:
-        self._note(batch, took)
-        for (_, work), answer in zip(batch, answers, strict=True):
-            if work.gone():
+    def _finish(self, batch: list[QueueEntry], results: list[Outputs | Exception], timing: Timing) -> None:
+        self._record(batch, timing)
+        for (_, request), result in zip(batch, results, strict=True):
+            if request.is_abandoned():
                 continue
-            if isinstance(answer, Exception):
-                work.done(None, answer)
+            if isinstance(result, Exception):
+                request.on_done(None, result)
             else:
-                work.done(answer, None)
+                request.on_done(result, None)
 
-    def _note(self, batch: list[Waiting], took: Timing) -> None:
+    def _record(self, batch: list[QueueEntry], timing: Timing) -> None:
         rows: dict[Batcher, int] = {}
-        for batcher, work in batch:
-            rows[batcher] = rows.get(batcher, 0) + len(work.rows)
+        for batcher, request in batch:
+            rows[batcher] = rows.get(batcher, 0) + len(request.rows)
         total = sum(rows.values())
-        known = self._row_cpu_seconds
-        share = 1.0 if known is None else ADAPTATION
-        self._row_cpu_seconds = (known or 0.0) + share * (took.cpu_seconds / total - (known or 0.0))
-        self._row_seconds += share * (took.seconds / total - self._row_seconds)
-        for batcher, own in rows.items():
-            batcher.note(own, seconds=took.seconds)
+        average = self._row_cpu_seconds
+        weight = 1.0 if average is None else ADAPTATION
+        self._row_cpu_seconds = (average or 0.0) + weight * (timing.cpu_seconds / total - (average or 0.0))
+        self._row_seconds += weight * (timing.seconds / total - self._row_seconds)
+        for batcher, own_rows in rows.items():
+            batcher.record_batch(own_rows, seconds=timing.seconds)
 
 
-def _answered(batch: list[Waiting]) -> list[Outputs]:
-    """The outputs of each work: of one model, or of several that are alike."""
-    wanted = batch[0][1].wanted
+def _predict_together(batch: list[QueueEntry]) -> list[Outputs]:
+    """Return the outputs of each request of a batch, of one model or of several that share a trunk."""
+    output = batch[0][1].output
     rows: dict[Batcher, list[Row]] = {}
-    for batcher, work in batch:
-        rows.setdefault(batcher, []).extend(work.rows)
-    asked = [(batcher.predictor, own) for batcher, own in rows.items()]
+    for batcher, request in batch:
+        rows.setdefault(batcher, []).extend(request.rows)
     predictor = batch[0][0].predictor
-    if len(asked) == 1:
-        told = [predictor.answer(asked[0][1], wanted=wanted)]
+    if len(rows) == 1:
+        outputs = [predictor.answer(own_rows, output=output) for own_rows in rows.values()]
     else:
-        told = predictor.answer_together(asked, wanted=wanted)
-    answers = {batcher: iter(each) for batcher, each in zip(rows, told, strict=True)}
-    return [list(islice(answers[batcher], len(work.rows))) for batcher, work in batch]
+        jobs = [(batcher.predictor, own_rows) for batcher, own_rows in rows.items()]
+        outputs = predictor.answer_together(jobs, output=output)
+    remaining = {batcher: iter(own_outputs) for batcher, own_outputs in zip(rows, outputs, strict=True)}
+    return [list(islice(remaining[batcher], len(request.rows))) for batcher, request in batch]
 
 
-def _alike(one: PendingRequest, other: PendingRequest) -> bool:
-    return one.wanted == other.wanted and one.rows[0].keys() == other.rows[0].keys()
+def _are_compatible(first: PendingRequest, second: PendingRequest) -> bool:
+    return first.output == second.output and first.rows[0].keys() == second.rows[0].keys()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from app.serving.model_pool import ServedVersion
+    from app.serving.types import ServedVersion
     from ml.package.package import ModelPackage
     from store.blobs import Blobs
 

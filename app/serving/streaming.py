@@ -1,23 +1,20 @@
-"""Answers that come piece by piece: what several clients are being told is written together, one step for all.
+"""Streamed generation: texts for several clients are generated together, one step of the network for all.
 
-A model that writes has one thread while anybody listens. Whoever comes joins at the next step, whoever is answered or
-has gone leaves at it, so nobody waits for the longest.
+A model has one generation thread while there are subscriptions. A new text joins at the next step and leaves when it
+ends or its client disconnects, so nobody waits for the longest.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 import time
 import weakref
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
 import structlog
 
-from app.http.errors import ProblemError
+from app.serving.errors import QueueFull
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -26,176 +23,147 @@ if TYPE_CHECKING:
     from ml.generation.loop import GeneratedSequence
     from ml.inference.predictor import Predictor
 
+    # A piece of text, then the whole output or an error.
     StreamEvent = str | dict[str, Any] | Exception
-    """A piece of text; at last the whole answer, or what went wrong."""
-    Tell = Callable[[StreamEvent], None]
+    Publish = Callable[[StreamEvent], None]
 
-MEDIA_TYPE: Final = "text/event-stream"
-COMMENT_SECONDS: Final = 15.0
-MOST_AT_ONCE: Final = 32
-
+#: Time without a piece of text after which a stream yields None, to keep its connection open.
+KEEP_ALIVE_SECONDS: Final = 15.0
+MAX_STREAMS: Final = 32
+#: Weight of the latest stream in the moving average of their duration.
 ADAPTATION: Final = 0.1
-"""Share that the last text has in the estimate of what one takes."""
 
 _log = structlog.get_logger("plinth.predict")
 
 
 class StreamScheduler:
-    """Writes with one model for all who listen. Everything but the writing itself happens on the event loop."""
+    """Generates the texts of all subscriptions of one model.
 
-    def __init__(self, predictor: Predictor, *, most_at_once: int = MOST_AT_ONCE) -> None:
+    Everything but the generation itself happens on the event loop.
+    """
+
+    def __init__(self, predictor: Predictor, *, max_streams: int = MAX_STREAMS) -> None:
+        """Create a scheduler without a thread; it starts with the first subscription."""
         self._predictor = predictor
-        self._writing = predictor.writing()
-        self._most = most_at_once
-        self._changes = threading.Lock()
-        self._tell: dict[int, Tell] = {}
-        self._coming: list[GeneratedSequence] = []
-        self._going: list[GeneratedSequence] = []
-        self._working = False
-        self._seconds = 0.0
-        """That a text was listened to, of late."""
+        self._loop = predictor.generation_loop()
+        self._max_streams = max_streams
+        self._lock = threading.Lock()
+        self._publishers: dict[int, Publish] = {}
+        self._joining: list[GeneratedSequence] = []
+        self._leaving: list[GeneratedSequence] = []
+        self._is_running = False
+        #: Moving average of the duration of a stream.
+        self._stream_seconds = 0.0
 
     def pieces(self, row: Row) -> AsyncIterator[str | dict[str, Any] | None]:
-        """Text as it is written, None where nothing came for a while, and last the whole answer.
+        """Yield text as it is generated, None after a while without any, and finally the whole output.
 
-        Whoever stops listening, or never begins to, stops the writing. Raises `ProblemError` 429 where too many listen.
+        Generation stops when the iterator is closed or freed, even if it was never started. Raises `QueueFull` where
+        `max_streams` texts are being generated.
         """
-        if len(self._tell) >= self._most:
-            seconds = max(1, math.ceil(self._seconds / self._most))
-            detail = f"{len(self._tell)} texts are being written by this model. Try again in {seconds} s."
-            raise ProblemError(
-                HTTPStatus.TOO_MANY_REQUESTS, "queue_full", detail, headers={"Retry-After": str(seconds)}
-            )
+        if len(self._publishers) >= self._max_streams:
+            raise QueueFull(len(self._publishers), self._stream_seconds / self._max_streams)
         return Subscription(self, row).pieces()
 
-    def note(self, *, seconds: float) -> None:
-        """So long somebody listened."""
-        share = ADAPTATION if self._seconds else 1.0
-        self._seconds += share * (seconds - self._seconds)
+    def record_duration(self, *, seconds: float) -> None:
+        """Count a stream that has ended."""
+        weight = ADAPTATION if self._stream_seconds else 1.0
+        self._stream_seconds += weight * (seconds - self._stream_seconds)
 
-    def join(self, row: Row, tell: Tell) -> GeneratedSequence:
-        """One more text is written."""
-        one = self._predictor.begin(row)
-        with self._changes:
-            self._tell[id(one)] = tell
-            self._coming.append(one)
-            if not self._working:
-                self._working = True
-                threading.Thread(target=self._work, name="scribe", daemon=True).start()
-        return one
+    def join(self, row: Row, publish: Publish) -> GeneratedSequence:
+        """Start to generate the text of a row; `publish` is called from the generation thread."""
+        sequence = self._predictor.start_sequence(row)
+        with self._lock:
+            self._publishers[id(sequence)] = publish
+            self._joining.append(sequence)
+            if not self._is_running:
+                self._is_running = True
+                threading.Thread(target=self._generate, name="generate", daemon=True).start()
+        return sequence
 
-    def leave(self, one: GeneratedSequence) -> None:
-        """Nobody listens to that any more."""
-        with self._changes:
-            if self._tell.pop(id(one), None) is not None:
-                self._going.append(one)
+    def leave(self, sequence: GeneratedSequence) -> None:
+        """Stop generating a text that nobody reads any more."""
+        with self._lock:
+            if self._publishers.pop(id(sequence), None) is not None:
+                self._leaving.append(sequence)
 
-    def _work(self) -> None:
-        while self._changed():
+    def _generate(self) -> None:
+        while self._update_sequences():
             try:
-                pieces = self._writing.step()
-            except Exception as error:  # whatever it is, all who listen must hear of it and none may wait forever
-                _log.exception("writing failed")
+                pieces = self._loop.step()
+            except Exception as error:  # whatever it is, all subscriptions must get it and none may wait forever
+                _log.exception("generation failed")
                 self._fail(error)
                 return
-            for one, piece in pieces:
-                self._pass_on(one, piece)
+            for sequence, piece in pieces:
+                self._publish(sequence, piece)
 
-    def _changed(self) -> bool:
-        """Take in who came, let go who left; False once there is nobody, and then the thread ends."""
-        with self._changes:
-            for one in self._going:
-                self._writing.leave(one)
-            self._writing.join(one for one in self._coming if id(one) in self._tell)
-            self._coming, self._going = [], []
-            self._working = self._writing.busy
-            return self._working
+    def _update_sequences(self) -> bool:
+        """Add and remove sequences between two steps; return False, and end the thread, when none is left."""
+        with self._lock:
+            for sequence in self._leaving:
+                self._loop.leave(sequence)
+            self._loop.join(sequence for sequence in self._joining if id(sequence) in self._publishers)
+            self._joining, self._leaving = [], []
+            self._is_running = self._loop.is_busy
+            return self._is_running
 
-    def _pass_on(self, one: GeneratedSequence, piece: str) -> None:
-        with self._changes:
-            tell = self._tell.get(id(one))
-            if tell is not None and one.reason is not None:
-                del self._tell[id(one)]
-        if tell is None:
+    def _publish(self, sequence: GeneratedSequence, piece: str) -> None:
+        with self._lock:
+            publish = self._publishers.get(id(sequence))
+            if publish is not None and sequence.finish_reason is not None:
+                del self._publishers[id(sequence)]
+        if publish is None:
             return
         if piece:
-            tell(piece)
-        if one.reason is not None:
-            tell(self._predictor.ended(one))
+            publish(piece)
+        if sequence.finish_reason is not None:
+            publish(self._predictor.finish_sequence(sequence))
 
     def _fail(self, error: Exception) -> None:
-        with self._changes:
-            listening, self._tell = self._tell, {}
-            self._writing = self._predictor.writing()
-            self._coming, self._going, self._working = [], [], False
-        for tell in listening.values():
-            tell(error)
+        with self._lock:
+            publishers, self._publishers = self._publishers, {}
+            self._loop = self._predictor.generation_loop()
+            self._joining, self._leaving, self._is_running = [], [], False
+        for publish in publishers.values():
+            publish(error)
 
 
 class Subscription:
-    """One who is told a text. It leaves when it is no longer needed, even if nobody ever asked it for a piece."""
+    """One client's text. It leaves the scheduler when it is freed, even if no piece was ever read."""
 
-    def __init__(self, scribe: StreamScheduler, row: Row) -> None:
-        self._scribe = scribe
-        self._told: asyncio.Queue[StreamEvent] = asyncio.Queue()
-        self._began = time.monotonic()
-        one = scribe.join(row, _teller(self._told))
-        self._leave = weakref.finalize(self, scribe.leave, one)
+    def __init__(self, scheduler: StreamScheduler, row: Row) -> None:
+        """Join the scheduler."""
+        self._scheduler = scheduler
+        self._events: asyncio.Queue[StreamEvent] = asyncio.Queue()
+        self._start = time.monotonic()
+        sequence = scheduler.join(row, _thread_safe_put(self._events))
+        self._leave = weakref.finalize(self, scheduler.leave, sequence)
 
     async def pieces(self) -> AsyncIterator[str | dict[str, Any] | None]:
-        """See `StreamScheduler.pieces`."""
+        """Yield what `StreamScheduler.pieces` describes."""
         try:
             while True:
                 try:
-                    each = await asyncio.wait_for(self._told.get(), COMMENT_SECONDS)
+                    event = await asyncio.wait_for(self._events.get(), KEEP_ALIVE_SECONDS)
                 except TimeoutError:
                     yield None
                     continue
-                if isinstance(each, Exception):
-                    raise each
-                yield each
-                if not isinstance(each, str):
+                if isinstance(event, Exception):
+                    raise event
+                yield event
+                if not isinstance(event, str):
                     return
         finally:
             self._leave()
-            self._scribe.note(seconds=time.monotonic() - self._began)
+            self._scheduler.record_duration(seconds=time.monotonic() - self._start)
 
 
-def _teller(told: asyncio.Queue[StreamEvent]) -> Tell:
-    """What may be called in any thread."""
+def _thread_safe_put(events: asyncio.Queue[StreamEvent]) -> Publish:
+    """Return a function that puts an event into the queue from any thread."""
     loop = asyncio.get_running_loop()
 
-    def tell(each: StreamEvent) -> None:
-        loop.call_soon_threadsafe(told.put_nowait, each)
+    def put(event: StreamEvent) -> None:
+        loop.call_soon_threadsafe(events.put_nowait, event)
 
-    return tell
-
-
-async def events(
-    pieces: AsyncIterator[str | dict[str, Any] | None], *, whole: Callable[[dict[str, Any]], dict[str, Any]]
-) -> AsyncIterator[bytes]:
-    """Server-sent events: `piece` for each piece of text, then `end` with the whole answer, as JSON would have told it.
-
-    After a failure the last event is `error`, and no `end` comes.
-    """
-    number = 0
-    yield b": ok\n\n"
-    try:
-        async for each in pieces:
-            if each is None:
-                yield b": still here\n\n"
-                continue
-            number += 1
-            kind, data = ("piece", {"text": each}) if isinstance(each, str) else ("end", whole(each))
-            yield b"id: %d\nevent: %b\ndata: %b\n\n" % (number, kind.encode(), orjson.dumps(data))
-    # The status has long been sent: the stream itself must say that it broke off.
-    except asyncio.CancelledError:  # the process ends, or the client has gone and reads nothing more
-        yield _broken_off(number, 503, "stopped", "The service was stopped before the text was written; ask again.")
-    except Exception:
-        _log.exception("a stream broke off")
-        yield _broken_off(number, 500, "internal_error", "Writing failed; ask again.")
-
-
-def _broken_off(number: int, status: int, code: str, detail: str) -> bytes:
-    told = orjson.dumps({"status": status, "code": code, "detail": detail})
-    return b"id: %d\nevent: error\ndata: %b\n\n" % (number + 1, told)
+    return put

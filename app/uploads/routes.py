@@ -91,7 +91,7 @@ async def create_upload(
     settings: SettingsDep,
     incoming: PartialUploadsDep,
     blobs: BlobsDep,
-    measures: MetricsDep,
+    metrics: MetricsDep,
     upload_metadata: UploadMetadata = "",
     upload_checksum: UploadChecksum = None,
     tus_resumable: TusResumable = VERSION,
@@ -126,7 +126,7 @@ async def create_upload(
     )
     upload_id = answer.headers["location"].rpartition("/")[2]
     if (upload_length == 0 or has_piece) and REPLAYED not in answer.headers:
-        answer.headers.update(await _append(request, upload_id, 0, checksum, incoming, blobs, measures))
+        answer.headers.update(await _append(request, upload_id, 0, checksum, incoming, blobs, metrics))
     return answer
 
 
@@ -176,7 +176,7 @@ async def append_to_upload(
     upload_offset: UploadOffset,
     incoming: PartialUploadsDep,
     blobs: BlobsDep,
-    measures: MetricsDep,
+    metrics: MetricsDep,
     upload_checksum: UploadChecksum = None,
     tus_resumable: TusResumable = VERSION,
 ) -> Response:
@@ -192,7 +192,7 @@ async def append_to_upload(
     if request.headers.get("content-type") != PIECE:
         raise ProblemError(415, "unsupported_media_type", f"A piece of an upload is sent as {PIECE}.")
     checksum = _checksum(upload_checksum)
-    headers = await _append(request, upload_id, upload_offset, checksum, incoming, blobs, measures)
+    headers = await _append(request, upload_id, upload_offset, checksum, incoming, blobs, metrics)
     return Response(status_code=204, headers=headers)
 
 
@@ -217,7 +217,7 @@ async def _append(
     checksum: tuple[str, bytes] | None,
     incoming: PartialUploads,
     blobs: Blobs,
-    measures: MetricsRegistry,
+    metrics: MetricsRegistry,
 ) -> dict[str, str]:
     """Write what the request brings; the headers that say how far the upload is now."""
     upload, _ = await to_thread.run_sync(lambda: service.read(incoming, upload_id))
@@ -230,7 +230,7 @@ async def _append(
             except ClientDisconnect:
                 pass  # What came is kept; the client asks for the offset and goes on.
             finally:
-                measures.uploaded(writer.offset - offset)
+                metrics.count_uploaded_bytes(writer.offset - offset)
             if writer.offset == upload.length:
                 await to_thread.run_sync(lambda: service.complete(incoming, blobs, upload_id))
             upload = upload.model_copy(update={"offset": writer.offset})

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.serving.batcher import Batcher, DeadlineExceeded, PendingRequest, QueueFull, SharedQueue
+from app.serving.batcher import Batcher, PendingRequest, SharedQueue
+from app.serving.errors import DeadlineExceeded, QueueFull
 
 
 class Slow:
@@ -19,14 +20,14 @@ class Slow:
         self.seconds = seconds
         self.batches: list[list[Any]] = []
 
-    def answer(self, rows: list[dict[str, Any]], *, wanted: str | None) -> list[dict[str, Any]]:
+    def answer(self, rows: list[dict[str, Any]], *, output: str | None) -> list[dict[str, Any]]:
         self.batches.append([row["value"] for row in rows])
         until = time.thread_time() + self.seconds
         while time.thread_time() < until:
             pass  # works, as a network does: to sleep costs the processor nothing
         if any(row["value"] == "bad" for row in rows):
             raise ValueError("bad")
-        return [{"value": row["value"], "wanted": wanted} for row in rows]
+        return [{"value": row["value"], "wanted": output} for row in rows]
 
 
 class Asked:
@@ -41,8 +42,8 @@ class Asked:
         self.future.set_result(outputs if error is None else error)
 
 
-def batcher(model: Any, *, most_waiting: int = 100) -> Batcher:
-    return Batcher(model, SharedQueue(most_rows=8), most_waiting=most_waiting)
+def batcher(model: Any, *, max_waiting: int = 100) -> Batcher:
+    return Batcher(model, SharedQueue(max_rows=8), max_waiting=max_waiting)
 
 
 def test_what_comes_while_a_batch_runs_is_the_next_batch():
@@ -58,7 +59,7 @@ def test_what_comes_while_a_batch_runs_is_the_next_batch():
         answers = [await each.future for each in (first, *others)]
         assert [answer[0]["value"] for answer in answers] == [0, 1, 2, 3, 4, 5]
         assert model.batches == [[0], [1, 2, 3, 4, 5]]
-        assert queue.idle
+        assert queue.is_idle
         queue.close()
 
     asyncio.run(run())
@@ -114,7 +115,7 @@ def test_what_wants_something_else_waits_for_its_own_batch():
 def test_a_full_queue_refuses_and_says_when_to_come_again():
     async def run() -> None:
         model = Slow(seconds=0.05)
-        queue = batcher(model, most_waiting=3)
+        queue = batcher(model, max_waiting=3)
         running = Asked(0)
         queue.submit(running.work)
         await asyncio.sleep(0.01)
@@ -125,7 +126,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_again():
             queue.submit(Asked(9).work)
         assert full.value.waiting == 3
         await asyncio.gather(running.future, *(each.future for each in waiting))
-        assert queue.figures.refused == 1
+        assert queue.stats.refused == 1
         await asyncio.sleep(0)
         queue.submit((again := Asked(10)).work)
         assert (await again.future)[0]["value"] == 10
@@ -146,7 +147,7 @@ def test_work_of_a_client_that_left_is_not_done():
         left.left = True
         await last.future
         assert model.batches == [["first"], ["last"]]
-        assert (queue.figures.dropped, left.future.done()) == (1, False)
+        assert (queue.stats.dropped, left.future.done()) == (1, False)
         queue.close()
 
     asyncio.run(run())
@@ -186,7 +187,7 @@ def test_a_queue_that_was_closed_still_answers_what_waits_and_what_comes_after_a
         queue.submit(late.work)
         assert (await asyncio.wait_for(late.future, 5))[0]["value"] == "late"
         await asyncio.sleep(0.01)
-        assert queue.idle
+        assert queue.is_idle
         assert not [each for each in threading.enumerate() if each.name.startswith("predict")]
 
     asyncio.run(run())
@@ -200,19 +201,19 @@ class Sister(Slow):
         self.name = name
         self.together = together
 
-    def answer(self, rows: list[dict[str, Any]], *, wanted: str | None) -> list[dict[str, Any]]:
-        return [{**answer, "by": self.name} for answer in super().answer(rows, wanted=wanted)]
+    def answer(self, rows: list[dict[str, Any]], *, output: str | None) -> list[dict[str, Any]]:
+        return [{**answer, "by": self.name} for answer in super().answer(rows, output=output)]
 
     @staticmethod
-    def answer_together(asked: Any, *, wanted: str | None) -> Any:
+    def answer_together(asked: Any, *, output: str | None) -> Any:
         asked[0][0].together.append([row["value"] for _, rows in asked for row in rows])
-        return [sister.answer(rows, wanted=wanted) for sister, rows in asked]
+        return [sister.answer(rows, output=output) for sister, rows in asked]
 
 
-def sisters(count: int, *, most_waiting: int = 100) -> tuple[list[Batcher], list[list[Any]]]:
-    line, together = SharedQueue(most_rows=8), []
+def sisters(count: int, *, max_waiting: int = 100) -> tuple[list[Batcher], list[list[Any]]]:
+    line, together = SharedQueue(max_rows=8), []
     models: list[Any] = [Sister(f"sister {number}", together) for number in range(count)]
-    return [Batcher(model, line, most_waiting=most_waiting) for model in models], together
+    return [Batcher(model, line, max_waiting=max_waiting) for model in models], together
 
 
 def test_models_alike_are_one_batch_and_each_gets_its_own_answers_in_order():
@@ -228,7 +229,7 @@ def test_models_alike_are_one_batch_and_each_gets_its_own_answers_in_order():
         assert [[row["value"] for row in answer] for answer in answers] == [["first"], [1], [2, 3], [4], [5]]
         assert [answer[0]["by"][-1] for answer in answers] == ["0", "1", "0", "1", "2"]
         assert together == [[1, 4, 2, 3, 5]]
-        assert [(each.figures.batches, each.figures.rows) for each in (one, two, three)] == [(2, 3), (1, 2), (1, 1)]
+        assert [(each.stats.batches, each.stats.rows) for each in (one, two, three)] == [(2, 3), (1, 2), (1, 1)]
         assert [each.waiting for each in (one, two, three)] == [0, 0, 0]
         for queue in (one, two, three):
             queue.close()
@@ -238,7 +239,7 @@ def test_models_alike_are_one_batch_and_each_gets_its_own_answers_in_order():
 
 def test_among_models_alike_a_bad_row_fails_alone_and_a_full_queue_is_ones_own():
     async def run() -> None:
-        (one, two), _ = sisters(2, most_waiting=3)
+        (one, two), _ = sisters(2, max_waiting=3)
         one.submit((first := Asked("first")).work)
         await asyncio.sleep(0.001)
         asked = [(one, Asked(1)), (two, Asked("bad")), (one, Asked(2, 3)), (two, Asked(4))]
@@ -251,8 +252,8 @@ def test_among_models_alike_a_bad_row_fails_alone_and_a_full_queue_is_ones_own()
         answers = [await each.future for each in (first, *(each for _, each in asked))]
         assert isinstance(answers[2], ValueError)
         assert [[row["value"] for row in answers[place]] for place in (0, 1, 3, 4)] == [["first"], [1], [2, 3], [4]]
-        assert (one.figures.refused, two.figures.refused) == (1, 0)
-        assert (one.figures.dropped, two.figures.dropped) == (0, 1)
+        assert (one.stats.refused, two.stats.refused) == (1, 0)
+        assert (one.stats.dropped, two.stats.dropped) == (0, 1)
         one.close()
         two.close()
 

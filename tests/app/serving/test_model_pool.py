@@ -45,7 +45,7 @@ def asked(connection: http.client.HTTPConnection, api: ApiProcess, model: str) -
 
 def evictions(api: ApiProcess) -> float:
     lines = api.request("GET", "/metrics")[2].decode().splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith("plinth_evicted_models_total"))
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("plinth_model_evictions_total"))
 
 
 def test_models_in_turn_take_no_more_than_their_budget(api: ApiProcess) -> None:

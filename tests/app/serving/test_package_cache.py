@@ -14,8 +14,8 @@ from httpx2 import Response
 from safetensors.torch import save_file
 from starlette.testclient import TestClient
 
-from app.serving.model_pool import find_version
 from app.serving.package_cache import PackageCache
+from app.serving.resolver import find_version
 from ml.config import Choice
 from ml.inference.predictor import Predictor
 from ml.learning.nn.network import build

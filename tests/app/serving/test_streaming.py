@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from app.http.errors import ProblemError
+from app.serving.errors import QueueFull
 from app.serving.streaming import StreamScheduler
 from ml.inference.predictor import Predictor
 from tests.support.factories import registered, writer
@@ -95,7 +95,7 @@ def test_a_model_that_answers_at_once_says_so(client: TestClient, tmp_path: Path
 
 
 async def heard(scribe: StreamScheduler, predictor: Predictor, **asked: Any) -> tuple[str, dict[str, Any]]:
-    row = predictor.read({"prompt": "世", **asked}, predictor.asked({}))
+    row = predictor.read({"prompt": "世", **asked}, predictor.parse_parameters({}))
     text = ""
     async for each in scribe.pieces(row):
         if isinstance(each, dict):
@@ -120,35 +120,34 @@ def test_many_listen_at_once_and_each_hears_its_own_text(predictor: Predictor) -
 def test_who_stops_listening_stops_the_writing(predictor: Predictor) -> None:
     async def leave() -> StreamScheduler:
         scribe = StreamScheduler(predictor)
-        row = predictor.read({"prompt": "世", "max_new_tokens": 4096}, predictor.asked({}))
+        row = predictor.read({"prompt": "世", "max_new_tokens": 4096}, predictor.parse_parameters({}))
         pieces = scribe.pieces(row)
         await anext(pieces)
         await pieces.aclose()
         for _ in range(500):
-            if not scribe._working:
+            if not scribe._is_running:
                 break
             await asyncio.sleep(0.01)
         return scribe
 
     scribe = asyncio.run(leave())
-    assert not scribe._working
-    assert not scribe._tell
+    assert not scribe._is_running
+    assert not scribe._publishers
 
 
 def test_no_more_listen_than_may_and_the_next_hears_when_to_come_again(predictor: Predictor) -> None:
     async def crowd() -> None:
-        scribe = StreamScheduler(predictor, most_at_once=2)
-        scribe.note(seconds=9.0)
-        row = predictor.read({"prompt": "世", "max_new_tokens": 4096}, predictor.asked({}))
+        scribe = StreamScheduler(predictor, max_streams=2)
+        scribe.record_duration(seconds=9.0)
+        row = predictor.read({"prompt": "世", "max_new_tokens": 4096}, predictor.parse_parameters({}))
         # All before the first of them is heard.
         listening = [scribe.pieces(row) for _ in range(2)]
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(QueueFull) as full:
             scribe.pieces(row)
-        assert refused.value.status_code == 429
-        assert refused.value.headers == {"Retry-After": "5"}
+        assert (full.value.waiting, full.value.retry_seconds) == (2, 4.5)
         # Nobody ever asks for a piece, as where a client has gone by then.
         del listening
-        assert not scribe._tell
+        assert not scribe._publishers
         await asyncio.sleep(0)
         assert await heard(scribe, predictor, **GREEDY)
 
@@ -158,7 +157,7 @@ def test_no_more_listen_than_may_and_the_next_hears_when_to_come_again(predictor
 def test_a_failure_is_heard_by_all_and_ends_nothing_else(predictor: Predictor) -> None:
     async def fail() -> None:
         scribe = StreamScheduler(predictor)
-        scribe._writing._read_batch = lambda batch: 1 / 0  # type: ignore[assignment,return-value]
+        scribe._loop._read_batch = lambda batch: 1 / 0  # type: ignore[assignment,return-value]
         with pytest.raises(ZeroDivisionError):
             await heard(scribe, predictor, **GREEDY)
         text, _ = await heard(scribe, predictor, **GREEDY)

@@ -1,0 +1,169 @@
+"""Prediction with any registered model: resolves the name, loads the model, reads the inputs, waits for the outputs."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from sqlalchemy.exc import DBAPIError
+
+from app.serving.batcher import PendingRequest
+from app.serving.errors import NotStreamable, ResponseTooLarge
+from app.serving.model_pool import ModelPool
+from app.serving.resolver import NameResolver
+from app.serving.types import PredictResult
+from ml.errors import PackageError
+from store import models
+from store.database import reading
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from app.metrics.registry import MetricsRegistry
+    from app.serving.package_cache import PackageCache
+    from app.serving.types import LoadedModel, ServedVersion, ServingLimits
+    from ml.data.rows import Row
+    from ml.inference.predictor import ParsedRequest, Predictor
+
+T = TypeVar("T")
+
+#: Modules that read the inputs of a slot.
+READERS: Final = {"text": "tokenizers", "audio": "soundfile"}
+#: Models whose architectures are looked up before the warm-up.
+WARM_UP_MODELS: Final = 100
+#: Delay of the warm-up after the start: becoming ready comes first.
+WARM_UP_DELAY_SECONDS: Final = 0.2
+#: Images and audio clips of one response, as base64: a thousand short inputs can request gigabytes.
+MAX_RESPONSE_BYTES: Final = 256 * 1024**2
+#: Smaller inputs are read on the event loop: handing them to a thread would take longer.
+SMALL_BYTES: Final = 64 * 1024
+
+
+class PredictService:
+    """Predicts with any registered model. Everything but reading inputs and the network runs on the event loop."""
+
+    def __init__(self, *, packages: PackageCache, limits: ServingLimits, metrics: MetricsRegistry) -> None:
+        """Create a service without any model in memory."""
+        self._executor = ThreadPoolExecutor(limits.threads, thread_name_prefix="read")
+        self.pool = ModelPool(packages=packages, limits=limits, metrics=metrics)
+        self.names = NameResolver(self._executor, ttl_seconds=limits.name_ttl_seconds, prepare=self.pool.load)
+
+    async def predict(
+        self, reference: str, inputs: Sequence[Any], *, parameters: Mapping[str, Any], deadline: float | None = None
+    ) -> PredictResult:
+        """Return one output for each input; `deadline` is a monotonic time.
+
+        Raises `ModelNotFound`, `QueueFull`, `DeadlineExceeded`, `ResponseTooLarge`, `InputError` and `PackageError`.
+        """
+        start = time.perf_counter()
+        model = await self._find(reference)
+        request = model.predictor.parse_parameters(parameters)
+        outputs: list[dict[str, Any]] = []
+        response_bytes = 0
+        # All inputs are read before any is run: an invalid last input must not waste the work on the others.
+        for rows in await self._read(model.predictor, inputs, request):
+            batch_outputs = await self._run(model, rows, request, deadline)
+            response_bytes += _file_bytes(batch_outputs)
+            outputs += batch_outputs
+            if response_bytes > MAX_RESPONSE_BYTES:
+                raise ResponseTooLarge(len(outputs), len(inputs), MAX_RESPONSE_BYTES)
+        model.record.latency.observe(time.perf_counter() - start)
+        return PredictResult(model.served, outputs)
+
+    async def stream(
+        self, reference: str, inputs: Sequence[Any], *, parameters: Mapping[str, Any]
+    ) -> tuple[ServedVersion, AsyncIterator[str | dict[str, Any] | None]]:
+        """Stream the output of the only input, as `StreamScheduler.pieces` yields it.
+
+        Raises `NotStreamable`, and the errors of `predict`.
+        """
+        model = await self._find(reference)
+        request = model.predictor.parse_parameters(parameters)
+        if model.stream_scheduler is None or request.output is not None or len(inputs) != 1:
+            raise NotStreamable
+        ((row,),) = await self._read(model.predictor, inputs, request)
+        return model.served, model.stream_scheduler.pieces(row)
+
+    def peek(self, reference: str) -> LoadedModel | None:
+        """Return the model of a reference without waiting; None where it must be resolved or loaded first."""
+        served = self.names.peek(reference)
+        return None if served is None else self.pool.peek(served)
+
+    async def signature(self, served: ServedVersion) -> dict[str, Any]:
+        """Return the schemas of input and output, and an example with this model's output."""
+        model = await self.pool.load(served)
+        return await self._in_executor(model.predictor.signature)
+
+    async def warm_up(self) -> None:
+        """Import what a first prediction needs, if there is a model; the imports take a third of a second."""
+        await asyncio.sleep(WARM_UP_DELAY_SECONDS)
+        with suppress(DBAPIError):
+            await self._in_executor(_warm_up)
+
+    def close(self) -> None:
+        """Accept no more work."""
+        self.pool.close()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _find(self, reference: str) -> LoadedModel:
+        served = await self.names.resolve(reference)
+        try:
+            return await self.pool.load(served)
+        except PackageError:
+            # The version may have been deleted since its name was resolved.
+            self.names.forget(reference)
+            current = await self.names.resolve(reference)
+            if current == served:
+                raise
+            return await self.pool.load(current)
+
+    async def _read(self, predictor: Predictor, inputs: Sequence[Any], request: ParsedRequest) -> list[list[Row]]:
+        def read() -> list[list[Row]]:
+            return list(predictor.batches(inputs, request))
+
+        is_small = len(inputs) == 1 and _estimate_bytes(inputs[0]) <= SMALL_BYTES
+        return read() if is_small else await self._in_executor(read)
+
+    async def _run(
+        self, model: LoadedModel, rows: Sequence[Row], request: ParsedRequest, deadline: float | None
+    ) -> list[dict[str, Any]]:
+        future: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
+
+        def resolve(outputs: list[dict[str, Any]] | None, error: Exception | None) -> None:
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(outputs or [])
+
+        model.batcher.submit(PendingRequest(rows, request.output, resolve, future.done, deadline))
+        return await future
+
+    async def _in_executor(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+
+def _warm_up() -> None:
+    with reading() as session:
+        names = models.names(session)[:WARM_UP_MODELS]
+        slots = {slot for name in names for slot in models.version(session, name).architectures}
+    if not names:
+        return
+    for module in ("ml.inference.predictor", "onnxruntime", *(READERS[slot] for slot in slots & READERS.keys())):
+        importlib.import_module(module)
+
+
+def _file_bytes(outputs: Sequence[Mapping[str, Any]]) -> int:
+    return sum(len(value) for output in outputs for value in output.values() if isinstance(value, str))
+
+
+def _estimate_bytes(raw_input: Any) -> int:
+    """Estimate the size in bytes of one input as it was received."""
+    if isinstance(raw_input, bytes | str):
+        return len(raw_input)
+    if isinstance(raw_input, dict):
+        return sum(_estimate_bytes(value) for value in raw_input.values())
+    return SMALL_BYTES // 1024 * len(raw_input) if isinstance(raw_input, list) else 8

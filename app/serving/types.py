@@ -1,0 +1,69 @@
+"""What the parts of serving exchange: a version that can be served, a loaded model, outputs, and limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.metrics.models import ModelRecord
+    from app.serving.batcher import Batcher
+    from app.serving.streaming import StreamScheduler
+    from ml.inference.predictor import Predictor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingLimits:
+    """Limits of serving in one process."""
+
+    #: Loaded packages together, in bytes; the least recently used model is evicted.
+    memory_bytes: int
+    #: Threads that read inputs, and as many that load models.
+    threads: int
+    #: Inputs that may wait for one model.
+    queue_length: int
+    #: How long a resolved model name is valid, in seconds.
+    name_ttl_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServedVersion:
+    """One version of a model: what serving needs of its row in the database."""
+
+    id: str
+    name: str
+    version: int
+    task: str | None
+    #: Where its package is in blob storage.
+    key: str
+    manifest_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A version in memory, and the queue in front of it."""
+
+    served: ServedVersion
+    predictor: Predictor
+    batcher: Batcher
+    #: Sizes in bytes of the files that were loaded, by their SHA-256.
+    files: Mapping[str, int]
+    #: None where the model cannot stream.
+    stream_scheduler: StreamScheduler | None
+    #: Counters of all versions of this name.
+    record: ModelRecord
+
+    @property
+    def bytes(self) -> int:
+        """Size of its files, including those that other models share."""
+        return sum(self.files.values())
+
+
+@dataclass(frozen=True, slots=True)
+class PredictResult:
+    """Outputs in the order of the inputs, and the version that made them."""
+
+    served: ServedVersion
+    outputs: list[dict[str, Any]]
