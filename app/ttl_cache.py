@@ -49,7 +49,7 @@ class TtlCache(Generic[K, V]):
         self._fingerprint = fingerprint
         self._prepare = prepare
         self._clock = clock
-        self._ignored_errors = (LookupError, *ignored_errors)
+        self._ignored_errors: tuple[type[Exception], ...] = (LookupError, *ignored_errors)
         #: Time of expiry and value.
         self._entries: dict[Hashable, tuple[float, V]] = {}
         self._refreshes: dict[Hashable, asyncio.Task[None]] = {}

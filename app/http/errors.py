@@ -230,7 +230,7 @@ def internal_error(request_id: str) -> ProblemError:
     return ProblemError(500, "internal_error", detail)
 
 
-def _serving_problem(error: ServingError, status: int, code: str) -> ProblemError:
+def _serving_problem(error: ServingError, status: int, code: ProblemCode) -> ProblemError:
     match error:
         case ModelNotFound():
             finding = unknown("model", error.reference, error.known)

@@ -22,10 +22,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 
 from app.http import access_log
-from app.http.errors import ProblemError, problem_response, to_problem_error
+from app.http.errors import ProblemError, internal_error, problem_response, to_problem_error
 from app.http.request_body import Body, too_large
 from app.ttl_cache import TtlCache
-from store import api_keys
+from store import api_keys as stored_keys
 from store.database import transaction
 
 if TYPE_CHECKING:
@@ -82,10 +82,10 @@ class ApiKeyCache(TtlCache[bytes, str]):
 class GatewayMiddleware:
     """Stands around the whole application."""
 
-    def __init__(self, *, settings: AppSettings, ring: ApiKeyCache, measures: MetricsRegistry) -> None:
+    def __init__(self, *, settings: AppSettings, api_keys: ApiKeyCache, metrics: MetricsRegistry) -> None:
         self._settings = settings
-        self._ring = ring
-        self._measures = measures
+        self._api_keys = api_keys
+        self._metrics = metrics
         self._answers_to: set[bytes] = set()
         """Hosts that were found to be ours."""
         self._names = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
@@ -137,10 +137,9 @@ class GatewayMiddleware:
             detail = "The service was stopped before this was answered. Send it again in a moment."
             stopped = ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "stopped", detail, headers={"Retry-After": "1"})
             await self._refuse(scope, body, answer, stopped)
-        except Exception:
-            _log.exception("failed", method=scope["method"], path=scope["path"])
-            detail = f"Something went wrong on our side. The log holds more under request id {answer.request_id}."
-            await self._refuse(scope, body, answer, ProblemError(500, "internal_error", detail))
+        except Exception as error:
+            self.log_failure(error, method=scope["method"], path=scope["path"], request_id=answer.request_id)
+            await self._refuse(scope, body, answer, internal_error(answer.request_id))
         finally:
             self._note(scope, answer, time.perf_counter() - started)
 
@@ -172,22 +171,22 @@ class GatewayMiddleware:
         request_id: str,
     ) -> None:
         """Count a request that was answered, and write it down."""
-        self._measures.requests.note(method=method, route=route, status=status, seconds=seconds)
+        self._metrics.requests.observe(method=method, route=route, status=status, seconds=seconds)
         if path not in QUIET_PATHS:
             access_log.request(
                 method=method, path=path, status=status, seconds=seconds, key=key_id, request_id=request_id
             )
 
-    def log_failure(self, error: Exception | None, *, request_id: str) -> None:
-        """Something that is our mistake."""
-        _log.error("failed", request_id=request_id, exc_info=error)
+    def log_failure(self, error: Exception | None, *, method: str, path: str, request_id: str) -> None:
+        """Log a failure that the client did not cause."""
+        _log.error("failed", method=method, path=path, request_id=request_id, exc_info=error)
 
     def opens_at_once(self, host: bytes, authorization: bytes) -> str | None:
         """The id of the key, where neither name nor key has to be looked up; None says nothing against them."""
         if host not in self._answers_to:
             return None
         scheme, _, secret = authorization.partition(b" ")
-        return self._ring.peek(secret) if scheme == b"Bearer" else None
+        return self._api_keys.peek(secret) if scheme == b"Bearer" else None
 
     def _limit_bytes(self, path: str) -> int:
         if path.startswith("/predict/"):
@@ -230,7 +229,7 @@ class GatewayMiddleware:
             detail = "Send your key as 'Authorization: Bearer <key>'; `plinth up` prints it."
             raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_missing", detail, headers=challenge)
         try:
-            key_id = await self._ring.find(secret.strip())
+            key_id = await self._api_keys.find(secret.strip())
         except DBAPIError as error:
             raise to_problem_error(error) from error
         if key_id is None:
@@ -289,7 +288,7 @@ async def _verify(secret: bytes) -> str:
 
 def _key_id(secret: str) -> str:
     with transaction() as session:
-        key = api_keys.verify(session, secret)
+        key = stored_keys.verify(session, secret)
         if key is None:
             raise LookupError("no such API key")
         return key.id

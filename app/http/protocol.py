@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import httptools
 import uvicorn
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.http.body_buffer import BodyBuffer
 from app.http.errors import ProblemError, problem_response
+from app.http.response_head import header_lines, response_head
 
 if TYPE_CHECKING:
     import socket
@@ -146,9 +147,8 @@ class DeadlineProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
             return
         response = problem_response("", refused)
-        lines = [name + b": " + value + b"\r\n" for name, value in response.raw_headers]
-        head = [STATUS_LINE[refused.status_code], *lines, b"connection: close\r\n\r\n"]
-        self.transport.write(b"".join([*head, bytes(response.body)]))
+        head = response_head(refused.status_code, header_lines(response.raw_headers), b"connection: close\r\n")
+        self.transport.write(head + bytes(response.body))
         self.transport.close()
 
 

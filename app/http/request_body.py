@@ -110,9 +110,14 @@ class _JSONRequest(Request):
 
 
 def is_json(request: Request) -> bool:
-    """Whether the body says that it is JSON."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    """Return whether the Content-Type of the body is JSON."""
+    return is_json_type(request.headers.get("content-type", ""))
+
+
+def is_json_type(content_type: str) -> bool:
+    """Return whether a Content-Type is `application/json` or `application/*+json`."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 
 
 async def read_limited(request: Request, limit_bytes: int) -> bytes:

@@ -1,4 +1,4 @@
-"""`/predict`: JSON, or the thing itself."""
+"""`/predict`: JSON, or one input as it is, or several files."""
 
 from __future__ import annotations
 
@@ -7,49 +7,44 @@ import math
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter, Request
-from pydantic import ValidationError
-from python_multipart.multipart import parse_options_header
+from fastapi import APIRouter, Depends, Request
 from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 
 from app.dependencies import CatalogDep, ModelReference, PredictServiceDep, SessionDep, SettingsDep
-from app.http.errors import ProblemError, problem_responses, reference_to, summarize, to_findings
+from app.http.errors import ProblemError, problem_responses, reference_to
 from app.http.pagination import Cursor, Limit, ListOf
 from app.http.problem_codes import ProblemCode
-from app.http.request_body import is_json, read_limited
+from app.http.request_body import read_limited
 from app.http.strict_json import strict_json
-from app.predict.answers import prediction_json
+from app.predict.event_stream import MEDIA_TYPE, to_events
+from app.predict.handler import RESPONSE_TYPE, BodyFormat, PredictHandler, PredictInputs, body_format, validate
+from app.predict.handler import to_response as to_prediction
 from app.predict.schemas import Prediction, PredictRequest, ServedModel
-from app.predict.views import served_model, serving
-from app.serving.streaming import MEDIA_TYPE, events
+from app.predict.views import to_served_model, to_serving
 from ml.errors import MAX_SHOWN_CHARACTERS, PARAMETERS, unknown
 from store import models
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.serving.model_pool import PredictService
-
 router = APIRouter(prefix="/predict", tags=["predict"])
 
-MOST_FILES = 1024
-UTF_8 = ("utf-8", "utf8", "us-ascii")
-TIMEOUT_HEADER = "X-Timeout-Seconds"
-FORM_HINT = f"Send each input as a file part named 'file', and what holds for all of them as JSON in '{PARAMETERS}'."
-THINGS = (b"image/", b"audio/", b"text/plain")
-"""Kinds of body that are one input as they are."""
-ANSWERED: Final[Mapping[str, tuple[str, ProblemCode, str]]] = {
+MAX_FILES: Final = 1024
+MAX_FIELDS: Final = 10
+TIMEOUT_HEADER: Final = "X-Timeout-Seconds"
+FORM_HINT: Final = f"Send each input as a file part named 'file', and shared parameters as JSON in '{PARAMETERS}'."
+#: Media types that a single output can be sent as: the field of the output, the code without it, and its name.
+OUTPUT_TYPES: Final[Mapping[str, tuple[str, ProblemCode, str]]] = {
     "image/png": ("image", "not_an_image", "an image"),
     "audio/wav": ("audio", "not_audio", "an audio clip"),
 }
-"""Media types of a single raw output: the field that holds it, the code without it, and what it is called."""
 
 
 def _sample(file: str, summary: str) -> dict[str, Any]:
-    """The named example of a body that JSON cannot hold: `x-file` is the path of a file of this service."""
+    """Return the named example of a binary body: `x-file` is the path of a file that this service serves."""
     path = f"/static/samples/{file}"
     return {file.replace(".", "_"): {"summary": summary, "description": f"The file {path}.", "x-file": path}}
 
@@ -59,7 +54,7 @@ TIMEOUT_PARAMETER: Final = {
     "in": "header",
     "required": False,
     "schema": {"type": "number", "exclusiveMinimum": 0},
-    "description": "Seconds until the client needs the answer; a request still in the queue then is answered 504.",
+    "description": "Seconds until the client needs the response; a request that is still in the queue then gets status 504.",
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BODY = {
@@ -91,19 +86,26 @@ _BODY = {
 }
 
 
+async def _predict_handler(request: Request) -> PredictHandler:
+    return request.app.state.predict_handler  # type: ignore[no-any-return]  # set by create_app
+
+
+PredictHandlerDep = Annotated[PredictHandler, Depends(_predict_handler)]
+
+
 @router.get("")
 def list_served(
-    session: SessionDep, catalog: CatalogDep, runtime: PredictServiceDep, limit: Limit = 50, cursor: Cursor = None
+    session: SessionDep, catalog: CatalogDep, service: PredictServiceDep, limit: Limit = 50, cursor: Cursor = None
 ) -> ListOf[ServedModel]:
-    """Every model that can be asked, in the version its bare name means: what it is asked, and how it does."""
+    """List the models that can be used, in the version their bare name means, with inputs, outputs and load."""
     page = models.listing(session, limit=limit, cursor=cursor)
-    loaded = {each.served.id: serving(each) for each in runtime.loaded()}
+    loaded = {model.served.id: to_serving(model) for model in service.pool.loaded()}
 
-    def shown(name: str) -> ServedModel:
+    def to_response(name: str) -> ServedModel:
         row = models.version(session, name)
-        return served_model(session, row, catalog, loaded.get(row.id))
+        return to_served_model(session, row, catalog, loaded.get(row.id))
 
-    return ListOf.of(page, lambda row: shown(row.name))
+    return ListOf.of(page, lambda row: to_response(row.name))
 
 
 @router.post(
@@ -111,7 +113,7 @@ def list_served(
     response_model=Prediction,
     openapi_extra=_BODY,
     responses={
-        200: {"content": {**dict.fromkeys(ANSWERED, _BINARY), MEDIA_TYPE: {"schema": {"type": "string"}}}},
+        200: {"content": {**dict.fromkeys(OUTPUT_TYPES, _BINARY), MEDIA_TYPE: {"schema": {"type": "string"}}}},
         **problem_responses(
             "answer_too_large",
             "bad_request",
@@ -132,123 +134,95 @@ def list_served(
     },
 )
 async def predict(
-    model: ModelReference, request: Request, runtime: PredictServiceDep, settings: SettingsDep
+    model: ModelReference, request: Request, handler: PredictHandlerDep, settings: SettingsDep
 ) -> Response:
-    """Ask a model: JSON with `inputs`, one picture, recording or text as it is, or several files of a form.
+    """Predict with a model: JSON with `inputs`, one image, audio clip or text as it is, or several files of a form.
 
     `name` means the alias `production` if there is one, else the latest version; `name@3`, `name@alias` are exact.
 
-    With `Accept: text/event-stream` a text that is being written comes piece by piece: events `piece` with `text`, and
-    last `end` with the whole answer.
+    With `Accept: text/event-stream`, generated text is streamed: events `piece` with `text`, and finally `end` with the
+    whole response.
 
     ```sh
     curl -H "Authorization: Bearer $PLINTH_API_KEY" -H "Content-Type: image/png" --data-binary @seven.png \\
       http://127.0.0.1:8000/predict/digits
     ```
     """
-    inputs, parameters = await _asked(request, limit_bytes=settings.max_predict_bytes)
-    if _wants(request, MEDIA_TYPE):
-        return await _streamed(runtime, model, inputs, parameters)
-    answer = await runtime.predict(model, inputs, parameters=parameters, until=_deadline(request))
-    for kind in ANSWERED:
-        if _wants(request, kind):
-            return _as_it_is(answer.outputs, kind)
-    served = answer.served
-    return Response(prediction_json(served, answer.outputs), media_type="application/json")
+    inputs, parameters = await _read(request, handler, limit_bytes=settings.max_predict_bytes)
+    if _accepts(request, MEDIA_TYPE):
+        return await _stream(handler, model, inputs, parameters)
+    result = await handler.service.predict(model, inputs, parameters=parameters, deadline=_deadline(request))
+    for media_type in OUTPUT_TYPES:
+        if _accepts(request, media_type):
+            return _file_response(result.outputs, media_type)
+    return Response(handler.respond(result.served, result.outputs), media_type=RESPONSE_TYPE)
 
 
-async def _asked(request: Request, *, limit_bytes: int) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """Inputs and parameters, in whatever form they came."""
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
-    charset = options.get(b"charset", b"utf-8").decode("latin-1")
-    if (is_json(request) or kind == b"text/plain") and charset.lower() not in UTF_8:
-        detail = f"Send text as UTF-8, not as {charset[:40]!r}."
-        raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_charset", detail)
-    if is_json(request):
-        return _from_json(await read_limited(request, limit_bytes))
-    if kind == b"multipart/form-data":
-        return await _from_form(request)
-    if kind.startswith(THINGS):
-        return [await read_limited(request, limit_bytes)], {}
-    told = kind.decode("latin-1") or "a body without Content-Type"
-    detail = f"Send application/json, image/*, audio/*, text/plain or multipart/form-data, not {told}."
-    raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+async def _read(request: Request, handler: PredictHandler, *, limit_bytes: int) -> PredictInputs:
+    content_type = request.headers.get("content-type", "")
+    if body_format(content_type) is BodyFormat.FORM:
+        return await _read_form(request)
+    return handler.parse(content_type, await read_limited(request, limit_bytes))
 
 
 def _deadline(request: Request) -> float | None:
-    """Monotonic time after which nobody waits for an answer, as `X-Timeout-Seconds` says."""
-    asked = request.headers.get(TIMEOUT_HEADER)
-    if asked is None:
+    """Return the monotonic time after which the client expects no response any more, by `X-Timeout-Seconds`."""
+    value = request.headers.get(TIMEOUT_HEADER)
+    if value is None:
         return None
     try:
-        seconds = float(asked)
+        seconds = float(value)
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        detail = f"{TIMEOUT_HEADER} must be a number of seconds above 0, not {asked[:40]!r}."
+        detail = f"{TIMEOUT_HEADER} must be a number of seconds above 0, not {value[:40]!r}."
         raise ProblemError(422, "invalid_request", detail)
     return time.monotonic() + seconds
 
 
-def _from_json(body: bytes) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    asked = _validated(strict_json(body))
-    return asked.inputs, asked.parameters
-
-
-async def _from_form(request: Request) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    async with request.form(max_files=MOST_FILES, max_fields=10) as form:
-        inputs, said = [], []
+async def _read_form(request: Request) -> PredictInputs:
+    async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS) as form:
+        inputs, parameter_fields = [], []
         for name, item in form.multi_items():
             value = await item.read() if isinstance(item, UploadFile) else item.encode()
             if name == PARAMETERS:
-                said.append(value)
+                parameter_fields.append(value)
             elif isinstance(item, UploadFile):
                 inputs.append(value)
             else:
-                raise _no_such_field(name)
+                raise _unknown_field(name)
     if not inputs:
         raise ProblemError(422, "no_inputs", f"The form has no file. {FORM_HINT}")
-    if len(said) > 1:
-        raise ProblemError(422, "invalid_request", f"The form has {PARAMETERS} {len(said)} times. {FORM_HINT}")
-    parameters = strict_json(said[0], field=PARAMETERS) if said else {}
-    return inputs, _validated({"inputs": [{}], PARAMETERS: parameters}).parameters
+    if len(parameter_fields) > 1:
+        detail = f"The form has {PARAMETERS} {len(parameter_fields)} times. {FORM_HINT}"
+        raise ProblemError(422, "invalid_request", detail)
+    parameters = strict_json(parameter_fields[0], field=PARAMETERS) if parameter_fields else {}
+    return PredictInputs(inputs, validate({"inputs": [{}], PARAMETERS: parameters}).parameters)
 
 
-def _no_such_field(name: str) -> ProblemError:
-    finding = unknown(
-        "form field", name, ("file", PARAMETERS), path=name[:MAX_SHOWN_CHARACTERS], default_hint=FORM_HINT
-    )
+def _unknown_field(name: str) -> ProblemError:
+    path = name[:MAX_SHOWN_CHARACTERS]
+    finding = unknown("form field", name, ("file", PARAMETERS), path=path, default_hint=FORM_HINT)
     return ProblemError(422, "invalid_request", f"{finding.message}. {finding.hint}", errors=[finding.to_json()])
 
 
-def _validated(value: Any) -> PredictRequest:
-    try:
-        return PredictRequest.model_validate(value)
-    except ValidationError as error:
-        schema = PredictRequest.model_json_schema()
-        items = to_findings(error.errors(include_url=False), body=value, schema=schema)
-        raise ProblemError(422, "invalid_request", summarize(items), errors=items) from None
+def _accepts(request: Request, media_type: str) -> bool:
+    """Return whether `Accept` lists a media type first."""
+    return request.headers.get("accept", "").partition(",")[0].partition(";")[0].strip().lower() == media_type
 
 
-def _wants(request: Request, kind: str) -> bool:
-    return request.headers.get("accept", "").partition(",")[0].partition(";")[0].strip().lower() == kind
-
-
-async def _streamed(
-    runtime: PredictService, model: str, inputs: Sequence[Any], parameters: Mapping[str, Any]
+async def _stream(
+    handler: PredictHandler, model: str, inputs: Sequence[Any], parameters: Mapping[str, Any]
 ) -> Response:
-    served, pieces = await runtime.stream(model, inputs, parameters=parameters)
-
-    def whole(output: dict[str, Any]) -> dict[str, Any]:
-        return {"model": served.name, "version": served.version, "task": served.task, "outputs": [output]}
-
+    served, pieces = await handler.service.stream(model, inputs, parameters=parameters)
+    events = to_events(pieces, to_response=lambda output: to_prediction(served, [output]))
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events(pieces, whole=whole), media_type=MEDIA_TYPE, headers=headers)
+    return StreamingResponse(events, media_type=MEDIA_TYPE, headers=headers)
 
 
-def _as_it_is(outputs: Sequence[Mapping[str, Any]], kind: str) -> Response:
-    field, code, noun = ANSWERED[kind]
+def _file_response(outputs: Sequence[Mapping[str, Any]], media_type: str) -> Response:
+    field, code, noun = OUTPUT_TYPES[media_type]
     if len(outputs) != 1 or not isinstance(outputs[0].get(field), str):
-        detail = f"Only a single output that is {noun} can be sent as {kind}. Send 'Accept: application/json'."
+        detail = f"Only a single output that is {noun} can be sent as {media_type}. Send 'Accept: application/json'."
         raise ProblemError(HTTPStatus.NOT_ACCEPTABLE, code, detail)
-    return Response(base64.b64decode(outputs[0][field]), media_type=kind)
+    return Response(base64.b64decode(outputs[0][field]), media_type=media_type)

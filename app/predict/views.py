@@ -10,12 +10,12 @@ from app.predict.schemas import LatencyQuantiles, ServedModel, Serving
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from app.serving.model_pool import LoadedModel
+    from app.serving.types import LoadedModel
     from ml.spec.catalog import Catalog
     from store.tables import Model as ModelRow
 
 
-def served_model(session: Session, row: ModelRow, catalog: Catalog, serving: Serving | None) -> ServedModel:
+def to_served_model(session: Session, row: ModelRow, catalog: Catalog, serving: Serving | None) -> ServedModel:
     """A version and what its kind is asked; its own signature, with the answer it gives, is under its versions."""
     entry = catalog.tasks.get(row.task) if row.task else None
     input_schema, output_schema = (
@@ -45,9 +45,9 @@ def _of_base(architectures: dict[str, Any], catalog: Catalog) -> tuple[dict[str,
     return (kinds[0].model_json_schema() if kinds else {}), EmbeddingOutput.model_json_schema()
 
 
-def serving(loaded: LoadedModel) -> Serving:
+def to_serving(loaded: LoadedModel) -> Serving:
     """What the queue before a loaded model has seen."""
-    batcher, figures, record = loaded.batcher, loaded.batcher.figures, loaded.record
+    batcher, figures, record = loaded.batcher, loaded.batcher.stats, loaded.record
     p50, p90, p99 = (record.latency.quantile(share) for share in (0.5, 0.9, 0.99))
     return Serving(
         engine=loaded.predictor.engine,

@@ -70,7 +70,7 @@ def comparable(answer: tuple[int, Any, bytes]) -> Any:
 
 def short_count(api: ApiProcess) -> float:
     text = api.request("GET", "/metrics")[2].decode()
-    lines = [line for line in text.splitlines() if line.startswith("plinth_short_way_total")]
+    lines = [line for line in text.splitlines() if line.startswith("plinth_fast_path_requests_total")]
     return float(lines[0].split()[-1]) if lines else 0.0
 
 

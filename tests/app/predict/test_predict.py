@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from app.http.errors import ProblemError
 from app.predict import routes
-from app.serving import model_pool
+from app.serving import service
 from store import models
 from store.blobs import blobs
 from store.database import transaction
@@ -64,7 +64,7 @@ def test_the_embedding_is_answered_where_it_is_asked_for(client: TestClient, mod
 def test_an_answer_that_grows_too_large_is_ended_where_it_does(
     client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_pool, "MOST_ANSWER_BYTES", 10_000)
+    monkeypatch.setattr(service, "MAX_RESPONSE_BYTES", 10_000)
     registered(painter(tmp_path / "painter"), name="painter")
     assert client.post("/predict/painter", json={"inputs": [{"seed": 1}] * 20}).status_code == 200
     answer = client.post("/predict/painter", json={"inputs": [{"seed": 1}] * 200})
@@ -89,12 +89,12 @@ def test_a_recording_may_be_answered_as_a_recording() -> None:
     (sound,) = samples.VALUES["audio"](1)
     output = {"audio": base64.b64encode(sound).decode(), "sample_rate_hz": 4000}
 
-    answer = routes._as_it_is([output], "audio/wav")
+    answer = routes._file_response([output], "audio/wav")
 
     assert answer.media_type == "audio/wav"
     assert answer.body == sound
     with pytest.raises(ProblemError, match="single output that is an audio clip"):
-        routes._as_it_is([output, output], "audio/wav")
+        routes._file_response([output, output], "audio/wav")
 
 
 def test_a_bad_input_is_named_by_its_number(client: TestClient, model: str) -> None:

@@ -1,0 +1,155 @@
+"""Prediction requests: bodies to inputs, inputs to the queue, outputs to bytes; for the route and the fast path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import orjson
+from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
+
+from app.http.errors import ProblemError, internal_error, summarize, to_findings, to_problem_error
+from app.http.request_body import is_json_type
+from app.http.strict_json import strict_json
+from app.predict.schemas import PredictRequest
+from app.serving.batcher import PendingRequest
+from ml.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.http.middleware import GatewayMiddleware
+    from app.serving.service import PredictService
+    from app.serving.types import LoadedModel, ServedVersion
+
+    Outputs = list[dict[str, Any]]
+
+UTF_8: Final = ("utf-8", "utf8", "us-ascii")
+#: Media types whose body is one input.
+RAW_TYPES: Final = (b"image/", b"audio/", b"text/plain")
+RESPONSE_TYPE: Final = "application/json"
+MAX_CACHED_TYPES: Final = 256
+
+_FIELDS: Final = frozenset(PredictRequest.model_fields)
+
+
+class BodyFormat(Enum):
+    """Formats of a request body."""
+
+    JSON = "json"
+    #: The body is one input: an image, an audio clip or a text.
+    RAW = "raw"
+    FORM = "form"
+
+
+class PredictInputs(NamedTuple):
+    """Inputs of a request, and the parameters of all of them."""
+
+    inputs: Sequence[Any]
+    parameters: Mapping[str, Any]
+
+
+class PredictHandler:
+    """Handles prediction requests, apart from reading them from a connection and writing the response to it."""
+
+    def __init__(self, service: PredictService, gateway: GatewayMiddleware) -> None:
+        """`gateway` logs what fails."""
+        self.service = service
+        self._gateway = gateway
+
+    def parse(self, content_type: str, body: bytes) -> PredictInputs:
+        """Parse a body that is not a form; raises `ProblemError` 415 and 422."""
+        if body_format(content_type) is BodyFormat.RAW:
+            return PredictInputs([body], {})
+        request = validate(strict_json(body))
+        return PredictInputs(request.inputs, request.parameters)
+
+    def parse_quickly(self, body_format: BodyFormat, body: bytes) -> PredictInputs | None:
+        """Parse a small body in a tenth of the time of `parse`; return None where `parse` must judge it."""
+        if body_format is BodyFormat.RAW:
+            return PredictInputs([body], {})
+        # Searching for one byte takes a tenth of the time of searching for six.
+        if b"\\" in body and b"\\u0000" in body:
+            return None
+        try:
+            value = orjson.loads(body)
+        except ValueError:
+            return None
+        if not isinstance(value, dict) or not value.keys() <= _FIELDS:
+            return None
+        inputs, parameters = value.get("inputs"), value.get("parameters", {})
+        if not isinstance(inputs, list) or not inputs or not isinstance(parameters, dict):
+            return None
+        return PredictInputs(inputs, parameters) if all(isinstance(row, dict) for row in inputs) else None
+
+    def submit(
+        self,
+        model: LoadedModel,
+        request: PredictInputs,
+        *,
+        on_done: Callable[[Outputs | None, Exception | None], None],
+        is_abandoned: Callable[[], bool],
+    ) -> bool:
+        """Queue a request for a loaded model without waiting; return False where it needs more than one batch.
+
+        `on_done` is called once with the outputs or an error, unless `is_abandoned`. Raises `InputError` and
+        `QueueFull`.
+        """
+        if len(request.inputs) > model.batcher.max_rows:
+            return False
+        predictor = model.predictor
+        parameters = predictor.parse_parameters(request.parameters)
+        rows = [predictor.read(raw_input, parameters) for raw_input in request.inputs]
+        model.batcher.submit(PendingRequest(rows, parameters.output, on_done, is_abandoned))
+        return True
+
+    def respond(self, served: ServedVersion, outputs: list[dict[str, Any]]) -> bytes:
+        """Encode the response, a `Prediction` as JSON."""
+        return orjson.dumps(to_response(served, outputs))
+
+    def respond_error(self, error: Exception | None, *, path: str, request_id: str) -> ProblemError:
+        """Return the problem of a request that failed in the model; what is not the client's fault is logged."""
+        if isinstance(error, InputError):
+            return to_problem_error(error)
+        self._gateway.log_failure(error, method="POST", path=path, request_id=request_id)
+        return internal_error(request_id)
+
+
+@lru_cache(MAX_CACHED_TYPES)
+def body_format(content_type: str) -> BodyFormat:
+    """Return the format of a body by its Content-Type; raises `ProblemError` 415."""
+    media_type, options = parse_options_header(content_type)
+    charset = options.get(b"charset", b"utf-8").decode("latin-1")
+    is_json = is_json_type(content_type)
+    if (is_json or media_type == b"text/plain") and charset.lower() not in UTF_8:
+        detail = f"The charset {charset[:40]!r} is not supported. Send text as UTF-8."
+        raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_charset", detail)
+    if is_json:
+        return BodyFormat.JSON
+    if media_type == b"multipart/form-data":
+        return BodyFormat.FORM
+    if media_type.startswith(RAW_TYPES):
+        return BodyFormat.RAW
+    name = repr(media_type.decode("latin-1")) if media_type else "of a body without Content-Type"
+    supported = "application/json, image/*, audio/*, text/plain or multipart/form-data"
+    detail = f"The type {name} is not supported. Send {supported}."
+    raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+
+
+def validate(value: Any) -> PredictRequest:
+    """Validate a parsed body; raises `ProblemError` 422 with all findings."""
+    try:
+        return PredictRequest.model_validate(value)
+    except ValidationError as error:
+        schema = PredictRequest.model_json_schema()
+        findings = to_findings(error.errors(include_url=False), body=value, schema=schema)
+        raise ProblemError(422, "invalid_request", summarize(findings), errors=findings) from None
+
+
+def to_response(served: ServedVersion, outputs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a `Prediction` as JSON values."""
+    return {"model": served.name, "version": served.version, "task": served.task, "outputs": outputs}
