@@ -38,7 +38,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     if inherited is not None:
-        app.state.measures.name_process(inherited.number)
+        app.state.metrics.set_api_process(inherited.number)
         inherited.end_with_parent()
     server.run(sockets=[inherited.socket] if inherited else None)
     return 0 if server.started else 1

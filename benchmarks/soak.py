@@ -192,7 +192,7 @@ def main() -> None:
             soak = Soak(api, seconds=60 * minutes)
             asyncio.run(soak.run())
             metrics = api.request("GET", "/metrics")[2].decode().splitlines()
-    evicted = sum(float(line.split()[-1]) for line in metrics if line.startswith("plinth_evicted_models_total"))
+    evicted = sum(float(line.split()[-1]) for line in metrics if line.startswith("plinth_model_evictions_total"))
     print(", ".join(f"{count:,} {kind}" for kind, count in soak.seen.most_common()), f"and {evicted:,.0f} evictions")
     told = f"{soak.growth_bytes() / MIB:+.1f} MiB from the second quarter to the last"
     print(f"{told}; slope {soak.slope_bytes_an_hour() / MIB:+.1f} MiB an hour")

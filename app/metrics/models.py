@@ -1,4 +1,4 @@
-"""What `/metrics` and `/predict` show of each model, whichever of its versions answers."""
+"""Metrics by model name, as `/metrics` and `/predict` show them; all versions of a name count together."""
 
 from __future__ import annotations
 
@@ -14,38 +14,54 @@ from app.metrics.histogram import Histogram
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-ROWS: Final = (1, 2, 4, 8, 16, 32, 64)
-"""Bounds for what is run together."""
+#: Upper bounds of the buckets of a batch size.
+BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64)
+
+#: Name, help text, and field of `ModelRecord`.
+HISTOGRAMS: Final = (
+    ("plinth_request_duration_seconds", "Time from the arrival of a prediction request to its response.", "latency"),
+    ("plinth_batch_duration_seconds", "Time that one batch took to run.", "batch_seconds"),
+    ("plinth_batch_inputs", "Inputs in one batch.", "batch_rows"),
+)
+#: Name without `_total`, help text, and field of `ModelRecord`.
+COUNTERS: Final = (
+    ("plinth_model_cache_hits", "Requests for a model that was in memory.", "hits"),
+    ("plinth_model_loads", "Times a model was loaded into memory.", "loads"),
+    ("plinth_fast_path_requests", "Requests answered by the fast path.", "fast_path"),
+    ("plinth_model_evictions", "Times a model was evicted from memory.", "evictions"),
+)
 
 
 @dataclass(slots=True)
 class ModelRecord:
-    """Of one name, since the process began; it outlives what is in memory. Plain numbers: they are added to often."""
+    """Counters of one model name since the process started.
 
+    It outlives the model in memory. The fields are plain numbers, as they change with every request.
+    """
+
+    #: Time from the arrival of a request to its response.
     latency: Histogram = field(default_factory=Histogram)
-    """From a request's arrival to its answer."""
+    #: Duration of each batch.
     batch_seconds: Histogram = field(default_factory=Histogram)
-    """What each run took."""
-    batch_rows: Histogram = field(default_factory=lambda: Histogram(ROWS))
-    """Inputs of this model in each run."""
+    #: Inputs of this model in each batch.
+    batch_rows: Histogram = field(default_factory=lambda: Histogram(BATCH_SIZES))
+    #: Requests for which the model was in memory.
     hits: int = 0
-    """Requests that found it in memory."""
     loads: int = 0
-    """Times that it had to be loaded."""
+    #: Requests answered by `app.predict.fast_path`.
     fast_path: int = 0
-    """Requests answered under the framework (see `app.predict.fast_path`)."""
+    #: Times it was evicted to free memory.
     evictions: int = 0
-    """Times that it left for want of memory."""
 
-    def batch(self, rows: int, seconds: float) -> None:
-        """Count one run."""
-        self.batch_rows.note(rows)
-        self.batch_seconds.note(seconds)
+    def record_batch(self, rows: int, seconds: float) -> None:
+        """Count one batch."""
+        self.batch_rows.observe(rows)
+        self.batch_seconds.observe(seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModelInfo:
-    """A version that is loaded."""
+    """State of one version in memory."""
 
     model: str
     version: int
@@ -55,26 +71,22 @@ class LoadedModelInfo:
 
 
 class ModelMetrics(Collector):
-    """One record a name, and the families of metrics that they make."""
+    """Records by model name, as a collector of Prometheus metrics."""
 
     def __init__(self) -> None:
         self._records: dict[str, ModelRecord] = {}
-        self.in_memory: Callable[[], Iterable[LoadedModelInfo]] = tuple
-        """Asked anew each time."""
+        #: Called for every scrape: the versions in memory.
+        self.list_loaded: Callable[[], Iterable[LoadedModelInfo]] = tuple
 
-    def of(self, model: str) -> ModelRecord:
-        """That of a name; a new one for a new name."""
+    def record_of(self, model: str) -> ModelRecord:
+        """Return the record of a model name, a new one for a new name."""
         return self._records.setdefault(model, ModelRecord())
 
     def collect(self) -> Iterable[Metric]:
-        """What Prometheus is told."""
+        """Yield the metric families."""
         records = dict(self._records)
-        for metric, said, field_name in (
-            ("plinth_answer_seconds", "From a request's arrival to its answer.", "latency"),
-            ("plinth_prediction_seconds", "Time of a batch.", "batch_seconds"),
-            ("plinth_batch_inputs", "Inputs run together.", "batch_rows"),
-        ):
-            family = HistogramMetricFamily(metric, said, labels=["model"])
+        for metric, description, field_name in HISTOGRAMS:
+            family = HistogramMetricFamily(metric, description, labels=["model"])
             for name, record in records.items():
                 histogram: Histogram = getattr(record, field_name)
                 family.add_metric([name], histogram.buckets(), histogram.total)
@@ -83,20 +95,22 @@ class ModelMetrics(Collector):
         for name, record in records.items():
             predictions.add_metric([name], record.batch_rows.total)
         yield predictions
-        for metric, said, field_name in (
-            ("plinth_model_hits", "Requests that found the model in memory.", "hits"),
-            ("plinth_model_loads", "Times that the model had to be loaded.", "loads"),
-            ("plinth_short_way", "Requests answered under the framework.", "short_way"),
-            ("plinth_evicted_models", "Packages that left.", "evictions"),
-        ):
-            counter = CounterMetricFamily(metric, said, labels=["model"])
+        for metric, description, field_name in COUNTERS:
+            counter = CounterMetricFamily(metric, description, labels=["model"])
             for name, record in records.items():
                 counter.add_metric([name], getattr(record, field_name))
             yield counter
-        size = GaugeMetricFamily("plinth_model_bytes", "Of its files in memory.", labels=["model", "version", "engine"])
-        waiting = GaugeMetricFamily("plinth_model_waiting", "Inputs in its queue.", labels=["model", "version"])
-        for each in self.in_memory():
-            size.add_metric([each.model, str(each.version), each.engine], each.bytes)
-            waiting.add_metric([each.model, str(each.version)], each.waiting)
+        yield from self._collect_loaded()
+
+    def _collect_loaded(self) -> Iterable[Metric]:
+        size = GaugeMetricFamily(
+            "plinth_model_bytes", "Size of the model's files in memory.", labels=["model", "version", "engine"]
+        )
+        depth = GaugeMetricFamily(
+            "plinth_model_queue_depth", "Inputs waiting in the model's queue.", labels=["model", "version"]
+        )
+        for info in self.list_loaded():
+            size.add_metric([info.model, str(info.version), info.engine], info.bytes)
+            depth.add_metric([info.model, str(info.version)], info.waiting)
         yield size
-        yield waiting
+        yield depth

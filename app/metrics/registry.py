@@ -1,4 +1,4 @@
-"""What `/metrics` shows of this process."""
+"""The metrics registry of this process, served at `/metrics`."""
 
 from __future__ import annotations
 
@@ -13,60 +13,65 @@ from app.metrics.requests import RequestMetrics
 
 
 class MetricsRegistry:
-    """One registry per application, so that two in one process do not mix."""
+    """All metrics of one application, so that two applications in one process do not mix theirs."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self.requests = RequestMetrics()
         self._registry.register(self.requests)
-        self._worker: str | None = None
         self.by_model = ModelMetrics()
         self._registry.register(self.by_model)
         self._uploaded = Counter("plinth_uploaded_bytes", "Bytes of uploads received.", registry=self._registry)
-        self._loaded = Gauge("plinth_loaded_models", "Packages in memory.", registry=self._registry)
+        self._loaded = Gauge("plinth_loaded_models", "Models in memory.", registry=self._registry)
         self._loaded_bytes = Gauge(
-            "plinth_loaded_models_bytes", "Bytes of packages in memory.", registry=self._registry
+            "plinth_loaded_models_bytes", "Size of the files of all models in memory.", registry=self._registry
         )
         self._jobs = Gauge("plinth_jobs", "Jobs by state.", ["state"], registry=self._registry)
+        #: Value of the label `api_process`; None in the only process.
+        self._api_process: str | None = None
 
-    def uploaded(self, count: int) -> None:
+    def count_uploaded_bytes(self, count: int) -> None:
         """Count bytes received."""
         self._uploaded.inc(count)
 
-    def loaded(self, *, models: int, total_bytes: int) -> None:
-        """Say what is in memory now."""
+    def set_loaded_models(self, *, models: int, total_bytes: int) -> None:
+        """Set the number and total size of the models in memory."""
         self._loaded.set(models)
         self._loaded_bytes.set(total_bytes)
 
-    def jobs(self, counts: Mapping[str, int]) -> None:
-        """Say how many jobs are in each state now."""
+    def set_jobs(self, counts: Mapping[str, int]) -> None:
+        """Set the number of jobs by state."""
         self._jobs.clear()
         for state, count in counts.items():
             self._jobs.labels(state).set(count)
 
-    def name_process(self, worker: int) -> None:
-        """Of several workers behind one address this is that one: its number stands on everything it tells."""
-        said = "The process that answered; with several workers another may answer next."
-        info = Gauge("plinth_worker", said, ["pid"], registry=self._registry)
+    def set_api_process(self, number: int) -> None:
+        """Label all samples with the number of this process, one of several that share a socket."""
+        description = "The API process that answered; the next request may reach another."
+        info = Gauge("plinth_api_process_info", description, ["pid"], registry=self._registry)
         info.labels(str(os.getpid())).set(1)
-        self._worker = str(worker)
+        self._api_process = str(number)
 
     def exposition(self) -> bytes:
-        """Everything in Prometheus's text format."""
-        return generate_latest(_Labelled(self._registry, self._worker) if self._worker else self._registry)
+        """Return all metrics in the text format of Prometheus."""
+        return generate_latest(
+            _LabeledRegistry(self._registry, self._api_process) if self._api_process else self._registry
+        )
 
 
-class _Labelled(CollectorRegistry):
-    """A registry whose samples all say which worker counted them, so that those of several are not mixed."""
+class _LabeledRegistry(CollectorRegistry):
+    """A registry whose samples carry the label `api_process`, so that those of several processes are not mixed."""
 
-    def __init__(self, registry: CollectorRegistry, worker: str) -> None:
+    def __init__(self, registry: CollectorRegistry, api_process: str) -> None:
         super().__init__()
-        self._of = registry
-        self._worker = worker
+        self._source = registry
+        self._api_process = api_process
 
     def collect(self) -> Iterable[Metric]:
-        """With the label `worker`."""
-        for metric in self._of.collect():
-            metric.samples = [each._replace(labels={**each.labels, "worker": self._worker}) for each in metric.samples]
+        """Yield the metric families with the label added."""
+        for metric in self._source.collect():
+            metric.samples = [
+                sample._replace(labels={**sample.labels, "api_process": self._api_process}) for sample in metric.samples
+            ]
             yield metric

@@ -1,4 +1,4 @@
-"""What `/metrics` shows of each route."""
+"""Metrics of requests by route, as `/metrics` shows them."""
 
 from __future__ import annotations
 
@@ -16,30 +16,32 @@ if TYPE_CHECKING:
 
 
 class RequestMetrics(Collector):
-    """How many were answered, and how long that took: one histogram for each method, route and status."""
+    """Number and duration of requests: one histogram for each method, route and status."""
 
     def __init__(self) -> None:
-        self._latency: dict[tuple[str, str, int], Histogram] = {}
+        self._latencies: dict[tuple[str, str, int], Histogram] = {}
 
-    def note(self, *, method: str, route: str, status: int, seconds: float) -> None:
-        """One was answered."""
+    def observe(self, *, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one response."""
         key = (method, route, status)
-        latency = self._latency.get(key)
+        latency = self._latencies.get(key)
         if latency is None:
-            latency = self._latency[key] = Histogram()
-        latency.note(seconds)
+            latency = self._latencies[key] = Histogram()
+        latency.observe(seconds)
 
     def collect(self) -> Iterable[Metric]:
-        """What Prometheus is told."""
+        """Yield the metric families."""
         requests = CounterMetricFamily(
-            "plinth_http_requests", "Requests answered.", labels=["method", "route", "status"]
+            "plinth_http_requests", "HTTP requests answered.", labels=["method", "route", "status"]
         )
         by_route: dict[str, Histogram] = {}
-        for (method, route, status), latency in list(self._latency.items()):
+        for (method, route, status), latency in list(self._latencies.items()):
             requests.add_metric([method, route, str(status)], latency.count)
-            by_route.setdefault(route, Histogram()).add(latency)
+            by_route.setdefault(route, Histogram()).merge(latency)
         yield requests
-        seconds = HistogramMetricFamily("plinth_http_request_seconds", "Time to answer.", labels=["route"])
+        durations = HistogramMetricFamily(
+            "plinth_http_request_duration_seconds", "Time from an HTTP request to its response.", labels=["route"]
+        )
         for route, latency in by_route.items():
-            seconds.add_metric([route], latency.buckets(), latency.total)
-        yield seconds
+            durations.add_metric([route], latency.buckets(), latency.total)
+        yield durations

@@ -58,7 +58,7 @@ def test_metrics_count_what_happened(client: TestClient, model: str) -> None:
     assert 'plinth_predictions_total{model="shades"} 1.0' in text
     assert 'plinth_jobs{state="queued"} 1.0' in text
     assert "plinth_loaded_models 1.0" in text
-    assert 'plinth_answer_seconds_count{model="shades"} 1.0' in text
+    assert 'plinth_request_duration_seconds_count{model="shades"} 1.0' in text
     assert 'plinth_model_loads_total{model="shades"} 1.0' in text
     assert 'plinth_model_bytes{engine="onnxruntime",model="shades",version="1"}' in text
 
@@ -104,16 +104,16 @@ def test_the_process_is_small_after_a_prediction_and_torch_is_not_in_it(home: Pa
 
 def test_a_chore_that_wakes_while_all_is_closed_does_no_harm(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = main.create_app(AppSettings.model_validate({"api_key": KEY}))
-    runtime = app.state.runtime
+    predict_service = app.state.predict_service
 
     async def run() -> None:
         wake = asyncio.Event()
 
         async def work() -> None:
             await wake.wait()
-            await runtime._in_pool(lambda: None)
+            await predict_service._in_executor(lambda: None)
 
-        monkeypatch.setattr(runtime, "warm_up", work)
+        monkeypatch.setattr(predict_service, "warm_up", work)
         async with main._lifespan(app):
             await asyncio.sleep(0)
             wake.set()

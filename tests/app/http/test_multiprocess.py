@@ -39,10 +39,10 @@ def workers_of(api: ApiProcess) -> set[int]:
 def answered_by(api: ApiProcess) -> tuple[int, str]:
     """The process that answers a new connection, and the number it gives itself."""
     told = api.request("GET", "/metrics")[2].decode()
-    found = re.search(r'plinth_worker\{pid="(\d+)",worker="(\d)"\} 1.0', told)
+    found = re.search(r'plinth_api_process_info\{api_process="(\d)",pid="(\d+)"\} 1.0', told)
     assert found, told[-500:]
-    assert re.search(r'process_cpu_seconds_total\{worker="\d"\}', told)
-    return int(found[1]), found[2]
+    assert re.search(r'process_cpu_seconds_total\{api_process="\d"\}', told)
+    return int(found[2]), found[1]
 
 
 def version(api: ApiProcess) -> tuple[int, str]:

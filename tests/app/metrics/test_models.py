@@ -7,20 +7,20 @@ from app.metrics.models import LoadedModelInfo, ModelMetrics
 
 def test_prometheus_gets_each_model_by_its_name():
     records = ModelMetrics()
-    records.of("digits").latency.note(0.003)
-    records.of("digits").hits += 2
-    records.of("digits").batch(3, 0.02)
-    records.in_memory = lambda: [LoadedModelInfo("digits", 3, "onnxruntime", 1000, 7)]
+    records.record_of("digits").latency.observe(0.003)
+    records.record_of("digits").hits += 2
+    records.record_of("digits").record_batch(3, 0.02)
+    records.list_loaded = lambda: [LoadedModelInfo("digits", 3, "onnxruntime", 1000, 7)]
     registry = CollectorRegistry()
     registry.register(records)
     told = generate_latest(registry).decode()
-    assert 'plinth_answer_seconds_bucket{le="0.0025",model="digits"} 0.0' in told
-    assert 'plinth_answer_seconds_bucket{le="0.005",model="digits"} 1.0' in told
-    assert 'plinth_answer_seconds_count{model="digits"} 1.0' in told
+    assert 'plinth_request_duration_seconds_bucket{le="0.0025",model="digits"} 0.0' in told
+    assert 'plinth_request_duration_seconds_bucket{le="0.005",model="digits"} 1.0' in told
+    assert 'plinth_request_duration_seconds_count{model="digits"} 1.0' in told
     assert 'plinth_batch_inputs_bucket{le="2.0",model="digits"} 0.0' in told
     assert 'plinth_batch_inputs_bucket{le="4.0",model="digits"} 1.0' in told
-    assert 'plinth_prediction_seconds_sum{model="digits"} 0.02' in told
+    assert 'plinth_batch_duration_seconds_sum{model="digits"} 0.02' in told
     assert 'plinth_predictions_total{model="digits"} 3.0' in told
-    assert 'plinth_model_hits_total{model="digits"} 2.0' in told
+    assert 'plinth_model_cache_hits_total{model="digits"} 2.0' in told
     assert 'plinth_model_bytes{engine="onnxruntime",model="digits",version="3"} 1000.0' in told
-    assert 'plinth_model_waiting{model="digits",version="3"} 7.0' in told
+    assert 'plinth_model_queue_depth{model="digits",version="3"} 7.0' in told
