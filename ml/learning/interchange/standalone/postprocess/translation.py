@@ -41,7 +41,7 @@ def _translated(given: dict[str, Any], model: Any) -> dict[str, Any]:
         start=special["begin"],
         end=special["end"],
         never=[special[role] for role in NEVER if role in special and special[role] != special["end"]],
-        longest=[min(given.get("max_length") or config["max_length"], read["text"].shape[1] + MORE)],
+        max_lengths=[min(given.get("max_length") or config["max_length"], read["text"].shape[1] + MORE)],
         beams=beams,
         length_penalty=config["length_penalty"],
     )
