@@ -54,7 +54,7 @@ TIMEOUT_PARAMETER: Final = {
     "in": "header",
     "required": False,
     "schema": {"type": "number", "exclusiveMinimum": 0},
-    "description": "Seconds until the client needs the response; a request that is still in the queue then gets status 504.",
+    "description": "Seconds until the client needs the response; a request that still waits then gets status 504.",
 }
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BODY = {
