@@ -24,10 +24,7 @@ def configuration() -> Config:
 
 
 def upgrade(connection: Connection) -> None:
-    """To the newest revision, in one transaction.
-
-    What is up to date stays as it is.
-    """
+    """Migrate to the newest revision, in the transaction of `connection`."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     config = configuration()

@@ -1,4 +1,4 @@
-"""`python -m worker`: waits for bells, runs what they announce, and looks after what nobody looks after."""
+"""`python -m worker`: receive notifications, run jobs, and reconcile the database."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from celery.signals import worker_shutting_down
 
 from store.celery_apps import worker_app
 from worker.handlers import register
-from worker.jobs.entrypoint import log_in_utc
+from worker.jobs.entrypoint import configure_logging
 from worker.reconciler import Reconciler
 from worker.settings import worker_settings
 from worker.supervisor import Supervisor
 
 
 def main() -> int:
-    """Until SIGTERM; then every run saves a checkpoint and leaves, and so does this process."""
-    log_in_utc()
+    """Run until SIGTERM.
+
+    Then every run saves a checkpoint and exits, and so does this process.
+    """
+    configure_logging()
     settings = worker_settings()
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     supervisor = Supervisor(name, settings)
@@ -35,7 +38,7 @@ def main() -> int:
         worker = app.Worker(
             hostname=f"plinth@{name}",
             pool="threads",
-            # One more than there are slots, so that a validation never waits behind a run.
+            # One thread more than slots, so that a validation never waits for a run.
             concurrency=settings.job_slots + 1,
             loglevel="INFO",
             quiet=True,

@@ -1,4 +1,7 @@
-"""One child process of the worker: in its own session, tied to this process, told only what it needs to know."""
+"""One child process of the worker.
+
+In its own session, bound to this process, with a filtered environment.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-KNOWN_TO_CHILDREN = (
+#: Prefixes of the environment variables that every child gets.
+BASE_VARIABLES = (
     "PATH",
     "HOME",
     "LANG",
@@ -29,35 +33,38 @@ KNOWN_TO_CHILDREN = (
     "VIRTUAL_ENV",
     "SSL_CERT",
 )
-"""Prefixes of the variables that any child needs."""
-KNOWN_TO_RUNS = ("CUDA_", "NVIDIA_", "NCCL_", "OMP_", "MKL_", "TORCH_", "PYTORCH_", "AWS_", "PLINTH_")
-"""Prefixes of those that a run needs besides: its hardware, the database and the blobs."""
-SECRET_TO_RUNS = ("PLINTH_API_KEY", "PLINTH_REDIS_URL")
+#: Prefixes of the additional variables of a run: its hardware, the database and the blobs.
+RUN_VARIABLES = ("CUDA_", "NVIDIA_", "NCCL_", "OMP_", "MKL_", "TORCH_", "PYTORCH_", "AWS_", "PLINTH_")
+#: Variables that no run gets.
+SECRET_VARIABLES = ("PLINTH_API_KEY", "PLINTH_REDIS_URL")
 
 
 def environment_for_runs() -> dict[str, str]:
-    """The environment of a child that reads the database and the blobs, without the keys to anything else."""
-    return _only(KNOWN_TO_CHILDREN + KNOWN_TO_RUNS, without=SECRET_TO_RUNS)
+    """Return the environment of a child with access to the database and blobs."""
+    return _filter_environment(BASE_VARIABLES + RUN_VARIABLES, without=SECRET_VARIABLES)
 
 
 def environment_without_secrets() -> dict[str, str]:
-    """The environment of a child that reads what strangers sent."""
-    return _only(KNOWN_TO_CHILDREN, without=())
+    """Return the environment of a child that reads untrusted uploads."""
+    return _filter_environment(BASE_VARIABLES, without=())
 
 
-def _only(prefixes: tuple[str, ...], *, without: tuple[str, ...]) -> dict[str, str]:
+def _filter_environment(prefixes: tuple[str, ...], *, without: tuple[str, ...]) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(prefixes) and name not in without}
 
 
 class ChildProcess:
-    """`python -m module arguments`, from its start to its end; leaving the context kills what is left of its group."""
+    """The process `python -m module arguments`.
+
+    Leaving the context kills what is left of its process group.
+    """
 
     def __init__(self, module: str, *arguments: str, environment: Mapping[str, str], log: Path) -> None:
-        self.asked: set[bytes] = set()
+        self.requests: set[bytes] = set()
         self.was_killed = False
-        self._leaving_since: float | None = None
-        self._line = control_channel.SupervisorEnd()
-        descriptor = self._line.child_descriptor
+        self._leave_requested_at: float | None = None
+        self._channel = control_channel.SupervisorEnd()
+        descriptor = self._channel.child_descriptor
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -69,49 +76,52 @@ class ChildProcess:
                 stdout=output,
                 stderr=output,
             )
-        self._line.let_go_of_the_other_end()
+        self._channel.close_child_end()
 
     @property
     def status(self) -> int:
-        """The exit status, negative for a signal; waits for the end."""
+        """The exit status, negative for a signal; waits for the end of the process."""
         return self._process.wait()
 
     @property
-    def seconds_leaving(self) -> float:
-        """Since it was asked to leave; 0 before."""
-        return 0 if self._leaving_since is None else time.monotonic() - self._leaving_since
+    def seconds_since_leave_request(self) -> float:
+        """Seconds since the process was requested to leave; 0 before."""
+        return 0 if self._leave_requested_at is None else time.monotonic() - self._leave_requested_at
 
-    def ended_within(self, seconds: float) -> bool:
-        """Wait that long at most for its end."""
+    def wait(self, seconds: float) -> bool:
+        """Wait at most this long for the end of the process.
+
+        Return whether it has ended.
+        """
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return False
         return True
 
-    def ask_to_leave(self) -> None:
-        """Save a checkpoint and go."""
-        self._ask(control_channel.LEAVE)
-        self._leaving_since = self._leaving_since or time.monotonic()
+    def request_leave(self) -> None:
+        """Request the process to save a checkpoint and exit."""
+        self._request(control_channel.LEAVE)
+        self._leave_requested_at = self._leave_requested_at or time.monotonic()
 
-    def ask_to_finish(self) -> None:
-        """End the training now and make a model of the best so far."""
-        self._ask(control_channel.FINISH)
+    def request_finish(self) -> None:
+        """Request the process to finish now with the best weights so far."""
+        self._request(control_channel.FINISH)
 
     def kill(self) -> None:
-        """End the whole group at once."""
+        """Kill the whole process group."""
         self.was_killed = True
         self._kill_group()
         self._process.wait()
 
-    def last_words(self) -> dict[str, Any] | None:
-        """Why it ended, in its own words."""
-        return self._line.last_words()
+    def receive_error(self) -> dict[str, Any] | None:
+        """Return the error that the ended process reported, if any."""
+        return self._channel.receive_error()
 
-    def _ask(self, request: bytes) -> None:
-        if request not in self.asked:
-            self.asked.add(request)
-            self._line.ask(request)
+    def _request(self, request: bytes) -> None:
+        if request not in self.requests:
+            self.requests.add(request)
+            self._channel.send_request(request)
 
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -126,4 +136,4 @@ class ChildProcess:
         # Also after an orderly end: a grandchild may be left in the group.
         self._kill_group()
         self._process.wait()
-        self._line.close()
+        self._channel.close()

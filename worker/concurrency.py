@@ -1,4 +1,4 @@
-"""How many runs go on at once in one worker."""
+"""The limit on concurrent runs of one worker."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections import deque
 
 
 class JobSlots:
-    """A job that comes too early waits here, in order.
+    """A fixed number of slots, and a queue of the jobs that wait for one.
 
-    Nothing is claimed by waiting: any other worker that hears of the job may take it.
+    Waiting claims nothing: any other worker that is notified of the job may run it.
     """
 
     def __init__(self, size: int) -> None:
@@ -17,8 +17,8 @@ class JobSlots:
         self._waiting: deque[str] = deque()
         self._lock = threading.Lock()
 
-    def enter(self, job_id: str) -> bool:
-        """Take a slot, or wait in line and be told False."""
+    def acquire(self, job_id: str) -> bool:
+        """Take a free slot, or queue the job and return False."""
         with self._lock:
             if self._free:
                 self._free -= 1
@@ -27,8 +27,11 @@ class JobSlots:
                 self._waiting.append(job_id)
             return False
 
-    def leave(self) -> str | None:
-        """Hand the slot to the first in line, who is returned; with nobody there the slot is free."""
+    def release(self) -> str | None:
+        """Pass the slot to the first waiting job and return its id.
+
+        Without one, free the slot and return None.
+        """
         with self._lock:
             if self._waiting:
                 return self._waiting.popleft()

@@ -1,8 +1,9 @@
-"""The line between a supervisor and its child: one socket pair.
+"""The control channel between a supervisor and its child: one socket pair.
 
-Down it go requests, one byte each. Its end means that the supervisor is gone: the child kills its whole group, so that
-no run outlives the process that keeps its lease. Up it go the child's last words, why it ended, as JSON. A request
-waits in the line until the child reads it, as a signal to a process that is still starting would not.
+The supervisor sends requests, one byte each. They wait in the socket until the child reads them, where a signal to a
+process that is still starting would be lost. The child sends the error with which it ends, as JSON. When the
+supervisor's end closes, the supervisor is gone: the child kills its whole process group, so that no run outlives the
+process that renews its lease.
 """
 
 from __future__ import annotations
@@ -16,90 +17,105 @@ import sys
 import threading
 from typing import Any
 
+#: Environment variable with the file descriptor of the child's end.
 VARIABLE = "PLINTH_CONTROL_CHANNEL"
 LEAVE = b"L"
 FINISH = b"F"
-LONGEST_WORDS_BYTES = 32_768
+MAX_ERROR_BYTES = 32_768
 PR_SET_PDEATHSIG = 1
 
 
 class SupervisorEnd:
-    """What the supervisor holds. Closing it ends the child's group."""
+    """The supervisor's end. Closing it kills the child's process group."""
 
     def __init__(self) -> None:
-        self._socket, self._theirs = socket.socketpair()
+        self._socket, self._child_socket = socket.socketpair()
 
     @property
     def child_descriptor(self) -> int:
-        """To be handed to the child."""
-        return self._theirs.fileno()
+        """The file descriptor that the child inherits."""
+        return self._child_socket.fileno()
 
-    def let_go_of_the_other_end(self) -> None:
-        """Once the child holds it, so that its end shows here."""
-        self._theirs.close()
+    def close_child_end(self) -> None:
+        """Close this process's copy of the child's end.
 
-    def ask(self, request: bytes) -> None:
-        """Send a request; a child that is gone hears nothing, and that is no error."""
+        Else the end of the child would not close the channel.
+        """
+        self._child_socket.close()
+
+    def send_request(self, request: bytes) -> None:
+        """Send `LEAVE` or `FINISH`; no error if the child has ended."""
         try:
             self._socket.send(request, socket.MSG_DONTWAIT)
         except (BrokenPipeError, BlockingIOError, ConnectionResetError):
             return
 
-    def last_words(self) -> dict[str, Any] | None:
-        """What an ended child said, or None."""
-        said = b""
+    def receive_error(self) -> dict[str, Any] | None:
+        """Return the error that an ended child sent, or None."""
+        content = b""
         self._socket.settimeout(1)
         try:
-            while chunk := self._socket.recv(LONGEST_WORDS_BYTES):
-                said += chunk
+            while chunk := self._socket.recv(MAX_ERROR_BYTES):
+                content += chunk
         except (TimeoutError, ConnectionResetError):
             pass
         try:
-            words = json.loads(said)
+            error = json.loads(content)
         except ValueError:
             return None
-        return words if isinstance(words, dict) else None
+        return error if isinstance(error, dict) else None
 
     def close(self) -> None:
-        """End the line."""
+        """Close both ends."""
         self._socket.close()
-        self._theirs.close()
+        self._child_socket.close()
 
 
 class ChildEnd:
-    """What the child holds. Remembers what it was asked; `stop_requested` is `LEAVE`, `FINISH` or None."""
+    """The child's end. `request` is the most urgent request so far: `LEAVE`, `FINISH` or None.
+
+    SIGTERM counts as `LEAVE`, with or without a supervisor.
+    """
 
     def __init__(self) -> None:
         self.request: bytes | None = None
         self._socket: socket.socket | None = None
-        signal.signal(signal.SIGTERM, lambda *_: self._asked(LEAVE))
+        signal.signal(signal.SIGTERM, lambda *_: self._receive(LEAVE))
         descriptor = os.environ.pop(VARIABLE, None)
         if descriptor is None:
             return
         os.set_inheritable(int(descriptor), False)
         self._socket = socket.socket(fileno=int(descriptor))
-        threading.Thread(target=self._listen, args=(self._socket,), name="tether", daemon=True).start()
+        threading.Thread(target=self._listen, args=(self._socket,), name="control channel", daemon=True).start()
 
-    def say(self, words: dict[str, Any]) -> None:
-        """Tell why this process ends; the supervisor reads it afterwards."""
+    def send_error(self, error: dict[str, Any]) -> None:
+        """Send the error with which this process ends; the supervisor reads it afterwards."""
         if self._socket is not None:
-            self._socket.send(json.dumps(words).encode()[:LONGEST_WORDS_BYTES])
+            self._socket.send(json.dumps(error).encode()[:MAX_ERROR_BYTES])
 
-    def _listen(self, line: socket.socket) -> None:
-        while request := line.recv(1):
-            self._asked(request)
+    def _listen(self, channel: socket.socket) -> None:
+        while request := channel.recv(1):
+            self._receive(request)
         os.killpg(0, signal.SIGKILL)
 
-    def _asked(self, request: bytes) -> None:
-        # To leave is more urgent than to finish, and stays so.
+    def _receive(self, request: bytes) -> None:
+        # LEAVE is more urgent than FINISH.
         if self.request != LEAVE:
             self.request = request
 
 
-def die_with_parent() -> None:
-    """Linux kills this process when its parent dies, even while C code holds the interpreter.
+def die_with_parent(descriptor: int) -> None:
+    """Kill this process when its parent has ended: when the pipe behind `descriptor` closes.
 
-    For processes that start no others: one that dies so has no time to end its group.
+    On Linux the kernel does so, too, even while C code holds the interpreter lock. Only for processes without children,
+    as their process group is not killed.
     """
+    threading.Thread(target=_kill_at_end_of, args=(descriptor,), name="parent", daemon=True).start()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _kill_at_end_of(descriptor: int) -> None:
+    while os.read(descriptor, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,6 +1,6 @@
-"""Files that belong to nothing any more. The rows are the truth: what none of them stands for is rubbish.
+"""Deletes files that no row refers to.
 
-Among the blobs only after a day: a younger one may be a model that is published and whose row is about to be written.
+Blobs are deleted only after a day: a younger one may be a published model whose row is about to be written.
 """
 
 from __future__ import annotations
@@ -23,35 +23,38 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400
-KINDS = ("models", "datasets", "runs", "imports", "exports")
+COLLECTED_PREFIXES = ("models", "datasets", "runs", "imports", "exports")
 
 
-def sweep() -> None:
-    """One round over blobs, scratch folders and uploads that were never finished."""
-    for key in _aged_keys():
+def collect_garbage() -> None:
+    """Delete unreferenced blobs, scratch folders of ended runs, and expired uploads."""
+    for key in _old_keys():
         with reading() as session:
-            is_wanted = _stands_for(session, key)
-        if not is_wanted:
-            log.info("nothing stands for %s: removed", key)
+            is_referenced = _is_referenced(session, key)
+        if not is_referenced:
+            log.info("no row refers to %s: deleted", key)
             blobs().delete(key)
-    _sweep_scratch()
+    _delete_scratch_folders()
     with transaction() as session:
         expired = uploads.expire(session)
     for upload_id in expired:
         (store_settings().home / "incoming" / upload_id).unlink(missing_ok=True)
 
 
-def _aged_keys() -> set[str]:
-    """`kind/id` of a day ago or more; an id tells when it was made (RFC 9562, section 5.7)."""
+def _old_keys() -> set[str]:
+    """Return the `prefix/id` keys that are a day old or more.
+
+    An id holds its time (RFC 9562, section 5.7).
+    """
     limit_milliseconds = (time.time() - DAY_SECONDS) * 1000
-    tops = {"/".join(key.split("/")[:2]) for kind in KINDS for key in blobs().keys(kind)}
-    return {top for top in tops if int(top.rpartition("_")[2][:12], 16) < limit_milliseconds}
+    keys = {"/".join(path.split("/")[:2]) for prefix in COLLECTED_PREFIXES for path in blobs().keys(prefix)}
+    return {key for key in keys if int(key.rpartition("_")[2][:12], 16) < limit_milliseconds}
 
 
-def _stands_for(session: Session, key: str) -> bool:
-    kind, _, identifier = key.partition("/")
+def _is_referenced(session: Session, key: str) -> bool:
+    prefix, _, identifier = key.partition("/")
     try:
-        match kind:
+        match prefix:
             case "models":
                 return models.version(session, identifier).key == key
             case "datasets":
@@ -66,8 +69,8 @@ def _stands_for(session: Session, key: str) -> bool:
         return False
 
 
-def _sweep_scratch() -> None:
-    """What a run that was killed together with its supervisor left behind."""
+def _delete_scratch_folders() -> None:
+    """Delete the scratch folders of runs that were killed together with their supervisor."""
     for folder in all_run_folders():
         try:
             with reading() as session:

@@ -1,4 +1,7 @@
-"""The Celery entry point. A message carries a job's id and means "look"."""
+"""The Celery handler of notifications.
+
+A message holds a job's id and means: look at this job.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def register(app: Celery, supervisor: Supervisor) -> None:
-    """Let the supervisor answer every bell that rings on `app`."""
+    """Register the handler that passes each notification of `app` to the supervisor."""
 
     @app.task(name=HANDLER)  # type: ignore[untyped-decorator]  # Celery has no types
     def run_job(job_id: str) -> None:
-        supervisor.answer(job_id)
+        supervisor.handle(job_id)

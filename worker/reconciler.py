@@ -1,7 +1,7 @@
-"""What nobody else looks after: runs whose worker is lost, and bells that nobody heard.
+"""Requeues runs whose worker is lost, and sends notifications that were lost.
 
-Every worker does it: the rows are locked while they are changed, so what one takes up no other does. Files are swept
-up by the eldest alone.
+Every worker does so: rows are locked while they change, so that two workers never handle the same one. Garbage is
+collected by the oldest worker alone.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from store import jobs, workers
 from store.database import transaction
 from store.errors import BrokerUnavailable
 from store.notifications import notify, queue_length
-from worker.garbage_collection import sweep
-from worker.retry import UNREACHABLE, cause_of
+from worker.garbage_collection import collect_garbage
+from worker.retry import DATABASE_ERRORS, driver_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SWEEP_EVERY_SECONDS = 600.0
+GARBAGE_COLLECTION_SECONDS = 600.0
 
 
 class Reconciler:
-    """A thread of the worker, for as long as the context lasts."""
+    """A thread of the worker that runs until the context is left."""
 
     def __init__(self, name: str, settings: WorkerSettings) -> None:
         self.name = name
         self.settings = settings
-        self._over = threading.Event()
-        self._swept_at = float("-inf")
+        self._stop = threading.Event()
+        self._collected_at = float("-inf")
         self._thread = threading.Thread(target=self._work, name="reconciler", daemon=True)
 
     def __enter__(self) -> Self:
@@ -46,38 +46,41 @@ class Reconciler:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
+        self._stop.set()
         self._thread.join(self.settings.reconcile_seconds)
 
     def _work(self) -> None:
-        while not self._over.is_set():
-            self._try(self.look)
-            self._over.wait(self.settings.reconcile_seconds)
-        self._try(self._leave)
+        while not self._stop.is_set():
+            self._try(self.reconcile)
+            self._stop.wait(self.settings.reconcile_seconds)
+        self._try(self._remove_worker)
 
     def _try(self, action: Callable[[], None]) -> None:
-        """Whatever fails is tried again in the next round: this thread must outlive every fault around it."""
+        """Log a failed action.
+
+        It is repeated in the next round, as this thread must survive every fault.
+        """
         try:
             action()
-        except UNREACHABLE as error:
-            log.warning("the database cannot be written: %s", cause_of(error))
+        except DATABASE_ERRORS as error:
+            log.warning("the database cannot be written: %s", driver_error(error))
         except Exception:
             log.exception("reconciling failed")
 
-    def look(self) -> None:
-        """One round."""
+    def reconcile(self) -> None:
+        """Do one round: heartbeat, expired leases, due notifications, garbage."""
         with transaction() as session:
-            is_eldest = workers.heartbeat(session, self.name, slots=self.settings.job_slots)
+            is_oldest = workers.heartbeat(session, self.name, slots=self.settings.job_slots)
         with transaction() as session:
-            lost = jobs.requeue_expired(session)
-        for job_id in lost:
-            log.warning("%s: its worker fell silent", job_id)
-        self._ring_what_is_due()
-        if is_eldest and time.monotonic() - self._swept_at >= SWEEP_EVERY_SECONDS:
-            self._swept_at = time.monotonic()
-            sweep()
+            expired = jobs.requeue_expired(session)
+        for job_id in expired:
+            log.warning("%s: its worker stopped renewing the lease; the job is queued again", job_id)
+        self._notify_due_jobs()
+        if is_oldest and time.monotonic() - self._collected_at >= GARBAGE_COLLECTION_SECONDS:
+            self._collected_at = time.monotonic()
+            collect_garbage()
 
-    def _ring_what_is_due(self) -> None:
+    def _notify_due_jobs(self) -> None:
         try:
             messages_waiting = queue_length()
             with transaction() as session:
@@ -85,8 +88,8 @@ class Reconciler:
             for job_id in due:
                 notify(job_id)
         except BrokerUnavailable as error:
-            log.warning("no bell can be rung: %s", error)
+            log.warning("no notification can be sent: %s", error)
 
-    def _leave(self) -> None:
+    def _remove_worker(self) -> None:
         with transaction() as session:
             workers.remove(session, self.name)

@@ -1,4 +1,4 @@
-"""Waiting for a database that is away, or full, for a while."""
+"""Retries of database writes while the database is unavailable or its disk is full."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-UNREACHABLE = (OperationalError, InterfaceError, StorageFull)
-PAUSE_SECONDS = 1.0
+#: Errors of a database that is unavailable for now.
+DATABASE_ERRORS = (OperationalError, InterfaceError, StorageFull)
+RETRY_SECONDS = 1.0
 
 
 def retrying_transaction(write: Callable[[Session], T]) -> T:
     """Run `write` in a transaction, again while the database is unavailable.
 
-    Gives up after `database_patience_seconds` of the worker's settings, with the last error. Only for transitions that
-    may run twice: a commit whose answer was lost is repeated.
+    Raises the last error after `database_patience_seconds` of the worker's settings. Only for writes that may run
+    twice: a commit whose reply was lost is repeated.
     """
 
     def attempt() -> T:
@@ -38,21 +39,24 @@ def retrying_transaction(write: Callable[[Session], T]) -> T:
 
 
 def retry_while_unavailable(action: Callable[[], T], *, for_seconds: float) -> T:
-    """Do it, again each second while the database does not answer; its last error after `for_seconds`.
+    """Run `action` once a second until the database is available.
 
-    A commit whose answer was lost is done twice by this: only for transitions that a second time change nothing.
+    Raises the last error after `for_seconds`.
     """
     deadline = time.monotonic() + for_seconds
     while True:
         try:
             return action()
-        except UNREACHABLE as error:
+        except DATABASE_ERRORS as error:
             if time.monotonic() > deadline:
                 raise
-            log.warning("the database cannot be written, trying again: %s", cause_of(error))
-        time.sleep(PAUSE_SECONDS)
+            log.warning("the database cannot be written, retrying: %s", driver_error(error))
+        time.sleep(RETRY_SECONDS)
 
 
-def cause_of(error: Exception) -> object:
-    """The words of the driver alone: SQLAlchemy's hold the statement and its values as well."""
+def driver_error(error: Exception) -> object:
+    """Return the driver's error alone.
+
+    SQLAlchemy's message would log the statement and its values as well.
+    """
     return getattr(error, "orig", error)

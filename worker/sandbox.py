@@ -1,8 +1,7 @@
-"""`python -m worker.sandbox`: reads what strangers uploaded, where the worst that can happen is that it dies.
+"""`python -m worker.sandbox`: read untrusted uploads in a process without secrets, database or network.
 
-It is told no secret, no database and no network; it takes a request on its standard input, leaves what it made and a
-report where the request says, and tells on its standard output how far it is. The kernel bounds its memory, its
-processor time and the size of its files.
+The process reads a request from its standard input, writes its result and a report to the paths in the request, and
+prints its progress to its standard output. The kernel limits its memory, its processor time and the size of its files.
 """
 
 from __future__ import annotations
@@ -29,18 +28,18 @@ from worker.exit_status import is_out_of_memory
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 PR_SET_NO_NEW_PRIVS = 38
+#: Added to the niceness of the parent process.
 NICENESS = 5
-"""Beyond that of the process that starts it."""
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-LISTEN_SECONDS = 0.5
-LONGEST_HEARD_BYTES = 4096
+POLL_SECONDS = 0.5
+MAX_LINE_BYTES = 4096
+#: Each thread of a numerical library reserves memory, which counts towards the limit.
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""Each thread of a numerical library reserves memory that the limit would count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceLimits:
-    """What the kernel allows the jailed process."""
+    """Limits that the kernel enforces on the sandboxed process."""
 
     memory_bytes: int
     cpu_seconds: int
@@ -48,36 +47,49 @@ class ResourceLimits:
 
 
 class LimitExceeded(Exception):
-    """The reader went beyond a bound; the message says which."""
+    """The reader exceeded a limit; the message says which."""
 
 
 class ReaderDied(Exception):
-    """The reader ended without a report and beyond no bound."""
+    """The reader ended without a report, but exceeded no limit."""
 
 
 def read_in_sandbox(
     *,
     arguments: dict[str, Any],
     report: Path,
-    bounds: ResourceLimits,
+    limits: ResourceLimits,
     reader: str = "dataset",
     on_phase: Callable[[str], None] = lambda _: None,
     should_leave: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Have `READERS[reader]` do its work with `arguments` in a jailed process, its report left as JSON in `report`.
+    """Call `READERS[reader](arguments)` in a sandboxed process.
 
-    Raises `LimitExceeded`, `OSError` where the disk is full, `ReaderDied`, and `TrainingInterrupted` if asked to leave.
+    Args:
+        arguments: Passed to the reader as JSON.
+        report: File for the reader's report, in JSON.
+        limits: Limits that the kernel enforces.
+        reader: A key of `READERS`.
+        on_phase: Called with the name of each phase that the reader begins.
+        should_leave: Polled; if it returns True the process is killed.
+
+    Raises:
+        LimitExceeded: A limit was exceeded.
+        OSError: The disk is full.
+        ReaderDied: The process ended for another reason.
+        TrainingInterrupted: `should_leave` returned True.
     """
-    request = {"reader": reader, "arguments": arguments, "report": str(report), "bounds": asdict(bounds)}
+    request = {"reader": reader, "arguments": arguments, "report": str(report), "limits": asdict(limits)}
     with subprocess.Popen(
         [sys.executable, "-m", __name__],
         env={**environment_without_secrets(), **SINGLE_THREADED, **OFFLINE, "ARROW_DEFAULT_MEMORY_POOL": "system"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
-        assert process.stdin is not None, "a pipe was asked for"
-        process.stdin.write(json.dumps(request).encode())
-        process.stdin.close()
+        assert process.stdin is not None, "it is a pipe"
+        # One line; the pipe stays open, as its end tells the process that this one has ended.
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
         try:
             _listen(process, on_phase, should_leave)
         except BaseException:
@@ -88,45 +100,46 @@ def read_in_sandbox(
         case 0:
             return
         case errno.ENOMEM:
-            raise LimitExceeded(f"reading it takes more than {bounds.memory_bytes:,} bytes of memory")
+            raise LimitExceeded(f"reading it takes more than {limits.memory_bytes:,} bytes of memory")
         case errno.EFBIG:
-            raise LimitExceeded(f"what is in it takes more than {bounds.file_bytes:,} bytes on disk")
+            raise LimitExceeded(f"its content takes more than {limits.file_bytes:,} bytes on disk")
         case _ if status == -signal.SIGXCPU:
-            raise LimitExceeded(f"reading it takes more than {bounds.cpu_seconds} s of processor time")
+            raise LimitExceeded(f"reading it takes more than {limits.cpu_seconds} s of processor time")
         case errno.ENOSPC:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         case _:
-            raise ReaderDied(f"the process that read the upload ended with {status}")
+            raise ReaderDied(f"the process that read the upload ended with status {status}")
 
 
 def _listen(
     process: subprocess.Popen[bytes], on_phase: Callable[[str], None], should_leave: Callable[[], bool]
 ) -> None:
-    """Until the other end is closed, which is the end of the process."""
-    assert process.stdout is not None, "a pipe was asked for"
+    """Report phases until the process closes its standard output, which it does when it ends."""
+    assert process.stdout is not None, "it is a pipe"
     pending = b""
     while True:
-        if select.select([process.stdout], [], [], LISTEN_SECONDS)[0]:
-            heard = os.read(process.stdout.fileno(), LONGEST_HEARD_BYTES)
-            if not heard:
+        if select.select([process.stdout], [], [], POLL_SECONDS)[0]:
+            chunk = os.read(process.stdout.fileno(), MAX_LINE_BYTES)
+            if not chunk:
                 return
-            *lines, pending = (pending + heard)[-LONGEST_HEARD_BYTES:].split(b"\n")
+            *lines, pending = (pending + chunk)[-MAX_LINE_BYTES:].split(b"\n")
             for line in lines:
                 on_phase(to_printable(line.decode("utf-8", "replace")))
         if should_leave():
-            raise TrainingInterrupted("asked to leave while an upload was read")
+            raise TrainingInterrupted("requested to leave while an upload was read")
 
 
 def main() -> int:
-    """Inside."""
-    die_with_parent()
-    # What a library prints must not be taken for what this process tells.
-    telling = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    """Run the sandboxed process: apply the limits, call the reader, write its report."""
+    # Prints of libraries must not be taken for phases.
+    phases = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    request = json.load(sys.stdin)
-    _lock_up(ResourceLimits(**request["bounds"]))
+    request = json.loads(sys.stdin.readline())
+    _apply_limits(ResourceLimits(**request["limits"]))
+    # After the limits: a process with a second thread can no longer leave its network.
+    die_with_parent(sys.stdin.fileno())
     try:
-        report = READERS[request["reader"]](request["arguments"], lambda phase: print(phase, file=telling))
+        report = READERS[request["reader"]](request["arguments"], lambda phase: print(phase, file=phases))
         Path(request["report"]).write_bytes(report)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -139,10 +152,10 @@ def main() -> int:
     return 0
 
 
-# Libraries are imported inside of these: those that start threads would keep the process in its network.
+# Libraries are imported inside of these: a process with threads of a library could not leave its network.
 
 
-def _read_dataset(arguments: dict[str, Any], _tell: Callable[[str], None]) -> bytes:
+def _read_dataset(arguments: dict[str, Any], _on_phase: Callable[[str], None]) -> bytes:
     from pydantic_core import to_json
 
     from ml.data.importing.importer import import_dataset
@@ -152,38 +165,42 @@ def _read_dataset(arguments: dict[str, Any], _tell: Callable[[str], None]) -> by
     return to_json(import_dataset(sources, Path(arguments.pop("into")), **arguments, tasks=TASKS))
 
 
-def _read_model(arguments: dict[str, Any], tell: Callable[[str], None]) -> bytes:
+def _read_model(arguments: dict[str, Any], on_phase: Callable[[str], None]) -> bytes:
     from ml.errors import MLError
     from ml.learning.interchange.importer import import_model
 
     try:
-        report = import_model(Path(arguments["source"]), Path(arguments["into"]), **arguments["asked"], on_phase=tell)
+        source, into = Path(arguments["source"]), Path(arguments["into"])
+        report = import_model(source, into, **arguments["options"], on_phase=on_phase)
     except MLError as error:
         report = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
     return json.dumps(report).encode()
 
 
+#: Functions of the sandboxed process: from arguments and a callback for phases to a report in JSON.
 READERS: Final[Mapping[str, Callable[[dict[str, Any], Callable[[str], None]], bytes]]] = {
     "dataset": _read_dataset,
     "model": _read_model,
 }
-"""What can be asked of a jailed process: from arguments and a way to tell the phase to a report."""
 
 
-def _lock_up(bounds: ResourceLimits) -> None:
+def _apply_limits(limits: ResourceLimits) -> None:
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # The soft limit ends it by SIGXCPU, which tells why; the hard one by SIGKILL, which does not.
-    resource.setrlimit(resource.RLIMIT_CPU, (bounds.cpu_seconds, bounds.cpu_seconds + 5))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (bounds.file_bytes, bounds.file_bytes))
-    # Not the address space: libraries reserve much more of it than they use, and mapped files would count.
-    resource.setrlimit(resource.RLIMIT_DATA, (bounds.memory_bytes, bounds.memory_bytes))
+    # The soft limit sends SIGXCPU, which names the cause; the hard one SIGKILL, which does not.
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 5))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
+    # RLIMIT_AS would count mapped files, and address space that libraries reserve but never use.
+    resource.setrlimit(resource.RLIMIT_DATA, (limits.memory_bytes, limits.memory_bytes))
     if sys.platform == "linux":
-        _leave_the_network()
+        _leave_network()
 
 
-def _leave_the_network() -> None:
-    """Where the machine allows it; the other bounds hold anywhere."""
+def _leave_network() -> None:
+    """Enter an empty network namespace, if the machine allows it.
+
+    The other limits hold in any case.
+    """
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if libc.unshare(CLONE_NEWNET) != 0:

@@ -1,4 +1,7 @@
-"""What a worker can be told. Where the database, the blobs and the home folder are is `store.settings`' to say."""
+"""Settings of a worker.
+
+Those of the database, the blobs and the home folder are in `store.settings`.
+"""
 
 from __future__ import annotations
 
@@ -16,37 +19,37 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PLINTH_", frozen=True)
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    #: Concurrent runs. One more validation never waits for them.
     job_slots: int = Field(1, ge=1, le=64)
-    """Runs at once; one validation more never waits behind them."""
 
+    #: Time between two renewals of a lease; must be well below `lease_seconds`.
     heartbeat_seconds: float = Field(5, gt=0)
-    """Between two renewals of a lease; must be well below `lease_seconds`."""
+    #: Time until a request to cancel, stop or pause is noticed.
     request_seconds: float = Field(1, gt=0)
-    """How soon a request to cancel, stop or pause is seen."""
+    #: Time for a run to leave on request; then it is killed, and resumes later from its last checkpoint.
     drain_seconds: float = Field(30, gt=0)
-    """How long a run that was asked to leave may take; killed after that, it goes on from its last checkpoint."""
+    #: Time that a run continues while the database is unavailable.
     database_patience_seconds: float = Field(600, gt=0)
-    """How long a run goes on while the database cannot be reached."""
+    #: Delay after the first crash; doubled for each further one.
     crash_backoff_seconds: float = Field(5, ge=0)
-    """After the first crash; doubled for each that follows."""
+    #: Delay before a run that ran out of disk space is retried.
     space_backoff_seconds: float = Field(15, ge=0)
-    """Before a run that found the disk full is tried again."""
     reconcile_seconds: float = Field(2, gt=0)
 
+    #: Memory limit for reading one dataset.
     import_memory_bytes: int = Field(GIBIBYTE, ge=GIBIBYTE // 4)
-    """What reading one dataset may take."""
+    #: Processor time for any upload; each megabyte adds `import_cpu_seconds_per_megabyte`.
     import_cpu_seconds: int = Field(120, ge=1)
-    """For any upload; each megabyte allows `import_cpu_seconds_per_megabyte` more."""
     import_cpu_seconds_per_megabyte: float = Field(1, ge=0)
+    #: Memory limit for importing one model, which takes several times its weights.
     model_import_memory_bytes: int = Field(16 * GIBIBYTE, ge=GIBIBYTE)
-    """What reading one model from elsewhere may take: several times its weights."""
+    #: Processor time for any model; each megabyte adds five more.
     model_import_cpu_seconds: int = Field(600, ge=1)
-    """For any model; each megabyte allows five more."""
+    #: Token to download models from the Hugging Face hub.
     hub_token: SecretStr | None = None
-    """To fetch models from the Hugging Face hub."""
 
 
 @cache
 def worker_settings() -> WorkerSettings:
-    """Read once a process."""
+    """Return the settings of this process, read on the first call."""
     return WorkerSettings()

@@ -1,6 +1,6 @@
-"""From a bell to a settled job: claim it, watch its child, pass on what is asked of it, write down how it ended.
+"""Supervises jobs: claims one, watches its child process, forwards requests, and records how it ended.
 
-A thread of the worker does this for each run. It never trains, parses or holds data itself.
+Each run has one thread of the worker, which never trains, parses or holds data itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from worker.child_process import ChildProcess, environment_for_runs
 from worker.concurrency import JobSlots
 from worker.exit_status import ExitStatus, exit_description
 from worker.job_kinds import PROGRAMS
-from worker.retry import UNREACHABLE, cause_of, retrying_transaction
+from worker.retry import DATABASE_ERRORS, driver_error, retrying_transaction
 from worker.run_folder import run_folder
 from worker.settings import WorkerSettings
 
@@ -36,7 +36,7 @@ TICK_SECONDS = 0.1
 
 
 class Supervisor:
-    """Answers bells. After `drain` nothing is claimed any more and every run is asked to leave."""
+    """Handles notifications. After `drain` it claims nothing more, and requests every run to leave."""
 
     def __init__(self, name: str, settings: WorkerSettings) -> None:
         self.name = name
@@ -45,31 +45,31 @@ class Supervisor:
         self._slots = JobSlots(settings.job_slots)
 
     def drain(self) -> None:
-        """Ask every run to save a checkpoint and leave; returns at once."""
+        """Request every run to save a checkpoint and exit; returns at once."""
         self.draining.set()
 
-    def answer(self, job_id: str) -> None:
-        """Run the job if it is still to be run, and those that waited for this slot meanwhile."""
+    def handle(self, job_id: str) -> None:
+        """Run a job that is still queued, then those that waited for its slot."""
         try:
             with reading() as session:
                 kind = jobs.get(session, job_id).kind
         except NotFound:
-            log.warning("a bell for %s, which does not exist", job_id)
+            log.warning("notified of %s, which does not exist", job_id)
             return
         if kind not in PROGRAMS:
-            log.warning("%s is of the kind %s, which this worker does not know: left for a newer one", job_id, kind)
+            log.warning("%s has the kind %s, unknown to this worker: left to a newer worker", job_id, kind)
             return
         if not PROGRAMS[kind].takes_a_slot:
             self._run(job_id)
             return
-        following = job_id if self._slots.enter(job_id) else None
+        following = job_id if self._slots.acquire(job_id) else None
         while following:
             self._run(following)
-            following = self._slots.leave()
+            following = self._slots.release()
 
     def _run(self, job_id: str) -> None:
         if self.draining.is_set():
-            # Another worker's bell then, or the next one's.
+            # For another worker, or for the next process of this one.
             notify_if_possible(job_id)
             return
         try:
@@ -78,28 +78,28 @@ class Supervisor:
             if claim is None:
                 log.info("%s: nothing to do", job_id)
                 return
-            Run(claim, self).see_through()
+            Run(claim, self).supervise()
         except Exception:
-            # The thread goes on to the next job; this one's lease runs out, and the reconciler takes it from there.
+            # This thread continues with the next job. The lease of this one expires, and the reconciler requeues it.
             log.exception("%s: supervision failed", job_id)
 
 
 @dataclass
 class Run:
-    """One claim and its child."""
+    """One claim of a job and its child process."""
 
     claim: Claim
     supervisor: Supervisor
     requested: str | None = None
-    _last_beat: float = field(default_factory=time.monotonic)
-    _last_look: float = field(default_factory=time.monotonic)
+    _renewed_at: float = field(default_factory=time.monotonic)
+    _checked_at: float = field(default_factory=time.monotonic)
 
     @property
     def _settings(self) -> WorkerSettings:
         return self.supervisor.settings
 
-    def see_through(self) -> None:
-        """Until the child has ended and the row says how."""
+    def supervise(self) -> None:
+        """Run the child to its end and record the result; deletes the scratch folder."""
         self.requested = self.claim.requested
         log.info("%s: run %d starts", self.claim.job_id, self.claim.fence)
         try:
@@ -110,16 +110,16 @@ class Run:
     def _watch(self) -> None:
         with self._start() as child:
             try:
-                while not child.ended_within(TICK_SECONDS):
-                    self._keep_the_lease()
-                    self._pass_on(child)
+                while not child.wait(TICK_SECONDS):
+                    self._renew_lease()
+                    self._forward_request(child)
             except StaleClaim:
-                log.info("%s: the claim of run %d is over", self.claim.job_id, self.claim.fence)
+                log.info("%s: run %d has lost its claim", self.claim.job_id, self.claim.fence)
                 return
-            error = child.last_words() or exit_description(child.status)
-        # Only now, when nothing of its group is alive, may another run begin.
+            error = child.receive_error() or exit_description(child.status)
+        # Only now, as no process of its group is alive, may another run begin.
         log.info("%s: run %d ended with %d", self.claim.job_id, self.claim.fence, child.status)
-        self._settle(child, error)
+        self._record_end(child, error)
 
     def _start(self) -> ChildProcess:
         return ChildProcess(
@@ -130,34 +130,34 @@ class Run:
             log=store_settings().home / "logs" / f"{self.claim.job_id}.log",
         )
 
-    def _keep_the_lease(self) -> None:
+    def _renew_lease(self) -> None:
         now = time.monotonic()
         try:
-            if now - self._last_beat >= self._settings.heartbeat_seconds:
+            if now - self._renewed_at >= self._settings.heartbeat_seconds:
                 with transaction() as session:
                     self.requested = jobs.heartbeat(session, self.claim).requested
-                self._last_beat = self._last_look = time.monotonic()
-            elif now - self._last_look >= self._settings.request_seconds:
+                self._renewed_at = self._checked_at = time.monotonic()
+            elif now - self._checked_at >= self._settings.request_seconds:
                 with reading() as session:
                     self.requested = jobs.get(session, self.claim.job_id).requested
-                self._last_look = time.monotonic()
-        except UNREACHABLE as error:
-            # An unreachable database is no verdict: checkpoints and fence protect the run for as long as that lasts.
-            if now - self._last_beat > self._settings.database_patience_seconds:
+                self._checked_at = time.monotonic()
+        except DATABASE_ERRORS as error:
+            # An unavailable database does not end the run: checkpoints and the fence protect it meanwhile.
+            if now - self._renewed_at > self._settings.database_patience_seconds:
                 raise
-            log.warning("%s: the database cannot be written: %s", self.claim.job_id, cause_of(error))
+            log.warning("%s: the database cannot be written: %s", self.claim.job_id, driver_error(error))
 
-    def _pass_on(self, child: ChildProcess) -> None:
+    def _forward_request(self, child: ChildProcess) -> None:
         if self.requested == "cancel":
             child.kill()
         elif self.requested == "pause" or self.supervisor.draining.is_set():
-            child.ask_to_leave()
+            child.request_leave()
         elif self.requested == "stop":
-            child.ask_to_finish()
-        if child.seconds_leaving > self._settings.drain_seconds:
+            child.request_finish()
+        if child.seconds_since_leave_request > self._settings.drain_seconds:
             child.kill()
 
-    def _settle(self, child: ChildProcess, error: dict[str, Any]) -> None:
+    def _record_end(self, child: ChildProcess, error: dict[str, Any]) -> None:
         status = child.status
 
         def write(session: Session) -> None:
@@ -179,4 +179,4 @@ class Run:
         try:
             retrying_transaction(write)
         except StaleClaim:
-            log.warning("%s: run %d was settled by another", self.claim.job_id, self.claim.fence)
+            log.warning("%s: the end of run %d was recorded by another worker", self.claim.job_id, self.claim.fence)

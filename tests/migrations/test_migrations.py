@@ -1,4 +1,4 @@
-"""Up, down and up again, over both databases; the tables of today are what the revisions make."""
+"""Migrations up and down, with both databases; the revisions make the tables of `store`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_no_table_has_changed_without_a_revision(connection: Connection) -> None
     command.check(config)
 
 
-def test_two_that_migrate_at_once_do_not_meet(url: str, tmp_path: Path) -> None:
+def test_concurrent_migrations_wait_for_each_other(url: str, tmp_path: Path) -> None:
     environment = {**os.environ, "PLINTH_HOME": str(tmp_path), "PLINTH_DATABASE_URL": url}
-    both = [subprocess.Popen([sys.executable, "-m", migrations.__name__], env=environment) for _ in range(2)]
-    assert [process.wait(60) for process in both] == [0, 0]
+    processes = [subprocess.Popen([sys.executable, "-m", migrations.__name__], env=environment) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]

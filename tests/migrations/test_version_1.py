@@ -84,14 +84,14 @@ def test_every_row_is_still_listed(session: Session) -> None:
     assert {row[0]: row[1] for row in counted} == FACTS["events"]
 
 
-def test_its_api_key_opens(session: Session) -> None:
+def test_its_api_key_is_valid(session: Session) -> None:
     assert [row.name for row in api_keys.listing(session, limit=10, cursor=None).items] == ["second", "first"]
     verified = api_keys.verify(session, API_KEY)
     assert verified is not None
     assert verified.name == "first"
 
 
-def test_what_is_queued_can_be_trained_today(session: Session) -> None:
+def test_its_queued_jobs_have_valid_specs(session: Session) -> None:
     for name in ("paused", "queued"):
         spec = TypeAdapter(Spec).validate_python(jobs.get(session, FACTS["jobs"][name]).spec)
         assert check(spec, Catalog.load()) == []
@@ -107,7 +107,7 @@ def test_public_names_in_stored_specs_are_renamed(session: Session) -> None:
     assert not {"least_steps", "least_batches"} & (pretrain["schedule"].keys() | finetune["schedule"].keys())
 
 
-def test_a_migration_down_restores_the_rows_of_before(session: Session, tmp_path: Path) -> None:
+def test_a_downgrade_restores_all_rows(session: Session, tmp_path: Path) -> None:
     source = create_engine(f"sqlite:///{write_database(tmp_path / 'before.db')}")
     metadata = MetaData()
     metadata.reflect(source)

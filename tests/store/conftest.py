@@ -1,4 +1,4 @@
-"""A migrated database of its own for each test, in SQLite and in PostgreSQL."""
+"""A migrated database for every test, in SQLite and in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def new_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
 
 @pytest.fixture(scope="session")
 def new_postgresql() -> Iterator[Callable[[], str]]:
-    """One database, emptied for each test: a clone for each costs a thousand files, made and thrown away."""
+    """Yield one database, emptied before every test: a clone would cost a thousand files."""
     server = Postgres().start()
     engine = create_engine(server.url())
     everything = ", ".join(f'"{name}"' for name in Base.metadata.tables)
@@ -70,9 +70,9 @@ def new_postgresql() -> Iterator[Callable[[], str]]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL; this process's settings name it."""
+    """Set the settings of this process to an empty database, and return its URL."""
     url: str = request.getfixturevalue(f"new_{request.param}")()
     monkeypatch.setenv("PLINTH_DATABASE_URL", url)
     forget_settings()
-    store_database.sessions()  # As a service does at its start, before it has threads.
+    store_database.sessions()  # Like a service at its start, before it has threads.
     return url

@@ -1,4 +1,4 @@
-"""Keys open the gate until they are revoked; the database never sees a secret."""
+"""API keys are valid until they are revoked; the database never holds a secret."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from store.errors import NotFound
 pytestmark = pytest.mark.usefixtures("database")
 
 
-def test_a_key_opens_until_it_is_revoked() -> None:
+def test_a_key_is_valid_until_it_is_revoked() -> None:
     with transaction() as session:
         key, secret = api_keys.create(session, name="laptop")
     with transaction() as session:
-        found = api_keys.verify(session, secret)
-        assert found is not None
-        assert found.id == key.id
+        key_of_secret = api_keys.verify(session, secret)
+        assert key_of_secret is not None
+        assert key_of_secret.id == key.id
         api_keys.revoke(session, key.id)
     with transaction() as session:
         assert api_keys.verify(session, secret) is None
@@ -26,13 +26,13 @@ def test_a_key_opens_until_it_is_revoked() -> None:
 
 
 @pytest.mark.parametrize("secret", ["", "plinth_", "x" * 1000, "plinth_0_\0", "пароль"])
-def test_no_other_text_opens(secret: str) -> None:
+def test_no_other_text_is_a_valid_key(secret: str) -> None:
     with transaction() as session:
         api_keys.create(session, name="laptop")
         assert api_keys.verify(session, secret) is None
 
 
-def test_the_secret_is_nowhere_in_the_database() -> None:
+def test_the_secret_is_not_in_the_database() -> None:
     with transaction() as session:
         _, secret = api_keys.create(session, name="laptop")
         rows = str(session.execute(text("SELECT * FROM api_key")).all())
@@ -55,7 +55,7 @@ def test_a_revoked_first_key_stays_revoked() -> None:
         assert api_keys.verify(session, "chosen by the operator") is None
 
 
-def test_the_last_use_is_noted() -> None:
+def test_the_time_of_the_last_use_is_recorded() -> None:
     with transaction() as session:
         _, secret = api_keys.create(session, name="laptop")
         api_keys.verify(session, secret)

@@ -1,4 +1,4 @@
-"""What happens around a commit, and what a session that only reads may do."""
+"""Actions after a commit, read-only sessions, a full disk, and ids."""
 
 from __future__ import annotations
 
@@ -17,55 +17,55 @@ from tests.support.settings import forget_settings
 
 
 @pytest.mark.usefixtures("database")
-def test_what_follows_a_commit_is_forgotten_after_a_rollback() -> None:
-    done: list[str] = []
+def test_a_rollback_discards_the_actions_after_a_commit() -> None:
+    calls: list[str] = []
     with transaction() as session:
-        after_commit(session, lambda: done.append("committed"))
+        after_commit(session, lambda: calls.append("committed"))
     with pytest.raises(ZeroDivisionError), transaction() as session:
-        after_commit(session, lambda: done.append("rolled back"))
+        after_commit(session, lambda: calls.append("rolled back"))
         raise ZeroDivisionError
     with transaction() as session:
         session.execute(text("SELECT 1"))
-    assert done == ["committed"]
+    assert calls == ["committed"]
 
 
 @pytest.mark.usefixtures("database")
-def test_what_follows_a_commit_sees_it_and_may_fail_without_harm(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_action_after_a_commit_may_fail(caplog: pytest.LogCaptureFixture) -> None:
     def fail() -> None:
-        raise RuntimeError("the bell is broken")
+        raise RuntimeError("the notification failed")
 
     with transaction() as session:
-        api_keys.create(session, name="kept")
+        api_keys.create(session, name="committed")
         after_commit(session, fail)
     with reading() as session:
         assert len(api_keys.listing(session, limit=5, cursor=None).items) == 1
-    assert "the bell is broken" in caplog.text
+    assert "the notification failed" in caplog.text
 
 
 @pytest.mark.usefixtures("database")
-def test_a_reader_waits_for_no_writer() -> None:
+def test_a_reader_does_not_wait_for_a_writer() -> None:
     with transaction() as writer:
         api_keys.create(writer, name="not committed yet")
-        seen: list[int] = []
+        counts: list[int] = []
 
         def read() -> None:
             with reading() as session:
-                seen.append(len(api_keys.listing(session, limit=5, cursor=None).items))
+                counts.append(len(api_keys.listing(session, limit=5, cursor=None).items))
 
         thread = threading.Thread(target=read)
         thread.start()
         thread.join(5)
-        assert seen == [0]
+        assert counts == [0]
 
 
-def test_a_full_disk_is_named_and_writing_goes_on_when_there_is_space(
+def test_a_full_disk_raises_storage_full_until_there_is_space(
     new_sqlite: Callable[[], str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PLINTH_DATABASE_URL", new_sqlite())
     forget_settings()
 
     def allow(pages: int) -> None:
-        # SQLite then gives the very error that it gives where the file system has no more blocks.
+        # Beyond the limit SQLite raises the same error as on a full file system.
         with engine().connect() as connection:
             connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
@@ -81,8 +81,8 @@ def test_a_full_disk_is_named_and_writing_goes_on_when_there_is_space(
     submit(times=1)
 
 
-def test_ids_are_unique_and_sort_by_the_order_they_were_made_in() -> None:
+def test_ids_are_unique_and_sort_by_creation() -> None:
     ids = [new_id("job") for _ in range(10_000)]
     assert ids == sorted(set(ids))
-    assert {len(each) for each in ids} == {len("job_") + 32}
-    assert {each[len("job_") + 12] for each in ids} == {"7"}
+    assert {len(identifier) for identifier in ids} == {len("job_") + 32}
+    assert {identifier[len("job_") + 12] for identifier in ids} == {"7"}

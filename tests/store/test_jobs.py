@@ -1,4 +1,4 @@
-"""The state machine, over SQLite and PostgreSQL."""
+"""The state machine of jobs, with SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from store.errors import Conflict, NotFound, StaleClaim
 from store.ids import new_id
 from store.jobs import Claim
 from store.models import NewModel
-from store.tables import Event, Job, Model, clock
+from store.tables import Event, Job, JobKind, Model, clock
 
 pytestmark = pytest.mark.usefixtures("database")
 
-CRASH = {"code": "crashed", "message": "the run died", "hint": None, "user_fault": False}
+CRASH = {"code": "crashed", "message": "the run crashed", "hint": None, "user_fault": False}
 
 
-def submitted() -> str:
+def submit_job() -> str:
     with transaction() as session:
-        return jobs.submit(session, kind="finetune", spec={"seed": 0}, model_name="digits").id
+        return jobs.submit(session, kind=JobKind.FINETUNE, spec={"seed": 0}, model_name="digits").id
 
 
-def claimed(job_id: str) -> Claim:
+def claim_job(job_id: str) -> Claim:
     with transaction() as session:
         claim = jobs.claim(session, job_id, worker="w")
     assert claim is not None
     return claim
 
 
-def row(job_id: str) -> Job:
+def get_job(job_id: str) -> Job:
     with transaction() as session:
         return jobs.get(session, job_id)
 
 
-def package(name: str = "digits") -> NewModel:
+def make_model(name: str = "digits") -> NewModel:
     model_id = new_id("mdl")
     return NewModel(
         id=model_id,
@@ -64,7 +64,7 @@ def in_transaction(function: Callable[..., Any], *arguments: Any, **options: Any
         return function(session, *arguments, **options)
 
 
-def let_the_lease_end(job_id: str) -> None:
+def expire_lease(job_id: str) -> None:
     with transaction() as session:
         session.execute(update(Job).where(Job.id == job_id).values(lease_until=clock(-1)))
 
@@ -74,57 +74,57 @@ def states(job_id: str) -> list[str]:
         return [event.data["state"] for event in job_events.events(session, job_id, limit=100) if event.kind == "state"]
 
 
-def test_a_submitted_job_is_queued_and_says_so() -> None:
-    job = row(submitted())
+def test_a_submitted_job_is_queued_and_has_an_event() -> None:
+    job = get_job(submit_job())
     assert (job.state, job.fence, job.crashes, job.requested) == ("queued", 0, 0, None)
     assert states(job.id) == ["queued"]
 
 
 def test_a_second_claim_gets_nothing() -> None:
-    job_id = submitted()
-    claimed(job_id)
+    job_id = submit_job()
+    claim_job(job_id)
     assert in_transaction(jobs.claim, job_id, worker="other") is None
 
 
-def test_of_sixteen_claims_at_once_one_wins() -> None:
-    job_id, won, gate = submitted(), [], threading.Barrier(16)
+def test_one_of_sixteen_concurrent_claims_succeeds() -> None:
+    job_id, claims, barrier = submit_job(), [], threading.Barrier(16)
 
     def try_to_claim() -> None:
-        gate.wait()
+        barrier.wait()
         if (claim := in_transaction(jobs.claim, job_id, worker="w")) is not None:
-            won.append(claim)
+            claims.append(claim)
 
     threads = [threading.Thread(target=try_to_claim) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [claim.fence for claim in won] == [1]
+    assert [claim.fence for claim in claims] == [1]
 
 
 def test_a_run_ends_with_its_model_in_one_transaction() -> None:
-    claim = claimed(submitted())
-    model = in_transaction(jobs.succeed, claim, model=package(), report={"rows": 3}, reason="completed")
-    job = row(claim.job_id)
+    claim = claim_job(submit_job())
+    model = in_transaction(jobs.succeed, claim, model=make_model(), report={"rows": 3}, reason="completed")
+    job = get_job(claim.job_id)
     assert (job.state, job.reason, job.report, job.lease_until) == ("succeeded", "completed", {"rows": 3}, None)
     assert (model.name, model.version, model.job_id) == ("digits", 1, claim.job_id)
     assert states(claim.job_id) == ["queued", "running", "succeeded"]
 
 
-def test_a_model_that_cannot_be_stored_leaves_its_job_running() -> None:
-    first, second = claimed(submitted()), claimed(submitted())
-    new = package()
-    in_transaction(jobs.succeed, first, model=new)
+def test_a_model_that_cannot_be_registered_leaves_its_job_running() -> None:
+    first, second = claim_job(submit_job()), claim_job(submit_job())
+    new_model = make_model()
+    in_transaction(jobs.succeed, first, model=new_model)
     with pytest.raises(Exception, match=r"(?i)unique"):
-        in_transaction(jobs.succeed, second, model=new)
-    assert row(second.job_id).state == "running"
+        in_transaction(jobs.succeed, second, model=new_model)
+    assert get_job(second.job_id).state == "running"
 
 
 STALE: dict[str, Callable[[Claim], Any]] = {
     "heartbeat": lambda claim: in_transaction(jobs.heartbeat, claim),
     "report": lambda claim: in_transaction(jobs.report, claim, metrics={"train/loss": 1.0}, step=1),
     "add_checkpoint": lambda claim: in_transaction(jobs.add_checkpoint, claim, step=1, key="k", digest="d"),
-    "succeed": lambda claim: in_transaction(jobs.succeed, claim, model=package()),
+    "succeed": lambda claim: in_transaction(jobs.succeed, claim, model=make_model()),
     "fail": lambda claim: in_transaction(jobs.fail, claim, error=CRASH),
     "finish_cancelled": lambda claim: in_transaction(jobs.finish_cancelled, claim),
     "release": lambda claim: in_transaction(jobs.release, claim, crashed=False),
@@ -132,112 +132,112 @@ STALE: dict[str, Callable[[Claim], Any]] = {
 
 
 @pytest.mark.parametrize("write", STALE.values(), ids=STALE)
-def test_a_run_that_was_fenced_off_writes_nothing(write: Callable[[Claim], Any]) -> None:
-    old = claimed(submitted())
-    let_the_lease_end(old.job_id)
-    assert in_transaction(jobs.requeue_expired) == [old.job_id]
-    new = claimed(old.job_id)
-    before = row(old.job_id)
+def test_a_run_with_a_stale_claim_writes_nothing(write: Callable[[Claim], Any]) -> None:
+    stale = claim_job(submit_job())
+    expire_lease(stale.job_id)
+    assert in_transaction(jobs.requeue_expired) == [stale.job_id]
+    current = claim_job(stale.job_id)
+    before = get_job(stale.job_id)
     with pytest.raises(StaleClaim):
-        write(old)
-    after = row(old.job_id)
-    assert (after.state, after.fence, after.latest, after.events) == ("running", new.fence, None, before.events)
+        write(stale)
+    after = get_job(stale.job_id)
+    assert (after.state, after.fence, after.latest, after.events) == ("running", current.fence, None, before.events)
     with transaction() as session:
         assert session.scalar(select(func.count()).select_from(Model)) == 0
-        assert jobs.checkpoints(session, old.job_id) == []
+        assert jobs.checkpoints(session, stale.job_id) == []
 
 
-def test_a_lost_worker_costs_a_crash_and_its_job_runs_again() -> None:
-    claim = claimed(submitted())
+def test_a_lost_worker_counts_as_a_crash_and_its_job_is_queued_again() -> None:
+    claim = claim_job(submit_job())
     assert in_transaction(jobs.requeue_expired) == []
-    let_the_lease_end(claim.job_id)
+    expire_lease(claim.job_id)
     assert in_transaction(jobs.requeue_expired) == [claim.job_id]
-    job = row(claim.job_id)
+    job = get_job(claim.job_id)
     assert (job.state, job.crashes, job.reason) == ("queued", 1, "crashed")
-    assert claimed(claim.job_id).fence == claim.fence + 1
+    assert claim_job(claim.job_id).fence == claim.fence + 1
 
 
 def test_the_third_crash_is_the_last() -> None:
-    job_id = submitted()
+    job_id = submit_job()
     for _ in range(3):
-        in_transaction(jobs.release, claimed(job_id), crashed=True, error=CRASH)
-    job = row(job_id)
+        in_transaction(jobs.release, claim_job(job_id), crashed=True, error=CRASH)
+    job = get_job(job_id)
     assert job.state == "failed"
     assert job.error is not None
     assert "3 times" in job.error["message"]
     assert job.finished_at is not None
 
 
-def test_a_run_that_gets_on_starts_its_count_of_crashes_anew() -> None:
-    job_id = submitted()
+def test_progress_resets_the_count_of_crashes() -> None:
+    job_id = submit_job()
     for step in (10, 20, 30, 40):
-        claim = claimed(job_id)
+        claim = claim_job(job_id)
         in_transaction(jobs.add_checkpoint, claim, step=step, key=f"k{step}", digest="d")
         in_transaction(jobs.release, claim, crashed=True, error=CRASH)
-    assert (row(job_id).state, row(job_id).crashes) == ("queued", 1)
+    assert (get_job(job_id).state, get_job(job_id).crashes) == ("queued", 1)
     for _ in range(2):
-        claim = claimed(job_id)
+        claim = claim_job(job_id)
         in_transaction(jobs.add_checkpoint, claim, step=40, key="k40", digest="d")
         in_transaction(jobs.release, claim, crashed=True, error=CRASH)
-    assert row(job_id).state == "failed"
+    assert get_job(job_id).state == "failed"
 
 
-def test_the_error_of_an_earlier_attempt_does_not_stay_with_a_job_that_succeeds() -> None:
-    job_id = submitted()
-    in_transaction(jobs.release, claimed(job_id), crashed=False, error=CRASH)
-    assert row(job_id).error == CRASH
-    in_transaction(jobs.succeed, claimed(job_id))
-    assert row(job_id).error is None
+def test_success_clears_the_error_of_an_earlier_attempt() -> None:
+    job_id = submit_job()
+    in_transaction(jobs.release, claim_job(job_id), crashed=False, error=CRASH)
+    assert get_job(job_id).error == CRASH
+    in_transaction(jobs.succeed, claim_job(job_id))
+    assert get_job(job_id).error is None
 
 
-def test_a_drained_run_counts_no_crash_and_is_rung_again_at_once() -> None:
-    claim = claimed(submitted())
+def test_a_drained_run_does_not_count_as_a_crash() -> None:
+    claim = claim_job(submit_job())
     in_transaction(jobs.release, claim, crashed=False)
-    assert (row(claim.job_id).state, row(claim.job_id).crashes) == ("queued", 0)
+    assert (get_job(claim.job_id).state, get_job(claim.job_id).crashes) == ("queued", 0)
 
 
-def test_a_crashed_job_waits_before_its_bell_rings() -> None:
-    claim = claimed(submitted())
+def test_workers_are_not_notified_of_a_crashed_job_during_its_delay() -> None:
+    claim = claim_job(submit_job())
     in_transaction(jobs.release, claim, crashed=True, error=CRASH, delay_seconds=60)
     assert in_transaction(jobs.jobs_to_notify, messages_waiting=0) == []
 
 
-def test_a_bell_that_rings_before_the_wait_is_over_is_not_answered() -> None:
-    claim = claimed(submitted())
+def test_a_crashed_job_cannot_be_claimed_during_its_delay() -> None:
+    claim = claim_job(submit_job())
     in_transaction(jobs.release, claim, crashed=True, error=CRASH, delay_seconds=60)
     assert in_transaction(jobs.claim, claim.job_id, worker="w") is None
 
 
-def test_no_more_bells_are_rung_than_jobs_wait_unheard() -> None:
-    ids = [submitted() for _ in range(4)]
+def test_no_more_notifications_are_sent_than_jobs_lack_a_message() -> None:
+    ids = [submit_job() for _ in range(4)]
     with transaction() as session:
         session.execute(update(Job).values(notify_at=clock(-1)))
     assert in_transaction(jobs.jobs_to_notify, messages_waiting=4) == []
     assert len(in_transaction(jobs.jobs_to_notify, messages_waiting=3)) == 1
     assert len(in_transaction(jobs.jobs_to_notify, messages_waiting=0)) == 3
-    assert set(ids) == {row(job_id).id for job_id in ids}
+    assert set(ids) == {get_job(job_id).id for job_id in ids}
 
 
-def test_a_waiting_job_is_rung_again_ever_more_rarely() -> None:
-    job_id = submitted()
-    assert in_transaction(jobs.jobs_to_notify, messages_waiting=0) == []  # Its bell has just rung.
-    pauses = []
+def test_the_delay_between_notifications_doubles() -> None:
+    job_id = submit_job()
+    assert in_transaction(jobs.jobs_to_notify, messages_waiting=0) == []  # It has just been notified of.
+    delays = []
     for _ in range(4):
         with transaction() as session:
             session.execute(update(Job).where(Job.id == job_id).values(notify_at=clock(-1)))
         assert in_transaction(jobs.jobs_to_notify, messages_waiting=0) == [job_id]
         with transaction() as session:
             notify_at, now = session.execute(select(Job.notify_at, clock())).one()
-        pauses.append(round((notify_at - now).total_seconds()))
-    assert pauses == [5, 10, 20, 40]
+        delays.append(round((notify_at - now).total_seconds()))
+    assert delays == [5, 10, 20, 40]
 
 
 def test_a_reported_metric_is_a_point_an_event_and_the_latest_value() -> None:
-    claim = claimed(submitted())
+    claim = claim_job(submit_job())
     for step in range(1, 11):
         in_transaction(jobs.report, claim, metrics={"train/loss": 1 / step}, step=step, progress={"step": step})
-    assert row(claim.job_id).latest == {"train/loss": 0.1}
-    assert row(claim.job_id).progress == {"step": 10}
+    assert get_job(claim.job_id).latest == {"train/loss": 0.1}
+    assert get_job(claim.job_id).progress == {"step": 10}
     curve = in_transaction(job_events.metrics, claim.job_id)["train/loss"]
     assert curve == [(step, 1 / step) for step in range(1, 11)]
     assert in_transaction(job_events.metrics, claim.job_id, max_points=4)["train/loss"] == [
@@ -246,11 +246,11 @@ def test_a_reported_metric_is_a_point_an_event_and_the_latest_value() -> None:
     assert in_transaction(job_events.metrics, claim.job_id, names=["other"]) == {}
 
 
-def test_events_are_numbered_without_gaps_also_when_two_write_at_once() -> None:
-    claim, gate = claimed(submitted()), threading.Barrier(2)
+def test_concurrent_events_are_numbered_without_gaps() -> None:
+    claim, barrier = claim_job(submit_job()), threading.Barrier(2)
 
     def write() -> None:
-        gate.wait()
+        barrier.wait()
         for _ in range(20):
             in_transaction(jobs.report, claim, events=[("log", {"message": "here"})])
 
@@ -265,77 +265,77 @@ def test_events_are_numbered_without_gaps_also_when_two_write_at_once() -> None:
         assert [event.number for event in job_events.events(session, claim.job_id, after=40, limit=10)] == [41, 42]
 
 
-def test_the_last_two_checkpoints_are_kept_furthest_first() -> None:
-    claim = claimed(submitted())
+def test_the_last_two_checkpoints_remain_the_furthest_first() -> None:
+    claim = claim_job(submit_job())
     outdated = [in_transaction(jobs.add_checkpoint, claim, step=step, key=f"k{step}", digest="d") for step in (1, 2, 3)]
     assert outdated == [[], [], ["k1"]]
     with transaction() as session:
-        assert [kept.key for kept in jobs.checkpoints(session, claim.job_id)] == ["k3", "k2"]
+        assert [checkpoint.key for checkpoint in jobs.checkpoints(session, claim.job_id)] == ["k3", "k2"]
 
 
 def test_cancelling_a_queued_job_ends_it() -> None:
-    job_id = submitted()
+    job_id = submit_job()
     assert in_transaction(jobs.cancel, job_id).state == "cancelled"
     assert in_transaction(jobs.claim, job_id, worker="w") is None
 
 
-def test_cancelling_a_running_job_ends_it_when_its_run_is_gone() -> None:
-    claim = claimed(submitted())
+def test_cancelling_a_running_job_ends_it_once_its_process_has_ended() -> None:
+    claim = claim_job(submit_job())
     assert in_transaction(jobs.cancel, claim.job_id).state == "running"
     assert in_transaction(jobs.heartbeat, claim).requested == "cancel"
     in_transaction(jobs.finish_cancelled, claim)
-    assert row(claim.job_id).state == "cancelled"
+    assert get_job(claim.job_id).state == "cancelled"
 
 
-def test_a_run_that_dies_after_a_cancel_is_cancelled_not_crashed() -> None:
-    claim = claimed(submitted())
+def test_a_run_that_crashes_after_a_cancellation_is_cancelled() -> None:
+    claim = claim_job(submit_job())
     in_transaction(jobs.cancel, claim.job_id)
     in_transaction(jobs.release, claim, crashed=True, error=CRASH)
-    assert (row(claim.job_id).state, row(claim.job_id).crashes) == ("cancelled", 0)
+    assert (get_job(claim.job_id).state, get_job(claim.job_id).crashes) == ("cancelled", 0)
 
 
-def test_a_cancel_that_was_accepted_goes_before_a_finish() -> None:
-    claim = claimed(submitted())
+def test_an_accepted_cancellation_precedes_success() -> None:
+    claim = claim_job(submit_job())
     in_transaction(jobs.cancel, claim.job_id)
-    assert in_transaction(jobs.succeed, claim, model=package()) is None
-    assert row(claim.job_id).state == "cancelled"
+    assert in_transaction(jobs.succeed, claim, model=make_model()) is None
+    assert get_job(claim.job_id).state == "cancelled"
     with transaction() as session:
         assert session.scalar(select(func.count()).select_from(Model)) == 0
 
 
-def test_of_eight_that_finish_at_once_under_one_name_each_gets_its_own_version() -> None:
-    claims, gate, made = [claimed(submitted()) for _ in range(8)], threading.Barrier(8), []
+def test_eight_concurrent_jobs_under_one_name_register_eight_versions() -> None:
+    claims, barrier, versions = [claim_job(submit_job()) for _ in range(8)], threading.Barrier(8), []
 
     def finish(claim: Claim) -> None:
-        gate.wait()
-        made.append(in_transaction(jobs.succeed, claim, model=package()).version)
+        barrier.wait()
+        versions.append(in_transaction(jobs.succeed, claim, model=make_model()).version)
 
     threads = [threading.Thread(target=finish, args=(claim,)) for claim in claims]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(made) == list(range(1, 9))
+    assert sorted(versions) == list(range(1, 9))
 
 
-def test_a_metric_that_is_no_number_is_kept_as_none() -> None:
-    claim = claimed(submitted())
+def test_a_metric_that_is_not_finite_is_stored_as_none() -> None:
+    claim = claim_job(submit_job())
     in_transaction(jobs.report, claim, metrics={"train/loss": float("nan")}, step=1, progress={"eta": float("inf")})
     assert in_transaction(job_events.metrics, claim.job_id) == {"train/loss": [(1, None)]}
-    assert row(claim.job_id).latest == {"train/loss": None}
+    assert get_job(claim.job_id).latest == {"train/loss": None}
 
 
-def test_never_both_cancelled_and_a_model() -> None:
+def test_a_cancelled_job_never_has_a_model() -> None:
     for _ in range(5):
-        claim, gate = claimed(submitted()), threading.Barrier(2)
+        claim, barrier = claim_job(submit_job()), threading.Barrier(2)
 
-        def finish(claim: Claim = claim, gate: threading.Barrier = gate) -> None:
-            gate.wait()
+        def finish(claim: Claim = claim, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
             with contextlib.suppress(StaleClaim):
-                in_transaction(jobs.succeed, claim, model=package())
+                in_transaction(jobs.succeed, claim, model=make_model())
 
-        def cancel(claim: Claim = claim, gate: threading.Barrier = gate) -> None:
-            gate.wait()
+        def cancel(claim: Claim = claim, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
             with contextlib.suppress(StaleClaim):
                 in_transaction(jobs.finish_cancelled, claim)
 
@@ -346,51 +346,51 @@ def test_never_both_cancelled_and_a_model() -> None:
             thread.join()
         with transaction() as session:
             has_model = models.of_job(session, claim.job_id) is not None
-        assert has_model == (row(claim.job_id).state == "succeeded")
+        assert has_model == (get_job(claim.job_id).state == "succeeded")
 
 
 def test_stopping_a_job_that_never_ran_cancels_it() -> None:
-    job = in_transaction(jobs.stop, submitted())
+    job = in_transaction(jobs.stop, submit_job())
     assert (job.state, job.reason) == ("cancelled", "stopped before it started")
 
 
-def test_stopping_a_job_that_waits_with_a_checkpoint_lets_it_finish() -> None:
-    claim = claimed(submitted())
+def test_stopping_a_queued_job_with_a_checkpoint_lets_it_finish() -> None:
+    claim = claim_job(submit_job())
     in_transaction(jobs.add_checkpoint, claim, step=1, key="k", digest="d")
     in_transaction(jobs.release, claim, crashed=False)
     assert in_transaction(jobs.stop, claim.job_id).state == "queued"
-    assert claimed(claim.job_id).requested == "stop"
+    assert claim_job(claim.job_id).requested == "stop"
 
 
-def test_a_paused_job_is_neither_claimed_nor_rung_until_resumed() -> None:
-    claim = claimed(submitted())
+def test_a_paused_job_is_neither_claimed_nor_notified_of_until_resumed() -> None:
+    claim = claim_job(submit_job())
     in_transaction(jobs.pause, claim.job_id)
     in_transaction(jobs.release, claim, crashed=False)
-    assert (row(claim.job_id).state, row(claim.job_id).reason) == ("queued", "paused")
+    assert (get_job(claim.job_id).state, get_job(claim.job_id).reason) == ("queued", "paused")
     assert in_transaction(jobs.claim, claim.job_id, worker="w") is None
     with transaction() as session:
         session.execute(update(Job).values(notify_at=clock(-1)))
     assert in_transaction(jobs.jobs_to_notify, messages_waiting=0) == []
     in_transaction(jobs.resume, claim.job_id)
-    assert claimed(claim.job_id).requested is None
+    assert claim_job(claim.job_id).requested is None
 
 
 @pytest.mark.parametrize("verb", ["cancel", "stop", "pause", "resume"])
-def test_an_ended_job_refuses_every_verb(verb: str) -> None:
-    claim = claimed(submitted())
+def test_an_ended_job_rejects_every_request(verb: str) -> None:
+    claim = claim_job(submit_job())
     in_transaction(jobs.succeed, claim)
     with pytest.raises(Conflict, match="succeeded"):
         in_transaction(getattr(jobs, verb), claim.job_id)
-    assert row(claim.job_id).state == "succeeded"
+    assert get_job(claim.job_id).state == "succeeded"
 
 
-def test_a_cancel_cannot_be_softened() -> None:
-    claim = claimed(submitted())
+def test_no_request_overrides_a_cancellation() -> None:
+    claim = claim_job(submit_job())
     in_transaction(jobs.cancel, claim.job_id)
-    for soften in (jobs.stop, jobs.pause, jobs.resume):
+    for request in (jobs.stop, jobs.pause, jobs.resume):
         with pytest.raises(Conflict):
-            in_transaction(soften, claim.job_id)
-    assert row(claim.job_id).requested == "cancel"
+            in_transaction(request, claim.job_id)
+    assert get_job(claim.job_id).requested == "cancel"
 
 
 def test_an_unknown_job_is_not_found() -> None:
@@ -399,20 +399,22 @@ def test_an_unknown_job_is_not_found() -> None:
             in_transaction(verb, "job_0")
 
 
-def test_pages_hold_every_job_once_newest_first_while_others_come() -> None:
-    ids = [submitted() for _ in range(5)]
-    seen, cursor = [], None
+def test_pages_list_every_job_once_while_others_are_submitted() -> None:
+    ids = [submit_job() for _ in range(5)]
+    listed, cursor = [], None
     while True:
         page = in_transaction(jobs.listing, states=None, kinds=None, limit=2, cursor=cursor)
-        seen += [job.id for job in page.items]
-        submitted()
+        listed += [job.id for job in page.items]
+        submit_job()
         cursor = page.next_cursor
         if cursor is None:
             break
-    assert seen == sorted(ids, reverse=True)
+    assert listed == sorted(ids, reverse=True)
 
 
-def test_validations_are_listed_only_when_asked_for() -> None:
-    in_transaction(jobs.submit, kind="validate", spec={})
+def test_validations_are_listed_only_on_request() -> None:
+    in_transaction(jobs.submit, kind=JobKind.VALIDATE, spec={})
     assert in_transaction(jobs.listing, states=None, kinds=None, limit=5, cursor=None).items == []
-    assert len(in_transaction(jobs.listing, states=["queued"], kinds=["validate"], limit=5, cursor=None).items) == 1
+    assert (
+        len(in_transaction(jobs.listing, states=["queued"], kinds=[JobKind.VALIDATE], limit=5, cursor=None).items) == 1
+    )

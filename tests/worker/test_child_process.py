@@ -1,4 +1,4 @@
-"""A child never outlives its supervisor, hears what it is asked, and knows no secret it does not need."""
+"""Child processes: requests, errors, process groups and environments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.child_process import ChildProcess, environment_for_runs, environment
 pytestmark = pytest.mark.process
 
 
-def told(note: Path) -> dict[str, Any]:
+def read_note(note: Path) -> dict[str, Any]:
     until(note.exists)
     return json.loads(note.read_text())
 
@@ -38,68 +38,68 @@ def child(tmp_path):
 
 
 def test_a_request_reaches_a_child_that_is_still_starting(child):
-    child.ask_to_leave()
-    until(lambda: child.ended_within(0.1))
+    child.request_leave()
+    until(lambda: child.wait(0.1))
     assert child.status == 75
-    assert child.last_words() == {"code": "leaves"}
+    assert child.receive_error() == {"code": "leaves"}
 
 
-def test_to_leave_is_heard_over_to_finish(child):
-    child.ask_to_finish()
-    until(lambda: child.ended_within(0.1))
-    assert child.last_words() == {"code": "finishes"}
+def test_a_request_to_finish_reaches_a_child(child):
+    child.request_finish()
+    until(lambda: child.wait(0.1))
+    assert child.receive_error() == {"code": "finishes"}
 
 
-def test_sigterm_from_anyone_means_to_leave(child, tmp_path):
-    os.kill(told(tmp_path / "note")["pids"][0], signal.SIGTERM)
-    until(lambda: child.ended_within(0.1))
-    assert child.last_words() == {"code": "leaves"}
+def test_sigterm_is_a_request_to_leave(child, tmp_path):
+    os.kill(read_note(tmp_path / "note")["pids"][0], signal.SIGTERM)
+    until(lambda: child.wait(0.1))
+    assert child.receive_error() == {"code": "leaves"}
 
 
-def test_a_child_that_dies_has_no_last_words(child, tmp_path):
-    os.kill(told(tmp_path / "note")["pids"][0], signal.SIGKILL)
-    until(lambda: child.ended_within(0.1))
+def test_a_child_that_is_killed_reports_no_error(child, tmp_path):
+    os.kill(read_note(tmp_path / "note")["pids"][0], signal.SIGKILL)
+    until(lambda: child.wait(0.1))
     assert child.status == -signal.SIGKILL
-    assert child.last_words() is None
+    assert child.receive_error() is None
 
 
-def test_leaving_the_context_ends_the_whole_group(tmp_path):
+def test_leaving_the_context_kills_the_process_group(tmp_path):
     with ChildProcess(
         child_program.__name__,
         str(tmp_path / "note"),
         environment=environment_for_runs(),
         log=tmp_path / "log",
     ):
-        pids = told(tmp_path / "note")["pids"]
+        pids = read_note(tmp_path / "note")["pids"]
         assert all(is_alive(pid) for pid in pids)
     until(lambda: not any(is_alive(pid) for pid in pids))
 
 
 def test_nothing_survives_a_supervisor_that_is_killed(tmp_path):
-    keeper = subprocess.Popen(
+    supervisor = subprocess.Popen(
         [sys.executable, "-m", supervisor_process.__name__, str(tmp_path / "note"), str(tmp_path / "log")]
     )
     try:
-        pids = told(tmp_path / "note")["pids"]
+        pids = read_note(tmp_path / "note")["pids"]
     finally:
-        keeper.kill()
-        keeper.wait()
+        supervisor.kill()
+        supervisor.wait()
     killed_at = time.monotonic()
     until(lambda: not any(is_alive(pid) for pid in pids))
     assert time.monotonic() - killed_at < 2
 
 
-def test_a_run_knows_the_database_but_not_the_key(monkeypatch):
+def test_a_run_gets_the_database_but_no_api_key(monkeypatch):
     monkeypatch.setenv("PLINTH_API_KEY", "plinth_secret")
     monkeypatch.setenv("PLINTH_REDIS_URL", "redis://:password@host")
     monkeypatch.setenv("PLINTH_DATABASE_URL", "sqlite://")
     monkeypatch.setenv("UNRELATED_TOKEN", "secret")
-    known = environment_for_runs()
-    assert known["PLINTH_DATABASE_URL"] == "sqlite://"
-    assert not {"PLINTH_API_KEY", "PLINTH_REDIS_URL", "UNRELATED_TOKEN"} & known.keys()
+    environment = environment_for_runs()
+    assert environment["PLINTH_DATABASE_URL"] == "sqlite://"
+    assert not {"PLINTH_API_KEY", "PLINTH_REDIS_URL", "UNRELATED_TOKEN"} & environment.keys()
 
 
-def test_the_jail_knows_neither_database_nor_blobs(monkeypatch):
+def test_the_sandbox_gets_neither_database_nor_blobs(monkeypatch):
     monkeypatch.setenv("PLINTH_DATABASE_URL", "postgresql://user:password@host")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     assert not [name for name in environment_without_secrets() if name.startswith(("PLINTH_", "AWS_"))]

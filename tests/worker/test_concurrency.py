@@ -1,21 +1,23 @@
+"""The limit on concurrent runs."""
+
 from worker.concurrency import JobSlots
 
 
-def test_a_job_that_finds_no_slot_gets_the_first_that_is_freed():
+def test_a_waiting_job_gets_the_next_released_slot():
     slots = JobSlots(1)
-    assert slots.enter("first")
-    assert not slots.enter("second")
-    assert not slots.enter("third")
-    assert slots.leave() == "second"
-    assert slots.leave() == "third"
-    assert slots.leave() is None
-    assert slots.enter("fourth")
+    assert slots.acquire("first")
+    assert not slots.acquire("second")
+    assert not slots.acquire("third")
+    assert slots.release() == "second"
+    assert slots.release() == "third"
+    assert slots.release() is None
+    assert slots.acquire("fourth")
 
 
-def test_a_bell_rung_twice_waits_once():
+def test_a_job_notified_twice_waits_once():
     slots = JobSlots(1)
-    slots.enter("first")
-    slots.enter("second")
-    slots.enter("second")
-    assert slots.leave() == "second"
-    assert slots.leave() is None
+    slots.acquire("first")
+    slots.acquire("second")
+    slots.acquire("second")
+    assert slots.release() == "second"
+    assert slots.release() is None

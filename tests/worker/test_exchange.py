@@ -1,4 +1,4 @@
-"""Models come in and go out by jobs, whose runs are processes like any other."""
+"""Models are imported and exported by jobs."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
 @pytest.fixture(scope="module")
 def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A zip of a folder as Hugging Face's library writes it."""
+    """Write a model with the transformers library, and zip its folder."""
     from transformers import ResNetConfig, ResNetForImageClassification
 
     config = ResNetConfig(
         layer_type="basic", embedding_size=4, hidden_sizes=[4], depths=[1], id2label={0: "no", 1: "yes", 2: "maybe"}
     )
-    folder = tmp_path_factory.mktemp("theirs")
+    folder = tmp_path_factory.mktemp("original")
     ResNetForImageClassification(config).save_pretrained(folder)
     return zipped(folder, tmp_path_factory.mktemp("zips") / "answers.zip", below="answers/")
 
 
-def brought(machine: Machine, path: Path, **asked: Any) -> str:
-    """As `POST /api/v1/models/import` does."""
+def submit_import(machine: Machine, path: Path, **options: Any) -> str:
+    """Submit an import like `POST /api/v1/models/import`."""
     key = f"imports/upl_{path.stem}/{path.name}"
     blobs().put_file(key, path)
-    spec = {"kind": "import", "model": "answers", "source": {"key": key, "filename": path.name}, **asked}
+    spec = {"kind": "import", "model": "answers", "source": {"key": key, "filename": path.name}, **options}
     return machine.submit(spec, dataset_id=None)
 
 
-def test_models_come_in_answer_and_go_out_again(tmp_path: Path, resnet: Path) -> None:
+def test_an_imported_model_predicts_and_is_exported(tmp_path: Path, resnet: Path) -> None:
     with zipfile.ZipFile(resnet) as archive:
-        archive.extractall(tmp_path / "theirs")
-    pickled = zipped(tmp_path / "theirs", tmp_path / "pickled.zip", pytorch_model_dot_bin=b"\x80\x04.")
+        archive.extractall(tmp_path / "original")
+    pickled = zipped(tmp_path / "original", tmp_path / "pickled.zip", pytorch_model_dot_bin=b"\x80\x04.")
     with Machine(tmp_path) as machine:
         machine.start_worker()
-        refused = machine.wait_for(brought(machine, pickled), "succeeded", "failed")
-        assert (refused.state, refused.fence) == ("failed", 1), "it is not tried again"
-        assert refused.error["user_fault"]
-        assert "pytorch_model.bin" in refused.error["message"]
-        assert "safetensors" in refused.error["hint"]
+        failed = machine.wait_for(submit_import(machine, pickled), "succeeded", "failed")
+        assert (failed.state, failed.fence) == ("failed", 1), "it is not retried"
+        assert failed.error["user_fault"]
+        assert "pytorch_model.bin" in failed.error["message"]
+        assert "safetensors" in failed.error["hint"]
 
         with transaction() as session:
             upload = uploads.create(session, length=1, filename="x", metadata="", expires_at=datetime.now(UTC))
             upload_id = upload.id
-        job_id = brought(machine, resnet, upload=upload_id)
+        job_id = submit_import(machine, resnet, upload=upload_id)
         job = machine.wait_for(job_id, "succeeded", "failed")
         assert job.state == "succeeded", job.error
         assert (job.progress["phase"], job.progress["percent"]) == ("registering", 100)
@@ -73,8 +73,8 @@ def test_models_come_in_answer_and_go_out_again(tmp_path: Path, resnet: Path) ->
             uploads.get(session, upload_id)
 
         package = ModelPackage.open(blobs().fetch_tree(model.key, tmp_path / "fetched"))
-        [answer] = Predictor.load(package).predict([{"pixels": [[0, 255], [255, 0]]}])
-        assert set(answer["probabilities"]) == {"no", "yes", "maybe"}
+        [output] = Predictor.load(package).predict([{"pixels": [[0, 255], [255, 0]]}])
+        assert set(output["probabilities"]) == {"no", "yes", "maybe"}
 
         with transaction() as session:
             spec = {"kind": "export", "model": "answers@1", "format": "huggingface"}
@@ -97,8 +97,8 @@ def test_models_come_in_answer_and_go_out_again(tmp_path: Path, resnet: Path) ->
             assert {"README.md", "preprocessing.json", "parity.json", "model.onnx", "run.py"} <= set(archive.namelist())
 
 
-def test_reading_a_model_is_bounded(tmp_path: Path, resnet: Path) -> None:
-    arguments = {"source": str(resnet), "into": str(tmp_path / "package"), "asked": {}}
-    bounds = sandbox.ResourceLimits(memory_bytes=2**34, cpu_seconds=1, file_bytes=2**30)
+def test_an_import_has_a_limit_on_processor_time(tmp_path: Path, resnet: Path) -> None:
+    arguments = {"source": str(resnet), "into": str(tmp_path / "package"), "options": {}}
+    limits = sandbox.ResourceLimits(memory_bytes=2**34, cpu_seconds=1, file_bytes=2**30)
     with pytest.raises(sandbox.LimitExceeded, match="processor time"):
-        sandbox.read_in_sandbox(reader="model", arguments=arguments, report=tmp_path / "report.json", bounds=bounds)
+        sandbox.read_in_sandbox(reader="model", arguments=arguments, report=tmp_path / "report.json", limits=limits)

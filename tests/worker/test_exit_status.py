@@ -1,3 +1,5 @@
+"""Exit statuses and error payloads of child processes."""
+
 import errno
 import os
 import signal
@@ -25,12 +27,12 @@ from worker.exit_status import ExitStatus, classify_error, exit_description
         (KeyError("weight"), ExitStatus.CRASHED),
     ],
 )
-def test_each_error_has_its_status(error, status):
+def test_every_error_has_a_status(error, status):
     assert classify_error(error)[0] is status
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk_is_found_behind_the_error_of_a_library():
+def test_a_full_disk_is_detected_behind_the_error_of_a_library():
     try:
         try:
             with Path("/dev/full").open("wb", buffering=0) as full:
@@ -38,12 +40,12 @@ def test_a_full_disk_is_found_behind_the_error_of_a_library():
         except OSError as error:
             raise ValueError("the file was not saved") from error
     except ValueError as error:
-        status, words = classify_error(error)
+        status, payload = classify_error(error)
     assert status is ExitStatus.NO_SPACE
-    assert "space" in words["hint"]
+    assert "space" in payload["hint"]
 
 
-def test_only_what_the_user_can_mend_is_the_users_fault():
+def test_only_errors_that_the_user_can_fix_are_the_users_fault():
     assert classify_error(DataError("no rows", hint="Upload more."))[1] == {
         "code": "invalid_data",
         "message": "no rows",
@@ -54,7 +56,7 @@ def test_only_what_the_user_can_mend_is_the_users_fault():
     assert classify_error(RuntimeError("CUDA out of memory"))[1]["code"] == "out_of_memory"
 
 
-def test_of_a_child_that_said_nothing_its_signal_is_told():
+def test_a_child_without_an_error_is_described_by_its_signal_or_status():
     assert exit_description(-signal.SIGKILL)["code"] == "killed"
     assert "SIGSEGV" in exit_description(-signal.SIGSEGV)["message"]
     assert "status 7" in exit_description(7)["message"]

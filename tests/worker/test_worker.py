@@ -1,3 +1,5 @@
+"""The supervising process, and the reservation of GPUs."""
+
 import subprocess
 import sys
 
@@ -8,23 +10,23 @@ from worker.jobs import gpu_lock
 
 def test_the_process_that_supervises_never_imports_torch():
     code = "import sys, worker.__main__; print(sorted(name for name in sys.modules if name in ('torch', 'pyarrow')))"
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert told.strip() == "[]"
+    modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert modules.strip() == "[]"
 
 
 def test_a_gpu_has_one_run_at_a_time(tmp_path):
-    taken = gpu_lock._first_free(["cuda:0", "cuda:1"], tmp_path)
-    other = gpu_lock._first_free(["cuda:0", "cuda:1"], tmp_path)
-    assert (taken[0], other[0]) == ("cuda:0", "cuda:1")
-    assert gpu_lock._first_free(["cuda:0", "cuda:1"], tmp_path) is None
-    taken[1].close()
-    again = gpu_lock._first_free(["cuda:0", "cuda:1"], tmp_path)
+    first = gpu_lock._reserve_first_free(["cuda:0", "cuda:1"], tmp_path)
+    second = gpu_lock._reserve_first_free(["cuda:0", "cuda:1"], tmp_path)
+    assert (first[0], second[0]) == ("cuda:0", "cuda:1")
+    assert gpu_lock._reserve_first_free(["cuda:0", "cuda:1"], tmp_path) is None
+    first[1].close()
+    again = gpu_lock._reserve_first_free(["cuda:0", "cuda:1"], tmp_path)
     assert again[0] == "cuda:0"
-    for _, lock in (again, other):
+    for _, lock in (again, second):
         lock.close()
 
 
-def test_the_processor_is_for_everyone(tmp_path):
+def test_the_cpu_is_shared(tmp_path):
     never = pytest.fail
     with (
         gpu_lock.gpu_lock("cpu", locks=tmp_path, on_wait=never, should_leave=bool) as first,

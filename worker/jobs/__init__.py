@@ -1,1 +1,1 @@
-"""Programs that run as child processes, one for each kind of job."""
+"""Programs that run as child processes of the worker, one for each kind of job."""

@@ -1,4 +1,4 @@
-"""What the two children have in common: whose run it is, where its files lie, and how its end is told."""
+"""The common main function of child processes: claim, scratch folder, exit status."""
 
 from __future__ import annotations
 
@@ -20,54 +20,61 @@ from worker.exit_status import ExitStatus, classify_error
 from worker.run_folder import run_folder
 
 LOG_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
+#: A run gets a third of the processor weight of serving on the same cores.
 NICENESS = 5
-"""Against serving on the same cores, a third of the weight: it comes first, and a run goes on."""
+#: Makes the kernel kill this process first when memory runs out.
 OUT_OF_MEMORY_SCORE = "900"
 
 log = logging.getLogger(__name__)
 
 
-def log_in_utc() -> None:
-    """One line an entry, to the standard error."""
+def configure_logging() -> None:
+    """Log to the standard error, one line per record, with UTC times."""
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, datefmt="%Y-%m-%dT%H:%M:%S")
 
 
 def main(work: Callable[[Claim, Path, ChildEnd], None]) -> ExitStatus:
-    """Do the work of the run named on the command line; its end is told by status and last words."""
-    line = ChildEnd()
-    _step_back()
-    log_in_utc()
+    """Run `work` for the job and fence on the command line.
+
+    Returns the exit status; an error is also sent to the supervisor.
+    """
+    channel = ChildEnd()
+    _lower_priority()
+    configure_logging()
     try:
         job_id, fence = sys.argv[1], int(sys.argv[2])
         with reading() as session:
             claim = jobs.get_claim(session, job_id, fence)
         folder = run_folder(job_id, fence)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        work(claim, folder, line)
+        work(claim, folder, channel)
     except Exception as error:
-        status, words = classify_error(error)
-        log.info("ends with %s", status.name, exc_info=error if words else None)
-        if words:
-            line.say(words)
+        status, payload = classify_error(error)
+        log.info("ends with %s", status.name, exc_info=error if payload else None)
+        if payload:
+            channel.send_error(payload)
         return status
     return ExitStatus.DONE
 
 
-def leave(status: ExitStatus) -> NoReturn:
-    """End at once: all is written, and taking down the learning library would keep the slot for another second."""
+def exit_now(status: ExitStatus) -> NoReturn:
+    """Exit without cleaning up.
+
+    Everything is written, and unloading torch would occupy the slot for a second.
+    """
     logging.shutdown()
     os._exit(status)
 
 
-def _step_back() -> None:
-    """Serving comes first, and where memory runs out this process is the one to go."""
+def _lower_priority() -> None:
+    """Let serving take precedence: lower the priority, and raise the out-of-memory score."""
     os.nice(NICENESS)
-    # Where the kernel weighs sessions against each other (sched_autogroup), and a run has one of its own, being nice
-    # counts only within it: the session has to be nice as well.
+    # With sched_autogroup the kernel weighs sessions against each other, and niceness counts only within the session of
+    # this run: the session needs a niceness, too.
     with suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(NICENESS))
-    # A dump would hold all of the memory, on the disk that checkpoints need.
+    # A core dump would fill the disk that checkpoints need.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(OUT_OF_MEMORY_SCORE)

@@ -1,4 +1,4 @@
-"""`python -m worker.jobs.export_model JOB FENCE`: a model of ours becomes a folder that another library loads."""
+"""`python -m worker.jobs.export_model JOB FENCE`: write a model in the format of another library."""
 
 from __future__ import annotations
 
@@ -19,35 +19,39 @@ if TYPE_CHECKING:
     from worker.control_channel import ChildEnd
 
 PHASES = ("fetching", "reading", "writing", "checking", "publishing")
-_EPOCH = (1980, 1, 1, 0, 0, 0)
+#: The time of every zip entry, so that equal folders make equal archives.
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def send_away(claim: Claim, folder: Path, _line: ChildEnd) -> None:
-    """Fetch the package, write and try the folder, publish it as a zip, and end the job."""
+def export(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
+    """Fetch the package, export it, publish a zip, and end the job."""
     phases = PhaseProgress(claim, PHASES)
     phases(PHASES[0])
     with reading() as session:
         model = models.version(session, claim.spec["model"])
     package = blobs().fetch_tree(model.key, folder / "package")
-    # Seconds' worth of imports.
+    # Importing this takes seconds.
     from ml.learning.interchange.exporter import export_model
 
-    wanted, opset = claim.spec["format"], claim.spec.get("opset")
-    report = export_model(package, folder / "out", format=wanted, opset=opset, on_phase=phases)
+    format_name, opset = claim.spec["format"], claim.spec.get("opset")
+    report = export_model(package, folder / "out", format=format_name, opset=opset, on_phase=phases)
     phases(PHASES[-1])
-    archive = packed(folder / "out", folder / "out.zip")
-    blobs().put_file(models.export_key(model.id, wanted), archive)
+    archive = write_zip(folder / "out", folder / "out.zip")
+    blobs().put_file(models.export_key(model.id, format_name), archive)
     for note in report["notes"]:
-        phases.say(note)
+        phases.log(note)
 
     retrying_transaction(lambda session: jobs.succeed(session, claim, report=report, reason="completed"))
 
 
-def packed(folder: Path, archive: Path) -> Path:
-    """A zip, stored and not compressed: weights do not get smaller. Of equal folders always the same bytes."""
+def write_zip(folder: Path, archive: Path) -> Path:
+    """Write a folder to an uncompressed zip, as weights do not compress.
+
+    Equal folders give equal bytes.
+    """
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zipped:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _EPOCH)
+            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), _ZIP_TIME)
             entry.external_attr = 0o644 << 16
             with path.open("rb") as source, zipped.open(entry, "w", force_zip64=True) as target:
                 while block := source.read(1 << 20):
@@ -56,4 +60,4 @@ def packed(folder: Path, archive: Path) -> Path:
 
 
 if __name__ == "__main__":
-    entrypoint.leave(entrypoint.main(send_away))
+    entrypoint.exit_now(entrypoint.main(export))

@@ -1,4 +1,7 @@
-"""One run a GPU: a lock for each, held by the run itself, so that it is free only when that run is really gone."""
+"""One run per GPU.
+
+A file lock that the run itself holds, so that it is free only once the run has ended.
+"""
 
 from __future__ import annotations
 
@@ -21,38 +24,49 @@ POLL_SECONDS = 0.5
 
 @contextmanager
 def gpu_lock(
-    asked: str, *, locks: Path, on_wait: Callable[[str], None], should_leave: Callable[[], bool]
+    device_name: str, *, locks: Path, on_wait: Callable[[str], None], should_leave: Callable[[], bool]
 ) -> Iterator[str]:
-    """The device to compute on, for this run alone if it is a GPU; waits for one to be free.
+    """Yield the name of the device to compute on.
 
-    Raises `TrainingInterrupted` where the run is asked to leave meanwhile.
+    A GPU is reserved for this run.
+
+    Waits until a GPU is free.
+
+    Args:
+        device_name: `auto`, `cpu`, `cuda` or `cuda:N`.
+        locks: Folder of the lock files.
+        on_wait: Called with a message before waiting.
+        should_leave: Polled while waiting.
+
+    Raises:
+        TrainingInterrupted: `should_leave` returned True.
     """
-    wanted = _candidates(asked)
-    if wanted == ["cpu"]:
+    candidates = _candidates(device_name)
+    if candidates == ["cpu"]:
         yield "cpu"
         return
     locks.mkdir(parents=True, exist_ok=True)
-    taken = _first_free(wanted, locks)
-    if taken is None:
-        on_wait(f"waiting for {' or '.join(wanted)}, taken by another run")
-    while taken is None:
+    reservation = _reserve_first_free(candidates, locks)
+    if reservation is None:
+        on_wait(f"waiting for {' or '.join(candidates)}, in use by another run")
+    while reservation is None:
         if should_leave():
-            raise TrainingInterrupted("asked to leave while waiting for a GPU")
+            raise TrainingInterrupted("requested to leave while waiting for a GPU")
         time.sleep(POLL_SECONDS)
-        taken = _first_free(wanted, locks)
-    name, lock = taken
+        reservation = _reserve_first_free(candidates, locks)
+    name, lock = reservation
     with lock:
         yield name
 
 
-def _candidates(asked: str) -> list[str]:
-    chosen = device.choose(asked).name
-    if chosen == "cpu" or asked == chosen:
+def _candidates(device_name: str) -> list[str]:
+    chosen = device.choose(device_name).name
+    if chosen == "cpu" or device_name == chosen:
         return [chosen]
     return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
 
 
-def _first_free(names: Sequence[str], locks: Path) -> tuple[str, IO[bytes]] | None:
+def _reserve_first_free(names: Sequence[str], locks: Path) -> tuple[str, IO[bytes]] | None:
     for name in names:
         lock = (locks / f"{name.replace(':', '-')}.lock").open("ab")
         try:

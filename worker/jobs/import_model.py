@@ -1,6 +1,6 @@
-"""`python -m worker.jobs.import_model JOB FENCE`: a model from elsewhere becomes one of ours.
+"""`python -m worker.jobs.import_model JOB FENCE`: import a model of another library.
 
-This process fetches what was uploaded and registers what came of it; the reading in between is done in the jail.
+This process fetches the upload and registers the result; the upload is read in the sandbox in between.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from worker.jobs import entrypoint
 from worker.jobs.hub_download import download_from_hub
 from worker.jobs.progress import PhaseProgress
 from worker.jobs.registration import register
-from worker.jobs.validate_dataset import fetch_sources, refuse_links
+from worker.jobs.validate_dataset import fetch_sources, reject_links
 from worker.settings import WorkerSettings, worker_settings
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ PHASES = ("fetching", "unpacking", "reading", "exporting", "checking", "register
 MEGABYTE = 1_000_000
 
 
-def bring_in(claim: Claim, folder: Path, line: ChildEnd) -> None:
-    """Fetch, read in jail, publish, and make the model's row."""
+def import_model(claim: Claim, folder: Path, channel: ChildEnd) -> None:
+    """Fetch the upload, read it in the sandbox, and register the model."""
     into, report_path = folder / "package", folder / "report.json"
     phases = PhaseProgress(claim, PHASES)
     phases(PHASES[0])
@@ -45,34 +45,34 @@ def bring_in(claim: Claim, folder: Path, line: ChildEnd) -> None:
     arguments = {
         "source": str(source),
         "into": str(into),
-        "asked": {name: claim.spec.get(name) for name in ("task", "labels")},
+        "options": {name: claim.spec.get(name) for name in ("task", "labels")},
     }
     try:
         sandbox.read_in_sandbox(
             reader="model",
             arguments=arguments,
             report=report_path,
-            bounds=bounds_for(source.stat().st_size, worker_settings()),
+            limits=limits_for(source.stat().st_size, worker_settings()),
             on_phase=phases,
-            should_leave=lambda: line.request == LEAVE,
+            should_leave=lambda: channel.request == LEAVE,
         )
     except sandbox.LimitExceeded as error:
         raise PackageError(
-            f"the model cannot be read: {error}", hint="Give the worker more with PLINTH_MODEL_IMPORT_MEMORY_BYTES."
+            f"the model cannot be read: {error}", hint="Raise PLINTH_MODEL_IMPORT_MEMORY_BYTES on the worker's machine."
         ) from error
     report = json.loads(report_path.read_bytes())
-    if refused := report.get("error"):
-        raise _refusal(refused)
-    refuse_links(into)
+    if payload := report.get("error"):
+        raise _to_package_error(payload)
+    reject_links(into)
     phases(PHASES[-1])
     for note in report["notes"]:
-        phases.say(note)
+        phases.log(note)
     register(ModelPackage.open(into), claim, parent_id=None, report=report, reason="completed")
-    forget_upload(claim)
+    delete_upload(claim)
 
 
-def bounds_for(uploaded_bytes: int, settings: WorkerSettings) -> sandbox.ResourceLimits:
-    """Building, exporting and comparing a network takes several times its weights."""
+def limits_for(uploaded_bytes: int, settings: WorkerSettings) -> sandbox.ResourceLimits:
+    """Return the limits: building, exporting and comparing a network takes several times its weights."""
     return sandbox.ResourceLimits(
         memory_bytes=settings.model_import_memory_bytes,
         cpu_seconds=int(settings.model_import_cpu_seconds + 5 * uploaded_bytes / MEGABYTE),
@@ -80,8 +80,8 @@ def bounds_for(uploaded_bytes: int, settings: WorkerSettings) -> sandbox.Resourc
     )
 
 
-def forget_upload(claim: Claim) -> None:
-    """What was brought is a model by now, and the upload is of no more use."""
+def delete_upload(claim: Claim) -> None:
+    """Delete the upload, which is a model by now."""
     with transaction() as session:
         if claim.spec.get("upload"):
             uploads.delete(session, claim.spec["upload"])
@@ -89,11 +89,11 @@ def forget_upload(claim: Claim) -> None:
         blobs().delete(claim.spec["source"]["key"])
 
 
-def _refusal(told: dict[str, Any]) -> PackageError:
-    refusal = PackageError(told["message"], hint=told["hint"])
-    refusal.code = told["code"]
-    return refusal
+def _to_package_error(payload: dict[str, Any]) -> PackageError:
+    error = PackageError(payload["message"], hint=payload["hint"])
+    error.code = payload["code"]
+    return error
 
 
 if __name__ == "__main__":
-    sys.exit(entrypoint.main(bring_in))
+    sys.exit(entrypoint.main(import_model))

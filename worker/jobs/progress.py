@@ -1,4 +1,7 @@
-"""From the trainer to the row: what happened, in one write a second, each conditional on the claim."""
+"""Reports the progress of a run to the database.
+
+Every write is conditional on the claim.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from ml.package.checksums import digest
 from ml.package.manifest import MANIFEST
 from store import jobs
 from store.database import transaction
-from worker.retry import UNREACHABLE, cause_of, retrying_transaction
+from worker.retry import DATABASE_ERRORS, driver_error, retrying_transaction
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,15 +27,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EVERY_SECONDS = 1.0
-SHOWN = ("epoch", "epochs", "step", "steps", "samples_per_second", "eta_seconds", "phase")
+WRITE_SECONDS = 1.0
+PROGRESS_FIELDS = ("epoch", "epochs", "step", "steps", "samples_per_second", "eta_seconds", "phase")
 
 
 @dataclass
 class ProgressReporter:
-    """Called by the trainer with each `Progress`, in its thread; raises `StaleClaim` when the run is another's by now.
+    """Writes the progress of a training, at most once a second.
 
-    While the database cannot be reached everything is kept for later, in order.
+    The trainer calls it in its own thread.
+
+    While the database is unavailable everything is held back, in order. Raises `StaleClaim` once the claim is lost.
     """
 
     claim: Claim
@@ -45,35 +50,38 @@ class ProgressReporter:
     _written_at: float = 0.0
 
     def __call__(self, progress: Progress) -> None:
-        """Take it up; write when a second has passed, and at once what someone may be waiting for."""
-        is_news = self._is_news(progress)
-        self._last, self._progress = progress, _as_json(progress)
+        """Record progress.
+
+        Write it at once if a user may wait for it, else once a second has passed.
+        """
+        is_urgent = self._is_urgent(progress)
+        self._last, self._progress = progress, _to_json(progress)
         if progress.metrics:
             self._metrics.append((progress.step, progress.metrics))
         if progress.message:
             self._events.append(("log", {"message": progress.message}))
         if progress.checkpoint:
             self._publish(progress.step, progress.checkpoint)
-        if is_news or time.monotonic() - self._written_at >= EVERY_SECONDS:
+        if is_urgent or time.monotonic() - self._written_at >= WRITE_SECONDS:
             self.write()
 
-    def _is_news(self, progress: Progress) -> bool:
-        """A checkpoint, another phase, or the first step."""
+    def _is_urgent(self, progress: Progress) -> bool:
+        """Return whether progress has a checkpoint, a new phase, or the first step."""
         last = self._last
         return bool(progress.checkpoint) or not last or last.phase != progress.phase or (last.step == 0 < progress.step)
 
-    def say(self, message: str) -> None:
-        """A line for the job's log, written at once."""
+    def log(self, message: str) -> None:
+        """Write a line to the job's log."""
         self._events.append(("log", {"message": message}))
         self.write()
 
     def write(self) -> None:
-        """All that has gathered, in one transaction."""
+        """Write everything held back, in one transaction; log a warning if the database is unavailable."""
         try:
             with transaction() as session:
                 outdated = self._write_into(session)
-        except UNREACHABLE as error:
-            log.warning("the database cannot be written, telling it later: %s", cause_of(error))
+        except DATABASE_ERRORS as error:
+            log.warning("the database cannot be written, retrying later: %s", driver_error(error))
             return
         finally:
             self._written_at = time.monotonic()
@@ -91,37 +99,43 @@ class ProgressReporter:
         return outdated
 
     def _publish(self, step: int, checkpoint: Path) -> None:
-        # That of the manifest, which holds those of all other files. It is in the key, as the last step of an epoch and
-        # the end of the run may be one step and two states.
+        # The checksum of the manifest, which holds those of all other files. It is part of the key, as the end of an
+        # epoch and the end of the run can be two states at one step.
         sha256 = digest(checkpoint / MANIFEST)
         key = f"runs/{self.claim.job_id}/{self.claim.fence}/checkpoint-{step}-{sha256[:12]}"
-        # Moved: a later run of the job fetches it from the blobs, and this one never reads its own.
+        # Moved, as this run never reads its own checkpoints, and later ones fetch them from the blobs.
         self.blobs.put_tree(key, checkpoint, move=True)
         self._checkpoints.append((step, key, sha256))
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseProgress:
-    """Writes to the job; raises `StaleClaim` when it is another's by now."""
+    """Reports the phase of a job without a step count.
+
+    Raises `StaleClaim` once the claim is lost.
+    """
 
     claim: Claim
+    #: All phases, in order.
     names: tuple[str, ...]
-    """In their order."""
 
     def __call__(self, phase: str) -> None:
-        """This one begins; those before it are done. The last takes no time to speak of."""
-        done, steps = self.names.index(phase) if phase in self.names else 0, len(self.names) - 1
-        percent = round(100 * done / steps, 1)
-        self._report(progress={"phase": phase, "step": done, "steps": steps, "percent": percent})
+        """Report that a phase begins.
 
-    def say(self, message: str) -> None:
-        """A line for the job's log."""
+        The last one counts as 100 percent, as it takes no time.
+        """
+        step, steps = self.names.index(phase) if phase in self.names else 0, len(self.names) - 1
+        percent = round(100 * step / steps, 1)
+        self._report(progress={"phase": phase, "step": step, "steps": steps, "percent": percent})
+
+    def log(self, message: str) -> None:
+        """Write a line to the job's log."""
         self._report(events=[("log", {"message": message})])
 
-    def _report(self, **told: Any) -> None:
-        retrying_transaction(lambda session: jobs.report(session, self.claim, **told))
+    def _report(self, **values: Any) -> None:
+        retrying_transaction(lambda session: jobs.report(session, self.claim, **values))
 
 
-def _as_json(progress: Progress) -> dict[str, Any]:
+def _to_json(progress: Progress) -> dict[str, Any]:
     percent = 100 * progress.step / progress.steps if progress.steps else 0.0
-    return {**{name: getattr(progress, name) for name in SHOWN}, "percent": round(percent, 1)}
+    return {**{name: getattr(progress, name) for name in PROGRESS_FIELDS}, "percent": round(percent, 1)}

@@ -1,4 +1,4 @@
-"""From a package on this machine to a model that everyone can ask for."""
+"""Registers a trained or imported package as a model."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 def register(
     package: ModelPackage, claim: Claim, *, parent_id: str | None, report: Mapping[str, Any] | None, reason: str
 ) -> None:
-    """Publish the package, then make its row and end the job in one transaction.
+    """Publish the package, then create its row and end the job in one transaction.
 
-    A package whose row was never made belongs to nothing; the reconciler sweeps it up.
+    If the row is never written, the garbage collection deletes the published package.
     """
-    model = _as_row(package, claim, parent_id)
+    model = _to_row(package, claim, parent_id)
     blobs().put_tree(model.key, package.directory, move=True)
 
     retrying_transaction(lambda session: jobs.succeed(session, claim, model=model, report=report, reason=reason))
 
 
-def _as_row(package: ModelPackage, claim: Claim, parent_id: str | None) -> NewModel:
+def _to_row(package: ModelPackage, claim: Claim, parent_id: str | None) -> NewModel:
     manifest = package.manifest
     model_id = new_id("mdl")
     return NewModel(

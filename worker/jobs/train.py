@@ -1,4 +1,4 @@
-"""`python -m worker.jobs.train JOB FENCE`: one run of a spec, in a process of its own."""
+"""`python -m worker.jobs.train JOB FENCE`: train a model from a spec."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def run(claim: Claim, folder: Path, line: ChildEnd) -> None:
-    """Fetch what is needed, train from the last checkpoint on, and register the model."""
+def run_training(claim: Claim, folder: Path, channel: ChildEnd) -> None:
+    """Fetch dataset, models and checkpoints, train from the last checkpoint, and register the model."""
     reporter = ProgressReporter(claim, blobs())
-    reporter.say("starting")
+    reporter.log("starting")
     spec = parse_stored_spec(claim.spec)
     dataset = blobs().fetch_tree(f"datasets/{claim.dataset_id}", folder / "dataset")
-    parent_id, bases, named = _models(spec, folder)
-    bring_checkpoints(claim, folder)
+    parent_id, bases, named = _fetch_models(spec, folder)
+    fetch_checkpoints(claim, folder)
     try:
-        # Seconds' worth of imports: only now, when the line to the supervisor holds and everything else is there.
+        # Importing torch takes seconds: only now, as the control channel works and all files are there.
         from ml.learning.pipeline.train import train
         from ml.learning.training.progress import Stop
         from worker.jobs import gpu_lock
@@ -47,8 +47,8 @@ def run(claim: Claim, folder: Path, line: ChildEnd) -> None:
         with gpu_lock.gpu_lock(
             worker_settings().device,
             locks=store_settings().home / "locks",
-            on_wait=reporter.say,
-            should_leave=lambda: line.request == LEAVE,
+            on_wait=reporter.log,
+            should_leave=lambda: channel.request == LEAVE,
         ) as device:
             result = train(
                 spec,
@@ -58,17 +58,20 @@ def run(claim: Claim, folder: Path, line: ChildEnd) -> None:
                 models=named,
                 device=device,
                 on_progress=reporter,
-                should_stop=lambda: stops.get(line.request) if line.request else None,
+                should_stop=lambda: stops.get(channel.request) if channel.request else None,
             )
     finally:
-        # What led to a failure is worth reading, too.
+        # The events that led to a failure are worth reading, too.
         with suppress(StaleClaim):
             reporter.write()
     register(result.package, claim, parent_id=parent_id, report=result.report, reason=result.reason)
 
 
-def bring_checkpoints(claim: Claim, folder: Path) -> None:
-    """Put those of earlier runs where the trainer looks; it takes the newest that is whole."""
+def fetch_checkpoints(claim: Claim, folder: Path) -> None:
+    """Link the checkpoints of earlier runs to where the trainer looks.
+
+    It resumes from the newest intact one.
+    """
     fetched = RunFolder(folder).fetched_checkpoints
     fetched.mkdir()
     with reading() as session:
@@ -77,15 +80,16 @@ def bring_checkpoints(claim: Claim, folder: Path) -> None:
         try:
             checkpoint = blobs().fetch_tree(key, folder / "fetched" / str(number))
         except NotFound:
-            log.warning("the checkpoint %s is gone", key)
+            log.warning("the checkpoint %s does not exist any more", key)
         else:
             (fetched / str(number)).symlink_to(checkpoint)
 
 
-def _models(spec: Spec, folder: Path) -> tuple[str | None, Path | dict[str, Path] | None, dict[str, Path]]:
-    """What to start from, and the packages of those that options name, by path; first the id that lineage names.
+def _fetch_models(spec: Spec, folder: Path) -> tuple[str | None, Path | dict[str, Path] | None, dict[str, Path]]:
+    """Fetch the packages of the models that a spec names.
 
-    Where several models are started from, it is the first of them.
+    Returns the id of the parent for the lineage (the first, if training starts from several), the package or packages
+    to start from, and the packages that options name, by the path of the option.
     """
     ids: dict[str, str] = {}
     packages: dict[str, Path] = {}
@@ -98,4 +102,4 @@ def _models(spec: Spec, folder: Path) -> tuple[str | None, Path | dict[str, Path
 
 
 if __name__ == "__main__":
-    entrypoint.leave(entrypoint.main(run))
+    entrypoint.exit_now(entrypoint.main(run_training))

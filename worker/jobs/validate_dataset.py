@@ -1,6 +1,6 @@
-"""`python -m worker.jobs.validate_dataset JOB FENCE`: the validation of one dataset.
+"""`python -m worker.jobs.validate_dataset JOB FENCE`: validate an upload and make a dataset of it.
 
-This process fetches what was uploaded and publishes what came of it; the reading in between is done in the jail.
+This process fetches the upload and publishes the result; the upload is read in the sandbox in between.
 """
 
 from __future__ import annotations
@@ -22,50 +22,50 @@ if TYPE_CHECKING:
     from worker.control_channel import ChildEnd
 
 MEGABYTE = 1_000_000
-SMALLEST_FILE_BOUND_BYTES = 8_000_000_000
+MIN_FILE_LIMIT_BYTES = 8_000_000_000
+#: Ratio of dataset size to upload size that is allowed beyond `MIN_FILE_LIMIT_BYTES`.
 EXPANSION = 4
-"""How much larger than its upload a dataset may be, beyond `SMALLEST_FILE_BOUND_BYTES`."""
 
 
-def validate(claim: Claim, folder: Path, _line: ChildEnd) -> None:
-    """Fetch, read in jail, publish, and write down dataset and job in one transaction."""
+def validate(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
+    """Fetch the upload, read it in the sandbox, and publish the dataset with its report."""
     sources = [
         fetch_sources(source, folder / "sources" / str(number)) for number, source in enumerate(claim.spec["sources"])
     ]
     into, report_path = folder / "dataset", folder / "report.json"
     options = {name: claim.spec.get(name) for name in ("task", "format", "columns", "splits")}
     arguments = {"sources": [str(source) for source in sources], "into": str(into), **options}
-    bounds = bounds_for(sum(source.stat().st_size for source in sources), worker_settings())
+    limits = limits_for(sum(source.stat().st_size for source in sources), worker_settings())
     try:
-        sandbox.read_in_sandbox(arguments=arguments, report=report_path, bounds=bounds)
+        sandbox.read_in_sandbox(arguments=arguments, report=report_path, limits=limits)
     except sandbox.LimitExceeded as error:
-        settle(claim, into, too_costly(str(error)))
+        publish(claim, into, make_limit_report(str(error)))
     else:
-        settle(claim, into, json.loads(report_path.read_bytes()))
+        publish(claim, into, json.loads(report_path.read_bytes()))
 
 
 def fetch_sources(source: dict[str, str], folder: Path) -> Path:
-    """The uploaded file under the name its owner gave it, by which formats are told apart."""
+    """Fetch an uploaded file, under its original name, by which formats are detected."""
     folder.mkdir(parents=True)
     name = Path(source["filename"]).name
-    found = blobs().fetch_file(source["key"], folder / f"fetched-{name}")
-    named = folder / name
-    named.symlink_to(found)
-    return named
+    file = blobs().fetch_file(source["key"], folder / f"fetched-{name}")
+    link = folder / name
+    link.symlink_to(file)
+    return link
 
 
-def bounds_for(uploaded_bytes: int, settings: WorkerSettings) -> sandbox.ResourceLimits:
-    """A bomb is small: time and disk grow with what was uploaded."""
+def limits_for(uploaded_bytes: int, settings: WorkerSettings) -> sandbox.ResourceLimits:
+    """Return limits that grow with the upload: a decompression bomb is small."""
     seconds = settings.import_cpu_seconds + settings.import_cpu_seconds_per_megabyte * uploaded_bytes / MEGABYTE
     return sandbox.ResourceLimits(
         memory_bytes=settings.import_memory_bytes,
         cpu_seconds=int(seconds),
-        file_bytes=max(SMALLEST_FILE_BOUND_BYTES, EXPANSION * uploaded_bytes),
+        file_bytes=max(MIN_FILE_LIMIT_BYTES, EXPANSION * uploaded_bytes),
     )
 
 
-def too_costly(reason: str) -> dict[str, Any]:
-    """The report on an upload that could not be read to its end."""
+def make_limit_report(reason: str) -> dict[str, Any]:
+    """Return the report on an upload that exceeded a limit."""
     error = {
         "code": "too_costly",
         "count": 1,
@@ -73,29 +73,31 @@ def too_costly(reason: str) -> dict[str, Any]:
         "hint": f"Upload it in smaller parts: {reason}.",
         "sample": [{"found": reason}],
     }
-    nothing = dict.fromkeys(("rows", "accepted", "repaired", "rejected"), 0)
-    return {"state": "rejected", **nothing, "errors": [error], "splits": {}, "classes": None, "suggestions": []}
+    counts = dict.fromkeys(("rows", "accepted", "repaired", "rejected"), 0)
+    return {"state": "rejected", **counts, "errors": [error], "splits": {}, "classes": None, "suggestions": []}
 
 
-def settle(claim: Claim, dataset: Path, report: dict[str, Any]) -> None:
-    """Publish what is ready, then the verdict."""
-    ready, size = report["state"] == "ready", 0
+def publish(claim: Claim, dataset: Path, report: dict[str, Any]) -> None:
+    """Publish the dataset if it is ready, then end its validation."""
+    is_ready, size = report["state"] == "ready", 0
     key = f"datasets/{claim.dataset_id}"
-    if ready:
-        refuse_links(dataset)
+    if is_ready:
+        reject_links(dataset)
         size = sum(file.stat().st_size for file in dataset.rglob("*"))
         blobs().put_tree(key, dataset, move=True)
     summary = report.pop("summary", None)
 
     retrying_transaction(
         lambda session: jobs.finish_validation(
-            session, claim, ready=ready, report=report, summary=summary, key=key, size=size
+            session, claim, ready=is_ready, report=report, summary=summary, key=key, size=size
         )
     )
 
 
-def refuse_links(folder: Path) -> None:
-    """Raise `ReaderDied` for a link: a compromised reader could leave one to a file that is not its own.
+def reject_links(folder: Path) -> None:
+    """Raise `ReaderDied` for a link.
+
+    A compromised reader could leave one to a file that is not its own.
 
     A hard link counts, too: the folder is moved to the blobs, and a second name would let others change it there.
     """

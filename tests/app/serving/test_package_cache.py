@@ -209,7 +209,7 @@ def test_whoever_asks_what_is_in_memory_does_not_wait_for_what_comes_from_far_aw
         with ThreadPoolExecutor() as pool:
             far = pool.submit(asked, client, "far")
             deadline = time.monotonic() + 10
-            while not proxy.lines and time.monotonic() < deadline:
+            while not proxy.connections and time.monotonic() < deadline:
                 time.sleep(0.01)
             several = client.post("/predict/shades", files=[("file", png(5)), ("file", png(250))])
             assert several.status_code == 200

@@ -1,4 +1,7 @@
-"""A child for the tests of `worker.child_process`: says where it is, starts a grandchild, and does as it is asked."""
+"""A child for tests.
+
+Writes its pid to a note, starts a grandchild, and follows requests.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ from pathlib import Path
 from worker.control_channel import FINISH, LEAVE, ChildEnd
 
 if __name__ == "__main__":
-    line = ChildEnd()
+    channel = ChildEnd()
     grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     note = Path(sys.argv[1])
     note.with_suffix(".new").write_text(
         json.dumps({"pids": [os.getpid(), grandchild.pid], "environment": dict(os.environ)})
     )
     note.with_suffix(".new").rename(note)
-    while line.request is None:
+    while channel.request is None:
         time.sleep(0.01)
-    line.say({"code": {LEAVE: "leaves", FINISH: "finishes"}[line.request]})
+    channel.send_error({"code": {LEAVE: "leaves", FINISH: "finishes"}[channel.request]})
     sys.exit(75)

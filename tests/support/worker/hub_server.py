@@ -1,6 +1,6 @@
-"""A hub of one's own on 127.0.0.1: the few endpoints by which a model is fetched, over real HTTP.
+"""A hub server on 127.0.0.1 with the endpoints for downloading a model, over real HTTP.
 
-Each folder `<owner>/<name>` is a model. Some names are of models with which something is the matter.
+Every folder `<owner>/<name>` is a model. Models with some names are faulty.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ CUT_AT = 100
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves the folders below `root`, and remembers what it was asked for."""
+    """Serves the folders below `root`, and counts downloads."""
 
     daemon_threads = True
 
     def __init__(self, root: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Asked)
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.root = root
+        #: Path of a file -> number of requests for its content.
         self.downloads: Counter[str] = Counter()
-        """File by its path -> how often its content was asked for."""
 
     @property
     def address(self) -> str:
-        """As `HF_ENDPOINT` wants it."""
+        """The value for `HF_ENDPOINT`."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
 @contextmanager
 def hub(root: Path) -> Iterator[Hub]:
-    """A hub that runs as long as the block."""
+    """Run a hub until the end of the block."""
     server = Hub(root)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -58,8 +58,8 @@ def hub(root: Path) -> Iterator[Hub]:
         thread.join()
 
 
-class _Asked(BaseHTTPRequestHandler):
-    """One request."""
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one request."""
 
     protocol_version = "HTTP/1.1"
     server: Hub
@@ -71,7 +71,7 @@ class _Asked(BaseHTTPRequestHandler):
         self._answer(content=True)
 
     def log_message(self, *_: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
     def _answer(self, *, content: bool) -> None:
         parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
@@ -143,5 +143,5 @@ def _tree(folder: Path) -> list[dict[str, Any]]:
 
 
 def _blob(data: bytes) -> str:
-    """As git names it."""
+    """Return the id that git would give the content."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

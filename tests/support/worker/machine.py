@@ -1,4 +1,4 @@
-"""One machine with a broker, a database, blobs and workers, whose parts a test may kill one by one."""
+"""A machine with broker, database, blobs and workers, to kill separately."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from store.tables import Dataset, Job, JobKind, Model
 from tests.support.worker.waiting import until
 from worker.job_kinds import PROGRAMS
 
+#: Settings with which a service notices within a second what otherwise takes half a minute.
 QUICK = {
     "OMP_NUM_THREADS": "1",
     "PLINTH_CRASH_BACKOFF_SECONDS": "0.1",
@@ -38,14 +39,13 @@ QUICK = {
     "PLINTH_REQUEST_SECONDS": "0.2",
     "PLINTH_SPACE_BACKOFF_SECONDS": "0.5",
 }
-"""A service that notices in a second what would otherwise take it half a minute."""
 
 
 ROWS = 640
 
 
 def write_digits(folder: Path) -> list[Path]:
-    """scikit-learn's handwritten digits, as MNIST is published."""
+    """Write scikit-learn's handwritten digits in the format of MNIST."""
     digits = load_digits()
     images = (digits.images[:ROWS] * 255 / 16).astype(np.uint8)
     labels = digits.target[:ROWS].astype(np.uint8)
@@ -56,7 +56,10 @@ def write_digits(folder: Path) -> list[Path]:
 
 
 class Machine:
-    """The test's own process is told of it too, so that it may use `store` as the API would."""
+    """A machine.
+
+    The settings of the test process name it too, so that it can use `store` as the API does.
+    """
 
     def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
@@ -91,7 +94,7 @@ class Machine:
             cached.cache_clear()
 
     def kill_everything(self) -> None:
-        """As a power cut would, for all that the test started."""
+        """Kill all processes that the test started, as a power cut would."""
         for process in self.workers:
             process.kill()
         self.broker.kill()
@@ -99,32 +102,32 @@ class Machine:
             process.wait()
 
     def start_worker(self, **variables: str) -> subprocess.Popen[bytes]:
-        """It may not be ready yet when this returns."""
+        """Start a worker; it may not be ready yet when this returns."""
         return self._start(worker.__name__, **variables)
 
     def start_api(self, port: int) -> subprocess.Popen[bytes]:
-        """Ready when this returns."""
+        """Start an API process; it is ready when this returns."""
         api = self._start(app.__name__, PLINTH_PORT=str(port), PLINTH_API_KEY="the key of this machine")
         until(lambda: _answers(port))
         return api
 
     def _start(self, module: str, **variables: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{module}-{len(self.workers)}.log").open("wb") as log:
-            started = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", module], env={**os.environ, **variables}, stdout=log, stderr=log
             )
-        self.workers.append(started)
-        return started
+        self.workers.append(process)
+        return process
 
     def submit(self, spec: dict[str, Any], *, dataset_id: str | None) -> str:
-        """As `POST /api/v1/jobs` does."""
+        """Submit a job like `POST /api/v1/jobs`."""
         with transaction() as session:
             return jobs.submit(
                 session, kind=spec["kind"], spec=spec, dataset_id=dataset_id, model_name=spec["model"]
             ).id
 
     def upload(self, *paths: Path, name: str = "digits") -> str:
-        """As `POST /api/v1/datasets` does; validation begins when a worker is there."""
+        """Create a dataset like `POST /api/v1/datasets`; validation begins once a worker runs."""
         sources = []
         for path in paths:
             sources.append({"key": f"uploads/upl_{name}/{path.name}", "filename": path.name})
@@ -133,53 +136,53 @@ class Machine:
             return datasets.create(session, name=name, sources=sources, task="image_classification").id
 
     def wait_for_verdict(self, dataset_id: str) -> Dataset:
-        """The dataset, once it is ready or rejected."""
+        """Wait until a dataset is ready or rejected, and return it."""
 
-        def judged() -> Dataset | None:
+        def validated() -> Dataset | None:
             with transaction() as session:
-                found = datasets.get(session, dataset_id)
-            return found if found.state in ("ready", "rejected") else None
+                dataset = datasets.get(session, dataset_id)
+            return dataset if dataset.state in ("ready", "rejected") else None
 
-        return until(judged)
+        return until(validated)
 
     def import_digits(self) -> str:
-        """The id of a dataset of digits, validated."""
+        """Upload digits, wait for their validation, and return the dataset's id."""
         dataset_id = self.upload(*write_digits(self.folder))
         dataset = self.wait_for_verdict(dataset_id)
         assert dataset.state == "ready", dataset.report
         return dataset_id
 
     def job(self, job_id: str) -> Job:
-        """The row as it is now."""
+        """Return the row as it is now."""
         with transaction() as session:
             return jobs.get(session, job_id)
 
     def wait_for(self, job_id: str, *states: str, seconds: float = 60) -> Job:
-        """Until the job is in one of these states."""
+        """Wait until the job is in one of these states, and return it."""
         try:
             return until(lambda: job if (job := self.job(job_id)).state in states else None, seconds=seconds)
         except AssertionError:
-            raise AssertionError(f"{self._story(job_id)}") from None
+            raise AssertionError(f"{self._describe(job_id)}") from None
 
     def checkpoint_step(self, job_id: str) -> int:
-        """Of the newest checkpoint; 0 without one."""
+        """Return the step of the newest checkpoint; 0 without one."""
         with transaction() as session:
-            found = jobs.checkpoints(session, job_id)
-        return found[0].step if found else 0
+            checkpoints = jobs.checkpoints(session, job_id)
+        return checkpoints[0].step if checkpoints else 0
 
     def wait_for_checkpoint(self, job_id: str, *, after: int = 0) -> int:
-        """The step of the first checkpoint beyond."""
+        """Wait for a checkpoint beyond the step `after`, and return its step."""
         try:
             return until(lambda: step if (step := self.checkpoint_step(job_id)) > after else None)
         except AssertionError:
-            raise AssertionError(f"{self._story(job_id)}") from None
+            raise AssertionError(f"{self._describe(job_id)}") from None
 
     def run_of(self, job_id: str) -> psutil.Process:
-        """The training process of a job."""
+        """Wait for the training process of a job, and return it."""
         return until(lambda: next(iter(self._runs_of(job_id)), None))
 
     def models_of(self, job_id: str) -> list[Model]:
-        """Every model that the job made."""
+        """Return every model that the job registered."""
         with transaction() as session:
             return [
                 model
@@ -189,32 +192,31 @@ class Machine:
             ]
 
     def weights_of(self, job_id: str) -> str:
-        """The sha256 of the weights of the one model that the job made."""
+        """Return the SHA-256 of the weights of the only model that the job registered."""
         [model] = self.models_of(job_id)
         [weights] = [file for file in model.files if file["path"] == "weights.safetensors"]
         return str(weights["sha256"])
 
     def event_data(self, job_id: str, kind: str) -> list[dict[str, Any]]:
-        """What the events of one kind say, in order."""
+        """Return the data of all events of one kind, in order."""
         with transaction() as session:
             return [event.data for event in job_events.events(session, job_id, limit=10_000) if event.kind == kind]
 
     def _runs_of(self, job_id: str) -> list[psutil.Process]:
-        found = []
+        processes = []
         for process in psutil.process_iter():
             try:
                 command = process.cmdline()
             except psutil.Error:
                 continue
             if command[1:4] == ["-m", PROGRAMS[JobKind.FINETUNE].module, job_id]:
-                found.append(process)
-        return found
+                processes.append(process)
+        return processes
 
-    def _story(self, job_id: str) -> str:
+    def _describe(self, job_id: str) -> str:
         job = self.job(job_id)
-        log = self.home / "logs" / f"{job_id}.log"
-        logs = [log, *sorted(self.folder.glob("worker-*.log"))]
-        tails = "\n".join(f"--- {each.name}\n{each.read_text()[-3000:]}" for each in logs if each.exists())
+        logs = [self.home / "logs" / f"{job_id}.log", *sorted(self.folder.glob("worker-*.log"))]
+        tails = "\n".join(f"--- {log.name}\n{log.read_text()[-3000:]}" for log in logs if log.exists())
         return f"{job_id} is {job.state} ({job.reason}, {job.error}, fence {job.fence}, crashes {job.crashes})\n{tails}"
 
 

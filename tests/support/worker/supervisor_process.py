@@ -1,4 +1,4 @@
-"""A supervisor for the tests: starts one child and waits, to be killed."""
+"""A supervisor for tests: starts one child, and waits until it is killed."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ if __name__ == "__main__":
     with ChildProcess(
         child_program.__name__, sys.argv[1], environment=environment_for_runs(), log=Path(sys.argv[2])
     ) as child:
-        while not child.ended_within(0.1):
+        while not child.wait(0.1):
             time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Waiting for what is sure to come, with a deadline."""
+"""Waiting for a condition, with a deadline."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(found: Callable[[], T | None], *, seconds: float = 60) -> T:
-    """What `found` gives once it is true."""
+def until(condition: Callable[[], T | None], *, seconds: float = 60) -> T:
+    """Poll `condition` and return its first true value; fails after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < deadline, "waited in vain"
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"the condition was not met within {seconds} s"
         time.sleep(0.02)
     return value

@@ -1,4 +1,4 @@
-"""What a run does before it begins."""
+"""The start of a child process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from worker.jobs.entrypoint import NICENESS
 AUTOGROUP = Path("/proc/self/autogroup")
 
 
-@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not weigh sessions")
-def test_a_run_steps_back_in_its_session_and_with_it() -> None:
-    said = f"from worker.jobs.entrypoint import _step_back; _step_back(); print(open('{AUTOGROUP}').read())"
-    code = f"import os; {said}; print(os.nice(0))"
-    ran = subprocess.run(
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel has no sched_autogroup")
+def test_a_run_lowers_the_priority_of_its_process_and_session() -> None:
+    statements = (
+        f"from worker.jobs.entrypoint import _lower_priority; _lower_priority(); print(open('{AUTOGROUP}').read())"
+    )
+    code = f"import os; {statements}; print(os.nice(0))"
+    result = subprocess.run(
         [sys.executable, "-c", code], start_new_session=True, capture_output=True, text=True, check=True
     )
-    assert f"nice {NICENESS}" in ran.stdout
-    assert int(ran.stdout.split()[-1]) >= NICENESS
+    assert f"nice {NICENESS}" in result.stdout
+    assert int(result.stdout.split()[-1]) >= NICENESS

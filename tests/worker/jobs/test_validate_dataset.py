@@ -1,4 +1,7 @@
-"""A validation is done in a jail; whatever becomes of that, the dataset gets a verdict and the service stays."""
+"""A validation runs in the sandbox.
+
+Whatever happens there, the dataset gets a result and the service continues.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from worker.job_kinds import PROGRAMS
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
-BOUNDS = sandbox.ResourceLimits(memory_bytes=2**30, cpu_seconds=60, file_bytes=2**30)
+LIMITS = sandbox.ResourceLimits(memory_bytes=2**30, cpu_seconds=60, file_bytes=2**30)
 
 
 def arguments_for(folder: Path) -> dict[str, object]:
@@ -33,60 +36,60 @@ def arguments_for(folder: Path) -> dict[str, object]:
     return {"sources": sources, "into": str(folder / "dataset"), "task": "image_classification", **options}
 
 
-def test_the_jail_leaves_a_dataset_and_a_report(tmp_path):
-    sandbox.read_in_sandbox(arguments=arguments_for(tmp_path), report=tmp_path / "report.json", bounds=BOUNDS)
+def test_the_sandbox_writes_a_dataset_and_a_report(tmp_path):
+    sandbox.read_in_sandbox(arguments=arguments_for(tmp_path), report=tmp_path / "report.json", limits=LIMITS)
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["state"], report["rows"]) == ("ready", 640)
     assert (tmp_path / "dataset" / "dataset.json").is_file()
 
 
-def test_more_files_than_the_disk_may_hold_are_refused_with_the_reason(tmp_path):
-    bounds = replace(BOUNDS, file_bytes=4096)
+def test_a_dataset_beyond_the_file_limit_is_rejected_with_the_reason(tmp_path):
+    limits = replace(LIMITS, file_bytes=4096)
     with pytest.raises(sandbox.LimitExceeded, match="on disk"):
-        sandbox.read_in_sandbox(arguments=arguments_for(tmp_path), report=tmp_path / "report.json", bounds=bounds)
+        sandbox.read_in_sandbox(arguments=arguments_for(tmp_path), report=tmp_path / "report.json", limits=limits)
 
 
-def test_pictures_too_large_for_the_memory_are_refused_with_the_reason(tmp_path):
-    picture = BytesIO()
-    Image.new("RGB", (4900, 5000)).save(picture, "png", compress_level=1)
-    upload = tmp_path / "pictures.zip"
+def test_images_beyond_the_memory_limit_are_rejected_with_the_reason(tmp_path):
+    image = BytesIO()
+    Image.new("RGB", (4900, 5000)).save(image, "png", compress_level=1)
+    upload = tmp_path / "images.zip"
     with zipfile.ZipFile(upload, "w") as archive:
         for name in ("cat/1.png", "dog/1.png"):
-            archive.writestr(name, picture.getvalue())
+            archive.writestr(name, image.getvalue())
     arguments = {**arguments_for(tmp_path), "sources": [str(upload)]}
-    bounds = replace(BOUNDS, memory_bytes=128 * 2**20)
+    limits = replace(LIMITS, memory_bytes=128 * 2**20)
     with pytest.raises(sandbox.LimitExceeded, match="memory"):
-        sandbox.read_in_sandbox(arguments=arguments, report=tmp_path / "report.json", bounds=bounds)
+        sandbox.read_in_sandbox(arguments=arguments, report=tmp_path / "report.json", limits=limits)
 
 
-def test_inside_there_is_no_network_and_all_is_bounded():
+def test_the_sandbox_has_limits_and_no_network():
     code = """
 import json, resource, socket
 from worker import sandbox
 from worker.job_kinds import PROGRAMS
-sandbox._lock_up(sandbox.ResourceLimits(memory_bytes=2**30, cpu_seconds=7, file_bytes=2**20))
+sandbox._apply_limits(sandbox.ResourceLimits(memory_bytes=2**30, cpu_seconds=7, file_bytes=2**20))
 names = ("RLIMIT_DATA", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_CORE")
 print(json.dumps({"limits": [resource.getrlimit(getattr(resource, name))[0] for name in names],
                   "interfaces": [name for _, name in socket.if_nameindex()]}))
 """
-    told = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
-    assert told["limits"] == [2**30, 7, 2**20, 0]
+    report = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
+    assert report["limits"] == [2**30, 7, 2**20, 0]
     if sys.platform == "linux" and os.geteuid() == 0:
-        assert told["interfaces"] in ([], ["lo"])
+        assert report["interfaces"] in ([], ["lo"])
 
 
-def test_a_reader_that_takes_too_long_gets_its_dataset_rejected_with_the_reason(tmp_path):
+def test_a_reader_beyond_the_time_limit_gets_its_dataset_rejected_with_the_reason(tmp_path):
     with Machine(tmp_path, PLINTH_IMPORT_CPU_SECONDS="1", PLINTH_IMPORT_CPU_SECONDS_PER_MEGABYTE="0") as machine:
         machine.start_worker()
         images, labels = write_digits(tmp_path)
-        dataset = machine.wait_for_verdict(machine.upload(*blown_up(images, labels)))
+        dataset = machine.wait_for_verdict(machine.upload(*repeat_digits(images, labels)))
     assert dataset.state == "rejected"
     assert dataset.report["errors"][0]["code"] == "too_costly"
     assert "processor time" in dataset.report["errors"][0]["hint"]
 
 
-def blown_up(images: Path, labels: Path) -> tuple[Path, Path]:
-    """The same digits two thousand times, so that reading them takes more than a second."""
+def repeat_digits(images: Path, labels: Path) -> tuple[Path, Path]:
+    """Repeat the digits two thousand times, so that reading them takes more than a second."""
     times = 2000
     for path, header, rows in ((images, 16, slice(4, 8)), (labels, 8, slice(4, 8))):
         content = path.read_bytes()
@@ -112,23 +115,23 @@ def test_a_validation_that_is_killed_each_time_ends_with_a_rejected_dataset(tmp_
         assert len(killed) == 3
         dataset = machine.wait_for_verdict(dataset_id)
         assert (dataset.state, dataset.error["code"]) == ("rejected", "killed")
-        # And the service goes on.
+        # The service continues.
         assert worker.poll() is None
-        other = machine.upload(*write_digits(tmp_path), name="again")
-        assert machine.wait_for_verdict(other).state == "ready"
+        second_id = machine.upload(*write_digits(tmp_path), name="again")
+        assert machine.wait_for_verdict(second_id).state == "ready"
 
 
 def validations(machine: Machine) -> list[str]:
     with transaction() as session:
-        return [job.id for job in session.query(Job) if job.kind == "validate"]
+        return [job.id for job in session.query(Job) if job.kind == JobKind.VALIDATE]
 
 
 def processes_of(job_id: str) -> list[psutil.Process]:
-    found = []
+    processes = []
     for process in psutil.process_iter():
         try:
             if process.cmdline()[1:4] == ["-m", PROGRAMS[JobKind.VALIDATE].module, job_id]:
-                found.append(process)
+                processes.append(process)
         except psutil.Error:
             continue
-    return found
+    return processes
