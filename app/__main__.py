@@ -7,8 +7,9 @@ import os
 import signal
 import sys
 
+from app import event_log
 from app.dependencies import first_key, has_keys
-from app.http import log_format, multiprocess
+from app.http import multiprocess
 from app.http.middleware import is_loopback
 from app.settings import MAX_API_PROCESSES, AppSettings, app_settings
 
@@ -16,7 +17,7 @@ from app.settings import MAX_API_PROCESSES, AppSettings, app_settings
 def main() -> int:
     """0 after a stop that was asked for, 78 where the settings must not be served."""
     os.umask(0o077)
-    log_format.configure()
+    event_log.configure()
     settings = _settings()
     inherited = multiprocess.inherited_process()
     if inherited is None and settings.api_processes > 1:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import structlog
 from anyio import to_thread
 from fastapi import FastAPI
 from sqlalchemy.exc import DBAPIError
@@ -15,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from app.catalog import routes as catalog
 from app.datasets import routes as datasets
 from app.dependencies import first_key, serving_limits
+from app.event_log import EventLogger
 from app.health import routes as health
 from app.http import access_log, errors
 from app.http.middleware import ApiKeyCache, GatewayMiddleware
@@ -54,7 +54,7 @@ ROUTERS = (
 SWEEP_SECONDS = 600.0
 RETRY_SECONDS = 1.0
 
-_log = structlog.get_logger("plinth.app")
+_log = EventLogger("plinth.app")
 
 
 def create_app(settings: AppSettings | None = None) -> FastAPI:

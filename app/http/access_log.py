@@ -1,5 +1,7 @@
-"""One line for each request. Written by hand and in bundles where they are JSON: through the logging machinery a line
-costs as much as all else that a small prediction takes.
+"""Access log: one line per request.
+
+JSON lines are encoded here and written in batches, because the logging machinery costs as much per line as the rest of
+a small prediction.
 """
 
 from __future__ import annotations
@@ -10,19 +12,19 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
-import structlog
 
-from app.http.log_format import without_secrets
+from app.event_log import EventLogger, redact_keys
 
+#: Longest time that a line waits for its batch.
 FLUSH_SECONDS: Final = 0.1
 LOGGER: Final = "plinth.access"
 
-_log = structlog.get_logger(LOGGER)
+_log = EventLogger(LOGGER)
 _lines: list[bytes] = []
 
 
 def request(*, method: str, path: str, status: int, seconds: float, key: str | None, request_id: str) -> None:
-    """Write down a request that was answered; never a secret, and nothing that could end a line early."""
+    """Log a request that has been answered; `key` is the id of its API key."""
     event: dict[str, Any] = {
         "method": method,
         "path": path,
@@ -32,7 +34,7 @@ def request(*, method: str, path: str, status: int, seconds: float, key: str | N
         "request_id": request_id,
     }
     if not _lines:
-        loop = None if sys.stderr.isatty() else _loop()
+        loop = None if sys.stderr.isatty() else _running_loop()
         if loop is None:
             _log.info("request", **event)
             return
@@ -41,7 +43,7 @@ def request(*, method: str, path: str, status: int, seconds: float, key: str | N
     _lines.append(orjson.dumps(event, option=orjson.OPT_UTC_Z))
 
 
-def _loop() -> asyncio.AbstractEventLoop | None:
+def _running_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -49,9 +51,9 @@ def _loop() -> asyncio.AbstractEventLoop | None:
 
 
 def flush() -> None:
-    """Write what was gathered."""
+    """Write the batch of lines."""
     if _lines:
-        # A path may hold what looks like a key; JSON itself escapes what could end a line.
-        sys.stderr.write(without_secrets(b"\n".join([*_lines, b""]).decode()))
+        # A path may contain a key; line breaks in it are escaped by JSON.
+        sys.stderr.write(redact_keys(b"\n".join([*_lines, b""]).decode()))
         sys.stderr.flush()
         _lines.clear()

@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-import structlog
 from anyio import to_thread
 from sqlalchemy.exc import DBAPIError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 
+from app.event_log import EventLogger, bind_fields
 from app.http import access_log
 from app.http.errors import ProblemError, internal_error, problem_response, to_problem_error
 from app.http.request_body import Body, too_large
@@ -51,7 +51,7 @@ MOST_HOSTS: Final = 64
 CLIENT_LEFT: Final = 499
 """What logs and metrics call a request whose client did not wait for the answer."""
 
-_log = structlog.get_logger("plinth.access")
+_log = EventLogger("plinth.access")
 
 
 class ApiKeyCache(TtlCache[bytes, str]):
@@ -106,7 +106,7 @@ class GatewayMiddleware:
         headers = Headers(scope=scope)
         request_id = choose_request_id(headers.get("x-request-id", ""))
         scope.setdefault("state", {})["request_id"] = request_id
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with bind_fields(request_id=request_id):
             await self._answer(app, scope, headers, receive, _Answer(send, request_id))
 
     async def _answer(self, app: ASGIApp, scope: Scope, headers: Headers, receive: Receive, answer: _Answer) -> None:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-import structlog
+from app.event_log import EventLogger
 
 if TYPE_CHECKING:
     from app.settings import AppSettings
@@ -35,7 +35,7 @@ CONFIGURATION: Final = 78
 
 _Start = Callable[[int], "subprocess.Popen[bytes]"]
 
-_log = structlog.get_logger("plinth.workers")
+_log = EventLogger("plinth.workers")
 
 
 class _Worker:

@@ -6,14 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-import structlog
+
+from app.event_log import EventLogger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 MEDIA_TYPE: Final = "text/event-stream"
 
-_log = structlog.get_logger("plinth.predict")
+_log = EventLogger("plinth.predict")
 
 
 async def to_events(

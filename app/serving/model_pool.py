@@ -12,8 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
-import structlog
-
+from app.event_log import EventLogger
 from app.metrics.models import LoadedModelInfo
 from app.serving.batcher import Batcher, SharedQueue
 from app.serving.streaming import StreamScheduler
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from ml.inference.predictor import Predictor
     from ml.package.package import ModelPackage
 
-_log = structlog.get_logger("plinth.predict")
+_log = EventLogger("plinth.predict")
 
 T = TypeVar("T")
 

@@ -12,8 +12,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
-import structlog
-
+from app.event_log import EventLogger
 from app.serving.errors import QueueFull
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ MAX_STREAMS: Final = 32
 #: Weight of the latest stream in the moving average of their duration.
 ADAPTATION: Final = 0.1
 
-_log = structlog.get_logger("plinth.predict")
+_log = EventLogger("plinth.predict")
 
 
 class StreamScheduler:
