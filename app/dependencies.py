@@ -97,6 +97,7 @@ def serving_limits(settings: AppSettings) -> ServingLimits:
         threads=settings.predict_threads,
         queue_length=settings.predict_queue_length,
         name_ttl_seconds=settings.predict_cache_seconds,
+        device=settings.predict_device,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 GIBIBYTE = 2**30
@@ -19,6 +19,8 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PLINTH_", frozen=True)
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    #: Threads of one run; without it, OMP_NUM_THREADS or half of the cores. The last bits of the weights depend on it.
+    torch_threads: int | None = Field(None, validation_alias=AliasChoices("PLINTH_TORCH_THREADS", "OMP_NUM_THREADS"))
     #: Concurrent runs. One more validation never waits for them.
     job_slots: int = Field(1, ge=1, le=64)
 
@@ -47,6 +49,12 @@ class WorkerSettings(BaseSettings):
     model_import_cpu_seconds: int = Field(600, ge=1)
     #: Token to download models from the Hugging Face hub.
     hub_token: SecretStr | None = None
+
+    @field_validator("torch_threads", mode="before")
+    @classmethod
+    def _ignore_unusable_threads(cls, value: object) -> object:
+        """Ignore a value that is not a positive integer: OMP_NUM_THREADS may be a list such as `4,2`."""
+        return value if value is None or (str(value).isdecimal() and int(str(value)) > 0) else None
 
 
 @cache

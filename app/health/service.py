@@ -112,7 +112,7 @@ def device() -> Device | None:
         return None
     try:
         asked = subprocess.run(
-            [sys.executable, "-m", "ml.learning.nn.device"],
+            [sys.executable, "-m", "worker.jobs.device"],
             capture_output=True,
             check=True,
             timeout=DEVICE_TIMEOUT_SECONDS,

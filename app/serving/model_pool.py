@@ -117,7 +117,7 @@ class ModelPool:
         self._incoming_files.append(files)
         try:
             self._evict()
-            return await self._in_executor(lambda: _load_predictor(package)), files
+            return await self._in_executor(lambda: _load_predictor(package, self._limits.device)), files
         finally:
             self._incoming_files.remove(files)
 
@@ -183,10 +183,10 @@ class ModelPool:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
 
-def _load_predictor(package: ModelPackage) -> Predictor:
+def _load_predictor(package: ModelPackage, device: str) -> Predictor:
     from ml.inference.predictor import Predictor
 
-    return Predictor.load(package)
+    return Predictor.load(package, device=device)
 
 
 def _trim_memory() -> None:

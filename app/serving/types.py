@@ -26,6 +26,8 @@ class ServingLimits:
     queue_length: int
     #: How long a resolved model name is valid, in seconds.
     name_ttl_seconds: float
+    #: Where graphs run: `cpu`, `cuda` or `cuda:N`.
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ opened for the first of them, and freed with the last.
 
 from __future__ import annotations
 
-import os
 import time
 from functools import cache
 from threading import Lock
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 class Session:
     """A graph that can be run. Thread-safe."""
 
-    def __init__(self, path: Path) -> None:
-        """Open a graph file; raises `PackageError` where it cannot be run."""
+    def __init__(self, path: Path, *, device: str = "cpu") -> None:
+        """Open a graph file to run on `cpu`, `cuda` or `cuda:N`; raises `PackageError` where it cannot be run."""
         # Half of the import time of this module, and only needed here.
         import onnxruntime
 
@@ -47,7 +46,7 @@ class Session:
         options.log_severity_level = 3
         try:
             model = reference_weights(path) or str(path)
-            self._session = onnxruntime.InferenceSession(model, options, providers=_providers())
+            self._session = onnxruntime.InferenceSession(model, options, providers=_providers(device))
         except PackageError:
             raise
         except Exception as error:  # its exceptions have no common base that is public
@@ -77,28 +76,29 @@ def _share_memory() -> None:
     onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(0, 1, -1, -1))
 
 
-def _providers() -> list[str | tuple[str, dict[str, str]]]:
-    """Return the execution providers in order of preference, by PLINTH_PREDICT_DEVICE: `cpu`, `cuda` or `cuda:N`."""
+def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
+    """Return the execution providers for a device, in order of preference."""
     import onnxruntime
 
-    device = os.environ.get("PLINTH_PREDICT_DEVICE") or "cpu"
     kind, _, number = device.partition(":")
     if device == "cpu":
         return ["CPUExecutionProvider"]
     if kind != "cuda" or not (number or "0").isdecimal():
         raise PackageError(f"there is no device {device!r}", hint="Set PLINTH_PREDICT_DEVICE to cpu, cuda or cuda:N.")
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        message = f"PLINTH_PREDICT_DEVICE is {device!r}, but this build of ONNX Runtime does not support GPUs"
-        raise PackageError(message, hint="Install onnxruntime-gpu in place of onnxruntime, or set it to cpu.")
+        message = f"the device is {device!r}, but this build of ONNX Runtime does not support GPUs"
+        raise PackageError(
+            message, hint="Install onnxruntime-gpu in place of onnxruntime, or set PLINTH_PREDICT_DEVICE to cpu."
+        )
     return [("CUDAExecutionProvider", {"device_id": number or "0"}), "CPUExecutionProvider"]
 
 
-def spent_seconds() -> float:
+def spent_seconds(device: str) -> float:
     """Return a clock for the cost of calls: CPU time of this thread, which other processes do not affect.
 
     For a GPU it is wall-clock time, as the processor only waits for it.
     """
-    return time.perf_counter() if os.environ.get("PLINTH_PREDICT_DEVICE", "").startswith("cuda") else time.thread_time()
+    return time.perf_counter() if device.startswith("cuda") else time.thread_time()
 
 
 class OnnxGraphs:
@@ -127,22 +127,23 @@ class _FileLock:
         self.lock = Lock()
 
 
-_sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()
-_file_locks: WeakValueDictionary[str, _FileLock] = WeakValueDictionary()
+_sessions: WeakValueDictionary[tuple[str, str], Session] = WeakValueDictionary()
+_file_locks: WeakValueDictionary[tuple[str, str], _FileLock] = WeakValueDictionary()
 _guard = Lock()
 
 
-def open_once(sha256: str, path: Callable[[], Path]) -> Session:
-    """Return the session of the file with this checksum: that of another model, or a new one.
+def open_once(sha256: str, path: Callable[[], Path], *, device: str = "cpu") -> Session:
+    """Return the session of the file with this checksum on a device: that of another model, or a new one.
 
     `path` is called only where the file must be opened. Raises `PackageError`, and what `path` raises.
     """
+    key = (sha256, device)
     with _guard:
-        file_lock = _file_locks.get(sha256)
+        file_lock = _file_locks.get(key)
         if file_lock is None:
-            file_lock = _file_locks[sha256] = _FileLock()
+            file_lock = _file_locks[key] = _FileLock()
     with file_lock.lock:
-        session = _sessions.get(sha256)
+        session = _sessions.get(key)
         if session is None:
-            session = _sessions[sha256] = Session(path())
+            session = _sessions[key] = Session(path(), device=device)
         return session

@@ -74,6 +74,7 @@ class Predictor:
         engine: str,
         run: Run,
         trunk: Session | None = None,
+        device: str = "cpu",
     ) -> None:
         """Use `load` instead. `trunk` is what `run` runs before the head, where the trunk is a graph of its own."""
         self.manifest = package.manifest
@@ -82,6 +83,7 @@ class Predictor:
         self.trunk_key = _trunk_key(package) if trunk is not None else None
         self._run = run
         self._trunk = trunk
+        self._device = device
         task = package.task()
         self._adapter: Task | _EmbeddingAdapter = task or _embedding_adapter(package.encoders())
         self._streaming_task = task if task is not None and task.streams else None
@@ -89,17 +91,17 @@ class Predictor:
         self._runs_rows_alone = any(graph.is_served_row_by_row for graph in self.manifest.graphs.values())
 
     @classmethod
-    def load(cls, package: ModelPackage) -> Self:
+    def load(cls, package: ModelPackage, *, device: str = "cpu") -> Self:
         """Load a package: its graph if it has one, else its weights, where torch is installed.
 
-        Raises `PackageError`.
+        `device` is where graphs run: `cpu`, `cuda` or `cuda:N`. Raises `PackageError`.
         """
         graphs = package.manifest.graphs
         if graphs:
             run = OnnxGraphs(
-                {name: [_open(package, file) for file in graph.served_files] for name, graph in graphs.items()}
+                {name: [_open(package, file, device) for file in graph.served_files] for name, graph in graphs.items()}
             )
-            return cls(package, engine="onnxruntime", run=run, trunk=run.trunks.get(MODEL))
+            return cls(package, engine="onnxruntime", run=run, trunk=run.trunks.get(MODEL), device=device)
         if importlib.util.find_spec("torch") is None:
             why = package.manifest.no_graph_reason or "it was not exported"
             message = f"the model has no ONNX graph ({why}), and torch, which could run it, is not installed"
@@ -172,9 +174,11 @@ class Predictor:
         order = np.argsort(lengths, kind="stable")
         for start, end in self._cost.cuts(lengths[order]):
             positions = order[start:end]
-            start_seconds = spent_seconds()
+            start_seconds = spent_seconds(self._device)
             yield positions, take(columns, positions)
-            self._cost.record(end - start, int(lengths[positions[-1]]), seconds=spent_seconds() - start_seconds)
+            self._cost.record(
+                end - start, int(lengths[positions[-1]]), seconds=spent_seconds(self._device) - start_seconds
+            )
 
     def _call(self, batch: Arrays, output: str | None) -> list[dict[str, Any]]:
         adapter = self._adapter
@@ -412,8 +416,8 @@ def _path_of(field: str, *, raw_input: Any, request: ParsedRequest) -> str:
     return field if is_own else f"{PARAMETERS}.{field}"
 
 
-def _open(package: ModelPackage, name: str) -> Session:
-    return open_once(package.entry(name).sha256, lambda: package.file(name))
+def _open(package: ModelPackage, name: str, device: str) -> Session:
+    return open_once(package.entry(name).sha256, lambda: package.file(name), device=device)
 
 
 def _trunk_key(package: ModelPackage) -> tuple[str, ...]:

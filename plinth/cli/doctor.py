@@ -65,7 +65,7 @@ def _service() -> Finding:
 
 
 def _device() -> Finding:
-    found = _ask("ml.learning.nn.device", os.environ)
+    found = _ask("worker.jobs.device", os.environ)
     if isinstance(found, str):
         return Finding(name="device", ok=False, detail=found, fix=f"{INSTALL}, or set PLINTH_DEVICE=auto")
     facts = ", ".join(f"{name} {found[name]}" for name in ("torch", "precision", "threads") if name in found)

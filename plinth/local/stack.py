@@ -117,7 +117,7 @@ class Stack:
         """Start again what dies, until `stop` is set. Tells the device once it is known: only PyTorch can say it."""
         if not stop.is_set():
             self._log("device").unlink(missing_ok=True)
-            self._device = self._launcher("ml.learning.nn.device", log="device")()
+            self._device = self._launcher("worker.jobs.device", log="device")()
         rotate_at = time.monotonic() + ROTATE_EVERY_SECONDS
         while not stop.wait(WATCH_SECONDS):
             for service in self._services:

@@ -57,6 +57,7 @@ def run_training(claim: Claim, folder: Path, channel: ChildEnd) -> None:
                 start_from=bases,
                 models=named,
                 device=device,
+                threads=worker_settings().torch_threads,
                 on_progress=reporter,
                 should_stop=lambda: stops.get(channel.request) if channel.request else None,
             )

@@ -1,8 +1,7 @@
-"""Where a run computes, how fast it may, and why. `python -m ml.learning.nn.device` prints it as JSON."""
+"""Where a run computes, how fast it may, and why."""
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 
@@ -46,15 +45,13 @@ def _why_no_gpu() -> str:
     return f"PyTorch sees {count} GPU{'' if count == 1 else 's'}"
 
 
-def threads() -> int:
-    """Threads of one run: PLINTH_TORCH_THREADS, else OMP_NUM_THREADS, else half of the cores.
+def default_threads() -> int:
+    """Return half of the cores, at most the threads that torch starts with (OMP_NUM_THREADS).
 
     The other half serves and loads; two runs that both take every core slow each other down more than tenfold.
     """
-    asked = os.environ.get("PLINTH_TORCH_THREADS") or os.environ.get("OMP_NUM_THREADS")
-    if asked and asked.isdecimal() and int(asked) > 0:
-        return int(asked)
-    return max(1, len(os.sched_getaffinity(0)) // 2) if hasattr(os, "sched_getaffinity") else 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return max(1, min(cores // 2, torch.get_num_threads()))
 
 
 def precision(device: torch.device) -> torch.dtype | None:
@@ -69,19 +66,13 @@ def precision(device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if features.get("amx_bf16") or features.get("avx512_bf16") else None
 
 
-def main() -> None:
-    """Print the device a run would take."""
-    device = choose(os.environ.get("PLINTH_DEVICE", "auto"))
+def describe(device: Device, *, threads: int) -> dict[str, str | int]:
+    """Return facts about a device, for people: name, reason, torch version, precision and threads."""
     half = precision(device.torch)
-    facts = {
+    return {
         "device": device.name,
         "why": device.why,
         "torch": torch.__version__,
         "precision": str(half or torch.float32).removeprefix("torch."),
-        "threads": threads(),
+        "threads": threads,
     }
-    print(json.dumps(facts))  # noqa: T201 - the answer of a command
-
-
-if __name__ == "__main__":
-    main()

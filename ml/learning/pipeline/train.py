@@ -76,6 +76,7 @@ def train(
     start_from: Path | Mapping[str, Path] | None = None,
     models: Mapping[str, Path] | None = None,
     device: str = "auto",
+    threads: int | None = None,
     on_progress: Callable[[Progress], None],
     should_stop: Callable[[], Stop | None],
 ) -> TrainingResult:
@@ -86,7 +87,7 @@ def train(
     Raises `SpecError`, `DataError`, `PackageError`, `TrainingDiverged`, or `TrainingInterrupted` when asked to leave.
     """
     where = devices.choose(device).torch
-    torch.set_num_threads(devices.threads())
+    torch.set_num_threads(threads or devices.default_threads())
     return _Run(spec, dataset, workdir, start_from, models or {}, where, on_progress, should_stop).result()
 
 

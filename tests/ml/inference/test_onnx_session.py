@@ -25,28 +25,25 @@ def graph(tmp_path: Path) -> Path:
     return package.file(package.manifest.graphs["model"].file)
 
 
-@pytest.mark.parametrize("asked", ["tpu", "cuda:x", "cpu:1"])
-def test_a_device_that_there_is_not_is_refused(graph: Path, monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
-    monkeypatch.setenv("PLINTH_PREDICT_DEVICE", asked)
+@pytest.mark.parametrize("device", ["tpu", "cuda:x", "cpu:1"])
+def test_an_unknown_device_is_an_error(graph: Path, device: str) -> None:
     with pytest.raises(PackageError, match="there is no device"):
-        Session(graph)
+        Session(graph, device=device)
 
 
 @pytest.mark.skipif(HAS_GPU, reason="this ONNX Runtime knows GPUs")
-def test_a_gpu_is_refused_where_onnx_runtime_knows_none(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PLINTH_PREDICT_DEVICE", "cuda:0")
-    with pytest.raises(PackageError, match="does not support GPUs") as refused:
-        Session(graph)
-    assert "onnxruntime-gpu" in str(refused.value.hint)
+def test_a_gpu_is_an_error_where_onnx_runtime_supports_none(graph: Path) -> None:
+    with pytest.raises(PackageError, match="does not support GPUs") as caught:
+        Session(graph, device="cuda:0")
+    assert "onnxruntime-gpu" in str(caught.value.hint)
 
 
 @pytest.mark.skipif(not HAS_GPU, reason="no CUDA device")
-def test_a_gpu_answers_as_the_processor_does(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_gives_the_outputs_of_the_processor(graph: Path) -> None:
     (expected,) = Session(graph).run(ASKED).values()
-    monkeypatch.setenv("PLINTH_PREDICT_DEVICE", "cuda")
-    (found,) = Session(graph).run(ASKED).values()
-    # TF32 keeps ten bits of what is multiplied.
-    np.testing.assert_allclose(found, expected, atol=2e-3)
+    (output,) = Session(graph, device="cuda").run(ASKED).values()
+    # TF32 multiplies with ten bits of mantissa.
+    np.testing.assert_allclose(output, expected, atol=2e-3)
 
 
 def test_sessions_keep_together_what_the_largest_call_took(tmp_path: Path) -> None:

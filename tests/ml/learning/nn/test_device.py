@@ -1,7 +1,4 @@
-import json
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -28,27 +25,10 @@ def test_a_device_that_is_not_there_is_refused_with_what_to_do(asked: str) -> No
     assert "PLINTH_DEVICE" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize(
-    ("variables", "expected"),
-    [({"PLINTH_TORCH_THREADS": "3", "OMP_NUM_THREADS": "2"}, 3), ({"OMP_NUM_THREADS": "2"}, 2)],
-)
-def test_threads_are_those_asked_for(variables: dict[str, str], expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PLINTH_TORCH_THREADS", "OMP_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert devices.threads() == expected
+def test_half_of_the_cores_are_left_to_other_processes() -> None:
+    assert 1 <= devices.default_threads() <= max(1, (os.cpu_count() or 1) // 2)
 
 
-def test_half_of_the_cores_are_left_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PLINTH_TORCH_THREADS", "OMP_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
-    assert 1 <= devices.threads() <= max(1, (os.cpu_count() or 1) // 2)
-
-
-def test_the_command_tells_device_and_reason_as_json() -> None:
-    environment = {**os.environ, "PLINTH_DEVICE": "cpu"}
-    command = [sys.executable, "-m", "ml.learning.nn.device"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    facts = json.loads(done.stdout)
-    assert (facts["device"], facts["why"], facts["torch"]) == ("cpu", "asked for", torch.__version__)
+def test_a_device_is_described_with_its_reason() -> None:
+    facts = devices.describe(devices.choose("cpu"), threads=3)
+    assert (facts["device"], facts["why"], facts["threads"]) == ("cpu", devices.choose("cpu").why, 3)

@@ -1,0 +1,22 @@
+"""`python -m worker.jobs.device`: print as JSON on which device a run would compute, and why."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from ml.learning.nn import device
+from worker.settings import worker_settings
+
+
+def main() -> int:
+    """Print the device of this worker's settings; raises `SpecError` if there is no such device."""
+    settings = worker_settings()
+    chosen = device.choose(settings.device)
+    facts = device.describe(chosen, threads=settings.torch_threads or device.default_threads())
+    sys.stdout.write(json.dumps(facts) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
