@@ -28,8 +28,8 @@ def interpolated(text: str, variables: Mapping[str, str]) -> str:
     def value(match: re.Match[str]) -> str:
         if match["dollar"]:
             return "$"
-        if given := variables.get(match["name"]):
-            return given
+        if value_value := variables.get(match["name"]):
+            return value_value
         if match["operator"] == ":?":
             raise Unset(f"{match['name']}: {match['rest']}")
         return str(match["rest"])
@@ -74,8 +74,8 @@ def image(target: str) -> dict[str, Any]:
                 stage = {"environment": {}, **stages.get(base, {})}
                 stages[name] = stage
             case "ENV":
-                given = dict(word.split("=", 1) for word in shlex.split(rest))
-                stage["environment"] = {**stage["environment"], **given}
+                value_value = dict(word.split("=", 1) for word in shlex.split(rest))
+                stage["environment"] = {**stage["environment"], **value_value}
             case "CMD" | "ENTRYPOINT":
                 stage[instruction] = json.loads(rest)
             case "HEALTHCHECK":

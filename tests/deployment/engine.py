@@ -107,10 +107,10 @@ class Engine:
         """The image's variables, the service's over them, and what a machine rather than a container must add."""
         service = self.services[name]
         built = image(service["build"]["target"])["environment"] if "build" in service else {}
-        given = {**built, **service.get("environment", {})}
+        value_value = {**built, **service.get("environment", {})}
         programs = [self._folder / "programs", STAND_INS, Path(sys.executable).parent, self._postgres.programs]
         return {
-            **{key: self._placed(name, value) for key, value in given.items()},
+            **{key: self._placed(name, value) for key, value in value_value.items()},
             "PATH": os.pathsep.join([*map(str, programs), os.defpath]),
             "TMPDIR": str(self._folder),
             "OMP_NUM_THREADS": "1",
@@ -173,9 +173,9 @@ class Engine:
         assert condition == "service_healthy"
         check = self.services[name]["healthcheck"]
         deadline = time.monotonic() + seconds(check["start_period"])
-        while (said := self._examine(name, check)) is not None:
+        while (text := self._examine(name, check)) is not None:
             assert process.poll() is None, f"{name} ended with {process.returncode}:\n{self.log(name)}"
-            assert time.monotonic() < deadline, f"{name} is not healthy:\n{said}\n{self.log(name)}"
+            assert time.monotonic() < deadline, f"{name} is not healthy:\n{text}\n{self.log(name)}"
             time.sleep(0.1)
 
     def _examine(self, name: str, check: Mapping[str, Any]) -> str | None:

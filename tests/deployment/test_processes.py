@@ -68,14 +68,14 @@ def test_a_data_set_becomes_a_model_that_answers(
     client.jobs.wait(job.id)
     assert client.predict("digits", digit_files[0]).output["label"] in map(str, range(10))
 
-    kept = boto3.client(
+    remaining = boto3.client(
         "s3",
         endpoint_url=f"http://127.0.0.1:{engine.ports['minio']}",
         region_name="us-east-1",
         aws_access_key_id="plinth",
         aws_secret_access_key=variables["MINIO_ROOT_PASSWORD"],
     )
-    keys = [found["Key"] for found in kept.list_objects_v2(Bucket="plinth")["Contents"]]
+    keys = [result["Key"] for result in remaining.list_objects_v2(Bucket="plinth")["Contents"]]
     assert {key.split("/")[0] for key in keys} >= {"datasets", "models"}
     assert not any((engine.volume("api") / "incoming").glob("*"))
     with psycopg.connect(database_address(engine, variables["POSTGRES_PASSWORD"])) as connection:

@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch, request):
     (tmp_path / name / "base.py").write_text("raise AssertionError('the base is passed over')")
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path / name
-    for module in [each for each in sys.modules if each.startswith(name)]:
+    for module in [module for module in sys.modules if module.startswith(name)]:
         del sys.modules[module]
 
 

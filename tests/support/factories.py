@@ -187,9 +187,9 @@ def embedder(folder: Path, reads: str, encoder: Encoder[Any]) -> ModelPackage:
         shape, kind = ["batch", "time"], TensorProto.INT64
     else:
         shape, kind = ["batch", "time", encoder.shape()["bins"]], TensorProto.FLOAT
-    given = helper.make_tensor_value_info(reads, kind, shape)
+    value = helper.make_tensor_value_info(reads, kind, shape)
     output = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", None])
-    graph = helper.make_graph(nodes, "embedder", [given], [output])
+    graph = helper.make_graph(nodes, "embedder", [value], [output])
     return _packed(folder, graph, task=None, state=None, labels=None, encoders={reads: encoder})
 
 
@@ -240,8 +240,8 @@ def _packed(
 ) -> ModelPackage:
     folder.mkdir(parents=True)
     files = {GRAPH: graph} if trunk is None else {TRUNK: trunk, GRAPH: graph}
-    for file, each in files.items():
-        model = helper.make_model(each, opset_imports=[helper.make_opsetid("", 13)], ir_version=10)
+    for file, item in files.items():
+        model = helper.make_model(item, opset_imports=[helper.make_opsetid("", 13)], ir_version=10)
         onnx.checker.check_model(model)
         onnx.save(model, folder / file)
         align_weights(folder / file)
@@ -258,8 +258,8 @@ def _packed(
                 file=GRAPH,
                 trunk=None if trunk is None else TRUNK,
                 opset=13,
-                inputs=[each.name for each in (trunk or graph).input],
-                outputs=[each.name for each in (*graph.output, *(trunk.output if trunk else ()))],
+                inputs=[item.name for item in (trunk or graph).input],
+                outputs=[item.name for item in (*graph.output, *(trunk.output if trunk else ()))],
                 parity=Parity(rows=1, max_abs_difference=0.0),
             )
         },

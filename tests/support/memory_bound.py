@@ -34,7 +34,7 @@ def told(status: int, answer: Any) -> str:
     """What the problem says, all of it."""
     assert 400 <= status < 500, answer
     assert answer["status"] == status
-    return " ".join([answer["detail"], *(each["message"] for each in answer.get("errors", []))])
+    return " ".join([answer["detail"], *(item["message"] for item in answer.get("errors", []))])
 
 
 def _peak_bytes(api: ApiProcess) -> int:

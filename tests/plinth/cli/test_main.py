@@ -45,7 +45,7 @@ def test_help_comes_without_waiting_for_libraries() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["jobs"], "plinth up"),
         (["watch", "last"], "plinth up"),
@@ -53,11 +53,11 @@ def test_help_comes_without_waiting_for_libraries() -> None:
         (["upload", "nowhere.zip"], "nowhere.zip"),
     ],
 )
-def test_errors_are_sentences_and_the_exit_code_is_1(arguments: list[str], told: str, tmp_path: Path) -> None:
+def test_errors_are_sentences_and_the_exit_code_is_1(arguments: list[str], message: str, tmp_path: Path) -> None:
     environment = {**clean_environment(), "PLINTH_HOME": str(tmp_path), "PLINTH_URL": "http://127.0.0.1:9"}
     failed = run(*arguments, environment=environment)
     assert failed.returncode == 1
-    assert told in failed.stderr
+    assert message in failed.stderr
     assert "Traceback" not in failed.stderr
 
 
@@ -147,8 +147,8 @@ def test_keys_are_created_listed_and_revoked(plinth_command: Run) -> None:
 def test_the_doctor_finds_a_running_service_well(plinth_command: Run, stack: RunningStack) -> None:
     examined = plinth_command("doctor")
     assert examined.returncode == 0, examined.stdout
-    found = [line.split()[:2] for line in examined.stdout.splitlines() if line.startswith(("ok", "FAIL"))]
-    assert sorted(found) == [["ok", part] for part in ("blobs", "broker", "database", "device", "disk", "service")]
+    result = [line.split()[:2] for line in examined.stdout.splitlines() if line.startswith(("ok", "FAIL"))]
+    assert sorted(result) == [["ok", part] for part in ("blobs", "broker", "database", "device", "disk", "service")]
     assert stack.url in examined.stdout
 
 

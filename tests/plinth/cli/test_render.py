@@ -36,12 +36,14 @@ def test_a_report_shows_interval_baseline_and_confusion(capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(5, "5 s ago"), (130, "2 min ago"), (7200, "2 h ago"), (200_000, "2 d ago")]
+    ("seconds", "message"), [(5, "5 s ago"), (130, "2 min ago"), (7200, "2 h ago"), (200_000, "2 d ago")]
 )
-def test_times_are_told_by_their_largest_unit(seconds: int, told: str) -> None:
-    assert render.ago(datetime.now(UTC) - timedelta(seconds=seconds)) == told
+def test_times_are_told_by_their_largest_unit(seconds: int, message: str) -> None:
+    assert render.ago(datetime.now(UTC) - timedelta(seconds=seconds)) == message
 
 
-@pytest.mark.parametrize(("number", "told"), [(999, "999 B"), (68_400, "68.4 kB"), (2e9, "2.0 GB"), (3e12, "3.0 TB")])
-def test_sizes_are_told_by_their_unit(number: float, told: str) -> None:
-    assert render.size(number) == told
+@pytest.mark.parametrize(
+    ("number", "message"), [(999, "999 B"), (68_400, "68.4 kB"), (2e9, "2.0 GB"), (3e12, "3.0 TB")]
+)
+def test_sizes_are_told_by_their_unit(number: float, message: str) -> None:
+    assert render.size(number) == message

@@ -34,8 +34,8 @@ def graph(file: str, *tried: Variant, **said: Any) -> Graph:
 
 def shown(capsys: pytest.CaptureFixture[str], *, graphs: dict[str, Graph], **said: Any) -> list[str]:
     """The lines, each with single spaces."""
-    told = {"name": "reviews", "version": 3, "graphs": {name: each.model_dump() for name, each in graphs.items()}}
-    render_model.version(build(ModelVersion, {**told, **said}))
+    message = {"name": "reviews", "version": 3, "graphs": {name: item.model_dump() for name, item in graphs.items()}}
+    render_model.version(build(ModelVersion, {**message, **said}))
     return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
 

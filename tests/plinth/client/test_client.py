@@ -31,10 +31,10 @@ def test_importing_it_needs_nothing_of_the_server(tmp_path: Path) -> None:
 
 def test_it_finds_the_service_of_the_home_folder_by_itself(stack: RunningStack) -> None:
     program = "from plinth import Plinth\nwith Plinth() as plinth: print(plinth.url, plinth.system()['version'])"
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=stack.environment()
     )
-    assert found.stdout.split()[0] == stack.url
+    assert result.stdout.split()[0] == stack.url
 
 
 def test_where_nothing_answers_it_says_how_to_start() -> None:

@@ -30,7 +30,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux show
 
 def processes_of(home: Path) -> dict[int, str]:
     """Whatever runs in this home folder, or with it in its environment or command, by any parent."""
-    found = {}
+    result = {}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdecimal() or int(folder.name) == os.getpid():
             continue
@@ -42,8 +42,8 @@ def processes_of(home: Path) -> dict[int, str]:
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
         if state != "Z" and (f"PLINTH_HOME={home}\0".encode() in environment or str(home) in f"{command} {place}"):
-            found[int(folder.name)] = command
-    return found
+            result[int(folder.name)] = command
+    return result
 
 
 def wait_for(condition: Callable[[], object], *, seconds: float) -> None:

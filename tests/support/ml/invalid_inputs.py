@@ -45,29 +45,29 @@ ANYTHING: Final[JSON] = {
 def values(schema: JSON, field: str) -> Iterator[tuple[str, Any]]:
     """What it is, and the value; `schema` is that of the whole input."""
     yield from ANYTHING.items()
-    for each in _branches(schema["properties"][field]):
-        step = 1 if each.get("type") == "integer" else 0.001
-        if "minimum" in each:
-            yield "too small", each["minimum"] - step
-        if "maximum" in each:
-            yield "too large", each["maximum"] + step
+    for branch in _branches(schema["properties"][field]):
+        step = 1 if branch.get("type") == "integer" else 0.001
+        if "minimum" in branch:
+            yield "too small", branch["minimum"] - step
+        if "maximum" in branch:
+            yield "too large", branch["maximum"] + step
         for name in ("exclusiveMinimum", "exclusiveMaximum"):
-            if name in each:
-                yield "at the limit", each[name]
-        if "maxLength" in each:
-            yield "too long", "e" * (each["maxLength"] + 1)
-        if "maxItems" in each:
-            yield "too many", ["e"] * (each["maxItems"] + 1)
-        if "maxLength" in each.get("items", {}):
-            yield "an item that is too long", ["e" * (each["items"]["maxLength"] + 1)]
+            if name in branch:
+                yield "at the limit", branch[name]
+        if "maxLength" in branch:
+            yield "too long", "e" * (branch["maxLength"] + 1)
+        if "maxItems" in branch:
+            yield "too many", ["e"] * (branch["maxItems"] + 1)
+        if "maxLength" in branch.get("items", {}):
+            yield "an item that is too long", ["e" * (branch["items"]["maxLength"] + 1)]
 
 
 def heavy(field: JSON) -> Any:
     """What the field allows and weighs half a megabyte, or 50,000 values; None where it allows no such thing."""
-    for each in _branches(field):
-        if each.get("type") == "string" and each.get("maxLength", 500_000) >= 500_000:
+    for branch in _branches(field):
+        if branch.get("type") == "string" and branch.get("maxLength", 500_000) >= 500_000:
             return "e" * 500_000
-        if each.get("type") == "array" and each.get("maxItems", 50_000) >= 50_000:
+        if branch.get("type") == "array" and branch.get("maxItems", 50_000) >= 50_000:
             return ["e"] * 50_000
     return None
 

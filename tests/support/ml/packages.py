@@ -31,10 +31,12 @@ def lesson(task: str) -> TrainingPlan:
     data = samples.dataset(TASKS[task].columns)
     chosen = {}
     for slot, entry in CATALOG.tasks[task].slots.items():
-        name = next(each for each in CATALOG.architectures if CATALOG.unmet(task, entry, each) is None)
+        name = next(
+            architecture for architecture in CATALOG.architectures if CATALOG.unmet(task, entry, architecture) is None
+        )
         chosen[slot] = {"name": name, "config": ARCHITECTURES[name].tiny().model_dump(mode="json")}
-    asked = {"kind": "finetune", "dataset": "toy", "model": "toy", "task": task, "architectures": chosen}
-    spec = resolve(Finetune.model_validate(asked), CATALOG, data.summary)
+    request = {"kind": "finetune", "dataset": "toy", "model": "toy", "task": task, "architectures": chosen}
+    spec = resolve(Finetune.model_validate(request), CATALOG, data.summary)
     return make_plan(spec, data.summary, data.rows("train"), BaseModels({}))
 
 

@@ -19,8 +19,8 @@ def whole_run(folder: Path, told: Callable[[Progress], None] = lambda progress: 
     run = trainer(folder, schedule=schedule(epochs=5, decay="cosine", checkpoint_every_seconds=1e-9), on_progress=told)
     run.fit()
     digest = hashlib.sha256()
-    for name, each in sorted(run.objective.state_dict().items()):
-        digest.update(name.encode() + each.numpy().tobytes())
+    for name, item in sorted(run.objective.state_dict().items()):
+        digest.update(name.encode() + item.numpy().tobytes())
     return digest.hexdigest()
 
 

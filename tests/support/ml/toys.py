@@ -72,5 +72,5 @@ def trainer(folder: Path, *, objective: Objective | None = None, **changes: Any)
         "on_progress": lambda progress: None,
         "should_stop": lambda: None,
     }
-    given = {**usual, **changes}
-    return Trainer(objective, given.pop("train"), given.pop("validation"), plan, **given)
+    value = {**usual, **changes}
+    return Trainer(objective, value.pop("train"), value.pop("validation"), plan, **value)
