@@ -57,15 +57,15 @@ def measure(folder: Path, runs: int) -> list[dict[str, float]]:
     from store.database import transaction
 
     dataset_id = imported_digits(folder)
-    result = []
+    found = []
     for _ in range(runs):
         began = time.time()
         with transaction() as session:
             job = jobs.submit(session, kind="finetune", spec=SPEC, dataset_id=dataset_id, model_name="digits")
         submitted = time.time()
         wait_until_ended(job.id)
-        result.append(parts_of(job.id, began, submitted))
-    return result
+        found.append(parts_of(job.id, began, submitted))
+    return found
 
 
 def imported_digits(folder: Path) -> str:
@@ -119,11 +119,11 @@ def parts_of(job_id: str, began: float, submitted: float) -> dict[str, float]:
     with reading() as session:
         events = job_events.events(session, job_id, limit=1000)
 
-    def first(kind: str, **expected: str) -> float:
+    def first(kind: str, **wanted: str) -> float:
         return next(
             event.created_at.timestamp()
             for event in events
-            if event.kind == kind and all(event.data.get(name) == value for name, value in expected.items())
+            if event.kind == kind and all(event.data.get(name) == value for name, value in wanted.items())
         )
 
     ends = {

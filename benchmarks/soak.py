@@ -59,7 +59,7 @@ class Soak:
         """All at once, until the time is over."""
         await self._move()
         callers = [self._json] * 4 + [self._raw] * 4 + [self._bad] * 2 + [self._large] * 2 + [self._other_version]
-        loads = [self._asking(caller) for caller in callers]
+        loads = [self._asking(each) for each in callers]
         loads += [self._streaming() for _ in range(2)] + [self._leaving() for _ in range(2)] + [self._moving()]
         await asyncio.gather(self._looking(), *loads)
 
@@ -112,11 +112,11 @@ class Soak:
         while time.monotonic() < self.until:
             number += 1
             body = json.dumps({"inputs": [{"prompt": "aé", "max_new_tokens": 20, "seed": number}]}).encode()
-            reader, message = await asyncio.open_connection("127.0.0.1", self.api.port)
-            message.write(head + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+            reader, told = await asyncio.open_connection("127.0.0.1", self.api.port)
+            told.write(head + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
             received = await reader.readuntil(b"event: piece") if number % 3 == 0 else await reader.read()
             self._note("streams", 200 if b"event: piece" in received else 0, 200)
-            message.close()
+            told.close()
             await asyncio.sleep(0.1)
 
     async def _leaving(self) -> None:
@@ -125,10 +125,10 @@ class Soak:
         whole += b"Content-Length: %d\r\n\r\n" % len(png(3)) + png(3)
         draw = random.Random(1)
         while time.monotonic() < self.until:
-            _, message = await asyncio.open_connection("127.0.0.1", self.api.port)
-            message.write(whole[: draw.choice([20, len(whole) - 9, len(whole)])])
+            _, told = await asyncio.open_connection("127.0.0.1", self.api.port)
+            told.write(whole[: draw.choice([20, len(whole) - 9, len(whole)])])
             await asyncio.sleep(draw.random() * 0.02)
-            message.transport.abort()
+            told.transport.abort()
             self.seen["left"] += 1
             await asyncio.sleep(0.05)
 
@@ -144,15 +144,15 @@ class Soak:
         self._note("moves", status, 200)
 
     async def _looking(self) -> None:
-        began = message = time.monotonic()
+        began = told = time.monotonic()
         while time.monotonic() < self.until:
             await asyncio.sleep(LOOK_SECONDS)
             self.memory.append((time.monotonic() - began, self.api.rss_bytes()))
-            if time.monotonic() - message >= 60:
-                message = time.monotonic()
-                minute = [size for at, size in self.memory if at > message - began - 60]
-                text = f"{(message - began) / 60:5.1f} min  {statistics.median(minute) / MIB:6.1f} MiB"
-                print(f"{text}  {sum(self.seen.values()):,} requests", flush=True)
+            if time.monotonic() - told >= 60:
+                told = time.monotonic()
+                minute = [size for at, size in self.memory if at > told - began - 60]
+                said = f"{(told - began) / 60:5.1f} min  {statistics.median(minute) / MIB:6.1f} MiB"
+                print(f"{said}  {sum(self.seen.values()):,} requests", flush=True)
 
     def growth_bytes(self) -> float:
         """From the second quarter, when all is warm, to the last."""
@@ -194,8 +194,8 @@ def main() -> None:
             metrics = api.request("GET", "/metrics")[2].decode().splitlines()
     evicted = sum(float(line.split()[-1]) for line in metrics if line.startswith("plinth_model_evictions_total"))
     print(", ".join(f"{count:,} {kind}" for kind, count in soak.seen.most_common()), f"and {evicted:,.0f} evictions")
-    message = f"{soak.growth_bytes() / MIB:+.1f} MiB from the second quarter to the last"
-    print(f"{message}; slope {soak.slope_bytes_an_hour() / MIB:+.1f} MiB an hour")
+    told = f"{soak.growth_bytes() / MIB:+.1f} MiB from the second quarter to the last"
+    print(f"{told}; slope {soak.slope_bytes_an_hour() / MIB:+.1f} MiB an hour")
     for what, count in soak.unexpected.most_common(20):
         print(f"not expected: {what} ({count:,})")
     sys.exit(1 if soak.unexpected or soak.growth_bytes() > MOST_GROWTH_BYTES else 0)

@@ -112,7 +112,7 @@ class Found:
 
 def compare(modality: Modality, names: Sequence[str], study: Study, folder: Path) -> None:
     """Print a table."""
-    result: dict[tuple[int, str], list[Found]] = {}
+    found: dict[tuple[int, str], list[Found]] = {}
     bases: dict[tuple[Any, ...], Path] = {}
     for seed in study.seeds:
         for name in names:
@@ -123,16 +123,16 @@ def compare(modality: Modality, names: Sequence[str], study: Study, folder: Path
                 base = _base(modality, modality.arms[name], study, seed, folder, bases)
                 where = folder / f"{name}-{count}-{seed}"
                 judged = _fine_tuned(modality, modality.arms[name], dataset, base, study, (count, seed), where)
-                result.setdefault((count, name), []).append(judged)
-                message = f"  seed {seed}, {count} labels, {name}: {judged.right:.2%} at {judged.learning_rate}"
-                print(message, file=sys.stderr, flush=True)
+                found.setdefault((count, name), []).append(judged)
+                told = f"  seed {seed}, {count} labels, {name}: {judged.right:.2%} at {judged.learning_rate}"
+                print(told, file=sys.stderr, flush=True)
     print(f"\n{modality.task}, share of test rows answered right, {len(study.seeds)} seeds")
     print(f"{'labels':>6}  {'arm':<32} {'test':>7}  {'range':<18} {'gain':>12}")
-    for (count, name), runs in result.items():
-        scores = [run.right for run in runs]
+    for (count, name), runs in found.items():
+        scores = [each.right for each in runs]
         beside = modality.arms[name].beside
-        other = result.get((count, beside)) if beside != name else None
-        gain = f"{(mean(scores) - mean(item.right for item in other)) * 100:+.1f} points" if other else ""
+        other = found.get((count, beside)) if beside != name else None
+        gain = f"{(mean(scores) - mean(each.right for each in other)) * 100:+.1f} points" if other else ""
         print(f"{count:>6}  {name:<32} {mean(scores):>7.2%}  {min(scores):.2%} to {max(scores):.2%}  {gain:>12}")
 
 
@@ -150,13 +150,13 @@ def _base(
         kind: dict[str, Any] = {"kind": "finetune", "task": modality.task} if arm.taught else {"kind": "pretrain"}
         where = folder / f"base-{len(made)}"
         network = {"architectures": arm.towers} if arm.towers else {"architecture": arm.architecture}
-        request = {**kind, **network, "objective": arm.objective, "schedule": schedule}
-        result = _run(dataset, where, seed=seed, **request)
+        asked = {**kind, **network, "objective": arm.objective, "schedule": schedule}
+        result = _run(dataset, where, seed=seed, **asked)
         made[key] = result.package.directory
         scores = [f"{name} {value:.3f}" for name, value in result.metrics.items() if name.startswith("validation/")]
         whose = " and ".join(arm.towers.values()) or arm.architecture
-        message = f"{arm.objective} of {whose}, {schedule['epochs']} epochs: {', '.join(scores)}"
-        print(f"{message}; {time.process_time() - began:.0f} CPU s", flush=True)
+        told = f"{arm.objective} of {whose}, {schedule['epochs']} epochs: {', '.join(scores)}"
+        print(f"{told}; {time.process_time() - began:.0f} CPU s", flush=True)
     return made[key]
 
 
@@ -198,9 +198,9 @@ def _fine_tuned(
 
 def _right(modality: Modality, predictor: Predictor, split: str, seed: int) -> float:
     """The share of a split that is answered as wanted."""
-    inputs, expected = modality.rows(split, seed)
+    inputs, wanted = modality.rows(split, seed)
     answers = predictor.predict(inputs)
-    right = [bool(answer[modality.answer] == item) for answer, item in zip(answers, expected, strict=True)]
+    right = [bool(answer[modality.answer] == each) for answer, each in zip(answers, wanted, strict=True)]
     return mean(right)
 
 

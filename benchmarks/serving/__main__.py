@@ -30,17 +30,17 @@ def main() -> None:
     parser.add_argument("questions", nargs="*", choices=[*QUESTIONS, []], help="all, where none is named")
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
-    request = parser.parse_args()
+    asked = parser.parse_args()
     if shutil.which("wrk") is None:
         sys.exit("wrk is not installed: apt-get install wrk")
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("needs two cores: one serves, one asks")
     print("| work | reached | aim | note |\n|---|---|---|---|")
-    for question in request.questions or QUESTIONS:
+    for question in asked.questions or QUESTIONS:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             with ApiProcess(folder / "home", cores=SERVER_CORE) as api:
-                service = Service(api, folder, seconds=request.seconds, connections=request.connections)
+                service = Service(api, folder, seconds=asked.seconds, connections=asked.connections)
                 for figure in import_module(f"benchmarks.serving.{question}").measure(service):
                     print(f"| {figure.work} | {figure.reached} | {figure.aim} | {figure.note} |", flush=True)
 

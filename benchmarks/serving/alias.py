@@ -37,8 +37,8 @@ def measure(service: Service) -> Iterable[Figure]:
     seen = asyncio.run(_ask_and_move(service))
     failed = sum(count for status, count in seen.statuses.items() if status != 200)
     third = sum(count for version, count in seen.versions.items() if version not in (1, 2))
-    message = f"of {sum(seen.statuses.values()):,} answers, while it moved {MOVES} times"
-    yield Figure(f"alias moved under {service.connections} connections: failed", f"{failed}", "0", message)
+    told = f"of {sum(seen.statuses.values()):,} answers, while it moved {MOVES} times"
+    yield Figure(f"alias moved under {service.connections} connections: failed", f"{failed}", "0", told)
     counted = ", ".join(f"version {version}: {count:,}" for version, count in sorted(seen.versions.items()))
     yield Figure("answers from a third version", f"{third}", "0", counted)
     yield Figure("the version before still answers for", f"{seen.stale_seconds:.2f} s at most", "<= 1 s")
@@ -52,8 +52,8 @@ async def _ask_and_move(service: Service) -> _Seen:
         await asyncio.sleep(SECONDS_BETWEEN)
         await _move(service, seen, 1 + (number + 1) % 2)
     await asyncio.sleep(SECONDS_BETWEEN)
-    for caller in callers:
-        caller.cancel()
+    for each in callers:
+        each.cancel()
     for ended in await asyncio.gather(*callers, return_exceptions=True):
         if not isinstance(ended, asyncio.CancelledError):
             seen.statuses[0] += 1

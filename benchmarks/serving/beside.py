@@ -48,10 +48,10 @@ def measure(service: Service) -> Iterable[Figure]:
             idle.append(_waits(stack))
             with _training(plinth):
                 busy.append(_waits(stack))
-    failed = sum(item.count(None) for item in (*idle, *busy))
-    alone, beside = (statistics.median(_percentile(turn, 0.99) for turn in turns) for turns in (idle, busy))
+    failed = sum(each.count(None) for each in (*idle, *busy))
+    alone, beside = (statistics.median(_percentile(each, 0.99) for each in turns) for turns in (idle, busy))
     middle_alone, middle_beside = (
-        statistics.median(_percentile(turn, 0.5) for turn in turns) for turns in (idle, busy)
+        statistics.median(_percentile(each, 0.5) for each in turns) for turns in (idle, busy)
     )
     note = f"p99 {alone:.1f} ms alone, {beside:.1f} ms beside; p50 {middle_alone:.1f} and {middle_beside:.1f} ms"
     yield Figure(f"p99 while {JOBS} jobs train beside", f"{beside / alone:.1f} x idle", f"<= {MOST_TIMES:g} x", note)

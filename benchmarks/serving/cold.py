@@ -38,15 +38,15 @@ def _another(package: Path, folder: Path, number: int) -> Path:
     from tests.support.factories import changed
 
     shutil.copytree(package, folder)
-    result = ModelPackage.open(folder)
+    found = ModelPackage.open(folder)
     files = []
-    for file in result.manifest.files:
+    for file in found.manifest.files:
         path = folder / file.path
         if path.suffix == ".onnx":
             with path.open("ab") as end:
                 end.write(b"\x72\x06\x0a\x01n\x12\x01%d" % number)  # `metadata_props` of an ONNX model: n = number
         files.append(file.model_copy(update={"bytes": path.stat().st_size, "sha256": digest(path)}))
-    return changed(result, files=files).directory
+    return changed(found, files=files).directory
 
 
 def measure(service: Service) -> Iterable[Figure]:
@@ -59,7 +59,7 @@ def measure(service: Service) -> Iterable[Figure]:
     time.sleep(AFTER_START_SECONDS)
     first, *others = (asked(service, f"cold-{number}") for number in range(MODELS))
     again = asked(service, "cold-0")
-    waits, computed = [other[0] for other in others], [other[1] for other in others]
+    waits, computed = [each[0] for each in others], [each[1] for each in others]
     note = f"of {len(others)}, the longest {max(waits):.0f} ms; CPU {statistics.median(computed):.0f} ms"
     yield Figure("first call of a cold 90 MB model", f"{statistics.median(waits):.0f} ms", f"<= {AIM_MS} ms", note)
     note = f"CPU {first[1]:.0f} ms; asked again it takes {again[0]:.1f} ms"

@@ -20,8 +20,8 @@ def measure(service: Service) -> Iterable[Figure]:
     """With a small network in memory, and then with one of 90 MB besides."""
     service.register(pictures.small_network(service.folder / "pictures"), name="small")
     service.register(cold.published(service.folder / "minilm"), name="cold-0")
-    request, content_type = pictures.bodies("png")
-    service.drive("/predict/small", request, content_type, connections=8, seconds=1)
+    asked, content_type = pictures.bodies("png")
+    service.drive("/predict/small", asked, content_type, connections=8, seconds=1)
     yield from _watched(service, "a small network in memory", memory_aim=f"<= {MOST_MIB} MiB")
     cold.asked(service, "cold-0")
     yield from _watched(service, "one of 90 MB besides", memory_aim="")

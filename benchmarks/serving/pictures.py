@@ -47,7 +47,7 @@ def small_network(folder: Path) -> Path:
     source = table(folder / "pictures.csv", rows=400)
     report = import_dataset([source], folder / "dataset", task="image_classification", tasks=TASKS)
     assert report.state == "ready", report.errors
-    request = {
+    asked = {
         "kind": "finetune",
         "dataset": "pictures",
         "model": "small",
@@ -55,7 +55,7 @@ def small_network(folder: Path) -> Path:
         "architecture": {"name": "cnn", "config": {"preset": "document", "hidden": 64}},
         "schedule": {"epochs": 1},
     }
-    spec = TypeAdapter(Spec).validate_python(request)
+    spec = TypeAdapter(Spec).validate_python(asked)
     done = train(
         spec, folder / "dataset", folder / "work", device="cpu", on_progress=lambda _: None, should_stop=lambda: None
     )
@@ -65,9 +65,7 @@ def small_network(folder: Path) -> Path:
 def table(path: Path, *, rows: int) -> Path:
     """Labels and pixels of so many pictures as CSV."""
     lines = ["label," + ",".join(f"p{place}" for place in range(784))]
-    lines += [
-        f"{row % 10}," + ",".join(map(str, picture.ravel().tolist())) for row, picture in enumerate(pictures(rows))
-    ]
+    lines += [f"{row % 10}," + ",".join(map(str, each.ravel().tolist())) for row, each in enumerate(pictures(rows))]
     path.write_text("\n".join(lines))
     return path
 
@@ -110,12 +108,12 @@ def measure(service: Service) -> Iterable[Figure]:
     yield Figure("bare ASGI no-op", f"{limit.per_cpu_second:,.0f}/CPU-s")
     yield Figure("small network alone", f"{compute:,.0f} inputs/CPU-s", note=f"both in a row: {serial:,.0f}")
     for kind in ("json", "base64", "png", "raw"):
-        result = loaded(service, kind, connections=service.connections)
+        found = loaded(service, kind, connections=service.connections)
         yield Figure(
             f"small CNN, {kind}, {service.connections} connections",
-            f"{result.per_cpu_second:,.0f}/CPU-s",
+            f"{found.per_cpu_second:,.0f}/CPU-s",
             aim=f">= {AIMS[kind]:,}" if kind in AIMS else "",
-            note=f"{result.per_cpu_second / serial:.0%} of serial, {result.told}",
+            note=f"{found.per_cpu_second / serial:.0%} of serial, {found.told}",
         )
     alone = [no_op(seconds=service.seconds, connections=1).p50_ms for _ in range(3)]
     ours = [loaded(service, "raw", connections=1).p50_ms for _ in range(3)]

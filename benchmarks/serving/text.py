@@ -50,16 +50,14 @@ def measure(service: Service) -> Iterable[Figure]:
             yield Figure(f"MiniLM, {tried.name}", f"{tried.speedup:.2f} x float32, {verdict}", note=tried.reason)
     plain = without_variant(package, service.folder / "plain")
     short = [text for text in sentences("dev") if 3 <= len(text.split()) <= SHORT_WORDS][:BODIES]
-    for name, item in (("float32", plain), ("best", package)):
-        alone = alone_per_cpu_second(item, short)
-        service.register(item.directory, name=f"minilm-{name}")
-        result = asked(service, f"minilm-{name}", short)
-        share = f"{result.per_cpu_second / alone:.0%} of the graph alone, one by one ({alone:,.0f})"
+    for name, each in (("float32", plain), ("best", package)):
+        alone = alone_per_cpu_second(each, short)
+        service.register(each.directory, name=f"minilm-{name}")
+        found = asked(service, f"minilm-{name}", short)
+        share = f"{found.per_cpu_second / alone:.0%} of the graph alone, one by one ({alone:,.0f})"
         work = f"MiniLM text, {name}, {service.connections} connections"
-        yield Figure(
-            work, f"{result.per_cpu_second:,.0f}/CPU-s", aim=f">= {AIMS[name]}", note=f"{share}; {result.told}"
-        )
-        yield mixed(item, name)
+        yield Figure(work, f"{found.per_cpu_second:,.0f}/CPU-s", aim=f">= {AIMS[name]}", note=f"{share}; {found.told}")
+        yield mixed(each, name)
 
 
 def sentiment(folder: Path) -> ModelPackage | None:
@@ -96,7 +94,7 @@ def without_variant(package: ModelPackage, folder: Path) -> ModelPackage:
     from ml.package.manifest import MANIFEST
     from ml.package.package import ModelPackage
 
-    graphs = {name: graph.model_copy(update={"variant": None}) for name, graph in package.manifest.graphs.items()}
+    graphs = {name: each.model_copy(update={"variant": None}) for name, each in package.manifest.graphs.items()}
     manifest = package.manifest.model_copy(update={"graphs": graphs})
     folder.mkdir()
     for file in manifest.files:
@@ -146,8 +144,8 @@ def mixed(package: ModelPackage, name: str) -> Figure:
         best["cut"] = min(best["cut"], time.process_time() - began)
         best["padded"] = min(best["padded"], run_all(predictor, whole))
         began = time.process_time()
-        for item in inputs:
-            predictor.predict([item])
+        for each in inputs:
+            predictor.predict([each])
         best["single"] = min(best["single"], time.process_time() - began)
     gain, over_single = best["padded"] / best["cut"], best["single"] / best["cut"]
     note = f"{over_single:.2f} x one by one; {MIXED_ROWS / best['cut']:,.0f} texts/CPU-s, read and answered"

@@ -51,11 +51,11 @@ def measure(service: Service) -> Iterable[Figure]:
         yield Figure(f"process with {MODELS} fine-tunes {kind}", weight, aim, f"with 1: {with_one / MIB:,.0f} MB")
     rounds = [{kind: _asked(service, names[kind]).per_cpu_second for kind in kinds} for _ in range(ROUNDS)]
     for kind in kinds:
-        result = sorted(item[kind] for item in rounds)
-        note = f"from {result[0]:,.0f} to {result[-1]:,.0f} in {ROUNDS} rounds"
-        yield Figure(f"{MODELS} fine-tunes {kind}", f"{statistics.median(result):,.0f}/CPU-s", note=note)
+        found = sorted(each[kind] for each in rounds)
+        note = f"from {found[0]:,.0f} to {found[-1]:,.0f} in {ROUNDS} rounds"
+        yield Figure(f"{MODELS} fine-tunes {kind}", f"{statistics.median(found):,.0f}/CPU-s", note=note)
     shared, whole = kinds
-    gain = statistics.median(item[shared] / item[whole] for item in rounds)
+    gain = statistics.median(each[shared] / each[whole] for each in rounds)
     yield Figure("one trunk against whole copies", f"{gain:.2f}x", "1.6x")
 
 
@@ -74,17 +74,16 @@ def fine_tune(base: ModelPackage, folder: Path, *, seed: int, frozen: bool) -> M
     kind = TASKS["text_classification"]
     task = kind(kind.config_type(), encoders, {"labels": ["negative", "positive"]})
     architectures = {
-        slot: Choice(name=architecture.name, config=architecture.config)
-        for slot, architecture in base.manifest.architectures.items()
+        slot: Choice(name=each.name, config=each.config) for slot, each in base.manifest.architectures.items()
     }
     head = Choice(name=task.head, config=task.head_config())
     torch.manual_seed(seed)
-    network = build(architectures, shapes={slot: encoder.shape() for slot, encoder in encoders.items()}, head=head)
+    network = build(architectures, shapes={slot: each.shape() for slot, each in encoders.items()}, head=head)
     network.backbones.load_state_dict(network_of(base).backbones.state_dict())
     if not frozen:
         with torch.no_grad():
-            for parameter in network.backbones.parameters():
-                parameter.mul_(1 + 1e-6 * (seed + 1))
+            for each in network.backbones.parameters():
+                each.mul_(1 + 1e-6 * (seed + 1))
     folder.mkdir()
     return pack(
         network.eval(),

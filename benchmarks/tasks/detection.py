@@ -51,7 +51,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (arguments.data / "JPEGImages").is_dir():
         sys.exit(f"skipped: no BCCD in {arguments.data}; name its folder with --data")
-    remaining = True
+    kept = True
     with tempfile.TemporaryDirectory() as folder:
         dataset = Path(folder) / "dataset"
         report = import_dataset([packed(arguments.data, Path(folder) / "bccd.zip")], dataset, task="object_detection")
@@ -62,35 +62,35 @@ def main() -> None:
         head = ("architecture", "parameters", "pixels", "epochs", "mAP", "mAP50", "baseline", "CPU s", "promised")
         print("{:<14} {:>10} {:>9} {:>6} {:>6} {:>6} {:>8} {:>6}  {}".format(*head), flush=True)
         for name in arguments.architectures:
-            remaining &= _row(name, dataset, Path(folder) / name, arguments)
-    sys.exit(not remaining)
+            kept &= _row(name, dataset, Path(folder) / name, arguments)
+    sys.exit(not kept)
 
 
 def _row(name: str, dataset: Path, workdir: Path, arguments: argparse.Namespace) -> bool:
     workdir.mkdir()
-    request = {"kind": "finetune", "dataset": "bccd", "model": "bccd", "task": "object_detection", "architecture": name}
+    asked = {"kind": "finetune", "dataset": "bccd", "model": "bccd", "task": "object_detection", "architecture": name}
     size = arguments.size
     encoders = {"image": {"width": size[0], "height": size[1]}} if size else {}
     schedule = {"epochs": arguments.epochs} if arguments.epochs else {}
     spec = TypeAdapter[Spec](Spec).validate_python(
-        {**request, "encoders": encoders, "schedule": schedule, "seed": arguments.seed}
+        {**asked, "encoders": encoders, "schedule": schedule, "seed": arguments.seed}
     )
     began = time.process_time()
     result = train(spec, dataset, workdir, on_progress=lambda _: None, should_stop=lambda: None, device="cpu")
     seconds = time.process_time() - began
     report = result.report or {}
-    result_value, baseline = report["metrics"], report["baseline"]
-    remaining = bool(result_value["map50"] >= MAP50)
+    found, baseline = report["metrics"], report["baseline"]
+    kept = bool(found["map50"] >= MAP50)
     config = result.package.manifest.encoders["image"].config
     pixels = f"{config['width']}x{config['height']}"
     sizes = f"{result.package.manifest.parameters:>10,} {pixels:>9} {report['training']['epochs']:>6}"
-    scores = f"{result_value['map']:>6.3f} {result_value['map50']:>6.3f} {baseline['map50']:>8.3f}"
-    print(f"{name:<14} {sizes} {scores} {seconds:>6.0f}  {'kept' if remaining else 'MISSED'}")
+    scores = f"{found['map']:>6.3f} {found['map50']:>6.3f} {baseline['map50']:>8.3f}"
+    print(f"{name:<14} {sizes} {scores} {seconds:>6.0f}  {'kept' if kept else 'MISSED'}")
     for row in report["per_class"]:
         print(
             f"  {row['label']:<12} mAP50 {row['map50']:.3f}, mAP {row['map']:.3f}, {row['support']} boxes", flush=True
         )
-    return remaining
+    return kept
 
 
 if __name__ == "__main__":

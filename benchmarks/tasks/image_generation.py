@@ -46,7 +46,7 @@ def run(dataset: Path, workdir: Path, seed: int, **asked: Any) -> tuple[Training
 
 def sheet(pictures: list[bytes], columns: int) -> bytes:
     """PNGs side by side, row by row, as one."""
-    cells = [np.pad(images.decode(picture)[:, :, 0], EDGE, constant_values=255) for picture in pictures]
+    cells = [np.pad(images.decode(each)[:, :, 0], EDGE, constant_values=255) for each in pictures]
     rows = [np.concatenate(cells[start : start + columns], axis=1) for start in range(0, len(cells), columns)]
     return images.encode_png(np.concatenate(rows)[:, :, None])
 
@@ -69,8 +69,8 @@ def main() -> None:
         report = import_dataset(files, dataset, task="image_classification")
         if report.state != "ready":
             sys.exit(f"MNIST was rejected: {report.errors}")
-        remaining = _measure(dataset, Path(folder), arguments)
-    sys.exit(not remaining)
+        kept = _measure(dataset, Path(folder), arguments)
+    sys.exit(not kept)
 
 
 def _measure(dataset: Path, folder: Path, arguments: argparse.Namespace) -> bool:
@@ -79,18 +79,18 @@ def _measure(dataset: Path, folder: Path, arguments: argparse.Namespace) -> bool
     made, seconds = run(
         dataset, folder / "vae", arguments.seed, task="image_generation", architecture=chosen, schedule=schedule
     )
-    result, baseline = (made.report or {})["metrics"], (made.report or {})["baseline"]
-    nats = result["negative_elbo"]
+    found, baseline = (made.report or {})["metrics"], (made.report or {})["baseline"]
+    nats = found["negative_elbo"]
     size = made.package.manifest.parameters
     print(f"vae {arguments.preset}, {size:,} parameters, {seconds:.0f} CPU s")
     print(f"-ELBO on test: {nats:.1f} nats (mean picture: {baseline['negative_elbo']:.1f})", flush=True)
 
     drawer = Predictor.load(made.package)
     labels = list(made.package.manifest.labels or [])
-    expected = [labels[index % len(labels)] for index in range(arguments.samples)]
-    drawn = drawer.predict([{"label": label, "seed": seed} for seed, label in enumerate(expected)])
+    wanted = [labels[index % len(labels)] for index in range(arguments.samples)]
+    drawn = drawer.predict([{"label": label, "seed": seed} for seed, label in enumerate(wanted)])
     if arguments.sheet:
-        arguments.sheet.write_bytes(sheet([_png(item) for item in drawn[: SHEET_ROWS * len(labels)]], len(labels)))
+        arguments.sheet.write_bytes(sheet([_png(each) for each in drawn[: SHEET_ROWS * len(labels)]], len(labels)))
     judging, _ = run(
         dataset,
         folder / "judge",
@@ -100,13 +100,13 @@ def _measure(dataset: Path, folder: Path, arguments: argparse.Namespace) -> bool
         schedule={"epochs": JUDGE_EPOCHS},
     )
     judge = Predictor.load(judging.package)
-    answers = judge.predict([{"image": item["image"]} for item in drawn])
-    right = float(np.mean([answer["label"] == label for answer, label in zip(answers, expected, strict=True)]))
-    print(f"samples judged as what was asked: {right:.1%} of {len(expected):,}")
+    answers = judge.predict([{"image": each["image"]} for each in drawn])
+    right = float(np.mean([answer["label"] == label for answer, label in zip(answers, wanted, strict=True)]))
+    print(f"samples judged as what was asked: {right:.1%} of {len(wanted):,}")
     print(f"the judge is right on real pictures: {judging.metrics['test/accuracy']:.1%}")
-    remaining = nats <= NATS and right >= JUDGED_RIGHT
-    print("kept" if remaining else "MISSED")
-    return remaining
+    kept = nats <= NATS and right >= JUDGED_RIGHT
+    print("kept" if kept else "MISSED")
+    return kept
 
 
 def _png(answer: dict[str, Any]) -> bytes:

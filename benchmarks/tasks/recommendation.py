@@ -45,9 +45,9 @@ def main() -> None:
 
 def _run(dataset: Path, folder: Path, seed: int) -> None:
     folder.mkdir()
-    request = {"kind": "finetune", "dataset": "movielens", "task": TASK, "model": "films", "seed": seed}
+    asked = {"kind": "finetune", "dataset": "movielens", "task": TASK, "model": "films", "seed": seed}
     began = time.process_time()
-    spec = TypeAdapter[Spec](Spec).validate_python(request)
+    spec = TypeAdapter[Spec](Spec).validate_python(asked)
     made = train(spec, dataset, folder, device="cpu", on_progress=lambda _: None, should_stop=lambda: None)
     seconds = time.process_time() - began
     assert made.report is not None, "a task was trained"

