@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: File in the format of Hugging Face's tokenizers library.
 TOKENIZER_FILE: Final = "tokenizer.json"
+#: Prefix of wordpieces that continue a word.
+CONTINUING: Final = "##"
 MAX_VOCABULARY: Final = 16_384
 #: Minimum frequency of a merge: too rare a token is not learned. On 6,920 sentences of movie reviews this gives 6,456
 #: tokens, where words alone would be 14,000.
@@ -220,32 +222,70 @@ def _load(tokenizer: str) -> Any:
 
 
 def _train_tokenizer(values: Sequence[str], config: TextConfig) -> Any:
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import processors
 
-    special = list(config.special.values())
-    limits: dict[str, Any] = {
-        "vocab_size": config.vocabulary_size,
-        "min_frequency": MIN_FREQUENCY,
-        "special_tokens": special,
-    }
-    trainer: Any
-    if config.kind == "byte_bpe":
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            **limits, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
-        )
-    else:
-        tokenizer = Tokenizer(models.WordPiece(unk_token=config.special["unknown"]))
-        tokenizer.normalizer = normalizers.BertNormalizer()
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        tokenizer.decoder = decoders.WordPiece()
-        trainer = trainers.WordPieceTrainer(**limits, show_progress=False)
-    tokenizer.train_from_iterator(_training_texts(values), trainer)
+    train = _train_byte_bpe if config.kind == "byte_bpe" else _train_wordpiece
+    tokenizer = train(values, config)
     begin, end = config.special["begin"], config.special["end"]
     ends = [(token, tokenizer.token_to_id(token)) for token in (begin, end)]
     tokenizer.post_processor = processors.TemplateProcessing(single=f"{begin} $A {end}", special_tokens=ends)
+    return tokenizer
+
+
+def _train_byte_bpe(values: Sequence[str], config: TextConfig) -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=config.vocabulary_size,
+        min_frequency=MIN_FREQUENCY,
+        special_tokens=list(config.special.values()),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_training_texts(values), trainer)
+    return tokenizer
+
+
+def _train_wordpiece(values: Sequence[str], config: TextConfig) -> Any:
+    """Train WordPiece with the same result in every process.
+
+    The library numbers the continuing characters (`##x`) in hash order, which differs among processes, and breaks ties
+    between equally frequent pairs by these numbers. So a first pass without merges collects the characters, and a
+    second one gets them sorted, as if they were special tokens.
+    """
+    special = list(config.special.values())
+    characters = _learn_wordpieces(values, config, size=len(special), first=special)
+    continuing = sorted(token for token in characters if token not in special and token.startswith(CONTINUING))
+    vocabulary = _learn_wordpieces(values, config, size=config.vocabulary_size, first=[*special, *continuing])
+    tokenizer = _make_wordpiece(config, vocabulary)
+    tokenizer.add_special_tokens(special)
+    return tokenizer
+
+
+def _learn_wordpieces(values: Sequence[str], config: TextConfig, *, size: int, first: list[str]) -> dict[str, int]:
+    """Return token -> id: `first`, all characters, and the most frequent merges up to `size` tokens."""
+    from tokenizers import trainers
+
+    tokenizer = _make_wordpiece(config, {})
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size, min_frequency=MIN_FREQUENCY, special_tokens=first, show_progress=False
+    )
+    tokenizer.train_from_iterator(_training_texts(values), trainer)
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    return vocabulary
+
+
+def _make_wordpiece(config: TextConfig, vocabulary: dict[str, int]) -> Any:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+    unknown = config.special["unknown"]
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=unknown, continuing_subword_prefix=CONTINUING))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix=CONTINUING)
     return tokenizer
 
 

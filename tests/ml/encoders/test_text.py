@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from importlib.resources import files
 
 import numpy as np
@@ -54,6 +56,29 @@ def test_pieces_of_words_take_chinese_letter_by_letter() -> None:
     row = encoder.encode(["电影很好"])[0]
     assert len(row) == 2 + 4
     assert encoder.decode(row).replace(" ", "") == "电影很好"
+
+
+@pytest.mark.parametrize("kind", ["byte_bpe", "wordpiece"])
+def test_every_process_learns_the_same_vocabulary(kind: str) -> None:
+    """The tokenizers library goes through words in an order that differs among processes."""
+    program = (
+        "from ml.encoders.text import TextEncoder; from tests.ml.encoders.test_text import FILMS;"
+        f"print(TextEncoder.learn(FILMS, {{'kind': {kind!r}}}).tokenizer)"
+    )
+    tokenizers = {
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+        for _ in range(3)
+    }
+    assert len(tokenizers) == 1
+
+
+def test_wordpieces_are_numbered_by_kind_and_character() -> None:
+    vocabulary = json.loads(learned(kind="wordpiece").tokenizer)["model"]["vocab"]
+    tokens = sorted(vocabulary, key=vocabulary.__getitem__)
+    assert list(vocabulary.values()) == list(range(len(tokens)))
+    assert tokens[:5] == ["[PAD]", "[UNK]", "[BEGIN]", "[END]", "[MASK]"]
+    continuing = [token for token in tokens if len(token) == 3 and token.startswith("##")]
+    assert tokens[5 : 5 + len(continuing)] == sorted(continuing)
 
 
 def test_a_text_has_a_beginning_and_an_end() -> None:
