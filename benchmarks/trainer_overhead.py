@@ -33,7 +33,7 @@ from ml.learning.nn.objectives.base import Objective
 from ml.learning.nn.objectives.supervised import Supervised, SupervisedConfig
 from ml.learning.training.batches import ShuffledBatches
 from ml.learning.training.checkpoint import Checkpoints
-from ml.learning.training.optimizers import given, learning_rate, make_optimizer
+from ml.learning.training.optimizers import learning_rate, make_optimizer, require_resolved
 from ml.learning.training.trainer import Trainer, half_precision
 from ml.schedule import Schedule
 
@@ -79,12 +79,12 @@ def bare_loop(objective: Objective, columns: dict[str, Any], schedule: Schedule)
     """What one would write by hand: nothing but the work. Stands still after every step."""
     moving = list(objective.parameters())
     stepper = make_optimizer(moving, schedule)
-    rows, size = len(columns["label"]), given(schedule.batch_size)
-    rate = learning_rate(schedule, steps=given(schedule.epochs) * (rows // size))
+    rows, size = len(columns["label"]), require_resolved(schedule.batch_size)
+    rate = learning_rate(schedule, steps=require_resolved(schedule.epochs) * (rows // size))
     half = half_precision(schedule, CPU)
     objective.train()
     step = 0
-    for epoch in range(given(schedule.epochs)):
+    for epoch in range(require_resolved(schedule.epochs)):
         order = np.random.default_rng([0, epoch]).permutation(rows)
         losses = []
         for start in range(0, rows - size + 1, size):
@@ -97,7 +97,7 @@ def bare_loop(objective: Objective, columns: dict[str, Any], schedule: Schedule)
                 loss: Any = objective(batch)["loss"]
             stepper.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(moving, given(schedule.gradient_clip_norm))
+            nn.utils.clip_grad_norm_(moving, require_resolved(schedule.gradient_clip_norm))
             stepper.step()
             losses.append(loss.detach())
             step += 1

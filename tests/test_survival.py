@@ -162,7 +162,7 @@ def steps_at_the_handover(machine: Machine, job_id: str) -> tuple[int, int]:
         events = job_events.events(session, job_id, limit=10_000)
     states = [event.number for event in events if event.kind == "state" and event.data["state"] == "queued"]
     before = [event.data["step"] for event in events if event.kind == "progress" and event.number < states[-1]]
-    resumed = [event for event in events if event.kind == "log" and "goes on from step" in event.data["message"]]
+    resumed = [event for event in events if event.kind == "log" and "resuming from step" in event.data["message"]]
     return max(before), int(resumed[0].data["message"].rpartition(" ")[2])
 
 

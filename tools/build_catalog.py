@@ -112,7 +112,7 @@ def _objective(objective: type[Objective]) -> ObjectiveEntry:
 
 
 def _tuning(tuning: type[Tuning]) -> TuningEntry:
-    reasons = {name: tuning.unmet(_tiny(architecture)) for name, architecture in ARCHITECTURES.items()}
+    reasons = {name: tuning.missing_requirement(_tiny(architecture)) for name, architecture in ARCHITECTURES.items()}
     unfit = {name: reason for name, reason in reasons.items() if reason is not None}
     return TuningEntry(
         **_described(tuning), needs_base=tuning.needs_base, unfit=unfit, min_learning_rate=tuning.min_learning_rate

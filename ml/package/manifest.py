@@ -21,7 +21,7 @@ HINT: Final = "Download or export the package again."
 
 
 class Parity(Config):
-    """Difference between the outputs of a graph and of the network, on real rows."""
+    """Difference between the outputs of graph and network on real rows."""
 
     rows: int
     max_abs_difference: float
@@ -34,7 +34,7 @@ class Parity(Config):
 
 
 class Variant(Config):
-    """A faster (quantized) form of a graph, compared with it on rows that were not trained on.
+    """A faster (quantized) form of a graph, compared with it on validation rows.
 
     If the graph has a trunk, the variant is one of the trunk.
     """
@@ -82,12 +82,12 @@ class Graph(Config):
 
     @property
     def files(self) -> list[str]:
-        """The files, in the order in which they run."""
+        """ONNX files in the order in which they run."""
         return [self.file] if self.trunk is None else [self.trunk, self.file]
 
     @property
     def served_files(self) -> list[str]:
-        """The files that are served, in the order in which they run.
+        """Files that are served, in the order in which they run.
 
         A variant replaces the first file only, which does nearly all of the work.
         """
@@ -96,12 +96,12 @@ class Graph(Config):
 
     @property
     def is_served_row_by_row(self) -> bool:
-        """Whether each call of the served files must have one row."""
+        """True if each call of the served files must have one row."""
         return self.variant is not None and self.variant.file is not None and self.variant.single_row
 
 
 class Provenance(Config):
-    """Origin of a model; training the resolved `spec` again gives the same model."""
+    """Origin of a model; its resolved `spec` can be trained again."""
 
     spec: dict[str, Any] | None = None
     dataset_digest: str | None = None

@@ -114,12 +114,15 @@ class ModelPackage:
 
     @classmethod
     def open_lazily(cls, directory: Path) -> Self:
-        """Read a package and check each file on its first use; only those of `served_paths` must exist."""
+        """Read a package and check each file on its first use.
+
+        Only the files of `served_paths` must exist.
+        """
         return cls(directory, read_manifest(directory / MANIFEST), verified=False)
 
     @property
     def served_paths(self) -> list[str]:
-        """The files that predictions need: the served graphs, or else the weights, with encoders and task state."""
+        """Files that predictions need: served graphs or else weights, encoders, task state."""
         graphs = {name for graph in self.manifest.graphs.values() for name in graph.served_files}
         others = [path for path in self._entries if not path.endswith((".onnx", ".safetensors"))]
         return [*others, *(self.entry(name).path for name in sorted(graphs or {WEIGHTS}))]
@@ -131,7 +134,7 @@ class ModelPackage:
 
     @property
     def has_graphs_only(self) -> bool:
-        """Whether the model was imported as ONNX graphs; it can predict but not be trained further."""
+        """True for a model imported as ONNX graphs: it predicts, but cannot be trained."""
         return not self.manifest.architectures and bool(self.manifest.graphs)
 
     def encoders(self) -> dict[str, Encoder[Any]]:
@@ -166,14 +169,18 @@ class ModelPackage:
             raise PackageError(f"the state of the task {choice.name} cannot be read: {error}") from error
 
     def file(self, name: str) -> Path:
-        """Return the path of a file; raises `PackageError` if the manifest lacks it or it is damaged."""
+        """Return the path of a file.
+
+        Raises:
+            PackageError: The manifest does not list the file, or it is damaged.
+        """
         entry = self.entry(name)
         if not self._is_verified:
             _check_file(self.directory, entry, cached_digest)
         return self.directory / name
 
     def entry(self, name: str) -> FileEntry:
-        """Return the manifest's entry for a file; raises `PackageError` if there is none."""
+        """Return the entry of a file in the manifest; raises `PackageError` without one."""
         if name not in self._entries:
             raise PackageError(f"the package has no file {name!r}")
         return self._entries[name]

@@ -36,10 +36,12 @@ STATE_FIELDS: Final = {
     "torch": "torch_version",
 }
 TENSOR_PREFIXES: Final = {"chance": "rng"}
+#: Last part of the names of parametrizations, which only checkpoints hold.
+PARAMETRIZATIONS: Final = {"more": "appended"}
 
 
 def upgrade_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a training spec with the words of today; one of today stays as it is."""
+    """Return a training spec with current words; a current one stays the same."""
     schedule = _rename_keys(spec.get("schedule"), SCHEDULE_FIELDS)
     if isinstance(schedule, dict):
         stopping = schedule.get("early_stopping")
@@ -50,7 +52,10 @@ def upgrade_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def spec_json(text: str) -> str:
-    """Return the JSON of a spec with the words of version 1, whose checkpoints hold a digest of it."""
+    """Return the JSON of a spec with the words of version 1.
+
+    Checkpoints of version 1 hold a digest of it.
+    """
     words = {new: old for names in (SCHEDULE_FIELDS, OBJECTIVES, METRICS) for old, new in names.items()}
     return re.sub(rf"\b({'|'.join(words)})\b", lambda match: words[match[0]], text)
 
@@ -83,8 +88,11 @@ def upgrade_checkpoint_tensors(tensors: Mapping[str, T]) -> dict[str, T]:
     """Return the tensors of a checkpoint under the names of format version 2."""
     upgraded = {}
     for name, tensor in tensors.items():
-        prefix, dot, rest = name.partition(".")
-        upgraded[f"{TENSOR_PREFIXES.get(prefix, prefix)}{dot}{rest}"] = tensor
+        parts = name.split(".")
+        parts[0] = TENSOR_PREFIXES.get(parts[0], parts[0])
+        if "parametrizations" in parts:
+            parts[-1] = PARAMETRIZATIONS.get(parts[-1], parts[-1])
+        upgraded[".".join(parts)] = tensor
     return upgraded
 
 

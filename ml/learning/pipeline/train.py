@@ -22,7 +22,7 @@ from ml.learning.pipeline.plan import TrainingPlan, make_plan
 from ml.learning.pipeline.transfer import take_over
 from ml.learning.training.batches import SequentialBatches, ShuffledBatches, to_arrays
 from ml.learning.training.checkpoint import Checkpoints
-from ml.learning.training.optimizers import given
+from ml.learning.training.optimizers import require_resolved
 from ml.learning.training.progress import Progress, Stop
 from ml.learning.training.run_folder import RunFolder
 from ml.learning.training.trainer import Trainer, TrainerResult
@@ -149,7 +149,7 @@ class _Run:
         report["training"]["trained_parameters"] = sum(tensors[name].numel() for name in learned)
         report["truncation"] = self.pop_losses
         metrics = {**trained.metrics, **{f"{report['split']}/{name}": each for name, each in report["metrics"].items()}}
-        architectures = {slot: tuning.merged(choice) for slot, choice in self.lesson.architectures.items()}
+        architectures = {slot: tuning.merge_choice(choice) for slot, choice in self.lesson.architectures.items()}
         package = self._package(network, task, metrics, architectures, adapter)
         return TrainingResult(package, report, metrics, trained.reason)
 
@@ -199,7 +199,7 @@ class _Run:
             should_stop=self.should_stop,
             group_options=group_options,
         )
-        usual = given(schedule.epochs), min(given(schedule.batch_size), rows)
+        usual = require_resolved(schedule.epochs), min(require_resolved(schedule.batch_size), rows)
         if (trainer.epochs, train.batch_size) != usual:
             made = f"{trainer.epochs} epochs in batches of {train.batch_size}"
             self.few_rows = f"{rows} rows are few: {made}, not the usual {usual[0]} in batches of {schedule.batch_size}"
@@ -281,7 +281,7 @@ class _Run:
         return self.data.rows("train")
 
     def _in_order(self, columns: dict[str, Column]) -> SequentialBatches:
-        at_once = min(JUDGED_AT_ONCE, JUDGED_FOR_ONE_TRAINED * given(self.spec.schedule.batch_size))
+        at_once = min(JUDGED_AT_ONCE, JUDGED_FOR_ONE_TRAINED * require_resolved(self.spec.schedule.batch_size))
         return SequentialBatches(columns, collate=self.lesson.reader.collate, batch_size=at_once, device=self.device)
 
     def _fingerprint(self, spec: str) -> str:

@@ -1,12 +1,13 @@
-"""The rows of one split, kept in memory as compact arrays, given out a batch at a time.
+"""Batches of one split, whose rows are in memory as compact arrays.
 
-What a batch holds depends on (seed, epoch, step) alone, so that an interrupted run goes on with the very batch that
-came next. No workers: taking rows by index is faster than handing them between processes (see `benchmarks`).
+The content of a batch depends on (seed, epoch, step) alone, so that an interrupted run resumes with the batch that was
+next. There are no worker processes: selecting rows by index is faster than sending them between processes (see
+`benchmarks`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import torch
@@ -24,26 +25,26 @@ if TYPE_CHECKING:
     Augment = Callable[[Columns, np.random.Generator], Columns]
 
 
-POOLED_BATCHES = 50
-"""Rows of like length are looked for among so many batches' worth: enough to pad little, few enough to stay mixed."""
+#: Batches whose rows are sorted by length together: enough for little padding, few enough to keep batches mixed.
+POOL_BATCHES: Final = 50
 
 
 class BatchSource(Protocol):
-    """What the trainer asks of its data; what is in a batch is between the data and the objective."""
+    """Batches as the trainer reads them; only data and objective know what a batch contains."""
 
     batch_size: int
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
+        """Number of batches in an epoch."""
 
     def epoch(self, number: int, *, start: int = 0) -> Iterator[tuple[Tensors, int]]:
-        """The batches of epoch `number` from the `start`-th on, and the rows in each."""
+        """Yield the batches of an epoch from the `start`-th on, with their row counts."""
 
 
 class ShuffledBatches:
-    """For training: every epoch in an order of its own, augmented, without the rest that does not fill a batch.
+    """Batches for training: shuffled anew in each epoch, augmented, without a last partial batch.
 
-    Rows of several lengths (text, sound) come in batches of like length, so that little of a batch is padding.
+    Rows of different lengths (text, audio) come in batches of similar length, so that little of a batch is padding.
     """
 
     def __init__(
@@ -63,30 +64,33 @@ class ShuffledBatches:
         self.device = device
         self.rows = len(next(iter(columns.values())))
         self.batch_size = min(batch_size, self.rows)
-        self.lengths = _lengths(columns)
+        self.lengths = _row_lengths(columns)
 
     def __len__(self) -> int:
-        """Full batches."""
+        """Number of full batches in an epoch."""
         return self.rows // self.batch_size
 
     def epoch(self, number: int, *, start: int = 0) -> Iterator[tuple[Tensors, int]]:
-        """Batches in the order that seed and epoch make."""
+        """Yield the batches of an epoch from the `start`-th on, with their row counts."""
         order = self._order(number)
         for step in range(start, len(self)):
             batch = take(self.columns, order[step * self.batch_size : (step + 1) * self.batch_size])
             if self.augment is not None:
-                chance = np.random.Philox(key=self.seed, counter=[0, 0, number, step])
-                batch = self.augment(batch, np.random.Generator(chance))
+                bits = np.random.Philox(key=self.seed, counter=[0, 0, number, step])
+                batch = self.augment(batch, np.random.Generator(bits))
             yield to_device(self.collate(batch), self.device), self.batch_size
 
     def _order(self, number: int) -> np.ndarray:
-        """Rows as they come in epoch `number`; of one length, in any order; of several, alike within a batch."""
+        """Return the order of the rows in an epoch.
+
+        It is a random one, or if rows have lengths, one in which the rows of a batch are of similar length.
+        """
         generator = np.random.default_rng([self.seed, number])
         order = generator.permutation(self.rows)
         if self.lengths is None:
             return order
         order = order[: len(self) * self.batch_size]
-        pool = POOLED_BATCHES * self.batch_size
+        pool = POOL_BATCHES * self.batch_size
         for start in range(0, len(order), pool):
             rows = order[start : start + pool]
             order[start : start + pool] = rows[np.argsort(self.lengths[rows], kind="stable")]
@@ -95,7 +99,7 @@ class ShuffledBatches:
 
 
 class SequentialBatches:
-    """For judging: every row once, as it is."""
+    """Batches for evaluation: each row once, in order and not augmented."""
 
     def __init__(
         self, columns: Columns, *, collate: Callable[[Columns], Arrays], batch_size: int, device: torch.device
@@ -107,11 +111,11 @@ class SequentialBatches:
         self.rows = len(next(iter(columns.values())))
 
     def __len__(self) -> int:
-        """Batches, the last perhaps smaller."""
+        """Number of batches; the last may be smaller."""
         return -(-self.rows // self.batch_size)
 
     def epoch(self, number: int = 0, *, start: int = 0) -> Iterator[tuple[Tensors, int]]:
-        """Batches in the order of the rows."""
+        """Yield the batches from the `start`-th on, with their row counts; equal in all epochs."""
         for step in range(start, len(self)):
             batch = {
                 name: column[step * self.batch_size : (step + 1) * self.batch_size]
@@ -120,8 +124,8 @@ class SequentialBatches:
             yield to_device(self.collate(batch), self.device), len(next(iter(batch.values())))
 
 
-def _lengths(columns: Columns) -> np.ndarray | None:
-    """How long each row is, over all of its columns of several lengths; None where there are none."""
+def _row_lengths(columns: Columns) -> np.ndarray | None:
+    """Return the length of each row over all ragged columns; None without any."""
     ragged = [
         column
         for column in columns.values()
@@ -131,12 +135,15 @@ def _lengths(columns: Columns) -> np.ndarray | None:
 
 
 def to_arrays(tensors: Tensors) -> Arrays:
-    """In main memory; what was computed in half precision as float32."""
-    return {name: (each.float() if each.is_floating_point() else each).cpu().numpy() for name, each in tensors.items()}
+    """Copy tensors to main memory as arrays; floating-point values become float32."""
+    return {
+        name: (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
+        for name, tensor in tensors.items()
+    }
 
 
 def to_device(arrays: Arrays, device: torch.device) -> Tensors:
-    """The same memory on a CPU, a copy on a GPU."""
+    """Return arrays as tensors on a device; on a CPU they share memory."""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     if device.type == "cpu":
         return tensors

@@ -1,7 +1,6 @@
-"""Checkpoint folders: tensors, JSON and a manifest of checksums.
+"""Checkpoints of training runs: tensors, JSON and a manifest with checksums.
 
-A checkpoint holds weights, optimizer, random state and the position in the data. It is published whole or not at all;
-nothing is unpickled.
+A checkpoint is written completely or not at all, and nothing in it is unpickled.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -26,38 +25,42 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-FORMAT_VERSION = 2
+FORMAT_VERSION: Final = 2
 TENSORS, STATE, MANIFEST = "state.safetensors", "state.json", "manifest.json"
-KEPT = 2
-"""Should the newest be damaged, the one before still stands."""
+#: Checkpoints that a run keeps. If the newest is damaged, the one before it can be used.
+MAX_CHECKPOINTS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What was saved. Tensors have dotted names (`network.head.weight`), the state is JSON."""
+    """A loaded checkpoint: a JSON state, and tensors with dotted names (`objective.bias`)."""
 
     directory: Path
     tensors: dict[str, Tensor]
     state: dict[str, Any]
 
-    def under(self, prefix: str) -> dict[str, Tensor]:
-        """The tensors below `prefix.`, named without it."""
+    def tensors_under(self, prefix: str) -> dict[str, Tensor]:
+        """Return the tensors whose names begin with `prefix.`, by the rest of their names."""
         start = f"{prefix}."
-        return {name.removeprefix(start): each for name, each in self.tensors.items() if name.startswith(start)}
+        return {name.removeprefix(start): tensor for name, tensor in self.tensors.items() if name.startswith(start)}
 
 
 def save(directory: Path, *, tensors: dict[str, Tensor], state: dict[str, Any]) -> Path:
-    """Write a checkpoint to `directory`, in place of an older one; it is complete or absent."""
-    with atomic_directory(directory, replace=True) as building:
-        save_file({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, building / TENSORS)
-        (building / STATE).write_text(json.dumps(state, indent=1, sort_keys=True))
-        files = [{"path": name, "sha256": digest(building / name)} for name in (TENSORS, STATE)]
-        (building / MANIFEST).write_text(json.dumps({"format_version": FORMAT_VERSION, "files": files}, indent=1))
+    """Write a checkpoint to `directory`, replacing an older one, completely or not at all."""
+    with atomic_directory(directory, replace=True) as staging:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, staging / TENSORS)
+        (staging / STATE).write_text(json.dumps(state, indent=1, sort_keys=True))
+        files = [{"path": name, "sha256": digest(staging / name)} for name in (TENSORS, STATE)]
+        (staging / MANIFEST).write_text(json.dumps({"format_version": FORMAT_VERSION, "files": files}, indent=1))
     return directory
 
 
 def load(directory: Path) -> Checkpoint:
-    """Read one back; raises `PackageError` where a byte differs from what was written."""
+    """Read a checkpoint of this or an earlier format version.
+
+    Raises:
+        PackageError: A file is missing or damaged, or the format version is unknown.
+    """
     try:
         manifest = json.loads((directory / MANIFEST).read_text())
         version = manifest["format_version"]
@@ -78,7 +81,7 @@ def load(directory: Path) -> Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run: those it writes, and those that a worker fetched for it (see `RunFolder`)."""
+    """A run's own checkpoints, and those fetched for it by a worker (see `RunFolder`)."""
 
     def __init__(self, workdir: Path) -> None:
         folder = RunFolder(workdir)
@@ -86,34 +89,34 @@ class Checkpoints:
         self.fetched = folder.fetched_checkpoints
 
     def save(self, step: int, *, tensors: dict[str, Tensor], state: dict[str, Any]) -> Path:
-        """Publish one, and let go of all but the last two."""
+        """Write a checkpoint and delete own ones beyond the newest `MAX_CHECKPOINTS`."""
         path = save(self.own / f"step-{step:09d}", tensors=tensors, state=state)
-        for old in _newest_first(self.own)[KEPT:]:
+        for old in _newest_first(self.own)[MAX_CHECKPOINTS:]:
             shutil.rmtree(old)
         return path
 
-    def newest(self, fingerprints: Collection[str]) -> tuple[Checkpoint | None, list[str]]:
+    def load_newest(self, fingerprints: Collection[str]) -> tuple[Checkpoint | None, list[str]]:
         """Load the latest intact checkpoint of a run with one of the fingerprints.
 
         Also returns why later ones were skipped.
         """
-        passed = []
-        found = {*_newest_first(self.own), *_newest_first(self.fetched), *_itself(self.fetched)}
-        for directory in sorted(found, key=_step, reverse=True):
+        reasons = []
+        directories = {*_newest_first(self.own), *_newest_first(self.fetched), *_itself(self.fetched)}
+        for directory in sorted(directories, key=_read_step, reverse=True):
             try:
                 checkpoint = load(directory)
             except PackageError as error:
-                passed.append(error.message)
+                reasons.append(error.message)
                 continue
             if checkpoint.state.get("run_fingerprint") in fingerprints:
-                return checkpoint, passed
-            passed.append(f"{directory.name} belongs to another run")
-        return None, passed
+                return checkpoint, reasons
+            reasons.append(f"{directory.name} belongs to another run")
+        return None, reasons
 
 
 def _newest_first(folder: Path) -> list[Path]:
     children = folder.iterdir() if folder.is_dir() else ()
-    return sorted((child for child in children if (child / MANIFEST).is_file()), key=_step, reverse=True)
+    return sorted((child for child in children if (child / MANIFEST).is_file()), key=_read_step, reverse=True)
 
 
 def _itself(folder: Path) -> Iterator[Path]:
@@ -121,7 +124,7 @@ def _itself(folder: Path) -> Iterator[Path]:
         yield folder
 
 
-def _step(directory: Path) -> int:
+def _read_step(directory: Path) -> int:
     try:
         return int(json.loads((directory / STATE).read_text())["step"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""How fast weights move: the optimizer, and its learning rate as a closed form of the step."""
+"""Optimizers, and learning rates as closed-form functions of the step."""
 
 from __future__ import annotations
 
@@ -18,42 +18,52 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Smith & Topin 2017 (arXiv:1708.07120), with the constants of torch.optim.lr_scheduler.OneCycleLR.
-ONE_CYCLE_RISE = 0.3
-ONE_CYCLE_START = 1 / 25
-ONE_CYCLE_END = ONE_CYCLE_START / 10_000
+ONE_CYCLE_RISE: Final = 0.3
+ONE_CYCLE_START: Final = 1 / 25
+ONE_CYCLE_END: Final = ONE_CYCLE_START / 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class ParameterGroupOptions:
-    """How a weight moves beside the others."""
+    """Learning rate and start of training of a weight, relative to the schedule."""
 
-    rate: float = 1.0
-    """Times the learning rate of the schedule."""
+    #: Factor on the learning rate of the schedule.
+    rate_factor: float = 1.0
+    #: Fraction of all steps after which the weight is trained.
     unfreeze_at: float = 0.0
-    """Share of all steps after which it begins to move."""
 
 
-USUAL: Final = ParameterGroupOptions()
+DEFAULT_OPTIONS: Final = ParameterGroupOptions()
 
 
 def parameter_groups(
     parameters: Iterable[Parameter], group_options: Mapping[Parameter, ParameterGroupOptions], *, steps: int
 ) -> list[dict[str, Any]]:
-    """Parameters of one pace together, as an optimizer takes them; with the pace, and the first step of each."""
-    found: dict[ParameterGroupOptions, list[Parameter]] = {}
+    """Group parameters with equal options, as torch optimizers take them.
+
+    Each group also holds its `rate_factor` and `unfreeze_step`, its first step in a training of `steps` steps.
+    """
+    groups: dict[ParameterGroupOptions, list[Parameter]] = {}
     for parameter in parameters:
-        found.setdefault(group_options.get(parameter, USUAL), []).append(parameter)
+        groups.setdefault(group_options.get(parameter, DEFAULT_OPTIONS), []).append(parameter)
     return [
-        {"params": together, "pace": pace.rate, "thaws_at": round(pace.unfreeze_at * steps)}
-        for pace, together in found.items()
+        {
+            "params": members,
+            "rate_factor": options.rate_factor,
+            "unfreeze_step": round(options.unfreeze_at * steps),
+        }
+        for options, members in groups.items()
     ]
 
 
 def make_optimizer(parameters: Iterable[Parameter] | list[dict[str, Any]], schedule: Schedule) -> optim.Optimizer:
-    """The one asked for, in its fused form: one kernel a step instead of a dozen."""
+    """Make the optimizer of a schedule.
+
+    It is the fused form: one kernel a step instead of a dozen.
+    """
     decay = schedule.weight_decay or 0.0
-    rate = given(schedule.learning_rate)
-    match given(schedule.optimizer):
+    rate = require_resolved(schedule.learning_rate)
+    match require_resolved(schedule.optimizer):
         case "sgd":
             nesterov = bool(schedule.nesterov)
             momentum = schedule.momentum or 0.0
@@ -65,27 +75,24 @@ def make_optimizer(parameters: Iterable[Parameter] | list[dict[str, Any]], sched
 
 
 def learning_rate(schedule: Schedule, *, steps: int) -> Callable[[int], float]:
-    """Return the learning-rate schedule: a function from the step, counted from 0, to the rate.
-
-    `steps` is the number of all steps.
-    """
-    peak = given(schedule.learning_rate)
+    """Return the learning rate as a function of the step (0 to `steps` - 1)."""
+    peak = require_resolved(schedule.learning_rate)
     if schedule.decay == "one_cycle":
-        share = ONE_CYCLE_RISE if schedule.warmup_fraction is None else schedule.warmup_fraction
-        return lambda step: peak * _one_cycle(step, rise=share * steps - 1, end=steps - 1)
-    warm = round((schedule.warmup_fraction or 0.0) * steps)
+        fraction = ONE_CYCLE_RISE if schedule.warmup_fraction is None else schedule.warmup_fraction
+        return lambda step: peak * _one_cycle(step, rise=fraction * steps - 1, end=steps - 1)
+    warmup_steps = round((schedule.warmup_fraction or 0.0) * steps)
     falls = schedule.decay == "cosine"
 
     def rate(step: int) -> float:
-        if step < warm:
-            return peak * (step + 1) / (warm + 1)
-        return peak * _half_cosine(1.0, 0.0, (step - warm) / max(1, steps - warm)) if falls else peak
+        if step < warmup_steps:
+            return peak * (step + 1) / (warmup_steps + 1)
+        return peak * _half_cosine(1.0, 0.0, (step - warmup_steps) / max(1, steps - warmup_steps)) if falls else peak
 
     return rate
 
 
-def given(value: T | None) -> T:
-    """A field that `ml.spec.resolve` has filled; one that is still absent is our mistake."""
+def require_resolved(value: T | None) -> T:
+    """Return a field of a schedule that `ml.spec.resolve` has filled; raises `ValueError` otherwise."""
     if value is None:
         raise ValueError("the schedule is not resolved")
     return value
@@ -98,5 +105,5 @@ def _one_cycle(step: int, *, rise: float, end: float) -> float:
     return _half_cosine(1.0, ONE_CYCLE_END, min(1.0, fall))
 
 
-def _half_cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+def _half_cosine(start: float, end: float, fraction: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2

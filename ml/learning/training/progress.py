@@ -1,4 +1,4 @@
-"""What a run tells while it works, and what it can be asked."""
+"""Progress reports of a training run, and requests to stop it."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
 
 
 class Stop(StrEnum):
-    """Why a run should end before its time."""
+    """Request to end a run early."""
 
+    #: Save a checkpoint after the current step and raise `TrainingInterrupted`.
     LEAVE = "leave"
-    """Save a checkpoint after the current step and raise `TrainingInterrupted`."""
+    #: End training now, restore the best weights, evaluate and package.
     FINISH = "finish"
-    """End training now, restore the best weights, evaluate and package."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a run is. `metrics` holds only what is new since the last one."""
+    """Position of a run; `metrics` holds only values that are new since the last report."""
 
+    #: Current epoch, from 1; 0 before the first step.
     epoch: int
-    """From 1; 0 before the first step."""
     epochs: int
+    #: Finished steps of all epochs.
     step: int
-    """Steps done, over all epochs."""
     steps: int
     samples_per_second: float | None = None
     eta_seconds: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    #: Folder of a new checkpoint, complete and flushed to the disk.
     checkpoint: Path | None = None
-    """A finished, fsynced folder."""
     phase: str = "training"
     message: str | None = None

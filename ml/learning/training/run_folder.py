@@ -1,4 +1,7 @@
-"""Paths inside the working folder of one training run. Imports no torch, so that a worker can prepare the folder."""
+"""Paths inside the working folder of a training run.
+
+Imports no torch, so that a worker can prepare the folder.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +20,18 @@ class RunFolder:
 
     @property
     def own_checkpoints(self) -> Path:
-        """The checkpoints that this run writes, one folder per step."""
+        """Folder of the checkpoints that this run writes, one folder per step."""
         return self.root / "checkpoints"
 
     @property
     def fetched_checkpoints(self) -> Path:
-        """The checkpoints of earlier runs of the job.
+        """Checkpoints of earlier runs of the job.
 
-        Either one checkpoint itself, or a folder of checkpoints, or links to some, under any names.
+        Either one checkpoint itself, or a folder of checkpoints or of links to checkpoints, under any names.
         """
         return self.root / "checkpoint"
 
     @property
     def package(self) -> Path:
-        """The trained package."""
+        """Folder of the trained package."""
         return self.root / "package"

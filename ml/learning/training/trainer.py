@@ -1,7 +1,7 @@
-"""The only loop: steps, schedule, precision, validation, early stopping, checkpoints, progress, stop.
+"""The training loop: steps, schedule, precision, validation, early stopping, checkpoints, progress.
 
-It never looks inside a batch or a network. All that a run is stands in its state, so that one taken up in another
-process ends with the weights, bit for bit on a CPU, of one never interrupted.
+The loop does not look into batches or networks. Its checkpoints hold the whole state of a run, so that a run resumed in
+another process ends with the same weights as an uninterrupted one, bit for bit on a CPU.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor
@@ -19,10 +19,10 @@ from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning.nn import device as devices
 from ml.learning.training.optimizers import (
     ParameterGroupOptions,
-    given,
     learning_rate,
     make_optimizer,
     parameter_groups,
+    require_resolved,
 )
 from ml.learning.training.progress import Progress, Stop
 from ml.schedule import EarlyStopping
@@ -37,50 +37,52 @@ if TYPE_CHECKING:
     from ml.learning.training.checkpoint import Checkpoint, Checkpoints
     from ml.schedule import Schedule
 
-REPORT_EVERY_SECONDS = 0.5
-CHECKPOINT_EVERY_SECONDS = 30.0
-CHECKPOINT_COST = 0.01
-"""Share of the time that checkpoints at the ends of epochs may take; of very short epochs not each gets its own."""
-RISING = ("accuracy",)
-"""Monitored numbers with these endings are better when higher, all others when lower."""
+REPORT_EVERY_SECONDS: Final = 0.5
+CHECKPOINT_EVERY_SECONDS: Final = 30.0
+#: Fraction of the time that checkpoints at the ends of epochs may take; not each of very short epochs gets one.
+CHECKPOINT_COST: Final = 0.01
+#: Endings of the names of monitored metrics that are better when higher; all others are better when lower.
+HIGHER_IS_BETTER: Final = ("accuracy",)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainerResult:
-    """How a run ended. `metrics` are the last of each name; `best_epoch`, from 1, says whose weights were restored."""
+    """Outcome of a training: why it ended, last metrics, steps and epochs."""
 
     reason: str
     metrics: dict[str, float]
     steps: int
     epochs: int
+    #: Epoch whose weights were restored, from 1; None if the last weights were kept.
     best_epoch: int | None
 
 
 @dataclass(slots=True)
 class TrainerState:
-    """What a checkpoint holds of the trainer beside tensors."""
+    """State of the trainer that a checkpoint holds beside tensors."""
 
     step: int = 0
+    #: Finished epochs.
     epoch: int = 0
-    """Finished ones."""
+    #: Finished steps of the current epoch.
     steps_in_epoch: int = 0
-    """Steps done in the one at hand."""
+    #: Sum of the finite losses of these steps.
     loss_total: float = 0.0
-    """Over those steps, `loss_count` of which had a loss that is a number."""
+    #: Number of these finite losses.
     loss_count: int = 0
     best_value: float | None = None
     best_epoch: int | None = None
     epochs_without_improvement: int = 0
+    #: Why training has ended; None while it has not.
     reason: str | None = None
-    """Set once training is over."""
 
 
 class Trainer:
-    """Makes `objective` smaller over `train`, judged on `validation`.
+    """Minimizes `objective` on the batches of `train` and evaluates it on those of `validation`.
 
-    `parameter_groups` is of the weights that do not move as fast as the schedule says, or not from the start.
-    `fingerprint` identifies the run, so that it resumes from its own checkpoints only; `earlier_fingerprints` are those
-    of the same run in checkpoints of earlier format versions.
+    `group_options` are those of weights with a learning rate or a start of training of their own. `fingerprint`
+    identifies the run, so that it resumes from its own checkpoints only; `earlier_fingerprints` are those of the same
+    run in checkpoints of earlier format versions.
     """
 
     def __init__(
@@ -108,22 +110,24 @@ class Trainer:
         self.earlier_fingerprints = earlier_fingerprints
         self.on_progress = on_progress
         self.should_stop = should_stop
-        self.times = schedule.epoch_repeats(len(train))
-        """So many epochs stand for one of the schedule: it is judged after as many, and patience counts them as one."""
-        self.epochs = given(schedule.epochs) * self.times
+        #: Passes over the data that count as one epoch of the schedule for validation and early stopping.
+        self.epoch_repeats = schedule.epoch_repeats(len(train))
+        self.epochs = require_resolved(schedule.epochs) * self.epoch_repeats
         self.steps = self.epochs * len(train)
-        self.stopping = schedule.early_stopping or EarlyStopping(patience=given(schedule.epochs))
-        moving = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-        self.optimizer = make_optimizer(parameter_groups(moving, group_options or {}, steps=self.steps), schedule)
-        self.moving = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        """In the order of the optimizer's groups, by which its state is numbered."""
-        self._thaws_next: float = 0
-        self.rate = learning_rate(schedule, steps=self.steps)
-        self.half = half_precision(schedule, device)
-        self.autocast: Any = torch.autocast(device.type, dtype=self.half) if self.half else contextlib.nullcontext()
-        self.scaler = torch.amp.GradScaler(device.type) if self.half is torch.float16 else None
+        self.stopping = schedule.early_stopping or EarlyStopping(patience=require_resolved(schedule.epochs))
+        trainable = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+        self.optimizer = make_optimizer(parameter_groups(trainable, group_options or {}, steps=self.steps), schedule)
+        #: Trained parameters in the order of the optimizer's groups, by which its state is numbered.
+        self.trainable = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self._next_unfreeze_step: float = 0
+        self.learning_rate = learning_rate(schedule, steps=self.steps)
+        self.half_type = half_precision(schedule, device)
+        self.autocast: Any = (
+            torch.autocast(device.type, dtype=self.half_type) if self.half_type else contextlib.nullcontext()
+        )
+        self.scaler = torch.amp.GradScaler(device.type) if self.half_type is torch.float16 else None
         self.state = TrainerState()
-        self.best: dict[str, Tensor] = {}
+        self.best_weights: dict[str, Tensor] = {}
         self.metrics: dict[str, float] = {}
         self._losses: list[Tensor] = []
         self._saved_at = self._reported_at = self._began_at = time.monotonic()
@@ -131,169 +135,184 @@ class Trainer:
         self._began_step = self._reported_step = 0
 
     def fit(self) -> TrainerResult:
-        """Train to the end, or as far as asked, from the last checkpoint on if there is one.
+        """Train from the last checkpoint, if any, until the end or a stop request.
 
-        Raises `TrainingDiverged`, and `TrainingInterrupted` after saving when asked to leave.
+        Raises:
+            TrainingDiverged: A loss is not finite.
+            TrainingInterrupted: `should_stop` returned `Stop.LEAVE`; a checkpoint has been saved.
         """
         self._resume()
         while self.state.reason is None:
-            asked = self._train_epoch() if self.state.steps_in_epoch < len(self.train) else None
-            if asked is Stop.FINISH:
+            request = self._train_epoch() if self.state.steps_in_epoch < len(self.train) else None
+            if request is Stop.FINISH:
                 self.state.reason = "stopped"
                 break
             self._finish_epoch()
         self._save()
-        # Few rows that are seen so often are soon known by heart.
-        wanted = self.stopping.restore_best if self.schedule.early_stopping else self.times > 1
-        restores = bool(self.best) and (wanted or self.state.reason == "stopped")
+        # Few rows that are repeated often are soon memorized.
+        restores_best = self.stopping.restore_best if self.schedule.early_stopping else self.epoch_repeats > 1
+        restores = bool(self.best_weights) and (restores_best or self.state.reason == "stopped")
         if restores:
-            self.objective.load_state_dict(self.best)
+            self.objective.load_state_dict(self.best_weights)
         best_epoch = self.state.best_epoch if restores else None
         return TrainerResult(self.state.reason, self.metrics, self.state.step, self.state.epoch, best_epoch)
 
     def _train_epoch(self) -> Stop | None:
-        """The hot loop. Nothing in it waits for the device: losses are kept as tensors until `_settle`."""
+        """Train the rest of an epoch; returns `Stop.FINISH` if that was requested.
+
+        This is the hot loop: nothing in it waits for the device, so losses stay tensors until `_flush_losses`.
+        """
         state, param_groups = self.state, self.optimizer.param_groups
         self.objective.train()
         for batch, _ in self.train.epoch(state.epoch, start=state.steps_in_epoch):
-            if state.step >= self._thaws_next:
-                self._thaw()
-            rate = self.rate(state.step)
+            if state.step >= self._next_unfreeze_step:
+                self._unfreeze()
+            rate = self.learning_rate(state.step)
             for group in param_groups:
-                group["lr"] = rate * group["pace"]
+                group["lr"] = rate * group["rate_factor"]
             with self.autocast:
                 loss: Any = self.objective(batch)["loss"]  # a tensor, whose `backward` torch does not annotate
             self.optimizer.zero_grad()
             if self.scaler is None:
                 loss.backward()
-                self._clip()
+                self._clip_gradients()
                 self.optimizer.step()
             else:
-                self._scaled_step(loss, self.scaler)
+                self._step_scaled(loss, self.scaler)
             self._losses.append(loss.detach())
             state.step += 1
             state.steps_in_epoch += 1
             now = time.monotonic()
             if now - self._reported_at >= REPORT_EVERY_SECONDS or state.step == self._began_step + 1:
-                self._report(now)
-            asked = self.should_stop()
-            if asked is Stop.LEAVE:
+                self._report_step(now)
+            request = self.should_stop()
+            if request is Stop.LEAVE:
                 self._leave()
-            if asked is Stop.FINISH:
-                self._settle()
-                return asked
+            if request is Stop.FINISH:
+                self._flush_losses()
+                return request
             if now - self._saved_at >= (self.schedule.checkpoint_every_seconds or CHECKPOINT_EVERY_SECONDS):
                 self._save()
         return None
 
-    def _thaw(self) -> None:
-        """Let move what moves from this step on. What is frozen has no gradient, so its optimizer has no state."""
+    def _unfreeze(self) -> None:
+        """Train the weights that are trained from this step on.
+
+        A frozen weight has no gradient, so the optimizer holds no state for it.
+        """
         param_groups, step = self.optimizer.param_groups, self.state.step
         for group in param_groups:
             for parameter in group["params"]:
-                parameter.requires_grad_(step >= group["thaws_at"])
-        self._thaws_next = min((each["thaws_at"] for each in param_groups if each["thaws_at"] > step), default=math.inf)
+                parameter.requires_grad_(step >= group["unfreeze_step"])
+        later = (group["unfreeze_step"] for group in param_groups if group["unfreeze_step"] > step)
+        self._next_unfreeze_step = min(later, default=math.inf)
 
-    def _scaled_step(self, loss: Any, scaler: torch.amp.GradScaler) -> None:
+    def _step_scaled(self, loss: Any, scaler: torch.amp.GradScaler) -> None:
         scaler.scale(loss).backward()
         scaler.unscale_(self.optimizer)
-        self._clip()
+        self._clip_gradients()
         scaler.step(self.optimizer)
         scaler.update()
 
-    def _clip(self) -> None:
+    def _clip_gradients(self) -> None:
         if self.schedule.gradient_clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.moving, self.schedule.gradient_clip_norm)
+            torch.nn.utils.clip_grad_norm_(self.trainable, self.schedule.gradient_clip_norm)
 
     def _finish_epoch(self) -> None:
         state = self.state
-        self._settle()
-        found = {"train/loss": state.loss_total / state.loss_count} if state.loss_count else {}
-        is_judged = (state.epoch + 1) % self.times == 0
-        if is_judged and self.validation is not None:
-            found |= self._validate(self.validation)
-        self.metrics |= found
+        self._flush_losses()
+        metrics = {"train/loss": state.loss_total / state.loss_count} if state.loss_count else {}
+        is_evaluated = (state.epoch + 1) % self.epoch_repeats == 0
+        if is_evaluated and self.validation is not None:
+            metrics |= self._validate(self.validation)
+        self.metrics |= metrics
         state.epoch += 1
         state.steps_in_epoch = state.loss_count = 0
         state.loss_total = 0.0
-        if is_judged:
-            self._judge(found)
+        if is_evaluated:
+            self._update_best(metrics)
         if state.reason is None and state.epoch >= self.epochs:
             state.reason = "completed"
-        self._tell(found, message=f"epoch {state.epoch} of {self.epochs}" if is_judged else None)
-        spared = time.monotonic() - self._saved_at
-        if state.reason is None and (self._save_seconds == 0 or spared * CHECKPOINT_COST >= self._save_seconds):
+        self._report(metrics, message=f"epoch {state.epoch} of {self.epochs}" if is_evaluated else None)
+        since_save = time.monotonic() - self._saved_at
+        if state.reason is None and (self._save_seconds == 0 or since_save * CHECKPOINT_COST >= self._save_seconds):
             self._save()
 
-    def _validate(self, rows_held_out: BatchSource) -> dict[str, float]:
-        chance = self._chance()
+    def _validate(self, batches: BatchSource) -> dict[str, float]:
+        rng_state = self._rng_state()
         self.objective.eval()
         totals: dict[str, Tensor] = {}
         count = 0
         with torch.no_grad(), self.autocast:
-            for batch, rows in rows_held_out.epoch(0):
+            for batch, rows in batches.epoch(0):
                 for name, term in self.objective(batch).items():
                     totals[name] = totals.get(name, torch.zeros((), device=self.device)) + term.float() * rows
                 count += rows
                 if self.should_stop() is Stop.LEAVE:
                     # As if this validation had not begun: the next process begins with it.
-                    self._restore_chance(chance)
+                    self._restore_rng_state(rng_state)
                     self._leave()
         means = {f"validation/{name}": float(total) / count for name, total in totals.items()}
         if not math.isfinite(means["validation/loss"]):
             raise self._diverged("validation loss", means["validation/loss"], self.state.step)
         return means
 
-    def _judge(self, found: dict[str, float]) -> None:
-        """Keep the weights when they are the best so far; end after `patience` epochs without."""
+    def _update_best(self, metrics: dict[str, float]) -> None:
+        """Keep the best weights; end after `patience` epochs without improvement."""
         state, monitor = self.state, self.stopping.monitor
-        if monitor not in found:
+        if monitor not in metrics:
             if self.schedule.early_stopping:
-                known = ", ".join(sorted(found))
-                raise SpecError(f"early stopping cannot watch {monitor!r}; known: {known}")
+                names = ", ".join(sorted(metrics))
+                raise SpecError(f"early stopping cannot monitor {monitor!r}; known: {names}")
             return
-        value, sign = found[monitor], -1 if monitor.endswith(RISING) else 1
+        value, sign = metrics[monitor], -1 if monitor.endswith(HIGHER_IS_BETTER) else 1
         if state.best_value is None or sign * value < sign * state.best_value - self.stopping.min_delta:
             state.best_value, state.best_epoch, state.epochs_without_improvement = value, state.epoch, 0
-            self.best = {name: each.detach().clone() for name, each in self.objective.state_dict().items()}
+            self.best_weights = {name: tensor.detach().clone() for name, tensor in self.objective.state_dict().items()}
             return
         state.epochs_without_improvement += 1
         if self.schedule.early_stopping and state.epochs_without_improvement >= self.stopping.patience:
             state.reason = "early_stopped"
 
-    def _settle(self) -> dict[str, float]:
-        """Wait for the device once, and look at every loss since the last time."""
+    def _flush_losses(self) -> dict[str, float]:
+        """Add up all losses since the last call; returns their mean.
+
+        This is the only place that waits for the device.
+
+        Raises:
+            TrainingDiverged: A loss is not finite.
+        """
         if not self._losses:
             return {}
         losses = torch.stack(self._losses).float().cpu()
-        first = self.state.step - len(losses) + 1
+        first_step = self.state.step - len(losses) + 1
         self._losses.clear()
-        sound = losses.isfinite()
-        if not sound.all() and (self.scaler is None or self.scaler.get_scale() < 1):
-            # With float16 an overflow is no end: the scaler passes over the step and halves its scale, down to 1.
-            worst = int(sound.logical_not().nonzero()[0])
-            raise self._diverged("loss", float(losses[worst]), first + worst)
-        for loss in losses[sound].tolist():  # one by one, so that the sum does not depend on when it is taken
+        is_finite = losses.isfinite()
+        if not is_finite.all() and (self.scaler is None or self.scaler.get_scale() < 1):
+            # An overflow of float16 is no divergence: the scaler skips the step and halves its scale, down to 1.
+            index = int(is_finite.logical_not().nonzero()[0])
+            raise self._diverged("loss", float(losses[index]), first_step + index)
+        for loss in losses[is_finite].tolist():  # in sequence, so that the sum does not depend on the time of the call
             self.state.loss_total += loss
             self.state.loss_count += 1
-        return {"train/loss": float(losses[sound].mean())} if sound.any() else {}
+        return {"train/loss": float(losses[is_finite].mean())} if is_finite.any() else {}
 
-    def _diverged(self, what: str, value: float, step: int) -> TrainingDiverged:
+    def _diverged(self, name: str, value: float, step: int) -> TrainingDiverged:
         hint = "Lower the learning rate, add warm-up or clip gradients (`gradient_clip_norm`)."
-        return TrainingDiverged(f"the {what} became {value} at step {step} of {self.steps}", hint=hint)
+        return TrainingDiverged(f"the {name} became {value} at step {step} of {self.steps}", hint=hint)
 
-    def _report(self, now: float) -> None:
-        found = self._settle()
-        self.metrics |= found
+    def _report_step(self, now: float) -> None:
+        metrics = self._flush_losses()
+        self.metrics |= metrics
         seconds, steps = now - self._reported_at, self.state.step - self._reported_step
         self._reported_at, self._reported_step = now, self.state.step
-        found = {**found, "train/learning_rate": self.rate(self.state.step - 1)}
-        self._tell(found, samples_per_second=steps * self.train.batch_size / max(seconds, 1e-9))
+        metrics = {**metrics, "train/learning_rate": self.learning_rate(self.state.step - 1)}
+        self._report(metrics, samples_per_second=steps * self.train.batch_size / max(seconds, 1e-9))
 
-    def _tell(self, metrics: dict[str, float] | None = None, **facts: Any) -> None:
+    def _report(self, metrics: dict[str, float] | None = None, **fields: Any) -> None:
         state = self.state
-        done, left = state.step - self._began_step, self.steps - state.step
-        eta = (time.monotonic() - self._began_at) / done * left if done else None
+        finished, remaining = state.step - self._began_step, self.steps - state.step
+        eta = (time.monotonic() - self._began_at) / finished * remaining if finished else None
         epoch = min(state.epoch + (state.steps_in_epoch > 0), self.epochs)
         progress = Progress(
             epoch=epoch,
@@ -302,86 +321,96 @@ class Trainer:
             steps=self.steps,
             eta_seconds=eta,
             metrics=metrics or {},
-            **facts,
+            **fields,
         )
         self.on_progress(progress)
 
     def _leave(self) -> None:
         self._save()
-        raise TrainingInterrupted(f"left after step {self.state.step} of {self.steps}; the checkpoint holds everything")
+        raise TrainingInterrupted(f"interrupted after step {self.state.step} of {self.steps}; a checkpoint is saved")
 
     def _save(self) -> None:
-        """Only weights that are sound are worth keeping, so the losses are looked at first."""
-        self.metrics |= self._settle()
+        """Save a checkpoint if all losses are finite; raises `TrainingDiverged` otherwise."""
+        self.metrics |= self._flush_losses()
         began = time.monotonic()
-        tensors = {
-            **{f"objective.{name}": each for name, each in self.objective.state_dict().items()},
-            **{f"best.{name}": each for name, each in self.best.items()},
-            **{f"optimizer.{name}": each for name, each in self._optimizer_tensors().items()},
-            **{f"rng.{name}": each for name, each in self._chance().items()},
+        groups = {
+            "objective": self.objective.state_dict(),
+            "best": self.best_weights,
+            "optimizer": self._optimizer_tensors(),
+            "rng": self._rng_state(),
         }
-        facts = {
+        tensors = {f"{group}.{name}": tensor for group, members in groups.items() for name, tensor in members.items()}
+        state = {
+            **asdict(self.state),
             "run_fingerprint": self.fingerprint,
             "metrics": self.metrics,
             "grad_scaler": self.scaler.state_dict() if self.scaler else None,
+            "threads": torch.get_num_threads(),
+            "torch_version": torch.__version__,
         }
-        threads = torch.get_num_threads()
-        state = {**asdict(self.state), **facts, "threads": threads, "torch_version": torch.__version__}
         path = self.checkpoints.save(self.state.step, tensors=tensors, state=state)
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - began
-        self._tell(checkpoint=path)
+        self._report(checkpoint=path)
 
     def _resume(self) -> None:
-        found, passed_over = self.checkpoints.newest({self.fingerprint, *self.earlier_fingerprints})
-        for reason in passed_over:
-            self._tell(message=reason)
-        if found is None:
+        checkpoint, skipped = self.checkpoints.load_newest({self.fingerprint, *self.earlier_fingerprints})
+        for reason in skipped:
+            self._report(message=reason)
+        if checkpoint is None:
             return
-        self._restore(found)
-        self._tell(message=f"goes on from step {self.state.step}")
+        self._restore(checkpoint)
+        self._report(message=f"resuming from step {self.state.step}")
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        saved = dict(checkpoint.state)
+        saved = checkpoint.state
         self.state = TrainerState(**{name: saved[name] for name in asdict(self.state)})
         self.metrics = dict(saved["metrics"])
         self._began_step = self._reported_step = self.state.step
-        # Another number of threads adds up in another order.
+        # Another number of threads adds in another order.
         torch.set_num_threads(saved["threads"])
-        self.objective.load_state_dict(checkpoint.under("objective"))
-        self.best = {name: each.to(self.device) for name, each in checkpoint.under("best").items()}
-        self._restore_optimizer(checkpoint.under("optimizer"))
+        self.objective.load_state_dict(checkpoint.tensors_under("objective"))
+        self.best_weights = {name: tensor.to(self.device) for name, tensor in checkpoint.tensors_under("best").items()}
+        self._restore_optimizer(checkpoint.tensors_under("optimizer"))
         if self.scaler is not None:
             self.scaler.load_state_dict(saved["grad_scaler"])
-        self._restore_chance(checkpoint.under("rng"))
+        self._restore_rng_state(checkpoint.tensors_under("rng"))
 
     def _optimizer_tensors(self) -> dict[str, Tensor]:
-        kept = self.optimizer.state_dict()["state"]
-        return {f"{index}.{name}": each for index, of in kept.items() for name, each in of.items() if each is not None}
+        states = self.optimizer.state_dict()["state"]
+        return {
+            f"{index}.{name}": tensor
+            for index, state in states.items()
+            for name, tensor in state.items()
+            if tensor is not None
+        }
 
     def _restore_optimizer(self, tensors: dict[str, Tensor]) -> None:
-        kept: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
             index, _, key = name.partition(".")
-            like = self.moving[int(index)]
-            # Laid out as its weight (channels last, say): the fused kernels walk both by one stride.
-            alike = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
-            kept.setdefault(int(index), {})[key] = alike
-        parameter_groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": kept, "param_groups": parameter_groups})
+            weight = self.trainable[int(index)]
+            # In the memory layout of its weight (channels last, say): fused kernels read both by the same strides.
+            same_layout = torch.empty_like(weight).copy_(tensor) if tensor.shape == weight.shape else tensor
+            states.setdefault(int(index), {})[key] = same_layout
+        param_groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": states, "param_groups": param_groups})
 
-    def _chance(self) -> dict[str, Tensor]:
+    def _rng_state(self) -> dict[str, Tensor]:
         on_gpu = {"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {}
         return {"torch": torch.get_rng_state(), **on_gpu}
 
-    def _restore_chance(self, chance: dict[str, Tensor]) -> None:
-        torch.set_rng_state(chance["torch"])
+    def _restore_rng_state(self, rng_state: dict[str, Tensor]) -> None:
+        torch.set_rng_state(rng_state["torch"])
         if self.device.type == "cuda":
-            torch.cuda.set_rng_state(chance["cuda"], self.device)
+            torch.cuda.set_rng_state(rng_state["cuda"], self.device)
 
 
 def half_precision(schedule: Schedule, device: torch.device) -> torch.dtype | None:
-    """What autocast computes in, as asked or as the device gains; None for float32 throughout."""
+    """Return the type that autocast computes in; None for float32 throughout.
+
+    `auto` selects the type that is fastest on the device.
+    """
     match schedule.precision:
         case "float32":
             return None

@@ -1,4 +1,4 @@
-"""Rows without targets, as an objective reads them that needs none. Looks to training like a task."""
+"""Conversion of rows without targets to batches, for objectives that need none."""
 
 from __future__ import annotations
 
@@ -19,22 +19,26 @@ if TYPE_CHECKING:
 
 
 class Unlabeled:
-    """A slot reads the canonical column of its name. Where it `packs`, texts become windows, rows of no one text."""
+    """Reads the canonical column of each slot.
+
+    It has the methods of a task that training needs. With `packs`, texts are joined and cut into windows, so that a row
+    may hold parts of several texts.
+    """
 
     def __init__(self, encoders: Mapping[str, Encoder[Any]], *, packs: bool = False) -> None:
         self.slot_encoders = encoders
         self.packs = packs
 
     def encode(self, rows: Rows) -> dict[str, Column]:
-        """Compact arrays by slot."""
+        """Return compact arrays by slot."""
         if self.packs:
             return {slot: texts_to_windows(encoder, rows.columns[slot]) for slot, encoder in self.slot_encoders.items()}
         return encode_slots(self.slot_encoders, {slot: slot for slot in self.slot_encoders}, rows)
 
     def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
-        """Nothing: an objective that wants views draws its own."""
+        """Return the columns unchanged: an objective that needs augmented views makes them itself."""
         return columns
 
     def collate(self, columns: dict[str, Column]) -> Arrays:
-        """Signals by slot, and their masks."""
+        """Return signals by slot, and their masks."""
         return collate_slots(self.slot_encoders, columns)

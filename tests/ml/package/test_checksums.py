@@ -1,4 +1,4 @@
-"""Checksums that are remembered, and never for another content."""
+"""Cached checksums, which never belong to another content."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that were read for a checksum."""
     paths: list[Path] = []
 
-    def counted(path: Path) -> str:
+    def record(path: Path) -> str:
         paths.append(path)
         return digest(path)
 
-    monkeypatch.setattr(checksums, "digest", counted)
+    monkeypatch.setattr(checksums, "digest", record)
     return paths
 
 
-def test_a_file_that_lies_still_is_read_once(tmp_path: Path, read: list[Path]) -> None:
+def test_an_unchanged_file_is_read_once(tmp_path: Path, read: list[Path]) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"content")
     assert cached_digest(path) == digest(path)
@@ -38,8 +38,8 @@ def test_a_file_that_lies_still_is_read_once(tmp_path: Path, read: list[Path]) -
     assert len(read) == 3
 
 
-def test_another_content_is_noticed_however_it_came(tmp_path: Path, read: list[Path]) -> None:
-    path, other = tmp_path / "file", tmp_path / "other"
+def test_changed_content_is_noticed_in_every_case(tmp_path: Path, read: list[Path]) -> None:
+    path, replacement = tmp_path / "file", tmp_path / "replacement"
     path.write_bytes(b"content")
     time.sleep(STABLE_SECONDS + 0.05)
     before = path.stat()
@@ -48,8 +48,8 @@ def test_another_content_is_noticed_however_it_came(tmp_path: Path, read: list[P
         file.write(b"C")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert cached_digest(path) == digest(path), "written in place, and dated back"
-    other.write_bytes(b"CONTENT")
-    shutil.copystat(path, other)
-    other.replace(path)
+    replacement.write_bytes(b"CONTENT")
+    shutil.copystat(path, replacement)
+    replacement.replace(path)
     assert cached_digest(path) == digest(path), "another file in its place, of the same size and time"
     assert len(read) == 3

@@ -24,7 +24,7 @@ def rewrite(package, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def test_what_is_packed_is_opened(package):
+def test_a_package_is_opened_as_it_was_created(package):
     opened = ModelPackage.open(package.directory)
 
     assert opened.manifest == package.manifest
@@ -68,7 +68,7 @@ def test_one_flipped_bit_is_found(package, name):
     ModelPackage.open(package.directory, verify=False)
 
 
-def test_who_serves_reads_what_answers_and_refuses_it_where_it_is_damaged(package):
+def test_a_lazily_opened_package_checks_the_files_that_it_uses(package):
     def damage(name):
         path = package.directory / name
         content = bytearray(path.read_bytes())
@@ -85,7 +85,7 @@ def test_who_serves_reads_what_answers_and_refuses_it_where_it_is_damaged(packag
             Predictor.load(ModelPackage.open_lazily(package.directory))
 
 
-def test_what_is_served_is_weighed_without_the_weights_that_are_not(package, tmp_path):
+def test_served_bytes_exclude_weights_that_are_not_served(package, tmp_path):
     sizes = {file.path: file.bytes for file in package.manifest.files}
     assert sum(package.served_bytes.values()) == sum(sizes.values()) - sizes["weights.safetensors"]
     by_weights = image_models.package(tmp_path / "weights", graph=False)
@@ -150,7 +150,7 @@ def test_a_link_out_of_the_package_is_refused(package):
 
 
 @pytest.mark.parametrize("path", ["task/state.json", "encoders/image/encoder.json"])
-def test_a_file_that_the_manifest_does_not_vouch_for_is_not_read(package, path):
+def test_a_file_that_the_manifest_does_not_list_is_not_read(package, path):
     files = [file.model_dump() for file in package.manifest.files if file.path != path]
     rewrite(package, files=files)
 
@@ -189,7 +189,7 @@ def test_weights_with_an_impossible_header_are_refused(package, content):
 
 
 @pytest.mark.parametrize("field", ["task", "encoders"])
-def test_what_this_version_does_not_know_is_said(package, field):
+def test_an_unknown_task_or_encoder_is_named(package, field):
     rewrite(package, **({"task": "telepathy"} if field == "task" else {"encoders": {"image": "telepathy"}}))
 
     with pytest.raises(PackageError, match=r"named 'telepathy'") as caught:
@@ -251,8 +251,8 @@ def test_weights_are_readable_by_anyone(package):
     )
 
 
-def test_packages_that_are_served_share_encoders_whose_files_are_the_same(package, tmp_path):
+def test_served_packages_share_encoders_with_equal_files(package, tmp_path):
     again = image_models.package(tmp_path / "again")
-    one, other = (ModelPackage.open_lazily(each.directory).encoders() for each in (package, again))
-    assert one["image"] is other["image"]
-    assert package.encoders()["image"] is not one["image"], "training changes what it reads with"
+    first, second = (ModelPackage.open_lazily(copy.directory).encoders() for copy in (package, again))
+    assert first["image"] is second["image"]
+    assert package.encoders()["image"] is not first["image"], "training may change its encoders"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from pydantic import TypeAdapter
 
 from ml.data.dataset import Dataset
 from ml.inference.predictor import Predictor
+from ml.package import version_1
+from ml.package.manifest import Manifest
 from ml.package.package import ModelPackage
 from ml.spec.catalog import Catalog
 from ml.spec.check import check
@@ -19,7 +22,7 @@ TOLERANCE = 1e-4
 PACKAGES = pytest.mark.parametrize(("package", "dataset"), [(SHADES, SQUARES), (WORDS_BASE, WORDS)])
 
 
-def test_a_classifier_predicts_what_it_predicted() -> None:
+def test_a_classifier_predicts_the_same() -> None:
     recorded = FACTS["predictions"]["shades"]
     outputs = Predictor.load(ModelPackage.open(SHADES)).predict([image(name) for name in recorded["images"]])
     assert [output["label"] for output in outputs] == [output["label"] for output in recorded["outputs"]]
@@ -27,7 +30,7 @@ def test_a_classifier_predicts_what_it_predicted() -> None:
         assert output["probabilities"] == pytest.approx(expected["probabilities"], abs=TOLERANCE)
 
 
-def test_a_base_model_embeds_as_it_did() -> None:
+def test_a_base_model_embeds_the_same() -> None:
     recorded = FACTS["predictions"]["words-base"]
     predictor = Predictor.load(ModelPackage.open(WORDS_BASE))
     outputs = predictor.predict([{"text": text} for text in recorded["texts"]], parameters={"return": "embedding"})
@@ -36,7 +39,7 @@ def test_a_base_model_embeds_as_it_did() -> None:
 
 
 @PACKAGES
-def test_its_choices_are_in_the_catalog_of_today(package: Path, dataset: Path) -> None:
+def test_its_choices_are_in_the_current_catalog(package: Path, dataset: Path) -> None:
     manifest, catalog = ModelPackage.open(package).manifest, Catalog.load()
     assert manifest.objective is not None
     assert manifest.objective.name in catalog.objectives
@@ -44,6 +47,49 @@ def test_its_choices_are_in_the_catalog_of_today(package: Path, dataset: Path) -
 
 
 @PACKAGES
-def test_the_spec_it_was_trained_by_can_be_trained_again(package: Path, dataset: Path) -> None:
+def test_its_spec_can_be_trained_again(package: Path, dataset: Path) -> None:
     spec = TypeAdapter(Spec).validate_python(ModelPackage.open(package).manifest.source.spec)
     assert check(spec, Catalog.load(), Dataset.open(dataset).summary) == []
+
+
+def test_the_words_of_graphs_and_variants_are_upgraded() -> None:
+    parity = {"rows": 4, "max_abs_difference": 0.5, "labels_changed": 0, "largest_output": 2.0}
+    verdict = {"metric": "accuracy", "before": 1.0, "after": 0.5, "served": False, "reason": "worse"}
+    variant = {"name": "int8", "parity": parity, "speed": 1.5, "alone": True, **verdict}
+    graph = {"file": "model.onnx", "opset": 18, "inputs": ["image"], "outputs": ["logits"], "parity": parity}
+    graph |= {"variant": variant, "other_variants": [variant]}
+    content = {"format_version": 1, "architectures": {}, "parameters": 1, "graphs": {"model": graph}, "no_graph": "why"}
+    manifest = Manifest.model_validate(version_1.upgrade_manifest(content))
+    upgraded = manifest.graphs["model"]
+    assert manifest.no_graph_reason == "why"
+    assert upgraded.parity is not None
+    assert upgraded.parity.max_abs_output == 2.0
+    for entry in (upgraded.variant, *upgraded.other_variants):
+        assert entry is not None
+        assert (entry.speedup, entry.single_row, entry.parity.max_abs_output) == (1.5, True, 2.0)
+
+
+def test_the_words_of_specs_and_metrics_are_upgraded_and_restored() -> None:
+    stopping = {"monitor": "validation/twin_accuracy", "patience": 2}
+    spec = {"kind": "pretrain", "objective": "masked_image_modelling", "schedule": {"early_stopping": stopping}}
+    upgraded = version_1.upgrade_spec(spec)
+    assert upgraded["objective"] == "masked_image_modeling"
+    assert upgraded["schedule"]["early_stopping"] == {**stopping, "monitor": "validation/contrastive_accuracy"}
+    assert version_1.upgrade_spec(upgraded) == upgraded
+    assert json.loads(version_1.spec_json(json.dumps(upgraded))) == spec
+    state = version_1.upgrade_checkpoint_state({"metrics": {"validation/twin_accuracy": 0.5}})
+    assert state == {"metrics": {"validation/contrastive_accuracy": 0.5}}
+
+
+def test_tensors_of_checkpoints_are_renamed() -> None:
+    names = ["chance.torch", "objective.chance", "objective.parametrizations.weight.0.more", "objective.more"]
+    upgraded = version_1.upgrade_checkpoint_tensors(dict.fromkeys(names, 0))
+    expected = ["rng.torch", "objective.chance", "objective.parametrizations.weight.0.appended", "objective.more"]
+    assert list(upgraded) == expected
+
+
+@pytest.mark.parametrize("value", [None, 3, "text", [], [1], {"spec": 3}, {"model": {"parity": 3, "variant": []}}])
+@pytest.mark.parametrize("field", ["objective", "metrics", "graphs", "source", "schedule"])
+def test_values_of_unexpected_types_are_left_to_the_reader(field: str, value: object) -> None:
+    assert version_1.upgrade_manifest({"format_version": 1, field: value})[field] == value
+    assert version_1.upgrade_spec({field: value}) == {field: value}

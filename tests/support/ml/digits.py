@@ -1,4 +1,4 @@
-"""The handwritten digits that scikit-learn ships, imported as a user would upload them; and short runs over them."""
+"""Handwritten digits of scikit-learn, imported like an upload, and short runs on them."""
 
 import gzip
 import struct
@@ -14,13 +14,16 @@ from ml.learning.training.progress import Progress
 from ml.spec.schema import Spec
 from ml.tasks import TASKS
 
+#: A schedule of two steps.
 SHORT = {"epochs": 1, "batch_size": 512, "precision": "float32"}
-"""Two steps."""
 
 
 def import_digits(folder: Path) -> Path:
-    """1,797 pictures of 8 x 8, by way of IDX files; a fifth of them to test on, of the rest a tenth to validate on."""
-    # A second and a half that a process which only trains on them need not spend.
+    """Import 1,797 images of 8 x 8 pixels from IDX files.
+
+    A fifth of them is the test split, a tenth of the others the validation split.
+    """
+    # The import takes 1.5 s, which processes that only train need not spend.
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -44,14 +47,17 @@ def _idx(path: Path, values: np.ndarray) -> Path:
     return path
 
 
-def spec(kind: str, **asked: Any) -> Any:
-    usual = {"kind": kind, "dataset": "digits", "model": "digits", "schedule": SHORT, "seed": 0}
-    return TypeAdapter(Spec).validate_python({**usual, **asked})
+def spec(kind: str, **fields: Any) -> Any:
+    defaults = {"kind": kind, "dataset": "digits", "model": "digits", "schedule": SHORT, "seed": 0}
+    return TypeAdapter(Spec).validate_python({**defaults, **fields})
 
 
 def run(
-    dataset: Path, workdir: Path, wanted: Any, *, told: list[Progress] | None = None, **asked: Any
+    dataset: Path, workdir: Path, spec: Any, *, reports: list[Progress] | None = None, **options: Any
 ) -> TrainingResult:
     workdir.mkdir(parents=True, exist_ok=True)
-    usual: dict[str, Any] = {"on_progress": (told if told is not None else []).append, "should_stop": lambda: None}
-    return train(wanted, dataset, workdir, **{"device": "cpu", **usual, **asked})
+    defaults: dict[str, Any] = {
+        "on_progress": (reports if reports is not None else []).append,
+        "should_stop": lambda: None,
+    }
+    return train(spec, dataset, workdir, **{"device": "cpu", **defaults, **options})

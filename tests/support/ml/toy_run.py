@@ -1,4 +1,4 @@
-"""`python -m tests.support.ml.toy_run FOLDER N`: a run in a process of its own, which dies after N checkpoints."""
+"""A run that kills its process: `python -m tests.support.ml.toy_run FOLDER CHECKPOINTS`."""
 
 import hashlib
 import os
@@ -13,19 +13,21 @@ from ml.learning.training.progress import Progress
 from tests.support.ml.toys import schedule, trainer
 
 
-def whole_run(folder: Path, told: Callable[[Progress], None] = lambda progress: None) -> str:
-    """A digest of the weights it ends with. Every step is followed by a checkpoint."""
+def whole_run(folder: Path, on_progress: Callable[[Progress], None] = lambda progress: None) -> str:
+    """Return a digest of the final weights; each step is followed by a checkpoint."""
     torch.set_num_threads(1)
-    run = trainer(folder, schedule=schedule(epochs=5, decay="cosine", checkpoint_every_seconds=1e-9), on_progress=told)
+    run = trainer(
+        folder, schedule=schedule(epochs=5, decay="cosine", checkpoint_every_seconds=1e-9), on_progress=on_progress
+    )
     run.fit()
     digest = hashlib.sha256()
-    for name, item in sorted(run.objective.state_dict().items()):
-        digest.update(name.encode() + item.numpy().tobytes())
+    for name, tensor in sorted(run.objective.state_dict().items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
     return digest.hexdigest()
 
 
 class DieAfter:
-    """No goodbye: the process is gone in the middle of its work."""
+    """Kill this process by a signal after a number of checkpoints."""
 
     def __init__(self, checkpoints: int) -> None:
         self.left = checkpoints

@@ -1,4 +1,4 @@
-"""A network of two layers and data made up by a formula, small enough to train hundreds of steps in a second."""
+"""A tiny network and data from a formula, for hundreds of steps in a second."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROWS = 96
 
 
 class Toy(Objective):
-    """Regression through dropout and batch normalisation, so that chance and statistics are part of the state."""
+    """Regression with dropout and batch normalization, whose random state and statistics are saved."""
 
     name = "toy"
     summary = "for tests"
@@ -52,16 +52,16 @@ def jitter(batch: Columns, generator: np.random.Generator) -> Columns:
 
 
 def schedule(**changes: Any) -> Schedule:
-    usual = {"epochs": 6, "batch_size": 16, "optimizer": "adamw", "learning_rate": 0.01, "precision": "float32"}
-    return Schedule.model_validate({**usual, **changes})
+    defaults = {"epochs": 6, "batch_size": 16, "optimizer": "adamw", "learning_rate": 0.01, "precision": "float32"}
+    return Schedule.model_validate({**defaults, **changes})
 
 
 def trainer(folder: Path, *, objective: Objective | None = None, **changes: Any) -> Trainer:
-    """Freshly seeded; `schedule`, `train`, `validation`, `on_progress` and `should_stop` may be given."""
+    """Freshly seeded; `schedule`, `train`, `validation`, `on_progress` and `should_stop` may be set."""
     torch.manual_seed(0)
     objective = objective or Toy()
     plan = changes.pop("schedule", None) or schedule()
-    usual: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "train": ShuffledBatches(
             columns(), collate=dict, augment=jitter, batch_size=plan.batch_size, seed=0, device=CPU
         ),
@@ -72,5 +72,5 @@ def trainer(folder: Path, *, objective: Objective | None = None, **changes: Any)
         "on_progress": lambda progress: None,
         "should_stop": lambda: None,
     }
-    value = {**usual, **changes}
-    return Trainer(objective, value.pop("train"), value.pop("validation"), plan, **value)
+    options = {**defaults, **changes}
+    return Trainer(objective, options.pop("train"), options.pop("validation"), plan, **options)

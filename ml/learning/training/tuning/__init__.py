@@ -1,4 +1,4 @@
-"""Tunings: which weights move."""
+"""Tunings: which weights are trained, and how."""
 
 from ml.learning.training.tuning.base import Tuning
 from ml.registry import Registry

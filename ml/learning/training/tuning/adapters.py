@@ -1,6 +1,6 @@
-"""Bottleneck adapters beside the feed-forward layers, in the one form that can be folded into them.
+"""Bottleneck adapters beside feed-forward layers, in the one form that can be merged into them.
 
-D width, I inner width, M bottleneck.
+D is the width, I the inner width, M the width of the bottleneck.
 """
 
 from __future__ import annotations
@@ -22,24 +22,25 @@ if TYPE_CHECKING:
     from ml.learning.nn.architectures.base import Backbone
     from ml.learning.nn.network import Network
 
-INNER: Final = "feed_forward"
-"""The option of an architecture that says how wide its feed-forward layers are inside."""
-PUBLISHED_INNER: Final = ("intermediate_size", "hidden_dim")
-"""The same in a Hugging Face configuration; it goes before."""
+#: Option of an architecture with the inner width of its feed-forward layers.
+INNER_WIDTH: Final = "feed_forward"
+#: The same in a Hugging Face configuration, which takes precedence.
+PUBLISHED_INNER_WIDTHS: Final = ("intermediate_size", "hidden_dim")
 
 
 class AdaptersConfig(Config):
-    """How many more places each feed-forward layer has inside."""
+    """Options of adapters; `bottleneck` is the number of units added to each layer."""
 
     bottleneck: Count = 32
 
 
 class Adapters(Tuning):
-    """An adapter down to M, an activation, and up again, added to what the feed-forward layer says of the same input.
+    """Adds two projections, to M units and back, beside each feed-forward layer.
 
-    Houlsby et al. put theirs behind the layer, where nothing can fold it away; beside it, it does as well or better (He
-    et al. 2022), and with the layer's own activation it is the layer itself, M places wider. So it is learned as those
-    places, and merging changes no bit of any answer.
+
+    Houlsby et al. put theirs behind the layer, where it cannot be merged; beside it, it does as well or better (He
+    et al. 2022). With the activation of the layer, it is the layer itself with M more inner units. So it is learned as
+    those units, and merging changes no output by any bit.
     """
 
     name = "adapters"
@@ -57,28 +58,28 @@ class Adapters(Tuning):
         self._frozen: Frozen | None = None
 
     @classmethod
-    def unmet(cls, backbone: Backbone) -> str | None:
-        """Which layers are meant is seen from their sizes."""
-        has_option = INNER in ARCHITECTURES[backbone.name].config_type.model_fields
-        return None if has_option and _pairs(backbone) else "it has no feed-forward layers that can be widened"
+    def missing_requirement(cls, backbone: Backbone) -> str | None:
+        """Require feed-forward layers, which are recognized by their widths."""
+        has_option = INNER_WIDTH in ARCHITECTURES[backbone.name].config_type.model_fields
+        return None if has_option and _find_pairs(backbone) else "it has no feed-forward layers that can be widened"
 
     def apply(self, network: Network) -> None:
-        """Add places that say nothing at first."""
+        """Freeze the backbones and add inner units whose output is zero at first."""
         self._frozen = Frozen(network.backbones)
         count = self.config.bottleneck
         for backbone in network.backbones.values():
-            for into, out_of in _pairs(backbone):
-                down, up = torch.empty(count, into.in_features), torch.zeros(out_of.out_features, count)
-                nn.init.normal_(down, std=into.in_features**-0.5)
-                _widen(into, "weight", down, dim=0)
-                if into.bias is not None:
-                    _widen(into, "bias", torch.zeros(count), dim=0)
-                _widen(out_of, "weight", up, dim=1)
-                into.out_features += count
-                out_of.in_features += count
+            for up, down in _find_pairs(backbone):
+                inward, outward = torch.empty(count, up.in_features), torch.zeros(down.out_features, count)
+                nn.init.normal_(inward, std=up.in_features**-0.5)
+                _widen(up, "weight", inward, dim=0)
+                if up.bias is not None:
+                    _widen(up, "bias", torch.zeros(count), dim=0)
+                _widen(down, "weight", outward, dim=1)
+                up.out_features += count
+                down.in_features += count
 
     def merge(self, network: Network) -> None:
-        """Make of the places ordinary ones."""
+        """Turn the additional units into ordinary ones."""
         for module in network.backbones.modules():
             for name in ("weight", "bias"):
                 if parametrize.is_parametrized(module, name):
@@ -87,55 +88,56 @@ class Adapters(Tuning):
             self._frozen.release()
         network.requires_grad_(True)
 
-    def merged(self, choice: Choice) -> Choice:
-        """The same with wider feed-forward layers."""
+    def merge_choice(self, choice: Choice) -> Choice:
+        """Return the architecture with wider feed-forward layers."""
         config = ARCHITECTURES[choice.name].configure(choice.config).model_dump(mode="json")
         options: dict[str, Any] = config.get("options", {})
-        said = [name for name in PUBLISHED_INNER if name in options]
-        for name in said:
+        published = [name for name in PUBLISHED_INNER_WIDTHS if name in options]
+        for name in published:
             options[name] += self.config.bottleneck
-        if not said:
-            config[INNER] = (config[INNER] or 4 * config["width"]) + self.config.bottleneck
+        if not published:
+            config[INNER_WIDTH] = (config[INNER_WIDTH] or 4 * config["width"]) + self.config.bottleneck
         return Choice(name=choice.name, config=config)
 
 
-class Pair(NamedTuple):
-    """From D to I, and back."""
+class LinearPair(NamedTuple):
+    """The two linear layers of a feed-forward layer: from D to I units, and back."""
 
-    into: nn.Linear
-    out_of: nn.Linear
+    up: nn.Linear
+    down: nn.Linear
 
 
 class Widened(nn.Module):
-    """A tensor with more at its end along `dim`."""
+    """A tensor with learned values appended along `dim`."""
 
-    def __init__(self, more: Tensor, dim: int) -> None:
+    def __init__(self, appended: Tensor, dim: int) -> None:
         super().__init__()
-        self.more = nn.Parameter(more)
+        self.appended = nn.Parameter(appended)
         self.dim = dim
 
     def forward(self, tensor: Tensor) -> Tensor:
-        """All of it."""
-        return torch.cat([tensor, self.more], dim=self.dim)
+        """Return the tensor and the appended values."""
+        return torch.cat([tensor, self.appended], dim=self.dim)
 
 
-def _widen(module: nn.Module, name: str, more: Tensor, *, dim: int) -> None:
-    parametrize.register_parametrization(module, name, Widened(more, dim), unsafe=True)
+def _widen(module: nn.Module, name: str, appended: Tensor, *, dim: int) -> None:
+    parametrize.register_parametrization(module, name, Widened(appended, dim), unsafe=True)
 
 
-def _pairs(backbone: nn.Module) -> list[Pair]:
-    """Linear layers that follow each other, the first to more than it reads, the second back.
+def _find_pairs(backbone: nn.Module) -> list[LinearPair]:
+    """Return pairs of successive linear layers: one that widens, one that narrows back.
 
-    Gated layers have two of the first, and an activation that widening would not leave as it is.
+    Raises:
+        SpecError: A layer is gated: it has two of the first, and widening would change its activation.
     """
-    linear = [each for each in backbone.modules() if isinstance(each, nn.Linear)]
-    found = []
-    for position, (into, out_of) in enumerate(pairwise(linear)):
-        width, inner = into.in_features, into.out_features
-        if inner <= width or (out_of.in_features, out_of.out_features) != (inner, width):
+    layers = [module for module in backbone.modules() if isinstance(module, nn.Linear)]
+    pairs = []
+    for position, (up, down) in enumerate(pairwise(layers)):
+        width, inner = up.in_features, up.out_features
+        if inner <= width or (down.in_features, down.out_features) != (inner, width):
             continue
-        before = linear[position - 1] if position else None
-        if before is not None and (before.in_features, before.out_features) == (width, inner):
-            raise SpecError("adapters cannot be folded into gated feed-forward layers", hint="Tune with lora instead.")
-        found.append(Pair(into, out_of))
-    return found
+        previous = layers[position - 1] if position else None
+        if previous is not None and (previous.in_features, previous.out_features) == (width, inner):
+            raise SpecError("adapters cannot be merged into gated feed-forward layers", hint="Tune with lora instead.")
+        pairs.append(LinearPair(up, down))
+    return pairs

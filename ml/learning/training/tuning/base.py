@@ -1,4 +1,4 @@
-"""What a tuning promises: it says which weights move, and leaves no trace of itself in the package."""
+"""Base class of tunings, which select the weights to train."""
 
 from __future__ import annotations
 
@@ -17,37 +17,40 @@ if TYPE_CHECKING:
 
 
 class Tuning(ABC):
-    """`apply` before training, `merge` after."""
+    """Selection of weights to train: `apply` runs before training, `merge` after it.
+
+    A package has no trace of the tuning that trained it.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     source: ClassVar[str]
+    #: Whether a base model is required.
     needs_base: ClassVar[bool] = False
-    """Makes no sense from scratch."""
     config_type: ClassVar[type[Config]]
+    #: Lower bound of the default learning rate, for tunings that train few weights.
     min_learning_rate: ClassVar[float] = 0.0
-    """The least learning rate that is usual, however slowly all weights of an architecture together would move."""
 
     def __init__(self, config: Any) -> None:  # the subclass's `config_type`
         self.config = config
 
     @classmethod
-    def unmet(cls, backbone: Backbone) -> str | None:
-        """What this tuning needs that the backbone has not; None where it fits."""
+    def missing_requirement(cls, backbone: Backbone) -> str | None:
+        """Describe a requirement that the backbone does not meet; None if there is none."""
         return None
 
     @abstractmethod
     def apply(self, network: Network) -> None:
-        """Freeze, wrap or insert; from then on `requires_grad` is the truth."""
+        """Freeze, wrap or insert weights; sets `requires_grad` of all."""
 
     def parameter_groups(self, network: Network) -> Mapping[Parameter, ParameterGroupOptions]:
-        """Of the weights that do not move as fast as all others, or not from the start."""
+        """Return the options of weights that deviate from the schedule."""
         return {}
 
-    def merged(self, choice: Choice) -> Choice:
-        """What a backbone is built by once this is merged; as before, where its structure is."""
+    def merge_choice(self, choice: Choice) -> Choice:
+        """Return the architecture of a backbone after `merge`; the same if its structure is."""
         return choice
 
     @abstractmethod
     def merge(self, network: Network) -> None:
-        """Undo what `apply` did to the structure, keeping what was learned: a package loads without its tuning."""
+        """Undo the structural changes of `apply` and keep what was learned."""

@@ -1,4 +1,4 @@
-"""Every weight moves."""
+"""Training of all weights."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class FullConfig(Config):
-    """Nothing to choose."""
+    """No options."""
 
 
 class Full(Tuning):
-    """The most that can be learned, and forgotten."""
+    """Trains every weight: it can learn most, and forget most of a base model."""
 
     name = "full"
     summary = "Train every weight"
@@ -24,8 +24,8 @@ class Full(Tuning):
     config_type = FullConfig
 
     def apply(self, network: Network) -> None:
-        """Let everything move."""
+        """Make all weights trainable."""
         network.requires_grad_(True)
 
     def merge(self, network: Network) -> None:
-        """Nothing was wrapped."""
+        """Do nothing: `apply` changed no structure."""

@@ -1,4 +1,4 @@
-"""The head first, then layer by layer down to the first, each slower than the one above it."""
+"""Gradual unfreezing: the head is trained first, then layer by layer, lower layers more slowly."""
 
 from __future__ import annotations
 
@@ -18,17 +18,23 @@ if TYPE_CHECKING:
 
 
 class GradualUnfreezingConfig(Config):
-    """`decay` is how much slower a layer moves than the one above it; the paper has 2.6."""
+    """Options of gradual unfreezing."""
 
-    decay: float = Field(2.6, ge=1)
-    thawed_after: float = Field(0.5, ge=0, le=1)
-    """Share of all steps after which the first layer moves as well. The paper thaws a layer an epoch."""
+    decay: float = Field(
+        2.6, ge=1, description="Factor by which the learning rate of a layer is below that of the layer above."
+    )
+    thawed_after: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Fraction of all steps after which all layers are trained. The paper unfreezes a layer an epoch.",
+    )
 
 
 class GradualUnfreezing(Tuning):
-    """What a base model has learned is forgotten least where it is most general: in its first layers.
+    """Forgets least of a base model in its first layers, which are the most general.
 
-    Layers that are frozen read in training all the same: their dropout is on and their running statistics move.
+    Dropout and running statistics of frozen layers are those of training.
     """
 
     name = "gradual_unfreezing"
@@ -39,20 +45,20 @@ class GradualUnfreezing(Tuning):
     min_learning_rate = 1e-3
 
     def apply(self, network: Network) -> None:
-        """Everything moves in the end."""
+        """Make all weights trainable: each is trained in the end."""
         network.requires_grad_(True)
 
     def parameter_groups(self, network: Network) -> dict[Parameter, ParameterGroupOptions]:
-        """By how many layers stand between a weight and the head."""
-        found: dict[Parameter, ParameterGroupOptions] = {}
+        """Return options by the number of layers between a weight and the head."""
+        options: dict[Parameter, ParameterGroupOptions] = {}
         for backbone in network.backbones.values():
             layers = layer_groups(backbone)
-            for below, layer in enumerate(reversed(layers), start=1):
-                thaws = self.config.thawed_after * below / len(layers)
-                pace = ParameterGroupOptions(rate=self.config.decay**-below, unfreeze_at=thaws)
-                found |= dict.fromkeys(layer, pace)
-        return found
+            for depth, layer in enumerate(reversed(layers), start=1):
+                unfreeze_at = self.config.thawed_after * depth / len(layers)
+                layer_options = ParameterGroupOptions(rate_factor=self.config.decay**-depth, unfreeze_at=unfreeze_at)
+                options |= dict.fromkeys(layer, layer_options)
+        return options
 
     def merge(self, network: Network) -> None:
-        """Nothing was wrapped; what a run that ended early never thawed moves from here on."""
+        """Make all weights trainable, also those that a run that ended early never unfroze."""
         network.requires_grad_(True)

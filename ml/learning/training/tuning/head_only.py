@@ -1,4 +1,4 @@
-"""The backbone stays as it is; only what is read off its features is learned."""
+"""Training of the head on the features of frozen backbones."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class HeadOnlyConfig(Config):
-    """Nothing to choose."""
+    """No options."""
 
 
 class HeadOnly(Tuning):
-    """Frozen backbones: their weights, and the running statistics of their normalisation."""
+    """Freezes the backbones: their weights, and the running statistics of their normalization."""
 
     name = "head_only"
     summary = "Freeze the backbone, train the head: fast, and little data is enough"
@@ -32,12 +32,12 @@ class HeadOnly(Tuning):
         self._hooks: list[Any] = []  # torch's RemovableHandle
 
     def apply(self, network: Network) -> None:
-        """Freeze, and keep the backbones in evaluation: in training their batch statistics would go on moving."""
+        """Freeze the backbones and keep them in evaluation mode, or their batch statistics would change."""
         network.backbones.requires_grad_(False)
         self._hooks = [backbone.register_forward_pre_hook(_evaluate) for backbone in network.backbones.values()]
 
     def merge(self, network: Network) -> None:
-        """Let go of the backbones."""
+        """Make the backbones trainable again."""
         for hook in self._hooks:
             hook.remove()
         network.requires_grad_(True)

@@ -1,6 +1,6 @@
-"""Low-rank adaptation: what a weight has to learn anew is a product of two narrow matrices.
+"""Low-rank adaptation (LoRA): the change of a weight is the product of two narrow matrices.
 
-R rows and C columns of a weight, K rank.
+Weights have R rows and C columns; the rank is K.
 """
 
 from __future__ import annotations
@@ -25,18 +25,21 @@ if TYPE_CHECKING:
 
 
 class LoRAConfig(Config):
-    """The difference is scaled by `alpha` / `rank`, so that the learning rate need not follow the rank."""
+    """Options of LoRA.
+
+    The change is scaled by `alpha` / `rank`, so that the learning rate need not depend on the rank.
+    """
 
     rank: Count = 8
     alpha: float = Field(16.0, gt=0)
 
 
 class LoRA(Tuning):
-    """Every weight that is a matrix or a kernel, not in attention alone; the head learns as usual.
+    """Adapts each matrix and kernel of the backbones, and trains the head fully.
 
-    The sum is formed before it is multiplied with anything, unlike in the paper: so any module that has a `weight` can
-    be adapted (linear, convolution, GPT-2's transposed linear), and merging changes no bit of any answer. It costs the
-    gradient of the whole weight, which is thrown away.
+    Attention is not the only layer to be adapted. Unlike in the paper, the sum is computed before it is multiplied with
+    anything. So any module with a `weight` can be adapted (linear, convolution, GPT-2's transposed linear), and merging
+    changes no output by any bit. The price is the gradient of the whole weight, which is discarded.
     """
 
     name = "lora"
@@ -51,19 +54,19 @@ class LoRA(Tuning):
         self._frozen: Frozen | None = None
 
     @classmethod
-    def unmet(cls, backbone: Backbone) -> str | None:
-        """Cells of an RNN keep their matrices under names of their own."""
-        return None if any(_adaptable(backbone)) else "it has no layer whose weight is one matrix"
+    def missing_requirement(cls, backbone: Backbone) -> str | None:
+        """Require a layer with one weight matrix; RNN cells have several."""
+        return None if any(_adaptable_weights(backbone)) else "it has no layer whose weight is one matrix"
 
     def apply(self, network: Network) -> None:
-        """Add differences that are zero at first."""
+        """Freeze the backbones and add differences that are zero at first."""
         self._frozen = Frozen(network.backbones)
-        for module, weight in list(_adaptable(network.backbones)):
+        for module, weight in list(_adaptable_weights(network.backbones)):
             difference = Difference(weight, rank=self.config.rank, alpha=self.config.alpha)
             parametrize.register_parametrization(module, "weight", difference)
 
     def merge(self, network: Network) -> None:
-        """Put the sums in place of the weights."""
+        """Replace the weights by the sums."""
         for module in network.backbones.modules():
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
@@ -73,7 +76,7 @@ class LoRA(Tuning):
 
 
 class Difference(nn.Module):
-    """Of one weight: `up` [R, K] times `down` [K, C], in the weight's own shape."""
+    """Change of one weight: `up` [R, K] times `down` [K, C], reshaped."""
 
     def __init__(self, weight: Tensor, *, rank: int, alpha: float) -> None:
         super().__init__()
@@ -85,15 +88,15 @@ class Difference(nn.Module):
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The weight as it is now."""
+        """Return the sum of the weight and its change."""
         difference = (self.up @ self.down).view(weight.shape) * self.scale
-        # Laid out as the weight: another layout is another order of sums wherever it is multiplied.
-        pixel_by_pixel = weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
-        return weight + (difference.contiguous(memory_format=torch.channels_last) if pixel_by_pixel else difference)
+        # In the memory layout of the weight: another layout means another order of sums in each product with it.
+        is_channels_last = weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+        return weight + (difference.contiguous(memory_format=torch.channels_last) if is_channels_last else difference)
 
 
-def _adaptable(module: nn.Module) -> Iterator[tuple[nn.Module, nn.Parameter]]:
-    for each in module.modules():
-        weight = getattr(each, "weight", None)
-        if isinstance(weight, nn.Parameter) and weight.dim() >= 2 and not isinstance(each, nn.Embedding):
-            yield each, weight
+def _adaptable_weights(root: nn.Module) -> Iterator[tuple[nn.Module, nn.Parameter]]:
+    for module in root.modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, nn.Parameter) and weight.dim() >= 2 and not isinstance(module, nn.Embedding):
+            yield module, weight

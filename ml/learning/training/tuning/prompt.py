@@ -1,4 +1,4 @@
-"""A few made-up tokens before every text, learned, while everything else stays."""
+"""Prompt tuning: a few learned tokens precede each text, and the backbone is frozen."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ if TYPE_CHECKING:
     from ml.learning.nn.architectures.base import Backbone
     from ml.learning.nn.network import Network
 
+#: Option of an architecture with the number of prompt tokens that it reads.
 LENGTH: Final = "prompt"
-"""The option of an architecture that says how many such tokens it reads."""
 
 
 class PromptConfig(Config):
-    """How many."""
+    """Options of prompt tuning."""
 
-    length: int = Field(20, ge=1, le=512)
+    length: int = Field(20, ge=1, le=512, description="Number of prompt tokens.")
 
 
 class Prompt(Tuning):
-    """What is learned is a part that the architecture can be built with, so a package needs nothing of this.
+    """Learns prompt tokens, and nothing else of the backbone.
 
-    Prefixes of every layer (Li & Liang 2021) would have to be a part of each layer's attention, which for published
-    families is not ours to build; tokens are a part of the input.
+    Architectures have an option for them, so a package needs nothing of this tuning.
+    Prefixes of every layer (Li & Liang 2021) would be a part of the attention of each layer, which is not built here
+    for published model families; tokens are a part of the input.
     """
 
     name = "prompt"
@@ -44,25 +45,25 @@ class Prompt(Tuning):
         self._frozen: Frozen | None = None
 
     @classmethod
-    def unmet(cls, backbone: Backbone) -> str | None:
-        """An architecture says so by the option."""
+    def missing_requirement(cls, backbone: Backbone) -> str | None:
+        """Require an architecture with the option `prompt`."""
         has_option = LENGTH in ARCHITECTURES[backbone.name].config_type.model_fields
         return None if has_option else "it cannot read tokens that stand in no text"
 
     def apply(self, network: Network) -> None:
-        """Begin with the prompt that the base has, if any, and at its end with tokens drawn from the vocabulary."""
+        """Freeze the backbones and append tokens of the vocabulary to their prompts."""
         self._frozen = Frozen(network.backbones)
         for backbone in network.backbones.values():
-            longer: Any = backbone  # `unmet` says which have it
-            longer.lengthen_prompt(self.config.length)
+            prompted: Any = backbone  # one that passed `missing_requirement`
+            prompted.lengthen_prompt(self.config.length)
 
     def merge(self, network: Network) -> None:
-        """It is a part of the backbone already."""
+        """Make the backbones trainable; the prompt is a part of them already."""
         if self._frozen is not None:
             self._frozen.release()
         network.requires_grad_(True)
 
-    def merged(self, choice: Choice) -> Choice:
-        """The same with a longer prompt."""
+    def merge_choice(self, choice: Choice) -> Choice:
+        """Return the architecture with a longer prompt."""
         config = ARCHITECTURES[choice.name].configure(choice.config).model_dump(mode="json")
         return Choice(name=choice.name, config={**config, LENGTH: config[LENGTH] + self.config.length})

@@ -20,16 +20,16 @@ from tests.support.ml import toy_run
 from tests.support.ml.toys import CPU, ROWS, Toy, columns, schedule, trainer
 
 
-def _weights(of: Any) -> dict[str, torch.Tensor]:
-    return {name: each.clone() for name, each in of.objective.state_dict().items()}
+def _weights(run: Any) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in run.objective.state_dict().items()}
 
 
-def _equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+def _equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 class AtStep:
-    """Asks for `stop` once so many steps are done."""
+    """Requests `stop` at the call with this number."""
 
     def __init__(self, step: int, stop: Stop) -> None:
         self.left, self.stop = step, stop
@@ -39,28 +39,28 @@ class AtStep:
         return self.stop if self.left == 0 else None
 
 
-def test_the_loss_falls_and_every_epoch_is_told(tmp_path: Path) -> None:
-    told: list[Progress] = []
-    result = trainer(tmp_path, on_progress=told.append, schedule=schedule(epochs=30)).fit()
-    losses = [each.metrics["validation/loss"] for each in told if "validation/loss" in each.metrics]
+def test_the_loss_falls_and_every_epoch_is_reported(tmp_path: Path) -> None:
+    reports: list[Progress] = []
+    result = trainer(tmp_path, on_progress=reports.append, schedule=schedule(epochs=30)).fit()
+    losses = [report.metrics["validation/loss"] for report in reports if "validation/loss" in report.metrics]
     assert result.reason == "completed"
     assert len(losses) == 30
     assert losses[-1] < losses[0] / 2
-    assert (told[-1].step, told[-1].steps, told[-1].epoch) == (180, 180, 30)
+    assert (reports[-1].step, reports[-1].steps, reports[-1].epoch) == (180, 180, 30)
 
 
 def test_equal_seeds_give_equal_weights(tmp_path: Path) -> None:
-    found = []
-    for name in ("one", "other"):
+    weights = []
+    for name in ("first", "second"):
         run = trainer(tmp_path / name)
         run.fit()
-        found.append(_weights(run))
-    assert _equal(*found)
+        weights.append(_weights(run))
+    assert _equal(*weights)
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("step", [1, 6, 8, 17])
-def test_a_run_taken_up_again_ends_with_the_same_bits(tmp_path: Path, kind: str, step: int) -> None:
+def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, kind: str, step: int) -> None:
     plan = schedule(epochs=3, optimizer=kind, momentum=0.9 if kind == "sgd" else None, decay="one_cycle")
     whole = trainer(tmp_path / "whole", schedule=plan)
     whole.fit()
@@ -74,24 +74,22 @@ def test_a_run_taken_up_again_ends_with_the_same_bits(tmp_path: Path, kind: str,
 
 
 @pytest.mark.parametrize("step", [1, 5, 6, 7, 13])
-def test_weights_at_a_pace_of_their_own_thaw_when_they_should_and_resume_with_the_same_bits(
-    tmp_path: Path, step: int
-) -> None:
-    def paced(folder: Path, **changes: Any) -> Trainer:
+def test_weights_are_unfrozen_at_their_step_and_resume_with_the_same_bits(tmp_path: Path, step: int) -> None:
+    def make_trainer(folder: Path, **changes: Any) -> Trainer:
         torch.manual_seed(0)
         toy = Toy()
-        first = dict.fromkeys(toy.layers[0].parameters(), ParameterGroupOptions(rate=0.1, unfreeze_at=0.5))
+        first = dict.fromkeys(toy.layers[0].parameters(), ParameterGroupOptions(rate_factor=0.1, unfreeze_at=0.5))
         norm = dict.fromkeys(toy.layers[1].parameters(), ParameterGroupOptions(unfreeze_at=1 / 3))
         return trainer(folder, objective=toy, group_options={**first, **norm}, schedule=schedule(epochs=2), **changes)
 
-    whole = paced(tmp_path / "whole")
+    whole = make_trainer(tmp_path / "whole")
     started = _weights(whole)
     whole.fit()
     with pytest.raises(TrainingInterrupted):
-        paced(tmp_path / "cut", should_stop=AtStep(step, Stop.LEAVE)).fit()
-    again = paced(tmp_path / "cut")
+        make_trainer(tmp_path / "cut", should_stop=AtStep(step, Stop.LEAVE)).fit()
+    again = make_trainer(tmp_path / "cut")
     again._resume()
-    # Of twelve steps the first layer sits out six, the normalisation four.
+    # In twelve steps the first layer is frozen for six, the normalization for four.
     for name, steps in (("layers.0.weight", 6), ("layers.1.weight", 4)):
         assert torch.equal(_weights(again)[name], started[name]) == (again.state.step <= steps)
     again.fit()
@@ -99,10 +97,10 @@ def test_weights_at_a_pace_of_their_own_thaw_when_they_should_and_resume_with_th
     assert not torch.equal(_weights(again)["layers.0.weight"], started["layers.0.weight"])
 
 
-def test_a_run_asked_to_leave_while_it_validates_goes_on_alike(tmp_path: Path) -> None:
+def test_a_run_interrupted_while_it_validates_resumes_with_the_same_weights(tmp_path: Path) -> None:
     whole = trainer(tmp_path / "whole", schedule=schedule(epochs=2))
     whole.fit()
-    # Six steps an epoch, so the seventh question is put by the validation.
+    # Six steps an epoch, so validation makes the seventh call.
     with pytest.raises(TrainingInterrupted):
         trainer(tmp_path / "cut", schedule=schedule(epochs=2), should_stop=AtStep(7, Stop.LEAVE)).fit()
     again = trainer(tmp_path / "cut", schedule=schedule(epochs=2))
@@ -112,11 +110,11 @@ def test_a_run_asked_to_leave_while_it_validates_goes_on_alike(tmp_path: Path) -
 
 @pytest.mark.process
 def test_another_process_after_a_kill_ends_where_an_undisturbed_one_does(tmp_path: Path) -> None:
-    """Killed by signal in the middle of an epoch; nothing of the process is left to the next but its checkpoints."""
+    """The process dies in the middle of an epoch and leaves only checkpoints."""
     command = [sys.executable, "-m", "tests.support.ml.toy_run", str(tmp_path / "cut"), "10"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    assert process.returncode == -signal.SIGKILL, process.stderr
     assert toy_run.whole_run(tmp_path / "cut") == toy_run.whole_run(tmp_path / "whole")
 
 
@@ -126,7 +124,7 @@ def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone() -> None:
         return [batch["x"].numpy() for batch, _ in source.epoch(epoch, start=start)]
 
     first = np.concatenate(rows(0, 0))
-    assert len(first) == len(set(first)) == 90  # the rest does not fill a batch
+    assert len(first) == len(set(first)) == 90  # the remaining rows do not fill a batch
     assert np.array_equal(first, np.concatenate(rows(0, 0)))
     assert np.array_equal(first[40:], np.concatenate(rows(0, 0, start=4)))
     assert not np.array_equal(first, np.concatenate(rows(0, 1)))
@@ -134,19 +132,19 @@ def test_the_order_of_an_epoch_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_early_stopping_restores_the_best_epoch(tmp_path: Path) -> None:
-    # A rate this high makes the loss jump about, so that the last epoch is not the best.
+    # With a rate this high the loss oscillates, so that the last epoch is not the best.
     plan = schedule(epochs=60, learning_rate=0.3, early_stopping={"patience": 4})
-    told: list[Progress] = []
-    run = trainer(tmp_path, schedule=plan, on_progress=told.append)
+    reports: list[Progress] = []
+    run = trainer(tmp_path, schedule=plan, on_progress=reports.append)
     result = run.fit()
-    losses = [each.metrics["validation/loss"] for each in told if "validation/loss" in each.metrics]
+    losses = [report.metrics["validation/loss"] for report in reports if "validation/loss" in report.metrics]
     assert result.reason == "early_stopped"
     assert len(losses) < 60
     assert result.best_epoch == losses.index(min(losses)) + 1 == len(losses) - 4
     assert run._validate(run.validation)["validation/loss"] == min(losses)
 
 
-def test_early_stopping_counts_on_after_a_resume(tmp_path: Path) -> None:
+def test_early_stopping_continues_its_count_after_a_resume(tmp_path: Path) -> None:
     plan = schedule(epochs=60, learning_rate=0.3, early_stopping={"patience": 4})
     whole = trainer(tmp_path / "whole", schedule=plan)
     expected = whole.fit()
@@ -159,14 +157,14 @@ def test_early_stopping_counts_on_after_a_resume(tmp_path: Path) -> None:
     assert _equal(_weights(whole), _weights(again))
 
 
-def test_epochs_that_stand_for_one_are_judged_together_and_resumed_alike(tmp_path: Path) -> None:
-    # Six steps an epoch; 50 of them are five times as many epochs as two. Patience counts what is judged.
+def test_repeated_epochs_are_evaluated_together_and_resumed_with_the_same_weights(tmp_path: Path) -> None:
+    # Six steps an epoch; 50 steps take five times as many epochs as two. Patience counts evaluated epochs.
     plan = schedule(epochs=2, min_steps=50, learning_rate=0.3, early_stopping={"patience": 2})
-    told: list[Progress] = []
-    whole = trainer(tmp_path / "whole", schedule=plan, on_progress=told.append)
+    reports: list[Progress] = []
+    whole = trainer(tmp_path / "whole", schedule=plan, on_progress=reports.append)
     result = whole.fit()
-    assert (result.epochs, result.steps, whole.rate(60)) == (10, 60, whole.rate(0))
-    assert [each.step for each in told if "validation/loss" in each.metrics] == [30, 60]
+    assert (result.epochs, result.steps, whole.learning_rate(60)) == (10, 60, whole.learning_rate(0))
+    assert [report.step for report in reports if "validation/loss" in report.metrics] == [30, 60]
     assert result.best_epoch in (5, 10)
     with pytest.raises(TrainingInterrupted):
         trainer(tmp_path / "cut", schedule=plan, should_stop=AtStep(33, Stop.LEAVE)).fit()
@@ -175,7 +173,7 @@ def test_epochs_that_stand_for_one_are_judged_together_and_resumed_alike(tmp_pat
     assert _equal(_weights(whole), _weights(again))
 
 
-def test_watching_what_is_not_measured_says_what_is(tmp_path: Path) -> None:
+def test_an_unknown_monitor_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     plan = schedule(early_stopping={"monitor": "validation/beauty"})
     with pytest.raises(SpecError, match="validation/loss"):
         trainer(tmp_path, schedule=plan).fit()
@@ -190,7 +188,7 @@ def test_finish_ends_now_with_the_best_weights(tmp_path: Path) -> None:
     assert run._validate(run.validation)["validation/loss"] == run.state.best_value
 
 
-def test_a_finished_run_taken_up_again_trains_no_further(tmp_path: Path) -> None:
+def test_a_finished_run_trains_no_further_when_resumed(tmp_path: Path) -> None:
     first = trainer(tmp_path)
     first.fit()
     again = trainer(tmp_path)
@@ -199,27 +197,27 @@ def test_a_finished_run_taken_up_again_trains_no_further(tmp_path: Path) -> None
 
 
 class Breaking(Toy):
-    """The loss is no number from the fifth training batch on."""
+    """A toy whose loss is not a number from the fifth training batch on."""
 
-    seen = 0
+    batches = 0
 
     def forward(self, batch: Any) -> dict[str, torch.Tensor]:
-        self.seen += self.training
-        found = super().forward(batch)
-        return {"loss": found["loss"] * (float("nan") if self.training and self.seen >= 5 else 1)}
+        self.batches += self.training
+        terms = super().forward(batch)
+        return {"loss": terms["loss"] * (float("nan") if self.training and self.batches >= 5 else 1)}
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_reason_and_step(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_ends_the_run_with_reason_and_step(tmp_path: Path) -> None:
     with pytest.raises(TrainingDiverged, match="nan at step 5 of 36") as caught:
         trainer(tmp_path, objective=Breaking()).fit()
     assert "learning rate" in str(caught.value.hint)
 
 
-def test_no_checkpoint_is_made_of_weights_that_are_no_numbers(tmp_path: Path) -> None:
-    told: list[Progress] = []
+def test_no_checkpoint_is_made_after_a_loss_that_is_not_a_number(tmp_path: Path) -> None:
+    reports: list[Progress] = []
     with pytest.raises(TrainingDiverged):
-        trainer(tmp_path, objective=Breaking(), should_stop=AtStep(6, Stop.LEAVE), on_progress=told.append).fit()
-    assert not any(each.checkpoint for each in told)
+        trainer(tmp_path, objective=Breaking(), should_stop=AtStep(6, Stop.LEAVE), on_progress=reports.append).fit()
+    assert not any(report.checkpoint for report in reports)
 
 
 def test_an_overflowing_learning_rate_diverges(tmp_path: Path) -> None:
@@ -230,21 +228,23 @@ def test_an_overflowing_learning_rate_diverges(tmp_path: Path) -> None:
 def test_clipping_bounds_the_step(tmp_path: Path) -> None:
     plan = schedule(optimizer="sgd", learning_rate=1.0, gradient_clip_norm=1e-3, epochs=1, batch_size=ROWS)
     run = trainer(tmp_path, schedule=plan)
-    before = [each.detach().clone() for each in run.moving]
+    before = [weight.detach().clone() for weight in run.trainable]
     run.fit()
-    moved = math.sqrt(
-        sum(float((now - then).detach().square().sum()) for now, then in zip(run.moving, before, strict=True))
+    change = math.sqrt(
+        sum(
+            float((after - before).detach().square().sum()) for after, before in zip(run.trainable, before, strict=True)
+        )
     )
-    assert moved == pytest.approx(1e-3, rel=1e-3)
+    assert change == pytest.approx(1e-3, rel=1e-3)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
-def test_every_precision_learns_and_resumes_alike(tmp_path: Path, precision: str) -> None:
+def test_every_precision_learns_and_resumes_with_the_same_weights(tmp_path: Path, precision: str) -> None:
     plan = schedule(precision=precision, epochs=4)
-    told: list[Progress] = []
-    whole = trainer(tmp_path / "whole", schedule=plan, on_progress=told.append)
+    reports: list[Progress] = []
+    whole = trainer(tmp_path / "whole", schedule=plan, on_progress=reports.append)
     whole.fit()
-    losses = [each.metrics["validation/loss"] for each in told if "validation/loss" in each.metrics]
+    losses = [report.metrics["validation/loss"] for report in reports if "validation/loss" in report.metrics]
     assert losses[-1] < losses[0]
     with pytest.raises(TrainingInterrupted):
         trainer(tmp_path / "cut", schedule=plan, should_stop=AtStep(9, Stop.LEAVE)).fit()
@@ -280,29 +280,31 @@ def test_warm_up_rises_in_a_straight_line_to_the_peak(decay: str) -> None:
     assert rate(19) == (1.0 if decay == "constant" else pytest.approx((1 + math.cos(math.pi * 15 / 16)) / 2))
 
 
-def test_constant_stays() -> None:
+def test_a_constant_rate_stays() -> None:
     rate = learning_rate(Schedule(learning_rate=0.1, decay="constant"), steps=10)
     assert {rate(step) for step in range(10)} == {0.1}
 
 
 @pytest.mark.parametrize(
-    ("asked", "kind", "facts"),
+    ("fields", "optimizer_type", "options"),
     [
         ({"optimizer": "sgd", "momentum": 0.9, "nesterov": True}, torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
         ({"optimizer": "adam", "weight_decay": 0.1}, torch.optim.Adam, {"weight_decay": 0.1}),
         ({"optimizer": "adamw", "weight_decay": 0.1}, torch.optim.AdamW, {"weight_decay": 0.1}),
     ],
 )
-def test_the_optimizer_is_the_one_asked_for(asked: dict[str, Any], kind: type, facts: dict[str, Any]) -> None:
-    made = make_optimizer(
-        [torch.nn.Parameter(torch.zeros(1))], Schedule.model_validate({"learning_rate": 0.5, **asked})
+def test_the_optimizer_is_that_of_the_schedule(
+    fields: dict[str, Any], optimizer_type: type, options: dict[str, Any]
+) -> None:
+    optimizer = make_optimizer(
+        [torch.nn.Parameter(torch.zeros(1))], Schedule.model_validate({"learning_rate": 0.5, **fields})
     )
-    assert type(made) is kind
-    assert facts.items() <= made.param_groups[0].items()
+    assert type(optimizer) is optimizer_type
+    assert options.items() <= optimizer.param_groups[0].items()
 
 
-def test_weights_laid_out_by_pixel_resume_alike(tmp_path: Path) -> None:
-    """The fused optimizers read weight and state by one stride; a state laid out otherwise would be added crosswise."""
+def test_channels_last_weights_resume_with_the_same_bits(tmp_path: Path) -> None:
+    """The fused optimizers read weight and state by the same strides."""
 
     class Image(Toy):
         def __init__(self) -> None:
@@ -314,20 +316,20 @@ def test_weights_laid_out_by_pixel_resume_alike(tmp_path: Path) -> None:
                 torch.nn.Linear(12, 1),
             ).to(memory_format=torch.channels_last)
 
-    def made() -> Image:
+    def make_image() -> Image:
         torch.manual_seed(0)
         return Image()
 
-    whole = trainer(tmp_path / "whole", objective=made())
+    whole = trainer(tmp_path / "whole", objective=make_image())
     whole.fit()
     with pytest.raises(TrainingInterrupted):
-        trainer(tmp_path / "cut", objective=made(), should_stop=AtStep(8, Stop.LEAVE)).fit()
-    again = trainer(tmp_path / "cut", objective=made())
+        trainer(tmp_path / "cut", objective=make_image(), should_stop=AtStep(8, Stop.LEAVE)).fit()
+    again = trainer(tmp_path / "cut", objective=make_image())
     again.fit()
     assert _equal(_weights(whole), _weights(again))
 
 
-def test_rows_are_judged_once_each(tmp_path: Path) -> None:
+def test_each_row_is_evaluated_once(tmp_path: Path) -> None:
     run = trainer(tmp_path)
     assert run.validation is not None
     assert sum(rows for _, rows in run.validation.epoch(0)) == len(columns(1)["x"])

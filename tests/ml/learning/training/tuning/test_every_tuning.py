@@ -1,5 +1,4 @@
-"""What holds for each tuning, with each architecture that it fits: what it freezes stays, and a package needs no trace
-of it."""
+"""Properties of each tuning with each architecture that it fits."""
 
 from __future__ import annotations
 
@@ -68,9 +67,9 @@ def _tuned(name: str, architecture: str = "cnn") -> tuple[Any, Network]:
     return tuning, network
 
 
-def _trained(network: Network, architecture: str = "cnn", steps: int = 4) -> None:
-    moving = [each for each in network.parameters() if each.requires_grad]
-    optimizer = torch.optim.Adam(moving, 0.01)
+def _train(network: Network, architecture: str = "cnn", steps: int = 4) -> None:
+    trainable = [weight for weight in network.parameters() if weight.requires_grad]
+    optimizer = torch.optim.Adam(trainable, 0.01)
     network.train()
     for _ in range(steps):
         optimizer.zero_grad()
@@ -79,61 +78,63 @@ def _trained(network: Network, architecture: str = "cnn", steps: int = 4) -> Non
 
 
 @fitting
-def test_what_is_frozen_stays_and_the_rest_moves(name: str, architecture: str) -> None:
+def test_frozen_weights_stay_and_others_change(name: str, architecture: str) -> None:
     _, network = _tuned(name, architecture)
-    frozen = {key for key, each in network.named_parameters() if not each.requires_grad}
-    before = {key: each.clone() for key, each in network.state_dict().items()}
-    _trained(network, architecture)
-    moved = {key for key, each in network.state_dict().items() if not torch.equal(each, before[key])}
-    assert moved
-    assert not moved & frozen
+    frozen = {key for key, weight in network.named_parameters() if not weight.requires_grad}
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    _train(network, architecture)
+    changed = {key for key, tensor in network.state_dict().items() if not torch.equal(tensor, before[key])}
+    assert changed
+    assert not changed & frozen
     if frozen:
-        assert not {key for key in moved if "running_" in key}
+        assert not {key for key in changed if "running_" in key}
 
 
 @fitting
-def test_at_first_a_tuned_network_answers_as_its_base(name: str, architecture: str) -> None:
+def test_before_training_a_tuned_network_has_the_outputs_of_its_base(name: str, architecture: str) -> None:
     base = _network(_choice(architecture)).eval()
     _, network = _tuned(name, architecture)
     network.eval()
-    expected, found = (each(_batch(architecture))["logits"] for each in (base, network))
-    # A prompt is read from the start; what a wider sum adds to it are zeros, in another order.
-    assert name == "prompt" or torch.allclose(found, expected, atol=1e-5)
+    expected, logits = (model(_batch(architecture))["logits"] for model in (base, network))
+    # A prompt changes outputs at once. Wider sums add zeros, in another order.
+    assert name == "prompt" or torch.allclose(logits, expected, atol=1e-5)
 
 
 @fitting
-def test_merging_keeps_the_answers_and_a_plain_network_takes_the_weights(name: str, architecture: str) -> None:
+def test_merging_keeps_the_outputs_and_a_plain_network_loads_the_weights(name: str, architecture: str) -> None:
     tuning, network = _tuned(name, architecture)
-    _trained(network, architecture)
+    _train(network, architecture)
     network.eval()
     before = network(_batch(architecture))["logits"]
     tuning.merge(network)
     assert torch.equal(network(_batch(architecture))["logits"], before)
-    assert all(each.requires_grad for each in network.parameters())
-    plain = _network(tuning.merged(_choice(architecture))).eval()
+    assert all(weight.requires_grad for weight in network.parameters())
+    plain = _network(tuning.merge_choice(_choice(architecture))).eval()
     plain.load_state_dict(network.state_dict())
-    # Kernels may lie in memory in another layout, and then sum in another order.
+    # Kernels may have another memory layout, and then sum in another order.
     torch.testing.assert_close(plain(_batch(architecture))["logits"], before, rtol=1e-5, atol=1e-6)
-    assert {name: type(each) for name, each in plain.named_modules()} == {
-        name: type(each) for name, each in network.named_modules()
+    assert {name: type(module) for name, module in plain.named_modules()} == {
+        name: type(module) for name, module in network.named_modules()
     }
 
 
 @fitting
-def test_paces_are_of_weights_that_move_and_no_weight_is_forgotten(name: str, architecture: str) -> None:
+def test_options_are_of_trainable_weights_and_every_weight_is_in_a_group(name: str, architecture: str) -> None:
     tuning, network = _tuned(name, architecture)
-    moving = [each for each in network.parameters() if each.requires_grad]
+    trainable = [weight for weight in network.parameters() if weight.requires_grad]
     group_options = tuning.parameter_groups(network)
-    assert group_options.keys() <= set(moving)
-    assert sum(len(group["params"]) for group in parameter_groups(moving, group_options, steps=100)) == len(moving)
-    assert all(0 < pace.rate <= 1 and 0 <= pace.unfreeze_at <= 1 for pace in group_options.values())
+    assert group_options.keys() <= set(trainable)
+    assert sum(len(group["params"]) for group in parameter_groups(trainable, group_options, steps=100)) == len(
+        trainable
+    )
+    assert all(0 < options.rate_factor <= 1 and 0 <= options.unfreeze_at <= 1 for options in group_options.values())
 
 
-def test_what_does_not_fit_says_why() -> None:
+def test_an_architecture_that_does_not_fit_has_a_reason() -> None:
     with torch.device("meta"):
         for name, reasons in UNFIT.items():
             for architecture, kind in ARCHITECTURES.items():
-                reason = TUNINGS[name].unmet(kind(kind.tiny(), shape=kind.usual_shape))
+                reason = TUNINGS[name].missing_requirement(kind(kind.tiny(), shape=kind.usual_shape))
                 assert reasons.get(architecture) == reason
                 assert reason is None or not reason.endswith(".")
 
@@ -144,28 +145,32 @@ def test_a_tuned_network_can_be_tuned_again() -> None:
     for name in ("adapters", "prompt", "lora", "adapters", "prompt"):
         tuning = TUNINGS[name](TUNINGS[name].config_type())
         tuning.apply(network)
-        _trained(network, "bert", steps=1)
+        _train(network, "bert", steps=1)
         tuning.merge(network)
-        choice = tuning.merged(choice)
+        choice = tuning.merge_choice(choice)
     plain = _network(choice).eval()
     plain.load_state_dict(network.state_dict())
     assert torch.equal(plain(_batch("bert"))["logits"], network.eval()(_batch("bert"))["logits"])
 
 
-def test_adapters_widen_what_a_published_configuration_says() -> None:
+def test_adapters_widen_the_width_of_a_published_configuration() -> None:
     config = {**_choice("bert").config, "options": {"intermediate_size": 20}}
     tuning = TUNINGS["adapters"](TUNINGS["adapters"].config_type(bottleneck=3))
-    assert tuning.merged(Choice(name="bert", config=config)).config["options"] == {"intermediate_size": 23}
+    assert tuning.merge_choice(Choice(name="bert", config=config)).config["options"] == {"intermediate_size": 23}
 
 
-def test_layers_thaw_from_the_last_to_the_first_and_lower_ones_move_slower() -> None:
+def test_layers_are_unfrozen_from_last_to_first_and_lower_ones_learn_more_slowly() -> None:
     tuning, network = _tuned("gradual_unfreezing", "bert")
     group_options = tuning.parameter_groups(network)
     model: Any = network.backbones["it"].model
-    table, first, second = model.embeddings.word_embeddings, *(each.output.dense for each in model.encoder.layer)
-    rates = [group_options[each.weight].rate for each in (second, first, table)]
+    table, first, second = model.embeddings.word_embeddings, *(layer.output.dense for layer in model.encoder.layer)
+    rates = [group_options[layer.weight].rate_factor for layer in (second, first, table)]
     assert rates == pytest.approx([1 / 2.6, 1 / 2.6**2, 1 / 2.6**3])
-    assert [round(group_options[each.weight].unfreeze_at, 3) for each in (second, first, table)] == [0.167, 0.333, 0.5]
+    assert [round(group_options[layer.weight].unfreeze_at, 3) for layer in (second, first, table)] == [
+        0.167,
+        0.333,
+        0.5,
+    ]
     assert group_options[model.pooler.dense.weight] == group_options[second.weight]
 
 
@@ -173,40 +178,40 @@ def test_a_merged_backbone_trains_again() -> None:
     for name in ("head_only", "lora"):
         tuning, network = _tuned(name)
         tuning.merge(network)
-        norm: Any = next(each for each in network.modules() if isinstance(each, nn.BatchNorm2d))
+        norm: Any = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
         before = norm.running_mean.clone()
-        _trained(network)
+        _train(network)
         assert not torch.equal(norm.running_mean, before)
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
     tiny = ARCHITECTURES["bert"].tiny().model_dump(mode="json")
-    wanted = spec("pretrain", objective="masked_language_modeling", architecture={"name": "bert", "config": tiny})
-    return run(samples.path({"text": "text"}), tmp_path_factory.mktemp("base"), wanted).package
+    pretraining = spec("pretrain", objective="masked_language_modeling", architecture={"name": "bert", "config": tiny})
+    return run(samples.path({"text": "text"}), tmp_path_factory.mktemp("base"), pretraining).package
 
 
 @pytest.mark.parametrize("name", [name for name in TUNINGS if "bert" not in UNFIT[name]])
-def test_a_tuned_base_is_a_package_that_needs_no_tuning_and_can_be_tuned_on(
+def test_the_package_of_a_tuned_base_needs_no_tuning_and_can_be_tuned_again(
     name: str, base: ModelPackage, tmp_path: Path
 ) -> None:
     data = samples.path({"text": "text", "label": "label"})
-    wanted = spec("finetune", task="text_classification", start_from="base", tuning=name)
-    made = run(data, tmp_path / "made", wanted, start_from=base.directory)
-    package = ModelPackage.open(made.package.directory)
+    finetuning = spec("finetune", task="text_classification", start_from="base", tuning=name)
+    result = run(data, tmp_path / "tuned", finetuning, start_from=base.directory)
+    package = ModelPackage.open(result.package.directory)
     assert set(package.manifest.graphs) == {"model"}, package.manifest.no_graph_reason
     weights = load_file(package.file(WEIGHTS))
     assert network_of(package).state_dict().keys() == weights.keys()
-    report = made.report
+    report = result.report
     assert report is not None
-    trained = report["training"]["trained_parameters"]
-    if trained == package.manifest.parameters:
+    trained_parameters = report["training"]["trained_parameters"]
+    if trained_parameters == package.manifest.parameters:
         assert not (package.directory / ADAPTER).exists()
     else:
         adapter = load_file(package.file(ADAPTER))
-        assert sum(each.numel() for each in adapter.values()) == trained
+        assert sum(tensor.numel() for tensor in adapter.values()) == trained_parameters
         assert torch.equal(adapter["head.linear.weight"], weights["head.linear.weight"])
-        kept = load_file(base.file(WEIGHTS))["backbones.text.model.embeddings.word_embeddings.weight"]
-        assert torch.equal(weights["backbones.text.model.embeddings.word_embeddings.weight"], kept)
-    again = spec("finetune", task="text_classification", start_from="made", tuning=name)
+        table = load_file(base.file(WEIGHTS))["backbones.text.model.embeddings.word_embeddings.weight"]
+        assert torch.equal(weights["backbones.text.model.embeddings.word_embeddings.weight"], table)
+    again = spec("finetune", task="text_classification", start_from="tuned", tuning=name)
     assert run(data, tmp_path / "again", again, start_from=package.directory).package.manifest.graphs
