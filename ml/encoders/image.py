@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 import numpy as np
-from PIL import Image
 from pydantic import Field, model_validator
 
 from ml.config import Config
 from ml.encoders.base import Column, Encoder
+from ml.preprocessing.image_resizing import normalize, resize
 from ml.signals import Signal
 
 if TYPE_CHECKING:
@@ -74,17 +74,13 @@ class ImageEncoder(Encoder[np.ndarray]):
             return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
         encoded = np.empty((len(values), config.channels, config.height, config.width), dtype=np.uint8)
         for row, value in enumerate(values):
-            encoded[row] = self._resize(value).transpose(2, 0, 1)
+            resized = resize(value, width=config.width, height=config.height, channels=config.channels)
+            encoded[row] = resized.transpose(2, 0, 1)
         return encoded
 
     def collate(self, column: Column) -> dict[str, np.ndarray]:
         """`signal`: float32 [B, C, H, W] in 0..1, or normalized with `mean` and `deviation`."""
-        signal: np.ndarray = np.divide(column, 255, dtype=np.float32)
-        if self.config.mean is not None:
-            signal -= np.array(self.config.mean, dtype=np.float32)[:, None, None]
-        if self.config.deviation is not None:
-            signal /= np.array(self.config.deviation, dtype=np.float32)[:, None, None]
-        return {"signal": signal}
+        return {"signal": normalize(np.asarray(column), mean=self.config.mean, deviation=self.config.deviation)}
 
     def shape(self) -> dict[str, int]:
         """Return channels, height and width."""
@@ -97,14 +93,6 @@ class ImageEncoder(Encoder[np.ndarray]):
         if config.channels == 1 and summary.facts_of("image").get("channels") == 3:
             return "reads gray images, and these are in color"
         return None
-
-    def _resize(self, value: np.ndarray) -> np.ndarray:
-        size, channels = (self.config.width, self.config.height), self.config.channels
-        if value.shape == (size[1], size[0], channels):
-            return value
-        image = Image.fromarray(value[:, :, 0] if value.shape[2] == 1 else value)
-        image = image.convert("L" if channels == 1 else "RGB").resize(size, Image.Resampling.BILINEAR)
-        return np.asarray(image).reshape(size[1], size[0], channels)
 
 
 def _inspected(values: Sequence[np.ndarray]) -> list[np.ndarray]:

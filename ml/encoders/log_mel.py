@@ -13,10 +13,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ml.audio.framing import SpectrumConfig
-from ml.audio.resampling import resample
-from ml.audio.spectrum import Framing, log_mel
 from ml.audio.waveform import Audio
 from ml.encoders.base import Column, Encoder
+from ml.preprocessing.log_mel_frames import normalize_bands, pad_frames, peak_normalized_log_mel, stack_frames
 from ml.signals import Signal
 
 #: Default limit of the sample rate: speech has little above 8 kHz that distinguishes words.
@@ -68,24 +67,22 @@ class LogMelEncoder(Encoder[Audio]):
         }
         config = {**defaults, **options}
         spectrum = SpectrumConfig.model_validate({name: config[name] for name in defaults})
-        frames = np.concatenate([log_mel_of(value, spectrum.framing) for value in sample]).astype(np.float64)
+        spectrograms = [peak_normalized_log_mel(value, spectrum.framing) for value in sample]
+        frames = np.concatenate(spectrograms, dtype=np.float64)
         deviation = np.maximum(frames.std(axis=0), MIN_DEVIATION)
         learned = {"mean": _round(frames.mean(axis=0)), "deviation": _round(deviation)}
         return cls(LogMelConfig.model_validate({**learned, **config}))
 
     def encode(self, values: Sequence[Audio]) -> list[np.ndarray]:
         """Encode each clip to normalized float16 [T, F], which takes half the memory of float32."""
-        mean, deviation = self._normalization()
-        return [((log_mel_of(value, self.config.framing) - mean) / deviation).astype(np.float16) for value in values]
+        mean, deviation = self.config.mean, self.config.deviation
+        spectrograms = (peak_normalized_log_mel(value, self.config.framing) for value in values)
+        return [normalize_bands(log_mel_TF, mean=mean, deviation=deviation) for log_mel_TF in spectrograms]
 
     def collate(self, column: Column) -> dict[str, np.ndarray]:
         """`signal`: float32 [B, T', F * stacked], zero where padded; `mask`: bool [B, T']."""
-        stacked = [self._stack(np.asarray(frames, dtype=np.float32)) for frames in column]
-        lengths = np.array([len(frames) for frames in stacked])
-        signal = np.zeros((len(stacked), lengths.max(), self.shape()["bins"]), dtype=np.float32)
-        for row, frames in enumerate(stacked):
-            signal[row, : len(frames)] = frames
-        return {"signal": signal, "mask": np.arange(lengths.max()) < lengths[:, None]}
+        config = self.config
+        return pad_frames([stack_frames(frames, stacked=config.stacked, stride=config.stride) for frames in column])
 
     def shape(self) -> dict[str, int]:
         """Return the numbers of a stacked frame as `bins`."""
@@ -95,27 +92,6 @@ class LogMelEncoder(Encoder[Audio]):
         """Return the number of stacked frames of `frames` frames."""
         stride: int = self.config.stride
         return -(-frames // stride)
-
-    def _stack(self, frames_TF: np.ndarray) -> np.ndarray:
-        """Stack every `stride`-th frame with its neighbors; ends are repeated."""
-        config = self.config
-        before = (config.stacked - 1) // 2
-        padded = np.pad(frames_TF, ((before, config.stacked), (0, 0)), mode="edge")
-        starts = np.arange(self.length(len(frames_TF))) * config.stride
-        return np.concatenate([padded[starts + offset] for offset in range(config.stacked)], axis=1)
-
-    def _normalization(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.array(self.config.mean, dtype=np.float32), np.array(self.config.deviation, dtype=np.float32)
-
-
-def log_mel_of(value: Audio, config: Framing) -> np.ndarray:
-    """Return the log-mel spectrogram, float32 [T, F], at one rate and one peak level.
-
-    The level depends on the distance of the microphone, not on the words.
-    """
-    samples = resample(value.samples, value.rate_hz, config.rate_hz)
-    peak = np.abs(samples).max(initial=0)
-    return log_mel(samples / peak if peak > 0 else samples, config)
 
 
 def _round(values: np.ndarray) -> list[float]:

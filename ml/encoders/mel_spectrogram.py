@@ -18,6 +18,7 @@ from ml.audio.spectrum import Framing, log_mel
 from ml.audio.vocoder import PEAK_AMPLITUDE, griffin_lim
 from ml.audio.waveform import Audio
 from ml.encoders.base import Column, Encoder
+from ml.preprocessing.log_mel_frames import normalize_bands, pad_frames
 from ml.signals import Signal
 
 #: Default limit of the sample rate, at which most voices are published; more bands cost time for little gain.
@@ -78,18 +79,13 @@ class MelSpectrogramEncoder(Encoder[Audio]):
 
     def encode(self, values: Sequence[Audio]) -> list[np.ndarray]:
         """Encode each clip to normalized float16 [T, F]; T is at least 1."""
-        mean, deviation = self._normalization()
-        return [
-            ((_trimmed_log_mel(value, self.config.framing) - mean) / deviation).astype(np.float16) for value in values
-        ]
+        mean, deviation = self.config.mean, self.config.deviation
+        spectrograms = (_trimmed_log_mel(value, self.config.framing) for value in values)
+        return [normalize_bands(log_mel_TF, mean=mean, deviation=deviation) for log_mel_TF in spectrograms]
 
     def collate(self, column: Column) -> dict[str, np.ndarray]:
         """`signal`: float32 [B, T, F], zero where padded; `mask`: bool [B, T]."""
-        lengths = np.array([len(frames) for frames in column])
-        signal = np.zeros((len(column), lengths.max(), self.config.bands), dtype=np.float32)
-        for row, frames in enumerate(column):
-            signal[row, : len(frames)] = frames
-        return {"signal": signal, "mask": np.arange(lengths.max()) < lengths[:, None]}
+        return pad_frames(column)
 
     def shape(self) -> dict[str, int]:
         """Return the numbers of a frame as `bins`."""

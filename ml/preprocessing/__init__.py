@@ -1,1 +1,1 @@
-"""Changes to encoded arrays before the network: augmentation of images, packing of token sequences."""
+"""Array operations before the network: resizing, log-mel frames, augmentation, packing of token sequences."""

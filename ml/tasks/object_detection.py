@@ -16,6 +16,7 @@ from ml.data.files import images
 from ml.data.rows import Rows
 from ml.errors import DataError
 from ml.metrics import detection
+from ml.metrics.non_maximum_suppression import MAX_PEAKS, Detection, select_boxes
 from ml.preprocessing.augmentation import Mirror, random_affine_with_boxes
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Signal, Slot
@@ -51,7 +52,7 @@ class ObjectDetectionInput(ImageInput):
     """One picture, and how sure an answer must be."""
 
     confidence: float = Field(0.3, ge=0, le=1, description="Objects that are less sure are left out")
-    max_objects: int = Field(100, ge=1, le=detection.MAX_PEAKS, description="The surest so many")
+    max_objects: int = Field(100, ge=1, le=MAX_PEAKS, description="The surest so many")
 
 
 class DetectedObject(BaseModel):
@@ -169,7 +170,7 @@ class ObjectDetection(Task):
         """From `scores` float [B, K, H, W] and `boxes` float [B, 4, H, W]."""
         answers: list[Answer] = []
         for row, (width, height) in enumerate(arrays["size"].tolist()):
-            found = detection.select_boxes(
+            found = select_boxes(
                 arrays["scores"][row],
                 arrays["boxes"][row],
                 min_score=float(arrays["confidence"][row]),
@@ -187,10 +188,10 @@ class ObjectDetection(Task):
         return answers
 
     def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
-        """`found`: float64 [B, objects of the row that has most, 6], as `detection.Detection.to_table` gives them."""
+        """`found`: float64 [B, objects of the row that has most, 6], as `Detection.to_table` gives them."""
         answered = answer()
         tables = [
-            detection.select_boxes(
+            select_boxes(
                 scores, boxes, min_score=0, max_boxes=detection.MAX_DETECTIONS, max_iou=self.config.overlap
             ).to_table()
             for scores, boxes in zip(answered["scores"], answered["boxes"], strict=True)
@@ -205,7 +206,7 @@ class ObjectDetection(Task):
     ) -> Evaluation:
         """Average precision, per class, worst errors; the baseline tiles each picture with mean boxes."""
         return detection.evaluate(
-            [detection.Detection.from_table(each) for each in outputs["found"]],
+            [Detection.from_table(each) for each in outputs["found"]],
             _true(columns),
             sizes=np.asarray(columns["size"]),
             classes=self.labels,

@@ -1,23 +1,20 @@
-"""A package becomes a folder of graphs that anybody can run: ONNX Runtime, what the inputs look like, and an example.
+"""Export of a package as a folder of ONNX graphs that runs without Plinth.
 
 ```
-{graph}.onnx           what is served: the graph, or its faster variant; with a trunk, which is run before it
-preprocessing.json     how raw inputs become arrays and outputs answers, for programs
-README.md              the same for people
-run.py, readers/, answers/    answer as the service does, by numpy and ONNX Runtime
-encoders/, task/       tokenizers, lists of items, labels
-parity.json            how each graph compares with the network it was made of
+{graph}.onnx                       the served graph or its faster variant; preceded by the trunk, if there is one
+preprocessing.json                 encoding of inputs, arrays of graphs, decoding of outputs, for programs
+README.md                          the same for people
+run.py, preprocess/, postprocess/  predict like the service, with numpy and ONNX Runtime
+runtime/                           modules of `ml` that these import
+encoders/                          tokenizers, lists of items
+parity.json                        comparison of each graph with its network
 ```
 """
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
-from importlib import import_module
-from pathlib import Path
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Final
 
 from ml.config import Choice
@@ -26,46 +23,52 @@ from ml.errors import PackageError
 from ml.learning.export.onnx import OPSET, export
 from ml.learning.export.packaging import calls_of, variable_axes
 from ml.learning.export.torch_runner import network_of
-from ml.learning.interchange import standalone
-from ml.learning.interchange.readme import readme
-from ml.learning.interchange.standalone import run
+from ml.learning.interchange.readme import render_readme
+from ml.learning.interchange.standalone.run import FORMAT_VERSION
+from ml.learning.interchange.standalone_code import copy_code, find_postprocessor, find_preprocessor
 from ml.learning.training.unlabeled import Unlabeled
 from ml.package.package import ModelPackage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import ModuleType
+    from pathlib import Path
 
     from ml.package.manifest import Graph
     from ml.tasks.base import Task
 
-STANDALONE: Final = Path(standalone.__file__).parent
+FORMAT: Final = "plinth-onnx"
 PREPROCESSING: Final = "preprocessing.json"
 PARITY: Final = "parity.json"
-OURS: Final = re.compile(r"from ml(?:\.\w+)*\.(\w+) import")
-"""What is copied lies side by side."""
+#: Inputs on which a graph of another opset is compared: batches of 1, 2, 5 and the rest.
 EXAMPLES: Final = 9
-"""Inputs that a graph of another opset is compared on: batches of 1, 2, 5 and what is left."""
 
 
 def write_folder(
     package: ModelPackage, into: Path, *, opset: int | None, on_phase: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Write the folder, which must be empty, and try it; returns the report. Raises `PackageError` without a graph."""
+    """Write the files into an empty folder and return the report.
+
+    Raises `PackageError` if there is no graph.
+    """
     manifest = package.manifest
     if not manifest.graphs:
-        raise PackageError(f"the model has no ONNX graph: {manifest.no_graph_reason or 'none was made'}")
+        reason = manifest.no_graph_reason or "none was exported"
+        raise PackageError(
+            f"the model has no ONNX graph: {reason}", hint="Export the format huggingface, or download the package."
+        )
     on_phase("writing")
     task = package.task()
-    graphs = _copied(package, into) if opset is None else _written_again(package, task, into, opset)
-    answers = _answers(task)
-    told = _told(package, task, graphs, answers.__name__.rpartition(".")[2], into)
-    for name in [*told["inputs"], *told["targets"]]:
+    graphs = _copy_graphs(package, into) if opset is None else _export_graphs(package, task, into, opset)
+    postprocessor = find_postprocessor(task.name if task else "embedding")
+    metadata = _metadata(package, task, graphs, postprocessor.__name__.rpartition(".")[2], into)
+    for name in [*metadata["inputs"], *metadata["targets"]]:
         shutil.copytree(package.file(f"encoders/{name}/encoder.json").parent, into / "encoders" / name)
-    needs = _copy_code(told, answers, into)
-    _write(into / PREPROCESSING, told)
-    _write(into / PARITY, {name: graph.model_dump(mode="json") for name, graph in graphs.items()})
-    (into / "README.md").write_text(readme(told, graphs, needs, answers), encoding="utf-8")
+    preprocessors = [find_preprocessor(encoder["encoder"]) for encoder in metadata["inputs"].values()]
+    requirements = copy_code([module for module in preprocessors if module], postprocessor, into)
+    _write_json(into / PREPROCESSING, metadata)
+    _write_json(into / PARITY, {name: graph.model_dump(mode="json") for name, graph in graphs.items()})
+    readme = render_readme(metadata, graphs, requirements, postprocessor)
+    (into / "README.md").write_text(readme, encoding="utf-8")
     on_phase("checking")
     return {
         "format": "onnx",
@@ -76,76 +79,90 @@ def write_folder(
     }
 
 
-def _copied(package: ModelPackage, into: Path) -> Mapping[str, Graph]:
+def _copy_graphs(package: ModelPackage, into: Path) -> Mapping[str, Graph]:
     for graph in package.manifest.graphs.values():
         for name in {*graph.files, *graph.served_files}:
             shutil.copyfile(package.file(name), into / name)
     return package.manifest.graphs
 
 
-def _written_again(package: ModelPackage, task: Task | None, into: Path, opset: int) -> Mapping[str, Graph]:
-    """By the exporter, from the weights; compared with the network on drawn inputs."""
+def _export_graphs(package: ModelPackage, task: Task | None, into: Path, opset: int) -> Mapping[str, Graph]:
+    """Export the network again in `opset`, and compare the graphs with it on example inputs."""
     manifest = package.manifest
     if package.has_graphs_only:
         raise PackageError(
-            "the model came in as a graph, and cannot be written in another opset", hint="Leave opset out."
+            "the model was imported as an ONNX graph, which cannot be exported in another opset",
+            hint="Leave out opset.",
         )
     network, encoders = network_of(package), package.encoders()
     served = network if task else network.without_head()
     if task is not None:
         rows = [task.read(task.example()[0], parameters={}) for _ in range(EXAMPLES)]
-        asked = Rows({name: [row[name] for row in rows] for name in rows[0]})
-        calls = calls_of(served, task, task, asked, read=True)
+        inputs = Rows({name: [row[name] for row in rows] for name in rows[0]})
+        calls = calls_of(served, task, task, inputs, read=True)
     else:
         from ml.wire import INPUT_OF
 
-        drawn = {slot: [INPUT_OF[encoder.name].make_example().raw()] * EXAMPLES for slot, encoder in encoders.items()}
-        calls = calls_of(served, None, Unlabeled(encoders), Rows(drawn))
-    chosen = {slot: Choice(name=each.name, config=each.config) for slot, each in manifest.architectures.items()}
-    made = export(served, calls, into, variable_axes=variable_axes(chosen, encoders, task), opset=opset)
-    if not made.graphs:
-        raise PackageError(f"the graph cannot be written in opset {opset}: {made.reason}", hint=f"Leave it at {OPSET}.")
-    return made.graphs
+        examples = {
+            slot: [INPUT_OF[encoder.name].make_example().raw()] * EXAMPLES for slot, encoder in encoders.items()
+        }
+        calls = calls_of(served, None, Unlabeled(encoders), Rows(examples))
+    architectures = {
+        slot: Choice(name=architecture.name, config=architecture.config)
+        for slot, architecture in manifest.architectures.items()
+    }
+    axes = variable_axes(architectures, encoders, task)
+    exported = export(served, calls, into, variable_axes=axes, opset=opset)
+    if not exported.graphs:
+        raise PackageError(
+            f"the model cannot be exported in opset {opset}: {exported.reason}", hint=f"Use opset {OPSET}."
+        )
+    return exported.graphs
 
 
-def _told(
-    package: ModelPackage, task: Task | None, graphs: Mapping[str, Graph], answers: str, folder: Path
+def _metadata(
+    package: ModelPackage, task: Task | None, graphs: Mapping[str, Graph], postprocessor: str, folder: Path
 ) -> dict[str, Any]:
-    """What `preprocessing.json` holds."""
-    manifest = package.manifest
-    about = {"name": task.name, "config": task.config.model_dump(mode="json"), "state": task.state} if task else None
-    encoders = {
-        name: {"reader": choice.name, "folder": f"encoders/{name}", **_config(package, name), "how": _how(choice.name)}
-        for name, choice in manifest.encoders.items()
-    }
+    """Return the content of `preprocessing.json`."""
+    encoders = {name: _describe_encoder(package, name, choice) for name, choice in package.manifest.encoders.items()}
     slots = set(task.slots) if task else set(encoders)
-    alone = any(graph.is_served_row_by_row for graph in graphs.values())
+    task_info = None
+    if task is not None:
+        task_info = {"name": task.name, "config": task.config.model_dump(mode="json"), "state": task.state}
     return {
-        "format": "plinth-onnx-1",
-        "task": about,
-        "labels": manifest.labels,
-        "graphs": {name: _graph(folder, graph) for name, graph in graphs.items()},
-        "inputs": {name: each for name, each in encoders.items() if name in slots},
-        "targets": {name: {"config": each} for name, each in encoders.items() if name not in slots},
-        "parameters": _parameters(task),
-        "answers": answers,
-        "rows_a_call": 1 if alone else None,
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "task": task_info,
+        "labels": package.manifest.labels,
+        "graphs": {name: _describe_graph(folder, graph) for name, graph in graphs.items()},
+        "inputs": {name: encoder for name, encoder in encoders.items() if name in slots},
+        "targets": {name: encoder for name, encoder in encoders.items() if name not in slots},
+        "default_parameters": _default_parameters(task),
+        "postprocessor": postprocessor,
+        "max_batch_size": 1 if any(graph.is_served_row_by_row for graph in graphs.values()) else None,
     }
 
 
-def _config(package: ModelPackage, name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(package.file(f"encoders/{name}/encoder.json").read_bytes())["config"]
-    return content
+def _describe_encoder(package: ModelPackage, name: str, choice: Choice) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(package.file(f"encoders/{name}/encoder.json").read_bytes())
+    preprocessor = find_preprocessor(choice.name)
+    description = " ".join((preprocessor.__doc__ or "").split()) if preprocessor else None
+    return {
+        "encoder": choice.name,
+        "folder": f"encoders/{name}",
+        "config": content["config"],
+        "description": description,
+    }
 
 
-def _parameters(task: Task | None) -> dict[str, Any]:
-    """What an input says where it says nothing."""
+def _default_parameters(task: Task | None) -> dict[str, Any]:
+    """Return the default values of the fields of an input."""
     fields = task.input_type.model_fields if task else {}
-    return {name: each.default for name, each in fields.items() if isinstance(each.default, int | float | str)}
+    return {name: field.default for name, field in fields.items() if isinstance(field.default, int | float | str)}
 
 
-def _graph(folder: Path, graph: Graph) -> dict[str, Any]:
-    """Its arrays with their types and shapes; an axis of any length has a name."""
+def _describe_graph(folder: Path, graph: Graph) -> dict[str, Any]:
+    """Return files and arrays of a graph; an axis of any length has a name."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -155,50 +172,17 @@ def _graph(folder: Path, graph: Graph) -> dict[str, Any]:
         for name in graph.served_files
     ]
 
-    def listed(arrays: Any) -> list[dict[str, Any]]:
-        return [{"name": each.name, "type": each.type, "shape": each.shape} for each in arrays]
+    def describe(tensors: Any) -> list[dict[str, Any]]:
+        return [{"name": tensor.name, "type": tensor.type, "shape": tensor.shape} for tensor in tensors]
 
     return {
         "files": graph.served_files,
         "exact_files": graph.files,
         "opset": graph.opset,
-        "inputs": listed(sessions[0].get_inputs()),
-        "outputs": listed([each for session in sessions for each in session.get_outputs()]),
+        "inputs": describe(sessions[0].get_inputs()),
+        "outputs": describe([tensor for session in sessions for tensor in session.get_outputs()]),
     }
 
 
-def _module(kind: str, name: str) -> ModuleType:
-    return import_module(f"{standalone.__name__}.{kind}.{name}")
-
-
-def _how(encoder: str) -> str | None:
-    """What its reader says of itself, on one line."""
-    known = {each.name for each in iter_modules([str(STANDALONE / "readers")])}
-    return " ".join((_module("readers", encoder).__doc__ or "").split()) if encoder in known else None
-
-
-def _answers(task: Task | None) -> ModuleType:
-    """The code that answers as the task does."""
-    wanted = task.name if task else "embedding"
-    every = (_module("answers", each.name) for each in iter_modules([str(STANDALONE / "answers")]))
-    return next(each for each in every if wanted in each.TASKS)
-
-
-def _copy_code(told: Mapping[str, Any], answers: ModuleType, into: Path) -> list[str]:
-    """The packages that the copied code needs."""
-    readers = [_module("readers", each["reader"]) for each in told["inputs"].values() if each["how"]]
-    needs = ["onnxruntime", "numpy", *(module.NEEDS for module in readers), getattr(answers, "NEEDS", "")]
-    beside = [import_module(name) for name in (*run.WITH, *getattr(answers, "WITH", ()))]
-    places = [(run, into)]
-    places += [(reader, into / "readers") for reader in readers]
-    places += [(each, into / "answers") for each in (answers, *beside)]
-    for module, folder in places:
-        source = Path(module.__file__ or "")
-        folder.mkdir(exist_ok=True)
-        code = OURS.sub(r"from answers.\1 import", source.read_text(encoding="utf-8"))
-        (folder / source.name).write_text(code, encoding="utf-8")
-    return sorted({each for each in needs if each}, key=needs.index)
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

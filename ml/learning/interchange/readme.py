@@ -1,8 +1,8 @@
-"""What an exported folder says to whoever opens it."""
+"""README of an exported ONNX folder."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -10,64 +10,71 @@ if TYPE_CHECKING:
 
     from ml.package.manifest import Graph
 
+MAX_LISTED_LABELS: Final = 100
+MAX_VALUE_CHARACTERS: Final = 200
 
-def readme(told: Mapping[str, Any], graphs: Mapping[str, Graph], needs: Sequence[str], answers: ModuleType) -> str:
-    """Markdown. `told` is what `preprocessing.json` holds."""
-    task = told["task"]["name"] if told["task"] else "embedding"
-    parts = [f"# An ONNX model for {task}", _use(needs), "## Graphs", *_graphs(told, graphs)]
-    parts += ["## Inputs", *(_input(name, about) for name, about in told["inputs"].items()), "## Answers"]
-    parts.append(" ".join((answers.__doc__ or "").split()))
-    if told["labels"]:
-        parts.append(f"Labels, in the order of their codes: {', '.join(told['labels'][:100])}.")
-    if told["rows_a_call"]:
-        parts.append("The graph is asked for one row at a time, so that no answer depends on the rows beside it.")
-    parts.append("All of this, for programs: `preprocessing.json`. How each graph was judged: `parity.json`.")
+
+def render_readme(
+    metadata: Mapping[str, Any], graphs: Mapping[str, Graph], requirements: Sequence[str], postprocessor: ModuleType
+) -> str:
+    """Return Markdown; `metadata` is the content of `preprocessing.json`."""
+    task = metadata["task"]["name"] if metadata["task"] else "embedding"
+    parts = [f"# An ONNX model for {task}", _render_usage(requirements), "## Graphs"]
+    for name, graph in graphs.items():
+        parts += _render_graph(metadata["graphs"][name], graph)
+    parts += ["## Inputs", *(_render_input(name, encoder) for name, encoder in metadata["inputs"].items())]
+    parts += ["## Outputs", " ".join((postprocessor.__doc__ or "").split())]
+    if metadata["labels"]:
+        parts.append(f"Labels, in the order of their codes: {', '.join(metadata['labels'][:MAX_LISTED_LABELS])}.")
+    if metadata["max_batch_size"] == 1:
+        parts.append("The graph runs one row at a time, so that no output depends on the other rows of a batch.")
+    parts.append("`preprocessing.json` has the same for programs; `parity.json` compares each graph with its network.")
     return "\n\n".join(parts) + "\n"
 
 
-def _use(needs: Sequence[str]) -> str:
-    lines = [f"pip install {' '.join(needs)}"]
-    lines += ["python run.py FILE ...          # an input each; or the JSON body of a request to /predict"]
+def _render_usage(requirements: Sequence[str]) -> str:
+    lines = [f"pip install {' '.join(requirements)}"]
+    lines += ["python run.py FILE ...          # one file for each input, or the JSON body of a request to /predict"]
     return "```sh\n" + "\n".join(lines) + "\n```"
 
 
-def _graphs(told: Mapping[str, Any], graphs: Mapping[str, Graph]) -> list[str]:
-    found = []
-    for name, graph in graphs.items():
-        about = told["graphs"][name]
-        rows = [
-            f"| {each['name']} | {way} | {each['type']} | {_shape(each['shape'])} |"
-            for way, arrays in (("in", about["inputs"]), ("out", about["outputs"]))
-            for each in arrays
-        ]
-        files = ", then ".join(f"`{each}`" for each in about["files"])
-        lines = [f"{files}, opset {about['opset']}. An axis with a name has any length.", ""]
-        found.append("\n".join([*lines, "| array | | type | shape |", "|---|---|---|---|", *rows]))
-        parity = graph.parity
-        if parity is not None:
-            changed = "" if parity.labels_changed is None else f", {parity.labels_changed} labels changed"
-            said = f"Against the network it was made of: {parity.rows} rows, differs by at most "
-            found.append(f"{said}{parity.max_abs_difference:g}{changed} ({', '.join(about['exact_files'])}).")
-        if graph.variant is not None and graph.variant.served:
-            variant = graph.variant
-            judged = f"{variant.metric} goes from {variant.before:.4f} to {variant.after:.4f}"
-            found.append(f"`{about['files'][0]}` is its faster variant `{variant.name}`: {judged}; {variant.reason}.")
-            found.append(
-                "Processors without VNNI cut off its sums unless `session.x64quantprecision` is 1, as `run.py` sees to."
-            )
-    return found
+def _render_graph(metadata: Mapping[str, Any], graph: Graph) -> list[str]:
+    files = ", then ".join(f"`{file}`" for file in metadata["files"])
+    table = [
+        f"{files}, opset {metadata['opset']}. An axis with a name has any length.",
+        "",
+        "| array | | type | shape |",
+        "|---|---|---|---|",
+    ]
+    table += [
+        f"| {tensor['name']} | {direction} | {tensor['type']} | {_render_shape(tensor['shape'])} |"
+        for direction, key in (("in", "inputs"), ("out", "outputs"))
+        for tensor in metadata[key]
+    ]
+    parts = ["\n".join(table)]
+    parity, variant = graph.parity, graph.variant
+    if parity is not None:
+        changed = "" if parity.labels_changed is None else f", {parity.labels_changed} labels changed"
+        compared = f"Compared with its network on {parity.rows} rows: differs by at most "
+        parts.append(f"{compared}{parity.max_abs_difference:g}{changed} ({', '.join(metadata['exact_files'])}).")
+    if variant is not None and variant.served:
+        change = f"{variant.metric} goes from {variant.before:.4f} to {variant.after:.4f}"
+        parts.append(f"`{metadata['files'][0]}` is the faster variant `{variant.name}`: {change}; {variant.reason}.")
+        parts.append(
+            "Processors without VNNI saturate its sums unless `session.x64quantprecision` is 1, which `run.py` sets."
+        )
+    return parts
 
 
-def _shape(shape: Sequence[Any]) -> str:
-    return " x ".join(str(each) for each in shape) or "one"
+def _render_shape(shape: Sequence[Any]) -> str:
+    return " x ".join(str(length) for length in shape) or "one"
 
 
-def _input(name: str, about: Mapping[str, Any]) -> str:
-    hidden = ("how", "reader", "folder")
-    numbers = {key: value for key, value in about.items() if key not in hidden}
-    said = about["how"] or f"As the encoder {about['reader']} reads it; its numbers are below."
-    lines = [f"### {name}", "", said, ""]
-    for key, value in numbers.items():
+def _render_input(name: str, encoder: Mapping[str, Any]) -> str:
+    description = encoder["description"] or f"Encoded by `{encoder['encoder']}`, with the config below."
+    lines = [f"### {name}", "", description, ""]
+    for key, value in encoder["config"].items():
         text = str(value)
-        lines.append(f"- {key}: {text if len(text) < 200 else f'{text[:200]} ... (in preprocessing.json)'}")
-    return "\n".join([*lines, f"- files: `{about['folder']}/`"])
+        cut = f"{text[:MAX_VALUE_CHARACTERS]} ... (in preprocessing.json)"
+        lines.append(f"- {key}: {text if len(text) < MAX_VALUE_CHARACTERS else cut}")
+    return "\n".join([*lines, f"- files: `{encoder['folder']}/`"])

@@ -1,6 +1,7 @@
-"""What goes beside exported graphs: code that answers with them by numpy and ONNX Runtime, without anything of ours.
+"""Code of exported ONNX folders, which predicts with numpy and ONNX Runtime alone.
 
-`run.py`, `readers/{encoder}.py` and `answers/{how}.py` are copied into the folder. They import neither each other nor
-this package, and do again what `ml.encoders` and `ml.tasks` do, which a test holds them to. What an answer is looked
-for with is copied beside it (`WITH`): modules of `ml` that need nothing but numpy.
+`run.py`, `preprocess/{encoder}.py` and `postprocess/{name}.py` are copied into the folder. The modules of `ml` that
+they import are copied into `runtime/`, with imports rewritten; these may need the packages in
+`standalone_code.REQUIREMENTS` and no others. Text, characters and item histories are encoded here a second time, since
+their encoders need Pydantic; a test compares the predictions.
 """

@@ -1,9 +1,9 @@
-"""Answers as the service does that this folder comes from, by ONNX Runtime alone.
+"""Predicts with the ONNX graphs of this folder.
 
     python run.py request.json         the body of POST /predict: {"inputs": [...], "parameters": {...}}
-    python run.py one.png two.png      or each input as a file of its own: pictures, recordings, texts
+    python run.py one.png two.png      or one file for each input: images, audio clips, texts
 
-Prints {"outputs": [...]}, one for each input, in order. README.md says what has to be installed.
+Prints {"outputs": [...]}, one for each input, in order. README.md lists the packages to install.
 """
 
 from __future__ import annotations
@@ -13,106 +13,129 @@ import json
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime
 
+from ml.errors import InputError
 from ml.inference.cpu_features import saturates
 
-HERE = Path(__file__).resolve().parent
-WITH = ("ml.inference.cpu_features",)
+FOLDER: Final = Path(__file__).resolve().parent
+FORMAT_VERSION: Final = 2
 
 
 class Model:
-    """The graphs of this folder, and how `preprocessing.json` says that they are asked."""
+    """The graphs of a folder, and `metadata`, the content of its `preprocessing.json`."""
 
-    def __init__(self, folder: Path = HERE) -> None:
-        self.told: dict[str, Any] = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+    def __init__(self, folder: Path = FOLDER) -> None:
+        """Load the graphs; raises `ValueError` if `preprocessing.json` has another format version."""
+        self.metadata: dict[str, Any] = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+        if self.metadata.get("format_version") != FORMAT_VERSION:
+            version = self.metadata.get("format_version")
+            raise ValueError(
+                f"preprocessing.json has format_version {version}, and run.py reads {FORMAT_VERSION}: "
+                "use the run.py of the same export"
+            )
         self._folder = folder
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        # A graph in 8 bits answers alike on every processor.
+        # 8-bit graphs then compute the same on every processor.
         options.add_session_config_entry("session.x64quantprecision", str(int(saturates())))
         self._sessions = {
             name: [
                 onnxruntime.InferenceSession(str(folder / file), options, providers=["CPUExecutionProvider"])
                 for file in graph["files"]
             ]
-            for name, graph in self.told["graphs"].items()
+            for name, graph in self.metadata["graphs"].items()
         }
 
     @property
-    def answers(self) -> Any:
-        """The module that makes answers of what the graphs give."""
-        return import_module(f"answers.{self.told['answers']}")
+    def postprocessor(self) -> Any:
+        """Module that makes predictions of the outputs of the graphs."""
+        return import_module(f"postprocess.{self.metadata['postprocessor']}")
 
-    def reader(self, slot: str) -> Any:
-        """The module that makes arrays of the inputs of a slot."""
-        return import_module(f"readers.{self.told['inputs'][slot]['reader']}")
+    def preprocessor(self, slot: str) -> Any:
+        """Return the module that encodes the inputs of a slot as arrays."""
+        return import_module(f"preprocess.{self.metadata['inputs'][slot]['encoder']}")
 
-    def read(self, slot: str, inputs: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-        """The signal of a slot under its name, and its mask under `{slot}_mask` where lengths differ."""
-        about = self.told["inputs"][slot]
-        found = self.reader(slot).read(inputs, about, self.folder(about))
+    def encoder(self, name: str) -> dict[str, Any]:
+        """Return name, config and folder of the encoder of a slot or a target."""
+        encoder: dict[str, Any] = {**self.metadata["targets"], **self.metadata["inputs"]}[name]
+        return encoder
+
+    def folder(self, name: str) -> Path:
+        """Return the folder with the files of an encoder, such as its tokenizer."""
+        return self._folder / str(self.encoder(name)["folder"])
+
+    def encode(self, slot: str, inputs: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+        """Encode the inputs of a slot.
+
+        Returns its signal as `{slot}`, and `{slot}_mask` if it is padded.
+        """
+        arrays = self.preprocessor(slot).encode(inputs, self.encoder(slot)["config"], self.folder(slot))
         names = {"signal": slot, "mask": f"{slot}_mask"}
-        return {names[name]: array for name, array in found.items()}
-
-    def folder(self, about: dict[str, Any]) -> Path:
-        """Where the files of an input lie: a tokenizer, a list of items."""
-        return self._folder / str(about["folder"])
+        return {names[name]: array for name, array in arrays.items()}
 
     def run(self, graph: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Every output of a graph, whose files are run one after the other; of the arrays it takes those it reads."""
-        found: dict[str, np.ndarray] = {}
+        """Return all outputs of a graph.
+
+        Its files are run one after the other; arrays that it does not read are ignored.
+        """
+        outputs: dict[str, np.ndarray] = {}
         for session in self._sessions[graph]:
-            names = [each.name for each in session.get_outputs()]
-            fed = {each.name: {**arrays, **found}[each.name] for each in session.get_inputs()}
-            found |= dict(zip(names, session.run(names, fed), strict=True))
-        return found
+            names = [output.name for output in session.get_outputs()]
+            feed = {tensor.name: {**arrays, **outputs}[tensor.name] for tensor in session.get_inputs()}
+            outputs |= dict(zip(names, session.run(names, feed), strict=True))
+        return outputs
 
-    def answer(self, inputs: list[dict[str, Any]], parameters: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """One answer for each input, in order; `parameters` are fields of each."""
-        whole = [{**self.told["parameters"], **(parameters or {}), **each} for each in inputs]
-        rows = self.told["rows_a_call"] or max(1, len(whole))
-        found: list[dict[str, Any]] = []
-        for start in range(0, len(whole), rows):
-            found += self.answers.answer(whole[start : start + rows], self)
-        return found
+    def predict(self, inputs: list[dict[str, Any]], parameters: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Return one prediction for each input, in order.
 
-    def of_file(self, path: Path) -> dict[str, Any]:
-        """A file as the input it is."""
-        read_as = self.reader(next(iter(self.told["inputs"]))).FIELD
-        field = getattr(self.answers, "FIELD", read_as)
+        `parameters` are fields of all inputs; those of an input take precedence.
+        """
+        complete = [{**self.metadata["default_parameters"], **(parameters or {}), **raw_input} for raw_input in inputs]
+        batch_size = self.metadata["max_batch_size"] or max(1, len(complete))
+        outputs: list[dict[str, Any]] = []
+        for start in range(0, len(complete), batch_size):
+            outputs += self.postprocessor.predict(complete[start : start + batch_size], self)
+        return outputs
+
+    def read_file(self, path: Path) -> dict[str, Any]:
+        """Return the input that a file is."""
+        encoder_field = self.preprocessor(next(iter(self.metadata["inputs"]))).FIELD
+        field = getattr(self.postprocessor, "FIELD", encoder_field)
         data = path.read_bytes()
-        return {field: data.decode().strip() if read_as == "text" else base64.b64encode(data).decode()}
+        return {field: data.decode().strip() if encoder_field == "text" else base64.b64encode(data).decode()}
 
 
-def answered(paths: list[Path]) -> list[dict[str, Any]]:
-    """The answers to a request, or to files that are an input each."""
+def predict_files(paths: list[Path]) -> list[dict[str, Any]]:
+    """Return the predictions for a JSON request, or for one file per input."""
     model = Model()
     if len(paths) > 1 or paths[0].suffix != ".json":
-        return model.answer([model.of_file(path) for path in paths])
+        return model.predict([model.read_file(path) for path in paths])
     try:
-        asked = json.loads(paths[0].read_bytes())
+        request = json.loads(paths[0].read_bytes())
     except ValueError as error:
         sys.exit(f"{paths[0]} is not JSON: {error}")
-    if not isinstance(asked, dict) or not isinstance(asked.get("inputs"), list):
-        sys.exit(f'{paths[0]} is no request: {{"inputs": [{{...}}]}}')
-    return model.answer(asked["inputs"], asked.get("parameters"))
+    if not isinstance(request, dict) or not isinstance(request.get("inputs"), list):
+        sys.exit(f'{paths[0]} is not a request; it must be {{"inputs": [{{...}}]}}')
+    return model.predict(request["inputs"], request.get("parameters"))
 
 
 def main(arguments: list[str]) -> None:
-    """Answer what was asked on the command line."""
+    """Print the predictions for the files on the command line."""
     if not arguments:
         sys.exit(__doc__)
     try:
-        outputs = answered([Path(each) for each in arguments])
+        outputs = predict_files([Path(argument) for argument in arguments])
     except ModuleNotFoundError as error:
-        sys.exit(f"{error.name} is not installed; README.md says what has to be.")
+        sys.exit(f"the package {error.name} is not installed; see README.md for the packages to install")
     except KeyError as error:
-        sys.exit(f"an input lacks {error}, or has a value that the model does not know")
-    except OSError as error:
+        sys.exit(f"an input has no field {error}, or a value in it that the model does not know")
+    except InputError as error:
+        sys.exit(" ".join(filter(None, [f"an input cannot be read: {error.message}.", error.hint])))
+    except (OSError, ValueError) as error:
         sys.exit(str(error))
     json.dump({"outputs": outputs}, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")

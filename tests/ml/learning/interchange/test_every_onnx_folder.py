@@ -1,4 +1,4 @@
-"""An exported folder answers by itself: in a process that cannot import torch, nor anything of ours."""
+"""An exported folder predicts alone, in a process that can import neither torch nor Plinth."""
 
 import base64
 import json
@@ -24,134 +24,142 @@ from tests.support.ml import samples
 from tests.support.ml.digits import run, spec
 
 CATALOG = Catalog.load()
-ALONE = """
+ISOLATED = """
 import sys
-class Barred:
+class Blocked:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {"torch", "transformers", "pydantic", "ml", "app", "worker", "store", "plinth"}:
-            raise ImportError(f"{name} is barred")
-sys.meta_path.insert(0, Barred())
+            raise ImportError(f"{name} is blocked")
+sys.meta_path.insert(0, Blocked())
 sys.argv = sys.argv[1:]
-sys.path[:] = [each for each in sys.path if each]
+sys.path[:] = [path for path in sys.path if path]
 sys.path.insert(0, sys.argv[0].rpartition("/")[0])
 import runpy
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-SEEN = {"seed": 3}
-"""So that what is drawn is drawn alike."""
+#: Makes random predictions equal.
+SEED = {"seed": 3}
 
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    made: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
 
-    def of(task: str) -> Path:
-        if task not in made:
+    def train(task: str) -> Path:
+        if task not in folders:
             entry = CATALOG.tasks[task]
-            tiny = {
+            architectures = {
                 slot: {
-                    "name": each.default_architecture,
-                    "config": ARCHITECTURES[each.default_architecture].tiny().model_dump(mode="json"),
+                    "name": slot_entry.default_architecture,
+                    "config": ARCHITECTURES[slot_entry.default_architecture].tiny().model_dump(mode="json"),
                 }
-                for slot, each in entry.slots.items()
-                if each.default_architecture is not None
+                for slot, slot_entry in entry.slots.items()
+                if slot_entry.default_architecture is not None
             }
-            asked: dict[str, Any] = {"architectures": tiny, "task": task}
-            folder = tmp_path_factory.mktemp(task)
-            made[task] = run(samples.path(entry.columns), folder, spec("finetune", **asked)).package.directory
-        return made[task]
+            options: dict[str, Any] = {"architectures": architectures, "task": task}
+            workdir = tmp_path_factory.mktemp(task)
+            result = run(samples.path(entry.columns), workdir, spec("finetune", **options))
+            folders[task] = result.package.directory
+        return folders[task]
 
-    return of
+    return train
 
 
-def alone(folder: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", ALONE, str(folder / "run.py"), *arguments]
+def start_isolated(folder: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", ISOLATED, str(folder / "run.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
-def run_alone(folder: Path, *arguments: str, cwd: Path) -> list[dict[str, Any]]:
-    said = alone(folder, *arguments, cwd=cwd)
-    assert said.returncode == 0, said.stderr
-    outputs: list[dict[str, Any]] = json.loads(said.stdout)["outputs"]
+def run_isolated(folder: Path, *arguments: str, cwd: Path) -> list[dict[str, Any]]:
+    process = start_isolated(folder, *arguments, cwd=cwd)
+    assert process.returncode == 0, process.stderr
+    outputs: list[dict[str, Any]] = json.loads(process.stdout)["outputs"]
     return outputs
 
 
-def alike(one: Any, other: Any) -> bool:
-    """Numbers as near as float32 keeps them when a batch is padded otherwise; a wave is heard the same."""
-    if isinstance(one, dict) and "audio" in one:
-        waves = [np.frombuffer(base64.b64decode(each["audio"])[44:], dtype="<i2") for each in (one, other)]
-        return len(waves[0]) == len(waves[1]) and np.allclose(*waves, rtol=0, atol=0.01 * 2**15)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(alike(*pair) for pair in zip(one, other, strict=True))
-    return one == pytest.approx(other, rel=1e-3, abs=1e-4) if isinstance(one, float) else bool(one == other)
+def predict_isolated(folder: Path, inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    request = folder.parent / "request.json"
+    request.write_text(json.dumps({"inputs": inputs}))
+    return run_isolated(folder, str(request), cwd=folder.parent)
+
+
+def is_close(value: Any, expected: Any) -> bool:
+    """Compare numbers within the float32 error of differently padded batches, and audio sample by sample."""
+    if isinstance(value, dict) and "audio" in value:
+        waves = [np.frombuffer(base64.b64decode(clip["audio"])[44:], dtype="<i2") for clip in (value, expected)]
+        return len(waves[0]) == len(waves[1]) and np.allclose(waves[0], waves[1], rtol=0, atol=0.01 * 2**15)
+    if isinstance(value, dict):
+        return value.keys() == expected.keys() and all(is_close(value[key], expected[key]) for key in value)
+    if isinstance(value, list):
+        return len(value) == len(expected) and all(is_close(*pair) for pair in zip(value, expected, strict=True))
+    if isinstance(value, float):
+        return value == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    return bool(value == expected)
 
 
 def inputs_of(package: ModelPackage, columns: Any) -> list[dict[str, Any]]:
-    """The example of the task, which is of another size or rate than the data, and rows of the data."""
+    """Return the example of the task, and rows of the data, which have another size or rate."""
     task = package.task()
     assert task is not None
     rows = Dataset.open(samples.path(columns)).rows("test")[:3]
-    given = [task.example()[0], *(task.show(row)[0] for row in rows)]
-    sent = [each.model_dump(mode="json", exclude_none=True) for each in given]
+    raw_inputs = [task.example()[0], *(task.show(row)[0] for row in rows)]
+    inputs = [raw_input.model_dump(mode="json", exclude_none=True) for raw_input in raw_inputs]
     if "label" in task.input_type.model_fields:
-        sent[0] |= {"label": "1"}
+        inputs[0] |= {"label": "1"}
     if "candidates" in task.input_type.model_fields:
-        sent += [{"text": "quiet film"}, {"image": sent[0]["image"]}]
-    return [{**each, **SEEN} if "seed" in task.input_type.model_fields else each for each in sent]
+        inputs += [{"text": "quiet film"}, {"image": inputs[0]["image"]}]
+    return [{**row, **SEED} if "seed" in task.input_type.model_fields else row for row in inputs]
 
 
 @pytest.mark.parametrize("name", list(TASKS))
-def test_a_folder_answers_as_the_service_does_without_any_of_it(name: str, packages: Any, tmp_path: Path) -> None:
+def test_a_folder_predicts_like_the_service(name: str, packages: Any, tmp_path: Path) -> None:
     package = ModelPackage.open(packages(name))
     report = export_model(package.directory, tmp_path / "out", format="onnx")
 
-    told = json.loads((tmp_path / "out" / "preprocessing.json").read_text())
+    metadata = json.loads((tmp_path / "out" / "preprocessing.json").read_text())
+    assert (metadata["format"], metadata["format_version"]) == ("plinth-onnx", 2)
     assert report["format"] == "onnx"
-    assert set(told["graphs"]) == set(package.manifest.graphs) == set(report["opset"])
+    assert set(metadata["graphs"]) == set(package.manifest.graphs) == set(report["opset"])
     readme = (tmp_path / "out" / "README.md").read_text()
-    for graph in told["graphs"].values():
+    for graph in metadata["graphs"].values():
         for file in graph["files"]:
             onnxruntime.InferenceSession(str(tmp_path / "out" / file), providers=["CPUExecutionProvider"])
-        assert all(isinstance(each["shape"][0], str) for each in graph["inputs"]), "the batch has any length"
-        assert all(each["name"] in readme for each in graph["inputs"] + graph["outputs"])
+        assert all(isinstance(tensor["shape"][0], str) for tensor in graph["inputs"]), "the batch has any length"
+        assert all(tensor["name"] in readme for tensor in graph["inputs"] + graph["outputs"])
+    for encoder in metadata["inputs"].values():
+        assert set(encoder) == {"encoder", "folder", "config", "description"}
+        assert encoder["description"] in readme
     parity = json.loads((tmp_path / "out" / "parity.json").read_text())
-    assert all(each["parity"]["rows"] for each in parity.values())
-    given = inputs_of(package, CATALOG.tasks[name].columns)
-    (tmp_path / "request.json").write_text(json.dumps({"inputs": given}))
-    expected = Predictor.load(package).predict(given)
-    found = run_alone(tmp_path / "out", str(tmp_path / "request.json"), cwd=tmp_path)
-    assert alike(found, expected), (found, expected)
+    assert all(graph["parity"]["rows"] for graph in parity.values())
+    inputs = inputs_of(package, CATALOG.tasks[name].columns)
+    expected = Predictor.load(package).predict(inputs)
+    outputs = predict_isolated(tmp_path / "out", inputs)
+    assert is_close(outputs, expected), (outputs, expected)
 
 
-def test_a_base_model_answers_embeddings(tmp_path: Path) -> None:
-    asked: dict[str, Any] = {
+def test_a_base_model_predicts_embeddings(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
         "objective": "contrastive_views",
         "architecture": {"name": "cnn", "config": {"preset": "small"}},
     }
-    package = run(samples.path({"image": "image"}), tmp_path / "work", spec("pretrain", **asked)).package
+    package = run(samples.path({"image": "image"}), tmp_path / "work", spec("pretrain", **options)).package
     export_model(package.directory, tmp_path / "out", format="onnx")
-    given = [{"pixels": [[0, 255], [255, 0]]}, {"pixels": [[9, 9, 9]]}]
-    (tmp_path / "request.json").write_text(json.dumps({"inputs": given}))
-    found = run_alone(tmp_path / "out", str(tmp_path / "request.json"), cwd=tmp_path)
-    assert alike(found, Predictor.load(package).predict(given))
-    again = export_model(package.directory, tmp_path / "again", format="onnx", opset=17)
-    assert again["opset"] == {"model": 17}
+    inputs = [{"pixels": [[0, 255], [255, 0]]}, {"pixels": [[9, 9, 9]]}]
+    assert is_close(predict_isolated(tmp_path / "out", inputs), Predictor.load(package).predict(inputs))
+    report = export_model(package.directory, tmp_path / "again", format="onnx", opset=17)
+    assert report["opset"] == {"model": 17}
 
 
-def test_a_graph_in_two_files_is_run_one_after_the_other(tmp_path: Path) -> None:
+def test_a_graph_in_two_files_runs_them_one_after_the_other(tmp_path: Path) -> None:
     data, architecture = samples.path({"image": "image"}), {"name": "cnn", "config": {"preset": "small"}}
-    asked: dict[str, Any] = {"objective": "contrastive_views", "architecture": architecture}
-    base = run(data, tmp_path / "base", spec("pretrain", **asked)).package.directory
-    asked = {"task": "image_classification", "start_from": "base", "tuning": "head_only"}
-    package = run(data, tmp_path / "work", spec("finetune", **asked), start_from=base).package
+    options: dict[str, Any] = {"objective": "contrastive_views", "architecture": architecture}
+    base = run(data, tmp_path / "base", spec("pretrain", **options)).package.directory
+    options = {"task": "image_classification", "start_from": "base", "tuning": "head_only"}
+    package = run(data, tmp_path / "work", spec("finetune", **options), start_from=base).package
     assert package.manifest.graphs["model"].trunk is not None
     export_model(package.directory, tmp_path / "out", format="onnx")
-    given = inputs_of(package, {"image": "image"})
-    (tmp_path / "request.json").write_text(json.dumps({"inputs": given}))
-    found = run_alone(tmp_path / "out", str(tmp_path / "request.json"), cwd=tmp_path)
-    assert alike(found, Predictor.load(package).predict(given))
+    inputs = inputs_of(package, {"image": "image"})
+    assert is_close(predict_isolated(tmp_path / "out", inputs), Predictor.load(package).predict(inputs))
 
 
 @pytest.mark.parametrize("name", ["text_classification", "translation"])
@@ -159,66 +167,75 @@ def test_files_are_inputs_too(name: str, packages: Any, tmp_path: Path) -> None:
     package = ModelPackage.open(packages(name))
     export_model(package.directory, tmp_path / "out", format="onnx")
     (tmp_path / "one.txt").write_text("a moving film\n")
-    (found,) = run_alone(tmp_path / "out", "one.txt", cwd=tmp_path)
+    (output,) = run_isolated(tmp_path / "out", "one.txt", cwd=tmp_path)
     (expected,) = Predictor.load(package).predict([{"text": "a moving film"}])
-    assert alike(found, expected)
+    assert is_close(output, expected)
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("task", "content", "words"),
     [
-        (b'{"inputs": [{"nothing": 1}]}', "'text'"),
-        (b"{", "request.json is not JSON"),
-        (b'["a"]', '{"inputs": [{...}]}'),
-        (None, "request.json"),
+        ("text_classification", b'{"inputs": [{"nothing": 1}]}', "has no field 'text'"),
+        ("text_classification", b"{", "request.json is not JSON"),
+        ("text_classification", b'["a"]', '{"inputs": [{...}]}'),
+        ("text_classification", None, "request.json"),
+        ("image_classification", b'{"inputs": [{"image": "AAAA"}]}', "the file is not an image. Send PNG"),
     ],
 )
-def test_what_cannot_be_read_is_told_in_a_line(
-    packages: Any, tmp_path: Path, content: bytes | None, words: str
+def test_a_request_that_cannot_be_read_gives_one_line(
+    packages: Any, tmp_path: Path, task: str, content: bytes | None, words: str
 ) -> None:
-    export_model(packages("text_classification"), tmp_path / "out", format="onnx")
+    export_model(packages(task), tmp_path / "out", format="onnx")
     if content is not None:
         (tmp_path / "request.json").write_bytes(content)
-    said = alone(tmp_path / "out", "request.json", cwd=tmp_path)
-    assert said.returncode == 1
-    assert words in said.stderr
-    assert len(said.stderr.splitlines()) == 1
+    process = start_isolated(tmp_path / "out", "request.json", cwd=tmp_path)
+    assert process.returncode == 1
+    assert words in process.stderr
+    assert len(process.stderr.splitlines()) == 1
 
 
-def test_another_opset_is_written_anew_and_answers_alike(packages: Any, tmp_path: Path) -> None:
+def test_run_refuses_a_folder_of_another_format_version(packages: Any, tmp_path: Path) -> None:
+    export_model(packages("text_classification"), tmp_path / "out", format="onnx")
+    path = tmp_path / "out" / "preprocessing.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 3}))
+    (tmp_path / "one.txt").write_text("a film")
+    process = start_isolated(tmp_path / "out", "one.txt", cwd=tmp_path)
+    assert process.returncode == 1
+    assert "format_version 3, and run.py reads 2" in process.stderr
+
+
+def test_another_opset_is_exported_again_and_predicts_the_same(packages: Any, tmp_path: Path) -> None:
     package = ModelPackage.open(packages("image_classification"))
     report = export_model(package.directory, tmp_path / "out", format="onnx", opset=16)
     assert report["opset"] == {"model": 16}
     assert report["graphs"]["model"]["labels_changed"] == 0
     session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"), providers=["CPUExecutionProvider"])
-    picture = {"image": np.zeros((3, 1, samples.SIDE, samples.SIDE), dtype=np.float32)}
-    found = session.run(["logits"], picture)[0]
-    np.testing.assert_allclose(found, Predictor.load(package).run("model", picture)["logits"], atol=1e-4)
+    images = {"image": np.zeros((3, 1, samples.SIDE, samples.SIDE), dtype=np.float32)}
+    logits = session.run(["logits"], images)[0]
+    np.testing.assert_allclose(logits, Predictor.load(package).run("model", images)["logits"], atol=1e-4)
 
 
 def test_a_model_without_a_graph_is_refused_with_the_reason(
     packages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = ModelPackage.open(packages("image_classification"))
-    bare = package.manifest.model_copy(update={"graphs": {}, "no_graph_reason": "dynamo: it loops"})
-    monkeypatch.setattr(ModelPackage, "open", lambda _: ModelPackage(package.directory, bare))
+    manifest = package.manifest.model_copy(update={"graphs": {}, "no_graph_reason": "dynamo: it loops"})
+    monkeypatch.setattr(ModelPackage, "open", lambda _: ModelPackage(package.directory, manifest))
     with pytest.raises(PackageError, match="dynamo: it loops"):
         export_model(package.directory, tmp_path / "out", format="onnx")
 
 
-def test_a_faster_variant_goes_out_beside_the_graph_it_stands_for(
+def test_a_faster_variant_is_exported_beside_its_graph(
     packages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = ModelPackage.open(packages("text_classification"))
     parity = Parity(rows=9, max_abs_difference=0.1)
-    judged: dict[str, Any] = {"metric": "accuracy", "before": 0.9, "after": 0.9, "speedup": 2.0, "served": True}
-    variant = Variant(name="int8", file="model.onnx", parity=parity, reason="it is fast", single_row=True, **judged)
+    scores: dict[str, Any] = {"metric": "accuracy", "before": 0.9, "after": 0.9, "speedup": 2.0, "served": True}
+    variant = Variant(name="int8", file="model.onnx", parity=parity, reason="it is fast", single_row=True, **scores)
     graph = Graph.model_validate({**package.manifest.graphs["model"].model_dump(), "variant": variant.model_dump()})
     manifest = package.manifest.model_copy(update={"graphs": {"model": graph}})
     monkeypatch.setattr(ModelPackage, "open", lambda _: ModelPackage(package.directory, manifest))
     export_model(package.directory, tmp_path / "out", format="onnx")
     assert "accuracy goes from 0.9000 to 0.9000; it is fast" in (tmp_path / "out" / "README.md").read_text()
-    assert json.loads((tmp_path / "out" / "preprocessing.json").read_text())["rows_a_call"] == 1
-    given = [{"text": "a moving film"}, {"text": "dull"}]
-    (tmp_path / "request.json").write_text(json.dumps({"inputs": given}))
-    assert len(run_alone(tmp_path / "out", str(tmp_path / "request.json"), cwd=tmp_path)) == 2
+    assert json.loads((tmp_path / "out" / "preprocessing.json").read_text())["max_batch_size"] == 1
+    assert len(predict_isolated(tmp_path / "out", [{"text": "a moving film"}, {"text": "dull"}])) == 2

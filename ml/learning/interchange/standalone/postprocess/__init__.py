@@ -1,1 +1,4 @@
-"""One file for each way to answer; `TASKS` in it says which tasks do so."""
+"""Predictions from the outputs of graphs, one module for each kind.
+
+`TASKS` of a module names the tasks that it is for.
+"""

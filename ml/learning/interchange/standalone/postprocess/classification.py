@@ -1,22 +1,25 @@
-"""`logits` [batch, classes]: their softmax is how probable each of `labels` is, in that order."""
+"""Label, confidence and probabilities from logits.
+
+`logits` [batch, classes]: their softmax is the probability of each of `labels`, in that order.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-TASKS = ("image_classification", "text_classification")
+TASKS: Final = ("image_classification", "text_classification")
 
 
-def answer(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
-    """Label, confidence, probabilities."""
-    (slot,) = model.told["inputs"]
-    logits = model.run("model", model.read(slot, inputs))["logits"].astype(np.float64)
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    labels = model.told["labels"]
+def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
+    """Return label, confidence and probabilities of each input."""
+    (slot,) = model.metadata["inputs"]
+    logits = model.run("model", model.encode(slot, inputs))["logits"].astype(np.float64)
+    probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    labels = model.metadata["labels"]
     return [
         {"label": labels[best], "confidence": row[best], "probabilities": dict(zip(labels, row, strict=True))}
-        for best, row in zip(shares.argmax(axis=1).tolist(), shares.tolist(), strict=True)
+        for best, row in zip(probabilities.argmax(axis=1).tolist(), probabilities.tolist(), strict=True)
     ]

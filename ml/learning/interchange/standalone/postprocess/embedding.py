@@ -1,16 +1,17 @@
-"""`embedding` [batch, width]: a point among points, alike inputs near each other. The only slot that is read is the
-first.
+"""Embeddings of inputs.
+
+`embedding` [batch, width] is a vector that is close to those of similar inputs. Only the first slot is read.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-TASKS = ("embedding",)
+TASKS: Final = ("embedding",)
 
 
-def answer(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
-    """The embedding."""
-    slot = next(iter(model.told["inputs"]))
-    graph = "model" if "model" in model.told["graphs"] else slot
-    return [{"embedding": row} for row in model.run(graph, model.read(slot, inputs))["embedding"].tolist()]
+def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
+    """Return the embedding of each input."""
+    slot = next(iter(model.metadata["inputs"]))
+    graph = "model" if "model" in model.metadata["graphs"] else slot
+    return [{"embedding": row} for row in model.run(graph, model.encode(slot, inputs))["embedding"].tolist()]

@@ -1,37 +1,48 @@
-"""`logits` [batch, codes] for the next item; their softmax over what may be recommended is the score. Codes 0 and 1 are
-no items, and items of the history are left out unless `config.repeat`. `embedding` [batch, width] is the profile.
-One place of `length` stays free: only the latest `length` - 2 items are read.
+"""Recommended items from logits, and the profile.
+
+`logits` [batch, codes] for the next item: their softmax over the allowed items is the score. Codes 0 and 1 are no
+items, and items of the history are excluded unless `config.repeat`. `embedding` [batch, width] is the profile. One of
+the `length` positions stays free: only the latest `length` - 2 items are read.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-TASKS = ("recommendation",)
-FIRST_ITEM = 2
+TASKS: Final = ("recommendation",)
+FIRST_ITEM: Final = 2
 
 
-def answer(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
-    """The best guesses first, and the profile."""
-    about = model.told["inputs"]["history"]
-    items = model.reader("history").items(model.folder(about))
-    code_of = {item: code for code, item in enumerate(items, start=FIRST_ITEM)}
-    known = [[str(item) for item in given["history"] if str(item) in code_of] for given in inputs]
-    latest = [{"history": each[max(0, len(each) - about["length"] + 2) :]} for each in known]
-    found = model.run("model", model.read("history", latest))
-    answers = []
-    for given, had, logits, profile in zip(inputs, known, found["logits"], found["embedding"], strict=True):
-        allowed = logits.astype(np.float32)
-        allowed[:FIRST_ITEM] = -np.inf
-        if not model.told["task"]["config"]["repeat"]:
-            allowed[[code_of[item] for item in had]] = -np.inf
-        shares = np.exp(allowed - allowed.max())
-        shares /= shares.sum()
-        count = min(given["count"], int(np.isfinite(allowed).sum()))
-        best = np.argsort(-allowed, kind="stable")[:count].tolist()
-        recommended = [{"item": items[code - FIRST_ITEM], "score": float(shares[code])} for code in best]
-        unknown = len(given["history"]) - len(had)
-        answers.append({"items": recommended, "profile": profile.tolist(), "unknown": unknown})
-    return answers
+def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
+    """Return the recommended items of each input, the best first, and the profile."""
+    items = model.preprocessor("history").load_items(model.folder("history"))
+    codes = {item: code for code, item in enumerate(items, start=FIRST_ITEM)}
+    histories = [[str(item) for item in raw_input["history"] if str(item) in codes] for raw_input in inputs]
+    max_items = model.metadata["inputs"]["history"]["config"]["length"] - 2
+    latest = [{"history": history[max(0, len(history) - max_items) :]} for history in histories]
+    outputs = model.run("model", model.encode("history", latest))
+    is_repeat_allowed = model.metadata["task"]["config"]["repeat"]
+    predictions = []
+    rows = zip(inputs, histories, outputs["logits"], outputs["embedding"], strict=True)
+    for raw_input, history, logits, profile in rows:
+        excluded = [] if is_repeat_allowed else [codes[item] for item in history]
+        recommended = [
+            {"item": items[code - FIRST_ITEM], "score": score}
+            for code, score in _rank(logits, excluded, count=raw_input["count"])
+        ]
+        unknown = len(raw_input["history"]) - len(history)
+        predictions.append({"items": recommended, "profile": profile.tolist(), "unknown": unknown})
+    return predictions
+
+
+def _rank(logits: np.ndarray, excluded: list[int], *, count: int) -> list[tuple[int, float]]:
+    """Return code and score of the best items."""
+    allowed = logits.astype(np.float32)
+    allowed[:FIRST_ITEM] = -np.inf
+    allowed[excluded] = -np.inf
+    scores = np.exp(allowed - allowed.max())
+    scores /= scores.sum()
+    count = min(count, int(np.isfinite(allowed).sum()))
+    return [(code, float(scores[code])) for code in np.argsort(-allowed, kind="stable")[:count].tolist()]

@@ -1,77 +1,82 @@
-"""`step` reads tokens and gives `logits` for the token that follows. A prompt is cut into tokens without what the
-tokenizer's template adds; the token that `special` calls begin (where there is none, end) goes before it, and of its
-own tokens the last `max_length` - 1 are kept. Where `task.state.prompted` is true, a line break ends the prompt. Turns
-of a conversation are written as `User: ...`, a blank line between them, and `Assistant:` behind. Where
-`task.state.state_width` is 0, all tokens are fed each time; where it is K, the prompt once with an empty `text_state`,
-float32 [batch, 0, K], and `text_state_mask`, bool [batch, 0], then only the newest token with `text_next_state` and
-`text_next_state_mask` of the step before. answers/continuation.py does so, answers/sampling.py draws the token
-(`temperature`, `top_k`, `top_p`, `seed`), and answers/spelling.py makes text of them, which ends before a `stop`. It
-ends at the token called end, too, and after `max_new_tokens`. Past `task.state.context` tokens, the first and the
-latest half are read again.
+"""Text generated token by token.
+
+`step` reads tokens and returns `logits` for the next token. A prompt is tokenized without the template of the
+tokenizer; the token that `special` names as begin (or else end) goes before it, and the last `max_length` - 1 tokens of
+the prompt are read. If `task.state.prompted` is true, a line break ends the prompt. Turns of a conversation are written
+as `User: ...`, with a blank line between them, and `Assistant:` at the end. If `task.state.state_width` is 0, all
+tokens are read at every step; if it is K, the prompt is read once with an empty `text_state`, float32 [batch, 0, K],
+and `text_state_mask`, bool [batch, 0], and then only the newest token, with `text_next_state` and
+`text_next_state_mask` of the previous step. `runtime/loop.py` does this, `runtime/sampling.py` draws the token
+(`temperature`, `top_k`, `top_p`, `seed`), and `runtime/detokenizer.py` converts tokens to text, which ends before a
+`stop` string. Generation also ends at the token named as end, and after `max_new_tokens`. Beyond `task.state.context`
+tokens, the first token and the latest half are read again.
 """
 
 from __future__ import annotations
 
 import secrets
 from functools import partial
-from typing import Any
-
-from tokenizers import Tokenizer
+from typing import Any, Final
 
 from ml.generation.loop import GeneratedSequence, GenerationLoop, GenerationParams
 from ml.generation.sampling import Sampling
 
-TASKS = ("text_generation",)
-FIELD = "prompt"
-NEEDS = "tokenizers"
-WITH = ("ml.generation.loop", "ml.generation.sampling", "ml.generation.detokenizer")
-SEEDS = 2**32
+TASKS: Final = ("text_generation",)
+#: Field of an input that a file fills.
+FIELD: Final = "prompt"
+SEEDS: Final = 2**32
 
 
-def answer(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
-    """All of them share each step."""
-    about, state = model.told["inputs"]["text"], model.told["task"]["state"]
-    tokenizer: Any = Tokenizer.from_file(str(model.folder(about) / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    tokenizer.encode_special_tokens = True
-    special = {role: tokenizer.token_to_id(name) for role, name in about["special"].items()}
-    decode = partial(tokenizer.decode, skip_special_tokens=True)
-    some = []
-    for given in inputs:
-        prompt = tokenizer.encode(_prompt(given, prompted=state["prompted"]), add_special_tokens=False).ids
-        tokens = [special.get("begin", special["end"]), *prompt[max(0, len(prompt) - about["max_length"] + 1) :]]
-        some.append(GeneratedSequence(tokens, _wish(given), decode=decode, end=special["end"]))
+def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
+    """Return the generated text of each input; all share each step."""
+    state = model.metadata["task"]["state"]
+    sequences = _start_sequences(inputs, model, is_prompted=state["prompted"])
     read = partial(model.run, "step")
     loop = GenerationLoop(read, slot="text", context=state["context"], state_width=state["state_width"])
-    loop.join(some)
+    loop.join(sequences)
     while loop.is_busy:
         loop.step()
     return [
         {
-            "text": each.text,
-            "finish_reason": each.finish_reason,
-            "seed": each.params.seed,
-            "prompt_tokens": each.prompt_tokens,
-            "new_tokens": len(each.new_tokens),
+            "text": sequence.text,
+            "finish_reason": sequence.finish_reason,
+            "seed": sequence.params.seed,
+            "prompt_tokens": sequence.prompt_tokens,
+            "new_tokens": len(sequence.new_tokens),
         }
-        for each in some
+        for sequence in sequences
     ]
 
 
-def _prompt(given: dict[str, Any], *, prompted: bool) -> str:
-    prompt: str = given["prompt"]
-    if given.get("messages"):
-        turns = [f"{each['role'].capitalize()}: {each['content'].strip()}" for each in given["messages"]]
+def _start_sequences(inputs: list[dict[str, Any]], model: Any, *, is_prompted: bool) -> list[GeneratedSequence]:
+    config = model.metadata["inputs"]["text"]["config"]
+    tokenizer = model.preprocessor("text").load_tokenizer(model.folder("text"))
+    special = {role: tokenizer.token_to_id(name) for role, name in config["special"].items()}
+    decode = partial(tokenizer.decode, skip_special_tokens=True)
+    sequences = []
+    for raw_input in inputs:
+        prompt = tokenizer.encode(_prompt(raw_input, is_prompted=is_prompted), add_special_tokens=False).ids
+        tokens = [special.get("begin", special["end"]), *prompt[max(0, len(prompt) - config["max_length"] + 1) :]]
+        sequences.append(GeneratedSequence(tokens, _generation_params(raw_input), decode=decode, end=special["end"]))
+    return sequences
+
+
+def _prompt(raw_input: dict[str, Any], *, is_prompted: bool) -> str:
+    prompt: str = raw_input["prompt"]
+    if raw_input.get("messages"):
+        turns = [f"{turn['role'].capitalize()}: {turn['content'].strip()}" for turn in raw_input["messages"]]
         prompt = "\n\n".join([*turns, "Assistant:"])
-    return f"{prompt}\n" if prompted and prompt else prompt
+    return f"{prompt}\n" if is_prompted and prompt else prompt
 
 
-def _wish(given: dict[str, Any]) -> GenerationParams:
-    stop, seed = given.get("stop") or [], given.get("seed")
+def _generation_params(raw_input: dict[str, Any]) -> GenerationParams:
+    stop, seed = raw_input.get("stop") or [], raw_input.get("seed")
+    sampling = Sampling(
+        temperature=raw_input["temperature"], top_k=raw_input.get("top_k"), top_p=raw_input.get("top_p")
+    )
     return GenerationParams(
-        max_new_tokens=given["max_new_tokens"],
-        sampling=Sampling(temperature=given["temperature"], top_k=given.get("top_k"), top_p=given.get("top_p")),
+        max_new_tokens=raw_input["max_new_tokens"],
+        sampling=sampling,
         seed=secrets.randbelow(SEEDS) if seed is None else seed,
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
     )

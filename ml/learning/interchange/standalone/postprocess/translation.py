@@ -1,73 +1,69 @@
-"""`encode` reads the text once and gives `memory`. `step` writes, token by token, beginning with the one that the
-target's `special` calls begin: it reads `memory`, `text_mask`, the newest `token` of each sequence, int64
-[batch, sequences], and their `past`, float32 [batch, sequences, length, width], to which the `entry` of each step is
-added; it gives `log_probabilities` of the token that follows. `beams` sequences are followed at a time, one being
-greedy; answers/beam_search.py says how they are compared (`length_penalty`) and when a text ends: at the token called
-end, or after `max_length` tokens, or 50 more than the source has. Padding, begin and mask are never written. The
-target's tokenizer.json makes text of the tokens, special ones left out. `truncated` says that the source was cut.
+"""Translations by beam search.
+
+`encode` reads the text once and returns `memory`. `step` generates token by token, beginning with the token that
+`special` of the target names as begin: it reads `memory`, `text_mask`, the newest `token` of each sequence, int64
+[batch, sequences], and their `past`, float32 [batch, sequences, length, width], to which `entry` of each step is
+appended; it returns `log_probabilities` of the next token. `beams` sequences are followed together; 1 is greedy search.
+`runtime/beam_search.py` compares them (`length_penalty`) and decides when a text ends: at the token named as end, or
+after `max_length` tokens, or 50 more than the source has. Padding, begin and mask tokens are never generated.
+`tokenizer.json` of the target converts the tokens to text, without special tokens. `truncated` is true if the source
+was cut.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from ml.generation.beam_search import search
 
-TASKS = ("translation",)
-NEEDS = "tokenizers"
-WITH = ("ml.generation.beam_search",)
-MORE = 50
-NEVER = ("padding", "begin", "mask")
+TASKS: Final = ("translation",)
+#: Tokens that a translation may have more than its source.
+MAX_EXTRA_TOKENS: Final = 50
+#: Roles of tokens that are never generated.
+NEVER: Final = ("padding", "begin", "mask")
 
 
-def answer(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
-    """Each for itself."""
-    return [_translated(given, model) for given in inputs]
+def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
+    """Return the translation of each input."""
+    return [_predict_one(raw_input, model) for raw_input in inputs]
 
 
-def _translated(given: dict[str, Any], model: Any) -> dict[str, Any]:
-    reader, config = model.told["inputs"]["text"], model.told["task"]["config"]
-    # Where both languages have one vocabulary, it is the text's.
-    writer = model.told["targets"]["target"]["config"] if model.told["targets"] else reader
-    source, target = (_tokenizer(model, about) for about in (reader, writer))
-    special = {role: target.token_to_id(name) for role, name in writer["special"].items()}
-    read = model.read("text", [given])
-    beams = given.get("beams") or config["beams"]
-    (found,) = search(
-        _Walk(model, read, beams),
+def _predict_one(raw_input: dict[str, Any], model: Any) -> dict[str, Any]:
+    config = model.metadata["task"]["config"]
+    # If both languages share one vocabulary, there is no encoder of the target.
+    target_slot = "target" if model.metadata["targets"] else "text"
+    source_config, target_config = (model.encoder(slot)["config"] for slot in ("text", target_slot))
+    source, target = (model.preprocessor("text").load_tokenizer(model.folder(slot)) for slot in ("text", target_slot))
+    special = {role: target.token_to_id(name) for role, name in target_config["special"].items()}
+    arrays = model.encode("text", [raw_input])
+    beams = raw_input.get("beams") or config["beams"]
+    max_length = min(raw_input.get("max_length") or config["max_length"], arrays["text"].shape[1] + MAX_EXTRA_TOKENS)
+    (hypothesis,) = search(
+        _Step(model, arrays, beams),
         start=special["begin"],
         end=special["end"],
         never=[special[role] for role in NEVER if role in special and special[role] != special["end"]],
-        max_lengths=[min(given.get("max_length") or config["max_length"], read["text"].shape[1] + MORE)],
+        max_lengths=[max_length],
         beams=beams,
         length_penalty=config["length_penalty"],
     )
-    cut = len(source.encode(given["text"].strip())) > reader["max_length"]
-    return {"text": target.decode(found.tokens, skip_special_tokens=True), "truncated": cut}
+    is_truncated = len(source.encode(raw_input["text"].strip())) > source_config["max_length"]
+    return {"text": target.decode(hypothesis.tokens, skip_special_tokens=True), "truncated": is_truncated}
 
 
-def _tokenizer(model: Any, about: dict[str, Any]) -> Any:
-    tokenizer: Any = Tokenizer.from_file(str(model.folder(about) / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    tokenizer.encode_special_tokens = True
-    return tokenizer
+class _Step:
+    """Predicts one more token for every beam, and keeps the cache of keys and values."""
 
-
-class _Walk:
-    """One more token of each sequence, and what has to be remembered of it."""
-
-    def __init__(self, model: Any, read: dict[str, np.ndarray], beams: int) -> None:
+    def __init__(self, model: Any, arrays: dict[str, np.ndarray], beams: int) -> None:
         self._model = model
-        self._source = {"memory": model.run("encode", read)["memory"], "text_mask": read["text_mask"]}
+        self._source = {"memory": model.run("encode", arrays)["memory"], "text_mask": arrays["text_mask"]}
         self._past = np.zeros((1, beams, 0, self._source["memory"].shape[2]), dtype=np.float32)
 
     def __call__(self, tokens: np.ndarray, *, rows: np.ndarray, beams: np.ndarray) -> np.ndarray:
         past = self._past[rows[:, None], beams]
-        found = self._model.run("step", {**self._source, "token": tokens, "past": past})
-        self._past = np.concatenate([past, found["entry"][:, :, None]], axis=2)
-        odds: np.ndarray = found["log_probabilities"]
-        return odds
+        outputs = self._model.run("step", {**self._source, "token": tokens, "past": past})
+        self._past = np.concatenate([past, outputs["entry"][:, :, None]], axis=2)
+        log_probs: np.ndarray = outputs["log_probabilities"]
+        return log_probs

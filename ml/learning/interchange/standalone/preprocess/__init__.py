@@ -1,1 +1,1 @@
-"""One file for each encoder, by its name: raw inputs become arrays."""
+"""Encoding of inputs as arrays: one module for each encoder, by its name."""

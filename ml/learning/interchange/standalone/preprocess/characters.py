@@ -1,34 +1,37 @@
-"""A text is composed (NFC), every run of blanks becomes one, and with `lower_case` capitals become small letters. Each
-letter is its place in `alphabet`, counted from 2; one that is not there is 1. int64 [batch, letters], cut to `length`
-and filled up behind with 0; the mask is bool [batch, letters], true where there is text.
+"""Texts as character codes.
+
+The text is composed (Unicode NFC), every run of whitespace becomes one space, and with `lower_case` the text is
+converted to lower case. The code of a character is its position in `alphabet`, counted from 2; 1 is a character that is
+not in it. The array is int64 [batch, characters], cut to `length` and padded at the end with 0. The mask is bool
+[batch, characters], true where there is text.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FIELD = "text"
-NEEDS = ""
-UNKNOWN = 1
-FIRST_LETTER = 2
+#: Field of an input that a file fills.
+FIELD: Final = "text"
+UNKNOWN: Final = 1
+FIRST_CHARACTER: Final = 2
 
 
-def read(inputs: list[dict[str, Any]], about: dict[str, Any], _: Path) -> dict[str, np.ndarray]:
-    """`signal` and `mask`."""
-    number_of = {letter: number for number, letter in enumerate(about["alphabet"], start=FIRST_LETTER)}
+def encode(inputs: list[dict[str, Any]], config: dict[str, Any], folder: Path) -> dict[str, np.ndarray]:  # noqa: ARG001
+    """Return `signal`, int64 [batch, characters], and `mask`, bool [batch, characters]."""
+    codes = {character: code for code, character in enumerate(config["alphabet"], start=FIRST_CHARACTER)}
     rows = []
-    for given in inputs:
-        text = " ".join(unicodedata.normalize("NFC", given["text"]).split())
-        text = text.lower() if about["lower_case"] else text
-        rows.append([number_of.get(letter, UNKNOWN) for letter in text[: about["length"]]])
+    for raw_input in inputs:
+        text = " ".join(unicodedata.normalize("NFC", raw_input["text"]).split())
+        text = text.lower() if config["lower_case"] else text
+        rows.append([codes.get(character, UNKNOWN) for character in text[: config["length"]]])
     lengths = np.array(list(map(len, rows)))
     signal = np.zeros((len(rows), max(1, lengths.max())), dtype=np.int64)
-    for row, numbers in enumerate(rows):
-        signal[row, : len(numbers)] = numbers
+    for row, row_codes in enumerate(rows):
+        signal[row, : len(row_codes)] = row_codes
     return {"signal": signal, "mask": np.arange(signal.shape[1]) < lengths[:, None]}

@@ -1,0 +1,43 @@
+"""Resizing and normalization of decoded images.
+
+Exported ONNX folders run a copy of this file.
+
+C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def resize(pixels_HWC: np.ndarray, *, width: int, height: int, channels: int) -> np.ndarray:
+    """Resize uint8 [H, W, C], C of 1 or 3, with antialiasing.
+
+    It is converted between gray and RGB. Returns the same array if nothing changes.
+    """
+    if pixels_HWC.shape == (height, width, channels):
+        return pixels_HWC
+    image = Image.fromarray(pixels_HWC[:, :, 0] if pixels_HWC.shape[2] == 1 else pixels_HWC)
+    image = image.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(height, width, channels)
+
+
+def normalize(
+    pixels: np.ndarray, *, mean: Sequence[float] | None = None, deviation: Sequence[float] | None = None
+) -> np.ndarray:
+    """Scale uint8 [..., C, H, W] to float32 in 0..1, and normalize each channel.
+
+    `mean` is subtracted, and the difference divided by `deviation`.
+    """
+    signal: np.ndarray = np.divide(pixels, 255, dtype=np.float32)
+    if mean is not None:
+        signal -= np.array(mean, dtype=np.float32)[:, None, None]
+    if deviation is not None:
+        signal /= np.array(deviation, dtype=np.float32)[:, None, None]
+    return signal
