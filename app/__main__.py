@@ -20,6 +20,7 @@ def main() -> int:
     event_log.configure()
     settings = _settings()
     inherited = multiprocess.inherited_process()
+    multiprocess.end_with_starter()
     if inherited is None and settings.api_processes > 1:
         return multiprocess.serve(settings)
     if not is_loopback(settings.host) and first_key(settings) is None and not has_keys():
@@ -27,7 +28,7 @@ def main() -> int:
             f"Refusing to listen on {settings.host} without a key: set PLINTH_API_KEY, or listen on 127.0.0.1.\n"
         )
         return 78
-    # Only now: who looks after workers needs none of it.
+    # Only now, as the parent of several API processes needs none of it.
     from app.http.protocol import make_server
     from app.main import create_app
     from app.predict.fast_path import FastPathProtocol

@@ -11,6 +11,7 @@ from typing import Any
 from celery.signals import worker_shutting_down
 
 from store.celery_apps import worker_app
+from worker.control_channel import end_with_starter
 from worker.handlers import register
 from worker.jobs.entrypoint import configure_logging
 from worker.reconciler import Reconciler
@@ -24,6 +25,7 @@ def main() -> int:
     Then every run saves a checkpoint and exits, and so does this process.
     """
     configure_logging()
+    end_with_starter()
     settings = worker_settings()
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     supervisor = Supervisor(name, settings)

@@ -21,6 +21,8 @@ from typing import Any
 VARIABLE = "PLINTH_CONTROL_CHANNEL"
 LEAVE = b"L"
 FINISH = b"F"
+#: Environment variable with the descriptor of a pipe to the process that started the service (`plinth up`).
+PARENT_PIPE = "PLINTH_PARENT_PIPE"
 MAX_ERROR_BYTES = 32_768
 PR_SET_PDEATHSIG = 1
 
@@ -110,12 +112,23 @@ def die_with_parent(descriptor: int) -> None:
     On Linux the kernel does so, too, even while C code holds the interpreter lock. Only for processes without children,
     as their process group is not killed.
     """
-    threading.Thread(target=_kill_at_end_of, args=(descriptor,), name="parent", daemon=True).start()
+    _send_at_end_of(descriptor, signal.SIGKILL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _kill_at_end_of(descriptor: int) -> None:
-    while os.read(descriptor, 1):
-        pass
-    os.kill(os.getpid(), signal.SIGKILL)
+def end_with_starter() -> None:
+    """Terminate this process once the process that started the service has ended, if it passed a pipe."""
+    descriptor = os.environ.pop(PARENT_PIPE, None)
+    if descriptor is not None:
+        os.set_inheritable(int(descriptor), False)
+        _send_at_end_of(int(descriptor), signal.SIGTERM)
+
+
+def _send_at_end_of(pipe: int, number: signal.Signals) -> None:
+    def wait() -> None:
+        while os.read(pipe, 1):
+            pass
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()

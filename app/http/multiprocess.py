@@ -1,8 +1,8 @@
-"""Several processes that listen on one socket: `python -m app --api-processes N`.
+"""Several API processes that listen on one socket: `python -m app --api-processes N`.
 
-They share nothing but that socket, the database and the blobs: the kernel hands a connection to whichever accepts it.
-This process only opens the socket and looks after them. One that dies is replaced; connections that nobody had accepted
-yet wait for it.
+They share only that socket, the database and the blobs: the kernel passes a connection to whichever process accepts it.
+The parent process opens the socket and restarts processes that end. Connections that no process had accepted wait in
+the backlog meanwhile.
 """
 
 from __future__ import annotations
@@ -18,39 +18,47 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+import app
 from app.event_log import EventLogger
 
 if TYPE_CHECKING:
     from app.settings import AppSettings
 
+#: Environment variable of an API process: descriptors of the socket and of the pipe to the parent, and its number.
 SOCKET: Final = "PLINTH_API_SOCKET"
-"""In a worker's environment: the descriptor of the socket, that of the line to who started it, and its number."""
+#: Environment variable with the descriptor of a pipe to the process that started the service (`plinth up`).
+PARENT_PIPE: Final = "PLINTH_PARENT_PIPE"
 BACKLOG: Final = 2048
 WATCH_SECONDS: Final = 0.1
+#: A process that ran this long is restarted at once; any other after a delay that doubles.
 STEADY_SECONDS: Final = 10.0
-"""One that lived so long is replaced at once; others after a pause that doubles."""
-LONGEST_PAUSE_SECONDS: Final = 10.0
+FIRST_DELAY_SECONDS: Final = 0.1
+MAX_DELAY_SECONDS: Final = 10.0
+#: Exit status for settings that must not be served; another start would not help.
 CONFIGURATION: Final = 78
-"""The settings must not be served: another start would say the same."""
 
 _Start = Callable[[int], "subprocess.Popen[bytes]"]
 
-_log = EventLogger("plinth.workers")
+_log = EventLogger("plinth.api")
 
 
-class _Worker:
-    """One of them, whichever process it is now."""
+class _Child:
+    """One of the API processes, across restarts."""
 
-    def __init__(self, number: int, start: subprocess.Popen[bytes]) -> None:
+    def __init__(self, number: int, process: subprocess.Popen[bytes]) -> None:
         self.number = number
-        self.process = start
-        self.started = time.monotonic()
-        self.pause_seconds = 0.1
-        self.due: float | None = None
+        self.process = process
+        self.started_at = time.monotonic()
+        self.delay_seconds = FIRST_DELAY_SECONDS
+        #: When to start it again; None while it runs.
+        self.restart_at: float | None = None
 
 
 def serve(settings: AppSettings) -> int:
-    """Until SIGTERM or SIGINT; 0 after that, 78 where the workers say so, 1 where the socket is taken."""
+    """Supervise the API processes until SIGTERM or SIGINT.
+
+    Returns 0 then, 78 if a process ends with that status, 1 if the socket cannot be opened.
+    """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -62,78 +70,92 @@ def serve(settings: AppSettings) -> int:
             _log.error("cannot listen", host=settings.host, port=settings.port, reason=error.strerror)
             return 1
         stack.enter_context(shared)
-        # Whoever reads the other end learns of our end, however it comes.
-        theirs, ours = os.pipe()
-        stack.callback(os.close, ours)
-        stack.callback(os.close, theirs)
+        # The read end closes in the children when this process ends, in whatever way.
+        read_end, write_end = os.pipe()
+        stack.callback(os.close, write_end)
+        stack.callback(os.close, read_end)
 
-        def started(number: int) -> subprocess.Popen[bytes]:
-            told = {**os.environ, SOCKET: f"{shared.fileno()},{theirs},{number}"}
-            passed = (shared.fileno(), theirs)
-            return subprocess.Popen([sys.executable, "-m", "app"], env=told, pass_fds=passed)
+        def start(number: int) -> subprocess.Popen[bytes]:
+            environment = {**os.environ, SOCKET: f"{shared.fileno()},{read_end},{number}"}
+            descriptors = (shared.fileno(), read_end)
+            return subprocess.Popen([sys.executable, "-m", app.__name__], env=environment, pass_fds=descriptors)
 
-        workers = [_Worker(number, started(number)) for number in range(settings.api_processes)]
-        _log.info("workers", pids=[worker.process.pid for worker in workers], port=shared.getsockname()[1])
+        children = [_Child(number, start(number)) for number in range(settings.api_processes)]
+        _log.info("API processes", pids=[child.process.pid for child in children], port=shared.getsockname()[1])
         try:
             while not stop.wait(WATCH_SECONDS):
-                for worker in workers:
-                    if _look_after(worker, started) == CONFIGURATION:
+                for child in children:
+                    if _check(child, start) == CONFIGURATION:
                         return CONFIGURATION
         finally:
-            _end(workers, grace_seconds=settings.shutdown_timeout_seconds + 1)
+            _terminate(children, grace_seconds=settings.shutdown_timeout_seconds + 1)
     return 0
 
 
-def _look_after(worker: _Worker, started: _Start) -> int | None:
-    """Replace it where it ended; gives what it ended with, once."""
+def _check(child: _Child, start: _Start) -> int | None:
+    """Restart a process that has ended, after its delay; returns its exit status, once."""
     now = time.monotonic()
-    if worker.due is None:
-        code = worker.process.poll()
-        if code is None:
+    if child.restart_at is None:
+        status = child.process.poll()
+        if status is None:
             return None
-        is_steady = now - worker.started > STEADY_SECONDS
-        worker.pause_seconds = 0.1 if is_steady else min(2 * worker.pause_seconds, LONGEST_PAUSE_SECONDS)
-        worker.due = now if is_steady else now + worker.pause_seconds
-        _log.warning("a worker ended", worker=worker.number, pid=worker.process.pid, code=code)
-        return code
-    if now >= worker.due:
-        worker.process, worker.started, worker.due = started(worker.number), now, None
-        _log.info("a worker is started again", worker=worker.number, pid=worker.process.pid)
+        is_steady = now - child.started_at > STEADY_SECONDS
+        child.delay_seconds = FIRST_DELAY_SECONDS if is_steady else min(2 * child.delay_seconds, MAX_DELAY_SECONDS)
+        child.restart_at = now if is_steady else now + child.delay_seconds
+        _log.warning("an API process ended", number=child.number, pid=child.process.pid, status=status)
+        return status
+    if now >= child.restart_at:
+        child.process, child.started_at, child.restart_at = start(child.number), now, None
+        _log.info("an API process is restarted", number=child.number, pid=child.process.pid)
     return None
 
 
-def _end(workers: list[_Worker], *, grace_seconds: float) -> None:
-    """All at once: each answers what it was asked."""
-    for worker in workers:
-        worker.process.terminate()
+def _terminate(children: list[_Child], *, grace_seconds: float) -> None:
+    """Terminate all processes at once, so that they finish their requests in parallel; then kill what is left."""
+    for child in children:
+        child.process.terminate()
     deadline = time.monotonic() + grace_seconds
-    for worker in workers:
+    for child in children:
         try:
-            worker.process.wait(max(0.0, deadline - time.monotonic()))
+            child.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            worker.process.kill()
-            worker.process.wait()
+            child.process.kill()
+            child.process.wait()
 
 
 class Inherited:
-    """What a worker has of who started it: its number, and the socket to listen on."""
+    """What an API process inherits from the parent: its number, and the socket to listen on."""
 
-    def __init__(self, told: str) -> None:
-        listening, line, number = (int(each) for each in told.split(","))
-        self.number = number
-        self.socket = socket.socket(fileno=listening)
-        self._line = line
+    def __init__(self, variable: str) -> None:
+        listener, self._parent_pipe, self.number = (int(part) for part in variable.split(","))
+        self.socket = socket.socket(fileno=listener)
 
     def end_with_parent(self) -> None:
-        """Ask this process to stop once the other end of the line is closed."""
-        threading.Thread(target=self._wait, name="parent", daemon=True).start()
-
-    def _wait(self) -> None:
-        os.read(self._line, 1)
-        os.kill(os.getpid(), signal.SIGTERM)
+        """Terminate this process once the parent has ended."""
+        _terminate_at_end_of(self._parent_pipe)
 
 
 def inherited_process() -> Inherited | None:
-    """None in a process that serves alone. Not for its own children: it is taken out of the environment."""
-    told = os.environ.pop(SOCKET, None)
-    return Inherited(told) if told else None
+    """Return what this process inherits; None if it serves alone.
+
+    The variable is removed from the environment, so that children of this process do not inherit it.
+    """
+    variable = os.environ.pop(SOCKET, None)
+    return Inherited(variable) if variable else None
+
+
+def end_with_starter() -> None:
+    """Terminate this process once the process that started the service has ended, if it passed a pipe."""
+    descriptor = os.environ.pop(PARENT_PIPE, None)
+    if descriptor is not None:
+        _terminate_at_end_of(int(descriptor))
+
+
+def _terminate_at_end_of(pipe: int) -> None:
+    os.set_inheritable(pipe, False)
+
+    def wait() -> None:
+        os.read(pipe, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()

@@ -1,7 +1,8 @@
 """Run a command that dies with the process that started it: `python die_with_parent.py PARENT_PID COMMAND...`.
 
 A script of its own rather than a `preexec_fn`, which may deadlock in a parent that has threads. What it sets survives
-the exec. Linux alone can do this; elsewhere the next start ends what an earlier one left (see `plinth.local.stack`).
+the exec. Linux alone can do this; our own processes also watch a pipe (`PLINTH_PARENT_PIPE`), and the next start ends
+whatever an earlier one left (see `plinth.local.stack`).
 """
 
 import os

@@ -24,7 +24,10 @@ def spawn(
     environment: Mapping[str, str] | None = None,
     pass_descriptors: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a process in its own session, writing to `log`, that dies with the calling thread."""
+    """Start a process in its own session, writing to `log`.
+
+    On Linux it is killed when the calling thread ends; elsewhere a process that reads a pipe of this one has to notice.
+    """
     rotate(log)
     with log.open("ab") as output:
         return subprocess.Popen(

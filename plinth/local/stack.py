@@ -80,6 +80,8 @@ class Stack:
         self._is_ready = False
         self._device: subprocess.Popen[bytes] | None = None
         """The passing process that finds out where runs will compute."""
+        self._pipe = -1
+        """Read end of the pipe to our services; see `_parent_pipe`."""
 
     @property
     def url(self) -> str:
@@ -93,7 +95,7 @@ class Stack:
         os.umask(0o077)
         self._home.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(exist_ok=True)
-        with self._lock():
+        with self._lock(), self._parent_pipe():
             self._take_over()
             try:
                 yield
@@ -152,6 +154,16 @@ class Stack:
         finally:
             os.close(descriptor)
 
+    @contextlib.contextmanager
+    def _parent_pipe(self) -> Iterator[None]:
+        """Hold the write end of a pipe, whose end tells the services that this process has ended."""
+        self._pipe, write_end = os.pipe()
+        try:
+            yield
+        finally:
+            os.close(write_end)
+            os.close(self._pipe)
+
     def _take_over(self) -> None:
         """End what an earlier life that was killed left running, if it is really that: number and start time agree."""
         left = [
@@ -187,6 +199,7 @@ class Stack:
             "PLINTH_PORT": str(self._port),
             "PLINTH_API_PROCESSES": str(self._api_processes),
             "PLINTH_REDIS_URL": self._redis_url,
+            "PLINTH_PARENT_PIPE": str(self._pipe),
             "PYTHONUNBUFFERED": "1",
             # A folder named `app` where the user happens to stand is not ours.
             "PYTHONSAFEPATH": "1",
@@ -194,7 +207,10 @@ class Stack:
 
     def _launcher(self, module: str, *, log: str | None = None) -> Callable[[], subprocess.Popen[bytes]]:
         return lambda: processes.spawn(
-            [sys.executable, "-m", module], log=self._log(log or module), environment=self._environment()
+            [sys.executable, "-m", module],
+            log=self._log(log or module),
+            environment=self._environment(),
+            pass_descriptors=[self._pipe],
         )
 
     def _migrate(self, stop: threading.Event) -> None:

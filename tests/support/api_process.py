@@ -39,6 +39,8 @@ class ApiProcess:
         self.ready_seconds = 0.0
         self.home = home
         self.log = home / "api.log"
+        #: File descriptors that the process inherits.
+        self.descriptors: tuple[int, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -59,7 +61,11 @@ class ApiProcess:
         with self.log.open("ab") as log:
             pinned = ["taskset", "-c", self.cores] if self.cores else []
             self._process = subprocess.Popen(
-                [*pinned, sys.executable, "-m", "app"], env=self.environment, stdout=log, stderr=log
+                [*pinned, sys.executable, "-m", "app"],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                pass_fds=self.descriptors,
             )
         while not self._answers():
             if self._process.poll() is not None or time.perf_counter() - started > 30:

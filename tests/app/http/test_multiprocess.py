@@ -101,6 +101,22 @@ def test_workers_end_with_the_process_that_started_them(api: ApiProcess) -> None
     until(lambda: not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in left))
 
 
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_the_api_ends_at_the_end_of_the_pipe_to_its_starter(home: Path, processes: str) -> None:
+    api = ApiProcess(home)
+    api.environment["PLINTH_API_PROCESSES"] = processes
+    read_end, write_end = os.pipe()
+    os.set_inheritable(read_end, True)
+    api.environment["PLINTH_PARENT_PIPE"] = str(read_end)
+    api.descriptors = (read_end,)
+    with api:
+        pid = api.pid
+        os.close(read_end)
+        os.close(write_end)
+        until(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+        assert api.kill() == 0
+
+
 def test_settings_that_must_not_be_served_end_all(home: Path) -> None:
     process = ApiProcess(home)
     process.environment |= {"PLINTH_API_PROCESSES": "2", "PLINTH_HOST": "0.0.0.0"}

@@ -19,7 +19,7 @@ import app
 import worker
 from migrations.__main__ import upgrade
 from plinth.local.broker import EmbeddedBroker
-from store import database, datasets, job_events, jobs, models, notifications
+from store import database, datasets, job_events, jobs, models, notifications, workers
 from store.blobs import blobs
 from store.database import transaction
 from store.settings import store_settings
@@ -101,20 +101,29 @@ class Machine:
         for process in self.workers:
             process.wait()
 
-    def start_worker(self, **variables: str) -> subprocess.Popen[bytes]:
+    def start_worker(self, *, descriptors: tuple[int, ...] = (), **variables: str) -> subprocess.Popen[bytes]:
         """Start a worker; it may not be ready yet when this returns."""
-        return self._start(worker.__name__, **variables)
+        return self._start(worker.__name__, descriptors, **variables)
+
+    def workers_alive(self) -> bool:
+        """Return whether a worker has sent a heartbeat."""
+        with transaction() as session:
+            return bool(workers.list_alive(session))
 
     def start_api(self, port: int) -> subprocess.Popen[bytes]:
         """Start an API process; it is ready when this returns."""
-        api = self._start(app.__name__, PLINTH_PORT=str(port), PLINTH_API_KEY="the key of this machine")
+        api = self._start(app.__name__, (), PLINTH_PORT=str(port), PLINTH_API_KEY="the key of this machine")
         until(lambda: _answers(port))
         return api
 
-    def _start(self, module: str, **variables: str) -> subprocess.Popen[bytes]:
+    def _start(self, module: str, descriptors: tuple[int, ...], **variables: str) -> subprocess.Popen[bytes]:
         with (self.folder / f"{module}-{len(self.workers)}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", module], env={**os.environ, **variables}, stdout=log, stderr=log
+                [sys.executable, "-m", module],
+                env={**os.environ, **variables},
+                stdout=log,
+                stderr=log,
+                pass_fds=descriptors,
             )
         self.workers.append(process)
         return process
