@@ -1,4 +1,4 @@
-"""A cache of asynchronous look-ups whose entries expire, and are refreshed while they are in use."""
+"""A cache with expiry and background refresh (stale-while-revalidate), for asynchronous look-ups."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ V = TypeVar("V")
 
 
 class TtlCache(Generic[K, V]):
-    """Values by key, each valid for a time to live and usable for the same time again while it is refreshed.
+    """Values by key, with a time to live and a refresh in the background.
 
-    `load` looks a key up; it raises `LookupError` where there is no value, and the entry is then dropped. All methods
-    are called on the event loop.
+    After its time to live, a value may be used for the same time again while it is refreshed. `load` looks a key up; it
+    raises `LookupError` where there is no value, and the entry is then dropped. All methods are called on the event
+    loop.
     """
 
     def __init__(
@@ -55,7 +56,10 @@ class TtlCache(Generic[K, V]):
         self._refreshes: dict[Hashable, asyncio.Task[None]] = {}
 
     async def get_fresh(self, key: K) -> V:
-        """Return the value of a key, looked up at most `ttl_seconds` ago; raises what `load` raises."""
+        """Return the value of a key, looked up at most `ttl_seconds` ago.
+
+        Raises what `load` raises.
+        """
         slot = self._slot(key)
         entry = self._entries.get(slot)
         if entry is not None and self._clock() < entry[0]:
@@ -72,7 +76,7 @@ class TtlCache(Generic[K, V]):
         return value
 
     def peek(self, key: K) -> V | None:
-        """Return the value of a key without waiting; None where it must be looked up first.
+        """Return the value of a key without waiting; None where there is none.
 
         A value that has expired is returned for another `ttl_seconds`, while it is refreshed in the background.
         """

@@ -1,4 +1,4 @@
-"""The head of an HTTP/1.1 response as bytes, for what is written past the ASGI server."""
+"""Encoding of HTTP/1.1 response heads, for responses that bypass the ASGI server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def response_head(status: int, *lines: bytes) -> bytes:
-    """Encode the status line, headers as `header_lines` encodes them, and the blank line that ends them."""
+    """Encode a head: status line, headers as `header_lines` encodes them, blank line."""
     return b"".join((_status_line(status), *lines, b"\r\n"))
 
 

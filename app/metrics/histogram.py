@@ -1,4 +1,7 @@
-"""A histogram that costs a fraction of a microsecond per value, for what is counted on every request."""
+"""A histogram that is cheap enough for every request.
+
+Counting a value takes a fraction of a microsecond.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ SECONDS: Final = (
 
 
 class Histogram:
-    """Counts of values by bucket since the process started. Not thread-safe: used on the event loop only."""
+    """Counts of values by bucket since the process started.
+
+    Not thread-safe: used on the event loop only.
+    """
 
     __slots__ = ("bounds", "counts", "total")
 

@@ -1,4 +1,7 @@
-"""Metrics by model name, as `/metrics` and `/predict` show them; all versions of a name count together."""
+"""Metrics by model name, as `/metrics` and `/predict` show them.
+
+All versions of a name count together.
+"""
 
 from __future__ import annotations
 

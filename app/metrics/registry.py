@@ -13,7 +13,10 @@ from app.metrics.requests import RequestMetrics
 
 
 class MetricsRegistry:
-    """All metrics of one application, so that two applications in one process do not mix theirs."""
+    """All metrics of one application.
+
+    Two applications in one process have separate registries.
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -47,7 +50,7 @@ class MetricsRegistry:
             self._jobs.labels(state).set(count)
 
     def set_api_process(self, number: int) -> None:
-        """Label all samples with the number of this process, one of several that share a socket."""
+        """Label all samples with the number of this API process."""
         description = "The API process that answered; the next request may reach another."
         info = Gauge("plinth_api_process_info", description, ["pid"], registry=self._registry)
         info.labels(str(os.getpid())).set(1)
@@ -61,7 +64,10 @@ class MetricsRegistry:
 
 
 class _LabeledRegistry(CollectorRegistry):
-    """A registry whose samples carry the label `api_process`, so that those of several processes are not mixed."""
+    """A registry whose samples carry the label `api_process`.
+
+    Prometheus needs it to separate the samples of processes that share a socket.
+    """
 
     def __init__(self, registry: CollectorRegistry, api_process: str) -> None:
         super().__init__()

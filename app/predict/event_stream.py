@@ -20,9 +20,10 @@ _log = EventLogger("plinth.predict")
 async def to_events(
     pieces: AsyncIterator[str | dict[str, Any] | None], *, to_response: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> AsyncIterator[bytes]:
-    """Encode a stream: `piece` for each piece of text, then `end` with the response that JSON would have had.
+    """Encode a stream of text as server-sent events.
 
-    After a failure the last event is `error`, and there is no `end`.
+    Each piece of text is an event `piece`; the last event is `end`, with the response that JSON would have had. After a
+    failure the last event is `error`, and there is no `end`.
     """
     number = 0
     yield b": ok\n\n"

@@ -1,8 +1,9 @@
-"""The fast path of `/predict`: from the bytes of a socket to the model's queue and back, without a task in between.
+"""The fast path of `/predict`, below the HTTP parser and the framework.
 
-It takes the usual request: a plainly written head, a small body of known length, a loaded model, a recently verified
-key. Everything else, invalid requests included, goes from its first byte to the HTTP parser and the route, so that
-requests are refused in one place only. Both ways give the same response, byte for byte.
+It goes from the bytes of a socket to the model's queue and back, without a task in between. It takes the usual request:
+a plainly written head, a small body of known length, a loaded model, a recently verified key. Everything else, invalid
+requests included, goes from its first byte to the HTTP parser and the route, so that requests are refused in one place
+only. Both ways give the same response, byte for byte.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Admitted(NamedTuple):
 
 
 class FastPath:
-    """What the connections share."""
+    """State that all connections share."""
 
     def __init__(self, handler: PredictHandler, gateway: GatewayMiddleware) -> None:
         self.handler = handler
@@ -61,13 +62,19 @@ class FastPath:
         self._default_lines = b""
 
     def default_lines(self, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """Encode uvicorn's default headers; cached, as it makes a new list once a second, for the date."""
+        """Encode uvicorn's default headers.
+
+        Cached, as uvicorn makes a new list once a second, for the date.
+        """
         if self._default_headers is not headers:
             self._default_headers, self._default_lines = headers, header_lines(headers)
         return self._default_lines
 
     def admit(self, data: bytes) -> Admitted | None:
-        """Look up what a request starts with; None where anything is unusual, or must be waited for."""
+        """Look up the model and the key of a request by its head.
+
+        Return None where anything is unusual, or must be waited for.
+        """
         start = data.find(END_OF_HEAD, 0, MAX_HEAD_BYTES) + len(END_OF_HEAD)
         head = read_head(data[:start])
         model = None if head is None else self._peek(head.reference)
@@ -80,7 +87,10 @@ class FastPath:
 
 
 class FastPathCycle:
-    """Takes the place of uvicorn's cycle of request and response; responds from the callback of the batcher."""
+    """Replacement for uvicorn's cycle of request and response.
+
+    It responds from the callback of the batcher.
+    """
 
     __slots__ = ("_admitted", "_protocol", "_start", "disconnected", "keep_alive", "message_event", "response_complete")
 
@@ -197,7 +207,10 @@ class FastPathProtocol(DeadlineProtocol):
         super().connection_lost(exc)
 
     def on_fast_response(self) -> None:
-        """Do what uvicorn does after a response, but leave its timer running: setting one costs as much as parsing."""
+        """Do what uvicorn does after a response, but leave its timer running.
+
+        Setting a timer costs as much as parsing a request.
+        """
         self._last_response = self.loop.time()
         self._was_idle = False
         if self.pipeline or self.transport.is_closing():

@@ -1,4 +1,7 @@
-"""Prediction requests: bodies to inputs, inputs to the queue, outputs to bytes; for the route and the fast path."""
+"""Handling of prediction requests, shared by the route and the fast path.
+
+It parses bodies, queues inputs, and encodes outputs.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,10 @@ class PredictInputs(NamedTuple):
 
 
 class PredictHandler:
-    """Handles prediction requests, apart from reading them from a connection and writing the response to it."""
+    """Parses, submits and answers prediction requests.
+
+    Reading them from a connection and writing the response to it is up to the caller.
+    """
 
     def __init__(self, service: PredictService, gateway: GatewayMiddleware) -> None:
         """`gateway` logs what fails."""
@@ -69,7 +75,10 @@ class PredictHandler:
         return PredictInputs(request.inputs, request.parameters)
 
     def parse_quickly(self, body_format: BodyFormat, body: bytes) -> PredictInputs | None:
-        """Parse a small body in a tenth of the time of `parse`; return None where `parse` must judge it."""
+        """Parse a small, usual body in a tenth of the time of `parse`.
+
+        Return None where `parse` must judge it.
+        """
         if body_format is BodyFormat.RAW:
             return PredictInputs([body], {})
         # Searching for one byte takes a tenth of the time of searching for six.
@@ -94,10 +103,10 @@ class PredictHandler:
         on_done: Callable[[Outputs | None, Exception | None], None],
         is_abandoned: Callable[[], bool],
     ) -> bool:
-        """Queue a request for a loaded model without waiting; return False where it needs more than one batch.
+        """Queue a request for a loaded model without waiting.
 
-        `on_done` is called once with the outputs or an error, unless `is_abandoned`. Raises `InputError` and
-        `QueueFull`.
+        Return False where it needs more than one batch. `on_done` is called once with the outputs or an error, unless
+        `is_abandoned`. Raises `InputError` and `QueueFull`.
         """
         if len(request.inputs) > model.batcher.max_rows:
             return False
@@ -112,7 +121,10 @@ class PredictHandler:
         return orjson.dumps(to_response(served, outputs))
 
     def respond_error(self, error: Exception | None, *, path: str, request_id: str) -> ProblemError:
-        """Return the problem of a request that failed in the model; what is not the client's fault is logged."""
+        """Return the problem of a request that failed in the model.
+
+        A failure that the client did not cause is logged.
+        """
         if isinstance(error, InputError):
             return to_problem_error(error)
         self._gateway.log_failure(error, method="POST", path=path, request_id=request_id)

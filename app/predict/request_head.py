@@ -30,7 +30,7 @@ IGNORED_HEADERS: Final = frozenset({"user-agent", "accept-encoding", "accept-lan
 
 
 class Head(NamedTuple):
-    """What a usual head says, before any of it was looked up."""
+    """Fields of a usual head."""
 
     reference: str
     body_format: BodyFormat
@@ -43,7 +43,10 @@ class Head(NamedTuple):
 
 @lru_cache(MAX_CACHED_HEADS)
 def read_head(head: bytes) -> Head | None:
-    """Parse a head; None where it is unusual. Cached, as a client sends much the same head each time."""
+    """Parse a head; None where it is unusual.
+
+    Cached, as a client sends much the same head each time.
+    """
     match = HEAD.fullmatch(head)
     if match is None:
         return None

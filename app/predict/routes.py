@@ -44,7 +44,10 @@ OUTPUT_TYPES: Final[Mapping[str, tuple[str, ProblemCode, str]]] = {
 
 
 def _sample(file: str, summary: str) -> dict[str, Any]:
-    """Return the named example of a binary body: `x-file` is the path of a file that this service serves."""
+    """Return the named example of a binary body.
+
+    `x-file` is the path of a file that this service serves.
+    """
     path = f"/static/samples/{file}"
     return {file.replace(".", "_"): {"summary": summary, "description": f"The file {path}.", "x-file": path}}
 
@@ -97,7 +100,10 @@ PredictHandlerDep = Annotated[PredictHandler, Depends(_predict_handler)]
 def list_served(
     session: SessionDep, catalog: CatalogDep, service: PredictServiceDep, limit: Limit = 50, cursor: Cursor = None
 ) -> ListOf[ServedModel]:
-    """List the models that can be used, in the version their bare name means, with inputs, outputs and load."""
+    """List the models that can be used, with their inputs, outputs and load.
+
+    Each is listed in the version that its bare name means.
+    """
     page = models.listing(session, limit=limit, cursor=cursor)
     loaded = {model.served.id: to_serving(model) for model in service.pool.loaded()}
 
@@ -136,7 +142,9 @@ def list_served(
 async def predict(
     model: ModelReference, request: Request, handler: PredictHandlerDep, settings: SettingsDep
 ) -> Response:
-    """Predict with a model: JSON with `inputs`, one image, audio clip or text as it is, or several files of a form.
+    """Predict with a model.
+
+    Send JSON with `inputs`; one image, audio clip or text as the body; or several files as a form.
 
     `name` means the alias `production` if there is one, else the latest version; `name@3`, `name@alias` are exact.
 
@@ -166,7 +174,7 @@ async def _read(request: Request, handler: PredictHandler, *, limit_bytes: int) 
 
 
 def _deadline(request: Request) -> float | None:
-    """Return the monotonic time after which the client expects no response any more, by `X-Timeout-Seconds`."""
+    """Return the deadline that `X-Timeout-Seconds` sets, a monotonic time."""
     value = request.headers.get(TIMEOUT_HEADER)
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""What `/predict` is asked and what it answers, whatever the task."""
+"""Schemas of `/predict`, the same for every task."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.catalog.schemas import Task
 from app.models.schemas import Engine
 
+MAX_INPUTS = 1024
+
 
 class PredictRequest(BaseModel):
-    """Inputs in the form the model's task reads; its signature tells which."""
+    """Inputs in the form that the model's task reads; see its signature."""
 
     model_config = ConfigDict(extra="forbid")
 
-    inputs: list[dict[str, Any]] = Field(min_length=1, max_length=1024)
-    parameters: dict[str, Any] = {}
+    inputs: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_INPUTS)
+    parameters: dict[str, Any] = Field({}, description="Fields of every input that does not set them itself.")
 
 
 class Prediction(BaseModel):
@@ -29,7 +31,7 @@ class Prediction(BaseModel):
 
 
 class LatencyQuantiles(BaseModel):
-    """Seconds from a request's arrival to its answer, within which so many of a hundred came."""
+    """Quantiles of the time from the arrival of a request to its response, in seconds."""
 
     p50: float | None
     p90: float | None
@@ -37,32 +39,27 @@ class LatencyQuantiles(BaseModel):
 
 
 class Serving(BaseModel):
-    """How a loaded model does."""
+    """State and counters of a loaded model."""
 
     engine: Engine
-    bytes: int
-    """Of the files it keeps in memory; what it has in common with other models is there once."""
-    waiting: int
-    """Inputs in the queue."""
+    bytes: int = Field(description="Size of its files in memory; files that models share are in memory once.")
+    waiting: int = Field(description="Inputs in the queue.")
     expected_wait_seconds: float
     batches: int
     inputs: int
     largest_batch: int
-    refused: int
-    """Inputs that were answered 429."""
-    dropped: int
-    """Inputs whose client had left, or whose deadline was over."""
-    latency_seconds: LatencyQuantiles
-    """Of all versions of this name, like the next three, since the process began."""
-    hits: int
-    """Requests that found the model in memory."""
+    refused: int = Field(description="Inputs that were refused with status 429.")
+    dropped: int = Field(description="Inputs whose client disconnected or whose deadline passed before they were run.")
+    latency_seconds: LatencyQuantiles = Field(
+        description="All versions of this name since the process started; hits, loads and evictions likewise."
+    )
+    hits: int = Field(description="Requests for which the model was in memory.")
     loads: int
-    evictions: int
-    """Times that it left for want of memory."""
+    evictions: int = Field(description="Times it was evicted to free memory.")
 
 
 class ServedModel(BaseModel):
-    """A model that answers, and what it is asked."""
+    """A model that can be used, with its inputs and outputs."""
 
     object: Literal["served_model"] = "served_model"
     model: str
@@ -72,5 +69,4 @@ class ServedModel(BaseModel):
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
     example: Any = None
-    serving: Serving | None = None
-    """None while it is not loaded: the first request loads it."""
+    serving: Serving | None = Field(None, description="Null while it is not loaded; the first request loads it.")

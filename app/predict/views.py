@@ -1,4 +1,4 @@
-"""What is served, told without loading it."""
+"""Conversion of served models to responses, without loading them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 
 def to_served_model(session: Session, row: ModelRow, catalog: Catalog, serving: Serving | None) -> ServedModel:
-    """A version and what its kind is asked; its own signature, with the answer it gives, is under its versions."""
+    """Describe a version by the inputs and outputs of its task.
+
+    Its own signature, with its output to an example, is at its version.
+    """
     entry = catalog.tasks.get(row.task) if row.task else None
     input_schema, output_schema = (
-        (entry.input_schema, entry.output_schema) if entry else _of_base(row.architectures, catalog)
+        (entry.input_schema, entry.output_schema) if entry else _base_schemas(row.architectures, catalog)
     )
     return ServedModel(
         model=row.name,
@@ -33,32 +36,32 @@ def to_served_model(session: Session, row: ModelRow, catalog: Catalog, serving: 
     )
 
 
-def _of_base(architectures: dict[str, Any], catalog: Catalog) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A base model answers the embedding of whatever its backbone reads."""
-    # Imported when first needed, like everything that reads pictures.
+def _base_schemas(architectures: dict[str, Any], catalog: Catalog) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the schemas of a base model: what its backbone reads, and an embedding."""
+    # Imported when first needed, like everything that reads images.
     from ml.inference.predictor import EmbeddingOutput
     from ml.wire import INPUT_OF
 
     slots = [entry.slots for entry in catalog.tasks.values()] + [entry.slots for entry in catalog.objectives.values()]
-    encoders = {slot: entry.encoder for each in slots for slot, entry in each.items()}
+    encoders = {slot: entry.encoder for entries in slots for slot, entry in entries.items()}
     kinds = [INPUT_OF[encoders[slot]] for slot in architectures if encoders.get(slot) in INPUT_OF]
     return (kinds[0].model_json_schema() if kinds else {}), EmbeddingOutput.model_json_schema()
 
 
-def to_serving(loaded: LoadedModel) -> Serving:
-    """What the queue before a loaded model has seen."""
-    batcher, figures, record = loaded.batcher, loaded.batcher.stats, loaded.record
-    p50, p90, p99 = (record.latency.quantile(share) for share in (0.5, 0.9, 0.99))
+def to_serving(model: LoadedModel) -> Serving:
+    """Describe the state and the counters of a loaded model."""
+    batcher, stats, record = model.batcher, model.batcher.stats, model.record
+    p50, p90, p99 = (record.latency.quantile(fraction) for fraction in (0.5, 0.9, 0.99))
     return Serving(
-        engine=loaded.predictor.engine,
-        bytes=loaded.bytes,
+        engine=model.predictor.engine,
+        bytes=model.bytes,
         waiting=batcher.waiting,
         expected_wait_seconds=batcher.expected_seconds,
-        batches=figures.batches,
-        inputs=figures.rows,
-        largest_batch=figures.largest_batch,
-        refused=figures.refused,
-        dropped=figures.dropped,
+        batches=stats.batches,
+        inputs=stats.rows,
+        largest_batch=stats.largest_batch,
+        refused=stats.refused,
+        dropped=stats.dropped,
         latency_seconds=LatencyQuantiles(p50=p50, p90=p90, p99=p99),
         hits=record.hits,
         loads=record.loads,

@@ -1,6 +1,7 @@
-"""Queues that batch waiting requests: while one batch runs, the next one gathers, without a window or size to set.
+"""Dynamic batching: queues that run waiting requests together.
 
-Models that differ only in their heads share a queue: their rows are one batch of the trunk they have in common.
+While one batch runs, the next one gathers; there is no window or size to set. Models that differ only in their heads
+share a queue: their rows are one batch of the trunk they have in common.
 
 A model whose batches are cheap runs on the event loop itself, once per iteration: the batch is what arrived in that
 iteration. A more expensive model has a thread. Everything but the run itself happens on the event loop.
@@ -60,7 +61,10 @@ class Timing:
 
 @dataclass(slots=True)
 class BatchStats:
-    """Counters of one queue, as `/predict` and `/metrics` show them; all but `batches` count rows."""
+    """Counters of one queue, as `/predict` shows them.
+
+    All but `batches` count rows.
+    """
 
     batches: int = 0
     rows: int = 0
@@ -70,7 +74,7 @@ class BatchStats:
 
 
 class Batcher:
-    """The requests of one loaded model, in a queue of its own or shared with other models."""
+    """The requests of one loaded model, in its own or a shared queue."""
 
     def __init__(
         self,
@@ -80,7 +84,10 @@ class Batcher:
         max_waiting: int,
         on_batch: Callable[[int, float], None] | None = None,
     ) -> None:
-        """`max_waiting` limits the rows in the queue; `on_batch` is called with the rows and seconds of each batch."""
+        """Use `queue` for the requests.
+
+        `max_waiting` limits the rows in the queue; `on_batch` is called with the rows and seconds of each batch.
+        """
         self.predictor = predictor
         self.queue = queue
         self.stats = BatchStats()
@@ -123,7 +130,7 @@ class Batcher:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits and nothing runs."""
+        """True while nothing waits and nothing runs."""
         return self.queue.is_idle
 
     def close(self) -> None:
@@ -178,7 +185,7 @@ class SharedQueue:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits and nothing runs."""
+        """True while nothing waits and nothing runs."""
         return not self._is_running
 
     def remove_model(self) -> None:
@@ -215,14 +222,17 @@ class SharedQueue:
         self._run_next()
 
     def _inline_rows(self) -> int:
-        """Return how many rows the event loop may run itself; 0 before the first batch, and for expensive models."""
+        """Return how many rows the event loop may run itself.
+
+        0 before the first batch, and for expensive models.
+        """
         if self._row_cpu_seconds is None:
             return 0
         rows = int(MAX_INLINE_SECONDS / max(self._row_cpu_seconds, 1e-9))
         return min(rows, self.max_rows) if rows >= MIN_INLINE_ROWS else 0
 
     def _next_batch(self, max_rows: int) -> list[QueueEntry]:
-        """Remove the next batch from the queue: in order, up to `max_rows`, as long as requests are compatible."""
+        """Remove the next batch of compatible requests from the queue, in order."""
         batch: list[QueueEntry] = []
         rows = 0
         now = time.monotonic()
@@ -244,7 +254,10 @@ class SharedQueue:
         return batch
 
     def _run(self, batch: list[QueueEntry]) -> tuple[list[Outputs | Exception], Timing]:
-        """Return the outputs or the error of each request, and the duration. May run in the thread."""
+        """Return the outputs or the error of each request, and the duration.
+
+        May run in the thread.
+        """
         start, cpu_start = time.perf_counter(), time.thread_time()
         results = self._predict(batch)
         return results, Timing(time.perf_counter() - start, time.thread_time() - cpu_start)
@@ -282,7 +295,10 @@ class SharedQueue:
 
 
 def _predict_together(batch: list[QueueEntry]) -> list[Outputs]:
-    """Return the outputs of each request of a batch, of one model or of several that share a trunk."""
+    """Return the outputs of each request of a batch.
+
+    The requests are for one model, or for several that share a trunk.
+    """
     output = batch[0][1].output
     rows: dict[Batcher, list[Row]] = {}
     for batcher, request in batch:

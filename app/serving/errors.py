@@ -1,11 +1,8 @@
 """Errors of serving; `app.http.errors` alone maps them to a status and a problem document.
 
-ServingError
-├── ModelNotFound     no model, version or alias has this name
-├── NotStreamable     this request has no single text to stream
-├── QueueFull         the queue of the model has no room
-├── DeadlineExceeded  the deadline of the request passed before it was run
-└── ResponseTooLarge  the outputs exceed the size limit of a response
+ServingError ├── ModelNotFound     no model, version or alias has this name ├── NotStreamable     this request has no
+single text to stream ├── QueueFull         the queue of the model has no room ├── DeadlineExceeded  the deadline of the
+request passed before it was run └── ResponseTooLarge  the outputs exceed the size limit of a response
 """
 
 from __future__ import annotations
@@ -31,14 +28,21 @@ class ModelNotFound(ServingError, LookupError):
 
 
 class NotStreamable(ServingError):
-    """The response cannot be streamed: the model writes no text, or the request has not exactly one input."""
+    """The response cannot be streamed.
+
+    The model generates no text, or the request has not exactly one input.
+    """
 
 
 class QueueFull(ServingError):
-    """The queue of a model has no room; there should be some in `retry_seconds`."""
+    """The queue of a model has no room for a request."""
 
     def __init__(self, waiting: int, retry_seconds: float) -> None:
-        """`waiting` is the number of inputs in the queue, or of texts that are being generated."""
+        """Describe the queue.
+
+        `waiting` is the number of inputs in the queue, or of texts that are being generated; in `retry_seconds` there
+        should be room.
+        """
         super().__init__(f"{waiting} inputs are waiting")
         self.waiting = waiting
         self.retry_seconds = retry_seconds

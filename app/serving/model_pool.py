@@ -1,4 +1,7 @@
-"""Models in memory: loaded on first use, and evicted, least recently used first, when memory is short."""
+"""Models in memory, loaded on first use.
+
+The least recently used are evicted when the memory budget is exceeded.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ class ModelPool:
         metrics.by_model.list_loaded = self._infos
 
     def peek(self, served: ServedVersion) -> LoadedModel | None:
-        """Return the model of a version if it is loaded, and count that as a use."""
+        """Return the model of a version if it is loaded; counts as a use."""
         model = self._models.get(served.id)
         if model is not None:
             self._models.move_to_end(served.id)
@@ -63,9 +66,9 @@ class ModelPool:
         return model
 
     async def load(self, served: ServedVersion) -> LoadedModel:
-        """Return the model of a version, loading it if necessary; concurrent calls load it once.
+        """Return the model of a version, loading it if necessary.
 
-        Raises `PackageError`, `StorageFull` and `StorageUnavailable`.
+        Concurrent calls load it once. Raises `PackageError`, `StorageFull` and `StorageUnavailable`.
         """
         model = self.peek(served)
         if model is not None:
@@ -110,7 +113,7 @@ class ModelPool:
         return model
 
     async def _open(self, served: ServedVersion) -> tuple[Predictor, Mapping[str, int]]:
-        """Load the predictor of a version; also return the sizes of its files by SHA-256."""
+        """Return the predictor of a version, and its file sizes by SHA-256."""
         package = await self._in_executor(lambda: self._packages.open(served))
         # Evict first, so that the evicted and the new model are not in memory together.
         files = package.served_bytes
@@ -122,7 +125,7 @@ class ModelPool:
             self._incoming_files.remove(files)
 
     def _queue_of(self, predictor: Predictor) -> SharedQueue:
-        """Return the queue of the models that share a trunk with this one, or a new queue."""
+        """Return the queue of models with the same trunk, or a new one."""
         from ml.inference.predictor import BATCH_INPUTS
 
         queue = None if predictor.trunk_key is None else self._queues.get(predictor.trunk_key)
@@ -133,7 +136,7 @@ class ModelPool:
         return queue
 
     def _evict(self) -> None:
-        """Evict models until what is loaded and what is being loaded fit into the memory budget."""
+        """Evict models until loaded and incoming ones fit into the memory budget."""
         while self._models and self._bytes_with(*self._incoming_files) > self._limits.memory_bytes:
             model = self._models.pop(self._next_to_evict())
             model.batcher.close()
@@ -144,7 +147,10 @@ class ModelPool:
         self._report()
 
     def _trim_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Return the memory of a predictor to the system after it is freed, in whichever thread that happens."""
+        """Return the memory of a predictor to the system after it is freed.
+
+        May be called from any thread.
+        """
 
         def schedule() -> None:
             loop.call_later(FREE_DELAY_SECONDS, _trim_memory)
@@ -153,16 +159,20 @@ class ModelPool:
             loop.call_soon_threadsafe(schedule)
 
     def _next_to_evict(self) -> str:
-        """Return the id of the least recently used model, counting models with a shared queue as one.
+        """Return the id of the least recently used model.
 
-        While one of them is in use, evicting another with the same trunk would free next to nothing.
+        Models with a shared queue count as one: while one of them is in use, evicting another with the same trunk would
+        free next to nothing.
         """
         last_uses = {id(model.batcher.queue): position for position, model in enumerate(self._models.values())}
         oldest = min(last_uses, key=last_uses.__getitem__)
         return next(key for key, model in self._models.items() if id(model.batcher.queue) == oldest)
 
     def _bytes_with(self, *incoming: Mapping[str, int]) -> int:
-        """Return the size of all loaded and incoming files; a file that several models share counts once."""
+        """Return the total size of all loaded and incoming files.
+
+        A file that several models share counts once.
+        """
         sizes: dict[str, int] = {}
         for files in (*(model.files for model in self._models.values()), *incoming):
             sizes |= files

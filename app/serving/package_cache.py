@@ -1,4 +1,7 @@
-"""Packages of registered models on this machine's disk: where they lie already, or as copies of what answers."""
+"""Packages of registered models on the local disk.
+
+A package is used where it is, or its served files are copied from blob storage.
+"""
 
 from __future__ import annotations
 
@@ -21,34 +24,41 @@ HINT = "Restore the package, or train the model again."
 
 
 class PackageCache:
-    """Blocks while files are fetched. A damaged copy is found when it is read; after `forget`, `open` makes another."""
+    """Opens packages, and copies their files where they are not local; blocks while it does.
+
+    A damaged copy is detected when it is read; after `forget`, `open` makes a new one.
+    """
 
     def __init__(self, blobs: Callable[[], Blobs], copies: Path) -> None:
+        """`copies` is the folder of the copies."""
         self._blobs = blobs
         self._copies = copies
 
     def open(self, served: ServedVersion) -> ModelPackage:
-        """With all that answers; raises `PackageError`, `StorageFull` and `StorageUnavailable`."""
-        # Imported when first needed: ONNX Runtime and numpy are most of what this process would otherwise weigh.
+        """Open the package of a version, with the files that are served.
+
+        Raises `PackageError`, `StorageFull` and `StorageUnavailable`.
+        """
+        # Imported when first needed: ONNX Runtime and numpy take most of the memory of this process.
         from ml.package.checksums import cached_digest
         from ml.package.manifest import MANIFEST
         from ml.package.package import ModelPackage
 
-        folder = self._fetched(served, MANIFEST)
-        # The manifest vouches for the files; what vouches for the manifest is the row that it was registered with.
+        folder = self._fetch_making_room(served, MANIFEST)
+        # The manifest has the checksums of the files, and the row in the database has the checksum of the manifest.
         if served.manifest_sha256 and cached_digest(folder / MANIFEST) != served.manifest_sha256:
             raise DamagedPackage(
                 f"{MANIFEST} of {served.name}@{served.version} is not the one that was registered", hint=HINT
             )
         package = ModelPackage.open_lazily(folder)
-        self._fetched(served, *package.served_paths)
+        self._fetch_making_room(served, *package.served_paths)
         return package
 
     def forget(self, served: ServedVersion) -> bool:
-        """Throw the copy away; False where there is none."""
+        """Delete the copy of a version; return False where there is none."""
         return self._blobs().forget(self._copies / served.id)
 
-    def _fetched(self, served: ServedVersion, *paths: str) -> Path:
+    def _fetch_making_room(self, served: ServedVersion, *paths: str) -> Path:
         try:
             try:
                 return self._fetch(served, paths)
@@ -61,18 +71,21 @@ class PackageCache:
             raise PackageError(f"{path} is missing", hint=HINT) from error
         except DamagedBlob as error:
             path = error.key.partition(f"{served.key}/")[2]
-            raise PackageError(f"{path} is damaged: it is not the file that was packed", hint=HINT) from error
+            raise PackageError(f"{path} is damaged: it is not the file that was packaged", hint=HINT) from error
 
     def _fetch(self, served: ServedVersion, paths: Sequence[str]) -> Path:
-        # Fine-tunes of one base have most of their bytes in common.
+        # Fine-tunes of one base share most of their files.
         common = self._copies / COMMON
         return self._blobs().fetch_files(served.key, paths, self._copies / served.id, common=common)
 
     def _make_room(self, served: ServedVersion) -> bool:
-        """Throw away the copies of others: what is in memory needs none. Whether there were any."""
+        """Delete the copies of other versions; return whether there were any.
+
+        Models in memory need no copy.
+        """
         folders = [folder for folder in self._copies.iterdir() if folder.name not in (served.id, COMMON)]
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
-        for twin in (self._copies / COMMON).glob("*"):
-            twin.unlink(missing_ok=True)
+        for path in (self._copies / COMMON).glob("*"):
+            path.unlink(missing_ok=True)
         return bool(folders)

@@ -1,4 +1,4 @@
-"""Resolution of model names: which version a name, an alias or a version number refers to now."""
+"""Resolution of model references to versions."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MAX_CACHED_NAMES = 10_000
 
 
 class NameResolver:
-    """Versions by reference (`name`, `name@3`, `name@alias`), cached for `ttl_seconds`.
+    """Versions by reference: `name`, `name@3` or `name@alias`; cached for `ttl_seconds`.
 
-    When a name has come to refer to another version, `prepare` is awaited before that version is returned by a
+    When a name refers to another version than before, `prepare` is awaited before that version is returned by a
     refresh in the background; until then requests get the previous one.
     """
 
@@ -43,7 +43,10 @@ class NameResolver:
         self.peek = self._cache.peek
 
     async def resolve(self, reference: str) -> ServedVersion:
-        """Return the version a reference means, looked up at most `ttl_seconds` ago; raises `ModelNotFound`."""
+        """Return the version of a reference, looked up at most `ttl_seconds` ago.
+
+        Raises `ModelNotFound`.
+        """
         return await self._cache.get_fresh(reference)
 
     def forget(self, reference: str) -> None:

@@ -1,4 +1,7 @@
-"""Prediction with any registered model: resolves the name, loads the model, reads the inputs, waits for the outputs."""
+"""Prediction with any registered model.
+
+It resolves the name, loads the model, reads the inputs, and waits for the outputs.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,10 @@ SMALL_BYTES: Final = 64 * 1024
 
 
 class PredictService:
-    """Predicts with any registered model. Everything but reading inputs and the network runs on the event loop."""
+    """Predicts with any registered model.
+
+    Everything but reading large inputs and running the network happens on the event loop.
+    """
 
     def __init__(self, *, packages: PackageCache, limits: ServingLimits, metrics: MetricsRegistry) -> None:
         """Create a service without any model in memory."""
@@ -89,17 +95,23 @@ class PredictService:
         return model.served, model.stream_scheduler.pieces(row)
 
     def peek(self, reference: str) -> LoadedModel | None:
-        """Return the model of a reference without waiting; None where it must be resolved or loaded first."""
+        """Return the model of a reference without waiting.
+
+        Return None where it must be resolved or loaded first.
+        """
         served = self.names.peek(reference)
         return None if served is None else self.pool.peek(served)
 
     async def signature(self, served: ServedVersion) -> dict[str, Any]:
-        """Return the schemas of input and output, and an example with this model's output."""
+        """Return the schemas of a model, and an example with its output."""
         model = await self.pool.load(served)
         return await self._in_executor(model.predictor.signature)
 
     async def warm_up(self) -> None:
-        """Import what a first prediction needs, if there is a model; the imports take a third of a second."""
+        """Import the modules that a first prediction needs, if there is a model.
+
+        The imports take a third of a second.
+        """
         await asyncio.sleep(WARM_UP_DELAY_SECONDS)
         with suppress(DBAPIError):
             await self._in_executor(_warm_up)

@@ -1,7 +1,7 @@
-"""Streamed generation: texts for several clients are generated together, one step of the network for all.
+"""Streamed generation of texts for several clients together.
 
-A model has one generation thread while there are subscriptions. A new text joins at the next step and leaves when it
-ends or its client disconnects, so nobody waits for the longest.
+Each step of the network is shared by all. A model has one generation thread while there are subscriptions. A new text
+joins at the next step and leaves when it ends or its client disconnects, so nobody waits for the longest.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class StreamScheduler:
         self._stream_seconds = 0.0
 
     def pieces(self, row: Row) -> AsyncIterator[str | dict[str, Any] | None]:
-        """Yield text as it is generated, None after a while without any, and finally the whole output.
+        """Yield text as it is generated, and finally the whole output.
 
-        Generation stops when the iterator is closed or freed, even if it was never started. Raises `QueueFull` where
-        `max_streams` texts are being generated.
+        None is yielded after `KEEP_ALIVE_SECONDS` without text. Generation stops when the iterator is closed or freed,
+        even if it was never started. Raises `QueueFull` where `max_streams` texts are being generated.
         """
         if len(self._publishers) >= self._max_streams:
             raise QueueFull(len(self._publishers), self._stream_seconds / self._max_streams)
@@ -98,7 +98,10 @@ class StreamScheduler:
                 self._publish(sequence, piece)
 
     def _update_sequences(self) -> bool:
-        """Add and remove sequences between two steps; return False, and end the thread, when none is left."""
+        """Add and remove sequences between two steps.
+
+        Return False when none is left: the thread then ends.
+        """
         with self._lock:
             for sequence in self._leaving:
                 self._loop.leave(sequence)
@@ -129,7 +132,10 @@ class StreamScheduler:
 
 
 class Subscription:
-    """One client's text. It leaves the scheduler when it is freed, even if no piece was ever read."""
+    """The text of one client.
+
+    It leaves the scheduler when it is freed, even if no piece was ever read.
+    """
 
     def __init__(self, scheduler: StreamScheduler, row: Row) -> None:
         """Join the scheduler."""

@@ -1,4 +1,4 @@
-"""What the parts of serving exchange: a version that can be served, a loaded model, outputs, and limits."""
+"""Types of serving: limits, versions, loaded models, results."""
 
 from __future__ import annotations
 

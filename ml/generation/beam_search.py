@@ -21,10 +21,11 @@ class Step(Protocol):
     """Predicts one more token for every beam."""
 
     def __call__(self, tokens: np.ndarray, *, rows: np.ndarray, beams: np.ndarray) -> np.ndarray:
-        """Return float [A, K, V], the log-probability of each token after `tokens`, int64 [A, K], the last per beam.
+        """Return float [A, K, V], the log-probability of each next token.
 
-        `rows` int64 [A] and `beams` int64 [A, K] are the row and beam of the previous call that each beam continues:
-        a cache of keys and values must be reordered by them. The caller may overwrite the returned array.
+        `tokens` int64 [A, K] are the last of each beam. `rows` int64 [A] and `beams` int64 [A, K] are the row and beam
+        of the previous call that each beam continues: a cache of keys and values must be reordered by them. The caller
+        may overwrite the returned array.
         """
 
 
@@ -105,7 +106,7 @@ def _extend(
     """
     rows, beams, vocabulary = log_probs.shape
     total = (alive.score[:, :, None] + log_probs).reshape(rows, beams * vocabulary)
-    # Of twice as many candidates as beams, at most half are ends, one per beam: enough are left to continue with.
+    # At most half of twice as many candidates as beams are ends, one per beam: enough are left to continue with.
     candidates = _top(total, min(2 * beams, beams * vocabulary))
     scores = np.take_along_axis(total, candidates, axis=1)
     parent, token = np.divmod(candidates, vocabulary)
@@ -154,7 +155,10 @@ def _penalty(length: int, exponent: float) -> float:
 
 
 def _top(values: np.ndarray, count: int) -> np.ndarray:
-    """Return int64 [A, count], the positions of the highest values per row, highest first, ties in their order."""
+    """Return int64 [A, count], the positions of the highest values per row.
+
+    The highest comes first, and ties keep their order.
+    """
     if count < values.shape[1]:
         positions = np.sort(np.argpartition(values, -count, axis=1)[:, -count:], axis=1)
     else:

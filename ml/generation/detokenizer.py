@@ -1,4 +1,7 @@
-"""Incremental detokenization: text from tokens as they are generated, in whole characters, up to a stop string."""
+"""Incremental detokenization of tokens as they are generated.
+
+Text comes in whole characters, and ends before a stop string.
+"""
 
 from __future__ import annotations
 

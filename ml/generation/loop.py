@@ -26,7 +26,7 @@ RETAINED_FRACTION: Final = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationParams:
-    """How a sequence is continued, and when it ends."""
+    """Parameters of generation: sampling, seed, and limits."""
 
     max_new_tokens: int
     sampling: Sampling = field(default_factory=Sampling)
@@ -81,7 +81,7 @@ class GeneratedSequence:
         return self._context
 
     def step(self, logits: np.ndarray) -> str:
-        """Sample the next token from float [V] and return the text that has become certain, often none."""
+        """Sample the next token from float [V]; return the new text, often none."""
         token = sample(logits, self.params.sampling, self._rng)
         if token == self._end:
             self.finish_reason = "stop"
@@ -97,7 +97,10 @@ class GeneratedSequence:
 
 
 class ForcedDecoding(GeneratedSequence):
-    """A sequence whose tokens are fixed; `token_losses` are the negative log-likelihoods of each, in nats."""
+    """A sequence of fixed tokens, to measure how probable each is.
+
+    `token_losses` are their negative log-likelihoods, in nats.
+    """
 
     def __init__(self, tokens: Sequence[int], *, prompt_tokens: int) -> None:
         """The first `prompt_tokens` tokens are read; the others are forced."""
@@ -120,11 +123,12 @@ class ForcedDecoding(GeneratedSequence):
 
 
 class GenerationLoop:
-    """Generates sequences that share each step; between two steps, sequences may join, and finished ones leave.
+    """Generates sequences that share each step.
 
-    `read` runs a graph of the network: from `{slot}` int64 [R, T] and `{slot}_mask` to `logits` [R, V] of the next
-    token. A network with a cache (`state_width` is K) also reads and returns a state, so that each token is read once;
-    without a cache, the whole context is read for each token. Both generate the same.
+    Between two steps, sequences may join, and finished ones leave. `read` runs a graph of the network: from `{slot}`
+    int64 [R, T] and `{slot}_mask` to `logits` [R, V] of the next token. A network with a cache (`state_width` is K)
+    also reads and returns a state, so that each token is read once; without a cache, the whole context is read for each
+    token. Both generate the same.
     """
 
     def __init__(self, read: Read, *, slot: str, context: int, state_width: int) -> None:
@@ -140,7 +144,7 @@ class GenerationLoop:
 
     @property
     def is_busy(self) -> bool:
-        """Whether any sequence is unfinished."""
+        """True while any sequence is unfinished."""
         return bool(self._joining or self._sequences)
 
     def join(self, sequences: Iterable[GeneratedSequence]) -> None:
@@ -175,7 +179,10 @@ class GenerationLoop:
     def _read(
         self, tokens: Sequence[Sequence[int]], state: np.ndarray, mask: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return logits [R, V], the next state [R, P + T, K], and its mask [R, P + T]."""
+        """Return logits [R, V], and the next state with its mask.
+
+        The state is [R, P + T, K], its mask [R, P + T].
+        """
         is_token = np.arange(max(map(len, tokens))) < np.array([[len(row)] for row in tokens])
         signal = np.zeros(is_token.shape, dtype=np.int64)
         signal[is_token] = np.concatenate([np.asarray(row, dtype=np.int64) for row in tokens])
@@ -191,7 +198,10 @@ class GenerationLoop:
         return [(sequence, sequence.step(row)) for sequence, row in zip(sequences, logits, strict=True)]
 
     def _append(self, sequences: Sequence[GeneratedSequence], state: np.ndarray, mask: np.ndarray) -> None:
-        """Append the cache of new sequences, right-aligned, so that the next tokens follow it directly."""
+        """Append the cache of new sequences, right-aligned.
+
+        The next tokens follow it directly.
+        """
         lengths = mask.sum(axis=1)
         max_length = max(int(lengths.max()), self._mask.shape[1])
         new_mask = np.arange(max_length) >= max_length - lengths[:, None]
@@ -202,7 +212,10 @@ class GenerationLoop:
         self._sequences += sequences
 
     def _remove_finished(self) -> None:
-        """Remove finished sequences, and the cache of those whose context is full: part of it is read again."""
+        """Remove finished sequences, and those whose context is full.
+
+        The latter join again: the retained part of their context is read again.
+        """
         is_full = [sequence.context_length > self._context for sequence in self._sequences]
         rows = list(zip(self._sequences, is_full, strict=True))
         self._joining += [sequence for sequence, full in rows if full and sequence.finish_reason is None]

@@ -23,7 +23,10 @@ class Sampling:
 
 
 def sample(logits: np.ndarray, sampling: Sampling, rng: np.random.Generator) -> int:
-    """Sample one token from float [V]; the result depends on the logits and the state of `rng` only."""
+    """Sample one token from float [V].
+
+    The result depends only on the logits and the state of `rng`.
+    """
     if sampling.temperature == 0:
         return int(logits.argmax())
     tokens, probabilities = filter_tokens(logits, sampling)
@@ -32,7 +35,10 @@ def sample(logits: np.ndarray, sampling: Sampling, rng: np.random.Generator) -> 
 
 
 def filter_tokens(logits: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
-    """Return the tokens that may be sampled, int64 [n], and their probabilities, float64 [n], which sum to 1."""
+    """Return the tokens that may be sampled, int64 [n], and their probabilities.
+
+    The probabilities, float64 [n], sum to 1.
+    """
     relative = logits.astype(np.float64) - logits.max()
     # A temperature close to 0 makes all tokens but the most probable infinitely unlikely.
     with np.errstate(over="ignore"):

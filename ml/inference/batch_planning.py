@@ -1,4 +1,6 @@
-"""Splitting a batch whose rows differ in length: one call costs padding, several cost the overhead of calls.
+"""Splitting of batches whose rows differ in length into calls.
+
+One call costs padding, several cost the overhead of calls.
 
 n rows of a call, L the length to which all of them are padded.
 """
@@ -29,7 +31,10 @@ MAX_BYTES: Final = 2 << 20
 
 
 class CallCost:
-    """A model of the duration of a call, a + b n L + c n L^2 seconds, fitted to past calls by least squares."""
+    """A cost model of calls, fitted to past calls by least squares.
+
+    A call takes a + b n L + c n L^2 seconds.
+    """
 
     def __init__(self) -> None:
         self._weights = np.array([CALL_STEPS, 1.0, QUADRATIC_FRACTION])
@@ -54,9 +59,9 @@ class CallCost:
         return float(_features(rows, length) @ self._weights)
 
     def cuts(self, lengths: np.ndarray) -> list[tuple[int, int]]:
-        """Return the start and end of each call for rows of ascending `lengths`, int [n], at the lowest total cost.
+        """Return the start and end of each call, at the lowest total cost.
 
-        No call of several rows has more than `MAX_STEPS` steps.
+        The rows have ascending `lengths`, int [n]. No call of several rows has more than `MAX_STEPS` steps.
         """
         count = len(lengths)
         a, b, c = self._weights
@@ -86,7 +91,10 @@ class CallCost:
 
 
 def lengths_of(columns: Mapping[str, Column]) -> np.ndarray | None:
-    """Return int64 [n], the length of each row's longest array; None where all rows have one shape."""
+    """Return int64 [n], the length of each row's longest array.
+
+    Return None where all rows have one shape.
+    """
     ragged = [
         [len(array) for array in column]
         for column in columns.values()
@@ -96,7 +104,10 @@ def lengths_of(columns: Mapping[str, Column]) -> np.ndarray | None:
 
 
 def even_cuts(columns: Mapping[str, Column]) -> list[tuple[int, int]]:
-    """Return the start and end of each call for rows of one shape: at most `MAX_BYTES`, or a single row."""
+    """Return the start and end of each call for rows of one shape.
+
+    A call has at most `MAX_BYTES`, or a single row.
+    """
     count = len(next(iter(columns.values())))
     row_bytes = sum(column[0].nbytes for column in columns.values() if isinstance(column, np.ndarray) and len(column))
     max_rows = max(1, MAX_BYTES // max(1, row_bytes))

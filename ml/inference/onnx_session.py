@@ -94,24 +94,28 @@ def _providers(device: str) -> list[str | tuple[str, dict[str, str]]]:
 
 
 def spent_seconds(device: str) -> float:
-    """Return a clock for the cost of calls: CPU time of this thread, which other processes do not affect.
+    """Return a clock for the cost of calls.
 
-    For a GPU it is wall-clock time, as the processor only waits for it.
+    It is CPU time of this thread, which other processes do not affect. For a GPU it is wall-clock time, as the
+    processor only waits for it.
     """
     return time.perf_counter() if device.startswith("cuda") else time.thread_time()
 
 
 class OnnxGraphs:
-    """Graphs by name, as a `Run`: each is one session, or a trunk and a head that also reads the trunk's outputs."""
+    """Graphs by name, as a `Run`.
+
+    Each is one session, or a trunk and a head that also reads the outputs of the trunk.
+    """
 
     def __init__(self, sessions_of: Mapping[str, Sequence[Session]]) -> None:
-        """`sessions_of` has one or two sessions for each graph, in the order in which they run."""
+        """`sessions_of` has one or two sessions per graph, in running order."""
         self._heads = {graph: sessions[-1] for graph, sessions in sessions_of.items()}
         #: Trunks of the graphs that have one.
         self.trunks = {graph: sessions[0] for graph, sessions in sessions_of.items() if len(sessions) > 1}
 
     def __call__(self, graph: str, batch: Arrays) -> Arrays:
-        """Run a graph; a trunk whose outputs are in the batch already is not run again."""
+        """Run a graph, except for a trunk whose outputs are in the batch."""
         head, trunk = self._heads[graph], self.trunks.get(graph)
         if trunk is None:
             return head.run(batch)
@@ -133,9 +137,10 @@ _guard = Lock()
 
 
 def open_once(sha256: str, path: Callable[[], Path], *, device: str = "cpu") -> Session:
-    """Return the session of the file with this checksum on a device: that of another model, or a new one.
+    """Return the session of the file with this checksum on a device.
 
-    `path` is called only where the file must be opened. Raises `PackageError`, and what `path` raises.
+    Models that contain the same file share its session. `path` is called only where the file must be opened. Raises
+    `PackageError`, and what `path` raises.
     """
     key = (sha256, device)
     with _guard:

@@ -43,9 +43,10 @@ class _Field(NamedTuple):
 
 
 def reference_weights(path: Path) -> bytes | None:
-    """Return the model with references to its own file in place of large tensors; None where none can be mapped.
+    """Return the model with references to its file in place of large tensors.
 
-    ONNX Runtime must be given the folder of the file. For a file that is not an ONNX model, None is returned as well.
+    Return None where none can be mapped, and for a file that is not an ONNX model. ONNX Runtime must be given the
+    folder of the file.
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -55,7 +56,10 @@ def reference_weights(path: Path) -> bytes | None:
 
 
 def align_weights(path: Path) -> None:
-    """Rewrite the file so that its large tensors can be mapped; this adds some bytes of padding."""
+    """Rewrite the file so that its large tensors can be mapped.
+
+    This adds some bytes of padding.
+    """
     staged = path.with_name(f"{path.name}.new")
     with (
         path.open("rb") as file,
@@ -105,7 +109,10 @@ def _with_references(data: mmap.mmap, name: bytes) -> bytes | None:
 
 
 def _head(data: mmap.mmap, tensor: _Field, raw: _Field, *, at: int) -> bytes:
-    """Encode a tensor up to its data, which is aligned when the head is written `at` this position."""
+    """Encode a tensor up to its data.
+
+    The data is aligned if the head is written `at` this position.
+    """
     metadata = _without_data(data, tensor)
     start = _key(_INITIALIZER)
     data_key = _key(_RAW_DATA) + _wide(raw.end - raw.value)

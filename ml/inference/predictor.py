@@ -76,7 +76,10 @@ class Predictor:
         trunk: Session | None = None,
         device: str = "cpu",
     ) -> None:
-        """Use `load` instead. `trunk` is what `run` runs before the head, where the trunk is a graph of its own."""
+        """Use `load` instead.
+
+        `trunk` is what `run` runs before the head, where the trunk is a graph of its own.
+        """
         self.manifest = package.manifest
         self.engine = engine
         #: Equal for models whose rows can be batched together: same encoders, task and trunk. None: with no other.
@@ -92,7 +95,7 @@ class Predictor:
 
     @classmethod
     def load(cls, package: ModelPackage, *, device: str = "cpu") -> Self:
-        """Load a package: its graph if it has one, else its weights, where torch is installed.
+        """Load the graph of a package, or its weights where torch is installed.
 
         `device` is where graphs run: `cpu`, `cuda` or `cuda:N`. Raises `PackageError`.
         """
@@ -110,10 +113,11 @@ class Predictor:
         return cls(package, engine="torch", run=run)
 
     def predict(self, inputs: Sequence[Any], *, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Return one output for each input, in order. An input is JSON, a raw body as bytes, or the task's `Wire`.
+        """Return one output for each input, in order.
 
-        `parameters` are fields of every input; `{"return": "embedding"}` requests the embedding instead of what the
-        task predicts. Raises `InputError` with the index of the first input that cannot be read.
+        An input is JSON, a raw body as bytes, or the task's `Wire`. `parameters` are fields of every input; `{"return":
+        "embedding"}` requests the embedding instead of what the task predicts. Raises `InputError` with the index of
+        the first input that cannot be read.
         """
         request = self.parse_parameters(parameters or {})
         outputs: list[dict[str, Any]] = []
@@ -145,9 +149,10 @@ class Predictor:
             raise error.with_paths(partial(_path_of, raw_input=raw_input, request=request)) from None
 
     def answer(self, rows: Sequence[Row], *, output: str | None) -> list[dict[str, Any]]:
-        """Return one output as JSON for each row, in order; no output depends on the other rows.
+        """Return one output as JSON for each row, in order.
 
-        Rows of different lengths are split into the calls that cost least (see `ml.inference.batch_planning`).
+        No output depends on the other rows. Rows of different lengths are split into the calls that cost least (see
+        `ml.inference.batch_planning`).
         """
         outputs: list[dict[str, Any]] = [{}] * len(rows)
         for positions, columns in self._calls(rows):
@@ -218,7 +223,7 @@ class Predictor:
 
     @property
     def can_stream(self) -> bool:
-        """Whether the output can be streamed while it is generated."""
+        """True if the output can be streamed while it is generated."""
         return self._streaming_task is not None
 
     def generation_loop(self) -> GenerationLoop:
@@ -241,11 +246,14 @@ class Predictor:
         return self._streaming_task
 
     def graphs(self) -> dict[str, Any]:
-        """Describe each graph by name: inputs, outputs, parity with the network, and which variant is served."""
+        """Describe each graph by name.
+
+        The description has inputs, outputs, parity with the network, and the variant that is served.
+        """
         return {name: graph.model_dump(mode="json") for name, graph in self.manifest.graphs.items()}
 
     def signature(self) -> dict[str, Any]:
-        """Return the JSON schemas of input and output, and an example input with this model's output."""
+        """Return JSON schemas, and an example input with this model's output."""
         example = self._adapter.example()[0].model_dump(mode="json", exclude_none=True)
         return {
             "input_schema": self._adapter.input_type.model_json_schema(),
@@ -285,7 +293,10 @@ class Predictor:
 
 
 class _EmbeddingAdapter:
-    """Stands in for the task of a base model: reads what the backbone reads, outputs its embedding."""
+    """Replacement for the task of a base model.
+
+    It reads what the backbone reads, and outputs its embedding.
+    """
 
     output_type = EmbeddingOutput
     input_type: type[RawInput] | _AnyInput
@@ -318,7 +329,10 @@ class _EmbeddingAdapter:
 
 
 class _AnyEmbeddingAdapter(_EmbeddingAdapter):
-    """The same for a base model of several backbones: each row is read by the backbone that accepts it."""
+    """Replacement for the task of a base model with several backbones.
+
+    Each row is read by the backbone that accepts it.
+    """
 
     input_type: _AnyInput
 
@@ -344,7 +358,7 @@ class _AnyEmbeddingAdapter(_EmbeddingAdapter):
         return batch
 
     def answer(self, run: Run, batch: Arrays) -> Arrays:
-        """Return object [N], one embedding per row, as wide as the backbone that read the row makes it."""
+        """Return object [N], one embedding per row, of its backbone's width."""
         slots = [slot for slot in self.encoders if slot in batch]
         embeddings = np.empty(sum(len(batch[slot]) for slot in slots), dtype=object)
         for slot in slots:
@@ -354,7 +368,10 @@ class _AnyEmbeddingAdapter(_EmbeddingAdapter):
 
 
 class _AnyInput:
-    """The input of any one of several slots: the slot whose fields were sent, or that can read the body."""
+    """The input of any one of several slots.
+
+    It is the slot whose fields were sent, or the first that can read the body.
+    """
 
     def __init__(self, by_slot: Mapping[str, type[RawInput]]) -> None:
         self._by_slot = by_slot
@@ -410,7 +427,7 @@ def _estimate_bytes(value: Any) -> int:
 
 
 def _path_of(field: str, *, raw_input: Any, request: ParsedRequest) -> str:
-    """Return the path of an invalid field: in `parameters` where its value comes from there, else in the input."""
+    """Return the path of an invalid field, in `parameters` or in the input."""
     name = field.partition(".")[0]
     is_own = name not in request.fields or (isinstance(raw_input, Mapping) and name in raw_input)
     return field if is_own else f"{PARAMETERS}.{field}"
