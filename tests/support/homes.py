@@ -13,7 +13,7 @@ from tests.support.settings import forget_settings
 
 @contextmanager
 def at(home: Path) -> Iterator[None]:
-    """Whatever is stored meanwhile is stored there."""
+    """Use a home folder for everything stored in the block."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("PLINTH_DATABASE_URL", "PLINTH_REDIS_URL", "PLINTH_BLOB_URL", "PLINTH_API_KEY"):
             patch.delenv(name, raising=False)

@@ -45,7 +45,7 @@ class Application:
 async def serve(
     application: Application, **options: Any
 ) -> AsyncIterator[tuple[HttpToolsProtocol, Reader, Writer, uvicorn.Server]]:
-    """Start a server and connect to it; yield the server's side and the client's side of the connection."""
+    """Start a server and connect to it; yield both sides of the connection."""
     config = uvicorn.Config(
         application,
         host="127.0.0.1",
@@ -112,7 +112,7 @@ async def test_cycle_is_the_request_in_progress_and_says_when_it_is_complete() -
 @in_loop
 async def test_connection_lost_marks_any_cycle_as_disconnected_and_wakes_it() -> None:
     class Cycle:
-        """What `FastPathCycle` has."""
+        """A cycle with the attributes of `FastPathCycle`."""
 
         response_complete = disconnected = False
         keep_alive = True

@@ -1,4 +1,4 @@
-"""Requests are counted by route."""
+"""Metrics of requests in the format of Prometheus."""
 
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -12,10 +12,10 @@ def test_requests_are_counted_by_status_and_timed_by_route():
     requests.observe(method="GET", route="/b", status=200, seconds=40.0)
     registry = CollectorRegistry()
     registry.register(requests)
-    told = generate_latest(registry).decode()
-    assert 'plinth_http_requests_total{method="GET",route="/a",status="200"} 2.0' in told
-    assert 'plinth_http_requests_total{method="GET",route="/a",status="404"} 1.0' in told
-    assert 'plinth_http_request_duration_seconds_bucket{le="0.005",route="/a"} 2.0' in told
-    assert 'plinth_http_request_duration_seconds_count{route="/a"} 3.0' in told
-    assert 'plinth_http_request_duration_seconds_bucket{le="30.0",route="/b"} 0.0' in told
-    assert 'plinth_http_request_duration_seconds_count{route="/b"} 1.0' in told
+    exposition = generate_latest(registry).decode()
+    assert 'plinth_http_requests_total{method="GET",route="/a",status="200"} 2.0' in exposition
+    assert 'plinth_http_requests_total{method="GET",route="/a",status="404"} 1.0' in exposition
+    assert 'plinth_http_request_duration_seconds_bucket{le="0.005",route="/a"} 2.0' in exposition
+    assert 'plinth_http_request_duration_seconds_count{route="/a"} 3.0' in exposition
+    assert 'plinth_http_request_duration_seconds_bucket{le="30.0",route="/b"} 0.0' in exposition
+    assert 'plinth_http_request_duration_seconds_count{route="/b"} 1.0' in exposition

@@ -1,5 +1,6 @@
-"""What cannot be answered, by either way and for each kind of input: it says which input and why, in bounded time and
-memory, and whoever asks beside it is answered.
+"""Invalid inputs of every kind, through the fast path and the route.
+
+The problem names the input and the reason, in bounded time and memory, and concurrent requests are not affected.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ml.encoders import ENCODERS
 from tests.support import homes
 from tests.support.api_process import ApiProcess
 from tests.support.factories import SIDE, embedder, png, registered, shades
-from tests.support.memory_bound import WAY_NAMES, WAYS, ask, told
+from tests.support.memory_bound import WAY_NAMES, WAYS, ask, problem_text
 from tests.support.ml import samples
 
 pytestmark = pytest.mark.process
@@ -31,12 +32,12 @@ GOOD = [[7] * SIDE] * SIDE
 @pytest.fixture(scope="module")
 def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
     api, folder = ApiProcess(new_home()), tmp_path_factory.mktemp("packages")
-    recordings = [decode(each) for each in samples.VALUES["audio"](8)]
+    clips = [decode(clip) for clip in samples.VALUES["audio"](8)]
     with homes.at(api.home):
         registered(shades(folder / "shades"), name="shades")
         text = ENCODERS["text"].learn(samples.VALUES["text"](50), {})
         registered(embedder(folder / "texts", "text", text), name="texts")
-        audio = ENCODERS["log_mel"].learn(recordings, {})
+        audio = ENCODERS["log_mel"].learn(clips, {})
         registered(embedder(folder / "sounds", "audio", audio), name="sounds")
     with api:
         yield api
@@ -47,22 +48,25 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def bomb(side: int, *, rows: int) -> bytes:
-    """A PNG that says it has so many pixels a side, and has so many rows of them, which compress a thousandfold."""
+    """Return a PNG of `side` x `side` pixels by its header, with only `rows` rows.
+
+    The rows compress a thousandfold.
+    """
     head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    squeezer, data = zlib.compressobj(9), b""
+    compressor, data = zlib.compressobj(9), b""
     for _ in range(rows):
-        data += squeezer.compress(bytes(1 + 3 * side))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data + squeezer.flush()) + chunk(b"IEND", b"")
+        data += compressor.compress(bytes(1 + 3 * side))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data + compressor.flush()) + chunk(b"IEND", b"")
 
 
 def wave(*, rate_hz: int = 16_000, channels: int = 1, samples: int = 1_600) -> bytes:
-    """A WAV whose header says what it is told to."""
+    """Return a WAV file with these values in its header."""
     content = bytes(2 * samples)
-    said = len(content)
+    data_bytes = len(content)
     form = struct.pack("<HHIIHH", 1, channels, rate_hz, rate_hz * channels * 2 & 0xFFFFFFFF, channels * 2 & 0xFFFF, 16)
-    size = min(36 + said, 0xFFFFFFFF)
+    size = min(36 + data_bytes, 0xFFFFFFFF)
     head = b"RIFF" + struct.pack("<I", size) + b"WAVEfmt " + struct.pack("<I", 16) + form
-    return head + b"data" + struct.pack("<I", said) + content
+    return head + b"data" + struct.pack("<I", data_bytes) + content
 
 
 def in_json(value: Any) -> bytes:
@@ -77,7 +81,7 @@ def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-PICTURES: dict[str, tuple[bytes, str, str]] = {
+IMAGES: dict[str, tuple[bytes, str, str]] = {
     "NaN": (pixels("[[NaN]]"), "application/json", "JSON"),
     "infinite": (pixels("[[1e999]]"), "application/json", "too large"),
     "huge number": (pixels("[[" + "9" * 5_000 + "]]"), "application/json", ""),
@@ -86,15 +90,15 @@ PICTURES: dict[str, tuple[bytes, str, str]] = {
     "empty row": (pixels("[[]]"), "application/json", "inputs.0"),
     "out of range": (pixels("[[256]]"), "application/json", "255"),
     "below the range": (pixels("[[-1]]"), "application/json", "0"),
-    "five colours": (pixels("[[[1, 2, 3, 4, 5]]]"), "application/json", "inputs.0"),
+    "five channels": (pixels("[[[1, 2, 3, 4, 5]]]"), "application/json", "inputs.0"),
     "a cube of cubes": (pixels("[[[[1]]]]"), "application/json", "inputs.0"),
     "words": (pixels('[["a"]]'), "application/json", "inputs.0"),
     "nothing": (pixels("null"), "application/json", "inputs.0"),
     "both": (in_json({"pixels": GOOD, "image": encoded(png(7))}), "application/json", "either"),
     "unknown field": (in_json({"pixel": GOOD}), "application/json", "known"),
     "no base64": (in_json({"image": "%%%"}), "application/json", "base64"),
-    "no picture": (in_json({"image": encoded(b"no picture")}), "application/json", "inputs.0"),
-    "half a picture": (png(7, side=64)[:60], "image/png", "inputs.0"),
+    "no image": (in_json({"image": encoded(b"no image")}), "application/json", "inputs.0"),
+    "half an image": (png(7, side=64)[:60], "image/png", "inputs.0"),
     "empty body": (b"", "image/png", "inputs.0"),
     "bomb by its header": (bomb(50_000, rows=1), "image/png", "too large"),
     "bomb by its content": (bomb(30_000, rows=500), "image/png", "too large"),
@@ -105,9 +109,9 @@ PICTURES: dict[str, tuple[bytes, str, str]] = {
     "no inputs": (b'{"inputs": []}', "application/json", "inputs"),
     "no JSON": (b"{", "application/json", "JSON"),
     "no UTF-8": (b'{"inputs": [{"image": "\xff"}]}', "application/json", ""),
-    "half a letter": (b'{"inputs": [{"image": "\\ud800"}]}', "application/json", ""),
+    "half a character": (b'{"inputs": [{"image": "\\ud800"}]}', "application/json", ""),
 }
-SOUNDS: dict[str, tuple[bytes, str, str]] = {
+AUDIO: dict[str, tuple[bytes, str, str]] = {
     "truncated": (wave()[:30], "audio/wav", "inputs.0"),
     "empty": (b"", "audio/wav", "inputs.0"),
     "silence of no length": (wave(samples=0), "audio/wav", "inputs.0"),
@@ -115,7 +119,7 @@ SOUNDS: dict[str, tuple[bytes, str, str]] = {
     "rate of one": (wave(rate_hz=1), "audio/wav", "a second"),
     "rate without end": (wave(rate_hz=4_000_000_000), "audio/wav", "inputs.0"),
     "channels without end": (wave(channels=65_535), "audio/wav", "inputs.0"),
-    "no recording": (b"x" * 50_000, "audio/wav", "inputs.0"),
+    "no audio": (b"x" * 50_000, "audio/wav", "inputs.0"),
     "MP3 of noise": (b"\xff\xfb\x90\x00" + bytes(range(256)) * 200, "audio/mpeg", "inputs.0"),
     "hours": (wave(rate_hz=8_000, samples=30_000_000), "audio/wav", "limit"),
     "in JSON": (in_json({"audio": encoded(wave()[:30])}), "application/json", "inputs.0"),
@@ -130,17 +134,17 @@ TEXTS: dict[str, tuple[bytes, str, str]] = {
 }
 BAD = [
     pytest.param(model, *case, id=f"{model}-{name}")
-    for model, cases in (("shades", PICTURES), ("sounds", SOUNDS), ("texts", TEXTS))
+    for model, cases in (("shades", IMAGES), ("sounds", AUDIO), ("texts", TEXTS))
     for name, case in cases.items()
 ]
 
 
 @pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
 @pytest.mark.parametrize(("model", "body", "kind", "why"), BAD)
-def test_what_cannot_be_read_says_which_and_why(
+def test_an_unreadable_input_is_named_with_the_reason(
     api: ApiProcess, model: str, body: bytes, kind: str, why: str, way: dict[str, str]
 ) -> None:
-    words = told(*ask(api, model, body, kind, way))
+    words = problem_text(*ask(api, model, body, kind, way))
     assert why.lower() in words.lower()
 
 
@@ -157,7 +161,7 @@ def test_a_bad_input_among_good_ones_is_named_by_its_number(
     api: ApiProcess, model: str, good: Any, bad: Any, way: dict[str, str]
 ) -> None:
     body = json.dumps({"inputs": [good, good, bad, good]}).encode()
-    assert "inputs.2" in told(*ask(api, model, body, "application/json", way)).lower()
+    assert "inputs.2" in problem_text(*ask(api, model, body, "application/json", way)).lower()
 
 
 @pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
@@ -176,14 +180,16 @@ def test_a_bad_input_among_good_ones_is_named_by_its_number(
 def test_tens_of_megabytes_of_json_are_refused_in_bounded_time_and_memory(
     api: ApiProcess, body: bytes, way: dict[str, str]
 ) -> None:
-    told(*ask(api, "shades", body, "application/json", way))
+    problem_text(*ask(api, "shades", body, "application/json", way))
 
 
-def test_a_million_fields_beside_the_inputs_are_not_looked_at_one_by_one(api: ApiProcess) -> None:
-    for count, found in ((150_000, "150,001 fields"), (1_000_000, "over 200,000 fields")):
+def test_a_million_unknown_fields_are_not_listed_separately(api: ApiProcess) -> None:
+    for count, expected in ((150_000, "150,001 fields"), (1_000_000, "over 200,000 fields")):
         foreign = ",".join(f'"f{number}":0' for number in range(count))
-        words = told(*ask(api, "shades", b'{"inputs": [{}], ' + foreign.encode() + b"}", "application/json", {}))
-        assert found in words
+        words = problem_text(
+            *ask(api, "shades", b'{"inputs": [{}], ' + foreign.encode() + b"}", "application/json", {})
+        )
+        assert expected in words
     assert len(words) < 5_000
 
 
@@ -193,7 +199,7 @@ def test_a_hundred_megabytes_are_refused_before_they_are_read(api: ApiProcess) -
     assert "67108864" in answer["detail"]
 
 
-def test_many_long_texts_cost_no_more_than_is_read_of_them(api: ApiProcess) -> None:
+def test_many_long_texts_cost_only_what_the_model_reads_of_them(api: ApiProcess) -> None:
     for text in ("世界" * 499_999, "word " * 199_999, "a" * 999_999):
         body = json.dumps({"inputs": [{"text": text}] * 10}, ensure_ascii=False).encode()
         status, answer = ask(api, "texts", body, "application/json", {})
@@ -201,24 +207,26 @@ def test_many_long_texts_cost_no_more_than_is_read_of_them(api: ApiProcess) -> N
         assert len(answer["outputs"]) == 10
 
 
-def test_many_large_pictures_in_one_request_are_bounded(api: ApiProcess) -> None:
+def test_many_large_images_in_one_request_are_bounded(api: ApiProcess) -> None:
     large = encoded(png(7, side=5_000))
-    words = told(*ask(api, "shades", json.dumps({"inputs": [{"image": large}] * 64}).encode(), "application/json", {}))
+    words = problem_text(
+        *ask(api, "shades", json.dumps({"inputs": [{"image": large}] * 64}).encode(), "application/json", {})
+    )
     assert "decode to over 256 MiB" in words
 
 
-def test_neighbours_of_bad_inputs_are_answered(api: ApiProcess) -> None:
-    """All at once, so that they meet in batches."""
+def test_neighbors_of_bad_inputs_are_answered(api: ApiProcess) -> None:
+    """Concurrent requests, so that they share batches."""
 
     def one(number: int) -> tuple[int, int]:
         way = WAYS[number % 2]
         if number % 3:
             body, expected = json.dumps({"inputs": [{"pixels": [[number % 256] * SIDE] * SIDE}]}).encode(), 200
         else:
-            body, expected = list(PICTURES.values())[number % len(PICTURES)][0], 422
+            body, expected = list(IMAGES.values())[number % len(IMAGES)][0], 422
         headers = {"Content-Type": "application/json", **way}
         return api.request("POST", "/predict/shades", headers=headers, body=body)[0], expected
 
     with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(one, range(300)))
-    assert all(status == expected for status, expected in found)
+        statuses = list(pool.map(one, range(300)))
+    assert all(status == expected for status, expected in statuses)

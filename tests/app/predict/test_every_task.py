@@ -1,4 +1,4 @@
-"""Whatever is sent to a model of any task: an answer, or a problem that says which input, which field, and what next.
+"""Any input to any task is answered, or refused with input, field and hint.
 
 The tasks are those of the registry, the fields those of their inputs: a new one is tested by being there.
 """
@@ -36,10 +36,11 @@ BARE = {
     "a NUL": b"a\0b",
     "no UTF-8": b"\xff\xfe\x00",
     "noise": bytes(range(256)) * 100,
-    "half a picture": b"\x89PNG\r\n\x1a\n" + bytes(30),
-    "half a recording": b"RIFF\xff\xff\xff\xffWAVEfmt ",
+    "half an image": b"\x89PNG\r\n\x1a\n" + bytes(30),
+    "half an audio clip": b"RIFF\xff\xff\xff\xffWAVEfmt ",
 }
-SAID = {
+#: Invalid inputs that only the task detects, and a part of the message.
+TASK_ERRORS = {
     "recommendation": [
         ({"history": "i1"}, "list"),
         ({"history": [["i1"]]}, "history.0"),
@@ -75,7 +76,6 @@ SAID = {
     ],
     "object_detection": [({}, "either image or pixels"), ({"pixels": [[1]], "confidence": 1.5}, "0 to 1")],
 }
-"""What a task alone can tell, and what has to stand in the answer."""
 
 
 @pytest.fixture(scope="module")
@@ -89,32 +89,32 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def good(task: str) -> dict[str, Any]:
-    """An input that is answered alike each time, in short."""
-    given: dict[str, Any] = TASKS[task].example()[0].model_dump(mode="json", exclude_none=True)
-    return given
+    """Return an input with a short, reproducible output."""
+    raw_input: dict[str, Any] = TASKS[task].example()[0].model_dump(mode="json", exclude_none=True)
+    return raw_input
 
 
 def by_form(files: list[bytes], parameters: dict[str, Any]) -> tuple[bytes, str]:
-    """A body and its type."""
-    said = b'Content-Disposition: form-data; name="parameters"\r\n\r\n' + json.dumps(parameters).encode()
+    """Return a form as a body and its Content-Type."""
+    parameter_part = b'Content-Disposition: form-data; name="parameters"\r\n\r\n' + json.dumps(parameters).encode()
     sent = [b'Content-Disposition: form-data; name="file"; filename="it"\r\n\r\n' + file for file in files]
-    parts = b"".join(b"--plinth\r\n" + part + b"\r\n" for part in (*sent, said))
+    parts = b"".join(b"--plinth\r\n" + part + b"\r\n" for part in (*sent, parameter_part))
     return parts + b"--plinth--\r\n", "multipart/form-data; boundary=plinth"
 
 
 def judge(status: int, answer: Any, place: str, field: str) -> str | None:
-    """What is wrong with how it was refused; None where nothing is."""
+    """Return what is wrong with a problem document; None where nothing is."""
     if not 400 <= status < 500:
         return f"answered {status}: {str(answer)[:200]}"
     if len(json.dumps(answer)) > 5_000:
-        return f"a problem of {len(json.dumps(answer))} letters"
+        return f"a problem of {len(json.dumps(answer))} characters"
     for item in answer["errors"]:
         path, words = item.get("path", ""), item["message"]
-        # What several fields have to agree on is nobody's fault alone.
+        # Where several fields must agree, none of them is named alone.
         if not f"{path}.".startswith(f"{place}.{field}.") and not (path == place and field in words):
             return f"does not name {place}.{field}: {item}"
         if not item.get("hint"):
-            return f"says not what to do next: {item}"
+            return f"has no hint: {item}"
     if not answer["errors"] or place not in answer["detail"]:
         return f"does not say where: {answer['detail']}"
     return None
@@ -122,15 +122,15 @@ def judge(status: int, answer: Any, place: str, field: str) -> str | None:
 
 @pytest.mark.parametrize(("task", "field"), FIELDS)
 def test_a_field_takes_what_its_schema_allows_and_nothing_else(api: ApiProcess, task: str, field: str) -> None:
-    """Each value goes one of the two ways, in turn."""
+    """Values alternate between the fast path and the route."""
     usual, schema = good(task), SCHEMAS[task]
     allows = Draft202012Validator(schema).is_valid
     wrong: dict[str, Any] = {}
     for (name, value), way in zip(invalid_inputs.values(schema, field), cycle(WAYS), strict=False):
-        given = {**usual, field: value}
-        body = json.dumps({"inputs": [usual, given, usual]}).encode()
+        raw_input = {**usual, field: value}
+        body = json.dumps({"inputs": [usual, raw_input, usual]}).encode()
         status, answer = ask(api, task, body, JSON, way)
-        if status == 200 and allows(given):
+        if status == 200 and allows(raw_input):
             assert len(answer["outputs"]) == 3
         elif fault := judge(status, answer, "inputs.1", field):
             wrong[name] = fault
@@ -138,7 +138,9 @@ def test_a_field_takes_what_its_schema_allows_and_nothing_else(api: ApiProcess, 
 
 
 @pytest.mark.parametrize(("task", "field"), FIELDS)
-def test_what_is_said_wrongly_for_all_inputs_is_no_fault_of_the_first(api: ApiProcess, task: str, field: str) -> None:
+def test_an_invalid_parameter_is_not_reported_as_an_error_of_the_first_input(
+    api: ApiProcess, task: str, field: str
+) -> None:
     allows = Draft202012Validator({**SCHEMAS[task], "required": []}).is_valid
     inputs = [{name: value for name, value in good(task).items() if name != field}] * 2
     wrong: dict[str, Any] = {}
@@ -151,7 +153,7 @@ def test_what_is_said_wrongly_for_all_inputs_is_no_fault_of_the_first(api: ApiPr
 
 
 @pytest.mark.parametrize(("task", "field"), HEAVY)
-def test_what_is_said_for_a_thousand_inputs_is_weighed_before_it_is_read(
+def test_parameters_of_a_thousand_inputs_are_limited_before_they_are_read(
     api: ApiProcess, task: str, field: str
 ) -> None:
     heavy = invalid_inputs.heavy(SCHEMAS[task]["properties"][field])
@@ -170,19 +172,23 @@ def test_what_json_cannot_say_is_refused_with_its_place(api: ApiProcess, task: s
     assert "JSON" in answer["detail"]
 
 
-@pytest.mark.parametrize(("task", "given", "words"), [(task, *case) for task, cases in SAID.items() for case in cases])
-def test_what_only_the_task_can_tell_is_told(api: ApiProcess, task: str, given: dict[str, Any], words: str) -> None:
+@pytest.mark.parametrize(
+    ("task", "raw_input", "words"), [(task, *case) for task, cases in TASK_ERRORS.items() for case in cases]
+)
+def test_errors_that_only_the_task_detects_are_reported(
+    api: ApiProcess, task: str, raw_input: dict[str, Any], words: str
+) -> None:
     for way in WAYS:
-        status, answer = ask(api, task, json.dumps({"inputs": [good(task), given]}).encode(), JSON, way)
+        status, answer = ask(api, task, json.dumps({"inputs": [good(task), raw_input]}).encode(), JSON, way)
         assert status == 422
         assert words in answer["detail"]
         assert "inputs.1" in answer["detail"]
         assert len(json.dumps(answer)) < 5_000
-        assert all(each["hint"] for each in answer["errors"])
+        assert all(finding["hint"] for finding in answer["errors"])
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_an_input_is_answered_alike_whichever_way_it_comes(api: ApiProcess, task: str) -> None:
+def test_an_input_has_the_same_output_in_every_format(api: ApiProcess, task: str) -> None:
     kind = TASKS[task].input_type
     seeded = {"seed": 1} if "seed" in kind.model_fields else {}
     usual = good(task) | seeded
@@ -196,15 +202,15 @@ def test_an_input_is_answered_alike_whichever_way_it_comes(api: ApiProcess, task
     thing = base64.b64decode(value) if is_file else value.encode()
     media_type = {"image": "image/png", "audio": "audio/wav"}.get(kind.body, "text/plain; charset=utf-8")
 
-    def answered(*asked: Any) -> Any:
-        status, answer = ask(api, task, *asked)
+    def answered(*request: Any) -> Any:
+        status, answer = ask(api, task, *request)
         assert status == 200, answer
         return answer["outputs"]
 
     for parameters in (seeded, usual):
-        asked = {"inputs": [{kind.body: value}] * 2, "parameters": parameters}
+        request = {"inputs": [{kind.body: value}] * 2, "parameters": parameters}
         for way in WAYS:
-            in_json = answered(json.dumps(asked).encode(), JSON, way)
+            in_json = answered(json.dumps(request).encode(), JSON, way)
             assert _alike(answered(*by_form([thing] * 2, parameters), way), in_json)
             if not parameters:
                 assert _alike(answered(thing, media_type, way), in_json[:1])
@@ -212,19 +218,21 @@ def test_an_input_is_answered_alike_whichever_way_it_comes(api: ApiProcess, task
 
 @pytest.mark.parametrize("kind", ["image/png", "audio/wav", "text/plain"])
 @pytest.mark.parametrize("task", TASKS)
-def test_a_bare_body_is_answered_or_the_only_input_is_at_fault(api: ApiProcess, task: str, kind: str) -> None:
+def test_a_raw_body_is_answered_or_reported_as_the_only_input(api: ApiProcess, task: str, kind: str) -> None:
     for body, way in zip(BARE.values(), cycle(WAYS), strict=False):
         status, answer = ask(api, task, body, kind, way)
         if status != 200:
             assert status == 422, answer
-            assert all(each["path"].startswith("inputs.0") and each["hint"] for each in answer["errors"])
+            assert all(finding["path"].startswith("inputs.0") and finding["hint"] for finding in answer["errors"])
             assert "inputs.0" in answer["detail"]
 
 
 @pytest.mark.parametrize("task", [task for task, kind in TASKS.items() if kind.streams])
-def test_a_stream_begins_only_once_its_input_was_read(api: ApiProcess, task: str) -> None:
-    for given in ({"nonsense": 1}, {next(iter(good(task))): [[]]}):
-        status, answer = ask(api, task, json.dumps({"inputs": [given]}).encode(), JSON, {"Accept": "text/event-stream"})
+def test_a_stream_starts_only_after_its_input_was_read(api: ApiProcess, task: str) -> None:
+    for raw_input in ({"nonsense": 1}, {next(iter(good(task))): [[]]}):
+        status, answer = ask(
+            api, task, json.dumps({"inputs": [raw_input]}).encode(), JSON, {"Accept": "text/event-stream"}
+        )
         assert status == 422
         assert answer["errors"][0]["path"].startswith("inputs.0.")
 
@@ -240,7 +248,7 @@ def test_a_history_of_nothing_but_unknown_items_is_that_of_somebody_new(api: Api
 
 @pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
 @pytest.mark.parametrize("task", TASKS)
-def test_foreign_fields_are_told_with_the_known_ones_however_many_they_are(
+def test_unknown_fields_are_reported_with_the_known_ones_however_many_they_are(
     api: ApiProcess, task: str, way: dict[str, str]
 ) -> None:
     known = list(TASKS[task].input_type.model_fields)
@@ -252,7 +260,7 @@ def test_foreign_fields_are_told_with_the_known_ones_however_many_they_are(
         assert known[0] in answer["detail"]
         assert len(json.dumps(answer)) < 5_000
         assert answer["errors"][0]["path"].startswith(f"inputs.1.{next(iter(foreign))[:20]}")
-        assert all(each["hint"] for each in answer["errors"])
+        assert all(finding["hint"] for finding in answer["errors"])
 
 
 @pytest.mark.parametrize("way", WAYS, ids=WAY_NAMES)
@@ -269,13 +277,13 @@ def test_no_parameter_is_an_error_of_ours(api: ApiProcess, task: str, way: dict[
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_those_who_ask_beside_are_answered_as_if_they_were_alone(api: ApiProcess, task: str) -> None:
-    """All at once, so that they meet in batches."""
+def test_concurrent_requests_are_answered_as_if_they_were_alone(api: ApiProcess, task: str) -> None:
+    """Concurrent requests, so that they share batches."""
     usual, kind = good(task), TASKS[task].input_type
     seeded = {"seed": 1} if "seed" in kind.model_fields else {}
     right = json.dumps({"inputs": [usual | seeded]}).encode()
     field = next(iter(usual))
-    wrong = [json.dumps({"inputs": [usual, usual | each]}).encode() for each in ({field: [[]]}, {"nonsense": 1})]
+    wrong = [json.dumps({"inputs": [usual, usual | fields]}).encode() for fields in ({field: [[]]}, {"nonsense": 1})]
 
     def one(number: int) -> tuple[int, bytes]:
         body = wrong[number % 2] if number % 3 == 0 else right
@@ -286,14 +294,14 @@ def test_those_who_ask_beside_are_answered_as_if_they_were_alone(api: ApiProcess
     alone = one(1)
     assert alone[0] == 200
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(one, range(24)))
-    assert {status for status, _ in found[::3]} == {422}
-    beside = [json.loads(answer)["outputs"] for number, (_, answer) in enumerate(found) if number % 3]
-    assert all(_alike(each, json.loads(alone[1])["outputs"]) for each in beside)
+        responses = list(pool.map(one, range(24)))
+    assert {status for status, _ in responses[::3]} == {422}
+    beside = [json.loads(answer)["outputs"] for number, (_, answer) in enumerate(responses) if number % 3]
+    assert all(_alike(outputs, json.loads(alone[1])["outputs"]) for outputs in beside)
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """The same, but for how floats round that were added in another order; a file is as long."""
+    """Return whether outputs are equal, except for rounding; files are compared by length."""
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(_alike(one[name], other[name]) for name in one)
     if isinstance(one, list):

@@ -1,4 +1,4 @@
-"""Both ways through `/predict` in a real process: whoever goes the short one reads what the ordinary one would say."""
+"""The fast path and the route of `/predict` give the same responses."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tests.support.factories import SIDE, png, registered, shades
 
 pytestmark = pytest.mark.process
 
-ORDINARY = {"X-Anything": "unusual"}
-"""A header that the short way does not know sends a request the ordinary way."""
-CHANGING = ("date", "x-request-id")
+#: A header that the fast path does not know sends a request to the route.
+ROUTE = {"X-Anything": "unusual"}
+VARYING_HEADERS = ("date", "x-request-id")
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +49,13 @@ def ask(
     api: ApiProcess, body: bytes, kind: str = "application/json", *, more: dict[str, str] | None = None
 ) -> tuple[int, Any, bytes]:
     headers = {"Content-Type": kind, **(more or {})}
-    status, found, answer = api.request("POST", "/predict/shades", headers=headers, body=body)
-    return status, {name: value for name, value in found.items() if name not in CHANGING}, answer
+    status, headers_received, answer = api.request("POST", "/predict/shades", headers=headers, body=body)
+    return status, {name: value for name, value in headers_received.items() if name not in VARYING_HEADERS}, answer
 
 
 def both(api: ApiProcess, body: bytes, kind: str = "application/json") -> tuple[Any, Any]:
-    ordinary = ask(api, body, kind, more=ORDINARY)
-    return ask(api, body, kind), ordinary
+    by_route = ask(api, body, kind, more=ROUTE)
+    return ask(api, body, kind), by_route
 
 
 def comparable(answer: tuple[int, Any, bytes]) -> Any:
@@ -68,23 +68,23 @@ def comparable(answer: tuple[int, Any, bytes]) -> Any:
     return status, headers, body
 
 
-def short_count(api: ApiProcess) -> float:
+def fast_path_count(api: ApiProcess) -> float:
     text = api.request("GET", "/metrics")[2].decode()
     lines = [line for line in text.splitlines() if line.startswith("plinth_fast_path_requests_total")]
     return float(lines[0].split()[-1]) if lines else 0.0
 
 
-def test_both_ways_answer_alike_and_the_short_one_is_taken(api: ApiProcess) -> None:
-    picture = base64.b64encode(png(200)).decode()
-    good = json.dumps({"inputs": [{"pixels": [[7] * SIDE] * SIDE}, {"image": picture}]}).encode()
+def test_both_ways_give_the_same_response_and_the_fast_path_is_taken(api: ApiProcess) -> None:
+    image = base64.b64encode(png(200)).decode()
+    good = json.dumps({"inputs": [{"pixels": [[7] * SIDE] * SIDE}, {"image": image}]}).encode()
     ask(api, good)
-    before = short_count(api)
-    short, ordinary = both(api, good)
-    assert short == ordinary
-    assert short[0] == 200
-    assert short_count(api) > before
-    short, ordinary = both(api, png(3), "image/png")
-    assert short == ordinary
+    before = fast_path_count(api)
+    fast, by_route = both(api, good)
+    assert fast == by_route
+    assert fast[0] == 200
+    assert fast_path_count(api) > before
+    fast, by_route = both(api, png(3), "image/png")
+    assert fast == by_route
 
 
 VALUES = st.one_of(st.integers(-1, 300), st.floats(-1, 300), st.just("x"), st.none())
@@ -103,9 +103,9 @@ REQUESTS = st.fixed_dictionaries(
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(request=REQUESTS, cut=st.sampled_from([None, None, None, -1, 5]))
-def test_whatever_is_asked_both_ways_say_the_same(api: ApiProcess, request: Any, cut: int | None) -> None:
-    short, ordinary = both(api, json.dumps(request).encode()[:cut])
-    assert comparable(short) == comparable(ordinary)
+def test_any_request_gets_the_same_response_both_ways(api: ApiProcess, request: Any, cut: int | None) -> None:
+    fast, by_route = both(api, json.dumps(request).encode()[:cut])
+    assert comparable(fast) == comparable(by_route)
 
 
 def _message(api: ApiProcess, body: bytes, *, close: bool = False) -> bytes:
@@ -127,7 +127,7 @@ def _read(connection: socket.socket) -> bytes:
     return received
 
 
-def test_requests_sent_at_once_are_answered_in_their_order(api: ApiProcess) -> None:
+def test_pipelined_requests_are_answered_in_order(api: ApiProcess) -> None:
     ask(api, png(1), "image/png")
     with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
         parts = [_message(api, png(value)) for value in (5, 250, 6)]
@@ -152,20 +152,20 @@ def test_a_body_may_come_in_pieces_and_a_client_may_leave(api: ApiProcess) -> No
     assert ask(api, png(5), "image/png")[0] == 200
 
 
-def test_a_body_that_does_not_come_is_given_up_as_on_the_ordinary_way(api: ApiProcess) -> None:
+def test_a_body_that_does_not_arrive_times_out_as_on_the_route(api: ApiProcess) -> None:
     ask(api, png(1), "image/png")
-    before = short_count(api)
+    before = fast_path_count(api)
     with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
         connection.sendall(_message(api, png(5))[:-5])
         answer = _read(connection)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"body_timeout" in answer
-    assert short_count(api) == before
+    assert fast_path_count(api) == before
 
 
-def test_a_body_that_comes_after_its_head_still_goes_the_short_way(api: ApiProcess) -> None:
+def test_a_body_that_arrives_after_its_head_still_takes_the_fast_path(api: ApiProcess) -> None:
     ask(api, png(1), "image/png")
-    before = short_count(api)
+    before = fast_path_count(api)
     message = _message(api, png(5), close=True)
     with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -173,16 +173,16 @@ def test_a_body_that_comes_after_its_head_still_goes_the_short_way(api: ApiProce
         time.sleep(0.1)
         connection.sendall(message[-40:])
         assert b"200 OK" in _read(connection)
-    assert short_count(api) == before + 1
+    assert fast_path_count(api) == before + 1
 
 
 @pytest.mark.parametrize("charset", ["; charset=utf-8", ";charset=UTF-8", "; Charset=Utf-8"])
-def test_what_says_that_it_is_utf_8_is_nothing_unusual(api: ApiProcess, charset: str) -> None:
+def test_a_utf_8_charset_is_usual(api: ApiProcess, charset: str) -> None:
     body = json.dumps({"inputs": [{"pixels": [[5] * SIDE] * SIDE}]}).encode()
     assert ask(api, body)[0] == 200
-    before = short_count(api)
+    before = fast_path_count(api)
     assert ask(api, body, f"application/json{charset}")[0] == 200
-    assert short_count(api) == before + 1
+    assert fast_path_count(api) == before + 1
     assert ask(api, body, "application/json; charset=latin-1")[0] == 415
 
 
@@ -195,26 +195,26 @@ def test_what_says_that_it_is_utf_8_is_nothing_unusual(api: ApiProcess, charset:
         b"Host: elsewhere.example",
         b"Expect: 100-continue",
         b"Content-Length : 4",
-        b"X-Request-Id:  two blanks",
+        b"X-Request-Id:  two spaces",
         b"Connection: upgrade",
     ],
 )
-def test_a_head_that_could_be_read_in_two_ways_is_left_to_the_parser(api: ApiProcess, line: bytes) -> None:
+def test_an_ambiguous_head_is_left_to_the_parser(api: ApiProcess, line: bytes) -> None:
     ask(api, png(1), "image/png")
-    before = short_count(api)
+    before = fast_path_count(api)
     head, _, body = _message(api, png(5), close=True).partition(b"\r\n\r\n")
     with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
         connection.sendall(head + b"\r\n" + line + b"\r\n\r\n" + body)
         connection.shutdown(socket.SHUT_WR)
         _read(connection)
-    assert short_count(api) == before
+    assert fast_path_count(api) == before
 
 
-def test_a_connection_ends_when_it_was_idle_and_not_before(api: ApiProcess) -> None:
+def test_a_connection_is_closed_only_after_it_was_idle(api: ApiProcess) -> None:
     with socket.create_connection(("127.0.0.1", api.port), timeout=10) as connection:
         for _ in range(5):
             connection.sendall(_message(api, png(5)))
-            # The ordinary way writes head and body apart.
+            # The route writes head and body separately.
             answer = http.client.HTTPResponse(connection)
             answer.begin()
             assert answer.status == 200
@@ -256,6 +256,6 @@ def test_a_moved_alias_is_followed_without_one_failed_answer(api: ApiProcess, tm
                 "PUT", "/api/v1/models/shades/aliases/production", headers=headers, body=body
             )
             assert status == 200, answer
-        seen = [each for call in callers for each in call.result()]
+        seen = [entry for call in callers for entry in call.result()]
     assert {status for status, _ in seen} == {200}
     assert {version for _, version in seen} == {1, 2}

@@ -1,4 +1,4 @@
-"""`/predict`: whatever form an input comes in, the answer is that of the model, and of nobody else's."""
+"""`/predict` with every form of input, and its errors."""
 
 from __future__ import annotations
 
@@ -198,25 +198,25 @@ def test_a_mark_that_an_editor_put_before_the_json_is_nothing_to_fail_for(client
     ],
 )
 def test_nothing_of_a_form_is_passed_over(client: TestClient, model: str, form: dict[str, Any], words: str) -> None:
-    asked = {"files": [("file", ("a.png", png(5), "image/png"))], **form}
-    if not asked["files"]:
-        asked["files"] = [("parameters", ("p.json", b"{}", "application/json"))]
-        asked.pop("data")
-    answer = client.post(f"/predict/{model}", **asked)
+    files_and_data = {"files": [("file", ("a.png", png(5), "image/png"))], **form}
+    if not files_and_data["files"]:
+        files_and_data["files"] = [("parameters", ("p.json", b"{}", "application/json"))]
+        files_and_data.pop("data")
+    answer = client.post(f"/predict/{model}", **files_and_data)
     assert answer.status_code == 422
     assert words in answer.json()["detail"]
 
 
 def test_parameters_of_a_form_may_come_as_a_file(client: TestClient, model: str) -> None:
-    said = ("parameters.json", b'{"return": "embedding"}', "application/json")
-    answer = client.post(f"/predict/{model}", files={"file": ("a.png", png(51)), "parameters": said})
+    value = ("parameters.json", b'{"return": "embedding"}', "application/json")
+    answer = client.post(f"/predict/{model}", files={"file": ("a.png", png(51)), "parameters": value})
     assert answer.json()["outputs"] == [{"embedding": [pytest.approx(0.2)]}]
 
 
-@pytest.mark.parametrize("said", ["1e-9", "0.0000001"])
-def test_a_deadline_that_is_over_already_is_told_as_that(client: TestClient, model: str, said: str) -> None:
+@pytest.mark.parametrize("value", ["1e-9", "0.0000001"])
+def test_a_deadline_that_is_over_already_is_told_as_that(client: TestClient, model: str, value: str) -> None:
     inputs = [{"pixels": [[5] * SIDE] * SIDE}]
-    answer = client.post(f"/predict/{model}", json={"inputs": inputs}, headers={"X-Timeout-Seconds": said})
+    answer = client.post(f"/predict/{model}", json={"inputs": inputs}, headers={"X-Timeout-Seconds": value})
     assert answer.status_code == 504
     assert answer.json()["code"] == "deadline_exceeded"
 
@@ -252,7 +252,7 @@ def test_the_least_recently_used_leaves_when_memory_is_short(
     for name in ("first", "second", "first", "third"):
         ask(name)
     loaded = client.get("/api/v1/system").json()["loaded_models"]
-    assert [each["name"] for each in loaded] == ["first", "third"]
+    assert [model["name"] for model in loaded] == ["first", "third"]
     ask("second")
 
 
@@ -273,14 +273,14 @@ def test_what_models_have_in_common_is_in_memory_once_and_stays_until_the_last_l
         return labels(client.post(f"/predict/{name}", content=png(5), headers={"Content-Type": "image/png"}))
 
     def loaded() -> tuple[list[str], float]:
-        names = [each["name"] for each in client.get("/api/v1/system").json()["loaded_models"]]
+        names = [model["name"] for model in client.get("/api/v1/system").json()["loaded_models"]]
         lines = client.get("/metrics").text.splitlines()
         return names, next(float(line.split()[1]) for line in lines if line.startswith("plinth_loaded_models_bytes "))
 
     for name in sisters:
         assert ask(name) == ["dark"]
     assert loaded() == (["one", "two", "six"], beside + trunk + 3 * head)
-    serving = {each["model"]: each["serving"] for each in client.get("/predict").json()["data"]}
+    serving = {model["model"]: model["serving"] for model in client.get("/predict").json()["data"]}
     assert serving["one"]["bytes"] == beside + trunk + head
     assert ask("other") == ["light"]
     assert loaded() == (["six", "other"], beside + trunk + head + whole)
@@ -314,9 +314,9 @@ def test_what_is_served_shows_how_it_does(client: TestClient, model: str) -> Non
     assert f'plinth_batch_inputs_count{{model="{model}"}} 1.0' in measured
 
 
-@pytest.mark.parametrize("asked", ["soon", "0", "-1", "nan"])
-def test_a_deadline_that_is_none_is_told(client: TestClient, model: str, asked: str) -> None:
-    headers = {"Content-Type": "image/png", "X-Timeout-Seconds": asked}
+@pytest.mark.parametrize("value", ["soon", "0", "-1", "nan"])
+def test_a_deadline_that_is_none_is_told(client: TestClient, model: str, value: str) -> None:
+    headers = {"Content-Type": "image/png", "X-Timeout-Seconds": value}
     answer = client.post(f"/predict/{model}", content=png(5), headers=headers)
     assert answer.status_code == 422
     assert "X-Timeout-Seconds" in answer.json()["detail"]

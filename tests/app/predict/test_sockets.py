@@ -1,4 +1,4 @@
-"""Clients that are slow, rude or broken, byte by byte: each gets what it deserves, and nobody else notices."""
+"""Slow, malicious and broken clients: each gets its response, and no other is affected."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tests.support.factories import SIDE, png, registered, shades, writer
 
 pytestmark = pytest.mark.process
 
-PATIENCE_SECONDS = 1.0
-"""Of the service, for headers, bodies and answers alike."""
+#: Timeout of the service for headers, bodies and unread responses.
+TIMEOUT_SECONDS = 1.0
+#: Several times that, for a busy machine.
 WITHIN_SECONDS = 6.0
-"""Several times that, on a busy machine."""
 DARK, LIGHT = png(5), png(250)
 
 
@@ -31,7 +31,7 @@ DARK, LIGHT = png(5), png(250)
 def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
     api = ApiProcess(new_home())
     for name in ("HEADER_TIMEOUT", "BODY_IDLE_TIMEOUT", "UNREAD_TIMEOUT", "KEEP_ALIVE"):
-        api.environment[f"PLINTH_{name}_SECONDS"] = str(PATIENCE_SECONDS)
+        api.environment[f"PLINTH_{name}_SECONDS"] = str(TIMEOUT_SECONDS)
     with homes.at(api.home):
         registered(writer(tmp_path_factory.mktemp("package") / "writer"), name="writer")
         registered(shades(tmp_path_factory.mktemp("package") / "shades"), name="shades")
@@ -41,7 +41,7 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(api: ApiProcess) -> Iterator[None]:
-    """Before and after: the model answers, nothing waits for it, and every connection is gone."""
+    """Check before and after that the model responds and connections are closed."""
     answers(api)
     before = connections_of(api)
     yield
@@ -59,18 +59,18 @@ def comes_true(condition: Callable[[], bool], *, within_seconds: float = WITHIN_
 
 
 def connections_of(api: ApiProcess) -> int:
-    """Its open sockets; files of the database come and go."""
-    found = 0
-    for each in Path(f"/proc/{api.pid}/fd").iterdir():
+    """Count the open sockets of the process; its open files vary."""
+    count = 0
+    for path in Path(f"/proc/{api.pid}/fd").iterdir():
         with suppress(FileNotFoundError):
-            found += str(each.readlink()).startswith("socket:")
-    return found
+            count += str(path.readlink()).startswith("socket:")
+    return count
 
 
 def is_held(connection: socket.socket, api: ApiProcess) -> bool:
-    """Whether the service has this connection's other end open; what the kernel keeps before and after is not its."""
+    """Return whether the process has the other end of this connection open."""
     ours = connection.getsockname()
-    return any(each.raddr == ours for each in psutil.Process(api.pid).net_connections("tcp"))
+    return any(connection.raddr == ours for connection in psutil.Process(api.pid).net_connections("tcp"))
 
 
 def answers(api: ApiProcess) -> None:
@@ -89,8 +89,8 @@ def head(api: ApiProcess, *more: str, length: int | None = None, version: str = 
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
 
 
-def whole(api: ApiProcess, picture: bytes, *more: str) -> bytes:
-    return head(api, *more, length=len(picture)) + picture
+def whole(api: ApiProcess, image: bytes, *more: str) -> bytes:
+    return head(api, *more, length=len(image)) + image
 
 
 def connect(api: ApiProcess) -> socket.socket:
@@ -98,7 +98,7 @@ def connect(api: ApiProcess) -> socket.socket:
 
 
 def rest(connection: socket.socket) -> bytes:
-    """All that comes until the other side closes."""
+    """Return all bytes until the other side closes."""
     received = b""
     try:
         while piece := connection.recv(65536):
@@ -109,15 +109,15 @@ def rest(connection: socket.socket) -> bytes:
 
 
 def statuses(received: bytes) -> list[int]:
-    return [int(each) for each in re.findall(rb"HTTP/1\.1 (\d+) ", received)]
+    return [int(match) for match in re.findall(rb"HTTP/1\.1 (\d+) ", received)]
 
 
 def labels(received: bytes) -> list[str]:
-    return [each.decode() for each in re.findall(rb'"label":"(\w+)"', received)]
+    return [match.decode() for match in re.findall(rb'"label":"(\w+)"', received)]
 
 
 def drip(connection: socket.socket, data: bytes, *, every_seconds: float) -> bytes:
-    """Byte by byte, until the other side has had enough; what it says."""
+    """Send one byte at a time until the other side responds; return the response."""
     connection.settimeout(every_seconds)
     began = time.monotonic()
     for start in range(len(data)):
@@ -126,7 +126,7 @@ def drip(connection: socket.socket, data: bytes, *, every_seconds: float) -> byt
             if connection.recv(1, socket.MSG_PEEK) is not None:
                 break
         except TimeoutError:
-            assert time.monotonic() - began < WITHIN_SECONDS, "it is patient for ever"
+            assert time.monotonic() - began < WITHIN_SECONDS, "the service waits forever"
         except OSError:
             break
     connection.settimeout(WITHIN_SECONDS)
@@ -142,14 +142,14 @@ def test_a_head_that_drips_is_given_up(api: ApiProcess, after: int) -> None:
         assert statuses(drip(connection, head(api, "X-Long: " + "x" * 500, length=9), every_seconds=0.1)) == [408]
 
 
-@pytest.mark.parametrize("more", [(), ("X-Unusual: yes",)], ids=["short way", "ordinary way"])
+@pytest.mark.parametrize("more", [(), ("X-Unusual: yes",)], ids=["fast path", "route"])
 def test_a_body_that_drips_is_given_up(api: ApiProcess, more: tuple[str, ...]) -> None:
     with connect(api) as connection:
         connection.sendall(head(api, *more, length=5_000))
         assert statuses(drip(connection, bytes(5_000), every_seconds=0.1)) == [408]
 
 
-@pytest.mark.parametrize("more", [(), ("X-Unusual: yes",)], ids=["short way", "ordinary way"])
+@pytest.mark.parametrize("more", [(), ("X-Unusual: yes",)], ids=["fast path", "route"])
 def test_a_body_that_stops_halfway_is_given_up(api: ApiProcess, more: tuple[str, ...]) -> None:
     connections = [connect(api) for _ in range(20)]
     for connection in connections:
@@ -173,9 +173,9 @@ def test_a_slow_body_that_comes_in_time_is_answered(api: ApiProcess) -> None:
 @pytest.mark.parametrize("cut", [None, 1_000, 333])
 def test_requests_in_one_go_are_answered_in_their_order(api: ApiProcess, unusual: set[int], cut: int | None) -> None:
     sent = b""
-    for number, picture in enumerate((DARK, LIGHT, DARK, LIGHT)):
+    for number, image in enumerate((DARK, LIGHT, DARK, LIGHT)):
         more = [*(["X-Unusual: yes"] if number in unusual else []), *(["Connection: close"] if number == 3 else [])]
-        sent += whole(api, picture, *more)
+        sent += whole(api, image, *more)
     with connect(api) as connection:
         for start in range(0, len(sent), cut or len(sent)):
             connection.sendall(sent[start : start + (cut or len(sent))])
@@ -186,7 +186,7 @@ def test_requests_in_one_go_are_answered_in_their_order(api: ApiProcess, unusual
 
 def test_a_bad_request_between_good_ones_is_answered_in_its_turn(api: ApiProcess) -> None:
     with connect(api) as connection:
-        connection.sendall(whole(api, DARK) + whole(api, b"no picture") + whole(api, LIGHT, "Connection: close"))
+        connection.sendall(whole(api, DARK) + whole(api, b"no image") + whole(api, LIGHT, "Connection: close"))
         received = rest(connection)
     assert statuses(received) == [200, 422, 200]
     assert labels(received) == ["dark", "light"]
@@ -235,7 +235,7 @@ def test_clients_that_leave_in_the_middle_of_a_batch_are_not_missed(api: ApiProc
         answers(api)
 
 
-@pytest.mark.parametrize("more", [(), ("X-Unusual: yes",)], ids=["short way", "ordinary way"])
+@pytest.mark.parametrize("more", [(), ("X-Unusual: yes",)], ids=["fast path", "route"])
 def test_a_client_that_never_reads_is_left(api: ApiProcess, more: tuple[str, ...]) -> None:
     body = json.dumps({"inputs": [{"pixels": [[7] * SIDE] * SIDE}] * 64}).encode()
     message = head(api, *more, length=len(body)).replace(b"image/png", b"application/json") + body
@@ -243,17 +243,17 @@ def test_a_client_that_never_reads_is_left(api: ApiProcess, more: tuple[str, ...
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", api.port))
-        connection.settimeout(PATIENCE_SECONDS / 4)
+        connection.settimeout(TIMEOUT_SECONDS / 4)
         deadline = time.monotonic() + 5 * WITHIN_SECONDS
         while time.monotonic() < deadline:
             try:
                 connection.sendall(message)
             except TimeoutError:
-                continue  # It takes no more while nobody reads: so its memory is bounded.
+                continue  # The service reads no more until its responses are read, so its memory is bounded.
             except OSError:
                 break
         else:
-            pytest.fail("it waits for ever")
+            pytest.fail("the service waits forever")
     assert api.rss_bytes() - before < 30 * 1024**2
 
 
@@ -299,10 +299,10 @@ def test_a_length_that_can_be_read_in_two_ways_is_refused(api: ApiProcess, lies:
     smuggled = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with connect(api) as connection:
         connection.sendall(head(api, *lies) + b"0\r\n\r\n" + smuggled)
-        found = statuses(rest(connection))
-    assert found
-    assert 200 not in found, "what was hidden in the body was answered"
-    assert found[-1] in (400, 408, 413)
+        received_statuses = statuses(rest(connection))
+    assert received_statuses
+    assert 200 not in received_statuses, "what was hidden in the body was answered"
+    assert received_statuses[-1] in (400, 408, 413)
 
 
 def test_http_1_0_is_answered_and_closed(api: ApiProcess) -> None:
@@ -342,22 +342,22 @@ def test_what_is_no_request_is_refused_or_left(api: ApiProcess, line: bytes) -> 
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])
 def test_to_http_1_0_there_are_no_chunks_and_the_connection_ends_the_answer(api: ApiProcess, accept: str) -> None:
     body = json.dumps({"inputs": [{"prompt": "a", "temperature": 0, "max_new_tokens": 12}]})
-    asked = f"Authorization: Bearer {api.key}\r\nContent-Type: application/json\r\nAccept: {accept}\r\n"
+    headers = f"Authorization: Bearer {api.key}\r\nContent-Type: application/json\r\nAccept: {accept}\r\n"
     with socket.create_connection(("127.0.0.1", api.port), timeout=WITHIN_SECONDS) as connection:
         # Nor need it name a host.
         connection.sendall(
-            f"POST /predict/writer HTTP/1.0\r\n{asked}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+            f"POST /predict/writer HTTP/1.0\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}".encode()
         )
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    head, _, told = answer.partition(b"\r\n\r\n")
+    head, _, body_received = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200")
     assert b"transfer-encoding" not in head.lower()
     if accept == "application/json":
-        assert json.loads(told)["model"] == "writer"
+        assert json.loads(body_received)["model"] == "writer"
     else:
-        assert told.startswith(b": ok\n\n")
-        assert b"\r" not in told
-        assert json.loads(told.rpartition(b"data: ")[2])["outputs"][0]["finish_reason"] == "length"
+        assert body_received.startswith(b": ok\n\n")
+        assert b"\r" not in body_received
+        assert json.loads(body_received.rpartition(b"data: ")[2])["outputs"][0]["finish_reason"] == "length"
 
 
 def test_a_stream_that_the_end_cuts_off_says_so(new_home: Callable[[], Path], tmp_path: Path) -> None:
@@ -367,18 +367,18 @@ def test_a_stream_that_the_end_cuts_off_says_so(new_home: Callable[[], Path], tm
         registered(writer(tmp_path / "writer"), name="writer")
     body = json.dumps({"inputs": [{"prompt": "a", "temperature": 0, "max_new_tokens": 4096}]})
     head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {api.key}\r\nAccept: text/event-stream\r\n"
-    asked = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    request = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
     with api, ExitStack() as opened:
-        listening = [
+        connections = [
             opened.enter_context(socket.create_connection(("127.0.0.1", api.port), timeout=WITHIN_SECONDS))
             for _ in range(24)
         ]
-        for connection in listening:
-            connection.sendall(b"POST /predict/writer HTTP/1.1\r\n" + asked)
-        heard = [connection.recv(1024) for connection in listening]
+        for connection in connections:
+            connection.sendall(b"POST /predict/writer HTTP/1.1\r\n" + request)
+        beginnings = [connection.recv(1024) for connection in connections]
         assert api.stop() == 0
-        for begun, connection in zip(heard, listening, strict=True):
-            told = begun + b"".join(iter(partial(connection.recv, 65536), b""))
-            assert told.endswith(b"\r\n0\r\n\r\n")
-            # Whoever was quick enough has the whole text.
-            assert told.rpartition(b"event: ")[2].startswith((b"end", b"error"))
+        for begun, connection in zip(beginnings, connections, strict=True):
+            received = begun + b"".join(iter(partial(connection.recv, 65536), b""))
+            assert received.endswith(b"\r\n0\r\n\r\n")
+            # A stream that was fast enough has the whole text.
+            assert received.rpartition(b"event: ")[2].startswith((b"end", b"error"))

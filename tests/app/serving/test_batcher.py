@@ -1,4 +1,4 @@
-"""The queue before a model, with a model that says what it was asked."""
+"""Queues in front of models that record their batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.serving.errors import DeadlineExceeded, QueueFull
 
 
 class Slow:
-    """Takes a while, and remembers its batches; fails where a row says so."""
+    """A slow model that records its batches and fails on the value `bad`."""
 
     def __init__(self, seconds: float = 0.02) -> None:
         self.seconds = seconds
@@ -24,19 +24,21 @@ class Slow:
         self.batches.append([row["value"] for row in rows])
         until = time.thread_time() + self.seconds
         while time.thread_time() < until:
-            pass  # works, as a network does: to sleep costs the processor nothing
+            pass  # uses the processor, as a network does
         if any(row["value"] == "bad" for row in rows):
             raise ValueError("bad")
-        return [{"value": row["value"], "wanted": output} for row in rows]
+        return [{"value": row["value"], "output": output} for row in rows]
 
 
-class Asked:
+class Call:
     """One request."""
 
-    def __init__(self, *values: Any, wanted: str | None = None, until: float | None = None) -> None:
+    def __init__(self, *values: Any, output: str | None = None, deadline: float | None = None) -> None:
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.left = False
-        self.work = PendingRequest([{"value": value} for value in values], wanted, self._done, lambda: self.left, until)
+        self.has_left = False
+        self.request = PendingRequest(
+            [{"value": value} for value in values], output, self._done, lambda: self.has_left, deadline
+        )
 
     def _done(self, outputs: Any, error: Exception | None) -> None:
         self.future.set_result(outputs if error is None else error)
@@ -46,17 +48,17 @@ def batcher(model: Any, *, max_waiting: int = 100) -> Batcher:
     return Batcher(model, SharedQueue(max_rows=8), max_waiting=max_waiting)
 
 
-def test_what_comes_while_a_batch_runs_is_the_next_batch():
+def test_requests_that_arrive_during_a_batch_are_the_next_batch():
     async def run() -> None:
         model = Slow()
         queue = batcher(model)
-        first = Asked(0)
-        queue.submit(first.work)
+        first = Call(0)
+        queue.submit(first.request)
         await asyncio.sleep(model.seconds / 4)
-        others = [Asked(number) for number in range(1, 6)]
-        for each in others:
-            queue.submit(each.work)
-        answers = [await each.future for each in (first, *others)]
+        others = [Call(number) for number in range(1, 6)]
+        for call in others:
+            queue.submit(call.request)
+        answers = [await call.future for call in (first, *others)]
         assert [answer[0]["value"] for answer in answers] == [0, 1, 2, 3, 4, 5]
         assert model.batches == [[0], [1, 2, 3, 4, 5]]
         assert queue.is_idle
@@ -65,17 +67,17 @@ def test_what_comes_while_a_batch_runs_is_the_next_batch():
     asyncio.run(run())
 
 
-def test_a_cheap_model_is_run_on_the_loop_once_a_turn():
+def test_a_cheap_model_runs_on_the_event_loop_once_per_iteration():
     async def run() -> None:
         model = Slow(seconds=0)
         queue = batcher(model)
-        first = Asked("warm")
-        queue.submit(first.work)
+        first = Call("warm")
+        queue.submit(first.request)
         await first.future
-        several = [Asked(number) for number in range(4)]
-        for each in several:
-            queue.submit(each.work)
-        await asyncio.gather(*(each.future for each in several))
+        several = [Call(number) for number in range(4)]
+        for call in several:
+            queue.submit(call.request)
+        await asyncio.gather(*(call.future for call in several))
         assert model.batches == [["warm"], [0, 1, 2, 3]]
         queue.close()
 
@@ -85,11 +87,11 @@ def test_a_cheap_model_is_run_on_the_loop_once_a_turn():
 def test_a_bad_row_fails_alone():
     async def run() -> None:
         queue = batcher(Slow(seconds=0.001))
-        asked = [Asked("a"), Asked("bad"), Asked("b", "c")]
-        for each in asked:
-            queue.submit(each.work)
-        good, bad, others = [await each.future for each in asked]
-        assert good == [{"value": "a", "wanted": None}]
+        calls = [Call("a"), Call("bad"), Call("b", "c")]
+        for call in calls:
+            queue.submit(call.request)
+        good, bad, others = [await call.future for call in calls]
+        assert good == [{"value": "a", "output": None}]
         assert isinstance(bad, ValueError)
         assert [row["value"] for row in others] == ["b", "c"]
         queue.close()
@@ -97,104 +99,104 @@ def test_a_bad_row_fails_alone():
     asyncio.run(run())
 
 
-def test_what_wants_something_else_waits_for_its_own_batch():
+def test_requests_for_another_output_are_another_batch():
     async def run() -> None:
         model = Slow(seconds=0.001)
         queue = batcher(model)
-        asked = [Asked(1), Asked(2, wanted="embedding"), Asked(3, wanted="embedding"), Asked(4)]
-        for each in asked:
-            queue.submit(each.work)
-        answers = [await each.future for each in asked]
-        assert [answer[0]["wanted"] for answer in answers] == [None, "embedding", "embedding", None]
+        calls = [Call(1), Call(2, output="embedding"), Call(3, output="embedding"), Call(4)]
+        for call in calls:
+            queue.submit(call.request)
+        answers = [await call.future for call in calls]
+        assert [answer[0]["output"] for answer in answers] == [None, "embedding", "embedding", None]
         assert model.batches == [[1], [2, 3], [4]]
         queue.close()
 
     asyncio.run(run())
 
 
-def test_a_full_queue_refuses_and_says_when_to_come_again():
+def test_a_full_queue_refuses_and_says_when_to_retry():
     async def run() -> None:
         model = Slow(seconds=0.05)
         queue = batcher(model, max_waiting=3)
-        running = Asked(0)
-        queue.submit(running.work)
+        running = Call(0)
+        queue.submit(running.request)
         await asyncio.sleep(0.01)
-        waiting = [Asked(number) for number in range(1, 4)]
-        for each in waiting:
-            queue.submit(each.work)
+        waiting = [Call(number) for number in range(1, 4)]
+        for call in waiting:
+            queue.submit(call.request)
         with pytest.raises(QueueFull) as full:
-            queue.submit(Asked(9).work)
+            queue.submit(Call(9).request)
         assert full.value.waiting == 3
-        await asyncio.gather(running.future, *(each.future for each in waiting))
+        await asyncio.gather(running.future, *(call.future for call in waiting))
         assert queue.stats.refused == 1
         await asyncio.sleep(0)
-        queue.submit((again := Asked(10)).work)
+        queue.submit((again := Call(10)).request)
         assert (await again.future)[0]["value"] == 10
         queue.close()
 
     asyncio.run(run())
 
 
-def test_work_of_a_client_that_left_is_not_done():
+def test_the_request_of_a_client_that_disconnected_is_not_run():
     async def run() -> None:
         model = Slow()
         queue = batcher(model)
-        first, left, last = Asked("first"), Asked("left"), Asked("last")
-        queue.submit(first.work)
+        first, gone, last = Call("first"), Call("left"), Call("last")
+        queue.submit(first.request)
         await asyncio.sleep(model.seconds / 4)
-        queue.submit(left.work)
-        queue.submit(last.work)
-        left.left = True
+        queue.submit(gone.request)
+        queue.submit(last.request)
+        gone.has_left = True
         await last.future
         assert model.batches == [["first"], ["last"]]
-        assert (queue.stats.dropped, left.future.done()) == (1, False)
+        assert (queue.stats.dropped, gone.future.done()) == (1, False)
         queue.close()
 
     asyncio.run(run())
 
 
-def test_a_deadline_that_is_over_is_told_and_one_that_cannot_be_kept_is_refused():
+def test_a_passed_deadline_is_an_error_and_an_unreachable_one_is_refused():
     async def run() -> None:
         model = Slow(seconds=0.05)
         queue = batcher(model)
-        first = Asked(0)
-        queue.submit(first.work)
+        first = Call(0)
+        queue.submit(first.request)
         await asyncio.sleep(0.01)
-        hurried = Asked(1, until=time.monotonic() + 0.02)
-        queue.submit(hurried.work)
+        hurried = Call(1, deadline=time.monotonic() + 0.02)
+        queue.submit(hurried.request)
         assert isinstance(await hurried.future, DeadlineExceeded)
-        queue.submit((crowd := Asked(*range(8))).work)
-        queue.submit((more := Asked(*range(8))).work)
+        queue.submit((crowd := Call(*range(8))).request)
+        queue.submit((more := Call(*range(8))).request)
         with pytest.raises(QueueFull):
-            queue.submit(Asked(2, until=time.monotonic() + 0.001).work)
+            queue.submit(Call(2, deadline=time.monotonic() + 0.001).request)
         await asyncio.gather(crowd.future, more.future)
         queue.close()
 
     asyncio.run(run())
 
 
-def test_a_queue_that_was_closed_still_answers_what_waits_and_what_comes_after_all():
+def test_a_closed_queue_still_answers_waiting_and_later_requests():
     async def run() -> None:
         queue = batcher(Slow())
-        waiting = [Asked(number) for number in range(20)]
-        for each in waiting:
-            queue.submit(each.work)
+        waiting = [Call(number) for number in range(20)]
+        for call in waiting:
+            queue.submit(call.request)
         await asyncio.sleep(0.005)
         queue.close()
-        answers = [await asyncio.wait_for(each.future, 5) for each in waiting]
+        answers = [await asyncio.wait_for(call.future, 5) for call in waiting]
         assert [answer[0]["value"] for answer in answers] == list(range(20))
-        late = Asked("late")
-        queue.submit(late.work)
+        late = Call("late")
+        queue.submit(late.request)
         assert (await asyncio.wait_for(late.future, 5))[0]["value"] == "late"
         await asyncio.sleep(0.01)
         assert queue.is_idle
-        assert not [each for each in threading.enumerate() if each.name.startswith("predict")]
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("predict")]
 
     asyncio.run(run())
 
 
 class Sister(Slow):
-    """Has a trunk in common with others, and notes there what was run together."""
+    """A model that shares a trunk, and records what is run together."""
 
     def __init__(self, name: str, together: list[list[Any]]) -> None:
         super().__init__(seconds=0.005)
@@ -205,9 +207,9 @@ class Sister(Slow):
         return [{**answer, "by": self.name} for answer in super().answer(rows, output=output)]
 
     @staticmethod
-    def answer_together(asked: Any, *, output: str | None) -> Any:
-        asked[0][0].together.append([row["value"] for _, rows in asked for row in rows])
-        return [sister.answer(rows, output=output) for sister, rows in asked]
+    def answer_together(jobs: Any, *, output: str | None) -> Any:
+        jobs[0][0].together.append([row["value"] for _, rows in jobs for row in rows])
+        return [sister.answer(rows, output=output) for sister, rows in jobs]
 
 
 def sisters(count: int, *, max_waiting: int = 100) -> tuple[list[Batcher], list[list[Any]]]:
@@ -216,65 +218,76 @@ def sisters(count: int, *, max_waiting: int = 100) -> tuple[list[Batcher], list[
     return [Batcher(model, line, max_waiting=max_waiting) for model in models], together
 
 
-def test_models_alike_are_one_batch_and_each_gets_its_own_answers_in_order():
+def test_models_with_a_shared_queue_are_one_batch_and_get_their_own_outputs_in_order():
     async def run() -> None:
-        (one, two, three), together = sisters(3)
-        one.submit((first := Asked("first")).work)
+        (first_model, second_model, third_model), together = sisters(3)
+        first_model.submit((first := Call("first")).request)
         await asyncio.sleep(0.001)
-        asked = [(two, Asked(1)), (one, Asked(2, 3)), (two, Asked(4)), (three, Asked(5))]
-        for queue, each in asked:
-            queue.submit(each.work)
-        assert (one.waiting, two.waiting, three.waiting) == (2, 2, 1)
-        answers = [await each.future for each in (first, *(each for _, each in asked))]
+        calls = [(second_model, Call(1)), (first_model, Call(2, 3)), (second_model, Call(4)), (third_model, Call(5))]
+        for queue, call in calls:
+            queue.submit(call.request)
+        assert (first_model.waiting, second_model.waiting, third_model.waiting) == (2, 2, 1)
+        answers = [await call.future for call in (first, *(call for _, call in calls))]
         assert [[row["value"] for row in answer] for answer in answers] == [["first"], [1], [2, 3], [4], [5]]
         assert [answer[0]["by"][-1] for answer in answers] == ["0", "1", "0", "1", "2"]
         assert together == [[1, 4, 2, 3, 5]]
-        assert [(each.stats.batches, each.stats.rows) for each in (one, two, three)] == [(2, 3), (1, 2), (1, 1)]
-        assert [each.waiting for each in (one, two, three)] == [0, 0, 0]
-        for queue in (one, two, three):
+        assert [
+            (batcher.stats.batches, batcher.stats.rows) for batcher in (first_model, second_model, third_model)
+        ] == [
+            (2, 3),
+            (1, 2),
+            (1, 1),
+        ]
+        assert [batcher.waiting for batcher in (first_model, second_model, third_model)] == [0, 0, 0]
+        for queue in (first_model, second_model, third_model):
             queue.close()
 
     asyncio.run(run())
 
 
-def test_among_models_alike_a_bad_row_fails_alone_and_a_full_queue_is_ones_own():
+def test_in_a_shared_queue_a_bad_row_fails_alone_and_limits_are_per_model():
     async def run() -> None:
-        (one, two), _ = sisters(2, max_waiting=3)
-        one.submit((first := Asked("first")).work)
+        (first_model, second_model), _ = sisters(2, max_waiting=3)
+        first_model.submit((first := Call("first")).request)
         await asyncio.sleep(0.001)
-        asked = [(one, Asked(1)), (two, Asked("bad")), (one, Asked(2, 3)), (two, Asked(4))]
-        for queue, each in asked:
-            queue.submit(each.work)
+        calls = [
+            (first_model, Call(1)),
+            (second_model, Call("bad")),
+            (first_model, Call(2, 3)),
+            (second_model, Call(4)),
+        ]
+        for queue, call in calls:
+            queue.submit(call.request)
         with pytest.raises(QueueFull):
-            one.submit(Asked(9).work)
-        two.submit((gone := Asked("gone")).work)
-        gone.left = True
-        answers = [await each.future for each in (first, *(each for _, each in asked))]
+            first_model.submit(Call(9).request)
+        second_model.submit((gone := Call("gone")).request)
+        gone.has_left = True
+        answers = [await call.future for call in (first, *(call for _, call in calls))]
         assert isinstance(answers[2], ValueError)
         assert [[row["value"] for row in answers[place]] for place in (0, 1, 3, 4)] == [["first"], [1], [2, 3], [4]]
-        assert (one.stats.refused, two.stats.refused) == (1, 0)
-        assert (one.stats.dropped, two.stats.dropped) == (0, 1)
-        one.close()
-        two.close()
+        assert (first_model.stats.refused, second_model.stats.refused) == (1, 0)
+        assert (first_model.stats.dropped, second_model.stats.dropped) == (0, 1)
+        first_model.close()
+        second_model.close()
 
     asyncio.run(run())
 
 
-def test_a_model_that_leaves_takes_nothing_from_those_alike():
+def test_a_model_that_leaves_a_shared_queue_does_not_affect_the_others():
     async def run() -> None:
-        (one, two), together = sisters(2)
-        one.submit((first := Asked("first")).work)
+        (first_model, second_model), together = sisters(2)
+        first_model.submit((first := Call("first")).request)
         await asyncio.sleep(0.001)
-        asked = [(one, Asked(1)), (two, Asked(2))]
-        for queue, each in asked:
-            queue.submit(each.work)
-        one.close()
-        assert [(await each.future)[0]["value"] for each in (first, *(each for _, each in asked))] == ["first", 1, 2]
+        calls = [(first_model, Call(1)), (second_model, Call(2))]
+        for queue, call in calls:
+            queue.submit(call.request)
+        first_model.close()
+        assert [(await call.future)[0]["value"] for call in (first, *(call for _, call in calls))] == ["first", 1, 2]
         assert together == [[1, 2]]
-        two.submit((last := Asked("last")).work)
+        second_model.submit((last := Call("last")).request)
         assert (await last.future)[0]["by"] == "sister 1"
-        two.close()
+        second_model.close()
         await asyncio.sleep(0.01)
-        assert not [each for each in threading.enumerate() if each.name.startswith("predict")]
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("predict")]
 
     asyncio.run(run())

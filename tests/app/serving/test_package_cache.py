@@ -1,4 +1,4 @@
-"""Models whose packages are in an object store: of each, what answers is fetched, and nothing else."""
+"""Packages in an object store: only the files that are served are fetched."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.support.settings import forget_settings
 
 @pytest.fixture
 def bucket(home: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
-    """In which this process's settings keep blobs."""
+    """A bucket that is the blob storage of this process."""
     name = s3.bucket()
     places = {"PLINTH_BLOB_URL": f"s3://{name}/plinth", "PLINTH_S3_ENDPOINT_URL": s3.url}
     for variable, value in {**places, **S3Server.ACCESS}.items():
@@ -43,13 +43,13 @@ def bucket(home: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def without_graph(folder: Path) -> ModelPackage:
-    """A classifier that has learned nothing, and that torch has to run."""
+    """Return an untrained classifier without a graph, which torch must run."""
     like = shades(folder / "like")
     head = Choice(name="classifier", config={"classes": 2})
     architectures = {"image": Choice(name="cnn")}
     shapes = {"image": like.encoders()["image"].shape()}
     learned = build(architectures, shapes=shapes, head=head).state_dict()
-    save_file({name: each.contiguous() for name, each in learned.items()}, folder / WEIGHTS)
+    save_file({name: tensor.contiguous() for name, tensor in learned.items()}, folder / WEIGHTS)
     return ModelPackage.create(
         folder / "package",
         Manifest(
@@ -62,7 +62,7 @@ def without_graph(folder: Path) -> ModelPackage:
 
 
 @pytest.mark.parametrize(
-    ("made", "answering"),
+    ("package_of", "served"),
     [
         (shades, {GRAPH}),
         (lambda folder: shades(folder, in_two=True), {TRUNK, GRAPH}),
@@ -70,49 +70,50 @@ def without_graph(folder: Path) -> ModelPackage:
     ],
     ids=["a graph", "a trunk and a head", "torch"],
 )
-def test_only_what_answers_is_fetched_and_it_answers_as_the_whole_package_does(
+def test_only_served_files_are_fetched_and_predict_as_the_whole_package_does(
     bucket: str,
     s3: S3Server,
     new_client: Callable[..., TestClient],
     tmp_path: Path,
-    made: Callable[[Path], ModelPackage],
-    answering: set[str],
+    package_of: Callable[[Path], ModelPackage],
+    served: set[str],
 ) -> None:
-    package = made(tmp_path / "made")
+    package = package_of(tmp_path / "package")
     registered(package)
     client = new_client()
     key = f"plinth/models/{client.get('/api/v1/models/shades/versions/1').json()['id']}"
-    if WEIGHTS not in answering:
+    if WEIGHTS not in served:
         s3.client().delete_object(Bucket=bucket, Key=f"{key}/{WEIGHTS}")
-    pictures = [png(brightness) for brightness in (5, 120, 250)]
-    answers = [
-        client.post("/predict/shades", content=picture, headers={"Content-Type": "image/png"}) for picture in pictures
-    ]
+    images = [png(brightness) for brightness in (5, 120, 250)]
+    answers = [client.post("/predict/shades", content=image, headers={"Content-Type": "image/png"}) for image in images]
     assert [answer.status_code for answer in answers] == [200] * 3, answers[0].text
     whole = Predictor.load(ModelPackage.open(package.directory))
-    assert [answer.json()["outputs"] for answer in answers] == [whole.predict([picture]) for picture in pictures]
+    assert [answer.json()["outputs"] for answer in answers] == [whole.predict([image]) for image in images]
     (fetched,) = (store_settings().home / "cache" / "models").glob("mdl_*")
     assert {path.relative_to(fetched).as_posix() for path in fetched.rglob("*") if path.is_file()} == {
-        *answering,
+        *served,
         MANIFEST,
         "encoders/image/encoder.json",
         "task/state.json",
     }
 
 
-ANSWERING = [MANIFEST, GRAPH, "encoders/image/encoder.json", "task/state.json"]
+SERVED_FILES = [MANIFEST, GRAPH, "encoders/image/encoder.json", "task/state.json"]
 
 
 @pytest.fixture
 def made(bucket: str, tmp_path: Path) -> tuple[ModelPackage, str]:
-    """A registered package, and where it is in the bucket. Unlike any other: what is in memory is not looked at."""
+    """A registered package, and its prefix in the bucket.
+
+    It differs from any other, as files that are in memory are not fetched.
+    """
     package = shades(tmp_path / "made", bias=random.random())
     registered(package)
     with reading() as session:
         return package, f"plinth/{models.version(session, 'shades').key}"
 
 
-def asked(client: TestClient, model: str = "shades") -> Response:
+def predict(client: TestClient, model: str = "shades") -> Response:
     return client.post(f"/predict/{model}", content=png(5), headers={"Content-Type": "image/png"})
 
 
@@ -120,44 +121,44 @@ def copies() -> Path:
     return store_settings().home / "cache" / "models"
 
 
-@pytest.mark.parametrize("name", ANSWERING)
-def test_another_file_in_the_place_of_one_that_answers_is_refused(
+@pytest.mark.parametrize("name", SERVED_FILES)
+def test_a_replaced_file_is_refused(
     bucket: str, s3: S3Server, new_client: Callable[..., TestClient], made: tuple[ModelPackage, str], name: str
 ) -> None:
     package, key = made
-    # Whole as an object, without a checksum of ours: only package and row can tell.
+    # A valid object without a checksum of ours: only the package and the row can tell.
     changed = (package.directory / name).read_bytes()[:-1] + b" "
     s3.client().put_object(Bucket=bucket, Key=f"{key}/{name}", Body=changed)
-    for answer in (asked(client := new_client()), asked(client)):
+    for answer in (predict(client := new_client()), predict(client)):
         assert answer.status_code == 409, answer.text
         assert answer.json()["code"] == "invalid_package"
         assert name in answer.json()["detail"]
     s3.client().put_object(Bucket=bucket, Key=f"{key}/{name}", Body=(package.directory / name).read_bytes())
-    assert asked(client).status_code == 200
+    assert predict(client).status_code == 200
 
 
-@pytest.mark.parametrize("name", ANSWERING)
-def test_a_missing_file_is_the_fault_of_the_package_and_not_of_who_asks(
+@pytest.mark.parametrize("name", SERVED_FILES)
+def test_a_missing_file_is_an_error_of_the_package(
     bucket: str, s3: S3Server, new_client: Callable[..., TestClient], made: tuple[ModelPackage, str], name: str
 ) -> None:
     s3.client().delete_object(Bucket=bucket, Key=f"{made[1]}/{name}")
-    answer = asked(new_client())
+    answer = predict(new_client())
     assert answer.status_code == 409, answer.text
     assert answer.json()["code"] == "invalid_package"
     assert answer.json()["detail"].startswith(f"{name} is missing.")
 
 
-@pytest.mark.parametrize("name", ANSWERING)
-def test_a_copy_that_was_damaged_here_is_fetched_again(
+@pytest.mark.parametrize("name", SERVED_FILES)
+def test_a_damaged_copy_is_fetched_again(
     new_client: Callable[..., TestClient], made: tuple[ModelPackage, str], name: str
 ) -> None:
     whole = PackageCache(blobs, copies()).open(find_version("shades")).directory
     (whole / name).write_bytes(b"damaged")
-    assert asked(new_client()).status_code == 200
+    assert predict(new_client()).status_code == 200
     assert (whole / name).read_bytes() == (made[0].directory / name).read_bytes()
 
 
-def test_a_disk_too_full_for_one_more_copy_loses_those_of_others(
+def test_copies_of_other_versions_are_deleted_when_the_disk_is_full(
     made: tuple[ModelPackage, str], tmp_path: Path
 ) -> None:
     packages, first = PackageCache(blobs, copies()), find_version("shades")
@@ -171,11 +172,11 @@ def test_a_disk_too_full_for_one_more_copy_loses_those_of_others(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
     assert not (copies() / first.id).exists()
-    for each in (first, find_version("shades")):
-        assert packages.open(each).manifest.labels == ["dark", "light"]
+    for version in (first, find_version("shades")):
+        assert packages.open(version).manifest.labels == ["dark", "light"]
 
 
-def test_a_store_that_does_not_answer_is_told_of(
+def test_an_unreachable_store_is_reported_as_unavailable(
     bucket: str,
     s3: S3Server,
     new_client: Callable[..., TestClient],
@@ -184,14 +185,14 @@ def test_a_store_that_does_not_answer_is_told_of(
 ) -> None:
     monkeypatch.setenv("PLINTH_S3_ENDPOINT_URL", "http://127.0.0.1:9")
     forget_settings()
-    answer = asked(new_client())
+    answer = predict(new_client())
     assert answer.status_code == 503, answer.text
     assert answer.json()["code"] == "storage_unavailable"
     assert "Retry-After" in answer.headers
     assert bucket not in answer.text
 
 
-def test_whoever_asks_what_is_in_memory_does_not_wait_for_what_comes_from_far_away(
+def test_requests_for_loaded_models_do_not_wait_for_packages_that_are_fetched(
     s3: S3Server,
     new_client: Callable[..., TestClient],
     made: tuple[ModelPackage, str],
@@ -204,10 +205,10 @@ def test_whoever_asks_what_is_in_memory_does_not_wait_for_what_comes_from_far_aw
     forget_settings()
     try:
         client = new_client(predict_threads=1)
-        asked(client)
+        predict(client)
         proxy.freezes = True
         with ThreadPoolExecutor() as pool:
-            far = pool.submit(asked, client, "far")
+            far = pool.submit(predict, client, "far")
             deadline = time.monotonic() + 10
             while not proxy.connections and time.monotonic() < deadline:
                 time.sleep(0.01)

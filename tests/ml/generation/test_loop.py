@@ -26,14 +26,14 @@ def decode(tokens: Sequence[int]) -> str:
     return "".join(chr(ord("A") + token) for token in tokens)
 
 
-def one(
+def make_sequence(
     prompt: Sequence[int], *, end: int | None = None, seed: int = 0, stop: tuple[str, ...] = ()
 ) -> GeneratedSequence:
-    wish = GenerationParams(max_new_tokens=20, sampling=Sampling(), seed=seed, stop=stop)
-    return GeneratedSequence(prompt, wish, decode=decode, end=end)
+    params = GenerationParams(max_new_tokens=20, sampling=Sampling(), seed=seed, stop=stop)
+    return GeneratedSequence(prompt, params, decode=decode, end=end)
 
 
-def writing(name: str = "gpt", *, cached: bool = True) -> GenerationLoop:
+def make_loop(name: str = "gpt", *, cached: bool = True) -> GenerationLoop:
     torch.manual_seed(0)
     architecture = ARCHITECTURES[name]
     config = architecture.adapted(architecture.tiny(), frozenset({Feature.CAUSAL})).model_dump()
@@ -46,30 +46,30 @@ def writing(name: str = "gpt", *, cached: bool = True) -> GenerationLoop:
     return GenerationLoop(lambda batch: run("step", batch), slot="text", context=SHAPE["length"], state_width=width)
 
 
-def written(loop: GenerationLoop, some: Sequence[GeneratedSequence]) -> list[list[int]]:
-    loop.join(some)
+def generate(loop: GenerationLoop, sequences: Sequence[GeneratedSequence]) -> list[list[int]]:
+    loop.join(sequences)
     while loop.is_busy:
         loop.step()
-    return [each.new_tokens for each in some]
+    return [sequence.new_tokens for sequence in sequences]
 
 
-def all_of_them(**how: Any) -> list[GeneratedSequence]:
-    return [one(prompt, seed=row, **how) for row, prompt in enumerate(PROMPTS)]
+def make_sequences(**how: Any) -> list[GeneratedSequence]:
+    return [make_sequence(prompt, seed=row, **how) for row, prompt in enumerate(PROMPTS)]
 
 
 @causal
 def test_with_and_without_memory_the_same_is_written_beyond_the_longest_context_too(name: str) -> None:
-    assert written(writing(name), all_of_them()) == written(writing(name, cached=False), all_of_them())
+    assert generate(make_loop(name), make_sequences()) == generate(make_loop(name, cached=False), make_sequences())
 
 
 def test_what_is_written_does_not_depend_on_who_writes_beside() -> None:
-    together = written(writing(), all_of_them())
-    assert together == [written(writing(), [each])[0] for each in all_of_them()]
+    together = generate(make_loop(), make_sequences())
+    assert together == [generate(make_loop(), [sequence])[0] for sequence in make_sequences()]
 
 
 def test_some_may_join_and_leave_between_steps() -> None:
-    expected = written(writing(), all_of_them())
-    loop, (first, second, third, fourth) = writing(), all_of_them()
+    expected = generate(make_loop(), make_sequences())
+    loop, (first, second, third, fourth) = make_loop(), make_sequences()
     loop.join([first])
     for _ in range(3):
         loop.step()
@@ -84,39 +84,41 @@ def test_some_may_join_and_leave_between_steps() -> None:
 
 
 def test_the_pieces_are_the_text() -> None:
-    loop, some = writing(), all_of_them()
-    loop.join(some)
-    told = {id(each): "" for each in some}
+    loop, sequences = make_loop(), make_sequences()
+    loop.join(sequences)
+    texts = {id(sequence): "" for sequence in sequences}
     while loop.is_busy:
-        for each, piece in loop.step():
-            told[id(each)] += piece
+        for sequence, piece in loop.step():
+            texts[id(sequence)] += piece
     assert (
-        [told[id(each)] for each in some] == [each.text for each in some] == [decode(each.new_tokens) for each in some]
+        [texts[id(sequence)] for sequence in sequences]
+        == [sequence.text for sequence in sequences]
+        == [decode(sequence.new_tokens) for sequence in sequences]
     )
 
 
 def test_a_sequence_ends_where_the_model_ends_it() -> None:
-    expected = written(writing(), [one(PROMPTS[0])])[0]
-    ended = one(PROMPTS[0], end=expected[4])
-    written(writing(), [ended])
+    expected = generate(make_loop(), [make_sequence(PROMPTS[0])])[0]
+    ended = make_sequence(PROMPTS[0], end=expected[4])
+    generate(make_loop(), [ended])
     assert ended.new_tokens == expected[: expected.index(expected[4])]
     assert ended.finish_reason == "stop"
 
 
 def test_a_sequence_ends_at_a_stop_string_and_otherwise_by_its_length() -> None:
-    free = one(PROMPTS[0])
-    written(writing(), [free])
+    free = make_sequence(PROMPTS[0])
+    generate(make_loop(), [free])
     assert free.finish_reason == "length"
     assert len(free.new_tokens) == 20
-    held = one(PROMPTS[0], stop=(free.text[3:5],))
-    written(writing(), [held])
-    assert held.finish_reason == "stop"
-    assert held.text == free.text[: free.text.index(free.text[3:5])]
+    stopped = make_sequence(PROMPTS[0], stop=(free.text[3:5],))
+    generate(make_loop(), [stopped])
+    assert stopped.finish_reason == "stop"
+    assert stopped.text == free.text[: free.text.index(free.text[3:5])]
 
 
 def test_a_graph_that_reads_one_token_at_a_time_gets_no_more() -> None:
     lengths: list[int] = []
-    loop = writing()
+    loop = make_loop()
     inner = loop._read_batch
 
     def counted(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -124,5 +126,5 @@ def test_a_graph_that_reads_one_token_at_a_time_gets_no_more() -> None:
         return inner(batch)
 
     loop._read_batch = counted
-    written(loop, [one([1, 2], seed=3)])
+    generate(loop, [make_sequence([1, 2], seed=3)])
     assert lengths[:10] == [2] + [1] * 9

@@ -7,19 +7,19 @@ LOGITS = np.log(np.array([0.1, 0.4, 0.2, 0.3]))
 
 
 def test_without_temperature_the_most_probable_is_taken() -> None:
-    chance = np.random.default_rng(0)
-    assert {sample(LOGITS, Sampling(temperature=0), chance) for _ in range(20)} == {1}
+    rng = np.random.default_rng(0)
+    assert {sample(LOGITS, Sampling(temperature=0), rng) for _ in range(20)} == {1}
 
 
 def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
-    chance = np.random.default_rng(0)
-    drawn = np.bincount([sample(LOGITS, Sampling(), chance) for _ in range(4000)], minlength=4) / 4000
-    # Four standard errors of a share near one half.
-    np.testing.assert_allclose(drawn, [0.1, 0.4, 0.2, 0.3], atol=4 * np.sqrt(0.25 / 4000))
+    rng = np.random.default_rng(0)
+    frequencies = np.bincount([sample(LOGITS, Sampling(), rng) for _ in range(4000)], minlength=4) / 4000
+    # Four standard errors of a fraction near one half.
+    np.testing.assert_allclose(frequencies, [0.1, 0.4, 0.2, 0.3], atol=4 * np.sqrt(0.25 / 4000))
 
 
 @pytest.mark.parametrize(
-    ("sampling", "tokens", "odds"),
+    ("sampling", "tokens", "probabilities"),
     [
         (Sampling(top_k=2), [1, 3], [4 / 7, 3 / 7]),
         (Sampling(top_k=9), [0, 1, 2, 3], [0.1, 0.4, 0.2, 0.3]),
@@ -29,16 +29,16 @@ def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
         (Sampling(temperature=0.5), [0, 1, 2, 3], np.array([1, 16, 4, 9]) / 30),
     ],
 )
-def test_what_may_be_drawn_is_what_was_asked(sampling: Sampling, tokens: list[int], odds: list[float]) -> None:
-    found, probable = filter_tokens(LOGITS, sampling)
-    assert found.tolist() == tokens
-    np.testing.assert_allclose(probable, odds)
+def test_what_may_be_drawn_is_what_was_asked(sampling: Sampling, tokens: list[int], probabilities: list[float]) -> None:
+    allowed, allowed_probabilities = filter_tokens(LOGITS, sampling)
+    assert allowed.tolist() == tokens
+    np.testing.assert_allclose(allowed_probabilities, probabilities)
 
 
 def test_one_seed_gives_one_sequence() -> None:
     first, second = (
-        [sample(LOGITS, Sampling(), chance) for _ in range(50)]
-        for chance in (np.random.default_rng(7), np.random.default_rng(7))
+        [sample(LOGITS, Sampling(), rng) for _ in range(50)]
+        for rng in (np.random.default_rng(7), np.random.default_rng(7))
     )
     assert first == second
 

@@ -13,12 +13,12 @@ def _total(cost: CallCost, lengths: np.ndarray, cuts: list[tuple[int, int]]) -> 
 def test_no_other_way_to_cut_is_cheaper():
     cost, lengths = CallCost(), np.array([3, 4, 4, 9, 30, 31, 120])
 
-    found = _total(cost, lengths, cost.cuts(lengths))
+    cost_of_cuts = _total(cost, lengths, cost.cuts(lengths))
 
     for count in range(len(lengths)):
         for places in combinations(range(1, len(lengths)), count):
             edges = [0, *places, len(lengths)]
-            assert found <= _total(cost, lengths, list(pairwise(edges))) + 1e-9
+            assert cost_of_cuts <= _total(cost, lengths, list(pairwise(edges))) + 1e-9
 
 
 def test_rows_of_one_length_stay_together_and_the_long_one_goes_alone():
@@ -46,9 +46,9 @@ def test_rows_of_one_shape_are_parted_where_they_are_large():
 
 
 def test_what_a_call_costs_is_learned_from_calls():
-    cost, chance = CallCost(), np.random.default_rng(0)
+    cost, rng = CallCost(), np.random.default_rng(0)
     for _ in range(400):
-        rows, length = int(chance.integers(1, 65)), int(chance.integers(1, 129))
+        rows, length = int(rng.integers(1, 65)), int(rng.integers(1, 129))
         cost.record(rows, length, seconds=2e-3 + 1e-5 * rows * length + 1e-8 * rows * length**2)
     # The damping alone keeps it from being exact.
     for rows, length in ((1, 1), (8, 30), (64, 128)):

@@ -1,4 +1,4 @@
-"""Where graphs run."""
+"""Sessions of ONNX Runtime: devices, shared memory."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from tests.support.factories import SIDE, shades
 
 HAS_GPU = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 ROWS, WIDTH = 1024, 8192
-ASKED = {"image": np.full((1, 1, SIDE, SIDE), 0.2, dtype=np.float32)}
+BATCH = {"image": np.full((1, 1, SIDE, SIDE), 0.2, dtype=np.float32)}
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def test_a_gpu_is_an_error_where_onnx_runtime_supports_none(graph: Path) -> None
 
 @pytest.mark.skipif(not HAS_GPU, reason="no CUDA device")
 def test_a_gpu_gives_the_outputs_of_the_processor(graph: Path) -> None:
-    (expected,) = Session(graph).run(ASKED).values()
-    (output,) = Session(graph, device="cuda").run(ASKED).values()
+    (expected,) = Session(graph).run(BATCH).values()
+    (output,) = Session(graph, device="cuda").run(BATCH).values()
     # TF32 multiplies with ten bits of mantissa.
     np.testing.assert_allclose(output, expected, atol=2e-3)
 
@@ -61,16 +61,16 @@ for path in {[str(path) for path in paths]!r}:
     print(psutil.Process().memory_info().rss - before)
     kept = [*globals().get("kept", ()), session]
 """
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    first, *others = map(int, told.split())
+    stdout = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    first, *others = map(int, stdout.split())
     assert first > ROWS * WIDTH * 4  # bytes of one float32 [ROWS, WIDTH]; there is at least one at a time
     assert max(others) < ROWS * WIDTH
 
 
 def _widening(path: Path, *, factor: float) -> Path:
     """Little in and little out, and much between."""
-    given = helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["n", 1])
-    found = helper.make_tensor_value_info("sums", TensorProto.FLOAT, ["n", 1])
+    input_info = helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["n", 1])
+    output = helper.make_tensor_value_info("sums", TensorProto.FLOAT, ["n", 1])
     nodes = [
         helper.make_node("MatMul", ["rows", "wide"], ["many"]),
         helper.make_node("Exp", ["many"], ["more"]),
@@ -78,6 +78,6 @@ def _widening(path: Path, *, factor: float) -> Path:
     ]
     wide = numpy_helper.from_array(np.full((1, WIDTH), factor, np.float32), "wide")
     narrow = numpy_helper.from_array(np.ones((WIDTH, 1), np.float32), "narrow")
-    graph = helper.make_graph(nodes, "widening", [given], [found], [wide, narrow])
+    graph = helper.make_graph(nodes, "widening", [input_info], [output], [wide, narrow])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), path)
     return path

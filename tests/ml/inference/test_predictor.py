@@ -60,11 +60,13 @@ def test_answers_are_what_the_graph_computes(classifier):
 
 @pytest.mark.parametrize("count", [1, predictor.BATCH_INPUTS, predictor.BATCH_INPUTS + 1, 150])
 def test_many_inputs_get_as_many_answers_in_their_order(classifier, count):
-    asked = inputs(count)
+    requests = inputs(count)
 
-    answers = classifier.predict(asked)
+    answers = classifier.predict(requests)
 
-    assert [answer["label"] for answer in answers] == [classifier.predict([each])[0]["label"] for each in asked]
+    assert [answer["label"] for answer in answers] == [
+        classifier.predict([raw_input])[0]["label"] for raw_input in requests
+    ]
 
 
 def test_nothing_asked_nothing_answered(classifier):
@@ -88,11 +90,11 @@ def test_a_picture_of_another_size_and_mode_is_answered(classifier):
 
 @pytest.mark.parametrize("place", [0, 2, 70])
 def test_a_bad_input_is_named_by_its_place(classifier, place):
-    asked = inputs(75)
-    asked[place] = {"pixels": [[999]]}
+    requests = inputs(75)
+    requests[place] = {"pixels": [[999]]}
 
     with pytest.raises(InputError, match="between 0 and 255") as caught:
-        classifier.predict(asked)
+        classifier.predict(requests)
 
     assert caught.value.index == place
 
@@ -113,9 +115,9 @@ def test_the_embedding_is_what_the_graph_gives(classifier):
 
 
 def test_a_base_model_answers_its_embedding_unasked(base):
-    plain, asked = base.predict(inputs(2)), base.predict(inputs(2), parameters={"return": "embedding"})
+    plain, explicit = base.predict(inputs(2)), base.predict(inputs(2), parameters={"return": "embedding"})
 
-    assert plain == asked
+    assert plain == explicit
     assert len(plain[0]["embedding"]) == 64
 
 
@@ -218,7 +220,7 @@ def test_without_graph_and_torch_it_says_what_to_install(tmp_path, monkeypatch):
 
 
 def test_predicting_needs_no_torch(package):
-    """In a process of its own, since other tests have imported it into this one."""
+    """Checked in a new process, as other tests have imported torch into this one."""
     script = f"""
 import sys
 from pathlib import Path
