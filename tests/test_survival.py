@@ -1,6 +1,6 @@
-"""What must survive: every part is killed, frozen or starved while a job runs, and the job ends as if nothing had been.
+"""Jobs survive faults: every part is killed, frozen or starved during a run.
 
-Real processes, a real broker, real digits; only the waits are shortened.
+The result is that of an undisturbed run. Processes, broker and digits are real; only the delays are shortened.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tests.support.worker.waiting import until
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
+#: A few seconds of training, with a checkpoint every few steps.
 SPEC = {
     "kind": "finetune",
     "dataset": "digits",
@@ -37,7 +38,6 @@ SPEC = {
     "seed": 7,
     "model": "digits",
 }
-"""A few seconds of training, with a checkpoint every few steps."""
 
 SHORT = {**SPEC, "schedule": {**SPEC["schedule"], "epochs": 1}}
 ENDLESS = {**SPEC, "schedule": {**SPEC["schedule"], "epochs": 100_000}}
@@ -45,7 +45,7 @@ ENDLESS = {**SPEC, "schedule": {**SPEC["schedule"], "epochs": 100_000}}
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A run that nothing happened to, and the home it left: with its dataset and without its job's neighbours."""
+    """A run without faults, and the home folder it left, with its dataset and no other job."""
 
     home: Path
     dataset_id: str
@@ -70,7 +70,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 
 @pytest.fixture
 def new_machine(tmp_path: Path, undisturbed: Undisturbed) -> Iterator[Callable[..., Machine]]:
-    """A machine that has the dataset, and no worker yet."""
+    """Return a function that creates a machine with the dataset, without a worker."""
     with ExitStack() as stack:
 
         def new(**variables: str) -> Machine:
@@ -97,7 +97,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_weights(new_mac
     assert machine.weights_of(job_id) == undisturbed.weights
 
 
-def test_a_run_dies_with_its_worker_and_goes_on_with_the_next(new_machine, undisturbed):
+def test_a_run_ends_with_its_worker_and_resumes_with_the_next(new_machine, undisturbed):
     machine = new_machine()
     worker = machine.start_worker()
     job_id = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
@@ -122,14 +122,14 @@ def test_a_run_needs_neither_the_broker_nor_the_api(new_machine, undisturbed):
     run = machine.run_of(job_id)
     api.kill()
     machine.broker.kill()
-    assert is_alive(run.pid), "it was over before anything was killed, which proves nothing"
+    assert is_alive(run.pid), "the run ended before anything was killed, so this proves nothing"
     job = machine.wait_for(job_id, "succeeded", "failed")
     assert (job.state, job.fence) == ("succeeded", 1)
     assert machine.weights_of(job_id) == undisturbed.weights
     machine.start_api(port)
 
 
-def test_everything_killed_at_once_goes_on_when_it_is_started_again(new_machine, undisturbed):
+def test_a_job_resumes_after_everything_was_killed_at_once(new_machine, undisturbed):
     machine = new_machine()
     machine.start_worker()
     job_id = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
@@ -157,7 +157,7 @@ def test_sigterm_of_a_worker_loses_no_step(new_machine, undisturbed):
 
 
 def steps_at_the_handover(machine: Machine, job_id: str) -> tuple[int, int]:
-    """The furthest step told of before the job was queued again, and the first one told of afterwards."""
+    """Return the furthest step reported before the job was queued again, and the first one after."""
     with transaction() as session:
         events = job_events.events(session, job_id, limit=10_000)
     states = [event.number for event in events if event.kind == "state" and event.data["state"] == "queued"]
@@ -166,7 +166,7 @@ def steps_at_the_handover(machine: Machine, job_id: str) -> tuple[int, int]:
     return max(before), int(resumed[0].data["message"].rpartition(" ")[2])
 
 
-def test_a_frozen_run_that_wakes_after_its_lease_writes_nothing(new_machine, undisturbed):
+def test_a_frozen_run_that_continues_after_its_lease_writes_nothing(new_machine, undisturbed):
     machine = new_machine()
     sleeper = machine.start_worker()
     job_id = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
@@ -185,7 +185,7 @@ def test_a_frozen_run_that_wakes_after_its_lease_writes_nothing(new_machine, und
 
 
 @pytest.mark.parametrize("fault", ["dead", "frozen"])
-def test_without_a_broker_a_submission_is_quick_and_runs_when_it_is_back(new_machine, undisturbed, fault):
+def test_a_submission_without_a_broker_is_quick_and_runs_later(new_machine, undisturbed, fault):
     machine = new_machine()
     worker = machine.start_worker()
     running = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
@@ -210,7 +210,7 @@ def test_without_a_broker_a_submission_is_quick_and_runs_when_it_is_back(new_mac
     assert worker.wait(20) == 0
 
 
-def test_a_job_that_kills_its_process_fails_and_others_run_on(new_machine, undisturbed):
+def test_a_job_that_kills_its_process_fails_and_other_jobs_run(new_machine, undisturbed):
     machine = new_machine()
     machine.start_worker(PLINTH_JOB_SLOTS="2")
     poison = machine.submit(ENDLESS, dataset_id=undisturbed.dataset_id)
@@ -235,7 +235,7 @@ def test_cancel_and_stop_of_a_job_that_has_not_started(new_machine, undisturbed)
                 refused(session, job_id)
 
 
-def test_cancel_is_prompt_and_keeps_nothing(new_machine, undisturbed):
+def test_a_cancellation_is_prompt_and_leaves_nothing(new_machine, undisturbed):
     machine = new_machine()
     machine.start_worker()
     job_id = machine.submit(ENDLESS, dataset_id=undisturbed.dataset_id)
@@ -281,7 +281,7 @@ def test_a_job_can_be_paused_resumed_and_stopped(new_machine, undisturbed):
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MB."""
+    """Mount a file system of 8 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], check=False).returncode:
@@ -317,7 +317,7 @@ def postgres() -> Iterator[Postgres]:
     server.stop()
 
 
-def test_the_database_itself_may_be_killed(tmp_path, undisturbed, postgres):
+def test_the_database_can_be_killed(tmp_path, undisturbed, postgres):
     with Machine(tmp_path, PLINTH_DATABASE_URL=postgres.url()) as machine:
         worker = machine.start_worker()
         dataset_id = machine.import_digits()
@@ -333,7 +333,7 @@ def test_the_database_itself_may_be_killed(tmp_path, undisturbed, postgres):
         assert machine.weights_of(job_id) == undisturbed.weights
 
 
-def test_a_killed_run_goes_on_from_a_checkpoint_in_an_object_store(tmp_path, undisturbed):
+def test_a_killed_run_resumes_from_a_checkpoint_in_an_object_store(tmp_path, undisturbed):
     server = S3Server().start()
     try:
         place = {"PLINTH_BLOB_URL": f"s3://{server.bucket()}/plinth", "PLINTH_S3_ENDPOINT_URL": server.url}

@@ -118,7 +118,7 @@ def die_with_parent(descriptor: int) -> None:
 
 
 def end_with_starter() -> None:
-    """Terminate this process once the process that started the service has ended, if it passed a pipe."""
+    """Terminate this process once its starter has ended, if that passed a pipe."""
     descriptor = os.environ.pop(PARENT_PIPE, None)
     if descriptor is not None:
         os.set_inheritable(int(descriptor), False)

@@ -53,7 +53,7 @@ class WorkerSettings(BaseSettings):
     @field_validator("torch_threads", mode="before")
     @classmethod
     def _ignore_unusable_threads(cls, value: object) -> object:
-        """Ignore a value that is not a positive integer: OMP_NUM_THREADS may be a list such as `4,2`."""
+        """Ignore all but positive integers: OMP_NUM_THREADS can be a list such as `4,2`."""
         return value if value is None or (str(value).isdecimal() and int(str(value)) > 0) else None
 
 

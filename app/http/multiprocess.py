@@ -111,7 +111,7 @@ def _check(child: _Child, start: _Start) -> int | None:
 
 
 def _terminate(children: list[_Child], *, grace_seconds: float) -> None:
-    """Terminate all processes at once, so that they finish their requests in parallel; then kill what is left."""
+    """Terminate all processes at once; kill those that remain after `grace_seconds`."""
     for child in children:
         child.process.terminate()
     deadline = time.monotonic() + grace_seconds
@@ -124,7 +124,7 @@ def _terminate(children: list[_Child], *, grace_seconds: float) -> None:
 
 
 class Inherited:
-    """What an API process inherits from the parent: its number, and the socket to listen on."""
+    """Resources inherited from the parent: the number of this process, and the socket."""
 
     def __init__(self, variable: str) -> None:
         listener, self._parent_pipe, self.number = (int(part) for part in variable.split(","))
@@ -145,7 +145,7 @@ def inherited_process() -> Inherited | None:
 
 
 def end_with_starter() -> None:
-    """Terminate this process once the process that started the service has ended, if it passed a pipe."""
+    """Terminate this process once its starter has ended, if that passed a pipe."""
     descriptor = os.environ.pop(PARENT_PIPE, None)
     if descriptor is not None:
         _terminate_at_end_of(int(descriptor))
