@@ -45,7 +45,7 @@ ENDLESS = {**SPEC, "schedule": {**SPEC["schedule"], "epochs": 100_000}}
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A run without faults, and the home folder it left, with its dataset and no other job."""
+    """A run without faults, and the home folder that it left."""
 
     home: Path
     dataset_id: str
@@ -157,7 +157,7 @@ def test_sigterm_of_a_worker_loses_no_step(new_machine, undisturbed):
 
 
 def steps_at_the_handover(machine: Machine, job_id: str) -> tuple[int, int]:
-    """Return the furthest step reported before the job was queued again, and the first one after."""
+    """Return the last step reported before the job was requeued, and the first after."""
     with transaction() as session:
         events = job_events.events(session, job_id, limit=10_000)
     states = [event.number for event in events if event.kind == "state" and event.data["state"] == "queued"]
