@@ -51,7 +51,7 @@ def test_a_wheel_names_the_distribution_on_the_index(tmp_path):
 
 def test_the_distribution_has_a_name_of_its_own_and_the_extras_that_hints_name():
     assert PROJECT["name"] == DISTRIBUTION != "plinth"
-    assert PROJECT["scripts"] == {"plinth": "plinth.cli:main"}
+    assert list(PROJECT["scripts"]) == ["plinth"]
     assert {"api", "server"} <= PROJECT["optional-dependencies"].keys()
 
 
