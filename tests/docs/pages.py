@@ -109,8 +109,8 @@ def clone(folder: Path) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def terminal(block: Block, folder: Path, environment: Mapping[str, str]) -> Iterator[Path]:
-    """A terminal that stays open: runs a block that starts the service, until it is ready. Gives its output."""
+def terminal(block: Block, folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """A terminal that stays open: runs a block that starts the service, until it has printed what the page shows."""
     output, home = folder / ".service", Path(environment["PLINTH_HOME"])
     with output.open("w") as file:
         bash = subprocess.Popen(
@@ -118,11 +118,11 @@ def terminal(block: Block, folder: Path, environment: Mapping[str, str]) -> Iter
         )
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not read_stack(home).get("ready"):
+        while not read_stack(home).get("ready") or lines_not_in(output.read_text(), block.output):
             assert bash.poll() is None, f"the block ended:\n{output.read_text()}"
-            assert time.monotonic() < deadline, f"the service is not ready:\n{output.read_text()}"
+            assert time.monotonic() < deadline, f"not ready, or not as the page shows:\n{output.read_text()}"
             time.sleep(0.05)
-        yield output
+        yield
     finally:
         if pid := read_stack(home).get("pid"):
             os.kill(pid, signal.SIGTERM)
