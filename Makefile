@@ -65,7 +65,7 @@ reference: setup ## write docs/reference from settings, commands, catalog, error
 
 docs: setup ## build the documentation site in site/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt zensical
-	@$(BIN)/zensical build --clean
+	@$(BIN)/zensical build --clean --strict
 
 migration: setup ## write a migration: make migration name=add_a_column
 	@$(BIN)/alembic --config migrations/alembic.ini revision --autogenerate --message "$(name)"
