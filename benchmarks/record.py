@@ -1,7 +1,7 @@
 """Stores the figures of a benchmark in `benchmarks/history.jsonl`, when it runs with `--record`.
 
-A benchmark parses its command line with `parse_args(parser)` and passes each figure to `figure(...)`. Without `--record`
-that does nothing. `python -m benchmarks.report` writes the page of the figures.
+A benchmark parses its command line with `parse_args(parser)` and passes each figure to `figure(...)`. That does
+nothing without `--record`. `python -m benchmarks.report` writes the page of the figures.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Measurement:
 
 
 class _Recorder:
-    """Where figures go: nowhere until a benchmark is started with `--record`."""
+    """The file that figures are appended to; None until `--record` is parsed."""
 
     def __init__(self) -> None:
         self.path: Path | None = None
@@ -124,7 +124,10 @@ def figure(
 
 
 def figure_in_words(name: str, text: str, *, aim: str = "", note: str = "") -> None:
-    """Append a figure that is written as text, such as `8,746/CPU-s`; one without a number is left out."""
+    """Append a figure that is written as text, such as `8,746/CPU-s`.
+
+    A text without a number at its start is skipped.
+    """
     match = re.match(r"\s*([+-]?[\d,]*\.?\d+)\s*(.*)", text)
     if match:
         figure(name, float(match[1].replace(",", "")), unit=match[2], aim=aim, note=note)

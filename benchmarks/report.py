@@ -18,12 +18,13 @@ INTRODUCTION: Final = """\
 <!-- Written by `python -m benchmarks.report` from `benchmarks/history.jsonl`. -->
 # Benchmarks
 
-Every figure was measured by the command above its table, at the commit and on the machine in its row. A benchmark \
-stores its figures when it runs with `--record`, and `python -m benchmarks.report` writes this page.
+Every figure was measured by the command above its table, at the commit and on the machine in its row.
+A benchmark stores its figures when it runs with `--record`, and `python -m benchmarks.report` writes this page.
 
-The machines are shared with other work, so compare figures within one run. Ratios are measured in turns within one run, \
-and CPU seconds count less of the other work than wall time. An interval is the range of the repetitions, or a 95 % \
-interval where the benchmark computes one. What models of each task reach is in [model quality](explanation/model_quality.md).
+The machines are shared with other work, so compare figures within one run. Ratios are measured in turns within one run,
+and CPU seconds depend less on other work than wall time does. An interval is the range of the repetitions, or a 95 %
+interval where the benchmark computes one. [Model quality](explanation/model_quality.md) has what models of each task
+reach.
 """
 
 
@@ -34,14 +35,14 @@ def page(history: Sequence[Measurement]) -> str:
     for name in sorted(names):
         measurements = [measurement for measurement in history if measurement.benchmark == name]
         parts.append(f"## {name}\n")
-        for command, rows in groupby(_latest_first(measurements), key=lambda rows: rows[-1].command):
+        for command, rows in groupby(_by_figure(measurements), key=lambda rows: rows[-1].command):
             parts.append(f"    {command}\n")
             parts.append(_table(list(rows)))
     return "\n".join(parts)
 
 
-def _latest_first(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
-    """The measurements of each figure, oldest first; figures by command, in the order of their first appearance."""
+def _by_figure(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
+    """Group measurements by figure, oldest first; figures are ordered by command."""
     figures: dict[str, list[Measurement]] = {}
     for measurement in measurements:
         figures.setdefault(measurement.figure, []).append(measurement)

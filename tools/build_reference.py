@@ -94,7 +94,7 @@ def fields_of(kind: type[BaseSettings]) -> Iterator[tuple[str, str, str, str]]:
 
 
 def notes_of(kind: type) -> dict[str, str]:
-    """Notes of fields in the source: `#:` lines above or beside them, or a string below."""
+    """Map fields to their notes in the source: `#:` lines, or a string below."""
     source = textwrap.dedent(inspect.getsource(kind))
     lines = source.splitlines()
     body = cast(ast.ClassDef, ast.parse(source).body[0]).body
