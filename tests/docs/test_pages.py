@@ -65,3 +65,16 @@ def test_every_decision_has_a_date_and_a_status_and_is_in_the_index() -> None:
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", date)
         assert re.match(r"proposed|accepted|superseded", status)
         assert f"| [{title[2:]}]({path.name}) | {date} | {status} |" in index
+
+
+def test_the_architecture_of_the_example_reads_an_image() -> None:
+    torch = pytest.importorskip("torch")
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "explanation" / "adding.md").read_text(), re.DOTALL)
+    names: dict[str, object] = {"__name__": "mean_color"}
+    exec(compile(code, "adding.md", "exec", dont_inherit=True), names)  # the page of our own repository
+    kind: type = names["MeanColor"]  # type: ignore[assignment]
+
+    backbone = kind(kind.tiny(), shape={"channels": 3, "height": 8, "width": 8})
+
+    ((pooled,),) = backbone(torch.rand(5, 3, 8, 8)).values()
+    assert pooled.shape == (5, backbone.widths.pooled)
