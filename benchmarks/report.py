@@ -5,6 +5,8 @@ python -m benchmarks.report
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -76,10 +78,22 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
 
 
-def main(history: Path = HISTORY, target: Path = PAGE) -> None:
-    """Write the page."""
-    target.write_text(page(load(history)), encoding="utf-8")
+def main() -> int:
+    """Write the page, or compare it with the history."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--history", type=Path, default=HISTORY)
+    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--check", action="store_true", help="write nothing; end with 1 if the page is out of date")
+    arguments = parser.parse_args()
+    text = page(load(arguments.history))
+    if arguments.check:
+        if arguments.page.read_text(encoding="utf-8") == text:
+            return 0
+        print(f"{arguments.page} is out of date. Run: python -m benchmarks.report")
+        return 1
+    arguments.page.write_text(text, encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

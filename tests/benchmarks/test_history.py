@@ -4,13 +4,26 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks.record import HISTORY, Measurement, load, machine
-from benchmarks.report import PAGE, page
-
 REPOSITORY = Path(__file__).resolve().parents[2]
+HISTORY = REPOSITORY / "benchmarks" / "history.jsonl"
+FIELDS = {
+    "commit": str,
+    "date": str,
+    "machine": str,
+    "benchmark": str,
+    "figure": str,
+    "unit": str,
+    "median": int | float,
+    "interval": list | None,
+    "n": int,
+    "aim": str,
+    "command": str,
+    "note": str,
+}
 PROGRAM = """
 import argparse
 from benchmarks.record import figure, figure_in_words, parse_args
@@ -26,68 +39,85 @@ figure_in_words("no number", "none")
 
 @pytest.fixture
 def benchmark(tmp_path: Path) -> Path:
-    (tmp_path / "small_benchmark.py").write_text(PROGRAM)
+    (tmp_path / "small.py").write_text(PROGRAM)
     return tmp_path
 
 
-def run(folder: Path, *arguments: str) -> None:
+def run(folder: Path, module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": f"{folder}:{REPOSITORY}"}
-    subprocess.run([sys.executable, "-m", "small_benchmark", *arguments], cwd=folder, env=environment, check=True)
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def lines_of(history: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in history.read_text(encoding="utf-8").splitlines()]
 
 
 def test_a_recorded_run_appends_its_figures(benchmark: Path) -> None:
-    run(benchmark, "--record", "history.jsonl")
-    run(benchmark, "--record", "history.jsonl")
+    for _ in range(2):
+        assert run(benchmark, "small", "--record", "history.jsonl").returncode == 0
 
-    ready, memory, overhead, throughput, *again = load(benchmark / "history.jsonl")
+    ready, memory, overhead, throughput, *again = lines_of(benchmark / "history.jsonl")
     assert len(again) == 4
-    assert (ready.median, ready.interval, ready.n, ready.unit, ready.aim) == (0.7, (0.5, 0.9), 3, "s", "<= 1.5")
-    assert (memory.median, memory.interval, memory.n) == (139.123, None, 1)
-    assert (overhead.median, overhead.interval) == (1.0, (0.5, 1.5))
-    assert (throughput.median, throughput.unit, throughput.aim) == (8746, "/CPU-s", ">= 10,000")
-    assert ready.benchmark == "small_benchmark"
-    assert ready.command == "python -m benchmarks.small_benchmark"
-    assert re.fullmatch(r"[0-9a-f]{7,}\+?", ready.commit)
-    assert ready.machine == machine()
+    assert (ready["median"], ready["interval"], ready["n"], ready["unit"]) == (0.7, [0.5, 0.9], 3, "s")
+    assert (ready["aim"], ready["benchmark"]) == ("<= 1.5", "small")
+    assert ready["command"].split() == ["python", "-m", f"benchmarks.{ready['benchmark']}"]
+    assert (memory["median"], memory["interval"], memory["n"]) == (139.123, None, 1)
+    assert (overhead["median"], overhead["interval"]) == (1.0, [0.5, 1.5])
+    assert (throughput["median"], throughput["unit"], throughput["aim"]) == (8746, "/CPU-s", ">= 10,000")
+    assert re.fullmatch(r"[0-9a-f]{7,}\+?", ready["commit"])
 
 
 def test_a_run_without_the_option_writes_nothing(benchmark: Path) -> None:
-    run(benchmark)
+    assert run(benchmark, "small").returncode == 0
 
-    assert [path.name for path in benchmark.iterdir() if path.suffix == ".jsonl"] == []
+    assert not (benchmark / "history.jsonl").exists()
+    assert {path.name for path in benchmark.iterdir()} - {"__pycache__"} == {"small.py"}
 
 
-def test_the_page_is_what_the_history_gives() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(load()), "run: python -m benchmarks.report"
+def test_the_page_is_what_the_history_gives(tmp_path: Path) -> None:
+    done = run(tmp_path, "benchmarks.report", "--check")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_page_that_is_out_of_date_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text("# Benchmarks\n")
+
+    done = run(tmp_path, "benchmarks.report", "--check", "--page", tmp_path / "page.md")
+
+    assert done.returncode == 1
+    assert "python -m benchmarks.report" in done.stdout
 
 
 def test_every_line_of_the_history_is_complete() -> None:
-    for line in HISTORY.read_text(encoding="utf-8").splitlines():
-        measurement = Measurement.from_json(line)
-        assert measurement.to_json() == json.dumps(json.loads(line), ensure_ascii=False)
-        assert re.fullmatch(r"[0-9a-f]{7,}\+?", measurement.commit)
-        assert re.fullmatch(r"\d{4}-\d\d-\d\d", measurement.date)
-        assert measurement.n >= 1
-        low, high = measurement.interval or (measurement.median, measurement.median)
-        assert low <= measurement.median <= high
+    for line in lines_of(HISTORY):
+        assert line.keys() == FIELDS.keys()
+        assert all(isinstance(line[name], kind) for name, kind in FIELDS.items()), line
+        assert re.fullmatch(r"[0-9a-f]{7,}\+?", line["commit"])
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", line["date"])
+        assert line["n"] >= 1
+        low, high = line["interval"] or (line["median"], line["median"])
+        assert low <= line["median"] <= high
 
 
-def test_the_page_shows_the_latest_figure_and_the_earlier_ones() -> None:
-    fields = {"date": "2026-01-01", "machine": "m", "benchmark": "b", "figure": "f", "unit": "s", "aim": ""}
-    history = [
-        Measurement(commit=f"{number}" * 7, median=number, interval=None, n=1, command="c", **fields)
-        for number in (1, 2, 3)
-    ]
+def test_the_page_shows_the_latest_figure_and_the_earlier_ones(tmp_path: Path) -> None:
+    with (tmp_path / "history.jsonl").open("w") as file:
+        for number in (1, 2, 3):
+            text = dict.fromkeys(("date", "machine", "benchmark", "unit", "aim", "command", "note"), "x")
+            line = {**text, "figure": "f", "median": number, "interval": None, "n": 1, "commit": f"{number}" * 7}
+            file.write(json.dumps(line) + "\n")
 
-    row = next(line for line in page(history).splitlines() if line.startswith("| f |"))
+    run(tmp_path, "benchmarks.report", "--history", tmp_path / "history.jsonl", "--page", tmp_path / "page.md")
 
-    assert row.startswith("| f | 3 s |")
-    assert row.index("2 (`2222222`") < row.index("1 (`1111111`")
+    row = next(line for line in (tmp_path / "page.md").read_text().splitlines() if line.startswith("| f |"))
+    assert row.startswith("| f | 3 x |")
+    assert 0 < row.index("2 (`2222222`") < row.index("1 (`1111111`")
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "benchmarks").rglob("*.py")), ids=lambda path: path.stem)
 def test_every_benchmark_with_a_command_line_can_record(path: Path) -> None:
     text = path.read_text()
-    if "ArgumentParser(" in text and path.name != "record.py":
+    if "ArgumentParser(" in text and path.name not in ("record.py", "report.py"):
         assert "parse_args(parser)" in text
         assert "parser.parse_args()" not in text
