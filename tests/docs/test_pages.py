@@ -23,6 +23,7 @@ def outputs_that_differ(page: list[Block], outputs: list[str]) -> dict[str, list
 
 
 @pytest.mark.process
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("task", QUICK)
 def test_the_blocks_of_a_how_to_work_when_pasted_in_order(task: str, tmp_path: Path) -> None:
     page = blocks(HOW_TO / f"{task}.md")
@@ -31,6 +32,7 @@ def test_the_blocks_of_a_how_to_work_when_pasted_in_order(task: str, tmp_path: P
 
 
 @pytest.mark.process
+@pytest.mark.timeout(600)
 def test_the_blocks_of_the_tutorial_work_when_pasted_in_order(tmp_path: Path) -> None:
     first, *others = blocks(DOCS / "tutorial.md")
     with clone(tmp_path / "clone") as environment, terminal(first, tmp_path / "clone", environment):

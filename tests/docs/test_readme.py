@@ -10,6 +10,7 @@ MAX_LINES = 200
 
 
 @pytest.mark.process
+@pytest.mark.timeout(600)
 def test_every_block_works_when_pasted_in_order(tmp_path: Path) -> None:
     first, *others = blocks(README)
     with clone(tmp_path / "clone") as environment, terminal(first, tmp_path / "clone", environment):
