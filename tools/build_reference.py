@@ -23,13 +23,9 @@ REPOSITORY: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = REPOSITORY / "docs" / "reference"
 NOTICE: Final = "<!-- Written by `make reference`. Change the code, not this page. -->"
 
-#: Variables that are read where no settings class can be: by the client, and by the torch half in a child process.
-OTHER_VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
+#: Variables that no settings class of the service has.
+CLIENT_VARIABLES: Final[Mapping[str, tuple[str, str]]] = {
     "PLINTH_URL": ("the local service", "Where the client and the `plinth` command reach the API."),
-    "PLINTH_TORCH_THREADS": (
-        "`OMP_NUM_THREADS`, else half of the cores",
-        "CPU threads of one run. The last bits of its weights depend on it.",
-    ),
 }
 
 
@@ -78,8 +74,8 @@ def settings() -> str:
     ):
         rows = [(f"`PLINTH_{name.upper()}`", *facts) for name, *facts in fields_of(kind)]
         parts += ["", f"## {title}", "", *_table(("variable", "default", "limits", "meaning"), rows)]
-    others = [(f"`{name}`", default, note) for name, (default, note) in OTHER_VARIABLES.items()]
-    parts += ["", "## Client and runs", "", *_table(("variable", "default", "meaning"), others)]
+    others = [(f"`{name}`", default, note) for name, (default, note) in CLIENT_VARIABLES.items()]
+    parts += ["", "## Client", "", *_table(("variable", "default", "meaning"), others)]
     parts += ["", "S3 credentials are the usual `AWS_*` variables."]
     return "\n".join(parts)
 

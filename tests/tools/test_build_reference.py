@@ -16,7 +16,7 @@ from worker.settings import WorkerSettings
 
 PACKAGES = ("app", "migrations", "ml", "plinth", "store", "worker")
 #: Variables that one process of ours sets for another; nobody else sets them.
-INTERNAL = {"PLINTH_API_SOCKET", "PLINTH_CONTROL_CHANNEL", "PLINTH_TETHER", "PLINTH_WORKER_SOCKET"}
+INTERNAL = {"PLINTH_API_SOCKET", "PLINTH_CONTROL_CHANNEL", "PLINTH_PARENT_PIPE", "PLINTH_TETHER"}
 
 
 class Documented(BaseSettings):
