@@ -20,6 +20,7 @@ WORKDIR /build
 # Everything that others wrote comes first, with packages that are still empty, so that a change of ours installs nothing anew.
 COPY constraints.txt pyproject.toml README.md LICENSE ./
 RUN mkdir app migrations ml plinth store worker \
+    && echo '__version__ = "0"' > plinth/__init__.py \
     && python3 -m venv /opt/plinth \
     && pip install --constraint constraints.txt ".[${EXTRA}]"
 COPY . .

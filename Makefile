@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check figures fix test test-gpu catalog openapi migration clean
+.PHONY: help setup demo up check figures fix test coverage test-gpu catalog openapi reference docs migration clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -48,6 +48,9 @@ fix: setup ## format, and mend what can be mended
 test: setup ## the whole suite
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile
 
+coverage: setup ## the whole suite with branch coverage, child processes included; slower
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
+
 test-gpu: setup ## the tests that need a GPU
 	@$(BIN)/pytest -m gpu
 
@@ -57,8 +60,15 @@ catalog: setup ## write ml/spec/catalog.json from the registries
 openapi: setup ## write docs/reference/openapi.json from the routes
 	@$(BIN)/python -m tools.build_openapi > docs/reference/openapi.json.new && mv docs/reference/openapi.json.new docs/reference/openapi.json
 
+reference: setup ## write docs/reference from settings, commands, catalog, errors and glossary
+	@$(BIN)/python -m tools.build_reference
+
+docs: setup ## build the documentation site in site/
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt zensical
+	@$(BIN)/zensical build --clean --strict
+
 migration: setup ## write a migration: make migration name=add_a_column
 	@$(BIN)/alembic --config migrations/alembic.ini revision --autogenerate --message "$(name)"
 
 clean: ## remove .venv and caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info site .cache .coverage*

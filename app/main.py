@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
@@ -31,6 +30,7 @@ from app.serving.service import PredictService
 from app.settings import AppSettings, app_settings
 from app.uploads import routes as uploads
 from app.uploads.service import discard_expired
+from plinth import __version__
 from store import api_keys as stored_keys
 from store.blobs import blobs
 from store.database import transaction
@@ -63,7 +63,7 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     home = store_settings().home
     app = FastAPI(
         title="Plinth",
-        version=version("plinth"),
+        version=__version__,
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",

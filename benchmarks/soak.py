@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
+from benchmarks.record import figure, parse_args
 from benchmarks.serving.caller import Caller, calling
 from tests.support import homes
 from tests.support.api_process import MIB, ApiProcess
@@ -174,7 +175,7 @@ def main() -> None:
     """Print the table, and end with 1 where something grew or failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60)
-    minutes = parser.parse_args().minutes
+    minutes = parse_args(parser).minutes
     with tempfile.TemporaryDirectory(prefix="plinth-soak-") as name:
         folder = Path(name)
         api = ApiProcess(folder / "home")
@@ -194,6 +195,10 @@ def main() -> None:
             metrics = api.request("GET", "/metrics")[2].decode().splitlines()
     evicted = sum(float(line.split()[-1]) for line in metrics if line.startswith("plinth_model_evictions_total"))
     print(", ".join(f"{count:,} {kind}" for kind, count in soak.seen.most_common()), f"and {evicted:,.0f} evictions")
+    figure("memory from the second quarter to the last", soak.growth_bytes() / MIB, unit="MiB")
+    figure(
+        "unexpected responses", sum(soak.unexpected.values()), unit="", aim="0", note=f"of {sum(soak.seen.values()):,}"
+    )
     told = f"{soak.growth_bytes() / MIB:+.1f} MiB from the second quarter to the last"
     print(f"{told}; slope {soak.slope_bytes_an_hour() / MIB:+.1f} MiB an hour")
     for what, count in soak.unexpected.most_common(20):

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.record import figure, parse_args
 from ml.config import Choice, Config
 from ml.learning.nn.network import Network, build
 from ml.learning.nn.objectives.base import Objective
@@ -199,7 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny-blocks", type=int, default=400)
     parser.add_argument("--usual-blocks", type=int, default=200)
-    arguments = parser.parse_args()
+    arguments = parse_args(parser)
     torch.set_num_threads(1)
     print("network  batch  block  pairs  bare ms/step  trainer ms/step  overhead (95 % of medians)  all steps")
     met = True
@@ -212,6 +213,14 @@ def main() -> None:
         ratios = ours / theirs
         low, high = interval(ratios)
         whole = ours.sum() / theirs.sum() - 1
+        figure(
+            f"{name}: CPU time per step over a bare PyTorch loop",
+            (median(ratios) - 1) * 100,
+            unit="%",
+            aim=f"<= {AIM * 100:g}",
+            interval=((low - 1) * 100, (high - 1) * 100),
+            note=f"{len(ratios)} pairs of blocks; {median(theirs) / block * 1000:.1f} ms per step",
+        )
         met = met and median(ratios) - 1 <= AIM
         print(
             f"{name:<7} {batch_size:>6} {block:>6} {len(ratios):>6}"

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from benchmarks.record import figure, parse_args
 from tests.support.api_process import ApiProcess
 
 BLOCK = secrets.token_bytes(1024**2)
@@ -54,7 +55,7 @@ def main() -> None:
         "--folder", type=Path, default=None, help="where to put the home folder (default: a temporary one)"
     )
     parser.add_argument("--repetitions", type=int, default=5, help="pairs of a copy and an upload; medians are shown")
-    arguments = parser.parse_args()
+    arguments = parse_args(parser)
     size = _bytes(arguments.bytes)
     print("way        plain copy MB/s  upload MB/s  ratio (of pairs)      CPU s/GB: plain  upload  growth MB")
     met = True
@@ -65,6 +66,13 @@ def main() -> None:
         ratios = [pair.plain.seconds / pair.upload.seconds for pair in pairs]
         growth = max(pair.growth_bytes for pair in pairs) / MIB
         met = met and median(ratios) >= AIM and growth <= 50
+        figure(
+            f"{name}: speed against a plain loopback copy",
+            ratios,
+            unit="",
+            aim=f">= {AIM}",
+            note=f"ratio of pairs; memory {growth:+.0f} MB",
+        )
         print(
             f"{name:<10} {size / median(pair.plain.seconds for pair in pairs) / 1e6:>15.0f}"
             f" {size / median(pair.upload.seconds for pair in pairs) / 1e6:>12.0f}"

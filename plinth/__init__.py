@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from plinth.client.errors import Unauthorized as Unauthorized
     from plinth.client.errors import Unreachable as Unreachable
 
+__version__ = "0.2.0"  # the one place: the wheel, the API and the images read it here
 __all__ = [
     "APIError",
     "Conflict",

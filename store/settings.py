@@ -26,14 +26,21 @@ class StoreSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PLINTH_", extra="ignore")
 
+    #: Folder of everything that is stored, created with mode 0700.
     home: Path = Path("~/.plinth")
+    #: SQLAlchemy URL, such as `postgresql+psycopg://user:password@host/name`. None: SQLite in `PLINTH_HOME`.
     database_url: str = ""
+    #: Broker, such as `redis://host:6379/0`. None: `plinth up` starts its own on a private socket.
     redis_url: str = ""
+    #: Where files are stored: `file:///folder` or `s3://bucket/prefix`. None: a folder in `PLINTH_HOME`.
     blob_url: str = ""
+    #: Address of an S3 service other than that of AWS.
     s3_endpoint_url: str | None = None
+    #: Time without a heartbeat after which a run is passed to another worker.
     lease_seconds: float = Field(30.0, gt=0)
+    #: Number of crashes after which a job fails.
     max_crashes: int = Field(3, ge=1)
-    #: With less free disk space than this, nothing new is stored.
+    #: Free space below which nothing new is stored (507).
     free_space_floor_bytes: int = Field(256 << 20, ge=0)
 
     @model_validator(mode="after")

@@ -18,36 +18,39 @@ class WorkerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PLINTH_", frozen=True)
 
+    #: Where runs train: `auto`, `cpu`, `cuda` or `cuda:N`.
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     #: Threads of one run; without it, OMP_NUM_THREADS or half of the cores. The last bits of the weights depend on it.
     torch_threads: int | None = Field(None, validation_alias=AliasChoices("PLINTH_TORCH_THREADS", "OMP_NUM_THREADS"))
-    #: Concurrent runs. One more validation never waits for them.
+    #: Number of runs at once. One more slot is reserved for validation.
     job_slots: int = Field(1, ge=1, le=64)
 
-    #: Time between two renewals of a lease; must be well below `lease_seconds`.
+    #: Time between two renewals of a lease; must be well below `PLINTH_LEASE_SECONDS`.
     heartbeat_seconds: float = Field(5, gt=0)
     #: Time until a request to cancel, stop or pause is noticed.
     request_seconds: float = Field(1, gt=0)
-    #: Time for a run to leave on request; then it is killed, and resumes later from its last checkpoint.
+    #: Time for a run to save a checkpoint after SIGTERM. It is killed after that and resumes from its last one.
     drain_seconds: float = Field(30, gt=0)
     #: Time that a run continues while the database is unavailable.
     database_patience_seconds: float = Field(600, gt=0)
-    #: Delay after the first crash; doubled for each further one.
+    #: Wait after the first crash of a run, doubled after each further one.
     crash_backoff_seconds: float = Field(5, ge=0)
-    #: Delay before a run that ran out of disk space is retried.
+    #: Wait before a run that filled the disk is tried again.
     space_backoff_seconds: float = Field(15, ge=0)
+    #: Time between two searches for expired leases and due jobs.
     reconcile_seconds: float = Field(2, gt=0)
 
-    #: Memory limit for reading one dataset.
+    #: Memory for reading one dataset.
     import_memory_bytes: int = Field(GIBIBYTE, ge=GIBIBYTE // 4)
-    #: Processor time for any upload; each megabyte adds `import_cpu_seconds_per_megabyte`.
+    #: CPU time for reading one dataset of any size.
     import_cpu_seconds: int = Field(120, ge=1)
+    #: CPU time added for each megabyte of a dataset.
     import_cpu_seconds_per_megabyte: float = Field(1, ge=0)
-    #: Memory limit for importing one model, which takes several times its weights.
+    #: Memory for reading one imported model, which takes several times its weights.
     model_import_memory_bytes: int = Field(16 * GIBIBYTE, ge=GIBIBYTE)
-    #: Processor time for any model; each megabyte adds five more.
+    #: CPU time for reading one imported model; each megabyte adds five seconds.
     model_import_cpu_seconds: int = Field(600, ge=1)
-    #: Token to download models from the Hugging Face hub.
+    #: Token of the Hugging Face hub, to import models by name. None: nothing is downloaded.
     hub_token: SecretStr | None = None
 
     @field_validator("torch_threads", mode="before")

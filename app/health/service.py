@@ -11,12 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.health.schemas import Device, LoadedModel, Part, Readiness, System, Worker
+from plinth import __version__
 from store import jobs, notifications, workers
 from store.__main__ import check
 from store.database import reading
@@ -86,7 +86,7 @@ def system(pool: ModelPool) -> System:
             for row in workers.list_alive(session)
         ]
     return System(
-        version=version("plinth"),
+        version=__version__,
         python=platform.python_version(),
         device=device(),
         workers=present,

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from app.openapi.document import document_of
+from plinth.installation import install_command
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -88,5 +89,5 @@ def _static_files() -> Path:
     """The folder of Swagger UI in the `fastapi-offline` package, which is not imported."""
     spec = importlib.util.find_spec("fastapi_offline")
     if spec is None or spec.origin is None:
-        raise RuntimeError("the package fastapi-offline is missing; pip install 'plinth[api]'")
+        raise RuntimeError(f"The package fastapi-offline is missing. Install it: {install_command('api')}")
     return Path(spec.origin).parent / "static"

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
+from benchmarks.record import figure
 from ml.data.importing.importer import import_dataset
 from ml.inference.predictor import Predictor
 from ml.learning.pipeline.train import TrainingResult, train
@@ -133,6 +134,7 @@ def compare(modality: Modality, names: Sequence[str], study: Study, folder: Path
         beside = modality.arms[name].beside
         other = found.get((count, beside)) if beside != name else None
         gain = f"{(mean(scores) - mean(each.right for each in other)) * 100:+.1f} points" if other else ""
+        figure(f"{modality.task}, {count} labels, {name}: test accuracy", [score * 100 for score in scores], unit="%")
         print(f"{count:>6}  {name:<32} {mean(scores):>7.2%}  {min(scores):.2%} to {max(scores):.2%}  {gain:>12}")
 
 

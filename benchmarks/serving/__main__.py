@@ -16,6 +16,7 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks.record import figure_in_words, parse_args
 from benchmarks.serving.load import SERVER_CORE
 from benchmarks.serving.service import Service
 from tests.support.api_process import ApiProcess
@@ -30,7 +31,7 @@ def main() -> None:
     parser.add_argument("questions", nargs="*", choices=[*QUESTIONS, []], help="all, where none is named")
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
-    asked = parser.parse_args()
+    asked = parse_args(parser)
     if shutil.which("wrk") is None:
         sys.exit("wrk is not installed: apt-get install wrk")
     if len(os.sched_getaffinity(0)) < 2:
@@ -42,6 +43,7 @@ def main() -> None:
             with ApiProcess(folder / "home", cores=SERVER_CORE) as api:
                 service = Service(api, folder, seconds=asked.seconds, connections=asked.connections)
                 for figure in import_module(f"benchmarks.serving.{question}").measure(service):
+                    figure_in_words(figure.work, figure.reached, aim=figure.aim, note=figure.note)
                     print(f"| {figure.work} | {figure.reached} | {figure.aim} | {figure.note} |", flush=True)
 
 

@@ -55,7 +55,9 @@ def measure(service: Service) -> Iterable[Figure]:
     )
     note = f"p99 {alone:.1f} ms alone, {beside:.1f} ms beside; p50 {middle_alone:.1f} and {middle_beside:.1f} ms"
     yield Figure(f"p99 while {JOBS} jobs train beside", f"{beside / alone:.1f} x idle", f"<= {MOST_TIMES:g} x", note)
-    yield Figure("", f"{failed} failed", "0", f"of {sum(map(len, (*idle, *busy))):,}")
+    yield Figure(
+        f"failed while {JOBS} jobs train beside", f"{failed} failed", "0", f"of {sum(map(len, (*idle, *busy))):,}"
+    )
 
 
 def _train(plinth: Plinth, model: str, *, epochs: int) -> str:

@@ -35,4 +35,4 @@ def _watched(service: Service, what: str, *, memory_aim: str) -> Iterable[Figure
     share = (api.cpu_seconds() - before) / (time.monotonic() - began)
     yield Figure(f"idle, {what}", f"{share:.2%} of a core", f"<= {MOST_SHARE:.1%}")
     torch = "with" if "libtorch" in api.maps() else "without"
-    yield Figure("", f"{api.rss_bytes() / MIB:.0f} MiB resident", memory_aim, f"{torch} torch")
+    yield Figure(f"idle, {what}: memory", f"{api.rss_bytes() / MIB:.0f} MiB resident", memory_aim, f"{torch} torch")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from benchmarks.record import figure, parse_args
 from ml.data.importing.importer import import_dataset
 from ml.learning.pipeline.train import train
 from ml.spec.catalog import Catalog
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="pixels; default: the encoder's")
     parser.add_argument("--epochs", type=int, help="default: the task's")
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parse_args(parser)
     if not (arguments.data / "JPEGImages").is_dir():
         sys.exit(f"skipped: no BCCD in {arguments.data}; name its folder with --data")
     kept = True
@@ -85,6 +86,8 @@ def _row(name: str, dataset: Path, workdir: Path, arguments: argparse.Namespace)
     pixels = f"{config['width']}x{config['height']}"
     sizes = f"{result.package.manifest.parameters:>10,} {pixels:>9} {report['training']['epochs']:>6}"
     scores = f"{found['map']:>6.3f} {found['map50']:>6.3f} {baseline['map50']:>8.3f}"
+    figure(f"{name}: mAP50", found["map50"], unit="", aim=f">= {MAP50}", note=f"{seconds:.0f} CPU s")
+    figure(f"{name}: mAP", found["map"], unit="")
     print(f"{name:<14} {sizes} {scores} {seconds:>6.0f}  {'kept' if kept else 'MISSED'}")
     for row in report["per_class"]:
         print(

@@ -27,6 +27,7 @@ import numpy as np
 from PIL import Image
 from pydantic import TypeAdapter
 
+from benchmarks.record import figure, parse_args
 from benchmarks.tasks.text_classification import minilm
 from ml.data.importing.importer import import_dataset
 from ml.learning.pipeline.train import train
@@ -212,7 +213,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=NUMBER", help="anything else of the schedule")
-    arguments = parser.parse_args()
+    arguments = parse_args(parser)
     head = ("case", "architecture", "rows", "seed", "way", "epochs", "steps", "metric", "baseline", "CPU s")
     print("{:<11} {:<12} {:>6} {:>4} {:<6} {:>6} {:>5}  {:<18} {:>8} {:>8} {:>6}".format(*head[:7], "", *head[7:]))
     more = {name: float(value) for name, _, value in (each.partition("=") for each in arguments.set)}
@@ -238,13 +239,16 @@ def _rows(
             asked: dict[str, Any] = {"architecture": architecture} if architecture else {}
             if architecture == MINILM:
                 asked = {"start_from": MINILM}
-            told = _run(case, folder, base if architecture == MINILM else None, seed, {**WAYS[way], **more}, asked)
-            print(f"{name:<11} {architecture or 'usual':<12} {rows:>6} {seed:>4} {way:<6} {told}", flush=True)
+            cells, value = _run(
+                case, folder, base if architecture == MINILM else None, seed, {**WAYS[way], **more}, asked
+            )
+            figure(f"{name}, {architecture or 'usual'}, {rows} rows, {way}: {case.metric}", value, unit="")
+            print(f"{name:<11} {architecture or 'usual':<12} {rows:>6} {seed:>4} {way:<6} {cells}", flush=True)
 
 
 def _run(
     case: Case, folder: Path, base: Path | None, seed: int, schedule: Mapping[str, float], asked: Mapping[str, Any]
-) -> str:
+) -> tuple[str, float]:
     spec = TypeAdapter[Spec](Spec).validate_python(
         {"kind": "finetune", "dataset": "few", "model": "few", "task": case.task, "seed": seed, "schedule": schedule}
         | dict(asked)
@@ -263,10 +267,11 @@ def _run(
     seconds = time.process_time() - began
     report = made.report or {}
     training, found, baseline = report["training"], report["metrics"], report["baseline"]
-    return (
+    text = (
         f"{training['epochs']:>6} {training['steps']:>5}  {case.metric:<18} {found[case.metric]:>8.3f} "
         f"{baseline.get(case.metric, float('nan')):>8.3f} {seconds:>6.1f}"
     )
+    return text, found[case.metric]
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from benchmarks.record import figure, parse_args
 from ml.data.importing.importer import import_dataset
 from ml.learning.pipeline.train import train
 from ml.spec.catalog import Catalog
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the four IDX files")
     parser.add_argument("--architectures", nargs="+", choices=fitting(), default=fitting())
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parse_args(parser)
     files = sorted(arguments.data.glob("*-ubyte*"))
     if not files:
         sys.exit(f"skipped: no MNIST files in {arguments.data}; name their folder with --data")
@@ -64,6 +65,7 @@ def _row(name: str, dataset: Path, workdir: Path, seed: int) -> bool:
     kept = test >= ACCURACY and seconds <= CPU_SECONDS
     epochs = (result.report or {})["training"]["epochs"]
     sizes = f"{result.package.manifest.parameters:>10,} {epochs:>6}"
+    figure(f"{name}: test accuracy", test * 100, unit="%", aim=f">= {ACCURACY * 100:g}", note=f"{seconds:.0f} CPU s")
     print(
         f"{name:<14} {sizes} {validation:>10.2%} {test:>8.2%} {seconds:>6.0f}  {'kept' if kept else 'MISSED'}",
         flush=True,

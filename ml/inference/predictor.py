@@ -22,6 +22,7 @@ from ml.inference.batch_planning import CallCost, even_cuts, lengths_of
 from ml.inference.onnx_session import OnnxGraphs, open_once, spent_seconds
 from ml.tasks.base import MODEL
 from ml.wire import INPUT_OF, RawInput, Wire
+from plinth.installation import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -108,7 +109,7 @@ class Predictor:
         if importlib.util.find_spec("torch") is None:
             why = package.manifest.no_graph_reason or "it was not exported"
             message = f"the model has no ONNX graph ({why}), and torch, which could run it, is not installed"
-            raise PackageError(message, hint="Install plinth[server] where predictions are made.")
+            raise PackageError(message, hint=f"Install it where predictions are made: {install_command('server')}")
         run = importlib.import_module(TORCH_ENGINE).load(package)
         return cls(package, engine="torch", run=run)
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from plinth.client.errors import PlinthError, Unauthorized
 from plinth.client.home import home, read_stack
+from plinth.installation import install_command
 from plinth.local.broker import BrokerError, EmbeddedBroker, resolve_server_binary
 
 CHECK_SECONDS = 60.0
-INSTALL = "pip install 'plinth[server]'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,9 @@ def _service() -> Finding:
 def _device() -> Finding:
     found = _ask("worker.jobs.device", os.environ)
     if isinstance(found, str):
-        return Finding(name="device", ok=False, detail=found, fix=f"{INSTALL}, or set PLINTH_DEVICE=auto")
+        return Finding(
+            name="device", ok=False, detail=found, fix=f"{install_command('server')}, or set PLINTH_DEVICE=auto"
+        )
     facts = ", ".join(f"{name} {found[name]}" for name in ("torch", "precision", "threads") if name in found)
     return Finding(name="device", ok=True, detail=f"{found['device']}: {found['why']} ({facts})")
 
@@ -84,7 +86,7 @@ def _broker() -> Iterator[tuple[Finding | None, Mapping[str, str]]]:
         try:
             passing = broker.start()
         except BrokerError as error:
-            fix = f"{INSTALL}, or name a running server in PLINTH_REDIS_URL"
+            fix = f"{install_command('server')}, or set PLINTH_REDIS_URL to a running server"
             yield Finding(name="broker", ok=False, detail=str(error), fix=fix), dict(os.environ)
             return
         try:
@@ -98,7 +100,7 @@ def _store(environment: Mapping[str, str]) -> Iterator[Finding]:
     is_first_time = not os.environ.get("PLINTH_DATABASE_URL") and not (home() / "plinth.db").exists()
     found = _ask("store", {**environment, "PLINTH_DATABASE_URL": "sqlite://"} if is_first_time else environment)
     if isinstance(found, str):
-        yield Finding(name="store", ok=False, detail=found, fix=INSTALL)
+        yield Finding(name="store", ok=False, detail=found, fix=install_command("server"))
         return
     if is_first_time:
         found["database"] = {"ok": True, "detail": f"none in {home()} yet; made at the first start"}

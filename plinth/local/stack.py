@@ -22,6 +22,7 @@ from typing import Any
 
 from plinth.client.errors import PlinthError
 from plinth.client.home import api_key_file, read_stack, stack_file
+from plinth.installation import install_command
 from plinth.local import processes
 from plinth.local.broker import EmbeddedBroker
 
@@ -222,7 +223,7 @@ class Stack:
         if process.returncode != 0:
             log = self._end_of_log("migrations")
             if "ModuleNotFoundError" in log:
-                raise StackError(f"The server is not installed: pip install 'plinth[server]'\n{log}")
+                raise StackError(f"The server is not installed. Install it: {install_command('server')}\n{log}")
             raise StackError(f"The database cannot be brought up to date:\n{log}")
 
     def _serve(

@@ -175,12 +175,18 @@ class Checkout:
     def _metadata(self, folder: Path) -> Path:
         """A folder of distribution metadata with the checkout's own name and version."""
         project = tomllib.loads((self.directory / "pyproject.toml").read_text())["project"]
-        name, version = project["name"].replace("-", "_"), project["version"]
+        name, version = project["name"].replace("-", "_"), project.get("version") or self._version()
         about = folder / "metadata" / f"{name}-{version}.dist-info"
         about.mkdir(parents=True, exist_ok=True)
         text = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {version}\n"
         (about / "METADATA").write_text(text)
         return about.parent
+
+    def _version(self) -> str:
+        """The version of a checkout whose build reads it from the package."""
+        match = re.search(r'^__version__ = "(.+?)"', (self.directory / "plinth" / "__init__.py").read_text(), re.M)
+        assert match is not None, "plinth/__init__.py has no __version__"
+        return match[1]
 
 
 def medians(starts: list[Start]) -> dict[str, float]:

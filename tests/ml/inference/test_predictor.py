@@ -13,6 +13,7 @@ from ml.inference import predictor
 from ml.inference.predictor import Predictor
 from ml.package.checksums import digest
 from ml.package.package import ModelPackage
+from plinth.installation import install_command
 from tests.support.ml import image_models
 
 
@@ -216,7 +217,7 @@ def test_without_graph_and_torch_it_says_what_to_install(tmp_path, monkeypatch):
     with pytest.raises(PackageError, match=r"no ONNX graph \(it was left out\), and torch.*is not installed") as caught:
         Predictor.load(package)
 
-    assert "plinth[server]" in (caught.value.hint or "")
+    assert install_command("server") in (caught.value.hint or "")
 
 
 def test_predicting_needs_no_torch(package):

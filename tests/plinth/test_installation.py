@@ -1,0 +1,111 @@
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import plinth
+from plinth import installation
+from plinth.installation import DISTRIBUTION, install_command
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+PACKAGES = ("app", "migrations", "ml", "plinth", "store", "worker")
+PAGES = [str(path.relative_to(REPOSITORY)) for path in (*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md"))]
+# The readme of an exported folder names what that folder needs, and none of it is ours.
+OTHER_INSTALLERS = {"readme.py"}
+
+
+def test_from_its_own_folder_a_clone_is_installed_by_a_dot(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+
+    assert install_command("server") == "pip install '.[server]'"
+
+
+def test_from_another_folder_a_clone_is_installed_by_its_path(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    assert shlex.split(install_command("api")) == ["pip", "install", f"{REPOSITORY}[api]"]
+
+
+def test_a_wheel_names_the_distribution_on_the_index(tmp_path):
+    with zipfile.ZipFile(tmp_path / "wheel.zip", "w") as wheel:
+        for file in ("__init__.py", "installation.py"):
+            wheel.write(Path(installation.__file__).with_name(file), f"plinth/{file}")
+    program = "from plinth.installation import install_command; print(install_command('server'))"
+    with zipfile.ZipFile(tmp_path / "wheel.zip") as wheel:
+        wheel.extractall(tmp_path / "site-packages")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site-packages")}
+
+    printed = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True)
+
+    assert printed.stdout.decode().strip() == "pip install 'plinth-ml[server]'"
+
+
+def test_the_distribution_has_a_name_of_its_own_and_the_extras_that_hints_name():
+    assert PROJECT["name"] == DISTRIBUTION != "plinth"
+    assert list(PROJECT["scripts"]) == ["plinth"]
+    assert {"api", "server"} <= PROJECT["optional-dependencies"].keys()
+
+
+def test_the_version_stands_in_one_place():
+    written = [
+        file
+        for file in (REPOSITORY / "pyproject.toml", *(path for room in PACKAGES for path in _sources(room)))
+        if re.search(rf"""["']{re.escape(plinth.__version__)}["']""", file.read_text())
+    ]
+
+    assert written == [REPOSITORY / "plinth" / "__init__.py"]
+    assert PROJECT["dynamic"] == ["version"]
+
+
+@pytest.mark.parametrize("room", PACKAGES)
+def test_no_message_writes_an_install_command_by_itself(room):
+    own = REPOSITORY / "plinth" / "installation.py"
+    offending = [
+        f"{path.relative_to(REPOSITORY)}:{line}: {text!r}"
+        for path in _sources(room)
+        for line, text in _strings(path)
+        if path != own and path.name not in OTHER_INSTALLERS and _names_an_install(text)
+    ]
+
+    assert offending == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_tells_people_to_install_the_project_of_another(page):
+    text = (REPOSITORY / page).read_text()
+
+    assert re.findall(r"(?<![\w.-])plinth\[|pip install ['\"]?plinth(?!-ml)\b", text) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["pip install 'plinth[server]'", "Install plinth[server] first.", "pip install plinth", "pip  install x"]
+)
+def test_the_search_notices_a_command_in_a_message(text, tmp_path):
+    module = tmp_path / "planted.py"
+    module.write_text(f'def hint(name):\n    return f"{{name}}: {text}"\n')
+
+    assert [line for line, string in _strings(module) if _names_an_install(string)] == [2]
+
+
+def _names_an_install(text: str) -> bool:
+    return re.search(r"pip\s+install|(?<![\w-])plinth\[", text) is not None
+
+
+def _sources(room: str) -> list[Path]:
+    return sorted((REPOSITORY / room).rglob("*.py"))
+
+
+def _strings(path: Path) -> Iterator[tuple[int, str]]:
+    """Every string of a file with its line: literals, and the fixed parts of f-strings."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
