@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from app.http.middleware import GatewayMiddleware
     from app.predict.handler import PredictHandler
-    from app.predict.request_head import Head
+    from app.predict.request_head import RequestHead
     from app.serving.types import LoadedModel
 
 ROUTE: Final = "/predict/{model}"
@@ -43,7 +43,7 @@ class Admitted(NamedTuple):
     """A request that the fast path takes, as far as its head decides."""
 
     model: LoadedModel
-    head: Head
+    head: RequestHead
     request_id: str
     key_id: str
     body_start: int

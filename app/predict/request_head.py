@@ -29,7 +29,7 @@ KNOWN_HEADERS: Final = frozenset(
 IGNORED_HEADERS: Final = frozenset({"user-agent", "accept-encoding", "accept-language", "cache-control"})
 
 
-class Head(NamedTuple):
+class RequestHead(NamedTuple):
     """Fields of a usual head."""
 
     reference: str
@@ -42,7 +42,7 @@ class Head(NamedTuple):
 
 
 @lru_cache(MAX_CACHED_HEADS)
-def read_head(head: bytes) -> Head | None:
+def read_head(head: bytes) -> RequestHead | None:
     """Parse a head; None where it is unusual.
 
     Cached, as a client sends much the same head each time.
@@ -66,7 +66,7 @@ def read_head(head: bytes) -> Head | None:
         return None
     if body is BodyFormat.FORM or headers.get("accept", RESPONSE_TYPE) not in ANY_TYPE:
         return None
-    return Head(
+    return RequestHead(
         reference=match[1].decode("ascii"),
         body_format=body,
         body_bytes=int(length),
