@@ -28,7 +28,10 @@ class Session:
     """A graph that can be run. Thread-safe."""
 
     def __init__(self, path: Path, *, device: str = "cpu") -> None:
-        """Open a graph file to run on `cpu`, `cuda` or `cuda:N`; raises `PackageError` where it cannot be run."""
+        """Open a graph file on a device: `cpu`, `cuda` or `cuda:N`.
+
+        Raises `PackageError` where it cannot be run.
+        """
         # Half of the import time of this module, and only needed here.
         import onnxruntime
 
