@@ -61,15 +61,15 @@ def measure(folder: Path, runs: int) -> list[dict[str, float]]:
     from store.database import transaction
 
     dataset_id = imported_digits(folder)
-    found = []
+    result = []
     for _ in range(runs):
         began = time.time()
         with transaction() as session:
             job = jobs.submit(session, kind="finetune", spec=SPEC, dataset_id=dataset_id, model_name="digits")
         submitted = time.time()
         wait_until_ended(job.id)
-        found.append(parts_of(job.id, began, submitted))
-    return found
+        result.append(parts_of(job.id, began, submitted))
+    return result
 
 
 def imported_digits(folder: Path) -> str:
@@ -123,11 +123,11 @@ def parts_of(job_id: str, began: float, submitted: float) -> dict[str, float]:
     with reading() as session:
         events = job_events.events(session, job_id, limit=1000)
 
-    def first(kind: str, **wanted: str) -> float:
+    def first(kind: str, **expected: str) -> float:
         return next(
             event.created_at.timestamp()
             for event in events
-            if event.kind == kind and all(event.data.get(name) == value for name, value in wanted.items())
+            if event.kind == kind and all(event.data.get(name) == value for name, value in expected.items())
         )
 
     ends = {

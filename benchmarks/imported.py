@@ -62,12 +62,12 @@ def show(plinth: Plinth, sources: list[Path], published: Path, folder: Path) -> 
     report = plinth.jobs.report(job.id)
     schedule = plinth.jobs.get(job.id).spec["schedule"]
     figure("fine-tuned from an imported encoder: test accuracy", report["metrics"]["accuracy"] * 100, unit="%")
-    found = f"test accuracy {report['metrics']['accuracy']:.2%} of {report['rows']:,}; {schedule['epochs']} epochs"
-    table.add_row("fine-tune", f"{found} at {schedule['learning_rate']:g}", f"{seconds:.0f}")
-    kept, new, dropped = (len(report["transfer"][name]) for name in ("kept", "new", "dropped"))
-    table.add_row("", f"{kept} tensors kept, {new} new, {dropped} dropped", "")
+    result = f"test accuracy {report['metrics']['accuracy']:.2%} of {report['rows']:,}; {schedule['epochs']} epochs"
+    table.add_row("fine-tune", f"{result} at {schedule['learning_rate']:g}", f"{seconds:.0f}")
+    remaining, new, dropped = (len(report["transfer"][name]) for name in ("kept", "new", "dropped"))
+    table.add_row("", f"{remaining} tensors kept, {new} new, {dropped} dropped", "")
     answers = plinth.predict("sentiment", [{"text": text} for text in REVIEWS]).outputs
-    table.add_row("predict", ", ".join(f"{each['label']} ({each['confidence']:.2f})" for each in answers), "")
+    table.add_row("predict", ", ".join(f"{answer['label']} ({answer['confidence']:.2f})" for answer in answers), "")
     job = plinth.jobs.export("sentiment")
     seconds = cpu_seconds_of(plinth, job.id)
     size = plinth.models.download("sentiment", folder, format="huggingface").stat().st_size

@@ -60,8 +60,8 @@ def main() -> None:
         arms = arguments.arms or list(kind.arms)
         if unknown := [arm for arm in arms if arm not in kind.arms]:
             parser.error(f"{name} has no arm {unknown[0]!r}; known: {', '.join(kind.arms)}")
-        asked = {name: getattr(arguments, name) for name in ("labels", "seeds", "epochs", "steps")}
-        study = replace(kind.usual, **{name: value for name, value in asked.items() if value})
+        request = {name: getattr(arguments, name) for name in ("labels", "seeds", "epochs", "steps")}
+        study = replace(kind.usual, **{name: value for name, value in request.items() if value})
         with tempfile.TemporaryDirectory() as folder:
             modality = kind(arguments.data / data, Path(folder) / "data")
             compare(modality, arms, study, Path(folder) / "runs")

@@ -32,7 +32,7 @@ LARGE_MODELS: Final = 4
 LARGE_BYTES: Final = 24 * MIB
 BUDGET_BYTES: Final = 2 * LARGE_BYTES + 8 * MIB
 LOOK_SECONDS: Final = 2.0
-MOST_GROWTH_BYTES: Final = 16 * MIB
+MAX_GROWTH_BYTES: Final = 16 * MIB
 """Less than a large model takes; more than an allocator and the page cache sway."""
 BAD: Final = (
     (b'{"inputs": [{"pixels": [[NaN]]}]}', "application/json", 422),
@@ -60,7 +60,7 @@ class Soak:
         """All at once, until the time is over."""
         await self._move()
         callers = [self._json] * 4 + [self._raw] * 4 + [self._bad] * 2 + [self._large] * 2 + [self._other_version]
-        loads = [self._asking(each) for each in callers]
+        loads = [self._asking(caller) for caller in callers]
         loads += [self._streaming() for _ in range(2)] + [self._leaving() for _ in range(2)] + [self._moving()]
         await asyncio.gather(self._looking(), *loads)
 
@@ -113,11 +113,11 @@ class Soak:
         while time.monotonic() < self.until:
             number += 1
             body = json.dumps({"inputs": [{"prompt": "aé", "max_new_tokens": 20, "seed": number}]}).encode()
-            reader, told = await asyncio.open_connection("127.0.0.1", self.api.port)
-            told.write(head + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+            reader, message = await asyncio.open_connection("127.0.0.1", self.api.port)
+            message.write(head + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
             received = await reader.readuntil(b"event: piece") if number % 3 == 0 else await reader.read()
             self._note("streams", 200 if b"event: piece" in received else 0, 200)
-            told.close()
+            message.close()
             await asyncio.sleep(0.1)
 
     async def _leaving(self) -> None:
@@ -126,10 +126,10 @@ class Soak:
         whole += b"Content-Length: %d\r\n\r\n" % len(png(3)) + png(3)
         draw = random.Random(1)
         while time.monotonic() < self.until:
-            _, told = await asyncio.open_connection("127.0.0.1", self.api.port)
-            told.write(whole[: draw.choice([20, len(whole) - 9, len(whole)])])
+            _, message = await asyncio.open_connection("127.0.0.1", self.api.port)
+            message.write(whole[: draw.choice([20, len(whole) - 9, len(whole)])])
             await asyncio.sleep(draw.random() * 0.02)
-            told.transport.abort()
+            message.transport.abort()
             self.seen["left"] += 1
             await asyncio.sleep(0.05)
 
@@ -145,15 +145,15 @@ class Soak:
         self._note("moves", status, 200)
 
     async def _looking(self) -> None:
-        began = told = time.monotonic()
+        began = message = time.monotonic()
         while time.monotonic() < self.until:
             await asyncio.sleep(LOOK_SECONDS)
             self.memory.append((time.monotonic() - began, self.api.rss_bytes()))
-            if time.monotonic() - told >= 60:
-                told = time.monotonic()
-                minute = [size for at, size in self.memory if at > told - began - 60]
-                said = f"{(told - began) / 60:5.1f} min  {statistics.median(minute) / MIB:6.1f} MiB"
-                print(f"{said}  {sum(self.seen.values()):,} requests", flush=True)
+            if time.monotonic() - message >= 60:
+                message = time.monotonic()
+                minute = [size for at, size in self.memory if at > message - began - 60]
+                text = f"{(message - began) / 60:5.1f} min  {statistics.median(minute) / MIB:6.1f} MiB"
+                print(f"{text}  {sum(self.seen.values()):,} requests", flush=True)
 
     def growth_bytes(self) -> float:
         """From the second quarter, when all is warm, to the last."""
@@ -199,11 +199,11 @@ def main() -> None:
     figure(
         "unexpected responses", sum(soak.unexpected.values()), unit="", aim="0", note=f"of {sum(soak.seen.values()):,}"
     )
-    told = f"{soak.growth_bytes() / MIB:+.1f} MiB from the second quarter to the last"
-    print(f"{told}; slope {soak.slope_bytes_an_hour() / MIB:+.1f} MiB an hour")
+    message = f"{soak.growth_bytes() / MIB:+.1f} MiB from the second quarter to the last"
+    print(f"{message}; slope {soak.slope_bytes_an_hour() / MIB:+.1f} MiB an hour")
     for what, count in soak.unexpected.most_common(20):
         print(f"not expected: {what} ({count:,})")
-    sys.exit(1 if soak.unexpected or soak.growth_bytes() > MOST_GROWTH_BYTES else 0)
+    sys.exit(1 if soak.unexpected or soak.growth_bytes() > MAX_GROWTH_BYTES else 0)
 
 
 if __name__ == "__main__":

@@ -89,8 +89,8 @@ def bare_loop(objective: Objective, columns: dict[str, Any], schedule: Schedule)
         order = np.random.default_rng([0, epoch]).permutation(rows)
         losses = []
         for start in range(0, rows - size + 1, size):
-            taken = order[start : start + size]
-            arrays = collate({name: column[taken] for name, column in columns.items()})
+            used = order[start : start + size]
+            arrays = collate({name: column[used] for name, column in columns.items()})
             batch = {name: torch.from_numpy(array) for name, array in arrays.items()}
             for group in stepper.param_groups:
                 group["lr"] = rate(step)
@@ -134,15 +134,15 @@ class Turns:
 
     def _take_turn(self) -> None:
         began = time.process_time()
-        taken = sum(1 for _ in islice(self.bare, self.block))
-        if taken == self.block:
+        used = sum(1 for _ in islice(self.bare, self.block))
+        if used == self.block:
             self.bare_seconds.append(time.process_time() - began)
 
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
         """Seconds of each block of the Trainer, and of a bare one as the two around it were; the first warm up."""
         before, after = np.array(self.bare_seconds[:-1]), np.array(self.bare_seconds[1:])
-        kept = slice(len(before) // 20 + 1, len(before))
-        return np.array(self.trainer_seconds)[kept], ((before + after) / 2)[kept]
+        remaining = slice(len(before) // 20 + 1, len(before))
+        return np.array(self.trainer_seconds)[remaining], ((before + after) / 2)[remaining]
 
 
 def measure(make: Callable[[], Objective], *, side: int, batch_size: int, blocks: int, block: int) -> Turns:

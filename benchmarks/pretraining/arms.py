@@ -92,12 +92,12 @@ class Modality(ABC):
     def rows(self, split: str, seed: int, /) -> tuple[list[dict[str, Any]], list[str]]:
         """Inputs, and the answers wanted; of validation, those that `labelled` holds."""
 
-    def _imported(self, name: str, write: Callable[[Path], Sequence[Path]], **asked: Any) -> Path:
+    def _imported(self, name: str, write: Callable[[Path], Sequence[Path]], **options: Any) -> Path:
         """A dataset out of the files that `write` puts into a folder, made once; else the end, with the reasons."""
         folder = self.folder / name
         if not (folder / "dataset").exists():
             folder.mkdir(parents=True)
-            report = import_dataset(write(folder), folder / "dataset", **asked, tasks=TASKS)
+            report = import_dataset(write(folder), folder / "dataset", **options, tasks=TASKS)
             if report.state != "ready":
                 sys.exit(f"the rows were rejected: {report.errors}")
         return folder / "dataset"
@@ -113,7 +113,7 @@ class Found:
 
 def compare(modality: Modality, names: Sequence[str], study: Study, folder: Path) -> None:
     """Print a table."""
-    found: dict[tuple[int, str], list[Found]] = {}
+    result: dict[tuple[int, str], list[Found]] = {}
     bases: dict[tuple[Any, ...], Path] = {}
     for seed in study.seeds:
         for name in names:
@@ -124,16 +124,16 @@ def compare(modality: Modality, names: Sequence[str], study: Study, folder: Path
                 base = _base(modality, modality.arms[name], study, seed, folder, bases)
                 where = folder / f"{name}-{count}-{seed}"
                 judged = _fine_tuned(modality, modality.arms[name], dataset, base, study, (count, seed), where)
-                found.setdefault((count, name), []).append(judged)
-                told = f"  seed {seed}, {count} labels, {name}: {judged.right:.2%} at {judged.learning_rate}"
-                print(told, file=sys.stderr, flush=True)
+                result.setdefault((count, name), []).append(judged)
+                message = f"  seed {seed}, {count} labels, {name}: {judged.right:.2%} at {judged.learning_rate}"
+                print(message, file=sys.stderr, flush=True)
     print(f"\n{modality.task}, share of test rows answered right, {len(study.seeds)} seeds")
     print(f"{'labels':>6}  {'arm':<32} {'test':>7}  {'range':<18} {'gain':>12}")
-    for (count, name), runs in found.items():
-        scores = [each.right for each in runs]
+    for (count, name), runs in result.items():
+        scores = [run.right for run in runs]
         beside = modality.arms[name].beside
-        other = found.get((count, beside)) if beside != name else None
-        gain = f"{(mean(scores) - mean(each.right for each in other)) * 100:+.1f} points" if other else ""
+        other = result.get((count, beside)) if beside != name else None
+        gain = f"{(mean(scores) - mean(item.right for item in other)) * 100:+.1f} points" if other else ""
         figure(f"{modality.task}, {count} labels, {name}: test accuracy", [score * 100 for score in scores], unit="%")
         print(f"{count:>6}  {name:<32} {mean(scores):>7.2%}  {min(scores):.2%} to {max(scores):.2%}  {gain:>12}")
 
@@ -152,13 +152,13 @@ def _base(
         kind: dict[str, Any] = {"kind": "finetune", "task": modality.task} if arm.taught else {"kind": "pretrain"}
         where = folder / f"base-{len(made)}"
         network = {"architectures": arm.towers} if arm.towers else {"architecture": arm.architecture}
-        asked = {**kind, **network, "objective": arm.objective, "schedule": schedule}
-        result = _run(dataset, where, seed=seed, **asked)
+        request = {**kind, **network, "objective": arm.objective, "schedule": schedule}
+        result = _run(dataset, where, seed=seed, **request)
         made[key] = result.package.directory
         scores = [f"{name} {value:.3f}" for name, value in result.metrics.items() if name.startswith("validation/")]
         whose = " and ".join(arm.towers.values()) or arm.architecture
-        told = f"{arm.objective} of {whose}, {schedule['epochs']} epochs: {', '.join(scores)}"
-        print(f"{told}; {time.process_time() - began:.0f} CPU s", flush=True)
+        message = f"{arm.objective} of {whose}, {schedule['epochs']} epochs: {', '.join(scores)}"
+        print(f"{message}; {time.process_time() - began:.0f} CPU s", flush=True)
     return made[key]
 
 
@@ -200,9 +200,9 @@ def _fine_tuned(
 
 def _right(modality: Modality, predictor: Predictor, split: str, seed: int) -> float:
     """The share of a split that is answered as wanted."""
-    inputs, wanted = modality.rows(split, seed)
+    inputs, expected = modality.rows(split, seed)
     answers = predictor.predict(inputs)
-    right = [bool(answer[modality.answer] == each) for answer, each in zip(answers, wanted, strict=True)]
+    right = [bool(answer[modality.answer] == item) for answer, item in zip(answers, expected, strict=True)]
     return mean(right)
 
 
@@ -212,13 +212,13 @@ def _run(
     *,
     start_from: Path | None = None,
     models: Mapping[str, Path] | None = None,
-    **asked: Any,
+    **options: Any,
 ) -> TrainingResult:
     """One run of the product's own `train`."""
     folder.mkdir(parents=True)
     if start_from:
-        asked["start_from"] = "base"
-    spec = TypeAdapter[Spec](Spec).validate_python({"dataset": "rows", "model": "judged", **asked})
+        options["start_from"] = "base"
+    spec = TypeAdapter[Spec](Spec).validate_python({"dataset": "rows", "model": "judged", **options})
     return train(
         spec,
         dataset,

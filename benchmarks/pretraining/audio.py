@@ -41,19 +41,19 @@ class Audio(Modality):
     def unlabelled(self, _: int) -> Path:
         """All recordings of training, whatever the seed."""
         rows = {split: self.recordings[split] for split in ("train", "validation")}
-        return self._written("unlabelled", rows, told=False)
+        return self._written("unlabelled", rows, message=False)
 
     def answered(self, _: int) -> Path:
         """The same with what is said."""
         rows = {split: self.recordings[split] for split in ("train", "validation")}
-        return self._written("answered", rows, told=True)
+        return self._written("answered", rows, message=True)
 
     def labelled(self, seed: int, count: int) -> Path:
         """Some of the recordings that are pretrained on."""
         order = np.random.default_rng(seed).permutation(len(self.recordings["train"]))
         chosen = [self.recordings["train"][row] for row in order[:count]]
         rows = {"train": chosen, "validation": self.recordings["validation"]}
-        return self._written(f"labelled-{count}-{seed}", rows, told=True)
+        return self._written(f"labelled-{count}-{seed}", rows, message=True)
 
     def rows(self, split: str, _: int) -> tuple[list[dict[str, Any]], list[str]]:
         """WAVs, and words."""
@@ -61,20 +61,20 @@ class Audio(Modality):
         inputs = [{"audio": base64.b64encode(path.read_bytes()).decode()} for path in paths]
         return inputs, [_word(path) for path in paths]
 
-    def _written(self, name: str, splits: Mapping[str, list[Path]], *, told: bool) -> Path:
+    def _written(self, name: str, splits: Mapping[str, list[Path]], *, message: bool) -> Path:
         """By way of a zip with a list as a user would send it."""
 
         def write(folder: Path) -> list[Path]:
-            lines = ["file_name,split,text" if told else "file_name,split"]
+            lines = ["file_name,split,text" if message else "file_name,split"]
             with zipfile.ZipFile(folder / "recordings.zip", "w") as packed:
                 for split, paths in splits.items():
                     for path in paths:
                         packed.write(path, f"recordings/{path.name}")
-                        lines.append(f"recordings/{path.name},{split}" + (f",{_word(path)}" if told else ""))
+                        lines.append(f"recordings/{path.name},{split}" + (f",{_word(path)}" if message else ""))
                 packed.writestr("metadata.csv", "\n".join(lines))
             return [folder / "recordings.zip"]
 
-        return self._imported(name, write, task=self.task if told else None)
+        return self._imported(name, write, task=self.task if message else None)
 
 
 def _word(path: Path) -> str:

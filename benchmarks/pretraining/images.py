@@ -71,7 +71,7 @@ class Images(Modality):
         """None of these are among the unlabelled."""
         chosen, held_out = self._order(seed)[UNLABELLED_ROWS + VALIDATION_ROWS :][:count], self._held_out(seed)
         rows = {"train": chosen, "validation": held_out}
-        splits = {split: (self.pictures[each], self.digits[each]) for split, each in rows.items()}
+        splits = {split: (self.pictures[row], self.digits[row]) for split, row in rows.items()}
         return self._written(f"labelled-{count}-{seed}", splits)
 
     def rows(self, split: str, seed: int) -> tuple[list[dict[str, Any]], list[str]]:
@@ -80,8 +80,8 @@ class Images(Modality):
         if split == "validation":
             held_out = self._held_out(seed)
             pictures, digits = self.pictures[held_out], self.digits[held_out]
-        encoded = (base64.b64encode(images.encode_png(each[:, :, None])).decode() for each in pictures)
-        return [{"image": each} for each in encoded], [str(digit) for digit in digits]
+        encoded = (base64.b64encode(images.encode_png(picture[:, :, None])).decode() for picture in pictures)
+        return [{"image": item} for item in encoded], [str(digit) for digit in digits]
 
     def _order(self, seed: int) -> np.ndarray:
         return np.random.default_rng(seed).permutation(len(self.pictures))

@@ -60,19 +60,19 @@ class Pairs(Modality):
     def unlabelled(self, _: int) -> Path:
         """All pictures of training with their names, whatever the seed."""
         rows = {split: self.listed[split] for split in ("train", "validation")}
-        return self._written("unlabelled", rows, task="image_text_matching", told=("text", "caption"))
+        return self._written("unlabelled", rows, task="image_text_matching", message=("text", "caption"))
 
     def answered(self, _: int) -> Path:
         """The same with their categories."""
         rows = {split: self.listed[split] for split in ("train", "validation")}
-        return self._written("answered", rows, task=self.task, told=("label", "category"))
+        return self._written("answered", rows, task=self.task, message=("label", "category"))
 
     def labelled(self, seed: int, count: int) -> Path:
         """Some of the pictures that are pretrained on."""
         order = np.random.default_rng(seed).permutation(len(self.listed["train"]))
         chosen = [self.listed["train"][row] for row in order[:count]]
         rows = {"train": chosen, "validation": self.listed["validation"]}
-        return self._written(f"labelled-{count}-{seed}", rows, task=self.task, told=("label", "category"))
+        return self._written(f"labelled-{count}-{seed}", rows, task=self.task, message=("label", "category"))
 
     def rows(self, split: str, _: int) -> tuple[list[dict[str, Any]], list[str]]:
         """PNGs, and categories."""
@@ -80,10 +80,10 @@ class Pairs(Modality):
         return inputs, [row["category"] for row in self.listed[split]]
 
     def _written(
-        self, name: str, splits: Mapping[str, Sequence[Mapping[str, str]]], *, task: str, told: tuple[str, str]
+        self, name: str, splits: Mapping[str, Sequence[Mapping[str, str]]], *, task: str, message: tuple[str, str]
     ) -> Path:
         """By way of a zip with a list. `told` has a column of that, and what is written in it."""
-        column, source = told
+        column, source = message
 
         def write(folder: Path) -> list[Path]:
             table = io.StringIO()

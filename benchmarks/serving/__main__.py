@@ -31,17 +31,17 @@ def main() -> None:
     parser.add_argument("questions", nargs="*", choices=[*QUESTIONS, []], help="all, where none is named")
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=64)
-    asked = parse_args(parser)
+    request = parse_args(parser)
     if shutil.which("wrk") is None:
         sys.exit("wrk is not installed: apt-get install wrk")
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("needs two cores: one serves, one asks")
     print("| work | reached | aim | note |\n|---|---|---|---|")
-    for question in asked.questions or QUESTIONS:
+    for question in request.questions or QUESTIONS:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             with ApiProcess(folder / "home", cores=SERVER_CORE) as api:
-                service = Service(api, folder, seconds=asked.seconds, connections=asked.connections)
+                service = Service(api, folder, seconds=request.seconds, connections=request.connections)
                 for figure in import_module(f"benchmarks.serving.{question}").measure(service):
                     figure_in_words(figure.work, figure.reached, aim=figure.aim, note=figure.note)
                     print(f"| {figure.work} | {figure.reached} | {figure.aim} | {figure.note} |", flush=True)

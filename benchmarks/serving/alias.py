@@ -25,7 +25,7 @@ class _Seen:
     versions: Counter[int] = field(default_factory=Counter)
     stale_seconds: float = 0.0
     """Longest after a move that the version before it answered what was asked after the move."""
-    meant: int = 1
+    expected: int = 1
     moved_at: float = 0.0
 
 
@@ -37,8 +37,8 @@ def measure(service: Service) -> Iterable[Figure]:
     seen = asyncio.run(_ask_and_move(service))
     failed = sum(count for status, count in seen.statuses.items() if status != 200)
     third = sum(count for version, count in seen.versions.items() if version not in (1, 2))
-    told = f"of {sum(seen.statuses.values()):,} answers, while it moved {MOVES} times"
-    yield Figure(f"alias moved under {service.connections} connections: failed", f"{failed}", "0", told)
+    message = f"of {sum(seen.statuses.values()):,} answers, while it moved {MOVES} times"
+    yield Figure(f"alias moved under {service.connections} connections: failed", f"{failed}", "0", message)
     counted = ", ".join(f"version {version}: {count:,}" for version, count in sorted(seen.versions.items()))
     yield Figure("answers from a third version", f"{third}", "0", counted)
     yield Figure("the version before still answers for", f"{seen.stale_seconds:.2f} s at most", "<= 1 s")
@@ -52,8 +52,8 @@ async def _ask_and_move(service: Service) -> _Seen:
         await asyncio.sleep(SECONDS_BETWEEN)
         await _move(service, seen, 1 + (number + 1) % 2)
     await asyncio.sleep(SECONDS_BETWEEN)
-    for each in callers:
-        each.cancel()
+    for caller in callers:
+        caller.cancel()
     for ended in await asyncio.gather(*callers, return_exceptions=True):
         if not isinstance(ended, asyncio.CancelledError):
             seen.statuses[0] += 1
@@ -66,7 +66,7 @@ async def _move(service: Service, seen: _Seen, version: int) -> None:
     path = "/api/v1/models/small/aliases/production"
     status, _, answer = await asyncio.to_thread(service.api.request, "PUT", path, headers=headers, body=body)
     assert status == 200, answer
-    seen.meant, seen.moved_at = version, time.monotonic()
+    seen.expected, seen.moved_at = version, time.monotonic()
 
 
 async def _caller(service: Service, seen: _Seen) -> None:
@@ -79,5 +79,5 @@ async def _caller(service: Service, seen: _Seen) -> None:
             seen.statuses[answer.status] += 1
             version = answer.body.get("version")
             seen.versions[version] += 1
-            if version != seen.meant and asked_at > seen.moved_at:
+            if version != seen.expected and asked_at > seen.moved_at:
                 seen.stale_seconds = max(seen.stale_seconds, time.monotonic() - seen.moved_at)

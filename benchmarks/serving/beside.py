@@ -27,7 +27,7 @@ THINKING_SECONDS: Final = 0.01
 """Between an answer and the next request of a caller: far from what the service could do, as it is on most days."""
 TURNS: Final = 3
 WATCHED_SECONDS: Final = 10.0
-MOST_TIMES: Final = 3.0
+MAX_TIMES: Final = 3.0
 TRAINING_SECONDS: Final = 120.0
 """In which both jobs must have begun."""
 
@@ -48,13 +48,13 @@ def measure(service: Service) -> Iterable[Figure]:
             idle.append(_waits(stack))
             with _training(plinth):
                 busy.append(_waits(stack))
-    failed = sum(each.count(None) for each in (*idle, *busy))
-    alone, beside = (statistics.median(_percentile(each, 0.99) for each in turns) for turns in (idle, busy))
+    failed = sum(item.count(None) for item in (*idle, *busy))
+    alone, beside = (statistics.median(_percentile(turn, 0.99) for turn in turns) for turns in (idle, busy))
     middle_alone, middle_beside = (
-        statistics.median(_percentile(each, 0.5) for each in turns) for turns in (idle, busy)
+        statistics.median(_percentile(turn, 0.5) for turn in turns) for turns in (idle, busy)
     )
     note = f"p99 {alone:.1f} ms alone, {beside:.1f} ms beside; p50 {middle_alone:.1f} and {middle_beside:.1f} ms"
-    yield Figure(f"p99 while {JOBS} jobs train beside", f"{beside / alone:.1f} x idle", f"<= {MOST_TIMES:g} x", note)
+    yield Figure(f"p99 while {JOBS} jobs train beside", f"{beside / alone:.1f} x idle", f"<= {MAX_TIMES:g} x", note)
     yield Figure(
         f"failed while {JOBS} jobs train beside", f"{failed} failed", "0", f"of {sum(map(len, (*idle, *busy))):,}"
     )

@@ -38,15 +38,15 @@ def _another(package: Path, folder: Path, number: int) -> Path:
     from tests.support.factories import changed
 
     shutil.copytree(package, folder)
-    found = ModelPackage.open(folder)
+    result = ModelPackage.open(folder)
     files = []
-    for file in found.manifest.files:
+    for file in result.manifest.files:
         path = folder / file.path
         if path.suffix == ".onnx":
             with path.open("ab") as end:
                 end.write(b"\x72\x06\x0a\x01n\x12\x01%d" % number)  # `metadata_props` of an ONNX model: n = number
         files.append(file.model_copy(update={"bytes": path.stat().st_size, "sha256": digest(path)}))
-    return changed(found, files=files).directory
+    return changed(result, files=files).directory
 
 
 def measure(service: Service) -> Iterable[Figure]:
@@ -57,16 +57,16 @@ def measure(service: Service) -> Iterable[Figure]:
     service.api.stop()
     service.api.start()
     time.sleep(AFTER_START_SECONDS)
-    first, *others = (asked(service, f"cold-{number}") for number in range(MODELS))
-    again = asked(service, "cold-0")
-    waits, computed = [each[0] for each in others], [each[1] for each in others]
+    first, *others = (options(service, f"cold-{number}") for number in range(MODELS))
+    again = options(service, "cold-0")
+    waits, computed = [other[0] for other in others], [other[1] for other in others]
     note = f"of {len(others)}, the longest {max(waits):.0f} ms; CPU {statistics.median(computed):.0f} ms"
     yield Figure("first call of a cold 90 MB model", f"{statistics.median(waits):.0f} ms", f"<= {AIM_MS} ms", note)
     note = f"CPU {first[1]:.0f} ms; asked again it takes {again[0]:.1f} ms"
     yield Figure("the same, the first of all after a start", f"{first[0]:.0f} ms", f"<= {AIM_MS} ms", note)
 
 
-def asked(service: Service, model: str) -> tuple[float, float]:
+def options(service: Service, model: str) -> tuple[float, float]:
     """Milliseconds until the answer, and those that the service computed."""
     headers = {"Authorization": f"Bearer {service.api.key}", "Content-Type": "application/json"}
     connection = http.client.HTTPConnection("127.0.0.1", service.api.port, timeout=30)

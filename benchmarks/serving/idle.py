@@ -12,18 +12,18 @@ from tests.support.api_process import MIB
 
 SETTLE_SECONDS: Final = 3.0
 WATCHED_SECONDS: Final = 20.0
-MOST_SHARE: Final = 0.005
-MOST_MIB: Final = 150
+MAX_SHARE: Final = 0.005
+MAX_MIB: Final = 150
 
 
 def measure(service: Service) -> Iterable[Figure]:
     """With a small network in memory, and then with one of 90 MB besides."""
     service.register(pictures.small_network(service.folder / "pictures"), name="small")
     service.register(cold.published(service.folder / "minilm"), name="cold-0")
-    asked, content_type = pictures.bodies("png")
-    service.drive("/predict/small", asked, content_type, connections=8, seconds=1)
-    yield from _watched(service, "a small network in memory", memory_aim=f"<= {MOST_MIB} MiB")
-    cold.asked(service, "cold-0")
+    request, content_type = pictures.bodies("png")
+    service.drive("/predict/small", request, content_type, connections=8, seconds=1)
+    yield from _watched(service, "a small network in memory", memory_aim=f"<= {MAX_MIB} MiB")
+    cold.options(service, "cold-0")
     yield from _watched(service, "one of 90 MB besides", memory_aim="")
 
 
@@ -33,6 +33,6 @@ def _watched(service: Service, what: str, *, memory_aim: str) -> Iterable[Figure
     before, began = api.cpu_seconds(), time.monotonic()
     time.sleep(WATCHED_SECONDS)
     share = (api.cpu_seconds() - before) / (time.monotonic() - began)
-    yield Figure(f"idle, {what}", f"{share:.2%} of a core", f"<= {MOST_SHARE:.1%}")
+    yield Figure(f"idle, {what}", f"{share:.2%} of a core", f"<= {MAX_SHARE:.1%}")
     torch = "with" if "libtorch" in api.maps() else "without"
     yield Figure(f"idle, {what}: memory", f"{api.rss_bytes() / MIB:.0f} MiB resident", memory_aim, f"{torch} torch")

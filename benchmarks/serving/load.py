@@ -45,7 +45,7 @@ class Load:
         return self.requests / max(self.cpu_seconds, 1e-9)
 
     @property
-    def told(self) -> str:
+    def message(self) -> str:
         """Latency and failures."""
         return f"p50 {self.p50_ms:.2f} ms, p99 {self.p99_ms:.2f} ms, {self.failed} failed"
 
@@ -74,7 +74,7 @@ def drive(
                     f"  local file = io.open('{folder}/' .. number .. '.body', 'rb')",
                     "  bodies[number] = file:read('*a'); file:close()",
                     "end",
-                    "local paths = {" + ", ".join(f'"{each}"' for each in paths) + "}",
+                    "local paths = {" + ", ".join(f'"{path}"' for path in paths) + "}",
                     "local turn = 0",
                     "local headers = " + _lua(headers),
                     "request = function()",
@@ -94,17 +94,17 @@ def drive(
         command = ["taskset", "-c", LOAD_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
         command += ["-s", str(script), f"http://127.0.0.1:{port}"]
         before = cpu_seconds(pid)
-        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         cpu = cpu_seconds(pid) - before
-    found = re.search(r"RESULT (\d+) (\d+) ([\d.]+) ([\d.]+)", said)
-    assert found, said
-    return Load(int(found[1]), int(found[2]), float(found[3]), float(found[4]), cpu)
+    result = re.search(r"RESULT (\d+) (\d+) ([\d.]+) ([\d.]+)", text)
+    assert result, text
+    return Load(int(result[1]), int(result[2]), float(result[3]), float(result[4]), cpu)
 
 
 def cpu_seconds(pid: int) -> float:
     """Of the process and all below it that still run."""
     process = psutil.Process(pid)
-    return sum(sum(each.cpu_times()[:2]) for each in [process, *process.children(recursive=True)])
+    return sum(sum(item.cpu_times()[:2]) for item in [process, *process.children(recursive=True)])
 
 
 def _lua(headers: Mapping[str, str]) -> str:

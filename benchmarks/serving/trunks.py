@@ -43,19 +43,19 @@ def measure(service: Service) -> Iterable[Figure]:
             shutil.rmtree(service.folder / name)
         service.api.stop()
         service.api.start()
-        _asked(service, names[kind][:1])
+        _request_all(service, names[kind][:1])
         with_one = service.api.rss_bytes()
-        _asked(service, names[kind])
+        _request_all(service, names[kind])
         weight = f"{service.api.rss_bytes() / MIB:,.0f} MB"
         aim = "as with 1" if frozen else ""
         yield Figure(f"process with {MODELS} fine-tunes {kind}", weight, aim, f"with 1: {with_one / MIB:,.0f} MB")
-    rounds = [{kind: _asked(service, names[kind]).per_cpu_second for kind in kinds} for _ in range(ROUNDS)]
+    rounds = [{kind: _request_all(service, names[kind]).per_cpu_second for kind in kinds} for _ in range(ROUNDS)]
     for kind in kinds:
-        found = sorted(each[kind] for each in rounds)
-        note = f"from {found[0]:,.0f} to {found[-1]:,.0f} in {ROUNDS} rounds"
-        yield Figure(f"{MODELS} fine-tunes {kind}", f"{statistics.median(found):,.0f}/CPU-s", note=note)
+        result = sorted(item[kind] for item in rounds)
+        note = f"from {result[0]:,.0f} to {result[-1]:,.0f} in {ROUNDS} rounds"
+        yield Figure(f"{MODELS} fine-tunes {kind}", f"{statistics.median(result):,.0f}/CPU-s", note=note)
     shared, whole = kinds
-    gain = statistics.median(each[shared] / each[whole] for each in rounds)
+    gain = statistics.median(item[shared] / item[whole] for item in rounds)
     yield Figure("one trunk against whole copies", f"{gain:.2f}x", "1.6x")
 
 
@@ -74,16 +74,17 @@ def fine_tune(base: ModelPackage, folder: Path, *, seed: int, frozen: bool) -> M
     kind = TASKS["text_classification"]
     task = kind(kind.config_type(), encoders, {"labels": ["negative", "positive"]})
     architectures = {
-        slot: Choice(name=each.name, config=each.config) for slot, each in base.manifest.architectures.items()
+        slot: Choice(name=architecture.name, config=architecture.config)
+        for slot, architecture in base.manifest.architectures.items()
     }
     head = Choice(name=task.head, config=task.head_config())
     torch.manual_seed(seed)
-    network = build(architectures, shapes={slot: each.shape() for slot, each in encoders.items()}, head=head)
+    network = build(architectures, shapes={slot: encoder.shape() for slot, encoder in encoders.items()}, head=head)
     network.backbones.load_state_dict(network_of(base).backbones.state_dict())
     if not frozen:
         with torch.no_grad():
-            for each in network.backbones.parameters():
-                each.mul_(1 + 1e-6 * (seed + 1))
+            for parameter in network.backbones.parameters():
+                parameter.mul_(1 + 1e-6 * (seed + 1))
     folder.mkdir()
     return pack(
         network.eval(),
@@ -105,7 +106,7 @@ def _minilm(folder: Path) -> ModelPackage:
     return ModelPackage.open(minilm(folder))
 
 
-def _asked(service: Service, names: list[str]) -> Load:
+def _request_all(service: Service, names: list[str]) -> Load:
     """Texts of 4 to 32 words, of all models in turn."""
     draw = np.random.default_rng(0)
     texts = [" ".join(draw.choice(WORDS, size=4 + number % 29)) for number in range(BODIES)]

@@ -52,7 +52,7 @@ def main() -> None:
     arguments = parse_args(parser)
     if not (arguments.data / "JPEGImages").is_dir():
         sys.exit(f"skipped: no BCCD in {arguments.data}; name its folder with --data")
-    kept = True
+    remaining = True
     with tempfile.TemporaryDirectory() as folder:
         dataset = Path(folder) / "dataset"
         report = import_dataset([packed(arguments.data, Path(folder) / "bccd.zip")], dataset, task="object_detection")
@@ -63,37 +63,37 @@ def main() -> None:
         head = ("architecture", "parameters", "pixels", "epochs", "mAP", "mAP50", "baseline", "CPU s", "promised")
         print("{:<14} {:>10} {:>9} {:>6} {:>6} {:>6} {:>8} {:>6}  {}".format(*head), flush=True)
         for name in arguments.architectures:
-            kept &= _row(name, dataset, Path(folder) / name, arguments)
-    sys.exit(not kept)
+            remaining &= _row(name, dataset, Path(folder) / name, arguments)
+    sys.exit(not remaining)
 
 
 def _row(name: str, dataset: Path, workdir: Path, arguments: argparse.Namespace) -> bool:
     workdir.mkdir()
-    asked = {"kind": "finetune", "dataset": "bccd", "model": "bccd", "task": "object_detection", "architecture": name}
+    request = {"kind": "finetune", "dataset": "bccd", "model": "bccd", "task": "object_detection", "architecture": name}
     size = arguments.size
     encoders = {"image": {"width": size[0], "height": size[1]}} if size else {}
     schedule = {"epochs": arguments.epochs} if arguments.epochs else {}
     spec = TypeAdapter[Spec](Spec).validate_python(
-        {**asked, "encoders": encoders, "schedule": schedule, "seed": arguments.seed}
+        {**request, "encoders": encoders, "schedule": schedule, "seed": arguments.seed}
     )
     began = time.process_time()
     result = train(spec, dataset, workdir, on_progress=lambda _: None, should_stop=lambda: None, device="cpu")
     seconds = time.process_time() - began
     report = result.report or {}
-    found, baseline = report["metrics"], report["baseline"]
-    kept = bool(found["map50"] >= MAP50)
+    result_value, baseline = report["metrics"], report["baseline"]
+    remaining = bool(result_value["map50"] >= MAP50)
     config = result.package.manifest.encoders["image"].config
     pixels = f"{config['width']}x{config['height']}"
     sizes = f"{result.package.manifest.parameters:>10,} {pixels:>9} {report['training']['epochs']:>6}"
-    scores = f"{found['map']:>6.3f} {found['map50']:>6.3f} {baseline['map50']:>8.3f}"
-    figure(f"{name}: mAP50", found["map50"], unit="", aim=f">= {MAP50}", note=f"{seconds:.0f} CPU s")
-    figure(f"{name}: mAP", found["map"], unit="")
-    print(f"{name:<14} {sizes} {scores} {seconds:>6.0f}  {'kept' if kept else 'MISSED'}")
+    scores = f"{result_value['map']:>6.3f} {result_value['map50']:>6.3f} {baseline['map50']:>8.3f}"
+    figure(f"{name}: mAP50", result_value["map50"], unit="", aim=f">= {MAP50}", note=f"{seconds:.0f} CPU s")
+    figure(f"{name}: mAP", result_value["map"], unit="")
+    print(f"{name:<14} {sizes} {scores} {seconds:>6.0f}  {'kept' if remaining else 'MISSED'}")
     for row in report["per_class"]:
         print(
             f"  {row['label']:<12} mAP50 {row['map50']:.3f}, mAP {row['map']:.3f}, {row['support']} boxes", flush=True
         )
-    return kept
+    return remaining
 
 
 if __name__ == "__main__":

@@ -132,12 +132,12 @@ def cells(folder: Path, rows: int, chance: random.Random) -> list[Path]:
 
 def recordings(folder: Path, rows: int, chance: random.Random) -> list[Path]:
     """FSDD; all takes 0 to 4 to test on."""
-    found = sorted((DATA / "fsdd" / "recordings").glob("*.wav"))
-    test = [path for path in found if int(path.stem.rpartition("_")[2]) < 5]
-    taken = [(path, "train") for path in chance.sample(sorted({*found} - {*test}), rows)]
+    result = sorted((DATA / "fsdd" / "recordings").glob("*.wav"))
+    test = [path for path in result if int(path.stem.rpartition("_")[2]) < 5]
+    used = [(path, "train") for path in chance.sample(sorted({*result} - {*test}), rows)]
     lines = ["file_name,text,speaker,split"]
     with zipfile.ZipFile(folder / "recordings.zip", "w") as archive:
-        for path, split in taken + [(path, "test") for path in test]:
+        for path, split in used + [(path, "test") for path in test]:
             digit, speaker, _ = path.stem.split("_")
             archive.write(path, f"recordings/{path.name}")
             lines.append(f"recordings/{path.name},{WORDS[int(digit)]},{speaker},{split}")
@@ -152,7 +152,9 @@ def films(folder: Path, rows: int, chance: random.Random) -> list[Path]:
     usual = {film for film, _ in Counter(rating[1] for rating in ratings).most_common(100)}
     people = set(chance.sample(sorted({rating[0] for rating in ratings}), rows))
     with (folder / "ratings.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([head, *(each for each in ratings if each[0] in people and each[1] in usual)])
+        csv.writer(file).writerows(
+            [head, *(rating for rating in ratings if rating[0] in people and rating[1] in usual)]
+        )
     return [folder / "ratings.csv"]
 
 
@@ -168,10 +170,10 @@ def symbols(folder: Path, rows: int, chance: random.Random) -> list[Path]:
     """Emoji with their captions; all 218 of the test split to test on."""
     head, *lines = (DATA / "emoji-noto" / "captions.tsv").read_text(encoding="utf-8").splitlines()
     by_split = {split: [line for line in lines if line.split("\t")[1] == split] for split in ("train", "test")}
-    kept = chance.sample(by_split["train"], rows) + by_split["test"]
+    remaining = chance.sample(by_split["train"], rows) + by_split["test"]
     with zipfile.ZipFile(folder / "symbols.zip", "w") as archive:
-        archive.writestr("captions.tsv", "\n".join([head, *kept]))
-        for name in (line.partition("\t")[0] for line in kept):
+        archive.writestr("captions.tsv", "\n".join([head, *remaining]))
+        for name in (line.partition("\t")[0] for line in remaining):
             archive.write(DATA / "emoji-noto" / "images" / name, f"images/{name}")
     return [folder / "symbols.zip"]
 
@@ -216,7 +218,7 @@ def main() -> None:
     arguments = parse_args(parser)
     head = ("case", "architecture", "rows", "seed", "way", "epochs", "steps", "metric", "baseline", "CPU s")
     print("{:<11} {:<12} {:>6} {:>4} {:<6} {:>6} {:>5}  {:<18} {:>8} {:>8} {:>6}".format(*head[:7], "", *head[7:]))
-    more = {name: float(value) for name, _, value in (each.partition("=") for each in arguments.set)}
+    more = {name: float(value) for name, _, value in (item.partition("=") for item in arguments.set)}
     for name in arguments.cases:
         case = CASES[name]
         for rows in arguments.rows or case.rows:
@@ -236,22 +238,22 @@ def _rows(
     for architecture in arguments.architectures or case.architectures:
         for way in arguments.ways:
             base = minilm(folder) if architecture == MINILM and not (folder / MINILM).exists() else folder / MINILM
-            asked: dict[str, Any] = {"architecture": architecture} if architecture else {}
+            request: dict[str, Any] = {"architecture": architecture} if architecture else {}
             if architecture == MINILM:
-                asked = {"start_from": MINILM}
+                request = {"start_from": MINILM}
             cells, value = _run(
-                case, folder, base if architecture == MINILM else None, seed, {**WAYS[way], **more}, asked
+                case, folder, base if architecture == MINILM else None, seed, {**WAYS[way], **more}, request
             )
             figure(f"{name}, {architecture or 'usual'}, {rows} rows, {way}: {case.metric}", value, unit="")
             print(f"{name:<11} {architecture or 'usual':<12} {rows:>6} {seed:>4} {way:<6} {cells}", flush=True)
 
 
 def _run(
-    case: Case, folder: Path, base: Path | None, seed: int, schedule: Mapping[str, float], asked: Mapping[str, Any]
+    case: Case, folder: Path, base: Path | None, seed: int, schedule: Mapping[str, float], options: Mapping[str, Any]
 ) -> tuple[str, float]:
     spec = TypeAdapter[Spec](Spec).validate_python(
         {"kind": "finetune", "dataset": "few", "model": "few", "task": case.task, "seed": seed, "schedule": schedule}
-        | dict(asked)
+        | dict(options)
     )
     began = time.process_time()
     with tempfile.TemporaryDirectory(dir=folder) as work:
@@ -266,12 +268,12 @@ def _run(
         )
     seconds = time.process_time() - began
     report = made.report or {}
-    training, found, baseline = report["training"], report["metrics"], report["baseline"]
+    training, result, baseline = report["training"], report["metrics"], report["baseline"]
     text = (
-        f"{training['epochs']:>6} {training['steps']:>5}  {case.metric:<18} {found[case.metric]:>8.3f} "
+        f"{training['epochs']:>6} {training['steps']:>5}  {case.metric:<18} {result[case.metric]:>8.3f} "
         f"{baseline.get(case.metric, float('nan')):>8.3f} {seconds:>6.1f}"
     )
-    return text, found[case.metric]
+    return text, result[case.metric]
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def main() -> None:
     files = sorted(arguments.data.glob("*-ubyte*"))
     if not files:
         sys.exit(f"skipped: no MNIST files in {arguments.data}; name their folder with --data")
-    kept = True
+    remaining = True
     with tempfile.TemporaryDirectory() as folder:
         dataset = Path(folder) / "dataset"
         report = import_dataset(files, dataset, task="image_classification")
@@ -50,27 +50,27 @@ def main() -> None:
         head = ("architecture", "parameters", "epochs", "validation", "test", "CPU s", "promised")
         print("{:<14} {:>10} {:>6} {:>10} {:>8} {:>6}  {}".format(*head), flush=True)
         for name in arguments.architectures:
-            kept &= _row(name, dataset, Path(folder) / name, arguments.seed)
-    sys.exit(not kept)
+            remaining &= _row(name, dataset, Path(folder) / name, arguments.seed)
+    sys.exit(not remaining)
 
 
 def _row(name: str, dataset: Path, workdir: Path, seed: int) -> bool:
     workdir.mkdir()
-    asked = {"kind": "finetune", "dataset": "mnist", "model": "mnist", "task": "image_classification", "seed": seed}
-    spec = TypeAdapter[Spec](Spec).validate_python({**asked, "architecture": name})
+    request = {"kind": "finetune", "dataset": "mnist", "model": "mnist", "task": "image_classification", "seed": seed}
+    spec = TypeAdapter[Spec](Spec).validate_python({**request, "architecture": name})
     began = time.process_time()
     result = train(spec, dataset, workdir, on_progress=lambda _: None, should_stop=lambda: None, device="cpu")
     seconds = time.process_time() - began
     test, validation = result.metrics["test/accuracy"], result.metrics["validation/accuracy"]
-    kept = test >= ACCURACY and seconds <= CPU_SECONDS
+    remaining = test >= ACCURACY and seconds <= CPU_SECONDS
     epochs = (result.report or {})["training"]["epochs"]
     sizes = f"{result.package.manifest.parameters:>10,} {epochs:>6}"
     figure(f"{name}: test accuracy", test * 100, unit="%", aim=f">= {ACCURACY * 100:g}", note=f"{seconds:.0f} CPU s")
     print(
-        f"{name:<14} {sizes} {validation:>10.2%} {test:>8.2%} {seconds:>6.0f}  {'kept' if kept else 'MISSED'}",
+        f"{name:<14} {sizes} {validation:>10.2%} {test:>8.2%} {seconds:>6.0f}  {'kept' if remaining else 'MISSED'}",
         flush=True,
     )
-    return kept
+    return remaining
 
 
 if __name__ == "__main__":

@@ -34,11 +34,11 @@ EDGE = 2
 """White pixels between two samples of the sheet."""
 
 
-def run(dataset: Path, workdir: Path, seed: int, **asked: Any) -> tuple[TrainingResult, float]:
+def run(dataset: Path, workdir: Path, seed: int, **request: Any) -> tuple[TrainingResult, float]:
     """One training, and its CPU seconds."""
     workdir.mkdir()
     spec = TypeAdapter[Spec](Spec).validate_python(
-        {"kind": "finetune", "dataset": "mnist", "model": "mnist", "seed": seed, **asked}
+        {"kind": "finetune", "dataset": "mnist", "model": "mnist", "seed": seed, **request}
     )
     began = time.process_time()
     result = train(spec, dataset, workdir, on_progress=lambda _: None, should_stop=lambda: None, device="cpu")
@@ -47,7 +47,7 @@ def run(dataset: Path, workdir: Path, seed: int, **asked: Any) -> tuple[Training
 
 def sheet(pictures: list[bytes], columns: int) -> bytes:
     """PNGs side by side, row by row, as one."""
-    cells = [np.pad(images.decode(each)[:, :, 0], EDGE, constant_values=255) for each in pictures]
+    cells = [np.pad(images.decode(picture)[:, :, 0], EDGE, constant_values=255) for picture in pictures]
     rows = [np.concatenate(cells[start : start + columns], axis=1) for start in range(0, len(cells), columns)]
     return images.encode_png(np.concatenate(rows)[:, :, None])
 
@@ -70,8 +70,8 @@ def main() -> None:
         report = import_dataset(files, dataset, task="image_classification")
         if report.state != "ready":
             sys.exit(f"MNIST was rejected: {report.errors}")
-        kept = _measure(dataset, Path(folder), arguments)
-    sys.exit(not kept)
+        remaining = _measure(dataset, Path(folder), arguments)
+    sys.exit(not remaining)
 
 
 def _measure(dataset: Path, folder: Path, arguments: argparse.Namespace) -> bool:
@@ -80,18 +80,18 @@ def _measure(dataset: Path, folder: Path, arguments: argparse.Namespace) -> bool
     made, seconds = run(
         dataset, folder / "vae", arguments.seed, task="image_generation", architecture=chosen, schedule=schedule
     )
-    found, baseline = (made.report or {})["metrics"], (made.report or {})["baseline"]
-    nats = found["negative_elbo"]
+    result, baseline = (made.report or {})["metrics"], (made.report or {})["baseline"]
+    nats = result["negative_elbo"]
     size = made.package.manifest.parameters
     print(f"vae {arguments.preset}, {size:,} parameters, {seconds:.0f} CPU s")
     print(f"-ELBO on test: {nats:.1f} nats (mean picture: {baseline['negative_elbo']:.1f})", flush=True)
 
     drawer = Predictor.load(made.package)
     labels = list(made.package.manifest.labels or [])
-    wanted = [labels[index % len(labels)] for index in range(arguments.samples)]
-    drawn = drawer.predict([{"label": label, "seed": seed} for seed, label in enumerate(wanted)])
+    expected = [labels[index % len(labels)] for index in range(arguments.samples)]
+    drawn = drawer.predict([{"label": label, "seed": seed} for seed, label in enumerate(expected)])
     if arguments.sheet:
-        arguments.sheet.write_bytes(sheet([_png(each) for each in drawn[: SHEET_ROWS * len(labels)]], len(labels)))
+        arguments.sheet.write_bytes(sheet([_png(item) for item in drawn[: SHEET_ROWS * len(labels)]], len(labels)))
     judging, _ = run(
         dataset,
         folder / "judge",
@@ -101,15 +101,15 @@ def _measure(dataset: Path, folder: Path, arguments: argparse.Namespace) -> bool
         schedule={"epochs": JUDGE_EPOCHS},
     )
     judge = Predictor.load(judging.package)
-    answers = judge.predict([{"image": each["image"]} for each in drawn])
-    right = float(np.mean([answer["label"] == label for answer, label in zip(answers, wanted, strict=True)]))
-    print(f"samples judged as what was asked: {right:.1%} of {len(wanted):,}")
+    answers = judge.predict([{"image": item["image"]} for item in drawn])
+    right = float(np.mean([answer["label"] == label for answer, label in zip(answers, expected, strict=True)]))
+    print(f"samples judged as what was asked: {right:.1%} of {len(expected):,}")
     print(f"the judge is right on real pictures: {judging.metrics['test/accuracy']:.1%}")
     figure("negative evidence lower bound", nats, unit="nats per image", aim=f"<= {NATS}", note=f"{seconds:.0f} CPU s")
     figure("samples classified as the requested digit", right * 100, unit="%", aim=f">= {JUDGED_RIGHT * 100:g}")
-    kept = nats <= NATS and right >= JUDGED_RIGHT
-    print("kept" if kept else "MISSED")
-    return kept
+    remaining = nats <= NATS and right >= JUDGED_RIGHT
+    print("kept" if remaining else "MISSED")
+    return remaining
 
 
 def _png(answer: dict[str, Any]) -> bytes:

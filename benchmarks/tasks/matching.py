@@ -53,9 +53,9 @@ def main() -> None:
 def _run(dataset: Path, folder: Path, seed: int, data: Path) -> None:
     folder.mkdir()
     half = {"image": {"height": 32, "width": 32}}
-    asked = {"kind": "finetune", "dataset": "emoji", "task": TASK, "model": "emoji", "seed": seed, "encoders": half}
+    request = {"kind": "finetune", "dataset": "emoji", "task": TASK, "model": "emoji", "seed": seed, "encoders": half}
     began = time.process_time()
-    spec = TypeAdapter[Spec](Spec).validate_python(asked)
+    spec = TypeAdapter[Spec](Spec).validate_python(request)
     made = train(spec, dataset, folder, device="cpu", on_progress=lambda _: None, should_stop=lambda: None)
     seconds = time.process_time() - began
     assert made.report is not None, "a task was trained"
@@ -63,11 +63,11 @@ def _run(dataset: Path, folder: Path, seed: int, data: Path) -> None:
     parameters = f"{made.package.manifest.parameters:,} parameters"
     print(f"seed {seed}: {rows} test pairs, {parameters}, {epochs} epochs, {seconds:.0f} CPU s")
     print(f"{'':<18} {'R@1':>7} {'R@5':>7} {'R@10':>7}")
-    for name, found in (("reached", made.report["metrics"]), ("chance", made.report["baseline"])):
+    for name, result in (("reached", made.report["metrics"]), ("chance", made.report["baseline"])):
         for sought in ("text", "image"):
             if name == "reached":
-                figure(f"{sought}: R@10, seed {seed}", found[f"{sought}_recall_at_10"] * 100, unit="%")
-            shares = " ".join(f"{found[f'{sought}_recall_at_{depth}']:>7.2%}" for depth in (1, 5, 10))
+                figure(f"{sought}: R@10, seed {seed}", result[f"{sought}_recall_at_10"] * 100, unit="%")
+            shares = " ".join(f"{result[f'{sought}_recall_at_{depth}']:>7.2%}" for depth in (1, 5, 10))
             print(f"{name + ', ' + sought:<18} {shares}", flush=True)
     _by_category(Predictor.load(made.package), data)
 

@@ -136,13 +136,13 @@ def main() -> None:
 def _show(runs: dict[tuple[str, int], Found]) -> None:
     head = ("recipe", "seed", "parameters", "epochs", "validation", "test", "wall s", "CPU s")
     print("{:<16} {:>4} {:>10} {:>6} {:>10} {:>8} {:>7} {:>6}".format(*head))
-    for (name, seed), found in runs.items():
-        scores = f"{found.validation:>10.2%} {found.test:>8.2%}"
-        cpu = "-" if found.cpu_seconds is None else f"{found.cpu_seconds:.0f}"
-        size = f"{found.parameters:>10,} {found.epochs:>6}"
-        print(f"{name:<16} {seed:>4} {size} {scores} {found.wall_seconds:>7.0f} {cpu:>6}")
+    for (name, seed), result in runs.items():
+        scores = f"{result.validation:>10.2%} {result.test:>8.2%}"
+        cpu = "-" if result.cpu_seconds is None else f"{result.cpu_seconds:.0f}"
+        size = f"{result.parameters:>10,} {result.epochs:>6}"
+        print(f"{name:<16} {seed:>4} {size} {scores} {result.wall_seconds:>7.0f} {cpu:>6}")
     for name in dict.fromkeys(name for name, _ in runs):
-        tests = [found.test for (recipe, _), found in runs.items() if recipe == name]
+        tests = [result.test for (recipe, _), result in runs.items() if recipe == name]
         figure(f"{name}: test accuracy", [test * 100 for test in tests], unit="%")
         if len(tests) > 1:
             print(f"{name:<16} test: mean {mean(tests):.2%}, from {min(tests):.2%} to {max(tests):.2%}")

@@ -46,9 +46,9 @@ def main() -> None:
 
 def _run(dataset: Path, folder: Path, seed: int) -> None:
     folder.mkdir()
-    asked = {"kind": "finetune", "dataset": "movielens", "task": TASK, "model": "films", "seed": seed}
+    request = {"kind": "finetune", "dataset": "movielens", "task": TASK, "model": "films", "seed": seed}
     began = time.process_time()
-    spec = TypeAdapter[Spec](Spec).validate_python(asked)
+    spec = TypeAdapter[Spec](Spec).validate_python(request)
     made = train(spec, dataset, folder, device="cpu", on_progress=lambda _: None, should_stop=lambda: None)
     seconds = time.process_time() - began
     assert made.report is not None, "a task was trained"
@@ -57,9 +57,9 @@ def _run(dataset: Path, folder: Path, seed: int) -> None:
     _show("default recipe", seed, made.report["metrics"], f"{made.report['training']['epochs']:>7} {seconds:>6.0f}")
 
 
-def _show(name: str, seed: int, found: dict[str, float], more: str = "") -> None:
-    all_items = f"{found['hit_rate_at_10']:>7.2%} {found['ndcg_at_10']:>8.4f} {found['mean_reciprocal_rank']:>7.4f}"
-    print(f"{name:<14} {seed:>4} {all_items} {found['hit_rate_at_10_of_100']:>13.2%} {more}", flush=True)
+def _show(name: str, seed: int, result: dict[str, float], more: str = "") -> None:
+    all_items = f"{result['hit_rate_at_10']:>7.2%} {result['ndcg_at_10']:>8.4f} {result['mean_reciprocal_rank']:>7.4f}"
+    print(f"{name:<14} {seed:>4} {all_items} {result['hit_rate_at_10_of_100']:>13.2%} {more}", flush=True)
 
 
 if __name__ == "__main__":

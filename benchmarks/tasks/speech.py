@@ -67,11 +67,11 @@ def write(recordings: Path, folder: Path) -> Path:
     return folder / "dataset"
 
 
-def run(dataset: Path, folder: Path, **asked: Any) -> tuple[TrainingResult, float]:
+def run(dataset: Path, folder: Path, **options: Any) -> tuple[TrainingResult, float]:
     """One run of the product's own `train`, and its CPU seconds."""
     folder.mkdir()
     usual = {"kind": "finetune", "dataset": "fsdd", "model": "fsdd"}
-    spec = TypeAdapter[Spec](Spec).validate_python({**usual, **asked})
+    spec = TypeAdapter[Spec](Spec).validate_python({**usual, **options})
     began = time.process_time()
     result = train(spec, dataset, folder, device="cpu", on_progress=lambda _: None, should_stop=lambda: None)
     return result, time.process_time() - began
@@ -79,21 +79,21 @@ def run(dataset: Path, folder: Path, **asked: Any) -> tuple[TrainingResult, floa
 
 def say(speaker: Predictor, listener: Predictor, voices: list[str]) -> list[Said]:
     """Every word in every voice at every speed, through WAV and back."""
-    asked = [{"text": word, "voice": voice, "speed": speed} for speed in SPEEDS for voice in voices for word in WORDS]
-    spoken = [answer["audio"] for answer in speaker.predict(asked)]
-    heard = [answer["text"] for answer in listener.predict([{"audio": each} for each in spoken])]
-    waves = [audio.decode(base64.b64decode(each)) for each in spoken]
+    request = [{"text": word, "voice": voice, "speed": speed} for speed in SPEEDS for voice in voices for word in WORDS]
+    spoken = [answer["audio"] for answer in speaker.predict(request)]
+    heard = [answer["text"] for answer in listener.predict([{"audio": item} for item in spoken])]
+    waves = [audio.decode(base64.b64decode(item)) for item in spoken]
     return [
         Said(
-            text=str(given["text"]),
-            voice=str(given["voice"]),
+            text=str(value["text"]),
+            voice=str(value["voice"]),
             heard=text,
             peak=float(np.abs(wave.samples).max()),
             seconds=wave.seconds,
             ends=float(max(abs(wave.samples[0]), abs(wave.samples[-1]))),
             jump=float(np.abs(np.diff(wave.samples)).max() / np.abs(wave.samples).max()),
         )
-        for given, text, wave in zip(asked, heard, waves, strict=True)
+        for value, text, wave in zip(request, heard, waves, strict=True)
     ]
 
 
@@ -138,22 +138,22 @@ def main() -> None:
         print(f"largest jump of real recordings: {largest_jump(arguments.data):.2f} of the peak")
 
 
-def _show(said: list[Said], spoken: TrainingResult, seconds: float) -> None:
+def _show(transcript: list[Said], spoken: TrainingResult, seconds: float) -> None:
     report = spoken.report or {}
     print(f"\nsynthesis: {spoken.package.manifest.parameters:,} parameters, {seconds:.0f} CPU s")
     for name, value in report["metrics"].items():
         print(f"  {name}: {value:.3f}, baseline {report['baseline'][name]:.3f}")
-    right = [each.heard == each.text for each in said]
-    print(f"  words recognised from the WAVs: {np.mean(right):.1%} of {len(said)}")
-    for each in [each for each, good in zip(said, right, strict=True) if not good][:10]:
-        print(f"    {each.voice} said {each.text!r}, heard was {each.heard!r}")
+    right = [item.heard == item.text for item in transcript]
+    print(f"  words recognised from the WAVs: {np.mean(right):.1%} of {len(transcript)}")
+    for item in [item for item, good in zip(transcript, right, strict=True) if not good][:10]:
+        print(f"    {item.voice} said {item.text!r}, heard was {item.heard!r}")
     figure("words recognized from synthesized clips", float(np.mean(right)) * 100, unit="%", aim=">= 95")
-    peaks, lengths = [each.peak for each in said], [each.seconds for each in said]
+    peaks, lengths = [item.peak for item in transcript], [item.seconds for item in transcript]
     print(
         f"  peak {20 * np.log10(min(peaks)):.2f} to {20 * np.log10(max(peaks)):.2f} dB, {min(lengths):.2f} to", end=""
     )
-    print(f" {max(lengths):.2f} s, ends at most {max(each.ends for each in said):.4f},", end="")
-    print(f" largest jump {max(each.jump for each in said):.2f} of the peak")
+    print(f" {max(lengths):.2f} s, ends at most {max(item.ends for item in transcript):.4f},", end="")
+    print(f" largest jump {max(item.jump for item in transcript):.2f} of the peak")
 
 
 if __name__ == "__main__":

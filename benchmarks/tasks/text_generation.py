@@ -75,7 +75,7 @@ def _learn(arguments: argparse.Namespace, work: Path) -> None:
         "learning_rate": arguments.learning_rate,
         "batch_size": arguments.batch_size,
     }
-    asked: dict[str, Any] = {
+    request: dict[str, Any] = {
         "kind": "finetune",
         "task": "text_generation",
         "dataset": "tinyshakespeare",
@@ -87,10 +87,10 @@ def _learn(arguments: argparse.Namespace, work: Path) -> None:
 
     def tell(progress: Any) -> None:
         if progress.message:
-            found = {name: round(value, 4) for name, value in progress.metrics.items()}
-            print(f"{progress.message}: {found}, {time.process_time() - began:.0f} CPU s", flush=True)
+            result = {name: round(value, 4) for name, value in progress.metrics.items()}
+            print(f"{progress.message}: {result}, {time.process_time() - began:.0f} CPU s", flush=True)
 
-    spec = TypeAdapter(Finetune).validate_python(asked)
+    spec = TypeAdapter(Finetune).validate_python(request)
     made = train(spec, work / "dataset", work / "run", device="cpu", on_progress=tell, should_stop=lambda: None)
     cpu_seconds = time.process_time() - began
     assert made.report is not None
@@ -112,8 +112,8 @@ def _show(package: ModelPackage, report: dict[str, Any], cpu_seconds: float) -> 
     for name, cached in (("each token read once", True), ("all read again for each token", False)):
         one, many = (_speed(task, predictor.run, rows, cached=cached) for rows in (1, MANY))
         print(f"{name:<48} {one:>8,.0f} {many:>10,.0f}")
-    (said,) = predictor.predict([{"prompt": PROMPT, "max_new_tokens": 200, "seed": 1}])
-    print(PROMPT + said["text"])
+    (text,) = predictor.predict([{"prompt": PROMPT, "max_new_tokens": 200, "seed": 1}])
+    print(PROMPT + text["text"])
 
 
 def _speed(task: TextGeneration, run: Run, rows: int, *, cached: bool) -> float:
@@ -128,15 +128,15 @@ def _speed(task: TextGeneration, run: Run, rows: int, *, cached: bool) -> float:
         }
         return run(STEP, {**batch, **nothing})
 
-    asked = [task.read({"prompt": PROMPT, "max_new_tokens": NEW_TOKENS}, parameters={}) for _ in range(rows)]
-    batch = task.collate(task.encode(Rows({name: [row[name] for row in asked] for name in asked[0]})))
+    request = [task.read({"prompt": PROMPT, "max_new_tokens": NEW_TOKENS}, parameters={}) for _ in range(rows)]
+    batch = task.collate(task.encode(Rows({name: [row[name] for row in request] for name in request[0]})))
     some = task.begun(batch)
     loop = GenerationLoop(read, slot="text", context=task.state["context"], state_width=width if cached else 0)
     loop.join(some)
     began = time.process_time()
     while loop.is_busy:
         loop.step()
-    return sum(len(each.new_tokens) for each in some) / (time.process_time() - began)
+    return sum(len(item.new_tokens) for item in some) / (time.process_time() - began)
 
 
 if __name__ == "__main__":

@@ -62,9 +62,9 @@ def trained(dataset: Path, folder: Path, spec: dict[str, Any]) -> TrainingResult
     from ml.spec.schema import Spec
 
     common = {"kind": "finetune", "dataset": "captions", "task": "translation", "model": "captions"}
-    wanted = TypeAdapter[Spec](Spec).validate_python({**common, "architecture": "transformer", **spec})
+    expected = TypeAdapter[Spec](Spec).validate_python({**common, "architecture": "transformer", **spec})
     folder.mkdir(parents=True, exist_ok=True)
-    return train(wanted, dataset, folder, on_progress=lambda _: None, should_stop=lambda: None, device="cpu")
+    return train(expected, dataset, folder, on_progress=lambda _: None, should_stop=lambda: None, device="cpu")
 
 
 def searched(result: TrainingResult, dataset: Path, beams: int) -> tuple[Found, list[str]]:
@@ -108,15 +108,15 @@ def main() -> None:
         )
         print("{:<10} {:>6} {:>6} {:>12}".format("search", "BLEU", "chrF", "CPU ms/text"))
         for beams in BEAMS:
-            found, answers = searched(result, dataset, beams)
+            result_value, answers = searched(result, dataset, beams)
             name = f"{beams} beam{'s' * (beams > 1)}"
             figure(
                 f"{name}: BLEU",
-                found.bleu,
+                result_value.bleu,
                 unit="",
-                note=f"chrF {found.chrf:.1f}; {found.milliseconds:.1f} CPU ms per text",
+                note=f"chrF {result_value.chrf:.1f}; {result_value.milliseconds:.1f} CPU ms per text",
             )
-            print(f"{name:<10} {found.bleu:>6.2f} {found.chrf:>6.2f} {found.milliseconds:>12.1f}")
+            print(f"{name:<10} {result_value.bleu:>6.2f} {result_value.chrf:>6.2f} {result_value.milliseconds:>12.1f}")
         for name in ("source", "constant"):
             baseline = report["baselines"][name]
             print(f"{name:<10} {baseline['bleu']:>6.2f} {baseline['chrf']:>6.2f} {'-':>12}")

@@ -88,8 +88,8 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> None:
             began = time.process_time()
             result = _run(dataset, folder / f"{tuning}-{rate}", base, tuning, rate, arguments)
             made[rate] = Made(result, time.process_time() - began)
-            found = f"{made[rate].validation:.2%} of validation, {made[rate].cpu_seconds:.0f} CPU s"
-            print(f"  {tuning} at {rate:g}: {found}", file=sys.stderr, flush=True)
+            result_value = f"{made[rate].validation:.2%} of validation, {made[rate].cpu_seconds:.0f} CPU s"
+            print(f"  {tuning} at {rate:g}: {result_value}", file=sys.stderr, flush=True)
         rate = max(made, key=lambda rate: made[rate].validation)
         best = made[rate]
         assert best.result.report is not None
@@ -139,7 +139,7 @@ def _run(
     dataset: Path, folder: Path, base: Path, tuning: str, rate: float, arguments: argparse.Namespace
 ) -> TrainingResult:
     folder.mkdir()
-    asked: dict[str, Any] = {
+    request: dict[str, Any] = {
         "kind": "finetune",
         "dataset": "sst2",
         "model": "sentiment",
@@ -149,7 +149,7 @@ def _run(
         "schedule": {"epochs": arguments.epochs, "batch_size": 32, "learning_rate": rate},
         "seed": arguments.seed,
     }
-    spec = TypeAdapter[Spec](Spec).validate_python(asked)
+    spec = TypeAdapter[Spec](Spec).validate_python(request)
     return train(
         spec, dataset, folder, start_from=base, device="cpu", on_progress=lambda _: None, should_stop=lambda: None
     )
