@@ -1,4 +1,4 @@
-"""What does the web process cost: time to ready, memory before and after a prediction, and is torch in it?
+"""Web process: time to ready, memory before and after a prediction, absence of torch.
 
 python -m benchmarks.api_process
 """
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _register_a_model(api: ApiProcess, folder: Path) -> None:
-    """As a worker does at the end of a run."""
+    """Register a model as a worker does at the end of a run."""
     os.environ.update(api.environment)
     # Only now: what is imported reads the environment.
     from tests.support.factories import registered, shades

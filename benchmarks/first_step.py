@@ -1,4 +1,4 @@
-"""How long from asking for a job to its first training step, and what is that time spent on?
+"""Time from submitting a job to its first training step, by phase.
 
 `python -m benchmarks.first_step [RUNS]` starts a broker and a worker in a folder of their own, submits a job a few
 times and prints where the time went. The aim is 4 s on two processor cores.

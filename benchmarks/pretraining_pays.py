@@ -1,5 +1,6 @@
-"""What a base model gains where labels are few: pictures, texts, recordings, and pictures with names, each fine-tuned
-from random weights and from every base that fits.
+"""Gain of base models where labels are few, on images, texts, audio and pairs.
+
+Each task is fine-tuned from random weights and from every base model that fits.
 
     python -m benchmarks.pretraining_pays                                   all of it, with the fewest labels
     python -m benchmarks.pretraining_pays images --labels 100 1000
@@ -28,13 +29,13 @@ from benchmarks.record import parse_args
 from tests.support.repository import SHARED_DATA
 
 DATA: Final = SHARED_DATA
+#: And the folder of its files.
 MODALITIES: Final[Mapping[str, tuple[type[Modality], str]]] = {
     "images": (Images, "mnist"),
     "texts": (Texts, "sst2"),
     "audio": (Audio, "fsdd"),
     "pairs": (Pairs, "emoji-noto"),
 }
-"""And the folder of its files."""
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
-"""Does the web process stay as it is under an hour of everything at once? Memory is what tells.
+"""Stability of the web process under an hour of mixed load, by its memory.
 
 python -m benchmarks.soak [--minutes 60]
 
-JSON, pictures, texts as streams, bad inputs, clients that leave, an alias that moves, and more models than fit into the
+JSON, images, texts as streams, bad inputs, clients that leave, an alias that moves, and more models than fit into the
 budget. Prints resident memory minute by minute and its slope; fails where the last quarter lies more than 16 MiB above
 the second, or where anybody got an answer that was not to be expected.
 """
@@ -32,8 +32,8 @@ LARGE_MODELS: Final = 4
 LARGE_BYTES: Final = 24 * MIB
 BUDGET_BYTES: Final = 2 * LARGE_BYTES + 8 * MIB
 LOOK_SECONDS: Final = 2.0
+#: Less than a large model takes; more than an allocator and the page cache sway.
 MAX_GROWTH_BYTES: Final = 16 * MIB
-"""Less than a large model takes; more than an allocator and the page cache sway."""
 BAD: Final = (
     (b'{"inputs": [{"pixels": [[NaN]]}]}', "application/json", 422),
     (b'{"inputs": [{"pixels": [[1, 2], [3]]}]}', "application/json", 422),
@@ -53,8 +53,8 @@ class Soak:
         self.until = time.monotonic() + seconds
         self.seen: Counter[str] = Counter()
         self.unexpected: Counter[str] = Counter()
+        #: Seconds since the start, and bytes.
         self.memory: list[tuple[float, int]] = []
-        """Seconds since the start, and bytes."""
 
     async def run(self) -> None:
         """All at once, until the time is over."""
@@ -107,7 +107,7 @@ class Soak:
         self._note("versions", answer.status, 404 if reference in ("shades@9", "nothing") else 200)
 
     async def _streaming(self) -> None:
-        """Texts piece by piece, every third left in the middle."""
+        """Stream texts; every third stream is closed in the middle."""
         head = _head(self.api.key, "/predict/writer", "Accept: text/event-stream\r\nContent-Type: application/json\r\n")
         number = 0
         while time.monotonic() < self.until:
@@ -156,13 +156,13 @@ class Soak:
                 print(f"{text}  {sum(self.seen.values()):,} requests", flush=True)
 
     def growth_bytes(self) -> float:
-        """From the second quarter, when all is warm, to the last."""
+        """Return the growth from the second quarter, after warm-up, to the last."""
         sizes = [size for _, size in self.memory]
         quarter = len(sizes) // 4
         return statistics.median(sizes[-quarter:]) - statistics.median(sizes[quarter : 2 * quarter])
 
     def slope_bytes_an_hour(self) -> float:
-        """Of a line through all but the first quarter."""
+        """Return the slope of a line through all but the first quarter."""
         warm = self.memory[len(self.memory) // 4 :]
         return 3600 * statistics.linear_regression(*zip(*warm, strict=True)).slope
 

@@ -1,4 +1,4 @@
-"""What the Trainer costs per step over a bare PyTorch loop that does the same work.
+"""Cost of the Trainer per step against a bare PyTorch loop.
 
     python -m benchmarks.trainer_overhead
 
@@ -60,24 +60,24 @@ class Perceptron(Objective):
 
 
 def tiny() -> Objective:
-    """On 8 x 8 pixels."""
+    """Network for 8 x 8 pixels."""
     return Perceptron()
 
 
 def usual() -> Objective:
-    """The catalogue's default network on 28 x 28 pixels."""
+    """The catalog's default network on 28 x 28 pixels."""
     shapes = {"image": {"channels": 1, "height": 28, "width": 28}}
     head = Choice(name="classifier", config={"classes": 10})
     return Supervised(SupervisedConfig(), build({"image": Choice(name="cnn")}, shapes=shapes, head=head))
 
 
 def collate(columns: dict[str, Any]) -> dict[str, np.ndarray]:
-    """As the image encoder does it."""
+    """Collate as the image encoder does."""
     return {"image": np.divide(columns["image"], 255, dtype=np.float32), "label": columns["label"]}
 
 
 def bare_loop(objective: Objective, columns: dict[str, Any], schedule: Schedule) -> Iterator[None]:
-    """What one would write by hand: nothing but the work. Stands still after every step."""
+    """Bare loop that does the same work, and pauses after every step."""
     moving = list(objective.parameters())
     stepper = make_optimizer(moving, schedule)
     rows, size = len(columns["label"]), require_resolved(schedule.batch_size)
@@ -109,11 +109,11 @@ def bare_loop(objective: Objective, columns: dict[str, Any], schedule: Schedule)
 
 @dataclass
 class Turns:
-    """The Trainer's stop request, asked after every step: gives the bare loop its turn, and keeps both times."""
+    """Stop request of the Trainer, used to let the bare loop take its turn."""
 
     bare: Iterator[None]
+    #: Steps.
     block: int
-    """Steps."""
     bare_seconds: list[float] = field(default_factory=list)
     trainer_seconds: list[float] = field(default_factory=list)
     _steps: int = 0
@@ -139,7 +139,7 @@ class Turns:
             self.bare_seconds.append(time.process_time() - began)
 
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Seconds of each block of the Trainer, and of a bare one as the two around it were; the first warm up."""
+        """Return the seconds of each block of the Trainer and of the bare loop."""
         before, after = np.array(self.bare_seconds[:-1]), np.array(self.bare_seconds[1:])
         remaining = slice(len(before) // 20 + 1, len(before))
         return np.array(self.trainer_seconds)[remaining], ((before + after) / 2)[remaining]

@@ -1,4 +1,4 @@
-"""Does an upload cost more than copying the bytes, and does memory stay flat?
+"""Upload of large files against a plain copy: time and memory.
 
     python -m benchmarks.upload --bytes 2G
 
@@ -26,8 +26,8 @@ from benchmarks.record import figure, parse_args
 from tests.support.api_process import ApiProcess
 
 BLOCK = secrets.token_bytes(1024**2)
+#: As curl makes it; the parser searches for it in every byte.
 BOUNDARY = b"-" * 24 + secrets.token_hex(11).encode()
-"""As curl makes it; the parser searches for it in every byte."""
 AIM = 0.6
 MIB = 1024**2
 
@@ -86,7 +86,7 @@ def main() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """How long the sender waited, and what the receiver computed."""
+    """Return the waiting time of the sender and the CPU seconds of the receiver."""
 
     seconds: float
     cpu_seconds: float

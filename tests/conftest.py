@@ -1,4 +1,4 @@
-"""What tests of more than one package share: a whole service, and real data small enough for a test."""
+"""Fixtures of several packages: a whole service, and small real data."""
 
 import io
 import zipfile

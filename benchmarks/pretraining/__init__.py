@@ -1,1 +1,1 @@
-"""What each modality has to pretrain on and to be judged by; `benchmarks.pretraining_pays` compares."""
+"""Data and evaluation of each modality for `benchmarks.pretraining_pays`."""

@@ -1,6 +1,6 @@
-"""What is compared, and how: arms of one network, each with the same steps and the same search for a learning rate.
+"""Arms of one network, with the same steps and learning-rate search for each.
 
-Mean and range over seeds, which choose the labelled rows, the weights and the order. Of the models made, only the one
+Mean and range over seeds, which choose the labeled rows, the weights and the order. Of the models made, only the one
 that validation chose answers the test rows.
 """
 
@@ -30,32 +30,32 @@ TEACHER = "objective.config.teacher"
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One way to come to a model with few labels."""
+    """One way to train a model with few labels."""
 
     architecture: str
+    #: What the base model is trained by; absent: there is none, and all weights are random.
     objective: str | None = None
-    """What the base model is trained by; absent: there is none, and all weights are random."""
+    #: Architecture of the base model, if it differs from the study's.
     schedule: Mapping[str, Any] = field(default_factory=dict)
-    """Of the base model, where it is not the study's."""
+    #: Slot -> architecture of a base model that has several.
     towers: Mapping[str, str] = field(default_factory=dict)
-    """Slot -> architecture of a base model that has several."""
+    #: Options of the task in fine-tuning.
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Of the task, in fine-tuning."""
+    #: The base is a model of the same task that had all labels, and it teaches instead of being started from.
     taught: bool = False
-    """The base is a model of the same task that had all labels, and it teaches instead of being started from."""
+    #: The arm that this one is compared with.
     beside: str = "scratch"
-    """The arm that this one is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """How much of everything."""
+    """Sizes and budgets of a study."""
 
     labels: Sequence[int]
+    #: Epochs of pretraining.
     epochs: int
-    """Of pretraining."""
+    #: Epochs of fine-tuning.
     steps: int
-    """Of fine-tuning."""
     seeds: Sequence[int] = (0, 1, 2)
 
 
@@ -64,20 +64,20 @@ class Modality(ABC):
 
     arms: ClassVar[Mapping[str, Arm]]
     task: ClassVar[str]
+    #: What of an answer must equal what was wanted.
     answer: ClassVar[str]
-    """What of an answer must equal what was wanted."""
     batch_rows: ClassVar[int]
     usual: ClassVar[Study]
 
+    #: Cache of the datasets that were made.
     folder: Path
-    """Of the datasets that were made."""
 
     @abstractmethod
     def __init__(self, data: Path, folder: Path) -> None:
-        """From the files in `data`; datasets are written into `folder`."""
+        """Make a study from the files in `data`; datasets are written into `folder`."""
 
     @abstractmethod
-    def unlabelled(self, seed: int, /) -> Path:
+    def unlabeled(self, seed: int, /) -> Path:
         """A dataset to pretrain on."""
 
     @abstractmethod
@@ -85,15 +85,15 @@ class Modality(ABC):
         """The same with labels, for a teacher."""
 
     @abstractmethod
-    def labelled(self, seed: int, count: int) -> Path:
+    def labeled(self, seed: int, count: int) -> Path:
         """A dataset of `count` training rows, and validation rows."""
 
     @abstractmethod
     def rows(self, split: str, seed: int, /) -> tuple[list[dict[str, Any]], list[str]]:
-        """Inputs, and the answers wanted; of validation, those that `labelled` holds."""
+        """Inputs, and the answers wanted; of validation, those that `labeled` holds."""
 
     def _imported(self, name: str, write: Callable[[Path], Sequence[Path]], **options: Any) -> Path:
-        """A dataset out of the files that `write` puts into a folder, made once; else the end, with the reasons."""
+        """Import the files that `write` makes as a dataset, once; exits if they are rejected."""
         folder = self.folder / name
         if not (folder / "dataset").exists():
             folder.mkdir(parents=True)
@@ -105,7 +105,7 @@ class Modality(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best by validation of one arm and seed; `right` is a share of the test."""
+    """Best run of one arm and seed by validation; `right` is a test fraction."""
 
     right: float
     learning_rate: float
@@ -119,7 +119,7 @@ def compare(modality: Modality, names: Sequence[str], study: Study, folder: Path
         for name in names:
             _base(modality, modality.arms[name], study, seed, folder, bases)
         for count in study.labels:
-            dataset = modality.labelled(seed, count)
+            dataset = modality.labeled(seed, count)
             for name in names:
                 base = _base(modality, modality.arms[name], study, seed, folder, bases)
                 where = folder / f"{name}-{count}-{seed}"
@@ -127,7 +127,7 @@ def compare(modality: Modality, names: Sequence[str], study: Study, folder: Path
                 result.setdefault((count, name), []).append(judged)
                 message = f"  seed {seed}, {count} labels, {name}: {judged.right:.2%} at {judged.learning_rate}"
                 print(message, file=sys.stderr, flush=True)
-    print(f"\n{modality.task}, share of test rows answered right, {len(study.seeds)} seeds")
+    print(f"\n{modality.task}, fraction of test rows predicted correctly, {len(study.seeds)} seeds")
     print(f"{'labels':>6}  {'arm':<32} {'test':>7}  {'range':<18} {'gain':>12}")
     for (count, name), runs in result.items():
         scores = [run.right for run in runs]
@@ -141,10 +141,10 @@ def compare(modality: Modality, names: Sequence[str], study: Study, folder: Path
 def _base(
     modality: Modality, arm: Arm, study: Study, seed: int, folder: Path, made: dict[tuple[Any, ...], Path]
 ) -> Path | None:
-    """The package that the arm starts from or learns from; each is made once for all arms that name it."""
+    """Return the base model or teacher of an arm, made once for all arms."""
     if arm.objective is None:
         return None
-    dataset = modality.answered(seed) if arm.taught else modality.unlabelled(seed)
+    dataset = modality.answered(seed) if arm.taught else modality.unlabeled(seed)
     key = (dataset, arm.architecture, arm.objective, *arm.schedule.items())
     if key not in made:
         began = time.process_time()
@@ -199,7 +199,7 @@ def _fine_tuned(
 
 
 def _right(modality: Modality, predictor: Predictor, split: str, seed: int) -> float:
-    """The share of a split that is answered as wanted."""
+    """Return the fraction of a split that is predicted correctly."""
     inputs, expected = modality.rows(split, seed)
     answers = predictor.predict(inputs)
     right = [bool(answer[modality.answer] == item) for answer, item in zip(answers, expected, strict=True)]

@@ -1,4 +1,4 @@
-"""FSDD: spoken digits, with what is said or without. Takes 0 to 4 of each are kept aside, 5 to 9 validate."""
+"""FSDD: spoken digits; takes 0 to 4 are the test, 5 to 9 validate."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from benchmarks.tasks.speech import TEST_TAKES, VALIDATION_TAKES, WORDS
 
 
 class Audio(Modality):
-    """Arms:
+    """Arms of the study.
 
     - scratch: from random weights
-    - gaps filled: from a base model that rebuilt hidden stretches of all 2,400 recordings of training (`masked_audio`)
+    - gaps filled: from a base model that rebuilt hidden stretches of all 2,400 audio clips of training (`masked_audio`)
     """
 
     task = "speech_recognition"
@@ -36,24 +36,24 @@ class Audio(Modality):
             split = "test" if take in TEST_TAKES else "validation" if take in VALIDATION_TAKES else "train"
             self.recordings[split].append(path)
         if not self.recordings["train"]:
-            sys.exit(f"skipped: no recordings in {data}; name their folder with --data")
+            sys.exit(f"skipped: no audio clips in {data}; name their folder with --data")
 
-    def unlabelled(self, _: int) -> Path:
-        """All recordings of training, whatever the seed."""
+    def unlabeled(self, _: int) -> Path:
+        """Return all audio clips of training, for any seed."""
         rows = {split: self.recordings[split] for split in ("train", "validation")}
-        return self._written("unlabelled", rows, message=False)
+        return self._written("unlabeled", rows, message=False)
 
     def answered(self, _: int) -> Path:
         """The same with what is said."""
         rows = {split: self.recordings[split] for split in ("train", "validation")}
         return self._written("answered", rows, message=True)
 
-    def labelled(self, seed: int, count: int) -> Path:
-        """Some of the recordings that are pretrained on."""
+    def labeled(self, seed: int, count: int) -> Path:
+        """Return some of the audio clips of pretraining."""
         order = np.random.default_rng(seed).permutation(len(self.recordings["train"]))
         chosen = [self.recordings["train"][row] for row in order[:count]]
         rows = {"train": chosen, "validation": self.recordings["validation"]}
-        return self._written(f"labelled-{count}-{seed}", rows, message=True)
+        return self._written(f"labeled-{count}-{seed}", rows, message=True)
 
     def rows(self, split: str, _: int) -> tuple[list[dict[str, Any]], list[str]]:
         """WAVs, and words."""
@@ -62,7 +62,7 @@ class Audio(Modality):
         return inputs, [_word(path) for path in paths]
 
     def _written(self, name: str, splits: Mapping[str, list[Path]], *, message: bool) -> Path:
-        """By way of a zip with a list as a user would send it."""
+        """Import a zip with a list, as a user would send it."""
 
         def write(folder: Path) -> list[Path]:
             lines = ["file_name,split,text" if message else "file_name,split"]

@@ -1,4 +1,4 @@
-"""MNIST: labelled digits, and as many without labels as one likes."""
+"""MNIST: labeled digits, and as many without labels as one likes."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ AUGMENTED: Final = {"augmentation": "light"}
 
 
 class Images(Modality):
-    """Arms:
+    """Arms of the study.
 
     - scratch: from random weights
-    - scratch + augmentation: the same, its training pictures turned, scaled and shifted
-    - contrastive views, masked images: from a base model that saw 20,000 unlabelled pictures, by that objective
+    - scratch + augmentation: the same, its training images turned, scaled and shifted
+    - contrastive views, masked images: from a base model that saw 20,000 unlabeled images, by that objective
     - contrastive views + augmentation
     - scratch (vae), evidence bound: the same for the network that gives a latent code, which has no maps to mask
     - distilled: from random weights, taught by a model that had labels for the 20,000, beside the labels
@@ -57,22 +57,22 @@ class Images(Modality):
         self.pictures, self.test_pictures = (read(data, f"{name}-images-idx3-ubyte.gz") for name in ("train", "t10k"))
         self.digits, self.test_digits = (read(data, f"{name}-labels-idx1-ubyte.gz") for name in ("train", "t10k"))
 
-    def unlabelled(self, seed: int) -> Path:
-        """Pictures alone."""
+    def unlabeled(self, seed: int) -> Path:
+        """Images alone."""
         chosen = self._order(seed)[:UNLABELLED_ROWS]
-        return self._written(f"unlabelled-{seed}", {"train": (self.pictures[chosen], None)})
+        return self._written(f"unlabeled-{seed}", {"train": (self.pictures[chosen], None)})
 
     def answered(self, seed: int) -> Path:
-        """The same pictures, and their digits."""
+        """Return the same images with their digits."""
         chosen = self._order(seed)[:UNLABELLED_ROWS]
         return self._written(f"answered-{seed}", {"train": (self.pictures[chosen], self.digits[chosen])})
 
-    def labelled(self, seed: int, count: int) -> Path:
-        """None of these are among the unlabelled."""
+    def labeled(self, seed: int, count: int) -> Path:
+        """None of these are among the unlabeled."""
         chosen, held_out = self._order(seed)[UNLABELLED_ROWS + VALIDATION_ROWS :][:count], self._held_out(seed)
         rows = {"train": chosen, "validation": held_out}
         splits = {split: (self.pictures[row], self.digits[row]) for split, row in rows.items()}
-        return self._written(f"labelled-{count}-{seed}", splits)
+        return self._written(f"labeled-{count}-{seed}", splits)
 
     def rows(self, split: str, seed: int) -> tuple[list[dict[str, Any]], list[str]]:
         """PNGs, and digits."""
@@ -90,7 +90,7 @@ class Images(Modality):
         return self._order(seed)[UNLABELLED_ROWS : UNLABELLED_ROWS + VALIDATION_ROWS]
 
     def _written(self, name: str, rows: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> Path:
-        """By way of IDX files, as a user would send them."""
+        """Import IDX files, as a user would send them."""
         files = {
             f"{split}-{kind}-idx{values.ndim}-ubyte": (split, values)
             for split, (pictures, digits) in rows.items()

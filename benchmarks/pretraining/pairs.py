@@ -1,4 +1,4 @@
-"""Emoji: small pictures of nine categories, and a name beside each."""
+"""Emoji: small images of nine categories, with their names."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from benchmarks.pretraining.arms import Arm, Modality, Study
 
 VALIDATION_ROWS: Final = 193
 SIDE: Final = 32
+#: Five images, none of them in the test split.
 LEFT_OUT: Final = {"Component"}
-"""Five pictures, and none of them in the test."""
 
 
 class Pairs(Modality):
-    """Arms:
+    """Arms of the study.
 
     - scratch: from random weights
-    - contrastive views: from a base model that saw 1,500 pictures without their names
-    - names beside: from the picture's half of a base model that learned which name belongs to which of the 1,500
+    - contrastive views: from a base model that saw 1,500 images without their names
+    - names beside: from the image's half of a base model that learned which name belongs to which of the 1,500
       (`image_text_contrast`)
     """
 
@@ -57,22 +57,22 @@ class Pairs(Modality):
             "test": [row for row in listed if row["split"] == "test"],
         }
 
-    def unlabelled(self, _: int) -> Path:
-        """All pictures of training with their names, whatever the seed."""
+    def unlabeled(self, _: int) -> Path:
+        """Return all images of training with their names, for any seed."""
         rows = {split: self.listed[split] for split in ("train", "validation")}
-        return self._written("unlabelled", rows, task="image_text_matching", message=("text", "caption"))
+        return self._written("unlabeled", rows, task="image_text_matching", message=("text", "caption"))
 
     def answered(self, _: int) -> Path:
         """The same with their categories."""
         rows = {split: self.listed[split] for split in ("train", "validation")}
         return self._written("answered", rows, task=self.task, message=("label", "category"))
 
-    def labelled(self, seed: int, count: int) -> Path:
-        """Some of the pictures that are pretrained on."""
+    def labeled(self, seed: int, count: int) -> Path:
+        """Return some of the images of pretraining."""
         order = np.random.default_rng(seed).permutation(len(self.listed["train"]))
         chosen = [self.listed["train"][row] for row in order[:count]]
         rows = {"train": chosen, "validation": self.listed["validation"]}
-        return self._written(f"labelled-{count}-{seed}", rows, task=self.task, message=("label", "category"))
+        return self._written(f"labeled-{count}-{seed}", rows, task=self.task, message=("label", "category"))
 
     def rows(self, split: str, _: int) -> tuple[list[dict[str, Any]], list[str]]:
         """PNGs, and categories."""
@@ -82,7 +82,10 @@ class Pairs(Modality):
     def _written(
         self, name: str, splits: Mapping[str, Sequence[Mapping[str, str]]], *, task: str, message: tuple[str, str]
     ) -> Path:
-        """By way of a zip with a list. `told` has a column of that, and what is written in it."""
+        """Import a zip with a table.
+
+        `message` names the text column and the field of a row that fills it.
+        """
         column, source = message
 
         def write(folder: Path) -> list[Path]:
@@ -101,7 +104,7 @@ class Pairs(Modality):
 
 
 def _smaller(path: Path) -> bytes:
-    """A PNG of half the size: more is not needed to tell nine categories apart, and takes four times as long."""
+    """Return a PNG of half the size, which suffices for nine categories and trains faster."""
     written = io.BytesIO()
     with Image.open(path) as picture:
         picture.convert("RGBA").resize((SIDE, SIDE)).save(written, "PNG")

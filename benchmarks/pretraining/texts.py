@@ -11,14 +11,14 @@ import numpy as np
 
 from benchmarks.pretraining.arms import Arm, Modality, Study
 
+#: The learning rate of a base model that keeps its random weights.
 UNTRAINED: Final = 1e-12
-"""The learning rate of a base model that keeps its random weights."""
 
 
 class Texts(Modality):
-    """Arms:
+    """Arms of the study.
 
-    - scratch: from random weights, its tokenizer learned from the labelled sentences alone
+    - scratch: from random weights, its tokenizer learned from the labeled sentences alone
     - tokenizer alone: from a base model that has read all sentences to learn a tokenizer, and whose weights are random
     - gaps filled: from a base model that filled the gaps of all 6,920 sentences (`masked_language_modeling`)
     - scratch (transformer), spans restored: the same two for an encoder that learned beside a decoder to restore spans
@@ -52,22 +52,22 @@ class Texts(Modality):
             for split, name in (("train", "train"), ("validation", "dev"), ("test", "test"))
         }
 
-    def unlabelled(self, _: int) -> Path:
+    def unlabeled(self, _: int) -> Path:
         """All sentences of training, whatever the seed."""
         rows = {split: self.lines[split] for split in ("train", "validation")}
-        return self._written("unlabelled", rows, task=None)
+        return self._written("unlabeled", rows, task=None)
 
     def answered(self, _: int) -> Path:
         """The same with labels."""
         rows = {split: self.lines[split] for split in ("train", "validation")}
         return self._written("answered", rows, task=self.task)
 
-    def labelled(self, seed: int, count: int) -> Path:
+    def labeled(self, seed: int, count: int) -> Path:
         """Some of the sentences that are pretrained on."""
         order = np.random.default_rng(seed).permutation(len(self.lines["train"]))
         chosen = [self.lines["train"][row] for row in order[:count]]
         rows = {"train": chosen, "validation": self.lines["validation"]}
-        return self._written(f"labelled-{count}-{seed}", rows, task=self.task)
+        return self._written(f"labeled-{count}-{seed}", rows, task=self.task)
 
     def rows(self, split: str, _: int) -> tuple[list[dict[str, Any]], list[str]]:
         """Sentences, and labels."""
@@ -75,7 +75,7 @@ class Texts(Modality):
         return [{"text": text} for text in texts], list(labels)
 
     def _written(self, name: str, splits: Mapping[str, Sequence[str]], *, task: str | None) -> Path:
-        """By way of tab-separated files."""
+        """Import tab-separated files."""
 
         def write(folder: Path) -> list[Path]:
             sources = [folder / f"{split}.tsv" for split in splits]

@@ -1,6 +1,6 @@
-"""How many predictions does one core serve, through the whole service as a user runs it, and how many could it?
+"""Predictions per CPU-second through the whole service, beside its limits.
 
-python -m benchmarks.serving [pictures ...] [--seconds 3] [--connections 64]
+python -m benchmarks.serving [images ...] [--seconds 3] [--connections 64]
 
 Needs `wrk` (Debian: apt-get install wrk). The service has one core, the load another. Figures are requests per
 CPU-second of the service's process tree: a busy machine counts little.
@@ -21,8 +21,8 @@ from benchmarks.serving.load import SERVER_CORE
 from benchmarks.serving.service import Service
 from tests.support.api_process import ApiProcess
 
+#: Files of this folder, each with a `measure`.
 QUESTIONS = ("pictures", "text", "cold", "idle", "alias", "beside", "trunks")
-"""Files of this folder, each with a `measure`."""
 
 
 def main() -> None:

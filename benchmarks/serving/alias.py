@@ -1,4 +1,4 @@
-"""Is anybody failed or misled when an alias moves between two versions of a model that many are asking?"""
+"""Failed or wrong answers while an alias moves between two versions under load."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from benchmarks.serving import pictures
 from benchmarks.serving.caller import calling
 from benchmarks.serving.service import Figure, Service
 from tests.support.factories import png
@@ -23,8 +22,8 @@ SECONDS_BETWEEN: Final = 0.5
 class _Seen:
     statuses: Counter[int] = field(default_factory=Counter)
     versions: Counter[int] = field(default_factory=Counter)
+    #: Longest after a move that the version before it answered what was asked after the move.
     stale_seconds: float = 0.0
-    """Longest after a move that the version before it answered what was asked after the move."""
     expected: int = 1
     moved_at: float = 0.0
 

@@ -1,4 +1,4 @@
-"""How much longer does a prediction take while two jobs train on the same machine, in a `plinth up`?"""
+"""Latency of predictions while two jobs train on the same machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.serving import pictures
 from benchmarks.serving.caller import calling
 from benchmarks.serving.service import Figure, Service
 from tests.support.factories import png
@@ -23,17 +22,17 @@ if TYPE_CHECKING:
 
 JOBS: Final = 2
 CALLERS: Final = 4
+#: Between an answer and the next request of a caller: far from what the service could do, as it is on most days.
 THINKING_SECONDS: Final = 0.01
-"""Between an answer and the next request of a caller: far from what the service could do, as it is on most days."""
 TURNS: Final = 3
 WATCHED_SECONDS: Final = 10.0
 MAX_TIMES: Final = 3.0
+#: In which both jobs must have begun.
 TRAINING_SECONDS: Final = 120.0
-"""In which both jobs must have begun."""
 
 
 def measure(service: Service) -> Iterable[Figure]:
-    """Idle and beside two jobs in turn, since the machine has other things to do; the middle of three turns each."""
+    """Measure idle and beside two jobs in turn; returns the median of three turns."""
     folder = service.folder / "beside"
     folder.mkdir()
     idle, busy = [], []
@@ -62,7 +61,7 @@ def measure(service: Service) -> Iterable[Figure]:
 
 def _train(plinth: Plinth, model: str, *, epochs: int) -> str:
     return plinth.jobs.finetune(
-        "pictures",
+        "images",
         model=model,
         task="image_classification",
         architecture={"name": "cnn", "config": {"preset": "document", "hidden": 64}},
@@ -105,6 +104,6 @@ def _waits(stack: RunningStack) -> list[float | None]:
 
 
 def _percentile(waits: list[float | None], share: float) -> float:
-    """With those that failed as the longest."""
+    """Return latencies, with failed requests as the longest."""
     ordered = sorted(math.inf if wait is None else wait for wait in waits)
     return ordered[int(share * (len(ordered) - 1))]

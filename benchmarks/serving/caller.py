@@ -1,4 +1,4 @@
-"""A client that asks over one connection, as fast or as slow as its user likes; many of them fit into one thread."""
+"""Client that sends requests over one connection at a given rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Status, body as JSON (None where it is none), and how long it was waited for."""
+    """Status, body as JSON (None if it is not JSON) and waiting time."""
 
     status: int
     body: Any
@@ -27,8 +27,8 @@ class Caller:
         self._reader = reader
         self._writer = writer
         self._key = key
+        #: Until the service says that it closes the connection.
         self.is_open = True
-        """Until the service says that it closes the connection."""
 
     async def ask(self, path: str, body: bytes, content_type: str) -> Answered:
         """POST, and the whole answer; raises `OSError` or `EOFError` where the connection ends."""

@@ -1,4 +1,4 @@
-"""What does the first caller of a model wait for that is not in memory? A published one of 90 MB, all-MiniLM-L6-v2."""
+"""First call of a 90 MB model (all-MiniLM-L6-v2) that is not in memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def published(folder: Path) -> Path:
 
 
 def _another(package: Path, folder: Path, number: int) -> Path:
-    """The same model, as far as answers go, in files of its own: equal ones would be in memory once."""
+    """Copy the model into different files: equal files would be in memory once."""
     from ml.package.checksums import digest
     from ml.package.package import ModelPackage
     from tests.support.factories import changed
@@ -50,7 +50,7 @@ def _another(package: Path, folder: Path, number: int) -> Path:
 
 
 def measure(service: Service) -> Iterable[Figure]:
-    """One model after another, each for the first time; then the first call of all after a start of the process."""
+    """Call each model for the first time, then the first call after a start."""
     package = published(service.folder / "minilm")
     for number in range(MODELS):
         service.register(_another(package, service.folder / f"cold-{number}", number), name=f"cold-{number}")

@@ -1,4 +1,4 @@
-"""What does the service cost that nobody asks: processor and memory, after a model was loaded and answered?"""
+"""CPU and memory of an idle service after a model was loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_MIB: Final = 150
 
 
 def measure(service: Service) -> Iterable[Figure]:
-    """With a small network in memory, and then with one of 90 MB besides."""
+    """Measure with a small network in memory, then with one of 90 MB as well."""
     service.register(pictures.small_network(service.folder / "pictures"), name="small")
     service.register(cold.published(service.folder / "minilm"), name="cold-0")
     request, content_type = pictures.bodies("png")

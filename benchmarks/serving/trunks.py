@@ -1,4 +1,4 @@
-"""Twenty fine-tunes of one frozen MiniLM: what they weigh and how fast they answer, against whole copies of it.
+"""Twenty fine-tunes of one frozen MiniLM against whole copies: memory and speed.
 
 Their heads differ and have not been trained: neither depends on it. Graphs are in float32.
 """
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from ml.package.package import ModelPackage
 
 MODELS: Final = 20
+#: Prime, so that every model is asked everything.
 BODIES: Final = 61
-"""Prime, so that every model is asked everything."""
 ROUNDS: Final = 5
 MIB: Final = 1024**2
+#: One token each, as most words are.
 WORDS: Final = tuple("aeiounrst")
-"""One token each, as most words are."""
 
 
 def measure(service: Service) -> Iterable[Figure]:
-    """What a process weighs with one of each kind and with all of them; then how fast both kinds are, in turn."""
+    """Measure memory with one and with all fine-tunes, then the speed of both kinds."""
     # Twenty whole copies would not fit into the usual budget.
     service.api.environment["PLINTH_PREDICT_MEMORY_BYTES"] = str(16 << 30)
     base = _minilm(service.folder)
@@ -60,7 +60,7 @@ def measure(service: Service) -> Iterable[Figure]:
 
 
 def fine_tune(base: ModelPackage, folder: Path, *, seed: int, frozen: bool) -> ModelPackage:
-    """As a run of two steps would leave one, without the steps. Not `frozen`: as if the backbone had moved, too."""
+    """Make a fine-tune without training; not `frozen` means with a changed backbone."""
     import torch
 
     from ml.config import Choice

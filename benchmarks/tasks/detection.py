@@ -1,4 +1,4 @@
-"""BCCD: what a detector of blood cells reaches with the catalogue's default recipe.
+"""BCCD: what a detector of blood cells reaches with the catalog's default recipe.
 
 Trained on the train split of the VOC archive, hyper-parameters chosen on its val split; the test split is judged once.
 CPU seconds cover everything from spec to package, evaluation and export included.

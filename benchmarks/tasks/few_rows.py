@@ -1,8 +1,8 @@
-"""Few rows, nothing named but task and architecture: what the default recipe makes of them, and did before it knew.
+"""Small data sets: the default recipe with and without its adjustments.
 
-`recipe` trains in batches and epochs as recipes say for thousands of rows, `now` by what becomes of them for few. Rows
-to learn from are a random share of data with a name, or pictures drawn here, of classes that anybody tells apart; the
-rows judged are others. CPU seconds cover everything from spec to package.
+`recipe` trains in batches and epochs as recipes say for thousands of rows, `now` with the adjustments for few rows. The
+training rows are a random sample of a public data set, or images drawn here, of classes that are easy to tell apart;
+other rows are evaluated. CPU seconds cover everything from spec to package.
 
     python -m benchmarks.tasks.few_rows                                every case, both ways
     python -m benchmarks.tasks.few_rows --cases shades digits --architectures cnn --ways now --set min_steps=400
@@ -45,30 +45,30 @@ PICTURES: Final = ("cnn", "resnet", "alexnet", "inception_v3")
 MINILM: Final = "minilm"
 WAYS: Final = {"recipe": {"min_steps": 1, "min_batches_per_epoch": 1}, "now": {}}
 
-Picture = tuple[str, "np.ndarray"]
+ImageArray = tuple[str, "np.ndarray"]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`write` makes the files of so many training rows that a user would send."""
+    """Small data set: `write` makes the files of a number of training rows."""
 
     task: str
     metric: str
     rows: Sequence[int]
+    #: An empty name is the task's usual one.
     architectures: Sequence[str]
-    """An empty name is the task's usual one."""
     write: Callable[[Path, int, random.Random], list[Path]]
 
 
-def shades(chance: np.random.Generator) -> Iterator[Picture]:
+def shades(chance: np.random.Generator) -> Iterator[ImageArray]:
     """Dark or light, and noisy."""
     while True:
         for label, mean in (("dark", 80), ("light", 170)):
             yield label, chance.normal(mean, 40, size=(SIDE, SIDE, 3))
 
 
-def shapes(chance: np.random.Generator) -> Iterator[Picture]:
-    """A disc, a square or a cross of any colour, anywhere, before another colour."""
+def shapes(chance: np.random.Generator) -> Iterator[ImageArray]:
+    """A disc, a square or a cross of any color, anywhere, before another color."""
     y, x = np.mgrid[:SIDE, :SIDE]
     while True:
         for label in ("disc", "square", "cross"):
@@ -79,12 +79,12 @@ def shapes(chance: np.random.Generator) -> Iterator[Picture]:
                 "square": np.maximum(down, right) <= radius * 0.85,
                 "cross": (np.minimum(down, right) <= radius / 4) & (np.maximum(down, right) <= radius),
             }[label]
-            ground, colour = chance.permutation([chance.integers(0, 100, 3), chance.integers(130, 256, 3)])
-            yield label, np.where(inside[..., None], colour, ground) + chance.normal(0, 15, size=(SIDE, SIDE, 3))
+            ground, color = chance.permutation([chance.integers(0, 100, 3), chance.integers(130, 256, 3)])
+            yield label, np.where(inside[..., None], color, ground) + chance.normal(0, 15, size=(SIDE, SIDE, 3))
 
 
-def digits(chance: np.random.Generator) -> Iterator[Picture]:
-    """MNIST's training pictures in any order."""
+def digits(chance: np.random.Generator) -> Iterator[ImageArray]:
+    """Return MNIST's training images in random order."""
     pixels, labels = (
         np.frombuffer(gzip.decompress((DATA / "mnist" / f"train-{name}-ubyte.gz").read_bytes()), np.uint8)
         for name in ("images-idx3", "labels-idx1")
@@ -93,8 +93,8 @@ def digits(chance: np.random.Generator) -> Iterator[Picture]:
         yield str(labels[8 + row]), pixels[16:].reshape(-1, 28, 28)[row]
 
 
-def pictures(drawn: Callable[[np.random.Generator], Iterator[Picture]]) -> Callable[..., list[Path]]:
-    """As a zip of class folders; a thousand to test on."""
+def images(drawn: Callable[[np.random.Generator], Iterator[ImageArray]]) -> Callable[..., list[Path]]:
+    """Write a zip of class folders with a thousand test rows."""
 
     def write(folder: Path, rows: int, chance: random.Random) -> list[Path]:
         source = drawn(np.random.default_rng(chance.getrandbits(32)))
@@ -118,7 +118,7 @@ def sentences(folder: Path, rows: int, chance: random.Random) -> list[Path]:
 
 
 def cells(folder: Path, rows: int, chance: random.Random) -> list[Path]:
-    """BCCD; its test pictures to test on."""
+    """Write BCCD with its test images."""
     names = {split: (DATA / "bccd/ImageSets/Main" / f"{split}.txt").read_text().split() for split in ("train", "test")}
     names["train"] = chance.sample(names["train"], rows)
     with zipfile.ZipFile(folder / "cells.zip", "w") as archive:
@@ -146,7 +146,7 @@ def recordings(folder: Path, rows: int, chance: random.Random) -> list[Path]:
 
 
 def films(folder: Path, rows: int, chance: random.Random) -> list[Path]:
-    """MovieLens: so many people, and the hundred films seen by most; each one's last is what is asked for."""
+    """Write MovieLens ratings of `rows` users over the hundred most rated movies."""
     with (DATA / "movielens-latest-small" / "ratings.csv").open(newline="") as file:
         head, *ratings = csv.reader(file)
     usual = {film for film, _ in Counter(rating[1] for rating in ratings).most_common(100)}
@@ -159,7 +159,7 @@ def films(folder: Path, rows: int, chance: random.Random) -> list[Path]:
 
 
 def verses(folder: Path, rows: int, _: random.Random) -> list[Path]:
-    """So many characters of Shakespeare, and the 4,000 that follow to test on."""
+    """Write `rows` characters of Shakespeare, and the next 4,000 as the test."""
     text = (DATA / "tinyshakespeare" / "input.txt").read_text(encoding="utf-8")
     (folder / "train.txt").write_text(text[:rows], encoding="utf-8")
     (folder / "test.txt").write_text(text[rows : rows + 4000], encoding="utf-8")
@@ -192,9 +192,9 @@ def pairs(folder: Path, rows: int, chance: random.Random) -> list[Path]:
 
 
 CASES: Final[Mapping[str, Case]] = {
-    "shades": Case("image_classification", "accuracy", (60, 100, 300), PICTURES, pictures(shades)),
-    "shapes": Case("image_classification", "accuracy", (60, 100, 300), PICTURES, pictures(shapes)),
-    "digits": Case("image_classification", "accuracy", (100, 300), PICTURES, pictures(digits)),
+    "shades": Case("image_classification", "accuracy", (60, 100, 300), PICTURES, images(shades)),
+    "shapes": Case("image_classification", "accuracy", (60, 100, 300), PICTURES, images(shapes)),
+    "digits": Case("image_classification", "accuracy", (100, 300), PICTURES, images(digits)),
     "sentences": Case("text_classification", "accuracy", (100, 300), ("rnn", "transformer", MINILM), sentences),
     "cells": Case("object_detection", "map50", (60,), ("",), cells),
     "recordings": Case("speech_recognition", "word_error_rate", (100,), ("",), recordings),
@@ -202,7 +202,7 @@ CASES: Final[Mapping[str, Case]] = {
     "verses": Case("text_generation", "bits_per_character", (20_000,), ("",), verses),
     "symbols": Case("image_text_matching", "text_recall_at_10", (100, 300), ("",), symbols),
     "pairs": Case("translation", "chrf", (300,), ("",), pairs),
-    "drawings": Case("image_generation", "negative_elbo", (100,), ("",), pictures(digits)),
+    "drawings": Case("image_generation", "negative_elbo", (100,), ("",), images(digits)),
 }
 
 

@@ -1,4 +1,4 @@
-"""MNIST: what every architecture that reads images reaches with its default preset and recipe, and at what cost.
+"""MNIST: quality and cost of every image architecture with its default recipe.
 
 Trained on the training split, a tenth of which validates; the test split is judged once. CPU seconds cover everything
 from spec to package, evaluation and export included.

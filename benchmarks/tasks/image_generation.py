@@ -1,7 +1,7 @@
-"""MNIST: how well the default recipe draws: -ELBO on test pictures, and how many samples are judged as what was asked.
+"""MNIST: -ELBO of the default recipe, and how often samples show the requested class.
 
-The judge is a classifier trained on the same real pictures; how often it is right on real test pictures stands beside,
-for no sample can be judged better than that. `--sheet` writes samples as one picture, a column a class.
+The judge is a classifier trained on the same real images. Its accuracy on real test images is printed beside, as the
+limit of what it can say about samples. `--sheet` writes samples as one image, a column for each class.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ NATS = 104
 JUDGED_RIGHT = 0.8
 JUDGE_EPOCHS = 2
 SHEET_ROWS = 10
+#: White pixels between two samples of the sheet.
 EDGE = 2
-"""White pixels between two samples of the sheet."""
 
 
 def run(dataset: Path, workdir: Path, seed: int, **request: Any) -> tuple[TrainingResult, float]:
@@ -84,7 +84,7 @@ def _measure(dataset: Path, folder: Path, arguments: argparse.Namespace) -> bool
     nats = result["negative_elbo"]
     size = made.package.manifest.parameters
     print(f"vae {arguments.preset}, {size:,} parameters, {seconds:.0f} CPU s")
-    print(f"-ELBO on test: {nats:.1f} nats (mean picture: {baseline['negative_elbo']:.1f})", flush=True)
+    print(f"-ELBO on test: {nats:.1f} nats (mean image: {baseline['negative_elbo']:.1f})", flush=True)
 
     drawer = Predictor.load(made.package)
     labels = list(made.package.manifest.labels or [])
@@ -104,7 +104,7 @@ def _measure(dataset: Path, folder: Path, arguments: argparse.Namespace) -> bool
     answers = judge.predict([{"image": item["image"]} for item in drawn])
     right = float(np.mean([answer["label"] == label for answer, label in zip(answers, expected, strict=True)]))
     print(f"samples judged as what was asked: {right:.1%} of {len(expected):,}")
-    print(f"the judge is right on real pictures: {judging.metrics['test/accuracy']:.1%}")
+    print(f"the judge is right on real images: {judging.metrics['test/accuracy']:.1%}")
     figure("negative evidence lower bound", nats, unit="nats per image", aim=f"<= {NATS}", note=f"{seconds:.0f} CPU s")
     figure("samples classified as the requested digit", right * 100, unit="%", aim=f">= {JUDGED_RIGHT * 100:g}")
     remaining = nats <= NATS and right >= JUDGED_RIGHT

@@ -1,4 +1,4 @@
-"""Emoji and their names: how often a picture finds its text among all, a text its picture, and a picture its category.
+"""Emoji and their names: retrieval in both directions, and zero-shot categories.
 
 `python -m benchmarks.tasks.matching` packs `captions.tsv` and `images/` as a user would, trains with the default recipe
 on images of half their size, and asks the finished model which of ten categories each test image belongs to: none of

@@ -1,4 +1,4 @@
-"""MNIST: what the catalogue's default recipe reaches, beside the one-convolution network that this promise began with.
+"""MNIST: default recipe of the catalog beside a one-convolution network.
 
 `python benchmarks/tasks/mnist.py` trains in this process; `--through-api` does the same over HTTP, on a running service
 (`PLINTH_URL`, `PLINTH_API_KEY`), one job after the other.
@@ -42,7 +42,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One run. CPU seconds cover everything from spec to package; None where another process ran it."""
+    """Result of one run; CPU seconds are None if another process ran it."""
 
     test: float
     validation: float

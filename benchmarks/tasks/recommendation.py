@@ -1,4 +1,4 @@
-"""MovieLens: what the default recipe recommends, beside popularity. The last film of each user is what is asked for.
+"""MovieLens: default recipe beside popularity, on the last movie of each user.
 
 `python -m benchmarks.tasks.recommendation` reads `ratings.csv` as it is, parts it by time and trains in this process.
 """

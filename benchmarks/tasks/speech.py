@@ -1,7 +1,7 @@
-"""Speech on two cores: what usual recipes reach on the Free Spoken Digit Dataset, takes 0 to 4 of each kept aside.
+"""Speech on FSDD with the default recipes; takes 0 to 4 are the test.
 
 - recognition: word error rate on the test takes, beside the commonest word
-- synthesis: every word in every voice, written to WAV, read back and given to that recogniser; what the waves are like
+- synthesis: every word in every voice, written to WAV, read back and given to that recognizer; what the waves are like
 
 Takes 5 to 9 validate; with them recipes were chosen. `python -m benchmarks.tasks.speech` trains in this process.
 """
@@ -37,21 +37,21 @@ SPEEDS = (0.85, 1.0, 1.15)
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One synthesised word, and what was heard in it."""
+    """One synthesized word, and its transcript."""
 
     text: str
     voice: str
     heard: str
     peak: float
     seconds: float
+    #: The larger of the first and the last sample: what would click.
     ends: float
-    """The larger of the first and the last sample: what would click."""
+    #: The largest step from one sample to the next, beside the peak.
     jump: float
-    """The largest step from one sample to the next, beside the peak."""
 
 
 def write(recordings: Path, folder: Path) -> Path:
-    """A dataset, by way of a zip with a list as a user would send it."""
+    """Import a zip with a list, as a user would send it."""
     archive = folder / "fsdd.zip"
     lines = ["file_name,text,speaker,split"]
     with zipfile.ZipFile(archive, "w") as packed:
@@ -63,7 +63,7 @@ def write(recordings: Path, folder: Path) -> Path:
         packed.writestr("metadata.csv", "\n".join(lines))
     report = import_dataset([archive], folder / "dataset", task="speech_recognition")
     if report.state != "ready":
-        sys.exit(f"the recordings were rejected: {report.errors}")
+        sys.exit(f"the audio clips were rejected: {report.errors}")
     return folder / "dataset"
 
 
@@ -98,7 +98,7 @@ def say(speaker: Predictor, listener: Predictor, voices: list[str]) -> list[Said
 
 
 def largest_jump(recordings: Path) -> float:
-    """Of the test takes as they were recorded: what speech at this rate does by itself."""
+    """Return the largest jump in the test clips, the reference for synthesized ones."""
     waves = [
         audio.decode(path.read_bytes()).samples for take in TEST_TAKES for path in recordings.glob(f"*_{take}.wav")
     ]
@@ -108,12 +108,12 @@ def largest_jump(recordings: Path) -> float:
 def main() -> None:
     """Print two tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the recordings")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the recogniser; the first one listens")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the audio clips")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the recognizer; the first one listens")
     parser.add_argument("--only", choices=["recognition"], help="leave synthesis out")
     arguments = parse_args(parser)
     if not any(arguments.data.glob("*.wav")):
-        sys.exit(f"skipped: no recordings in {arguments.data}; name their folder with --data")
+        sys.exit(f"skipped: no audio clips in {arguments.data}; name their folder with --data")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         dataset = write(arguments.data, folder)
@@ -135,7 +135,7 @@ def main() -> None:
         state = spoken.package.task()
         assert state is not None
         _show(say(Predictor.load(spoken.package), listener, list(state.state["voices"])), spoken, seconds)
-        print(f"largest jump of real recordings: {largest_jump(arguments.data):.2f} of the peak")
+        print(f"largest jump of real audio clips: {largest_jump(arguments.data):.2f} of the peak")
 
 
 def _show(transcript: list[Said], spoken: TrainingResult, seconds: float) -> None:
@@ -144,7 +144,7 @@ def _show(transcript: list[Said], spoken: TrainingResult, seconds: float) -> Non
     for name, value in report["metrics"].items():
         print(f"  {name}: {value:.3f}, baseline {report['baseline'][name]:.3f}")
     right = [item.heard == item.text for item in transcript]
-    print(f"  words recognised from the WAVs: {np.mean(right):.1%} of {len(transcript)}")
+    print(f"  words recognized from the WAVs: {np.mean(right):.1%} of {len(transcript)}")
     for item in [item for item, good in zip(transcript, right, strict=True) if not good][:10]:
         print(f"    {item.voice} said {item.text!r}, heard was {item.heard!r}")
     figure("words recognized from synthesized clips", float(np.mean(right)) * 100, unit="%", aim=">= 95")

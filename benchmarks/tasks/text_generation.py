@@ -1,4 +1,4 @@
-"""How well is Shakespeare told, and how fast is he written on?
+"""Tinyshakespeare: bits per character, and speed of generation.
 
     python -m benchmarks.tasks.text_generation                     train the small gpt as it comes, on the usual split
     python -m benchmarks.tasks.text_generation --architecture rnn

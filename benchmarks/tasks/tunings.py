@@ -1,4 +1,4 @@
-"""What each tuning makes of a published model: MiniLM on the film reviews of sst2.
+"""Each tuning of MiniLM on the movie reviews of SST-2.
 
     python -m benchmarks.tasks.tunings --labels 1000
     python -m benchmarks.tasks.tunings --labels 6920 --tunings full --rates 1e-4
@@ -52,7 +52,7 @@ class Made:
 
     @property
     def validation(self) -> float:
-        """Share of rows."""
+        """Fraction of rows."""
         return self.result.metrics["validation/accuracy"]
 
 
@@ -101,14 +101,14 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> None:
 
 
 def _judged(made: TrainingResult, rows: list[str]) -> float:
-    """The share of rows, a text and its label each, that the package answers right."""
+    """Return the fraction of rows that the package classifies correctly."""
     texts, labels = zip(*(row.rsplit("\t", 1) for row in rows), strict=True)
     answers = Predictor.load(made.package).predict([{"text": text} for text in texts])
     return float(np.mean([answer["label"] == label for answer, label in zip(answers, labels, strict=True)]))
 
 
 def minilm(folder: Path) -> Path:
-    """As an upload of its folder would be imported."""
+    """Import a folder as an upload of it would be."""
     published = get_model_path()
     with zipfile.ZipFile(folder / "minilm.zip", "w") as archive:
         for path in sorted(published.rglob("*")):

@@ -36,8 +36,8 @@ CHECKS = [
     openapi_checks.content_type_conformance,
     openapi_checks.response_schema_conformance,
 ]
+#: For each operation and kind of request.
 MOST_EXAMPLES = 6
-"""For each operation and kind of request."""
 
 schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 

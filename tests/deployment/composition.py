@@ -63,7 +63,7 @@ def seconds(duration: str) -> float:
 
 
 def image(target: str) -> dict[str, Any]:
-    """What a stage of the Dockerfile says to the engine: `environment`, and the others as they are written."""
+    """Instructions of one stage of the Dockerfile; `environment` is merged."""
     stages: dict[str, dict[str, Any]] = {}
     stage: dict[str, Any] = {}
     for line in _instructions():

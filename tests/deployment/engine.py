@@ -1,8 +1,8 @@
 """A container engine without containers: each service of the composition becomes processes of this machine.
 
 Its command, variables and health check are taken word for word, but for what a container has of its own: the names of
-other services become loopback ports, `/data` a folder. Two images are not at hand as programs: of Valkey there is the
-server without its client, and in MinIO's place stands moto's S3 server; `stand_ins/` holds the client commands.
+other services become loopback ports, `/data` a folder. Two images are not available as programs: Valkey comes
+without its client, and moto's S3 server replaces MinIO; `stand_ins/` holds the client commands.
 """
 
 import os
@@ -21,8 +21,8 @@ from tests.deployment.composition import image, seconds, services
 from tests.support.servers import Postgres
 
 STAND_INS = Path(__file__).parent / "stand_ins"
+#: Where each listens inside its container.
 PORTS = {"api": 8000, "postgres": 5432, "valkey": 6379, "minio": 9000}
-"""Where each listens inside its container."""
 ONE_SHOT_SECONDS = 60.0
 
 
@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 class ImagePostgres(Postgres):
-    """PostgreSQL as its image's first start makes it from its variables: a user with a password, and a database."""
+    """Initialize PostgreSQL as its image does: user, password, database."""
 
     def prepare(self, environment: Mapping[str, str], port: int) -> tuple[list[str], dict[str, Any]]:
         """The command that serves it, and whom to run it as."""
@@ -79,7 +79,7 @@ class Engine:
         self._postgres.stop()
 
     def up(self) -> None:
-        """Each service once what it depends on has come as far as it asks for; returns when all are healthy."""
+        """Start each service after its dependencies; returns when all are healthy."""
         conditions = {name: service.get("depends_on", {}) for name, service in self.services.items()}
         for name in TopologicalSorter(conditions).static_order():
             for awaited, how in conditions[name].items():
@@ -90,7 +90,7 @@ class Engine:
                 self._await(name, "service_healthy")
 
     def down(self) -> dict[str, tuple[int, float]]:
-        """Stop them as an engine does, dependents first: the exit status of each and the seconds it took."""
+        """Stop the services, dependents first; returns exit status and seconds of each."""
         ended = {}
         for name, process in reversed(self.processes.items()):
             if process.poll() is None:
@@ -104,7 +104,7 @@ class Engine:
         return ended
 
     def environment(self, name: str) -> dict[str, str]:
-        """The image's variables, the service's over them, and what a machine rather than a container must add."""
+        """Merge the variables of image, service and test machine."""
         service = self.services[name]
         built = image(service["build"]["target"])["environment"] if "build" in service else {}
         value_value = {**built, **service.get("environment", {})}
@@ -122,7 +122,7 @@ class Engine:
         }
 
     def log(self, name: str) -> str:
-        """What a service has written."""
+        """Return the log of a service."""
         return (self._folder / f"{name}.log").read_text(errors="replace")
 
     def volume(self, name: str) -> Path:
@@ -157,7 +157,7 @@ class Engine:
         return written, {}
 
     def _placed(self, name: str, text: str) -> str:
-        """What in a container is a name, a port or a place, on this machine."""
+        """Map names, ports and paths of containers to this machine."""
         for service, port in PORTS.items():
             text = text.replace(f"{service}:{port}", f"127.0.0.1:{self.ports[service]}")
         if name in PORTS:

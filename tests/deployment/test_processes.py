@@ -1,6 +1,6 @@
-"""The composition at work: its own commands as processes, on a real PostgreSQL and a real Valkey.
+"""Tests of the composition as processes, on a real PostgreSQL and Valkey.
 
-What stands in for containers, and for MinIO, is told in `engine.py`. `worker-gpu` is the one service that is not
+`engine.py` says what replaces containers and MinIO. `worker-gpu` is the one service that is not
 started: `test_files.py` shows that it is the worker with a GPU, and there may be none here.
 """
 

@@ -1,1 +1,1 @@
-"""What tests and benchmarks share: real servers, data, models."""
+"""Shared by tests and benchmarks: real servers, data, models."""

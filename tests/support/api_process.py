@@ -34,8 +34,8 @@ class ApiProcess:
         }
         for name in ("PLINTH_DATABASE_URL", "PLINTH_BLOB_URL", "PLINTH_REDIS_URL"):
             self.environment.pop(name, None)
+        #: Which cores it may use, as taskset has it; all, where nothing is said.
         self.cores = cores
-        """Which cores it may use, as taskset has it; all, where nothing is said."""
         self.ready_seconds = 0.0
         self.home = home
         self.log = home / "api.log"
@@ -105,7 +105,7 @@ class ApiProcess:
 
     @property
     def pid(self) -> int:
-        """Of the running process."""
+        """Process id."""
         assert self._process is not None
         return self._process.pid
 
@@ -116,13 +116,13 @@ class ApiProcess:
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
 
     def cpu_seconds(self) -> float:
-        """What it computed so far, all threads and the kernel on their behalf."""
+        """CPU seconds so far, of all threads and the kernel."""
         assert self._process is not None
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def maps(self) -> str:
-        """Which files are mapped: a library that was loaded is among them."""
+        """Files mapped by the process, among them every loaded library."""
         assert self._process is not None
         return Path(f"/proc/{self._process.pid}/maps").read_text()
 

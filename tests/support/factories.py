@@ -1,4 +1,4 @@
-"""What a service would hold after some use: datasets that were read, jobs that ran, models that were trained."""
+"""Content of a service after some use: datasets, jobs, models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TRUNK = "trunk.onnx"
 
 
 def png(brightness: int, *, side: int = SIDE) -> bytes:
-    """A grey picture of one brightness."""
+    """Make a gray image of one brightness."""
     picture = io.BytesIO()
     Image.new("L", (side, side), brightness).save(picture, "PNG")
     return picture.getvalue()
@@ -56,7 +56,7 @@ def claimed(job_id: str) -> Claim:
 
 
 def reported(claim: Claim, *, steps: int) -> None:
-    """A run that tells how it goes: for each step a metric, now and then a word."""
+    """Run that reports a metric for each step, and some messages."""
     for step in range(1, steps + 1):
         with transaction() as session:
             jobs.report(
@@ -70,7 +70,7 @@ def reported(claim: Claim, *, steps: int) -> None:
 
 
 def shades(folder: Path, *, bias: float = 0.0, ballast_bytes: int = 0, in_two: bool = False) -> ModelPackage:
-    """A classifier of dark and light pictures, right by construction; a positive bias makes more of them light.
+    """Classifier of dark and light images, correct by construction.
 
     `ballast_bytes` more are multiplied by and add nothing. Those `in_two` files have their trunk in common.
     """
@@ -114,7 +114,7 @@ def shades(folder: Path, *, bias: float = 0.0, ballast_bytes: int = 0, in_two: b
 
 
 def painter(folder: Path) -> ModelPackage:
-    """A generator whose pictures are the sigmoid of their noise."""
+    """Generator whose images are the sigmoid of their noise."""
     nodes = [
         helper.make_node("Sigmoid", ["noise"], ["flat"]),
         helper.make_node("Reshape", ["flat", "shape"], ["image"]),
@@ -132,7 +132,7 @@ def painter(folder: Path) -> ModelPackage:
 
 
 def writer(folder: Path, cycle: str = "aé世") -> ModelPackage:
-    """Writes these letters around, byte by byte, each of which is a token."""
+    """Generator that repeats these characters, each of which is a token."""
     encoder = ENCODERS["text"].learn([cycle], {"max_length": 32})
     tokens = encoder.tokenize_whole([cycle])[0].tolist()  # type: ignore[attr-defined]  # of the text encoder alone
     size = encoder.shape()["vocabulary"]
@@ -169,14 +169,14 @@ def writer(folder: Path, cycle: str = "aé世") -> ModelPackage:
 
 
 def changed(package: ModelPackage, **fields: object) -> ModelPackage:
-    """With another manifest."""
+    """Copy a package with another manifest."""
     manifest = package.manifest.model_copy(update=fields)
     (package.directory / MANIFEST).write_text(manifest.model_dump_json())
     return ModelPackage(package.directory, manifest)
 
 
 def embedder(folder: Path, reads: str, encoder: Encoder[Any]) -> ModelPackage:
-    """A base model whose embedding is the mean of what it reads: tokens [B, T], or frames [B, T, F]."""
+    """Base model whose embedding is the mean of its input."""
     nodes = [
         helper.make_node("Cast", [reads], ["numbers"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["numbers"], ["mean"], axes=[1], keepdims=1),

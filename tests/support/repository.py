@@ -1,8 +1,8 @@
-"""Folders that tests and benchmarks read: this checkout, and the data sets that lie beside it."""
+"""Folders that tests and benchmarks read: this checkout, and shared data."""
 
 from pathlib import Path
 from typing import Final
 
 REPOSITORY: Final = Path(__file__).parents[2]
+#: Small public data sets, never copied into the repository; what needs them is skipped where they are absent.
 SHARED_DATA: Final = REPOSITORY / ".." / "shared" / "data"
-"""Small public data sets, never copied into the repository; what needs them is skipped where they are absent."""

@@ -26,8 +26,8 @@ class RunningStack:
     api_key: str
     process: subprocess.Popen[str]
     output: Path
+    #: CPU seconds of all its processes, until it was ready.
     ready_cpu_seconds: float
-    """Of all its processes, until it was ready."""
 
     def client(self) -> Plinth:
         return Plinth(self.url, self.api_key)
@@ -36,7 +36,7 @@ class RunningStack:
         return int(next(noted["pid"] for noted in read_stack(self.home)["processes"] if noted["name"] == name))
 
     def environment(self) -> dict[str, str]:
-        """For a client command that should find this service by itself."""
+        """Environment of a client command that finds this service by itself."""
         return {**clean_environment(), "PLINTH_HOME": str(self.home)}
 
 
@@ -46,7 +46,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process and its ended children have computed; 0 where the system does not tell."""
+    """Return the CPU seconds of a process and its ended children; 0 if unknown."""
     if sys.platform != "linux":
         return 0.0
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -24,8 +24,8 @@ class Documented(BaseSettings):
     #: of two lines.
     above: int = 2048
     beside: int = 1  #: A note beside.
+    #: A note below.
     below: float = 1.0
-    """A note below."""
     described: int = Field(1, ge=0, description="A description.")
     annotated: Annotated[int, Doc("A Doc.")] = 1
     size_bytes: int = Field(3 << 20, le=1 << 30)

@@ -12,6 +12,7 @@ from ml.errors import PackageError
 from tests.support.ml import image_models, samples
 
 SOUNDS = [decode(each) for each in samples.VALUES["audio"](9)]
+#: Raw values by encoder.
 VALUES = {
     "characters": samples.VALUES["text"](40),
     "image": list(image_models.rows().columns["image"]),
@@ -20,7 +21,6 @@ VALUES = {
     "mel_spectrogram": SOUNDS,
     "text": samples.VALUES["text"](40),
 }
-"""Raw values by encoder."""
 
 every_encoder = pytest.mark.parametrize("name", list(ENCODERS))
 

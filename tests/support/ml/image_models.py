@@ -1,4 +1,4 @@
-"""Pictures and packages that several tests start from."""
+"""Images and packages that several tests start from."""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def summary(**changes: Any) -> DatasetSummary:
 
 
 def classifier_graph(path: Path, weights: np.ndarray) -> None:
-    """`embedding` is the flattened picture, `logits` its product with `weights` [pixels, classes]."""
+    """`embedding` is the flattened image, `logits` its product with `weights` [pixels, classes]."""
     pixels, classes = weights.shape
     graph = helper.make_graph(
         [
@@ -66,7 +66,7 @@ def classifier_graph(path: Path, weights: np.ndarray) -> None:
 
 
 def drawer_graph(path: Path, *, latent: int) -> None:
-    """Spreads the noise over the picture and squashes it; a class makes it brighter."""
+    """Spread the noise over the image and squash it; a class makes it brighter."""
     spread = np.random.default_rng(1).normal(size=(latent, SIDE * SIDE)).astype(np.float32)
     graph = helper.make_graph(
         [
@@ -99,7 +99,7 @@ def weights() -> np.ndarray:
 
 
 def package(folder: Path, *, task: str | None = "image_classification", graph: bool = True) -> ModelPackage:
-    """A linear classifier of 8 x 8 pictures, or what is left of one without a task."""
+    """Linear classifier of 8 x 8 images; a base model without a task."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = folder / "weights.safetensors"
     save_file({"weights": weights()}, tensors)

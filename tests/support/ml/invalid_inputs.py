@@ -1,4 +1,4 @@
-"""What nobody should send: by field of an input, values of every kind, and those just beyond what its schema allows."""
+"""Invalid inputs: for each field, values of all kinds and just beyond its limits."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ANYTHING: Final[JSON] = {
 
 
 def values(schema: JSON, field: str) -> Iterator[tuple[str, Any]]:
-    """What it is, and the value; `schema` is that of the whole input."""
+    """Return the description and the value; `schema` is that of the whole input."""
     yield from ANYTHING.items()
     for branch in _branches(schema["properties"][field]):
         step = 1 if branch.get("type") == "integer" else 0.001
@@ -63,7 +63,7 @@ def values(schema: JSON, field: str) -> Iterator[tuple[str, Any]]:
 
 
 def heavy(field: JSON) -> Any:
-    """What the field allows and weighs half a megabyte, or 50,000 values; None where it allows no such thing."""
+    """Return an allowed value of half a megabyte or 50,000 items, or None."""
     for branch in _branches(field):
         if branch.get("type") == "string" and branch.get("maxLength", 500_000) >= 500_000:
             return "e" * 500_000

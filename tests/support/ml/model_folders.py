@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def zipped(folder: Path, archive: Path, *, below: str = "", **more: bytes) -> Path:
-    """A zip of a folder's files, and of more by name (`__` is a slash, `_dot_` a dot)."""
+    """Zip the files of a folder, and more by name."""
     with zipfile.ZipFile(archive, "w") as packed:
         for path in sorted(folder.rglob("*")):
             if path.is_file():

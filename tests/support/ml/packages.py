@@ -1,4 +1,4 @@
-"""A small package of any task, as it would come out of training: its networks are untrained, its graphs are real."""
+"""Small packages of any task, with untrained networks and real graphs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PARITY_ROWS = 7
 
 
 def lesson(task: str) -> TrainingPlan:
-    """A task that has learned from the sample rows, over the first architectures that fit, as small as they get."""
+    """Make a task learned from the sample rows, with the smallest fitting architectures."""
     data = samples.dataset(TASKS[task].columns)
     chosen = {}
     for slot, entry in CATALOG.tasks[task].slots.items():

@@ -80,7 +80,7 @@ def columns_of(required: Mapping[str, str]) -> dict[str, str]:
 
 
 def write(folder: Path, columns: Mapping[str, str], *, rows: int = 60) -> Path:
-    """Write a dataset with 2/3 of the rows in train, 1/6 each in validation and test."""
+    """Write a dataset: 2/3 of the rows in train, 1/6 each in validation and test."""
     issues = IssueLog(max_samples=10)
     splits = np.repeat(np.arange(len(SPLITS), dtype=np.int8), [rows - 2 * (rows // 6), rows // 6, rows // 6])
     values = {column: VALUES[name](rows) for column, name in columns.items()}

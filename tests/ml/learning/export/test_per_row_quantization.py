@@ -17,11 +17,12 @@ from ml.learning.export.per_row_quantization import LEVELS, write
 WIDTH, COLUMNS = 128, 160
 RANDOM = np.random.default_rng(0)
 MATRIX = RANDOM.standard_normal((WIDTH, COLUMNS)).astype(np.float32)
+#: Of one call, which no common scale would suit.
 ROWS = (RANDOM.standard_normal((3, 5, WIDTH)) * np.array([1e-3, 1, 1e3])[:, None, None]).astype(np.float32)
-"""Of one call, which no common scale would suit."""
+#: Of a product, as a share of the largest magnitudes. Rounding both factors errs evenly by up to half a level, so this
+#: is the deviation of the sum of products if all values were the largest; these are a third of it, so that it is
+#: three.
 LARGEST_ERROR = (2 * WIDTH / 12) ** 0.5 / LEVELS
-"""Of a product, as a share of the largest magnitudes. Rounding both factors errs evenly by up to half a level, so this
-is the deviation of the sum of products if all values were the largest; these are a third of it, so that it is three."""
 
 
 def graph(folder: Path, *nodes: NodeProto, opset: int = 18, read: int = TensorProto.FLOAT, **constants: Any) -> Path:

@@ -21,8 +21,8 @@ from ml.learning.interchange.importer import import_model
 from ml.package.package import ModelPackage
 from tests.support.ml.model_folders import zipped
 
+#: float32 sums of a few dozen terms, in another order.
 CLOSE = 1e-5
-"""float32 sums of a few dozen terms, in another order."""
 WORDS = [
     "[PAD]",
     "[UNK]",
@@ -50,13 +50,13 @@ SIZES: dict[str, Any] = {
     "max_position_embeddings": 40,
     "pad_token_id": 0,
 }
+#: What a family calls by other names, or has beside.
 OWN: dict[str, dict[str, Any]] = {
     "distilbert": {"dim": 12, "n_layers": 2, "n_heads": 3, "hidden_dim": 20},
     "electra": {"embedding_size": 8},
     # The library counts its positions from this number, whatever the configuration says.
     "mpnet": {"pad_token_id": 1},
 }
-"""What a family calls by other names, or has beside."""
 
 
 def folder_of(path: Path, family: str, *, head: bool, **config: Any) -> tuple[Path, Any]:

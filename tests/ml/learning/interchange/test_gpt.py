@@ -18,8 +18,8 @@ from ml.learning.interchange.importer import import_model
 from ml.package.package import ModelPackage
 from tests.support.ml.model_folders import zipped
 
+#: float32 sums of a few dozen terms, in another order.
 CLOSE = 1e-5
-"""float32 sums of a few dozen terms, in another order."""
 END = "<|endoftext|>"
 TEXTS = ["Once upon", "A much longer text than the other one, to be filled up.", "x"]
 SIZES: dict[str, Any] = {
@@ -29,6 +29,7 @@ SIZES: dict[str, Any] = {
     "intermediate_size": 24,
     "max_position_embeddings": 80,
 }
+#: What a family calls by other names, or has beside.
 OWN: dict[str, dict[str, Any]] = {
     "llama": {"num_key_value_heads": 2},
     "mistral": {"num_key_value_heads": 2},
@@ -36,9 +37,8 @@ OWN: dict[str, dict[str, Any]] = {
     "qwen3": {"num_key_value_heads": 2, "head_dim": 6},
     "opt": {"ffn_dim": 24, "word_embed_proj_dim": 16},
 }
-"""What a family calls by other names, or has beside."""
+#: In the layer that tells the next token.
 WITH_A_BIAS = {"phi"}
-"""In the layer that tells the next token."""
 
 
 def tokenizer() -> Any:

@@ -16,8 +16,8 @@ from ml.learning.interchange.importer import import_model
 from ml.package.package import ModelPackage
 from tests.support.ml.model_folders import zipped
 
+#: float32 sums of some hundred terms, in another order.
 CLOSE = 1e-5
-"""float32 sums of some hundred terms, in another order."""
 TEXTS = [
     "A man is eating food.",
     "Somebody eats a meal.",

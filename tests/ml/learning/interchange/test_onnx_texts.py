@@ -21,10 +21,10 @@ from tests.ml.learning.interchange.test_bert import TEXTS, asked_there, folder_o
 from tests.support.ml.model_folders import zipped
 
 WORDS = ["[PAD]", "[UNK]", "[SEP]", "good", "bad", "film", "not"]
+#: Of each word for no and yes; padding would speak loudest, were it heeded.
 WEIGHT = np.array([[9, 9], [0, 0], [0, 0], [0, 2], [2, 0], [0.5, 0.5], [1, 0]], dtype=np.float32)
-"""Of each word for no and yes; padding would speak loudest, were it heeded."""
+#: float32 sums of a few dozen terms, in another order.
 CLOSE = 1e-5
-"""float32 sums of a few dozen terms, in another order."""
 
 
 def graph(

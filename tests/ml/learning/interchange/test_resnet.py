@@ -26,8 +26,8 @@ from ml.package.package import ModelPackage
 from tests.support.ml.model_folders import zipped
 
 SIDE = 40
+#: float32 sums of a few dozen terms, in another order.
 CLOSE = 1e-5
-"""float32 sums of a few dozen terms, in another order."""
 SHAPES: dict[str, dict[str, Any]] = {
     "basic": {"layer_type": "basic", "embedding_size": 6, "hidden_sizes": [6, 8], "depths": [2, 1]},
     "bottleneck": {"layer_type": "bottleneck", "embedding_size": 4, "hidden_sizes": [16, 32], "depths": [1, 2]},

@@ -18,8 +18,8 @@ from ml.tasks import TASKS
 from tests.ml.learning.interchange.test_bert import folder_of
 from tests.support.ml.model_folders import zipped
 
+#: In the order that data has them in.
 LABELS = {"bad": "not good.", "good": "a good film.", "so-so": "a film."}
-"""In the order that data has them in."""
 
 
 @pytest.fixture(scope="module")

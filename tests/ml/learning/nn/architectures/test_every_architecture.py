@@ -22,8 +22,8 @@ SHAPES: dict[Signal, list[dict[str, int]]] = {
     Signal.TOKENS: [{"vocabulary": 11, "length": 12}],
     Signal.FRAMES: [{"bins": 5}],
 }
+#: Of rows that stand in one batch.
 LENGTHS = (9, 4, 7, 1)
-"""Of rows that stand in one batch."""
 
 every = pytest.mark.parametrize("name", list(ARCHITECTURES))
 

@@ -18,8 +18,9 @@ IMAGE = {"image": Widths(shape=SHAPE, pooled=5, maps=(2, 3), strides=(2, 4), lat
 TEXT = {"text": Widths(shape={"vocabulary": VOCABULARY, "length": TIME}, pooled=8, sequence=8, causal=8)}
 OF_TEXTS = frozenset({Feature.SEQUENCE, Feature.CAUSAL})
 AUDIO = {"audio": Widths(shape={"bins": 4}, pooled=8, sequence=8)}
+#: By head, what it reads; elsewhere pictures or texts, as its needs say.
 WIDTHS = {"ctc": AUDIO, "projections": {**IMAGE, **TEXT}}
-"""By head, what it reads; elsewhere pictures or texts, as its needs say."""
+#: By head, what its config is here; elsewhere a number of classes.
 CONFIG: dict[str, dict[str, Any]] = {
     "decoder": {"vocabulary": VOCABULARY},
     "next_token": {"vocabulary": VOCABULARY},
@@ -27,7 +28,6 @@ CONFIG: dict[str, dict[str, Any]] = {
     "ctc": {"letters": VOCABULARY},
     "spectrogram": {"bands": 4, "voices": 2, "width": 8, "layers": 1},
 }
-"""By head, what its config is here; elsewhere a number of classes."""
 
 every = pytest.mark.parametrize("name", list(HEADS))
 

@@ -19,6 +19,7 @@ SHAPES = {
     Signal.TOKENS: {"vocabulary": 16, "length": 12, "padding": 0, "begin": 1, "end": 2, "mask": 3},
     Signal.FRAMES: {"bins": 4},
 }
+#: By what an objective reads and needs.
 BACKBONES = {
     (Signal.IMAGE, Feature.POOLED): "cnn",
     (Signal.IMAGE, Feature.MAPS): "cnn",
@@ -28,7 +29,6 @@ BACKBONES = {
     (Signal.TOKENS, Feature.CAUSAL): "gpt",
     (Signal.FRAMES, Feature.SEQUENCE): "rnn",
 }
-"""By what an objective reads and needs."""
 IMAGE = Slot(reads=frozenset({Signal.IMAGE}), needs=HEADS["classifier"].needs)
 
 every = pytest.mark.parametrize("name", list(OBJECTIVES))

@@ -1,4 +1,4 @@
-"""A small network over pictures: JSON, PNG and raw bytes from many connections, and what one connection waits."""
+"""Small image network: JSON, PNG and raw bytes over many connections and over one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def compute_limit(folder: Path, *, rows: int = 64) -> float:
 
 
 def small_network(folder: Path) -> Path:
-    """One convolution and a dense layer for 28 x 28 pictures, as `finetune` leaves it after two steps."""
+    """Make a network of one convolution and a dense layer for 28 x 28 images."""
     folder.mkdir()
     from pydantic import TypeAdapter
 
@@ -49,7 +49,7 @@ def small_network(folder: Path) -> Path:
     assert report.state == "ready", report.errors
     request = {
         "kind": "finetune",
-        "dataset": "pictures",
+        "dataset": "images",
         "model": "small",
         "task": "image_classification",
         "architecture": {"name": "cnn", "config": {"preset": "document", "hidden": 64}},
@@ -63,7 +63,7 @@ def small_network(folder: Path) -> Path:
 
 
 def table(path: Path, *, rows: int) -> Path:
-    """Labels and pixels of so many pictures as CSV."""
+    """Write labels and pixels of `rows` images as CSV."""
     lines = ["label," + ",".join(f"p{place}" for place in range(784))]
     lines += [
         f"{row % 10}," + ",".join(map(str, picture.ravel().tolist())) for row, picture in enumerate(pictures(rows))
@@ -78,7 +78,7 @@ def pictures(count: int) -> np.ndarray:
 
 
 def bodies(kind: str) -> tuple[list[bytes], str]:
-    """So many different requests of a kind, and their content type."""
+    """Return `BODIES` different requests of a kind, and their content type."""
     from ml.data.files.images import encode_png
 
     images = pictures(BODIES)
