@@ -30,7 +30,7 @@ class _Seen:
 
 def measure(service: Service) -> Iterable[Figure]:
     """Three versions, of which the alias means the first and the second in turn."""
-    package = pictures.small_network(service.folder / "pictures")
+    package = images.small_network(service.folder / "pictures")
     for _ in range(3):
         service.register(package, name="small")
     seen = asyncio.run(_ask_and_move(service))

@@ -40,7 +40,7 @@ def measure(service: Service) -> Iterable[Figure]:
         plinth_up(folder / "home", PLINTH_DEVICE="cpu", PLINTH_JOB_SLOTS=str(JOBS)) as stack,
         stack.client() as plinth,
     ):
-        source = pictures.table(folder / "pictures.csv", rows=2_000)
+        source = images.table(folder / "pictures.csv", rows=2_000)
         plinth.datasets.wait(plinth.datasets.upload(source, name="pictures", task="image_classification").id)
         plinth.jobs.wait(_train(plinth, "served", epochs=1))
         for _ in range(TURNS):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from benchmarks.serving import cold, pictures
+from benchmarks.serving import cold, images
 from benchmarks.serving.service import Figure, Service
 from tests.support.api_process import MIB
 
@@ -18,9 +18,9 @@ MAX_MIB: Final = 150
 
 def measure(service: Service) -> Iterable[Figure]:
     """Measure with a small network in memory, then with one of 90 MB as well."""
-    service.register(pictures.small_network(service.folder / "pictures"), name="small")
+    service.register(images.small_network(service.folder / "pictures"), name="small")
     service.register(cold.published(service.folder / "minilm"), name="cold-0")
-    request, content_type = pictures.bodies("png")
+    request, content_type = images.bodies("png")
     service.drive("/predict/small", request, content_type, connections=8, seconds=1)
     yield from _watched(service, "a small network in memory", memory_aim=f"<= {MAX_MIB} MiB")
     cold.options(service, "cold-0")

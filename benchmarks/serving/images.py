@@ -66,13 +66,13 @@ def table(path: Path, *, rows: int) -> Path:
     """Write labels and pixels of `rows` images as CSV."""
     lines = ["label," + ",".join(f"p{place}" for place in range(784))]
     lines += [
-        f"{row % 10}," + ",".join(map(str, picture.ravel().tolist())) for row, picture in enumerate(pictures(rows))
+        f"{row % 10}," + ",".join(map(str, image.ravel().tolist())) for row, image in enumerate(random_images(rows))
     ]
     path.write_text("\n".join(lines))
     return path
 
 
-def pictures(count: int) -> np.ndarray:
+def random_images(count: int) -> np.ndarray:
     """uint8 [count, 28, 28]."""
     return np.random.default_rng(1).integers(0, 256, size=(count, 28, 28), dtype=np.uint8)
 
@@ -81,7 +81,7 @@ def bodies(kind: str) -> tuple[list[bytes], str]:
     """Return `BODIES` different requests of a kind, and their content type."""
     from ml.data.files.images import encode_png
 
-    images = pictures(BODIES)
+    images = random_images(BODIES)
     if kind == "json":
         return [json.dumps({"inputs": [{"pixels": image.tolist()}]}).encode() for image in images], "application/json"
     if kind == "base64":
