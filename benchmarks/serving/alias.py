@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from benchmarks.serving import images
 from benchmarks.serving.caller import calling
 from benchmarks.serving.service import Figure, Service
 from tests.support.factories import png

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.serving import images
 from benchmarks.serving.caller import calling
 from benchmarks.serving.service import Figure, Service
 from tests.support.factories import png
