@@ -242,24 +242,24 @@ class TextGeneration(Task):
         loop.join([each for each, _ in rows if each is not None])
         while loop.is_busy:
             loop.step()
-        arrays = {name: np.zeros((len(rows), FORCED_TOKENS)) for name in ("nats", "weight")}
+        arrays = {name: np.zeros((len(rows), FORCED_TOKENS)) for name in ("token_loss", "weight")}
         for row, (each, weight) in enumerate(rows):
             if each is not None:
-                arrays["nats"][row, : len(weight)] = each.token_losses
+                arrays["token_loss"][row, : len(weight)] = each.token_losses
                 arrays["weight"][row, : len(weight)] = weight
         return arrays
 
     def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
         """Nats and weight of each window, since no two are equally long."""
-        nats = (outputs["nats"].astype(np.float64) * outputs["weight"]).sum(axis=1)
-        return {"nats": nats, "weight": outputs["weight"].astype(np.float64).sum(axis=1)}
+        nats = (outputs["token_loss"].astype(np.float64) * outputs["weight"]).sum(axis=1)
+        return {"token_loss": nats, "weight": outputs["weight"].astype(np.float64).sum(axis=1)}
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
     ) -> Evaluation:
         """Against the baseline of telling each token by how often it was seen in training, each once more than seen."""
         letters = int(np.sum(columns["letters"]))
-        metrics = _metrics(float(np.sum(outputs["nats"])), float(np.sum(outputs["weight"])), letters)
+        metrics = _metrics(float(np.sum(outputs["token_loss"])), float(np.sum(outputs["weight"])), letters)
         if train is None:
             return Evaluation(metrics)
         seen = np.bincount(np.concatenate(list(train["text"])), minlength=self._vocabulary) + 1.0

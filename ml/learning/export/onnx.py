@@ -251,7 +251,7 @@ class _Head(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        self.head = network.needed_head()
+        self.head = network.require_head()
         (self.slot,) = network.backbones
 
     def infer(self, batch: Tensors) -> Tensors:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ml.errors import PackageError
-from ml.learning.nn.layers.transformers_config import NOT_OF_THE_NETWORK
+from ml.learning.nn.layers.transformers_config import NON_ARCHITECTURE_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ def options_of(config: Mapping[str, Any], *, ours: frozenset[str]) -> dict[str, 
     settings = settings_of(config)
     names: Mapping[str, str] = settings.attribute_map
     known = settings.to_dict()
-    said = {names.get(name, name) for name in config.keys() - NOT_OF_THE_NETWORK - ours}
+    said = {names.get(name, name) for name in config.keys() - NON_ARCHITECTURE_KEYS - ours}
     wanted = said | {names.get(name, name) for name in WRITTEN_DOWN}
     return {name: known[name] for name in sorted(wanted & known.keys())}
 

@@ -1,4 +1,4 @@
-"""Where a run computes, how fast it may, and why."""
+"""Device, half precision and number of threads of training."""
 
 from __future__ import annotations
 
@@ -12,67 +12,73 @@ from ml.errors import SpecError
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """`name` is what torch calls it."""
+    """Device under the name that torch uses, with the reason why it was chosen."""
 
     name: str
-    why: str
+    reason: str
 
     @property
     def torch(self) -> torch.device:
-        """As tensors want it."""
+        """The device as a torch object."""
         return torch.device(self.name)
 
 
-def choose(asked: str = "auto") -> Device:
-    """Take `cpu`, `cuda` or `cuda:N` as asked, or with `auto` the first GPU, if any; else raises `SpecError`."""
-    if asked == "cpu":
-        return Device("cpu", "asked for")
+def choose(request: str = "auto") -> Device:
+    """Choose `cpu`, `cuda`, `cuda:N` or `auto`.
+
+    `auto` is the first GPU, or the CPU if there is none. Raises `SpecError` if there is no such device.
+    """
+    if request == "cpu":
+        return Device("cpu", "requested")
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if asked == "auto":
-        return Device("cuda:0", f"found {torch.cuda.get_device_name(0)}") if gpus else Device("cpu", _why_no_gpu())
-    kind, _, number = asked.partition(":")
+    if request == "auto":
+        return Device("cuda:0", f"detected {torch.cuda.get_device_name(0)}") if gpus else Device("cpu", _explain_gpus())
+    kind, _, number = request.partition(":")
     if kind != "cuda" or (number and not number.isdecimal()):
-        raise SpecError(f"there is no device {asked!r}", hint="Set PLINTH_DEVICE to auto, cpu, cuda or cuda:N.")
+        raise SpecError(f"unknown device {request!r}", hint="Set PLINTH_DEVICE to auto, cpu, cuda or cuda:N.")
     if int(number or 0) >= gpus:
-        raise SpecError(f"device {asked!r} is not there: {_why_no_gpu()}", hint="Set PLINTH_DEVICE=auto or cpu.")
-    return Device(f"cuda:{number or 0}", "asked for")
+        message = f"device {request!r} is not available: {_explain_gpus()}"
+        raise SpecError(message, hint="Set PLINTH_DEVICE=auto or cpu.")
+    return Device(f"cuda:{number or 0}", "requested")
 
 
-def _why_no_gpu() -> str:
+def _explain_gpus() -> str:
     if torch.version.cuda is None and torch.version.hip is None:
         return "this build of PyTorch has no GPU support"
     count = torch.cuda.device_count()
-    return f"PyTorch sees {count} GPU{'' if count == 1 else 's'}"
+    return f"PyTorch detects {count} GPU{'' if count == 1 else 's'}"
 
 
 def default_threads() -> int:
     """Return half of the cores, at most the threads that torch starts with (OMP_NUM_THREADS).
 
-    The other half serves and loads; two runs that both take every core slow each other down more than tenfold.
+    The other half is for serving and data loading. Two runs that both use every core slow each other down more than
+    tenfold.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     return max(1, min(cores // 2, torch.get_num_threads()))
 
 
-def precision(device: torch.device) -> torch.dtype | None:
-    """The half precision that is faster than float32 here, or None.
+def half_precision(device: torch.device) -> torch.dtype | None:
+    """Return the half precision that is faster than float32 on the device, or None.
 
-    Asked of the hardware and not of a stopwatch: two equal runs must choose alike. Processors with bfloat16
-    instructions (AVX-512 or AMX) take 0.65 of float32's time for a small convolutional network; others emulate it.
+    It depends on hardware features and not on a measurement: two equal runs must choose the same. On processors with
+    bfloat16 instructions (AVX-512 or AMX) a small convolutional network takes 0.65 of its time in float32; others
+    emulate them.
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    features = torch.cpu.get_capabilities()
-    return torch.bfloat16 if features.get("amx_bf16") or features.get("avx512_bf16") else None
+    capabilities = torch.cpu.get_capabilities()
+    return torch.bfloat16 if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else None
 
 
 def describe(device: Device, *, threads: int) -> dict[str, str | int]:
     """Return facts about a device, for people: name, reason, torch version, precision and threads."""
-    half = precision(device.torch)
+    precision = half_precision(device.torch)
     return {
         "device": device.name,
-        "why": device.why,
+        "why": device.reason,
         "torch": torch.__version__,
-        "precision": str(half or torch.float32).removeprefix("torch."),
+        "precision": str(precision or torch.float32).removeprefix("torch."),
         "threads": threads,
     }

@@ -1,4 +1,4 @@
-"""Backbones by slot and at most one head: everything of a model that has weights."""
+"""Network: a backbone for each slot, and at most one head."""
 
 from __future__ import annotations
 
@@ -22,80 +22,83 @@ if TYPE_CHECKING:
 
 
 class Network(nn.Module):
-    """Reads a batch by name: a slot's signal under the slot's name, its mask under `{slot}_mask`."""
+    """All modules of a model that have weights.
+
+    It reads a batch by name: the signal of a slot under the name of the slot, its mask under `{slot}_mask`.
+    """
 
     def __init__(self, backbones: Mapping[str, Backbone], *, head: Head | None = None) -> None:
         super().__init__()
         self.backbones = nn.ModuleDict(backbones)
-        self._read = dict(backbones)
+        self._typed_backbones = dict(backbones)
         self.widths = {slot: backbone.widths for slot, backbone in backbones.items()}
         self.head = head
         if head is not None:
-            head.share(backbones)
+            head.bind_backbones(backbones)
 
-    def features(self, batch: Mapping[str, Tensor]) -> dict[str, Features]:
-        """What the backbones give, by slot; those whose signal is not in the batch give nothing."""
-        known = self._condition(batch)
+    def extract_features(self, batch: Mapping[str, Tensor]) -> dict[str, Features]:
+        """Return the features of each slot whose signal is in the batch."""
+        condition = self._encode_condition(batch)
         return {
-            slot: read(batch[slot], batch.get(f"{slot}_mask"), known)
-            for slot, read in self.backbones.items()
+            slot: backbone(batch[slot], batch.get(f"{slot}_mask"), condition)
+            for slot, backbone in self.backbones.items()
             if slot in batch
         }
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
-        """The head's outputs, as its loss wants them."""
-        return self.needed_head()(self.features(batch), batch)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
+        """Return the outputs of the head for its loss."""
+        return self.require_head()(self.extract_features(batch), batch)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
 
-    def losses(self, batch: Mapping[str, Tensor]) -> Tensors:
-        """The head's `loss` for the batch; outside of training its scores too."""
+    def compute_losses(self, batch: Mapping[str, Tensor]) -> Tensors:
+        """Return the `loss` of the head, and in evaluation its scores too."""
         outputs = self(batch)
-        head = self.needed_head()
+        head = self.require_head()
         loss = {"loss": head.loss(outputs, batch)}
         return loss if self.training else {**loss, **head.measure(outputs, batch)}
 
     def infer(self, batch: Mapping[str, Tensor]) -> Tensors:
-        """What the batch allows: the head's answer, and the `embedding` of the signals that are there to be read.
+        """Return the output of the head, and the `embedding` of all signals in the batch.
 
-        A slot may come with the state of its backbone (`{slot}_state` and `{slot}_state_mask`, see `BackboneState`).
-        The backbone then continues from it, and adds `{slot}_next_state` and `{slot}_next_state_mask`.
+        If the batch has the state of a slot (`{slot}_state` and `{slot}_state_mask`, see `BackboneState`), its backbone
+        resumes from it, and the outputs include `{slot}_next_state` and `{slot}_next_state_mask`.
         """
-        features, states = self._read_on(batch)
-        answer = self.head.infer(features, batch) if self.head is not None else {}
-        return {**answer, **({"embedding": _embedding(features)} if features else {}), **states}
+        features, states = self._extract_or_resume(batch)
+        outputs = self.head.infer(features, batch) if self.head is not None else {}
+        return {**outputs, **({"embedding": _join_pooled(features)} if features else {}), **states}
 
     def embed(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Pooled features of all slots side by side, float32 [B, D]."""
-        return _embedding(self.features(batch))
+        """Return the concatenated pooled features of all slots, float32 [B, D]."""
+        return _join_pooled(self.extract_features(batch))
 
     def strip_training_only(self) -> dict[str, Mapping[str, Any]]:
-        """Let go of what exists only while training; by slot, what its backbone's config then says differently."""
+        """Remove modules used only in training; return the changed config values of each slot's backbone."""
         if self.head is not None:
             self.head.strip_training_only()
-        return {slot: backbone.strip_training_only() for slot, backbone in self._read.items()}
+        return {slot: backbone.strip_training_only() for slot, backbone in self._typed_backbones.items()}
 
     def without_head(self) -> Network:
-        """The same backbones, for embeddings alone."""
-        return Network(self._read)
+        """Return a network of the same backbones that only computes embeddings."""
+        return Network(self._typed_backbones)
 
-    def needed_head(self) -> Head:
-        """The head, for those that cannot do without; raises `TypeError` where there is none."""
+    def require_head(self) -> Head:
+        """Return the head; raises `TypeError` if there is none."""
         if self.head is None:
-            raise TypeError("a network without a head only embeds")
+            raise TypeError("a network without a head only computes embeddings")
         return self.head
 
-    def _read_on(self, batch: Mapping[str, Tensor]) -> tuple[dict[str, Features], Tensors]:
-        """Features by slot, and the states of those slots that had one, by name."""
-        if not any(f"{slot}_state" in batch for slot in self._read):
-            return self.features(batch), {}
+    def _extract_or_resume(self, batch: Mapping[str, Tensor]) -> tuple[dict[str, Features], Tensors]:
+        """Return features by slot, and the next states by name if the batch has states."""
+        if not any(f"{slot}_state" in batch for slot in self._typed_backbones):
+            return self.extract_features(batch), {}
         features: dict[str, Features] = {}
         states: Tensors = {}
-        for slot, backbone in self._read.items():
-            before = BackboneState(batch[f"{slot}_state"], batch[f"{slot}_state_mask"])
-            features[slot], after = backbone.resume(batch[slot], batch[f"{slot}_mask"], before)
-            states |= {f"{slot}_next_state": after.memory, f"{slot}_next_state_mask": after.mask}
+        for slot, backbone in self._typed_backbones.items():
+            state = BackboneState(batch[f"{slot}_state"], batch[f"{slot}_state_mask"])
+            features[slot], next_state = backbone.resume(batch[slot], batch[f"{slot}_mask"], state)
+            states |= {f"{slot}_next_state": next_state.memory, f"{slot}_next_state_mask": next_state.mask}
         return features, states
 
-    def _condition(self, batch: Mapping[str, Tensor]) -> Tensor | None:
+    def _encode_condition(self, batch: Mapping[str, Tensor]) -> Tensor | None:
         head = self.head
         if head is None or not head.conditions or head.condition not in batch:
             return None
@@ -105,10 +108,10 @@ class Network(nn.Module):
 def build(
     architectures: Mapping[str, Choice], *, shapes: Mapping[str, Mapping[str, int]], head: Choice | None = None
 ) -> Network:
-    """A network with fresh weights. `shapes` says by slot what the encoder gives (`Encoder.shape`)."""
+    """Build a network with fresh weights. `shapes` is `Encoder.shape` by slot."""
     head_type = HEADS[head.name] if head else None
     head_config = head_type.config_type.model_validate(head.config) if head and head_type else None
-    conditions = head_type.conditions_of(head_config) if head_type else 0
+    conditions = head_type.count_conditions(head_config) if head_type else 0
     backbones = {}
     for slot, choice in architectures.items():
         architecture = ARCHITECTURES[choice.name]
@@ -117,5 +120,5 @@ def build(
     return Network(backbones, head=head_type(head_config, widths=widths) if head_type else None)
 
 
-def _embedding(features: Mapping[str, Features]) -> Tensor:
-    return torch.cat([each[Feature.POOLED][0].float() for each in features.values()], dim=1)
+def _join_pooled(features: Mapping[str, Features]) -> Tensor:
+    return torch.cat([slot_features[Feature.POOLED][0].float() for slot_features in features.values()], dim=1)

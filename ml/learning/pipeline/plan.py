@@ -100,5 +100,5 @@ def make_plan(
 def _adapted(choice: Choice, needs: frozenset[Feature]) -> Choice:
     """The architecture with all of its options, settled for what a slot needs."""
     architecture = ARCHITECTURES[choice.name]
-    config = architecture.adapted(architecture.configure(choice.config), needs)
+    config = architecture.adapt_config(architecture.configure(choice.config), needs)
     return Choice(name=choice.name, config=config.model_dump(mode="json"))

@@ -176,7 +176,7 @@ class _Run:
         kind = OBJECTIVES[lesson.objective.name]
         objective = kind(kind.config_type.model_validate(lesson.objective.config), network).to(self.device)
         consulted = {path: network_of(package).to(self.device) for path, package in self.models.items()}
-        objective.consult({path.rpartition(".")[2]: each for path, each in consulted.items()})
+        objective.set_models({path.rpartition(".")[2]: each for path, each in consulted.items()})
         rows = len(next(iter(self.train_columns.values())))
         train = ShuffledBatches(
             self.train_columns,

@@ -419,4 +419,4 @@ def half_precision(schedule: Schedule, device: torch.device) -> torch.dtype | No
         case "float16":
             return torch.float16
         case _:
-            return devices.precision(device)
+            return devices.half_precision(device)

@@ -36,7 +36,7 @@ def make_sequence(
 def make_loop(name: str = "gpt", *, cached: bool = True) -> GenerationLoop:
     torch.manual_seed(0)
     architecture = ARCHITECTURES[name]
-    config = architecture.adapted(architecture.tiny(), frozenset({Feature.CAUSAL})).model_dump()
+    config = architecture.adapt_config(architecture.tiny(), frozenset({Feature.CAUSAL})).model_dump()
     choice = Choice(name=name, config=config)
     network = build({"text": choice}, shapes={"text": SHAPE}, head=Choice(name="next_token")).eval()
     for parameter in network.parameters():

@@ -59,9 +59,9 @@ def judged_alike(package: ModelPackage, by_graph: Predictor) -> None:
     told = task.answer_rows(by_graph.run, batch)
     with torch.no_grad():
         expected = network_of(package).eval()({name: torch.from_numpy(each) for name, each in batch.items()})
-    for row, (nats, weight) in enumerate(zip(told["nats"], told["weight"], strict=True)):
+    for row, (nats, weight) in enumerate(zip(told["token_loss"], told["weight"], strict=True)):
         real = int(batch["text_mask"][row].sum())
         given = min(CONTEXT_TOKENS, real - 1)
         count = min(FORCED_TOKENS, real - given)
         assert weight.sum() == count > 0
-        assert nats[:count] == pytest.approx(expected["nats"][row, given - 1 :][:count].numpy(), abs=1e-4)
+        assert nats[:count] == pytest.approx(expected["token_loss"][row, given - 1 :][:count].numpy(), abs=1e-4)

@@ -103,7 +103,10 @@ def test_metrics_are_what_their_formulas_say():
     task = built()
     columns = task.encode(rows())
     tokens = sum(len(window) - 1 for window in columns["text"])
-    outputs = {"nats": np.full(len(columns["text"]), 2.0), "weight": np.array([len(w) - 1.0 for w in columns["text"]])}
+    outputs = {
+        "token_loss": np.full(len(columns["text"]), 2.0),
+        "weight": np.array([len(w) - 1.0 for w in columns["text"]]),
+    }
     found = task.evaluate(outputs, columns, train=columns)
     nats, letters = 2.0 * len(columns["text"]), sum(map(len, TEXTS))
     assert found.metrics["loss"] == pytest.approx(nats / tokens)
@@ -113,9 +116,9 @@ def test_metrics_are_what_their_formulas_say():
 
 
 def test_collecting_keeps_two_numbers_a_window():
-    outputs = {"nats": np.ones((3, 5), dtype=np.float32), "weight": np.eye(3, 5, dtype=np.float32)}
+    outputs = {"token_loss": np.ones((3, 5), dtype=np.float32), "weight": np.eye(3, 5, dtype=np.float32)}
     found = built().collect(outputs, {}, dict)
-    assert {name: each.tolist() for name, each in found.items()} == {"nats": [1, 1, 1], "weight": [1, 1, 1]}
+    assert {name: each.tolist() for name, each in found.items()} == {"token_loss": [1, 1, 1], "weight": [1, 1, 1]}
 
 
 def test_the_vocabulary_grows_with_the_text():

@@ -50,7 +50,7 @@ def test_both_languages_share_one_encoder_learned_from_both_and_one_table() -> N
     assert task.slot_encoders["text"] is task.slot_encoders["target"]
     assert isinstance(network.head, Decoder)
     assert network.head.own_table is None
-    assert network.head.table() is network.backbones["text"].table()
+    assert network.head.output_embedding() is network.backbones["text"].token_embedding()
     assert not [name for name, _ in network.head.named_parameters() if "table" in name]
 
 
@@ -135,7 +135,7 @@ def test_greedy_takes_what_the_decoder_finds_most_probable_all_at_once() -> None
     signals = {name: torch.from_numpy(batch[name]) for name in task.graphs[ENCODE]}
     forced = {**signals, "target": torch.cat([target, target[:, :1]], dim=1)}
     with torch.no_grad():
-        logits = torch.nn.functional.linear(network(forced)["hidden"], network.head.table())
+        logits = torch.nn.functional.linear(network(forced)["hidden"], network.head.output_embedding())
     never = [task._writer.token(role) for role in ("padding", "begin", "mask")]
     logits[..., never] = -torch.inf
     best = logits[0].argmax(dim=1).tolist()

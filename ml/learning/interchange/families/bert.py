@@ -22,7 +22,7 @@ from ml.learning.interchange.model_archive import read_json
 from ml.learning.interchange.pretrained_config import base_prefix, class_of, described, options_of, settings_of
 from ml.learning.interchange.save_pretrained import save_pretrained
 from ml.learning.interchange.tokenizer_files import EXAMPLES, FILES, read_tokenizer, write_tokenizer
-from ml.learning.nn.architectures.bert import BERT, COUNTED_FROM_PADDING, BERTConfig
+from ml.learning.nn.architectures.bert import BERT, PADDING_OFFSET_FAMILIES, BERTConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -221,7 +221,7 @@ def _architecture(config: Mapping[str, Any], pooling: str) -> BERTConfig:
 def _places(config: Mapping[str, Any]) -> int:
     """Tokens that there are positions for."""
     theirs = settings_of(config)
-    before = theirs.pad_token_id + 1 if config["model_type"] in COUNTED_FROM_PADDING else 0
+    before = theirs.pad_token_id + 1 if config["model_type"] in PADDING_OFFSET_FAMILIES else 0
     return int(theirs.max_position_embeddings - before)
 
 

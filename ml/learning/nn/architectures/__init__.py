@@ -1,4 +1,4 @@
-"""Architectures: backbones, which turn one signal into features."""
+"""Architectures: backbones that turn one signal into features."""
 
 from ml.learning.nn.architectures.base import Backbone
 from ml.registry import Registry

@@ -1,44 +1,44 @@
-"""AlexNet: five convolutions and two dense layers, where deep learning on images took off.
+"""AlexNet: five convolutions and two dense layers.
 
-The one tower of Krizhevsky 2014, in the widths that torchvision made known (61.1 M parameters with 1000 classes at
-224 x 224); the two towers of 2012 and their local response normalisation are left out, as there.
+The single tower of Krizhevsky 2014, in the widths of torchvision (61.1 M parameters with 1000 classes at 224 x 224).
+Like torchvision it omits the two towers of 2012 and their local response normalization.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from ml.config import Config, Count
 from ml.learning.nn.architectures.base import Backbone, Features, Widths
-from ml.learning.nn.layers.convolution import convolution
-from ml.learning.nn.layers.memory_format import channels_last, pixel_by_pixel
+from ml.learning.nn.layers.convolution import conv_block
+from ml.learning.nn.layers.memory_format import to_channels_last, use_channels_last
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-STEM_PADDING = 2
-"""224 pixels become 55, as in figure 2."""
+#: 224 pixels become 55, as in figure 2.
+STEM_PADDING: Final = 2
 
 
 class AlexNetConfig(Config):
-    """`channels` of the five convolutions; `hidden` is the width of both dense layers."""
+    """Sizes of the convolutions and dense layers."""
 
-    channels: tuple[Count, Count, Count, Count, Count] = (16, 32, 48, 32, 32)
-    stem_size: Count = 5
-    """Of the window of the first convolution."""
-    stem_stride: Count = 1
-    hidden: Count = 256
-    dropout: float = Field(0.5, ge=0, lt=1)
-    """After each dense layer (section 4.2)."""
+    channels: tuple[Count, Count, Count, Count, Count] = Field(
+        (16, 32, 48, 32, 32), description="Channels of the five convolutions."
+    )
+    stem_size: Count = Field(5, description="Kernel size of the first convolution.")
+    stem_stride: Count = Field(1, description="Stride of the first convolution.")
+    hidden: Count = Field(256, description="Width of both dense layers.")
+    dropout: float = Field(0.5, ge=0, lt=1, description="Dropout after each dense layer (section 4.2).")
 
 
 class AlexNet(Backbone):
-    """Convolutions with overlapping pooling, then dense layers that see every place. For images of one size."""
+    """Convolutions with overlapping pooling, then dense layers over all positions; for images of one size."""
 
     name = "alexnet"
     summary = "AlexNet: five convolutions, then two dense layers with dropout"
@@ -62,23 +62,23 @@ class AlexNet(Backbone):
         first, second, third, fourth, fifth = config.channels
         size, stride, hidden = config.stem_size, config.stem_stride, config.hidden
         height, width = shape["height"], shape["width"]
-        # An image smaller than the window gets what is missing as padding.
+        # An image smaller than the kernel is padded to its size.
         padding = max(STEM_PADDING, (size - min(height, width) + 1) // 2)
         height, width = ((length + 2 * padding - size) // stride + 1 for length in (height, width))
-        stem = convolution(shape["channels"], first, size, stride=stride, padding=padding, normalise=False)
+        stem = conv_block(shape["channels"], first, size, stride=stride, padding=padding, normalize=False)
         pools = []
         for _ in range(3):
-            pools.append(_pool(height, width))
-            height, width = _pooled(height), _pooled(width)
+            pools.append(_max_pool(height, width))
+            height, width = _pooled_length(height), _pooled_length(width)
         self.stages = nn.ModuleList(
             [
                 stem,
-                nn.Sequential(pools[0], convolution(first, second, 5, normalise=False)),
+                nn.Sequential(pools[0], conv_block(first, second, 5, normalize=False)),
                 nn.Sequential(
                     pools[1],
-                    convolution(second, third, normalise=False),
-                    convolution(third, fourth, normalise=False),
-                    convolution(fourth, fifth, normalise=False),
+                    conv_block(second, third, normalize=False),
+                    conv_block(third, fourth, normalize=False),
+                    conv_block(fourth, fifth, normalize=False),
                 ),
             ]
         )
@@ -91,12 +91,12 @@ class AlexNet(Backbone):
         self.widths = Widths(
             shape=shape, pooled=hidden, maps=(first, second, fifth), strides=(stride, 2 * stride, 4 * stride)
         )
-        channels_last(self)
+        use_channels_last(self)
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
-        """Maps before each pooling, and the last dense layer."""
+        """Return the maps before each pooling, and the output of the last dense layer."""
         maps: list[Tensor] = []
-        image_BCHW = pixel_by_pixel(signal)
+        image_BCHW = to_channels_last(signal)
         for stage in self.stages:
             image_BCHW = stage(image_BCHW)
             maps.append(image_BCHW)
@@ -104,14 +104,14 @@ class AlexNet(Backbone):
 
     @classmethod
     def tiny(cls) -> AlexNetConfig:
-        """Few channels; the stem is strided, and wider than the image."""
+        """Return few channels, and a strided stem whose kernel is wider than the image."""
         return AlexNetConfig(channels=(4, 4, 4, 4, 4), stem_size=11, stem_stride=2, hidden=16, dropout=0.1)
 
 
-def _pool(height: int, width: int) -> nn.Module:
-    # Windows of 3 that overlap (section 3.4); rounded up, so that an image of any size survives every stage.
+def _max_pool(height: int, width: int) -> nn.Module:
+    # Overlapping windows of 3 (section 3.4), rounded up, so that an image of any size has a pixel left at every stage.
     return nn.MaxPool2d((min(3, height), min(3, width)), stride=2, ceil_mode=True)
 
 
-def _pooled(length: int) -> int:
+def _pooled_length(length: int) -> int:
     return max(1, length // 2)

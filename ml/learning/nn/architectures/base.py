@@ -1,4 +1,4 @@
-"""What a backbone promises: one signal in, named features out."""
+"""Backbone: turns one signal into named features."""
 
 from __future__ import annotations
 
@@ -18,62 +18,69 @@ if TYPE_CHECKING:
     from ml.config import Config
     from ml.signals import Signal
 
+#: Tensors of each feature. POOLED, SEQUENCE and CAUSAL are one tensor, LATENT is mean and log-variance, MAPS are one
+#: tensor for each scale.
 Features = dict[Feature, tuple[Tensor, ...]]
-"""POOLED, SEQUENCE and CAUSAL are one tensor, LATENT is mean and log-variance, MAPS are as many as there are scales."""
 
 
 class BackboneState(NamedTuple):
-    """What a backbone that reads from left to right remembers, so that it can go on. Rows are independent.
+    """State from which a causal backbone resumes.
 
-    So rows of several batches can be put together, the shorter ones padded on the left, and taken apart again.
+    It is cached keys and values, or the state of a recurrent network. Rows are independent: rows of several batches can
+    be joined, the shorter ones padded on the left, and split again.
     """
 
+    #: [B, P, K] with K of `Widths.state`. P is 0 before any input, and later any length that the backbone chooses.
     memory: Tensor
-    """[B, P, K] with K of `Widths.state`; P is 0 before anything was read, and then as long as the backbone likes."""
+    #: bool [B, P], true where the memory is real.
     mask: Tensor
-    """bool [B, P], true where the memory is real."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Widths:
-    """What a head must know of a backbone: the D, C_i and Z of its features, and the shape of the signal it reads."""
+    """Sizes of the features of a backbone, and the shape of its signal.
 
+    Features that it lacks have 0 or an empty tuple.
+    """
+
+    #: Shape of the encoder: channels, height, width; or vocabulary, length; or bins.
     shape: Mapping[str, int]
-    """Of the encoder: channels, height, width; or vocabulary, length; or bins."""
     pooled: int = 0
     sequence: int = 0
     causal: int = 0
+    #: K of `BackboneState.memory`; 0 if the backbone cannot resume.
     state: int = 0
-    """K of what `Backbone.resume` remembers; 0 where it cannot go on."""
     maps: tuple[int, ...] = ()
+    #: For each map, the distance of neighboring positions in pixels of the image.
     strides: tuple[int, ...] = ()
-    """Of the maps: how many pixels of the image lie between two neighbours of a map."""
     latent: int = 0
     auxiliary: int = 0
 
 
 class Backbone(nn.Module, ABC):
-    """Turns one signal into features. Knows no task, no loss, no label.
+    """Base class of backbones, which turn one signal into features.
 
-    `conditions` is how many numbers describe what is known beside the signal (a class, one-hot); 0 where nothing is.
+    A backbone knows no task, loss or label. `conditions` is the length of the one-hot vector (a class) that conditions
+    the backbone; 0 for none.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    #: Paper or origin of the design.
     source: ClassVar[str]
-    """The paper, or where the design comes from."""
     accepts: ClassVar[frozenset[Signal]]
+    #: Features that it can provide; some only with a config that `adapt_config` has changed for them.
     provides: ClassVar[frozenset[Feature]]
-    """What it can give; some features only with a config that `adapted` has settled for them."""
     config_type: ClassVar[type[Config]]
+    #: Default schedule.
     recipe: ClassVar[Schedule]
-    """Trains well with nothing else set."""
+    #: Default schedule when training from a base model; precedes all other recipes, since large steps destroy the
+    #: pretrained weights.
     base_recipe: ClassVar[Schedule] = Schedule()
-    """Goes before all others where it starts from a base model: large steps lose what was learned at length."""
+    #: Name -> config. The first is the default.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
-    """Name -> config. The first is the default."""
+    #: Shape of the signal for which the catalog counts parameters.
     usual_shape: ClassVar[Mapping[str, int]]
-    """What the catalogue counts parameters for."""
     widths: Widths
 
     @abstractmethod
@@ -82,46 +89,55 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
-        """Give every feature of `provides` that the config allows, those of `adapted` in any case.
+        """Return every feature of `provides` that the config allows, at least those of `adapt_config`.
 
-        `mask` is bool [B, T], true where the signal is real; features are the same whatever stands behind it.
+        `mask` is bool [B, T], true where the signal is real; features do not depend on the rest. `condition` is
+        float32 [B, conditions].
         """
 
     def resume(self, signal: Tensor, mask: Tensor, state: BackboneState) -> tuple[Features, BackboneState]:
-        """Read on from where `state` was left: the features of `signal` alone, as if all had been read at once.
+        """Continue from `state`: return the features of `signal` only, and the next state.
 
-        Only for one that gives CAUSAL and says the width of its state.
+        The features are those of reading all of the input at once. Only for backbones that provide CAUSAL and have a
+        `Widths.state`.
         """
-        raise NotImplementedError(f"{self.name} cannot go on from where it was")
+        raise NotImplementedError(f"{self.name} cannot resume from a state")
 
-    def table(self) -> Tensor | None:
-        """[V, D]: what each token is read as, for a head that writes with the same; None where no tokens are read."""
+    def token_embedding(self) -> Tensor | None:
+        """Return the token embedding, [V, D], which a head may share; None without tokens."""
         return None
 
     @classmethod
-    def adapted(cls, config: Any, needs: frozenset[Feature]) -> Config:
-        """The config, settled for a slot that needs these features: a mask, a direction.
+    def adapt_config(cls, config: Any, needs: frozenset[Feature]) -> Config:
+        """Adapt the config to a slot that needs these features.
 
-        Asked once, when a network is planned; what it answers is what travels with the model.
+        It may set a causal mask or a direction. It is called once, when a network is planned; the result is saved with
+        the model.
         """
         return config  # type: ignore[no-any-return]  # a `config_type`
 
     def strip_training_only(self) -> Mapping[str, Any]:
-        """Let go of what exists only while training; what its config then says differently, to be built without it."""
+        """Remove modules used only in training.
+
+        Returns the config values with which the backbone is built without them.
+        """
         return {}
 
     @classmethod
     @abstractmethod
     def tiny(cls) -> Config:
-        """The smallest config that uses every branch; for tests."""
+        """Return the smallest config that uses every branch, for tests."""
 
     @classmethod
-    def configure(cls, asked: Mapping[str, Any]) -> Config:
-        """A preset (the first, where none is named) with what else was asked laid over it."""
-        overrides = dict(asked)
+    def configure(cls, options: Mapping[str, Any]) -> Config:
+        """Return the config of a preset (by default the first), overridden by the other options.
+
+        Raises `SpecError` for an unknown preset.
+        """
+        overrides = dict(options)
         preset = overrides.pop("preset", next(iter(cls.presets)))
         if preset not in cls.presets:
-            known = ", ".join(cls.presets)
-            message = f"{cls.name} has no preset {preset!r}; known: {known}"
-            raise SpecError.of([Finding(code="unknown_preset", message=message, expected=known, found=str(preset))])
+            presets = ", ".join(cls.presets)
+            message = f"{cls.name} has no preset {preset!r}; presets: {presets}"
+            raise SpecError.of([Finding(code="unknown_preset", message=message, expected=presets, found=str(preset))])
         return cls.config_type.model_validate({**cls.presets[preset], **overrides})

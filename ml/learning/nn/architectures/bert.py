@@ -1,4 +1,4 @@
-"""Encoders that read in both directions: BERT and its kin, as Hugging Face's library builds them from a configuration.
+"""Bidirectional encoders: BERT and related families, as the `transformers` library builds them.
 
 B batch, T time, D width.
 """
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from ml.config import Config, Count
 from ml.errors import SpecError
 from ml.learning.nn.architectures.base import Backbone, Features, Widths
-from ml.learning.nn.layers.attention import attention_mask, hidden
-from ml.learning.nn.layers.causal_mask import positions
-from ml.learning.nn.layers.masking import mean, to_mask, zero_masked
+from ml.learning.nn.layers.attention import padding_mask, to_attention_bias
+from ml.learning.nn.layers.causal_mask import position_ids
+from ml.learning.nn.layers.masking import masked_mean, to_mask, zero_masked
 from ml.learning.nn.layers.transformers_config import to_transformers_config
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal
@@ -24,37 +24,49 @@ from ml.signals import Feature, Signal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-COUNTED_FROM_PADDING: Final = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
-"""Their first position stands after the number of the padding token, for historical reasons."""
-WITHOUT_POOLER: Final = frozenset({"distilbert", "electra"})
-FLAT_MASK: Final = frozenset({"mpnet"})
-"""These take a mask [B, T] and nothing else."""
+#: Families whose first position is that after the id of the padding token, for historical reasons.
+PADDING_OFFSET_FAMILIES: Final = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
+POOLERLESS_FAMILIES: Final = frozenset({"distilbert", "electra"})
+#: Families that accept an attention mask of [B, T] only.
+FLAT_MASK_FAMILIES: Final = frozenset({"mpnet"})
 
 
 class BERTConfig(Config):
-    """`width`, `layers` and `heads` of any family; what else one of them knows goes into `options`."""
+    """Sizes that all families have; further options of a family go into `options`."""
 
-    family: Literal["bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "mpnet"] = "bert"
-    """The `model_type` of a Hugging Face `config.json`."""
+    family: Literal["bert", "roberta", "xlm-roberta", "camembert", "distilbert", "electra", "mpnet"] = Field(
+        "bert", description="`model_type` of a Hugging Face `config.json`."
+    )
     width: Count = 128
     layers: Count = 2
     heads: Count = 4
-    feed_forward: int = Field(0, ge=0, le=65_536)
-    """0: four times the width."""
+    feed_forward: int = Field(
+        0, ge=0, le=65_536, description="Width of the feed-forward network; 0 for four times the width."
+    )
     dropout: float = Field(0.1, ge=0, lt=1)
-    pooling: Literal["mean", "first", "pooler"] = "mean"
-    """Over time; the first token; or that after one more layer, as BERT was published, where the family has it."""
-    prompt: int = Field(0, ge=0, le=4096)
-    """So many learned tokens are read before every text. They share the positions of its first tokens."""
-    options: dict[str, Any] = Field(default_factory=dict)
-    """By the names of that `config.json` (`hidden_act`, `type_vocab_size`); they go before everything else."""
+    pooling: Literal["mean", "first", "pooler"] = Field(
+        "mean",
+        description="Mean over time; the first token; or the first token after one more layer, as BERT was published, "
+        "for families that have it.",
+    )
+    prompt: int = Field(
+        0,
+        ge=0,
+        le=4096,
+        description="Number of learned tokens before every text. They share the positions of its first tokens.",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Options under their names in that `config.json` (`hidden_act`, `type_vocab_size`); "
+        "they take precedence.",
+    )
 
 
 class BERT(Backbone):
-    """An encoder without the heads it was pretrained with; tensors keep their names of a Hugging Face model."""
+    """Encoder without its pretraining heads. Tensors have the names of the Hugging Face model."""
 
     name = "bert"
-    summary = "Encoder that reads in both directions: BERT, RoBERTa, DistilBERT and their kin"
+    summary = "Bidirectional encoder: BERT, RoBERTa, DistilBERT and related families"
     source = "Devlin et al. 2018, BERT: Pre-training of deep bidirectional transformers, arXiv:1810.04805"
     accepts = frozenset({Signal.TOKENS})
     provides = frozenset({Feature.POOLED, Feature.SEQUENCE})
@@ -88,77 +100,81 @@ class BERT(Backbone):
 
     def __init__(self, config: BERTConfig, *, shape: Mapping[str, int], conditions: int = 0) -> None:
         super().__init__(config, shape=shape, conditions=conditions)
-        from transformers import AutoModel  # it takes seconds to import
+        from transformers import AutoModel  # takes seconds to import
 
-        if config.pooling == "pooler" and config.family in WITHOUT_POOLER:
-            raise SpecError(f"{config.family} has no pooler", hint="Ask for the pooling mean or first.")
-        chosen = to_transformers_config(config.family, _sizes(config, shape), config.options)
-        self.model: Any = AutoModel.from_config(chosen)  # type: ignore[no-untyped-call]
+        if config.pooling == "pooler" and config.family in POOLERLESS_FAMILIES:
+            raise SpecError(f"{config.family} has no pooler", hint="Set pooling to mean or first.")
+        settings = to_transformers_config(config.family, _to_sizes(config, shape), config.options)
+        self.model: Any = AutoModel.from_config(settings)  # type: ignore[no-untyped-call]
         self.pooling = config.pooling
-        if config.pooling != "pooler" and config.family not in WITHOUT_POOLER:
+        if config.pooling != "pooler" and config.family not in POOLERLESS_FAMILIES:
             self.model.pooler = None
-        self.first_position = _first_position(config.family, chosen.pad_token_id)
-        self.places = chosen.max_position_embeddings - self.first_position
-        if shape["length"] > self.places:
-            message = f"this {config.family} has positions for {self.places} tokens; texts are read up to "
-            message += str(shape["length"])
-            raise SpecError(message, hint=f"Fix the text encoder's max_length to {self.places}.")
-        self.flat = config.family in FLAT_MASK
-        self.prompt = nn.Parameter(torch.zeros(config.prompt, self.table().shape[1])) if config.prompt else None
-        self.widths = Widths(shape=shape, pooled=chosen.hidden_size, sequence=chosen.hidden_size)
+        self.first_position = _first_position(config.family, settings.pad_token_id)
+        self.max_tokens = settings.max_position_embeddings - self.first_position
+        if shape["length"] > self.max_tokens:
+            message = f"this {config.family} has positions for {self.max_tokens} tokens, but the text encoder has a "
+            message += f"max_length of {shape['length']}"
+            raise SpecError(message, hint=f"Set max_length of the text encoder to {self.max_tokens}.")
+        self.has_flat_mask = config.family in FLAT_MASK_FAMILIES
+        prompt_shape = (config.prompt, self.token_embedding().shape[1])
+        self.prompt = nn.Parameter(torch.zeros(prompt_shape)) if config.prompt else None
+        self.widths = Widths(shape=shape, pooled=settings.hidden_size, sequence=settings.hidden_size)
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
-        """What each token means among all others."""
+        """Return the last hidden states, and their pooling."""
         mask_BT = to_mask(signal, mask)
-        places_BT = positions(mask_BT) + self.first_position
+        positions_BT = position_ids(mask_BT) + self.first_position
         if self.prompt is None:
-            found = self._read(mask_BT, places_BT, input_ids=signal)
-            sequence_BTD: Tensor = found.last_hidden_state
+            output = self._encode(mask_BT, positions_BT, input_ids=signal)
+            sequence_BTD: Tensor = output.last_hidden_state
         else:
-            rows, count = signal.shape[0], self.prompt.shape[0]
-            table = self.model.get_input_embeddings()
-            read = torch.cat([self.prompt.expand(rows, -1, -1), table(signal)], dim=1)
-            every = torch.ones(rows, count, dtype=torch.bool, device=signal.device)
-            first = torch.arange(count, device=signal.device).clamp(max=self.places - 1) + self.first_position
-            found = self._read(
-                torch.cat([every, mask_BT], dim=1),
-                torch.cat([first.expand(rows, -1), places_BT], dim=1),
-                inputs_embeds=read,
-            )
-            sequence_BTD = found.last_hidden_state[:, count:]
+            output = self._encode_with_prompt(self.prompt, signal, mask_BT, positions_BT)
+            sequence_BTD = output.last_hidden_state[:, len(self.prompt) :]
         if self.pooling == "pooler":
-            pooled_BD: Tensor = found.pooler_output if self.prompt is None else self.model.pooler(sequence_BTD)
+            pooled_BD: Tensor = output.pooler_output if self.prompt is None else self.model.pooler(sequence_BTD)
         else:
-            pooled_BD = mean(sequence_BTD, mask_BT) if self.pooling == "mean" else sequence_BTD[:, 0]
+            pooled_BD = masked_mean(sequence_BTD, mask_BT) if self.pooling == "mean" else sequence_BTD[:, 0]
         return {Feature.POOLED: (pooled_BD,), Feature.SEQUENCE: (zero_masked(sequence_BTD, mask_BT),)}
 
     def lengthen_prompt(self, count: int) -> None:
-        """Read `count` more tokens before every text; at first they are some of the vocabulary."""
-        table = self.table().detach()
-        more = table[torch.randint(len(table), (count,))].clone()
-        self.prompt = nn.Parameter(more if self.prompt is None else torch.cat([self.prompt.detach(), more]))
+        """Append `count` tokens to the prompt, initialized with random tokens of the vocabulary."""
+        table = self.token_embedding().detach()
+        added = table[torch.randint(len(table), (count,))].clone()
+        self.prompt = nn.Parameter(added if self.prompt is None else torch.cat([self.prompt.detach(), added]))
 
-    def _read(self, mask_BT: Tensor, places_BT: Tensor, **tokens: Tensor) -> Any:  # the library's ModelOutput
-        seen = mask_BT.long() if self.flat else hidden(attention_mask(mask_BT))
-        return self.model(attention_mask=seen, position_ids=places_BT, **tokens)
+    def _encode(self, mask_BT: Tensor, positions_BT: Tensor, **tokens: Tensor) -> Any:  # the library's ModelOutput
+        mask = mask_BT.long() if self.has_flat_mask else to_attention_bias(padding_mask(mask_BT))
+        return self.model(attention_mask=mask, position_ids=positions_BT, **tokens)
 
-    def table(self) -> Tensor:
-        """The token embedding."""
+    def _encode_with_prompt(self, prompt: Tensor, signal: Tensor, mask_BT: Tensor, positions_BT: Tensor) -> Any:
+        rows, count = signal.shape[0], prompt.shape[0]
+        embedded = torch.cat([prompt.expand(rows, -1, -1), self.model.get_input_embeddings()(signal)], dim=1)
+        prompt_mask = torch.ones(rows, count, dtype=torch.bool, device=signal.device)
+        prompt_positions = torch.arange(count, device=signal.device).clamp(max=self.max_tokens - 1)
+        prompt_positions = (prompt_positions + self.first_position).expand(rows, -1)
+        return self._encode(
+            torch.cat([prompt_mask, mask_BT], dim=1),
+            torch.cat([prompt_positions, positions_BT], dim=1),
+            inputs_embeds=embedded,
+        )
+
+    def token_embedding(self) -> Tensor:
+        """Return the token embedding."""
         embedding: Tensor = self.model.get_input_embeddings().weight
         return embedding
 
     @classmethod
     def tiny(cls) -> BERTConfig:
-        """Two layers of two heads, and a pooler."""
+        """Return two layers of two heads, and a pooler."""
         return BERTConfig(width=8, layers=2, heads=2, pooling="pooler")
 
 
 def _first_position(family: str, padding: int) -> int:
-    return padding + 1 if family in COUNTED_FROM_PADDING else 0
+    return padding + 1 if family in PADDING_OFFSET_FAMILIES else 0
 
 
-def _sizes(config: BERTConfig, shape: Mapping[str, int]) -> dict[str, Any]:
-    """By the names that one or another of the families has for them."""
+def _to_sizes(config: BERTConfig, shape: Mapping[str, int]) -> dict[str, Any]:
+    """Return the config as options of the library, under the names of all families."""
     padding = config.options.get("pad_token_id", shape.get("padding", 0))
     inner = config.feed_forward or 4 * config.width
     sizes = {

@@ -1,4 +1,4 @@
-"""A plain convolutional network: stages of 3x3 convolutions, halved by max pooling in between.
+"""Plain convolutional network: stages of 3x3 convolutions, with max pooling in between.
 
 B batch, C channels, H height, W width.
 """
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ml.config import Config, Count
 from ml.learning.nn.architectures.base import Backbone, Features, Widths
-from ml.learning.nn.layers.convolution import convolution
-from ml.learning.nn.layers.memory_format import channels_last, pixel_by_pixel
+from ml.learning.nn.layers.convolution import conv_block
+from ml.learning.nn.layers.memory_format import to_channels_last, use_channels_last
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal
 
@@ -24,22 +24,24 @@ Stage = Annotated[tuple[Count, ...], Field(min_length=1)]
 
 
 class CNNConfig(Config):
-    """`stages` lists the channels of every convolution, stage by stage."""
+    """Sizes of the stages, normalization and pooling."""
 
-    stages: tuple[Stage, ...] = Field(((16, 16), (32, 32), (64,)), min_length=1)
-    normalise: bool = True
-    """Batch normalisation after every convolution."""
-    pooling: Literal["maximum", "flatten"] = "maximum"
-    """The strongest answer of each channel anywhere in the image; or all answers in their places, halved once more."""
-    hidden: int = Field(0, ge=0, le=65_536)
-    """Width of a dense layer at the end; 0 for none."""
+    stages: tuple[Stage, ...] = Field(
+        ((16, 16), (32, 32), (64,)), min_length=1, description="Channels of every convolution of each stage."
+    )
+    normalise: bool = Field(True, description="Batch normalization after every convolution.")
+    pooling: Literal["maximum", "flatten"] = Field(
+        "maximum",
+        description="Global maximum of each channel; or the values at all positions, after one more max pooling.",
+    )
+    hidden: int = Field(0, ge=0, le=65_536, description="Width of a dense layer at the end; 0 for none.")
 
 
 class CNN(Backbone):
-    """Convolution, batch normalisation, rectifier; global max pooling. Small, and strong on small images."""
+    """Convolutions with batch normalization and ReLU, then global max pooling. Accurate on small images."""
 
     name = "cnn"
-    summary = "Plain convolutional network; small, fast, strong on small images"
+    summary = "Plain convolutional network; small, fast, accurate on small images"
     source = "LeCun et al. 1998, Gradient-based learning applied to document recognition; Ioffe & Szegedy 2015"
     accepts = frozenset({Signal.IMAGE})
     provides = frozenset({Feature.POOLED, Feature.MAPS})
@@ -62,44 +64,46 @@ class CNN(Backbone):
         for widths in config.stages:
             layers: list[nn.Module] = []
             for width in widths:
-                layers += convolution(channels, width, normalise=config.normalise)
+                layers += conv_block(channels, width, normalize=config.normalise)
                 channels = width
             self.stages.append(nn.Sequential(*layers))
-        halvings = len(config.stages) if self.flatten else 0
-        places = _halved(shape["height"], halvings) * _halved(shape["width"], halvings) if self.flatten else 1
+        pooled = channels
+        if self.flatten:
+            height, width = (_halve_length(shape[side], len(config.stages)) for side in ("height", "width"))
+            pooled = channels * height * width
         self.hidden = nn.Sequential()
         if config.hidden:
-            self.hidden = nn.Sequential(nn.Linear(channels * places, config.hidden), nn.ReLU())
+            self.hidden = nn.Sequential(nn.Linear(pooled, config.hidden), nn.ReLU())
         self.widths = Widths(
             shape=shape,
-            pooled=config.hidden or channels * places,
+            pooled=config.hidden or pooled,
             maps=tuple(stage[-1] for stage in config.stages),
-            strides=tuple(2**place for place in range(len(config.stages))),
+            strides=tuple(2**stage for stage in range(len(config.stages))),
         )
-        channels_last(self)
+        use_channels_last(self)
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
-        """Maps after each stage, and the last of them pooled."""
+        """Return the map of each stage, and the last one pooled."""
         maps: list[Tensor] = []
-        image_BCHW = pixel_by_pixel(signal)
+        image_BCHW = to_channels_last(signal)
         for stage in self.stages:
-            image_BCHW = stage(_halve(maps[-1]) if maps else image_BCHW)
+            image_BCHW = stage(_max_pool(maps[-1]) if maps else image_BCHW)
             maps.append(image_BCHW)
-        pooled = _halve(maps[-1]).flatten(1) if self.flatten else maps[-1].amax(dim=(2, 3))
+        pooled = _max_pool(maps[-1]).flatten(1) if self.flatten else maps[-1].amax(dim=(2, 3))
         return {Feature.POOLED: (self.hidden(pooled),), Feature.MAPS: tuple(maps)}
 
     @classmethod
     def tiny(cls) -> CNNConfig:
-        """Two stages, one of two layers, and a dense layer."""
+        """Return two stages, one of them with two layers, and a dense layer."""
         return CNNConfig(stages=((4, 4), (8,)), hidden=8)
 
 
-def _halve(image_BCHW: Tensor) -> Tensor:
-    # Rounded up, so that an image of any size survives every stage.
+def _max_pool(image_BCHW: Tensor) -> Tensor:
+    # Rounded up, so that an image of any size has a pixel left at every stage.
     return nn.functional.max_pool2d(image_BCHW, 2, ceil_mode=True)
 
 
-def _halved(length: int, times: int) -> int:
+def _halve_length(length: int, times: int) -> int:
     for _ in range(times):
         length = (length + 1) // 2
     return length

@@ -1,6 +1,6 @@
-"""Recurrent networks: one step after the other, with a memory that gates guard.
+"""Recurrent networks: LSTM and GRU, in one direction or both.
 
-B batch, T time, D width.
+B batch, T time, D width, K numbers of the state of a layer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ml.config import Config, Count
 from ml.learning.nn.architectures.base import Backbone, BackboneState, Features, Widths
 from ml.learning.nn.layers.causal_mask import last_position
 from ml.learning.nn.layers.input_embedding import InputEmbedding
-from ml.learning.nn.layers.masking import maximum, reverse_sequences, to_mask, zero_masked
+from ml.learning.nn.layers.masking import masked_max, reverse_sequences, to_mask, zero_masked
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal
 
@@ -26,34 +26,42 @@ if TYPE_CHECKING:
 
 
 class RNNConfig(Config):
-    """`width` is that of the features; each of two directions has half of it."""
+    """Cell, sizes and directions of the network."""
 
     cell: Literal["lstm", "gru"] = "lstm"
-    width: Count = 128
-    layers: Count | None = None
-    """Absent: 1 over tokens; 2 over frames, of which the first hears what the second spells."""
-    directions: Literal["both", "forward"] = "both"
-    """Forward alone where a task must not see the future."""
-    dropout: float | None = Field(None, ge=0, lt=1)
-    """Of what each layer reads, and of what the last one gives. Absent: 0.3 of tokens, whose words are learned by
-    heart; 0.1 of frames, of which none is like another."""
+    width: Count = Field(128, description="Width of the features; each of two directions has half of it.")
+    layers: Count | None = Field(
+        None,
+        description="Number of layers; by default 1 for tokens, and 2 for frames, of which the first recognizes sounds "
+        "and the second spells them.",
+    )
+    directions: Literal["both", "forward"] = Field(
+        "both", description="`forward` is causal; set for tasks that require it."
+    )
+    dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Dropout on the input of each layer and on the output of the last. By default 0.3 for tokens, "
+        "which are easily memorized, and 0.1 for frames, which never repeat.",
+    )
 
     @model_validator(mode="after")
-    def _halves(self) -> Self:
+    def _check_width(self) -> Self:
         if self.directions == "both" and self.width % 2:
-            raise ValueError("two directions need an even width")
+            raise ValueError("two directions require an even width")
         return self
 
 
 class RNN(Backbone):
-    """Layers of LSTM or GRU, in one direction or in both.
+    """Layers of LSTM or GRU, in one direction or both.
 
-    Pooled is the largest of each channel over time (Collobert & Weston 2008); or the last state, which is all that has
-    seen all, where the future is hidden.
+    Pooled is the maximum of each channel over time (Collobert & Weston 2008); in one direction it is the last state,
+    the only one that depends on the whole input.
     """
 
     name = "rnn"
-    summary = "Recurrent network, LSTM or GRU; small, for short texts and for sound"
+    summary = "Recurrent network, LSTM or GRU; small, for short texts and audio"
     source = (
         "Hochreiter & Schmidhuber 1997, Long short-term memory; Cho et al. 2014, arXiv:1406.1078 (GRU); "
         "Schuster & Paliwal 1997 (both directions)"
@@ -82,106 +90,121 @@ class RNN(Backbone):
         super().__init__(config, shape=shape, conditions=conditions)
         self.causal = config.directions == "forward"
         self.reader = InputEmbedding(shape, config.width, causal=self.causal)
-        usual_dropout, usual_layers = (0.3, 1) if "vocabulary" in shape else (0.1, 2)
-        self.dropout = nn.Dropout(usual_dropout if config.dropout is None else config.dropout)
-        layers = config.layers or usual_layers
+        default_dropout, default_layers = (0.3, 1) if "vocabulary" in shape else (0.1, 2)
+        self.dropout = nn.Dropout(default_dropout if config.dropout is None else config.dropout)
+        layers = config.layers or default_layers
         size = config.width if self.causal else config.width // 2
         cell = nn.LSTM if config.cell == "lstm" else nn.GRU
-        self.ahead = nn.ModuleList(_remembering(cell(config.width, size, batch_first=True)) for _ in range(layers))
+        self.ahead = nn.ModuleList(_init_cell(cell(config.width, size, batch_first=True)) for _ in range(layers))
         self.back = nn.ModuleList(
-            _remembering(cell(config.width, size, batch_first=True)) for _ in range(0 if self.causal else layers)
+            _init_cell(cell(config.width, size, batch_first=True)) for _ in range(0 if self.causal else layers)
         )
-        width, kept = config.width, 2 if config.cell == "lstm" else 1
+        width, vectors = config.width, 2 if config.cell == "lstm" else 1
         self.widths = Widths(
             shape=shape,
             pooled=width,
             sequence=width,
             causal=width if self.causal else 0,
-            state=kept * width * layers if self.causal and self.reader.table is not None else 0,
+            state=vectors * width * layers if self.causal and self.reader.table is not None else 0,
         )
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
-        """Every state of the last layer; `CAUSAL` only where it reads forward alone."""
+        """Return the states of the last layer; `CAUSAL` only in one direction."""
         mask_BT = to_mask(signal, mask)
         sequence_BTD = self.reader(signal, mask_BT)
         for layer, ahead in enumerate(self.ahead):
-            read_BTD = self.dropout(sequence_BTD)
-            ways = [ahead(read_BTD)[0]]
+            input_BTD = self.dropout(sequence_BTD)
+            outputs = [ahead(input_BTD)[0]]
             if not self.causal:
-                ways.append(reverse_sequences(self.back[layer](reverse_sequences(read_BTD, mask_BT))[0], mask_BT))
-            sequence_BTD = torch.cat(ways, dim=2)
-        return self._features(self.dropout(sequence_BTD), mask_BT)
+                outputs.append(reverse_sequences(self.back[layer](reverse_sequences(input_BTD, mask_BT))[0], mask_BT))
+            sequence_BTD = torch.cat(outputs, dim=2)
+        return self._to_features(self.dropout(sequence_BTD), mask_BT)
 
     def resume(self, signal: Tensor, mask: Tensor, state: BackboneState) -> tuple[Features, BackboneState]:
-        """Remembers the last state of every layer as one place. Of tokens: frames are read with their neighbours."""
-        # Zeros go before, so that there is a last place where nothing was read yet.
+        """Continue from the last state of every layer, a memory of length one.
+
+        For tokens only: the embedding of a frame depends on its neighbors.
+        """
+        # Zeros in front, so that an empty memory has a last position too.
         start_BK = functional.pad(state.memory * state.mask.unsqueeze(2), (0, 0, 1, 0))[:, -1]
         sequence_BTD, ends = self.reader(signal, mask), []
-        for layer, start in zip(self.ahead, start_BK.chunk(len(self.ahead), dim=1), strict=True):
-            read_BTD = self.dropout(sequence_BTD)
-            sequence_BTD, end_BK = _continued(layer, read_BTD, mask, start)
+        for layer, layer_start_BK in zip(self.ahead, start_BK.chunk(len(self.ahead), dim=1), strict=True):
+            input_BTD = self.dropout(sequence_BTD)
+            sequence_BTD, end_BK = _run_from_state(layer, input_BTD, mask, layer_start_BK)
             ends.append(end_BK)
-        memory = BackboneState(torch.cat(ends, dim=1).unsqueeze(1), torch.ones_like(mask[:, :1]))
-        return self._features(self.dropout(sequence_BTD), mask), memory
+        next_state = BackboneState(torch.cat(ends, dim=1).unsqueeze(1), torch.ones_like(mask[:, :1]))
+        return self._to_features(self.dropout(sequence_BTD), mask), next_state
 
-    def _features(self, sequence_BTD: Tensor, mask_BT: Tensor) -> Features:
-        quiet_BTD = zero_masked(sequence_BTD, mask_BT)
+    def _to_features(self, sequence_BTD: Tensor, mask_BT: Tensor) -> Features:
+        masked_BTD = zero_masked(sequence_BTD, mask_BT)
         if self.causal:
             last_BD = last_position(sequence_BTD, mask_BT)
-            return {Feature.POOLED: (last_BD,), Feature.SEQUENCE: (quiet_BTD,), Feature.CAUSAL: (quiet_BTD,)}
-        return {Feature.POOLED: (maximum(sequence_BTD, mask_BT),), Feature.SEQUENCE: (quiet_BTD,)}
+            return {Feature.POOLED: (last_BD,), Feature.SEQUENCE: (masked_BTD,), Feature.CAUSAL: (masked_BTD,)}
+        return {Feature.POOLED: (masked_max(sequence_BTD, mask_BT),), Feature.SEQUENCE: (masked_BTD,)}
 
-    def table(self) -> Tensor | None:
-        """What each token is read as, where tokens are read."""
+    def token_embedding(self) -> Tensor | None:
+        """Return the token embedding; None for frames."""
         return self.reader.table.weight if self.reader.table is not None else None
 
     @classmethod
-    def adapted(cls, config: Config, needs: frozenset[Feature]) -> Config:
-        """One direction where the future must stay unseen."""
+    def adapt_config(cls, config: Config, needs: frozenset[Feature]) -> Config:
+        """Use one direction if a slot needs causal features."""
         return config.model_copy(update={"directions": "forward"}) if Feature.CAUSAL in needs else config
 
     @classmethod
     def tiny(cls) -> RNNConfig:
-        """Two layers in both directions."""
+        """Return two layers in both directions."""
         return RNNConfig(width=8, layers=2, dropout=0.1)
 
 
-def _continued(layer: nn.Module, read_BTD: Tensor, mask_BT: Tensor, start_BK: Tensor) -> tuple[Tensor, Tensor]:
-    """Every state from a given one on, and what there is to remember at the end of what is real."""
+def _run_from_state(layer: nn.Module, input_BTD: Tensor, mask_BT: Tensor, start_BK: Tensor) -> tuple[Tensor, Tensor]:
+    """Run a layer from a state; return all hidden states and the last real state."""
     if not isinstance(layer, nn.LSTM):
-        states_BTD = layer(read_BTD, start_BK.unsqueeze(0).contiguous())[0]
-        return states_BTD, _end(start_BK, states_BTD, mask_BT)
-    state_BD, cell_BD = start_BK.chunk(2, dim=1)
-    states_BTD = layer(read_BTD, (state_BD.unsqueeze(0).contiguous(), cell_BD.unsqueeze(0).contiguous()))[0]
-    # The library tells the cell's content only after the last step, padding included. But all gates follow from the
-    # states, and given the gates each content is a weighted sum of what was written, in which padding weighs nothing.
-    before_BTD = torch.cat([state_BD.unsqueeze(1), states_BTD[:, :-1]], dim=1)
-    of_read, of_state, bias_of_read, bias_of_state = layer.all_weights[0]
-    gates = functional.linear(read_BTD, of_read, bias_of_read) + functional.linear(before_BTD, of_state, bias_of_state)
-    write, keep, content, _ = gates.chunk(4, dim=2)
-    kept_BTD = zero_masked(functional.logsigmoid(keep), mask_BT)
-    kept_since_BTD = kept_BTD.flip(1).cumsum(dim=1).flip(1)
-    written_BTD = zero_masked(write.sigmoid() * content.tanh() * (kept_since_BTD - kept_BTD).exp(), mask_BT)
-    end_BD = cell_BD * kept_since_BTD[:, 0].exp() + written_BTD.sum(dim=1)
-    return states_BTD, torch.cat([_end(state_BD, states_BTD, mask_BT), end_BD], dim=1)
+        hidden_BTD = layer(input_BTD, start_BK.unsqueeze(0).contiguous())[0]
+        return hidden_BTD, _last_hidden(start_BK, hidden_BTD, mask_BT)
+    start_hidden_BD, start_cell_BD = start_BK.chunk(2, dim=1)
+    start = (start_hidden_BD.unsqueeze(0).contiguous(), start_cell_BD.unsqueeze(0).contiguous())
+    hidden_BTD = layer(input_BTD, start)[0]
+    end_hidden_BD = _last_hidden(start_hidden_BD, hidden_BTD, mask_BT)
+    previous_BTD = torch.cat([start_hidden_BD.unsqueeze(1), hidden_BTD[:, :-1]], dim=1)
+    end_cell_BD = _last_cell(layer, input_BTD, previous_BTD, mask_BT, start_cell_BD)
+    return hidden_BTD, torch.cat([end_hidden_BD, end_cell_BD], dim=1)
 
 
-def _end(start_BD: Tensor, states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-    count_B11 = mask_BT.sum(dim=1)[:, None, None]
-    states = torch.cat([start_BD.unsqueeze(1), states_BTD], dim=1)
-    return states.gather(1, count_B11.expand(-1, 1, states.shape[2])).squeeze(1)
+def _last_cell(
+    layer: nn.LSTM, input_BTD: Tensor, previous_BTD: Tensor, mask_BT: Tensor, start_cell_BD: Tensor
+) -> Tensor:
+    """Return the cell state of an LSTM after the last real position, [B, D].
+
+    PyTorch returns it only after the last step, padding included. But all gates follow from the hidden states, and with
+    known gates the cell state is a weighted sum of what each step wrote, in which padding has no weight.
+    """
+    input_weight, hidden_weight, input_bias, hidden_bias = layer.all_weights[0]
+    gates_BTG = functional.linear(input_BTD, input_weight, input_bias)
+    gates_BTG = gates_BTG + functional.linear(previous_BTD, hidden_weight, hidden_bias)
+    input_gate, forget_gate, candidate, _ = gates_BTG.chunk(4, dim=2)
+    log_forget_BTD = zero_masked(functional.logsigmoid(forget_gate), mask_BT)
+    log_retained_BTD = log_forget_BTD.flip(1).cumsum(dim=1).flip(1)
+    written_BTD = input_gate.sigmoid() * candidate.tanh() * (log_retained_BTD - log_forget_BTD).exp()
+    return start_cell_BD * log_retained_BTD[:, 0].exp() + zero_masked(written_BTD, mask_BT).sum(dim=1)
 
 
-def _remembering(cell: nn.RNNBase) -> nn.RNNBase:
-    # Gates of an LSTM that start open remember from the first step on (Jozefowicz et al. 2015, section 2.2).
-    for name, each in cell.named_parameters():
+def _last_hidden(start_BD: Tensor, hidden_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    length_B11 = mask_BT.sum(dim=1)[:, None, None]
+    hidden_BSD = torch.cat([start_BD.unsqueeze(1), hidden_BTD], dim=1)
+    return hidden_BSD.gather(1, length_B11.expand(-1, 1, hidden_BSD.shape[2])).squeeze(1)
+
+
+def _init_cell(cell: nn.RNNBase) -> nn.RNNBase:
+    # Initially open forget gates of an LSTM retain its state from the first step (Jozefowicz et al. 2015, section 2.2).
+    for name, parameter in cell.named_parameters():
         if "weight_hh" in name:
-            for gate in each.chunk(len(each) // cell.hidden_size):
+            for gate in parameter.chunk(len(parameter) // cell.hidden_size):
                 nn.init.orthogonal_(gate)
         elif "weight_ih" in name:
-            nn.init.xavier_uniform_(each)
+            nn.init.xavier_uniform_(parameter)
         else:
-            nn.init.zeros_(each)
+            nn.init.zeros_(parameter)
             if isinstance(cell, nn.LSTM) and "bias_ih" in name:
-                nn.init.ones_(each[cell.hidden_size : 2 * cell.hidden_size])
+                nn.init.ones_(parameter[cell.hidden_size : 2 * cell.hidden_size])
     return cell

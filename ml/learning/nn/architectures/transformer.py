@@ -1,4 +1,4 @@
-"""The transformer's encoder: every place looks at every other, however far away.
+"""Transformer encoder: every position attends to every other.
 
 B batch, T time, D width.
 """
@@ -15,10 +15,10 @@ from torch.nn.functional import embedding
 
 from ml.config import Config, Count
 from ml.learning.nn.architectures.base import Backbone, BackboneState, Features, Widths
-from ml.learning.nn.layers.attention import Activation, Layer, Norm, attention_mask, hidden
-from ml.learning.nn.layers.causal_mask import causal_mask, last_position, positions
+from ml.learning.nn.layers.attention import Activation, Norm, TransformerLayer, padding_mask, to_attention_bias
+from ml.learning.nn.layers.causal_mask import causal_mask, last_position, position_ids
 from ml.learning.nn.layers.input_embedding import InputEmbedding
-from ml.learning.nn.layers.masking import mean, to_mask, zero_masked
+from ml.learning.nn.layers.masking import masked_mean, to_mask, zero_masked
 from ml.learning.nn.layers.positional_encoding import sinusoids
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class TransformerConfig(Config):
-    """Sizes as in table 3 of the paper."""
+    """Sizes of the network, as in table 3 of the paper."""
 
     width: Count = 128
     layers: Count = 2
@@ -38,25 +38,24 @@ class TransformerConfig(Config):
     dropout: float = Field(0.1, ge=0, lt=1)
     norm: Norm = "before"
     activation: Activation = "relu"
-    causal: bool = False
-    """Blind to the future, as a task may ask."""
+    causal: bool = Field(False, description="Attend to earlier positions only; set for tasks that require it.")
 
     @model_validator(mode="after")
-    def _divides(self) -> Self:
+    def _check_width(self) -> Self:
         if self.width % (2 * self.heads):
-            raise ValueError("the width must be a multiple of twice the heads")
+            raise ValueError("width must be a multiple of twice the number of heads")
         return self
 
 
 class Transformer(Backbone):
-    """Sinusoidal positions, layers of attention and feed-forward.
+    """Sinusoidal positions, then layers of self-attention and feed-forward networks.
 
-    Pooled is the mean over time; or the last place, which is all that has seen all, where the future is hidden.
-    Without a `norm` after each part there is one at the end, as the sum has grown by then.
+    Pooled is the mean over time; with a causal mask it is the last position, the only one that depends on the whole
+    input. If `norm` comes before each sublayer, there is another one at the end, since the residual sum has grown.
     """
 
     name = "transformer"
-    summary = "Transformer encoder, small or as published; for texts and for sound"
+    summary = "Transformer encoder, small or as published; for texts and audio"
     source = "Vaswani et al. 2017, Attention is all you need, arXiv:1706.03762"
     accepts = frozenset({Signal.TOKENS, Signal.FRAMES})
     provides = frozenset({Feature.POOLED, Feature.SEQUENCE, Feature.CAUSAL})
@@ -84,7 +83,7 @@ class Transformer(Backbone):
         self.reader = InputEmbedding(shape, config.width, causal=config.causal)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(
-            Layer(
+            TransformerLayer(
                 config.width,
                 config.heads,
                 config.feed_forward,
@@ -106,50 +105,54 @@ class Transformer(Backbone):
         )
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
-        """What the last layer makes of every place; `CAUSAL` only where the config is."""
+        """Return the output of the last layer; `CAUSAL` only with a causal config."""
         mask_BT = to_mask(signal, mask)
-        sequence_BTD = self._read(signal, mask_BT, mask_BT)
-        unseen = hidden(causal_mask(mask_BT, mask_BT) if self.causal else attention_mask(mask_BT))
+        sequence_BTD = self._embed(signal, mask_BT, mask_BT)
+        bias = to_attention_bias(causal_mask(mask_BT, mask_BT) if self.causal else padding_mask(mask_BT))
         for layer in self.layers:
-            sequence_BTD, _ = layer(sequence_BTD, unseen)
-        return self._features(self.norm(sequence_BTD), mask_BT)
+            sequence_BTD, _ = layer(sequence_BTD, bias)
+        return self._to_features(self.norm(sequence_BTD), mask_BT)
 
     def resume(self, signal: Tensor, mask: Tensor, state: BackboneState) -> tuple[Features, BackboneState]:
-        """Remembers the keys and values of every layer. Of tokens: frames are read with their neighbours."""
-        known = torch.cat([state.mask, mask], dim=1)
-        sequence_BTD = self._read(signal, mask, known)
-        unseen = hidden(causal_mask(mask, known))
-        memories = []
+        """Continue from the cached keys and values of every layer.
+
+        For tokens only: the embedding of a frame depends on its neighbors.
+        """
+        context_mask = torch.cat([state.mask, mask], dim=1)
+        sequence_BTD = self._embed(signal, mask, context_mask)
+        bias = to_attention_bias(causal_mask(mask, context_mask))
+        caches = []
         for layer, past in zip(self.layers, state.memory.chunk(len(self.layers), dim=2), strict=True):
-            sequence_BTD, memory = layer(sequence_BTD, unseen, past_BPE=past)
-            memories.append(memory)
-        return self._features(self.norm(sequence_BTD), mask), BackboneState(torch.cat(memories, dim=2), known)
+            sequence_BTD, cache = layer(sequence_BTD, bias, past_BPE=past)
+            caches.append(cache)
+        next_state = BackboneState(torch.cat(caches, dim=2), context_mask)
+        return self._to_features(self.norm(sequence_BTD), mask), next_state
 
-    def _read(self, signal: Tensor, mask: Tensor, known: Tensor) -> Tensor:
-        # Entries of the table have a length of one; scaled up, they weigh as much as positions (section 3.4).
-        read_BTD = self.reader(signal, mask) * self.scale
-        places_BT = positions(known)[:, known.shape[1] - mask.shape[1] :]
-        waves = sinusoids(torch.arange(known.shape[1], device=known.device), read_BTD.shape[2])
-        placed: Tensor = read_BTD + embedding(places_BT, waves.to(read_BTD.dtype))
-        return self.dropout(placed)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
+    def _embed(self, signal: Tensor, mask: Tensor, context_mask: Tensor) -> Tensor:
+        # Embeddings are initialized with length one; scaled, they weigh as much as the positions (section 3.4).
+        embedded_BTD = self.reader(signal, mask) * self.scale
+        positions_BT = position_ids(context_mask)[:, context_mask.shape[1] - mask.shape[1] :]
+        table = sinusoids(torch.arange(context_mask.shape[1], device=context_mask.device), embedded_BTD.shape[2])
+        total: Tensor = embedded_BTD + embedding(positions_BT, table.to(embedded_BTD.dtype))
+        return self.dropout(total)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
 
-    def _features(self, sequence_BTD: Tensor, mask_BT: Tensor) -> Features:
-        quiet_BTD = zero_masked(sequence_BTD, mask_BT)
+    def _to_features(self, sequence_BTD: Tensor, mask_BT: Tensor) -> Features:
+        masked_BTD = zero_masked(sequence_BTD, mask_BT)
         if self.causal:
             last_BD = last_position(sequence_BTD, mask_BT)
-            return {Feature.POOLED: (last_BD,), Feature.SEQUENCE: (quiet_BTD,), Feature.CAUSAL: (quiet_BTD,)}
-        return {Feature.POOLED: (mean(sequence_BTD, mask_BT),), Feature.SEQUENCE: (quiet_BTD,)}
+            return {Feature.POOLED: (last_BD,), Feature.SEQUENCE: (masked_BTD,), Feature.CAUSAL: (masked_BTD,)}
+        return {Feature.POOLED: (masked_mean(sequence_BTD, mask_BT),), Feature.SEQUENCE: (masked_BTD,)}
 
-    def table(self) -> Tensor | None:
-        """What each token is read as, before it is scaled; where tokens are read."""
+    def token_embedding(self) -> Tensor | None:
+        """Return the token embedding, unscaled; None for frames."""
         return self.reader.table.weight if self.reader.table is not None else None
 
     @classmethod
-    def adapted(cls, config: Config, needs: frozenset[Feature]) -> Config:
-        """Blind to the future where that must stay unseen."""
+    def adapt_config(cls, config: Config, needs: frozenset[Feature]) -> Config:
+        """Make the config causal if a slot needs that."""
         return config.model_copy(update={"causal": True}) if Feature.CAUSAL in needs else config
 
     @classmethod
     def tiny(cls) -> TransformerConfig:
-        """Two layers of two heads."""
+        """Return two layers of two heads."""
         return TransformerConfig(width=8, layers=2, heads=2, feed_forward=12)

@@ -1,38 +1,40 @@
-"""The encoder of a variational autoencoder: an image becomes a distribution over a latent code.
+"""Encoder of a variational autoencoder: maps an image to a distribution over latent codes.
 
-B batch, Z latent.
+B batch, C channels, H height, W width, Z latent.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from ml.config import Config, Count
 from ml.learning.nn.architectures.base import Backbone, Features, Widths
-from ml.learning.nn.layers.memory_format import channels_last, pixel_by_pixel
+from ml.learning.nn.layers.memory_format import to_channels_last, use_channels_last
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LOG_VARIANCE_LIMIT = 10.0
-"""exp(10) is wider than any code needs; beyond it one bad step would make the loss infinite."""
+#: exp(10) is wider than any code needs; beyond it one bad step would make the loss infinite.
+MAX_LOG_VARIANCE: Final = 10.0
 
 
 class VAEConfig(Config):
-    """`channels` lists the widths of convolutions that halve the image each."""
+    """Sizes of the convolutions, the dense layer and the latent code."""
 
-    channels: tuple[Count, ...] = Field((32, 64), min_length=1)
+    channels: tuple[Count, ...] = Field(
+        (32, 64), min_length=1, description="Channels of the convolutions, each of which halves the image."
+    )
     hidden: Count = 256
     latent: Count = 8
 
 
 class VAE(Backbone):
-    """Strided convolutions, a dense layer, mean and log-variance of a Gaussian. A condition reaches the posterior."""
+    """Strided convolutions, a dense layer, and the mean and log-variance of a Gaussian posterior."""
 
     name = "vae"
     summary = "Variational autoencoder: a latent code to generate images from"
@@ -56,31 +58,31 @@ class VAE(Backbone):
         self.condition_early = nn.Linear(conditions, first, bias=False) if conditions else None
         self.condition = nn.Linear(conditions, config.hidden, bias=False) if conditions else None
         channels, height, width = shape["channels"], shape["height"], shape["width"]
-        for wider in config.channels:
-            layers += [nn.Conv2d(channels, wider, kernel_size=3, stride=2, padding=1), nn.SiLU()]
-            channels, height, width = wider, (height + 1) // 2, (width + 1) // 2
+        for next_channels in config.channels:
+            layers += [nn.Conv2d(channels, next_channels, kernel_size=3, stride=2, padding=1), nn.SiLU()]
+            channels, height, width = next_channels, (height + 1) // 2, (width + 1) // 2
         self.convolutions = nn.Sequential(*layers)
         self.hidden = nn.Linear(channels * height * width, config.hidden)
         self.mean = nn.Linear(config.hidden, config.latent)
         self.log_variance = nn.Linear(config.hidden, config.latent)
         self.widths = Widths(shape=shape, pooled=config.hidden, latent=config.latent)
-        channels_last(self)
+        use_channels_last(self)
 
     def forward(self, signal: Tensor, mask: Tensor | None = None, condition: Tensor | None = None) -> Features:
-        """The hidden layer, and the posterior read off it."""
-        image_BCHW = self.convolutions[0](pixel_by_pixel(signal))
-        # Where the posterior does not know the class the code must carry it, and the decoder learns to ignore the one
-        # it is given. Told early, every layer can set the two apart.
+        """Return the hidden layer, and mean and log-variance of the posterior."""
+        image_BCHW = self.convolutions[0](to_channels_last(signal))
+        # If the posterior did not depend on the class, the code would carry it, and the decoder would learn to ignore
+        # its own class input. With the class as an early input every layer can separate class and code.
         if self.condition_early is not None and condition is not None:
             image_BCHW = image_BCHW + self.condition_early(condition)[:, :, None, None]
         hidden = self.hidden(self.convolutions[1:](image_BCHW).flatten(1))
         if self.condition is not None and condition is not None:
             hidden = hidden + self.condition(condition)
         hidden = nn.functional.silu(hidden)
-        log_variance_BZ = self.log_variance(hidden).clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)
+        log_variance_BZ = self.log_variance(hidden).clamp(-MAX_LOG_VARIANCE, MAX_LOG_VARIANCE)
         return {Feature.POOLED: (hidden,), Feature.LATENT: (self.mean(hidden), log_variance_BZ)}
 
     @classmethod
     def tiny(cls) -> VAEConfig:
-        """One convolution."""
+        """Return one convolution."""
         return VAEConfig(channels=(4,), hidden=8, latent=4)

@@ -1,4 +1,4 @@
-"""Heads, which turn features into outputs and know their loss."""
+"""Heads, which turn features into outputs and compute their loss."""
 
 from ml.learning.nn.heads.base import Head
 from ml.registry import Registry

@@ -1,4 +1,4 @@
-"""What a head promises: features in, outputs out, and the loss between them and the targets."""
+"""Head: turns features into outputs, and computes the loss against the targets."""
 
 from __future__ import annotations
 
@@ -13,63 +13,66 @@ if TYPE_CHECKING:
     from ml.learning.nn.architectures.base import Backbone, Features, Widths
     from ml.signals import Feature
 
+#: Batch or outputs by name: `ml.signals.Arrays` on a device.
 Tensors = dict[str, Tensor]
-"""A batch or an answer by name, as `ml.signals.Arrays` on a device."""
 
 
 class Head(nn.Module, ABC):
-    """Reads features by slot, writes outputs by name."""
+    """Base class of heads, which read features by slot and return outputs by name."""
 
     name: ClassVar[str]
     summary: ClassVar[str]
     needs: ClassVar[frozenset[Feature]]
     config_type: ClassVar[type[Config]]
+    #: Names of the outputs of `infer`.
     outputs: ClassVar[tuple[str, ...]]
-    """The names of what `infer` answers."""
+    #: Names of the values of `measure`.
     scores: ClassVar[tuple[str, ...]] = ()
-    """The names of what `measure` gives."""
+    #: Whether it chooses one of several classes; then `choice_logits` returns their logits.
     chooses: ClassVar[bool] = False
-    """Whether its outputs are choices of one among several: `choices` gives their scores."""
+    #: Name of the array of the batch, int64 [B], that conditions the backbones; empty for none.
     condition: ClassVar[str] = ""
-    """The batch's array (int64 [B]) that the backbones are told beside their signal, if any."""
+    #: Number of values of that array; 0 without a condition.
     conditions: int = 0
-    """How many values it can take."""
 
     @abstractmethod
     def __init__(self, config: Any, *, widths: Mapping[str, Widths]) -> None:
         super().__init__()
 
     @classmethod
-    def conditions_of(cls, config: Any) -> int:
-        """How many conditions a head of this config has; asked before it is built, for the backbones come first."""
+    def count_conditions(cls, config: Any) -> int:
+        """Return `conditions` of a head with this config.
+
+        Backbones need it, which are built before the head.
+        """
         return 0
 
-    def share(self, backbones: Mapping[str, Backbone]) -> None:
-        """Told once, when a network is put together: the backbones whose features it will read, by slot.
+    def bind_backbones(self, backbones: Mapping[str, Backbone]) -> None:
+        """Receive the backbones by slot, once, when the network is built.
 
-        A head that uses weights of theirs (`Backbone.table`) keeps a way to ask for them, not the weights: what belongs
-        to a backbone is saved, trained and counted there alone.
+        A head that uses weights of a backbone (`Backbone.token_embedding`) stores the method that returns them, not the
+        weights: they are saved, trained and counted as part of the backbone only.
         """
 
     @abstractmethod
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
-        """Outputs, as the loss wants them."""
+        """Return the outputs for the loss."""
 
     @abstractmethod
     def loss(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
-        """One number to be made smaller: the mean over the batch."""
+        """Return the loss, the mean over the batch."""
 
     def measure(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensors:
-        """What else is worth a curve beside the loss, as means over the batch."""
+        """Return further scores to plot beside the loss, as means over the batch."""
         return {}
 
-    def choices(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
-        """[N, K]: the scores (logits) of all choices that the loss judges, each row one, padding left out."""
-        raise NotImplementedError(f"{self.name} does not choose")
+    def choice_logits(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the logits of all choices that count in the loss, [N, K], without padding."""
+        raise NotImplementedError(f"{self.name} does not choose among classes")
 
     def strip_training_only(self) -> None:
-        """Let go of what exists only while training."""
+        """Remove modules used only in training."""
 
     def infer(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
-        """Outputs, as `Task.decode` wants them."""
+        """Return the outputs for `Task.decode`."""
         return self(features, batch)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped

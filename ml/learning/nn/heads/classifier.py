@@ -1,4 +1,4 @@
-"""One score per class."""
+"""Classification head: one logit per class."""
 
 from __future__ import annotations
 
@@ -19,26 +19,30 @@ if TYPE_CHECKING:
     from ml.learning.nn.architectures.base import Features, Widths
 
 
+#: Weight of the loss of an auxiliary feature, as in the release of Inception v3; GoogLeNet, which had the first, used
+#: 0.3.
 AUXILIARY_WEIGHT: Final = 0.4
-"""Of the loss of an auxiliary feature, as in the release of Inception v3; in GoogLeNet, which had the first, 0.3."""
 
 
 class ClassifierConfig(Config):
-    """`classes` comes from the data; the rest is the user's."""
+    """Options of the classification head. The number of classes comes from the data."""
 
     classes: int = Field(ge=1)
-    loss: Literal["cross_entropy", "mean_squared_error"] = "cross_entropy"
-    """Mean squared error is taken between the probabilities and 0 or 1 (Brier 1950)."""
+    loss: Literal["cross_entropy", "mean_squared_error"] = Field(
+        "cross_entropy", description="Mean squared error is that of the probabilities against 0 or 1 (Brier 1950)."
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     dropout: float = Field(0.0, ge=0, lt=1)
-    hidden: Literal["none", "relu", "gelu"] = "none"
-    """One layer more before the scores, as wide as what it reads, and what it is followed by."""
+    hidden: Literal["none", "relu", "gelu"] = Field(
+        "none",
+        description="Activation of a hidden layer of the same width before the logits; `none` for no layer.",
+    )
 
 
 class Classifier(Head):
-    """A linear layer over the pooled features of all slots; before it another, where the config asks for one.
+    """Linear layer over the pooled features of all slots, optionally after a hidden layer.
 
-    While training, one more over the auxiliary features of backbones that give some.
+    In training, a second linear layer reads the auxiliary features of backbones that provide them.
     """
 
     name = "classifier"
@@ -53,54 +57,57 @@ class Classifier(Head):
         super().__init__(config, widths=widths)
         self.config = config
         self.dropout = nn.Dropout(config.dropout)
-        width = sum(each.pooled for each in widths.values())
+        width = sum(backbone.pooled for backbone in widths.values())
         self.hidden = nn.Linear(width, width) if config.hidden != "none" else None
         self.linear = nn.Linear(width, config.classes)
-        auxiliary = sum(each.auxiliary for each in widths.values())
+        auxiliary = sum(backbone.auxiliary for backbone in widths.values())
         self.auxiliary = nn.Linear(auxiliary, config.classes) if auxiliary else None
 
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
-        """`logits` [B, classes]; `auxiliary` too where every backbone that can gives its auxiliary feature."""
-        read_BD = _side_by_side(features, Feature.POOLED)
+        """Return `logits` [B, classes].
+
+        If all auxiliary features are present, `auxiliary` has the logits of the auxiliary layer, too.
+        """
+        pooled_BD = _concatenate(features, Feature.POOLED)
         if self.hidden is not None:
-            follow = functional.relu if self.config.hidden == "relu" else functional.gelu
-            read_BD = follow(self.hidden(self.dropout(read_BD)))
-        outputs = {"logits": self.linear(self.dropout(read_BD))}
+            activation = functional.relu if self.config.hidden == "relu" else functional.gelu
+            pooled_BD = activation(self.hidden(self.dropout(pooled_BD)))
+        outputs = {"logits": self.linear(self.dropout(pooled_BD))}
         if self.auxiliary is not None:
-            half_way = {slot: each for slot, each in features.items() if Feature.AUXILIARY in each}
-            given = sum(each[Feature.AUXILIARY][0].shape[1] for each in half_way.values())
-            if given == self.auxiliary.in_features:
-                outputs["auxiliary"] = self.auxiliary(self.dropout(_side_by_side(half_way, Feature.AUXILIARY)))
+            auxiliary = {slot: tensors for slot, tensors in features.items() if Feature.AUXILIARY in tensors}
+            width = sum(tensors[Feature.AUXILIARY][0].shape[1] for tensors in auxiliary.values())
+            if width == self.auxiliary.in_features:
+                outputs["auxiliary"] = self.auxiliary(self.dropout(_concatenate(auxiliary, Feature.AUXILIARY)))
         return outputs
 
     def strip_training_only(self) -> None:
-        """Without the auxiliary layer."""
+        """Remove the auxiliary layer."""
         self.auxiliary = None
 
     def loss(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
-        """Against `label`, int64 [B]."""
-        loss = self._loss(outputs["logits"].float(), batch["label"])
+        """Return the loss against `label`, int64 [B], with the weighted loss of the auxiliary layer."""
+        loss = self._class_loss(outputs["logits"].float(), batch["label"])
         if "auxiliary" in outputs:
-            loss = loss + AUXILIARY_WEIGHT * self._loss(outputs["auxiliary"].float(), batch["label"])
+            loss = loss + AUXILIARY_WEIGHT * self._class_loss(outputs["auxiliary"].float(), batch["label"])
         return loss
 
-    def _loss(self, logits: Tensor, label: Tensor) -> Tensor:
+    def _class_loss(self, logits: Tensor, label: Tensor) -> Tensor:
         if self.config.loss == "cross_entropy":
             return functional.cross_entropy(logits, label, label_smoothing=self.config.label_smoothing)
-        wanted = functional.one_hot(label, self.config.classes).float()
+        target = functional.one_hot(label, self.config.classes).float()
         smoothing = self.config.label_smoothing
-        wanted = wanted * (1 - smoothing) + smoothing / self.config.classes
-        return (logits.softmax(dim=1) - wanted).square().sum(dim=1).mean()
+        target = target * (1 - smoothing) + smoothing / self.config.classes
+        return (logits.softmax(dim=1) - target).square().sum(dim=1).mean()
 
-    def choices(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
-        """A row each."""
+    def choice_logits(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the logits of each row."""
         return outputs["logits"]
 
     def measure(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensors:
-        """Share of rows whose highest score is the right one."""
+        """Return the fraction of rows whose largest logit is that of the target class."""
         return {"accuracy": (outputs["logits"].argmax(dim=1) == batch["label"]).float().mean()}
 
 
-def _side_by_side(features: Mapping[str, Features], feature: Feature) -> Tensor:
-    found = [each[feature][0] for each in features.values()]
-    return found[0] if len(found) == 1 else torch.cat(found, dim=1)
+def _concatenate(features: Mapping[str, Features], feature: Feature) -> Tensor:
+    tensors = [slot_features[feature][0] for slot_features in features.values()]
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim=1)

@@ -1,6 +1,6 @@
-"""One letter, or none, for each frame; a text is what is left once repetitions and blanks are taken out.
+"""CTC head: one character or blank for each frame of audio.
 
-B batch, T frames, L letters of a target, C letters known, the blank among them.
+B batch, T frames, L characters of a target, C characters of the alphabet and the blank.
 """
 
 from __future__ import annotations
@@ -24,17 +24,21 @@ BLANK = 0
 
 
 class CTCConfig(Config):
-    """`letters` comes from the data, the blank counted."""
+    """Options of the CTC head. The number of characters comes from the data."""
 
-    letters: int = Field(ge=2)
+    letters: int = Field(ge=2, description="Characters of the alphabet and the blank.")
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
 class CTC(Head):
-    """Connectionist temporal classification (Graves et al. 2006): the loss sums over all ways to spell the target."""
+    """Connectionist temporal classification (Graves et al. 2006).
+
+    The loss sums over all alignments of the target with the frames; removing repetitions and blanks from an alignment
+    gives its text.
+    """
 
     name = "ctc"
-    summary = "A letter or a blank for each frame, learned without knowing which frame belongs to which letter"
+    summary = "One character or blank for each frame, learned without knowing their alignment"
     needs = frozenset({Feature.SEQUENCE})
     config_type = CTCConfig
     outputs = ("logits",)
@@ -42,35 +46,41 @@ class CTC(Head):
 
     def __init__(self, config: CTCConfig, *, widths: Mapping[str, Widths]) -> None:
         super().__init__(config, widths=widths)
-        ((self.slot, read),) = widths.items()
+        ((self.slot, backbone),) = widths.items()
         self.dropout = nn.Dropout(config.dropout)
-        self.linear = nn.Linear(read.sequence, config.letters)
+        self.linear = nn.Linear(backbone.sequence, config.letters)
 
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
-        """`logits` [B, T, C]."""
+        """Return `logits` [B, T, C]."""
         return {"logits": self.linear(self.dropout(features[self.slot][Feature.SEQUENCE][0]))}
 
     def loss(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
-        """Against `text` int64 [B, L]: nats a letter, mean over the rows whose letters have frames enough."""
-        fits = self._fits(batch)
-        letters = batch["text_mask"].sum(dim=1)
-        nats = functional.ctc_loss(
+        """Return the loss in nats per character against `text`, int64 [B, L].
+
+        It is the mean over the rows that have enough frames for their characters.
+        """
+        fits = self._fits_frames(batch)
+        characters = batch["text_mask"].sum(dim=1)
+        row_loss = functional.ctc_loss(
             outputs["logits"].float().log_softmax(dim=2).transpose(0, 1),
             batch["text"],
             batch[f"{self.slot}_mask"].sum(dim=1),
-            letters,
+            characters,
             blank=BLANK,
             reduction="none",
             zero_infinity=True,
         )
-        return (nats / letters.clamp(min=1) * fits).sum() / fits.sum().clamp(min=1)
+        return (row_loss / characters.clamp(min=1) * fits).sum() / fits.sum().clamp(min=1)
 
     def measure(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensors:
-        """Share of rows that nothing can be learned from, having more letters than frames."""
-        return {"left_out": 1 - self._fits(batch).float().mean()}
+        """Return the fraction of rows that are ignored because they have more characters than frames."""
+        return {"left_out": 1 - self._fits_frames(batch).float().mean()}
 
-    def _fits(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """bool [B]: a frame for each letter, and one for the blank between two that are equal."""
+    def _fits_frames(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return whether a row has enough frames for its characters, bool [B].
+
+        It needs a frame for each character, and one for the blank between two equal characters.
+        """
         text, mask = batch["text"], batch["text_mask"]
-        twins = ((text[:, 1:] == text[:, :-1]) & mask[:, 1:]).sum(dim=1)
-        return mask.sum(dim=1) + twins <= batch[f"{self.slot}_mask"].sum(dim=1)
+        repeats = ((text[:, 1:] == text[:, :-1]) & mask[:, 1:]).sum(dim=1)
+        return mask.sum(dim=1) + repeats <= batch[f"{self.slot}_mask"].sum(dim=1)

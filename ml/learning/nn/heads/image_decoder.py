@@ -1,6 +1,6 @@
-"""From a latent code, and a class where there is one, to an image.
+"""Image decoder head: generates an image from a latent code and an optional class.
 
-B batch, Z latent.
+B batch, C channels, H height, W width, Z latent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ml.config import Config, Count
 from ml.learning.nn.heads.base import Head, Tensors
-from ml.learning.nn.layers.memory_format import channels_last, pixel_by_pixel
+from ml.learning.nn.layers.memory_format import to_channels_last, use_channels_last
 from ml.signals import Feature
 
 if TYPE_CHECKING:
@@ -24,19 +24,20 @@ if TYPE_CHECKING:
 
 
 class ImageDecoderConfig(Config):
-    """`classes` comes from the data; 0 where images have none."""
+    """Sizes of the image decoder. The number of classes comes from the data."""
 
-    classes: int = Field(0, ge=0)
-    channels: tuple[Count, ...] = Field((64, 32), min_length=1)
-    """Coarsest first; the image doubles after each."""
+    classes: int = Field(0, ge=0, description="0 for images without classes.")
+    channels: tuple[Count, ...] = Field(
+        (64, 32), min_length=1, description="Coarsest first; the image doubles in size after each."
+    )
     hidden: Count = 256
 
 
 class ImageDecoder(Head):
-    """Dense layers, then convolutions on an image that doubles. Each pixel is a Bernoulli variable."""
+    """Dense layers, then transposed convolutions that double the image; each pixel is a Bernoulli variable."""
 
     name = "image_decoder"
-    summary = "Draws an image from a latent code and a class"
+    summary = "Generates an image from a latent code and a class"
     needs = frozenset({Feature.LATENT})
     config_type = ImageDecoderConfig
     outputs = ("image",)
@@ -45,58 +46,67 @@ class ImageDecoder(Head):
 
     def __init__(self, config: ImageDecoderConfig, *, widths: Mapping[str, Widths]) -> None:
         super().__init__(config, widths=widths)
-        ((self.slot, read),) = widths.items()  # one image is read, one is drawn
-        shape = read.shape
+        ((self.slot, backbone),) = widths.items()  # exactly one image
+        shape = backbone.shape
         self.size = (shape["height"], shape["width"])
         self.conditions = config.classes
         halvings = len(config.channels)
-        self.coarse = (config.channels[0], *(max(1, -(-length // 2**halvings)) for length in self.size))
-        self.from_code = nn.Linear(read.latent, config.hidden)
+        self.coarse_shape = (config.channels[0], *(max(1, -(-length // 2**halvings)) for length in self.size))
+        self.from_code = nn.Linear(backbone.latent, config.hidden)
         self.from_class = nn.Linear(config.classes, config.hidden, bias=False) if config.classes else None
-        self.to_coarse = nn.Linear(config.hidden, self.coarse[0] * self.coarse[1] * self.coarse[2])
+        self.to_coarse = nn.Linear(config.hidden, self.coarse_shape[0] * self.coarse_shape[1] * self.coarse_shape[2])
         layers: list[nn.Module] = []
-        for width, narrower in zip(config.channels, (*config.channels[1:], config.channels[-1]), strict=True):
-            layers += [nn.ConvTranspose2d(width, narrower, kernel_size=4, stride=2, padding=1), nn.SiLU()]
+        for width, next_width in zip(config.channels, (*config.channels[1:], config.channels[-1]), strict=True):
+            layers += [nn.ConvTranspose2d(width, next_width, kernel_size=4, stride=2, padding=1), nn.SiLU()]
         self.finer = nn.Sequential(*layers, nn.Conv2d(config.channels[-1], shape["channels"], 3, padding=1))
-        channels_last(self)
+        use_channels_last(self)
 
     @classmethod
-    def conditions_of(cls, config: ImageDecoderConfig) -> int:
-        """The posterior must know the class too, or the code carries it and the class goes unheard."""
+    def count_conditions(cls, config: ImageDecoderConfig) -> int:
+        """Return the number of classes.
+
+        The posterior must depend on the class as well, or the code carries it and the decoder ignores the class.
+        """
         return config.classes
 
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
-        """Draw what was read from one sample of its posterior: `pixels` are logits [B, C, H, W]."""
-        mean, log_variance = (each.float() for each in features[self.slot][Feature.LATENT])
+        """Decode one sample of the posterior of each image.
+
+        `pixels` are logits [B, C, H, W]; `mean` and `log_variance`, [B, Z], are those of the posterior.
+        """
+        mean, log_variance = (tensor.float() for tensor in features[self.slot][Feature.LATENT])
         code = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-        return {"pixels": self._draw(code, batch), "mean": mean, "log_variance": log_variance}
+        return {"pixels": self._decode(code, batch), "mean": mean, "log_variance": log_variance}
 
     def loss(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
-        """The negative evidence lower bound, in nats an image (Kingma & Welling 2013, equation 10)."""
-        rebuilt, divergence = self._bound(outputs, batch)
-        return rebuilt + divergence
+        """Return the negative evidence lower bound in nats per image.
+
+        Kingma & Welling 2013, equation 10.
+        """
+        reconstruction, divergence = self._bound(outputs, batch)
+        return reconstruction + divergence
 
     def measure(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensors:
-        """The two halves of the bound."""
-        rebuilt, divergence = self._bound(outputs, batch)
-        return {"reconstruction": rebuilt, "divergence": divergence}
+        """Return the two terms of the bound."""
+        reconstruction, divergence = self._bound(outputs, batch)
+        return {"reconstruction": reconstruction, "divergence": divergence}
 
     def infer(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
-        """Draw from `noise` float32 [B, Z] and `label` int64 [B]: `image` [B, C, H, W] in 0..1."""
-        return {"image": self._draw(batch["noise"], batch).sigmoid()}
+        """Decode `noise` [B, Z] and `label` int64 [B] to `image` [B, C, H, W], 0..1."""
+        return {"image": self._decode(batch["noise"], batch).sigmoid()}
 
-    def _draw(self, code: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+    def _decode(self, code: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         hidden = self.from_code(code)
         if self.from_class is not None:
             hidden = hidden + self.from_class(functional.one_hot(batch["label"], self.conditions).to(hidden.dtype))
-        coarse = functional.silu(self.to_coarse(functional.silu(hidden))).view(-1, *self.coarse)
-        fine: Tensor = self.finer(pixel_by_pixel(coarse))
+        coarse = functional.silu(self.to_coarse(functional.silu(hidden))).view(-1, *self.coarse_shape)
+        fine: Tensor = self.finer(to_channels_last(coarse))
         return fine[..., : self.size[0], : self.size[1]]
 
     def _bound(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         mean, log_variance = outputs["mean"], outputs["log_variance"]
-        rebuilt = functional.binary_cross_entropy_with_logits(
+        reconstruction = functional.binary_cross_entropy_with_logits(
             outputs["pixels"].float(), batch[self.slot], reduction="none"
         )
         divergence = -0.5 * (1 + log_variance - mean.square() - log_variance.exp())
-        return rebuilt.flatten(1).sum(dim=1).mean(), divergence.sum(dim=1).mean()
+        return reconstruction.flatten(1).sum(dim=1).mean(), divergence.sum(dim=1).mean()

@@ -1,4 +1,4 @@
-"""Signals of two kinds as points of one space, where those that belong together lie near each other.
+"""Projection head: two modalities in one embedding space, in which pairs are close.
 
 B batch, D width of the space.
 """
@@ -22,29 +22,31 @@ if TYPE_CHECKING:
 
     from ml.learning.nn.architectures.base import Features, Widths
 
-SHARPEST: Final = 100.0
-"""Radford et al. 2021, section 2.5: without a bound the training became unstable."""
+#: Bound of the learned scale, without which training becomes unstable (Radford et al. 2021, section 2.5).
+MAX_SCALE: Final = 100.0
 
 
 class ProjectionsConfig(Config):
-    """The space, and how sharply pairs are told apart."""
+    """Width of the embedding space, and options of the contrastive loss."""
 
     width: Count = 128
-    temperature: float = Field(0.07, gt=0, le=10)
-    """At the start; it is learned (Radford et al. 2021, section 2.5)."""
-    dropout: float = Field(0.0, ge=0, lt=1)
-    """Share of the features that a projection goes without in each training step."""
+    temperature: float = Field(
+        0.07, gt=0, le=10, description="Initial temperature; it is learned (Radford et al. 2021, section 2.5)."
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Fraction of the features that are set to zero in each training step."
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 
 
 class Projections(Head):
-    """Two towers: a linear layer over the pooled features of each slot, cut to length one. Nearness is the cosine.
+    """Linear projection of the pooled features of each slot, normalized to length one.
 
-    Radford et al. 2021, arXiv:2103.00020, figure 3.
+    Similarity is the cosine (Radford et al. 2021, arXiv:2103.00020, figure 3).
     """
 
     name = "projections"
-    summary = "Two kinds of signals in one space: what belongs together lies together"
+    summary = "Two modalities in one embedding space, in which pairs are close"
     needs = frozenset({Feature.POOLED})
     config_type = ProjectionsConfig
     outputs = ("image_embedding", "text_embedding", "scale")
@@ -53,45 +55,51 @@ class Projections(Head):
     def __init__(self, config: ProjectionsConfig, *, widths: Mapping[str, Widths]) -> None:
         super().__init__(config, widths=widths)
         if len(widths) != 2:
-            raise ValueError(f"pairs are of two slots, not of {', '.join(widths) or 'none'}")
+            raise ValueError(f"projections require two slots, not {len(widths)}: {', '.join(widths) or 'none'}")
         self.config = config
         self.dropout = nn.Dropout(config.dropout)
         self.towers = nn.ModuleDict(
-            {slot: nn.Linear(read.pooled, config.width, bias=False) for slot, read in widths.items()}
+            {slot: nn.Linear(backbone.pooled, config.width, bias=False) for slot, backbone in widths.items()}
         )
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
 
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
-        """`{slot}_embedding` [B, D] of length one for each slot that was read; `scale` [B], what cosines count."""
-        found = {
+        """Return `{slot}_embedding` [B, D] for each slot in the batch, and `scale` [B].
+
+        The scale is the factor of cosines.
+        """
+        embeddings = {
             f"{slot}_embedding": functional.normalize(
-                self.towers[slot](self.dropout(each[Feature.POOLED][0])).float(), dim=1
+                self.towers[slot](self.dropout(slot_features[Feature.POOLED][0])).float(), dim=1
             )
-            for slot, each in features.items()
+            for slot, slot_features in features.items()
         }
-        each_row = torch.ones_like(next(iter(found.values()))[:, 0])
-        return {**found, "scale": self.scale() * each_row}
+        ones_B = torch.ones_like(next(iter(embeddings.values()))[:, 0])
+        return {**embeddings, "scale": self.scale() * ones_B}
 
     def loss(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensor:
-        """Each must find its twin among all of the other kind in the batch: the mean of both directions."""
-        likeness_BB = self._likeness(outputs)
-        twin = torch.arange(len(likeness_BB), device=likeness_BB.device)
+        """Return the symmetric contrastive loss: the mean of both directions.
+
+        The target of an item is its pair, among all items of the other modality in the batch.
+        """
+        logits_BB = self._pair_logits(outputs)
+        pair = torch.arange(len(logits_BB), device=logits_BB.device)
         smoothing = self.config.label_smoothing
         return torch.stack(
-            [functional.cross_entropy(each, twin, label_smoothing=smoothing) for each in (likeness_BB, likeness_BB.T)]
+            [functional.cross_entropy(logits, pair, label_smoothing=smoothing) for logits in (logits_BB, logits_BB.T)]
         ).mean()
 
     def measure(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> Tensors:
-        """How often the twin is the nearest in the batch, both ways."""
-        likeness_BB = self._likeness(outputs)
-        twin = torch.arange(len(likeness_BB), device=likeness_BB.device)
-        hits = torch.stack([each.argmax(dim=1) == twin for each in (likeness_BB, likeness_BB.T)])
+        """Return the fraction of items whose pair is nearest, over both directions."""
+        logits_BB = self._pair_logits(outputs)
+        pair = torch.arange(len(logits_BB), device=logits_BB.device)
+        hits = torch.stack([logits.argmax(dim=1) == pair for logits in (logits_BB, logits_BB.T)])
         return {"pair_accuracy": hits.float().mean()}
 
     def scale(self) -> Tensor:
-        """What cosines are multiplied by: one over the temperature."""
-        return self.log_scale.exp().clamp(max=SHARPEST)
+        """Return the factor of cosines, the reciprocal of the temperature."""
+        return self.log_scale.exp().clamp(max=MAX_SCALE)
 
-    def _likeness(self, outputs: Tensors) -> Tensor:
+    def _pair_logits(self, outputs: Tensors) -> Tensor:
         first, second = (outputs[f"{slot}_embedding"] for slot in self.towers)
         return outputs["scale"][0] * first @ second.T

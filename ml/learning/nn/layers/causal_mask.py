@@ -1,6 +1,6 @@
-"""What reading from left to right comes to in tensors, wherever padding stands.
+"""Causal attention masks and position ids for batches that are padded on either side.
 
-B batch, T tokens read now, K tokens that can be seen: the T and those before them.
+B batch, T tokens of the input, K tokens of the context: earlier tokens, then the T of the input.
 """
 
 from __future__ import annotations
@@ -9,29 +9,36 @@ import torch
 from torch import Tensor
 
 
-def causal_mask(mask: Tensor, known: Tensor) -> Tensor:
-    """Which tokens each token may look at, bool [B, 1, T, K]: real ones up to itself.
+def causal_mask(mask: Tensor, context_mask: Tensor) -> Tensor:
+    """Return which tokens each token may attend to, bool [B, 1, T, K].
 
-    `mask` [B, T] tells the real ones of those read now, `known` [B, K] of all, of which they are the last. A token sees
-    itself even where it is padding, since a softmax over nothing is not a number.
+    These are the real tokens up to itself. `mask` [B, T] is true for the real tokens of the input, `context_mask`
+    [B, K] for those of the context, whose last tokens are the input. A token attends to itself even if it is padding,
+    since a softmax over nothing is not a number.
     """
-    now, all_of_them = mask.shape[1], known.shape[1]
-    place = torch.arange(all_of_them, device=known.device)
-    query = place[all_of_them - now :]
-    earlier = place[None, :] <= query[:, None]
-    itself = place[None, :] == query[:, None]
-    return ((earlier[None] & known[:, None, :]) | itself[None])[:, None]
+    input_length, context_length = mask.shape[1], context_mask.shape[1]
+    key = torch.arange(context_length, device=context_mask.device)
+    query = key[context_length - input_length :]
+    is_earlier = key[None, :] <= query[:, None]
+    is_self = key[None, :] == query[:, None]
+    return ((is_earlier[None] & context_mask[:, None, :]) | is_self[None])[:, None]
 
 
-def positions(mask: Tensor) -> Tensor:
-    """How many real tokens stand before each, int64 [B, T]; of padding, some position that exists."""
+def position_ids(mask: Tensor) -> Tensor:
+    """Count the real tokens before each token, int64 [B, T].
+
+    Padding gets a position that exists.
+    """
     return (mask.long().cumsum(dim=1) - 1).clamp(min=0)
 
 
 def last_position(sequence: Tensor, mask: Tensor | None) -> Tensor:
-    """Of [B, T, D] the last real token of each row, [B, D]; the first where none is real."""
+    """Select the last real token of each row from [B, T, D], as [B, D].
+
+    A row without real tokens gives its first.
+    """
     if mask is None:
         return sequence[:, -1]
-    place = torch.arange(mask.shape[1], device=mask.device)
-    last = (mask.long() * place).amax(dim=1)
+    positions = torch.arange(mask.shape[1], device=mask.device)
+    last = (mask.long() * positions).amax(dim=1)
     return sequence.gather(1, last[:, None, None].expand(-1, 1, sequence.shape[2]))[:, 0]

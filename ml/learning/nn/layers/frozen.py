@@ -1,4 +1,4 @@
-"""Modules that stay as they are while others learn."""
+"""Freezing of modules while others are trained."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class Frozen:
-    """Weights that do not move and running statistics that do not either, until `release`.
+    """Keeps the weights and running statistics of a module unchanged until `release`.
 
-    Dropout stays on: it belongs to how the others learn.
+    Dropout stays active, since it regularizes the modules that are trained.
     """
 
     def __init__(self, module: nn.Module) -> None:
         module.requires_grad_(False)
         self._hooks: list[Any] = [  # torch's RemovableHandle
-            each.register_forward_pre_hook(_evaluate) for each in module.modules() if isinstance(each, _BatchNorm)
+            layer.register_forward_pre_hook(_set_eval) for layer in module.modules() if isinstance(layer, _BatchNorm)
         ]
 
     def release(self) -> None:
-        """Let the statistics move again; of weights, that is for whoever knows which."""
+        """Let running statistics be updated again.
+
+        Weights stay frozen: the caller chooses which ones to unfreeze.
+        """
         for hook in self._hooks:
             hook.remove()
 
 
-def _evaluate(module: nn.Module, _: Any) -> None:
+def _set_eval(module: nn.Module, _: Any) -> None:
     module.eval()

@@ -1,4 +1,4 @@
-"""Which layers of a backbone stand before which."""
+"""Grouping of the parameters of a backbone by layer."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ if TYPE_CHECKING:
 
 
 def layer_groups(backbone: nn.Module) -> list[list[Parameter]]:
-    """Parameters by layer, the first to read first; each stands in one layer.
+    """Group parameters by layer, from input to output; each parameter is in one group.
 
-    The layers are those of the list that holds most of the parameters: the blocks of a transformer, the stages of a
-    convolutional network. What is registered before it (a table, a stem) reads before it, what comes after belongs to
-    the last. A backbone without a list is one layer.
+    The layers are the items of the `nn.ModuleList` with the most parameters: the blocks of a transformer, the stages of
+    a convolutional network. Parameters registered before it (an embedding, a stem) are a group of their own that comes
+    first; those registered after it belong to the last layer. A backbone without such a list is one group.
     """
-    whole = list(backbone.parameters())
-    lists = [each for each in backbone.modules() if isinstance(each, nn.ModuleList)]
+    parameters = list(backbone.parameters())
+    lists = [module for module in backbone.modules() if isinstance(module, nn.ModuleList)]
     if not lists:
-        return [whole]
-    largest = max(lists, key=_size)
-    layers = [list(each.parameters()) for each in largest]
-    layers = [each for each in layers if each]
-    inside = {id(parameter) for layer in layers for parameter in layer}
-    places = [id(parameter) in inside for parameter in whole]
-    start = places.index(True)
-    first = whole[:start]
-    last = [parameter for parameter, is_inside in zip(whole[start:], places[start:], strict=True) if not is_inside]
+        return [parameters]
+    largest = max(lists, key=_count_parameters)
+    layers = [list(module.parameters()) for module in largest]
+    layers = [layer for layer in layers if layer]
+    layer_ids = {id(parameter) for layer in layers for parameter in layer}
+    in_layers = [id(parameter) in layer_ids for parameter in parameters]
+    start = in_layers.index(True)
+    first = parameters[:start]
+    last = [
+        parameter for parameter, in_layer in zip(parameters[start:], in_layers[start:], strict=True) if not in_layer
+    ]
     layers[-1] = layers[-1] + last
     return [first, *layers] if first else layers
 
 
-def _size(module: nn.Module) -> int:
+def _count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())

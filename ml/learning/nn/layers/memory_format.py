@@ -1,4 +1,4 @@
-"""How images lie in memory."""
+"""Memory format of images and convolutions: channels last."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import torch
 from torch import Tensor, nn
 
 
-def channels_last(module: nn.Module) -> None:
-    """Lay out convolutions pixel by pixel: a third less time a step on a CPU, and what tensor cores want."""
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub forgets this one
+def use_channels_last(module: nn.Module) -> None:
+    """Convert the weights of convolutions to channels last.
+
+    A step takes a third less time on a CPU, and tensor cores require this format.
+    """
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
 
 
-def pixel_by_pixel(image_BCHW: Tensor) -> Tensor:
-    """The same image, laid out as such a module reads it."""
+def to_channels_last(image_BCHW: Tensor) -> Tensor:
+    """Convert an image [B, C, H, W] to channels last; the shape stays."""
     return image_BCHW.contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""The table that tokens are written with: one of a head's own, or the one that its backbone reads with."""
+"""Output embedding of language heads: their own, or the token embedding of their backbone."""
 
 from __future__ import annotations
 
@@ -10,47 +10,51 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-class HasTokenTable(Protocol):
-    """A backbone, as far as is asked of it here."""
+class HasTokenEmbedding(Protocol):
+    """Backbone with a token embedding."""
 
-    def table(self) -> Tensor | None:
-        """What it reads tokens with, [V, D]."""
+    def token_embedding(self) -> Tensor | None:
+        """Return the embedding of the input tokens, [V, D]."""
 
 
 class OutputEmbedding(nn.Module):
-    """For heads whose scores are the likeness of what was read to each token's entry of a table."""
+    """Base of heads whose logits are products of features with the embedding of each token."""
 
     own_table: nn.Embedding | None
     _slot: str
     _width: int
-    _read: int
-    _shared: Callable[[], Tensor | None]
+    _input_vocabulary: int
+    _shared_embedding: Callable[[], Tensor | None]
 
-    def write_with(self, vocabulary: int, *, slot: str, width: int, read: int) -> None:
-        """Told once, when a head is built: so many tokens of its own are written, or where that is 0 those `read`."""
-        self._slot, self._width, self._read = slot, width, read
-        self.own_table = _table(vocabulary, width) if vocabulary else None
-        self._shared = lambda: None
+    def init_output_embedding(self, vocabulary: int, *, slot: str, width: int, input_vocabulary: int) -> None:
+        """Create an embedding of `vocabulary` output tokens.
 
-    def share(self, backbones: Mapping[str, HasTokenTable]) -> None:
-        """Write with the table that is read with, where the tokens are the same and the widths agree."""
+        With 0 the output tokens are the input tokens, whose number is `input_vocabulary`; then `bind_backbones` shares
+        the embedding of the backbone or creates one.
+        """
+        self._slot, self._width, self._input_vocabulary = slot, width, input_vocabulary
+        self.own_table = _create_embedding(vocabulary, width) if vocabulary else None
+        self._shared_embedding = lambda: None
+
+    def bind_backbones(self, backbones: Mapping[str, HasTokenEmbedding]) -> None:
+        """Share the token embedding of the backbone if tokens and widths are the same."""
         if self.own_table is not None:
             return
-        ask = backbones[self._slot].table
-        table = ask()
-        if table is not None and table.shape[1] == self._width:
-            self._shared = ask
+        get_embedding = backbones[self._slot].token_embedding
+        embedding = get_embedding()
+        if embedding is not None and embedding.shape[1] == self._width:
+            self._shared_embedding = get_embedding
         else:
-            self.own_table = _table(self._read, self._width)
+            self.own_table = _create_embedding(self._input_vocabulary, self._width)
 
-    def table(self) -> Tensor:
-        """[V, D]."""
-        table: Tensor | None = self.own_table.weight if self.own_table is not None else self._shared()
-        assert table is not None, "a head that is part of a network"
-        return table
+    def output_embedding(self) -> Tensor:
+        """Return the embedding of the output tokens, [V, D]."""
+        embedding: Tensor | None = self.own_table.weight if self.own_table is not None else self._shared_embedding()
+        assert embedding is not None, "a head that is part of a network"
+        return embedding
 
 
-def _table(vocabulary: int, width: int) -> nn.Embedding:
-    table = nn.Embedding(vocabulary, width)
-    nn.init.normal_(table.weight, std=width**-0.5)
-    return table
+def _create_embedding(vocabulary: int, width: int) -> nn.Embedding:
+    embedding = nn.Embedding(vocabulary, width)
+    nn.init.normal_(embedding.weight, std=width**-0.5)
+    return embedding

@@ -1,6 +1,8 @@
-"""One layer of a Transformer decoder, over a whole target at once or token by token with what came before kept.
+"""Transformer decoder layer.
 
-B batch, T target tokens, S source tokens, K beams, P tokens before, D width, H heads, E width of a head.
+It computes a whole target at once, or one token at a time with cached keys and values.
+
+B batch, T target tokens, S source tokens, K beams, P past tokens, D width, H heads, E width of a head.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ from ml.learning.nn.layers.sdpa import attend
 
 
 class DecoderLayer(nn.Module):
-    """Attention to the tokens before, attention to the source, two dense layers (Vaswani et al. 2017, section 3.1).
+    """Causal self-attention, cross-attention, feed-forward network (Vaswani et al. 2017, section 3.1).
 
-    Normalised before each part and not after, so that no warm-up is needed (Xiong et al. 2020, arXiv:2002.04745).
-    Keys and values of the source are made outside, once, and not at every token.
+    Normalization comes before each sublayer, so that no warm-up is needed (Xiong et al. 2020, arXiv:2002.04745). Keys
+    and values of the source are arguments: they are computed once, not for each token.
     """
 
     def __init__(self, width: int, *, heads: int, feedforward: int, dropout: float) -> None:
@@ -29,50 +31,54 @@ class DecoderLayer(nn.Module):
         self.source_out = nn.Linear(width, width)
         self.dense = FeedForward(width, feedforward)
         self.dropout = nn.Dropout(dropout)
-        for each in (self.self_in, self.self_out, self.source_in, self.source_out):
-            nn.init.xavier_uniform_(each.weight)
-            nn.init.zeros_(each.bias)
+        for linear in (self.self_in, self.self_out, self.source_in, self.source_out):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
 
-    def forward(self, hidden_BTD: Tensor, source_BS2D: Tensor, later: Tensor, padding: Tensor | None) -> Tensor:
-        """Every position reads all of the source but its `padding`, and of the target all but what is `later`.
+    def forward(
+        self, hidden_BTD: Tensor, source_BS2D: Tensor, causal_bias: Tensor, padding_bias: Tensor | None
+    ) -> Tensor:
+        """Transform all positions at once.
 
-        Both are added to scores: [1, 1, T, T] and [B, 1, 1, S].
+        The biases are added to the scores of self-attention, [1, 1, T, T], and of cross-attention, [B, 1, 1, S].
         """
         query, key, value = self.self_in(self.before_self(hidden_BTD)).chunk(3, dim=-1)
-        seen = attend(self._split(query), self._split(key), self._split(value), later)
-        hidden = hidden_BTD + self.dropout(self.self_out(_joined(seen)))
-        return self._rest(hidden, source_BS2D, padding)
+        context = attend(self._split_heads(query), self._split_heads(key), self._split_heads(value), causal_bias)
+        hidden = hidden_BTD + self.dropout(self.self_out(_join_heads(context)))
+        return self._attend_source(hidden, source_BS2D, padding_bias)
 
     def step(
-        self, hidden_BKD: Tensor, past_BKP2D: Tensor, source_BS2D: Tensor, padding: Tensor | None
+        self, hidden_BKD: Tensor, past_BKP2D: Tensor, source_BS2D: Tensor, padding_bias: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """The next position of each beam, and the key and value [B, K, 2 D] that join its past."""
+        """Transform the next position of each beam.
+
+        Also returns its key and value, [B, K, 2 D], to be appended to the past.
+        """
         query, new_key, new_value = self.self_in(self.before_self(hidden_BKD)).chunk(3, dim=-1)
         entry = torch.cat([new_key, new_value], dim=-1)
-        known = torch.cat([past_BKP2D, entry.unsqueeze(2)], dim=2)
-        key, value = known.chunk(2, dim=-1)
+        key, value = torch.cat([past_BKP2D, entry.unsqueeze(2)], dim=2).chunk(2, dim=-1)
         batch, beams = hidden_BKD.shape[:2]
-        # Each beam has a past of its own: beams are rows here, and positions of one query when the source is read.
-        seen = attend(
-            self._split(query.reshape(batch * beams, 1, -1)),
-            self._split(key.flatten(0, 1)),
-            self._split(value.flatten(0, 1)),
+        # Each beam has a past of its own: beams are rows here, and positions of one query in cross-attention.
+        context = attend(
+            self._split_heads(query.reshape(batch * beams, 1, -1)),
+            self._split_heads(key.flatten(0, 1)),
+            self._split_heads(value.flatten(0, 1)),
         )
-        hidden = hidden_BKD + self.dropout(self.self_out(_joined(seen).reshape(batch, beams, -1)))
-        return self._rest(hidden, source_BS2D, padding), entry
+        hidden = hidden_BKD + self.dropout(self.self_out(_join_heads(context).reshape(batch, beams, -1)))
+        return self._attend_source(hidden, source_BS2D, padding_bias), entry
 
-    def _rest(self, hidden: Tensor, source_BS2D: Tensor, padding: Tensor | None) -> Tensor:
+    def _attend_source(self, hidden: Tensor, source_BS2D: Tensor, padding_bias: Tensor | None) -> Tensor:
         key, value = source_BS2D.chunk(2, dim=-1)
         query = self.source_in(self.before_source(hidden))
-        read = attend(self._split(query), self._split(key), self._split(value), padding)
-        hidden = hidden + self.dropout(self.source_out(_joined(read)))
-        deeper: Tensor = hidden + self.dropout(self.dense(self.before_dense(hidden)))
-        return deeper
+        context = attend(self._split_heads(query), self._split_heads(key), self._split_heads(value), padding_bias)
+        hidden = hidden + self.dropout(self.source_out(_join_heads(context)))
+        output: Tensor = hidden + self.dropout(self.dense(self.before_dense(hidden)))
+        return output
 
-    def _split(self, each_BTD: Tensor) -> Tensor:
-        """[B, H, T, E]."""
-        return each_BTD.reshape(*each_BTD.shape[:2], self.heads, -1).transpose(1, 2)
+    def _split_heads(self, tensor_BTD: Tensor) -> Tensor:
+        """Return [B, H, T, E]."""
+        return tensor_BTD.reshape(*tensor_BTD.shape[:2], self.heads, -1).transpose(1, 2)
 
 
-def _joined(each_BHTE: Tensor) -> Tensor:
-    return each_BHTE.transpose(1, 2).flatten(2)
+def _join_heads(tensor_BHTE: Tensor) -> Tensor:
+    return tensor_BHTE.transpose(1, 2).flatten(2)

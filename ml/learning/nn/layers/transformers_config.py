@@ -1,4 +1,4 @@
-"""Published families of networks, built by Hugging Face's library from a configuration and never downloaded."""
+"""Configurations of the `transformers` library, from which it builds networks without any download."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NOT_OF_THE_NETWORK: Final = frozenset(
+#: Keys of a `config.json` that do not describe how the network is built, and those that select another kind of network.
+NON_ARCHITECTURE_KEYS: Final = frozenset(
     {"model_type", "architectures", "dtype", "transformers_version", "_name_or_path", "id2label", "label2id"}
     | {"problem_type", "output_attentions", "output_hidden_states", "return_dict", "is_decoder", "use_cache"}
     | {"add_cross_attention", "is_encoder_decoder"}
 )
-"""What a `config.json` says beside how the network is built, and what would build another kind of network."""
-EARLIER_NAMES: Final = frozenset({"rope_theta", "rope_scaling", "partial_rotary_factor"})
-"""What older files say of `rope_parameters`; the library still reads it."""
+#: Keys that older files have instead of `rope_parameters`; the library still reads them.
+LEGACY_KEYS: Final = frozenset({"rope_theta", "rope_scaling", "partial_rotary_factor"})
 
 
 def to_transformers_config(
-    family: str, own: Mapping[str, Any], options: Mapping[str, Any]
+    family: str, sizes: Mapping[str, Any], options: Mapping[str, Any]
 ) -> Any:  # a transformers.PretrainedConfig
-    """The configuration of a family: its defaults, what is our `own`, and `options` as its `config.json` has them.
+    """Return the configuration of a family: its defaults, `sizes`, and `options` of its `config.json`.
 
-    Of both, what this family does not know is left out, as the library does itself. So is whatever chooses code instead
-    of sizes: an implementation of attention, a quantisation, a module to be loaded.
+    Later ones take precedence. Keys that this family does not have are dropped, as the library does itself. So are all
+    that select code instead of sizes: an attention implementation, a quantization, a module to load.
     """
-    # The library takes seconds to import, which a network of pictures need not wait for.
+    # The library takes seconds to import, and image networks do not need it.
     from transformers import AutoConfig
 
-    usual = AutoConfig.for_model(family)
-    known = (usual.to_dict().keys() - NOT_OF_THE_NETWORK) | EARLIER_NAMES
-    names: Mapping[str, str] = usual.attribute_map
-    said = {names.get(name, name): value for each in (own, options) for name, value in each.items()}
-    return AutoConfig.for_model(family, **{name: value for name, value in said.items() if name in known})
+    defaults = AutoConfig.for_model(family)
+    keys = (defaults.to_dict().keys() - NON_ARCHITECTURE_KEYS) | LEGACY_KEYS
+    names: Mapping[str, str] = defaults.attribute_map
+    settings = {names.get(name, name): value for values in (sizes, options) for name, value in values.items()}
+    return AutoConfig.for_model(family, **{name: value for name, value in settings.items() if name in keys})

@@ -1,4 +1,4 @@
-"""Objectives: what one training step makes smaller."""
+"""Training objectives, which compute the loss of a batch."""
 
 from ml.learning.nn.objectives.base import Objective
 from ml.registry import Registry

@@ -1,4 +1,4 @@
-"""What an objective promises: a loss for a batch."""
+"""Training objective: computes the loss of a batch."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
 
 
 class Objective(nn.Module, ABC):
-    """Owns the network and every part that exists only while training: projections, teachers, masks.
+    """Base class of objectives, which own the network and all modules used only in training.
 
-    One that learns without labels says what it reads as a task would: its slots, named like the canonical columns they
-    read. Where there are none it trains a task, and the task says.
+    Such modules are projections, teachers and masks. An objective without labels declares its inputs like a task: slots
+    with the names of the canonical columns they read. An objective without slots trains a task, which declares them.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     source: ClassVar[str]
     slots: ClassVar[Mapping[str, Slot]] = {}
+    #: Canonical columns that a dataset must have, with their types.
     columns: ClassVar[Mapping[str, str]] = {}
-    """The canonical columns a dataset must have."""
+    #: Slot -> encoder.
     encoders: ClassVar[Mapping[str, str]] = {}
-    """Slot -> the encoder it reads with."""
+    #: Names of the values of `forward` in evaluation, besides the loss and the scores of the head.
     scores: ClassVar[tuple[str, ...]] = ()
-    """What `forward` gives outside of training, beside the loss and the scores of the head."""
     config_type: ClassVar[type[Config]]
+    #: Head trained with the backbone. It stays in the package, so that a task with the same head can start from it.
     head: ClassVar[str | None] = None
-    """The head that it trains along and that stays in the package, for a task that has the same to start from."""
+    #: Default schedule; precedes the architecture's.
     recipe: ClassVar[Schedule] = Schedule()
-    """Goes before the architecture's."""
+    #: Whether texts are packed into windows of the maximum length, so that long ones are not truncated.
     packs: ClassVar[bool] = False
-    """Whether texts are laid into windows of the longest length, so that nothing of long ones is cut off."""
+    #: Whether it trains only heads that choose among classes (`Head.chooses`).
     needs_choices: ClassVar[bool] = False
-    """Trains only heads that choose (`Head.chooses`)."""
 
     def __init__(self, config: Any, network: Network) -> None:
         super().__init__()
@@ -53,15 +53,16 @@ class Objective(nn.Module, ABC):
 
     @classmethod
     def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
-        """By slot, what an encoder is to be where the user does not say, and need not learn from the data."""
+        """Return default encoder options by slot; the user's options take precedence."""
         return {}
 
-    def consult(self, models: Mapping[str, Network]) -> None:
-        """Told before training: the networks of models that options name, by option, in evaluation, on the device.
+    def set_models(self, models: Mapping[str, Network]) -> None:
+        """Receive, before training, the networks of the models that options name.
 
-        They are no part of what is trained, saved or packaged; an objective keeps them out of its modules.
+        They are keyed by option, in evaluation mode and on the device. They are not trained, saved or packaged, so an
+        objective must not register them as modules.
         """
 
     @abstractmethod
     def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
-        """`loss`, and whatever else is worth a curve: scalars, means over the batch."""
+        """Return `loss` and further scores to plot: scalars, means over the batch."""

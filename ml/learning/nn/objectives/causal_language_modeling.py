@@ -1,4 +1,4 @@
-"""Learn without labels to tell each token from those before it."""
+"""Causal language modeling: predict each token of a text from the tokens before it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class CausalLanguageModelingConfig(Config):
-    """Nothing to choose."""
+    """No options."""
 
 
 class CausalLanguageModeling(Objective):
-    """The cross-entropy of every token of every text."""
+    """Cross-entropy of each token of each text."""
 
     name = "causal_language_modeling"
-    summary = "Learn without labels: tell each word from those before it"
+    summary = "Learn without labels: predict each word from those before it"
     source = "Bengio et al. 2003, A neural probabilistic language model; Radford et al. 2018 (GPT)"
     slots: ClassVar[Mapping[str, Slot]] = {
         "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.CAUSAL}), default_architecture="gpt")
@@ -39,9 +39,9 @@ class CausalLanguageModeling(Objective):
 
     @classmethod
     def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
-        """As for the task text_generation, which this is a base for."""
+        """Return the options of the task text_generation, whose base models this trains."""
         return {"text": text_encoder_options(summary)}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
-        """The loss of the head."""
-        return self.network.losses(batch)
+        """Return the loss of the head."""
+        return self.network.compute_losses(batch)

@@ -1,4 +1,4 @@
-"""Learn to read and to write from text alone: parts are hidden, and the whole is written again.
+"""Denoising (text infilling): mask spans of a text, and write the whole text.
 
 B batch, T tokens.
 """
@@ -24,24 +24,23 @@ if TYPE_CHECKING:
 
 
 class DenoisingConfig(Config):
-    """How much of a text is hidden, and in how long pieces."""
+    """Fraction of a text that is masked, and the length of its spans."""
 
-    hidden: float = Field(0.3, gt=0, lt=1)
-    """Share of the tokens, on average."""
-    mean_span: float = Field(3.0, ge=1, le=100)
-    """Tokens that are hidden together behind one mask, on average."""
+    hidden: float = Field(0.3, gt=0, lt=1, description="Mean fraction of the tokens that are masked.")
+    mean_span: float = Field(3.0, ge=1, le=100, description="Mean number of tokens replaced by one mask.")
 
 
 class Denoising(Objective):
-    """Text infilling: spans are each replaced by one mask, however long they were; the decoder writes the whole text.
+    """Text infilling: one mask replaces each span; the decoder writes the whole text.
 
-    Lewis et al. 2019, section 2.2, with spans of at least one token where they have empty ones, too: so a text never
-    becomes longer than the backbone reads. Spans of Raffel et al. 2019 (T5) differ in what is written: here everything,
-    so that the decoder has learned to write whole texts when a task starts from it.
+    Spans have any length. They follow Lewis et al. 2019, section 2.2, but have at least one token, where theirs may be
+    empty: so a text never becomes longer than the maximum length of the backbone. In T5 (Raffel et al. 2019) the
+    decoder writes the spans only; here it writes everything, so that a task that starts from it has a decoder of whole
+    texts.
     """
 
     name = "denoising"
-    summary = "Learn without labels: hide spans of a text, write the whole of it"
+    summary = "Learn without labels: mask spans of a text, write the whole text"
     source = "Lewis et al. 2019, arXiv:1910.13461 (BART)"
     slots: ClassVar[Mapping[str, Slot]] = {
         "text": Slot(
@@ -60,30 +59,41 @@ class Denoising(Objective):
         super().__init__(config, network)
         tokens = network.widths["text"].shape
         self.padding, self.mask = tokens["padding"], tokens["mask"]
-        self.kept = [tokens[role] for role in ("begin", "end") if role in tokens]
+        self.boundaries = [tokens[role] for role in ("begin", "end") if role in tokens]
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
-        """Cross-entropy of the whole text, given what was left of it."""
-        text, real = batch["text"], batch["text_mask"]
-        left, left_real = self.corrupted(text, real)
-        return self.network.losses({"text": left, "text_mask": left_real, "target": text, "target_mask": real})
+        """Return the cross-entropy of the whole text, predicted from the corrupted text."""
+        text, mask = batch["text"], batch["text_mask"]
+        corrupted, corrupted_mask = self.corrupt(text, mask)
+        return self.network.compute_losses(
+            {"text": corrupted, "text_mask": corrupted_mask, "target": text, "target_mask": mask}
+        )
 
-    def corrupted(self, text_BT: Tensor, real_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """The text with a mask in place of each hidden span, int64 [B, at most T], and where it is real."""
-        config = self.config
-        may_go = real_BT.clone()
-        for token in self.kept:
-            may_go &= text_BT != token
-        # A span begins at a place with such a chance that, overlaps aside, the share asked for is hidden.
-        begins = (torch.rand(text_BT.shape, device=text_BT.device) < config.hidden / config.mean_span) & may_go
-        lengths = 1 + torch.poisson(torch.full(text_BT.shape, config.mean_span - 1, device=text_BT.device)).long()
-        places = torch.arange(text_BT.shape[1], device=text_BT.device)
-        reached = torch.where(begins, places + lengths, 0).cummax(dim=1).values
-        goes = (places < reached) & may_go
-        first = goes & ~torch.cat([torch.zeros_like(goes[:, :1]), goes[:, :-1]], dim=1)
-        stays = real_BT & (~goes | first)
-        written = torch.where(first, self.mask, text_BT)
-        order = stays.to(torch.int8).argsort(dim=1, descending=True, stable=True)
-        longest = int(stays.sum(dim=1).max())
-        left_real = stays.gather(1, order)[:, :longest]
-        return written.gather(1, order)[:, :longest].masked_fill(~left_real, self.padding), left_real
+    def corrupt(self, text_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """Replace random spans of the text by one mask token each.
+
+        Returns the corrupted text, int64 [B, up to T], and its mask, true where it is real.
+        """
+        is_replaced_BT = self._sample_spans(text_BT, mask_BT)
+        is_previous_BT = torch.cat([torch.zeros_like(is_replaced_BT[:, :1]), is_replaced_BT[:, :-1]], dim=1)
+        is_start_BT = is_replaced_BT & ~is_previous_BT
+        remains_BT = mask_BT & (~is_replaced_BT | is_start_BT)
+        masked_BT = torch.where(is_start_BT, self.mask, text_BT)
+        order_BT = remains_BT.to(torch.int8).argsort(dim=1, descending=True, stable=True)
+        max_length = int(remains_BT.sum(dim=1).max())
+        corrupted_mask = remains_BT.gather(1, order_BT)[:, :max_length]
+        corrupted = masked_BT.gather(1, order_BT)[:, :max_length].masked_fill(~corrupted_mask, self.padding)
+        return corrupted, corrupted_mask
+
+    def _sample_spans(self, text_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """Return bool [B, T], true in random spans of real tokens, boundary tokens excepted."""
+        config, shape, device = self.config, text_BT.shape, text_BT.device
+        is_eligible_BT = mask_BT.clone()
+        for token in self.boundaries:
+            is_eligible_BT &= text_BT != token
+        # Except for overlaps, spans that start with this probability cover the fraction `hidden`.
+        starts_BT = (torch.rand(shape, device=device) < config.hidden / config.mean_span) & is_eligible_BT
+        lengths_BT = 1 + torch.poisson(torch.full(shape, config.mean_span - 1, device=device)).long()
+        positions_T = torch.arange(shape[1], device=device)
+        ends_BT = torch.where(starts_BT, positions_T + lengths_BT, 0).cummax(dim=1).values
+        return (positions_T < ends_BT) & is_eligible_BT

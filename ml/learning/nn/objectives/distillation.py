@@ -1,6 +1,6 @@
-"""Learn what a model has learned: its answers, wrong ones included, say more than a label.
+"""Knowledge distillation: train a student on the probabilities of a teacher model.
 
-N choices (a row each; of a sequence, a token each), K that there are to choose from.
+N choices (one for each row, or for each token of a sequence), K classes.
 """
 
 from __future__ import annotations
@@ -24,25 +24,32 @@ if TYPE_CHECKING:
 
 
 class DistillationConfig(Config):
-    """Whom to learn from, and how far to trust it."""
+    """Teacher model, and the weight of its outputs."""
 
-    teacher: str = Field(json_schema_extra={"format": MODEL_FORMAT})
-    """A registered model for the same task, with the same labels (`digits-large@2`)."""
-    temperature: float = Field(4.0, gt=0, le=1000)
-    """What both divide their logits by; the higher, the more the small probabilities count."""
-    weight: float = Field(0.9, ge=0, le=1)
-    """Of the teacher's answers; the rest is that of the labels."""
+    teacher: str = Field(
+        json_schema_extra={"format": MODEL_FORMAT},
+        description="Registered model for the same task, with the same labels (`digits-large@2`).",
+    )
+    temperature: float = Field(
+        4.0,
+        gt=0,
+        le=1000,
+        description="Divisor of the logits of both models; with a higher one, small probabilities count more.",
+    )
+    weight: float = Field(
+        0.9, ge=0, le=1, description="Weight of the loss against the teacher; the rest is that of the labels."
+    )
 
 
 class Distillation(Objective):
-    """A teacher that is as it is, and a student that learns to answer alike.
+    """Trains a student to predict the outputs of a fixed teacher.
 
-    Both read the very same arrays: the student reads with the teacher's encoders unless a base model brings its own,
-    which must then be equal, so that augmented rows, too, are the same for both (Beyer et al. 2021, arXiv:2106.05237).
+    Both read the same arrays, augmentation included (Beyer et al. 2021, arXiv:2106.05237): the student uses the
+    encoders of the teacher, unless its base model has its own, which must then be equal.
     """
 
     name = "distillation"
-    summary = "Learn a task from a model that has learned it, and from the labels"
+    summary = "Learn a task from the outputs of a trained model, and from the labels"
     source = "Hinton et al. 2015, arXiv:1503.02531"
     scores = ("agreement",)
     config_type = DistillationConfig
@@ -50,34 +57,35 @@ class Distillation(Objective):
 
     def __init__(self, config: DistillationConfig, network: Network) -> None:
         super().__init__(config, network)
-        self._teacher: tuple[Network, ...] = ()  # no module: neither trained nor saved
+        self._teacher: tuple[Network, ...] = ()  # in a tuple, so that it is not registered as a module
 
-    def consult(self, models: Mapping[str, Network]) -> None:
-        """Take the teacher."""
+    def set_models(self, models: Mapping[str, Network]) -> None:
+        """Store the teacher."""
         self._teacher = (models["teacher"].requires_grad_(False).eval(),)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
-        """The weighted sum of both losses, and the share of choices that both make alike."""
+        """Return the weighted sum of both losses, and the agreement with the teacher."""
         (teacher,) = self._teacher
-        outputs, head = self.network(batch), self.network.needed_head()
+        outputs, head = self.network(batch), self.network.require_head()
         with torch.no_grad():
-            taught_NK = teacher.needed_head().choices(teacher(batch), batch).float()
-        learned_NK = head.choices(outputs, batch).float()
-        soft = softened_divergence(taught_NK, learned_NK, temperature=self.config.temperature)
+            teacher_NK = teacher.require_head().choice_logits(teacher(batch), batch).float()
+        student_NK = head.choice_logits(outputs, batch).float()
+        soft = softened_divergence(teacher_NK, student_NK, temperature=self.config.temperature)
         loss = self.config.weight * soft + (1 - self.config.weight) * head.loss(outputs, batch)
         if self.training:
             return {"loss": loss}
-        agreement = (taught_NK.argmax(dim=1) == learned_NK.argmax(dim=1)).float().mean()
+        agreement = (teacher_NK.argmax(dim=1) == student_NK.argmax(dim=1)).float().mean()
         return {"loss": loss, "agreement": agreement, **head.measure(outputs, batch)}
 
 
-def softened_divergence(taught_NK: Tensor, learned_NK: Tensor, *, temperature: float) -> Tensor:
-    """Kullback-Leibler divergence between both answers at a temperature, in nats a choice.
+def softened_divergence(teacher_NK: Tensor, student_NK: Tensor, *, temperature: float) -> Tensor:
+    """Return the Kullback-Leibler divergence of the softened outputs, in nats per choice.
 
-    Times the temperature squared, so that gradients stay as large as those of the labels (section 2).
+    The arguments are logits. The result is multiplied by the squared temperature, so that gradients stay as large as
+    those of the labels (section 2).
     """
-    taught, learned = taught_NK / temperature, learned_NK / temperature
+    teacher, student = teacher_NK / temperature, student_NK / temperature
     divergence = functional.kl_div(
-        learned.log_softmax(dim=1), taught.log_softmax(dim=1), log_target=True, reduction="batchmean"
+        student.log_softmax(dim=1), teacher.log_softmax(dim=1), log_target=True, reduction="batchmean"
     )
     return divergence * temperature**2

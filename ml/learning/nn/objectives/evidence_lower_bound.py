@@ -1,4 +1,4 @@
-"""Learn a latent code from which the image can be drawn again."""
+"""Evidence lower bound: learn a latent code that reconstructs the image."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class EvidenceLowerBoundConfig(Config):
-    """Nothing to choose."""
+    """No options."""
 
 
 class EvidenceLowerBound(Objective):
-    """How well the code explains the image, less how far it strays from the prior."""
+    """Log-likelihood of the image, minus the divergence of its code from the prior."""
 
     name = "evidence_lower_bound"
-    summary = "Learn without labels: compress images to a code and draw them again"
+    summary = "Learn without labels: compress images to a code and reconstruct them"
     source = "Kingma & Welling 2013, arXiv:1312.6114, equation 10"
     slots: ClassVar[Mapping[str, Slot]] = {
         "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.LATENT}), default_architecture="vae")
@@ -35,5 +35,5 @@ class EvidenceLowerBound(Objective):
     head = "image_decoder"
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
-        """The negative bound in nats an image, and its two halves."""
-        return self.network.losses(batch)
+        """Return the negative bound in nats per image, and its two terms."""
+        return self.network.compute_losses(batch)

@@ -1,4 +1,4 @@
-"""Learn from pictures and what is written beside them which belong together."""
+"""Image-text contrast: learn which images and captions belong together."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class ImageTextContrastConfig(Config):
-    """Nothing to choose."""
+    """No options."""
 
 
 class ImageTextContrast(Objective):
-    """CLIP: of all captions in a batch each picture must find its own, and each caption its picture."""
+    """CLIP: match each image with its caption in the batch, and vice versa."""
 
     name = "image_text_contrast"
-    summary = "Learn without labels: pictures and the captions that belong to them"
+    summary = "Learn without labels: match images with their captions"
     source = "Radford et al. 2021, arXiv:2103.00020 (CLIP)"
     slots: ClassVar[Mapping[str, Slot]] = {
         "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.POOLED}), default_architecture="cnn"),
@@ -38,5 +38,5 @@ class ImageTextContrast(Objective):
     head = "projections"
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
-        """The symmetric cross-entropy of figure 3, and how often the twin is nearest."""
-        return self.network.losses(batch)
+        """Return the symmetric cross-entropy of figure 3, and the fraction of pairs that are nearest."""
+        return self.network.compute_losses(batch)

@@ -1,6 +1,6 @@
-"""Learn without texts what is missing from a recording.
+"""Masked audio modeling: reconstruct masked spans of an audio clip.
 
-B batch, T frames, F numbers of a frame, D width.
+B batch, T frames, F bins of a frame, D width.
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ if TYPE_CHECKING:
 
 
 class MaskedAudioConfig(Config):
-    """How much is hidden, in pieces of which length."""
+    """Fraction of an audio clip that is masked, and the length of its spans."""
 
-    share: float = Field(0.4, gt=0, lt=1)
-    """Of the frames, about so many are hidden."""
-    span: Count = 6
-    """Frames hidden at a stretch: 120 ms with the usual encoder, as long as a syllable's vowel; one frame alone is
-    guessed from its neighbours without knowing any speech."""
+    share: float = Field(0.4, gt=0, lt=1, description="Approximate fraction of the frames that are masked.")
+    span: Count = Field(
+        6,
+        description="Consecutive masked frames. 6 are 120 ms with the default encoder, the length of a vowel; a single "
+        "frame can be interpolated from its neighbors without any knowledge of speech.",
+    )
 
 
 class MaskedAudio(Objective):
-    """Stretches of frames are silenced, and rebuilt from what is around them: Mockingjay."""
+    """Mockingjay: set spans of frames to zero, and reconstruct them from their context."""
 
     name = "masked_audio"
-    summary = "Learn without texts: rebuild hidden stretches of a recording"
+    summary = "Learn without texts: reconstruct masked spans of an audio clip"
     source = "Liu et al. 2020, Mockingjay, arXiv:1910.12638; spans as in wav2vec 2.0, Baevski et al. 2020"
     slots: ClassVar[Mapping[str, Slot]] = {
         "audio": Slot(reads=frozenset({Signal.FRAMES}), needs=frozenset({Feature.SEQUENCE}), default_architecture="rnn")
@@ -53,31 +54,31 @@ class MaskedAudio(Objective):
         self.rebuild = nn.Linear(widths.sequence, widths.shape["bins"])
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
-        """The mean absolute error over hidden frames, and which share of their variance was explained."""
+        """Return the mean absolute error over masked frames, and the explained fraction of their variance."""
         frames_BTF, mask_BT = batch["audio"], batch["audio_mask"]
-        hidden_BT = self.hidden(mask_BT)
-        # Frames are normalised, so a frame of zeros is one that says nothing.
-        heard_BTF = frames_BTF.masked_fill(hidden_BT.unsqueeze(2), 0)
-        features = self.network.features({**batch, "audio": heard_BTF})["audio"]
-        rebuilt_BTF = self.rebuild(features[Feature.SEQUENCE][0]).float()
-        wanted = frames_BTF[hidden_BT]
-        error = (rebuilt_BTF[hidden_BT] - wanted).square().mean()
-        spread = (wanted - wanted.mean(dim=0)).square().mean()
+        is_masked_BT = self.sample_spans(mask_BT)
+        # Frames are normalized, so a frame of zeros carries no information.
+        input_BTF = frames_BTF.masked_fill(is_masked_BT.unsqueeze(2), 0)
+        features = self.network.extract_features({**batch, "audio": input_BTF})["audio"]
+        prediction_NF = self.rebuild(features[Feature.SEQUENCE][0]).float()[is_masked_BT]
+        target_NF = frames_BTF[is_masked_BT]
+        error = (prediction_NF - target_NF).square().mean()
+        variance = (target_NF - target_NF.mean(dim=0)).square().mean()
         return {
-            "loss": functional.l1_loss(rebuilt_BTF[hidden_BT], wanted),
-            "explained": 1 - error / spread.clamp(min=1e-6),
+            "loss": functional.l1_loss(prediction_NF, target_NF),
+            "explained": 1 - error / variance.clamp(min=1e-6),
         }
 
-    def hidden(self, mask_BT: Tensor) -> Tensor:
-        """bool [B, T]: stretches that begin anywhere among real frames, at least one in each row."""
+    def sample_spans(self, mask_BT: Tensor) -> Tensor:
+        """Sample spans of real frames, bool [B, T], at least one in each row."""
         config, device = self.config, mask_BT.device
         length = mask_BT.shape[1]
-        # So many begin that, some of them overlapping, the share is hidden.
-        chance = 1 - (1 - config.share) ** (1 / config.span)
-        begins_BT = torch.rand(mask_BT.shape, device=device) < chance
+        # Spans that start with this probability cover the fraction `share`, overlaps included.
+        probability = 1 - (1 - config.share) ** (1 / config.span)
+        starts_BT = torch.rand(mask_BT.shape, device=device) < probability
         first_B1 = (torch.rand(len(mask_BT), 1, device=device) * mask_BT.sum(dim=1, keepdim=True)).long()
-        begins_BT = begins_BT.scatter(1, first_B1, True)
-        spread_BT = functional.max_pool1d(
-            functional.pad(begins_BT.float(), (config.span - 1, 0)).unsqueeze(1), config.span, stride=1
+        starts_BT = starts_BT.scatter(1, first_B1, True)
+        covered_BT = functional.max_pool1d(
+            functional.pad(starts_BT.float(), (config.span - 1, 0)).unsqueeze(1), config.span, stride=1
         )
-        return (spread_BT.squeeze(1)[:, :length] > 0) & mask_BT
+        return (covered_BT.squeeze(1)[:, :length] > 0) & mask_BT

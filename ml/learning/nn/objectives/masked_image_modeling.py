@@ -1,4 +1,4 @@
-"""Learn without labels what a picture shows where it cannot be seen.
+"""Masked image modeling: reconstruct the pixels of masked patches.
 
 B images, C channels, H height, W width, P patches.
 """
@@ -24,22 +24,24 @@ if TYPE_CHECKING:
 
 
 class MaskedImageModelingConfig(Config):
-    """How much is hidden, in how large pieces."""
+    """Fraction of an image that is masked, and the size of its patches."""
 
-    hidden: float = Field(0.6, gt=0, lt=1)
-    """Share of the patches."""
-    patches_across: Count = 7
-    """Patches on the shorter side of the picture: 7 of 4 pixels on 28, or of 32 on 224 as in the paper."""
+    hidden: float = Field(0.6, gt=0, lt=1, description="Fraction of the patches that are masked.")
+    patches_across: Count = Field(
+        7,
+        description="Patches along the shorter side: of 4 pixels for 28, or of 32 for 224 as in the paper.",
+    )
 
 
 class MaskedImageModeling(Objective):
-    """SimMIM: hide patches, read the pixels that were there off the coarsest map by one linear layer.
+    """SimMIM: mask patches, and predict their pixels from the coarsest map by one linear layer.
 
-    Made for transformers, it hides tokens; a convolutional backbone reads pixels, so they take the learned value.
+    The paper masks tokens of a transformer. A convolutional backbone reads pixels, so masked pixels get a learned
+    value.
     """
 
     name = "masked_image_modeling"
-    summary = "Learn without labels: guess the pixels of hidden patches"
+    summary = "Learn without labels: predict the pixels of masked patches"
     source = "Xie et al. 2021, arXiv:2111.09886 (SimMIM)"
     slots: ClassVar[Mapping[str, Slot]] = {
         "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.MAPS}), default_architecture="cnn")
@@ -57,28 +59,31 @@ class MaskedImageModeling(Objective):
         self.pixels = nn.Conv2d(widths.maps[-1], channels * self.stride**2, 1)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
-        """Mean absolute error over hidden pixels (section 3.4); `blind_error` is that of the picture's mean colour."""
-        image = batch["image"]
-        hidden = self.hide(image)
-        veiled = torch.where(hidden, self.veil, image)
-        coarsest = self.network.features({"image": veiled})["image"][Feature.MAPS][-1]
-        drawn = functional.pixel_shuffle(self.pixels(coarsest), self.stride).float()
-        if drawn.shape[2:] != image.shape[2:]:
-            drawn = functional.interpolate(drawn, size=image.shape[2:], mode="bilinear", align_corners=False)
-        count = (hidden.sum() * image.shape[1]).clamp(min=1)
-        error = ((drawn - image).abs() * hidden).sum() / count
-        blind = ((image.mean(dim=(2, 3), keepdim=True) - image).abs() * hidden).sum() / count
-        return {"loss": error} if self.training else {"loss": error, "blind_error": blind}
+        """Return the mean absolute error over masked pixels (section 3.4).
 
-    def hide(self, image_BCHW: Tensor) -> Tensor:
-        """bool [B, 1, H, W]: true in patches that are hidden, as many in each picture, chosen anew each time."""
+        `blind_error` is the error of predicting the mean color of the image.
+        """
+        image = batch["image"]
+        is_masked = self.sample_mask(image)
+        masked_image = torch.where(is_masked, self.veil, image)
+        coarsest = self.network.extract_features({"image": masked_image})["image"][Feature.MAPS][-1]
+        prediction = functional.pixel_shuffle(self.pixels(coarsest), self.stride).float()
+        if prediction.shape[2:] != image.shape[2:]:
+            prediction = functional.interpolate(prediction, size=image.shape[2:], mode="bilinear", align_corners=False)
+        count = (is_masked.sum() * image.shape[1]).clamp(min=1)
+        error = ((prediction - image).abs() * is_masked).sum() / count
+        blind_error = ((image.mean(dim=(2, 3), keepdim=True) - image).abs() * is_masked).sum() / count
+        return {"loss": error} if self.training else {"loss": error, "blind_error": blind_error}
+
+    def sample_mask(self, image_BCHW: Tensor) -> Tensor:
+        """Sample patches, bool [B, 1, H, W], the same number in each image."""
         height, width = image_BCHW.shape[2:]
         side = -(-min(height, width) // self.config.patches_across)
-        down, across = -(-height // side), -(-width // side)
-        chance_BP = torch.rand(len(image_BCHW), down * across, device=image_BCHW.device)
-        count = min(max(1, round(self.config.hidden * down * across)), down * across)
-        hidden = torch.zeros_like(chance_BP, dtype=torch.bool)
-        hidden.scatter_(1, chance_BP.topk(count, dim=1).indices, True)
-        patches = hidden.view(-1, 1, down, across)
-        whole = patches.repeat_interleave(side, dim=2).repeat_interleave(side, dim=3)
-        return whole[..., :height, :width]
+        rows, columns = -(-height // side), -(-width // side)
+        priority_BP = torch.rand(len(image_BCHW), rows * columns, device=image_BCHW.device)
+        count = min(max(1, round(self.config.hidden * rows * columns)), rows * columns)
+        is_masked_BP = torch.zeros_like(priority_BP, dtype=torch.bool)
+        is_masked_BP.scatter_(1, priority_BP.topk(count, dim=1).indices, True)
+        patches = is_masked_BP.view(-1, 1, rows, columns)
+        pixels = patches.repeat_interleave(side, dim=2).repeat_interleave(side, dim=3)
+        return pixels[..., :height, :width]

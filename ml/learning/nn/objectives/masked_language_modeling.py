@@ -1,6 +1,6 @@
-"""Learn without labels what belongs in the gaps of a text.
+"""Masked language modeling: predict the masked tokens of a text.
 
-B batch, T tokens, G gaps of the whole batch, D width, V vocabulary.
+B batch, T tokens, N masked tokens of the batch, D width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -27,25 +27,27 @@ if TYPE_CHECKING:
 
 
 class MaskedLanguageModelingConfig(Config):
-    """How much is hidden, and how (section 3.1 of the paper)."""
+    """Fractions of the tokens that are predicted and masked (section 3.1 of the paper)."""
 
-    share: float = Field(0.15, gt=0, lt=1)
-    """Of the tokens that must be told."""
-    masked: float = Field(0.8, ge=0, le=1)
-    """Of those, the share in whose place the mask stands."""
-    changed: float = Field(0.1, ge=0, le=1)
-    """And the share in whose place any token stands; the rest stay as they are, since a text that is read later has no
-    masks."""
+    share: float = Field(0.15, gt=0, lt=1, description="Fraction of the tokens that are predicted.")
+    masked: float = Field(0.8, ge=0, le=1, description="Fraction of the predicted tokens replaced by the mask token.")
+    changed: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Fraction of the predicted tokens replaced by a random token. The rest stay unchanged, since texts "
+        "have no mask tokens when the model is used.",
+    )
 
 
 class MaskedLanguageModeling(Objective):
-    """BERT's objective, without its second one of next sentences, which was found to gain nothing (RoBERTa).
+    """BERT's objective without next sentence prediction, which does not help (RoBERTa).
 
-    Tokens are told by their likeness to the table that they are read with, after one more layer.
+    After one more layer, logits are products with the token embedding of the backbone.
     """
 
     name = "masked_language_modeling"
-    summary = "Learn without labels: fill the gaps of a text from both sides"
+    summary = "Learn without labels: predict masked tokens from both sides of a text"
     source = "Devlin et al. 2018, arXiv:1810.04805 (BERT); Liu et al. 2019, arXiv:1907.11692 (RoBERTa)"
     slots: ClassVar[Mapping[str, Slot]] = {
         "text": Slot(
@@ -71,49 +73,50 @@ class MaskedLanguageModeling(Objective):
         super().__init__(config, network)
         widths = network.widths["text"]
         if "mask" not in widths.shape:
-            hint = "Start from scratch, or from a base model whose tokenizer has a mask."
-            raise SpecError("the tokenizer has no token to mask others with", hint=hint)
+            hint = "Start from scratch, or from a base model whose tokenizer has a mask token."
+            raise SpecError("the tokenizer has no mask token", hint=hint)
         self.mask, self.vocabulary = widths.shape["mask"], widths.shape["vocabulary"]
-        aside = sorted({widths.shape[role] for role in ("padding", "begin", "end", "mask") if role in widths.shape})
-        self.register_buffer("aside", torch.tensor(aside), persistent=False)
-        table = self._table()
+        roles = ("padding", "begin", "end", "mask")
+        special_tokens = sorted({widths.shape[role] for role in roles if role in widths.shape})
+        self.register_buffer("special_tokens", torch.tensor(special_tokens), persistent=False)
+        table = self._token_embedding()
         self.own_table = nn.Parameter(torch.randn(self.vocabulary, widths.sequence) * 0.02) if table is None else None
         width = widths.sequence if table is None else table.shape[1]
         self.transform = nn.Sequential(nn.Linear(widths.sequence, width), nn.GELU(), nn.LayerNorm(width))
         self.bias = nn.Parameter(torch.zeros(self.vocabulary))
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
-        """The mean cross-entropy of all gaps, and how often the most probable token is the right one.
+        """Return the mean cross-entropy of the predicted tokens, and their accuracy.
 
-        Judged on the same gaps after every epoch.
+        In evaluation the same tokens are predicted after each epoch.
         """
         tokens_BT, mask_BT = batch["text"], batch["text_mask"]
-        gaps_BT, read_BT = self.hidden(tokens_BT, mask_BT)
-        features = self.network.features({**batch, "text": read_BT})["text"]
-        found_GD = self.transform(features[Feature.SEQUENCE][0][gaps_BT])
-        table = self.own_table if self.own_table is not None else self._table()
+        is_predicted_BT, input_BT = self.mask_tokens(tokens_BT, mask_BT)
+        features = self.network.extract_features({**batch, "text": input_BT})["text"]
+        hidden_ND = self.transform(features[Feature.SEQUENCE][0][is_predicted_BT])
+        table = self.own_table if self.own_table is not None else self._token_embedding()
         assert table is not None
-        logits_GV = functional.linear(found_GD, table[: self.vocabulary].to(found_GD.dtype), self.bias).float()
-        wanted_G = tokens_BT[gaps_BT]
-        count = max(1, len(wanted_G))  # a batch of very short texts may have no gap
-        right = (logits_GV.argmax(dim=1) == wanted_G).float().sum() / count
+        logits_NV = functional.linear(hidden_ND, table[: self.vocabulary].to(hidden_ND.dtype), self.bias).float()
+        target_N = tokens_BT[is_predicted_BT]
+        count = max(1, len(target_N))  # a batch of very short texts may have no masked token
+        accuracy = (logits_NV.argmax(dim=1) == target_N).float().sum() / count
         return {
-            "loss": functional.cross_entropy(logits_GV, wanted_G, reduction="sum") / count,
-            "masked_accuracy": right,
+            "loss": functional.cross_entropy(logits_NV, target_N, reduction="sum") / count,
+            "masked_accuracy": accuracy,
         }
 
-    def hidden(self, tokens_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the gaps are, bool [B, T], and the tokens as they are shown, int64 [B, T]."""
+    def mask_tokens(self, tokens_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which tokens are predicted, bool [B, T], and the masked input, int64 [B, T]."""
         config: MaskedLanguageModelingConfig = self.config
         generator = None if self.training else torch.Generator(tokens_BT.device).manual_seed(0)
         shape, device = tokens_BT.shape, tokens_BT.device
-        chance, way = (torch.rand(shape, generator=generator, device=device) for _ in range(2))
-        others_BT = torch.randint(self.vocabulary, shape, generator=generator, device=device)
-        aside = cast("Tensor", self.aside)
-        gaps_BT = mask_BT & ~torch.isin(tokens_BT, aside) & (chance < config.share)
-        shown_BT = torch.where(gaps_BT & (way < config.masked), self.mask, tokens_BT)
-        changed = (way >= config.masked) & (way < config.masked + config.changed)
-        return gaps_BT, torch.where(gaps_BT & changed, others_BT, shown_BT)
+        selection, treatment = (torch.rand(shape, generator=generator, device=device) for _ in range(2))
+        random_BT = torch.randint(self.vocabulary, shape, generator=generator, device=device)
+        is_special_BT = torch.isin(tokens_BT, cast("Tensor", self.special_tokens))
+        is_predicted_BT = mask_BT & ~is_special_BT & (selection < config.share)
+        input_BT = torch.where(is_predicted_BT & (treatment < config.masked), self.mask, tokens_BT)
+        is_changed_BT = (treatment >= config.masked) & (treatment < config.masked + config.changed)
+        return is_predicted_BT, torch.where(is_predicted_BT & is_changed_BT, random_BT, input_BT)
 
-    def _table(self) -> Tensor | None:
-        return cast("Backbone", self.network.backbones["text"]).table()
+    def _token_embedding(self) -> Tensor | None:
+        return cast("Backbone", self.network.backbones["text"]).token_embedding()

@@ -1,4 +1,4 @@
-"""Learn from targets."""
+"""Supervised learning from the targets of a task."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 class SupervisedConfig(Config):
-    """Nothing to choose: the head knows its loss."""
+    """No options: the head defines the loss."""
 
 
 class Supervised(Objective):
-    """The loss of the network's own head."""
+    """Loss of the head of the network."""
 
     name = "supervised"
-    summary = "Learn from labels; the task's head says what a mistake costs"
+    summary = "Learn from labels, with the loss of the task's head"
     source = "Rosenblatt 1958"
     config_type = SupervisedConfig
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensors:
-        """Loss and scores of the head."""
-        return self.network.losses(batch)
+        """Return the loss and scores of the head."""
+        return self.network.compute_losses(batch)

@@ -7,21 +7,21 @@ from ml.errors import SpecError
 from ml.learning.nn import device as devices
 
 
-def test_a_cpu_is_given_when_asked_for() -> None:
-    assert devices.choose("cpu") == devices.Device("cpu", "asked for")
+def test_the_cpu_is_chosen_on_request() -> None:
+    assert devices.choose("cpu") == devices.Device("cpu", "requested")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_without_a_gpu_auto_takes_the_cpu_and_says_why() -> None:
-    found = devices.choose("auto")
-    assert found.name == "cpu"
-    assert "GPU" in found.why
+def test_auto_without_a_gpu_chooses_the_cpu_and_gives_the_reason() -> None:
+    device = devices.choose("auto")
+    assert device.name == "cpu"
+    assert "GPU" in device.reason
 
 
-@pytest.mark.parametrize("asked", ["cuda:99", "tpu", "cuda:x", ""])
-def test_a_device_that_is_not_there_is_refused_with_what_to_do(asked: str) -> None:
+@pytest.mark.parametrize("setting", ["cuda:99", "tpu", "cuda:x", ""])
+def test_an_unavailable_device_is_refused_with_a_hint(setting: str) -> None:
     with pytest.raises(SpecError) as caught:
-        devices.choose(asked)
+        devices.choose(setting)
     assert "PLINTH_DEVICE" in str(caught.value.hint)
 
 
@@ -31,4 +31,4 @@ def test_half_of_the_cores_are_left_to_other_processes() -> None:
 
 def test_a_device_is_described_with_its_reason() -> None:
     facts = devices.describe(devices.choose("cpu"), threads=3)
-    assert (facts["device"], facts["why"], facts["threads"]) == ("cpu", devices.choose("cpu").why, 3)
+    assert (facts["device"], facts["why"], facts["threads"]) == ("cpu", devices.choose("cpu").reason, 3)

@@ -12,23 +12,23 @@ SHAPE = {"vocabulary": 11, "length": 12}
 FAMILIES = get_args(GPTConfig.model_fields["family"].annotation)
 
 
-def _built(**config: object) -> GPT:
+def _build(**config: object) -> GPT:
     torch.manual_seed(0)
     return GPT(
         GPTConfig.model_validate({"family": "gpt2", "width": 16, "layers": 2, "heads": 4, **config}), shape=SHAPE
     ).eval()
 
 
-def test_the_preset_gpt2_has_the_parameters_that_are_known() -> None:
+def test_the_preset_gpt2_has_the_published_number_of_parameters() -> None:
     with torch.device("meta"):
         backbone = GPT(GPT.configure({"preset": "gpt2"}), shape=GPT.usual_shape)
     # 50257 x 768 and 1024 x 768 of embeddings, 12 x 7,087,872 of blocks, 1,536 of the last norm; the head is tied.
-    assert sum(each.numel() for each in backbone.parameters()) == 124_439_808
+    assert sum(parameter.numel() for parameter in backbone.parameters()) == 124_439_808
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_goes_on_from_where_it_was_and_sees_no_padding(family: str) -> None:
-    backbone = _built(family=family)
+def test_every_family_resumes_from_its_state_and_ignores_padding(family: str) -> None:
+    backbone = _build(family=family)
     tokens = torch.randint(11, (2, 8), generator=torch.manual_seed(1))
     mask = torch.tensor([[True] * 8, [False] * 3 + [True] * 5])
     state = BackboneState(torch.zeros(2, 0, backbone.widths.state), torch.zeros(2, 0, dtype=torch.bool))
@@ -39,27 +39,28 @@ def test_every_family_goes_on_from_where_it_was_and_sees_no_padding(family: str)
     torch.testing.assert_close(features[Feature.POOLED][0], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_options_of_the_family_go_before_everything_else() -> None:
-    grouped = _built(family="llama", options={"num_key_value_heads": 2, "intermediate_size": 24})
+def test_options_of_the_family_take_precedence() -> None:
+    grouped = _build(family="llama", options={"num_key_value_heads": 2, "intermediate_size": 24})
     assert grouped.settings.intermediate_size == 24
-    assert grouped.widths.state == 2 * 2 * 2 * 4  # keys and values, of layers, of heads, of their width
+    assert grouped.widths.state == 2 * 2 * 2 * 4  # keys and values x layers x heads x width of a head
 
 
-def test_a_family_that_would_forget_part_of_what_it_reads_is_refused() -> None:
-    with pytest.raises(SpecError, match="looks back only 8"):
-        _built(family="mistral", options={"sliding_window": 8})
+def test_an_attention_window_shorter_than_the_text_length_is_refused() -> None:
+    with pytest.raises(SpecError, match="one of 8 tokens"):
+        _build(family="mistral", options={"sliding_window": 8})
 
 
-def test_the_table_is_the_embedding_that_tokens_are_read_with() -> None:
-    backbone = _built()
-    assert backbone.table().shape == (11, 16)
-    assert any(each is backbone.table() for each in backbone.parameters())
+def test_the_token_embedding_is_a_parameter_of_the_backbone() -> None:
+    backbone = _build()
+    embedding = backbone.token_embedding()
+    assert embedding.shape == (11, 16)
+    assert any(parameter is embedding for parameter in backbone.parameters())
 
 
-def test_options_choose_sizes_and_never_code() -> None:
+def test_options_select_sizes_and_never_code() -> None:
     code = {"auto_map": {"AutoModel": "x--y.Z"}, "attn_implementation": "some/kernel", "quantization_config": {}}
     options = {"rope_theta": 500.0, "use_cache": True, **code}
-    chosen = GPT(GPTConfig(family="llama", width=8, heads=2, layers=1, options=options), shape=SHAPE).settings
-    assert chosen.rope_parameters["rope_theta"] == 500.0
-    assert chosen._attn_implementation == "sdpa"
-    assert not hasattr(chosen, "auto_map")
+    settings = GPT(GPTConfig(family="llama", width=8, heads=2, layers=1, options=options), shape=SHAPE).settings
+    assert settings.rope_parameters["rope_theta"] == 500.0
+    assert settings._attn_implementation == "sdpa"
+    assert not hasattr(settings, "auto_map")

@@ -21,64 +21,62 @@ def _network(**config: Any) -> Any:
     return build({"text": backbone}, shapes={"text": SHAPE}, head=Choice(name="next_token", config=config))
 
 
-def test_each_token_is_told_from_those_before_it_and_padding_does_not_count() -> None:
+def test_each_token_is_predicted_from_those_before_it_and_padding_does_not_count() -> None:
     network = _network().eval()
     outputs = network({"text": TOKENS, "text_mask": MASK})
-    for row, place in ((0, 0), (0, 1), (0, 2), (1, 0)):
-        before = {"text": TOKENS[row : row + 1, : place + 1], "text_mask": MASK[row : row + 1, : place + 1]}
-        logits = network.infer(before)["logits"][0]
-        expected = -logits.log_softmax(dim=0)[TOKENS[row, place + 1]]
-        torch.testing.assert_close(outputs["nats"][row, place], expected, rtol=1e-4, atol=1e-5)
-    counted = torch.cat([outputs["nats"][0], outputs["nats"][1, :1]])
-    torch.testing.assert_close(network.head.loss(outputs, {}), counted.mean())
+    losses = outputs["token_loss"]
+    for row, position in ((0, 0), (0, 1), (0, 2), (1, 0)):
+        prefix = {"text": TOKENS[row : row + 1, : position + 1], "text_mask": MASK[row : row + 1, : position + 1]}
+        logits = network.infer(prefix)["logits"][0]
+        expected = -logits.log_softmax(dim=0)[TOKENS[row, position + 1]]
+        torch.testing.assert_close(losses[row, position], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network.head.loss(outputs, {}), torch.cat([losses[0], losses[1, :1]]).mean())
 
 
-def test_only_the_part_with_weight_is_learned() -> None:
+def test_only_tokens_with_weight_count() -> None:
     network = _network()
     weight = torch.tensor([[0.0, 0, 0, 1], [0, 0, 0, 0]])
     outputs = network({"text": TOKENS, "text_mask": MASK, "text_weight": weight})
-    torch.testing.assert_close(network.head.loss(outputs, {}), outputs["nats"][0, 2])
+    torch.testing.assert_close(network.head.loss(outputs, {}), outputs["token_loss"][0, 2])
 
 
-def test_rows_without_any_weight_are_no_division_by_zero() -> None:
+def test_the_loss_of_a_batch_without_weight_is_zero() -> None:
     network = _network()
-    nothing = torch.zeros(2, 4)
-    assert network.losses({"text": TOKENS, "text_mask": MASK, "text_weight": nothing})["loss"].item() == 0
+    batch = {"text": TOKENS, "text_mask": MASK, "text_weight": torch.zeros(2, 4)}
+    assert network.compute_losses(batch)["loss"].item() == 0
 
 
-def test_one_table_reads_and_writes() -> None:
-    tied, apart = _network(), _network(vocabulary=11)
+def test_input_and_output_share_one_embedding_by_default() -> None:
+    tied, separate = _network(), _network(vocabulary=11)
     assert not list(tied.head.parameters())
-    assert sum(each.numel() for each in apart.head.parameters()) == 11 * 8
+    assert sum(parameter.numel() for parameter in separate.head.parameters()) == 11 * 8
 
 
-def test_a_backbone_without_a_table_of_that_width_gets_one_of_its_own() -> None:
-    from ml.learning.nn.architectures.base import Widths
-
+def test_a_head_creates_an_embedding_if_that_of_the_backbone_has_another_width() -> None:
     head = NextToken(NextTokenConfig(), widths={"text": Widths(shape=SHAPE, causal=6)})
-    head.share(dict(_network().backbones))
+    head.bind_backbones(dict(_network().backbones))
     assert head.own_table is not None
     assert head.own_table.weight.shape == (11, 6)
 
 
-def test_judging_a_large_vocabulary_piece_by_piece_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outputs_do_not_depend_on_the_size_of_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     network = _network().eval()
     batch = {"text": TOKENS, "text_mask": MASK}
     whole = network(batch)
     monkeypatch.setattr("ml.learning.nn.heads.next_token.LOGITS_PER_CHUNK", 11 * 3)
-    pieces = network(batch)
+    chunked = network(batch)
     assert LOGITS_PER_CHUNK > 11 * 3
-    assert all(torch.allclose(whole[name], pieces[name], atol=1e-6) for name in whole)
+    assert all(torch.allclose(whole[name], chunked[name], atol=1e-6) for name in whole)
 
 
-def test_tokens_that_are_equally_likely_cost_the_logarithm_of_their_number() -> None:
+def test_the_loss_of_a_uniform_prediction_is_the_logarithm_of_the_vocabulary() -> None:
     network = _network(vocabulary=11)
     torch.nn.init.zeros_(network.head.own_table.weight)
-    loss = network.losses({"text": TOKENS, "text_mask": MASK})["loss"]
+    loss = network.compute_losses({"text": TOKENS, "text_mask": MASK})["loss"]
     assert loss.item() == pytest.approx(math.log(11), rel=1e-5)
 
 
-def test_a_sample_stands_for_the_whole_vocabulary() -> None:
+def test_the_sampled_loss_approximates_that_over_the_whole_vocabulary() -> None:
     torch.manual_seed(0)
     width, vocabulary = 8, 50
     widths = {"text": Widths(shape={"vocabulary": vocabulary, "length": 5}, pooled=width, causal=width)}
@@ -87,21 +85,21 @@ def test_a_sample_stands_for_the_whole_vocabulary() -> None:
     features = {"text": {Feature.CAUSAL: (torch.randn(3, 5, width),)}}
     batch = {"text": torch.randint(vocabulary, (3, 5))}
 
-    against_all = head.eval()(features, batch)["nats"]
-    against_sample = head.train()(features, batch)["nats"]
+    expected = head.eval()(features, batch)["token_loss"]
+    sampled = head.train()(features, batch)["token_loss"]
 
-    # 4,096 draws of 50 tokens: their sum is known within a few percent, of which the loss is the logarithm.
-    torch.testing.assert_close(against_sample, against_all, rtol=0.05, atol=0.05)
+    # 4,096 samples of 50 tokens estimate the sum within a few percent; the loss is its logarithm.
+    torch.testing.assert_close(sampled, expected, rtol=0.05, atol=0.05)
 
 
-def test_what_does_not_count_is_not_judged() -> None:
+def test_the_loss_of_tokens_without_weight_is_not_computed() -> None:
     widths = {"text": Widths(shape={"vocabulary": 7, "length": 4}, pooled=2, causal=2)}
     head = NextToken(NextToken.config_type(), widths=widths).eval()
     head.own_table = torch.nn.Embedding(7, 2)
     features = {"text": {Feature.CAUSAL: (torch.randn(2, 4, 2),)}}
     weight = torch.tensor([[1.0, 0, 0, 1], [1, 0, 0, 0]])
 
-    found = head(features, {"text": torch.randint(7, (2, 4)), "text_weight": weight})
+    outputs = head(features, {"text": torch.randint(7, (2, 4)), "text_weight": weight})
 
-    assert (found["nats"] > 0).tolist() == [[False, False, True], [False, False, False]]
-    assert head.loss(found, {}).item() == pytest.approx(found["nats"].sum().item())
+    assert (outputs["token_loss"] > 0).tolist() == [[False, False, True], [False, False, False]]
+    assert head.loss(outputs, {}).item() == pytest.approx(outputs["token_loss"].sum().item())

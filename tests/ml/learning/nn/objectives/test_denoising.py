@@ -1,5 +1,6 @@
-"""Text infilling: what is hidden, and what is left."""
+"""Text infilling: which spans are masked, and what remains."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,75 +17,72 @@ from tests.support.ml.digits import run, spec
 SHAPE = {"vocabulary": 60, "length": 64, "padding": 0, "unknown": 1, "begin": 2, "end": 3, "mask": 4}
 
 
-def _built(**config: Any) -> Denoising:
+def _build(**config: Any) -> Denoising:
     torch.manual_seed(0)
     backbone = Choice(name="transformer", config={"width": 16, "heads": 2, "layers": 1})
     network = build({"text": backbone}, shapes={"text": SHAPE}, head=Choice(name="decoder", config={"layers": 1}))
     return Denoising(DenoisingConfig(**config), network)
 
 
-def _texts(rows: int = 400, longest: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
-    """No token twice in a row, so that every piece can be found again."""
+def _texts(rows: int = 400, max_length: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return random texts and their mask; no token occurs twice in a text."""
     torch.manual_seed(1)
-    lengths = torch.randint(4, longest + 1, (rows, 1))
-    places = torch.arange(longest)
-    text = torch.stack([5 + torch.randperm(55)[:longest] for _ in range(rows)])
-    text = torch.where(places == 0, 2, torch.where(places == lengths - 1, 3, text))
-    return text.masked_fill(places >= lengths, 0), places < lengths
+    lengths = torch.randint(4, max_length + 1, (rows, 1))
+    positions = torch.arange(max_length)
+    text = torch.stack([5 + torch.randperm(55)[:max_length] for _ in range(rows)])
+    text = torch.where(positions == 0, 2, torch.where(positions == lengths - 1, 3, text))
+    return text.masked_fill(positions >= lengths, 0), positions < lengths
 
 
-def test_what_is_left_is_the_text_with_a_mask_for_each_gap() -> None:
-    text, real = _texts()
-    left, left_real = _built().corrupted(text, real)
+def test_the_corrupted_text_has_one_mask_for_each_span() -> None:
+    text, mask = _texts()
+    corrupted, corrupted_mask = _build().corrupt(text, mask)
     for row in range(len(text)):
-        whole, rest = text[row][real[row]].tolist(), left[row][left_real[row]].tolist()
-        assert (rest[0], rest[-1]) == (2, 3)
-        assert len(rest) <= len(whole)
-        assert [4, 4] not in [rest[at : at + 2] for at in range(len(rest))]
-        at = 0
-        for token in rest:
-            if token == 4:
-                at = None
-                continue
-            found = whole.index(token)
-            assert found == at if at is not None else True
-            at = found + 1
-        assert (left[row][~left_real[row]] == 0).all()
+        original, remaining = text[row][mask[row]].tolist(), corrupted[row][corrupted_mask[row]].tolist()
+        assert (remaining[0], remaining[-1]) == (2, 3)
+        assert len(remaining) <= len(original)
+        assert (4, 4) not in pairwise(remaining)
+        for previous, token in pairwise(remaining):
+            if 4 not in (previous, token):
+                assert original.index(token) == original.index(previous) + 1
+        unmasked = [original.index(token) for token in remaining if token != 4]
+        assert unmasked == sorted(unmasked)
+        assert (corrupted[row][~corrupted_mask[row]] == 0).all()
 
 
 @pytest.mark.parametrize(("hidden", "mean_span"), [(0.15, 3.0), (0.3, 3.0), (0.3, 1.0)])
-def test_as_much_is_hidden_as_was_asked_but_for_overlaps(hidden: float, mean_span: float) -> None:
-    text, real = _texts(rows=2000)
-    left, left_real = _built(hidden=hidden, mean_span=mean_span).corrupted(text, real)
-    masks = int((left == 4).sum())
-    gone = 1 - float(left_real.sum() - masks) / float(real.sum())
-    # Where spans begin independently, a token is left with the chance that none of those before reaches it; ends of a
-    # text and its two fixed tokens take off a little more.
-    assert 0.6 * hidden < gone < 1.02 * hidden
-    assert masks <= real.sum() - (left_real.sum() - masks)
+def test_the_masked_fraction_is_that_of_the_config_except_for_overlaps(hidden: float, mean_span: float) -> None:
+    text, mask = _texts(rows=2000)
+    corrupted, corrupted_mask = _build(hidden=hidden, mean_span=mean_span).corrupt(text, mask)
+    masks = int((corrupted == 4).sum())
+    fraction = 1 - float(corrupted_mask.sum() - masks) / float(mask.sum())
+    # Spans start independently, so they overlap; spans at the end of a text and its two fixed tokens, which are never
+    # masked, reduce the fraction a little more.
+    assert 0.6 * hidden < fraction < 1.02 * hidden
+    assert masks <= mask.sum() - (corrupted_mask.sum() - masks)
 
 
-def test_the_source_of_what_is_written_is_not_the_whole_text() -> None:
-    objective = _built().eval()
-    text, real = _texts(rows=8)
-    seen: list[dict[str, torch.Tensor]] = []
-    objective.network.losses = lambda batch: seen.append(batch) or {}
-    objective({"text": text, "text_mask": real})
-    (batch,) = seen
+def test_the_network_reads_the_corrupted_text_and_writes_the_whole_text() -> None:
+    objective = _build().eval()
+    text, mask = _texts(rows=8)
+    batches: list[dict[str, torch.Tensor]] = []
+    objective.network.compute_losses = lambda batch: batches.append(batch) or {}
+    objective({"text": text, "text_mask": mask})
+    (batch,) = batches
     assert torch.equal(batch["target"], text)
-    assert torch.equal(batch["target_mask"], real)
+    assert torch.equal(batch["target_mask"], mask)
     assert batch["text"].shape[1] <= text.shape[1]
     assert (batch["text"] == 4).any()
 
 
-def test_a_translation_can_start_from_what_it_made(tmp_path: Path) -> None:
+def test_a_translation_can_start_from_its_base_model(tmp_path: Path) -> None:
     data = samples.path({"text": "text", "target": "text"})
     tiny = {"name": "transformer", "config": ARCHITECTURES["transformer"].tiny().model_dump(mode="json")}
     base = run(data, tmp_path / "base", spec("pretrain", objective="denoising", architecture=tiny)).package
-    made = run(
-        data, tmp_path / "made", spec("finetune", task="translation", start_from="base"), start_from=base.directory
+    result = run(
+        data, tmp_path / "model", spec("finetune", task="translation", start_from="base"), start_from=base.directory
     )
-    assert made.report is not None
-    transfer = made.report["transfer"]
+    assert result.report is not None
+    transfer = result.report["transfer"]
     assert (transfer["new"], transfer["dropped"]) == ([], [])
     assert any(name.startswith("head.") for name in transfer["kept"])

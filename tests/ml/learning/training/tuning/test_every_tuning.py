@@ -73,7 +73,7 @@ def _train(network: Network, architecture: str = "cnn", steps: int = 4) -> None:
     network.train()
     for _ in range(steps):
         optimizer.zero_grad()
-        network.losses(_batch(architecture))["loss"].backward()
+        network.compute_losses(_batch(architecture))["loss"].backward()
         optimizer.step()
 
 
