@@ -15,11 +15,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import app
 from app.event_log import EventLogger
+from plinth.child_supervisor import ChildSupervisor, RestartPolicy
 
 if TYPE_CHECKING:
     from app.settings import AppSettings
@@ -30,28 +31,11 @@ SOCKET: Final = "PLINTH_API_SOCKET"
 PARENT_PIPE: Final = "PLINTH_PARENT_PIPE"
 BACKLOG: Final = 2048
 WATCH_SECONDS: Final = 0.1
-#: A process that ran this long is restarted at once; any other after a delay that doubles.
-STEADY_SECONDS: Final = 10.0
-FIRST_DELAY_SECONDS: Final = 0.1
-MAX_DELAY_SECONDS: Final = 10.0
+RESTART_POLICY: Final = RestartPolicy(first_delay_seconds=0.1, max_delay_seconds=10.0, steady_seconds=10.0)
 #: Exit status for settings that must not be served; another start would not help.
 CONFIGURATION: Final = 78
 
-_Start = Callable[[int], "subprocess.Popen[bytes]"]
-
 _log = EventLogger("plinth.api")
-
-
-class _Child:
-    """One of the API processes, across restarts."""
-
-    def __init__(self, number: int, process: subprocess.Popen[bytes]) -> None:
-        self.number = number
-        self.process = process
-        self.started_at = time.monotonic()
-        self.delay_seconds = FIRST_DELAY_SECONDS
-        #: When to start it again; None while it runs.
-        self.restart_at: float | None = None
 
 
 def serve(settings: AppSettings) -> int:
@@ -60,8 +44,8 @@ def serve(settings: AppSettings) -> int:
     Returns 0 then, 78 if a process ends with that status, 1 if the socket cannot be opened.
     """
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda *_: stop.set())
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with contextlib.ExitStack() as stack:
         try:
@@ -80,37 +64,24 @@ def serve(settings: AppSettings) -> int:
             descriptors = (shared.fileno(), read_end)
             return subprocess.Popen([sys.executable, "-m", app.__name__], env=environment, pass_fds=descriptors)
 
-        children = [_Child(number, start(number)) for number in range(settings.api_processes)]
+        children = [ChildSupervisor(partial(start, number), RESTART_POLICY) for number in range(settings.api_processes)]
         _log.info("API processes", pids=[child.process.pid for child in children], port=shared.getsockname()[1])
         try:
             while not stop.wait(WATCH_SECONDS):
-                for child in children:
-                    if _check(child, start) == CONFIGURATION:
+                for number, child in enumerate(children):
+                    status = child.poll()
+                    if status is not None:
+                        _log.warning("an API process ended", number=number, pid=child.process.pid, status=status)
+                    if status == CONFIGURATION:
                         return CONFIGURATION
+                    if child.restart_if_due():
+                        _log.info("an API process is restarted", number=number, pid=child.process.pid)
         finally:
             _terminate(children, grace_seconds=settings.shutdown_timeout_seconds + 1)
     return 0
 
 
-def _check(child: _Child, start: _Start) -> int | None:
-    """Restart a process that has ended, after its delay; returns its exit status, once."""
-    now = time.monotonic()
-    if child.restart_at is None:
-        status = child.process.poll()
-        if status is None:
-            return None
-        is_steady = now - child.started_at > STEADY_SECONDS
-        child.delay_seconds = FIRST_DELAY_SECONDS if is_steady else min(2 * child.delay_seconds, MAX_DELAY_SECONDS)
-        child.restart_at = now if is_steady else now + child.delay_seconds
-        _log.warning("an API process ended", number=child.number, pid=child.process.pid, status=status)
-        return status
-    if now >= child.restart_at:
-        child.process, child.started_at, child.restart_at = start(child.number), now, None
-        _log.info("an API process is restarted", number=child.number, pid=child.process.pid)
-    return None
-
-
-def _terminate(children: list[_Child], *, grace_seconds: float) -> None:
+def _terminate(children: list[ChildSupervisor], *, grace_seconds: float) -> None:
     """Terminate all processes at once; kill those that remain after `grace_seconds`."""
     for child in children:
         child.process.terminate()

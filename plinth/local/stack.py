@@ -15,11 +15,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from plinth.child_supervisor import ChildSupervisor, RestartPolicy
 from plinth.client.errors import PlinthError
 from plinth.client.home import api_key_file, read_stack, stack_file
 from plinth.installation import install_command
@@ -33,10 +34,7 @@ BROKER_STOP_SECONDS = 0.7
 DRAIN_SECONDS = 2.5
 """What a run has to save a checkpoint, once asked to leave; it goes on from its last one in any case."""
 
-FIRST_BACKOFF_SECONDS = 0.5
-LONGEST_BACKOFF_SECONDS = 30.0
-STEADY_SECONDS = 60.0
-"""A process that lived so long is restarted without delay, as if for the first time."""
+RESTART_POLICY = RestartPolicy(first_delay_seconds=0.5, max_delay_seconds=30.0, steady_seconds=60.0)
 
 WATCH_SECONDS = 0.1
 ROTATE_EVERY_SECONDS = 60.0
@@ -52,17 +50,17 @@ class AlreadyRunning(StackError):
     """Another `plinth up` has this folder."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Service:
-    """One of the processes that stay, and how often it had to be started again."""
+    """A long-running process of the stack, restarted when it ends."""
 
     name: str
-    start: Callable[[], subprocess.Popen[bytes]]
-    process: subprocess.Popen[bytes]
-    started: float = field(default_factory=time.monotonic)
-    backoff_seconds: float = FIRST_BACKOFF_SECONDS
-    due: float | None = None
-    """When to start it again; None while it lives."""
+    supervisor: ChildSupervisor
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The current process, which may have ended."""
+        return self.supervisor.process
 
 
 class Stack:
@@ -232,7 +230,7 @@ class Stack:
         start: Callable[[], subprocess.Popen[bytes]],
         process: subprocess.Popen[bytes] | None = None,
     ) -> None:
-        self._services.append(Service(name, start, process or start()))
+        self._services.append(Service(name, ChildSupervisor(start, RESTART_POLICY, process)))
         self._note()
 
     def _wait_until_ready(self, stop: threading.Event) -> None:
@@ -261,31 +259,19 @@ class Stack:
         return answer if isinstance(answer, dict) else {}
 
     def _look_after(self, service: Service) -> None:
-        now = time.monotonic()
-        if service.due is None:
-            if (code := service.process.poll()) is None:
-                return
+        if (code := service.supervisor.poll()) is not None:
             # What stayed of its group would keep the port or the folder from the next one.
             processes.kill_group(service.process.pid)
-            if now - service.started > STEADY_SECONDS:
-                service.backoff_seconds = FIRST_BACKOFF_SECONDS
-            service.due = now + service.backoff_seconds
             self._say(
                 f"{datetime.now(UTC):%H:%M:%S} UTC  {service.name} ended ({_told(code)}); "
-                f"starting it again in {service.backoff_seconds:g} s. Log: {self._log(service.name)}"
+                f"starting it again in {service.supervisor.delay_seconds:g} s. Log: {self._log(service.name)}"
             )
-            service.backoff_seconds = min(service.backoff_seconds * 2, LONGEST_BACKOFF_SECONDS)
-        elif now >= service.due:
-            self._start_again(service)
-
-    def _start_again(self, service: Service) -> None:
         try:
-            service.process = service.start()
+            if not service.supervisor.restart_if_due():
+                return
         except (PlinthError, OSError) as error:
             self._say(f"{service.name} does not start: {error}")
-            service.due = time.monotonic() + service.backoff_seconds
             return
-        service.started, service.due = time.monotonic(), None
         self._note()
         self._say(f"{datetime.now(UTC):%H:%M:%S} UTC  {service.name} is started again (process {service.process.pid}).")
 

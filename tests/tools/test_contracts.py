@@ -23,7 +23,7 @@ _FAULTS: Final = {
     "packages beside each other form no cycle, at any depth": ("ml/errors.py", _TYPE_ONLY.format("ml.tasks")),
     "benchmarks use tests.support alone": ("benchmarks/upload.py", "import tests.conftest"),
     "migrations use store alone": ("migrations/__main__.py", "import ml"),
-    "the server uses of plinth only its version and its installation": ("app/settings.py", "import plinth.client"),
+    "the server uses of plinth only what needs no client": ("app/settings.py", "import plinth.client"),
     "torch stays in ml.learning, which the rest of ml, app and store never import": ("ml/config.py", "import torch"),
     "the worker loads ml.learning in child processes alone": ("worker/supervisor.py", "import ml.learning.nn"),
     "the supervisor of the worker imports no child process": ("worker/handlers.py", "import worker.jobs.train"),
