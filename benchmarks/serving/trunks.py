@@ -66,7 +66,7 @@ def fine_tune(base: ModelPackage, folder: Path, *, seed: int, frozen: bool) -> M
     from ml.config import Choice
     from ml.data.rows import Rows
     from ml.learning.export.packaging import pack
-    from ml.learning.export.torch_runner import network_of
+    from ml.learning.export.torch_runner import load_network
     from ml.learning.nn.network import build
     from ml.tasks import TASKS
 
@@ -80,7 +80,7 @@ def fine_tune(base: ModelPackage, folder: Path, *, seed: int, frozen: bool) -> M
     head = Choice(name=task.head, config=task.head_config())
     torch.manual_seed(seed)
     network = build(architectures, shapes={slot: encoder.shape() for slot, encoder in encoders.items()}, head=head)
-    network.backbones.load_state_dict(network_of(base).backbones.state_dict())
+    network.backbones.load_state_dict(load_network(base).backbones.state_dict())
     if not frozen:
         with torch.no_grad():
             for parameter in network.backbones.parameters():
@@ -95,7 +95,7 @@ def fine_tune(base: ModelPackage, folder: Path, *, seed: int, frozen: bool) -> M
         head=head,
         reader=task,
         rows=Rows({"text": ["a quiet , moving film"], "label": ["positive"]}),
-        frozen=frozen,
+        has_frozen_backbone=frozen,
     )
 
 

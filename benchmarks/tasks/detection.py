@@ -12,6 +12,7 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -79,7 +80,7 @@ def _row(name: str, dataset: Path, workdir: Path, arguments: argparse.Namespace)
     began = time.process_time()
     result = train(spec, dataset, workdir, on_progress=lambda _: None, should_stop=lambda: None, device="cpu")
     seconds = time.process_time() - began
-    report = result.report or {}
+    report: dict[str, Any] = {**result.report}
     result_value, baseline = report["metrics"], report["baseline"]
     remaining = bool(result_value["map50"] >= MAP50)
     config = result.package.manifest.encoders["image"].config

@@ -32,6 +32,7 @@ from ml.tasks.text_generation import STEP, TextGeneration
 from tests.support.repository import SHARED_DATA
 
 if TYPE_CHECKING:
+    from ml.learning.pipeline.report import TrainingReport
     from ml.package.package import ModelPackage
     from ml.signals import Arrays, Run
 
@@ -93,11 +94,10 @@ def _learn(arguments: argparse.Namespace, work: Path) -> None:
     spec = TypeAdapter(Finetune).validate_python(request)
     made = train(spec, work / "dataset", work / "run", device="cpu", on_progress=tell, should_stop=lambda: None)
     cpu_seconds = time.process_time() - began
-    assert made.report is not None
     _show(made.package, made.report, cpu_seconds)
 
 
-def _show(package: ModelPackage, report: dict[str, Any], cpu_seconds: float) -> None:
+def _show(package: ModelPackage, report: TrainingReport, cpu_seconds: float) -> None:
     metrics, baseline = report["metrics"], report["baseline"]
     print(f"{'':<22} {'model':>8} {'unigram':>8}   on {report['split']}")
     for name in metrics:

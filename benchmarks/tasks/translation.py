@@ -20,7 +20,7 @@ from benchmarks.record import figure, parse_args
 from tests.support.repository import SHARED_DATA
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ml.learning.pipeline.train import TrainingResult
 
@@ -99,7 +99,7 @@ def main() -> None:
         began = time.process_time()
         result = trained(dataset, Path(folder) / "run", {**schedule, "seed": arguments.seed})
         spent = time.process_time() - began
-        report = result.report or {}
+        report: Mapping[str, Any] = {**result.report}
         manifest = result.package.manifest
         training = report["training"]
         print(f"{manifest.parameters:,} parameters, {training['epochs']} epochs, {training['steps']:,} steps")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter
 
@@ -41,22 +41,31 @@ class _Training(Config):
     schedule: Schedule = Schedule()
     seed: int = Field(0, ge=0, lt=2**32)
     model: str = Field(pattern=MODEL_NAME, description="Name under which the result is registered as the next version.")
+    #: Whether the package predicts the task that was trained; without it, it is a base model.
+    packages_task: ClassVar[bool]
 
 
 class Pretrain(_Training):
     """Pretrain a backbone, without labels or with them (objective `supervised`)."""
 
     kind: Literal["pretrain"]
+    packages_task: ClassVar[bool] = False
     objective: Named
     task: Named | None = Field(
         None, description="Task of an objective that trains one; default: the task of the dataset."
     )
+
+    @property
+    def tuning(self) -> Named:
+        """Tuning of every weight: pretraining has no other."""
+        return Choice(name="full")
 
 
 class Finetune(_Training):
     """Fit a network to a task, from a base model or from scratch."""
 
     kind: Literal["finetune"]
+    packages_task: ClassVar[bool] = True
     task: Named
     objective: Named = Field(Choice(name="supervised"), description="Objective; must be one that trains a task.")
     tuning: Named = Choice(name="full")

@@ -1,4 +1,4 @@
-"""The same graphs made faster, and which may be served: judged on the user's own rows, timed on this machine."""
+"""Choice of quantized graphs to serve, by metrics on the user's rows and time on this machine."""
 
 from __future__ import annotations
 
@@ -31,248 +31,273 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SMALLEST_BYTES: Final = 1 << 20
-"""Graphs that are smaller together wait for memory no longer than for a call; there is nothing to win."""
-LARGEST_SHARE: Final = 0.8
-"""Of their bytes; where more is left, little was there to be quantised."""
-LEAST_GAIN: Final = 1.2
-"""Calls a processor second, against those of the graph it would replace."""
-MOST_ROWS: Final = 512
-AT_ONCE: Final = 16
-ASKED_ALONE: Final = 64
-CALLS_SEEN: Final = 8
-"""Of each graph, for what needs to know how large values become."""
-SEEN_EVERY: Final = 4
-"""So that they come from all of the rows, which are sorted by length."""
-MOST_APART: Final = 0.02
-"""Of the largest output, what an answer may change by with the rows beside it."""
+#: Bytes of all graphs. For smaller ones, memory access takes no longer than a call, and quantization gains nothing.
+MIN_BYTES: Final = 1 << 20
+#: Size of variants as a fraction of the graphs'. Above it, few of the weights can be quantized.
+MAX_SIZE_FRACTION: Final = 0.8
+#: Calls per processor second, as a multiple of those of the original graph.
+MIN_SPEEDUP: Final = 1.2
+MAX_ROWS: Final = 512
+BATCH_ROWS: Final = 16
+#: Rows that are also run alone, to compare with their outputs in a batch.
+SINGLE_ROWS: Final = 64
+#: Sampled calls of each graph, for candidates that need the ranges of values.
+MAX_SAMPLED_CALLS: Final = 8
+#: Sample one of this number of calls, so that the samples come from all rows, which are sorted by length.
+SAMPLE_EVERY: Final = 4
+#: Change of an output by other rows of its batch, as a fraction of the largest output.
+MAX_BATCH_DIFFERENCE: Final = 0.02
+#: Accepted loss of a metric as a fraction of its value, whatever the noise.
 METRIC_TOLERANCE: Final = 1e-3
-"""Of a metric's value so much may change, whatever noise is."""
-GROUPS: Final = 10
-"""Of rows, each of which is left out once to see how much a metric depends on them."""
+#: Groups of rows, each left out once to estimate the noise of a metric.
+JACKKNIFE_GROUPS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class _Measurement:
     evaluation: Evaluation
     outputs: dict[str, Column]
     seconds: float
 
 
-def with_variants(graphs: Mapping[str, Graph], folder: Path, *, task: Task, rows: Rows) -> dict[str, Graph]:
-    """The graphs with what came of their faster twins; the fastest that keeps the metric lies in `folder`, too.
+def add_variants(graphs: Mapping[str, Graph], folder: Path, *, task: Task, rows: Rows) -> dict[str, Graph]:
+    """Try all quantization candidates; the fastest that keeps the metric is moved to `folder`.
 
-    Graphs that are small, or do not shrink, are left as they are, and so is the head behind a trunk.
+    Returns the graphs with the results of the trials. Graphs that are small or do not shrink stay as they are, and so
+    does the head behind a trunk.
     """
     paths = {name: folder / graph.files[0] for name, graph in graphs.items()}
-    if _bytes(paths) < SMALLEST_BYTES:
+    if _total_bytes(paths) < MIN_BYTES:
         return dict(graphs)
-    columns = _by_length(_first(task.encode(rows[:MOST_ROWS]), MOST_ROWS))
-    if _count(columns) < 2:
+    columns = _sort_by_length(_take_first(task.encode(rows[:MAX_ROWS]), MAX_ROWS))
+    if _count_rows(columns) < 2:
         return dict(graphs)
-    heads = {name: [folder / each for each in graph.files[1:]] for name, graph in graphs.items()}
-    seen: dict[str, list[Arrays]] = {name: [] for name in graphs}
-    before = _judged(task, _noted(_run(paths, heads), seen), columns)
+    heads = {name: [folder / file for file in graph.files[1:]] for name, graph in graphs.items()}
+    samples: dict[str, list[Arrays]] = {name: [] for name in graphs}
+    before = _measure(task, _sample_calls(_make_run(paths, heads), samples), columns)
     if before is None:
         return dict(graphs)
 
-    def tried(candidate: QuantizationCandidate, into: Path) -> Variant | None:
-        twins = _twins(graphs, candidate.name, into)
+    def try_candidate(candidate: QuantizationCandidate, scratch: Path) -> Variant | None:
+        variant_paths = _variant_paths(graphs, candidate.name, scratch)
         for name, path in paths.items():
-            write(candidate, path, twins[name], [_read_by(path, batch) for batch in seen[name]])
-        if _bytes(twins) > LARGEST_SHARE * _bytes(paths):
+            write(candidate, path, variant_paths[name], [_select_inputs(path, batch) for batch in samples[name]])
+        if _total_bytes(variant_paths) > MAX_SIZE_FRACTION * _total_bytes(paths):
             return None
-        after = _judged(task, _run(twins, heads), columns, at_once=1 if candidate.alone else AT_ONCE)
+        run = _make_run(variant_paths, heads)
+        after = _measure(task, run, columns, batch_rows=1 if candidate.single_row else BATCH_ROWS)
         if after is None:
             return None
-        apart = 0.0 if candidate.alone else _apart(task, _run(twins, heads), columns, after)
-        return _verdict(task, candidate, columns, before, after, apart=apart)
+        difference = 0.0 if candidate.single_row else _batch_difference(task, run, columns, after)
+        return _compare(task, candidate, columns, before, after, batch_difference=difference)
 
-    found = []
+    variants = []
     with tempfile.TemporaryDirectory(prefix=".variants-", dir=folder) as scratch:
-        for candidate in _candidates(graphs, task):
+        for candidate in _select_candidates(graphs, task):
             try:
-                found.append(tried(candidate, Path(scratch)))
+                variants.append(try_candidate(candidate, Path(scratch)))
             except (QuantizationFailed, PackageError) as error:
-                # What could not be written, or not be opened, is done without; all else is a fault of ours.
-                logger.warning("the graph stays as it is: %s", error)
-        ranked = sorted((each for each in found if each), key=lambda each: (each.served, each.speedup), reverse=True)
+                # A graph that cannot be written or opened is not needed; any other error is a bug.
+                logger.warning("the graph is not quantized: %s", error)
+        ranked = sorted(filter(None, variants), key=lambda variant: (variant.served, variant.speedup), reverse=True)
         if ranked and ranked[0].served:
-            for twin in _twins(graphs, ranked[0].name, Path(scratch)).values():
-                twin.rename(folder / twin.name)
-    return _told(graphs, ranked) if ranked else dict(graphs)
+            for path in _variant_paths(graphs, ranked[0].name, Path(scratch)).values():
+                path.rename(folder / path.name)
+    return _attach(graphs, ranked) if ranked else dict(graphs)
 
 
-def _candidates(graphs: Mapping[str, Graph], task: Task) -> Sequence[QuantizationCandidate]:
-    """One way alone for all that share a trunk: whichever is faster today, they would no longer share a file."""
+def _select_candidates(graphs: Mapping[str, Graph], task: Task) -> Sequence[QuantizationCandidate]:
+    """Return the candidates to try; graphs with a trunk have one only.
+
+    If the fastest were chosen for each model, models with one trunk would no longer share its file.
+    """
     if any(graph.trunk for graph in graphs.values()):
         return CANDIDATES[:1]
-    # Who answers in a loop joins the rows of many callers in each step.
-    return [each for each in CANDIDATES if not each.alone or (len(graphs) == 1 and not task.streams)]
+    # A generation loop joins the rows of several requests in each step.
+    allows_single_rows = len(graphs) == 1 and not task.streams
+    return [candidate for candidate in CANDIDATES if allows_single_rows or not candidate.single_row]
 
 
-def _told(graphs: Mapping[str, Graph], ranked: Sequence[Variant]) -> dict[str, Graph]:
-    """The graphs with the first of the variants and the others."""
+def _attach(graphs: Mapping[str, Graph], ranked: Sequence[Variant]) -> dict[str, Graph]:
+    """Return the graphs with the first variant and the others."""
     first, *others = ranked
-    lost = [each.model_copy(update={"served": False, "reason": _slower(each)}) for each in others]
-    files = {name: twin.name if first.served else None for name, twin in _twins(graphs, first.name, Path()).items()}
-    changes = {name: {"variant": first.model_copy(update={"file": file})} for name, file in files.items()}
-    return {name: graph.model_copy(update={**changes[name], "other_variants": lost}) for name, graph in graphs.items()}
+    rejected = [
+        variant.model_copy(update={"served": False, "reason": _rejection_reason(variant)}) for variant in others
+    ]
+    paths = _variant_paths(graphs, first.name, Path())
+    variants = {
+        name: first.model_copy(update={"file": path.name if first.served else None}) for name, path in paths.items()
+    }
+    return {
+        name: graph.model_copy(update={"variant": variants[name], "other_variants": rejected})
+        for name, graph in graphs.items()
+    }
 
 
-def _slower(one: Variant) -> str:
-    return f"{one.reason}; another is faster" if one.served else one.reason
+def _rejection_reason(variant: Variant) -> str:
+    return f"{variant.reason}; another is faster" if variant.served else variant.reason
 
 
-def _twins(graphs: Mapping[str, Graph], candidate: str, folder: Path) -> dict[str, Path]:
+def _variant_paths(graphs: Mapping[str, Graph], candidate: str, folder: Path) -> dict[str, Path]:
     return {name: folder / f"{Path(graph.files[0]).stem}.{candidate}.onnx" for name, graph in graphs.items()}
 
 
-def _first(columns: dict[str, Column], most: int) -> dict[str, Column]:
-    """A text is many rows, where it is cut into windows."""
-    return take(columns, np.arange(min(most, _count(columns))))
+def _take_first(columns: dict[str, Column], count: int) -> dict[str, Column]:
+    """Return the first encoded rows; a text that is cut into windows has several."""
+    return take(columns, np.arange(min(count, _count_rows(columns))))
 
 
-def _count(columns: dict[str, Column]) -> int:
+def _count_rows(columns: dict[str, Column]) -> int:
     return len(next(iter(columns.values())))
 
 
-def _by_length(columns: dict[str, Column]) -> dict[str, Column]:
-    """As they are served: rows of about one length together."""
+def _sort_by_length(columns: dict[str, Column]) -> dict[str, Column]:
+    """Sort rows by length: rows of similar length are served together."""
     lengths = lengths_of(columns)
     return columns if lengths is None else take(columns, np.argsort(lengths, kind="stable"))
 
 
-def _noted(run: Run, seen: Mapping[str, list[Arrays]]) -> Run:
-    """The same, and `seen` has some of the calls, short rows and long ones."""
-    calls = dict.fromkeys(seen, 0)
+def _sample_calls(run: Run, samples: Mapping[str, list[Arrays]]) -> Run:
+    """Return `run`, extended to append some of its calls to `samples`, with short rows and long ones."""
+    calls = dict.fromkeys(samples, 0)
 
-    def noted(graph: str, batch: Arrays) -> Arrays:
+    def run_and_sample(graph: str, batch: Arrays) -> Arrays:
         calls[graph] += 1
-        if calls[graph] % SEEN_EVERY == 1 and len(seen[graph]) < CALLS_SEEN:
-            seen[graph].append(batch)
+        if calls[graph] % SAMPLE_EVERY == 1 and len(samples[graph]) < MAX_SAMPLED_CALLS:
+            samples[graph].append(batch)
         return run(graph, batch)
 
-    return noted
+    return run_and_sample
 
 
-def _read_by(path: Path, batch: Arrays) -> Arrays:
+def _select_inputs(path: Path, batch: Arrays) -> Arrays:
     return {name: batch[name] for name in Session(path).inputs}
 
 
-def _run(firsts: Mapping[str, Path], heads: Mapping[str, list[Path]]) -> Run:
-    return OnnxGraphs({name: [Session(each) for each in (path, *heads[name])] for name, path in firsts.items()})
+def _make_run(first_files: Mapping[str, Path], heads: Mapping[str, list[Path]]) -> Run:
+    return OnnxGraphs({name: [Session(file) for file in (path, *heads[name])] for name, path in first_files.items()})
 
 
-def _bytes(paths: Mapping[str, Path]) -> int:
+def _total_bytes(paths: Mapping[str, Path]) -> int:
     return sum(path.stat().st_size for path in paths.values())
 
 
-def _judged(task: Task, run: Run, columns: dict[str, Column], *, at_once: int = AT_ONCE) -> _Judged | None:
-    """None where what the graphs answer is not what the task is judged by, or is asked what no training row says."""
-    rows = _count(columns)
-    found: dict[str, list[Any]] = {}
+def _measure(task: Task, run: Run, columns: dict[str, Column], *, batch_rows: int = BATCH_ROWS) -> _Measurement | None:
+    """Evaluate the task and measure processor time.
+
+    Returns None if the task is not evaluated by the outputs of the graphs, or needs inputs that no training row has.
+    """
+    rows = _count_rows(columns)
+    collected: dict[str, list[Any]] = {}
     seconds = 0.0
-    for start in range(0, rows, at_once):
-        batch = task.collate(take(columns, np.arange(start, min(rows, start + at_once))))
+    for start in range(0, rows, batch_rows):
+        batch = task.collate(take(columns, np.arange(start, min(rows, start + batch_rows))))
         began = time.process_time()
         try:
             answer = task.answer_rows(run, batch)
             seconds += time.process_time() - began
-            collected = task.collect(answer, batch, lambda answer=answer: answer)  # type: ignore[misc]  # bound on purpose
+            results = task.collect(answer, batch, lambda answer=answer: answer)  # type: ignore[misc]  # bound on purpose
         except KeyError:
             return None
-        for name, each in collected.items():
-            found.setdefault(name, []).extend(each)
-    outputs = {name: _stacked(each) for name, each in found.items()}
+        for name, values in results.items():
+            collected.setdefault(name, []).extend(values)
+    outputs = {name: _stack(values) for name, values in collected.items()}
     try:
-        return _Judged(task.evaluate(outputs, columns, train=None), outputs, seconds)
+        return _Measurement(task.evaluate(outputs, columns, train=None), outputs, seconds)
     except KeyError:
         return None
 
 
-def _stacked(rows: list[np.ndarray]) -> Column:
+def _stack(rows: list[np.ndarray]) -> Column:
     return np.stack(rows) if len({np.shape(row) for row in rows}) == 1 else rows
 
 
-def _apart(task: Task, run: Run, columns: dict[str, Column], together: _Judged) -> float:
-    """The largest difference between answers that rows get alone and among others."""
-    rows = min(ASKED_ALONE, _count(columns))
-    alone = _judged(task, run, take(columns, np.arange(rows)), at_once=1)
-    if alone is None:
+def _batch_difference(task: Task, run: Run, columns: dict[str, Column], batched: _Measurement) -> float:
+    """Return the largest difference between outputs of rows alone and in a batch."""
+    rows = min(SINGLE_ROWS, _count_rows(columns))
+    single = _measure(task, run, take(columns, np.arange(rows)), batch_rows=1)
+    if single is None:
         return math.inf
-    first = {name: each[:rows] for name, each in together.outputs.items()}
-    return _parity(first, alone.outputs, rows=rows).max_abs_difference
+    batched_outputs = {name: column[:rows] for name, column in batched.outputs.items()}
+    return _measure_parity(batched_outputs, single.outputs, rows=rows).max_abs_difference
 
 
-def _verdict(
+def _compare(
     task: Task,
     candidate: QuantizationCandidate,
     columns: dict[str, Column],
-    before: _Judged,
-    after: _Judged,
+    before: _Measurement,
+    after: _Measurement,
     *,
-    apart: float,
+    batch_difference: float,
 ) -> Variant:
-    rows = _count(before.outputs)
+    """Describe a variant and decide whether it may be served."""
+    rows = _count_rows(before.outputs)
     metric = next(iter(before.evaluation.metrics))
-    was, now = before.evaluation.metrics[metric], after.evaluation.metrics[metric]
-    parity = _parity(before.outputs, after.outputs, rows=rows)
-    gain = before.seconds / max(after.seconds, 1e-9)
-    worse = was - now if task.metrics[metric].higher_is_better else now - was
-    served = False
-    if gain < LEAST_GAIN:
-        reason = f"{gain:.2f} times the speed is not worth it"
-    elif apart > MOST_APART * max(1.0, parity.max_abs_output or 0):
-        reason = f"an answer would change by {apart:.2g} with the rows that are asked beside it"
-    elif worse > METRIC_TOLERANCE * abs(was) and worse > (allowed := _noise(task, metric, columns, before, after)):
-        reason = f"{metric} on {rows} validation rows goes from {was:.4f} to {now:.4f}; noise allows {allowed:.4f}"
+    old, new = before.evaluation.metrics[metric], after.evaluation.metrics[metric]
+    parity = _measure_parity(before.outputs, after.outputs, rows=rows)
+    speedup = before.seconds / max(after.seconds, 1e-9)
+    loss = old - new if task.metrics[metric].higher_is_better else new - old
+    is_served = False
+    if speedup < MIN_SPEEDUP:
+        reason = f"{speedup:.2f} times the speed is below the minimum of {MIN_SPEEDUP}"
+    elif batch_difference > MAX_BATCH_DIFFERENCE * max(1.0, parity.max_abs_output or 0):
+        reason = f"outputs change by {batch_difference:.2g} with the other rows of their batch"
+    elif loss > METRIC_TOLERANCE * abs(old) and loss > (noise := _estimate_noise(task, metric, columns, before, after)):
+        reason = f"{metric} on {rows} validation rows goes from {old:.4f} to {new:.4f}; noise allows {noise:.4f}"
     else:
-        served = True
-        reason = f"{gain:.2f} times the speed, and {metric} stays within noise on {rows} validation rows"
+        is_served = True
+        reason = f"{speedup:.2f} times the speed, and {metric} stays within noise on {rows} validation rows"
     return Variant(
         name=candidate.name,
         parity=parity,
         metric=metric,
-        before=was,
-        after=now,
-        speedup=gain,
-        served=served,
+        before=old,
+        after=new,
+        speedup=speedup,
+        served=is_served,
         reason=reason,
-        single_row=candidate.alone,
-        batch_difference=apart,
+        single_row=candidate.single_row,
+        batch_difference=batch_difference,
     )
 
 
-def _noise(task: Task, metric: str, columns: dict[str, Column], before: _Judged, after: _Judged) -> float:
-    """The standard error of the difference. Of a share of rows it is known from those that changed (McNemar 1947); else
-    it is found by leaving out groups of them (delete-a-group jackknife, Kott 2001), and is 0 where there is none."""
-    rows = _count(columns)
-    changed = _parity(before.outputs, after.outputs, rows=rows).labels_changed
+def _estimate_noise(
+    task: Task, metric: str, columns: dict[str, Column], before: _Measurement, after: _Measurement
+) -> float:
+    """Estimate the standard error of the difference of a metric; 0 if it cannot be estimated.
+
+    For a fraction of rows it follows from the rows that changed (McNemar 1947), for others from leaving out groups of
+    rows (delete-a-group jackknife, Kott 2001).
+    """
+    rows = _count_rows(columns)
+    changed = _measure_parity(before.outputs, after.outputs, rows=rows).labels_changed
     if metric in before.evaluation.intervals and changed is not None:
         return math.sqrt(changed) / rows
-    group = np.arange(rows) % min(GROUPS, rows)
-    without = []
-    for left_out in range(min(GROUPS, rows)):
-        kept = np.flatnonzero(group != left_out)
+    groups = np.arange(rows) % min(JACKKNIFE_GROUPS, rows)
+    differences = []
+    for group in range(min(JACKKNIFE_GROUPS, rows)):
+        selection = np.flatnonzero(groups != group)
         values = [
-            task.evaluate(take(each.outputs, kept), take(columns, kept), train=None).metrics.get(metric, math.nan)
-            for each in (before, after)
+            task.evaluate(take(measurement.outputs, selection), take(columns, selection), train=None).metrics.get(
+                metric, math.nan
+            )
+            for measurement in (before, after)
         ]
-        without.append(values[0] - values[1])
-    error = math.sqrt(np.var(without) * (len(without) - 1))
+        differences.append(values[0] - values[1])
+    error = math.sqrt(np.var(differences) * (len(differences) - 1))
     return error if math.isfinite(error) else 0.0
 
 
-def _parity(before: Mapping[str, Column], after: Mapping[str, Column], *, rows: int) -> Parity:
-    worst = largest = 0.0
-    for name, each in before.items():
-        for one, other in zip(each, after[name], strict=True):
-            if np.shape(one) == np.shape(other):
-                worst = max(worst, float(np.abs(np.asarray(one) - other).max(initial=0)))
-            largest = max(largest, float(np.abs(one).max(initial=0)))
+def _measure_parity(before: Mapping[str, Column], after: Mapping[str, Column], *, rows: int) -> Parity:
+    max_difference = max_output = 0.0
+    for name, column in before.items():
+        for old, new in zip(column, after[name], strict=True):
+            if np.shape(old) == np.shape(new):
+                max_difference = max(max_difference, float(np.abs(np.asarray(old) - new).max(initial=0)))
+            max_output = max(max_output, float(np.abs(old).max(initial=0)))
     changed = None
     if "logits" in before:
         pairs = zip(before["logits"], after["logits"], strict=True)
-        changed = sum(int(np.argmax(one) != np.argmax(other)) for one, other in pairs)
-    return Parity(rows=rows, max_abs_difference=worst, labels_changed=changed, max_abs_output=largest)
+        changed = sum(int(np.argmax(old) != np.argmax(new)) for old, new in pairs)
+    return Parity(rows=rows, max_abs_difference=max_difference, labels_changed=changed, max_abs_output=max_output)

@@ -2,7 +2,7 @@
 
 Measured on an AMD EPYC with AVX-512 VNNI (docs/decisions has the figures): int8 pays for matrix products; half
 precision does not (ONNX Runtime computes float16 as float32 there, and has no bfloat16 matrix product at all).
-Convolutions gain most, once the ranges of what they read are known before.
+Convolutions gain most, if the ranges of their inputs are known in advance.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class QuantizationCandidate:
-    """`write` makes of a graph file another, and may look at calls that were made of it."""
+    """A way to quantize: `write` makes the second file from the first, given sampled calls."""
 
     name: str
     write: Callable[[Path, Path, Sequence[Arrays]], None]
-    alone: bool = False
-    """Whether rows of one call change each other's answers, so that each needs a call of its own."""
+    #: Whether rows of one call change each other's outputs, so that each needs a call of its own.
+    single_row: bool = False
 
 
-def _dynamic(source: Path, target: Path, calls: Sequence[Arrays]) -> None:  # noqa: ARG001 - a candidate's arguments
+def _write_dynamic(source: Path, target: Path, calls: Sequence[Arrays]) -> None:  # noqa: ARG001 - a candidate's arguments
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True)
 
 
-def _calibrated(source: Path, target: Path, calls: Sequence[Arrays]) -> None:
+def _write_static(source: Path, target: Path, calls: Sequence[Arrays]) -> None:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Calls(CalibrationDataReader):  # type: ignore[misc]  # the library has no types
+    class CallReader(CalibrationDataReader):  # type: ignore[misc]  # the library has no types
         def __init__(self) -> None:
-            self._rest = iter(calls)
+            self._calls = iter(calls)
 
         def get_next(self) -> Arrays | None:
-            return next(self._rest, None)
+            return next(self._calls, None)
 
     quantize_static(
         source,
         target,
-        Calls(),
+        CallReader(),
         quant_format=QuantFormat.QDQ,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
@@ -62,30 +62,34 @@ def _calibrated(source: Path, target: Path, calls: Sequence[Arrays]) -> None:
     )
 
 
-def _by_row(source: Path, target: Path, calls: Sequence[Arrays]) -> None:  # noqa: ARG001 - likewise
+def _write_per_row(source: Path, target: Path, calls: Sequence[Arrays]) -> None:  # noqa: ARG001 - likewise
     per_row_quantization.write(source, target)
 
 
+#: All candidates; each is tried on any graph. A new one is one line here.
 CANDIDATES: Final = (
-    # Activations get a scale for each row.
-    QuantizationCandidate("int8_rows", _by_row),
-    # Activations get one scale a call: a row with a large value takes precision from all others in it. What this has
-    # beside the first is 8 bits in recurrent layers.
-    QuantizationCandidate("int8", _dynamic, alone=True),
-    # Activations have the scale that rows seen before had, for all that comes. Convolutions, too, are in 8 bits.
-    QuantizationCandidate("int8_static", _calibrated),
+    # Activations have a scale for each row.
+    QuantizationCandidate("int8_rows", _write_per_row),
+    # Activations have one scale a call: a row with a large value costs all others of the call precision. Unlike the
+    # first, this also quantizes recurrent layers.
+    QuantizationCandidate("int8", _write_dynamic, single_row=True),
+    # Activations have the scale of sampled calls, for all later ones. Convolutions are quantized, too.
+    QuantizationCandidate("int8_static", _write_static),
 )
-"""All that are tried, on whatever graph. One more is one more line."""
 
 
 class QuantizationFailed(Exception):
-    """A graph that the tools make nothing of."""
+    """The tools cannot quantize a graph."""
 
 
 def write(candidate: QuantizationCandidate, source: Path, target: Path, calls: Sequence[Arrays]) -> None:
-    """As a file to be mapped, without the advice that the tools give on the way; raises `QuantizationFailed`."""
+    """Write a quantized graph with aligned weights, and without the warnings of the tools.
+
+    Raises:
+        QuantizationFailed: The tools fail.
+    """
     try:
-        with _quiet():
+        with _suppress_warnings():
             candidate.write(source, target, calls)
         align_weights(target)
     except Exception as error:  # the tools' exceptions have no common base
@@ -93,11 +97,11 @@ def write(candidate: QuantizationCandidate, source: Path, target: Path, calls: S
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _suppress_warnings() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        # A mask is minus infinity, of which no range can be made; what comes of it is judged like all else.
+        # A mask is minus infinity, which has no range; the result is evaluated like any other.
         with np.errstate(invalid="ignore", divide="ignore"):
             yield
     finally:

@@ -1,4 +1,4 @@
-"""A package answered by torch: for one that has no graph, and where this half is installed."""
+"""Predictions of a package by torch, for packages without graphs; needs torch to be installed."""
 
 from __future__ import annotations
 
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from ml.signals import Arrays, Run
 
 
-def network_of(package: ModelPackage) -> Network:
-    """With its weights, in evaluation; raises `PackageError` where they do not fit what the manifest describes."""
+def load_network(package: ModelPackage) -> Network:
+    """Load the network of a package with its weights, in evaluation mode.
+
+    Raises:
+        PackageError: The weights do not fit the network of the manifest.
+    """
     manifest = package.manifest
     encoders = package.encoders()
     try:
@@ -37,20 +41,20 @@ def network_of(package: ModelPackage) -> Network:
 
 
 def load(package: ModelPackage, *, device: str = "auto") -> Run:
-    """What the package's graphs would compute."""
-    where = devices.choose(device).torch
-    network = network_of(package)
+    """Load the network of a package as the function that its graphs compute."""
+    torch_device = devices.choose(device).torch
+    network = load_network(package)
     task = package.task()
-    answering = (network if task else network.without_head()).to(where)
-    return running(answering, task.graphs if task else embedding_graphs(network.backbones), device=where)
+    served = (network if task else network.without_head()).to(torch_device)
+    return make_runner(served, task.graphs if task else embedding_graphs(network.backbones), device=torch_device)
 
 
-def running(network: Network, graphs: Mapping[str, Sequence[str]], *, device: torch.device) -> Run:
-    """`network.infer` as the function of arrays that an exported graph is."""
+def make_runner(network: Network, graphs: Mapping[str, Sequence[str]], *, device: torch.device) -> Run:
+    """Return `network.infer` as a function of arrays, like an exported graph."""
 
     def run(graph: str, batch: Arrays) -> Arrays:
-        read = {name: np.asarray(batch[name]) for name in graphs[graph] if name in batch}
+        inputs = {name: np.asarray(batch[name]) for name in graphs[graph] if name in batch}
         with torch.no_grad():
-            return to_arrays(network.infer(to_device(read, device)))
+            return to_arrays(network.infer(to_device(inputs, device)))
 
     return run

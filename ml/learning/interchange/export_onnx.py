@@ -21,8 +21,8 @@ from ml.config import Choice
 from ml.data.rows import Rows
 from ml.errors import PackageError
 from ml.learning.export.onnx import OPSET, export
-from ml.learning.export.packaging import calls_of, variable_axes
-from ml.learning.export.torch_runner import network_of
+from ml.learning.export.packaging import record_predictions, variable_axes
+from ml.learning.export.torch_runner import load_network
 from ml.learning.interchange.readme import render_readme
 from ml.learning.interchange.standalone.run import FORMAT_VERSION
 from ml.learning.interchange.standalone_code import copy_code, find_postprocessor, find_preprocessor
@@ -94,19 +94,19 @@ def _export_graphs(package: ModelPackage, task: Task | None, into: Path, opset: 
             "the model was imported as an ONNX graph, which cannot be exported in another opset",
             hint="Leave out opset.",
         )
-    network, encoders = network_of(package), package.encoders()
+    network, encoders = load_network(package), package.encoders()
     served = network if task else network.without_head()
     if task is not None:
         rows = [task.read(task.example()[0], parameters={}) for _ in range(EXAMPLES)]
         inputs = Rows({name: [row[name] for row in rows] for name in rows[0]})
-        calls = calls_of(served, task, task, inputs, read=True)
+        calls = record_predictions(served, task, task, inputs, are_requests=True)
     else:
         from ml.wire import INPUT_OF
 
         examples = {
             slot: [INPUT_OF[encoder.name].make_example().raw()] * EXAMPLES for slot, encoder in encoders.items()
         }
-        calls = calls_of(served, None, Unlabeled(encoders), Rows(examples))
+        calls = record_predictions(served, None, Unlabeled(encoders), Rows(examples))
     architectures = {
         slot: Choice(name=architecture.name, config=architecture.config)
         for slot, architecture in manifest.architectures.items()

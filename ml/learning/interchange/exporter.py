@@ -9,7 +9,7 @@ import torch
 from ml.data.rows import Rows
 from ml.encoders.base import collate_slots, encode_slots
 from ml.errors import PackageError
-from ml.learning.export.torch_runner import network_of
+from ml.learning.export.torch_runner import load_network
 from ml.learning.interchange.export_onnx import write_folder
 from ml.learning.interchange.families import FAMILIES
 from ml.learning.interchange.load_pretrained import load_pretrained
@@ -46,7 +46,7 @@ def export_model(
 
 def _to_huggingface(package: ModelPackage, into: Path, on_phase: Callable[[str], None]) -> dict[str, Any]:
     family = _family(package)
-    network = network_of(package)
+    network = load_network(package)
     on_phase("writing")
     written = family.write(package, network, into)
     on_phase("checking")

@@ -1,1 +1,1 @@
-"""From spec and dataset to a package: what a training job calls."""
+"""Training of a package from a spec and a dataset: what a training job calls."""

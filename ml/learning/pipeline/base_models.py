@@ -1,4 +1,4 @@
-"""What a run starts from: nothing, one model, or for some slots a model each."""
+"""Base models of a run: none, one for the whole network, or one for each of some slots."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class BaseModels:
-    """Packages by the slot that is taken of each; the one under None is taken whole."""
+    """Packages by the slot that each provides; the one under None provides the whole network."""
 
     def __init__(self, packages: Mapping[str | None, ModelPackage]) -> None:
         self.packages = dict(packages)
 
     @classmethod
     def open(cls, start_from: Path | Mapping[str, Path] | None) -> BaseModels:
-        """Raises `PackageError`."""
+        """Open one package, or packages by slot; raises `PackageError`."""
         if start_from is None:
             return cls({})
         if isinstance(start_from, Mapping):
@@ -44,21 +44,21 @@ class BaseModels:
 
     @property
     def manifests(self) -> BaseManifests:
-        """As `ml.spec.check` asks for them."""
+        """Manifests in the form that `ml.spec.check` takes."""
         if None in self.packages:
             return self.packages[None].manifest
         return {slot: package.manifest for slot, package in self.packages.items() if slot is not None} or None
 
     @property
     def digests(self) -> str | dict[str, str] | None:
-        """What tells one base from another."""
-        found = {slot: digest(package.directory / MANIFEST) for slot, package in self.packages.items()}
-        return (
-            found[None] if None in found else {slot: each for slot, each in found.items() if slot is not None} or None
-        )
+        """SHA-256 of the manifest; by slot if there are several packages."""
+        digests = {slot: digest(package.directory / MANIFEST) for slot, package in self.packages.items()}
+        if None in digests:
+            return digests[None]
+        return {slot: sha256 for slot, sha256 in digests.items() if slot is not None} or None
 
     def architectures(self) -> dict[str, Choice]:
-        """By slot."""
+        """Return the architectures of the bases by slot."""
         return {
             name: choice
             for slot, package in self.packages.items()
@@ -67,7 +67,7 @@ class BaseModels:
         }
 
     def encoders(self) -> dict[str, Encoder[Any]]:
-        """By slot or target."""
+        """Return the encoders of the bases by slot or target."""
         return {
             name: encoder
             for slot, package in self.packages.items()
@@ -76,7 +76,7 @@ class BaseModels:
         }
 
     def encoder_files(self) -> dict[str, str]:
-        """sha256 by path in a package."""
+        """Return the SHA-256 of the encoders' files by path in a package."""
         return {
             file.path: file.sha256
             for slot, package in self.packages.items()
@@ -85,33 +85,35 @@ class BaseModels:
         }
 
     def tensors(self, *, labels: Sequence[str] | None) -> tuple[dict[str, Tensor], list[str]]:
-        """What can be taken over by name, and the names of the rest.
+        """Return the tensors that a network with these labels can load, and the names of all others.
 
-        A head that tells other labels apart means something else, even where the shapes agree.
+        A head for other labels has another meaning, even if the shapes are equal.
         """
-        found: dict[str, Tensor] = {}
-        left: list[str] = []
+        transferable: dict[str, Tensor] = {}
+        excluded: list[str] = []
         for slot, package in self.packages.items():
-            known = package.manifest.labels
-            other_head = known is not None and known != (None if labels is None else list(labels))
+            base_labels = package.manifest.labels
+            labels_differ = base_labels is not None and base_labels != (None if labels is None else list(labels))
             for name, tensor in load_file(package.file(WEIGHTS)).items():
                 if slot is None:
-                    wanted = not (other_head and name.startswith("head."))
+                    is_transferable = not (labels_differ and name.startswith("head."))
                 else:
-                    wanted = name.startswith(f"backbones.{slot}.")
-                if wanted:
-                    found[name] = tensor
+                    is_transferable = name.startswith(f"backbones.{slot}.")
+                if is_transferable:
+                    transferable[name] = tensor
                 else:
-                    left.append(name)
-        return found, left
+                    excluded.append(name)
+        return transferable, excluded
 
-    def hold(self, network: Network) -> bool:
-        """Whether every tensor of the network's backbones is still as the bases have it, bit for bit."""
+    def has_backbones_of(self, network: Network) -> bool:
+        """Check if each tensor of the network's backbones equals the base's, bit for bit."""
         if not self:
             return False
-        theirs, _ = self.tensors(labels=None)
-        own = {name: each.cpu() for name, each in network.state_dict().items() if name.startswith("backbones.")}
+        base_tensors, _ = self.tensors(labels=None)
+        own = {name: tensor.cpu() for name, tensor in network.state_dict().items() if name.startswith("backbones.")}
         return all(
-            name in theirs and theirs[name].dtype == each.dtype and torch.equal(theirs[name], each)
-            for name, each in own.items()
+            name in base_tensors
+            and base_tensors[name].dtype == tensor.dtype
+            and torch.equal(base_tensors[name], tensor)
+            for name, tensor in own.items()
         )

@@ -1,4 +1,4 @@
-"""What a spec comes to once its data and its base model are at hand: encoders, task, and the network to be trained."""
+"""Training plans: a spec with its data and base models resolved to encoders, task and network."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """Everything but weights. `reader` turns rows into batches: the task, or where there is none, plain signals."""
+    """Everything that defines a training except data and weights."""
 
     encoders: dict[str, Encoder[Any]]
     task: Task | None
+    #: Turns rows into batches: the task, or without one, plain signals.
     reader: Task | Unlabeled
     objective: Choice
     architectures: dict[str, Choice]
     head: Choice | None
 
     def network(self) -> Network:
-        """With fresh weights, of the seed that torch was given."""
+        """Build the network with new weights, from torch's random state."""
         shapes = {slot: self.encoders[slot].shape() for slot in self.architectures}
         network = build(self.architectures, shapes=shapes, head=self.head)
         if self.task is not None:
@@ -48,7 +49,10 @@ class TrainingPlan:
         return network
 
     def strip_training_only(self, network: Network) -> TrainingPlan:
-        """Take from a trained network what exists only while training; the lesson whose network is built without."""
+        """Remove the parts of a trained network that only training needs.
+
+        Returns the plan whose network is built without them.
+        """
         changes = network.strip_training_only()
         architectures = {
             slot: Choice(name=choice.name, config={**choice.config, **changes[slot]})
@@ -60,36 +64,39 @@ class TrainingPlan:
 def make_plan(
     spec: Spec, summary: DatasetSummary, rows: Rows, bases: BaseModels, models: Iterable[ModelPackage] = ()
 ) -> TrainingPlan:
-    """Learn encoders and labels from the training rows; base models bring their encoders and architectures along.
+    """Make the plan of a resolved spec; encoders and labels are learned from the training rows.
 
-    Where there is none, `models`, which the objective learns from, bring their encoders: both then read the same.
-    The spec is a resolved one: names are known, what it asks fits together, and every option is filled.
+    Base models provide their encoders and architectures. Without them, the `models` that the objective learns from
+    provide their encoders, so that both networks read the same.
     """
     objective = spec.objective
-    kind = OBJECTIVES[objective.name]
+    objective_type = OBJECTIVES[objective.name]
     task_type = TASKS[spec.task.name] if spec.task else None
-    reads = task_type.reads if task_type else {slot: slot for slot in kind.slots}
-    chosen = task_type.encoders if task_type else kind.encoders
-    usual = (task_type or kind).encoder_options(summary)
-    known: dict[str, Encoder[Any]] = {}
+    columns_by_name = task_type.reads if task_type else {slot: slot for slot in objective_type.slots}
+    encoder_names = task_type.encoders if task_type else objective_type.encoders
+    defaults = (task_type or objective_type).encoder_options(summary)
+    existing: dict[str, Encoder[Any]] = {}
     for package in models:
-        known |= package.encoders()
-    known |= bases.encoders()
+        existing |= package.encoders()
+    existing |= bases.encoders()
     config = task_type.config_type.model_validate(spec.task.config) if task_type and spec.task else None
     shared = task_type.shared_encoders(config) if task_type else {}
     encoders = {}
-    for name in (name for name in reads if name not in shared):
-        columns = [rows.columns[reads[each]] for each in (name, *shared) if each == name or shared[each] == name]
+    for name in (name for name in columns_by_name if name not in shared):
+        readers = [reader for reader in (name, *shared) if reader == name or shared[reader] == name]
+        columns = [rows.columns[columns_by_name[reader]] for reader in readers]
         values = columns[0] if len(columns) == 1 else JoinedRows(columns)
-        asked = {**usual.get(name, {}), **spec.encoders.get(name, {})}
-        encoders[name] = known.get(name) or ENCODERS[chosen[name]].learn(values, asked)
+        options = {**defaults.get(name, {}), **spec.encoders.get(name, {})}
+        encoders[name] = existing.get(name) or ENCODERS[encoder_names[name]].learn(values, options)
     encoders |= {name: encoders[owner] for name, owner in shared.items()}
-    slots = task_type.slots if task_type else kind.slots
+    slots = task_type.slots if task_type else objective_type.slots
     available = {**bases.architectures(), **spec.architectures}
-    architectures = {slot: _adapted(available[slot], each.needs) for slot, each in slots.items()}
+    architectures = {name: _adapt(available[name], slot.needs) for name, slot in slots.items()}
     if task_type is None or spec.task is None:
-        head = Choice(name=kind.head, config=HEADS[kind.head].config_type().model_dump()) if kind.head else None
-        return TrainingPlan(encoders, None, Unlabeled(encoders, packs=kind.packs), objective, architectures, head)
+        head_name = objective_type.head
+        head = Choice(name=head_name, config=HEADS[head_name].config_type().model_dump()) if head_name else None
+        reader = Unlabeled(encoders, packs=objective_type.packs)
+        return TrainingPlan(encoders, None, reader, objective, architectures, head)
 
     task = task_type(config, encoders, task_type.learn(config, summary, rows))
     head_config = HEADS[task.head].config_type.model_validate(task.head_config())
@@ -97,8 +104,8 @@ def make_plan(
     return TrainingPlan(encoders, task, task, objective, architectures, head)
 
 
-def _adapted(choice: Choice, needs: frozenset[Feature]) -> Choice:
-    """The architecture with all of its options, settled for what a slot needs."""
+def _adapt(choice: Choice, needs: frozenset[Feature]) -> Choice:
+    """Fill all options of an architecture and adapt them to the features that a slot needs."""
     architecture = ARCHITECTURES[choice.name]
     config = architecture.adapt_config(architecture.configure(choice.config), needs)
     return Choice(name=choice.name, config=config.model_dump(mode="json"))

@@ -8,7 +8,7 @@ import torch
 from ml.config import Choice
 from ml.generation.loop import GeneratedSequence, GenerationLoop, GenerationParams
 from ml.generation.sampling import Sampling
-from ml.learning.export.torch_runner import running
+from ml.learning.export.torch_runner import make_runner
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.network import build
 from ml.signals import Feature
@@ -41,7 +41,7 @@ def make_loop(name: str = "gpt", *, cached: bool = True) -> GenerationLoop:
     network = build({"text": choice}, shapes={"text": SHAPE}, head=Choice(name="next_token")).eval()
     for parameter in network.parameters():
         parameter.data *= 3  # so that what is read decides what is written
-    run = running(network, GRAPHS, device=torch.device("cpu"))
+    run = make_runner(network, GRAPHS, device=torch.device("cpu"))
     width = network.widths["text"].state if cached else 0
     return GenerationLoop(lambda batch: run("step", batch), slot="text", context=SHAPE["length"], state_width=width)
 

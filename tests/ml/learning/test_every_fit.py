@@ -1,4 +1,4 @@
-"""Each architecture that fits a task or an objective: two steps, a package, and both engines answer alike."""
+"""Each architecture with each task and objective that it fits: training, packaging, both engines."""
 
 import json
 from collections.abc import Callable
@@ -44,59 +44,59 @@ def _tiny(architecture: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("kind", "name", "slot", "architecture"), _cases())
-def test_what_fits_trains_and_both_engines_answer_alike(
+def test_a_fitting_architecture_trains_and_both_engines_agree(
     kind: str, name: str, slot: str, architecture: str, tmp_path: Path
 ) -> None:
-    wanted = (CATALOG.tasks if kind == "task" else CATALOG.objectives)[name]
-    data = samples.path(wanted.columns)
+    entry = (CATALOG.tasks if kind == "task" else CATALOG.objectives)[name]
+    data = samples.path(entry.columns)
     others = {
-        each: _tiny(entry.default_architecture)
-        for each, entry in wanted.slots.items()
-        if entry.default_architecture is not None
+        other: _tiny(slot_entry.default_architecture)
+        for other, slot_entry in entry.slots.items()
+        if slot_entry.default_architecture is not None
     }
-    asked: dict[str, Any] = {"architectures": {**others, slot: _tiny(architecture)}, kind: name}
-    made = run(data, tmp_path, spec("finetune" if kind == "task" else "pretrain", **asked))
+    fields: dict[str, Any] = {"architectures": {**others, slot: _tiny(architecture)}, kind: name}
+    result = run(data, tmp_path, spec("finetune" if kind == "task" else "pretrain", **fields))
 
-    package = ModelPackage.open(made.package.directory)
+    package = ModelPackage.open(result.package.directory)
     manifest = package.manifest
     assert manifest.graphs, manifest.no_graph_reason
-    assert manifest.task == (made.package.manifest.task if kind == "task" else None)
+    assert manifest.task == (result.package.manifest.task if kind == "task" else None)
     assert (manifest.task is not None) == (kind == "task")
-    assert made.metrics["validation/loss"] == manifest.metrics["validation/loss"]
+    assert result.metrics["validation/loss"] == manifest.metrics["validation/loss"]
 
     if kind == "task":
-        told = Report.model_validate_json(json.dumps(made.report)).model_dump(mode="json")
-        assert json.loads(json.dumps(made.report)).items() <= told.items()
+        parsed = Report.model_validate_json(json.dumps(result.report)).model_dump(mode="json")
+        assert json.loads(json.dumps(result.report)).items() <= parsed.items()
 
     rows = Dataset.open(data).rows("test")[:7]
-    ask = _request(package, rows)
-    by_torch, by_graph = ask(torch_engine.load(package)), ask(_graphs_of(package))
+    predict = _make_request(package, rows)
+    by_torch, by_graph = predict(torch_engine.load(package)), predict(_graphs_of(package))
     assert by_torch.keys() == by_graph.keys()
     for output, expected in by_torch.items():
         np.testing.assert_allclose(by_graph[output], expected, rtol=1e-4, atol=1e-5)
-    if kind == "task" and any(set(read) & set(wanted.slots) for read in TASKS[name].graphs.values()):
-        _embeds(package, rows)
+    if kind == "task" and any(set(arrays) & set(entry.slots) for arrays in TASKS[name].graphs.values()):
+        _check_embeddings(package, rows)
 
 
-def _embeds(package: ModelPackage, rows: Rows) -> None:
-    """Every backbone answers what it makes of its input."""
+def _check_embeddings(package: ModelPackage, rows: Rows) -> None:
+    """Check that all embeddings are finite and of one length."""
     task = package.task()
     assert task is not None
-    given = [task.show(row)[0] for row in rows]
-    answers = Predictor.load(package).predict(given, parameters={"return": "embedding"})
+    inputs = [task.show(row)[0] for row in rows]
+    answers = Predictor.load(package).predict(inputs, parameters={"return": "embedding"})
     assert len({len(answer["embedding"]) for answer in answers}) == 1
     assert np.isfinite([answer["embedding"] for answer in answers]).all()
 
 
-def _request(package: ModelPackage, rows: Rows) -> Callable[[Run], Arrays]:
-    """By the way a request takes."""
+def _make_request(package: ModelPackage, rows: Rows) -> Callable[[Run], Arrays]:
+    """Return a function that predicts the rows like a request."""
     task, encoders = package.task(), package.encoders()
     if task is None:
         signals = collate_slots(encoders, encode_slots(encoders, {slot: slot for slot in encoders}, rows))
         graphs = embedding_graphs(encoders)
         return lambda run: {graph: run(graph, signals)["embedding"] for graph in graphs}
-    asked = [task.read(task.show(row)[0], parameters={}) for row in rows]
-    batch = task.collate(task.encode(Rows({name: [row[name] for row in asked] for name in asked[0]})))
+    requests = [task.read(task.show(row)[0], parameters={}) for row in rows]
+    batch = task.collate(task.encode(Rows({name: [row[name] for row in requests] for name in requests[0]})))
     return lambda run: task.answer(run, batch)
 
 
@@ -106,33 +106,35 @@ def _graphs_of(package: ModelPackage) -> Run:
     return predictor._run
 
 
-def test_a_package_without_a_graph_is_answered_by_torch_alike(digits: Path, tmp_path: Path) -> None:
-    made = run(digits, tmp_path, spec("finetune", task="image_classification", architecture="cnn")).package
+def test_a_package_without_a_graph_is_served_by_torch(digits: Path, tmp_path: Path) -> None:
+    result = run(digits, tmp_path, spec("finetune", task="image_classification", architecture="cnn")).package
     rows = Dataset.open(digits).rows("test")[:9]
-    task = made.task()
+    task = result.task()
     assert task is not None
-    given = [task.show(row)[0] for row in rows]
-    by_graph = Predictor.load(made).predict(given)
-    bare = ModelPackage(made.directory, made.manifest.model_copy(update={"graphs": {}, "no_graph_reason": "left out"}))
+    inputs = [task.show(row)[0] for row in rows]
+    by_graph = Predictor.load(result).predict(inputs)
+    bare = ModelPackage(
+        result.directory, result.manifest.model_copy(update={"graphs": {}, "no_graph_reason": "left out"})
+    )
     predictor = Predictor.load(bare)
     assert predictor.engine == "torch"
-    by_torch = predictor.predict(given)
-    assert [each["label"] for each in by_torch] == [each["label"] for each in by_graph]
-    assert [each["confidence"] for each in by_torch] == pytest.approx(
-        [each["confidence"] for each in by_graph], abs=1e-5
+    by_torch = predictor.predict(inputs)
+    assert [output["label"] for output in by_torch] == [output["label"] for output in by_graph]
+    assert [output["confidence"] for output in by_torch] == pytest.approx(
+        [output["confidence"] for output in by_graph], abs=1e-5
     )
 
 
 def test_weights_that_do_not_fit_the_manifest_are_refused(digits: Path, tmp_path: Path) -> None:
     from ml.errors import PackageError
 
-    made = run(digits, tmp_path, spec("finetune", task="image_classification", architecture="cnn")).package
-    other = made.manifest.architectures["image"].model_copy(update={"config": {"preset": "medium"}})
-    changed = made.manifest.model_copy(update={"architectures": {"image": other}})
+    result = run(digits, tmp_path, spec("finetune", task="image_classification", architecture="cnn")).package
+    other = result.manifest.architectures["image"].model_copy(update={"config": {"preset": "medium"}})
+    changed = result.manifest.model_copy(update={"architectures": {"image": other}})
     with pytest.raises(PackageError, match="do not fit"):
-        torch_engine.network_of(ModelPackage(made.directory, changed))
+        torch_engine.load_network(ModelPackage(result.directory, changed))
 
 
-def test_torch_keeps_the_threads_it_was_given(digits: Path, tmp_path: Path) -> None:
+def test_torch_has_a_thread_after_a_run(digits: Path, tmp_path: Path) -> None:
     run(digits, tmp_path, spec("finetune", task="image_classification", architecture="cnn"))
     assert torch.get_num_threads() >= 1

@@ -9,7 +9,7 @@ import torch
 
 from ml.data.rows import Rows
 from ml.encoders import ENCODERS
-from ml.learning.export.torch_runner import running
+from ml.learning.export.torch_runner import make_runner
 from ml.tasks import TASKS
 from tests.support.ml import image_models, packages, samples
 
@@ -24,10 +24,10 @@ def sample(name):
 @cache
 def built(name):
     """A task that has learned from toy data, as training builds it, and the network for it."""
-    lesson = packages.lesson(name)
-    network = lesson.network().eval()
-    assert lesson.task is not None
-    return lesson.task, running(network, TASKS[name].graphs, device=torch.device("cpu"))
+    plan = packages.make_toy_plan(name)
+    network = plan.network().eval()
+    assert plan.task is not None
+    return plan.task, make_runner(network, TASKS[name].graphs, device=torch.device("cpu"))
 
 
 def asked(task, count):

@@ -153,14 +153,14 @@ def test_both_towers_start_from_bases_of_their_own(base: Path, tmp_path: Path) -
     wanted = spec("finetune", task="image_text_matching", start_from={"image": "one"}, architectures={"text": "rnn"})
     report = run(samples.path(ImageTextMatching.columns), tmp_path / "one", wanted, start_from={"image": base}).report
     assert report is not None
-    assert report["transfer"]["kept"]
-    assert all(name.startswith("backbones.image.") for name in report["transfer"]["kept"])
+    assert report["transfer"]["loaded"]
+    assert all(name.startswith("backbones.image.") for name in report["transfer"]["loaded"])
 
     whole = spec("finetune", task="image_text_matching", start_from="base")
     report = run(samples.path(ImageTextMatching.columns), tmp_path / "whole", whole, start_from=base).report
     assert report is not None
     assert report["transfer"]["new"] == []
-    assert "head.log_scale" in report["transfer"]["kept"]
+    assert "head.log_scale" in report["transfer"]["loaded"]
 
 
 def test_a_base_of_two_backbones_embeds_either(base: Path) -> None:

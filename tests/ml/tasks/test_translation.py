@@ -10,7 +10,7 @@ import torch
 from ml.config import Choice
 from ml.data.rows import Rows
 from ml.errors import InputError
-from ml.learning.export.torch_runner import running
+from ml.learning.export.torch_runner import make_runner
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.heads.decoder import Decoder
 from ml.learning.nn.network import Network, build
@@ -34,10 +34,10 @@ def _built(**config: Any) -> tuple[Translation, Network]:
         Finetune.model_validate({**asked, "task": {"name": "translation", "config": config}}), CATALOG, data.summary
     )
     torch.manual_seed(0)
-    lesson = make_plan(spec, data.summary, data.rows("train"), BaseModels({}))
-    network = lesson.network().eval()
-    assert isinstance(lesson.task, Translation)
-    return lesson.task, network
+    plan = make_plan(spec, data.summary, data.rows("train"), BaseModels({}))
+    network = plan.network().eval()
+    assert isinstance(plan.task, Translation)
+    return plan.task, network
 
 
 def _asked(task: Translation, texts: list[str], **parameters: Any) -> dict[str, np.ndarray]:
@@ -85,7 +85,7 @@ def test_the_published_size_is_that_of_the_paper_but_for_what_it_does_not_say() 
 @pytest.mark.parametrize("beams", [1, 3])
 def test_rows_of_one_request_are_answered_as_if_each_were_alone(beams: int) -> None:
     task, network = _built()
-    run = running(network, task.graphs, device=torch.device("cpu"))
+    run = make_runner(network, task.graphs, device=torch.device("cpu"))
     texts = ["a quiet film", "loud", "the river song is moving and bright and old", "new film"]
     together = task.answer(run, _asked(task, texts, beams=beams, max_length=6))["tokens"]
     for row, text in enumerate(texts):
@@ -96,7 +96,7 @@ def test_rows_of_one_request_are_answered_as_if_each_were_alone(beams: int) -> N
 
 def test_requests_of_several_widths_and_lengths_can_stand_in_one_batch() -> None:
     task, network = _built()
-    run = running(network, task.graphs, device=torch.device("cpu"))
+    run = make_runner(network, task.graphs, device=torch.device("cpu"))
     rows = [
         task.read({"text": "a quiet film", "beams": beams, "max_length": longest}, parameters={})
         for beams, longest in ((1, 5), (4, 2), (1, 3))
@@ -111,7 +111,7 @@ def test_requests_of_several_widths_and_lengths_can_stand_in_one_batch() -> None
 def test_wide_searches_take_fewer_rows_at_a_time() -> None:
     """What is remembered, and scored, grows with both."""
     task, network = _built()
-    engine = running(network, task.graphs, device=torch.device("cpu"))
+    engine = make_runner(network, task.graphs, device=torch.device("cpu"))
     sequences: dict[int, int] = {}
 
     def run(graph: str, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -127,7 +127,7 @@ def test_wide_searches_take_fewer_rows_at_a_time() -> None:
 
 def test_greedy_takes_what_the_decoder_finds_most_probable_all_at_once() -> None:
     task, network = _built()
-    run = running(network, task.graphs, device=torch.device("cpu"))
+    run = make_runner(network, task.graphs, device=torch.device("cpu"))
     batch = _asked(task, ["a quiet film"], beams=1, max_length=5)
     (tokens,) = task.answer(run, batch)["tokens"]
     assert isinstance(network.head, Decoder)
@@ -144,7 +144,7 @@ def test_greedy_takes_what_the_decoder_finds_most_probable_all_at_once() -> None
 
 def test_no_step_reads_the_source_again() -> None:
     task, network = _built()
-    engine = running(network, task.graphs, device=torch.device("cpu"))
+    engine = make_runner(network, task.graphs, device=torch.device("cpu"))
     asked: list[str] = []
 
     def run(graph: str, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -188,7 +188,7 @@ def test_what_cannot_be_asked_is_told(given: dict[str, Any], told: str) -> None:
 
 def test_a_text_longer_than_the_model_reads_is_translated_as_far_as_it_reads_and_says_so() -> None:
     task, network = _built()
-    run = running(network, task.graphs, device=torch.device("cpu"))
+    run = make_runner(network, task.graphs, device=torch.device("cpu"))
     longest = task.slot_encoders["text"].config.max_length
     batch = _asked(task, ["quiet " * (longest - 2), "quiet " * (longest + 5), "loud"], beams=1, max_length=2)
     answers = task.decode({**batch, **task.answer(run, batch)})

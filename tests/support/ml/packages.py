@@ -26,7 +26,7 @@ CATALOG = Catalog.load()
 PARITY_ROWS = 7
 
 
-def lesson(task: str) -> TrainingPlan:
+def make_toy_plan(task: str) -> TrainingPlan:
     """Make a task learned from the sample rows, with the smallest fitting architectures."""
     data = samples.dataset(TASKS[task].columns)
     chosen = {}
@@ -43,7 +43,7 @@ def lesson(task: str) -> TrainingPlan:
 def untrained(task: str, into: Path) -> ModelPackage:
     """A package that answers, at random but always alike."""
     torch.manual_seed(0)
-    planned = lesson(task)
+    planned = make_toy_plan(task)
     return pack(
         planned.network().eval(),
         into,

@@ -1,4 +1,4 @@
-"""What the graphs of a package are asked about before it is one."""
+"""Rows that the graphs of a package are compared on."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from ml.data.dataset import Dataset
 from ml.data.rows import Rows
-from ml.learning.export.packaging import as_requests
+from ml.learning.export.packaging import to_requests
 from ml.tasks import TASKS
 from tests.support.ml import packages, samples
 from tests.support.ml.digits import run, spec
@@ -15,35 +15,34 @@ from tests.support.ml.digits import run, spec
 FOREIGN = "\u96f6"
 
 
-def with_foreign(rows: Rows, which: set[int]) -> Rows:
-    texts = [FOREIGN if index in which else text for index, text in enumerate(rows.columns["text"])]
+def with_foreign(rows: Rows, positions: set[int]) -> Rows:
+    texts = [FOREIGN if index in positions else text for index, text in enumerate(rows.columns["text"])]
     return Rows({**rows.columns, "text": texts})
 
 
-def test_rows_that_no_request_may_hold_are_not_asked() -> None:
-    task = packages.lesson("speech_synthesis").task
+def test_rows_that_no_request_may_hold_are_left_out() -> None:
+    task = packages.make_toy_plan("speech_synthesis").task
     rows = samples.dataset(TASKS["speech_synthesis"].columns).rows("train")
     assert task is not None
 
-    assert len(as_requests(task, with_foreign(rows, {0, 2}))) == len(rows) - 2
+    assert len(to_requests(task, with_foreign(rows, {0, 2}))) == len(rows) - 2
 
 
-@pytest.mark.parametrize("share", ["some", "all"])
-def test_letters_that_are_only_held_out_cost_no_model(
-    share: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("affected", ["some", "all"])
+def test_characters_in_held_out_rows_alone_prevent_no_model(
+    affected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They may well be: whoever divides rows by chance divides letters, too."""
+    """A random split of rows may leave a character in held-out rows alone."""
     data = samples.path(TASKS["speech_synthesis"].columns)
     rows_of = Dataset.rows
 
-    def rows(self: Dataset, split: str) -> Any:
-        found = rows_of(self, split)
-        foreign = set() if split == "train" else {0} if share == "some" else set(range(len(found)))
-        return with_foreign(found, foreign)
+    def rows_with_foreign(self: Dataset, split: str) -> Any:
+        rows = rows_of(self, split)
+        foreign = set() if split == "train" else {0} if affected == "some" else set(range(len(rows)))
+        return with_foreign(rows, foreign)
 
-    monkeypatch.setattr(Dataset, "rows", rows)
-    made = run(data, tmp_path, spec("finetune", task="speech_synthesis", architectures={"text": "transformer"}))
+    monkeypatch.setattr(Dataset, "rows", rows_with_foreign)
+    result = run(data, tmp_path, spec("finetune", task="speech_synthesis", architectures={"text": "transformer"}))
 
-    assert made.package.manifest.graphs
-    assert made.report is not None
-    assert made.report["outside_alphabet"]["rows"] >= 1
+    assert result.package.manifest.graphs
+    assert result.report["outside_alphabet"]["rows"] >= 1

