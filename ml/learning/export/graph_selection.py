@@ -1,4 +1,4 @@
-"""Choice of quantized graphs to serve, by metrics on the user's rows and time on this machine."""
+"""Choice of quantized graphs, by metrics on the user's rows and measured time."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def _sort_by_length(columns: dict[str, Column]) -> dict[str, Column]:
 
 
 def _sample_calls(run: Run, samples: Mapping[str, list[Arrays]]) -> Run:
-    """Return `run`, extended to append some of its calls to `samples`, with short rows and long ones."""
+    """Return `run`, extended to append some of its calls to `samples`."""
     calls = dict.fromkeys(samples, 0)
 
     def run_and_sample(graph: str, batch: Arrays) -> Arrays:
@@ -265,10 +265,10 @@ def _compare(
 def _estimate_noise(
     task: Task, metric: str, columns: dict[str, Column], before: _Measurement, after: _Measurement
 ) -> float:
-    """Estimate the standard error of the difference of a metric; 0 if it cannot be estimated.
+    """Estimate the standard error of the difference of a metric.
 
-    For a fraction of rows it follows from the rows that changed (McNemar 1947), for others from leaving out groups of
-    rows (delete-a-group jackknife, Kott 2001).
+    It is 0 if it cannot be estimated. For a fraction of rows it follows from the rows that changed (McNemar 1947), for
+    others from leaving out groups of rows (delete-a-group jackknife, Kott 2001).
     """
     rows = _count_rows(columns)
     changed = _measure_parity(before.outputs, after.outputs, rows=rows).labels_changed

@@ -91,11 +91,11 @@ def export(
     has_trunk: bool = False,
     opset: int = OPSET,
 ) -> ExportResult:
-    """Write `network.infer` as one ONNX graph for each graph of `calls`: all of them, or none.
+    """Write `network.infer` as ONNX graphs, one for each graph of `calls`.
 
-    Parity is measured on the calls. `variable_axes` lists by array the axes, other than the batch, that have any
-    length; those that differ among the calls have, too. With `has_trunk`, a network that `can_have_trunk` is written to
-    two files.
+    Either all are written or none. Parity is measured on the calls. `variable_axes` lists by array the axes, other than
+    the batch, that have any length; those that differ among the calls have, too. With `has_trunk`, a network that
+    `can_have_trunk` is written to two files.
     """
     network.eval().to("cpu")
     graphs = {}
@@ -149,7 +149,7 @@ def _export_in_two(
 
 
 def make_dummy_call(calls: Sequence[Tensors], variable_axes: Mapping[str, Sequence[int]]) -> Tensors:
-    """Make a call of ones that is independent of the rows, so that its trace is always the same."""
+    """Make a call of ones, so that its trace does not depend on rows."""
     dummy = {}
     for name, tensor in calls[0].items():
         variable = variable_axes.get(name, ())
@@ -248,7 +248,7 @@ def measure_parity(
 
 
 def batch_bounds(rows: int) -> Iterator[tuple[int, int]]:
-    """Yield start and end of batches whose sizes are those of `BATCH_SIZES` in turn."""
+    """Yield the bounds of batches with the sizes of `BATCH_SIZES` in turn."""
     start, turn = 0, 0
     while start < rows:
         end = min(rows, start + BATCH_SIZES[turn % len(BATCH_SIZES)])

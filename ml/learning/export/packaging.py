@@ -117,7 +117,7 @@ def to_requests(task: Task, rows: Rows) -> list[Row]:
 def record_predictions(
     network: Network, task: Task | None, reader: Task | Unlabeled, rows: Rows, *, are_requests: bool = False
 ) -> RecordedCalls:
-    """Record the calls of the graphs in predictions of these rows, made like those of requests.
+    """Record the calls of the graphs when the rows are predicted like requests.
 
     `are_requests` says that the rows come from requests, and need no conversion.
     """

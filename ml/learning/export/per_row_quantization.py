@@ -35,7 +35,7 @@ MICROSOFT: Final = "com.microsoft"
 
 
 def write(source: Path, target: Path) -> None:
-    """Write the graph of one file to another, with all large constant matrices in 8 bits."""
+    """Write a graph to another file with all large constant matrices in 8 bits."""
     import onnx
     from onnx import helper
 

@@ -1,4 +1,4 @@
-"""Base models of a run: none, one for the whole network, or one for each of some slots."""
+"""Base models of a run: none, one for the whole network, or some by slot."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class BaseModels:
         }
 
     def tensors(self, *, labels: Sequence[str] | None) -> tuple[dict[str, Tensor], list[str]]:
-        """Return the tensors that a network with these labels can load, and the names of all others.
+        """Return the tensors that a network with these labels can load, and the other names.
 
         A head for other labels has another meaning, even if the shapes are equal.
         """

@@ -1,4 +1,4 @@
-"""Training plans: a spec with its data and base models resolved to encoders, task and network."""
+"""Training plans: encoders, task and network of a spec with data and base models."""
 
 from __future__ import annotations
 
@@ -64,10 +64,11 @@ class TrainingPlan:
 def make_plan(
     spec: Spec, summary: DatasetSummary, rows: Rows, bases: BaseModels, models: Iterable[ModelPackage] = ()
 ) -> TrainingPlan:
-    """Make the plan of a resolved spec; encoders and labels are learned from the training rows.
+    """Make the plan of a resolved spec.
 
-    Base models provide their encoders and architectures. Without them, the `models` that the objective learns from
-    provide their encoders, so that both networks read the same.
+    Encoders and labels are learned from the training rows. Base models provide their encoders and architectures.
+    Without them, the `models` that the objective learns from provide their encoders, so that both networks read the
+    same.
     """
     objective = spec.objective
     objective_type = OBJECTIVES[objective.name]
@@ -105,7 +106,7 @@ def make_plan(
 
 
 def _adapt(choice: Choice, needs: frozenset[Feature]) -> Choice:
-    """Fill all options of an architecture and adapt them to the features that a slot needs."""
+    """Fill the options of an architecture and adapt them to the needs of a slot."""
     architecture = ARCHITECTURES[choice.name]
     config = architecture.adapt_config(architecture.configure(choice.config), needs)
     return Choice(name=choice.name, config=config.model_dump(mode="json"))

@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 
 
 class TransferSection(TypedDict):
-    """Names of the tensors of a base model and of the network that was trained from it."""
+    """Names of tensors of a base model and of the network trained from it."""
 
     #: Tensors that the network loaded.
     loaded: list[str]

@@ -270,7 +270,7 @@ class _Run:
         return cast("EvaluationReport", {**sections, **evaluation.extra})
 
     def _predict(self, network: Network, task: Task, columns: dict[str, Column]) -> dict[str, Column]:
-        """Collect what the task is evaluated by, in float32, as the model will be served."""
+        """Collect the outputs to evaluate, in float32 as in serving."""
         collected: dict[str, list[np.ndarray]] = {}
         run = make_runner(network, task.graphs, device=self.device)
         with torch.no_grad():
@@ -315,7 +315,7 @@ class _Run:
         )
 
     def _parity_rows(self, task: Task | None) -> Rows:
-        """Return rows to compare graphs on: those held out, if some of them are valid requests."""
+        """Return rows to compare graphs on: held-out ones, if some are valid requests."""
         held_out = self.held_out
         if len(held_out) and (task is None or to_requests(task, held_out[:PARITY_ROWS])):
             return held_out
@@ -327,7 +327,7 @@ class _Run:
         return SequentialBatches(columns, collate=self.plan.reader.collate, batch_size=rows, device=self.device)
 
     def _fingerprint(self, spec_json: str) -> str:
-        """Return the SHA-256 of the spec, the data and the models that the run learns from."""
+        """Return the SHA-256 of the spec, the data and all models used."""
         parent = self.bases.digests or ""
         models = " ".join(f"{path} {sha256}" for path, sha256 in sorted(self._model_digests().items()))
         text = f"{spec_json} {self.data.summary.digest} {parent} {models}"
@@ -367,7 +367,7 @@ def _check_and_resolve(
 
 
 def _check_encoders_agree(bases: BaseModels, models: Mapping[str, ModelPackage]) -> None:
-    """Require equal encoders, byte for byte, of base models and of models to learn from."""
+    """Require that base models and models to learn from have equal encoders."""
     base_files = bases.encoder_files()
     for path, package in models.items():
         for file in package.manifest.files:

@@ -52,7 +52,7 @@ def test_a_language_model_is_a_base_whose_weights_are_all_loaded(tmp_path: Path)
 
 
 def check_losses(package: ModelPackage, by_graph: Predictor) -> None:
-    """Compare token losses of the graphs, which read step by step, with those of the network."""
+    """Compare token losses of the graphs, step by step, with those of the network."""
     task = package.task()
     assert isinstance(task, TextGeneration)
     text = "the quiet film was a warm surprise and nobody left before the end of it"

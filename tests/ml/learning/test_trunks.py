@@ -1,4 +1,4 @@
-"""Trunks: a frozen backbone is one file for all models fine-tuned on it, and runs once."""
+"""Trunks: a frozen backbone is one file for all its models, and runs once."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def family(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Family:
     slot, _, objective = SLOTS[request.param]
     folder = tmp_path_factory.mktemp(request.param)
     tiny = ARCHITECTURES[request.param].tiny().model_dump(mode="json")
-    request = spec("pretrain", objective=objective, architecture={"name": request.param, "config": tiny})
-    base = run(samples.path({slot: slot}), folder / "base", request).package
+    pretraining = spec("pretrain", objective=objective, architecture={"name": request.param, "config": tiny})
+    base = run(samples.path({slot: slot}), folder / "base", pretraining).package
     packages = [
         base,
         *(fine_tune(folder / str(seed), base, request.param, seed=seed) for seed in (1, 2)),

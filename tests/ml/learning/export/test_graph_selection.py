@@ -1,4 +1,4 @@
-"""Quantized graphs that are faster and keep the metric are served; others are rejected with a reason."""
+"""Choice of quantized graphs: faster ones that keep the metric are served."""
 
 from dataclasses import replace
 from pathlib import Path

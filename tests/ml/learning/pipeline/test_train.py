@@ -203,7 +203,7 @@ def test_a_spec_that_does_not_fit_is_refused_with_the_reason(
 
 
 def test_rows_held_out_are_not_trained_on(digits: Path, tmp_path: Path) -> None:
-    """Without a validation split a tenth of the rows is held out, by seed and not by position."""
+    """A tenth of the rows is held out if there is no validation split."""
     summary = json.loads((digits / "dataset.json").read_text())
     (tmp_path / "without").mkdir()
     for path in digits.iterdir():
