@@ -1,4 +1,4 @@
-"""`python -m app [--api-processes N]`: serve until told to stop."""
+"""`python -m app [--api-processes N]`: serve the API until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from app.settings import MAX_API_PROCESSES, AppSettings, app_settings
 
 
 def main() -> int:
-    """0 after a stop that was asked for, 78 where the settings must not be served."""
+    """Serve until a signal arrives.
+
+    Returns the exit status: 0 after a signal, 78 for settings that must not be served.
+    """
     os.umask(0o077)
     event_log.configure()
-    settings = _settings()
+    settings = _parse_settings()
     inherited = multiprocess.inherited_process()
     multiprocess.end_with_starter()
     if inherited is None and settings.api_processes > 1:
@@ -27,16 +30,16 @@ def main() -> int:
         sys.stderr.write(
             f"Refusing to listen on {settings.host} without a key: set PLINTH_API_KEY, or listen on 127.0.0.1.\n"
         )
-        return 78
-    # Only now, as the parent of several API processes needs none of it.
+        return multiprocess.CONFIGURATION
+    # Imported here: the parent of several API processes does not need them.
     from app.http.protocol import make_server
     from app.main import create_app
     from app.predict.fast_path import FastPathProtocol
 
     app = create_app(settings)
-    server = make_server(app, settings, speaks=FastPathProtocol, fast_path=app.state.fast_path)
-    # Before uvicorn listens to them a signal must not be lost; and once it is done it raises the one that it caught
-    # again, though an orderly end is a success.
+    server = make_server(app, settings, protocol=FastPathProtocol, fast_path=app.state.fast_path)
+    # A signal must not be lost before uvicorn handles signals. After its shutdown uvicorn raises the signal again,
+    # although an orderly end is a success.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     if inherited is not None:
@@ -46,17 +49,17 @@ def main() -> int:
     return 0 if server.started else 1
 
 
-def _settings() -> AppSettings:
-    parser = argparse.ArgumentParser(prog="python -m app", description="Serve the API until told to stop.")
+def _parse_settings() -> AppSettings:
+    parser = argparse.ArgumentParser(prog="python -m app", description="Serve the API until SIGTERM or SIGINT.")
     help_text = "number of processes that share the socket [PLINTH_API_PROCESSES, else 1]"
     parser.add_argument("--api-processes", type=int, help=help_text)
-    asked = parser.parse_args()
+    count = parser.parse_args().api_processes
     settings = app_settings()
-    if asked.api_processes is None:
+    if count is None:
         return settings
-    if not 1 <= asked.api_processes <= MAX_API_PROCESSES:
+    if not 1 <= count <= MAX_API_PROCESSES:
         parser.error(f"--api-processes must be 1 to {MAX_API_PROCESSES}")
-    return settings.model_copy(update={"api_processes": asked.api_processes})
+    return settings.model_copy(update={"api_processes": count})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What routes ask for, and where it comes from."""
+"""Dependencies and parameters that routes share."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ REFERENCE = r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?$"
 
 
 def _session(request: Request) -> Iterator[Session]:
-    # Who only looks must not wait for those who write.
-    opened = reading() if request.method in ("GET", "HEAD") else transaction()
-    with opened as session:
+    # A request that only reads must not wait for those that write.
+    context = reading() if request.method in ("GET", "HEAD") else transaction()
+    with context as session:
         yield session
 
 
 async def _settings(request: Request) -> AppSettings:
-    return request.app.state.settings  # type: ignore[no-any-return]  # what create_app put there
+    return request.app.state.settings  # type: ignore[no-any-return]  # set by create_app
 
 
 async def _blobs() -> Blobs:
@@ -45,7 +45,7 @@ async def _blobs() -> Blobs:
 
 @cache
 def read_catalog() -> Catalog:
-    """The catalogue, read once."""
+    """Return the catalog, read once."""
     return Catalog.load()
 
 
@@ -54,28 +54,28 @@ async def _catalog() -> Catalog:
 
 
 async def _predict_service(request: Request) -> PredictService:
-    return request.app.state.predict_service  # type: ignore[no-any-return]  # what create_app put there
+    return request.app.state.predict_service  # type: ignore[no-any-return]  # set by create_app
 
 
-async def _incoming(request: Request) -> PartialUploads:
-    return request.app.state.incoming  # type: ignore[no-any-return]  # what create_app put there
+async def _partial_uploads(request: Request) -> PartialUploads:
+    return request.app.state.partial_uploads  # type: ignore[no-any-return]  # set by create_app
 
 
 async def _api_keys(request: Request) -> ApiKeyCache:
-    return request.app.state.api_keys  # type: ignore[no-any-return]  # what create_app put there
+    return request.app.state.api_keys  # type: ignore[no-any-return]  # set by create_app
 
 
 async def _metrics(request: Request) -> MetricsRegistry:
-    return request.app.state.metrics  # type: ignore[no-any-return]  # what create_app put there
+    return request.app.state.metrics  # type: ignore[no-any-return]  # set by create_app
 
 
+#: One transaction per request, committed before the response is sent; that of a GET only reads.
 SessionDep = Annotated[Session, Depends(_session, scope="function")]
-"""One transaction a request, committed before the answer leaves; a GET only reads."""
 SettingsDep = Annotated[AppSettings, Depends(_settings)]
 BlobsDep = Annotated[Blobs, Depends(_blobs)]
 CatalogDep = Annotated[Catalog, Depends(_catalog)]
 PredictServiceDep = Annotated[PredictService, Depends(_predict_service)]
-PartialUploadsDep = Annotated[PartialUploads, Depends(_incoming)]
+PartialUploadsDep = Annotated[PartialUploads, Depends(_partial_uploads)]
 ApiKeyCacheDep = Annotated["ApiKeyCache", Depends(_api_keys)]
 MetricsDep = Annotated[MetricsRegistry, Depends(_metrics)]
 
@@ -91,7 +91,7 @@ Version = Annotated[int, Path(ge=1, le=2**31 - 1, examples=[1])]
 
 
 def serving_limits(settings: AppSettings) -> ServingLimits:
-    """Return the limits that `app.serving` takes, which knows no settings."""
+    """Return the limits of `app.serving`, which does not depend on settings."""
     return ServingLimits(
         memory_bytes=settings.predict_memory_bytes,
         threads=settings.predict_threads,
@@ -102,7 +102,10 @@ def serving_limits(settings: AppSettings) -> ServingLimits:
 
 
 def first_key(settings: AppSettings) -> str | None:
-    """The key this installation starts with: `PLINTH_API_KEY`, else what `plinth up` wrote into the home folder."""
+    """Return the first API key: `PLINTH_API_KEY`, else the one of `plinth up`.
+
+    `plinth up` writes it to the home folder.
+    """
     if settings.api_key is not None:
         return settings.api_key.get_secret_value()
     try:
@@ -112,6 +115,6 @@ def first_key(settings: AppSettings) -> str | None:
 
 
 def has_keys() -> bool:
-    """Whether the database knows a key that still opens the gate."""
+    """Return whether the database has an API key that is not revoked."""
     with reading() as session:
         return any(key.revoked_at is None for key in api_keys.listing(session, limit=200, cursor=None).items)

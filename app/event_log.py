@@ -1,7 +1,7 @@
-"""Structured logs: one event with named fields per line, as JSON unless stderr is a terminal.
+"""Structured logs: one event with named fields per line.
 
-Written on the standard library's `logging`, because `structlog` imports `rich` and `pygments` wherever they are
-installed.
+Lines are JSON unless stderr is a terminal. Written on the standard library's `logging`, because `structlog` imports
+`rich` and `pygments` wherever they are installed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class EventLogger:
         self._log(logging.ERROR, event, fields, exc_info=exc_info)
 
     def exception(self, event: str, **fields: Any) -> None:
-        """Log a failure with the traceback of the exception that is being handled."""
+        """Log a failure with the traceback of the current exception."""
         self._log(logging.ERROR, event, fields, exc_info=sys.exception())
 
     def _log(self, level: int, event: str, fields: dict[str, Any], exc_info: BaseException | None = None) -> None:
@@ -58,7 +58,7 @@ class EventLogger:
 
 @contextmanager
 def bind_fields(**fields: Any) -> Iterator[None]:
-    """Add fields to every event logged in this context and in the tasks started from it."""
+    """Add fields to every event of this context and of tasks started in it."""
     token = _context.set({**_context.get(), **fields})
     try:
         yield

@@ -1,4 +1,4 @@
-"""The web process: everything it exposes is read in the list below."""
+"""The application: `ROUTERS` lists everything that it exposes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.datasets import routes as datasets
 from app.dependencies import first_key, serving_limits
 from app.event_log import EventLogger
 from app.health import routes as health
-from app.http import access_log, errors
+from app.http import access_log, errors, validation
 from app.http.middleware import ApiKeyCache, GatewayMiddleware
 from app.jobs import routes as jobs
 from app.keys import routes as keys
@@ -51,14 +51,16 @@ ROUTERS = (
     health.router,
 )
 
+#: Interval at which expired uploads are deleted.
 SWEEP_SECONDS = 600.0
+#: Interval of attempts to store the first key while the database is unavailable.
 RETRY_SECONDS = 1.0
 
 _log = EventLogger("plinth.app")
 
 
 def create_app(settings: AppSettings | None = None) -> FastAPI:
-    """The application; what it holds for its lifetime lies in `app.state`."""
+    """Create the application; `app.state` holds what lives as long as it does."""
     settings = settings or app_settings()
     home = store_settings().home
     app = FastAPI(
@@ -75,7 +77,7 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     app.state.stopping = asyncio.Event()
     app.state.metrics = MetricsRegistry()
     app.state.api_keys = ApiKeyCache(seconds=settings.key_cache_seconds)
-    app.state.incoming = PartialUploads(home / "incoming", floor_bytes=store_settings().free_space_floor_bytes)
+    app.state.partial_uploads = PartialUploads(home / "incoming", floor_bytes=store_settings().free_space_floor_bytes)
     packages = PackageCache(blobs, home / "cache" / "models")
     app.state.predict_service = PredictService(
         packages=packages, limits=serving_limits(settings), metrics=app.state.metrics
@@ -83,9 +85,10 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     errors.install(app)
+    validation.install(app)
     page.install(app)
     gateway = GatewayMiddleware(settings=settings, api_keys=app.state.api_keys, metrics=app.state.metrics)
-    app.add_middleware(gateway.around)
+    app.add_middleware(gateway.wrap)
     app.state.predict_handler = PredictHandler(app.state.predict_service, gateway)
     app.state.fast_path = FastPath(app.state.predict_handler, gateway)
     return app
@@ -93,32 +96,35 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    chores = [asyncio.create_task(_sweep(app)), asyncio.create_task(app.state.predict_service.warm_up())]
+    tasks = [asyncio.create_task(_sweep(app)), asyncio.create_task(app.state.predict_service.warm_up())]
     if not await _ensure_first_key(app):
-        chores.append(asyncio.create_task(_keep_ensuring_first_key(app)))
+        tasks.append(asyncio.create_task(_keep_ensuring_first_key(app)))
     try:
         yield
     finally:
         app.state.stopping.set()
-        for chore in chores:
-            chore.cancel()
-        for chore in chores:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
             with suppress(asyncio.CancelledError):
-                await chore
+                await task
         app.state.predict_service.close()
         access_log.flush()
 
 
 async def _ensure_first_key(app: FastAPI) -> bool:
-    """Whether there is nothing left to do. Without a database the gate stays shut, but the process stays up."""
+    """Store the first key; returns False if the database is unavailable.
+
+    Requests are rejected until the key is stored.
+    """
     secret = first_key(app.state.settings)
     if secret is None:
-        _log.warning("no key yet", fix="set PLINTH_API_KEY, or start with `plinth up`")
+        _log.warning("no API key", hint="set PLINTH_API_KEY, or start with `plinth up`")
         return True
     try:
-        await to_thread.run_sync(_ensure, secret)
+        await to_thread.run_sync(_store_key, secret)
     except DBAPIError as error:
-        _log.warning("database not ready", reason=str(error.orig), fix="start it, and run `python -m migrations`")
+        _log.warning("database unavailable", reason=str(error.orig), hint="start it, and run `python -m migrations`")
         return False
     return True
 
@@ -128,14 +134,14 @@ async def _keep_ensuring_first_key(app: FastAPI) -> None:
         await asyncio.sleep(RETRY_SECONDS)
 
 
-def _ensure(secret: str) -> None:
+def _store_key(secret: str) -> None:
     with transaction() as session:
         stored_keys.ensure(session, secret, name="first")
 
 
 async def _sweep(app: FastAPI) -> None:
-    """Forget uploads that nobody finished."""
+    """Delete expired uploads, at intervals."""
     while True:
         with suppress(DBAPIError):
-            await to_thread.run_sync(discard_expired, app.state.incoming)
+            await to_thread.run_sync(discard_expired, app.state.partial_uploads)
         await asyncio.sleep(SWEEP_SECONDS)

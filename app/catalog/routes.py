@@ -1,4 +1,4 @@
-"""What can be trained."""
+"""Route of the catalog: what can be trained."""
 
 from __future__ import annotations
 
@@ -12,5 +12,8 @@ router = APIRouter(prefix="/api/v1/catalog", tags=["catalog"])
 
 @router.get("")
 async def read_catalog(catalog: CatalogDep) -> Catalog:
-    """Every task, architecture, objective, tuning and format, with the schema of its options; and what fits what."""
+    """List every task, architecture, objective, tuning method and format.
+
+    Each entry has the schema of its options, and says what it can be combined with.
+    """
     return catalog

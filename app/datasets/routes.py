@@ -1,4 +1,4 @@
-"""Datasets: bring data, see what was found in it."""
+"""Routes of datasets: create, read the report, preview rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.http.errors import problem_responses, reference_to
 from app.http.idempotency import IdempotentRequestDep
 from app.http.pagination import Cursor, Limit, ListOf
 from app.http.request_body import is_json
-from app.uploads.form_parsing import drop
+from app.uploads.form_parsing import delete_blobs
 from store import datasets
 from store.database import after_commit
 from store.errors import Conflict
@@ -43,7 +43,7 @@ _EXAMPLES = {
         "value": {"name": "mnist", "upload": "upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"},
     },
 }
-# An empty default, because the page fills in the word "string" where there is none.
+# Without the empty default the page fills in the word "string".
 _TEXT = {"type": "string", "default": ""}
 _BODY = {
     "requestBody": {
@@ -57,9 +57,15 @@ _BODY = {
                         "name": {"type": "string", "examples": ["mnist"]},
                         "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
                         "task": {**_TEXT, "examples": ["image_classification"]},
-                        "format": {**_TEXT, "description": "Absent: guessed."},
-                        "columns": {**_TEXT, "description": 'JSON: our column -> column in the file. `{"label": 1}`'},
-                        "splits": {**_TEXT, "description": 'JSON: shares of the rows. `{"train": 0.8, "test": 0.2}`'},
+                        "format": {**_TEXT, "description": "Inferred from the files if absent."},
+                        "columns": {
+                            **_TEXT,
+                            "description": 'JSON: column of the format to column in the file. `{"label": 1}`',
+                        },
+                        "splits": {
+                            **_TEXT,
+                            "description": 'JSON: split to fraction of the rows. `{"train": 0.8, "test": 0.2}`',
+                        },
                     },
                 },
                 "examples": _FORM_EXAMPLES,
@@ -83,11 +89,16 @@ _BODY = {
     },
 )
 async def create_dataset(
-    request: Request, once: IdempotentRequestDep, catalog: CatalogDep, incoming: PartialUploadsDep, blobs: BlobsDep
+    request: Request,
+    once: IdempotentRequestDep,
+    catalog: CatalogDep,
+    partial_uploads: PartialUploadsDep,
+    blobs: BlobsDep,
 ) -> Response:
-    """Bring data: files in a form, or the ids of finished uploads as JSON. It is checked next, see its report.
+    """Create a dataset from files in a form, or from finished uploads.
 
-    The same `name` again makes the next version.
+    A JSON body names the uploads by their ids. A job validates it; the report lists every problem in the data. A `name`
+    that exists gets a new version.
 
     ```sh
     curl -H "Authorization: Bearer $PLINTH_API_KEY" -F name=mnist -F file=@train-images-idx3-ubyte.gz \\
@@ -95,31 +106,34 @@ async def create_dataset(
     ```
     """
     create = service.create_from_uploads if is_json(request) else service.create_from_form
-    return await create(request, once, catalog=catalog, incoming=incoming, blobs=blobs)
+    return await create(request, once, catalog=catalog, partial_uploads=partial_uploads, blobs=blobs)
 
 
 @router.get("")
 def list_datasets(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> ListOf[Dataset]:
-    """All versions of all datasets, newest first."""
+    """List all versions of all datasets, newest first."""
     return ListOf.of(datasets.listing(session, limit=limit, cursor=cursor), Dataset.of)
 
 
 @router.get("/{dataset}", responses=problem_responses("not_found"))
 def read_dataset(dataset: DatasetReference, session: SessionDep) -> Dataset:
-    """One version; a bare name means the latest that is ready."""
+    """Read one version. A name without a version means the latest that is ready."""
     return Dataset.of(datasets.get(session, dataset))
 
 
 @router.delete("/{dataset}", status_code=204, responses=problem_responses("not_found", "conflict"))
 def delete_dataset(dataset: DatasetReference, session: SessionDep, blobs: BlobsDep) -> None:
-    """Forget a version and its files, unless a job or a model needs it."""
+    """Delete a version and its files.
+
+    Fails with 409 while a job or a model needs it.
+    """
     keys = datasets.delete(session, datasets.get(session, dataset).id)
-    after_commit(session, lambda: drop(keys, blobs))
+    after_commit(session, lambda: delete_blobs(keys, blobs))
 
 
 @router.get("/{dataset}/report", responses=problem_responses("not_found"))
 def read_dataset_report(dataset: DatasetReference, session: SessionDep) -> DatasetReport:
-    """Everything that was found: what was refused, where, why, and what to do about it."""
+    """Read every problem in the data: its place, its reason and how to fix it."""
     row = datasets.get(session, dataset)
     return DatasetReport.model_validate({**(row.report or {}), "state": row.state})
 
@@ -135,8 +149,8 @@ def preview_dataset(
     split: Annotated[str, Query(pattern="^[a-z]{1,20}$")] = "train",
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> Preview:
-    """The first rows, as inputs for `/predict` beside the answers they should get."""
+    """Read the first rows of a split: inputs for `/predict`, and their targets."""
     row = datasets.get(session, dataset)
     if row.state != "ready":
-        raise Conflict(f"{row.name}@{row.version} is {row.state}; its rows can be seen once it is ready.")
+        raise Conflict(f"{row.name}@{row.version} is {row.state}; it has a preview once it is ready.")
     return service.preview(row, blobs, split=split, limit=limit)

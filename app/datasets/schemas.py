@@ -1,4 +1,4 @@
-"""Datasets as clients see them."""
+"""Schemas of datasets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Severity = TypeAliasType("Severity", Literal["error", "repair", "warning"])
 
 
 class DatasetOptions(BaseModel):
-    """What may be said about data; what is left out is guessed, and the guess is shown in the report."""
+    """Options of a new dataset. Those left out are inferred; the report shows how."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,35 +31,34 @@ class DatasetOptions(BaseModel):
     task: Annotated[Task, Field(max_length=100)] | None = None
     format: Annotated[DatasetFormat, Field(max_length=100)] | None = None
     columns: dict[str, str | int] | None = Field(
-        None, description="Canonical column -> column in the file; a number is a position from 1."
+        None, description="Column of the format to column in the file: its name, or its position from 1."
     )
-    splits: dict[str, Any] | None = None
+    splits: dict[str, Any] | None = Field(None, description="Split to fraction of the rows.")
 
     @staticmethod
-    def of_fields(fields: Mapping[str, str]) -> dict[str, Any]:
-        """What the fields of a form say: what is empty is absent, and structures are JSON."""
-        structures = ("columns", "splits")
+    def parse_fields(fields: Mapping[str, str]) -> dict[str, Any]:
+        """Decode form fields: empty ones are absent; `columns` and `splits` are JSON."""
         return {
-            name: strict_json(value.encode(), field=name) if name in structures else value
+            name: strict_json(value.encode(), field=name) if name in ("columns", "splits") else value
             for name, value in fields.items()
             if value != ""
         }
 
 
 class DatasetCreate(DatasetOptions):
-    """A dataset out of one or several finished uploads."""
+    """A dataset to create from finished uploads."""
 
     upload: UploadId | Annotated[list[UploadId], Field(min_length=1, max_length=1000)] = Field(
         description="The id of an upload, or several."
     )
 
     def upload_ids(self) -> list[str]:
-        """In the order they were given."""
+        """Return the ids in the order of the request."""
         return [self.upload] if isinstance(self.upload, str) else self.upload
 
 
 class DatasetError(BaseModel):
-    """Why a dataset was rejected."""
+    """Reason why a dataset was rejected."""
 
     code: str
     message: str
@@ -67,7 +66,7 @@ class DatasetError(BaseModel):
 
 
 class Dataset(BaseModel):
-    """An immutable, validated version of what was uploaded."""
+    """One version of a dataset; it does not change after its validation."""
 
     id: str
     object: Literal["dataset"] = "dataset"
@@ -86,7 +85,7 @@ class Dataset(BaseModel):
 
     @classmethod
     def of(cls, row: DatasetRow) -> Self:
-        """As stored."""
+        """Convert a row."""
         summary: dict[str, Any] = row.summary or {}
         splits: dict[str, int] = summary.get("splits", {})
         return cls(
@@ -107,7 +106,7 @@ class Dataset(BaseModel):
 
 
 class Sample(BaseModel):
-    """One place where something was wrong."""
+    """One place in the data where a problem occurs."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -120,7 +119,7 @@ class Sample(BaseModel):
 
 
 class ReportItem(BaseModel):
-    """One kind of thing that was wrong, how often, and where first."""
+    """One kind of problem in the data: how often it occurs, and where first."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -132,7 +131,7 @@ class ReportItem(BaseModel):
 
 
 class DatasetReport(BaseModel):
-    """All that was found in the data, at once."""
+    """The result of a validation, with every problem in the data."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -149,7 +148,7 @@ class DatasetReport(BaseModel):
 
 
 class PreviewRow(BaseModel):
-    """A row as `/predict` would be asked about it, and what it should answer."""
+    """A row as an input of `/predict`, and the output that it should have."""
 
     input: dict[str, Any]
     target: Any = None

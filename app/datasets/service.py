@@ -1,4 +1,4 @@
-"""From what was sent to a dataset row, and from a stored dataset to rows one can look at."""
+"""Creates datasets from requests, and previews the rows of stored datasets."""
 
 from __future__ import annotations
 
@@ -33,92 +33,105 @@ if TYPE_CHECKING:
 
 
 async def create_from_uploads(
-    request: Request, once: IdempotentRequest, *, catalog: Catalog, incoming: PartialUploads, blobs: Blobs
+    request: Request, once: IdempotentRequest, *, catalog: Catalog, partial_uploads: PartialUploads, blobs: Blobs
 ) -> Response:
-    """The answer to a JSON request."""
+    """Respond to a JSON request."""
     body = await read_limited(request, form_parsing.MAX_JSON_BYTES)
-    asked = form_parsing.validated(DatasetCreate, strict_json(body), judge=lambda given: check_names(given, catalog))
+    options = form_parsing.parse_options(
+        DatasetCreate, strict_json(body), check=lambda options: check_names(options, catalog)
+    )
 
-    def work() -> Response:
-        keys = [uploads.complete(incoming, blobs, upload_id) for upload_id in asked.upload_ids()]
+    def create() -> Response:
+        keys = [uploads.complete(partial_uploads, blobs, upload_id) for upload_id in options.upload_ids()]
         sources = [{"key": key, "filename": key.rpartition("/")[2]} for key in keys]
-        return _create(once, asked, sources, fingerprint=form_parsing.fingerprint(asked))
+        return _create(once, options, sources, fingerprint=form_parsing.fingerprint(options))
 
-    return await to_thread.run_sync(work)
+    return await to_thread.run_sync(create)
 
 
 async def create_from_form(
-    request: Request, once: IdempotentRequest, *, catalog: Catalog, incoming: PartialUploads, blobs: Blobs
+    request: Request, once: IdempotentRequest, *, catalog: Catalog, partial_uploads: PartialUploads, blobs: Blobs
 ) -> Response:
-    """The answer to a form: its files go to the disk while they arrive."""
-    with form_parsing.scratch(incoming) as folder:
-        form = await read_form(request, folder, check_space=incoming.check_space, hashed=once.key is not None)
-        fields = DatasetOptions.of_fields(form.fields)
-        asked = form_parsing.validated(DatasetOptions, fields, judge=lambda given: check_names(given, catalog))
-        form_parsing.refuse_without_file(form)
-        return await to_thread.run_sync(lambda: _keep_and_create(once, asked, form, blobs))
+    """Respond to a form; its files are written to disk while they arrive."""
+    with form_parsing.temporary_folder(partial_uploads) as folder:
+        form = await read_form(
+            request, folder, check_space=partial_uploads.check_space, with_checksums=once.key is not None
+        )
+        options = form_parsing.parse_options(
+            DatasetOptions,
+            DatasetOptions.parse_fields(form.fields),
+            check=lambda options: check_names(options, catalog),
+        )
+        form_parsing.require_file(form)
+        return await to_thread.run_sync(lambda: _create_with_files(once, options, form, blobs))
 
 
-def _keep_and_create(once: IdempotentRequest, asked: DatasetOptions, form: Form, blobs: Blobs) -> Response:
-    fingerprint = form_parsing.fingerprint(asked, form.files)
-    return form_parsing.keep(
-        form.files, "uploads", blobs, create=lambda sources: _create(once, asked, sources, fingerprint=fingerprint)
+def _create_with_files(once: IdempotentRequest, options: DatasetOptions, form: Form, blobs: Blobs) -> Response:
+    fingerprint = form_parsing.fingerprint(options, form.files)
+    return form_parsing.store_files(
+        form.files, "uploads", blobs, create=lambda sources: _create(once, options, sources, fingerprint=fingerprint)
     )
 
 
 def _create(
-    once: IdempotentRequest, asked: DatasetOptions, sources: Sequence[form_parsing.Source], *, fingerprint: bytes
+    once: IdempotentRequest, options: DatasetOptions, sources: Sequence[form_parsing.Source], *, fingerprint: bytes
 ) -> Response:
     with transaction() as session:
 
-        def make() -> Created:
+        def create() -> Created:
             row = datasets.create(
                 session,
-                name=asked.name,
+                name=options.name,
                 sources=sources,
-                task=asked.task,
-                format=asked.format,
-                columns=asked.columns,
-                splits=asked.splits,
+                task=options.task,
+                format=options.format,
+                columns=options.columns,
+                splits=options.splits,
             )
             return Dataset.of(row), {"Location": f"/api/v1/datasets/{row.id}"}
 
-        return once.answer(session, body=fingerprint, status=202, make=make)
+        return once.respond(session, body=fingerprint, status=202, create=create)
 
 
-def check_names(asked: DatasetOptions, catalog: Catalog) -> None:
-    """Raises `SpecError` with every name that the catalogue does not hold."""
+def check_names(options: DatasetOptions, catalog: Catalog) -> None:
+    """Raise `SpecError` with every name that is not in the catalog."""
     findings = [
-        unknown(field, name, known, path=field)
-        for field, name, known in (("task", asked.task, catalog.tasks), ("format", asked.format, catalog.formats))
-        if name is not None and name not in known
+        unknown(field, name, entries, path=field)
+        for field, name, entries in (
+            ("task", options.task, catalog.tasks),
+            ("format", options.format, catalog.formats),
+        )
+        if name is not None and name not in entries
     ]
     if findings:
         raise SpecError.of(findings)
 
 
 def preview(row: DatasetRow, blobs: Blobs, *, split: str, limit: int) -> Preview:
-    """The first rows of a split, as `/predict` would be asked about them; raises `NotFound` for an unknown split."""
-    # Imported when first needed: Arrow weighs as much as the rest of this process.
+    """Return the first rows of a split as inputs of `/predict`.
+
+    Raises `ProblemError` 404 for an unknown split.
+    """
+    # Imported when first needed: Arrow takes as much memory as the rest of this process.
     from ml.data.dataset import Dataset as StoredDataset
 
     cache = store_settings().home / "cache" / "datasets" / row.id
     stored = StoredDataset.open(blobs.fetch_tree(row.key or f"datasets/{row.id}", cache))
     if split not in stored.summary.splits:
-        known = ", ".join(stored.summary.splits)
-        raise ProblemError(404, "not_found", f"{row.name}@{row.version} has no split {split!r}; it has {known}.")
+        splits = ", ".join(stored.summary.splits)
+        raise ProblemError(404, "not_found", f"{row.name}@{row.version} has no split {split!r}; it has {splits}.")
     rows = stored.rows(split)
-    shown = [_shown(rows[index], stored.summary) for index in range(min(limit, len(rows)))]
-    return Preview(split=split, rows=len(rows), data=shown)
+    data = [_to_preview_row(rows[index], stored.summary) for index in range(min(limit, len(rows)))]
+    return Preview(split=split, rows=len(rows), data=data)
 
 
-def _shown(row: Row, summary: DatasetSummary) -> PreviewRow:
-    """Without a task there is nothing to be told but the values themselves."""
+def _to_preview_row(row: Row, summary: DatasetSummary) -> PreviewRow:
+    """Convert a row; without a task, its input are the values of all columns."""
     from ml.data.column_types import COLUMN_TYPES
     from ml.tasks import TASKS
 
     if summary.task is None:
-        values = {name: COLUMN_TYPES[kind].to_json(row[name]) for name, kind in summary.columns.items()}
+        values = {name: COLUMN_TYPES[column_type].to_json(row[name]) for name, column_type in summary.columns.items()}
         return PreviewRow(input=values, target=None)
-    given, target = TASKS[summary.task].show(row)
-    return PreviewRow(input=given.model_dump(mode="json", exclude_none=True), target=target)
+    model_input, target = TASKS[summary.task].show(row)
+    return PreviewRow(input=model_input.model_dump(mode="json", exclude_none=True), target=target)

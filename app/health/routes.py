@@ -1,4 +1,4 @@
-"""How the service is doing."""
+"""Routes about the state of the service: liveness, readiness, metrics, system."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ router = APIRouter(tags=["system"])
 
 @router.get("/healthz")
 async def read_liveness() -> Alive:
-    """Whether the process answers. Needs no key."""
+    """Return 200 while the process runs. Needs no key."""
     return Alive()
 
 
 @router.get(
     "/readyz",
-    responses={503: {"model": Readiness, "description": "The API cannot do its work; the parts say why."}},
+    responses={503: {"model": Readiness, "description": "The API cannot handle requests; the parts give the reason."}},
 )
 def read_readiness(response: Response) -> Readiness:
-    """Whether the API can do its work, part by part. Needs no key."""
+    """Check whether the API can handle requests, part by part. Needs no key."""
     readiness = service.readiness()
     response.status_code = 200 if readiness.ready else 503
     return readiness
@@ -33,12 +33,12 @@ def read_readiness(response: Response) -> Readiness:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 def read_metrics(session: SessionDep, metrics: MetricsDep) -> Response:
-    """Counters and timings in Prometheus's text format."""
+    """Export counters and durations in the text format of Prometheus."""
     metrics.set_jobs(jobs.count_by_state(session))
     return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
 
 
 @router.get("/api/v1/system")
 def read_system(predict_service: PredictServiceDep) -> System:
-    """What runs here: version, device and why, workers, queue, loaded models."""
-    return service.system(predict_service.pool)
+    """Describe the installation: version, training device, workers, jobs, queue, loaded models."""
+    return service.read_system(predict_service.pool)

@@ -1,31 +1,34 @@
-"""How the service is doing."""
+"""Schemas of the state of the service."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Alive(BaseModel):
-    """The process answers."""
+    """Sent while the process runs."""
 
     status: str = "ok"
 
 
 class Part(BaseModel):
-    """One thing this service stands on; `fix` says what to do when it is not ok."""
+    """State of one part of the service."""
 
     ok: bool
     detail: str
-    fix: str | None = None
+    fix: str | None = Field(None, description="What to do if the part is not ok.")
 
 
 class Readiness(BaseModel):
-    """Whether the API can do its work: it needs database and blobs. Without broker and workers, jobs wait."""
+    """State of all parts of the service.
 
-    ready: bool
+    The API needs database and blobs. Without broker or workers, jobs wait.
+    """
+
+    ready: bool = Field(description="Whether the API can handle requests.")
     database: Part
     blobs: Part
     broker: Part
@@ -34,25 +37,25 @@ class Readiness(BaseModel):
 
 
 class Worker(BaseModel):
-    """A worker, as last heard of; `slots` is how many jobs it runs at once."""
+    """A running worker."""
 
     name: str
-    slots: int
+    slots: int = Field(description="Number of jobs that it runs at the same time.")
     started_at: datetime
-    seen_at: datetime
+    seen_at: datetime = Field(description="Time of its last heartbeat.")
 
 
 class Device(BaseModel):
-    """What training runs on, and why."""
+    """Device that training uses."""
 
     model_config = ConfigDict(extra="allow")
 
     device: str
-    why: str
+    why: str = Field(description="Reason for the choice.")
 
 
 class LoadedModel(BaseModel):
-    """A package in memory."""
+    """A model in memory."""
 
     name: str
     version: int
@@ -60,13 +63,13 @@ class LoadedModel(BaseModel):
 
 
 class System(BaseModel):
-    """What runs here. `queue_length` is null while the broker does not answer, `device` where there is no torch."""
+    """Versions, workers, jobs and models of this installation."""
 
     object: Literal["system"] = "system"
     version: str
     python: str
-    device: Device | None
+    device: Device | None = Field(description="Null if PyTorch is not installed.")
     workers: list[Worker]
-    jobs: dict[str, int]
-    queue_length: int | None
+    jobs: dict[str, int] = Field(description="Number of jobs by state.")
+    queue_length: int | None = Field(description="Null while the broker is unavailable.")
     loaded_models: list[LoadedModel]

@@ -1,4 +1,4 @@
-"""How the service is doing, asked no more often than is useful."""
+"""State of the service: readiness of its parts, and what runs in the installation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,41 +25,43 @@ from store.errors import BrokerUnavailable
 if TYPE_CHECKING:
     from app.serving.model_pool import ModelPool
 
-KEPT_SECONDS = 2.0
-DEVICE_TIMEOUT_SECONDS = 60
-NEEDED = ("database", "blobs")
-"""Without these the API can do nothing; without the others, jobs wait."""
+READINESS_SECONDS: Final = 2.0
+DEVICE_TIMEOUT_SECONDS: Final = 60
+#: Prints the training device as JSON. Run in a process of its own: torch is never imported into this one.
+DEVICE_MODULE: Final = "worker.jobs.device"
+#: Parts without which the API cannot handle requests; without the others, jobs wait.
+REQUIRED_PARTS: Final = ("database", "blobs")
 
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
-    """An answer that is asked for anew only when it is old; many at once ask once."""
+class CachedResult(Generic[T]):
+    """The result of a blocking function, cached for some seconds; concurrent callers share one call."""
 
-    def __init__(self, ask: Callable[[], T], *, seconds: float) -> None:
-        self._ask = ask
-        self._seconds = seconds
+    def __init__(self, compute: Callable[[], T], *, ttl_seconds: float) -> None:
+        self._compute = compute
+        self._ttl_seconds = ttl_seconds
         self._lock = threading.Lock()
-        self._until = 0.0
-        self._answer: T | None = None
+        self._expiry = 0.0
+        self._result: T | None = None
 
     def __call__(self) -> T:
-        """The answer, at most `seconds` old."""
+        """Return a result that is at most `ttl_seconds` old."""
         with self._lock:
-            if self._answer is None or time.monotonic() >= self._until:
-                self._answer = self._ask()
-                self._until = time.monotonic() + self._seconds
-            return self._answer
+            if self._result is None or time.monotonic() >= self._expiry:
+                self._result = self._compute()
+                self._expiry = time.monotonic() + self._ttl_seconds
+            return self._result
 
-    def forget(self) -> None:
-        """Ask anew next time."""
-        self._until = 0.0
+    def clear(self) -> None:
+        """Compute the result again at the next call."""
+        self._expiry = 0.0
 
 
 def _check() -> Readiness:
     parts = {name: Part.model_validate(part) for name, part in check().items()}
     parts["workers"] = _workers()
-    return Readiness(ready=all(parts[name].ok for name in NEEDED), **parts)
+    return Readiness(ready=all(parts[name].ok for name in REQUIRED_PARTS), **parts)
 
 
 def _workers() -> Part:
@@ -67,33 +69,34 @@ def _workers() -> Part:
         with reading() as session:
             names = [worker.name for worker in workers.list_alive(session)]
     except SQLAlchemyError:
-        return Part(ok=False, detail="unknown: the database does not answer", fix="Mend the database first.")
+        return Part(ok=False, detail="unknown: the database is unavailable", fix="Repair the database first.")
     if not names:
-        return Part(ok=False, detail="none is here: jobs wait", fix="Start one: `plinth up`, or `python -m worker`.")
+        return Part(ok=False, detail="no worker: jobs wait", fix="Start one: `plinth up`, or `python -m worker`.")
     return Part(ok=True, detail=", ".join(names))
 
 
-readiness = Kept(_check, seconds=KEPT_SECONDS)
-"""Whether the API can do its work, part by part."""
+#: State of all parts of the service, checked at most every `READINESS_SECONDS`.
+readiness = CachedResult(_check, ttl_seconds=READINESS_SECONDS)
 
 
-def system(pool: ModelPool) -> System:
-    """What runs here. The database is let go of before anything slow is asked."""
+def read_system(pool: ModelPool) -> System:
+    """Describe the installation. The database connection is released before anything slow starts."""
     with reading() as session:
         counts = jobs.count_by_state(session)
-        present = [
+        alive = [
             Worker(name=row.name, slots=row.slots, started_at=row.started_at, seen_at=row.seen_at)
             for row in workers.list_alive(session)
         ]
     return System(
         version=__version__,
         python=platform.python_version(),
-        device=device(),
-        workers=present,
+        device=training_device(),
+        workers=alive,
         jobs=counts,
         queue_length=_queue_length(),
         loaded_models=[
-            LoadedModel(name=each.served.name, version=each.served.version, bytes=each.bytes) for each in pool.loaded()
+            LoadedModel(name=model.served.name, version=model.served.version, bytes=model.bytes)
+            for model in pool.loaded()
         ],
     )
 
@@ -106,17 +109,13 @@ def _queue_length() -> int | None:
 
 
 @cache
-def device() -> Device | None:
-    """What training runs on here, and why. Asked of a process of its own: torch never comes into this one."""
+def training_device() -> Device | None:
+    """Return the device that training uses; None without a working torch."""
     if importlib.util.find_spec("torch") is None:
         return None
     try:
-        asked = subprocess.run(
-            [sys.executable, "-m", "worker.jobs.device"],
-            capture_output=True,
-            check=True,
-            timeout=DEVICE_TIMEOUT_SECONDS,
-        )
-        return Device.model_validate(json.loads(asked.stdout))
+        command = [sys.executable, "-m", DEVICE_MODULE]
+        process = subprocess.run(command, capture_output=True, check=True, timeout=DEVICE_TIMEOUT_SECONDS)
+        return Device.model_validate(json.loads(process.stdout))
     except (subprocess.SubprocessError, ValueError):
         return None

@@ -1,56 +1,58 @@
-"""A large body on its way past the HTTP parser: the socket writes into blocks, the application gets these very blocks.
+"""Receives large bodies past the HTTP parser, without copies.
 
-At a gigabyte a second every copy of every byte is felt, and uvicorn makes three.
+The socket writes into blocks, and the application gets these blocks. uvicorn copies each byte three times, which limits
+uploads of a gigabyte per second.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveEvent
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-LARGEST_BLOCK_BYTES = 1024**2
-SMALLEST_BLOCK_BYTES = 64 * 1024
-"""Blocks are twice as large as what was taken last; one with less room left than half of this is full."""
+#: A block is twice as large as the previous one was full, within these limits. A block is full once it has less room
+#: than half of the minimum.
+MAX_BLOCK_BYTES: Final = 1024**2
+MIN_BLOCK_BYTES: Final = 64 * 1024
 
 
 class BodyBuffer:
-    """What is `left` of a body of announced size once the parser has seen its beginning.
+    """The rest of a body of known size, after the part that was parsed.
 
-    The pieces that the application gets are byte arrays and not bytes, each its own: what searches, joins, measures or
-    writes bytes does not notice.
+    The application receives a new bytearray per message instead of bytes; searching, joining and writing work alike.
     """
 
-    def __init__(self, cycle: RequestResponseCycle, *, left: int) -> None:
-        self.left = left
+    def __init__(self, cycle: RequestResponseCycle, *, remaining_bytes: int) -> None:
+        """Replace the `receive` of the cycle."""
+        self.remaining_bytes = remaining_bytes
         self._cycle = cycle
         self._receive = cycle.receive
         self._block = bytearray()
         self._filled = 0
-        self._size = LARGEST_BLOCK_BYTES
-        cycle.receive = self.receive  # type: ignore[method-assign]  # the application asks here instead
+        self._size = MAX_BLOCK_BYTES
+        cycle.receive = self.receive  # type: ignore[method-assign]  # the application calls this one instead
 
-    def room(self) -> memoryview:
-        """Where the next bytes go, never past the end of the body."""
+    def free_space(self) -> memoryview:
+        """Return the memory for the next bytes; it ends where the body ends."""
         if self._cycle.response_complete:
-            self._filled = 0  # Nobody reads it any more.
+            self._filled = 0  # No one reads the rest.
         if not self._block:
-            self._block = bytearray(min(self._size, self.left))
-        return memoryview(self._block)[self._filled : self._filled + self.left]
+            self._block = bytearray(min(self._size, self.remaining_bytes))
+        return memoryview(self._block)[self._filled : self._filled + self.remaining_bytes]
 
     def add(self, count: int) -> None:
-        """So many bytes came into what `room` gave."""
+        """Count bytes that were written to `free_space`."""
         self._filled += count
-        self.left -= count
+        self.remaining_bytes -= count
         if not self._cycle.response_complete:
-            self._cycle.more_body = self.left > 0
+            self._cycle.more_body = self.remaining_bytes > 0
             self._cycle.message_event.set()
-            self._wait_if_full()
+            self._pause_if_full()
 
     async def receive(self) -> ASGIReceiveEvent:
-        """As uvicorn's own, with a block where there is one; what the parser saw goes first."""
+        """Return the next ASGI message: what went through the parser first, then blocks."""
         cycle = self._cycle
         if cycle.body or cycle.response_complete or not self._filled:
             message = await self._receive()
@@ -58,20 +60,21 @@ class BodyBuffer:
                 return message
             if message["body"]:
                 message["more_body"] = True
-                self._wait_if_full()
+                self._pause_if_full()
                 return message
         cycle.message_event.clear()
         cycle.flow.resume_reading()
-        return {"type": "http.request", "body": self._take(), "more_body": self.left > 0}  # type: ignore[typeddict-item]
+        body = self._take_block()
+        return {"type": "http.request", "body": body, "more_body": self.remaining_bytes > 0}  # type: ignore[typeddict-item]
 
-    def _take(self) -> bytearray:
-        taken, self._block = self._block, bytearray()
-        del taken[self._filled :]
-        self._size = min(max(2 * self._filled, SMALLEST_BLOCK_BYTES), LARGEST_BLOCK_BYTES)
+    def _take_block(self) -> bytearray:
+        block, self._block = self._block, bytearray()
+        del block[self._filled :]
+        self._size = min(max(2 * self._filled, MIN_BLOCK_BYTES), MAX_BLOCK_BYTES)
         self._filled = 0
-        return taken
+        return block
 
-    def _wait_if_full(self) -> None:
-        """No more is in memory than was asked for: a full block is taken before another is begun."""
-        if self.left and len(self._block) - self._filled < SMALLEST_BLOCK_BYTES // 2:
+    def _pause_if_full(self) -> None:
+        """Stop reading from the socket until the application takes the full block."""
+        if self.remaining_bytes and len(self._block) - self._filled < MIN_BLOCK_BYTES // 2:
             self._cycle.flow.pause_reading()

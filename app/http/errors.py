@@ -1,14 +1,14 @@
-"""From what went wrong to what the client reads: RFC 9457 `application/problem+json`, one table, one shape."""
+"""Problem documents (RFC 9457): `STATUS_OF` maps exceptions to a status and a code."""
 
 from __future__ import annotations
 
 import errno
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
@@ -16,7 +16,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.http.problem_codes import PROBLEMS, ProblemCode
-from app.http.schema_fields import known_fields
 from app.serving.errors import (
     DeadlineExceeded,
     ModelNotFound,
@@ -26,7 +25,6 @@ from app.serving.errors import (
     ServingError,
 )
 from ml.errors import (
-    MAX_SHOWN_CHARACTERS,
     PARAMETERS,
     DataError,
     Finding,
@@ -34,7 +32,6 @@ from ml.errors import (
     MLError,
     PackageError,
     SpecError,
-    shorten,
     unknown,
 )
 from store.errors import (
@@ -54,11 +51,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+#: Status that the tus protocol defines.
 CHECKSUM_MISMATCH = 460
-"""The tus protocol's own status."""
-MAX_LISTED_VALUES = 100
-"""Findings of one body. Each is compared with what there is, and an object can have a million fields."""
+#: Findings quoted in `detail`; `errors` has all of them.
+MAX_QUOTED_FINDINGS = 3
 
+#: The closest class in the method resolution order of an exception decides.
 STATUS_OF: Mapping[type[Exception], tuple[int, ProblemCode]] = {
     NotFound: (404, "not_found"),
     Conflict: (409, "conflict"),
@@ -83,36 +81,12 @@ STATUS_OF: Mapping[type[Exception], tuple[int, ProblemCode]] = {
     ResponseTooLarge: (422, "answer_too_large"),
 }
 
-_LISTED = frozenset({"dataset", "job", "model", "key"})
-_TAGS = frozenset({"union_tag_invalid", "union_tag_not_found"})
-_ABSENT = frozenset({"missing", "union_tag_not_found"})
-_IN_WORDS: Mapping[str, str] = {
-    "union_tag_invalid": "there is no {tag!r}; known: {expected_tags}",
-    "union_tag_not_found": "Field required",
-    "model_attributes_type": "Input should be a JSON object",
-    "dict_type": "Input should be a JSON object",
-    "model_type": "Input should be a JSON object",
-}
-"""Where Pydantic speaks of Python to someone who sent JSON."""
-
-
-class ProblemItem(BaseModel):
-    """One thing that is wrong, and where. `path` points into the request (`schedule.epochs`)."""
-
-    code: str
-    message: str
-    path: str | None = None
-    file: str | None = None
-    line: int | None = None
-    row: int | None = None
-    column: str | None = None
-    expected: str | None = None
-    found: str | None = None
-    hint: str | None = None
+#: Kinds of rows that can be listed at `/api/v1/<kind>s`.
+_LISTED_KINDS = frozenset({"dataset", "job", "model", "key"})
 
 
 class Problem(BaseModel):
-    """What every error looks like. `detail` says what to do next; `code` is for programs."""
+    """An error response. `code` is for programs, `detail` states the problem and the next step."""
 
     type: str = "about:blank"
     title: str = Field(examples=["Not Found"])
@@ -120,11 +94,14 @@ class Problem(BaseModel):
     detail: str = Field(examples=["There is no dataset 'mnist'. Known: digits."])
     code: ProblemCode = Field(examples=["not_found"])
     request_id: str
-    errors: list[ProblemItem] = []
+    errors: list[Finding] = []
 
 
 class ProblemError(HTTPException):
-    """A request that is answered with a problem document. An HTTPException, so that FastAPI lets it pass untouched."""
+    """A request that is answered with a problem document.
+
+    An `HTTPException`, so that FastAPI passes it on unchanged.
+    """
 
     def __init__(
         self,
@@ -132,7 +109,7 @@ class ProblemError(HTTPException):
         code: ProblemCode,
         detail: str,
         *,
-        errors: Sequence[Mapping[str, Any]] = (),
+        errors: Sequence[Finding] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(status, detail, dict(headers or {}))
@@ -140,22 +117,22 @@ class ProblemError(HTTPException):
         self.errors = errors
 
 
-def problem_response(request_id: str, refused: HTTPException) -> Response:
-    """The answer for `refused`."""
+def problem_response(request_id: str, error: HTTPException) -> Response:
+    """Return the problem document of an error."""
     problem = Problem(
-        title=title_of(refused.status_code),
-        status=refused.status_code,
-        detail=str(refused.detail),
-        code=refused.code if isinstance(refused, ProblemError) else "bad_request",
+        title=title_of(error.status_code),
+        status=error.status_code,
+        detail=str(error.detail),
+        code=error.code if isinstance(error, ProblemError) else "bad_request",
         request_id=request_id,
-        errors=[ProblemItem.model_validate(item) for item in getattr(refused, "errors", ())],
+        errors=list(error.errors) if isinstance(error, ProblemError) else [],
     )
     content = problem.model_dump_json(exclude_none=True)
-    return Response(content, refused.status_code, dict(refused.headers or {}), PROBLEM_MEDIA_TYPE)
+    return Response(content, error.status_code, dict(error.headers or {}), PROBLEM_MEDIA_TYPE)
 
 
 def problem_responses(*codes: ProblemCode) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may answer these codes, by status, each with its example."""
+    """Return the `responses` of a route with these codes, by status, with examples."""
     responses: dict[int | str, dict[str, Any]] = {}
     for code in sorted(codes):
         response = responses.setdefault(PROBLEMS[code].status, {"content": {PROBLEM_MEDIA_TYPE: {"examples": {}}}})
@@ -165,12 +142,12 @@ def problem_responses(*codes: ProblemCode) -> dict[int | str, dict[str, Any]]:
 
 
 def reference_to(schema: type[BaseModel]) -> dict[str, str]:
-    """A reference to a schema of the OpenAPI document; `app.openapi.document` adds the schema itself."""
+    """Return a reference to a schema of the OpenAPI document, which `app.openapi.document` adds to it."""
     return {"$ref": f"#/components/schemas/{schema.__name__}"}
 
 
 def example_of(code: ProblemCode) -> dict[str, Any]:
-    """A problem document of this code, as the API reference shows it."""
+    """Return the problem document that the API reference shows for a code."""
     example = PROBLEMS[code]
     problem = Problem(
         title=title_of(example.status),
@@ -178,50 +155,56 @@ def example_of(code: ProblemCode) -> dict[str, Any]:
         detail=example.detail,
         code=code,
         request_id="3f2b8c1d9e4a4f0b8a7c6d5e4f3a2b1c",
-        errors=[ProblemItem.model_validate(item) for item in example.errors],
+        errors=list(example.errors),
     )
     return problem.model_dump(mode="json", exclude_none=True)
 
 
 def title_of(status: int) -> str:
-    """The standard phrase of a status."""
+    """Return the reason phrase of a status."""
     return "Checksum Mismatch" if status == CHECKSUM_MISMATCH else HTTPStatus(status).phrase
 
 
 def install(app: FastAPI) -> None:
-    """Answer every exception of the table, and what FastAPI and Starlette raise, with a problem document."""
-    for kind in STATUS_OF:
-        app.add_exception_handler(kind, _known)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(OSError, _operating_system)
+    """Respond to the exceptions of `STATUS_OF` and of Starlette with problem documents."""
+    for error_type in STATUS_OF:
+        app.add_exception_handler(error_type, _respond_listed)
+    app.add_exception_handler(HTTPException, _respond_http)
+    app.add_exception_handler(OSError, _respond_os_error)
 
 
 def to_problem_error(error: Exception) -> ProblemError:
-    """An exception of the table as the client is told of it."""
-    status, code = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
-    if isinstance(error, ServingError):
-        return _serving_problem(error, status, code)
-    if isinstance(error, IntegrityError):
-        return ProblemError(status, code, "Someone else did the same just now. Look at what is there, then try again.")
-    if isinstance(error, SQLAlchemyError | StorageUnavailable):
-        place = "database" if isinstance(error, SQLAlchemyError) else "store of files"
-        detail = f"The {place} does not answer. Try again in a moment; /readyz says more."
-        return ProblemError(status, code, detail, headers={"Retry-After": "2"})
-    if isinstance(error, StorageFull):
-        return ProblemError(status, code, f"{_sentence(str(error))} Delete what is not needed there, then try again.")
-    if isinstance(error, NotFound) and error.kind in _LISTED:
-        return ProblemError(status, code, f"{_sentence(str(error))} GET /api/v1/{error.kind}s lists what there is.")
-    if isinstance(error, UploadLocked):
-        return ProblemError(status, code, _sentence(str(error)), headers={"Retry-After": "1"})
-    if not isinstance(error, MLError):
-        return ProblemError(status, code, _sentence(str(error)))
-    detail = _sentence(error.message) + (f" {_sentence(error.hint)}" if error.hint else "")
-    errors = [finding.to_json() for finding in error.findings]
+    """Convert an exception of the table."""
+    status, code = next(STATUS_OF[error_type] for error_type in type(error).__mro__ if error_type in STATUS_OF)
+    match error:
+        case ServingError():
+            return _serving_problem(error, status, code)
+        case MLError():
+            return _ml_problem(error, status, code)
+        case IntegrityError():
+            detail = "Conflicts with a concurrent request. Read the current state, then try again."
+            return ProblemError(status, code, detail)
+        case SQLAlchemyError() | StorageUnavailable():
+            service = "The database" if isinstance(error, SQLAlchemyError) else "Blob storage"
+            detail = f"{service} is unavailable. Try again in a moment; see /readyz."
+            return ProblemError(status, code, detail, headers={"Retry-After": "2"})
+        case UploadLocked():
+            return ProblemError(status, code, _sentence(str(error)), headers={"Retry-After": "1"})
+        case StorageFull():
+            hint = "Delete what is no longer needed, then try again."
+        case NotFound() if error.kind in _LISTED_KINDS:
+            hint = f"GET /api/v1/{error.kind}s lists all."
+        case _:
+            hint = ""
+    return ProblemError(status, code, f"{_sentence(str(error))} {hint}".rstrip())
+
+
+def _ml_problem(error: MLError, status: int, code: ProblemCode) -> ProblemError:
     if isinstance(error, InputError):
-        errors = [{**finding, "path": _place_of_input(error.index, finding.get("path"))} for finding in errors]
-        detail = summarize(errors)
-    return ProblemError(status, code, detail, errors=errors)
+        findings = [replace(finding, path=_input_path(error.index, finding.path)) for finding in error.findings]
+        return ProblemError(status, code, summarize(findings), errors=findings)
+    detail = _sentence(error.message) + (f" {_sentence(error.hint)}" if error.hint else "")
+    return ProblemError(status, code, detail, errors=error.findings)
 
 
 def internal_error(request_id: str) -> ProblemError:
@@ -250,135 +233,67 @@ def _serving_problem(error: ServingError, status: int, code: ProblemCode) -> Pro
                 f"{error.limit_bytes >> 20} MiB. Send fewer inputs at a time."
             )
             finding = Finding(code=code, message=detail, path=f"inputs.{error.answered - 1}")
-            return ProblemError(status, code, detail, errors=[finding.to_json()])
+            return ProblemError(status, code, detail, errors=[finding])
         case _:
             detail = _sentence(str(error))
     return ProblemError(status, code, detail)
 
 
-def to_findings(
-    errors: Sequence[Any], *, body: Any = None, schema: Mapping[str, Any] | None = None
-) -> list[dict[str, Any]]:
-    """Pydantic's errors as items of a problem document; `schema` is of the body, and says which fields there are."""
-    return [_finding_of(error, body, schema or {}) for error in errors[:MAX_LISTED_VALUES]]
+def summarize(findings: Sequence[Finding]) -> str:
+    """Describe the first findings, and their hints, in sentences."""
+    quoted = findings[:MAX_QUOTED_FINDINGS]
+    messages = "; ".join(f"{item.path}: {item.message}" if item.path else item.message for item in quoted)
+    more = f"; and {len(findings) - len(quoted)} more (see errors)" if len(findings) > len(quoted) else ""
+    hints = " ".join(dict.fromkeys(_sentence(item.hint) for item in quoted if item.hint))
+    return f"{messages}{more}. {hints}".strip()
 
 
-def _finding_of(error: Mapping[str, Any], body: Any, schema: Mapping[str, Any]) -> dict[str, Any]:
-    kind = error["type"]
-    place = location_path(error, body)
-    if kind == "extra_forbidden":
-        finding = unknown("field", str(place[-1]), known_fields(schema, error["loc"]), path=_dotted(place))
-        return {**finding.to_json(), "code": kind}
-    told = {name: str(each) for name, each in error.get("ctx", {}).items()}
-    if "tag" in told:
-        told["tag"] = told["tag"][:MAX_SHOWN_CHARACTERS]
-    return _without_none(
-        code=kind,
-        path=_dotted(place) or None,
-        message=_IN_WORDS[kind].format(**told) if kind in _IN_WORDS else error["msg"],
-        found=told.get("tag") or (shorten(error.get("input")) if kind not in _ABSENT else None),
-    )
-
-
-def summarize(items: Sequence[Mapping[str, Any]]) -> str:
-    """The first few findings in a sentence each."""
-    told = "; ".join(
-        f"{item['path']}: {item['message']}" if item.get("path") else item["message"] for item in items[:3]
-    )
-    more = f"; and {len(items) - 3} more (see errors)" if len(items) > 3 else ""
-    hints = " ".join(dict.fromkeys(_sentence(item["hint"]) for item in items[:3] if item.get("hint")))
-    return f"{told}{more}. {hints}".strip()
-
-
-def location_path(error: Mapping[str, Any], body: Any) -> tuple[str | int, ...]:
-    """Where it is in `body`. The branch of a union is part of Pydantic's location, but not of what was sent."""
-    location = error["loc"]
-    places = location[1:] if location[:1] and location[0] in ("body", "query", "path", "header") else location
-    parts, value = [], body
-    for position, part in enumerate(places):
-        is_absent = error["type"] == "missing" and position == len(places) - 1
-        within = dict(enumerate(value)) if isinstance(value, list) else value
-        if isinstance(within, Mapping) and part in within:
-            value = within[part]
-        elif body is not None and not is_absent:
-            continue
-        parts.append(part)
-    if error["type"] in _TAGS:
-        # Where a field says which kind of object it is, Pydantic names the field only in words.
-        parts.append(error["ctx"]["discriminator"].strip("'"))
-    return tuple(parts)
-
-
-def _place_of_input(index: int, field: str | None) -> str:
+def _input_path(index: int, field: str | None) -> str:
     if field is not None and field.partition(".")[0] == PARAMETERS:
         return field
     return f"inputs.{index}.{field}" if field else f"inputs.{index}"
-
-
-def _dotted(place: Sequence[str | int]) -> str:
-    """`schedule.epochs`."""
-    return ".".join(str(part) for part in place)
 
 
 def _sentence(text: str) -> str:
     return text if not text or text[-1] in ".!?" else f"{text}."
 
 
-def _without_none(**items: Any) -> dict[str, Any]:
-    return {key: value for key, value in items.items() if value is not None}
+def respond(request: Request, error: HTTPException) -> Response:
+    """Return the problem document of an error for this request."""
+    return problem_response(request.state.request_id, error)
 
 
-def _respond(request: Request, refused: HTTPException) -> Response:
-    return problem_response(request.state.request_id, refused)
+def _respond_listed(request: Request, error: Exception) -> Response:
+    return respond(request, to_problem_error(error))
 
 
-def _known(request: Request, error: Exception) -> Response:
-    return _respond(request, to_problem_error(error))
-
-
-def _operating_system(request: Request, error: Exception) -> Response:
-    """A full disk is an answer; any other trouble with a file is ours."""
+def _respond_os_error(request: Request, error: Exception) -> Response:
+    """Respond to a full disk; any other operating system error is internal."""
     if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
         raise error
-    return _respond(
-        request, ProblemError(507, "storage_full", "The disk is full. Delete datasets or models, then try again.")
-    )
+    detail = "The disk is full. Delete datasets or models, then try again."
+    return respond(request, ProblemError(507, "storage_full", detail))
 
 
-def _http(request: Request, error: Exception) -> Response:
+def _respond_http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     if isinstance(error, ProblemError):
-        return _respond(request, error)
+        return respond(request, error)
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return _respond(
-            request, ProblemError(404, "no_such_path", f"There is no {request.url.path} here. /docs lists every path.")
-        )
+        detail = f"There is no path {request.url.path}. /docs lists every path."
+        return respond(request, ProblemError(404, "no_such_path", detail))
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = _methods(request)
-        detail = f"{request.method} is not possible on this path; use {allowed}."
-        return _respond(request, ProblemError(405, "method_not_allowed", detail, headers={"Allow": allowed}))
-    return _respond(request, error)
+        allowed = _allowed_methods(request)
+        detail = f"This path does not support {request.method}; use {allowed}."
+        return respond(request, ProblemError(405, "method_not_allowed", detail, headers={"Allow": allowed}))
+    return respond(request, error)
 
 
-def _methods(request: Request) -> str:
-    """All methods of a path; the routing knows only those of the first route that it met there."""
+def _allowed_methods(request: Request) -> str:
+    """List the methods of a path.
+
+    The router knows only those of the first route that matched it.
+    """
     path = getattr(request.scope.get("route"), "path", "")
     return ", ".join(method.upper() for method in request.app.openapi()["paths"].get(path, {})) or "GET"
-
-
-def _invalid(request: Request, error: Exception) -> Response:
-    if not isinstance(error, RequestValidationError):
-        raise error
-    items = to_findings(error.errors(), body=error.body, schema=_body_schema(request))
-    return _respond(request, ProblemError(422, "invalid_request", summarize(items), errors=items))
-
-
-def _body_schema(request: Request) -> dict[str, Any]:
-    """Of the body that this route reads, with what it refers to."""
-    document = request.app.openapi()
-    path = getattr(request.scope.get("route"), "path", "")
-    operation = document["paths"].get(path, {}).get(request.method.lower(), {})
-    content = operation.get("requestBody", {}).get("content", {})
-    schema = content.get("application/json", {}).get("schema", {})
-    return {**schema, "components": document.get("components", {})}

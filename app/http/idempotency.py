@@ -1,10 +1,10 @@
-"""`Idempotency-Key`: a POST that is sent twice is done once, and answered the same."""
+"""`Idempotency-Key`: executes a repeated POST once, and repeats its response."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import Annotated, Final, TypeAlias
 
 from fastapi import Depends, Header, Request
 from pydantic import BaseModel
@@ -15,7 +15,8 @@ from starlette.responses import Response
 from app.http.errors import ProblemError
 from store import idempotency
 
-REPLAYED = "Idempotent-Replayed"
+#: Header of a response that was stored for an earlier request.
+REPLAYED: Final = "Idempotent-Replayed"
 
 _Key = Annotated[
     str | None,
@@ -24,62 +25,59 @@ _Key = Annotated[
         min_length=1,
         max_length=200,
         pattern=r"^[\x21-\x7e]+$",
-        description="Any text of your own; the same key with the same body is done once.",
+        description="Any text; a request that is sent again with the same key and body is executed once.",
     ),
 ]
 
-Created = tuple[BaseModel, Mapping[str, str]]
-"""What was made, and the headers to say so with."""
+#: The created resource, and headers of the response.
+Created: TypeAlias = tuple[BaseModel, Mapping[str, str]]
 
 
 class IdempotentRequest:
-    """The idempotency of one request."""
+    """A request that may carry an `Idempotency-Key`."""
 
     def __init__(self, request: Request, idempotency_key: _Key = None) -> None:
         self.key = idempotency_key
         self._path = f"{request.method} {request.url.path}"
 
-    def answer(
+    def respond(
         self,
         session: Session,
         *,
         body: bytes,
         status: int,
-        make: Callable[[], Created],
-        keep: Callable[[BaseModel], BaseModel] = lambda made: made,
+        create: Callable[[], Created],
+        redact: Callable[[BaseModel], BaseModel] = lambda resource: resource,
     ) -> Response:
-        """Call `make` unless this was answered before; `keep` says what of the answer may be stored.
+        """Return the stored response of the key, or call `create` and store its response.
 
-        Raises `ProblemError` 422 where the key came with another body. What `make` raises is not remembered.
+        `redact` removes what must not be stored. An exception of `create` is not stored. Raises `ProblemError` 422
+        if the key was sent with another body, and 409 if the earlier request is in progress.
         """
         if self.key is None:
-            made, headers = make()
-            return _response(made.model_dump_json(), status, headers)
+            resource, headers = create()
+            return _to_response(resource.model_dump_json(), status, headers)
         fingerprint = hashlib.sha256(self._path.encode() + b"\n" + body).hexdigest()
         stored = idempotency.find(session, self.key)
         if stored is not None:
             if stored.fingerprint != fingerprint:
-                detail = "This Idempotency-Key was sent before with another request. Take a new key."
+                detail = "This Idempotency-Key was sent before with another request. Use a new key."
                 raise ProblemError(422, "idempotency_key_reused", detail)
-            return _response(stored.body, stored.status, {**stored.headers, REPLAYED: "true"})
-        made, headers = make()
+            return _to_response(stored.body, stored.status, {**stored.headers, REPLAYED: "true"})
+        resource, headers = create()
         try:
+            body_to_store = redact(resource).model_dump_json()
             idempotency.save(
-                session,
-                self.key,
-                fingerprint=fingerprint,
-                status=status,
-                headers=dict(headers),
-                body=keep(made).model_dump_json(),
+                session, self.key, fingerprint=fingerprint, status=status, headers=dict(headers), body=body_to_store
             )
             session.flush()
         except IntegrityError:
-            detail = "The same request is being answered right now. Send it again in a moment."
+            detail = "A request with this Idempotency-Key is in progress. Send it again in a moment."
             raise ProblemError(409, "idempotency_key_in_use", detail) from None
-        return _response(made.model_dump_json(), status, headers)
+        return _to_response(resource.model_dump_json(), status, headers)
 
 
-def _response(content: str, status: int, headers: Mapping[str, str]) -> Response:
+def _to_response(content: str, status: int, headers: Mapping[str, str]) -> Response:
     return Response(content, status, dict(headers), "application/json")
 
 

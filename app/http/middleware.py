@@ -1,6 +1,7 @@
-"""The gate: what every request passes before anything of it is read. Pure ASGI, outermost.
+"""The gateway: checks every request before its body is read.
 
-A request id, then the Host, then the key, then the announced size; only then does the body begin to arrive, counted.
+It is the outermost middleware, in pure ASGI. In order: request id, Host, API key, announced size. Only then the body is
+received, with limits on size and time.
 """
 
 from __future__ import annotations
@@ -34,30 +35,34 @@ if TYPE_CHECKING:
     from app.metrics.registry import MetricsRegistry
     from app.settings import AppSettings
 
-OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
-OPEN_PREFIX = "/static/"
+#: Paths that need no API key.
+OPEN_PATHS: Final = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
+OPEN_PREFIX: Final = "/static/"
+#: Paths that are not in the access log.
+UNLOGGED_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
+#: Headers of every response, unless its route sets them.
 RESPONSE_HEADERS: Final[Mapping[str, str]] = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
 }
-"""What every answer says unless its route says otherwise."""
-QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+#: Accepted values of the Host header that are remembered.
+MAX_CACHED_HOSTS: Final = 64
+#: Status in logs and metrics of a request whose client disconnected before the response.
+CLIENT_DISCONNECTED: Final = 499
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-MOST_HOSTS: Final = 64
-CLIENT_LEFT: Final = 499
-"""What logs and metrics call a request whose client did not wait for the answer."""
 
 _log = EventLogger("plinth.access")
 
 
 class ApiKeyCache(TtlCache[bytes, str]):
-    """Ids of API keys by secret; a secret is verified again every `seconds`, so that revoking it takes effect.
+    """Caches the ids of API keys by secret.
 
-    Stores SHA-256 digests, never the secrets themselves.
+    A secret is verified again every `seconds`, so that a revoked key is rejected. Stores SHA-256 digests, never the
+    secrets themselves.
     """
 
     MAX_KEYS: Final = 1024
@@ -72,7 +77,7 @@ class ApiKeyCache(TtlCache[bytes, str]):
         )
 
     async def find(self, secret: str) -> str | None:
-        """Return the id of a key by its secret; None for a secret that is unknown or revoked."""
+        """Return the id of a key; None for an unknown or revoked secret."""
         try:
             return await self.get_fresh(secret.encode())
         except LookupError:
@@ -80,26 +85,25 @@ class ApiKeyCache(TtlCache[bytes, str]):
 
 
 class GatewayMiddleware:
-    """Stands around the whole application."""
+    """Wraps the application. It also logs and counts requests, those of the fast path included."""
 
     def __init__(self, *, settings: AppSettings, api_keys: ApiKeyCache, metrics: MetricsRegistry) -> None:
         self._settings = settings
         self._api_keys = api_keys
         self._metrics = metrics
-        self._answers_to: set[bytes] = set()
-        """Hosts that were found to be ours."""
-        self._names = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
+        self._allowed_names = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
+        #: Values of the Host header that passed the check.
+        self._accepted_hosts: set[bytes] = set()
 
-    def around(self, app: ASGIApp) -> ASGIApp:
-        """The application behind the gate."""
+    def wrap(self, app: ASGIApp) -> ASGIApp:
+        """Return the application behind the gateway."""
 
-        async def pass_through(scope: Scope, receive: Receive, send: Send) -> None:
-            await self._pass(app, scope, receive, send)
+        async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._handle(app, scope, receive, send)
 
-        return pass_through
+        return handle
 
-    async def _pass(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request; nothing that goes wrong inside leaves without a problem document."""
+    async def _handle(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
@@ -107,59 +111,54 @@ class GatewayMiddleware:
         request_id = choose_request_id(headers.get("x-request-id", ""))
         scope.setdefault("state", {})["request_id"] = request_id
         with bind_fields(request_id=request_id):
-            await self._answer(app, scope, headers, receive, _Answer(send, request_id))
+            await self._respond(app, scope, headers, receive, _ResponseSender(send, request_id))
 
-    async def _answer(self, app: ASGIApp, scope: Scope, headers: Headers, receive: Receive, answer: _Answer) -> None:
-        limit = self._limit_bytes(scope["path"])
-        length = headers.get("content-length", "")
-        body = Body(
-            receive,
-            answer.send,
-            length=int(length) if length.isdecimal() else None,
-            chunked="transfer-encoding" in headers,
-            limit_bytes=limit,
-            idle_seconds=self._settings.body_idle_timeout_seconds,
-        )
-        started = time.perf_counter()
+    async def _respond(
+        self, app: ASGIApp, scope: Scope, headers: Headers, receive: Receive, sender: _ResponseSender
+    ) -> None:
+        """Pass the request on, or respond with a problem document; no exception leaves the gateway."""
+        body = self._limited_body(scope, headers, receive, sender)
+        start = time.perf_counter()
         try:
             self._check_host(headers)
             await self._check_key(scope, headers)
-            if length.isdecimal() and int(length) > limit:
-                raise too_large(limit)
-            _check_coding(headers)
+            self._check_length(scope, headers)
+            _check_content_encoding(headers)
             await app(scope, body.receive, body.send)
-        except ProblemError as refused:
-            await self._refuse(scope, body, answer, refused)
+        except ProblemError as error:
+            await _send_problem(scope, body, sender, error)
         except ClientDisconnect:
-            answer.status = answer.status or CLIENT_LEFT
+            sender.status = sender.status or CLIENT_DISCONNECTED
         except asyncio.CancelledError:
-            # Only the end of the process does that, to what was not answered in the time that it waits.
-            detail = "The service was stopped before this was answered. Send it again in a moment."
-            stopped = ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "stopped", detail, headers={"Retry-After": "1"})
-            await self._refuse(scope, body, answer, stopped)
+            # Only a shutdown cancels, and only requests that are not answered within its timeout.
+            detail = "The service stopped before it answered. Send the request again in a moment."
+            problem = ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "stopped", detail, headers={"Retry-After": "1"})
+            await _send_problem(scope, body, sender, problem)
         except Exception as error:
-            self.log_failure(error, method=scope["method"], path=scope["path"], request_id=answer.request_id)
-            await self._refuse(scope, body, answer, internal_error(answer.request_id))
+            self.log_failure(error, method=scope["method"], path=scope["path"], request_id=sender.request_id)
+            await _send_problem(scope, body, sender, internal_error(sender.request_id))
         finally:
-            self._note(scope, answer, time.perf_counter() - started)
+            self.log_request(
+                method=scope["method"],
+                path=scope["path"],
+                route=getattr(scope.get("route"), "path", "unknown"),
+                status=sender.status,
+                seconds=time.perf_counter() - start,
+                key_id=scope["state"].get("key_id"),
+                request_id=sender.request_id,
+            )
 
-    async def _refuse(self, scope: Scope, body: Body, answer: _Answer, refused: ProblemError) -> None:
-        if not answer.status:
-            await problem_response(answer.request_id, refused)(scope, body.receive, body.send)
-
-    def _note(self, scope: Scope, answer: _Answer, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unknown")
-        self.note(
-            method=scope["method"],
-            path=scope["path"],
-            route=route,
-            status=answer.status,
-            seconds=seconds,
-            key_id=scope["state"].get("key_id"),
-            request_id=answer.request_id,
+    def _limited_body(self, scope: Scope, headers: Headers, receive: Receive, sender: _ResponseSender) -> Body:
+        return Body(
+            receive,
+            sender.send,
+            length=_content_length(headers),
+            chunked="transfer-encoding" in headers,
+            limit_bytes=self._limit_bytes(scope["path"]),
+            idle_seconds=self._settings.body_idle_timeout_seconds,
         )
 
-    def note(
+    def log_request(
         self,
         *,
         method: str,
@@ -170,20 +169,20 @@ class GatewayMiddleware:
         key_id: str | None,
         request_id: str,
     ) -> None:
-        """Count a request that was answered, and write it down."""
+        """Count a request that has been answered, and write it to the access log."""
         self._metrics.requests.observe(method=method, route=route, status=status, seconds=seconds)
-        if path not in QUIET_PATHS:
+        if path not in UNLOGGED_PATHS:
             access_log.request(
                 method=method, path=path, status=status, seconds=seconds, key=key_id, request_id=request_id
             )
 
     def log_failure(self, error: Exception | None, *, method: str, path: str, request_id: str) -> None:
         """Log a failure that the client did not cause."""
-        _log.error("failed", method=method, path=path, request_id=request_id, exc_info=error)
+        _log.error("request failed", method=method, path=path, request_id=request_id, exc_info=error)
 
-    def opens_at_once(self, host: bytes, authorization: bytes) -> str | None:
-        """The id of the key, where neither name nor key has to be looked up; None says nothing against them."""
-        if host not in self._answers_to:
+    def peek_key_id(self, host: bytes, authorization: bytes) -> str | None:
+        """Return the id of a cached key; None if host or key must be checked."""
+        if host not in self._accepted_hosts:
             return None
         scheme, _, secret = authorization.partition(b" ")
         return self._api_keys.peek(secret) if scheme == b"Bearer" else None
@@ -195,29 +194,36 @@ class GatewayMiddleware:
             return self._settings.max_upload_bytes
         return self._settings.max_json_bytes
 
-    def _check_host(self, headers: Headers) -> None:
-        """A page of another origin may make its name point here (DNS rebinding); then the Host header tells on it.
+    def _check_length(self, scope: Scope, headers: Headers) -> None:
+        limit_bytes = self._limit_bytes(scope["path"])
+        if (_content_length(headers) or 0) > limit_bytes:
+            raise too_large(limit_bytes)
 
-        Where there is none, as in HTTP/1.0, no browser asks.
+    def _check_host(self, headers: Headers) -> None:
+        """Reject names of other sites, against DNS rebinding.
+
+        A web page can point its own name to this address, but its requests carry that name. A request without a Host
+        header, as in HTTP/1.0, does not come from a browser.
         """
         host = headers.get("host", "")
         encoded = host.encode("latin-1")
-        if encoded in self._answers_to or "host" not in headers:
+        if encoded in self._accepted_hosts or "host" not in headers:
             return
-        self._check_name(host)
-        if len(self._answers_to) < MOST_HOSTS:
-            self._answers_to.add(encoded)
+        self._check_host_name(host)
+        if len(self._accepted_hosts) < MAX_CACHED_HOSTS:
+            self._accepted_hosts.add(encoded)
 
-    def _check_name(self, host: str) -> None:
+    def _check_host_name(self, host: str) -> None:
         name = (host.rpartition(":")[0] if re.search(r":\d*$", host) else host).strip("[]").lower()
-        if "*" in self._names or name in self._names or name == "localhost" or name.endswith(".localhost"):
+        allowed = self._allowed_names
+        if "*" in allowed or name in allowed or name == "localhost" or name.endswith(".localhost"):
             return
         try:
             ipaddress.ip_address(name)
         except ValueError:
-            if not self._names and not is_loopback(self._settings.host):
+            if not allowed and not is_loopback(self._settings.host):
                 return
-            detail = f"This service does not answer to the name {name[:100]!r}. Add it to PLINTH_ALLOWED_HOSTS."
+            detail = f"{name[:100]!r} is not a name of this service. Add it to PLINTH_ALLOWED_HOSTS."
             raise ProblemError(400, "unknown_host", detail) from None
 
     async def _check_key(self, scope: Scope, headers: Headers) -> None:
@@ -233,17 +239,18 @@ class GatewayMiddleware:
         except DBAPIError as error:
             raise to_problem_error(error) from error
         if key_id is None:
-            detail = "This key is not known or was revoked. `plinth keys create` makes another."
+            detail = "This key is unknown or revoked. `plinth keys create` makes another."
             raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_unknown", detail, headers=challenge)
         scope["state"]["key_id"] = key_id
 
 
-class _Answer:
-    """Remembers the status, and adds the headers every answer has."""
+class _ResponseSender:
+    """Sends a response with the headers that all responses have, and remembers its status."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
         self.request_id = request_id
+        #: 0 until the response starts.
         self.status = 0
 
     async def send(self, message: Message) -> None:
@@ -256,18 +263,28 @@ class _Answer:
         await self._send(message)
 
 
-def _check_coding(headers: Headers) -> None:
-    """What is packed would be taken for what it is not; to unpack it, an unknown amount of it, is for nobody's good."""
-    coding = headers.get("content-encoding", "identity").lower()
-    if coding != "identity":
-        detail = f"Send the body as it is, without 'Content-Encoding: {coding[:40]}'."
+async def _send_problem(scope: Scope, body: Body, sender: _ResponseSender, error: ProblemError) -> None:
+    if not sender.status:
+        await problem_response(sender.request_id, error)(scope, body.receive, body.send)
+
+
+def _content_length(headers: Headers) -> int | None:
+    length = headers.get("content-length", "")
+    return int(length) if length.isdecimal() else None
+
+
+def _check_content_encoding(headers: Headers) -> None:
+    """Reject compressed bodies, whose size would be unknown until they are decompressed."""
+    encoding = headers.get("content-encoding", "identity").lower()
+    if encoding != "identity":
+        detail = f"Send the body uncompressed, without 'Content-Encoding: {encoding[:40]}'."
         raise ProblemError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_coding", detail, headers={"Accept-Encoding": "identity"}
         )
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens on `host`."""
+    """Return whether only this machine can reach the address `host`."""
     if host == "localhost":
         return True
     try:
@@ -276,13 +293,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def choose_request_id(asked: str) -> str:
-    """The client's own, where it is a sound one."""
-    return asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(16)
+def choose_request_id(header: str) -> str:
+    """Return the X-Request-Id of the client if valid, else a random one."""
+    return header if _REQUEST_ID.fullmatch(header) else secrets.token_hex(16)
 
 
 async def _verify(secret: bytes) -> str:
-    """Return the id of a key; raises `LookupError` for a secret that is unknown or revoked."""
+    """Return the id of a key; raises `LookupError` for an unknown or revoked secret."""
     return await to_thread.run_sync(_key_id, secret.decode())
 
 

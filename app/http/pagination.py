@@ -1,4 +1,4 @@
-"""Lists, newest first, a page at a time."""
+"""Pages of lists, newest first."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from store.pagination import Page
 Item = TypeVar("Item")
 Row = TypeVar("Row")
 
-Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
-_BEFORE = "`next_cursor` of the page before."
-Cursor = Annotated[str | None, Query(pattern=r"^[a-z]+_[0-9a-f]{32}$", description=_BEFORE)]
-NumberCursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,9}$", description=_BEFORE)]
-"""Of a list that is numbered: events, versions."""
+Limit = Annotated[int, Query(ge=1, le=200, description="Maximum number of items.")]
+_DESCRIPTION = "`next_cursor` of the previous page."
+Cursor = Annotated[str | None, Query(pattern=r"^[a-z]+_[0-9a-f]{32}$", description=_DESCRIPTION)]
+#: Cursor of a list whose items are numbered: events, versions.
+NumberCursor = Annotated[str | None, Query(pattern=r"^[0-9]{1,9}$", description=_DESCRIPTION)]
 
 
 class ListOf(BaseModel, Generic[Item]):
-    """One page. `next_cursor` goes into `?cursor=` for the next one."""
+    """One page of a list. Send `next_cursor` as `?cursor=` to get the next one."""
 
     object: Literal["list"] = "list"
     data: list[Item]
@@ -30,6 +30,6 @@ class ListOf(BaseModel, Generic[Item]):
 
     @classmethod
     def of(cls, page: Page[Row], item: Callable[[Row], Item]) -> ListOf[Item]:
-        """A page of rows as clients see them."""
+        """Convert each row of a page with `item`."""
         cursor = page.next_cursor
         return cls(data=[item(row) for row in page.items], has_more=cursor is not None, next_cursor=cursor)

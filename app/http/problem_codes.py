@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from typing_extensions import TypeAliasType
+
+from ml.errors import Finding
 
 ProblemCode = TypeAliasType(
     "ProblemCode",
@@ -73,23 +75,23 @@ class ProblemExample:
 
     status: int
     detail: str
-    errors: tuple[Mapping[str, Any], ...] = ()
+    errors: tuple[Finding, ...] = ()
 
 
-_UNKNOWN_TASK: Final = {
-    "code": "unknown_name",
-    "message": "there is no task named 'image_clasification'; known: image_classification, image_generation",
-    "path": "task",
-    "found": "image_clasification",
-    "expected": "image_classification, image_generation",
-    "hint": "Did you mean 'image_classification'?",
-}
-_NOT_AN_INTEGER: Final = {
-    "code": "int_parsing",
-    "message": "Input should be a valid integer, unable to parse string as an integer",
-    "path": "limit",
-    "found": "'ten'",
-}
+_UNKNOWN_TASK: Final = Finding(
+    code="unknown_name",
+    message="there is no task named 'image_clasification'; known: image_classification, image_generation",
+    path="task",
+    found="image_clasification",
+    expected="image_classification, image_generation",
+    hint="Did you mean 'image_classification'?",
+)
+_NOT_AN_INTEGER: Final = Finding(
+    code="int_parsing",
+    message="Input should be a valid integer, unable to parse string as an integer",
+    path="limit",
+    found="'ten'",
+)
 
 PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     # 400
@@ -105,8 +107,8 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     "key_unknown": ProblemExample(401, "This key is unknown or revoked. `plinth keys create` makes another."),
     # 404, 405, 406, 408
     "not_found": ProblemExample(404, "There is no model 'digit'. Known: digits. Did you mean 'digits'?"),
-    "no_such_path": ProblemExample(404, "There is no /api/v1/job here. /docs lists every path."),
-    "method_not_allowed": ProblemExample(405, "PUT is not possible on this path; use POST, GET."),
+    "no_such_path": ProblemExample(404, "There is no path /api/v1/job. /docs lists every path."),
+    "method_not_allowed": ProblemExample(405, "This path does not support PUT; use POST, GET."),
     "not_a_stream": ProblemExample(
         406, "Only the text of a single input can be streamed. Send 'Accept: application/json'."
     ),
@@ -152,11 +154,11 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
         422,
         "The outputs of the first 12 of 1,024 inputs exceed 64 MiB. Send fewer inputs per request.",
         (
-            {
-                "code": "answer_too_large",
-                "message": "The outputs of the first 12 of 1,024 inputs exceed 64 MiB.",
-                "path": "inputs.11",
-            },
+            Finding(
+                code="answer_too_large",
+                message="The outputs of the first 12 of 1,024 inputs exceed 64 MiB.",
+                path="inputs.11",
+            ),
         ),
     ),
     "idempotency_key_reused": ProblemExample(
@@ -167,12 +169,12 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     "invalid_input": ProblemExample(
         422,
         "inputs.0.image: this is no base64.",
-        ({"code": "invalid_input", "message": "this is no base64", "path": "inputs.0.image"},),
+        (Finding(code="invalid_input", message="this is no base64", path="inputs.0.image"),),
     ),
     "invalid_json": ProblemExample(
         422,
         "The body is not valid JSON: unexpected end of data.",
-        ({"code": "json_invalid", "message": "unexpected end of data"},),
+        (Finding(code="json_invalid", message="unexpected end of data"),),
     ),
     "invalid_request": ProblemExample(
         422, "limit: Input should be a valid integer, unable to parse string as an integer.", (_NOT_AN_INTEGER,)
@@ -186,7 +188,7 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     "json_too_large": ProblemExample(
         422,
         "Too many JSON values (limit 2,000,000). Send fewer inputs per request.",
-        ({"code": "json_too_large", "message": "too many JSON values (limit 2,000,000)"},),
+        (Finding(code="json_too_large", message="too many JSON values (limit 2,000,000)"),),
     ),
     "no_inputs": ProblemExample(422, "The form has no file. Send each input as a file part named 'file'."),
     # 423, 429, 431, 460

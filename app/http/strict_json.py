@@ -1,6 +1,7 @@
-"""JSON of which nothing is doubtful: what is no JSON, or has no place in a database or an answer, is told by its place.
+"""Strict JSON decoding; errors carry the path of the bad value.
 
-An event loop reads nothing beside, so what costs much to read is refused before it is read.
+Rejects what JSON, the database or a response cannot hold: NaN, infinities, lone surrogates and NUL. Decoding blocks the
+event loop, so a body that is expensive to decode is rejected before it is decoded.
 """
 
 from __future__ import annotations
@@ -12,83 +13,86 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from app.http.errors import ProblemError
-from ml.errors import MAX_SHOWN_CHARACTERS
+from ml.errors import MAX_SHOWN_CHARACTERS, Finding
 
-MOST_VALUES: Final = 2_000_000
-"""Each takes up to seventy bytes once it is read, whatever it took as text."""
+#: Values in a body. A decoded value takes up to 70 bytes, however short its text is.
+MAX_VALUES: Final = 2_000_000
+#: Field names in all objects of a body; a name takes as long to decode as ten other values.
 MAX_NAMES: Final = 200_000
-"""Of fields in all objects together: each takes as long as ten other values."""
-MOST_FIELDS: Final = 1000
-"""Of a body: no path has so many, and each that there is not is compared with those there are."""
+#: Fields at the top level of a body. No path has this many, and each unknown field is compared with the known ones.
+MAX_TOP_LEVEL_FIELDS: Final = 1000
+#: Average size in bytes above which it is faster to visit all values than to search the body.
 LONG_VALUE_BYTES: Final = 64
-"""On average."""
+#: Parts of a path that are reported.
+MAX_PATH_PARTS: Final = 8
 
+#: Some editors write it at the start of a text.
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-"""Some editors put it before a text."""
-MOST_PARTS: Final = 8
-"""So deep a place is told."""
-HINT: Final = "JSON has no NaN, no infinity and no NUL: leave such values out, and let a library write it."
-SEND_LESS: Final = "Send fewer inputs at a time, and pictures and recordings as files."
+INVALID_HINT: Final = "JSON has no NaN, no infinity and no NUL: leave such values out, and encode with a JSON library."
+SIZE_HINT: Final = "Send fewer inputs per request, and images and audio clips as files."
 
 _NAME = re.compile(rb'(?<!\\)"\s*:')
-_MAY_BE_INFINITE = re.compile(rb"[eE]\+?\d{3}|\d{309}")
-_PLACE = re.compile(r"line (\d+) column (\d+)$")
+_POSSIBLE_INFINITY = re.compile(rb"[eE]\+?\d{3}|\d{309}")
+_POSITION = re.compile(r"line (\d+) column (\d+)$")
 
 
 def strict_json(body: bytes, *, field: str | None = None) -> Any:
-    """Decode JSON. NaN, infinities, lone surrogates and NUL are refused: `ProblemError` 422.
+    """Decode JSON; raises `ProblemError` 422 `invalid_json` or `json_too_large`.
 
-    `field` names the part of a form that is decoded.
+    `field` names the form field that is decoded, and starts the path of the finding.
     """
     body = body.removeprefix(BYTE_ORDER_MARK)
-    values = sum(map(body.count, (b",", b"[", b"{"))) + 1
-    if values > MOST_VALUES:
-        raise _too_much(f"it holds over {MOST_VALUES:,} values", field)
-    if values > MAX_NAMES and sum(1 for _ in _NAME.finditer(body)) > MAX_NAMES:
-        raise _too_much(f"its objects have over {MAX_NAMES:,} fields", field)
+    count = sum(map(body.count, (b",", b"[", b"{"))) + 1
+    _check_size(body, count, field)
     try:
         value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         if not body.strip():
-            raise _not_json("it is empty", field, hint="Send a JSON object.") from None
-        raise _not_json(str(error), field, place=_place_of(str(error), body)) from None
-    if isinstance(value, dict) and len(value) > MOST_FIELDS:
-        raise _too_much(f"it has {len(value):,} fields, over the limit of {MOST_FIELDS:,}", field)
-    if b"\\u0000" in body and (place := _first(value, _has_nul)) is not None:
-        raise _not_json("the character \\u0000 is not allowed", field, place=place)
-    # Where few values make up a large body, as pictures in base64 do, to look at them is quicker than to search it.
-    long = len(body) > LONG_VALUE_BYTES * values
-    if (long or _MAY_BE_INFINITE.search(body)) and (place := _first(value, _is_infinite)) is not None:
-        raise _not_json("a number is too large", field, place=place)
+            raise _invalid("it is empty", field, hint="Send a JSON object.") from None
+        raise _invalid(str(error), field, path=_path_of_error(str(error), body)) from None
+    if isinstance(value, dict) and len(value) > MAX_TOP_LEVEL_FIELDS:
+        raise _too_large(f"too many fields ({len(value):,}, limit {MAX_TOP_LEVEL_FIELDS:,})", field)
+    if b"\\u0000" in body and (path := _find_first(value, _has_nul)) is not None:
+        raise _invalid("the character \\u0000 is not allowed", field, path=path)
+    # In a large body of few values, such as images in base64, visiting the values is faster than searching the body.
+    is_sparse = len(body) > LONG_VALUE_BYTES * count
+    if (is_sparse or _POSSIBLE_INFINITY.search(body)) and (path := _find_first(value, _is_infinite)) is not None:
+        raise _invalid("the number is too large", field, path=path)
     return value
 
 
-def _not_json(reason: str, field: str | None, *, place: str = "", hint: str = HINT) -> ProblemError:
-    path = ".".join(part for part in (field, place) if part)
-    item = {"code": "json_invalid", "message": reason, "hint": hint, **({"path": path} if path else {})}
-    where = f" at {place}" if place else ""
-    detail = f"{field or 'The body'} is not valid JSON{where}: {reason}. {hint}"
-    return ProblemError(422, "invalid_json", detail, errors=[item])
+def _check_size(body: bytes, count: int, field: str | None) -> None:
+    if count > MAX_VALUES:
+        raise _too_large(f"too many JSON values (limit {MAX_VALUES:,})", field)
+    if count > MAX_NAMES and sum(1 for _ in _NAME.finditer(body)) > MAX_NAMES:
+        raise _too_large(f"too many field names in JSON objects (limit {MAX_NAMES:,})", field)
 
 
-def _too_much(reason: str, field: str | None) -> ProblemError:
-    item = {"code": "json_too_large", "message": reason, "hint": SEND_LESS, **({"path": field} if field else {})}
-    return ProblemError(
-        422, "json_too_large", f"{field or 'The body'} is too much: {reason}. {SEND_LESS}", errors=[item]
-    )
+def _invalid(reason: str, field: str | None, *, path: str = "", hint: str = INVALID_HINT) -> ProblemError:
+    full_path = ".".join(part for part in (field, path) if part)
+    finding = Finding(code="json_invalid", message=reason, path=full_path or None, hint=hint)
+    location = f" at {path}" if path else ""
+    detail = f"{field or 'The body'} is not valid JSON{location}: {reason}. {hint}"
+    return ProblemError(422, "invalid_json", detail, errors=[finding])
 
 
-def _place_of(reason: str, body: bytes) -> str:
-    """The value at which reading ended, as far as that can be told: the last of what comes before it."""
-    found = _PLACE.search(reason)
-    if found is None:
+def _too_large(reason: str, field: str | None) -> ProblemError:
+    finding = Finding(code="json_too_large", message=reason, path=field, hint=SIZE_HINT)
+    subject = f"{field}: {reason}" if field else reason[0].upper() + reason[1:]
+    return ProblemError(422, "json_too_large", f"{subject}. {SIZE_HINT}", errors=[finding])
+
+
+def _path_of_error(reason: str, body: bytes) -> str:
+    """Return the path at which decoding failed; "" if unknown."""
+    position = _POSITION.search(reason)
+    if position is None:
         return ""
-    line, column = map(int, found.groups())
+    line, column = map(int, position.groups())
     start = 0
     for _ in range(line - 1):
         start = body.index(b"\n", start) + 1
     try:
-        # A nought stands for the value that cannot be read, lest the one before it be taken for the last.
+        # The 0 stands in for the invalid value; without it the value before would be the last one.
         value = from_json(body[: start + column - 1] + b"0", allow_partial="trailing-strings")
     except ValueError:
         return ""
@@ -96,37 +100,39 @@ def _place_of(reason: str, body: bytes) -> str:
     while value and isinstance(value, dict | list):
         parts.append(next(reversed(value)) if isinstance(value, dict) else len(value) - 1)
         value = value[parts[-1]]
-    return _dotted(parts)
+    return _join(parts)
 
 
-def _first(value: Any, is_wrong: Callable[[Any], bool]) -> str | None:
-    """Where there is something wrong; None where nothing is."""
+def _find_first(value: Any, is_invalid: Callable[[Any], bool]) -> str | None:
+    """Return the path of the first invalid value; None if there is none.
+
+    An object with an invalid name is invalid.
+    """
     pending: list[tuple[Any, Any, Any]] = [(None, None, value)]
     while pending:
         node = pending.pop()
         item = node[2]
         if isinstance(item, dict):
-            if any(map(is_wrong, item)):
-                return _path(node)
-            pending.extend((node, key, each) for key, each in item.items())
+            if any(map(is_invalid, item)):
+                return _path_of_node(node)
+            pending.extend((node, name, child) for name, child in item.items())
         elif isinstance(item, list):
-            pending.extend((node, index, each) for index, each in enumerate(item))
-        elif is_wrong(item):
-            return _path(node)
+            pending.extend((node, index, child) for index, child in enumerate(item))
+        elif is_invalid(item):
+            return _path_of_node(node)
     return None
 
 
-def _path(node: tuple[Any, Any, Any]) -> str:
+def _path_of_node(node: tuple[Any, Any, Any]) -> str:
     parts: list[Any] = []
     while node[0] is not None:
         parts.append(node[1])
         node = node[0]
-    return _dotted(parts[::-1])
+    return _join(parts[::-1])
 
 
-def _dotted(parts: Sequence[Any]) -> str:
-    """No more of it than is read."""
-    return ".".join(str(part)[:MAX_SHOWN_CHARACTERS] for part in parts[:MOST_PARTS])
+def _join(parts: Sequence[Any]) -> str:
+    return ".".join(str(part)[:MAX_SHOWN_CHARACTERS] for part in parts[:MAX_PATH_PARTS])
 
 
 def _has_nul(item: Any) -> bool:

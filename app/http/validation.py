@@ -1,112 +1,250 @@
-"""What was sent and cannot be read: everything that is wrong with it at once, misspelt fields and misspelt names alike.
-
-What is wrong is set aside, a misspelt field is read as the one that was meant, and the rest is judged as if it had been
-sent so.
-"""
+"""Validation of requests: lists every fault at once, with suggestions for misspelled fields."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from app.http.errors import MAX_LISTED_VALUES, ProblemError, location_path, summarize, to_findings
-from app.http.schema_fields import known_fields
-from ml.errors import MAX_SHOWN_CHARACTERS, SpecError
+from app.http.errors import ProblemError, respond, summarize
+from ml.errors import MAX_SHOWN_CHARACTERS, Finding, SpecError, shorten, unknown
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.requests import Request
+    from starlette.responses import Response
 
 T = TypeVar("T")
 Schema = Mapping[str, Any]
-Place = tuple[str | int, ...]
-Errors = Sequence[Any]  # what Pydantic calls ErrorDetails
+Location = tuple[str | int, ...]
+Errors = Sequence[Any]  # of pydantic_core.ErrorDetails
 
-ROUNDS = 4
-"""A field that was mended may show what else is wrong within it."""
-STAND_IN = "missing"
-"""For a name that nobody gave; what is found at its place is not told."""
+#: Findings listed for one body. An object can have a million unknown fields, and each is compared with the known ones.
+MAX_FINDINGS: Final = 100
+#: Attempts to validate a body: a corrected field may contain further faults.
+MAX_ATTEMPTS: Final = 4
+#: Value set for a missing field, so that the rest can be checked; faults in it are not reported.
+PLACEHOLDER: Final = "missing"
+
+_TAG_ERRORS = frozenset({"union_tag_invalid", "union_tag_not_found"})
+_MISSING_ERRORS = frozenset({"missing", "union_tag_not_found"})
+#: Messages for errors that Pydantic words for Python, not for JSON.
+_MESSAGES: Mapping[str, str] = {
+    "union_tag_invalid": "there is no {tag!r}; known: {expected_tags}",
+    "union_tag_not_found": "Field required",
+    "model_attributes_type": "Input should be a JSON object",
+    "dict_type": "Input should be a JSON object",
+    "model_type": "Input should be a JSON object",
+}
 
 
-def read(validate: Callable[[Any], T], value: Any, *, schema: Schema, judge: Callable[[T], object]) -> T:
-    """`value` as `validate` reads it and `judge` lets it pass; raises `ProblemError` 422 with all that is wrong.
+def install(app: FastAPI) -> None:
+    """Respond to a request that FastAPI cannot validate with a problem document."""
+    app.add_exception_handler(RequestValidationError, _respond_invalid)
 
-    `judge` raises `SpecError`. Where nothing had to be mended, it is not asked: that is for whoever goes on.
+
+def _respond_invalid(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    findings = to_findings(error.errors(), body=error.body, schema=_body_schema(request))
+    return respond(request, ProblemError(422, "invalid_request", summarize(findings), errors=findings))
+
+
+def _body_schema(request: Request) -> dict[str, Any]:
+    """Return the schema of the route's body, with all components."""
+    document = request.app.openapi()
+    path = getattr(request.scope.get("route"), "path", "")
+    operation = document["paths"].get(path, {}).get(request.method.lower(), {})
+    content = operation.get("requestBody", {}).get("content", {})
+    schema = content.get("application/json", {}).get("schema", {})
+    return {**schema, "components": document.get("components", {})}
+
+
+def parse(validate: Callable[[Any], T], value: Any, *, schema: Schema, check: Callable[[T], object]) -> T:
+    """Parse a value with Pydantic, and list every fault of an invalid one.
+
+    The faults include those of `check` in the valid parts. Faults are removed and misspelled fields are renamed to the
+    closest known ones until `validate` accepts the value. `check` raises `SpecError`. It is not called on a value that
+    needed no correction: the caller does that. Raises `ProblemError` 422 with all findings.
     """
-    items: list[dict[str, Any]] = []
-    wrong: set[Place] = set()
-    misspelt: set[Place] = set()
-    mended = value
-    for _ in range(ROUNDS):
+    findings: list[Finding] = []
+    faulty: set[Location] = set()
+    misspelled: set[Location] = set()
+    corrected = value
+    for _ in range(MAX_ATTEMPTS):
         try:
-            asked = validate(mended)
+            result = validate(corrected)
         except ValidationError as error:
-            found = error.errors(include_url=False)[:MAX_LISTED_VALUES]
-            meant = _meant(found, mended, schema)
-            sent = set(meant.values())
-            errors = [each for each in found if each["type"] != "missing" or location_path(each, mended) not in sent]
-            # What was sent under another name may not be what this one takes; one hint is enough.
-            told = [each for each in errors if not _is_within(location_path(each, mended), wrong | misspelt)]
-            items += to_findings(told, body=mended, schema=schema)
-            misspelt |= sent
-            wrong |= {location_path(each, mended) for each in errors if each["type"] != "extra_forbidden"}
-            mended = _mended(mended, errors, meant)
+            errors = error.errors(include_url=False)[:MAX_FINDINGS]
+            intended = _find_intended(errors, corrected, schema)
+            sent = set(intended.values())
+            errors = [
+                item for item in errors if item["type"] != "missing" or location_path(item, corrected) not in sent
+            ]
+            # A value sent under another name may be invalid for the intended field; one hint is enough.
+            reported = [item for item in errors if not _is_within(location_path(item, corrected), faulty | misspelled)]
+            findings += to_findings(reported, body=corrected, schema=schema)
+            misspelled |= sent
+            faulty |= {location_path(item, corrected) for item in errors if item["type"] != "extra_forbidden"}
+            corrected = _correct(corrected, errors, intended)
         else:
-            if not items:
-                return asked
-            items += _judged(judge, asked, wrong)
+            if not findings:
+                return result
+            findings += _check_rest(check, result, faulty)
             break
-    raise ProblemError(422, "invalid_request", summarize(items), errors=items)
+    raise ProblemError(422, "invalid_request", summarize(findings), errors=findings)
 
 
-def _judged(judge: Callable[[T], object], asked: T, wrong: set[Place]) -> Iterator[dict[str, Any]]:
+def _check_rest(check: Callable[[T], object], result: T, faulty: set[Location]) -> Iterator[Finding]:
     try:
-        judge(asked)
+        check(result)
     except SpecError as error:
         for finding in error.findings:
-            if not _is_within(tuple((finding.path or "").split(".")), wrong):
-                yield finding.to_json()
+            if not _is_within(tuple((finding.path or "").split(".")), faulty):
+                yield finding
 
 
-def _is_within(place: Place, others: set[Place]) -> bool:
-    return any(tuple(map(str, place[: len(other)])) == tuple(map(str, other)) for other in others if other)
+def _is_within(location: Location, ancestors: set[Location]) -> bool:
+    parts = tuple(map(str, location))
+    return any(parts[: len(ancestor)] == tuple(map(str, ancestor)) for ancestor in ancestors if ancestor)
 
 
-def _meant(errors: Errors, value: Any, schema: Schema) -> dict[Place, Place]:
-    """Place of a misspelt field -> of the one that was meant, where that was not sent as well."""
-    found = {}
+def _find_intended(errors: Errors, value: Any, schema: Schema) -> dict[Location, Location]:
+    """Map each misspelled field to the closest known field that was not sent."""
+    intended: dict[Location, Location] = {}
     for error in errors:
         if error["type"] != "extra_forbidden":
             continue
-        *above, name = location_path(error, value)
-        alike = get_close_matches(str(name)[:MAX_SHOWN_CHARACTERS], known_fields(schema, error["loc"]), n=1)
-        holder = _at(value, above)
-        if alike and isinstance(holder, Mapping) and alike[0] not in holder:
-            found[(*above, name)] = (*above, alike[0])
-    return found
+        *parents, name = location_path(error, value)
+        close = get_close_matches(str(name)[:MAX_SHOWN_CHARACTERS], known_fields(schema, error["loc"]), n=1)
+        parent = _value_at(value, parents)
+        if close and isinstance(parent, Mapping) and close[0] not in parent:
+            intended[(*parents, name)] = (*parents, close[0])
+    return intended
 
 
-def _mended(value: Any, errors: Errors, meant: Mapping[Place, Place]) -> Any:
-    mended = copy.deepcopy(value)
+def _correct(value: Any, errors: Errors, intended: Mapping[Location, Location]) -> Any:
+    corrected = copy.deepcopy(value)
     for error in errors:
-        place = location_path(error, value)
-        if not place or not isinstance(holder := _at(mended, place[:-1]), dict):
+        location = location_path(error, value)
+        if not location or not isinstance(parent := _value_at(corrected, location[:-1]), dict):
             continue
-        given = holder.pop(place[-1], None)
-        if place in meant:
-            holder[meant[place][-1]] = given
+        removed = parent.pop(location[-1], None)
+        if location in intended:
+            parent[intended[location][-1]] = removed
         elif error["type"] == "missing":
-            holder[place[-1]] = STAND_IN
+            parent[location[-1]] = PLACEHOLDER
         elif error["type"] == "union_tag_invalid":
-            known = [tag.strip(" '") for tag in error["ctx"]["expected_tags"].split(",")]
-            holder[place[-1]] = next(iter(get_close_matches(str(given)[:MAX_SHOWN_CHARACTERS], known, n=1)), given)
-    return mended
+            tags = [tag.strip(" '") for tag in error["ctx"]["expected_tags"].split(",")]
+            close = get_close_matches(str(removed)[:MAX_SHOWN_CHARACTERS], tags, n=1)
+            parent[location[-1]] = close[0] if close else removed
+    return corrected
 
 
-def _at(value: Any, place: Sequence[str | int]) -> Any:
-    for part in place:
+def _value_at(value: Any, location: Sequence[str | int]) -> Any:
+    for part in location:
         try:
             value = value[part]
         except (KeyError, IndexError, TypeError):
             return None
     return value
+
+
+def to_findings(errors: Errors, *, body: Any = None, schema: Schema | None = None) -> list[Finding]:
+    """Convert Pydantic's errors; `schema` is that of the body, for the names of its fields."""
+    return [_to_finding(error, body, schema or {}) for error in errors[:MAX_FINDINGS]]
+
+
+def _to_finding(error: Mapping[str, Any], body: Any, schema: Schema) -> Finding:
+    code = error["type"]
+    location = location_path(error, body)
+    path = ".".join(str(part) for part in location)
+    if code == "extra_forbidden":
+        finding = unknown("field", str(location[-1]), known_fields(schema, error["loc"]), path=path)
+        return Finding(**{**finding.to_json(), "code": code})
+    context = {name: str(value) for name, value in error.get("ctx", {}).items()}
+    if "tag" in context:
+        context["tag"] = context["tag"][:MAX_SHOWN_CHARACTERS]
+    return Finding(
+        code=code,
+        path=path or None,
+        message=_MESSAGES[code].format(**context) if code in _MESSAGES else error["msg"],
+        found=context.get("tag") or (None if code in _MISSING_ERRORS else shorten(error.get("input"))),
+    )
+
+
+def location_path(error: Mapping[str, Any], body: Any) -> Location:
+    """Return where in `body` an error is.
+
+    Pydantic's location also names the branches of unions, which are not part of the body.
+    """
+    location = error["loc"]
+    parts = location[1:] if location[:1] and location[0] in ("body", "query", "path", "header") else location
+    path, value = [], body
+    for position, part in enumerate(parts):
+        is_missing = error["type"] == "missing" and position == len(parts) - 1
+        container = dict(enumerate(value)) if isinstance(value, list) else value
+        if isinstance(container, Mapping) and part in container:
+            value = container[part]
+        elif body is not None and not is_missing:
+            continue
+        path.append(part)
+    if error["type"] in _TAG_ERRORS:
+        # Pydantic locates the object, and names the field that should tell its kind only in the message.
+        path.append(error["ctx"]["discriminator"].strip("'"))
+    return tuple(path)
+
+
+def known_fields(schema: Schema, location: Sequence[str | int]) -> list[str]:
+    """List the fields of the object in which an error is located.
+
+    `location` is that of Pydantic's error. References in `schema` point into itself.
+    """
+    parts = location[1:] if location[:1] and location[0] == "body" else location
+    return sorted(_find_fields(schema, schema, parts))
+
+
+def _find_fields(document: Schema, schema: Schema, location: Sequence[str | int]) -> set[str]:
+    schema = _dereference(document, schema)
+    properties = schema.get("properties", {})
+    if len(location) <= 1 and properties:
+        return set(properties)
+    fields = _find_nested_fields(document, schema, location)
+    if fields is not None:
+        return fields
+    # The location names the branch of a union, which is not a part of the value.
+    branches = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    for remainder in (location[1:], location):
+        if remainder:
+            fields = set().union(*(_find_fields(document, branch, remainder) for branch in branches))
+            if fields:
+                return fields
+    return set()
+
+
+def _find_nested_fields(document: Schema, schema: Schema, location: Sequence[str | int]) -> set[str] | None:
+    if not location:
+        return set()
+    part, remainder = location[0], location[1:]
+    references = schema.get("discriminator", {}).get("mapping", {})
+    if part in references:
+        return _find_fields(document, {"$ref": references[part]}, remainder)
+    if part in schema.get("properties", {}):
+        return _find_fields(document, schema["properties"][part], remainder)
+    if isinstance(part, int) and "items" in schema:
+        return _find_fields(document, schema["items"], remainder)
+    if isinstance(schema.get("additionalProperties"), Mapping):
+        return _find_fields(document, schema["additionalProperties"], remainder)
+    return None
+
+
+def _dereference(document: Schema, schema: Schema) -> Schema:
+    while reference := schema.get("$ref"):
+        schema = document
+        for part in reference.removeprefix("#/").split("/"):
+            schema = schema[part]
+    return schema

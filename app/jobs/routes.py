@@ -1,4 +1,4 @@
-"""Jobs: start, watch, steer."""
+"""Routes of jobs: start, watch, control."""
 
 from __future__ import annotations
 
@@ -25,24 +25,27 @@ from store.database import reading
 
 
 class SpecRoute(JSONRoute):
-    """A route whose body, if it declares one, is a spec: misspelt fields and misspelt names are told at once."""
+    """A route whose body is a spec.
+
+    Reports all misspelled fields and unknown names of an invalid spec.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The usual handler; where it cannot read the body, the rest of it is judged all the same."""
+        """Return a handler that checks the rest of a body that cannot be parsed."""
         handle = super().get_route_handler()
 
-        async def told(request: Request) -> Response:
+        async def handle_spec(request: Request) -> Response:
             try:
                 return await handle(request)
             except RequestValidationError as error:
-                if isinstance(error.body, dict) and all(each["loc"][:1] == ("body",) for each in error.errors()):
+                if isinstance(error.body, dict) and all(item["loc"][:1] == ("body",) for item in error.errors()):
                     body = error.body
                     await to_thread.run_sync(
-                        lambda: service.refuse_misread(body, catalog=read_catalog(), blobs=configured_blobs())
+                        lambda: service.reject_invalid(body, catalog=read_catalog(), blobs=configured_blobs())
                     )
                 raise
 
-        return told
+        return handle_spec
 
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=SpecRoute)
@@ -81,18 +84,18 @@ _EXAMPLES: Any = {
 }
 
 SpecBody = Annotated[service.AnySpec, Body(openapi_examples=_EXAMPLES)]
-ValidateOnly = Annotated[bool, Query(description="Check everything, start nothing.")]
-States = Annotated[list[schemas.JobState] | None, Query(alias="state", description="One or several.")]
-Kinds = Annotated[list[schemas.JobKind] | None, Query(alias="kind", description="One or several.")]
+ValidateOnly = Annotated[bool, Query(description="Check the spec without starting a job.")]
+States = Annotated[list[schemas.JobState] | None, Query(alias="state", description="One or several states.")]
+Kinds = Annotated[list[schemas.JobKind] | None, Query(alias="kind", description="One or several kinds.")]
 MetricName = Annotated[str, Field(max_length=100, pattern="^[A-Za-z0-9_./-]+$")]
 Names = Annotated[list[MetricName] | None, Query(alias="name", max_length=100, description="Only these metrics.")]
 LastEventId = Annotated[
-    str | None, Header(alias="Last-Event-ID", pattern=r"^[0-9]{1,9}$", description="Go on after this event.")
+    str | None, Header(alias="Last-Event-ID", pattern=r"^[0-9]{1,9}$", description="Continue after this event.")
 ]
 
-_STREAM_ANSWER: Any = {
+_STREAM_RESPONSE: Any = {
     200: {
-        "description": "A list; or, for `Accept: text/event-stream`, every event from now on until `event: end`.",
+        "description": "A list; or, for `Accept: text/event-stream`, a stream of events that ends with `event: end`.",
         "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
     }
 }
@@ -116,69 +119,69 @@ def create_job(
     once: IdempotentRequestDep,
     validate_only: ValidateOnly = False,
 ) -> Response:
-    """Start a run. Everything that is wrong with the spec is reported at once, before any worker is asked."""
-    ready = service.ready(session, spec, catalog=catalog, blobs=blobs)
+    """Start a job. An invalid spec is rejected at once, with every reason."""
+    resolved = service.resolve_spec(session, spec, catalog=catalog, blobs=blobs)
     if validate_only:
-        checked = schemas.CheckedSpec(spec=ready.spec)
+        checked = schemas.CheckedSpec(spec=resolved.spec)
         return Response(checked.model_dump_json(), media_type="application/json")
 
-    def make() -> Created:
+    def create() -> Created:
         row = jobs.submit(
-            session, kind=spec.kind, spec=ready.spec, dataset_id=ready.dataset_id, model_name=ready.model_name
+            session, kind=spec.kind, spec=resolved.spec, dataset_id=resolved.dataset_id, model_name=resolved.model_name
         )
         return service.to_response(session, row), {"Location": f"/api/v1/jobs/{row.id}"}
 
-    return once.answer(session, body=spec.model_dump_json().encode(), status=202, make=make)
+    return once.respond(session, body=spec.model_dump_json().encode(), status=202, create=create)
 
 
 @router.get("")
 def list_jobs(
     session: SessionDep, state: States = None, kind: Kinds = None, limit: Limit = 50, cursor: Cursor = None
 ) -> ListOf[schemas.Job]:
-    """All runs, newest first. The validation of datasets is among them only if asked for by `kind=validate`."""
+    """List all jobs, newest first. Validations of datasets are listed only for `kind=validate`."""
     page = jobs.listing(session, states=state, kinds=kind, limit=limit, cursor=cursor)
     return ListOf.of(page, lambda row: service.to_response(session, row))
 
 
 @router.get("/{job_id}", responses=problem_responses("not_found"))
 def read_job(job_id: JobId, session: SessionDep) -> schemas.Job:
-    """How a run stands now."""
+    """Read the current state of a job."""
     return service.to_response(session, jobs.get(session, job_id))
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=problem_responses("not_found", "conflict"))
 def cancel_job(job_id: JobId, session: SessionDep) -> schemas.Job:
-    """End it and keep nothing."""
+    """Cancel a job. Its results are discarded."""
     return service.to_response(session, jobs.cancel(session, job_id))
 
 
 @router.post("/{job_id}/stop", status_code=202, responses=problem_responses("not_found", "conflict"))
 def stop_job(job_id: JobId, session: SessionDep) -> schemas.Job:
-    """End training now, restore the best weights, evaluate and register the model."""
+    """Stop training early, restore the best weights, evaluate and register the model."""
     return service.to_response(session, jobs.stop(session, job_id))
 
 
 @router.post("/{job_id}/pause", status_code=202, responses=problem_responses("not_found", "conflict"))
 def pause_job(job_id: JobId, session: SessionDep) -> schemas.Job:
-    """Save a checkpoint and wait, without a worker."""
+    """Pause a job: save a checkpoint and free the worker."""
     return service.to_response(session, jobs.pause(session, job_id))
 
 
 @router.post("/{job_id}/resume", status_code=202, responses=problem_responses("not_found", "conflict"))
 def resume_job(job_id: JobId, session: SessionDep) -> schemas.Job:
-    """Go on from the checkpoint."""
+    """Resume a paused job from its checkpoint."""
     return service.to_response(session, jobs.resume(session, job_id))
 
 
 @router.get(
     "/{job_id}/events",
     response_model=ListOf[schemas.Event],
-    responses={**_STREAM_ANSWER, **problem_responses("not_found")},
+    responses={**_STREAM_RESPONSE, **problem_responses("not_found")},
 )
 def read_job_events(
     job_id: JobId, request: Request, limit: Limit = 50, cursor: NumberCursor = None, last_event_id: LastEventId = None
 ) -> Any:
-    """What happened, oldest first: state, progress, metric, log, checkpoint.
+    """List the events of a job, oldest first, or stream them.
 
     ```sh
     curl -N -H "Authorization: Bearer $PLINTH_API_KEY" -H "Accept: text/event-stream" \\
@@ -198,9 +201,15 @@ def read_job_metrics(
     job_id: JobId,
     session: SessionDep,
     name: Names = None,
-    max_points: Annotated[int, Query(ge=2, le=100_000, description="For each metric; thinned evenly.")] = 1000,
+    max_points: Annotated[
+        int,
+        Query(ge=2, le=100_000, description="Maximum number of points per metric; longer curves are thinned evenly."),
+    ] = 1000,
 ) -> dict[str, list[schemas.Point]]:
-    """Curves: for each metric its steps and values. What each number means is in the catalogue."""
+    """Read the curves of metrics as pairs of step and value.
+
+    The catalog describes the metrics.
+    """
     jobs.get(session, job_id)
     curves = job_events.metrics(session, job_id, names=name, max_points=max_points)
     return {metric: [list(point) for point in curve] for metric, curve in curves.items()}
@@ -208,7 +217,7 @@ def read_job_metrics(
 
 @router.get("/{job_id}/checkpoints", responses=problem_responses("not_found"))
 def list_job_checkpoints(job_id: JobId, session: SessionDep) -> ListOf[schemas.Checkpoint]:
-    """From where the run could go on."""
+    """List the checkpoints from which the job can resume."""
     jobs.get(session, job_id)
     return ListOf(data=[schemas.Checkpoint.of(row) for row in jobs.checkpoints(session, job_id)])
 
@@ -217,12 +226,12 @@ def list_job_checkpoints(job_id: JobId, session: SessionDep) -> ListOf[schemas.C
 def read_job_logs(
     job_id: JobId, session: SessionDep, limit: Limit = 50, cursor: NumberCursor = None
 ) -> ListOf[schemas.LogLine]:
-    """What the run said, oldest first."""
+    """List the log lines of a job, oldest first."""
     jobs.get(session, job_id)
     return service.log_page(session, job_id, after=int(cursor or 0), limit=limit)
 
 
 @router.get("/{job_id}/report", responses=problem_responses("not_found", "conflict"))
 def read_job_report(job_id: JobId, session: SessionDep) -> schemas.Report:
-    """How good the model is on the test split, beside the trivial baseline."""
-    return schemas.Report.model_validate(service.report_of(jobs.get(session, job_id)))
+    """Read the evaluation on the test split, and that of a trivial baseline."""
+    return schemas.Report.model_validate(service.read_report(jobs.get(session, job_id)))

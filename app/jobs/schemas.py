@@ -1,4 +1,4 @@
-"""Jobs as clients see them."""
+"""Schemas of jobs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ JobKind = TypeAliasType("JobKind", Literal["validate", "pretrain", "finetune", "
 JobState = TypeAliasType("JobState", Literal["queued", "running", "succeeded", "failed", "cancelled"])
 JobRequest = TypeAliasType("JobRequest", Literal["cancel", "stop", "pause"])
 EventKind = TypeAliasType("EventKind", Literal["state", "progress", "metric", "log", "checkpoint"])
+#: Step and value.
 Point = Annotated[list[int | float | None], Field(min_length=2, max_length=2)]
-"""Step and value."""
 
-FINAL = frozenset({"succeeded", "failed", "cancelled"})
+FINAL_STATES = frozenset({"succeeded", "failed", "cancelled"})
 
 
 class Progress(BaseModel):
-    """How far a run is."""
+    """Progress of a job; the fields depend on its kind and phase."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -41,12 +41,12 @@ class Progress(BaseModel):
 
 
 class JobError(BaseModel):
-    """Why a job failed, and whose fault it was."""
+    """Reason why a job failed."""
 
     code: str
     message: str
     hint: str | None = None
-    user_fault: bool = False
+    user_fault: bool = Field(False, description="Whether the request or the data must be changed.")
 
 
 class ModelVersionReference(BaseModel):
@@ -57,30 +57,31 @@ class ModelVersionReference(BaseModel):
 
 
 class Job(BaseModel):
-    """One run of a spec. `attempt` counts how often a worker has begun it; `requested` is what it was asked to do."""
+    """One run of a spec."""
 
     id: str
     object: Literal["job"] = "job"
     kind: JobKind
     state: JobState
     reason: str | None
-    requested: JobRequest | None
+    requested: JobRequest | None = Field(description="Request to cancel, stop or pause the job; null if there is none.")
     spec: dict[str, Any]
     dataset: str | None
     model: ModelVersionReference | None
     progress: Progress
     metrics: dict[str, float | None]
-    attempt: int
+    attempt: int = Field(description="Number of times that a worker has started the job.")
     error: JobError | None
-    warnings: list[str]
-    """Of one that succeeded: why not to trust what it made. In the report, too."""
+    warnings: list[str] = Field(
+        description="Reasons not to trust the result of a job that succeeded, as in its report."
+    )
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
 
     @classmethod
     def of(cls, row: JobRow, *, version: int | None) -> Self:
-        """As stored; `version` is that of the model it made."""
+        """Convert a row; `version` is that of the model that the job registered."""
         model = ModelVersionReference(name=row.model_name, version=version) if row.model_name and version else None
         return cls(
             id=row.id,
@@ -103,7 +104,7 @@ class Job(BaseModel):
 
 
 class CheckedSpec(BaseModel):
-    """What `validate_only` answers: the spec with every default filled in."""
+    """Response to `validate_only`: the spec with all defaults."""
 
     object: Literal["validation"] = "validation"
     valid: Literal[True] = True
@@ -111,9 +112,9 @@ class CheckedSpec(BaseModel):
 
 
 class Event(BaseModel):
-    """Something that happened to a job. `id` counts from 1 and goes into `Last-Event-ID`."""
+    """An event of a job."""
 
-    id: int
+    id: int = Field(description="Counts from 1 within the job; the value of `Last-Event-ID`.")
     object: Literal["event"] = "event"
     kind: EventKind
     data: dict[str, Any]
@@ -121,12 +122,12 @@ class Event(BaseModel):
 
     @classmethod
     def of(cls, row: EventRow) -> Self:
-        """As stored."""
+        """Convert a row."""
         return cls(id=row.number, kind=row.kind, data=row.data, created_at=row.created_at)
 
 
 class Checkpoint(BaseModel):
-    """A point from which the job can go on."""
+    """A checkpoint from which the job can resume."""
 
     object: Literal["checkpoint"] = "checkpoint"
     step: int
@@ -135,12 +136,12 @@ class Checkpoint(BaseModel):
 
     @classmethod
     def of(cls, row: CheckpointRow) -> Self:
-        """As stored."""
+        """Convert a row."""
         return cls(step=row.step, digest=row.digest, created_at=row.created_at)
 
 
 class LogLine(BaseModel):
-    """One line a run wrote."""
+    """One line of the log of a job."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -151,12 +152,12 @@ class LogLine(BaseModel):
 
     @classmethod
     def of(cls, row: EventRow) -> Self:
-        """As stored."""
+        """Convert a row."""
         return cls.model_validate({"message": "", **row.data, "id": row.number, "created_at": row.created_at})
 
 
 class PerClass(BaseModel):
-    """How well one class is told, by what its task measures: precision, recall and f1; or map and map50."""
+    """Metrics of one class: precision, recall and f1, or map and map50."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, float | None]
@@ -166,7 +167,10 @@ class PerClass(BaseModel):
 
 
 class Report(BaseModel):
-    """The evaluation on the test split; further fields by task. Of an import or export, what came of it."""
+    """The evaluation on the test split, or the result of an import or export.
+
+    Tasks add fields of their own.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -174,9 +178,8 @@ class Report(BaseModel):
     split: str | None = None
     rows: int | None = None
     metrics: dict[str, float | None] = {}
-    warnings: list[str] = []
-    """Why not to trust the model: nothing here shows that it beats the trivial baseline."""
-    baseline: dict[str, float | None] | None = None
+    warnings: list[str] = Field([], description="Reasons not to trust the model, such as a metric below the baseline.")
+    baseline: dict[str, float | None] | None = Field(None, description="Metrics of a trivial model.")
     classes: list[str] | None = None
     confusion_matrix: list[list[int]] | None = None
     per_class: list[PerClass] | None = None

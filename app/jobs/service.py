@@ -1,4 +1,4 @@
-"""What a job is before it is a row, and how rows are shown."""
+"""Checks and resolves specs, and converts rows of jobs to responses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from pydantic import Field, TypeAdapter
 
 from app.http.pagination import ListOf
-from app.http.validation import read
+from app.http.validation import parse
 from app.jobs.schemas import Event, Job, LogLine
 from ml.data.dataset import DatasetSummary
 from ml.errors import Finding, SpecError, unknown
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from store.tables import Job as JobRow
     from store.tables import Model as ModelRow
 
+#: Events read at a time in search of log lines.
 LOG_BATCH = 500
 
 AnySpec: TypeAlias = Annotated[Pretrain | Finetune | Export, Field(discriminator="kind")]
@@ -38,80 +39,80 @@ _SPECS: TypeAdapter[AnySpec] = TypeAdapter(AnySpec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """A spec that holds together, every default filled in, every reference pinned to a version."""
+class ResolvedSpec:
+    """A valid spec with all defaults, its references pinned to versions."""
 
     spec: dict[str, Any]
     dataset_id: str | None
+    #: Name of the model that the job registers; None if it registers none.
     model_name: str | None
-    """Under which the result is registered; None where it is no model."""
 
 
-def refuse_misread(body: Any, *, catalog: Catalog, blobs: Blobs) -> None:
-    """Raises `Refused` with all that is wrong with a spec that cannot be read."""
+def reject_invalid(body: Any, *, catalog: Catalog, blobs: Blobs) -> None:
+    """Raise `ProblemError` 422 with every fault of a spec that cannot be parsed."""
 
-    def judge(spec: AnySpec) -> None:
+    def check_spec(spec: AnySpec) -> None:
         with reading() as session:
-            ready(session, spec, catalog=catalog, blobs=blobs)
+            resolve_spec(session, spec, catalog=catalog, blobs=blobs)
 
-    read(_SPECS.validate_python, body, schema=_SPECS.json_schema(), judge=judge)
+    parse(_SPECS.validate_python, body, schema=_SPECS.json_schema(), check=check_spec)
 
 
-def ready(session: Session, spec: Spec | Export, *, catalog: Catalog, blobs: Blobs) -> Ready:
-    """Raises `SpecError` with everything that is wrong at once."""
+def resolve_spec(session: Session, spec: Spec | Export, *, catalog: Catalog, blobs: Blobs) -> ResolvedSpec:
+    """Check a spec and fill in its defaults; raises `SpecError` with every fault."""
     if isinstance(spec, Export):
-        return _export(session, spec, catalog=catalog, blobs=blobs)
-    return _training(session, spec, catalog=catalog, blobs=blobs)
+        return _resolve_export(session, spec, catalog=catalog, blobs=blobs)
+    return _resolve_training(session, spec, catalog=catalog, blobs=blobs)
 
 
-def _export(session: Session, spec: Export, *, catalog: Catalog, blobs: Blobs) -> Ready:
+def _resolve_export(session: Session, spec: Export, *, catalog: Catalog, blobs: Blobs) -> ResolvedSpec:
     findings: list[Finding] = []
-    model = _model(session, spec.model, findings, path="model")
+    model = _find_model(session, spec.model, findings, path="model")
     if model is not None:
-        findings += check_export(spec, catalog, _manifest(model, blobs))
+        findings += check_export(spec, catalog, _read_manifest(model, blobs))
     if findings or model is None:
         raise SpecError.of(findings)
     pinned = spec.model_dump(mode="json", exclude_none=True) | {"model": f"{model.name}@{model.version}"}
-    return Ready(spec=pinned, dataset_id=None, model_name=None)
+    return ResolvedSpec(spec=pinned, dataset_id=None, model_name=None)
 
 
-def _training(session: Session, spec: Spec, *, catalog: Catalog, blobs: Blobs) -> Ready:
+def _resolve_training(session: Session, spec: Spec, *, catalog: Catalog, blobs: Blobs) -> ResolvedSpec:
     findings: list[Finding] = []
-    dataset = _dataset(session, spec.dataset, findings)
-    named = {
+    dataset = _find_dataset(session, spec.dataset, findings)
+    named_models = {
         path: model
         for path, reference in references(spec, catalog).items()
-        if (model := _model(session, reference, findings, path=path)) is not None
+        if (model := _find_model(session, reference, findings, path=path)) is not None
     }
     summary = DatasetSummary.model_validate(dataset.summary) if dataset and dataset.state == "ready" else None
-    manifests = {path: _manifest(model, blobs) for path, model in named.items()}
+    manifests = {path: _read_manifest(model, blobs) for path, model in named_models.items()}
     parent, others = split_references(manifests)
     findings += check(spec, catalog, summary, parent, others)
     if findings or dataset is None:
         raise SpecError.of(findings)
     resolved = resolve(spec, catalog, dataset=summary, base=parent).model_dump(mode="json", exclude_none=True)
     _pin(resolved, "dataset", f"{dataset.name}@{dataset.version}")
-    for path, model in named.items():
+    for path, model in named_models.items():
         _pin(resolved, path, f"{model.name}@{model.version}")
-    return Ready(spec=resolved, dataset_id=dataset.id, model_name=spec.model)
+    return ResolvedSpec(spec=resolved, dataset_id=dataset.id, model_name=spec.model)
 
 
 def to_response(session: Session, row: JobRow) -> Job:
-    """A job as clients see it."""
-    made = models.of_job(session, row.id) if row.state == "succeeded" else None
-    return Job.of(row, version=made.version if made else None)
+    """Convert a row."""
+    model = models.of_job(session, row.id) if row.state == "succeeded" else None
+    return Job.of(row, version=model.version if model else None)
 
 
 def event_page(session: Session, job_id: str, *, after: int, limit: int) -> ListOf[Event]:
-    """Events in the order they happened."""
+    """Return a page of events, oldest first."""
     rows = job_events.events(session, job_id, after=after, limit=limit + 1)
-    shown = [Event.of(row) for row in rows[:limit]]
+    page = [Event.of(row) for row in rows[:limit]]
     has_more = len(rows) > limit
-    return ListOf(data=shown, has_more=has_more, next_cursor=str(shown[-1].id) if has_more else None)
+    return ListOf(data=page, has_more=has_more, next_cursor=str(page[-1].id) if has_more else None)
 
 
 def log_page(session: Session, job_id: str, *, after: int, limit: int) -> ListOf[LogLine]:
-    """The events that are words, in the order they were said."""
+    """Return a page of log lines, oldest first."""
     lines: list[LogLine] = []
     while len(lines) <= limit:
         rows = job_events.events(session, job_id, after=after, limit=LOG_BATCH)
@@ -119,13 +120,13 @@ def log_page(session: Session, job_id: str, *, after: int, limit: int) -> ListOf
         if len(rows) < LOG_BATCH:
             break
         after = rows[-1].number
-    shown = lines[:limit]
+    page = lines[:limit]
     has_more = len(lines) > limit
-    return ListOf(data=shown, has_more=has_more, next_cursor=str(shown[-1].id) if has_more else None)
+    return ListOf(data=page, has_more=has_more, next_cursor=str(page[-1].id) if has_more else None)
 
 
-def report_of(row: JobRow) -> dict[str, Any]:
-    """The evaluation; raises `NotFound` with the reason where there is none."""
+def read_report(row: JobRow) -> dict[str, Any]:
+    """Return the report of a job; raises `NotFound` with the reason if there is none."""
     if row.report is not None:
         return row.report
     if row.state in ("queued", "running"):
@@ -133,14 +134,14 @@ def report_of(row: JobRow) -> dict[str, Any]:
     raise NotFound("report of job", row.id)
 
 
-def _dataset(session: Session, reference: str, findings: list[Finding]) -> DatasetRow | None:
+def _find_dataset(session: Session, reference: str, findings: list[Finding]) -> DatasetRow | None:
     try:
         row = datasets.get(session, reference)
     except NotFound:
         findings.append(unknown("dataset", reference, datasets.names(session), path="dataset"))
         return None
     if row.state != "ready":
-        hints = {"rejected": f"GET /api/v1/datasets/{row.id}/report says what is wrong with it."}
+        hints = {"rejected": f"GET /api/v1/datasets/{row.id}/report lists the problems in its data."}
         findings.append(
             Finding(
                 code="dataset_not_ready",
@@ -155,13 +156,13 @@ def _dataset(session: Session, reference: str, findings: list[Finding]) -> Datas
 
 
 def _pin(spec: dict[str, Any], path: str, value: str) -> None:
-    *above, name = path.split(".")
-    for each in above:
-        spec = spec[each]
+    *parents, name = path.split(".")
+    for parent in parents:
+        spec = spec[parent]
     spec[name] = value
 
 
-def _model(session: Session, reference: str, findings: list[Finding], *, path: str) -> ModelRow | None:
+def _find_model(session: Session, reference: str, findings: list[Finding], *, path: str) -> ModelRow | None:
     try:
         return models.version(session, reference)
     except NotFound:
@@ -169,6 +170,6 @@ def _model(session: Session, reference: str, findings: list[Finding], *, path: s
         return None
 
 
-def _manifest(row: ModelRow, blobs: Blobs) -> Manifest:
+def _read_manifest(row: ModelRow, blobs: Blobs) -> Manifest:
     with blobs.open(f"{row.key}/{MANIFEST}") as file:
         return parse_manifest(file.read())

@@ -1,4 +1,4 @@
-"""Keys: make, list, revoke."""
+"""Routes of API keys: create, list, revoke."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ KeyBody = Annotated[KeyCreate, Body(openapi_examples=_EXAMPLES)]
 
 @router.post("", status_code=201, response_model=NewKey, responses={201: {"links": links.KEY}})
 def create_key(body: KeyBody, session: SessionDep, once: IdempotentRequestDep) -> Response:
-    """Make a key. Its secret is in this answer and nowhere else."""
+    """Create an API key. Its secret is in this response and is not stored."""
 
-    def make() -> Created:
+    def create() -> Created:
         row, secret = api_keys.create(session, name=body.name)
         return NewKey(**Key.of(row).model_dump(), secret=secret), {"Location": f"/api/v1/keys/{row.id}"}
 
-    def without_secret(made: BaseModel) -> BaseModel:
-        return made.model_copy(update={"secret": None})
+    def redact(key: BaseModel) -> BaseModel:
+        return key.model_copy(update={"secret": None})
 
-    return once.answer(session, body=body.model_dump_json().encode(), status=201, make=make, keep=without_secret)
+    return once.respond(session, body=body.model_dump_json().encode(), status=201, create=create, redact=redact)
 
 
 @router.get("")
 def list_keys(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> ListOf[Key]:
-    """All keys, without their secrets."""
+    """List all keys, without their secrets."""
     return ListOf.of(api_keys.listing(session, limit=limit, cursor=cursor), Key.of)
 
 
 @router.delete("/{key_id}", status_code=204, responses=problem_responses("not_found"))
 def revoke_key(key_id: KeyId, session: SessionDep, cache: ApiKeyCacheDep) -> None:
-    """Close the gate to a key; everywhere within a second."""
+    """Revoke a key. All API processes reject it within a second."""
     api_keys.revoke(session, key_id)
     after_commit(session, cache.clear)

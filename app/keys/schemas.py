@@ -1,4 +1,4 @@
-"""Keys as clients see them; the secret itself once, at its making."""
+"""Schemas of API keys."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class KeyCreate(BaseModel):
-    """What to call a new key."""
+    """A key to create."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(pattern=NAME, max_length=100)
+    name: str = Field(pattern=NAME, max_length=100, description="Name that tells keys apart.")
 
 
 class Key(BaseModel):
-    """A key, without its secret."""
+    """An API key, without its secret."""
 
     id: str
     object: Literal["key"] = "key"
@@ -33,7 +33,7 @@ class Key(BaseModel):
 
     @classmethod
     def of(cls, row: ApiKey) -> Self:
-        """As stored."""
+        """Convert a row."""
         return cls(
             id=row.id,
             name=row.name,
@@ -44,6 +44,9 @@ class Key(BaseModel):
 
 
 class NewKey(Key):
-    """`secret` is shown this once; null where an `Idempotency-Key` was sent again, since it is kept nowhere."""
+    """A key that was just created, with its secret."""
 
-    secret: str | None = None
+    secret: str | None = Field(
+        None,
+        description="Shown only once. Null for a repeated `Idempotency-Key`, because the secret is not stored.",
+    )

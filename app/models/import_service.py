@@ -1,8 +1,8 @@
-"""From a model that was trained elsewhere to the job that makes it one of ours."""
+"""Starts jobs that import models which were trained elsewhere."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from anyio import to_thread
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from store.blobs import Blobs
     from store.partial_uploads import PartialUploads
 
-HUB_OFF = (
-    "This service does not fetch from the Hugging Face hub. Fetch {name} where there is a network "
-    "(`hf download {name} --local-dir folder`) and send a zip of that; or set PLINTH_HUB_TOKEN for API and worker."
+HUB_OFF: Final = (
+    "Downloads from the Hugging Face hub are off. Run `hf download {name} --local-dir folder` on a machine with "
+    "network access, and upload a zip of the folder; or set PLINTH_HUB_TOKEN for API and worker."
 )
-BELOW = "imports"
-"""Where files of a form lie among the blobs until they are a model."""
+#: Prefix of the blobs of files that are to be imported.
+IMPORTS: Final = "imports"
 
 
 async def import_from_json(
@@ -45,59 +45,64 @@ async def import_from_json(
     once: IdempotentRequest,
     *,
     catalog: Catalog,
-    incoming: PartialUploads,
+    partial_uploads: PartialUploads,
     blobs: Blobs,
     settings: AppSettings,
 ) -> Response:
-    """The answer to a JSON request, which names an upload or a model of the hub."""
+    """Respond to a JSON request, which names an upload or a model on the hub."""
     body = await read_limited(request, form_parsing.MAX_JSON_BYTES)
-    asked = form_parsing.validated(ModelImport, strict_json(body), judge=lambda given: check_task(given.task, catalog))
-    if asked.hub is not None and settings.hub_token is None:
-        raise ProblemError(409, "hub_off", HUB_OFF.format(name=asked.hub))
+    options = form_parsing.parse_options(
+        ModelImport, strict_json(body), check=lambda options: check_task(options.task, catalog)
+    )
+    if options.hub is not None and settings.hub_token is None:
+        raise ProblemError(409, "hub_off", HUB_OFF.format(name=options.hub))
 
-    def work() -> Response:
+    def create() -> Response:
         source = None
-        if asked.upload is not None:
-            key = uploads.complete(incoming, blobs, asked.upload)
+        if options.upload is not None:
+            key = uploads.complete(partial_uploads, blobs, options.upload)
             source = {"key": key, "filename": key.rpartition("/")[2]}
-        return _create(once, asked, source, fingerprint=form_parsing.fingerprint(asked))
+        return _create(once, options, source, fingerprint=form_parsing.fingerprint(options))
 
-    return await to_thread.run_sync(work)
+    return await to_thread.run_sync(create)
 
 
 async def import_from_form(
-    request: Request, once: IdempotentRequest, *, catalog: Catalog, incoming: PartialUploads, blobs: Blobs
+    request: Request, once: IdempotentRequest, *, catalog: Catalog, partial_uploads: PartialUploads, blobs: Blobs
 ) -> Response:
-    """The answer to a form: its file goes to the disk while it arrives."""
-    with form_parsing.scratch(incoming) as folder:
-        form = await read_form(request, folder, check_space=incoming.check_space, hashed=once.key is not None)
-        fields = _of_fields(form.fields)
-        asked = form_parsing.validated(Import, fields, judge=lambda given: check_task(given.task, catalog))
-        form_parsing.refuse_without_file(form)
+    """Respond to a form; its file is written to disk while it arrives."""
+    with form_parsing.temporary_folder(partial_uploads) as folder:
+        form = await read_form(
+            request, folder, check_space=partial_uploads.check_space, with_checksums=once.key is not None
+        )
+        options = form_parsing.parse_options(
+            Import, _parse_fields(form.fields), check=lambda options: check_task(options.task, catalog)
+        )
+        form_parsing.require_file(form)
         if len(form.files) > 1:
-            detail = f"A model comes as one file, and there are {len(form.files)}. Pack its folder as a zip."
+            detail = f"Send one file per model, not {len(form.files)}; send a folder as a zip."
             raise ProblemError(422, "invalid_request", detail)
-        fingerprint = form_parsing.fingerprint(asked, form.files)
+        fingerprint = form_parsing.fingerprint(options, form.files)
 
-        def work() -> Response:
-            return form_parsing.keep(
+        def create() -> Response:
+            return form_parsing.store_files(
                 form.files,
-                BELOW,
+                IMPORTS,
                 blobs,
-                create=lambda sources: _create(once, asked, sources[0], fingerprint=fingerprint),
+                create=lambda sources: _create(once, options, sources[0], fingerprint=fingerprint),
             )
 
-        return await to_thread.run_sync(work)
+        return await to_thread.run_sync(create)
 
 
 def check_task(task: str | None, catalog: Catalog) -> None:
-    """Raises `SpecError` for a task that is unknown."""
+    """Raise `SpecError` for an unknown task."""
     if task is not None and task not in catalog.tasks:
         raise SpecError.of([unknown("task", task, catalog.tasks, path="task")])
 
 
-def _of_fields(fields: Mapping[str, str]) -> dict[str, Any]:
-    """What the fields of a form say: what is empty is absent, and labels are JSON."""
+def _parse_fields(fields: Mapping[str, str]) -> dict[str, Any]:
+    """Decode form fields: empty ones are absent; `labels` is JSON."""
     return {
         name: strict_json(value.encode(), field=name) if name == "labels" else value
         for name, value in fields.items()
@@ -106,14 +111,16 @@ def _of_fields(fields: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _create(
-    once: IdempotentRequest, asked: Import, source: form_parsing.Source | None, *, fingerprint: bytes
+    once: IdempotentRequest, options: Import, source: form_parsing.Source | None, *, fingerprint: bytes
 ) -> Response:
     with transaction() as session:
 
-        def make() -> Created:
-            told = asked.model_dump(mode="json", exclude_none=True, exclude={"name"})
-            spec = {"kind": JobKind.IMPORT, "model": asked.name, **told, **({"source": dict(source)} if source else {})}
-            row = jobs.submit(session, kind=JobKind.IMPORT, spec=spec, model_name=asked.name)
+        def create() -> Created:
+            fields = options.model_dump(mode="json", exclude_none=True, exclude={"name"})
+            spec = {"kind": JobKind.IMPORT, "model": options.name, **fields}
+            if source:
+                spec["source"] = dict(source)
+            row = jobs.submit(session, kind=JobKind.IMPORT, spec=spec, model_name=options.name)
             return jobs_service.to_response(session, row), {"Location": f"/api/v1/jobs/{row.id}"}
 
-        return once.answer(session, body=fingerprint, status=202, make=make)
+        return once.respond(session, body=fingerprint, status=202, create=create)

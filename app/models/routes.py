@@ -1,4 +1,4 @@
-"""Models: versions, lineage, files, aliases."""
+"""Routes of models: import, versions, files, aliases."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from app.models.schemas import (
     ModelVersionInFull,
     Signature,
 )
-from app.models.zip_stream import blocks, zipped
+from app.models.zip_stream import read_blocks, stream_zip
 from ml.spec.interchange import ModelFormat
 from store import models
 from store.database import after_commit, reading
@@ -44,12 +44,19 @@ router = APIRouter(prefix="/api/v1/models", tags=["models"], route_class=JSONRou
 AliasName = Annotated[str, Path(pattern=r"^[A-Za-z][A-Za-z0-9._-]*$", max_length=100, examples=["production"])]
 IfMatch = Annotated[
     str | None,
-    Header(alias="If-Match", max_length=200, description="The `ETag` you saw; `*` for any. 412 if it has moved since."),
+    Header(
+        alias="If-Match",
+        max_length=200,
+        description="`ETag` of the alias when it was read; 412 if it has changed since. `*` accepts any.",
+    ),
 ]
-OCTETS = "application/octet-stream"
+OCTET_STREAM = "application/octet-stream"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FILES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "A zip, or with `file` that file.", "content": {"application/zip": _BINARY, OCTETS: _BINARY}}
+    200: {
+        "description": "A zip, or the file that `file` names.",
+        "content": {"application/zip": _BINARY, OCTET_STREAM: _BINARY},
+    }
 }
 
 _IMPORT_FORM_EXAMPLES = {
@@ -82,8 +89,11 @@ _IMPORT_BODY = {
                     "properties": {
                         "name": {"type": "string", "examples": ["minilm"]},
                         "file": {"type": "string", "format": "binary"},
-                        "task": {**_TEXT, "description": "What it is for, where the file does not say."},
-                        "labels": {**_TEXT, "description": 'JSON: the classes of an ONNX file. `["cat", "dog"]`'},
+                        "task": {**_TEXT, "description": "Task of the model, if the file does not contain it."},
+                        "labels": {
+                            **_TEXT,
+                            "description": 'JSON: labels of the classes of an ONNX file. `["cat", "dog"]`',
+                        },
                     },
                 },
                 "examples": _IMPORT_FORM_EXAMPLES,
@@ -96,7 +106,7 @@ _IMPORT_BODY = {
 
 @router.get("")
 def list_models(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> ListOf[Model]:
-    """Every name, with what stands under it."""
+    """List all models, with the number of versions and the aliases of each."""
     return ListOf.of(
         models.listing(session, limit=limit, cursor=cursor), lambda row: service.summary(session, row.name)
     )
@@ -118,14 +128,15 @@ async def import_model(
     request: Request,
     once: IdempotentRequestDep,
     catalog: CatalogDep,
-    incoming: PartialUploadsDep,
+    partial_uploads: PartialUploadsDep,
     blobs: BlobsDep,
     settings: SettingsDep,
 ) -> Response:
-    """Bring a model that was trained elsewhere, in a form or as the id of a finished upload; a job makes it ours.
+    """Import a model that was trained elsewhere. A job converts it.
 
-    A zip of a Hugging Face folder (`config.json`, `*.safetensors`, the tokenizer) or of a package that was downloaded
-    here, or one `.onnx` file with its `task` and `labels`. Nothing is unpickled, and no code that comes along is run.
+    Send it in a form, or the id of a finished upload. Accepts a zip of a Hugging Face folder (`config.json`,
+    `*.safetensors`, the tokenizer), a zip of a package that was downloaded from this service, or one `.onnx` file with
+    its `task` and `labels`. Nothing is unpickled, and no code in the files is executed.
 
     ```sh
     curl -H "Authorization: Bearer $PLINTH_API_KEY" -F name=minilm -F file=@all-MiniLM-L6-v2.zip \\
@@ -134,36 +145,41 @@ async def import_model(
     """
     if is_json(request):
         return await import_service.import_from_json(
-            request, once, catalog=catalog, incoming=incoming, blobs=blobs, settings=settings
+            request, once, catalog=catalog, partial_uploads=partial_uploads, blobs=blobs, settings=settings
         )
-    return await import_service.import_from_form(request, once, catalog=catalog, incoming=incoming, blobs=blobs)
+    return await import_service.import_from_form(
+        request, once, catalog=catalog, partial_uploads=partial_uploads, blobs=blobs
+    )
 
 
 @router.get("/{name}", responses=problem_responses("not_found"))
 def read_model(name: ModelName, session: SessionDep) -> Model:
-    """One name."""
+    """Read a model: its latest version, number of versions and aliases."""
     return service.summary(session, name)
 
 
 @router.delete("/{name}", status_code=204, responses=problem_responses("not_found", "conflict"))
 def delete_model(name: ModelName, session: SessionDep, blobs: BlobsDep, predict_service: PredictServiceDep) -> None:
-    """Forget all versions of a name, unless something stands on one: an alias, a job, or a model made from it."""
+    """Delete all versions of a model.
+
+    Fails with 409 while an alias, a job or another model needs one of them.
+    """
     keys = [key for row in models.versions(session, name) for key in models.delete(session, name, row.version)]
-    after_commit(session, lambda: service.drop(keys, blobs, predict_service.names))
+    after_commit(session, lambda: service.forget_models(keys, blobs, predict_service.names))
 
 
 @router.get("/{name}/versions", responses=problem_responses("not_found"))
 def list_model_versions(
     name: ModelName, session: SessionDep, limit: Limit = 50, cursor: NumberCursor = None
 ) -> ListOf[ModelVersion]:
-    """All versions, newest first."""
+    """List the versions of a model, newest first."""
     page = service.version_page(session, name, limit=limit, cursor=cursor)
     return ListOf.of(page, lambda row: service.to_response(session, row))
 
 
 @router.get("/{name}/versions/{version}", responses=problem_responses("not_found"))
 def read_model_version(name: ModelName, version: Version, session: SessionDep, blobs: BlobsDep) -> ModelVersionInFull:
-    """What it is, how good it was, where it came from, what answers for it, and how that was proved on real rows."""
+    """Read a version: metrics, lineage, files, and how its graphs compare with the network."""
     return service.to_full_response(session, models.version(session, f"{name}@{version}"), blobs)
 
 
@@ -171,9 +187,12 @@ def read_model_version(name: ModelName, version: Version, session: SessionDep, b
 def delete_model_version(
     name: ModelName, version: Version, session: SessionDep, blobs: BlobsDep, predict_service: PredictServiceDep
 ) -> None:
-    """Forget a version, unless something stands on it: an alias, a job, or a model made from it."""
+    """Delete a version.
+
+    Fails with 409 while an alias, a job or another model needs it.
+    """
     keys = models.delete(session, name, version)
-    after_commit(session, lambda: service.drop(keys, blobs, predict_service.names))
+    after_commit(session, lambda: service.forget_models(keys, blobs, predict_service.names))
 
 
 @router.get(
@@ -185,12 +204,15 @@ def download_model_version(
     name: ModelName,
     version: Version,
     blobs: BlobsDep,
-    file: Annotated[str | None, Query(max_length=300, description="One file, as listed under `files`.")] = None,
+    file: Annotated[str | None, Query(max_length=300, description="Path of one file, as listed in `files`.")] = None,
     format: Annotated[
-        ModelFormat | None, Query(description="For another library; a job of the kind `export` has to make it first.")
+        ModelFormat | None,
+        Query(description="Format of another library. A job of the kind `export` must have created it."),
     ] = None,
 ) -> Response:
-    """The package as a zip, or one file of it, or in the format of another library.
+    """Download a version: its package, one file, or an export.
+
+    The package is a zip; an export is a zip for another library.
 
     ```sh
     curl -o digits.zip -H "Authorization: Bearer $PLINTH_API_KEY" \\
@@ -199,18 +221,18 @@ def download_model_version(
     """
     with reading() as session:
         row = models.version(session, f"{name}@{version}")
-        key, paths = row.key, service.packed_paths(row)
-        exported = models.export_key(row.id, format) if format else None
-    if exported is not None:
-        saved_as = _saved_as(f"{name}-{version}-{format}.zip")
-        return StreamingResponse(service.exported(exported, blobs), media_type="application/zip", headers=saved_as)
+        key, paths = row.key, service.package_paths(row)
+        export_key = models.export_key(row.id, format) if format else None
+    if export_key is not None:
+        headers = _attachment(f"{name}-{version}-{format}.zip")
+        return StreamingResponse(service.read_export(export_key, blobs), media_type="application/zip", headers=headers)
     if file is None:
-        content = zipped(paths, lambda path: blobs.open(f"{key}/{path}"))
-        return StreamingResponse(content, media_type="application/zip", headers=_saved_as(f"{name}-{version}.zip"))
+        content = stream_zip(paths, lambda path: blobs.open(f"{key}/{path}"))
+        return StreamingResponse(content, media_type="application/zip", headers=_attachment(f"{name}-{version}.zip"))
     if file not in paths:
         raise ProblemError(404, "not_found", f"{name}@{version} has no file {file!r}; it has {', '.join(paths)}.")
-    content = blocks(blobs.open(f"{key}/{file}"))
-    return StreamingResponse(content, media_type=OCTETS, headers=_saved_as(file.rpartition("/")[2]))
+    content = read_blocks(blobs.open(f"{key}/{file}"))
+    return StreamingResponse(content, media_type=OCTET_STREAM, headers=_attachment(file.rpartition("/")[2]))
 
 
 @router.get(
@@ -218,7 +240,7 @@ def download_model_version(
     responses=problem_responses("not_found", "damaged", "invalid_package", "storage_unavailable"),
 )
 async def read_model_signature(name: ModelName, version: Version, predict_service: PredictServiceDep) -> Signature:
-    """What to send to `/predict` and what comes back, as JSON schemas with an example."""
+    """Read the JSON schemas of the inputs and outputs of `/predict`, with an example."""
     served = await predict_service.names.resolve(f"{name}@{version}")
     signature = await predict_service.signature(served)
     return Signature(model=served.name, version=served.version, task=served.task, **signature)
@@ -226,18 +248,18 @@ async def read_model_signature(name: ModelName, version: Version, predict_servic
 
 @router.get("/{name}/aliases", responses=problem_responses("not_found"))
 def list_model_aliases(name: ModelName, session: SessionDep) -> ListOf[Alias]:
-    """The names its versions go by."""
+    """List the aliases of a model."""
     models.versions(session, name)
     return ListOf(data=[service.to_alias_response(row) for row in models.aliases(session, name)])
 
 
 @router.get("/{name}/aliases/{alias}", responses=problem_responses("not_found"))
 def read_model_alias(name: ModelName, alias: AliasName, session: SessionDep, response: Response) -> AliasWithHistory:
-    """Which version it means, and what it meant before."""
+    """Read the version of an alias, and its history."""
     row = models.alias_of(session, name, alias)
-    shown = service.to_alias_response(row)
-    response.headers["ETag"] = shown.etag
-    return AliasWithHistory(**shown.model_dump(), history=service.history(session, name, alias))
+    result = service.to_alias_response(row)
+    response.headers["ETag"] = result.etag
+    return AliasWithHistory(**result.model_dump(), history=service.alias_history(session, name, alias))
 
 
 @router.put(
@@ -247,18 +269,21 @@ def read_model_alias(name: ModelName, alias: AliasName, session: SessionDep, res
 def set_model_alias(
     name: ModelName,
     alias: AliasName,
-    asked: Annotated[AliasSet, Body(openapi_examples=_ALIAS_EXAMPLES)],
+    body: Annotated[AliasSet, Body(openapi_examples=_ALIAS_EXAMPLES)],
     session: SessionDep,
     predict_service: PredictServiceDep,
     response: Response,
     if_match: IfMatch = None,
 ) -> Alias:
-    """Move an alias, or make it. `/predict` follows within a second; `production` is what a bare name means."""
-    row = models.set_alias(session, name, alias, asked.version, if_match=if_match)
+    """Create or move an alias. `/predict` follows within a second.
+
+    A model name without version or alias means `production`.
+    """
+    row = models.set_alias(session, name, alias, body.version, if_match=if_match)
     after_commit(session, predict_service.names.clear)
-    shown = service.to_alias_response(row)
-    response.headers["ETag"] = shown.etag
-    return shown
+    result = service.to_alias_response(row)
+    response.headers["ETag"] = result.etag
+    return result
 
 
 @router.delete(
@@ -267,10 +292,10 @@ def set_model_alias(
 def delete_model_alias(
     name: ModelName, alias: AliasName, session: SessionDep, predict_service: PredictServiceDep, if_match: IfMatch = None
 ) -> None:
-    """Take an alias away; the version stays."""
+    """Delete an alias. The version remains."""
     models.remove_alias(session, name, alias, if_match=if_match)
     after_commit(session, predict_service.names.clear)
 
 
-def _saved_as(filename: str) -> dict[str, str]:
+def _attachment(filename: str) -> dict[str, str]:
     return {"Content-Disposition": f'attachment; filename="{filename}"'}

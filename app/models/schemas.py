@@ -1,4 +1,4 @@
-"""Models as clients see them."""
+"""Schemas of models."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ Engine = TypeAliasType("Engine", Literal["onnxruntime", "torch"])
 
 
 class ModelImport(Import):
-    """A model out of a finished upload, or from the Hugging Face hub where this service may fetch from there."""
+    """A model to import from a finished upload or the Hugging Face hub."""
 
     task: Annotated[Task, Field(max_length=100)] | None = Field(
-        None, description="What the model is for. Needed for an ONNX file, which does not say."
+        None, description="Task of the model. Required for an ONNX file, which does not contain it."
     )
     upload: UploadId | None = Field(None, description="The id of an upload: a zip, or one .onnx file.")
     hub: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$",
         max_length=200,
-        description="`owner/name` on the hub. Off unless PLINTH_HUB_TOKEN is set where the service runs.",
+        description="`owner/name` on the hub. Needs PLINTH_HUB_TOKEN on the server.",
     )
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
+    def _check_source(self) -> Self:
         if (self.upload is None) == (self.hub is None):
-            raise ValueError("give either upload or hub")
+            raise ValueError("send either upload or hub")
         return self
 
 
 class Parent(BaseModel):
-    """The model this one started from."""
+    """The model from which this one was fine-tuned."""
 
     name: str
     version: int
 
 
 class LineageDataset(BaseModel):
-    """The data it learned from."""
+    """The dataset that the model was trained on."""
 
     id: str
     digest: str | None
 
 
 class Lineage(BaseModel):
-    """Where a model came from."""
+    """Origin of a model: its job, dataset and parent."""
 
     job: str | None
     dataset: LineageDataset | None
@@ -71,7 +71,7 @@ class PackageFile(BaseModel):
 
 
 class ModelVersion(BaseModel):
-    """A registered package: what it is, how good it was, and where it came from."""
+    """One version of a model: metrics, lineage and files."""
 
     id: str
     object: Literal["model_version"] = "model_version"
@@ -91,34 +91,34 @@ class ModelVersion(BaseModel):
 
 
 class ModelVersionInFull(ModelVersion):
-    """The same, with what answers for it and how that was proved."""
+    """A version with its graphs and the comparison of their outputs with the network."""
 
-    warnings: list[str]
-    """Why not to trust it, as the report of its job says."""
-    engine: Engine
-    engine_reason: str | None
-    """Why torch has to: what came of the attempt to write graphs. None where there are graphs."""
-    graphs: dict[str, Graph]
-    """By name: what each reads and answers, how it compares with the network (`parity`), and what was tried to make it
-    faster, with the verdict (`variant`, `other_variants`). What is served is
-    the graph's own file, or that of its variant."""
+    warnings: list[str] = Field(description="Reasons not to trust the model, from the report of its job.")
+    engine: Engine = Field(description="Runs the model: `torch` if it has no graph.")
+    engine_reason: str | None = Field(description="Why the model has no graph; null if it has graphs.")
+    graphs: dict[str, Graph] = Field(
+        description=(
+            "Graphs by name: inputs, outputs, comparison with the network (`parity`), and the faster variants that "
+            "were tried (`variant`, `other_variants`). The variant is served if there is one."
+        )
+    )
 
 
 class Model(BaseModel):
-    """A name and what stands under it."""
+    """A model: a name with one or more versions."""
 
     object: Literal["model"] = "model"
     name: str
     task: Task | None
     latest_version: int
-    versions: int
-    aliases: dict[str, int]
+    versions: int = Field(description="Number of versions.")
+    aliases: dict[str, int] = Field(description="Alias to version.")
     created_at: datetime
     updated_at: datetime
 
 
 class AliasSet(BaseModel):
-    """Which version an alias should mean."""
+    """New version of an alias."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -126,36 +126,36 @@ class AliasSet(BaseModel):
 
 
 class AliasChange(BaseModel):
-    """What an alias meant from a certain time on; `version` is null where it was removed."""
+    """A change of an alias."""
 
-    version: int | None
+    version: int | None = Field(description="New version; null if the alias was deleted.")
     changed_at: datetime
 
     @classmethod
     def of(cls, row: AliasChangeRow) -> Self:
-        """As stored."""
+        """Convert a row."""
         return cls(version=row.version, changed_at=row.changed_at)
 
 
 class Alias(BaseModel):
-    """A name for a version, which may move. Its `ETag` goes into `If-Match`."""
+    """A name for a version, which can be moved to another version."""
 
     object: Literal["alias"] = "alias"
     model: str
     alias: str
     version: int
-    etag: str
+    etag: str = Field(description="Value for `If-Match`.")
     updated_at: datetime
 
 
 class AliasWithHistory(Alias):
-    """Newest change first."""
+    """An alias with its history."""
 
-    history: list[AliasChange]
+    history: list[AliasChange] = Field(description="Newest change first.")
 
 
 class Signature(BaseModel):
-    """What goes in and what comes out, as JSON schemas, with an example."""
+    """JSON schemas of the inputs and outputs of a model, with an example."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -166,7 +166,8 @@ class Signature(BaseModel):
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
     example: Any = None
-    engine: Engine
-    """What runs it: `onnxruntime`, or `torch` where there is no graph."""
-    graphs: dict[str, Any] = {}
-    """By name: inputs, outputs, how its answers compare with the network's, and the faster variant that was tried."""
+    engine: Engine = Field(description="Runs the model: `torch` if it has no graph.")
+    graphs: dict[str, Any] = Field(
+        {},
+        description="Graphs by name: inputs, outputs, comparison with the network, and the variants that were tried.",
+    )

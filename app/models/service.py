@@ -1,4 +1,4 @@
-"""How rows of models are shown, and what must follow when one is deleted."""
+"""Converts rows of models to responses, reads their files, and cleans up after deletions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.models.schemas import (
     PackageFile,
     Parent,
 )
-from app.models.zip_stream import blocks
+from app.models.zip_stream import read_blocks
 from ml.package.manifest import MANIFEST, parse_manifest
 from store import jobs, models
 from store.errors import Conflict, NotFound
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def summary(session: Session, name: str) -> Model:
-    """One name and what stands under it; raises `NotFound`."""
+    """Describe all versions of a model; raises `NotFound`."""
     rows = models.versions(session, name)
     return Model(
         name=name,
@@ -47,20 +47,20 @@ def summary(session: Session, name: str) -> Model:
 
 
 def alias_versions(session: Session, name: str) -> dict[str, int]:
-    """Alias -> version."""
+    """Map each alias to its version."""
     return {row.alias: row.version for row in models.aliases(session, name)}
 
 
 def version_page(session: Session, name: str, *, limit: int, cursor: str | None) -> Page[ModelRow]:
-    """Versions from the one before `cursor` on, newest first; raises `NotFound`."""
+    """Return a page of the versions older than `cursor`, newest first; raises `NotFound`."""
     before = int(cursor) if cursor else None
     rows = [row for row in models.versions(session, name) if before is None or row.version < before]
-    shown = rows[:limit]
-    return Page(shown, str(shown[-1].version) if len(rows) > limit else None)
+    page = rows[:limit]
+    return Page(page, str(page[-1].version) if len(rows) > limit else None)
 
 
 def to_response(session: Session, row: ModelRow) -> ModelVersion:
-    """A version as clients see it."""
+    """Convert a row."""
     dataset, parent = models.origin(session, row)
     return ModelVersion(
         id=row.id,
@@ -85,7 +85,7 @@ def to_response(session: Session, row: ModelRow) -> ModelVersion:
 
 
 def to_full_response(session: Session, row: ModelRow, blobs: Blobs) -> ModelVersionInFull:
-    """The same with what the manifest says of its graphs."""
+    """Convert a row, with its graphs from the manifest."""
     with blobs.open(f"{row.key}/{MANIFEST}") as file:
         manifest = parse_manifest(file.read())
     return ModelVersionInFull(
@@ -97,36 +97,36 @@ def to_full_response(session: Session, row: ModelRow, blobs: Blobs) -> ModelVers
     )
 
 
-def packed_paths(row: ModelRow) -> list[str]:
-    """The files of a package, the manifest that names all others first."""
+def package_paths(row: ModelRow) -> list[str]:
+    """List the files of a package, the manifest first."""
     return [MANIFEST, *(file["path"] for file in row.files if file["path"] != MANIFEST)]
 
 
-def exported(key: str, blobs: Blobs) -> Iterator[bytes]:
-    """A version in another library's format; raises `Conflict` where no job has made that yet."""
+def read_export(key: str, blobs: Blobs) -> Iterator[bytes]:
+    """Read an export in blocks; raises `Conflict` if no job has created it."""
     try:
-        return blocks(blobs.open(key))
+        return read_blocks(blobs.open(key))
     except NotFound:
         hint = (
-            'Start one: POST /api/v1/jobs {"kind": "export", "model": "name@version"}, and come again once it is done'
+            'Start one: POST /api/v1/jobs {"kind": "export", "model": "name@version"}, and retry once it has succeeded'
         )
-        raise Conflict(f"no job has exported this version yet. {hint}") from None
+        raise Conflict(f"no job has exported this version. {hint}") from None
 
 
 def to_alias_response(row: AliasRow) -> Alias:
-    """An alias as clients see it."""
+    """Convert a row."""
     return Alias(
         model=row.model_name, alias=row.alias, version=row.version, etag=models.etag(row), updated_at=row.updated_at
     )
 
 
-def history(session: Session, name: str, alias: str) -> list[AliasChange]:
-    """What an alias meant, newest first."""
+def alias_history(session: Session, name: str, alias: str) -> list[AliasChange]:
+    """List the changes of an alias, newest first."""
     return [AliasChange.of(row) for row in models.alias_history(session, name, alias)]
 
 
-def drop(keys: Sequence[str], blobs: Blobs, names: NameResolver) -> None:
-    """Once rows are gone for good: no request finds the model any more, and its files go."""
+def forget_models(keys: Sequence[str], blobs: Blobs, names: NameResolver) -> None:
+    """Stop serving models whose rows have been deleted, and delete their files."""
     names.clear()
     for key in keys:
         blobs.delete(key)

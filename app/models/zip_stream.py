@@ -1,4 +1,4 @@
-"""A package as a zip that is made while it is sent: no copy on disk, no more memory than a block."""
+"""Creates zips while they are sent, with one block in memory."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 BLOCK_BYTES = 1024**2
+#: Modification time of all entries, so that the bytes are always the same.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def zipped(paths: Sequence[str], read: Callable[[str], BinaryIO]) -> Iterator[bytes]:
-    """The bytes of a zip of `paths`, stored and not compressed: weights do not get smaller. Always the same bytes."""
+def stream_zip(paths: Sequence[str], open_file: Callable[[str], BinaryIO]) -> Iterator[bytes]:
+    """Yield a zip of files, uncompressed, because weights do not get smaller."""
     sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]  # all a zip needs
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]  # it has the methods that are used
         for path in paths:
             entry = zipfile.ZipInfo(path, _EPOCH)
             entry.external_attr = 0o644 << 16
             with archive.open(entry, "w", force_zip64=True) as target:
-                for block in blocks(read(path)):
+                for block in read_blocks(open_file(path)):
                     target.write(block)
                     yield sink.take()
     yield sink.take()
 
 
-def blocks(source: BinaryIO) -> Iterator[bytes]:
-    """What a file holds, piece by piece; closed at the end."""
-    with source:
-        while block := source.read(BLOCK_BYTES):
+def read_blocks(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the content of a file in blocks, then close it."""
+    with file:
+        while block := file.read(BLOCK_BYTES):
             yield block
 
 
 class _Sink:
-    """Where zipfile writes to; it cannot seek, so sizes follow each file."""
+    """Collects what zipfile writes. It cannot seek, so zipfile writes sizes after each entry."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
@@ -45,9 +46,9 @@ class _Sink:
         return len(data)
 
     def flush(self) -> None:
-        """All is in memory."""
+        """Do nothing: everything is in memory."""
 
     def take(self) -> bytes:
-        taken = bytes(self._pending)
+        content = bytes(self._pending)
         self._pending.clear()
-        return taken
+        return content

@@ -68,7 +68,7 @@ _BODY_SCHEMAS: Final = (DatasetCreate, ModelImport, PredictRequest)
 
 
 def document_of(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of the application."""
+    """Return the OpenAPI 3.1 document of the application."""
     emitted = get_openapi(
         title=app.title,
         version=app.version,
@@ -79,18 +79,7 @@ def document_of(app: FastAPI) -> dict[str, Any]:
         license_info={"name": "Apache 2.0", "identifier": "Apache-2.0"},
     )
     document: dict[str, Any] = _with_binary_files(emitted)
-    schemas = document["components"]["schemas"]
-    for name in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(name, None)
-    _, added = models_json_schema(
-        [(Problem, "serialization"), *((schema, "validation") for schema in _BODY_SCHEMAS)],
-        ref_template="#/components/schemas/{model}",
-    )
-    schemas.update(added["$defs"])
-    for name in ("Finetune", "Pretrain"):
-        options = schemas[name]["properties"]["task"]["anyOf"]
-        options[options.index({"type": "string"})] = {"$ref": "#/components/schemas/Task"}
-    document["components"]["schemas"] = dict(sorted(schemas.items()))
+    document["components"]["schemas"] = _complete_schemas(document["components"]["schemas"])
     document["components"]["examples"] = {
         code: {"summary": problem.detail, "value": example_of(code)} for code, problem in PROBLEMS.items()
     }
@@ -110,8 +99,26 @@ def document_of(app: FastAPI) -> dict[str, Any]:
     return document
 
 
+def _complete_schemas(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Replace FastAPI's error schemas, add `_BODY_SCHEMAS`, and name the task of specs."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    _, added = models_json_schema(
+        [(Problem, "serialization"), *((schema, "validation") for schema in _BODY_SCHEMAS)],
+        ref_template="#/components/schemas/{model}",
+    )
+    schemas = {**schemas, **added["$defs"]}
+    for name in ("Finetune", "Pretrain"):
+        options = schemas[name]["properties"]["task"]["anyOf"]
+        options[options.index({"type": "string"})] = {"$ref": "#/components/schemas/Task"}
+    return dict(sorted(schemas.items()))
+
+
 def _with_binary_files(value: Any) -> Any:
-    """FastAPI writes `contentMediaType` for a file; Swagger UI and client generators look for `format: binary`."""
+    """Replace `contentMediaType` of files, as FastAPI writes it, by `format: binary`.
+
+    Swagger UI and client generators look for the latter.
+    """
     if isinstance(value, list):
         return [_with_binary_files(item) for item in value]
     if not isinstance(value, dict):
@@ -124,7 +131,7 @@ def _with_binary_files(value: Any) -> Any:
 
 
 def _predict_examples() -> dict[str, Any]:
-    """One example request for each task, and one for an embedding."""
+    """Return one example request per task, and one for an embedding."""
     tasks = read_catalog().tasks
     examples: dict[str, Any] = {
         name: {"summary": f"{name}: {entry.summary}", "value": {"inputs": [entry.example_input]}}
@@ -136,22 +143,22 @@ def _predict_examples() -> dict[str, Any]:
 
 
 def _complete(document: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> None:
-    """Add every problem that the operation may answer, and a command line."""
+    """Add every problem that an operation may return, and a command line."""
     is_open = path in OPEN_PATHS
     responses = operation["responses"]
     if is_open:
         operation["security"] = []
-    if _has_answer_of_its_own(responses.get("422", {})):
+    if _has_json_response(responses.get("422", {})):
         responses["422"].pop("content")
     for status, response in problem_responses(*_common_codes(operation, is_open=is_open)).items():
         documented = responses.setdefault(str(status), {})
-        if not _has_answer_of_its_own(documented):
+        if not _has_json_response(documented):
             examples = (
                 documented.setdefault("content", {}).setdefault(PROBLEM_MEDIA_TYPE, {}).setdefault("examples", {})
             )
             examples.update(response["content"][PROBLEM_MEDIA_TYPE]["examples"])
     for status, response in responses.items():
-        if status >= "400" and not _has_answer_of_its_own(response):
+        if status >= "400" and not _has_json_response(response):
             response["description"] = _STATUS[status]
             examples = response["content"][PROBLEM_MEDIA_TYPE]["examples"]
             schema = {"$ref": "#/components/schemas/Problem"}
@@ -166,7 +173,7 @@ def _complete(document: dict[str, Any], path: str, method: str, operation: dict[
 
 
 def _common_codes(operation: Mapping[str, Any], *, is_open: bool) -> Iterable[ProblemCode]:
-    """Codes that follow from the key, parameters and body of an operation."""
+    """Return the problem codes that follow from the key, parameters and body of an operation."""
     yield from ("internal_error", "unknown_host")
     if not is_open:
         yield from ("database_unavailable", "key_missing", "key_unknown", "stopped")
@@ -183,7 +190,7 @@ def _common_codes(operation: Mapping[str, Any], *, is_open: bool) -> Iterable[Pr
         yield from ("field_too_large", "invalid_form", "too_many_parts")
 
 
-def _has_answer_of_its_own(response: Mapping[str, Any]) -> bool:
+def _has_json_response(response: Mapping[str, Any]) -> bool:
     return "application/json" in response.get("content", {})
 
 
@@ -191,17 +198,17 @@ def _curl(document: dict[str, Any], path: str, method: str, operation: dict[str,
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":
             path = path.replace(f"{{{parameter['name']}}}", str(_example(parameter)))
-    words = ["curl"]
+    arguments = ["curl"]
     if method == "head":
-        words.append("--head")
+        arguments.append("--head")
     elif method not in ("get", "post") or (method == "post" and "requestBody" not in operation):
-        words += ["-X", method.upper()]
+        arguments += ["-X", method.upper()]
     if not is_open:
-        words.append('-H "Authorization: Bearer $PLINTH_API_KEY"')
+        arguments.append('-H "Authorization: Bearer $PLINTH_API_KEY"')
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if body is not None:
-        words += ["--json", shlex.quote(json.dumps(_body_example(document, body)))]
-    return " ".join([*words, f"http://127.0.0.1:8000{path}"])
+        arguments += ["--json", shlex.quote(json.dumps(_body_example(document, body)))]
+    return " ".join([*arguments, f"http://127.0.0.1:8000{path}"])
 
 
 def _example(parameter: dict[str, Any]) -> Any:

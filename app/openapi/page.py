@@ -1,4 +1,4 @@
-"""The page of the API reference: Swagger UI, served without a byte from another host."""
+"""The API reference page: Swagger UI, served without files from other hosts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PAGE = """\
 </html>
 """
 
-# Highlighting is off because it hangs the page on answers of more than a megabyte.
+# Highlighting is off: it hangs the page on responses of more than a megabyte.
 _SCRIPT = """\
 SwaggerUIBundle({
   url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, tryItOutEnabled: true, filter: true,
@@ -55,19 +55,19 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 def root() -> Response:
-    """A browser that comes by is shown the page."""
+    """Redirect to the API reference."""
     return RedirectResponse("docs")
 
 
 @router.get("/docs")
 def docs_page() -> Response:
-    """Swagger UI, from files of this machine."""
+    """Return the page of Swagger UI."""
     return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _POLICY})
 
 
 @router.get("/static/docs.js")
 def docs_script() -> Response:
-    """The script that starts Swagger UI; a file, since the page allows no inline script."""
+    """Return the script that starts Swagger UI: its policy allows no inline scripts."""
     return Response(_SCRIPT, media_type="text/javascript")
 
 
@@ -86,7 +86,7 @@ def install(app: FastAPI) -> None:
 
 
 def _static_files() -> Path:
-    """The folder of Swagger UI in the `fastapi-offline` package, which is not imported."""
+    """Return the folder of Swagger UI in the package `fastapi-offline`, without importing it."""
     spec = importlib.util.find_spec("fastapi_offline")
     if spec is None or spec.origin is None:
         raise RuntimeError(f"The package fastapi-offline is missing. Install it: {install_command('api')}")

@@ -80,7 +80,7 @@ class FastPath:
         model = None if head is None else self._peek(head.reference)
         if head is None or model is None:
             return None
-        key_id = self.gateway.opens_at_once(head.host, head.authorization)
+        key_id = self.gateway.peek_key_id(head.host, head.authorization)
         if key_id is None:
             return None
         return Admitted(model, head, choose_request_id(head.request_id), key_id, start, start + head.body_bytes)
@@ -146,7 +146,7 @@ class FastPathCycle:
         record = admitted.model.record
         record.fast_path += 1
         record.latency.observe(seconds)
-        protocol.fast_path.gateway.note(
+        protocol.fast_path.gateway.log_request(
             method="POST",
             path=f"/predict/{admitted.model.served.name}",
             route=ROUTE,
@@ -193,7 +193,7 @@ class FastPathProtocol(DeadlineProtocol):
             self._partial = admitted, data
             if self._body_timer is None:
                 if self._deadline is not None:
-                    self._stop_waiting()
+                    self._cancel_deadline()
                 self._body_timer = self.loop.call_later(MAX_BODY_SECONDS, self._give_up)
             return
         if self._body_timer is not None:
@@ -245,7 +245,7 @@ class FastPathProtocol(DeadlineProtocol):
 
     def _submit(self, admitted: Admitted, data: bytes) -> bool:
         if self._deadline is not None:
-            self._stop_waiting()
+            self._cancel_deadline()
         cycle = FastPathCycle(self, admitted)
         try:
             if not cycle.submit(data[admitted.body_start :]):

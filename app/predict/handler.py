@@ -15,9 +15,10 @@ import orjson
 from pydantic import ValidationError
 from python_multipart.multipart import parse_options_header
 
-from app.http.errors import ProblemError, internal_error, summarize, to_findings, to_problem_error
+from app.http.errors import ProblemError, internal_error, summarize, to_problem_error
 from app.http.request_body import is_json_type
 from app.http.strict_json import strict_json
+from app.http.validation import to_findings
 from app.predict.schemas import PredictRequest
 from app.serving.batcher import PendingRequest
 from ml.errors import InputError

@@ -211,7 +211,7 @@ async def _read_form(request: Request) -> PredictInputs:
 def _unknown_field(name: str) -> ProblemError:
     path = name[:MAX_SHOWN_CHARACTERS]
     finding = unknown("form field", name, ("file", PARAMETERS), path=path, default_hint=FORM_HINT)
-    return ProblemError(422, "invalid_request", f"{finding.message}. {finding.hint}", errors=[finding.to_json()])
+    return ProblemError(422, "invalid_request", f"{finding.message}. {finding.hint}", errors=[finding])
 
 
 def _accepts(request: Request, media_type: str) -> bool:

@@ -1,4 +1,4 @@
-"""From what a request brought, files in a form or words in JSON, to blobs and options that hold together."""
+"""Parses the options of a request, and stores the files of a form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from app.http.errors import ProblemError
 from app.http.idempotency import REPLAYED
-from app.http.validation import read
+from app.http.validation import parse
+from ml.errors import Finding
 from store.ids import new_id
 
 if TYPE_CHECKING:
@@ -23,62 +24,71 @@ if TYPE_CHECKING:
     from store.blobs import Blobs
     from store.partial_uploads import PartialUploads
 
+#: Size limit of a JSON body that creates a dataset or imports a model.
 MAX_JSON_BYTES = 1024**2
 
 Options = TypeVar("Options", bound=BaseModel)
 
+#: `{"key", "filename"}` of a blob.
 Source = Mapping[str, str]
-"""`{"key", "filename"}` of a blob."""
 
 
 @contextmanager
-def scratch(incoming: PartialUploads) -> Iterator[Path]:
-    """A folder for the files of one form."""
-    folder = Path(tempfile.mkdtemp(prefix="form-", dir=incoming.directory))
+def temporary_folder(partial_uploads: PartialUploads) -> Iterator[Path]:
+    """Create a folder for the files of one form; it is deleted at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="form-", dir=partial_uploads.directory))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def validated(kind: type[Options], value: Any, *, judge: Callable[[Options], object]) -> Options:
-    """Validate the options; raises `ProblemError` 422 with every fault, those that `judge` finds (`SpecError`) too."""
-    asked = read(kind.model_validate, value, schema=kind.model_json_schema(), judge=judge)
-    judge(asked)
-    return asked
+def parse_options(schema: type[Options], value: Any, *, check: Callable[[Options], object]) -> Options:
+    """Parse options; raises `ProblemError` 422 with every fault.
+
+    `check` raises `SpecError` with faults of its own.
+    """
+    options = parse(schema.model_validate, value, schema=schema.model_json_schema(), check=check)
+    check(options)
+    return options
 
 
-def refuse_without_file(form: Form) -> None:
-    """Raises `ProblemError` 422."""
+def require_file(form: Form) -> None:
+    """Raise `ProblemError` 422 for a form without a file."""
     if not form.files:
-        item = {"code": "missing", "path": "file", "message": "Field required"}
-        raise ProblemError(422, "invalid_request", "Send at least one file, as the form field 'file'.", errors=[item])
+        finding = Finding(code="missing", path="file", message="Field required")
+        detail = "Send at least one file, as the form field 'file'."
+        raise ProblemError(422, "invalid_request", detail, errors=[finding])
 
 
-def keep(
-    files: Sequence[FilePart], below: str, blobs: Blobs, *, create: Callable[[Sequence[Source]], Response]
+def store_files(
+    files: Sequence[FilePart], prefix: str, blobs: Blobs, *, create: Callable[[Sequence[Source]], Response]
 ) -> Response:
-    """Files become blobs first, so that no row ever names one that is not there; `create` makes the row and answers."""
-    keys = [f"{below}/{new_id('upl')}/{file.filename}" for file in files]
+    """Store files as blobs below `prefix`, then call `create`.
+
+    `create` creates the row and returns the response. In this order, no row names a blob that does not exist. If no row
+    was created the blobs are deleted again.
+    """
+    keys = [f"{prefix}/{new_id('upl')}/{file.filename}" for file in files]
     sources = [{"key": key, "filename": file.filename} for key, file in zip(keys, files, strict=True)]
     try:
         for key, file in zip(keys, files, strict=True):
             blobs.put_file(key, file.path, move=True)
-        answer = create(sources)
+        response = create(sources)
     except BaseException:
-        drop(keys, blobs)
+        delete_blobs(keys, blobs)
         raise
-    if REPLAYED in answer.headers:
-        drop(keys, blobs)
-    return answer
+    if REPLAYED in response.headers:
+        delete_blobs(keys, blobs)
+    return response
 
 
-def drop(keys: Iterable[str], blobs: Blobs) -> None:
-    """Files that no row names."""
+def delete_blobs(keys: Iterable[str], blobs: Blobs) -> None:
+    """Delete blobs that no row names."""
     for key in keys:
         blobs.delete(key)
 
 
-def fingerprint(asked: BaseModel, files: Iterable[FilePart] = ()) -> bytes:
-    """By which a request is known again."""
-    return "\n".join([asked.model_dump_json(), *(f"{file.filename} {file.sha256}" for file in files)]).encode()
+def fingerprint(options: BaseModel, files: Iterable[FilePart] = ()) -> bytes:
+    """Return bytes that identify a request, for `IdempotentRequest.respond`."""
+    return "\n".join([options.model_dump_json(), *(f"{file.filename} {file.sha256}" for file in files)]).encode()

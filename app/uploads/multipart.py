@@ -1,4 +1,4 @@
-"""`multipart/form-data`, parsed while it arrives: files to the disk, fields to memory, nothing held twice."""
+"""Parses `multipart/form-data` while it arrives: files go to disk, fields to memory."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-MOST_PARTS = 1000
+MAX_PARTS = 1000
 MAX_FIELD_BYTES = 64 * 1024
 
+#: Size limit of a filename in UTF-8.
+_MAX_NAME_BYTES = 150
 _UNSAFE = re.compile(r"[^\w.-]+")
-_LONGEST_NAME_BYTES = 150
 
 
 @dataclass(slots=True)
 class FilePart:
-    """A file that came. `filename` is safe to be part of a path."""
+    """A file of a form. `filename` is safe to be part of a path."""
 
     name: str
     filename: str
@@ -40,18 +41,23 @@ class FilePart:
 
 @dataclass(slots=True)
 class Form:
-    """All that came, in order."""
+    """The fields and files of a form, in order."""
 
     fields: dict[str, str] = field(default_factory=dict)
     files: list[FilePart] = field(default_factory=list)
 
 
-async def read_form(request: Request, into: Path, *, check_space: Callable[[int], None], hashed: bool) -> Form:
-    """Read the form of a request, its files into `into`, with their sha256 if `hashed`; raises `ProblemError`."""
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
-    if kind != b"multipart/form-data" or not options.get(b"boundary"):
+async def read_form(
+    request: Request, folder: Path, *, check_space: Callable[[int], None], with_checksums: bool
+) -> Form:
+    """Read the form of a request; writes its files to `folder`.
+
+    `check_space` is called with the size in bytes of what is to be written. Raises `ProblemError` 413, 415 or 422.
+    """
+    media_type, options = parse_options_header(request.headers.get("content-type", ""))
+    if media_type != b"multipart/form-data" or not options.get(b"boundary"):
         raise ProblemError(415, "unsupported_media_type", "This path reads multipart/form-data with a boundary.")
-    reader = _Reader(options[b"boundary"], into, check_space, hashed=hashed)
+    reader = _Reader(options[b"boundary"], folder, check_space, with_checksums=with_checksums)
     try:
         await pump(request.stream(), reader.feed)
         reader.finish()
@@ -61,22 +67,27 @@ async def read_form(request: Request, into: Path, *, check_space: Callable[[int]
 
 
 def safe_filename(name: str) -> str:
-    """The last part of a path in letters and digits of any script; never empty, hidden, or a way out of a folder."""
+    """Return the last part of a path with unsafe characters replaced.
+
+    Letters and digits of any script are safe. The result is never empty, hidden, or a path to another folder.
+    """
     last = unicodedata.normalize("NFC", re.split(r"[\\/]", name)[-1])
-    end = _UNSAFE.sub("_", last).encode("utf-8", "replace")[-_LONGEST_NAME_BYTES:]
+    end = _UNSAFE.sub("_", last).encode("utf-8", "replace")[-_MAX_NAME_BYTES:]
     return end.decode("utf-8", "ignore").lstrip(".") or "data"
 
 
 class _Reader:
-    """The parser's callbacks."""
+    """Callbacks of the parser."""
 
-    def __init__(self, boundary: bytes, into: Path, check_space: Callable[[int], None], *, hashed: bool) -> None:
+    def __init__(
+        self, boundary: bytes, folder: Path, check_space: Callable[[int], None], *, with_checksums: bool
+    ) -> None:
         self.form = Form()
-        self._into = into
+        self._folder = folder
         self._check_space = check_space
-        self._hashed = hashed
-        self._parts = 0
-        self._ended = False
+        self._with_checksums = with_checksums
+        self._part_count = 0
+        self._is_complete = False
         self._header = (bytearray(), bytearray())
         self._headers: dict[bytes, bytes] = {}
         self._name = ""
@@ -87,14 +98,14 @@ class _Reader:
             self._parser = MultipartParser(
                 boundary,
                 {
-                    "on_part_begin": self._begin,
+                    "on_part_begin": self._on_part_begin,
                     "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
                     "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
-                    "on_header_end": self._header_end,
-                    "on_headers_finished": self._open,
-                    "on_part_data": self._data,
-                    "on_part_end": self._end,
-                    "on_end": self._all,
+                    "on_header_end": self._on_header_end,
+                    "on_headers_finished": self._on_headers_finished,
+                    "on_part_data": self._on_part_data,
+                    "on_part_end": self._on_part_end,
+                    "on_end": self._on_end,
                 },
             )
         except MultipartParseError as error:
@@ -109,7 +120,7 @@ class _Reader:
             raise _malformed(error) from None
 
     def finish(self) -> None:
-        if not self._ended:
+        if not self._is_complete:
             raise _malformed("it ends before its last boundary")
 
     def close(self) -> None:
@@ -117,20 +128,20 @@ class _Reader:
             self._file.close()
             self._file = None
 
-    def _begin(self) -> None:
-        self._parts += 1
+    def _on_part_begin(self) -> None:
+        self._part_count += 1
         self._headers = {}
-        if self._parts > MOST_PARTS:
+        if self._part_count > MAX_PARTS:
             raise ProblemError(
-                413, "too_many_parts", f"The form has more than {MOST_PARTS} parts. Send a zip or tar instead."
+                413, "too_many_parts", f"The form has more than {MAX_PARTS} parts. Send a zip or tar instead."
             )
 
-    def _header_end(self) -> None:
+    def _on_header_end(self) -> None:
         name, value = self._header
         self._headers[bytes(name).lower()] = bytes(value)
         self._header = (bytearray(), bytearray())
 
-    def _open(self) -> None:
+    def _on_headers_finished(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         if b"name" not in options:
             raise _malformed("a part has no name")
@@ -138,12 +149,12 @@ class _Reader:
         if b"filename" not in options:
             self._field = bytearray()
             return
-        path = self._into / str(len(self.form.files))
+        path = self._folder / str(len(self.form.files))
         filename = safe_filename(options[b"filename"].decode("utf-8", "replace"))
         self.form.files.append(FilePart(self._name, filename, path))
-        self._file, self._digest = path.open("xb", buffering=0), hashlib.sha256() if self._hashed else None
+        self._file, self._digest = path.open("xb", buffering=0), hashlib.sha256() if self._with_checksums else None
 
-    def _data(self, data: bytes, start: int, end: int) -> None:
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         piece = memoryview(data)[start:end]
         if self._file is not None:
             if self._digest:
@@ -155,7 +166,7 @@ class _Reader:
                 detail = f"The field {self._name!r} is larger than the limit of {MAX_FIELD_BYTES} bytes."
                 raise ProblemError(413, "field_too_large", detail)
 
-    def _end(self) -> None:
+    def _on_part_end(self) -> None:
         if self._file is not None:
             self.form.files[-1].sha256 = self._digest.hexdigest() if self._digest else None
             self.close()
@@ -166,8 +177,8 @@ class _Reader:
                 raise _malformed(f"the field {self._name!r} is not UTF-8") from None
             self._field = None
 
-    def _all(self) -> None:
-        self._ended = True
+    def _on_end(self) -> None:
+        self._is_complete = True
 
 
 def _malformed(reason: object) -> ProblemError:

@@ -1,4 +1,7 @@
-"""Resumable uploads: tus 1.0 with creation, creation-with-upload, checksum, termination and expiration."""
+"""Routes of resumable uploads, by the tus 1.0 protocol.
+
+Extensions: creation, creation-with-upload, checksum, termination and expiration.
+"""
 
 from __future__ import annotations
 
@@ -27,36 +30,40 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"])
 
-VERSION = "1.0.0"
-PIECE = "application/offset+octet-stream"
-TUS_HEADERS = {"Tus-Resumable": VERSION}
+TUS_VERSION = "1.0.0"
+PIECE_TYPE = "application/offset+octet-stream"
+TUS_HEADERS = {"Tus-Resumable": TUS_VERSION}
 
 UploadId = Annotated[str, Path(pattern=NAME, max_length=100, examples=["upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"])]
-UploadLength = Annotated[int, Header(ge=0, le=2**62, description="Bytes in all.", examples=[11])]
-UploadOffset = Annotated[int, Header(ge=0, le=2**62, description="How many bytes have arrived before.", examples=[0])]
+UploadLength = Annotated[int, Header(ge=0, le=2**62, description="Total size in bytes.", examples=[11])]
+UploadOffset = Annotated[int, Header(ge=0, le=2**62, description="Number of bytes that have arrived.", examples=[0])]
 UploadMetadata = Annotated[
-    str, Header(max_length=4096, description="Pairs `name base64(value)` by comma; `filename` tells the format.")
+    str,
+    Header(
+        max_length=4096,
+        description="Pairs `name base64(value)`, separated by commas. The extension of `filename` tells the format.",
+    ),
 ]
 UploadChecksum = Annotated[
-    str | None, Header(max_length=200, description=f"`algorithm base64(digest)`, by {', '.join(CHECKSUMS)}.")
+    str | None, Header(max_length=200, description=f"`algorithm base64(digest)`; algorithms: {', '.join(CHECKSUMS)}.")
 ]
-TusResumable = Annotated[str, Header(description="The version of the protocol.", examples=[VERSION])]
+TusResumable = Annotated[str, Header(description="Version of the protocol.", examples=[TUS_VERSION])]
 
 _EXAMPLES = {"piece": {"summary": "The 11 bytes of an upload whose `Upload-Length` is 11", "value": "hello world"}}
 _PIECE_BODY = {
-    "requestBody": {"content": {PIECE: {"schema": {"type": "string", "format": "binary"}, "examples": _EXAMPLES}}}
+    "requestBody": {"content": {PIECE_TYPE: {"schema": {"type": "string", "format": "binary"}, "examples": _EXAMPLES}}}
 }
 
 
 @router.options("", status_code=204)
 async def describe_uploads(settings: SettingsDep) -> Response:
-    """What this server can do, in the words of tus."""
+    """Describe the tus extensions and limits of this server."""
     extensions = "creation,creation-with-upload,checksum,termination,expiration"
     return Response(
         status_code=204,
         headers={
             **TUS_HEADERS,
-            "Tus-Version": VERSION,
+            "Tus-Version": TUS_VERSION,
             "Tus-Extension": extensions,
             "Tus-Max-Size": str(settings.max_upload_bytes),
             "Tus-Checksum-Algorithm": ",".join(CHECKSUMS),
@@ -89,14 +96,16 @@ async def create_upload(
     upload_length: UploadLength,
     once: IdempotentRequestDep,
     settings: SettingsDep,
-    incoming: PartialUploadsDep,
+    partial_uploads: PartialUploadsDep,
     blobs: BlobsDep,
     metrics: MetricsDep,
     upload_metadata: UploadMetadata = "",
     upload_checksum: UploadChecksum = None,
-    tus_resumable: TusResumable = VERSION,
+    tus_resumable: TusResumable = TUS_VERSION,
 ) -> Response:
-    """Begin an upload; its address is in `Location`. A body of `application/offset+octet-stream` is its first piece.
+    """Create an upload; `Location` is its URL.
+
+    A body of the type `application/offset+octet-stream` is its first piece.
 
     ```sh
     curl -i -X POST -H "Authorization: Bearer $PLINTH_API_KEY" -H "Tus-Resumable: 1.0.0" \\
@@ -105,38 +114,36 @@ async def create_upload(
     ```
     """
     _check_version(tus_resumable)
-    checksum = _checksum(upload_checksum)
-    if upload_length > settings.max_upload_bytes:
-        detail = f"An upload may have {settings.max_upload_bytes} bytes at most."
-        raise ProblemError(413, "upload_too_large", detail, headers={"Tus-Max-Size": str(settings.max_upload_bytes)})
-    has_piece = request.headers.get("content-type") == PIECE
+    checksum = _parse_checksum(upload_checksum)
+    _check_length(upload_length, settings.max_upload_bytes)
+    has_piece = request.headers.get("content-type") == PIECE_TYPE
     if not has_piece and request.headers.get("content-length", "0") != "0":
-        raise ProblemError(415, "unsupported_media_type", f"The first piece of an upload is sent as {PIECE}.")
-    incoming.check_space(upload_length)
-    filename = _metadata(upload_metadata).get("filename", "data")
-    answer = await to_thread.run_sync(
+        raise ProblemError(415, "unsupported_media_type", f"Send the first piece of an upload as {PIECE_TYPE}.")
+    partial_uploads.check_space(upload_length)
+    filename = _parse_metadata(upload_metadata).get("filename", "data")
+    response = await to_thread.run_sync(
         lambda: service.create(
             once,
-            incoming,
+            partial_uploads,
             length=upload_length,
             filename=filename,
             metadata=upload_metadata,
             expires_seconds=settings.upload_expires_seconds,
         )
     )
-    upload_id = answer.headers["location"].rpartition("/")[2]
-    if (upload_length == 0 or has_piece) and REPLAYED not in answer.headers:
-        answer.headers.update(await _append(request, upload_id, 0, checksum, incoming, blobs, metrics))
-    return answer
+    upload_id = response.headers["location"].rpartition("/")[2]
+    if (upload_length == 0 or has_piece) and REPLAYED not in response.headers:
+        response.headers.update(await _append(request, upload_id, 0, checksum, partial_uploads, blobs, metrics))
+    return response
 
 
 @router.head("/{upload_id}", status_code=200, responses=problem_responses("not_found", "unsupported_tus_version"))
 async def read_upload_offset(
-    upload_id: UploadId, incoming: PartialUploadsDep, tus_resumable: TusResumable = VERSION
+    upload_id: UploadId, partial_uploads: PartialUploadsDep, tus_resumable: TusResumable = TUS_VERSION
 ) -> Response:
-    """How much has arrived: go on from `Upload-Offset`."""
+    """Read the number of bytes that have arrived; continue from `Upload-Offset`."""
     _check_version(tus_resumable)
-    upload, metadata = await to_thread.run_sync(lambda: service.read(incoming, upload_id))
+    upload, metadata = await to_thread.run_sync(lambda: service.read(partial_uploads, upload_id))
     headers = {
         **_headers(upload),
         "Upload-Offset": str(upload.offset),
@@ -147,9 +154,9 @@ async def read_upload_offset(
 
 
 @router.get("/{upload_id}", responses=problem_responses("not_found"))
-def read_upload(upload_id: UploadId, incoming: PartialUploadsDep) -> Upload:
-    """The same as JSON."""
-    return service.read(incoming, upload_id)[0]
+def read_upload(upload_id: UploadId, partial_uploads: PartialUploadsDep) -> Upload:
+    """Read the state of an upload as JSON."""
+    return service.read(partial_uploads, upload_id)[0]
 
 
 @router.patch(
@@ -174,13 +181,15 @@ async def append_to_upload(
     request: Request,
     upload_id: UploadId,
     upload_offset: UploadOffset,
-    incoming: PartialUploadsDep,
+    partial_uploads: PartialUploadsDep,
     blobs: BlobsDep,
     metrics: MetricsDep,
     upload_checksum: UploadChecksum = None,
-    tus_resumable: TusResumable = VERSION,
+    tus_resumable: TusResumable = TUS_VERSION,
 ) -> Response:
-    """Send the next piece; it is on the disk when this answers. A connection that breaks keeps what had arrived.
+    """Append a piece to an upload.
+
+    The piece is on disk when the response arrives. If the connection breaks, what has arrived is kept.
 
     ```sh
     curl -i -X PATCH -H "Authorization: Bearer $PLINTH_API_KEY" -H "Tus-Resumable: 1.0.0" -H "Upload-Offset: 0" \\
@@ -189,10 +198,10 @@ async def append_to_upload(
     ```
     """
     _check_version(tus_resumable)
-    if request.headers.get("content-type") != PIECE:
-        raise ProblemError(415, "unsupported_media_type", f"A piece of an upload is sent as {PIECE}.")
-    checksum = _checksum(upload_checksum)
-    headers = await _append(request, upload_id, upload_offset, checksum, incoming, blobs, metrics)
+    if request.headers.get("content-type") != PIECE_TYPE:
+        raise ProblemError(415, "unsupported_media_type", f"Send a piece of an upload as {PIECE_TYPE}.")
+    checksum = _parse_checksum(upload_checksum)
+    headers = await _append(request, upload_id, upload_offset, checksum, partial_uploads, blobs, metrics)
     return Response(status_code=204, headers=headers)
 
 
@@ -202,11 +211,11 @@ async def append_to_upload(
     responses=problem_responses("not_found", "storage_unavailable", "unsupported_tus_version", "upload_locked"),
 )
 def terminate_upload(
-    upload_id: UploadId, incoming: PartialUploadsDep, blobs: BlobsDep, tus_resumable: TusResumable = VERSION
+    upload_id: UploadId, partial_uploads: PartialUploadsDep, blobs: BlobsDep, tus_resumable: TusResumable = TUS_VERSION
 ) -> Response:
-    """Forget an upload and its bytes."""
+    """Delete an upload and its bytes."""
     _check_version(tus_resumable)
-    service.discard(incoming, blobs, upload_id)
+    service.discard(partial_uploads, blobs, upload_id)
     return Response(status_code=204, headers=TUS_HEADERS)
 
 
@@ -215,24 +224,24 @@ async def _append(
     upload_id: str,
     offset: int,
     checksum: tuple[str, bytes] | None,
-    incoming: PartialUploads,
+    partial_uploads: PartialUploads,
     blobs: Blobs,
     metrics: MetricsRegistry,
 ) -> dict[str, str]:
-    """Write what the request brings; the headers that say how far the upload is now."""
-    upload, _ = await to_thread.run_sync(lambda: service.read(incoming, upload_id))
+    """Write the body of a request, and return the headers with the new offset."""
+    upload, _ = await to_thread.run_sync(lambda: service.read(partial_uploads, upload_id))
     _check_offset(offset, upload.offset)
     if not upload.complete:
-        with incoming.open_writer(upload_id) as writer:
+        with partial_uploads.open_writer(upload_id) as writer:
             _check_offset(offset, writer.offset)
             try:
                 await writer.append(request.stream(), limit=upload.length, checksum=checksum)
             except ClientDisconnect:
-                pass  # What came is kept; the client asks for the offset and goes on.
+                pass  # What has arrived is kept: the client requests the offset and resumes.
             finally:
                 metrics.count_uploaded_bytes(writer.offset - offset)
             if writer.offset == upload.length:
-                await to_thread.run_sync(lambda: service.complete(incoming, blobs, upload_id))
+                await to_thread.run_sync(lambda: service.complete(partial_uploads, blobs, upload_id))
             upload = upload.model_copy(update={"offset": writer.offset})
     return {**_headers(upload), "Upload-Offset": str(upload.offset)}
 
@@ -242,35 +251,41 @@ def _headers(upload: Upload) -> dict[str, str]:
     return {**TUS_HEADERS, **expires}
 
 
-def _check_version(asked: str) -> None:
-    if asked != VERSION:
-        detail = f"This server speaks tus {VERSION}; send 'Tus-Resumable: {VERSION}'."
-        raise ProblemError(412, "unsupported_tus_version", detail, headers={**TUS_HEADERS, "Tus-Version": VERSION})
+def _check_version(version: str) -> None:
+    if version != TUS_VERSION:
+        detail = f"This server supports tus {TUS_VERSION}; send 'Tus-Resumable: {TUS_VERSION}'."
+        raise ProblemError(412, "unsupported_tus_version", detail, headers={**TUS_HEADERS, "Tus-Version": TUS_VERSION})
 
 
-def _check_offset(asked: int, actual: int) -> None:
-    if asked != actual:
-        detail = f"{actual} bytes have arrived; send the piece that begins there."
+def _check_length(length: int, limit: int) -> None:
+    if length > limit:
+        detail = f"The upload is larger than the limit of {limit} bytes."
+        raise ProblemError(413, "upload_too_large", detail, headers={"Tus-Max-Size": str(limit)})
+
+
+def _check_offset(offset: int, actual: int) -> None:
+    if offset != actual:
+        detail = f"{actual} bytes have arrived; send the piece that starts at offset {actual}."
         raise ProblemError(409, "offset_mismatch", detail, headers={**TUS_HEADERS, "Upload-Offset": str(actual)})
 
 
-def _checksum(given: str | None) -> tuple[str, bytes] | None:
-    if given is None:
+def _parse_checksum(header: str | None) -> tuple[str, bytes] | None:
+    if header is None:
         return None
-    algorithm, _, encoded = given.partition(" ")
+    algorithm, _, encoded = header.partition(" ")
     if algorithm not in CHECKSUMS:
         detail = f"There is no checksum algorithm {algorithm!r}; known: {', '.join(CHECKSUMS)}."
         raise ProblemError(400, "unknown_checksum", detail)
-    return algorithm, _decoded(encoded, "Upload-Checksum")
+    return algorithm, _decode(encoded, "Upload-Checksum")
 
 
-def _metadata(given: str) -> dict[str, str]:
-    pairs = (pair.strip().partition(" ") for pair in given.split(",") if pair.strip())
-    return {name: _decoded(value, "Upload-Metadata").decode("utf-8", "replace") for name, _, value in pairs}
+def _parse_metadata(header: str) -> dict[str, str]:
+    pairs = (pair.strip().partition(" ") for pair in header.split(",") if pair.strip())
+    return {name: _decode(value, "Upload-Metadata").decode("utf-8", "replace") for name, _, value in pairs}
 
 
-def _decoded(value: str, header: str) -> bytes:
+def _decode(value: str, header: str) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
-        raise ProblemError(400, "invalid_header", f"{header} holds something that is not base64.") from None
+        raise ProblemError(400, "invalid_header", f"{header} is not valid base64.") from None

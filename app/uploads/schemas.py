@@ -1,4 +1,4 @@
-"""Uploads as clients see them."""
+"""Schemas of uploads."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ UploadId = Annotated[str, Field(pattern=NAME, max_length=100)]
 
 
 class Upload(BaseModel):
-    """Bytes on their way. `offset` of `length` bytes have arrived."""
+    """A resumable upload."""
 
     id: str
     object: Literal["upload"] = "upload"
     filename: str
-    offset: int
-    length: int
+    offset: int = Field(description="Number of bytes that have arrived.")
+    length: int = Field(description="Total size in bytes.")
     complete: bool
-    expires_at: datetime
+    expires_at: datetime = Field(description="Time at which the upload is deleted unless it is complete.")
     created_at: datetime

@@ -1,4 +1,4 @@
-"""Uploads, from the first byte announced to the blob that datasets are made of."""
+"""State of uploads: creation, completion as a blob, deletion."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 def create(
     once: IdempotentRequest,
-    incoming: PartialUploads,
+    partial_uploads: PartialUploads,
     *,
     length: int,
     filename: str,
     metadata: str,
     expires_seconds: float,
 ) -> Response:
-    """The answer to a creation."""
+    """Create an upload, and return the response."""
     with transaction() as session:
 
-        def make() -> Created:
+        def build() -> Created:
             row = uploads.create(
                 session,
                 length=length,
@@ -40,85 +40,88 @@ def create(
                 metadata=metadata,
                 expires_at=datetime.now(UTC) + timedelta(seconds=expires_seconds),
             )
-            incoming.create(row.id)
+            partial_uploads.create(row.id)
             location = f"/api/v1/uploads/{row.id}"
-            return _seen(row, offset=0), {"Location": location, "Tus-Resumable": "1.0.0", "Upload-Offset": "0"}
+            return _to_response(row, offset=0), {"Location": location, "Tus-Resumable": "1.0.0", "Upload-Offset": "0"}
 
-        return once.answer(session, body=f"{length} {metadata}".encode(), status=201, make=make)
+        return once.respond(session, body=f"{length} {metadata}".encode(), status=201, create=build)
 
 
-def read(incoming: PartialUploads, upload_id: str) -> tuple[Upload, str]:
-    """An upload as it stands on the disk, and the metadata its client gave it."""
+def read(partial_uploads: PartialUploads, upload_id: str) -> tuple[Upload, str]:
+    """Return an upload as it is on disk, and the metadata that its client sent."""
     with transaction() as session:
         row = uploads.get(session, upload_id)
-        offset = row.length if row.completed_at else _offset(incoming, row)
-        return _seen(row, offset=offset), row.metadata_
+        offset = row.length if row.completed_at else _offset(partial_uploads, row)
+        return _to_response(row, offset=offset), row.metadata_
 
 
-def complete(incoming: PartialUploads, blobs: Blobs, upload_id: str) -> str:
-    """Move a whole upload to the blobs and return its key; done before, or interrupted half-way, it is simply done.
+def complete(partial_uploads: PartialUploads, blobs: Blobs, upload_id: str) -> str:
+    """Move a complete upload to blob storage and return its key.
 
-    Raises `ProblemError` 409 while bytes are missing.
+    Can be repeated, also after an interruption. Raises `ProblemError` 409 while bytes are missing.
     """
     with transaction() as session:
         row = uploads.get(session, upload_id)
         key = key_of(row.id, row.filename)
         if row.completed_at:
             return key
-        offset, length = _offset(incoming, row), row.length
+        offset, length = _offset(partial_uploads, row), row.length
     if offset != length:
         detail = f"The upload {upload_id} has {offset} of {length} bytes. Send the rest first."
         raise ProblemError(409, "upload_incomplete", detail)
-    path = incoming.path(upload_id)
+    path = partial_uploads.path(upload_id)
     if path.exists():
         blobs.put_file(key, path, move=True)
     with transaction() as session:
         uploads.complete(session, upload_id)
-    incoming.discard(upload_id)
+    partial_uploads.discard(upload_id)
     return key
 
 
-def discard(incoming: PartialUploads, blobs: Blobs, upload_id: str) -> None:
-    """Forget an upload and its bytes; raises `UploadLocked` while they are still arriving."""
+def discard(partial_uploads: PartialUploads, blobs: Blobs, upload_id: str) -> None:
+    """Delete an upload and its bytes; raises `UploadLocked` while bytes are arriving."""
     with transaction() as session:
         row = uploads.get(session, upload_id)
         key, is_complete = key_of(row.id, row.filename), row.completed_at is not None
     if is_complete:
-        _forget(upload_id)
+        _delete_row(upload_id)
         blobs.delete(key)
         return
-    with incoming.open_writer(upload_id):
-        _forget(upload_id)
-        incoming.discard(upload_id)
+    with partial_uploads.open_writer(upload_id):
+        _delete_row(upload_id)
+        partial_uploads.discard(upload_id)
 
 
-def _forget(upload_id: str) -> None:
+def _delete_row(upload_id: str) -> None:
     with transaction() as session:
         uploads.delete(session, upload_id)
 
 
-def discard_expired(incoming: PartialUploads) -> None:
-    """Forget what was begun and never finished."""
+def discard_expired(partial_uploads: PartialUploads) -> None:
+    """Delete uploads that were not finished in time."""
     with transaction() as session:
         expired = uploads.expire(session)
     for upload_id in expired:
-        incoming.discard(upload_id)
+        partial_uploads.discard(upload_id)
 
 
 def key_of(upload_id: str, filename: str) -> str:
-    """Where in the blobs an upload lies."""
+    """Return the key of the blob of an upload."""
     return f"uploads/{upload_id}/{filename}"
 
 
-def _offset(incoming: PartialUploads, row: UploadRow) -> int:
-    """A file that is gone was moved to the blobs by a process that died before it could say so."""
+def _offset(partial_uploads: PartialUploads, row: UploadRow) -> int:
+    """Return the number of bytes on disk; all if the file is missing.
+
+    A process moved the file to blob storage, and ended before it updated the row.
+    """
     try:
-        return incoming.offset(row.id)
+        return partial_uploads.offset(row.id)
     except FileNotFoundError:
         return row.length
 
 
-def _seen(row: UploadRow, *, offset: int) -> Upload:
+def _to_response(row: UploadRow, *, offset: int) -> Upload:
     return Upload(
         id=row.id,
         filename=row.filename,

@@ -1,4 +1,4 @@
-"""An application over a database of its own, in this process; tests that need a process start one."""
+"""Fixtures: an application with a database of its own, in the process of the tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = "plinth_tests_" + secrets.token_hex(20)
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database that is up to date."""
+    """An empty database with all migrations."""
     path = tmp_path_factory.mktemp("template") / "plinth.db"
     engine = make_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
@@ -34,7 +34,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def use_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
-    """Makes this process work on a home folder, as the service on it does."""
+    """Makes this process use a home folder, as its service does."""
 
     def use(home: Path) -> None:
         for name in ("PLINTH_DATABASE_URL", "PLINTH_REDIS_URL", "PLINTH_BLOB_URL", "PLINTH_API_KEY"):
@@ -49,7 +49,7 @@ def use_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]
 
 @pytest.fixture(scope="session")
 def new_home(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
-    """Home folders with a database that is up to date."""
+    """Creates home folders with an empty database."""
 
     def new() -> Path:
         folder = tmp_path_factory.mktemp("home")
@@ -68,11 +68,11 @@ def home(new_home: Callable[[], Path], use_home: Callable[[Path], None]) -> Path
 
 @pytest.fixture
 def new_client(home: Path) -> Iterator[Callable[..., TestClient]]:
-    """Applications with settings of their own."""
+    """Creates clients of applications with the given settings."""
     opened: list[TestClient] = []
 
     def new(**changes: object) -> TestClient:
-        health.readiness.forget()
+        health.readiness.clear()
         app = create_app(AppSettings.model_validate({"api_key": KEY, **changes}))
         client = TestClient(app, base_url="http://localhost", headers={"Authorization": f"Bearer {KEY}"})
         opened.append(client.__enter__())
@@ -90,6 +90,6 @@ def client(new_client: Callable[..., TestClient]) -> TestClient:
 
 @pytest.fixture
 def model(client: TestClient, tmp_path: Path) -> str:
-    """A served classifier of dark and light pictures."""
+    """The name of a registered classifier of dark and light images."""
     registered(shades(tmp_path / "package"), name="shades")
     return "shades"

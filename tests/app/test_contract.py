@@ -1,4 +1,4 @@
-"""The OpenAPI document and the service say the same, whatever is sent."""
+"""The service responds to generated requests as its OpenAPI document says."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ CHECKS = [
     openapi_checks.content_type_conformance,
     openapi_checks.response_schema_conformance,
 ]
-#: For each operation and kind of request.
-MOST_EXAMPLES = 6
+#: Generated requests per operation, of valid and of invalid ones.
+MAX_EXAMPLES = 6
 
 schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
 
@@ -48,8 +48,8 @@ def client(new_client: Callable[..., TestClient]) -> TestClient:
 
 
 @pytest.fixture
-def known(client: TestClient, tmp_path: Path) -> dict[str, Any]:
-    """What there is, by path parameter, so that more than 404s are met."""
+def existing(client: TestClient, tmp_path: Path) -> dict[str, Any]:
+    """Values of path parameters that exist, so that responses other than 404 occur."""
     registered(shades(tmp_path / "package"), name="shades")
     client.put("/api/v1/models/shades/aliases/production", json={"version": 1})
     ready_dataset("shades")
@@ -61,19 +61,19 @@ def known(client: TestClient, tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("tag", [tag["name"] for tag in TAGS])
-def test_whatever_is_sent_gets_a_documented_answer(client: TestClient, known: dict[str, Any], tag: str) -> None:
+def test_generated_requests_get_documented_responses(client: TestClient, existing: dict[str, Any], tag: str) -> None:
     document = schemathesis.openapi.from_asgi("/openapi.json", client.app)
-    operations = [found.ok() for found in document.include(tag=tag).get_all_operations()]
+    operations = [result.ok() for result in document.include(tag=tag).get_all_operations()]
     assert operations
     for operation in operations:
         _try(operation, GenerationMode.NEGATIVE, {})
-        _try(operation, GenerationMode.POSITIVE, {} if operation.method == "delete" else known)
+        _try(operation, GenerationMode.POSITIVE, {} if operation.method == "delete" else existing)
 
 
-def _try(operation: Any, mode: GenerationMode, known: Mapping[str, Any]) -> None:
+def _try(operation: Any, mode: GenerationMode, existing: Mapping[str, Any]) -> None:
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(
-        max_examples=MOST_EXAMPLES,
+        max_examples=MAX_EXAMPLES,
         deadline=None,
         derandomize=True,
         database=None,
@@ -81,12 +81,12 @@ def _try(operation: Any, mode: GenerationMode, known: Mapping[str, Any]) -> None
         suppress_health_check=list(HealthCheck),
     )
     def run(case: schemathesis.Case) -> None:
-        for name in set(case.path_parameters) & set(known):
-            case.path_parameters[name] = known[name]
+        for name in set(case.path_parameters) & set(existing):
+            case.path_parameters[name] = existing[name]
         case.call_and_validate(headers={"Authorization": f"Bearer {KEY}"}, checks=CHECKS)
 
     try:
         run()
     except (SkipTest, Unsatisfiable):
-        # Some operations take nothing that could be wrong.
+        # Some operations have no input that could be invalid.
         assert mode is GenerationMode.NEGATIVE

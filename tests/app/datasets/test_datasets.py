@@ -1,4 +1,4 @@
-"""Datasets over HTTP: files in a form, what was found in them, and what they look like."""
+"""Datasets over HTTP: creation from a form, reports, previews."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def upload(client: TestClient, *, name: str = "digits", headers: dict[str, str] 
     return client.post("/api/v1/datasets", files=files, data={"name": name, **fields}, headers=headers)
 
 
-def validated(*, ready: bool, summary: dict | None = None, report: dict | None = None) -> None:
-    """What a worker does at the end of a validation."""
+def finish_queued_validation(*, ready: bool, summary: dict | None = None, report: dict | None = None) -> None:
+    """End the validation, as a worker does."""
     with transaction() as session:
         (job,) = listing(session, states=["queued"], kinds=["validate"], limit=1, cursor=None).items
-        held = claim(session, job.id, worker="tester")
-        assert held is not None
+        job_claim = claim(session, job.id, worker="tester")
+        assert job_claim is not None
         finish_validation(
             session,
-            held,
+            job_claim,
             ready=ready,
             report=report or {},
             summary=summary,
@@ -57,7 +57,7 @@ def test_a_name_again_makes_the_next_version(client: TestClient) -> None:
     upload(client)
     assert upload(client).json()["version"] == 2
     assert client.get("/api/v1/datasets/digits@1").json()["version"] == 1
-    assert [each["version"] for each in client.get("/api/v1/datasets").json()["data"]] == [2, 1]
+    assert [dataset["version"] for dataset in client.get("/api/v1/datasets").json()["data"]] == [2, 1]
 
 
 def test_the_same_form_sent_twice_makes_one_dataset(client: TestClient, home: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_same_form_sent_twice_makes_one_dataset(client: TestClient, home: Pa
         ({"name": "a", "colums": "{}"}, ["colums"]),
     ],
 )
-def test_everything_wrong_with_a_form_is_said_at_once(
+def test_every_fault_of_a_form_is_reported_at_once(
     client: TestClient, home: Path, fields: dict[str, str], paths: list[str]
 ) -> None:
     answer = client.post("/api/v1/datasets", files={"file": ("a.zip", b"x")}, data=fields)
@@ -92,17 +92,17 @@ def test_everything_wrong_with_a_form_is_said_at_once(
 
 
 @pytest.mark.parametrize(("upload", "path"), [([], "upload"), (["../x"], "upload.0"), (1.5, "upload")])
-def test_a_path_points_into_what_was_sent(client: TestClient, upload: object, path: str) -> None:
+def test_a_path_points_into_the_request(client: TestClient, upload: object, path: str) -> None:
     errors = client.post("/api/v1/datasets", json={"name": "a", "upload": upload}).json()["errors"]
     assert {error["path"] for error in errors} <= {"upload", path}
 
 
-def test_an_unknown_task_lists_the_known_ones(client: TestClient) -> None:
+def test_an_unknown_task_lists_the_existing_ones(client: TestClient) -> None:
     answer = upload(client, task="telepathy")
     assert "image_classification" in answer.json()["detail"]
 
 
-def test_a_misspelt_field_and_a_misspelt_task_come_in_one_answer(client: TestClient) -> None:
+def test_a_misspelled_field_and_a_misspelled_task_are_reported_at_once(client: TestClient) -> None:
     body = {"nam": "digits", "upload": "upl_1", "task": "image_clasification"}
     errors = client.post("/api/v1/datasets", json=body).json()["errors"]
     assert {item["path"]: item["hint"] for item in errors} == {
@@ -112,22 +112,22 @@ def test_a_misspelt_field_and_a_misspelt_task_come_in_one_answer(client: TestCli
     assert errors[0]["expected"] == "columns, format, name, splits, task, upload"
 
 
-def test_who_asks_for_an_unknown_dataset_is_told_the_known_ones(client: TestClient) -> None:
+def test_an_unknown_dataset_lists_the_existing_ones(client: TestClient) -> None:
     upload(client)
     detail = client.get("/api/v1/datasets/digit").json()["detail"]
-    assert detail == "there is no dataset 'digit'; known: digits. GET /api/v1/datasets lists what there is."
+    assert detail == "there is no dataset 'digit'; known: digits. GET /api/v1/datasets lists all."
 
 
-def test_a_form_without_a_file_is_refused(client: TestClient) -> None:
+def test_a_form_without_a_file_is_rejected(client: TestClient) -> None:
     answer = client.post("/api/v1/datasets", files={"name": (None, "digits")})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["path"] == "file"
 
 
-def test_a_report_lists_everything_that_was_found(client: TestClient) -> None:
+def test_a_report_lists_every_problem(client: TestClient) -> None:
     upload(client)
     assert client.get("/api/v1/datasets/digits/report").json()["state"] == "importing"
-    found = {
+    problems = {
         "rows": 3,
         "accepted": 2,
         "rejected": 1,
@@ -141,7 +141,7 @@ def test_a_report_lists_everything_that_was_found(client: TestClient) -> None:
             }
         ],
     }
-    validated(ready=False, report=found)
+    finish_queued_validation(ready=False, report=problems)
     dataset = client.get("/api/v1/datasets/digits").json()
     assert dataset["state"] == "rejected"
     assert "corrupt_image" in dataset["error"]["message"]
@@ -155,7 +155,9 @@ def test_a_report_lists_everything_that_was_found(client: TestClient) -> None:
 def test_a_dataset_that_is_needed_is_not_deleted(client: TestClient) -> None:
     dataset_id = upload(client).json()["id"]
     assert client.delete("/api/v1/datasets/digits").status_code == 409
-    validated(ready=True, summary={"format": "idx", "columns": {"image": "image"}, "splits": {"train": 3}})
+    finish_queued_validation(
+        ready=True, summary={"format": "idx", "columns": {"image": "image"}, "splits": {"train": 3}}
+    )
     dataset = client.get("/api/v1/datasets/digits").json()
     assert (dataset["state"], dataset["rows"], dataset["splits"]) == ("ready", 3, {"train": 3})
     job_id = queued_job(dataset_id=dataset_id)
@@ -171,34 +173,36 @@ def test_an_unknown_dataset_is_not_found(client: TestClient, path: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["dataset", "job", "model"])
-def test_who_asks_for_what_is_not_there_is_told_where_to_look(client: TestClient, kind: str) -> None:
+def test_the_response_about_an_unknown_name_names_the_list(client: TestClient, kind: str) -> None:
     detail = client.get(f"/api/v1/{kind}s/nothing").json()["detail"]
-    assert detail == f"there is no {kind} 'nothing'. GET /api/v1/{kind}s lists what there is."
+    assert detail == f"there is no {kind} 'nothing'. GET /api/v1/{kind}s lists all."
     assert client.get(f"/api/v1/{kind}s").status_code == 200
 
 
-def test_lists_go_on_where_the_page_before_ended(client: TestClient) -> None:
+def test_the_next_page_continues_where_the_previous_one_ended(client: TestClient) -> None:
     for number in range(5):
         upload(client, name=f"set-{number}")
     first = client.get("/api/v1/datasets?limit=2").json()
     upload(client, name="newer")
-    rest = client.get("/api/v1/datasets", params={"cursor": first["next_cursor"], "limit": 200}).json()
-    assert [each["name"] for each in first["data"] + rest["data"]] == [f"set-{number}" for number in (4, 3, 2, 1, 0)]
-    assert (first["has_more"], rest["has_more"], rest["next_cursor"]) == (True, False, None)
+    second = client.get("/api/v1/datasets", params={"cursor": first["next_cursor"], "limit": 200}).json()
+    assert [dataset["name"] for dataset in first["data"] + second["data"]] == [
+        f"set-{number}" for number in (4, 3, 2, 1, 0)
+    ]
+    assert (first["has_more"], second["has_more"], second["next_cursor"]) == (True, False, None)
 
 
-def test_a_preview_shows_rows_as_predict_would_be_asked_about_them(client: TestClient, tmp_path: Path) -> None:
+def test_a_preview_has_inputs_for_predict_and_their_targets(client: TestClient, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "shades.zip", "w") as archive:
         for number in range(12):
             for label, brightness in (("dark", number), ("light", 240 + number)):
                 for split in ("train", "test"):
                     shift = 12 if split == "test" else 0
                     archive.writestr(f"{split}/{label}/{number}.png", png(abs(brightness - shift), side=8 + number % 2))
-    found = import_dataset([tmp_path / "shades.zip"], tmp_path / "dataset", tasks=TASKS)
-    assert found.summary is not None
+    report = import_dataset([tmp_path / "shades.zip"], tmp_path / "dataset", tasks=TASKS)
+    assert report.summary is not None
     dataset_id = upload(client, name="shades").json()["id"]
     blobs().put_tree(f"datasets/{dataset_id}", tmp_path / "dataset")
-    validated(ready=True, summary=found.summary.model_dump(mode="json"))
+    finish_queued_validation(ready=True, summary=report.summary.model_dump(mode="json"))
     preview = client.get("/api/v1/datasets/shades/preview?limit=3").json()
     assert (preview["split"], len(preview["data"])) == ("train", 3)
     registered(shades(tmp_path / "package"), name="shades")

@@ -1,4 +1,4 @@
-"""How the service says it is doing."""
+"""Readiness, metrics and system information."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.api_process import ApiProcess
 from tests.support.factories import png, queued_job, registered, shades
 
 
-def test_the_api_is_ready_without_broker_and_workers_and_says_so(client: TestClient) -> None:
+def test_the_api_is_ready_without_broker_and_workers_and_reports_them(client: TestClient) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 200, answer.text
     parts = answer.json()
@@ -35,22 +35,22 @@ def test_the_api_is_ready_without_broker_and_workers_and_says_so(client: TestCli
 def test_the_api_is_not_ready_without_blobs(client: TestClient, home: Path) -> None:
     shutil.rmtree(home / "blobs", ignore_errors=True)
     (home / "blobs").write_text("in the way")
-    service.readiness.forget()
+    service.readiness.clear()
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["blobs"]["ok"] is False
     assert answer.json()["database"]["ok"] is True
 
 
-def test_workers_that_are_here_are_named(client: TestClient) -> None:
+def test_running_workers_are_listed(client: TestClient) -> None:
     with transaction() as session:
         workers.heartbeat(session, "host-1", slots=2)
-    service.readiness.forget()
+    service.readiness.clear()
     assert client.get("/readyz").json()["workers"] == {"ok": True, "detail": "host-1", "fix": None}
     assert client.get("/api/v1/system").json()["workers"][0]["slots"] == 2
 
 
-def test_metrics_count_what_happened(client: TestClient, model: str) -> None:
+def test_metrics_count_requests_predictions_and_jobs(client: TestClient, model: str) -> None:
     queued_job()
     client.post(f"/predict/{model}", content=png(5), headers={"Content-Type": "image/png"})
     client.get("/api/v1/datasets/nothing")
@@ -64,7 +64,7 @@ def test_metrics_count_what_happened(client: TestClient, model: str) -> None:
     assert 'plinth_model_bytes{engine="onnxruntime",model="shades",version="1"}' in text
 
 
-def test_the_system_says_what_it_computes_on_and_why(client: TestClient) -> None:
+def test_the_system_has_the_training_device_and_the_reason(client: TestClient) -> None:
     system = client.get("/api/v1/system").json()
     assert system["device"]["device"]
     assert system["device"]["why"]
@@ -97,7 +97,7 @@ assert not [name for name in sys.modules if name.partition(".")[0] in unwanted o
 
 
 @pytest.mark.process
-def test_the_process_is_small_after_a_prediction_and_torch_is_not_in_it(home: Path, tmp_path: Path) -> None:
+def test_the_process_is_small_after_a_prediction_and_has_not_loaded_torch(home: Path, tmp_path: Path) -> None:
     registered(shades(tmp_path / "package"), name="shades")
     with ApiProcess(home) as api:
         status, _, body = api.request("POST", "/predict/shades", headers={"Content-Type": "image/png"}, body=png(5))
@@ -107,7 +107,7 @@ def test_the_process_is_small_after_a_prediction_and_torch_is_not_in_it(home: Pa
         assert api.rss_bytes() < 150 * 1024**2
 
 
-def test_a_chore_that_wakes_while_all_is_closed_does_no_harm(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_background_task_may_end_during_shutdown(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = main.create_app(AppSettings.model_validate({"api_key": KEY}))
     predict_service = app.state.predict_service
 

@@ -32,17 +32,17 @@ def api(home: Path) -> Iterator[ApiProcess]:
         yield process
 
 
-def workers_of(api: ApiProcess) -> set[int]:
+def processes_of(api: ApiProcess) -> set[int]:
     return {child.pid for child in psutil.Process(api.pid).children()}
 
 
-def answered_by(api: ApiProcess) -> tuple[int, str]:
-    """The process that answers a new connection, and the number it gives itself."""
-    told = api.request("GET", "/metrics")[2].decode()
-    found = re.search(r'plinth_api_process_info\{api_process="(\d)",pid="(\d+)"\} 1.0', told)
-    assert found, told[-500:]
-    assert re.search(r'process_cpu_seconds_total\{api_process="\d"\}', told)
-    return int(found[2]), found[1]
+def responding_process(api: ApiProcess) -> tuple[int, str]:
+    """Pid and number of the process that answers a new connection."""
+    metrics = api.request("GET", "/metrics")[2].decode()
+    match = re.search(r'plinth_api_process_info\{api_process="(\d)",pid="(\d+)"\} 1.0', metrics)
+    assert match, metrics[-500:]
+    assert re.search(r'process_cpu_seconds_total\{api_process="\d"\}', metrics)
+    return int(match[2]), match[1]
 
 
 def version(api: ApiProcess) -> tuple[int, str]:
@@ -53,24 +53,24 @@ def version(api: ApiProcess) -> tuple[int, str]:
 
 
 def until_both_answer(api: ApiProcess) -> None:
-    seen: set[int] = set()
+    pids: set[int] = set()
 
     def both() -> bool:
         with ThreadPoolExecutor(8) as pool:
-            seen.update(pid for pid, _ in pool.map(lambda _: answered_by(api), range(16)))
-        return workers_of(api) <= seen
+            pids.update(pid for pid, _ in pool.map(lambda _: responding_process(api), range(16)))
+        return processes_of(api) <= pids
 
     until(both)
 
 
-def test_two_workers_answer_follow_an_alias_and_are_replaced(api: ApiProcess, home: Path, tmp_path: Path) -> None:
+def test_two_processes_answer_follow_an_alias_and_are_restarted(api: ApiProcess, home: Path, tmp_path: Path) -> None:
     with at(home):
         registered(shades(tmp_path / "first"))
         registered(shades(tmp_path / "second", bias=15.0))
         with transaction() as session:
             models.set_alias(session, "shades", "production", 1)
     until_both_answer(api)
-    first = workers_of(api)
+    first = processes_of(api)
     assert len(first) == 2
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(lambda _: version(api), range(60))) == {(1, "dark")}
@@ -81,24 +81,24 @@ def test_two_workers_answer_follow_an_alias_and_are_replaced(api: ApiProcess, ho
         pool.map(lambda _: version(api), range(20))
         until(lambda: set(pool.map(lambda _: version(api), range(40))) == {(2, "light")})
 
-    killed = answered_by(api)[0]
+    killed = responding_process(api)[0]
     os.kill(killed, signal.SIGKILL)
-    until(lambda: len(workers_of(api)) == 2 and killed not in workers_of(api))
+    until(lambda: len(processes_of(api)) == 2 and killed not in processes_of(api))
     until_both_answer(api)
-    assert len(workers_of(api) & first) == 1
+    assert len(processes_of(api) & first) == 1
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(lambda _: version(api), range(40))) == {(2, "light")}
 
-    left = workers_of(api)
+    processes = processes_of(api)
     assert api.stop() == 0
-    assert not any(psutil.pid_exists(pid) for pid in left)
+    assert not any(psutil.pid_exists(pid) for pid in processes)
 
 
-def test_workers_end_with_the_process_that_started_them(api: ApiProcess) -> None:
-    until(lambda: len(workers_of(api)) == 2)
-    left = workers_of(api)
+def test_processes_end_with_their_parent(api: ApiProcess) -> None:
+    until(lambda: len(processes_of(api)) == 2)
+    processes = processes_of(api)
     api.kill()
-    until(lambda: not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in left))
+    until(lambda: not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in processes))
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
@@ -117,7 +117,7 @@ def test_the_api_ends_at_the_end_of_the_pipe_to_its_starter(home: Path, processe
         assert api.kill() == 0
 
 
-def test_settings_that_must_not_be_served_end_all(home: Path) -> None:
+def test_settings_that_must_not_be_served_end_all_processes(home: Path) -> None:
     process = ApiProcess(home)
     process.environment |= {"PLINTH_API_PROCESSES": "2", "PLINTH_HOST": "0.0.0.0"}
     process.environment.pop("PLINTH_API_KEY")

@@ -1,4 +1,4 @@
-"""The web process as the network sees it: what it refuses before it reads, and how it ends."""
+"""The API process on the network: early rejections, deadlines, shutdown."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_all(connection: socket.socket) -> bytes:
         ("POST", "/nowhere", "text/plain"),
     ],
 )
-def test_without_a_key_nothing_of_the_body_is_kept(api: ApiProcess, method: str, path: str, content_type: str) -> None:
+def test_without_a_key_the_body_is_not_stored(api: ApiProcess, method: str, path: str, content_type: str) -> None:
     size, before = 200 * MIB, api.rss_bytes()
     head = (
         f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\nContent-Length: {size}\r\n\r\n"
@@ -72,7 +72,7 @@ def test_without_a_key_nothing_of_the_body_is_kept(api: ApiProcess, method: str,
     assert list(incoming.iterdir()) == []
 
 
-def test_a_client_that_sends_everything_first_still_reads_why_it_was_refused(api: ApiProcess) -> None:
+def test_a_client_that_sends_everything_first_can_read_the_rejection(api: ApiProcess) -> None:
     status, headers, body = api.request(
         "POST", "/api/v1/datasets", headers={"Authorization": "Bearer wrong"}, body=b"x" * 50 * MIB
     )
@@ -81,7 +81,7 @@ def test_a_client_that_sends_everything_first_still_reads_why_it_was_refused(api
     assert b"key_unknown" in body
 
 
-def test_an_announced_size_over_the_limit_is_refused_before_it_is_sent(api: ApiProcess) -> None:
+def test_an_announced_size_above_the_limit_is_rejected_before_the_body_is_sent(api: ApiProcess) -> None:
     head = (
         f"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api.key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {1 << 40}\r\n\r\n"
@@ -93,7 +93,7 @@ def test_an_announced_size_over_the_limit_is_refused_before_it_is_sent(api: ApiP
     assert b"33554432 bytes" in answer
 
 
-def test_a_body_of_unannounced_size_is_counted(api: ApiProcess) -> None:
+def test_a_body_of_unknown_size_is_limited(api: ApiProcess) -> None:
     before = api.rss_bytes()
     head = (
         f"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api.key}\r\n"
@@ -113,7 +113,7 @@ def test_a_body_of_unannounced_size_is_counted(api: ApiProcess) -> None:
 
 
 @pytest.mark.parametrize("cut_bytes", [70_001, 300_000, 3 * MIB])
-def test_large_bodies_arrive_whole_one_after_the_other_on_one_connection(api: ApiProcess, cut_bytes: int) -> None:
+def test_large_bodies_arrive_complete_on_one_connection(api: ApiProcess, cut_bytes: int) -> None:
     content = secrets.token_bytes(3 * MIB - 17)
     with connect(api) as connection:
         for _ in range(2):
@@ -133,19 +133,19 @@ def test_large_bodies_arrive_whole_one_after_the_other_on_one_connection(api: Ap
             assert stored.read_bytes() == content
 
 
-def test_what_arrived_of_a_large_body_is_kept_when_its_connection_breaks(api: ApiProcess) -> None:
+def test_the_received_part_of_a_large_body_is_stored_when_the_connection_breaks(api: ApiProcess) -> None:
     upload = _begun_upload(api, 20 * MIB)
     sent = secrets.token_bytes(5 * MIB + 4321)
     with connect(api) as connection:
         connection.sendall(_piece_head(api, upload, 20 * MIB) + sent)
-    kept = Path(api.environment["PLINTH_HOME"]) / "incoming" / upload.rpartition("/")[2]
+    path = Path(api.environment["PLINTH_HOME"]) / "incoming" / upload.rpartition("/")[2]
     deadline = time.monotonic() + 10
-    while kept.stat().st_size < len(sent) and time.monotonic() < deadline:
+    while path.stat().st_size < len(sent) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert kept.read_bytes() == sent
+    assert path.read_bytes() == sent
 
 
-def test_a_client_that_waits_to_be_asked_for_a_large_body_is_asked(api: ApiProcess) -> None:
+def test_a_client_that_expects_100_continue_gets_it(api: ApiProcess) -> None:
     upload = _begun_upload(api, MIB)
     head = _piece_head(api, upload, MIB).removesuffix(b"\r\n") + b"Expect: 100-continue\r\n\r\n"
     with connect(api) as connection:
@@ -171,27 +171,27 @@ def _piece_head(api: ApiProcess, upload: str, length: int) -> bytes:
     return _head(api, f"PATCH {upload}", "Upload-Offset: 0", kind, f"Content-Length: {length}")
 
 
-def test_half_open_headers_are_closed_and_hold_up_nobody(api: ApiProcess) -> None:
+def test_connections_with_unfinished_headers_are_closed_and_block_no_other(api: ApiProcess) -> None:
     started = time.monotonic()
     connections = [connect(api) for _ in range(100)]
     for connection in connections:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127")
-    asked = time.monotonic()
+    request_start = time.monotonic()
     assert api.request("GET", "/healthz")[0] == 200
-    assert time.monotonic() - asked < 1
+    assert time.monotonic() - request_start < 1
     for connection in connections:
         assert read_all(connection).startswith(b"HTTP/1.1 408 ")
         connection.close()
     assert time.monotonic() - started < 10
 
 
-def test_headers_without_end_are_refused(api: ApiProcess) -> None:
+def test_endless_headers_are_rejected(api: ApiProcess) -> None:
     with connect(api) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"x" * 100_000)
         assert connection.recv(4096).startswith(b"HTTP/1.1 431 ")
 
 
-def test_what_is_not_http_gets_a_problem_document(api: ApiProcess) -> None:
+def test_bytes_that_are_not_http_get_a_problem_document(api: ApiProcess) -> None:
     with connect(api) as connection:
         connection.sendall(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
         answer = connection.recv(4096)
@@ -199,7 +199,7 @@ def test_what_is_not_http_gets_a_problem_document(api: ApiProcess) -> None:
     assert b"application/problem+json" in answer
 
 
-def test_a_body_that_stops_arriving_is_given_up(api: ApiProcess) -> None:
+def test_a_body_that_stops_arriving_is_rejected(api: ApiProcess) -> None:
     head = (
         f"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api.key}\r\n"
         "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
@@ -210,31 +210,31 @@ def test_a_body_that_stops_arriving_is_given_up(api: ApiProcess) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", ""])
-def test_a_foreign_name_is_not_answered_to(api: ApiProcess, host: str) -> None:
+def test_an_unknown_host_name_is_rejected(api: ApiProcess, host: str) -> None:
     status, _, body = api.request("GET", "/healthz", headers={"Host": host})
     assert status == 400
     assert b"PLINTH_ALLOWED_HOSTS" in body
 
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:80", "127.0.0.1", "[::1]:8000", "192.168.1.7:8000"])
-def test_addresses_and_localhost_are_answered_to(api: ApiProcess, host: str) -> None:
+def test_ip_addresses_and_localhost_are_accepted(api: ApiProcess, host: str) -> None:
     assert api.request("GET", "/healthz", headers={"Host": host})[0] == 200
 
 
-def test_other_origins_are_not_let_in(api: ApiProcess) -> None:
+def test_other_origins_are_not_allowed(api: ApiProcess) -> None:
     _, headers, _ = api.request("GET", "/api/v1/datasets", headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in headers
     assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_an_address_others_can_reach_is_refused_without_a_key(home: Path) -> None:
+def test_a_public_address_needs_a_key(home: Path) -> None:
     environment = {**os.environ, "PLINTH_HOST": "0.0.0.0", "PLINTH_PORT": "0"}
     ended = subprocess.run([sys.executable, "-m", "app"], env=environment, capture_output=True, timeout=20, text=True)
     assert ended.returncode == 78
     assert "PLINTH_API_KEY" in ended.stderr
 
 
-def test_logs_hold_one_line_an_event_and_no_secret(new_home: Callable[[], Path]) -> None:
+def test_logs_have_one_line_per_event_and_no_secret(new_home: Callable[[], Path]) -> None:
     with ApiProcess(new_home()) as api:
         api.request("GET", "/api/v1/datasets")
         api.request("GET", "/api/v1/%0A%7B%22forged%22%3A1%7D%1B%5B31mred")
@@ -250,7 +250,7 @@ def test_logs_hold_one_line_an_event_and_no_secret(new_home: Callable[[], Path])
     assert sum("forged" in line for line in lines) == 1
 
 
-def test_it_ends_within_three_seconds_with_streams_open(home: Path) -> None:
+def test_shutdown_takes_less_than_three_seconds_with_open_streams(home: Path) -> None:
     with ApiProcess(home) as api:
         job_id = queued_job()
         streams = [connect(api) for _ in range(5)]
@@ -268,7 +268,7 @@ def test_it_ends_within_three_seconds_with_streams_open(home: Path) -> None:
             stream.close()
 
 
-def test_who_is_not_answered_before_the_end_is_told_to_come_again(new_home: Callable[[], Path]) -> None:
+def test_a_request_that_is_not_answered_before_the_shutdown_gets_503(new_home: Callable[[], Path]) -> None:
     api = ApiProcess(new_home())
     api.environment["PLINTH_SHUTDOWN_TIMEOUT_SECONDS"] = "1"
     head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {api.key}\r\nContent-Type: application/json\r\n"

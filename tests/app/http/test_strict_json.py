@@ -1,4 +1,4 @@
-"""JSON as databases and answers can hold it; of what is none, the place."""
+"""Strict JSON decoding, and the path of the value that is rejected."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from app.http.strict_json import MAX_NAMES, strict_json
         b"\xff",
     ],
 )
-def test_what_json_cannot_say_is_refused(body: bytes) -> None:
-    with pytest.raises(ProblemError) as refused:
+def test_a_value_that_json_does_not_have_is_rejected(body: bytes) -> None:
+    with pytest.raises(ProblemError) as caught:
         strict_json(body)
-    assert refused.value.status_code == 422
+    assert caught.value.status_code == 422
 
 
-def test_deep_json_is_refused_and_not_recursed_into() -> None:
+def test_deep_json_is_rejected_without_recursion() -> None:
     with pytest.raises(ProblemError):
         strict_json(b"[" * 100_000 + b"]" * 100_000)
 
@@ -50,17 +50,17 @@ JSON = st.recursive(
 
 @given(JSON)
 @settings(max_examples=200, deadline=None)
-def test_all_other_json_is_read_as_it_was_meant(value: Any) -> None:
+def test_other_json_is_decoded_like_the_standard_library_does(value: Any) -> None:
     assert strict_json(json.dumps(value).encode()) == value
 
 
-def test_large_numbers_that_are_finite_are_kept() -> None:
+def test_large_finite_numbers_are_accepted() -> None:
     assert strict_json(b"[1e300, 12345678901234567890]") == [1e300, 12345678901234567890]
     assert math.isfinite(strict_json(b"1.7976931348623157e308"))
 
 
 @pytest.mark.parametrize(
-    ("body", "place"),
+    ("body", "path"),
     [
         (b'{"inputs": [{"text": "a"}, {"text": NaN}]}', "inputs.1.text"),
         (b'{"inputs": [\n{"text": "\xc3\xa9"},\n{"pixels": [[1, 2], [3, Infinity]]}]}', "inputs.1.pixels.1.1"),
@@ -78,16 +78,17 @@ def test_large_numbers_that_are_finite_are_kept() -> None:
         (b"", None),
     ],
 )
-def test_the_place_is_told_of_what_json_cannot_say(body: bytes, place: str | None) -> None:
-    with pytest.raises(ProblemError) as refused:
+def test_the_finding_has_the_path_of_the_invalid_value(body: bytes, path: str | None) -> None:
+    with pytest.raises(ProblemError) as caught:
         strict_json(body)
-    (item,) = refused.value.errors
-    assert item.get("path") == place
-    assert item["hint"] in refused.value.detail
-    assert len(refused.value.detail) < 500
-    with pytest.raises(ProblemError) as refused:
+    (finding,) = caught.value.errors
+    assert finding.path == path
+    assert finding.hint
+    assert finding.hint in caught.value.detail
+    assert len(caught.value.detail) < 500
+    with pytest.raises(ProblemError) as caught:
         strict_json(body, field="labels")
-    assert refused.value.errors[0]["path"] == ("labels" if place is None else f"labels.{place}")
+    assert caught.value.errors[0].path == ("labels" if path is None else f"labels.{path}")
 
 
 def test_an_escaped_backslash_before_u0000_is_text() -> None:
@@ -95,13 +96,13 @@ def test_an_escaped_backslash_before_u0000_is_text() -> None:
 
 
 @pytest.mark.parametrize("colon", [":", " \n:"])
-def test_fields_without_end_are_refused_before_they_are_read(colon: str) -> None:
+def test_too_many_field_names_are_rejected_before_decoding(colon: str) -> None:
     few, many = (",".join(f'"f{number}"{colon}0' for number in range(count)) for count in (MAX_NAMES - 1, 1_000_000))
-    with pytest.raises(ProblemError, match="200,000 fields"):
+    with pytest.raises(ProblemError, match="limit 200,000"):
         strict_json(f'{{"inputs": [{{{many}}}]}}'.encode())
     assert len(strict_json(f'{{"inputs": [{{{few}}}]}}'.encode())["inputs"][0]) == MAX_NAMES - 1
 
 
-def test_names_within_a_text_are_no_fields() -> None:
+def test_field_names_within_a_string_are_not_counted() -> None:
     text = json.dumps({"a": 1, "b": 2}) * (MAX_NAMES // 2 + 1)
     assert strict_json(json.dumps([text]).encode()) == [text]

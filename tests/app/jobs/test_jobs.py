@@ -1,4 +1,4 @@
-"""Jobs over HTTP: refused with every reason, watched while they run, steered."""
+"""Jobs over HTTP: validation, progress, control."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from store import datasets, jobs
 from store.database import transaction
-from tests.app.datasets.test_datasets import validated
+from tests.app.datasets.test_datasets import finish_queued_validation
 from tests.support.api_process import ApiProcess
 from tests.support.factories import claimed, queued_job, registered, reported, shades
 
@@ -33,7 +33,7 @@ SUMMARY = {
 def ready_dataset(name: str = "shades") -> str:
     with transaction() as session:
         dataset_id = datasets.create(session, name=name, sources=[]).id
-    validated(ready=True, summary=SUMMARY)
+    finish_queued_validation(ready=True, summary=SUMMARY)
     return dataset_id
 
 
@@ -58,7 +58,7 @@ def test_a_job_is_accepted_with_every_default_filled_in(client: TestClient) -> N
     assert job["spec"]["schedule"]["epochs"] == 3
     assert job["spec"]["schedule"]["optimizer"]
     assert client.get(answer.headers["location"]).json() == job
-    assert [each["id"] for each in client.get("/api/v1/jobs?state=queued").json()["data"]] == [job["id"]]
+    assert [job["id"] for job in client.get("/api/v1/jobs?state=queued").json()["data"]] == [job["id"]]
     assert client.get("/api/v1/jobs?state=running&state=failed").json()["data"] == []
 
 
@@ -72,7 +72,7 @@ def test_validate_only_checks_everything_and_makes_no_job(client: TestClient) ->
     assert client.get("/api/v1/jobs").json()["data"] == []
 
 
-def test_everything_wrong_with_a_spec_is_said_at_once(client: TestClient) -> None:
+def test_every_fault_of_a_spec_is_reported_at_once(client: TestClient) -> None:
     spec = finetune(dataset="nothing", task="telepathy", architecture="vee", start_from=None, tuning="gently")
     answer = client.post("/api/v1/jobs", json=spec)
     assert answer.status_code == 422
@@ -84,7 +84,7 @@ def test_everything_wrong_with_a_spec_is_said_at_once(client: TestClient) -> Non
     assert "image_classification" in problem["detail"]
 
 
-def test_wrong_fields_are_named_by_their_path(client: TestClient) -> None:
+def test_invalid_fields_are_reported_with_their_path(client: TestClient) -> None:
     ready_dataset()
     answer = client.post("/api/v1/jobs", json=finetune(schedule={"epochs": -1, "batch_size": "many"}, seed=-1, extra=1))
     assert answer.status_code == 422
@@ -111,16 +111,14 @@ def test_wrong_fields_are_named_by_their_path(client: TestClient) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_told_in_words_of_json(
-    client: TestClient, body: object, path: str | None, message: str
-) -> None:
+def test_messages_are_worded_for_json(client: TestClient, body: object, path: str | None, message: str) -> None:
     ready_dataset()
     (item,) = client.post("/api/v1/jobs", json=body).json()["errors"]
     assert (item.get("path"), item["message"]) == (path, message)
 
 
 @pytest.mark.parametrize(
-    ("misspelt", "names"),
+    ("changes", "names"),
     [
         ({"schedule": {"epocs": 3}, "architecture": "cnnn"}, {"schedule.epocs": "epochs", "architecture": "cnn"}),
         ({"architecture": {"name": "cnnn", "confg": {}}}, {"architecture.confg": "config", "architecture": "cnn"}),
@@ -133,31 +131,31 @@ def test_what_is_wrong_is_told_in_words_of_json(
         ({"tunning": {"name": "ful"}, "seed": -1}, {"tunning": "tuning", "tuning": "full"}),
     ],
 )
-def test_misspelt_fields_and_misspelt_names_come_in_one_answer(
-    client: TestClient, misspelt: dict[str, object], names: dict[str, str]
+def test_misspelled_fields_and_unknown_names_are_reported_at_once(
+    client: TestClient, changes: dict[str, object], names: dict[str, str]
 ) -> None:
     ready_dataset()
-    sent = {name: value for name, value in finetune(**misspelt).items() if value is not None}
+    sent = {name: value for name, value in finetune(**changes).items() if value is not None}
     answer = client.post("/api/v1/jobs", json=sent)
     assert answer.status_code == 422
-    told = {item["path"]: item for item in answer.json()["errors"]}
-    for path, meant in names.items():
-        assert meant in told[path]["message"], told
-        assert meant in told[path].get("hint", "") or path == "kind"
-    assert told.keys() - names.keys() <= {"seed"}
+    findings = {item["path"]: item for item in answer.json()["errors"]}
+    for path, name in names.items():
+        assert name in findings[path]["message"], findings
+        assert name in findings[path].get("hint", "") or path == "kind"
+    assert findings.keys() - names.keys() <= {"seed"}
 
 
 @pytest.mark.parametrize(
     "body", [finetune(schedule={f"f{number}": 1 for number in range(20_000)}), {"kind": "k" * 1_000_000}]
 )
-def test_however_much_is_wrong_the_answer_stays_one_that_can_be_read(client: TestClient, body: object) -> None:
+def test_the_size_of_a_response_is_limited_however_many_faults_there_are(client: TestClient, body: object) -> None:
     answer = client.post("/api/v1/jobs", json=body)
     assert answer.status_code == 422
     assert 1 <= len(answer.json()["errors"]) <= 400
     assert len(answer.content) < 250_000
 
 
-def test_an_unknown_dataset_lists_the_known_ones_up_to_a_sensible_number(client: TestClient) -> None:
+def test_an_unknown_dataset_lists_up_to_50_existing_ones(client: TestClient) -> None:
     for number in range(60):
         with transaction() as session:
             datasets.create(session, name=f"set-{number:02}", sources=[])
@@ -186,7 +184,7 @@ def test_a_base_model_is_pinned_to_its_version(client: TestClient, tmp_path: Pat
     assert "base" in answer.json()["detail"]
 
 
-def test_a_dataset_that_is_not_ready_cannot_be_learned_from(client: TestClient) -> None:
+def test_a_dataset_that_is_not_ready_cannot_be_trained_on(client: TestClient) -> None:
     with transaction() as session:
         datasets.create(session, name="shades", sources=[])
     answer = client.post("/api/v1/jobs", json=finetune())
@@ -204,7 +202,7 @@ def test_a_job_sent_twice_runs_once(client: TestClient) -> None:
     assert len(client.get("/api/v1/jobs").json()["data"]) == 1
 
 
-def test_what_a_run_tells_can_be_read(client: TestClient) -> None:
+def test_progress_metrics_events_logs_and_checkpoints_can_be_read(client: TestClient) -> None:
     job_id = queued_job()
     claim = claimed(job_id)
     reported(claim, steps=5)
@@ -217,8 +215,8 @@ def test_what_a_run_tells_can_be_read(client: TestClient) -> None:
     assert len(client.get(f"/api/v1/jobs/{job_id}/metrics?max_points=2").json()["train/loss"]) == 2
     assert client.get(f"/api/v1/jobs/{job_id}/metrics?name=nothing").json() == {}
     first = client.get(f"/api/v1/jobs/{job_id}/events?limit=4").json()
-    rest = client.get(f"/api/v1/jobs/{job_id}/events?limit=200&cursor={first['next_cursor']}").json()
-    assert [event["id"] for event in first["data"] + rest["data"]] == list(range(1, 18))
+    second = client.get(f"/api/v1/jobs/{job_id}/events?limit=200&cursor={first['next_cursor']}").json()
+    assert [event["id"] for event in first["data"] + second["data"]] == list(range(1, 18))
     assert first["data"][0]["kind"] == "state"
     logs = client.get(f"/api/v1/jobs/{job_id}/logs?limit=2").json()
     assert [line["message"] for line in logs["data"]] == ["step 1", "step 2"]
@@ -242,7 +240,7 @@ def test_a_finished_job_names_its_model_and_its_report(client: TestClient, tmp_p
     assert job["warnings"] == version["warnings"] == ["it guesses"]
 
 
-def test_a_failed_job_says_why_and_whose_fault_it_was(client: TestClient) -> None:
+def test_a_failed_job_has_the_reason_and_whether_the_user_caused_it(client: TestClient) -> None:
     claim = claimed(queued_job())
     error = {"code": "training_diverged", "message": "the loss is NaN", "hint": "Lower it.", "user_fault": True}
     with transaction() as session:
@@ -253,25 +251,25 @@ def test_a_failed_job_says_why_and_whose_fault_it_was(client: TestClient) -> Non
 def test_a_job_can_be_paused_resumed_stopped_and_cancelled(client: TestClient) -> None:
     job_id = queued_job()
 
-    def ask(action: str) -> tuple[int, str | None]:
+    def post(action: str) -> tuple[int, str | None]:
         answer = client.post(f"/api/v1/jobs/{job_id}/{action}")
         return answer.status_code, answer.json().get("requested")
 
-    assert ask("resume")[0] == 409
-    assert ask("pause") == (202, "pause")
-    assert ask("resume") == (202, None)
+    assert post("resume")[0] == 409
+    assert post("pause") == (202, "pause")
+    assert post("resume") == (202, None)
     claimed(job_id)
-    assert ask("stop") == (202, "stop")
-    assert ask("pause")[0] == 409
-    assert ask("cancel") == (202, "cancel")
-    other = queued_job()
-    assert client.post(f"/api/v1/jobs/{other}/cancel").json()["state"] == "cancelled"
-    assert client.post(f"/api/v1/jobs/{other}/stop").status_code == 409
+    assert post("stop") == (202, "stop")
+    assert post("pause")[0] == 409
+    assert post("cancel") == (202, "cancel")
+    second_id = queued_job()
+    assert client.post(f"/api/v1/jobs/{second_id}/cancel").json()["state"] == "cancelled"
+    assert client.post(f"/api/v1/jobs/{second_id}/stop").status_code == 409
     assert client.post("/api/v1/jobs/job_1/cancel").status_code == 404
 
 
 class Stream:
-    """Reads server-sent events off a socket while they come."""
+    """Reads server-sent events from a socket while they arrive."""
 
     def __init__(self, api: ApiProcess, job_id: str, *, last_event_id: str | None = None) -> None:
         self.events: list[tuple[str | None, str, dict]] = []
@@ -294,14 +292,14 @@ class Stream:
                 if line == b"\r\n" and not self.head:
                     self.head, text = text.decode().lower(), b""
                 if line == b"\n":
-                    self._keep(text.decode())
+                    self._record(text.decode())
                     text = b""
         self._done.set()
 
-    def _keep(self, text: str) -> None:
-        found = dict(re.findall(r"^(id|event|data): (.*)$", text, re.MULTILINE))
-        if "data" in found:
-            self.events.append((found.get("id"), found["event"], json.loads(found["data"])))
+    def _record(self, text: str) -> None:
+        fields = dict(re.findall(r"^(id|event|data): (.*)$", text, re.MULTILINE))
+        if "data" in fields:
+            self.events.append((fields.get("id"), fields["event"], json.loads(fields["data"])))
 
     def wait(self) -> None:
         assert self._done.wait(30)
@@ -315,7 +313,7 @@ class Stream:
 
 
 @pytest.mark.process
-def test_events_stream_as_they_happen_and_go_on_where_they_broke_off(home: Path) -> None:
+def test_events_are_streamed_as_they_happen_and_resume_after_the_last_id(home: Path) -> None:
     with ApiProcess(home) as api:
         job_id = queued_job()
         stream = Stream(api, job_id)
@@ -340,37 +338,37 @@ def test_events_stream_as_they_happen_and_go_on_where_they_broke_off(home: Path)
 
 
 @pytest.mark.parametrize("path", ["jobs?cursor=7", "jobs/{job}/events?cursor=abc", "jobs/{job}/logs?cursor=-1"])
-def test_a_cursor_that_no_page_gave_is_refused(client: TestClient, path: str) -> None:
+def test_an_invalid_cursor_is_rejected(client: TestClient, path: str) -> None:
     answer = client.get(f"/api/v1/{path.format(job=queued_job())}")
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["path"] == "cursor"
 
 
-def test_an_unknown_metric_query_is_refused_in_words(client: TestClient) -> None:
+def test_an_invalid_metric_query_is_rejected_with_the_parameter(client: TestClient) -> None:
     job_id = queued_job()
     answer = client.get(f"/api/v1/jobs/{job_id}/metrics?max_points=1")
     assert answer.status_code == 422
     assert "max_points" in answer.json()["detail"]
 
 
-def test_a_broker_that_is_gone_costs_no_job(client: TestClient) -> None:
+def test_jobs_are_accepted_without_a_broker(client: TestClient) -> None:
     ready_dataset()
     started = time.monotonic()
     assert client.post("/api/v1/jobs", json=finetune()).status_code == 202
     assert time.monotonic() - started < 2.5
 
 
-def test_a_teacher_is_pinned_to_its_version_and_kept_while_it_is_needed(client: TestClient, tmp_path: Path) -> None:
+def test_a_teacher_is_pinned_to_its_version_and_cannot_be_deleted(client: TestClient, tmp_path: Path) -> None:
     ready_dataset()
     registered(shades(tmp_path / "package"), name="base")
 
-    def distil(teacher: str) -> dict[str, object]:
+    def distill(teacher: str) -> dict[str, object]:
         return finetune(objective={"name": "distillation", "config": {"teacher": teacher}})
 
-    answer = client.post("/api/v1/jobs", json=distil("base"))
+    answer = client.post("/api/v1/jobs", json=distill("base"))
     assert answer.status_code == 202, answer.text
     assert answer.json()["spec"]["objective"]["config"]["teacher"] == "base@1"
     assert client.delete("/api/v1/models/base/versions/1").status_code == 409
-    unknown = client.post("/api/v1/jobs", json=distil("bass"))
+    unknown = client.post("/api/v1/jobs", json=distill("bass"))
     assert unknown.status_code == 422
     assert unknown.json()["errors"][0]["path"] == "objective.config.teacher"

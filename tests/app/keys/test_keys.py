@@ -1,4 +1,4 @@
-"""Keys: made once, shown once, and of no use after they were revoked."""
+"""API keys: creation, checks, revocation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.app.conftest import KEY
 from tests.support.api_process import ApiProcess
 
 
-def test_a_new_key_opens_what_the_first_one_does(client: TestClient) -> None:
+def test_a_new_key_is_accepted_like_the_first_one(client: TestClient) -> None:
     made = client.post("/api/v1/keys", json={"name": "laptop"})
     assert made.status_code == 201
     secret = made.json()["secret"]
@@ -40,7 +40,7 @@ def test_a_new_key_opens_what_the_first_one_does(client: TestClient) -> None:
         {"Authorization": "Bearer \xff"},
     ],
 )
-def test_nothing_else_opens_the_gate(client: TestClient, headers: dict[str, str]) -> None:
+def test_other_credentials_are_rejected(client: TestClient, headers: dict[str, str]) -> None:
     raw = {name: value.encode("latin-1") for name, value in headers.items()}
     answer = client.get("/api/v1/keys", headers=raw)
     assert answer.status_code == 401
@@ -49,12 +49,12 @@ def test_nothing_else_opens_the_gate(client: TestClient, headers: dict[str, str]
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/openapi.json", "/static/swagger-ui.css", "/"])
-def test_what_needs_no_key_needs_none(client: TestClient, path: str) -> None:
+def test_open_paths_need_no_key(client: TestClient, path: str) -> None:
     answer = client.get(path, headers={"Authorization": ""})
     assert answer.status_code in (200, 503), answer.text
 
 
-def test_every_other_path_needs_one(client: TestClient) -> None:
+def test_every_other_path_needs_a_key(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -63,7 +63,7 @@ def test_every_other_path_needs_one(client: TestClient) -> None:
             assert (answer.status_code == 401) is not needs_none, (method, path)
 
 
-def test_a_creation_sent_twice_makes_one_key_and_tells_its_secret_once(client: TestClient, home: Path) -> None:
+def test_a_repeated_creation_makes_one_key_and_shows_its_secret_once(client: TestClient, home: Path) -> None:
     headers = {"Idempotency-Key": "once"}
     first, second = (client.post("/api/v1/keys", json={"name": "a"}, headers=headers).json() for _ in range(2))
     assert first["id"] == second["id"]
@@ -72,8 +72,8 @@ def test_a_creation_sent_twice_makes_one_key_and_tells_its_secret_once(client: T
 
 
 @pytest.mark.process
-def test_a_revoked_key_is_of_no_use_within_a_second(home: Path) -> None:
-    """In both processes: where it was revoked, and in another one on the same database."""
+def test_a_revoked_key_is_rejected_within_a_second(home: Path) -> None:
+    """Both in the process that revoked it, and in another one on the same database."""
     with ApiProcess(home) as here, ApiProcess(home) as elsewhere:
         status, _, body = here.request(
             "POST", "/api/v1/keys", headers={"Content-Type": "application/json"}, body=b'{"name": "lost"}'
@@ -90,7 +90,7 @@ def test_a_revoked_key_is_of_no_use_within_a_second(home: Path) -> None:
         assert stat.S_IMODE((home / "incoming").stat().st_mode) == 0o700
 
 
-def test_a_key_that_was_revoked_here_is_refused_at_once(new_client: Callable[..., TestClient]) -> None:
+def test_a_key_that_this_process_revoked_is_rejected_at_once(new_client: Callable[..., TestClient]) -> None:
     client = new_client(key_cache_seconds=1)
     key = client.post("/api/v1/keys", json={"name": "lost"}).json()
     headers = {"Authorization": f"Bearer {key['secret']}"}

@@ -1,4 +1,4 @@
-"""Models that come in and go out over HTTP; what is in them, the worker reads."""
+"""Imports and exports of models over HTTP; their content is checked by the worker."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.support.factories import changed, registered, shades
 PATH = "/api/v1/models/import"
 
 
-def brought(client: TestClient, *, headers: dict[str, str] | None = None, **fields: str):
+def import_form(client: TestClient, *, headers: dict[str, str] | None = None, **fields: str):
     files = {"file": ("MiniLM.zip", b"PK...")}
     return client.post(PATH, files=files, data={"name": "minilm", **fields}, headers=headers)
 
 
 def test_a_file_in_a_form_becomes_a_job(client: TestClient, home: Path) -> None:
-    answer = brought(client, task="", labels='["cat", "dog"]')
+    answer = import_form(client, task="", labels='["cat", "dog"]')
     assert answer.status_code == 202, answer.text
     job = answer.json()
     assert client.get(answer.headers["location"]).json() == job
@@ -41,19 +41,19 @@ def test_a_file_in_a_form_becomes_a_job(client: TestClient, home: Path) -> None:
 def test_a_finished_upload_becomes_a_job(client: TestClient) -> None:
     headers = {"Upload-Length": "5", "Upload-Metadata": "filename bW9kZWwub25ueA=="}
     upload = client.post("/api/v1/uploads", headers=headers).json()
-    asked = {"name": "shades", "upload": upload["id"], "task": "image_classification"}
-    assert client.post(PATH, json=asked).status_code == 409, "it has not arrived yet"
+    body = {"name": "shades", "upload": upload["id"], "task": "image_classification"}
+    assert client.post(PATH, json=body).status_code == 409, "bytes are missing"
     piece = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0", "Tus-Resumable": "1.0.0"}
     client.patch(f"/api/v1/uploads/{upload['id']}", content=b"model", headers=piece)
-    answer = client.post(PATH, json=asked)
+    answer = client.post(PATH, json=body)
     assert answer.status_code == 202, answer.text
     spec = answer.json()["spec"]
     assert spec["source"] == {"key": f"uploads/{upload['id']}/model.onnx", "filename": "model.onnx"}
     assert (spec["upload"], spec["task"]) == (upload["id"], "image_classification")
 
 
-def test_the_same_form_sent_twice_is_brought_once(client: TestClient, home: Path) -> None:
-    first, second = (brought(client, headers={"Idempotency-Key": "once"}) for _ in range(2))
+def test_the_same_form_sent_twice_is_imported_once(client: TestClient, home: Path) -> None:
+    first, second = (import_form(client, headers={"Idempotency-Key": "once"}) for _ in range(2))
     assert second.json() == first.json()
     assert second.headers["idempotent-replayed"] == "true"
     assert len(list((home / "blobs" / "imports").iterdir())) == 1
@@ -69,10 +69,10 @@ def test_the_same_form_sent_twice_is_brought_once(client: TestClient, home: Path
         ({"trust_remote_code": "true"}, "trust_remote_code"),
     ],
 )
-def test_what_is_asked_wrongly_is_told_at_once(
+def test_invalid_options_are_rejected_at_once(
     client: TestClient, home: Path, fields: dict[str, str], path: str
 ) -> None:
-    answer = brought(client, **fields)
+    answer = import_form(client, **fields)
     assert answer.status_code == 422
     assert [error["path"] for error in answer.json()["errors"]] == [path]
     assert not (home / "blobs" / "imports").exists()
@@ -87,34 +87,34 @@ def test_a_form_has_exactly_one_file(client: TestClient) -> None:
     assert "zip" in answer.json()["detail"]
 
 
-def test_an_upload_that_is_not_there_is_not_found(client: TestClient) -> None:
+def test_an_unknown_upload_is_not_found(client: TestClient) -> None:
     assert client.post(PATH, json={"name": "m", "upload": "upl_1"}).status_code == 404
     assert client.post(PATH, json={"name": "m"}).status_code == 422
 
 
-def test_the_hub_is_asked_only_where_a_token_is_set(new_client: Callable[..., TestClient]) -> None:
-    asked = {"name": "minilm", "hub": "sentence-transformers/all-MiniLM-L6-v2"}
-    refused = new_client().post(PATH, json=asked)
+def test_the_hub_needs_a_token(new_client: Callable[..., TestClient]) -> None:
+    body = {"name": "minilm", "hub": "sentence-transformers/all-MiniLM-L6-v2"}
+    refused = new_client().post(PATH, json=body)
     assert (refused.status_code, refused.json()["code"]) == (409, "hub_off")
     assert "PLINTH_HUB_TOKEN" in refused.json()["detail"]
     assert "hf download sentence-transformers/all-MiniLM-L6-v2" in refused.json()["detail"]
     client = new_client(hub_token="hf_none")
-    assert client.post(PATH, json=asked).json()["spec"]["hub"] == asked["hub"]
-    assert client.post(PATH, json={**asked, "hub": "../../etc"}).status_code == 422
-    assert client.post(PATH, json={**asked, "upload": "upl_1"}).status_code == 422
+    assert client.post(PATH, json=body).json()["spec"]["hub"] == body["hub"]
+    assert client.post(PATH, json={**body, "hub": "../../etc"}).status_code == 422
+    assert client.post(PATH, json={**body, "upload": "upl_1"}).status_code == 422
 
 
 def test_an_export_is_a_job_whose_model_is_pinned(client: TestClient, tmp_path: Path) -> None:
     registered(changed(shades(tmp_path / "package"), architectures={"image": Choice(name="resnet")}))
-    asked = {"kind": "export", "model": "shades"}
-    job = client.post("/api/v1/jobs", json=asked).json()
+    body = {"kind": "export", "model": "shades"}
+    job = client.post("/api/v1/jobs", json=body).json()
     assert job["spec"] == {"kind": "export", "model": "shades@1", "format": "huggingface"}
-    held = client.delete("/api/v1/models/shades/versions/1")
-    assert held.status_code == 409
-    assert job["id"] in held.json()["detail"]
+    response = client.delete("/api/v1/models/shades/versions/1")
+    assert response.status_code == 409
+    assert job["id"] in response.json()["detail"]
 
 
-def test_what_another_library_has_no_format_for_is_refused_at_once(client: TestClient, tmp_path: Path) -> None:
+def test_an_architecture_without_an_export_format_is_rejected_at_once(client: TestClient, tmp_path: Path) -> None:
     registered(shades(tmp_path / "package"))
     answer = client.post("/api/v1/jobs", json={"kind": "export", "model": "shades"})
     assert answer.status_code == 422
@@ -124,21 +124,21 @@ def test_what_another_library_has_no_format_for_is_refused_at_once(client: TestC
     assert client.post("/api/v1/jobs", json={"kind": "export", "model": "nothing"}).status_code == 422
 
 
-def test_graphs_go_out_of_any_model_that_has_some(client: TestClient, tmp_path: Path) -> None:
+def test_any_model_with_graphs_can_be_exported_to_onnx(client: TestClient, tmp_path: Path) -> None:
     registered(shades(tmp_path / "package"))
-    asked = {"kind": "export", "model": "shades", "format": "onnx", "opset": 17}
-    assert client.post("/api/v1/jobs", json=asked).json()["spec"] == {**asked, "model": "shades@1"}
-    assert client.post("/api/v1/jobs", json={**asked, "format": "huggingface"}).status_code == 422
+    body = {"kind": "export", "model": "shades", "format": "onnx", "opset": 17}
+    assert client.post("/api/v1/jobs", json=body).json()["spec"] == {**body, "model": "shades@1"}
+    assert client.post("/api/v1/jobs", json={**body, "format": "huggingface"}).status_code == 422
 
 
-def test_a_model_without_a_graph_is_refused_with_the_reason(client: TestClient, tmp_path: Path) -> None:
+def test_a_model_without_graphs_is_rejected_with_the_reason(client: TestClient, tmp_path: Path) -> None:
     registered(changed(shades(tmp_path / "package"), graphs={}, no_graph_reason="dynamo: it loops"))
     answer = client.post("/api/v1/jobs", json={"kind": "export", "model": "shades", "format": "onnx"})
     assert answer.status_code == 422
     assert "dynamo: it loops" in answer.json()["errors"][0]["message"]
 
 
-def test_an_export_is_downloaded_once_a_job_has_made_it_and_goes_with_its_model(
+def test_an_export_can_be_downloaded_and_is_deleted_with_its_model(
     client: TestClient, tmp_path: Path, home: Path
 ) -> None:
     registered(shades(tmp_path / "package"))
@@ -157,10 +157,10 @@ def test_an_export_is_downloaded_once_a_job_has_made_it_and_goes_with_its_model(
     assert not (home / "blobs" / "exports" / model_id).exists()
 
 
-def test_a_file_is_kept_for_as_long_as_a_job_may_read_it(client: TestClient) -> None:
+def test_a_file_is_retained_while_a_job_may_read_it(client: TestClient) -> None:
     from store import jobs
 
-    job = brought(client).json()
+    job = import_form(client).json()
     key = job["spec"]["source"]["key"].rpartition("/")[0]
     with transaction() as session:
         assert jobs.needs_blob(session, key)

@@ -1,4 +1,4 @@
-"""Models over HTTP: what they are, what they go by, and their files."""
+"""Models over HTTP: versions, aliases, files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def package(tmp_path: Path) -> ModelPackage:
     return shades(tmp_path / "package")
 
 
-def test_a_version_says_what_it_is_and_where_it_came_from(client: TestClient, package: ModelPackage) -> None:
+def test_a_version_has_its_architecture_and_lineage(client: TestClient, package: ModelPackage) -> None:
     registered(package)
     registered(package)
     version = client.get("/api/v1/models/shades/versions/2").json()
@@ -35,17 +35,15 @@ def test_a_version_says_what_it_is_and_where_it_came_from(client: TestClient, pa
     assert version["lineage"]["job"].startswith("job_")
     assert {file["path"] for file in version["files"]} >= {"model.onnx", "weights.safetensors"}
     listed = client.get("/api/v1/models/shades/versions?limit=1").json()
-    assert [each["version"] for each in listed["data"]] == [2]
-    rest = client.get(f"/api/v1/models/shades/versions?cursor={listed['next_cursor']}").json()
-    assert [each["version"] for each in rest["data"]] == [1]
+    assert [version["version"] for version in listed["data"]] == [2]
+    second = client.get(f"/api/v1/models/shades/versions?cursor={listed['next_cursor']}").json()
+    assert [version["version"] for version in second["data"]] == [1]
     model = client.get("/api/v1/models/shades").json()
     assert (model["latest_version"], model["versions"], model["aliases"]) == (2, 2, {})
     assert client.get("/api/v1/models").json()["data"] == [model]
 
 
-def test_a_version_says_what_answers_for_it_and_how_that_was_proved(
-    client: TestClient, package: ModelPackage, tmp_path: Path
-) -> None:
+def test_a_version_has_its_graphs_and_their_parity(client: TestClient, package: ModelPackage, tmp_path: Path) -> None:
     parity = {"rows": 100, "max_abs_difference": 0.2, "labels_changed": 1}
     judged = {
         "metric": "accuracy",
@@ -113,15 +111,13 @@ def test_an_alias_moves_only_for_who_saw_where_it_was(client: TestClient, packag
     assert client.get("/api/v1/models/shades").json()["latest_version"] == 1
 
 
-def test_an_alias_of_a_version_that_is_not_there_is_refused(client: TestClient, package: ModelPackage) -> None:
+def test_an_alias_of_an_unknown_version_is_rejected(client: TestClient, package: ModelPackage) -> None:
     registered(package)
     assert client.put("/api/v1/models/shades/aliases/production", json={"version": 9}).status_code == 404
     assert client.put("/api/v1/models/shades/aliases/7", json={"version": 1}).status_code == 422
 
 
-def test_the_package_comes_as_a_zip_that_is_a_package(
-    client: TestClient, package: ModelPackage, tmp_path: Path
-) -> None:
+def test_a_downloaded_zip_is_a_valid_package(client: TestClient, package: ModelPackage, tmp_path: Path) -> None:
     registered(package)
     answer = client.get("/api/v1/models/shades/versions/1/download")
     assert answer.headers["content-type"] == "application/zip"
@@ -133,7 +129,7 @@ def test_the_package_comes_as_a_zip_that_is_a_package(
     assert client.get("/api/v1/models/shades/versions/1/download").content == answer.content
 
 
-def test_one_file_of_the_package_comes_as_it_is(client: TestClient, package: ModelPackage) -> None:
+def test_one_file_of_a_package_can_be_downloaded(client: TestClient, package: ModelPackage) -> None:
     registered(package)
     files = {file["path"]: file for file in client.get("/api/v1/models/shades/versions/1").json()["files"]}
     answer = client.get("/api/v1/models/shades/versions/1/download?file=model.onnx")
@@ -145,9 +141,7 @@ def test_one_file_of_the_package_comes_as_it_is(client: TestClient, package: Mod
     assert "model.onnx" in refused.json()["detail"]
 
 
-def test_the_signature_tells_what_to_send_and_what_this_model_answers(
-    client: TestClient, package: ModelPackage
-) -> None:
+def test_the_example_of_a_signature_is_what_the_model_outputs(client: TestClient, package: ModelPackage) -> None:
     registered(package)
     signature = client.get("/api/v1/models/shades/versions/1/signature").json()
     assert {"image", "pixels"} <= set(signature["input_schema"]["properties"])

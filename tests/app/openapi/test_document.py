@@ -1,4 +1,4 @@
-"""The page and the document: complete, and without a byte from elsewhere."""
+"""The API reference page and its document."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_errors_have_one_form(document: dict[str, Any]) -> None:
                 assert list(response["content"]) == ["application/problem+json"], (path, status)
 
 
-def test_every_problem_code_has_an_example_in_an_operation_that_may_answer_it(document: dict[str, Any]) -> None:
+def test_every_problem_code_has_an_example_in_an_operation_that_returns_it(document: dict[str, Any]) -> None:
     assert set(get_args(ProblemCode.__value__)) == set(PROBLEMS)
     assert document["components"]["schemas"]["ProblemCode"]["enum"] == sorted(PROBLEMS)
     documented = set()
@@ -90,7 +90,7 @@ def test_every_problem_code_has_an_example_in_an_operation_that_may_answer_it(do
         assert Problem.model_validate(example["value"]).code == code
 
 
-def test_what_can_be_one_of_few_is_an_enum_with_a_name(document: dict[str, Any]) -> None:
+def test_enums_are_named_schemas(document: dict[str, Any]) -> None:
     named = {name for name, schema in document["components"]["schemas"].items() if "enum" in schema}
     assert named >= {"JobKind", "JobState", "JobRequest", "EventKind", "DatasetState", "Task", "ProblemCode"}
     assert document["components"]["schemas"]["Task"]["enum"] == sorted(TASKS)
@@ -118,7 +118,7 @@ def test_files_are_binary_so_that_the_page_offers_a_file_picker(document: dict[s
     assert form["properties"]["file"]["items"] == {"type": "string", "format": "binary"}
 
 
-def test_what_the_page_fills_into_the_upload_form_is_accepted(client: TestClient, document: dict[str, Any]) -> None:
+def test_the_values_that_the_page_fills_in_are_accepted(client: TestClient, document: dict[str, Any]) -> None:
     form = document["paths"]["/api/v1/datasets"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     texts = {name: field for name, field in form["properties"].items() if field["type"] == "string"}
     filled = {name: (field.get("examples") or [field.get("default", "string")])[0] for name, field in texts.items()}
@@ -126,7 +126,7 @@ def test_what_the_page_fills_into_the_upload_form_is_accepted(client: TestClient
     assert answer.status_code == 202, answer.text
 
 
-def test_the_splits_that_the_form_shows_can_be_asked_for(document: dict[str, Any]) -> None:
+def test_the_example_of_splits_is_valid(document: dict[str, Any]) -> None:
     form = document["paths"]["/api/v1/datasets"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     _, shown, _ = form["properties"]["splits"]["description"].split("`")
     assert SplitPlan.from_request(json.loads(shown)).fractions is not None
@@ -149,7 +149,7 @@ def test_tags_come_in_the_order_of_work(document: dict[str, Any]) -> None:
         ("POST", "/api/v1/jobs", 422, "invalid_request"),
     ],
 )
-def test_what_is_not_there_gets_a_problem_document(
+def test_unknown_paths_get_a_problem_document(
     client: TestClient, method: str, path: str, status: int, code: str
 ) -> None:
     answer = client.request(method, path)
@@ -158,11 +158,11 @@ def test_what_is_not_there_gets_a_problem_document(
     assert answer.json()["code"] == code
 
 
-def test_a_wrong_method_is_told_all_the_right_ones(client: TestClient) -> None:
+def test_the_response_to_a_wrong_method_lists_the_allowed_ones(client: TestClient) -> None:
     assert client.put("/api/v1/jobs").headers["allow"] == "POST, GET"
 
 
-def test_a_body_of_another_type_is_refused(client: TestClient) -> None:
+def test_a_body_of_another_type_is_rejected(client: TestClient) -> None:
     answer = client.post("/api/v1/jobs", content=b"kind: finetune", headers={"Content-Type": "application/yaml"})
     assert answer.status_code == 415
 

@@ -1,4 +1,4 @@
-"""The form parser: files to the disk whatever the pieces they come in."""
+"""The form parser, with bodies cut at any place."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def part(disposition: str, content: bytes) -> bytes:
     return b"--" + BOUNDARY + f"\r\nContent-Disposition: form-data; {disposition}\r\n\r\n".encode() + content + b"\r\n"
 
 
-def closed(*parts: bytes) -> bytes:
+def close_form(*parts: bytes) -> bytes:
     return b"".join(parts) + b"--" + BOUNDARY + b"--\r\n"
 
 
-def read(pieces: Sequence[bytes], folder: Path, *, hashed: bool = False) -> Form:
+def parse(pieces: Sequence[bytes], folder: Path, *, with_checksums: bool = False) -> Form:
     messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
     messages.append({"type": "http.request", "body": b"", "more_body": False})
 
@@ -40,23 +40,23 @@ def read(pieces: Sequence[bytes], folder: Path, *, hashed: bool = False) -> Form
 
     headers = [(b"content-type", b"multipart/form-data; boundary=" + BOUNDARY)]
     request = Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive)
-    return asyncio.run(read_form(request, folder, check_space=lambda _: None, hashed=hashed))
+    return asyncio.run(read_form(request, folder, check_space=lambda _: None, with_checksums=with_checksums))
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_form_is_the_same_however_it_is_cut(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)
-    content = chance.randbytes(50_000) + b"\r\n--" + BOUNDARY[:-1] + b"\r\n-" + chance.randbytes(500)
-    body = closed(
+def test_a_form_is_parsed_alike_however_it_is_cut(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    content = rng.randbytes(50_000) + b"\r\n--" + BOUNDARY[:-1] + b"\r\n-" + rng.randbytes(500)
+    body = close_form(
         part('name="name"', b"digits"),
         part('name="file"; filename="../../etc/a b.png"', content),
         part('name="file"; filename="b.png"', b""),
         part('name="columns"', b""),
     )
-    cuts = sorted(chance.sample(range(len(body)), 40))
+    cuts = sorted(rng.sample(range(len(body)), 40))
     pieces = [body[start:end] for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True)]
 
-    form = read(pieces, tmp_path, hashed=True)
+    form = parse(pieces, tmp_path, with_checksums=True)
 
     assert form.fields == {"name": "digits", "columns": ""}
     assert [file.filename for file in form.files] == ["a_b.png", "b.png"]
@@ -71,16 +71,16 @@ def test_a_form_is_the_same_however_it_is_cut(tmp_path: Path, seed: int) -> None
         (b"", 422),
         (b"not a form at all", 422),
         (part('name="file"; filename="a"', b"never closed"), 422),
-        (closed(part('filename="a"', b"a file without a name")), 422),
-        (closed(part('name="name"', b"\xff\xfe")), 422),
-        (closed(part('name="name"', b"x" * (MAX_FIELD_BYTES + 1))), 413),
-        (closed(*[part('name="name"', b"x")] * 1001), 413),
+        (close_form(part('filename="a"', b"a file without a name")), 422),
+        (close_form(part('name="name"', b"\xff\xfe")), 422),
+        (close_form(part('name="name"', b"x" * (MAX_FIELD_BYTES + 1))), 413),
+        (close_form(*[part('name="name"', b"x")] * 1001), 413),
     ],
 )
-def test_a_form_that_cannot_be_read_is_refused(tmp_path: Path, body: bytes, status: int) -> None:
-    with pytest.raises(ProblemError) as refused:
-        read([body], tmp_path)
-    assert refused.value.status_code == status
+def test_an_invalid_form_is_rejected(tmp_path: Path, body: bytes, status: int) -> None:
+    with pytest.raises(ProblemError) as caught:
+        parse([body], tmp_path)
+    assert caught.value.status_code == status
 
 
 @given(st.text(max_size=300))
@@ -95,14 +95,14 @@ def test_a_filename_never_leaves_its_folder(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["三国.txt", "Größe.csv", "データ.zip", "a-b_c.tar.gz"])
-def test_a_filename_keeps_the_letters_of_its_script(name: str) -> None:
+def test_a_filename_keeps_the_characters_of_its_script(name: str) -> None:
     assert safe_filename(f"C:\\data\\{name}") == name
     assert safe_filename(unicodedata.normalize("NFD", name)) == unicodedata.normalize("NFC", name)
 
 
 @given(st.binary(max_size=2000))
 @settings(max_examples=200, deadline=None)
-def test_whatever_comes_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, body: bytes) -> None:
+def test_any_bytes_are_parsed_or_rejected(tmp_path_factory: pytest.TempPathFactory, body: bytes) -> None:
     folder = tmp_path_factory.mktemp("form")
     with suppress(ProblemError):  # Anything else would be a 500.
-        read([b"--" + BOUNDARY + b"\r\n" + body], folder)
+        parse([b"--" + BOUNDARY + b"\r\n" + body], folder)

@@ -1,4 +1,4 @@
-"""Resumable uploads, and datasets made of what was uploaded."""
+"""Resumable uploads, and datasets created from them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_an_upload_in_pieces_becomes_a_blob(client: TestClient, home: Path) -> N
     assert client.head(location).headers["upload-offset"] == "11"
 
 
-def test_the_server_says_what_it_can_do(client: TestClient) -> None:
+def test_the_server_lists_its_tus_extensions(client: TestClient) -> None:
     headers = client.options("/api/v1/uploads").headers
     assert headers["tus-version"] == "1.0.0"
     for extension in ("creation", "creation-with-upload", "checksum", "termination", "expiration"):
@@ -86,7 +86,7 @@ def test_an_empty_upload_is_complete_at_once(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "md5"])
-def test_a_piece_with_the_wrong_checksum_is_not_kept(client: TestClient, algorithm: str) -> None:
+def test_a_piece_with_a_wrong_checksum_is_not_stored(client: TestClient, algorithm: str) -> None:
     location = create(client, 4).headers["location"]
     refused = send(client, location, 0, b"wron", Upload_Checksum=checksum(algorithm, b"good"))
     assert refused.status_code == 460
@@ -105,7 +105,7 @@ def test_a_piece_with_the_wrong_checksum_is_not_kept(client: TestClient, algorit
         ({"Upload-Offset": "x"}, 422),
     ],
 )
-def test_a_piece_that_does_not_fit_is_refused(client: TestClient, headers: dict[str, str], status: int) -> None:
+def test_an_invalid_piece_is_rejected(client: TestClient, headers: dict[str, str], status: int) -> None:
     location = create(client, 4).headers["location"]
     sent = {"Upload-Offset": "0", "Content-Type": PIECE, "Tus-Resumable": "1.0.0"} | headers
     answer = client.patch(location, content=b"good", headers=sent)
@@ -114,7 +114,7 @@ def test_a_piece_that_does_not_fit_is_refused(client: TestClient, headers: dict[
     assert client.head(location).headers["upload-offset"] == "0"
 
 
-def test_more_than_was_announced_is_refused(client: TestClient) -> None:
+def test_bytes_beyond_the_announced_length_are_rejected(client: TestClient) -> None:
     location = create(client, 4).headers["location"]
     assert send(client, location, 0, b"12345").status_code == 413
 
@@ -127,27 +127,27 @@ def test_a_terminated_upload_is_gone(client: TestClient, home: Path) -> None:
     assert list((home / "incoming").iterdir()) == []
 
 
-def test_an_upload_that_nobody_finishes_expires(new_client: Callable[..., TestClient], home: Path) -> None:
+def test_an_unfinished_upload_expires(new_client: Callable[..., TestClient], home: Path) -> None:
     client = new_client(upload_expires_seconds=0.001)
     location = create(client, 4).headers["location"]
     time.sleep(0.01)  # Its time to live.
-    discard_expired(client.app.state.incoming)
+    discard_expired(client.app.state.partial_uploads)
     assert client.head(location).status_code == 404
     assert list((home / "incoming").iterdir()) == []
 
 
-def test_limits_are_named(new_client: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_responses_name_the_limit(new_client: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch) -> None:
     client = new_client(max_upload_bytes=5000)
     answer = create(client, 5001)
     assert answer.status_code == 413
     assert "5000" in answer.json()["detail"]
-    client.app.state.incoming._floor_bytes = 1 << 60
+    client.app.state.partial_uploads._floor_bytes = 1 << 60
     answer = create(client, 10)
     assert answer.status_code == 507
     assert answer.json()["code"] == "storage_full"
 
 
-def test_a_creation_sent_twice_makes_one_upload(client: TestClient) -> None:
+def test_a_repeated_creation_makes_one_upload(client: TestClient) -> None:
     first, second = (create(client, 4, Idempotency_Key="once") for _ in range(2))
     assert first.headers["location"] == second.headers["location"]
     assert second.headers["idempotent-replayed"] == "true"
@@ -206,7 +206,7 @@ def test_the_tus_client_uploads_and_resumes(api: ApiProcess, tmp_path: Path) -> 
 
 
 @pytest.mark.process
-def test_an_upload_survives_the_death_of_the_api(api: ApiProcess) -> None:
+def test_an_upload_survives_a_killed_api_process(api: ApiProcess) -> None:
     content = os.urandom(40_000_000)
     headers = {"Upload-Length": str(len(content)), "Upload-Metadata": metadata("x.bin")}
     _, answer, _ = api.request("POST", "/api/v1/uploads", headers=headers)
@@ -219,7 +219,7 @@ def test_an_upload_survives_the_death_of_the_api(api: ApiProcess) -> None:
             time.sleep(0.02)
 
     def begin() -> None:
-        with suppress(OSError):  # The server dies, as it should.
+        with suppress(OSError):  # The server is killed.
             api.request("PATCH", path, headers={"Upload-Offset": "0", "Content-Type": PIECE}, body=trickle())
 
     sender = threading.Thread(target=begin)
@@ -243,20 +243,20 @@ def test_an_upload_survives_the_death_of_the_api(api: ApiProcess) -> None:
 
 
 @pytest.mark.process
-def test_a_second_writer_is_told_to_wait(api: ApiProcess) -> None:
+def test_a_second_writer_gets_423(api: ApiProcess) -> None:
     _, answer, _ = api.request("POST", "/api/v1/uploads", headers={"Upload-Length": "3000000"})
     path = answer["location"]
     headers = {"Upload-Offset": "0", "Content-Type": PIECE}
-    go_on = threading.Event()
+    resume = threading.Event()
 
-    def slowly() -> Iterator[bytes]:
+    def send_slowly() -> Iterator[bytes]:
         yield b"x" * 1_500_000
-        assert go_on.wait(20)
+        assert resume.wait(20)
         yield b"x" * 1_500_000
 
     first: list[int] = []
     sender = threading.Thread(
-        target=lambda: first.append(api.request("PATCH", path, headers=headers, body=slowly())[0])
+        target=lambda: first.append(api.request("PATCH", path, headers=headers, body=send_slowly())[0])
     )
     sender.start()
     try:
@@ -271,10 +271,10 @@ def test_a_second_writer_is_told_to_wait(api: ApiProcess) -> None:
         assert (status, answer["retry-after"]) == (423, "1")
         assert api.request("DELETE", path)[0] == 423
     finally:
-        go_on.set()
+        resume.set()
         sender.join()
     assert first == [204]
 
 
-def test_only_the_key_opens_uploads(client: TestClient) -> None:
+def test_uploads_need_the_key(client: TestClient) -> None:
     assert client.post("/api/v1/uploads", headers={"Authorization": f"Bearer {KEY}x"}).status_code == 401
