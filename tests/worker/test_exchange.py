@@ -15,7 +15,7 @@ from store import jobs, models, uploads
 from store.blobs import blobs
 from store.database import transaction
 from store.errors import NotFound
-from tests.support.ml.model_folders import zipped
+from tests.support.ml.model_folders import zip_folder
 from tests.support.worker.machine import Machine
 from tests.support.worker.waiting import until
 from worker import sandbox
@@ -33,7 +33,7 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     folder = tmp_path_factory.mktemp("original")
     ResNetForImageClassification(config).save_pretrained(folder)
-    return zipped(folder, tmp_path_factory.mktemp("zips") / "answers.zip", below="answers/")
+    return zip_folder(folder, tmp_path_factory.mktemp("zips") / "answers.zip", prefix="answers/")
 
 
 def submit_import(machine: Machine, path: Path, **options: Any) -> str:
@@ -47,7 +47,7 @@ def submit_import(machine: Machine, path: Path, **options: Any) -> str:
 def test_an_imported_model_predicts_and_is_exported(tmp_path: Path, resnet: Path) -> None:
     with zipfile.ZipFile(resnet) as archive:
         archive.extractall(tmp_path / "original")
-    pickled = zipped(tmp_path / "original", tmp_path / "pickled.zip", pytorch_model_dot_bin=b"\x80\x04.")
+    pickled = zip_folder(tmp_path / "original", tmp_path / "pickled.zip", pytorch_model_dot_bin=b"\x80\x04.")
     with Machine(tmp_path) as machine:
         machine.start_worker()
         failed = machine.wait_for(submit_import(machine, pickled), "succeeded", "failed")

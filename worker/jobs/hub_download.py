@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from ml.errors import PackageError
-from ml.learning.interchange.model_archive import PICKLES
+from ml.learning.interchange.model_archive import PICKLE_SUFFIXES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ def _check_files(name: str, info: Any, folder: Path) -> None:  # a huggingface_h
     files = {file.rfilename: file.size or 0 for file in info.siblings or []}
     suffixes = {file: PurePosixPath(file).suffix.lower() for file in files}
     if ".safetensors" not in suffixes.values():
-        if pickles := sorted(file for file, suffix in suffixes.items() if suffix in PICKLES):
+        if pickles := sorted(file for file, suffix in suffixes.items() if suffix in PICKLE_SUFFIXES):
             raise PackageError(
                 f"{name} has its weights only as pickles, which can run code when they are loaded: "
                 f"{', '.join(pickles[:MAX_LISTED_FILES])}",

@@ -1,1 +1,1 @@
-"""Models that come in from elsewhere and go out again."""
+"""Import of models from other libraries, and export to them."""

@@ -1,4 +1,4 @@
-"""A package becomes a folder for others: Hugging Face's, which is loaded there and found to answer alike, or ONNX."""
+"""Export of a package as a Hugging Face folder or as ONNX graphs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ml.learning.nn.network import Network
     from ml.spec.interchange import ModelFormat
 
+#: Largest difference of outputs relative to the largest output: float32 sums in another order.
 TOLERANCE: Final = 1e-4
-"""Of the largest number of an answer: both add the same float32 numbers, in orders of their own."""
 
 
 def export_model(
@@ -35,61 +35,70 @@ def export_model(
     opset: int | None = None,
     on_phase: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Write a package as a folder `into`, which is made here; returns the report. Raises `PackageError`."""
+    """Export a package to a new folder `into`; returns the report.
+
+    `opset` applies to the format `onnx`. Raises `PackageError`.
+    """
     on_phase("reading")
     package = ModelPackage.open(source)
     into.mkdir(parents=True)
     if format == "onnx":
         return write_folder(package, into, opset=opset, on_phase=on_phase)
-    return _to_huggingface(package, into, on_phase)
+    return _export_huggingface(package, into, on_phase)
 
 
-def _to_huggingface(package: ModelPackage, into: Path, on_phase: Callable[[str], None]) -> dict[str, Any]:
-    family = _family(package)
+def _export_huggingface(package: ModelPackage, into: Path, on_phase: Callable[[str], None]) -> dict[str, Any]:
+    family = _find_family(package)
     network = load_network(package)
     on_phase("writing")
-    written = family.write(package, network, into)
+    exported = family.write(package, network, into)
     on_phase("checking")
-    difference = _difference(family, package, network, into, written)
+    difference = _max_difference(family, package, network, into, exported)
     return {
         "format": "huggingface",
-        "class": written.kind,
+        "class": exported.class_name,
         "max_abs_difference": difference,
         "files": sorted(path.relative_to(into).as_posix() for path in into.rglob("*") if path.is_file()),
-        "notes": written.notes,
+        "notes": exported.notes,
     }
 
 
-def _family(package: ModelPackage) -> type[Family]:
+def _find_family(package: ModelPackage) -> type[Family]:
     names = [choice.name for choice in package.manifest.architectures.values()]
+    hint = "Export the format onnx, or download the package."
     if len(names) != 1 or names[0] not in FAMILIES:
-        found = " and ".join(names) or "a graph alone"
-        known = ", ".join(FAMILIES)
-        raise PackageError(f"Hugging Face has no format for {found}; it has one for {known}")
+        architectures = " and ".join(names) or "an ONNX graph without weights"
+        message = f"there is no Hugging Face format for {architectures}; there is one for {', '.join(FAMILIES)}"
+        raise PackageError(message, hint=hint)
     family = FAMILIES[names[0]]
     task = package.manifest.task
     if family.slot not in package.manifest.architectures:
-        raise PackageError(f"Hugging Face's {family.name} reads {family.slot}, and this one something else")
+        slots = ", ".join(package.manifest.architectures)
+        raise PackageError(f"the Hugging Face format of {family.name} reads {family.slot}, not {slots}", hint=hint)
     if task is not None and task.name not in family.tasks.values():
-        known = ", ".join(sorted(set(family.tasks.values()))) or "base models alone"
-        raise PackageError(f"Hugging Face has no {family.name} for {task.name}; it has one for {known}")
+        supported = ", ".join(sorted(set(family.tasks.values()))) or "base models only"
+        message = f"the Hugging Face format of {family.name} does not support {task.name}; it supports {supported}"
+        raise PackageError(message, hint=hint)
     return family
 
 
-def _difference(
-    family: type[Family], package: ModelPackage, network: Network, folder: Path, written: ExportedModel
+def _max_difference(
+    family: type[Family], package: ModelPackage, network: Network, folder: Path, exported: ExportedModel
 ) -> float:
-    """Both are asked the same."""
-    model = load_pretrained(folder, written.kind, may_lack=written.lacks).model
+    """Load the folder, and compare its outputs with those of the network; raises `PackageError`."""
+    model = load_pretrained(folder, exported.class_name, optional_prefixes=exported.missing_prefixes).model
     encoders = package.encoders()
     columns = encode_slots(encoders, {family.slot: family.slot}, Rows({family.slot: family.examples()}))
-    arrays = {name: torch.from_numpy(each) for name, each in collate_slots(encoders, columns).items()}
+    arrays = {name: torch.from_numpy(array) for name, array in collate_slots(encoders, columns).items()}
     with torch.no_grad():
-        found = family.ask(model, arrays, package)
-        answers = network.infer(arrays)
-    # A head that the library has no class for is told in the notes; what it reads is the same.
-    ours = answers["embedding"] if written.kind == "AutoModel" else answers["logits"]
-    difference = float((found - ours).abs().max())
-    if not difference <= TOLERANCE * max(1.0, float(ours.abs().max())):
-        raise PackageError(f"the folder answers otherwise when it is loaded: by up to {difference:g}")
+        outputs = family.predict_pretrained(model, arrays, package)
+        network_outputs = network.infer(arrays)
+    # A head without a class in the library is reported in the notes; its input is compared instead.
+    expected = network_outputs["embedding"] if exported.class_name == "AutoModel" else network_outputs["logits"]
+    difference = float((outputs - expected).abs().max())
+    if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
+        raise PackageError(
+            f"the outputs of the exported folder differ from those of the network by up to {difference:g}",
+            hint="Export the format onnx instead.",
+        )
     return difference

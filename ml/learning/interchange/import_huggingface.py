@@ -1,4 +1,4 @@
-"""A folder of Hugging Face's becomes a package: its tensors, its tokenizer and its labels, in their order."""
+"""Import of a Hugging Face folder: weights, tokenizer, and labels in their order."""
 
 from __future__ import annotations
 
@@ -22,69 +22,88 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from torch import Tensor
+
     from ml.encoders.base import Encoder
     from ml.learning.interchange.families.base import Family, ImportedModel
     from ml.learning.interchange.model_archive import ModelArchive
+    from ml.learning.nn.network import Network
+    from ml.package.manifest import Manifest
     from ml.tasks.base import Task
 
 CONFIG: Final = "config.json"
 INDEX: Final = "model.safetensors.index.json"
-USUAL_LABELS: Final = 2
-MOST_LABELS: Final = 50_000
-LABELLED: Final = frozenset({"classifier"})
-"""Heads whose outputs have names."""
 SINGLE: Final = "model.safetensors"
-OTHER_PROBLEMS: Final = frozenset({"regression", "multi_label_classification"})
-"""What a head of the library's may be for that chooses no class."""
+#: Number of labels that the transformers library assumes.
+DEFAULT_LABELS: Final = 2
+MAX_LABELS: Final = 50_000
+MAX_LISTED_FILES: Final = 5
+#: Heads whose outputs have names.
+LABELED_HEADS: Final = frozenset({"classifier"})
+#: Values of `problem_type` of heads that do not choose one class.
+UNSUPPORTED_PROBLEMS: Final = frozenset({"regression", "multi_label_classification"})
 
 
 def read_folder(
-    bundle: ModelArchive, folder: Path, into: Path, *, task: str | None, on_phase: Callable[[str], None]
+    archive: ModelArchive, folder: Path, into: Path, *, task: str | None, on_phase: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Make a package `into` of a bundle that has a `config.json`; returns the report. Raises `PackageError`."""
+    """Write a package to `into` from an archive with a `config.json`; returns the report.
+
+    The files are extracted to `folder`. Raises `PackageError`.
+    """
     on_phase("unpacking")
-    bundle.unpack([CONFIG], folder)
+    archive.extract([CONFIG], folder)
     config = read_json(folder / CONFIG)
-    family = _family(config)
-    wanted = {CONFIG, *_weights(bundle, folder), *(name for name in family.files if name in bundle.names)} - {CONFIG}
-    bundle.unpack(wanted, folder)
-    for name in wanted:
+    family = _find_family(config)
+    companions = {name for name in family.files if name in archive.names} - {CONFIG}
+    names = {*_weight_files(archive, folder), *companions}
+    archive.extract(names, folder)
+    for name in names:
         if name.endswith(".safetensors"):
             check_weights(folder / name)
     on_phase("reading")
-    labels = labels_of(config)
-    purpose, notes = _purpose(config, family, labels, asked=task)
-    brought = family.read(folder, config, task=purpose)
-    notes += [*brought.notes, *_ignored(bundle, wanted)]
-    return _pack(family, brought, into, purpose=purpose, labels=labels, config=config, notes=notes, on_phase=on_phase)
+    labels = read_labels(config)
+    task_name, notes = _detect_task(config, family, labels, requested_task=task)
+    imported = family.read(folder, config, task=task_name)
+    notes += [*imported.notes, *_ignored_files(archive, names)]
+    on_phase("exporting")
+    source = Provenance(imported={"format": "huggingface", "model_type": config["model_type"]})
+    manifest, transferred = _write_package(family, imported, into, task_name=task_name, labels=labels, source=source)
+    on_phase("checking")
+    if manifest.no_graph_reason:
+        notes.append(f"no ONNX graph, so it is served with PyTorch: {manifest.no_graph_reason}")
+    return {
+        "format": "huggingface",
+        "task": task_name,
+        "architecture": imported.architecture.name,
+        "parameters": manifest.parameters,
+        "transfer": {"kept": transferred, "new": [], "dropped": imported.dropped},
+        "labels": manifest.labels,
+        "graphs": {name: graph.parity.model_dump() for name, graph in manifest.graphs.items() if graph.parity},
+        "notes": notes,
+    }
 
 
-def _pack(
+def _write_package(
     family: type[Family],
-    brought: ImportedModel,
+    imported: ImportedModel,
     into: Path,
     *,
-    purpose: str | None,
+    task_name: str | None,
     labels: list[str],
-    config: Mapping[str, Any],
-    notes: list[str],
-    on_phase: Callable[[str], None],
-) -> dict[str, Any]:
+    source: Provenance,
+) -> tuple[Manifest, list[str]]:
+    """Return the manifest, and the names of all tensors."""
     slot = family.slot
-    encoders: dict[str, Encoder[Any]] = {slot: brought.encoder}
-    task, head = _task(purpose, encoders, labels, brought) if purpose else (None, None)
-    architectures = {slot: brought.architecture}
-    network = build(architectures, shapes={slot: brought.encoder.shape()}, head=head)
+    encoders: dict[str, Encoder[Any]] = {slot: imported.encoder}
+    architectures = {slot: imported.architecture}
+    task, head = _build_task(task_name, encoders, labels, imported) if task_name else (None, None)
+    network = build(architectures, shapes={slot: imported.encoder.shape()}, head=head)
+    tensors = {f"backbones.{slot}.{name}": tensor for name, tensor in imported.backbone.items()}
     if task is not None:
         task.note_widths(network.widths)
-    tensors = {f"backbones.{slot}.{name}": tensor for name, tensor in brought.backbone.items()}
-    if task is not None:
-        tensors |= {f"head.{name}": tensor for name, tensor in brought.head.items()}
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise PackageError(f"the weights do not fit what {CONFIG} describes: {error}") from error
-    on_phase("exporting")
+        tensors |= {f"head.{name}": tensor for name, tensor in imported.head.items()}
+    _load_tensors(network, tensors)
     package = pack(
         network.eval(),
         into,
@@ -94,50 +113,51 @@ def _pack(
         head=head,
         reader=task or Unlabeled(encoders),
         rows=Rows({slot: family.examples()}),
-        source=Provenance(imported={"format": "huggingface", "model_type": config["model_type"]}),
+        source=source,
     )
-    on_phase("checking")
-    manifest = package.manifest
-    if manifest.no_graph_reason:
-        notes.append(f"it has no ONNX graph, and is served by torch: {manifest.no_graph_reason}")
-    return {
-        "format": "huggingface",
-        "task": purpose,
-        "architecture": brought.architecture.name,
-        "parameters": manifest.parameters,
-        "transfer": {"kept": sorted(tensors), "new": [], "dropped": brought.dropped},
-        "labels": manifest.labels,
-        "graphs": {name: graph.parity.model_dump() for name, graph in manifest.graphs.items() if graph.parity},
-        "notes": notes,
-    }
+    return package.manifest, sorted(tensors)
 
 
-def _family(config: Mapping[str, Any]) -> type[Family]:
+def _load_tensors(network: Network, tensors: Mapping[str, Tensor]) -> None:
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise PackageError(
+            f"the weights do not fit the network that {CONFIG} describes: {error}",
+            hint="Send config.json and weights of the same model.",
+        ) from error
+
+
+def _find_family(config: Mapping[str, Any]) -> type[Family]:
     if config.get("auto_map"):
         raise PackageError(
-            f"{CONFIG} asks for code of its own (auto_map), and code that comes with a model is never run",
-            hint="Only models that Hugging Face's library reads without trust_remote_code can come in.",
+            f"{CONFIG} requires its own code (auto_map), and code of a model is never run",
+            hint="Send a model that the transformers library loads without trust_remote_code.",
         )
     if config.get("quantization_config"):
-        raise PackageError(f"{CONFIG} tells of quantised weights, which are not read here", hint="Bring float weights.")
-    known = {kind: family for family in FAMILIES.values() for kind in family.model_types}
-    kind = config.get("model_type")
-    if not isinstance(kind, str) or kind not in known:
+        raise PackageError(f"{CONFIG} describes quantized weights, which are not supported", hint="Send float weights.")
+    families = {model_type: family for family in FAMILIES.values() for model_type in family.model_types}
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str) or model_type not in families:
         raise PackageError(
-            f"{CONFIG} has the model_type {kind!r}, which is not read here; known: {', '.join(sorted(known))}"
+            f"the model_type {model_type!r} of {CONFIG} is not supported; known: {', '.join(sorted(families))}",
+            hint="A classifier can also be sent as an ONNX file.",
         )
-    return known[kind]
+    return families[model_type]
 
 
-def _weights(bundle: ModelArchive, folder: Path) -> list[str]:
-    if SINGLE in bundle.names:
+def _weight_files(archive: ModelArchive, folder: Path) -> list[str]:
+    if SINGLE in archive.names:
         return [SINGLE]
-    if INDEX in bundle.names:
-        bundle.unpack([INDEX], folder)
-        listed = read_json(folder / INDEX).get("weight_map")
-        shards = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
-        if missing := [name for name in shards if name not in bundle.names or not name.endswith(".safetensors")]:
-            raise PackageError(f"{INDEX} names files that are not in the archive: {', '.join(missing[:5])}")
+    if INDEX in archive.names:
+        archive.extract([INDEX], folder)
+        weight_map = read_json(folder / INDEX).get("weight_map")
+        shards = sorted({str(name) for name in weight_map.values()}) if isinstance(weight_map, dict) else []
+        if missing := [name for name in shards if name not in archive.names or not name.endswith(".safetensors")]:
+            raise PackageError(
+                f"{INDEX} lists files that are not in the archive: {', '.join(missing[:MAX_LISTED_FILES])}",
+                hint="Pack the whole folder.",
+            )
         if shards:
             return shards
     raise PackageError(
@@ -146,68 +166,75 @@ def _weights(bundle: ModelArchive, folder: Path) -> list[str]:
     )
 
 
-def labels_of(config: Mapping[str, Any], *, usual: bool = True) -> list[str]:
-    """In the order of their codes; nothing is sorted, for the weights are not.
+def read_labels(config: Mapping[str, Any], *, use_default: bool = True) -> list[str]:
+    """Return the labels of a `config.json` in the order of their codes.
 
-    Where a `config.json` names none, those that the library would make up if `usual`, else none.
+    That is the order of the weights. If it names none, returns the names that the transformers library generates, or
+    none without `use_default`. Raises `PackageError`.
     """
-    listed = config.get("id2label")
-    if listed is None and not usual:
+    id2label = config.get("id2label")
+    if id2label is None and not use_default:
         return []
-    if listed is None:
-        # The library leaves them out where nobody has named them.
-        count = config.get("num_labels", USUAL_LABELS)
-        return [f"LABEL_{code}" for code in range(count)] if isinstance(count, int) and count < MOST_LABELS else []
-    if not isinstance(listed, dict) or not listed:
+    if id2label is None:
+        # The library does not write the names that it generates itself.
+        count = config.get("num_labels", DEFAULT_LABELS)
+        return [f"LABEL_{code}" for code in range(count)] if isinstance(count, int) and count < MAX_LABELS else []
+    if not isinstance(id2label, dict) or not id2label:
         return []
     try:
-        by_code = {int(code): str(label) for code, label in listed.items()}
+        by_code = {int(code): str(label) for code, label in id2label.items()}
     except ValueError:
-        raise PackageError("id2label must map numbers to names") from None
+        raise PackageError("id2label must map numbers to names", hint='Write {"0": "cat", "1": "dog"}.') from None
     if sorted(by_code) != list(range(len(by_code))):
-        raise PackageError(f"id2label must number its {len(by_code)} names from 0 on without a gap")
+        raise PackageError(
+            f"the {len(by_code)} codes of id2label must count from 0 without a gap", hint="Number all classes."
+        )
     labels = [by_code[code] for code in range(len(by_code))]
     if len(set(labels)) < len(labels):
-        raise PackageError("id2label has one name twice", hint="Give each class a name of its own.")
+        raise PackageError("id2label has the same name twice", hint="Give every class its own name.")
     return labels
 
 
-def _purpose(
-    config: Mapping[str, Any], family: type[Family], labels: list[str], *, asked: str | None
+def _detect_task(
+    config: Mapping[str, Any], family: type[Family], labels: list[str], *, requested_task: str | None
 ) -> tuple[str | None, list[str]]:
-    """The task that the folder's head is for; None for a base model. What is asked must be what is there."""
-    kinds = [str(kind) for kind in config.get("architectures") or []]
-    found = next((task for end, task in family.tasks.items() for kind in kinds if kind.endswith(end)), None)
+    """Return the task of the folder's head, None for a base model, and notes.
+
+    Raises `PackageError` if another task was requested.
+    """
+    classes = [str(name) for name in config.get("architectures") or []]
+    task = next((task for suffix, task in family.tasks.items() for name in classes if name.endswith(suffix)), None)
     notes = []
-    if found is not None and (len(labels) < 2 or config.get("problem_type") in OTHER_PROBLEMS):
-        why = config.get("problem_type") or f"{len(labels)} label"
-        notes.append(f"its head ({why}) answers no question that is known here, and is left out: a base model")
-        found = None
-    elif found is None and kinds and not any(kind.endswith("Model") for kind in kinds):
-        notes.append(f"the head of {', '.join(kinds)} is left out: a base model, to be fine-tuned")
-    if asked is not None and asked != found:
-        has = f"is for {found}" if found else "is a base model: fine-tune it for a task"
-        raise PackageError(f"it was to be for {asked}, but what is in the archive {has}", hint="Leave task out.")
-    return found, notes
+    if task is not None and (len(labels) < 2 or config.get("problem_type") in UNSUPPORTED_PROBLEMS):
+        kind = config.get("problem_type") or f"{len(labels)} label"
+        notes.append(f"the head is dropped, as no task supports it ({kind}); the model is a base model")
+        task = None
+    elif task is None and classes and not any(name.endswith("Model") for name in classes):
+        notes.append(f"the head of {', '.join(classes)} is dropped; the model is a base model to fine-tune")
+    if requested_task is not None and requested_task != task:
+        actual = f"is for {task}" if task else "is a base model; fine-tune it for a task"
+        raise PackageError(f"task is {requested_task}, but the model in the archive {actual}", hint="Leave out task.")
+    return task, notes
 
 
-def _task(
-    purpose: str, encoders: Mapping[str, Encoder[Any]], labels: list[str], brought: ImportedModel
+def _build_task(
+    name: str, encoders: Mapping[str, Encoder[Any]], labels: list[str], imported: ImportedModel
 ) -> tuple[Task, Choice]:
-    kind = TASKS[purpose]
-    state = {**brought.state, **({"labels": labels} if kind.head in LABELLED else {})}
-    task = kind(kind.config_type.model_validate(brought.options), encoders, state)
-    config = HEADS[task.head].config_type.model_validate({**task.head_config(), **brought.head_options})
+    """Return the task, and its head with its config."""
+    task_type = TASKS[name]
+    state = {**imported.task_state, **({"labels": labels} if task_type.head in LABELED_HEADS else {})}
+    task = task_type(task_type.config_type.model_validate(imported.task_options), encoders, state)
+    config = HEADS[task.head].config_type.model_validate({**task.head_config(), **imported.head_options})
     return task, Choice(name=task.head, config=config.model_dump(mode="json"))
 
 
-def _ignored(bundle: ModelArchive, wanted: set[str]) -> list[str]:
-    left = bundle.names - wanted - {CONFIG, INDEX}
-    code = sorted(name for name in left if PurePosixPath(name).suffix == ".py")
-    graphs = sorted(name for name in left if PurePosixPath(name).suffix == ".onnx")
+def _ignored_files(archive: ModelArchive, names: set[str]) -> list[str]:
+    ignored = archive.names - names - {CONFIG, INDEX}
+    code = sorted(name for name in ignored if PurePosixPath(name).suffix == ".py")
+    graphs = sorted(name for name in ignored if PurePosixPath(name).suffix == ".onnx")
     notes = []
     if code:
-        notes.append(f"{', '.join(code[:5])}: not read, for code that comes with a model is never run")
+        notes.append(f"{', '.join(code[:MAX_LISTED_FILES])}: ignored, as code of a model is never run")
     if graphs:
-        notes.append(f"{', '.join(graphs[:5])}: not read; the graph is made anew and compared with the weights")
+        notes.append(f"{', '.join(graphs[:MAX_LISTED_FILES])}: ignored; the graph is exported from the weights")
     return notes

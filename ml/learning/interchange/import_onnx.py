@@ -1,7 +1,7 @@
-"""A graph that was exported elsewhere becomes a package of nothing but that graph.
+"""Import of an ONNX graph as a package without weights, served by ONNX Runtime alone.
 
-It is served by ONNX Runtime alone. What it cannot say itself, what it is for and what its classes are called, its owner
-says, or a `config.json` that came with it; what its inputs must be, the task says (`graph_forms`).
+The user, or a `config.json` beside the graph, names its task and labels. The adapter of the task (`onnx_adapters`)
+checks its inputs.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from ml.errors import PackageError
 from ml.inference.onnx_session import OnnxGraphs, Session
 from ml.inference.onnx_weights import align_weights
 from ml.learning.interchange.families import FAMILIES
-from ml.learning.interchange.import_huggingface import OTHER_PROBLEMS, labels_of
-from ml.learning.interchange.onnx_adapters import ADAPTERS, LOGITS, CompanionFiles, answer_with_logits
-from ml.learning.interchange.untrusted_onnx import read
+from ml.learning.interchange.import_huggingface import UNSUPPORTED_PROBLEMS, read_labels
+from ml.learning.interchange.onnx_adapters import ADAPTERS, LOGITS, CompanionFiles, rename_output
+from ml.learning.interchange.untrusted_onnx import read_onnx
 from ml.package.manifest import Graph, Manifest, Provenance
 from ml.package.package import ModelPackage
 from ml.tasks import TASKS
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from ml.learning.interchange.onnx_adapters import OnnxAdapter
     from ml.tasks.base import Task
 
-LABELS: Final = ("labels", "classes", "names")
-"""Under which names in a file's metadata its classes are found, as JSON: a list, or an object from number to name."""
-ALIKE: Final = 1e-3
-"""Of one row's answers, alone and beside others: the same sums in another order, in whatever precision it was made."""
-ALONE: Final = CompanionFiles()
+#: Metadata keys of a file under which its labels are searched, as JSON: a list, or an object from code to name.
+LABEL_KEYS: Final = ("labels", "classes", "names")
+#: Largest difference of a row's logits alone and in a batch, relative to the largest logit: sums in another order.
+MAX_BATCH_DIFFERENCE: Final = 1e-3
+NO_COMPANIONS: Final = CompanionFiles()
 
 
 def read_graph(
@@ -49,103 +49,135 @@ def read_graph(
     task: str | None,
     labels: Sequence[str] | None,
     on_phase: Callable[[str], None],
-    beside: CompanionFiles = ALONE,
+    companions: CompanionFiles = NO_COMPANIONS,
 ) -> dict[str, Any]:
-    """Make a package `into` of an ONNX file; returns the report. Raises `PackageError` with what was expected."""
+    """Write a package to `into` from an ONNX file; returns the report. Raises `PackageError`."""
     on_phase("reading")
-    kind, form = _purpose(task, beside)
-    model = read(source)
-    names = [str(label) for label in labels or ()] or labels_of(beside.config, usual=False) or _labels(model)
-    if len(set(names)) != len(names) or len(names) < 2:
-        raise PackageError(f"the labels must be at least two, and all different; there are {names or 'none'}")
-    if (problem := beside.config.get("problem_type")) in OTHER_PROBLEMS:
-        raise PackageError(f"config.json says that it is for {problem}, which is no choice of one class")
-    encoder, notes = form.encoder(model, beside)
-    notes += answer_with_logits(model, classes=len(names))
-    form.connect(model)
+    task_type, adapter = _detect_task(task, companions)
+    model = read_onnx(source)
+    names = _find_labels(model, labels, companions)
+    encoder, notes = adapter.make_encoder(model, companions)
+    notes += rename_output(model, classes=len(names))
+    adapter.adapt_inputs(model)
     with tempfile.TemporaryDirectory(prefix=".packaging-", dir=into.parent) as scratch:
         path = Path(scratch) / f"{MODEL}.onnx"
         path.write_bytes(model.SerializeToString())
         align_weights(path)
         on_phase("checking")
-        _try(path, form, encoder, classes=len(names))
-        opset = max((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), default=0)
-        reads = list(kind.graphs[MODEL])
-        manifest = Manifest(
-            task=Choice(name=kind.name, config=kind.config_type().model_dump(mode="json")),
-            architectures={},
-            labels=names,
-            parameters=sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer),
-            graphs={MODEL: Graph(file=path.name, opset=opset, inputs=reads, outputs=[LOGITS], parity=None)},
-            source=Provenance(imported={"format": "onnx", "producer": model.producer_name or None}),
-        )
+        _check_graph(path, adapter, encoder, classes=len(names))
+        manifest = _make_manifest(model, path, task_type, names)
         shutil.rmtree(into, ignore_errors=True)
-        encoders = {form.slot: encoder}
+        encoders = {adapter.slot: encoder}
         ModelPackage.create(into, manifest, files={path.name: path}, encoders=encoders, state={"labels": names})
-    return {"format": "onnx", "task": kind.name, "parameters": manifest.parameters, "labels": names, "notes": notes}
+    return {
+        "format": "onnx",
+        "task": task_type.name,
+        "parameters": manifest.parameters,
+        "labels": names,
+        "notes": notes,
+    }
 
 
-def _purpose(task: str | None, beside: CompanionFiles) -> tuple[type[Task], type[OnnxAdapter]]:
-    """The task that was said or that `config.json` tells, and how its graphs are to read."""
-    said = [str(kind) for kind in beside.config.get("architectures") or []]
-    ends = {end: task for family in FAMILIES.values() for end, task in family.tasks.items()}
-    name = task or next((task for end, task in ends.items() for kind in said if kind.endswith(end)), None)
+def _detect_task(task: str | None, companions: CompanionFiles) -> tuple[type[Task], type[OnnxAdapter]]:
+    """Return the requested task, or else that of `config.json`, with its adapter."""
+    if (problem := companions.config.get("problem_type")) in UNSUPPORTED_PROBLEMS:
+        raise PackageError(
+            f"the problem_type of config.json is {problem}, and no task supports it",
+            hint="Send a model that chooses one class.",
+        )
+    classes = [str(name) for name in companions.config.get("architectures") or []]
+    suffixes = {suffix: task for family in FAMILIES.values() for suffix, task in family.tasks.items()}
+    name = task or next((task for suffix, task in suffixes.items() for kind in classes if kind.endswith(suffix)), None)
     if name is not None and name in ADAPTERS:
         return TASKS[name], ADAPTERS[name]
-    known = " ".join(f"For {name}: {form.expected}" for name, form in ADAPTERS.items())
+    supported = ", ".join(ADAPTERS)
     if name is None:
-        raise PackageError(f"nothing says what it is for; an ONNX file can be for: {', '.join(ADAPTERS)}", hint=known)
-    several = len(TASKS[name].graphs) > 1 or MODEL not in TASKS[name].graphs
-    why = "answers in several steps" if several else "reads or answers what no two exporters agree upon"
+        expected = " ".join(f"For {name}: {adapter.expected}" for name, adapter in ADAPTERS.items())
+        raise PackageError(f"task is missing; an ONNX file can be for: {supported}", hint=expected)
+    has_several_steps = len(TASKS[name].graphs) > 1 or MODEL not in TASKS[name].graphs
+    reason = "runs graphs in several steps" if has_several_steps else "has no standard inputs and outputs in ONNX"
     raise PackageError(
-        f"task is {name}, which {why}; an ONNX file can be for: {', '.join(ADAPTERS)}",
-        hint="Send a zip of a Hugging Face folder where it has one, or of a package that was downloaded here.",
+        f"task is {name}, which {reason}; an ONNX file can be for: {supported}",
+        hint="Send a zip of its Hugging Face folder, or of a package that was downloaded from Plinth.",
     )
 
 
-def _labels(model: Any) -> list[str]:
-    told = {entry.key: entry.value for entry in model.metadata_props}
-    for name in LABELS:
-        if name in told:
-            try:
-                listed = json.loads(told[name])
-                found = [listed[str(code)] for code in range(len(listed))] if isinstance(listed, dict) else list(listed)
-            except (ValueError, TypeError, KeyError) as error:
-                raise PackageError(f"the file's metadata {name!r} is not a list of classes as JSON: {error}") from error
-            return [str(each) for each in found]
-    raise PackageError(
-        "nothing says what the classes are called: the file has no metadata 'labels'",
-        hint='Give labels, in the order of the outputs: ["cat", "dog"].',
-    )
-
-
-def _try(path: Path, form: type[OnnxAdapter], encoder: Encoder[Any], *, classes: int) -> None:
-    """Alone and beside others: a size that was baked in shows at once, and so does padding that is not left out."""
-    run = OnnxGraphs({MODEL: [Session(path)]})
-    values = form.values()
-    found = []
-    for rows in (values[:1], values):
-        batch = collate_slots({form.slot: encoder}, {form.slot: encoder.encode(rows)})
-        try:
-            answer = run(MODEL, batch)[LOGITS]
-        except Exception as error:  # the runtime's exceptions have no common base that is public
-            shape = " x ".join(map(str, batch[form.slot].shape))
-            told = str(error).splitlines()[0]
-            raise PackageError(f"the graph cannot be run over {shape} numbers: {told}", hint=form.expected) from error
-        if answer.shape != (len(rows), classes):
-            shape = " x ".join(map(str, answer.shape))
-            wanted = f"{classes} labels want {len(rows)} x {classes}"
-            raise PackageError(
-                f"the graph answers {len(rows)} rows with {shape} numbers; {wanted}",
-                hint=f"Give as many labels as the graph has outputs. {form.expected}",
-            )
-        if answer.dtype != np.float32 or not np.isfinite(answer).all():
-            raise PackageError("the graph's answers are no finite float32 numbers", hint=form.expected)
-        found.append(answer[0])
-    alone, beside = found
-    difference = float(np.abs(alone - beside).max())
-    if difference > ALIKE * max(1.0, float(np.abs(alone).max())):
+def _find_labels(model: Any, labels: Sequence[str] | None, companions: CompanionFiles) -> list[str]:
+    """Return the labels of the request, of `config.json`, or of the file's metadata."""
+    names = [str(label) for label in labels or ()]
+    names = names or read_labels(companions.config, use_default=False) or _read_metadata_labels(model)
+    if len(set(names)) != len(names) or len(names) < 2:
         raise PackageError(
-            f"the graph answers one row otherwise beside longer ones than alone, by {difference:.3g}",
-            hint="Export it for inference (`model.eval()`), with an attention_mask that it heeds.",
+            f"labels must be at least two different names, not {names or 'none'}",
+            hint='Send labels in the order of the outputs: ["cat", "dog"].',
         )
+    return names
+
+
+def _read_metadata_labels(model: Any) -> list[str]:
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    key = next((key for key in LABEL_KEYS if key in metadata), None)
+    if key is None:
+        raise PackageError(
+            "the names of the classes are missing: the file has no metadata 'labels'",
+            hint='Send labels in the order of the outputs: ["cat", "dog"].',
+        )
+    try:
+        content = json.loads(metadata[key])
+        names = [content[str(code)] for code in range(len(content))] if isinstance(content, dict) else list(content)
+    except (ValueError, TypeError, KeyError) as error:
+        raise PackageError(
+            f"the metadata {key!r} of the file is not a JSON list of classes: {error}", hint="Send labels."
+        ) from error
+    return [str(name) for name in names]
+
+
+def _make_manifest(model: Any, path: Path, task_type: type[Task], labels: list[str]) -> Manifest:
+    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    graph = Graph(file=path.name, opset=opset, inputs=list(task_type.graphs[MODEL]), outputs=[LOGITS], parity=None)
+    return Manifest(
+        task=Choice(name=task_type.name, config=task_type.config_type().model_dump(mode="json")),
+        architectures={},
+        labels=labels,
+        parameters=sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer),
+        graphs={MODEL: graph},
+        source=Provenance(imported={"format": "onnx", "producer": model.producer_name or None}),
+    )
+
+
+def _check_graph(path: Path, adapter: type[OnnxAdapter], encoder: Encoder[Any], *, classes: int) -> None:
+    """Run the graph on one row and on a batch.
+
+    Raises `PackageError` if it is made for one size only, or if padding changes its logits.
+    """
+    run = OnnxGraphs({MODEL: [Session(path)]})
+    examples = adapter.examples()
+    first_rows = []
+    for rows in (examples[:1], examples):
+        batch = collate_slots({adapter.slot: encoder}, {adapter.slot: encoder.encode(rows)})
+        try:
+            logits = run(MODEL, batch)[LOGITS]
+        except Exception as error:  # the exceptions of ONNX Runtime have no public base class
+            shape = " x ".join(map(str, batch[adapter.slot].shape))
+            message = f"the graph fails on an input of {shape}: {str(error).splitlines()[0]}"
+            raise PackageError(message, hint=adapter.expected) from error
+        _check_logits(logits, (len(rows), classes), adapter.expected)
+        first_rows.append(logits[0])
+    alone, batched = first_rows
+    difference = float(np.abs(alone - batched).max())
+    if difference > MAX_BATCH_DIFFERENCE * max(1.0, float(np.abs(alone).max())):
+        raise PackageError(
+            f"the logits of a row in a batch with longer rows differ from those of the row alone, by {difference:.3g}",
+            hint="Export the model for inference (`model.eval()`), with an attention_mask that excludes padding.",
+        )
+
+
+def _check_logits(logits: np.ndarray, shape: tuple[int, int], expected: str) -> None:
+    if logits.shape != shape:
+        actual = " x ".join(map(str, logits.shape))
+        raise PackageError(
+            f"the graph returns {actual} numbers for {shape[0]} rows; {shape[1]} labels need {shape[0]} x {shape[1]}",
+            hint=f"Send as many labels as the graph has outputs. {expected}",
+        )
+    if logits.dtype != np.float32 or not np.isfinite(logits).all():
+        raise PackageError("the outputs of the graph are not finite float32 numbers", hint=expected)

@@ -1,4 +1,4 @@
-"""A package that was downloaded from a Plinth comes back in: checked as what a stranger sent."""
+"""Import of a package that was downloaded from a Plinth service; its content is untrusted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ml.inference.onnx_session import OnnxGraphs, Session
 from ml.inference.predictor import Predictor
 from ml.learning.export.onnx import TOLERANCE
 from ml.learning.export.torch_runner import load
-from ml.learning.interchange.untrusted_onnx import refuse_outside_data
+from ml.learning.interchange.untrusted_onnx import refuse_external_data
 from ml.package.manifest import MANIFEST, read_manifest
 from ml.package.package import ModelPackage
 
@@ -20,63 +20,81 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ml.learning.interchange.model_archive import ModelArchive
-    from ml.signals import Arrays
+    from ml.signals import Arrays, Run
+
+MAX_LISTED_FILES = 5
 
 
 def read_package(
-    bundle: ModelArchive, folder: Path, into: Path, *, task: str | None, on_phase: Callable[[str], None]
+    archive: ModelArchive, folder: Path, into: Path, *, task: str | None, on_phase: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Unpack what the manifest names, and see that checksums, weights, encoders and graphs are what it says."""
+    """Extract the files that the manifest lists, check them, and move the package to `into`.
+
+    Returns the report. Raises `PackageError` if checksums, weights, encoders or graphs do not fit the manifest.
+    """
     on_phase("unpacking")
-    bundle.unpack([MANIFEST], folder)
-    named = read_manifest(folder / MANIFEST)
-    paths = {file.path for file in named.files}
-    if missing := sorted(paths - bundle.names):
-        raise PackageError(f"the package lacks files that its manifest names: {', '.join(missing[:5])}")
-    bundle.unpack(paths - {MANIFEST}, folder)
+    archive.extract([MANIFEST], folder)
+    paths = {file.path for file in read_manifest(folder / MANIFEST).files}
+    if missing := sorted(paths - archive.names):
+        raise PackageError(
+            f"the archive lacks files that {MANIFEST} lists: {', '.join(missing[:MAX_LISTED_FILES])}",
+            hint="Download the package again.",
+        )
+    archive.extract(paths - {MANIFEST}, folder)
     on_phase("reading")
     package = ModelPackage.open(folder)
-    kind = package.manifest.task.name if package.manifest.task else None
-    if task is not None and task != kind:
+    package_task = package.manifest.task.name if package.manifest.task else None
+    if task is not None and task != package_task:
         raise PackageError(
-            f"it was to be for {task}, but the package is {kind or 'a base model'}", hint="Leave it out."
+            f"task is {task}, but the package is {package_task or 'a base model'}", hint="Leave out task."
         )
     on_phase("checking")
-    _try(package)
+    _check_predictions(package)
     folder.rename(into)
-    left = sorted(bundle.names - paths - {MANIFEST})
+    ignored = sorted(archive.names - paths - {MANIFEST})
+    notes = [f"{', '.join(ignored[:MAX_LISTED_FILES])}: not in the manifest, ignored"] if ignored else []
     return {
         "format": "plinth",
-        "task": kind,
+        "task": package_task,
         "parameters": package.manifest.parameters,
         "labels": package.manifest.labels,
-        "notes": [f"{', '.join(left[:5])}: not named by the manifest, and left out"] if left else [],
+        "notes": notes,
     }
 
 
-def _try(package: ModelPackage) -> None:
-    """An example is answered; and where there are weights and graphs, both say the same at each step."""
-    manifest = package.manifest
-    graphs = {name: [package.file(each) for each in graph.files] for name, graph in manifest.graphs.items()}
+def _check_predictions(package: ModelPackage) -> None:
+    """Predict an example.
+
+    Weights and graphs, if there are both, must compute the same at each step. Raises `PackageError`.
+    """
+    graphs = {name: [package.file(file) for file in graph.files] for name, graph in package.manifest.graphs.items()}
     for paths in graphs.values():
         for path in paths:
-            refuse_outside_data(path)
+            refuse_external_data(path)
     if package.has_graphs_only:
         Predictor.load(package).signature()
         return
-    by_torch = load(package, device="cpu")
-    by_graph = (
-        OnnxGraphs({name: [Session(each) for each in paths] for name, paths in graphs.items()}) if graphs else None
-    )
+    run = load(package, device="cpu")
+    if graphs:
+        sessions = {name: [Session(path) for path in paths] for name, paths in graphs.items()}
+        run = _compare_runs(run, OnnxGraphs(sessions))
+    Predictor(package, engine="torch", run=run).signature()
+
+
+def _compare_runs(run_torch: Run, run_onnx: Run) -> Run:
+    """Return a runner with the outputs of torch.
+
+    It raises `PackageError` if ONNX Runtime computes others.
+    """
 
     def run(graph: str, batch: Arrays) -> Arrays:
-        found = by_torch(graph, batch)
-        if by_graph is not None:
-            for name, each in by_graph(graph, batch).items():
-                largest = max(1.0, float(np.abs(found[name]).max(initial=0)))
-                if each.shape != found[name].shape or np.abs(each - found[name]).max(initial=0) > TOLERANCE * largest:
-                    message = f"the package's graph {graph!r} answers otherwise than its weights"
-                    raise PackageError(message, hint="Download or export the package again.")
-        return found
+        outputs = run_torch(graph, batch)
+        for name, array in run_onnx(graph, batch).items():
+            expected = outputs[name]
+            scale = max(1.0, float(np.abs(expected).max(initial=0)))
+            if array.shape != expected.shape or np.abs(array - expected).max(initial=0) > TOLERANCE * scale:
+                message = f"the outputs of the graph {graph!r} differ from those of the weights of the package"
+                raise PackageError(message, hint="Download or export the package again.")
+        return outputs
 
-    Predictor(package, engine="torch", run=run).signature()
+    return run

@@ -1,77 +1,88 @@
-"""Hugging Face's library reads its own checkpoints: every old name, every shard, every number format.
+"""Loading of a Hugging Face folder with the transformers library.
 
-It never runs code that comes with a model, unpickles nothing, and asks no network.
+It supports old tensor names, shards and all number formats. No code of the folder is run, nothing is unpickled, and no
+network is used.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from ml.errors import PackageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
 
-NAMED_AT_MOST = 5
+MAX_LISTED_TENSORS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedWeights:
-    """A model as the library reads it."""
+    """A model of the transformers library, and its tensors."""
 
     model: Any
+    #: float32, by their names in the library.
     tensors: dict[str, Tensor]
-    """float32, by the library's names."""
+    #: Names in the files but not in the model.
     dropped: list[str]
-    """In the files but not in the model."""
+    #: Names in the model but not in the files; initialized at random.
     missing: list[str]
-    """In the model but not in the files: they start from chance."""
 
 
-def load_pretrained(folder: Path, kind: str, *, may_lack: tuple[str, ...] = ()) -> LoadedWeights:
-    """Read a folder with one of the library's `AutoModel...` classes; raises `PackageError`.
+def load_pretrained(folder: Path, class_name: str, *, optional_prefixes: tuple[str, ...] = ()) -> LoadedWeights:
+    """Load a folder with an `AutoModel...` class of the transformers library.
 
-    `may_lack` are beginnings of the names that the files need not have.
+    Tensors whose names start with one of `optional_prefixes` may be missing in the files. Raises `PackageError` if the
+    folder cannot be loaded, or other tensors are missing or of another shape.
     """
-    # Seconds' worth of imports.
+    # Imported here: it takes seconds.
     import transformers
 
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # told below
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # reported below
     try:
-        model, found = getattr(transformers, kind).from_pretrained(
+        model, info = getattr(transformers, class_name).from_pretrained(
             folder,
             dtype=torch.float32,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # and told below, by name
+            ignore_mismatched_sizes=True,  # reported below by name
         )
     except MemoryError:
         raise
-    except Exception as error:  # the library raises what it met, of any kind
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise PackageError(f"the folder cannot be read by Hugging Face's library: {first}") from error
-    if wrong := sorted([*(str(key[0]) for key in found["mismatched_keys"]), *map(str, found["error_msgs"])]):
-        raise PackageError(f"tensors are not of the shapes that config.json tells: {_listed(wrong)}")
-    missing = sorted(name for name in found["missing_keys"] if not name.startswith(may_lack or "\0"))
-    if missing:
-        raise PackageError(f"the weights lack {len(missing)} tensors of the network: {_listed(missing)}")
+    except Exception as error:  # the library raises exceptions of any class
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise PackageError(
+            f"the transformers library cannot load the folder: {first_line}",
+            hint="Check that it loads with AutoModel.from_pretrained(folder), and save it again.",
+        ) from error
+    _check_tensors(info, optional_prefixes)
     model.eval()
     return LoadedWeights(
         model,
         {name: tensor.detach() for name, tensor in model.state_dict().items()},
-        sorted(found["unexpected_keys"]),
-        sorted(found["missing_keys"]),
+        sorted(info["unexpected_keys"]),
+        sorted(info["missing_keys"]),
     )
 
 
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
-    return ", ".join(names[:NAMED_AT_MOST]) + more
+def _check_tensors(info: Mapping[str, Any], optional_prefixes: tuple[str, ...]) -> None:
+    hint = "Send config.json and weights of the same model."
+    if mismatched := sorted([*(str(key[0]) for key in info["mismatched_keys"]), *map(str, info["error_msgs"])]):
+        raise PackageError(f"tensors do not have the shapes of config.json: {_list(mismatched)}", hint=hint)
+    missing = sorted(name for name in info["missing_keys"] if not name.startswith(optional_prefixes or "\0"))
+    if missing:
+        raise PackageError(f"the weights lack {len(missing)} tensors of the network: {_list(missing)}", hint=hint)
+
+
+def _list(names: list[str]) -> str:
+    more = f" and {len(names) - MAX_LISTED_TENSORS} more" if len(names) > MAX_LISTED_TENSORS else ""
+    return ", ".join(names[:MAX_LISTED_TENSORS]) + more

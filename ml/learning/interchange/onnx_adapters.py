@@ -1,7 +1,8 @@
-"""How graphs of elsewhere are to read, task by task: what their inputs must be, and how ours become them.
+"""Adapters for imported ONNX graphs, by task.
 
-A graph computes from arrays; what makes arrays of a picture or a text is an encoder, which must come with it or be
-plain from the shapes. Tasks whose reading or answering is agreed upon nowhere have no form here.
+An adapter checks the inputs of a graph, and inserts nodes that convert the inputs of the task to them. A graph computes
+from arrays; the encoder that makes arrays of an image or a text must come with it, or follow from its shapes. Tasks
+without standard inputs and outputs have no adapter.
 """
 
 from __future__ import annotations
@@ -22,219 +23,238 @@ if TYPE_CHECKING:
 
     from ml.encoders.base import Encoder
 
+#: Element types of `onnx.TensorProto`.
 FLOAT, INT32, INT64, BOOL = 1, 6, 7, 9
-"""Of `onnx.TensorProto`."""
 LOGITS: Final = "logits"
 
 
 @dataclass(frozen=True, slots=True)
 class CompanionFiles:
-    """What came with a graph: the folder that it was unpacked to, and the `config.json` in it."""
+    """Files that came with a graph."""
 
+    #: Folder that they were extracted to; None if the graph came alone.
     folder: Path | None = None
+    #: Content of `config.json`.
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
 class OnnxAdapter(ABC):
-    """What a graph reads for one task, and answers: `logits` float32 [B, classes]."""
+    """Adapter for the graphs of one task, which return `logits` float32 [B, classes]."""
 
     slot: ClassVar[str]
+    #: Description of a graph that fits, for hints.
     expected: ClassVar[str]
 
     @classmethod
     @abstractmethod
-    def encoder(cls, model: Any, beside: CompanionFiles) -> tuple[Encoder[Any], list[str]]:
-        """What makes arrays for this graph, and notes; raises `PackageError` where its inputs are other ones."""
+    def make_encoder(cls, model: Any, companions: CompanionFiles) -> tuple[Encoder[Any], list[str]]:
+        """Return the encoder for this graph, and notes.
+
+        Raises `PackageError` if the inputs do not fit.
+        """
 
     @classmethod
     @abstractmethod
-    def connect(cls, model: Any) -> None:
-        """Put nodes before the graph's inputs that make them of the arrays of a task."""
+    def adapt_inputs(cls, model: Any) -> None:
+        """Replace the graph's inputs by those of the task, and insert nodes that convert them."""
 
     @classmethod
     @abstractmethod
-    def values(cls) -> list[Any]:
-        """Raw values to try it with, the first the shortest."""
+    def examples(cls) -> list[Any]:
+        """Return raw values to run the graph on, the shortest first."""
 
 
-class Pictures(OnnxAdapter):
-    """One input, whose shape says everything."""
+class ImageAdapter(OnnxAdapter):
+    """Adapter for one input of images, whose shape determines the encoder."""
 
     slot = "image"
     expected = (
-        "Expected is one input, float32 [batch, 1 or 3 channels, height, width] of pixels in 0..1, with a free batch "
+        "Expected one input, float32 [batch, 1 or 3 channels, height, width] of pixels in 0..1, with a variable batch "
         "and fixed sizes, and one output, float32 [batch, classes]."
     )
 
     @classmethod
-    def encoder(cls, model: Any, beside: CompanionFiles) -> tuple[ImageEncoder, list[str]]:
-        """Of the size and channels that the input declares."""
-        inputs = inputs_of(model)
-        _refuse_other_outputs(model, cls.expected)
-        kind = inputs[0].type.tensor_type
-        sizes = [each.dim_value for each in kind.shape.dim]
-        fits = kind.elem_type == FLOAT and len(sizes) == 4 and not sizes[0] and sizes[1] in (1, 3) and all(sizes[1:])
-        if len(inputs) != 1 or not fits:
-            raise PackageError(f"the graph's input has another form: {listed(inputs)}", hint=cls.expected)
+    def make_encoder(cls, model: Any, companions: CompanionFiles) -> tuple[ImageEncoder, list[str]]:
+        """Return an encoder of the size and channels of the input."""
+        inputs = graph_inputs(model)
+        _check_outputs(model, cls.expected)
+        tensor_type = inputs[0].type.tensor_type
+        sizes = [dimension.dim_value for dimension in tensor_type.shape.dim]
+        has_image_shape = len(sizes) == 4 and not sizes[0] and sizes[1] in (1, 3) and all(sizes[1:])
+        if len(inputs) != 1 or tensor_type.elem_type != FLOAT or not has_image_shape:
+            raise PackageError(f"the inputs of the graph are not images: {describe_tensors(inputs)}", hint=cls.expected)
         try:
             config = ImageConfig(channels=sizes[1], height=sizes[2], width=sizes[3])
         except ValueError as error:
-            raise PackageError(f"the graph's input is too large: {listed(inputs)}", hint=cls.expected) from error
+            message = f"the input of the graph is too large: {describe_tensors(inputs)} (limit 2048 x 2048)"
+            raise PackageError(message, hint=cls.expected) from error
         return ImageEncoder(config), []
 
     @classmethod
-    def connect(cls, model: Any) -> None:
-        """As it is, by another name."""
-        [given] = inputs_of(model)
-        shape = ["batch", *(each.dim_value for each in given.type.tensor_type.shape.dim[1:])]
-        within = _replace_inputs(model, {cls.slot: (FLOAT, shape)})
-        _insert(model, "Identity", [cls.slot], within[given.name])
+    def adapt_inputs(cls, model: Any) -> None:
+        """Rename the input."""
+        [tensor] = graph_inputs(model)
+        shape = ["batch", *(dimension.dim_value for dimension in tensor.type.tensor_type.shape.dim[1:])]
+        inner_names = _replace_inputs(model, {cls.slot: (FLOAT, shape)})
+        _insert_node(model, "Identity", [cls.slot], inner_names[tensor.name])
 
     @classmethod
-    def values(cls) -> list[np.ndarray]:
-        """Noise."""
+    def examples(cls) -> list[np.ndarray]:
+        """Return random images."""
         return list(np.random.default_rng(0).integers(0, 256, size=(3, 8, 8, 3), dtype=np.uint8))
 
 
-class Texts(OnnxAdapter):
-    """Tokens and which of them are real, as Hugging Face's library names them, with the tokenizer beside the graph."""
+class TextAdapter(OnnxAdapter):
+    """Adapter for token ids and mask, as the transformers library names them, with a tokenizer."""
 
     slot = "text"
     expected = (
-        "Expected is a zip of the .onnx file, its tokenizer.json, tokenizer_config.json that says how long a text may "
-        "be, and config.json with id2label, or else labels. Its inputs are input_ids and attention_mask, perhaps "
-        "token_type_ids, whole numbers [batch, tokens] with both free; its one output is float32 [batch, classes]."
+        "Expected a zip of the .onnx file, its tokenizer.json, tokenizer_config.json with the maximum length of a "
+        "text, and config.json with id2label, or else labels. Its inputs are input_ids and attention_mask, optionally "
+        "token_type_ids, integers [batch, tokens] with both axes variable; its one output is float32 [batch, classes]."
     )
     TOKENS: ClassVar[frozenset[str]] = frozenset({"input_ids", "text", "tokens"})
     MASKS: ClassVar[frozenset[str]] = frozenset({"attention_mask", "text_mask", "mask"})
-    KINDS: ClassVar[frozenset[str]] = frozenset({"token_type_ids"})
-    """Of two texts read together, which one a token is of. Here there is one, and all are 0."""
-    LONGEST: ClassVar[int] = 512
-    """Tokens of a text, where nothing that came with the graph says so."""
+    #: Which text of a pair a token belongs to. There is only one text here, so all are 0.
+    TOKEN_TYPES: ClassVar[frozenset[str]] = frozenset({"token_type_ids"})
+    #: Limit of a text, unless the files of the graph have a lower one.
+    MAX_TOKENS: ClassVar[int] = 512
 
     @classmethod
-    def encoder(cls, model: Any, beside: CompanionFiles) -> tuple[Encoder[Any], list[str]]:
-        """The tokenizer that came with it."""
-        inputs = inputs_of(model)
-        _refuse_other_outputs(model, cls.expected)
-        names = {each.name for each in inputs}
-        fits = len(names & cls.TOKENS) == len(names & cls.MASKS) == 1 and not names - cls.TOKENS - cls.MASKS - cls.KINDS
-        if not fits or not all(_is_free_table(each) for each in inputs):
-            raise PackageError(f"the graph's inputs have another form: {listed(inputs)}", hint=cls.expected)
-        if beside.folder is None:
-            raise PackageError("the graph came without the tokenizer that makes tokens of a text", hint=cls.expected)
-        told = beside.config.get("max_position_embeddings")
-        places = told if isinstance(told, int) and told > 0 else cls.LONGEST
-        return read_tokenizer(beside.folder, beside.config, places=min(places, cls.LONGEST))
+    def make_encoder(cls, model: Any, companions: CompanionFiles) -> tuple[Encoder[Any], list[str]]:
+        """Return an encoder with the tokenizer of the graph."""
+        inputs = graph_inputs(model)
+        _check_outputs(model, cls.expected)
+        names = {tensor.name for tensor in inputs}
+        has_known_names = len(names & cls.TOKENS) == len(names & cls.MASKS) == 1
+        has_known_names &= names <= cls.TOKENS | cls.MASKS | cls.TOKEN_TYPES
+        if not has_known_names or not all(_has_variable_axes(tensor) for tensor in inputs):
+            raise PackageError(
+                f"the inputs of the graph are not tokens and mask: {describe_tensors(inputs)}", hint=cls.expected
+            )
+        if companions.folder is None:
+            raise PackageError("the tokenizer of the graph is missing", hint=cls.expected)
+        positions = companions.config.get("max_position_embeddings")
+        max_length = positions if isinstance(positions, int) and positions > 0 else cls.MAX_TOKENS
+        return read_tokenizer(companions.folder, companions.config, max_length=min(max_length, cls.MAX_TOKENS))
 
     @classmethod
-    def connect(cls, model: Any) -> None:
-        """Each converted to the numbers that the graph wants."""
-        inputs = {each.name: each.type.tensor_type.elem_type for each in inputs_of(model)}
+    def adapt_inputs(cls, model: Any) -> None:
+        """Cast tokens and mask to the types of the graph."""
+        types = {tensor.name: tensor.type.tensor_type.elem_type for tensor in graph_inputs(model)}
         mask, zeros = f"{cls.slot}_mask", f"{cls.slot}_zeros"
-        table = ["batch", "tokens"]
-        within = _replace_inputs(model, {cls.slot: (INT64, table), mask: (BOOL, table)})
-        for name, kind in inputs.items():
-            made_of = cls.slot if name in cls.TOKENS else mask if name in cls.MASKS else zeros
-            _insert(model, "Cast", [made_of], within[name], to=kind)
-        if inputs.keys() & cls.KINDS:
-            _insert(model, "Sub", [cls.slot, cls.slot], zeros)
+        shape = ["batch", "tokens"]
+        inner_names = _replace_inputs(model, {cls.slot: (INT64, shape), mask: (BOOL, shape)})
+        for name, element_type in types.items():
+            source = cls.slot if name in cls.TOKENS else mask if name in cls.MASKS else zeros
+            _insert_node(model, "Cast", [source], inner_names[name], to=element_type)
+        if types.keys() & cls.TOKEN_TYPES:
+            _insert_node(model, "Sub", [cls.slot, cls.slot], zeros)
 
     @classmethod
-    def values(cls) -> list[str]:
-        """Of one word, of some, and as many as may be."""
-        return ["good", "A quiet, moving film.", "It was not good at all. " * cls.LONGEST]
+    def examples(cls) -> list[str]:
+        """Return texts of one word, of some, and of more than the limit."""
+        return ["good", "A quiet, moving film.", "It was not good at all. " * cls.MAX_TOKENS]
 
 
-ADAPTERS: Final[Mapping[str, type[OnnxAdapter]]] = {"image_classification": Pictures, "text_classification": Texts}
-"""By task."""
+#: By task.
+ADAPTERS: Final[Mapping[str, type[OnnxAdapter]]] = {
+    "image_classification": ImageAdapter,
+    "text_classification": TextAdapter,
+}
 
 
-def inputs_of(model: Any) -> list[Any]:
-    """Those that must be given."""
-    known = {tensor.name for tensor in model.graph.initializer}
-    return [each for each in model.graph.input if each.name not in known]
+def graph_inputs(model: Any) -> list[Any]:
+    """Return the inputs without a default value."""
+    initialized = {tensor.name for tensor in model.graph.initializer}
+    return [tensor for tensor in model.graph.input if tensor.name not in initialized]
 
 
-def answer_with_logits(model: Any, *, classes: int) -> list[str]:
-    """Call its one output `logits`; returns notes. A last softmax is left out: what it is given, we want."""
+def rename_output(model: Any, *, classes: int) -> list[str]:
+    """Rename the one output to `logits`, and remove a final softmax; returns notes."""
     from onnx import helper
 
-    [answer] = model.graph.output
-    notes, made = [], answer.name
-    last = next((node for node in model.graph.node if made in node.output), None)
+    [output] = model.graph.output
+    notes, source = [], output.name
+    last = next((node for node in model.graph.node if source in node.output), None)
     if last is not None and last.op_type == "Softmax":
         model.graph.node.remove(last)
-        made = last.input[0]
-        notes.append("its last softmax is left out, for confidences are computed from what goes into it")
-    within = _rename(model, [LOGITS])
-    model.graph.node.append(helper.make_node("Identity", [within.get(made, made)], [LOGITS]))
+        source = last.input[0]
+        notes.append("the final softmax is removed, as probabilities are computed from logits")
+    new_names = _rename_tensors(model, [LOGITS])
+    model.graph.node.append(helper.make_node("Identity", [new_names.get(source, source)], [LOGITS]))
     del model.graph.output[:]
     model.graph.output.append(helper.make_tensor_value_info(LOGITS, FLOAT, ["batch", classes]))
     return notes
 
 
-def _replace_inputs(model: Any, wanted: Mapping[str, tuple[int, Sequence[Any]]]) -> dict[str, str]:
-    """Other inputs, by name their type and shape. The old ones are tensors now that a node must make.
+def _replace_inputs(model: Any, inputs: Mapping[str, tuple[int, Sequence[Any]]]) -> dict[str, str]:
+    """Replace the inputs by `inputs`, name -> element type and shape.
 
-    Returns by their old names what they are called within.
+    The old ones become inner tensors, which a node must compute. Returns their new names by the old ones.
     """
     from onnx import helper
 
-    old = [each.name for each in inputs_of(model)]
-    new = _rename(model, wanted)
-    within = {name: new.get(name, name) for name in old}
-    kept = [each for each in model.graph.input if each.name not in within.values()]
-    made = [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in wanted.items()]
+    old_names = [tensor.name for tensor in graph_inputs(model)]
+    new_names = _rename_tensors(model, inputs)
+    inner_names = {name: new_names.get(name, name) for name in old_names}
+    initialized = [tensor for tensor in model.graph.input if tensor.name not in inner_names.values()]
+    tensors = [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in inputs.items()]
     del model.graph.input[:]
-    model.graph.input.extend([*made, *kept])
-    return within
+    model.graph.input.extend([*tensors, *initialized])
+    return inner_names
 
 
-def _insert(model: Any, kind: str, given: Sequence[str], made: str, **attributes: Any) -> None:
-    """A node before all others."""
+def _insert_node(model: Any, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> None:
+    """Insert a node before all others."""
     from onnx import helper
 
-    model.graph.node.insert(0, helper.make_node(kind, given, [made], **attributes))
+    model.graph.node.insert(0, helper.make_node(operator, inputs, [output], **attributes))
 
 
-def _rename(model: Any, taken: Iterable[str]) -> dict[str, str]:
-    """Tensors that have a name that is wanted for others, wherever they are used; returns old names and new ones."""
-    new = {name: f"{name}_of_the_graph" for name in taken}
-    for graph in _graphs(model.graph):
+def _rename_tensors(model: Any, names: Iterable[str]) -> dict[str, str]:
+    """Rename the tensors of these names everywhere, so that the names are free.
+
+    Returns new names by the old ones.
+    """
+    new_names = {name: f"{name}_of_the_graph" for name in names}
+    for graph in _subgraphs(model.graph):
         for node in graph.node:
-            for told in (node.input, node.output):
-                told[:] = [new.get(name, name) for name in told]
+            for node_names in (node.input, node.output):
+                node_names[:] = [new_names.get(name, name) for name in node_names]
         for tensor in (*graph.initializer, *graph.value_info, *graph.input, *graph.output):
-            tensor.name = new.get(tensor.name, tensor.name)
-    return new
+            tensor.name = new_names.get(tensor.name, tensor.name)
+    return new_names
 
 
-def listed(values: Any) -> str:
-    """Names and shapes, to be read."""
-    shown = []
-    for value in values:
-        dims = value.type.tensor_type.shape.dim
-        shown.append(f"{value.name} [{', '.join(str(each.dim_value or each.dim_param or '?') for each in dims)}]")
-    return ", ".join(shown) or "nothing"
+def describe_tensors(tensors: Any) -> str:
+    """Return names and shapes as text."""
+    descriptions = []
+    for tensor in tensors:
+        dimensions = tensor.type.tensor_type.shape.dim
+        shape = ", ".join(str(dimension.dim_value or dimension.dim_param or "?") for dimension in dimensions)
+        descriptions.append(f"{tensor.name} [{shape}]")
+    return ", ".join(descriptions) or "none"
 
 
-def _graphs(graph: Any) -> list[Any]:
-    found = [graph]
+def _subgraphs(graph: Any) -> list[Any]:
+    """Return the graph and all graphs inside its nodes."""
+    graphs = [graph]
     for node in graph.node:
         for attribute in node.attribute:
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                found += _graphs(inner)
-    return found
+                graphs += _subgraphs(inner)
+    return graphs
 
 
-def _is_free_table(value: Any) -> bool:
-    kind = value.type.tensor_type
-    sizes = [each.dim_value for each in kind.shape.dim]
-    return kind.elem_type in (INT32, INT64, BOOL, FLOAT) and len(sizes) == 2 and not any(sizes)
+def _has_variable_axes(tensor: Any) -> bool:
+    """Return whether it is numeric with two axes of any length."""
+    tensor_type = tensor.type.tensor_type
+    sizes = [dimension.dim_value for dimension in tensor_type.shape.dim]
+    return tensor_type.elem_type in (INT32, INT64, BOOL, FLOAT) and len(sizes) == 2 and not any(sizes)
 
 
-def _refuse_other_outputs(model: Any, expected: str) -> None:
+def _check_outputs(model: Any, expected: str) -> None:
     if len(model.graph.output) != 1:
-        shown = f"{listed(inputs_of(model))} in, {listed(model.graph.output)} out"
-        raise PackageError(f"the graph has another form: {shown}", hint=expected)
+        outputs = describe_tensors(model.graph.output)
+        raise PackageError(f"the graph must have one output, not {len(model.graph.output)}: {outputs}", hint=expected)

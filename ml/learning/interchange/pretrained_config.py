@@ -1,4 +1,4 @@
-"""What families share whose architecture holds the library's own network: its configuration, its classes."""
+"""Configurations and class names of the transformers library, for families that wrap its networks."""
 
 from __future__ import annotations
 
@@ -10,53 +10,63 @@ from ml.learning.nn.layers.transformers_config import NON_ARCHITECTURE_KEYS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LEFT_OUT: Final = frozenset({"transformers_version", "architectures", "dtype", "id2label", "label2id", "model_type"})
-"""What is written by others, or about others."""
-WRITTEN_DOWN: Final = frozenset({"vocab_size", "max_position_embeddings", "pad_token_id"})
-"""What is kept even where the file leaves it to the library, whose defaults may change."""
+#: Fields that `save_pretrained` writes, or that do not describe the network.
+EXCLUDED_FIELDS: Final = frozenset(
+    {"transformers_version", "architectures", "dtype", "id2label", "label2id", "model_type"}
+)
+#: Fields that are stored even if the file leaves them to the library, whose defaults may change.
+STORED_DEFAULTS: Final = frozenset({"vocab_size", "max_position_embeddings", "pad_token_id"})
 
 
-def settings_of(config: Mapping[str, Any]) -> Any:  # a transformers.PretrainedConfig
-    """The library's configuration of a `config.json`; raises `PackageError`."""
+def to_pretrained_config(config: Mapping[str, Any]) -> Any:  # a transformers.PretrainedConfig
+    """Return the library's object for a `config.json`; raises `PackageError`."""
     from transformers import AutoConfig
 
     try:
         return AutoConfig.for_model(**config)
-    except Exception as error:  # the library raises what it met, of any kind
-        told = str(error).strip().splitlines() or [type(error).__name__]
-        raise PackageError(f"config.json cannot be used: {told[0]}") from error
+    except Exception as error:  # the library raises exceptions of any class
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise PackageError(
+            f"config.json is invalid: {lines[0]}", hint="`model.save_pretrained(folder)` writes a valid one."
+        ) from error
 
 
-def options_of(config: Mapping[str, Any], *, ours: frozenset[str]) -> dict[str, Any]:
-    """What of a `config.json` builds the network and has no name of its own here: `ours` are those that have."""
-    settings = settings_of(config)
-    names: Mapping[str, str] = settings.attribute_map
-    known = settings.to_dict()
-    said = {names.get(name, name) for name in config.keys() - NON_ARCHITECTURE_KEYS - ours}
-    wanted = said | {names.get(name, name) for name in WRITTEN_DOWN}
-    return {name: known[name] for name in sorted(wanted & known.keys())}
+def select_options(config: Mapping[str, Any], *, own_fields: frozenset[str]) -> dict[str, Any]:
+    """Return the fields of a `config.json` that describe the network, but for `own_fields`.
+
+    `own_fields` are those that the architecture has under a name of its own.
+    """
+    pretrained = to_pretrained_config(config)
+    names: Mapping[str, str] = pretrained.attribute_map
+    values = pretrained.to_dict()
+    fields = (config.keys() - NON_ARCHITECTURE_KEYS - own_fields) | STORED_DEFAULTS
+    selected = {names.get(name, name) for name in fields}
+    return {name: values[name] for name in sorted(selected & values.keys())}
 
 
-def described(settings: Any) -> dict[str, Any]:
-    """A `config.json` that the library builds the same network from."""
-    said = {name: value for name, value in settings.to_diff_dict().items() if name not in LEFT_OUT}
-    return {"model_type": settings.model_type, **said}
+def to_config_json(pretrained: Any) -> dict[str, Any]:
+    """Return a `config.json` from which the library builds the same network."""
+    fields = {name: value for name, value in pretrained.to_diff_dict().items() if name not in EXCLUDED_FIELDS}
+    return {"model_type": pretrained.model_type, **fields}
 
 
-def class_of(family: str, end: str) -> str:
-    """The library's class of a family for a purpose: `Model`, `ForSequenceClassification`, `ForCausalLM`."""
+def find_class_name(family: str, suffix: str) -> str:
+    """Return the library's class of a family.
+
+    `suffix` is `Model`, `ForSequenceClassification` or `ForCausalLM`.
+    """
     from transformers.models.auto import modeling_auto
 
-    known: Mapping[str, Mapping[str, Any]] = {
+    names: Mapping[str, Mapping[str, Any]] = {
         "Model": modeling_auto.MODEL_MAPPING_NAMES,
         "ForSequenceClassification": modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
         "ForCausalLM": modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     }
-    return str(known[end][family])
+    return str(names[suffix][family])
 
 
 def base_prefix(family: str) -> str:
-    """Below which a model with a head has the tensors of the one without."""
+    """Return the prefix of the backbone's tensors in a model with a head."""
     import transformers
 
-    return f"{getattr(transformers, class_of(family, 'Model')).base_model_prefix}."
+    return f"{getattr(transformers, find_class_name(family, 'Model')).base_model_prefix}."

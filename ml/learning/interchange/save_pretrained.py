@@ -1,4 +1,4 @@
-"""A folder as Hugging Face's library writes it, made from tensors by their names there."""
+"""Writing of a Hugging Face folder from tensors."""
 
 from __future__ import annotations
 
@@ -22,29 +22,33 @@ WEIGHTS: Final = "model.safetensors"
 
 def save_pretrained(
     folder: Path,
-    kind: str,
+    class_name: str,
     config: Mapping[str, Any],
     *,
     backbone: Mapping[str, Tensor],
     prefix: str,
     head: Mapping[str, str],
-    beside: Mapping[str, Tensor] | None = None,
+    extra_head: Mapping[str, Tensor] | None = None,
     package: ModelPackage,
     network: Network,
 ) -> None:
-    """Write configuration and weights for the library's class `kind`.
+    """Write configuration and weights for a class of the transformers library.
 
-    A class with a head has its backbone's tensors below `prefix`, those of `head` (their name -> ours), and `beside`
-    them those that it alone counts to its head.
+    `backbone` has the names of the library; a class with a head has them below `prefix`. `head` maps tensor names of
+    the library to those of the network's head. `extra_head` are further tensors of the library's head.
     """
     labels = package.manifest.labels or []
-    told = {"id2label": dict(enumerate(labels)), "label2id": {each: code for code, each in enumerate(labels)}}
-    described = {"architectures": [kind], **config, **(told if labels else {}), "dtype": "float32"}
-    (folder / CONFIG).write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    label_maps = {
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: code for code, label in enumerate(labels)},
+    }
+    content = {"architectures": [class_name], **config, **(label_maps if labels else {}), "dtype": "float32"}
+    (folder / CONFIG).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     tensors = dict(backbone)
     if network.head is not None and head:
-        known = network.head.state_dict()
+        head_tensors = network.head.state_dict()
         tensors = {f"{prefix}{name}": tensor for name, tensor in backbone.items()}
-        tensors |= {theirs: known[ours] for theirs, ours in head.items()} | dict(beside or {})
-    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    save_file(whole, folder / WEIGHTS, metadata={"format": "pt"})
+        tensors |= {name: head_tensors[own_name] for name, own_name in head.items()} | dict(extra_head or {})
+    # The format needs tensors that share no memory.
+    separate = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    save_file(separate, folder / WEIGHTS, metadata={"format": "pt"})

@@ -1,4 +1,4 @@
-"""Tokenizers come in as they are, and go out as they are."""
+"""Import and export of tokenizers in the files of Hugging Face folders."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ SPECIAL: Final = "special_tokens_map.json"
 SENTENCE: Final = "sentence_bert_config.json"
 FILES: Final = (TOKENIZER_FILE, CONFIG, SPECIAL, SENTENCE, "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json")
 VOCABULARIES: Final = (TOKENIZER_FILE, "vocab.txt", "vocab.json")
+#: Role of a special token -> fields of the library that name it, in order of preference.
 ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "padding": ("pad_token", "eos_token"),
     "unknown": ("unk_token",),
@@ -25,10 +26,10 @@ ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "end": ("sep_token", "eos_token"),
     "mask": ("mask_token",),
 }
-"""What a special token is for -> what the library calls it, the likeliest first."""
-LONGEST: Final = 65_536
+MAX_LENGTH_TOKENS: Final = 65_536
+#: A larger `model_max_length` is how the library writes that there is no limit.
 NO_LIMIT: Final = 1_000_000
-"""A `model_max_length` beyond is the library's word for none."""
+#: Texts on which imported and exported networks are compared.
 EXAMPLES: Final = (
     "A quiet, moving film.",
     "It was not good: two hours of my life that nobody gives back to me, and a headache to take home.",
@@ -38,79 +39,101 @@ EXAMPLES: Final = (
 )
 
 
-def read_tokenizer(folder: Path, config: Mapping[str, Any], *, places: int) -> tuple[TextEncoder, list[str]]:
-    """The folder's own tokenizer, texts cut to at most `places` tokens; and what its owner should know.
+def read_tokenizer(folder: Path, config: Mapping[str, Any], *, max_length: int) -> tuple[TextEncoder, list[str]]:
+    """Return an encoder with the folder's tokenizer, and notes for the user.
 
-    `tokenizer.json` is kept unchanged; older files are put into that form by the library. Raises `PackageError`.
+    Texts are cut to at most `max_length` tokens, fewer if the folder says so. `tokenizer.json` is used unchanged; older
+    files are converted by the library. Raises `PackageError`.
     """
     if not any((folder / name).is_file() for name in VOCABULARIES):
         raise PackageError(
             f"the folder has no tokenizer: none of {', '.join(VOCABULARIES)}",
             hint="`tokenizer.save_pretrained(folder)` writes it.",
         )
-    said = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
-    if said.get("auto_map"):
-        raise PackageError(f"{CONFIG} asks for code of its own (auto_map), which is never run")
+    tokenizer_config = _read_optional(folder / CONFIG)
+    if tokenizer_config.get("auto_map"):
+        raise PackageError(
+            f"{CONFIG} requires its own code (auto_map), and code of a model is never run",
+            hint="Send a model whose tokenizer loads without trust_remote_code.",
+        )
     path, notes = folder / TOKENIZER_FILE, []
-    content = path.read_text(encoding="utf-8") if path.is_file() else _converted(folder)
-    lengths = [places, LONGEST]
-    if isinstance(told := said.get("model_max_length"), int | float) and 0 < told < NO_LIMIT:
-        lengths.append(int(told))
-    if (folder / SENTENCE).is_file():
-        told = read_json(folder / SENTENCE).get("max_seq_length")
-        lengths += [told] if isinstance(told, int) and told > 0 else []
-    encoder = TextEncoder.from_tokenizer(content, max_length=min(lengths), special=_special(folder, said, content))
-    size, known = encoder.shape()["vocabulary"], config.get("vocab_size")
-    if isinstance(known, int) and size > known:
-        raise PackageError(f"the tokenizer has {size:,} tokens, and the network knows {known:,}")
-    if encoder.config.max_length < places:
-        notes.append(f"texts are cut to {encoder.config.max_length} tokens, as the folder says")
+    content = path.read_text(encoding="utf-8") if path.is_file() else _convert(folder)
+    encoder = TextEncoder.from_tokenizer(
+        content,
+        max_length=min(max_length, *_length_limits(folder, tokenizer_config)),
+        special=_special_tokens(folder, tokenizer_config, content),
+    )
+    size, network_size = encoder.shape()["vocabulary"], config.get("vocab_size")
+    if isinstance(network_size, int) and size > network_size:
+        raise PackageError(
+            f"the tokenizer has {size:,} tokens, but the vocabulary of the network has {network_size:,}",
+            hint="Send the tokenizer that the model was trained with.",
+        )
+    if encoder.config.max_length < max_length:
+        notes.append(f"texts are cut to {encoder.config.max_length} tokens, the limit of the folder")
     return encoder, notes
 
 
 def write_tokenizer(encoder: TextEncoder, folder: Path) -> None:
-    """`tokenizer.json`, and what the library must know beside it."""
+    """Write `tokenizer.json` and the files that the library needs beside it."""
     special = encoder.config.special
-    called = {names[0]: special[role] for role, names in ROLES.items() if role in special}
+    named_tokens = {fields[0]: special[role] for role, fields in ROLES.items() if role in special}
     if "end" in special:
-        called["eos_token"] = special["end"]
+        named_tokens["eos_token"] = special["end"]
     if "begin" in special:
-        called["bos_token"] = special["begin"]
-    said = {
+        named_tokens["bos_token"] = special["begin"]
+    tokenizer_config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": encoder.config.max_length,
         "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
-        **called,
+        **named_tokens,
     }
     (folder / TOKENIZER_FILE).write_text(encoder.tokenizer, encoding="utf-8")
-    for name, content in ((CONFIG, said), (SPECIAL, called)):
+    for name, content in ((CONFIG, tokenizer_config), (SPECIAL, named_tokens)):
         (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _converted(folder: Path) -> str:
-    """The library's own conversion, which heeds `do_lower_case` and the like."""
+def _length_limits(folder: Path, tokenizer_config: Mapping[str, Any]) -> list[int]:
+    limits = [MAX_LENGTH_TOKENS]
+    if isinstance(limit := tokenizer_config.get("model_max_length"), int | float) and 0 < limit < NO_LIMIT:
+        limits.append(int(limit))
+    if isinstance(limit := _read_optional(folder / SENTENCE).get("max_seq_length"), int) and limit > 0:
+        limits.append(limit)
+    return limits
+
+
+def _convert(folder: Path) -> str:
+    """Return `tokenizer.json` as the library converts older files, which heeds `do_lower_case` and the like."""
     from transformers import AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         return str(tokenizer.backend_tokenizer.to_str())
-    except Exception as error:  # the library raises what it met, of any kind
-        raise PackageError(f"the tokenizer cannot be read by Hugging Face's library: {error}") from error
+    except Exception as error:  # the library raises exceptions of any class
+        raise PackageError(
+            f"the transformers library cannot load the tokenizer: {error}",
+            hint="`tokenizer.save_pretrained(folder)` writes tokenizer.json, which needs no conversion.",
+        ) from error
 
 
-def _special(folder: Path, said: Mapping[str, Any], content: str) -> dict[str, str]:
-    """What the folder calls its special tokens, of those that are in its vocabulary."""
-    listed = {**said, **(read_json(folder / SPECIAL) if (folder / SPECIAL).is_file() else {})}
-    names = {role: [_text(listed.get(name)) for name in known] for role, known in ROLES.items()}
-    # As JSON writes it, whether as a key or as the content of an added token.
-    return {
-        role: found
-        for role, told in names.items()
-        if (found := next((name for name in told if name and json.dumps(name, ensure_ascii=False) in content), None))
-    }
+def _special_tokens(folder: Path, tokenizer_config: Mapping[str, Any], content: str) -> dict[str, str]:
+    """Return the special tokens by role, those that are in the vocabulary."""
+    fields = {**tokenizer_config, **_read_optional(folder / SPECIAL)}
+    special = {}
+    for role, names in ROLES.items():
+        tokens = (_token_text(fields.get(name)) for name in names)
+        # As JSON writes it, as a key or as the content of an added token.
+        token = next((token for token in tokens if token and json.dumps(token, ensure_ascii=False) in content), None)
+        if token is not None:
+            special[role] = token
+    return special
 
 
-def _text(token: Any) -> str | None:
-    name = token.get("content") if isinstance(token, dict) else token
-    return name if isinstance(name, str) else None
+def _token_text(token: Any) -> str | None:
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None
+
+
+def _read_optional(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}

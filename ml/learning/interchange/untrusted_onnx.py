@@ -1,4 +1,4 @@
-"""ONNX files of strangers: read without following what they point at."""
+"""Reading of untrusted ONNX files, without loading the external files they refer to."""
 
 from __future__ import annotations
 
@@ -11,26 +11,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def read(path: Path) -> Any:
-    """An `onnx.ModelProto`; raises `PackageError` where it is none, or keeps its tensors in other files."""
+def read_onnx(path: Path) -> Any:
+    """Return the `onnx.ModelProto` of a file.
+
+    Raises `PackageError` if it is not an ONNX file, or keeps tensors in external files.
+    """
     import onnx
 
     try:
         model = onnx.load(str(path), load_external_data=False)
-    except Exception as error:  # protobuf's own have no base that its types know
-        raise PackageError(f"{path.name} is no ONNX file: {error}") from error
+    except Exception as error:  # the exceptions of protobuf have no typed base class
+        raise PackageError(
+            f"{path.name} is not an ONNX file: {error}", hint="Export the model again with torch.onnx.export."
+        ) from error
     if not model.graph.node:
-        raise PackageError(f"{path.name} is no ONNX file: it has no graph")
-    outside = onnx.TensorProto.EXTERNAL
-    if any(tensor.data_location == outside for tensor in _tensors(model)):
-        message = f"{path.name} keeps its tensors in other files, which could be any on this machine"
+        raise PackageError(f"{path.name} is not an ONNX file: it has no graph", hint="Export the model again.")
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model)):
+        message = f"{path.name} keeps tensors in other files, which may be any file of this machine"
         raise PackageError(message, hint="Save it as one file: onnx.save(model, path, save_as_external_data=False).")
     return model
 
 
-def refuse_outside_data(path: Path) -> None:
-    """Raises `PackageError`."""
-    read(path)
+def refuse_external_data(path: Path) -> None:
+    """Raise `PackageError` if a file is no ONNX file, or keeps tensors elsewhere."""
+    read_onnx(path)
 
 
 def _tensors(model: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Folders as they are shared: zipped, with whatever else lies in them."""
+"""Zips of model folders."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import zipfile
 from pathlib import Path
 
 
-def zipped(folder: Path, archive: Path, *, below: str = "", **more: bytes) -> Path:
-    """Zip the files of a folder, and more by name."""
-    with zipfile.ZipFile(archive, "w") as packed:
+def zip_folder(folder: Path, archive: Path, *, prefix: str = "", **extra_files: bytes) -> Path:
+    """Zip the files of a folder below `prefix`, with further files by name.
+
+    In the names of `extra_files`, `__` is a slash and `_dot_` a dot.
+    """
+    with zipfile.ZipFile(archive, "w") as file:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                packed.write(path, below + path.relative_to(folder).as_posix())
-        for name, content in more.items():
-            packed.writestr(below + name.replace("__", "/").replace("_dot_", "."), content)
+                file.write(path, prefix + path.relative_to(folder).as_posix())
+        for name, content in extra_files.items():
+            file.writestr(prefix + name.replace("__", "/").replace("_dot_", "."), content)
     return archive

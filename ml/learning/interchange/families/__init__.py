@@ -1,4 +1,4 @@
-"""Hugging Face's model types, by the architecture of ours that they come in as and go out from."""
+"""Model families of the transformers library, by the architecture that they are imported as."""
 
 from ml.learning.interchange.families.base import Family
 from ml.registry import Registry

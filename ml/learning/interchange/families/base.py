@@ -1,4 +1,4 @@
-"""What a family promises: a folder of Hugging Face's becomes a backbone of ours with its encoder, and back."""
+"""Base class of model families, which convert Hugging Face folders to backbones and back."""
 
 from __future__ import annotations
 
@@ -20,67 +20,76 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ImportedModel:
-    """What a folder holds, in our words."""
+    """Content of a Hugging Face folder."""
 
     architecture: Choice
     encoder: Encoder[Any]
+    #: By their names in the `state_dict` of the architecture.
     backbone: dict[str, Tensor]
-    """By the names of the architecture's `state_dict`."""
+    #: Tensors of the task's head, if one was requested.
     head: dict[str, Tensor] = field(default_factory=dict)
-    """Of the task's head, where the folder holds one that is wanted."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """Of the task, which says how its head is built."""
-    state: dict[str, Any] = field(default_factory=dict)
-    """What the task would have learned of its data, beside the labels."""
+    #: Config of the task, which determines its head.
+    task_options: dict[str, Any] = field(default_factory=dict)
+    #: State that the task would have learned from data, other than labels.
+    task_state: dict[str, Any] = field(default_factory=dict)
+    #: Config of the head, where it differs from the default of the task.
     head_options: dict[str, Any] = field(default_factory=dict)
-    """Of the head, where it is built otherwise than the task would have it."""
+    #: Names of tensors of the folder that are not used.
     dropped: list[str] = field(default_factory=list)
-    """Tensors of the folder that have no place here."""
+    #: Messages for the user.
     notes: list[str] = field(default_factory=list)
-    """What else its owner should know."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedModel:
-    """A folder for the library."""
+    """A written Hugging Face folder."""
 
-    kind: str
-    """The library's `AutoModel...` class that loads all of it."""
+    #: The `AutoModel...` class of the transformers library that loads it.
+    class_name: str
+    #: Messages for the user.
     notes: list[str] = field(default_factory=list)
-    """What its user should know."""
-    lacks: tuple[str, ...] = ()
-    """Beginnings of the names of tensors that the class has and the model does without."""
+    #: Prefixes of tensors that the class has and the folder does not.
+    missing_prefixes: tuple[str, ...] = ()
 
 
 class Family(ABC):
-    """`name` is that of the architecture."""
+    """A model family; `name` is that of its architecture."""
 
     name: ClassVar[str]
+    #: Slot of the architecture, in every task with one slot.
     slot: ClassVar[str]
-    """The slot that the architecture stands in, in every task of one slot."""
+    #: Values of `model_type` in `config.json`.
     model_types: ClassVar[frozenset[str]]
-    """What `config.json` calls them."""
+    #: Optional files that are read beside `config.json` and the weights.
     files: ClassVar[tuple[str, ...]]
-    """What is read beside `config.json` and the weights, where it is there."""
+    #: Suffix of a class name in `architectures` -> task of its head.
     tasks: ClassVar[Mapping[str, str]] = {}
-    """The end of the name of a class in `architectures` -> the task of ours that it is for."""
 
     @classmethod
     @abstractmethod
     def read(cls, folder: Path, config: Mapping[str, Any], *, task: str | None) -> ImportedModel:
-        """Read a folder whose `config.json` is `config`, with the head that `task` wants; raises `PackageError`."""
+        """Read a folder, with the head of `task`, if any.
+
+        `config` is its `config.json`. Raises `PackageError`.
+        """
 
     @classmethod
     @abstractmethod
     def examples(cls) -> list[Any]:
-        """Raw values to try a network with that brings no data: of every size that its graph must bear."""
+        """Return raw values for comparisons, of every size that a graph must support."""
 
     @classmethod
     @abstractmethod
     def write(cls, package: ModelPackage, network: Network, folder: Path) -> ExportedModel:
-        """Write a folder that the library loads; raises `PackageError` where there is no such format for this model."""
+        """Write a folder for the transformers library.
+
+        Raises `PackageError` if the library has no such model.
+        """
 
     @classmethod
     @abstractmethod
-    def ask(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:
-        """What a model of the library answers to arrays that an encoder of ours made: logits, else the embedding."""
+    def predict_pretrained(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:
+        """Run a model of the library on encoded inputs.
+
+        Returns its logits, or else its embedding.
+        """

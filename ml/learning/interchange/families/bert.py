@@ -1,7 +1,7 @@
-"""Encoders that read in both directions. The architecture holds the library's own network, so names agree as they are.
+"""BERT-like encoders, whose architecture wraps the library's own network, so tensor names are the same.
 
-A head for classes is a layer that the library calls by another name in each family: BERT and RoBERTa have it behind
-the tanh of a pooler, DistilBERT and ELECTRA behind a layer of the head's own.
+The layers of a classification head have other names in each family: BERT and RoBERTa have the head behind the pooler,
+DistilBERT and ELECTRA behind a hidden layer of the head.
 """
 
 from __future__ import annotations
@@ -17,9 +17,15 @@ from ml.config import Choice
 from ml.encoders.text import TextEncoder
 from ml.errors import PackageError
 from ml.learning.interchange.families.base import ExportedModel, Family, ImportedModel
-from ml.learning.interchange.load_pretrained import load_pretrained
+from ml.learning.interchange.load_pretrained import LoadedWeights, load_pretrained
 from ml.learning.interchange.model_archive import read_json
-from ml.learning.interchange.pretrained_config import base_prefix, class_of, described, options_of, settings_of
+from ml.learning.interchange.pretrained_config import (
+    base_prefix,
+    find_class_name,
+    select_options,
+    to_config_json,
+    to_pretrained_config,
+)
 from ml.learning.interchange.save_pretrained import save_pretrained
 from ml.learning.interchange.tokenizer_files import EXAMPLES, FILES, read_tokenizer, write_tokenizer
 from ml.learning.nn.architectures.bert import BERT, PADDING_OFFSET_FAMILIES, BERTConfig
@@ -36,25 +42,27 @@ if TYPE_CHECKING:
 IDENTITY: Final = "torch.nn.modules.linear.Identity"
 MODULES: Final = "modules.json"
 POOLING: Final = "1_Pooling/config.json"
+#: Field of the sentence-transformers library -> pooling of the architecture.
 POOLINGS: Final[Mapping[str, str]] = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "first"}
-"""How sentence-transformers calls what we have."""
-OURS: Final = frozenset(
+#: Fields of `config.json` that the architecture has under a name of its own.
+OWN_FIELDS: Final = frozenset(
     {"hidden_size", "dim", "num_hidden_layers", "n_layers", "num_attention_heads", "n_heads", "intermediate_size"}
     | {"hidden_dim", "hidden_dropout_prob", "dropout"}
 )
-"""What `config.json` says that has a name of its own here."""
+_PARTS: Final = ("weight", "bias")
 
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """Where a family's head for classes stands: tensors of ours -> theirs, without `weight` and `bias`."""
+    """Classification head of a family."""
 
     pooling: str
+    #: Activation of the hidden layer; `none` if the pooler is that layer.
     hidden: str
-    """What the layer before the last is followed by; `none` where the pooler is that layer."""
+    #: Layer of our head -> layer of the library.
     layers: Mapping[str, str]
+    #: Layer of the library's head that is our pooler; None if the library has a pooler as well.
     pooler: str | None = None
-    """Where their head has what our pooler is; None where they have a pooler, too."""
 
 
 _DENSE = {"linear": "classifier.out_proj"}
@@ -69,7 +77,7 @@ HEADS: Final[Mapping[str, _Head]] = {
 
 
 class BERTFamily(Family):
-    """BERT and its kin."""
+    """BERT and similar encoders."""
 
     name = "bert"
     slot = "text"
@@ -79,138 +87,170 @@ class BERTFamily(Family):
 
     @classmethod
     def read(cls, folder: Path, config: Mapping[str, Any], *, task: str | None) -> ImportedModel:
-        """With the tokenizer it came with, and pooled as it says."""
-        kind = "AutoModelForSequenceClassification" if task else "AutoModel"
+        """Read a folder with its tokenizer and its pooling."""
+        class_name = "AutoModelForSequenceClassification" if task else "AutoModel"
         prefix = base_prefix(config["model_type"]) if task else ""
-        loaded = load_pretrained(folder, kind, may_lack=("pooler.", f"{prefix}pooler."))
-        theirs = {name.removeprefix(prefix): each for name, each in loaded.tensors.items() if name.startswith(prefix)}
-        others = {name: each for name, each in loaded.tensors.items() if not name.startswith(prefix)}
-        head = HEADS[config["model_type"]]
+        loaded = load_pretrained(folder, class_name, optional_prefixes=("pooler.", f"{prefix}pooler."))
+        backbone, head = _split_tensors(loaded, prefix, HEADS[config["model_type"]] if task else None)
         notes: list[str] = []
         if task:
-            pooling = head.pooling
-            if head.pooler is not None:
-                theirs |= {f"pooler.dense.{part}": others.pop(f"{head.pooler}.{part}") for part in ("weight", "bias")}
+            pooling = HEADS[config["model_type"]].pooling
         else:
-            has_pooler = any(name.startswith("pooler.") for name in theirs) and not loaded.missing
-            pooling, notes = _pooling(folder, has_pooler=has_pooler)
+            has_pooler = any(name.startswith("pooler.") for name in backbone) and not loaded.missing
+            pooling, notes = _read_pooling(folder, has_pooler=has_pooler)
         architecture = _architecture(config, pooling)
         dropped = [*loaded.dropped]
         if pooling != "pooler":
-            dropped += [name for name in theirs if name.startswith("pooler.") and name not in loaded.missing]
-            theirs = {name: each for name, each in theirs.items() if not name.startswith("pooler.")}
-        places = _places(config)
-        encoder, more = read_tokenizer(folder, config, places=places)
+            dropped += [name for name in backbone if name.startswith("pooler.") and name not in loaded.missing]
+            backbone = {name: tensor for name, tensor in backbone.items() if not name.startswith("pooler.")}
+        encoder, tokenizer_notes = read_tokenizer(folder, config, max_length=_max_positions(config))
         return ImportedModel(
             architecture=Choice(name=cls.name, config=architecture.model_dump(mode="json")),
             encoder=encoder,
-            backbone={f"model.{name}": each for name, each in theirs.items()},
-            head={
-                f"{ours}.{part}": others[f"{their}.{part}"]
-                for ours, their in head.layers.items()
-                for part in ("weight", "bias")
-            }
-            if task
-            else {},
-            options={"hidden": head.hidden} if task else {},
+            backbone={f"model.{name}": tensor for name, tensor in backbone.items()},
+            head=head,
+            task_options={"hidden": HEADS[config["model_type"]].hidden} if task else {},
             dropped=sorted(dropped),
-            notes=[*notes, *more],
+            notes=[*notes, *tokenizer_notes],
         )
 
     @classmethod
     def examples(cls) -> list[Any]:
-        """Sentences, short and long."""
+        """Return short and long texts."""
         return [*EXAMPLES] * 2
 
     @classmethod
     def write(cls, package: ModelPackage, network: Network, folder: Path) -> ExportedModel:
-        """With its tokenizer; a head that no class of the library has, as sentence-transformers reads it."""
-        backbone = network.backbones[cls.slot]
+        """Write a folder with the tokenizer.
+
+        A head without a class in the transformers library is written for sentence-transformers.
+        """
+        backbone, encoder = network.backbones[cls.slot], package.encoders()[cls.slot]
         assert isinstance(backbone, BERT)
+        assert isinstance(encoder, TextEncoder)
         config = BERTConfig.model_validate(package.manifest.architectures[cls.slot].config)
         if config.prompt:
-            message = "a prompt that was learned has no place in a Hugging Face folder"
-            raise PackageError(message, hint="Serve the model here, or tune with lora or adapters instead.")
-        head, notes = HEADS[config.family], []
-        fits = (
-            package.manifest.task is not None
-            and package.manifest.head is not None
-            and config.pooling == head.pooling
-            and package.manifest.head.config.get("hidden", "none") == head.hidden
-        )
-        tensors = backbone.model.state_dict()
-        theirs = backbone.model.config
-        kind = class_of(config.family, "ForSequenceClassification" if fits else "Model")
-        layers = {
-            f"{their}.{part}": f"{ours}.{part}" for ours, their in head.layers.items() for part in ("weight", "bias")
-        }
-        moved = {}
-        if fits and head.pooler is not None:
-            moved = {f"{head.pooler}.{part}": tensors.pop(f"pooler.dense.{part}") for part in ("weight", "bias")}
-        save_pretrained(
-            folder,
-            kind,
-            described(theirs),
-            backbone=tensors,
-            prefix=f"{backbone.model.base_model_prefix}.",
-            head=layers if fits else {},
-            beside=moved,
-            package=package,
-            network=network,
-        )
-        encoder = package.encoders()[cls.slot]
-        assert isinstance(encoder, TextEncoder)
+            message = "a learned prompt cannot be stored in a Hugging Face folder"
+            raise PackageError(message, hint="Export the format onnx, or tune with lora or adapters instead.")
+        head = HEADS[config.family] if _has_library_head(package, config) else None
+        _save_weights(package, network, backbone, folder, head)
         write_tokenizer(encoder, folder)
         if config.pooling != "pooler":
             _write_pooling(folder, config.pooling, width=backbone.widths.pooled)
-        if package.manifest.task is not None and not fits:
+        notes = []
+        if package.manifest.task is not None and head is None:
             _write_dense(folder, network, width=backbone.widths.pooled)
             notes.append(
-                f"no class of {config.family} has a head over the pooling {config.pooling}: the folder loads without "
-                "one, and the last layer lies in 2_Dense, where sentence-transformers reads it"
+                f"no {config.family} class of the transformers library has this head over the pooling "
+                f"{config.pooling}: the folder loads without a head, and 2_Dense has it for sentence-transformers"
             )
-        lacks = () if config.pooling == "pooler" else ("pooler.",)
-        return ExportedModel("AutoModelForSequenceClassification" if fits else "AutoModel", notes, lacks)
+        missing_prefixes = () if config.pooling == "pooler" else ("pooler.",)
+        return ExportedModel("AutoModelForSequenceClassification" if head else "AutoModel", notes, missing_prefixes)
 
     @classmethod
-    def ask(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:
-        """`logits`, else pooled as the package says."""
+    def predict_pretrained(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:
+        """Return `logits`, or else the embedding with the pooling of the package."""
         mask_BT = arrays[f"{cls.slot}_mask"]
-        answer = model(input_ids=arrays[cls.slot], attention_mask=mask_BT.long())
-        if "logits" in answer:
-            logits: Tensor = answer.logits
+        outputs = model(input_ids=arrays[cls.slot], attention_mask=mask_BT.long())
+        if "logits" in outputs:
+            logits: Tensor = outputs.logits
             return logits
         pooling = package.manifest.architectures[cls.slot].config["pooling"]
         if pooling == "pooler":
-            pooled: Tensor = answer.pooler_output
+            pooled: Tensor = outputs.pooler_output
             return pooled
-        sequence_BTD: Tensor = answer.last_hidden_state
+        sequence_BTD: Tensor = outputs.last_hidden_state
         if pooling == "first":
             return sequence_BTD[:, 0]
         weight_BT1 = mask_BT[..., None].to(sequence_BTD.dtype)
         return (sequence_BTD * weight_BT1).sum(dim=1) / weight_BT1.sum(dim=1)
 
 
+def _split_tensors(
+    loaded: LoadedWeights, prefix: str, head: _Head | None
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Split tensors into backbone and head.
+
+    Returns those of the backbone by the library's names, and those of the head by ours.
+    """
+    backbone = {name.removeprefix(prefix): tensor for name, tensor in loaded.tensors.items() if name.startswith(prefix)}
+    if head is None:
+        return backbone, {}
+    if head.pooler is not None:
+        backbone |= {f"pooler.dense.{part}": loaded.tensors[f"{head.pooler}.{part}"] for part in _PARTS}
+    head_tensors = {
+        f"{layer}.{part}": loaded.tensors[f"{library_layer}.{part}"]
+        for layer, library_layer in head.layers.items()
+        for part in _PARTS
+    }
+    return backbone, head_tensors
+
+
+def _has_library_head(package: ModelPackage, config: BERTConfig) -> bool:
+    """Return whether the library has a class with the head of the package."""
+    head, manifest = HEADS[config.family], package.manifest
+    return (
+        manifest.task is not None
+        and manifest.head is not None
+        and config.pooling == head.pooling
+        and manifest.head.config.get("hidden", "none") == head.hidden
+    )
+
+
+def _save_weights(package: ModelPackage, network: Network, backbone: BERT, folder: Path, head: _Head | None) -> None:
+    """Write configuration and weights, with the head if it is not None."""
+    config = backbone.model.config
+    tensors = backbone.model.state_dict()
+    layers: dict[str, str] = {}
+    pooler: dict[str, Tensor] = {}
+    if head is not None:
+        layers = {
+            f"{library_layer}.{part}": f"{layer}.{part}"
+            for layer, library_layer in head.layers.items()
+            for part in _PARTS
+        }
+        if head.pooler is not None:
+            pooler = {f"{head.pooler}.{part}": tensors.pop(f"pooler.dense.{part}") for part in _PARTS}
+    save_pretrained(
+        folder,
+        find_class_name(config.model_type, "ForSequenceClassification" if head else "Model"),
+        to_config_json(config),
+        backbone=tensors,
+        prefix=f"{backbone.model.base_model_prefix}.",
+        head=layers,
+        extra_head=pooler,
+        package=package,
+        network=network,
+    )
+
+
 def _architecture(config: Mapping[str, Any], pooling: str) -> BERTConfig:
-    """Sizes by our names, everything else by theirs; raises `PackageError` for variants that are not built here."""
-    theirs = settings_of(config)
+    """Return the architecture of a `config.json`; raises `PackageError` for unsupported variants."""
+    pretrained = to_pretrained_config(config)
     position = config.get("position_embedding_type", "absolute")
     if position != "absolute" or config.get("is_decoder") or config.get("add_cross_attention"):
-        raise PackageError("only encoders with absolute positions are read")
-    if config["model_type"] == "mpnet" and theirs.pad_token_id != 1:
-        raise PackageError("an mpnet has a pad_token_id of 1: from there the library counts its positions")
-    known = theirs.to_dict()
+        raise PackageError(
+            "only encoders with absolute positions are supported",
+            hint='Set is_decoder and add_cross_attention to false and position_embedding_type to "absolute".',
+        )
+    if config["model_type"] == "mpnet" and pretrained.pad_token_id != 1:
+        raise PackageError(
+            f"the pad_token_id of mpnet must be 1, not {pretrained.pad_token_id}: "
+            "the transformers library numbers its positions from there",
+            hint="Check config.json against the tokenizer.",
+        )
+    values = pretrained.to_dict()
     try:
         return BERTConfig.model_validate(
             {
                 "family": config["model_type"],
-                "width": theirs.hidden_size,
-                "layers": theirs.num_hidden_layers,
-                "heads": theirs.num_attention_heads,
-                "feed_forward": known.get("intermediate_size") or known["hidden_dim"],
-                "dropout": known.get("hidden_dropout_prob", known.get("dropout", 0.1)),
+                "width": pretrained.hidden_size,
+                "layers": pretrained.num_hidden_layers,
+                "heads": pretrained.num_attention_heads,
+                "feed_forward": values.get("intermediate_size") or values["hidden_dim"],
+                "dropout": values.get("hidden_dropout_prob", values.get("dropout", 0.1)),
                 "pooling": pooling,
-                "options": options_of(config, ours=OURS),
+                "options": select_options(config, own_fields=OWN_FIELDS),
             }
         )
     except ValidationError as error:
@@ -218,58 +258,58 @@ def _architecture(config: Mapping[str, Any], pooling: str) -> BERTConfig:
         raise PackageError(f"config.json cannot be used: {first['loc'][0]}: {first['msg']}") from error
 
 
-def _places(config: Mapping[str, Any]) -> int:
-    """Tokens that there are positions for."""
-    theirs = settings_of(config)
-    before = theirs.pad_token_id + 1 if config["model_type"] in PADDING_OFFSET_FAMILIES else 0
-    return int(theirs.max_position_embeddings - before)
+def _max_positions(config: Mapping[str, Any]) -> int:
+    """Return the maximum number of tokens."""
+    pretrained = to_pretrained_config(config)
+    unused = pretrained.pad_token_id + 1 if config["model_type"] in PADDING_OFFSET_FAMILIES else 0
+    return int(pretrained.max_position_embeddings - unused)
 
 
-def _pooling(folder: Path, *, has_pooler: bool) -> tuple[str, list[str]]:
-    """As sentence-transformers wrote it down; else by the pooler that it was published with; else the mean."""
+def _read_pooling(folder: Path, *, has_pooler: bool) -> tuple[str, list[str]]:
+    """Return the pooling of sentence-transformers, or else the pooler, or else the mean; and notes."""
     if not (folder / POOLING).is_file():
-        return ("pooler", []) if has_pooler else ("mean", ["pooled by the mean of all tokens: the folder says nothing"])
-    said = read_json(folder / POOLING)
-    chosen = [name for name, wanted in said.items() if name.startswith("pooling_mode_") and wanted is True]
+        return ("pooler", []) if has_pooler else ("mean", ["mean pooling over all tokens, as the folder has none"])
+    fields = read_json(folder / POOLING)
+    modes = [name for name, value in fields.items() if name.startswith("pooling_mode_") and value is True]
     notes = []
-    if len(chosen) == 1 and chosen[0] in POOLINGS:
-        pooling = POOLINGS[chosen[0]]
+    if len(modes) == 1 and modes[0] in POOLINGS:
+        pooling = POOLINGS[modes[0]]
     else:
         pooling = "mean"
-        notes.append(f"pooled by the mean: {' and '.join(chosen) or 'nothing'} is not known here")
-    listed = json.loads((folder / MODULES).read_bytes()) if (folder / MODULES).is_file() else []
-    kinds = [str(each.get("type", "")).rpartition(".")[2] for each in listed if isinstance(each, dict)]
-    if "Normalize" in kinds:
-        notes.append("embeddings are given as they are; sentence-transformers would bring them to a length of 1")
-    if "Dense" in kinds:
-        notes.append("the layers behind the pooling (Dense) are left out")
+        notes.append(f"mean pooling, as {' and '.join(modes) or 'no pooling mode'} is not supported")
+    modules = json.loads((folder / MODULES).read_bytes()) if (folder / MODULES).is_file() else []
+    types = [str(module.get("type", "")).rpartition(".")[2] for module in modules if isinstance(module, dict)]
+    if "Normalize" in types:
+        notes.append("embeddings are not normalized; sentence-transformers would scale them to a length of 1")
+    if "Dense" in types:
+        notes.append("the layers behind the pooling (Dense) are dropped")
     return pooling, notes
 
 
 def _write_pooling(folder: Path, pooling: str, *, width: int) -> None:
     modules = [_module(0, "", "Transformer"), _module(1, "1_Pooling", "Pooling")]
-    said = {"word_embedding_dimension": width, **{name: ours == pooling for name, ours in POOLINGS.items()}}
+    fields = {"word_embedding_dimension": width, **{name: mode == pooling for name, mode in POOLINGS.items()}}
     (folder / POOLING).parent.mkdir()
-    (folder / POOLING).write_text(json.dumps(said, indent=2) + "\n")
+    (folder / POOLING).write_text(json.dumps(fields, indent=2) + "\n")
     (folder / MODULES).write_text(json.dumps(modules, indent=2) + "\n")
 
 
 def _write_dense(folder: Path, network: Network, *, width: int) -> None:
-    """The last layer, as sentence-transformers reads it behind the pooling."""
+    """Write the last layer as the Dense module of sentence-transformers."""
     assert network.head is not None
-    tensors = {name: each.detach().cpu().contiguous() for name, each in network.head.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.head.state_dict().items()}
     modules = json.loads((folder / MODULES).read_bytes())
     (folder / MODULES).write_text(json.dumps([*modules, _module(len(modules), "2_Dense", "Dense")], indent=2) + "\n")
-    said = {
+    config = {
         "in_features": width,
         "out_features": len(tensors["linear.bias"]),
         "bias": True,
         "activation_function": IDENTITY,
     }
     (folder / "2_Dense").mkdir()
-    (folder / "2_Dense" / "config.json").write_text(json.dumps(said, indent=2) + "\n")
+    (folder / "2_Dense" / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     save_file(tensors, folder / "2_Dense" / "model.safetensors", metadata={"format": "pt"})
 
 
-def _module(number: int, path: str, kind: str) -> dict[str, Any]:
-    return {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+def _module(index: int, path: str, type_name: str) -> dict[str, Any]:
+    return {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{type_name}"}

@@ -1,4 +1,4 @@
-"""Decoders that read from left to right. The architecture holds the library's own network: names agree as they are."""
+"""GPT-like decoders, whose architecture wraps the library's own network, so tensor names are the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from ml.encoders.text import TextEncoder
 from ml.errors import PackageError
 from ml.learning.interchange.families.base import ExportedModel, Family, ImportedModel
 from ml.learning.interchange.load_pretrained import load_pretrained
-from ml.learning.interchange.pretrained_config import base_prefix, class_of, described, options_of, settings_of
+from ml.learning.interchange.pretrained_config import (
+    base_prefix,
+    find_class_name,
+    select_options,
+    to_config_json,
+    to_pretrained_config,
+)
 from ml.learning.interchange.save_pretrained import save_pretrained
 from ml.learning.interchange.tokenizer_files import EXAMPLES, FILES, read_tokenizer, write_tokenizer
 from ml.learning.nn.architectures.gpt import GPT, GPTConfig
@@ -26,17 +32,18 @@ if TYPE_CHECKING:
     from ml.learning.nn.network import Network
     from ml.package.package import ModelPackage
 
-OURS: Final = frozenset(
+#: Fields of `config.json` that the architecture has under a name of its own, or that do not describe the network.
+OWN_FIELDS: Final = frozenset(
     {"hidden_size", "n_embd", "num_hidden_layers", "n_layer", "num_attention_heads", "n_head", "use_cache"}
     | {"pad_token_id", "bos_token_id", "eos_token_id"}
 )
-"""What `config.json` says that has a name of its own here, or says nothing of the network."""
-WRITERS: Final = ("lm_head", "embed_out")
-"""What a family calls the layer that tells the next token."""
+#: Names of the output embedding, the layer that computes the logits of the next token.
+OUTPUT_EMBEDDINGS: Final = ("lm_head", "embed_out")
+_OUTPUT_PREFIXES: Final = tuple(f"{name}." for name in OUTPUT_EMBEDDINGS)
 
 
 class GPTFamily(Family):
-    """GPT-2, Llama and their kin."""
+    """GPT-2, Llama and similar decoders."""
 
     name = "gpt"
     slot = "text"
@@ -46,97 +53,113 @@ class GPTFamily(Family):
 
     @classmethod
     def read(cls, folder: Path, config: Mapping[str, Any], *, task: str | None) -> ImportedModel:
-        """With the tokenizer it came with; one that writes has a table of its own where it does not share that one."""
-        family = config["model_type"]
-        prefix = base_prefix(family) if task else ""
-        loaded = load_pretrained(folder, "AutoModelForCausalLM" if task else "AutoModel", may_lack=_shared(config))
-        theirs = {name.removeprefix(prefix): each for name, each in loaded.tensors.items() if name.startswith(prefix)}
-        others = {name: each for name, each in loaded.tensors.items() if not name.startswith(prefix)}
-        head, options = {}, {}
-        if task:
-            writer = next(name for name in WRITERS if f"{name}.weight" in others)
-            if f"{writer}.bias" in others:
-                raise PackageError(
-                    f"a {family} tells the next token with a bias, which is not done here",
-                    hint="Bring the model without its head: AutoModel.from_pretrained(...).save_pretrained(...).",
-                )
-            if not settings_of(config).tie_word_embeddings:
-                table = others[f"{writer}.weight"]
-                head, options = {"own_table.weight": table}, {"vocabulary": len(table)}
+        """Read a folder with its tokenizer.
+
+        The output embedding is read unless it is tied to the input embedding.
+        """
+        prefix = base_prefix(config["model_type"]) if task else ""
+        is_tied = to_pretrained_config(config).tie_word_embeddings
+        class_name = "AutoModelForCausalLM" if task else "AutoModel"
+        loaded = load_pretrained(folder, class_name, optional_prefixes=_OUTPUT_PREFIXES if is_tied else ())
+        head, head_options = _read_head(loaded.tensors, config["model_type"], is_tied=is_tied) if task else ({}, {})
         architecture = _architecture(config)
-        places = [settings_of(config).max_position_embeddings]
-        window = architecture.options.get("sliding_window")
-        if window and architecture.options.get("use_sliding_window", True):
-            places.append(window)
-        encoder, notes = read_tokenizer(folder, config, places=min(places))
+        encoder, notes = read_tokenizer(folder, config, max_length=_max_positions(config, architecture))
         return ImportedModel(
             architecture=Choice(name=cls.name, config=architecture.model_dump(mode="json")),
             encoder=encoder,
-            backbone={f"model.{name}": each for name, each in theirs.items()},
+            backbone={
+                f"model.{name.removeprefix(prefix)}": tensor
+                for name, tensor in loaded.tensors.items()
+                if name.startswith(prefix)
+            },
             head=head,
-            state={"prompted": False} if task else {},
-            head_options=options,
+            task_state={"prompted": False} if task else {},
+            head_options=head_options,
             dropped=loaded.dropped,
             notes=notes,
         )
 
     @classmethod
     def examples(cls) -> list[Any]:
-        """Sentences, short and long."""
+        """Return short and long texts."""
         return [*EXAMPLES]
 
     @classmethod
     def write(cls, package: ModelPackage, network: Network, folder: Path) -> ExportedModel:
-        """With its tokenizer, and with its head where it writes."""
+        """Write a folder with the tokenizer; a causal language model if it has a task."""
         backbone, encoder = network.backbones[cls.slot], package.encoders()[cls.slot]
         assert isinstance(backbone, GPT)
         assert isinstance(encoder, TextEncoder)
-        writes = package.manifest.task is not None
+        generates = package.manifest.task is not None
         family = backbone.settings.model_type
-        own = network.head is not None and "own_table.weight" in network.head.state_dict()
-        writer = "embed_out" if family == "gpt_neox" else "lm_head"
+        is_untied = network.head is not None and "own_table.weight" in network.head.state_dict()
+        output = "embed_out" if family == "gpt_neox" else "lm_head"
+        config = {
+            **to_config_json(backbone.settings),
+            "tie_word_embeddings": not is_untied,
+            **_special_token_ids(encoder),
+        }
         save_pretrained(
             folder,
-            class_of(family, "ForCausalLM" if writes else "Model"),
-            {**described(backbone.settings), "tie_word_embeddings": not own, **_special(encoder)},
+            find_class_name(family, "ForCausalLM" if generates else "Model"),
+            config,
             backbone=backbone.model.state_dict(),
             prefix=base_prefix(family),
-            head={f"{writer}.weight": "own_table.weight"} if own else {},
+            head={f"{output}.weight": "own_table.weight"} if is_untied else {},
             package=package,
             network=network,
         )
         write_tokenizer(encoder, folder)
         return ExportedModel(
-            "AutoModelForCausalLM" if writes else "AutoModel", lacks=() if own else _WRITTEN_WITH_THE_TABLE
+            "AutoModelForCausalLM" if generates else "AutoModel", missing_prefixes=() if is_untied else _OUTPUT_PREFIXES
         )
 
     @classmethod
-    def ask(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:
-        """`logits` of what follows the last token, else what that token means."""
+    def predict_pretrained(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:
+        """Return the `logits` after the last token, or else its hidden state."""
         mask_BT = arrays[f"{cls.slot}_mask"]
-        answer = model(input_ids=arrays[cls.slot], attention_mask=mask_BT.long(), use_cache=False)
-        return last_position(answer.logits if "logits" in answer else answer.last_hidden_state, mask_BT)
+        outputs = model(input_ids=arrays[cls.slot], attention_mask=mask_BT.long(), use_cache=False)
+        return last_position(outputs.logits if "logits" in outputs else outputs.last_hidden_state, mask_BT)
 
 
-_WRITTEN_WITH_THE_TABLE: Final = tuple(f"{name}." for name in WRITERS)
+def _read_head(
+    tensors: Mapping[str, Tensor], family: str, *, is_tied: bool
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return tensors and options of the head.
+
+    Raises `PackageError` if the output embedding has a bias.
+    """
+    output = next(name for name in OUTPUT_EMBEDDINGS if f"{name}.weight" in tensors)
+    if f"{output}.bias" in tensors:
+        raise PackageError(
+            f"the output embedding of {family} has a bias, which is not supported",
+            hint="Send the model without its head: AutoModel.from_pretrained(...).save_pretrained(...).",
+        )
+    if is_tied:
+        return {}, {}
+    table = tensors[f"{output}.weight"]
+    return {"own_table.weight": table}, {"vocabulary": len(table)}
 
 
-def _shared(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """One table reads and writes, and is in the files once."""
-    return _WRITTEN_WITH_THE_TABLE if settings_of(config).tie_word_embeddings else ()
+def _max_positions(config: Mapping[str, Any], architecture: GPTConfig) -> int:
+    """Return the maximum number of tokens."""
+    positions = int(to_pretrained_config(config).max_position_embeddings)
+    window = architecture.options.get("sliding_window")
+    is_used = architecture.options.get("use_sliding_window", True)
+    return min(positions, int(window)) if window and is_used else positions
 
 
 def _architecture(config: Mapping[str, Any]) -> GPTConfig:
-    """Sizes by our names, everything else by theirs; raises `PackageError`."""
-    theirs = settings_of(config)
-    options = options_of(config, ours=OURS)
+    """Return the architecture of a `config.json`; raises `PackageError` if it is invalid."""
+    pretrained = to_pretrained_config(config)
+    options = select_options(config, own_fields=OWN_FIELDS)
     options.pop("pad_token_id", None)
     try:
         return GPTConfig(
             family=config["model_type"],
-            width=theirs.hidden_size,
-            layers=theirs.num_hidden_layers,
-            heads=theirs.num_attention_heads,
+            width=pretrained.hidden_size,
+            layers=pretrained.num_hidden_layers,
+            heads=pretrained.num_attention_heads,
             options=options,
         )
     except ValidationError as error:
@@ -144,7 +167,7 @@ def _architecture(config: Mapping[str, Any]) -> GPTConfig:
         raise PackageError(f"config.json cannot be used: {first['loc'][0]}: {first['msg']}") from error
 
 
-def _special(encoder: TextEncoder) -> dict[str, int]:
-    """Where a text begins and ends, for the library's own loop."""
-    names = {"bos_token_id": "begin", "eos_token_id": "end", "pad_token_id": "padding"}
-    return {name: encoder.tokens[role] for name, role in names.items() if role in encoder.tokens}
+def _special_token_ids(encoder: TextEncoder) -> dict[str, int]:
+    """Return the ids with which the library's own generation begins and ends."""
+    roles = {"bos_token_id": "begin", "eos_token_id": "end", "pad_token_id": "padding"}
+    return {name: encoder.tokens[role] for name, role in roles.items() if role in encoder.tokens}

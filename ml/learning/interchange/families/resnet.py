@@ -1,13 +1,13 @@
-"""Residual networks. Layers have other names there; what they compute is the same.
+"""Residual networks, whose tensors have other names in the transformers library.
 
-theirs: ResNetModel, ResNetForImageClassification    ours: `resnet` with `stem_stride` 4
+ResNetModel and ResNetForImageClassification correspond to the architecture `resnet` with a `stem_stride` of 4.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 from pydantic import ValidationError
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
     from ml.learning.nn.network import Network
     from ml.package.package import ModelPackage
 
-EXAMPLES = 16
-PREPROCESSOR = "preprocessor_config.json"
-USUAL_SIDE = 224
-"""Where the folder says nothing (ImageNet)."""
+EXAMPLES: Final = 16
+PREPROCESSOR: Final = "preprocessor_config.json"
+#: Size of images without a preprocessor config, that of ImageNet models.
+DEFAULT_SIDE: Final = 224
 _PARTS = {"convolution": "0", "normalization": "1"}
-_PLACES = {part: name for name, part in _PARTS.items()}
-_THEIRS = re.compile(
+_LIBRARY_PARTS = {part: name for name, part in _PARTS.items()}
+_LIBRARY_NAME = re.compile(
     r"(?:resnet\.)?(?:embedder\.embedder|encoder\.stages\.(\d+)\.layers\.(\d+)\.(?:layer\.(\d+)|(shortcut)))"
     r"\.(convolution|normalization)\.(\w+)"
 )
-_OURS = re.compile(r"(?:stem\.0|stages\.(\d+)\.(\d+)\.(?:branch\.(\d+)|(shortcut)))\.([01])\.(\w+)")
+_OWN_NAME = re.compile(r"(?:stem\.0|stages\.(\d+)\.(\d+)\.(?:branch\.(\d+)|(shortcut)))\.([01])\.(\w+)")
 
 
 class ResNetFamily(Family):
-    """Convolutional networks of Microsoft's `resnet-18` to `resnet-152`."""
+    """ResNets, such as Microsoft's `resnet-18` to `resnet-152`."""
 
     name = "resnet"
     slot = "image"
@@ -54,17 +54,17 @@ class ResNetFamily(Family):
 
     @classmethod
     def read(cls, folder: Path, config: Mapping[str, Any], *, task: str | None) -> ImportedModel:
-        """Tensors by their names there; pictures are stretched where the library would cut out their middle."""
+        """Read a folder; images are stretched where the library would crop their center."""
         loaded = load_pretrained(folder, "AutoModelForImageClassification" if task else "AutoModel")
         backbone, head, dropped = {}, {}, list(loaded.dropped)
         for name, tensor in loaded.tensors.items():
-            if found := _THEIRS.fullmatch(name):
-                backbone[_our_name(found)] = tensor
+            if match := _LIBRARY_NAME.fullmatch(name):
+                backbone[_to_own_name(match)] = tensor
             elif name in ("classifier.1.weight", "classifier.1.bias"):
                 head[name.replace("classifier.1", "linear")] = tensor
             else:
                 dropped.append(name)
-        encoder, notes = _encoder(folder, config)
+        encoder, notes = _read_encoder(folder, config)
         return ImportedModel(
             architecture=Choice(name=cls.name, config=_architecture(config).model_dump(mode="json")),
             encoder=encoder,
@@ -76,79 +76,75 @@ class ResNetFamily(Family):
 
     @classmethod
     def examples(cls) -> list[Any]:
-        """Noise."""
-        chance = np.random.default_rng(0)
-        return [chance.integers(0, 256, size=(64, 64, 3), dtype=np.uint8) for _ in range(EXAMPLES)]
+        """Return random images."""
+        rng = np.random.default_rng(0)
+        return [rng.integers(0, 256, size=(64, 64, 3), dtype=np.uint8) for _ in range(EXAMPLES)]
 
     @classmethod
     def write(cls, package: ModelPackage, network: Network, folder: Path) -> ExportedModel:
-        """With how pictures are to be brought to size."""
+        """Write a folder with a preprocessor config."""
         architecture = ResNetConfig.model_validate(package.manifest.architectures[cls.slot].config)
         if architecture.stem_stride == 1:
             raise PackageError(
-                "this network has a 3x3 convolution as its stem, and Hugging Face's ResNet has none but a 7x7",
-                hint='Train one with "stem_stride": 4.',
+                "the stem of this network is a 3x3 convolution, but the ResNet of the transformers library has a 7x7",
+                hint='Train a network with "stem_stride": 4, or export the format onnx.',
             )
         encoder = package.encoders()[cls.slot].config
-        wide = EXPANSION if architecture.block == "bottleneck" else 1
         backbone = network.backbones[cls.slot].state_dict()
-        tensors = {_their_name(found): tensor for name, tensor in backbone.items() if (found := _OURS.fullmatch(name))}
         save_pretrained(
             folder,
             "ResNetForImageClassification" if package.manifest.task else "ResNetModel",
-            {
-                "model_type": "resnet",
-                "num_channels": encoder.channels,
-                "embedding_size": architecture.stages[0][0],
-                "hidden_sizes": [width * wide for width, _ in architecture.stages],
-                "depths": [depth for _, depth in architecture.stages],
-                "layer_type": architecture.block,
+            _to_config_json(architecture, encoder),
+            backbone={
+                _to_library_name(match): tensor
+                for name, tensor in backbone.items()
+                if (match := _OWN_NAME.fullmatch(name))
             },
-            backbone=tensors,
             prefix="resnet.",
             head={"classifier.1.weight": "linear.weight", "classifier.1.bias": "linear.bias"},
             package=package,
             network=network,
         )
-        (folder / PREPROCESSOR).write_text(json.dumps(_preprocessor(encoder), indent=2) + "\n")
+        (folder / PREPROCESSOR).write_text(json.dumps(_preprocessor_config(encoder), indent=2) + "\n")
         return ExportedModel("AutoModelForImageClassification" if package.manifest.task else "AutoModel")
 
     @classmethod
-    def ask(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:
-        """`logits`, else the pooled features."""
-        answer = model(pixel_values=arrays[cls.slot])
-        found: Tensor = answer.logits if "logits" in answer else answer.pooler_output.flatten(1)
-        return found
+    def predict_pretrained(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:
+        """Return `logits`, or else the pooled features."""
+        outputs = model(pixel_values=arrays[cls.slot])
+        result: Tensor = outputs.logits if "logits" in outputs else outputs.pooler_output.flatten(1)
+        return result
 
 
-def _encoder(folder: Path, config: Mapping[str, Any]) -> tuple[ImageEncoder, list[str]]:
-    """What `preprocessor_config.json` says of size and normalisation."""
+def _read_encoder(folder: Path, config: Mapping[str, Any]) -> tuple[ImageEncoder, list[str]]:
+    """Return an encoder of the size and normalization of `preprocessor_config.json`, and notes."""
     path, notes = folder / PREPROCESSOR, []
-    said = read_json(path) if path.is_file() else {}
-    if not said:
-        notes.append(f"without {PREPROCESSOR}: pictures become {USUAL_SIDE} x {USUAL_SIDE}, and are not normalised")
-    size = said.get("size", USUAL_SIDE)
+    preprocessor = read_json(path) if path.is_file() else {}
+    if not preprocessor:
+        notes.append(
+            f"without {PREPROCESSOR}, images are resized to {DEFAULT_SIDE} x {DEFAULT_SIDE} and not normalized"
+        )
+    size = preprocessor.get("size", DEFAULT_SIDE)
     sides = size if isinstance(size, dict) else {"shortest_edge": size}
-    height, width = (sides.get(side, sides.get("shortest_edge", USUAL_SIDE)) for side in ("height", "width"))
-    if said.get("crop_pct") or said.get("do_center_crop"):
-        notes.append("pictures are stretched to size, where the library would cut out their middle")
-    normalised = bool(said) and said.get("do_normalize", True)
+    height, width = (sides.get(side, sides.get("shortest_edge", DEFAULT_SIDE)) for side in ("height", "width"))
+    if preprocessor.get("crop_pct") or preprocessor.get("do_center_crop"):
+        notes.append("images are stretched to size, where the transformers library would crop their center")
+    is_normalized = bool(preprocessor) and preprocessor.get("do_normalize", True)
     try:
-        encoder = ImageConfig(
+        encoder_config = ImageConfig(
             height=height,
             width=width,
             channels=config.get("num_channels", 3),
-            mean=said.get("image_mean") if normalised else None,
-            deviation=said.get("image_std") if normalised else None,
+            mean=preprocessor.get("image_mean") if is_normalized else None,
+            deviation=preprocessor.get("image_std") if is_normalized else None,
         )
     except ValidationError as error:
         raise PackageError(f"{PREPROCESSOR} cannot be used: {error.errors()[0]['msg']}") from error
-    return ImageEncoder(encoder), notes
+    return ImageEncoder(encoder_config), notes
 
 
-def _preprocessor(encoder: ImageConfig) -> dict[str, Any]:
-    """By the library's plainest processor of pictures, which stretches as ours does."""
-    normalised = encoder.mean is not None or encoder.deviation is not None
+def _preprocessor_config(encoder: ImageConfig) -> dict[str, Any]:
+    """Return a config of the library's simplest image processor, which stretches images as well."""
     return {
         "image_processor_type": "ViTImageProcessor",
         "do_resize": True,
@@ -156,42 +152,58 @@ def _preprocessor(encoder: ImageConfig) -> dict[str, Any]:
         "resample": 2,
         "do_rescale": True,
         "rescale_factor": 1 / 255,
-        "do_normalize": normalised,
+        "do_normalize": encoder.mean is not None or encoder.deviation is not None,
         "image_mean": list(encoder.mean or [0.0] * encoder.channels),
         "image_std": list(encoder.deviation or [1.0] * encoder.channels),
     }
 
 
-def _architecture(config: Mapping[str, Any]) -> ResNetConfig:
-    """Raises `PackageError` for the variants that are not built here."""
-    from transformers import ResNetConfig as Theirs
-
-    theirs = Theirs(**config)
-    kind = theirs.layer_type
-    sizes, depths = list(theirs.hidden_sizes or ()), list(theirs.depths or ())
-    widths = [width // EXPANSION if kind == "bottleneck" else width for width in sizes]
-    wanted = {
-        "hidden_act": (theirs.hidden_act, "relu"),
-        "downsample_in_first_stage": (theirs.downsample_in_first_stage, False),
-        "downsample_in_bottleneck": (theirs.downsample_in_bottleneck, False),
-        "embedding_size": (theirs.embedding_size, widths[0]),
+def _to_config_json(architecture: ResNetConfig, encoder: ImageConfig) -> dict[str, Any]:
+    """Return a `config.json` from which the library builds the same network."""
+    expansion = EXPANSION if architecture.block == "bottleneck" else 1
+    return {
+        "model_type": "resnet",
+        "num_channels": encoder.channels,
+        "embedding_size": architecture.stages[0][0],
+        "hidden_sizes": [width * expansion for width, _ in architecture.stages],
+        "depths": [depth for _, depth in architecture.stages],
+        "layer_type": architecture.block,
     }
-    if other := [f"{name} {found}, not {known}" for name, (found, known) in wanted.items() if found != known]:
-        raise PackageError(f"this variant of ResNet is not read: {'; '.join(other)}")
-    return ResNetConfig(stages=tuple(zip(widths, depths, strict=True)), block=kind, stem_stride=4)
 
 
-def _our_name(found: re.Match[str]) -> str:
-    stage, block, layer, shortcut, part, tensor = found.groups()
+def _architecture(config: Mapping[str, Any]) -> ResNetConfig:
+    """Return the architecture of a `config.json`; raises `PackageError` for unsupported variants."""
+    from transformers import ResNetConfig as PretrainedResNetConfig
+
+    pretrained = PretrainedResNetConfig(**config)
+    block = pretrained.layer_type
+    sizes, depths = list(pretrained.hidden_sizes or ()), list(pretrained.depths or ())
+    widths = [width // EXPANSION if block == "bottleneck" else width for width in sizes]
+    required = {
+        "hidden_act": (pretrained.hidden_act, "relu"),
+        "downsample_in_first_stage": (pretrained.downsample_in_first_stage, False),
+        "downsample_in_bottleneck": (pretrained.downsample_in_bottleneck, False),
+        "embedding_size": (pretrained.embedding_size, widths[0]),
+    }
+    if unmet := [f"{name} {value}, not {need}" for name, (value, need) in required.items() if value != need]:
+        raise PackageError(
+            f"this variant of ResNet is not supported: {'; '.join(unmet)}",
+            hint="A classifier can also be sent as an ONNX file.",
+        )
+    return ResNetConfig(stages=tuple(zip(widths, depths, strict=True)), block=block, stem_stride=4)
+
+
+def _to_own_name(match: re.Match[str]) -> str:
+    stage, block, layer, shortcut, part, tensor = match.groups()
     if stage is None:
         return f"stem.0.{_PARTS[part]}.{tensor}"
-    where = "shortcut" if shortcut else f"branch.{layer}"
-    return f"stages.{stage}.{block}.{where}.{_PARTS[part]}.{tensor}"
+    path = "shortcut" if shortcut else f"branch.{layer}"
+    return f"stages.{stage}.{block}.{path}.{_PARTS[part]}.{tensor}"
 
 
-def _their_name(found: re.Match[str]) -> str:
-    stage, block, layer, shortcut, part, tensor = found.groups()
+def _to_library_name(match: re.Match[str]) -> str:
+    stage, block, layer, shortcut, part, tensor = match.groups()
     if stage is None:
-        return f"embedder.embedder.{_PLACES[part]}.{tensor}"
-    where = "shortcut" if shortcut else f"layer.{layer}"
-    return f"encoder.stages.{stage}.layers.{block}.{where}.{_PLACES[part]}.{tensor}"
+        return f"embedder.embedder.{_LIBRARY_PARTS[part]}.{tensor}"
+    path = "shortcut" if shortcut else f"layer.{layer}"
+    return f"encoder.stages.{stage}.layers.{block}.{path}.{_LIBRARY_PARTS[part]}.{tensor}"

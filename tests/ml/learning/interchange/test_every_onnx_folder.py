@@ -98,7 +98,7 @@ def is_close(value: Any, expected: Any) -> bool:
 
 
 def inputs_of(package: ModelPackage, columns: Any) -> list[dict[str, Any]]:
-    """Return the example of the task, and rows of the data, whose size or rate differs."""
+    """Return the example of the task, and rows of the data of another size."""
     task = package.task()
     assert task is not None
     rows = Dataset.open(samples.path(columns)).rows("test")[:3]

@@ -1,4 +1,4 @@
-"""A graph from elsewhere is served as it is, if it reads and answers what a task does."""
+"""An ONNX graph is imported if it fits the inputs of a task."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from ml.tasks.base import MODEL
 SIDE = 4
 
 
-def graph(
+def save_graph(
     path: Path,
     *,
     shape: tuple[Any, ...] = ("N", 1, SIDE, SIDE),
     classes: int = 2,
     softmax: bool = True,
-    reads: str = "pixel_values",
+    input_name: str = "pixel_values",
     metadata: dict[str, str] | None = None,
 ) -> Path:
-    """Dark or light: the mean of a picture times -20 and 20."""
+    """Save a graph with the mean of an image times -20 and 20 as logits."""
     nodes = [
-        helper.make_node("ReduceMean", [reads], ["image"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("ReduceMean", [input_name], ["image"], axes=[1, 2, 3], keepdims=0),
         helper.make_node("Unsqueeze", ["image", "one"], ["column"]),
         helper.make_node("Gemm", ["column", "weight", "bias"], ["scores"]),
     ]
@@ -47,10 +47,10 @@ def graph(
         helper.make_tensor("weight", TensorProto.FLOAT, [1, classes], [-20.0, 20.0] + [0.0] * (classes - 2)),
         helper.make_tensor("bias", TensorProto.FLOAT, [classes], [10.0, -10.0] + [0.0] * (classes - 2)),
     ]
-    read = helper.make_tensor_value_info(reads, TensorProto.FLOAT, list(shape))
-    given = helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, ["N", classes])
+    pixels = helper.make_tensor_value_info(input_name, TensorProto.FLOAT, list(shape))
+    scores = helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, ["N", classes])
     model = helper.make_model(
-        helper.make_graph(nodes, "shades", [read], [given], constants),
+        helper.make_graph(nodes, "shades", [pixels], [scores], constants),
         opset_imports=[helper.make_opsetid("", 13)],
         ir_version=10,
     )
@@ -59,18 +59,21 @@ def graph(
     return path
 
 
-def test_a_graph_with_labels_answers_with_them(tmp_path: Path) -> None:
+def test_a_graph_predicts_the_labels_of_the_request(tmp_path: Path) -> None:
     report = import_model(
-        graph(tmp_path / "shades.onnx"), tmp_path / "package", task="image_classification", labels=["light?", "dark!"]
+        save_graph(tmp_path / "shades.onnx"),
+        tmp_path / "package",
+        task="image_classification",
+        labels=["light?", "dark!"],
     )
     package = ModelPackage.open(tmp_path / "package")
     assert package.has_graphs_only
-    assert package.manifest.labels == report["labels"] == ["light?", "dark!"], "never put in another order"
+    assert package.manifest.labels == report["labels"] == ["light?", "dark!"], "never reordered"
     predictor = Predictor.load(package)
     assert predictor.engine == "onnxruntime"
     dark, light = predictor.predict([{"pixels": [[0] * SIDE] * SIDE}, {"pixels": [[255] * SIDE] * SIDE}])
     assert (dark["label"], light["label"]) == ("light?", "dark!")
-    # Scores of 10 and -10, through one softmax and not through two.
+    # Logits of 10 and -10 through one softmax, not through two.
     assert dark["confidence"] == pytest.approx(1 / (1 + np.exp(-20.0)), abs=1e-6)
     assert any("softmax" in note for note in report["notes"])
 
@@ -78,55 +81,59 @@ def test_a_graph_with_labels_answers_with_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "metadata", [{"labels": '["a", "b"]'}, {"names": '{"1": "b", "0": "a"}'}, {"classes": '["a", "b"]'}]
 )
-def test_labels_may_stand_in_the_file(tmp_path: Path, metadata: dict[str, str]) -> None:
-    source = graph(tmp_path / "shades.onnx", softmax=False, metadata=metadata, reads="logits")
+def test_labels_are_read_from_the_metadata_of_the_file(tmp_path: Path, metadata: dict[str, str]) -> None:
+    source = save_graph(tmp_path / "shades.onnx", softmax=False, metadata=metadata, input_name="logits")
     report = import_model(source, tmp_path / "package", task="image_classification")
     assert report["labels"] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
-    ("shape", "classes", "told"),
+    ("shape", "classes", "message"),
     [
-        (("N", 1, "H", "W"), 2, "another form"),
-        (("N", SIDE * SIDE), 2, "another form"),
-        ((1, 1, SIDE, SIDE), 2, "another form"),
-        (("N", 4, SIDE, SIDE), 2, "another form"),
+        (("N", 1, "H", "W"), 2, "not images"),
+        (("N", SIDE * SIDE), 2, "not images"),
+        ((1, 1, SIDE, SIDE), 2, "not images"),
+        (("N", 4, SIDE, SIDE), 2, "not images"),
         (("N", 1, 4096, 4096), 2, "too large"),
         (("N", 1, SIDE, SIDE), 3, "1 x 3"),
     ],
 )
-def test_another_form_is_refused_with_what_is_expected(
-    tmp_path: Path, shape: tuple[Any, ...], classes: int, told: str
+def test_other_inputs_are_refused_with_the_expected_ones(
+    tmp_path: Path, shape: tuple[Any, ...], classes: int, message: str
 ) -> None:
-    source = graph(tmp_path / "shades.onnx", shape=shape, classes=classes)
-    with pytest.raises(PackageError, match=told) as refused:
+    source = save_graph(tmp_path / "shades.onnx", shape=shape, classes=classes)
+    with pytest.raises(PackageError, match=message) as error_info:
         import_model(source, tmp_path / "package", task="image_classification", labels=["a", "b"])
-    assert "float32 [batch, classes]" in (refused.value.hint or "")
+    assert "float32 [batch, classes]" in (error_info.value.hint or "")
 
 
-def test_what_it_is_for_must_be_said(tmp_path: Path) -> None:
-    with pytest.raises(PackageError, match="image_classification, text_classification") as refused:
-        import_model(graph(tmp_path / "shades.onnx"), tmp_path / "package", labels=["a", "b"])
-    assert "pixels in 0..1" in (refused.value.hint or "")
-    assert "tokenizer.json" in (refused.value.hint or "")
+def test_the_task_is_required(tmp_path: Path) -> None:
+    with pytest.raises(PackageError, match="image_classification, text_classification") as error_info:
+        import_model(save_graph(tmp_path / "shades.onnx"), tmp_path / "package", labels=["a", "b"])
+    assert "pixels in 0..1" in (error_info.value.hint or "")
+    assert "tokenizer.json" in (error_info.value.hint or "")
 
 
 @pytest.mark.parametrize("task", sorted(TASKS.keys() - ADAPTERS.keys()))
-def test_for_any_other_task_it_is_refused_with_the_reason_and_what_to_send(tmp_path: Path, task: str) -> None:
-    several = len(TASKS[task].graphs) > 1 or MODEL not in TASKS[task].graphs
-    with pytest.raises(PackageError, match="several steps" if several else "no two exporters") as refused:
-        import_model(graph(tmp_path / "shades.onnx"), tmp_path / "package", task=task, labels=["a", "b"])
-    assert "Hugging Face folder" in (refused.value.hint or "")
+def test_other_tasks_are_refused_with_the_reason_and_what_to_send(tmp_path: Path, task: str) -> None:
+    has_several_steps = len(TASKS[task].graphs) > 1 or MODEL not in TASKS[task].graphs
+    with pytest.raises(
+        PackageError, match="several steps" if has_several_steps else "no standard inputs and outputs"
+    ) as error_info:
+        import_model(save_graph(tmp_path / "shades.onnx"), tmp_path / "package", task=task, labels=["a", "b"])
+    assert "Hugging Face folder" in (error_info.value.hint or "")
 
 
 @pytest.mark.parametrize("labels", [None, ["a", "a"]])
-def test_what_the_classes_are_called_must_be_said(tmp_path: Path, labels: list[str] | None) -> None:
+def test_at_least_two_different_labels_are_required(tmp_path: Path, labels: list[str] | None) -> None:
     with pytest.raises(PackageError, match=r"classes|different"):
-        import_model(graph(tmp_path / "shades.onnx"), tmp_path / "package", task="image_classification", labels=labels)
+        import_model(
+            save_graph(tmp_path / "shades.onnx"), tmp_path / "package", task="image_classification", labels=labels
+        )
 
 
-def test_a_graph_that_points_at_other_files_is_refused(tmp_path: Path) -> None:
-    path = graph(tmp_path / "shades.onnx")
+def test_a_graph_with_external_data_is_refused(tmp_path: Path) -> None:
+    path = save_graph(tmp_path / "shades.onnx")
     model = onnx.load(path)
     weight = model.graph.initializer[1]
     weight.data_location = TensorProto.EXTERNAL
@@ -139,17 +146,17 @@ def test_a_graph_that_points_at_other_files_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08", b"not a graph at all", json.dumps({"a": 1}).encode()])
-def test_what_is_no_graph_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_onnx_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "shades.onnx").write_bytes(content)
-    with pytest.raises(PackageError, match="no ONNX file"):
+    with pytest.raises(PackageError, match="is not an ONNX file"):
         import_model(tmp_path / "shades.onnx", tmp_path / "package", task="image_classification", labels=["a", "b"])
 
 
-def test_nothing_can_be_trained_from_a_graph_alone(tmp_path: Path) -> None:
-    import_model(graph(tmp_path / "s.onnx"), tmp_path / "package", task="image_classification", labels=["a", "b"])
+def test_training_cannot_start_from_a_graph_without_weights(tmp_path: Path) -> None:
+    import_model(save_graph(tmp_path / "s.onnx"), tmp_path / "package", task="image_classification", labels=["a", "b"])
     parent = ModelPackage.open(tmp_path / "package").manifest
-    asked = {"kind": "finetune", "dataset": "d", "task": "image_classification", "start_from": "shades", "model": "m"}
+    request = {"kind": "finetune", "dataset": "d", "task": "image_classification", "start_from": "shades", "model": "m"}
     for architecture in (None, "cnn"):
-        spec = Finetune.model_validate({**asked, "architecture": architecture})
-        found = check(spec, Catalog.load(), None, parent)
-        assert [(each.code, each.path) for each in found] == [("does_not_fit", "start_from")]
+        spec = Finetune.model_validate({**request, "architecture": architecture})
+        findings = check(spec, Catalog.load(), None, parent)
+        assert [(finding.code, finding.path) for finding in findings] == [("does_not_fit", "start_from")]

@@ -1,4 +1,4 @@
-"""A package that was downloaded comes back in, if it still is what it was."""
+"""A downloaded package is imported again if it is unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ml.package.checksums import digest
 from ml.package.manifest import MANIFEST
 from ml.package.package import WEIGHTS, ModelPackage
 from tests.support.ml.digits import run, spec
-from tests.support.ml.model_folders import zipped
+from tests.support.ml.model_folders import zip_folder
 
 
 @pytest.fixture(scope="module")
@@ -24,56 +24,62 @@ def package(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelPack
     return run(digits, folder, spec("finetune", task="image_classification", architecture="cnn")).package
 
 
-@pytest.mark.parametrize("below", ["", "digits-1/"])
-def test_a_package_comes_back_as_it_was(package: ModelPackage, tmp_path: Path, below: str) -> None:
-    archive = zipped(package.directory, tmp_path / "digits.zip", below=below, notes_dot_txt=b"by the way")
+@pytest.mark.parametrize("prefix", ["", "digits-1/"])
+def test_a_package_is_imported_unchanged(package: ModelPackage, tmp_path: Path, prefix: str) -> None:
+    archive = zip_folder(package.directory, tmp_path / "digits.zip", prefix=prefix, notes_dot_txt=b"by the way")
     report = import_model(archive, tmp_path / "package")
-    back = ModelPackage.open(tmp_path / "package")
-    assert back.manifest == package.manifest
+    imported = ModelPackage.open(tmp_path / "package")
+    assert imported.manifest == package.manifest
     assert report["task"] == "image_classification"
     assert [note for note in report["notes"] if "notes.txt" in note]
     example = Predictor.load(package).signature()["example"]
-    assert Predictor.load(back).predict([example["input"]]) == [example["output"]]
+    assert Predictor.load(imported).predict([example["input"]]) == [example["output"]]
 
 
-def tampered(package: ModelPackage, folder: Path, name: str, content: bytes, *, resealed: bool) -> Path:
+def zip_changed(package: ModelPackage, folder: Path, name: str, content: bytes, *, has_new_checksum: bool) -> Path:
     for file in package.manifest.files:
         (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
         (folder / file.path).write_bytes((package.directory / file.path).read_bytes())
     (folder / name).write_bytes(content)
     manifest = json.loads((package.directory / MANIFEST).read_text())
     for file in manifest["files"]:
-        if resealed and file["path"] == name:
+        if has_new_checksum and file["path"] == name:
             file |= {"bytes": len(content), "sha256": digest(folder / name)}
     (folder / MANIFEST).write_text(json.dumps(manifest))
-    return zipped(folder, folder.with_suffix(".zip"))
+    return zip_folder(folder, folder.with_suffix(".zip"))
 
 
-def test_another_byte_is_found_by_its_checksum(package: ModelPackage, tmp_path: Path) -> None:
+def test_a_changed_byte_is_detected_by_its_checksum(package: ModelPackage, tmp_path: Path) -> None:
     content = bytearray(package.file(WEIGHTS).read_bytes())
     content[-1] ^= 1
     with pytest.raises(PackageError, match="damaged"):
-        import_model(tampered(package, tmp_path / "it", WEIGHTS, bytes(content), resealed=False), tmp_path / "package")
+        import_model(
+            zip_changed(package, tmp_path / "it", WEIGHTS, bytes(content), has_new_checksum=False), tmp_path / "package"
+        )
 
 
-def test_a_graph_that_is_not_the_weights_is_found_by_its_answers(package: ModelPackage, tmp_path: Path) -> None:
+def test_a_graph_that_differs_from_the_weights_is_detected_by_its_outputs(
+    package: ModelPackage, tmp_path: Path
+) -> None:
     weights = load_file(package.file(WEIGHTS))
     weights["head.linear.bias"] = weights["head.linear.bias"] + 1
     save_file(weights, tmp_path / WEIGHTS)
-    other = (tmp_path / WEIGHTS).read_bytes()
-    with pytest.raises(PackageError, match="answers otherwise than its weights"):
-        import_model(tampered(package, tmp_path / "it", WEIGHTS, other, resealed=True), tmp_path / "package")
+    changed = (tmp_path / WEIGHTS).read_bytes()
+    with pytest.raises(PackageError, match="differ from those of the weights"):
+        import_model(
+            zip_changed(package, tmp_path / "it", WEIGHTS, changed, has_new_checksum=True), tmp_path / "package"
+        )
 
 
 def test_a_missing_file_is_named(package: ModelPackage, tmp_path: Path) -> None:
     folder = tmp_path / "it"
     folder.mkdir()
     (folder / MANIFEST).write_bytes((package.directory / MANIFEST).read_bytes())
-    with pytest.raises(PackageError, match="lacks files"):
-        import_model(zipped(folder, tmp_path / "it.zip"), tmp_path / "package")
+    with pytest.raises(PackageError, match="lacks files that manifest"):
+        import_model(zip_folder(folder, tmp_path / "it.zip"), tmp_path / "package")
 
 
-def test_another_task_than_its_own_is_refused(package: ModelPackage, tmp_path: Path) -> None:
-    archive = zipped(package.directory, tmp_path / "digits.zip")
-    with pytest.raises(PackageError, match="is image_classification"):
+def test_a_request_for_another_task_is_refused(package: ModelPackage, tmp_path: Path) -> None:
+    archive = zip_folder(package.directory, tmp_path / "digits.zip")
+    with pytest.raises(PackageError, match="package is image_classification"):
         import_model(archive, tmp_path / "package", task="image_generation")

@@ -1,4 +1,4 @@
-"""An archive is judged by its names before anything of it reaches the disk."""
+"""The member names of an archive are checked before anything is extracted."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ import pytest
 
 from ml.errors import PackageError
 from ml.learning.interchange.importer import import_model
-from ml.learning.interchange.model_archive import PICKLES, ModelArchive
+from ml.learning.interchange.model_archive import PICKLE_SUFFIXES, ModelArchive
 
 
-def packed(path: Path, *names: str, content: bytes = b"{}") -> Path:
+def zip_files(path: Path, *names: str, content: bytes = b"{}") -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         for name in names:
             archive.writestr(name, content)
     return path
 
 
-def test_files_are_known_by_their_paths_below_the_folder_of_the_model(tmp_path: Path) -> None:
+def test_paths_are_relative_to_the_folder_of_the_model(tmp_path: Path) -> None:
     names = ("all/MiniLM/config.json", "all/MiniLM/1_Pooling/config.json", "all/MiniLM/README.md", "all/.git/config")
-    bundle = ModelArchive.of(packed(tmp_path / "model.zip", *names))
-    assert bundle.names == {"config.json", "1_Pooling/config.json", "README.md"}
-    bundle.unpack(["1_Pooling/config.json"], tmp_path / "into")
+    archive = ModelArchive.open(zip_files(tmp_path / "model.zip", *names))
+    assert archive.names == {"config.json", "1_Pooling/config.json", "README.md"}
+    archive.extract(["1_Pooling/config.json"], tmp_path / "into")
     assert [path.name for path in (tmp_path / "into").rglob("*")] == ["1_Pooling", "config.json"]
 
 
-@pytest.mark.parametrize("ending", sorted(PICKLES))
-def test_a_pickle_is_named_and_refused(tmp_path: Path, ending: str) -> None:
-    archive = packed(tmp_path / "model.zip", "config.json", "model.safetensors", f"old/weights{ending.upper()}")
-    with pytest.raises(PackageError, match="pickles") as refused:
+@pytest.mark.parametrize("suffix", sorted(PICKLE_SUFFIXES))
+def test_a_pickle_is_refused_by_name(tmp_path: Path, suffix: str) -> None:
+    archive = zip_files(tmp_path / "model.zip", "config.json", "model.safetensors", f"old/weights{suffix.upper()}")
+    with pytest.raises(PackageError, match="pickles") as error_info:
         import_model(archive, tmp_path / "package")
-    assert f"old/weights{ending.upper()}" in refused.value.message
-    assert "safetensors" in (refused.value.hint or "")
+    assert f"old/weights{suffix.upper()}" in error_info.value.message
+    assert "safetensors" in (error_info.value.hint or "")
     assert not (tmp_path / "package").exists()
 
 
-def test_a_file_of_torch_is_an_archive_that_holds_a_pickle(tmp_path: Path) -> None:
+def test_a_pytorch_file_is_refused_as_an_archive_with_a_pickle(tmp_path: Path) -> None:
     import torch
 
     torch.save({"weight": torch.zeros(2)}, tmp_path / "model.pt")
@@ -59,10 +59,10 @@ def test_a_file_of_torch_is_an_archive_that_holds_a_pickle(tmp_path: Path) -> No
         ("/".join("abcdefghij") + "/config.json", "archive_too_deep"),
     ],
 )
-def test_a_name_that_no_friend_would_pack_is_refused(tmp_path: Path, name: str, code: str) -> None:
-    with pytest.raises(PackageError, match=code) as refused:
-        import_model(packed(tmp_path / "model.zip", "config.json", name), tmp_path / "package")
-    assert name.replace("\\", "/").rpartition("/")[2] in refused.value.message
+def test_an_unsafe_member_name_is_refused(tmp_path: Path, name: str, code: str) -> None:
+    with pytest.raises(PackageError, match=code) as error_info:
+        import_model(zip_files(tmp_path / "model.zip", "config.json", name), tmp_path / "package")
+    assert name.replace("\\", "/").rpartition("/")[2] in error_info.value.message
     assert [path.name for path in tmp_path.iterdir()] == ["model.zip"]
 
 
@@ -77,7 +77,7 @@ def test_a_link_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
-    path = packed(tmp_path / "model.zip", "config.json")
+    path = zip_files(tmp_path / "model.zip", "config.json")
     content = bytearray(path.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(content)
@@ -85,7 +85,7 @@ def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
         import_model(path, tmp_path / "package")
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+def test_a_zip_bomb_is_refused_before_extraction(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "model.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", "{}")
         archive.writestr("model.safetensors", bytes(64 << 20))
@@ -93,8 +93,8 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
         import_model(tmp_path / "model.zip", tmp_path / "package")
 
 
-def test_a_file_that_is_not_what_its_directory_says_is_refused(tmp_path: Path) -> None:
-    path = packed(tmp_path / "model.zip", "config.json", content=b'{"model_type": "bert"}')
+def test_a_file_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
+    path = zip_files(tmp_path / "model.zip", "config.json", content=b'{"model_type": "bert"}')
     content = bytearray(path.read_bytes())
     content[content.index(b"bert")] ^= 1
     path.write_bytes(content)
@@ -104,20 +104,20 @@ def test_a_file_that_is_not_what_its_directory_says_is_refused(tmp_path: Path) -
 
 def test_two_models_in_one_archive_are_refused(tmp_path: Path) -> None:
     with pytest.raises(PackageError, match="several models: one, two"):
-        ModelArchive.of(packed(tmp_path / "models.zip", "one/config.json", "two/config.json"))
+        ModelArchive.open(zip_files(tmp_path / "models.zip", "one/config.json", "two/config.json"))
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x04\x95pickle", b"PK\x03\x04 cut off"])
-def test_what_is_no_model_is_refused_with_what_was_expected(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_model_is_refused_with_what_was_expected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.bin").write_bytes(content)
     with pytest.raises(PackageError):
         import_model(tmp_path / "model.bin", tmp_path / "package")
-    with pytest.raises(PackageError, match="neither") as refused:
-        import_model(packed(tmp_path / "model.zip", "README.md"), tmp_path / "package")
-    assert "config.json" in (refused.value.hint or "")
+    with pytest.raises(PackageError, match="neither") as error_info:
+        import_model(zip_files(tmp_path / "model.zip", "README.md"), tmp_path / "package")
+    assert "config.json" in (error_info.value.hint or "")
 
 
-def folder_with(tmp_path: Path, config: str, **files: bytes) -> Path:
+def zip_config(tmp_path: Path, config: str, **files: bytes) -> Path:
     with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
         archive.writestr("config.json", config)
         for name, content in files.items():
@@ -126,26 +126,26 @@ def folder_with(tmp_path: Path, config: str, **files: bytes) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "message"),
     [
-        ("[1]", "no JSON object"),
+        ("[1]", "not a JSON object"),
         ("{", "cannot be read"),
         ("[" * 100_000, "cannot be read"),
         ('{"model_type": "resnet", "auto_map": {"AutoModel": "modeling.Mine"}}', "auto_map"),
-        ('{"model_type": "resnet", "quantization_config": {"bits": 4}}', "quantised"),
+        ('{"model_type": "resnet", "quantization_config": {"bits": 4}}', "quantized"),
         ('{"model_type": "mamba"}', "known: .*resnet"),
-        ('{"model_type": ["resnet"]}', "not read here"),
+        ('{"model_type": ["resnet"]}', "not supported"),
         ('{"model_type": "resnet"}', "no weights"),
     ],
 )
-def test_a_configuration_that_cannot_be_followed_is_refused(tmp_path: Path, config: str, told: str) -> None:
-    with pytest.raises(PackageError, match=told):
-        import_model(folder_with(tmp_path, config), tmp_path / "package")
+def test_an_unsupported_config_is_refused(tmp_path: Path, config: str, message: str) -> None:
+    with pytest.raises(PackageError, match=message):
+        import_model(zip_config(tmp_path, config), tmp_path / "package")
 
 
-def test_an_index_names_files_of_the_archive_alone(tmp_path: Path) -> None:
+def test_an_index_may_list_files_of_the_archive_only(tmp_path: Path) -> None:
     index = b'{"weight_map": {"a": "model-1.safetensors", "b": "../../secret.safetensors"}}'
-    archive = folder_with(tmp_path, '{"model_type": "resnet"}', **{"model.safetensors.index.json": index})
+    archive = zip_config(tmp_path, '{"model_type": "resnet"}', **{"model.safetensors.index.json": index})
     with pytest.raises(PackageError, match=r"not in the archive: \.\./\.\./secret"):
         import_model(archive, tmp_path / "package")
 
@@ -160,8 +160,8 @@ def test_an_index_names_files_of_the_archive_alone(tmp_path: Path) -> None:
         io.BytesIO(b"\x80\x04K\x01.").read(),
     ],
 )
-def test_weights_that_are_none_are_refused(tmp_path: Path, weights: bytes) -> None:
-    archive = folder_with(tmp_path, '{"model_type": "resnet"}', **{"model.safetensors": weights})
+def test_invalid_weights_are_refused(tmp_path: Path, weights: bytes) -> None:
+    archive = zip_config(tmp_path, '{"model_type": "resnet"}', **{"model.safetensors": weights})
     with pytest.raises(PackageError):
         import_model(archive, tmp_path / "package")
     assert not (tmp_path / "package").exists()

@@ -1,4 +1,4 @@
-"""What comes of a model from elsewhere when it is trained on: its tokenizer stays, its labels are never reordered."""
+"""Fine-tuning an imported model keeps its tokenizer and the order of its labels."""
 
 from __future__ import annotations
 
@@ -16,57 +16,57 @@ from ml.package.package import WEIGHTS, ModelPackage
 from ml.spec.schema import Spec
 from ml.tasks import TASKS
 from tests.ml.learning.interchange.test_bert import folder_of
-from tests.support.ml.model_folders import zipped
+from tests.support.ml.model_folders import zip_folder
 
-#: In the order that data has them in.
+#: In the order of the data.
 LABELS = {"bad": "not good.", "good": "a good film.", "so-so": "a film."}
 
 
 @pytest.fixture(scope="module")
 def reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reviews")
-    rows = [f"{text} {'a ' * number}\t{label}" for number in range(12) for label, text in LABELS.items()]
+    rows = [f"{text} {'a ' * count}\t{label}" for count in range(12) for label, text in LABELS.items()]
     (folder / "reviews.tsv").write_text("text\tlabel\n" + "\n".join(rows) + "\n")
     report = import_dataset([folder / "reviews.tsv"], folder / "dataset", task="text_classification", tasks=TASKS)
     assert report.state == "ready", report.errors
     return folder / "dataset"
 
 
-def tuned(dataset: Path, base: Path, workdir: Path) -> TrainingResult:
+def finetune(dataset: Path, base: Path, workdir: Path) -> TrainingResult:
     workdir.mkdir()
-    asked: dict[str, Any] = {"kind": "finetune", "dataset": "d", "task": "text_classification", "model": "m"}
+    request: dict[str, Any] = {"kind": "finetune", "dataset": "d", "task": "text_classification", "model": "m"}
     schedule = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-9}
-    spec = TypeAdapter[Spec](Spec).validate_python({**asked, "schedule": schedule})
-    usual: dict[str, Any] = {"on_progress": lambda _: None, "should_stop": lambda: None, "device": "cpu"}
-    return train(spec, dataset, workdir, start_from=base, **usual)
+    spec = TypeAdapter[Spec](Spec).validate_python({**request, "schedule": schedule})
+    options: dict[str, Any] = {"on_progress": lambda _: None, "should_stop": lambda: None, "device": "cpu"}
+    return train(spec, dataset, workdir, start_from=base, **options)
 
 
-def test_a_base_keeps_its_tokenizer_and_gets_a_new_head(tmp_path: Path, reviews: Path) -> None:
-    folder, _ = folder_of(tmp_path / "theirs", "bert", head=False)
-    import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "base")
-    made = tuned(reviews, tmp_path / "base", tmp_path / "work")
+def test_a_base_model_keeps_its_tokenizer_and_gets_a_new_head(tmp_path: Path, reviews: Path) -> None:
+    folder, _ = folder_of(tmp_path / "pretrained", "bert", head=False)
+    import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "base")
+    result = finetune(reviews, tmp_path / "base", tmp_path / "work")
     base = ModelPackage.open(tmp_path / "base")
     tokenizer = "encoders/text/tokenizer.json"
-    assert made.package.file(tokenizer).read_bytes() == base.file(tokenizer).read_bytes()
-    assert made.report is not None
-    transfer = made.report["transfer"]
+    assert result.package.file(tokenizer).read_bytes() == base.file(tokenizer).read_bytes()
+    assert result.report is not None
+    transfer = result.report["transfer"]
     assert transfer["kept"] == sorted(load_file(base.file(WEIGHTS)))
     assert transfer["new"] == ["head.linear.bias", "head.linear.weight"]
     assert transfer["dropped"] == []
-    assert made.package.manifest.labels == list(LABELS)
+    assert result.package.manifest.labels == list(LABELS)
 
 
 @pytest.mark.parametrize("order", [["bad", "good", "so-so"], ["so-so", "bad", "good"]])
-def test_a_head_is_kept_for_the_same_labels_in_the_same_order_alone(
+def test_a_head_is_kept_only_for_the_same_labels_in_the_same_order(
     tmp_path: Path, reviews: Path, order: list[str]
 ) -> None:
-    folder, _ = folder_of(tmp_path / "theirs", "bert", head=True, id2label=dict(enumerate(order)))
-    import_model(zipped(folder, tmp_path / "m.zip"), tmp_path / "base")
-    made = tuned(reviews, tmp_path / "base", tmp_path / "work")
-    assert made.package.manifest.labels == list(LABELS)
-    assert made.report is not None
+    folder, _ = folder_of(tmp_path / "pretrained", "bert", head=True, id2label=dict(enumerate(order)))
+    import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "base")
+    result = finetune(reviews, tmp_path / "base", tmp_path / "work")
+    assert result.package.manifest.labels == list(LABELS)
+    assert result.report is not None
     head = {"head.linear.bias", "head.linear.weight"}
-    transfer = made.report["transfer"]
+    transfer = result.report["transfer"]
     if order == list(LABELS):
         assert head <= set(transfer["kept"])
     else:
