@@ -133,5 +133,5 @@ def _to_preview_row(row: Row, summary: DatasetSummary) -> PreviewRow:
     if summary.task is None:
         values = {name: COLUMN_TYPES[column_type].to_json(row[name]) for name, column_type in summary.columns.items()}
         return PreviewRow(input=values, target=None)
-    model_input, target = TASKS[summary.task].show(row)
+    model_input, target = TASKS[summary.task].to_input_and_target(row)
     return PreviewRow(input=model_input.model_dump(mode="json", exclude_none=True), target=target)

@@ -39,7 +39,7 @@ def to_served_model(session: Session, row: ModelRow, catalog: Catalog, serving: 
 def _base_schemas(architectures: dict[str, Any], catalog: Catalog) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the schemas of a base model: what its backbone reads, and an embedding."""
     # Imported when first needed, like everything that reads images.
-    from ml.inference.predictor import EmbeddingOutput
+    from ml.inference.embedding_adapter import EmbeddingOutput
     from ml.wire import INPUT_OF
 
     slots = [entry.slots for entry in catalog.tasks.values()] + [entry.slots for entry in catalog.objectives.values()]

@@ -130,7 +130,7 @@ def _speed(task: TextGeneration, run: Run, rows: int, *, cached: bool) -> float:
 
     request = [task.read({"prompt": PROMPT, "max_new_tokens": NEW_TOKENS}, parameters={}) for _ in range(rows)]
     batch = task.collate(task.encode(Rows({name: [row[name] for row in request] for name in request[0]})))
-    some = task.begun(batch)
+    some = task.start_sequences(batch)
     loop = GenerationLoop(read, slot="text", context=task.state["context"], state_width=width if cached else 0)
     loop.join(some)
     began = time.process_time()

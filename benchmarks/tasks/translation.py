@@ -122,7 +122,7 @@ def main() -> None:
             print(f"{name:<10} {baseline['bleu']:>6.2f} {baseline['chrf']:>6.2f} {'-':>12}")
         print(json.dumps(report["signatures"]))
         for example, answer in list(zip(report["examples"], answers, strict=False))[:5]:
-            print(f"  {example['text']}\n    wanted: {example['wanted']}\n    answer: {answer}")
+            print(f"  {example['text']}\n    reference: {example['reference']}\n    answer: {answer}")
 
 
 if __name__ == "__main__":

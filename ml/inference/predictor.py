@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 import numpy as np
 
 from ml.data.rows import Rows
-from ml.encoders.base import collate_slots, encode_slots, take
+from ml.encoders.base import take
 from ml.errors import MAX_SHOWN_CHARACTERS, PARAMETERS, InputError, PackageError, shorten, unknown
 from ml.inference.batch_planning import CallCost, even_cuts, lengths_of
+from ml.inference.embedding_adapter import EMBEDDING, decode_embeddings, embedding_adapter
 from ml.inference.onnx_session import OnnxGraphs, open_once, spent_seconds
-from ml.tasks.base import MODEL
-from ml.wire import INPUT_OF, RawInput, Wire
+from ml.tasks.base import MODEL, StreamingTask
 from plinth.installation import install_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from ml.data.rows import Row
-    from ml.encoders.base import Column, Encoder
+    from ml.encoders.base import Column
     from ml.generation.loop import GeneratedSequence, GenerationLoop
     from ml.inference.onnx_session import Session
     from ml.package.package import ModelPackage
     from ml.signals import Arrays, Run
-    from ml.tasks.base import Task
+    from ml.tasks.base import TaskAdapter
 
 #: Limits of one batch, in inputs and bytes: memory does not grow with the size of a request.
 BATCH_INPUTS: Final = 64
@@ -42,15 +42,8 @@ BATCH_BYTES: Final = 64 << 20
 MAX_REQUEST_BYTES: Final = 256 << 20
 #: Estimated size of one value in a list.
 VALUE_BYTES: Final = 64
-EMBEDDING: Final = "embedding"
 #: Runs a package without a graph. Imported by name, since this half of `ml` must work without torch.
 TORCH_ENGINE: Final = "ml.learning.export.torch_runner"
-
-
-class EmbeddingOutput(Wire):
-    """The embedding of an input: a vector that is close to those of similar inputs."""
-
-    embedding: list[float]
 
 
 class ParsedRequest(NamedTuple):
@@ -89,8 +82,8 @@ class Predictor:
         self._trunk = trunk
         self._device = device
         task = package.task()
-        self._adapter: Task | _EmbeddingAdapter = task or _embedding_adapter(package.encoders())
-        self._streaming_task = task if task is not None and task.streams else None
+        self._adapter: TaskAdapter = task or embedding_adapter(package.encoders())
+        self._streaming_task = task if isinstance(task, StreamingTask) else None
         self._cost = CallCost() if trunk is None else trunk.cost
         self._runs_rows_alone = any(graph.is_served_row_by_row for graph in self.manifest.graphs.values())
 
@@ -135,7 +128,7 @@ class Predictor:
         if output not in (None, EMBEDDING):
             message = f"there is no output {shorten(output)}; known: {EMBEDDING}"
             raise InputError(message, field=f"{PARAMETERS}.return", hint="Omit it to get what the task predicts.")
-        known = self._adapter.input_type.model_fields
+        known = self._adapter.input_fields()
         for name in (name for name in fields if name not in known):
             path = f"{PARAMETERS}.{name[:MAX_SHOWN_CHARACTERS]}"
             names = ("return", *known)
@@ -169,7 +162,7 @@ class Predictor:
 
         The caller runs each call before it requests the next, as the time between is recorded as the cost of the call.
         """
-        columns = self._adapter.encode(Rows({name: [row[name] for row in rows] for name in rows[0]}))
+        columns = self._adapter.encode(_to_rows(rows))
         lengths = lengths_of(columns)
         if self._runs_rows_alone or lengths is None:
             cuts = [(row, row + 1) for row in range(len(rows))] if self._runs_rows_alone else even_cuts(columns)
@@ -189,8 +182,8 @@ class Predictor:
     def _call(self, batch: Arrays, output: str | None) -> list[dict[str, Any]]:
         adapter = self._adapter
         if output is None:
-            return adapter.decode({**batch, **adapter.answer(self._run, batch)})
-        return _decode_embeddings({**batch, **adapter.embed(self._run, batch)})
+            return adapter.decode({**batch, **adapter.predict(self._run, batch)})
+        return decode_embeddings({**batch, **adapter.embed(self._run, batch)})
 
     @classmethod
     def answer_together(
@@ -229,19 +222,19 @@ class Predictor:
 
     def generation_loop(self) -> GenerationLoop:
         """Return a loop that generates many outputs together; this and the next two require `can_stream`."""
-        return self._require_streaming().writing(self._run)
+        return self._require_streaming().generation_loop(self._run)
 
     def start_sequence(self, row: Row) -> GeneratedSequence:
         """Return the sequence of a row, ready to join the loop."""
         task = self._require_streaming()
-        (sequence,) = task.begun(task.collate(task.encode(Rows({name: [value] for name, value in row.items()}))))
+        (sequence,) = task.start_sequences(task.collate(task.encode(_to_rows([row]))))
         return sequence
 
     def finish_sequence(self, sequence: GeneratedSequence) -> dict[str, Any]:
         """Return the whole output as JSON, after the sequence has left the loop."""
-        return self._require_streaming().ended(sequence)
+        return self._require_streaming().finish_sequence(sequence)
 
-    def _require_streaming(self) -> Task:
+    def _require_streaming(self) -> StreamingTask:
         if self._streaming_task is None:
             raise InputError("this model does not stream", hint="Request application/json.")
         return self._streaming_task
@@ -257,7 +250,7 @@ class Predictor:
         """Return JSON schemas, and an example input with this model's output."""
         example = self._adapter.example()[0].model_dump(mode="json", exclude_none=True)
         return {
-            "input_schema": self._adapter.input_type.model_json_schema(),
+            "input_schema": self._adapter.input_schema(),
             "output_schema": self._adapter.output_type.model_json_schema(mode="serialization"),
             "example": {"input": example, "output": self.predict([example])[0]},
             "engine": self.engine,
@@ -293,129 +286,8 @@ class Predictor:
             yield rows
 
 
-class _EmbeddingAdapter:
-    """Replacement for the task of a base model.
-
-    It reads what the backbone reads, and outputs its embedding.
-    """
-
-    output_type = EmbeddingOutput
-    input_type: type[RawInput] | _AnyInput
-
-    def __init__(self, encoders: Mapping[str, Encoder[Any]]) -> None:
-        self.encoders = encoders
-        self.slot, encoder = next(iter(encoders.items()))
-        self.input_type = INPUT_OF[encoder.name]
-
-    def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
-        return {self.slot: INPUT_OF[self.encoders[self.slot].name].value_of(raw_input, parameters=parameters)}
-
-    def encode(self, rows: Rows) -> dict[str, Column]:
-        return encode_slots(self.encoders, {self.slot: self.slot}, rows)
-
-    def collate(self, columns: dict[str, Column]) -> Arrays:
-        return collate_slots(self.encoders, columns)
-
-    def answer(self, run: Run, batch: Arrays) -> Arrays:
-        return run(MODEL, batch)
-
-    def embed(self, run: Run, batch: Arrays) -> Arrays:
-        return self.answer(run, batch)
-
-    def decode(self, arrays: Arrays) -> list[dict[str, Any]]:
-        return _decode_embeddings(arrays)
-
-    def example(self) -> tuple[Wire, Wire]:
-        return self.input_type.make_example(), EmbeddingOutput(embedding=[0.0, 1.5])
-
-
-class _AnyEmbeddingAdapter(_EmbeddingAdapter):
-    """Replacement for the task of a base model with several backbones.
-
-    Each row is read by the backbone that accepts it.
-    """
-
-    input_type: _AnyInput
-
-    def __init__(self, encoders: Mapping[str, Encoder[Any]]) -> None:
-        super().__init__(encoders)
-        self.input_type = _AnyInput({slot: INPUT_OF[encoder.name] for slot, encoder in encoders.items()})
-
-    def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
-        return {"slot_value": self.input_type.read(raw_input, parameters=parameters)}
-
-    def encode(self, rows: Rows) -> dict[str, Column]:
-        signals = [(slot, self.encoders[slot].encode([value])[0]) for slot, value in rows.columns["slot_value"]]
-        return {"slot_value": signals}
-
-    def collate(self, columns: dict[str, Column]) -> Arrays:
-        signals = columns["slot_value"]
-        batch: Arrays = {}
-        for slot, encoder in self.encoders.items():
-            rows = [row for row, (name, _) in enumerate(signals) if name == slot]
-            if rows:
-                arrays = collate_slots({slot: encoder}, {slot: _column([signals[row][1] for row in rows])})
-                batch |= {**arrays, f"{slot}_rows": np.array(rows)}
-        return batch
-
-    def answer(self, run: Run, batch: Arrays) -> Arrays:
-        """Return object [N], one embedding per row, of its backbone's width."""
-        slots = [slot for slot in self.encoders if slot in batch]
-        embeddings = np.empty(sum(len(batch[slot]) for slot in slots), dtype=object)
-        for slot in slots:
-            for row, embedding in zip(batch[f"{slot}_rows"], run(slot, batch)[EMBEDDING], strict=True):
-                embeddings[row] = embedding
-        return {EMBEDDING: embeddings}
-
-
-class _AnyInput:
-    """The input of any one of several slots.
-
-    It is the slot whose fields were sent, or the first that can read the body.
-    """
-
-    def __init__(self, by_slot: Mapping[str, type[RawInput]]) -> None:
-        self._by_slot = by_slot
-        self.model_fields = {name: field for kind in by_slot.values() for name, field in kind.model_fields.items()}
-
-    def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> tuple[str, Any]:
-        """Return the slot that reads the input, and the value it reads."""
-        first_error: InputError | None = None
-        for slot in self._likely_slots(raw_input):
-            try:
-                return slot, self._by_slot[slot].value_of(raw_input, parameters=parameters)
-            except InputError as error:
-                first_error = first_error or error
-        assert first_error is not None, "there are slots"
-        raise first_error
-
-    def _likely_slots(self, raw_input: Any) -> Iterable[str]:
-        if not isinstance(raw_input, Mapping):
-            return self._by_slot
-        fields = {slot: kind.model_fields.keys() for slot, kind in self._by_slot.items()}
-        return [slot for slot, names in fields.items() if not names.isdisjoint(raw_input)] or self._by_slot
-
-    def model_json_schema(self) -> dict[str, Any]:
-        return {"anyOf": [kind.model_json_schema() for kind in self._by_slot.values()]}
-
-    def make_example(self) -> RawInput:
-        return next(iter(self._by_slot.values())).make_example()
-
-
-def _embedding_adapter(encoders: Mapping[str, Encoder[Any]]) -> _EmbeddingAdapter:
-    return _EmbeddingAdapter(encoders) if len(encoders) == 1 else _AnyEmbeddingAdapter(encoders)
-
-
-def _column(rows: list[Any]) -> Column:
-    """Stack rows that have one shape and more than one axis, as an encoder does."""
-    return np.stack(rows) if rows[0].ndim > 1 and len({row.shape for row in rows}) == 1 else rows
-
-
-def _decode_embeddings(arrays: Arrays) -> list[dict[str, Any]]:
-    if EMBEDDING not in arrays:
-        message = "this model has no embedding of its input"
-        raise InputError(message, field=f"{PARAMETERS}.return", hint="Omit it.")
-    return [{"embedding": row.tolist()} for row in arrays[EMBEDDING]]
+def _to_rows(rows: Sequence[Row]) -> Rows:
+    return Rows({name: [row[name] for row in rows] for name in rows[0]})
 
 
 def _estimate_bytes(value: Any) -> int:

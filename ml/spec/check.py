@@ -10,7 +10,7 @@ from ml.errors import Finding, unknown
 from ml.spec.requirements import BaseManifests, BaseParts, Requirements, architectures_by_slot, may_come_from_base
 from ml.spec.schema import START_FROM, Finetune, Pretrain
 from ml.tasks import TASKS
-from ml.tasks.base import too_few
+from ml.tasks.base import check_row_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -262,7 +262,7 @@ class _Check:
         if self.dataset is None:
             return
         if requirements.task:
-            reasons: Iterable[str] = TASKS[requirements.task.name].refuse(self.dataset)
+            reasons: Iterable[str] = TASKS[requirements.task.name].check_dataset(self.dataset)
         else:
             reasons = self._missing_columns(requirements, self.dataset)
         for reason in reasons:
@@ -273,7 +273,7 @@ class _Check:
             if dataset.columns.get(column) != column_type:
                 columns = ", ".join(dataset.columns) or "none"
                 yield f"{requirements.owner} needs a column {column!r} of type {column_type}; the dataset has {columns}"
-        yield from too_few(dataset)
+        yield from check_row_counts(dataset)
 
 
 def _check_choice(noun: str, choice: Choice, entries: Mapping[str, CatalogEntry], *, path: str) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Tasks: what a model is for."""
+"""Tasks that models can be trained for, such as classification and translation."""
 
 from ml.registry import Registry
 from ml.tasks.base import Task

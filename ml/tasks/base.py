@@ -1,7 +1,7 @@
-"""What a task promises: in plain arrays, what goes in, what comes out, and how good it was.
+"""Base classes of tasks: inputs, outputs and evaluation of models, in numpy arrays.
 
-The canonical row is where everything meets: a reader of files makes rows, an input of `/predict` is turned into one,
-and `encode` and `collate` turn rows into arrays, in training and in serving alike, so that the two cannot drift apart.
+Everything passes through the canonical row: file formats produce rows, an input of `/predict` is converted to one, and
+`encode` and `collate` convert rows to arrays, in training and in serving alike, so that the two cannot diverge.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ml.encoders.base import collate_slots, encode_slots
 from ml.schedule import Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import numpy as np
 
@@ -28,133 +28,187 @@ if TYPE_CHECKING:
     from ml.wire import Wire
 
 #: Output of a task for one input, as `/predict` returns it.
-Answer = dict[str, Any]
+Output = dict[str, Any]
+#: Name of the graph of a task that has only one.
 MODEL: Final = "model"
-"""The one graph of a task that answers at once."""
+MIN_TRAIN_ROWS: Final = 2
 
 
-class Task(ABC):
-    """Numpy only. An instance knows its config, its encoders by slot and what it has learned (its `state`)."""
+class BatchAdapter(ABC):
+    """Converts canonical rows to batches: all that training needs of a task."""
+
+    #: Encoders by slot, and by target for targets that have one.
+    slot_encoders: Mapping[str, Encoder[Any]]
+
+    @abstractmethod
+    def encode(self, rows: Rows) -> dict[str, Column]:
+        """Encode rows to compact arrays by name, with targets if the rows have them."""
+
+    def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
+        """Vary one training batch; names and lengths stay the same."""
+        return columns
+
+    def collate(self, columns: dict[str, Column]) -> Arrays:
+        """Collate columns into a batch for the network."""
+        return collate_slots(self.slot_encoders, columns)
+
+
+class TaskAdapter(BatchAdapter):
+    """Converts inputs of `/predict` to rows and batches, and arrays of the network to outputs."""
+
+    output_type: type[Wire]
+
+    @abstractmethod
+    def input_fields(self) -> Collection[str]:
+        """Return the names of the fields that an input can have."""
+
+    @abstractmethod
+    def input_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of an input."""
+
+    @abstractmethod
+    def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
+        """Convert an input of `/predict` (see `Wire.of`) to a canonical row without targets.
+
+        Raises `InputError`.
+        """
+
+    def predict(self, run: Run, batch: Arrays) -> Arrays:
+        """Run the graphs on a batch, in a loop if prediction takes several steps."""
+        return run(MODEL, batch)
+
+    @abstractmethod
+    def embed(self, run: Run, batch: Arrays) -> Arrays:
+        """Return `embedding` [B, D], if the graphs have that output, and possibly others."""
+
+    @abstractmethod
+    def decode(self, arrays: Arrays) -> list[Output]:
+        """Convert the outputs of the network to one output per row, in order.
+
+        `arrays` also has the batch. Each output is `output_type` as JSON. Code that must be fast may build it without
+        an instance.
+        """
+
+    @abstractmethod
+    def example(self) -> tuple[Wire, Wire]:
+        """Return an example input and output, for the documentation and for tests."""
+
+
+class Task(TaskAdapter):
+    """A task that a model can be trained for, in numpy only.
+
+    An instance has a config, encoders by slot, and a `state`, which it learned from the training data.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     slots: ClassVar[Mapping[str, Slot]]
+    #: Canonical columns that a dataset must have -> their column types.
     columns: ClassVar[Mapping[str, str]]
-    """The canonical columns a dataset must have."""
-    reads: ClassVar[Mapping[str, str]]
-    """Slot -> the canonical column it reads. A name that is no slot is a target with an encoder of its own."""
+    #: Slot -> canonical column that its encoder reads. A name that is not a slot is a target with its own encoder.
+    encoded_columns: ClassVar[Mapping[str, str]]
+    #: The same names -> encoder.
     encoders: ClassVar[Mapping[str, str]]
-    """The same names -> the encoder that reads the column."""
     head: ClassVar[str]
     config_type: ClassVar[type[Config]]
-    input_type: ClassVar[type[Wire]]
-    output_type: ClassVar[type[Wire]]
+    input_type: type[Wire]
     metrics: ClassVar[Mapping[str, Metric]]
+    #: Graph -> arrays that `Network.infer` reads for it, optional ones included. The first graph reads what `collate`
+    #: makes of an input; a task that loops has further graphs, which read outputs of earlier ones.
     graphs: ClassVar[Mapping[str, tuple[str, ...]]]
-    """Graph -> the arrays that `Network.infer` reads for it, those it can do without included. The first reads what
-    `collate` makes of an input; a task that loops has further ones, which read what earlier ones gave."""
+    #: For arrays that are not a signal of a slot: axes, besides that of the batch, whose length varies between batches.
     variable_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {}
-    """Of arrays that are no slot's signal, the axes beside the batch whose length differs between batches."""
-    streams: ClassVar[bool] = False
-    """Whether an answer can be had piece by piece, while it is being written (see `writing`)."""
+    #: Schedule that takes precedence over that of the architecture.
     recipe: ClassVar[Schedule] = Schedule()
-    """Goes before the architecture's, where learning this task takes longer, or other rates, than the usual one."""
 
     def __init__(self, config: Any, encoders: Mapping[str, Encoder[Any]], state: Mapping[str, Any]) -> None:
         self.config = config
         self.slot_encoders = encoders
         self.state = dict(state)
 
+    @property
+    def labels(self) -> Sequence[str]:
+        """Class names in the order of their codes; empty if there are none."""
+        labels: Sequence[str] = self.state.get("labels", [])
+        return labels
+
     @classmethod
     @abstractmethod
     def learn(cls, config: Any, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
-        """What the task must know of its data (label names, in order), as JSON; travels with the model."""
+        """Return the state that the task learns from the training data, as JSON.
+
+        It is saved with the model, such as the class names.
+        """
 
     @classmethod
     def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
-        """By slot or target, what an encoder is to be where the user does not say, and need not learn from the data."""
+        """Return default options of the encoders, by slot or target."""
         return {}
 
     @classmethod
     def shared_encoders(cls, config: Any) -> Mapping[str, str]:
-        """Name -> the name whose encoder it has too, which is then learned from the columns of both."""
+        """Return name -> name whose encoder it shares.
+
+        Such an encoder is learned from the columns of both.
+        """
         return {}
 
     @classmethod
-    def refuse(cls, summary: DatasetSummary) -> list[str]:
-        """Why this dataset cannot be used, in words for its owner; empty when it can."""
+    def check_dataset(cls, summary: DatasetSummary) -> list[str]:
+        """Return the reasons why a dataset does not fit; empty if it fits."""
         missing = [
-            f"{cls.name} needs a column {column!r} of kind {kind}; the dataset has {_columns(summary)}"
-            for column, kind in cls.columns.items()
-            if summary.columns.get(column) != kind
+            f"{cls.name} needs a column {column!r} of type {column_type}; the dataset has {_list_columns(summary)}"
+            for column, column_type in cls.columns.items()
+            if summary.columns.get(column) != column_type
         ]
-        return missing + too_few(summary)
+        return missing + check_row_counts(summary)
 
     @abstractmethod
     def head_config(self) -> dict[str, Any]:
-        """What the head must know beside the widths of its features (`{"classes": 10}`)."""
+        """Return the options of the head, such as `{"classes": 10}`, without widths."""
 
-    def note_widths(self, widths: Mapping[str, Any]) -> None:  # noqa: B027 - few tasks need to know
-        """Put into `state` what answering needs of the finished network: `widths` has pooled, latent, ... by slot."""
+    def bind_widths(self, widths: Mapping[str, Any]) -> None:
+        """Store in `state` the widths of the network that prediction needs.
 
-    @abstractmethod
-    def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
-        """An input of `/predict` (see `Wire.of`) as a canonical row, without targets; raises `InputError`."""
+        `widths` has pooled, latent, ... by slot.
+        """
+
+    def input_fields(self) -> Collection[str]:
+        """Return the fields of `input_type`."""
+        return self.input_type.model_fields
+
+    def input_schema(self) -> dict[str, Any]:
+        """Return the JSON schema of `input_type`."""
+        return self.input_type.model_json_schema()
 
     @classmethod
     @abstractmethod
-    def show(cls, row: Row) -> tuple[Wire, Any]:
-        """A canonical row as the input it would have been and its target as JSON; for previews."""
+    def to_input_and_target(cls, row: Row) -> tuple[Wire, Any]:
+        """Convert a canonical row to an input, and its target as JSON; for previews.
 
-    def encode(self, rows: Rows) -> dict[str, Column]:
-        """Compact arrays by name, targets included where the rows have them."""
-        return encode_slots(self.slot_encoders, self.reads, rows)
-
-    def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
-        """Change one training batch as the config asks; same names and lengths."""
-        return columns
-
-    def collate(self, columns: dict[str, Column]) -> Arrays:
-        """A batch as the network reads it."""
-        return collate_slots(self.slot_encoders, columns)
-
-    def answer(self, run: Run, batch: Arrays) -> Arrays:
-        """What the network answers to a batch; where answering takes several steps, the loop over them."""
-        return run(MODEL, batch)
-
-    def writing(self, run: Run) -> GenerationLoop:
-        """A loop that continuations of any requests may join. Only for a task that `streams`, like the next two."""
-        raise NotImplementedError(f"{self.name} answers at once")
-
-    def begun(self, batch: Arrays) -> list[GeneratedSequence]:
-        """Each input of a batch, as it joins the loop."""
-        raise NotImplementedError(f"{self.name} answers at once")
-
-    def ended(self, one: GeneratedSequence) -> Answer:
-        """The whole answer, once it has left the loop."""
-        raise NotImplementedError(f"{self.name} answers at once")
-
-    def embed(self, run: Run, batch: Arrays) -> Arrays:
-        """`embedding`: what the backbones make of a batch. Usually the first graph gives it, which reads the input."""
-        return run(next(iter(self.graphs)), batch)
-
-    @abstractmethod
-    def decode(self, arrays: Arrays) -> list[Answer]:
-        """One answer per row, in order, from the network's outputs and, beside them, the batch it read.
-
-        Each is what `output_type` looks like as JSON: who answers many builds it right away, without a model between.
+        `read` would convert the input to the same row.
         """
 
-    def answer_rows(self, run: Run, batch: Arrays) -> Arrays:
-        """What graphs make of rows that have targets, for `collect`: where nobody asks what they are judged by, more
-        than `answer` does."""
-        return self.answer(run, batch)
+    def encode(self, rows: Rows) -> dict[str, Column]:
+        """Encode the columns that have an encoder."""
+        return encode_slots(self.slot_encoders, self.encoded_columns, rows)
 
-    def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
-        """What `evaluate` must know of one batch, one entry a row in each array.
+    def embed(self, run: Run, batch: Arrays) -> Arrays:
+        """Run the first graph, which reads the input and usually outputs `embedding`, too."""
+        return run(next(iter(self.graphs)), batch)
 
-        Usually the outputs of the head's `forward`. A task makes them small where those of a whole split would not fit
-        in memory, and calls `answer` (see there) where it is judged by what it would really answer.
+    def predict_with_targets(self, run: Run, batch: Arrays) -> Arrays:
+        """Run the graphs on rows that have targets, for `collect`.
+
+        It does more than `predict` if what `evaluate` needs is not part of a prediction.
+        """
+        return self.predict(run, batch)
+
+    def collect(self, outputs: Arrays, batch: Arrays, predict: Callable[[], Arrays]) -> Arrays:
+        """Return what `evaluate` needs of one batch, with one entry per row in each array.
+
+        Usually these are the outputs of the head's `forward`. A task reduces them if those of a whole split would not
+        fit in memory, and calls `predict` if it evaluates real predictions.
         """
         return outputs
 
@@ -162,29 +216,54 @@ class Task(ABC):
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
     ) -> Evaluation:
-        """Judge what was collected of a whole split; with `train`, also the baseline learned there.
+        """Evaluate what `collect` returned for a whole split.
 
-        An output is an array where the entries of all rows have one shape, else a list of arrays.
+        With `train`, evaluate also the baseline that is learned from it. An output is an array if the entries of all
+        rows have one shape, else a list of arrays.
         """
 
     @classmethod
     @abstractmethod
     def example(cls) -> tuple[Wire, Wire]:
-        """An input and an output, for the documentation and for tests."""
+        """Return an example input and output, for the documentation and for tests."""
+
+
+class StreamingTask(Task):
+    """A task whose output can be streamed while a generation loop writes it."""
+
+    @abstractmethod
+    def generation_loop(self, run: Run) -> GenerationLoop:
+        """Return a loop that sequences of any requests may join."""
+
+    @abstractmethod
+    def start_sequences(self, batch: Arrays) -> list[GeneratedSequence]:
+        """Return one sequence per row of a batch, ready to join the loop."""
+
+    @abstractmethod
+    def finish_sequence(self, sequence: GeneratedSequence) -> Output:
+        """Return the whole output of a sequence that has left the loop."""
 
 
 def embedding_graphs(slots: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The graphs of a base model, which only embeds: one; of several backbones, each its own, named like its slot."""
+    """Return the graphs of a base model, which only embeds.
+
+    One backbone has one graph named `MODEL`; each of several backbones has its own, named like its slot.
+    """
     signals: dict[str, tuple[str, ...]] = {slot: (slot, f"{slot}_mask") for slot in slots}
     return signals if len(signals) != 1 else dict(zip([MODEL], signals.values(), strict=True))
 
 
-def too_few(summary: DatasetSummary) -> list[str]:
-    """Two rows to learn from, as one has no spread to normalise by, and one to judge on that was not learned."""
-    rows, judged = (summary.splits.get(split, 0) for split in ("train", "validation"))
-    least = 2 if judged else 3
-    return [] if rows >= least else [f"the dataset has {rows or 'no'} rows to train on; the least is {least}"]
+def check_row_counts(summary: DatasetSummary) -> list[str]:
+    """Return why a dataset has too few rows for training; empty if it has enough.
+
+    Normalization needs two training rows, as one has no spread, and evaluation needs a row that was not trained on.
+    """
+    train_rows, validation_rows = (summary.splits.get(split, 0) for split in ("train", "validation"))
+    required = MIN_TRAIN_ROWS if validation_rows else MIN_TRAIN_ROWS + 1
+    if train_rows >= required:
+        return []
+    return [f"the dataset has {train_rows or 'no'} rows to train on; the minimum is {required}"]
 
 
-def _columns(summary: DatasetSummary) -> str:
-    return ", ".join(f"{name} ({kind})" for name, kind in summary.columns.items()) or "none"
+def _list_columns(summary: DatasetSummary) -> str:
+    return ", ".join(f"{name} ({column_type})" for name, column_type in summary.columns.items()) or "none"

@@ -1,6 +1,6 @@
-"""Which text belongs to which picture.
+"""Image-text matching: contrastive embeddings of images and texts in one space.
 
-B batch, K candidates of a row, T tokens, D width of the common space, N rows, M rows learned from.
+B batch, K candidates of a row, T tokens, D dimensions of the common space, N rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ml.metrics.base import Evaluation, Metric, wilson_interval
 from ml.preprocessing.augmentation import random_affine
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Run, Signal, Slot
-from ml.tasks.base import Answer, Task
+from ml.tasks.base import Output, Task
 from ml.wire import Base64, ImageInput, Wire
 from ml.wire.image import Pixels
 from ml.wire.text import NonBlankText
@@ -31,48 +31,55 @@ if TYPE_CHECKING:
     from ml.encoders.base import Column
 
 DEPTHS: Final = (1, 5, 10)
-MOST_CANDIDATES: Final = 1000
-AT_ONCE: Final = 512
-"""Rows ranked, or candidates read, at a time: all against all would not fit for a large split."""
-TOKENS_AT_ONCE: Final = 32_768
-"""Of the candidates that are read at a time, padding included."""
+MAX_CANDIDATES: Final = 1000
+#: Limits of rows ranked, or candidates read, at a time: all pairs of a large split would not fit in memory.
+MAX_ROWS_PER_CALL: Final = 512
+#: Limit of the tokens of candidates read at a time, including padding.
+MAX_TOKENS_PER_CALL: Final = 32_768
 
 
 class ImageTextMatchingConfig(Config):
-    """How training is held back, and how its pictures are varied."""
+    """Embedding size, temperature, regularization and augmentation."""
 
-    width: int = Field(128, ge=1, le=65_536)
-    """Of the space that both are brought into."""
-    temperature: float = Field(0.07, gt=0, le=10)
-    """How sharply pairs are told apart at the start; it is learned."""
-    dropout: float = Field(0.2, ge=0, lt=1)
-    """Share of the features that a projection goes without in each training step."""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    augmentation: Literal["off", "light"] = "light"
-    """Light: turned, scaled and shifted a little; never mirrored."""
+    width: int = Field(128, ge=1, le=65_536, description="Dimensions of the common space of images and texts.")
+    temperature: float = Field(
+        0.07, gt=0, le=10, description="Initial temperature of the contrastive loss; it is learned."
+    )
+    dropout: float = Field(0.2, ge=0, lt=1, description="Fraction of features that training sets to zero in each step.")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Fraction of the target probability that is spread over all pairs of the batch."
+    )
+    augmentation: Literal["off", "light"] = Field(
+        "light", description="`light`: rotate, scale and shift training images a little; never mirror them."
+    )
 
 
 class ImageTextMatchingInput(Wire):
-    """A picture, a text, or both; and texts to choose from. A bare body is a picture, or else a text."""
+    """An image, a text, or both, and candidate texts.
+
+    A raw body is an image, or else a text.
+    """
 
     body = "image"
 
-    image: Base64 | None = Field(None, description="A picture file as base64: PNG, JPEG, GIF, BMP, WebP or TIFF")
-    pixels: Pixels | None = Field(None, description="In place of image: [height][width] of 0 to 255, or with [3]")
-    text: NonBlankText | None = None
+    image: Base64 | None = Field(None, description="Image file as base64: PNG, JPEG, GIF, BMP, WebP or TIFF")
+    pixels: Pixels | None = Field(
+        None, description="In place of image: [height][width] of 0 to 255, or [height][width][3] for color"
+    )
+    text: NonBlankText | None = Field(None, description="Text to embed; with an image, also the only candidate")
     candidates: list[NonBlankText] | None = Field(
-        None, min_length=1, max_length=MOST_CANDIDATES, description="Texts to compare with; where absent, the text"
+        None, min_length=1, max_length=MAX_CANDIDATES, description="Texts to rank by similarity"
     )
 
     @classmethod
-    def of(cls, given: Any, *, parameters: Mapping[str, Any]) -> Self:
-        """Bytes that are no picture are a text."""
-        if isinstance(given, bytes) and not images.looks_like_image(given):
-            given = {"text": given}
-        return super().of(given, parameters=parameters)
+    def of(cls, value: Any, *, parameters: Mapping[str, Any]) -> Self:
+        """Parse an input; bytes that are not an image are a text. Raises `InputError`."""
+        if isinstance(value, bytes) and not images.looks_like_image(value):
+            value = {"text": value}
+        return super().of(value, parameters=parameters)
 
     @model_validator(mode="after")
-    def _something(self) -> Self:
+    def _has_content(self) -> Self:
         if self.image is not None and self.pixels is not None:
             raise ValueError("give either image or pixels")
         if not self.has_image and self.text is None:
@@ -81,30 +88,30 @@ class ImageTextMatchingInput(Wire):
 
     @property
     def has_image(self) -> bool:
-        """In either form."""
+        """True if there is an image, as a file or as pixels."""
         return self.image is not None or self.pixels is not None
 
 
 class Candidate(Wire):
-    """How well one text fits. `similarity` is a cosine, -1 to 1; `probability` says which of the candidates it is."""
+    """One candidate text with its scores."""
 
     text: str
-    similarity: float
-    probability: float
+    similarity: float = Field(description="Cosine similarity of the embeddings, -1 to 1")
+    probability: float = Field(description="Softmax of the similarities of all candidates")
 
 
 class ImageTextMatchingOutput(Wire):
-    """Where the picture, or where there is none the text, lies in the common space; the best candidate first."""
+    """The embedding of the image, or else of the text, and the ranked candidates."""
 
-    embedding: list[float]
-    scores: list[Candidate] | None = None
+    embedding: list[float] = Field(description="Unit vector in the common space of images and texts")
+    scores: list[Candidate] | None = Field(None, description="Candidates by decreasing similarity; null without any")
 
 
 class ImageTextMatching(Task):
-    """Pictures and texts in one space: search one by the other, or name classes by words alone."""
+    """Embeds images and texts in one space, for search and for zero-shot classification."""
 
     name = "image_text_matching"
-    summary = "Find the text that belongs to a picture and the picture that belongs to a text, or classify by captions"
+    summary = "Search images by text and texts by image, or classify images by captions (zero-shot)"
     slots: ClassVar[Mapping[str, Slot]] = {
         "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.POOLED}), default_architecture="cnn"),
         "text": Slot(
@@ -112,7 +119,7 @@ class ImageTextMatching(Task):
         ),
     }
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "text": "text"}
-    reads: ClassVar[Mapping[str, str]] = {"image": "image", "text": "text"}
+    encoded_columns: ClassVar[Mapping[str, str]] = {"image": "image", "text": "text"}
     encoders: ClassVar[Mapping[str, str]] = {"image": "image", "text": "text"}
     head = "projections"
     config_type = ImageTextMatchingConfig
@@ -125,13 +132,13 @@ class ImageTextMatching(Task):
     metrics: ClassVar[Mapping[str, Metric]] = {
         **{
             f"text_recall_at_{depth}": Metric(
-                f"Share of pictures whose own text is among the {depth} nearest of all texts of the split", True
+                f"Fraction of images whose own text is among the {depth} nearest of all texts of the split", True
             )
             for depth in DEPTHS
         },
         **{
             f"image_recall_at_{depth}": Metric(
-                f"Share of texts whose own picture is among the {depth} nearest of all pictures of the split", True
+                f"Fraction of texts whose own image is among the {depth} nearest of all images of the split", True
             )
             for depth in DEPTHS
         },
@@ -139,193 +146,205 @@ class ImageTextMatching(Task):
 
     @classmethod
     def learn(cls, config: ImageTextMatchingConfig, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
-        """Nothing: what belongs together is in the weights."""
+        """Return nothing: all that is learned is in the weights."""
         return {}
 
     def head_config(self) -> dict[str, Any]:
-        """The space, and what holds training back."""
-        found: dict[str, Any] = self.config.model_dump(exclude={"augmentation"})
-        return found
+        """Return the config without augmentation."""
+        options: dict[str, Any] = self.config.model_dump(exclude={"augmentation"})
+        return options
 
-    def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
-        """What is missing of picture and text stands as None."""
-        asked = ImageTextMatchingInput.of(given, parameters=parameters)
-        image = ImageInput(image=asked.image, pixels=asked.pixels).raw() if asked.has_image else None
-        candidates = asked.candidates or ([asked.text] if asked.has_image and asked.text is not None else [])
-        return {"image": image, "text": asked.text, "candidates": candidates}
+    def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
+        """Return image, text and candidates; an absent image or text is None."""
+        request = ImageTextMatchingInput.of(raw_input, parameters=parameters)
+        image = ImageInput(image=request.image, pixels=request.pixels).raw() if request.has_image else None
+        candidates = request.candidates or ([request.text] if request.has_image and request.text is not None else [])
+        return {"image": image, "text": request.text, "candidates": candidates}
 
     @classmethod
-    def show(cls, row: Row) -> tuple[ImageTextMatchingInput, None]:
-        """Both; that they belong together is all there is to learn."""
+    def to_input_and_target(cls, row: Row) -> tuple[ImageTextMatchingInput, None]:
+        """Return image and text as the input; there is no target besides that they match."""
         return ImageTextMatchingInput(image=images.encode_png(row["image"]), text=row["text"]), None
 
     def encode(self, rows: Rows) -> dict[str, Column]:
-        """`image` and `text` as the encoders give them; of asked rows also what they have, and their candidates."""
+        """Return encoded `image` and `text`; for requests also `has_image` and the candidates.
+
+        An absent image or text is encoded as a blank one.
+        """
         if "candidates" not in rows.columns:
             return super().encode(rows)
-        pictures, texts = list(rows.columns["image"]), list(rows.columns["text"])
+        pixels, texts = list(rows.columns["image"]), list(rows.columns["text"])
         blank = np.zeros((1, 1, 1), dtype=np.uint8)
         encode_text = self.slot_encoders["text"].encode
-        named = list(dict.fromkeys(text for each in rows.columns["candidates"] for text in each))
-        codes = dict(zip(named, encode_text(named), strict=True)) if named else {}
+        unique_texts = list(dict.fromkeys(text for row in rows.columns["candidates"] for text in row))
+        codes = dict(zip(unique_texts, encode_text(unique_texts), strict=True)) if unique_texts else {}
         return {
-            "image": self.slot_encoders["image"].encode([blank if each is None else each for each in pictures]),
-            "has_image": np.array([each is not None for each in pictures]),
-            "text": encode_text(["" if each is None else each for each in texts]),
-            "candidates": [[codes[text] for text in each] for each in rows.columns["candidates"]],
+            "image": self.slot_encoders["image"].encode([blank if image is None else image for image in pixels]),
+            "has_image": np.array([image is not None for image in pixels]),
+            "text": encode_text(["" if text is None else text for text in texts]),
+            "candidates": [[codes[text] for text in row] for row in rows.columns["candidates"]],
             "candidate_texts": list(rows.columns["candidates"]),
         }
 
     def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
-        """Distort the pictures where the config asks for it."""
+        """Transform the images if augmentation is on."""
         if self.config.augmentation == "off":
             return columns
         return {**columns, "image": random_affine(np.asarray(columns["image"]), generator)}
 
     def collate(self, columns: dict[str, Column]) -> Arrays:
-        """Signals and masks; candidates as `candidates` int64 [B, K, T] and `candidates_mask`, none where all false."""
-        own = {name: each for name, each in columns.items() if name not in ("candidates", "candidate_texts")}
-        arrays = super().collate(own)
+        """Return signals and masks; for requests also `candidates` int64 [B, K, T] and `candidates_mask`.
+
+        The mask of a candidate that pads a row is all false.
+        """
+        signals = {name: column for name, column in columns.items() if name not in ("candidates", "candidate_texts")}
+        arrays = super().collate(signals)
         if "candidates" in columns:
-            arrays |= self._candidates(columns)
+            arrays |= self._collate_candidates(columns)
         return arrays
 
-    def _candidates(self, columns: dict[str, Column]) -> Arrays:
-        given: Any = columns["candidates"]
-        most = max(map(len, given))
-        flat = [each for row in given for each in row]
-        read = self.slot_encoders["text"].collate(flat) if flat else {"signal": np.zeros((0, 1), dtype=np.int64)}
-        signal = read["signal"]
-        place = np.array([(row, at) for row, each in enumerate(given) for at in range(len(each))], dtype=np.int64)
-        rows, at = place.reshape(-1, 2).T
-        codes = np.zeros((len(given), most, signal.shape[1]), dtype=signal.dtype)
-        mask = np.zeros(codes.shape, dtype=bool)
-        texts = np.full(codes.shape[:2], "", dtype=object)
-        codes[rows, at] = signal
-        mask[rows, at] = read.get("mask", True)
-        texts[rows, at] = [text for row in columns["candidate_texts"] for text in row]
-        return {"candidates": codes, "candidates_mask": mask, "candidate_texts": texts}
+    def _collate_candidates(self, columns: dict[str, Column]) -> Arrays:
+        candidates: Any = columns["candidates"]
+        codes = [text_codes for row in candidates for text_codes in row]
+        text = self.slot_encoders["text"].collate(codes) if codes else {"signal": np.zeros((0, 1), dtype=np.int64)}
+        positions = np.array([(row, k) for row, texts in enumerate(candidates) for k in range(len(texts))], np.int64)
+        rows, k = positions.reshape(-1, 2).T
+        shape = len(candidates), max(map(len, candidates)), text["signal"].shape[1]
+        signal, mask = np.zeros(shape, dtype=text["signal"].dtype), np.zeros(shape, dtype=bool)
+        raw_texts = np.full(shape[:2], "", dtype=object)
+        signal[rows, k] = text["signal"]
+        mask[rows, k] = text.get("mask", True)
+        raw_texts[rows, k] = [raw_text for row in columns["candidate_texts"] for raw_text in row]
+        return {"candidates": signal, "candidates_mask": mask, "candidate_texts": raw_texts}
 
-    def answer(self, run: Run, batch: Arrays) -> Arrays:
-        """`embedding` [B, D] of what was sent, and the `similarity` [B, K] of its candidates.
+    def predict(self, run: Run, batch: Arrays) -> Arrays:
+        """Return `embedding` [B, D] and `similarity` [B, K] of its candidates.
 
-        Of rows that are judged, both embeddings.
+        The embedding is that of the image, or else of the text. For rows without candidates, as in evaluation, return
+        the embeddings of both image and text.
         """
         if "candidates" not in batch:
             return {**run("image", batch), **run("text", batch)}
         text = run("text", {name: batch[name] for name in ("text", "text_mask") if name in batch})
-        picture = run("image", {"image": batch["image"]}) if batch["has_image"].any() else None
-        own = text["text_embedding"]
-        if picture is not None:
-            own = np.where(batch["has_image"][:, None], picture["image_embedding"], own)
+        embedding = text["text_embedding"]
+        if batch["has_image"].any():
+            image = run("image", {"image": batch["image"]})
+            embedding = np.where(batch["has_image"][:, None], image["image_embedding"], embedding)
         similarity = np.full(batch["candidates"].shape[:2], -np.inf, dtype=np.float32)
-        real = np.asarray(batch["candidates_mask"].any(axis=2))
-        rows, _ = np.nonzero(real)
+        is_candidate = np.asarray(batch["candidates_mask"].any(axis=2))
+        rows, _ = np.nonzero(is_candidate)
         if len(rows):
-            similarity[real] = (self._embedded(run, batch, real) * own[rows]).sum(axis=1)
-        return {"embedding": own, "similarity": similarity, "scale": text["scale"]}
+            similarity[is_candidate] = (self._embed_candidates(run, batch, is_candidate) * embedding[rows]).sum(axis=1)
+        return {"embedding": embedding, "similarity": similarity, "scale": text["scale"]}
 
-    def _embedded(self, run: Run, batch: Arrays, real: np.ndarray) -> np.ndarray:
-        """float32 [n, D] of the n real candidates: each different text is read once, and not too many at a time."""
-        number: dict[str, int] = {}
-        places = [number.setdefault(text, len(number)) for text in batch["candidate_texts"][real]]
-        _, first = np.unique(places, return_index=True)
-        codes, mask = batch["candidates"][real][first], batch["candidates_mask"][real][first]
-        most = max(1, min(AT_ONCE, TOKENS_AT_ONCE // codes.shape[1]))
-        parts = [
-            run("text", {"text": codes[start : start + most], "text_mask": mask[start : start + most]})
-            for start in range(0, len(first), most)
+    def _embed_candidates(self, run: Run, batch: Arrays, is_candidate: np.ndarray) -> np.ndarray:
+        """Return float32 [n, D] for the n true entries of `is_candidate` [B, K].
+
+        Each distinct text is read once, and the number read at a time is limited.
+        """
+        index_of: dict[str, int] = {}
+        indices = [index_of.setdefault(text, len(index_of)) for text in batch["candidate_texts"][is_candidate]]
+        _, first = np.unique(indices, return_index=True)
+        codes, mask = batch["candidates"][is_candidate][first], batch["candidates_mask"][is_candidate][first]
+        count = max(1, min(MAX_ROWS_PER_CALL, MAX_TOKENS_PER_CALL // codes.shape[1]))
+        calls = [
+            run("text", {"text": codes[start : start + count], "text_mask": mask[start : start + count]})
+            for start in range(0, len(first), count)
         ]
-        return np.concatenate([each["text_embedding"] for each in parts])[places]
+        return np.concatenate([arrays["text_embedding"] for arrays in calls])[indices]
 
     def embed(self, run: Run, batch: Arrays) -> Arrays:
-        """In the common space, where pictures and texts can be compared."""
-        return self.answer(run, batch)
+        """Embed in the common space, in which images and texts can be compared."""
+        return self.predict(run, batch)
 
-    def decode(self, arrays: Arrays) -> list[Answer]:
-        """From `embedding` float [B, D], `similarity` float [B, K] and `scale` float [B]."""
-        answers: list[Answer] = []
+    def decode(self, arrays: Arrays) -> list[Output]:
+        """Decode `embedding` float [B, D], `similarity` float [B, K] and `scale` float [B]."""
+        outputs: list[Output] = []
         for row, similarity in enumerate(arrays["similarity"].astype(np.float64)):
             order = np.argsort(-similarity, kind="stable")[: int(np.isfinite(similarity).sum())]
-            shares = np.exp(arrays["scale"][row] * (similarity[order] - similarity.max(initial=-1)))
-            shares /= shares.sum() if len(order) else 1
+            probabilities = np.exp(arrays["scale"][row] * (similarity[order] - similarity.max(initial=-1)))
+            probabilities /= probabilities.sum() if len(order) else 1
             scores = [
-                Candidate(text=arrays["candidate_texts"][row, at], similarity=similarity[at], probability=share)
-                for at, share in zip(order.tolist(), shares.tolist(), strict=True)
+                Candidate(text=arrays["candidate_texts"][row, k], similarity=similarity[k], probability=probability)
+                for k, probability in zip(order.tolist(), probabilities.tolist(), strict=True)
             ]
-            found = ImageTextMatchingOutput(embedding=arrays["embedding"][row].tolist(), scores=scores or None)
-            answers.append(found.to_json())
-        return answers
+            output = ImageTextMatchingOutput(embedding=arrays["embedding"][row].tolist(), scores=scores or None)
+            outputs.append(output.to_json())
+        return outputs
 
-    def collect(self, outputs: Arrays, batch: Arrays, answer: Any) -> Arrays:
-        """Where each lies."""
+    def collect(self, outputs: Arrays, batch: Arrays, predict: Any) -> Arrays:
+        """Return the embeddings of images and texts."""
         return {name: outputs[name] for name in ("image_embedding", "text_embedding")}
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
     ) -> Evaluation:
-        """Both ways among all of the split; beside it, what guessing finds.
+        """Compute recall of texts by image and of images by text.
 
-        Several texts of one picture are all right, and so are several pictures of one text.
+        Candidates are all of the split. All texts of one image are correct, and so are all images of one text. The
+        baseline is a random order.
         """
-        picture_of, text_of = _same(columns["image"]), _same(columns["text"])
-        pictures, texts = (np.asarray(outputs[f"{slot}_embedding"]) for slot in ("image", "text"))
-        metrics, baseline = {}, {}
-        intervals = {}
-        for sought, ranks, chances in (
-            ("text", *_search(pictures, texts, picture_of, text_of)),
-            ("image", *_search(texts, pictures, text_of, picture_of)),
+        image_ids, text_ids = _unique_ids(columns["image"]), _unique_ids(columns["text"])
+        image_embeddings, text_embeddings = (np.asarray(outputs[f"{slot}_embedding"]) for slot in ("image", "text"))
+        metrics, baseline, intervals = {}, {}, {}
+        for target, ranks, random_hit_rates in (
+            ("text", *_search(image_embeddings, text_embeddings, image_ids, text_ids)),
+            ("image", *_search(text_embeddings, image_embeddings, text_ids, image_ids)),
         ):
             for depth in DEPTHS:
-                name = f"{sought}_recall_at_{depth}"
+                name = f"{target}_recall_at_{depth}"
                 metrics[name] = ranking.hit_rate(ranks, depth)
-                baseline[name] = float(chances[depth].mean())
+                baseline[name] = float(random_hit_rates[depth].mean())
                 intervals[name] = wilson_interval(metrics[name], len(ranks))
         return Evaluation(metrics, baseline, intervals=intervals)
 
     @classmethod
     def example(cls) -> tuple[ImageTextMatchingInput, ImageTextMatchingOutput]:
-        """A drawn 7, and what it might be."""
+        """A drawn 7, and two candidates."""
         scores = [
             Candidate(text="a seven", similarity=0.61, probability=0.93),
             Candidate(text="a cat", similarity=0.43, probability=0.07),
         ]
-        given = ImageTextMatchingInput(image=ImageInput.make_example().image, candidates=["a cat", "a seven"])
-        return given, ImageTextMatchingOutput(embedding=[0.6, -0.8], scores=scores)
+        example_input = ImageTextMatchingInput(image=ImageInput.make_example().image, candidates=["a cat", "a seven"])
+        return example_input, ImageTextMatchingOutput(embedding=[0.6, -0.8], scores=scores)
 
 
-def _same(column: Column) -> np.ndarray:
-    """int64 [N]: equal rows have the same number."""
+def _unique_ids(column: Column) -> np.ndarray:
+    """Return int64 [N]; equal rows have the same number."""
     hashes = [blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16).digest() for row in column]
     return np.unique(np.array(hashes), return_inverse=True)[1]
 
 
 def _search(
-    asked: np.ndarray, found: np.ndarray, queries: np.ndarray, candidates: np.ndarray
+    query_embeddings: np.ndarray, candidate_embeddings: np.ndarray, query_ids: np.ndarray, candidate_ids: np.ndarray
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    """The rank of the best right candidate for each different query, and by depth what chance would find.
+    """Rank the candidates of each distinct query.
 
-    `queries` and `candidates` int64 [N] tell which rows are the same; what stands in one row belongs together.
+    `query_ids` and `candidate_ids` int64 [N] are equal for equal rows; a query and a candidate of one row match.
+    Returns the rank of the best match of each distinct query, and by depth the hit rate that a random order expects.
     """
-    _, first_query = np.unique(queries, return_index=True)
-    _, first_candidate = np.unique(candidates, return_index=True)
-    count = len(first_candidate)
-    pairs = np.unique(np.stack([queries, candidates]), axis=1)
+    _, first_query = np.unique(query_ids, return_index=True)
+    _, first_candidate = np.unique(candidate_ids, return_index=True)
+    pairs = np.unique(np.stack([query_ids, candidate_ids]), axis=1)
     ranks = np.empty(len(first_query), dtype=np.int64)
-    for start in range(0, len(first_query), AT_ONCE):
-        rows = first_query[start : start + AT_ONCE]
-        likeness = asked[rows] @ found[first_candidate].T
-        mine = (pairs[0] >= start) & (pairs[0] < start + len(rows))
-        right = np.zeros(likeness.shape, dtype=bool)
-        right[pairs[0][mine] - start, pairs[1][mine]] = True
-        best = np.where(right, likeness, -np.inf).max(axis=1, keepdims=True)
-        ahead = ((likeness > best) & ~right).sum(axis=1)
-        equal = ((likeness == best) & ~right).sum(axis=1)
+    for start in range(0, len(first_query), MAX_ROWS_PER_CALL):
+        rows = first_query[start : start + MAX_ROWS_PER_CALL]
+        similarity = query_embeddings[rows] @ candidate_embeddings[first_candidate].T
+        in_chunk = (pairs[0] >= start) & (pairs[0] < start + len(rows))
+        is_match = np.zeros(similarity.shape, dtype=bool)
+        is_match[pairs[0][in_chunk] - start, pairs[1][in_chunk]] = True
+        best = np.where(is_match, similarity, -np.inf).max(axis=1, keepdims=True)
+        ahead = ((similarity > best) & ~is_match).sum(axis=1)
+        equal = ((similarity == best) & ~is_match).sum(axis=1)
         ranks[start : start + len(rows)] = ahead + equal // 2
-    rights = np.bincount(pairs[0], minlength=len(first_query))
-    chances = {}
-    for depth in DEPTHS:
-        # All of the `depth` are wrong, one after the other drawn without putting back.
-        wrong = [np.clip((count - rights - drawn) / max(1, count - drawn), 0, 1) for drawn in range(min(depth, count))]
-        chances[depth] = 1 - np.prod(wrong, axis=0)
-    return ranks, chances
+    matches = np.bincount(pairs[0], minlength=len(first_query))
+    return ranks, {depth: _random_hit_rate(matches, len(first_candidate), depth) for depth in DEPTHS}
+
+
+def _random_hit_rate(matches: np.ndarray, candidates: int, depth: int) -> np.ndarray:
+    """Return the probability that one of `matches` [N] is among `depth` candidates drawn without replacement."""
+    misses = [
+        np.clip((candidates - matches - drawn) / max(1, candidates - drawn), 0, 1)
+        for drawn in range(min(depth, candidates))
+    ]
+    return np.asarray(1 - np.prod(misses, axis=0))

@@ -1,6 +1,6 @@
-"""Which objects a picture shows, and where.
+"""Object detection: the class and bounding box of every object in an image.
 
-N rows, B batch, C channels, K classes, M objects of the row that has most. A box is x1, y1, x2, y2.
+N rows, B batch, C channels, K classes, M objects of the row with the most. A box is x1, y1, x2, y2.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ml.metrics.non_maximum_suppression import MAX_PEAKS, Detection, select_boxe
 from ml.preprocessing.augmentation import Mirror, random_affine_with_boxes
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Signal, Slot
-from ml.tasks.base import MODEL, Answer, Task
+from ml.tasks.base import MODEL, Output, Task
 from ml.wire import ImageInput, Wire
 
 if TYPE_CHECKING:
@@ -31,54 +31,68 @@ if TYPE_CHECKING:
     from ml.encoders.base import Column
     from ml.metrics.base import Evaluation
 
+#: Label that pads rows with fewer objects than another row of the batch.
 NO_OBJECT: Final = -1
-"""The label that fills up the rows of a batch that have fewer objects than another."""
 
 
 class ObjectDetectionConfig(Config):
-    """On which grid objects are looked for, when two boxes are one object, and how training pictures are varied."""
+    """Detection grid, overlap limit and augmentation."""
 
-    stride: int = Field(4, ge=1, le=64)
-    """Pixels between two places where an object's middle can be. Objects nearer to each other become one."""
-    overlap: float = Field(0.5, gt=0, le=1)
-    """Of two boxes of one class whose intersection over union is larger, the surer stays."""
-    augmentation: Literal["off", "light"] = "light"
-    """Light: scaled and shifted, boxes with it."""
-    mirror: Mirror = "sides"
-    """What light augmentation may mirror: nothing where left and right differ, as in text; both under a microscope."""
+    stride: int = Field(
+        4, ge=1, le=64, description="Pixels between possible object centers. Objects closer to each other are merged."
+    )
+    overlap: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Maximum intersection over union of two boxes of one class; above it, only the box with the higher "
+        "confidence is returned.",
+    )
+    augmentation: Literal["off", "light"] = Field(
+        "light", description="`light`: scale and shift training images, with their boxes."
+    )
+    mirror: Mirror = Field(
+        "sides",
+        description="How `light` augmentation mirrors images. `sides`: left-right. `both`: also up-down, for images "
+        "without an upright position, as in microscopy. `no`: never, for images with text.",
+    )
 
 
 class ObjectDetectionInput(ImageInput):
-    """One picture, and how sure an answer must be."""
+    """An image, and which objects to return."""
 
-    confidence: float = Field(0.3, ge=0, le=1, description="Objects that are less sure are left out")
-    max_objects: int = Field(100, ge=1, le=MAX_PEAKS, description="The surest so many")
+    confidence: float = Field(0.3, ge=0, le=1, description="Minimum confidence of the objects that are returned")
+    max_objects: int = Field(
+        100, ge=1, le=MAX_PEAKS, description="Maximum number of objects; those with the highest confidence"
+    )
 
 
 class DetectedObject(BaseModel):
-    """`box` is left, top, right, bottom in pixels of the picture that was sent."""
+    """One detected object."""
 
     label: str
     confidence: float = Field(ge=0, le=1)
-    box: list[float] = Field(min_length=4, max_length=4)
+    box: list[float] = Field(
+        min_length=4, max_length=4, description="Left, top, right and bottom in pixels of the image that was sent"
+    )
 
 
 class ObjectDetectionOutput(Wire):
-    """What was found, surest first."""
+    """The detected objects, by decreasing confidence."""
 
     objects: list[DetectedObject]
 
 
 class ObjectDetection(Task):
-    """Any number of objects for one picture, none included."""
+    """Detects any number of objects in an image, or none."""
 
     name = "object_detection"
-    summary = "Say which objects a picture shows, and where"
+    summary = "Detect objects in an image: the class and bounding box of each"
     slots: ClassVar[Mapping[str, Slot]] = {
         "image": Slot(reads=frozenset({Signal.IMAGE}), needs=frozenset({Feature.MAPS}), default_architecture="cnn")
     }
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "objects": "objects"}
-    reads: ClassVar[Mapping[str, str]] = {"image": "image"}
+    encoded_columns: ClassVar[Mapping[str, str]] = {"image": "image"}
     encoders: ClassVar[Mapping[str, str]] = {"image": "image"}
     head = "boxes"
     config_type = ObjectDetectionConfig
@@ -90,173 +104,175 @@ class ObjectDetection(Task):
         epochs=20, batch_size=8, optimizer="adamw", learning_rate=0.002, weight_decay=0.01, decay="one_cycle"
     )
 
-    @property
-    def labels(self) -> Sequence[str]:
-        """The classes in the order of their codes."""
-        labels: Sequence[str] = self.state["labels"]
-        return labels
-
     @classmethod
     def learn(cls, config: ObjectDetectionConfig, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
-        """The names of the classes, in natural order."""
+        """Return the names of the classes, in natural order."""
         return {"labels": summary.classes}
 
     @classmethod
-    def refuse(cls, summary: DatasetSummary) -> list[str]:
-        """Beside what is missing: pictures on none of which there is an object."""
-        found = super().refuse(summary)
+    def check_dataset(cls, summary: DatasetSummary) -> list[str]:
+        """Check the columns, the row counts, and that there is at least one object."""
+        reasons = super().check_dataset(summary)
         if "objects" in summary.columns and not summary.classes:
-            found.append(f"{cls.name} needs at least one object; the dataset has none")
-        return found
+            reasons.append(f"{cls.name} needs at least one object; the dataset has none")
+        return reasons
 
     def head_config(self) -> dict[str, Any]:
-        """Number of classes, and the grid."""
+        """Return the number of classes, and the stride of the grid."""
         return {"classes": len(self.labels), "stride": self.config.stride}
 
-    def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
-        """The picture, decoded, and what is asked of the answer."""
-        asked = self.input_type.of(given, parameters=parameters)
-        return {"image": asked.raw(), "confidence": asked.confidence, "max_objects": asked.max_objects}
+    def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
+        """Decode the image, and return the limits of the request."""
+        request = self.input_type.of(raw_input, parameters=parameters)
+        return {"image": request.raw(), "confidence": request.confidence, "max_objects": request.max_objects}
 
     @classmethod
-    def show(cls, row: Row) -> tuple[ObjectDetectionInput, dict[str, Any]]:
-        """A PNG, and the objects."""
+    def to_input_and_target(cls, row: Row) -> tuple[ObjectDetectionInput, dict[str, Any]]:
+        """Return the image as PNG, and the objects."""
         return ObjectDetectionInput(image=images.encode_png(row["image"])), {"objects": row.get("objects", [])}
 
     def encode(self, rows: Rows) -> dict[str, Column]:
-        """`image`: uint8 [N, C, H, W]; `size`: int64 [N, 2], width and height of each picture before.
+        """Return `image` uint8 [N, C, H, W] and `size` int64 [N, 2].
 
-        Of training rows, for each `true_boxes`: float32 [m, 4], shares of the picture, and `true_labels`: int64 [m].
+        The size is the original width and height. Training rows also have `true_boxes`, float32 [m, 4] per row, as
+        fractions of the image, and `true_labels`, int64 [m] per row.
         """
-        measured = _Measured(rows.columns["image"])
-        columns = super().encode(Rows({**rows.columns, "image": measured}))
-        columns["size"] = measured.sizes()
-        for asked in ("confidence", "max_objects"):
-            if asked in rows.columns:
-                columns[asked] = np.array(rows.columns[asked])
+        sized_images = _SizedImages(rows.columns["image"])
+        columns = super().encode(Rows({**rows.columns, "image": sized_images}))
+        columns["size"] = sized_images.sizes()
+        for name in ("confidence", "max_objects"):
+            if name in rows.columns:
+                columns[name] = np.array(rows.columns[name])
         if "objects" in rows.columns:
-            there = list(rows.columns["objects"])
+            objects = list(rows.columns["objects"])
             scale = np.concatenate([columns["size"], columns["size"]], axis=1)
-            shares = (_boxes(objects) / size for objects, size in zip(there, scale, strict=True))
-            # In shares, an edge may be rounded beyond 1.
-            columns["true_boxes"] = [each.clip(0, 1).astype(np.float32) for each in shares]
-            columns["true_labels"] = [self._codes(objects) for objects in there]
+            boxes = (_boxes(row) / size for row, size in zip(objects, scale, strict=True))
+            # Rounding can move the edge of a scaled box beyond 1.
+            columns["true_boxes"] = [row.clip(0, 1).astype(np.float32) for row in boxes]
+            columns["true_labels"] = [self._label_codes(row) for row in objects]
         return columns
 
     def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
-        """Move the pictures and their boxes where the config asks for it."""
+        """Transform the images with their boxes if augmentation is on."""
         if self.config.augmentation == "off":
             return columns
-        image, boxes, kept = random_affine_with_boxes(
+        image, boxes, is_visible = random_affine_with_boxes(
             np.asarray(columns["image"]), list(columns["true_boxes"]), generator, mirror=self.config.mirror
         )
-        labels = [codes[each] for codes, each in zip(columns["true_labels"], kept, strict=True)]
+        labels = [codes[row] for codes, row in zip(columns["true_labels"], is_visible, strict=True)]
         return {**columns, "image": image, "true_boxes": boxes, "true_labels": labels}
 
     def collate(self, columns: dict[str, Column]) -> Arrays:
-        """Pictures in 0..1; objects filled up to `true_boxes` float32 [B, M, 4] and `true_labels` int64 [B, M]."""
-        plain = {name: column for name, column in columns.items() if name not in ("true_boxes", "true_labels")}
-        arrays = super().collate(plain)
+        """Return images in 0..1 and padded objects.
+
+        The objects are `true_boxes` float32 [B, M, 4] and `true_labels` int64 [B, M].
+        """
+        fixed_size = {name: column for name, column in columns.items() if name not in ("true_boxes", "true_labels")}
+        arrays = super().collate(fixed_size)
         if "true_boxes" not in columns:
             return arrays
-        most = max([1, *(len(codes) for codes in columns["true_labels"])])
-        boxes = np.zeros((len(columns["true_boxes"]), most, 4), dtype=np.float32)
+        max_objects = max([1, *(len(codes) for codes in columns["true_labels"])])
+        boxes = np.zeros((len(columns["true_boxes"]), max_objects, 4), dtype=np.float32)
         labels = np.full(boxes.shape[:2], NO_OBJECT, dtype=np.int64)
-        for row, (there, codes) in enumerate(zip(columns["true_boxes"], columns["true_labels"], strict=True)):
-            boxes[row, : len(codes)], labels[row, : len(codes)] = there, codes
+        for row, (row_boxes, codes) in enumerate(zip(columns["true_boxes"], columns["true_labels"], strict=True)):
+            boxes[row, : len(codes)], labels[row, : len(codes)] = row_boxes, codes
         return {**arrays, "true_boxes": boxes, "true_labels": labels}
 
-    def decode(self, arrays: Arrays) -> list[Answer]:
-        """From `scores` float [B, K, H, W] and `boxes` float [B, 4, H, W]."""
-        answers: list[Answer] = []
+    def decode(self, arrays: Arrays) -> list[Output]:
+        """Decode `scores` float [B, K, H, W] and `boxes` float [B, 4, H, W]."""
+        outputs: list[Output] = []
         for row, (width, height) in enumerate(arrays["size"].tolist()):
-            found = select_boxes(
+            detections = select_boxes(
                 arrays["scores"][row],
                 arrays["boxes"][row],
                 min_score=float(arrays["confidence"][row]),
                 max_boxes=int(arrays["max_objects"][row]),
                 max_iou=self.config.overlap,
             )
-            boxes = found.boxes.clip(0, 1) * [width, height, width, height]
+            boxes = detections.boxes.clip(0, 1) * [width, height, width, height]
             objects = [
                 {"label": self.labels[code], "confidence": confidence, "box": box}
                 for box, confidence, code in zip(
-                    boxes.round(2).tolist(), found.confidence.tolist(), found.label.tolist(), strict=True
+                    boxes.round(2).tolist(), detections.confidence.tolist(), detections.label.tolist(), strict=True
                 )
             ]
-            answers.append({"objects": objects})
-        return answers
+            outputs.append({"objects": objects})
+        return outputs
 
-    def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
-        """`found`: float64 [B, objects of the row that has most, 6], as `Detection.to_table` gives them."""
-        answered = answer()
+    def collect(self, outputs: Arrays, batch: Arrays, predict: Callable[[], Arrays]) -> Arrays:
+        """Return `detections` float64 [B, max. objects of a row, 6], as from `Detection.to_table`."""
+        predictions = predict()
         tables = [
             select_boxes(
                 scores, boxes, min_score=0, max_boxes=detection.MAX_DETECTIONS, max_iou=self.config.overlap
             ).to_table()
-            for scores, boxes in zip(answered["scores"], answered["boxes"], strict=True)
+            for scores, boxes in zip(predictions["scores"], predictions["boxes"], strict=True)
         ]
-        found = np.zeros((len(tables), max(len(each) for each in tables), 6))
+        detections = np.zeros((len(tables), max(len(table) for table in tables), 6))
         for row, table in enumerate(tables):
-            found[row, : len(table)] = table
-        return {"found": found}
+            detections[row, : len(table)] = table
+        return {"detections": detections}
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
     ) -> Evaluation:
-        """Average precision, per class, worst errors; the baseline tiles each picture with mean boxes."""
+        """Compute average precision, overall and per class, and the worst errors.
+
+        The baseline tiles every image with boxes of the mean size.
+        """
         return detection.evaluate(
-            [Detection.from_table(each) for each in outputs["found"]],
-            _true(columns),
+            [Detection.from_table(table) for table in outputs["detections"]],
+            _true_objects(columns),
             sizes=np.asarray(columns["size"]),
             classes=self.labels,
-            train=_true(train) if train is not None else None,
+            train=_true_objects(train) if train is not None else None,
         )
 
     @classmethod
     def example(cls) -> tuple[ObjectDetectionInput, ObjectDetectionOutput]:
-        """A drawn 7, found."""
-        found = DetectedObject(label="7", confidence=0.97, box=[4.5, 5.5, 22.5, 24.5])
-        return ObjectDetectionInput.make_example(), ObjectDetectionOutput(objects=[found])
+        """A drawn 7, detected."""
+        detected = DetectedObject(label="7", confidence=0.97, box=[4.5, 5.5, 22.5, 24.5])
+        return ObjectDetectionInput.make_example(), ObjectDetectionOutput(objects=[detected])
 
-    def _codes(self, objects: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    def _label_codes(self, objects: Sequence[Mapping[str, Any]]) -> np.ndarray:
         try:
-            return np.array([self.labels.index(each["label"]) for each in objects], dtype=np.int64)
+            return np.array([self.labels.index(item["label"]) for item in objects], dtype=np.int64)
         except ValueError:
-            unknown = next(each["label"] for each in objects if each["label"] not in self.labels)
-            raise DataError(f"the model knows no class {unknown!r}; it knows {', '.join(self.labels)}") from None
+            unknown = next(item["label"] for item in objects if item["label"] not in self.labels)
+            message = f"the model has no class {unknown!r}; its classes are {', '.join(self.labels)}"
+            raise DataError(message) from None
 
 
-class _Measured(Sequence[np.ndarray]):
-    """Passes pictures on to their encoder, and remembers how large each was: to decode them twice costs seconds."""
+class _SizedImages(Sequence[np.ndarray]):
+    """Images that record their size when they are read: decoding twice is slow."""
 
-    def __init__(self, pictures: Sequence[np.ndarray]) -> None:
-        self._pictures = pictures
+    def __init__(self, pixels: Sequence[np.ndarray]) -> None:
+        self._pixels = pixels
         self._sizes: dict[int, tuple[int, int]] = {}
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._pixels)
 
     def __getitem__(self, index: Any) -> Any:  # int -> uint8 [H, W, C]
-        picture = self._pictures[index]
-        self._sizes[index] = (picture.shape[1], picture.shape[0])
-        return picture
+        image = self._pixels[index]
+        self._sizes[index] = (image.shape[1], image.shape[0])
+        return image
 
     @property
     def array(self) -> np.ndarray | None:
-        """All of one size, where they lie in one array; the encoder reads it whole."""
-        return getattr(self._pictures, "array", None)
+        """All images, if they are stored in one array, which the encoder reads whole."""
+        return getattr(self._pixels, "array", None)
 
     def sizes(self) -> np.ndarray:
-        """int64 [N, 2]: width and height; once each was read."""
+        """Return int64 [N, 2], width and height, after every image has been read."""
         if self.array is not None:
             return np.tile(np.array(self.array.shape[2:0:-1], dtype=np.int64), (len(self), 1))
         return np.array([self._sizes[index] for index in range(len(self))], dtype=np.int64).reshape(-1, 2)
 
 
 def _boxes(objects: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    return np.array([each["box"] for each in objects], dtype=np.float32).reshape(-1, 4)
+    return np.array([item["box"] for item in objects], dtype=np.float32).reshape(-1, 4)
 
 
-def _true(columns: Mapping[str, Column]) -> list[tuple[np.ndarray, np.ndarray]]:
+def _true_objects(columns: Mapping[str, Column]) -> list[tuple[np.ndarray, np.ndarray]]:
     return list(zip(columns["true_boxes"], columns["true_labels"], strict=True))

@@ -1,6 +1,6 @@
-"""What somebody who has had these items will want next.
+"""Recommendation: the items that a user will want next, from the history of items.
 
-N rows, B batch, T items of a history, S items of the longest one, V codes.
+N rows, B batch, T positions of a history, S items of the longest history, V codes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ml.metrics import ranking
 from ml.metrics.base import Evaluation, Metric, wilson_interval
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Run, Signal, Slot
-from ml.tasks.base import MODEL, Answer, Task
+from ml.tasks.base import MODEL, Output, Task
 from ml.wire import HistoryInput, Wire
 
 if TYPE_CHECKING:
@@ -29,49 +29,58 @@ if TYPE_CHECKING:
     from ml.encoders.items import ItemsEncoder
 
 DEPTH: Final = 10
-SAMPLED: Final = 100
+#: Items among which the target is ranked for `hit_rate_at_10_of_100`.
+SAMPLED_ITEMS: Final = 100
+#: Seed of the sampled items, so that two models are evaluated against the same ones.
 SEED: Final = 20_261_125
-"""Of the sampled items, so that two models are judged against the same ones."""
-MOST_ASKED: Final = 1000
+MAX_COUNT: Final = 1000
 
 
 class RecommendationConfig(Config):
-    """What is recommended, and how strongly training is held back."""
+    """Repetition of items, negative sampling and regularization."""
 
-    repeat: bool = False
-    """Recommend items again that are in the history: right for songs and groceries, not for films."""
-    sampled: int = Field(512, ge=0, le=65_536)
-    """In training each item is told from so many others, drawn evenly at each step; 0: from all, which takes longer."""
-    dropout: float = Field(0.3, ge=0, lt=1)
-    """Share of the features that the head goes without in each training step."""
+    repeat: bool = Field(
+        False,
+        description="Recommend items of the history again: right for songs and groceries, not for movies.",
+    )
+    sampled: int = Field(
+        512,
+        ge=0,
+        le=65_536,
+        description="Negative items per training step, drawn uniformly (sampled softmax). 0: all items, which takes "
+        "longer.",
+    )
+    dropout: float = Field(0.3, ge=0, lt=1, description="Fraction of features that training sets to zero in each step.")
 
 
 class RecommendationInput(HistoryInput):
-    """Who asks, told by what they had; and how many they want."""
+    """The history of a user, and the number of items to recommend."""
 
-    count: int = Field(DEPTH, ge=1, le=MOST_ASKED, description="How many items to recommend")
+    count: int = Field(DEPTH, ge=1, le=MAX_COUNT, description="Number of items to recommend")
 
 
 class Recommended(Wire):
-    """One item. Of one answer, a higher score is a better guess; the scores of all items are probabilities."""
+    """One recommended item."""
 
     item: str
-    score: float
+    score: float = Field(description="Probability that this is the next item, among all that can be recommended")
 
 
 class RecommendationOutput(Wire):
-    """The best guesses first, and who asked as a point among users: alike histories lie near each other."""
+    """Recommended items by decreasing score, and an embedding of the user."""
 
     items: list[Recommended]
-    profile: list[float] = Field(description="The state of the user; the same history has the same, so it can be kept")
-    unknown: int = Field(0, description="Items of the history that training did not see; they were left out")
+    profile: list[float] = Field(
+        description="Embedding of the user, close to that of users with similar histories; one history has one profile"
+    )
+    unknown: int = Field(0, description="Number of items of the history that are not in the training data; ignored")
 
 
 class Recommendation(Task):
-    """The next item. Each step of a history is a lesson; each is judged by its last."""
+    """Predicts the next item of a history. Training predicts every item, evaluation the last."""
 
     name = "recommendation"
-    summary = "Recommend the items somebody will want next, from those they had; and tell users by their profile"
+    summary = "Recommend the next items to a user, from the items before; and embed users by their history"
     slots: ClassVar[Mapping[str, Slot]] = {
         "history": Slot(
             reads=frozenset({Signal.TOKENS}),
@@ -81,7 +90,7 @@ class Recommendation(Task):
         )
     }
     columns: ClassVar[Mapping[str, str]] = {"history": "items"}
-    reads: ClassVar[Mapping[str, str]] = {"history": "history"}
+    encoded_columns: ClassVar[Mapping[str, str]] = {"history": "history"}
     encoders: ClassVar[Mapping[str, str]] = {"history": "items"}
     head = "next_token"
     config_type = RecommendationConfig
@@ -89,19 +98,19 @@ class Recommendation(Task):
     output_type = RecommendationOutput
     metrics: ClassVar[Mapping[str, Metric]] = {
         "hit_rate_at_10": Metric(
-            "Share of histories whose last item is among the 10 recommended, of all items, from what came before it; "
-            "an item that training did not see counts as missed",
+            "Fraction of histories whose last item is among the 10 recommended, of all items, from the items before; "
+            "an item that is not in the training data counts as a miss",
             True,
         ),
         "ndcg_at_10": Metric(
-            "Mean over histories of 1 / log2(1 + place) of the last item among the 10 recommended, 0 beyond", True
+            "Mean over histories of 1 / log2(1 + rank) of the last item among the 10 recommended, 0 beyond", True
         ),
         "mean_reciprocal_rank": Metric(
-            "Mean over histories of 1 / place of the last item among all items that can be recommended", True
+            "Mean over histories of 1 / rank of the last item among all items that can be recommended", True
         ),
         "hit_rate_at_10_of_100": Metric(
-            f"As hit_rate_at_10, but among {SAMPLED} items drawn evenly (always the same ones) that the history does "
-            "not hold, and the last item: the older measure, easier and less telling",
+            f"As hit_rate_at_10, but among the last item and {SAMPLED_ITEMS} items drawn uniformly (the same for every "
+            "model) from those that are not in the history: an older metric, easier and less informative",
             True,
         ),
     }
@@ -111,192 +120,198 @@ class Recommendation(Task):
     )
 
     @property
-    def items(self) -> ItemsEncoder:
-        """Knows the items by code."""
+    def items_encoder(self) -> ItemsEncoder:
+        """The encoder, which has the items by code."""
         encoder: Any = self.slot_encoders["history"]
         return encoder  # type: ignore[no-any-return]  # the registry knows encoders by name alone
 
     @classmethod
     def learn(cls, config: RecommendationConfig, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
-        """Nothing: the encoder knows the items."""
+        """Return nothing: the encoder has the items."""
         return {}
 
     def head_config(self) -> dict[str, Any]:
-        """What holds training back, and how many items are enough to tell one from in a step."""
+        """Return the dropout, and the number of sampled negative items."""
         config: RecommendationConfig = self.config
-        # Fewer items are soon told from all.
-        sampled = config.sampled if len(self.items.items) > 2 * config.sampled else 0
+        # With few items, all of them are fast.
+        sampled = config.sampled if len(self.items_encoder.items) > 2 * config.sampled else 0
         return {**config.model_dump(exclude={"repeat"}), "sampled": sampled}
 
-    def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
-        """The history, and how many items are wanted."""
-        asked = RecommendationInput.of(given, parameters=parameters)
-        return {"history": asked.raw(), "count": asked.count}
+    def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
+        """Return the history, and the number of items to recommend."""
+        request = RecommendationInput.of(raw_input, parameters=parameters)
+        return {"history": request.raw(), "count": request.count}
 
     @classmethod
-    def show(cls, row: Row) -> tuple[RecommendationInput, str | None]:
-        """All but the last item, and the last."""
+    def to_input_and_target(cls, row: Row) -> tuple[RecommendationInput, str | None]:
+        """Return all items but the last, and the last."""
         *before, last = row["history"]
         return RecommendationInput(history=before), last
 
     def encode(self, rows: Rows) -> dict[str, Column]:
-        """`history`: int64 [T] each, what came before; `wanted`: int64 [N], what came then, 0 where it is unknown.
+        """Return `history`, int64 [T] per row, and `target` int64 [N].
 
-        Asked rows want nothing yet, but a `count` of items; `unknown` of theirs were left out.
+        The target is the next item; 0 if it is unknown. Requests have no target but `count`, the items to recommend,
+        and `unknown`, the items that were ignored. `is_evaluated` bool [N] is true until `augment` makes the rows
+        training samples.
         """
         values = [list(value) for value in rows.columns["history"]]
         if "count" in rows.columns:
-            history = self.items.encode(values)
+            history = self.items_encoder.encode(values)
             unknown = [len(value) - len(codes) for value, codes in zip(values, history, strict=True)]
             counts = np.array(list(rows.columns["count"]), dtype=np.int64)
             return {"history": history, "count": counts, "unknown": np.array(unknown, dtype=np.int64)}
-        history = self.items.encode([value[:-1] for value in values])
-        wanted = [self.items.code(value[-1]) or PADDING for value in values]
+        history = self.items_encoder.encode([value[:-1] for value in values])
+        targets = [self.items_encoder.code(value[-1]) or PADDING for value in values]
         return {
             "history": history,
-            "wanted": np.array(wanted, dtype=np.int64),
-            "judged": np.ones(len(values), dtype=bool),
+            "target": np.array(targets, dtype=np.int64),
+            "is_evaluated": np.ones(len(values), dtype=bool),
         }
 
     def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
-        """A stretch of each history, somewhere in it, in which every item is to be foretold from those before it."""
-        longest = self.items.config.length - 1
+        """Cut a random window out of each history; training predicts all of its items."""
+        max_length = self.items_encoder.config.length - 1
         histories: list[np.ndarray] = []
-        wanted: list[int] = []
-        for before, last in zip(columns["history"], columns["wanted"], strict=True):
+        targets: list[int] = []
+        for before, last in zip(columns["history"], columns["target"], strict=True):
             whole = np.append(before, last) if last != PADDING else before
-            start = int(generator.integers(0, max(0, len(whole) - longest) + 1))
-            stretch = whole[start : start + longest]
-            histories.append(stretch[:-1])
-            wanted.append(int(stretch[-1]) if len(stretch) else PADDING)
-        judged = np.zeros(len(histories), dtype=bool)
-        return {"history": histories, "wanted": np.array(wanted, dtype=np.int64), "judged": judged}
+            start = int(generator.integers(0, max(0, len(whole) - max_length) + 1))
+            window = whole[start : start + max_length]
+            histories.append(window[:-1])
+            targets.append(int(window[-1]) if len(window) else PADDING)
+        is_evaluated = np.zeros(len(histories), dtype=bool)
+        return {"history": histories, "target": np.array(targets, dtype=np.int64), "is_evaluated": is_evaluated}
 
     def collate(self, columns: dict[str, Column]) -> Arrays:
-        """The latest items, what is wanted behind them, and in `history_weight` float32 [B, T] what of it counts.
+        """Return the latest items with the target behind them, and `full_history` int64 [B, S].
 
-        In training every item does, when it is judged only the last. `seen` int64 [B, S] is all that was had.
+        `history_weight` float32 [B, T] is the weight of each position in the loss: all count in training, only the last
+        in evaluation.
         """
         histories = columns["history"]
-        # So that no place is read later that no training row has filled: its last item only ever was the wanted one.
-        latest = [row[max(0, len(row) - self.items.config.length + 2) :] for row in histories]
-        others = {name: each for name, each in columns.items() if name != "history"}
-        arrays = {**super().collate(others), "seen": _padded(histories)}
-        if "wanted" not in columns:
+        # One less than fits: in training, the last position only ever held the target.
+        latest = [row[max(0, len(row) - self.items_encoder.config.length + 2) :] for row in histories]
+        scalars = {name: column for name, column in columns.items() if name != "history"}
+        arrays = {**super().collate(scalars), "full_history": _pad(histories)}
+        if "target" not in columns:
             return {**arrays, **super().collate({"history": latest})}
-        wanted = arrays["wanted"]
-        known = wanted != PADDING
-        arrays |= super().collate({"history": [_with(row, code) for row, code in zip(latest, wanted, strict=True)]})
+        targets = arrays["target"]
+        with_targets = [_append(row, code) for row, code in zip(latest, targets, strict=True)]
+        arrays |= super().collate({"history": with_targets})
         weight = arrays["history_mask"].astype(np.float32)
         last = arrays["history_mask"].sum(axis=1) - 1
         only_last = np.zeros_like(weight)
-        only_last[np.arange(len(weight)), last] = known
-        arrays["history_weight"] = np.where(arrays["judged"][:, None], only_last, weight)
+        only_last[np.arange(len(weight)), last] = targets != PADDING
+        arrays["history_weight"] = np.where(arrays["is_evaluated"][:, None], only_last, weight)
         return arrays
 
-    def answer(self, run: Run, batch: Arrays) -> Arrays:
-        """What comes next; of a row whose next item is known, as if it were not."""
-        if "wanted" not in batch:
+    def predict(self, run: Run, batch: Arrays) -> Arrays:
+        """Predict the next item; a target in the history is hidden."""
+        if "target" not in batch:
             return run(MODEL, batch)
         mask = batch["history_mask"].copy()
-        known = batch["wanted"] != PADDING
-        mask[known, mask[known].sum(axis=1) - 1] = False
+        has_target = batch["target"] != PADDING
+        mask[has_target, mask[has_target].sum(axis=1) - 1] = False
         return run(MODEL, {**batch, "history": np.where(mask, batch["history"], PADDING), "history_mask": mask})
 
-    def decode(self, arrays: Arrays) -> list[Answer]:
-        """From `logits` float [B, V] for what comes next, and `embedding` float [B, D]."""
-        logits = self._allowed(arrays)
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares /= shares.sum(axis=1, keepdims=True)
-        answers: list[Answer] = []
+    def decode(self, arrays: Arrays) -> list[Output]:
+        """Decode `logits` float [B, V] of the next item, and `embedding` float [B, D]."""
+        logits = self._mask_logits(arrays)
+        probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        outputs: list[Output] = []
         for row, count in enumerate(arrays["count"].tolist()):
-            best = _best(logits[row], count)
-            answers.append(
-                RecommendationOutput(
-                    items=[
-                        Recommended(item=self.items.items[code - FIRST_ITEM], score=float(shares[row, code]))
-                        for code in best.tolist()
-                    ],
-                    profile=arrays["embedding"][row].tolist(),
-                    unknown=int(arrays["unknown"][row]),
-                ).to_json()
+            items = [
+                Recommended(item=self.items_encoder.items[code - FIRST_ITEM], score=float(probabilities[row, code]))
+                for code in _top_codes(logits[row], count).tolist()
+            ]
+            output = RecommendationOutput(
+                items=items, profile=arrays["embedding"][row].tolist(), unknown=int(arrays["unknown"][row])
             )
-        return answers
+            outputs.append(output.to_json())
+        return outputs
 
-    def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
-        """Where the last item stands, among all and among the sampled: int64 [B] each."""
-        target = batch["wanted"]
-        logits = self._allowed({**batch, **answer()})
-        seen = [row[row != PADDING] for row in batch["seen"]]
-        others = [sampled(row, code, logits.shape[1]) for row, code in zip(seen, target.tolist(), strict=True)]
+    def collect(self, outputs: Arrays, batch: Arrays, predict: Callable[[], Arrays]) -> Arrays:
+        """Return the rank of the target among all items and sampled ones, int64 [B]."""
+        targets = batch["target"].tolist()
+        logits = self._mask_logits({**batch, **predict()})
+        histories = [row[row != PADDING] for row in batch["full_history"]]
+        ranks = [_rank(scores, scores[code]) for scores, code in zip(logits, targets, strict=True)]
         sampled_ranks = [
-            _rank(logits[row, each], logits[row, code])
-            for row, (code, each) in enumerate(zip(target.tolist(), others, strict=True))
+            _rank(scores[sample_items(history, code, len(scores))], scores[code])
+            for scores, history, code in zip(logits, histories, targets, strict=True)
         ]
-        ranks = [_rank(each, each[code]) for each, code in zip(logits, target.tolist(), strict=True)]
         return {"rank": np.array(ranks), "sampled_rank": np.array(sampled_ranks)}
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
     ) -> Evaluation:
-        """Beside it popularity: the same answer to all, the items most had in training, less those in the history."""
+        """Compute hit rate, NDCG and mean reciprocal rank.
+
+        The baseline recommends the most popular items of training to everybody, without those of the history.
+        """
         metrics = _metrics(np.asarray(outputs["rank"]), np.asarray(outputs["sampled_rank"]))
         rows = len(outputs["rank"])
-        target = np.asarray(columns["wanted"])
-        baseline = self._popularity(columns["history"], target, train) if train is not None else {}
+        targets = np.asarray(columns["target"])
+        baseline = self._popularity(columns["history"], targets, train) if train is not None else {}
+        max_length = self.items_encoder.config.length - 2
         return Evaluation(
             metrics,
             baseline,
             intervals={name: wilson_interval(metrics[name], rows) for name in metrics if name.startswith("hit_rate")},
             extra={
-                "items": len(self.items.items),
-                "targets_unknown": int((target == PADDING).sum()),
-                "histories_cut": sum(len(each) > self.items.config.length - 2 for each in columns["history"]),
+                "items": len(self.items_encoder.items),
+                "targets_unknown": int((targets == PADDING).sum()),
+                "histories_cut": sum(len(history) > max_length for history in columns["history"]),
             },
         )
 
-    def _allowed(self, arrays: Arrays) -> np.ndarray:
-        """float32 [B, V]: what may not be recommended is minus infinity."""
+    def _mask_logits(self, arrays: Arrays) -> np.ndarray:
+        """Return float32 [B, V], with minus infinity for what may not be recommended."""
         logits = arrays["logits"].astype(np.float32)
         logits[:, :FIRST_ITEM] = -np.inf
         if not self.config.repeat:
-            logits[np.arange(len(logits))[:, None], arrays["seen"]] = -np.inf
+            logits[np.arange(len(logits))[:, None], arrays["full_history"]] = -np.inf
         return logits
 
-    def _popularity(self, histories: Column, target: np.ndarray, train: dict[str, Column]) -> dict[str, float]:
-        vocabulary = self.items.shape()["vocabulary"]
-        counts = np.bincount(np.concatenate([*train["history"], train["wanted"]]), minlength=vocabulary)
-        # Of equally popular items, one is first by its code: what a list of the most popular would do, too.
-        place = np.full(vocabulary, -1, dtype=np.int64)
-        place[np.argsort(-counts[FIRST_ITEM:], kind="stable") + FIRST_ITEM] = np.arange(vocabulary - FIRST_ITEM)
+    def _popularity(self, histories: Column, targets: np.ndarray, train: dict[str, Column]) -> dict[str, float]:
+        vocabulary = self.items_encoder.shape()["vocabulary"]
+        counts = np.bincount(np.concatenate([*train["history"], train["target"]]), minlength=vocabulary)
+        # Equally popular items are ordered by code, as in a list of the most popular.
+        rank_of = np.full(vocabulary, -1, dtype=np.int64)
+        rank_of[np.argsort(-counts[FIRST_ITEM:], kind="stable") + FIRST_ITEM] = np.arange(vocabulary - FIRST_ITEM)
         ranks, sampled_ranks = [], []
-        for history, code in zip(histories, target.tolist(), strict=True):
+        for history, code in zip(histories, targets.tolist(), strict=True):
             if code == PADDING or (not self.config.repeat and code in history):
                 ranks.append(ranking.NOT_RANKED)
                 sampled_ranks.append(ranking.NOT_RANKED)
                 continue
-            ahead = 0 if self.config.repeat else int((place[np.unique(history)] < place[code]).sum())
-            ranks.append(int(place[code]) - ahead)
-            sampled_ranks.append(int((place[sampled(history, code, vocabulary)] < place[code]).sum()))
+            ahead = 0 if self.config.repeat else int((rank_of[np.unique(history)] < rank_of[code]).sum())
+            ranks.append(int(rank_of[code]) - ahead)
+            sampled_ranks.append(int((rank_of[sample_items(history, code, vocabulary)] < rank_of[code]).sum()))
         return _metrics(np.array(ranks), np.array(sampled_ranks))
 
     @classmethod
     def example(cls) -> tuple[RecommendationInput, RecommendationOutput]:
-        """Three films, and what to see next."""
+        """Three movies, and two recommended ones."""
         items = [Recommended(item="1196", score=0.041), Recommended(item="1210", score=0.027)]
         output = RecommendationOutput(items=items, profile=[0.31, -1.2, 0.07], unknown=0)
         return RecommendationInput(history=["1", "260", "480"], count=2), output
 
 
-def sampled(seen: np.ndarray, target: int, vocabulary: int) -> np.ndarray:
-    """Up to 100 items evenly drawn from those that are neither had nor wanted; the same for the same row, always."""
-    generator = np.random.default_rng([SEED, zlib.crc32(seen.astype("<i8").tobytes()), target])
-    taken = np.zeros(vocabulary, dtype=bool)
-    taken[:FIRST_ITEM] = True
-    taken[seen] = True
-    taken[target] = True
-    free = np.flatnonzero(~taken)
-    return generator.choice(free, size=min(SAMPLED, len(free)), replace=False)
+def sample_items(history: np.ndarray, target: int, vocabulary: int) -> np.ndarray:
+    """Draw up to 100 items uniformly, without those of the history and the target.
+
+    The same history and target always get the same items.
+    """
+    generator = np.random.default_rng([SEED, zlib.crc32(history.astype("<i8").tobytes()), target])
+    is_excluded = np.zeros(vocabulary, dtype=bool)
+    is_excluded[:FIRST_ITEM] = True
+    is_excluded[history] = True
+    is_excluded[target] = True
+    candidates = np.flatnonzero(~is_excluded)
+    return generator.choice(candidates, size=min(SAMPLED_ITEMS, len(candidates)), replace=False)
 
 
 def _metrics(ranks: np.ndarray, sampled_ranks: np.ndarray) -> dict[str, float]:
@@ -308,26 +323,29 @@ def _metrics(ranks: np.ndarray, sampled_ranks: np.ndarray) -> dict[str, float]:
     }
 
 
-def _rank(scores: np.ndarray, own: float) -> int:
-    """How many scores stand before; of equal ones half: a model that says nothing is not the best."""
-    if not np.isfinite(own):
+def _rank(scores: np.ndarray, target_score: float) -> int:
+    """Return how many scores are higher, plus half of the equal ones.
+
+    Otherwise, a model with constant scores would be the best.
+    """
+    if not np.isfinite(target_score):
         return ranking.NOT_RANKED
-    return int((scores > own).sum() + max(0, int((scores == own).sum()) - 1) // 2)
+    return int((scores > target_score).sum() + max(0, int((scores == target_score).sum()) - 1) // 2)
 
 
-def _best(logits: np.ndarray, count: int) -> np.ndarray:
-    """The codes of the highest, the highest first; fewer where there are not so many."""
+def _top_codes(logits: np.ndarray, count: int) -> np.ndarray:
+    """Return the codes of the highest finite logits, at most `count`, in order."""
     count = min(count, int(np.isfinite(logits).sum()))
-    chosen = np.argpartition(-logits, count - 1)[:count] if count else np.empty(0, dtype=np.int64)
-    return np.asarray(chosen[np.lexsort((chosen, -logits[chosen]))])
+    codes = np.argpartition(-logits, count - 1)[:count] if count else np.empty(0, dtype=np.int64)
+    return np.asarray(codes[np.lexsort((codes, -logits[codes]))])
 
 
-def _with(history: np.ndarray, code: int) -> np.ndarray:
+def _append(history: np.ndarray, code: int) -> np.ndarray:
     return np.append(history, code) if code != PADDING else history
 
 
-def _padded(rows: Column) -> np.ndarray:
-    """int64 [N, S]."""
+def _pad(rows: Column) -> np.ndarray:
+    """Pad rows to int64 [N, S]."""
     padded = np.full((len(rows), max((len(row) for row in rows), default=0)), PADDING, dtype=np.int64)
     for row, codes in enumerate(rows):
         padded[row, : len(codes)] = codes

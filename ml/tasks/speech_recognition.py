@@ -1,6 +1,6 @@
-"""What was said in a recording.
+"""Speech recognition: the text of an audio clip.
 
-B batch, T frames, C letters known, the blank among them.
+B batch, T frames, C characters of the alphabet, including the blank.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ml.errors import DataError
 from ml.metrics import error_rate
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Signal, Slot
-from ml.tasks.base import MODEL, Answer, Task
+from ml.tasks.base import MODEL, Output, Task
 from ml.wire import AudioInput, Wire
 
 if TYPE_CHECKING:
@@ -29,38 +29,40 @@ if TYPE_CHECKING:
     from ml.encoders.log_mel import LogMelEncoder
     from ml.metrics.base import Evaluation, Metric
 
+#: Output of CTC for a frame where no character begins.
 BLANK: Final = PADDING
-"""What CTC says where no letter begins."""
-SHOWN: Final = 20
-BANDS_HIDDEN: Final = 0.2
-TIME_HIDDEN: Final = 0.1
-"""Largest share of the bands, and of the time: at most about a phoneme, or the text would not be there to be heard."""
+MAX_SAMPLES: Final = 20
+#: Maximum fraction of bands, and of frames, that augmentation hides: at most about a phoneme, or the text could not be
+#: recognized.
+MAX_HIDDEN_BANDS: Final = 0.2
+MAX_HIDDEN_TIME: Final = 0.1
 
 
 class SpeechRecognitionConfig(Config):
-    """What the network goes without while training."""
+    """Regularization and augmentation."""
 
-    dropout: float = Field(0.1, ge=0, lt=1)
-    augmentation: Literal["off", "light"] = "off"
-    """Light: a few bands, and a short while, of each training recording are silenced."""
+    dropout: float = Field(0.1, ge=0, lt=1, description="Fraction of features that training sets to zero in each step.")
+    augmentation: Literal["off", "light"] = Field(
+        "off", description="`light`: silence a few frequency bands and a short time span of each training clip."
+    )
 
 
 class SpeechRecognitionOutput(Wire):
-    """What was heard; empty where nothing was."""
+    """The recognized text."""
 
-    text: str
+    text: str = Field(description="Recognized text; empty if there is no speech")
 
 
 class SpeechRecognition(Task):
-    """A text for a recording, letter by letter (CTC), so that any word can be spelled, known or not."""
+    """Predicts the characters of an audio clip (CTC), and so can spell any word."""
 
     name = "speech_recognition"
-    summary = "Write down what is said in a recording"
+    summary = "Transcribe speech: the text of an audio clip"
     slots: ClassVar[Mapping[str, Slot]] = {
         "audio": Slot(reads=frozenset({Signal.FRAMES}), needs=frozenset({Feature.SEQUENCE}), default_architecture="rnn")
     }
     columns: ClassVar[Mapping[str, str]] = {"audio": "audio", "text": "text"}
-    reads: ClassVar[Mapping[str, str]] = {"audio": "audio", "text": "text"}
+    encoded_columns: ClassVar[Mapping[str, str]] = {"audio": "audio", "text": "text"}
     encoders: ClassVar[Mapping[str, str]] = {"audio": "log_mel", "text": "characters"}
     head = "ctc"
     config_type = SpeechRecognitionConfig
@@ -72,123 +74,150 @@ class SpeechRecognition(Task):
     recipe = Schedule(epochs=20, batch_size=32, learning_rate=5e-3)
 
     @property
-    def letters(self) -> CharactersEncoder:
-        """The alphabet."""
+    def text_encoder(self) -> CharactersEncoder:
+        """The encoder of the text, which has the alphabet."""
         encoder: CharactersEncoder = self.slot_encoders["text"]  # type: ignore[assignment]  # as `encoders` says
         return encoder
 
     @classmethod
     def learn(cls, config: SpeechRecognitionConfig, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
-        """Nothing: the alphabet travels with its encoder."""
+        """Return nothing: the text encoder has the alphabet."""
         return {}
 
     def head_config(self) -> dict[str, Any]:
-        """How many letters, and the dropout."""
-        return {"letters": self.letters.shape()["vocabulary"], "dropout": self.config.dropout}
+        """Return the number of characters, and the dropout."""
+        return {"letters": self.text_encoder.shape()["vocabulary"], "dropout": self.config.dropout}
 
-    def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
-        """The recording, decoded."""
-        return {"audio": self.input_type.value_of(given, parameters=parameters)}
+    def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
+        """Decode the audio clip."""
+        return {"audio": self.input_type.value_of(raw_input, parameters=parameters)}
 
     @classmethod
-    def show(cls, row: Row) -> tuple[AudioInput, str | None]:
-        """A WAV, and the text."""
+    def to_input_and_target(cls, row: Row) -> tuple[AudioInput, str | None]:
+        """Return the audio clip as WAV, and the text."""
         return AudioInput(audio=audio.encode_wav(row["audio"])), row.get("text")
 
     def encode(self, rows: Rows) -> dict[str, Column]:
-        """Frames, and where there are texts their letters; raises `DataError` where no row can be learned from."""
-        names = [name for name, column in self.reads.items() if column in rows.columns]
-        columns = {name: self.slot_encoders[name].encode(rows.columns[self.reads[name]]) for name in names}
+        """Return frames and, if the rows have texts, their characters.
+
+        Raises `DataError` if every text has more characters than its clip has frames, as CTC cannot learn from those.
+        """
+        names = [name for name, column in self.encoded_columns.items() if column in rows.columns]
+        columns = {name: self.slot_encoders[name].encode(rows.columns[self.encoded_columns[name]]) for name in names}
         if "text" in columns and len(columns["text"]):
-            crowded = len(self._crowded(columns))
-            if crowded == len(columns["text"]):
-                message = "every text has more letters than its recording has frames, so none can be learned from"
-                raise DataError(message, hint="Are texts and recordings those of one another, and recordings whole?")
-            self.letters.count_loss(
-                "not learned from, as they have more letters than their recordings have frames", crowded
-            )
+            too_long = len(self._too_long_texts(columns))
+            if too_long == len(columns["text"]):
+                message = "every text has more characters than its audio clip has frames, so training has no usable row"
+                raise DataError(message, hint="Check that texts belong to their audio clips, and that no clip is cut.")
+            self.text_encoder.count_loss("ignored, as they have more characters than their audio has frames", too_long)
         return columns
 
     def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
-        """SpecAugment (Park et al. 2019, arXiv:1904.08779) without its warping: what is hidden must be guessed."""
+        """Mask bands and time spans: SpecAugment (Park et al. 2019, arXiv:1904.08779) without time warping."""
         if self.config.augmentation == "off":
             return columns
-        return {**columns, "audio": [_masked(frames, generator) for frames in columns["audio"]]}
+        return {**columns, "audio": [_mask(frames, generator) for frames in columns["audio"]]}
 
-    def decode(self, arrays: Arrays) -> list[Answer]:
-        """From `logits` float [B, T, C] and `audio_mask`; what was said about padding is no part of the answer."""
-        return [SpeechRecognitionOutput(text=self.letters.decode(each)).to_json() for each in _spelled(arrays)]
+    def decode(self, arrays: Arrays) -> list[Output]:
+        """Decode `logits` float [B, T, C] and `audio_mask`; padding is ignored."""
+        texts = (self.text_encoder.decode(codes) for codes in _greedy_decode(arrays))
+        return [SpeechRecognitionOutput(text=text).to_json() for text in texts]
 
-    def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
-        """`said`: int [B, L], the letters heard, 0 behind them."""
-        said = _spelled({**batch, **outputs})
-        padded = np.zeros((len(said), max(len(each) for each in said)), dtype=np.int32)
-        for row, each in enumerate(said):
-            padded[row, : len(each)] = each
-        return {"said": padded}
+    def collect(self, outputs: Arrays, batch: Arrays, predict: Callable[[], Arrays]) -> Arrays:
+        """Return `characters` int [B, L], the recognized ones, padded with 0."""
+        rows = _greedy_decode({**batch, **outputs})
+        characters = np.zeros((len(rows), max(len(codes) for codes in rows)), dtype=np.int32)
+        for row, codes in enumerate(rows):
+            characters[row, : len(codes)] = codes
+        return {"characters": characters}
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
     ) -> Evaluation:
-        """Error rates; the baseline is the commonest text of training. Beside them: rows that could not be right."""
-        spell = self.letters.decode
-        wanted = [spell(each) for each in columns["text"]]
-        known = [spell(each) for each in train["text"]] if train is not None else None
-        found = error_rate.evaluate([spell(each) for each in outputs["said"]], wanted, train=known)
-        found.extra["outside_alphabet"] = self._outside(columns)
-        found.extra["more_letters_than_frames"] = self._report_crowded(columns)
+        """Compute error rates, and count the rows that could not be recognized.
+
+        The baseline is the most common text of training.
+        """
+        decode = self.text_encoder.decode
+        predictions = [decode(codes) for codes in outputs["characters"]]
+        references = [decode(codes) for codes in columns["text"]]
+        train_texts = [decode(codes) for codes in train["text"]] if train is not None else None
+        evaluation = error_rate.evaluate(predictions, references, train=train_texts)
+        evaluation.extra["outside_alphabet"] = self._report_unknown_characters(columns)
+        evaluation.extra["more_characters_than_frames"] = self._report_too_long_texts(columns)
         if train is not None:
-            found.extra["left_out_of_training"] = self._report_crowded(train)
-        return found
+            evaluation.extra["left_out_of_training"] = self._report_too_long_texts(train)
+        return evaluation
 
     @classmethod
     def example(cls) -> tuple[AudioInput, SpeechRecognitionOutput]:
-        """A tone, and a word; what a tone says to a model, only the model knows."""
+        """A tone, and a word; the real output for a tone depends on the model."""
         return AudioInput.make_example(), SpeechRecognitionOutput(text="seven")
 
-    def _outside(self, columns: dict[str, Column]) -> dict[str, Any]:
-        """Rows with letters that training did not have; they count as wrong, since nothing can spell them."""
-        places = {row: np.flatnonzero(each == UNKNOWN) for row, each in enumerate(columns["text"])}
-        rows = [row for row, found in places.items() if len(found)]
-        sample = [{"row": row + 1, "letter": int(places[row][0]) + 1, "count": len(places[row])} for row in rows]
-        return {"rows": len(rows), "sample": sample[:SHOWN]}
+    def _report_unknown_characters(self, columns: dict[str, Column]) -> dict[str, Any]:
+        """Report rows with characters that are not in the training data.
 
-    def _report_crowded(self, columns: dict[str, Column]) -> dict[str, Any]:
-        crowded = self._crowded(columns)
+        The model cannot output them, so they count as errors.
+        """
+        positions = {row: np.flatnonzero(codes == UNKNOWN) for row, codes in enumerate(columns["text"])}
+        rows = [row for row, unknown in positions.items() if len(unknown)]
         sample = [
-            {"row": row + 1, "found": f"{frames} frames", "expected": f"at least {needed}, for so many letters"}
-            for row, (frames, needed) in list(crowded.items())[:SHOWN]
+            {"row": row + 1, "character": int(positions[row][0]) + 1, "count": len(positions[row])}
+            for row in rows[:MAX_SAMPLES]
         ]
-        return {"rows": len(crowded), "sample": sample}
+        return {"rows": len(rows), "sample": sample}
 
-    def _crowded(self, columns: dict[str, Column]) -> dict[int, tuple[int, int]]:
-        """Rows with fewer frames than letters and blanks between equal ones: frames there are, frames needed."""
-        frames: LogMelEncoder = self.slot_encoders["audio"]  # type: ignore[assignment]  # as `encoders` says
-        crowded = {}
-        for row, (heard, said) in enumerate(zip(columns["audio"], columns["text"], strict=True)):
-            needed = len(said) + int((said[1:] == said[:-1]).sum())
-            if frames.length(len(heard)) < needed:
-                crowded[row] = (frames.length(len(heard)), needed)
-        return crowded
+    def _report_too_long_texts(self, columns: dict[str, Column]) -> dict[str, Any]:
+        too_long = self._too_long_texts(columns)
+        sample = [
+            {
+                "row": row + 1,
+                "found": f"{frames} frames",
+                "expected": f"at least {required} frames",
+            }
+            for row, (frames, required) in list(too_long.items())[:MAX_SAMPLES]
+        ]
+        return {"rows": len(too_long), "sample": sample}
+
+    def _too_long_texts(self, columns: dict[str, Column]) -> dict[int, tuple[int, int]]:
+        """Return row -> (frames, required frames) for rows with too few frames.
+
+        CTC needs a frame for each character, and one for a blank between equal characters.
+        """
+        frames_encoder: LogMelEncoder = self.slot_encoders["audio"]  # type: ignore[assignment]  # as `encoders` says
+        too_long = {}
+        for row, (frames, characters) in enumerate(zip(columns["audio"], columns["text"], strict=True)):
+            required = len(characters) + int((characters[1:] == characters[:-1]).sum())
+            available = frames_encoder.length(len(frames))
+            if available < required:
+                too_long[row] = (available, required)
+        return too_long
 
 
-def _masked(frames_TF: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A copy with one stretch of bands and one of time at their mean, which normalisation has made nought."""
+def _mask(frames_TF: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return a copy with one span of bands and one of time at their mean.
+
+    The mean is 0, as frames are normalized.
+    """
     masked = frames_TF.copy()
-    for axis, share in ((1, BANDS_HIDDEN), (0, TIME_HIDDEN)):
+    for axis, max_fraction in ((1, MAX_HIDDEN_BANDS), (0, MAX_HIDDEN_TIME)):
         length = masked.shape[axis]
-        width = int(generator.integers(0, int(share * length) + 1))
+        width = int(generator.integers(0, int(max_fraction * length) + 1))
         start = int(generator.integers(0, length - width + 1))
         np.moveaxis(masked, axis, 0)[start : start + width] = 0
     return masked
 
 
-def _spelled(arrays: Arrays) -> list[np.ndarray]:
-    """The likeliest letter of each real frame, without repetitions and then blanks (Graves et al. 2006, section 3)."""
-    likeliest, lengths = arrays["logits"].argmax(axis=2), arrays["audio_mask"].sum(axis=1)
-    return [_collapsed(row[:length]) for row, length in zip(likeliest, lengths, strict=True)]
+def _greedy_decode(arrays: Arrays) -> list[np.ndarray]:
+    """Return the most probable character of each frame, without repetitions and blanks.
+
+    This is best path decoding (Graves et al. 2006, section 3).
+    """
+    best, lengths = arrays["logits"].argmax(axis=2), arrays["audio_mask"].sum(axis=1)
+    return [_collapse(row[:length]) for row, length in zip(best, lengths, strict=True)]
 
 
-def _collapsed(letters: np.ndarray) -> np.ndarray:
-    changed = np.concatenate([letters[:1] != BLANK, letters[1:] != letters[:-1]])
-    return np.asarray(letters[changed & (letters != BLANK)])
+def _collapse(path: np.ndarray) -> np.ndarray:
+    """Remove repetitions, then blanks."""
+    is_new = np.concatenate([path[:1] != BLANK, path[1:] != path[:-1]])
+    return np.asarray(path[is_new & (path != BLANK)])

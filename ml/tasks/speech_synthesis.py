@@ -1,6 +1,6 @@
-"""A text read aloud.
+"""Speech synthesis: a text read aloud.
 
-B batch, L letters, T frames, F bands.
+B batch, L characters, T frames, F bands.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ml.metrics import classification
 from ml.metrics.base import Evaluation, Metric
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Signal, Slot
-from ml.tasks.base import Answer, Task
+from ml.tasks.base import Output, Task
 from ml.wire import Base64, Wire
 from ml.wire.text import Text
 
@@ -35,42 +35,46 @@ if TYPE_CHECKING:
 
 DURATIONS: Final = "durations"
 FRAMES: Final = "frames"
-LONGEST_SECONDS: Final = 60.0
-"""Of one answer; a text that would last longer is read faster."""
+#: Limit of one output; a text that would take longer is read faster.
+MAX_SECONDS: Final = 60.0
 SPEAKER: Final = "speaker"
-SHOWN: Final = 10
-"""Letters that are not in the alphabet; a text in another script has hundreds."""
+#: Unknown characters that an error lists; a text in another script has hundreds.
+MAX_LISTED_CHARACTERS: Final = 10
+MAX_LISTED_ROWS: Final = 20
 
 
 class SpeechSynthesisConfig(Config):
-    """Whose voice is heard."""
+    """Voices and regularization."""
 
-    voices: bool = True
-    """Tell voices apart, where the data has a column `speaker`; else all speak as one."""
-    dropout: float = Field(0.1, ge=0, lt=1)
+    voices: bool = Field(
+        True, description="Learn one voice per speaker, if the data has a column `speaker`; otherwise one for all."
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="Fraction of features that training sets to zero in each step.")
 
 
 class SpeechSynthesisInput(Wire):
-    """What is to be said."""
+    """The text to read, the voice and the speed."""
 
     body = "text"
 
-    text: Text = Field(min_length=1, max_length=10_000, description="A sentence, in the letters of the training texts")
-    voice: str | None = Field(None, description="One of the model's voices; absent: the first")
-    speed: float = Field(1.0, ge=0.5, le=2.0, description="2: twice as fast")
+    text: Text = Field(
+        min_length=1, max_length=10_000, description="A sentence, in characters that the training texts contain"
+    )
+    voice: str | None = Field(None, description="One of the model's voices; without it, the first")
+    speed: float = Field(1.0, ge=0.5, le=2.0, description="Factor of the speed; 2 is twice as fast")
 
 
 class SpeechSynthesisOutput(Wire):
-    """A WAV of 16 bits, one channel, peak at -1 dB."""
+    """A WAV file."""
 
-    audio: Base64
-    sample_rate_hz: int
+    audio: Base64 = Field(description="WAV file as base64: 16 bits, one channel, peak at -1 dB")
+    sample_rate_hz: int = Field(description="Samples per second")
 
 
 class SpeechSynthesis(Task):
-    """How long each letter lasts, then what is heard meanwhile, then a wave that sounds like it.
+    """Predicts the duration of each character, then a mel spectrogram.
 
-    The network ends with the loudness of bands; the wave is made of these without it (`ml.audio.vocoder`).
+    A vocoder converts it to a waveform. The vocoder (`ml.audio.vocoder`) is not part of the network.
     """
 
     name = "speech_synthesis"
@@ -79,7 +83,7 @@ class SpeechSynthesis(Task):
         "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.SEQUENCE}), default_architecture="rnn")
     }
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "audio": "audio"}
-    reads: ClassVar[Mapping[str, str]] = {"text": "text", "audio": "audio"}
+    encoded_columns: ClassVar[Mapping[str, str]] = {"text": "text", "audio": "audio"}
     encoders: ClassVar[Mapping[str, str]] = {"text": "characters", "audio": "mel_spectrogram"}
     head = "spectrogram"
     config_type = SpeechSynthesisConfig
@@ -87,13 +91,13 @@ class SpeechSynthesis(Task):
     output_type = SpeechSynthesisOutput
     metrics: ClassVar[Mapping[str, Metric]] = {
         "mel_distance": Metric(
-            "Mean over rows of the absolute difference between the loudness of a recording and of what was made for "
-            "its text, over bands and frames, in decibels; frames are compared as aligned in training",
+            "Mean over rows of the absolute difference, in decibels, between the mel spectrograms of an audio clip and "
+            "of the speech for its text, over bands and frames; frames are aligned as in training",
             False,
         ),
         "duration_error": Metric(
-            "Mean over rows of the difference between how long a recording lasts, the silence at its ends aside, and "
-            "how long its text would be read, as a share of the former",
+            "Mean over rows of the absolute difference between the durations of the audio clip, without silence at its "
+            "ends, and of the speech for its text, as a fraction of the former",
             False,
         ),
     }
@@ -112,148 +116,172 @@ class SpeechSynthesis(Task):
     recipe = Schedule(epochs=30, batch_size=32, learning_rate=3e-3)
 
     @property
-    def letters(self) -> CharactersEncoder:
-        """The alphabet."""
+    def text_encoder(self) -> CharactersEncoder:
+        """The encoder of the text, which has the alphabet."""
         encoder: CharactersEncoder = self.slot_encoders["text"]  # type: ignore[assignment]  # as `encoders` says
         return encoder
 
     @property
-    def spectrogram(self) -> MelSpectrogramEncoder:
-        """How frames become a wave."""
+    def spectrogram_encoder(self) -> MelSpectrogramEncoder:
+        """The encoder of the audio, which also converts frames to a waveform."""
         encoder: MelSpectrogramEncoder = self.slot_encoders["audio"]  # type: ignore[assignment]  # as `encoders` says
         return encoder
 
     @property
     def voices(self) -> Sequence[str]:
-        """Who can speak; none where all speak as one."""
+        """Names of the voices; empty if there is only one."""
         voices: Sequence[str] = self.state["voices"]
         return voices
 
     @classmethod
     def learn(cls, config: SpeechSynthesisConfig, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
-        """The voices, those heard most often first."""
+        """Return the names of the voices, the most frequent first."""
         if not config.voices or SPEAKER not in rows.columns:
             return {"voices": []}
         names, counts = np.unique(list(rows.columns[SPEAKER]), return_counts=True)
         return {"voices": [str(names[index]) for index in np.lexsort([names, -counts])] if len(names) > 1 else []}
 
     def head_config(self) -> dict[str, Any]:
-        """Bands and voices, and the dropout."""
-        return {"bands": self.spectrogram.config.bands, "voices": len(self.voices), "dropout": self.config.dropout}
+        """Return the number of bands and voices, and the dropout."""
+        bands = self.spectrogram_encoder.config.bands
+        return {"bands": bands, "voices": len(self.voices), "dropout": self.config.dropout}
 
-    def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
-        """The text, which voice, and how fast; raises `InputError` for letters that nobody has been heard to say."""
-        asked = self.input_type.of(given, parameters=parameters)
-        text = self.letters.normalize(asked.text)
+    def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
+        """Return the normalized text, the voice and the speed.
+
+        Raises `InputError` for a text that is empty, too long, or has characters that the model did not learn.
+        """
+        request = self.input_type.of(raw_input, parameters=parameters)
+        text = self.text_encoder.normalize(request.text)
+        config = self.text_encoder.config
         if not text:
-            raise InputError("there is nothing to say", field="text", hint="Send a text that has letters.")
-        if len(text) > self.letters.config.length:
-            message = f"{len(text):,} letters are too many; this model reads {self.letters.config.length:,}"
+            raise InputError("the text has no characters to read", field="text", hint="Send a text with words.")
+        if len(text) > config.length:
+            message = f"the text has {len(text):,} characters; the limit of this model is {config.length:,}"
             raise InputError(message, field="text", hint="Send one sentence at a time.")
-        if outside := self.letters.unknown_characters(text):
-            named = ", ".join(f"{letter!r} (letter {place})" for letter, place in islice(outside.items(), SHOWN))
-            more = f" and {len(outside) - SHOWN} more" if len(outside) > SHOWN else ""
-            hint = "Spell out numbers and signs; the model knows: " + self.letters.config.alphabet.strip()[:200]
-            raise InputError(f"not in the model's alphabet: {named}{more}", field="text", hint=hint)
-        return {"text": text, "speed": asked.speed, **self._voice(asked.voice)}
+        if positions := self.text_encoder.unknown_characters(text):
+            message = f"not in the model's alphabet: {_list_characters(positions)}"
+            hint = f"Spell out numbers and symbols. The alphabet: {config.alphabet.strip()[:200]}"
+            raise InputError(message, field="text", hint=hint)
+        return {"text": text, "speed": request.speed, **self._voice_column(request.voice)}
 
     @classmethod
-    def show(cls, row: Row) -> tuple[SpeechSynthesisInput, dict[str, Any]]:
-        """The text, and as the target a WAV."""
-        shown = {"audio": audio.encode_wav(row["audio"]), "sample_rate_hz": row["audio"].rate_hz}
-        target = SpeechSynthesisOutput.model_validate(shown).model_dump(mode="json")
+    def to_input_and_target(cls, row: Row) -> tuple[SpeechSynthesisInput, dict[str, Any]]:
+        """Return the text, and the audio clip as WAV."""
+        fields = {"audio": audio.encode_wav(row["audio"]), "sample_rate_hz": row["audio"].rate_hz}
+        target = SpeechSynthesisOutput.model_validate(fields).model_dump(mode="json")
         return SpeechSynthesisInput(text=row["text"]), target
 
     def encode(self, rows: Rows) -> dict[str, Column]:
-        """Letters; of training rows also frames; `voice` where there are some, `speed` of asked ones."""
-        names = [name for name, column in self.reads.items() if column in rows.columns]
-        columns = {name: self.slot_encoders[name].encode(rows.columns[self.reads[name]]) for name in names}
+        """Return characters; for training rows also frames, for requests `speed`, with several voices `voice`."""
+        names = [name for name, column in self.encoded_columns.items() if column in rows.columns]
+        columns = {name: self.slot_encoders[name].encode(rows.columns[self.encoded_columns[name]]) for name in names}
         if self.voices:
-            # A voice that was not there to be learned speaks as the first.
-            heard = [name if name in self.voices else self.voices[0] for name in rows.columns[SPEAKER]]
-            columns["voice"] = classification.encode_labels(heard, self.voices)
+            # A voice that is not in the training data is replaced by the first.
+            speakers = [name if name in self.voices else self.voices[0] for name in rows.columns[SPEAKER]]
+            columns["voice"] = classification.encode_labels(speakers, self.voices)
         if "speed" in rows.columns:
             columns["speed"] = np.array(rows.columns["speed"], dtype=np.float64)
         return columns
 
-    def answer(self, run: Run, batch: Arrays) -> Arrays:
-        """Durations, rounded to frames, then the frames."""
-        first = run(DURATIONS, batch)
+    def predict(self, run: Run, batch: Arrays) -> Arrays:
+        """Predict durations, round them to frames, then predict the frames."""
+        encoded = run(DURATIONS, batch)
         speed = batch.get("speed", np.ones(len(batch["text"])))[:, None]
-        lasts = self._lasts(first["durations"] / speed, batch["text_mask"])
-        frames = lasts.sum(axis=1)
-        heard = np.arange(frames.max()) < frames[:, None]
-        letter = np.full(heard.shape, lasts.shape[1] - 1)
-        letter[heard] = np.concatenate([np.repeat(np.arange(len(row)), row) for row in lasts])
-        spread = {"sequence": first["sequence"], "lasts": lasts, "letter": letter, "letter_mask": heard}
-        second = run(FRAMES, spread)
-        return {**first, "mel": second["mel"], "frames": frames}
+        durations = self._round_durations(encoded["durations"] / speed, batch["text_mask"])
+        frame_counts = durations.sum(axis=1)
+        frame_mask = np.arange(frame_counts.max()) < frame_counts[:, None]
+        character_of_frame = np.full(frame_mask.shape, durations.shape[1] - 1)
+        character_of_frame[frame_mask] = np.concatenate([np.repeat(np.arange(len(row)), row) for row in durations])
+        aligned = {
+            "sequence": encoded["sequence"],
+            "lasts": durations,
+            "letter": character_of_frame,
+            "letter_mask": frame_mask,
+        }
+        return {**encoded, "mel": run(FRAMES, aligned)["mel"], "frames": frame_counts}
 
-    def decode(self, arrays: Arrays) -> list[Answer]:
-        """From `mel` float [B, T, F], of which `frames` int [B] are real."""
-        sounds = [
-            self.spectrogram.to_audio(row[:count]) for row, count in zip(arrays["mel"], arrays["frames"], strict=True)
-        ]
+    def decode(self, arrays: Arrays) -> list[Output]:
+        """Decode `mel` float [B, T, F], of which each row has `frames` int [B]."""
+        rows = zip(arrays["mel"], arrays["frames"], strict=True)
+        clips = [self.spectrogram_encoder.to_audio(mel[:count]) for mel, count in rows]
         return [
-            SpeechSynthesisOutput(audio=audio.encode_wav(sound), sample_rate_hz=sound.rate_hz).to_json()
-            for sound in sounds
+            SpeechSynthesisOutput(audio=audio.encode_wav(clip), sample_rate_hz=clip.rate_hz).to_json() for clip in clips
         ]
 
-    def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
-        """By row: `distance` in decibels, and `frames` there would be."""
+    def collect(self, outputs: Arrays, batch: Arrays, predict: Callable[[], Arrays]) -> Arrays:
+        """Return `distance` in decibels, and `frames`, the predicted number, of each row."""
         distance = self._distance(outputs["aligned"] - batch["audio"], batch["audio_mask"])
-        return {"distance": distance, "frames": answer()["frames"]}
+        return {"distance": distance, "frames": predict()["frames"]}
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
     ) -> Evaluation:
-        """The baseline is the mean frame of training, and a letter's mean duration, for every letter."""
-        frames = np.array([len(each) for each in columns["audio"]])
-        found = {
+        """Compute the mel distance and the duration error.
+
+        The baseline predicts the mean frame and the mean duration of a character of training.
+        """
+        frames = np.array([len(clip) for clip in columns["audio"]])
+        metrics = {
             "mel_distance": float(np.mean(outputs["distance"])),
             "duration_error": float((np.abs(outputs["frames"] - frames) / frames).mean()),
         }
-        unknown = [row + 1 for row, each in enumerate(columns["text"]) if (each == UNKNOWN).any()]
-        extra = {"outside_alphabet": {"rows": len(unknown), "sample": unknown[:20]}}
+        unknown_rows = [row + 1 for row, codes in enumerate(columns["text"]) if (codes == UNKNOWN).any()]
+        extra = {"outside_alphabet": {"rows": len(unknown_rows), "sample": unknown_rows[:MAX_LISTED_ROWS]}}
         if train is None:
-            return Evaluation(found, extra=extra)
-        # Frames are normalised: their mean in training is nought.
-        blind = [self._distance(each[None], np.ones((1, len(each)), dtype=bool))[0] for each in columns["audio"]]
-        usual = sum(map(len, train["audio"])) / max(1, sum(map(len, train["text"])))
-        guessed = usual * np.array([len(each) for each in columns["text"]])
+            return Evaluation(metrics, extra=extra)
+        # Frames are normalized, so their mean in training is 0, and each is its own difference from the mean.
+        distances = [self._distance(clip[None], np.ones((1, len(clip)), dtype=bool))[0] for clip in columns["audio"]]
+        mean_duration = sum(map(len, train["audio"])) / max(1, sum(map(len, train["text"])))
+        baseline_frames = mean_duration * np.array([len(codes) for codes in columns["text"]])
         baseline = {
-            "mel_distance": float(np.mean(blind)),
-            "duration_error": float((np.abs(guessed - frames) / frames).mean()),
+            "mel_distance": float(np.mean(distances)),
+            "duration_error": float((np.abs(baseline_frames - frames) / frames).mean()),
         }
-        return Evaluation(found, baseline, extra=extra)
+        return Evaluation(metrics, baseline, extra=extra)
 
     @classmethod
     def example(cls) -> tuple[SpeechSynthesisInput, SpeechSynthesisOutput]:
-        """The letter that most alphabets have; how it sounds, only a model knows."""
+        """A character that most alphabets have, and silence; the real output depends on the model."""
         silence = Audio(np.zeros(80, dtype=np.float32), 8_000)
         return SpeechSynthesisInput(text="e"), SpeechSynthesisOutput(
             audio=audio.encode_wav(silence), sample_rate_hz=silence.rate_hz
         )
 
-    def _voice(self, asked: str | None) -> dict[str, str]:
+    def _voice_column(self, voice: str | None) -> dict[str, str]:
+        """Return the row's column of the speaker, if the model has several voices; raises `InputError`."""
         if not self.voices:
-            if asked is not None:
-                raise InputError("this model has one voice", field="voice", hint="Leave voice out.")
+            if voice is not None:
+                raise InputError("this model has one voice", field="voice", hint="Omit voice.")
             return {}
-        if asked is not None and asked not in self.voices:
-            finding = unknown("voice", asked, self.voices, path="voice", default_hint="Leave voice out for the first.")
+        if voice is not None and voice not in self.voices:
+            finding = unknown("voice", voice, self.voices, path="voice", default_hint="Omit voice to use the first.")
             raise InputError.of([finding])
-        return {SPEAKER: asked or self.voices[0]}
+        return {SPEAKER: voice or self.voices[0]}
 
-    def _lasts(self, durations: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """int64 [B, L]: at least a frame for each letter, and no more in all than may be."""
-        config = self.spectrogram.config
-        most = LONGEST_SECONDS * config.rate_hz / config.hop
+    def _round_durations(self, durations: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Round to frames, int64 [B, L].
+
+        A character has at least one frame; the sum is at most about `MAX_SECONDS`.
+        """
+        config = self.spectrogram_encoder.config
+        max_frames = MAX_SECONDS * config.rate_hz / config.hop
         total = durations.sum(axis=1, where=mask, keepdims=True)
-        fitting = durations * np.minimum(1.0, most / np.maximum(total, 1.0))
-        return np.asarray(np.rint(fitting).clip(min=1).astype(np.int64) * mask)
+        scaled = durations * np.minimum(1.0, max_frames / np.maximum(total, 1.0))
+        return np.asarray(np.rint(scaled).clip(min=1).astype(np.int64) * mask)
 
     def _distance(self, difference: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """float [B]: decibels, mean over bands and the real frames of each row."""
-        decibels = np.abs(self.spectrogram.decibels(difference.astype(np.float32))).mean(axis=2)
+        """Return the mean absolute difference in decibels, float [B].
+
+        It is the mean over bands and over the frames in `mask`.
+        """
+        decibels = np.abs(self.spectrogram_encoder.decibels(difference.astype(np.float32))).mean(axis=2)
         return np.asarray((decibels * mask).sum(axis=1) / np.maximum(mask.sum(axis=1), 1))
+
+
+def _list_characters(positions: Mapping[str, int]) -> str:
+    """List characters with their positions, at most `MAX_LISTED_CHARACTERS`."""
+    listed = islice(positions.items(), MAX_LISTED_CHARACTERS)
+    names = ", ".join(f"{character!r} (position {position})" for character, position in listed)
+    more = len(positions) - MAX_LISTED_CHARACTERS
+    return f"{names} and {more} more" if more > 0 else names

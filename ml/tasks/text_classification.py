@@ -1,4 +1,4 @@
-"""Which of the known classes a text belongs to; its sentiment, for one."""
+"""Text classification: one class for a text, such as its sentiment."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ml.config import Config
 from ml.metrics import classification
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Signal, Slot
-from ml.tasks.base import MODEL, Answer, Task
+from ml.tasks.base import MODEL, Output, Task
 from ml.wire import TextInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row, Rows
@@ -24,27 +24,30 @@ if TYPE_CHECKING:
 
 
 class TextClassificationConfig(Config):
-    """What a mistake costs."""
+    """Loss, regularization and layers of the head."""
 
     loss: classification.Loss = "cross_entropy"
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of the certainty that is spread over all classes."""
-    dropout: float = Field(0.1, ge=0, lt=1)
-    """Share of the features that the head goes without in each training step."""
-    hidden: Literal["none", "relu", "gelu"] = "none"
-    """One layer more in the head, and what it is followed by, as DistilBERT and ELECTRA have it."""
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Fraction of the target probability that is spread over all classes."
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="Fraction of features that training sets to zero in each step.")
+    hidden: Literal["none", "relu", "gelu"] = Field(
+        "none",
+        description="Activation of an additional hidden layer in the head, as in DistilBERT and ELECTRA; `none`: no "
+        "hidden layer.",
+    )
 
 
 class TextClassification(Task):
-    """One label for one text."""
+    """Predicts one class for one text."""
 
     name = "text_classification"
-    summary = "Say which of the known classes a text belongs to: its sentiment, its topic, its language"
+    summary = "Assign a text to one of the classes of the training data: its sentiment, topic or language"
     slots: ClassVar[Mapping[str, Slot]] = {
         "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.POOLED}), default_architecture="rnn")
     }
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "label": "label"}
-    reads: ClassVar[Mapping[str, str]] = {"text": "text"}
+    encoded_columns: ClassVar[Mapping[str, str]] = {"text": "text"}
     encoders: ClassVar[Mapping[str, str]] = {"text": "text"}
     head = "classifier"
     config_type = TextClassificationConfig
@@ -54,51 +57,48 @@ class TextClassification(Task):
     graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {MODEL: ("text", "text_mask")}
     recipe = Schedule(epochs=4)
 
-    @property
-    def labels(self) -> Sequence[str]:
-        """The classes in the order of their codes."""
-        labels: Sequence[str] = self.state["labels"]
-        return labels
-
     @classmethod
     def learn(cls, config: TextClassificationConfig, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
-        """The names of the classes, in natural order."""
+        """Return the names of the classes, in natural order."""
         return {"labels": summary.classes}
 
     @classmethod
-    def refuse(cls, summary: DatasetSummary) -> list[str]:
-        """Beside what is missing: classes that cannot be told apart because there is one."""
-        return super().refuse(summary) + classification.check_classes(cls.name, summary.classes)
+    def check_dataset(cls, summary: DatasetSummary) -> list[str]:
+        """Check the columns, the row counts, and that there are at least two classes."""
+        return super().check_dataset(summary) + classification.check_classes(cls.name, summary.classes)
 
     def head_config(self) -> dict[str, Any]:
-        """Number of classes, the loss and the dropout."""
+        """Return the number of classes, and the config."""
         return {"classes": len(self.labels), **self.config.model_dump()}
 
-    def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
-        """The text."""
-        return {"text": self.input_type.value_of(given, parameters=parameters)}
+    def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
+        """Read the text."""
+        return {"text": self.input_type.value_of(raw_input, parameters=parameters)}
 
     @classmethod
-    def show(cls, row: Row) -> tuple[TextInput, str | None]:
-        """The text, and the label."""
+    def to_input_and_target(cls, row: Row) -> tuple[TextInput, str | None]:
+        """Return the text, and the label."""
         return TextInput(text=row["text"]), row.get("label")
 
     def encode(self, rows: Rows) -> dict[str, Column]:
-        """`text`: int32 [T] each, and where there are labels `label`: int64 [N]."""
+        """Return `text`, int32 [T] per row, and, with labels, `label` int64 [N]."""
         columns = super().encode(rows)
         if "label" in rows.columns:
             columns["label"] = classification.encode_labels(rows.columns["label"], self.labels)
         return columns
 
-    def decode(self, arrays: Arrays) -> list[Answer]:
-        """From `logits` float [B, classes]."""
+    def decode(self, arrays: Arrays) -> list[Output]:
+        """Decode `logits` float [B, classes]."""
         return classification.to_outputs(arrays["logits"], self.labels)
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
     ) -> Evaluation:
-        """As every classification is judged; the worst errors are told with their texts, as the network read them."""
-        found = classification.evaluate(
+        """Compute metrics, confusion matrix, metrics per class and the worst errors.
+
+        The baseline predicts the class frequencies of training. Errors include the text as the network read it.
+        """
+        evaluation = classification.evaluate(
             np.asarray(outputs["logits"]),
             np.asarray(columns["label"]),
             classes=self.labels,
@@ -106,9 +106,9 @@ class TextClassification(Task):
             train=np.asarray(train["label"]) if train is not None else None,
         )
         encoder: Any = self.slot_encoders["text"]
-        for error in found.extra["errors"]:
+        for error in evaluation.extra["errors"]:
             error["text"] = encoder.decode(columns["text"][error["index"]])
-        return found
+        return evaluation
 
     @classmethod
     def example(cls) -> tuple[TextInput, classification.ClassificationOutput]:

@@ -1,10 +1,12 @@
-"""Say in one language what was said in another; or make any text of a text: shorter, plainer, spelt out.
+"""Translation: a text in another language, or another text such as a summary.
 
-B batch, T tokens of the longest, K beams, W numbers kept of a token.
+B batch, T tokens of the longest text, A unfinished rows, K beams, P positions in the cache, W cached numbers per
+position.
 """
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
 import numpy as np
@@ -18,7 +20,7 @@ from ml.metrics import bleu
 from ml.metrics.base import Evaluation, Metric
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Signal, Slot
-from ml.tasks.base import Answer, Task
+from ml.tasks.base import Output, Task
 from ml.wire import TextInput, Wire
 
 if TYPE_CHECKING:
@@ -31,68 +33,80 @@ if TYPE_CHECKING:
     from ml.generation.beam_search import Hypothesis
     from ml.signals import Run
 
-VOCABULARY: Final = 6_000
+DEFAULT_VOCABULARY: Final = 6_000
 ENCODE: Final = "encode"
 STEP: Final = "step"
-AT_ONCE: Final = 64
-"""Rows searched together, alike in length; more would be no faster, and their pasts would not fit."""
-MORE: Final = 50
-"""An answer has at most so many tokens more than what was read (Vaswani et al. 2017, section 6.1)."""
-SEQUENCES_AT_ONCE: Final = 256
-"""Beams of all rows that are searched together: each has a past, and a score for every token."""
-ENDS: Final = 2
-"""Tokens that begin and end a text."""
-TEXTS: Final = {"text": "text_itself", "target": "target_itself"}
-"""Column -> the name under which its texts are kept beside their tokens, to be judged by."""
+#: Rows of similar length searched together; more would not be faster, and their caches would not fit in memory.
+MAX_ROWS_PER_SEARCH: Final = 64
+#: Beams of all rows searched together: each has a cache, and a score for every token.
+MAX_BEAMS_PER_SEARCH: Final = 256
+#: Tokens by which an output may exceed its input (Vaswani et al. 2017, section 6.1).
+MAX_EXTRA_TOKENS: Final = 50
+#: Tokens that begin and end a text.
+BOUNDARY_TOKENS: Final = 2
+#: Column -> name under which its texts are stored beside their tokens, for evaluation.
+RAW_TEXTS: Final = {"text": "raw_text", "target": "raw_target"}
 
 
 class TranslationConfig(Config):
-    """How the decoder is built and taught, and how answers are looked for."""
+    """Vocabulary, decoder, regularization, and defaults of requests."""
 
-    vocabulary: Literal["shared", "separate"] = "shared"
-    """Whether both languages are written with the same tokens. Shared ones are learned from both, need one table, and
-    copy names; separate ones are for languages without a letter in common, or where a base model knows only one."""
-    layers: Count = 2
-    heads: int = Field(0, ge=0, le=1024)
-    """Of attention; 0: as the width suggests."""
-    feedforward: int = Field(0, ge=0, le=65_536)
-    """0: four times the width."""
-    dropout: float = Field(0.1, ge=0, lt=1)
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
-    """Share of the certainty that is spread over all tokens."""
-    beams: int = Field(4, ge=1, le=32)
-    """Sequences followed at a time where a request says nothing; also when it is judged."""
-    length_penalty: float = Field(LENGTH_PENALTY, ge=0, le=5)
-    max_length: int = Field(512, ge=1, le=65_536)
-    """Tokens of an answer, where a request says nothing."""
+    vocabulary: Literal["shared", "separate"] = Field(
+        "shared",
+        description="`shared`: both languages use the same tokens, learned from both, in one embedding table, which "
+        "helps to copy names. `separate`: for languages without common characters, or if a base model has only one.",
+    )
+    layers: Count = Field(2, description="Layers of the decoder.")
+    heads: int = Field(0, ge=0, le=1024, description="Attention heads of the decoder; 0: chosen from its width.")
+    feedforward: int = Field(0, ge=0, le=65_536, description="Feed-forward width; 0: four times the decoder's width.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Fraction of features that training sets to zero in each step.")
+    label_smoothing: float = Field(
+        0.1, ge=0, lt=1, description="Fraction of the target probability that is spread over all tokens."
+    )
+    beams: int = Field(4, ge=1, le=32, description="Beams in evaluation, and in requests that do not set them.")
+    length_penalty: float = Field(
+        LENGTH_PENALTY, ge=0, le=5, description="Exponent of the length penalty; higher values favor longer outputs."
+    )
+    max_length: int = Field(
+        512, ge=1, le=65_536, description="Maximum tokens of an output, in requests that do not set it."
+    )
 
 
 class TranslationInput(TextInput):
-    """A text, and how hard to look for the best answer."""
+    """A text, and how to search for its translation."""
 
-    beams: int | None = Field(None, ge=1, le=32, description="Sequences followed at a time; 1 is greedy and fastest")
-    max_length: int | None = Field(None, ge=1, le=65_536, description="Of the answer, in tokens of the model")
+    beams: int | None = Field(
+        None,
+        ge=1,
+        le=32,
+        description="Beams of the search; 1 is greedy and fastest. Default: the model's",
+    )
+    max_length: int | None = Field(
+        None, ge=1, le=65_536, description="Maximum tokens of the output. Default: the model's"
+    )
 
 
 class TranslationOutput(Wire):
-    """The answer."""
+    """The translation."""
 
     text: str
-    truncated: bool = Field(False, description="Whether the text was longer than the model reads: its end is not in it")
+    truncated: bool = Field(
+        False, description="Whether the input was longer than the model reads, so that its end was not translated"
+    )
 
 
 class Translation(Task):
-    """One text for one text."""
+    """Predicts one text from one text."""
 
     name = "translation"
-    summary = "Say in one language what was said in another, or make any other text of a text"
+    summary = "Translate a text into another language, or convert it in another way, such as summarization"
     slots: ClassVar[Mapping[str, Slot]] = {
         "text": Slot(
             reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.SEQUENCE}), default_architecture="transformer"
         )
     }
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "target": "text"}
-    reads: ClassVar[Mapping[str, str]] = {"text": "text", "target": "target"}
+    encoded_columns: ClassVar[Mapping[str, str]] = {"text": "text", "target": "target"}
     encoders: ClassVar[Mapping[str, str]] = {"text": "text", "target": "text"}
     head = "decoder"
     config_type = TranslationConfig
@@ -123,148 +137,159 @@ class Translation(Task):
 
     @classmethod
     def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
-        """A few thousand tokens: enough where words are put together, and every one is a score to compute a place."""
-        return {name: {"vocabulary_size": VOCABULARY} for name in cls.reads}
+        """Return a small vocabulary: it suffices for subwords, and each token costs a logit."""
+        return {name: {"vocabulary_size": DEFAULT_VOCABULARY} for name in cls.encoded_columns}
 
     @classmethod
     def shared_encoders(cls, config: TranslationConfig) -> Mapping[str, str]:
-        """The target's is that of the text, unless asked otherwise."""
+        """Share the encoder of text and target, unless the config separates them."""
         return {"target": "text"} if config.vocabulary == "shared" else {}
 
     @classmethod
     def learn(cls, config: TranslationConfig, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
-        """Nothing beside the encoders."""
+        """Return nothing: the encoders have the vocabulary."""
         return {}
 
     def head_config(self) -> dict[str, Any]:
-        """How many tokens there are to write; 0 for those that are read."""
-        own = 0 if self.config.vocabulary == "shared" else self._writer.shape()["vocabulary"]
-        said = self.config.model_dump(include={"layers", "heads", "feedforward", "dropout", "label_smoothing"})
-        return {"vocabulary": own, **said}
+        """Return options of the decoder, and its vocabulary; 0 for that of the encoder."""
+        vocabulary = 0 if self.config.vocabulary == "shared" else self._target_encoder.shape()["vocabulary"]
+        options = self.config.model_dump(include={"layers", "heads", "feedforward", "dropout", "label_smoothing"})
+        return {"vocabulary": vocabulary, **options}
 
-    def read(self, given: Any, *, parameters: Mapping[str, Any]) -> Row:
-        """The text, and what a request asks or this model's config says."""
-        asked = self.input_type.of(given, parameters=parameters)
+    def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
+        """Return the text, and the options of the search from request or config."""
+        request = self.input_type.of(raw_input, parameters=parameters)
         config = self.config
         return {
-            "text": asked.raw(),
-            "beams": config.beams if asked.beams is None else asked.beams,
-            "max_length": config.max_length if asked.max_length is None else asked.max_length,
+            "text": request.raw(),
+            "beams": config.beams if request.beams is None else request.beams,
+            "max_length": config.max_length if request.max_length is None else request.max_length,
         }
 
     @classmethod
-    def show(cls, row: Row) -> tuple[TranslationInput, str | None]:
-        """The text, and its translation."""
+    def to_input_and_target(cls, row: Row) -> tuple[TranslationInput, str | None]:
+        """Return the text, and its translation."""
         return TranslationInput(text=row["text"]), row.get("target")
 
     def encode(self, rows: Rows) -> dict[str, Column]:
-        """Tokens of each text, and the texts themselves.
+        """Return the tokens of each text; for training rows also the raw texts.
 
-        Of asked rows `beams` and `max_length`, int64 [N], and `truncated`, bool [N]: which texts were cut.
+        Requests have `beams` and `max_length`, int64 [N], and `truncated`, bool [N], whether the text was cut.
         """
-        there = {name: column for name, column in self.reads.items() if column in rows.columns}
-        columns = encode_slots(self.slot_encoders, there, rows)
-        if "target" in there:
-            columns |= {kept: list(rows.columns[column]) for column, kept in TEXTS.items()}
-        asked = {name: rows.columns[name] for name in ("beams", "max_length") if name in rows.columns}
-        if asked:
-            reader = cast("TextEncoder", self.slot_encoders["text"])
-            most = CHARACTERS_PER_TOKEN * reader.config.max_length
-            whole = [len(pieces) for pieces in reader.tokenize_whole([text[:most] for text in rows.columns["text"]])]
-            columns["truncated"] = np.array([length + ENDS for length in whole]) > reader.config.max_length
-        return {**columns, **{name: np.array(each, dtype=np.int64) for name, each in asked.items()}}
+        encoded_columns = {name: column for name, column in self.encoded_columns.items() if column in rows.columns}
+        columns = encode_slots(self.slot_encoders, encoded_columns, rows)
+        if "target" in encoded_columns:
+            columns |= {name: list(rows.columns[column]) for column, name in RAW_TEXTS.items()}
+        options = {name: rows.columns[name] for name in ("beams", "max_length") if name in rows.columns}
+        if options:
+            columns["truncated"] = self._is_truncated(rows.columns["text"])
+        return {**columns, **{name: np.array(values, dtype=np.int64) for name, values in options.items()}}
+
+    def _is_truncated(self, texts: Sequence[str]) -> np.ndarray:
+        encoder = cast("TextEncoder", self.slot_encoders["text"])
+        # A text of more characters is truncated, whatever its tokens are.
+        max_characters = CHARACTERS_PER_TOKEN * encoder.config.max_length
+        tokens = encoder.tokenize_whole([text[:max_characters] for text in texts])
+        return np.array([len(row) + BOUNDARY_TOKENS > encoder.config.max_length for row in tokens])
 
     def collate(self, columns: dict[str, Column]) -> Arrays:
-        """Tokens and masks."""
-        return super().collate({name: each for name, each in columns.items() if name not in TEXTS.values()})
+        """Return tokens and masks."""
+        return super().collate({name: column for name, column in columns.items() if name not in RAW_TEXTS.values()})
 
-    def answer(self, run: Run, batch: Arrays) -> Arrays:
-        """`tokens` int64 [B, T], filled up behind with padding."""
+    def predict(self, run: Run, batch: Arrays) -> Arrays:
+        """Search for `tokens` int64 [B, T], padded at the end.
+
+        Rows with equal beams and similar lengths are searched together.
+        """
         count = len(batch["text"])
         lengths = batch["text_mask"].sum(axis=1)
         beams = batch.get("beams", np.full(count, self.config.beams))
-        most = np.minimum(batch.get("max_length", self.config.max_length), lengths + MORE)
-        found: list[Hypothesis | None] = [None] * count
+        max_lengths = np.minimum(batch.get("max_length", self.config.max_length), lengths + MAX_EXTRA_TOKENS)
+        tokens_of: list[list[int]] = [[]] * count
         order = np.argsort(lengths, kind="stable")
         for width in np.unique(beams):
-            alike = order[beams[order] == width]
-            most_rows = min(AT_ONCE, max(1, SEQUENCES_AT_ONCE // int(width)))
-            for start in range(0, len(alike), most_rows):
-                rows = alike[start : start + most_rows]
-                longest = int(lengths[rows].max())
-                read = {name: batch[name][rows, :longest] for name in ("text", "text_mask")}
-                for row, each in zip(rows.tolist(), self._search(run, read, most[rows], int(width)), strict=True):
-                    found[row] = each
-        answers = [each.tokens for each in found if each is not None]
-        tokens = np.full((count, max(map(len, answers), default=0)), self._writer.token("padding"), dtype=np.int64)
-        for row, written in enumerate(answers):
-            tokens[row, : len(written)] = written
+            same_width = order[beams[order] == width]
+            max_rows = min(MAX_ROWS_PER_SEARCH, max(1, MAX_BEAMS_PER_SEARCH // int(width)))
+            for start in range(0, len(same_width), max_rows):
+                rows = same_width[start : start + max_rows]
+                source = {name: batch[name][rows, : lengths[rows].max()] for name in ("text", "text_mask")}
+                hypotheses = self._search(run, source, max_lengths[rows], int(width))
+                for row, hypothesis in zip(rows.tolist(), hypotheses, strict=True):
+                    tokens_of[row] = hypothesis.tokens
+        padding = self._target_encoder.token("padding")
+        tokens = np.full((count, max(map(len, tokens_of), default=0)), padding, dtype=np.int64)
+        for row, row_tokens in enumerate(tokens_of):
+            tokens[row, : len(row_tokens)] = row_tokens
         return {"tokens": tokens}
 
-    def decode(self, arrays: Arrays) -> list[Answer]:
-        """From `tokens`, and what was `truncated`."""
+    def decode(self, arrays: Arrays) -> list[Output]:
+        """Decode `tokens` int64 [B, T], with `truncated` bool [B] of the input."""
         return [
-            TranslationOutput(text=self._writer.decode(row), truncated=cut).to_json()
-            for row, cut in zip(arrays["tokens"], arrays["truncated"].tolist(), strict=True)
+            TranslationOutput(text=self._target_encoder.decode(tokens), truncated=is_truncated).to_json()
+            for tokens, is_truncated in zip(arrays["tokens"], arrays["truncated"].tolist(), strict=True)
         ]
 
-    def collect(self, outputs: Arrays, batch: Arrays, answer: Callable[[], Arrays]) -> Arrays:
-        """What it really answers."""
-        return {"tokens": answer()["tokens"]}
+    def collect(self, outputs: Arrays, batch: Arrays, predict: Callable[[], Arrays]) -> Arrays:
+        """Return the tokens of the real predictions."""
+        return {"tokens": predict()["tokens"]}
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
     ) -> Evaluation:
-        """BLEU and chrF; the baseline is the better of the source as it is and of one sentence for all."""
-        answers = [self._writer.decode(row) for row in outputs["tokens"]]
-        given, wanted = (cast("Sequence[str]", columns[kept]) for kept in TEXTS.values())
-        found = bleu.corpus_scores(answers, wanted)
+        """Compute BLEU and chrF.
+
+        The baseline is the better of two outputs: the input itself, and one constant text of training.
+        """
+        predictions = [self._target_encoder.decode(tokens) for tokens in outputs["tokens"]]
+        inputs, references = (cast("Sequence[str]", columns[name]) for name in RAW_TEXTS.values())
+        scores = bleu.corpus_scores(predictions, references)
+        examples = zip(inputs, predictions, references, strict=True)
         extra: dict[str, Any] = {
-            "signatures": found.signatures,
+            "signatures": scores.signatures,
             "examples": [
-                dict(zip(("text", "answer", "wanted"), row, strict=True))
-                for row in zip(given, answers, wanted, strict=True)
-            ][: bleu.MAX_EXAMPLES],
-            "errors": bleu.worst_rows(given, answers, wanted),
+                dict(zip(("text", "answer", "reference"), example, strict=True))
+                for example in islice(examples, bleu.MAX_EXAMPLES)
+            ],
+            "errors": bleu.worst_rows(inputs, predictions, references),
         }
         if train is None:
-            return Evaluation(found.metrics, extra=extra)
-        same = bleu.most_typical_text(cast("Sequence[str]", train[TEXTS["target"]]))
-        blind = {"source": list(given), "constant": [same] * len(wanted)}
-        scores = {name: bleu.corpus_scores(each, wanted).metrics for name, each in blind.items()}
-        extra["baselines"] = {**scores, "constant_sentence": same}
-        best = {name: max(each[name] for each in scores.values()) for name in found.metrics}
-        return Evaluation(found.metrics, best, extra=extra)
+            return Evaluation(scores.metrics, extra=extra)
+        constant = bleu.most_typical_text(cast("Sequence[str]", train[RAW_TEXTS["target"]]))
+        baseline_outputs = {"source": list(inputs), "constant": [constant] * len(references)}
+        baselines = {name: bleu.corpus_scores(texts, references).metrics for name, texts in baseline_outputs.items()}
+        extra["baselines"] = {**baselines, "constant_sentence": constant}
+        best = {name: max(metrics[name] for metrics in baselines.values()) for name in scores.metrics}
+        return Evaluation(scores.metrics, best, extra=extra)
 
     @classmethod
     def example(cls) -> tuple[TranslationInput, TranslationOutput]:
-        """A caption."""
+        """A caption, and its translation."""
         return TranslationInput(text="A dog runs on the beach."), TranslationOutput(text="Ein Hund rennt am Strand.")
 
     @property
-    def _writer(self) -> TextEncoder:
+    def _target_encoder(self) -> TextEncoder:
         return cast("TextEncoder", self.slot_encoders["target"])
 
-    def _search(self, run: Run, read: Arrays, longest: np.ndarray, beams: int) -> list[Hypothesis]:
-        walk = _Walk(run, run(ENCODE, read)["memory"], read["text_mask"], beams)
-        writer = self._writer
+    def _search(self, run: Run, source: Arrays, max_lengths: np.ndarray, beams: int) -> list[Hypothesis]:
+        encoder = self._target_encoder
+        end = encoder.token("end")
+        never = (encoder.tokens[role] for role in ("padding", "begin", "mask") if role in encoder.tokens)
         return search(
-            walk,
-            start=writer.token("begin"),
-            end=writer.token("end"),
-            never=[
-                writer.tokens[role]
-                for role in ("padding", "begin", "mask")
-                if role in writer.tokens and writer.tokens[role] != writer.token("end")
-            ],
-            max_lengths=longest,
+            _DecoderStep(run, run(ENCODE, source)["memory"], source["text_mask"], beams),
+            start=encoder.token("begin"),
+            end=end,
+            never=[token for token in never if token != end],
+            max_lengths=max_lengths,
             beams=beams,
             length_penalty=self.config.length_penalty,
         )
 
 
-class _Walk:
-    """The step graph with what it has to remember: the source, and of every beam its past [B, K, P, W]."""
+class _DecoderStep:
+    """Runs the graph `step` for a beam search.
+
+    It holds the encoded source, and the cache of every beam, float32 [A, K, P, W].
+    """
 
     def __init__(self, run: Run, memory: np.ndarray, mask: np.ndarray, beams: int) -> None:
         self._run = run
@@ -276,7 +301,6 @@ class _Walk:
         if len(rows) < len(self._memory):
             self._memory, self._mask = self._memory[rows], self._mask[rows]
         past = self._past[rows[:, None], beams]
-        read = {"memory": self._memory, "text_mask": self._mask, "token": tokens, "past": past}
-        given = self._run(STEP, read)
-        self._past = np.concatenate([past, given["entry"][:, :, None]], axis=2)
-        return given["log_probabilities"]
+        outputs = self._run(STEP, {"memory": self._memory, "text_mask": self._mask, "token": tokens, "past": past})
+        self._past = np.concatenate([past, outputs["entry"][:, :, None]], axis=2)
+        return outputs["log_probabilities"]

@@ -54,7 +54,7 @@ class DatasetRequirements(Protocol):
     def columns(self) -> Mapping[str, str]:
         """Required canonical columns -> their column types."""
 
-    def refuse(self, summary: DatasetSummary) -> list[str]:
+    def check_dataset(self, summary: DatasetSummary) -> list[str]:
         """Return the reasons why a dataset does not fit, empty if it fits."""
 
 
@@ -227,7 +227,7 @@ class _Importer:
             issues.add("empty_dataset", actual="no row in train")
         if len(staging) < FEW_ROWS:
             issues.add("tiny_dataset", actual=f"{len(staging)} rows", expected=f"at least {FEW_ROWS}")
-        for reason in self.requirements.refuse(summary) if self.requirements else ():
+        for reason in self.requirements.check_dataset(summary) if self.requirements else ():
             issues.add("unfit_for_task", actual=reason)
         if not issues.has_errors:
             with atomic_directory(into) as directory:
@@ -257,7 +257,7 @@ class _Importer:
         fitting = [
             name
             for name, task in self.tasks.items()
-            if task.columns.items() <= summary.columns.items() and not task.refuse(summary)
+            if task.columns.items() <= summary.columns.items() and not task.check_dataset(summary)
         ]
         return max(fitting, key=lambda name: len(self.tasks[name].columns), default=None)
 

@@ -18,6 +18,7 @@ from ml.inference.batch_planning import lengths_of
 from ml.inference.onnx_session import OnnxGraphs, Session
 from ml.learning.export.quantization import CANDIDATES, QuantizationFailed, write
 from ml.package.manifest import Graph, Parity, Variant
+from ml.tasks.base import StreamingTask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,7 +115,7 @@ def _select_candidates(graphs: Mapping[str, Graph], task: Task) -> Sequence[Quan
     if any(graph.trunk for graph in graphs.values()):
         return CANDIDATES[:1]
     # A generation loop joins the rows of several requests in each step.
-    allows_single_rows = len(graphs) == 1 and not task.streams
+    allows_single_rows = len(graphs) == 1 and not isinstance(task, StreamingTask)
     return [candidate for candidate in CANDIDATES if allows_single_rows or not candidate.single_row]
 
 
@@ -194,7 +195,7 @@ def _measure(task: Task, run: Run, columns: dict[str, Column], *, batch_rows: in
         batch = task.collate(take(columns, np.arange(start, min(rows, start + batch_rows))))
         began = time.process_time()
         try:
-            answer = task.answer_rows(run, batch)
+            answer = task.predict_with_targets(run, batch)
             seconds += time.process_time() - began
             results = task.collect(answer, batch, lambda answer=answer: answer)  # type: ignore[misc]  # bound on purpose
         except KeyError:

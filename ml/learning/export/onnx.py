@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ml.inference.embedding_adapter import EMBEDDING
 from ml.inference.onnx_session import OnnxGraphs, Session
 from ml.inference.onnx_weights import align_weights
-from ml.inference.predictor import EMBEDDING
 from ml.package.manifest import Graph, Parity
 from ml.signals import Feature
 from ml.tasks.base import MODEL

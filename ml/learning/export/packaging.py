@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from ml.encoders.base import Encoder
     from ml.learning.export.onnx import RecordedCalls
     from ml.learning.nn.network import Network
-    from ml.learning.training.unlabeled import Unlabeled
     from ml.signals import Run
-    from ml.tasks.base import Task
+    from ml.tasks.base import BatchAdapter, Task
 
 #: Rows that graphs are compared on.
 PARITY_ROWS: Final = 256
@@ -45,7 +44,7 @@ def pack(
     encoders: Mapping[str, Encoder[Any]],
     task: Task | None,
     head: Choice | None,
-    reader: Task | Unlabeled,
+    reader: BatchAdapter,
     rows: Rows,
     objective: Choice | None = None,
     metrics: Mapping[str, float] | None = None,
@@ -87,7 +86,7 @@ def pack(
             architectures=dict(architectures),
             head=head if network.head is not None else None,
             objective=objective,
-            labels=list(getattr(task, "labels", [])) or None,
+            labels=(list(task.labels) or None) if task else None,
             parameters=sum(weight.numel() for weight in network.parameters()),
             metrics={name: value if np.isfinite(value) else None for name, value in (metrics or {}).items()},
             graphs=graphs,
@@ -108,14 +107,14 @@ def to_requests(task: Task, rows: Rows) -> list[Row]:
     requests = []
     for row in rows:
         try:
-            requests.append(task.read(task.show(row)[0], parameters={}))
+            requests.append(task.read(task.to_input_and_target(row)[0], parameters={}))
         except InputError:
             continue
     return requests
 
 
 def record_predictions(
-    network: Network, task: Task | None, reader: Task | Unlabeled, rows: Rows, *, are_requests: bool = False
+    network: Network, task: Task | None, reader: BatchAdapter, rows: Rows, *, are_requests: bool = False
 ) -> RecordedCalls:
     """Record the calls of the graphs when the rows are predicted like requests.
 
@@ -136,7 +135,7 @@ def record_predictions(
         requests = list(rows) if are_requests else to_requests(task, rows)
         for start, end in batch_bounds(len(requests)):
             columns = {name: [row[name] for row in requests[start:end]] for name in requests[0]}
-            task.answer(run, task.collate(task.encode(Rows(columns))))
+            task.predict(run, task.collate(task.encode(Rows(columns))))
 
     return record_calls(network, task.graphs, predict)
 

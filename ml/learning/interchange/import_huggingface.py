@@ -101,7 +101,7 @@ def _write_package(
     network = build(architectures, shapes={slot: imported.encoder.shape()}, head=head)
     tensors = {f"backbones.{slot}.{name}": tensor for name, tensor in imported.backbone.items()}
     if task is not None:
-        task.note_widths(network.widths)
+        task.bind_widths(network.widths)
         tensors |= {f"head.{name}": tensor for name, tensor in imported.head.items()}
     _load_tensors(network, tensors)
     package = pack(

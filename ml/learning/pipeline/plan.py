@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ml.package.package import ModelPackage
     from ml.signals import Feature
     from ml.spec.schema import Spec
-    from ml.tasks.base import Task
+    from ml.tasks.base import BatchAdapter, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class TrainingPlan:
     encoders: dict[str, Encoder[Any]]
     task: Task | None
     #: Turns rows into batches: the task, or without one, plain signals.
-    reader: Task | Unlabeled
+    reader: BatchAdapter
     objective: Choice
     architectures: dict[str, Choice]
     head: Choice | None
@@ -45,7 +45,7 @@ class TrainingPlan:
         shapes = {slot: self.encoders[slot].shape() for slot in self.architectures}
         network = build(self.architectures, shapes=shapes, head=self.head)
         if self.task is not None:
-            self.task.note_widths(network.widths)
+            self.task.bind_widths(network.widths)
         return network
 
     def strip_training_only(self, network: Network) -> TrainingPlan:
@@ -73,7 +73,7 @@ def make_plan(
     objective = spec.objective
     objective_type = OBJECTIVES[objective.name]
     task_type = TASKS[spec.task.name] if spec.task else None
-    columns_by_name = task_type.reads if task_type else {slot: slot for slot in objective_type.slots}
+    columns_by_name = task_type.encoded_columns if task_type else {slot: slot for slot in objective_type.slots}
     encoder_names = task_type.encoders if task_type else objective_type.encoders
     defaults = (task_type or objective_type).encoder_options(summary)
     existing: dict[str, Encoder[Any]] = {}

@@ -139,7 +139,7 @@ class _Run:
     def result(self) -> TrainingResult:
         torch.manual_seed(self.spec.seed)
         network = self.plan.network()
-        labels = getattr(self.plan.task, "labels", None)
+        labels = self.plan.task.labels if self.plan.task else None
         transfer = transfer_weights(network, self.bases, labels=labels) if self.bases else None
         tuning_type = TUNINGS[self.spec.tuning.name]
         tuning = tuning_type(tuning_type.config_type.model_validate(self.spec.tuning.config))
@@ -276,8 +276,8 @@ class _Run:
         with torch.no_grad():
             for batch, _ in self._sequential(columns).epoch():
                 arrays = to_arrays(batch)
-                answer = partial(task.answer, run, arrays)
-                for name, values in task.collect(to_arrays(network(batch)), arrays, answer).items():
+                predict = partial(task.predict, run, arrays)
+                for name, values in task.collect(to_arrays(network(batch)), arrays, predict).items():
                     collected.setdefault(name, []).append(values)
                 if self.should_stop() is Stop.LEAVE:
                     raise TrainingInterrupted("interrupted during evaluation; the last checkpoint is complete")

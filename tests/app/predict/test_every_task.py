@@ -17,6 +17,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from ml.tasks import TASKS
+from ml.tasks.base import StreamingTask
 from tests.support import homes
 from tests.support.api_process import ApiProcess
 from tests.support.factories import registered
@@ -48,9 +49,9 @@ TASK_ERRORS = {
         ({}, "history"),
     ],
     "speech_synthesis": [
-        ({"text": "\N{CJK UNIFIED IDEOGRAPH-4E16}" * 20}, "'\N{CJK UNIFIED IDEOGRAPH-4E16}' (letter 1)"),
+        ({"text": "\N{CJK UNIFIED IDEOGRAPH-4E16}" * 20}, "'\N{CJK UNIFIED IDEOGRAPH-4E16}' (position 1)"),
         ({"text": "".join(map(chr, range(0x4E00, 0x4E30)))}, "and 38 more"),
-        ({"text": "old " * 1_000}, "letters are too many"),
+        ({"text": "old " * 1_000}, "characters; the limit"),
         ({"text": "old", "voice": "nobody"}, "one voice"),
     ],
     "image_text_matching": [
@@ -227,7 +228,7 @@ def test_a_raw_body_is_answered_or_reported_as_the_only_input(api: ApiProcess, t
             assert "inputs.0" in answer["detail"]
 
 
-@pytest.mark.parametrize("task", [task for task, kind in TASKS.items() if kind.streams])
+@pytest.mark.parametrize("task", [task for task, kind in TASKS.items() if issubclass(kind, StreamingTask)])
 def test_a_stream_starts_only_after_its_input_was_read(api: ApiProcess, task: str) -> None:
     for raw_input in ({"nonsense": 1}, {next(iter(good(task))): [[]]}):
         status, answer = ask(

@@ -82,7 +82,7 @@ def _check_embeddings(package: ModelPackage, rows: Rows) -> None:
     """Check that all embeddings are finite and of one length."""
     task = package.task()
     assert task is not None
-    inputs = [task.show(row)[0] for row in rows]
+    inputs = [task.to_input_and_target(row)[0] for row in rows]
     answers = Predictor.load(package).predict(inputs, parameters={"return": "embedding"})
     assert len({len(answer["embedding"]) for answer in answers}) == 1
     assert np.isfinite([answer["embedding"] for answer in answers]).all()
@@ -95,9 +95,9 @@ def _make_request(package: ModelPackage, rows: Rows) -> Callable[[Run], Arrays]:
         signals = collate_slots(encoders, encode_slots(encoders, {slot: slot for slot in encoders}, rows))
         graphs = embedding_graphs(encoders)
         return lambda run: {graph: run(graph, signals)["embedding"] for graph in graphs}
-    requests = [task.read(task.show(row)[0], parameters={}) for row in rows]
+    requests = [task.read(task.to_input_and_target(row)[0], parameters={}) for row in rows]
     batch = task.collate(task.encode(Rows({name: [row[name] for row in requests] for name in requests[0]})))
-    return lambda run: task.answer(run, batch)
+    return lambda run: task.predict(run, batch)
 
 
 def _graphs_of(package: ModelPackage) -> Run:
@@ -111,7 +111,7 @@ def test_a_package_without_a_graph_is_served_by_torch(digits: Path, tmp_path: Pa
     rows = Dataset.open(digits).rows("test")[:9]
     task = result.task()
     assert task is not None
-    inputs = [task.show(row)[0] for row in rows]
+    inputs = [task.to_input_and_target(row)[0] for row in rows]
     by_graph = Predictor.load(result).predict(inputs)
     bare = ModelPackage(
         result.directory, result.manifest.model_copy(update={"graphs": {}, "no_graph_reason": "left out"})

@@ -57,7 +57,7 @@ def check_losses(package: ModelPackage, by_graph: Predictor) -> None:
     assert isinstance(task, TextGeneration)
     text = "the quiet film was a warm surprise and nobody left before the end of it"
     batch = task.collate(task.encode(Rows({"text": [text, "a film"]})))
-    outputs = task.answer_rows(by_graph.run, batch)
+    outputs = task.predict_with_targets(by_graph.run, batch)
     with torch.no_grad():
         expected = load_network(package).eval()({name: torch.from_numpy(array) for name, array in batch.items()})
     for row, (losses, weight) in enumerate(zip(outputs["token_loss"], outputs["weight"], strict=True)):

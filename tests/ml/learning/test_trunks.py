@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ml.inference import onnx_session
-from ml.inference.predictor import EMBEDDING, Predictor
+from ml.inference.embedding_adapter import EMBEDDING
+from ml.inference.predictor import Predictor
 from ml.learning.export import graph_selection
 from ml.learning.export.torch_runner import load
 from ml.learning.nn.architectures import ARCHITECTURES

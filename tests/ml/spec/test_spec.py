@@ -374,7 +374,7 @@ def test_a_dataset_without_labels_says_what_it_has():
 
     told = messages(finetune(), dataset=unlabelled)
 
-    assert "image_classification needs a column 'label' of kind label; the dataset has image (image)" in told
+    assert "image_classification needs a column 'label' of type label; the dataset has image (image)" in told
     assert messages(pretrain(), dataset=unlabelled) == []
 
 
@@ -402,7 +402,7 @@ def test_an_objective_refuses_data_it_cannot_read():
 
     assert messages(pretrain(), dataset=words) == [
         "contrastive_views needs a column 'image' of type image; the dataset has text",
-        "the dataset has no rows to train on; the least is 3",
+        "the dataset has no rows to train on; the minimum is 3",
     ]
 
 
@@ -411,8 +411,8 @@ def test_so_few_rows_that_nothing_can_be_learned_or_judged_are_refused(spec):
     def told(**splits: int) -> list[str]:
         return messages(spec, dataset=image_models.summary(splits=splits))
 
-    assert told(train=2) == ["the dataset has 2 rows to train on; the least is 3"]
-    assert told(train=1, validation=1) == ["the dataset has 1 rows to train on; the least is 2"]
+    assert told(train=2) == ["the dataset has 2 rows to train on; the minimum is 3"]
+    assert told(train=1, validation=1) == ["the dataset has 1 rows to train on; the minimum is 2"]
     assert told(train=3) == told(train=2, validation=1) == []
 
 

@@ -1,4 +1,4 @@
-"""What holds for each task, whatever it is for."""
+"""Contracts of every task: examples, batches, predictions, datasets and encoders."""
 
 import json
 from functools import cache
@@ -17,54 +17,54 @@ every_task = pytest.mark.parametrize("name", list(TASKS))
 
 
 def sample(name):
-    """The training rows of a small dataset that has what the task needs."""
+    """Return the training rows of a small dataset with the columns of the task."""
     return samples.dataset(TASKS[name].columns).rows("train")
 
 
 @cache
-def built(name):
-    """A task that has learned from toy data, as training builds it, and the network for it."""
+def build_task(name):
+    """Return a task that learned from toy data, as in training, and its network."""
     plan = packages.make_toy_plan(name)
     network = plan.network().eval()
     assert plan.task is not None
     return plan.task, make_runner(network, TASKS[name].graphs, device=torch.device("cpu"))
 
 
-def asked(task, count):
+def read_examples(task, count):
     rows = [task.read(task.example()[0], parameters={}) for _ in range(count)]
     return Rows({name: [row[name] for row in rows] for name in rows[0]})
 
 
 @every_task
 def test_the_example_survives_json(name):
-    task, _ = built(name)
-    given, answer = task.example()
+    task, _ = build_task(name)
+    example_input, example_output = task.example()
 
-    sent = json.loads(given.model_dump_json())
-    returned = json.loads(answer.model_dump_json())
+    input_json = json.loads(example_input.model_dump_json())
+    output_json = json.loads(example_output.model_dump_json())
 
-    assert task.input_type.model_validate(sent) == given
-    assert task.output_type.model_validate(returned) == answer
-    assert task.read(sent, parameters={}).keys() == task.read(given, parameters={}).keys()
+    assert task.input_type.model_validate(input_json) == example_input
+    assert task.output_type.model_validate(output_json) == example_output
+    assert task.read(input_json, parameters={}).keys() == task.read(example_input, parameters={}).keys()
 
 
 @every_task
-def test_inference_reads_what_the_graph_is_said_to_read(name):
-    task, _ = built(name)
+def test_a_batch_has_the_arrays_that_the_first_graph_reads(name):
+    task, _ = build_task(name)
 
-    arrays = task.collate(task.encode(asked(task, 2)))
+    arrays = task.collate(task.encode(read_examples(task, 2)))
 
     first = next(iter(task.graphs.values()))
-    read = {array for arrays in task.graphs.values() for array in arrays}
-    assert set(task.slots) <= read or not set(task.slots) & read
-    assert any(each in arrays for each in first)
-    assert all(len(arrays[each]) == 2 for each in first if each in arrays)
+    graph_inputs = {name for names in task.graphs.values() for name in names}
+    assert set(task.slots) <= graph_inputs or not set(task.slots) & graph_inputs
+    assert any(name in arrays for name in first)
+    assert all(len(arrays[name]) == 2 for name in first if name in arrays)
 
 
 @every_task
-def test_a_batch_of_many_equals_many_of_one(name):
-    task, _ = built(name)
-    rows = asked(task, 4)
+def test_a_batch_of_several_rows_equals_batches_of_one(name):
+    task, _ = build_task(name)
+    rows = read_examples(task, 4)
 
     whole = task.collate(task.encode(rows))
 
@@ -75,60 +75,59 @@ def test_a_batch_of_many_equals_many_of_one(name):
 
 
 @every_task
-def test_each_row_gets_one_valid_answer_in_order(name):
-    task, run = built(name)
-    batch = task.collate(task.encode(asked(task, 5)))
+def test_every_row_gets_one_valid_output_in_order(name):
+    task, run = build_task(name)
+    batch = task.collate(task.encode(read_examples(task, 5)))
 
-    answers = task.decode({**batch, **task.answer(run, batch)})
+    outputs = task.decode({**batch, **task.predict(run, batch)})
 
-    assert len(answers) == 5
-    for answer in answers:
-        sent = json.dumps(answer)
-        assert task.output_type.model_validate_json(sent).to_json() == answer
+    assert len(outputs) == 5
+    for output in outputs:
+        assert task.output_type.model_validate_json(json.dumps(output)).to_json() == output
 
 
 @every_task
-def test_a_row_is_shown_as_the_input_it_would_have_been(name):
-    task, _ = built(name)
+def test_a_row_is_converted_to_an_input_that_can_be_read(name):
+    task, _ = build_task(name)
 
-    given, target = task.show(sample(name)[1])
+    row_input, target = task.to_input_and_target(sample(name)[1])
 
-    task.read(json.loads(given.model_dump_json()), parameters={})
+    task.read(json.loads(row_input.model_dump_json()), parameters={})
     json.dumps(target)
 
 
 @every_task
-def test_what_was_learned_is_json(name):
-    task, _ = built(name)
+def test_the_learned_state_is_json(name):
+    task, _ = build_task(name)
 
-    again = TASKS[name](task.config, task.slot_encoders, json.loads(json.dumps(task.state)))
+    restored = TASKS[name](task.config, task.slot_encoders, json.loads(json.dumps(task.state)))
 
-    assert again.head_config() == task.head_config()
+    assert restored.head_config() == task.head_config()
 
 
 @every_task
 def test_training_rows_become_signals_and_targets(name):
-    task, _ = built(name)
+    task, _ = build_task(name)
     rows = sample(name)
 
     columns = task.encode(rows)
-    changed = task.augment(columns, np.random.default_rng(0))
-    arrays = task.collate(changed)
+    augmented = task.augment(columns, np.random.default_rng(0))
+    arrays = task.collate(augmented)
 
-    assert changed.keys() == columns.keys()
-    # As many as there are rows, or windows that texts were laid into.
-    assert len({len(each) for each in arrays.values()}) == 1
+    assert augmented.keys() == columns.keys()
+    # One entry per row, or per window into which texts are packed.
+    assert len({len(array) for array in arrays.values()}) == 1
     assert set(task.slots) <= arrays.keys()
 
 
 @every_task
-def test_a_fitting_dataset_is_not_refused(name):
-    assert TASKS[name].refuse(samples.dataset(TASKS[name].columns).summary) == []
+def test_a_dataset_that_fits_has_no_problems(name):
+    assert TASKS[name].check_dataset(samples.dataset(TASKS[name].columns).summary) == []
 
 
 @every_task
-def test_every_missing_column_is_told(name):
-    reasons = TASKS[name].refuse(image_models.summary(columns={"words": "other"}, splits={}))
+def test_every_missing_column_is_reported(name):
+    reasons = TASKS[name].check_dataset(image_models.summary(columns={"words": "other"}, splits={}))
 
     for column in TASKS[name].columns:
         assert any(f"needs a column {column!r}" in reason for reason in reasons)
@@ -136,14 +135,14 @@ def test_every_missing_column_is_told(name):
 
 
 @every_task
-def test_every_slot_has_an_encoder_of_a_signal_it_reads(name):
+def test_every_slot_reads_the_signal_of_its_encoder(name):
     task = TASKS[name]
-    for slot, wanted in task.slots.items():
-        assert ENCODERS[task.encoders[slot]].signal in wanted.reads
-        assert task.reads[slot] in task.columns
+    for name, slot in task.slots.items():
+        assert ENCODERS[task.encoders[name]].signal in slot.reads
+        assert task.encoded_columns[name] in task.columns
 
 
 @every_task
-def test_every_metric_says_what_it_means(name):
+def test_every_metric_has_a_description(name):
     for metric in TASKS[name].metrics.values():
         assert len(metric.summary.split()) > 5

@@ -23,12 +23,12 @@ def test_labels_keep_the_order_of_the_import():
 
 
 def test_one_class_is_refused():
-    (reason,) = ImageClassification.refuse(image_models.summary(classes=["cat"]))
+    (reason,) = ImageClassification.check_dataset(image_models.summary(classes=["cat"]))
 
     assert reason == "image_classification needs at least two classes; the dataset has ['cat']"
 
 
-def test_pixels_and_a_png_of_them_are_read_alike():
+def test_pixels_and_a_png_of_them_give_the_same_row():
     pixels = image_models.rows()[0]["image"]
 
     from_pixels = task().read({"pixels": pixels[:, :, 0].tolist()}, parameters={})
@@ -37,7 +37,7 @@ def test_pixels_and_a_png_of_them_are_read_alike():
     np.testing.assert_array_equal(from_pixels["image"], from_png["image"])
 
 
-def test_a_larger_colour_picture_is_read_as_in_training():
+def test_a_larger_color_image_is_encoded_as_in_training():
     large = np.random.default_rng(1).integers(0, 256, size=(50, 30, 3), dtype=np.uint8)
 
     row = task().read(images.encode_png(large), parameters={})
@@ -47,7 +47,7 @@ def test_a_larger_colour_picture_is_read_as_in_training():
     np.testing.assert_array_equal(served, trained)
 
 
-def test_augmentation_is_off_until_asked_for():
+def test_augmentation_is_off_by_default():
     columns = task().encode(image_models.rows())
 
     assert task().augment(columns, np.random.default_rng(0)) is columns
@@ -56,7 +56,7 @@ def test_augmentation_is_off_until_asked_for():
     np.testing.assert_array_equal(light["label"], columns["label"])
 
 
-def test_the_head_is_told_all_but_the_augmentation():
+def test_the_head_gets_the_config_without_augmentation():
     config = task(loss="mean_squared_error", label_smoothing=0.1, dropout=0.2, augmentation="light").head_config()
 
     assert config == {"classes": 3, "loss": "mean_squared_error", "label_smoothing": 0.1, "dropout": 0.2}
@@ -68,7 +68,7 @@ def test_a_wrong_option_is_refused(config):
         task(**config)
 
 
-def test_a_label_unseen_in_training_is_named():
+def test_an_error_names_a_label_that_is_not_in_the_training_data():
     rows = image_models.rows(3)
     rows.columns["label"] = ["0", "9", "1"]
 
@@ -80,8 +80,8 @@ def test_evaluation_counts_the_training_labels_for_its_baseline():
     columns = task().encode(image_models.rows(12))
     logits = np.eye(3)[columns["label"]] * 9
 
-    found = task().evaluate({"logits": logits}, columns, train=columns)
+    evaluation = task().evaluate({"logits": logits}, columns, train=columns)
 
-    assert found.metrics["accuracy"] == 1
-    assert found.baseline["accuracy"] == pytest.approx(1 / 3)
-    assert found.extra["classes"] == ["0", "1", "2"]
+    assert evaluation.metrics["accuracy"] == 1
+    assert evaluation.baseline["accuracy"] == pytest.approx(1 / 3)
+    assert evaluation.extra["classes"] == ["0", "1", "2"]

@@ -23,7 +23,7 @@ DOG = {"label": "dog", "box": [5, 2, 15, 8]}
 CAT = {"label": "cat", "box": [0, 0, 10, 10]}
 
 
-def test_boxes_become_shares_of_their_picture_and_rows_are_filled_up():
+def test_boxes_become_fractions_of_their_image_and_rows_are_padded():
     built = task()
     columns = built.encode(rows([DOG, CAT], []))
 
@@ -35,24 +35,24 @@ def test_boxes_become_shares_of_their_picture_and_rows_are_filled_up():
     assert arrays["true_boxes"].dtype == np.float32
 
 
-def test_a_box_that_leaves_its_picture_is_cut_off():
+def test_a_box_is_clipped_to_its_image():
     (boxes,) = task().encode(rows([{"label": "cat", "box": [-5, 2, 30, 8]}]))["true_boxes"]
 
     np.testing.assert_allclose(boxes, [[0, 0.2, 1, 0.8]], rtol=1e-6)
 
 
-def test_a_batch_of_backgrounds_has_room_for_no_object():
+def test_a_batch_without_objects_is_padded_to_one():
     built = task()
 
     assert built.collate(built.encode(rows([], [])))["true_labels"].tolist() == [[NO_OBJECT]] * 2
 
 
-def test_a_class_that_was_not_learned_is_named():
-    with pytest.raises(DataError, match="'bird'; it knows cat, dog"):
+def test_an_error_names_a_class_that_is_not_in_the_training_data():
+    with pytest.raises(DataError, match="'bird'; its classes are cat, dog"):
         task().encode(rows([{"label": "bird", "box": [0, 0, 1, 1]}]))
 
 
-def test_answers_are_in_pixels_of_the_picture_that_was_sent():
+def test_boxes_are_in_pixels_of_the_image_that_was_sent():
     built = task()
     row = built.read(images.encode_png(np.zeros((10, 20, 1), dtype=np.uint8)), parameters={})
     batch = built.collate(built.encode(Rows({name: [value] for name, value in row.items()})))
@@ -60,14 +60,14 @@ def test_answers_are_in_pixels_of_the_picture_that_was_sent():
     scores[0, 1, 0, 1] = 0.9
     boxes[0, :, 0, 1] = [0.25, -0.1, 0.75, 0.5]
 
-    (answer,) = built.decode({**batch, "scores": scores, "boxes": boxes})
+    (output,) = built.decode({**batch, "scores": scores, "boxes": boxes})
 
-    (found,) = answer["objects"]
-    assert (found["label"], found["confidence"]) == ("dog", 0.9)
-    assert found["box"] == [5, 0, 15, 5]
+    (detected,) = output["objects"]
+    assert (detected["label"], detected["confidence"]) == ("dog", 0.9)
+    assert detected["box"] == [5, 0, 15, 5]
 
 
-def test_who_asks_says_how_sure_and_how_many():
+def test_a_request_limits_confidence_and_number_of_objects():
     built = task()
     png = images.encode_png(np.zeros((8, 8, 1), dtype=np.uint8))
     scores, boxes = np.zeros((1, 2, 5, 5)), np.zeros((1, 4, 5, 5))
@@ -83,31 +83,33 @@ def test_who_asks_says_how_sure_and_how_many():
 
 
 @pytest.mark.parametrize("parameters", [{"confidence": 2}, {"max_objects": 0}, {"max_objects": 10_000}])
-def test_what_cannot_be_asked_is_an_input_error(parameters):
+def test_an_invalid_limit_raises_an_input_error(parameters):
     with pytest.raises(InputError):
         task().read(images.encode_png(np.zeros((8, 8, 1), dtype=np.uint8)), parameters=parameters)
 
 
-def test_augmentation_moves_boxes_with_what_they_surround():
+def test_augmentation_moves_boxes_with_their_objects():
     built = task()
-    picture = np.zeros((8, 8, 1), dtype=np.uint8)
-    picture[2:5, 1:4] = 255
-    columns = built.encode(Rows({"image": [picture] * 40, "objects": [[{"label": "cat", "box": [1, 2, 4, 5]}]] * 40}))
+    pixels = np.zeros((8, 8, 1), dtype=np.uint8)
+    pixels[2:5, 1:4] = 255
+    columns = built.encode(Rows({"image": [pixels] * 40, "objects": [[{"label": "cat", "box": [1, 2, 4, 5]}]] * 40}))
 
-    changed = built.augment(columns, np.random.default_rng(0))
+    augmented = built.augment(columns, np.random.default_rng(0))
 
     assert built.augment(columns, np.random.default_rng(0)).keys() == columns.keys()
     assert task(augmentation="off").augment(columns, np.random.default_rng(0)) is columns
-    for image, (box,) in zip(changed["image"], changed["true_boxes"], strict=True):
+    for image, (box,) in zip(augmented["image"], augmented["true_boxes"], strict=True):
         y, x = np.nonzero(image[0] > 127)
-        seen = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1])
-        # A pixel that is half covered is bright or dark.
-        np.testing.assert_allclose(box * 8, seen, atol=0.75)
+        bright = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1])
+        # A pixel that is half covered may be bright or dark.
+        np.testing.assert_allclose(box * 8, bright, atol=0.75)
 
 
-def test_a_dataset_without_any_object_is_refused():
+def test_a_dataset_without_objects_does_not_fit():
     from tests.support.ml import image_models
 
     summary = image_models.summary(columns={"image": "image", "objects": "objects"}, classes=None)
 
-    assert ObjectDetection.refuse(summary) == ["object_detection needs at least one object; the dataset has none"]
+    assert ObjectDetection.check_dataset(summary) == [
+        "object_detection needs at least one object; the dataset has none"
+    ]

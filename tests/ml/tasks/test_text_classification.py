@@ -24,25 +24,26 @@ def test_rows_become_tokens_and_codes() -> None:
     assert arrays["text"].shape == arrays["text_mask"].shape
 
 
-def test_the_worst_errors_are_told_with_their_texts() -> None:
-    made = task()
-    columns = made.encode(Rows({"text": TEXTS, "label": LABELS}))
-    # Right about the first, sure and wrong about the last, less sure of the third.
+def test_the_worst_errors_include_their_texts() -> None:
+    subject = task()
+    columns = subject.encode(Rows({"text": TEXTS, "label": LABELS}))
+    # Correct for the first two; wrong with high confidence for the last, with less for the third.
     logits = np.array([[0, 3], [3, 0], [1, 0], [0, 5]], dtype=np.float32)
-    found = made.evaluate({"logits": logits}, columns, train=columns)
-    assert found.metrics["accuracy"] == 0.5
-    assert [each["text"] for each in found.extra["errors"]] == ["这部电影不好", "这部电影很好"]
-    assert [each["label"] for each in found.extra["errors"]] == ["negative", "positive"]
+    evaluation = subject.evaluate({"logits": logits}, columns, train=columns)
+    assert evaluation.metrics["accuracy"] == 0.5
+    assert [error["text"] for error in evaluation.extra["errors"]] == ["这部电影不好", "这部电影很好"]
+    assert [error["label"] for error in evaluation.extra["errors"]] == ["negative", "positive"]
 
 
-def test_one_class_is_refused() -> None:
+def test_one_class_is_not_enough() -> None:
     summary = image_models.summary(columns={"text": "text", "label": "label"}, classes=["good"])
-    assert "text_classification needs at least two classes; the dataset has ['good']" in TextClassification.refuse(
-        summary
+    assert (
+        "text_classification needs at least two classes; the dataset has ['good']"
+        in TextClassification.check_dataset(summary)
     )
 
 
-def test_a_body_is_a_text_in_utf_8() -> None:
+def test_a_raw_body_is_a_text_in_utf_8() -> None:
     assert task().read("这部电影很好".encode(), parameters={}) == {"text": "这部电影很好"}
     with pytest.raises(InputError, match="UTF-8"):
         task().read("这部电影很好".encode("gb18030"), parameters={})

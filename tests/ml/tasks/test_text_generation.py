@@ -23,23 +23,23 @@ def rows(*, prompted=False):
     return Rows({"prompt": PROMPTS, "text": TEXTS} if prompted else {"text": TEXTS})
 
 
-def encoded(task, *inputs):
-    read = [task.read(each, parameters={}) for each in inputs]
-    return task.collate(task.encode(Rows({name: [row[name] for row in read] for name in read[0]})))
+def collate(task, *inputs):
+    rows = [task.read(raw_input, parameters={}) for raw_input in inputs]
+    return task.collate(task.encode(Rows({name: [row[name] for row in rows] for name in rows[0]})))
 
 
-def test_texts_become_windows_and_every_letter_is_counted_once():
+def test_texts_become_windows_and_every_character_is_counted_once():
     task = built()
     columns = task.encode(rows())
     encoder = task.slot_encoders["text"]
     assert "".join(sorted("".join(encoder.decode(window) for window in columns["text"]))) == "".join(
         sorted("".join(TEXTS))
     )
-    assert columns["letters"].sum() == sum(map(len, TEXTS))
+    assert columns["characters"].sum() == sum(map(len, TEXTS))
     assert all(len(window) <= 32 for window in columns["text"])
 
 
-def test_a_prompt_is_read_and_not_learned():
+def test_a_prompt_is_read_but_not_learned():
     task = built(prompted=True)
     arrays = task.collate(task.encode(rows(prompted=True)))
     encoder = task.slot_encoders["text"]
@@ -50,16 +50,16 @@ def test_a_prompt_is_read_and_not_learned():
     assert not arrays["text_weight"][~arrays["text_mask"]].any()
 
 
-def test_an_input_reads_as_the_training_rows_did():
+def test_a_request_is_encoded_as_a_training_row():
     task = built(prompted=True)
     trained = task.encode(rows(prompted=True).take([0]))["text"][0]
-    asked = encoded(task, {"prompt": PROMPTS[0]})
-    tokens = asked["text"][0][asked["text_mask"][0]]
+    batch = collate(task, {"prompt": PROMPTS[0]})
+    tokens = batch["text"][0][batch["text_mask"][0]]
     np.testing.assert_array_equal(tokens, trained[: len(tokens)])
-    assert asked["text_state"].shape == (1, 0, 6)
+    assert batch["text_state"].shape == (1, 0, 6)
 
 
-def test_messages_are_a_prompt():
+def test_messages_become_a_prompt():
     task = built()
     messages = [{"role": "user", "content": "Who sat?"}]
     by_messages = task.read({"messages": messages}, parameters={})["prompt"]
@@ -68,38 +68,38 @@ def test_messages_are_a_prompt():
         task.read({"messages": messages, "prompt": "x"}, parameters={})
 
 
-def test_of_a_prompt_that_is_too_long_the_end_is_kept_and_that_is_told():
+def test_a_prompt_that_is_too_long_is_cut_to_its_end_and_counted():
     task = built(length=16)
-    asked = encoded(task, {"prompt": "a" * 40 + "the end"})
-    tokens = asked["text"][0]
+    batch = collate(task, {"prompt": "a" * 40 + "the end"})
+    tokens = batch["text"][0]
     encoder = task.slot_encoders["text"]
     assert (len(tokens), tokens[0]) == (16, encoder.token("begin"))
     assert encoder.decode(tokens).endswith("the end")
     assert encoder.pop_losses() == {"cut to their last 15 tokens": 1}
 
 
-def test_an_empty_prompt_begins_a_text():
+def test_an_empty_prompt_starts_a_text():
     task = built()
-    assert encoded(task, {})["text"].tolist() == [[task.slot_encoders["text"].token("begin")]]
+    assert collate(task, {})["text"].tolist() == [[task.slot_encoders["text"].token("begin")]]
 
 
-def test_one_seed_is_kept_and_another_is_chosen_where_none_was_given():
+def test_a_seed_is_used_and_chosen_at_random_without_one():
     task = built()
-    seeds = {task.read({}, parameters={})["wish"].seed for _ in range(4)}
+    seeds = {task.read({}, parameters={})["params"].seed for _ in range(4)}
     assert len(seeds) > 1
-    assert task.read({"seed": 5}, parameters={})["wish"].seed == 5
+    assert task.read({"seed": 5}, parameters={})["params"].seed == 5
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "options",
     [{"temperature": -1}, {"top_p": 0}, {"top_k": 0}, {"max_new_tokens": 0}, {"stop": [""]}, {"stop": ["a"] * 9}],
 )
-def test_what_makes_no_sense_is_refused(asked):
+def test_an_invalid_option_raises_an_input_error(options):
     with pytest.raises(InputError):
-        built().read({"prompt": "x", **asked}, parameters={})
+        built().read({"prompt": "x", **options}, parameters={})
 
 
-def test_metrics_are_what_their_formulas_say():
+def test_metrics_equal_their_formulas():
     task = built()
     columns = task.encode(rows())
     tokens = sum(len(window) - 1 for window in columns["text"])
@@ -107,25 +107,28 @@ def test_metrics_are_what_their_formulas_say():
         "token_loss": np.full(len(columns["text"]), 2.0),
         "weight": np.array([len(w) - 1.0 for w in columns["text"]]),
     }
-    found = task.evaluate(outputs, columns, train=columns)
-    nats, letters = 2.0 * len(columns["text"]), sum(map(len, TEXTS))
-    assert found.metrics["loss"] == pytest.approx(nats / tokens)
-    assert found.metrics["perplexity"] == pytest.approx(math.exp(nats / tokens))
-    assert found.metrics["bits_per_character"] == pytest.approx(nats / math.log(2) / letters)
-    assert found.baseline["loss"] < math.log(task.slot_encoders["text"].shape()["vocabulary"])
+    evaluation = task.evaluate(outputs, columns, train=columns)
+    nats, characters = 2.0 * len(columns["text"]), sum(map(len, TEXTS))
+    assert evaluation.metrics["loss"] == pytest.approx(nats / tokens)
+    assert evaluation.metrics["perplexity"] == pytest.approx(math.exp(nats / tokens))
+    assert evaluation.metrics["bits_per_character"] == pytest.approx(nats / math.log(2) / characters)
+    assert evaluation.baseline["loss"] < math.log(task.slot_encoders["text"].shape()["vocabulary"])
 
 
-def test_collecting_keeps_two_numbers_a_window():
+def test_collect_returns_two_numbers_per_window():
     outputs = {"token_loss": np.ones((3, 5), dtype=np.float32), "weight": np.eye(3, 5, dtype=np.float32)}
-    found = built().collect(outputs, {}, dict)
-    assert {name: each.tolist() for name, each in found.items()} == {"token_loss": [1, 1, 1], "weight": [1, 1, 1]}
+    arrays = built().collect(outputs, {}, dict)
+    assert {name: array.tolist() for name, array in arrays.items()} == {"token_loss": [1, 1, 1], "weight": [1, 1, 1]}
 
 
 def test_the_vocabulary_grows_with_the_text():
-    def asked(letters):
+    def vocabulary_size(characters):
         summary = DatasetSummary(
-            format="x", columns={"text": "text"}, splits={"train": 10}, facts={"text": {"mean_letters": letters / 10}}
+            format="x",
+            columns={"text": "text"},
+            splits={"train": 10},
+            facts={"text": {"mean_letters": characters / 10}},
         )
         return TextGeneration.encoder_options(summary)["text"]["vocabulary_size"]
 
-    assert [asked(letters) for letters in (10, 1_100_000, 10**12)] == [512, 1024, 16_384]
+    assert [vocabulary_size(characters) for characters in (10, 1_100_000, 10**12)] == [512, 1024, 16_384]

@@ -1,4 +1,4 @@
-"""Translation: encoders, the search over graphs, and what it is judged by."""
+"""Translation: encoders, beam search over graphs, and evaluation."""
 
 from functools import cache
 from typing import Any
@@ -26,12 +26,12 @@ CATALOG = Catalog.load()
 
 
 @cache
-def _built(**config: Any) -> tuple[Translation, Network]:
+def _build(**config: Any) -> tuple[Translation, Network]:
     data = samples.dataset(Translation.columns)
     tiny = {"name": "transformer", "config": ARCHITECTURES["transformer"].tiny().model_dump(mode="json")}
-    asked = {"kind": "finetune", "dataset": "toy", "model": "toy", "architecture": tiny}
+    fields = {"kind": "finetune", "dataset": "toy", "model": "toy", "architecture": tiny}
     spec = resolve(
-        Finetune.model_validate({**asked, "task": {"name": "translation", "config": config}}), CATALOG, data.summary
+        Finetune.model_validate({**fields, "task": {"name": "translation", "config": config}}), CATALOG, data.summary
     )
     torch.manual_seed(0)
     plan = make_plan(spec, data.summary, data.rows("train"), BaseModels({}))
@@ -40,13 +40,13 @@ def _built(**config: Any) -> tuple[Translation, Network]:
     return plan.task, network
 
 
-def _asked(task: Translation, texts: list[str], **parameters: Any) -> dict[str, np.ndarray]:
+def _collate(task: Translation, texts: list[str], **parameters: Any) -> dict[str, np.ndarray]:
     rows = [task.read({"text": text}, parameters=parameters) for text in texts]
     return task.collate(task.encode(Rows({name: [row[name] for row in rows] for name in rows[0]})))
 
 
 def test_both_languages_share_one_encoder_learned_from_both_and_one_table() -> None:
-    task, network = _built()
+    task, network = _build()
     assert task.slot_encoders["text"] is task.slot_encoders["target"]
     assert isinstance(network.head, Decoder)
     assert network.head.own_table is None
@@ -54,20 +54,20 @@ def test_both_languages_share_one_encoder_learned_from_both_and_one_table() -> N
     assert not [name for name, _ in network.head.named_parameters() if "table" in name]
 
 
-def test_separate_ones_are_learned_apart_and_have_tables_of_their_own() -> None:
-    task, network = _built(vocabulary="separate")
+def test_separate_encoders_are_learned_apart_and_have_their_own_tables() -> None:
+    task, network = _build(vocabulary="separate")
     assert task.slot_encoders["text"] is not task.slot_encoders["target"]
     assert isinstance(network.head, Decoder)
     assert network.head.own_table is not None
     assert len(network.head.own_table.weight) == task.slot_encoders["target"].shape()["vocabulary"]
 
 
-def test_the_published_size_is_that_of_the_paper_but_for_what_it_does_not_say() -> None:
-    """63.1 M; with two tables of positions of 512 x 512, as others store them, 63.6 M; the paper rounds to 65 M.
+def test_the_base_model_has_the_size_of_the_paper() -> None:
+    """The base model has 63.1 M parameters; the paper rounds to 65 M.
 
-    One table of 37,000 x 512, six encoder layers of 3.15 M, six decoder layers of 4.20 M: the sizes of table 3 give no
-    more. Here both halves end in one more normalisation each, 2,048 numbers, as they are normalised before each part
-    in the decoder.
+    They are one table of 37,000 x 512, six encoder layers of 3.15 M and six decoder layers of 4.20 M, by the sizes of
+    table 3; normalization at the end adds 1,024 parameters here. With two stored tables of 512 x 512 positions, as in
+    other implementations, they are 63.6 M.
     """
     shape = {"vocabulary": 37_000, "length": 512}
     head = Choice(name="decoder", config={"layers": 6, "heads": 8, "feedforward": 2048})
@@ -75,7 +75,7 @@ def test_the_published_size_is_that_of_the_paper_but_for_what_it_does_not_say() 
         network = build(
             {"text": Choice(name="transformer", config={"preset": "base"})}, shapes={"text": shape}, head=head
         )
-    count = sum(each.numel() for each in network.parameters())
+    count = sum(parameter.numel() for parameter in network.parameters())
     table, encoder, decoder = 37_000 * 512, 6 * 3_152_384, 6 * 4_204_032
     assert table + encoder + decoder == 63_082_496
     assert count == table + encoder + decoder + 1_024
@@ -83,34 +83,34 @@ def test_the_published_size_is_that_of_the_paper_but_for_what_it_does_not_say() 
 
 
 @pytest.mark.parametrize("beams", [1, 3])
-def test_rows_of_one_request_are_answered_as_if_each_were_alone(beams: int) -> None:
-    task, network = _built()
+def test_the_rows_of_a_request_get_the_same_output_as_alone(beams: int) -> None:
+    task, network = _build()
     run = make_runner(network, task.graphs, device=torch.device("cpu"))
     texts = ["a quiet film", "loud", "the river song is moving and bright and old", "new film"]
-    together = task.answer(run, _asked(task, texts, beams=beams, max_length=6))["tokens"]
+    together = task.predict(run, _collate(task, texts, beams=beams, max_length=6))["tokens"]
     for row, text in enumerate(texts):
-        (alone,) = task.answer(run, _asked(task, [text], beams=beams, max_length=6))["tokens"]
+        (alone,) = task.predict(run, _collate(task, [text], beams=beams, max_length=6))["tokens"]
         assert together[row, : len(alone)].tolist() == alone.tolist()
-        assert set(together[row, len(alone) :].tolist()) <= {task._writer.token("padding")}
+        assert set(together[row, len(alone) :].tolist()) <= {task._target_encoder.token("padding")}
 
 
-def test_requests_of_several_widths_and_lengths_can_stand_in_one_batch() -> None:
-    task, network = _built()
+def test_one_batch_may_have_requests_of_different_beams_and_lengths() -> None:
+    task, network = _build()
     run = make_runner(network, task.graphs, device=torch.device("cpu"))
     rows = [
-        task.read({"text": "a quiet film", "beams": beams, "max_length": longest}, parameters={})
-        for beams, longest in ((1, 5), (4, 2), (1, 3))
+        task.read({"text": "a quiet film", "beams": beams, "max_length": max_length}, parameters={})
+        for beams, max_length in ((1, 5), (4, 2), (1, 3))
     ]
     batch = task.collate(task.encode(Rows({name: [row[name] for row in rows] for name in rows[0]})))
-    tokens = task.answer(run, batch)["tokens"]
-    lengths = [int((row != task._writer.token("padding")).sum()) for row in tokens]
-    assert [length <= most for length, most in zip(lengths, (5, 2, 3), strict=True)] == [True] * 3
+    tokens = task.predict(run, batch)["tokens"]
+    lengths = [int((row != task._target_encoder.token("padding")).sum()) for row in tokens]
+    assert [length <= limit for length, limit in zip(lengths, (5, 2, 3), strict=True)] == [True] * 3
     assert tokens[0, :3].tolist() == tokens[2, :3].tolist()
 
 
-def test_wide_searches_take_fewer_rows_at_a_time() -> None:
-    """What is remembered, and scored, grows with both."""
-    task, network = _built()
+def test_more_beams_search_fewer_rows_at_a_time() -> None:
+    """Caches and scores grow with both."""
+    task, network = _build()
     engine = make_runner(network, task.graphs, device=torch.device("cpu"))
     sequences: dict[int, int] = {}
 
@@ -121,77 +121,77 @@ def test_wide_searches_take_fewer_rows_at_a_time() -> None:
         return engine(graph, batch)
 
     for beams in (1, 32):
-        task.answer(run, _asked(task, ["a quiet film"] * 40, beams=beams, max_length=2))
+        task.predict(run, _collate(task, ["a quiet film"] * 40, beams=beams, max_length=2))
     assert sequences == {1: 40, 32: 256}
 
 
-def test_greedy_takes_what_the_decoder_finds_most_probable_all_at_once() -> None:
-    task, network = _built()
+def test_greedy_search_equals_the_most_probable_tokens_of_teacher_forcing() -> None:
+    task, network = _build()
     run = make_runner(network, task.graphs, device=torch.device("cpu"))
-    batch = _asked(task, ["a quiet film"], beams=1, max_length=5)
-    (tokens,) = task.answer(run, batch)["tokens"]
+    batch = _collate(task, ["a quiet film"], beams=1, max_length=5)
+    (tokens,) = task.predict(run, batch)["tokens"]
     assert isinstance(network.head, Decoder)
-    target = torch.tensor([[task._writer.token("begin"), *tokens.tolist()]])
+    target = torch.tensor([[task._target_encoder.token("begin"), *tokens.tolist()]])
     signals = {name: torch.from_numpy(batch[name]) for name in task.graphs[ENCODE]}
     forced = {**signals, "target": torch.cat([target, target[:, :1]], dim=1)}
     with torch.no_grad():
         logits = torch.nn.functional.linear(network(forced)["hidden"], network.head.output_embedding())
-    never = [task._writer.token(role) for role in ("padding", "begin", "mask")]
+    never = [task._target_encoder.token(role) for role in ("padding", "begin", "mask")]
     logits[..., never] = -torch.inf
     best = logits[0].argmax(dim=1).tolist()
     assert best[: len(tokens)] == tokens.tolist()
 
 
-def test_no_step_reads_the_source_again() -> None:
-    task, network = _built()
+def test_the_source_is_encoded_once() -> None:
+    task, network = _build()
     engine = make_runner(network, task.graphs, device=torch.device("cpu"))
-    asked: list[str] = []
+    graphs: list[str] = []
 
     def run(graph: str, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        asked.append(graph)
+        graphs.append(graph)
         assert set(task.graphs[graph]) <= batch.keys()
         return engine(graph, batch)
 
-    task.answer(run, _asked(task, ["a quiet film", "loud"], max_length=4))
-    assert asked[0] == ENCODE
-    assert set(asked[1:]) == {STEP}
-    assert len(asked) <= 1 + 4 + 1
+    task.predict(run, _collate(task, ["a quiet film", "loud"], max_length=4))
+    assert graphs[0] == ENCODE
+    assert set(graphs[1:]) == {STEP}
+    assert len(graphs) <= 1 + 4 + 1
 
 
-def test_it_is_judged_by_its_answers_beside_two_that_do_not_look() -> None:
-    task, _ = _built()
+def test_outputs_are_evaluated_beside_two_baselines() -> None:
+    task, _ = _build()
     train = Rows({"text": ["one", "two", "three"], "target": ["eins zwei drei", "eins zwei vier", "acht"]})
     rows = Rows({"text": ["eins zwei drei", "x"], "target": ["eins zwei drei vier", "y"]})
     columns = task.encode(rows)
     tokens = task.slot_encoders["target"].encode(["eins zwei drei vier", "y"])
-    found = task.evaluate({"tokens": tokens}, columns, train=task.encode(train))
-    assert found.metrics == pytest.approx({"bleu": 100.0, "chrf": 100.0})
-    assert found.extra["baselines"]["constant_sentence"] in list(train.columns["target"])
-    both = [found.extra["baselines"][name]["chrf"] for name in ("source", "constant")]
-    assert found.baseline["chrf"] == max(both)
-    assert found.extra["examples"][0] == {
+    evaluation = task.evaluate({"tokens": tokens}, columns, train=task.encode(train))
+    assert evaluation.metrics == pytest.approx({"bleu": 100.0, "chrf": 100.0})
+    assert evaluation.extra["baselines"]["constant_sentence"] in list(train.columns["target"])
+    baselines = [evaluation.extra["baselines"][name]["chrf"] for name in ("source", "constant")]
+    assert evaluation.baseline["chrf"] == max(baselines)
+    assert evaluation.extra["examples"][0] == {
         "text": "eins zwei drei",
         "answer": "eins zwei drei vier",
-        "wanted": "eins zwei drei vier",
+        "reference": "eins zwei drei vier",
     }
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("raw_input", "message"),
     [({"text": "a", "beams": 0}, "beams"), ({"text": "a", "beam": 3}, "known: "), ({"text": ""}, "text")],
 )
-def test_what_cannot_be_asked_is_told(given: dict[str, Any], told: str) -> None:
-    task, _ = _built()
-    with pytest.raises(InputError, match=told):
-        task.read(given, parameters={})
+def test_an_invalid_request_raises_an_input_error(raw_input: dict[str, Any], message: str) -> None:
+    task, _ = _build()
+    with pytest.raises(InputError, match=message):
+        task.read(raw_input, parameters={})
 
 
-def test_a_text_longer_than_the_model_reads_is_translated_as_far_as_it_reads_and_says_so() -> None:
-    task, network = _built()
+def test_a_text_that_is_too_long_is_cut_and_marked_as_truncated() -> None:
+    task, network = _build()
     run = make_runner(network, task.graphs, device=torch.device("cpu"))
-    longest = task.slot_encoders["text"].config.max_length
-    batch = _asked(task, ["quiet " * (longest - 2), "quiet " * (longest + 5), "loud"], beams=1, max_length=2)
-    answers = task.decode({**batch, **task.answer(run, batch)})
+    max_length = task.slot_encoders["text"].config.max_length
+    batch = _collate(task, ["quiet " * (max_length - 2), "quiet " * (max_length + 5), "loud"], beams=1, max_length=2)
+    outputs = task.decode({**batch, **task.predict(run, batch)})
     read = batch["text_mask"].sum(axis=1)
-    assert [answer["truncated"] for answer in answers] == [bool(read[0] > longest), True, False]
-    assert read[1] == longest
+    assert [output["truncated"] for output in outputs] == [bool(read[0] > max_length), True, False]
+    assert read[1] == max_length

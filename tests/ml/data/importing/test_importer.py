@@ -52,7 +52,7 @@ def test_the_task_may_reject_the_dataset(tmp_path):
         columns: ClassVar[dict[str, str]] = {"image": "image"}
 
         @staticmethod
-        def refuse(summary: DatasetSummary) -> list[str]:
+        def check_dataset(summary: DatasetSummary) -> list[str]:
             return [f"needs three classes, not {len(summary.classes or [])}"]
 
     report = upload(tmp_path, {"a.csv": CSV}, task="three_classes", tasks={"three_classes": ThreeClasses})
@@ -75,7 +75,7 @@ def test_a_detected_task_exists_and_accepts_the_dataset(tmp_path):
         report = upload(tmp_path / name, {"a.csv": make_csv(IMAGES, make_labels(100, classes=classes))})
         assert report.summary is not None
         assert report.summary.task in TASKS
-        assert TASKS[report.summary.task].refuse(report.summary) == []
+        assert TASKS[report.summary.task].check_dataset(report.summary) == []
 
 
 def test_files_may_be_assigned_to_splits(tmp_path):

@@ -102,7 +102,7 @@ def inputs_of(package: ModelPackage, columns: Any) -> list[dict[str, Any]]:
     task = package.task()
     assert task is not None
     rows = Dataset.open(samples.path(columns)).rows("test")[:3]
-    raw_inputs = [task.example()[0], *(task.show(row)[0] for row in rows)]
+    raw_inputs = [task.example()[0], *(task.to_input_and_target(row)[0] for row in rows)]
     inputs = [raw_input.model_dump(mode="json", exclude_none=True) for raw_input in raw_inputs]
     if "label" in task.input_type.model_fields:
         inputs[0] |= {"label": "1"}
