@@ -34,6 +34,8 @@ class NameRules:
 
     banned: Mapping[str, str]
     limits: Mapping[str, str]
+    #: Banned names that are fields of a public document, with the reason: allowed as attribute, keyword and field.
+    fields: Mapping[str, str]
     allowed: Allowlist
 
     @classmethod
@@ -41,36 +43,52 @@ class NameRules:
         """Read the rules from TOML."""
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         allowed = Allowlist.from_tables(path, tables.get("allow", ()), key="name")
-        return cls(tables["banned"], tables["limits"], allowed)
+        return cls(tables["banned"], tables["limits"], tables.get("fields", {}), allowed)
 
 
 def check(modules: Sequence[Module], rules: NameRules) -> Iterator[Violation]:
     """Report every place that binds, reads or passes a banned name."""
     for module in modules:
-        for name, line in names(module):
+        for name, line, is_field in names(module):
+            if is_field and name in rules.fields:
+                continue
             if (message := _fault(name, rules)) and not rules.allowed.permits(_stem(name), module.path):
                 yield Violation(module.path, line, message)
 
 
-def names(module: Module) -> Iterator[tuple[str, int]]:
-    """List every name that a module binds or uses, with its line."""
+def names(module: Module) -> Iterator[tuple[str, int, bool]]:
+    """List every name that a module binds or uses, with its line and whether it is a field.
+
+    Attributes, keyword arguments and annotated names in a class body count as fields.
+    """
+    fields = {
+        statement.target
+        for node in module.nodes
+        if isinstance(node, ast.ClassDef)
+        for statement in node.body
+        if isinstance(statement, ast.AnnAssign)
+    }
     for node in module.nodes:
         line = getattr(node, "lineno", 0)
         match node:
-            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
-                yield name, line
+            case ast.Name(id=name) | ast.arg(arg=name):
+                yield name, line, node in fields
+            case ast.Attribute(attr=name) | ast.keyword(arg=str(name)):
+                yield name, line, True
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                yield name, line
-            case ast.keyword(arg=str(name)) | ast.ExceptHandler(name=str(name)):
-                yield name, line
+                yield name, line, False
+            case ast.ExceptHandler(name=str(name)):
+                yield name, line, False
             case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
-                yield name, line
-            case ast.MatchClass(kwd_attrs=several) | ast.Global(names=several) | ast.Nonlocal(names=several):
-                yield from ((name, line) for name in several)
+                yield name, line, False
+            case ast.MatchClass(kwd_attrs=several):
+                yield from ((name, line, True) for name in several)
+            case ast.Global(names=several) | ast.Nonlocal(names=several):
+                yield from ((name, line, False) for name in several)
             case ast.alias(name=name, asname=alias):
-                yield from ((part, line) for part in name.split("."))
+                yield from ((part, line, False) for part in name.split("."))
                 if alias is not None:
-                    yield alias, line
+                    yield alias, line, False
 
 
 def _stem(name: str) -> str:
@@ -95,7 +113,11 @@ def figures(modules: Sequence[Module], rules: NameRules) -> Iterator[str]:
         room = module.path.parts[0]
         lines[room] += module.text.count("\n")
         tally = counts.setdefault(room, Counter())
-        tally.update(stem for name, _ in names(module) if (stem := _stem(name)) in rules.banned)
+        tally.update(
+            stem
+            for name, _, is_field in names(module)
+            if (stem := _stem(name)) in rules.banned and not (is_field and name in rules.fields)
+        )
     for room, tally in counts.items():
         thousands = max(lines[room], 1) / 1000
         commonest = ", ".join(f"{name} {count / thousands:.1f}" for name, count in tally.most_common(3))

@@ -1,1 +1,1 @@
-"""The torch half: how a model learns. Everything that needs torch is here, and nothing else of `ml` imports it."""
+"""Training and export of models: everything that needs torch."""

@@ -37,7 +37,7 @@ not_found = [row for row in (1, 2) if row != MAX_ROWS]
         ("found", "match 1:\n    case found: ..."),
         ("found", "match 1:\n    case [*found]: ..."),
         ("found", "match 1:\n    case {**found}: ..."),
-        ("found", "match 1:\n    case Row(found=1): ..."),
+        ("told", "match 1:\n    case Row(told=1): ..."),
         ("found", "def read():\n    global found"),
         ("found", "if (found := 1): ..."),
     ],
@@ -53,6 +53,15 @@ def test_a_limit_starts_with_max_or_min(run_check: RunCheck, name: str) -> None:
     lines = run_check(check_names.main, {"app/rows.py": f"{name} = 3"}, "app")
     assert bool(lines) == (name != "FEWEST")
     assert all(f"limit `{name}`; start it with M" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["class Finding:\n    found: str", "Finding(found=1)", "finding.found", "match 1:\n    case Finding(found=1): ..."],
+)
+def test_a_public_field_passes_as_field_and_not_as_variable(run_check: RunCheck, code: str) -> None:
+    assert run_check(check_names.main, {"app/rows.py": code}, "app") == []
+    assert len(run_check(check_names.main, {"app/rows.py": f"{code}\nfound = 1"}, "app")) == 1
 
 
 def test_good_names_pass(run_check: RunCheck) -> None:

@@ -257,7 +257,7 @@ def batch_bounds(rows: int) -> Iterator[tuple[int, int]]:
 
 
 def _rank_example(call: Tensors) -> tuple[bool, int, int]:
-    """Rank calls for tracing: a few rows, few axes of length 1, then the most elements.
+    """Rank calls for tracing: few rows, few axes of length 1, most elements.
 
     An axis of length 1 may be traced as a constant.
     """

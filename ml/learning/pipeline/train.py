@@ -249,7 +249,7 @@ class _Run:
         }
 
     def _evaluate(self, network: Network, task: Task) -> EvaluationReport:
-        """Evaluate the task on the test split, or if it is empty on the validation rows."""
+        """Evaluate the task on the test split, or on validation rows without one."""
         self._report_phase("evaluating")
         test = self.data.rows("test")
         split, rows = ("test", test) if len(test) else ("validation", self.held_out)

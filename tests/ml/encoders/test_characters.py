@@ -5,8 +5,8 @@ from pydantic import ValidationError
 from ml.encoders.characters import REPLACEMENT, UNKNOWN, CharactersConfig, CharactersEncoder
 
 
-def learned(*texts: str, **asked: object) -> CharactersEncoder:
-    return CharactersEncoder.learn(texts, asked)
+def learned(*texts: str, **options: object) -> CharactersEncoder:
+    return CharactersEncoder.learn(texts, options)
 
 
 def test_codes_decode_to_the_text() -> None:
@@ -31,7 +31,7 @@ def test_an_unknown_character_is_counted_and_reported_with_its_position() -> Non
 
     numbers = encoder.encode(["abxcy", "cab"])
 
-    assert [int(each) for each in np.flatnonzero(numbers[0] == UNKNOWN)] == [2, 4]
+    assert [int(item) for item in np.flatnonzero(numbers[0] == UNKNOWN)] == [2, 4]
     assert encoder.decode(numbers[0]) == f"ab{REPLACEMENT}c{REPLACEMENT}"
     assert encoder.unknown_characters("abxcy") == {"x": 3, "y": 5}
     assert encoder.pop_losses() == {"with characters outside of the alphabet": 1}

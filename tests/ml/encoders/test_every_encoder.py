@@ -1,4 +1,4 @@
-"""What holds for each encoder, whatever it reads."""
+"""Contract of every encoder."""
 
 import json
 
@@ -11,7 +11,7 @@ from ml.encoders.base import collate_slots, encode_slots
 from ml.errors import PackageError
 from tests.support.ml import image_models, samples
 
-SOUNDS = [decode(each) for each in samples.VALUES["audio"](9)]
+SOUNDS = [decode(clip) for clip in samples.VALUES["audio"](9)]
 #: Raw values by encoder.
 VALUES = {
     "characters": samples.VALUES["text"](40),
@@ -38,7 +38,7 @@ def test_what_is_saved_is_loaded_and_encodes_alike(name, tmp_path):
 
     assert loaded.config == learned.config
     assert loaded.shape() == learned.shape()
-    before, after = (each.collate(each.encode(values(name)))["signal"] for each in (learned, loaded))
+    before, after = (item.collate(item.encode(values(name)))["signal"] for item in (learned, loaded))
     np.testing.assert_array_equal(before, after)
 
 

@@ -12,8 +12,8 @@ def picture(height: int, width: int, channels: int = 1, *, seed: int = 0) -> np.
     return np.random.default_rng(seed).integers(0, 256, size=(height, width, channels), dtype=np.uint8)
 
 
-def learned(*values: np.ndarray, **asked: int) -> dict[str, int]:
-    return ImageEncoder.learn(values, asked).shape()
+def learned(*values: np.ndarray, **options: int) -> dict[str, int]:
+    return ImageEncoder.learn(values, options).shape()
 
 
 def test_one_size_is_kept_as_it_is():

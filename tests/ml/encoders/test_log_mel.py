@@ -34,12 +34,12 @@ def test_more_than_16_kilohertz_is_read_only_when_asked() -> None:
 
 def test_the_same_recording_at_another_rate_and_loudness_is_read_alike() -> None:
     encoder = LogMelEncoder.learn(RECORDINGS, {})
-    wanted, *others = (
-        each.astype(np.float32) for each in encoder.encode([spoken(0.4), spoken(0.4, level=0.05), spoken(0.4, 22_050)])
+    expected, *others = (
+        item.astype(np.float32) for item in encoder.encode([spoken(0.4), spoken(0.4, level=0.05), spoken(0.4, 22_050)])
     )
-    np.testing.assert_allclose(others[0], wanted, atol=0.05)  # float16, and the floor that does not fade along
-    assert len(others[1]) == len(wanted)
-    assert np.abs(others[1] - wanted).mean() < 0.2  # near the upper edge two filters differ; a stranger is off by 1.1
+    np.testing.assert_allclose(others[0], expected, atol=0.05)  # float16, and the floor that does not fade along
+    assert len(others[1]) == len(expected)
+    assert np.abs(others[1] - expected).mean() < 0.2  # near the upper edge two filters differ; a stranger is off by 1.1
 
 
 def test_stacked_frames_are_neighbours_and_fewer() -> None:
@@ -54,10 +54,10 @@ def test_stacked_frames_are_neighbours_and_fewer() -> None:
     assert (read["signal"][0][~read["mask"][0]] == 0).all()
 
 
-@pytest.mark.parametrize("asked", [{"stacked": 1, "stride": 2}, {"hop": 900}, {"bands": 1}, {"no": 1}])
-def test_a_config_that_would_skip_sound_is_refused(asked: dict[str, int]) -> None:
+@pytest.mark.parametrize("request", [{"stacked": 1, "stride": 2}, {"hop": 900}, {"bands": 1}, {"no": 1}])
+def test_a_config_that_would_skip_sound_is_refused(request: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
-        LogMelEncoder.learn(RECORDINGS, asked)
+        LogMelEncoder.learn(RECORDINGS, request)
 
 
 def test_a_spectrogram_becomes_a_wave_of_the_same_length_and_bands() -> None:

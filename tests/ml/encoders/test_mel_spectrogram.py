@@ -1,4 +1,4 @@
-"""What makes recordings into frames that a voice is learned from."""
+"""Mel spectrograms of audio clips, and audio from them."""
 
 import numpy as np
 

@@ -25,8 +25,8 @@ ODD = [
 ]
 
 
-def learned(texts: list[str] = FILMS, **asked: object) -> TextEncoder:
-    return TextEncoder.learn(texts, asked)
+def learned(texts: list[str] = FILMS, **options: object) -> TextEncoder:
+    return TextEncoder.learn(texts, options)
 
 
 @pytest.mark.parametrize("text", [*FILMS[:3], *CHINESE[:3], *ODD])

@@ -46,7 +46,7 @@ def base(*, architecture: str = "cnn", **encoder: int) -> Manifest:
     )
 
 
-def found(spec, *, dataset=None, parent=None, catalog=CATALOG):
+def findings(spec, *, dataset=None, parent=None, catalog=CATALOG):
     return {(finding.code, finding.path) for finding in check(spec, catalog, dataset or image_models.summary(), parent)}
 
 
@@ -100,11 +100,11 @@ def test_what_holds_together_is_accepted_and_resolved(spec):
 def test_a_base_model_brings_its_backbone(tuning):
     spec = finetune(architecture=None, start_from="base", tuning=tuning)
 
-    assert found(spec, parent=base()) == set()
+    assert findings(spec, parent=base()) == set()
     resolved = resolve(spec, CATALOG, image_models.summary(), base())
     assert resolved.architectures == {}
     assert resolved.schedule.learning_rate == CATALOG.architectures["cnn"].recipe.learning_rate
-    assert found(resolved, parent=base()) == set()
+    assert findings(resolved, parent=base()) == set()
 
 
 def test_what_is_not_known_yet_is_not_judged():
@@ -124,7 +124,7 @@ def test_everything_wrong_is_told_at_once():
         encoders={"image": {"height": 0}, "sound": {}},
     )
 
-    assert found(spec, dataset=image_models.summary(classes=["one"])) == {
+    assert findings(spec, dataset=image_models.summary(classes=["one"])) == {
         ("unknown_name", "task.config.los"),
         ("unknown_name", "architecture.config.preset"),
         ("invalid_option", "architecture.config.hidden"),
@@ -155,7 +155,7 @@ def test_everything_wrong_is_told_at_once():
     ],
 )
 def test_an_unknown_name_lists_the_known_and_the_likeliest(changes, path, hint):
-    finding = next(each for each in check(finetune(**changes), CATALOG) if each.path == path)
+    finding = next(item for item in check(finetune(**changes), CATALOG) if item.path == path)
 
     assert finding.code == "unknown_name"
     assert finding.hint == f"Did you mean {hint!r}?"
@@ -244,13 +244,13 @@ def test_nothing_to_build_is_missing_where_nothing_is_usual():
 
 
 def test_a_base_model_and_an_architecture_are_one_too_many():
-    assert found(finetune(start_from="base"), parent=base()) == {("conflict", "architecture")}
+    assert findings(finetune(start_from="base"), parent=base()) == {("conflict", "architecture")}
     spec = finetune(architecture=None, architectures={"image": "vae"}, start_from="base")
-    assert found(spec, parent=base()) == {("conflict", "architectures.image")}
+    assert findings(spec, parent=base()) == {("conflict", "architectures.image")}
 
 
 def test_short_and_long_form_together_are_a_conflict():
-    assert found(finetune(architectures={"image": "vae"})) == {("conflict", "architecture")}
+    assert findings(finetune(architectures={"image": "vae"})) == {("conflict", "architecture")}
 
 
 def test_an_unknown_slot_lists_the_known():
@@ -260,7 +260,7 @@ def test_an_unknown_slot_lists_the_known():
 
 
 def two_slots() -> Catalog:
-    """As a later task will be: it reads pictures and texts."""
+    """Make a catalog whose task has two slots with different needs."""
     task = CATALOG.tasks["image_classification"]
     slot = task.slots["image"]
     slots = {"left": slot, "right": slot.model_copy(update={"needs": [Feature.LATENT], "default_architecture": None})}
@@ -269,7 +269,7 @@ def two_slots() -> Catalog:
 
 
 def like_slots() -> Catalog:
-    """Both read pictures, and either takes any backbone of them."""
+    """Make a catalog whose task has two slots that fit every image backbone."""
     task = CATALOG.tasks["image_classification"]
     slot = task.slots["image"]
     tasks = {
@@ -280,11 +280,11 @@ def like_slots() -> Catalog:
 
 
 def test_with_two_slots_each_wants_its_own_backbone():
-    assert found(finetune(), catalog=two_slots()) == {("conflict", "architecture"), ("does_not_fit", "architecture")}
+    assert findings(finetune(), catalog=two_slots()) == {("conflict", "architecture"), ("does_not_fit", "architecture")}
     apart = finetune(architecture=None, architectures={"left": "cnn", "right": "vae"})
-    assert found(apart, catalog=two_slots()) == set()
+    assert findings(apart, catalog=two_slots()) == set()
     half = finetune(architecture=None, architectures={"left": "cnn"})
-    assert found(half, catalog=two_slots()) == {("missing", "architectures.right")}
+    assert findings(half, catalog=two_slots()) == {("missing", "architectures.right")}
     assert resolve(apart, two_slots()).schedule.learning_rate == CATALOG.architectures["cnn"].recipe.learning_rate
 
 
@@ -301,7 +301,7 @@ def test_a_signal_that_is_not_read_is_named():
 
 
 def test_a_tuning_that_needs_a_base_is_refused_without():
-    assert found(finetune(tuning="head_only")) == {("needs_base", "tuning")}
+    assert findings(finetune(tuning="head_only")) == {("needs_base", "tuning")}
 
 
 def test_color_on_a_gray_base_is_refused():
@@ -318,7 +318,7 @@ def test_color_on_a_gray_base_is_refused():
 def test_the_encoder_of_a_base_cannot_be_changed():
     spec = finetune(architecture=None, start_from="base", encoders={"image": {"height": 4}})
 
-    assert found(spec, parent=base()) == {("conflict", "encoders.image")}
+    assert findings(spec, parent=base()) == {("conflict", "encoders.image")}
 
 
 def by_slot(**start_from):
@@ -339,8 +339,8 @@ def test_each_slot_may_start_from_a_model_of_its_own():
     parents = {"left": two_sided_base("left"), "right": two_sided_base("left", "right")}
     spec = by_slot(left="one", right="two@3")
 
-    assert found(spec, catalog=catalog, parent=parents) == set()
-    assert found(spec, catalog=catalog) == set()
+    assert findings(spec, catalog=catalog, parent=parents) == set()
+    assert findings(spec, catalog=catalog) == set()
     resolved = resolve(spec, catalog, image_models.summary(), parents)
     assert resolved.start_from == {"left": "one", "right": "two@3"}
     assert resolved.schedule.learning_rate == CATALOG.architectures["cnn"].recipe.learning_rate
@@ -349,18 +349,18 @@ def test_each_slot_may_start_from_a_model_of_its_own():
 def test_one_slot_may_start_from_a_model_and_the_other_from_chance():
     spec = finetune(architecture=None, start_from={"left": "one"}, architectures={"right": "cnn"})
 
-    assert found(spec, catalog=like_slots(), parent={"left": two_sided_base("left", "right")}) == set()
+    assert findings(spec, catalog=like_slots(), parent={"left": two_sided_base("left", "right")}) == set()
     usual = resolve(by_slot(left="one"), like_slots(), image_models.summary(), {"left": two_sided_base("left")})
-    assert {slot: each.name for slot, each in usual.architectures.items()} == {"right": "cnn"}
+    assert {slot: architecture.name for slot, architecture in usual.architectures.items()} == {"right": "cnn"}
 
 
 def test_a_model_without_the_slot_it_was_named_for_is_refused():
     spec = by_slot(left="one", right="two", middle="three")
     parents = dict.fromkeys(("left", "right", "middle"), two_sided_base("left"))
 
-    told = [(each.path, each.message) for each in check(spec, like_slots(), image_models.summary(), parents)]
+    reasons = [(item.path, item.message) for item in check(spec, like_slots(), image_models.summary(), parents)]
 
-    assert told == [
+    assert reasons == [
         ("start_from.middle", "there is no slot named 'middle'; known: left, right"),
         ("start_from.right", "two has no backbone for right; it has left"),
     ]
@@ -372,29 +372,29 @@ def test_a_model_without_the_slot_it_was_named_for_is_refused():
 def test_a_dataset_without_labels_says_what_it_has():
     unlabelled = image_models.summary(columns={"image": "image"}, classes=None, task=None)
 
-    told = messages(finetune(), dataset=unlabelled)
+    reasons = messages(finetune(), dataset=unlabelled)
 
-    assert "image_classification needs a column 'label' of type label; the dataset has image (image)" in told
+    assert "image_classification needs a column 'label' of type label; the dataset has image (image)" in reasons
     assert messages(pretrain(), dataset=unlabelled) == []
 
 
 def test_an_objective_that_needs_labels_refuses_data_without():
     unlabelled = image_models.summary(columns={"image": "image"}, classes=None)
 
-    assert found(pretrain(objective="supervised"), dataset=unlabelled) == {("unfit_dataset", "dataset")}
+    assert findings(pretrain(objective="supervised"), dataset=unlabelled) == {("unfit_dataset", "dataset")}
 
 
 def test_an_objective_that_trains_a_task_must_know_which():
     nameless = image_models.summary(task=None)
 
-    assert found(pretrain(objective="supervised"), dataset=nameless) == {("missing", "task")}
+    assert findings(pretrain(objective="supervised"), dataset=nameless) == {("missing", "task")}
     resolved = resolve(pretrain(objective="supervised"), CATALOG, image_models.summary())
     assert resolved.task is not None
     assert resolved.task.name == "image_classification"
 
 
 def test_an_objective_without_labels_takes_no_task():
-    assert found(pretrain(task="image_classification")) == {("conflict", "task")}
+    assert findings(pretrain(task="image_classification")) == {("conflict", "task")}
 
 
 def test_an_objective_refuses_data_it_cannot_read():
@@ -408,21 +408,21 @@ def test_an_objective_refuses_data_it_cannot_read():
 
 @pytest.mark.parametrize("spec", [finetune(), pretrain()])
 def test_so_few_rows_that_nothing_can_be_learned_or_judged_are_refused(spec):
-    def told(**splits: int) -> list[str]:
+    def reasons(**splits: int) -> list[str]:
         return messages(spec, dataset=image_models.summary(splits=splits))
 
-    assert told(train=2) == ["the dataset has 2 rows to train on; the minimum is 3"]
-    assert told(train=1, validation=1) == ["the dataset has 1 rows to train on; the minimum is 2"]
-    assert told(train=3) == told(train=2, validation=1) == []
+    assert reasons(train=2) == ["the dataset has 2 rows to train on; the minimum is 3"]
+    assert reasons(train=1, validation=1) == ["the dataset has 1 rows to train on; the minimum is 2"]
+    assert reasons(train=3) == reasons(train=2, validation=1) == []
 
 
 # Schedules.
 
 
 def test_momentum_belongs_to_sgd():
-    assert found(finetune(schedule={"momentum": 0.5})) == {("conflict", "schedule.momentum")}
+    assert findings(finetune(schedule={"momentum": 0.5})) == {("conflict", "schedule.momentum")}
     spec = finetune(schedule={"optimizer": "sgd", "momentum": 0, "nesterov": True})
-    assert found(spec) == {("conflict", "schedule.nesterov")}
+    assert findings(spec) == {("conflict", "schedule.nesterov")}
 
 
 def test_the_user_goes_before_the_recipe_and_that_before_the_default():
@@ -469,13 +469,13 @@ def test_what_starts_from_a_base_takes_smaller_steps_unless_told_otherwise():
     bert = CATALOG.architectures["bert"]
     assert bert.base_recipe.learning_rate < bert.recipe.learning_rate
     own = Manifest.model_validate({"architectures": {"text": "bert"}, "encoders": {}, "parameters": 1})
-    asked = {"task": "text_classification", "start_from": "base", "architecture": None}
-    schedule = resolve(finetune(**asked), CATALOG, base=own).schedule
+    request = {"task": "text_classification", "start_from": "base", "architecture": None}
+    schedule = resolve(finetune(**request), CATALOG, base=own).schedule
     assert schedule.learning_rate == bert.base_recipe.learning_rate
     assert schedule.gradient_clip_norm == bert.recipe.gradient_clip_norm
-    told = resolve(finetune(**asked, schedule={"epochs": 7}), CATALOG, base=own).schedule
-    assert (told.epochs, told.learning_rate) == (7, bert.base_recipe.learning_rate)
-    frozen = resolve(finetune(**asked, tuning="head_only"), CATALOG, base=own).schedule
+    reasons = resolve(finetune(**request, schedule={"epochs": 7}), CATALOG, base=own).schedule
+    assert (reasons.epochs, reasons.learning_rate) == (7, bert.base_recipe.learning_rate)
+    frozen = resolve(finetune(**request, tuning="head_only"), CATALOG, base=own).schedule
     assert frozen.learning_rate != bert.base_recipe.learning_rate
     scratch = resolve(finetune(task="text_classification", architecture="bert"), CATALOG).schedule
     assert scratch.learning_rate == bert.recipe.learning_rate
@@ -483,14 +483,14 @@ def test_what_starts_from_a_base_takes_smaller_steps_unless_told_otherwise():
 
 def test_a_tuning_raises_the_rate_of_recipes_but_not_that_of_the_user():
     own = Manifest.model_validate({"architectures": {"text": "bert"}, "encoders": {}, "parameters": 1})
-    asked = {"task": "text_classification", "start_from": "base", "architecture": None, "tuning": "lora"}
+    request = {"task": "text_classification", "start_from": "base", "architecture": None, "tuning": "lora"}
     least, usual = CATALOG.tunings["lora"].min_learning_rate, CATALOG.architectures["cnn"].recipe.learning_rate
     assert CATALOG.architectures["bert"].recipe.learning_rate < least < usual
 
-    raised = resolve(finetune(**asked), CATALOG, base=own)
+    raised = resolve(finetune(**request), CATALOG, base=own)
     assert raised.schedule.learning_rate == least
     assert resolve(raised, CATALOG, base=own) == raised
-    slow = resolve(finetune(**asked, schedule={"learning_rate": least / 2}), CATALOG, base=own)
+    slow = resolve(finetune(**request, schedule={"learning_rate": least / 2}), CATALOG, base=own)
     assert slow.schedule.learning_rate == least / 2
     quick = resolve(finetune(start_from="base", architecture=None, tuning="lora"), CATALOG, base=base())
     assert quick.schedule.learning_rate == usual

@@ -1,4 +1,4 @@
-"""Whatever is sent: a picture, or an error that says what is wrong with it; in bounded time and memory."""
+"""Valid images are read, and invalid ones rejected, in bounded time and memory."""
 
 import base64
 import json
@@ -58,8 +58,8 @@ def test_pixels_may_be_whole_numbers_or_not(number):
     rows = np.arange(256).reshape(16, 16)
     sent = {"pixels": [[number(value) for value in row] for row in rows.tolist()]}
 
-    for found in (read(sent), ImageInput.value_of(sent, parameters={})):
-        np.testing.assert_array_equal(found, rows[:, :, None])
+    for result in (read(sent), ImageInput.value_of(sent, parameters={})):
+        np.testing.assert_array_equal(result, rows[:, :, None])
 
 
 def test_colour_pixels_keep_their_channels():
@@ -92,7 +92,7 @@ def test_colour_pixels_keep_their_channels():
         ({"pixels": [[{}]]}, "pixels: must be rows of numbers"),
         ({"pixels": {"0": 1}}, "pixels: must be rows of numbers"),
         ({"pixels": [[0.1, 0.9]]}, "multiply them by 255"),
-        ({"picture": "x"}, "picture: unknown field; known: image, pixels"),
+        ({"photo": "x"}, "photo: unknown field; known: image, pixels"),
         ([], "an input is a JSON object"),
         ("x", "an input is a JSON object"),
         (None, "an input is a JSON object"),
