@@ -60,7 +60,7 @@ catalog: setup ## write ml/spec/catalog.json from the registries
 openapi: setup ## write docs/reference/openapi.json from the routes
 	@$(BIN)/python -m tools.build_openapi > docs/reference/openapi.json.new && mv docs/reference/openapi.json.new docs/reference/openapi.json
 
-reference: setup ## write docs/reference from settings, commands, catalog, errors and glossary
+reference: setup ## write docs/reference from the code, and the index of decisions
 	@$(BIN)/python -m tools.build_reference
 
 docs: setup ## build the documentation site in site/

@@ -1,4 +1,4 @@
-"""Writes the reference pages from the code: settings, commands, catalog, HTTP API, errors, glossary.
+"""Writes the reference pages from the code, and the index of the decisions.
 
 python -m tools.build_reference
 """
@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = REPOSITORY / "docs" / "reference"
+DECISIONS: Final = REPOSITORY / "docs" / "decisions"
 NOTICE: Final = "<!-- Written by `make reference`. Change the code, not this page. -->"
 
 #: Variables that no settings class of the service has.
@@ -403,6 +404,28 @@ def glossary() -> str:
     )
 
 
+# Decisions
+
+
+def decisions() -> str:
+    """Index of `docs/decisions`, from the titles and the headers of its pages."""
+    rows = []
+    for path in sorted(DECISIONS.glob("[0-9]*.md")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        date, status, *_ = (cell.strip() for cell in lines[4].strip("|").split("|"))
+        rows.append((f"[{lines[0].removeprefix('# ')}]({path.name})", date, status))
+    parts = [
+        NOTICE,
+        "# Decisions",
+        "",
+        "Choices that are hard to reverse, with what was measured and what was rejected. A decision is never rewritten "
+        "when it changes: a new one supersedes it. Copy [the template](template.md).",
+        "",
+        *_table(("decision", "date", "status"), rows),
+    ]
+    return "\n".join(parts) + "\n"
+
+
 # Tables
 
 
@@ -436,6 +459,7 @@ def main() -> int:
             old.unlink()
     for name, text in written.items():
         (FOLDER / name).write_text(text, encoding="utf-8")
+    (DECISIONS / "index.md").write_text(decisions(), encoding="utf-8")
     return 0
 
 

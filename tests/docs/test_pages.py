@@ -68,7 +68,7 @@ def test_every_decision_has_a_date_and_a_status_and_is_in_the_index() -> None:
         date, status, *_ = (cell.strip() for cell in values.strip("|").split("|"))
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", date)
         assert re.match(r"proposed|accepted|superseded", status)
-        assert f"| [{title[2:]}]({path.name}) | {date} | {status} |" in index
+        assert f"| [{title[2:]}]({path.name}) | {date} | {status} |" in index, "run: make reference"
 
 
 def test_the_architecture_of_the_example_reads_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,9 @@ def test_pages_of_before_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(build_reference, "FOLDER", tmp_path)
     (tmp_path / "old.md").write_text("old")
 
+    monkeypatch.setattr(build_reference, "DECISIONS", tmp_path / "decisions")
+    (tmp_path / "decisions").mkdir()
+
     build_reference.main()
 
-    assert {path.name for path in tmp_path.iterdir()} == set(pages())
+    assert {path.name for path in tmp_path.glob("*.md")} == set(pages())
