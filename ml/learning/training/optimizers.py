@@ -1,4 +1,4 @@
-"""Optimizers, and learning rates as closed-form functions of the step."""
+"""Optimizers, and learning-rate schedules as closed-form functions of the step."""
 
 from __future__ import annotations
 

@@ -397,6 +397,7 @@ class Trainer:
         self.optimizer.load_state_dict({"state": states, "param_groups": param_groups})
 
     def _rng_state(self) -> dict[str, Tensor]:
+        """Return the random state of torch, on the CPU and on the GPU in use."""
         on_gpu = {"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {}
         return {"torch": torch.get_rng_state(), **on_gpu}
 
