@@ -1,6 +1,7 @@
 """Checkpoints of training runs: tensors, JSON and a manifest with checksums.
 
-A checkpoint is written completely or not at all, and nothing in it is unpickled.
+A checkpoint is written completely or not at all, and nothing in it is unpickled. Its tensors are the weights, the state
+of the optimizer and the random state.
 """
 
 from __future__ import annotations
