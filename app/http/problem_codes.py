@@ -100,7 +100,7 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     "invalid_http": ProblemExample(400, "Invalid HTTP request received."),
     "unknown_checksum": ProblemExample(400, "There is no checksum algorithm 'crc32'; known: sha1, sha256, md5."),
     "unknown_host": ProblemExample(
-        400, "'api.example.org' is no name of this service. Add it to PLINTH_ALLOWED_HOSTS."
+        400, "'api.example.org' is not a name of this service. Add it to PLINTH_ALLOWED_HOSTS."
     ),
     # 401
     "key_missing": ProblemExample(401, "Send your key as 'Authorization: Bearer <key>'; `plinth up` prints it."),
@@ -118,13 +118,17 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     "not_audio": ProblemExample(
         406, "Only a single output that is an audio clip can be sent as audio/wav. Send 'Accept: application/json'."
     ),
-    "body_timeout": ProblemExample(408, "No part of the body arrived for 30 s. Send the request again."),
-    "headers_timeout": ProblemExample(408, "The headers took over 10 s."),
+    "body_timeout": ProblemExample(
+        408, "The body stopped arriving for 30 s, or came slower than 500 bytes per second. Send the request again."
+    ),
+    "headers_timeout": ProblemExample(408, "The headers took longer than 10 s."),
     # 409
     "conflict": ProblemExample(409, "mnist@1 is validating; wait until it is ready."),
     "damaged": ProblemExample(409, "models/mdl_1/model.onnx is damaged: its checksum does not match."),
     "hub_off": ProblemExample(
-        409, "Downloads from the Hugging Face hub are off. Set PLINTH_HUB_TOKEN, or upload a zip of the model folder."
+        409,
+        "Downloads from the Hugging Face hub are off. Run `hf download owner/name --local-dir folder` on a machine "
+        "with network access, and upload a zip of the folder; or set PLINTH_HUB_TOKEN for API and worker.",
     ),
     "idempotency_key_in_use": ProblemExample(
         409, "A request with this Idempotency-Key is in progress. Send it again in a moment."
@@ -132,19 +136,19 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     "invalid_package": ProblemExample(
         409, "digits@1 has no graph to run. Train it again with this version of the service."
     ),
-    "offset_mismatch": ProblemExample(409, "4096 bytes have arrived; send the piece that begins there."),
+    "offset_mismatch": ProblemExample(409, "4096 bytes have arrived; send the piece that starts at offset 4096."),
     "upload_incomplete": ProblemExample(
         409, "The upload upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c has 4096 of 9912 bytes. Send the rest first."
     ),
     # 412
     "precondition_failed": ProblemExample(412, "The alias production of digits has changed. Read it again."),
-    "unsupported_tus_version": ProblemExample(412, "This server speaks tus 1.0.0; send 'Tus-Resumable: 1.0.0'."),
+    "unsupported_tus_version": ProblemExample(412, "This server supports tus 1.0.0; send 'Tus-Resumable: 1.0.0'."),
     # 413
     "beyond_upload_length": ProblemExample(413, "The body exceeds the announced Upload-Length of 9912 bytes."),
     "body_too_large": ProblemExample(413, "The body is larger than the limit of 1048576 bytes for this path."),
     "field_too_large": ProblemExample(413, "The field 'columns' is larger than the limit of 1048576 bytes."),
     "too_many_parts": ProblemExample(413, "The form has more than 20000 parts. Send a zip or tar instead."),
-    "upload_too_large": ProblemExample(413, "An upload may have 1099511627776 bytes at most."),
+    "upload_too_large": ProblemExample(413, "The upload is larger than the limit of 107374182400 bytes."),
     # 415
     "unsupported_charset": ProblemExample(415, "Send text as UTF-8, not as 'latin-1'."),
     "unsupported_coding": ProblemExample(415, "Send the body uncompressed, without 'Content-Encoding: gzip'."),
@@ -187,7 +191,7 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     ),
     "json_too_large": ProblemExample(
         422,
-        "Too many JSON values (limit 2,000,000). Send fewer inputs per request.",
+        "Too many JSON values (limit 2,000,000). Send fewer inputs per request, and images and audio clips as files.",
         (Finding(code="json_too_large", message="too many JSON values (limit 2,000,000)"),),
     ),
     "no_inputs": ProblemExample(422, "The form has no file. Send each input as a file part named 'file'."),

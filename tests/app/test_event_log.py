@@ -32,7 +32,7 @@ def captured_events(capsys: pytest.CaptureFixture[str]) -> Iterator[list[dict[st
 
 
 def test_an_event_is_one_json_line_with_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
-    log = EventLogger("plinth.tests")
+    log = EventLogger("tests")
     with captured_events(capsys) as events:
         with bind_fields(request_id="r1"):
             log.info("50 % loaded", model="a\nb", pids=[1, 2])
@@ -42,7 +42,7 @@ def test_an_event_is_one_json_line_with_its_fields(capsys: pytest.CaptureFixture
     assert first == {
         "event": "50 % loaded",
         "level": "info",
-        "logger": "plinth.tests",
+        "logger": "tests",
         "request_id": "r1",
         "model": "a\\x0ab",
         "pids": [1, 2],
@@ -51,7 +51,7 @@ def test_an_event_is_one_json_line_with_its_fields(capsys: pytest.CaptureFixture
 
 
 def test_a_traceback_is_one_field_without_keys(capsys: pytest.CaptureFixture[str]) -> None:
-    log = EventLogger("plinth.tests")
+    log = EventLogger("tests")
     with captured_events(capsys) as events:
         try:
             raise ValueError(f"Bearer {SECRET}")
@@ -77,7 +77,7 @@ def test_a_terminal_gets_text() -> None:
     code = (
         "import sys; sys.stderr.isatty = lambda: True\n"
         "from app import event_log; event_log.configure()\n"
-        "event_log.EventLogger('plinth.tests').info('loaded', model='digits')"
+        "event_log.EventLogger('tests').info('loaded', model='digits')"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True, timeout=60)
-    assert output.stderr.endswith(" [info] plinth.tests: loaded model=digits\n")
+    assert output.stderr.endswith(" [info] tests: loaded model=digits\n")
