@@ -35,7 +35,7 @@ RESTART_POLICY: Final = RestartPolicy(first_delay_seconds=0.1, max_delay_seconds
 #: Exit status for settings that must not be served; another start would not help.
 CONFIGURATION: Final = 78
 
-_log = EventLogger("plinth.api")
+_log = EventLogger("plinth.app")
 
 
 def serve(settings: AppSettings) -> int:
