@@ -54,10 +54,10 @@ def test_stacked_frames_are_neighbours_and_fewer() -> None:
     assert (read["signal"][0][~read["mask"][0]] == 0).all()
 
 
-@pytest.mark.parametrize("request", [{"stacked": 1, "stride": 2}, {"hop": 900}, {"bands": 1}, {"no": 1}])
-def test_a_config_that_would_skip_sound_is_refused(request: dict[str, int]) -> None:
+@pytest.mark.parametrize("options", [{"stacked": 1, "stride": 2}, {"hop": 900}, {"bands": 1}, {"no": 1}])
+def test_a_config_that_would_skip_sound_is_refused(options: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
-        LogMelEncoder.learn(RECORDINGS, request)
+        LogMelEncoder.learn(RECORDINGS, options)
 
 
 def test_a_spectrogram_becomes_a_wave_of_the_same_length_and_bands() -> None:
