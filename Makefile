@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-# Each process keeps to one core unless told otherwise: two suites or a suite and a job then share a machine in peace.
+# Each process uses one core unless set otherwise, so that two suites, or a suite and a job, can share a machine.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help

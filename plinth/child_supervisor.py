@@ -1,4 +1,4 @@
-"""Restarts child processes that end: the one policy of `plinth up` and of several API processes.
+"""Restart policy of child processes, for `plinth up` and API processes.
 
 Imports nothing but the standard library, so that the server can use it, too.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """Delays before restarts. Each is twice the one before, unless the process ran steadily in between."""
+    """Delays before restarts, doubled each time until the process runs steadily."""
 
     first_delay_seconds: float
     max_delay_seconds: float

@@ -266,7 +266,10 @@ def _train_wordpiece(values: Sequence[str], config: TextConfig) -> Any:
 
 
 def _learn_wordpieces(values: Sequence[str], config: TextConfig, *, size: int, first: list[str]) -> dict[str, int]:
-    """Return token -> id: `first`, all characters, and the most frequent merges up to `size` tokens."""
+    """Return ids by token: `first`, all characters, then the most frequent merges.
+
+    The vocabulary has at most `size` tokens.
+    """
     from tokenizers import trainers
 
     tokenizer = _make_wordpiece(config, {})

@@ -1,4 +1,4 @@
-"""Runs the code blocks of a page as a reader pastes them, and compares their output with the page."""
+"""Run the code blocks of a page and compare their output with the page."""
 
 import os
 import re
@@ -38,7 +38,10 @@ class Block:
 
 
 def blocks(page: Path) -> list[Block]:
-    """The bash and python blocks of a page in order; a block without a language belongs to the one before it."""
+    """Return the bash and python blocks of a page in order.
+
+    A block without a language is the output of the one before it.
+    """
     collected: list[Block] = []
     follows_code = False
     for language, code in FENCE.findall(page.read_text()):
@@ -51,7 +54,10 @@ def blocks(page: Path) -> list[Block]:
 
 
 def lines_not_in(output: str, expected: str) -> list[str]:
-    """Lines of `expected` that `output` lacks, in order; `...` stands for anything, any number for any other."""
+    """Return the lines of `expected` that `output` lacks.
+
+    `...` matches anything, and any number matches any other.
+    """
     missing, position = [], 0
     output = _plain(output)
     for line in expected.splitlines():
@@ -65,12 +71,12 @@ def lines_not_in(output: str, expected: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Numbers as `#`, blanks as one blank, and no line breaks: terminals of other widths wrap elsewhere."""
+    """Replace numbers by `#`, and whitespace and line breaks by one space."""
     return re.sub(r"\s+", " ", NUMBER.sub("#", text))
 
 
 def run(sequence: Sequence[Block], folder: Path, environment: Mapping[str, str]) -> list[str]:
-    """Run blocks one after another in one bash; the output of each. Raises at the first that fails."""
+    """Run blocks in one bash and return the output of each; raises on failure."""
     script, files = ["set -e"], [folder / f".output-{number}" for number in range(len(sequence))]
     for block, file in zip(sequence, files, strict=True):
         code = block.code if block.language == "bash" else f"python - <<'PASTED'\n{block.code}PASTED\n"
@@ -86,7 +92,7 @@ def run(sequence: Sequence[Block], folder: Path, environment: Mapping[str, str])
 
 @contextmanager
 def clone(folder: Path) -> Iterator[dict[str, str]]:
-    """A folder that looks like a fresh clone after `make setup`; the environment of its terminals.
+    """Folder like a fresh clone after `make setup`, with its environment.
 
     It holds the Makefile and the `.venv` that runs the suite. `make` is a program that checks `.venv` and installs
     nothing. The service gets a free port and a home of its own, by the variables that a user would set.
@@ -112,7 +118,7 @@ def clone(folder: Path) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def terminal(block: Block, folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
-    """A terminal that stays open: runs a block that starts the service, until it has printed what the page shows."""
+    """Terminal that runs a block until it has printed the expected output, and stays open."""
     output, home = folder / ".service", Path(environment["PLINTH_HOME"])
     with output.open("w") as file:
         bash = subprocess.Popen(

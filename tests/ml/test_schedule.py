@@ -1,4 +1,4 @@
-"""What a schedule comes to for few rows, and for many."""
+"""Batch size and epochs of a schedule for few and for many rows."""
 
 import pytest
 

@@ -75,7 +75,10 @@ def make_optimizer(parameters: Iterable[Parameter] | list[dict[str, Any]], sched
 
 
 def learning_rate(schedule: Schedule, *, steps: int) -> Callable[[int], float]:
-    """Return the learning-rate schedule: the rate as a function of the step, 0 to `steps` - 1."""
+    """Return the learning-rate schedule as a function of the step.
+
+    Steps count from 0 to `steps` - 1.
+    """
     peak = require_resolved(schedule.learning_rate)
     if schedule.decay == "one_cycle":
         fraction = ONE_CYCLE_RISE if schedule.warmup_fraction is None else schedule.warmup_fraction
