@@ -57,7 +57,7 @@ def check(modules: Sequence[Module], rules: NameRules) -> Iterator[Violation]:
 
 
 def names(module: Module) -> Iterator[tuple[str, int, bool]]:
-    """List the names of a module, each with its line and whether it is a field.
+    """List the names of a module, with line and whether it is a field.
 
     Attributes, keyword arguments and annotated names in a class body count as fields.
     """

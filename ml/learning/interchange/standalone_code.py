@@ -98,7 +98,7 @@ def _destination(name: str, roots: Sequence[str]) -> str:
 
 
 def _rewrite_imports(code: str) -> str:
-    """Rewrite imports from packages of `ml` to imports from the folder of copied modules."""
+    """Rewrite imports of `ml` to imports from the folder of copied modules."""
 
     def rewrite(match: re.Match[str]) -> str:
         module = RUNTIME if _is_package(match[1]) else f"{RUNTIME}.{match[1].rpartition('.')[2]}"
