@@ -49,7 +49,7 @@ class Plinth:
         return self._transport.url
 
     def catalog(self) -> Mapping[str, Any]:
-        """Get the catalog: tasks, architectures, objectives, tunings and formats, with their combinations."""
+        """Get the catalog of tasks, architectures, objectives, tunings, formats and their combinations."""
         catalog: Mapping[str, Any] = self._transport.get(f"{API}/catalog")
         return catalog
 

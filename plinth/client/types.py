@@ -207,7 +207,10 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Alias:
-    """An alias of a version. Pass `etag` as `if_match` to move it only if it is unchanged."""
+    """Alias of a model version.
+
+    Pass `etag` as `if_match` to `set_alias` to move the alias only if it is unchanged.
+    """
 
     model: str
     alias: str
