@@ -1,4 +1,4 @@
-"""Plinth's client: `from plinth import Plinth`."""
+"""Python client of Plinth: `from plinth import Plinth`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from plinth.client.errors import Unauthorized as Unauthorized
     from plinth.client.errors import Unreachable as Unreachable
 
-__version__ = "0.2.0"  # the one place: the wheel, the API and the images read it here
+__version__ = "0.2.0"  # the only place: the wheel, the API and the container images read it
 __all__ = [
     "APIError",
     "Conflict",

@@ -1,27 +1,27 @@
-"""Command that installs missing parts of Plinth."""
+"""Commands that install missing parts of Plinth."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
 
-# The project `plinth` on the package index is not ours, so no message may name it.
+# The project `plinth` on the package index is not ours, so no message may name it in an install command.
 DISTRIBUTION = "plinth-ml"
 
 
 def install_command(extra: str) -> str:
-    """Return the pip command that adds an extra (`api`, `server`) to this installation.
+    """Return the pip command that adds an extra (`api` or `server`) to this installation.
 
-    A clone is installed from its folder, since the index may lack this version; anything else from the index.
+    A clone is installed from its folder, since the index may lack this version; a wheel from the index.
     """
-    clone = _clone()
+    clone = _find_clone()
     if clone is None:
         return f"pip install '{DISTRIBUTION}[{extra}]'"
     source = "." if clone == Path.cwd() else str(clone)
     return f"pip install {shlex.quote(f'{source}[{extra}]')}"
 
 
-def _clone() -> Path | None:
-    """Return the root folder of the clone; None for an installed wheel."""
+def _find_clone() -> Path | None:
+    """Return the root folder of the clone, or None for an installed wheel."""
     root = Path(__file__).resolve().parents[1]
     return root if (root / "pyproject.toml").is_file() else None

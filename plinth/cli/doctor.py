@@ -1,4 +1,4 @@
-"""`plinth doctor`: looks at everything the service stands on, each with its fix."""
+"""`plinth doctor`: checks everything that the service depends on, and names fixes."""
 
 from __future__ import annotations
 
@@ -22,61 +22,68 @@ CHECK_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What was looked at, whether it is well, and what to do where it is not."""
+class Check:
+    """Result of one check, with a fix if it failed."""
 
     name: str
-    ok: bool
+    is_ok: bool
     detail: str
     fix: str | None = None
 
 
-def examine() -> Iterator[Finding]:
-    """One finding after the other, as each is known."""
-    yield _service()
-    yield _device()
-    with _broker() as (broker, environment):
+def run_checks() -> Iterator[Check]:
+    """Run the checks one after another and yield their results as they finish."""
+    yield _check_service()
+    yield _check_device()
+    with _check_broker() as (broker, environment):
         if broker:
             yield broker
-        for finding in _store(environment):
-            if not (broker and finding.name == broker.name):
-                yield finding
+        for check in _check_store(environment):
+            if not (broker and check.name == broker.name):
+                yield check
 
 
-def _service() -> Finding:
-    """Not running is no fault: everything below can be looked at all the same."""
+def _check_service() -> Check:
+    """Check the running service.
+
+    A stopped service is no failure: the other checks work without it.
+    """
     from plinth.client.client import Plinth
 
     if not read_stack(home()) and not os.environ.get("PLINTH_URL"):
-        return Finding(name="service", ok=True, detail=f"not running in {home()}; start it with: plinth up")
+        return Check(name="service", is_ok=True, detail=f"not running in {home()}; start it with: plinth up")
     with Plinth(timeout_seconds=5) as plinth:
         try:
             system = plinth.system()
         except Unauthorized as error:
-            fix = f"Set PLINTH_API_KEY, or PLINTH_HOME to the folder of the service (now {home()})."
-            return Finding(name="service", ok=False, detail=f"{plinth.url}: {error.detail}", fix=fix)
+            fix = f"Set PLINTH_API_KEY, or set PLINTH_HOME to the folder of the service (now {home()})."
+            return Check(name="service", is_ok=False, detail=f"{plinth.url}: {error.detail}", fix=fix)
         except PlinthError as error:
-            return Finding(name="service", ok=False, detail=str(error), fix="plinth up")
+            return Check(name="service", is_ok=False, detail=str(error), fix="plinth up")
         count = len(system.get("workers", []))
         detail = f"{plinth.url}, version {system.get('version')}, {count} worker{'' if count == 1 else 's'}"
-        return Finding(
-            name="service", ok=count > 0, detail=detail, fix=None if count else "Start a worker: python -m worker"
+        return Check(
+            name="service", is_ok=count > 0, detail=detail, fix=None if count else "Start a worker: python -m worker"
         )
 
 
-def _device() -> Finding:
-    found = _ask("worker.jobs.device", os.environ)
-    if isinstance(found, str):
-        return Finding(
-            name="device", ok=False, detail=found, fix=f"{install_command('server')}, or set PLINTH_DEVICE=auto"
+def _check_device() -> Check:
+    device = _run_module("worker.jobs.device", os.environ)
+    if isinstance(device, str):
+        return Check(
+            name="device", is_ok=False, detail=device, fix=f"{install_command('server')}, or set PLINTH_DEVICE=auto"
         )
-    facts = ", ".join(f"{name} {found[name]}" for name in ("torch", "precision", "threads") if name in found)
-    return Finding(name="device", ok=True, detail=f"{found['device']}: {found['why']} ({facts})")
+    facts = ", ".join(f"{name} {device[name]}" for name in ("torch", "precision", "threads") if name in device)
+    return Check(name="device", is_ok=True, detail=f"{device['device']}: {device['why']} ({facts})")
 
 
 @contextmanager
-def _broker() -> Iterator[tuple[Finding | None, Mapping[str, str]]]:
-    """The broker that runs; else, to prove that one would, a passing one in a folder of its own."""
+def _check_broker() -> Iterator[tuple[Check | None, Mapping[str, str]]]:
+    """Yield the check of the embedded broker, and the environment for later checks.
+
+    A configured or running broker is checked by the store, so the check is None. Otherwise a temporary broker is
+    started in a folder of its own, to prove that one can start.
+    """
     url = os.environ.get("PLINTH_REDIS_URL") or read_stack(home()).get("redis_url")
     if url:
         yield None, {**os.environ, "PLINTH_REDIS_URL": str(url)}
@@ -84,35 +91,40 @@ def _broker() -> Iterator[tuple[Finding | None, Mapping[str, str]]]:
     with tempfile.TemporaryDirectory(prefix="plinth-doctor-") as folder:
         broker = EmbeddedBroker(Path(folder))
         try:
-            passing = broker.start()
+            temporary_url = broker.start()
         except BrokerError as error:
             fix = f"{install_command('server')}, or set PLINTH_REDIS_URL to a running server"
-            yield Finding(name="broker", ok=False, detail=str(error), fix=fix), dict(os.environ)
+            yield Check(name="broker", is_ok=False, detail=str(error), fix=fix), dict(os.environ)
             return
         try:
             detail = f"embedded, starts with the service: {resolve_server_binary()}"
-            yield Finding(name="broker", ok=True, detail=detail), {**os.environ, "PLINTH_REDIS_URL": passing}
+            yield (
+                Check(name="broker", is_ok=True, detail=detail),
+                {**os.environ, "PLINTH_REDIS_URL": temporary_url},
+            )
         finally:
             broker.stop()
 
 
-def _store(environment: Mapping[str, str]) -> Iterator[Finding]:
-    is_first_time = not os.environ.get("PLINTH_DATABASE_URL") and not (home() / "plinth.db").exists()
-    found = _ask("store", {**environment, "PLINTH_DATABASE_URL": "sqlite://"} if is_first_time else environment)
-    if isinstance(found, str):
-        yield Finding(name="store", ok=False, detail=found, fix=install_command("server"))
+def _check_store(environment: Mapping[str, str]) -> Iterator[Check]:
+    is_first_start = not os.environ.get("PLINTH_DATABASE_URL") and not (home() / "plinth.db").exists()
+    if is_first_start:
+        environment = {**environment, "PLINTH_DATABASE_URL": "sqlite://"}
+    results = _run_module("store", environment)
+    if isinstance(results, str):
+        yield Check(name="store", is_ok=False, detail=results, fix=install_command("server"))
         return
-    if is_first_time:
-        found["database"] = {"ok": True, "detail": f"none in {home()} yet; made at the first start"}
-    for name, part in found.items():
-        yield Finding(name=name, ok=part["ok"], detail=part["detail"], fix=part.get("fix"))
+    if is_first_start:
+        results["database"] = {"ok": True, "detail": f"none in {home()} yet; created at the first start"}
+    for name, result in results.items():
+        yield Check(name=name, is_ok=result["ok"], detail=result["detail"], fix=result.get("fix"))
 
 
-def _ask(module: str, environment: Mapping[str, str]) -> dict[str, Any] | str:
-    """The JSON that a check prints, or in words why there is none."""
+def _run_module(module: str, environment: Mapping[str, str]) -> dict[str, Any] | str:
+    """Run a module and return the JSON object that it prints, or an error message."""
     command = [sys.executable, "-P", "-m", module]
     try:
-        asked = subprocess.run(
+        process = subprocess.run(
             command,
             env=dict(environment),
             capture_output=True,
@@ -124,8 +136,8 @@ def _ask(module: str, environment: Mapping[str, str]) -> dict[str, Any] | str:
     except subprocess.TimeoutExpired:
         return f"python -m {module} did not end within {CHECK_SECONDS:.0f} s"
     try:
-        answer = json.loads(asked.stdout)
+        result = json.loads(process.stdout)
     except ValueError:
-        last_line = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
+        last_line = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
         return f"python -m {module}: {last_line}"
-    return answer if isinstance(answer, dict) else f"python -m {module} did not answer with an object"
+    return result if isinstance(result, dict) else f"python -m {module} did not print a JSON object"

@@ -1,4 +1,4 @@
-"""What the terminal shows: tables, progress while a job runs, a report, a picture."""
+"""Terminal output: tables, job progress, evaluation reports, images."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from plinth.client.types import Dataset, DatasetReport, Job
 
 console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+error_console = Console(stderr=True, highlight=False)
 
-STATE_COLOURS: Mapping[str, str] = {
+STATE_COLORS: Mapping[str, str] = {
     "succeeded": "green",
     "ready": "green",
     "running": "cyan",
@@ -30,33 +30,36 @@ STATE_COLOURS: Mapping[str, str] = {
     "rejected": "red",
     "cancelled": "yellow",
 }
-MOST_CLASSES_SHOWN = 20
+MAX_CLASSES_SHOWN = 20
 METRICS_WHILE_RUNNING = 2
 SHADES = " .:-=+*#%@"
 
 
-def next_step(*commands: str) -> None:
-    """The last lines of a command: what is useful now."""
+def print_next_step(*commands: str) -> None:
+    """Print the commands that are useful next, as the last lines of a command."""
     for command in commands:
-        console.print(f"[dim]next:[/] [bold]{escape(pasteable(command))}[/]", soft_wrap=True)
+        console.print(f"[dim]next:[/] [bold]{escape(to_shell_command(command))}[/]", soft_wrap=True)
 
 
-def pasteable(command: str) -> str:
-    """`plinth ...` as it can be typed here: a virtual environment that is not active is named."""
-    program, _, rest = command.partition(" ")
+def to_shell_command(command: str) -> str:
+    """Return `plinth ...` as it can be pasted into this shell.
+
+    If `plinth` is not on PATH (its virtual environment is not active), the full path of the program is used.
+    """
+    program, _, arguments = command.partition(" ")
     if not shutil.which(program):
-        called = Path(sys.argv[0])
-        program = str(called) if called.name == program else f"{sys.executable} -m {program}"
-    return f"{program} {rest}"
+        started_program = Path(sys.argv[0])
+        program = str(started_program) if started_program.name == program else f"{sys.executable} -m {program}"
+    return f"{program} {arguments}"
 
 
-def state(name: str) -> str:
-    """A state in its colour."""
-    return f"[{STATE_COLOURS.get(name, 'default')}]{name}[/]"
+def format_state(name: str) -> str:
+    """Format a state as markup in its color."""
+    return f"[{STATE_COLORS.get(name, 'default')}]{name}[/]"
 
 
-def ago(time: datetime | None) -> str:
-    """How long ago, in its largest unit."""
+def format_age(time: datetime | None) -> str:
+    """Format the time since `time` in its largest unit; empty for None."""
     if time is None:
         return ""
     seconds = max(0, int((datetime.now(UTC) - time).total_seconds()))
@@ -66,32 +69,32 @@ def ago(time: datetime | None) -> str:
     return f"{seconds} s ago"
 
 
-def size(number: float | None) -> str:
-    """Bytes as people read them."""
-    if number is None:
+def format_size(size_bytes: float | None) -> str:
+    """Format a number of bytes with a decimal unit; empty for None."""
+    if size_bytes is None:
         return ""
     for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"
 
 
-def number(value: Any) -> str:
-    """A metric, short enough for a table."""
+def format_number(value: Any) -> str:
+    """Format a metric with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def table(*columns: str) -> Table:
-    """An empty table in the one style."""
-    made = Table(box=None, header_style="bold", pad_edge=False)
+def make_table(*columns: str) -> Table:
+    """Create an empty table in the style of the command line."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        made.add_column(column)
-    return made
+        table.add_column(column)
+    return table
 
 
-def transfer(title: str) -> Progress:
-    """A bar for bytes; `add_task(title, total=...)` and `update(completed=...)` as usual."""
+def make_transfer_bar(title: str) -> Progress:
+    """Create a progress bar for bytes, used by `add_task` and `update(completed=...)`."""
     from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
 
     return Progress(
@@ -104,8 +107,8 @@ def transfer(title: str) -> Progress:
     )
 
 
-class _Watch(Progress):
-    """A bar, and under it what is known of the job."""
+class _JobProgress(Progress):
+    """A progress bar with a line of details below it."""
 
     detail = ""
 
@@ -115,142 +118,153 @@ class _Watch(Progress):
 
 
 def follow(plinth: Plinth, job_id: str) -> Job:
-    """Show a job's progress until it has ended; gives the job as it ended."""
+    """Show the progress of a job until it has ended; returns the ended job."""
     job = plinth.jobs.get(job_id)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with _Watch(*columns, console=console) as watch:
-        bar = watch.add_task(escape(_title(job)), total=100)
+    with _JobProgress(*columns, console=console) as progress:
+        bar = progress.add_task(escape(_format_title(job)), total=100)
         message = ""
         for event in plinth.jobs.events(job_id):
             message = str(event.data.get("message", message)) if event.kind == "log" else message
             job = plinth.jobs.get(job_id)
-            watch.detail = _detail(job, message)
-            watch.update(bar, completed=job.progress.percent or 0)
+            progress.detail = _format_detail(job, message)
+            progress.update(bar, completed=job.progress.percent or 0)
         job = plinth.jobs.get(job_id)
-        watch.detail = _detail(job, message)
-        watch.update(bar, completed=100 if job.state == "succeeded" else job.progress.percent or 0)
+        progress.detail = _format_detail(job, message)
+        progress.update(bar, completed=100 if job.state == "succeeded" else job.progress.percent or 0)
     return job
 
 
-def outcome(job: Job) -> None:
-    """How a job ended, and why."""
+def print_outcome(job: Job) -> None:
+    """Print the final state of a job, with the reason or error."""
     name = f" -> [bold]{job.model}[/]" if job.model else ""
-    console.print(f"{job.id}  {state(job.state)}{name}  {escape(job.reason or '')}")
+    console.print(f"{job.id}  {format_state(job.state)}{name}  {escape(job.reason or '')}")
     if job.error:
         console.print(f"[red]{escape(job.error.message)}[/]")
         if job.error.hint:
             console.print(escape(job.error.hint))
 
 
-def evaluation(report: Mapping[str, Any]) -> None:
-    """Metrics with interval and trivial baseline, and the confusion matrix where there is one."""
+def print_evaluation(report: Mapping[str, Any]) -> None:
+    """Print metrics with interval and trivial baseline, and the confusion matrix if present."""
     baseline, intervals = report.get("baseline") or {}, report.get("intervals") or {}
-    shown = table("metric", report.get("split", "test"), "95 % interval", "trivial baseline")
+    table = make_table("metric", report.get("split", "test"), "95 % interval", "trivial baseline")
     for name, value in report.get("metrics", {}).items():
-        low_high = intervals.get(name)
-        between = f"{number(low_high[0])} to {number(low_high[1])}" if low_high else ""
-        trivial = number(baseline[name]) if name in baseline else ""
-        shown.add_row(name, f"[bold]{number(value)}[/]", between, f"[dim]{trivial}[/]")
-    console.print(shown)
-    if few := (report.get("training") or {}).get("small_data_adjustments"):
-        console.print(f"[dim]note:[/] {escape(few)}")
-    weaknesses(report.get("warnings") or ())
+        bounds = intervals.get(name)
+        interval = f"{format_number(bounds[0])} to {format_number(bounds[1])}" if bounds else ""
+        trivial = format_number(baseline[name]) if name in baseline else ""
+        table.add_row(name, f"[bold]{format_number(value)}[/]", interval, f"[dim]{trivial}[/]")
+    console.print(table)
+    if adjustments := (report.get("training") or {}).get("small_data_adjustments"):
+        console.print(f"[dim]note:[/] {escape(adjustments)}")
+    print_warnings(report.get("warnings") or ())
     classes, matrix = report.get("classes"), report.get("confusion_matrix")
     if not classes or not matrix:
         return
-    if len(classes) > MOST_CLASSES_SHOWN:
-        console.print(f"[dim]The confusion matrix has {len(classes)} classes; it is in the report as JSON.[/]")
+    if len(classes) > MAX_CLASSES_SHOWN:
+        console.print(
+            f"[dim]The confusion matrix has {len(classes)} classes (at most {MAX_CLASSES_SHOWN} are shown); "
+            "it is in `plinth jobs report --json`.[/]"
+        )
         return
-    console.print(f"\nConfusion matrix of {report.get('rows')} rows: each line a class, each column what was answered")
-    console.print(_confusion(classes, matrix, {row["label"]: row for row in report.get("per_class") or ()}))
+    console.print(f"\nConfusion matrix of {report.get('rows')} rows (lines: true classes, columns: predictions)")
+    console.print(_make_confusion_table(classes, matrix, {row["label"]: row for row in report.get("per_class") or ()}))
 
 
-def weaknesses(warnings: Sequence[str]) -> None:
-    """Why not to trust a model."""
+def print_warnings(warnings: Sequence[str]) -> None:
+    """Print the reasons not to trust a model."""
     for warning in warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")
 
 
-def findings(report: DatasetReport) -> None:
-    """What was found in a data set, with where it was first seen."""
+def print_dataset_report(report: DatasetReport) -> None:
+    """Print the row counts and issues of a dataset, with the first locations."""
     console.print(
         f"{report.rows} rows: [green]{report.accepted} accepted[/], "
         f"{report.repaired} repaired, {report.rejected} rejected"
     )
     for finding in report.errors:
-        colour = "red" if finding.severity == "error" else "yellow"
-        console.print(f"[{colour}]{finding.count} x {escape(finding.code)}[/]")
+        color = "red" if finding.severity == "error" else "yellow"
+        console.print(f"[{color}]{finding.count} x {escape(finding.code)}[/]")
         for sample in finding.sample[:3]:
-            where = ", ".join(
+            location = ", ".join(
                 f"{key} {sample[key]}" for key in ("file", "row", "column") if sample.get(key) is not None
             )
-            said = [f"{key} {sample[key]}" for key in ("found", "expected") if sample.get(key) is not None]
-            console.print(f"    {escape(': '.join(filter(None, (where, ', '.join(said)))))}")
+            values = ", ".join(f"{key} {sample[key]}" for key in ("found", "expected") if sample.get(key) is not None)
+            console.print(f"    {escape(': '.join(filter(None, (location, values))))}")
         if finding.hint:
             console.print(f"    {escape(finding.hint)}")
     for suggestion in report.suggestions:
         console.print(f"[dim]note:[/] {escape(str(suggestion.get('message', suggestion)))}")
 
 
-def first_training(dataset: Dataset) -> str:
-    """The command that makes a first model of a dataset."""
+def make_train_command(dataset: Dataset) -> str:
+    """Return the command that trains a first model on a dataset."""
     return f"plinth train {dataset.name} --model {dataset.name}"
 
 
-def picture(pixels: Sequence[Sequence[int]]) -> Text:
-    """Grey pixels 0..255, about square on the screen: two rows a line in half blocks; without colours as characters."""
+def draw_image(pixels: Sequence[Sequence[int]]) -> Text:
+    """Draw gray pixels 0..255 about square on the terminal.
+
+    Half blocks put two rows of pixels into one line. A terminal without colors gets characters of different density.
+    """
     if console.color_system is None:
         return Text("\n".join("".join(SHADES[value * len(SHADES) // 256] * 2 for value in row) for row in pixels))
-    drawn = Text()
+    drawing = Text()
     for top in range(0, len(pixels), 2):
         upper = pixels[top]
         lower = pixels[top + 1] if top + 1 < len(pixels) else [0] * len(upper)
         for above, below in zip(upper, lower, strict=True):
-            drawn.append("▀", style=f"rgb({above},{above},{above}) on rgb({below},{below},{below})")
-        drawn.append("\n")
-    drawn.rstrip()
-    return drawn
+            drawing.append("▀", style=f"rgb({above},{above},{above}) on rgb({below},{below},{below})")
+        drawing.append("\n")
+    drawing.rstrip()
+    return drawing
 
 
-def _title(job: Job) -> str:
+def _format_title(job: Job) -> str:
     return f"{job.kind} {job.spec.get('model', '')}".strip()
 
 
-def _detail(job: Job, message: str) -> str:
-    """`epoch 3/10   2,100 rows/s   12 s left   validation/accuracy 0.991`; before that, what the run says."""
-    progress, told = job.progress, [] if job.state == "running" else [job.state]
+def _format_detail(job: Job, message: str) -> str:
+    """Format the progress: `epoch 3/10   2,100 rows/s   12 s left   validation/accuracy 0.991`.
+
+    Before the first epoch, `message` stands in place of the epoch.
+    """
+    progress, parts = job.progress, [] if job.state == "running" else [job.state]
     if progress.phase and progress.phase != "training" and job.state == "running":
-        told.append(progress.phase)
+        parts.append(progress.phase)
     if progress.epoch and progress.epochs:
-        told.append(f"epoch {progress.epoch:g}/{progress.epochs}")
+        parts.append(f"epoch {progress.epoch:g}/{progress.epochs}")
     elif message:
-        told.append(message)
+        parts.append(message)
     if progress.samples_per_second:
-        told.append(f"{progress.samples_per_second:,.0f} rows/s")
+        parts.append(f"{progress.samples_per_second:,.0f} rows/s")
     if progress.eta_seconds and job.state == "running":
-        told.append(f"{progress.eta_seconds:.0f} s left")
-    first = sorted(job.metrics, key=lambda name: (not name.startswith("validation/"), name))[:METRICS_WHILE_RUNNING]
-    return "   ".join(told + [f"{name} {number(job.metrics[name])}" for name in first])
+        parts.append(f"{progress.eta_seconds:.0f} s left")
+    names = sorted(job.metrics, key=lambda name: (not name.startswith("validation/"), name))[:METRICS_WHILE_RUNNING]
+    return "   ".join(parts + [f"{name} {format_number(job.metrics[name])}" for name in names])
 
 
-def _confusion(
+def _make_confusion_table(
     classes: Sequence[str], matrix: Sequence[Sequence[int]], per_class: Mapping[str, Mapping[str, Any]]
 ) -> Table:
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    shown.add_column("", style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("", style="bold")
     for name in classes:
-        shown.add_column(escape(name), justify="right")
-    shown.add_column("recall", justify="right", style="dim")
-    shown.add_column("precision", justify="right", style="dim")
+        table.add_column(escape(name), justify="right")
+    table.add_column("recall", justify="right", style="dim")
+    table.add_column("precision", justify="right", style="dim")
     for row, name in enumerate(classes):
         cells = [
             f"[green]{count}[/]" if row == column else f"[red]{count}[/]" if count else "[dim]·[/]"
             for column, count in enumerate(matrix[row])
         ]
-        judged = per_class.get(name, {})
-        shown.add_row(escape(name), *cells, _percent(judged.get("recall")), _percent(judged.get("precision")))
-    return shown
+        metrics = per_class.get(name, {})
+        table.add_row(
+            escape(name), *cells, _format_percent(metrics.get("recall")), _format_percent(metrics.get("precision"))
+        )
+    return table
 
 
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.0%}"
+def _format_percent(fraction: float | None) -> str:
+    return "" if fraction is None else f"{fraction:.0%}"

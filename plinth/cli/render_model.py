@@ -1,4 +1,4 @@
-"""A version of a model on the terminal: what it is, how good it was, what answers for it, and how that was proved."""
+"""Terminal output of a model version: metrics, engine and parity of its graphs."""
 
 from __future__ import annotations
 
@@ -7,94 +7,99 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from plinth.cli.render import console, number, size, table, weaknesses
+from plinth.cli.render import console, format_number, format_size, make_table, print_warnings
 
 if TYPE_CHECKING:
     from plinth.client.types import Lineage, ModelVersion
 
-MOST_LABELS_SHOWN = 20
+MAX_LABELS_SHOWN = 20
 DIFFERENCES = ("largest difference", "labels changed")
 
 
-def version(found: ModelVersion) -> None:
-    """All that a person would ask of it; what only programs want, checksums and the like, is left out."""
-    aliases = f" ({', '.join(found.aliases)})" if found.aliases else ""
-    made_of = f" by {', '.join(sorted(set(found.architecture.values())))}" if found.architecture else ""
-    weight = f"{found.parameters:,} parameters, {size(found.bytes)}"
-    console.print(f"[bold]{found.name}@{found.version}[/]{aliases}: {found.task or 'base'}{made_of}, {weight}")
-    if found.labels:
-        known = f": {', '.join(found.labels)}" if len(found.labels) <= MOST_LABELS_SHOWN else ""
-        console.print(escape(f"{len(found.labels)} classes{known}"))
-    if found.lineage:
-        _came(found.lineage)
-    if found.metrics:
-        metrics = table("metric", "value")
-        for name, value in found.metrics.items():
-            metrics.add_row(escape(name), _known(value))
+def print_version(version: ModelVersion) -> None:
+    """Print a version for people; checksums and other data for programs are left out."""
+    aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
+    architecture = f" by {', '.join(sorted(set(version.architecture.values())))}" if version.architecture else ""
+    size = f"{version.parameters:,} parameters, {format_size(version.bytes)}"
+    console.print(f"[bold]{version.name}@{version.version}[/]{aliases}: {version.task or 'base'}{architecture}, {size}")
+    if version.labels:
+        labels = f": {', '.join(version.labels)}" if len(version.labels) <= MAX_LABELS_SHOWN else ""
+        console.print(escape(f"{len(version.labels)} classes{labels}"))
+    if version.lineage:
+        _print_lineage(version.lineage)
+    if version.metrics:
+        metrics = make_table("metric", "value")
+        for name, value in version.metrics.items():
+            metrics.add_row(escape(name), _format_optional(value))
         console.print()
         console.print(metrics)
-    weaknesses(found.warnings)
-    if found.engine:
-        has = "it has graphs, here beside their network"
-        why = f"it has no graph ({found.engine_reason})" if found.engine_reason else has
-        console.print(f"\nAnswers by [bold]{found.engine}[/]: {escape(why)}")
-    if found.graphs:
-        _proof(found.graphs)
+    print_warnings(version.warnings)
+    if version.engine:
+        with_graphs = "the package has ONNX graphs, compared with their network below"
+        reason = f"the package has no ONNX graph ({version.engine_reason})" if version.engine_reason else with_graphs
+        console.print(f"\nRuns on [bold]{version.engine}[/]: {escape(reason)}")
+    if version.graphs:
+        _print_parity(version.graphs)
 
 
-def _came(lineage: Lineage) -> None:
+def _print_lineage(lineage: Lineage) -> None:
     dataset = (lineage.dataset or {}).get("id")
-    told = {"made by": lineage.job, "of the data": dataset, "starting from": lineage.parent}
-    said = [f"{how} {what}" for how, what in told.items() if what]
-    if said:
-        console.print(", ".join(said))
+    origins = {"created by": lineage.job, "from dataset": dataset, "starting from": lineage.parent}
+    parts = [f"{relation} {origin}" for relation, origin in origins.items() if origin]
+    if parts:
+        console.print(", ".join(parts))
 
 
-def _proof(graphs: Mapping[str, Mapping[str, Any]]) -> None:
-    """Each graph beside its network, and below it, once for all of them, what was tried to make them faster."""
-    shown = table("graph", "served", "rows", "largest output", *DIFFERENCES)
+def _print_parity(graphs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print the parity of the graphs with their network, and the optimized variants."""
+    table = make_table("graph", "served", "rows", "largest output", *DIFFERENCES)
     for name, graph in graphs.items():
-        served = escape(", ".join(_served(graph)))
+        files = escape(", ".join(_list_served_files(graph)))
         parity = graph["parity"]
         if parity:
-            shown.add_row(name, served, str(parity["rows"]), _known(parity["max_abs_output"]), *_differences(parity))
+            largest_output = _format_optional(parity["max_abs_output"])
+            table.add_row(name, files, str(parity["rows"]), largest_output, *_format_differences(parity))
         else:
-            shown.add_row(name, served, "[dim]came in alone[/]")
-    console.print(shown)
-    tried = _tried(graphs.values())
-    if not tried:
+            table.add_row(name, files, "[dim]not compared (imported graph)[/]")
+    console.print(table)
+    variants = _list_variants(graphs.values())
+    if not variants:
         return
-    shown = table("variant", "metric", "before", "after", "speed", *DIFFERENCES)
-    for each in tried:
-        judged = [each["metric"], number(each["before"]), number(each["after"]), f"{each['speedup']:.2f} x"]
-        shown.add_row(each["name"], *judged, *_differences(each["parity"]))
-    console.print("\nMade faster, beside the graphs as they were:")
-    console.print(shown)
-    for each in tried:
-        verdict = "[green]served[/]" if each["served"] else "[yellow]left out[/]"
-        console.print(f"{each['name']} is {verdict}: {escape(each['reason'])}")
+    table = make_table("variant", "metric", "before", "after", "speed", *DIFFERENCES)
+    for variant in variants:
+        before, after = format_number(variant["before"]), format_number(variant["after"])
+        comparison = [variant["metric"], before, after, f"{variant['speedup']:.2f} x"]
+        table.add_row(variant["name"], *comparison, *_format_differences(variant["parity"]))
+    console.print("\nOptimized variants, compared with the original graphs:")
+    console.print(table)
+    for variant in variants:
+        verdict = "[green]served[/]" if variant["served"] else "[yellow]not served[/]"
+        console.print(f"{variant['name']} is {verdict}: {escape(variant['reason'])}")
 
 
-def _served(graph: Mapping[str, Any]) -> list[str]:
-    """The files that are run; a variant stands for the first of them."""
-    first, *rest = [file for file in (graph["trunk"], graph["file"]) if file]
-    return [(graph["variant"] or {}).get("file") or first, *rest]
+def _list_served_files(graph: Mapping[str, Any]) -> list[str]:
+    """List the files that are run; a served variant replaces the first of them."""
+    first_file, *more_files = [file for file in (graph["trunk"], graph["file"]) if file]
+    return [(graph["variant"] or {}).get("file") or first_file, *more_files]
 
 
-def _tried(graphs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Graphs of one model are made faster together: the same verdict stands at each, with a file of its own."""
-    told: list[Mapping[str, Any]] = []
+def _list_variants(graphs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """List the variants of all graphs without repetitions.
+
+    The graphs of one model are optimized together, so they all have the same variant, apart from its file.
+    """
+    variants: list[Mapping[str, Any]] = []
     for graph in graphs:
-        for variant in filter(None, (graph["variant"], *graph["other_variants"])):
-            verdict = {**variant, "file": None}
-            if verdict not in told:
-                told.append(verdict)
-    return told
+        for graph_variant in filter(None, (graph["variant"], *graph["other_variants"])):
+            variant = {**graph_variant, "file": None}
+            if variant not in variants:
+                variants.append(variant)
+    return variants
 
 
-def _differences(parity: Mapping[str, Any]) -> list[str]:
-    return [_known(parity["max_abs_difference"]), _known(parity["labels_changed"])]
+def _format_differences(parity: Mapping[str, Any]) -> list[str]:
+    return [_format_optional(parity["max_abs_difference"]), _format_optional(parity["labels_changed"])]
 
 
-def _known(value: float | None) -> str:
-    return "" if value is None else number(value)
+def _format_optional(value: float | None) -> str:
+    return "" if value is None else format_number(value)

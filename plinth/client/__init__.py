@@ -1,1 +1,1 @@
-"""The Python client."""
+"""Python client for the HTTP API."""

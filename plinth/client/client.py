@@ -1,4 +1,4 @@
-"""The Python client: everything the service can do, typed."""
+"""Python client for the HTTP API, with typed results."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from plinth.client.models import Models
 from plinth.client.transport import API, Transport
 from plinth.client.types import Prediction, build
 
-One = Mapping[str, Any] | str | Path | bytes
-"""An input as JSON has it, or a file by its path or its content."""
+#: One model input: a JSON object, or a file as its path or its content.
+Input = Mapping[str, Any] | str | Path | bytes
 
 
 class Plinth:
-    """A service, by its address and a key.
+    """Client of one service, with its URL and an API key.
 
-    Both are found by themselves on the machine where `plinth up` runs, and in `PLINTH_URL` and `PLINTH_API_KEY`.
+    Without arguments it reads `PLINTH_URL` and `PLINTH_API_KEY`, or connects to the service that `plinth up` runs on
+    this machine.
 
         plinth = Plinth()
         plinth.datasets.wait(plinth.datasets.upload("digits.zip").id)
@@ -36,44 +37,48 @@ class Plinth:
 
     def __init__(self, url: str | None = None, api_key: str | None = None, *, timeout_seconds: float = 30.0) -> None:
         url = url or home.service_url()
-        self._connection = Transport(url, api_key or home.api_key(url), timeout_seconds=timeout_seconds)
-        self.datasets = Datasets(self._connection)
-        self.jobs = Jobs(self._connection)
-        self.models = Models(self._connection)
-        self.keys = Keys(self._connection)
+        self._transport = Transport(url, api_key or home.api_key(url), timeout_seconds=timeout_seconds)
+        self.datasets = Datasets(self._transport)
+        self.jobs = Jobs(self._transport)
+        self.models = Models(self._transport)
+        self.keys = Keys(self._transport)
 
     @property
     def url(self) -> str:
-        """The service's address."""
-        return self._connection.url
+        """URL of the service, without a trailing slash."""
+        return self._transport.url
 
     def catalog(self) -> Mapping[str, Any]:
-        """What can be trained: tasks, architectures, objectives, tunings, formats, and what fits what."""
-        catalog: Mapping[str, Any] = self._connection.get(f"{API}/catalog")
+        """Get the catalog of tasks, architectures, objectives, tunings, formats and their combinations."""
+        catalog: Mapping[str, Any] = self._transport.get(f"{API}/catalog")
         return catalog
 
     def system(self) -> Mapping[str, Any]:
-        """Version, devices and why, workers, queue depth."""
-        system: Mapping[str, Any] = self._connection.get(f"{API}/system")
+        """Get the version, the device and why it was chosen, the workers and the queue depth."""
+        system: Mapping[str, Any] = self._transport.get(f"{API}/system")
         return system
 
     def predict(
-        self, model: str, inputs: One | Sequence[One], *, parameters: Mapping[str, Any] | None = None
+        self, model: str, inputs: Input | Sequence[Input], *, parameters: Mapping[str, Any] | None = None
     ) -> Prediction:
-        """Ask a model (`name`, `name@3`, `name@alias`) about one input or several; files are sent as they are."""
-        several = [inputs] if isinstance(inputs, Mapping | str | Path | bytes) else list(inputs)
-        mappings = [one for one in several if isinstance(one, Mapping)]
-        if len(mappings) == len(several):
+        """Run a model on one input or several; files are sent unchanged.
+
+        `model` is `name`, `name@3` or `name@alias`. Raises `PlinthError` for a missing file, and where files and JSON
+        inputs are mixed.
+        """
+        input_list = [inputs] if isinstance(inputs, Mapping | str | Path | bytes) else list(inputs)
+        mappings = [item for item in input_list if isinstance(item, Mapping)]
+        if len(mappings) == len(input_list):
             body = {"inputs": mappings, "parameters": parameters or {}}
-            return build(Prediction, self._connection.send("POST", f"/predict/{model}", json=body, again=True).json())
-        files = [one for one in several if not isinstance(one, Mapping)]
+            return build(Prediction, self._transport.send("POST", f"/predict/{model}", json=body, retry=True).json())
+        files = [item for item in input_list if not isinstance(item, Mapping)]
         if mappings:
-            raise PlinthError("Send either files or JSON inputs, not both at once.")
+            raise PlinthError("Files and JSON inputs cannot be mixed. Send them in separate calls.")
         return self._predict_files(model, files, parameters or {})
 
     def close(self) -> None:
-        """Let go of the line."""
-        self._connection.close()
+        """Close the connections to the service."""
+        self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -88,13 +93,13 @@ class Plinth:
     ) -> Prediction:
         if missing := [str(file) for file in files if not isinstance(file, bytes) and not Path(file).is_file()]:
             raise PlinthError(f"No such file: {', '.join(missing)}.")
-        with ExitStack() as opened:
+        with ExitStack() as open_files:
             parts = [
                 ("file", ("input", file))
                 if isinstance(file, bytes)
-                else ("file", (Path(file).name, opened.enter_context(Path(file).open("rb"))))
+                else ("file", (Path(file).name, open_files.enter_context(Path(file).open("rb"))))
                 for file in files
             ]
             fields = {"parameters": json.dumps(parameters)}
-            answer = self._connection.send("POST", f"/predict/{model}", data=fields, files=parts)
-        return build(Prediction, answer.json())
+            response = self._transport.send("POST", f"/predict/{model}", data=fields, files=parts)
+        return build(Prediction, response.json())

@@ -1,4 +1,4 @@
-"""Data sets: send, look at, delete."""
+"""Dataset methods of the client: upload, read, delete."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from plinth.client.errors import DatasetRejected, PlinthError
-from plinth.client.transport import API, Transport
+from plinth.client.transport import API, Transport, drop_none
 from plinth.client.types import Dataset, DatasetReport, build
-from plinth.client.uploads import OnProgress, Uploads, without_folders
+from plinth.client.uploads import OnProgress, Uploads, zip_folders
 
-SMALL_BYTES = 8 * 2**20
+MAX_FORM_BYTES = 8 * 2**20
 POLL_SECONDS = 0.2
 
 FilePath = str | Path
 
 
 class Datasets:
-    """`plinth.datasets`."""
+    """`plinth.datasets`. A reference is an id, `name` (the latest ready version) or `name@version`."""
 
-    def __init__(self, connection: Transport) -> None:
-        self._connection = connection
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
     def upload(
         self,
@@ -37,53 +37,69 @@ class Datasets:
         splits: Mapping[str, Any] | None = None,
         on_progress: OnProgress | None = None,
     ) -> Dataset:
-        """Send files (a folder of class folders is zipped on the way) and make a data set of them.
+        """Upload files and create a dataset from them; a folder is sent as a zip.
 
-        What is not said is guessed, and the guess is shown in the report. Its rows are checked afterwards: see `wait`.
+        Options that are left out are guessed, and the report contains the guess. The service checks the rows
+        afterwards: see `wait`. Up to 8 MiB go in one request, larger files as resumable uploads. Raises `PlinthError`
+        for a missing file.
         """
         paths = [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
         if missing := [str(path) for path in paths if not path.exists()]:
             raise PlinthError(f"No such file: {', '.join(missing)}.")
-        said = {"task": task, "format": format, "columns": columns, "splits": splits}
-        options = {"name": name or _name_of(paths), **{key: value for key, value in said.items() if value is not None}}
-        with without_folders(paths) as sources:
-            if sum(source.stat().st_size for source in sources) <= SMALL_BYTES:
+        options = drop_none(
+            {
+                "name": name or _default_name(paths),
+                "task": task,
+                "format": format,
+                "columns": columns,
+                "splits": splits,
+            }
+        )
+        with zip_folders(paths) as sources:
+            if sum(source.stat().st_size for source in sources) <= MAX_FORM_BYTES:
                 return self._post_form(sources, options, on_progress)
-            uploads = Uploads(self._connection)
+            uploads = Uploads(self._transport)
             ids = uploads.send(sources, on_progress=on_progress)
-            made = self._connection.post(f"{API}/datasets", {**options, "upload": ids})
+            document = self._transport.post(f"{API}/datasets", {**options, "upload": ids})
             uploads.forget(sources)
-            return build(Dataset, made)
+            return build(Dataset, document)
 
     def get(self, reference: str) -> Dataset:
-        """By id, `name` (the latest that is ready) or `name@version`."""
-        return build(Dataset, self._connection.get(f"{API}/datasets/{reference}"))
+        """Get a dataset version by id, `name` (the latest ready version) or `name@version`."""
+        return build(Dataset, self._transport.get(f"{API}/datasets/{reference}"))
 
     def list(self, *, limit: int | None = 50) -> Sequence[Dataset]:
-        """The newest; all of them with `limit=None`."""
-        return self._connection.listing(Dataset, f"{API}/datasets", limit=limit)
+        """List the newest datasets; all of them with `limit=None`."""
+        return self._transport.list_items(Dataset, f"{API}/datasets", limit=limit)
 
     def report(self, reference: str) -> DatasetReport:
-        """Everything that was found in the data, at once."""
-        return build(DatasetReport, self._connection.get(f"{API}/datasets/{reference}/report"))
+        """Get all issues that the check reported for a dataset."""
+        return build(DatasetReport, self._transport.get(f"{API}/datasets/{reference}/report"))
 
     def preview(self, reference: str, *, split: str | None = None, limit: int = 10) -> Sequence[Mapping[str, Any]]:
-        """The first rows, each with `input` (as `predict` takes it) and `target`."""
-        rows: Sequence[Mapping[str, Any]] = self._connection.get(
+        """Get the first rows: `input` in the form that `predict` accepts, and `target`."""
+        rows: Sequence[Mapping[str, Any]] = self._transport.get(
             f"{API}/datasets/{reference}/preview", split=split, limit=limit
         )["data"]
         return rows
 
     def delete(self, reference: str) -> None:
-        """Delete a version and its data; refused while a job needs it."""
-        self._connection.delete(f"{API}/datasets/{reference}")
+        """Delete a version and its data. Raises `Conflict` while a job needs it."""
+        self._transport.delete(f"{API}/datasets/{reference}")
 
     def wait(self, reference: str, *, timeout_seconds: float | None = None) -> Dataset:
-        """Return it once it is ready; raises `DatasetRejected`, with the report, where the data are not good enough."""
+        """Wait until a dataset is ready, and return it.
+
+        Raises `DatasetRejected`, with the report, if the check rejected the data, and `PlinthError` after
+        `timeout_seconds`.
+        """
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         while not (dataset := self.get(reference)).is_final:
             if deadline is not None and time.monotonic() > deadline:
-                raise PlinthError(f"{dataset.name} is still {dataset.state} after {timeout_seconds:.0f} s.")
+                raise PlinthError(
+                    f"Dataset {dataset.name} is still {dataset.state} after {timeout_seconds:.0f} s. "
+                    "Call wait again, or set a longer timeout_seconds."
+                )
             time.sleep(POLL_SECONDS)
         if dataset.state == "rejected":
             raise DatasetRejected(dataset, self.report(dataset.id))
@@ -91,14 +107,14 @@ class Datasets:
 
     def _post_form(self, files: Sequence[Path], options: Mapping[str, Any], on_progress: OnProgress | None) -> Dataset:
         fields = {key: value if isinstance(value, str) else json.dumps(value) for key, value in options.items()}
-        with ExitStack() as opened:
-            parts = [("file", (file.name, opened.enter_context(file.open("rb")))) for file in files]
-            answer = self._connection.send("POST", f"{API}/datasets", data=fields, files=parts)
+        with ExitStack() as open_files:
+            parts = [("file", (file.name, open_files.enter_context(file.open("rb")))) for file in files]
+            response = self._transport.send("POST", f"{API}/datasets", data=fields, files=parts)
         if on_progress is not None:
             total = sum(file.stat().st_size for file in files)
             on_progress(total, total)
-        return build(Dataset, answer.json())
+        return build(Dataset, response.json())
 
 
-def _name_of(paths: Sequence[Path]) -> str:
+def _default_name(paths: Sequence[Path]) -> str:
     return paths[0].absolute().name.split(".")[0]

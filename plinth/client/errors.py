@@ -1,14 +1,14 @@
-"""What can go wrong, as a caller sees it.
+"""Errors of the client and the command line.
 
 PlinthError
-├── BrokerError       the embedded broker cannot be used (plinth.local.broker)
-├── StackError        the service cannot be started (plinth.local.stack)
-├── Unreachable       nothing answers at the address
-├── Refused           the service answered with a problem document
+├── BrokerError       the embedded broker cannot start or run (plinth.local.broker)
+├── StackError        the service cannot start (plinth.local.stack)
+├── Unreachable       no service responds at the URL
+├── APIError          the service responded with a problem document
 │   ├── Unauthorized  401
 │   ├── NotFound      404
 │   └── Conflict      409, 412
-└── NotFinished       something that was waited for ended otherwise
+└── NotFinished       a dataset or job that was waited for did not succeed
     ├── DatasetRejected
     └── JobFailed     failed or cancelled
 """
@@ -21,58 +21,60 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from plinth.client.types import Dataset, DatasetReport, Job
 
-SHOWN_FINDINGS = 10
+MAX_FINDINGS_IN_MESSAGE = 10
 
 
 class PlinthError(Exception):
-    """Something the user can act on; the message says how."""
+    """Base class of errors that the user can act on; the message says how."""
 
 
 class Unreachable(PlinthError):
-    """Nothing answers at the service's address."""
+    """No service responds at the URL."""
 
 
 class APIError(PlinthError):
-    """The service refused. `problem` is its answer as RFC 9457 describes it."""
+    """The service rejected a request. `problem` is the problem document of its response (RFC 9457)."""
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
         self.status = status
         self.problem = problem
         self.code: str = problem.get("code", "")
-        self.detail: str = problem.get("detail") or problem.get("title") or f"The service answered {status}."
+        self.detail: str = (
+            problem.get("detail") or problem.get("title") or f"The service responded with status {status}."
+        )
         self.errors: Sequence[Mapping[str, Any]] = problem.get("errors", [])
         self.request_id: str | None = problem.get("request_id")
-        super().__init__("\n".join([self.detail, *findings_as_lines(self.errors, told=self.detail)]))
+        super().__init__("\n".join([self.detail, *format_findings(self.errors, detail=self.detail)]))
 
 
 class Unauthorized(APIError):
-    """The key is missing, unknown or revoked."""
+    """The API key is missing, unknown or revoked."""
 
 
 class NotFound(APIError):
-    """There is no such thing."""
+    """The requested resource does not exist."""
 
 
 class Conflict(APIError):
-    """Its state does not allow it, or it changed meanwhile."""
+    """The state of the resource does not allow the request, or it has changed."""
 
 
 class NotFinished(PlinthError):
-    """What was waited for ended, but not as hoped."""
+    """A dataset or job ended without success."""
 
 
 class DatasetRejected(NotFinished):
-    """The data cannot be trained on; `report` lists everything that is wrong at once."""
+    """The dataset cannot be used for training; `report` lists all its issues."""
 
     def __init__(self, dataset: Dataset, report: DatasetReport) -> None:
         self.dataset = dataset
         self.report = report
-        findings = findings_as_lines([finding.as_mapping() for finding in report.errors])
-        super().__init__("\n".join([f"The data set {dataset.name} was rejected.", *findings]))
+        lines = format_findings([finding.as_mapping() for finding in report.errors])
+        super().__init__("\n".join([f"The dataset {dataset.name} was rejected.", *lines]))
 
 
 class JobFailed(NotFinished):
-    """The job ended as failed or cancelled."""
+    """The job failed or was canceled."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -82,28 +84,31 @@ class JobFailed(NotFinished):
         super().__init__("\n".join(lines))
 
 
-KINDS: Mapping[int, type[APIError]] = {401: Unauthorized, 404: NotFound, 409: Conflict, 412: Conflict}
+ERROR_TYPES: Mapping[int, type[APIError]] = {401: Unauthorized, 404: NotFound, 409: Conflict, 412: Conflict}
 
 
 def to_error(status: int, problem: Mapping[str, Any]) -> APIError:
-    """The error that fits a status."""
-    return KINDS.get(status, APIError)(status, problem)
+    """Build the error for an HTTP status and its problem document."""
+    return ERROR_TYPES.get(status, APIError)(status, problem)
 
 
-def findings_as_lines(findings: Sequence[Mapping[str, Any]], *, told: str = "") -> list[str]:
-    """One line for each thing that is wrong and was not `told` already: where, what, and what to do."""
+def format_findings(findings: Sequence[Mapping[str, Any]], *, detail: str = "") -> list[str]:
+    """Format findings as lines: location, message and hint.
+
+    Findings whose message is part of `detail` are skipped; after 10 lines comes the count of those left out.
+    """
     lines = []
     for finding in findings:
         message = finding.get("message") or finding.get("code", "")
-        if message in told:
+        if message in detail:
             continue
         count = f"{finding['count']} x " if finding.get("count", 1) > 1 else ""
-        where = ", ".join(
+        location = ", ".join(
             f"row {finding[key]}" if key == "row" else str(finding[key])
             for key in ("path", "file", "row", "column")
             if finding.get(key) is not None
         )
         hint = f" - {finding['hint']}" if finding.get("hint") else ""
-        lines.append(f"  {count}{where + ': ' if where else ''}{message}{hint}")
-    more = len(lines) - SHOWN_FINDINGS
-    return lines[:SHOWN_FINDINGS] + ([f"  and {more} more"] if more > 0 else [])
+        lines.append(f"  {count}{location + ': ' if location else ''}{message}{hint}")
+    remaining = len(lines) - MAX_FINDINGS_IN_MESSAGE
+    return lines[:MAX_FINDINGS_IN_MESSAGE] + ([f"  and {remaining} more"] if remaining > 0 else [])

@@ -1,4 +1,4 @@
-"""The home folder of a local service: where it is, and what a client on the same machine finds in it."""
+"""Home folder of a local service, and the URL and key that clients read there."""
 
 from __future__ import annotations
 
@@ -12,38 +12,41 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 def home() -> Path:
-    """`PLINTH_HOME`, or `~/.plinth`."""
+    """Return `PLINTH_HOME`, or `~/.plinth`, as an absolute path."""
     return Path(os.environ.get("PLINTH_HOME") or "~/.plinth").expanduser().absolute()
 
 
 def api_key_file(folder: Path) -> Path:
-    """Where `plinth up` keeps the key it made."""
+    """Path of the file in which `plinth up` stores the API key that it created."""
     return folder / "api-key"
 
 
 def stack_file(folder: Path) -> Path:
-    """Where `plinth up` notes its address and its processes."""
+    """Path of the file in which `plinth up` records its URL and processes."""
     return folder / "stack.json"
 
 
 def read_stack(folder: Path) -> dict[str, Any]:
-    """What `plinth up` noted; empty where there is nothing readable."""
+    """Read the record of `plinth up`; empty if it is missing or unreadable."""
     try:
-        noted = json.loads(stack_file(folder).read_text())
+        record = json.loads(stack_file(folder).read_text())
     except (OSError, ValueError):
         return {}
-    return noted if isinstance(noted, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def service_url() -> str:
-    """`PLINTH_URL`, else the address of the service that runs in the home folder, else the default one."""
+    """Return `PLINTH_URL`, else the URL recorded in the home folder, else the default."""
     return os.environ.get("PLINTH_URL") or str(read_stack(home()).get("url") or DEFAULT_URL)
 
 
 def api_key(url: str) -> str | None:
-    """`PLINTH_API_KEY`, else what `plinth up` made: that one for a service on this machine only."""
-    if given := os.environ.get("PLINTH_API_KEY"):
-        return given
+    """Return `PLINTH_API_KEY`, else the key that `plinth up` created.
+
+    The key of the home folder is used only if `url` is on this machine, so that it is never sent elsewhere.
+    """
+    if configured_key := os.environ.get("PLINTH_API_KEY"):
+        return configured_key
     if urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1"):
         return None
     try:

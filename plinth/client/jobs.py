@@ -1,4 +1,4 @@
-"""Jobs: start, follow, steer."""
+"""Job methods of the client: start, follow, control."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 import httpx2
 
 from plinth.client.errors import APIError, JobFailed, PlinthError, Unreachable
-from plinth.client.transport import API, Transport
+from plinth.client.transport import API, Transport, drop_none
 from plinth.client.types import Event, Job, build
 
 POLL_SECONDS = 0.25
-STREAM_SILENCE_SECONDS = 40.0  # The service says something every 15 s.
+STREAM_SILENCE_SECONDS = 40.0  # The service sends at least a comment every 15 s.
 RECONNECT_SECONDS = 0.5
 RECONNECT_FOR_SECONDS = 60.0
 
+#: A name from the catalog, or `{"name": ..., "config": {...}}`.
 Choice = str | Mapping[str, Any]
-"""A name from the catalogue, or `{"name": ..., "config": {...}}`."""
 
 
 class Jobs:
     """`plinth.jobs`."""
 
-    def __init__(self, connection: Transport) -> None:
-        self._connection = connection
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
     def pretrain(
         self,
@@ -40,10 +40,13 @@ class Jobs:
         seed: int = 0,
         **more: Any,
     ) -> Job:
-        """Learn a base model without labels. What is not said is filled in from the architecture's recipe."""
-        said = {"objective": objective, "architecture": architecture, "start_from": start_from, "schedule": schedule}
+        """Start pretraining of a base model without labels.
+
+        Settings that are left out come from the recipe of the architecture; `more` are further fields of the spec.
+        """
+        options = {"objective": objective, "architecture": architecture, "start_from": start_from, "schedule": schedule}
         return self.submit(
-            {"kind": "pretrain", "dataset": dataset, "model": model, "seed": seed, **_said(said), **more}
+            {"kind": "pretrain", "dataset": dataset, "model": model, "seed": seed, **drop_none(options), **more}
         )
 
     def finetune(
@@ -59,8 +62,11 @@ class Jobs:
         seed: int = 0,
         **more: Any,
     ) -> Job:
-        """Fit a network to a task: `start_from` a model, or from scratch by an `architecture`."""
-        said = {
+        """Start training for a task, from the model `start_from` or from scratch with an `architecture`.
+
+        Settings that are left out come from the recipe of the architecture; `more` are further fields of the spec.
+        """
+        options = {
             "task": task,
             "start_from": start_from,
             "architecture": architecture,
@@ -68,59 +74,64 @@ class Jobs:
             "schedule": schedule,
         }
         return self.submit(
-            {"kind": "finetune", "dataset": dataset, "model": model, "seed": seed, **_said(said), **more}
+            {"kind": "finetune", "dataset": dataset, "model": model, "seed": seed, **drop_none(options), **more}
         )
 
     def export(self, model: str, *, format: str = "huggingface", opset: int | None = None) -> Job:
-        """Make a folder of a model that another library loads; `models.download` fetches it once the job is done.
+        """Start an export to a format of another library; `models.download` fetches the result.
 
-        "onnx" is graphs with all it takes to run them by ONNX Runtime alone, of the `opset` asked for.
+        "huggingface" is a folder for transformers. "onnx" is a folder with graphs of the requested `opset` and all
+        files that are needed to run them with ONNX Runtime alone.
         """
-        return self.submit({"kind": "export", "model": model, "format": format, **_said({"opset": opset})})
+        return self.submit({"kind": "export", "model": model, "format": format, **drop_none({"opset": opset})})
 
     def submit(self, spec: Mapping[str, Any]) -> Job:
-        """Start whatever the contract allows, as JSON."""
-        return build(Job, self._connection.post(f"{API}/jobs", spec))
+        """Start a job from a complete spec, as JSON."""
+        return build(Job, self._transport.post(f"{API}/jobs", spec))
 
     def check(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Start nothing; the spec with every default filled in. Raises `APIError` with all that is wrong at once."""
-        checked: Mapping[str, Any] = self._connection.post(f"{API}/jobs", spec, validate_only=True)["spec"]
-        return checked
+        """Validate a spec without starting a job.
+
+        Returns the spec with all defaults filled in. Raises `APIError`, which lists all findings.
+        """
+        resolved_spec: Mapping[str, Any] = self._transport.post(f"{API}/jobs", spec, validate_only=True)["spec"]
+        return resolved_spec
 
     def get(self, job_id: str) -> Job:
-        """How it stands now."""
-        return build(Job, self._connection.get(f"{API}/jobs/{job_id}"))
+        """Get a job with its current state and progress."""
+        return build(Job, self._transport.get(f"{API}/jobs/{job_id}"))
 
     def list(self, *, state: str | None = None, kind: str | None = None, limit: int | None = 50) -> Sequence[Job]:
-        """The newest; all of them with `limit=None`."""
-        return self._connection.listing(Job, f"{API}/jobs", limit=limit, state=state, kind=kind)
+        """List the newest jobs; all of them with `limit=None`."""
+        return self._transport.list_items(Job, f"{API}/jobs", limit=limit, state=state, kind=kind)
 
     def cancel(self, job_id: str) -> Job:
-        """End it and keep nothing."""
-        return self._ask(job_id, "cancel")
+        """Cancel a job and discard its work."""
+        return self._request_action(job_id, "cancel")
 
     def stop(self, job_id: str) -> Job:
-        """End training now, restore the best weights, evaluate, register the model."""
-        return self._ask(job_id, "stop")
+        """End training now, restore the best weights, evaluate, and register the model."""
+        return self._request_action(job_id, "stop")
 
     def pause(self, job_id: str) -> Job:
-        """Save a checkpoint and wait, without a worker."""
-        return self._ask(job_id, "pause")
+        """Save a checkpoint and release the worker until `resume`."""
+        return self._request_action(job_id, "pause")
 
     def resume(self, job_id: str) -> Job:
-        """Go on from the checkpoint."""
-        return self._ask(job_id, "resume")
+        """Resume a paused job from its checkpoint."""
+        return self._request_action(job_id, "resume")
 
     def events(self, job_id: str, *, after: int = 0) -> Iterator[Event]:
-        """Everything that happened since event `after` and that happens, until the job has ended.
+        """Yield the events after id `after`, past and future, until the job has ended.
 
-        A broken line, or a service that is started again, is come back to, without a gap and without a repetition.
+        After a lost connection or a restart of the service it reconnects; no event is missing or repeated. Raises
+        `Unreachable` after 60 s without a connection.
         """
-        broken_since: float | None = None
+        disconnected_at: float | None = None
         while True:
             try:
-                for event in self._one_stream(job_id, after):
-                    broken_since = None
+                for event in self._stream_events(job_id, after):
+                    disconnected_at = None
                     if event is None:
                         return
                     after = event.id
@@ -128,42 +139,51 @@ class Jobs:
             except (Unreachable, APIError) as error:
                 if isinstance(error, APIError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise
-                broken_since = broken_since or time.monotonic()
-                if time.monotonic() - broken_since > RECONNECT_FOR_SECONDS:
-                    raise Unreachable(f"The service at {self._connection.url} is gone: {error}") from error
+                disconnected_at = disconnected_at or time.monotonic()
+                if time.monotonic() - disconnected_at > RECONNECT_FOR_SECONDS:
+                    raise Unreachable(
+                        f"The service at {self._transport.url} was unreachable for {RECONNECT_FOR_SECONDS:.0f} s: "
+                        f"{error}"
+                    ) from error
             time.sleep(RECONNECT_SECONDS)
 
     def metrics(
         self, job_id: str, *, name: str | Sequence[str] | None = None, max_points: int | None = None
     ) -> Mapping[str, Sequence[Sequence[float]]]:
-        """Curves: `{"train/loss": [[step, value], ...]}`."""
-        curves: Mapping[str, Sequence[Sequence[float]]] = self._connection.get(
+        """Get the metric curves of a job: `{"train/loss": [[step, value], ...]}`."""
+        curves: Mapping[str, Sequence[Sequence[float]]] = self._transport.get(
             f"{API}/jobs/{job_id}/metrics", name=name, max_points=max_points
         )
         return curves
 
     def report(self, job_id: str) -> Mapping[str, Any]:
-        """The evaluation on the test split, beside the trivial baseline."""
-        report: Mapping[str, Any] = self._connection.get(f"{API}/jobs/{job_id}/report")
+        """Get the evaluation on the test split, with the trivial baseline."""
+        report: Mapping[str, Any] = self._transport.get(f"{API}/jobs/{job_id}/report")
         return report
 
     def wait(self, job_id: str, *, timeout_seconds: float | None = None) -> Job:
-        """Return the job once it succeeded; raises `JobFailed`, which has it, where it failed or was cancelled."""
+        """Wait until a job has succeeded, and return it.
+
+        Raises `JobFailed`, with the job, if it failed or was canceled, and `PlinthError` after `timeout_seconds`.
+        """
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         while not (job := self.get(job_id)).is_final:
             if deadline is not None and time.monotonic() > deadline:
-                raise PlinthError(f"{job_id} is still {job.state} after {timeout_seconds:.0f} s.")
+                raise PlinthError(
+                    f"Job {job_id} is still {job.state} after {timeout_seconds:.0f} s. "
+                    "Call wait again, or set a longer timeout_seconds."
+                )
             time.sleep(POLL_SECONDS)
         if job.state != "succeeded":
             raise JobFailed(job)
         return job
 
-    def _one_stream(self, job_id: str, after: int) -> Iterator[Event | None]:
-        """The events of one connection; None at the end of the job."""
+    def _stream_events(self, job_id: str, after: int) -> Iterator[Event | None]:
+        """Yield the events of one connection, and None at the end of the job."""
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
         path = f"{API}/jobs/{job_id}/events"
-        with self._connection.stream("GET", path, headers=headers, timeout=STREAM_SILENCE_SECONDS) as answer:
-            for message in httpx2.EventSource(answer):
+        with self._transport.stream("GET", path, headers=headers, timeout=STREAM_SILENCE_SECONDS) as response:
+            for message in httpx2.EventSource(response):
                 if message.event == "end":
                     yield None
                     return
@@ -171,9 +191,5 @@ class Jobs:
                 if isinstance(document, dict):
                     yield build(Event, document)
 
-    def _ask(self, job_id: str, request: str) -> Job:
-        return build(Job, self._connection.send("POST", f"{API}/jobs/{job_id}/{request}").json())
-
-
-def _said(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+    def _request_action(self, job_id: str, action: str) -> Job:
+        return build(Job, self._transport.send("POST", f"{API}/jobs/{job_id}/{action}").json())

@@ -1,4 +1,4 @@
-"""API keys: create, list, revoke."""
+"""API key methods of the client: create, list, revoke."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from plinth.client.types import Key, build
 class Keys:
     """`plinth.keys`."""
 
-    def __init__(self, connection: Transport) -> None:
-        self._connection = connection
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
     def create(self, name: str) -> Key:
-        """A new key; its `secret` is in this answer and nowhere else afterwards."""
-        # Never sent twice: the answer to a repetition would not have the secret any more.
-        return build(Key, self._connection.send("POST", f"{API}/keys", json={"name": name}).json())
+        """Create an API key; only this response contains its `secret`."""
+        # Never retried: the response to a repeated request would not contain the secret.
+        return build(Key, self._transport.send("POST", f"{API}/keys", json={"name": name}).json())
 
     def list(self) -> Sequence[Key]:
-        """All keys, newest first, without their secrets."""
-        return self._connection.listing(Key, f"{API}/keys", limit=None)
+        """List all keys, newest first, without their secrets."""
+        return self._transport.list_items(Key, f"{API}/keys", limit=None)
 
     def revoke(self, key_id: str) -> None:
-        """From now on the service refuses it."""
-        self._connection.delete(f"{API}/keys/{key_id}")
+        """Revoke a key; the service then rejects it with 401."""
+        self._transport.delete(f"{API}/keys/{key_id}")

@@ -1,4 +1,4 @@
-"""What the service answers, as frozen values. Fields that a newer service adds are passed over."""
+"""Results of the client as frozen dataclasses. Fields added by a newer service are ignored."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
-    """Why something failed; `user_fault` tells a mistake in data or spec from one of the service."""
+class ErrorInfo:
+    """Reason of a failure; `user_fault` is true for a mistake in the data or spec."""
 
     code: str
     message: str
@@ -25,13 +25,13 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """An immutable, validated version of what was uploaded; `name@version` refers to it."""
+    """An immutable, validated version of an upload; `name@version` refers to it."""
 
     id: str
     name: str
     version: int
+    #: importing, validating, ready or rejected.
     state: str
-    """importing, validating, ready or rejected."""
     task: str | None = None
     format: str | None = None
     rows: int | None = None
@@ -39,18 +39,18 @@ class Dataset:
     classes: Sequence[str] | None = None
     bytes: int | None = None
     digest: str | None = None
-    error: Fault | None = None
+    error: ErrorInfo | None = None
     created_at: datetime | None = None
 
     @property
     def is_final(self) -> bool:
-        """Whether its state will not change any more."""
+        """True if the state cannot change any more."""
         return self.state in ("ready", "rejected")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One kind of thing that is wrong in an upload, how often, and where it was first seen."""
+    """One type of issue in an upload: its count, its hint and its first occurrences."""
 
     code: str
     count: int = 1
@@ -59,14 +59,14 @@ class Finding:
     sample: Sequence[Mapping[str, Any]] = ()
 
     def as_mapping(self) -> dict[str, Any]:
-        """With the place of its first sample, for `plinth.errors.findings_as_lines`."""
+        """Return it with the location of its first sample, for `errors.format_findings`."""
         first = self.sample[0] if self.sample else {}
         return {**first, "code": self.code, "count": self.count, "hint": self.hint}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetReport:
-    """Everything that was found in an upload, at once."""
+    """All issues that the check of an upload reported, with counts of its rows."""
 
     state: str
     rows: int = 0
@@ -82,7 +82,7 @@ class DatasetReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a job is."""
+    """Progress of a job."""
 
     phase: str | None = None
     epoch: float | None = None
@@ -96,7 +96,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelReference:
-    """A model's name and version."""
+    """Name and version of a model."""
 
     name: str
     version: int
@@ -107,12 +107,12 @@ class ModelReference:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run of a spec."""
+    """A job: one run of a spec."""
 
     id: str
     kind: str
+    #: queued, running, succeeded, failed or cancelled.
     state: str
-    """queued, running, succeeded, failed or cancelled."""
     reason: str | None = None
     requested: str | None = None
     spec: Mapping[str, Any] = field(default_factory=dict)
@@ -121,33 +121,33 @@ class Job:
     progress: Progress = Progress()
     metrics: Mapping[str, Any] = field(default_factory=dict)
     attempt: int = 0
-    error: Fault | None = None
+    error: ErrorInfo | None = None
+    #: Reasons not to trust the model that the job produced.
     warnings: Sequence[str] = ()
-    """Why not to trust what it made."""
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
 
     @property
     def is_final(self) -> bool:
-        """Whether its state will not change any more."""
+        """True if the state cannot change any more."""
         return self.state in ("succeeded", "failed", "cancelled")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that happened to a job. Ids count from 1 within a job."""
+    """Event of a job. Ids count from 1 within a job."""
 
     id: int
+    #: state, progress, metric, log or checkpoint.
     kind: str
-    """state, progress, metric, log or checkpoint."""
     data: Mapping[str, Any]
     created_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackageFile:
-    """One file of a package."""
+    """One file of a model package."""
 
     path: str
     bytes: int
@@ -156,7 +156,7 @@ class PackageFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Lineage:
-    """Where a model comes from."""
+    """Origin of a model: its job, dataset and parent model."""
 
     job: str | None = None
     dataset: Mapping[str, Any] | None = None
@@ -169,8 +169,8 @@ class ModelVersion:
 
     name: str
     version: int
+    #: None for a base model, which returns embeddings only.
     task: str | None = None
-    """None for a base model, which answers embeddings only."""
     architecture: Mapping[str, str] = field(default_factory=dict)
     parameters: int = 0
     bytes: int = 0
@@ -180,19 +180,21 @@ class ModelVersion:
     files: Sequence[PackageFile] = ()
     formats: Sequence[str] = ()
     aliases: Sequence[str] = ()
+    #: `onnxruntime`, or `torch` for a package without a graph. This field and the next three are filled for a single
+    #: version, not in lists.
     engine: str | None = None
-    """`onnxruntime`, or `torch` where there is no graph; told of a single version, like the next three."""
+    #: Why the package has no graph.
     engine_reason: str | None = None
+    #: Reasons not to trust the model.
     warnings: Sequence[str] = ()
-    """Why not to trust it."""
+    #: By graph name: its comparison with the network (`parity`) and the optimized graph that was tried (`variant`).
     graphs: Mapping[str, Any] = field(default_factory=dict)
-    """By name how each compares with the network (`parity`), and what was tried to make it faster (`variant`)."""
     created_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A name and what stands under it."""
+    """A model: a name with its versions and aliases."""
 
     name: str
     task: str | None = None
@@ -205,7 +207,10 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Alias:
-    """A name for a version; `etag` goes into `if_match`, to move it only if nobody else did."""
+    """Alias of a model version.
+
+    Pass `etag` as `if_match` to `set_alias` to move the alias only if it is unchanged.
+    """
 
     model: str
     alias: str
@@ -216,7 +221,7 @@ class Alias:
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """An API key; `secret` is there only in the answer that made it."""
+    """An API key; only the result of `create` has its `secret`."""
 
     id: str
     name: str
@@ -228,7 +233,7 @@ class Key:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What a model answered: one output for each input, in the same order."""
+    """Outputs of a model: one for each input, in the same order."""
 
     model: str
     version: int
@@ -237,24 +242,24 @@ class Prediction:
 
     @property
     def output(self) -> Mapping[str, Any]:
-        """The first output: the only one where one input was sent."""
+        """First output; the only one if one input was sent."""
         return self.outputs[0]
 
 
-def build(kind: Callable[..., T], document: Mapping[str, Any]) -> T:
-    """A value of a dataclass above out of a JSON document."""
-    types = _types(kind)
-    return kind(**{name: _convert(types[name], value) for name, value in document.items() if name in types})
+def build(result_type: Callable[..., T], document: Mapping[str, Any]) -> T:
+    """Build one of the dataclasses above from a JSON document."""
+    types = _get_field_types(result_type)
+    return result_type(**{name: _convert(types[name], value) for name, value in document.items() if name in types})
 
 
 @cache
-def _types(kind: Any) -> dict[str, Any]:
-    names = {item.name for item in dataclasses.fields(kind)}
-    return {name: hint for name, hint in get_type_hints(kind).items() if name in names}
+def _get_field_types(result_type: Any) -> dict[str, Any]:
+    names = {item.name for item in dataclasses.fields(result_type)}
+    return {name: hint for name, hint in get_type_hints(result_type).items() if name in names}
 
 
 def _convert(hint: Any, value: Any) -> Any:
-    """Nested documents become dataclasses, and times datetimes; all else stays as JSON has it."""
+    """Convert nested documents to dataclasses, and times to datetimes."""
     if isinstance(hint, UnionType):
         (hint, *_) = (option for option in get_args(hint) if option is not type(None))
     if hint is datetime and isinstance(value, str):

@@ -1,1 +1,1 @@
-"""The local stack: `plinth up` and the processes it starts."""
+"""Local stack: `plinth up` and the processes that it starts."""

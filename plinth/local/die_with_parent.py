@@ -1,8 +1,8 @@
-"""Run a command that dies with the process that started it: `python die_with_parent.py PARENT_PID COMMAND...`.
+"""Runs a command that dies with its parent: `python die_with_parent.py PARENT_PID COMMAND...`.
 
-A script of its own rather than a `preexec_fn`, which may deadlock in a parent that has threads. What it sets survives
-the exec. Linux alone can do this; our own processes also watch a pipe (`PLINTH_PARENT_PIPE`), and the next start ends
-whatever an earlier one left (see `plinth.local.stack`).
+It is a separate script, because a `preexec_fn` may deadlock in a parent with threads. The setting survives the exec.
+Only Linux has it; our own processes also watch a pipe (`PLINTH_PARENT_PIPE`), and the next start ends leftover
+processes (see `plinth.local.stack`).
 """
 
 import os
@@ -13,14 +13,14 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(parent: int, command: list[str]) -> None:
-    """Tie this process to its parent, then become the command."""
+    """Set the signal for the death of the parent, then exec the command."""
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
-            sys.exit("The process that started this one is gone.")
-    os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
+            sys.exit("The parent process ended before the command started.")
+    os.execvp(command[0], command)  # noqa: S606 - no shell is needed
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Child processes that never outlive us, and how to know and end those an earlier life left behind."""
+"""Child processes that never outlive their parent, and cleanup of leftover ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-LEASH = Path(__file__).with_name("die_with_parent.py")
+DIE_WITH_PARENT = Path(__file__).with_name("die_with_parent.py")
 MAX_LOG_BYTES = 10 * 2**20
 POLL_SECONDS = 0.02
 
@@ -24,14 +24,14 @@ def spawn(
     environment: Mapping[str, str] | None = None,
     pass_descriptors: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a process in its own session, writing to `log`.
+    """Start a process in its own session, with its output in `log`.
 
-    On Linux it is killed when the calling thread ends; elsewhere a process that reads a pipe of this one has to notice.
+    On Linux it is killed when the calling thread ends. Elsewhere it must watch a pipe from this process.
     """
     rotate(log)
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *command],
+            [sys.executable, "-I", "-S", str(DIE_WITH_PARENT), str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -42,14 +42,17 @@ def spawn(
 
 
 def rotate(log: Path) -> None:
-    """Keep one older log file beside `log` once it is large. Writers append, so they go on in the emptied file."""
+    """Move the content of a log over 10 MiB to `*.1`, replacing an older one.
+
+    Writers append, so they continue in the emptied file.
+    """
     if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
         shutil.copyfile(log, log.with_suffix(log.suffix + ".1"))
         os.truncate(log, 0)
 
 
-def last_lines(log: Path, *, count: int = 15) -> str:
-    """The end of a log, to show beside an error."""
+def read_last_lines(log: Path, *, count: int = 15) -> str:
+    """Read the last lines of a log; empty if there is no log."""
     if not log.exists():
         return ""
     with log.open("rb") as file:
@@ -58,7 +61,7 @@ def last_lines(log: Path, *, count: int = 15) -> str:
 
 
 def end(processes: Iterable[subprocess.Popen[bytes]], *, grace_seconds: float) -> None:
-    """Ask each process to end, wait for all of them together, then end their whole groups without asking."""
+    """Terminate processes, wait for all within `grace_seconds`, then kill their process groups."""
     processes = list(processes)
     for process in processes:
         if process.poll() is None:
@@ -72,31 +75,34 @@ def end(processes: Iterable[subprocess.Popen[bytes]], *, grace_seconds: float) -
 
 
 def kill_group(leader: int) -> None:
-    """End a session's first process and all that stayed in its group; nothing there is no error."""
+    """Kill all processes in the group of a leader; a missing group is no error."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
 
 
-def identity(pid: int) -> str | None:
-    """What tells a process from a later one with the same number, or None where there is none."""
+def identify(pid: int) -> str | None:
+    """Return a string that differs between processes with the same pid; None without a process."""
     if sys.platform == "linux":
         try:
-            after_the_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             return None
-        state, started_ticks = after_the_name[0], after_the_name[19]
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return None if state in "ZX" else f"{boot}/{started_ticks}"
-    listed = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return listed.stdout.strip() or None
+        state, start_ticks = fields[0], fields[19]
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return None if state in "ZX" else f"{boot_id}/{start_ticks}"
+    listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return listing.stdout.strip() or None
 
 
 def end_leftover(pid: int, expected_identity: str, *, grace_seconds: float = 5.0) -> bool:
-    """End a process of an earlier life and its group; False when that number belongs to nobody, or to somebody else."""
-    if identity(pid) != expected_identity:
+    """Kill a process of an earlier run and its group.
+
+    Returns False if the pid is unused or belongs to another process.
+    """
+    if identify(pid) != expected_identity:
         return False
     kill_group(pid)
     deadline = time.monotonic() + grace_seconds
-    while identity(pid) == expected_identity and time.monotonic() < deadline:
+    while identify(pid) == expected_identity and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     return True

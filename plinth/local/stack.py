@@ -1,4 +1,4 @@
-"""`plinth up`: what docker-compose.yml describes, as child processes of one command, in one folder."""
+"""`plinth up`: the services of docker-compose.yml as child processes, with one data folder."""
 
 from __future__ import annotations
 
@@ -28,26 +28,27 @@ from plinth.local import processes
 from plinth.local.broker import EmbeddedBroker
 
 READY_SECONDS = 60.0
+# Together below 5 s, the promised time from Ctrl-C to the end of all processes.
 STOP_SECONDS = 3.5
 BROKER_STOP_SECONDS = 0.7
-"""Together under the 5 s in which everything has to be gone."""
+#: Time for a run to save a checkpoint when the service stops. Without it the run resumes from its last checkpoint.
 DRAIN_SECONDS = 2.5
-"""What a run has to save a checkpoint, once asked to leave; it goes on from its last one in any case."""
 
 RESTART_POLICY = RestartPolicy(first_delay_seconds=0.5, max_delay_seconds=30.0, steady_seconds=60.0)
 
 WATCH_SECONDS = 0.1
 ROTATE_EVERY_SECONDS = 60.0
 
-Say = Callable[[str], None]
+#: Prints one line for the user.
+PrintLine = Callable[[str], None]
 
 
 class StackError(PlinthError):
-    """The service cannot be started; the message says why and what to do."""
+    """The service cannot start; the message says why, and names the next step."""
 
 
 class AlreadyRunning(StackError):
-    """Another `plinth up` has this folder."""
+    """Another `plinth up` uses this folder."""
 
 
 @dataclass(frozen=True)
@@ -64,66 +65,79 @@ class Service:
 
 
 class Stack:
-    """Broker, API and worker over one folder. Has to be used in the main thread: its children die with that."""
+    """Broker, API and worker over one folder.
 
-    def __init__(self, home: Path, *, host: str, port: int, say: Say, api_processes: int = 1) -> None:
-        """Start the API with `api_processes` processes on one socket."""
+    It must be used in the main thread, because the child processes die with the thread that started them.
+    """
+
+    def __init__(self, home: Path, *, host: str, port: int, print_line: PrintLine, api_processes: int = 1) -> None:
+        """Configure a stack whose API has `api_processes` processes on one socket."""
         self._home = home
         self._host = host
         self._port = port
         self._api_processes = api_processes
-        self._say = say
+        self._print_line = print_line
         self._services: list[Service] = []
         self._broker: EmbeddedBroker | None = None
         self._redis_url = os.environ.get("PLINTH_REDIS_URL", "")
         self._is_ready = False
-        self._device: subprocess.Popen[bytes] | None = None
-        """The passing process that finds out where runs will compute."""
+        #: The short-lived process that selects the device of training runs.
+        self._device_process: subprocess.Popen[bytes] | None = None
+        #: Read end of the pipe to the services; see `_open_parent_pipe`.
         self._pipe = -1
-        """Read end of the pipe to our services; see `_parent_pipe`."""
 
     @property
     def url(self) -> str:
-        """Where the API listens, as this machine reaches it."""
+        """URL of the API as reached from this machine."""
         host = "127.0.0.1" if self._host in ("0.0.0.0", "::", "") else self._host  # noqa: S104 - read, not bound
         return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """The folder is ours, whatever an earlier life left in it is ended, and nothing is left at the end."""
+    def acquire_folder(self) -> Iterator[None]:
+        """Lock the folder, and stop all services at the end.
+
+        Processes left over from an earlier run are ended first.
+        Raises `AlreadyRunning` if another `plinth up` uses the folder.
+        """
         os.umask(0o077)
         self._home.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(exist_ok=True)
-        with self._lock(), self._parent_pipe():
-            self._take_over()
+        with self._lock(), self._open_parent_pipe():
+            self._end_leftovers()
             try:
                 yield
             finally:
                 self._stop()
 
     def start(self, stop: threading.Event) -> None:
-        """Start everything and return once it is ready, or once `stop` is set."""
-        self._port = _free_port(self._host, self._port)
+        """Start all services and return when they are ready, or when `stop` is set.
+
+        Raises `StackError` if a service does not start.
+        """
+        self._port = _find_free_port(self._host, self._port)
         make_api_key(self._home)
         if not self._redis_url:
-            broker = self._broker = EmbeddedBroker(self._home / "broker", log=self._log("broker"))
+            broker = self._broker = EmbeddedBroker(self._home / "broker", log=self._log_path("broker"))
             self._redis_url = broker.start()
-            self._serve("broker", lambda: _started(broker), broker.process)
+            self._add_service("broker", lambda: _start_broker(broker), broker.process)
         self._migrate(stop)
         for name in ("app", "worker"):
-            self._serve(name, self._launcher(name))
+            self._add_service(name, self._make_launcher(name))
         self._wait_until_ready(stop)
 
     def supervise(self, stop: threading.Event) -> None:
-        """Start again what dies, until `stop` is set. Tells the device once it is known: only PyTorch can say it."""
+        """Restart services that end, until `stop` is set.
+
+        Prints the device as soon as PyTorch has selected it, in a process of its own.
+        """
         if not stop.is_set():
-            self._log("device").unlink(missing_ok=True)
-            self._device = self._launcher("worker.jobs.device", log="device")()
+            self._log_path("device").unlink(missing_ok=True)
+            self._device_process = self._make_launcher("worker.jobs.device", log="device")()
         rotate_at = time.monotonic() + ROTATE_EVERY_SECONDS
         while not stop.wait(WATCH_SECONDS):
             for service in self._services:
-                self._look_after(service)
-            self._tell_device()
+                self._check_service(service)
+            self._print_device()
             if time.monotonic() > rotate_at:
                 rotate_at = time.monotonic() + ROTATE_EVERY_SECONDS
                 for log in self._logs.glob("*.log"):
@@ -133,7 +147,7 @@ class Stack:
     def _logs(self) -> Path:
         return self._home / "logs"
 
-    def _log(self, name: str) -> Path:
+    def _log_path(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
     @contextlib.contextmanager
@@ -143,19 +157,21 @@ class Stack:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                running = read_stack(self._home)
-                where = f" at {running['url']} (process {running.get('pid')})" if "url" in running else ""
+                running_stack = read_stack(self._home)
+                location = (
+                    f" at {running_stack['url']} (process {running_stack.get('pid')})" if "url" in running_stack else ""
+                )
                 raise AlreadyRunning(
-                    f"Plinth already runs in {self._home}{where}. "
-                    "Stop that one first, or give this one a folder of its own: plinth up --home FOLDER --port 0"
+                    f"Plinth already runs in {self._home}{location}. "
+                    "Stop it first, or use another folder: plinth up --home FOLDER --port 0"
                 ) from None
             yield
         finally:
             os.close(descriptor)
 
     @contextlib.contextmanager
-    def _parent_pipe(self) -> Iterator[None]:
-        """Hold the write end of a pipe, whose end tells the services that this process has ended."""
+    def _open_parent_pipe(self) -> Iterator[None]:
+        """Open a pipe whose end-of-file notifies the services that this process has ended."""
         self._pipe, write_end = os.pipe()
         try:
             yield
@@ -163,30 +179,30 @@ class Stack:
             os.close(write_end)
             os.close(self._pipe)
 
-    def _take_over(self) -> None:
-        """End what an earlier life that was killed left running, if it is really that: number and start time agree."""
-        left = [
-            noted["name"]
-            for noted in read_stack(self._home).get("processes", [])
-            if processes.end_leftover(noted["pid"], noted["identity"])
+    def _end_leftovers(self) -> None:
+        """End processes of a killed run whose pid and start time match the record."""
+        names = [
+            record["name"]
+            for record in read_stack(self._home).get("processes", [])
+            if processes.end_leftover(record["pid"], record["identity"])
         ]
-        if left:
-            self._say(f"Ended what an earlier start left running: {', '.join(left)}.")
+        if names:
+            self._print_line(f"Ended processes left over from an earlier run: {', '.join(names)}.")
 
-    def _note(self) -> None:
-        """Write down what runs, for clients and for the next start."""
-        noted = {
+    def _write_record(self) -> None:
+        """Record the URL and processes, for clients and for the next start."""
+        record = {
             "pid": os.getpid(),
             "url": self.url,
             "redis_url": self._redis_url,
             "ready": self._is_ready,
             "processes": [
-                {"name": service.name, "pid": service.process.pid, "identity": processes.identity(service.process.pid)}
+                {"name": service.name, "pid": service.process.pid, "identity": processes.identify(service.process.pid)}
                 for service in self._services
             ],
         }
         unfinished = stack_file(self._home).with_suffix(".new")
-        unfinished.write_text(json.dumps(noted, indent=1))
+        unfinished.write_text(json.dumps(record, indent=1))
         unfinished.replace(stack_file(self._home))
 
     def _environment(self) -> dict[str, str]:
@@ -200,106 +216,115 @@ class Stack:
             "PLINTH_REDIS_URL": self._redis_url,
             "PLINTH_PARENT_PIPE": str(self._pipe),
             "PYTHONUNBUFFERED": "1",
-            # A folder named `app` where the user happens to stand is not ours.
+            # Without this, a folder named `app` in the current directory would be imported.
             "PYTHONSAFEPATH": "1",
         }
 
-    def _launcher(self, module: str, *, log: str | None = None) -> Callable[[], subprocess.Popen[bytes]]:
+    def _make_launcher(self, module: str, *, log: str | None = None) -> Callable[[], subprocess.Popen[bytes]]:
         return lambda: processes.spawn(
             [sys.executable, "-m", module],
-            log=self._log(log or module),
+            log=self._log_path(log or module),
             environment=self._environment(),
             pass_descriptors=[self._pipe],
         )
 
     def _migrate(self, stop: threading.Event) -> None:
-        process = self._launcher("migrations")()
+        process = self._make_launcher("migrations")()
         while process.poll() is None:
             if stop.wait(0.02):
                 processes.end([process], grace_seconds=STOP_SECONDS)
                 return
         if process.returncode != 0:
-            log = self._end_of_log("migrations")
+            log = self._read_log_end("migrations")
             if "ModuleNotFoundError" in log:
-                raise StackError(f"The server is not installed. Install it: {install_command('server')}\n{log}")
-            raise StackError(f"The database cannot be brought up to date:\n{log}")
+                raise StackError(f"The server is not installed. Install it with: {install_command('server')}\n{log}")
+            raise StackError(f"The database migration failed:\n{log}")
 
-    def _serve(
+    def _add_service(
         self,
         name: str,
         start: Callable[[], subprocess.Popen[bytes]],
         process: subprocess.Popen[bytes] | None = None,
     ) -> None:
         self._services.append(Service(name, ChildSupervisor(start, RESTART_POLICY, process)))
-        self._note()
+        self._write_record()
 
     def _wait_until_ready(self, stop: threading.Event) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while not stop.wait(0.05):
             for service in self._services:
                 if (code := service.process.poll()) is not None:
-                    raise StackError(f"{service.name} ended at once ({_told(code)}):\n{self._end_of_log(service.name)}")
-            readiness = self._readiness()
+                    log = self._read_log_end(service.name)
+                    raise StackError(f"{service.name} ended during startup ({_describe_exit(code)}):\n{log}")
+            readiness = self._fetch_readiness()
             if readiness.get("ready") and readiness.get("workers", {}).get("ok"):
                 self._is_ready = True
-                self._note()
+                self._write_record()
                 return
             if time.monotonic() > deadline:
-                raise StackError(f"Not ready after {READY_SECONDS:.0f} s: {json.dumps(readiness)}. Logs: {self._logs}")
+                raise StackError(
+                    f"The service was not ready after {READY_SECONDS:.0f} s: {json.dumps(readiness)}. "
+                    f"See the logs: {self._logs}"
+                )
 
-    def _readiness(self) -> dict[str, Any]:
-        line = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=3)
+    def _fetch_readiness(self) -> dict[str, Any]:
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=3)
         try:
-            line.request("GET", "/readyz")
-            answer = json.loads(line.getresponse().read())
+            connection.request("GET", "/readyz")
+            readiness = json.loads(connection.getresponse().read())
         except (OSError, ValueError, http.client.HTTPException):
             return {}
         finally:
-            line.close()
-        return answer if isinstance(answer, dict) else {}
+            connection.close()
+        return readiness if isinstance(readiness, dict) else {}
 
-    def _look_after(self, service: Service) -> None:
+    def _check_service(self, service: Service) -> None:
         if (code := service.supervisor.poll()) is not None:
-            # What stayed of its group would keep the port or the folder from the next one.
+            # Remaining processes of its group would block the port or folder for the next one.
             processes.kill_group(service.process.pid)
-            self._say(
-                f"{datetime.now(UTC):%H:%M:%S} UTC  {service.name} ended ({_told(code)}); "
-                f"starting it again in {service.supervisor.delay_seconds:g} s. Log: {self._log(service.name)}"
+            self._print_line(
+                f"{datetime.now(UTC):%H:%M:%S} UTC  {service.name} ended ({_describe_exit(code)}); "
+                f"restarting it in {service.supervisor.delay_seconds:g} s. Log: {self._log_path(service.name)}"
             )
         try:
             if not service.supervisor.restart_if_due():
                 return
         except (PlinthError, OSError) as error:
-            self._say(f"{service.name} does not start: {error}")
+            self._print_line(f"{service.name} did not start: {error}")
             return
-        self._note()
-        self._say(f"{datetime.now(UTC):%H:%M:%S} UTC  {service.name} is started again (process {service.process.pid}).")
+        self._write_record()
+        self._print_line(
+            f"{datetime.now(UTC):%H:%M:%S} UTC  {service.name} is running again (process {service.process.pid})."
+        )
 
-    def _tell_device(self) -> None:
-        if self._device is None or self._device.poll() is None:
+    def _print_device(self) -> None:
+        if self._device_process is None or self._device_process.poll() is None:
             return
-        self._device = None
-        told = processes.last_lines(self._log("device"), count=1)
+        self._device_process = None
+        last_line = processes.read_last_lines(self._log_path("device"), count=1)
         try:
-            device = json.loads(told)
-            self._say(f"device  {device['device']}: {device['why']} (PyTorch {device['torch']})")
+            device = json.loads(last_line)
+            self._print_line(f"device  {device['device']}: {device['why']} (PyTorch {device['torch']})")
         except (ValueError, KeyError, TypeError):
-            self._say(f"device  unknown: {told} (`plinth doctor` says more)")
+            self._print_line(f"device  unknown: {last_line} (run `plinth doctor` for details)")
 
     def _stop(self) -> None:
-        """First those that still write to the broker, then the broker; nothing may take longer than it has."""
-        writing = [service.process for service in self._services if service.name != "broker"]
-        processes.end([*writing, self._device] if self._device else writing, grace_seconds=STOP_SECONDS)
+        """End the processes that use the broker, then the broker, within their time limits."""
+        clients = [service.process for service in self._services if service.name != "broker"]
+        processes.end([*clients, self._device_process] if self._device_process else clients, grace_seconds=STOP_SECONDS)
         if self._broker is not None:
             self._broker.stop(grace_seconds=BROKER_STOP_SECONDS)
         stack_file(self._home).unlink(missing_ok=True)
 
-    def _end_of_log(self, name: str) -> str:
-        return f"{processes.last_lines(self._log(name))}\n(all of it: {self._log(name)})"
+    def _read_log_end(self, name: str) -> str:
+        return f"{processes.read_last_lines(self._log_path(name))}\n(full log: {self._log_path(name)})"
 
 
 def make_api_key(home: Path) -> None:
-    """Leave a key in the folder, readable by its owner alone, unless one is there or given by `PLINTH_API_KEY`."""
+    """Create an API key file that only its owner can read.
+
+    Nothing is created if the folder has a key, or if `PLINTH_API_KEY` is set.
+    """
     if os.environ.get("PLINTH_API_KEY"):
         return
     file = api_key_file(home)
@@ -310,13 +335,13 @@ def make_api_key(home: Path) -> None:
     file.write_text(f"plinth_{secrets.token_urlsafe(32)}\n")
 
 
-def _started(broker: EmbeddedBroker) -> subprocess.Popen[bytes]:
+def _start_broker(broker: EmbeddedBroker) -> subprocess.Popen[bytes]:
     broker.start()
     return broker.process
 
 
-def _free_port(host: str, port: int) -> int:
-    """The port itself, or for 0 one that nobody has."""
+def _find_free_port(host: str, port: int) -> int:
+    """Return the port, or a free one for 0. Raises `StackError` if unavailable."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -325,12 +350,12 @@ def _free_port(host: str, port: int) -> int:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise StackError(
-                    f"Port {port} on {host} is taken by another program. "
-                    "Choose another one (plinth up --port PORT), or any free one (plinth up --port 0)."
+                    f"Port {port} on {host} is in use by another program. "
+                    "Use another port (plinth up --port PORT), or any free port (plinth up --port 0)."
                 ) from None
             raise StackError(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from None
         return int(probe.getsockname()[1])
 
 
-def _told(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -19,17 +19,17 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 PACKAGES = ("app", "migrations", "ml", "plinth", "store", "worker")
 PAGES = [str(path.relative_to(REPOSITORY)) for path in (*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md"))]
-# The readme of an exported folder names what that folder needs, and none of it is ours.
+# The readme of an exported folder installs what that folder needs, which is no part of Plinth.
 OTHER_INSTALLERS = {"readme.py"}
 
 
-def test_from_its_own_folder_a_clone_is_installed_by_a_dot(monkeypatch):
+def test_in_its_own_folder_a_clone_is_installed_as_a_dot(monkeypatch):
     monkeypatch.chdir(REPOSITORY)
 
     assert install_command("server") == "pip install '.[server]'"
 
 
-def test_from_another_folder_a_clone_is_installed_by_its_path(monkeypatch, tmp_path):
+def test_in_another_folder_a_clone_is_installed_by_its_path(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     assert shlex.split(install_command("api")) == ["pip", "install", f"{REPOSITORY}[api]"]
@@ -44,43 +44,43 @@ def test_a_wheel_names_the_distribution_on_the_index(tmp_path):
         wheel.extractall(tmp_path / "site-packages")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site-packages")}
 
-    printed = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True)
+    process = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True)
 
-    assert printed.stdout.decode().strip() == "pip install 'plinth-ml[server]'"
+    assert process.stdout.decode().strip() == "pip install 'plinth-ml[server]'"
 
 
-def test_the_distribution_has_a_name_of_its_own_and_the_extras_that_hints_name():
+def test_the_distribution_has_its_own_name_and_the_extras_named_by_hints():
     assert PROJECT["name"] == DISTRIBUTION != "plinth"
     assert list(PROJECT["scripts"]) == ["plinth"]
     assert {"api", "server"} <= PROJECT["optional-dependencies"].keys()
 
 
-def test_the_version_stands_in_one_place():
-    written = [
+def test_the_version_is_written_in_one_file():
+    files = [
         file
-        for file in (REPOSITORY / "pyproject.toml", *(path for room in PACKAGES for path in _sources(room)))
+        for file in (REPOSITORY / "pyproject.toml", *(path for room in PACKAGES for path in _list_sources(room)))
         if re.search(rf"""["']{re.escape(plinth.__version__)}["']""", file.read_text())
     ]
 
-    assert written == [REPOSITORY / "plinth" / "__init__.py"]
+    assert files == [REPOSITORY / "plinth" / "__init__.py"]
     assert PROJECT["dynamic"] == ["version"]
 
 
 @pytest.mark.parametrize("room", PACKAGES)
-def test_no_message_writes_an_install_command_by_itself(room):
-    own = REPOSITORY / "plinth" / "installation.py"
-    offending = [
+def test_messages_contain_no_install_command_of_their_own(room):
+    allowed_file = REPOSITORY / "plinth" / "installation.py"
+    violations = [
         f"{path.relative_to(REPOSITORY)}:{line}: {text!r}"
-        for path in _sources(room)
-        for line, text in _strings(path)
-        if path != own and path.name not in OTHER_INSTALLERS and _names_an_install(text)
+        for path in _list_sources(room)
+        for line, text in _read_strings(path)
+        if path != allowed_file and path.name not in OTHER_INSTALLERS and _is_install_command(text)
     ]
 
-    assert offending == []
+    assert violations == []
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_no_page_tells_people_to_install_the_project_of_another(page):
+def test_no_page_installs_the_unrelated_project_named_plinth(page):
     text = (REPOSITORY / page).read_text()
 
     assert re.findall(r"(?<![\w.-])plinth\[|pip install ['\"]?plinth(?!-ml)\b", text) == []
@@ -89,23 +89,23 @@ def test_no_page_tells_people_to_install_the_project_of_another(page):
 @pytest.mark.parametrize(
     "text", ["pip install 'plinth[server]'", "Install plinth[server] first.", "pip install plinth", "pip  install x"]
 )
-def test_the_search_notices_a_command_in_a_message(text, tmp_path):
-    module = tmp_path / "planted.py"
+def test_the_search_detects_a_command_in_a_message(text, tmp_path):
+    module = tmp_path / "example.py"
     module.write_text(f'def hint(name):\n    return f"{{name}}: {text}"\n')
 
-    assert [line for line, string in _strings(module) if _names_an_install(string)] == [2]
+    assert [line for line, string in _read_strings(module) if _is_install_command(string)] == [2]
 
 
-def _names_an_install(text: str) -> bool:
+def _is_install_command(text: str) -> bool:
     return re.search(r"pip\s+install|(?<![\w-])plinth\[", text) is not None
 
 
-def _sources(room: str) -> list[Path]:
+def _list_sources(room: str) -> list[Path]:
     return sorted((REPOSITORY / room).rglob("*.py"))
 
 
-def _strings(path: Path) -> Iterator[tuple[int, str]]:
-    """Every string of a file with its line: literals, and the fixed parts of f-strings."""
+def _read_strings(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield string literals and fixed parts of f-strings, with their line numbers."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.lineno, node.value

@@ -9,7 +9,7 @@ import typer
 
 from plinth.cli.commands.context import connect
 
-app = typer.Typer(help="List API keys, create and revoke them.", invoke_without_command=True)
+app = typer.Typer(help="List, create and revoke API keys.", invoke_without_command=True)
 
 
 @app.callback()
@@ -21,35 +21,35 @@ def list_keys(context: typer.Context) -> None:
 
     with connect() as plinth:
         keys = plinth.keys.list()
-    shown = render.table("key", "name", "created", "last used", "")
+    table = render.make_table("key", "name", "created", "last used", "")
     for key in keys:
-        shown.add_row(
+        table.add_row(
             key.id,
             key.name,
-            render.ago(key.created_at),
-            render.ago(key.last_used_at),
+            render.format_age(key.created_at),
+            render.format_age(key.last_used_at),
             "revoked" if key.revoked_at else "",
         )
-    render.console.print(shown)
-    render.next_step("plinth keys create NAME")
+    render.console.print(table)
+    render.print_next_step("plinth keys create NAME")
 
 
 @app.command("create")
-def create_key(name: Annotated[str, typer.Argument(help="What it is for.")]) -> None:
-    """Make a key; its secret is shown this once."""
-    from plinth.cli.render import next_step
+def create_key(name: Annotated[str, typer.Argument(help="Purpose of the key, shown in lists.")]) -> None:
+    """Create a key and print its secret, which is shown only once."""
+    from plinth.cli.render import print_next_step
 
     with connect() as plinth:
         key = plinth.keys.create(name)
     sys.stdout.write(f"{key.secret}\n")
-    next_step(f"plinth keys revoke {key.id}")
+    print_next_step(f"plinth keys revoke {key.id}")
 
 
 @app.command("revoke")
-def revoke_key(key: Annotated[str, typer.Argument(help="Its id, from `plinth keys`.")]) -> None:
-    """From now on the service refuses this key."""
+def revoke_key(key: Annotated[str, typer.Argument(help="Id of the key, from `plinth keys`.")]) -> None:
+    """Revoke a key, so that the service rejects it from now on."""
     from plinth.cli.render import console
 
     with connect() as plinth:
         plinth.keys.revoke(key)
-    console.print(f"{key} is revoked.")
+    console.print(f"Revoked {key}.")

@@ -19,7 +19,7 @@ SCHEMA_OF = {
     types.Dataset: "Dataset",
     types.DatasetReport: "DatasetReport",
     types.Event: "Event",
-    types.Fault: "JobError",
+    types.ErrorInfo: "JobError",
     types.Finding: "ReportItem",
     types.Job: "Job",
     types.Key: "NewKey",

@@ -1,4 +1,4 @@
-"""`plinth demo`, and that what it says about repeating it is true."""
+"""`plinth demo`, and the commands that it prints for repeating it."""
 
 import json
 import shlex
@@ -17,9 +17,9 @@ from tests.support.stack import clean_environment
 pytestmark = pytest.mark.process
 
 
-def test_it_shows_the_whole_way_and_can_be_repeated(tmp_path: Path) -> None:
+def test_it_runs_all_steps_and_can_be_repeated(tmp_path: Path) -> None:
     home = tmp_path / "demo"
-    shown = subprocess.run(
+    demo = subprocess.run(
         [sys.executable, "-m", "plinth", "demo", "--home", str(home)],
         capture_output=True,
         text=True,
@@ -32,13 +32,13 @@ def test_it_shows_the_whole_way_and_can_be_repeated(tmp_path: Path) -> None:
         },
         check=False,
     )
-    assert shown.returncode == 0, shown.stdout + shown.stderr
-    accuracy, *_, baseline = next(line for line in shown.stdout.splitlines() if line.startswith("accuracy")).split()[1:]
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    accuracy, *_, baseline = next(line for line in demo.stdout.splitlines() if line.startswith("accuracy")).split()[1:]
     assert float(accuracy) > 0.95 > 0.2 > float(baseline)
-    assert "Confusion matrix of 360 rows" in shown.stdout
-    assert read_stack(home) == {}, "it stops what it started"
+    assert "Confusion matrix of 360 rows" in demo.stdout
+    assert read_stack(home) == {}, "it ends its processes"
 
-    up, curl = (line.strip() for line in shown.stdout.splitlines() if " up --home " in line or "curl -H" in line)
+    up, curl = (line.strip() for line in demo.stdout.splitlines() if " up --home " in line or "curl -H" in line)
     if shutil.which("curl") is None:
         pytest.skip("no curl here to paste the line into")
     with subprocess.Popen(shlex.split(up), stdout=subprocess.DEVNULL, env=clean_environment()) as service:

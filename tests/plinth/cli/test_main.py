@@ -61,12 +61,12 @@ def test_errors_are_sentences_and_the_exit_code_is_1(arguments: list[str], messa
     assert "Traceback" not in failed.stderr
 
 
-def test_wrong_usage_is_told_with_exit_code_2(plinth_command: Run) -> None:
+def test_wrong_usage_exits_with_code_2(plinth_command: Run) -> None:
     assert run("train").returncode == 2
     assert "not JSON" in plinth_command("upload", __file__, "--columns", "{oops").stderr
 
 
-def test_a_user_gets_from_data_to_an_answer(
+def test_commands_lead_from_data_to_a_prediction(
     plinth_command: Run, digits_zip: Path, digit_files: list[Path], tmp_path: Path
 ) -> None:
     uploaded = plinth_command("upload", str(digits_zip), "--name", "typed", "--task", "image_classification")
@@ -94,21 +94,21 @@ def test_a_user_gets_from_data_to_an_answer(
     assert plinth_command("models", "alias", "typed@1", "production").returncode == 0
     assert "production -> 1" in plinth_command("models").stdout
 
-    shown = plinth_command("models", "show", "typed@production")
-    assert shown.stdout.startswith("typed@1 (production): image_classification by cnn"), shown.stderr
-    assert "Answers by onnxruntime" in shown.stdout
-    assert "plinth predict typed@1 FILE" in shown.stdout.splitlines()[-1]
-    everything = json.loads(plinth_command("models", "show", "typed", "--json").stdout)
-    assert everything["graphs"]["model"]["parity"]["labels_changed"] == 0
-    assert "weights.safetensors" in {file["path"] for file in everything["files"]}
+    model_output = plinth_command("models", "show", "typed@production")
+    assert model_output.stdout.startswith("typed@1 (production): image_classification by cnn"), model_output.stderr
+    assert "Runs on onnxruntime" in model_output.stdout
+    assert "plinth predict typed@1 FILE" in model_output.stdout.splitlines()[-1]
+    version = json.loads(plinth_command("models", "show", "typed", "--json").stdout)
+    assert version["graphs"]["model"]["parity"]["labels_changed"] == 0
+    assert "weights.safetensors" in {file["path"] for file in version["files"]}
 
-    answers = plinth_command("predict", "typed", *[str(file) for file in digit_files]).stdout.splitlines()
-    assert [set(json.loads(answer)) for answer in answers] == [{"label", "confidence", "probabilities"}] * 3
+    predictions = plinth_command("predict", "typed", *[str(file) for file in digit_files]).stdout.splitlines()
+    assert [set(json.loads(prediction)) for prediction in predictions] == [{"label", "confidence", "probabilities"}] * 3
     (vector,) = plinth_command("predict", "typed", "--embedding", str(digit_files[0])).stdout.splitlines()
     assert len(json.loads(vector)["embedding"]) > 1
 
-    saved = plinth_command("models", "download", "typed@production", "--to", str(tmp_path))
-    assert (tmp_path / "typed-1.zip").stat().st_size > 10_000, saved.stderr
+    download = plinth_command("models", "download", "typed@production", "--to", str(tmp_path))
+    assert (tmp_path / "typed-1.zip").stat().st_size > 10_000, download.stderr
     assert "move or delete the alias first" in plinth_command("models", "delete", "typed").stderr
     assert plinth_command("models", "unalias", "typed@production").returncode == 0
     assert plinth_command("models", "delete", "typed").returncode == 0
@@ -117,11 +117,11 @@ def test_a_user_gets_from_data_to_an_answer(
     assert "typed" in missing.stderr
 
 
-def test_a_job_is_refused_started_apart_and_cancelled(plinth_command: Run, digits_zip: Path) -> None:
+def test_a_job_is_rejected_started_detached_and_canceled(plinth_command: Run, digits_zip: Path) -> None:
     plinth_command("upload", str(digits_zip), "--name", "endless", "--task", "image_classification")
-    refused = plinth_command("train", "endless", "--model", "endless", "--architecture", "cn")
-    assert refused.returncode == 1
-    assert "cnn" in refused.stderr
+    rejected = plinth_command("train", "endless", "--model", "endless", "--architecture", "cn")
+    assert rejected.returncode == 1
+    assert "cnn" in rejected.stderr
     started = plinth_command(
         "train", "endless", "--model", "endless", "--architecture", "cnn", "--epochs", "5000", "--detach"
     )
@@ -135,16 +135,16 @@ def test_a_job_is_refused_started_apart_and_cancelled(plinth_command: Run, digit
 
 def test_keys_are_created_listed_and_revoked(plinth_command: Run) -> None:
     created = plinth_command("keys", "create", "laptop")
-    secret, following = created.stdout.splitlines()
+    secret, next_step = created.stdout.splitlines()
     assert secret.startswith("plinth_")
-    key = following.split()[-1]
-    listed = plinth_command("keys").stdout
-    assert key in listed
-    assert secret not in listed
+    key = next_step.split()[-1]
+    key_list = plinth_command("keys").stdout
+    assert key in key_list
+    assert secret not in key_list
     assert plinth_command("keys", "revoke", key).returncode == 0
 
 
-def test_the_doctor_finds_a_running_service_well(plinth_command: Run, stack: RunningStack) -> None:
+def test_the_doctor_passes_with_a_running_service(plinth_command: Run, stack: RunningStack) -> None:
     examined = plinth_command("doctor")
     assert examined.returncode == 0, examined.stdout
     result = [line.split()[:2] for line in examined.stdout.splitlines() if line.startswith(("ok", "FAIL"))]
@@ -152,15 +152,15 @@ def test_the_doctor_finds_a_running_service_well(plinth_command: Run, stack: Run
     assert stack.url in examined.stdout
 
 
-def test_the_doctor_finds_nothing_wrong_before_the_first_start(tmp_path: Path) -> None:
+def test_the_doctor_passes_before_the_first_start(tmp_path: Path) -> None:
     examined = run("doctor", environment={**clean_environment(), "PLINTH_HOME": str(tmp_path / "home")})
     assert examined.returncode == 0, examined.stdout
-    assert "made at the first start" in examined.stdout
+    assert "created at the first start" in examined.stdout
     assert examined.stdout.splitlines()[-1].endswith("plinth up")
-    assert not (tmp_path / "home" / "plinth.db").exists(), "a look leaves nothing behind"
+    assert not (tmp_path / "home" / "plinth.db").exists(), "the doctor creates no database"
 
 
-def test_the_doctor_names_what_is_broken_and_the_fix(tmp_path: Path) -> None:
+def test_the_doctor_prints_failures_with_their_fix(tmp_path: Path) -> None:
     examined = run(
         "doctor",
         environment={
@@ -178,7 +178,7 @@ def test_the_doctor_names_what_is_broken_and_the_fix(tmp_path: Path) -> None:
     assert "Traceback" not in examined.stdout + examined.stderr
 
 
-def test_a_model_from_elsewhere_comes_in_answers_and_goes_out(
+def test_an_external_model_is_imported_runs_and_is_exported(
     plinth_command: Run, tmp_path: Path, digit_files: list[Path]
 ) -> None:
     from transformers import AutoModelForImageClassification, ResNetConfig, ResNetForImageClassification
@@ -187,18 +187,18 @@ def test_a_model_from_elsewhere_comes_in_answers_and_goes_out(
         num_channels=3, layer_type="basic", embedding_size=4, hidden_sizes=[4], depths=[1], id2label={0: "no", 1: "yes"}
     )
     ResNetForImageClassification(config).save_pretrained(tmp_path / "answers")
-    came = plinth_command("models", "import", str(tmp_path / "answers"))
-    assert came.returncode == 0, came.stderr
-    assert "answers@1" in came.stdout
-    assert "preprocessor_config.json" in came.stdout, "what its owner should know is told"
+    imported = plinth_command("models", "import", str(tmp_path / "answers"))
+    assert imported.returncode == 0, imported.stderr
+    assert "answers@1" in imported.stdout
+    assert "preprocessor_config.json" in imported.stdout, "notes of the import are printed"
     predicted = plinth_command("predict", "answers", str(digit_files[0]))
     assert set(json.loads(predicted.stdout)["probabilities"]) == {"no", "yes"}
-    went = plinth_command("models", "download", "answers", "--to", str(tmp_path), "--format", "huggingface")
-    assert went.returncode == 0, went.stderr
+    exported = plinth_command("models", "download", "answers", "--to", str(tmp_path), "--format", "huggingface")
+    assert exported.returncode == 0, exported.stderr
     with zipfile.ZipFile(tmp_path / "answers-1-huggingface.zip") as archive:
         archive.extractall(tmp_path / "back")
     back = AutoModelForImageClassification.from_pretrained(tmp_path / "back")
     assert back.config.id2label == {0: "no", 1: "yes"}
-    refused = plinth_command("models", "import", str(tmp_path / "nothing"))
-    assert refused.returncode == 1
-    assert "No such file" in refused.stderr
+    missing = plinth_command("models", "import", str(tmp_path / "nothing"))
+    assert missing.returncode == 1
+    assert "No such file" in missing.stderr

@@ -1,4 +1,4 @@
-"""What the terminal shows of a version: what answers for it, and how that was proved."""
+"""Terminal output of a model version: its engine, metrics and parity."""
 
 from typing import Any
 
@@ -12,35 +12,41 @@ from plinth.client.types import ModelVersion, build
 
 @pytest.fixture(autouse=True)
 def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Not by COLUMNS: a console looks there when it is made, and another test may have made this one.
+    # Not by COLUMNS: a console reads it when it is created, and another test may have created this one.
     monkeypatch.setattr(console, "width", 120)
 
 
-def parity(rows: int, difference: float, changed: int) -> Parity:
+def make_parity(rows: int, difference: float, changed: int) -> Parity:
     return Parity(rows=rows, max_abs_difference=difference, labels_changed=changed, max_abs_output=3.25)
 
 
-def variant(name: str, *, after: float, speedup: float, reason: str, file: str | None = None) -> Variant:
-    judged = {"metric": "accuracy", "before": 0.8125, "after": after, "speedup": speedup, "reason": reason}
-    same = {"parity": parity(512, 0.375, 9), "served": file is not None}
-    return Variant.model_validate({"name": name, "file": file, **judged, **same})
+def make_variant(name: str, *, after: float, speedup: float, reason: str, file: str | None = None) -> Variant:
+    comparison = {"metric": "accuracy", "before": 0.8125, "after": after, "speedup": speedup, "reason": reason}
+    outcome = {"parity": make_parity(512, 0.375, 9), "served": file is not None}
+    return Variant.model_validate({"name": name, "file": file, **comparison, **outcome})
 
 
-def graph(file: str, *tried: Variant, **said: Any) -> Graph:
-    first, *others = tried or (None,)
-    what = {"file": file, "opset": 18, "inputs": ["text"], "outputs": ["logits"], "parity": parity(256, 2e-6, 0)}
-    return Graph.model_validate({**what, "variant": first, "other_variants": others, **said})
+def make_graph(file: str, *variants: Variant, **fields: Any) -> Graph:
+    first, *others = variants or (None,)
+    defaults = {
+        "file": file,
+        "opset": 18,
+        "inputs": ["text"],
+        "outputs": ["logits"],
+        "parity": make_parity(256, 2e-6, 0),
+    }
+    return Graph.model_validate({**defaults, "variant": first, "other_variants": others, **fields})
 
 
-def shown(capsys: pytest.CaptureFixture[str], *, graphs: dict[str, Graph], **said: Any) -> list[str]:
-    """The lines, each with single spaces."""
-    message = {"name": "reviews", "version": 3, "graphs": {name: item.model_dump() for name, item in graphs.items()}}
-    render_model.version(build(ModelVersion, {**message, **said}))
+def print_lines(capsys: pytest.CaptureFixture[str], *, graphs: dict[str, Graph], **fields: Any) -> list[str]:
+    """Print a version; returns the lines of the output, with single spaces."""
+    document = {"name": "reviews", "version": 3, "graphs": {name: item.model_dump() for name, item in graphs.items()}}
+    render_model.print_version(build(ModelVersion, {**document, **fields}))
     return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_what_it_is_is_told_first(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = shown(
+def test_the_description_is_printed_first(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = print_lines(
         capsys,
         graphs={},
         task="text_classification",
@@ -53,48 +59,52 @@ def test_what_it_is_is_told_first(capsys: pytest.CaptureFixture[str]) -> None:
         metrics={"test/accuracy": 0.82, "test/loss": None},
     )
     assert lines[0] == "reviews@3 (production): text_classification by bert, 22,566,146 parameters, 204.0 MB"
-    assert lines[1:3] == ["2 classes: bad, good", "made by job_1, of the data ds_1, starting from minilm@1"]
+    assert lines[1:3] == ["2 classes: bad, good", "created by job_1, from dataset ds_1, starting from minilm@1"]
     assert lines[-3:] == ["metric value", "test/accuracy 0.82", "test/loss"]
 
 
-def test_the_file_that_is_served_stands_beside_its_proof_and_what_lost_beside_the_reason(
+def test_the_served_file_is_printed_with_its_parity_and_other_variants_with_the_reason(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    served = variant("int8", after=0.8066, speedup=1.4799, reason="1.48 times the speed", file="model.int8.onnx")
-    lost = variant("int8_static", after=0.7422, speedup=2.0214, reason="accuracy goes down")
-    lines = shown(capsys, graphs={"model": graph("model.onnx", served, lost)}, engine="onnxruntime")
-    assert "Answers by onnxruntime: it has graphs, here beside their network" in lines
+    served = make_variant("int8", after=0.8066, speedup=1.4799, reason="1.48 times the speed", file="model.int8.onnx")
+    not_served = make_variant("int8_static", after=0.7422, speedup=2.0214, reason="accuracy decreases")
+    lines = print_lines(capsys, graphs={"model": make_graph("model.onnx", served, not_served)}, engine="onnxruntime")
+    assert "Runs on onnxruntime: the package has ONNX graphs, compared with their network below" in lines
     assert "model model.int8.onnx 256 3.25 2e-06 0" in lines
     assert "int8 accuracy 0.8125 0.8066 1.48 x 0.375 9" in lines
     assert "int8_static accuracy 0.8125 0.7422 2.02 x 0.375 9" in lines
-    assert lines[-2:] == ["int8 is served: 1.48 times the speed", "int8_static is left out: accuracy goes down"]
+    assert lines[-2:] == ["int8 is served: 1.48 times the speed", "int8_static is not served: accuracy decreases"]
 
 
-def test_graphs_that_were_made_faster_together_have_one_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+def test_graphs_that_were_optimized_together_have_one_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     graphs = {
-        name: graph(f"{name}.onnx", variant("int8", after=0.81, speedup=2, reason="faster", file=f"{name}.int8.onnx"))
+        name: make_graph(
+            f"{name}.onnx", make_variant("int8", after=0.81, speedup=2, reason="faster", file=f"{name}.int8.onnx")
+        )
         for name in ("encode", "step")
     }
-    lines = shown(capsys, graphs=graphs, engine="onnxruntime")
+    lines = print_lines(capsys, graphs=graphs, engine="onnxruntime")
     assert "encode encode.int8.onnx 256 3.25 2e-06 0" in lines
     assert "step step.int8.onnx 256 3.25 2e-06 0" in lines
     assert lines.count("int8 is served: faster") == 1
 
 
-def test_a_trunk_is_named_before_its_head_and_a_graph_that_came_alone_has_no_proof(
+def test_a_trunk_is_listed_before_its_head_and_an_imported_graph_has_no_parity(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    small = variant("int8", after=0.81, speedup=2, reason="faster", file="trunk.int8.onnx")
-    lines = shown(capsys, graphs={"model": graph("model.onnx", small, trunk="trunk.onnx")}, engine="onnxruntime")
+    small = make_variant("int8", after=0.81, speedup=2, reason="faster", file="trunk.int8.onnx")
+    lines = print_lines(
+        capsys, graphs={"model": make_graph("model.onnx", small, trunk="trunk.onnx")}, engine="onnxruntime"
+    )
     assert "model trunk.int8.onnx, model.onnx 256 3.25 2e-06 0" in lines
-    lines = shown(capsys, graphs={"model": graph("model.onnx", parity=None)}, engine="onnxruntime")
-    assert lines[-1] == "model model.onnx came in alone"
+    lines = print_lines(capsys, graphs={"model": make_graph("model.onnx", parity=None)}, engine="onnxruntime")
+    assert lines[-1] == "model model.onnx not compared (imported graph)"
 
 
-def test_torch_is_told_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = shown(capsys, graphs={}, engine="torch", engine_reason="dynamo: it loops [over rows]")
-    assert lines[-1] == "Answers by torch: it has no graph (dynamo: it loops [over rows])"
+def test_torch_is_printed_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = print_lines(capsys, graphs={}, engine="torch", engine_reason="dynamo: it loops [over rows]")
+    assert lines[-1] == "Runs on torch: the package has no ONNX graph (dynamo: it loops [over rows])"
 
 
-def test_why_not_to_trust_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "warning: it guesses" in shown(capsys, graphs={}, warnings=["it guesses"])
+def test_warnings_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "warning: the split is small" in print_lines(capsys, graphs={}, warnings=["the split is small"])

@@ -21,7 +21,7 @@ from tests.support.stack import RunningStack, clean_environment
 pytestmark = pytest.mark.process
 
 
-def test_importing_it_needs_nothing_of_the_server(tmp_path: Path) -> None:
+def test_importing_it_loads_no_module_of_the_server(tmp_path: Path) -> None:
     program = (
         "import sys; from plinth import Plinth; Plinth().close(); print(*(name.split('.')[0] for name in sys.modules))"
     )
@@ -29,7 +29,7 @@ def test_importing_it_needs_nothing_of_the_server(tmp_path: Path) -> None:
     assert not {"app", "worker", "store", "ml", "torch", "fastapi", "sqlalchemy", "pydantic", "numpy"} & set(printed)
 
 
-def test_it_finds_the_service_of_the_home_folder_by_itself(stack: RunningStack) -> None:
+def test_without_arguments_it_uses_the_service_of_the_home_folder(stack: RunningStack) -> None:
     program = "from plinth import Plinth\nwith Plinth() as plinth: print(plinth.url, plinth.system()['version'])"
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=stack.environment()
@@ -37,41 +37,41 @@ def test_it_finds_the_service_of_the_home_folder_by_itself(stack: RunningStack) 
     assert result.stdout.split()[0] == stack.url
 
 
-def test_where_nothing_answers_it_says_how_to_start() -> None:
+def test_an_unreachable_service_error_names_the_start_command() -> None:
     with Plinth("http://127.0.0.1:9", "key") as plinth, pytest.raises(Unreachable, match="plinth up"):
         plinth.catalog()
 
 
-def test_a_wrong_key_is_an_error_of_its_own(stack: RunningStack) -> None:
-    with Plinth(stack.url, "not-the-right-key-at-all") as plinth, pytest.raises(Unauthorized) as refused:
+def test_a_wrong_key_raises_unauthorized(stack: RunningStack) -> None:
+    with Plinth(stack.url, "not-the-right-key-at-all") as plinth, pytest.raises(Unauthorized) as caught:
         plinth.catalog()
-    assert refused.value.status == 401
-    assert refused.value.request_id
+    assert caught.value.status == 401
+    assert caught.value.request_id
 
 
-def test_an_unknown_thing_is_an_error_of_its_own(plinth: Plinth) -> None:
+def test_an_unknown_dataset_raises_not_found(plinth: Plinth) -> None:
     with pytest.raises(NotFound, match="nowhere"):
         plinth.datasets.get("nowhere")
 
 
-def test_everything_wrong_in_a_spec_is_told_at_once(plinth: Plinth) -> None:
-    with pytest.raises(APIError) as refused:
+def test_an_error_lists_all_findings_of_a_spec(plinth: Plinth) -> None:
+    with pytest.raises(APIError) as caught:
         plinth.jobs.submit({"kind": "finetune", "schedule": {"epochs": 0}, "model": "m", "surprise": 1})
-    assert {item["path"] for item in refused.value.errors} >= {"dataset", "task", "schedule.epochs", "surprise"}
-    assert "schedule.epochs" in str(refused.value)
+    assert {item["path"] for item in caught.value.errors} >= {"dataset", "task", "schedule.epochs", "surprise"}
+    assert "schedule.epochs" in str(caught.value)
 
 
-def test_a_data_set_travels_there_and_back(plinth: Plinth, digits_zip: Path) -> None:
+def test_a_dataset_is_uploaded_read_and_deleted(plinth: Plinth, digits_zip: Path) -> None:
     sent: list[tuple[int, int]] = []
-    made = plinth.datasets.upload(
-        digits_zip, name="travelling", task="image_classification", on_progress=lambda *step: sent.append(step)
+    dataset = plinth.datasets.upload(
+        digits_zip, name="traveling", task="image_classification", on_progress=lambda *step: sent.append(step)
     )
     assert sent[-1] == (digits_zip.stat().st_size, digits_zip.stat().st_size)
-    ready = plinth.datasets.wait(made.id, timeout_seconds=60)
+    ready = plinth.datasets.wait(dataset.id, timeout_seconds=60)
     assert ready.splits["test"] == 60
     assert ready.classes == [str(digit) for digit in range(10)]
-    assert plinth.datasets.report("travelling").accepted == 300
-    rows = plinth.datasets.preview("travelling", split="test", limit=3)
+    assert plinth.datasets.report("traveling").accepted == 300
+    rows = plinth.datasets.preview("traveling", split="test", limit=3)
     assert [set(row) for row in rows] == [{"input", "target"}] * 3
     assert ready.id in [dataset.id for dataset in plinth.datasets.list()]
     plinth.datasets.delete(ready.id)
@@ -79,15 +79,15 @@ def test_a_data_set_travels_there_and_back(plinth: Plinth, digits_zip: Path) -> 
         plinth.datasets.get(ready.id)
 
 
-def test_a_folder_of_class_folders_is_sent_as_it_is(plinth: Plinth, digits_zip: Path, tmp_path: Path) -> None:
+def test_a_folder_of_class_folders_can_be_uploaded(plinth: Plinth, digits_zip: Path, tmp_path: Path) -> None:
     folder = tmp_path / "handwriting"
-    with zipfile.ZipFile(digits_zip) as zipped:
-        zipped.extractall(folder)
+    with zipfile.ZipFile(digits_zip) as archive:
+        archive.extractall(folder)
     ready = plinth.datasets.wait(plinth.datasets.upload(folder).id, timeout_seconds=60)
     assert (ready.name, ready.rows) == ("handwriting", 300)
 
 
-def test_rejected_data_bring_their_report(plinth: Plinth, tmp_path: Path) -> None:
+def test_the_error_of_a_rejected_dataset_has_its_report(plinth: Plinth, tmp_path: Path) -> None:
     broken = tmp_path / "broken.csv"
     broken.write_text("label,image\ncat,not-an-image\n")
     with pytest.raises(DatasetRejected) as rejected:
@@ -96,12 +96,12 @@ def test_rejected_data_bring_their_report(plinth: Plinth, tmp_path: Path) -> Non
     assert "broken" in str(rejected.value)
 
 
-def test_a_missing_file_is_told_before_anything_is_sent(plinth: Plinth) -> None:
+def test_a_missing_file_is_an_error_before_the_upload(plinth: Plinth) -> None:
     with pytest.raises(PlinthError, match="No such file"):
         plinth.datasets.upload("nowhere.zip")
 
 
-def test_a_killed_upload_goes_on_where_it_stopped(
+def test_a_killed_upload_is_resumed_at_its_offset(
     plinth: Plinth, digits_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PLINTH_HOME", str(tmp_path))
@@ -115,19 +115,19 @@ def test_a_killed_upload_goes_on_where_it_stopped(
             raise Killed
 
     with pytest.raises(Killed):
-        Uploads(plinth._connection, piece_bytes=5_000).send([digits_zip], on_progress=die_half_way)
+        Uploads(plinth._transport, chunk_bytes=5_000).send([digits_zip], on_progress=die_half_way)
     steps: list[int] = []
-    again = Uploads(plinth._connection, piece_bytes=5_000)
-    (upload,) = again.send([digits_zip], on_progress=lambda sent, total: steps.append(sent))
+    uploads = Uploads(plinth._transport, chunk_bytes=5_000)
+    (upload,) = uploads.send([digits_zip], on_progress=lambda sent, total: steps.append(sent))
     assert steps[0] >= half
     assert steps[-1] == digits_zip.stat().st_size
-    again.forget([digits_zip])
+    uploads.forget([digits_zip])
     assert json.loads((tmp_path / "resumable-uploads.json").read_text()) == {}
-    made = plinth._connection.post("/api/v1/datasets", {"name": "resumed", "upload": upload})
-    assert plinth.datasets.wait(made["id"], timeout_seconds=60).rows == 300
+    document = plinth._transport.post("/api/v1/datasets", {"name": "resumed", "upload": upload})
+    assert plinth.datasets.wait(document["id"], timeout_seconds=60).rows == 300
 
 
-def test_an_upload_gets_through_a_line_that_keeps_breaking(
+def test_an_upload_succeeds_over_a_connection_that_keeps_breaking(
     stack: RunningStack, digits_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PLINTH_HOME", str(tmp_path))
@@ -135,16 +135,16 @@ def test_an_upload_gets_through_a_line_that_keeps_breaking(
     try:
         proxy.cut_after_bytes = 30_000
         with Plinth(f"http://127.0.0.1:{proxy.port}", stack.api_key) as plinth:
-            (upload,) = Uploads(plinth._connection, piece_bytes=20_000).send([digits_zip])
+            (upload,) = Uploads(plinth._transport, chunk_bytes=20_000).send([digits_zip])
             proxy.cut_after_bytes = None
-            made = plinth._connection.post("/api/v1/datasets", {"name": "torn", "upload": upload})
-            assert plinth.datasets.wait(made["id"], timeout_seconds=60).rows == 300
+            document = plinth._transport.post("/api/v1/datasets", {"name": "torn", "upload": upload})
+            assert plinth.datasets.wait(document["id"], timeout_seconds=60).rows == 300
     finally:
         proxy.stop()
 
 
-def test_a_stream_of_events_survives_the_death_of_the_service(stack: RunningStack, digits_zip: Path) -> None:
-    """Each event once, in order, although the API is killed while it streams."""
+def test_a_stream_of_events_survives_a_kill_of_the_service(stack: RunningStack, digits_zip: Path) -> None:
+    """All events arrive once and in order, although the API is killed while it streams."""
     with stack.client() as plinth:
         dataset = plinth.datasets.wait(plinth.datasets.upload(digits_zip, name="streamed").id, timeout_seconds=60)
         job = plinth.jobs.finetune(
@@ -159,10 +159,10 @@ def test_a_stream_of_events_survives_the_death_of_the_service(stack: RunningStac
             numbers.append(event.id)
             if len(numbers) == 3:
                 os.kill(app, signal.SIGKILL)
-                # Steered from a thread, since this one reads: it waits for the service to be back.
-                steerer = threading.Thread(target=cancel_once_it_is_back, args=(stack, app, job.id))
-                steerer.start()
-        steerer.join()
+                # Canceled from a thread, since this one reads: it waits until the service is back.
+                canceler = threading.Thread(target=cancel_once_it_is_back, args=(stack, app, job.id))
+                canceler.start()
+        canceler.join()
         assert numbers == list(range(1, len(numbers) + 1))
         assert plinth.jobs.get(job.id).state == "cancelled"
 
@@ -179,19 +179,19 @@ def cancel_once_it_is_back(stack: RunningStack, killed: int, job_id: str) -> Non
                 continue
 
 
-def test_keys_open_until_they_are_revoked(stack: RunningStack, plinth: Plinth) -> None:
-    made = plinth.keys.create("laptop")
-    assert made.secret
-    assert made.secret not in repr(made)
-    with Plinth(stack.url, made.secret) as other:
-        assert other.system()["version"]
-        plinth.keys.revoke(made.id)
-        time.sleep(1)  # The service promises to see it within a second.
+def test_keys_are_valid_until_they_are_revoked(stack: RunningStack, plinth: Plinth) -> None:
+    key = plinth.keys.create("laptop")
+    assert key.secret
+    assert key.secret not in repr(key)
+    with Plinth(stack.url, key.secret) as laptop:
+        assert laptop.system()["version"]
+        plinth.keys.revoke(key.id)
+        time.sleep(1)  # The service applies a revocation within a second.
         with pytest.raises(Unauthorized):
-            other.system()
+            laptop.system()
 
 
-def test_a_job_that_has_ended_cannot_be_steered(plinth: Plinth, digits_zip: Path) -> None:
+def test_an_ended_job_cannot_be_resumed(plinth: Plinth, digits_zip: Path) -> None:
     dataset = plinth.datasets.wait(plinth.datasets.upload(digits_zip, name="steered").id, timeout_seconds=60)
     job = plinth.jobs.finetune(
         dataset.id, task="image_classification", architecture="cnn", schedule={"epochs": 1_000}, model="steered"
@@ -204,5 +204,5 @@ def test_a_job_that_has_ended_cannot_be_steered(plinth: Plinth, digits_zip: Path
         plinth.jobs.resume(job.id)
 
 
-def test_no_variable_of_ours_leaks_into_the_tests() -> None:
+def test_tests_run_without_plinth_variables() -> None:
     assert not [name for name in clean_environment() if name.startswith("PLINTH_")]

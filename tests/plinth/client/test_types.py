@@ -1,4 +1,4 @@
-"""What becomes of the service's JSON."""
+"""Conversion of the JSON of the service to typed results."""
 
 from datetime import UTC, datetime
 
@@ -28,7 +28,7 @@ def test_documents_become_typed_values_all_the_way_down() -> None:
     assert job.is_final
 
 
-def test_fields_of_a_newer_service_are_passed_over() -> None:
+def test_fields_of_a_newer_service_are_ignored() -> None:
     assert build(Job, {**JOB, "progress": {"steps": 4, "new": 1}}).progress.steps == 4
 
 
@@ -38,8 +38,8 @@ def test_lists_of_documents_become_lists_of_values() -> None:
     assert finding.as_mapping()["row"] == 41
 
 
-def test_a_refusal_reads_as_a_sentence_for_each_thing() -> None:
-    refused = APIError(
+def test_an_error_has_one_line_for_each_finding() -> None:
+    error = APIError(
         422,
         {
             "detail": "The spec is not possible.",
@@ -49,7 +49,7 @@ def test_a_refusal_reads_as_a_sentence_for_each_thing() -> None:
             ],
         },
     )
-    assert str(refused).splitlines() == [
+    assert str(error).splitlines() == [
         "The spec is not possible.",
         "  architecture: There is no 'cn'. - Known: cnn, vae.",
         "  3 x train.csv, row 41: 'cta' is not a class",

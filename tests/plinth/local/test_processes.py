@@ -1,4 +1,4 @@
-"""Logs and the identity of processes."""
+"""Logs, identities and the end of child processes."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 from plinth.local import processes
 
 
-def test_a_large_log_is_moved_beside_itself_while_it_is_written(tmp_path: Path) -> None:
+def test_a_large_log_is_rotated_while_it_is_written(tmp_path: Path) -> None:
     log = tmp_path / "app.log"
     with log.open("ab", buffering=0) as writer:
         writer.write(b"x" * (processes.MAX_LOG_BYTES + 1))
@@ -19,32 +19,32 @@ def test_a_large_log_is_moved_beside_itself_while_it_is_written(tmp_path: Path) 
     assert (tmp_path / "app.log.1").stat().st_size == processes.MAX_LOG_BYTES + 1
 
 
-def test_a_small_log_stays(tmp_path: Path) -> None:
+def test_a_small_log_is_not_rotated(tmp_path: Path) -> None:
     log = tmp_path / "app.log"
     log.write_text("one\ntwo\nthree\n")
     processes.rotate(log)
-    assert processes.last_lines(log, count=2) == "two\nthree"
-    assert processes.last_lines(tmp_path / "nowhere.log") == ""
+    assert processes.read_last_lines(log, count=2) == "two\nthree"
+    assert processes.read_last_lines(tmp_path / "nowhere.log") == ""
 
 
-def test_a_process_is_known_from_a_later_one_with_its_number() -> None:
-    assert processes.identity(os.getpid()) == processes.identity(os.getpid()) is not None
+def test_only_the_process_with_the_recorded_identity_is_ended() -> None:
+    assert processes.identify(os.getpid()) == processes.identify(os.getpid()) is not None
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True) as child:
-        known = processes.identity(child.pid)
-        assert known is not None
-        assert not processes.end_leftover(child.pid, "another life")
+        identity = processes.identify(child.pid)
+        assert identity is not None
+        assert not processes.end_leftover(child.pid, "another identity")
         assert child.poll() is None
-        assert processes.end_leftover(child.pid, known)
+        assert processes.end_leftover(child.pid, identity)
         assert child.wait(2) < 0
 
 
-def test_a_child_that_does_not_listen_is_ended_all_the_same(tmp_path: Path) -> None:
-    deaf = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
     )
-    child = processes.spawn([sys.executable, "-c", deaf], log=tmp_path / "log")
+    child = processes.spawn([sys.executable, "-c", program], log=tmp_path / "log")
     deadline = time.monotonic() + 20
-    while "deaf" not in processes.last_lines(tmp_path / "log"):
+    while "ready" not in processes.read_last_lines(tmp_path / "log"):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     processes.end([child], grace_seconds=0.2)

@@ -1,4 +1,4 @@
-"""`plinth up` with its real processes: what it promises when things are killed."""
+"""`plinth up` with its real processes, when they or it are killed."""
 
 import json
 import os
@@ -19,7 +19,7 @@ import pytest
 from plinth import Plinth
 from plinth.client.home import read_stack, stack_file
 from plinth.local.broker import EmbeddedBroker
-from plinth.local.processes import identity
+from plinth.local.processes import identify
 from tests.support.stack import RunningStack, clean_environment
 
 pytestmark = pytest.mark.process
@@ -28,8 +28,8 @@ Start = Callable[..., RunningStack]
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows other processes' environment")
 
 
-def processes_of(home: Path) -> dict[int, str]:
-    """Whatever runs in this home folder, or with it in its environment or command, by any parent."""
+def list_processes(home: Path) -> dict[int, str]:
+    """List processes with this home as current folder, in their environment or command."""
     result = {}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdecimal() or int(folder.name) == os.getpid():
@@ -37,11 +37,13 @@ def processes_of(home: Path) -> dict[int, str]:
         try:
             environment = (folder / "environ").read_bytes()
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            place = (folder / "cwd").readlink()
+            current_folder = (folder / "cwd").readlink()
             state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
-        if state != "Z" and (f"PLINTH_HOME={home}\0".encode() in environment or str(home) in f"{command} {place}"):
+        if state != "Z" and (
+            f"PLINTH_HOME={home}\0".encode() in environment or str(home) in f"{command} {current_folder}"
+        ):
             result[int(folder.name)] = command
     return result
 
@@ -55,19 +57,19 @@ def wait_for(condition: Callable[[], object], *, seconds: float) -> None:
 
 def is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
-            parts = json.loads(answer.read())
+        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as response:
+            parts = json.loads(response.read())
     except OSError:
         return False
     return all(parts[name]["ok"] for name in ("database", "broker", "blobs", "workers"))
 
 
-def end_within_5_seconds(stack: RunningStack, number: int) -> None:
-    began = time.monotonic()
-    stack.process.send_signal(number)
+def end_within_5_seconds(stack: RunningStack, signal_number: int) -> None:
+    started_at = time.monotonic()
+    stack.process.send_signal(signal_number)
     assert stack.process.wait(8) == 0
-    assert time.monotonic() - began < 5
-    assert processes_of(stack.home) == {}
+    assert time.monotonic() - started_at < 5
+    assert list_processes(stack.home) == {}
     assert read_stack(stack.home) == {}
 
 
@@ -82,7 +84,7 @@ def run_up(home: Path, *options: str, **variables: str) -> subprocess.CompletedP
     )
 
 
-def test_it_is_ready_soon_and_prints_a_curl_line_that_works(stack: RunningStack) -> None:
+def test_it_is_ready_soon_and_prints_a_curl_command_that_works(stack: RunningStack) -> None:
     wait_for(lambda: "device" in stack.output.read_text(), seconds=30)
     printed = stack.output.read_text()
     assert stack.ready_cpu_seconds < 5, "ready in 5 s, even on one core"
@@ -95,13 +97,13 @@ def test_it_is_ready_soon_and_prints_a_curl_line_that_works(stack: RunningStack)
     assert "image_classification" in pasted.stdout
 
 
-def test_what_it_keeps_is_for_its_owner_alone(stack: RunningStack) -> None:
+def test_its_files_are_readable_by_their_owner_only(stack: RunningStack) -> None:
     assert stat.S_IMODE((stack.home / "api-key").stat().st_mode) == 0o600
     assert stat.S_IMODE((stack.home / "plinth.db").stat().st_mode) & 0o077 == 0
     assert stat.S_IMODE(stack_file(stack.home).stat().st_mode) & 0o077 == 0
 
 
-def test_a_second_start_on_the_same_folder_says_so_and_stops(stack: RunningStack) -> None:
+def test_a_second_start_on_the_same_folder_is_an_error(stack: RunningStack) -> None:
     second = run_up(stack.home, "--port", "0")
     assert second.returncode == 1
     assert "already runs" in second.stderr
@@ -109,25 +111,25 @@ def test_a_second_start_on_the_same_folder_says_so_and_stops(stack: RunningStack
     assert is_ready(stack.url)
 
 
-def test_a_port_that_is_taken_is_told_with_the_way_out(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        refused = run_up(tmp_path / "home", "--port", str(port))
-    assert refused.returncode == 1
-    assert f"Port {port} on 127.0.0.1 is taken" in refused.stderr
-    assert "--port 0" in refused.stderr
+def test_the_error_of_a_used_port_names_the_option_for_a_free_one(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        failed = run_up(tmp_path / "home", "--port", str(port))
+    assert failed.returncode == 1
+    assert f"Port {port} on 127.0.0.1 is in use" in failed.stderr
+    assert "--port 0" in failed.stderr
 
 
 @linux_only
-def test_a_start_that_fails_shows_why_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_start_that_fails_prints_the_reason_and_ends_its_processes(tmp_path: Path) -> None:
     failed = run_up(tmp_path / "home", "--port", "0", PLINTH_DATABASE_URL="sqlite:////nowhere/at/all.db")
     assert failed.returncode == 1
     assert "unable to open database file" in failed.stderr
-    assert processes_of(tmp_path / "home") == {}
+    assert list_processes(tmp_path / "home") == {}
 
 
 @linux_only
-def test_whatever_is_killed_is_started_again(start_stack: Start) -> None:
+def test_killed_processes_are_restarted(start_stack: Start) -> None:
     stack = start_stack()
     for name in ("app", "worker", "broker"):
         killed = stack.pid_of(name)
@@ -138,18 +140,16 @@ def test_whatever_is_killed_is_started_again(start_stack: Start) -> None:
 
 
 @linux_only
-def test_ctrl_c_ends_even_processes_that_do_not_listen_within_5_seconds(start_stack: Start) -> None:
+def test_ctrl_c_ends_even_stopped_processes_within_5_seconds(start_stack: Start) -> None:
     stack = start_stack()
-    assert len(processes_of(stack.home)) >= 4
+    assert len(list_processes(stack.home)) >= 4
     os.kill(stack.pid_of("worker"), signal.SIGSTOP)
     os.kill(stack.pid_of("broker"), signal.SIGSTOP)
     end_within_5_seconds(stack, signal.SIGINT)
 
 
 @linux_only
-def test_whether_asked_or_killed_it_takes_along_its_children_and_the_next_start_goes_on(
-    start_stack: Start, digits_zip: Path
-) -> None:
+def test_its_children_end_with_it_and_the_next_start_resumes_jobs(start_stack: Start, digits_zip: Path) -> None:
     stack = start_stack()
     with stack.client() as plinth:
         dataset = plinth.datasets.wait(plinth.datasets.upload(digits_zip).id, timeout_seconds=60)
@@ -160,52 +160,52 @@ def test_whether_asked_or_killed_it_takes_along_its_children_and_the_next_start_
     assert is_training(stack.home)
     end_within_5_seconds(stack, signal.SIGTERM)
 
-    again = start_stack(stack.home)
-    assert again.api_key == stack.api_key
+    second = start_stack(stack.home)
+    assert second.api_key == stack.api_key
     wait_for(lambda: is_training(stack.home), seconds=60)
-    again.process.kill()
-    again.process.wait()
-    wait_for(lambda: processes_of(stack.home) == {}, seconds=3)
-    assert read_stack(stack.home)["ready"], "nobody was left to clear it away"
+    second.process.kill()
+    second.process.wait()
+    wait_for(lambda: list_processes(stack.home) == {}, seconds=3)
+    assert read_stack(stack.home)["ready"], "the killed process could not delete its record"
 
-    last = start_stack(stack.home)
-    with last.client() as plinth:
+    third = start_stack(stack.home)
+    with third.client() as plinth:
         assert plinth.jobs.get(job.id).attempt == 2
         plinth.jobs.cancel(job.id)
 
 
 def is_training(home: Path) -> bool:
-    return any("worker.jobs.train" in command for command in processes_of(home).values())
+    return any("worker.jobs.train" in command for command in list_processes(home).values())
 
 
 @linux_only
-def test_leftovers_are_ended_only_if_they_are_really_ours(start_stack: Start, tmp_path: Path) -> None:
-    """With a key and a broker of the user's own, which are respected."""
+def test_only_leftover_processes_with_the_recorded_identity_are_ended(start_stack: Start, tmp_path: Path) -> None:
+    """The stack also uses the key and the broker that the environment names."""
     broker = EmbeddedBroker(tmp_path / "broker")
     with (
-        subprocess.Popen(["sleep", "60"], start_new_session=True) as ours,
+        subprocess.Popen(["sleep", "60"], start_new_session=True) as leftover,
         subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger,
     ):
         try:
             home = tmp_path / "home"
             home.mkdir()
-            noted = [
-                {"name": "worker", "pid": ours.pid, "identity": identity(ours.pid)},
-                {"name": "app", "pid": stranger.pid, "identity": "of a process that had this number before"},
+            records = [
+                {"name": "worker", "pid": leftover.pid, "identity": identify(leftover.pid)},
+                {"name": "app", "pid": stranger.pid, "identity": "of an earlier process with this pid"},
             ]
-            stack_file(home).write_text(json.dumps({"processes": noted}))
+            stack_file(home).write_text(json.dumps({"processes": records}))
             stack = start_stack(home, PLINTH_API_KEY="a-key-of-my-own-choice", PLINTH_REDIS_URL=broker.start())
             assert not (home / "api-key").exists()
-            assert [noted["name"] for noted in read_stack(home)["processes"]] == ["app", "worker"]
+            assert [record["name"] for record in read_stack(home)["processes"]] == ["app", "worker"]
             with Plinth(stack.url, "a-key-of-my-own-choice") as plinth:
                 assert plinth.catalog()["tasks"]
             stack.process.terminate()
             assert stack.process.wait(8) == 0
             assert broker.process.poll() is None
-            assert ours.wait(1) == -signal.SIGKILL
+            assert leftover.wait(1) == -signal.SIGKILL
             assert stranger.poll() is None
-            assert "Ended what an earlier start left running: worker." in stack.output.read_text()
+            assert "Ended processes left over from an earlier run: worker." in stack.output.read_text()
         finally:
             broker.stop()
-            ours.kill()
+            leftover.kill()
             stranger.kill()
