@@ -54,7 +54,7 @@ class Plinth:
         return catalog
 
     def system(self) -> Mapping[str, Any]:
-        """Get the version, the device and why it was chosen, the workers and the queue depth."""
+        """Return what can be trained: tasks, architectures, objectives, tunings, formats and fits."""
         system: Mapping[str, Any] = self._transport.get(f"{API}/system")
         return system
 
