@@ -54,7 +54,7 @@ class Plinth:
         return catalog
 
     def system(self) -> Mapping[str, Any]:
-        """Return what can be trained: tasks, architectures, objectives, tunings, formats and fits."""
+        """Get version, device and the reason for it, workers and queue depth."""
         system: Mapping[str, Any] = self._transport.get(f"{API}/system")
         return system
 
