@@ -54,9 +54,9 @@ def _register_a_model(api: ApiProcess, folder: Path) -> None:
     """Register a model as a worker does at the end of a run."""
     os.environ.update(api.environment)
     # Only now: what is imported reads the environment.
-    from tests.support.factories import registered, shades
+    from tests.support.factories import register, shades
 
-    registered(shades(folder), name="shades")
+    register(shades(folder), name="shades")
 
 
 if __name__ == "__main__":

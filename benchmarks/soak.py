@@ -26,7 +26,7 @@ from benchmarks.record import figure, parse_args
 from benchmarks.serving.caller import Caller, calling
 from tests.support import homes
 from tests.support.api_process import MIB, ApiProcess
-from tests.support.factories import SIDE, png, registered, shades, writer
+from tests.support.factories import SIDE, png, register, shades, writer
 
 LARGE_MODELS: Final = 4
 LARGE_BYTES: Final = 24 * MIB
@@ -181,15 +181,15 @@ def main() -> None:
         api = ApiProcess(folder / "home")
         api.environment["PLINTH_PREDICT_MEMORY_BYTES"] = str(BUDGET_BYTES)
         with api:
-            with homes.at(api.home):
+            with homes.use_home(api.home):
                 for version in range(2):
-                    registered(shades(folder / f"shades-{version}", bias=version), name="shades")
+                    register(shades(folder / f"shades-{version}", bias=version), name="shades")
                 for number in range(LARGE_MODELS):
-                    registered(
+                    register(
                         shades(folder / f"large-{number}", bias=number, ballast_bytes=LARGE_BYTES),
                         name=f"large-{number}",
                     )
-                registered(writer(folder / "writer"), name="writer")
+                register(writer(folder / "writer"), name="writer")
             soak = Soak(api, seconds=60 * minutes)
             asyncio.run(soak.run())
             metrics = api.request("GET", "/metrics")[2].decode().splitlines()

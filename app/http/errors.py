@@ -217,8 +217,8 @@ def _serving_problem(error: ServingError, status: int, code: ProblemCode) -> Pro
     match error:
         case ModelNotFound():
             finding = unknown("model", error.reference, error.known)
-            known = finding.expected or "none yet; a job makes one"
-            detail = f"There is no model {error.reference!r}. Known: {known}. {finding.hint or ''}".rstrip()
+            names = finding.expected or "none yet; a job makes one"
+            detail = f"There is no model {error.reference!r}. Known: {names}. {finding.hint or ''}".rstrip()
         case NotStreamable():
             detail = "Only the text of a single input can be streamed. Request 'Accept: application/json'."
         case QueueFull():

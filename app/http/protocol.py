@@ -253,11 +253,11 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Close connections whose write buffer has not shrunk since the last check."""
         if counter % self._unread_ticks == 0:
-            before, self._unread = self._unread, {}
+            previous, self._unread = self._unread, {}
             for connection in list(self.server_state.connections):
                 transport = connection.transport
                 size = transport.get_write_buffer_size()
-                if size and size == before.get(transport):
+                if size and size == previous.get(transport):
                     transport.abort()
                 elif size:
                     self._unread[transport] = size

@@ -81,14 +81,14 @@ def parse(validate: Callable[[Any], T], value: Any, *, schema: Schema, check: Ca
         except ValidationError as error:
             errors = error.errors(include_url=False)[:MAX_FINDINGS]
             intended = _find_intended(errors, corrected, schema)
-            sent = set(intended.values())
+            targets = set(intended.values())
             errors = [
-                item for item in errors if item["type"] != "missing" or location_path(item, corrected) not in sent
+                item for item in errors if item["type"] != "missing" or location_path(item, corrected) not in targets
             ]
             # A value sent under another name may be invalid for the intended field; one hint is enough.
             reported = [item for item in errors if not _is_within(location_path(item, corrected), faulty | misspelled)]
             findings += to_findings(reported, body=corrected, schema=schema)
-            misspelled |= sent
+            misspelled |= targets
             faulty |= {location_path(item, corrected) for item in errors if item["type"] != "extra_forbidden"}
             corrected = _correct(corrected, errors, intended)
         else:

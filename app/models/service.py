@@ -53,8 +53,8 @@ def alias_versions(session: Session, name: str) -> dict[str, int]:
 
 def version_page(session: Session, name: str, *, limit: int, cursor: str | None) -> Page[ModelRow]:
     """Return a page of the versions older than `cursor`, newest first; raises `NotFound`."""
-    before = int(cursor) if cursor else None
-    rows = [row for row in models.versions(session, name) if before is None or row.version < before]
+    newest = int(cursor) if cursor else None
+    rows = [row for row in models.versions(session, name) if newest is None or row.version < newest]
     page = rows[:limit]
     return Page(page, str(page[-1].version) if len(rows) > limit else None)
 

@@ -35,7 +35,7 @@ def _another(package: Path, folder: Path, number: int) -> Path:
     """Copy the model into different files: equal files would be in memory once."""
     from ml.package.checksums import digest
     from ml.package.package import ModelPackage
-    from tests.support.factories import changed
+    from tests.support.factories import change_manifest
 
     shutil.copytree(package, folder)
     result = ModelPackage.open(folder)
@@ -46,7 +46,7 @@ def _another(package: Path, folder: Path, number: int) -> Path:
             with path.open("ab") as end:
                 end.write(b"\x72\x06\x0a\x01n\x12\x01%d" % number)  # `metadata_props` of an ONNX model: n = number
         files.append(file.model_copy(update={"bytes": path.stat().st_size, "sha256": digest(path)}))
-    return changed(result, files=files).directory
+    return change_manifest(result, files=files).directory
 
 
 def measure(service: Service) -> Iterable[Figure]:

@@ -34,10 +34,10 @@ class Service:
         """Register a model as a worker does; returns the number of the version."""
         from ml.package.package import ModelPackage
         from tests.support import homes
-        from tests.support.factories import registered
+        from tests.support.factories import register
 
-        with homes.at(self.api.home):
-            return registered(ModelPackage.open(package), name=name)
+        with homes.use_home(self.api.home):
+            return register(ModelPackage.open(package), name=name)
 
     def drive(
         self,

@@ -15,7 +15,7 @@ from app.main import create_app
 from app.settings import AppSettings
 from migrations.__main__ import upgrade
 from store.database import make_engine
-from tests.support.factories import registered, shades
+from tests.support.factories import register, shades
 from tests.support.settings import forget_settings
 
 KEY = "plinth_tests_" + secrets.token_hex(20)
@@ -91,5 +91,5 @@ def client(new_client: Callable[..., TestClient]) -> TestClient:
 @pytest.fixture
 def model(client: TestClient, tmp_path: Path) -> str:
     """The name of a registered classifier of dark and light images."""
-    registered(shades(tmp_path / "package"), name="shades")
+    register(shades(tmp_path / "package"), name="shades")
     return "shades"

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from app.openapi.document import TAGS
 from tests.app.conftest import KEY
 from tests.app.jobs.test_jobs import ready_dataset
-from tests.support.factories import claimed, queued_job, registered, reported, shades
+from tests.support.factories import claim_job, queue_job, register, report_steps, shades
 
 
 def documented_problem_code(ctx: Any, response: Any, case: schemathesis.Case) -> None:
@@ -50,11 +50,11 @@ def client(new_client: Callable[..., TestClient]) -> TestClient:
 @pytest.fixture
 def existing(client: TestClient, tmp_path: Path) -> dict[str, Any]:
     """Values of path parameters that exist, so that responses other than 404 occur."""
-    registered(shades(tmp_path / "package"), name="shades")
+    register(shades(tmp_path / "package"), name="shades")
     client.put("/api/v1/models/shades/aliases/production", json={"version": 1})
     ready_dataset("shades")
-    job_id = queued_job()
-    reported(claimed(job_id), steps=2)
+    job_id = queue_job()
+    report_steps(claim_job(job_id), steps=2)
     upload = client.post("/api/v1/uploads", headers={"Upload-Length": "5"}).json()
     names = {"name": "shades", "model": "shades", "dataset": "shades", "version": 1, "alias": "production"}
     return {**names, "job_id": job_id, "upload_id": upload["id"]}

@@ -1,4 +1,4 @@
-"""The web process on a home folder of its own, for tests and benchmarks."""
+"""The API process on a home folder of its own, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ApiProcess:
         }
         for name in ("PLINTH_DATABASE_URL", "PLINTH_BLOB_URL", "PLINTH_REDIS_URL"):
             self.environment.pop(name, None)
-        #: Which cores it may use, as taskset has it; all, where nothing is said.
+        #: CPU cores that the process may use, in the syntax of taskset; None allows all.
         self.cores = cores
         self.ready_seconds = 0.0
         self.home = home
@@ -56,7 +56,7 @@ class ApiProcess:
         self.stop()
 
     def start(self) -> None:
-        """Start, and note the time until the first answer of `/healthz`."""
+        """Start the process, and measure the time until `/healthz` answers."""
         started = time.perf_counter()
         with self.log.open("ab") as log:
             pinned = ["taskset", "-c", self.cores] if self.cores else []
@@ -74,11 +74,11 @@ class ApiProcess:
         self.ready_seconds = time.perf_counter() - started
 
     def stop(self) -> int:
-        """End it in an orderly way; its exit status."""
+        """Stop the process with SIGTERM; returns its exit status."""
         return self.kill(signal.SIGTERM)
 
     def kill(self, number: int = signal.SIGKILL) -> int:
-        """End it by a signal; its exit status."""
+        """End the process with a signal; returns its exit status."""
         if self._process is None:
             return 0
         self._process.send_signal(number)
@@ -94,7 +94,7 @@ class ApiProcess:
         headers: dict[str, str] | None = None,
         body: bytes | Iterable[bytes] | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers in lower case, body."""
+        """Send a request; returns status, headers in lower case, and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, {"Authorization": f"Bearer {self.key}", **(headers or {})})
@@ -110,7 +110,7 @@ class ApiProcess:
         return self._process.pid
 
     def rss_bytes(self) -> int:
-        """Resident memory now."""
+        """Resident memory in bytes."""
         assert self._process is not None
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:"))

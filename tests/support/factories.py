@@ -40,22 +40,22 @@ def png(brightness: int, *, side: int = SIDE) -> bytes:
     return picture.getvalue()
 
 
-def queued_job(*, kind: str = "finetune", model: str = "shades", dataset_id: str | None = None) -> str:
-    """A job that nobody has claimed."""
+def queue_job(*, kind: str = "finetune", model: str = "shades", dataset_id: str | None = None) -> str:
+    """Submit a job; returns its id."""
     with transaction() as session:
         spec = {"kind": kind, "dataset": "shades@1", "model": model}
         return jobs.submit(session, kind=kind, spec=spec, dataset_id=dataset_id, model_name=model).id
 
 
-def claimed(job_id: str) -> Claim:
-    """The job, running."""
+def claim_job(job_id: str) -> Claim:
+    """Claim a job, as a worker that starts it."""
     with transaction() as session:
         claim = jobs.claim(session, job_id, worker="tester")
     assert claim is not None
     return claim
 
 
-def reported(claim: Claim, *, steps: int) -> None:
+def report_steps(claim: Claim, *, steps: int) -> None:
     """Run that reports a metric for each step, and some messages."""
     for step in range(1, steps + 1):
         with transaction() as session:
@@ -103,7 +103,7 @@ def shades(folder: Path, *, bias: float = 0.0, ballast_bytes: int = 0, in_two: b
     else:
         trunk = None
         graph = helper.make_graph([*means, *scores], "shades", [image], [embedding, logits], [*constants, *weights])
-    return _packed(
+    return _create_package(
         folder,
         graph,
         task=Choice(name="image_classification"),
@@ -122,7 +122,7 @@ def painter(folder: Path) -> ModelPackage:
     shape = [helper.make_tensor("shape", TensorProto.INT64, [4], [-1, 1, SIDE, SIDE])]
     noise = helper.make_tensor_value_info("noise", TensorProto.FLOAT, ["batch", SIDE * SIDE])
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, SIDE, SIDE])
-    return _packed(
+    return _create_package(
         folder,
         helper.make_graph(nodes, "painter", [noise], [image], shape),
         task=Choice(name="image_generation"),
@@ -139,7 +139,7 @@ def writer(folder: Path, cycle: str = "aé世") -> ModelPackage:
     logits = np.zeros((size, size), dtype=np.float32)
     for token, following in zip(tokens, tokens[1:] + tokens[:1], strict=True):
         logits[token, following] = 50
-    logits[:, tokens[0]] += 20  # after anything else it begins
+    logits[:, tokens[0]] += 20  # it starts with the first character after any other token
     nodes = [
         helper.make_node("Cast", ["text_mask"], ["counted"], to=TensorProto.INT64),
         helper.make_node("ReduceSum", ["counted", "axis"], ["count"], keepdims=1),
@@ -157,7 +157,7 @@ def writer(folder: Path, cycle: str = "aé世") -> ModelPackage:
         helper.make_tensor_value_info("text_mask", TensorProto.BOOL, ["batch", "time"]),
     ]
     outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", size])]
-    return _packed(
+    return _create_package(
         folder,
         helper.make_graph(nodes, "writer", inputs, outputs, constants),
         task=Choice(name="text_generation"),
@@ -168,32 +168,32 @@ def writer(folder: Path, cycle: str = "aé世") -> ModelPackage:
     )
 
 
-def changed(package: ModelPackage, **fields: object) -> ModelPackage:
+def change_manifest(package: ModelPackage, **fields: object) -> ModelPackage:
     """Copy a package with another manifest."""
     manifest = package.manifest.model_copy(update=fields)
     (package.directory / MANIFEST).write_text(manifest.model_dump_json())
     return ModelPackage(package.directory, manifest)
 
 
-def embedder(folder: Path, reads: str, encoder: Encoder[Any]) -> ModelPackage:
+def embedder(folder: Path, slot: str, encoder: Encoder[Any]) -> ModelPackage:
     """Base model whose embedding is the mean of its input."""
     nodes = [
-        helper.make_node("Cast", [reads], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", [slot], ["numbers"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["numbers"], ["mean"], axes=[1], keepdims=1),
         helper.make_node("Flatten", ["mean"], ["embedding"], axis=1),
     ]
     shape: list[str | int]
-    if reads == "text":
-        shape, kind = ["batch", "time"], TensorProto.INT64
+    if slot == "text":
+        shape, element_type = ["batch", "time"], TensorProto.INT64
     else:
-        shape, kind = ["batch", "time", encoder.shape()["bins"]], TensorProto.FLOAT
-    value = helper.make_tensor_value_info(reads, kind, shape)
+        shape, element_type = ["batch", "time", encoder.shape()["bins"]], TensorProto.FLOAT
+    value = helper.make_tensor_value_info(slot, element_type, shape)
     output = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", None])
     graph = helper.make_graph(nodes, "embedder", [value], [output])
-    return _packed(folder, graph, task=None, state=None, labels=None, encoders={reads: encoder})
+    return _create_package(folder, graph, task=None, state=None, labels=None, encoders={slot: encoder})
 
 
-def registered(
+def register(
     package: ModelPackage,
     *,
     name: str = "shades",
@@ -201,8 +201,8 @@ def registered(
     dataset_id: str | None = None,
     parent_id: str | None = None,
 ) -> int:
-    """The next version of `name`, made by a job of its own."""
-    claim = claimed(queued_job(model=name, dataset_id=dataset_id))
+    """Register a package as the next version of `name`, by a job; returns the version."""
+    claim = claim_job(queue_job(model=name, dataset_id=dataset_id))
     model_id = new_id("mdl")
     blobs().put_tree(f"models/{model_id}", package.directory)
     manifest = package.manifest
@@ -227,7 +227,7 @@ def registered(
         return model.version
 
 
-def _packed(
+def _create_package(
     folder: Path,
     graph: onnx.GraphProto,
     *,

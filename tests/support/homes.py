@@ -1,4 +1,4 @@
-"""The home folder of a service in another process, filled from this one."""
+"""Lets this process use the home folder of a service in another process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.settings import forget_settings
 
 
 @contextmanager
-def at(home: Path) -> Iterator[None]:
+def use_home(home: Path) -> Iterator[None]:
     """Use a home folder for everything stored in the block."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("PLINTH_DATABASE_URL", "PLINTH_REDIS_URL", "PLINTH_BLOB_URL", "PLINTH_API_KEY"):

@@ -13,7 +13,7 @@ from ml.tasks import TASKS
 from store.blobs import blobs
 from store.database import transaction
 from store.jobs import claim, finish_validation, listing
-from tests.support.factories import png, queued_job, registered, shades
+from tests.support.factories import png, queue_job, register, shades
 
 
 def upload(client: TestClient, *, name: str = "digits", headers: dict[str, str] | None = None, **fields: str):
@@ -39,10 +39,10 @@ def finish_queued_validation(*, ready: bool, summary: dict | None = None, report
 
 
 def test_files_in_a_form_become_a_dataset(client: TestClient, home: Path) -> None:
-    answer = upload(client, task="image_classification", columns='{"label": 2}', splits="", format="")
-    assert answer.status_code == 202, answer.text
-    dataset = answer.json()
-    assert client.get(answer.headers["location"]).json() == dataset
+    response = upload(client, task="image_classification", columns='{"label": 2}', splits="", format="")
+    assert response.status_code == 202, response.text
+    dataset = response.json()
+    assert client.get(response.headers["location"]).json() == dataset
     (job,) = client.get("/api/v1/jobs?kind=validate").json()["data"]
     assert (job["spec"]["columns"], job["spec"]["splits"]) == ({"label": 2}, None)
     stored = []
@@ -84,9 +84,9 @@ def test_the_same_form_sent_twice_makes_one_dataset(client: TestClient, home: Pa
 def test_every_fault_of_a_form_is_reported_at_once(
     client: TestClient, home: Path, fields: dict[str, str], paths: list[str]
 ) -> None:
-    answer = client.post("/api/v1/datasets", files={"file": ("a.zip", b"x")}, data=fields)
-    assert answer.status_code == 422, answer.text
-    assert [error["path"] for error in answer.json()["errors"]] == paths
+    response = client.post("/api/v1/datasets", files={"file": ("a.zip", b"x")}, data=fields)
+    assert response.status_code == 422, response.text
+    assert [error["path"] for error in response.json()["errors"]] == paths
     assert client.get("/api/v1/datasets").json()["data"] == []
     assert list((home / "incoming").iterdir()) == []
 
@@ -98,8 +98,8 @@ def test_a_path_points_into_the_request(client: TestClient, upload: object, path
 
 
 def test_an_unknown_task_lists_the_existing_ones(client: TestClient) -> None:
-    answer = upload(client, task="telepathy")
-    assert "image_classification" in answer.json()["detail"]
+    response = upload(client, task="telepathy")
+    assert "image_classification" in response.json()["detail"]
 
 
 def test_a_misspelled_field_and_a_misspelled_task_are_reported_at_once(client: TestClient) -> None:
@@ -119,9 +119,9 @@ def test_an_unknown_dataset_lists_the_existing_ones(client: TestClient) -> None:
 
 
 def test_a_form_without_a_file_is_rejected(client: TestClient) -> None:
-    answer = client.post("/api/v1/datasets", files={"name": (None, "digits")})
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["path"] == "file"
+    response = client.post("/api/v1/datasets", files={"name": (None, "digits")})
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["path"] == "file"
 
 
 def test_a_report_lists_every_problem(client: TestClient) -> None:
@@ -160,7 +160,7 @@ def test_a_dataset_that_is_needed_is_not_deleted(client: TestClient) -> None:
     )
     dataset = client.get("/api/v1/datasets/digits").json()
     assert (dataset["state"], dataset["rows"], dataset["splits"]) == ("ready", 3, {"train": 3})
-    job_id = queued_job(dataset_id=dataset_id)
+    job_id = queue_job(dataset_id=dataset_id)
     assert job_id in client.delete("/api/v1/datasets/digits").json()["detail"]
     client.post(f"/api/v1/jobs/{job_id}/cancel")
     assert client.delete("/api/v1/datasets/digits").status_code == 204
@@ -205,9 +205,9 @@ def test_a_preview_has_inputs_for_predict_and_their_targets(client: TestClient, 
     finish_queued_validation(ready=True, summary=report.summary.model_dump(mode="json"))
     preview = client.get("/api/v1/datasets/shades/preview?limit=3").json()
     assert (preview["split"], len(preview["data"])) == ("train", 3)
-    registered(shades(tmp_path / "package"), name="shades")
-    answer = client.post("/predict/shades", json={"inputs": [row["input"] for row in preview["data"]]})
-    assert [output["label"] for output in answer.json()["outputs"]] == [row["target"] for row in preview["data"]]
+    register(shades(tmp_path / "package"), name="shades")
+    response = client.post("/predict/shades", json={"inputs": [row["input"] for row in preview["data"]]})
+    assert [output["label"] for output in response.json()["outputs"]] == [row["target"] for row in preview["data"]]
     missing = client.get("/api/v1/datasets/shades/preview?split=holdout")
     assert missing.status_code == 404
     assert "train" in missing.json()["detail"]

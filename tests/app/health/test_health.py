@@ -19,13 +19,13 @@ from store import workers
 from store.database import transaction
 from tests.app.conftest import KEY
 from tests.support.api_process import ApiProcess
-from tests.support.factories import png, queued_job, registered, shades
+from tests.support.factories import png, queue_job, register, shades
 
 
 def test_the_api_is_ready_without_broker_and_workers_and_reports_them(client: TestClient) -> None:
-    answer = client.get("/readyz")
-    assert answer.status_code == 200, answer.text
-    parts = answer.json()
+    response = client.get("/readyz")
+    assert response.status_code == 200, response.text
+    parts = response.json()
     assert (parts["database"]["ok"], parts["blobs"]["ok"]) == (True, True)
     assert (parts["broker"]["ok"], parts["workers"]["ok"]) == (False, False)
     assert parts["broker"]["fix"]
@@ -36,10 +36,10 @@ def test_the_api_is_not_ready_without_blobs(client: TestClient, home: Path) -> N
     shutil.rmtree(home / "blobs", ignore_errors=True)
     (home / "blobs").write_text("in the way")
     service.readiness.clear()
-    answer = client.get("/readyz")
-    assert answer.status_code == 503
-    assert answer.json()["blobs"]["ok"] is False
-    assert answer.json()["database"]["ok"] is True
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["blobs"]["ok"] is False
+    assert response.json()["database"]["ok"] is True
 
 
 def test_running_workers_are_listed(client: TestClient) -> None:
@@ -51,7 +51,7 @@ def test_running_workers_are_listed(client: TestClient) -> None:
 
 
 def test_metrics_count_requests_predictions_and_jobs(client: TestClient, model: str) -> None:
-    queued_job()
+    queue_job()
     client.post(f"/predict/{model}", content=png(5), headers={"Content-Type": "image/png"})
     client.get("/api/v1/datasets/nothing")
     text = client.get("/metrics").text
@@ -73,7 +73,7 @@ def test_the_system_has_the_training_device_and_the_reason(client: TestClient) -
 
 @pytest.mark.process
 def test_serving_a_prediction_imports_neither_torch_nor_rich(home: Path, tmp_path: Path) -> None:
-    registered(shades(tmp_path / "package"), name="shades")
+    register(shades(tmp_path / "package"), name="shades")
     (tmp_path / "dark.png").write_bytes(png(5))
     code = f"""
 import sys
@@ -84,8 +84,8 @@ from app.settings import AppSettings
 image = Path({str(tmp_path / "dark.png")!r}).read_bytes()
 app = create_app(AppSettings(api_key="0123456789abcdef"))
 with TestClient(app, base_url="http://localhost", headers={{"Authorization": "Bearer 0123456789abcdef"}}) as client:
-    answer = client.post("/predict/shades", content=image, headers={{"Content-Type": "image/png"}})
-    assert answer.json()["outputs"][0]["label"] == "dark", answer.text
+    response = client.post("/predict/shades", content=image, headers={{"Content-Type": "image/png"}})
+    assert response.json()["outputs"][0]["label"] == "dark", response.text
 assert "onnxruntime" in sys.modules
 unwanted = {{"torch", "rich", "pygments"}}
 assert not [name for name in sys.modules if name.partition(".")[0] in unwanted or name.startswith("ml.learning")]
@@ -98,7 +98,7 @@ assert not [name for name in sys.modules if name.partition(".")[0] in unwanted o
 
 @pytest.mark.process
 def test_the_process_is_small_after_a_prediction_and_has_not_loaded_torch(home: Path, tmp_path: Path) -> None:
-    registered(shades(tmp_path / "package"), name="shades")
+    register(shades(tmp_path / "package"), name="shades")
     with ApiProcess(home) as api:
         status, _, body = api.request("POST", "/predict/shades", headers={"Content-Type": "image/png"}, body=png(5))
         assert status == 200, body

@@ -17,8 +17,8 @@ import pytest
 from store import models
 from store.database import transaction
 from tests.support.api_process import ApiProcess
-from tests.support.factories import png, registered, shades
-from tests.support.homes import at
+from tests.support.factories import png, register, shades
+from tests.support.homes import use_home
 from tests.support.worker.waiting import until
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
@@ -48,8 +48,8 @@ def responding_process(api: ApiProcess) -> tuple[int, str]:
 def version(api: ApiProcess) -> tuple[int, str]:
     status, _, body = api.request("POST", "/predict/shades", headers={"Content-Type": "image/png"}, body=png(100))
     assert status == 200, body
-    answer = json.loads(body)
-    return answer["version"], answer["outputs"][0]["label"]
+    response = json.loads(body)
+    return response["version"], response["outputs"][0]["label"]
 
 
 def until_both_answer(api: ApiProcess) -> None:
@@ -64,9 +64,9 @@ def until_both_answer(api: ApiProcess) -> None:
 
 
 def test_two_processes_answer_follow_an_alias_and_are_restarted(api: ApiProcess, home: Path, tmp_path: Path) -> None:
-    with at(home):
-        registered(shades(tmp_path / "first"))
-        registered(shades(tmp_path / "second", bias=15.0))
+    with use_home(home):
+        register(shades(tmp_path / "first"))
+        register(shades(tmp_path / "second", bias=15.0))
         with transaction() as session:
             models.set_alias(session, "shades", "production", 1)
     until_both_answer(api)
@@ -75,7 +75,7 @@ def test_two_processes_answer_follow_an_alias_and_are_restarted(api: ApiProcess,
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(lambda _: version(api), range(60))) == {(1, "dark")}
 
-        with at(home), transaction() as session:
+        with use_home(home), transaction() as session:
             models.set_alias(session, "shades", "production", 2)
         time.sleep(1.1)  # Twice the time that a name is trusted, and a look-up.
         pool.map(lambda _: version(api), range(20))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.api_process import ApiProcess
-from tests.support.factories import queued_job
+from tests.support.factories import queue_job
 
 pytestmark = pytest.mark.process
 
@@ -53,21 +53,21 @@ def read_all(connection: socket.socket) -> bytes:
     ],
 )
 def test_without_a_key_the_body_is_not_stored(api: ApiProcess, method: str, path: str, content_type: str) -> None:
-    size, before = 200 * MIB, api.rss_bytes()
+    size, initial_bytes = 200 * MIB, api.rss_bytes()
     head = (
         f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\nContent-Length: {size}\r\n\r\n"
     )
     with connect(api) as connection:
         connection.sendall(head.encode())
-        answer = connection.recv(4096)  # Before a single byte of the body was sent.
-        assert answer.startswith(b"HTTP/1.1 401 ")
-        assert b"application/problem+json" in answer
+        response = connection.recv(4096)  # Before a single byte of the body was sent.
+        assert response.startswith(b"HTTP/1.1 401 ")
+        assert b"application/problem+json" in response
         try:
             for _ in range(200):
                 connection.sendall(b"x" * MIB)
         except OSError:
             pass  # It is free to hang up.
-    assert api.rss_bytes() - before < 20 * MIB
+    assert api.rss_bytes() - initial_bytes < 20 * MIB
     incoming = Path(api.environment["PLINTH_HOME"]) / "incoming"
     assert list(incoming.iterdir()) == []
 
@@ -88,28 +88,28 @@ def test_an_announced_size_above_the_limit_is_rejected_before_the_body_is_sent(a
     )
     with connect(api) as connection:
         connection.sendall(head.encode())
-        answer = b"".join(iter(lambda: connection.recv(4096), b""))
-    assert answer.startswith(b"HTTP/1.1 413 ")
-    assert b"33554432 bytes" in answer
+        response = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert response.startswith(b"HTTP/1.1 413 ")
+    assert b"33554432 bytes" in response
 
 
 def test_a_body_of_unknown_size_is_limited(api: ApiProcess) -> None:
-    before = api.rss_bytes()
+    initial_bytes = api.rss_bytes()
     head = (
         f"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api.key}\r\n"
         "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
-    answer = b""
+    response = b""
     with connect(api) as connection:
         connection.sendall(head.encode())
         try:
             for _ in range(100):
                 connection.sendall(b"100000\r\n" + b" " * MIB + b"\r\n")
-            answer = connection.recv(4096)
+            response = connection.recv(4096)
         except OSError:
-            answer = answer or b"reset"
-    assert answer == b"reset" or answer.startswith(b"HTTP/1.1 413 ")
-    assert api.rss_bytes() - before < 100 * MIB
+            response = response or b"reset"
+    assert response == b"reset" or response.startswith(b"HTTP/1.1 413 ")
+    assert api.rss_bytes() - initial_bytes < 100 * MIB
 
 
 @pytest.mark.parametrize("cut_bytes", [70_001, 300_000, 3 * MIB])
@@ -119,30 +119,30 @@ def test_large_bodies_arrive_complete_on_one_connection(api: ApiProcess, cut_byt
         for _ in range(2):
             upload = _begun_upload(api, len(content))
             # The next request comes before the answer: it begins where the body ends, not a byte earlier or later.
-            sent = _piece_head(api, upload, len(content)) + content + _head(api, f"GET {upload}")
-            for start in range(0, len(sent), cut_bytes):
-                connection.sendall(sent[start : start + cut_bytes])
+            data = _piece_head(api, upload, len(content)) + content + _head(api, f"GET {upload}")
+            for start in range(0, len(data), cut_bytes):
+                connection.sendall(data[start : start + cut_bytes])
                 time.sleep(0.01)
-            answers = b""
-            while b'"complete":true' not in answers:
+            responses = b""
+            while b'"complete":true' not in responses:
                 piece = connection.recv(65536)
-                assert piece, answers
-                answers += piece
-            assert answers.startswith(b"HTTP/1.1 204 ")
+                assert piece, responses
+                responses += piece
+            assert responses.startswith(b"HTTP/1.1 204 ")
             stored = Path(api.environment["PLINTH_HOME"]) / "blobs" / "uploads" / upload.rpartition("/")[2] / "data"
             assert stored.read_bytes() == content
 
 
 def test_the_received_part_of_a_large_body_is_stored_when_the_connection_breaks(api: ApiProcess) -> None:
     upload = _begun_upload(api, 20 * MIB)
-    sent = secrets.token_bytes(5 * MIB + 4321)
+    data = secrets.token_bytes(5 * MIB + 4321)
     with connect(api) as connection:
-        connection.sendall(_piece_head(api, upload, 20 * MIB) + sent)
+        connection.sendall(_piece_head(api, upload, 20 * MIB) + data)
     path = Path(api.environment["PLINTH_HOME"]) / "incoming" / upload.rpartition("/")[2]
     deadline = time.monotonic() + 10
-    while path.stat().st_size < len(sent) and time.monotonic() < deadline:
+    while path.stat().st_size < len(data) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert path.read_bytes() == sent
+    assert path.read_bytes() == data
 
 
 def test_a_client_that_expects_100_continue_gets_it(api: ApiProcess) -> None:
@@ -194,9 +194,9 @@ def test_endless_headers_are_rejected(api: ApiProcess) -> None:
 def test_bytes_that_are_not_http_get_a_problem_document(api: ApiProcess) -> None:
     with connect(api) as connection:
         connection.sendall(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
-        answer = connection.recv(4096)
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b"application/problem+json" in answer
+        response = connection.recv(4096)
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in response
 
 
 def test_a_body_that_stops_arriving_is_rejected(api: ApiProcess) -> None:
@@ -252,7 +252,7 @@ def test_logs_have_one_line_per_event_and_no_secret(new_home: Callable[[], Path]
 
 def test_shutdown_takes_less_than_three_seconds_with_open_streams(home: Path) -> None:
     with ApiProcess(home) as api:
-        job_id = queued_job()
+        job_id = queue_job()
         streams = [connect(api) for _ in range(5)]
         for stream in streams:
             stream.sendall(
@@ -276,7 +276,7 @@ def test_a_request_that_is_not_answered_before_the_shutdown_gets_503(new_home: C
         connection.sendall(f"POST /api/v1/jobs HTTP/1.1\r\n{head}Content-Length: 100\r\n\r\n{{".encode())
         time.sleep(0.3)
         assert api.stop() == 0
-        answer = read_all(connection).lower()
-    assert answer.startswith(b"http/1.1 503 ")
-    assert b"retry-after: 1" in answer
-    assert b'"code":"stopped"' in answer
+        response = read_all(connection).lower()
+    assert response.startswith(b"http/1.1 503 ")
+    assert b"retry-after: 1" in response
+    assert b'"code":"stopped"' in response

@@ -16,7 +16,7 @@ from store import datasets, jobs
 from store.database import transaction
 from tests.app.datasets.test_datasets import finish_queued_validation
 from tests.support.api_process import ApiProcess
-from tests.support.factories import claimed, queued_job, registered, reported, shades
+from tests.support.factories import claim_job, queue_job, register, report_steps, shades
 
 SUMMARY = {
     "format": "idx",
@@ -49,34 +49,34 @@ def finetune(**changes: object) -> dict[str, object]:
 
 def test_a_job_is_accepted_with_every_default_filled_in(client: TestClient) -> None:
     dataset_id = ready_dataset()
-    answer = client.post("/api/v1/jobs", json=finetune(schedule={"epochs": 3}))
-    assert answer.status_code == 202, answer.text
-    job = answer.json()
-    assert answer.headers["location"] == f"/api/v1/jobs/{job['id']}"
+    response = client.post("/api/v1/jobs", json=finetune(schedule={"epochs": 3}))
+    assert response.status_code == 202, response.text
+    job = response.json()
+    assert response.headers["location"] == f"/api/v1/jobs/{job['id']}"
     assert (job["state"], job["kind"], job["attempt"], job["dataset"]) == ("queued", "finetune", 0, dataset_id)
     assert job["spec"]["dataset"] == "shades@1"
     assert job["spec"]["schedule"]["epochs"] == 3
     assert job["spec"]["schedule"]["optimizer"]
-    assert client.get(answer.headers["location"]).json() == job
+    assert client.get(response.headers["location"]).json() == job
     assert [job["id"] for job in client.get("/api/v1/jobs?state=queued").json()["data"]] == [job["id"]]
     assert client.get("/api/v1/jobs?state=running&state=failed").json()["data"] == []
 
 
 def test_validate_only_checks_everything_and_makes_no_job(client: TestClient) -> None:
     ready_dataset()
-    answer = client.post("/api/v1/jobs?validate_only=true", json=finetune())
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["valid"] is True
-    assert answer.json()["spec"]["architectures"]["image"]["name"] == "cnn"
+    response = client.post("/api/v1/jobs?validate_only=true", json=finetune())
+    assert response.status_code == 200, response.text
+    assert response.json()["valid"] is True
+    assert response.json()["spec"]["architectures"]["image"]["name"] == "cnn"
     assert client.post("/api/v1/jobs?validate_only=true", json=finetune(task="telepathy")).status_code == 422
     assert client.get("/api/v1/jobs").json()["data"] == []
 
 
 def test_every_fault_of_a_spec_is_reported_at_once(client: TestClient) -> None:
     spec = finetune(dataset="nothing", task="telepathy", architecture="vee", start_from=None, tuning="gently")
-    answer = client.post("/api/v1/jobs", json=spec)
-    assert answer.status_code == 422
-    problem = answer.json()
+    response = client.post("/api/v1/jobs", json=spec)
+    assert response.status_code == 422
+    problem = response.json()
     paths = {error["path"] for error in problem["errors"]}
     assert {"dataset", "task"} <= paths
     assert any(path.startswith("architecture") for path in paths)
@@ -86,9 +86,11 @@ def test_every_fault_of_a_spec_is_reported_at_once(client: TestClient) -> None:
 
 def test_invalid_fields_are_reported_with_their_path(client: TestClient) -> None:
     ready_dataset()
-    answer = client.post("/api/v1/jobs", json=finetune(schedule={"epochs": -1, "batch_size": "many"}, seed=-1, extra=1))
-    assert answer.status_code == 422
-    assert {error["path"] for error in answer.json()["errors"]} == {
+    response = client.post(
+        "/api/v1/jobs", json=finetune(schedule={"epochs": -1, "batch_size": "many"}, seed=-1, extra=1)
+    )
+    assert response.status_code == 422
+    assert {error["path"] for error in response.json()["errors"]} == {
         "schedule.epochs",
         "schedule.batch_size",
         "seed",
@@ -136,9 +138,9 @@ def test_misspelled_fields_and_unknown_names_are_reported_at_once(
 ) -> None:
     ready_dataset()
     sent = {name: value for name, value in finetune(**changes).items() if value is not None}
-    answer = client.post("/api/v1/jobs", json=sent)
-    assert answer.status_code == 422
-    findings = {item["path"]: item for item in answer.json()["errors"]}
+    response = client.post("/api/v1/jobs", json=sent)
+    assert response.status_code == 422
+    findings = {item["path"]: item for item in response.json()["errors"]}
     for path, name in names.items():
         assert name in findings[path]["message"], findings
         assert name in findings[path].get("hint", "") or path == "kind"
@@ -149,10 +151,10 @@ def test_misspelled_fields_and_unknown_names_are_reported_at_once(
     "body", [finetune(schedule={f"f{number}": 1 for number in range(20_000)}), {"kind": "k" * 1_000_000}]
 )
 def test_the_size_of_a_response_is_limited_however_many_faults_there_are(client: TestClient, body: object) -> None:
-    answer = client.post("/api/v1/jobs", json=body)
-    assert answer.status_code == 422
-    assert 1 <= len(answer.json()["errors"]) <= 400
-    assert len(answer.content) < 250_000
+    response = client.post("/api/v1/jobs", json=body)
+    assert response.status_code == 422
+    assert 1 <= len(response.json()["errors"]) <= 400
+    assert len(response.content) < 250_000
 
 
 def test_an_unknown_dataset_lists_up_to_50_existing_ones(client: TestClient) -> None:
@@ -168,28 +170,28 @@ def test_an_unknown_dataset_lists_up_to_50_existing_ones(client: TestClient) -> 
 
 def test_a_base_model_is_pinned_to_its_version(client: TestClient, tmp_path: Path) -> None:
     ready_dataset()
-    registered(shades(tmp_path / "package"), name="base")
-    answer = client.post("/api/v1/jobs", json=finetune(architecture=None, start_from="base"))
-    if answer.status_code == 202:
-        assert answer.json()["spec"]["start_from"] == "base@1"
-    answer = client.post("/api/v1/jobs", json=finetune(architecture=None, start_from={"image": "base"}))
-    if answer.status_code == 202:
-        assert answer.json()["spec"]["start_from"] == {"image": "base@1"}
+    register(shades(tmp_path / "package"), name="base")
+    response = client.post("/api/v1/jobs", json=finetune(architecture=None, start_from="base"))
+    if response.status_code == 202:
+        assert response.json()["spec"]["start_from"] == "base@1"
+    response = client.post("/api/v1/jobs", json=finetune(architecture=None, start_from={"image": "base"}))
+    if response.status_code == 202:
+        assert response.json()["spec"]["start_from"] == {"image": "base@1"}
     (error,) = client.post("/api/v1/jobs", json=finetune(architecture=None, start_from={"image": "no"})).json()[
         "errors"
     ]
     assert error["path"] == "start_from.image"
-    answer = client.post("/api/v1/jobs", json=finetune(architecture=None, start_from="bass"))
-    assert answer.status_code == 422
-    assert "base" in answer.json()["detail"]
+    response = client.post("/api/v1/jobs", json=finetune(architecture=None, start_from="bass"))
+    assert response.status_code == 422
+    assert "base" in response.json()["detail"]
 
 
 def test_a_dataset_that_is_not_ready_cannot_be_trained_on(client: TestClient) -> None:
     with transaction() as session:
         datasets.create(session, name="shades", sources=[])
-    answer = client.post("/api/v1/jobs", json=finetune())
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["code"] == "dataset_not_ready"
+    response = client.post("/api/v1/jobs", json=finetune())
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["code"] == "dataset_not_ready"
 
 
 def test_a_job_sent_twice_runs_once(client: TestClient) -> None:
@@ -203,9 +205,9 @@ def test_a_job_sent_twice_runs_once(client: TestClient) -> None:
 
 
 def test_progress_metrics_events_logs_and_checkpoints_can_be_read(client: TestClient) -> None:
-    job_id = queued_job()
-    claim = claimed(job_id)
-    reported(claim, steps=5)
+    job_id = queue_job()
+    claim = claim_job(job_id)
+    report_steps(claim, steps=5)
     job = client.get(f"/api/v1/jobs/{job_id}").json()
     assert (job["state"], job["attempt"]) == ("running", 1)
     assert job["progress"]["step"] == 5
@@ -231,7 +233,7 @@ def test_progress_metrics_events_logs_and_checkpoints_can_be_read(client: TestCl
 
 def test_a_finished_job_names_its_model_and_its_report(client: TestClient, tmp_path: Path) -> None:
     report = {"task": "image_classification", "split": "test", "rows": 20, "metrics": {"accuracy": 1.0}}
-    registered(shades(tmp_path / "package"), name="shades", report={**report, "warnings": ["it guesses"]})
+    register(shades(tmp_path / "package"), name="shades", report={**report, "warnings": ["it guesses"]})
     (job,) = client.get("/api/v1/jobs?kind=finetune").json()["data"]
     assert (job["state"], job["reason"]) == ("succeeded", "completed")
     assert job["model"] == {"name": "shades", "version": 1}
@@ -241,7 +243,7 @@ def test_a_finished_job_names_its_model_and_its_report(client: TestClient, tmp_p
 
 
 def test_a_failed_job_has_the_reason_and_whether_the_user_caused_it(client: TestClient) -> None:
-    claim = claimed(queued_job())
+    claim = claim_job(queue_job())
     error = {"code": "training_diverged", "message": "the loss is NaN", "hint": "Lower it.", "user_fault": True}
     with transaction() as session:
         jobs.fail(session, claim, error=error)
@@ -249,20 +251,20 @@ def test_a_failed_job_has_the_reason_and_whether_the_user_caused_it(client: Test
 
 
 def test_a_job_can_be_paused_resumed_stopped_and_cancelled(client: TestClient) -> None:
-    job_id = queued_job()
+    job_id = queue_job()
 
     def post(action: str) -> tuple[int, str | None]:
-        answer = client.post(f"/api/v1/jobs/{job_id}/{action}")
-        return answer.status_code, answer.json().get("requested")
+        response = client.post(f"/api/v1/jobs/{job_id}/{action}")
+        return response.status_code, response.json().get("requested")
 
     assert post("resume")[0] == 409
     assert post("pause") == (202, "pause")
     assert post("resume") == (202, None)
-    claimed(job_id)
+    claim_job(job_id)
     assert post("stop") == (202, "stop")
     assert post("pause")[0] == 409
     assert post("cancel") == (202, "cancel")
-    second_id = queued_job()
+    second_id = queue_job()
     assert client.post(f"/api/v1/jobs/{second_id}/cancel").json()["state"] == "cancelled"
     assert client.post(f"/api/v1/jobs/{second_id}/stop").status_code == 409
     assert client.post("/api/v1/jobs/job_1/cancel").status_code == 404
@@ -315,11 +317,11 @@ class Stream:
 @pytest.mark.process
 def test_events_are_streamed_as_they_happen_and_resume_after_the_last_id(home: Path) -> None:
     with ApiProcess(home) as api:
-        job_id = queued_job()
+        job_id = queue_job()
         stream = Stream(api, job_id)
         stream.wait_for(1)
-        claim = claimed(job_id)
-        reported(claim, steps=3)
+        claim = claim_job(job_id)
+        report_steps(claim, steps=3)
         stream.wait_for(8)
         with transaction() as session:
             jobs.succeed(session, claim, reason="completed")
@@ -339,16 +341,16 @@ def test_events_are_streamed_as_they_happen_and_resume_after_the_last_id(home: P
 
 @pytest.mark.parametrize("path", ["jobs?cursor=7", "jobs/{job}/events?cursor=abc", "jobs/{job}/logs?cursor=-1"])
 def test_an_invalid_cursor_is_rejected(client: TestClient, path: str) -> None:
-    answer = client.get(f"/api/v1/{path.format(job=queued_job())}")
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["path"] == "cursor"
+    response = client.get(f"/api/v1/{path.format(job=queue_job())}")
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["path"] == "cursor"
 
 
 def test_an_invalid_metric_query_is_rejected_with_the_parameter(client: TestClient) -> None:
-    job_id = queued_job()
-    answer = client.get(f"/api/v1/jobs/{job_id}/metrics?max_points=1")
-    assert answer.status_code == 422
-    assert "max_points" in answer.json()["detail"]
+    job_id = queue_job()
+    response = client.get(f"/api/v1/jobs/{job_id}/metrics?max_points=1")
+    assert response.status_code == 422
+    assert "max_points" in response.json()["detail"]
 
 
 def test_jobs_are_accepted_without_a_broker(client: TestClient) -> None:
@@ -360,14 +362,14 @@ def test_jobs_are_accepted_without_a_broker(client: TestClient) -> None:
 
 def test_a_teacher_is_pinned_to_its_version_and_cannot_be_deleted(client: TestClient, tmp_path: Path) -> None:
     ready_dataset()
-    registered(shades(tmp_path / "package"), name="base")
+    register(shades(tmp_path / "package"), name="base")
 
     def distill(teacher: str) -> dict[str, object]:
         return finetune(objective={"name": "distillation", "config": {"teacher": teacher}})
 
-    answer = client.post("/api/v1/jobs", json=distill("base"))
-    assert answer.status_code == 202, answer.text
-    assert answer.json()["spec"]["objective"]["config"]["teacher"] == "base@1"
+    response = client.post("/api/v1/jobs", json=distill("base"))
+    assert response.status_code == 202, response.text
+    assert response.json()["spec"]["objective"]["config"]["teacher"] == "base@1"
     assert client.delete("/api/v1/models/base/versions/1").status_code == 409
     unknown = client.post("/api/v1/jobs", json=distill("bass"))
     assert unknown.status_code == 422

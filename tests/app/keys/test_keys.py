@@ -17,9 +17,9 @@ from tests.support.api_process import ApiProcess
 
 
 def test_a_new_key_is_accepted_like_the_first_one(client: TestClient) -> None:
-    made = client.post("/api/v1/keys", json={"name": "laptop"})
-    assert made.status_code == 201
-    secret = made.json()["secret"]
+    created = client.post("/api/v1/keys", json={"name": "laptop"})
+    assert created.status_code == 201
+    secret = created.json()["secret"]
     assert secret.startswith("plinth_")
     headers = {"Authorization": f"bearer {secret}"}
     listed = client.get("/api/v1/keys", headers=headers).json()["data"]
@@ -42,16 +42,16 @@ def test_a_new_key_is_accepted_like_the_first_one(client: TestClient) -> None:
 )
 def test_other_credentials_are_rejected(client: TestClient, headers: dict[str, str]) -> None:
     raw = {name: value.encode("latin-1") for name, value in headers.items()}
-    answer = client.get("/api/v1/keys", headers=raw)
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"].startswith("Bearer")
-    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    response = client.get("/api/v1/keys", headers=raw)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"].startswith("Bearer")
+    assert response.json()["request_id"] == response.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/openapi.json", "/static/swagger-ui.css", "/"])
 def test_open_paths_need_no_key(client: TestClient, path: str) -> None:
-    answer = client.get(path, headers={"Authorization": ""})
-    assert answer.status_code in (200, 503), answer.text
+    response = client.get(path, headers={"Authorization": ""})
+    assert response.status_code in (200, 503), response.text
 
 
 def test_every_other_path_needs_a_key(client: TestClient) -> None:
@@ -59,8 +59,8 @@ def test_every_other_path_needs_a_key(client: TestClient) -> None:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             needs_none = operation.get("security") == []
-            answer = client.request(method, path.replace("{", "").replace("}", ""), headers={"Authorization": ""})
-            assert (answer.status_code == 401) is not needs_none, (method, path)
+            response = client.request(method, path.replace("{", "").replace("}", ""), headers={"Authorization": ""})
+            assert (response.status_code == 401) is not needs_none, (method, path)
 
 
 def test_a_repeated_creation_makes_one_key_and_shows_its_secret_once(client: TestClient, home: Path) -> None:

@@ -16,7 +16,7 @@ from ml.package.package import ModelPackage
 from store import jobs
 from store.database import transaction
 from store.tables import Job
-from tests.support.factories import SIDE, changed, registered, shades
+from tests.support.factories import SIDE, change_manifest, register, shades
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def package(tmp_path: Path) -> ModelPackage:
 
 
 def test_a_version_has_its_architecture_and_lineage(client: TestClient, package: ModelPackage) -> None:
-    registered(package)
-    registered(package)
+    register(package)
+    register(package)
     version = client.get("/api/v1/models/shades/versions/2").json()
     assert (version["name"], version["version"], version["task"]) == ("shades", 2, "image_classification")
     assert version["architecture"] == {"image": "cnn"}
@@ -45,7 +45,7 @@ def test_a_version_has_its_architecture_and_lineage(client: TestClient, package:
 
 def test_a_version_has_its_graphs_and_their_parity(client: TestClient, package: ModelPackage, tmp_path: Path) -> None:
     parity = {"rows": 100, "max_abs_difference": 0.2, "labels_changed": 1}
-    judged = {
+    verdict = {
         "metric": "accuracy",
         "before": 0.9,
         "after": 0.7,
@@ -53,28 +53,28 @@ def test_a_version_has_its_graphs_and_their_parity(client: TestClient, package: 
         "served": False,
         "reason": "it is worse",
     }
-    variant = Variant.model_validate({"name": "int8", "parity": parity, **judged})
+    variant = Variant.model_validate({"name": "int8", "parity": parity, **verdict})
     graph = package.manifest.graphs["model"].model_copy(update={"variant": variant})
-    registered(changed(package, graphs={"model": graph}))
+    register(change_manifest(package, graphs={"model": graph}))
     version = client.get("/api/v1/models/shades/versions/1").json()
     assert (version["engine"], version["engine_reason"]) == ("onnxruntime", None)
-    shown = version["graphs"]["model"]
-    assert shown["parity"] == {"rows": 1, "max_abs_difference": 0.0, "labels_changed": None, "max_abs_output": None}
-    assert (shown["variant"]["served"], shown["variant"]["reason"]) == (False, "it is worse")
-    registered(changed(shades(tmp_path / "bare"), graphs={}, no_graph_reason="dynamo: it loops"))
+    graph = version["graphs"]["model"]
+    assert graph["parity"] == {"rows": 1, "max_abs_difference": 0.0, "labels_changed": None, "max_abs_output": None}
+    assert (graph["variant"]["served"], graph["variant"]["reason"]) == (False, "it is worse")
+    register(change_manifest(shades(tmp_path / "bare"), graphs={}, no_graph_reason="dynamo: it loops"))
     version = client.get("/api/v1/models/shades/versions/2").json()
     assert (version["engine"], version["engine_reason"], version["graphs"]) == ("torch", "dynamo: it loops", {})
 
 
-def test_a_version_is_told_with_its_origin_when_that_is_deleted(client: TestClient, package: ModelPackage) -> None:
+def test_a_version_has_its_lineage_after_its_parents_are_deleted(client: TestClient, package: ModelPackage) -> None:
     form = {"files": {"file": ("shades.zip", b"PK")}, "data": {"name": "shades"}}
     dataset_id = client.post("/api/v1/datasets", **form).json()["id"]
     with transaction() as session:
         job = session.scalars(select(Job).where(Job.dataset_id == dataset_id)).one()
         jobs.cancel(session, job.id)
-    registered(package, name="base")
+    register(package, name="base")
     parent_id = client.get("/api/v1/models/base/versions/1").json()["id"]
-    registered(package, dataset_id=dataset_id, parent_id=parent_id)
+    register(package, dataset_id=dataset_id, parent_id=parent_id)
     for path in (f"datasets/{dataset_id}", "models/base/versions/1"):
         assert client.delete(f"/api/v1/{path}").status_code == 204
     lineage = client.get("/api/v1/models/shades/versions/1").json()["lineage"]
@@ -83,28 +83,28 @@ def test_a_version_is_told_with_its_origin_when_that_is_deleted(client: TestClie
 
 
 @pytest.mark.parametrize("path", ["nothing", "shades/versions/9", "shades/aliases/none", "shades/versions/9/download"])
-def test_what_is_not_there_is_not_found(client: TestClient, package: ModelPackage, path: str) -> None:
-    registered(package)
+def test_unknown_paths_are_not_found(client: TestClient, package: ModelPackage, path: str) -> None:
+    register(package)
     assert client.get(f"/api/v1/models/{path}").status_code == 404
 
 
-def test_an_alias_moves_only_for_who_saw_where_it_was(client: TestClient, package: ModelPackage) -> None:
-    registered(package)
-    registered(package)
+def test_an_alias_moves_only_with_its_current_etag(client: TestClient, package: ModelPackage) -> None:
+    register(package)
+    register(package)
     path = "/api/v1/models/shades/aliases/production"
-    made = client.put(path, json={"version": 1})
-    assert made.status_code == 200, made.text
-    moved = client.put(path, json={"version": 2}, headers={"If-Match": made.headers["etag"]})
+    created = client.put(path, json={"version": 1})
+    assert created.status_code == 200, created.text
+    moved = client.put(path, json={"version": 2}, headers={"If-Match": created.headers["etag"]})
     assert (moved.status_code, moved.json()["version"]) == (200, 2)
-    late = client.put(path, json={"version": 1}, headers={"If-Match": made.headers["etag"]})
+    late = client.put(path, json={"version": 1}, headers={"If-Match": created.headers["etag"]})
     assert late.status_code == 412
-    seen = client.get(path)
-    assert seen.headers["etag"] == moved.headers["etag"] == moved.json()["etag"]
-    assert [change["version"] for change in seen.json()["history"]] == [2, 1]
+    alias = client.get(path)
+    assert alias.headers["etag"] == moved.headers["etag"] == moved.json()["etag"]
+    assert [change["version"] for change in alias.json()["history"]] == [2, 1]
     assert client.get("/api/v1/models/shades").json()["aliases"] == {"production": 2}
     assert client.get("/api/v1/models/shades/versions/2").json()["aliases"] == ["production"]
     assert client.delete("/api/v1/models/shades/versions/2").status_code == 409
-    assert client.delete(path, headers={"If-Match": made.headers["etag"]}).status_code == 412
+    assert client.delete(path, headers={"If-Match": created.headers["etag"]}).status_code == 412
     assert client.delete(path, headers={"If-Match": moved.headers["etag"]}).status_code == 204
     assert client.get(path).status_code == 404
     assert client.delete("/api/v1/models/shades/versions/2").status_code == 204
@@ -112,29 +112,29 @@ def test_an_alias_moves_only_for_who_saw_where_it_was(client: TestClient, packag
 
 
 def test_an_alias_of_an_unknown_version_is_rejected(client: TestClient, package: ModelPackage) -> None:
-    registered(package)
+    register(package)
     assert client.put("/api/v1/models/shades/aliases/production", json={"version": 9}).status_code == 404
     assert client.put("/api/v1/models/shades/aliases/7", json={"version": 1}).status_code == 422
 
 
 def test_a_downloaded_zip_is_a_valid_package(client: TestClient, package: ModelPackage, tmp_path: Path) -> None:
-    registered(package)
-    answer = client.get("/api/v1/models/shades/versions/1/download")
-    assert answer.headers["content-type"] == "application/zip"
-    assert answer.headers["content-disposition"] == 'attachment; filename="shades-1.zip"'
-    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+    register(package)
+    response = client.get("/api/v1/models/shades/versions/1/download")
+    assert response.headers["content-type"] == "application/zip"
+    assert response.headers["content-disposition"] == 'attachment; filename="shades-1.zip"'
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         assert archive.testzip() is None
         archive.extractall(tmp_path / "unzipped")
     assert ModelPackage.open(tmp_path / "unzipped").manifest == package.manifest
-    assert client.get("/api/v1/models/shades/versions/1/download").content == answer.content
+    assert client.get("/api/v1/models/shades/versions/1/download").content == response.content
 
 
 def test_one_file_of_a_package_can_be_downloaded(client: TestClient, package: ModelPackage) -> None:
-    registered(package)
+    register(package)
     files = {file["path"]: file for file in client.get("/api/v1/models/shades/versions/1").json()["files"]}
-    answer = client.get("/api/v1/models/shades/versions/1/download?file=model.onnx")
-    assert hashlib.sha256(answer.content).hexdigest() == files["model.onnx"]["sha256"]
-    assert len(answer.content) == files["model.onnx"]["bytes"]
+    response = client.get("/api/v1/models/shades/versions/1/download?file=model.onnx")
+    assert hashlib.sha256(response.content).hexdigest() == files["model.onnx"]["sha256"]
+    assert len(response.content) == files["model.onnx"]["bytes"]
     for name in ("nothing", "../../plinth.db", "/etc/passwd", "encoders/../model.onnx"):
         refused = client.get("/api/v1/models/shades/versions/1/download", params={"file": name})
         assert refused.status_code == 404
@@ -142,17 +142,17 @@ def test_one_file_of_a_package_can_be_downloaded(client: TestClient, package: Mo
 
 
 def test_the_example_of_a_signature_is_what_the_model_outputs(client: TestClient, package: ModelPackage) -> None:
-    registered(package)
+    register(package)
     signature = client.get("/api/v1/models/shades/versions/1/signature").json()
     assert {"image", "pixels"} <= set(signature["input_schema"]["properties"])
-    answer = client.post("/predict/shades", json={"inputs": [signature["example"]["input"]]})
-    assert answer.json()["outputs"] == [signature["example"]["output"]]
+    response = client.post("/predict/shades", json={"inputs": [signature["example"]["input"]]})
+    assert response.json()["outputs"] == [signature["example"]["output"]]
     assert client.post("/predict/shades", json={"inputs": [{"pixels": [[0] * SIDE]}]}).status_code == 200
 
 
 def test_a_model_is_deleted_with_its_files(client: TestClient, package: ModelPackage, home: Path) -> None:
-    registered(package)
-    registered(package)
+    register(package)
+    register(package)
     assert client.delete("/api/v1/models/shades").status_code == 204
     assert client.get("/api/v1/models/shades").status_code == 404
     assert not list((home / "blobs").glob("models/*"))

@@ -122,14 +122,14 @@ def test_the_values_that_the_page_fills_in_are_accepted(client: TestClient, docu
     form = document["paths"]["/api/v1/datasets"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     texts = {name: field for name, field in form["properties"].items() if field["type"] == "string"}
     filled = {name: (field.get("examples") or [field.get("default", "string")])[0] for name, field in texts.items()}
-    answer = client.post("/api/v1/datasets", data=filled, files={"file": ("digits.zip", b"PK")})
-    assert answer.status_code == 202, answer.text
+    response = client.post("/api/v1/datasets", data=filled, files={"file": ("digits.zip", b"PK")})
+    assert response.status_code == 202, response.text
 
 
 def test_the_example_of_splits_is_valid(document: dict[str, Any]) -> None:
     form = document["paths"]["/api/v1/datasets"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    _, shown, _ = form["properties"]["splits"]["description"].split("`")
-    assert SplitPlan.from_request(json.loads(shown)).fractions is not None
+    _, example, _ = form["properties"]["splits"]["description"].split("`")
+    assert SplitPlan.from_request(json.loads(example)).fractions is not None
 
 
 def test_tags_come_in_the_order_of_work(document: dict[str, Any]) -> None:
@@ -152,10 +152,10 @@ def test_tags_come_in_the_order_of_work(document: dict[str, Any]) -> None:
 def test_unknown_paths_get_a_problem_document(
     client: TestClient, method: str, path: str, status: int, code: str
 ) -> None:
-    answer = client.request(method, path)
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["code"] == code
+    response = client.request(method, path)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["code"] == code
 
 
 def test_the_response_to_a_wrong_method_lists_the_allowed_ones(client: TestClient) -> None:
@@ -163,8 +163,8 @@ def test_the_response_to_a_wrong_method_lists_the_allowed_ones(client: TestClien
 
 
 def test_a_body_of_another_type_is_rejected(client: TestClient) -> None:
-    answer = client.post("/api/v1/jobs", content=b"kind: finetune", headers={"Content-Type": "application/yaml"})
-    assert answer.status_code == 415
+    response = client.post("/api/v1/jobs", content=b"kind: finetune", headers={"Content-Type": "application/yaml"})
+    assert response.status_code == 415
 
 
 def test_a_request_keeps_its_id(client: TestClient) -> None:

@@ -16,7 +16,7 @@ from ml.tasks import TASKS
 from tests.app.jobs.test_jobs import ready_dataset
 from tests.support import homes
 from tests.support.api_process import ApiProcess
-from tests.support.factories import changed, registered, shades
+from tests.support.factories import change_manifest, register, shades
 from tests.support.ml import packages
 from tools.build_openapi import text
 
@@ -49,13 +49,13 @@ EXAMPLES = [
 def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
     """A service with every dataset and model that examples name, one model per task."""
     api, folder = ApiProcess(new_home()), tmp_path_factory.mktemp("packages")
-    with homes.at(api.home):
+    with homes.use_home(api.home):
         ready_dataset("mnist")
-        registered(changed(shades(folder / "base"), task=None, labels=None), name="digits-base")
-        registered(shades(folder / "digits"), name="digits")
+        register(change_manifest(shades(folder / "base"), task=None, labels=None), name="digits-base")
+        register(shades(folder / "digits"), name="digits")
         for task in TASKS:
-            registered(packages.untrained(task, folder / task), name=task)
-        registered(packages.untrained("text_classification", folder / "reviews"), name="reviews")
+            register(packages.untrained(task, folder / task), name=task)
+        register(packages.untrained("text_classification", folder / "reviews"), name="reviews")
     with api:
         yield api
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import homes
 from tests.support.api_process import ApiProcess
-from tests.support.factories import registered, shades
+from tests.support.factories import register, shades
 from tests.support.repository import REPOSITORY
 
 pytestmark = pytest.mark.process
@@ -54,7 +54,7 @@ print(job.kind, job.state)
 
 def run(command: Sequence[str | Path], *, into: Path, environment: Mapping[str, str] | None = None) -> str:
     """Run a command that has to succeed; returns its output."""
-    done = subprocess.run(
+    process = subprocess.run(
         command,
         cwd=into,
         env={**os.environ, **(environment or {})},
@@ -63,8 +63,8 @@ def run(command: Sequence[str | Path], *, into: Path, environment: Mapping[str, 
         check=False,
         timeout=INSTALL_SECONDS,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout + process.stderr
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +85,8 @@ def python_client(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
     api = ApiProcess(new_home())
-    with homes.at(api.home):
-        registered(shades(tmp_path_factory.mktemp("packages") / "shades"), name="shades")
+    with homes.use_home(api.home):
+        register(shades(tmp_path_factory.mktemp("packages") / "shades"), name="shades")
     with api:
         yield api
 

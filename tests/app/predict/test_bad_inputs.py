@@ -20,7 +20,7 @@ from ml.data.files.audio import decode
 from ml.encoders import ENCODERS
 from tests.support import homes
 from tests.support.api_process import ApiProcess
-from tests.support.factories import SIDE, embedder, png, registered, shades
+from tests.support.factories import SIDE, embedder, png, register, shades
 from tests.support.memory_bound import WAY_NAMES, WAYS, ask, problem_text
 from tests.support.ml import samples
 
@@ -33,12 +33,12 @@ GOOD = [[7] * SIDE] * SIDE
 def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
     api, folder = ApiProcess(new_home()), tmp_path_factory.mktemp("packages")
     clips = [decode(clip) for clip in samples.VALUES["audio"](8)]
-    with homes.at(api.home):
-        registered(shades(folder / "shades"), name="shades")
+    with homes.use_home(api.home):
+        register(shades(folder / "shades"), name="shades")
         text = ENCODERS["text"].learn(samples.VALUES["text"](50), {})
-        registered(embedder(folder / "texts", "text", text), name="texts")
+        register(embedder(folder / "texts", "text", text), name="texts")
         audio = ENCODERS["log_mel"].learn(clips, {})
-        registered(embedder(folder / "sounds", "audio", audio), name="sounds")
+        register(embedder(folder / "sounds", "audio", audio), name="sounds")
     with api:
         yield api
 

@@ -20,7 +20,7 @@ from ml.tasks import TASKS
 from ml.tasks.base import StreamingTask
 from tests.support import homes
 from tests.support.api_process import ApiProcess
-from tests.support.factories import registered
+from tests.support.factories import register
 from tests.support.memory_bound import WAY_NAMES, WAYS, ask
 from tests.support.ml import invalid_inputs, packages
 
@@ -82,9 +82,9 @@ TASK_ERRORS = {
 @pytest.fixture(scope="module")
 def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiProcess]:
     api, folder = ApiProcess(new_home()), tmp_path_factory.mktemp("packages")
-    with homes.at(api.home):
+    with homes.use_home(api.home):
         for task in TASKS:
-            registered(packages.untrained(task, folder / task), name=task)
+            register(packages.untrained(task, folder / task), name=task)
     with api:
         yield api
 

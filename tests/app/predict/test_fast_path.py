@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.api_process import ApiProcess
-from tests.support.factories import SIDE, png, registered, shades
+from tests.support.factories import SIDE, png, register, shades
 
 pytestmark = pytest.mark.process
 
@@ -38,7 +38,7 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
         from tests.support.settings import forget_settings
 
         forget_settings()
-        registered(shades(tmp_path_factory.mktemp("package") / "shades"), name="shades")
+        register(shades(tmp_path_factory.mktemp("package") / "shades"), name="shades")
         forget_settings()
         with api:
             yield api
@@ -231,7 +231,7 @@ def test_a_moved_alias_is_followed_without_one_failed_answer(api: ApiProcess, tm
 
         patch.setenv("PLINTH_HOME", api.environment["PLINTH_HOME"])
         forget_settings()
-        registered(shades(tmp_path / "again"), name="shades")
+        register(shades(tmp_path / "again"), name="shades")
         forget_settings()
     stop = time.monotonic() + 3
 

@@ -21,7 +21,7 @@ from app.serving import service
 from store import models
 from store.blobs import blobs
 from store.database import transaction
-from tests.support.factories import GRAPH, SIDE, TRUNK, painter, png, registered, shades
+from tests.support.factories import GRAPH, SIDE, TRUNK, painter, png, register, shades
 from tests.support.ml import samples
 
 
@@ -65,7 +65,7 @@ def test_an_answer_that_grows_too_large_is_ended_where_it_does(
     client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "MAX_RESPONSE_BYTES", 10_000)
-    registered(painter(tmp_path / "painter"), name="painter")
+    register(painter(tmp_path / "painter"), name="painter")
     assert client.post("/predict/painter", json={"inputs": [{"seed": 1}] * 20}).status_code == 200
     answer = client.post("/predict/painter", json={"inputs": [{"seed": 1}] * 200})
     assert answer.status_code == 422
@@ -74,7 +74,7 @@ def test_an_answer_that_grows_too_large_is_ended_where_it_does(
 
 
 def test_a_drawn_picture_may_be_answered_as_a_picture(client: TestClient, tmp_path: Path) -> None:
-    registered(painter(tmp_path / "painter"), name="painter")
+    register(painter(tmp_path / "painter"), name="painter")
     request = {"inputs": [{"seed": 1}]}
     as_json = client.post("/predict/painter", json=request).json()["outputs"][0]["image"]
     as_picture = client.post("/predict/painter", json=request, headers={"Accept": "image/png"})
@@ -143,7 +143,7 @@ def test_an_unknown_model_lists_the_known_ones(client: TestClient, model: str) -
 
 
 def test_an_unknown_version_lists_those_of_the_model(client: TestClient, model: str, tmp_path: Path) -> None:
-    registered(shades(tmp_path / "other"), name="other")
+    register(shades(tmp_path / "other"), name="other")
     client.put(f"/api/v1/models/{model}/aliases/staging", json={"version": 1})
     for reference in ("shades@7", "shades@production"):
         detail = client.post(f"/predict/{reference}", json={"inputs": [{}]}).json()["detail"]
@@ -222,7 +222,7 @@ def test_a_deadline_that_is_over_already_is_told_as_that(client: TestClient, mod
 
 
 def test_a_name_means_production_and_else_the_latest(client: TestClient, model: str, tmp_path: Path) -> None:
-    registered(shades(tmp_path / "second", bias=1000), name=model)
+    register(shades(tmp_path / "second", bias=1000), name=model)
     inputs = {"inputs": [{"pixels": [[0] * SIDE] * SIDE}]}
     deadline = time.monotonic() + 5
     while client.post(f"/predict/{model}", json=inputs).json()["version"] != 2:
@@ -243,7 +243,7 @@ def test_the_least_recently_used_leaves_when_memory_is_short(
         predict_memory_bytes=sum((packages["first"].served_bytes | packages["third"].served_bytes).values())
     )
     for name, package in packages.items():
-        registered(package, name=name)
+        register(package, name=name)
 
     def ask(name: str) -> None:
         answer = client.post(f"/predict/{name}", content=png(5), headers={"Content-Type": "image/png"})
@@ -267,7 +267,7 @@ def test_what_models_have_in_common_is_in_memory_once_and_stays_until_the_last_l
     beside = sum(sisters["one"].served_bytes.values()) - trunk - head
     client = new_client(predict_memory_bytes=beside + trunk + 3 * head)
     for name, package in {**sisters, "other": other}.items():
-        registered(package, name=name)
+        register(package, name=name)
 
     def ask(name: str) -> list[str]:
         return labels(client.post(f"/predict/{name}", content=png(5), headers={"Content-Type": "image/png"}))
@@ -331,8 +331,8 @@ def test_a_version_that_another_process_deleted_is_not_there_instead_of_damaged(
     new_client: Callable[..., TestClient], tmp_path: Path, versions: int
 ) -> None:
     for number in range(versions):
-        registered(shades(tmp_path / str(number)), name="shades")
-    registered(shades(tmp_path / "other", bias=1.0), name="other")
+        register(shades(tmp_path / str(number)), name="shades")
+    register(shades(tmp_path / "other", bias=1.0), name="other")
     client = new_client(predict_cache_seconds=1, predict_memory_bytes=1)
 
     def ask(model: str) -> Any:

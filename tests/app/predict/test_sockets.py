@@ -16,7 +16,7 @@ import pytest
 
 from tests.support import homes
 from tests.support.api_process import ApiProcess
-from tests.support.factories import SIDE, png, registered, shades, writer
+from tests.support.factories import SIDE, png, register, shades, writer
 
 pytestmark = pytest.mark.process
 
@@ -32,9 +32,9 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
     api = ApiProcess(new_home())
     for name in ("HEADER_TIMEOUT", "BODY_IDLE_TIMEOUT", "UNREAD_TIMEOUT", "KEEP_ALIVE"):
         api.environment[f"PLINTH_{name}_SECONDS"] = str(TIMEOUT_SECONDS)
-    with homes.at(api.home):
-        registered(writer(tmp_path_factory.mktemp("package") / "writer"), name="writer")
-        registered(shades(tmp_path_factory.mktemp("package") / "shades"), name="shades")
+    with homes.use_home(api.home):
+        register(writer(tmp_path_factory.mktemp("package") / "writer"), name="writer")
+        register(shades(tmp_path_factory.mktemp("package") / "shades"), name="shades")
     with api:
         yield api
 
@@ -363,8 +363,8 @@ def test_to_http_1_0_there_are_no_chunks_and_the_connection_ends_the_answer(api:
 def test_a_stream_that_the_end_cuts_off_says_so(new_home: Callable[[], Path], tmp_path: Path) -> None:
     api = ApiProcess(new_home())
     api.environment["PLINTH_SHUTDOWN_TIMEOUT_SECONDS"] = "1"
-    with homes.at(api.home):
-        registered(writer(tmp_path / "writer"), name="writer")
+    with homes.use_home(api.home):
+        register(writer(tmp_path / "writer"), name="writer")
     body = json.dumps({"inputs": [{"prompt": "a", "temperature": 0, "max_new_tokens": 4096}]})
     head = f"Host: 127.0.0.1\r\nAuthorization: Bearer {api.key}\r\nAccept: text/event-stream\r\n"
     request = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import homes
 from tests.support.api_process import ApiProcess
-from tests.support.factories import GRAPH, png, registered, shades
+from tests.support.factories import GRAPH, png, register, shades
 
 pytestmark = pytest.mark.process
 
@@ -28,10 +28,10 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
     api = ApiProcess(new_home())
     # Room for two of the five.
     api.environment["PLINTH_PREDICT_MEMORY_BYTES"] = str(2 * MODEL_BYTES + MIB)
-    with homes.at(api.home):
+    with homes.use_home(api.home):
         folder = tmp_path_factory.mktemp("packages")
         for number in range(MODELS):
-            registered(shades(folder / str(number), bias=number, ballast_bytes=MODEL_BYTES), name=f"shades-{number}")
+            register(shades(folder / str(number), bias=number, ballast_bytes=MODEL_BYTES), name=f"shades-{number}")
     with api:
         yield api
 

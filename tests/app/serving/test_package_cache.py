@@ -26,7 +26,7 @@ from store.blobs import blobs
 from store.database import reading
 from store.errors import StorageFull
 from store.settings import store_settings
-from tests.support.factories import GRAPH, TRUNK, png, registered, shades
+from tests.support.factories import GRAPH, TRUNK, png, register, shades
 from tests.support.servers import NetworkProxy, S3Server
 from tests.support.settings import forget_settings
 
@@ -79,7 +79,7 @@ def test_only_served_files_are_fetched_and_predict_as_the_whole_package_does(
     served: set[str],
 ) -> None:
     package = package_of(tmp_path / "package")
-    registered(package)
+    register(package)
     client = new_client()
     key = f"plinth/models/{client.get('/api/v1/models/shades/versions/1').json()['id']}"
     if WEIGHTS not in served:
@@ -108,7 +108,7 @@ def made(bucket: str, tmp_path: Path) -> tuple[ModelPackage, str]:
     It differs from any other, as files that are in memory are not fetched.
     """
     package = shades(tmp_path / "made", bias=random.random())
-    registered(package)
+    register(package)
     with reading() as session:
         return package, f"plinth/{models.version(session, 'shades').key}"
 
@@ -162,7 +162,7 @@ def test_copies_of_other_versions_are_deleted_when_the_disk_is_full(
     made: tuple[ModelPackage, str], tmp_path: Path
 ) -> None:
     packages, first = PackageCache(blobs, copies()), find_version("shades")
-    registered(shades(tmp_path / "other", bias=random.random()))
+    register(shades(tmp_path / "other", bias=random.random()))
     packages.open(first)
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (16, usual[1]))
@@ -199,7 +199,7 @@ def test_requests_for_loaded_models_do_not_wait_for_packages_that_are_fetched(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    registered(shades(tmp_path / "other", bias=random.random()), name="far")
+    register(shades(tmp_path / "other", bias=random.random()), name="far")
     proxy = NetworkProxy(s3.host, s3.port).start()
     monkeypatch.setenv("PLINTH_S3_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
     forget_settings()

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from app.serving.errors import QueueFull
 from app.serving.streaming import StreamScheduler
 from ml.inference.predictor import Predictor
-from tests.support.factories import registered, writer
+from tests.support.factories import register, writer
 
 STREAM = {"Accept": "text/event-stream"}
 GREEDY = {"temperature": 0, "max_new_tokens": 12}
@@ -23,7 +23,7 @@ GENERATED = "aé世aé世"
 
 @pytest.fixture
 def model(client: TestClient, tmp_path: Path) -> str:
-    registered(writer(tmp_path / "writer"), name="writer")
+    register(writer(tmp_path / "writer"), name="writer")
     return "writer"
 
 
@@ -88,7 +88,7 @@ def test_what_cannot_be_streamed_is_refused_before_the_stream_starts(
 def test_a_model_that_does_not_stream_is_refused(client: TestClient, tmp_path: Path) -> None:
     from tests.support.factories import SIDE, shades
 
-    registered(shades(tmp_path / "shades"))
+    register(shades(tmp_path / "shades"))
     answer = client.post("/predict/shades", json={"inputs": [{"pixels": [[1] * SIDE] * SIDE}]}, headers=STREAM)
     assert answer.status_code == 406
     assert answer.json()["code"] == "not_a_stream"

@@ -75,14 +75,14 @@ def test_the_server_lists_its_tus_extensions(client: TestClient) -> None:
 
 
 def test_the_first_piece_may_come_with_the_creation(client: TestClient) -> None:
-    answer = client.post("/api/v1/uploads", content=b"all", headers={"Upload-Length": "3", "Content-Type": PIECE})
-    assert answer.headers["upload-offset"] == "3"
-    assert client.get(answer.headers["location"]).json()["complete"] is True
+    response = client.post("/api/v1/uploads", content=b"all", headers={"Upload-Length": "3", "Content-Type": PIECE})
+    assert response.headers["upload-offset"] == "3"
+    assert client.get(response.headers["location"]).json()["complete"] is True
 
 
 def test_an_empty_upload_is_complete_at_once(client: TestClient) -> None:
-    answer = create(client, 0)
-    assert client.get(answer.headers["location"]).json()["complete"] is True
+    response = create(client, 0)
+    assert client.get(response.headers["location"]).json()["complete"] is True
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "md5"])
@@ -108,9 +108,9 @@ def test_a_piece_with_a_wrong_checksum_is_not_stored(client: TestClient, algorit
 def test_an_invalid_piece_is_rejected(client: TestClient, headers: dict[str, str], status: int) -> None:
     location = create(client, 4).headers["location"]
     sent = {"Upload-Offset": "0", "Content-Type": PIECE, "Tus-Resumable": "1.0.0"} | headers
-    answer = client.patch(location, content=b"good", headers=sent)
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
+    response = client.patch(location, content=b"good", headers=sent)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
     assert client.head(location).headers["upload-offset"] == "0"
 
 
@@ -138,13 +138,13 @@ def test_an_unfinished_upload_expires(new_client: Callable[..., TestClient], hom
 
 def test_responses_name_the_limit(new_client: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch) -> None:
     client = new_client(max_upload_bytes=5000)
-    answer = create(client, 5001)
-    assert answer.status_code == 413
-    assert "5000" in answer.json()["detail"]
+    response = create(client, 5001)
+    assert response.status_code == 413
+    assert "5000" in response.json()["detail"]
     client.app.state.partial_uploads._floor_bytes = 1 << 60
-    answer = create(client, 10)
-    assert answer.status_code == 507
-    assert answer.json()["code"] == "storage_full"
+    response = create(client, 10)
+    assert response.status_code == 507
+    assert response.json()["code"] == "storage_full"
 
 
 def test_a_repeated_creation_makes_one_upload(client: TestClient) -> None:
@@ -156,16 +156,16 @@ def test_a_repeated_creation_makes_one_upload(client: TestClient) -> None:
 def test_uploads_become_a_dataset(client: TestClient) -> None:
     ids = []
     for name in ("images.gz", "labels.gz"):
-        answer = client.post(
+        response = client.post(
             "/api/v1/uploads",
             content=b"abc",
             headers={"Upload-Length": "3", "Content-Type": PIECE, "Upload-Metadata": metadata(name)},
         )
-        ids.append(answer.json()["id"])
-    answer = client.post("/api/v1/datasets", json={"name": "digits", "upload": ids, "task": "image_classification"})
-    assert answer.status_code == 202
-    dataset = answer.json()
-    assert answer.headers["location"] == f"/api/v1/datasets/{dataset['id']}"
+        ids.append(response.json()["id"])
+    response = client.post("/api/v1/datasets", json={"name": "digits", "upload": ids, "task": "image_classification"})
+    assert response.status_code == 202
+    dataset = response.json()
+    assert response.headers["location"] == f"/api/v1/datasets/{dataset['id']}"
     assert (dataset["name"], dataset["version"], dataset["state"]) == ("digits", 1, "importing")
     (job,) = client.get("/api/v1/jobs?kind=validate").json()["data"]
     assert [source["filename"] for source in job["spec"]["sources"]] == ["images.gz", "labels.gz"]
@@ -174,9 +174,9 @@ def test_uploads_become_a_dataset(client: TestClient) -> None:
 
 def test_an_unfinished_upload_makes_no_dataset(client: TestClient) -> None:
     upload_id = create(client, 4).json()["id"]
-    answer = client.post("/api/v1/datasets", json={"name": "digits", "upload": upload_id})
-    assert answer.status_code == 409
-    assert "0 of 4 bytes" in answer.json()["detail"]
+    response = client.post("/api/v1/datasets", json={"name": "digits", "upload": upload_id})
+    assert response.status_code == 409
+    assert "0 of 4 bytes" in response.json()["detail"]
 
 
 @pytest.fixture
@@ -209,8 +209,8 @@ def test_the_tus_client_uploads_and_resumes(api: ApiProcess, tmp_path: Path) -> 
 def test_an_upload_survives_a_killed_api_process(api: ApiProcess) -> None:
     content = os.urandom(40_000_000)
     headers = {"Upload-Length": str(len(content)), "Upload-Metadata": metadata("x.bin")}
-    _, answer, _ = api.request("POST", "/api/v1/uploads", headers=headers)
-    path = answer["location"]
+    _, response, _ = api.request("POST", "/api/v1/uploads", headers=headers)
+    path = response["location"]
     incoming = api.home / "incoming" / path.rpartition("/")[2]
 
     def trickle() -> Iterator[bytes]:
@@ -231,8 +231,8 @@ def test_an_upload_survives_a_killed_api_process(api: ApiProcess) -> None:
     api.kill(signal.SIGKILL)
     sender.join()
     api.start()
-    _, answer, _ = api.request("HEAD", path)
-    offset = int(answer["upload-offset"])
+    _, response, _ = api.request("HEAD", path)
+    offset = int(response["upload-offset"])
     assert 5_000_000 < offset < len(content)
     status, _, _ = api.request(
         "PATCH", path, headers={"Upload-Offset": str(offset), "Content-Type": PIECE}, body=content[offset:]
@@ -244,8 +244,8 @@ def test_an_upload_survives_a_killed_api_process(api: ApiProcess) -> None:
 
 @pytest.mark.process
 def test_a_second_writer_gets_423(api: ApiProcess) -> None:
-    _, answer, _ = api.request("POST", "/api/v1/uploads", headers={"Upload-Length": "3000000"})
-    path = answer["location"]
+    _, response, _ = api.request("POST", "/api/v1/uploads", headers={"Upload-Length": "3000000"})
+    path = response["location"]
     headers = {"Upload-Offset": "0", "Content-Type": PIECE}
     resume = threading.Event()
 
@@ -264,11 +264,11 @@ def test_a_second_writer_gets_423(api: ApiProcess) -> None:
         while (api.home / "incoming" / path.rpartition("/")[2]).stat().st_size == 0:
             assert time.monotonic() < deadline
             time.sleep(0.005)
-        _, answer, _ = api.request("HEAD", path)
-        status, answer, _ = api.request(
-            "PATCH", path, headers={**headers, "Upload-Offset": answer["upload-offset"]}, body=b"y"
+        _, response, _ = api.request("HEAD", path)
+        status, response, _ = api.request(
+            "PATCH", path, headers={**headers, "Upload-Offset": response["upload-offset"]}, body=b"y"
         )
-        assert (status, answer["retry-after"]) == (423, "1")
+        assert (status, response["retry-after"]) == (423, "1")
         assert api.request("DELETE", path)[0] == 423
     finally:
         resume.set()
