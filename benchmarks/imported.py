@@ -64,8 +64,8 @@ def show(plinth: Plinth, sources: list[Path], published: Path, folder: Path) -> 
     figure("fine-tuned from an imported encoder: test accuracy", report["metrics"]["accuracy"] * 100, unit="%")
     result = f"test accuracy {report['metrics']['accuracy']:.2%} of {report['rows']:,}; {schedule['epochs']} epochs"
     table.add_row("fine-tune", f"{result} at {schedule['learning_rate']:g}", f"{seconds:.0f}")
-    remaining, new, dropped = (len(report["transfer"][name]) for name in ("kept", "new", "dropped"))
-    table.add_row("", f"{remaining} tensors kept, {new} new, {dropped} dropped", "")
+    loaded, new, dropped = (len(report["transfer"][name]) for name in ("loaded", "new", "dropped"))
+    table.add_row("", f"{loaded} tensors loaded, {new} new, {dropped} dropped", "")
     answers = plinth.predict("sentiment", [{"text": text} for text in REVIEWS]).outputs
     table.add_row("predict", ", ".join(f"{answer['label']} ({answer['confidence']:.2f})" for answer in answers), "")
     job = plinth.jobs.export("sentiment")

@@ -50,7 +50,7 @@ def test_a_base_model_keeps_its_tokenizer_and_gets_a_new_head(tmp_path: Path, re
     assert result.package.file(tokenizer).read_bytes() == base.file(tokenizer).read_bytes()
     assert result.report is not None
     transfer = result.report["transfer"]
-    assert transfer["kept"] == sorted(load_file(base.file(WEIGHTS)))
+    assert transfer["loaded"] == sorted(load_file(base.file(WEIGHTS)))
     assert transfer["new"] == ["head.linear.bias", "head.linear.weight"]
     assert transfer["dropped"] == []
     assert result.package.manifest.labels == list(LABELS)
@@ -68,6 +68,6 @@ def test_a_head_is_kept_only_for_the_same_labels_in_the_same_order(
     head = {"head.linear.bias", "head.linear.weight"}
     transfer = result.report["transfer"]
     if order == list(LABELS):
-        assert head <= set(transfer["kept"])
+        assert head <= set(transfer["loaded"])
     else:
         assert head == set(transfer["new"]) == set(transfer["dropped"])
