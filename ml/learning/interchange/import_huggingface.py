@@ -77,7 +77,7 @@ def read_folder(
         "task": task_name,
         "architecture": imported.architecture.name,
         "parameters": manifest.parameters,
-        "transfer": {"kept": transferred, "new": [], "dropped": imported.dropped},
+        "transfer": {"loaded": transferred, "new": [], "dropped": imported.dropped},
         "labels": manifest.labels,
         "graphs": {name: graph.parity.model_dump() for name, graph in manifest.graphs.items() if graph.parity},
         "notes": notes,
