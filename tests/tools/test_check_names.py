@@ -61,7 +61,7 @@ def test_a_limit_starts_with_max_or_min(run_check: RunCheck, name: str) -> None:
 )
 def test_a_public_field_passes_as_field_and_not_as_variable(run_check: RunCheck, code: str) -> None:
     assert run_check(check_names.main, {"app/rows.py": code}, "app") == []
-    assert len(run_check(check_names.main, {"app/rows.py": f"{code}\nfound = 1"}, "app")) == 1
+    assert len(run_check(check_names.main, {"app/columns.py": f"{code}\nfound = 1"}, "app")) == 1  # files are read once
 
 
 def test_good_names_pass(run_check: RunCheck) -> None:
