@@ -31,6 +31,8 @@ class WorkerSettings(BaseSettings):
     request_seconds: float = Field(1, gt=0)
     #: Time for a run to save a checkpoint after SIGTERM. It is killed after that and resumes from its last one.
     drain_seconds: float = Field(30, gt=0)
+    #: Time for a run to delete what it used, after it has recorded its end.
+    clean_up_seconds: float = Field(30, gt=0)
     #: Time that a run continues while the database is unavailable.
     database_patience_seconds: float = Field(600, gt=0)
     #: Wait after the first crash of a run, doubled after each further one.

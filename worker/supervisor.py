@@ -17,6 +17,7 @@ from store.database import reading, transaction
 from store.errors import NotFound, StaleClaim
 from store.notifications import notify_if_possible
 from store.settings import store_settings
+from store.tables import FINAL_STATES
 from worker.child_process import ChildProcess, environment_for_runs
 from worker.concurrency import JobSlots
 from worker.exit_status import ExitStatus, exit_description
@@ -114,12 +115,20 @@ class Run:
                     self._renew_lease()
                     self._forward_request(child)
             except StaleClaim:
+                if self._has_recorded_end() and child.wait(self._settings.clean_up_seconds):
+                    return
                 log.info("%s: run %d has lost its claim", self.claim.job_id, self.claim.fence)
                 return
             error = child.receive_error() or exit_description(child.status)
         # Only now, as no process of its group is alive, may another run begin.
         log.info("%s: run %d ended with %d", self.claim.job_id, self.claim.fence, child.status)
         self._record_end(child, error)
+
+    def _has_recorded_end(self) -> bool:
+        """Return whether this very run has ended its job; its process may still delete what it used."""
+        with reading() as session:
+            job = jobs.get(session, self.claim.job_id)
+            return job.fence == self.claim.fence and job.state in FINAL_STATES
 
     def _start(self) -> ChildProcess:
         return ChildProcess(
