@@ -125,7 +125,7 @@ class Run:
         self._record_end(child, error)
 
     def _has_recorded_end(self) -> bool:
-        """Return whether this very run has ended its job; its process may still delete what it used."""
+        """Return whether this run has ended its job; its process may still clean up."""
         with reading() as session:
             job = jobs.get(session, self.claim.job_id)
             return job.fence == self.claim.fence and job.state in FINAL_STATES

@@ -1,4 +1,4 @@
-"""A job program for tests: records success, then cleans up for a moment and writes a note."""
+"""Job program for tests that records success, cleans up, and writes a note."""
 
 from __future__ import annotations
 
