@@ -23,7 +23,7 @@ def main() -> None:
     """Print a table, and say whether the aims were met."""
     parser = argparse.ArgumentParser(description=__doc__)
     parse_args(parser)
-    picture = files("sklearn").joinpath("datasets/images/flower.jpg").read_bytes()
+    photo = files("sklearn").joinpath("datasets/images/flower.jpg").read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         api = ApiProcess(Path(folder) / "home")
         with api:
@@ -35,7 +35,7 @@ def main() -> None:
                 times.append(api.ready_seconds)
                 idle = api.rss_bytes()
                 headers = {"Content-Type": "image/jpeg"}
-                status, _, body = api.request("POST", "/predict/shades", headers=headers, body=picture)
+                status, _, body = api.request("POST", "/predict/shades", headers=headers, body=photo)
                 assert status == 200, body
                 used, has_torch = api.rss_bytes(), "/torch/" in api.maps()
     ready = statistics.median(times)

@@ -85,7 +85,7 @@ def main() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class TransferCost:
     """Return the waiting time of the sender and the CPU seconds of the receiver."""
 
     seconds: float
@@ -96,8 +96,8 @@ class Copied:
 class Pair:
     """A plain copy and an upload of as many bytes, one right after the other."""
 
-    plain: Copied
-    upload: Copied
+    plain: TransferCost
+    upload: TransferCost
     growth_bytes: int
 
 
@@ -109,11 +109,11 @@ def _pair(send: Callable[[ApiProcess, int], float], size: int, where: Path | Non
         cpu_before = api.cpu_seconds()
         with peak:
             seconds = send(api, size)
-        upload = Copied(seconds, api.cpu_seconds() - cpu_before)
+        upload = TransferCost(seconds, api.cpu_seconds() - cpu_before)
         return Pair(plain or _plain(Path(folder) / "plain", size), upload, peak.bytes - before)
 
 
-def _plain(path: Path, size: int) -> Copied:
+def _plain(path: Path, size: int) -> TransferCost:
     """Bytes from a socket to the disk, and nothing else."""
     with subprocess.Popen(
         [sys.executable, "-c", _PLAIN_SERVER, str(path)], stdout=subprocess.PIPE, text=True
@@ -128,7 +128,7 @@ def _plain(path: Path, size: int) -> Copied:
             seconds = time.perf_counter() - started
         cpu_seconds = float(server.stdout.readline())
     path.unlink()
-    return Copied(seconds, cpu_seconds)
+    return TransferCost(seconds, cpu_seconds)
 
 
 def _tus(api: ApiProcess, size: int) -> float:

@@ -1,6 +1,6 @@
-"""Ids.
+"""Ids: a prefix that names the type, and a UUIDv7.
 
-A prefix that names the type, and a UUIDv7 (RFC 9562, section 5.7), so that ids sort by time.
+Ids sort by time (RFC 9562, section 5.7).
 """
 
 from __future__ import annotations

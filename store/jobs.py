@@ -1,4 +1,4 @@
-"""The state machine of jobs.
+"""The state machine of jobs: claim with a job lease, renew it, finish, requeue.
 
 Every change of a job's state is one of these functions.
 

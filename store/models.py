@@ -1,4 +1,4 @@
-"""Models and their aliases. A model is created only by `store.jobs.succeed`."""
+"""Model registry: versions and model aliases. Only `store.jobs.succeed` creates a version."""
 
 from __future__ import annotations
 

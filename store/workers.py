@@ -1,4 +1,4 @@
-"""Workers that are alive."""
+"""Workers that are alive, by their heartbeat."""
 
 from __future__ import annotations
 

@@ -87,16 +87,16 @@ class Question:
 
 def questions() -> dict[str, Question]:
     """Requests with every form of body, for three tasks, and requests that are refused."""
-    picture, other = tiny_data.image("rows", 100), tiny_data.image("columns", 101)
+    first_image, second_image = tiny_data.image("rows", 100), tiny_data.image("columns", 101)
     recording = tiny_data.clip("abab", 100)
-    encoded = base64.b64encode(picture).decode()
+    encoded = base64.b64encode(first_image).decode()
     pixels = [[(row * 20 + column) % 256 for column in range(12)] for row in range(12)]
     writing = {"prompt": "the old", "max_new_tokens": 8, "temperature": 0.8, "seed": 1}
-    form = _form({"file": picture}, {"file": other}, {"parameters": b'{"return": "embedding"}'})
+    form = _form({"file": first_image}, {"file": second_image}, {"parameters": b'{"return": "embedding"}'})
     return {
         "image as JSON": Question.json("stripes", {"inputs": [{"image": encoded}]}),
         "pixels as JSON": Question.json("stripes", {"inputs": [{"pixels": pixels}, {"image": encoded}]}),
-        "image as it is": Question("stripes@1", picture, "image/png"),
+        "image as it is": Question("stripes@1", first_image, "image/png"),
         "images of a form, embedded": Question("stripes", form, f"multipart/form-data; boundary={BOUNDARY}"),
         "embedding": Question.json("stripes", {"inputs": [{"image": encoded}], "parameters": {"return": "embedding"}}),
         "prompt as JSON": Question.json("sentences", {"inputs": [writing]}),
@@ -112,7 +112,7 @@ def questions() -> dict[str, Question]:
         "no such field": Question.json("stripes", {"inputs": [{"imag": encoded}]}),
         "no inputs": Question.json("stripes", {"inputs": []}),
         "not JSON": Question("stripes", b'{"inputs": [', "application/json"),
-        "not an image": Question("stripes", picture[:40], "image/png"),
+        "not an image": Question("stripes", first_image[:40], "image/png"),
         "unknown parameter": Question.json("sentences", {"inputs": [writing], "parameters": {"topk": 3}}),
         "unsupported type": Question("stripes", b"a: 1", "application/yaml"),
         "cannot stream": Question.json("stripes", {"inputs": [{"image": encoded}]}, accept="text/event-stream"),

@@ -1,4 +1,4 @@
-"""Requeues runs whose worker is lost, and sends notifications that were lost.
+"""The reconciler: requeues runs whose lease has expired, and sends lost notifications again.
 
 Every worker does so: rows are locked while they change, so that two workers never handle the same one. Garbage is
 collected by the oldest worker alone.

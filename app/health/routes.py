@@ -1,4 +1,4 @@
-"""Routes about the state of the service: liveness, readiness, metrics, system."""
+"""Routes of health checks (liveness, readiness), metrics and system."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""HTTP as the service speaks it: errors, gate, bodies, logs, processes."""
+"""HTTP layer: problem documents, gateway middleware, request bodies, access log, processes."""

@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457): `STATUS_OF` maps exceptions to a status and a code."""
+"""Problem documents (RFC 9457): status and code of each exception (`STATUS_OF`), and `Retry-After`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adds to uvicorn: deadlines for slow clients, large bodies without copies, and a prompt shutdown.
+"""Adds to uvicorn: deadlines for slow clients, large bodies without copies, and graceful shutdown.
 
 Relies on internals of uvicorn: tests/app/http/test_uvicorn_internals.py names them.
 """

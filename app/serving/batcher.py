@@ -1,4 +1,4 @@
-"""Dynamic batching: queues that run waiting requests together.
+"""Dynamic batching: a batch queue for each model runs waiting requests together.
 
 While one batch runs, the next one gathers; there is no window or size to set. Models that differ only in their heads
 share a queue: their rows are one batch of the trunk they have in common.

@@ -1,8 +1,11 @@
 """Errors of serving; `app.http.errors` alone maps them to a status and a problem document.
 
-ServingError ├── ModelNotFound     no model, version or alias has this name ├── NotStreamable     this request has no
-single text to stream ├── QueueFull         the queue of the model has no room ├── DeadlineExceeded  the deadline of the
-request passed before it was run └── ResponseTooLarge  the outputs exceed the size limit of a response
+ServingError
+├── ModelNotFound     no model, version or alias has this name
+├── NotStreamable     this request has no single text to stream
+├── QueueFull         the queue of the model has no room
+├── DeadlineExceeded  the deadline of the request passed before it was run
+└── ResponseTooLarge  the outputs exceed the size limit of a response
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class Modality(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class BestRun:
     """Best run of one arm and seed by validation; `right` is a test fraction."""
 
     right: float
@@ -113,7 +113,7 @@ class Found:
 
 def compare(modality: Modality, names: Sequence[str], study: Study, folder: Path) -> None:
     """Print a table."""
-    result: dict[tuple[int, str], list[Found]] = {}
+    result: dict[tuple[int, str], list[BestRun]] = {}
     bases: dict[tuple[Any, ...], Path] = {}
     for seed in study.seeds:
         for name in names:
@@ -170,7 +170,7 @@ def _fine_tuned(
     study: Study,
     row: tuple[int, int],
     folder: Path,
-) -> Found:
+) -> BestRun:
     """Every learning rate; the one with the best validation score is judged."""
     count, seed = row
     starts = base is not None and not arm.taught
@@ -195,7 +195,7 @@ def _fine_tuned(
         made = Predictor.load(result.package)
         runs.append((_right(modality, made, "validation", seed), rate, made))
     _, rate, best = max(runs, key=lambda run: run[:2])
-    return Found(_right(modality, best, "test", seed), rate)
+    return BestRun(_right(modality, best, "test", seed), rate)
 
 
 def _right(modality: Modality, predictor: Predictor, split: str, seed: int) -> float:

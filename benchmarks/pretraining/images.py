@@ -17,7 +17,7 @@ from benchmarks.pretraining.arms import Arm, Modality, Study
 from ml.data.files import images
 
 VALIDATION_ROWS: Final = 500
-UNLABELLED_ROWS: Final = 20_000
+UNLABELED_ROWS: Final = 20_000
 TEACHER_EPOCHS: Final = 2
 AUGMENTED: Final = {"augmentation": "light"}
 
@@ -59,17 +59,17 @@ class Images(Modality):
 
     def unlabeled(self, seed: int) -> Path:
         """Images alone."""
-        chosen = self._order(seed)[:UNLABELLED_ROWS]
+        chosen = self._order(seed)[:UNLABELED_ROWS]
         return self._written(f"unlabeled-{seed}", {"train": (self.pictures[chosen], None)})
 
     def answered(self, seed: int) -> Path:
         """Return the same images with their digits."""
-        chosen = self._order(seed)[:UNLABELLED_ROWS]
+        chosen = self._order(seed)[:UNLABELED_ROWS]
         return self._written(f"answered-{seed}", {"train": (self.pictures[chosen], self.digits[chosen])})
 
     def labeled(self, seed: int, count: int) -> Path:
         """None of these are among the unlabeled."""
-        chosen, held_out = self._order(seed)[UNLABELLED_ROWS + VALIDATION_ROWS :][:count], self._held_out(seed)
+        chosen, held_out = self._order(seed)[UNLABELED_ROWS + VALIDATION_ROWS :][:count], self._held_out(seed)
         rows = {"train": chosen, "validation": held_out}
         splits = {split: (self.pictures[row], self.digits[row]) for split, row in rows.items()}
         return self._written(f"labeled-{count}-{seed}", splits)
@@ -80,14 +80,14 @@ class Images(Modality):
         if split == "validation":
             held_out = self._held_out(seed)
             pictures, digits = self.pictures[held_out], self.digits[held_out]
-        encoded = (base64.b64encode(images.encode_png(picture[:, :, None])).decode() for picture in pictures)
+        encoded = (base64.b64encode(images.encode_png(image[:, :, None])).decode() for image in pictures)
         return [{"image": item} for item in encoded], [str(digit) for digit in digits]
 
     def _order(self, seed: int) -> np.ndarray:
         return np.random.default_rng(seed).permutation(len(self.pictures))
 
     def _held_out(self, seed: int) -> np.ndarray:
-        return self._order(seed)[UNLABELLED_ROWS : UNLABELLED_ROWS + VALIDATION_ROWS]
+        return self._order(seed)[UNLABELED_ROWS : UNLABELED_ROWS + VALIDATION_ROWS]
 
     def _written(self, name: str, rows: Mapping[str, tuple[np.ndarray, np.ndarray | None]]) -> Path:
         """Import IDX files, as a user would send them."""

@@ -106,6 +106,6 @@ class Pairs(Modality):
 def _smaller(path: Path) -> bytes:
     """Return a PNG of half the size, which suffices for nine categories and trains faster."""
     written = io.BytesIO()
-    with Image.open(path) as picture:
-        picture.convert("RGBA").resize((SIDE, SIDE)).save(written, "PNG")
+    with Image.open(path) as image:
+        image.convert("RGBA").resize((SIDE, SIDE)).save(written, "PNG")
     return written.getvalue()

@@ -89,11 +89,11 @@ def _waits(stack: RunningStack) -> list[float | None]:
 
     async def caller(number: int) -> list[float | None]:
         waits: list[float | None] = []
-        picture = png(10 * number, side=28)
+        body = png(10 * number, side=28)
         until = time.monotonic() + WATCHED_SECONDS
         async with calling(int(stack.url.rpartition(":")[2]), stack.api_key) as one:
             while time.monotonic() < until:
-                answer = await one.ask("/predict/served", picture, "image/png")
+                answer = await one.ask("/predict/served", body, "image/png")
                 waits.append(1e3 * answer.seconds if answer.status == HTTPStatus.OK else None)
                 await asyncio.sleep(THINKING_SECONDS)
         return waits

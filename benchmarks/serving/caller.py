@@ -12,7 +12,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class Response:
     """Status, body as JSON (None if it is not JSON) and waiting time."""
 
     status: int
@@ -30,7 +30,7 @@ class Caller:
         #: Until the service says that it closes the connection.
         self.is_open = True
 
-    async def ask(self, path: str, body: bytes, content_type: str) -> Answered:
+    async def ask(self, path: str, body: bytes, content_type: str) -> Response:
         """POST, and the whole answer; raises `OSError` or `EOFError` where the connection ends."""
         began = time.perf_counter()
         head = (
@@ -44,7 +44,7 @@ class Caller:
         seconds = time.perf_counter() - began
         self.is_open = headers.get("connection") != "close"
         is_json = headers.get("content-type", "").startswith("application/")
-        return Answered(int(lines[0].split()[1]), json.loads(answer) if is_json else None, seconds)
+        return Response(int(lines[0].split()[1]), json.loads(answer) if is_json else None, seconds)
 
 
 @asynccontextmanager

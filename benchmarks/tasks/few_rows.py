@@ -60,44 +60,44 @@ class Case:
     write: Callable[[Path, int, random.Random], list[Path]]
 
 
-def shades(chance: np.random.Generator) -> Iterator[ImageArray]:
+def shades(rng: np.random.Generator) -> Iterator[ImageArray]:
     """Dark or light, and noisy."""
     while True:
         for label, mean in (("dark", 80), ("light", 170)):
-            yield label, chance.normal(mean, 40, size=(SIDE, SIDE, 3))
+            yield label, rng.normal(mean, 40, size=(SIDE, SIDE, 3))
 
 
-def shapes(chance: np.random.Generator) -> Iterator[ImageArray]:
+def shapes(rng: np.random.Generator) -> Iterator[ImageArray]:
     """A disc, a square or a cross of any color, anywhere, before another color."""
     y, x = np.mgrid[:SIDE, :SIDE]
     while True:
         for label in ("disc", "square", "cross"):
-            radius = chance.integers(5, 10)
-            down, right = (np.abs(axis - chance.integers(radius, SIDE - radius)) for axis in (y, x))
+            radius = rng.integers(5, 10)
+            down, right = (np.abs(axis - rng.integers(radius, SIDE - radius)) for axis in (y, x))
             inside = {
                 "disc": down**2 + right**2 <= radius**2,
                 "square": np.maximum(down, right) <= radius * 0.85,
                 "cross": (np.minimum(down, right) <= radius / 4) & (np.maximum(down, right) <= radius),
             }[label]
-            ground, color = chance.permutation([chance.integers(0, 100, 3), chance.integers(130, 256, 3)])
-            yield label, np.where(inside[..., None], color, ground) + chance.normal(0, 15, size=(SIDE, SIDE, 3))
+            ground, color = rng.permutation([rng.integers(0, 100, 3), rng.integers(130, 256, 3)])
+            yield label, np.where(inside[..., None], color, ground) + rng.normal(0, 15, size=(SIDE, SIDE, 3))
 
 
-def digits(chance: np.random.Generator) -> Iterator[ImageArray]:
+def digits(rng: np.random.Generator) -> Iterator[ImageArray]:
     """Return MNIST's training images in random order."""
     pixels, labels = (
         np.frombuffer(gzip.decompress((DATA / "mnist" / f"train-{name}-ubyte.gz").read_bytes()), np.uint8)
         for name in ("images-idx3", "labels-idx1")
     )
-    for row in chance.permutation(len(labels) - 8):
+    for row in rng.permutation(len(labels) - 8):
         yield str(labels[8 + row]), pixels[16:].reshape(-1, 28, 28)[row]
 
 
 def images(drawn: Callable[[np.random.Generator], Iterator[ImageArray]]) -> Callable[..., list[Path]]:
     """Write a zip of class folders with a thousand test rows."""
 
-    def write(folder: Path, rows: int, chance: random.Random) -> list[Path]:
-        source = drawn(np.random.default_rng(chance.getrandbits(32)))
+    def write(folder: Path, rows: int, rng: random.Random) -> list[Path]:
+        source = drawn(np.random.default_rng(rng.getrandbits(32)))
         with zipfile.ZipFile(folder / "pictures.zip", "w") as archive:
             for number in range(rows + 1000):
                 label, pixels = next(source)
@@ -109,18 +109,18 @@ def images(drawn: Callable[[np.random.Generator], Iterator[ImageArray]]) -> Call
     return write
 
 
-def sentences(folder: Path, rows: int, chance: random.Random) -> list[Path]:
+def sentences(folder: Path, rows: int, rng: random.Random) -> list[Path]:
     """SST-2; 600 sentences to test on."""
     for split, count in (("train", rows), ("test", 600)):
         lines = (DATA / "sst2" / f"{split}.tsv").read_text(encoding="utf-8").splitlines()
-        (folder / f"{split}.tsv").write_text("\n".join(chance.sample(lines, count)), encoding="utf-8")
+        (folder / f"{split}.tsv").write_text("\n".join(rng.sample(lines, count)), encoding="utf-8")
     return [folder / "train.tsv", folder / "test.tsv"]
 
 
-def cells(folder: Path, rows: int, chance: random.Random) -> list[Path]:
+def cells(folder: Path, rows: int, rng: random.Random) -> list[Path]:
     """Write BCCD with its test images."""
     names = {split: (DATA / "bccd/ImageSets/Main" / f"{split}.txt").read_text().split() for split in ("train", "test")}
-    names["train"] = chance.sample(names["train"], rows)
+    names["train"] = rng.sample(names["train"], rows)
     with zipfile.ZipFile(folder / "cells.zip", "w") as archive:
         for split, listed in names.items():
             archive.writestr(f"ImageSets/Main/{split}.txt", "\n".join(listed))
@@ -130,11 +130,11 @@ def cells(folder: Path, rows: int, chance: random.Random) -> list[Path]:
     return [folder / "cells.zip"]
 
 
-def recordings(folder: Path, rows: int, chance: random.Random) -> list[Path]:
+def recordings(folder: Path, rows: int, rng: random.Random) -> list[Path]:
     """FSDD; all takes 0 to 4 to test on."""
     result = sorted((DATA / "fsdd" / "recordings").glob("*.wav"))
     test = [path for path in result if int(path.stem.rpartition("_")[2]) < 5]
-    used = [(path, "train") for path in chance.sample(sorted({*result} - {*test}), rows)]
+    used = [(path, "train") for path in rng.sample(sorted({*result} - {*test}), rows)]
     lines = ["file_name,text,speaker,split"]
     with zipfile.ZipFile(folder / "recordings.zip", "w") as archive:
         for path, split in used + [(path, "test") for path in test]:
@@ -145,12 +145,12 @@ def recordings(folder: Path, rows: int, chance: random.Random) -> list[Path]:
     return [folder / "recordings.zip"]
 
 
-def films(folder: Path, rows: int, chance: random.Random) -> list[Path]:
+def films(folder: Path, rows: int, rng: random.Random) -> list[Path]:
     """Write MovieLens ratings of `rows` users over the hundred most rated movies."""
     with (DATA / "movielens-latest-small" / "ratings.csv").open(newline="") as file:
         head, *ratings = csv.reader(file)
     usual = {film for film, _ in Counter(rating[1] for rating in ratings).most_common(100)}
-    people = set(chance.sample(sorted({rating[0] for rating in ratings}), rows))
+    people = set(rng.sample(sorted({rating[0] for rating in ratings}), rows))
     with (folder / "ratings.csv").open("w", newline="") as file:
         csv.writer(file).writerows(
             [head, *(rating for rating in ratings if rating[0] in people and rating[1] in usual)]
@@ -166,11 +166,11 @@ def verses(folder: Path, rows: int, _: random.Random) -> list[Path]:
     return [folder / "train.txt", folder / "test.txt"]
 
 
-def symbols(folder: Path, rows: int, chance: random.Random) -> list[Path]:
+def symbols(folder: Path, rows: int, rng: random.Random) -> list[Path]:
     """Emoji with their captions; all 218 of the test split to test on."""
     head, *lines = (DATA / "emoji-noto" / "captions.tsv").read_text(encoding="utf-8").splitlines()
     by_split = {split: [line for line in lines if line.split("\t")[1] == split] for split in ("train", "test")}
-    remaining = chance.sample(by_split["train"], rows) + by_split["test"]
+    remaining = rng.sample(by_split["train"], rows) + by_split["test"]
     with zipfile.ZipFile(folder / "symbols.zip", "w") as archive:
         archive.writestr("captions.tsv", "\n".join([head, *remaining]))
         for name in (line.partition("\t")[0] for line in remaining):
@@ -178,14 +178,14 @@ def symbols(folder: Path, rows: int, chance: random.Random) -> list[Path]:
     return [folder / "symbols.zip"]
 
 
-def pairs(folder: Path, rows: int, chance: random.Random) -> list[Path]:
+def pairs(folder: Path, rows: int, rng: random.Random) -> list[Path]:
     """English and German captions of Multi30k; 100 to test on."""
     for split, name, count in (("train", "train", rows), ("test", "test_2016_flickr", 100)):
         sides = {
             language: gzip.decompress((DATA / "multi30k-en-de" / f"{name}.{language}.gz").read_bytes()).decode()
             for language in ("en", "de")
         }
-        both = chance.sample(list(zip(*(side.splitlines() for side in sides.values()), strict=True)), count)
+        both = rng.sample(list(zip(*(side.splitlines() for side in sides.values()), strict=True)), count)
         for language, texts in zip(sides, zip(*both, strict=True), strict=True):
             (folder / f"{split}.{language}").write_text("\n".join(texts), encoding="utf-8")
     return sorted(folder.glob("*.*"))

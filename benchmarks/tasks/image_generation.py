@@ -47,7 +47,7 @@ def run(dataset: Path, workdir: Path, seed: int, **request: Any) -> tuple[Traini
 
 def sheet(pictures: list[bytes], columns: int) -> bytes:
     """PNGs side by side, row by row, as one."""
-    cells = [np.pad(images.decode(picture)[:, :, 0], EDGE, constant_values=255) for picture in pictures]
+    cells = [np.pad(images.decode(image)[:, :, 0], EDGE, constant_values=255) for image in pictures]
     rows = [np.concatenate(cells[start : start + columns], axis=1) for start in range(0, len(cells), columns)]
     return images.encode_png(np.concatenate(rows)[:, :, None])
 

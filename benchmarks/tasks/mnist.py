@@ -41,7 +41,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class MnistRun:
     """Result of one run; CPU seconds are None if another process ran it."""
 
     test: float
@@ -52,7 +52,7 @@ class Found:
     cpu_seconds: float | None
 
 
-def here(recipe: dict[str, Any], dataset: Path, seed: int) -> Found:
+def train_here(recipe: dict[str, Any], dataset: Path, seed: int) -> MnistRun:
     """Train in this process."""
     from pydantic import TypeAdapter
 
@@ -63,7 +63,7 @@ def here(recipe: dict[str, Any], dataset: Path, seed: int) -> Found:
     with tempfile.TemporaryDirectory() as folder:
         wall, cpu = time.perf_counter(), time.process_time()
         result = train(spec, dataset, Path(folder), on_progress=lambda _: None, should_stop=lambda: None, device="cpu")
-        return Found(
+        return MnistRun(
             test=result.metrics["test/accuracy"],
             validation=result.metrics["validation/accuracy"],
             epochs=(result.report or {})["training"]["epochs"],
@@ -73,14 +73,14 @@ def here(recipe: dict[str, Any], dataset: Path, seed: int) -> Found:
         )
 
 
-def through_api(recipe: dict[str, Any], client: Plinth, dataset: str, seed: int) -> Found:
+def through_api(recipe: dict[str, Any], client: Plinth, dataset: str, seed: int) -> MnistRun:
     """Post a job and wait for it."""
     began = time.perf_counter()
     job = client.jobs.submit({**_spec(recipe, seed), "dataset": dataset})
     job = client.jobs.wait(job.id)
     if job.model is None:
         sys.exit(f"{job.id} ended {job.state}: {job.error}")
-    return Found(
+    return MnistRun(
         test=client.jobs.report(job.id)["metrics"]["accuracy"],
         validation=job.metrics["validation/accuracy"],
         epochs=job.progress.epochs or 0,
@@ -126,14 +126,14 @@ def main() -> None:
             if report.state != "ready":
                 sys.exit(f"MNIST was rejected: {report.errors}")
             runs = {
-                (name, seed): here(RECIPES[name], dataset, seed)
+                (name, seed): train_here(RECIPES[name], dataset, seed)
                 for name in arguments.recipes
                 for seed in arguments.seeds
             }
     _show(runs)
 
 
-def _show(runs: dict[tuple[str, int], Found]) -> None:
+def _show(runs: dict[tuple[str, int], MnistRun]) -> None:
     head = ("recipe", "seed", "parameters", "epochs", "validation", "test", "wall s", "CPU s")
     print("{:<16} {:>4} {:>10} {:>6} {:>10} {:>8} {:>7} {:>6}".format(*head))
     for (name, seed), result in runs.items():

@@ -36,7 +36,7 @@ SPEEDS = (0.85, 1.0, 1.15)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class SpokenWord:
     """One synthesized word, and its transcript."""
 
     text: str
@@ -77,14 +77,14 @@ def run(dataset: Path, folder: Path, **options: Any) -> tuple[TrainingResult, fl
     return result, time.process_time() - began
 
 
-def say(speaker: Predictor, listener: Predictor, voices: list[str]) -> list[Said]:
+def transcribe_synthesized(synthesizer: Predictor, recognizer: Predictor, voices: list[str]) -> list[SpokenWord]:
     """Every word in every voice at every speed, through WAV and back."""
     request = [{"text": word, "voice": voice, "speed": speed} for speed in SPEEDS for voice in voices for word in WORDS]
-    spoken = [answer["audio"] for answer in speaker.predict(request)]
-    heard = [answer["text"] for answer in listener.predict([{"audio": item} for item in spoken])]
+    spoken = [answer["audio"] for answer in synthesizer.predict(request)]
+    heard = [answer["text"] for answer in recognizer.predict([{"audio": item} for item in spoken])]
     waves = [audio.decode(base64.b64decode(item)) for item in spoken]
     return [
-        Said(
+        SpokenWord(
             text=str(value["text"]),
             voice=str(value["voice"]),
             heard=text,
@@ -117,11 +117,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         dataset = write(arguments.data, folder)
-        listener = None
+        recognizer = None
         print(f"{'recognition':<12} {'seed':>4} {'parameters':>10} {'WER':>7} {'CER':>7} {'baseline':>8} {'CPU s':>6}")
         for seed in arguments.seeds:
             heard, seconds = run(dataset, folder / f"heard-{seed}", task="speech_recognition", seed=seed)
-            listener = listener or Predictor.load(heard.package)
+            recognizer = recognizer or Predictor.load(heard.package)
             report = heard.report or {}
             scores = report["metrics"]
             rates = f"{scores['word_error_rate']:>7.2%} {scores['character_error_rate']:>7.2%}"
@@ -129,16 +129,17 @@ def main() -> None:
             parameters = heard.package.manifest.parameters
             figure(f"word error rate, seed {seed}", scores["word_error_rate"] * 100, unit="%", aim="<= 8")
             print(f"{'rnn':<12} {seed:>4} {parameters:>10,} {rates} {usual} {seconds:>6.0f}", flush=True)
-        if arguments.only or listener is None:
+        if arguments.only or recognizer is None:
             return
         spoken, seconds = run(dataset, folder / "spoken", task="speech_synthesis", seed=arguments.seeds[0])
         state = spoken.package.task()
         assert state is not None
-        _show(say(Predictor.load(spoken.package), listener, list(state.state["voices"])), spoken, seconds)
+        words = transcribe_synthesized(Predictor.load(spoken.package), recognizer, list(state.state["voices"]))
+        _show(words, spoken, seconds)
         print(f"largest jump of real audio clips: {largest_jump(arguments.data):.2f} of the peak")
 
 
-def _show(transcript: list[Said], spoken: TrainingResult, seconds: float) -> None:
+def _show(transcript: list[SpokenWord], spoken: TrainingResult, seconds: float) -> None:
     report = spoken.report or {}
     print(f"\nsynthesis: {spoken.package.manifest.parameters:,} parameters, {seconds:.0f} CPU s")
     for name, value in report["metrics"].items():

@@ -34,7 +34,7 @@ ARMS = ("rnn", "transformer", "minilm")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SentimentRun:
     """One run. CPU seconds cover everything from spec to package."""
 
     test: float
@@ -57,7 +57,7 @@ def minilm(folder: Path) -> Path | None:
     return folder / "minilm"
 
 
-def run(dataset: Path, folder: Path, seed: int, base: Path | None = None, **options: Any) -> Found:
+def run(dataset: Path, folder: Path, seed: int, base: Path | None = None, **options: Any) -> SentimentRun:
     """One run of the product's own `train`."""
     spec = TypeAdapter[Spec](Spec).validate_python(
         {"kind": "finetune", "dataset": "sst2", "model": "sst2", "task": "text_classification", "seed": seed, **options}
@@ -67,7 +67,7 @@ def run(dataset: Path, folder: Path, seed: int, base: Path | None = None, **opti
     result = train(
         spec, dataset, folder, start_from=base, device="cpu", on_progress=lambda _: None, should_stop=lambda: None
     )
-    return Found(
+    return SentimentRun(
         test=result.metrics["test/accuracy"],
         validation=result.metrics["validation/accuracy"],
         parameters=result.package.manifest.parameters,

@@ -30,7 +30,7 @@ BEAMS = (1, 4)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """Result of one search on the test split."""
 
     beams: int
@@ -67,7 +67,7 @@ def trained(dataset: Path, folder: Path, spec: dict[str, Any]) -> TrainingResult
     return train(expected, dataset, folder, on_progress=lambda _: None, should_stop=lambda: None, device="cpu")
 
 
-def searched(result: TrainingResult, dataset: Path, beams: int) -> tuple[Found, list[str]]:
+def searched(result: TrainingResult, dataset: Path, beams: int) -> tuple[SearchResult, list[str]]:
     """Answers to the test split by the package's graphs."""
     from ml.data.dataset import Dataset
     from ml.inference.predictor import Predictor
@@ -82,7 +82,7 @@ def searched(result: TrainingResult, dataset: Path, beams: int) -> tuple[Found, 
     ]
     spent = time.process_time() - began
     metrics = corpus_scores(answers, list(rows["target"])).metrics
-    return Found(beams, metrics["bleu"], metrics["chrf"], 1e3 * spent / len(answers)), answers
+    return SearchResult(beams, metrics["bleu"], metrics["chrf"], 1e3 * spent / len(answers)), answers
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ RATES: Final[Mapping[str, tuple[float, ...]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class TunedModel:
     """A model, and what it cost."""
 
     result: TrainingResult
@@ -83,11 +83,11 @@ def _measure(arguments: argparse.Namespace, folder: Path) -> None:
     print(f"{arguments.labels} labels, {arguments.epochs} epochs, seed {arguments.seed}")
     print(f"{'tuning':<20} {'test':>7} {'validation':>11} {'rate':>8} {'trained':>11} {'CPU s':>6}", flush=True)
     for tuning in arguments.tunings:
-        made: dict[float, Made] = {}
+        made: dict[float, TunedModel] = {}
         for rate in arguments.rates or RATES[tuning]:
             began = time.process_time()
             result = _run(dataset, folder / f"{tuning}-{rate}", base, tuning, rate, arguments)
-            made[rate] = Made(result, time.process_time() - began)
+            made[rate] = TunedModel(result, time.process_time() - began)
             result_value = f"{made[rate].validation:.2%} of validation, {made[rate].cpu_seconds:.0f} CPU s"
             print(f"  {tuning} at {rate:g}: {result_value}", file=sys.stderr, flush=True)
         rate = max(made, key=lambda rate: made[rate].validation)

@@ -1,4 +1,4 @@
-"""Word and character error rates of transcripts, as jiwer computes them."""
+"""Word error rate (WER) and character error rate (CER), as jiwer computes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Non-maximum suppression: object boxes from scores on a grid.
+"""Non-maximum suppression (NMS): object boxes from scores on a grid.
 
 Exported ONNX folders run a copy of this file.
 

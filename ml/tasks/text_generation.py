@@ -282,9 +282,9 @@ class TextGeneration(StreamingTask):
         counts = np.bincount(np.concatenate(list(train["text"])), minlength=self._vocabulary) + 1.0
         token_loss = -np.log(counts / counts.sum())
         targets = _targets(columns)
-        nats = sum(float((token_loss[tokens] * weights).sum()) for tokens, weights in targets)
+        total_loss = sum(float((token_loss[tokens] * weights).sum()) for tokens, weights in targets)
         weight = sum(float(weights.sum()) for _, weights in targets)
-        return Evaluation(metrics, baseline=_metrics(nats, weight, characters))
+        return Evaluation(metrics, baseline=_metrics(total_loss, weight, characters))
 
     @classmethod
     def example(cls) -> tuple[TextGenerationInput, TextGenerationOutput]:
@@ -367,7 +367,7 @@ def _targets(columns: dict[str, Column]) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(tokens[1:], weight[1:]) for tokens, weight in zip(windows, weights, strict=True)]
 
 
-def _metrics(nats: float, tokens: float, characters: int) -> dict[str, float]:
-    loss = nats / max(tokens, 1.0)
-    bits_per_character = nats / log(2) / max(characters, 1)
+def _metrics(total_loss: float, tokens: float, characters: int) -> dict[str, float]:
+    loss = total_loss / max(tokens, 1.0)
+    bits_per_character = total_loss / log(2) / max(characters, 1)
     return {"loss": loss, "perplexity": exp(min(loss, 700.0)), "bits_per_character": bits_per_character}

@@ -1,4 +1,4 @@
-"""Blobs: files and trees of files by key.
+"""Blob storage: files and trees of files by key.
 
 A tree is published completely or not at all.
 """

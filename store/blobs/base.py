@@ -1,4 +1,4 @@
-"""The interface of blob storage."""
+"""Base class of blob storage."""
 
 from __future__ import annotations
 

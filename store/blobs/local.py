@@ -1,4 +1,4 @@
-"""Blobs in a local folder.
+"""Blob storage in a local folder.
 
 Publishing is one rename of files that are already flushed to the disk.
 """

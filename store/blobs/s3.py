@@ -1,4 +1,4 @@
-"""Blobs in S3 or a compatible storage.
+"""Blob storage in S3 or a compatible storage.
 
 The index of a tree is uploaded last; without it there is no tree.
 """

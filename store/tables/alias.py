@@ -1,4 +1,4 @@
-"""Aliases: movable names of model versions."""
+"""Model aliases: movable names of model versions."""
 
 from __future__ import annotations
 

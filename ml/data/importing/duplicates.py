@@ -1,4 +1,4 @@
-"""Detects equal rows, and removes those that would be both trained and evaluated on.
+"""Deduplication: reports equal rows, and removes those that are also in a held-out split.
 
 N rows; `codes` int32 [N] into the class names, `splits` int8 [N] into `SPLITS`.
 """

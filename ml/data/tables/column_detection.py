@@ -1,4 +1,4 @@
-"""Detection of the canonical columns in a table: a list of rules, applied in order."""
+"""Column detection: finds the canonical columns of a table by rules, applied in order."""
 
 from __future__ import annotations
 

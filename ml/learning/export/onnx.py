@@ -1,4 +1,4 @@
-"""Export of a network to ONNX graphs, and comparison of their outputs."""
+"""ONNX export: a network as ONNX graphs, and comparison of their outputs."""
 
 from __future__ import annotations
 

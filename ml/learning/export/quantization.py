@@ -1,4 +1,4 @@
-"""Quantized forms of an ONNX graph; `ml.learning.export.graph_selection` chooses which of them is served.
+"""Quantization of an ONNX graph to int8; `ml.learning.export.graph_selection` chooses which of them is served.
 
 Measured on an AMD EPYC with AVX-512 VNNI (docs/decisions has the figures): int8 pays for matrix products; half
 precision does not (ONNX Runtime computes float16 as float32 there, and has no bfloat16 matrix product at all).

@@ -1,4 +1,4 @@
-"""Loading of a Hugging Face folder with the transformers library.
+"""Loads a Hugging Face folder with the transformers library.
 
 It supports old tensor names, shards and all number formats. No code of the folder is run, nothing is unpickled, and no
 network is used.

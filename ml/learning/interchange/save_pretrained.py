@@ -1,4 +1,4 @@
-"""Writing of a Hugging Face folder from tensors."""
+"""Saves tensors as a Hugging Face folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop: steps, schedule, precision, validation, early stopping, checkpoints, progress.
+"""The training loop: mixed precision, gradient clipping, validation, early stopping, checkpoint and resume.
 
 The loop does not look into batches or networks. Its checkpoints hold the whole state of a run, so that a run resumed in
 another process ends with the same weights as an uninterrupted one, bit for bit on a CPU.

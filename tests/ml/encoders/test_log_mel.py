@@ -42,7 +42,7 @@ def test_the_same_recording_at_another_rate_and_loudness_is_read_alike() -> None
     assert np.abs(others[1] - expected).mean() < 0.2  # near the upper edge two filters differ; a stranger is off by 1.1
 
 
-def test_stacked_frames_are_neighbours_and_fewer() -> None:
+def test_stacked_frames_are_neighbors_and_fewer() -> None:
     encoder = LogMelEncoder.learn(RECORDINGS, {"bands": 5, "stacked": 3, "stride": 2})
     column = encoder.encode(RECORDINGS[:2])
 

@@ -18,7 +18,7 @@ def test_the_same_chance_gives_the_same_pictures():
     assert (first != other).any()
 
 
-def test_what_is_of_one_colour_stays_so():
+def test_what_is_of_one_color_stays_so():
     images = np.full((3, 1, 12, 12), 77, dtype=np.uint8)
 
     np.testing.assert_array_equal(random_affine(images, chance()), images)

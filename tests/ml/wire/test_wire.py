@@ -62,7 +62,7 @@ def test_pixels_may_be_whole_numbers_or_not(number):
         np.testing.assert_array_equal(result, rows[:, :, None])
 
 
-def test_colour_pixels_keep_their_channels():
+def test_color_pixels_keep_their_channels():
     assert read({"pixels": [[[1, 2, 3], [4, 5, 6]]]}).tolist() == [[[1, 2, 3], [4, 5, 6]]]
 
 

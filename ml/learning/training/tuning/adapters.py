@@ -37,7 +37,6 @@ class AdaptersConfig(Config):
 class Adapters(Tuning):
     """Adds two projections, to M units and back, beside each feed-forward layer.
 
-
     Houlsby et al. put theirs behind the layer, where it cannot be merged; beside it, it does as well or better (He
     et al. 2022). With the activation of the layer, it is the layer itself with M more inner units. So it is learned as
     those units, and merging changes no output by any bit.
