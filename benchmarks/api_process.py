@@ -20,7 +20,7 @@ MEMORY_AIM_BYTES = 150 * MIB
 
 
 def main() -> None:
-    """Print a table, and say whether the aims were met."""
+    """Print a table, and report whether the aims were met."""
     parser = argparse.ArgumentParser(description=__doc__)
     parse_args(parser)
     photo = files("sklearn").joinpath("datasets/images/flower.jpg").read_bytes()

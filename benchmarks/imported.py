@@ -49,8 +49,8 @@ def main() -> None:
 
 
 def show(plinth: Plinth, sources: list[Path], published: Path, folder: Path) -> None:
-    """All of the way."""
-    table = Table("step", "what came of it", "CPU s")
+    """Import, fine-tune, predict and export; print a row for each step."""
+    table = Table("step", "result", "CPU s")
     job = plinth.models.import_(published, name="minilm")
     seconds = cpu_seconds_of(plinth, job.id)
     base = plinth.models.get("minilm")

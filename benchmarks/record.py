@@ -178,7 +178,7 @@ def _command() -> str:
 
 
 def _rounded(value: float) -> float:
-    """Six significant digits: a history of noise helps nobody."""
+    """Round to six significant digits."""
     return float(f"{value:.6g}")
 
 

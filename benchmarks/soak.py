@@ -46,7 +46,7 @@ BAD: Final = (
 
 
 class Soak:
-    """The load and what came of it."""
+    """The load and its results."""
 
     def __init__(self, api: ApiProcess, *, seconds: float) -> None:
         self.api = api

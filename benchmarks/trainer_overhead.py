@@ -196,7 +196,7 @@ def interval(ratios: np.ndarray) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print a table, and say whether the aim was met."""
+    """Print a table, and report whether the aim was met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny-blocks", type=int, default=400)
     parser.add_argument("--usual-blocks", type=int, default=200)

@@ -48,7 +48,7 @@ print(time.process_time() - began, flush=True)
 
 
 def main() -> None:
-    """Print a table, and say whether the aim was met."""
+    """Print a table, and report whether the aim was met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bytes", default="2G", help="how much to send, as 500M or 2G")
     parser.add_argument(

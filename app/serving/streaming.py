@@ -1,4 +1,4 @@
-"""Streamed generation of texts for several clients together.
+"""Streaming of generated text: a scheduler steps the requests of several clients together.
 
 Each step of the network is shared by all. A model has one generation thread while there are subscriptions. A new text
 joins at the next step and leaves when it ends or its client disconnects, so nobody waits for the longest.

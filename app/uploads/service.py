@@ -1,4 +1,4 @@
-"""State of uploads: creation, completion as a blob, deletion."""
+"""File uploads: creation, completion as a blob, deletion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MNIST: labeled digits, and as many without labels as one likes."""
+"""MNIST: labeled digits, and any number without labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SST-2: sentences of film reviews, said to be kind or not."""
+"""SST-2: sentences of film reviews, labeled as positive or negative."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Texts(Modality):
         }
 
     def unlabeled(self, _: int) -> Path:
-        """All sentences of training, whatever the seed."""
+        """Return all sentences of training, for any seed."""
         rows = {split: self.lines[split] for split in ("train", "validation")}
         return self._written("unlabeled", rows, task=None)
 

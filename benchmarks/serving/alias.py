@@ -74,10 +74,10 @@ async def _caller(service: Service, responses: _Responses) -> None:
     body = png(200, side=28)
     async with calling(service.api.port, service.api.key) as caller:
         while True:
-            asked_at = time.monotonic()
+            requested_at = time.monotonic()
             answer = await caller.ask("/predict/small", body, "image/png")
             responses.statuses[answer.status] += 1
             version = answer.body.get("version")
             responses.versions[version] += 1
-            if version != responses.expected and asked_at > responses.moved_at:
+            if version != responses.expected and requested_at > responses.moved_at:
                 responses.stale_seconds = max(responses.stale_seconds, time.monotonic() - responses.moved_at)

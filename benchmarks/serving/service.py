@@ -22,7 +22,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The running process, and how long and with how many connections it is asked."""
+    """The running process, with the duration and the number of connections of the load."""
 
     api: ApiProcess
     #: A place for what is measured: packages, data.

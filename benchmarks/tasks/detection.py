@@ -43,7 +43,7 @@ def fitting() -> list[str]:
 
 
 def main() -> None:
-    """Print a table; ends with 1 where an architecture misses what is promised."""
+    """Print a table; ends with 1 where an architecture misses its aim."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of JPEGImages, Annotations and ImageSets")
     parser.add_argument("--architectures", nargs="+", choices=fitting(), default=["cnn"])

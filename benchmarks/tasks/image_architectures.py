@@ -32,7 +32,7 @@ def fitting() -> list[str]:
 
 
 def main() -> None:
-    """Print a table; ends with 1 where an architecture misses what is promised of it."""
+    """Print a table; ends with 1 where an architecture misses its aim."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the four IDX files")
     parser.add_argument("--architectures", nargs="+", choices=fitting(), default=fitting())

@@ -53,7 +53,7 @@ def sheet(pictures: list[bytes], columns: int) -> bytes:
 
 
 def main() -> None:
-    """Print what was found; ends with 1 where it misses what is promised."""
+    """Print the metrics; ends with 1 if one misses its aim."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the four IDX files")
     parser.add_argument("--samples", type=int, default=1000)

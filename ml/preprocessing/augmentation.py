@@ -1,4 +1,4 @@
-"""Image augmentation: random rotation, scale, shift and mirroring.
+"""Data augmentation of images: random rotation, scale, shift and mirroring.
 
 B batch, C channels, H height, W width, P = H x W.
 """

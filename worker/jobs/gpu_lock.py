@@ -1,4 +1,4 @@
-"""One run per GPU.
+"""GPU lock: one run per GPU.
 
 A file lock that the run itself holds, so that it is free only once the run has ended.
 """
