@@ -7,10 +7,8 @@ unexpected type as they are, so that the reader that follows can report them.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
@@ -23,6 +21,14 @@ OBJECTIVES: Final = {
     "masked_language_modelling": "masked_language_modeling",
 }
 METRICS: Final = {"twin_accuracy": "contrastive_accuracy"}
+#: Options by the current name of what they belong to.
+OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "cnn": {"normalise": "normalize"},
+    "ctc": {"letters": "characters"},
+    "gradual_unfreezing": {"thawed_after": "unfreeze_until"},
+    "masked_audio": {"share": "mask_fraction"},
+    "masked_language_modeling": {"share": "prediction_fraction"},
+}
 
 MANIFEST_FIELDS: Final = {"no_graph": "no_graph_reason"}
 PARITY_FIELDS: Final = {"largest_output": "max_abs_output"}
@@ -47,7 +53,7 @@ def upgrade_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
         stopping = schedule.get("early_stopping")
         if isinstance(stopping, dict) and isinstance(stopping.get("monitor"), str):
             schedule["early_stopping"] = {**stopping, "monitor": _rename_metric(stopping["monitor"])}
-    changes = {"schedule": schedule, "objective": _upgrade_objective(spec.get("objective"))}
+    changes = {"schedule": schedule, **_upgrade_choices(spec)}
     return {name: changes.get(name, value) for name, value in spec.items()}
 
 
@@ -56,7 +62,8 @@ def spec_json(text: str) -> str:
 
     Checkpoints of version 1 hold a digest of it.
     """
-    words = {new: old for names in (SCHEDULE_FIELDS, OBJECTIVES, METRICS) for old, new in names.items()}
+    tables = (SCHEDULE_FIELDS, OBJECTIVES, METRICS, *OPTIONS.values())
+    words = {new: old for names in tables for old, new in names.items()}
     return re.sub(rf"\b({'|'.join(words)})\b", lambda match: words[match[0]], text)
 
 
@@ -64,8 +71,7 @@ def upgrade_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of a package's `manifest.json` in format version 2."""
     upgraded = {MANIFEST_FIELDS.get(name, name): value for name, value in manifest.items()}
     upgraded["format_version"] = FORMAT_VERSION + 1
-    if "objective" in upgraded:
-        upgraded["objective"] = _upgrade_objective(upgraded["objective"])
+    upgraded.update(_upgrade_choices(upgraded))
     if "metrics" in upgraded:
         upgraded["metrics"] = _upgrade_metrics(upgraded["metrics"])
     if isinstance(graphs := upgraded.get("graphs"), dict):
@@ -116,12 +122,29 @@ def _upgrade_variant(variant: Any) -> Any:
     return upgraded
 
 
-def _upgrade_objective(objective: Any) -> Any:
-    if isinstance(objective, str):
-        return OBJECTIVES.get(objective, objective)
-    if isinstance(objective, dict) and isinstance(objective.get("name"), str):
-        return {**objective, "name": OBJECTIVES.get(objective["name"], objective["name"])}
-    return objective
+def _upgrade_choices(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the choices among the fields of a spec or manifest with current names and options."""
+    choices = {
+        name: _upgrade_choice(fields[name])
+        for name in ("architecture", "head", "objective", "tuning")
+        if name in fields
+    }
+    if isinstance(architectures := fields.get("architectures"), dict):
+        choices["architectures"] = {slot: _upgrade_choice(choice) for slot, choice in architectures.items()}
+    return choices
+
+
+def _upgrade_choice(choice: Any) -> Any:
+    if isinstance(choice, str):
+        return OBJECTIVES.get(choice, choice)
+    if not isinstance(choice, dict) or not isinstance(choice.get("name"), str):
+        return choice
+    old_name: str = choice["name"]
+    name = OBJECTIVES.get(old_name, old_name)
+    upgraded = {**choice, "name": name}
+    if "config" in choice:
+        upgraded["config"] = _rename_keys(choice["config"], OPTIONS.get(name, {}))
+    return upgraded
 
 
 def _upgrade_metrics(metrics: Any) -> Any:

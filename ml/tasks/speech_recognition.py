@@ -86,7 +86,7 @@ class SpeechRecognition(Task):
 
     def head_config(self) -> dict[str, Any]:
         """Return the number of characters, and the dropout."""
-        return {"letters": self.text_encoder.shape()["vocabulary"], "dropout": self.config.dropout}
+        return {"characters": self.text_encoder.shape()["vocabulary"], "dropout": self.config.dropout}
 
     def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
         """Decode the audio clip."""

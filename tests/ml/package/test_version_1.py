@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -93,3 +94,33 @@ def test_tensors_of_checkpoints_are_renamed() -> None:
 def test_values_of_unexpected_types_are_left_to_the_reader(field: str, value: object) -> None:
     assert version_1.upgrade_manifest({"format_version": 1, field: value})[field] == value
     assert version_1.upgrade_spec({field: value}) == {field: value}
+
+
+@pytest.mark.parametrize(
+    ("field", "old", "new"),
+    [
+        (
+            "architecture",
+            {"name": "cnn", "config": {"normalise": True}},
+            {"name": "cnn", "config": {"normalize": True}},
+        ),
+        (
+            "objective",
+            {"name": "masked_language_modelling", "config": {"share": 0.3}},
+            {"name": "masked_language_modeling", "config": {"prediction_fraction": 0.3}},
+        ),
+        (
+            "tuning",
+            {"name": "gradual_unfreezing", "config": {"thawed_after": 0.4}},
+            {"name": "gradual_unfreezing", "config": {"unfreeze_until": 0.4}},
+        ),
+        (
+            "architectures",
+            {"image": {"name": "cnn", "config": {"normalise": False}}},
+            {"image": {"name": "cnn", "config": {"normalize": False}}},
+        ),
+    ],
+)
+def test_options_of_a_stored_spec_get_their_current_names(field: str, old: Any, new: Any) -> None:
+    assert version_1.upgrade_spec({field: old, "seed": 1}) == {field: new, "seed": 1}
+    assert version_1.upgrade_spec({field: new})[field] == new

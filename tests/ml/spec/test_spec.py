@@ -179,7 +179,7 @@ def test_an_unknown_objective_lists_the_known():
         {"stages": [[]]},
         {"stages": [[16], [0]]},
         {"stages": [[100_000_000]]},
-        {"normalise": None},
+        {"normalize": None},
         {"pooling": 7},
     ],
 )

@@ -29,7 +29,7 @@ class CNNConfig(Config):
     stages: tuple[Stage, ...] = Field(
         ((16, 16), (32, 32), (64,)), min_length=1, description="Channels of every convolution of each stage."
     )
-    normalise: bool = Field(True, description="Batch normalization after every convolution.")
+    normalize: bool = Field(True, description="Batch normalization after every convolution.")
     pooling: Literal["maximum", "flatten"] = Field(
         "maximum",
         description="Global maximum of each channel; or the values at all positions, after one more max pooling.",
@@ -53,7 +53,7 @@ class CNN(Backbone):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "small": {"stages": ((16, 16), (32, 32), (64,))},
         "medium": {"stages": ((24, 24), (48, 48), (96, 96))},
-        "document": {"stages": ((32,),), "normalise": False, "pooling": "flatten", "hidden": 128},
+        "document": {"stages": ((32,),), "normalize": False, "pooling": "flatten", "hidden": 128},
     }
 
     def __init__(self, config: CNNConfig, *, shape: Mapping[str, int], conditions: int = 0) -> None:
@@ -64,7 +64,7 @@ class CNN(Backbone):
         for widths in config.stages:
             layers: list[nn.Module] = []
             for width in widths:
-                layers += conv_block(channels, width, normalize=config.normalise)
+                layers += conv_block(channels, width, normalize=config.normalize)
                 channels = width
             self.stages.append(nn.Sequential(*layers))
         pooled = channels

@@ -26,7 +26,7 @@ BLANK = 0
 class CTCConfig(Config):
     """Options of the CTC head. The number of characters comes from the data."""
 
-    letters: int = Field(ge=2, description="Characters of the alphabet and the blank.")
+    characters: int = Field(ge=2, description="Characters of the alphabet and the blank.")
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
@@ -48,7 +48,7 @@ class CTC(Head):
         super().__init__(config, widths=widths)
         ((self.slot, backbone),) = widths.items()
         self.dropout = nn.Dropout(config.dropout)
-        self.linear = nn.Linear(backbone.sequence, config.letters)
+        self.linear = nn.Linear(backbone.sequence, config.characters)
 
     def forward(self, features: Mapping[str, Features], batch: Mapping[str, Tensor]) -> Tensors:
         """Return `logits` [B, T, C]."""

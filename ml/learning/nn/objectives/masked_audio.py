@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class MaskedAudioConfig(Config):
     """Fraction of an audio clip that is masked, and the length of its spans."""
 
-    share: float = Field(0.4, gt=0, lt=1, description="Approximate fraction of the frames that are masked.")
+    mask_fraction: float = Field(0.4, gt=0, lt=1, description="Approximate fraction of the frames that are masked.")
     span: Count = Field(
         6,
         description="Consecutive masked frames. 6 are 120 ms with the default encoder, the length of a vowel; a single "
@@ -74,7 +74,7 @@ class MaskedAudio(Objective):
         config, device = self.config, mask_BT.device
         length = mask_BT.shape[1]
         # Spans that start with this probability cover the fraction `share`, overlaps included.
-        probability = 1 - (1 - config.share) ** (1 / config.span)
+        probability = 1 - (1 - config.mask_fraction) ** (1 / config.span)
         starts_BT = torch.rand(mask_BT.shape, device=device) < probability
         first_B1 = (torch.rand(len(mask_BT), 1, device=device) * mask_BT.sum(dim=1, keepdim=True)).long()
         starts_BT = starts_BT.scatter(1, first_B1, True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class MaskedLanguageModelingConfig(Config):
     """Fractions of the tokens that are predicted and masked (section 3.1 of the paper)."""
 
-    share: float = Field(0.15, gt=0, lt=1, description="Fraction of the tokens that are predicted.")
+    prediction_fraction: float = Field(0.15, gt=0, lt=1, description="Fraction of the tokens that are predicted.")
     masked: float = Field(0.8, ge=0, le=1, description="Fraction of the predicted tokens replaced by the mask token.")
     changed: float = Field(
         0.1,
@@ -113,7 +113,7 @@ class MaskedLanguageModeling(Objective):
         selection, treatment = (torch.rand(shape, generator=generator, device=device) for _ in range(2))
         random_BT = torch.randint(self.vocabulary, shape, generator=generator, device=device)
         is_special_BT = torch.isin(tokens_BT, cast("Tensor", self.special_tokens))
-        is_predicted_BT = mask_BT & ~is_special_BT & (selection < config.share)
+        is_predicted_BT = mask_BT & ~is_special_BT & (selection < config.prediction_fraction)
         input_BT = torch.where(is_predicted_BT & (treatment < config.masked), self.mask, tokens_BT)
         is_changed_BT = (treatment >= config.masked) & (treatment < config.masked + config.changed)
         return is_predicted_BT, torch.where(is_predicted_BT & is_changed_BT, random_BT, input_BT)

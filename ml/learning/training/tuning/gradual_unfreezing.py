@@ -23,7 +23,7 @@ class GradualUnfreezingConfig(Config):
     decay: float = Field(
         2.6, ge=1, description="Factor by which the learning rate of a layer is below that of the layer above."
     )
-    thawed_after: float = Field(
+    unfreeze_until: float = Field(
         0.5,
         ge=0,
         le=1,
@@ -54,7 +54,7 @@ class GradualUnfreezing(Tuning):
         for backbone in network.backbones.values():
             layers = layer_groups(backbone)
             for depth, layer in enumerate(reversed(layers), start=1):
-                unfreeze_at = self.config.thawed_after * depth / len(layers)
+                unfreeze_at = self.config.unfreeze_until * depth / len(layers)
                 layer_options = ParameterGroupOptions(rate_factor=self.config.decay**-depth, unfreeze_at=unfreeze_at)
                 options |= dict.fromkeys(layer, layer_options)
         return options

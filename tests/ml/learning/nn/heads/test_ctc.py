@@ -8,7 +8,7 @@ from ml.learning.nn.heads.ctc import CTC, CTCConfig
 
 
 def _head() -> CTC:
-    return CTC(CTCConfig(letters=3), widths={"audio": Widths(shape={"bins": 2}, sequence=4)})
+    return CTC(CTCConfig(characters=3), widths={"audio": Widths(shape={"bins": 2}, sequence=4)})
 
 
 def _batch(*texts: list[int], frames: list[int]) -> dict[str, torch.Tensor]:

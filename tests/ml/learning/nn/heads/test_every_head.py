@@ -25,7 +25,7 @@ CONFIG: dict[str, dict[str, Any]] = {
     "decoder": {"vocabulary": VOCABULARY},
     "next_token": {"vocabulary": VOCABULARY},
     "projections": {"width": 4},
-    "ctc": {"letters": VOCABULARY},
+    "ctc": {"characters": VOCABULARY},
     "spectrogram": {"bands": 4, "voices": 2, "width": 8, "layers": 1},
 }
 
