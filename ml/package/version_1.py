@@ -123,7 +123,7 @@ def _upgrade_variant(variant: Any) -> Any:
 
 
 def _upgrade_choices(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the choices among the fields of a spec or manifest with current names and options."""
+    """Return the choices of a spec or manifest with current names and options."""
     choices = {
         name: _upgrade_choice(fields[name])
         for name in ("architecture", "head", "objective", "tuning")
