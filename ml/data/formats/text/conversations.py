@@ -126,7 +126,7 @@ def _parse_message(index: int, entry: Any) -> Message:
 def _batch(turns: Sequence[_Turn], source: UploadedFile) -> Batch:
     prompts, texts, lines, rows = zip(*turns, strict=True)
     locations = Locations(source.name, np.array(rows), np.array(lines))
-    return Batch({"prompt": list(prompts), "text": list(texts)}, locations, source.split)
+    return Batch({"prompt": list(prompts), "text": list(texts)}, locations, source.split, groups=rows)
 
 
 def _has_messages(source: UploadedFile) -> bool:
