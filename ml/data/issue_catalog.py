@@ -254,7 +254,19 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         'Write one conversation per line: {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", '
         "...}]}."
     ),
-    "conversation_order": _error("Begin a conversation with a system or user message, and end it with the assistant."),
+    "conversation_without_answer": _repair(
+        "Conversations without a turn of the assistant to learn were left out. A turn with weight 0 is not learned."
+    ),
+    "conversation_with_media": _repair(
+        "Conversations with images, sounds or files were left out; only texts are read."
+    ),
+    "turns_not_learned": _warning(
+        "Only answers of the assistant are learned: not its first words before any other turn, and no turn after the "
+        "last answer."
+    ),
+    "tool_calls_not_learned": _warning(
+        "Calls of tools and what tools answer are part of the prompt of later turns. The calls are not learned."
+    ),
     # Objects in images
     "objects_not_a_list": _error(
         'Write {"objects": [{"label": "cat", "box": [left, top, right, bottom]}]}, in pixels, or [] for no objects.'

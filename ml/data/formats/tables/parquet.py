@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ml.data.files.parquet import open_parquet
 from ml.data.formats.base import ROWS_PER_BATCH, Batch
 from ml.data.formats.tables._table_format import TableFormat
 from ml.data.issues import DataRejected, Location
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 _IMAGE_ROWS_PER_BATCH: Final = 64
 #: Hugging Face datasets write -1 for a row without a label.
 _NO_CLASS: Final = -1
-_MAX_FOOTER_STRING_BYTES: Final = 16 << 20
 
 
 class Parquet(TableFormat):
@@ -61,27 +61,13 @@ class Parquet(TableFormat):
                 self.issues.add("damaged_file", at=Location(file=source.name), actual=error)
 
     def _read_file(self, source: UploadedFile, pixels: PixelReader) -> Iterator[Batch]:
-        if source.compression:
-            raise DataRejected(
-                "unsupported_file", actual=f"Parquet inside {source.compression}", expected="uncompressed Parquet"
-            )
-        with pq.ParquetFile(source.path, thrift_string_size_limit=_MAX_FOOTER_STRING_BYTES) as file:
-            self._check_size(file.metadata)
+        with open_parquet(source, self.limits) as file:
             columns = [CellColumn(field.name, _cell_kind(field.type)) for field in _fields(file.schema_arrow)]
             columns = _inspect_texts(file, columns)
             layout = detect_columns(columns, self.requested_columns, has_header=True, required=self.required_columns)
             self.detected_columns = self.detected_columns or layout.to_request(columns)
             self.report_layout(source, layout, columns)
             yield from self._batches(source, file, layout, columns, pixels)
-
-    def _check_size(self, metadata: pq.FileMetaData) -> None:
-        limits = self.limits
-        rows, columns = f"{metadata.num_rows:,} rows", f"{metadata.num_columns:,} columns"
-        if metadata.num_rows > limits.max_rows:
-            raise DataRejected("too_many_rows", actual=rows, expected=f"at most {limits.max_rows:,} rows")
-        if metadata.num_columns > limits.max_columns or metadata.num_rows * metadata.num_columns > limits.max_cells:
-            expected = f"at most {limits.max_columns:,} columns and {limits.max_cells:,} cells"
-            raise DataRejected("table_too_large", actual=f"{rows} x {columns}", expected=expected)
 
     def _batches(
         self,
