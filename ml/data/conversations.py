@@ -21,7 +21,7 @@ SPEAKER_NAMES: Final = {
 
 
 class Speech(Protocol):
-    """What a speaker says."""
+    """One turn of a conversation."""
 
     @property
     def role(self) -> str:

@@ -131,7 +131,7 @@ def _split_by_class(staging: Staging, rows: np.ndarray, fractions: Sequence[floa
 
 
 def group_rows(staging: Staging) -> np.ndarray:
-    """Return uint64 [N], equal for rows that belong into one split: copies, and turns of one conversation."""
+    """Return uint64 [N], equal for rows of one split: copies, and turns of a conversation."""
     keys, groups = row_keys(staging), staging.groups
     if groups is None:
         return keys

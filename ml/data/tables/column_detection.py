@@ -187,7 +187,7 @@ def _assign_prompt(detection: ColumnDetection) -> Assignment:
 
 
 def _has_asked_prompt(detection: ColumnDetection) -> bool:
-    """Return whether the prompt was detected by its name, and a task that learns from prompts is possible."""
+    """Return whether the prompt was detected by its name, and may be learned from."""
     assigned, query = detection.assigned, detection.query
     if not {"text", "prompt"} <= assigned.keys() or "prompt" in query.requested:
         return False
@@ -239,7 +239,7 @@ def _assign_pair(detection: ColumnDetection) -> Assignment:
 
 
 def _are_two_sentences(detection: ColumnDetection) -> bool:
-    """Return whether the table is two columns of distinct sentences, beside nothing that could be a label."""
+    """Return whether the table is two columns of distinct sentences without a label."""
     if detection.query.required is not None or not detection.is_open("text") or not detection.is_open("target"):
         return False
     free = [detection.query.columns[position] for position in detection.free()]

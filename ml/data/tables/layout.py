@@ -9,7 +9,7 @@ from ml.data.issues import DataRejected
 from ml.data.tables.column_aliases import ALIASES, NON_DATA_NAME, position_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ml.data.tables.cells import CellKind
 
@@ -60,7 +60,7 @@ class Layout:
         }
 
     def positions_of(self, canonical: str) -> tuple[int, ...]:
-        """Return the positions of the columns whose cells become one canonical column."""
+        """Return the positions of the columns that become one canonical column."""
         return self.joined.get(canonical, (self.columns[canonical],))
 
     @property
@@ -68,17 +68,17 @@ class Layout:
         """Positions of all columns to read, except for pixels."""
         return list(dict.fromkeys(index for canonical in self.columns for index in self.positions_of(canonical)))
 
-    def cells(self, cells_at: Callable[[int], Sequence[Any]]) -> dict[str, Sequence[Any]]:
-        """Return the cells of N rows by canonical column; `cells_at` returns those of one position."""
+    def cells(self, by_position: Mapping[int, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+        """Return the cells of N rows by canonical column, from those by position."""
         return {
-            canonical: cells_at(index)
+            canonical: by_position[index]
             if canonical not in self.joined
-            else [_join(row) for row in zip(*map(cells_at, self.joined[canonical]), strict=True)]
+            else [_join(row) for row in zip(*map(by_position.__getitem__, self.joined[canonical]), strict=True)]
             for canonical, index in self.columns.items()
         }
 
     def unread(self, columns: Sequence[CellColumn]) -> list[str]:
-        """List the names of the columns that are not read, without those that number the rows."""
+        """List the names of unread columns, without those that number the rows."""
         used = {*self.cell_positions, *self.pixels}
         return [
             column.name
@@ -127,7 +127,9 @@ class ColumnQuery:
         )
 
     def positions(self, request: str | int) -> list[int]:
-        """Return the positions of a column, or of several to be joined ("instruction + input").
+        """Return the positions of a column, or of several to be joined.
+
+        "instruction + input" names two.
 
         Raises `DataRejected` if the file lacks one of them.
         """
@@ -143,7 +145,7 @@ class ColumnQuery:
         return position_of(canonical, self.lower_names) if self.has_header else None
 
     def position_by_names(self, names: Sequence[str]) -> int | None:
-        """Return the position of the first of `names` in a file with a header, or None."""
+        """Return the position of the first of `names`, or None without a header."""
         present = [name for name in names if self.has_header and name in self.lower_names]
         return self.lower_names.index(present[0]) if present else None
 
@@ -191,7 +193,10 @@ class ColumnQuery:
 
 
 def _join(cells: Sequence[Any]) -> Any:
-    """Join the texts of one row; a cell that is no text is returned as it is, to be reported."""
+    """Join the texts of one row.
+
+    A cell that is no text is returned as it is, to be reported.
+    """
     texts = ["" if cell is None else cell for cell in cells]
     wrong = next((cell for cell in texts if isinstance(cell, dict | list | bytes)), None)
     if wrong is not None:

@@ -22,7 +22,7 @@ class TableFormat(Format):
     has_columns = True
 
     def report_layout(self, source: UploadedFile, layout: Layout, columns: Sequence[CellColumn]) -> None:
-        """Report what was guessed about the columns of a file, and which of them are not read."""
+        """Report guesses about the columns of a file, and columns that are not read."""
         at = Location(file=source.name)
         if layout.is_shape_assumed:
             self.issues.add("pixels_shape_assumed", at=at, actual=f"{len(layout.pixels)} columns")

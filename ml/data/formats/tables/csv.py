@@ -187,7 +187,7 @@ class _FileReader:
             locations = Locations(
                 self._source.name, range(row, row + len(part)), range(line, line + len(part)), self._names
             )
-            cells = layout.cells(lambda index, part=part: part.column(str(index)).to_pylist())
+            cells = layout.cells({index: part.column(str(index)).to_pylist() for index in layout.cell_positions})
             pixels = [part.column(str(index)).to_numpy() for index in layout.pixels]
             yield self._batch(cells, np.stack(pixels, axis=1) if pixels else None, locations)
         self._row += len(table)
@@ -253,7 +253,7 @@ class _FileReader:
             return
         lines_and_rows = np.array([(line, row) for line, row, _ in records], dtype=np.int64).T
         locations = Locations(self._source.name, rows=lines_and_rows[1], lines=lines_and_rows[0], names=self._names)
-        cells = layout.cells(lambda index: [record.cells[index] for record in records])
+        cells = layout.cells({index: [record.cells[index] for record in records] for index in layout.cell_positions})
         numbers = [[float(record.cells[index]) for index in layout.pixels] for record in records]
         yield self._batch(cells, np.array(numbers, dtype=np.float32) if layout.pixels else None, locations)
 

@@ -64,7 +64,7 @@ class Jsonl(TableFormat):
             file_names = layout.names(columns)
             locations = Locations(source.name, rows=lines_and_rows[1], lines=lines_and_rows[0], names=file_names)
             cells = layout.cells(
-                lambda index, objects=objects, names=names: [row_cells.get(names[index]) for _, _, row_cells in objects]
+                {index: [row_cells.get(names[index]) for _, _, row_cells in objects] for index in layout.cell_positions}
             )
             values, retained_rows = read_cells(cells, locations, self.issues)
             yield Batch(values, locations.take(retained_rows), source.split)

@@ -89,7 +89,7 @@ class Parquet(TableFormat):
         ):
             locations = Locations(source.name, rows=range(row + 1, row + len(table) + 1), names=file_names)
             row += len(table)
-            cells = layout.cells(lambda index, table=table: table.column(names[index]).to_pylist())
+            cells = layout.cells({index: table.column(names[index]).to_pylist() for index in layout.cell_positions})
             if class_names:
                 cells["label"] = _decode_classes(cells["label"], class_names)
             values, retained_rows = read_cells(cells, locations, self.issues)

@@ -44,7 +44,7 @@ _EXPECTED_TURNS: Final = "a list of turns with role and content"
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one speaker says."""
+    """Words of one speaker."""
 
     role: str
     content: str
@@ -64,7 +64,7 @@ class Conversation:
 
 
 def find_messages_keys(record: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys whose lists of messages make up the conversation, in their order; empty without any."""
+    """Return the keys whose messages make up the conversation, in order; empty without any."""
     present = {key for key, value in record.items() if _are_messages(value)}
     answers = [key for key in ANSWER_KEYS if key in present]
     for key in MESSAGES_KEYS:
@@ -76,7 +76,7 @@ def find_messages_keys(record: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def parse_conversation(record: Any) -> Conversation:
-    """Return the turns of a record; raises `DataRejected` if it has none, or one is invalid."""
+    """Return the turns of a record; raises `DataRejected` for none or an invalid one."""
     keys = find_messages_keys(record) if isinstance(record, dict) else ()
     if not keys:
         raise DataRejected("conversation_invalid", actual=json.dumps(record, default=str), expected=_EXPECTED_TURNS)

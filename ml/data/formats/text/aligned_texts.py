@@ -178,7 +178,7 @@ class AlignedTexts(Format):
 
 
 def _select_texts(sources: Sequence[UploadedFile]) -> list[UploadedFile]:
-    """Leave out what lies beside pairs: notes, and files that describe the lines of a pair and are named like it."""
+    """Leave out the files beside pairs: notes, and descriptions of the lines of a pair."""
     texts = [source for source in sources if not is_ignored(source.name) and not is_side_file(source.name)]
     stems = Counter(name.stem for source in texts if (name := _FileName.parse(source.name)))
     paired = tuple(f"{stem}." for stem, count in stems.items() if stem and count > 1)

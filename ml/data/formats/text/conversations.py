@@ -1,4 +1,4 @@
-"""Conversations in the layouts of fine-tuning services and libraries; the model learns the turns of the assistant."""
+"""Conversations in the layouts of fine-tuning services; the model learns the turns of the assistant."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Turn(NamedTuple):
 
 
 class _Record(NamedTuple):
-    """A conversation as stored: a line of JSON or the values of a row, with line and row number."""
+    """A conversation as stored, JSON or values, with line and row number."""
 
     value: Any
     line: int
@@ -62,7 +62,7 @@ class Conversations(Format):
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
-        """Return a sure sign if the first row of every file has a list of messages."""
+        """Return a sure sign if the first row of every file has messages."""
         if not super().detect(sources, required):
             return 0
         return SURE if all(_has_messages(source) for source in sources) else 0

@@ -1,4 +1,4 @@
-"""Rows that belong together stay in one split, and prompts that many rows share are spread."""
+"""Rows that belong together stay in one split; shared prompts are spread."""
 
 import json
 

@@ -285,8 +285,8 @@ def test_what_an_instruction_is_about_is_part_of_its_prompt(tmp_path, head, row,
     data = "\n".join([head, *(row.format(number) for number in range(40))]).encode()
     report = upload(tmp_path, {"a.csv": data}, task=task, splits=ALL)
     assert (report.state, report.guess.task) == ("ready", "text_generation")
-    rows = list(imported_rows(tmp_path))
-    assert [(each["prompt"], each["text"]) for each in rows] == [
+    imported = list(imported_rows(tmp_path))
+    assert [(row["prompt"], row["text"]) for row in imported] == [
         (prompt.format(number), f"done {number}") for number in range(40)
     ]
 

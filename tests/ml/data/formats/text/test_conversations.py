@@ -220,6 +220,6 @@ def test_fields_of_turns_that_are_not_read_are_named(tmp_path):
     ]
     report = upload(tmp_path, {"chat.jsonl": to_jsonl(records)}, task="text_generation")
     (entry,) = [entry for entry in report.errors if entry.code == "fields_not_read"]
-    assert {each["column"] for each in entry.sample} == {
+    assert {place["column"] for place in entry.sample} == {
         "messages.reasoning_content", "messages.weight", "tools",
     }  # fmt: skip
