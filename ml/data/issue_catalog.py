@@ -194,6 +194,17 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     ),
     "columns_differ": _error("The files have different columns. Use the same in all, or upload separate datasets."),
     "no_columns": _error('No columns were recognized. Name them: columns {"text": "name in the file", ...}.'),
+    "fields_not_read": _warning(
+        "Columns or fields of the file are not read. To read one, name it by `columns`; names joined by + become one "
+        'text: {"prompt": "instruction + input"}.'
+    ),
+    "columns_joined": _warning(
+        "Two texts of a row were joined by a blank line. Join them in the same way in requests, or name one by "
+        "`columns`."
+    ),
+    "text_column_guessed": _warning(
+        "No column has a usual name of a text, so the longest was taken. Name the right one by `columns`."
+    ),
     "json_not_an_object": _error('Write one JSON object per line: {"text": "...", "label": "..."}.'),
     "json_in_a_list": _error(
         "The file is one JSON list. Write one JSON object per line, without the outer brackets and the commas between "
@@ -243,7 +254,19 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         'Write one conversation per line: {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", '
         "...}]}."
     ),
-    "conversation_order": _error("Begin a conversation with a system or user message, and end it with the assistant."),
+    "conversation_without_answer": _repair(
+        "Conversations without a turn of the assistant to learn were left out. A turn with weight 0 is not learned."
+    ),
+    "conversation_with_media": _repair(
+        "Conversations with images, sounds or files were left out; only texts are read."
+    ),
+    "turns_not_learned": _warning(
+        "Only answers of the assistant are learned: not its first words before any other turn, and no turn after the "
+        "last answer."
+    ),
+    "tool_calls_not_learned": _warning(
+        "Calls of tools and what tools answer are part of the prompt of later turns. The calls are not learned."
+    ),
     # Objects in images
     "objects_not_a_list": _error(
         'Write {"objects": [{"label": "cat", "box": [left, top, right, bottom]}]}, in pixels, or [] for no objects.'

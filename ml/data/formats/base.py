@@ -38,6 +38,8 @@ class Batch:
     locations: Locations
     #: The split that the data names; None if it names none.
     split: str | None
+    #: Number of what each row belongs to, unique within its file; rows with one number stay in one split.
+    groups: Sequence[int] | None = None
 
 
 class Format(ABC):

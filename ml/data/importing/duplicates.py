@@ -5,20 +5,17 @@ N rows; `codes` int32 [N] into the class names, `splits` int8 [N] into `SPLITS`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ml.data.dataset import TEST, TRAIN, VALIDATION
-from ml.data.importing.splits import DROPPED, first_8_bytes
+from ml.data.importing.splits import DROPPED, HASH_MULTIPLIER, hash_rows, row_keys
 from ml.data.importing.staging import LABEL
 
 if TYPE_CHECKING:
     from ml.data.importing.staging import Staging
     from ml.data.issues import IssueLog
-
-#: 2^64 divided by the golden ratio, to combine hashes (Knuth, The Art of Computer Programming, volume 3, 6.4).
-_HASH_MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 def resolve_duplicates(staging: Staging, codes: np.ndarray, splits: np.ndarray, issues: IssueLog) -> np.ndarray:
@@ -29,7 +26,7 @@ def resolve_duplicates(staging: Staging, codes: np.ndarray, splits: np.ndarray, 
     """
     if not staging.column_types[staging.key_column].is_identifying:
         return splits
-    keys = first_8_bytes(staging.hashes)
+    keys = row_keys(staging)
     _report_conflicts(staging, keys, codes, issues)
     resolved = splits.copy()
     for split, protected_splits in ((TRAIN, (VALIDATION, TEST)), (VALIDATION, (TEST,))):
@@ -38,25 +35,14 @@ def resolve_duplicates(staging: Staging, codes: np.ndarray, splits: np.ndarray, 
         resolved[copies] = DROPPED
         originals = np.flatnonzero(is_protected)
         _report_copies(staging, issues, "duplicate_across_splits", copies, originals, keys, rows=1)
-    row_hashes = _hash_rows(staging, keys, codes)
+    # Rows that share only their key are no duplicates: one image may have two captions, and one prompt two answers.
+    row_hashes = hash_rows(staging, keys) * HASH_MULTIPLIER + codes.astype(np.uint64)
     for split in (TRAIN, VALIDATION, TEST):
         rows = np.flatnonzero(resolved == split)
         _, firsts = np.unique(row_hashes[rows], return_index=True)
         copies = np.delete(rows, firsts)
         _report_copies(staging, issues, "duplicate_rows", copies, rows[firsts], row_hashes, rows=0)
     return resolved
-
-
-def _hash_rows(staging: Staging, keys: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Return uint64 [N], equal for rows with equal values in all columns.
-
-    Rows that share only their key are no duplicates: one image may have two captions, and one prompt two answers.
-    """
-    row_hashes = keys.copy()
-    for column in staging.column_types:
-        if column != staging.key_column:
-            row_hashes = row_hashes * _HASH_MULTIPLIER + first_8_bytes(staging.hashes_of(column))
-    return row_hashes * _HASH_MULTIPLIER + codes.astype(np.uint64)
 
 
 def _report_copies(

@@ -1,7 +1,7 @@
 """Assigns rows to splits.
 
-The splits are those that the user requests or the data names, or else a tenth of every class is held out. G groups of
-equal rows. Copies of a row are never separated, so that no held-out row was trained on.
+The splits are those that the user requests or the data names, or else a tenth of every class is held out. Copies of a
+row and the turns of a conversation are never separated, so that no held-out row was trained on.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 HELD_OUT_FRACTION: Final = 0.1
 MAX_VALIDATION_ROWS: Final = 10_000
+#: Column whose equal values may have many answers.
+PROMPT: Final = "prompt"
+#: 2^64 divided by the golden ratio, to combine hashes (Knuth, The Art of Computer Programming, volume 3, 6.4).
+HASH_MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 #: Split code of a row that is left out of the dataset.
 DROPPED: Final = -2
 
@@ -111,7 +115,7 @@ def _split_by_class(staging: Staging, rows: np.ndarray, fractions: Sequence[floa
     A class with enough rows has at least one in every split.
     """
     generator = np.random.default_rng(seed)
-    _, firsts, group_of = np.unique(first_8_bytes(staging.hashes[rows]), return_index=True, return_inverse=True)
+    _, firsts, group_of = np.unique(group_rows(staging)[rows], return_index=True, return_inverse=True)
     group_labels = staging.codes[rows][firsts]
     order = np.argsort(firsts)  # in order of appearance: the hash must not decide
     splits = np.full(len(firsts), TRAIN, dtype=np.int8)
@@ -124,6 +128,50 @@ def _split_by_class(staging: Staging, rows: np.ndarray, fractions: Sequence[floa
             splits[groups[start : start + count]] = split
             start += count
     return splits[group_of]
+
+
+def group_rows(staging: Staging) -> np.ndarray:
+    """Return uint64 [N], equal for rows of one split: copies, and turns of a conversation."""
+    keys, groups = row_keys(staging), staging.groups
+    if groups is None:
+        return keys
+    # Rows with one key join the groups of all of them; the root of a group is its first row.
+    roots = np.arange(len(keys))
+
+    def find_root(row: int) -> int:
+        while roots[row] != row:
+            roots[row] = roots[roots[row]]
+            row = int(roots[row])
+        return row
+
+    for values in (groups, keys):
+        _, firsts, inverse = np.unique(values, return_index=True, return_inverse=True)
+        for row, first in enumerate(firsts[inverse].tolist()):
+            one, other = sorted((find_root(row), find_root(first)))
+            roots[other] = one
+    return np.array([find_root(row) for row in range(len(roots))], dtype=np.uint64)
+
+
+def row_keys(staging: Staging) -> np.ndarray:
+    """Return uint64 [N], equal for copies: rows with equal values in the key column.
+
+    A prompt that many rows share (one instruction for a whole job) is no sign of a copy. There the whole row is.
+    """
+    keys = first_8_bytes(staging.hashes)
+    if staging.key_column != PROMPT:
+        return keys
+    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    is_shared = counts[inverse] > max(1, HELD_OUT_FRACTION * len(keys))
+    return np.where(is_shared, hash_rows(staging, keys), keys)
+
+
+def hash_rows(staging: Staging, keys: np.ndarray) -> np.ndarray:
+    """Return uint64 [N], equal for rows with equal keys and equal values in all columns."""
+    row_hashes = keys.copy()
+    for column in staging.column_types:
+        if column != staging.key_column:
+            row_hashes = row_hashes * HASH_MULTIPLIER + first_8_bytes(staging.hashes_of(column))
+    return row_hashes
 
 
 def first_8_bytes(hashes: np.ndarray) -> np.ndarray:

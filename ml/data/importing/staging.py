@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 import numpy as np
 
@@ -84,6 +85,7 @@ class Staging:
         self._hashes: dict[str, list[np.ndarray]] = {}
         self._codes: list[np.ndarray] = []
         self._splits: list[np.ndarray] = []
+        self._groups: list[np.ndarray] = []
         self._rows = 0
 
     def __len__(self) -> int:
@@ -115,6 +117,9 @@ class Staging:
         split = SPLITS.index(batch.split) if batch.split else NO_SPLIT
         self._codes.append(codes[codes != _REJECTED])
         self._splits.append(np.full(len(rows), split, dtype=np.int8))
+        if batch.groups is not None:
+            file = np.uint64(crc32((batch.locations.at(0).file or "").encode()) << 32)
+            self._groups.append(np.array(batch.groups, dtype=np.uint64)[rows] ^ file)
         self.segments.append(Segment(self._rows, batch.locations, rows, byte_ranges))
         self._rows += len(rows)
 
@@ -153,6 +158,11 @@ class Staging:
     def splits(self) -> np.ndarray:
         """Split codes, int8 [N] into `SPLITS`, `NO_SPLIT` where the data names none."""
         return np.concatenate([np.empty(0, dtype=np.int8), *self._splits])
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """Numbers of what rows belong to, uint64 [N]; None if the format names no groups."""
+        return np.concatenate(self._groups) if self._groups else None
 
     def locate(self, row: int, column: str | None = None) -> Location:
         """Return the location of a staged row, or of one canonical column of it."""

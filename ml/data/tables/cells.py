@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ml.data.column_types import COLUMN_TYPES
@@ -24,6 +25,15 @@ INSPECTED_ROWS: Final = 20
 #: With fewer cells, all of them may differ by coincidence.
 MIN_DISTINCT_CELLS: Final = 10
 _BASE64_START: Final = 16
+#: Links, addresses, hashes and UUIDs, dates and times, paths of files, and credits of sentences.
+_REFERENCE: Final = re.compile(
+    r"(https?://|ftp://|s3://|gs://|www\.)\S+$|\S+@\S+\.\w+$|doi:\S+$"
+    r"|(?=\S*\d)[0-9a-f]{12,}$|(?=\S*\d)[0-9a-f]+(-[0-9a-f]+){2,}$|(?=\S*\d)[\w-]{20,}$"
+    r"|\d{4}-\d\d-\d\d([T ][\d:.]+\S*)?$"
+    r"|[^\s/]+(/[^\s/]+)+\.\w{2,5}$"
+    r"|CC[- ](BY|0)\b.*|Attribution: .*",
+    re.IGNORECASE,
+)
 
 
 def read_cells(
@@ -55,6 +65,12 @@ def read_cells(
 def are_distinct(cells: Sequence[Any]) -> bool:
     """Return whether at least `MIN_DISTINCT_CELLS` cells exist and all differ."""
     return len(cells) >= MIN_DISTINCT_CELLS and len(set(map(str, cells))) == len(cells)
+
+
+def are_references(cells: Sequence[Any]) -> bool:
+    """Return whether most cells refer to something: links, hashes, file names, credits."""
+    matches = sum(isinstance(cell, str) and bool(_REFERENCE.match(cell.strip())) for cell in cells)
+    return matches * 2 > len(cells)
 
 
 def kind_of_texts(cells: Sequence[str]) -> CellKind:

@@ -37,12 +37,40 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "audio": ("audio", "recording", "speech", "sound", "wav", "audio_bytes", "voice"),
     "speaker": ("speaker", "speaker_id", "speaker_name", "client_id", "voice_name"),
 }
+#: Usual names of a text that says how to answer every prompt; it precedes the prompt.
+SYSTEM_NAMES: Final = ("system", "system_prompt", "system_message")
+#: Usual names of what an instruction or question is about; it follows the prompt.
+CONTEXT_NAMES: Final = ("input", "inputs", "context", "passage", "document")
+#: Usual names of an answer: beside a prompt they have precedence over other names of a text.
+ANSWER_NAMES: Final = ("completion", "response", "output", "answer", "chosen")
+#: Names of two texts that are judged together, besides names that differ in a final 1 and 2, or a and b.
+PAIR_NAMES: Final = (
+    *(("premise", "hypothesis"), ("question", "sentence"), ("question", "passage"), ("query", "passage")),
+    *(("query", "document"), ("question", "answer"), ("claim", "evidence"), ("text", "hypothesis"), ("text", "pair")),
+    *(("sentence", "sentence_pair"), ("text", "text_pair"), ("context", "response"), ("question", "context")),
+)
+#: The name of the first of two columns of one kind: sentence1, text_a.
+FIRST_OF_PAIR: Final = re.compile(r"(?P<before>.+?)(?P<number>1|a|one)")
+_SECOND: Final = {"1": "2", "a": "b", "one": "two"}
 #: A column of Hugging Face datasets that holds a text in several languages; read as `translation.en`, ...
 TRANSLATION: Final = "translation"
 #: Names of columns that number rows or name the file a row came from.
 NON_DATA_NAME: Final = re.compile(
     r"|index|id|row|idx|(image|img)_?id|unnamed: ?\d+|filename|file_name|path", re.IGNORECASE
 )
+
+
+def find_pair(names: list[str]) -> tuple[int, int] | None:
+    """Return the positions in lower-case `names` of two texts that are judged together."""
+    for first, second in PAIR_NAMES:
+        if first in names and second in names:
+            return names.index(first), names.index(second)
+    for position, name in enumerate(names):
+        if match := FIRST_OF_PAIR.fullmatch(name):
+            second = match["before"] + _SECOND[match["number"]]
+            if second in names:
+                return position, names.index(second)
+    return None
 
 
 def position_of(canonical: str, names: list[str]) -> int | None:

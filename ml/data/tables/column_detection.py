@@ -7,17 +7,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ml.data.issues import DataRejected
-from ml.data.tables.column_aliases import CANONICAL_COLUMNS, TRANSLATION
+from ml.data.tables.column_aliases import (
+    ANSWER_NAMES,
+    CANONICAL_COLUMNS,
+    CONTEXT_NAMES,
+    SYSTEM_NAMES,
+    TRANSLATION,
+    find_pair,
+)
 from ml.data.tables.image_columns import detect_image_layout, has_images, is_audio
 from ml.data.tables.layout import CellColumn, ColumnQuery, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: Kinds of columns that may be a part of a prompt.
+_WORDS: Final = ("text", "number")
 #: A text column of longer cells holds sentences rather than class names.
 MAX_LABEL_CHARACTERS: Final = 12
 
-#: Canonical column -> position from 0.
+#: Canonical column -> position from 0. The columns joined to `prompt` are `prompt+1`, `prompt+2`.
 Assignment = Mapping[str, int]
 
 
@@ -101,20 +110,43 @@ def _apply_rules(query: ColumnQuery) -> Layout:
     usual = ("audio", "text", "speaker") if any(map(is_audio, query.columns)) else ("text", "target", "label")
     canonicals = tuple(dict.fromkeys([*(query.required or usual), *query.requested]))
     assigned: Assignment = {}
+    is_text_guessed = False
     for rule in RULES:
         detection = ColumnDetection(query, canonicals, assigned)
         if rule.applies(detection):
+            is_text_guessed |= rule.assign is _assign_longest_text and len(detection.free_texts()) > 1
             changed = {**assigned, **rule.assign(detection)}
             assigned = {canonical: position for canonical, position in changed.items() if position is not None}
     query.check_complete([*(query.required or ("text",))], assigned)
     # The first column is the key by which copies are recognized: a prompt, because two prompts may have one answer.
     order = dict.fromkeys(["prompt", *canonicals])
-    return Layout({canonical: assigned[canonical] for canonical in order if canonical in assigned})
+    return Layout(
+        {canonical: assigned[canonical] for canonical in order if canonical in assigned},
+        joined=_find_joined(assigned),
+        is_text_guessed=is_text_guessed,
+    )
+
+
+def _assign_joined(canonical: str, positions: Sequence[int]) -> Assignment:
+    """Assign one column, or several whose texts are joined."""
+    first, *others = positions
+    return {canonical: first, **{f"{canonical}+{number}": position for number, position in enumerate(others, start=1)}}
+
+
+def _find_joined(assigned: Assignment) -> dict[str, tuple[int, ...]]:
+    positions: dict[str, list[int]] = {}
+    for name, position in assigned.items():
+        positions.setdefault(name.partition("+")[0], []).append(position)
+    return {canonical: tuple(several) for canonical, several in positions.items() if len(several) > 1}
 
 
 def _assign_requests(detection: ColumnDetection) -> Assignment:
     query = detection.query
-    return {canonical: query.position(column) for canonical, column in query.requested.items()}
+    assigned: dict[str, int] = {}
+    for canonical, column in query.requested.items():
+        is_text = CANONICAL_COLUMNS[canonical] == "text"
+        assigned |= _assign_joined(canonical, query.positions(column) if is_text else [query.position(column)])
+    return assigned
 
 
 def _assign_by_name(detection: ColumnDetection) -> Assignment:
@@ -152,6 +184,72 @@ def _may_have_prompt(detection: ColumnDetection) -> bool:
 def _assign_prompt(detection: ColumnDetection) -> Assignment:
     position = detection.query.position_by_alias("prompt")
     return {} if position is None or position in detection.assigned.values() else {"prompt": position}
+
+
+def _has_asked_prompt(detection: ColumnDetection) -> bool:
+    """Return whether the prompt was detected by its name, and may be learned from."""
+    assigned, query = detection.assigned, detection.query
+    if not {"text", "prompt"} <= assigned.keys() or "prompt" in query.requested:
+        return False
+    is_instruction = query.lower_names[assigned["prompt"]] == "instruction"
+    has_answer = query.position_by_names(ANSWER_NAMES) is not None
+    return "label" not in assigned or (is_instruction and has_answer and "label" not in query.requested)
+
+
+def _assign_prompt_parts(detection: ColumnDetection) -> Mapping[str, int | None]:
+    """Join system, instruction and input to the prompt; the answer is the text.
+
+    A category of instructions is no label.
+    """
+    query, assigned = detection.query, detection.assigned
+    answer = None if "text" in query.requested else query.position_by_names(ANSWER_NAMES)
+    text = assigned["text"] if answer is None or answer == assigned["prompt"] else answer
+    used = {assigned["prompt"], text}
+    system, context = query.position_by_names(SYSTEM_NAMES), query.position_by_names(CONTEXT_NAMES)
+    parts = [position for position in (system, assigned["prompt"], context) if position is not None]
+    parts = [
+        position
+        for position in dict.fromkeys(parts)
+        if position == assigned["prompt"] or (position not in used and query.columns[position].kind in _WORDS)
+    ]
+    return {"text": text, "label": None, **_assign_joined("prompt", parts)}
+
+
+def _may_be_pair(detection: ColumnDetection) -> bool:
+    query = detection.query
+    if "label" not in detection.canonicals or "text" in query.requested or not query.has_header:
+        return False
+    if "label" not in detection.required and "label" not in detection.assigned:
+        return False
+    return bool(_free_pair(detection))
+
+
+def _free_pair(detection: ColumnDetection) -> list[int]:
+    """Return the positions of two texts that are judged together; empty without any."""
+    used = {position for canonical, position in detection.assigned.items() if canonical != "text"}
+    pair = find_pair(detection.query.lower_names) or ()
+    if not detection.required and pair and detection.query.lower_names[pair[1]] in ANSWER_NAMES:
+        return []  # rather a prompt and what answers it
+    is_free = all(position not in used and detection.query.columns[position].kind == "text" for position in pair)
+    return list(pair) if is_free else []
+
+
+def _assign_pair(detection: ColumnDetection) -> Assignment:
+    return _assign_joined("text", _free_pair(detection))
+
+
+def _are_two_sentences(detection: ColumnDetection) -> bool:
+    """Return whether the table is two columns of distinct sentences without a label."""
+    if detection.query.required is not None or not detection.is_open("text") or not detection.is_open("target"):
+        return False
+    free = [detection.query.columns[position] for position in detection.free()]
+    is_labeled = "label" in detection.assigned
+    return len(free) == 2 and not is_labeled and all(column.is_distinct and _holds_sentences(column) for column in free)
+
+
+def _assign_two_sentences(detection: ColumnDetection) -> Assignment:
+    text, target = detection.free()
+    return {"text": text, "target": target}
 
 
 def _is_target_a_label(detection: ColumnDetection) -> bool:
@@ -214,9 +312,12 @@ RULES: Final = (
     DetectionRule("chosen by the user", lambda detection: bool(detection.query.requested), _assign_requests),
     DetectionRule("usual column name", lambda detection: detection.query.has_header, _assign_by_name),
     DetectionRule("languages of a translation", _has_target, _assign_languages),
+    DetectionRule("two texts to be judged together", _may_be_pair, _assign_pair),
     DetectionRule("prompt before a text", _may_have_prompt, _assign_prompt),
+    DetectionRule("system and input are part of the prompt", _has_asked_prompt, _assign_prompt_parts),
     DetectionRule("target column of class names is the label", _is_target_a_label, _relabel_target),
     DetectionRule("first text if a target is required too", _can_assign_first_text, _assign_first_text),
+    DetectionRule("two columns of distinct sentences in their order", _are_two_sentences, _assign_two_sentences),
     DetectionRule("longest text", _can_assign_text, _assign_longest_text),
     DetectionRule("first free column is the required target", _can_assign_target, _assign_target),
     DetectionRule("last free column of distinct sentences is the target", _is_last_free_a_target, _assign_target),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ml.data.issues import DataRejected
 from ml.data.tables.column_aliases import ALIASES, NON_DATA_NAME, position_of
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
     from ml.data.tables.cells import CellKind
 
+#: Between the names of columns whose texts are joined.
+JOIN_SIGN: Final = " + "
+#: Between joined texts.
+JOIN_TEXT: Final = "\n\n"
 #: Column names listed in an error message.
 MAX_LISTED_NAMES: Final = 20
 
@@ -28,6 +32,8 @@ class CellColumn:
     mean_characters: float = 0
     #: Whether at least `MIN_DISTINCT_CELLS` cells were inspected and all differ: an identifier, not a class.
     is_distinct: bool = False
+    #: Whether cells refer to something rather than say it: links, hashes, credits.
+    is_reference: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,10 @@ class Layout:
     columns: Mapping[str, int] = field(default_factory=dict)
     #: Positions of the pixel columns of an image that has one column per pixel; such an image is not in `columns`.
     pixels: tuple[int, ...] = ()
+    #: Canonical column -> positions of all columns whose texts are joined to it, in their order.
+    joined: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    #: Whether the text was chosen among several columns by its length alone.
+    is_text_guessed: bool = False
     #: Height, width and channels of the image in `pixels`.
     shape: tuple[int, int, int] = (0, 0, 0)
     #: Whether three channels were inferred from the number of pixel columns alone.
@@ -44,7 +54,37 @@ class Layout:
 
     def names(self, columns: Sequence[CellColumn]) -> dict[str, str]:
         """Map canonical columns to the file's names; pixel columns are left out."""
-        return {canonical: columns[index].name for canonical, index in self.columns.items()}
+        return {
+            canonical: JOIN_SIGN.join(columns[index].name for index in self.positions_of(canonical))
+            for canonical in self.columns
+        }
+
+    def positions_of(self, canonical: str) -> tuple[int, ...]:
+        """Return the positions of the columns that become one canonical column."""
+        return self.joined.get(canonical, (self.columns[canonical],))
+
+    @property
+    def cell_positions(self) -> list[int]:
+        """Positions of all columns to read, except for pixels."""
+        return list(dict.fromkeys(index for canonical in self.columns for index in self.positions_of(canonical)))
+
+    def cells(self, by_position: Mapping[int, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+        """Return the cells of N rows by canonical column, from those by position."""
+        return {
+            canonical: by_position[index]
+            if canonical not in self.joined
+            else [_join(row) for row in zip(*map(by_position.__getitem__, self.joined[canonical]), strict=True)]
+            for canonical, index in self.columns.items()
+        }
+
+    def unread(self, columns: Sequence[CellColumn]) -> list[str]:
+        """List the names of unread columns, without those that number the rows."""
+        used = {*self.cell_positions, *self.pixels}
+        return [
+            column.name
+            for index, column in enumerate(columns)
+            if index not in used and not NON_DATA_NAME.fullmatch(column.name.strip())
+        ]
 
     def to_request(self, columns: Sequence[CellColumn]) -> dict[str, str | int]:
         """Express the layout as the `columns` parameter of an upload that asks for it."""
@@ -86,13 +126,28 @@ class ColumnQuery:
             expected=f"one of {listed}, or a position 1 to {count}",
         )
 
+    def positions(self, request: str | int) -> list[int]:
+        """Return the positions of a column, or of several to be joined.
+
+        "instruction + input" names two.
+
+        Raises `DataRejected` if the file lacks one of them.
+        """
+        if not isinstance(request, str) or request in self.names:
+            return [self.position(request)]
+        return [self.position(name) for name in request.split(JOIN_SIGN)]
+
     def position_by_alias(self, canonical: str) -> int | None:
         """Return the position of a column with a usual name of `canonical`.
 
         Returns None if there is none, or in a file without a header.
         """
-        names = [column.name.strip().lower() for column in self.columns]
-        return position_of(canonical, names) if self.has_header else None
+        return position_of(canonical, self.lower_names) if self.has_header else None
+
+    def position_by_names(self, names: Sequence[str]) -> int | None:
+        """Return the position of the first of `names`, or None without a header."""
+        present = [name for name in names if self.has_header and name in self.lower_names]
+        return self.lower_names.index(present[0]) if present else None
 
     def position_of(self, canonical: str) -> int | None:
         """Return the requested position of `canonical`, else one by usual names."""
@@ -103,13 +158,14 @@ class ColumnQuery:
     def unassigned(self, assigned: Mapping[str, int], *, kind: CellKind | None = None) -> list[int]:
         """List the positions of columns that may hold data and are not assigned.
 
-        `kind` restricts the list to one kind.
+        `kind` restricts the list to one kind. Columns that only refer to something are left out if there are texts.
         """
+        has_texts = any(column.kind == "text" and not column.is_reference for column in self.columns)
         return [
             index
             for index, column in enumerate(self.columns)
             if index not in assigned.values() and not NON_DATA_NAME.fullmatch(column.name.strip())
-            if column.kind != "other" and kind in (None, column.kind)
+            if column.kind != "other" and kind in (None, column.kind) and not (has_texts and column.is_reference)
             if not (column.kind == "number" and column.is_distinct)
         ]
 
@@ -126,6 +182,23 @@ class ColumnQuery:
             )
 
     @property
+    def lower_names(self) -> list[str]:
+        """Names of the columns, to be compared with usual names."""
+        return [column.name.strip().lower() for column in self.columns]
+
+    @property
     def names(self) -> list[str]:
         """Names of the columns, as the file writes them."""
         return [column.name for column in self.columns]
+
+
+def _join(cells: Sequence[Any]) -> Any:
+    """Join the texts of one row.
+
+    A cell that is no text is returned as it is, to be reported.
+    """
+    texts = ["" if cell is None else cell for cell in cells]
+    wrong = next((cell for cell in texts if isinstance(cell, dict | list | bytes)), None)
+    if wrong is not None:
+        return wrong
+    return JOIN_TEXT.join(stripped for cell in texts if (stripped := str(cell).strip()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from ml.data.files import images
 from ml.data.files.upload import parse_split
 from ml.data.files.xml import read_xml
 from ml.data.formats.base import Format
@@ -34,10 +35,12 @@ class Voc(Format):
     def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
         """Return a sure sign for an archive with an XML file.
 
-        No other format has any.
+        One among other files and without images belongs to a corpus of texts.
         """
-        has_xml = any(name.lower().endswith(".xml") for source in sources for name in source.member_names)
-        return super().detect(sources, required) * SURE * has_xml
+        names = [name.lower() for source in sources for name in source.member_names if not name.endswith("/")]
+        xml_count = sum(name.endswith(".xml") for name in names)
+        has_images = any(PurePosixPath(name).suffix in images.SUFFIXES for name in names)
+        return super().detect(sources, required) * SURE * (2 * xml_count > len(names) or (xml_count > 0 and has_images))
 
     def read(self) -> Iterator[Batch]:
         """Yield every image, those without annotation included."""

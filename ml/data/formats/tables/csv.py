@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from ml.data.files.text import MAX_LINE_CHARACTERS, open_text, read_blocks, read_lines
-from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch
+from ml.data.formats.tables._table_format import TableFormat
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
-from ml.data.tables.cells import INSPECTED_ROWS, are_distinct, is_number, kind_of_texts, read_cells
-from ml.data.tables.column_aliases import CANONICAL_COLUMNS
+from ml.data.tables.cells import INSPECTED_ROWS, are_distinct, are_references, is_number, kind_of_texts, read_cells
 from ml.data.tables.column_detection import detect_columns
 from ml.data.tables.layout import CellColumn, Layout
 from ml.data.tables.pixels import PixelReader
@@ -65,7 +65,7 @@ class NumberedRecord(NamedTuple):
     cells: list[str]
 
 
-class Csv(Format):
+class Csv(TableFormat):
     """One row per line: texts, labels, images as pixels or base64.
 
     Delimiter, header and encoding are detected.
@@ -76,9 +76,7 @@ class Csv(Format):
         "CSV or TSV: a text and its label, two texts, an image as base64 or one column per pixel; delimited by , ; | "
         "or tab"
     )
-    columns: ClassVar[Mapping[str, str]] = CANONICAL_COLUMNS
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text"})
-    has_columns = True
 
     def read(self) -> Iterator[Batch]:
         """Yield the rows of one file after another."""
@@ -122,9 +120,7 @@ class Csv(Format):
     def _detect_layout(self, source: UploadedFile, columns: Sequence[CellColumn], *, has_header: bool) -> Layout:
         layout = detect_columns(columns, self.requested_columns, has_header=has_header, required=self.required_columns)
         self.detected_columns = self.detected_columns or layout.to_request(columns)
-        if layout.is_shape_assumed:
-            at = Location(file=source.name)
-            self.issues.add("pixels_shape_assumed", at=at, actual=f"{len(layout.pixels)} columns")
+        self.report_layout(source, layout, columns)
         return layout
 
 
@@ -165,7 +161,7 @@ class _FileReader:
         if not body or not first.strip() or "\n\n" in block:
             return None
         types: dict[str, pa.DataType] = {str(index): pa.float32() for index in layout.pixels}
-        types |= {str(index): pa.string() for index in layout.columns.values()}
+        types |= {str(index): pa.string() for index in layout.cell_positions}
         encoded = body.encode()
         try:
             return pa_csv.read_csv(
@@ -191,7 +187,7 @@ class _FileReader:
             locations = Locations(
                 self._source.name, range(row, row + len(part)), range(line, line + len(part)), self._names
             )
-            cells = {name: part.column(str(index)).to_pylist() for name, index in layout.columns.items()}
+            cells = layout.cells({index: part.column(str(index)).to_pylist() for index in layout.cell_positions})
             pixels = [part.column(str(index)).to_numpy() for index in layout.pixels]
             yield self._batch(cells, np.stack(pixels, axis=1) if pixels else None, locations)
         self._row += len(table)
@@ -257,7 +253,7 @@ class _FileReader:
             return
         lines_and_rows = np.array([(line, row) for line, row, _ in records], dtype=np.int64).T
         locations = Locations(self._source.name, rows=lines_and_rows[1], lines=lines_and_rows[0], names=self._names)
-        cells = {name: [record.cells[index] for record in records] for name, index in layout.columns.items()}
+        cells = layout.cells({index: [record.cells[index] for record in records] for index in layout.cell_positions})
         numbers = [[float(record.cells[index]) for index in layout.pixels] for record in records]
         yield self._batch(cells, np.array(numbers, dtype=np.float32) if layout.pixels else None, locations)
 
@@ -300,7 +296,7 @@ def _describe_columns(records: Sequence[Sequence[str]], *, has_header: bool) -> 
 
 def _describe_column(name: str, cells: Sequence[str]) -> CellColumn:
     mean_characters = sum(map(len, cells)) / max(1, len(cells))
-    return CellColumn(name, kind_of_texts(cells), mean_characters, are_distinct(cells))
+    return CellColumn(name, kind_of_texts(cells), mean_characters, are_distinct(cells), are_references(cells))
 
 
 def _parse_records(start: Sequence[str], delimiter: str) -> list[list[str]]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from ml.data.files.text import open_text, read_lines
-from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch
+from ml.data.formats.tables._table_format import TableFormat
 from ml.data.issues import Location
 from ml.data.locations import Locations
-from ml.data.tables.cells import INSPECTED_ROWS, are_distinct, kind_of_texts, read_cells
-from ml.data.tables.column_aliases import CANONICAL_COLUMNS, TRANSLATION
+from ml.data.tables.cells import INSPECTED_ROWS, are_distinct, are_references, kind_of_texts, read_cells
+from ml.data.tables.column_aliases import TRANSLATION
 from ml.data.tables.column_detection import detect_columns
 from ml.data.tables.layout import CellColumn
 
@@ -32,7 +33,7 @@ class NumberedObject(NamedTuple):
     cells: dict[str, Any]
 
 
-class Jsonl(Format):
+class Jsonl(TableFormat):
     """Objects whose keys are the columns.
 
     A missing key is a cell without a value.
@@ -40,9 +41,7 @@ class Jsonl(Format):
 
     name = "jsonl"
     summary = "JSON lines: one object per row, whose keys are the columns"
-    columns: ClassVar[Mapping[str, str]] = CANONICAL_COLUMNS
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"json"})
-    has_columns = True
 
     def read(self) -> Iterator[Batch]:
         """Yield the rows of one file after another."""
@@ -50,6 +49,7 @@ class Jsonl(Format):
 
     def _read_file(self, source: UploadedFile) -> Iterator[Batch]:
         layout: Layout | None = None
+        columns: list[CellColumn] = []
         names: list[str] = []
         for objects in self._batches(source):
             if layout is None:
@@ -59,13 +59,13 @@ class Jsonl(Format):
                     columns, self.requested_columns, has_header=True, required=self.required_columns
                 )
                 self.detected_columns = self.detected_columns or layout.to_request(columns)
+                self.report_layout(source, layout, columns)
             lines_and_rows = np.array([(line, row) for line, row, _ in objects], dtype=np.int64).T
-            file_names = {canonical: names[index] for canonical, index in layout.columns.items()}
+            file_names = layout.names(columns)
             locations = Locations(source.name, rows=lines_and_rows[1], lines=lines_and_rows[0], names=file_names)
-            cells = {
-                canonical: [row_cells.get(names[index]) for _, _, row_cells in objects]
-                for canonical, index in layout.columns.items()
-            }
+            cells = layout.cells(
+                {index: [row_cells.get(names[index]) for _, _, row_cells in objects] for index in layout.cell_positions}
+            )
             values, retained_rows = read_cells(cells, locations, self.issues)
             yield Batch(values, locations.take(retained_rows), source.split)
 
@@ -126,4 +126,4 @@ def _describe_column(name: str, cells: Sequence[Any]) -> CellColumn:
     elif cells and all(isinstance(cell, int | float) for cell in cells):
         kind = "number"
     mean_characters = sum(len(cell) for cell in cells if isinstance(cell, str)) / max(1, len(cells))
-    return CellColumn(name, kind, mean_characters, are_distinct(cells))
+    return CellColumn(name, kind, mean_characters, are_distinct(cells), are_references(cells))

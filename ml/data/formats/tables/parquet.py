@@ -12,17 +12,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format
+from ml.data.files.parquet import open_parquet
+from ml.data.formats.base import ROWS_PER_BATCH, Batch
+from ml.data.formats.tables._table_format import TableFormat
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
-from ml.data.tables.cells import INSPECTED_ROWS, CellKind, are_distinct, kind_of_texts, read_cells
-from ml.data.tables.column_aliases import CANONICAL_COLUMNS, TRANSLATION
+from ml.data.tables.cells import INSPECTED_ROWS, CellKind, are_distinct, are_references, kind_of_texts, read_cells
+from ml.data.tables.column_aliases import TRANSLATION
 from ml.data.tables.column_detection import detect_columns
 from ml.data.tables.layout import CellColumn, Layout
 from ml.data.tables.pixels import PixelReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from ml.data.files.upload import FileContent, UploadedFile
 
@@ -30,10 +32,9 @@ if TYPE_CHECKING:
 _IMAGE_ROWS_PER_BATCH: Final = 64
 #: Hugging Face datasets write -1 for a row without a label.
 _NO_CLASS: Final = -1
-_MAX_FOOTER_STRING_BYTES: Final = 16 << 20
 
 
-class Parquet(Format):
+class Parquet(TableFormat):
     """Parquet files, checked against the limits by their footer before any page is unpacked.
 
     A few pages can claim to hold millions of rows.
@@ -44,9 +45,7 @@ class Parquet(Format):
         "Parquet: texts and labels; an image as bytes (as Hugging Face datasets store it), as base64 or as one column "
         "per pixel"
     )
-    columns: ClassVar[Mapping[str, str]] = CANONICAL_COLUMNS
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"parquet"})
-    has_columns = True
 
     def read(self) -> Iterator[Batch]:
         """Yield the rows of one file after another."""
@@ -62,45 +61,35 @@ class Parquet(Format):
                 self.issues.add("damaged_file", at=Location(file=source.name), actual=error)
 
     def _read_file(self, source: UploadedFile, pixels: PixelReader) -> Iterator[Batch]:
-        if source.compression:
-            raise DataRejected(
-                "unsupported_file", actual=f"Parquet inside {source.compression}", expected="uncompressed Parquet"
-            )
-        with pq.ParquetFile(source.path, thrift_string_size_limit=_MAX_FOOTER_STRING_BYTES) as file:
-            self._check_size(file.metadata)
+        with open_parquet(source, self.limits) as file:
             columns = [CellColumn(field.name, _cell_kind(field.type)) for field in _fields(file.schema_arrow)]
             columns = _inspect_texts(file, columns)
             layout = detect_columns(columns, self.requested_columns, has_header=True, required=self.required_columns)
             self.detected_columns = self.detected_columns or layout.to_request(columns)
-            if layout.is_shape_assumed:
-                at = Location(file=source.name)
-                self.issues.add("pixels_shape_assumed", at=at, actual=f"{len(layout.pixels)} columns")
-            yield from self._batches(source, file, layout, [column.name for column in columns], pixels)
-
-    def _check_size(self, metadata: pq.FileMetaData) -> None:
-        limits = self.limits
-        rows, columns = f"{metadata.num_rows:,} rows", f"{metadata.num_columns:,} columns"
-        if metadata.num_rows > limits.max_rows:
-            raise DataRejected("too_many_rows", actual=rows, expected=f"at most {limits.max_rows:,} rows")
-        if metadata.num_columns > limits.max_columns or metadata.num_rows * metadata.num_columns > limits.max_cells:
-            expected = f"at most {limits.max_columns:,} columns and {limits.max_cells:,} cells"
-            raise DataRejected("table_too_large", actual=f"{rows} x {columns}", expected=expected)
+            self.report_layout(source, layout, columns)
+            yield from self._batches(source, file, layout, columns, pixels)
 
     def _batches(
-        self, source: UploadedFile, file: pq.ParquetFile, layout: Layout, names: Sequence[str], pixels: PixelReader
+        self,
+        source: UploadedFile,
+        file: pq.ParquetFile,
+        layout: Layout,
+        columns_of_file: Sequence[CellColumn],
+        pixels: PixelReader,
     ) -> Iterator[Batch]:
-        read_columns = [names[index] for index in (*layout.columns.values(), *layout.pixels)]
+        names = [column.name for column in columns_of_file]
+        read_columns = [names[index] for index in (*layout.cell_positions, *layout.pixels)]
         label = layout.columns.get("label")
         class_names = _class_names(file.schema_arrow, None if label is None else names[label])
         batch_size = _IMAGE_ROWS_PER_BATCH if "image" in layout.columns else ROWS_PER_BATCH
-        file_names = {canonical: names[index] for canonical, index in layout.columns.items()}
+        file_names = layout.names(columns_of_file)
         row = 0
         for table in map(
             _flatten_translation, file.iter_batches(batch_size=batch_size, columns=read_columns, use_threads=False)
         ):
             locations = Locations(source.name, rows=range(row + 1, row + len(table) + 1), names=file_names)
             row += len(table)
-            cells = {name: table.column(names[index]).to_pylist() for name, index in layout.columns.items()}
+            cells = layout.cells({index: table.column(names[index]).to_pylist() for index in layout.cell_positions})
             if class_names:
                 cells["label"] = _decode_classes(cells["label"], class_names)
             values, retained_rows = read_cells(cells, locations, self.issues)
@@ -150,7 +139,8 @@ def _inspect_texts(file: pq.ParquetFile, columns: Sequence[CellColumn]) -> list[
 
 def _describe_text(column: CellColumn, cells: Sequence[str]) -> CellColumn:
     kind: CellKind = "image" if kind_of_texts(cells) == "image" else column.kind
-    return CellColumn(column.name, kind, sum(map(len, cells)) / max(1, len(cells)), are_distinct(cells))
+    mean_characters = sum(map(len, cells)) / max(1, len(cells))
+    return CellColumn(column.name, kind, mean_characters, are_distinct(cells), are_references(cells))
 
 
 def _cell_kind(type: pa.DataType) -> CellKind:

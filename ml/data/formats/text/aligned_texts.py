@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from ml.data.files.ignored import is_ignored, is_side_file
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.text import open_text, read_lines
 from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format
@@ -91,7 +93,8 @@ class AlignedTexts(Format):
         """Return a sure sign for files of exactly two sides, some of them paired."""
         if not super().detect(sources, required) or (required is not None and "target" not in required):
             return 0
-        parsed = [_FileName.parse(source.name) for source in sources if source.content in cls.accepted_content]
+        texts = [source for source in sources if source.content in cls.accepted_content]
+        parsed = [_FileName.parse(source.name) for source in _select_texts(texts)]
         names = [name for name in parsed if name is not None]
         sides_by_stem: dict[str, set[str]] = {}
         for name in names:
@@ -103,7 +106,12 @@ class AlignedTexts(Format):
 
     def read(self) -> Iterator[Batch]:
         """Yield the rows of one pair after another."""
-        names = [(_FileName.parse(source.name) or _FileName(source.name, ""), source) for source in self.sources]
+        texts = _select_texts(self.sources)
+        for source in self.sources:
+            if source not in texts:
+                expected = "two files of texts, named alike but for the language"
+                self.issues.add("file_ignored", at=Location(file=source.name), expected=expected)
+        names = [(_FileName.parse(source.name) or _FileName(source.name, ""), source) for source in texts]
         sides = self._order_sides([name.side for name, _ in names])
         pairs: dict[str, dict[str, UploadedFile]] = {}
         for name, source in names:
@@ -167,6 +175,14 @@ class AlignedTexts(Format):
             actual = " and ".join(f"{count:,} in {name}" for name, count in line_counts.items())
             at = Location(file=target.name)
             self.issues.add("line_counts_differ", at=at, actual=actual, expected="equal line counts")
+
+
+def _select_texts(sources: Sequence[UploadedFile]) -> list[UploadedFile]:
+    """Leave out the files beside pairs: notes, and descriptions of the lines of a pair."""
+    texts = [source for source in sources if not is_ignored(source.name) and not is_side_file(source.name)]
+    stems = Counter(name.stem for source in texts if (name := _FileName.parse(source.name)))
+    paired = tuple(f"{stem}." for stem, count in stems.items() if stem and count > 1)
+    return [source for source in texts if _FileName.parse(source.name) or not source.name.startswith(paired)]
 
 
 def _take_batch(lines: Iterator[str]) -> list[str]:

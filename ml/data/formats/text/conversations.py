@@ -1,28 +1,32 @@
-"""Conversations in the layout of fine-tuning services; the model learns each turn of the assistant."""
+"""Conversations in the layouts of fine-tuning services; the model learns the turns of the assistant."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
-from pydantic import ValidationError
+import pyarrow as pa
 
-from ml.data.conversations import Message, format_prompt
+from ml.data.conversations import format_prompt
+from ml.data.files.parquet import open_parquet
 from ml.data.files.text import open_text, read_lines
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
+from ml.data.formats.text._messages import MESSAGES_KEYS, find_messages_keys, parse_conversation
 from ml.data.issues import DataRejected, Location
+from ml.data.limits import Limits
 from ml.data.locations import Locations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ml.data.files.upload import FileContent, UploadedFile
 
-MESSAGES_KEY: Final = "messages"
 SURE: Final = 3.0
-ROLES: Final = "system, user, assistant"
 START_BYTES: Final = 1 << 16
+#: Conversations that are decoded together; their length is unknown before.
+PARQUET_ROWS: Final = 256
 
 
 class _Turn(NamedTuple):
@@ -34,6 +38,14 @@ class _Turn(NamedTuple):
     row: int
 
 
+class _Record(NamedTuple):
+    """A conversation as stored, JSON or values, with line and row number."""
+
+    value: Any
+    line: int
+    row: int
+
+
 class Conversations(Format):
     """A row per turn of the assistant.
 
@@ -41,13 +53,16 @@ class Conversations(Format):
     """
 
     name = "conversations"
-    summary = 'JSON lines of conversations, {"messages": [{"role": "user", "content": "..."}, ...]}'
+    summary = (
+        'Conversations as JSON lines or Parquet, {"messages": [{"role": "user", "content": "..."}, ...]}; '
+        "`conversations` of `from` and `value` are read, too"
+    )
     columns: ClassVar[Mapping[str, str]] = {"prompt": "text", "text": "text"}
-    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"json"})
+    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"json", "parquet"})
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
-        """Return a sure sign if the first line of every file has the key `messages`."""
+        """Return a sure sign if the first row of every file has messages."""
         if not super().detect(sources, required):
             return 0
         return SURE if all(_has_messages(source) for source in sources) else 0
@@ -57,80 +72,115 @@ class Conversations(Format):
         yield from self.read_files(self._read_file)
 
     def _read_file(self, source: UploadedFile) -> Iterator[Batch]:
-        turns: list[_Turn] = []
-        character_count = row = 0
+        unread: Counter[str] = Counter()
+        if source.content == "parquet":
+            try:
+                yield from self._batches(source, self._read_parquet(source), unread)
+            except (pa.ArrowException, OSError, ValueError, KeyError, IndexError) as error:
+                raise DataRejected("damaged_file", actual=error) from error
+        else:
+            yield from self._batches(source, self._read_lines(source), unread)
+        for name, count in unread.items():
+            at = Location(file=source.name, column=name)
+            self.issues.add("fields_not_read", at=at, actual=f"not read: {name}, {count:,} times", count=count)
+
+    def _read_lines(self, source: UploadedFile) -> Iterator[_Record]:
+        row = 0
         with open_text(source, self.issues, self.limits) as text:
             for number, line in enumerate(read_lines(text), start=1):
-                if not line.strip():
-                    continue
-                row += 1
-                pairs = self._read_turns(line, Location(file=source.name, line=number, row=row))
-                turns += [_Turn(prompt, answer, number, row) for prompt, answer in pairs]
-                character_count += sum(len(prompt) + len(answer) for prompt, answer in pairs)
-                if len(turns) >= ROWS_PER_BATCH or character_count > BYTES_PER_BATCH:
-                    yield _batch(turns, source)
-                    turns, character_count = [], 0
+                if line.strip():
+                    row += 1
+                    yield _Record(line, number, row)
+
+    def _read_parquet(self, source: UploadedFile) -> Iterator[_Record]:
+        row = 0
+        with open_parquet(source, self.limits) as file:
+            for batch in file.iter_batches(batch_size=PARQUET_ROWS, use_threads=False):
+                for value in batch.to_pylist():
+                    row += 1
+                    yield _Record(value, 0, row)
+
+    def _batches(self, source: UploadedFile, records: Iterable[_Record], unread: Counter[str]) -> Iterator[Batch]:
+        turns: list[_Turn] = []
+        character_count = 0
+        for record in records:
+            at = Location(file=source.name, line=record.line or None, row=record.row)
+            pairs = self._read_turns(record.value, at, unread)
+            turns += [_Turn(prompt, answer, record.line, record.row) for prompt, answer in pairs]
+            character_count += sum(len(prompt) + len(answer) for prompt, answer in pairs)
+            if len(turns) >= ROWS_PER_BATCH or character_count > BYTES_PER_BATCH:
+                yield _batch(turns, source)
+                turns, character_count = [], 0
         if turns:
             yield _batch(turns, source)
 
-    def _read_turns(self, line: str, at: Location) -> list[tuple[str, str]]:
-        """Return prompt and text of each turn of the assistant.
+    def _read_turns(self, value: Any, at: Location, unread: Counter[str]) -> list[tuple[str, str]]:
+        """Return prompt and text of each turn to learn.
 
-        An invalid conversation becomes an issue.
+        An invalid conversation becomes an issue, and so does what is left out of a valid one.
         """
         try:
-            messages = _parse_messages(line)
+            conversation = parse_conversation(_parse_json(value) if isinstance(value, str) else value)
         except DataRejected as rejection:
             self.issues.record(rejection, at=at, rows=1)
             return []
-        answers = [index for index, message in enumerate(messages) if message.role == "assistant" and index]
-        return [(format_prompt(messages[:index]), messages[index].content.strip()) for index in answers]
+        unread.update(conversation.unread_fields)
+        turns = conversation.turns
+        if conversation.calls:
+            self.issues.add("tool_calls_not_learned", at=at, count=conversation.calls)
+        if turns[0].role == "assistant" and turns[0].is_learned:
+            self.issues.add("turns_not_learned", at=at, actual="the assistant begins")
+        if turns[-1].role != "assistant":
+            self.issues.add("turns_not_learned", at=at, actual=f"{turns[-1].role} ends")
+        answers = [index for index, turn in enumerate(turns) if turn.is_learned and index]
+        if not answers:
+            actual = ", ".join(turn.role for turn in turns)
+            self.issues.add("conversation_without_answer", at=at, actual=actual, rows=1)
+        return [(format_prompt(turns[:index]), turns[index].content.strip()) for index in answers]
 
 
-def _parse_messages(line: str) -> list[Message]:
-    """Parse a conversation; raises `DataRejected` for invalid JSON, messages or order of roles."""
+def _parse_json(line: str) -> Any:
     try:
-        record = json.loads(line)
+        return json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataRejected("json_invalid", actual=error) from None
-    entries = record.get(MESSAGES_KEY) if isinstance(record, dict) else None
-    if not isinstance(entries, list) or not entries:
-        raise DataRejected("conversation_invalid", actual=line.strip(), expected='{"messages": [...]}')
-    messages = [_parse_message(index, entry) for index, entry in enumerate(entries, start=1)]
-    roles = [message.role for message in messages]
-    if "system" in roles[1:]:
-        expected = "a system turn only at the start"
-        raise DataRejected("conversation_order", actual=", ".join(roles), expected=expected)
-    if roles[-1] != "assistant" or roles[0] == "assistant":
-        expected = "first a user, last the assistant, whose turn is to be learned"
-        raise DataRejected("conversation_order", actual=", ".join(roles), expected=expected)
-    return messages
-
-
-def _parse_message(index: int, entry: Any) -> Message:
-    # Other keys, such as `name`, are ignored.
-    fields = {name: entry.get(name) for name in ("role", "content")} if isinstance(entry, dict) else entry
-    try:
-        message = Message.model_validate(fields)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        path = ".".join(map(str, fault["loc"]))
-        expected = ROLES if path == "role" else "a text"
-        actual = f"turn {index}: {path}: {fault['msg']}"
-        raise DataRejected("conversation_invalid", actual=actual, expected=expected) from None
-    if not message.content.strip():
-        raise DataRejected("conversation_invalid", actual=f"turn {index}: empty content", expected="a text")
-    return message
 
 
 def _batch(turns: Sequence[_Turn], source: UploadedFile) -> Batch:
     prompts, texts, lines, rows = zip(*turns, strict=True)
-    locations = Locations(source.name, np.array(rows), np.array(lines))
-    return Batch({"prompt": list(prompts), "text": list(texts)}, locations, source.split)
+    locations = Locations(source.name, np.array(rows), np.array(lines) if lines[0] else None)
+    return Batch({"prompt": list(prompts), "text": list(texts)}, locations, source.split, groups=rows)
 
 
 def _has_messages(source: UploadedFile) -> bool:
-    if source.compression is not None or source.content != "json":
+    if source.content == "parquet":
+        return source.compression is None and _has_parquet_messages(source)
+    if source.content != "json":
         return False
-    with source.path.open("rb") as file:
-        return f'"{MESSAGES_KEY}"'.encode() in file.read(START_BYTES).split(b"\n", 1)[0]
+    try:
+        with source.open(Limits()) as file:
+            line = file.read(START_BYTES).lstrip().split(b"\n", 1)[0]
+    except DataRejected:
+        return False
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        # A long or damaged line is judged by its start.
+        return any(f'"{key}"'.encode() in line for key in MESSAGES_KEYS[:2])
+    return isinstance(record, dict) and bool(find_messages_keys(record) or isinstance(record.get("messages"), list))
+
+
+def _has_parquet_messages(source: UploadedFile) -> bool:
+    try:
+        with open_parquet(source, Limits()) as file:
+            lists = [field.name for field in file.schema_arrow if _is_list_of_objects(field.type)]
+            batches = file.iter_batches(batch_size=1, columns=lists, use_threads=False) if lists else iter(())
+            first = next(batches, None)
+            return first is not None and any(map(find_messages_keys, first.to_pylist()[:1]))
+    except (DataRejected, pa.ArrowException, OSError, ValueError, KeyError, IndexError):
+        return False
+
+
+def _is_list_of_objects(type: pa.DataType) -> bool:
+    is_list = pa.types.is_list(type) or pa.types.is_large_list(type)
+    return bool(is_list and pa.types.is_struct(type.value_type))

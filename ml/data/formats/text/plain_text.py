@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import numpy as np
 
 from ml.data.files.archives import list_members, read_members
+from ml.data.files.ignored import is_ignored
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.text import UTF_16_MARKS, open_text, read_lines, read_text
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
@@ -52,6 +53,9 @@ class PlainText(Format):
             return 0
         archives = [source for source in sources if source.content in ("zip", "tar")]
         names = [name for source in archives for name in source.member_names if not name.endswith("/")]
+        members = [name for name in names if not is_ignored(name)]
+        if archives and len(members) == 1 and required is None:
+            return 0  # it is unpacked first: one file may be a table or one long text
         names += [_strip_compression(source.name) for source in sources if source.content == "text"]
         text_count = sum(PurePosixPath(name).suffix.lower() in SUFFIXES for name in names)
         if text_count * 2 <= len(names):

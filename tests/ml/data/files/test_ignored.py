@@ -5,7 +5,9 @@ from tests.support.ml import annotations
 from tests.support.ml.dataset_files import codes, make_zip, upload
 
 
-@pytest.mark.parametrize("name", ["README", "a.zip/README.dataset.txt", "readme.roboflow.txt", "x/LICENSE.md"])
+@pytest.mark.parametrize(
+    "name", ["README", "a.zip/README.dataset.txt", "readme.roboflow.txt", "x/LICENSE.md", "_about.txt"]
+)
 def test_a_file_is_ignored_by_the_first_word_of_its_name(name):
     assert is_ignored(name)
 

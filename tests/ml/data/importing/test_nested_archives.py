@@ -36,6 +36,26 @@ def test_two_aligned_files_may_come_in_an_archive(tmp_path):
     assert (report.state, report.guess.format, report.rows) == ("ready", "aligned_texts", 40)
 
 
+@pytest.mark.parametrize("name", ["x.en-de.ids", "x.en-de.xml", "x.en-de.scores", "x.en-de.confidence", "all.ids"])
+@pytest.mark.parametrize("task", [None, "translation"])
+def test_what_lies_beside_two_aligned_files_is_left_out_and_reported(tmp_path, name, task):
+    beside = b"<?xml version='1.0'?><cesAlign/>\n" if name.endswith("xml") else b"0.9\t1\n" * 40
+    members = {"x.en-de.en": ENGLISH, "x.en-de.de": GERMAN, name: beside}
+    packed = upload(tmp_path / "packed", {"x.zip": make_zip(members.items())}, task=task)
+    loose = upload(tmp_path / "loose", members, task=task)
+    for report in (packed, loose):
+        assert (report.state, report.guess.format, report.rows) == ("ready", "aligned_texts", 40)
+        assert sample(report, "file_ignored")["file"].endswith(name)
+
+
+def test_the_note_in_a_published_zip_of_sentences_is_no_table(tmp_path):
+    rows = [f"I see {number} dogs.\tJe vois {number} chiens.\tCC-BY 2.0 Attribution: x\n" for number in range(40)]
+    members = [("fra.txt", "".join(rows).encode()), ("_about.txt", b"** Info **\n\nDate of this file:\n  2026\n")]
+    for task in (None, "translation"):
+        report = upload(tmp_path / str(task), {"fra-eng.zip": make_zip(members)}, task=task)
+        assert (report.state, report.guess.task, report.rows) == ("ready", "translation", 40)
+
+
 def test_a_file_that_is_no_table_is_reported(tmp_path):
     members = [("a.csv", CSV), ("b.bin", b"\0\1\2")]
     report = upload(tmp_path / "beside", {"a.zip": make_zip(members)})

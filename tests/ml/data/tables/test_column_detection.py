@@ -8,6 +8,7 @@ from ml.data.tables.layout import CellColumn, ColumnQuery
 
 SENTENCE, WORD = 40.0, 4.0
 TEXT = {"text": "text"}
+LABELED = {"text": "text", "label": "label"}
 TRANSLATION = {"text": "text", "target": "text"}
 
 
@@ -23,14 +24,23 @@ CASES = {
     "languages of a translation": (
         [("translation.en", WORD), ("translation.de", WORD)], {}, TRANSLATION, True, {"text": 0, "target": 1},
     ),
+    "two texts to be judged together": (
+        [("premise", WORD), ("hypothesis", SENTENCE), ("label", WORD)], {}, LABELED, True, {"text": 0, "label": 2},
+    ),
     "prompt before a text": (
         [("instruction", WORD), ("output", SENTENCE)], {}, None, True, {"prompt": 0, "text": 1},
+    ),
+    "system and input are part of the prompt": (
+        [("input", WORD), ("instruction", WORD), ("output", WORD)], {}, TEXT, True, {"prompt": 1, "text": 2},
     ),
     "target column of class names is the label": (
         [("text", SENTENCE), ("target", WORD)], {}, None, True, {"text": 0, "label": 1},
     ),
     "first text if a target is required too": (
         [("1", WORD), ("2", SENTENCE)], {}, TRANSLATION, False, {"text": 0, "target": 1},
+    ),
+    "two columns of distinct sentences in their order": (
+        [("1", SENTENCE - 1, True), ("2", SENTENCE, True)], {}, None, False, {"text": 0, "target": 1},
     ),
     "longest text": ([("1", WORD), ("2", SENTENCE)], {}, TEXT, False, {"text": 1}),
     "first free column is the required target": (

@@ -266,7 +266,98 @@ def test_the_second_of_two_unnamed_texts_is_no_class(tmp_path):
 def test_an_instruction_is_a_prompt_and_no_class(tmp_path):
     rows = [f"do {number},ctx {number % 2},done {number}\n" for number in range(40)]
     report = upload(tmp_path, {"alpaca.csv": "".join(["instruction,context,output\n", *rows]).encode()})
-    assert (report.state, report.guess.columns) == ("ready", {"prompt": "instruction", "text": "output"})
+    assert (report.state, report.guess.columns) == ("ready", {"prompt": "instruction + context", "text": "output"})
+
+
+INSTRUCTIONS = [
+    ("instruction,input,output", "do it,mark {0},done {0}", "do it\n\nmark {0}"),
+    ("output,input,instruction", "done {0},mark {0},do it", "do it\n\nmark {0}"),
+    ("instruction,input,output,text", "do it,mark {0},done {0},Below is: do it mark {0} done {0}", "do it\n\nmark {0}"),
+    ("instruction,context,response,category", "do it,mark {0},done {0},qa", "do it\n\nmark {0}"),
+    ("id,system_prompt,question,response", "a{0},be brief,what {0},done {0}", "be brief\n\nwhat {0}"),
+    ("instruction,input,output", "do {0},,done {0}", "do {0}"),
+]
+
+
+@pytest.mark.parametrize(("head", "row", "prompt"), INSTRUCTIONS)
+@pytest.mark.parametrize("task", ["text_generation", None])
+def test_what_an_instruction_is_about_is_part_of_its_prompt(tmp_path, head, row, prompt, task):
+    data = "\n".join([head, *(row.format(number) for number in range(40))]).encode()
+    report = upload(tmp_path, {"a.csv": data}, task=task, splits=ALL)
+    assert (report.state, report.guess.task) == ("ready", "text_generation")
+    imported = list(imported_rows(tmp_path))
+    assert [(row["prompt"], row["text"]) for row in imported] == [
+        (prompt.format(number), f"done {number}") for number in range(40)
+    ]
+
+
+def test_columns_can_be_joined_by_request(tmp_path):
+    data = "\n".join(["a,b,c", *(f"one {number},two {number},three {number}" for number in range(40))]).encode()
+    columns = {"prompt": "b + a", "text": "c"}
+    report = upload(tmp_path, {"a.csv": data}, task="text_generation", columns=columns, splits=ALL)
+    assert (report.state, report.guess.columns) == ("ready", columns)
+    assert imported_rows(tmp_path)[0]["prompt"] == "two 0\n\none 0"
+    unknown = upload(tmp_path / "x", {"a.csv": data}, task="text_generation", columns={"text": "a + d"})
+    assert codes(unknown) >= {"column_missing"}
+
+
+@pytest.mark.parametrize(
+    "names", [("premise", "hypothesis"), ("sentence1", "sentence2"), ("text_a", "text_b"), ("question", "answer")]
+)
+def test_two_texts_that_are_judged_together_are_both_read(tmp_path, names):
+    rows = [f"the dog {number},an animal {number},{'yes' if number % 2 else 'no'}" for number in range(40)]
+    data = "\n".join([f"{','.join(names)},gold", *rows]).encode()
+    report = upload(tmp_path, {"a.csv": data}, task="text_classification", splits=ALL)
+    assert (report.state, report.guess.columns) == ("ready", {"text": " + ".join(names), "label": "gold"})
+    assert imported_rows(tmp_path)[3]["text"] == "the dog 3\n\nan animal 3"
+    assert "text = " in sample(report, "columns_joined")["found"]
+
+
+def test_columns_that_are_not_read_are_named(tmp_path):
+    rows = [f"{number},head {number},the story {number},{number % 2},{number % 3}" for number in range(40)]
+    data = "\n".join(["id,title,text,label,priority", *rows]).encode()
+    report = upload(tmp_path, {"a.csv": data}, task="text_classification")
+    assert (report.state, count(report, "fields_not_read")) == ("ready", 2)
+    assert sample(report, "fields_not_read") == {
+        "file": "a.csv",
+        "column": "title",
+        "found": "not read: title",
+        "expected": "read: text = text, label = label",
+    }
+
+
+REFERENCES = [
+    "https://example.com/entry/a-thing-{0}-happens-at-length",
+    "{0:064x}",
+    "12345678-abcd-4321-abcd-{0:012x}",
+    "CC-BY 2.0 (France) Attribution: tatoeba.org #{0} (a) & #{0} (b)",
+]
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_links_and_hashes_are_no_text_to_learn_from(tmp_path, reference):
+    rows = [f"a thing {number},{reference.format(number)},{number % 2}" for number in range(40)]
+    data = "\n".join(["headline,where,label", *rows]).encode()
+    report = upload(tmp_path, {"a.csv": data}, task="text_classification")
+    assert (report.state, report.guess.columns) == ("ready", {"text": "headline", "label": "label"})
+    assert codes(report) == {"fields_not_read"}
+
+
+def test_a_text_that_is_guessed_by_its_length_is_reported(tmp_path):
+    rows = [f"thing {number},what is said about it {number},{number % 2}" for number in range(40)]
+    data = "\n".join(["headline,blurb,label", *rows]).encode()
+    report = upload(tmp_path, {"a.csv": data}, task="text_classification")
+    assert sample(report, "text_column_guessed") == {"file": "a.csv", "found": "text = blurb"}
+
+
+@pytest.mark.parametrize("task", ["translation", None])
+def test_a_credit_beside_two_sentences_is_not_read(tmp_path, task):
+    credit = "CC-BY 2.0 (France) Attribution: tatoeba.org #1 (a) & #2 (b)"
+    rows = [f"I see {number} dogs.\tJe vois {number} gros chiens noirs.\t{credit}\n" for number in range(40)]
+    report = upload(tmp_path, {"fra.txt": "".join(rows).encode()}, task=task)
+    assert (report.state, report.guess.task) == ("ready", "translation")
+    assert report.guess.columns == {"text": "1", "target": "2"}
+    assert sample(report, "fields_not_read")["column"] == "3"
 
 
 def test_an_invalid_cell_is_reported_with_its_column(tmp_path):
