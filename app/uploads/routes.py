@@ -1,6 +1,7 @@
 """Routes of resumable uploads, by the tus 1.0 protocol.
 
-Extensions: creation, creation-with-upload, checksum, termination and expiration.
+Extensions: creation, creation-with-upload, checksum, termination and expiration. `app.http.methods` reads the header
+X-HTTP-Method-Override of the core protocol.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Path, Request
+from fastapi import APIRouter, Depends, Header, Path, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
@@ -33,6 +34,12 @@ router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"])
 TUS_VERSION = "1.0.0"
 PIECE_TYPE = "application/offset+octet-stream"
 TUS_HEADERS = {"Tus-Resumable": TUS_VERSION}
+EXTENSIONS = ("creation", "creation-with-upload", "checksum", "termination", "expiration")
+#: Headers that request another extension, and what to do instead.
+OTHER_EXTENSIONS = {
+    "upload-concat": ("concatenation", "Send the upload in one part, with `parallelUploads: 1` in tus-js-client."),
+    "upload-defer-length": ("creation-defer-length", "Send the total size as 'Upload-Length'."),
+}
 
 UploadId = Annotated[str, Path(pattern=NAME, max_length=100, examples=["upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"])]
 UploadLength = Annotated[int, Header(ge=0, le=2**62, description="Total size in bytes.", examples=[11])]
@@ -55,16 +62,24 @@ _PIECE_BODY = {
 }
 
 
+async def _check_extensions(request: Request) -> None:
+    """Reject a header of an extension that is not offered, before any byte of the upload is sent."""
+    for header, (extension, step) in OTHER_EXTENSIONS.items():
+        if header in request.headers:
+            detail = f"This server does not offer the tus extension {extension}. {step}"
+            offered = {**TUS_HEADERS, "Tus-Extension": ",".join(EXTENSIONS)}
+            raise ProblemError(400, "unsupported_tus_extension", detail, headers=offered)
+
+
 @router.options("", status_code=204)
 async def describe_uploads(settings: SettingsDep) -> Response:
     """Describe the tus extensions and limits of this server."""
-    extensions = "creation,creation-with-upload,checksum,termination,expiration"
     return Response(
         status_code=204,
         headers={
             **TUS_HEADERS,
             "Tus-Version": TUS_VERSION,
-            "Tus-Extension": extensions,
+            "Tus-Extension": ",".join(EXTENSIONS),
             "Tus-Max-Size": str(settings.max_upload_bytes),
             "Tus-Checksum-Algorithm": ",".join(CHECKSUMS),
         },
@@ -75,6 +90,7 @@ async def describe_uploads(settings: SettingsDep) -> Response:
     "",
     status_code=201,
     response_model=Upload,
+    dependencies=[Depends(_check_extensions)],
     responses={
         201: {"links": links.UPLOAD},
         **problem_responses(
@@ -85,6 +101,7 @@ async def describe_uploads(settings: SettingsDep) -> Response:
             "storage_unavailable",
             "unknown_checksum",
             "unsupported_media_type",
+            "unsupported_tus_extension",
             "unsupported_tus_version",
             "upload_too_large",
         ),
