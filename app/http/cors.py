@@ -20,29 +20,10 @@ if TYPE_CHECKING:
 ANY_ORIGIN: Final = "*"
 METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE"
 #: Headers that scripts of other origins may read, beside those that every script may.
-EXPOSED_HEADERS: Final = ", ".join(
-    (
-        "Accept-Ranges",
-        "Allow",
-        "Content-Disposition",
-        "Content-Length",
-        "Content-Range",
-        "ETag",
-        "Idempotent-Replayed",
-        "Location",
-        "Retry-After",
-        "Tus-Checksum-Algorithm",
-        "Tus-Extension",
-        "Tus-Max-Size",
-        "Tus-Resumable",
-        "Tus-Version",
-        "Upload-Expires",
-        "Upload-Length",
-        "Upload-Metadata",
-        "Upload-Offset",
-        "WWW-Authenticate",
-        "X-Request-Id",
-    )
+EXPOSED_HEADERS: Final = (
+    "Accept-Ranges, Allow, Content-Disposition, Content-Length, Content-Range, ETag, Idempotent-Replayed, Location, "
+    "Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Expires, "
+    "Upload-Length, Upload-Metadata, Upload-Offset, WWW-Authenticate, X-Request-Id"
 )
 #: Time that a browser may remember the response to a preflight.
 MAX_AGE_SECONDS: Final = 600

@@ -1,7 +1,7 @@
 """The gateway: checks every request before its body is read.
 
-It is the outermost middleware, in pure ASGI. In order: request id, Host, preflight, API key, announced size. Only then the body is
-received, with limits on size and time.
+It is the outermost middleware, in pure ASGI. In order: request id, Host, preflight, API key, announced size. Only then
+the body is received, with limits on size and time.
 """
 
 from __future__ import annotations
