@@ -31,7 +31,10 @@ MAX_SHOWN_CHARACTERS: Final = 100
 
 
 def is_preflight(method: str, headers: Headers) -> bool:
-    """Return whether a browser asks for permission to send a request. It sends no key with that."""
+    """Return whether a browser asks for permission to send a request.
+
+    It sends no key with that.
+    """
     return method == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers
 
 

@@ -1,4 +1,7 @@
-"""Methods that stand for others: HEAD is answered as GET without a body, and tus names its method in a header."""
+"""Methods that stand for others.
+
+HEAD is answered as GET without a body; tus may name its method in a header.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,10 @@ class MethodMiddleware:
 
 
 def _without_body(send: Send) -> Send:
-    """Return a `send` that ends the response after its headers; raises `ClientDisconnect` to end a stream."""
+    """Return a `send` that ends the response after its headers.
+
+    It raises `ClientDisconnect` to end a stream.
+    """
 
     async def send_head(message: Message) -> None:
         if message["type"] == "http.response.start":

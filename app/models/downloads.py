@@ -6,7 +6,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from app.http.ranges import Content
+from app.models.ranges import Content
 from app.models.zip_stream import LAYOUT, measure, read_blocks, stream_zip, zip_length
 from store.errors import Conflict, NotFound
 
@@ -22,7 +22,10 @@ _DIRECTORY_BYTES: Final = 1024**2
 
 
 def read_package(model_id: str, key: str, paths: Sequence[str], blobs: Blobs) -> Content:
-    """Return a package as a zip. The files below a key never change, so that the id of the model is its tag."""
+    """Return a package as a zip.
+
+    Its files never change, so that the id of the model is its tag.
+    """
     sizes = {path: measure(blobs.open(f"{key}/{path}")) for path in paths}
     return Content(
         length=zip_length(sizes),
@@ -62,7 +65,10 @@ def read_export(key: str, blobs: Blobs) -> Content:
 
 
 def _fingerprint(file: BinaryIO) -> tuple[int, str]:
-    """Return the length of a zip and a digest of its end, which changes with any of its files."""
+    """Return the length of a zip and a digest of its end.
+
+    The end has the checksums of all files.
+    """
     length = file.seek(0, os.SEEK_END)
     file.seek(max(0, length - _DIRECTORY_BYTES))
     return length, hashlib.sha256(b"%d\n" % length + file.read()).hexdigest()[:32]

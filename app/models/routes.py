@@ -21,11 +21,11 @@ from app.http import links
 from app.http.errors import ProblemError, problem_responses, reference_to
 from app.http.idempotency import IdempotentRequestDep
 from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
-from app.http.ranges import respond_with_content
 from app.http.request_body import JSONRoute, is_json
 from app.jobs.schemas import Job
 from app.models import import_service, service
 from app.models.downloads import OCTET_STREAM, ZIP, read_export, read_package, read_package_file
+from app.models.ranges import respond_with_content
 from app.models.schemas import (
     Alias,
     AliasSet,

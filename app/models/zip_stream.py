@@ -1,4 +1,7 @@
-"""Creates zips while they are sent, with one block in memory. Their length is known beforehand."""
+"""Creates zips while they are sent, with one block in memory.
+
+Their length is known beforehand.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ _DIRECTORY_ENTRY: Final = 46
 _END: Final = 22
 _ZIP64_END: Final = 56 + 20
 #: Limits above which `zipfile` writes numbers of 64 bits.
-_LARGE_BYTES: Final = zipfile.ZIP64_LIMIT  # type: ignore[attr-defined]  # typeshed lacks it
-_MANY_FILES: Final = zipfile.ZIP_FILECOUNT_LIMIT  # type: ignore[attr-defined]  # typeshed lacks it
+_LARGE_BYTES: Final = zipfile.ZIP64_LIMIT
+_MANY_FILES: Final = zipfile.ZIP_FILECOUNT_LIMIT
 
 
 def zip_length(sizes: Mapping[str, int]) -> int:

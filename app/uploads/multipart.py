@@ -81,9 +81,10 @@ def safe_filename(name: str) -> str:
 
 
 def parse_folder_path(name: str) -> str | None:
-    """Return the filename that a browser sends for a file in a folder (`webkitRelativePath`), NFC normalized.
+    """Return the path that a browser sends for a file in a folder, in NFC.
 
-    None for a plain name, and for a path that could name something outside of its folder.
+    Browsers call it `webkitRelativePath`. None for a plain name, and for a path that could name something outside of
+    its folder.
     """
     path = unicodedata.normalize("NFC", name)
     parts = path.split("/")

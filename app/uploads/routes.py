@@ -6,8 +6,6 @@ X-HTTP-Method-Override of the core protocol.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +19,7 @@ from app.http import links
 from app.http.errors import ProblemError, problem_responses
 from app.http.idempotency import REPLAYED, IdempotentRequestDep
 from app.uploads import service
+from app.uploads.metadata import decode_base64, parse_metadata
 from app.uploads.schemas import Upload
 from store.partial_uploads import CHECKSUMS
 
@@ -48,7 +47,8 @@ UploadMetadata = Annotated[
     str,
     Header(
         max_length=4096,
-        description="Pairs `name base64(value)`, separated by commas. The extension of `filename` tells the format.",
+        description="Pairs `name base64(value)`, separated by commas. The extension of `filename` tells the format; "
+        "`relativePath` is the path of a file in a folder.",
     ),
 ]
 UploadChecksum = Annotated[
@@ -63,7 +63,7 @@ _PIECE_BODY = {
 
 
 async def _check_extensions(request: Request) -> None:
-    """Reject a header of an extension that is not offered, before any byte of the upload is sent."""
+    """Reject a header of an extension that is not offered."""
     for header, (extension, step) in OTHER_EXTENSIONS.items():
         if header in request.headers:
             detail = f"This server does not offer the tus extension {extension}. {step}"
@@ -137,7 +137,7 @@ async def create_upload(
     if not has_piece and request.headers.get("content-length", "0") != "0":
         raise ProblemError(415, "unsupported_media_type", f"Send the first piece of an upload as {PIECE_TYPE}.")
     partial_uploads.check_space(upload_length)
-    filename = _parse_metadata(upload_metadata).get("filename", "data")
+    filename = parse_metadata(upload_metadata).get("filename", "data")
     response = await to_thread.run_sync(
         lambda: service.create(
             once,
@@ -293,16 +293,4 @@ def _parse_checksum(header: str | None) -> tuple[str, bytes] | None:
     if algorithm not in CHECKSUMS:
         detail = f"There is no checksum algorithm {algorithm!r}; known: {', '.join(CHECKSUMS)}."
         raise ProblemError(400, "unknown_checksum", detail)
-    return algorithm, _decode(encoded, "Upload-Checksum")
-
-
-def _parse_metadata(header: str) -> dict[str, str]:
-    pairs = (pair.strip().partition(" ") for pair in header.split(",") if pair.strip())
-    return {name: _decode(value, "Upload-Metadata").decode("utf-8", "replace") for name, _, value in pairs}
-
-
-def _decode(value: str, header: str) -> bytes:
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        raise ProblemError(400, "invalid_header", f"{header} is not valid base64.") from None
+    return algorithm, decode_base64(encoded, "Upload-Checksum")

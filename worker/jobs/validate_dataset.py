@@ -62,7 +62,7 @@ def fetch_sources(source: dict[str, str], folder: Path) -> Path:
 
 
 def gather_folder(paths: Sequence[str | None], files: Sequence[Path], into: Path) -> list[Path]:
-    """Replace the files of a folder that a browser sent by one zip of it, so that their paths are read.
+    """Replace the files of a folder by one zip, so that their paths are read.
 
     Args:
         paths: Path of each file in the folder; None for a file that was sent by itself.

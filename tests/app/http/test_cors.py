@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from app.settings import AppSettings
 from tests.app.uploads.test_uploads import metadata
 
-ORIGIN = "https://app.example.com"
+ORIGIN = "https://page.example.com"
 PATHS = ["/predict/any", "/api/v1/uploads", "/api/v1/uploads/upl_1", "/api/v1/datasets", "/healthz", "/nowhere"]
 
 
@@ -46,7 +46,7 @@ def test_a_preflight_of_an_allowed_origin_needs_no_key(new_client: Callable[...,
     assert allowed.headers["access-control-allow-headers"] == "authorization,content-type,tus-resumable,upload-length"
     assert "Origin" in allowed.headers["vary"]
     assert "access-control-allow-credentials" not in allowed.headers
-    for other in ("https://evil.example", "null", "https://app.example.com.evil.example", "http://app.example.com"):
+    for other in ("https://evil.example", "null", "https://page.example.com.evil.example", "http://page.example.com"):
         refused = preflight(client, path, origin=other)
         assert refused.status_code == 403, other
         assert "access-control-allow-origin" not in refused.headers
@@ -91,7 +91,8 @@ def test_a_preflight_to_an_unknown_host_is_rejected(new_client: Callable[..., Te
 
 
 @pytest.mark.parametrize(
-    "value", ["app.example.com", "https://app.example.com/", "https://App.example.com", "null", "https://*.example.com"]
+    "value",
+    ["page.example.com", "https://page.example.com/", "https://Page.example.com", "null", "https://*.example.com"],
 )
 def test_what_is_not_an_origin_is_rejected_at_the_start(value: str) -> None:
     with pytest.raises(ValidationError, match="is not an origin"):

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from tests.app.jobs.test_jobs import ready_dataset
 from tests.support.api_process import ApiProcess
-from tests.support.factories import claimed, png, queued_job, registered, reported, shades
+from tests.support.factories import claim_job, png, queue_job, register, report_steps, shades
 
 #: Headers that differ between two requests.
 CHANGING = {"date", "x-request-id"}
@@ -28,11 +28,11 @@ def api(new_home: Callable[[], Path]) -> Iterator[ApiProcess]:
 
 
 def test_every_path_that_answers_get_answers_head_alike_without_a_body(client: TestClient, tmp_path: Path) -> None:
-    registered(shades(tmp_path / "package"), name="shades")
+    register(shades(tmp_path / "package"), name="shades")
     client.put("/api/v1/models/shades/aliases/production", json={"version": 1})
     ready_dataset("shades")
-    job_id = queued_job()
-    reported(claimed(job_id), steps=2)
+    job_id = queue_job()
+    report_steps(claim_job(job_id), steps=2)
     values = {"name": "shades", "dataset": "shades", "version": 1, "alias": "production", "job_id": job_id}
     paths = [path for path, operations in client.get("/openapi.json").json()["paths"].items() if "get" in operations]
     paths = [path.format(**values) for path in paths if "{upload_id}" not in path]

@@ -149,7 +149,7 @@ PACKAGE = "/api/v1/models/shades/versions/1/download"
 def test_a_download_names_its_length_and_goes_on_where_it_broke_off(
     client: TestClient, package: ModelPackage, tmp_path: Path, query: str
 ) -> None:
-    registered(package)
+    register(package)
     model_id = client.get("/api/v1/models/shades/versions/1").json()["id"]
     (tmp_path / "export.zip").write_bytes(bytes(range(256)) * 20_000)
     blobs().put_file(models.export_key(model_id, "onnx"), tmp_path / "export.zip")
@@ -177,7 +177,7 @@ def test_a_download_names_its_length_and_goes_on_where_it_broke_off(
 
 
 def test_a_range_counts_only_for_the_content_that_the_client_has(client: TestClient, package: ModelPackage) -> None:
-    registered(package)
+    register(package)
     etag = client.get(PACKAGE).headers["etag"]
     length = len(client.get(PACKAGE).content)
     for condition in ('"other"', f"W/{etag}", "Sat, 28 Nov 2026 12:00:00 GMT"):
@@ -198,7 +198,7 @@ def test_a_range_counts_only_for_the_content_that_the_client_has(client: TestCli
 
 
 def test_other_content_has_another_entity_tag(client: TestClient, package: ModelPackage, tmp_path: Path) -> None:
-    registered(package)
+    register(package)
     model_id = client.get("/api/v1/models/shades/versions/1").json()["id"]
     tags = {client.head(PACKAGE + query).headers["etag"] for query in ("", "?file=manifest.json", "?file=model.onnx")}
     assert len(tags) == 3
@@ -210,7 +210,7 @@ def test_other_content_has_another_entity_tag(client: TestClient, package: Model
         exported.add(client.head(f"{PACKAGE}?format=onnx").headers["etag"])
     assert len(exported) == 2
     client.delete("/api/v1/models/shades/versions/1")
-    registered(package)
+    register(package)
     assert client.head(PACKAGE.replace("/1/", "/2/")).headers["etag"] not in tags
 
 

@@ -210,6 +210,25 @@ def test_uploads_become_a_dataset(client: TestClient) -> None:
     assert client.get("/api/v1/jobs").json()["data"] == []
 
 
+@pytest.mark.parametrize(
+    ("names", "path"),
+    [
+        ({"filename": "1.png", "relativePath": "pets/golden retriever/1.png"}, "pets/golden retriever/1.png"),
+        ({"filename": "pets/cat/1.png"}, "pets/cat/1.png"),
+        ({"filename": "1.png", "relativePath": "null"}, None),
+        ({"filename": "1.png", "relativePath": "../pets/1.png"}, None),
+    ],
+)
+def test_the_paths_of_uploads_of_a_folder_are_kept(client: TestClient, names: dict[str, str], path: str | None) -> None:
+    pairs = ",".join(f"{name} {base64.b64encode(text.encode()).decode()}" for name, text in names.items())
+    upload = create(client, 1, Upload_Metadata=pairs)
+    send(client, upload.headers["location"], 0, b"x")
+    assert client.post("/api/v1/datasets", json={"name": "pets", "upload": upload.json()["id"]}).status_code == 202
+    [job] = client.get("/api/v1/jobs?kind=validate").json()["data"]
+    [source] = job["spec"]["sources"]
+    assert (source["filename"], source.get("path")) == ("1.png", path)
+
+
 def test_an_unfinished_upload_makes_no_dataset(client: TestClient) -> None:
     upload_id = create(client, 4).json()["id"]
     response = client.post("/api/v1/datasets", json={"name": "digits", "upload": upload_id})

@@ -37,7 +37,7 @@ class Content:
 
 
 def respond_with_content(request: Request, content: Content, headers: Mapping[str, str]) -> Response:
-    """Return the whole content, one range of it (206), or 304 for a client that has it.
+    """Return the whole content, one range of it (206), or 304.
 
     Raises `ProblemError` 412 if `If-Match` names other content, and 416 for a range beyond the end.
     """
