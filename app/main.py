@@ -16,6 +16,7 @@ from app.dependencies import first_key, serving_limits
 from app.event_log import EventLogger
 from app.health import routes as health
 from app.http import access_log, errors, validation
+from app.http.methods import MethodMiddleware
 from app.http.middleware import ApiKeyCache, GatewayMiddleware
 from app.jobs import routes as jobs
 from app.keys import routes as keys
@@ -88,6 +89,7 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     validation.install(app)
     page.install(app)
     gateway = GatewayMiddleware(settings=settings, api_keys=app.state.api_keys, metrics=app.state.metrics)
+    app.add_middleware(MethodMiddleware)
     app.add_middleware(gateway.wrap)
     app.state.predict_handler = PredictHandler(app.state.predict_service, gateway)
     app.state.fast_path = FastPath(app.state.predict_handler, gateway)

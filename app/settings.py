@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from typing import Final
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024**2
 GIB = 1024**3
 MAX_API_PROCESSES = 64
+#: An origin as browsers serialize it: lower case, without a path. `null`, which any page can send, is none.
+ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 
 
 class AppSettings(BaseSettings):
@@ -29,6 +33,9 @@ class AppSettings(BaseSettings):
     hub_token: SecretStr | None = None
     #: Host names to answer to, separated by commas, beside localhost and IP addresses; `*` allows every name.
     allowed_hosts: str = ""
+
+    #: Origins whose web pages may send requests, separated by commas: `https://app.example.com`; `*` allows every one.
+    cors_origins: str = ""
 
     #: Largest JSON body (413 above it).
     max_json_bytes: int = Field(32 * MIB, ge=1024)
@@ -62,6 +69,25 @@ class AppSettings(BaseSettings):
     predict_queue_length: int = Field(1024, ge=1)
     #: Time that a resolved model name is trusted, so that a moved alias takes effect within a second.
     predict_cache_seconds: float = Field(0.5, ge=0, le=1)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: str) -> str:
+        for origin in _split(value):
+            if not ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is not an origin. Write scheme, host and port only, in lower case, such as "
+                    "https://app.example.com or http://localhost:3000"
+                )
+        return value
+
+    def allowed_origins(self) -> frozenset[str]:
+        """Return the origins of `cors_origins`."""
+        return frozenset(_split(self.cors_origins))
+
+
+def _split(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 @cache

@@ -31,7 +31,7 @@ def create(
 ) -> Dataset:
     """Create the next version of `name` and submit its validation job.
 
-    `sources` are uploaded files, as `{"key", "filename"}` with the key of a blob.
+    `sources` are uploaded files, as `{"key", "filename"}` with the key of a blob, and `"path"` for a file of a folder.
     """
     lock(session, f"dataset {name}")
     last = session.scalar(select(func.max(Dataset.version)).where(Dataset.name == name))

@@ -97,8 +97,9 @@ async def create_dataset(
 ) -> Response:
     """Create a dataset from files in a form, or from finished uploads.
 
-    A JSON body names the uploads by their ids. A job validates it; the report lists every problem in the data. A `name`
-    that exists gets a new version.
+    A JSON body names the uploads by their ids. A filename with folders, such as `pets/cat/1.png`, as browsers send it
+    for a folder, is read as in a zip of that folder. A job validates it; the report lists every problem in the data. A
+    `name` that exists gets a new version.
 
     ```sh
     curl -H "Authorization: Bearer $PLINTH_API_KEY" -F name=mnist -F file=@train-images-idx3-ubyte.gz \\

@@ -42,8 +42,7 @@ async def create_from_uploads(
     )
 
     def create() -> Response:
-        keys = [uploads.complete(partial_uploads, blobs, upload_id) for upload_id in options.upload_ids()]
-        sources = [{"key": key, "filename": key.rpartition("/")[2]} for key in keys]
+        sources = [uploads.complete_source(partial_uploads, blobs, upload_id) for upload_id in options.upload_ids()]
         return _create(once, options, sources, fingerprint=form_parsing.fingerprint(options))
 
     return await to_thread.run_sync(create)

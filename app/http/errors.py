@@ -293,7 +293,11 @@ def _respond_http(request: Request, error: Exception) -> Response:
 def _allowed_methods(request: Request) -> str:
     """List the methods of a path.
 
-    The router knows only those of the first route that matched it.
+    The router knows only those of the first route that matched it. HEAD is not in the document: it works wherever GET
+    does.
     """
     path = getattr(request.scope.get("route"), "path", "")
-    return ", ".join(method.upper() for method in request.app.openapi()["paths"].get(path, {})) or "GET"
+    methods = [method.upper() for method in request.app.openapi()["paths"].get(path, {})] or ["GET"]
+    if "GET" in methods and "HEAD" not in methods:
+        methods.insert(methods.index("GET") + 1, "HEAD")
+    return ", ".join(methods)

@@ -1,7 +1,7 @@
 """The gateway: checks every request before its body is read.
 
-It is the outermost middleware, in pure ASGI. In order: request id, Host, API key, announced size. Only then the body is
-received, with limits on size and time.
+It is the outermost middleware, in pure ASGI. In order: request id, Host, preflight, API key, announced size. Only then
+the body is received, with limits on size and time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import ipaddress
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +22,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 
 from app.event_log import EventLogger, bind_fields
-from app.http import access_log
+from app.http import access_log, cors
 from app.http.errors import ProblemError, internal_error, problem_response, to_problem_error
 from app.http.request_body import Body, too_large
 from app.ttl_cache import TtlCache
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 #: Paths that need no API key.
 OPEN_PATHS: Final = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
 OPEN_PREFIX: Final = "/static/"
+#: Paths that accept files of any size in a form; their JSON bodies have a limit of their own.
+FILE_FORM_PATHS: Final = frozenset({"/api/v1/datasets", "/api/v1/models/import"})
 #: Paths that are not in the access log.
 UNLOGGED_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
@@ -92,6 +94,7 @@ class GatewayMiddleware:
         self._api_keys = api_keys
         self._metrics = metrics
         self._allowed_names = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
+        self._origins = settings.allowed_origins()
         #: Values of the Host header that passed the check.
         self._accepted_hosts: set[bytes] = set()
 
@@ -111,7 +114,10 @@ class GatewayMiddleware:
         request_id = choose_request_id(headers.get("x-request-id", ""))
         scope.setdefault("state", {})["request_id"] = request_id
         with bind_fields(request_id=request_id):
-            await self._respond(app, scope, headers, receive, _ResponseSender(send, request_id))
+            await self._respond(app, scope, headers, receive, self._sender(send, headers, request_id))
+
+    def _sender(self, send: Send, headers: Headers, request_id: str) -> _ResponseSender:
+        return _ResponseSender(send, request_id, origins=self._origins, origin=headers.get("origin", ""))
 
     async def _respond(
         self, app: ASGIApp, scope: Scope, headers: Headers, receive: Receive, sender: _ResponseSender
@@ -121,6 +127,10 @@ class GatewayMiddleware:
         start = time.perf_counter()
         try:
             self._check_host(headers)
+            if cors.is_preflight(scope["method"], headers):
+                response = cors.preflight_response(self._origins, headers)
+                await response(scope, body.receive, body.send)
+                return
             await self._check_key(scope, headers)
             self._check_length(scope, headers)
             _check_content_encoding(headers)
@@ -190,7 +200,7 @@ class GatewayMiddleware:
     def _limit_bytes(self, path: str) -> int:
         if path.startswith("/predict/"):
             return self._settings.max_predict_bytes
-        if path == "/api/v1/datasets" or path.startswith("/api/v1/uploads"):
+        if path in FILE_FORM_PATHS or path.startswith("/api/v1/uploads"):
             return self._settings.max_upload_bytes
         return self._settings.max_json_bytes
 
@@ -247,8 +257,11 @@ class GatewayMiddleware:
 class _ResponseSender:
     """Sends a response with the headers that all responses have, and remembers its status."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, *, origins: Collection[str], origin: str) -> None:
+        """`origins` are allowed to read responses; `origin` is that of the request, if any."""
         self._send = send
+        self._origins = origins
+        self._origin = origin
         self.request_id = request_id
         #: 0 until the response starts.
         self.status = 0
@@ -260,6 +273,7 @@ class _ResponseSender:
             headers["x-request-id"] = self.request_id
             for name, value in RESPONSE_HEADERS.items():
                 headers.setdefault(name, value)
+            cors.add_headers(self._origins, self._origin, headers)
         await self._send(message)
 
 

@@ -50,8 +50,10 @@ ProblemCode = TypeAliasType(
         "not_audio",
         "not_found",
         "offset_mismatch",
+        "origin_not_allowed",
         "precondition_failed",
         "queue_full",
+        "range_not_satisfiable",
         "stopped",
         "storage_full",
         "storage_unavailable",
@@ -61,6 +63,7 @@ ProblemCode = TypeAliasType(
         "unsupported_charset",
         "unsupported_coding",
         "unsupported_media_type",
+        "unsupported_tus_extension",
         "unsupported_tus_version",
         "upload_incomplete",
         "upload_locked",
@@ -102,13 +105,24 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     "unknown_host": ProblemExample(
         400, "'api.example.org' is not a name of this service. Add it to PLINTH_ALLOWED_HOSTS."
     ),
+    "unsupported_tus_extension": ProblemExample(
+        400,
+        "This server does not offer the tus extension concatenation. Send the upload in one part, with "
+        "`parallelUploads: 1` in tus-js-client.",
+    ),
     # 401
     "key_missing": ProblemExample(401, "Send your key as 'Authorization: Bearer <key>'; `plinth up` prints it."),
     "key_unknown": ProblemExample(401, "This key is unknown or revoked. `plinth keys create` makes another."),
+    # 403
+    "origin_not_allowed": ProblemExample(
+        403,
+        "Pages of the origin 'https://app.example.com' may not send requests to this service. Add it to "
+        "PLINTH_CORS_ORIGINS, and restart the API.",
+    ),
     # 404, 405, 406, 408
     "not_found": ProblemExample(404, "There is no model 'digit'. Known: digits. Did you mean 'digits'?"),
     "no_such_path": ProblemExample(404, "There is no path /api/v1/job. /docs lists every path."),
-    "method_not_allowed": ProblemExample(405, "This path does not support PUT; use POST, GET."),
+    "method_not_allowed": ProblemExample(405, "This path does not support PUT; use POST, GET, HEAD."),
     "not_a_stream": ProblemExample(
         406, "Only the text of a single input can be streamed. Send 'Accept: application/json'."
     ),
@@ -153,7 +167,10 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     "unsupported_charset": ProblemExample(415, "Send text as UTF-8, not as 'latin-1'."),
     "unsupported_coding": ProblemExample(415, "Send the body uncompressed, without 'Content-Encoding: gzip'."),
     "unsupported_media_type": ProblemExample(415, "This path reads application/json, not application/yaml."),
-    # 422
+    # 416, 422
+    "range_not_satisfiable": ProblemExample(
+        416, "The content has 4096 bytes; request a range that begins before its end."
+    ),
     "answer_too_large": ProblemExample(
         422,
         "The outputs of the first 12 of 1,024 inputs exceed 64 MiB. Send fewer inputs per request.",
@@ -213,5 +230,5 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
 
 #: Codes sent before an operation is chosen; no operation documents them.
 BEFORE_ROUTING: Final = frozenset(
-    {"headers_timeout", "headers_too_large", "invalid_http", "method_not_allowed", "no_such_path"}
+    {"headers_timeout", "headers_too_large", "invalid_http", "method_not_allowed", "no_such_path", "origin_not_allowed"}
 )

@@ -24,6 +24,8 @@ from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
 from app.http.request_body import JSONRoute, is_json
 from app.jobs.schemas import Job
 from app.models import import_service, service
+from app.models.downloads import OCTET_STREAM, ZIP, read_export, read_package, read_package_file
+from app.models.ranges import respond_with_content
 from app.models.schemas import (
     Alias,
     AliasSet,
@@ -34,7 +36,6 @@ from app.models.schemas import (
     ModelVersionInFull,
     Signature,
 )
-from app.models.zip_stream import read_blocks, stream_zip
 from ml.spec.interchange import ModelFormat
 from store import models
 from store.database import after_commit, reading
@@ -50,13 +51,27 @@ IfMatch = Annotated[
         description="`ETag` of the alias when it was read; 412 if it has changed since. `*` accepts any.",
     ),
 ]
-OCTET_STREAM = "application/octet-stream"
+RangeHeader = Annotated[
+    str | None,
+    Header(
+        alias="Range",
+        description="One range of bytes, such as `bytes=1000-`; several are answered with the whole content.",
+    ),
+]
+IfRange = Annotated[
+    str | None, Header(alias="If-Range", description="`ETag` of the part that is there: the range counts only for it.")
+]
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _FILES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A zip, or the file that `file` names.",
-        "content": {"application/zip": _BINARY, OCTET_STREAM: _BINARY},
-    }
+        "content": {ZIP: _BINARY, OCTET_STREAM: _BINARY},
+    },
+    206: {
+        "description": "The range that `Range` requests; `Content-Range` names it and the whole length.",
+        "content": {ZIP: _BINARY, OCTET_STREAM: _BINARY},
+    },
+    304: {"description": "The content is the one that `If-None-Match` names."},
 }
 
 _IMPORT_FORM_EXAMPLES = {
@@ -198,9 +213,15 @@ def delete_model_version(
 @router.get(
     "/{name}/versions/{version}/download",
     response_class=StreamingResponse,
-    responses={**_FILES, **problem_responses("not_found", "conflict", "damaged", "storage_unavailable")},
+    responses={
+        **_FILES,
+        **problem_responses(
+            "not_found", "conflict", "damaged", "precondition_failed", "range_not_satisfiable", "storage_unavailable"
+        ),
+    },
 )
 def download_model_version(
+    request: Request,
     name: ModelName,
     version: Version,
     blobs: BlobsDep,
@@ -209,30 +230,32 @@ def download_model_version(
         ModelFormat | None,
         Query(description="Format of another library. A job of the kind `export` must have created it."),
     ] = None,
+    range_header: RangeHeader = None,  # noqa: ARG001 - for the document; `respond_with_content` reads the header
+    if_range: IfRange = None,  # noqa: ARG001 - as `range_header`
 ) -> Response:
     """Download a version: its package, one file, or an export.
 
-    The package is a zip; an export is a zip for another library.
+    The package is a zip; an export is a zip for another library. A download that broke off is resumed with `Range`, or
+    by `curl -C -`; `ETag` and `If-Range` tell whether the content is the same.
 
     ```sh
-    curl -o digits.zip -H "Authorization: Bearer $PLINTH_API_KEY" \\
+    curl -C - -o digits.zip -H "Authorization: Bearer $PLINTH_API_KEY" \\
       http://127.0.0.1:8000/api/v1/models/digits/versions/1/download
     ```
     """
     with reading() as session:
         row = models.version(session, f"{name}@{version}")
-        key, paths = row.key, service.package_paths(row)
-        export_key = models.export_key(row.id, format) if format else None
+        model_id, key, paths = row.id, row.key, service.package_paths(row)
+        export_key = models.export_key(model_id, format) if format else None
     if export_key is not None:
-        headers = _attachment(f"{name}-{version}-{format}.zip")
-        return StreamingResponse(service.read_export(export_key, blobs), media_type="application/zip", headers=headers)
-    if file is None:
-        content = stream_zip(paths, lambda path: blobs.open(f"{key}/{path}"))
-        return StreamingResponse(content, media_type="application/zip", headers=_attachment(f"{name}-{version}.zip"))
-    if file not in paths:
+        filename, content = f"{name}-{version}-{format}.zip", read_export(export_key, blobs)
+    elif file is None:
+        filename, content = f"{name}-{version}.zip", read_package(model_id, key, paths, blobs)
+    elif file in paths:
+        filename, content = file.rpartition("/")[2], read_package_file(model_id, key, file, blobs)
+    else:
         raise ProblemError(404, "not_found", f"{name}@{version} has no file {file!r}; it has {', '.join(paths)}.")
-    content = read_blocks(blobs.open(f"{key}/{file}"))
-    return StreamingResponse(content, media_type=OCTET_STREAM, headers=_attachment(file.rpartition("/")[2]))
+    return respond_with_content(request, content, _attachment(filename))
 
 
 @router.get(

@@ -15,14 +15,12 @@ from app.models.schemas import (
     PackageFile,
     Parent,
 )
-from app.models.zip_stream import read_blocks
 from ml.package.manifest import MANIFEST, parse_manifest
 from store import jobs, models
-from store.errors import Conflict, NotFound
 from store.pagination import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy.orm import Session
 
@@ -100,17 +98,6 @@ def to_full_response(session: Session, row: ModelRow, blobs: Blobs) -> ModelVers
 def package_paths(row: ModelRow) -> list[str]:
     """List the files of a package, the manifest first."""
     return [MANIFEST, *(file["path"] for file in row.files if file["path"] != MANIFEST)]
-
-
-def read_export(key: str, blobs: Blobs) -> Iterator[bytes]:
-    """Read an export in blocks; raises `Conflict` if no job has created it."""
-    try:
-        return read_blocks(blobs.open(key))
-    except NotFound:
-        hint = (
-            'Start one: POST /api/v1/jobs {"kind": "export", "model": "name@version"}, and retry once it has succeeded'
-        )
-        raise Conflict(f"no job has exported this version. {hint}") from None
 
 
 def to_alias_response(row: AliasRow) -> Alias:

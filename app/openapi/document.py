@@ -39,7 +39,9 @@ and `/readyz`: press **Authorize** and paste the key that `plinth up` printed.
 
 Errors are RFC 9457 problem documents (`application/problem+json`): `code` is for programs, `errors` lists every
 problem of a request at once. Any operation may also answer 404 `no_such_path`, 405 `method_not_allowed`,
-400 `invalid_http`, 408 `headers_timeout` and 431 `headers_too_large` before it reads the request.
+400 `invalid_http`, 403 `origin_not_allowed`, 408 `headers_timeout` and 431 `headers_too_large` before it reads the
+request.
+`HEAD` answers wherever `GET` does, with the same headers and no body; only uploads list it as an operation.
 A `POST` that creates something accepts an `Idempotency-Key`: a repeated request is executed once.
 """
 
@@ -54,6 +56,7 @@ _STATUS: Final = {
     "412": "A precondition failed: the resource has changed, or the protocol version is not supported.",
     "413": "The body is larger than the limit, which `detail` names.",
     "415": "The path does not accept this media type, charset or content coding.",
+    "416": "The requested range begins beyond the end of the content.",
     "422": "The request is invalid; `errors` lists every reason.",
     "423": "Another request is writing to this upload.",
     "429": "Too many requests; `Retry-After` gives the seconds to wait.",

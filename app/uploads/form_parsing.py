@@ -29,7 +29,7 @@ MAX_JSON_BYTES = 1024**2
 
 Options = TypeVar("Options", bound=BaseModel)
 
-#: `{"key", "filename"}` of a blob.
+#: `{"key", "filename"}` of a blob, and `"path"` for a file of a folder.
 Source = Mapping[str, str]
 
 
@@ -70,7 +70,10 @@ def store_files(
     was created the blobs are deleted again.
     """
     keys = [f"{prefix}/{new_id('upl')}/{file.filename}" for file in files]
-    sources = [{"key": key, "filename": file.filename} for key, file in zip(keys, files, strict=True)]
+    sources = [
+        {"key": key, "filename": file.filename, **({"path": file.folder_path} if file.folder_path else {})}
+        for key, file in zip(keys, files, strict=True)
+    ]
     try:
         for key, file in zip(keys, files, strict=True):
             blobs.put_file(key, file.path, move=True)
@@ -91,4 +94,6 @@ def delete_blobs(keys: Iterable[str], blobs: Blobs) -> None:
 
 def fingerprint(options: BaseModel, files: Iterable[FilePart] = ()) -> bytes:
     """Return bytes that identify a request, for `IdempotentRequest.respond`."""
-    return "\n".join([options.model_dump_json(), *(f"{file.filename} {file.sha256}" for file in files)]).encode()
+    return "\n".join(
+        [options.model_dump_json(), *(f"{file.folder_path or file.filename} {file.sha256}" for file in files)]
+    ).encode()

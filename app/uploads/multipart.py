@@ -26,6 +26,8 @@ MAX_FIELD_BYTES = 64 * 1024
 
 #: Size limit of a filename in UTF-8.
 _MAX_NAME_BYTES = 150
+_MAX_PATH_BYTES = 1000
+_MAX_FOLDER_DEPTH = 32
 _UNSAFE = re.compile(r"[^\w.-]+")
 
 
@@ -37,6 +39,8 @@ class FilePart:
     filename: str
     path: Path
     sha256: str | None = None
+    #: Path of the file in the folder that a browser sent, such as `pets/cat/1.png`, as it is written there.
+    folder_path: str | None = None
 
 
 @dataclass(slots=True)
@@ -74,6 +78,19 @@ def safe_filename(name: str) -> str:
     last = unicodedata.normalize("NFC", re.split(r"[\\/]", name)[-1])
     end = _UNSAFE.sub("_", last).encode("utf-8", "replace")[-_MAX_NAME_BYTES:]
     return end.decode("utf-8", "ignore").lstrip(".") or "data"
+
+
+def parse_folder_path(name: str) -> str | None:
+    """Return the path that a browser sends for a file in a folder, in NFC.
+
+    Browsers call it `webkitRelativePath`. None for a plain name, and for a path that could name something outside of
+    its folder.
+    """
+    path = unicodedata.normalize("NFC", name)
+    parts = path.split("/")
+    is_safe = path.isprintable() and "\\" not in path and not {"", ".", ".."} & set(parts)
+    is_short = len(parts) <= _MAX_FOLDER_DEPTH and len(path.encode("utf-8", "replace")) <= _MAX_PATH_BYTES
+    return path if len(parts) > 1 and is_safe and is_short else None
 
 
 class _Reader:
@@ -150,8 +167,9 @@ class _Reader:
             self._field = bytearray()
             return
         path = self._folder / str(len(self.form.files))
-        filename = safe_filename(options[b"filename"].decode("utf-8", "replace"))
-        self.form.files.append(FilePart(self._name, filename, path))
+        name = options[b"filename"].decode("utf-8", "replace")
+        part = FilePart(self._name, safe_filename(name), path, folder_path=parse_folder_path(name))
+        self.form.files.append(part)
         self._file, self._digest = path.open("xb", buffering=0), hashlib.sha256() if self._with_checksums else None
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:

@@ -1,17 +1,16 @@
 """Routes of resumable uploads, by the tus 1.0 protocol.
 
-Extensions: creation, creation-with-upload, checksum, termination and expiration.
+Extensions: creation, creation-with-upload, checksum, termination and expiration. `app.http.methods` reads the header
+X-HTTP-Method-Override of the core protocol.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Annotated
 
 from anyio import to_thread
-from fastapi import APIRouter, Header, Path, Request
+from fastapi import APIRouter, Depends, Header, Path, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
@@ -20,6 +19,7 @@ from app.http import links
 from app.http.errors import ProblemError, problem_responses
 from app.http.idempotency import REPLAYED, IdempotentRequestDep
 from app.uploads import service
+from app.uploads.metadata import decode_base64, parse_metadata
 from app.uploads.schemas import Upload
 from store.partial_uploads import CHECKSUMS
 
@@ -33,6 +33,12 @@ router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"])
 TUS_VERSION = "1.0.0"
 PIECE_TYPE = "application/offset+octet-stream"
 TUS_HEADERS = {"Tus-Resumable": TUS_VERSION}
+EXTENSIONS = ("creation", "creation-with-upload", "checksum", "termination", "expiration")
+#: Headers that request another extension, and what to do instead.
+OTHER_EXTENSIONS = {
+    "upload-concat": ("concatenation", "Send the upload in one part, with `parallelUploads: 1` in tus-js-client."),
+    "upload-defer-length": ("creation-defer-length", "Send the total size as 'Upload-Length'."),
+}
 
 UploadId = Annotated[str, Path(pattern=NAME, max_length=100, examples=["upl_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"])]
 UploadLength = Annotated[int, Header(ge=0, le=2**62, description="Total size in bytes.", examples=[11])]
@@ -41,7 +47,8 @@ UploadMetadata = Annotated[
     str,
     Header(
         max_length=4096,
-        description="Pairs `name base64(value)`, separated by commas. The extension of `filename` tells the format.",
+        description="Pairs `name base64(value)`, separated by commas. The extension of `filename` tells the format; "
+        "`relativePath` is the path of a file in a folder.",
     ),
 ]
 UploadChecksum = Annotated[
@@ -55,16 +62,24 @@ _PIECE_BODY = {
 }
 
 
+async def _check_extensions(request: Request) -> None:
+    """Reject a header of an extension that is not offered."""
+    for header, (extension, step) in OTHER_EXTENSIONS.items():
+        if header in request.headers:
+            detail = f"This server does not offer the tus extension {extension}. {step}"
+            offered = {**TUS_HEADERS, "Tus-Extension": ",".join(EXTENSIONS)}
+            raise ProblemError(400, "unsupported_tus_extension", detail, headers=offered)
+
+
 @router.options("", status_code=204)
 async def describe_uploads(settings: SettingsDep) -> Response:
     """Describe the tus extensions and limits of this server."""
-    extensions = "creation,creation-with-upload,checksum,termination,expiration"
     return Response(
         status_code=204,
         headers={
             **TUS_HEADERS,
             "Tus-Version": TUS_VERSION,
-            "Tus-Extension": extensions,
+            "Tus-Extension": ",".join(EXTENSIONS),
             "Tus-Max-Size": str(settings.max_upload_bytes),
             "Tus-Checksum-Algorithm": ",".join(CHECKSUMS),
         },
@@ -75,6 +90,7 @@ async def describe_uploads(settings: SettingsDep) -> Response:
     "",
     status_code=201,
     response_model=Upload,
+    dependencies=[Depends(_check_extensions)],
     responses={
         201: {"links": links.UPLOAD},
         **problem_responses(
@@ -85,6 +101,7 @@ async def describe_uploads(settings: SettingsDep) -> Response:
             "storage_unavailable",
             "unknown_checksum",
             "unsupported_media_type",
+            "unsupported_tus_extension",
             "unsupported_tus_version",
             "upload_too_large",
         ),
@@ -120,7 +137,7 @@ async def create_upload(
     if not has_piece and request.headers.get("content-length", "0") != "0":
         raise ProblemError(415, "unsupported_media_type", f"Send the first piece of an upload as {PIECE_TYPE}.")
     partial_uploads.check_space(upload_length)
-    filename = _parse_metadata(upload_metadata).get("filename", "data")
+    filename = parse_metadata(upload_metadata).get("filename", "data")
     response = await to_thread.run_sync(
         lambda: service.create(
             once,
@@ -276,16 +293,4 @@ def _parse_checksum(header: str | None) -> tuple[str, bytes] | None:
     if algorithm not in CHECKSUMS:
         detail = f"There is no checksum algorithm {algorithm!r}; known: {', '.join(CHECKSUMS)}."
         raise ProblemError(400, "unknown_checksum", detail)
-    return algorithm, _decode(encoded, "Upload-Checksum")
-
-
-def _parse_metadata(header: str) -> dict[str, str]:
-    pairs = (pair.strip().partition(" ") for pair in header.split(",") if pair.strip())
-    return {name: _decode(value, "Upload-Metadata").decode("utf-8", "replace") for name, _, value in pairs}
-
-
-def _decode(value: str, header: str) -> bytes:
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        raise ProblemError(400, "invalid_header", f"{header} is not valid base64.") from None
+    return algorithm, decode_base64(encoded, "Upload-Checksum")

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from app.http.errors import ProblemError
-from app.uploads.multipart import safe_filename
+from app.uploads.metadata import parse_metadata
+from app.uploads.multipart import parse_folder_path, safe_filename
 from app.uploads.schemas import Upload
 from store import uploads
 from store.database import transaction
@@ -76,6 +77,20 @@ def complete(partial_uploads: PartialUploads, blobs: Blobs, upload_id: str) -> s
         uploads.complete(session, upload_id)
     partial_uploads.discard(upload_id)
     return key
+
+
+def complete_source(partial_uploads: PartialUploads, blobs: Blobs, upload_id: str) -> dict[str, str]:
+    """Complete an upload, and return it as a source of a dataset.
+
+    Raises `ProblemError` 409 while bytes are missing.
+    """
+    key = complete(partial_uploads, blobs, upload_id)
+    with transaction() as session:
+        metadata = parse_metadata(uploads.get(session, upload_id).metadata_)
+    # Uppy sends `relativePath`, other clients the path as the name.
+    paths = (parse_folder_path(metadata.get(name, "")) for name in ("relativePath", "filename"))
+    path = next((path for path in paths if path), None)
+    return {"key": key, "filename": key.rpartition("/")[2], **({"path": path} if path else {})}
 
 
 def discard(partial_uploads: PartialUploads, blobs: Blobs, upload_id: str) -> None:

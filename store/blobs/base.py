@@ -65,7 +65,7 @@ class Blobs(Protocol):
         """Return a file to read only: `into`, or the published file itself. Raises `NotFound`."""
 
     def open(self, key: str) -> BinaryIO:
-        """Open one file, or one file of a tree, as a stream; raises `NotFound`."""
+        """Open a file, or one of a tree, to read from any offset; raises `NotFound`."""
 
     def exists(self, key: str) -> bool:
         """Return whether a file or a complete tree is published under that key."""

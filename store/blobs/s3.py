@@ -127,7 +127,7 @@ class S3Blobs:
         return self._download(check_key(key), into)
 
     def open(self, key: str) -> BinaryIO:
-        """Open a stream that reads ranges as it is consumed."""
+        """Open a file that reads ranges as it is consumed."""
         with self._translate_errors(key):
             reader = obstore.open_reader(self._store, check_key(key))
         return io.BufferedReader(_Raw(reader), PART_BYTES)
@@ -228,6 +228,15 @@ class _Raw(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._reader.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._reader.tell()
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed declares the wider Buffer
         chunk = self._reader.read(len(buffer))

@@ -59,6 +59,9 @@ def test_a_tree_is_published_and_fetched_unchanged(storage: Blobs, tree: Path, t
     assert sorted(storage.keys("models")) == [f"models/m/{name}" for name in sorted(contents(tree))]
     with storage.open("models/m/encoders/image/encoder.json") as stream:
         assert stream.read() == b"{}"
+        assert stream.seek(0, os.SEEK_END) == 2
+        stream.seek(1)
+        assert stream.read() == b"}"
 
 
 def test_publishing_an_existing_key_changes_nothing(storage: Blobs, tree: Path, tmp_path: Path) -> None:

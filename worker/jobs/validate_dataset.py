@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
 
 from store import jobs
 from store.blobs import blobs
@@ -18,6 +19,8 @@ from worker.retry import retrying_transaction
 from worker.settings import WorkerSettings, worker_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from store.jobs import Claim
     from worker.control_channel import ChildEnd
 
@@ -25,6 +28,7 @@ MEGABYTE = 1_000_000
 MIN_FILE_LIMIT_BYTES = 8_000_000_000
 #: Ratio of dataset size to upload size that is allowed beyond `MIN_FILE_LIMIT_BYTES`.
 EXPANSION = 4
+ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".tbz2", ".txz")
 
 
 def validate(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
@@ -32,6 +36,9 @@ def validate(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
     sources = [
         fetch_sources(source, folder / "sources" / str(number)) for number, source in enumerate(claim.spec["sources"])
     ]
+    if not _names_files(claim.spec.get("splits")):
+        paths = [source.get("path") for source in claim.spec["sources"]]
+        sources = gather_folder(paths, sources, folder / "folder")
     into, report_path = folder / "dataset", folder / "report.json"
     options = {name: claim.spec.get(name) for name in ("task", "format", "columns", "splits")}
     arguments = {"sources": [str(source) for source in sources], "into": str(into), **options}
@@ -52,6 +59,38 @@ def fetch_sources(source: dict[str, str], folder: Path) -> Path:
     link = folder / name
     link.symlink_to(file)
     return link
+
+
+def gather_folder(paths: Sequence[str | None], files: Sequence[Path], into: Path) -> list[Path]:
+    """Replace the files of a folder by one zip, so that their paths are read.
+
+    Args:
+        paths: Path of each file in the folder; None for a file that was sent by itself.
+        files: The files. Archives and compressed files stay as they are: within a zip they are not read.
+        into: Folder for the zip, to be created. The zip is named after the folder.
+
+    Returns:
+        The zip, if the files are in at least two folders, and the files that are not in it.
+    """
+    members: dict[str, Path] = {}
+    for path, file in zip(paths, files, strict=True):
+        if path is not None and not path.lower().endswith(ARCHIVE_SUFFIXES):
+            members.setdefault(path, file)
+    if len({PurePosixPath(path).parent for path in members}) < 2:
+        return list(files)
+    into.mkdir()
+    tops = {PurePosixPath(path).parts[0] for path in members}
+    archive = into / f"{tops.pop() if len(tops) == 1 else 'folder'}.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED, strict_timestamps=False) as target:
+        for path, file in members.items():
+            target.write(file, path)
+    gathered = set(members.values())
+    return [archive, *(file for file in files if file not in gathered)]
+
+
+def _names_files(splits: Mapping[str, Any] | None) -> bool:
+    """Return whether splits are requested by the names of files, rather than as fractions."""
+    return any(isinstance(split, str) for split in (splits or {}).values())
 
 
 def limits_for(uploaded_bytes: int, settings: WorkerSettings) -> sandbox.ResourceLimits:

@@ -60,6 +60,17 @@ def test_a_name_again_makes_the_next_version(client: TestClient) -> None:
     assert [dataset["version"] for dataset in client.get("/api/v1/datasets").json()["data"]] == [2, 1]
 
 
+def test_the_paths_of_a_folder_that_a_browser_sends_are_kept(client: TestClient) -> None:
+    names = ["pets/golden retriever/1.png", "pets/cat/1.png", "../../1.png", "labels.csv"]
+    files = [("file", (name, b"x")) for name in names]
+    answer = client.post("/api/v1/datasets", files=files, data={"name": "pets"})
+    assert answer.status_code == 202, answer.text
+    [job] = client.get("/api/v1/jobs?kind=validate").json()["data"]
+    sources = job["spec"]["sources"]
+    assert [source.get("path") for source in sources] == [*names[:2], None, None]
+    assert [source["filename"] for source in sources] == ["1.png", "1.png", "1.png", "labels.csv"]
+
+
 def test_the_same_form_sent_twice_makes_one_dataset(client: TestClient, home: Path) -> None:
     first, second = (upload(client, headers={"Idempotency-Key": "once"}) for _ in range(2))
     assert second.json() == first.json()

@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 
 from ml.package.manifest import Variant
 from ml.package.package import ModelPackage
-from store import jobs
+from store import jobs, models
+from store.blobs import blobs
 from store.database import transaction
 from store.tables import Job
 from tests.support.factories import SIDE, change_manifest, register, shades
@@ -139,6 +140,78 @@ def test_one_file_of_a_package_can_be_downloaded(client: TestClient, package: Mo
         refused = client.get("/api/v1/models/shades/versions/1/download", params={"file": name})
         assert refused.status_code == 404
     assert "model.onnx" in refused.json()["detail"]
+
+
+PACKAGE = "/api/v1/models/shades/versions/1/download"
+
+
+@pytest.mark.parametrize("query", ["", "?file=model.onnx", "?format=onnx"])
+def test_a_download_names_its_length_and_goes_on_where_it_broke_off(
+    client: TestClient, package: ModelPackage, tmp_path: Path, query: str
+) -> None:
+    register(package)
+    model_id = client.get("/api/v1/models/shades/versions/1").json()["id"]
+    (tmp_path / "export.zip").write_bytes(bytes(range(256)) * 20_000)
+    blobs().put_file(models.export_key(model_id, "onnx"), tmp_path / "export.zip")
+    path = PACKAGE + query
+    whole = client.get(path)
+    length, etag = len(whole.content), whole.headers["etag"]
+    assert (whole.headers["content-length"], whole.headers["accept-ranges"]) == (str(length), "bytes")
+    head = client.head(path, headers={"Range": "bytes=10-"})
+    assert (head.status_code, head.headers["content-length"], head.headers["etag"]) == (200, str(length), etag)
+    for requested, start, end in (
+        (f"bytes={length // 3}-", length // 3, length),
+        ("bytes=0-0", 0, 1),
+        ("bytes=-22", length - 22, length),
+        (f"bytes=-{length * 2}", 0, length),
+        (f"bytes={length - 1}-{length * 2}", length - 1, length),
+        (f"bytes={length // 2}-{length // 2 + 99}", length // 2, length // 2 + 100),
+    ):
+        for headers in ({"Range": requested}, {"Range": requested, "If-Range": etag}):
+            part = client.get(path, headers=headers)
+            assert part.status_code == 206, requested
+            assert part.headers["content-range"] == f"bytes {start}-{end - 1}/{length}"
+            assert part.headers["content-length"] == str(end - start)
+            assert part.headers["etag"] == etag
+            assert part.content == whole.content[start:end], requested
+
+
+def test_a_range_counts_only_for_the_content_that_the_client_has(client: TestClient, package: ModelPackage) -> None:
+    register(package)
+    etag = client.get(PACKAGE).headers["etag"]
+    length = len(client.get(PACKAGE).content)
+    for condition in ('"other"', f"W/{etag}", "Sat, 28 Nov 2026 12:00:00 GMT"):
+        answer = client.get(PACKAGE, headers={"Range": "bytes=10-", "If-Range": condition})
+        assert (answer.status_code, len(answer.content)) == (200, length), condition
+    for ignored in ("bytes=", "bytes=-", "bytes=9-1", "bytes=0-1,5-6", "lines=0-1", "bytes=a-b"):
+        answer = client.get(PACKAGE, headers={"Range": ignored})
+        assert (answer.status_code, len(answer.content)) == (200, length), ignored
+    for beyond in (f"bytes={length}-", "bytes=-0", f"bytes={10**18}-"):
+        refused = client.get(PACKAGE, headers={"Range": beyond})
+        assert (refused.status_code, refused.json()["code"]) == (416, "range_not_satisfiable"), beyond
+        assert refused.headers["content-range"] == f"bytes */{length}"
+    for condition in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+        cached = client.get(PACKAGE, headers={"If-None-Match": condition})
+        assert (cached.status_code, cached.content, cached.headers["etag"]) == (304, b"", etag), condition
+    assert client.get(PACKAGE, headers={"If-Match": etag}).status_code == 200
+    assert client.get(PACKAGE, headers={"If-Match": '"other"'}).status_code == 412
+
+
+def test_other_content_has_another_entity_tag(client: TestClient, package: ModelPackage, tmp_path: Path) -> None:
+    register(package)
+    model_id = client.get("/api/v1/models/shades/versions/1").json()["id"]
+    tags = {client.head(PACKAGE + query).headers["etag"] for query in ("", "?file=manifest.json", "?file=model.onnx")}
+    assert len(tags) == 3
+    exported = set()
+    for text in ("a", "b"):
+        with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+            archive.writestr(zipfile.ZipInfo("model.onnx"), text * 5_000_000)
+        blobs().put_file(models.export_key(model_id, "onnx"), tmp_path / "export.zip")
+        exported.add(client.head(f"{PACKAGE}?format=onnx").headers["etag"])
+    assert len(exported) == 2
+    client.delete("/api/v1/models/shades/versions/1")
+    register(package)
+    assert client.head(PACKAGE.replace("/1/", "/2/")).headers["etag"] not in tags
 
 
 def test_the_example_of_a_signature_is_what_the_model_outputs(client: TestClient, package: ModelPackage) -> None:

@@ -159,7 +159,7 @@ def test_unknown_paths_get_a_problem_document(
 
 
 def test_the_response_to_a_wrong_method_lists_the_allowed_ones(client: TestClient) -> None:
-    assert client.put("/api/v1/jobs").headers["allow"] == "POST, GET"
+    assert client.put("/api/v1/jobs").headers["allow"] == "POST, GET, HEAD"
 
 
 def test_a_body_of_another_type_is_rejected(client: TestClient) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from app.http.errors import ProblemError
-from app.uploads.multipart import MAX_FIELD_BYTES, Form, read_form, safe_filename
+from app.uploads.multipart import MAX_FIELD_BYTES, Form, parse_folder_path, read_form, safe_filename
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,6 +92,34 @@ def test_a_filename_never_leaves_its_folder(name: str) -> None:
     assert not set("/\\\0") & set(safe)
     assert safe.isprintable()
     assert safe_filename(safe) == safe
+
+
+@pytest.mark.parametrize("name", ["pets/cat/1.png", "a/b c.png", "größe/été 1.jpg", "d/.hidden", "a/b/c/d/e.txt"])
+def test_the_path_of_a_file_in_a_folder_is_kept(tmp_path: Path, name: str) -> None:
+    body = close_form(part(f'name="file"; filename="{name}"', b"1"))
+    [file] = parse([body], tmp_path).files
+    assert file.folder_path == name
+    assert "/" not in file.filename
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "1.png",
+        "/etc/passwd",
+        "../../etc/passwd",
+        "a/../../b",
+        "a//b",
+        "a/./b",
+        "a/",
+        "C:\\fakepath\\1.png",
+        "a\x00/b",
+        f"{'a/' * 40}b",
+        f"a/{'b' * 1000}",
+    ],
+)
+def test_a_path_that_could_leave_its_folder_is_a_plain_name(name: str) -> None:
+    assert parse_folder_path(name) is None
 
 
 @pytest.mark.parametrize("name", ["三国.txt", "Größe.csv", "データ.zip", "a-b_c.tar.gz"])

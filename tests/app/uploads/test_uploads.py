@@ -119,6 +119,44 @@ def test_bytes_beyond_the_announced_length_are_rejected(client: TestClient) -> N
     assert send(client, location, 0, b"12345").status_code == 413
 
 
+@pytest.mark.parametrize("method", ["POST", "PATCH", "PUT"])
+def test_a_header_names_the_method_where_a_network_blocks_patch_and_delete(client: TestClient, method: str) -> None:
+    location = create(client, 5).headers["location"]
+    names = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": PIECE, "X-HTTP-Method-Override": "PATCH"}
+    appended = client.request(method, location, content=b"hello", headers=names)
+    assert (appended.status_code, appended.headers["upload-offset"]) == (204, "5")
+    read = client.request(method, location, headers={"X-HTTP-Method-Override": "head"})
+    assert (read.status_code, read.headers["upload-offset"]) == (200, "5")
+    assert client.request(method, location, headers={"X-HTTP-Method-Override": "DELETE"}).status_code == 204
+    assert client.head(location).status_code == 404
+
+
+def test_only_uploads_read_the_header_that_names_the_method(client: TestClient) -> None:
+    assert client.get("/api/v1/models", headers={"X-HTTP-Method-Override": "DELETE"}).status_code == 200
+    refused = client.post("/api/v1/uploads", headers={"X-HTTP-Method-Override": "MERGE"})
+    assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("headers", "extension", "step"),
+    [
+        ({"Upload-Concat": "partial", "Upload-Length": "50"}, "concatenation", "parallelUploads: 1"),
+        ({"Upload-Concat": "final;/api/v1/uploads/a /api/v1/uploads/b"}, "concatenation", "one part"),
+        ({"Upload-Defer-Length": "1"}, "creation-defer-length", "Upload-Length"),
+    ],
+)
+def test_an_extension_that_is_not_offered_is_refused_at_the_first_request(
+    client: TestClient, headers: dict[str, str], extension: str, step: str
+) -> None:
+    offered = client.options("/api/v1/uploads").headers["tus-extension"]
+    refused = client.post("/api/v1/uploads", headers={"Tus-Resumable": "1.0.0", **headers})
+    assert (refused.status_code, refused.json()["code"]) == (400, "unsupported_tus_extension")
+    assert extension in refused.json()["detail"]
+    assert step in refused.json()["detail"]
+    assert extension not in offered.split(",")
+    assert refused.headers["tus-extension"] == offered
+
+
 def test_a_terminated_upload_is_gone(client: TestClient, home: Path) -> None:
     location = create(client, 4).headers["location"]
     send(client, location, 0, b"12")
@@ -170,6 +208,25 @@ def test_uploads_become_a_dataset(client: TestClient) -> None:
     (job,) = client.get("/api/v1/jobs?kind=validate").json()["data"]
     assert [source["filename"] for source in job["spec"]["sources"]] == ["images.gz", "labels.gz"]
     assert client.get("/api/v1/jobs").json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("names", "path"),
+    [
+        ({"filename": "1.png", "relativePath": "pets/golden retriever/1.png"}, "pets/golden retriever/1.png"),
+        ({"filename": "pets/cat/1.png"}, "pets/cat/1.png"),
+        ({"filename": "1.png", "relativePath": "null"}, None),
+        ({"filename": "1.png", "relativePath": "../pets/1.png"}, None),
+    ],
+)
+def test_the_paths_of_uploads_of_a_folder_are_kept(client: TestClient, names: dict[str, str], path: str | None) -> None:
+    pairs = ",".join(f"{name} {base64.b64encode(text.encode()).decode()}" for name, text in names.items())
+    upload = create(client, 1, Upload_Metadata=pairs)
+    send(client, upload.headers["location"], 0, b"x")
+    assert client.post("/api/v1/datasets", json={"name": "pets", "upload": upload.json()["id"]}).status_code == 202
+    [job] = client.get("/api/v1/jobs?kind=validate").json()["data"]
+    [source] = job["spec"]["sources"]
+    assert (source["filename"], source.get("path")) == ("1.png", path)
 
 
 def test_an_unfinished_upload_makes_no_dataset(client: TestClient) -> None:
