@@ -91,7 +91,7 @@ def _max_difference(
     columns = encode_slots(encoders, {family.slot: family.slot}, Rows({family.slot: family.examples()}))
     arrays = {name: torch.from_numpy(array) for name, array in collate_slots(encoders, columns).items()}
     with torch.no_grad():
-        outputs = family.predict_pretrained(model, arrays, package)
+        outputs = family.predict_pretrained(model, arrays, package.manifest.architectures[family.slot])
         network_outputs = network.infer(arrays)
     # A head without a class in the library is reported in the notes; its input is compared instead.
     expected = network_outputs["embedding"] if exported.class_name == "AutoModel" else network_outputs["logits"]

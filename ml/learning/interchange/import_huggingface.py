@@ -10,7 +10,10 @@ from ml.data.rows import Rows
 from ml.errors import PackageError
 from ml.learning.export.packaging import pack
 from ml.learning.interchange.families import FAMILIES
+from ml.learning.interchange.load_pretrained import compare_outputs
 from ml.learning.interchange.model_archive import read_json
+from ml.learning.interchange.pretrained_config import check_settings
+from ml.learning.interchange.sentence_modules import module_configs
 from ml.learning.nn.heads import HEADS
 from ml.learning.nn.network import build
 from ml.learning.training.unlabeled import Unlabeled
@@ -58,17 +61,23 @@ def read_folder(
     companions = {name for name in family.files if name in archive.names} - {CONFIG}
     names = {*_weight_files(archive, folder), *companions}
     archive.extract(names, folder)
+    module_files = {name for name in module_configs(folder) if name in archive.names} - names
+    archive.extract(module_files, folder)
+    names |= module_files
     for name in names:
         if name.endswith(".safetensors"):
             check_weights(folder / name)
     on_phase("reading")
+    check_settings(config)
     labels = read_labels(config)
     task_name, notes = _detect_task(config, family, labels, requested_task=task)
     imported = family.read(folder, config, task=task_name)
     notes += [*imported.notes, *_ignored_files(archive, names)]
     on_phase("exporting")
     source = Provenance(imported={"format": "huggingface", "model_type": config["model_type"]})
-    manifest, transferred = _write_package(family, imported, into, task_name=task_name, labels=labels, source=source)
+    manifest, transferred, difference = _write_package(
+        family, imported, into, task_name=task_name, labels=labels, source=source
+    )
     on_phase("checking")
     if manifest.no_graph_reason:
         notes.append(f"no ONNX graph, so it is served with PyTorch: {manifest.no_graph_reason}")
@@ -79,6 +88,7 @@ def read_folder(
         "parameters": manifest.parameters,
         "transfer": {"loaded": transferred, "new": [], "dropped": imported.dropped},
         "labels": manifest.labels,
+        "max_abs_difference": difference,
         "graphs": {name: graph.parity.model_dump() for name, graph in manifest.graphs.items() if graph.parity},
         "notes": notes,
     }
@@ -92,8 +102,8 @@ def _write_package(
     task_name: str | None,
     labels: list[str],
     source: Provenance,
-) -> tuple[Manifest, list[str]]:
-    """Return the manifest, and the names of all tensors."""
+) -> tuple[Manifest, list[str], float]:
+    """Return the manifest, the names of all tensors, and the difference from the library."""
     slot = family.slot
     encoders: dict[str, Encoder[Any]] = {slot: imported.encoder}
     architectures = {slot: imported.architecture}
@@ -104,8 +114,9 @@ def _write_package(
         task.bind_widths(network.widths)
         tensors |= {f"head.{name}": tensor for name, tensor in imported.head.items()}
     _load_tensors(network, tensors)
+    difference = compare_outputs(family, imported.pretrained, network.eval(), imported.architecture, imported.encoder)
     package = pack(
-        network.eval(),
+        network,
         into,
         architectures=architectures,
         encoders=encoders,
@@ -115,7 +126,7 @@ def _write_package(
         rows=Rows({slot: family.examples()}),
         source=source,
     )
-    return package.manifest, sorted(tensors)
+    return package.manifest, sorted(tensors), difference
 
 
 def _load_tensors(network: Network, tensors: Mapping[str, Tensor]) -> None:
@@ -211,10 +222,23 @@ def _detect_task(
         task = None
     elif task is None and classes and not any(name.endswith("Model") for name in classes):
         notes.append(f"the head of {', '.join(classes)} is dropped; the model is a base model to fine-tune")
+    if task is not None:
+        _check_label_count(config, len(labels))
     if requested_task is not None and requested_task != task:
         actual = f"is for {task}" if task else "is a base model; fine-tune it for a task"
         raise PackageError(f"task is {requested_task}, but the model in the archive {actual}", hint="Leave out task.")
     return task, notes
+
+
+def _check_label_count(config: Mapping[str, Any], count: int) -> None:
+    """Raise `PackageError` if the file says two numbers of labels."""
+    for name in ("num_labels", "_num_labels"):
+        declared = config.get(name)
+        if config.get("id2label") is not None and declared is not None and declared != count:
+            raise PackageError(
+                f"{name} of {CONFIG} is {declared}, but id2label has {count} names",
+                hint="Name every row of the classifier's weight in id2label, and remove num_labels.",
+            )
 
 
 def _build_task(

@@ -30,6 +30,10 @@ PICKLE_SUFFIXES: Final = frozenset(
     }
 )
 NESTED_SUFFIXES: Final = frozenset([".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"])
+#: Files of an adapter that the PEFT library and others save without the base model.
+ADAPTER_FILES: Final = frozenset(
+    {"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "pytorch_lora_weights.safetensors"}
+)
 LIMITS: Final = Limits(max_members=20_000, max_depth=8)
 #: Limit of a configuration or a vocabulary; the largest published tokenizers have half of it.
 MAX_TEXT_BYTES: Final = 64 << 20
@@ -58,8 +62,9 @@ class ModelArchive:
             if PurePosixPath(name).suffix.lower() in NESTED_SUFFIXES:
                 issues.add("archive_nested", actual=member.file)
         _refuse_issues(issues)
-        _refuse_pickles(by_path)
         root = _find_root(by_path)
+        _refuse_adapter(by_path, root)
+        _refuse_pickles(by_path)
         files = {
             name.removeprefix(root): (member.file, member.size)
             for name, member in by_path.items()
@@ -125,6 +130,19 @@ def _refuse_pickles(names: Iterable[str]) -> None:
             f"the archive contains files that are or may be pickles, which run code when loaded: {listed}{more}",
             hint="Remove them and pack again; weights are read from *.safetensors or *.onnx. "
             "`save_pretrained` writes safetensors.",
+        )
+
+
+def _refuse_adapter(names: Iterable[str], root: str) -> None:
+    """Raise `PackageError` for an adapter, alone or in the folder `root` of a model."""
+    adapters = {name.rpartition("/")[0]: name for name in sorted(names) if PurePosixPath(name).name in ADAPTER_FILES}
+    has_model = any(PurePosixPath(name).name in ("config.json", "manifest.json") for name in names)
+    if adapters and (root.rstrip("/") in adapters or not has_model):
+        name = adapters.get(root.rstrip("/")) or next(iter(adapters.values()))
+        raise PackageError(
+            f"{to_printable(name)} belongs to a PEFT adapter, whose base model has to be merged with it",
+            hint="Merge it: `PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(merged)`, save "
+            "the tokenizer there too, and send the folder `merged`.",
         )
 
 

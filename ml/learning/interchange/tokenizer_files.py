@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+import torch
+
 from ml.encoders.text import TOKENIZER_FILE, TextEncoder
 from ml.errors import PackageError
 from ml.learning.interchange.model_archive import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from torch import Tensor
 
 CONFIG: Final = "tokenizer_config.json"
 SPECIAL: Final = "special_tokens_map.json"
@@ -29,6 +33,8 @@ ROLES: Final[Mapping[str, tuple[str, ...]]] = {
 MAX_LENGTH_TOKENS: Final = 65_536
 #: A larger `model_max_length` is how the library writes that there is no limit.
 NO_LIMIT: Final = 1_000_000
+#: Numbers of tokens on which imported networks are compared with the library, as far as they accept them.
+LENGTHS: Final = (1, 2, 7, 33, 130, 400)
 #: Texts on which imported and exported networks are compared.
 EXAMPLES: Final = (
     "A quiet, moving film.",
@@ -94,6 +100,22 @@ def write_tokenizer(encoder: TextEncoder, folder: Path) -> None:
         (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def make_token_batches(
+    slot: str, shape: Mapping[str, int], *, lengths: Sequence[int] = LENGTHS
+) -> list[dict[str, Any]]:
+    """Return random token ids [B, T] and masks [B, T].
+
+    Each length comes alone, then all of them padded to the longest. `shape` is that of a text encoder.
+    """
+    generator = torch.Generator().manual_seed(0)
+    padding = shape.get("padding")
+    allowed = torch.tensor([token for token in range(shape["vocabulary"]) if token != padding])
+    counts = sorted({min(length, shape["length"]) for length in lengths})
+    rows = [allowed[torch.randint(len(allowed), (count,), generator=generator)] for count in counts]
+    alone = [_pad_tokens(slot, [row], padding or 0) for row in rows]
+    return [*alone, _pad_tokens(slot, rows, padding or 0)]
+
+
 def _length_limits(folder: Path, tokenizer_config: Mapping[str, Any]) -> list[int]:
     limits = [MAX_LENGTH_TOKENS]
     if isinstance(limit := tokenizer_config.get("model_max_length"), int | float) and 0 < limit < NO_LIMIT:
@@ -137,3 +159,11 @@ def _token_text(token: Any) -> str | None:
 
 def _read_optional(path: Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
+
+
+def _pad_tokens(slot: str, rows: Sequence[Tensor], padding: int) -> dict[str, Any]:
+    mask = [torch.ones(len(row), dtype=torch.bool) for row in rows]
+    return {
+        slot: torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=padding),
+        f"{slot}_mask": torch.nn.utils.rnn.pad_sequence(mask, batch_first=True, padding_value=False),
+    }

@@ -26,6 +26,8 @@ class ImportedModel:
     encoder: Encoder[Any]
     #: By their names in the `state_dict` of the architecture.
     backbone: dict[str, Tensor]
+    #: Model of the transformers library, which the network is compared with.
+    pretrained: Any
     #: Tensors of the task's head, if one was requested.
     head: dict[str, Tensor] = field(default_factory=dict)
     #: Config of the task, which determines its head.
@@ -88,8 +90,13 @@ class Family(ABC):
 
     @classmethod
     @abstractmethod
-    def predict_pretrained(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:
+    def predict_pretrained(cls, model: Any, arrays: Mapping[str, Tensor], architecture: Choice) -> Tensor:
         """Run a model of the library on encoded inputs.
 
-        Returns its logits, or else its embedding.
+        Returns its logits, or else its embedding as `architecture` pools it.
         """
+
+    @classmethod
+    @abstractmethod
+    def comparison_batches(cls, encoder: Encoder[Any]) -> list[dict[str, Tensor]]:
+        """Return encoded inputs on which an imported network is compared with the library."""

@@ -18,7 +18,6 @@ from ml.encoders.text import TextEncoder
 from ml.errors import PackageError
 from ml.learning.interchange.families.base import ExportedModel, Family, ImportedModel
 from ml.learning.interchange.load_pretrained import LoadedWeights, load_pretrained
-from ml.learning.interchange.model_archive import read_json
 from ml.learning.interchange.pretrained_config import (
     base_prefix,
     find_class_name,
@@ -27,7 +26,9 @@ from ml.learning.interchange.pretrained_config import (
     to_pretrained_config,
 )
 from ml.learning.interchange.save_pretrained import save_pretrained
-from ml.learning.interchange.tokenizer_files import EXAMPLES, FILES, read_tokenizer, write_tokenizer
+from ml.learning.interchange.sentence_modules import FILES as SENTENCE_FILES
+from ml.learning.interchange.sentence_modules import MODULES, POOLING, read_pooling
+from ml.learning.interchange.tokenizer_files import EXAMPLES, FILES, make_token_batches, read_tokenizer, write_tokenizer
 from ml.learning.nn.architectures.bert import BERT, PADDING_OFFSET_FAMILIES, BERTConfig
 
 if TYPE_CHECKING:
@@ -36,14 +37,15 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from ml.encoders.base import Encoder
     from ml.learning.nn.network import Network
     from ml.package.package import ModelPackage
 
 IDENTITY: Final = "torch.nn.modules.linear.Identity"
-MODULES: Final = "modules.json"
-POOLING: Final = "1_Pooling/config.json"
-#: Field of the sentence-transformers library -> pooling of the architecture.
-POOLINGS: Final[Mapping[str, str]] = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "first"}
+#: Mode of the sentence-transformers library -> pooling of the architecture.
+POOLINGS: Final[Mapping[str, str]] = {"mean": "mean", "cls": "first"}
+#: Field of the sentence-transformers library before version 6, which version 6 reads as well -> pooling.
+WRITTEN_POOLINGS: Final[Mapping[str, str]] = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "first"}
 #: Fields of `config.json` that the architecture has under a name of its own.
 OWN_FIELDS: Final = frozenset(
     {"hidden_size", "dim", "num_hidden_layers", "n_layers", "num_attention_heads", "n_heads", "intermediate_size"}
@@ -82,7 +84,7 @@ class BERTFamily(Family):
     name = "bert"
     slot = "text"
     model_types = frozenset(HEADS)
-    files = (*FILES, MODULES, POOLING)
+    files = (*FILES, *SENTENCE_FILES)
     tasks: ClassVar[Mapping[str, str]] = {"ForSequenceClassification": "text_classification"}
 
     @classmethod
@@ -108,6 +110,7 @@ class BERTFamily(Family):
             architecture=Choice(name=cls.name, config=architecture.model_dump(mode="json")),
             encoder=encoder,
             backbone={f"model.{name}": tensor for name, tensor in backbone.items()},
+            pretrained=loaded.model,
             head=head,
             task_options={"hidden": HEADS[config["model_type"]].hidden} if task else {},
             dropped=sorted(dropped),
@@ -148,14 +151,14 @@ class BERTFamily(Family):
         return ExportedModel("AutoModelForSequenceClassification" if head else "AutoModel", notes, missing_prefixes)
 
     @classmethod
-    def predict_pretrained(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:
+    def predict_pretrained(cls, model: Any, arrays: Mapping[str, Tensor], architecture: Choice) -> Tensor:
         """Return `logits`, or else the embedding with the pooling of the package."""
         mask_BT = arrays[f"{cls.slot}_mask"]
         outputs = model(input_ids=arrays[cls.slot], attention_mask=mask_BT.long())
         if "logits" in outputs:
             logits: Tensor = outputs.logits
             return logits
-        pooling = package.manifest.architectures[cls.slot].config["pooling"]
+        pooling = architecture.config["pooling"]
         if pooling == "pooler":
             pooled: Tensor = outputs.pooler_output
             return pooled
@@ -164,6 +167,11 @@ class BERTFamily(Family):
             return sequence_BTD[:, 0]
         weight_BT1 = mask_BT[..., None].to(sequence_BTD.dtype)
         return (sequence_BTD * weight_BT1).sum(dim=1) / weight_BT1.sum(dim=1)
+
+    @classmethod
+    def comparison_batches(cls, encoder: Encoder[Any]) -> list[dict[str, Tensor]]:
+        """Return tokens of several lengths, alone and padded."""
+        return make_token_batches(cls.slot, encoder.shape())
 
 
 def _split_tensors(
@@ -267,28 +275,17 @@ def _max_positions(config: Mapping[str, Any]) -> int:
 
 def _read_pooling(folder: Path, *, has_pooler: bool) -> tuple[str, list[str]]:
     """Return the pooling of sentence-transformers, or else the pooler, or else the mean; and notes."""
-    if not (folder / POOLING).is_file():
-        return ("pooler", []) if has_pooler else ("mean", ["mean pooling over all tokens, as the folder has none"])
-    fields = read_json(folder / POOLING)
-    modes = [name for name, value in fields.items() if name.startswith("pooling_mode_") and value is True]
-    notes = []
-    if len(modes) == 1 and modes[0] in POOLINGS:
-        pooling = POOLINGS[modes[0]]
-    else:
-        pooling = "mean"
-        notes.append(f"mean pooling, as {' and '.join(modes) or 'no pooling mode'} is not supported")
-    modules = json.loads((folder / MODULES).read_bytes()) if (folder / MODULES).is_file() else []
-    types = [str(module.get("type", "")).rpartition(".")[2] for module in modules if isinstance(module, dict)]
-    if "Normalize" in types:
-        notes.append("embeddings are not normalized; sentence-transformers would scale them to a length of 1")
-    if "Dense" in types:
-        notes.append("the layers behind the pooling (Dense) are dropped")
-    return pooling, notes
+    pooling, notes = read_pooling(folder, supported=POOLINGS)
+    if pooling is not None:
+        return pooling, notes
+    return (
+        ("pooler", notes) if has_pooler else ("mean", [*notes, "mean pooling over all tokens, as the folder has none"])
+    )
 
 
 def _write_pooling(folder: Path, pooling: str, *, width: int) -> None:
     modules = [_module(0, "", "Transformer"), _module(1, "1_Pooling", "Pooling")]
-    fields = {"word_embedding_dimension": width, **{name: mode == pooling for name, mode in POOLINGS.items()}}
+    fields = {"word_embedding_dimension": width, **{name: mode == pooling for name, mode in WRITTEN_POOLINGS.items()}}
     (folder / POOLING).parent.mkdir()
     (folder / POOLING).write_text(json.dumps(fields, indent=2) + "\n")
     (folder / MODULES).write_text(json.dumps(modules, indent=2) + "\n")

@@ -19,7 +19,9 @@ from ml.learning.interchange.pretrained_config import (
     to_pretrained_config,
 )
 from ml.learning.interchange.save_pretrained import save_pretrained
-from ml.learning.interchange.tokenizer_files import EXAMPLES, FILES, read_tokenizer, write_tokenizer
+from ml.learning.interchange.sentence_modules import FILES as SENTENCE_FILES
+from ml.learning.interchange.sentence_modules import read_pooling
+from ml.learning.interchange.tokenizer_files import EXAMPLES, FILES, make_token_batches, read_tokenizer, write_tokenizer
 from ml.learning.nn.architectures.gpt import GPT, GPTConfig
 from ml.learning.nn.layers.causal_mask import last_position
 
@@ -29,14 +31,17 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from ml.encoders.base import Encoder
     from ml.learning.nn.network import Network
     from ml.package.package import ModelPackage
 
 #: Fields of `config.json` that the architecture has under a name of its own, or that do not describe the network.
 OWN_FIELDS: Final = frozenset(
     {"hidden_size", "n_embd", "num_hidden_layers", "n_layer", "num_attention_heads", "n_head", "use_cache"}
-    | {"pad_token_id", "bos_token_id", "eos_token_id"}
+    | {"pad_token_id", "bos_token_id", "eos_token_id", "layer_types"}
 )
+#: Mode of the sentence-transformers library that is the pooling of this architecture.
+POOLINGS: Final = {"lasttoken": "last"}
 #: Names of the output embedding, the layer that computes the logits of the next token.
 OUTPUT_EMBEDDINGS: Final = ("lm_head", "embed_out")
 _OUTPUT_PREFIXES: Final = tuple(f"{name}." for name in OUTPUT_EMBEDDINGS)
@@ -48,7 +53,7 @@ class GPTFamily(Family):
     name = "gpt"
     slot = "text"
     model_types = frozenset(get_args(GPTConfig.model_fields["family"].annotation))
-    files = FILES
+    files = (*FILES, *SENTENCE_FILES)
     tasks: ClassVar[Mapping[str, str]] = {"LMHeadModel": "text_generation", "ForCausalLM": "text_generation"}
 
     @classmethod
@@ -63,7 +68,11 @@ class GPTFamily(Family):
         loaded = load_pretrained(folder, class_name, optional_prefixes=_OUTPUT_PREFIXES if is_tied else ())
         head, head_options = _read_head(loaded.tensors, config["model_type"], is_tied=is_tied) if task else ({}, {})
         architecture = _architecture(config)
-        encoder, notes = read_tokenizer(folder, config, max_length=_max_positions(config, architecture))
+        length, notes = _max_positions(config, architecture)
+        encoder, tokenizer_notes = read_tokenizer(folder, config, max_length=length)
+        notes += tokenizer_notes
+        if task is None:
+            notes += read_pooling(folder, supported=POOLINGS)[1]
         return ImportedModel(
             architecture=Choice(name=cls.name, config=architecture.model_dump(mode="json")),
             encoder=encoder,
@@ -72,6 +81,7 @@ class GPTFamily(Family):
                 for name, tensor in loaded.tensors.items()
                 if name.startswith(prefix)
             },
+            pretrained=loaded.model,
             head=head,
             task_state={"prompted": False} if task else {},
             head_options=head_options,
@@ -115,11 +125,16 @@ class GPTFamily(Family):
         )
 
     @classmethod
-    def predict_pretrained(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:
+    def predict_pretrained(cls, model: Any, arrays: Mapping[str, Tensor], architecture: Choice) -> Tensor:
         """Return the `logits` after the last token, or else its hidden state."""
         mask_BT = arrays[f"{cls.slot}_mask"]
         outputs = model(input_ids=arrays[cls.slot], attention_mask=mask_BT.long(), use_cache=False)
         return last_position(outputs.logits if "logits" in outputs else outputs.last_hidden_state, mask_BT)
+
+    @classmethod
+    def comparison_batches(cls, encoder: Encoder[Any]) -> list[dict[str, Tensor]]:
+        """Return tokens of several lengths, alone and padded."""
+        return make_token_batches(cls.slot, encoder.shape())
 
 
 def _read_head(
@@ -141,12 +156,14 @@ def _read_head(
     return {"own_table.weight": table}, {"vocabulary": len(table)}
 
 
-def _max_positions(config: Mapping[str, Any], architecture: GPTConfig) -> int:
-    """Return the maximum number of tokens."""
+def _max_positions(config: Mapping[str, Any], architecture: GPTConfig) -> tuple[int, list[str]]:
+    """Return the maximum number of tokens, at most the window of attention; and notes."""
     positions = int(to_pretrained_config(config).max_position_embeddings)
     window = architecture.options.get("sliding_window")
-    is_used = architecture.options.get("use_sliding_window", True)
-    return min(positions, int(window)) if window and is_used else positions
+    if window is None or window >= positions:
+        return positions, []
+    note = f"texts are cut to {window} tokens, the sliding_window of config.json: attention beyond it is not supported"
+    return int(window), [note]
 
 
 def _architecture(config: Mapping[str, Any]) -> GPTConfig:
@@ -154,6 +171,8 @@ def _architecture(config: Mapping[str, Any]) -> GPTConfig:
     pretrained = to_pretrained_config(config)
     options = select_options(config, own_fields=OWN_FIELDS)
     options.pop("pad_token_id", None)
+    if "sliding_attention" not in getattr(pretrained, "layer_types", ["sliding_attention"]):
+        options.pop("sliding_window", None)  # no layer uses it
     try:
         return GPTConfig(
             family=config["model_type"],

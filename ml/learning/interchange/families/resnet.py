@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
+import torch
 from pydantic import ValidationError
 
 from ml.config import Choice
@@ -27,10 +28,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from ml.encoders.base import Encoder
     from ml.learning.nn.network import Network
     from ml.package.package import ModelPackage
 
 EXAMPLES: Final = 16
+#: Images that are compared with the library at import.
+COMPARED_EXAMPLES: Final = 4
 PREPROCESSOR: Final = "preprocessor_config.json"
 #: Size of images without a preprocessor config, that of ImageNet models.
 DEFAULT_SIDE: Final = 224
@@ -69,6 +73,7 @@ class ResNetFamily(Family):
             architecture=Choice(name=cls.name, config=_architecture(config).model_dump(mode="json")),
             encoder=encoder,
             backbone=backbone,
+            pretrained=loaded.model,
             head=head,
             dropped=sorted(dropped),
             notes=notes,
@@ -109,11 +114,17 @@ class ResNetFamily(Family):
         return ExportedModel("AutoModelForImageClassification" if package.manifest.task else "AutoModel")
 
     @classmethod
-    def predict_pretrained(cls, model: Any, arrays: Mapping[str, Tensor], package: ModelPackage) -> Tensor:
+    def predict_pretrained(cls, model: Any, arrays: Mapping[str, Tensor], architecture: Choice) -> Tensor:
         """Return `logits`, or else the pooled features."""
         outputs = model(pixel_values=arrays[cls.slot])
         result: Tensor = outputs.logits if "logits" in outputs else outputs.pooler_output.flatten(1)
         return result
+
+    @classmethod
+    def comparison_batches(cls, encoder: Encoder[Any]) -> list[dict[str, Tensor]]:
+        """Return one image alone, and several."""
+        signal = torch.from_numpy(encoder.collate(encoder.encode(cls.examples()[:COMPARED_EXAMPLES]))["signal"])
+        return [{cls.slot: signal[:1]}, {cls.slot: signal}]
 
 
 def _read_encoder(folder: Path, config: Mapping[str, Any]) -> tuple[ImageEncoder, list[str]]:

@@ -225,3 +225,59 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     (folder / "vocab.txt").unlink()
     with pytest.raises(PackageError, match="no tokenizer"):
         import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package")
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "pooling"),
+    [
+        ("1_Pooling", {"embedding_dimension": 12, "pooling_mode": "cls", "include_prompt": True}, "first"),
+        ("2_Pool", {"embedding_dimension": 12, "pooling_mode": ["mean"]}, "mean"),
+        ("1_Pooling", {"pooling_mode": "max"}, None),
+        ("1_Pooling", {"pooling_mode": ["cls", "mean"]}, None),
+        ("1_Pooling", {"pooling_mode": "mean_sqrt_len_tokens"}, None),
+        ("1_Pooling", {"pooling_mode": "weightedmean"}, None),
+        ("1_Pooling", {"pooling_mode_lasttoken": True, "pooling_mode_mean_tokens": False}, None),
+        ("1_Pooling", {"pooling_mode_max_tokens": True}, None),
+        ("1_Pooling", {"pooling_mode_median_tokens": True}, None),
+    ],
+)
+def test_a_pooling_is_honored_or_refused_by_name(
+    tmp_path: Path, path: str, fields: dict[str, Any], pooling: str | None
+) -> None:
+    folder, _ = folder_of(tmp_path / "pretrained", "bert", head=False)
+    (folder / path).mkdir()
+    (folder / path / "config.json").write_text(json.dumps(fields))
+    modules = [{"path": "", "type": "x.Transformer"}, {"path": path, "type": "x.Pooling"}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    archive = zip_folder(folder, tmp_path / "m.zip")
+    if pooling is None:
+        with pytest.raises(PackageError, match=r"the pooling of 1_Pooling/config\.json is not supported"):
+            import_model(archive, tmp_path / "package")
+    else:
+        import_model(archive, tmp_path / "package")
+        manifest = ModelPackage.open(tmp_path / "package").manifest
+        assert manifest.architectures["text"].config["pooling"] == pooling
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("modules.json", [{"path": "1_LSTM", "type": "sentence_transformers.models.LSTM"}], "LSTM"),
+        ("config_sentence_transformers.json", {"prompts": {"q": "query: "}, "default_prompt_name": "q"}, "'query: '"),
+    ],
+)
+def test_a_module_or_prompt_that_is_not_supported_is_refused_by_name(
+    tmp_path: Path, file: str, content: Any, message: str
+) -> None:
+    folder, _ = folder_of(tmp_path / "pretrained", "bert", head=False)
+    (folder / file).write_text(json.dumps(content))
+    with pytest.raises(PackageError, match=message):
+        import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package")
+
+
+def test_two_numbers_of_labels_are_refused(tmp_path: Path) -> None:
+    folder, _ = folder_of(tmp_path / "pretrained", "bert", head=True, id2label={0: "bad", 1: "good"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_labels": 3}))
+    with pytest.raises(PackageError, match=r"num_labels of config\.json is 3, but id2label has 2 names"):
+        import_model(zip_folder(folder, tmp_path / "m.zip"), tmp_path / "package")

@@ -165,3 +165,23 @@ def test_invalid_weights_are_refused(tmp_path: Path, weights: bytes) -> None:
     with pytest.raises(PackageError):
         import_model(archive, tmp_path / "package")
     assert not (tmp_path / "package").exists()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("adapter_config.json", "adapter_model.safetensors", "tokenizer.json"),
+        ("lora/adapter_config.json", "lora/adapter_model.bin"),
+        ("adapter_config.json", "adapter_model.safetensors", "config.json"),
+        ("pytorch_lora_weights.safetensors",),
+    ],
+)
+def test_an_adapter_is_refused_with_the_way_to_merge_it(tmp_path: Path, names: tuple[str, ...]) -> None:
+    with pytest.raises(PackageError, match="adapter") as error_info:
+        import_model(zip_files(tmp_path / "model.zip", *names), tmp_path / "package")
+    assert "merge_and_unload" in (error_info.value.hint or "")
+
+
+def test_a_model_with_an_adapter_in_a_folder_below_is_opened(tmp_path: Path) -> None:
+    names = ("config.json", "model.safetensors", "checkpoint-5/adapter_config.json")
+    assert ModelArchive.open(zip_files(tmp_path / "model.zip", *names)).names == set(names)
