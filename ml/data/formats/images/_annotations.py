@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ml.data.column_types.objects import AnnotatedObjects
 from ml.data.files import images
 from ml.data.files.archives import list_members, read_members
-from ml.data.files.upload import parse_split
+from ml.data.files.upload import folder_splits
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
@@ -60,6 +60,7 @@ class UploadFiles:
                 continue
             self._archives.append(source)
             self._source_of |= dict.fromkeys((member.file for member in members), source)
+        self._folder_splits = folder_splits(self._source_of)
         self.images = self.with_suffix(*images.SUFFIXES)
         self._images_by_name: dict[str, list[str]] = defaultdict(list)
         for file in self.images:
@@ -76,13 +77,23 @@ class UploadFiles:
         The user's choice for the source has precedence over a folder above the file, and that over the source's name.
         """
         source = self._source_of[file]
-        folders = PurePosixPath(file).parts[:-1]
-        folder_split = next((split for folder in folders if (split := parse_split(folder))), None)
-        return source.requested_split or folder_split or source.split
+        return source.requested_split or self._folder_splits[file] or source.split
 
-    def requested_split_of(self, file: str) -> str | None:
-        """Return the split that the user chose for the file's source."""
-        return self._source_of[file].requested_split
+    def requested_split_of(self, *files: str) -> str | None:
+        """Return the split that the user chose for the source of the first of `files` that has one."""
+        return next((split for file in files if (split := self._source_of[file].requested_split)), None)
+
+    def choose_split(self, image: str, annotation: str, listed: str | None = None) -> str | None:
+        """Return the split of an annotated image.
+
+        The user's choice has precedence over `listed`, the split of a list that names the image, and that over the
+        folders and archives of the annotation and of the image.
+        """
+        requested = self.requested_split_of(annotation, image)
+        if requested or listed:
+            return requested or listed
+        folder_split = self._folder_splits[annotation] or self._folder_splits[image]
+        return folder_split or self._source_of[annotation].split or self._source_of[image].split
 
     def find_image(
         self, name: str, *, near: str, image_folder: Callable[[str], str] = lambda folder: folder

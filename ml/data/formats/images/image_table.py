@@ -11,7 +11,7 @@ import numpy as np
 
 from ml.data.files import images
 from ml.data.files.archives import list_members, read_members
-from ml.data.files.upload import ExtractedFile, find_split, parse_split
+from ml.data.files.upload import ExtractedFile, find_split, folder_splits, parse_split
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
@@ -38,6 +38,24 @@ class ImageEntry:
     value: str
     split: str | None
     location: Location
+
+
+class _SplitNames:
+    """Splits by the user's choice and by the names of manifests, folders and archives."""
+
+    def __init__(self, source_of: Mapping[str, UploadedFile], manifests: Sequence[UploadedFile]) -> None:
+        self._source_of = source_of
+        self._folder_splits = folder_splits([*source_of, *(manifest.name for manifest in manifests)])
+
+    def requested(self, manifest: UploadedFile, image: str) -> str | None:
+        """Return the split that the user chose for the source of the manifest, or else of the image."""
+        return manifest.requested_split or self._source_of[image].requested_split
+
+    def named(self, manifest: UploadedFile, image: str) -> str | None:
+        """Return the split by names: the manifest's, then the folders, then the archives."""
+        path = PurePosixPath(manifest.name)
+        folder_split = self._folder_splits[image] or self._folder_splits[manifest.name]
+        return find_split(path.name) or folder_split or self._source_of[image].split or find_split(path.parts[0])
 
 
 class ImageTable(Format):
@@ -79,9 +97,11 @@ class ImageTable(Format):
         unknown = sorted(self.requested_columns.keys() - {"file", "text", "label", "split"})
         if unknown:
             raise DataRejected("invalid_columns", actual=", ".join(unknown), expected="file, text, label, split")
-        image_files, manifests = self._list_files()
+        source_of, manifests = self._list_files()
+        image_files = list(source_of)
         if not manifests:
             raise DataRejected("manifest_missing", actual=f"{len(image_files):,} images")
+        self._splits = _SplitNames(source_of, manifests)
         entries = self._read_manifests(FileIndex(image_files), manifests)
         for file in image_files:
             if file not in entries:
@@ -96,33 +116,35 @@ class ImageTable(Format):
         candidates = [column for column in ("text", "label") if find_column(names, ALIASES[column]) is not None]
         return candidates[0] if candidates else "text"
 
-    def _list_files(self) -> tuple[list[str], list[UploadedFile]]:
-        """List the images and the manifests of the upload."""
-        image_files: list[str] = []
+    def _list_files(self) -> tuple[dict[str, UploadedFile], list[UploadedFile]]:
+        """List the images of the upload with the sources that hold them, and the manifests."""
+        source_of: dict[str, UploadedFile] = {}
         manifests: list[UploadedFile] = []
         for source in self.sources:
             if source.content == "image":
-                image_files.append(source.name)
+                source_of[source.name] = source
             elif source.content in ("text", "json"):
                 manifests.append(source)
             else:
-                self._list_archive(source, image_files, manifests)
-        return image_files, manifests
+                self._list_archive(source, source_of, manifests)
+        return source_of, manifests
 
-    def _list_archive(self, source: UploadedFile, image_files: list[str], manifests: list[UploadedFile]) -> None:
+    def _list_archive(
+        self, source: UploadedFile, source_of: dict[str, UploadedFile], manifests: list[UploadedFile]
+    ) -> None:
         try:
             members = list_members(source, self.issues, self.limits)
         except DataRejected as rejection:
             self.issues.record(rejection, at=Location(file=source.name))
             return
-        image_files += [member.file for member in members if _is_image(member.file)]
+        source_of |= {member.file: source for member in members if _is_image(member.file)}
         candidates = [member.file for member in members if _is_manifest(member.file)]
         names = [file for file in candidates if _has_usual_name(file)] or candidates
         for file, data in read_members(source, names, self.issues, self.limits):
             if isinstance(data, DataRejected):
                 self.issues.record(data, at=Location(file=file))
             else:
-                manifests.append(ExtractedFile(file, source.path, data=data))
+                manifests.append(ExtractedFile(file, source.path, source.requested_split, data))
         for member in members:
             if member.file not in names and not _is_image(member.file):
                 self.issues.add("file_ignored", at=Location(file=member.file))
@@ -159,7 +181,7 @@ class ImageTable(Format):
         self.detected_columns = self.detected_columns or {"file": file_column, self.value_column: value_column}
         try:
             file = index.find(str(row.cells[file_column]), beside=manifest.name)
-            split = self._split(row, manifest)
+            split = self._split(row, manifest, file)
         except DataRejected as rejection:
             self.issues.record(rejection, at=row.location, rows=1)
             return
@@ -178,10 +200,15 @@ class ImageTable(Format):
             return columns[request - 1] if 1 <= request <= len(columns) else None
         return request if request in columns else None
 
-    def _split(self, row: ManifestRow, manifest: UploadedFile) -> str | None:
+    def _split(self, row: ManifestRow, manifest: UploadedFile, image: str) -> str | None:
+        """Return the split of an image.
+
+        The user's choice has precedence over the row's own cell, and that over names.
+        """
+        requested = self._splits.requested(manifest, image)
         column = self._find_column("split", row.cells.keys(), SPLIT_COLUMN_NAMES)
-        if column is None or not str(row.cells[column] or "").strip():
-            return manifest.requested_split or find_split(PurePosixPath(manifest.name).name)
+        if requested or column is None or not str(row.cells[column] or "").strip():
+            return requested or self._splits.named(manifest, image)
         split = parse_split(str(row.cells[column]))
         if split is None:
             raise DataRejected("split_unknown", actual=row.cells[column], expected="train, validation or test")
