@@ -77,7 +77,9 @@ _SPLIT_WORDS: Final = {
 }
 #: A split with a year or number, and words that say what the folder holds: train2017, test_images, labels-val.
 _SPLIT_NAME: Final = re.compile(
-    r"(?:(?:images?|imgs?|labels?|annotations?)[ _.-])?([a-z]+|t10k)(?:[ _.-]?(?:\d{1,4}|set|split|data|images?|imgs?))?"
+    r"(?:(?:images?|imgs?|labels?|annotations?)[ _.-])?"
+    rf"({'|'.join(_SPLIT_WORDS)})"
+    r"(?:[ _.-]?(?:\d{1,4}|set|split|data|images?|imgs?))?"
 )
 
 
@@ -231,7 +233,7 @@ def parse_split(name: str) -> str | None:
     A year, a number or a word such as "images" may follow: `train2017`, `test_images`.
     """
     match = _SPLIT_NAME.fullmatch(name.strip().lower())
-    return _SPLIT_WORDS.get(match[1]) if match else None
+    return _SPLIT_WORDS[match[1]] if match else None
 
 
 def folder_splits(files: Iterable[str]) -> dict[str, str | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
+from os.path import commonprefix
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,21 @@ class UploadFiles:
                 return in_folder[0]
         in_split = [file for file in candidates if self.split_of(file) == self.split_of(near)]
         return (in_split or candidates)[0]
+
+    def find_exactly(self, parts: Sequence[str], *, near: str) -> str | None:
+        """Return the image whose path ends with `parts`, the nearest to `near` if several do; None without one.
+
+        The last part may lack the suffix.
+        """
+        folders = tuple(parts[:-1])
+        matches = [
+            file
+            for file in self._images_by_name.get(parts[-1], [])
+            if PurePosixPath(file).parts[:-1][len(PurePosixPath(file).parts) - len(parts) :] == folders
+        ]
+        # Compared by the folders that both paths share; the first match wins a tie.
+        folder = PurePosixPath(near).parts[:-1]
+        return max(matches, key=lambda file: len(commonprefix([PurePosixPath(file).parts, folder])), default=None)
 
     def read_texts(self, files: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield annotation files with their content; one that cannot be read becomes an issue."""
