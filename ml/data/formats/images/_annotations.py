@@ -8,7 +8,6 @@ from __future__ import annotations
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
-from os.path import commonprefix
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -131,8 +130,8 @@ class UploadFiles:
             if PurePosixPath(file).parts[:-1][len(PurePosixPath(file).parts) - len(parts) :] == folders
         ]
         # Compared by the folders that both paths share; the first match wins a tie.
-        folder = PurePosixPath(near).parts[:-1]
-        return max(matches, key=lambda file: len(commonprefix([PurePosixPath(file).parts, folder])), default=None)
+        folders_near = set(PurePosixPath(near).parents)
+        return max(matches, key=lambda file: len(folders_near.intersection(PurePosixPath(file).parents)), default=None)
 
     def read_texts(self, files: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield annotation files with their content; one that cannot be read becomes an issue."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from ml.data.files import images
 from ml.data.files.upload import find_split, parse_split
 from ml.data.issues import DataRejected, Location
 
