@@ -164,7 +164,7 @@ class UploadFiles:
             byte_count += len(data)
             files.append(file)
             encoded.append(data)
-            objects.append(self._to_objects(annotation, images.read_size(data), file))
+            objects.append(to_objects(annotation, images.read_size(data), Location(file=file), self._issues))
         if files:
             yield Batch({"image": encoded, "objects": objects}, Locations(files), split)
 
@@ -179,17 +179,20 @@ class UploadFiles:
             except DataRejected as rejection:
                 yield name, rejection
 
-    def _to_objects(self, annotation: ImageAnnotation, size: tuple[int, int] | None, file: str) -> AnnotatedObjects:
-        """Convert the objects to boxes in pixels of an image of `size`."""
-        if not annotation.objects:
-            self._issues.add("picture_without_objects", at=Location(file=file))
-        if size is None:
-            # The image column rejects this row.
-            return AnnotatedObjects(annotation.objects)
-        if annotation.size is not None and annotation.size != size and all(annotation.size):
-            actual, expected = (f"{width} x {height}" for width, height in (size, annotation.size))
-            self._issues.add("picture_size_differs", at=Location(file=file), actual=actual, expected=expected)
-        return AnnotatedObjects([_to_pixels(annotated, size) for annotated in annotation.objects], size)
+
+def to_objects(
+    annotation: ImageAnnotation, size: tuple[int, int] | None, at: Location, issues: IssueLog
+) -> AnnotatedObjects:
+    """Convert the objects to boxes in pixels of an image of `size`."""
+    if not annotation.objects:
+        issues.add("picture_without_objects", at=at)
+    if size is None:
+        # The image column rejects this row.
+        return AnnotatedObjects(annotation.objects)
+    if annotation.size is not None and annotation.size != size and all(annotation.size):
+        actual, expected = (f"{width} x {height}" for width, height in (size, annotation.size))
+        issues.add("picture_size_differs", at=at, actual=actual, expected=expected)
+    return AnnotatedObjects([_to_pixels(annotated, size) for annotated in annotation.objects], size)
 
 
 def _to_pixels(annotated: Mapping[str, Any], size: tuple[int, int]) -> Mapping[str, Any]:
