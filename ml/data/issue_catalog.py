@@ -310,6 +310,12 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     ),
     "class_names_differ": _warning("Several files name the classes differently; the first was used. Keep one of them."),
     "class_unknown": _error("An object has a class that the class list does not name. Add its name."),
+    "picture_without_caption": _warning(
+        "Images without a text of their name were left out. Add a text for each to include them."
+    ),
+    "caption_of_numbers": _error(
+        "The text beside the image holds numbers, as labels of YOLO do. For objects, name the task object_detection."
+    ),
     "split_path_missing": _warning(
         "Images that a split names are not in the upload. Add them, or remove the path from the list or the settings."
     ),

@@ -71,6 +71,10 @@ class UploadFiles:
         """List the files with one of the suffixes, which are in lower case."""
         return [file for file in self._source_of if PurePosixPath(file).suffix.lower() in suffixes]
 
+    def with_suffix_other_than(self, *suffixes: str) -> list[str]:
+        """List the files with none of the suffixes, which are in lower case."""
+        return [file for file in self._source_of if PurePosixPath(file).suffix.lower() not in suffixes]
+
     def split_of(self, file: str) -> str | None:
         """Return the split of a file.
 
@@ -138,6 +142,14 @@ class UploadFiles:
         for file, data in self._read(set(files)):
             if isinstance(data, DataRejected):
                 self._issues.record(data, at=Location(file=file))
+            else:
+                yield file, data
+
+    def read_images(self, files: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield images, still encoded; one that cannot be read becomes an issue and a rejected row."""
+        for file, data in self._read(set(files)):
+            if isinstance(data, DataRejected):
+                self._issues.record(data, at=Location(file=file), rows=1)
             else:
                 yield file, data
 
