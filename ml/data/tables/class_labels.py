@@ -16,12 +16,12 @@ NO_CLASS: Final = -1
 
 
 def column_class_names(metadata: Mapping[bytes, bytes] | None, column: str) -> list[str]:
-    """Return the class names of a column by number; empty if it is no `ClassLabel`."""
+    """Return the class names of a `ClassLabel` column; empty for another one."""
     return _names(_read_features(metadata).get(column))
 
 
 def object_class_names(metadata: Mapping[bytes, bytes] | None, column: str) -> dict[str, list[str]]:
-    """Return the class names of each field of a column of objects; empty without any."""
+    """Return the class names by field of a column of objects."""
     fields = _unwrap(_read_features(metadata).get(column))
     if not isinstance(fields, dict):
         return {}
@@ -30,7 +30,7 @@ def object_class_names(metadata: Mapping[bytes, bytes] | None, column: str) -> d
 
 
 def decode_class(code: Any, class_names: Sequence[str]) -> Any:
-    """Return the name of a class; None for a row without one, and an unknown number unchanged."""
+    """Return the name of a class, or an unknown number unchanged."""
     if not isinstance(code, int) or isinstance(code, bool):
         return code
     if code == NO_CLASS:
@@ -39,7 +39,7 @@ def decode_class(code: Any, class_names: Sequence[str]) -> Any:
 
 
 def decode_objects(cell: Any, class_names: Mapping[str, Sequence[str]]) -> Any:
-    """Replace class numbers by their names in a list of objects, or in lists of their fields."""
+    """Replace class numbers by their names in the objects of a cell."""
     if isinstance(cell, list):
         return [decode_objects(item, class_names) for item in cell]
     if not isinstance(cell, dict):

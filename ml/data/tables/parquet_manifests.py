@@ -21,7 +21,7 @@ _ROWS_PER_BATCH = 2048
 
 
 def read_parquet_manifest(source: UploadedFile, limits: Limits) -> Iterator[ManifestRow]:
-    """Yield the rows of a manifest; raises `DataRejected` if the file is damaged or too large."""
+    """Yield the rows of a manifest; raises `DataRejected` for a damaged file."""
     with source.open(limits) as content:
         data = content.read()
     try:

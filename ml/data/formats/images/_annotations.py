@@ -84,7 +84,7 @@ class UploadFiles:
         return source.requested_split or self._folder_splits[file] or source.split
 
     def requested_split_of(self, *files: str) -> str | None:
-        """Return the split that the user chose for the source of the first of `files` that has one."""
+        """Return the first split that the user chose for the sources of `files`."""
         return next((split for file in files if (split := self._source_of[file].requested_split)), None)
 
     def choose_split(self, image: str, annotation: str, listed: str | None = None) -> str | None:
@@ -123,9 +123,9 @@ class UploadFiles:
         return (in_split or candidates)[0]
 
     def find_exactly(self, parts: Sequence[str], *, near: str) -> str | None:
-        """Return the image whose path ends with `parts`, the nearest to `near` if several do; None without one.
+        """Return the image whose path ends with `parts`; None without one.
 
-        The last part may lack the suffix.
+        The nearest to `near` is chosen if there are several. The last part may lack the suffix.
         """
         folders = tuple(parts[:-1])
         matches = [
@@ -146,7 +146,7 @@ class UploadFiles:
                 yield file, data
 
     def read_images(self, files: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield images, still encoded; one that cannot be read becomes an issue and a rejected row."""
+        """Yield encoded images; one that cannot be read becomes an issue."""
         for file, data in self._read(set(files)):
             if isinstance(data, DataRejected):
                 self._issues.record(data, at=Location(file=file), rows=1)

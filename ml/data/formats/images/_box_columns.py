@@ -1,4 +1,7 @@
-"""Boxes in the columns of a table: a row for each object, as TensorFlow, Roboflow and Open Images write them."""
+"""Boxes in the columns of a table, with a row for each object.
+
+TensorFlow, Roboflow and Open Images write them.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ class BoxColumns:
 
     @classmethod
     def find(cls, names: Collection[str]) -> BoxColumns | None:
-        """Return the columns of boxes by their usual names; None if a part of them is missing."""
+        """Return the columns of boxes by usual names; None if one is missing."""
         label = find_column(names, OBJECT_LABEL_NAMES)
         if label is None:
             return None
@@ -62,7 +65,7 @@ class BoxColumns:
         return None if box_list is None else cls((box_list,), True, label)
 
     def parse(self, cells: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the objects of a row, none if its box is empty; raises `DataRejected`."""
+        """Return the objects of a row; raises `DataRejected` for an invalid box."""
         values = [cells[name] for name in self.box]
         if all(value is None or not str(value).strip() for value in values):
             return []
@@ -74,19 +77,19 @@ class BoxColumns:
         return [{"label": cells[self.label], "box": to_corners(box)}]
 
     def parse_image_size(self, cells: Mapping[str, Any]) -> tuple[int, int] | None:
-        """Return the width and height of the image that a row names; None if it names none."""
+        """Return the width and height of the image; None without them."""
         sides = [str(cells[name] or "").strip() for name in self.image_size]
         return (int(sides[0]), int(sides[1])) if sides and all(side.isdecimal() for side in sides) else None
 
 
 def are_fractions(objects: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether all boxes are fractions of their images: none exceeds 1, and some number is no integer."""
+    """Return whether all boxes are fractions of their images."""
     numbers = [number for annotated in objects for number in _to_numbers(annotated["box"])]
     return bool(numbers) and max(map(abs, numbers)) <= 1 and any(not number.is_integer() for number in numbers)
 
 
 def to_relative(annotated: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an object whose box is read as fractions of its image; unchanged if the box is invalid."""
+    """Return an object with its box as fractions of the image."""
     numbers = _to_numbers(annotated["box"])
     return {"label": annotated["label"], "relative_box": numbers} if len(numbers) == 4 else annotated
 

@@ -22,7 +22,7 @@ HELD_OUT_SPLITS: Final = ("validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class Keypoints:
-    """Number of keypoints of an object, and of values for each: x, y and perhaps the visibility."""
+    """Number of keypoints, and of values for each: x, y, perhaps visibility."""
 
     count: int
     values: int
@@ -35,7 +35,7 @@ class Keypoints:
 
 @dataclass(frozen=True, slots=True)
 class YoloSettings:
-    """What one file says about the dataset."""
+    """Settings of a dataset in one file."""
 
     class_names: Mapping[int, str] = field(default_factory=dict)
     keypoints: Keypoints | None = None
@@ -96,7 +96,7 @@ def _parse_split_paths(content: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
 def read_listed_splits(
     files: UploadFiles, settings: Mapping[str, YoloSettings], lists: Mapping[str, bytes], issues: IssueLog
 ) -> dict[str, str]:
-    """Return the split of every image that a list, or a folder in the settings, names.
+    """Return the split of every image that lists or settings name.
 
     A held-out split has precedence over train; one with all images of train is ignored.
 
@@ -139,7 +139,7 @@ def read_listed_splits(
 def _images_below(
     path: str, files: UploadFiles, lists: Mapping[str, bytes], issues: IssueLog, *, beside: str
 ) -> tuple[set[str], set[str]]:
-    """Return the images in a folder or list that settings name, and the lists among these paths."""
+    """Return the images in a folder or list, and the lists read."""
     parts = _relative_parts(path)
     if PurePosixPath(path).suffix.lower() == ".txt":
         matching = _ending_with(parts, lists, beside=beside)
@@ -148,7 +148,7 @@ def _images_below(
 
 
 def _read_list(file: str, data: bytes, files: UploadFiles, issues: IssueLog) -> Iterator[str]:
-    """Yield the images of a list; one that is not in the upload becomes an issue."""
+    """Yield the images of a list; a missing one becomes an issue."""
     for number, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), start=1):
         parts = _relative_parts(line.strip())
         # Lists name the images as their writer stored them: the longest end of the path that an image has is meant.
@@ -166,7 +166,7 @@ def _relative_parts(path: str) -> tuple[str, ...]:
 
 
 def _ending_with(parts: tuple[str, ...], candidates: Iterable[str], *, beside: str) -> list[str]:
-    """Return the file of this path, or else the one of this name nearest to `beside`."""
+    """Return the file of this path, or of this name nearest to `beside`."""
     named = [file for file in candidates if PurePosixPath(file).name == parts[-1]] if parts else []
     named.sort(key=lambda file: (PurePosixPath(file).parts[-len(parts) :] != parts, _distance(file, beside)))
     return named[:1]

@@ -1,4 +1,4 @@
-"""Images with a text of their name beside each: captions, or classes in shards of WebDataset."""
+"""Images with a text of their name beside each, as in WebDataset."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class ImageCaptions(Format):
         return ("label", (LABEL_SUFFIX,)) if is_label else ("text", (*TEXT_SUFFIXES, JSON_SUFFIX))
 
     def _decode(self, file: str, data: bytes) -> str | None:
-        """Return the caption or class in a file; None if it has none, which becomes an issue."""
+        """Return the caption or class in a file; None without one."""
         try:
             text = data.decode("utf-8-sig").strip()
             if file.lower().endswith(JSON_SUFFIX):

@@ -58,7 +58,7 @@ class _SplitNames:
         self._folder_splits = folder_splits([*source_of, *(manifest.name for manifest in manifests)])
 
     def requested(self, manifest: UploadedFile, image: str) -> str | None:
-        """Return the split that the user chose for the source of the manifest, or else of the image."""
+        """Return the split that the user chose for manifest or image."""
         return manifest.requested_split or self._source_of[image].requested_split
 
     def named(self, manifest: UploadedFile, image: str) -> str | None:
@@ -307,11 +307,10 @@ def _add_objects(
 ) -> None:
     """Add the objects of a row to the entry of its image; raises `DataRejected`."""
     if boxes is None:
-        entries.append(
-            ImageEntry(ImageAnnotation(ObjectsType.from_cell(row.cells[column]).objects, split), split, row.location)
-        )
+        annotation = ImageAnnotation(ObjectsType.from_cell(row.cells[column]).objects, split)
+        entries.append(ImageEntry(annotation, split, row.location))
         return
-    objects = boxes.parse(row.cells)
+    objects: list[Mapping[str, Any]] = [*boxes.parse(row.cells)]
     earlier = entries[0].value if entries else None
     if isinstance(earlier, ImageAnnotation):
         objects = [*earlier.objects, *objects]
@@ -321,7 +320,7 @@ def _add_objects(
 
 
 def _mark_fractions(entries: Mapping[str, list[ImageEntry]]) -> None:
-    """Mark the boxes as fractions of their images if all of them are, as in Open Images."""
+    """Mark the boxes as fractions of their images if all are."""
     annotations = [entry.value for values in entries.values() for entry in values]
     objects = [annotated for value in annotations if isinstance(value, ImageAnnotation) for annotated in value.objects]
     if not are_fractions(objects):

@@ -55,7 +55,7 @@ class Yolo(Format):
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
-        """Return a sure sign for a folder of labels or a list of class names beside text files.
+        """Return a sure sign for texts beside a labels folder or class list.
 
         If a task requires objects, texts named like the images are a sign as well.
         """
@@ -174,7 +174,7 @@ def _is_list(file: str, data: bytes) -> bool:
 def _parse_object(
     line: str, class_names: Mapping[int, str], keypoints: Keypoints | None
 ) -> tuple[dict[str, Any], str | None]:
-    """Parse one line to a label and a box, and a code for what else it holds.
+    """Parse one line to an object, and a code for its further cells.
 
     The box is left, top, right, bottom as fractions. A polygon becomes its bounding box.
     """
@@ -206,7 +206,7 @@ def _parse_object(
 
 
 def _guess_keypoints(lines: Sequence[Sequence[str]]) -> Keypoints | None:
-    """Recognize keypoints with visibility where no settings name their shape; None if it is something else.
+    """Recognize keypoints with visibility by their cells; None for something else.
 
     All lines of a file then have as many cells, every third after the box is a visibility, and no labeled point is far
     from its box.
@@ -222,7 +222,7 @@ def _guess_keypoints(lines: Sequence[Sequence[str]]) -> Keypoints | None:
 
 
 def _are_keypoints(x: float, y: float, width: float, height: float, *values: float) -> bool:
-    """Return whether values are x, y and visibility of points in the box or near it, one of them labeled."""
+    """Return whether values are x, y, visibility of points near the box."""
     points = list(zip(values[::3], values[1::3], values[2::3], strict=True))
     reach_x, reach_y = width / 2 + KEYPOINT_TOLERANCE, height / 2 + KEYPOINT_TOLERANCE
     if not (width > 0 and height > 0 and any(values[2::3])):

@@ -1,4 +1,4 @@
-"""Images with a table of their objects: in one column, or with a row for each box."""
+"""Images with a table of their objects, in a column or in rows."""
 
 import io
 import json
