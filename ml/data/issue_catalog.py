@@ -278,6 +278,7 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "box_off_picture": _repair("Boxes entirely outside the image were left out."),
     "box_empty": _repair("Boxes without width or height were left out."),
     "outline_as_box": _repair("Objects with an outline were read as the box around it."),
+    "keypoints_not_read": _repair("Keypoints were left out; the box of each object was read."),
     "box_duplicate": _repair("Equal boxes with the same label in one image were merged."),
     "boxes_of_another_form": _warning(
         "Many boxes leave the image or end before they begin. Check the box format. VOC: left, top, right, bottom; "
@@ -309,6 +310,19 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     ),
     "class_names_differ": _warning("Several files name the classes differently; the first was used. Keep one of them."),
     "class_unknown": _error("An object has a class that the class list does not name. Add its name."),
+    "picture_without_caption": _warning(
+        "Images without a text of their name were left out. Add a text for each to include them."
+    ),
+    "caption_of_numbers": _error(
+        "The text beside the image holds numbers, as labels of YOLO do. For objects, name the task object_detection."
+    ),
+    "split_path_missing": _warning(
+        "Images that a split names are not in the upload. Add them, or remove the path from the list or the settings."
+    ),
+    "split_same_as_train": _warning(
+        "A split to hold out names all images of train, so it was ignored and images were held out at random. "
+        "Name other images for it."
+    ),
     # Manifests beside files
     "manifest_missing": _error("Add a table metadata.csv with a column file_name and a column text or label."),
     "manifest_without_columns": _error("Name at least two columns in the first line: file_name,text."),

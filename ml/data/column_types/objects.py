@@ -30,6 +30,13 @@ SUSPICIOUS_FRACTION: Final = 0.3
 MIN_SUSPICIOUS_BOXES: Final = 3
 #: If no coordinate exceeds this and some are fractional, all boxes are fractions of the image.
 MAX_RELATIVE_COORDINATE: Final = 1.05
+#: Usual names of an object's label, the likeliest first; names go before numbers.
+LABEL_NAMES: Final = (
+    *("label", "category", "class", "name", "labels", "categories", "classes", "names"),
+    *("category_name", "class_name", "label_name", "category_id", "class_id", "label_id", "class_label"),
+)
+#: Usual names of a COCO box.
+COCO_BOX_NAMES: Final = ("bbox", "bboxes")
 #: Column with the images that contain the objects.
 IMAGE: Final = "image"
 
@@ -221,11 +228,11 @@ def _to_list(cell: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _with_corners(annotation: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("label", "category", "class", "name")
-    label = next((annotation[name] for name in names if name in annotation), None)
-    if "box" in annotation or "bbox" not in annotation:
+    label = next((annotation[name] for name in LABEL_NAMES if name in annotation), None)
+    box_name = next((name for name in COCO_BOX_NAMES if name in annotation), None)
+    if "box" in annotation or box_name is None:
         return {"label": label, "box": annotation.get("box")}
-    return {"label": label, "box": to_corners(annotation["bbox"])}
+    return {"label": label, "box": to_corners(annotation[box_name])}
 
 
 def to_corners(box: Any) -> Any:

@@ -22,7 +22,7 @@ from ml.data.files import audio, images
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from ml.data.limits import Limits
@@ -68,11 +68,19 @@ _SPLIT_WORDS: Final = {
     "valid": "validation",
     "val": "validation",
     "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
     "test": "test",
     "testing": "test",
     "tst": "test",
     "t10k": "test",
 }
+#: A split with a year or number, and words that say what the folder holds: train2017, test_images, labels-val.
+_SPLIT_NAME: Final = re.compile(
+    r"(?:(?:images?|imgs?|labels?|annotations?)[ _.-])?"
+    rf"({'|'.join(_SPLIT_WORDS)})"
+    r"(?:[ _.-]?(?:\d{1,4}|set|split|data|images?|imgs?))?"
+)
 
 
 @dataclass(frozen=True)
@@ -220,8 +228,31 @@ def find_split(name: str) -> str | None:
 
 
 def parse_split(name: str) -> str | None:
-    """Return the split whose name or alias `name` is, or None."""
-    return _SPLIT_WORDS.get(name.strip().lower())
+    """Return the split whose name or alias `name` is, or None.
+
+    A year, a number or a word such as "images" may follow: `train2017`, `test_images`.
+    """
+    match = _SPLIT_NAME.fullmatch(name.strip().lower())
+    return _SPLIT_WORDS[match[1]] if match else None
+
+
+def folder_splits(files: Iterable[str]) -> dict[str, str | None]:
+    """Return the split that the folders of each file name, or None.
+
+    The first folder of a path that names a split decides. A folder around all of them is passed over if there is
+    another below it.
+    """
+    named = {
+        file: [(depth, split) for depth, folder in enumerate(file.split("/")[:-1]) if (split := parse_split(folder))]
+        for file in files
+    }
+    paths = [set(pairs) for pairs in named.values() if pairs]
+    shared = set.intersection(*paths) if paths else set()
+    splits: dict[str, str | None] = {}
+    for file, pairs in named.items():
+        candidates = [pair for pair in pairs if pair not in shared] or pairs
+        splits[file] = candidates[0][1] if candidates else None
+    return splits
 
 
 def _sample_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -52,16 +52,19 @@ class FolderFormat(Format):
         """
         folders = [member.parts[:-1] for member in files]
         depth = shared_depth(folders)
-        top_folders = {folder[depth] for folder in folders if len(folder) > depth}
-        has_split_folders = any(parse_split(folder) for folder in top_folders)
+        inner_folders = [folder[depth:] for folder in folders]
+        has_split_folders = _has_split_folders(inner_folders)
+        has_splits_below = not has_split_folders and _has_splits_below(inner_folders)
         roles = {}
-        for member, folder in zip(files, folders, strict=True):
-            inner = folder[depth:]
+        for member, inner in zip(files, inner_folders, strict=True):
             split = parse_split(inner[0]) if has_split_folders and inner else None
             if has_split_folders and split is None:
                 self.issues.add("folder_outside_splits", at=Location(file=member.file), rows=1)
                 continue
-            inner = inner[1:] if split else inner
+            if has_splits_below:
+                split, inner = parse_split(inner[1]), (inner[0], *inner[2:])
+            elif split:
+                inner = inner[1:]
             if len(inner) > 1:
                 self.issues.add("folders_nested", at=Location(file=member.file), actual="/".join(inner))
             label = inner[0] if inner else None
@@ -118,6 +121,22 @@ class FolderFormat(Format):
     def _batch(self, names: list[str], values: list[Any], roles: Mapping[str, FolderRole], split: str | None) -> Batch:
         labels = [roles[name].label or "" for name in names]
         return Batch({self.column: values, "label": labels}, Locations(names), split)
+
+
+def _has_split_folders(folders: Sequence[tuple[str, ...]]) -> bool:
+    """Return whether the top folders are splits.
+
+    A single one of that name beside other folders, with files but no folders in it, is a class.
+    """
+    top_folders = {folder[0] for folder in folders if folder}
+    split_folders = {folder for folder in top_folders if parse_split(folder)}
+    is_class = len(split_folders) == 1 < len(top_folders) and all(len(folder) == 1 for folder in folders)
+    return bool(split_folders) and not is_class
+
+
+def _has_splits_below(folders: Sequence[tuple[str, ...]]) -> bool:
+    """Return whether every class folder is divided into split folders."""
+    return bool(folders) and all(len(folder) > 1 and parse_split(folder[1]) for folder in folders)
 
 
 def shared_depth(folders: Sequence[tuple[str, ...]]) -> int:

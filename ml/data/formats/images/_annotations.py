@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ml.data.column_types.objects import AnnotatedObjects
 from ml.data.files import images
 from ml.data.files.archives import list_members, read_members
-from ml.data.files.upload import parse_split
+from ml.data.files.upload import folder_splits
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
@@ -60,6 +60,7 @@ class UploadFiles:
                 continue
             self._archives.append(source)
             self._source_of |= dict.fromkeys((member.file for member in members), source)
+        self._folder_splits = folder_splits(self._source_of)
         self.images = self.with_suffix(*images.SUFFIXES)
         self._images_by_name: dict[str, list[str]] = defaultdict(list)
         for file in self.images:
@@ -70,19 +71,33 @@ class UploadFiles:
         """List the files with one of the suffixes, which are in lower case."""
         return [file for file in self._source_of if PurePosixPath(file).suffix.lower() in suffixes]
 
+    def with_suffix_other_than(self, *suffixes: str) -> list[str]:
+        """List the files with none of the suffixes, which are in lower case."""
+        return [file for file in self._source_of if PurePosixPath(file).suffix.lower() not in suffixes]
+
     def split_of(self, file: str) -> str | None:
         """Return the split of a file.
 
         The user's choice for the source has precedence over a folder above the file, and that over the source's name.
         """
         source = self._source_of[file]
-        folders = PurePosixPath(file).parts[:-1]
-        folder_split = next((split for folder in folders if (split := parse_split(folder))), None)
-        return source.requested_split or folder_split or source.split
+        return source.requested_split or self._folder_splits[file] or source.split
 
-    def requested_split_of(self, file: str) -> str | None:
-        """Return the split that the user chose for the file's source."""
-        return self._source_of[file].requested_split
+    def requested_split_of(self, *files: str) -> str | None:
+        """Return the first split that the user chose for the sources of `files`."""
+        return next((split for file in files if (split := self._source_of[file].requested_split)), None)
+
+    def choose_split(self, image: str, annotation: str, listed: str | None = None) -> str | None:
+        """Return the split of an annotated image.
+
+        The user's choice has precedence over `listed`, the split of a list that names the image, and that over the
+        folders and archives of the annotation and of the image.
+        """
+        requested = self.requested_split_of(annotation, image)
+        if requested or listed:
+            return requested or listed
+        folder_split = self._folder_splits[annotation] or self._folder_splits[image]
+        return folder_split or self._source_of[annotation].split or self._source_of[image].split
 
     def find_image(
         self, name: str, *, near: str, image_folder: Callable[[str], str] = lambda folder: folder
@@ -107,11 +122,34 @@ class UploadFiles:
         in_split = [file for file in candidates if self.split_of(file) == self.split_of(near)]
         return (in_split or candidates)[0]
 
+    def find_exactly(self, parts: Sequence[str], *, near: str) -> str | None:
+        """Return the image whose path ends with `parts`; None without one.
+
+        The nearest to `near` is chosen if there are several. The last part may lack the suffix.
+        """
+        folders = tuple(parts[:-1])
+        matches = [
+            file
+            for file in self._images_by_name.get(parts[-1], [])
+            if PurePosixPath(file).parts[:-1][len(PurePosixPath(file).parts) - len(parts) :] == folders
+        ]
+        # Compared by the folders that both paths share; the first match wins a tie.
+        folders_near = set(PurePosixPath(near).parents)
+        return max(matches, key=lambda file: len(folders_near.intersection(PurePosixPath(file).parents)), default=None)
+
     def read_texts(self, files: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield annotation files with their content; one that cannot be read becomes an issue."""
         for file, data in self._read(set(files)):
             if isinstance(data, DataRejected):
                 self._issues.record(data, at=Location(file=file))
+            else:
+                yield file, data
+
+    def read_images(self, files: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield encoded images; one that cannot be read becomes an issue."""
+        for file, data in self._read(set(files)):
+            if isinstance(data, DataRejected):
+                self._issues.record(data, at=Location(file=file), rows=1)
             else:
                 yield file, data
 
@@ -138,7 +176,7 @@ class UploadFiles:
             byte_count += len(data)
             files.append(file)
             encoded.append(data)
-            objects.append(self._to_objects(annotation, images.read_size(data), file))
+            objects.append(to_objects(annotation, images.read_size(data), Location(file=file), self._issues))
         if files:
             yield Batch({"image": encoded, "objects": objects}, Locations(files), split)
 
@@ -153,17 +191,20 @@ class UploadFiles:
             except DataRejected as rejection:
                 yield name, rejection
 
-    def _to_objects(self, annotation: ImageAnnotation, size: tuple[int, int] | None, file: str) -> AnnotatedObjects:
-        """Convert the objects to boxes in pixels of an image of `size`."""
-        if not annotation.objects:
-            self._issues.add("picture_without_objects", at=Location(file=file))
-        if size is None:
-            # The image column rejects this row.
-            return AnnotatedObjects(annotation.objects)
-        if annotation.size is not None and annotation.size != size and all(annotation.size):
-            actual, expected = (f"{width} x {height}" for width, height in (size, annotation.size))
-            self._issues.add("picture_size_differs", at=Location(file=file), actual=actual, expected=expected)
-        return AnnotatedObjects([_to_pixels(annotated, size) for annotated in annotation.objects], size)
+
+def to_objects(
+    annotation: ImageAnnotation, size: tuple[int, int] | None, at: Location, issues: IssueLog
+) -> AnnotatedObjects:
+    """Convert the objects to boxes in pixels of an image of `size`."""
+    if not annotation.objects:
+        issues.add("picture_without_objects", at=at)
+    if size is None:
+        # The image column rejects this row.
+        return AnnotatedObjects(annotation.objects)
+    if annotation.size is not None and annotation.size != size and all(annotation.size):
+        actual, expected = (f"{width} x {height}" for width, height in (size, annotation.size))
+        issues.add("picture_size_differs", at=at, actual=actual, expected=expected)
+    return AnnotatedObjects([_to_pixels(annotated, size) for annotated in annotation.objects], size)
 
 
 def _to_pixels(annotated: Mapping[str, Any], size: tuple[int, int]) -> Mapping[str, Any]:

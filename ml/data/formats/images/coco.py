@@ -71,7 +71,7 @@ class Coco(Format):
         class_names = {class_id: category.get("name") for class_id, category in _by_id(content, "categories").items()}
         image_entries = _by_id(content, "images")
         objects = self._group_objects(file, content, class_names, image_entries)
-        split = files.requested_split_of(file) or find_split(PurePosixPath(file).name) or files.split_of(file)
+        named_split = find_split(PurePosixPath(file).name)
         annotations = {}
         for row, (image_id, entry) in enumerate(image_entries.items(), start=1):
             image = files.find_image(str(entry.get("file_name") or ""), near=file)
@@ -81,7 +81,8 @@ class Coco(Format):
                 continue
             size = (entry.get("width"), entry.get("height"))
             checked_size = size if all(isinstance(side, int) for side in size) else None
-            annotations[image] = ImageAnnotation(objects[image_id], split or files.split_of(image), checked_size)  # type: ignore[arg-type]
+            split = files.choose_split(image, file, named_split)
+            annotations[image] = ImageAnnotation(objects[image_id], split, checked_size)  # type: ignore[arg-type]
         return annotations
 
     def _group_objects(

@@ -1,22 +1,26 @@
-"""Images with a manifest of their captions or labels."""
+"""Images with a manifest of their captions, labels or objects."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
+from ml.data.column_types.objects import ObjectsType
 from ml.data.files import images
 from ml.data.files.archives import list_members, read_members
-from ml.data.files.upload import ExtractedFile, find_split, parse_split
+from ml.data.files.upload import ExtractedFile, find_split, folder_splits, parse_split
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
+from ml.data.formats.images._annotations import ImageAnnotation, to_objects
+from ml.data.formats.images._box_columns import BoxColumns, are_fractions, to_relative
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
 from ml.data.tables.column_aliases import ALIASES
 from ml.data.tables.manifests import FILE_COLUMN_NAMES, SUFFIXES, FileIndex, ManifestRow, find_column, read_manifest
+from ml.data.tables.parquet_manifests import read_parquet_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -27,35 +31,63 @@ if TYPE_CHECKING:
 SURE: Final = 1.5
 #: Words in the usual names of manifests.
 USUAL_NAME_WORDS: Final = ("metadata", "captions", "labels", "annotations", "manifest")
-IMAGE_COLUMN_NAMES: Final = (*FILE_COLUMN_NAMES, *ALIASES["image"], "image_name", "image_id", "image_file", "id")
+_MORE_IMAGE_NAMES: Final = ("image_name", "image_id", "image_file", "image_path", "img_path", "img_name", "imageid")
+IMAGE_COLUMN_NAMES: Final = (*FILE_COLUMN_NAMES, *ALIASES["image"], *_MORE_IMAGE_NAMES, "id")
+#: Canonical columns that a manifest may bring, in the order of their precedence.
+VALUE_COLUMNS: Final = ("objects", "text", "label")
+MANIFEST_CONTENT: Final = ("text", "json", "parquet")
+#: A text beside an image is its YOLO labels, and JSON is COCO: these bring no table of objects.
+NO_OBJECT_SUFFIXES: Final = (".txt", ".json")
 SPLIT_COLUMN_NAMES: Final = ("split", "subset", "fold", "partition")
 
 
 @dataclass(frozen=True, slots=True)
 class ImageEntry:
-    """Caption or label of one image, with its split and manifest row."""
+    """Caption, label or objects of one image, with its split and manifest row."""
 
-    value: str
+    value: str | ImageAnnotation
     split: str | None
     location: Location
+
+
+class _SplitNames:
+    """Splits by the user's choice and by the names of manifests, folders and archives."""
+
+    def __init__(self, source_of: Mapping[str, UploadedFile], manifests: Sequence[UploadedFile]) -> None:
+        self._source_of = source_of
+        self._folder_splits = folder_splits([*source_of, *(manifest.name for manifest in manifests)])
+
+    def requested(self, manifest: UploadedFile, image: str) -> str | None:
+        """Return the split that the user chose for manifest or image."""
+        return manifest.requested_split or self._source_of[image].requested_split
+
+    def named(self, manifest: UploadedFile, image: str) -> str | None:
+        """Return the split by names: the manifest's, then the folders, then the archives."""
+        path = PurePosixPath(manifest.name)
+        folder_split = self._folder_splits[image] or self._folder_splits[manifest.name]
+        return find_split(path.name) or folder_split or self._source_of[image].split or find_split(path.parts[0])
 
 
 class ImageTable(Format):
     """An archive of images with a manifest in it or beside it.
 
-    The manifest is `metadata.csv`, `.tsv` or `.jsonl`, or COCO captions.
+    The manifest is `metadata.csv`, `.tsv`, `.jsonl` or `.parquet`, or COCO captions. Objects stand in a column, or have
+    a row each with columns such as class, xmin, ymin, xmax, ymax.
     """
 
     name = "image_table"
     summary = (
-        "Zip or tar of images with a manifest (metadata.csv, .tsv or .jsonl) of file_name and text or label, perhaps "
-        "also split; or with COCO captions; the manifest may be a file of its own"
+        "Zip or tar of images with a manifest (metadata.csv, .tsv, .jsonl or .parquet) of file_name and text, label or "
+        "objects, perhaps also split; with a row for each box (class, xmin, ymin, xmax, ymax); or with COCO captions; "
+        "the manifest may be a file of its own"
     )
-    columns: ClassVar[Mapping[str, str]] = {"image": "image", "text": "text", "label": "label"}
-    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "image", "text", "json"})
+    columns: ClassVar[Mapping[str, str]] = {"image": "image", "text": "text", "label": "label", "objects": "objects"}
+    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "image", "text", "json", "parquet"})
     has_columns = True
-    #: Text or label, one of them for all manifests; empty until a manifest is read.
+    #: Text, label or objects, one of them for all manifests; empty until a manifest is read.
     value_column: str = ""
+    #: Columns of boxes if every row is one object.
+    _box_columns: BoxColumns | None = None
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
@@ -64,10 +96,12 @@ class ImageTable(Format):
         If no task is named, the manifest needs a usual name.
         """
         has_images = any(source.content == "image" for source in sources)
-        manifests = [source.name for source in sources if source.content in ("text", "json")]
+        manifests = [source.name for source in sources if source.content in MANIFEST_CONTENT]
         for source in sources:
             has_images |= any(_is_image(name) for name in source.member_names)
             manifests += [name for name in source.member_names if _is_manifest(name)]
+        if required and "objects" in required:
+            manifests = [name for name in manifests if not name.lower().endswith(NO_OBJECT_SUFFIXES)]
         if not has_images or not manifests:
             return 0
         if required or any(_has_usual_name(name) for name in manifests):
@@ -76,53 +110,66 @@ class ImageTable(Format):
 
     def read(self) -> Iterator[Batch]:
         """Read the manifests, wherever they are; then yield the images they name, archive by archive."""
-        unknown = sorted(self.requested_columns.keys() - {"file", "text", "label", "split"})
+        unknown = sorted(self.requested_columns.keys() - {"file", "split", *VALUE_COLUMNS})
         if unknown:
-            raise DataRejected("invalid_columns", actual=", ".join(unknown), expected="file, text, label, split")
-        image_files, manifests = self._list_files()
+            raise DataRejected(
+                "invalid_columns", actual=", ".join(unknown), expected=", ".join(("file", *VALUE_COLUMNS, "split"))
+            )
+        source_of, manifests = self._list_files()
+        image_files = list(source_of)
         if not manifests:
             raise DataRejected("manifest_missing", actual=f"{len(image_files):,} images")
+        self._splits = _SplitNames(source_of, manifests)
         entries = self._read_manifests(FileIndex(image_files), manifests)
+        if self._box_columns:
+            _mark_fractions(entries)
         for file in image_files:
             if file not in entries:
                 self.issues.add("picture_not_in_table", at=Location(file=file))
         yield from self._batches(self._read_images(entries), entries)
 
-    def _choose_value_column(self, names: Collection[str]) -> str:
-        """Choose the column beside the image: as required, else a text or label."""
+    def _choose_value_column(self, cells: Mapping[str, Any]) -> str:
+        """Choose the column beside the image: as required, else objects, a text or a label."""
         for columns in (self.required_columns, self.requested_columns):
-            if columns and not {"text", "label"}.isdisjoint(columns):
-                return "text" if "text" in columns else "label"
+            chosen = [column for column in VALUE_COLUMNS if columns and column in columns]
+            if chosen:
+                return chosen[0]
+        names = cells.keys()
+        objects = find_column(names, ALIASES["objects"])
+        if BoxColumns.find(names) or (objects is not None and _is_structured(cells[objects])):
+            return "objects"
         candidates = [column for column in ("text", "label") if find_column(names, ALIASES[column]) is not None]
         return candidates[0] if candidates else "text"
 
-    def _list_files(self) -> tuple[list[str], list[UploadedFile]]:
-        """List the images and the manifests of the upload."""
-        image_files: list[str] = []
+    def _list_files(self) -> tuple[dict[str, UploadedFile], list[UploadedFile]]:
+        """List the images of the upload with the sources that hold them, and the manifests."""
+        source_of: dict[str, UploadedFile] = {}
         manifests: list[UploadedFile] = []
         for source in self.sources:
             if source.content == "image":
-                image_files.append(source.name)
-            elif source.content in ("text", "json"):
+                source_of[source.name] = source
+            elif source.content in MANIFEST_CONTENT:
                 manifests.append(source)
             else:
-                self._list_archive(source, image_files, manifests)
-        return image_files, manifests
+                self._list_archive(source, source_of, manifests)
+        return source_of, manifests
 
-    def _list_archive(self, source: UploadedFile, image_files: list[str], manifests: list[UploadedFile]) -> None:
+    def _list_archive(
+        self, source: UploadedFile, source_of: dict[str, UploadedFile], manifests: list[UploadedFile]
+    ) -> None:
         try:
             members = list_members(source, self.issues, self.limits)
         except DataRejected as rejection:
             self.issues.record(rejection, at=Location(file=source.name))
             return
-        image_files += [member.file for member in members if _is_image(member.file)]
+        source_of |= {member.file: source for member in members if _is_image(member.file)}
         candidates = [member.file for member in members if _is_manifest(member.file)]
         names = [file for file in candidates if _has_usual_name(file)] or candidates
         for file, data in read_members(source, names, self.issues, self.limits):
             if isinstance(data, DataRejected):
                 self.issues.record(data, at=Location(file=file))
             else:
-                manifests.append(ExtractedFile(file, source.path, data=data))
+                manifests.append(ExtractedFile(file, source.path, source.requested_split, data))
         for member in members:
             if member.file not in names and not _is_image(member.file):
                 self.issues.add("file_ignored", at=Location(file=member.file))
@@ -143,15 +190,21 @@ class ImageTable(Format):
             with manifest.open(self.limits) as file:
                 content = file.read()
             return _read_coco_captions(manifest.name, content, self.issues)
+        if manifest.content == "parquet":
+            return read_parquet_manifest(manifest, self.limits)
         return read_manifest(manifest, self.issues, self.limits)
 
     def _add_entries(
         self, entries: dict[str, list[ImageEntry]], index: FileIndex, manifest: UploadedFile, row: ManifestRow
     ) -> None:
         names = row.cells.keys()
-        self.value_column = self.value_column or self._choose_value_column(names)
+        self.value_column = self.value_column or self._choose_value_column(row.cells)
         file_column = self._find_column("file", names, IMAGE_COLUMN_NAMES)
         value_column = self._find_column(self.value_column, names, ALIASES[self.value_column])
+        boxes = BoxColumns.find(names) if self.value_column == "objects" and value_column is None else None
+        if boxes:
+            self._box_columns = boxes
+            value_column = ", ".join((boxes.label, *boxes.box))
         if file_column is None or value_column is None:
             missing = "file_name" if file_column is None else self.value_column
             at = Location(file=manifest.name)
@@ -159,14 +212,21 @@ class ImageTable(Format):
         self.detected_columns = self.detected_columns or {"file": file_column, self.value_column: value_column}
         try:
             file = index.find(str(row.cells[file_column]), beside=manifest.name)
-            split = self._split(row, manifest)
+            split = self._split(row, manifest, file)
         except DataRejected as rejection:
             self.issues.record(rejection, at=row.location, rows=1)
+            return
+        file_entries = entries.setdefault(file, [])
+        if self.value_column == "objects":
+            try:
+                _add_objects(file_entries, row, boxes, value_column, split)
+            except DataRejected as rejection:
+                self.issues.record(rejection, at=row.location, rows=1)
             return
         cell = row.cells[value_column]
         for value in cell if isinstance(cell, list) else [cell]:
             text = "" if value is None else str(value)
-            entries.setdefault(file, []).append(ImageEntry(text, split, row.location))
+            file_entries.append(ImageEntry(text, split, row.location))
 
     def _find_column(self, canonical: str, names: Collection[str], aliases: Sequence[str]) -> str | None:
         """Return the column that the user chose for `canonical`, else the one named like `aliases`."""
@@ -178,10 +238,15 @@ class ImageTable(Format):
             return columns[request - 1] if 1 <= request <= len(columns) else None
         return request if request in columns else None
 
-    def _split(self, row: ManifestRow, manifest: UploadedFile) -> str | None:
+    def _split(self, row: ManifestRow, manifest: UploadedFile, image: str) -> str | None:
+        """Return the split of an image.
+
+        The user's choice has precedence over the row's own cell, and that over names.
+        """
+        requested = self._splits.requested(manifest, image)
         column = self._find_column("split", row.cells.keys(), SPLIT_COLUMN_NAMES)
-        if column is None or not str(row.cells[column] or "").strip():
-            return manifest.requested_split or find_split(PurePosixPath(manifest.name).name)
+        if requested or column is None or not str(row.cells[column] or "").strip():
+            return requested or self._splits.named(manifest, image)
         split = parse_split(str(row.cells[column]))
         if split is None:
             raise DataRejected("split_unknown", actual=row.cells[column], expected="train, validation or test")
@@ -217,20 +282,59 @@ class ImageTable(Format):
                 rows.append((data, entry))
                 byte_counts[split] = byte_counts.get(split, 0) + len(data)
                 if len(rows) >= ROWS_PER_BATCH or byte_counts[split] >= BYTES_PER_BATCH:
-                    yield _batch(pending.pop(split), self.value_column, split)
+                    yield self._batch(pending.pop(split), split)
                     byte_counts[split] = 0
         for split, rows in pending.items():
-            yield _batch(rows, self.value_column, split)
+            yield self._batch(rows, split)
+
+    def _batch(self, rows: Sequence[tuple[bytes, ImageEntry]], split: str | None) -> Batch:
+        # The location of a row is its manifest row: that is where a user corrects it.
+        at = [entry.location for _, entry in rows]
+        locations = Locations(
+            [location.file or "" for location in at], rows=np.array([location.row or 0 for location in at])
+        )
+        values = [
+            entry.value
+            if isinstance(entry.value, str)
+            else to_objects(entry.value, images.read_size(data), entry.location, self.issues)
+            for data, entry in rows
+        ]
+        return Batch({"image": [data for data, _ in rows], self.value_column: values}, locations, split)
 
 
-def _batch(rows: Sequence[tuple[bytes, ImageEntry]], value_column: str, split: str | None) -> Batch:
-    # The location of a row is its manifest row: that is where a user corrects it.
-    at = [entry.location for _, entry in rows]
-    locations = Locations(
-        [location.file or "" for location in at], rows=np.array([location.row or 0 for location in at])
-    )
-    columns = {"image": [data for data, _ in rows], value_column: [entry.value for _, entry in rows]}
-    return Batch(columns, locations, split)
+def _add_objects(
+    entries: list[ImageEntry], row: ManifestRow, boxes: BoxColumns | None, column: str, split: str | None
+) -> None:
+    """Add the objects of a row to the entry of its image; raises `DataRejected`."""
+    if boxes is None:
+        annotation = ImageAnnotation(ObjectsType.from_cell(row.cells[column]).objects, split)
+        entries.append(ImageEntry(annotation, split, row.location))
+        return
+    objects: list[Mapping[str, Any]] = [*boxes.parse(row.cells)]
+    earlier = entries[0].value if entries else None
+    if isinstance(earlier, ImageAnnotation):
+        objects = [*earlier.objects, *objects]
+    location = entries[0].location if entries else row.location
+    annotation = ImageAnnotation(objects, split, boxes.parse_image_size(row.cells))
+    entries[:] = [ImageEntry(annotation, entries[0].split if entries else split, location)]
+
+
+def _mark_fractions(entries: Mapping[str, list[ImageEntry]]) -> None:
+    """Mark the boxes as fractions of their images if all are."""
+    annotations = [entry.value for values in entries.values() for entry in values]
+    objects = [annotated for value in annotations if isinstance(value, ImageAnnotation) for annotated in value.objects]
+    if not are_fractions(objects):
+        return
+    for values in entries.values():
+        for index, entry in enumerate(values):
+            if isinstance(entry.value, ImageAnnotation):
+                relative = replace(entry.value, objects=list(map(to_relative, entry.value.objects)))
+                values[index] = replace(entry, value=relative)
+
+
+def _is_structured(cell: Any) -> bool:
+    """Return whether a cell is a list or an object, perhaps as JSON."""
+    return isinstance(cell, list | dict) or (isinstance(cell, str) and cell.lstrip()[:1] in ("[", "{"))
 
 
 def _read_coco_captions(name: str, data: bytes, issues: IssueLog) -> Iterator[ManifestRow]:
@@ -258,7 +362,9 @@ def _is_image(name: str) -> bool:
 
 def _is_manifest(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not path.name.lower().startswith(("readme", "license", "."))
+    return path.suffix.lower() in (*SUFFIXES, ".parquet") and not path.name.lower().startswith(
+        ("readme", "license", ".")
+    )
 
 
 def _has_usual_name(name: str) -> bool:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ml.data.formats.base import Batch
 
 SURE: Final = 2
+TRAIN: Final = "train"
+#: Folder of the lists for detection.
+MAIN_LISTS: Final = "Main"
 CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -52,7 +55,7 @@ class Voc(Format):
                 root = read_xml(data)
                 image = _find_image(root, file, files)
                 objects = [_to_object(element) for element in root.iter("object")]
-                annotations[image] = ImageAnnotation(objects, _split_of(file, listed_splits, files), _size(root))
+                annotations[image] = ImageAnnotation(objects, _split_of(image, file, listed_splits, files), _size(root))
             except DataRejected as rejection:
                 self.issues.record(rejection, at=Location(file=file), rows=1)
         for image in files.images:
@@ -60,21 +63,26 @@ class Voc(Format):
                 expected = "an image, not a segmentation mask"
                 self.issues.add("file_ignored", at=Location(file=image), expected=expected)
                 continue
-            annotations.setdefault(image, ImageAnnotation([], _split_of(image, listed_splits, files)))
+            annotations.setdefault(image, ImageAnnotation([], _split_of(image, image, listed_splits, files)))
         yield from files.batches(annotations)
 
     def _read_lists(self, files: UploadFiles) -> dict[str, str]:
-        """Return the split of every listed image, by its name without suffix."""
+        """Return the split of every listed image, by its name without suffix.
+
+        An image of `trainval.txt` that no other list names is in train. Lists for other tasks than detection, such as
+        `ImageSets/Segmentation`, do not count if there are any in `ImageSets/Main`.
+        """
         splits: dict[str, str] = {}
         image_names = {PurePosixPath(image).stem for image in files.images}
-        lists = [file for file in files.with_suffix(".txt") if parse_split(PurePosixPath(file).stem)]
+        lists = [file for file in files.with_suffix(".txt") if _list_split(file)]
+        lists = [file for file in lists if PurePosixPath(file).parent.name == MAIN_LISTS] or lists
         for file, data in files.read_texts(lists):
-            split = parse_split(PurePosixPath(file).stem)
-            for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
-                name = line.split()[0] if line.split() else ""
+            split = _list_split(file)
+            for number, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), start=1):
+                name = _listed_name(line)
                 if name and name not in image_names:
                     self.issues.add("picture_missing", at=Location(file=file, line=number), actual=name, rows=1)
-                elif name and split:
+                elif name and split and not (_is_joint_list(file) and name in splits):
                     splits[name] = split
         return splits
 
@@ -89,12 +97,29 @@ def _find_image(root: Element, file: str, files: UploadFiles) -> str:
     return image
 
 
-def _split_of(file: str, listed_splits: Mapping[str, str], files: UploadFiles) -> str | None:
-    """Return the split of a file.
+def _split_of(image: str, annotation: str, listed_splits: Mapping[str, str], files: UploadFiles) -> str | None:
+    """Return the split of an image.
 
     The user's choice has precedence over a list, and that over folders and the archive's name.
     """
-    return files.requested_split_of(file) or listed_splits.get(PurePosixPath(file).stem) or files.split_of(file)
+    listed = listed_splits.get(PurePosixPath(annotation).stem) or listed_splits.get(PurePosixPath(image).stem)
+    return files.choose_split(image, annotation, listed)
+
+
+def _list_split(file: str) -> str | None:
+    """Return the split that a list of images is for, by its name."""
+    return TRAIN if _is_joint_list(file) else parse_split(PurePosixPath(file).stem)
+
+
+def _is_joint_list(file: str) -> bool:
+    """Return whether a list joins train and validation."""
+    return PurePosixPath(file).stem.lower() == "trainval"
+
+
+def _listed_name(line: str) -> str:
+    """Return the name, without folders and image suffix, at the start of a line."""
+    name = PurePosixPath(line.split()[0]).name if line.split() else ""
+    return PurePosixPath(name).stem if PurePosixPath(name).suffix.lower() in images.SUFFIXES else name
 
 
 def _is_mask(image: str) -> bool:

@@ -5,7 +5,6 @@ An image is stored as bytes, as base64 or as one column per pixel.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -18,6 +17,7 @@ from ml.data.formats.tables._table_format import TableFormat
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
 from ml.data.tables.cells import INSPECTED_ROWS, CellKind, are_distinct, are_references, kind_of_texts, read_cells
+from ml.data.tables.class_labels import column_class_names, decode_class, decode_objects, object_class_names
 from ml.data.tables.column_aliases import TRANSLATION
 from ml.data.tables.column_detection import detect_columns
 from ml.data.tables.layout import CellColumn, Layout
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 #: Small, because nothing states the size of an image before it is read.
 _IMAGE_ROWS_PER_BATCH: Final = 64
-#: Hugging Face datasets write -1 for a row without a label.
-_NO_CLASS: Final = -1
 
 
 class Parquet(TableFormat):
@@ -81,6 +79,8 @@ class Parquet(TableFormat):
         read_columns = [names[index] for index in (*layout.cell_positions, *layout.pixels)]
         label = layout.columns.get("label")
         class_names = _class_names(file.schema_arrow, None if label is None else names[label])
+        objects = layout.columns.get("objects")
+        object_names = {} if objects is None else object_class_names(file.schema_arrow.metadata, names[objects])
         batch_size = _IMAGE_ROWS_PER_BATCH if "image" in layout.columns else ROWS_PER_BATCH
         file_names = layout.names(columns_of_file)
         row = 0
@@ -92,6 +92,8 @@ class Parquet(TableFormat):
             cells = layout.cells({index: table.column(names[index]).to_pylist() for index in layout.cell_positions})
             if class_names:
                 cells["label"] = _decode_classes(cells["label"], class_names)
+            if object_names:
+                cells["objects"] = [decode_objects(cell, object_names) for cell in cells["objects"]]
             values, retained_rows = read_cells(cells, locations, self.issues)
             columns: dict[str, Any] = dict(values)
             if layout.pixels:
@@ -169,18 +171,9 @@ def _to_float32(cells: pa.Array) -> np.ndarray:
 
 def _decode_classes(codes: Sequence[Any], class_names: Sequence[str]) -> list[Any]:
     """Replace class numbers by their names."""
-    names: dict[Any, str | None] = {**dict(enumerate(class_names)), _NO_CLASS: None}
-    return [names.get(code, code) for code in codes]
+    return [decode_class(code, class_names) for code in codes]
 
 
 def _class_names(schema: pa.Schema, column: str | None) -> list[str]:
-    """Read class names from the schema metadata; empty without any.
-
-    Hugging Face's `ClassLabel` stores them there.
-    """
-    try:
-        metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        names = metadata["info"]["features"][column]["names"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return []
-    return names if isinstance(names, list) and all(isinstance(name, str) and name for name in names) else []
+    """Read class names from the schema metadata; empty without any."""
+    return [] if column is None else column_class_names(schema.metadata, column)

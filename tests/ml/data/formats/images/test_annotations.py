@@ -352,3 +352,22 @@ def test_coco_files_are_detected_by_the_names_of_other_tools(tmp_path, name):
     files = {f"images/p{number}.png": draw_image(number) for number in numbers}
     report, _ = import_zip(tmp_path, {name: make_coco_json(numbers), **files})
     assert (report.state, report.guess.format, report.classes) == ("ready", "coco", ["cat", "dog"])
+
+
+def test_only_the_lists_for_detection_decide_on_the_splits_of_voc(tmp_path):
+    names = [f"p{number}" for number in range(22)]
+    other_lists = {
+        "VOC/ImageSets/Segmentation/train.txt": "\n".join([*names[14:], "elsewhere"]).encode(),
+        "VOC/ImageSets/Main/trainval.txt": "\n".join(names[:18]).encode(),
+        "VOC/ImageSets/Main/cat_train.txt": b"p0 1\np1 -1\n",
+    }
+    report, _ = import_zip(tmp_path, annotations.make_voc() | other_lists)
+    assert (report.state, codes(report)) == ("ready", set())
+    assert report.splits == {"train": 14, "validation": 4, "test": 4}
+
+
+@all_formats
+def test_the_request_has_precedence_over_folders_and_lists(tmp_path, name):
+    archive = make_zip(LAYOUTS[name]().items())
+    report = upload(tmp_path, {"a.zip": archive}, splits={"a.zip": "train"})
+    assert report.splits["train"] == 18

@@ -157,3 +157,16 @@ def test_equal_pixels_mean_equal_content_however_they_are_encoded(tmp_path):
         digests.add(report.summary.digest)
         assert np.array_equal(Dataset.open(tmp_path / format / "dataset").rows("train")[0]["image"].shape, (6, 6, 1))
     assert len(digests) == 1
+
+
+def test_split_folders_may_stand_below_the_classes(tmp_path):
+    members = [(f"{name}/{'train' if row < 30 else 'val'}/{row}.png", make_png(row)) for row, name in enumerate(NAMES)]
+    report = upload(tmp_path, {"a.zip": make_zip(members)})
+    assert (report.state, codes(report), report.classes) == ("ready", set(), ["0", "1"])
+    assert report.splits["validation"] == 10
+
+
+def test_a_single_folder_named_like_a_split_beside_others_is_a_class(tmp_path):
+    members = [(f"{('bus', 'train')[row % 2]}/{row}.png", make_png(row)) for row in range(40)]
+    report = upload(tmp_path, {"a.zip": make_zip(members)})
+    assert (report.state, report.classes, report.splits["train"]) == ("ready", ["bus", "train"], 32)

@@ -178,3 +178,69 @@ def test_a_manifest_is_detected_among_very_many_images(tmp_path: Path) -> None:
     report = read(tmp_path, [*members, ("metadata.csv", make_table(rows=rows))], task=None)
 
     assert (report.state, report.guess.format, report.rows) == ("ready", "image_table", 40)
+
+
+SPLITS = {"train": range(16), "validation": range(16, 20), "test": range(20, 24)}
+SPLIT_COUNTS = {"train": 16, "validation": 4, "test": 4}
+
+
+def make_split_files(folders: dict[str, str]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Return the images and a table for each split, below its folder."""
+    images, tables = {}, {}
+    for split, numbers in SPLITS.items():
+        rows = [f"{index:02}.png,{TEXTS[index]}" for index in numbers]
+        tables[f"{folders[split]}/metadata.csv"] = make_table(rows=rows)
+        images |= {f"{folders[split]}/{index:02}.png": dataset_files.make_png(index) for index in numbers}
+    return images, tables
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        {"train": "train", "validation": "validation", "test": "test"},
+        {"train": "a/Training", "validation": "a/dev", "test": "a/testing"},
+        {"train": "all/train2017", "validation": "all/val2017", "test": "all/test2017"},
+        {"train": "data/images/train", "validation": "data/images/eval", "test": "data/images/test"},
+        {"train": "train_images", "validation": "valid_images", "test": "test_images"},
+        {"train": "train/train", "validation": "train/val", "test": "train/test"},
+    ],
+    ids=["plain", "aliases", "years", "deep", "suffixes", "wrapped"],
+)
+def test_folders_around_images_or_tables_decide_on_the_split(folders: dict[str, str], tmp_path: Path) -> None:
+    images, tables = make_split_files(folders)
+    in_each = read(tmp_path / "each", [*images.items(), *tables.items()])
+    rows = [f"{name},{TEXTS[int(name[-6:-4])]}" for name in images]
+    above = read(tmp_path / "above", [*images.items(), ("metadata.csv", make_table(rows=rows))])
+
+    assert (in_each.splits, above.splits) == (SPLIT_COUNTS, SPLIT_COUNTS)
+    assert imported_texts(tmp_path / "above")["test"] == TEXTS[20:]
+
+
+@pytest.mark.parametrize("names", [("train", "validation", "test"), ("a", "b", "c")], ids=["named", "requested"])
+def test_archives_decide_on_the_split_by_request_or_name(names: tuple[str, ...], tmp_path: Path) -> None:
+    files = {}
+    for name, numbers in zip(names, SPLITS.values(), strict=True):
+        table = make_table(rows=[f"{index:02}.png,{TEXTS[index]}" for index in numbers])
+        images = [(f"{index:02}.png", dataset_files.make_png(index)) for index in numbers]
+        files[f"{name}.zip"] = dataset_files.make_zip([("metadata.csv", table), *images])
+    requested = {f"{name}.zip": split for name, split in zip(names, SPLITS, strict=True)}
+    splits = requested if names[0] == "a" else None
+    report = dataset_files.upload(tmp_path, files, task="image_text_matching", tasks=TASKS, splits=splits)
+
+    assert report.splits == SPLIT_COUNTS
+
+
+def test_the_request_has_precedence_over_the_split_column(tmp_path: Path) -> None:
+    rows = [f"{index:02}.png,{text},test" for index, text in enumerate(TEXTS[:12])]
+    other = [f"{index:02}.png,{text},train" for index, text in enumerate(TEXTS[12:], start=12)]
+    names = "file_name,text,split"
+    images = make_images()
+    files = {
+        "a.zip": dataset_files.make_zip([("metadata.csv", make_table(names=names, rows=rows)), *images[:12]]),
+        "b.zip": dataset_files.make_zip([("metadata.csv", make_table(names=names, rows=other)), *images[12:]]),
+    }
+    splits = {"a.zip": "train", "b.zip": "test"}
+    report = dataset_files.upload(tmp_path, files, task="image_text_matching", tasks=TASKS, splits=splits)
+
+    assert report.splits["test"] == 12
+    assert imported_texts(tmp_path)["test"] == TEXTS[12:]

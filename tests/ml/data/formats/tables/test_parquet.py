@@ -130,3 +130,29 @@ def test_audio_clips_are_no_images(tmp_path):
     files = [{"bytes": clip, "path": "a.wav"} for clip in samples.VALUES["audio"](24)]
     report = upload(tmp_path, {"a.parquet": make_parquet({"audio": files, "sentence": ["yes", "no"] * 12})})
     assert (report.state, report.guess.task) == ("ready", "speech_recognition")
+
+
+CLASS_LABEL = {"names": ["Coverall", "Mask"], "_type": "ClassLabel"}
+BOX = {"feature": {"dtype": "float32", "_type": "Value"}, "length": 4, "_type": "Sequence"}
+
+
+@pytest.mark.parametrize("key", ["category", "categories", "label", "category_id"])
+@pytest.mark.parametrize("wrap", ["sequence", "large list", "brackets"])
+def test_classes_of_objects_have_the_names_in_the_schema(tmp_path, key, wrap):
+    fields = {"bbox": BOX, key: CLASS_LABEL}
+    feature = {
+        "sequence": {"feature": fields, "_type": "Sequence"},
+        "large list": {"feature": fields, "_type": "LargeList"},
+        "brackets": [fields],
+    }[wrap]
+    in_columns = {"bbox": [[1.0, 1.0, 3.0, 3.0], [0.0, 2.0, 2.0, 3.0]], key: [0, 1]}
+    in_rows = [{"bbox": [1.0, 1.0, 3.0, 3.0], key: 0}, {"bbox": [0.0, 2.0, 2.0, 3.0], key: 1}]
+    noted = {"info": {"features": {"image": {"_type": "Image"}, "objects": feature}}}
+    table = pa.table({"image": ENCODED, "objects": [in_columns if wrap == "sequence" else in_rows] * 40})
+    sink = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(noted)}), sink)
+    report = upload(tmp_path, {"a.parquet": sink.getvalue()})
+
+    assert (report.state, report.classes) == ("ready", ["Coverall", "Mask"])
+    objects = Dataset.open(tmp_path / "dataset").rows("train")[0]["objects"]
+    assert objects == [{"label": "Coverall", "box": [1, 1, 4, 4]}, {"label": "Mask", "box": [0, 2, 2, 5]}]
