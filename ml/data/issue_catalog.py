@@ -177,6 +177,11 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         'No column contains images. Name it: columns {"image": "name"} for encoded images, '
         'or {"image": "first:last"} for pixels.'
     ),
+    "measurements_not_supported": _error(
+        "The table holds measurements, and no task learns from measurements: tables are read for texts, images and "
+        'audio clips. If a column is a text, name it: columns {"text": "name"}. If the numbers are those of images, '
+        'name the first and the last of them and the size: columns {"image": "first:last", "shape": "28x28"}.'
+    ),
     "pixels_not_square": _error(
         'The number of pixel columns fits no square image. Give its shape: columns {"shape": "28x28"} '
         'or {"shape": "32x32x3"}.'
