@@ -146,6 +146,12 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     ),
     "recording_without_text": _warning("No manifest lists this audio file, so it was left out. Add it with its text."),
     "recording_listed_twice": _error("An audio file is listed twice. Keep the entry with the right text."),
+    "segment_invalid": _error(
+        "The part of the audio file is not a time. Write offset and duration, or start and end, in seconds."
+    ),
+    "segment_outside_file": _error(
+        "The part lies outside of the audio file. Write offset and duration in seconds, within the file."
+    ),
     # IDX
     "idx_header": _error(
         "An IDX file begins with 00 00, a type code, the number of dimensions and their sizes. Write it again."
