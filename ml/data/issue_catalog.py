@@ -364,6 +364,10 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "history_too_long": _error("The history has too many items. Keep the latest ones."),
     "history_not_a_list": _error('Write a history as a list of items: ["one", "two"].'),
     "history_short": _warning("Users with too few interactions to hold any out are used for training only."),
+    "held_out_items_not_used": _warning(
+        "A user has more than 100 items in a validation or test file. The latest 100 are predicted, the earlier ones "
+        "are read as known. Split by time for fewer."
+    ),
     "file_not_a_log": _warning("Only interactions are read; other files (titles, tags) were left out."),
     "no_log_in_archive": _error(
         "The archive contains no interaction log. Pack a table with user, item and optionally timestamp: ratings.csv."

@@ -75,9 +75,10 @@ def encode_wav(audio: Audio) -> bytes:
 
 
 def cut(data: bytes, *, offset: float, duration: float | None) -> bytes:
-    """Return a part of an audio file as WAV, or the file unchanged if the part is all of it.
+    """Return a part of an audio file as WAV.
 
-    `offset` and `duration` are seconds; None is up to the end. Only the part is decoded. Raises `UnreadableAudio`.
+    `offset` and `duration` are seconds; None is up to the end. Only the part is decoded. The file is returned unchanged
+    if the part is all of it. Raises `UnreadableAudio`.
     """
     import soundfile
 

@@ -54,7 +54,7 @@ _PRINTED_TEXT: Final = "written"
 _MAX_CELL_CHARACTERS: Final = 1_000_000
 
 
-class Segment(NamedTuple):
+class AudioSegment(NamedTuple):
     """Part of an audio file, in seconds."""
 
     offset: float
@@ -67,7 +67,7 @@ class Clip(NamedTuple):
 
     file: str
     #: None: the whole file.
-    segment: Segment | None = None
+    segment: AudioSegment | None = None
 
     @property
     def name(self) -> str:
@@ -80,7 +80,7 @@ class Clip(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """One line of a manifest: an audio file or a part of it, with its transcript and speaker.
+    """One line of a manifest: a clip with its transcript and speaker.
 
     A field is None if the manifest does not name it.
     """
@@ -91,7 +91,7 @@ class ManifestEntry:
     split: str | None
     at: Location
     #: Part of the file that the line is about; None for the whole file.
-    segment: Segment | None = None
+    segment: AudioSegment | None = None
 
     def merge(self, other: ManifestEntry) -> ManifestEntry | None:
         """Fill missing fields from another entry of the same file.
@@ -251,10 +251,10 @@ def _to_entry(
     )
 
 
-def _find_segment(cells: Mapping[str, Any]) -> Segment | None:
-    """Return the part of a file that a line names, None for the whole file; raises `ValueError`.
+def _find_segment(cells: Mapping[str, Any]) -> AudioSegment | None:
+    """Return the part of a file that a line names.
 
-    A duration of 0 or less means up to the end, as in NeMo.
+    None is the whole file. A duration of 0 or less means up to the end, as in NeMo. Raises `ValueError`.
     """
     offset_cell, duration_cell = cells.get("offset"), cells.get("duration")
     if _is_blank(offset_cell) and (_is_blank(duration_cell) or _NEMO_FILE not in cells):
@@ -263,10 +263,10 @@ def _find_segment(cells: Mapping[str, Any]) -> Segment | None:
     duration = 0.0 if _is_blank(duration_cell) else _to_seconds("duration", duration_cell)
     if offset < 0:
         raise ValueError(f"offset {offset_cell}")
-    return Segment(offset, duration if duration > 0 else None) if offset or duration > 0 else None
+    return AudioSegment(offset, duration if duration > 0 else None) if offset or duration > 0 else None
 
 
-def _find_start_and_end(cells: Mapping[str, Any]) -> Segment | None:
+def _find_start_and_end(cells: Mapping[str, Any]) -> AudioSegment | None:
     """Return the part between two columns of seconds; None if the file has none."""
     for names in _START_AND_END:
         values = [cells.get(name) for name in names]
@@ -278,7 +278,7 @@ def _find_start_and_end(cells: Mapping[str, Any]) -> Segment | None:
             continue  # a time of day, for example
         if not 0 <= start < end:
             raise ValueError(f"{names[0]} {values[0]}, {names[1]} {values[1]}")
-        return Segment(start, end - start)
+        return AudioSegment(start, end - start)
     return None
 
 

@@ -216,7 +216,7 @@ def _batch(
 
 
 def _cut(data: bytes, clip: Clip, entry: ManifestEntry) -> bytes | DataRejected:
-    """Return the part of an audio file that a line of a manifest names, or why there is none."""
+    """Return the part of a file that a manifest names, or why there is none."""
     assert clip.segment is not None, "a whole file is not cut"
     offset, duration = clip.segment
     try:
