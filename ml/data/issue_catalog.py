@@ -146,6 +146,12 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     ),
     "recording_without_text": _warning("No manifest lists this audio file, so it was left out. Add it with its text."),
     "recording_listed_twice": _error("An audio file is listed twice. Keep the entry with the right text."),
+    "segment_invalid": _error(
+        "The part of the audio file is not a time. Write offset and duration, or start and end, in seconds."
+    ),
+    "segment_outside_file": _error(
+        "The part lies outside of the audio file. Write offset and duration in seconds, within the file."
+    ),
     # IDX
     "idx_header": _error(
         "An IDX file begins with 00 00, a type code, the number of dimensions and their sizes. Write it again."
@@ -176,6 +182,11 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "no_image_columns": _error(
         'No column contains images. Name it: columns {"image": "name"} for encoded images, '
         'or {"image": "first:last"} for pixels.'
+    ),
+    "measurements_not_supported": _error(
+        "The table holds measurements, and no task learns from measurements: tables are read for texts, images and "
+        'audio clips. If a column is a text, name it: columns {"text": "name"}. If the numbers are those of images, '
+        'name the first and the last of them and the size: columns {"image": "first:last", "shape": "28x28"}.'
     ),
     "pixels_not_square": _error(
         'The number of pixel columns fits no square image. Give its shape: columns {"shape": "28x28"} '
@@ -367,6 +378,10 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "history_too_long": _error("The history has too many items. Keep the latest ones."),
     "history_not_a_list": _error('Write a history as a list of items: ["one", "two"].'),
     "history_short": _warning("Users with too few interactions to hold any out are used for training only."),
+    "held_out_items_not_used": _warning(
+        "A user has more than 100 items in a validation or test file. The latest 100 are predicted, the earlier ones "
+        "are read as known. Split by time for fewer."
+    ),
     "file_not_a_log": _warning("Only interactions are read; other files (titles, tags) were left out."),
     "no_log_in_archive": _error(
         "The archive contains no interaction log. Pack a table with user, item and optionally timestamp: ratings.csv."

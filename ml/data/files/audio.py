@@ -30,6 +30,11 @@ SILENT_PEAK: Final = 1e-4
 #: Fraction of samples at full scale above which a clip counts as clipped.
 MAX_CLIPPED_FRACTION: Final = 0.01
 
+#: A part that begins and ends this close to the ends of a file is the whole file: manifests round durations.
+_ROUNDING_SECONDS: Final = 0.05
+#: A part may end this much behind the end of a file.
+_OVERHANG_SECONDS: Final = 0.5
+
 _FORMATS: Final = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF"})
 SUFFIXES: Final = frozenset({".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"})
 _FORMAT_NAMES: Final = "WAV, FLAC, OGG, MP3 or AIFF"
@@ -67,6 +72,41 @@ def encode_wav(audio: Audio) -> bytes:
         writer.setframerate(audio.rate_hz)
         writer.writeframes(np.rint(audio.samples.clip(-1, 1) * 32_767).astype("<i2").tobytes())
     return file.getvalue()
+
+
+def cut(data: bytes, *, offset: float, duration: float | None) -> bytes:
+    """Return a part of an audio file as WAV.
+
+    `offset` and `duration` are seconds; None is up to the end. Only the part is decoded. The file is returned unchanged
+    if the part is all of it. Raises `UnreadableAudio`.
+    """
+    import soundfile
+
+    seconds = read_seconds(data) if looks_like_audio(data[:12]) else None
+    if seconds is None:
+        return data  # whatever is wrong with it is reported where whole files are read
+    end = seconds if duration is None else offset + duration
+    if offset >= seconds or end > seconds + _OVERHANG_SECONDS:
+        message = f"the part from {offset:g} to {end:g} s is outside of the file of {seconds:g} s"
+        hint = "Name the part in seconds: offset and duration within the file."
+        raise UnreadableAudio("segment_outside_file", message, hint=hint, expected=f"within 0 to {seconds:g} s")
+    if offset <= _ROUNDING_SECONDS and end >= seconds - _ROUNDING_SECONDS:
+        return data
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            file.seek(min(round(offset * file.samplerate), file.frames))
+            frames = min(round((end - offset) * file.samplerate), MAX_VALUES // file.channels)
+            values = file.read(frames=frames, dtype="float32", always_2d=True)
+            rate_hz = file.samplerate
+    except (soundfile.SoundFileError, RuntimeError, ValueError, OverflowError) as error:
+        raise UnreadableAudio(
+            "audio_corrupt", "the audio file cannot be decoded", hint="Open it in a player and save it again."
+        ) from error
+    # Samples beyond -1..1, or not finite, are left for `read` to judge.
+    is_regular = bool(len(values)) and float(np.abs(values).max()) <= 1
+    part = io.BytesIO()
+    soundfile.write(part, values, rate_hz, format="WAV", subtype="PCM_16" if is_regular else "FLOAT")
+    return part.getvalue()
 
 
 def looks_like_audio(start: bytes) -> bool:

@@ -157,7 +157,7 @@ class _Importer:
                 self.issues.add("wrong_format", at=Location(file=source.name), actual=source.content, expected=expected)
         if columns and not format_class.has_columns:
             self.issues.add("columns_not_used", actual=", ".join(columns))
-        if splits and format_class.split_rule is not None:
+        if self.split_plan.fractions and format_class.split_rule is not None:
             self.issues.add("splits_by_chance", actual=splits, expected=format_class.split_rule)
         self.staging = Staging(self.scratch, type_names=format_class.columns, issues=self.issues, limits=self.limits)
         self.format = format_class(

@@ -94,10 +94,13 @@ class Staging:
     def add(self, batch: Batch) -> None:
         """Check a batch and stage its valid rows.
 
-        Raises `DataRejected` if the upload exceeds a limit, or batches have different columns.
+        Raises `DataRejected` if the upload exceeds a limit, or batches have different columns or nothing but labels.
         """
         previous_types = dict(self.column_types)
         checked = self._check(batch)
+        if not checked:
+            at = Location(file=batch.locations.at(0).file if len(batch.locations) else None)
+            raise DataRejected("no_columns", actual="labels alone", expected="a column with texts or images", at=at)
         if previous_types and checked.keys() != previous_types.keys():
             self.column_types = previous_types
             at = Location(file=batch.locations.at(0).file)

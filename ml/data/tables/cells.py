@@ -25,6 +25,7 @@ INSPECTED_ROWS: Final = 20
 #: With fewer cells, all of them may differ by coincidence.
 MIN_DISTINCT_CELLS: Final = 10
 _BASE64_START: Final = 16
+_MAX_PIXEL: Final = 255
 #: Links, addresses, hashes and UUIDs, dates and times, paths of files, and credits of sentences.
 _REFERENCE: Final = re.compile(
     r"(https?://|ftp://|s3://|gs://|www\.)\S+$|\S+@\S+\.\w+$|doi:\S+$"
@@ -73,6 +74,11 @@ def are_references(cells: Sequence[Any]) -> bool:
     return matches * 2 > len(cells)
 
 
+def are_pixels(cells: Sequence[Any]) -> bool:
+    """Return whether all cells are whole numbers from 0 to 255."""
+    return bool(cells) and all(_is_pixel(cell) for cell in cells)
+
+
 def kind_of_texts(cells: Sequence[str]) -> CellKind:
     """Judge the kind of a column by its cells.
 
@@ -90,6 +96,16 @@ def is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_pixel(cell: Any) -> bool:
+    if isinstance(cell, bool):
+        return False
+    try:
+        number = float(cell)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return 0 <= number <= _MAX_PIXEL and number.is_integer()
 
 
 def _holds_image(cell: str) -> bool:

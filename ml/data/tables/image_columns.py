@@ -13,7 +13,12 @@ from ml.data.tables.pixels import MIN_PIXELS, REQUEST_HELP, infer_shape, with_sh
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PIXEL_NAME: Final = re.compile(r"[a-z ]*[_.\- ]?\d+([x_.\-]\d+)*", re.IGNORECASE)
+#: Fewer numbers without names of pixels are measurements: published lists of such pixels start at 8x8.
+MIN_UNNAMED_PIXELS: Final = 36
+#: A name with a number, as columns of one kind have.
+_NUMBERED_NAME: Final = re.compile(r"[a-z ]*[_.\- ]?\d+([x_.\-]\d+)*", re.IGNORECASE)
+#: A name that says that its column is a pixel: pixel0, px_1_2, 28x28.
+_PIXEL_NAME: Final = re.compile(r"(pixels?|pix|px)[_.\- ]?\d+([x_.,\-]\d+)*|\d+x\d+(x\d+)?", re.IGNORECASE)
 
 
 def has_images(query: ColumnQuery) -> bool:
@@ -32,8 +37,28 @@ def has_images(query: ColumnQuery) -> bool:
         return True
     if query.requested.keys() & {"text", "target"} or query.position_by_alias("text") is not None:
         return False
-    has_texts = any(column.kind == "text" for column in columns)
-    return not has_texts or sum(column.kind == "number" for column in columns) >= MIN_PIXELS
+    return has_pixels(query)
+
+
+def has_pixels(query: ColumnQuery) -> bool:
+    """Return whether columns of numbers are pixels rather than measurements.
+
+    At least `MIN_PIXELS` have names of pixels; or at least `MIN_UNNAMED_PIXELS` have numbers for names, or none, hold
+    whole numbers from 0 to 255 and fit a square image.
+    """
+    numbers = [column for column in query.columns if column.kind == "number"]
+    if not query.has_header:
+        label = len(numbers) == len(query.columns) and not infer_shape(len(numbers))
+        return _are_unnamed_pixels(numbers[1:] if label else numbers)
+    if sum(bool(_PIXEL_NAME.fullmatch(column.name.strip())) for column in numbers) >= MIN_PIXELS:
+        return True
+    return _are_unnamed_pixels([column for column in numbers if _NUMBERED_NAME.fullmatch(column.name.strip())])
+
+
+def _are_unnamed_pixels(columns: Sequence[CellColumn]) -> bool:
+    count = len(columns)
+    is_image = count >= MIN_UNNAMED_PIXELS and infer_shape(count) is not None
+    return is_image and all(column.holds_pixels for column in columns)
 
 
 def is_audio(column: CellColumn) -> bool:
@@ -92,7 +117,10 @@ def _image_positions(query: ColumnQuery, used_positions: set[int | None]) -> lis
     if not query.has_header:
         return numbers
     numbers = [index for index in numbers if not NON_DATA_NAME.fullmatch(columns[index].name.strip())]
-    pixels = [index for index in numbers if _PIXEL_NAME.fullmatch(columns[index].name.strip())]
+    named = [index for index in numbers if _PIXEL_NAME.fullmatch(columns[index].name.strip())]
+    if len(named) >= MIN_PIXELS:
+        return named
+    pixels = [index for index in numbers if _NUMBERED_NAME.fullmatch(columns[index].name.strip())]
     return pixels if len(pixels) >= MIN_PIXELS else numbers
 
 

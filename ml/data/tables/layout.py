@@ -34,6 +34,8 @@ class CellColumn:
     is_distinct: bool = False
     #: Whether cells refer to something rather than say it: links, hashes, credits.
     is_reference: bool = False
+    #: Whether all inspected cells are whole numbers from 0 to 255.
+    holds_pixels: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Read are the layouts in which speech datasets are published:
 
 - Hugging Face's audiofolder: `metadata.csv` or `metadata.jsonl` with `file_name` and a text
-- NeMo: JSON lines with `audio_filepath` and `text`
+- NeMo: JSON lines with `audio_filepath` and `text`; `offset` and `duration` name a part of a file, in seconds
 - Common Voice: TSV with `path` and `sentence`
 - LJSpeech: `metadata.csv` without a header, name | text | normalized text, the audio files in `wavs/`
 - LibriSpeech: text files without a header, the name up to the first blank, the text behind it
@@ -14,10 +14,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ml.data.files.audio import SUFFIXES
 from ml.data.files.text import read_text
@@ -43,15 +44,43 @@ FILE_COLUMN_NAMES: Final = (
     "clip",
     "id",
 )
+#: NeMo's name of the column of audio files; beside it, `duration` counts without an `offset`, too.
+_NEMO_FILE: Final = "audio_filepath"
+#: Columns with the start and the end of a part of a file, in seconds; they count only together.
+_START_AND_END: Final = (("start", "end"), ("start_time", "end_time"), ("begin", "end"))
 SPLIT_COLUMN_NAMES: Final = ("split", "subset", "partition")
 #: The text as printed, beside the normalized text with numbers spelled out; used for rows where the latter is empty.
 _PRINTED_TEXT: Final = "written"
 _MAX_CELL_CHARACTERS: Final = 1_000_000
 
 
+class AudioSegment(NamedTuple):
+    """Part of an audio file, in seconds."""
+
+    offset: float
+    #: None: up to the end of the file.
+    duration: float | None
+
+
+class Clip(NamedTuple):
+    """An audio file of the upload, or a part of it."""
+
+    file: str
+    #: None: the whole file.
+    segment: AudioSegment | None = None
+
+    @property
+    def name(self) -> str:
+        """The file, with a media fragment for a part: `a.wav#t=3,4.2`."""
+        if self.segment is None:
+            return self.file
+        offset, duration = self.segment
+        return f"{self.file}#t={offset:g}" + ("" if duration is None else f",{round(offset + duration, 6):g}")
+
+
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """One line of a manifest: an audio file with its transcript and speaker.
+    """One line of a manifest: a clip with its transcript and speaker.
 
     A field is None if the manifest does not name it.
     """
@@ -61,6 +90,8 @@ class ManifestEntry:
     speaker: str | None
     split: str | None
     at: Location
+    #: Part of the file that the line is about; None for the whole file.
+    segment: AudioSegment | None = None
 
     def merge(self, other: ManifestEntry) -> ManifestEntry | None:
         """Fill missing fields from another entry of the same file.
@@ -78,6 +109,8 @@ def read_entries(
 ) -> Iterator[ManifestEntry]:
     """Yield the entries of a manifest; a line that cannot be read becomes an issue.
 
+    So does a line whose part of a file is invalid.
+
     `columns` are the user's choices: canonical column -> its name in the manifest. Raises `DataRejected` if no column
     names audio files.
     """
@@ -85,7 +118,13 @@ def read_entries(
     read_rows = _read_json if text.lstrip()[:1] == "{" else _read_delimited
     split = find_split(manifest)
     for at, cells in read_rows(manifest, text, issues):
-        yield _to_entry(cells, columns, split, at)
+        entry = _to_entry(cells, columns, split, at)
+        try:
+            segment = _find_segment(cells)
+        except ValueError as error:
+            issues.add("segment_invalid", at=at, actual=error, expected="seconds, such as 3.5", rows=1)
+            continue
+        yield replace(entry, segment=segment)
 
 
 class AudioFileIndex:
@@ -210,6 +249,51 @@ def _to_entry(
         split=(parse_split(split_cell) if split_cell else None) or manifest_split,
         at=at,
     )
+
+
+def _find_segment(cells: Mapping[str, Any]) -> AudioSegment | None:
+    """Return the part of a file that a line names.
+
+    None is the whole file. A duration of 0 or less means up to the end, as in NeMo. Raises `ValueError`.
+    """
+    offset_cell, duration_cell = cells.get("offset"), cells.get("duration")
+    if _is_blank(offset_cell) and (_is_blank(duration_cell) or _NEMO_FILE not in cells):
+        return _find_start_and_end(cells)
+    offset = 0.0 if _is_blank(offset_cell) else _to_seconds("offset", offset_cell)
+    duration = 0.0 if _is_blank(duration_cell) else _to_seconds("duration", duration_cell)
+    if offset < 0:
+        raise ValueError(f"offset {offset_cell}")
+    return AudioSegment(offset, duration if duration > 0 else None) if offset or duration > 0 else None
+
+
+def _find_start_and_end(cells: Mapping[str, Any]) -> AudioSegment | None:
+    """Return the part between two columns of seconds; None if the file has none."""
+    for names in _START_AND_END:
+        values = [cells.get(name) for name in names]
+        if any(map(_is_blank, values)):
+            continue
+        try:
+            start, end = (_to_seconds(name, value) for name, value in zip(names, values, strict=True))
+        except ValueError:
+            continue  # a time of day, for example
+        if not 0 <= start < end:
+            raise ValueError(f"{names[0]} {values[0]}, {names[1]} {values[1]}")
+        return AudioSegment(start, end - start)
+    return None
+
+
+def _is_blank(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def _to_seconds(name: str, cell: Any) -> float:
+    try:
+        seconds = math.nan if isinstance(cell, bool) else float(cell)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise ValueError(f"{name} {cell}")
+    return seconds
 
 
 def _find_value(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from ml.data.files import audio
 from ml.data.files.archives import list_members, read_members
 from ml.data.files.ignored import is_ignored
 from ml.data.files.natural_sort import natural_sort_key
@@ -12,7 +13,14 @@ from ml.data.files.upload import parse_split
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
-from ml.data.tables.speech_manifests import AudioFileIndex, ManifestEntry, is_audio_file, is_manifest, read_entries
+from ml.data.tables.speech_manifests import (
+    AudioFileIndex,
+    Clip,
+    ManifestEntry,
+    is_audio_file,
+    is_manifest,
+    read_entries,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,19 +60,27 @@ class SpeechFiles(Format):
         sources_by_file, manifests = self._list_files()
         index = AudioFileIndex(sources_by_file)
         entries = self._read_manifests(index, manifests)
-        for file in index.files if manifests else ():
-            if file not in entries:
-                self.issues.add("recording_without_text", at=Location(file=file))
         if not manifests:
-            entries = {file: ManifestEntry(file, None, None, None, Location(file=file)) for file in sources_by_file}
+            entries = {
+                Clip(file): ManifestEntry(file, None, None, None, Location(file=file)) for file in sources_by_file
+            }
+        clips_by_file: dict[str, list[Clip]] = {}
+        for clip in entries:
+            clips_by_file.setdefault(clip.file, []).append(clip)
+        for file in index.files:
+            if file not in clips_by_file:
+                self.issues.add("recording_without_text", at=Location(file=file))
         columns = [
             name for name in OPTIONAL_COLUMNS if any(getattr(entry, name) is not None for entry in entries.values())
         ]
         self.detected_columns = {name: name for name in columns}
         contents = (
-            (file, data)
+            (clip, data if clip.segment is None or isinstance(data, DataRejected) else _cut(data, clip, entries[clip]))
             for source in self.sources
-            for file, data in self._read_audio(source, {file for file in entries if sources_by_file[file] is source})
+            for file, data in self._read_audio(
+                source, {file for file in clips_by_file if sources_by_file[file] is source}
+            )
+            for clip in clips_by_file[file]
         )
         yield from self._batches(contents, entries, sources_by_file, columns)
 
@@ -104,13 +120,13 @@ class SpeechFiles(Format):
             else:
                 manifests[name] = data
 
-    def _read_manifests(self, index: AudioFileIndex, manifests: Mapping[str, bytes]) -> dict[str, ManifestEntry]:
-        """Merge the entries of all manifests by audio file.
+    def _read_manifests(self, index: AudioFileIndex, manifests: Mapping[str, bytes]) -> dict[Clip, ManifestEntry]:
+        """Merge the entries of all manifests by audio file, or part of one.
 
         An entry whose audio file is missing becomes an issue; so does a manifest that names no audio file of the
         upload, if another one does.
         """
-        entries: dict[str, ManifestEntry] = {}
+        entries: dict[Clip, ManifestEntry] = {}
         names = sorted(manifests, key=natural_sort_key)
         matching = [name for name in names if self._matches_audio(name, manifests[name], index)]
         for name in names:
@@ -126,18 +142,19 @@ class SpeechFiles(Format):
         return entries
 
     def _add_entry(
-        self, entries: dict[str, ManifestEntry], entry: ManifestEntry, manifest: str, index: AudioFileIndex
+        self, entries: dict[Clip, ManifestEntry], entry: ManifestEntry, manifest: str, index: AudioFileIndex
     ) -> None:
         file = index.find(entry.file_name, manifest)
         if file is None:
             expected = "the name of an audio file in the upload, such as " + (index.files or ["none"])[0]
             self.issues.add("recording_missing", at=entry.at, actual=entry.file_name, expected=expected, rows=1)
             return
-        merged = entries[file].merge(entry) if file in entries else entry
+        clip = Clip(file, entry.segment)
+        merged = entries[clip].merge(entry) if clip in entries else entry
         if merged is None:
             self.issues.add("recording_listed_twice", at=entry.at, actual=entry.file_name, rows=1)
         else:
-            entries[file] = merged
+            entries[clip] = merged
 
     def _matches_audio(self, manifest: str, content: bytes, index: AudioFileIndex) -> bool:
         """Return whether any entry of the manifest names an audio file of the upload."""
@@ -160,42 +177,52 @@ class SpeechFiles(Format):
 
     def _batches(
         self,
-        contents: Iterator[tuple[str, bytes | DataRejected]],
-        entries: Mapping[str, ManifestEntry],
+        contents: Iterator[tuple[Clip, bytes | DataRejected]],
+        entries: Mapping[Clip, ManifestEntry],
         sources_by_file: Mapping[str, UploadedFile],
         columns: Sequence[str],
     ) -> Iterator[Batch]:
-        """Group consecutive audio files of one split into batches."""
-        files: list[str] = []
+        """Group consecutive clips of one split into batches."""
+        clips: list[Clip] = []
         encoded: list[bytes] = []
         split: str | None = None
         byte_count = 0
-        for file, data in contents:
+        for clip, data in contents:
             if isinstance(data, DataRejected):
-                self.issues.record(data, at=Location(file=file), rows=1)
+                self.issues.record(data, at=Location(file=clip.file), rows=1)
                 continue
-            file_split = _split_of(file, entries[file], sources_by_file[file])
-            is_full = len(files) >= ROWS_PER_BATCH or byte_count >= BYTES_PER_BATCH
-            if files and (is_full or file_split != split):
-                yield _batch(files, encoded, entries, columns, split)
-                files, encoded, byte_count = [], [], 0
-            split = file_split
+            clip_split = _split_of(clip.file, entries[clip], sources_by_file[clip.file])
+            is_full = len(clips) >= ROWS_PER_BATCH or byte_count >= BYTES_PER_BATCH
+            if clips and (is_full or clip_split != split):
+                yield _batch(clips, encoded, entries, columns, split)
+                clips, encoded, byte_count = [], [], 0
+            split = clip_split
             byte_count += len(data)
-            files.append(file)
+            clips.append(clip)
             encoded.append(data)
-        if files:
-            yield _batch(files, encoded, entries, columns, split)
+        if clips:
+            yield _batch(clips, encoded, entries, columns, split)
 
 
 def _batch(
-    files: Sequence[str],
+    clips: Sequence[Clip],
     encoded: list[bytes],
-    entries: Mapping[str, ManifestEntry],
+    entries: Mapping[Clip, ManifestEntry],
     columns: Sequence[str],
     split: str | None,
 ) -> Batch:
-    texts = {name: [getattr(entries[file], name) or "" for file in files] for name in columns}
-    return Batch({"audio": encoded, **texts}, Locations(files), split)
+    texts = {name: [getattr(entries[clip], name) or "" for clip in clips] for name in columns}
+    return Batch({"audio": encoded, **texts}, Locations([clip.name for clip in clips]), split)
+
+
+def _cut(data: bytes, clip: Clip, entry: ManifestEntry) -> bytes | DataRejected:
+    """Return the part of a file that a manifest names, or why there is none."""
+    assert clip.segment is not None, "a whole file is not cut"
+    offset, duration = clip.segment
+    try:
+        return audio.cut(data, offset=offset, duration=duration)
+    except audio.UnreadableAudio as error:
+        return DataRejected(error.issue, actual=error.message, expected=error.expected, at=entry.at)
 
 
 def _split_of(file: str, entry: ManifestEntry, source: UploadedFile) -> str | None:

@@ -9,21 +9,26 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from ml.data.column_types.items import parse_item
+from ml.data.dataset import SPLITS
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ml.data.issues import IssueLog
     from ml.data.limits import Limits
 
 #: Minimum interactions of a user: one each for training, validation and test.
 MIN_HELD_OUT_ITEMS: Final = 3
+#: Minimum interactions of a row: one to predict, and one before it.
+MIN_PREDICTED_ITEMS: Final = 2
+#: Items of a user that are predicted in one split, if files name the splits: each is a row with all items before it.
+MAX_HELD_OUT_ITEMS: Final = 100
 #: Exclusive upper bound of a timestamp, units per second, name of the unit. Seconds reach 1e11 in the year 5138;
 #: milliseconds reached it in 1973.
 UNITS: Final = (
@@ -34,12 +39,65 @@ UNITS: Final = (
 )
 
 
+class History(NamedTuple):
+    """The items of a user or a session, in order."""
+
+    items: Sequence[Any]
+    #: Location of the first event.
+    at: Location
+    #: Split of each item, in the order of `SPLITS`; None if no file names one.
+    splits: Sequence[str] | None = None
+    #: Whether it is a session of one file rather than the events of a user.
+    is_session: bool = False
+
+    def rows(self) -> Iterator[tuple[str, Sequence[Any]]]:
+        """Yield split and row; the last item of a row is the one to predict.
+
+        Without splits of the files the last item is for test and the one before it for validation. With them, a session
+        is one row; a user has one row of all training items, and a row for each of the latest `MAX_HELD_OUT_ITEMS`
+        items of a validation or test file, with the items before it.
+        """
+        if self.splits is None:
+            yield from split_history(self.items)
+            return
+        if self.is_session:
+            yield self.splits[0], self.items
+            return
+        train_count = self.splits.count(SPLITS[0])
+        if train_count:
+            yield SPLITS[0], self.items[:train_count]
+        for position in self._held_out_positions():
+            yield self.splits[position], self.items[: position + 1]
+
+    @property
+    def unused_count(self) -> int:
+        """Number of validation and test items without a row of their own."""
+        if self.splits is None or self.is_session:
+            return 0
+        return sum(max(0, self.splits.count(split) - MAX_HELD_OUT_ITEMS) for split in SPLITS[1:])
+
+    def _held_out_positions(self) -> Iterator[int]:
+        """Yield the positions of the items to predict, the latest of each split."""
+        assert self.splits is not None, "the files name splits"
+        end = self.splits.count(SPLITS[0])
+        for split in SPLITS[1:]:
+            start, end = end, end + self.splits.count(split)
+            yield from range(max(1, start, end - MAX_HELD_OUT_ITEMS), end)
+
+    @property
+    def is_short(self) -> bool:
+        """True if it has too few items for its splits."""
+        return len(self.items) < (MIN_HELD_OUT_ITEMS if self.splits is None else MIN_PREDICTED_ITEMS)
+
+
 @dataclass(slots=True)
 class InteractionLog:
     """Events in the order of the files, in compact columns; `histories` returns them by user."""
 
     issues: IssueLog
     limits: Limits
+    #: File -> its split, if the files name splits. Then a user's events are in the order of the splits first.
+    splits: Mapping[str, str] = field(default_factory=dict)
     #: User id -> code, in the order of their first events.
     users: dict[str, int] = field(default_factory=dict)
     #: Item id -> code, likewise.
@@ -77,8 +135,8 @@ class InteractionLog:
         self._times.append(time)
         self._positions.append((len(self._files) - 1, at.row or 0))
 
-    def histories(self) -> Iterator[tuple[list[str], Location]]:
-        """Yield the items of each user by time, and where the first event is.
+    def histories(self) -> Iterator[History]:
+        """Yield the items of each user by time, or by split and time.
 
         What is repaired on the way becomes an issue.
         """
@@ -86,7 +144,8 @@ class InteractionLog:
         names = self._item_names()
         users, items, times = np.array(self._user_codes), np.array(self._item_codes), np.array(self._times)
         # Without timestamps all times are equal, and the order of the file remains.
-        order = np.lexsort((np.arange(len(users)), times, users))
+        splits = self._event_splits()
+        order = np.lexsort((np.arange(len(users)), times, splits, users))
         if self._timed_count:
             order = order[self._has_time(times)[order]]
         else:
@@ -100,9 +159,21 @@ class InteractionLog:
             unique_events = self._drop_duplicates(events, items, times)
             _, first_occurrences = np.unique(items[unique_events], return_index=True)
             repeated_events += np.delete(unique_events, first_occurrences).tolist()
-            yield [names[code] for code in items[unique_events].tolist()], self._location(int(unique_events[0]))
+            yield History(
+                [names[code] for code in items[unique_events].tolist()],
+                self._location(int(unique_events[0])),
+                [SPLITS[code] for code in splits[unique_events].tolist()] if self.splits else None,
+            )
         self._report("interactions_sorted", unsorted_events)
         self._report("interactions_repeated", repeated_events)
+
+    def _event_splits(self) -> np.ndarray:
+        """Return int64 [E] into `SPLITS`: the split of each event.
+
+        It is 0 if the file of the event names none.
+        """
+        of_files = np.array([SPLITS.index(self.splits.get(file, SPLITS[0])) for file in self._files], dtype=np.int64)
+        return np.asarray(of_files[[file for file, _ in self._positions]])
 
     def _item_names(self) -> list[str]:
         names = _drop_fractions(list(self.items))

@@ -13,11 +13,12 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
+from ml.data.dataset import SPLITS
 from ml.data.files.archives import list_members, read_members
 from ml.data.files.text import open_text, read_lines
-from ml.data.files.upload import ExtractedFile
+from ml.data.files.upload import ExtractedFile, find_split
 from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format
-from ml.data.formats.behavior._interaction_log import MIN_HELD_OUT_ITEMS, InteractionLog, split_history
+from ml.data.formats.behavior._interaction_log import MIN_HELD_OUT_ITEMS, MIN_PREDICTED_ITEMS, History, InteractionLog
 from ml.data.issues import DataRejected, IssueLog, Location
 from ml.data.limits import Limits
 from ml.data.locations import Locations
@@ -68,6 +69,8 @@ LOG_NAMES: Final = re.compile(
     r"(ratings?|u\.data|interactions?|events?|reviews?|transactions?|sessions?)\b", re.IGNORECASE
 )
 MOVIELENS_NAMES: Final = frozenset({"ratings.csv", "ratings.dat", "u.data"})
+#: Suffix of RecBole's logs. Files of users (.user), items (.item) and others lie beside them.
+RECBOLE_SUFFIX: Final = ".inter"
 TABLE_SUFFIXES: Final = frozenset(
     {".csv", ".tsv", ".dat", ".data", ".inter", ".txt", ".jsonl", ".ndjson", ".json", ".parquet"}
 )
@@ -92,7 +95,8 @@ class Interactions(Format):
     """A row per interaction, or a line per history.
 
     An interaction has a user, an item, and perhaps a rating and a time. Users are split by time, not at random: the
-    last item of each is for test, the one before it for validation.
+    last item of each is for test, the one before it for validation. Files that name different splits hold the items of
+    these splits, in this order.
     """
 
     name = "interactions"
@@ -121,13 +125,20 @@ class Interactions(Format):
 
         A user may be in several files.
         """
-        log = InteractionLog(self.issues, self.limits)
-        sessions: list[tuple[list[Any], Location]] = []
+        sessions: list[History] = []
         unknown = sorted(self.requested_columns.keys() - {*FIELDS, "history"})
         if unknown:
             expected = ", ".join((*FIELDS, "history"))
             raise DataRejected("invalid_columns", actual=", ".join(unknown), expected=expected)
-        for source in self._list_logs():
+        logs = self._list_logs()
+        splits = _splits_of(logs)
+        if splits:
+            # In the order of the splits: without times, what is predicted comes after what is known.
+            logs.sort(key=lambda source: SPLITS.index(splits[source.name]))
+        elif requested := {source.name: source.requested_split for source in logs if source.requested_split}:
+            self.issues.add("splits_by_chance", actual=requested, expected=self.split_rule)
+        log = InteractionLog(self.issues, self.limits, splits)
+        for source in logs:
             try:
                 if source.content == "parquet":
                     self._read_parquet(source, log)
@@ -139,21 +150,23 @@ class Interactions(Format):
                 self.issues.record(rejection, at=Location(file=source.name))
         yield from self._batches(itertools.chain(log.histories() if len(log) else (), sessions))
 
-    def _batches(self, histories: Iterator[tuple[list[Any], Location]]) -> Iterator[Batch]:
+    def _batches(self, histories: Iterator[History]) -> Iterator[Batch]:
         pending: dict[str, list[tuple[list[Any], Location]]] = {}
-        short_histories: list[Location] = []
+        short_histories: list[History] = []
         training_items: set[str] = set()
         held_out_items: dict[str, Location] = {}
-        for history, location in histories:
-            if len(history) < MIN_HELD_OUT_ITEMS:
-                short_histories.append(location)
-            for split, row in split_history(history):
+        for history in histories:
+            if history.is_short:
+                short_histories.append(history)
+            if history.unused_count:
+                self.issues.add("held_out_items_not_used", at=history.at, count=history.unused_count)
+            for split, row in history.rows():
                 if split == "train":
                     training_items.update(map(str, row))
                 else:
-                    held_out_items.setdefault(str(row[-1]), location)
+                    held_out_items.setdefault(str(row[-1]), history.at)
                 rows = pending.setdefault(split, [])
-                rows.append((list(row), location))
+                rows.append((list(row), history.at))
                 if len(rows) >= ROWS_PER_BATCH:
                     yield _batch(pending.pop(split), split)
         for split, rows in pending.items():
@@ -162,9 +175,9 @@ class Interactions(Format):
             if item not in training_items:
                 expected = "an item of training rows"
                 self.issues.add("items_not_in_training", at=location, actual=item, expected=expected)
-        for location in short_histories:
-            expected = f"at least {MIN_HELD_OUT_ITEMS} interactions"
-            self.issues.add("history_short", at=location, expected=expected)
+        for history in short_histories:
+            minimum = MIN_HELD_OUT_ITEMS if history.splits is None else MIN_PREDICTED_ITEMS
+            self.issues.add("history_short", at=history.at, expected=f"at least {minimum} interactions")
 
     def _list_logs(self) -> list[UploadedFile]:
         """List the files that hold interactions; other files, such as titles and tags, become issues."""
@@ -174,7 +187,7 @@ class Interactions(Format):
                 files += self._extract_logs(source)
             else:
                 files.append(source)
-        logs = [file for file in files if LOG_NAMES.match(PurePosixPath(file.name).name)]
+        logs = [file for file in files if _is_log_name(file.name)]
         if not logs or len(logs) == len(files):
             return files
         for file in files:
@@ -189,7 +202,7 @@ class Interactions(Format):
             self.issues.record(rejection, at=Location(file=source.name))
             return []
         tables = [member.file for member in members if PurePosixPath(member.file).suffix.lower() in TABLE_SUFFIXES]
-        logs = [file for file in tables if LOG_NAMES.match(PurePosixPath(file).name)] or tables
+        logs = [file for file in tables if _is_log_name(file)] or tables
         for member in members:
             if member.file not in logs:
                 self.issues.add("file_not_a_log", at=Location(file=member.file))
@@ -266,7 +279,7 @@ class Interactions(Format):
         except (pa.ArrowException, OSError, ValueError, KeyError, IndexError) as error:
             raise DataRejected("damaged_file", actual=error) from error
 
-    def _read_json(self, source: UploadedFile, log: InteractionLog, sessions: list[tuple[list[Any], Location]]) -> None:
+    def _read_json(self, source: UploadedFile, log: InteractionLog, sessions: list[History]) -> None:
         layout: LogLayout | None = None
         with open_text(source, self.issues, self.limits) as text:
             for number, line in enumerate(read_lines(text), start=1):
@@ -279,7 +292,8 @@ class Interactions(Format):
                         record = _parse_object(line)
                         session = self._find_session(record)
                     if session is not None:
-                        sessions.append((session, at))
+                        split = log.splits.get(source.name)
+                        sessions.append(History(session, at, None if split is None else [split], is_session=True))
                         continue
                     layout = layout or self._detect_layout(source, list(record))
                     cells = {field: record.get(layout.names[index]) for field, index in layout.positions.items()}
@@ -333,10 +347,28 @@ def _batch(rows: Sequence[tuple[list[Any], Location]], split: str) -> Batch:
     return Batch({"history": [history for history, _ in rows]}, locations, split)
 
 
+def _is_log_name(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.suffix.lower() == RECBOLE_SUFFIX or LOG_NAMES.match(path.name) is not None
+
+
+def _splits_of(logs: Sequence[UploadedFile]) -> dict[str, str]:
+    """Return the split of each log by its name; empty unless they name different ones.
+
+    A log without a split is for training.
+    """
+    splits = {
+        log.name: log.requested_split or find_split(PurePosixPath(log.name).name) or log.split or SPLITS[0]
+        for log in logs
+    }
+    return splits if len(set(splits.values())) > 1 else {}
+
+
 def _is_log(source: UploadedFile) -> bool:
     """Return whether column names or MovieLens's double colons mark a log."""
     if source.content in ("zip", "tar"):
-        return any(PurePosixPath(name).name.lower() in MOVIELENS_NAMES for name in source.member_names)
+        paths = [PurePosixPath(name.lower()) for name in source.member_names]
+        return any(path.name in MOVIELENS_NAMES or path.suffix == RECBOLE_SUFFIX for path in paths)
     if source.content == "parquet":
         return _are_log_columns(_parquet_names(source))
     try:

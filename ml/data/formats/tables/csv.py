@@ -22,7 +22,15 @@ from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch
 from ml.data.formats.tables._table_format import TableFormat
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
-from ml.data.tables.cells import INSPECTED_ROWS, are_distinct, are_references, is_number, kind_of_texts, read_cells
+from ml.data.tables.cells import (
+    INSPECTED_ROWS,
+    are_distinct,
+    are_pixels,
+    are_references,
+    is_number,
+    kind_of_texts,
+    read_cells,
+)
 from ml.data.tables.column_detection import detect_columns
 from ml.data.tables.layout import CellColumn, Layout
 from ml.data.tables.pixels import PixelReader
@@ -296,7 +304,9 @@ def _describe_columns(records: Sequence[Sequence[str]], *, has_header: bool) -> 
 
 def _describe_column(name: str, cells: Sequence[str]) -> CellColumn:
     mean_characters = sum(map(len, cells)) / max(1, len(cells))
-    return CellColumn(name, kind_of_texts(cells), mean_characters, are_distinct(cells), are_references(cells))
+    return CellColumn(
+        name, kind_of_texts(cells), mean_characters, are_distinct(cells), are_references(cells), are_pixels(cells)
+    )
 
 
 def _parse_records(start: Sequence[str], delimiter: str) -> list[list[str]]:

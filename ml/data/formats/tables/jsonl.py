@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -12,10 +13,11 @@ from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch
 from ml.data.formats.tables._table_format import TableFormat
 from ml.data.issues import Location
 from ml.data.locations import Locations
-from ml.data.tables.cells import INSPECTED_ROWS, are_distinct, are_references, kind_of_texts, read_cells
+from ml.data.tables.cells import INSPECTED_ROWS, are_distinct, are_pixels, are_references, kind_of_texts, read_cells
 from ml.data.tables.column_aliases import TRANSLATION
 from ml.data.tables.column_detection import detect_columns
 from ml.data.tables.layout import CellColumn
+from ml.data.tables.pixels import PixelReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,14 +42,14 @@ class Jsonl(TableFormat):
     """
 
     name = "jsonl"
-    summary = "JSON lines: one object per row, whose keys are the columns"
+    summary = "JSON lines: one object per row, whose keys are the columns; an image is base64 or one key per pixel"
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"json"})
 
     def read(self) -> Iterator[Batch]:
         """Yield the rows of one file after another."""
-        yield from self.read_files(self._read_file)
+        yield from self.read_files(partial(self._read_file, pixels=PixelReader(self.issues)))
 
-    def _read_file(self, source: UploadedFile) -> Iterator[Batch]:
+    def _read_file(self, source: UploadedFile, *, pixels: PixelReader) -> Iterator[Batch]:
         layout: Layout | None = None
         columns: list[CellColumn] = []
         names: list[str] = []
@@ -55,19 +57,58 @@ class Jsonl(TableFormat):
             if layout is None:
                 columns = _describe_columns([cells for _, _, cells in objects[:INSPECTED_ROWS]])
                 names = [column.name for column in columns]
-                layout = detect_columns(
-                    columns, self.requested_columns, has_header=True, required=self.required_columns
-                )
-                self.detected_columns = self.detected_columns or layout.to_request(columns)
-                self.report_layout(source, layout, columns)
-            lines_and_rows = np.array([(line, row) for line, row, _ in objects], dtype=np.int64).T
-            file_names = layout.names(columns)
-            locations = Locations(source.name, rows=lines_and_rows[1], lines=lines_and_rows[0], names=file_names)
-            cells = layout.cells(
-                {index: [row_cells.get(names[index]) for _, _, row_cells in objects] for index in layout.cell_positions}
-            )
-            values, retained_rows = read_cells(cells, locations, self.issues)
-            yield Batch(values, locations.take(retained_rows), source.split)
+                layout = self._detect_layout(source, columns)
+            pixel_names = [names[index] for index in layout.pixels]
+            readable = [record for record in objects if self._has_numeric_pixels(source, record, pixel_names)]
+            if readable:
+                yield self._batch(source, readable, columns, layout, pixels)
+
+    def _detect_layout(self, source: UploadedFile, columns: Sequence[CellColumn]) -> Layout:
+        layout = detect_columns(columns, self.requested_columns, has_header=True, required=self.required_columns)
+        self.detected_columns = self.detected_columns or layout.to_request(columns)
+        self.report_layout(source, layout, columns)
+        return layout
+
+    def _has_numeric_pixels(self, source: UploadedFile, record: NumberedObject, pixel_names: Sequence[str]) -> bool:
+        for name in pixel_names:
+            cell = record.cells.get(name)
+            if _to_float(cell) is None:
+                at = Location(file=source.name, line=record.line, row=record.row, column=name)
+                actual = "nothing" if cell is None else cell
+                self.issues.add("pixel_not_a_number", at=at, actual=actual, expected="a number", rows=1)
+                return False
+        return True
+
+    def _batch(
+        self,
+        source: UploadedFile,
+        objects: Sequence[NumberedObject],
+        columns_of_file: Sequence[CellColumn],
+        layout: Layout,
+        pixels: PixelReader,
+    ) -> Batch:
+        """Convert cells to values; rows that cannot be converted are left out."""
+        lines_and_rows = np.array([(line, row) for line, row, _ in objects], dtype=np.int64).T
+        names = [column.name for column in columns_of_file]
+        file_names = layout.names(columns_of_file)
+        locations = Locations(source.name, rows=lines_and_rows[1], lines=lines_and_rows[0], names=file_names)
+        cells = layout.cells(
+            {index: [row_cells.get(names[index]) for _, _, row_cells in objects] for index in layout.cell_positions}
+        )
+        values, retained_rows = read_cells(cells, locations, self.issues)
+        columns: dict[str, Any] = dict(values)
+        if layout.pixels:
+            locations = locations.take(retained_rows)
+            rows = [objects[index].cells for index in retained_rows]
+            numbers = [[_to_float(row[names[index]]) for index in layout.pixels] for row in rows]
+            with np.errstate(over="ignore"):
+                array = np.array(numbers, dtype=np.float32).reshape(len(rows), len(layout.pixels))
+            images, retained_rows = pixels.read(array, layout, locations, names)
+            columns = {
+                "image": images,
+                **{name: [column[index] for index in retained_rows] for name, column in values.items()},
+            }
+        return Batch(columns, locations.take(retained_rows), source.split)
 
     def _batches(self, source: UploadedFile) -> Iterator[list[NumberedObject]]:
         objects: list[NumberedObject] = []
@@ -112,6 +153,16 @@ def _flatten_translation(cells: dict[str, Any]) -> dict[str, Any]:
     return {**{f"{TRANSLATION}.{language}": text for language, text in languages.items()}, **cells}
 
 
+def _to_float(cell: Any) -> float | None:
+    """Return the number in a cell or its text; None for anything else."""
+    if isinstance(cell, bool) or not isinstance(cell, int | float | str):
+        return None
+    try:
+        return float(cell)
+    except (ValueError, OverflowError):
+        return None
+
+
 def _describe_columns(records: Sequence[Mapping[str, Any]]) -> list[CellColumn]:
     names = list(dict.fromkeys(name for record in records for name in record))
     return [
@@ -126,4 +177,4 @@ def _describe_column(name: str, cells: Sequence[Any]) -> CellColumn:
     elif cells and all(isinstance(cell, int | float) for cell in cells):
         kind = "number"
     mean_characters = sum(len(cell) for cell in cells if isinstance(cell, str)) / max(1, len(cells))
-    return CellColumn(name, kind, mean_characters, are_distinct(cells), are_references(cells))
+    return CellColumn(name, kind, mean_characters, are_distinct(cells), are_references(cells), are_pixels(cells))

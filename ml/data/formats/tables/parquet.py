@@ -5,6 +5,8 @@ An image is stored as bytes, as base64 or as one column per pixel.
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -16,7 +18,15 @@ from ml.data.formats.base import ROWS_PER_BATCH, Batch
 from ml.data.formats.tables._table_format import TableFormat
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
-from ml.data.tables.cells import INSPECTED_ROWS, CellKind, are_distinct, are_references, kind_of_texts, read_cells
+from ml.data.tables.cells import (
+    INSPECTED_ROWS,
+    CellKind,
+    are_distinct,
+    are_pixels,
+    are_references,
+    kind_of_texts,
+    read_cells,
+)
 from ml.data.tables.class_labels import column_class_names, decode_class, decode_objects, object_class_names
 from ml.data.tables.column_aliases import TRANSLATION
 from ml.data.tables.column_detection import detect_columns
@@ -61,7 +71,7 @@ class Parquet(TableFormat):
     def _read_file(self, source: UploadedFile, pixels: PixelReader) -> Iterator[Batch]:
         with open_parquet(source, self.limits) as file:
             columns = [CellColumn(field.name, _cell_kind(field.type)) for field in _fields(file.schema_arrow)]
-            columns = _inspect_texts(file, columns)
+            columns = _inspect_cells(file, columns)
             layout = detect_columns(columns, self.requested_columns, has_header=True, required=self.required_columns)
             self.detected_columns = self.detected_columns or layout.to_request(columns)
             self.report_layout(source, layout, columns)
@@ -128,21 +138,32 @@ def _flatten_translation(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(_fields(batch.schema)))
 
 
-def _inspect_texts(file: pq.ParquetFile, columns: Sequence[CellColumn]) -> list[CellColumn]:
-    """Describe the text columns by their first cells, which may be images in base64."""
-    texts = [column.name for column in columns if column.kind == "text"]
-    if not texts:
+def _inspect_cells(file: pq.ParquetFile, columns: Sequence[CellColumn]) -> list[CellColumn]:
+    """Describe columns of texts and numbers by their first cells.
+
+    A text may be an image in base64.
+    """
+    counts = Counter(column.name for column in columns)
+    names = [
+        column.name
+        for column in columns
+        if column.kind == "text" or (column.kind == "number" and counts[column.name] == 1)
+    ]
+    if not names:
         return list(columns)
-    batches = file.iter_batches(batch_size=INSPECTED_ROWS, columns=texts, use_threads=False)
+    batches = file.iter_batches(batch_size=INSPECTED_ROWS, columns=names, use_threads=False)
     first = next(map(_flatten_translation, batches), None)
-    cells = {name: [] if first is None else _to_strings(first.column(name)) for name in texts}
-    return [_describe_text(column, cells[column.name]) if column.name in cells else column for column in columns]
+    cells = {name: [] if first is None else first.column(name).to_pylist() for name in names}
+    return [_describe_cells(column, cells[column.name]) if column.name in cells else column for column in columns]
 
 
-def _describe_text(column: CellColumn, cells: Sequence[str]) -> CellColumn:
-    kind: CellKind = "image" if kind_of_texts(cells) == "image" else column.kind
-    mean_characters = sum(map(len, cells)) / max(1, len(cells))
-    return CellColumn(column.name, kind, mean_characters, are_distinct(cells), are_references(cells))
+def _describe_cells(column: CellColumn, cells: Sequence[Any]) -> CellColumn:
+    if column.kind == "number":
+        return replace(column, holds_pixels=are_pixels(cells))
+    texts = ["" if cell is None else str(cell) for cell in cells]
+    kind: CellKind = "image" if kind_of_texts(texts) == "image" else column.kind
+    mean_characters = sum(map(len, texts)) / max(1, len(texts))
+    return CellColumn(column.name, kind, mean_characters, are_distinct(texts), are_references(texts))
 
 
 def _cell_kind(type: pa.DataType) -> CellKind:
@@ -157,10 +178,6 @@ def _cell_kind(type: pa.DataType) -> CellKind:
     return (
         "text" if pa.types.is_string(type) or pa.types.is_large_string(type) or pa.types.is_boolean(type) else "other"
     )
-
-
-def _to_strings(cells: pa.Array) -> list[str]:
-    return ["" if cell is None else str(cell) for cell in cells.to_pylist()]
 
 
 def _to_float32(cells: pa.Array) -> np.ndarray:

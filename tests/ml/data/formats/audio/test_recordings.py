@@ -219,3 +219,82 @@ def test_a_corpus_may_have_a_manifest_per_split_and_unrelated_tables(tmp_path: P
     assert imported_texts(tmp_path) == set(TEXTS)
     (ignored,) = [entry for entry in report.errors if entry.code == "file_ignored"]
     assert [entry["file"] for entry in ignored.sample] == ["speech.zip/de/reported.tsv"]
+
+
+LONG_CLIP = Audio(np.sin(np.arange(48_000, dtype=np.float32) ** 2 / 90_000) * np.float32(0.5), 4_000)
+SECONDS = 0.5
+
+
+def make_lines(form: str, file: str, offsets: list[float]) -> str:
+    cells = [(file, at, SECONDS, text) for at, text in zip(offsets, TEXTS, strict=False)]
+    if form == "nemo":
+        keys = ("audio_filepath", "offset", "duration", "text")
+        return "".join(json.dumps(dict(zip(keys, row, strict=True))) + "\n" for row in cells)
+    rows = [(name, str(at), str(at + seconds), text) for name, at, seconds, text in cells]
+    return "file_name,start,end,text\n" + "".join(",".join(row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize(("form", "manifest"), [("nemo", "manifest.json"), ("columns", "metadata.csv")])
+def test_parts_of_one_file_are_clips_of_their_own(form: str, manifest: str, tmp_path: Path) -> None:
+    offsets = [SECONDS * row for row in range(ROWS)]
+    files = {"long.wav": encode_wav(LONG_CLIP), manifest: make_lines(form, "long.wav", offsets)}
+
+    report = read(tmp_path, files, splits={"train": 1.0})
+
+    assert (report.state, report.accepted) == ("ready", ROWS)
+    rows = Dataset.open(tmp_path / "dataset").rows("train")
+    size = round(SECONDS * LONG_CLIP.rate_hz)
+    for row in rows:
+        start = TEXTS.index(row["text"]) * size
+        assert np.allclose(row["audio"].samples, LONG_CLIP.samples[start : start + size], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [
+        ({"offset": 3.0, "duration": 1.2}, 1.2),
+        ({"offset": "3.0", "duration": "1.2"}, 1.2),
+        ({"duration": 1.2}, 1.2),
+        ({"offset": 3.0}, 9.0),
+        ({"offset": 3.0, "duration": 0}, 9.0),
+        ({"offset": 0, "duration": 11.98}, 12.0),
+        ({"offset": None, "duration": None}, 12.0),
+        ({"start": 10.0, "end": 12.4}, 2.0),
+        ({"start": "10:20:01", "end": "10:20:09"}, 12.0),
+    ],
+)
+def test_a_part_has_the_length_that_its_line_names(fields: dict[str, Any], seconds: float, tmp_path: Path) -> None:
+    clips = {f"{name}.wav": encode_wav(Audio(np.roll(LONG_CLIP.samples, row), 4_000)) for row, name in enumerate(NAMES)}
+    lines = [{"audio_filepath": f"{n}.wav", "text": t, **fields} for n, t in zip(NAMES, TEXTS, strict=True)]
+
+    report = read(tmp_path, {**clips, "manifest.json": "".join(json.dumps(line) + "\n" for line in lines)})
+
+    assert report.state == "ready", report.errors
+    assert Dataset.open(tmp_path / "dataset").rows("train")[0]["audio"].seconds == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"offset": 12.5, "duration": 1}, "segment_outside_file"),
+        ({"offset": 3, "duration": 1200}, "segment_outside_file"),
+        ({"offset": -1, "duration": 1}, "segment_invalid"),
+        ({"offset": "later", "duration": 1}, "segment_invalid"),
+        ({"offset": float("nan"), "duration": 1}, "segment_invalid"),
+        ({"start": 5, "end": 4}, "segment_invalid"),
+    ],
+)
+def test_a_part_that_the_file_does_not_have_is_an_error(fields: dict[str, Any], code: str, tmp_path: Path) -> None:
+    line = {"audio_filepath": "long.wav", "text": "an example", **fields}
+
+    report = read(tmp_path, {"long.wav": encode_wav(LONG_CLIP), "manifest.json": json.dumps(line) + "\n"})
+
+    assert report.state == "rejected"
+    issue = next(entry for entry in report.errors if entry.code == code)
+    assert (issue.sample[0]["file"], issue.sample[0]["line"]) == ("speech.zip/manifest.json", 1)
+
+
+def test_one_part_with_two_texts_is_an_error(tmp_path: Path) -> None:
+    lines = make_lines("nemo", "long.wav", [1.0, 2.0, 2.0])
+    report = read(tmp_path, {"long.wav": encode_wav(LONG_CLIP), "manifest.json": lines})
+    assert next(entry for entry in report.errors if entry.code == "recording_listed_twice").count == 1

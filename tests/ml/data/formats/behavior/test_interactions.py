@@ -263,3 +263,94 @@ def test_a_held_out_item_missing_from_training_is_reported_with_its_row(tmp_path
     # Items 30 and 40 of user 7 and 50 of user 8 are only held out.
     assert dataset_files.count(report, "items_not_in_training") == 3
     assert (sample["file"], sample["row"], sample["found"]) == ("log.csv", 1, "30")
+
+
+RECBOLE = "user_id:token\titem_id:token\trating:float\ttimestamp:float"
+RECBOLE_FILES = {
+    "x.inter": make_table("\t", header=RECBOLE),
+    "x.user": b"user_id:token\tage:token\n7\t20\n8\t21\n9\t22\n",
+    "x.item": b"item_id:token\ttitle:token_seq\n10\tHeat\n",
+    "x.kg": b"head_id:token\trelation_id:token\ttail_id:token\na\tb\tc\n",
+}
+
+
+@pytest.mark.parametrize("task", [None, "recommendation"])
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_recboles_log_is_read_and_the_files_beside_it_are_reported(
+    is_packed: bool, task: str | None, tmp_path: Path
+) -> None:
+    members = [(f"x/{name}", content) for name, content in RECBOLE_FILES.items()]
+    files = {"x.zip": dataset_files.make_zip(members)} if is_packed else RECBOLE_FILES
+
+    report = read(tmp_path, files, format=None, task=task)
+
+    assert report.state == "ready", report.errors
+    assert dataset_files.count(report, "file_not_a_log") == 3
+    assert imported_rows(tmp_path, "test") == TEST
+
+
+def make_split_files(pattern: str, header: str, delimiter: str, *, is_timed: bool) -> dict[str, bytes]:
+    """Make files for the splits, in which the times run against the splits."""
+    parts = {"train": ["10", "20", "30"], "valid": ["40"], "test": ["50", "60"]}
+    files = {}
+    for number, (split, items) in enumerate(parts.items()):
+        times = [(str(1000 - 100 * number + index),) if is_timed else () for index in range(len(items))]
+        rows = [(user, item, *time) for user in ("7", "8") for item, time in zip(items, times, strict=True)]
+        files[pattern.format(split)] = make_table(delimiter, header=header, events=rows)
+    return files
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        make_split_files("x.{}.inter", "user_id:token\titem_id:token", "\t", is_timed=False),
+        make_split_files("x.{}.inter", "user_id:token\titem_id:token\ttimestamp:float", "\t", is_timed=True),
+        make_split_files("{}.csv", "user,item", ",", is_timed=False),
+    ],
+    ids=["recbole", "recbole-timed", "csv"],
+)
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_files_that_name_splits_hold_the_items_of_these_splits(
+    files: dict[str, bytes], is_packed: bool, tmp_path: Path
+) -> None:
+    files = {"x.zip": dataset_files.make_zip(list(files.items()))} if is_packed else files
+
+    report = read(tmp_path, files)
+
+    assert report.state == "ready", report.errors
+    assert imported_rows(tmp_path, "train") == [["10", "20", "30"]] * 2
+    assert imported_rows(tmp_path, "validation") == [["10", "20", "30", "40"]] * 2
+    assert imported_rows(tmp_path, "test") == [["10", "20", "30", "40", "50"], ["10", "20", "30", "40", "50", "60"]] * 2
+
+
+def test_requested_splits_of_files_take_precedence_over_their_names(tmp_path: Path) -> None:
+    files = {"a.csv": b"user,item\n" + b"1,x\n1,y\n2,x\n2,y\n", "b.csv": b"user,item\n1,z\n2,z\n"}
+
+    report = read(tmp_path, files, splits={"a.csv": "test", "b.csv": "train"})
+
+    assert report.state == "ready", report.errors
+    assert sorted(imported_rows(tmp_path, "test")) == [["z", "x"], ["z", "x"], ["z", "x", "y"], ["z", "x", "y"]]
+
+
+def test_a_split_for_the_only_file_is_an_error(tmp_path: Path) -> None:
+    report = read(tmp_path, {"log.csv": make_table(header="user,item,rating,timestamp")}, splits={"log.csv": "test"})
+
+    assert dataset_files.sample(report, "splits_by_chance")["expected"].startswith("by time")
+
+
+def test_sessions_in_files_of_splits_are_one_row_each(tmp_path: Path) -> None:
+    files = {"train.jsonl": b'["a", "b", "c"]\n' * 3, "test.jsonl": b'["a", "c", "b", "c"]\n'}
+
+    read(tmp_path, files)
+
+    assert imported_rows(tmp_path, "test") == [["a", "c", "b", "c"]]
+
+
+def test_a_user_with_very_many_test_items_has_a_limited_number_of_rows(tmp_path: Path) -> None:
+    train = b"user,item\n" + b"".join(b"%d,i%d\n" % (user, item) for user in range(3) for item in range(300))
+    test = b"user,item\n" + b"".join(b"1,i%d\n" % item for item in range(250))
+
+    report = read(tmp_path, {"train.csv": train, "test.csv": test})
+
+    assert len(imported_rows(tmp_path, "test")) == 100
+    assert dataset_files.count(report, "held_out_items_not_used") == 150

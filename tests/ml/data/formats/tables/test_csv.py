@@ -384,3 +384,68 @@ def test_the_only_row_of_a_class_is_reported(tmp_path):
     assert sample(report, "class_too_small") == {
         "file": "a.csv", "line": 9, "row": 8, "column": "verdict", "found": "lonely: 1", "expected": "at least 2 rows"
     }  # fmt: skip
+
+
+SPECIES = ["setosa", "versicolor", "virginica"]
+
+
+def make_measurements(names, *, classes=SPECIES, label="species", header=True, whole=False):
+    rows = [[(row * 7 + index * 13) % 90 for index in range(len(names))] for row in range(60)]
+    lines = [
+        ",".join([*(str(cell if whole else cell / 10) for cell in row), classes[index % len(classes)]])
+        for index, row in enumerate(rows)
+    ]
+    return "\n".join([*([",".join([*names, label])] if header else []), *lines, ""]).encode()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("label", ["species", "y", "quality"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["height", "width"],
+        ["sepal_length", "sepal_width", "petal_length", "petal_width"],
+        [f"q{number}" for number in range(1, 10)],
+        list("abcdefghijklmnop"),
+    ],
+)
+def test_measurements_are_no_pixels_and_their_classes_no_texts(tmp_path, names, label, whole):
+    report = upload(tmp_path, {"a.csv": make_measurements(names, label=label, whole=whole)})
+
+    assert report.state == "rejected"
+    assert codes(report) == {"measurements_not_supported"}
+    assert sample(report, "measurements_not_supported")["found"].startswith(f"{len(names)} columns of numbers: ")
+
+
+@pytest.mark.parametrize("count", [4, 9, 16, 60])
+def test_measurements_without_a_header_are_no_pixels(tmp_path, count):
+    data = make_measurements([""] * count, header=False)
+
+    assert codes(upload(tmp_path, {"a.csv": data})) == {"measurements_not_supported"}
+
+
+def test_marks_beside_a_text_need_the_text_to_be_named(tmp_path):
+    marks = ["toxic", "obscene", "threat", "insult"]
+    rows = "".join(f"{row:08x},a word or two about {row},{row % 2},0,{row % 3 % 2},0\n" for row in range(60))
+    data = f"id,remark,{','.join(marks)}\n{rows}".encode()
+
+    assert codes(upload(tmp_path / "unnamed", {"a.csv": data})) == {"measurements_not_supported"}
+    report = upload(tmp_path / "named", {"a.csv": data}, columns={"text": "remark", "label": "toxic"})
+    assert (report.state, report.classes) == ("ready", ["0", "1"])
+
+
+def test_measurements_are_images_if_their_shape_is_requested(tmp_path):
+    data = make_measurements(["a", "b", "c", "d"], whole=True)
+
+    assert upload(tmp_path, {"a.csv": data}, columns={"shape": "2x2", "label": "species"}).state == "ready"
+
+
+@pytest.mark.parametrize("name", ["pixel_{}", "px{}", "1x{}", "V{}", "x{}"])
+def test_names_of_pixels_are_pixels(tmp_path, name):
+    header, _, rows = CLEAN.decode().partition("\n")
+    names = [name.format(index) for index in range(header.count(","))]
+
+    report = upload(tmp_path, {"a.csv": f"label,{','.join(names)}\n{rows}".encode()}, splits=ALL)
+
+    assert report.state == "ready"
+    assert np.array_equal(imported_rows(tmp_path).columns["image"].array, IMAGES)

@@ -156,3 +156,21 @@ def test_classes_of_objects_have_the_names_in_the_schema(tmp_path, key, wrap):
     assert (report.state, report.classes) == ("ready", ["Coverall", "Mask"])
     objects = Dataset.open(tmp_path / "dataset").rows("train")[0]["objects"]
     assert objects == [{"label": "Coverall", "box": [1, 1, 4, 4]}, {"label": "Mask", "box": [0, 2, 2, 5]}]
+
+
+@pytest.mark.parametrize("type", [pa.float64(), pa.int64()])
+def test_measurements_are_no_pixels(tmp_path, type):
+    columns = {name: pa.array([row % 9 for row in range(40)], type=type) for name in ("a", "b", "c", "d")}
+
+    report = upload(tmp_path, {"a.parquet": make_parquet({**columns, "species": ["one", "two"] * 20})})
+
+    assert (report.state, codes(report)) == ("rejected", {"measurements_not_supported"})
+
+
+def test_numbered_columns_of_bytes_are_pixels(tmp_path):
+    columns = {f"V{index}": values for index, values in enumerate(IMAGES.reshape(40, -1).T)}
+
+    report = upload(tmp_path, {"a.parquet": make_parquet({**columns, "label": NAMES})}, splits=ALL)
+
+    assert report.state == "ready"
+    assert np.array_equal(Dataset.open(tmp_path / "dataset").rows("train").columns["image"].array, IMAGES)

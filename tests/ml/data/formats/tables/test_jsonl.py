@@ -1,0 +1,100 @@
+"""Tables as JSON lines: pixels are read as in CSV."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml.data.dataset import Dataset
+from tests.support.ml.dataset_files import codes, make_images, make_labels, sample, upload
+
+IMAGES, NAMES = make_images(40), make_labels(40)
+ALL = {"train": 1.0}
+
+
+def make_records(images: np.ndarray = IMAGES, *, scale: float = 1) -> list[dict[str, Any]]:
+    """Make a record for each image, as pandas writes them."""
+    rows = images.reshape(len(images), -1).tolist()
+    return [
+        {"label": name, **{f"pixel{index}": value if scale == 1 else value * scale for index, value in enumerate(row)}}
+        for name, row in zip(NAMES, rows, strict=True)
+    ]
+
+
+def make_jsonl(records: list[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(record) + "\n" for record in records).encode()
+
+
+@pytest.mark.parametrize("task", [None, "image_classification"])
+@pytest.mark.parametrize("scale", [1, 1 / 255])
+def test_a_key_per_pixel_is_an_image(tmp_path, task, scale):
+    report = upload(tmp_path, {"a.jsonl": make_jsonl(make_records(scale=scale))}, splits=ALL, task=task)
+
+    assert report.state == "ready"
+    rows = Dataset.open(tmp_path / "dataset").rows("train")
+    assert np.array_equal(rows.columns["image"].array, IMAGES)
+    assert list(rows.columns["label"]) == NAMES
+
+
+def test_a_shape_makes_any_keys_an_image(tmp_path):
+    records = [{name.replace("pixel", "value_of_"): cell for name, cell in row.items()} for row in make_records()]
+
+    report = upload(tmp_path, {"a.jsonl": make_jsonl(records)}, columns={"shape": "4x9"}, splits=ALL)
+
+    assert report.state == "ready"
+    assert Dataset.open(tmp_path / "dataset").rows("train").columns["image"].array.shape == (40, 4, 9, 1)
+
+
+def test_three_channels_are_assumed_with_a_warning(tmp_path):
+    records = make_records(make_images(40, channels=3))
+
+    report = upload(tmp_path, {"a.jsonl": make_jsonl(records)})
+
+    assert report.state == "ready"
+    assert sample(report, "pixels_shape_assumed") == {"file": "a.jsonl", "found": "108 columns"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "code", "actual"),
+    [
+        ("x", "pixel_not_a_number", "x"),
+        (None, "pixel_not_a_number", "nothing"),
+        (True, "pixel_not_a_number", "True"),
+        ([1], "pixel_not_a_number", "[1]"),
+        (10**400, "pixel_not_a_number", None),
+        (float("nan"), "pixel_not_a_number", "nan"),
+        (256, "pixel_out_of_range", "256.0"),
+        (1e300, "pixel_not_a_number", "inf"),
+    ],
+)
+def test_a_faulty_pixel_rejects_its_row_with_line_and_key(tmp_path, cell, code, actual):
+    records = make_records()
+    records[29]["pixel7"] = cell
+
+    report = upload(tmp_path, {"a.jsonl": make_jsonl(records)})
+
+    where = sample(report, code)
+    assert {key: where[key] for key in ("line", "row", "column")} == {"line": 30, "row": 30, "column": "pixel7"}
+    assert actual in (None, where["found"])
+    assert (report.rows, report.rejected) == (40, 1)
+
+
+def test_a_missing_pixel_rejects_its_row(tmp_path):
+    records = make_records()
+    del records[29]["pixel7"]
+
+    report = upload(tmp_path, {"a.jsonl": make_jsonl(records)})
+
+    assert sample(report, "pixel_not_a_number")["found"] == "nothing"
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 9, 16])
+def test_numbers_with_names_of_their_own_are_refused_as_measurements(tmp_path, count):
+    names = [f"{letter}_length" for letter in "abcdefghijklmnop"[:count]]
+    records = [{name: (row * 7 + index) % 90 / 10 for index, name in enumerate(names)} for row in range(60)]
+
+    report = upload(tmp_path, {"a.jsonl": make_jsonl(records)})
+
+    assert report.state == "rejected"
+    assert codes(report) == {"measurements_not_supported"}
