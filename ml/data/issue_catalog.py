@@ -36,7 +36,7 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     # Request
     "no_files": _error("Send at least one file."),
     "unknown_format": _error("Name one of the known formats, or omit `format` to have it detected."),
-    "format_not_recognised": _error(
+    "format_not_recognized": _error(
         "Send files in one of the known formats, or name the format as `format`; GET /api/v1/catalog describes them."
     ),
     "wrong_format": _error("The file does not fit the format of the upload. Send it on its own, or leave it out."),
@@ -69,13 +69,13 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     ),
     "archive_encrypted": _error("The archive is encrypted. Pack it without a password."),
     "archive_duplicate_name": _error("A name occurs twice in the archive. Rename one of the files."),
-    "archive_case_twins": _warning(
+    "archive_names_differ_in_case": _warning(
         "Names that differ only in case become one file on some operating systems. Rename one of the files."
     ),
     "archive_nested": _error(
         "The archive contains another archive. Unpack the inner one, and pack all files into one."
     ),
-    "archive_without_pictures": _error(
+    "archive_without_images": _error(
         "The archive contains no images. Pack images in class folders; send CSV, Parquet or IDX files unpacked."
     ),
     "archive_without_texts": _error(
@@ -102,7 +102,7 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "image_frames": _repair("The image has several frames; only the first was read."),
     "image_rotated": _repair("The image was rotated as its EXIF orientation says."),
     "image_16_bit": _repair("Pixel values of 16 bits were reduced to their upper 8 bits."),
-    "image_colour_space": _repair("The image was converted to RGB."),
+    "image_color_space": _repair("The image was converted to RGB."),
     "image_transparent": _repair("Transparent pixels were blended with white."),
     "image_sizes_differ": _warning(
         "Images are scaled to one size for training. Crop them first if their shape matters."
@@ -131,21 +131,21 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "Audio clips are resampled to the most frequent sample rate. Record all at one rate to avoid a loss of quality."
     ),
     "audio_long": _warning("Long audio clips need much memory in training. Cut them at pauses."),
-    "text_longer_than_recording": _warning(
+    "text_longer_than_audio": _warning(
         "The text has more characters than a speech recognizer can output in this time. "
         "Check whether the audio clip is cut off, or the text belongs to another clip."
     ),
     "text_with_digits": _warning(
         "Digits have no fixed pronunciation: 12 is read as twelve or as one two. Write numbers as they are spoken."
     ),
-    "letters_not_in_training": _warning(
+    "characters_not_in_training": _warning(
         "Characters that no training row contains are never recognized. Replace them, or add training rows with them."
     ),
-    "recording_missing": _error(
+    "audio_missing": _error(
         "The manifest names an audio file that is not in the upload. Give its path relative to the manifest."
     ),
-    "recording_without_text": _warning("No manifest lists this audio file, so it was left out. Add it with its text."),
-    "recording_listed_twice": _error("An audio file is listed twice. Keep the entry with the right text."),
+    "audio_without_text": _warning("No manifest lists this audio file, so it was left out. Add it with its text."),
+    "audio_listed_twice": _error("An audio file is listed twice. Keep the entry with the right text."),
     "segment_invalid": _error(
         "The part of the audio file is not a time. Write offset and duration, or start and end, in seconds."
     ),
@@ -286,7 +286,7 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "box_not_numbers": _error("A box is not a list of four numbers. Write left, top, right, bottom."),
     "box_reversed": _repair("Boxes with the right or bottom edge first were put into order."),
     "box_outside": _repair("Boxes that extend beyond the image were clipped at its edge."),
-    "box_off_picture": _repair("Boxes entirely outside the image were left out."),
+    "box_off_image": _repair("Boxes entirely outside the image were left out."),
     "box_empty": _repair("Boxes without width or height were left out."),
     "outline_as_box": _repair("Objects with an outline were read as the box around it."),
     "keypoints_not_read": _repair("Keypoints were left out; the box of each object was read."),
@@ -295,22 +295,22 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "Many boxes leave the image or end before they begin. Check the box format. VOC: left, top, right, bottom; "
         "COCO: left, top, width, height; YOLO: center, width and height as fractions of the image."
     ),
-    "boxes_in_shares": _error(
+    "boxes_in_fractions": _error(
         "Boxes must be in pixels, except in YOLO files. Multiply them by the width and height of the image."
     ),
-    "picture_without_objects": _warning("The image was read as one without objects. Annotate it if it shows any."),
-    "picture_missing": _error("The annotated image is not in the upload. Add the image, or remove its annotation."),
-    "picture_size_differs": _warning(
+    "image_without_objects": _warning("The image was read as one without objects. Annotate it if it shows any."),
+    "image_missing": _error("The annotated image is not in the upload. Add the image, or remove its annotation."),
+    "image_size_differs": _warning(
         "The annotation is for another image size. Check whether the image was scaled without its boxes."
     ),
-    "picture_not_listed": _warning(
+    "image_not_listed": _warning(
         "Images that no annotation file lists were left out. List them without objects to include them."
     ),
-    "annotation_without_picture": _error(
+    "annotation_without_image": _error(
         "The annotation names no listed image. List the image, or remove the annotation."
     ),
     "objects_as_crowd": _repair("Crowd annotations, many objects in one outline, were left out."),
-    "box_not_in_shares": _error(
+    "box_not_in_fractions": _error(
         "YOLO boxes are fractions of the image, from 0 to 1. Divide them by the width and height of the image."
     ),
     "classes_without_names": _warning(
@@ -321,7 +321,7 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     ),
     "class_names_differ": _warning("Several files name the classes differently; the first was used. Keep one of them."),
     "class_unknown": _error("An object has a class that the class list does not name. Add its name."),
-    "picture_without_caption": _warning(
+    "image_without_caption": _warning(
         "Images without a text of their name were left out. Add a text for each to include them."
     ),
     "caption_of_numbers": _error(
@@ -339,7 +339,7 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "manifest_without_columns": _error("Name at least two columns in the first line: file_name,text."),
     "file_missing": _error("The table names a file that is not in the upload. Correct its name, or remove the row."),
     "file_name_ambiguous": _error("Several files have this name. Write the path with its folder."),
-    "picture_not_in_table": _warning(
+    "image_not_in_table": _warning(
         "Images that the table does not name were left out. Add a row for each to include them."
     ),
     "split_unknown": _error("The name of the split is unknown. Write train, validation or test."),
@@ -386,7 +386,7 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "no_log_in_archive": _error(
         "The archive contains no interaction log. Pack a table with user, item and optionally timestamp: ratings.csv."
     ),
-    "splits_by_chance": _error(
+    "splits_at_random": _error(
         "Omit `splits`: the last items of each user are held out. With random splits, a model would learn from later "
         "interactions, and its metrics would be too high."
     ),
@@ -416,7 +416,7 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "A class needs 2 rows, one for training and one to hold out. Add rows, or remove the class."
     ),
     "class_tiny": _warning("Fewer than 5 rows are too few to learn a class or to measure it. Add rows."),
-    "class_case_twins": _warning(
+    "class_names_differ_in_case": _warning(
         "Classes that differ only in case are separate classes. Rename one if they are the same."
     ),
     "class_missing_in_train": _error(

@@ -150,7 +150,7 @@ class ObjectsType(ColumnType[Objects]):
         """Report boxes that are probably in another box format."""
         if self._first_fractional is not None and self._max_coordinate <= MAX_RELATIVE_COORDINATE:
             at, box = self._first_fractional
-            self.issues.add("boxes_in_shares", at=at, actual=box, expected="left, top, right, bottom in pixels")
+            self.issues.add("boxes_in_fractions", at=at, actual=box, expected="left, top, right, bottom in pixels")
             return
         min_boxes = max(MIN_SUSPICIOUS_BOXES, SUSPICIOUS_FRACTION * self._boxes)
         if self._first_suspicious is not None and self._suspicious_boxes >= min_boxes:
@@ -191,7 +191,7 @@ class _BoxRepair:
             self.is_suspicious = True
             expected = f"within {width} x {height}"
             if left >= width or top >= height or right <= 0 or bottom <= 0:
-                self.report("box_off_picture", actual=box, expected=expected)
+                self.report("box_off_image", actual=box, expected=expected)
                 return None
             self.report("box_outside", actual=box, expected=expected)
         left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)

@@ -45,7 +45,7 @@ class SpeechCheck(CrossCheck):
             if seconds is not None and min_frames > (frames := int(seconds * FRAMES_PER_SECOND)):
                 actual = f"{len(text):,} characters in {seconds:.2f} s"
                 expected = f"at most {frames:,}; usual are 10 to 20 per second"
-                self.issues.add("text_longer_than_recording", at=at, actual=actual, expected=expected)
+                self.issues.add("text_longer_than_audio", at=at, actual=actual, expected=expected)
 
     def finish(self, staged: StagedRows, splits: np.ndarray, column_names: Mapping[str, str | int]) -> None:
         """Report characters that no training row contains, which therefore cannot be learned."""
@@ -60,4 +60,4 @@ class SpeechCheck(CrossCheck):
         def describe(row: int) -> tuple[str, str]:
             return f"{' '.join(unknown[row])} in {SPLITS[splits[row]]}", "characters that training rows contain"
 
-        self.report("letters_not_in_training", list(unknown), staged, describe, column=TEXT)
+        self.report("characters_not_in_training", list(unknown), staged, describe, column=TEXT)

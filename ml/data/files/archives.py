@@ -166,7 +166,7 @@ class _NameCheck:
         if any(part.startswith(".") or part.lower() in _SYSTEM_FILES for part in parts):
             return None
         if file.casefold() in self._folded:
-            self._issues.add("archive_case_twins", at=Location(file=file))
+            self._issues.add("archive_names_differ_in_case", at=Location(file=file))
         self._files.add(file)
         self._folded.add(file.casefold())
         return Member(file, parts, size)

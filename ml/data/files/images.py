@@ -149,7 +149,7 @@ def _convert(image: Image.Image, repairs: list[str]) -> Image.Image:
     if image.mode == "1" or (image.mode == "P" and _has_gray_palette(image)):
         return image.convert("L")
     if image.mode not in ("P", "RGBX"):
-        repairs.append("image_colour_space")
+        repairs.append("image_color_space")
     return image.convert("RGB")
 
 

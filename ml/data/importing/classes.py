@@ -89,7 +89,7 @@ def _check_names(classes: list[str], issues: IssueLog) -> None:
     for name in classes:
         twin = first_of.setdefault(name.casefold(), name)
         if twin != name:
-            issues.add("class_case_twins", actual=f"{twin}, {name}")
+            issues.add("class_names_differ_in_case", actual=f"{twin}, {name}")
 
 
 def _check_balance(totals: dict[str, int], issues: IssueLog) -> None:

@@ -158,7 +158,7 @@ class _Importer:
         if columns and not format_class.has_columns:
             self.issues.add("columns_not_used", actual=", ".join(columns))
         if self.split_plan.fractions and format_class.split_rule is not None:
-            self.issues.add("splits_by_chance", actual=splits, expected=format_class.split_rule)
+            self.issues.add("splits_at_random", actual=splits, expected=format_class.split_rule)
         self.staging = Staging(self.scratch, type_names=format_class.columns, issues=self.issues, limits=self.limits)
         self.format = format_class(
             accepted, columns=columns, required=required_columns, issues=self.issues, limits=self.limits
@@ -301,5 +301,5 @@ def _select_format(
     likeliest = max(likelihoods, key=lambda name: likelihoods[name])
     if not likelihoods[likeliest]:
         actual = f"{sources[0].name}: {sources[0].content}"
-        raise DataRejected("format_not_recognised", actual=actual, expected=", ".join(sorted(FORMATS)))
+        raise DataRejected("format_not_recognized", actual=actual, expected=", ".join(sorted(FORMATS)))
     return FORMATS[likeliest]

@@ -181,7 +181,7 @@ ARCHIVES = [
     in_zip("device in zip", "archive_special_file", (special(0o020666), b""), "0/odd.png"),
     Case(
         "names that differ in case",
-        "archive_case_twins",
+        "archive_names_differ_in_case",
         {"a.zip": make_zip([*FOLDERS, ("0/a.png", make_png(5)), ("0/A.png", make_png(6))])},
         {},
         {},
@@ -219,8 +219,8 @@ ARCHIVES = [
     Case("cut zip", "damaged_file", {"a.zip": make_zip(FOLDERS)[:-300]}, {"file": "a.zip"}),
     Case("cut tar.gz", "damaged_file", {"a.tgz": gzip_bytes(make_tar(FOLDERS))[:-300]}, {"file": "a.tgz"}),
     Case("cut xz", "damaged_file", {"a.txz": lzma.compress(make_tar(FOLDERS))[:-2000]}, {"file": "a.txz"}),
-    Case("zip of nothing", "archive_without_pictures", {"a.zip": make_zip([])}, {"file": "a.zip"}),
-    Case("zip of bytes", "archive_without_pictures", {"a.zip": make_zip([("a.bin", bytes(9))])}, {"file": "a.zip"}),
+    Case("zip of nothing", "archive_without_images", {"a.zip": make_zip([])}, {"file": "a.zip"}),
+    Case("zip of bytes", "archive_without_images", {"a.zip": make_zip([("a.bin", bytes(9))])}, {"file": "a.zip"}),
     Case("7-Zip", "unsupported_file", {"a.7z": b"7z\xbc\xaf\x27\x1c" + bytes(100)}, {"file": "a.7z"}),
     Case("Zstandard", "unsupported_file", {"a.tar.zst": b"\x28\xb5\x2f\xfd" + bytes(100)}, {"file": "a.tar.zst"}),
     Case(
@@ -246,7 +246,7 @@ IMAGE_CASES = [
     in_image("floating point", "image_corrupt", encode_mode("F", format="TIFF")),
     in_image("animation", "image_frames", animated(), state="ready"),
     in_image("sixteen bits", "image_16_bit", encode_mode("I;16"), state="ready"),
-    in_image("CMYK", "image_colour_space", encode_mode("CMYK", format="JPEG"), state="ready"),
+    in_image("CMYK", "image_color_space", encode_mode("CMYK", format="JPEG"), state="ready"),
     in_image("transparent", "image_transparent", encode_mode("RGBA"), state="ready"),
     in_image("sideways", "image_rotated", rotated(), state="ready"),
     Case(
@@ -546,7 +546,7 @@ TABLES = [
 WHOLE = [
     Case("nothing", "no_files", {}),
     Case("no content", "empty_file", {"a.csv": b""}, {"file": "a.csv"}),
-    Case("bytes of nobody's", "format_not_recognised", {"a.bin": b"\x01\0\x02" * 100}),
+    Case("bytes of nobody's", "format_not_recognized", {"a.bin": b"\x01\0\x02" * 100}),
     Case("a format nobody knows", "unknown_format", {"a.csv": CSV}, {"found": "xml"}, {"format": "xml"}),
     Case(
         "another format than said",
@@ -591,7 +591,7 @@ WHOLE = [
     Case("too many classes", "too_many_classes", {"a.csv": many_labels()}, {}, {"limits": Limits(max_classes=39)}),
     Case(
         "classes that differ in case",
-        "class_case_twins",
+        "class_names_differ_in_case",
         {"a.csv": make_csv(IMAGES, ["Cat", "cat"] * 20)},
         {"found": "Cat, cat"},
         {},

@@ -69,7 +69,7 @@ class SpeechFiles(Format):
             clips_by_file.setdefault(clip.file, []).append(clip)
         for file in index.files:
             if file not in clips_by_file:
-                self.issues.add("recording_without_text", at=Location(file=file))
+                self.issues.add("audio_without_text", at=Location(file=file))
         columns = [
             name for name in OPTIONAL_COLUMNS if any(getattr(entry, name) is not None for entry in entries.values())
         ]
@@ -147,12 +147,12 @@ class SpeechFiles(Format):
         file = index.find(entry.file_name, manifest)
         if file is None:
             expected = "the name of an audio file in the upload, such as " + (index.files or ["none"])[0]
-            self.issues.add("recording_missing", at=entry.at, actual=entry.file_name, expected=expected, rows=1)
+            self.issues.add("audio_missing", at=entry.at, actual=entry.file_name, expected=expected, rows=1)
             return
         clip = Clip(file, entry.segment)
         merged = entries[clip].merge(entry) if clip in entries else entry
         if merged is None:
-            self.issues.add("recording_listed_twice", at=entry.at, actual=entry.file_name, rows=1)
+            self.issues.add("audio_listed_twice", at=entry.at, actual=entry.file_name, rows=1)
         else:
             entries[clip] = merged
 

@@ -136,7 +136,7 @@ class Interactions(Format):
             # In the order of the splits: without times, what is predicted comes after what is known.
             logs.sort(key=lambda source: SPLITS.index(splits[source.name]))
         elif requested := {source.name: source.requested_split for source in logs if source.requested_split}:
-            self.issues.add("splits_by_chance", actual=requested, expected=self.split_rule)
+            self.issues.add("splits_at_random", actual=requested, expected=self.split_rule)
         log = InteractionLog(self.issues, self.limits, splits)
         for source in logs:
             try:

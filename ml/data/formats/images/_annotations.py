@@ -197,13 +197,13 @@ def to_objects(
 ) -> AnnotatedObjects:
     """Convert the objects to boxes in pixels of an image of `size`."""
     if not annotation.objects:
-        issues.add("picture_without_objects", at=at)
+        issues.add("image_without_objects", at=at)
     if size is None:
         # The image column rejects this row.
         return AnnotatedObjects(annotation.objects)
     if annotation.size is not None and annotation.size != size and all(annotation.size):
         actual, expected = (f"{width} x {height}" for width, height in (size, annotation.size))
-        issues.add("picture_size_differs", at=at, actual=actual, expected=expected)
+        issues.add("image_size_differs", at=at, actual=actual, expected=expected)
     return AnnotatedObjects([_to_pixels(annotated, size) for annotated in annotation.objects], size)
 
 

@@ -29,7 +29,7 @@ class ClassFolders(FolderFormat):
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "label": "label"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "image"})
     column = "image"
-    empty_code = "archive_without_pictures"
+    empty_code = "archive_without_images"
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:

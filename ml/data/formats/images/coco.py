@@ -60,7 +60,7 @@ class Coco(Format):
                 self.issues.record(rejection, at=Location(file=file))
         for image in files.images:
             if image not in annotations:
-                self.issues.add("picture_not_listed", at=Location(file=image))
+                self.issues.add("image_not_listed", at=Location(file=image))
         yield from files.batches(annotations)
 
     def _to_annotations(self, file: str, content: Mapping[str, Any], files: UploadFiles) -> dict[str, ImageAnnotation]:
@@ -77,7 +77,7 @@ class Coco(Format):
             image = files.find_image(str(entry.get("file_name") or ""), near=file)
             if image is None:
                 at = Location(file=file, row=row, column="images")
-                self.issues.add("picture_missing", at=at, actual=entry.get("file_name"), rows=1)
+                self.issues.add("image_missing", at=at, actual=entry.get("file_name"), rows=1)
                 continue
             size = (entry.get("width"), entry.get("height"))
             checked_size = size if all(isinstance(side, int) for side in size) else None
@@ -97,7 +97,7 @@ class Coco(Format):
         for row, entry in enumerate(_read_section(content, "annotations"), start=1):
             at = Location(file=file, row=row, column="annotations")
             if entry.get("image_id") not in image_entries:
-                self.issues.add("annotation_without_picture", at=at, actual=f"image_id {entry.get('image_id')}")
+                self.issues.add("annotation_without_image", at=at, actual=f"image_id {entry.get('image_id')}")
             elif entry.get("category_id") not in class_names:
                 listed = ", ".join(str(class_id) for class_id in list(class_names)[:MAX_LISTED_CLASSES])
                 actual = f"category_id {entry.get('category_id')}"

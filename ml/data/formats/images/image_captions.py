@@ -97,7 +97,7 @@ class ImageCaptions(Format):
             self.issues.add("file_ignored", at=Location(file=file))
         for image in files.images:
             if image not in values:
-                self.issues.add("picture_without_caption", at=Location(file=image))
+                self.issues.add("image_without_caption", at=Location(file=image))
         return column, values
 
     def _choose_suffixes(self, files: UploadFiles) -> tuple[str, tuple[str, ...]]:

@@ -125,7 +125,7 @@ class ImageTable(Format):
             _mark_fractions(entries)
         for file in image_files:
             if file not in entries:
-                self.issues.add("picture_not_in_table", at=Location(file=file))
+                self.issues.add("image_not_in_table", at=Location(file=file))
         yield from self._batches(self._read_images(entries), entries)
 
     def _choose_value_column(self, cells: Mapping[str, Any]) -> str:

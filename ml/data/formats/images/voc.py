@@ -81,7 +81,7 @@ class Voc(Format):
             for number, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), start=1):
                 name = _listed_name(line)
                 if name and name not in image_names:
-                    self.issues.add("picture_missing", at=Location(file=file, line=number), actual=name, rows=1)
+                    self.issues.add("image_missing", at=Location(file=file, line=number), actual=name, rows=1)
                 elif name and split and not (_is_joint_list(file) and name in splits):
                     splits[name] = split
         return splits
@@ -93,7 +93,7 @@ def _find_image(root: Element, file: str, files: UploadFiles) -> str:
     image = files.find_image(stem, near=file, image_folder=_image_folder)
     image = image or files.find_image(root.findtext("filename") or "", near=file)
     if image is None:
-        raise DataRejected("picture_missing", actual=root.findtext("filename") or stem)
+        raise DataRejected("image_missing", actual=root.findtext("filename") or stem)
     return image
 
 

@@ -90,7 +90,7 @@ class Yolo(Format):
                 objects = self._read_objects(file, data, class_names, keypoints)
                 annotations[image] = ImageAnnotation(objects, files.choose_split(image, file, splits.get(image)))
             elif data.strip():
-                self.issues.add("picture_missing", at=Location(file=file), actual=PurePosixPath(file).stem, rows=1)
+                self.issues.add("image_missing", at=Location(file=file), actual=PurePosixPath(file).stem, rows=1)
         for image in files.images:
             split = files.choose_split(image, image, splits.get(image))
             annotations.setdefault(image, ImageAnnotation([], split))
@@ -193,7 +193,7 @@ def _parse_object(
         form += f" and {keypoints.count} keypoints of {keypoints.values}" if keypoints else ""
         raise DataRejected("annotation_invalid", actual=line, expected=form)
     if max(map(abs, fractions)) > MAX_FRACTION:
-        raise DataRejected("box_not_in_shares", actual=line, expected="x y width height from 0 to 1")
+        raise DataRejected("box_not_in_fractions", actual=line, expected="x y width height from 0 to 1")
     if class_names and int(code) not in class_names:
         raise DataRejected("class_unknown", actual=f"class {int(code)}", expected=f"0 to {max(class_names)}")
     label = class_names.get(int(code), str(int(code)))

@@ -99,7 +99,7 @@ def as_parquet(rows):
     ("box", "code"),
     [
         ([15, 2, 30, 9], "box_outside"),
-        ([40, 2, 60, 9], "box_off_picture"),
+        ([40, 2, 60, 9], "box_off_image"),
         ([5, 5, 5, 9], "box_empty"),
         ([9, 9, 5, 5], "box_reversed"),
     ],
@@ -126,7 +126,7 @@ def test_corners_in_place_of_sizes_are_reported(tmp_path):
 def test_fractions_in_place_of_pixels_are_rejected(tmp_path):
     report = upload(tmp_path, as_jsonl(rows_with(*[[0.1, 0.2, 0.5, 1.0]] * 24)), task="object_detection")
     assert report.state == "rejected"
-    issue = sample(report, "boxes_in_shares")
+    issue = sample(report, "boxes_in_fractions")
     assert (issue["file"], issue["row"], issue["found"]) == ("a.jsonl", 1, "[0.1, 0.2, 0.5, 1.0]")
 
 

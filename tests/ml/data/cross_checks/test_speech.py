@@ -25,8 +25,8 @@ def test_a_text_too_long_for_its_audio_clip_is_reported(tmp_path):
         tmp_path, ["yes"] * 4 + ["this text has more signs than its audio clip can hold here"] + ["no"] * 19
     )
     assert report.state == "ready", "a voice may learn from it all the same"
-    assert count(report, "text_longer_than_recording") == 1
-    issue = sample(report, "text_longer_than_recording")
+    assert count(report, "text_longer_than_audio") == 1
+    issue = sample(report, "text_longer_than_audio")
     assert (issue["file"], issue["column"]) == ("speech.zip/4.wav", "text")
     assert issue["found"].startswith("58 characters in 0.")
 
@@ -34,8 +34,8 @@ def test_a_text_too_long_for_its_audio_clip_is_reported(tmp_path):
 def test_equal_neighboring_characters_need_a_frame_between_them(tmp_path):
     most = int(0.2 * FRAMES_PER_SECOND)
     report = imported(tmp_path, ["a" * most] + ["no"] * 23)
-    assert count(report, "text_longer_than_recording") == 1
-    assert "text_longer_than_recording" not in codes(imported(tmp_path / "2", ["ab" * (most // 2)] + ["no"] * 23))
+    assert count(report, "text_longer_than_audio") == 1
+    assert "text_longer_than_audio" not in codes(imported(tmp_path / "2", ["ab" * (most // 2)] + ["no"] * 23))
 
 
 def test_frames_are_those_of_the_default_recognizer():
@@ -46,8 +46,8 @@ def test_frames_are_those_of_the_default_recognizer():
 def test_characters_missing_in_train_are_reported_with_row_and_split(tmp_path):
     splits = ["train"] * 20 + ["test"] * 4
     report = imported(tmp_path, ["yes", "no"] * 10 + ["yes", "señor", "no", "no"], splits=splits)
-    assert count(report, "letters_not_in_training") == 1
-    issue = sample(report, "letters_not_in_training")
+    assert count(report, "characters_not_in_training") == 1
+    issue = sample(report, "characters_not_in_training")
     assert (issue["file"], issue["found"]) == ("speech.zip/21.wav", "r ñ in test")
 
 

@@ -71,7 +71,7 @@ def test_an_opaque_alpha_channel_is_no_repair():
 
 def test_cmyk_becomes_rgb():
     decoded = images.read(save(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=95))
-    assert decoded.repairs == ("image_colour_space",)
+    assert decoded.repairs == ("image_color_space",)
     red, green, blue = decoded.pixels[4, 4].tolist()
     assert red > 200
     assert max(green, blue) < 60

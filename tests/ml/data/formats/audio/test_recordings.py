@@ -105,13 +105,13 @@ def test_an_entry_without_audio_file_is_reported_with_its_row_and_a_candidate(tm
 
     assert report.state == "rejected"
     issues = {entry.code: entry for entry in report.errors}
-    missing = issues["recording_missing"]
+    missing = issues["audio_missing"]
     assert missing.sample[0]["file"] == "speech.zip/metadata.csv"
     assert (missing.sample[0]["row"], missing.sample[0]["line"]) == (4, 5)
     assert missing.sample[0]["found"] == "take-3.wav"
     assert "take_" in missing.sample[0]["expected"]
     assert missing.hint
-    assert issues["recording_without_text"].sample[0]["file"] == "speech.zip/take_3.wav"
+    assert issues["audio_without_text"].sample[0]["file"] == "speech.zip/take_3.wav"
 
 
 def test_invalid_audio_files_are_reported_with_their_names(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_invalid_audio_files_are_reported_with_their_names(tmp_path: Path) -> No
 
 def test_two_entries_of_one_audio_file_are_an_error(tmp_path: Path) -> None:
     report = read(tmp_path, {"metadata.csv": AUDIOFOLDER + "take_0.wav,another text\n", **make_wavs()})
-    assert [entry.code for entry in report.errors if entry.severity == "error"] == ["recording_listed_twice"]
+    assert [entry.code for entry in report.errors if entry.severity == "error"] == ["audio_listed_twice"]
 
 
 def test_a_manifest_without_file_names_is_reported_with_the_usual_column_names(tmp_path: Path) -> None:
@@ -297,4 +297,4 @@ def test_a_part_that_the_file_does_not_have_is_an_error(fields: dict[str, Any], 
 def test_one_part_with_two_texts_is_an_error(tmp_path: Path) -> None:
     lines = make_lines("nemo", "long.wav", [1.0, 2.0, 2.0])
     report = read(tmp_path, {"long.wav": encode_wav(LONG_CLIP), "manifest.json": lines})
-    assert next(entry for entry in report.errors if entry.code == "recording_listed_twice").count == 1
+    assert next(entry for entry in report.errors if entry.code == "audio_listed_twice").count == 1

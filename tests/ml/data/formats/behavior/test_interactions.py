@@ -153,7 +153,7 @@ def test_a_random_split_is_rejected_with_its_reason(tmp_path: Path) -> None:
     report = read(tmp_path, LAYOUTS["MovieLens 100k"], splits={"train": 0.8, "validation": 0.1, "test": 0.1})
 
     assert report.state == "rejected"
-    (entry,) = [entry for entry in report.errors if entry.code == "splits_by_chance"]
+    (entry,) = [entry for entry in report.errors if entry.code == "splits_at_random"]
     assert "later interactions" in entry.hint
 
 
@@ -335,7 +335,7 @@ def test_requested_splits_of_files_take_precedence_over_their_names(tmp_path: Pa
 def test_a_split_for_the_only_file_is_an_error(tmp_path: Path) -> None:
     report = read(tmp_path, {"log.csv": make_table(header="user,item,rating,timestamp")}, splits={"log.csv": "test"})
 
-    assert dataset_files.sample(report, "splits_by_chance")["expected"].startswith("by time")
+    assert dataset_files.sample(report, "splits_at_random")["expected"].startswith("by time")
 
 
 def test_sessions_in_files_of_splits_are_one_row_each(tmp_path: Path) -> None:

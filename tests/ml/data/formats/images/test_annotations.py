@@ -100,7 +100,7 @@ def import_boxes(tmp_path, *boxes, label="cat"):
         ((8, 9, 2, 3), "box_reversed", [2, 3, 8, 9]),
         ((5, 5, 5, 5), "box_empty", None),
         ((5, 5, 9, 5), "box_empty", None),
-        ((30, 2, 40, 9), "box_off_picture", None),
+        ((30, 2, 40, 9), "box_off_image", None),
     ],
 )
 def test_an_invalid_box_is_repaired_or_left_out_and_reported(tmp_path, box, code, expected_box):
@@ -170,8 +170,8 @@ def test_an_image_of_another_size_than_annotated_is_reported(tmp_path):
         | {"VOC/Annotations/p0.xml": make_voc_xml(objects(0), size=(200, 160))},
     )
 
-    assert codes(report) == {"picture_size_differs"}
-    assert (sample(report, "picture_size_differs")["found"], sample(report, "picture_size_differs")["expected"]) == (
+    assert codes(report) == {"image_size_differs"}
+    assert (sample(report, "image_size_differs")["found"], sample(report, "image_size_differs")["expected"]) == (
         "20 x 16",
         "200 x 160",
     )
@@ -184,14 +184,14 @@ def test_an_image_without_annotation_has_no_objects(tmp_path, name, file):
 
     report, rows = import_zip(tmp_path, files)
 
-    assert (report.state, codes(report)) == ("ready", {"picture_without_objects"})
+    assert (report.state, codes(report)) == ("ready", {"image_without_objects"})
     assert [] in rows["train"]
 
 
 def test_images_that_coco_does_not_list_are_left_out_and_reported(tmp_path):
     report, _ = import_zip(tmp_path, annotations.make_coco() | {"train2017/extra.png": make_png()})
 
-    assert (report.state, codes(report)) == ("ready", {"picture_not_listed"})
+    assert (report.state, codes(report)) == ("ready", {"image_not_listed"})
     assert sum(report.splits.values()) == 22
 
 
@@ -205,7 +205,7 @@ def test_an_annotation_without_its_image_rejects_the_upload(tmp_path, name, file
 
     report, _ = import_zip(tmp_path, files)
 
-    assert (report.state, codes(report)) == ("rejected", {"picture_missing"})
+    assert (report.state, codes(report)) == ("rejected", {"image_missing"})
 
 
 def test_an_unknown_class_is_reported_with_its_location(tmp_path):
@@ -225,26 +225,26 @@ def test_an_unknown_class_is_reported_with_its_location(tmp_path):
     files = annotations.make_coco()
     files["annotations/instances_train.json"] = make_coco_json(numbers, annotations=[strange, lost])
     report, _ = import_zip(tmp_path / "coco", files)
-    assert codes(report) >= {"class_unknown", "annotation_without_picture"}
-    issue = sample(report, "annotation_without_picture")
+    assert codes(report) >= {"class_unknown", "annotation_without_image"}
+    issue = sample(report, "annotation_without_image")
     assert (issue["row"], issue["column"], issue["found"]) == (2, "annotations", "image_id 1234")
 
 
 @pytest.mark.parametrize(
     ("line", "code"),
     [
-        (b"0 5 5 10 10", "box_not_in_shares"),
+        (b"0 5 5 10 10", "box_not_in_fractions"),
         (b"0 0.5 0.5", "annotation_invalid"),
         (b"cat 0.5 0.5 0.1 0.1", "annotation_invalid"),
         (b"0 0.1 0.1 0.2 0.1 0.2 0.2 0.1", "annotation_invalid"),
-        (b"0 1 1 12 1 2 12", "box_not_in_shares"),
+        (b"0 1 1 12 1 2 12", "box_not_in_fractions"),
         (b"0 nan 0.5 0.1 0.1", "annotation_invalid"),
     ],
 )
 def test_an_invalid_line_is_reported(tmp_path, line, code):
     report, _ = import_zip(tmp_path, annotations.make_yolo() | {"labels/train/p1.txt": line})
 
-    assert (report.state, codes(report) - {"picture_without_objects"}) == ("rejected", {code})
+    assert (report.state, codes(report) - {"image_without_objects"}) == ("rejected", {code})
     assert sample(report, code)["line"] == 1
 
 

@@ -72,8 +72,8 @@ def test_images_without_a_text_and_other_files_are_reported(tmp_path):
     files = make_files() | {"more.png": make_png(99), "note.xlsx": b"x", "lost.txt": b"lost"}
     report = upload(tmp_path, {"a.zip": make_zip(files.items())}, tasks=TASKS)
 
-    assert (report.state, codes(report)) == ("ready", {"picture_without_caption", "file_ignored"})
-    assert sample(report, "picture_without_caption")["file"] == "a.zip/more.png"
+    assert (report.state, codes(report)) == ("ready", {"image_without_caption", "file_ignored"})
+    assert sample(report, "image_without_caption")["file"] == "a.zip/more.png"
     assert report.accepted == COUNT
 
 
@@ -81,4 +81,4 @@ def test_labels_of_yolo_are_no_captions(tmp_path):
     files = IMAGES | {f"{number:03}.txt": b"0 0.5 0.5 0.25 0.25" for number in range(COUNT)}
     report = upload(tmp_path, {"a.zip": make_zip(files.items())}, tasks=TASKS)
 
-    assert (report.state, codes(report)) == ("rejected", {"caption_of_numbers", "picture_without_caption"})
+    assert (report.state, codes(report)) == ("rejected", {"caption_of_numbers", "image_without_caption"})

@@ -121,7 +121,7 @@ def test_a_missing_file_is_reported_with_the_likeliest_name(tmp_path: Path) -> N
     sample = dataset_files.sample(report, "file_missing")
     assert (sample["file"], sample["line"], sample["row"]) == ("data.zip/metadata.csv", 7, 6)
     assert (sample["found"], sample["expected"]) == ("05.jpg", "05.png")
-    assert dataset_files.sample(report, "picture_not_in_table")["file"] == "data.zip/images/05.png"
+    assert dataset_files.sample(report, "image_not_in_table")["file"] == "data.zip/images/05.png"
 
 
 def test_an_ambiguous_file_name_is_rejected(tmp_path: Path) -> None:

@@ -94,8 +94,8 @@ def test_an_image_with_an_empty_box_has_no_objects_and_another_size_is_reported(
     table = make_rows("filename,width,height,class,xmin,ymin,xmax,ymax", "6,9,cup,1,1,4,5").splitlines()
     report, _ = read(tmp_path, "\n".join([*table[:-1], f"{IMAGES[-1][0]},6,6,,,,,"]))
 
-    assert (report.state, codes(report)) == ("ready", {"picture_without_objects", "picture_size_differs"})
-    assert sample(report, "picture_size_differs")["expected"] == "6 x 9"
+    assert (report.state, codes(report)) == ("ready", {"image_without_objects", "image_size_differs"})
+    assert sample(report, "image_size_differs")["expected"] == "6 x 9"
 
 
 def test_a_box_of_other_than_numbers_is_rejected(tmp_path):
