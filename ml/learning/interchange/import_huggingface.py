@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+import torch
+
 from ml.config import Choice
 from ml.data.rows import Rows
 from ml.errors import PackageError
 from ml.learning.export.packaging import pack
 from ml.learning.interchange.families import FAMILIES
-from ml.learning.interchange.load_pretrained import compare_outputs
 from ml.learning.interchange.model_archive import read_json
 from ml.learning.interchange.pretrained_config import check_settings
 from ml.learning.interchange.sentence_modules import module_configs
@@ -41,6 +42,8 @@ SINGLE: Final = "model.safetensors"
 DEFAULT_LABELS: Final = 2
 MAX_LABELS: Final = 50_000
 MAX_LISTED_FILES: Final = 5
+#: Largest difference of outputs relative to the largest output: float32 sums in another order.
+TOLERANCE: Final = 1e-4
 #: Heads whose outputs have names.
 LABELED_HEADS: Final = frozenset({"classifier"})
 #: Values of `problem_type` of heads that do not choose one class.
@@ -127,6 +130,31 @@ def _write_package(
         source=source,
     )
     return package.manifest, sorted(tensors), difference
+
+
+def compare_outputs(
+    family: type[Family], model: Any, network: Network, architecture: Choice, encoder: Encoder[Any]
+) -> float:
+    """Return the largest absolute difference of the outputs of `model` and network.
+
+    `model` is that of the library. Raises `PackageError` if it is above the tolerance.
+    """
+    largest = 0.0
+    for arrays in family.comparison_batches(encoder):
+        with torch.no_grad():
+            expected = family.predict_pretrained(model, arrays, architecture)
+            outputs = network.infer(arrays)
+        actual = outputs["embedding"] if network.head is None else outputs["logits"]
+        difference = float((actual - expected).abs().max())
+        if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
+            sizes = " x ".join(map(str, arrays[family.slot].shape))
+            raise PackageError(
+                f"the outputs of the imported network differ from those of the transformers library by up to "
+                f"{difference:g} (limit {TOLERANCE:g}) on an input of {sizes}",
+                hint="config.json has a setting that is not supported. A classifier can also be sent as an ONNX file.",
+            )
+        largest = max(largest, difference)
+    return largest
 
 
 def _load_tensors(network: Network, tensors: Mapping[str, Tensor]) -> None:

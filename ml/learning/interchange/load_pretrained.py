@@ -1,4 +1,4 @@
-"""Loads a Hugging Face folder with the transformers library, and compares networks with its model.
+"""Loads a Hugging Face folder with the transformers library.
 
 It supports old tensor names, shards and all number formats. No code of the folder is run, nothing is unpickled, and no
 network is used.
@@ -19,14 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ml.config import Choice
-    from ml.encoders.base import Encoder
-    from ml.learning.interchange.families.base import Family
-    from ml.learning.nn.network import Network
-
 MAX_LISTED_TENSORS: Final = 5
-#: Largest difference of outputs relative to the largest output: float32 sums in another order.
-TOLERANCE: Final = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,31 +72,6 @@ def load_pretrained(folder: Path, class_name: str, *, optional_prefixes: tuple[s
         sorted(info["unexpected_keys"]),
         sorted(info["missing_keys"]),
     )
-
-
-def compare_outputs(
-    family: type[Family], model: Any, network: Network, architecture: Choice, encoder: Encoder[Any]
-) -> float:
-    """Return the largest absolute difference of the outputs of `model` and network.
-
-    `model` is that of the library. Raises `PackageError` if it is above the tolerance.
-    """
-    largest = 0.0
-    for arrays in family.comparison_batches(encoder):
-        with torch.no_grad():
-            expected = family.predict_pretrained(model, arrays, architecture)
-            outputs = network.infer(arrays)
-        actual = outputs["embedding"] if network.head is None else outputs["logits"]
-        difference = float((actual - expected).abs().max())
-        if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
-            sizes = " x ".join(map(str, arrays[family.slot].shape))
-            raise PackageError(
-                f"the outputs of the imported network differ from those of the transformers library by up to "
-                f"{difference:g} (limit {TOLERANCE:g}) on an input of {sizes}",
-                hint="config.json has a setting that is not supported. A classifier can also be sent as an ONNX file.",
-            )
-        largest = max(largest, difference)
-    return largest
 
 
 def _check_tensors(info: Mapping[str, Any], optional_prefixes: tuple[str, ...]) -> None:

@@ -17,8 +17,8 @@ from ml.inference.predictor import Predictor
 from ml.learning.export.torch_runner import load_network
 from ml.learning.interchange.exporter import export_model
 from ml.learning.interchange.families.gpt import GPTFamily
+from ml.learning.interchange.import_huggingface import compare_outputs
 from ml.learning.interchange.importer import import_model
-from ml.learning.interchange.load_pretrained import compare_outputs
 from ml.package.package import ModelPackage
 from tests.support.ml.model_folders import zip_folder
 
