@@ -125,6 +125,9 @@ def _measurements(query: ColumnQuery) -> list[str]:
         return []
     if any(query.position_by_alias(canonical) is not None for canonical in ("text", "audio", "prompt")):
         return []
+    pair = find_pair(query.lower_names) if query.has_header else None
+    if pair and all(query.columns[position].kind == "text" for position in pair):
+        return []
     label = query.position_of("label")
     others = [column for index, column in enumerate(query.columns) if index != label]
     numbers = [
