@@ -101,6 +101,8 @@ def test_public_names_in_stored_specs_are_renamed(session: Session) -> None:
     pretrain, finetune = (jobs.get(session, FACTS["jobs"][name]).spec for name in ("paused", "queued"))
     assert pretrain["objective"]["name"] == "masked_language_modeling"
     assert finetune["objective"]["name"] == "supervised"
+    assert "prediction_fraction" in pretrain["objective"]["config"]
+    assert "share" not in pretrain["objective"]["config"]
     assert pretrain["schedule"]["min_steps"] == 400
     assert pretrain["schedule"]["min_batches_per_epoch"] == 2
     assert finetune["schedule"]["min_steps"] == 60
