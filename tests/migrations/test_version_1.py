@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy import Engine, MetaData, Select, Table, create_engine, func, ins
 from sqlalchemy.orm import Session
 
 from migrations.__main__ import configuration, upgrade
+from ml.package import version_1
 from ml.spec.catalog import Catalog
 from ml.spec.check import check
 from ml.spec.schema import Spec
@@ -107,6 +109,29 @@ def test_public_names_in_stored_specs_are_renamed(session: Session) -> None:
     assert pretrain["schedule"]["min_batches_per_epoch"] == 2
     assert finetune["schedule"]["min_steps"] == 60
     assert not {"least_steps", "least_batches"} & (pretrain["schedule"].keys() | finetune["schedule"].keys())
+
+
+@pytest.mark.parametrize("owner", version_1.OPTIONS)
+def test_specs_in_the_database_and_in_packages_are_upgraded_alike(owner: str) -> None:
+    old_names = {new: old for old, new in version_1.OBJECTIVES.items()}
+    choice = {"name": old_names.get(owner, owner), "config": dict.fromkeys(version_1.OPTIONS[owner], 1)}
+    spec: dict[str, Any] = {
+        "kind": "pretrain",
+        "architecture": choice,
+        "architectures": {"text": choice, "image": "cnn"},
+        "head": choice,
+        "objective": {"name": "masked_language_modelling", "config": {"share": 0.15}},
+        "tuning": choice,
+        "schedule": {
+            **dict.fromkeys(version_1.SCHEDULE_FIELDS, 2),
+            "early_stopping": {"monitor": "validation/twin_accuracy", "patience": 2},
+        },
+    }
+    migration = importlib.import_module("migrations.versions.20261128_plain_words")
+    rewritten = migration.rewrite_spec(spec, migration.NAMES)
+    assert rewritten != spec
+    assert rewritten == version_1.upgrade_spec(spec)
+    assert migration.rewrite_spec(rewritten, migration.NAMES.reverse()) == spec
 
 
 def test_a_downgrade_restores_all_rows(session: Session, tmp_path: Path) -> None:
