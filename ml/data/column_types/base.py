@@ -132,6 +132,13 @@ class ColumnType(ABC, Generic[Value]):
         raise NotImplementedError(f"{self.name} is stored as bytes")
 
 
+def cell_to_text(cell: Any) -> str:
+    """Return the plain text of a table cell, empty if missing."""
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", "replace")
+    return "" if cell is None else str(cell)
+
+
 def to_hash_array(joined: bytes | bytearray) -> np.ndarray:
     """Convert n concatenated hashes to uint8 [n, 16]."""
     return np.frombuffer(bytes(joined), dtype=np.uint8).reshape(-1, HASH_BYTES)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ml.data.column_types.base import ColumnType
+from ml.data.column_types.base import ColumnType, cell_to_text
 from ml.data.issues import DataRejected
 
 if TYPE_CHECKING:
@@ -35,9 +35,7 @@ class LabelType(ColumnType[str]):
         """Return the label in a cell, empty if missing; raises `DataRejected` if there are several."""
         if isinstance(cell, list | dict):
             raise DataRejected("label_not_plain", actual=cell, expected="one name or number")
-        if isinstance(cell, bytes):
-            return cell.decode("utf-8", "replace")
-        return "" if cell is None else str(cell)
+        return cell_to_text(cell)
 
     @classmethod
     def unpack(cls, data: bytes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from ml.data.column_types.base import ColumnType
+from ml.data.column_types.base import ColumnType, cell_to_text
 from ml.data.issues import DataRejected
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ class TextType(ColumnType[str]):
         """Return the text in a cell, empty if missing."""
         if isinstance(cell, dict | list):
             raise DataRejected("text_not_plain", actual=cell, expected="a string")
-        if isinstance(cell, bytes):
-            return cell.decode("utf-8", "replace")
-        return "" if cell is None else str(cell)
+        return cell_to_text(cell)
 
     @classmethod
     def unpack(cls, data: bytes) -> str:

@@ -69,7 +69,7 @@ class ImageAdapter(OnnxAdapter):
 
     slot = "image"
     expected = (
-        "Expected one input, float32 [batch, 1 or 3 channels, height, width] of pixels in 0..1, with a variable batch "
+        "Expected one input, float32 [batch, 1 or 3 channels, height, width] of pixels in 0..1, with a free batch "
         "and fixed sizes, and one output, float32 [batch, classes]."
     )
 

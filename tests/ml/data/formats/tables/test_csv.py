@@ -434,6 +434,19 @@ def test_marks_beside_a_text_need_the_text_to_be_named(tmp_path):
     assert (report.state, report.classes) == ("ready", ["0", "1"])
 
 
+@pytest.mark.parametrize("names", [("premise", "hypothesis"), ("sentence1", "sentence2")])
+def test_numbers_beside_two_texts_that_are_judged_together_are_no_measurements(tmp_path, names):
+    rows = "".join(
+        f"a sentence about {row},another one about {row * 7},{row % 2},{row},{row % 5},{row % 7},{row % 11}\n"
+        for row in range(60)
+    )
+    data = f"{','.join(names)},label,score,annotators,length,overlap\n{rows}".encode()
+
+    report = upload(tmp_path, {"a.csv": data})
+    assert (report.state, report.classes) == ("ready", ["0", "1"])
+    assert "measurements_not_supported" not in codes(report)
+
+
 def test_measurements_are_images_if_their_shape_is_requested(tmp_path):
     data = make_measurements(["a", "b", "c", "d"], whole=True)
 
