@@ -289,6 +289,7 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "box_off_image": _repair("Boxes entirely outside the image were left out."),
     "box_empty": _repair("Boxes without width or height were left out."),
     "outline_as_box": _repair("Objects with an outline were read as the box around it."),
+    "box_turned": _repair("Turned boxes were read as the upright box around them."),
     "keypoints_not_read": _repair("Keypoints were left out; the box of each object was read."),
     "box_duplicate": _repair("Equal boxes with the same label in one image were merged."),
     "boxes_of_another_form": _warning(
@@ -309,7 +310,26 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "annotation_without_image": _error(
         "The annotation names no listed image. List the image, or remove the annotation."
     ),
-    "objects_as_crowd": _repair("Crowd annotations, many objects in one outline, were left out."),
+    "objects_as_crowd": _warning(
+        "Crowds, many objects in one outline, are neither learned nor judged: what is detected there counts as neither "
+        "right nor wrong. Mark single objects with iscrowd 0."
+    ),
+    "class_of_crowds": _warning(
+        "All annotations of the class are crowds, so nothing is learned of it. Annotate single objects, with iscrowd 0."
+    ),
+    "painted_mask_as_object": _warning(
+        "CVAT and Datumaro write each painted mask as a crowd (iscrowd 1). They were read as single objects. If they "
+        "are crowds, remove `attributes` from the annotations."
+    ),
+    "annotation_parts_not_read": _warning(
+        "Only the class and the box of each object are used; masks, keypoints, tracks and attributes are not."
+    ),
+    "image_listed_twice": _warning(
+        "An image is listed several times; the objects of all entries were joined. Keep one entry of each image."
+    ),
+    "annotation_ids_twice": _warning(
+        "Several annotations have one id. All were read, but pycocotools keeps only one of them. Number them uniquely."
+    ),
     "box_not_in_fractions": _error(
         "YOLO boxes are fractions of the image, from 0 to 1. Divide them by the width and height of the image."
     ),

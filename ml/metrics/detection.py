@@ -1,12 +1,15 @@
 """Average precision of object detection.
 
-A box is x1, y1, x2, y2. n detections, m true objects.
+A box is x1, y1, x2, y2. n detections, m true objects. Crowds, regions of objects without annotations of their own, are
+not judged, as in pycocotools: they are no objects to find, any number of detections may lie in one, and those that do
+count as neither right nor wrong.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,6 +26,9 @@ MAX_DETECTIONS: Final = 100
 MATCH_IOU: Final = 0.5
 MAX_ERRORS: Final = 20
 
+#: Fraction of a detection's area within a crowd from which it is not in the list of errors.
+CROWD_OVERLAP: Final = 0.5
+
 METRICS: Final[Mapping[str, Metric]] = {
     "map": Metric(
         "Average precision (COCO's AP), mean over classes and over IoU thresholds 0.50, 0.55 to 0.95; every class "
@@ -35,25 +41,46 @@ METRICS: Final[Mapping[str, Metric]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class TrueObjects:
+    """Annotated objects of one image.
+
+    `boxes` float [m, 4], `label` int64 [m], class codes, and `is_crowd` bool [m].
+    """
+
+    boxes: np.ndarray
+    label: np.ndarray
+    is_crowd: np.ndarray
+
+    def select(self, mask: np.ndarray) -> TrueObjects:
+        """Return the objects where `mask`, bool [m], is true."""
+        return TrueObjects(self.boxes[mask], self.label[mask], self.is_crowd[mask])
+
+    @property
+    def objects(self) -> TrueObjects:
+        """The objects that are no crowds."""
+        return self.select(~self.is_crowd)
+
+
 def evaluate(
     detections: Sequence[Detection],
-    true: Sequence[tuple[np.ndarray, np.ndarray]],
+    true: Sequence[TrueObjects],
     *,
     sizes: np.ndarray,
     classes: Sequence[str],
-    train: Sequence[tuple[np.ndarray, np.ndarray]] | None,
+    train: Sequence[TrueObjects] | None,
 ) -> Evaluation:
     """Compute the average precision of the detections of each image.
 
-    `true` holds boxes [m, 4] and labels [m] of each image. Boxes are fractions of the image, `sizes` float [N, 2] its
-    width and height. The baseline tiles every image with the mean box of each class, with the fraction of training
+    `true` holds the objects of each image. Boxes are fractions of the image, `sizes` float [N, 2] its width and height.
+    The baseline tiles every image with the mean box of each class, with the fraction of training
     images that have the class as confidence.
     """
     scale = np.concatenate([sizes, sizes], axis=1).astype(np.float64)
     metrics, per_class = _precision(detections, true, scale, classes)
     baseline: dict[str, float] = {}
     if train is not None:
-        tiles = _tile_mean_boxes(train)
+        tiles = _tile_mean_boxes([image.objects for image in train])
         baseline, _ = _precision([tiles] * len(true), true, scale, classes)
     extra = {"classes": list(classes), "per_class": per_class, "errors": _errors(detections, true, scale, classes)}
     return Evaluation(metrics=metrics, baseline=baseline, extra=extra)
@@ -61,11 +88,11 @@ def evaluate(
 
 def _precision(
     detections: Sequence[Detection],
-    true: Sequence[tuple[np.ndarray, np.ndarray]],
+    true: Sequence[TrueObjects],
     scale: np.ndarray,
     classes: Sequence[str],
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    support = np.bincount(np.concatenate([label for _, label in true]), minlength=len(classes))
+    support = np.bincount(np.concatenate([image.objects.label for image in true]), minlength=len(classes))
     # [IoU thresholds, classes]: NaN for a class without objects, 0 without detections.
     average = np.where(support > 0, np.zeros((10, len(classes))), np.nan)
     if support.any() and any(len(detection.label) for detection in detections):
@@ -84,7 +111,7 @@ def _mean(values: np.ndarray) -> float | None:
 
 def _average_precision(
     detections: Sequence[Detection],
-    true: Sequence[tuple[np.ndarray, np.ndarray]],
+    true: Sequence[TrueObjects],
     scale: np.ndarray,
     classes: int,
 ) -> np.ndarray:
@@ -92,9 +119,9 @@ def _average_precision(
     from faster_coco_eval import COCO, COCOeval_faster
 
     annotations: list[dict[str, Any]] = [
-        {"image_id": row, "category_id": int(code) + 1, "bbox": _corner_and_size(box), "iscrowd": 0}
-        for row, (boxes, labels) in enumerate(true)
-        for box, code in zip(boxes * scale[row], labels, strict=True)
+        {"image_id": row, "category_id": int(code) + 1, "bbox": _corner_and_size(box), "iscrowd": int(is_crowd)}
+        for row, image in enumerate(true)
+        for box, code, is_crowd in zip(image.boxes * scale[row], image.label, image.is_crowd, strict=True)
     ]
     results = [
         {"image_id": row, "category_id": int(code) + 1, "bbox": _corner_and_size(box), "score": float(score)}
@@ -123,13 +150,15 @@ def _corner_and_size(box: np.ndarray) -> list[float]:
     return [float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1])]
 
 
-def _tile_mean_boxes(train: Sequence[tuple[np.ndarray, np.ndarray]]) -> Detection:
+def _tile_mean_boxes(train: Sequence[TrueObjects]) -> Detection:
     """Return boxes of the mean size of each class side by side, covering the image.
 
     The confidence is the fraction of training images that have the class.
     """
-    boxes = np.concatenate([boxes for boxes, _ in train])
-    label = np.concatenate([label for _, label in train])
+    boxes = np.concatenate([image.boxes for image in train])
+    label = np.concatenate([image.label for image in train])
+    if not len(label):
+        return Detection(boxes, np.zeros(0), label)
     tiles, confidence, codes = [], [], []
     for code in np.unique(label):
         size = (boxes[label == code][:, 2:] - boxes[label == code][:, :2]).mean(axis=0)
@@ -137,7 +166,7 @@ def _tile_mean_boxes(train: Sequence[tuple[np.ndarray, np.ndarray]]) -> Detectio
         across, down = ((np.arange(count) + 0.5) / count for count in counts)
         middles = np.stack(np.meshgrid(across, down), axis=-1).reshape(-1, 2)
         tiles.append(np.concatenate([middles - size / 2, middles + size / 2], axis=1))
-        confidence += [sum(code in labels for _, labels in train) / len(train)] * len(middles)
+        confidence += [sum(code in image.label for image in train) / len(train)] * len(middles)
         codes += [code] * len(middles)
     order = np.argsort(-np.array(confidence), kind="stable")
     return Detection(np.concatenate(tiles)[order], np.array(confidence)[order], np.array(codes, dtype=np.int64)[order])
@@ -145,7 +174,7 @@ def _tile_mean_boxes(train: Sequence[tuple[np.ndarray, np.ndarray]]) -> Detectio
 
 def _errors(
     detections: Sequence[Detection],
-    true: Sequence[tuple[np.ndarray, np.ndarray]],
+    true: Sequence[TrueObjects],
     scale: np.ndarray,
     classes: Sequence[str],
 ) -> list[dict[str, Any]]:
@@ -155,13 +184,17 @@ def _errors(
     """
     false: list[dict[str, Any]] = []
     missed: list[dict[str, Any]] = []
-    for row, (detection, (boxes, labels)) in enumerate(zip(detections, true, strict=True)):
+    for row, (detection, image) in enumerate(zip(detections, true, strict=True)):
+        boxes, labels = image.objects.boxes, image.objects.label
         iou = pairwise_iou(detection.boxes, boxes)
+        is_unjudged = _are_in_crowd(detection, image.select(image.is_crowd))
         is_free = np.ones(len(boxes), dtype=bool)
         for index, code in enumerate(detection.label):
             matches = np.flatnonzero(is_free & (labels == code) & (iou[index] >= MATCH_IOU))
             if len(matches):
                 is_free[matches[iou[index, matches].argmax()]] = False
+                continue
+            if is_unjudged[index]:
                 continue
             box = (detection.boxes[index] * scale[row]).tolist()
             error = {"index": row, "error": "false_box", "predicted": classes[code]}
@@ -182,6 +215,15 @@ def _errors(
     false.sort(key=lambda error: -error["confidence"])
     missed.sort(key=lambda error: -_area(error["box"]))
     return [*false[: MAX_ERRORS // 2], *missed[: MAX_ERRORS // 2]]
+
+
+def _are_in_crowd(detection: Detection, crowds: TrueObjects) -> np.ndarray:
+    """Return whether detections, bool [n], lie in a crowd of their class."""
+    low = np.maximum(detection.boxes[:, None, :2], crowds.boxes[None, :, :2])
+    high = np.minimum(detection.boxes[:, None, 2:], crowds.boxes[None, :, 2:])
+    areas = (detection.boxes[:, 2:] - detection.boxes[:, :2]).prod(axis=1)
+    is_inside = (high - low).clip(0).prod(axis=2) >= CROWD_OVERLAP * areas[:, None]
+    return np.asarray((is_inside & (detection.label[:, None] == crowds.label)).any(axis=1))
 
 
 def _area(box: Sequence[float]) -> float:

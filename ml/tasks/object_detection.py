@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ml.encoders.base import Column
     from ml.metrics.base import Evaluation
 
+#: Columns with a value for each object of a row.
+OBJECT_COLUMNS: Final = ("true_boxes", "true_labels", "true_crowds")
 #: Label that pads rows with fewer objects than another row of the batch.
 NO_OBJECT: Final = -1
 
@@ -113,7 +115,8 @@ class ObjectDetection(Task):
     def check_dataset(cls, summary: DatasetSummary) -> list[str]:
         """Check the columns, the row counts, and that there is at least one object."""
         reasons = super().check_dataset(summary)
-        if "objects" in summary.columns and not summary.classes:
+        objects = summary.facts.get("objects", {}).get("objects", 1)
+        if "objects" in summary.columns and not (summary.classes and objects):
             reasons.append(f"{cls.name} needs at least one object; the dataset has none")
         return reasons
 
@@ -135,7 +138,7 @@ class ObjectDetection(Task):
         """Return `image` uint8 [N, C, H, W] and `size` int64 [N, 2].
 
         The size is the original width and height. Training rows also have `true_boxes`, float32 [m, 4] per row, as
-        fractions of the image, and `true_labels`, int64 [m] per row.
+        fractions of the image, `true_labels`, int64 [m] per row, and `true_crowds`, bool [m] per row.
         """
         sized_images = _SizedImages(rows.columns["image"])
         columns = super().encode(Rows({**rows.columns, "image": sized_images}))
@@ -150,6 +153,9 @@ class ObjectDetection(Task):
             # Rounding can move the edge of a scaled box beyond 1.
             columns["true_boxes"] = [row.clip(0, 1).astype(np.float32) for row in boxes]
             columns["true_labels"] = [self._label_codes(row) for row in objects]
+            columns["true_crowds"] = [
+                np.array([bool(item.get("crowd")) for item in row], dtype=bool) for row in objects
+            ]
         return columns
 
     def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
@@ -159,24 +165,31 @@ class ObjectDetection(Task):
         image, boxes, is_visible = random_affine_with_boxes(
             np.asarray(columns["image"]), list(columns["true_boxes"]), generator, mirror=self.config.mirror
         )
-        labels = [codes[row] for codes, row in zip(columns["true_labels"], is_visible, strict=True)]
-        return {**columns, "image": image, "true_boxes": boxes, "true_labels": labels}
+        visible = {
+            name: [values[mask] for values, mask in zip(columns[name], is_visible, strict=True)]
+            for name in ("true_labels", "true_crowds")
+        }
+        return {**columns, "image": image, "true_boxes": boxes, **visible}
 
     def collate(self, columns: dict[str, Column]) -> Arrays:
         """Return images in 0..1 and padded objects.
 
-        The objects are `true_boxes` float32 [B, M, 4] and `true_labels` int64 [B, M].
+        The objects are `true_boxes` float32 [B, M, 4], `true_labels` int64 [B, M] and `true_crowds` bool [B, M].
         """
-        fixed_size = {name: column for name, column in columns.items() if name not in ("true_boxes", "true_labels")}
+        fixed_size = {name: column for name, column in columns.items() if name not in OBJECT_COLUMNS}
         arrays = super().collate(fixed_size)
         if "true_boxes" not in columns:
             return arrays
         max_objects = max([1, *(len(codes) for codes in columns["true_labels"])])
         boxes = np.zeros((len(columns["true_boxes"]), max_objects, 4), dtype=np.float32)
         labels = np.full(boxes.shape[:2], NO_OBJECT, dtype=np.int64)
-        for row, (row_boxes, codes) in enumerate(zip(columns["true_boxes"], columns["true_labels"], strict=True)):
-            boxes[row, : len(codes)], labels[row, : len(codes)] = row_boxes, codes
-        return {**arrays, "true_boxes": boxes, "true_labels": labels}
+        crowds = np.zeros(labels.shape, dtype=bool)
+        for row, (row_boxes, codes, are_crowds) in enumerate(
+            zip(*(columns[name] for name in OBJECT_COLUMNS), strict=True)
+        ):
+            count = len(codes)
+            boxes[row, :count], labels[row, :count], crowds[row, :count] = row_boxes, codes, are_crowds
+        return {**arrays, "true_boxes": boxes, "true_labels": labels, "true_crowds": crowds}
 
     def decode(self, arrays: Arrays) -> list[Output]:
         """Decode `scores` float [B, K, H, W] and `boxes` float [B, 4, H, W]."""
@@ -274,5 +287,5 @@ def _boxes(objects: Sequence[Mapping[str, Any]]) -> np.ndarray:
     return np.array([item["box"] for item in objects], dtype=np.float32).reshape(-1, 4)
 
 
-def _true_objects(columns: Mapping[str, Column]) -> list[tuple[np.ndarray, np.ndarray]]:
-    return list(zip(columns["true_boxes"], columns["true_labels"], strict=True))
+def _true_objects(columns: Mapping[str, Column]) -> list[detection.TrueObjects]:
+    return [detection.TrueObjects(*row) for row in zip(*(columns[name] for name in OBJECT_COLUMNS), strict=True)]

@@ -38,7 +38,7 @@ _FAULTS: Final = {
     "floors of ml.data": ("ml/data/unlisted.py", ""),
     "floors of ml.learning": ("ml/learning/unlisted.py", ""),
     "floors of ml.learning.nn": ("ml/learning/nn/unlisted.py", ""),
-    "a format knows no other format": ("ml/data/formats/images/coco.py", "import ml.data.formats.images.voc"),
+    "a format knows no other format": ("ml/data/formats/objects/coco.py", "import ml.data.formats.objects.voc"),
     "a task knows no other task": ("ml/tasks/translation.py", _TYPE_ONLY.format("ml.tasks.text_generation")),
     "an encoder knows no other encoder": ("ml/encoders/text.py", "import ml.encoders.items"),
     "an architecture knows no other architecture": (

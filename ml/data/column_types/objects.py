@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ml.data.issues import IssueLog, Location
     from ml.data.limits import Limits
 
-#: `{"label": str, "box": [left, top, right, bottom]}` for every object, in pixels from the upper left corner.
+#: `{"label": str, "box": [left, top, right, bottom]}` for every object, in pixels from the upper left corner. A crowd,
+#: a region of objects that are not annotated one at a time, has `"crowd": True` as well.
 Objects = list[dict[str, Any]]
 
 #: Pixels by which a box may leave its image unreported: annotators count from 0 or from 1, and round.
@@ -37,6 +38,8 @@ LABEL_NAMES: Final = (
 )
 #: Usual names of a COCO box.
 COCO_BOX_NAMES: Final = ("bbox", "bboxes")
+#: Usual names of the mark of a crowd.
+CROWD_NAMES: Final = ("crowd", "iscrowd", "is_crowd")
 #: Column with the images that contain the objects.
 IMAGE: Final = "image"
 
@@ -62,6 +65,7 @@ class ObjectsType(ColumnType[Objects]):
     def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
         super().__init__(issues=issues, limits=limits)
         self._counts: Counter[str] = Counter()
+        self._crowd_counts: Counter[str] = Counter()
         self._max_objects = 0
         self._boxes = 0
         self._suspicious_boxes = 0
@@ -80,12 +84,14 @@ class ObjectsType(ColumnType[Objects]):
             self._collect(box, at, is_suspicious=repair.is_suspicious)
             if repaired_box is None:
                 continue
-            labeled_box = {"label": label, "box": repaired_box}
+            labeled_box = {"label": label, "box": repaired_box, **({"crowd": True} if annotation.get("crowd") else {})}
             if labeled_box in objects:
                 repair.report("box_duplicate", actual=f"{label} {box}")
                 continue
             objects.append(labeled_box)
-        self._counts.update(labeled_box["label"] for labeled_box in objects)
+        for labeled_box in objects:
+            counts = self._crowd_counts if "crowd" in labeled_box else self._counts
+            counts[str(labeled_box["label"])] += 1
         self._max_objects = max(self._max_objects, len(objects))
         return json.dumps(objects).encode()
 
@@ -139,15 +145,22 @@ class ObjectsType(ColumnType[Objects]):
         return objects
 
     def classes(self) -> list[str]:
-        """Return the labels of all objects."""
-        return list(self._counts)
+        """Return the labels of all objects and crowds."""
+        return list(self._counts | self._crowd_counts)
 
     def facts(self) -> dict[str, Any]:
-        """Return the number of objects, in all and by class, and the maximum per image."""
-        return {"objects": self._counts.total(), "most_in_one": self._max_objects, "per_class": dict(self._counts)}
+        """Return the number of objects, in all and by class, and the maximum per image.
+
+        The number of crowds is added if there are any.
+        """
+        per_class = {label: self._counts[label] for label in self.classes()}
+        facts = {"objects": self._counts.total(), "most_in_one": self._max_objects, "per_class": per_class}
+        return {**facts, "crowds": self._crowd_counts.total()} if self._crowd_counts else facts
 
     def finish(self) -> None:
-        """Report boxes that are probably in another box format."""
+        """Report classes of crowds alone, and boxes that are probably in another box format."""
+        for label in sorted(self._crowd_counts.keys() - self._counts.keys()):
+            self.issues.add("class_of_crowds", actual=f"{label}: {self._crowd_counts[label]:,} crowds, no object")
         if self._first_fractional is not None and self._max_coordinate <= MAX_RELATIVE_COORDINATE:
             at, box = self._first_fractional
             self.issues.add("boxes_in_fractions", at=at, actual=box, expected="left, top, right, bottom in pixels")
@@ -230,9 +243,10 @@ def _to_list(cell: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _with_corners(annotation: Mapping[str, Any]) -> dict[str, Any]:
     label = next((annotation[name] for name in LABEL_NAMES if name in annotation), None)
     box_name = next((name for name in COCO_BOX_NAMES if name in annotation), None)
+    crowd = {"crowd": True} if any(annotation.get(name) for name in CROWD_NAMES) else {}
     if "box" in annotation or box_name is None:
-        return {"label": label, "box": annotation.get("box")}
-    return {"label": label, "box": to_corners(annotation[box_name])}
+        return {"label": label, "box": annotation.get("box"), **crowd}
+    return {"label": label, "box": to_corners(annotation[box_name]), **crowd}
 
 
 def to_corners(box: Any) -> Any:

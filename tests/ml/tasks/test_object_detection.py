@@ -33,6 +33,18 @@ def test_boxes_become_fractions_of_their_image_and_rows_are_padded():
     np.testing.assert_allclose(arrays["true_boxes"][0], [[0.25, 0.2, 0.75, 0.8], [0, 0, 0.5, 1]])
     assert arrays["true_labels"].tolist() == [[1, 0], [NO_OBJECT, NO_OBJECT]]
     assert arrays["true_boxes"].dtype == np.float32
+    assert not arrays["true_crowds"].any()
+
+
+def test_crowds_are_marked_and_stay_so_in_augmented_images():
+    built = task()
+    columns = built.encode(rows([DOG, {**CAT, "crowd": True}]))
+
+    assert built.collate(columns)["true_crowds"].tolist() == [[False, True]]
+    augmented = built.augment(columns, np.random.default_rng(0))
+    assert [len(values[0]) for values in (augmented["true_labels"], augmented["true_crowds"])] == [
+        len(augmented["true_boxes"][0])
+    ] * 2
 
 
 def test_a_box_is_clipped_to_its_image():

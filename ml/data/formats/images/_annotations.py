@@ -9,7 +9,7 @@ import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ml.data.column_types.objects import AnnotatedObjects
 from ml.data.files import images
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from ml.data.files.upload import UploadedFile
     from ml.data.issues import IssueLog
     from ml.data.limits import Limits
+
+
+#: Splits in the order in which they decide on an image that is in several.
+HELD_OUT_FIRST: Final = ("test", "validation", "train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +194,26 @@ class UploadFiles:
                     yield name, file.read()
             except DataRejected as rejection:
                 yield name, rejection
+
+
+def add_annotation(
+    annotations: dict[str, ImageAnnotation], image: str, annotation: ImageAnnotation, at: Location, issues: IssueLog
+) -> None:
+    """Add the annotation of an image.
+
+    Objects are joined with those that the image already has, which becomes an issue.
+    """
+    earlier = annotations.get(image)
+    if earlier is None:
+        annotations[image] = annotation
+        return
+    if earlier.objects and annotation.objects:
+        issues.add("image_listed_twice", at=at, actual=image)
+    splits = {earlier.split, annotation.split}
+    # Images are held out if one of the entries says so.
+    split = next((name for name in HELD_OUT_FIRST if name in splits), None)
+    size = earlier.size or annotation.size
+    annotations[image] = ImageAnnotation([*earlier.objects, *annotation.objects], split, size)
 
 
 def to_objects(

@@ -111,6 +111,7 @@ class Boxes(Head):
         """Return the loss of centers and boxes.
 
         The targets are `true_boxes` [B, M, 4], as fractions of the image, and `true_labels` int64 [B, M], -1 for none.
+        With `true_crowds` bool [B, M], the cells in a crowd are not judged for its class.
         """
         center_loss, box_loss = self._losses(outputs, batch)
         return center_loss + self.config.box_weight * box_loss
@@ -154,14 +155,27 @@ class Boxes(Head):
     def _losses(self, outputs: Tensors, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         logits_BKP, boxes_B4P = outputs["middles"].float().flatten(2), outputs["boxes"].float().flatten(2)
         true_BM4, label_BM = batch["true_boxes"], batch["true_labels"]
-        is_object_BM = label_BM >= 0
+        is_crowd_BM = batch.get("true_crowds", torch.zeros_like(label_BM, dtype=torch.bool))
+        is_object_BM = (label_BM >= 0) & ~is_crowd_BM
         count = is_object_BM.sum().clamp(min=1)
         gaussian_BMP = self._gaussians(true_BM4, (outputs["middles"].shape[2], outputs["middles"].shape[3]))
         gaussian_BMP = gaussian_BMP * is_object_BM[:, :, None]
         index = label_BM.clamp(min=0)[:, :, None].expand(-1, -1, gaussian_BMP.shape[2])
         target_BKP = torch.zeros_like(logits_BKP).scatter_reduce(1, index, gaussian_BMP, "amax")
-        center_loss, box_loss = _focal_loss(logits_BKP, target_BKP), self._box_loss(boxes_B4P, true_BM4, gaussian_BMP)
-        return center_loss / count, box_loss / count
+        box_loss = self._box_loss(boxes_B4P, true_BM4, gaussian_BMP)
+        crowd_BMP = self._cells_within(true_BM4, (outputs["middles"].shape[2], outputs["middles"].shape[3]))
+        crowd_BMP = (crowd_BMP & is_crowd_BM[:, :, None]).to(target_BKP.dtype)
+        weight_BKP = 1 - torch.zeros_like(target_BKP).scatter_reduce(1, index, crowd_BMP, "amax")
+        return _focal_loss(logits_BKP, target_BKP, weight_BKP) / count, box_loss / count
+
+    def _cells_within(self, true_BM4: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Return which cells have their center within a box, bool [B, M, P]."""
+        height, width = self.size
+        columns, rows = self._cell_centers(grid, true_BM4)
+        left, top, right, bottom = (true_BM4 * true_BM4.new_tensor([width, height, width, height])).unbind(-1)
+        is_across = (columns >= left[..., None]) & (columns <= right[..., None])
+        is_down = (rows >= top[..., None]) & (rows <= bottom[..., None])
+        return (is_down[..., :, None] & is_across[..., None, :]).flatten(2)
 
     def _gaussians(self, true_BM4: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return a Gaussian for each object, [B, M, P].
@@ -196,14 +210,14 @@ class Boxes(Head):
         return (weight_BP * (1 - _generalized_iou(boxes_B4P * scale, true_B4P * scale))).sum()
 
 
-def _focal_loss(logits: Tensor, target: Tensor) -> Tensor:
+def _focal_loss(logits: Tensor, target: Tensor, background_weight: Tensor) -> Tensor:
     """Return the sum of the focal loss (Law & Deng 2018, equation 1).
 
-    Easy cells and cells near a center count less.
+    Easy cells and cells near a center count less, and background by its weight. All are [B, K, P].
     """
     probability = logits.sigmoid()
     center_term = functional.logsigmoid(logits) * (1 - probability).square()
-    background_term = functional.logsigmoid(-logits) * probability.square() * (1 - target).pow(4)
+    background_term = functional.logsigmoid(-logits) * probability.square() * (1 - target).pow(4) * background_weight
     return -torch.where(target >= 1, center_term, background_term).sum()
 
 

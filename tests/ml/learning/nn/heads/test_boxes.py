@@ -72,6 +72,22 @@ def test_padding_of_objects_does_not_change_the_loss() -> None:
     assert math.isfinite(background.item())
 
 
+def test_a_crowd_is_not_judged_for_its_class_and_is_no_object() -> None:
+    head = _head()
+    boxes, labels = torch.tensor([[[0.25, 0.25, 0.5, 0.75], [0.5, 0.0, 1.0, 1.0]]]), torch.tensor([[1, 0]])
+    batch = {"true_boxes": boxes, "true_labels": labels, "true_crowds": torch.tensor([[False, True]])}
+    perfect = _perfect_outputs(head, boxes[:, :1], labels[:, :1])
+    assert head.loss(perfect, batch).item() == pytest.approx(0, abs=1e-5)
+    for label, column, is_judged in ((0, 12, False), (1, 12, True), (0, 2, True)):
+        middles = perfect["middles"].clone()
+        middles[0, label, 1, column] = 20
+        assert (head.loss({**perfect, "middles": middles}, batch).item() > 10) is is_judged
+    # A real object in a crowd is learned all the same.
+    batch["true_boxes"] = torch.tensor([[[0.6, 0.25, 0.85, 0.75], [0.5, 0.0, 1.0, 1.0]]])
+    batch["true_labels"] = torch.tensor([[0, 0]])
+    assert head.loss(perfect, batch).item() > 10
+
+
 def test_objects_of_all_sizes_have_the_same_weight() -> None:
     head = _head(box_weight=1.0)
     boxes = torch.tensor([[[0.0, 0.0, 0.125, 0.25], [0.25, 0.0, 1.0, 1.0]]])

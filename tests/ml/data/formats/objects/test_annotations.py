@@ -300,18 +300,6 @@ def test_json_that_is_not_coco_is_rejected(tmp_path, content):
     assert sample(report, "annotation_invalid")["file"] == "a.zip/annotations/instances_val.json"
 
 
-def test_crowds_are_left_out_and_reported(tmp_path):
-    crowd = {"id": 0, "image_id": 0, "category_id": 10, "bbox": [1, 1, 2, 2], "iscrowd": 1}
-    files = annotations.make_coco()
-    usual = json.loads(files["annotations/instances_train.json"])
-    usual["annotations"].append(crowd)
-    files["annotations/instances_train.json"] = json.dumps(usual).encode()
-
-    report, _ = import_zip(tmp_path, files)
-
-    assert (report.state, codes(report)) == ("ready", {"objects_as_crowd"})
-
-
 def test_two_files_with_different_class_names_are_reported(tmp_path):
     files = {**annotations.make_yolo(), "old/data.yaml": b"names: [dog, cat]\n"}
     report, _ = import_zip(tmp_path, files)

@@ -15,7 +15,7 @@ from ml.data.files.ignored import is_ignored
 from ml.data.files.upload import find_split
 from ml.data.formats.base import Format
 from ml.data.formats.images._annotations import ImageAnnotation, UploadFiles
-from ml.data.formats.images._yolo_settings import (
+from ml.data.formats.objects._yolo_settings import (
     Keypoints,
     YoloSettings,
     parse_darknet_data,
