@@ -1,7 +1,7 @@
 """Import of an ONNX graph as a package without weights, served by ONNX Runtime alone.
 
-The user, or a `config.json` beside the graph, names its task and labels. The adapter of the task (`onnx_adapters`)
-checks its inputs.
+The user, or a `config.json` beside the graph, names its task and labels. The adapter of the task
+(`onnx_graphs.adapters`) checks its inputs.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from ml.inference.onnx_session import OnnxGraphs, Session
 from ml.inference.onnx_weights import align_weights
 from ml.learning.interchange.families import FAMILIES
 from ml.learning.interchange.import_huggingface import UNSUPPORTED_PROBLEMS, read_labels
-from ml.learning.interchange.onnx_adapters import ADAPTERS, LOGITS, CompanionFiles, rename_output
-from ml.learning.interchange.untrusted_onnx import read_onnx
+from ml.learning.interchange.onnx_graphs.adapters import ADAPTERS, CompanionFiles
+from ml.learning.interchange.onnx_graphs.outputs import LOGITS, are_probabilities, set_logits, take_logarithm
+from ml.learning.interchange.onnx_graphs.untrusted import read_onnx
 from ml.package.manifest import Graph, Manifest, Provenance
 from ml.package.package import ModelPackage
 from ml.tasks import TASKS
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ml.encoders.base import Encoder
-    from ml.learning.interchange.onnx_adapters import OnnxAdapter
+    from ml.learning.interchange.onnx_graphs.adapters import OnnxAdapter
     from ml.tasks.base import Task
 
 #: Metadata keys of a file under which its labels are searched, as JSON: a list, or an object from code to name.
@@ -54,17 +55,19 @@ def read_graph(
     """Write a package to `into` from an ONNX file; returns the report. Raises `PackageError`."""
     on_phase("reading")
     task_type, adapter = _detect_task(task, companions)
-    model = read_onnx(source)
+    model = read_onnx(source, data_folder=source.parent if companions.folder else None)
     names = _find_labels(model, labels, companions)
     encoder, notes = adapter.make_encoder(model, companions)
-    notes += rename_output(model, classes=len(names))
+    notes += set_logits(model, classes=len(names))
     adapter.adapt_inputs(model)
     with tempfile.TemporaryDirectory(prefix=".packaging-", dir=into.parent) as scratch:
         path = Path(scratch) / f"{MODEL}.onnx"
-        path.write_bytes(model.SerializeToString())
-        align_weights(path)
+        _write_graph(model, path)
         on_phase("checking")
-        _check_graph(path, adapter, encoder, classes=len(names))
+        if are_probabilities(_check_graph(path, adapter, encoder, classes=len(names))):
+            notes.append(take_logarithm(model))
+            _write_graph(model, path)
+            _check_graph(path, adapter, encoder, classes=len(names))
         manifest = _make_manifest(model, path, task_type, names)
         shutil.rmtree(into, ignore_errors=True)
         encoders = {adapter.slot: encoder}
@@ -76,6 +79,11 @@ def read_graph(
         "labels": names,
         "notes": notes,
     }
+
+
+def _write_graph(model: Any, path: Path) -> None:
+    path.write_bytes(model.SerializeToString())
+    align_weights(path)
 
 
 def _detect_task(task: str | None, companions: CompanionFiles) -> tuple[type[Task], type[OnnxAdapter]]:
@@ -145,14 +153,15 @@ def _make_manifest(model: Any, path: Path, task_type: type[Task], labels: list[s
     )
 
 
-def _check_graph(path: Path, adapter: type[OnnxAdapter], encoder: Encoder[Any], *, classes: int) -> None:
+def _check_graph(path: Path, adapter: type[OnnxAdapter], encoder: Encoder[Any], *, classes: int) -> np.ndarray:
     """Run the graph on one row and on a batch.
 
-    Raises `PackageError` if it is made for one size only, or if padding changes its logits.
+    Returns the logits of the batch, float32 [B, classes]. Raises `PackageError` if it is made for one size only, or if
+    padding changes its logits.
     """
     run = OnnxGraphs({MODEL: [Session(path)]})
     examples = adapter.examples()
-    first_rows = []
+    outputs = []
     for rows in (examples[:1], examples):
         batch = collate_slots({adapter.slot: encoder}, {adapter.slot: encoder.encode(rows)})
         try:
@@ -162,14 +171,15 @@ def _check_graph(path: Path, adapter: type[OnnxAdapter], encoder: Encoder[Any], 
             message = f"the graph fails on an input of {shape}: {str(error).splitlines()[0]}"
             raise PackageError(message, hint=adapter.expected) from error
         _check_logits(logits, (len(rows), classes), adapter.expected)
-        first_rows.append(logits[0])
-    alone, batched = first_rows
+        outputs.append(logits)
+    alone, batched = (logits[0] for logits in outputs)
     difference = float(np.abs(alone - batched).max())
     if difference > MAX_BATCH_DIFFERENCE * max(1.0, float(np.abs(alone).max())):
         raise PackageError(
             f"the logits of a row in a batch with longer rows differ from those of the row alone, by {difference:.3g}",
             hint="Export the model for inference (`model.eval()`), with an attention_mask that excludes padding.",
         )
+    return outputs[-1]
 
 
 def _check_logits(logits: np.ndarray, shape: tuple[int, int], expected: str) -> None:

@@ -11,7 +11,7 @@ from ml.inference.onnx_session import OnnxGraphs, Session
 from ml.inference.predictor import Predictor
 from ml.learning.export.onnx import TOLERANCE
 from ml.learning.export.torch_runner import load
-from ml.learning.interchange.untrusted_onnx import refuse_external_data
+from ml.learning.interchange.onnx_graphs.untrusted import refuse_external_data
 from ml.package.manifest import MANIFEST, read_manifest
 from ml.package.package import ModelPackage
 

@@ -13,7 +13,8 @@ from ml.learning.interchange.import_huggingface import CONFIG, read_folder
 from ml.learning.interchange.import_onnx import read_graph
 from ml.learning.interchange.import_package import read_package
 from ml.learning.interchange.model_archive import ModelArchive, read_json
-from ml.learning.interchange.onnx_adapters import CompanionFiles
+from ml.learning.interchange.onnx_graphs.adapters import CompanionFiles
+from ml.learning.interchange.onnx_graphs.untrusted import list_data_files
 from ml.learning.interchange.tokenizer_files import FILES
 from ml.package.manifest import MANIFEST
 
@@ -65,14 +66,16 @@ def import_model(
 
 
 def _extract_graph(archive: ModelArchive, graph: str, folder: Path) -> CompanionFiles:
-    """Extract the graph with its tokenizer and `config.json`.
+    """Extract the graph with its tensors, its tokenizer and `config.json`.
 
-    They are in the folder of the graph, or else in the top folder.
+    Files of tensors are beside the graph. The others are in the folder of the graph, or else in the top folder.
     """
     parent = PurePosixPath(graph).parent
     candidates = (parent, PurePosixPath())
     home = next((path for path in candidates if any(str(path / name) in archive.names for name in FILES)), parent)
     paths = [str(home / name) for name in (CONFIG, *FILES)]
     archive.extract([graph, *(path for path in paths if path in archive.names)], folder)
+    tensors = (str(parent / name) for name in list_data_files(folder / graph))
+    archive.extract([path for path in tensors if path in archive.names], folder, are_weights=True)
     config = folder / home / CONFIG
     return CompanionFiles(folder / home, read_json(config) if config.is_file() else {})

@@ -77,15 +77,16 @@ class ModelArchive:
         """Paths, relative to the folder of the model."""
         return frozenset(self._files)
 
-    def extract(self, names: Iterable[str], into: Path) -> None:
-        """Write files below `into`.
+    def extract(self, names: Iterable[str], into: Path, *, are_weights: bool = False) -> None:
+        """Write files below `into`; those of weights may be large, whatever they are called.
 
         Raises `PackageError` if one is damaged, or a text is too large.
         """
         paths = {}
         for name in names:
             member, size = self._files[name]
-            if size > MAX_TEXT_BYTES and PurePosixPath(name).suffix not in (".safetensors", ".onnx"):
+            has_weights = are_weights or PurePosixPath(name).suffix in (".safetensors", ".onnx")
+            if size > MAX_TEXT_BYTES and not has_weights:
                 raise PackageError(
                     f"{name} has {size:,} bytes (limit {MAX_TEXT_BYTES:,})",
                     hint="Send weights as *.safetensors or *.onnx.",

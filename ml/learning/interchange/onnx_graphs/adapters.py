@@ -15,17 +15,17 @@ import numpy as np
 
 from ml.encoders.image import ImageConfig, ImageEncoder
 from ml.errors import PackageError
+from ml.learning.interchange.onnx_graphs.outputs import rename_tensors
 from ml.learning.interchange.tokenizer_files import read_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ml.encoders.base import Encoder
 
 #: Element types of `onnx.TensorProto`.
-FLOAT, INT32, INT64, BOOL = 1, 6, 7, 9
-LOGITS: Final = "logits"
+FLOAT, INT32, INT64, BOOL, FLOAT16, DOUBLE = 1, 6, 7, 9, 10, 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class ImageAdapter(OnnxAdapter):
         tensor_type = inputs[0].type.tensor_type
         sizes = [dimension.dim_value for dimension in tensor_type.shape.dim]
         has_image_shape = len(sizes) == 4 and not sizes[0] and sizes[1] in (1, 3) and all(sizes[1:])
-        if len(inputs) != 1 or tensor_type.elem_type != FLOAT or not has_image_shape:
+        if len(inputs) != 1 or tensor_type.elem_type not in (FLOAT, FLOAT16, DOUBLE) or not has_image_shape:
             raise PackageError(f"the inputs of the graph are not images: {describe_tensors(inputs)}", hint=cls.expected)
         try:
             config = ImageConfig(channels=sizes[1], height=sizes[2], width=sizes[3])
@@ -92,11 +92,12 @@ class ImageAdapter(OnnxAdapter):
 
     @classmethod
     def adapt_inputs(cls, model: Any) -> None:
-        """Rename the input."""
+        """Rename the input, and cast it to the type of the graph."""
         [tensor] = graph_inputs(model)
+        element_type = tensor.type.tensor_type.elem_type
         shape = ["batch", *(dimension.dim_value for dimension in tensor.type.tensor_type.shape.dim[1:])]
         inner_names = _replace_inputs(model, {cls.slot: (FLOAT, shape)})
-        _insert_node(model, "Identity", [cls.slot], inner_names[tensor.name])
+        _insert_node(model, "Cast", [cls.slot], inner_names[tensor.name], to=element_type)
 
     @classmethod
     def examples(cls) -> list[np.ndarray]:
@@ -170,24 +171,6 @@ def graph_inputs(model: Any) -> list[Any]:
     return [tensor for tensor in model.graph.input if tensor.name not in initialized]
 
 
-def rename_output(model: Any, *, classes: int) -> list[str]:
-    """Rename the one output to `logits`, and remove a final softmax; returns notes."""
-    from onnx import helper
-
-    [output] = model.graph.output
-    notes, source = [], output.name
-    last = next((node for node in model.graph.node if source in node.output), None)
-    if last is not None and last.op_type == "Softmax":
-        model.graph.node.remove(last)
-        source = last.input[0]
-        notes.append("the final softmax is removed, as probabilities are computed from logits")
-    new_names = _rename_tensors(model, [LOGITS])
-    model.graph.node.append(helper.make_node("Identity", [new_names.get(source, source)], [LOGITS]))
-    del model.graph.output[:]
-    model.graph.output.append(helper.make_tensor_value_info(LOGITS, FLOAT, ["batch", classes]))
-    return notes
-
-
 def _replace_inputs(model: Any, inputs: Mapping[str, tuple[int, Sequence[Any]]]) -> dict[str, str]:
     """Replace the inputs by `inputs`, name -> element type and shape.
 
@@ -196,7 +179,7 @@ def _replace_inputs(model: Any, inputs: Mapping[str, tuple[int, Sequence[Any]]])
     from onnx import helper
 
     old_names = [tensor.name for tensor in graph_inputs(model)]
-    new_names = _rename_tensors(model, inputs)
+    new_names = rename_tensors(model, inputs)
     inner_names = {name: new_names.get(name, name) for name in old_names}
     initialized = [tensor for tensor in model.graph.input if tensor.name not in inner_names.values()]
     tensors = [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in inputs.items()]
@@ -212,21 +195,6 @@ def _insert_node(model: Any, operator: str, inputs: Sequence[str], output: str, 
     model.graph.node.insert(0, helper.make_node(operator, inputs, [output], **attributes))
 
 
-def _rename_tensors(model: Any, names: Iterable[str]) -> dict[str, str]:
-    """Rename the tensors of these names everywhere, so that the names are free.
-
-    Returns new names by the old ones.
-    """
-    new_names = {name: f"{name}_of_the_graph" for name in names}
-    for graph in _subgraphs(model.graph):
-        for node in graph.node:
-            for node_names in (node.input, node.output):
-                node_names[:] = [new_names.get(name, name) for name in node_names]
-        for tensor in (*graph.initializer, *graph.value_info, *graph.input, *graph.output):
-            tensor.name = new_names.get(tensor.name, tensor.name)
-    return new_names
-
-
 def describe_tensors(tensors: Any) -> str:
     """Return names and shapes as text."""
     descriptions = []
@@ -235,16 +203,6 @@ def describe_tensors(tensors: Any) -> str:
         shape = ", ".join(str(dimension.dim_value or dimension.dim_param or "?") for dimension in dimensions)
         descriptions.append(f"{tensor.name} [{shape}]")
     return ", ".join(descriptions) or "none"
-
-
-def _subgraphs(graph: Any) -> list[Any]:
-    """Return the graph and all graphs inside its nodes."""
-    graphs = [graph]
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                graphs += _subgraphs(inner)
-    return graphs
 
 
 def _has_variable_axes(tensor: Any) -> bool:

@@ -1,0 +1,1 @@
+"""Imported ONNX graphs: safe reading, inputs by task, and outputs as logits."""
