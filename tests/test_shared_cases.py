@@ -1,0 +1,71 @@
+"""Inputs of public bug reports, each run by its own script against a live service."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.support.repository import SHARED_CASES
+from tests.support.stack import RunningStack, clean_environment
+
+pytestmark = pytest.mark.process
+
+#: Modules that the scripts import.
+MODULES: Final = ("driving", "models_made")
+SCRIPTS: Final = sorted(path.stem for path in SHARED_CASES.glob("*.py") if path.stem not in MODULES)
+#: The scripts are older than version 0.2.0, which renamed these public words.
+RENAMED_WORDS: Final = {"least_batches": "min_batches_per_epoch"}
+#: The slowest imports eighteen models, each in a process of its own, for a minute and a half on a free machine.
+CASE_SECONDS: Final = 900.0
+#: Scripts beside each other; most of their time they wait for a job.
+CONCURRENT_CASES: Final = 3
+
+
+@pytest.fixture(scope="module")
+def cases(
+    stack: RunningStack, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
+    """All scripts, run beside each other."""
+    with ThreadPoolExecutor(CONCURRENT_CASES) as pool:
+        folder = tmp_path_factory.mktemp("cases")
+        yield {name: pool.submit(run_case, name, stack, folder / name) for name in SCRIPTS}
+
+
+def run_case(name: str, stack: RunningStack, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script with today's public words."""
+    folder.mkdir()
+    text = (SHARED_CASES / f"{name}.py").read_text()
+    for before, after in RENAMED_WORDS.items():
+        text = text.replace(before, after)
+    script = folder / f"{name}.py"
+    script.write_text(text)
+    environment = clean_environment() | {
+        "PLINTH_URL": stack.url,
+        "PLINTH_API_KEY": stack.api_key,
+        "PYTHONPATH": os.fspath(SHARED_CASES),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    return subprocess.run(
+        [sys.executable, script],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=CASE_SECONDS,
+        check=False,
+    )
+
+
+@pytest.mark.timeout(CASE_SECONDS)
+@pytest.mark.skipif(not SCRIPTS, reason="the shared cases are not on this machine")
+@pytest.mark.parametrize("name", SCRIPTS or ["none"])
+def test_the_input_of_a_bug_report_is_read_as_its_author_means_it(
+    name: str, cases: dict[str, Future[subprocess.CompletedProcess[str]]]
+) -> None:
+    run = cases[name].result()
+    assert run.returncode == 0, f"{run.stdout}\n{run.stderr}"
