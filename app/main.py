@@ -31,6 +31,7 @@ from app.serving.service import PredictService
 from app.settings import AppSettings, app_settings
 from app.uploads import routes as uploads
 from app.uploads.service import discard_expired
+from app.web import routes as web
 from plinth import __version__
 from store import api_keys as stored_keys
 from store.blobs import blobs
@@ -87,8 +88,11 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
         app.include_router(router)
     errors.install(app)
     validation.install(app)
+    web.install(app)
     page.install(app)
-    gateway = GatewayMiddleware(settings=settings, api_keys=app.state.api_keys, metrics=app.state.metrics)
+    gateway = GatewayMiddleware(
+        settings=settings, api_keys=app.state.api_keys, metrics=app.state.metrics, routes=app.routes
+    )
     app.add_middleware(MethodMiddleware)
     app.add_middleware(gateway.wrap)
     app.state.predict_handler = PredictHandler(app.state.predict_service, gateway)

@@ -59,6 +59,11 @@ class AppSettings(BaseSettings):
     #: Time that a verified API key is trusted, so that a revoked one stops working within a second.
     key_cache_seconds: float = Field(0.5, ge=0, le=1)
 
+    #: Time that a browser stays signed in.
+    session_seconds: float = Field(7 * 86_400, gt=0)
+    #: Time in which the link that `plinth up` prints signs in, once.
+    sign_in_link_seconds: float = Field(900, gt=0)
+
     #: Where ONNX graphs run: `cpu`, `cuda` or `cuda:N`, one process for each GPU. Needs `onnxruntime-gpu`.
     predict_device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
     #: Memory for loaded models; the least recently used one is evicted.

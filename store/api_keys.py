@@ -1,20 +1,26 @@
-"""API keys: create, list, verify and revoke. The database holds only their hashes."""
+"""API keys, and the tokens of browsers that stand for one.
+
+The database holds only hashes.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import delete, or_, select, update
 
 from store.errors import NotFound
 from store.ids import new_id
 from store.pagination import Page, newest_first
-from store.tables import ApiKey, clock
+from store.tables import ApiKey, WebSession, clock
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
+
+#: `session`: in a cookie, valid until it expires. `link`: in a URL, valid once.
+Purpose = Literal["session", "link"]
 
 SECRET_BYTES = 32
 LAST_USED_RESOLUTION_SECONDS = 60.0
@@ -61,6 +67,52 @@ def revoke(session: Session, key_id: str) -> None:
     if session.get(ApiKey, key_id) is None:
         raise NotFound("key", key_id)
     session.execute(update(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None)).values(revoked_at=clock()))
+
+
+def create_token(session: Session, *, key_id: str, purpose: Purpose, seconds: float) -> str:
+    """Create a token that is valid for `seconds`, and delete expired ones.
+
+    It cannot be read again.
+    """
+    session.execute(delete(WebSession).where(WebSession.expires_at <= clock()))
+    token = secrets.token_urlsafe(SECRET_BYTES)
+    row = WebSession(token_sha256=_hash(token), purpose=purpose, key_id=key_id, expires_at=clock(seconds))
+    session.add(row)
+    session.flush()
+    return token
+
+
+def verify_session(session: Session, token: str) -> str | None:
+    """Return the id of the key of a session.
+
+    None if the session is unknown or expired, or its key is revoked.
+    """
+    return session.scalar(
+        select(WebSession.key_id)
+        .join(ApiKey, ApiKey.id == WebSession.key_id)
+        .where(WebSession.token_sha256 == _hash(token), WebSession.purpose == "session")
+        .where(WebSession.expires_at > clock(), ApiKey.revoked_at.is_(None))
+    )
+
+
+def consume_link(session: Session, token: str) -> str | None:
+    """Return the key id of a link, and delete the link.
+
+    None as in `verify_session`.
+    """
+    row = session.execute(
+        delete(WebSession)
+        .where(WebSession.token_sha256 == _hash(token), WebSession.purpose == "link")
+        .where(WebSession.expires_at > clock())
+        .where(WebSession.key_id.in_(select(ApiKey.id).where(ApiKey.revoked_at.is_(None))))
+        .returning(WebSession.key_id)
+    ).first()
+    return None if row is None else str(row[0])
+
+
+def end_session(session: Session, token: str) -> None:
+    """Delete a session; no error if there is none."""
+    session.execute(delete(WebSession).where(WebSession.token_sha256 == _hash(token)))
 
 
 def _add(session: Session, secret: str, name: str) -> ApiKey:

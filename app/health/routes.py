@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
 from starlette.responses import Response
 
@@ -12,6 +14,10 @@ from app.health.schemas import Alive, Readiness, System
 from store import jobs
 
 router = APIRouter(tags=["system"])
+
+WithDevice = Annotated[
+    bool, Query(description="Whether to look up the device. The first look-up of a process takes some seconds.")
+]
 
 
 @router.get("/healthz")
@@ -39,6 +45,6 @@ def read_metrics(session: SessionDep, metrics: MetricsDep) -> Response:
 
 
 @router.get("/api/v1/system")
-def read_system(predict_service: PredictServiceDep) -> System:
+def read_system(predict_service: PredictServiceDep, device: WithDevice = True) -> System:
     """Describe the installation: version, training device, workers, jobs, queue, loaded models."""
-    return service.read_system(predict_service.pool)
+    return service.read_system(predict_service.pool, with_device=device)

@@ -68,7 +68,7 @@ class System(BaseModel):
     object: Literal["system"] = "system"
     version: str
     python: str
-    device: Device | None = Field(description="Null if PyTorch is not installed.")
+    device: Device | None = Field(description="Null if PyTorch is not installed, and with `device=false`.")
     workers: list[Worker]
     jobs: dict[str, int] = Field(description="Number of jobs by state.")
     queue_length: int | None = Field(description="Null while the broker is unavailable.")

@@ -32,6 +32,9 @@ DEVICE_MODULE: Final = "worker.jobs.device"
 #: Parts without which the API cannot handle requests; without the others, jobs wait.
 REQUIRED_PARTS: Final = ("database", "blobs")
 
+#: Concurrent requests share one look-up, which imports torch in a process of its own.
+_device_lock = threading.Lock()
+
 T = TypeVar("T")
 
 
@@ -79,7 +82,7 @@ def _workers() -> Part:
 readiness = CachedResult(_check, ttl_seconds=READINESS_SECONDS)
 
 
-def read_system(pool: ModelPool) -> System:
+def read_system(pool: ModelPool, *, with_device: bool) -> System:
     """Describe the installation. The database connection is released before anything slow starts."""
     with reading() as session:
         counts = jobs.count_by_state(session)
@@ -90,7 +93,7 @@ def read_system(pool: ModelPool) -> System:
     return System(
         version=__version__,
         python=platform.python_version(),
-        device=training_device(),
+        device=training_device() if with_device else None,
         workers=alive,
         jobs=counts,
         queue_length=_queue_length(),
@@ -108,9 +111,14 @@ def _queue_length() -> int | None:
         return None
 
 
-@cache
 def training_device() -> Device | None:
-    """Return the device that training uses; None without a working torch."""
+    """Return the device that training uses, looked up once; None without a working torch."""
+    with _device_lock:
+        return _look_up_device()
+
+
+@cache
+def _look_up_device() -> Device | None:
     if importlib.util.find_spec("torch") is None:
         return None
     try:

@@ -12,7 +12,7 @@ import ipaddress
 import re
 import secrets
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -21,22 +21,24 @@ from sqlalchemy.exc import DBAPIError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 
+from app.browser import SAFE_METHODS, is_own_origin, needs_no_key, session_token
 from app.event_log import EventLogger, bind_fields
 from app.http import access_log, cors
 from app.http.errors import ProblemError, internal_error, problem_response, to_problem_error
 from app.http.request_body import Body, too_large
 from app.ttl_cache import TtlCache
 from store import api_keys as stored_keys
-from store.database import transaction
+from store.database import reading, transaction
 
 if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from app.metrics.registry import MetricsRegistry
     from app.settings import AppSettings
 
 #: Paths that need no API key.
-OPEN_PATHS: Final = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/docs", "/docs/", "/openapi.json"})
 OPEN_PREFIX: Final = "/static/"
 #: Paths that accept files of any size in a form; their JSON bodies have a limit of their own.
 FILE_FORM_PATHS: Final = frozenset({"/api/v1/datasets", "/api/v1/models/import"})
@@ -77,6 +79,26 @@ class ApiKeyCache(TtlCache[bytes, str]):
             fingerprint=lambda secret: hashlib.sha256(secret).digest(),
             ignored_errors=(DBAPIError,),
         )
+        #: The same for the tokens of sessions.
+        self._sessions: TtlCache[bytes, str] = TtlCache(
+            _verify_session,
+            ttl_seconds=seconds,
+            max_entries=self.MAX_KEYS,
+            fingerprint=lambda token: hashlib.sha256(token).digest(),
+            ignored_errors=(DBAPIError,),
+        )
+
+    def clear(self) -> None:
+        """Verify all keys and sessions again at their next use."""
+        super().clear()
+        self._sessions.clear()
+
+    async def find_session(self, token: str) -> str | None:
+        """Return the key id of a session; None if unknown or expired."""
+        try:
+            return await self._sessions.get_fresh(token.encode())
+        except LookupError:
+            return None
 
     async def find(self, secret: str) -> str | None:
         """Return the id of a key; None for an unknown or revoked secret."""
@@ -89,8 +111,17 @@ class ApiKeyCache(TtlCache[bytes, str]):
 class GatewayMiddleware:
     """Wraps the application. It also logs and counts requests, those of the fast path included."""
 
-    def __init__(self, *, settings: AppSettings, api_keys: ApiKeyCache, metrics: MetricsRegistry) -> None:
+    def __init__(
+        self,
+        *,
+        settings: AppSettings,
+        api_keys: ApiKeyCache,
+        metrics: MetricsRegistry,
+        routes: Sequence[BaseRoute] = (),
+    ) -> None:
+        """`routes` are all routes of the application: without a key, unknown paths and pages pass."""
         self._settings = settings
+        self._routes = routes
         self._api_keys = api_keys
         self._metrics = metrics
         self._allowed_names = {name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip()}
@@ -239,19 +270,34 @@ class GatewayMiddleware:
     async def _check_key(self, scope: Scope, headers: Headers) -> None:
         if scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PREFIX):
             return
-        scheme, _, secret = headers.get("authorization", "").partition(" ")
+        try:
+            scope["state"]["key_id"] = await self._authenticate(scope, headers)
+        except DBAPIError as error:
+            raise to_problem_error(error) from error
+        except ProblemError as error:
+            if error.status_code != HTTPStatus.UNAUTHORIZED or not needs_no_key(self._routes, scope):
+                raise
+
+    async def _authenticate(self, scope: Scope, headers: Headers) -> str:
+        """Return the key id of a request, from its header or cookie."""
         challenge = {"WWW-Authenticate": 'Bearer realm="plinth"'}
+        if "authorization" not in headers and (token := session_token(headers)):
+            key_id = await self._api_keys.find_session(token)
+            if key_id is None:
+                detail = "The session has ended. Sign in again at /login."
+                raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_unknown", detail, headers=challenge)
+            if scope["method"] not in SAFE_METHODS and not is_own_origin(headers):
+                detail = "A session cookie changes things only from pages of this service. Send a key instead."
+                raise ProblemError(HTTPStatus.FORBIDDEN, "origin_not_allowed", detail)
+            return key_id
+        scheme, _, secret = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             detail = "Send your key as 'Authorization: Bearer <key>'; `plinth up` prints it."
             raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_missing", detail, headers=challenge)
-        try:
-            key_id = await self._api_keys.find(secret.strip())
-        except DBAPIError as error:
-            raise to_problem_error(error) from error
-        if key_id is None:
+        if (key_id := await self._api_keys.find(secret.strip())) is None:
             detail = "This key is unknown or revoked. `plinth keys create` makes another."
             raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_unknown", detail, headers=challenge)
-        scope["state"]["key_id"] = key_id
+        return key_id
 
 
 class _ResponseSender:
@@ -315,6 +361,19 @@ def choose_request_id(header: str) -> str:
 async def _verify(secret: bytes) -> str:
     """Return the id of a key; raises `LookupError` for an unknown or revoked secret."""
     return await to_thread.run_sync(_key_id, secret.decode())
+
+
+async def _verify_session(token: bytes) -> str:
+    """Return the key id of a session; raises `LookupError` if unknown or expired."""
+    return await to_thread.run_sync(_session_key_id, token.decode())
+
+
+def _session_key_id(token: str) -> str:
+    with reading() as session:
+        key_id = stored_keys.verify_session(session, token)
+        if key_id is None:
+            raise LookupError("no such session")
+        return key_id
 
 
 def _key_id(secret: str) -> str:

@@ -53,10 +53,10 @@ _POLICY = (
 router = APIRouter(include_in_schema=False)
 
 
-@router.get("/")
-def root() -> Response:
-    """Redirect to the API reference."""
-    return RedirectResponse("docs")
+@router.get("/docs/")
+def docs_folder() -> Response:
+    """Redirect to the page of Swagger UI."""
+    return RedirectResponse("../docs", status_code=308)
 
 
 @router.get("/docs")

@@ -91,6 +91,22 @@ def up(
     console.print("Stopped. Running jobs resume from their last checkpoint at the next start.", soft_wrap=True)
 
 
+@app.command("open")
+def open_page() -> None:
+    """Open the page of the service, signed in; print a link where no browser starts."""
+    import webbrowser
+
+    from plinth.cli.render import console
+
+    with connect() as plinth:
+        link = plinth.sign_in_link()
+    if webbrowser.open(link):
+        console.print(f"Opened {link.partition('?')[0].removesuffix('/login')} in the browser.", soft_wrap=True)
+        return
+    console.print("No browser starts here. This link signs in once, within 15 minutes:", soft_wrap=True)
+    console.print(link, soft_wrap=True, markup=False)
+
+
 @app.command()
 def doctor() -> None:
     """Check service, device, broker, database, blobs and disk, and print fixes."""
@@ -283,11 +299,24 @@ def _print_ready(url: str, key: str, home: Path) -> None:
 
     curl = f'curl -H "Authorization: Bearer {key}" {url}/api/v1/catalog'
     console.print(f"[bold green]Ready[/]   {url}")
+    console.print(f"page    {_sign_in_link(url, key)}", soft_wrap=True, markup=False)
     console.print(f"docs    {url}/docs")
     console.print(f"folder  {escape(str(home))}", soft_wrap=True)
     console.print(f"try     {escape(curl)}", soft_wrap=True)
     print_next_step("plinth upload FILES")
     console.print("[dim]Ctrl-C stops everything.[/]")
+
+
+def _sign_in_link(url: str, key: str) -> str:
+    """Return a link that signs in once; the plain address if the service refuses one."""
+    from plinth.client.client import Plinth
+    from plinth.client.errors import PlinthError
+
+    try:
+        with Plinth(url, key) as plinth:
+            return plinth.sign_in_link()
+    except PlinthError:
+        return url
 
 
 def _parse_json(text: str | None, option: str) -> Any:

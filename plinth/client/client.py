@@ -58,6 +58,10 @@ class Plinth:
         system: Mapping[str, Any] = self._transport.get(f"{API}/system")
         return system
 
+    def sign_in_link(self) -> str:
+        """Create a URL that signs a browser in, once and within 15 minutes."""
+        return self.url + str(self._transport.send("POST", "/login/links").json()["path"])
+
     def predict(
         self, model: str, inputs: Input | Sequence[Input], *, parameters: Mapping[str, Any] | None = None
     ) -> Prediction:

@@ -15,6 +15,7 @@ from store.tables.job import FINAL_STATES, Job, JobKind
 from store.tables.metric import MetricPoint
 from store.tables.model import Model
 from store.tables.upload import Upload
+from store.tables.web_session import WebSession
 from store.tables.worker import Worker
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "MetricPoint",
     "Model",
     "Upload",
+    "WebSession",
     "Worker",
     "clock",
 ]

@@ -1,0 +1,54 @@
+// Numbers, times and states in words.
+
+const KINDS = { finetune: "fine-tune", pretrain: "pretrain", import: "import", export: "export", validate: "data check" };
+
+export function number(value, digits = 4) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "-";
+  if (typeof value !== "number") return String(value);
+  if (Number.isInteger(value)) return value.toLocaleString("en");
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-3 || size >= 1e7)) return value.toExponential(2);
+  return value.toLocaleString("en", { maximumSignificantDigits: digits });
+}
+
+export function bytes(value) {
+  if (value === null || value === undefined) return "-";
+  const units = ["bytes", "KB", "MB", "GB", "TB"];
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) { value /= 1000; unit += 1; }
+  return `${value.toLocaleString("en", { maximumSignificantDigits: 3 })} ${units[unit]}`;
+}
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "-";
+  if (seconds < 1) return "under 1 s";
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172800) return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
+  return `${Math.round(seconds / 86400)} days`;
+}
+
+export function ago(time) {
+  if (!time) return "-";
+  const seconds = (Date.now() - Date.parse(time)) / 1000;
+  return seconds < 10 ? "just now" : `${duration(seconds)} ago`;
+}
+
+export const kind = (name) => KINDS[name] ?? name;
+/** A name in words; also of a choice such as `{ name, config }`. */
+export const words = (name) => String(name?.name ?? name ?? "").replaceAll("_", " ");
+
+/** The state of a job as its badge names it: a paused job is queued in the API. */
+export function state(job) {
+  if (job.requested === "pause") return job.state === "queued" ? "paused" : "pausing";
+  if (job.requested === "cancel") return "cancelling";
+  if (job.requested === "stop" && job.state === "running") return "stopping";
+  return job.state;
+}
+
+/** What a job makes or works on. */
+export function jobName(job) {
+  const { spec } = job;
+  if (job.model) return `${job.model.name}@${job.model.version}`;
+  return spec.model ?? spec.name ?? spec.dataset ?? job.id;
+}

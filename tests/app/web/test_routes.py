@@ -1,0 +1,106 @@
+"""Pages, their files, and unknown addresses."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from app.web.static_files import files
+from app.web.view import navigation, views
+from app.web.views.home import samples
+from ml.data.importing.importer import import_dataset
+
+HTML = {"Accept": "text/html,*/*;q=0.8"}
+#: Views whose address has no parameter.
+PLAIN = sorted(view.path for view in views().values() if "{" not in view.path)
+
+
+@pytest.mark.parametrize("path", PLAIN)
+def test_a_view_needs_a_session_and_runs_nothing_inline(client: TestClient, path: str) -> None:
+    page = client.get(path)
+    assert page.status_code == 200
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'self';")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=|https?://|src=\"data:", page.text)
+    assert page.text.count("<h1") == 1
+    for file in re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text):
+        assert client.get(file).status_code == 200, file
+    client.follow_redirects = False
+    refused = client.get(path, headers={"Authorization": ""})
+    assert refused.status_code == 303
+    assert refused.headers["location"].startswith("/login?next=")
+
+
+def test_the_navigation_names_pages_that_exist(client: TestClient) -> None:
+    assert navigation()[0].path == "/"
+    for view in navigation():
+        assert client.get(view.path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/nope", "/redoc", "/jobs/a/b/c", "/static/nothing.js", "/api/v1/nope", "/api/v1"])
+@pytest.mark.parametrize("authorization", ["", "Bearer wrong"])
+def test_unknown_paths_are_not_found_without_a_key(client: TestClient, path: str, authorization: str) -> None:
+    response = client.get(path, headers={"Authorization": authorization})
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["code"] == "no_such_path"
+
+
+def test_a_browser_gets_a_page_for_an_unknown_address(client: TestClient) -> None:
+    page = client.get("/nope", headers=HTML)
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is no page at this address" in page.text
+    assert client.get("/api/v1/nope", headers=HTML).headers["content-type"] == "application/problem+json"
+
+
+def test_the_docs_answer_with_a_slash_and_the_icon_at_its_usual_place(client: TestClient) -> None:
+    assert client.get("/docs/", headers={"Authorization": ""}).status_code == 200
+    icon = client.get("/favicon.ico", headers={"Authorization": ""})
+    assert (icon.status_code, icon.headers["content-type"]) == (200, "image/svg+xml")
+
+
+def test_files_are_kept_by_browsers_only_at_the_address_of_their_content(client: TestClient) -> None:
+    (script,) = re.findall(r'src="(/static/web/[^"]+/home\.js)"', client.get("/").text)
+    assert "immutable" in client.get(script).headers["cache-control"]
+    older = re.sub(r"/web/[^/]+/", "/web/000000000000/", script)
+    assert client.get(older).headers["cache-control"] == "no-store"
+    assert client.get(script.replace("home.js", "..%2froutes.py")).status_code == 404
+
+
+def test_every_view_loads_less_than_150_kilobytes() -> None:
+    """All modules, the style sheet and the icon together, before compression."""
+    assert sum(map(len, files().values())) < 150_000
+
+
+def test_each_module_imports_modules_that_exist() -> None:
+    for name, content in files().items():
+        for imported in re.findall(r'from "\./([^"]+)"', content.decode()):
+            assert imported in files(), (name, imported)
+
+
+def test_the_first_page_imports_jinja_and_the_start_does_not() -> None:
+    code = "import sys, app.main; sys.exit('jinja2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("name", sorted(samples()))
+def test_a_sample_is_a_data_set_without_a_problem(client: TestClient, tmp_path: Path, name: str) -> None:
+    response = client.get(f"/samples/{name}.zip")
+    assert response.headers["content-type"] == "application/zip"
+    assert zipfile.ZipFile(io.BytesIO(response.content)).testzip() is None
+    archive = tmp_path / f"{name}.zip"
+    archive.write_bytes(response.content)
+    report = import_dataset([archive], tmp_path / "dataset", task=samples()[name].task)
+    assert report.state == "ready"
+    assert not [issue for issue in report.errors if issue.severity == "error"]
+    assert report.splits["test"] >= 40
+    assert client.get("/samples/nothing.zip").status_code == 404
