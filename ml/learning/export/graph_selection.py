@@ -16,6 +16,7 @@ from ml.encoders.base import take
 from ml.errors import PackageError
 from ml.inference.batch_planning import lengths_of
 from ml.inference.onnx_session import OnnxGraphs, Session
+from ml.learning.export.differences import largest_difference, largest_value
 from ml.learning.export.quantization import CANDIDATES, QuantizationFailed, write
 from ml.package.manifest import Graph, Parity, Variant
 from ml.tasks.base import StreamingTask
@@ -291,12 +292,18 @@ def _estimate_noise(
 
 
 def _measure_parity(before: Mapping[str, Column], after: Mapping[str, Column], *, rows: int) -> Parity:
+    """Compare the outputs of two graphs.
+
+    Raises `QuantizationFailed` if a value is finite in one of them alone.
+    """
     max_difference = max_output = 0.0
     for name, column in before.items():
         for old, new in zip(column, after[name], strict=True):
             if np.shape(old) == np.shape(new):
-                max_difference = max(max_difference, float(np.abs(np.asarray(old) - new).max(initial=0)))
-            max_output = max(max_output, float(np.abs(old).max(initial=0)))
+                max_difference = max(max_difference, largest_difference(np.asarray(new), np.asarray(old)))
+            max_output = max(max_output, largest_value(np.asarray(old)))
+    if math.isinf(max_difference):
+        raise QuantizationFailed("an output is not finite where that of the exact graph is, or the reverse")
     changed = None
     if "logits" in before:
         pairs = zip(before["logits"], after["logits"], strict=True)

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from ml.inference.embedding_adapter import EMBEDDING
 from ml.inference.onnx_session import OnnxGraphs, Session
 from ml.inference.onnx_weights import align_weights
+from ml.learning.export.differences import largest_difference, largest_value
+from ml.learning.export.stress import find_divergence, make_stress_calls
 from ml.package.manifest import Graph, Parity
 from ml.signals import Feature
 from ml.tasks.base import MODEL
@@ -186,11 +188,33 @@ def _export_one(
         except Exception as error:  # exporters raise anything; without a graph, torch serves the model
             reasons.append(f"{name}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
             continue
-        if is_within_tolerance(parity):
+        if not is_within_tolerance(parity):
+            reasons.append(f"{name}: differs by {parity.max_abs_difference:g}, {parity.labels_changed} labels changed")
+        elif divergence := _find_divergence(network, calls, path, shapes, variable_axes):
+            reasons.append(f"{name}: {divergence}")
+        else:
             inputs, outputs = list(shapes.inputs), list(shapes.outputs)
             return Graph(file=path.name, opset=opset, inputs=inputs, outputs=outputs, parity=parity, exporter=name), ""
-        reasons.append(f"{name}: differs by {parity.max_abs_difference:g}, {parity.labels_changed} labels changed")
     return None, "; ".join(reasons)
+
+
+def _find_divergence(
+    network: Network | _HeadModule,
+    calls: Sequence[Tensors],
+    path: Path,
+    shapes: _Shapes,
+    variable_axes: Mapping[str, Sequence[int]],
+) -> str | None:
+    """Return where the graph differs from the network on unusual inputs.
+
+    Return None if nowhere.
+    """
+    lengths: dict[str, int | None] = {EMBEDDING: None}
+    if not isinstance(network, _HeadModule):
+        lengths = {slot: width.shape.get("length") for slot, width in network.widths.items()}
+    variable = frozenset(name for name, axes in variable_axes.items() if 1 in axes)
+    stress_calls = make_stress_calls(calls, lengths=lengths, variable=variable)
+    return find_divergence(network.infer, stress_calls, [path], outputs=shapes.outputs, tolerance=TOLERANCE)
 
 
 def _shapes(
@@ -224,7 +248,7 @@ def measure_parity(
     """Compare the outputs of a network and of its ONNX files, which run in sequence.
 
     Raises:
-        ValueError: A shape differs, or an output is not finite.
+        ValueError: A shape differs, or a value is finite in one of them alone.
     """
     run = OnnxGraphs({MODEL: [Session(path) for path in paths]})
     max_difference, max_output = 0.0, 0.0
@@ -236,13 +260,13 @@ def measure_parity(
         for name, values in ((name, result[name]) for name in outputs):
             if values.shape != expected[name].shape:
                 raise ValueError(f"{name} has shape {values.shape}, not {expected[name].shape}")
-            difference = np.subtract(values, expected[name], dtype=np.float64)
-            max_difference = max(max_difference, float(np.abs(difference).max(initial=0)))
-            max_output = max(max_output, float(np.abs(expected[name]).max(initial=0)))
+            difference = largest_difference(values, expected[name])
+            if math.isinf(difference):
+                raise ValueError(f"{name} is not finite where that of the network is, or the reverse")
+            max_difference = max(max_difference, difference)
+            max_output = max(max_output, largest_value(expected[name]))
             if name == "logits" and changed is not None:
                 changed += int((values.argmax(axis=-1) != expected[name].argmax(axis=-1)).sum())
-    if not math.isfinite(max_difference):
-        raise ValueError("an output is not finite")
     rows = sum(_count_rows(call) for call in calls)
     return Parity(rows=rows, max_abs_difference=max_difference, labels_changed=changed, max_abs_output=max_output)
 

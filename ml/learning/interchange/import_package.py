@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ml.errors import PackageError
 from ml.inference.onnx_session import OnnxGraphs, Session
 from ml.inference.predictor import Predictor
+from ml.learning.export.differences import largest_difference, largest_value
 from ml.learning.export.onnx import TOLERANCE
 from ml.learning.export.torch_runner import load
 from ml.learning.interchange.onnx_graphs.untrusted import refuse_external_data
@@ -91,8 +90,8 @@ def _compare_runs(run_torch: Run, run_onnx: Run) -> Run:
         outputs = run_torch(graph, batch)
         for name, array in run_onnx(graph, batch).items():
             expected = outputs[name]
-            scale = max(1.0, float(np.abs(expected).max(initial=0)))
-            if array.shape != expected.shape or np.abs(array - expected).max(initial=0) > TOLERANCE * scale:
+            limit = TOLERANCE * max(1.0, largest_value(expected))
+            if array.shape != expected.shape or largest_difference(array, expected) > limit:
                 message = f"the outputs of the graph {graph!r} differ from those of the weights of the package"
                 raise PackageError(message, hint="Download or export the package again.")
         return outputs

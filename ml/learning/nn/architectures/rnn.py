@@ -178,12 +178,15 @@ def _last_cell(
 
     PyTorch returns it only after the last step, padding included. But all gates follow from the hidden states, and with
     known gates the cell state is a weighted sum of what each step wrote, in which padding has no weight.
+
+    The logarithm of the forget gate is written as softplus: `logsigmoid` is exported as Log(Sigmoid), and ONNX
+    Runtime's Sigmoid is 0 from -18 down, so that the logarithm would be infinite.
     """
     input_weight, hidden_weight, input_bias, hidden_bias = layer.all_weights[0]
     gates_BTG = functional.linear(input_BTD, input_weight, input_bias)
     gates_BTG = gates_BTG + functional.linear(previous_BTD, hidden_weight, hidden_bias)
     input_gate, forget_gate, candidate, _ = gates_BTG.chunk(4, dim=2)
-    log_forget_BTD = zero_masked(functional.logsigmoid(forget_gate), mask_BT)
+    log_forget_BTD = zero_masked(-functional.softplus(-forget_gate), mask_BT)
     log_retained_BTD = log_forget_BTD.flip(1).cumsum(dim=1).flip(1)
     written_BTD = input_gate.sigmoid() * candidate.tanh() * (log_retained_BTD - log_forget_BTD).exp()
     return start_cell_BD * log_retained_BTD[:, 0].exp() + zero_masked(written_BTD, mask_BT).sum(dim=1)

@@ -269,6 +269,30 @@ def test_its_graph_accepts_any_number_of_rows_of_any_length(
     assert needed in exported.graphs["model"].outputs
 
 
+@pytest.mark.parametrize(("name", "shape", "needed"), _cases(Signal.TOKENS, state=True))
+def test_its_graph_resumes_from_a_state_with_weights_of_any_size(
+    name: str, shape: dict[str, int], needed: Feature, tmp_path: Path
+) -> None:
+    backbone = _build(name, shape, needed).eval()
+    with torch.no_grad():
+        for parameter in backbone.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(30)  # gates of an LSTM then pass -18, where ONNX Runtime's Sigmoid is 0
+    network = Network({"read": backbone}, head=_IdentityHead())
+    signal, mask = _signal(shape), _mask()
+    memory, memory_mask = torch.zeros(4, 0, backbone.widths.state), torch.zeros(4, 0, dtype=torch.bool)
+    calls = []
+    for start, end in ((0, 4), (4, 5), (5, 7)):
+        call = {"read": signal[:, start:end], "read_mask": mask[:, start:end]}
+        calls.append({**call, "read_state": memory, "read_state_mask": memory_mask})
+        with torch.no_grad():
+            result = network.infer(calls[-1])
+        memory, memory_mask = result["read_next_state"], result["read_next_state_mask"]
+    axes = dict.fromkeys(calls[0], (1,))
+    exported = export(network, {"model": calls}, tmp_path, variable_axes=axes)
+    assert exported.graphs, exported.reason
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize(("name", "shape", "needed"), _cases())

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ml.learning.nn.architectures.rnn import RNN, RNNConfig
+from ml.learning.nn.architectures.rnn import RNN, RNNConfig, _run_from_state
 from ml.signals import Feature
 
 SHAPE = {"vocabulary": 20, "length": 7}
@@ -41,3 +41,18 @@ def test_forget_gates_start_open() -> None:
     cell = RNN(RNNConfig(width=8, directions="forward"), shape=SHAPE).ahead[0]
     bias = cell.bias_ih_l0 + cell.bias_hh_l0
     assert bias.tolist() == [0.0] * 8 + [1.0] * 8 + [0.0] * 16
+
+
+def test_the_cell_state_is_that_of_torch_behind_gates_that_are_shut() -> None:
+    torch.manual_seed(0)
+    layer = nn.LSTM(5, 4, batch_first=True)
+    with torch.no_grad():
+        layer.weight_ih_l0.mul_(100)
+    signal, mask = torch.randn(3, 6, 5), torch.ones(3, 6, dtype=torch.bool)
+    start = torch.randn(3, 8)
+    hidden, cell = start.chunk(2, dim=1)
+
+    _, end = _run_from_state(layer, signal, mask, start)
+
+    _, (last_hidden, last_cell) = layer(signal, (hidden[None].contiguous(), cell[None].contiguous()))
+    torch.testing.assert_close(end, torch.cat([last_hidden[0], last_cell[0]], dim=1), rtol=1e-4, atol=1e-5)
