@@ -289,6 +289,13 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "box_off_image": _repair("Boxes entirely outside the image were left out."),
     "box_empty": _repair("Boxes without width or height were left out."),
     "outline_as_box": _repair("Objects with an outline were read as the box around it."),
+    "boxes_counted_from_one": _repair(
+        "The writer of the files counts pixels from 1, so left and top were moved by one pixel."
+    ),
+    "voc_origin_unknown": _warning(
+        "Pascal VOC counts pixels from 1, and many tools from 0; the files do not say which, so 0 was assumed. If they "
+        "count from 1, subtract 1 from xmin and ymin."
+    ),
     "box_turned": _repair("Turned boxes were read as the upright box around them."),
     "keypoints_not_read": _repair("Keypoints were left out; the box of each object was read."),
     "box_duplicate": _repair("Equal boxes with the same label in one image were merged."),
@@ -326,6 +333,12 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     ),
     "image_listed_twice": _warning(
         "An image is listed several times; the objects of all entries were joined. Keep one entry of each image."
+    ),
+    "image_not_annotated": _warning(
+        "Images that no one has annotated were left out. Submit an empty annotation for those that show no objects."
+    ),
+    "annotators_several": _warning(
+        "An image has several annotations; the ground truth, or else the one that was updated last, was read."
     ),
     "annotation_ids_twice": _warning(
         "Several annotations have one id. All were read, but pycocotools keeps only one of them. Number them uniquely."

@@ -22,7 +22,7 @@ from ml.data.files import audio, images
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ml.data.limits import Limits
@@ -48,6 +48,10 @@ _MAX_LISTED_NAMES: Final = 10_000
 #: A suffix of at most this many members of a large archive may mark a manifest, so all of these names are listed.
 _RARE_SUFFIX_COUNT: Final = 100
 _MAX_LISTED_BYTES: Final = 8 << 20
+#: Members of an archive whose first bytes help to detect its format: suffixes, files of each, and bytes of a file.
+_SNIFFED_SUFFIXES: Final = ("json", "xml", "txt", "csv")
+_MAX_SNIFFED_FILES: Final = 8
+_SNIFFED_BYTES: Final = 16 << 10
 _TAR_MAGIC: Final = slice(257, 262)
 _COMPRESSIONS: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\x1f\x8b", "gzip"),
@@ -124,6 +128,45 @@ class UploadedFile:
         except (*_DAMAGE, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, ValueError, struct.error):
             return ()
         return ()
+
+    @cached_property
+    def text_starts(self) -> Mapping[str, bytes]:
+        """First bytes of texts by name, for detection only.
+
+        They are those of a few members of each type, or of the file itself.
+        """
+        if self.content in ("text", "json", "json list"):
+            with self._decompress() as file:
+                return {self.name: file.read(_SNIFFED_BYTES)}
+        names: list[str] = []
+        for suffix in _SNIFFED_SUFFIXES:
+            names += sorted(name for name in self.member_names if _suffix(name) == suffix)[:_MAX_SNIFFED_FILES]
+        try:
+            return dict(self._member_starts(names))
+        except (
+            *_DAMAGE,
+            zipfile.BadZipFile,
+            tarfile.TarError,
+            NotImplementedError,
+            ValueError,
+            RuntimeError,
+            KeyError,
+        ):
+            return {}
+
+    def _member_starts(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        if self.content == "zip" and self.compression is None:
+            with zipfile.ZipFile(self.path) as archive:
+                for name in names:
+                    with archive.open(name) as file:
+                        yield name, file.read(_SNIFFED_BYTES)
+        elif self.content == "tar":
+            with self._decompress() as whole:
+                start = io.BytesIO(whole.read(_MAX_LISTED_BYTES))
+            with tarfile.open(fileobj=start, mode="r:") as tar:
+                for name in names:
+                    member = tar.extractfile(name)
+                    yield name, member.read(_SNIFFED_BYTES) if member else b""
 
     def _tar_names(self) -> Iterator[str]:
         """Yield the names in the first bytes of a tar.

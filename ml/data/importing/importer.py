@@ -43,7 +43,6 @@ _UNREADABLE: Final = {
     "empty": "empty_file",
     "damaged": "damaged_file",
     "unsupported": "unsupported_file",
-    "json list": "json_in_a_list",
 }
 
 
@@ -148,6 +147,9 @@ class _Importer:
         if not sources:
             return
         required_columns = self.requirements.columns if self.requirements else None
+        sources = self._drop_lists(sources, format, required_columns)
+        if not sources:
+            return
         sources = self._unpack_archives(sources, format, required_columns)
         format_class = _select_format(format, sources, required_columns)
         accepted = [source for source in sources if source.content in format_class.accepted_content]
@@ -180,6 +182,21 @@ class _Importer:
             else:
                 sources.append(source)
         return sources
+
+    def _drop_lists(
+        self, sources: list[UploadedFile], format: str | None, required_columns: Mapping[str, str] | None
+    ) -> list[UploadedFile]:
+        """Report and leave out files of one JSON list, unless a format reads them."""
+        candidates = [FORMATS[format]] if format in list(FORMATS) and format else list(FORMATS.values())
+        if any(
+            "json list" in candidate.accepted_content and candidate.detect(sources, required_columns)
+            for candidate in candidates
+        ):
+            return sources
+        for source in sources:
+            if source.content == "json list":
+                self.issues.add("json_in_a_list", at=Location(file=source.name))
+        return [source for source in sources if source.content != "json list"]
 
     def _unpack_archives(
         self, sources: list[UploadedFile], format: str | None, required_columns: Mapping[str, str] | None

@@ -65,6 +65,8 @@ class UploadFiles:
             self._archives.append(source)
             self._source_of |= dict.fromkeys((member.file for member in members), source)
         self._folder_splits = folder_splits(self._source_of)
+        #: Image within an annotation -> the annotation's file, and how to extract it.
+        self._embedded: dict[str, tuple[str, Callable[[bytes], bytes]]] = {}
         self.images = self.with_suffix(*images.SUFFIXES)
         self._images_by_name: dict[str, list[str]] = defaultdict(list)
         for file in self.images:
@@ -141,6 +143,17 @@ class UploadFiles:
         folders_near = set(PurePosixPath(near).parents)
         return max(matches, key=lambda file: len(folders_near.intersection(PurePosixPath(file).parents)), default=None)
 
+    def add_embedded(self, file: str, extract: Callable[[bytes], bytes]) -> str:
+        """Add the image within an annotation file, and return its name.
+
+        `extract` returns the encoded image from the content of the file.
+        """
+        image = f"{file}/image"
+        self._embedded[image] = (file, extract)
+        self._source_of[image] = self._source_of[file]
+        self._folder_splits[image] = self._folder_splits[file]
+        return image
+
     def read_texts(self, files: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield annotation files with their content; one that cannot be read becomes an issue."""
         for file, data in self._read(set(files)):
@@ -186,6 +199,12 @@ class UploadFiles:
 
     def _read(self, files: Iterable[str]) -> Iterator[tuple[str, bytes | DataRejected]]:
         names = set(files)
+        embedded = {self._embedded[name][0]: name for name in names & self._embedded.keys()}
+        if embedded:
+            for annotation, data in self._read(embedded):
+                image = embedded[annotation]
+                yield image, data if isinstance(data, DataRejected) else self._embedded[image][1](data)
+            names -= self._embedded.keys()
         for source in self._archives:
             yield from read_members(source, names, self._issues, self._limits)
         for name in sorted(names & self._loose.keys()):

@@ -32,7 +32,7 @@ class UnusedParts:
             if name not in _SILENT_ATTRIBUTES and value not in (None, "", False, "false", "no"):
                 self.add(f"attribute {name}")
 
-    def report(self, issues: IssueLog, file: str) -> None:
+    def report(self, issues: IssueLog, file: str | None = None) -> None:
         """Add an issue for every part, with the number of objects that have it."""
         for part, count in self._counts.items():
             actual = f"{part}: {count:,}"

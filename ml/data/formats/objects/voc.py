@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -10,6 +11,8 @@ from ml.data.files.upload import parse_split
 from ml.data.files.xml import read_xml
 from ml.data.formats.base import Format
 from ml.data.formats.images._annotations import ImageAnnotation, UploadFiles
+from ml.data.formats.objects._boxes import enclose_turned
+from ml.data.formats.objects._parts import UnusedParts
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
@@ -23,6 +26,12 @@ SURE: Final = 2
 TRAIN: Final = "train"
 #: Folder of the lists for detection.
 MAIN_LISTS: Final = "Main"
+#: Sources that count pixels from 1, as the development kit of Pascal VOC does.
+ONE_BASED_SOURCES: Final = ("pascal voc", "the voc2", "voc2005", "voc2006", "voc2007")
+#: Database and folder in the files of supervision.
+SUPERVISION: Final = ("roboflow.ai", "VOC")
+#: Marks of an object that are not used.
+MARKS: Final = ("difficult", "truncated")
 CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -48,13 +57,15 @@ class Voc(Format):
     def read(self) -> Iterator[Batch]:
         """Yield every image, those without annotation included."""
         files = UploadFiles(self.sources, self.issues, self.limits)
+        self._unused_parts = UnusedParts()
+        self._smallest, self._has_fractions, self._moved_boxes = math.inf, False, 0
         listed_splits = self._read_lists(files)
         annotations: dict[str, ImageAnnotation] = {}
         for file, data in files.read_texts(files.with_suffix(".xml")):
             try:
                 root = read_xml(data)
                 image = _find_image(root, file, files)
-                objects = [_to_object(element) for element in root.iter("object")]
+                objects = self._read_objects(root, file)
                 annotations[image] = ImageAnnotation(objects, _split_of(image, file, listed_splits, files), _size(root))
             except DataRejected as rejection:
                 self.issues.record(rejection, at=Location(file=file), rows=1)
@@ -64,7 +75,38 @@ class Voc(Format):
                 self.issues.add("file_ignored", at=Location(file=image), expected=expected)
                 continue
             annotations.setdefault(image, ImageAnnotation([], _split_of(image, image, listed_splits, files)))
+        self._report_origin()
+        self._unused_parts.report(self.issues)
         yield from files.batches(annotations)
+
+    def _read_objects(self, root: Element, file: str) -> list[dict[str, Any]]:
+        """Return the objects of an annotation; turned ones become the upright box around them."""
+        objects = []
+        is_one_based = _is_one_based(root)
+        for element in root.iter("object"):
+            for part in (*(name for name in MARKS if (element.findtext(name) or "").strip() == "1"), *_parts(element)):
+                self._unused_parts.add(part)
+            self._unused_parts.add_attributes(attributes := _attributes(element))
+            box = _turned_box(element, _to_angle(attributes.get("rotation")))
+            if box is not None:
+                self.issues.add("box_turned", at=Location(file=file))
+            box = _corners(element) if box is None else box
+            numbers = [number for number in map(_to_float, box) if number is not None]
+            self._smallest = min([self._smallest, *numbers])
+            self._has_fractions |= not all(number.is_integer() for number in numbers)
+            if is_one_based and len(numbers) == len(CORNERS):
+                self._moved_boxes += 1
+                box = [numbers[0] - 1, numbers[1] - 1, *numbers[2:]]
+            objects.append({"label": element.findtext("name"), "box": box})
+        return objects
+
+    def _report_origin(self) -> None:
+        """Report boxes that count from 1, or may do so."""
+        if self._moved_boxes:
+            actual = f"{self._moved_boxes:,} boxes"
+            self.issues.add("boxes_counted_from_one", actual=actual, count=self._moved_boxes)
+        elif 1 <= self._smallest < math.inf and not self._has_fractions:
+            self.issues.add("voc_origin_unknown", actual=f"no coordinate below {self._smallest:g}, no fraction")
 
     def _read_lists(self, files: UploadFiles) -> dict[str, str]:
         """Return the split of every listed image, by its name without suffix.
@@ -131,9 +173,63 @@ def _image_folder(folder: str) -> str:
     return str(PurePosixPath(folder).parent / "JPEGImages")
 
 
-def _to_object(element: Element) -> dict[str, Any]:
-    box = [element.findtext(f"bndbox/{corner}") for corner in CORNERS]
-    return {"label": element.findtext("name"), "box": box}
+def _corners(element: Element) -> list[Any]:
+    return [element.findtext(f"bndbox/{corner}") for corner in CORNERS]
+
+
+def _turned_box(element: Element, angle: float) -> list[Any] | None:
+    """Return the upright box around a turned one.
+
+    CVAT writes an angle beside the box, roLabelImg a `robndbox`. None for an object with neither.
+    """
+    turned = element.find("robndbox")
+    if turned is not None:
+        values = [_to_float(turned.findtext(name)) for name in ("cx", "cy", "w", "h", "angle")]
+        if None in values:
+            return None
+        x, y, width, height, radians = (value or 0.0 for value in values)
+        return enclose_turned([x - width / 2, y - height / 2, x + width / 2, y + height / 2], math.degrees(radians))
+    corners = [_to_float(corner) for corner in _corners(element)]
+    if not angle or None in corners:
+        return None
+    return enclose_turned([corner or 0.0 for corner in corners], angle)
+
+
+def _attributes(element: Element) -> dict[str, str | None]:
+    """Return the attributes of an object, as CVAT and Datumaro write them."""
+    return {item.findtext("name") or "": item.findtext("value") for item in element.iter("attribute")}
+
+
+def _parts(element: Element) -> Iterator[str]:
+    """Yield what an object has beside its box, such as polygons."""
+    yield from (child.tag for child in element if child.tag in ("part", "polygon", "segm", "actions", "keypoints"))
+
+
+def _is_one_based(root: Element) -> bool:
+    """Return whether coordinates count from 1, by the source that the writer names.
+
+    The development kit and supervision count so; a coordinate below 1 contradicts it.
+    """
+    corners = [_to_float(corner) for element in root.iter("object") for corner in _corners(element)]
+    if any(corner is not None and corner < 1 for corner in corners):
+        return False
+    database, folder = (root.findtext(name) or "" for name in ("source/database", "folder"))
+    if (database.strip(), folder.strip()) == SUPERVISION:
+        return True
+    source = " ".join(root.findtext(f"source/{name}") or "" for name in ("database", "annotation")).lower()
+    return any(name in source for name in ONE_BASED_SOURCES)
+
+
+def _to_float(text: Any) -> float | None:
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _to_angle(text: Any) -> float:
+    angle = _to_float(text)
+    return 0.0 if angle is None or not math.isfinite(angle) else angle % 360
 
 
 def _size(root: Element) -> tuple[int, int] | None:
