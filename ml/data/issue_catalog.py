@@ -81,13 +81,23 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "archive_without_texts": _error(
         "The archive contains no texts. Pack text files (.txt) in class folders; send tables unpacked."
     ),
+    "archive_without_audio": _error(
+        "The archive contains no audio files. Pack them in class folders, or with a list of their texts or labels."
+    ),
+    "folders_as_texts": _warning(
+        "No list of texts lies beside the audio files, so the name of each folder became the text of its clips. Add a "
+        "manifest of file names and texts if the folders mean something else."
+    ),
+    "noise_folder_ignored": _warning(
+        "Noise to mix into clips is no class, so it was left out. Nothing needs to be done."
+    ),
     "text_file_ignored": _warning("Only text files (.txt) in class folders are read here. Leave other files out."),
     "texts_without_class": _warning(
         "Texts outside the class folders were left out. To pretrain on them, upload them as a separate dataset."
     ),
     "file_ignored": _warning("Files of this type are not read here. Leave the file out."),
     "folder_outside_splits": _error(
-        "Some images are in a folder named train, validation or test, and some are not. Put all or none of them there."
+        "Some files are in a folder named train, validation or test, and some are not. Put all or none of them there."
     ),
     "folders_nested": _warning("The outermost folder is the class. Flatten the folders if another one is."),
     # Images

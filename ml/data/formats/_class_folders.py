@@ -71,6 +71,10 @@ class FolderFormat(Format):
             roles[member.file] = FolderRole(source.requested_split or split or source.split, label)
         return roles
 
+    def passes(self, roles: Mapping[str, FolderRole]) -> list[Mapping[str, FolderRole]]:
+        """Divide the files of an archive into parts that are read one after another."""
+        return [roles]
+
     def decode(self, file: str, data: bytes) -> Any:
         """Convert a file's content to what the column type accepts.
 
@@ -116,7 +120,8 @@ class FolderFormat(Format):
             actual = members[0].file if members else "nothing to read"
             self.issues.add(self.empty_code, at=Location(file=source.name), actual=actual)
         roles = self.roles(files, source)
-        yield from self.batches(read_members(source, roles, self.issues, self.limits), roles)
+        for part in self.passes(roles):
+            yield from self.batches(read_members(source, part, self.issues, self.limits), roles)
 
     def _batch(self, names: list[str], values: list[Any], roles: Mapping[str, FolderRole], split: str | None) -> Batch:
         labels = [roles[name].label or "" for name in names]

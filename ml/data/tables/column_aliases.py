@@ -35,7 +35,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "objects": ("objects", "annotations", "boxes"),
     "audio": ("audio", "recording", "speech", "sound", "wav", "audio_bytes", "voice"),
-    "speaker": ("speaker", "speaker_id", "speaker_name", "client_id", "voice_name"),
+    "speaker": ("speaker", "speaker_id", "speaker_name", "client_id", "voice_name", "speakerid", "spk", "spk_id"),
 }
 #: Usual names of a text that says how to answer every prompt; it precedes the prompt.
 SYSTEM_NAMES: Final = ("system", "system_prompt", "system_message")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 import unicodedata
@@ -25,6 +26,7 @@ from ml.data.files.text import read_text
 from ml.data.files.upload import find_split, parse_split
 from ml.data.issues import DataRejected, Location
 from ml.data.tables.column_aliases import ALIASES
+from ml.data.tables.unnamed_speech_columns import PRINTED_TEXT, name_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,15 +44,28 @@ FILE_COLUMN_NAMES: Final = (
     "wav",
     "audio_file",
     "clip",
+    "audio_path",
+    "wav_path",
+    "filepath",
+    "file_path",
+    "fname",
+    "slice_file_name",
+    "recording_id",
     "id",
 )
+#: Values of an entry that several lists may share among them.
+_VALUES: Final = ("text", "label", "speaker", "split")
 #: NeMo's name of the column of audio files; beside it, `duration` counts without an `offset`, too.
 _NEMO_FILE: Final = "audio_filepath"
 #: Columns with the start and the end of a part of a file, in seconds; they count only together.
 _START_AND_END: Final = (("start", "end"), ("start_time", "end_time"), ("begin", "end"))
 SPLIT_COLUMN_NAMES: Final = ("split", "subset", "partition")
-#: The text as printed, beside the normalized text with numbers spelled out; used for rows where the latter is empty.
-_PRINTED_TEXT: Final = "written"
+#: UrbanSound8K's name of the column of audio files, which are slices already: `start` and `end` are not parts of them.
+_SLICE_FILE: Final = "slice_file_name"
+#: lhotse's name of the file that a supervision is about, from `start` on for `duration`.
+_LHOTSE_FILE: Final = "recording_id"
+#: Rows by which the columns of a list without column names are named.
+_INSPECTED_ROWS: Final = 1000
 _MAX_CELL_CHARACTERS: Final = 1_000_000
 
 
@@ -80,25 +95,26 @@ class Clip(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """One line of a manifest: a clip with its transcript and speaker.
+    """One line of a manifest: a clip with its transcript or label and its speaker.
 
     A field is None if the manifest does not name it.
     """
 
     file_name: str
-    text: str | None
-    speaker: str | None
-    split: str | None
     at: Location
+    text: str | None = None
+    label: str | None = None
+    speaker: str | None = None
+    split: str | None = None
     #: Part of the file that the line is about; None for the whole file.
     segment: AudioSegment | None = None
 
     def merge(self, other: ManifestEntry) -> ManifestEntry | None:
         """Fill missing fields from another entry of the same file.
 
-        Returns None if texts or speakers differ. Location and split of this entry have precedence.
+        Returns None if texts, labels or speakers differ. Location and split of this entry have precedence.
         """
-        values = {name: (getattr(self, name), getattr(other, name)) for name in ("text", "speaker", "split")}
+        values = {name: (getattr(self, name), getattr(other, name)) for name in _VALUES}
         if any(None not in pair and pair[0] != pair[1] for name, pair in values.items() if name != "split"):
             return None
         return replace(self, **{name: own if own is not None else filler for name, (own, filler) in values.items()})
@@ -117,8 +133,10 @@ def read_entries(
     text = read_text(manifest, content, issues)
     read_rows = _read_json if text.lstrip()[:1] == "{" else _read_delimited
     split = find_split(manifest)
+    label_name: str | None = None
     for at, cells in read_rows(manifest, text, issues):
-        entry = _to_entry(cells, columns, split, at)
+        label_name = label_name or _choose_label(cells)
+        entry = _to_entry(cells, {**({"label": label_name} if label_name else {}), **columns}, split, at)
         try:
             segment = _find_segment(cells)
         except ValueError as error:
@@ -136,7 +154,7 @@ class AudioFileIndex:
         self._by_path_suffix: dict[str, list[str]] = {}
         for file in self.files:
             parts = PurePosixPath(file).parts
-            for start in range(1, len(parts)):
+            for start in range(min(1, len(parts) - 1), len(parts)):
                 tail = "/".join(parts[start:])
                 for key in {tail, str(PurePosixPath(tail).with_suffix(""))}:
                     self._by_path_suffix.setdefault(key, []).append(file)
@@ -195,9 +213,8 @@ def _read_delimited(manifest: str, text: str, issues: IssueLog) -> Iterator[tupl
         header = [cell.strip().lower() for cell in cells]
         pending: list[tuple[int, list[str]]] = []
         if not set(header) & set(FILE_COLUMN_NAMES):
-            # Without a header: name and text, and with a third column a text with numbers spelled out.
-            pending = [(line, cells)]
-            header = ["file_name", _PRINTED_TEXT, "text"] if len(cells) > 2 else ["file_name", "text"]
+            pending = [(line, cells), *itertools.islice(rows, _INSPECTED_ROWS)]
+            header = name_columns([cells for _, cells in pending])
         row = 0
         for line, cells in (*pending, *rows):
             row += 1
@@ -244,11 +261,18 @@ def _to_entry(
     split_cell = _find_value(cells, {}, "split", SPLIT_COLUMN_NAMES)
     return ManifestEntry(
         file_name=file_name,
-        text=_find_value(cells, columns, "text", (*ALIASES["text"], _PRINTED_TEXT)),
+        text=_find_value(cells, columns, "text", (*ALIASES["text"], PRINTED_TEXT)),
+        label=_find_value(cells, columns, "label", ()),
         speaker=_find_value(cells, columns, "speaker", ALIASES["speaker"]),
         split=(parse_split(split_cell) if split_cell else None) or manifest_split,
         at=at,
     )
+
+
+def _choose_label(cells: Mapping[str, Any]) -> str | None:
+    """Return the column of labels: of several, one with names before one with numbers, as `category` in ESC-50."""
+    names = [name for name in ALIASES["label"] if not _is_blank(cells.get(name))]
+    return min(names, key=lambda name: str(cells[name]).strip().isdecimal(), default=None)
 
 
 def _find_segment(cells: Mapping[str, Any]) -> AudioSegment | None:
@@ -256,8 +280,12 @@ def _find_segment(cells: Mapping[str, Any]) -> AudioSegment | None:
 
     None is the whole file. A duration of 0 or less means up to the end, as in NeMo. Raises `ValueError`.
     """
+    if _SLICE_FILE in cells:
+        return None
     offset_cell, duration_cell = cells.get("offset"), cells.get("duration")
-    if _is_blank(offset_cell) and (_is_blank(duration_cell) or _NEMO_FILE not in cells):
+    if _LHOTSE_FILE in cells and not _is_blank(duration_cell):
+        offset_cell = cells.get("start")
+    if _is_blank(offset_cell) and (_is_blank(duration_cell) or not {_NEMO_FILE, _LHOTSE_FILE} & cells.keys()):
         return _find_start_and_end(cells)
     offset = 0.0 if _is_blank(offset_cell) else _to_seconds("offset", offset_cell)
     duration = 0.0 if _is_blank(duration_cell) else _to_seconds("duration", duration_cell)

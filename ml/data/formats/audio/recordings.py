@@ -1,7 +1,8 @@
-"""Audio files with a manifest of their transcripts, or audio files alone."""
+"""Audio files with a manifest of their texts or labels, or with a text beside each; or audio files alone."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -9,10 +10,12 @@ from ml.data.files import audio
 from ml.data.files.archives import list_members, read_members
 from ml.data.files.ignored import is_ignored
 from ml.data.files.natural_sort import natural_sort_key
+from ml.data.files.text import read_text
 from ml.data.files.upload import parse_split
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
+from ml.data.tables.speech_file_names import find_speakers, match_transcripts
 from ml.data.tables.speech_manifests import (
     AudioFileIndex,
     Clip,
@@ -23,25 +26,31 @@ from ml.data.tables.speech_manifests import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from ml.data.files.upload import FileContent, UploadedFile
 
-OPTIONAL_COLUMNS: Final = ("text", "speaker")
+OPTIONAL_COLUMNS: Final = ("text", "label", "speaker")
 
 
 class SpeechFiles(Format):
-    """Audio files with a manifest, in the archive or beside it.
+    """Audio files with a manifest, in the archive or beside it, or with a text file for each.
 
     Without a manifest they are for pretraining alone.
     """
 
     name = "recordings"
     summary = (
-        "Zip or tar of audio files with a manifest: metadata.csv or .jsonl (file_name, text), NeMo (audio_filepath, "
-        "text), Common Voice, LJSpeech or LibriSpeech; or audio files alone"
+        "Zip or tar of audio files with a manifest: metadata.csv or .jsonl (file_name, text or label, speaker), NeMo "
+        "(audio_filepath, text), Common Voice, LJSpeech, LibriSpeech, Piper, VITS or ESC-50; with a text file for "
+        "each, such as LibriTTS and VCTK; or audio files alone"
     )
-    columns: ClassVar[Mapping[str, str]] = {"audio": "audio", "text": "text", "speaker": "text"}
+    columns: ClassVar[Mapping[str, str]] = {
+        "audio": "audio",
+        "text": "text",
+        "label": "label",
+        "speaker": "text",
+    }
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "audio", "json", "text"})
     has_columns = True
 
@@ -58,21 +67,14 @@ class SpeechFiles(Format):
         If there is a manifest, files that it does not name are left out.
         """
         sources_by_file, manifests = self._list_files()
-        index = AudioFileIndex(sources_by_file)
-        entries = self._read_manifests(index, manifests)
-        if not manifests:
-            entries = {
-                Clip(file): ManifestEntry(file, None, None, None, Location(file=file)) for file in sources_by_file
-            }
+        entries = self._read_entries(list(sources_by_file), manifests)
         clips_by_file: dict[str, list[Clip]] = {}
         for clip in entries:
             clips_by_file.setdefault(clip.file, []).append(clip)
-        for file in index.files:
+        for file in sources_by_file:
             if file not in clips_by_file:
                 self.issues.add("audio_without_text", at=Location(file=file))
-        columns = [
-            name for name in OPTIONAL_COLUMNS if any(getattr(entry, name) is not None for entry in entries.values())
-        ]
+        columns = self._choose_columns(entries.values())
         self.detected_columns = {name: name for name in columns}
         contents = (
             (clip, data if clip.segment is None or isinstance(data, DataRejected) else _cut(data, clip, entries[clip]))
@@ -83,6 +85,14 @@ class SpeechFiles(Format):
             for clip in clips_by_file[file]
         )
         yield from self._batches(contents, entries, sources_by_file, columns)
+
+    def _choose_columns(self, entries: Collection[ManifestEntry]) -> list[str]:
+        """Return the columns beside the audio: the required text or label, else a text, else a label."""
+        columns = [name for name in OPTIONAL_COLUMNS if any(getattr(entry, name) is not None for entry in entries)]
+        left_out = "text" if "label" in (self.required_columns or {}) else "label"
+        if {"text", "label"} <= set(columns):
+            columns.remove(left_out)
+        return columns
 
     def _list_files(self) -> tuple[dict[str, UploadedFile], dict[str, bytes]]:
         """Return every audio file with its source, and every manifest with its content."""
@@ -120,17 +130,39 @@ class SpeechFiles(Format):
             else:
                 manifests[name] = data
 
-    def _read_manifests(self, index: AudioFileIndex, manifests: Mapping[str, bytes]) -> dict[Clip, ManifestEntry]:
+    def _read_entries(self, files: Sequence[str], manifests: Mapping[str, bytes]) -> dict[Clip, ManifestEntry]:
+        """Return the entry of each clip: of manifests, of the text file beside it, or else an empty one."""
+        transcripts = match_transcripts(manifests, files)
+        texts = {text for names in transcripts.values() for text in names}
+        lists = {name: content for name, content in manifests.items() if name not in texts}
+        entries = self._read_manifests(AudioFileIndex(files), lists, is_optional=bool(transcripts))
+        listed = {clip.file for clip in entries}
+        for file, names in transcripts.items():
+            for name in names[1:] if file not in listed else names:
+                self.issues.add("file_ignored", at=Location(file=name), expected="one text for each audio file")
+            if file not in listed:
+                text = " ".join(read_text(names[0], manifests[names[0]], self.issues).split())
+                entries[Clip(file)] = ManifestEntry(file, Location(file=names[0]), text=text)
+        if not manifests:
+            entries = {Clip(file): ManifestEntry(file, Location(file=file)) for file in files}
+        if any(entry.speaker is not None for entry in entries.values()):
+            return entries
+        speakers = find_speakers(clip.file for clip in entries)
+        return {clip: replace(entry, speaker=speakers.get(clip.file)) for clip, entry in entries.items()}
+
+    def _read_manifests(
+        self, index: AudioFileIndex, manifests: Mapping[str, bytes], *, is_optional: bool
+    ) -> dict[Clip, ManifestEntry]:
         """Merge the entries of all manifests by audio file, or part of one.
 
         An entry whose audio file is missing becomes an issue; so does a manifest that names no audio file of the
-        upload, if another one does.
+        upload, if another one does or none is needed.
         """
         entries: dict[Clip, ManifestEntry] = {}
         names = sorted(manifests, key=natural_sort_key)
         matching = [name for name in names if self._matches_audio(name, manifests[name], index)]
         for name in names:
-            if matching and name not in matching:
+            if (matching or is_optional) and name not in matching:
                 expected = "a list of audio files in the upload"
                 self.issues.add("file_ignored", at=Location(file=name), expected=expected)
                 continue

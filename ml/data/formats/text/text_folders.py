@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from ml.data.files import audio
 from ml.data.files.ignored import is_ignored
 from ml.data.files.text import read_text
 from ml.data.files.upload import parse_split
@@ -46,6 +47,8 @@ class TextFolders(FolderFormat):
         texts = [path for path in paths if path.suffix.lower() in SUFFIXES]
         classes = {path.parent.name for path in texts} - {""}
         classes = {name for name in classes if parse_split(name) is None}
+        if any(path.suffix.lower() in audio.SUFFIXES for path in paths):
+            return 0  # transcripts
         is_sure = 2 * len(texts) > sum(bool(path.suffix) for path in paths) and len(classes) > 1
         return super().detect(sources, required) * SURE if is_sure else 0
 

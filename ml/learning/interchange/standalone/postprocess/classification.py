@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-TASKS: Final = ("image_classification", "text_classification")
+TASKS: Final = ("audio_classification", "image_classification", "text_classification")
 
 
 def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:

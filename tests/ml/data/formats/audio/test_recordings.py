@@ -298,3 +298,78 @@ def test_one_part_with_two_texts_is_an_error(tmp_path: Path) -> None:
     lines = make_lines("nemo", "long.wav", [1.0, 2.0, 2.0])
     report = read(tmp_path, {"long.wav": encode_wav(LONG_CLIP), "manifest.json": lines})
     assert next(entry for entry in report.errors if entry.code == "audio_listed_twice").count == 1
+
+
+SPEAKERS = ["ann", "bob", "p225"]
+SENTENCES = [f"the word, said again, is {row}" for row in range(ROWS)]
+PIPER = "".join(f"{n}|{SPEAKERS[row % 3]}|{SENTENCES[row]}\n" for row, n in enumerate(NAMES))
+VITS = "".join(f"DUMMY2/x/{n}.wav|{row % 3}|{SENTENCES[row]}\n" for row, n in enumerate(NAMES))
+STYLE_TTS = "".join(f"{n}.wav|{SENTENCES[row]}|{row % 3}\n" for row, n in enumerate(NAMES))
+BERT_VITS = "".join(f"raw/{n}.wav|{SPEAKERS[row % 3]}|EN|{SENTENCES[row]}\n" for row, n in enumerate(NAMES))
+NAMED = "file_name|speaker_id|text\n" + "".join(f"{n}.wav|{row % 3}|{SENTENCES[row]}\n" for row, n in enumerate(NAMES))
+
+
+@pytest.mark.parametrize("content", [PIPER, VITS, STYLE_TTS, BERT_VITS, NAMED])
+def test_speakers_are_read_in_every_layout_of_lists(content: str, tmp_path: Path) -> None:
+    report = read(tmp_path, {"metadata.csv": content, **make_wavs("wavs/")})
+
+    assert report.state == "ready", report.errors
+    assert imported_texts(tmp_path) == set(SENTENCES)
+    data = Dataset.open(tmp_path / "dataset")
+    speakers = {speaker for split in data.summary.splits for speaker in data.rows(split).columns["speaker"]}
+    assert speakers in (set(SPEAKERS), {"0", "1", "2"})
+
+
+def test_a_text_beside_each_clip_is_its_transcript(tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {"SPEAKERS.txt": "id sex\n84 F\n", "README_librispeech.txt": "notes"}
+    for row, clip in enumerate(CLIPS):
+        stem = f"LibriTTS/dev-clean/{84 + row % 2}/121/{84 + row % 2}_121_{row:06}_000000"
+        files |= {f"{stem}.wav": clip, f"{stem}.normalized.txt": TEXTS[row], f"{stem}.original.txt": "1 " + TEXTS[row]}
+
+    report = read(tmp_path, files, task=None)
+
+    assert report.state == "ready", report.errors
+    assert report.summary is not None
+    assert report.summary.columns == {"audio": "audio", "text": "text", "speaker": "text"}
+    assert imported_texts(tmp_path) == set(TEXTS)
+    ignored = next(entry for entry in report.errors if entry.code == "file_ignored")
+    assert ignored.count >= ROWS
+
+
+def test_vctk_is_read_with_its_speakers(tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {"speaker-info.txt": "ID  AGE  GENDER  ACCENTS\np225  23  F    English\n"}
+    for row, clip in enumerate(CLIPS):
+        name = f"p{225 + row % 2}/p{225 + row % 2}_{row:03}"
+        files |= {f"VCTK/wav48/{name}_mic1.wav": clip, f"VCTK/txt/{name}.txt": TEXTS[row] + "\n"}
+
+    report = read(tmp_path, files, task="speech_synthesis")
+
+    assert report.state == "ready", report.errors
+    assert imported_texts(tmp_path) == set(TEXTS)
+    assert set(Dataset.open(tmp_path / "dataset").rows("train").columns["speaker"]) == {"p225", "p226"}
+
+
+def test_supervisions_of_lhotse_are_parts_of_their_recordings(tmp_path: Path) -> None:
+    lines = [
+        {"id": f"s{row}", "recording_id": "long", "start": SECONDS * row, "duration": SECONDS, "text": TEXTS[row]}
+        for row in range(ROWS)
+    ]
+    recording = {"id": "long", "sources": [{"type": "file", "channels": [0], "source": "long.wav"}], "duration": 12.0}
+    files: dict[str, bytes | str] = {
+        "long.wav": encode_wav(LONG_CLIP),
+        "supervisions.jsonl": "".join(json.dumps({**line, "speaker": "ann"}) + "\n" for line in lines),
+        "recordings.jsonl": json.dumps(recording) + "\n",
+    }
+
+    report = read(tmp_path, files)
+
+    assert report.state == "ready", report.errors
+    assert report.accepted == ROWS
+    assert imported_texts(tmp_path) == set(TEXTS)
+
+
+def test_a_recording_of_lhotse_that_is_absent_is_reported(tmp_path: Path) -> None:
+    line = {"id": "s1", "recording_id": "absent", "start": 0, "duration": 1, "text": "yes"}
+    report = read(tmp_path, {**make_wavs(), "supervisions.jsonl": json.dumps(line) + "\n"})
+    issue = next(entry for entry in report.errors if entry.code == "audio_missing")
+    assert issue.sample[0]["found"] == "absent"

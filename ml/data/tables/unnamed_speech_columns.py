@@ -1,0 +1,58 @@
+"""Columns of speech lists that have no line of column names.
+
+Read are name | text, as in Piper and VITS for one speaker; name | text | normalized text, as in LJSpeech; and with a
+speaker, name | speaker | text, as in Piper and VITS for several, name | text | speaker, as in StyleTTS2, and
+name | speaker | language | text, as in Bert-VITS2.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: The text as printed, beside the normalized text with numbers spelled out.
+PRINTED_TEXT: Final = "written"
+#: A column that is neither text nor speaker, such as the language.
+_OTHER: Final = "other"
+#: Maximum length of the name of a speaker.
+_MAX_SPEAKER_CHARACTERS: Final = 64
+
+
+def name_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a name for each column of the first rows of a list: file_name, text, speaker, ..."""
+    width = len(rows[0]) if rows else 2
+    rows = [row for row in rows if len(row) == width]
+    if width <= 2:
+        return ["file_name", "text"]
+    columns = [[row[position].strip() for row in rows] for position in range(width)]
+    speakers = [position for position in range(1, width) if _is_speaker(columns, position)]
+    if not speakers or _are_texts(columns[1], columns[2]):
+        return ["file_name", PRINTED_TEXT, "text", *[_OTHER] * (width - 3)]
+    # A column with one value for all rows may be the language.
+    speaker = max(speakers, key=lambda position: (len(set(columns[position])) > 1, -position))
+    texts = [position for position in range(1, width) if position not in speakers] or [
+        position for position in range(1, width) if position != speaker
+    ]
+    names = [_OTHER] * width
+    names[0], names[speaker], names[texts[-1]] = "file_name", "speaker", "text"
+    return names
+
+
+def _is_speaker(columns: Sequence[Sequence[str]], position: int) -> bool:
+    """Return whether values are short, without a blank, and each of several rows, one of which says something else."""
+    values = columns[position]
+    if any(not value or len(value) > _MAX_SPEAKER_CHARACTERS or len(value.split()) > 1 for value in values):
+        return False
+    others = [tuple(column[row] for column in columns[1:]) for row, _ in enumerate(values)]
+    return 2 * len(set(values)) <= len(values) and len(set(others)) > len(set(values))
+
+
+def _are_texts(printed: Sequence[str], normalized: Sequence[str]) -> bool:
+    """Return whether two columns are one text, as printed and normalized: some rows are equal in both."""
+    return any(_words(left) == _words(right) for left, right in zip(printed, normalized, strict=True) if left)
+
+
+def _words(text: str) -> list[str]:
+    return "".join(character if character.isalnum() else " " for character in text.casefold()).split()
