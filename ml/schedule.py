@@ -34,6 +34,13 @@ class Schedule(Config):
     min_steps: int | None = Field(
         None, ge=1, le=1_000_000, description="Steps of all epochs together; few rows are repeated in more epochs."
     )
+    max_steps: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Budget of steps for few rows: while validation still improves at the end of the epochs, twice as "
+        "many follow, if they fit. Without it, training ends with the epochs.",
+    )
     batch_size: int | None = Field(None, ge=1, le=65_536)
     min_batches_per_epoch: int | None = Field(
         None, ge=1, le=65_536, description="Batches of one epoch; few rows come in smaller batches."

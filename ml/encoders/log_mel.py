@@ -37,6 +37,11 @@ class LogMelConfig(SpectrumConfig):
     stride: int = Field(2, ge=1, le=64, description="Frames from one stacked frame to the next.")
     mean: tuple[float, ...] = Field(description="Mean of each band over the training rows.")
     deviation: tuple[float, ...] = Field(description="Standard deviation of each band over the training rows.")
+    normalize_clips: bool = Field(
+        False,
+        description="Subtract from each band its mean over the clip: the room, microphone and voice (Atal 1974). "
+        "It removes what is constant in a clip, such as a hum.",
+    )
 
     @model_validator(mode="after")
     def _skips_nothing(self) -> LogMelConfig:
@@ -48,7 +53,7 @@ class LogMelConfig(SpectrumConfig):
 
 
 class LogMelEncoder(Encoder[Audio]):
-    """Encodes audio: resampled, as log-mel bands, each normalized over the training rows."""
+    """Encodes audio: resampled, as log-mel bands, each normalized over the training rows, or also over the clip."""
 
     name = "log_mel"
     signal = Signal.FRAMES
@@ -75,9 +80,10 @@ class LogMelEncoder(Encoder[Audio]):
 
     def encode(self, values: Sequence[Audio]) -> list[np.ndarray]:
         """Encode each clip to normalized float16 [T, F], which takes half the memory of float32."""
-        mean, deviation = self.config.mean, self.config.deviation
-        spectrograms = (peak_normalized_log_mel(value, self.config.framing) for value in values)
-        return [normalize_bands(log_mel_TF, mean=mean, deviation=deviation) for log_mel_TF in spectrograms]
+        config = self.config
+        normalization = {"mean": config.mean, "deviation": config.deviation, "per_clip": config.normalize_clips}
+        spectrograms = (peak_normalized_log_mel(value, config.framing) for value in values)
+        return [normalize_bands(log_mel_TF, **normalization) for log_mel_TF in spectrograms]
 
     def collate(self, column: Column) -> dict[str, np.ndarray]:
         """`signal`: float32 [B, T', F * stacked], zero where padded; `mask`: bool [B, T']."""

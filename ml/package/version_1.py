@@ -64,6 +64,7 @@ def spec_json(text: str) -> str:
     """
     tables = (SCHEDULE_FIELDS, OBJECTIVES, METRICS, *OPTIONS.values())
     words = {new: old for names in tables for old, new in names.items()}
+    text = text.replace('"max_steps":null,', "")  # a field of later versions
     return re.sub(rf"\b({'|'.join(words)})\b", lambda match: words[match[0]], text)
 
 

@@ -30,12 +30,16 @@ def peak_normalized_log_mel(audio: Audio, framing: Framing) -> np.ndarray:
     return log_mel(samples / peak if peak > 0 else samples, framing)
 
 
-def normalize_bands(log_mel_TF: np.ndarray, *, mean: Sequence[float], deviation: Sequence[float]) -> np.ndarray:
-    """Normalize each band by its mean and deviation.
+def normalize_bands(
+    log_mel_TF: np.ndarray, *, mean: Sequence[float], deviation: Sequence[float], per_clip: bool = False
+) -> np.ndarray:
+    """Normalize each band by its mean and deviation; with `per_clip`, also by its mean over the clip.
 
     Returns float16 [T, F], which takes half the memory of float32.
     """
     mean_F, deviation_F = (np.array(values, dtype=np.float32) for values in (mean, deviation))
+    if per_clip:
+        mean_F = log_mel_TF.mean(axis=0)
     return np.asarray((log_mel_TF - mean_F) / deviation_F, dtype=np.float16)
 
 

@@ -27,9 +27,9 @@ DEFAULTS: Final = Schedule(
     decay="cosine",
     precision="auto",
 )
-#: Field of a recipe, sized for thousands of rows, and the minimum that corrects it for few rows. If the user names the
-#: first, that very number holds, and the minimum applies only if it is named too.
-SMALL_DATA_MINIMUMS: Final = {"epochs": "min_steps", "batch_size": "min_batches_per_epoch"}
+#: Field of a recipe, sized for thousands of rows, and those that correct it for few rows. If the user names the first,
+#: that very number holds, and the others apply only if they are named too.
+SMALL_DATA_FIELDS: Final = {"epochs": ("min_steps", "max_steps"), "batch_size": ("min_batches_per_epoch",)}
 OPTIMIZERS: Final[Mapping[str, Schedule]] = {
     "sgd": Schedule(learning_rate=0.05, momentum=0.9, nesterov=False, weight_decay=5e-4),
     "adam": Schedule(learning_rate=1e-3, weight_decay=0.0),
@@ -105,7 +105,7 @@ def _fill_schedule(schedule: Schedule, recipes: Iterable[Schedule]) -> Schedule:
             if fields.get(choice, offer.get(choice)) != offer.get(choice):
                 offer = {name: value for name, value in offer.items() if name not in dependent}
         fields = {**offer, **fields}
-    for name, minimum in SMALL_DATA_MINIMUMS.items():
-        if name in named and minimum not in named:
-            del fields[minimum]
+    for name, corrections in SMALL_DATA_FIELDS.items():
+        if name in named:
+            fields = {field: value for field, value in fields.items() if field not in corrections or field in named}
     return Schedule.model_validate({**OPTIMIZERS[fields["optimizer"]].model_dump(exclude_none=True), **fields})

@@ -5,7 +5,7 @@ B batch, T frames, C characters of the alphabet, including the blank.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +15,7 @@ from ml.data.files import audio
 from ml.encoders.characters import PADDING, UNKNOWN, CharactersEncoder
 from ml.errors import DataError
 from ml.metrics import error_rate
+from ml.preprocessing import audio_augmentation
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Signal, Slot
 from ml.tasks.base import MODEL, Output, Task
@@ -32,19 +33,13 @@ if TYPE_CHECKING:
 #: Output of CTC for a frame where no character begins.
 BLANK: Final = PADDING
 MAX_SAMPLES: Final = 20
-#: Maximum fraction of bands, and of frames, that augmentation hides: at most about a phoneme, or the text could not be
-#: recognized.
-MAX_HIDDEN_BANDS: Final = 0.2
-MAX_HIDDEN_TIME: Final = 0.1
 
 
 class SpeechRecognitionConfig(Config):
     """Regularization and augmentation."""
 
     dropout: float = Field(0.1, ge=0, lt=1, description="Fraction of features that training sets to zero in each step.")
-    augmentation: Literal["off", "light"] = Field(
-        "off", description="`light`: silence a few frequency bands and a short time span of each training clip."
-    )
+    augmentation: audio_augmentation.Augmentation = Field("auto", description=audio_augmentation.DESCRIPTION)
 
 
 class SpeechRecognitionOutput(Wire):
@@ -71,7 +66,12 @@ class SpeechRecognition(Task):
     metrics: ClassVar[Mapping[str, Metric]] = error_rate.METRICS
     graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {MODEL: ("audio", "audio_mask")}
     variable_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {"logits": (1,)}
-    recipe = Schedule(epochs=20, batch_size=32, learning_rate=5e-3)
+    recipe = Schedule(epochs=20, max_steps=2_500, batch_size=32, learning_rate=5e-3)
+
+    @classmethod
+    def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
+        """Normalize each clip if there are few: their voices and microphones would be memorized."""
+        return {"audio": {"normalize_clips": summary.splits.get("train", 0) < audio_augmentation.FEW_ROWS}}
 
     @property
     def text_encoder(self) -> CharactersEncoder:
@@ -81,8 +81,8 @@ class SpeechRecognition(Task):
 
     @classmethod
     def learn(cls, config: SpeechRecognitionConfig, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
-        """Return nothing: the text encoder has the alphabet."""
-        return {}
+        """Return the augmentation; the text encoder has the alphabet."""
+        return {"augmentation": audio_augmentation.resolve(config.augmentation, rows=len(rows))}
 
     def head_config(self) -> dict[str, Any]:
         """Return the number of characters, and the dropout."""
@@ -113,10 +113,9 @@ class SpeechRecognition(Task):
         return columns
 
     def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
-        """Mask bands and time spans: SpecAugment (Park et al. 2019, arXiv:1904.08779) without time warping."""
-        if self.config.augmentation == "off":
-            return columns
-        return {**columns, "audio": [_mask(frames, generator) for frames in columns["audio"]]}
+        """Vary speed, pitch, position and level of the clips, and mask parts of them, if augmentation is on."""
+        strength = self.state.get("augmentation", "off")
+        return {**columns, "audio": audio_augmentation.augment(columns["audio"], generator, strength=strength)}
 
     def decode(self, arrays: Arrays) -> list[Output]:
         """Decode `logits` float [B, T, C] and `audio_mask`; padding is ignored."""
@@ -192,20 +191,6 @@ class SpeechRecognition(Task):
             if available < required:
                 too_long[row] = (available, required)
         return too_long
-
-
-def _mask(frames_TF: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return a copy with one span of bands and one of time at their mean.
-
-    The mean is 0, as frames are normalized.
-    """
-    masked = frames_TF.copy()
-    for axis, max_fraction in ((1, MAX_HIDDEN_BANDS), (0, MAX_HIDDEN_TIME)):
-        length = masked.shape[axis]
-        width = int(generator.integers(0, int(max_fraction * length) + 1))
-        start = int(generator.integers(0, length - width + 1))
-        np.moveaxis(masked, axis, 0)[start : start + width] = 0
-    return masked
 
 
 def _greedy_decode(arrays: Arrays) -> list[np.ndarray]:

@@ -224,14 +224,22 @@ class _Run:
             should_stop=self.should_stop,
             group_options=group_options,
         )
+        self._report_small_data(trainer, batches, rows)
+        return trainer.fit()
+
+    def _report_small_data(self, trainer: Trainer, batches: ShuffledBatches, rows: int) -> None:
+        schedule = self.spec.schedule
         default_size = require_resolved(schedule.batch_size)
         defaults = require_resolved(schedule.epochs), min(default_size, rows)
+        adjustments = []
         if (trainer.epochs, batches.batch_size) != defaults:
             used = f"{trainer.epochs} epochs in batches of {batches.batch_size}"
-            message = f"{rows} rows are few: {used}, not the usual {defaults[0]} in batches of {default_size}"
-            self.small_data_adjustments = message
-            self._report_phase("preparing", message)
-        return trainer.fit()
+            adjustments.append(f"{used}, not the usual {defaults[0]} in batches of {default_size}")
+        if trainer.can_continue:
+            adjustments.append(f"while validation improves, training goes on, within {schedule.max_steps:,} steps")
+        if adjustments:
+            self.small_data_adjustments = f"{rows} rows are few: {'; '.join(adjustments)}"
+            self._report_phase("preparing", self.small_data_adjustments)
 
     def _last_validation(self, outcome: TrainerResult) -> EvaluationReport:
         """Return the last validation of the objective: a base model has no task to evaluate."""

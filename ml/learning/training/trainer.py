@@ -73,6 +73,8 @@ class TrainerState:
     best_value: float | None = None
     best_epoch: int | None = None
     epochs_without_improvement: int = 0
+    #: Finished rounds; each later one has twice the epochs of the one before it.
+    rounds: int = 0
     #: Why training has ended; None while it has not.
     reason: str | None = None
 
@@ -112,21 +114,22 @@ class Trainer:
         self.should_stop = should_stop
         #: Passes over the data that count as one epoch of the schedule for validation and early stopping.
         self.epoch_repeats = schedule.epoch_repeats(len(train))
-        self.epochs = require_resolved(schedule.epochs) * self.epoch_repeats
-        self.steps = self.epochs * len(train)
+        #: Epochs of the first round.
+        self.round_epochs = require_resolved(schedule.epochs) * self.epoch_repeats
         self.stopping = schedule.early_stopping or EarlyStopping(patience=require_resolved(schedule.epochs))
         trainable = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-        self.optimizer = make_optimizer(parameter_groups(trainable, group_options or {}, steps=self.steps), schedule)
+        steps = self.round_epochs * len(train)
+        self.optimizer = make_optimizer(parameter_groups(trainable, group_options or {}, steps=steps), schedule)
         #: Trained parameters in the order of the optimizer's groups, by which its state is numbered.
         self.trainable = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         self._next_unfreeze_step: float = 0
-        self.learning_rate = learning_rate(schedule, steps=self.steps)
         self.half_type = half_precision(schedule, device)
         self.autocast: Any = (
             torch.autocast(device.type, dtype=self.half_type) if self.half_type else contextlib.nullcontext()
         )
         self.scaler = torch.amp.GradScaler(device.type) if self.half_type is torch.float16 else None
         self.state = TrainerState()
+        self._set_round()
         self.best_weights: dict[str, Tensor] = {}
         self.metrics: dict[str, float] = {}
         self._losses: list[Tensor] = []
@@ -150,12 +153,48 @@ class Trainer:
             self._finish_epoch()
         self._save()
         # Few rows that are repeated often are soon memorized.
-        restores_best = self.stopping.restore_best if self.schedule.early_stopping else self.epoch_repeats > 1
+        is_repeated = self.epoch_repeats > 1 or self.state.rounds > 0
+        restores_best = self.stopping.restore_best if self.schedule.early_stopping else is_repeated
         restores = bool(self.best_weights) and (restores_best or self.state.reason == "stopped")
         if restores:
             self.objective.load_state_dict(self.best_weights)
         best_epoch = self.state.best_epoch if restores else None
         return TrainerResult(self.state.reason, self.metrics, self.state.step, self.state.epoch, best_epoch)
+
+    def _set_round(self) -> None:
+        """Set epochs and steps up to the end of the current round, and its learning rate.
+
+        The learning rate of a round begins anew, as in SGDR (Loshchilov & Hutter 2017, arXiv:1608.03983).
+        """
+        rounds, batches = self.state.rounds, len(self.train)
+        #: Epochs and steps up to the end of the current round.
+        self.epochs = self.round_epochs * (2 ** (rounds + 1) - 1)
+        self.steps = self.epochs * batches
+        start = self.round_epochs * (2**rounds - 1) * batches
+        rate = learning_rate(self.schedule, steps=self.steps - start)
+        self.learning_rate: Callable[[int], float] = lambda step: rate(step - start)
+
+    @property
+    def can_continue(self) -> bool:
+        """Whether a round of twice the epochs may follow the current one, within the budget of steps."""
+        next_steps = 2 * self.round_epochs * 2**self.state.rounds * len(self.train)
+        has_budget = self.steps + next_steps <= (self.schedule.max_steps or 0)
+        return has_budget and self.validation is not None
+
+    def _begin_next_round(self) -> bool:
+        """Begin a round of twice the epochs if validation still improves and the budget allows it.
+
+        It still improves if the best epoch is in the last quarter of the round that ends.
+        """
+        state = self.state
+        last_quarter = self.epochs - max(1, self.round_epochs * 2**state.rounds // 4)
+        if not self.can_continue or state.best_epoch is None or state.best_epoch <= last_quarter:
+            return False
+        state.rounds += 1
+        self._set_round()
+        message = f"validation still improves after {state.epoch} epochs: training goes on up to {self.epochs}"
+        self._report(message=f"{message} (budget {self.schedule.max_steps:,} steps)")
+        return True
 
     def _train_epoch(self) -> Stop | None:
         """Train the rest of an epoch; returns `Stop.FINISH` if that was requested.
@@ -231,7 +270,7 @@ class Trainer:
         state.loss_total = 0.0
         if is_evaluated:
             self._update_best(metrics)
-        if state.reason is None and state.epoch >= self.epochs:
+        if state.reason is None and state.epoch >= self.epochs and not self._begin_next_round():
             state.reason = "completed"
         self._report(metrics, message=f"epoch {state.epoch} of {self.epochs}" if is_evaluated else None)
         since_save = time.monotonic() - self._saved_at
@@ -364,7 +403,8 @@ class Trainer:
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         saved = checkpoint.state
-        self.state = TrainerState(**{name: saved[name] for name in asdict(self.state)})
+        self.state = TrainerState(**{name: saved.get(name, value) for name, value in asdict(self.state).items()})
+        self._set_round()
         self.metrics = dict(saved["metrics"])
         self._began_step = self._reported_step = self.state.step
         # Another number of threads adds in another order.

@@ -37,6 +37,14 @@ def test_bands_are_normalized_to_half_precision():
     assert normalized.tolist() == [[2.0, 1.0]]
 
 
+def test_bands_may_be_normalized_by_their_mean_over_the_clip():
+    clip = np.array([[1.0, 6.0], [3.0, 10.0]])
+
+    normalized = normalize_bands(clip, mean=[0.0, 2.0], deviation=[0.5, 4.0], per_clip=True)
+
+    assert normalized.tolist() == [[-2.0, -0.5], [2.0, 0.5]]
+
+
 def test_padded_frames_are_zero_and_masked():
     padded = pad_frames([np.ones((2, 1)), np.ones((3, 1))])
 

@@ -451,6 +451,11 @@ def test_who_names_epochs_or_batches_is_taken_at_the_word_however_few_the_rows()
 
     batches = resolve(finetune(schedule={"batch_size": 128}), CATALOG).schedule
     assert (batches.min_steps, batches.min_batches_per_epoch) == (DEFAULTS.min_steps, None)
+    speech = {"task": "speech_recognition", "dataset": "words"}
+    assert (
+        resolve(finetune(**speech), CATALOG).schedule.max_steps == CATALOG.tasks["speech_recognition"].recipe.max_steps
+    )
+    assert resolve(finetune(**speech, schedule={"epochs": 3}), CATALOG).schedule.max_steps is None
     both = resolve(finetune(schedule={"epochs": 3, "min_steps": 7}), CATALOG).schedule
     assert (both.epochs, both.min_steps) == (3, 7)
 

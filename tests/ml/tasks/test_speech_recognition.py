@@ -18,7 +18,8 @@ def task(*texts: str, **config: Any) -> SpeechRecognition:
         "audio": ENCODERS["log_mel"].learn(CLIPS, {}),
         "text": ENCODERS["characters"].learn(texts or ("abc",), {}),
     }
-    return SpeechRecognition(SpeechRecognitionConfig(**config), encoders, {})
+    state = {"augmentation": config.get("augmentation", "off")}
+    return SpeechRecognition(SpeechRecognitionConfig(**config), encoders, state)
 
 
 def logits_of(path: str, alphabet: str = "abc", frames: int = 8) -> np.ndarray:

@@ -173,6 +173,43 @@ def test_repeated_epochs_are_evaluated_together_and_resumed_with_the_same_weight
     assert _equal(_weights(whole), _weights(again))
 
 
+def test_training_goes_on_while_validation_improves_within_the_budget(tmp_path: Path) -> None:
+    # Six steps an epoch: rounds of 2, 4 and 8 epochs take 84 steps, and one more would take 180.
+    plan = schedule(epochs=2, max_steps=100, learning_rate=0.003)
+    reports: list[Progress] = []
+    whole = trainer(tmp_path / "whole", schedule=plan, on_progress=reports.append)
+    result = whole.fit()
+    losses = [report.metrics["validation/loss"] for report in reports if "validation/loss" in report.metrics]
+    messages = [report.message for report in reports if report.message and "still improves" in report.message]
+    assert (result.reason, result.epochs, result.steps) == ("completed", 14, 84)
+    assert messages == [
+        "validation still improves after 2 epochs: training goes on up to 6 (budget 100 steps)",
+        "validation still improves after 6 epochs: training goes on up to 14 (budget 100 steps)",
+    ]
+    assert result.best_epoch == losses.index(min(losses)) + 1
+    assert whole.learning_rate(36) == plan.learning_rate  # each round begins at the peak
+    with pytest.raises(TrainingInterrupted):
+        trainer(tmp_path / "cut", schedule=plan, should_stop=AtStep(60, Stop.LEAVE)).fit()
+    again = trainer(tmp_path / "cut", schedule=plan)
+    assert again.fit() == result
+    assert _equal(_weights(whole), _weights(again))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "changes"),
+    [
+        (6, {"learning_rate": 0.003}),  # no budget
+        (6, {"learning_rate": 0.003, "max_steps": 100}),  # 36 steps, and 72 more
+        (40, {"learning_rate": 0.3, "max_steps": 10_000}),  # validation oscillates
+    ],
+)
+def test_training_ends_with_its_epochs_without_budget_or_improvement(
+    epochs: int, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    result = trainer(tmp_path, schedule=schedule(epochs=epochs, **changes)).fit()
+    assert (result.reason, result.epochs) == ("completed", epochs)
+
+
 def test_an_unknown_monitor_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     plan = schedule(early_stopping={"monitor": "validation/beauty"})
     with pytest.raises(SpecError, match="validation/loss"):
