@@ -53,7 +53,7 @@ class LogMelConfig(SpectrumConfig):
 
 
 class LogMelEncoder(Encoder[Audio]):
-    """Encodes audio: resampled, as log-mel bands, each normalized over the training rows, or also over the clip."""
+    """Encodes audio as log-mel bands, normalized over training rows or the clip."""
 
     name = "log_mel"
     signal = Signal.FRAMES

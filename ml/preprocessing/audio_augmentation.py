@@ -46,7 +46,10 @@ def resolve(augmentation: Augmentation, *, rows: int) -> Strength:
 
 
 def augment(clips: Iterable[np.ndarray], generator: np.random.Generator, *, strength: Strength) -> list[np.ndarray]:
-    """Return varied copies of encoded clips, float16 [T, F] each; T may change by the speed and the delay."""
+    """Return varied copies of encoded clips, float16 [T, F] each.
+
+    T may change by the speed and the delay.
+    """
     if strength == "off":
         return list(clips)
     if strength == "light":

@@ -33,9 +33,9 @@ def peak_normalized_log_mel(audio: Audio, framing: Framing) -> np.ndarray:
 def normalize_bands(
     log_mel_TF: np.ndarray, *, mean: Sequence[float], deviation: Sequence[float], per_clip: bool = False
 ) -> np.ndarray:
-    """Normalize each band by its mean and deviation; with `per_clip`, also by its mean over the clip.
+    """Normalize each band by its mean and deviation.
 
-    Returns float16 [T, F], which takes half the memory of float32.
+    With `per_clip`, the mean is that over the clip. Returns float16 [T, F], which takes half the memory of float32.
     """
     mean_F, deviation_F = (np.array(values, dtype=np.float32) for values in (mean, deviation))
     if per_clip:

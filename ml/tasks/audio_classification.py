@@ -70,7 +70,7 @@ class AudioClassification(Task):
 
     @classmethod
     def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
-        """Return single frames, a hundred a second: a network of two dimensions reads a spectrogram as it is."""
+        """Choose single frames, a hundred a second: convolutions read a plain spectrogram."""
         return {"audio": {"stacked": 1, "stride": 1}}
 
     @classmethod
@@ -99,7 +99,7 @@ class AudioClassification(Task):
         return columns
 
     def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
-        """Vary speed, pitch, position and level of the clips, and mask parts of them, if augmentation is on."""
+        """Vary speed, pitch, position and level, and mask parts, if augmentation is on."""
         strength = self.state.get("augmentation", "off")
         return {**columns, "audio": audio_augmentation.augment(columns["audio"], generator, strength=strength)}
 
@@ -124,7 +124,7 @@ class AudioClassification(Task):
 
     @classmethod
     def example(cls) -> tuple[AudioInput, classification.ClassificationOutput]:
-        """A tone, and the probabilities of two classes; the real output for a tone depends on the model."""
+        """A tone, and two classes; the real output for a tone depends on the model."""
         probabilities = {"doorbell": 0.91, "knock": 0.09}
         output = classification.ClassificationOutput(label="doorbell", confidence=0.91, probabilities=probabilities)
         return AudioInput.make_example(), output

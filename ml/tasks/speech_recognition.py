@@ -113,7 +113,7 @@ class SpeechRecognition(Task):
         return columns
 
     def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
-        """Vary speed, pitch, position and level of the clips, and mask parts of them, if augmentation is on."""
+        """Vary speed, pitch, position and level, and mask parts, if augmentation is on."""
         strength = self.state.get("augmentation", "off")
         return {**columns, "audio": audio_augmentation.augment(columns["audio"], generator, strength=strength)}
 

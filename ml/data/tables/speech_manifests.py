@@ -270,7 +270,10 @@ def _to_entry(
 
 
 def _choose_label(cells: Mapping[str, Any]) -> str | None:
-    """Return the column of labels: of several, one with names before one with numbers, as `category` in ESC-50."""
+    """Return the column of labels.
+
+    Of several, one with names goes before one with numbers: `category` before `target` in ESC-50.
+    """
     names = [name for name in ALIASES["label"] if not _is_blank(cells.get(name))]
     return min(names, key=lambda name: str(cells[name]).strip().isdecimal(), default=None)
 

@@ -21,7 +21,7 @@ _MAX_SPEAKER_CHARACTERS: Final = 64
 
 
 def name_columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a name for each column of the first rows of a list: file_name, text, speaker, ..."""
+    """Return a name for each column of rows: file_name, text, speaker, ..."""
     width = len(rows[0]) if rows else 2
     rows = [row for row in rows if len(row) == width]
     if width <= 2:
@@ -41,7 +41,10 @@ def name_columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _is_speaker(columns: Sequence[Sequence[str]], position: int) -> bool:
-    """Return whether values are short, without a blank, and each of several rows, one of which says something else."""
+    """Return whether a column holds speakers.
+
+    Their names are short, without a blank, and stand in several rows, one of which says something else.
+    """
     values = columns[position]
     if any(not value or len(value) > _MAX_SPEAKER_CHARACTERS or len(value.split()) > 1 for value in values):
         return False
@@ -50,7 +53,10 @@ def _is_speaker(columns: Sequence[Sequence[str]], position: int) -> bool:
 
 
 def _are_texts(printed: Sequence[str], normalized: Sequence[str]) -> bool:
-    """Return whether two columns are one text, as printed and normalized: some rows are equal in both."""
+    """Return whether two columns are one text, printed and normalized.
+
+    Some rows are then equal in both, apart from punctuation.
+    """
     return any(_words(left) == _words(right) for left, right in zip(printed, normalized, strict=True) if left)
 
 

@@ -236,7 +236,7 @@ class _Run:
             used = f"{trainer.epochs} epochs in batches of {batches.batch_size}"
             adjustments.append(f"{used}, not the usual {defaults[0]} in batches of {default_size}")
         if trainer.can_continue:
-            adjustments.append(f"while validation improves, training goes on, within {schedule.max_steps:,} steps")
+            adjustments.append(f"training continues while validation improves, within {schedule.max_steps:,} steps")
         if adjustments:
             self.small_data_adjustments = f"{rows} rows are few: {'; '.join(adjustments)}"
             self._report_phase("preparing", self.small_data_adjustments)

@@ -162,7 +162,7 @@ class Trainer:
         return TrainerResult(self.state.reason, self.metrics, self.state.step, self.state.epoch, best_epoch)
 
     def _set_round(self) -> None:
-        """Set epochs and steps up to the end of the current round, and its learning rate.
+        """Set epochs, steps and learning rate of the current round.
 
         The learning rate of a round begins anew, as in SGDR (Loshchilov & Hutter 2017, arXiv:1608.03983).
         """
@@ -176,13 +176,13 @@ class Trainer:
 
     @property
     def can_continue(self) -> bool:
-        """Whether a round of twice the epochs may follow the current one, within the budget of steps."""
+        """Tell whether the budget allows a round of twice the epochs."""
         next_steps = 2 * self.round_epochs * 2**self.state.rounds * len(self.train)
         has_budget = self.steps + next_steps <= (self.schedule.max_steps or 0)
         return has_budget and self.validation is not None
 
     def _begin_next_round(self) -> bool:
-        """Begin a round of twice the epochs if validation still improves and the budget allows it.
+        """Begin another round if validation still improves within the budget.
 
         It still improves if the best epoch is in the last quarter of the round that ends.
         """
@@ -192,7 +192,7 @@ class Trainer:
             return False
         state.rounds += 1
         self._set_round()
-        message = f"validation still improves after {state.epoch} epochs: training goes on up to {self.epochs}"
+        message = f"validation still improves after {state.epoch} epochs: training continues up to {self.epochs}"
         self._report(message=f"{message} (budget {self.schedule.max_steps:,} steps)")
         return True
 

@@ -1,4 +1,4 @@
-"""Audio files with a manifest of their texts or labels, or with a text beside each; or audio files alone."""
+"""Audio files with a manifest or a text beside each, or alone."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ OPTIONAL_COLUMNS: Final = ("text", "label", "speaker")
 
 
 class SpeechFiles(Format):
-    """Audio files with a manifest, in the archive or beside it, or with a text file for each.
+    """Audio files with a manifest, or with a text file for each.
 
+    The manifest lies in the archive or beside it.
     Without a manifest they are for pretraining alone.
     """
 
@@ -87,7 +88,10 @@ class SpeechFiles(Format):
         yield from self._batches(contents, entries, sources_by_file, columns)
 
     def _choose_columns(self, entries: Collection[ManifestEntry]) -> list[str]:
-        """Return the columns beside the audio: the required text or label, else a text, else a label."""
+        """Return the columns beside the audio, with a text or a label.
+
+        It is the required one, else a text.
+        """
         columns = [name for name in OPTIONAL_COLUMNS if any(getattr(entry, name) is not None for entry in entries)]
         left_out = "text" if "label" in (self.required_columns or {}) else "label"
         if {"text", "label"} <= set(columns):
@@ -131,7 +135,10 @@ class SpeechFiles(Format):
                 manifests[name] = data
 
     def _read_entries(self, files: Sequence[str], manifests: Mapping[str, bytes]) -> dict[Clip, ManifestEntry]:
-        """Return the entry of each clip: of manifests, of the text file beside it, or else an empty one."""
+        """Return the entry of each clip, by manifests or its text file.
+
+        It is empty without any of them.
+        """
         transcripts = match_transcripts(manifests, files)
         texts = {text for names in transcripts.values() for text in names}
         lists = {name: content for name, content in manifests.items() if name not in texts}

@@ -50,7 +50,7 @@ class SoundFolders(FolderFormat):
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
-        """Return a sure sign for audio files in several class folders, without a manifest of their texts or labels."""
+        """Return a sure sign for audio files in several folders without a manifest."""
         if required is not None and not {"label", "text"} & required.keys():
             return 0
         members = [name for source in sources for name in source.member_names]
@@ -63,12 +63,12 @@ class SoundFolders(FolderFormat):
 
     @property
     def is_transcribed(self) -> bool:
-        """Whether the folders are transcripts, for a task that needs texts and no labels."""
+        """Tell whether folders are transcripts, as the task needs texts and no labels."""
         required = self.required_columns or {}
         return "text" in required and "label" not in required
 
     def is_row(self, member: Member) -> bool:
-        """Return whether a file is an audio clip of a class, by its suffix and folder."""
+        """Return whether a file is an audio clip, by suffix and folder."""
         if member.parts[:-1] and member.parts[-2] == NOISE_FOLDER:
             self.issues.add("noise_folder_ignored", at=Location(file=member.file))
         elif is_audio_file(member.file):
@@ -80,7 +80,7 @@ class SoundFolders(FolderFormat):
         return False
 
     def roles(self, files: Sequence[Member], source: UploadedFile) -> dict[str, FolderRole]:
-        """Derive label and split from the folders, and the split from lists of files where there are any."""
+        """Derive labels from the folders, and splits from folders or lists."""
         roles = super().roles(files, source)
         words = sorted({role.label for role in roles.values() if role.label})
         if self.is_transcribed and words:

@@ -183,8 +183,8 @@ def test_training_goes_on_while_validation_improves_within_the_budget(tmp_path: 
     messages = [report.message for report in reports if report.message and "still improves" in report.message]
     assert (result.reason, result.epochs, result.steps) == ("completed", 14, 84)
     assert messages == [
-        "validation still improves after 2 epochs: training goes on up to 6 (budget 100 steps)",
-        "validation still improves after 6 epochs: training goes on up to 14 (budget 100 steps)",
+        "validation still improves after 2 epochs: training continues up to 6 (budget 100 steps)",
+        "validation still improves after 6 epochs: training continues up to 14 (budget 100 steps)",
     ]
     assert result.best_epoch == losses.index(min(losses)) + 1
     assert whole.learning_rate(36) == plan.learning_rate  # each round begins at the peak

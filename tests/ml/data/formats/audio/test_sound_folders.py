@@ -1,4 +1,4 @@
-"""Zips of audio files in class folders, in the layouts in which sounds and commands are published."""
+"""Zips of class folders of audio files, as sounds and commands are published."""
 
 from pathlib import Path
 from typing import Any
