@@ -33,12 +33,7 @@ def create(
 
     `sources` are uploaded files, as `{"key", "filename"}` with the key of a blob, and `"path"` for a file of a folder.
     """
-    lock(session, f"dataset {name}")
-    last = session.scalar(select(func.max(Dataset.version)).where(Dataset.name == name))
-    dataset = Dataset(id=new_id("ds"), name=name, version=(last or 0) + 1, task=task, format=format)
-    session.add(dataset)
-    session.flush()
-    session.refresh(dataset)
+    dataset = _add_version(session, name, task=task, format=format)
     spec = {
         "sources": [dict(source) for source in sources],
         "task": task,
@@ -47,6 +42,52 @@ def create(
         "splits": dict(splits) if splits else None,
     }
     jobs.submit(session, kind=JobKind.VALIDATE, spec=spec, dataset_id=dataset.id)
+    return dataset
+
+
+def derive(
+    session: Session,
+    source: Dataset,
+    *,
+    operations: Sequence[Mapping[str, Any]],
+    others: Mapping[str, Dataset] | None = None,
+    name: str | None = None,
+) -> Dataset:
+    """Create the next version of a dataset, and submit the job that derives it.
+
+    Args:
+        session: Session of the caller's transaction.
+        source: Dataset to derive from, which stays as it is.
+        operations: As JSON, their references pinned to versions.
+        others: Reference -> dataset, for the datasets that operations name.
+        name: Name of the new dataset; by default that of the source.
+    """
+    origin = {"dataset": reference_of(source), "operations": [dict(operation) for operation in operations]}
+    dataset = _add_version(session, name or source.name, task=source.task, format=source.format, origin=origin)
+    ids = {reference_of(source): source.id, **{reference: row.id for reference, row in (others or {}).items()}}
+    jobs.submit(session, kind=JobKind.DERIVE, spec={**origin, "dataset_ids": ids}, dataset_id=dataset.id)
+    return dataset
+
+
+def reference_of(dataset: Dataset) -> str:
+    """Return `name@version`."""
+    return f"{dataset.name}@{dataset.version}"
+
+
+def import_spec(session: Session, dataset_id: str) -> Mapping[str, Any] | None:
+    """Return the spec of the job that validated an upload; None for a derived dataset."""
+    query = select(Job.spec).where(Job.dataset_id == dataset_id, Job.kind == JobKind.VALIDATE)
+    return session.scalar(query)
+
+
+def _add_version(session: Session, name: str, **values: Any) -> Dataset:
+    """Add the next version of a name."""
+    lock(session, f"dataset {name}")
+    last = session.scalar(select(func.max(Dataset.version)).where(Dataset.name == name))
+    dataset = Dataset(id=new_id("ds"), name=name, version=(last or 0) + 1, **values)
+    session.add(dataset)
+    session.flush()
+    session.refresh(dataset)
     return dataset
 
 
@@ -89,7 +130,9 @@ def delete(session: Session, dataset_id: str) -> list[str]:
     """
     dataset = get(session, dataset_id)
     dataset_jobs = session.scalars(select(Job).where(Job.dataset_id == dataset.id)).all()
-    if unfinished := [job.id for job in dataset_jobs if job.state not in FINAL_STATES]:
+    derivations = session.scalars(select(Job).where(Job.kind == JobKind.DERIVE, Job.state.not_in(FINAL_STATES))).all()
+    needed_by = [*dataset_jobs, *(job for job in derivations if dataset.id in job.spec["dataset_ids"].values())]
+    if unfinished := [job.id for job in needed_by if job.state not in FINAL_STATES]:
         raise Conflict(f"{dataset.name}@{dataset.version} is needed by {', '.join(unfinished)}; wait, or cancel them")
     session.execute(update(Dataset).where(Dataset.id == dataset.id).values(deleted_at=clock()))
     sources = [source["key"] for job in dataset_jobs for source in job.spec.get("sources", ())]

@@ -30,7 +30,7 @@ from store.settings import (
     MAX_NOTIFY_DELAY_SECONDS,
     store_settings,
 )
-from store.tables import FINAL_STATES, Checkpoint, Dataset, Job, JobKind, Model, clock
+from store.tables import DATASET_KINDS, FINAL_STATES, Checkpoint, Dataset, Job, JobKind, Model, clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,8 +100,8 @@ def get(session: Session, job_id: str) -> Job:
 def listing(
     session: Session, *, states: Sequence[str] | None, kinds: Sequence[str] | None, limit: int, cursor: str | None
 ) -> Page[Job]:
-    """List jobs, newest first; validations only if `kinds` names them."""
-    query = select(Job).where(Job.kind.in_(kinds) if kinds else Job.kind != JobKind.VALIDATE)
+    """List jobs, newest first; those that make datasets only if `kinds` names them."""
+    query = select(Job).where(Job.kind.in_(kinds) if kinds else Job.kind.not_in(DATASET_KINDS))
     if states:
         query = query.where(Job.state.in_(states))
     return newest_first(session, query, Job.id, limit=limit, cursor=cursor)
@@ -146,7 +146,7 @@ def claim(session: Session, job_id: str, *, worker: str) -> Claim | None:
     if not claimed_rows:
         return None
     job = get(session, job_id)
-    if job.kind == JobKind.VALIDATE:
+    if job.kind in DATASET_KINDS:
         session.execute(update(Dataset).where(Dataset.id == job.dataset_id).values(state="validating"))
     append_events(session, job_id, ("state", {"state": "running", "attempt": job.fence}))
     return _claim_of(job)
@@ -459,7 +459,7 @@ def _state_event(state: str, reason: str | None, error: Mapping[str, Any] | None
 
 
 def _reject_dataset(session: Session, kind: str, dataset_id: str | None, error: Mapping[str, Any]) -> None:
-    if kind == JobKind.VALIDATE:
+    if kind in DATASET_KINDS:
         session.execute(update(Dataset).where(Dataset.id == dataset_id).values(state="rejected", error=dict(error)))
 
 

@@ -21,6 +21,7 @@ class JobProgram:
 
 PROGRAMS: Final[Mapping[str, JobProgram]] = {
     JobKind.VALIDATE: JobProgram("worker.jobs.validate_dataset", takes_a_slot=False),
+    JobKind.DERIVE: JobProgram("worker.jobs.derive_dataset", takes_a_slot=False),
     JobKind.PRETRAIN: JobProgram("worker.jobs.train"),
     JobKind.FINETUNE: JobProgram("worker.jobs.train"),
     JobKind.IMPORT: JobProgram("worker.jobs.import_model", takes_a_slot=False),

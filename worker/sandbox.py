@@ -165,6 +165,29 @@ def _read_dataset(arguments: dict[str, Any], _on_phase: Callable[[str], None]) -
     return to_json(import_dataset(sources, Path(arguments.pop("into")), **arguments, tasks=TASKS))
 
 
+def _derive_dataset(arguments: dict[str, Any], _on_phase: Callable[[str], None]) -> bytes:
+    """Apply operations to a stored dataset, or to a rejected upload without its bad rows."""
+    from pydantic_core import to_json
+
+    from ml.data.derivation.derive import derive_dataset
+    from ml.data.derivation.operations import LeaveOutBadRows, parse_operations
+    from ml.data.importing.importer import import_dataset
+    from ml.tasks import TASKS
+
+    into, operations = Path(arguments["into"]), parse_operations(arguments["operations"])
+    dataset = Path(arguments["dataset"]) if arguments["dataset"] else None
+    remaining = [operation for operation in operations if not isinstance(operation, LeaveOutBadRows)]
+    if dataset is None:
+        upload = arguments["upload"]
+        sources = [Path(source) for source in upload.pop("sources")]
+        dataset = into.with_name("retained") if remaining else into
+        report = import_dataset(sources, dataset, **upload, tasks=TASKS, leaves_out_bad_rows=True)
+        if not remaining or report.state == "rejected":
+            return to_json(report)
+    others = {reference: Path(folder) for reference, folder in arguments["others"].items()}
+    return to_json(derive_dataset(dataset, into, remaining, name=arguments["name"], others=others, tasks=TASKS))
+
+
 def _read_model(arguments: dict[str, Any], on_phase: Callable[[str], None]) -> bytes:
     from ml.errors import MLError
     from ml.learning.interchange.importer import import_model
@@ -180,6 +203,7 @@ def _read_model(arguments: dict[str, Any], on_phase: Callable[[str], None]) -> b
 #: Functions of the sandboxed process: from arguments and a callback for phases to a report in JSON.
 READERS: Final[Mapping[str, Callable[[dict[str, Any], Callable[[str], None]], bytes]]] = {
     "dataset": _read_dataset,
+    "derivation": _derive_dataset,
     "model": _read_model,
 }
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import Response
 
 from app.datasets import service
-from app.datasets.schemas import Dataset, DatasetCreate, DatasetReport, Preview
+from app.datasets.fixes import suggest_fixes
+from app.datasets.schemas import Dataset, DatasetCreate, DatasetDerive, DatasetReport, FindingRow, Preview
 from app.dependencies import BlobsDep, CatalogDep, DatasetReference, PartialUploadsDep, SessionDep
 from app.http import links
 from app.http.errors import problem_responses, reference_to
 from app.http.idempotency import IdempotentRequestDep
-from app.http.pagination import Cursor, Limit, ListOf
-from app.http.request_body import is_json
+from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
+from app.http.request_body import JSONRoute, is_json
 from app.uploads.form_parsing import delete_blobs
 from store import datasets
 from store.database import after_commit
 from store.errors import Conflict
 
-router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"])
+router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"], route_class=JSONRoute)
 
 _FORM_EXAMPLES = {
     "class_folders": {
@@ -74,6 +75,58 @@ _BODY = {
         },
     }
 }
+
+_DERIVE_EXAMPLES: Any = {
+    "findings": {
+        "summary": "Take what the report suggests: drop near duplicates, correct labels that are probably wrong",
+        "value": {
+            "operations": [
+                {"operation": "drop_rows", "finding": "near_duplicates_across_splits"},
+                {"operation": "relabel", "finding": "label_probably_wrong"},
+            ]
+        },
+    },
+    "leave_out_bad_rows": {
+        "summary": "Read a rejected upload again without the rows that have an error",
+        "value": {"operations": [{"operation": "leave_out_bad_rows"}]},
+    },
+    "rows": {
+        "summary": "Drop and relabel single rows, by their positions",
+        "value": {
+            "operations": [
+                {"operation": "drop_rows", "rows": {"train": [3, 17]}},
+                {"operation": "relabel", "labels": {"test": {"0": "positive"}}},
+            ]
+        },
+    },
+    "classes": {
+        "summary": "Merge classes, and leave one out",
+        "value": {
+            "operations": [
+                {"operation": "merge_classes", "classes": ["bad", "awful"], "into": "negative"},
+                {"operation": "filter", "without_classes": ["spam"]},
+            ]
+        },
+    },
+    "sample": {
+        "summary": "A tenth of the training rows, without equal ones, under a name of its own",
+        "value": {
+            "name": "reviews-small",
+            "operations": [
+                {"operation": "dedupe"},
+                {"operation": "sample", "fraction": 0.1, "splits": ["train"], "seed": 0},
+            ],
+        },
+    },
+    "join": {
+        "summary": "Add the rows of another dataset version",
+        "value": {"operations": [{"operation": "join", "dataset": "reviews-2@1"}]},
+    },
+}
+DeriveBody = Annotated[DatasetDerive, Body(openapi_examples=_DERIVE_EXAMPLES)]
+FindingCode = Annotated[
+    str, Path(pattern=r"^[a-z0-9_]{1,60}$", examples=["duplicate_rows"], description="Code of a finding.")
+]
 
 
 @router.post(
@@ -136,7 +189,46 @@ def delete_dataset(dataset: DatasetReference, session: SessionDep, blobs: BlobsD
 def read_dataset_report(dataset: DatasetReference, session: SessionDep) -> DatasetReport:
     """Read every problem in the data: its place, its reason and how to fix it."""
     row = datasets.get(session, dataset)
-    return DatasetReport.model_validate({**(row.report or {}), "state": row.state})
+    report = DatasetReport.model_validate({**(row.report or {}), "state": row.state})
+    report.fixes = suggest_fixes(row, report)
+    return report
+
+
+@router.get(
+    "/{dataset}/findings/{code}",
+    responses=problem_responses("not_found", "damaged", "invalid_data", "storage_unavailable"),
+)
+def list_finding_rows(
+    dataset: DatasetReference,
+    code: FindingCode,
+    session: SessionDep,
+    blobs: BlobsDep,
+    limit: Limit = 50,
+    cursor: NumberCursor = None,
+) -> ListOf[FindingRow]:
+    """List every row that a finding of the report is about.
+
+    `preview` shows a row by its split and `start`; operations of `derive` name all of them by the code of the finding.
+    """
+    row = datasets.get(session, dataset)
+    return service.list_finding_rows(row, blobs, code, after=int(cursor or 0), limit=limit)
+
+
+@router.post(
+    "/{dataset}/derive",
+    status_code=202,
+    response_model=Dataset,
+    responses={202: {"links": links.DATASET}, **problem_responses("not_found", "conflict", "invalid_spec")},
+)
+def derive_dataset(
+    dataset: DatasetReference, request: DeriveBody, session: SessionDep, once: IdempotentRequestDep
+) -> Response:
+    """Make the next version of a dataset by operations on its rows.
+
+    The dataset stays as it is. A job applies the operations, and checks the rows as those of an upload: wait until the
+    new version is ready, and read its report. A rejected upload is read again with `leave_out_bad_rows`.
+    """
+    return service.derive(session, dataset, request, once)
 
 
 @router.get(
@@ -148,10 +240,11 @@ def preview_dataset(
     session: SessionDep,
     blobs: BlobsDep,
     split: Annotated[str, Query(pattern="^[a-z]{1,20}$")] = "train",
+    start: Annotated[int, Query(ge=0, le=2**40, description="Position of the first row, from 0.")] = 0,
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> Preview:
-    """Read the first rows of a split: inputs for `/predict`, and their targets."""
+    """Read rows of a split: inputs for `/predict`, and their targets."""
     row = datasets.get(session, dataset)
     if row.state != "ready":
         raise Conflict(f"{row.name}@{row.version} is {row.state}; it has a preview once it is ready.")
-    return service.preview(row, blobs, split=split, limit=limit)
+    return service.preview(row, blobs, split=split, start=start, limit=limit)

@@ -12,6 +12,7 @@ from app.catalog.schemas import DatasetFormat, Task
 from app.dependencies import NAME
 from app.http.strict_json import strict_json
 from app.uploads.schemas import UploadId
+from ml.data.derivation.operations import AnyOperation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +58,24 @@ class DatasetCreate(DatasetOptions):
         return [self.upload] if isinstance(self.upload, str) else self.upload
 
 
+class DatasetDerive(BaseModel):
+    """Operations that make the next version of a dataset."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    operations: list[AnyOperation] = Field(min_length=1, max_length=100, description="Applied in this order.")
+    name: str | None = Field(
+        None, pattern=NAME, max_length=100, description="Name of the new dataset [that of the one it is derived from]."
+    )
+
+
+class DatasetOrigin(BaseModel):
+    """The dataset that another one was derived from, and how."""
+
+    dataset: str = Field(description="`name@version`")
+    operations: list[dict[str, Any]]
+
+
 class DatasetError(BaseModel):
     """Reason why a dataset was rejected."""
 
@@ -80,6 +99,7 @@ class Dataset(BaseModel):
     classes: list[str] | None
     bytes: int | None
     digest: str | None
+    origin: DatasetOrigin | None = Field(None, description="Null for an upload.")
     error: DatasetError | None
     created_at: datetime
 
@@ -100,9 +120,27 @@ class Dataset(BaseModel):
             classes=summary.get("classes"),
             bytes=row.bytes,
             digest=summary.get("digest"),
+            origin=DatasetOrigin.model_validate(row.origin) if row.origin else None,
             error=DatasetError.model_validate(row.error) if row.error else None,
             created_at=row.created_at,
         )
+
+
+class Position(BaseModel):
+    """Position of a row in a dataset, which `preview` shows."""
+
+    split: str
+    index: int = Field(description="From 0 within the split.")
+
+
+class FindingRow(Position):
+    """One row that a finding lists."""
+
+    object: Literal["finding_row"] = "finding_row"
+    file: str | None = Field(None, description="File of the upload.")
+    row: int | None = Field(None, description="Row of the file, from 1.")
+    twin: Position | None = Field(None, description="The row that it resembles.")
+    label: str | None = Field(None, description="The class that it probably has.")
 
 
 class Sample(BaseModel):
@@ -116,6 +154,9 @@ class Sample(BaseModel):
     column: str | None = None
     found: str | None = None
     expected: str | None = None
+    split: str | None = Field(None, description="Split of the row in the dataset, for findings that list rows.")
+    index: int | None = Field(None, description="Position from 0 of the row in its split.")
+    twin: Position | None = Field(None, description="The row that it resembles.")
 
 
 class ReportItem(BaseModel):
@@ -128,6 +169,16 @@ class ReportItem(BaseModel):
     severity: Severity
     hint: str | None = None
     sample: list[Sample] = []
+
+
+class Fix(BaseModel):
+    """An operation of `derive` that removes a finding."""
+
+    finding: str | None = Field(description="Code of the finding; null for all errors of single rows.")
+    rows: int
+    operation: dict[str, Any] = Field(description="As `derive` accepts it.")
+    is_default: bool = Field(description="Whether `plinth datasets fix` applies it by default.")
+    description: str
 
 
 class DatasetReport(BaseModel):
@@ -145,6 +196,7 @@ class DatasetReport(BaseModel):
     classes: Any = None
     suggestions: list[Any] = []
     guess: dict[str, Any] | None = None
+    fixes: list[Fix] = Field([], description="Operations of `derive` that remove findings.")
 
 
 class PreviewRow(BaseModel):
@@ -155,9 +207,10 @@ class PreviewRow(BaseModel):
 
 
 class Preview(BaseModel):
-    """The first rows of a split."""
+    """Some rows of a split, the first of them at `start`."""
 
     object: Literal["preview"] = "preview"
     split: str
     rows: int
+    start: int
     data: list[PreviewRow]

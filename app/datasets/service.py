@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
-from app.datasets.schemas import Dataset, DatasetCreate, DatasetOptions, Preview, PreviewRow
+from app.datasets.schemas import (
+    Dataset,
+    DatasetCreate,
+    DatasetDerive,
+    DatasetOptions,
+    FindingRow,
+    Preview,
+    PreviewRow,
+)
 from app.http.errors import ProblemError
+from app.http.pagination import ListOf
 from app.http.request_body import read_limited
 from app.http.strict_json import strict_json
 from app.uploads import form_parsing
 from app.uploads import service as uploads
 from app.uploads.multipart import Form, read_form
-from ml.errors import SpecError, unknown
+from ml.data.dataset import DatasetSummary
+from ml.data.derivation.check import check_operations, check_order
+from ml.data.derivation.operations import AnyOperation, JoinDataset
+from ml.data.flagged_rows import file_name, parse_flagged_rows
+from ml.errors import Finding, SpecError, unknown
 from store import datasets
 from store.database import transaction
+from store.errors import Conflict, NotFound
 from store.settings import store_settings
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
     from starlette.requests import Request
     from starlette.responses import Response
 
     from app.http.idempotency import Created, IdempotentRequest
-    from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row
     from ml.spec.catalog import Catalog
     from store.blobs import Blobs
@@ -106,8 +120,80 @@ def check_names(options: DatasetOptions, catalog: Catalog) -> None:
         raise SpecError.of(findings)
 
 
-def preview(row: DatasetRow, blobs: Blobs, *, split: str, limit: int) -> Preview:
-    """Return the first rows of a split as inputs of `/predict`.
+def derive(session: Session, reference: str, request: DatasetDerive, once: IdempotentRequest) -> Response:
+    """Create the next version of a dataset; raises `SpecError` with every fault of the operations."""
+    source = datasets.get(session, reference)
+    operations, others = check_derivation(session, source, request)
+
+    def create() -> Created:
+        row = datasets.derive(session, source, operations=operations, others=others, name=request.name)
+        return Dataset.of(row), {"Location": f"/api/v1/datasets/{row.id}"}
+
+    body = f"{source.id} {request.model_dump_json()}".encode()
+    return once.respond(session, body=body, status=202, create=create)
+
+
+def check_derivation(
+    session: Session, source: DatasetRow, request: DatasetDerive
+) -> tuple[list[dict[str, Any]], dict[str, DatasetRow]]:
+    """Return the operations with pinned references, and the datasets that they name.
+
+    Raises:
+        Conflict: The dataset is not checked yet.
+        SpecError: Operations cannot be applied; it has every fault.
+    """
+    if source.state in ("importing", "validating"):
+        raise Conflict(f"{source.name}@{source.version} is {source.state}; wait until it is ready or rejected.")
+    is_rejected = source.state == "rejected"
+    findings = check_order(request.operations, is_rejected=is_rejected)
+    pinned: list[AnyOperation] = []
+    others: dict[str, DatasetRow] = {}
+    for number, operation in enumerate(request.operations):
+        if isinstance(operation, JoinDataset):
+            row = find_ready(session, operation.dataset, findings, path=f"operations.{number}.dataset")
+            if row is not None:
+                operation = operation.model_copy(update={"dataset": datasets.reference_of(row)})
+                others[operation.dataset] = row
+        pinned.append(operation)
+    if not is_rejected:
+        summaries = {reference: DatasetSummary.model_validate(row.summary) for reference, row in others.items()}
+        findings += check_operations(pinned, DatasetSummary.model_validate(source.summary), summaries)
+    if findings:
+        raise SpecError.of(findings)
+    return [operation.model_dump(mode="json", exclude_none=True) for operation in pinned], others
+
+
+def find_ready(session: Session, reference: str, findings: list[Finding], *, path: str) -> DatasetRow | None:
+    """Return a dataset that is ready; otherwise None, and the reason is added to `findings`."""
+    try:
+        row = datasets.get(session, reference)
+    except NotFound:
+        findings.append(unknown("dataset", reference, datasets.names(session), path=path))
+        return None
+    if row.state != "ready":
+        message = f"{row.name}@{row.version} is {row.state}"
+        hint = "Wait until it is ready, or name another version."
+        findings.append(
+            Finding(code="dataset_not_ready", path=path, message=message, expected="ready", found=row.state, hint=hint)
+        )
+        return None
+    return row
+
+
+def list_finding_rows(row: DatasetRow, blobs: Blobs, code: str, *, after: int, limit: int) -> ListOf[FindingRow]:
+    """Return a page of the rows of a finding; raises `NotFound` if it lists none."""
+    counts = (row.summary or {}).get("flagged_rows", {})
+    if code not in counts:
+        raise NotFound("finding with rows", code, sorted(counts))
+    with blobs.open(f"{row.key or f'datasets/{row.id}'}/{file_name(code)}") as file:
+        flags = parse_flagged_rows(file.read())
+    page = [FindingRow.model_validate(flag.model_dump()) for flag in flags[after : after + limit]]
+    has_more = len(flags) > after + limit
+    return ListOf(data=page, has_more=has_more, next_cursor=str(after + limit) if has_more else None)
+
+
+def preview(row: DatasetRow, blobs: Blobs, *, split: str, start: int, limit: int) -> Preview:
+    """Return rows of a split as inputs of `/predict`.
 
     Raises `ProblemError` 404 for an unknown split.
     """
@@ -120,8 +206,9 @@ def preview(row: DatasetRow, blobs: Blobs, *, split: str, limit: int) -> Preview
         splits = ", ".join(stored.summary.splits)
         raise ProblemError(404, "not_found", f"{row.name}@{row.version} has no split {split!r}; it has {splits}.")
     rows = stored.rows(split)
-    data = [_to_preview_row(rows[index], stored.summary) for index in range(min(limit, len(rows)))]
-    return Preview(split=split, rows=len(rows), data=data)
+    indices = range(start, min(start + limit, len(rows)))
+    data = [_to_preview_row(rows[index], stored.summary) for index in indices]
+    return Preview(split=split, rows=len(rows), start=start, data=data)
 
 
 def _to_preview_row(row: Row, summary: DatasetSummary) -> PreviewRow:

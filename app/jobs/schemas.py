@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from store.tables import Event as EventRow
     from store.tables import Job as JobRow
 
-JobKind = TypeAliasType("JobKind", Literal["validate", "pretrain", "finetune", "import", "export"])
+JobKind = TypeAliasType("JobKind", Literal["validate", "derive", "pretrain", "finetune", "import", "export"])
 JobState = TypeAliasType("JobState", Literal["queued", "running", "succeeded", "failed", "cancelled"])
 JobRequest = TypeAliasType("JobRequest", Literal["cancel", "stop", "pause"])
 EventKind = TypeAliasType("EventKind", Literal["state", "progress", "metric", "log", "checkpoint"])

@@ -48,6 +48,8 @@ class DatasetSummary(Config):
     facts: dict[str, dict[str, Any]] = Field(default_factory=dict)
     #: sha256 over the canonical rows, split by split: equal content has an equal digest, however it was packed.
     digest: str = ""
+    #: Issue code -> number of rows that are listed for it (`ml.data.flagged_rows`).
+    flagged_rows: dict[str, int] = Field(default_factory=dict)
 
     def facts_of(self, column_type: str) -> dict[str, Any]:
         """Return the facts of the first column of a type, empty without one."""
@@ -78,8 +80,10 @@ class Dataset:
             )
         return cls(directory, summary)
 
-    def rows(self, split: str) -> Rows:
+    def rows(self, split: str, *, is_raw: bool = False) -> Rows:
         """Return the rows of one split, no rows if the dataset lacks it.
+
+        With `is_raw`, the values are such as formats yield them, to be imported again.
 
         Raises `DataError` if the files of the split are damaged.
         """
@@ -92,7 +96,7 @@ class Dataset:
             with pa.memory_map(str(table_path(self.directory, split))) as file:
                 table = pa.ipc.open_file(file).read_all()
             columns = {
-                name: self._column(split, name, column_type, table)
+                name: self._column(split, name, column_type, table, is_raw=is_raw)
                 for name, column_type in self.summary.columns.items()
             }
         except (OSError, EOFError, ValueError, KeyError, pa.ArrowException) as error:
@@ -101,11 +105,12 @@ class Dataset:
             raise DataError(f"the {split} split of the dataset is incomplete", hint="Import the data again.")
         return Rows(columns)
 
-    def _column(self, split: str, name: str, column_type: str, table: Any) -> Sequence[Any]:
+    def _column(self, split: str, name: str, column_type: str, table: Any, *, is_raw: bool) -> Sequence[Any]:
         if column_type == "label":
             return Labels(table.column(name).to_numpy(), self.summary.classes or [])
         if name in table.column_names:
-            return PackedRows(table.column(name), COLUMN_TYPES[column_type].unpack)
+            type_class = COLUMN_TYPES[column_type]
+            return PackedRows(table.column(name), type_class.to_raw if is_raw else type_class.unpack)
         # As a plain array: a `memmap` makes every later view of it slow.
         return ImageArray(np.asarray(np.load(array_path(self.directory, split, name), mmap_mode="r")))
 

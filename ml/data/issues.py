@@ -5,15 +5,20 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ml.data.issue_catalog import ISSUE_TYPES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from ml.data.issue_catalog import Severity
 
 MAX_SHOWN_CHARACTERS = 120
+#: Rows listed for one code; further ones are counted only.
+MAX_FLAGGED_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +59,29 @@ class DataRejected(Exception):
         self.at = at
 
 
-class IssueLog:
-    """Collects the issues of one import; never raises."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlaggedRow:
+    """Row that an issue is about, by its position among all staged rows."""
 
-    def __init__(self, *, max_samples: int) -> None:
+    row: int
+    #: The row that it resembles.
+    twin: int | None = None
+    #: The class that it probably has.
+    label: str | None = None
+
+
+class IssueLog:
+    """Collects the issues of one import; never raises.
+
+    With `leaves_out_bad_rows`, an error in a single row is a repair: the row is left out, and nothing is rejected.
+    """
+
+    def __init__(self, *, max_samples: int, leaves_out_bad_rows: bool = False) -> None:
         self.max_samples = max_samples
+        self.leaves_out_bad_rows = leaves_out_bad_rows
         self._issues: dict[str, Issue] = {}
+        #: Code -> rows of its issues, in the order of its samples; at most `MAX_FLAGGED_ROWS`.
+        self.flagged_rows: dict[str, list[FlaggedRow]] = {}
         #: Rows that could not be read.
         self.rejected_rows = 0
         #: Rows that were changed or removed to repair the data.
@@ -80,7 +102,9 @@ class IssueLog:
         `rows` rows are rejected by them if the code is an error, and repaired if it is a repair.
         """
         issue_type = ISSUE_TYPES[code]
-        issue = self._issues.setdefault(code, Issue(code, issue_type.severity, issue_type.hint))
+        severity = self._severity_of(issue_type.severity, rows)
+        issue = self._issues.setdefault(code, Issue(code, severity, issue_type.hint))
+        issue.severity = "error" if severity == "error" else issue.severity
         issue.count += count
         self._count_rows(issue_type.severity, rows)
         if len(issue.sample) < self.max_samples:
@@ -92,9 +116,22 @@ class IssueLog:
         `add` must have recorded this code before.
         """
         if count > 0:
-            issue = self._issues[code]
-            issue.count += count
-            self._count_rows(issue.severity, count * rows)
+            self._issues[code].count += count
+            self._count_rows(ISSUE_TYPES[code].severity, count * rows)
+
+    def flag(self, code: str, rows: Iterable[FlaggedRow]) -> None:
+        """List the rows of an issue, so that operations can name them by its code.
+
+        The first of them are the samples of the issue, in this order.
+        """
+        flagged_rows = self.flagged_rows.setdefault(code, [])
+        flagged_rows.extend(itertools.islice(rows, MAX_FLAGGED_ROWS - len(flagged_rows)))
+
+    def add_positions(self, code: str, positions: Sequence[Mapping[str, Any]]) -> None:
+        """Add the positions of flagged rows in the dataset to the samples of their issue."""
+        issue = self._issues.get(code)
+        for sample, position in zip(issue.sample if issue else (), positions, strict=False):
+            sample.update({name: position[name] for name in ("split", "index", "twin", "label") if name in position})
 
     def record(self, rejection: DataRejected, *, at: Location | None = None, rows: int = 0) -> None:
         """Record a rejection at its own location, or else at `at`.
@@ -109,6 +146,9 @@ class IssueLog:
     def count(self, code: str) -> int:
         """Return the number of issues of one code."""
         return self._issues[code].count if code in self._issues else 0
+
+    def _severity_of(self, severity: Severity, rows: int) -> Severity:
+        return "repair" if self.leaves_out_bad_rows and rows and severity == "error" else severity
 
     def _count_rows(self, severity: Severity, rows: int) -> None:
         self.rejected_rows += rows * (severity == "error")

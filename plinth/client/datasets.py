@@ -11,7 +11,7 @@ from typing import Any
 
 from plinth.client.errors import DatasetRejected, PlinthError
 from plinth.client.transport import API, Transport, drop_none
-from plinth.client.types import Dataset, DatasetReport, build
+from plinth.client.types import Dataset, DatasetReport, FindingRow, build
 from plinth.client.uploads import OnProgress, Uploads, zip_folders
 
 MAX_FORM_BYTES = 8 * 2**20
@@ -76,10 +76,29 @@ class Datasets:
         """Get all issues that the check reported for a dataset."""
         return build(DatasetReport, self._transport.get(f"{API}/datasets/{reference}/report"))
 
-    def preview(self, reference: str, *, split: str | None = None, limit: int = 10) -> Sequence[Mapping[str, Any]]:
-        """Get the first rows: `input` in the form that `predict` accepts, and `target`."""
+    def finding_rows(self, reference: str, code: str, *, limit: int | None = None) -> Sequence[FindingRow]:
+        """List the rows of a finding of the report; all of them with `limit=None`."""
+        return self._transport.list_items(FindingRow, f"{API}/datasets/{reference}/findings/{code}", limit=limit)
+
+    def derive(
+        self, reference: str, operations: Sequence[Mapping[str, Any]] | Mapping[str, Any], *, name: str | None = None
+    ) -> Dataset:
+        """Make the next version of a dataset by operations on its rows.
+
+        The dataset stays as it is. An operation is like `{"operation": "drop_rows", "finding": "duplicate_rows"}`; the
+        report has suggestions as `fixes`. The service applies them in a job: see `wait`. `name` is that of the new
+        dataset, if it is another.
+        """
+        body = {"operations": [operations] if isinstance(operations, Mapping) else list(operations)}
+        document = self._transport.post(f"{API}/datasets/{reference}/derive", {**body, **drop_none({"name": name})})
+        return build(Dataset, document)
+
+    def preview(
+        self, reference: str, *, split: str | None = None, start: int | None = None, limit: int = 10
+    ) -> Sequence[Mapping[str, Any]]:
+        """Get rows from position `start` on: `input` in the form that `predict` accepts, and `target`."""
         rows: Sequence[Mapping[str, Any]] = self._transport.get(
-            f"{API}/datasets/{reference}/preview", split=split, limit=limit
+            f"{API}/datasets/{reference}/preview", split=split, start=start, limit=limit
         )["data"]
         return rows
 

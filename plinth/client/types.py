@@ -39,6 +39,8 @@ class Dataset:
     classes: Sequence[str] | None = None
     bytes: int | None = None
     digest: str | None = None
+    #: `dataset` and `operations` of a dataset that was derived from another one.
+    origin: Mapping[str, Any] | None = None
     error: ErrorInfo | None = None
     created_at: datetime | None = None
 
@@ -46,6 +48,32 @@ class Dataset:
     def is_final(self) -> bool:
         """True if the state cannot change any more."""
         return self.state in ("ready", "rejected")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindingRow:
+    """A row that a finding lists, by its split and its position from 0."""
+
+    split: str
+    index: int
+    file: str | None = None
+    #: Row of the file, from 1.
+    row: int | None = None
+    #: `split` and `index` of the row that it resembles.
+    twin: Mapping[str, Any] | None = None
+    #: The class that it probably has.
+    label: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fix:
+    """An operation that removes a finding of a report."""
+
+    finding: str | None = None
+    rows: int = 0
+    operation: Mapping[str, Any] = field(default_factory=dict)
+    is_default: bool = False
+    description: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +106,8 @@ class DatasetReport:
     classes: Any = None
     suggestions: Sequence[Any] = ()
     guess: Mapping[str, Any] | None = None
+    #: Operations for `datasets.derive` that remove findings.
+    fixes: Sequence[Fix] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

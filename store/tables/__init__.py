@@ -11,7 +11,7 @@ from store.tables.checkpoint import Checkpoint
 from store.tables.dataset import Dataset
 from store.tables.event import Event
 from store.tables.idempotent_answer import IdempotentAnswer
-from store.tables.job import FINAL_STATES, Job, JobKind
+from store.tables.job import DATASET_KINDS, FINAL_STATES, Job, JobKind
 from store.tables.metric import MetricPoint
 from store.tables.model import Model
 from store.tables.upload import Upload
@@ -19,6 +19,7 @@ from store.tables.web_session import WebSession
 from store.tables.worker import Worker
 
 __all__ = [
+    "DATASET_KINDS",
     "FINAL_STATES",
     "Alias",
     "AliasChange",

@@ -34,6 +34,10 @@ class Dataset(Base):
     key: Mapped[str | None]
     bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     error: Mapped[dict[str, Any] | None]
+    #: `{"dataset": "name@version", "operations": [...]}` of a dataset that was derived from another.
+    origin: Mapped[dict[str, Any] | None]
+    #: SPDX identifier, or free text.
+    license: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=clock())
     #: The row stays, so that its version number is not reused and the lineage of its models remains.
     deleted_at: Mapped[datetime | None]

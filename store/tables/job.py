@@ -24,12 +24,18 @@ class JobKind(StrEnum):
 
     #: Validate an upload and make a dataset of it; such jobs are listed only on request.
     VALIDATE = "validate"
+    #: Make a dataset of another one by operations on its rows; listed only on request as well.
+    DERIVE = "derive"
     PRETRAIN = "pretrain"
     FINETUNE = "finetune"
     #: Make a model of an upload or of a model on the Hugging Face hub.
     IMPORT = "import"
     #: Write a model in the format of another library.
     EXPORT = "export"
+
+
+#: Kinds of jobs that make a dataset.
+DATASET_KINDS = (JobKind.VALIDATE, JobKind.DERIVE)
 
 
 class Job(Base):

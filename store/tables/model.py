@@ -33,6 +33,8 @@ class Model(Base):
     #: Blob key of the package.
     key: Mapped[str]
     manifest_sha256: Mapped[str]
+    #: License of the model itself: an SPDX identifier, or free text. Those of its data and base are in their rows.
+    license: Mapped[str | None]
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id"))
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"))
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("model.id"))

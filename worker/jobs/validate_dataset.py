@@ -33,22 +33,28 @@ ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".tbz2"
 
 def validate(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
     """Fetch the upload, read it in the sandbox, and publish the dataset with its report."""
-    sources = [
-        fetch_sources(source, folder / "sources" / str(number)) for number, source in enumerate(claim.spec["sources"])
-    ]
-    if not _names_files(claim.spec.get("splits")):
-        paths = [source.get("path") for source in claim.spec["sources"]]
-        sources = gather_folder(paths, sources, folder / "folder")
     into, report_path = folder / "dataset", folder / "report.json"
-    options = {name: claim.spec.get(name) for name in ("task", "format", "columns", "splits")}
-    arguments = {"sources": [str(source) for source in sources], "into": str(into), **options}
-    limits = limits_for(sum(source.stat().st_size for source in sources), worker_settings())
+    arguments = {**fetch_upload(claim.spec, folder), "into": str(into)}
+    limits = limits_for(sum(Path(source).stat().st_size for source in arguments["sources"]), worker_settings())
     try:
         sandbox.read_in_sandbox(arguments=arguments, report=report_path, limits=limits)
     except sandbox.LimitExceeded as error:
         publish(claim, into, make_limit_report(str(error)))
     else:
         publish(claim, into, json.loads(report_path.read_bytes()))
+
+
+def fetch_upload(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Fetch the files of an upload into `folder`.
+
+    Returns the arguments of the import: `sources` as paths, and its options.
+    """
+    sources = [fetch_sources(source, folder / "sources" / str(number)) for number, source in enumerate(spec["sources"])]
+    if not _names_files(spec.get("splits")):
+        paths = [source.get("path") for source in spec["sources"]]
+        sources = gather_folder(paths, sources, folder / "folder")
+    options = {name: spec.get(name) for name in ("task", "format", "columns", "splits")}
+    return {"sources": [str(source) for source in sources], **options}
 
 
 def fetch_sources(source: dict[str, str], folder: Path) -> Path:

@@ -73,6 +73,11 @@ class AudioType(ColumnType[Audio]):
         """Decode the file, at every access."""
         return audio.decode(data, max_seconds=MAX_STORED_SECONDS)
 
+    @classmethod
+    def to_raw(cls, data: bytes) -> bytes:
+        """Return the file."""
+        return data
+
     def facts(self) -> dict[str, Any]:
         """Return the most frequent sample rate, and the durations."""
         if not self._rates:

@@ -83,6 +83,11 @@ class ColumnType(ABC, Generic[Value]):
         """Return the value of a row from its stored bytes."""
 
     @classmethod
+    def to_raw(cls, data: bytes) -> Any:
+        """Return the raw value that `pack` stored as these bytes."""
+        return cls.unpack(data)
+
+    @classmethod
     def to_json(cls, value: Value) -> Any:
         """Convert a value to JSON, to be displayed."""
         return value

@@ -123,6 +123,11 @@ class ImageType(ColumnType[np.ndarray]):
         return images.decode(data)
 
     @classmethod
+    def to_raw(cls, data: bytes) -> bytes:
+        """Return the file."""
+        return data
+
+    @classmethod
     def to_json(cls, value: np.ndarray) -> str:
         """Return a PNG as base64."""
         return base64.b64encode(images.encode_png(value)).decode("ascii")

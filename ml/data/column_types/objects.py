@@ -144,6 +144,11 @@ class ObjectsType(ColumnType[Objects]):
         objects: Objects = json.loads(data)
         return objects
 
+    @classmethod
+    def to_raw(cls, data: bytes) -> AnnotatedObjects:
+        """Return the objects as formats yield them."""
+        return AnnotatedObjects(cls.unpack(data))
+
     def classes(self) -> list[str]:
         """Return the labels of all objects and crowds."""
         return list(self._counts | self._crowd_counts)

@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from ml.data.issues import FlaggedRow
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -63,11 +65,13 @@ class CrossCheck(ABC):
         describe: Callable[[int], tuple[str, str]],
         *,
         column: str,
+        flagged_rows: Sequence[FlaggedRow] = (),
     ) -> None:
         """Report one issue for each of `rows`, the first of them as samples.
 
-        `describe` returns the actual and the expected value of a row.
+        `describe` returns the actual and the expected value of a row. `flagged_rows` are `rows` with further facts.
         """
+        self.issues.flag(code, flagged_rows or (FlaggedRow(row=row) for row in rows))
         samples = rows[: self.issues.max_samples]
         for row in samples:
             actual, expected = describe(row)

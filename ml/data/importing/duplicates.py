@@ -12,6 +12,7 @@ import numpy as np
 from ml.data.dataset import TEST, TRAIN, VALIDATION
 from ml.data.importing.splits import DROPPED, HASH_MULTIPLIER, hash_rows, row_keys
 from ml.data.importing.staging import LABEL
+from ml.data.issues import FlaggedRow
 
 if TYPE_CHECKING:
     from ml.data.importing.staging import Staging
@@ -56,6 +57,9 @@ def _report_copies(
     rows: int,
 ) -> None:
     noun = staging.column_types[staging.key_column].noun
+    if not rows:
+        first_of = dict(zip(keys[originals].tolist(), originals.tolist(), strict=True))
+        issues.flag(code, (FlaggedRow(row=row, twin=first_of[int(keys[row])]) for row in copies.tolist()))
     for index in copies[: issues.max_samples]:
         original = originals[np.flatnonzero(keys[originals] == keys[index])[0]]
         location = staging.locate(int(original))
@@ -71,6 +75,7 @@ def _report_conflicts(staging: Staging, keys: np.ndarray, codes: np.ndarray, iss
     conflicting = pairs[0][1:][pairs[0][1:] == pairs[0][:-1]]
     rows = np.flatnonzero(np.isin(keys, conflicting))
     names = {code: name for name, code in staging.label_codes.items()}
+    issues.flag("conflicting_labels", (FlaggedRow(row=row) for row in rows.tolist()))
     for row in rows[: issues.max_samples]:
         label = names.get(int(staging.codes[row]))
         issues.add("conflicting_labels", at=staging.locate(int(row), LABEL), actual=label)

@@ -17,22 +17,24 @@ from ml.atomic_directory import atomic_directory
 from ml.data.dataset import SPLITS, TRAIN, DatasetSummary
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.upload import UploadedFile
+from ml.data.flagged_rows import write_flagged_rows
 from ml.data.formats import FORMATS
 from ml.data.formats.base import UNLIKELY
 from ml.data.importing import writer
 from ml.data.importing.classes import FEW_ROWS, check_classes, count_classes, resolve_classes
 from ml.data.importing.duplicates import resolve_duplicates
+from ml.data.importing.flags import locate_flagged_rows
 from ml.data.importing.nested_archives import unpack
-from ml.data.importing.splits import SplitPlan, assign_splits
-from ml.data.importing.staging import LABEL, Staging
+from ml.data.importing.splits import DROPPED, SplitPlan, assign_splits
+from ml.data.importing.staging import LABEL, NO_LABEL, Staging
 from ml.data.issues import DataRejected, IssueLog, Location
 from ml.data.limits import Limits
 from ml.data.report import Guess, ImportReport, ReportEntry, Suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from ml.data.formats.base import Format
+    from ml.data.formats.base import Batch, Format
 
 UNLABELED_IMAGES: Final = (
     "The images were read without labels, which suffices for pretraining and generation. "
@@ -67,6 +69,7 @@ def import_dataset(
     splits: Mapping[str, Any] | None = None,
     limits: Limits | None = None,
     tasks: Mapping[str, DatasetRequirements] | None = None,
+    leaves_out_bad_rows: bool = False,
 ) -> ImportReport:
     """Import uploaded files as a dataset.
 
@@ -82,6 +85,8 @@ def import_dataset(
         splits: `{split: fraction}` with an optional `seed`, or `{file: split}`.
         limits: Limits on the upload.
         tasks: Tasks by name.
+        leaves_out_bad_rows: Leave out rows with an error instead of rejecting the upload. Errors that concern more than
+            single rows reject it all the same.
 
     Raises:
         OSError: The disk is full. Bad data never raises.
@@ -94,35 +99,36 @@ def import_dataset(
         tempfile.TemporaryDirectory(dir=into.parent) as extraction_folder,
         warnings.catch_warnings(action="ignore"),  # the report covers what libraries warn about
     ):
-        importer = _Importer(scratch, Path(extraction_folder), limits, tasks or {}, task=task)
+        importer = Importer(scratch, limits, tasks or {}, task=task, leaves_out_bad_rows=leaves_out_bad_rows)
         try:
-            importer.read(sources, format=format, columns=columns or {}, splits=splits)
+            importer.read(sources, Path(extraction_folder), format=format, columns=columns or {}, splits=splits)
         except DataRejected as rejection:
             importer.issues.record(rejection)
         return importer.finish(into)
 
 
-class _Importer:
-    """One import: `read` stages the rows, `finish` checks and writes them."""
+class Importer:
+    """One import: `read` or `stage` stages the rows, `finish` checks and writes them."""
 
     def __init__(
         self,
         scratch: IO[bytes],
-        extraction_folder: Path,
         limits: Limits,
         tasks: Mapping[str, DatasetRequirements],
         *,
         task: str | None,
+        leaves_out_bad_rows: bool = False,
     ) -> None:
         self.scratch = scratch
-        self.extraction_folder = extraction_folder
         self.limits = limits
         self.tasks = tasks
         self.task = task
-        self.issues = IssueLog(max_samples=limits.max_samples)
+        self.issues = IssueLog(max_samples=limits.max_samples, leaves_out_bad_rows=leaves_out_bad_rows)
         self.staging = Staging(scratch, type_names={}, issues=self.issues, limits=limits)
         self.split_plan = SplitPlan()
-        self.format: Format | None = None
+        #: Name of the format; None until one is detected.
+        self.format_name: str | None = None
+        self._format: Format | None = None
 
     @property
     def requirements(self) -> DatasetRequirements | None:
@@ -133,6 +139,7 @@ class _Importer:
     def read(
         self,
         paths: Sequence[Path],
+        extraction_folder: Path,
         *,
         format: str | None,
         columns: Mapping[str, str | int],
@@ -150,7 +157,7 @@ class _Importer:
         sources = self._drop_lists(sources, format, required_columns)
         if not sources:
             return
-        sources = self._unpack_archives(sources, format, required_columns)
+        sources = self._unpack_archives(sources, extraction_folder, format, required_columns)
         format_class = _select_format(format, sources, required_columns)
         accepted = [source for source in sources if source.content in format_class.accepted_content]
         for source in sources:
@@ -161,11 +168,19 @@ class _Importer:
             self.issues.add("columns_not_used", actual=", ".join(columns))
         if self.split_plan.fractions and format_class.split_rule is not None:
             self.issues.add("splits_at_random", actual=splits, expected=format_class.split_rule)
-        self.staging = Staging(self.scratch, type_names=format_class.columns, issues=self.issues, limits=self.limits)
-        self.format = format_class(
+        self._format = format_class(
             accepted, columns=columns, required=required_columns, issues=self.issues, limits=self.limits
         )
-        for batch in self.format.read():
+        self.stage(self._format.read(), format_class.name, format_class.columns)
+
+    def stage(self, batches: Iterable[Batch], format_name: str, type_names: Mapping[str, str]) -> None:
+        """Stage the rows of a format; raises `DataRejected` if no more can be read.
+
+        `type_names`: canonical column -> name of its column type.
+        """
+        self.format_name = format_name
+        self.staging = Staging(self.scratch, type_names=type_names, issues=self.issues, limits=self.limits)
+        for batch in batches:
             self.staging.add(batch)
 
     def _open(self, paths: Sequence[Path]) -> list[UploadedFile]:
@@ -199,7 +214,11 @@ class _Importer:
         return [source for source in sources if source.content != "json list"]
 
     def _unpack_archives(
-        self, sources: list[UploadedFile], format: str | None, required_columns: Mapping[str, str] | None
+        self,
+        sources: list[UploadedFile],
+        extraction_folder: Path,
+        format: str | None,
+        required_columns: Mapping[str, str] | None,
     ) -> list[UploadedFile]:
         """Replace archives that no format reads as such by their files.
 
@@ -215,7 +234,7 @@ class _Importer:
             archives = []
         files: list[UploadedFile] = []
         for number, source in enumerate(sources):
-            folder = self.extraction_folder / str(number)
+            folder = extraction_folder / str(number)
             members = unpack(source, folder, self.issues, self.limits) if source in archives else []
             files += members or [source]
         return files
@@ -229,10 +248,12 @@ class _Importer:
             return self._report(None, accepted=0, messages=[])
         classes, codes = resolve_classes(staging, issues)
         splits, messages = assign_splits(staging, self.split_plan)
+        if issues.leaves_out_bad_rows and classes is not None:
+            splits[codes == NO_LABEL] = DROPPED
         splits = resolve_duplicates(staging, codes, splits, issues)
         for column_type in staging.column_types.values():
             column_type.finish()
-        column_names = self.format.detected_columns if self.format else {}
+        column_names = self._format.detected_columns if self._format else {}
         for cross_check in staging.cross_checks:
             cross_check.finish(staging, splits, column_names)
         summary = self._summarize(classes, codes, splits)
@@ -246,20 +267,23 @@ class _Importer:
             issues.add("tiny_dataset", actual=f"{len(staging)} rows", expected=f"at least {FEW_ROWS}")
         for reason in self.requirements.check_dataset(summary) if self.requirements else ():
             issues.add("unfit_for_task", actual=reason)
+        flagged_rows = locate_flagged_rows(issues, staging, splits)
         if not issues.has_errors:
             with atomic_directory(into) as directory:
                 digest = writer.write(directory, staging, splits, codes)
-                summary = summary.model_copy(update={"digest": digest})
+                write_flagged_rows(directory, flagged_rows)
+                counts = {code: len(rows) for code, rows in flagged_rows.items()}
+                summary = summary.model_copy(update={"digest": digest, "flagged_rows": counts})
                 writer.write_summary(directory, summary)
         return self._report(summary, accepted=int((splits >= 0).sum()), messages=messages)
 
     def _summarize(self, classes: list[str] | None, codes: np.ndarray, splits: np.ndarray) -> DatasetSummary:
-        assert self.format is not None, "rows come from a format"
+        assert self.format_name is not None, "rows come from a format"
         column_types = self.staging.column_types
         columns = {name: column_type.name for name, column_type in column_types.items()}
         object_classes = {name for column_type in column_types.values() for name in column_type.classes()}
         summary = DatasetSummary(
-            format=self.format.name,
+            format=self.format_name,
             task=self.task,
             columns=columns if classes is None else {**columns, LABEL: LABEL},
             splits={split: int((splits == code).sum()) for code, split in enumerate(SPLITS)},
@@ -283,9 +307,10 @@ class _Importer:
         is_rejected = issues.has_errors
         unlabeled = issues.count("missing_label")
         guess = None
-        if self.format is not None:
+        if self.format_name is not None:
             task = self.task or (summary.task if summary else None)
-            guess = Guess(format=self.format.name, columns=self.format.detected_columns, task=task)
+            columns = self._format.detected_columns if self._format else {}
+            guess = Guess(format=self.format_name, columns=columns, task=task)
         return ImportReport(
             state="rejected" if is_rejected else "ready",
             rows=len(staging) - unlabeled + issues.rejected_rows,

@@ -42,6 +42,8 @@ class SplitPlan:
     seed: int = 0
     #: (name or pattern, split).
     files: tuple[tuple[str, str], ...] = ()
+    #: Whether all rows stay in the splits that they are in.
+    is_final: bool = False
 
     @classmethod
     def from_request(cls, request: Mapping[str, Any] | None) -> SplitPlan:
@@ -88,6 +90,8 @@ def assign_splits(staging: Staging, plan: SplitPlan) -> tuple[np.ndarray, list[s
 
     The codes are int8 [N] into `SPLITS`.
     """
+    if plan.is_final:
+        return staging.splits, []
     if plan.fractions:
         return _split_by_class(staging, np.arange(len(staging)), plan.fractions, seed=plan.seed), []
     splits = staging.splits

@@ -6,6 +6,7 @@ classes. N rows are staged.
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -79,6 +80,7 @@ class Staging:
         #: Type of every column in the data, the key column first.
         self.column_types: dict[str, ColumnType[Any]] = {}
         self.segments: list[Segment] = []
+        self._starts: list[int] = []
         #: Label -> code, in order of appearance.
         self.label_codes: dict[str, int] = {}
         self._cross_checks: list[CrossCheck] | None = None
@@ -123,6 +125,7 @@ class Staging:
         if batch.groups is not None:
             file = np.uint64(crc32((batch.locations.at(0).file or "").encode()) << 32)
             self._groups.append(np.array(batch.groups, dtype=np.uint64)[rows] ^ file)
+        self._starts.append(self._rows)
         self.segments.append(Segment(self._rows, batch.locations, rows, byte_ranges))
         self._rows += len(rows)
 
@@ -169,8 +172,7 @@ class Staging:
 
     def locate(self, row: int, column: str | None = None) -> Location:
         """Return the location of a staged row, or of one canonical column of it."""
-        starts = [segment.start for segment in self.segments]
-        segment = self.segments[int(np.searchsorted(starts, row, side="right")) - 1]
+        segment = self.segments[bisect.bisect_right(self._starts, row) - 1]
         locations = segment.locations if column is None else segment.locations.in_column(column)
         return locations.at(int(segment.rows[row - segment.start]))
 

@@ -28,7 +28,7 @@ def write(directory: Path, staging: Staging, splits: np.ndarray, codes: np.ndarr
     """
     column_types = staging.column_types
     shapes = {column: column_type.array_shape(len(staging)) for column, column_type in column_types.items()}
-    is_labeled = bool((codes >= 0).all())
+    is_labeled = bool((codes[splits >= 0] >= 0).all())
     writers = {
         code: _SplitWriter(
             directory, SPLITS[code], int((splits == code).sum()), column_types, shapes, is_labeled=is_labeled

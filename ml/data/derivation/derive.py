@@ -1,0 +1,107 @@
+"""Applies operations to a stored dataset, and imports the result as another.
+
+The rows pass the same checks as an upload: the next version has its own report, summary and digest.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from ml.data.dataset import Dataset
+from ml.data.derivation.selection import DatasetPart, Selection, label_column, raw_values
+from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch
+from ml.data.importing.importer import DatasetRequirements, Importer
+from ml.data.importing.splits import SplitPlan
+from ml.data.importing.staging import LABEL
+from ml.data.issues import DataRejected
+from ml.data.limits import Limits
+from ml.data.locations import Locations
+from ml.data.report import Suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from ml.data.derivation.operations import AnyOperation
+    from ml.data.report import ImportReport
+
+
+def derive_dataset(
+    source: Path,
+    into: Path,
+    operations: Sequence[AnyOperation],
+    *,
+    name: str,
+    others: Mapping[str, Path] | None = None,
+    limits: Limits | None = None,
+    tasks: Mapping[str, DatasetRequirements] | None = None,
+) -> ImportReport:
+    """Derive a dataset from a stored one, which stays as it is.
+
+    Args:
+        source: Folder of the dataset to derive from.
+        into: Folder of the new dataset, which must be absent or empty.
+        operations: Applied in this order.
+        name: Name of the source in the report, as `reviews@1`.
+        others: Reference -> folder, for the datasets that operations name.
+        limits: Limits on the new dataset.
+        tasks: Tasks by name.
+
+    Raises:
+        DataError: A stored dataset is damaged.
+        OSError: The disk is full.
+    """
+    limits = limits or Limits()
+    selection = Selection.of(DatasetPart(Dataset.open(source), name))
+    other_selections = {
+        reference: Selection.of(DatasetPart(Dataset.open(folder), reference))
+        for reference, folder in (others or {}).items()
+    }
+    messages = []
+    for operation in operations:
+        result = operation.apply(selection, other_selections)
+        messages.append(_describe(operation, selection, result))
+        selection = result
+    summary = selection.parts[0].dataset.summary
+    type_names = {column: column_type for column, column_type in summary.columns.items() if column_type != LABEL}
+    with tempfile.TemporaryFile(dir=into.parent) as scratch:
+        importer = Importer(scratch, limits, tasks or {}, task=summary.task)
+        importer.split_plan = SplitPlan(is_final=True)
+        try:
+            importer.stage(read_batches(selection), summary.format, type_names)
+        except DataRejected as rejection:
+            importer.issues.record(rejection)
+        report = importer.finish(into)
+    suggestions = [*(Suggestion(message=message) for message in messages), *report.suggestions]
+    return report.model_copy(update={"suggestions": suggestions})
+
+
+def read_batches(selection: Selection) -> Iterator[Batch]:
+    """Yield the selected rows split by split, as a format does."""
+    for part, split, rows in selection.groups():
+        stored = part.rows(split, is_raw=True)
+        step = min(ROWS_PER_BATCH, max(1, BYTES_PER_BATCH // part.bytes_per_row(split)))
+        for start in range(0, len(rows), step):
+            batch_rows = rows[start : start + step]
+            indices = selection.indices[batch_rows]
+            columns: dict[str, Any] = {column: raw_values(stored, column, indices) for column in selection.data_columns}
+            if label_column(selection.columns) is not None:
+                columns[LABEL] = [selection.classes[code] for code in selection.codes[batch_rows].tolist()]
+            locations = Locations(f"{part.name} {split}", rows=indices + 1)
+            yield Batch(columns, locations, split)
+
+
+def _describe(operation: AnyOperation, before: Selection, after: Selection) -> str:
+    """Return what an operation has changed, for the report."""
+    name = operation.operation
+    if len(after) < len(before):
+        return f"{name} dropped {len(before) - len(after):,} of {len(before):,} rows"
+    if len(after) > len(before):
+        return f"{name} added {len(after) - len(before):,} rows to {len(before):,}"
+    changed = sum(
+        before.classes[old] != after.classes[new]
+        for old, new in zip(before.codes.tolist(), after.codes.tolist(), strict=True)
+        if old >= 0
+    )
+    return f"{name} changed the class of {changed:,} rows" if changed else f"{name} changed nothing"

@@ -1,0 +1,284 @@
+"""Operations that derive the next version of a dataset.
+
+Each is one object of a request. `apply` takes the selected rows and returns those of the next version; rows that an
+operation names are those of the dataset that is derived from, whatever operations precede it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias
+
+import numpy as np
+from pydantic import Field, TypeAdapter, model_validator
+
+from ml.config import Config
+from ml.data.dataset import SPLITS
+from ml.data.flagged_rows import RowPosition, StoredFlag, read_flagged_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ml.data.derivation.selection import Selection
+
+Split = Literal["train", "validation", "test"]
+ClassName = Annotated[str, Field(min_length=1, max_length=200)]
+Index = Annotated[int, Field(ge=0, le=2**40)]
+IssueCode = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]
+#: Rows that one request can name by their positions.
+MAX_NAMED_ROWS: Final = 100_000
+
+
+class Operation(Config):
+    """Base class of operations."""
+
+    #: Whether the dataset needs one class for each row.
+    needs_labels: ClassVar[bool] = False
+
+    def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:
+        """Return the rows of the next version.
+
+        `others`: reference of a dataset -> all its rows, for the datasets that the operation names.
+        """
+        raise NotImplementedError
+
+
+class LeaveOutBadRows(Operation):
+    """Read a rejected upload again, without the rows that have an error.
+
+    It must be the first operation. Errors that concern more than single rows reject the upload again.
+    """
+
+    operation: Literal["leave_out_bad_rows"] = "leave_out_bad_rows"
+
+    def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:
+        """Return the rows unchanged, as the import has left out the bad ones."""
+        return selection
+
+
+class _RowsOperation(Operation):
+    """Operation on rows that a finding lists, or that are named by position."""
+
+    finding: IssueCode | None = Field(
+        None, description="Code of a finding in the report of the dataset; all rows that it lists."
+    )
+    splits: list[Split] | None = Field(None, description="Only the rows of these splits, of those of the finding.")
+
+    def flagged_rows(self, selection: Selection) -> list[StoredFlag]:
+        """Return the rows that the finding lists, in the requested splits."""
+        if self.finding is None:
+            return []
+        flags = read_flagged_rows(selection.parts[0].dataset.directory, self.finding)
+        return [flag for flag in flags if self.splits is None or flag.split in self.splits]
+
+
+class DropRows(_RowsOperation):
+    """Drop rows: those of a finding, or those at positions."""
+
+    operation: Literal["drop_rows"] = "drop_rows"
+    rows: dict[Split, Annotated[list[Index], Field(max_length=MAX_NAMED_ROWS)]] | None = Field(
+        None, description="Split to positions from 0, as in `preview`."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> DropRows:
+        if (self.finding is None) == (self.rows is None):
+            raise ValueError("name the rows by `finding` or by `rows`, not both")
+        return self
+
+    def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:
+        """Return the rows without those that are named."""
+        positions: Sequence[RowPosition] = self.flagged_rows(selection)
+        if self.rows is not None:
+            positions = [
+                RowPosition(split=split, index=index) for split, indices in self.rows.items() for index in indices
+            ]
+        mask = np.ones(len(selection), dtype=bool)
+        rows = selection.find(positions)
+        mask[rows[rows >= 0]] = False
+        return selection.take(mask)
+
+
+class RelabelRows(_RowsOperation):
+    """Change the class of rows: to those that a finding suggests, or to named ones."""
+
+    operation: Literal["relabel"] = "relabel"
+    needs_labels: ClassVar[bool] = True
+    labels: dict[Split, Annotated[dict[Index, ClassName], Field(max_length=MAX_NAMED_ROWS)]] | None = Field(
+        None, description="Split to position from 0 to the new class of the row."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> RelabelRows:
+        if (self.finding is None) == (self.labels is None):
+            raise ValueError("name the rows by `finding` or by `labels`, not both")
+        return self
+
+    def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:
+        """Return the rows with the new classes; a class that is new is added."""
+        changes = [
+            (RowPosition(split=flag.split, index=flag.index), flag.label)
+            for flag in self.flagged_rows(selection)
+            if flag.label is not None
+        ]
+        for split, labels in (self.labels or {}).items():
+            changes += [(RowPosition(split=split, index=index), label) for index, label in labels.items()]
+        names = [label for _, label in changes]
+        classes = [*selection.classes, *(name for name in dict.fromkeys(names) if name not in selection.classes)]
+        code_of = {name: code for code, name in enumerate(classes)}
+        codes = selection.codes.copy()
+        for row, name in zip(selection.find([position for position, _ in changes]).tolist(), names, strict=True):
+            if row >= 0:
+                codes[row] = code_of[name]
+        return selection.relabel(codes, classes)
+
+
+class MergeClasses(Operation):
+    """Make one class of several."""
+
+    operation: Literal["merge_classes"] = "merge_classes"
+    needs_labels: ClassVar[bool] = True
+    classes: list[ClassName] = Field(min_length=1, description="Classes to merge.")
+    into: ClassName = Field(description="Class that their rows get; one of them, another one, or a new one.")
+
+    def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:
+        """Return all rows, those of the classes with the new one."""
+        classes = list(dict.fromkeys([*selection.classes, self.into]))
+        merged = [code for code, name in enumerate(classes) if name in self.classes]
+        codes = np.where(np.isin(selection.codes, merged), classes.index(self.into), selection.codes)
+        return selection.relabel(codes, classes)
+
+
+class FilterRows(Operation):
+    """Keep the rows that fulfill every condition."""
+
+    operation: Literal["filter"] = "filter"
+    splits: list[Split] | None = Field(None, description="Keep the rows of these splits.")
+    classes: list[ClassName] | None = Field(None, description="Keep the rows of these classes.")
+    without_classes: list[ClassName] | None = Field(None, description="Drop the rows of these classes.")
+    column: str | None = Field(None, max_length=100, description="Column of the texts [the first one with texts].")
+    contains: str | None = Field(None, min_length=1, max_length=1000, description="Keep texts with these characters.")
+    without: str | None = Field(None, min_length=1, max_length=1000, description="Drop texts with these characters.")
+    min_characters: int | None = Field(None, ge=0)
+    max_characters: int | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> FilterRows:
+        if not self.model_dump(exclude={"operation", "column"}, exclude_none=True):
+            raise ValueError("give at least one condition")
+        return self
+
+    @property
+    def reads_texts(self) -> bool:
+        """True if a condition is on texts."""
+        conditions = (self.column, self.contains, self.without, self.min_characters, self.max_characters)
+        return any(condition is not None for condition in conditions)
+
+    def text_column(self, columns: Mapping[str, str]) -> str | None:
+        """Return the column of the texts; None if there is none."""
+        texts = [name for name, column_type in columns.items() if column_type == "text"]
+        return self.column if self.column in texts else (None if self.column or not texts else texts[0])
+
+    def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:
+        """Return the rows that fulfill the conditions."""
+        mask = np.ones(len(selection), dtype=bool)
+        if self.splits is not None:
+            mask &= np.isin(selection.splits, [SPLITS.index(split) for split in self.splits])
+        if self.classes is not None:
+            mask &= np.isin(selection.codes, _codes(selection, self.classes))
+        if self.without_classes is not None:
+            mask &= ~np.isin(selection.codes, _codes(selection, self.without_classes))
+        selection = selection.take(mask)
+        column = self.text_column(selection.columns)
+        if not self.reads_texts or column is None:
+            return selection
+        fitting = np.zeros(len(selection), dtype=bool)
+        for row, text in selection.values(column):
+            fitting[row] = self._fits(text)
+        return selection.take(fitting)
+
+    def _fits(self, text: str) -> bool:
+        return (
+            (self.min_characters is None or len(text) >= self.min_characters)
+            and (self.max_characters is None or len(text) <= self.max_characters)
+            and (self.contains is None or self.contains in text)
+            and (self.without is None or self.without not in text)
+        )
+
+
+class SampleRows(Operation):
+    """Keep rows at random, the same fraction of every class and split."""
+
+    operation: Literal["sample"] = "sample"
+    fraction: float | None = Field(None, gt=0, le=1, description="Fraction of the rows to keep.")
+    rows: int | None = Field(None, ge=1, description="Number of rows to keep, over all `splits`.")
+    splits: list[Split] | None = Field(None, description="Sample from these splits, and keep the others [all].")
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+
+    @model_validator(mode="after")
+    def _check(self) -> SampleRows:
+        if (self.fraction is None) == (self.rows is None):
+            raise ValueError("give `fraction` or `rows`, not both")
+        return self
+
+    def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:
+        """Return the sample, in the order of the rows."""
+        splits = [SPLITS.index(split) for split in self.splits or SPLITS]
+        is_candidate = np.isin(selection.splits, splits)
+        count = int(is_candidate.sum())
+        kept_count = count * self.fraction if self.fraction is not None else min(self.rows or 0, count)
+        generator = np.random.default_rng(self.seed)
+        strata = np.stack([selection.splits.astype(np.int64), selection.codes.astype(np.int64)])
+        # Rows are ranked within their stratum, as fractions of it; the lowest ranks of all strata are kept.
+        ranks = np.full(len(selection), np.inf)
+        for stratum in np.unique(strata[:, is_candidate], axis=1).T:
+            rows = generator.permutation(np.flatnonzero(is_candidate & (strata == stratum[:, None]).all(axis=0)))
+            ranks[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
+        mask = ~is_candidate
+        mask[np.argsort(ranks, kind="stable")[: max(1, round(kept_count))]] = True
+        return selection.take(mask)
+
+
+class DedupeRows(Operation):
+    """Keep one of equal rows in each split.
+
+    Copies across splits need no operation: they are removed from the splits that a model learns from in any case.
+    """
+
+    operation: Literal["dedupe"] = "dedupe"
+
+    def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:
+        """Return the first of equal rows of every split."""
+        keys = np.stack([selection.hashes(), selection.splits.astype(np.uint64)])
+        _, firsts = np.unique(keys, axis=1, return_index=True)
+        return selection.take(np.sort(firsts))
+
+
+class JoinDataset(Operation):
+    """Add all rows of another dataset version, split by split."""
+
+    operation: Literal["join"] = "join"
+    dataset: str = Field(
+        max_length=200,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?$",
+        description="A reference.",
+    )
+
+    def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:
+        """Return the rows of both datasets."""
+        return selection.join(others[self.dataset])
+
+
+AnyOperation: TypeAlias = Annotated[
+    LeaveOutBadRows | DropRows | RelabelRows | MergeClasses | FilterRows | SampleRows | DedupeRows | JoinDataset,
+    Field(discriminator="operation"),
+]
+_OPERATIONS: TypeAdapter[list[AnyOperation]] = TypeAdapter(list[AnyOperation])
+
+
+def parse_operations(value: Any) -> list[AnyOperation]:
+    """Parse a list of operations; raises `pydantic.ValidationError`."""
+    return _OPERATIONS.validate_python(value)
+
+
+def _codes(selection: Selection, names: Sequence[str]) -> list[int]:
+    return [code for code, name in enumerate(selection.classes) if name in names]

@@ -1,0 +1,270 @@
+"""Derivation of datasets by operations on rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml.data.dataset import Dataset
+from ml.data.derivation.check import check_operations, check_order
+from ml.data.derivation.derive import derive_dataset
+from ml.data.derivation.operations import parse_operations
+from ml.data.flagged_rows import read_flagged_rows
+from ml.data.report import ImportReport
+from ml.tasks import TASKS
+from tests.support.ml import samples
+from tests.support.ml.dataset_files import class_folders, codes, make_images, make_labels, make_zip, upload
+
+WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
+
+
+def texts(count: int) -> list[str]:
+    """Texts that share no words in a row."""
+    generator = np.random.default_rng(0)
+    return [f"{row} " + " ".join(generator.choice(WORDS, 6)) for row in range(count)]
+
+
+def reviews(folder: Path, rows: list[tuple[str, str]], **options: Any) -> ImportReport:
+    table = "text,label\n" + "".join(f"{text},{label}\n" for text, label in rows)
+    return upload(folder, {"reviews.csv": table.encode()}, task="text_classification", **options)
+
+
+def derive(folder: Path, *operations: dict[str, Any], others: dict[str, Path] | None = None) -> ImportReport:
+    return derive_dataset(
+        folder / "dataset",
+        folder / "derived",
+        parse_operations(list(operations)),
+        name="reviews@1",
+        others=others,
+        tasks=TASKS,
+    )
+
+
+def contents(folder: Path) -> dict[str, list[tuple[Any, str]]]:
+    dataset = Dataset.open(folder)
+    return {
+        split: [(row["text"], row["label"]) for row in dataset.rows(split)] for split in ("train", "validation", "test")
+    }
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    labels = ["good", "bad", "awful"]
+    report = reviews(tmp_path, [(text, labels[row % 3]) for row, text in enumerate(texts(60))])
+    assert report.state == "ready"
+    return tmp_path
+
+
+def test_no_operation_changes_no_row(source: Path) -> None:
+    report = derive(source)
+    assert report.state == "ready"
+    assert contents(source / "derived") == contents(source / "dataset")
+    assert Dataset.open(source / "derived").summary.digest == Dataset.open(source / "dataset").summary.digest
+
+
+def test_rows_are_dropped_by_their_positions_in_the_source(source: Path) -> None:
+    before = contents(source / "dataset")
+    report = derive(
+        source,
+        {"operation": "filter", "without_classes": ["awful"]},
+        {"operation": "drop_rows", "rows": {"train": [0, 5], "test": [1]}},
+    )
+    after = contents(source / "derived")
+    expected = {
+        "train": [row for index, row in enumerate(before["train"]) if index not in (0, 5) and row[1] != "awful"],
+        "validation": [row for row in before["validation"] if row[1] != "awful"],
+        "test": [row for index, row in enumerate(before["test"]) if index != 1 and row[1] != "awful"],
+    }
+    assert after == expected
+    assert report.classes == ["bad", "good"]
+    assert report.suggestions[0].message.startswith("filter dropped 20 of 60 rows")
+
+
+def test_rows_get_another_class_also_a_new_one(source: Path) -> None:
+    before = contents(source / "dataset")
+    derive(source, {"operation": "relabel", "labels": {"train": {0: "neutral", 1: "neutral"}, "test": {0: "good"}}})
+    after = contents(source / "derived")
+    assert [label for _, label in after["train"][:2]] == ["neutral", "neutral"]
+    assert after["train"][2:] == before["train"][2:]
+    assert after["test"][0] == (before["test"][0][0], "good")
+
+
+def test_classes_are_merged(source: Path) -> None:
+    report = derive(source, {"operation": "merge_classes", "classes": ["bad", "awful"], "into": "negative"})
+    assert report.classes == ["good", "negative"]
+    labels = [label for rows in contents(source / "derived").values() for _, label in rows]
+    assert labels.count("negative") == 40
+
+
+@pytest.mark.parametrize(
+    ("condition", "fits"),
+    [
+        ({"contains": "alpha"}, lambda text: "alpha" in text),
+        ({"without": "alpha"}, lambda text: "alpha" not in text),
+        ({"min_characters": 30}, lambda text: len(text) >= 30),
+        ({"max_characters": 34, "column": "text"}, lambda text: len(text) <= 34),
+    ],
+)
+def test_texts_are_filtered(source: Path, condition: dict[str, Any], fits: Any) -> None:
+    before = contents(source / "dataset")
+    derive(source, {"operation": "filter", **condition})
+    assert contents(source / "derived") == {
+        split: [row for row in rows if fits(row[0])] for split, rows in before.items()
+    }
+
+
+def test_a_sample_has_the_same_fraction_of_every_class_and_repeats(source: Path) -> None:
+    before = contents(source / "dataset")
+    derive(source, {"operation": "sample", "fraction": 0.5, "splits": ["train"], "seed": 3})
+    after = contents(source / "derived")
+    assert (after["validation"], after["test"]) == (before["validation"], before["test"])
+    for label in ("good", "bad", "awful"):
+        counts = [sum(row[1] == label for row in rows) for rows in (before["train"], after["train"])]
+        assert counts[1] == counts[0] / 2
+    again = source / "again"
+    operations = parse_operations([{"operation": "sample", "fraction": 0.5, "splits": ["train"], "seed": 3}])
+    derive_dataset(source / "dataset", again, operations, name="reviews@1")
+    assert contents(again) == after
+
+
+def test_equal_rows_become_one_in_each_split(tmp_path: Path) -> None:
+    rows = [(text, "yes" if number % 2 else "no") for number, text in enumerate(texts(30))]
+    report = reviews(tmp_path, rows + rows[:6])
+    assert "duplicate_rows" in codes(report)
+    derived = derive(tmp_path, {"operation": "dedupe"})
+    assert derived.accepted == 30
+    assert "duplicate_rows" not in codes(derived)
+
+
+def test_all_rows_of_a_finding_are_listed_and_dropped(tmp_path: Path) -> None:
+    rows = [(text, "yes" if number % 2 else "no") for number, text in enumerate(texts(60))]
+    report = reviews(tmp_path, rows + rows[:40])
+    [entry] = [entry for entry in report.errors if entry.code == "duplicate_rows"]
+    flags = read_flagged_rows(tmp_path / "dataset", "duplicate_rows")
+    assert len(flags) == entry.count > len(entry.sample), "the report shows the first ones"
+    dataset = Dataset.open(tmp_path / "dataset")
+    assert dataset.summary.flagged_rows == {"duplicate_rows": entry.count}
+    for flag in flags:
+        assert flag.twin is not None
+        twin = dataset.rows(flag.twin.split)[flag.twin.index]
+        assert dataset.rows(flag.split)[flag.index] == twin
+    sample = entry.sample[0]
+    assert (sample["split"], sample["index"]) == (flags[0].split, flags[0].index)
+    derived = derive(tmp_path, {"operation": "drop_rows", "finding": "duplicate_rows"})
+    assert derived.accepted == 60
+
+
+def test_joined_rows_that_were_held_out_leave_train(source: Path) -> None:
+    held_out = contents(source / "dataset")["test"]
+    other = source / "other"
+    added = [(text.replace("alpha", "omega") + " more", "good") for text in texts(20)]
+    reviews(other, [*added, *held_out, *added[:0], ("a text of its own here", "new"), ("and yet another one", "new")])
+    report = derive(
+        source,
+        {"operation": "join", "dataset": "other@1"},
+        others={"other@1": other / "dataset"},
+    )
+    assert report.classes == ["awful", "bad", "good", "new"]
+    assert "duplicate_across_splits" in codes(report)
+    after = contents(source / "derived")
+    assert not {text for text, _ in held_out} & {text for text, _ in after["train"]}
+
+
+def test_images_stay_as_they_are_whatever_their_storage(tmp_path: Path) -> None:
+    images, labels = make_images(40, side=6), make_labels(40)
+    larger = make_images(20, side=9, seed=1)
+    upload(tmp_path, {"images.zip": make_zip(class_folders(images, labels))}, task="image_classification")
+    other = tmp_path / "other"
+    upload(other, {"images.zip": make_zip(class_folders(larger, make_labels(20)))}, task="image_classification")
+    report = derive(tmp_path, {"operation": "join", "dataset": "b@1"}, others={"b@1": other / "dataset"})
+    assert report.accepted == 60
+    derived = Dataset.open(tmp_path / "derived")
+    stored = {
+        image.tobytes() for split in ("train", "validation", "test") for image in derived.rows(split).columns["image"]
+    }
+    assert stored == {image.tobytes() for image in (*images, *larger)}
+    derive_again = derive_dataset(
+        tmp_path / "derived",
+        tmp_path / "again",
+        parse_operations([{"operation": "sample", "rows": 30}]),
+        name="x@2",
+        tasks=TASKS,
+    )
+    assert derive_again.accepted == 30
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_the_data_of_every_task_survives_a_derivation(tmp_path: Path, name: str) -> None:
+    stored = samples.path(TASKS[name].columns)
+    report = derive_dataset(
+        stored, tmp_path / "derived", parse_operations([{"operation": "dedupe"}]), name="x@1", tasks=TASKS
+    )
+    assert report.state == "ready", report.errors
+    before, after = Dataset.open(stored), Dataset.open(tmp_path / "derived")
+    assert after.summary.columns == before.summary.columns
+    assert after.summary.facts.keys() == before.summary.facts.keys()
+    for split in ("train", "validation", "test"):
+        last, derived_last = (dataset.rows(split)[-1] for dataset in (before, after))
+        assert repr(derived_last) == repr(last)
+
+
+def test_nothing_left_is_reported(source: Path) -> None:
+    report = derive(source, {"operation": "filter", "contains": "no text has this"})
+    assert report.state == "rejected"
+    assert codes(report) >= {"empty_dataset"}
+    assert not (source / "derived").exists()
+
+
+def test_every_fault_of_operations_is_listed(source: Path) -> None:
+    summary = Dataset.open(source / "dataset").summary
+    operations = parse_operations(
+        [
+            {"operation": "drop_rows", "finding": "duplicate_rows"},
+            {"operation": "drop_rows", "rows": {"train": [0, 999]}},
+            {"operation": "merge_classes", "classes": ["goood"], "into": "x"},
+            {"operation": "filter", "column": "titel", "min_characters": 3},
+            {"operation": "merge_classes", "classes": ["x"], "into": "y"},
+        ]
+    )
+    findings = check_operations(operations, summary, {})
+    assert [finding.path for finding in findings] == [
+        "operations.0.finding",
+        "operations.1.rows.train",
+        "operations.2.classes",
+        "operations.3.column",
+    ]
+    assert findings[2].hint == "Did you mean 'good'?"
+    assert "positions count from 0" in findings[1].message
+
+
+def test_a_rejected_dataset_is_read_again_first() -> None:
+    anew = parse_operations([{"operation": "leave_out_bad_rows"}, {"operation": "dedupe"}])
+    assert not check_order(anew, is_rejected=True)
+    assert check_order(anew, is_rejected=False)[0].code == "invalid_order"
+    assert check_order(anew[1:], is_rejected=True)[0].expected == "leave_out_bad_rows"
+
+
+def test_bad_rows_are_left_out_and_counted(tmp_path: Path) -> None:
+    lines = [f"{text},{'yes' if number % 2 else 'no'}" for number, text in enumerate(texts(30))]
+    lines[3] = "one,two,three,four"
+    lines[8] = ",yes"
+    lines[9] = "a text without a label,"
+    table = {"reviews.csv": "\n".join(["text,label", *lines, ""]).encode()}
+    rejected = upload(tmp_path, table, task="text_classification")
+    assert (rejected.state, rejected.rejected, rejected.rows) == ("rejected", 2, 29)
+    report = upload(tmp_path, table, task="text_classification", leaves_out_bad_rows=True)
+    assert (report.state, report.rejected, report.accepted, report.rows) == ("ready", 2, 27, 29)
+    severities = {entry.code: entry.severity for entry in report.errors}
+    assert {severities[code] for code in ("ragged_row", "missing_label")} == {"repair"}
+    assert json.loads((tmp_path / "dataset" / "dataset.json").read_text())["classes"] == ["no", "yes"]
+
+
+def test_an_error_of_the_whole_upload_still_rejects_it(tmp_path: Path) -> None:
+    rows = [(text, "yes") for text in texts(30)]
+    report = reviews(tmp_path, rows, leaves_out_bad_rows=True)
+    assert report.state == "rejected"
+    assert "one_class" in codes(report)

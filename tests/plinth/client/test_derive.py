@@ -1,0 +1,93 @@
+"""Derived datasets through the client and the commands, on a running service."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plinth import DatasetRejected, Plinth
+from tests.plinth.cli.test_main import run
+from tests.support.stack import RunningStack
+
+pytestmark = pytest.mark.process
+
+WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "omega"]
+
+
+def reviews(count: int = 60) -> list[str]:
+    generator = np.random.default_rng(0)
+    labels = ("good", "bad", "awful")
+    return [f"{' '.join(generator.choice(WORDS, 8))},{labels[row % 3]}" for row in range(count)]
+
+
+def write(folder: Path, lines: list[str]) -> Path:
+    path = folder / "reviews.csv"
+    path.write_text("\n".join(["text,label", *lines, ""]))
+    return path
+
+
+def test_operations_make_the_next_version(plinth: Plinth, tmp_path: Path) -> None:
+    lines = reviews()
+    uploaded = plinth.datasets.upload(write(tmp_path, lines + lines[:20]), name="derived")
+    source = plinth.datasets.wait(uploaded.id, timeout_seconds=60)
+    [fix] = [fix for fix in plinth.datasets.report(source.id).fixes if fix.finding == "duplicate_rows"]
+    rows = plinth.datasets.finding_rows(source.id, "duplicate_rows")
+    assert len(rows) == fix.rows
+    for row in rows:
+        assert row.twin is not None
+        places = ((row.split, row.index), (row.twin["split"], row.twin["index"]))
+        [one], [other] = (
+            plinth.datasets.preview(source.id, split=split, start=index, limit=1) for split, index in places
+        )
+        assert one == other, "rows can be opened"
+
+    merge = {"operation": "merge_classes", "classes": ["bad", "awful"], "into": "negative"}
+    derived = plinth.datasets.derive("derived@1", [fix.operation, merge])
+    derived = plinth.datasets.wait(derived.id, timeout_seconds=60)
+    assert (derived.name, derived.version, derived.rows) == ("derived", 2, 60)
+    assert derived.classes == ["good", "negative"]
+    assert derived.origin == {"dataset": "derived@1", "operations": [fix.operation, merge]}
+    assert plinth.datasets.get(source.id) == source, "the original stays as it is"
+
+    joined = plinth.datasets.derive("derived@2", {"operation": "join", "dataset": "derived@1"}, name="joined")
+    joined = plinth.datasets.wait(joined.id, timeout_seconds=60)
+    assert joined.classes == ["awful", "bad", "good", "negative"]
+    emptied = plinth.datasets.derive(joined.id, {"operation": "filter", "contains": "nowhere"})
+    with pytest.raises(DatasetRejected, match="empty_dataset"):
+        plinth.datasets.wait(emptied.id, timeout_seconds=60)
+
+
+def test_the_command_fixes_what_the_report_suggests(stack: RunningStack, tmp_path: Path) -> None:
+    lines = reviews()
+    path = write(tmp_path, [*lines, *lines[:20], "one,two,three,four"])
+
+    def command(*arguments: str):
+        return run(*arguments, environment=stack.environment())
+
+    assert command("upload", str(path), "--name", "broken").returncode == 1
+    shown = command("datasets", "fix", "broken", "--also", "nothing")
+    assert shown.returncode == 2
+    fixed = command("datasets", "fix", "broken", "--yes")
+    assert fixed.returncode == 0, fixed.stdout + fixed.stderr
+    assert "apply       1 x errors of single rows" in fixed.stdout
+    assert "broken@2 is ready, from broken@1" in fixed.stdout
+
+    declined = command("datasets", "fix", "broken")
+    assert declined.returncode == 1, "without a terminal nobody agrees"
+    fixed = command("datasets", "fix", "broken", "-y")
+    assert "x duplicate_rows" in fixed.stdout
+    assert "broken@3 is ready, from broken@2" in fixed.stdout
+    rows = command("datasets", "rows", "broken@2", "duplicate_rows")
+    assert rows.stdout.splitlines()[0].split() == ["split", "index", "file", "row", "resembles", "probable", "class"]
+    assert "reviews.csv" in rows.stdout
+
+    operations = tmp_path / "operations.json"
+    operations.write_text(json.dumps([{"operation": "sample", "rows": 30}]))
+    derived = command("datasets", "derive", "broken", str(operations), "--name", "small")
+    assert "small@1 is ready, from broken@3" in derived.stdout, derived.stderr
+    wrong = command("datasets", "derive", "broken", '{"operation": "samle"}')
+    assert wrong.returncode == 1
+    assert "sample" in wrong.stderr

@@ -1,0 +1,82 @@
+"""`python -m worker.jobs.derive_dataset JOB FENCE`: make the next version of a dataset from its rows.
+
+This process fetches the datasets and publishes the result; the operations are applied in the sandbox in between.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml.errors import DataError
+from store import datasets
+from store.blobs import blobs
+from store.database import reading
+from worker import sandbox
+from worker.jobs import entrypoint
+from worker.jobs.validate_dataset import fetch_upload, limits_for, make_limit_report, publish
+from worker.settings import worker_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from store.jobs import Claim
+    from store.tables import Dataset
+    from worker.control_channel import ChildEnd
+
+
+def derive(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
+    """Fetch the datasets, apply the operations in the sandbox, and publish the result."""
+    with reading() as session:
+        rows = {reference: datasets.get(session, row_id) for reference, row_id in claim.spec["dataset_ids"].items()}
+        source = rows.pop(claim.spec["dataset"])
+        upload = datasets.import_spec(session, source.id) if source.state == "rejected" else None
+    into, report_path = folder / "dataset", folder / "report.json"
+    arguments: dict[str, Any] = {
+        "dataset": None if source.state == "rejected" else str(_fetch(source, folder / "source")),
+        "upload": _fetch_upload(source, upload, folder),
+        "others": {
+            reference: str(_fetch(row, folder / "others" / str(number)))
+            for number, (reference, row) in enumerate(rows.items())
+        },
+        "operations": claim.spec["operations"],
+        "name": claim.spec["dataset"],
+        "into": str(into),
+    }
+    size = sum(row.bytes for row in (source, *rows.values())) + _size_of(arguments["upload"])
+    limits = limits_for(size, worker_settings())
+    try:
+        sandbox.read_in_sandbox(arguments=arguments, report=report_path, limits=limits, reader="derivation")
+    except sandbox.LimitExceeded as error:
+        publish(claim, into, make_limit_report(str(error)))
+    else:
+        publish(claim, into, json.loads(report_path.read_bytes()))
+
+
+def _fetch(dataset: Dataset, folder: Path) -> Path:
+    return blobs().fetch_tree(dataset.key or f"datasets/{dataset.id}", folder)
+
+
+def _fetch_upload(source: Dataset, spec: Mapping[str, Any] | None, folder: Path) -> dict[str, Any] | None:
+    """Fetch the files of a rejected upload, and return the arguments of its import.
+
+    Returns None for a dataset that is ready.
+    """
+    if source.state != "rejected":
+        return None
+    if spec is None:
+        raise DataError(
+            f"{source.name}@{source.version} was derived from another dataset, so it has no upload to read again",
+            hint="Derive from its origin again, with other operations.",
+        )
+    return fetch_upload(spec, folder)
+
+
+def _size_of(upload: Mapping[str, Any] | None) -> int:
+    return sum(Path(source).stat().st_size for source in upload["sources"]) if upload else 0
+
+
+if __name__ == "__main__":
+    sys.exit(entrypoint.main(derive))
