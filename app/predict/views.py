@@ -39,13 +39,14 @@ def to_served_model(session: Session, row: ModelRow, catalog: Catalog, serving: 
 def _base_schemas(architectures: dict[str, Any], catalog: Catalog) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the schemas of a base model: what its backbone reads, and an embedding."""
     # Imported when first needed, like everything that reads images.
-    from ml.inference.embedding_adapter import EmbeddingOutput
+    from ml.inference.embedding_adapter import embedding_output
     from ml.wire import INPUT_OF
 
     slots = [entry.slots for entry in catalog.tasks.values()] + [entry.slots for entry in catalog.objectives.values()]
     encoders = {slot: entry.encoder for entries in slots for slot, entry in entries.items()}
-    kinds = [INPUT_OF[encoders[slot]] for slot in architectures if encoders.get(slot) in INPUT_OF]
-    return (kinds[0].model_json_schema() if kinds else {}), EmbeddingOutput.model_json_schema()
+    names = [encoders[slot] for slot in architectures if encoders.get(slot) in INPUT_OF]
+    input_schema = INPUT_OF[names[0]].model_json_schema() if names else {}
+    return input_schema, embedding_output(names).model_json_schema()
 
 
 def to_serving(model: LoadedModel) -> Serving:

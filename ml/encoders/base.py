@@ -37,6 +37,8 @@ class Encoder(ABC, Generic[Raw]):
     name: ClassVar[str]
     signal: ClassVar[Signal]
     config_type: ClassVar[type[Config]]
+    #: Whether values may be longer than the network reads.
+    can_truncate: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:  # the subclass's `config_type`
         self.config = config
@@ -69,6 +71,24 @@ class Encoder(ABC, Generic[Raw]):
     def data_loss(cls, config: Any, summary: DatasetSummary) -> str | None:
         """Return in words what this config would lose of the dataset; None if nothing."""
         return None
+
+    def is_very_long(self, value: Raw) -> bool:
+        """Return whether `encode` reads the beginning of a value alone, whatever it has."""
+        return False
+
+    def split(self, value: Raw, *, has_windows: bool) -> Sequence[Raw]:
+        """Return the windows of a long value, or the value itself, as `encode` reads them.
+
+        With `has_windows` they cover the value, else there is one.
+        """
+        return [value]
+
+    def truncation(self, value: Raw, encoded: np.ndarray) -> dict[str, Any]:
+        """Return the fields of an output that say how much of a value was encoded.
+
+        They are `truncated` and `windows` (see `ml.preprocessing.long_texts`), and none if all was encoded at once.
+        """
+        return {}
 
     def count_loss(self, reason: str, values: int) -> None:
         """Count `values` that could not be encoded whole, by reason."""

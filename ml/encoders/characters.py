@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 
 from ml.config import Config
 from ml.encoders.base import Column, Encoder
+from ml.preprocessing.long_texts import truncation_fields
 from ml.signals import Signal
 
 #: Pads a text to the length of the longest of its batch; for CTC it is the blank.
@@ -47,6 +48,7 @@ class CharactersEncoder(Encoder[str]):
     name = "characters"
     signal = Signal.TOKENS
     config_type = CharactersConfig
+    can_truncate = True
 
     def __init__(self, config: CharactersConfig) -> None:
         super().__init__(config)
@@ -77,6 +79,10 @@ class CharactersEncoder(Encoder[str]):
         ]
         self.count_loss("with characters outside of the alphabet", sum(bool((row == UNKNOWN).any()) for row in rows))
         return rows
+
+    def truncation(self, value: str, encoded: np.ndarray) -> dict[str, Any]:
+        """Return how many characters of a text were read."""
+        return {} if len(encoded) < self.config.length else truncation_fields(len(encoded), len(self.normalize(value)))
 
     def collate(self, column: Column) -> dict[str, np.ndarray]:
         """`signal`: int64 [B, T], 0 where padded; `mask`: bool [B, T]."""

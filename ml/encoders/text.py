@@ -14,6 +14,7 @@ from pydantic import Field
 from ml.config import Config
 from ml.encoders.base import Column, Encoder
 from ml.errors import PackageError, SpecError
+from ml.preprocessing.long_texts import TokenizedText, special_tokens, tokenize_long, truncation_fields
 from ml.signals import Signal
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class TextConfig(Config):
     )
 
 
-class TextEncoder(Encoder[str]):
+class TextEncoder(Encoder[str | TokenizedText]):
     """Encodes texts with a tokenizer.
 
     The template of the tokenizer adds the tokens that begin and end a text. A special token written in a text is read
@@ -79,6 +80,7 @@ class TextEncoder(Encoder[str]):
     name = "text"
     signal = Signal.TOKENS
     config_type = TextConfig
+    can_truncate = True
 
     def __init__(self, config: TextConfig, tokenizer: str) -> None:
         super().__init__(config)
@@ -86,7 +88,7 @@ class TextEncoder(Encoder[str]):
         self.tokenizer = tokenizer
 
     @classmethod
-    def learn(cls, values: Sequence[str], options: Mapping[str, Any]) -> Self:
+    def learn(cls, values: Sequence[str | TokenizedText], options: Mapping[str, Any]) -> Self:
         """Train a tokenizer on the texts.
 
         The length is that of 99 % of them, or of all if none is much longer. Raises `SpecError` for the kind `given`.
@@ -95,11 +97,12 @@ class TextEncoder(Encoder[str]):
         config = TextConfig.model_validate({**options, "special": special})
         if config.kind == "given":
             raise SpecError("only a base model has a given tokenizer", hint="Set kind to byte_bpe or wordpiece.")
-        tokenizer = _train_tokenizer(values, config)
+        texts = [value for value in values if isinstance(value, str)]
+        tokenizer = _train_tokenizer(texts, config)
         learned = config.model_copy(
             update={
                 "vocabulary_size": tokenizer.get_vocab_size(),
-                "max_length": options.get("max_length") or _choose_length(tokenizer, values),
+                "max_length": options.get("max_length") or _choose_length(tokenizer, texts),
             }
         )
         return cls(learned, tokenizer.to_str())
@@ -126,8 +129,11 @@ class TextEncoder(Encoder[str]):
         )
         return cls(config, tokenizer)
 
-    def encode(self, values: Sequence[str]) -> list[np.ndarray]:
+    def encode(self, values: Sequence[str | TokenizedText]) -> list[np.ndarray]:
         """Encode each text to int32 [T] with begin and end tokens, cut to `max_length`."""
+        if any(isinstance(value, TokenizedText) for value in values):
+            texts = iter(self.encode([value for value in values if isinstance(value, str)]))
+            return [next(texts) if isinstance(value, str) else self._require_token(value) for value in values]
         max_characters = CHARACTERS_PER_TOKEN * self.config.max_length
         encodings = self._tokenizer.encode_batch_fast([str(value)[:max_characters] for value in values])
         cut = sum(bool(encoding.overflowing) for encoding in encodings)
@@ -140,6 +146,38 @@ class TextEncoder(Encoder[str]):
                 "with parts that the vocabulary does not have", sum(bool((row == unknown).any()) for row in rows)
             )
         return rows
+
+    def split(self, value: str | TokenizedText, *, has_windows: bool) -> list[str | TokenizedText]:
+        """Return the windows of a text, or the text itself.
+
+        A very long text is tokenized here, since that would delay the batch it is in.
+        """
+        if isinstance(value, TokenizedText) or not (has_windows or self.is_very_long(value)):
+            return [value]
+        return [*tokenize_long(self._untruncated, value, max_length=self.config.max_length, has_windows=has_windows)]
+
+    def truncation(
+        self, value: str | TokenizedText, encoded: np.ndarray, *, length: int | None = None
+    ) -> dict[str, Any]:
+        """Return how many tokens of a text were read.
+
+        Those that begin and end a text do not count. `length` is that of the text, if it is known.
+        """
+        if isinstance(value, TokenizedText):
+            return truncation_fields(value.retained, value.length, value.windows)
+        if len(encoded) < self.config.max_length:
+            return {}
+        length = self.count(value) if length is None else length
+        return truncation_fields(min(length, self._content_length), length)
+
+    def count(self, text: str) -> int:
+        """Return the number of tokens of a text, without begin and end tokens."""
+        (tokens,) = self.tokenize_whole([text])
+        return len(tokens)
+
+    def is_very_long(self, value: str | TokenizedText) -> bool:
+        """Return whether `encode` reads the beginning of a text alone, whatever its tokens are."""
+        return isinstance(value, str) and len(value) > CHARACTERS_PER_TOKEN * int(self.config.max_length)
 
     def tokenize_whole(self, values: Sequence[str]) -> list[np.ndarray]:
         """Encode each text to int32 [T], uncut and without begin and end tokens."""
@@ -191,6 +229,14 @@ class TextEncoder(Encoder[str]):
         if None in (encoder._tokenizer.token_to_id(name) for name in config.special.values()):
             raise ValueError("its special tokens are not in its vocabulary")
         return encoder
+
+    def _require_token(self, text: TokenizedText) -> np.ndarray:
+        return text.tokens if len(text.tokens) else np.array([self.token("end")], dtype=np.int32)
+
+    @cached_property
+    def _content_length(self) -> int:
+        prefix, suffix = special_tokens(self._untruncated)
+        return max(1, int(self.config.max_length) - len(prefix) - len(suffix))
 
     @cached_property
     def _size(self) -> int:

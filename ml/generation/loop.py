@@ -6,7 +6,7 @@ R rows in the batch, T tokens read in this step, P positions in the cache, K cac
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from ml.generation.detokenizer import IncrementalDetokenizer
 from ml.generation.sampling import Sampling, sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ml.signals import Arrays
 
@@ -51,6 +51,8 @@ class GeneratedSequence:
         self.params = params
         #: `stop` (the model generated `end` or a stop string) or `length`; None while it is generated.
         self.finish_reason: str | None = None
+        #: Further fields of the output, which say how much of the prompt was read.
+        self.prompt_fields: Mapping[str, Any] = {}
         self._context = list(prompt)
         self._detokenizer = IncrementalDetokenizer(decode, stop=params.stop)
         self._end = end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from ml.encoders.base import collate_slots, encode_slots
 from ml.errors import PARAMETERS, InputError
 from ml.tasks.base import MODEL, TaskAdapter
-from ml.wire import INPUT_OF, Wire
+from ml.wire import INPUT_OF, LongTextInput, LongTextOutput, Wire
+from ml.wire.text import LONG_TEXTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -32,16 +34,21 @@ class EmbeddingOutput(Wire):
     embedding: list[float]
 
 
+class TextEmbeddingOutput(EmbeddingOutput, LongTextOutput):
+    """The embedding of an input, and how much was read of a text."""
+
+
 class EmbeddingAdapter(TaskAdapter):
     """Adapter of a base model with one backbone."""
 
-    output_type = EmbeddingOutput
+    output_type: type[EmbeddingOutput] = EmbeddingOutput
 
     def __init__(self, encoders: Mapping[str, Encoder[Any]]) -> None:
         """Use `embedding_adapter` to get the adapter that fits the number of backbones."""
         self.slot_encoders = encoders
         self.slot, encoder = next(iter(encoders.items()))
         self.input_type: type[RawInput] = INPUT_OF[encoder.name]
+        self.output_type = embedding_output(encoder.name for encoder in encoders.values())
 
     def input_fields(self) -> Collection[str]:
         """Return the fields of what the encoder reads."""
@@ -53,7 +60,12 @@ class EmbeddingAdapter(TaskAdapter):
 
     def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
         """Return the value that the encoder reads; raises `InputError`."""
-        return {self.slot: self.input_type.value_of(raw_input, parameters=parameters)}
+        return _read_columns(self.slot, self.input_type, raw_input, parameters)
+
+    @cached_property
+    def text_columns(self) -> Mapping[str, str]:
+        """The slot, if its encoder may cut a value."""
+        return {slot: slot for slot, encoder in self.slot_encoders.items() if encoder.can_truncate}
 
     def encode(self, rows: Rows) -> dict[str, Column]:
         """Encode the column of the slot."""
@@ -104,7 +116,8 @@ class MultiEmbeddingAdapter(EmbeddingAdapter):
         first_error: InputError | None = None
         for slot in self._likely_slots(raw_input):
             try:
-                return {_SLOT_VALUE: (slot, self.input_types[slot].value_of(raw_input, parameters=parameters))}
+                columns = _read_columns(slot, self.input_types[slot], raw_input, parameters)
+                return {_SLOT_VALUE: (slot, columns.pop(slot)), **columns}
             except InputError as error:
                 first_error = first_error or error
         assert first_error is not None, "there are slots"
@@ -115,6 +128,23 @@ class MultiEmbeddingAdapter(EmbeddingAdapter):
             return self.input_types
         fields = {slot: input_type.model_fields.keys() for slot, input_type in self.input_types.items()}
         return [slot for slot, names in fields.items() if not names.isdisjoint(raw_input)] or self.input_types
+
+    def needs_split(self, row: Row) -> bool:
+        """Return whether a text is to be read in windows, or is very long."""
+        slot, value = row[_SLOT_VALUE]
+        return LONG_TEXTS in row or self.slot_encoders[slot].is_very_long(value)
+
+    def split(self, row: Row) -> list[Row]:
+        """Return a row for each window of a text, else the row itself."""
+        slot, value = row[_SLOT_VALUE]
+        windows = self.slot_encoders[slot].split(value, has_windows=LONG_TEXTS in row)
+        return [{_SLOT_VALUE: (slot, window)} for window in windows]
+
+    def truncation(self, rows: Rows, columns: Mapping[str, Column]) -> dict[int, Output]:
+        """Return how much of each text was read, if not all."""
+        pairs = zip(rows.columns[_SLOT_VALUE], columns[_SLOT_VALUE], strict=True)
+        fields = [self.slot_encoders[slot].truncation(value, encoded) for (slot, value), (_, encoded) in pairs]
+        return {row: own_fields for row, own_fields in enumerate(fields) if own_fields}
 
     def encode(self, rows: Rows) -> dict[str, Column]:
         """Encode each row with the encoder of its slot."""
@@ -159,6 +189,25 @@ def decode_embeddings(arrays: Arrays) -> list[Output]:
         message = "this model has no embedding of its input"
         raise InputError(message, field=f"{PARAMETERS}.return", hint="Omit it.")
     return [{EMBEDDING: row.tolist()} for row in arrays[EMBEDDING]]
+
+
+def embedding_output(encoders: Iterable[str]) -> type[EmbeddingOutput]:
+    """Return the output of a base model, from the names of its encoders."""
+    has_windows = any(issubclass(INPUT_OF[name], LongTextInput) for name in encoders)
+    return TextEmbeddingOutput if has_windows else EmbeddingOutput
+
+
+def _read_columns(
+    slot: str, input_type: type[RawInput], raw_input: Any, parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the value that the encoder of a slot reads, and perhaps `long_texts`.
+
+    `long_texts` is present if a text is to be read in windows.
+    """
+    if issubclass(input_type, LongTextInput):
+        return input_type.of(raw_input, parameters=parameters).columns(slot)
+    own_parameters = {name: value for name, value in parameters.items() if name != LONG_TEXTS}
+    return {slot: input_type.value_of(raw_input, parameters=own_parameters)}
 
 
 def _column(rows: list[Any]) -> Column:

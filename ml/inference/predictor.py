@@ -21,6 +21,7 @@ from ml.errors import MAX_SHOWN_CHARACTERS, PARAMETERS, InputError, PackageError
 from ml.inference.batch_planning import CallCost, even_cuts, lengths_of
 from ml.inference.embedding_adapter import EMBEDDING, decode_embeddings, embedding_adapter
 from ml.inference.onnx_session import OnnxGraphs, open_once, spent_seconds
+from ml.preprocessing.long_texts import join_windows
 from ml.tasks.base import MODEL, StreamingTask
 from plinth.installation import install_command
 
@@ -83,6 +84,8 @@ class Predictor:
         self._device = device
         task = package.task()
         self._adapter: TaskAdapter = task or embedding_adapter(package.encoders())
+        #: True if long texts are split when they are read, which takes time.
+        self.splits_texts = bool(self._adapter.text_columns)
         self._streaming_task = task if isinstance(task, StreamingTask) else None
         self._cost = CallCost() if trunk is None else trunk.cost
         self._runs_rows_alone = any(graph.is_served_row_by_row for graph in self.manifest.graphs.values())
@@ -117,7 +120,7 @@ class Predictor:
         outputs: list[dict[str, Any]] = []
         for rows in self.batches(inputs, request):
             outputs += self.answer(rows, output=request.output)
-        return outputs
+        return self.join(outputs, len(inputs))
 
     def parse_parameters(self, parameters: Mapping[str, Any]) -> ParsedRequest:
         """Check the parameters of a request; raises `InputError` for one that does not exist."""
@@ -142,30 +145,60 @@ class Predictor:
         except InputError as error:
             raise error.with_paths(partial(_path_of, raw_input=raw_input, request=request)) from None
 
+    def read_rows(self, raw_input: Any, request: ParsedRequest) -> list[Row]:
+        """Convert one input to its rows.
+
+        There is one row for each window of a text that is read in windows, else one row. Raises `InputError`.
+        """
+        row = self.read(raw_input, request)
+        return self._adapter.split(row) if self.needs_split(row) else [row]
+
+    def needs_split(self, row: Row) -> bool:
+        """Return whether `read_rows` does more than `read` with this row.
+
+        It makes windows, or tokenizes a very long text.
+        """
+        return self.splits_texts and self._adapter.needs_split(row)
+
+    @staticmethod
+    def join(outputs: list[dict[str, Any]], inputs: int) -> list[dict[str, Any]]:
+        """Return one output for each of `inputs` from the outputs of all their rows."""
+        return outputs if len(outputs) == inputs else join_windows(outputs)
+
     def answer(self, rows: Sequence[Row], *, output: str | None) -> list[dict[str, Any]]:
         """Return one output as JSON for each row, in order.
 
         No output depends on the other rows. Rows of different lengths are split into the calls that cost least (see
         `ml.inference.batch_planning`).
         """
+        raw_rows = _to_rows(rows)
+        columns = self._adapter.encode(raw_rows)
         outputs: list[dict[str, Any]] = [{}] * len(rows)
-        for positions, columns in self._calls(rows):
-            call_outputs = self._call(self._adapter.collate(columns), output)
+        for positions, call_columns in self._calls(columns, len(rows)):
+            call_outputs = self._call(self._adapter.collate(call_columns), output)
             if positions is None:
-                return call_outputs
+                outputs = call_outputs
+                break
             for position, row_output in zip(positions.tolist(), call_outputs, strict=True):
                 outputs[position] = row_output
+        return self._add_truncation(outputs, raw_rows, columns)
+
+    def _add_truncation(
+        self, outputs: list[dict[str, Any]], rows: Rows, columns: Mapping[str, Column]
+    ) -> list[dict[str, Any]]:
+        if self.splits_texts:
+            for row, fields in self._adapter.truncation(rows, columns).items():
+                outputs[row] = {**outputs[row], **fields}
         return outputs
 
-    def _calls(self, rows: Sequence[Row]) -> Iterator[tuple[np.ndarray | None, dict[str, Column]]]:
+    def _calls(self, columns: dict[str, Column], count: int) -> Iterator[tuple[np.ndarray | None, dict[str, Column]]]:
         """Yield the positions of the rows of each call, None for all, and their columns.
 
         The caller runs each call before it requests the next, as the time between is recorded as the cost of the call.
         """
-        columns = self._adapter.encode(_to_rows(rows))
         lengths = lengths_of(columns)
         if self._runs_rows_alone or lengths is None:
-            cuts = [(row, row + 1) for row in range(len(rows))] if self._runs_rows_alone else even_cuts(columns)
+            cuts = [(row, row + 1) for row in range(count)] if self._runs_rows_alone else even_cuts(columns)
             for start, end in cuts:
                 positions = np.arange(start, end)
                 yield (None, columns) if len(cuts) == 1 else (positions, take(columns, positions))
@@ -198,8 +231,10 @@ class Predictor:
         starts = np.cumsum([0, *(len(rows) for _, rows in jobs)]).tolist()
         owners = np.repeat(np.arange(len(jobs)), [len(rows) for _, rows in jobs])
         outputs: list[dict[str, Any]] = [{}] * len(owners)
-        for positions, columns in first._calls([row for _, rows in jobs for row in rows]):
-            batch = first._adapter.collate(columns)
+        raw_rows = _to_rows([row for _, rows in jobs for row in rows])
+        columns = first._adapter.encode(raw_rows)
+        for positions, call_columns in first._calls(columns, len(owners)):
+            batch = first._adapter.collate(call_columns)
             batch |= trunk.run(batch)
             at = np.arange(len(owners)) if positions is None else positions
             for owner in np.unique(owners[at]).tolist():
@@ -208,6 +243,7 @@ class Predictor:
                 own_outputs = jobs[owner][0]._call(own_batch, output)
                 for position, row_output in zip(at[own_rows].tolist(), own_outputs, strict=True):
                     outputs[position] = row_output
+        outputs = first._add_truncation(outputs, raw_rows, columns)
         return [outputs[start:end] for start, end in pairwise(starts)]
 
     @property
@@ -227,12 +263,15 @@ class Predictor:
     def start_sequence(self, row: Row) -> GeneratedSequence:
         """Return the sequence of a row, ready to join the loop."""
         task = self._require_streaming()
-        (sequence,) = task.start_sequences(task.collate(task.encode(_to_rows([row]))))
+        rows = _to_rows([row])
+        columns = task.encode(rows)
+        (sequence,) = task.start_sequences(task.collate(columns))
+        sequence.prompt_fields = task.truncation(rows, columns).get(0, {})
         return sequence
 
     def finish_sequence(self, sequence: GeneratedSequence) -> dict[str, Any]:
         """Return the whole output as JSON, after the sequence has left the loop."""
-        return self._require_streaming().finish_sequence(sequence)
+        return {**self._require_streaming().finish_sequence(sequence), **sequence.prompt_fields}
 
     def _require_streaming(self) -> StreamingTask:
         if self._streaming_task is None:
@@ -258,8 +297,9 @@ class Predictor:
         }
 
     def batches(self, inputs: Sequence[Any], request: ParsedRequest) -> Iterator[list[Row]]:
-        """Read the inputs, as many at a time as one batch may hold.
+        """Read the inputs, in batches of as many rows as one may hold.
 
+        An input may have several rows (see `read_rows`).
         Raises `InputError` with the index of the input that cannot be read.
         """
         if len(inputs) > 1 and _estimate_bytes(request.fields) * len(inputs) > MAX_REQUEST_BYTES:
@@ -269,19 +309,20 @@ class Predictor:
         batch_bytes = total_bytes = 0
         for index, raw_input in enumerate(inputs):
             try:
-                row = self.read(raw_input, request)
+                input_rows = self.read_rows(raw_input, request)
             except InputError as error:
                 error.index = index
                 raise
-            row_bytes = sum(getattr(value, "nbytes", 0) for value in row.values())
-            rows.append(row)
-            batch_bytes, total_bytes = batch_bytes + row_bytes, total_bytes + row_bytes
-            if total_bytes > MAX_REQUEST_BYTES:
-                message = f"the inputs up to this one decode to over {MAX_REQUEST_BYTES >> 20} MiB"
-                raise InputError(message, index=index, hint="Send fewer at a time, or smaller images.")
-            if len(rows) >= BATCH_INPUTS or batch_bytes >= BATCH_BYTES:
-                yield rows
-                rows, batch_bytes = [], 0
+            for row in input_rows:
+                row_bytes = sum(getattr(value, "nbytes", 0) for value in row.values())
+                rows.append(row)
+                batch_bytes, total_bytes = batch_bytes + row_bytes, total_bytes + row_bytes
+                if total_bytes > MAX_REQUEST_BYTES:
+                    message = f"the inputs up to this one decode to over {MAX_REQUEST_BYTES >> 20} MiB"
+                    raise InputError(message, index=index, hint="Send fewer at a time, or smaller images.")
+                if len(rows) >= BATCH_INPUTS or batch_bytes >= BATCH_BYTES:
+                    yield rows
+                    rows, batch_bytes = [], 0
         if rows:
             yield rows
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ml.encoders.base import collate_slots, encode_slots
 from ml.schedule import Schedule
+from ml.wire.text import LONG_TEXTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -72,6 +74,42 @@ class TaskAdapter(BatchAdapter):
 
         Raises `InputError`.
         """
+
+    @cached_property
+    def text_columns(self) -> Mapping[str, str]:
+        """Slot -> column of a row whose values may be longer than the network reads."""
+        return {}
+
+    def needs_split(self, row: Row) -> bool:
+        """Return whether a row must pass through `split` before it is encoded."""
+        return any(
+            LONG_TEXTS in row or self.slot_encoders[slot].is_very_long(row[column])
+            for slot, column in self.text_columns.items()
+        )
+
+    def split(self, row: Row) -> list[Row]:
+        """Return a row for each window of its text, else the row itself.
+
+        There are windows if the row has `long_texts`; their outputs are joined (see `ml.preprocessing.long_texts`).
+        """
+        rows = [{name: value for name, value in row.items() if name != LONG_TEXTS}]
+        for slot, column in self.text_columns.items():
+            split = partial(self.slot_encoders[slot].split, has_windows=LONG_TEXTS in row)
+            rows = [{**part, column: value} for part in rows for value in split(part[column])]
+        return rows
+
+    def truncation(self, rows: Rows, columns: Mapping[str, Column]) -> dict[int, Output]:
+        """Return by row the fields of its output that say how its text was read.
+
+        Rows that were read whole are left out. `columns` are the encoded rows.
+        """
+        fields: dict[int, Output] = {}
+        for slot, column in self.text_columns.items():
+            encoder = self.slot_encoders[slot]
+            for index, (value, encoded) in enumerate(zip(rows.columns[column], columns[slot], strict=True)):
+                if own_fields := encoder.truncation(value, encoded):
+                    fields[index] = own_fields
+        return fields
 
     def predict(self, run: Run, batch: Arrays) -> Arrays:
         """Run the graphs on a batch, in a loop if prediction takes several steps."""
@@ -172,6 +210,15 @@ class Task(TaskAdapter):
 
         `widths` has pooled, latent, ... by slot.
         """
+
+    @cached_property
+    def text_columns(self) -> Mapping[str, str]:
+        """Slots whose encoder may cut a value, and the column it reads."""
+        return {
+            slot: self.encoded_columns[slot]
+            for slot in self.slots
+            if slot in self.encoded_columns and self.slot_encoders[slot].can_truncate
+        }
 
     def input_fields(self) -> Collection[str]:
         """Return the fields of `input_type`."""

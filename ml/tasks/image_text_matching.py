@@ -19,7 +19,7 @@ from ml.preprocessing.augmentation import random_affine
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Run, Signal, Slot
 from ml.tasks.base import Output, Task
-from ml.wire import Base64, ImageInput, Wire
+from ml.wire import Base64, ImageInput, TextOutput, Wire
 from ml.wire.image import Pixels
 from ml.wire.text import NonBlankText
 
@@ -92,7 +92,7 @@ class ImageTextMatchingInput(Wire):
         return self.image is not None or self.pixels is not None
 
 
-class Candidate(Wire):
+class Candidate(TextOutput):
     """One candidate text with its scores."""
 
     text: str
@@ -100,7 +100,7 @@ class Candidate(Wire):
     probability: float = Field(description="Softmax of the similarities of all candidates")
 
 
-class ImageTextMatchingOutput(Wire):
+class ImageTextMatchingOutput(TextOutput):
     """The embedding of the image, or else of the text, and the ranked candidates."""
 
     embedding: list[float] = Field(description="Unit vector in the common space of images and texts")
@@ -159,7 +159,26 @@ class ImageTextMatching(Task):
         request = ImageTextMatchingInput.of(raw_input, parameters=parameters)
         image = ImageInput(image=request.image, pixels=request.pixels).raw() if request.has_image else None
         candidates = request.candidates or ([request.text] if request.has_image and request.text is not None else [])
-        return {"image": image, "text": request.text, "candidates": candidates}
+        return {"image": image, "text": request.text, "candidates": candidates, "whole_lengths": {}}
+
+    def needs_split(self, row: Row) -> bool:
+        """Return whether the text or a candidate is very long."""
+        return any(map(self.slot_encoders["text"].is_very_long, [row["text"] or "", *row["candidates"]]))
+
+    def split(self, row: Row) -> list[Row]:
+        """Return the row, with very long texts tokenized or counted."""
+        encoder: Any = self.slot_encoders["text"]
+        very_long = [text for text in row["candidates"] if encoder.is_very_long(text)]
+        lengths = {text: encoder.count(text) for text in very_long}
+        text = None if row["text"] is None else encoder.split(row["text"], has_windows=False)[0]
+        return [{**row, "text": text, "whole_lengths": lengths}]
+
+    def truncation(self, rows: Rows, columns: Mapping[str, Column]) -> dict[int, Output]:
+        """Return how much was read of texts that were embedded; candidates have their own."""
+        pairs = enumerate(zip(rows.columns["image"], rows.columns["text"], columns["text"], strict=True))
+        truncate = self.slot_encoders["text"].truncation
+        fields = {row: truncate(text, codes) for row, (image, text, codes) in pairs if image is None}
+        return {row: own_fields for row, own_fields in fields.items() if own_fields}
 
     @classmethod
     def to_input_and_target(cls, row: Row) -> tuple[ImageTextMatchingInput, None]:
@@ -184,7 +203,17 @@ class ImageTextMatching(Task):
             "text": encode_text(["" if text is None else text for text in texts]),
             "candidates": [[codes[text] for text in row] for row in rows.columns["candidates"]],
             "candidate_texts": list(rows.columns["candidates"]),
+            "candidate_truncation": self._candidate_truncation(rows, codes),
         }
+
+    def _candidate_truncation(self, rows: Rows, codes: Mapping[str, np.ndarray]) -> list[list[dict[str, int] | None]]:
+        encoder: Any = self.slot_encoders["text"]
+        lengths = {text: length for known in rows.columns["whole_lengths"] for text, length in known.items()}
+        truncation = {
+            text: encoder.truncation(text, text_codes, length=lengths.get(text)).get("truncated")
+            for text, text_codes in codes.items()
+        }
+        return [[truncation[text] for text in texts] for texts in rows.columns["candidates"]]
 
     def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
         """Transform the images if augmentation is on."""
@@ -197,7 +226,7 @@ class ImageTextMatching(Task):
 
         The mask of a candidate that pads a row is all false.
         """
-        signals = {name: column for name, column in columns.items() if name not in ("candidates", "candidate_texts")}
+        signals = {name: column for name, column in columns.items() if not name.startswith("candidate")}
         arrays = super().collate(signals)
         if "candidates" in columns:
             arrays |= self._collate_candidates(columns)
@@ -214,8 +243,15 @@ class ImageTextMatching(Task):
         raw_texts = np.full(shape[:2], "", dtype=object)
         signal[rows, k] = text["signal"]
         mask[rows, k] = text.get("mask", True)
-        raw_texts[rows, k] = [raw_text for row in columns["candidate_texts"] for raw_text in row]
-        return {"candidates": signal, "candidates_mask": mask, "candidate_texts": raw_texts}
+        truncation = np.full(shape[:2], None, dtype=object)
+        for row, column, raw_text, truncated in zip(rows, k, *_flatten(columns), strict=True):
+            raw_texts[row, column], truncation[row, column] = raw_text, truncated
+        return {
+            "candidates": signal,
+            "candidates_mask": mask,
+            "candidate_texts": raw_texts,
+            "candidate_truncation": truncation,
+        }
 
     def predict(self, run: Run, batch: Arrays) -> Arrays:
         """Return `embedding` [B, D] and `similarity` [B, K] of its candidates.
@@ -265,7 +301,12 @@ class ImageTextMatching(Task):
             probabilities = np.exp(arrays["scale"][row] * (similarity[order] - similarity.max(initial=-1)))
             probabilities /= probabilities.sum() if len(order) else 1
             scores = [
-                Candidate(text=arrays["candidate_texts"][row, k], similarity=similarity[k], probability=probability)
+                Candidate(
+                    text=arrays["candidate_texts"][row, k],
+                    similarity=similarity[k],
+                    probability=probability,
+                    truncated=arrays["candidate_truncation"][row, k],
+                )
                 for k, probability in zip(order.tolist(), probabilities.tolist(), strict=True)
             ]
             output = ImageTextMatchingOutput(embedding=arrays["embedding"][row].tolist(), scores=scores or None)
@@ -307,6 +348,11 @@ class ImageTextMatching(Task):
         ]
         example_input = ImageTextMatchingInput(image=ImageInput.make_example().image, candidates=["a cat", "a seven"])
         return example_input, ImageTextMatchingOutput(embedding=[0.6, -0.8], scores=scores)
+
+
+def _flatten(columns: Mapping[str, Column]) -> list[list[Any]]:
+    """Return the texts and the truncation of all candidates of all rows."""
+    return [[value for row in columns[name] for value in row] for name in ("candidate_texts", "candidate_truncation")]
 
 
 def _unique_ids(column: Column) -> np.ndarray:

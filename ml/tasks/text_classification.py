@@ -12,7 +12,7 @@ from ml.metrics import classification
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Signal, Slot
 from ml.tasks.base import MODEL, Output, Task
-from ml.wire import TextInput
+from ml.wire import LongTextInput, LongTextOutput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +38,10 @@ class TextClassificationConfig(Config):
     )
 
 
+class TextClassificationOutput(classification.ClassificationOutput, LongTextOutput):
+    """The most probable class, all probabilities, and how much of the text was read."""
+
+
 class TextClassification(Task):
     """Predicts one class for one text."""
 
@@ -51,8 +55,8 @@ class TextClassification(Task):
     encoders: ClassVar[Mapping[str, str]] = {"text": "text"}
     head = "classifier"
     config_type = TextClassificationConfig
-    input_type = TextInput
-    output_type = classification.ClassificationOutput
+    input_type = LongTextInput
+    output_type = TextClassificationOutput
     metrics = classification.METRICS
     graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {MODEL: ("text", "text_mask")}
     recipe = Schedule(epochs=4)
@@ -72,13 +76,13 @@ class TextClassification(Task):
         return {"classes": len(self.labels), **self.config.model_dump()}
 
     def read(self, raw_input: Any, *, parameters: Mapping[str, Any]) -> Row:
-        """Read the text."""
-        return {"text": self.input_type.value_of(raw_input, parameters=parameters)}
+        """Read the text, and how one is read that is too long."""
+        return self.input_type.of(raw_input, parameters=parameters).columns("text")
 
     @classmethod
-    def to_input_and_target(cls, row: Row) -> tuple[TextInput, str | None]:
+    def to_input_and_target(cls, row: Row) -> tuple[LongTextInput, str | None]:
         """Return the text, and the label."""
-        return TextInput(text=row["text"]), row.get("label")
+        return LongTextInput(text=row["text"]), row.get("label")
 
     def encode(self, rows: Rows) -> dict[str, Column]:
         """Return `text`, int32 [T] per row, and, with labels, `label` int64 [N]."""
@@ -111,8 +115,8 @@ class TextClassification(Task):
         return evaluation
 
     @classmethod
-    def example(cls) -> tuple[TextInput, classification.ClassificationOutput]:
+    def example(cls) -> tuple[LongTextInput, TextClassificationOutput]:
         """A sentence from a review."""
         probabilities = {"negative": 0.04, "positive": 0.96}
-        output = classification.ClassificationOutput(label="positive", confidence=0.96, probabilities=probabilities)
-        return TextInput.make_example(), output
+        output = TextClassificationOutput(label="positive", confidence=0.96, probabilities=probabilities)
+        return LongTextInput.make_example(), output

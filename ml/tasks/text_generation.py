@@ -6,6 +6,7 @@ N documents, W windows of tokens, B batch, T tokens, K cached numbers per positi
 from __future__ import annotations
 
 import secrets
+from functools import cached_property
 from math import exp, log
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
@@ -20,10 +21,11 @@ from ml.generation.detokenizer import detokenize
 from ml.generation.loop import ForcedDecoding, GeneratedSequence, GenerationLoop, GenerationParams
 from ml.generation.sampling import Sampling
 from ml.metrics.base import Evaluation, Metric
+from ml.preprocessing.long_texts import truncation_fields
 from ml.preprocessing.sequence_packing import begin_token, pack_sequences, text_encoder_options
 from ml.signals import Arrays, Feature, Run, Signal, Slot
 from ml.tasks.base import Output, StreamingTask
-from ml.wire import Wire
+from ml.wire import TextOutput, Wire
 from ml.wire.text import Text
 
 if TYPE_CHECKING:
@@ -81,8 +83,11 @@ class TextGenerationInput(Wire):
     stop: Stop = Field(default_factory=list, description="Strings, or one string, before which the text ends")
 
 
-class TextGenerationOutput(Wire):
-    """The generated text, without the prompt."""
+class TextGenerationOutput(TextOutput):
+    """The generated text, without the prompt.
+
+    Of a prompt that is longer than the model reads, the end is read.
+    """
 
     text: str
     finish_reason: str = Field(
@@ -152,7 +157,26 @@ class TextGeneration(StreamingTask):
             seed=secrets.randbelow(SEEDS) if request.seed is None else request.seed,
             stop=tuple(request.stop),
         )
-        return {"prompt": prompt, "params": params}
+        return {"prompt": prompt, "params": params, "whole_length": 0}
+
+    @cached_property
+    def text_columns(self) -> Mapping[str, str]:
+        """The column of prompts."""
+        return {"text": "prompt"}
+
+    def split(self, row: Row) -> list[Row]:
+        """Return the row with the length of its prompt, which is never read in windows."""
+        return [{**row, "whole_length": self._encoder.count(self._end_prompt(row["prompt"]))}]
+
+    def truncation(self, rows: Rows, columns: Mapping[str, Column]) -> dict[int, Output]:
+        """Return how many tokens were read of prompts that were cut."""
+        fields: dict[int, Output] = {}
+        for index, (prompt, tokens) in enumerate(zip(rows.columns["prompt"], columns["text"], strict=True)):
+            if len(tokens) == self._length:
+                length = rows.columns["whole_length"][index] or self._encoder.count(self._end_prompt(prompt))
+                if truncation := truncation_fields(len(tokens) - 1, length):
+                    fields[index] = truncation
+        return fields
 
     @classmethod
     def to_input_and_target(cls, row: Row) -> tuple[TextGenerationInput, str]:

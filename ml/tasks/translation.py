@@ -14,14 +14,13 @@ from pydantic import Field
 
 from ml.config import Config, Count
 from ml.encoders.base import encode_slots
-from ml.encoders.text import CHARACTERS_PER_TOKEN
 from ml.generation.beam_search import LENGTH_PENALTY, search
 from ml.metrics import bleu
 from ml.metrics.base import Evaluation, Metric
 from ml.schedule import Schedule
 from ml.signals import Arrays, Feature, Signal, Slot
 from ml.tasks.base import Output, Task
-from ml.wire import TextInput, Wire
+from ml.wire import TextInput, TextOutput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,8 +41,6 @@ MAX_ROWS_PER_SEARCH: Final = 64
 MAX_BEAMS_PER_SEARCH: Final = 256
 #: Tokens by which an output may exceed its input (Vaswani et al. 2017, section 6.1).
 MAX_EXTRA_TOKENS: Final = 50
-#: Tokens that begin and end a text.
-BOUNDARY_TOKENS: Final = 2
 #: Column -> name under which its texts are stored beside their tokens, for evaluation.
 RAW_TEXTS: Final = {"text": "raw_text", "target": "raw_target"}
 
@@ -86,13 +83,10 @@ class TranslationInput(TextInput):
     )
 
 
-class TranslationOutput(Wire):
-    """The translation."""
+class TranslationOutput(TextOutput):
+    """The translation, and how much of the text was read."""
 
     text: str
-    truncated: bool = Field(
-        False, description="Whether the input was longer than the model reads, so that its end was not translated"
-    )
 
 
 class Translation(Task):
@@ -174,23 +168,14 @@ class Translation(Task):
     def encode(self, rows: Rows) -> dict[str, Column]:
         """Return the tokens of each text; for training rows also the raw texts.
 
-        Requests have `beams` and `max_length`, int64 [N], and `truncated`, bool [N], whether the text was cut.
+        Requests have `beams` and `max_length`, int64 [N].
         """
         encoded_columns = {name: column for name, column in self.encoded_columns.items() if column in rows.columns}
         columns = encode_slots(self.slot_encoders, encoded_columns, rows)
         if "target" in encoded_columns:
             columns |= {name: list(rows.columns[column]) for column, name in RAW_TEXTS.items()}
         options = {name: rows.columns[name] for name in ("beams", "max_length") if name in rows.columns}
-        if options:
-            columns["truncated"] = self._is_truncated(rows.columns["text"])
         return {**columns, **{name: np.array(values, dtype=np.int64) for name, values in options.items()}}
-
-    def _is_truncated(self, texts: Sequence[str]) -> np.ndarray:
-        encoder = cast("TextEncoder", self.slot_encoders["text"])
-        # A text of more characters is truncated, whatever its tokens are.
-        max_characters = CHARACTERS_PER_TOKEN * encoder.config.max_length
-        tokens = encoder.tokenize_whole([text[:max_characters] for text in texts])
-        return np.array([len(row) + BOUNDARY_TOKENS > encoder.config.max_length for row in tokens])
 
     def collate(self, columns: dict[str, Column]) -> Arrays:
         """Return tokens and masks."""
@@ -223,11 +208,8 @@ class Translation(Task):
         return {"tokens": tokens}
 
     def decode(self, arrays: Arrays) -> list[Output]:
-        """Decode `tokens` int64 [B, T], with `truncated` bool [B] of the input."""
-        return [
-            TranslationOutput(text=self._target_encoder.decode(tokens), truncated=is_truncated).to_json()
-            for tokens, is_truncated in zip(arrays["tokens"], arrays["truncated"].tolist(), strict=True)
-        ]
+        """Decode `tokens` int64 [B, T]."""
+        return [TranslationOutput(text=self._target_encoder.decode(tokens)).to_json() for tokens in arrays["tokens"]]
 
     def collect(self, outputs: Arrays, batch: Arrays, predict: Callable[[], Arrays]) -> Arrays:
         """Return the tokens of the real predictions."""

@@ -7,9 +7,21 @@ from ml.wire.audio import AudioInput
 from ml.wire.base import Base64, RawInput, Wire
 from ml.wire.image import ImageInput
 from ml.wire.items import HistoryInput
-from ml.wire.text import TextInput
+from ml.wire.text import LongTextInput, LongTextOutput, TextInput, TextOutput
 
-__all__ = ["INPUT_OF", "AudioInput", "Base64", "HistoryInput", "ImageInput", "RawInput", "TextInput", "Wire"]
+__all__ = [
+    "INPUT_OF",
+    "AudioInput",
+    "Base64",
+    "HistoryInput",
+    "ImageInput",
+    "LongTextInput",
+    "LongTextOutput",
+    "RawInput",
+    "TextInput",
+    "TextOutput",
+    "Wire",
+]
 
 #: Encoder -> input of a base model that reads with it. A base model returns embeddings only.
 INPUT_OF: Final[Mapping[str, type[RawInput]]] = {
@@ -17,5 +29,5 @@ INPUT_OF: Final[Mapping[str, type[RawInput]]] = {
     "image": ImageInput,
     "items": HistoryInput,
     "log_mel": AudioInput,
-    "text": TextInput,
+    "text": LongTextInput,
 }

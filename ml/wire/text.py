@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from ml.wire.base import RawInput
+from ml.wire.base import RawInput, Wire
+
+#: Field of an input, and column of its row.
+LONG_TEXTS: Final = "long_texts"
 
 
 def _decode(value: object) -> object:
@@ -47,3 +50,50 @@ class TextInput(RawInput):
     def make_example(cls) -> Self:
         """A sentence."""
         return cls(text="A quiet, moving film.")
+
+
+class LongTextInput(TextInput):
+    """One text, and how one is read that is longer than the model reads."""
+
+    long_texts: Literal["cut", "windows"] = Field(
+        "cut",
+        exclude_if=lambda value: value == "cut",
+        description="Reading of a text that is longer than the model reads: `cut` reads its beginning; `windows` reads "
+        "all of it in overlapping windows, and averages their probabilities or embeddings",
+    )
+
+    def columns(self, name: str) -> dict[str, Any]:
+        """Return the columns of a row: the text as `name`, and perhaps `long_texts`.
+
+        `long_texts` is present if the text is to be read in windows.
+        """
+        return {name: self.raw(), **({LONG_TEXTS: self.long_texts} if self.long_texts == "windows" else {})}
+
+
+class Truncation(BaseModel):
+    """Length of a text that was longer than the model reads."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kept: int = Field(ge=0, description="Tokens that were read")
+    of: int = Field(ge=0, description="Tokens of the text")
+
+
+class TextOutput(Wire):
+    """Output for a text, which may have been cut."""
+
+    truncated: Truncation | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="Present if the text is longer than the model reads, so that the rest had no effect",
+    )
+
+
+class LongTextOutput(TextOutput):
+    """Output for a text, which may have been cut, or read in several windows."""
+
+    windows: int | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="With `long_texts: windows`, the number of windows whose outputs were averaged",
+    )

@@ -9,6 +9,7 @@ import torch
 
 from ml.config import Choice
 from ml.data.rows import Rows
+from ml.encoders.text import TextEncoder
 from ml.errors import InputError
 from ml.learning.export.torch_runner import make_runner
 from ml.learning.nn.architectures import ARCHITECTURES
@@ -186,12 +187,14 @@ def test_an_invalid_request_raises_an_input_error(raw_input: dict[str, Any], mes
         task.read(raw_input, parameters={})
 
 
-def test_a_text_that_is_too_long_is_cut_and_marked_as_truncated() -> None:
-    task, network = _build()
-    run = make_runner(network, task.graphs, device=torch.device("cpu"))
-    max_length = task.slot_encoders["text"].config.max_length
-    batch = _collate(task, ["quiet " * (max_length - 2), "quiet " * (max_length + 5), "loud"], beams=1, max_length=2)
-    outputs = task.decode({**batch, **task.predict(run, batch)})
-    read = batch["text_mask"].sum(axis=1)
-    assert [output["truncated"] for output in outputs] == [bool(read[0] > max_length), True, False]
-    assert read[1] == max_length
+def test_a_text_that_is_too_long_is_cut_and_its_tokens_are_counted() -> None:
+    task, _ = _build()
+    encoder = task.slot_encoders["text"]
+    assert isinstance(encoder, TextEncoder)
+    max_length = encoder.config.max_length
+    rows = [task.read({"text": text}, parameters={}) for text in ("quiet " * (max_length + 5), "loud")]
+    batch = Rows({name: [row[name] for row in rows] for name in rows[0]})
+    columns = task.encode(batch)
+    assert [len(tokens) for tokens in columns["text"]] == [max_length, 3]
+    length = len(encoder.tokenize_whole(["quiet " * (max_length + 4) + "quiet"])[0])
+    assert task.truncation(batch, columns) == {0: {"truncated": {"kept": max_length - 2, "of": length}}}

@@ -20,6 +20,7 @@ import onnxruntime
 
 from ml.errors import InputError
 from ml.inference.cpu_features import saturates
+from ml.preprocessing.long_texts import join_windows
 
 FOLDER: Final = Path(__file__).resolve().parent
 FORMAT_VERSION: Final = 2
@@ -77,6 +78,17 @@ class Model:
         names = {"signal": slot, "mask": f"{slot}_mask"}
         return {names[name]: array for name, array in arrays.items()}
 
+    def truncation(self, slot: str, inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return by input the fields of its output that say how its text was read.
+
+        There are none for other inputs, and for a text that was read whole at once.
+        """
+        module = self.preprocessor(slot)
+        if not hasattr(module, "truncation"):
+            return [{} for _ in inputs]
+        fields: list[dict[str, Any]] = module.truncation(inputs, self.encoder(slot)["config"], self.folder(slot))
+        return fields
+
     def run(self, graph: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return all outputs of a graph.
 
@@ -95,11 +107,21 @@ class Model:
         `parameters` are fields of all inputs; those of an input take precedence.
         """
         complete = [{**self.metadata["default_parameters"], **(parameters or {}), **raw_input} for raw_input in inputs]
-        batch_size = self.metadata["max_batch_size"] or max(1, len(complete))
+        rows = [row for raw_input in complete for row in self._split(raw_input)]
+        batch_size = self.metadata["max_batch_size"] or max(1, len(rows))
         outputs: list[dict[str, Any]] = []
-        for start in range(0, len(complete), batch_size):
-            outputs += self.postprocessor.predict(complete[start : start + batch_size], self)
-        return outputs
+        for start in range(0, len(rows), batch_size):
+            outputs += self.postprocessor.predict(rows[start : start + batch_size], self)
+        return join_windows(outputs) if len(rows) > len(complete) else outputs
+
+    def _split(self, raw_input: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return an input for each window of its text, or the input itself."""
+        slot = next(iter(self.metadata["inputs"]))
+        module = self.preprocessor(slot)
+        if raw_input.get("long_texts") != "windows" or not hasattr(module, "split"):
+            return [raw_input]
+        windows: list[dict[str, Any]] = module.split(raw_input, self.encoder(slot)["config"], self.folder(slot))
+        return windows
 
     def read_file(self, path: Path) -> dict[str, Any]:
         """Return the input that a file is."""

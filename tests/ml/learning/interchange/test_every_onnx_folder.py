@@ -37,6 +37,8 @@ sys.path.insert(0, sys.argv[0].rpartition("/")[0])
 import runpy
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+#: Longer than any of the models reads.
+LONG_TEXT = ("a quiet, moving film " * 300).strip()
 #: Makes random predictions equal.
 SEED = {"seed": 3}
 
@@ -108,6 +110,13 @@ def inputs_of(package: ModelPackage, columns: Any) -> list[dict[str, Any]]:
         inputs[0] |= {"label": "1"}
     if "candidates" in task.input_type.model_fields:
         inputs += [{"text": "quiet film"}, {"image": inputs[0]["image"]}]
+        inputs += [{"image": inputs[0]["image"], "candidates": [LONG_TEXT, "film"]}, {"text": LONG_TEXT}]
+    if task.name in ("text_classification", "translation"):
+        inputs += [{"text": LONG_TEXT}, {"text": " " * 9000 + LONG_TEXT}]
+    if "long_texts" in task.input_type.model_fields:
+        inputs += [{"text": text, "long_texts": "windows"} for text in (LONG_TEXT, "film")]
+    if task.name == "text_generation":
+        inputs.append({"prompt": LONG_TEXT, "max_new_tokens": 4})
     return [{**row, **SEED} if "seed" in task.input_type.model_fields else row for row in inputs]
 
 
@@ -148,6 +157,20 @@ def test_a_base_model_predicts_embeddings(tmp_path: Path) -> None:
     assert is_close(predict_isolated(tmp_path / "out", inputs), Predictor.load(package).predict(inputs))
     report = export_model(package.directory, tmp_path / "again", format="onnx", opset=17)
     assert report["opset"] == {"model": 17}
+
+
+def test_a_base_model_of_texts_says_how_much_it_read(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "objective": "masked_language_modeling",
+        "architecture": {"name": "bert", "config": ARCHITECTURES["bert"].tiny().model_dump(mode="json")},
+    }
+    package = run(samples.path({"text": "text"}), tmp_path / "work", spec("pretrain", **options)).package
+    export_model(package.directory, tmp_path / "out", format="onnx")
+    inputs = [{"text": "a film"}, {"text": LONG_TEXT}, {"text": LONG_TEXT, "long_texts": "windows"}]
+    outputs, expected = predict_isolated(tmp_path / "out", inputs), Predictor.load(package).predict(inputs)
+    assert is_close(outputs, expected)
+    assert ["truncated" in output for output in outputs] == [False, True, False]
+    assert outputs[2]["windows"] > 2
 
 
 def test_a_graph_in_two_files_runs_them_one_after_the_other(tmp_path: Path) -> None:

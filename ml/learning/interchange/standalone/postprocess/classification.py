@@ -1,6 +1,7 @@
 """Label, confidence and probabilities from logits.
 
-`logits` [batch, classes]: their softmax is the probability of each of `labels`, in that order.
+`logits` [batch, classes]: their softmax is the probability of each of `labels`, in that order. An output for a text
+that was cut has `truncated`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     labels = model.metadata["labels"]
     return [
-        {"label": labels[best], "confidence": row[best], "probabilities": dict(zip(labels, row, strict=True))}
-        for best, row in zip(probabilities.argmax(axis=1).tolist(), probabilities.tolist(), strict=True)
+        {"label": labels[best], "confidence": row[best], "probabilities": dict(zip(labels, row, strict=True)), **fields}
+        for best, row, fields in zip(
+            probabilities.argmax(axis=1).tolist(), probabilities.tolist(), model.truncation(slot, inputs), strict=True
+        )
     ]

@@ -1,6 +1,7 @@
 """Embeddings of inputs.
 
-`embedding` [batch, width] is a vector that is close to those of similar inputs. Only the first slot is read.
+`embedding` [batch, width] is a vector that is close to those of similar inputs. Only the first slot is read. An output
+for a text that was cut has `truncated`.
 """
 
 from __future__ import annotations
@@ -14,4 +15,7 @@ def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
     """Return the embedding of each input."""
     slot = next(iter(model.metadata["inputs"]))
     graph = "model" if "model" in model.metadata["graphs"] else slot
-    return [{"embedding": row} for row in model.run(graph, model.encode(slot, inputs))["embedding"].tolist()]
+    embeddings = model.run(graph, model.encode(slot, inputs))["embedding"].tolist()
+    return [
+        {"embedding": row, **fields} for row, fields in zip(embeddings, model.truncation(slot, inputs), strict=True)
+    ]

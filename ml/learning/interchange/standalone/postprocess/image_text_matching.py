@@ -2,7 +2,7 @@
 
 The graphs `image` and `text` return `image_embedding` and `text_embedding` [batch, width], of length 1: their scalar
 product is the similarity of an image and a text. The softmax over the candidates of similarity times `scale`, an output
-of the graph `text`, is the probability of each candidate.
+of the graph `text`, is the probability of each candidate. A text that was cut has `truncated`, with the tokens read.
 """
 
 from __future__ import annotations
@@ -26,15 +26,18 @@ def _predict_one(raw_input: dict[str, Any], model: Any) -> dict[str, Any]:
         texts = [raw_input["text"]]
     slot = "image" if has_image else "text"
     embedding = model.run(slot, model.encode(slot, [raw_input]))[f"{slot}_embedding"][0]
+    (fields,) = model.truncation(slot, [raw_input])
     if not texts:
-        return {"embedding": embedding.tolist(), "scores": None}
-    outputs = model.run("text", model.encode("text", [{"text": text} for text in texts]))
+        return {"embedding": embedding.tolist(), "scores": None, **fields}
+    candidates = [{"text": text} for text in texts]
+    outputs = model.run("text", model.encode("text", candidates))
+    truncation = model.truncation("text", candidates)
     similarity = (outputs["text_embedding"] * embedding).sum(axis=1).astype(np.float64)
     order = np.argsort(-similarity, kind="stable").tolist()
     probabilities = np.exp(outputs["scale"].reshape(-1)[0] * (similarity[order] - similarity.max()))
     probabilities /= probabilities.sum()
     scores = [
-        {"text": texts[index], "similarity": float(similarity[index]), "probability": probability}
+        {"text": texts[index], "similarity": float(similarity[index]), "probability": probability, **truncation[index]}
         for index, probability in zip(order, probabilities.tolist(), strict=True)
     ]
-    return {"embedding": embedding.tolist(), "scores": scores}
+    return {"embedding": embedding.tolist(), "scores": scores, **fields}

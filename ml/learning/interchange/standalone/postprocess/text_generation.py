@@ -2,14 +2,14 @@
 
 `step` reads tokens and returns `logits` for the next token. A prompt is tokenized without the template of the
 tokenizer; the token that `special` names as begin (or else end) goes before it, and the last `max_length` - 1 tokens of
-the prompt are read. If `task.state.prompted` is true, a line break ends the prompt. Turns of a conversation are written
-as `User: ...`, with a blank line between them, and `Assistant:` at the end. If `task.state.state_width` is 0, all
-tokens are read at every step; if it is K, the prompt is read once with an empty `text_state`, float32 [batch, 0, K],
-and `text_state_mask`, bool [batch, 0], and then only the newest token, with `text_next_state` and
-`text_next_state_mask` of the previous step. `runtime/loop.py` does this, `runtime/sampling.py` draws the token
-(`temperature`, `top_k`, `top_p`, `seed`), and `runtime/detokenizer.py` converts tokens to text, which ends before a
-`stop` string. Generation also ends at the token named as end, and after `max_new_tokens`. Beyond `task.state.context`
-tokens, the first token and the latest half are read again.
+the prompt are read; `truncated` then says how many. If `task.state.prompted` is true, a line break ends the prompt.
+Turns of a conversation are written as `User: ...`, with a blank line between them, and `Assistant:` at the end. If
+`task.state.state_width` is 0, all tokens are read at every step; if it is K, the prompt is read once with an empty
+`text_state`, float32 [batch, 0, K], and `text_state_mask`, bool [batch, 0], and then only the newest token, with
+`text_next_state` and `text_next_state_mask` of the previous step. `runtime/loop.py` does this, `runtime/sampling.py`
+draws the token (`temperature`, `top_k`, `top_p`, `seed`), and `runtime/detokenizer.py` converts tokens to text, which
+ends before a `stop` string. Generation also ends at the token named as end, and after `max_new_tokens`. Beyond
+`task.state.context` tokens, the first token and the latest half are read again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from ml.generation.loop import GeneratedSequence, GenerationLoop, GenerationParams
 from ml.generation.sampling import Sampling
+from ml.preprocessing.long_texts import truncation_fields
 
 TASKS: Final = ("text_generation",)
 #: Field of an input that a file fills.
@@ -43,6 +44,7 @@ def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:
             "seed": sequence.params.seed,
             "prompt_tokens": sequence.prompt_tokens,
             "new_tokens": len(sequence.new_tokens),
+            **sequence.prompt_fields,
         }
         for sequence in sequences
     ]
@@ -58,6 +60,7 @@ def _start_sequences(inputs: list[dict[str, Any]], model: Any, *, is_prompted: b
         prompt = tokenizer.encode(_prompt(raw_input, is_prompted=is_prompted), add_special_tokens=False).ids
         tokens = [special.get("begin", special["end"]), *prompt[max(0, len(prompt) - config["max_length"] + 1) :]]
         sequences.append(GeneratedSequence(tokens, _generation_params(raw_input), decode=decode, end=special["end"]))
+        sequences[-1].prompt_fields = truncation_fields(len(tokens) - 1, len(prompt))
     return sequences
 
 

@@ -6,8 +6,8 @@
 appended; it returns `log_probabilities` of the next token. `beams` sequences are followed together; 1 is greedy search.
 `runtime/beam_search.py` compares them (`length_penalty`) and decides when a text ends: at the token named as end, or
 after `max_length` tokens, or 50 more than the source has. Padding, begin and mask tokens are never generated.
-`tokenizer.json` of the target converts the tokens to text, without special tokens. `truncated` is true if the source
-was cut.
+`tokenizer.json` of the target converts the tokens to text, without special tokens. `truncated` says how many
+tokens of the source were read, if it was cut.
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ def _predict_one(raw_input: dict[str, Any], model: Any) -> dict[str, Any]:
     config = model.metadata["task"]["config"]
     # If both languages share one vocabulary, there is no encoder of the target.
     target_slot = "target" if model.metadata["targets"] else "text"
-    source_config, target_config = (model.encoder(slot)["config"] for slot in ("text", target_slot))
-    source, target = (model.preprocessor("text").load_tokenizer(model.folder(slot)) for slot in ("text", target_slot))
-    special = {role: target.token_to_id(name) for role, name in target_config["special"].items()}
+    target = model.preprocessor("text").load_tokenizer(model.folder(target_slot))
+    special = {role: target.token_to_id(name) for role, name in model.encoder(target_slot)["config"]["special"].items()}
     arrays = model.encode("text", [raw_input])
     beams = raw_input.get("beams") or config["beams"]
     max_length = min(raw_input.get("max_length") or config["max_length"], arrays["text"].shape[1] + MAX_EXTRA_TOKENS)
@@ -49,8 +48,8 @@ def _predict_one(raw_input: dict[str, Any], model: Any) -> dict[str, Any]:
         beams=beams,
         length_penalty=config["length_penalty"],
     )
-    is_truncated = len(source.encode(raw_input["text"].strip())) > source_config["max_length"]
-    return {"text": target.decode(hypothesis.tokens, skip_special_tokens=True), "truncated": is_truncated}
+    (fields,) = model.truncation("text", [raw_input])
+    return {"text": target.decode(hypothesis.tokens, skip_special_tokens=True), **fields}
 
 
 class _Step:
