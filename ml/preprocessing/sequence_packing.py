@@ -26,7 +26,10 @@ MAX_VOCABULARY: Final = 16_384
 
 def text_encoder_options(summary: DatasetSummary) -> dict[str, Any]:
     """Return options of a text encoder for packed text, by the amount of text."""
-    characters = summary.facts.get("text", {}).get("mean_letters", 0) * max(1, sum(summary.splits.values()))
+    facts = summary.facts.get("text", {})
+    # Data sets of version 0.1 have `mean_letters`.
+    mean = facts.get("mean_characters", facts.get("mean_letters", 0))
+    characters = mean * max(1, sum(summary.splits.values()))
     vocabulary_size = 2 ** round(log2(max(1.0, characters / CHARACTERS_PER_VOCABULARY_TOKEN)))
     vocabulary_size = min(MAX_VOCABULARY, max(MIN_VOCABULARY, vocabulary_size))
     return {"max_length": WINDOW_TOKENS, "vocabulary_size": vocabulary_size}

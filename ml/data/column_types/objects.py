@@ -159,7 +159,7 @@ class ObjectsType(ColumnType[Objects]):
         The number of crowds is added if there are any.
         """
         per_class = {label: self._counts[label] for label in self.classes()}
-        facts = {"objects": self._counts.total(), "most_in_one": self._max_objects, "per_class": per_class}
+        facts = {"objects": self._counts.total(), "max_in_image": self._max_objects, "per_class": per_class}
         return {**facts, "crowds": self._crowd_counts.total()} if self._crowd_counts else facts
 
     def finish(self) -> None:

@@ -63,4 +63,4 @@ class TextType(ColumnType[str]):
 
     def facts(self) -> dict[str, Any]:
         """Return the lengths of texts in characters (code points)."""
-        return {"mean_letters": self._characters / max(1, self._texts), "max_letters": self._max_characters}
+        return {"mean_characters": self._characters / max(1, self._texts), "max_characters": self._max_characters}

@@ -127,7 +127,7 @@ def test_the_vocabulary_grows_with_the_text():
             format="x",
             columns={"text": "text"},
             splits={"train": 10},
-            facts={"text": {"mean_letters": characters / 10}},
+            facts={"text": {"mean_characters": characters / 10}},
         )
         return TextGeneration.encoder_options(summary)["text"]["vocabulary_size"]
 
