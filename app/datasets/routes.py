@@ -189,7 +189,8 @@ def delete_dataset(dataset: DatasetReference, session: SessionDep, blobs: BlobsD
 def read_dataset_report(dataset: DatasetReference, session: SessionDep) -> DatasetReport:
     """Read every problem in the data: its place, its reason and how to fix it."""
     row = datasets.get(session, dataset)
-    report = DatasetReport.model_validate({**(row.report or {}), "state": row.state})
+    measured = {name: (row.summary or {}).get(name) for name in ("class_counts", "facts")}
+    report = DatasetReport.model_validate({**measured, **(row.report or {}), "state": row.state})
     report.fixes = suggest_fixes(row, report)
     return report
 

@@ -194,6 +194,10 @@ class DatasetReport(BaseModel):
     errors: list[ReportItem] = []
     splits: dict[str, int] = {}
     classes: Any = None
+    #: Column to the number of rows of its classes; null until the data is ready.
+    class_counts: dict[str, dict[str, int]] | None = None
+    #: Measurements by column, such as the sizes of images; null until the data is ready.
+    facts: dict[str, Any] | None = None
     suggestions: list[Any] = []
     guess: dict[str, Any] | None = None
     fixes: list[Fix] = Field([], description="Operations of `derive` that remove findings.")

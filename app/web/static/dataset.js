@@ -1,0 +1,144 @@
+// Data set: what was recognized, its health, findings with their places, and rows.
+
+import { API, Problem, get, query, request } from "./api.js";
+import { byId, h, show } from "./dom.js";
+import { ago, bytes, number, words } from "./format.js";
+import { badge } from "./job_parts.js";
+import { input, target } from "./values.js";
+
+const id = decodeURIComponent(location.pathname.split("/")[2]);
+const path = `${API}/datasets/${encodeURIComponent(id)}`;
+const BUSY = ["importing", "validating"];
+let split = "train";
+
+const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+
+function guessOf(report, dataset) {
+  const columns = Object.entries(report.guess?.columns ?? {}).map(([name, column]) => `${name} = ${column}`);
+  const parts = [words(dataset.task), dataset.format ? `read as ${words(dataset.format)}` : "", columns.join(", "), dataset.classes ? plural(dataset.classes.length, "class").replace("classs", "classes") : ""];
+  return parts.filter(Boolean).join("; ");
+}
+
+function meter(entries, total) {
+  return h("ul", { class: "bars" }, entries.map(([name, count]) => h("li", null,
+    h("span", { class: "bar-label" }, name),
+    h("progress", { max: String(Math.max(total, 1)), value: String(count), "aria-label": name }),
+    h("span", { class: "bar-value" }, number(count)))));
+}
+
+function measures(facts) {
+  const lines = [];
+  for (const [column, values] of Object.entries(facts ?? {})) {
+    for (const [name, value] of Object.entries(values)) {
+      if (typeof value === "number" || typeof value === "string") lines.push([`${column}: ${words(name)}`, number(value)]);
+    }
+  }
+  return lines.flatMap(([name, value]) => [h("dt", null, name), h("dd", null, value)]);
+}
+
+function health(dataset, report) {
+  byId("health").hidden = false;
+  show(byId("splits"), meter(Object.entries(dataset.splits), dataset.rows));
+  const counts = Object.entries(Object.values(report.class_counts ?? {})[0] ?? report.facts?.objects?.per_class ?? {}).sort((a, b) => b[1] - a[1]);
+  byId("classes-card").hidden = counts.length === 0;
+  show(byId("classes"), meter(counts.slice(0, 30), counts[0]?.[1]), counts.length > 30 ? h("p", { class: "hint" }, `and ${counts.length - 30} more`) : "");
+  const sizes = measures(report.facts);
+  byId("measures-card").hidden = sizes.length === 0;
+  show(byId("measures"), sizes);
+}
+
+const placeOf = (sample) => [sample.file, sample.row ? `row ${sample.row}` : sample.line ? `line ${sample.line}` : "", sample.column, sample.found ? `found ${sample.found}` : "", sample.expected ? `expected ${sample.expected}` : ""].filter(Boolean).join(", ");
+
+function findings(report) {
+  const items = report.errors;
+  byId("findings-section").hidden = items.length === 0;
+  show(byId("findings"), items.map((item) => h("tr", null,
+    h("th", { scope: "row" }, h("span", { class: `severity-${item.severity}` }, words(item.code)), h("span", { class: "sub" }, item.severity)),
+    h("td", { class: "number-cell" }, number(item.count)),
+    h("td", null, item.hint ?? ""),
+    h("td", { class: "wide" }, h("ul", { class: "list" }, item.sample.slice(0, 5).map((sample) => h("li", { class: "sub" }, placeOf(sample))))))));
+  const quote = (text) => `"${String(text ?? "").replaceAll('"', '""')}"`;
+  const lines = [["code", "severity", "count", "hint", "file", "row", "line", "column", "found", "expected"].join(",")];
+  for (const item of items) for (const sample of item.sample.length ? item.sample : [{}]) lines.push([item.code, item.severity, item.count, item.hint, sample.file, sample.row, sample.line, sample.column, sample.found, sample.expected].map(quote).join(","));
+  byId("download").href = URL.createObjectURL(new Blob([`${lines.join("\n")}\n`], { type: "text/csv" }));
+  byId("download").download = "findings.csv";
+  const notes = [report.reading, ...report.suggestions].filter(Boolean).map((note) => note.message ?? note);
+  byId("notes-section").hidden = notes.length === 0;
+  show(byId("notes"), notes.map((note) => h("li", { class: "hint" }, typeof note === "string" ? note : JSON.stringify(note))));
+}
+
+async function rows() {
+  const preview = await get(query(`${path}/preview`, { split, limit: 24 }));
+  const cards = preview.data.map((row) => h("li", { class: "card" }, input(row.input, row.target), h("div", { class: "target" }, target(row.target))));
+  const list = byId("rows");
+  list.replaceChildren(...cards);
+  const isText = preview.data[0] && !("image" in preview.data[0].input);
+  list.classList.toggle("texts", Boolean(isText));
+  for (const picture of list.querySelectorAll("img")) picture.addEventListener("load", () => picture.classList.toggle("tiny", picture.naturalWidth < 64));
+}
+
+function tabs(dataset) {
+  byId("rows-section").hidden = false;
+  const buttons = Object.keys(dataset.splits).filter((name) => dataset.splits[name] > 0).map((name) => h("button", { type: "button", "aria-pressed": String(name === split), onclick: () => { split = name; tabs(dataset); rows(); } }, name));
+  byId("split-tabs").replaceChildren(...buttons);
+}
+
+async function versions(dataset) {
+  const page = await get(query(`${API}/datasets`, { limit: 200 }));
+  const same = page.data.filter((item) => item.name === dataset.name);
+  byId("versions-section").hidden = same.length < 2;
+  show(byId("versions"), same.map((item) => h("li", null, item.id === dataset.id ? `version ${item.version} (this)` : h("a", { href: `/data/${item.id}` }, `version ${item.version}`), " ", badge(item.state))));
+}
+
+function head(dataset) {
+  const title = `${dataset.name}@${dataset.version}`;
+  byId("title").textContent = title;
+  document.title = `${title} - Plinth`;
+  show(byId("facts"), badge(dataset.state), h("span", { class: "hint" }, [dataset.rows === null ? "" : plural(dataset.rows, "row"), dataset.bytes ? bytes(dataset.bytes) : "", `brought ${ago(dataset.created_at)}`].filter(Boolean).join(", ")));
+  byId("train").hidden = dataset.state !== "ready";
+  byId("train").href = query("/train", { dataset: title });
+  byId("delete").hidden = BUSY.includes(dataset.state);
+  byId("confirm-text").textContent = `${title} will be deleted with its ${dataset.rows === null ? "" : `${plural(dataset.rows, "row")}`}. Other versions and models that learned from it stay.`;
+}
+
+function refusal(dataset) {
+  const { error } = dataset;
+  show(byId("error"), error ? h("div", { class: "notice bad", role: "alert" }, h("h2", null, "This data was refused"), h("p", null, error.message), error.hint ? h("p", null, error.hint) : "", h("p", null, h("a", { href: "/data" }, "Bring it again"))) : "");
+}
+
+async function update() {
+  try {
+    const [dataset, report] = await Promise.all([get(path), get(`${path}/report`)]);
+    head(dataset);
+    refusal(dataset);
+    byId("guess").textContent = BUSY.includes(dataset.state) ? "The rows are checked; this page goes on by itself." : guessOf(report, dataset);
+    findings(report);
+    byId("dataset").removeAttribute("aria-busy");
+    if (BUSY.includes(dataset.state)) {
+      setTimeout(update, 700);
+      return;
+    }
+    await versions(dataset);
+    if (dataset.state !== "ready") return;
+    health(dataset, report);
+    split = dataset.splits[split] ? split : Object.keys(dataset.splits).find((name) => dataset.splits[name] > 0) ?? "train";
+    tabs(dataset);
+    await rows();
+  } catch (error) {
+    if (!(error instanceof Problem)) { setTimeout(update, 2000); return; }
+    byId("title").textContent = "There is no such data set";
+    show(byId("error"), h("p", { class: "notice bad", role: "alert" }, error.message));
+  }
+}
+
+byId("delete").addEventListener("click", () => byId("confirm").showModal());
+byId("confirm").addEventListener("close", async () => {
+  if (byId("confirm").returnValue !== "delete") return;
+  try {
+    await request("DELETE", path);
+    location.assign("/data");
+  } catch (error) {
+    show(byId("error"), h("p", { class: "notice bad", role: "alert" }, error.message));
+  }
+});
+update();

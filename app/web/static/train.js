@@ -1,0 +1,121 @@
+// Train: the form of a fine-tuning job, checked by the service while it is filled in.
+
+import { API, Problem, get, post, query } from "./api.js";
+import { byId, h, show } from "./dom.js";
+import { number, words } from "./format.js";
+
+const SCHEDULE = ["epochs", "batch_size", "learning_rate"];
+let datasets = [];
+let catalog = null;
+let models = [];
+let round = 0;
+
+const dataset = () => datasets.find((item) => `${item.name}@${item.version}` === byId("dataset").value);
+const option = (value, text = value, attributes = {}) => h("option", { value, ...attributes }, text);
+
+function spec() {
+  const schedule = {};
+  for (const name of SCHEDULE) if (byId(name).value !== "") schedule[name] = Number(byId(name).value);
+  if (byId("optimizer").value) schedule.optimizer = byId("optimizer").value;
+  const body = { kind: "finetune", dataset: byId("dataset").value, task: byId("task").value, model: byId("model").value, seed: Number(byId("seed").value || 0) };
+  if (Object.keys(schedule).length) body.schedule = schedule;
+  if (byId("base").value) body.start_from = byId("base").value;
+  else if (byId("architecture").value) body.architecture = byId("architecture").value;
+  if (byId("tuning").value) body.tuning = byId("tuning").value;
+  return body;
+}
+
+function lines(plan) {
+  const { schedule } = plan;
+  const architectures = Object.entries(plan.architectures ?? {}).map(([slot, item]) => `${words(item)} for ${slot}`).join(", ");
+  const entries = [
+    ["task", words(plan.task)], ["network", plan.start_from ? `that of ${plan.start_from}` : architectures], ["tuning", words(plan.tuning)],
+    ["epochs", schedule.epochs], ["batch size", schedule.batch_size], ["learning rate", schedule.learning_rate], ["optimizer", schedule.optimizer],
+    ["early stopping", schedule.early_stopping ? `after ${schedule.early_stopping.patience} epochs without a better ${words(schedule.early_stopping.monitor)}` : "none"],
+    ["augmentation", plan.task?.config?.augmentation], ["seed", plan.seed],
+  ];
+  return entries.filter(([, value]) => value !== undefined && value !== "" && value !== null);
+}
+
+async function plan() {
+  round += 1;
+  const mine = round;
+  byId("start").disabled = true;
+  if (!byId("model").value) { show(byId("plan"), h("p", { class: "hint" }, "Name the model.")); return; }
+  try {
+    const result = await post(query(`${API}/jobs`, { validate_only: true }), spec());
+    if (mine !== round) return;
+    const held = dataset();
+    show(byId("plan"),
+      h("p", null, `${number(held.splits.train)} rows to learn from, ${number(held.splits.validation ?? 0)} to stop by, ${number(held.splits.test ?? 0)} to judge with.`),
+      h("dl", { class: "facts" }, lines(result.spec).flatMap(([name, value]) => [h("dt", null, name), h("dd", null, number(value))])),
+      h("details", null, h("summary", null, "Everything that will be used"), h("pre", { tabIndex: 0, "aria-label": "Settings as JSON" }, h("code", null, JSON.stringify(result.spec, null, 1)))));
+    byId("start").disabled = false;
+  } catch (error) {
+    if (mine !== round || !(error instanceof Problem)) return;
+    const items = error.errors.map((item) => h("li", null, [item.path, item.found ? `found ${item.found}` : "", item.hint ?? item.code].filter(Boolean).join(": ")));
+    show(byId("plan"), h("div", { class: "notice bad", role: "alert" }, h("p", null, error.message), items.length ? h("ul", null, items) : ""));
+  }
+}
+
+function fits() {
+  const task = byId("task").value;
+  const slots = Object.values(catalog.fits.tasks[task] ?? {});
+  const architectures = Object.keys(catalog.architectures).filter((name) => slots.some((slot) => slot[name] === null));
+  byId("architecture").replaceChildren(option("", "the one that suits the data"), ...architectures.sort().map((name) => option(name, words(name))));
+  byId("base").replaceChildren(option("", "nothing, train from scratch"), ...models.filter((item) => item.task === null || item.task === task).map((item) => option(item.name, item.task === null ? `${item.name} (pretrained)` : item.name)));
+}
+
+function choose() {
+  const item = dataset();
+  const tasks = Object.keys(catalog.tasks).sort();
+  byId("task").replaceChildren(...tasks.map((name) => option(name, words(name))));
+  if (item.task) byId("task").value = item.task;
+  byId("model").value = item.name;
+  fits();
+  plan();
+}
+
+async function start(event) {
+  event.preventDefault();
+  byId("start").disabled = true;
+  byId("status").textContent = "Starting ...";
+  try {
+    const job = await post(`${API}/jobs`, spec());
+    location.assign(`/jobs/${job.id}`);
+  } catch (error) {
+    byId("status").textContent = error.message;
+    byId("start").disabled = false;
+  }
+}
+
+async function load() {
+  const [page, entries, known] = await Promise.all([get(query(`${API}/datasets`, { limit: 200 })), get(`${API}/catalog`), get(query(`${API}/models`, { limit: 200 }))]);
+  datasets = page.data.filter((item) => item.state === "ready");
+  catalog = entries;
+  models = known.data;
+  byId("empty").hidden = datasets.length > 0;
+  byId("train").hidden = datasets.length === 0;
+  if (!datasets.length) return;
+  byId("dataset").append(...datasets.map((item) => option(`${item.name}@${item.version}`, `${item.name}@${item.version} (${number(item.rows)} rows)`)));
+  byId("tuning").append(...Object.keys(catalog.tunings).filter((name) => name !== "full").sort().map((name) => option(name, words(name))));
+  const parameters = new URLSearchParams(location.search);
+  const wanted = parameters.get("dataset");
+  if (datasets.some((item) => `${item.name}@${item.version}` === wanted)) byId("dataset").value = wanted;
+  choose();
+  const base = parameters.get("base");
+  if (base) { byId("base").value = base; plan(); }
+}
+
+let timer = 0;
+function later() {
+  clearTimeout(timer);
+  timer = setTimeout(plan, 250);
+}
+
+byId("dataset").addEventListener("change", choose);
+byId("task").addEventListener("change", () => { fits(); plan(); });
+for (const id of ["base", "architecture", "tuning", "optimizer"]) byId(id).addEventListener("change", plan);
+for (const id of ["model", "seed", ...SCHEDULE]) byId(id).addEventListener("input", later);
+byId("train").addEventListener("submit", start);
+load();

@@ -1,0 +1,110 @@
+// Inputs, targets and answers as people see them: images with boxes, players, texts, bars.
+
+import { h, s } from "./dom.js";
+import { number, words } from "./format.js";
+
+const SIGNATURES = [
+  [/^\x89PNG/, "image/png"], [/^\xff\xd8\xff/, "image/jpeg"], [/^GIF8/, "image/gif"], [/^RIFF....WEBP/s, "image/webp"],
+  [/^RIFF....WAVE/s, "audio/wav"], [/^fLaC/, "audio/flac"], [/^OggS/, "audio/ogg"], [/^ID3|^\xff[\xf2\xf3\xfb]/, "audio/mpeg"],
+];
+
+/** The media type of base64 data by its first bytes, or null for a text. */
+export function mediaType(text) {
+  if (typeof text !== "string" || text.length < 16 || !/^[A-Za-z0-9+/]{16}/.test(text)) return null;
+  const start = atob(text.slice(0, 16));
+  return SIGNATURES.find(([pattern]) => pattern.test(start))?.[1] ?? null;
+}
+
+export function toBlob(base64, type) {
+  const text = atob(base64);
+  return new Blob([Uint8Array.from(text, (character) => character.charCodeAt(0))], { type });
+}
+
+export async function toBase64(blob) {
+  const url = await new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(blob);
+  });
+  return url.slice(url.indexOf(",") + 1);
+}
+
+const color = (index) => `series-${(index % 8) + 1}`;
+
+/** An image with boxes [x1, y1, x2, y2] in its pixels, each with a label. */
+export function image(source, objects = [], name = "image") {
+  if (!objects.length) return h("img", { class: "media", src: source, alt: name, loading: "lazy" });
+  const drawing = s("svg", { class: "media", role: "img", "aria-label": `${name} with ${objects.length} boxes` });
+  const labels = [...new Set(objects.map((item) => item.label))].sort();
+  const pixels = new Image();
+  pixels.onload = () => {
+    const { naturalWidth: width, naturalHeight: height } = pixels;
+    const size = Math.max(width, height);
+    drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    drawing.append(s("image", { href: source, width, height }), ...objects.map(({ label, box: [left, top, right, bottom], confidence }) => s("g", { class: color(labels.indexOf(label)) },
+      s("rect", { class: "box", x: left, y: top, width: right - left, height: bottom - top, "vector-effect": "non-scaling-stroke" }),
+      s("text", { class: "box-label", x: left + size / 100, y: Math.max(top - size / 100, size / 22), "font-size": size / 22 }, confidence === undefined ? label : `${label} ${number(confidence, 2)}`))));
+  };
+  pixels.src = source;
+  return drawing;
+}
+
+function media(text, objects, name) {
+  const type = mediaType(text);
+  if (type === null) return null;
+  if (type.startsWith("image/")) return image(`data:${type};base64,${text}`, objects, name);
+  return h("audio", { controls: true, src: URL.createObjectURL(toBlob(text, type)), "aria-label": name });
+}
+
+const isShown = (name, value) => value !== null && value !== undefined && !["confidence", "max_objects", "max_new_tokens", "temperature", "stop", "count", "seed"].includes(name);
+
+function value(name, content, objects) {
+  const player = media(content, objects, words(name));
+  if (player) return player;
+  if (Array.isArray(content) && content.every((item) => typeof item !== "object")) return h("ul", { class: "chips", "aria-label": words(name) }, content.map((item) => h("li", null, String(item))));
+  return h("p", { class: "text" }, typeof content === "object" ? JSON.stringify(content) : String(content));
+}
+
+/** An input of /predict; boxes of the target are drawn on its image. */
+export function input(fields, target = null) {
+  const entries = Object.entries(fields).filter(([name, content]) => isShown(name, content));
+  const columns = entries.length > 3 && entries.every(([, content]) => mediaType(content) === null && typeof content !== "object");
+  if (columns) return h("dl", { class: "facts" }, entries.map(([name, content]) => [h("dt", null, words(name)), h("dd", null, String(content))]));
+  return entries.map(([name, content]) => value(name, content, target?.objects ?? []));
+}
+
+/** What an input should be answered with. */
+export function target(content) {
+  if (content === null || content === undefined) return h("span", { class: "sub" }, "no target");
+  if (content.objects) return h("span", { class: "sub" }, content.objects.map((item) => item.label).join(", ") || "nothing in it");
+  if (typeof content === "object") return answer(content);
+  return media(content, [], "target") ?? h("p", { class: "text" }, String(content));
+}
+
+export function bars(probabilities, limit = 10) {
+  const entries = Object.entries(probabilities).sort((a, b) => b[1] - a[1]).slice(0, limit);
+  return h("ul", { class: "bars" }, entries.map(([label, probability]) => h("li", null,
+    h("span", { class: "bar-label" }, label),
+    h("progress", { max: "1", value: String(probability), "aria-label": label }),
+    h("span", { class: "bar-value" }, `${(100 * probability).toFixed(1)} %`))));
+}
+
+/** An answer of /predict; `source` is the image that boxes belong to. */
+export function answer(output, source = null) {
+  const parts = [];
+  if (output.label !== undefined) parts.push(h("p", { class: "verdict" }, String(output.label)));
+  if (output.value !== undefined) parts.push(h("p", { class: "verdict" }, number(output.value)));
+  if (output.probabilities) parts.push(bars(output.probabilities));
+  if (output.objects) {
+    if (source) parts.push(image(source, output.objects, "your image"));
+    parts.push(h("p", { class: "hint" }, output.objects.length ? `${output.objects.length} objects` : "Nothing was detected. Lower the confidence to see weaker detections."));
+  }
+  if (output.items) parts.push(h("ol", { class: "ranking" }, output.items.map(({ item, score }) => h("li", null, h("span", { class: "name" }, String(item)), h("span", { class: "sub" }, `score ${number(score, 3)}`)))));
+  if (typeof output.image === "string") parts.push(media(output.image, [], "drawn image"));
+  if (typeof output.audio === "string") parts.push(media(output.audio, [], "spoken text"));
+  if (output.text !== undefined) parts.push(h("p", { class: "text verdict-text" }, output.text || "(no text)"));
+  if (output.scores) parts.push(bars(Object.fromEntries([output.scores].flat().map((score, index) => [String(score.candidate ?? index + 1), score.score ?? score]))));
+  if (output.truncated) parts.push(h("p", { class: "notice warn" }, `Only ${output.truncated.kept} of ${output.truncated.of} tokens were read: the text is longer than the model reads.`));
+  return parts.length ? parts : h("pre", null, h("code", null, JSON.stringify(output, null, 1).slice(0, 4000)));
+}

@@ -1,0 +1,5 @@
+"""Data: bring files, and the list of data sets."""
+
+from app.web.view import View
+
+VIEW = View(title="Data", path="/data", place=10)
