@@ -111,7 +111,26 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "image_too_large": _error("The image exceeds the limit. Make it smaller."),
     "image_frames": _repair("The image has several frames; only the first was read."),
     "image_rotated": _repair("The image was rotated as its EXIF orientation says."),
-    "image_16_bit": _repair("Pixel values of 16 bits were reduced to their upper 8 bits."),
+    "image_16_bit": _repair("Gray values of more than 8 bits were reduced to 8, by the bits that they really have."),
+    "image_range_narrow": _warning(
+        "The values take up less than an eighth of their range, so few gray levels remain. Map the window that matters "
+        "to the whole range first."
+    ),
+    "image_depths_differ": _warning(
+        "Gray values have different bits, so equal values look different. Scale all images alike before the upload."
+    ),
+    "image_values": _error(
+        "Pixel values are negative, fractional or above 16 bits, so black and white are unknown. Map the window that "
+        "matters to integers from 0 to 65,535."
+    ),
+    "image_heic": _error(
+        "HEIC and AVIF images are not read. Convert them to JPEG: heif-convert image.heic image.jpg, or sips -s format "
+        "jpeg on macOS."
+    ),
+    "image_dicom": _error(
+        "DICOM images are not read, since their window decides what is visible. Apply the window you mean, save PNG: "
+        "dcmj2pnm +on +Wi 1 image.dcm image.png."
+    ),
     "image_color_space": _repair("The image was converted to RGB."),
     "image_transparent": _repair("Transparent pixels were blended with white."),
     "image_sizes_differ": _warning(

@@ -71,6 +71,8 @@ class ImageType(ColumnType[np.ndarray]):
     def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
         super().__init__(issues=issues, limits=limits)
         self.sizes = SizeRange()
+        #: Bits of the gray values that were reduced to 8.
+        self._depths: set[int] = set()
 
     def pack(self, value: bytes, at: Location) -> bytes:
         """Return the file unchanged, once it was decoded without an error."""
@@ -102,7 +104,10 @@ class ImageType(ColumnType[np.ndarray]):
         except images.UnreadableImage as error:
             raise DataRejected(error.issue, actual=error.message) from error
         for number, repair in enumerate(image.repairs):
-            self.issues.add(repair, at=at, rows=int(number == 0))
+            actual = f"{image.bits} bits" if repair == "image_16_bit" else None
+            self.issues.add(repair, at=at, actual=actual, rows=int(number == 0))
+        if image.bits is not None:
+            self._depths.add(image.bits)
         self.sizes.include(image.pixels.shape)
         return image.pixels
 
@@ -133,7 +138,9 @@ class ImageType(ColumnType[np.ndarray]):
         return base64.b64encode(images.encode_png(value)).decode("ascii")
 
     def finish(self) -> None:
-        """Report sizes and channels that differ."""
+        """Report sizes, channels and bits that differ."""
+        if len(self._depths) > 1:
+            self.issues.add("image_depths_differ", actual=f"{', '.join(map(str, sorted(self._depths)))} bits")
         sizes = self.sizes
         if sizes.has_several_sizes:
             smallest, largest = f"{sizes.min_width} x {sizes.min_height}", f"{sizes.max_width} x {sizes.max_height}"

@@ -14,6 +14,7 @@ import unicodedata
 import zipfile
 import zlib
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from tarfile import (  # type: ignore[attr-defined]  # typeshed leaves two of them out
     InvalidHeaderError,
     ReadError,
@@ -21,6 +22,7 @@ from tarfile import (  # type: ignore[attr-defined]  # typeshed leaves two of th
 )
 from typing import IO, TYPE_CHECKING, Final, Self
 
+from ml.data.files.images import UNSUPPORTED_SUFFIXES
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.text import guess_encodings
 from ml.data.files.upload import is_archive
@@ -78,10 +80,18 @@ MemberReader = tuple[Member, "Callable[[], Iterator[bytes]]"]
 def list_members(source: UploadedFile, issues: IssueLog, limits: Limits) -> list[Member]:
     """List the regular files with valid names; everything else is reported.
 
-    The files of a zip are sorted by name, those of a tar are in archive order.
+    The files of a zip are sorted by name, those of a tar are in archive order. Images that are not
+    read, such as DICOM, are reported as well.
     Raises `DataRejected` if the archive as a whole cannot be read.
     """
-    return [member for member, _ in _iterate(source, issues, limits)]
+    members = []
+    for member, _ in _iterate(source, issues, limits):
+        code = UNSUPPORTED_SUFFIXES.get(PurePosixPath(member.file).suffix.lower())
+        if code is None:
+            members.append(member)
+        else:
+            issues.add(code, at=Location(file=member.file), rows=1)
+    return members
 
 
 def read_members(

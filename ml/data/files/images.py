@@ -1,8 +1,11 @@
 """Image decoding to uint8 [H, W, C], and PNG encoding.
 
-Import and `/predict` share it. C is 1 or 3. Conversions: gray images keep one channel, at 8 bits (of 16 bits the upper
-8 remain); a palette becomes gray if all its colors are, else RGB; CMYK and other color spaces become RGB; transparent
-pixels are blended with white; of several frames the first is read; the EXIF orientation is applied.
+Import and `/predict` share it. C is 1 or 3. Conversions: gray images keep one channel, at 8 bits (see
+`ml.data.files.pixel_depth`); a palette becomes gray if all its colors are, else RGB; CMYK and other color spaces become
+RGB; transparent pixels are blended with white; of several frames the first is read; the EXIF orientation is applied.
+
+HEIC is recognized and refused: its decoders (libheif, libde265) are under the LGPL, the wheels of pillow-heif contain
+x265 under the GPL as well, and the codec is patented. DICOM is refused because its window decides what is visible.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageOps
 
-from ml.data.files import fast_images
+from ml.data.files import fast_images, pixel_depth
 from ml.errors import InputError
 
 _FORMATS: Final = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
@@ -26,6 +29,25 @@ MAX_PIXELS: Final = 25_000_000
 _FORMAT_NAMES = "PNG, JPEG, GIF, BMP, WebP, TIFF, PGM or PPM"
 _MULTI_FRAME_FORMATS = ("GIF", "PNG", "WEBP", "TIFF")
 _ORIENTATION = 0x0112
+#: Suffixes of image files that are not read -> the code of the issue.
+UNSUPPORTED_SUFFIXES: Final = {
+    **dict.fromkeys((".heic", ".heif", ".avif"), "image_heic"),
+    **dict.fromkeys((".dcm", ".dicom"), "image_dicom"),
+}
+#: Bytes that mark a DICOM file, and where.
+_DICOM: Final = (b"DICM", 128)
+#: Brands of HEIC and AVIF files (ISO/IEC 23008-12), after the type of the first box.
+_HEIC_BRANDS: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis")
+_UNSUPPORTED: Final = {
+    "image_heic": (
+        "HEIC and AVIF images are not read",
+        "Convert it to JPEG: `heif-convert image.heic image.jpg`, or `sips -s format jpeg` on macOS.",
+    ),
+    "image_dicom": (
+        "DICOM images are not read, since their window decides what is visible",
+        "Apply the window you mean, and save it as PNG: `dcmj2pnm +on +Wi 1 image.dcm image.png`.",
+    ),
+}
 
 
 class UnreadableImage(InputError):
@@ -42,6 +64,8 @@ class DecodedImage:
 
     pixels: np.ndarray
     repairs: tuple[str, ...]
+    #: Bits of the gray values before they were reduced to 8; None if they were not.
+    bits: int | None = None
 
 
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -81,6 +105,17 @@ def looks_like_image(start: bytes) -> bool:
     )
 
 
+def find_unsupported(start: bytes) -> str | None:
+    """Return the issue code of an image that is not read; None for others.
+
+    `start` is the first 132 bytes of its file.
+    """
+    magic, position = _DICOM
+    if start[position : position + len(magic)] == magic:
+        return "image_dicom"
+    return "image_heic" if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS else None
+
+
 def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     """Decode like `decode`, and list the repairs.
 
@@ -89,6 +124,10 @@ def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     plain_pixels = fast_images.read(data, max_pixels=max_pixels)
     if plain_pixels is not None:
         return DecodedImage(plain_pixels, ())
+    code = find_unsupported(data[:132])
+    if code is not None:
+        message, hint = _UNSUPPORTED[code]
+        raise UnreadableImage(code, message, hint=hint)
     if not looks_like_image(data[:12]):
         raise UnreadableImage(
             "image_unknown_format", "the file is not an image", hint=f"Send {_FORMAT_NAMES}, as a whole file."
@@ -97,7 +136,7 @@ def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             width, height = image.size
             if width * height <= max_pixels:
-                return _unpack(image)
+                return _unpack(image, data)
     except MemoryError:
         raise
     except Exception as error:  # Exceptions that Pillow raises for malformed files have no common base.
@@ -110,6 +149,10 @@ def read(data: bytes, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
 
 
 def _to_unreadable(error: Exception) -> UnreadableImage:
+    if isinstance(error, pixel_depth.ValuesOutOfRange):
+        return UnreadableImage(
+            "image_values", str(error), hint="Map the values that matter to integers from 0 to 65,535, and save again."
+        )
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return UnreadableImage(
             "image_too_large", "the image is far above the limit on pixels", hint="Make the image smaller."
@@ -121,12 +164,17 @@ def _to_unreadable(error: Exception) -> UnreadableImage:
     )
 
 
-def _unpack(image: Image.Image) -> DecodedImage:
+def _unpack(image: Image.Image, data: bytes) -> DecodedImage:
     repairs: list[str] = []
+    bits = None
     if image.format in _MULTI_FRAME_FORMATS and getattr(image, "n_frames", 1) > 1:
         repairs.append("image_frames")
         image.seek(0)
     image.load()
+    if image.mode == "F" or image.mode.startswith("I"):
+        image, bits = _reduce_depth(image, data, repairs)
+    elif "transparency" in image.info:
+        _scale_transparency(image, data)
     if image.mode not in ("L", "RGB") or "transparency" in image.info:
         image = _convert(image, repairs)
     if ("exif" in image.info or "xmp" in image.info) and image.getexif().get(_ORIENTATION, 1) != 1:
@@ -134,18 +182,13 @@ def _unpack(image: Image.Image) -> DecodedImage:
         image = ImageOps.exif_transpose(image)
     # Equal to `np.asarray(image)`, in half the time for a small image.
     pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width, -1)
-    return DecodedImage(pixels, tuple(repairs))
+    return DecodedImage(pixels, tuple(repairs), bits)
 
 
 def _convert(image: Image.Image, repairs: list[str]) -> Image.Image:
     """Convert to mode L or RGB, and add the conversions that lose information to `repairs`."""
     if image.has_transparency_data:
         return _blend_with_white(image, repairs)
-    if image.mode.startswith("I"):
-        repairs.append("image_16_bit")
-        return _upper_8_bits(image)
-    if image.mode == "F":
-        raise ValueError("pixels are floating-point numbers")
     if image.mode == "1" or (image.mode == "P" and _has_gray_palette(image)):
         return image.convert("L")
     if image.mode not in ("P", "RGBX"):
@@ -154,7 +197,7 @@ def _convert(image: Image.Image, repairs: list[str]) -> Image.Image:
 
 
 def _blend_with_white(image: Image.Image, repairs: list[str]) -> Image.Image:
-    is_gray = image.mode in ("L", "LA", "1", "I;16") or (image.mode in ("P", "PA") and _has_gray_palette(image))
+    is_gray = image.mode in ("L", "LA", "1") or (image.mode in ("P", "PA") and _has_gray_palette(image))
     rgba = image.convert("RGBA")
     if rgba.getchannel("A").getextrema()[0] != 255:
         repairs.append("image_transparent")
@@ -167,10 +210,33 @@ def _has_gray_palette(image: Image.Image) -> bool:
     return bool((red == green).all() and (green == blue).all())
 
 
-def _upper_8_bits(image: Image.Image) -> Image.Image:
+def _reduce_depth(image: Image.Image, data: bytes, repairs: list[str]) -> tuple[Image.Image, int]:
+    """Reduce gray values of more than 8 bits, and return their bits.
+
+    A transparent value becomes white.
+    """
     values = np.asarray(image)
-    if values.min(initial=0) < 0 or values.max(initial=0) > 65_535:
-        raise ValueError("pixels are beyond 16 bits")
-    converted = Image.fromarray((values >> 8).astype(np.uint8))
-    converted.info.update(image.info)
-    return converted
+    pixels, bits, is_narrow = pixel_depth.reduce_to_8_bits(values, pixel_depth.read_depth(image, data))
+    repairs.append("image_16_bit")
+    info = dict(image.info)
+    transparent = info.pop("transparency", None)
+    if isinstance(transparent, int) and (values == transparent).any():
+        repairs.append("image_transparent")
+        pixels[values == transparent] = 255
+    if is_narrow:
+        repairs.append("image_range_narrow")
+    reduced = Image.fromarray(pixels)
+    reduced.info.update(info)
+    return reduced, bits
+
+
+def _scale_transparency(image: Image.Image, data: bytes) -> None:
+    """Scale the transparent color of a PNG as its pixels are.
+
+    Pillow leaves it in the bits of the file.
+    """
+    depth, color = pixel_depth.png_bit_depth(data), image.info["transparency"]
+    if depth in (2, 4) and isinstance(color, int) and image.mode == "L":
+        image.info["transparency"] = color * 255 // ((1 << depth) - 1)
+    elif depth == 16 and isinstance(color, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in color)

@@ -40,6 +40,8 @@ FileContent = Literal[
     "text",
     "damaged",
     "unsupported",
+    "heic",
+    "dicom",
     "binary",
 ]
 
@@ -340,6 +342,9 @@ def _detect_content(start: bytes) -> FileContent:
         return "image"
     if audio.looks_like_audio(start[:12]) and b"\0" in start:
         return "audio"
+    unsupported_image = images.find_unsupported(start)
+    if unsupported_image is not None:
+        return "heic" if unsupported_image == "image_heic" else "dicom"
     text = start.removeprefix(_BYTE_ORDER_MARKS[0]).lstrip()
     if text[:1] == b"{":
         return "json"

@@ -45,6 +45,8 @@ _UNREADABLE: Final = {
     "empty": "empty_file",
     "damaged": "damaged_file",
     "unsupported": "unsupported_file",
+    "heic": "image_heic",
+    "dicom": "image_dicom",
 }
 
 

@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -6,7 +8,15 @@ from PIL import Image
 
 from ml.data.files import images
 from ml.errors import InputError
-from tests.support.ml.dataset_files import encode_image, make_images, make_oversized_png
+from tests.support.ml.dataset_files import (
+    codes,
+    encode_image,
+    make_images,
+    make_oversized_png,
+    make_zip,
+    sample,
+    upload,
+)
 
 
 def save(image: Image.Image, format: str = "PNG", **options) -> bytes:
@@ -32,6 +42,83 @@ def test_an_encoded_png_decodes_to_the_same_pixels():
 def test_lossy_formats_come_close(format):
     pixels = np.full((16, 16, 3), 100, dtype=np.uint8)
     assert np.abs(images.decode(encode_image(pixels, format=format)).astype(int) - 100).max() <= 3
+
+
+@pytest.mark.parametrize(("bits", "format"), [(bits, "PNG") for bits in (8, 10, 12, 14, 16)] + [(12, "TIFF")])
+def test_gray_values_are_reduced_by_the_bits_that_they_really_have(bits, format):
+    highest = (1 << bits) - 1
+    values = np.linspace(0, highest, 512).astype(np.uint16).reshape(16, 32)
+    decoded = images.read(save(Image.fromarray(values), format))
+
+    assert (decoded.pixels.min(), decoded.pixels.max(), len(np.unique(decoded.pixels))) == (0, 255, 256)
+    assert (decoded.bits, decoded.repairs) == (bits, ("image_16_bit",))
+
+
+def insert_chunk(png, kind, data):
+    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return png[:33] + chunk + png[33:]
+
+
+def test_the_bits_in_the_header_go_before_those_of_the_values():
+    dark = Image.fromarray(np.arange(0, 1000, 10, dtype=np.uint16).reshape(10, 10))
+    assert images.read(save(dark)).bits == 10
+    in_png = images.read(insert_chunk(save(dark), b"sBIT", b"\x0c"))
+    in_tiff = images.read(save(dark, "TIFF", tiffinfo={281: 4095}))
+    assert [(image.bits, image.pixels.max()) for image in (in_png, in_tiff)] == [(12, 990 >> 4)] * 2
+
+
+def test_values_in_a_small_part_of_their_range_are_told():
+    window = Image.fromarray(np.linspace(30_000, 32_000, 100).astype(np.uint16).reshape(10, 10))
+    assert images.read(save(window)).repairs == ("image_16_bit", "image_range_narrow")
+
+
+@pytest.mark.parametrize("values", [np.array([[-1000, 3000]], dtype=np.int32), np.array([[0.5, 1]], dtype=np.float32)])
+def test_values_without_a_known_black_and_white_are_refused(values):
+    with pytest.raises(images.UnreadableImage, match="pixel values from") as caught:
+        images.decode(save(Image.fromarray(values), "TIFF"))
+    assert caught.value.issue == "image_values"
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8, 16])
+def test_a_transparent_gray_value_is_white_and_spoils_no_other(bits):
+    highest = (1 << bits) - 1
+    values = np.array([[0, highest // 3, highest - 1, highest]])
+    stored = values.astype(np.uint16) if bits == 16 else (values * 255 // highest).astype(np.uint8)
+    options = {"bits": bits} if bits < 8 else {}
+    png = save(Image.fromarray(stored), transparency=highest // 3, **options)
+    decoded = images.read(png)
+
+    expected = (stored >> 8 if bits == 16 else stored)[0].tolist()
+    expected[1] = 255
+    assert decoded.pixels[0, :, 0].tolist() == expected
+    assert "image_transparent" in decoded.repairs
+
+
+HEIC = struct.pack(">I", 24) + b"ftypheic" + bytes(500)
+DICOM = bytes(128) + b"DICM" + bytes(500)
+
+
+@pytest.mark.parametrize(("data", "code"), [(HEIC, "image_heic"), (DICOM, "image_dicom")])
+def test_images_that_are_not_read_are_told_by_name_with_what_to_do(tmp_path, data, code):
+    with pytest.raises(images.UnreadableImage) as caught:
+        images.decode(data)
+    assert (caught.value.issue, caught.value.hint is not None) == (code, True)
+    suffix = {"image_heic": "HEIC", "image_dicom": "dcm"}[code]
+    files = {f"cat/{number}.png": encode_image(make_images(1, seed=number)[0]) for number in range(24)}
+    for name, file in ((f"photo.{suffix}", data), ("a.zip", make_zip([*files.items(), (f"cat/photo.{suffix}", data)]))):
+        report = upload(tmp_path / name, {name: file})
+        assert (report.state, code in codes(report)) == ("rejected", True)
+
+
+def test_images_of_different_bits_are_told(tmp_path):
+    files = {}
+    for number in range(24):
+        values = np.linspace(number, (4000, 60_000)[number % 2], 36).reshape(6, 6)
+        files[f"{number}.png"] = save(Image.fromarray(values.astype(np.uint16)))
+    report = upload(tmp_path, {"a.zip": make_zip(files.items())})
+
+    assert sample(report, "image_depths_differ")["found"] == "12, 16 bits"
+    assert sample(report, "image_16_bit")["found"] == "12 bits"
 
 
 def test_sixteen_bits_are_reduced_to_the_upper_eight():
