@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check figures fix test coverage test-gpu catalog openapi reference docs migration clean
+.PHONY: help setup demo up check figures fix test coverage interop test-gpu catalog openapi reference docs migration clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -51,6 +51,14 @@ test: setup ## the whole suite
 coverage: setup ## the whole suite with branch coverage, child processes included; slower
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
 
+interop: setup .venv-interop/.installed ## read datasets that the tools of the field write, in an environment of their own
+	@PLINTH_INTEROP_PYTHON=$(CURDIR)/.venv-interop/bin/python $(BIN)/pytest tests/interop
+
+.venv-interop/.installed: tests/interop/requirements.txt
+	@test -x .venv-interop/bin/python || $(PYTHON) -m venv .venv-interop
+	@.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/interop/requirements.txt
+	@touch $@
+
 test-gpu: setup ## the tests that need a GPU
 	@$(BIN)/pytest -m gpu
 
@@ -71,4 +79,4 @@ migration: setup ## write a migration: make migration name=add_a_column
 	@$(BIN)/alembic --config migrations/alembic.ini revision --autogenerate --message "$(name)"
 
 clean: ## remove .venv and caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info site .cache .coverage*
+	@rm -rf $(VENV) .venv-interop .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info site .cache .coverage*

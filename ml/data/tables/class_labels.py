@@ -29,6 +29,16 @@ def object_class_names(metadata: Mapping[bytes, bytes] | None, column: str) -> d
     return {field: names for field, names in named.items() if names}
 
 
+def declared_languages(metadata: Mapping[bytes, bytes] | None, column: str) -> list[str]:
+    """Return the languages of a `Translation` column in their declared order.
+
+    Empty for another column.
+    """
+    feature = _read_features(metadata).get(column)
+    languages = feature.get("languages") if isinstance(feature, dict) else None
+    return [str(language) for language in languages] if isinstance(languages, list) else []
+
+
 def decode_class(code: Any, class_names: Sequence[str]) -> Any:
     """Return the name of a class, or an unknown number unchanged."""
     if not isinstance(code, int) or isinstance(code, bool):

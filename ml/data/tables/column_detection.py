@@ -291,7 +291,9 @@ def _is_target_a_label(detection: ColumnDetection) -> bool:
     if detection.query.required is not None or "target" in detection.query.requested:
         return False
     target = detection.assigned.get("target")
-    return target is not None and not _holds_sentences(detection.query.columns[target])
+    if target is None or detection.query.columns[target].name.startswith(f"{TRANSLATION}."):
+        return False
+    return not _holds_sentences(detection.query.columns[target])
 
 
 def _relabel_target(detection: ColumnDetection) -> Mapping[str, int | None]:

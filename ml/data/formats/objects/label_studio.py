@@ -59,6 +59,9 @@ class LabelStudio(DocumentFormat):
         """Yield the image of every task that someone has annotated."""
         is_csv = PurePosixPath(file).suffix.lower() == ".csv"
         tasks = _read_csv(data) if is_csv else parse_json(data)
+        if isinstance(tasks, list):
+            # The converter of the tool joins several files to a list of lists.
+            tasks = [task for item in tasks for task in (item if isinstance(item, list) else [item])]
         if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
             raise DataRejected("annotation_invalid", actual=type(tasks).__name__, expected="a list of tasks")
         for row, task in enumerate(tasks, start=1):

@@ -27,14 +27,20 @@ from ml.data.tables.cells import (
     kind_of_texts,
     read_cells,
 )
-from ml.data.tables.class_labels import column_class_names, decode_class, decode_objects, object_class_names
+from ml.data.tables.class_labels import (
+    column_class_names,
+    declared_languages,
+    decode_class,
+    decode_objects,
+    object_class_names,
+)
 from ml.data.tables.column_aliases import TRANSLATION
 from ml.data.tables.column_detection import detect_columns
 from ml.data.tables.layout import CellColumn, Layout
 from ml.data.tables.pixels import PixelReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ml.data.files.upload import FileContent, UploadedFile
 
@@ -70,7 +76,8 @@ class Parquet(TableFormat):
 
     def _read_file(self, source: UploadedFile, pixels: PixelReader) -> Iterator[Batch]:
         with open_parquet(source, self.limits) as file:
-            columns = [CellColumn(field.name, _cell_kind(field.type)) for field in _fields(file.schema_arrow)]
+            fields = _in_declared_order(_fields(file.schema_arrow), file.schema_arrow.metadata)
+            columns = [CellColumn(field.name, _cell_kind(field.type)) for field in fields]
             columns = _inspect_cells(file, columns)
             layout = detect_columns(columns, self.requested_columns, has_header=True, required=self.required_columns)
             self.detected_columns = self.detected_columns or layout.to_request(columns)
@@ -120,6 +127,22 @@ class Parquet(TableFormat):
 def _fields(schema: pa.Schema) -> list[pa.Field]:
     """List the columns; the `translation` of Hugging Face datasets is one column per language."""
     return [inner for field in schema for inner in (field.flatten() if _is_translation(field) else [field])]
+
+
+def _in_declared_order(fields: list[pa.Field], metadata: Mapping[bytes, bytes] | None) -> list[pa.Field]:
+    """Order the languages of a translation as the schema declares them.
+
+    Arrow sorts them by name.
+    """
+    order = {
+        f"{TRANSLATION}.{language}": rank for rank, language in enumerate(declared_languages(metadata, TRANSLATION))
+    }
+    places = [place for place, field in enumerate(fields) if field.name in order]
+    languages = sorted((fields[place] for place in places), key=lambda field: order[field.name])
+    ordered = list(fields)
+    for place, field in zip(places, languages, strict=True):
+        ordered[place] = field
+    return ordered
 
 
 def _is_translation(field: pa.Field) -> bool:

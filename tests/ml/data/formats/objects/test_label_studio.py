@@ -151,6 +151,14 @@ def test_the_list_may_be_uploaded_beside_the_images(tmp_path):
     assert (report.state, codes(report), len(read_objects(tmp_path, report))) == ("ready", set(), COUNT)
 
 
+def test_lists_of_several_files_in_one_list_are_read(tmp_path):
+    tasks = [make_task(number, make_annotation(make_region())) for number in range(COUNT)]
+    files = {f"images/{number}.png": draw(number) for number in range(COUNT)}
+    report, objects = import_objects(tmp_path, files | {"result.json": json.dumps([tasks[:9], tasks[9:]]).encode()})
+
+    assert (report.state, codes(report), len(objects)) == ("ready", set(), COUNT)
+
+
 def test_another_list_is_refused_as_before(tmp_path):
     report = upload(tmp_path, {"list.json": b'[{"text": "a"}, {"text": "b"}]'})
 

@@ -174,3 +174,20 @@ def test_numbered_columns_of_bytes_are_pixels(tmp_path):
 
     assert report.state == "ready"
     assert np.array_equal(Dataset.open(tmp_path / "dataset").rows("train").columns["image"].array, IMAGES)
+
+
+@pytest.mark.parametrize("task", [None, "translation"])
+@pytest.mark.parametrize("languages", [["zh", "en"], ["en", "zh"]])
+def test_languages_of_a_translation_have_the_declared_order(tmp_path, languages, task):
+    texts = {"en": [f"Sentence number {row}" for row in range(40)], "zh": [f"\u53e5\u5b50 {row}" for row in range(40)]}
+    # Arrow, and so the file, orders the languages by name, whatever the schema of Hugging Face declares.
+    cells = pa.StructArray.from_arrays([pa.array(texts[language]) for language in ("en", "zh")], ["en", "zh"])
+    noted = {"info": {"features": {"translation": {"languages": languages, "_type": "Translation"}}}}
+    table = pa.table({"id": [str(row) for row in range(40)], "translation": cells})
+    sink = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(noted)}), sink)
+    report = upload(tmp_path, {"a.parquet": sink.getvalue()}, task=task)
+
+    assert (report.state, report.guess.task) == ("ready", "translation")
+    row = Dataset.open(tmp_path / "dataset").rows("train")[0]
+    assert (row["text"] in texts[languages[0]], row["target"] in texts[languages[1]]) == (True, True)

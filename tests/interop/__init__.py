@@ -1,0 +1,1 @@
+"""Tests of datasets that other tools have written, run by `make interop`."""
