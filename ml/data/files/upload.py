@@ -137,38 +137,41 @@ class UploadedFile:
 
         They are those of a few members of each type, or of the file itself.
         """
-        if self.content in ("text", "json", "json list"):
-            with self._decompress() as file:
-                return {self.name: file.read(_SNIFFED_BYTES)}
-        names: list[str] = []
-        for suffix in _SNIFFED_SUFFIXES:
-            names += sorted(name for name in self.member_names if _suffix(name) == suffix)[:_MAX_SNIFFED_FILES]
         try:
-            return dict(self._member_starts(names))
-        except (
-            *_DAMAGE,
-            zipfile.BadZipFile,
-            tarfile.TarError,
-            NotImplementedError,
-            ValueError,
-            RuntimeError,
-            KeyError,
-        ):
+            if self.content in ("text", "json", "json list"):
+                with self._decompress() as file:
+                    return {self.name: file.read(_SNIFFED_BYTES)}
+            return dict(self._member_starts(self._sniffed_names()))
+        except (*_DAMAGE, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, ValueError, RuntimeError):
             return {}
 
-    def _member_starts(self, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    def _sniffed_names(self) -> set[str]:
+        names: set[str] = set()
+        for suffix in _SNIFFED_SUFFIXES:
+            names.update(sorted(name for name in self.member_names if _suffix(name) == suffix)[:_MAX_SNIFFED_FILES])
+        return names
+
+    def _member_starts(self, names: set[str]) -> Iterator[tuple[str, bytes]]:
         if self.content == "zip" and self.compression is None:
             with zipfile.ZipFile(self.path) as archive:
-                for name in names:
+                for name in sorted(names):
                     with archive.open(name) as file:
                         yield name, file.read(_SNIFFED_BYTES)
-        elif self.content == "tar":
-            with self._decompress() as whole:
-                start = io.BytesIO(whole.read(_MAX_LISTED_BYTES))
-            with tarfile.open(fileobj=start, mode="r:") as tar:
-                for name in names:
-                    member = tar.extractfile(name)
-                    yield name, member.read(_SNIFFED_BYTES) if member else b""
+        elif self.content == "tar" and names:
+            yield from self._tar_starts(names)
+
+    def _tar_starts(self, names: set[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the starts of members that are in the first bytes of a tar."""
+        with self._decompress() as whole:
+            start = io.BytesIO(whole.read(_MAX_LISTED_BYTES))
+        try:
+            with tarfile.open(fileobj=start, mode="r:") as archive:
+                for member in archive:
+                    file = archive.extractfile(member) if member.name in names and member.isfile() else None
+                    if file is not None:
+                        yield member.name, file.read(_SNIFFED_BYTES)
+        except tarfile.TarError:
+            return
 
     def _tar_names(self) -> Iterator[str]:
         """Yield the names in the first bytes of a tar.

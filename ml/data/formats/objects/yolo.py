@@ -111,6 +111,8 @@ class Yolo(Format):
                 self.issues.record(rejection, at=at, rows=1)
                 continue
             objects.append(annotated)
+            if keypoints is None and len(line.split()) == BOX_CELLS + 1:
+                self.issues.add("annotation_parts_not_read", at=at, actual="confidence")
             if code:
                 self.issues.add(code, at=at)
         return objects

@@ -56,6 +56,13 @@ def test_a_line_with_another_number_of_keypoints_is_rejected(tmp_path):
     )
 
 
+def test_a_confidence_after_the_box_is_counted(tmp_path):
+    report = import_labels(tmp_path, f"{BOX} 0.87")
+
+    assert (report.state, codes(report)) == ("ready", {"annotation_parts_not_read"})
+    assert all(box == pytest.approx(CORNERS) for box in boxes(tmp_path))
+
+
 def test_numbers_of_class_names_may_be_quoted(tmp_path):
     report = import_labels(tmp_path, BOX, yaml="names:\n  '0': cup\n  '1': pen\n")
 
