@@ -60,7 +60,7 @@ def _disk() -> str:
     floor = store_settings().free_space_floor_bytes
     if free < floor:
         raise OSError(f"{free} bytes are free, fewer than the minimum of {floor}")
-    return f"{free} bytes free"
+    return f"{free / 1e9:.1f} GB free"
 
 
 if __name__ == "__main__":

@@ -120,6 +120,17 @@ def count_by_state(session: Session) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
+def queue_positions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
+    """Return the positions in the queue of those of these jobs that wait.
+
+    1 is the oldest of all jobs that wait for a worker.
+    """
+    position = func.row_number().over(order_by=Job.id).label("position")
+    queue = select(Job.id, position).where(Job.state == "queued", _is_not_paused()).subquery()
+    rows = session.execute(select(queue.c.id, queue.c.position).where(queue.c.id.in_(job_ids))).all()
+    return {row[0]: row[1] for row in rows}
+
+
 # Transitions made by a worker.
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
@@ -197,6 +197,15 @@ def preview(row: DatasetRow, blobs: Blobs, *, split: str, start: int, limit: int
 
     Raises `ProblemError` 404 for an unknown split.
     """
+    count, data = read_rows(row, blobs, split=split, indices=range(start, start + limit))
+    return Preview(split=split, rows=count, start=start, data=data)
+
+
+def read_rows(row: DatasetRow, blobs: Blobs, *, split: str, indices: Iterable[int]) -> tuple[int, list[PreviewRow]]:
+    """Return the number of rows of a split, and its rows at `indices`.
+
+    Rows are inputs of `/predict`; indices beyond the end are left out. Raises `ProblemError` 404 for an unknown split.
+    """
     # Imported when first needed: Arrow takes as much memory as the rest of this process.
     from ml.data.dataset import Dataset as StoredDataset
 
@@ -206,9 +215,8 @@ def preview(row: DatasetRow, blobs: Blobs, *, split: str, start: int, limit: int
         splits = ", ".join(stored.summary.splits)
         raise ProblemError(404, "not_found", f"{row.name}@{row.version} has no split {split!r}; it has {splits}.")
     rows = stored.rows(split)
-    indices = range(start, min(start + limit, len(rows)))
-    data = [_to_preview_row(rows[index], stored.summary) for index in indices]
-    return Preview(split=split, rows=len(rows), start=start, data=data)
+    existing = (index for index in indices if 0 <= index < len(rows))
+    return len(rows), [_to_preview_row(rows[index], stored.summary) for index in existing]
 
 
 def _to_preview_row(row: Row, summary: DatasetSummary) -> PreviewRow:

@@ -140,7 +140,7 @@ def list_jobs(
 ) -> ListOf[schemas.Job]:
     """List all jobs, newest first. Validations of datasets are listed only for `kind=validate`."""
     page = jobs.listing(session, states=state, kinds=kind, limit=limit, cursor=cursor)
-    return ListOf.of(page, lambda row: service.to_response(session, row))
+    return service.to_responses(session, page)
 
 
 @router.get("/{job_id}", responses=problem_responses("not_found"))

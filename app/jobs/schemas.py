@@ -68,6 +68,7 @@ class Job(BaseModel):
     spec: dict[str, Any]
     dataset: str | None
     model: ModelVersionReference | None
+    queue_position: int | None = Field(description="1 for the job that waits longest; null unless it waits.")
     progress: Progress
     metrics: dict[str, float | None]
     attempt: int = Field(description="Number of times that a worker has started the job.")
@@ -80,7 +81,7 @@ class Job(BaseModel):
     finished_at: datetime | None
 
     @classmethod
-    def of(cls, row: JobRow, *, version: int | None) -> Self:
+    def of(cls, row: JobRow, *, version: int | None, queue_position: int | None) -> Self:
         """Convert a row; `version` is that of the model that the job registered."""
         model = ModelVersionReference(name=row.model_name, version=version) if row.model_name and version else None
         return cls(
@@ -92,6 +93,7 @@ class Job(BaseModel):
             spec=row.spec,
             dataset=row.dataset_id,
             model=model,
+            queue_position=queue_position,
             progress=Progress.model_validate(row.progress or {}),
             metrics=row.latest or {},
             attempt=row.fence,

@@ -17,16 +17,19 @@ from ml.spec.check import check
 from ml.spec.interchange import Export, check_export
 from ml.spec.resolve import resolve
 from ml.spec.schema import Finetune, Pretrain, references, split_references
-from store import datasets, job_events, models
+from store import datasets, job_events, jobs, models
 from store.database import reading
 from store.errors import NotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy.orm import Session
 
     from ml.spec.catalog import Catalog
     from ml.spec.schema import Spec
     from store.blobs import Blobs
+    from store.pagination import Page
     from store.tables import Dataset as DatasetRow
     from store.tables import Job as JobRow
     from store.tables import Model as ModelRow
@@ -99,8 +102,20 @@ def _resolve_training(session: Session, spec: Spec, *, catalog: Catalog, blobs: 
 
 def to_response(session: Session, row: JobRow) -> Job:
     """Convert a row."""
+    positions = jobs.queue_positions(session, [row.id]) if row.state == "queued" else {}
+    return _to_response(session, row, positions)
+
+
+def to_responses(session: Session, page: Page[JobRow]) -> ListOf[Job]:
+    """Convert a page of rows; their positions in the queue are read together."""
+    queued = [row.id for row in page.items if row.state == "queued"]
+    positions = jobs.queue_positions(session, queued) if queued else {}
+    return ListOf.of(page, lambda row: _to_response(session, row, positions))
+
+
+def _to_response(session: Session, row: JobRow, positions: Mapping[str, int]) -> Job:
     model = models.of_job(session, row.id) if row.state == "succeeded" else None
-    return Job.of(row, version=model.version if model else None)
+    return Job.of(row, version=model.version if model else None, queue_position=positions.get(row.id))
 
 
 def event_page(session: Session, job_id: str, *, after: int, limit: int) -> ListOf[Event]:

@@ -21,7 +21,7 @@ TEMPLATES: Final = Path(__file__).with_name("templates")
 
 #: No inline scripts or styles, nothing from other hosts; images and audio may be made in the page.
 POLICY: Final = (
-    "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+    "default-src 'self'; img-src 'self' data: blob:; media-src 'self' data: blob:; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
 #: The referrer is sent to this service alone: without it, browsers hide the origin of forms.

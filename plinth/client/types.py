@@ -148,6 +148,8 @@ class Job:
     spec: Mapping[str, Any] = field(default_factory=dict)
     dataset: str | None = None
     model: ModelReference | None = None
+    #: 1 for the job that waits longest; None unless the job waits.
+    queue_position: int | None = None
     progress: Progress = Progress()
     metrics: Mapping[str, Any] = field(default_factory=dict)
     attempt: int = 0

@@ -38,6 +38,7 @@ export async function request(method, path, body, options = {}) {
   }
   tell(false);
   if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+  if (response.status === 204) return null;
   const isJson = (response.headers.get("Content-Type") ?? "").includes("json");
   const content = isJson ? await response.json() : await response.text();
   if (!response.ok) throw new Problem(response.status, isJson ? content : {});

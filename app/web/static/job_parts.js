@@ -38,9 +38,9 @@ export function progressOf(job) {
 /** The most telling metric of a job, as name and value; null without any. */
 export function headline(job) {
   const names = Object.keys(job.metrics ?? {});
-  const order = ["test/", "validation/accuracy", "validation/", "train/"];
-  for (const start of order) {
-    const name = names.find((item) => item.startsWith(start) && job.metrics[item] !== null);
+  const order = [/^test\//, /^validation\/(accuracy|map|bleu|exact|hit)/, /^validation\/(?!loss)/, /^validation\//, /^train\/loss/];
+  for (const pattern of order) {
+    const name = names.find((item) => pattern.test(item) && job.metrics[item] !== null);
     if (name) return [name, job.metrics[name]];
   }
   return null;

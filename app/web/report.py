@@ -1,0 +1,172 @@
+"""Reports in words: metrics with interval and baseline, the confusion matrix, classes and mistakes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ml.spec.catalog import MetricEntry
+
+#: Classes up to which the matrix is drawn; beyond, the commonest confusions are listed.
+MAX_MATRIX_CLASSES: Final = 24
+MAX_CONFUSIONS: Final = 20
+#: Names of metrics that are no words.
+NAMES: Final = {"map": "mean average precision", "map50": "mean average precision at half overlap"}
+#: Steps of color in the matrix.
+SHADES: Final = 10
+MAX_MISTAKES: Final = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricLine:
+    """One metric of a report, with everything that a reader compares it with."""
+
+    name: str
+    summary: str
+    value: float
+    baseline: float | None
+    low: float | None
+    high: float | None
+    higher_is_better: bool | None
+
+    @property
+    def is_fraction(self) -> bool:
+        """True if all its values can be drawn between 0 and 1."""
+        values = (self.value, self.baseline, self.low, self.high)
+        return self.higher_is_better is True and all(value is None or 0 <= value <= 1 for value in values)
+
+    @property
+    def verdict(self) -> str:
+        """Comparison with the trivial model: `better`, `worse`, `unclear`, or empty."""
+        if self.baseline is None or self.higher_is_better is None:
+            return ""
+        worst = self.low if self.higher_is_better else self.high
+        worst = self.value if worst is None else worst
+        sign = 1 if self.higher_is_better else -1
+        if sign * (worst - self.baseline) > 0:
+            return "better"
+        return "worse" if sign * (self.value - self.baseline) < 0 else "unclear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """Rows of one true class for which the model answered one class."""
+
+    true: str
+    predicted: str
+    count: int
+    #: 0 to `SHADES`, relative to the rows of the true class.
+    shade: int
+    is_right: bool
+
+
+def metric_lines(report: Mapping[str, Any], metrics: Mapping[str, MetricEntry]) -> list[MetricLine]:
+    """Return the metrics of a report in its order.
+
+    `metrics` are those of the task in the catalog.
+    """
+    baseline, intervals = report.get("baseline") or {}, report.get("intervals") or {}
+    lines = []
+    for name, value in (report.get("metrics") or {}).items():
+        if not isinstance(value, int | float):
+            continue
+        low, high = intervals.get(name) or (None, None)
+        described = metrics.get(name)
+        lines.append(
+            MetricLine(
+                name=NAMES.get(name, name.replace("_", " ")),
+                summary=described.summary if described else "",
+                value=value,
+                baseline=baseline.get(name),
+                low=low,
+                high=high,
+                higher_is_better=described.higher_is_better if described else None,
+            )
+        )
+    return lines
+
+
+def in_words(line: MetricLine, rows: int | None) -> str:
+    """Return the first metric of a report as sentences that need no statistics."""
+    on_rows = f"On {rows:,} rows that training never saw, " if rows else "On rows that training never saw, "
+    if line.name == "accuracy":
+        sentence = f"{on_rows}the model is right in {show(100 * line.value, 3)} of 100 cases"
+        trivial = "Answering the same class every time would be right in {} of 100."
+    else:
+        sentence = f"{on_rows}the {line.name} is {show(line.value)}"
+        trivial = "A trivial model reaches {}."
+    scale = 100 if line.name == "accuracy" else 1
+    if line.low is not None and line.high is not None:
+        low, high = show(scale * line.low, 3), show(scale * line.high, 3)
+        sentence += f"; with other rows of the same kind, expect {low} to {high}"
+    if line.baseline is not None:
+        sentence += f". {trivial.format(show(scale * line.baseline, 3))}"
+    return sentence if sentence.endswith(".") else f"{sentence}."
+
+
+def matrix(report: Mapping[str, Any]) -> list[tuple[str, list[Cell]]]:
+    """Return the rows of the confusion matrix by true class.
+
+    Empty where the matrix is too large or missing.
+    """
+    classes, counts = report.get("classes") or [], report.get("confusion_matrix") or []
+    if not counts or len(classes) > MAX_MATRIX_CLASSES:
+        return []
+    return [(true, _cells(true, classes, row)) for true, row in zip(classes, counts, strict=False)]
+
+
+def confusions(report: Mapping[str, Any]) -> list[Cell]:
+    """Return the commonest confusions, the most frequent first."""
+    classes, counts = report.get("classes") or [], report.get("confusion_matrix") or []
+    cells = [cell for true, row in zip(classes, counts, strict=False) for cell in _cells(true, classes, row)]
+    wrong = [cell for cell in cells if cell.count and not cell.is_right]
+    return sorted(wrong, key=lambda cell: -cell.count)[:MAX_CONFUSIONS]
+
+
+def _cells(true: str, classes: Sequence[str], row: Sequence[int]) -> list[Cell]:
+    total = sum(row) or 1
+    return [
+        Cell(
+            true=true,
+            predicted=predicted,
+            count=count,
+            shade=math.ceil(SHADES * count / total),
+            is_right=true == predicted,
+        )
+        for predicted, count in zip(classes, row, strict=False)
+    ]
+
+
+def mistakes(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the mistakes that a report lists, with the `index` of their row."""
+    listed = report.get("errors") or report.get("worst") or []
+    rows = []
+    for item in listed:
+        index = item.get("index", item.get("row")) if isinstance(item, dict) else None
+        if isinstance(index, int):
+            rows.append({**item, "index": index})
+    return rows[:MAX_MISTAKES]
+
+
+def facts(mistake: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a mistake says of itself, as pairs of name and value."""
+    names = {"label": "true", "reference": "expected", "found": "answer"}
+    hidden = ("index", "row", "text", "box", "loss")
+    return [
+        (names.get(name, name.replace("_", " ")), show(value) if isinstance(value, float) else str(value))
+        for name, value in mistake.items()
+        if name not in hidden and not isinstance(value, dict | list)
+    ]
+
+
+def show(value: Any, digits: int = 4) -> str:
+    """Return a number as people write it."""
+    if not isinstance(value, int | float):
+        return "-" if value is None else str(value)
+    if isinstance(value, int) or value == int(value):
+        return f"{int(value):,}"
+    return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"

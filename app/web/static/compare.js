@@ -1,0 +1,176 @@
+// Up to 100 runs as a sortable table and as parallel coordinates.
+
+import { API, get, query } from "./api.js";
+import { byId, h, s, show } from "./dom.js";
+import { jobName, number, words } from "./format.js";
+import { badge } from "./job_parts.js";
+
+const MAX_RUNS = 100;
+const MAX_AXES = 9;
+const HEIGHT = 320;
+const GAP = 130;
+const PAD = { left: 70, right: 70, top: 50, bottom: 30 };
+const HIDDEN = new Set(["kind", "model", "task.name", "objective.name", "dataset"]);
+const choice = byId("choice");
+let runs = [];
+let order = { column: null, isDown: true };
+
+function flatten(value, path = "") {
+  if (value === null || value === undefined) return [];
+  if (Array.isArray(value)) return [[path, JSON.stringify(value)]];
+  if (typeof value !== "object") return [[path, value]];
+  return Object.entries(value).flatMap(([name, inner]) => flatten(inner, path ? `${path}.${name}` : name));
+}
+
+function runOf(job, report) {
+  const seconds = job.started_at && job.finished_at ? (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000 : null;
+  const tests = Object.entries(report?.metrics ?? {}).map(([name, value]) => [`test/${name}`, value]);
+  const metrics = { ...job.metrics, ...Object.fromEntries(tests), seconds };
+  return { job, name: jobName(job), settings: Object.fromEntries(flatten(job.spec).filter(([name]) => !HIDDEN.has(name))), metrics };
+}
+
+async function load() {
+  const wanted = new URLSearchParams(location.search).getAll("job");
+  const jobs = wanted.length ? await Promise.all(wanted.slice(0, MAX_RUNS).map((id) => get(`${API}/jobs/${id}`)))
+    : (await get(query(`${API}/jobs`, { limit: MAX_RUNS, kind: ["finetune", "pretrain"] }))).data;
+  const done = jobs.filter((job) => job.state === "succeeded" && job.kind === "finetune");
+  const reports = new Map();
+  for (let start = 0; start < done.length; start += 8) {
+    await Promise.all(done.slice(start, start + 8).map(async (job) => reports.set(job.id, await get(`${API}/jobs/${job.id}/report`).catch(() => null))));
+  }
+  runs = jobs.map((job) => runOf(job, reports.get(job.id)));
+}
+
+const isLow = (name) => /loss|error|seconds|elbo|perplexity/.test(name);
+const distinct = (items) => [...new Set(items.filter((item) => item !== undefined && item !== null))];
+
+function columns(shownRuns, onlyDiffering) {
+  const settings = distinct(shownRuns.flatMap((run) => Object.keys(run.settings))).filter((name) => {
+    const values = shownRuns.map((run) => run.settings[name]);
+    return !onlyDiffering || new Set(values).size > 1;
+  });
+  const metrics = distinct(shownRuns.flatMap((run) => Object.keys(run.metrics))).filter((name) => !name.startsWith("train/") && shownRuns.some((run) => typeof run.metrics[name] === "number"));
+  const rank = (name) => (name.startsWith("test/") ? 0 : name === "seconds" ? 2 : 1);
+  return { settings, metrics: metrics.sort((a, b) => rank(a) - rank(b)) };
+}
+
+const valueOf = (run, name) => run.settings[name] ?? run.metrics[name];
+
+function axisOf(name, shownRuns) {
+  const values = distinct(shownRuns.map((run) => valueOf(run, name)));
+  const isNumeric = values.every((value) => typeof value === "number");
+  if (!isNumeric) {
+    const names = values.map(String).sort();
+    const at = (value) => (names.length > 1 ? names.indexOf(String(value)) / (names.length - 1) : 0.5);
+    return { name, at, marks: names.slice(0, 8).map((text) => [at(text), text]) };
+  }
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const isLog = low > 0 && high / low > 100;
+  const scale = (value) => (isLog ? Math.log(value) : value);
+  const at = (value) => (high > low ? (scale(value) - scale(low)) / (scale(high) - scale(low)) : 0.5);
+  const middle = isLog ? Math.sqrt(low * high) : (low + high) / 2;
+  return { name, at, marks: high > low ? [[0, number(low, 3)], [0.5, number(middle, 3)], [1, number(high, 3)]] : [[0.5, number(low, 3)]] };
+}
+
+function rankOf(run, shownRuns, metric) {
+  const values = shownRuns.map((item) => item.metrics[metric]).filter((value) => typeof value === "number").sort((a, b) => a - b);
+  const value = run.metrics[metric];
+  if (typeof value !== "number" || values.length < 2) return 4;
+  const place = values.indexOf(value) / (values.length - 1);
+  return Math.round(4 * (isLow(metric) ? 1 - place : place));
+}
+
+const short = (name) => words(name.replace(/^schedule\./, "").replace(/^architectures\.(\w+)\.(config\.)?/, "$1 ").replace(/\.config\./, " "));
+
+function drawLines(shownRuns, { settings, metrics }, metric) {
+  const numeric = settings.filter((name) => distinct(shownRuns.map((run) => run.settings[name])).length <= 40);
+  const names = [...numeric.slice(0, MAX_AXES - Math.min(3, metrics.length)), ...metrics.slice(0, 3)];
+  if (names.length < 2 || shownRuns.length < 2) {
+    show(byId("lines"), h("p", { class: "empty" }, "Two runs or more that differ are needed for lines."));
+    return;
+  }
+  const axes = names.map((name) => axisOf(name, shownRuns));
+  const width = PAD.left + PAD.right + GAP * (axes.length - 1);
+  const y = (at) => HEIGHT - PAD.bottom - at * (HEIGHT - PAD.top - PAD.bottom);
+  const x = (index) => PAD.left + index * GAP;
+  const root = s("svg", { class: "parallel", viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": `${shownRuns.length} runs over ${names.map(short).join(", ")}; the table below has the values` });
+  for (const run of shownRuns) {
+    const points = axes.map((axis, index) => [x(index), valueOf(run, axis.name), axis]).filter(([, value]) => value !== undefined && value !== null)
+      .map(([px, value, axis]) => `${px} ${y(axis.at(value)).toFixed(1)}`);
+    if (points.length > 1) root.append(s("path", { class: `run rank-${rankOf(run, shownRuns, metric)}`, "data-run": run.job.id, d: `M${points.join("L")}` }, s("title", null, run.name)));
+  }
+  axes.forEach((axis, index) => {
+    root.append(s("line", { class: "axis", x1: x(index), x2: x(index), y1: y(0), y2: y(1) }),
+      s("text", { class: "axis-name", x: x(index), y: index % 2 ? 34 : 18, "text-anchor": "middle" }, short(axis.name)),
+      ...axis.marks.map(([at, text]) => s("text", { class: "tick", x: x(index) + 7, y: y(at) + 4 }, text.length > 14 ? `${text.slice(0, 13)}…` : text)));
+  });
+  show(byId("lines"), root);
+}
+
+function compareBy(column, isDown) {
+  return (a, b) => {
+    const [left, right] = [valueOf(a, column) ?? (column === "name" ? a.name : undefined), valueOf(b, column) ?? (column === "name" ? b.name : undefined)];
+    if (left === undefined || left === null) return 1;
+    if (right === undefined || right === null) return -1;
+    const sign = typeof left === "number" && typeof right === "number" ? left - right : String(left).localeCompare(String(right));
+    return isDown ? -sign : sign;
+  };
+}
+
+function drawTable(shownRuns, { settings, metrics }) {
+  const names = ["name", ...metrics, ...settings];
+  const head = names.map((name) => {
+    const isSorted = order.column === name;
+    return h("th", { scope: "col", class: name === "name" ? "" : "number-cell", "aria-sort": isSorted ? (order.isDown ? "descending" : "ascending") : null },
+      h("button", { type: "button", class: "sort quiet", "data-column": name }, name === "name" ? "Run" : short(name), isSorted ? (order.isDown ? " ↓" : " ↑") : ""));
+  });
+  const sorted = order.column ? [...shownRuns].sort(compareBy(order.column, order.isDown)) : shownRuns;
+  const best = Object.fromEntries(metrics.map((name) => {
+    const values = shownRuns.map((run) => run.metrics[name]).filter((value) => typeof value === "number");
+    return [name, isLow(name) ? Math.min(...values) : Math.max(...values)];
+  }));
+  show(byId("runs").tHead, h("tr", null, head));
+  show(byId("runs").tBodies[0], sorted.map((run) => h("tr", { "data-run": run.job.id },
+    h("th", { scope: "row" }, h("a", { class: "name", href: `/jobs/${run.job.id}` }, run.name), " ", run.job.state === "succeeded" ? "" : badge(run.job), h("span", { class: "sub" }, run.job.spec.dataset ?? "")),
+    metrics.map((name) => h("td", { class: "number-cell" }, run.metrics[name] === best[name] && shownRuns.length > 1 ? h("strong", { class: "best" }, number(run.metrics[name])) : number(run.metrics[name]))),
+    settings.map((name) => h("td", { class: "number-cell" }, number(run.settings[name]))))));
+}
+
+function draw() {
+  const { task, metric, differing } = Object.fromEntries(new FormData(choice));
+  const shownRuns = runs.filter((run) => !task || words(run.job.spec.task ?? run.job.spec.objective) === task);
+  const listed = columns(shownRuns, differing === "on");
+  show(byId("metric"), listed.metrics.map((name) => h("option", { value: name }, name)));
+  byId("metric").value = listed.metrics.includes(metric) ? metric : listed.metrics[0] ?? "";
+  byId("empty").hidden = shownRuns.length > 0;
+  byId("content").hidden = shownRuns.length === 0;
+  drawLines(shownRuns, listed, byId("metric").value);
+  drawTable(shownRuns, listed);
+}
+
+function highlight(event) {
+  const id = event.target.closest?.("[data-run]")?.dataset.run;
+  const root = byId("lines").firstElementChild;
+  root?.classList.toggle("alone", Boolean(id));
+  for (const path of byId("lines").querySelectorAll("[data-run]")) path.classList.toggle("seen", path.dataset.run === id);
+  for (const row of byId("runs").tBodies[0].rows) row.classList.toggle("seen", row.dataset.run === id);
+}
+
+choice.addEventListener("change", draw);
+for (const name of ["pointerover", "focusin"]) byId("content").addEventListener(name, highlight);
+byId("runs").tHead.addEventListener("click", (event) => {
+  const column = event.target.closest("[data-column]")?.dataset.column;
+  if (!column) return;
+  order = { column, isDown: order.column === column ? !order.isDown : !isLow(column) && column !== "name" };
+  draw();
+  byId("runs").tHead.querySelector(`[data-column="${CSS.escape(column)}"]`).focus();
+});
+
+await load();
+show(byId("empty"), "No run has been trained yet. ", h("a", { href: "/" }, "Start with a sample"), ".");
+const tasks = runs.map((run) => words(run.job.spec.task ?? run.job.spec.objective));
+for (const task of distinct(tasks).sort()) byId("task").append(h("option", { value: task }, task));
+const countOf = (task) => tasks.filter((item) => item === task).length;
+byId("task").value = distinct(tasks).sort((a, b) => countOf(b) - countOf(a))[0] ?? "";
+draw();
+byId("content").removeAttribute("aria-busy");

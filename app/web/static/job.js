@@ -1,0 +1,237 @@
+// One job: its state and events over a stream, curves, and requests to pause, stop or cancel it.
+
+import { API, follow, get, poll, post, query } from "./api.js";
+import { lineChart } from "./charts.js";
+import { byId, h, show } from "./dom.js";
+import { ago, bytes, duration, jobName, kind, number, state, words } from "./format.js";
+import { badge, headline, percent } from "./job_parts.js";
+
+const id = byId("job").dataset.id;
+const controls = byId("controls");
+const MAX_LINES = 500;
+const TRAINING = ["preparing", "training", "evaluating", "exporting"];
+const FINAL = ["succeeded", "failed", "cancelled"];
+
+/** Curves of the jobs that are shown: points by metric, and the time of each step. */
+const shown = new Map();
+let job = null;
+
+function curvesOf(jobId, label) {
+  if (!shown.has(jobId)) shown.set(jobId, { label, metrics: new Map(), times: new Map() });
+  return shown.get(jobId);
+}
+
+function addPoint(curves, name, step, value) {
+  if (!curves.metrics.has(name)) curves.metrics.set(name, new Map());
+  curves.metrics.get(name).set(step, value);
+}
+
+function note(curves, event) {
+  const { step, ...values } = event.data;
+  curves.start ??= Date.parse(event.created_at);
+  curves.times.set(step, (Date.parse(event.created_at) - curves.start) / 1000);
+  for (const [name, value] of Object.entries(values)) addPoint(curves, name, step, value);
+}
+
+async function loadCurves(curves, jobId) {
+  const metrics = await get(query(`${API}/jobs/${jobId}/metrics`, { max_points: 1000 }));
+  for (const [name, points] of Object.entries(metrics)) for (const [step, value] of points) addPoint(curves, name, step, value);
+}
+
+function points(curves, name, axis) {
+  const steps = [...(curves.metrics.get(name) ?? [])].sort((a, b) => a[0] - b[0]);
+  const usable = steps.filter(([, value]) => value !== null);
+  return axis === "time" ? usable.filter(([step]) => curves.times.has(step)).map(([step, value]) => [curves.times.get(step), value]) : usable;
+}
+
+/** Metrics in groups of one chart each: train/loss and validation/loss belong together. */
+function groups() {
+  const names = new Set([...shown.values()].flatMap((curves) => [...curves.metrics.keys()]));
+  const grouped = new Map();
+  for (const name of [...names].sort()) {
+    const key = name.split("/").at(-1);
+    grouped.set(key, [...(grouped.get(key) ?? []), name]);
+  }
+  const rank = (key) => (key === "loss" ? 0 : key === "learning_rate" ? 2 : 1);
+  return [...grouped].sort((a, b) => rank(a[0]) - rank(b[0]));
+}
+
+function drawCurves() {
+  const { weight, log, axis } = Object.fromEntries(new FormData(controls));
+  const several = shown.size > 1;
+  const space = byId("charts").clientWidth - 34;
+  const half = space < 700 ? space : space / 2 - 24;
+  const charts = groups().map(([key, names], index) => {
+    const series = [...shown.values()].flatMap((curves, place) => names.map((name) => {
+      const isTrain = name.startsWith("train/");
+      const color = several ? place + 1 : isTrain ? 2 : 1;
+      const [split] = name.split("/");
+      return { name: several ? `${curves.label} ${split}` : split, className: `s${(color - 1) % 8 + 1}${several && isTrain ? " dashed" : ""}`, points: points(curves, name, axis) };
+    }));
+    return lineChart(series, { title: words(key), xLabel: axis === "time" ? "time" : "step", formatX: axis === "time" ? duration : number, log: log === "on", weight: Number(weight), width: index === 0 ? space : half, height: index === 0 ? 300 : 220 });
+  });
+  byId("charts").replaceChildren(...(charts.length ? charts : [h("p", { class: "empty" }, "No values yet. They appear with the first steps.")]));
+}
+
+let isDrawing = false;
+function redraw() {
+  if (isDrawing) return;
+  isDrawing = true;
+  requestAnimationFrame(() => { isDrawing = false; drawCurves(); });
+}
+
+function line(event) {
+  const { data } = event;
+  const time = new Date(event.created_at).toLocaleTimeString();
+  const text = event.kind === "log" ? data.message : `${event.kind} ${Object.entries(data).map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : number(value)}`).join(", ")}`;
+  return h("li", { class: data.level ?? "" }, h("time", { datetime: event.created_at }, time), h("span", null, text));
+}
+
+function append(list, item) {
+  const isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  list.append(item);
+  while (list.childElementCount > MAX_LINES) list.firstElementChild.remove();
+  if (isAtEnd) list.scrollTop = list.scrollHeight;
+}
+
+function phases() {
+  const done = FINAL.includes(job.state);
+  const phase = job.progress.phase;
+  const known = ["finetune", "pretrain"].includes(job.kind) ? TRAINING.filter((name) => name !== "evaluating" || job.kind === "finetune") : phase && !TRAINING.includes(phase) ? [phase] : ["running"];
+  const all = ["queued", ...known, "done"];
+  const name = job.state === "queued" ? "queued" : done ? "done" : phase ?? known[0];
+  const at = Math.max(0, all.indexOf(name));
+  show(byId("phases"), all.map((item, index) => {
+    const now = index === at;
+    const last = now && done && job.state !== "succeeded" ? "bad" : "";
+    return h("li", { class: `${index < at || (now && job.state === "succeeded") ? "past" : now ? "now" : ""} ${last}`, "aria-current": now ? "step" : null }, now && done ? job.state : words(item));
+  }));
+}
+
+function progress() {
+  const done = percent(job);
+  const { epoch, epochs, step, steps, eta_seconds: left, samples_per_second: speed } = job.progress;
+  const facts = [
+    steps ? ["Step", `${number(step)} of ${number(steps)}`] : null,
+    epochs ? ["Epoch", `${number(epoch)} of ${number(epochs)}`] : null,
+    job.state === "running" ? ["Time left", left === null || left === undefined ? "not known yet" : duration(left)] : null,
+    speed && job.state === "running" ? ["Speed", `${number(speed, 3)} rows/s`] : null,
+    job.queue_position ? ["Queue", job.queue_position === 1 ? "next" : `position ${job.queue_position}`] : null,
+    job.started_at ? ["Started", ago(job.started_at)] : ["Created", ago(job.created_at)],
+    job.finished_at && job.started_at ? ["Took", duration((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000)] : null,
+    job.attempt > 1 ? ["Attempt", job.attempt] : null,
+  ].filter(Boolean);
+  show(byId("progress"),
+    job.state === "running" ? h("progress", { max: "100", value: done === null ? null : done.toFixed(1), "aria-label": "Progress of the job" }) : "",
+    h("dl", { class: "tiles" }, facts.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value)))));
+}
+
+function outcome() {
+  const parts = [];
+  if (job.state === "failed") {
+    parts.push(h("div", { class: "notice bad" }, h("h2", null, "What failed"), h("p", null, job.error?.message ?? "The job failed."),
+      h("h3", null, "What to do"), h("p", null, job.error?.hint ?? "Read the last lines of the log below. If they do not help, run `plinth doctor`.")));
+  }
+  if (job.state === "succeeded" && job.model) {
+    const best = headline(job);
+    parts.push(h("div", { class: "notice good row spread" },
+      h("p", null, `${job.model.name}@${job.model.version} is ready`, best ? `: ${best[0]} ${number(best[1])}` : "", "."),
+      h("p", { class: "row" }, job.kind === "finetune" ? h("a", { class: "button", href: `/jobs/${id}/report` }, "Read the report") : "")));
+  }
+  if (job.warnings?.length) parts.push(h("div", { class: "notice warn" }, h("h2", null, "Look twice"), job.warnings.map((text) => h("p", null, text))));
+  if (state(job) === "paused") parts.push(h("div", { class: "notice warn" }, h("p", null, "Paused. The checkpoint is kept; resume it when you like.")));
+  show(byId("outcome"), parts);
+}
+
+async function act(action) {
+  show(byId("message"));
+  try {
+    const answer = await post(`${API}/jobs/${id}/${action}`);
+    if (answer.id !== id) location.assign(`/jobs/${answer.id}`);
+    await update();
+  } catch (error) {
+    show(byId("message"), h("p", { class: "notice bad" }, error.message));
+  }
+}
+
+function actions() {
+  const button = (action, label, look = "") => h("button", { type: "button", class: look, "data-action": action }, label);
+  const buttons = [];
+  if (!FINAL.includes(job.state)) {
+    if (job.requested === "pause") buttons.push(button("resume", "Resume", "primary"));
+    else if (!job.requested) buttons.push(button("pause", "Pause"));
+    if (job.requested !== "stop" && job.requested !== "cancel" && ["finetune", "pretrain"].includes(job.kind)) buttons.push(button("stop", "Stop and keep"));
+    if (job.requested !== "cancel") buttons.push(button("cancel", "Cancel", "danger"));
+  }
+  show(byId("actions"), buttons);
+}
+
+function flatten(value, path = "") {
+  if (Array.isArray(value) || value === null || typeof value !== "object") return [[path, Array.isArray(value) ? JSON.stringify(value) : String(value)]];
+  return Object.entries(value).flatMap(([name, inner]) => flatten(inner, path ? `${path}.${name}` : name));
+}
+
+async function update() {
+  job = await get(`${API}/jobs/${id}`);
+  const { spec } = job;
+  show(byId("about"), badge(job), h("span", null, kind(job.kind), spec.task ? `, ${words(spec.task)}` : ""),
+    spec.dataset ? h("span", null, "on ", h("strong", null, spec.dataset)) : "", h("code", null, id));
+  phases();
+  progress();
+  outcome();
+  actions();
+  if (!byId("settings").childElementCount) show(byId("settings"), h("dl", { class: "facts mono" }, flatten(spec).flatMap(([name, value]) => [h("dt", null, name), h("dd", null, value)])));
+}
+
+async function checkpoints() {
+  const { data } = await get(`${API}/jobs/${id}/checkpoints`);
+  show(byId("checkpoints"), data.length
+    ? h("ul", { class: "list" }, data.map((item) => h("li", null, `Step ${number(item.step)}, ${ago(item.created_at)}`, item.bytes ? `, ${bytes(item.bytes)}` : "")))
+    : h("p", { class: "hint" }, "None now. A running job saves one at the end of epochs, and resumes from it after a crash."));
+}
+
+async function others() {
+  const { data } = await get(query(`${API}/jobs`, { limit: 100, kind: job.kind }));
+  for (const item of data.filter((other) => other.id !== id)) byId("other").append(h("option", { value: item.id }, `${jobName(item)}, ${ago(item.created_at)}`));
+}
+
+async function overlay(jobId) {
+  const other = await get(`${API}/jobs/${jobId}`);
+  const curves = curvesOf(jobId, jobName(other));
+  await loadCurves(curves, jobId);
+  const close = follow(`${API}/jobs/${jobId}/events`, ["metric"], (event) => { note(curves, event); redraw(); });
+  const button = h("button", { type: "button", class: "chip", "aria-label": `Remove ${curves.label}` }, curves.label, " ×");
+  button.addEventListener("click", () => { close(); shown.delete(jobId); button.parentElement.remove(); redraw(); });
+  byId("overlays").append(h("li", null, button));
+  redraw();
+}
+
+controls.addEventListener("input", redraw);
+addEventListener("resize", redraw);
+byId("other").addEventListener("change", (event) => {
+  const { value } = event.target;
+  event.target.value = "";
+  if (value && !shown.has(value)) overlay(value);
+});
+byId("actions").addEventListener("click", (event) => {
+  const { action } = event.target.dataset;
+  if (action === "cancel" && !confirm("Cancel this job? Its results are discarded.")) return;
+  if (action) act(action);
+});
+
+const own = curvesOf(id, "this job");
+poll(async () => { if (!job || !FINAL.includes(job.state)) await update(); }, 3);
+await update();
+own.label = jobName(job);
+await loadCurves(own, id);
+redraw();
+follow(`${API}/jobs/${id}/events`, ["state", "progress", "metric", "log", "checkpoint"], (event) => {
+  if (event.kind === "metric") { note(own, event); redraw(); }
+  if (event.kind === "log") append(byId("log"), line(event));
+  else if (event.kind !== "progress") append(byId("events"), line(event));
+  if (event.kind === "checkpoint") checkpoints();
+  if (event.kind === "progress") { job.progress = event.data; phases(); progress(); }
+  if (event.kind === "state" && event.data.state !== job.state) update();
+}, update);
+checkpoints();
+others();

@@ -1,0 +1,60 @@
+// The system: workers, device, queue, loaded models, and API keys.
+
+import { API, get, poll, post, request } from "./api.js";
+import { byId, h, show } from "./dom.js";
+import { ago, bytes } from "./format.js";
+import { badge } from "./job_parts.js";
+
+const own = byId("keys").dataset.own;
+
+async function system() {
+  const state = await get(`${API}/system?device=false`);
+  show(byId("workers"), state.workers.length
+    ? h("ul", { class: "list" }, state.workers.map((worker) => h("li", null, h("strong", null, worker.name), h("span", { class: "sub" }, `${worker.slots} job${worker.slots === 1 ? "" : "s"} at a time, started ${ago(worker.started_at)}, seen ${ago(worker.seen_at)}`))))
+    : h("p", null, "No worker runs: jobs wait. Start one with ", h("code", null, "plinth up"), " or ", h("code", null, "python -m worker"), "."));
+  const counts = ["running", "queued", "succeeded", "failed", "cancelled"].map((name) => h("li", { class: "row spread" }, badge(name), h("strong", null, (state.jobs[name] ?? 0).toLocaleString("en"))));
+  const models = state.loaded_models.map((model) => h("li", { class: "row spread" }, `${model.name}@${model.version}`, h("span", { class: "hint" }, bytes(model.bytes))));
+  show(byId("queue"), h("ul", { class: "list" }, counts),
+    h("h3", null, "Models in memory"), models.length ? h("ul", { class: "list" }, models) : h("p", { class: "hint" }, "None. A model is loaded by its first prediction."));
+}
+
+async function device() {
+  const { device: found } = await get(`${API}/system`);
+  show(byId("device"), h("p", { class: "name" }, found ? `Training runs on ${found.device === "cpu" ? "the CPU" : found.device}` : "PyTorch is not installed here"), h("p", { class: "hint" }, found?.why ?? ""));
+}
+
+async function keys() {
+  const { data } = await get(`${API}/keys?limit=200`);
+  const rows = data.map((key) => h("tr", null,
+    h("th", { scope: "row" }, h("span", { class: "name" }, key.name), key.id === own ? h("span", { class: "sub" }, "the key of this session") : ""),
+    h("td", { class: "wide" }, ago(key.created_at)), h("td", null, key.last_used_at ? ago(key.last_used_at) : "never"),
+    h("td", null, key.revoked_at ? "revoked" : h("button", { type: "button", class: "danger", "data-revoke": key.id, "data-name": key.name, "aria-label": `Revoke ${key.name}` }, "Revoke"))));
+  show(byId("keys"), h("table", null,
+    h("thead", null, h("tr", null, ["Key", "Created", "Last used", ""].map((name, index) => h("th", { scope: "col", class: index === 1 ? "wide" : "" }, name || h("span", { class: "visually-hidden" }, "Action"))))),
+    h("tbody", null, rows)));
+}
+
+byId("new-key").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target;
+  try {
+    const key = await post(`${API}/keys`, { name: new FormData(form).get("name") });
+    show(byId("secret"), h("div", { class: "notice good" }, h("p", null, `The secret of ${key.name}; it is not shown again:`), h("p", null, h("code", null, key.secret))));
+    form.reset();
+    await keys();
+  } catch (error) {
+    show(byId("secret"), h("p", { class: "notice bad" }, error.message));
+  }
+});
+byId("keys").addEventListener("click", async (event) => {
+  const { revoke, name } = event.target.dataset;
+  if (!revoke) return;
+  const warning = revoke === own ? " This browser is signed in with it: you will need another key to come back." : "";
+  if (!confirm(`Revoke ${name}?${warning}`)) return;
+  await request("DELETE", `${API}/keys/${revoke}`);
+  await keys();
+});
+
+poll(system, 3);
+keys();
+device();

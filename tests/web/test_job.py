@@ -1,0 +1,163 @@
+"""One job in a browser: live curves, requests, failures, other jobs beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from store import jobs
+from store.database import transaction
+from store.jobs import Claim
+from tests.support.api_process import ApiProcess
+from tests.support.factories import claim_job, queue_job, report_steps
+from tests.web.conftest import Visitor, take_screenshot
+
+MARKUP = "<script>document.title='x'</script>&lt;b&gt;"
+
+
+def report_step(claim: Claim, step: int, *, steps: int = 100, **metrics: float) -> None:
+    with transaction() as session:
+        progress = {"phase": "training", "step": step, "steps": steps, "percent": 100 * step / steps, "eta_seconds": 75}
+        named = {name.replace("__", "/"): value for name, value in metrics.items()}
+        jobs.report(session, claim, progress=progress, metrics=named, step=step, events=[("log", {"message": MARKUP})])
+
+
+def test_curves_grow_while_the_job_runs(visitor: Visitor, content: Path) -> None:
+    from playwright.sync_api import expect
+
+    job_id = queue_job(model="growing")
+    page = visitor.open(f"/jobs/{job_id}")
+    expect(page.locator(".badge").first).to_have_text("queued")
+    expect(page.locator("#progress")).to_contain_text("Queue")
+    claim = claim_job(job_id)
+    for step in range(1, 21):
+        report_step(claim, step, train__loss=2 / step, validation__accuracy=1 - 1 / step)
+    chart = page.locator(".chart").first
+    expect(chart).to_have_attribute("aria-label", "loss: train from 2 to 0.1")
+    expect(page.locator("#progress")).to_contain_text("75 s")
+    expect(page.locator(".phases .now")).to_have_text("training")
+    for step in range(21, 41):
+        report_step(claim, step, train__loss=2 / step, validation__accuracy=1 - 1 / step)
+    expect(chart).to_have_attribute("aria-label", "loss: train from 2 to 0.05")
+    expect(page.locator("#log li").first).to_contain_text(MARKUP)
+    assert page.title() == "Job growing - Plinth"
+    visitor.assert_calm()
+    visitor.assert_accessible()
+
+
+def test_curves_have_smoothing_a_log_scale_a_time_axis_and_other_jobs_beside_them(
+    visitor: Visitor, content: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    for name in ("first", "second"):
+        claim = claim_job(queue_job(model=name))
+        for step in range(1, 31):
+            report_step(claim, step, train__loss=(3 if name == "first" else 2) / step)
+        with transaction() as session:
+            jobs.succeed(session, claim, reason="completed")
+    page = visitor.open(f"/jobs/{claim.job_id}")
+    curves = page.locator(".chart").first.locator(".curve")
+    expect(curves).to_have_count(1)
+    page.get_by_label("Smoothing").fill("0.9")
+    expect(curves).to_have_count(2)
+    linear = curves.last.get_attribute("d")
+    page.get_by_label("Log scale").check()
+    expect(curves.last).not_to_have_attribute("d", linear or "")
+    expect(page.locator(".chart").first).to_contain_text("0.1")
+    page.get_by_label("Over").select_option("time")
+    expect(page.locator(".axis-label").first).to_have_text("time")
+    page.get_by_label("Over").select_option("step")
+    other = page.get_by_label("Beside").locator("option", has_text="first").first
+    page.get_by_label("Beside").select_option(other.get_attribute("value"))
+    expect(page.locator(".legend").first).to_contain_text("first train")
+    visitor.assert_calm()
+    page.get_by_role("button", name="Remove first").click()
+    expect(page.locator(".legend").first).not_to_contain_text("first")
+
+
+def test_a_running_job_is_paused_resumed_stopped_and_cancelled(visitor: Visitor, content: Path) -> None:
+    from playwright.sync_api import expect
+
+    job_id = queue_job(model="requests")
+    claim = claim_job(job_id)
+    report_steps(claim, steps=2)
+    page = visitor.open(f"/jobs/{job_id}")
+    badge = page.locator("#about .badge")
+    page.get_by_role("button", name="Pause").click()
+    expect(badge).to_have_text("pausing")
+    with transaction() as session:
+        jobs.release(session, claim, crashed=False)
+    expect(badge).to_have_text("paused")
+    page.get_by_role("button", name="Resume").click()
+    expect(badge).to_have_text("queued")
+    claim_job(job_id)
+    expect(badge).to_have_text("running")
+    page.get_by_role("button", name="Stop and keep").click()
+    expect(badge).to_have_text("stopping")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Cancel").click()
+    expect(badge).to_have_text("cancelling")
+    visitor.assert_calm()
+
+
+def test_a_failed_job_says_what_failed_and_what_to_do(new_visitor: Callable[..., Visitor], content: Path) -> None:
+    from playwright.sync_api import expect
+
+    claim = claim_job(queue_job(model=MARKUP))
+    error = {"code": "out_of_memory", "message": "ran out of memory", "hint": "lower schedule.batch_size"}
+    with transaction() as session:
+        jobs.fail(session, claim, error=error)
+    visitor = new_visitor(360, color_scheme="dark")
+    page = visitor.open(f"/jobs/{claim.job_id}")
+    expect(page.locator("#outcome")).to_contain_text("ran out of memory")
+    expect(page.locator("#outcome")).to_contain_text("lower schedule.batch_size")
+    expect(page.locator("h1")).to_have_text(MARKUP)
+    visitor.assert_fits()
+    visitor.assert_accessible()
+    visitor.assert_calm()
+    take_screenshot(page, "job failed narrow dark")
+
+
+def test_the_stream_of_a_job_continues_after_a_lost_connection(
+    visitor: Visitor, content: Path, service: ApiProcess
+) -> None:
+    from playwright.sync_api import expect
+
+    claim = claim_job(queue_job(model="lost"))
+    report_step(claim, 1, train__loss=1.0)
+    page = visitor.open(f"/jobs/{claim.job_id}")
+    expect(page.locator("#log li")).to_have_count(1)
+    service.stop()
+    expect(page.locator("#connection")).to_be_visible()
+    service.start()
+    report_step(claim, 2, train__loss=0.5)
+    expect(page.locator("#log li")).to_have_count(2)
+    expect(page.locator(".chart").first).to_have_attribute("aria-label", "loss: train from 1 to 0.5")
+
+
+@pytest.mark.parametrize("count", [100])
+def test_100_runs_are_compared_sorted_and_drawn(visitor: Visitor, content: Path, count: int) -> None:
+    from playwright.sync_api import expect
+
+    for number in range(count):
+        with transaction() as session:
+            spec = {"kind": "pretrain", "dataset": "d@1", "model": f"run-{number}", "objective": {"name": "compared"}}
+            spec["schedule"] = {"learning_rate": 10.0 ** -(number % 5), "epochs": 1 + number % 7}
+            job_id = jobs.submit(session, kind="pretrain", spec=spec, model_name=f"run-{number}").id
+        report_step(claim_job(job_id), 1, validation__loss=1 + (number * 37 % count) / count)
+    page = visitor.open("/compare")
+    rows = page.locator("#runs tbody tr")
+    expect(rows).to_have_count(count)
+    expect(page.locator(".parallel .run")).to_have_count(count)
+    page.get_by_role("button", name="validation/loss").click()
+    expect(rows.first.locator("td").first).to_have_text("1")
+    page.get_by_role("button", name="validation/loss").click()
+    expect(rows.first.locator("td").first).to_have_text("1.99")
+    rows.first.hover()
+    expect(page.locator(".parallel.alone .run.seen")).to_have_count(1)
+    visitor.assert_accessible()
+    visitor.assert_calm()
+    take_screenshot(page, "compare wide light")
