@@ -108,8 +108,8 @@ def test_invalid_fields_are_reported_with_their_path(client: TestClient) -> None
             finetune(schedule={"precison": "auto"}),
             "schedule.precison",
             "there is no field named 'precison'; known: batch_size, checkpoint_every_seconds, decay, early_stopping, "
-            "epochs, gradient_clip_norm, learning_rate, min_batches_per_epoch, min_steps, momentum, nesterov, "
-            "optimizer, precision, warmup_fraction, weight_decay",
+            "epochs, gradient_clip_norm, learning_rate, max_steps, min_batches_per_epoch, min_steps, momentum, "
+            "nesterov, optimizer, precision, warmup_fraction, weight_decay",
         ),
     ],
 )
