@@ -64,6 +64,12 @@ def wants_html(headers: Headers) -> bool:
     return "text/html" in headers.get("accept", "")
 
 
+def has_route(routes: Iterable[BaseRoute], method: str, path: str) -> bool:
+    """Return whether a route answers this method and path."""
+    scope: Scope = {"type": "http", "method": method, "path": path, "root_path": "", "headers": []}
+    return any(route.matches(scope)[0] is Match.FULL for route in routes)
+
+
 def needs_no_key(routes: Iterable[BaseRoute], scope: Scope) -> bool:
     """Return whether a path is open: a page, or a path that does not exist."""
     matching = (route for route in routes if route.matches(scope)[0] is not Match.NONE)

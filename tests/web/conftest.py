@@ -42,8 +42,9 @@ def chromium() -> Iterator[Browser]:
         pytest.skip("no Chromium: install it with `apt-get install chromium`")
     if importlib.util.find_spec("playwright") is None:
         pytest.skip("no playwright: install it with `make setup`")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=15_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield browser

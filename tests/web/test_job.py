@@ -161,3 +161,23 @@ def test_100_runs_are_compared_sorted_and_drawn(visitor: Visitor, content: Path,
     visitor.assert_accessible()
     visitor.assert_calm()
     take_screenshot(page, "compare wide light")
+
+
+def test_a_failed_job_is_tried_again_where_the_api_offers_it(visitor: Visitor, content: Path) -> None:
+    from playwright.sync_api import expect
+
+    claim = claim_job(queue_job(model="again"))
+    with transaction() as session:
+        jobs.fail(session, claim, error={"code": "crashed", "message": "it crashed", "hint": None})
+    page = visitor.open(f"/jobs/{claim.job_id}")
+    expect(page.locator("#about .badge")).to_have_text("failed")
+    offers = page.locator("#job").get_attribute("data-offers") or ""
+    expect(page.get_by_role("button", name="Try again")).to_have_count("retry" in offers)
+    expect(page.get_by_role("button", name="Run with changes")).to_have_count("clone" in offers)
+    if "clone" in offers:
+        page.get_by_role("button", name="Run with changes").click()
+        page.get_by_label("Changes").fill("schedule.epochs")
+        page.get_by_role("button", name="Start").click()
+        expect(page.locator("#message")).to_contain_text('"schedule.epochs" has no value')
+    visitor.assert_accessible()
+    visitor.assert_calm()

@@ -163,7 +163,42 @@ function actions() {
     if (job.requested !== "stop" && job.requested !== "cancel" && ["finetune", "pretrain"].includes(job.kind)) buttons.push(button("stop", "Stop and keep"));
     if (job.requested !== "cancel") buttons.push(button("cancel", "Cancel", "danger"));
   }
+  const offers = byId("job").dataset.offers.split(" ");
+  const isTraining = ["finetune", "pretrain"].includes(job.kind);
+  if (offers.includes("retry") && FINAL.includes(job.state) && job.state !== "succeeded") buttons.push(button("retry", "Try again", "primary"));
+  if (offers.includes("clone") && isTraining) buttons.push(button("clone", "Run with changes"));
   show(byId("actions"), buttons);
+}
+
+/** Changes of settings from lines such as `schedule.epochs = 30`. Throws for a line without a value. */
+function parseChanges(text) {
+  const changes = {};
+  for (const row of text.split("\n").map((item) => item.trim()).filter(Boolean)) {
+    const [path, ...rest] = row.split("=");
+    if (!rest.length) throw new Error(`"${row}" has no value. Write setting = value.`);
+    const value = rest.join("=").trim();
+    const names = path.trim().split(".");
+    const last = names.pop();
+    let place = changes;
+    for (const name of names) place = place[name] ??= {};
+    try {
+      place[last] = JSON.parse(value);
+    } catch {
+      place[last] = value;
+    }
+  }
+  return changes;
+}
+
+async function clone(event) {
+  event.preventDefault();
+  show(byId("message"));
+  try {
+    const copy = await post(`${API}/jobs/${id}/clone`, parseChanges(byId("changes").value));
+    location.assign(`/jobs/${copy.id}`);
+  } catch (error) {
+    show(byId("message"), h("p", { class: "notice bad" }, error.message));
+  }
 }
 
 function flatten(value, path = "") {
@@ -216,8 +251,14 @@ byId("other").addEventListener("change", (event) => {
 byId("actions").addEventListener("click", (event) => {
   const { action } = event.target.dataset;
   if (action === "cancel" && !confirm("Cancel this job? Its results are discarded.")) return;
-  if (action) act(action);
+  if (action === "clone") {
+    byId("clone").hidden = false;
+    byId("changes").focus();
+  } else if (action) act(action);
 });
+
+byId("clone").addEventListener("submit", clone);
+byId("clone").addEventListener("reset", () => { byId("clone").hidden = true; });
 
 const own = curvesOf(id, "this job");
 poll(async () => { if (!job || !FINAL.includes(job.state)) await update(); }, 3);
