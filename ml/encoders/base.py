@@ -72,6 +72,13 @@ class Encoder(ABC, Generic[Raw]):
         """Return in words what this config would lose of the dataset; None if nothing."""
         return None
 
+    def reduction(self, summary: DatasetSummary) -> str | None:
+        """Return in words how values are reduced, and the options to change it.
+
+        None if they are not.
+        """
+        return None
+
     def is_very_long(self, value: Raw) -> bool:
         """Return whether `encode` reads the beginning of a value alone, whatever it has."""
         return False

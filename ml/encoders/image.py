@@ -87,6 +87,17 @@ class ImageEncoder(Encoder[np.ndarray]):
         config = self.config
         return {"channels": config.channels, "height": config.height, "width": config.width}
 
+    def reduction(self, summary: DatasetSummary) -> str | None:
+        """Return the sizes of larger images and of the encoded ones."""
+        facts, config = summary.facts_of("image"), self.config
+        height, width = facts.get("max_height", 0), facts.get("max_width", 0)
+        if height <= config.height and width <= config.width:
+            return None
+        return (
+            f"images of up to {width} x {height} pixels are read at {config.width} x "
+            f"{config.height}; encoders.image.width and encoders.image.height set another size"
+        )
+
     @classmethod
     def data_loss(cls, config: ImageConfig, summary: DatasetSummary) -> str | None:
         """Report color images if the encoder has one channel."""

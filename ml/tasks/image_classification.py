@@ -11,6 +11,7 @@ from ml.config import Config
 from ml.data.files import images
 from ml.metrics import classification
 from ml.preprocessing.augmentation import random_affine
+from ml.preprocessing.image_sizes import image_encoder_options
 from ml.signals import Arrays, Feature, Signal, Slot
 from ml.tasks.base import MODEL, Output, Task
 from ml.wire import ImageInput
@@ -54,6 +55,11 @@ class ImageClassification(Task):
     output_type = classification.ClassificationOutput
     metrics = classification.METRICS
     graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {MODEL: ("image",)}
+
+    @classmethod
+    def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
+        """Read large images at a size that their number teaches."""
+        return {"image": image_encoder_options(summary)}
 
     @classmethod
     def learn(cls, config: ImageClassificationConfig, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:

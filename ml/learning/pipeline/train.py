@@ -225,6 +225,8 @@ class _Run:
             group_options=group_options,
         )
         self._report_small_data(trainer, batches, rows)
+        for reduction in filter(None, (encoder.reduction(self.data.summary) for encoder in plan.encoders.values())):
+            self._report_phase("preparing", reduction)
         return trainer.fit()
 
     def _report_small_data(self, trainer: Trainer, batches: ShuffledBatches, rows: int) -> None:

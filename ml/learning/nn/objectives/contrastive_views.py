@@ -6,7 +6,7 @@ B images, N = 2 B views, D width of a projection.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -15,11 +15,13 @@ from torch.nn import functional
 
 from ml.config import Config, Count
 from ml.learning.nn.objectives.base import Objective
+from ml.preprocessing.image_sizes import image_encoder_options
 from ml.signals import Feature, Signal, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ml.data.dataset import DatasetSummary
     from ml.learning.nn.heads.base import Tensors
     from ml.learning.nn.network import Network
 
@@ -54,6 +56,11 @@ class ContrastiveViews(Objective):
     encoders: ClassVar[Mapping[str, str]] = {"image": "image"}
     scores = ("contrastive_accuracy",)
     config_type = ContrastiveViewsConfig
+
+    @classmethod
+    def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
+        """Read large images at a size that their number teaches."""
+        return {"image": image_encoder_options(summary)}
 
     def __init__(self, config: ContrastiveViewsConfig, network: Network) -> None:
         super().__init__(config, network)

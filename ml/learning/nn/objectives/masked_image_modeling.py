@@ -5,7 +5,7 @@ B images, C channels, H height, W width, P patches.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -14,11 +14,13 @@ from torch.nn import functional
 
 from ml.config import Config, Count
 from ml.learning.nn.objectives.base import Objective
+from ml.preprocessing.image_sizes import image_encoder_options
 from ml.signals import Feature, Signal, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ml.data.dataset import DatasetSummary
     from ml.learning.nn.heads.base import Tensors
     from ml.learning.nn.network import Network
 
@@ -50,6 +52,11 @@ class MaskedImageModeling(Objective):
     encoders: ClassVar[Mapping[str, str]] = {"image": "image"}
     scores = ("blind_error",)
     config_type = MaskedImageModelingConfig
+
+    @classmethod
+    def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
+        """Read large images at a size that their number teaches."""
+        return {"image": image_encoder_options(summary)}
 
     def __init__(self, config: MaskedImageModelingConfig, network: Network) -> None:
         super().__init__(config, network)

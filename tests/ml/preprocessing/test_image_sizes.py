@@ -1,0 +1,65 @@
+"""Large images are read at a size that their number teaches."""
+
+import pytest
+
+from ml.data.dataset import DatasetSummary
+from ml.encoders.image import ImageConfig, ImageEncoder
+from ml.preprocessing.image_sizes import image_encoder_options
+from ml.tasks.image_classification import ImageClassification
+
+
+def summary_of(rows: int, smallest: tuple[int, int], largest: tuple[int, int] | None = None) -> DatasetSummary:
+    """Return the summary of a data set with images of these heights and widths."""
+    largest = largest or smallest
+    return DatasetSummary(
+        format="class_folders",
+        task="image_classification",
+        columns={"image": "image", "label": "label"},
+        splits={"train": rows, "validation": 10, "test": 10},
+        facts={
+            "image": {
+                "channels": 3,
+                "min_height": smallest[0],
+                "min_width": smallest[1],
+                "max_height": largest[0],
+                "max_width": largest[1],
+            }
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "expected"),
+    [
+        (192, (240, 320), (64, 88)),
+        (192, (320, 240), (88, 64)),
+        (4_000, (240, 320), (128, 168)),
+        (16_000, (240, 320), (192, 256)),
+        (192, (3024, 4032), (64, 88)),
+        (192, (100, 2000), (16, 256)),
+    ],
+)
+def test_the_shorter_side_follows_the_rows_and_the_aspect_ratio_stays(
+    rows: int, size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    options = image_encoder_options(summary_of(rows, size))
+    assert (options["height"], options["width"]) == expected
+    assert ImageClassification.encoder_options(summary_of(rows, size)) == {"image": options}
+
+
+@pytest.mark.parametrize("size", [(8, 8), (28, 28), (64, 64), (64, 200)])
+def test_small_images_keep_their_size(size: tuple[int, int]) -> None:
+    assert image_encoder_options(summary_of(192, size)) == {}
+
+
+def test_images_of_several_sizes_are_left_to_the_encoder() -> None:
+    assert image_encoder_options(summary_of(192, (240, 320), (320, 240))) == {}
+
+
+def test_a_reduction_is_told_with_the_way_to_change_it() -> None:
+    encoder = ImageEncoder(ImageConfig(height=64, width=88, channels=3))
+    sentence = encoder.reduction(summary_of(192, (240, 320)))
+    assert sentence is not None
+    assert "320 x 240 pixels are read at 88 x 64" in sentence
+    assert "encoders.image.width" in sentence
+    assert encoder.reduction(summary_of(192, (64, 88))) is None
