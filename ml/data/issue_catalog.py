@@ -173,6 +173,10 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "audio_missing": _error(
         "The manifest names an audio file that is not in the upload. Give its path relative to the manifest."
     ),
+    "few_texts": _warning(
+        "The clips have few different texts. To tell these apart, audio_classification makes fewer errors and "
+        "needs fewer clips; speech recognition learns to spell any word."
+    ),
     "audio_without_text": _warning("No manifest lists this audio file, so it was left out. Add it with its text."),
     "audio_listed_twice": _error("An audio file is listed twice. Keep the entry with the right text."),
     "segment_invalid": _error(

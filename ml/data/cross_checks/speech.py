@@ -23,6 +23,10 @@ AUDIO: Final = "audio"
 TEXT: Final = "text"
 #: Output frames of the default speech recognizer, one character in each; nobody speaks half as fast.
 FRAMES_PER_SECOND: Final = 50
+#: Up to so many different texts, each of several clips, are commands rather than speech.
+MAX_COMMANDS: Final = 100
+#: Mean number of clips of a text from which on it is a command.
+MIN_COMMAND_ROWS: Final = 10
 _DIGITS: Final = re.compile(r"\d+")
 
 
@@ -48,8 +52,12 @@ class SpeechCheck(CrossCheck):
                 self.issues.add("text_longer_than_audio", at=at, actual=actual, expected=expected)
 
     def finish(self, staged: StagedRows, splits: np.ndarray, column_names: Mapping[str, str | int]) -> None:
-        """Report characters that no training row contains, which therefore cannot be learned."""
+        """Report texts that are commands, and characters that no training row contains."""
         texts = [value.decode() for value in staged.values_of(TEXT)]
+        distinct = set(texts)
+        if len(distinct) <= MAX_COMMANDS and len(texts) >= MIN_COMMAND_ROWS * len(distinct):
+            expected = "class folders or a label column, for audio_classification"
+            self.issues.add("few_texts", actual=f"{len(distinct)} texts of {len(texts):,} clips", expected=expected)
         alphabet = set().union(*(texts[row] for row in np.flatnonzero(splits == TRAIN)))
         unknown = {
             row: "".join(sorted(set(texts[row]) - alphabet))

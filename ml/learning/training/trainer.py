@@ -43,6 +43,9 @@ CHECKPOINT_EVERY_SECONDS: Final = 30.0
 CHECKPOINT_COST: Final = 0.01
 #: Endings of the names of monitored metrics that are better when higher; all others are better when lower.
 HIGHER_IS_BETTER: Final = ("accuracy",)
+#: After several rounds, the last weights are kept if they lose at most this fraction of what validation has gained: the
+#: learning rate has fallen to 0, and few validation rows tell no smaller difference.
+KEPT_GAIN_LOSS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,9 @@ class TrainerState:
     best_value: float | None = None
     best_epoch: int | None = None
     epochs_without_improvement: int = 0
+    #: First and latest values of the monitored metric.
+    first_value: float | None = None
+    last_value: float | None = None
     #: Finished rounds; each later one has twice the epochs of the one before it.
     rounds: int = 0
     #: Why training has ended; None while it has not.
@@ -153,13 +159,23 @@ class Trainer:
             self._finish_epoch()
         self._save()
         # Few rows that are repeated often are soon memorized.
-        is_repeated = self.epoch_repeats > 1 or self.state.rounds > 0
+        is_repeated = self.state.rounds > 0 or self.epoch_repeats > 1
         restores_best = self.stopping.restore_best if self.schedule.early_stopping else is_repeated
         restores = bool(self.best_weights) and (restores_best or self.state.reason == "stopped")
+        restores &= not self._is_last_as_good()
         if restores:
             self.objective.load_state_dict(self.best_weights)
         best_epoch = self.state.best_epoch if restores else None
         return TrainerResult(self.state.reason, self.metrics, self.state.step, self.state.epoch, best_epoch)
+
+    def _is_last_as_good(self) -> bool:
+        """Tell whether the last weights of several rounds are as good as the best."""
+        state = self.state
+        if state.reason != "completed" or not state.rounds or self.schedule.early_stopping:
+            return False
+        values = state.first_value, state.last_value, state.best_value
+        first, last, best = (math.inf if value is None else value for value in values)
+        return abs(last - best) <= KEPT_GAIN_LOSS * abs(first - best)
 
     def _set_round(self) -> None:
         """Set epochs, steps and learning rate of the current round.
@@ -305,6 +321,8 @@ class Trainer:
                 raise SpecError(f"early stopping cannot monitor {monitor!r}; known: {names}")
             return
         value, sign = metrics[monitor], -1 if monitor.endswith(HIGHER_IS_BETTER) else 1
+        state.first_value = value if state.first_value is None else state.first_value
+        state.last_value = value
         if state.best_value is None or sign * value < sign * state.best_value - self.stopping.min_delta:
             state.best_value, state.best_epoch, state.epochs_without_improvement = value, state.epoch, 0
             self.best_weights = {name: tensor.detach().clone() for name, tensor in self.objective.state_dict().items()}

@@ -49,7 +49,13 @@ class AudioCNN(Backbone):
     provides = frozenset({Feature.POOLED})
     config_type = AudioCNNConfig
     recipe = Schedule(
-        epochs=20, batch_size=32, optimizer="adamw", learning_rate=3e-3, weight_decay=0.01, decay="one_cycle"
+        epochs=20,
+        batch_size=32,
+        optimizer="adamw",
+        learning_rate=3e-3,
+        weight_decay=0.01,
+        decay="one_cycle",
+        gradient_clip_norm=1.0,
     )
     usual_shape: ClassVar[Mapping[str, int]] = {"bins": 40}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -55,3 +55,9 @@ def test_numbers_in_digits_are_reported(tmp_path):
     report = imported(tmp_path, ["at 12"] + ["no"] * 23)
     assert sample(report, "text_with_digits")["found"] == "12"
     assert "text_with_digits" not in codes(imported(tmp_path / "2", ["no"] * 24))
+
+
+def test_few_texts_of_many_clips_are_reported_as_commands(tmp_path):
+    issue = sample(imported(tmp_path, ["yes", "no"] * 12), "few_texts")
+    assert (issue["found"], "audio_classification" in issue["expected"]) == ("2 texts of 24 clips", True)
+    assert "few_texts" not in codes(imported(tmp_path / "2", [f"number {'i' * row}" for row in range(24)]))

@@ -14,7 +14,7 @@ from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
 from ml.learning.training.batches import ShuffledBatches
 from ml.learning.training.optimizers import ParameterGroupOptions, learning_rate, make_optimizer
 from ml.learning.training.progress import Progress, Stop
-from ml.learning.training.trainer import Trainer
+from ml.learning.training.trainer import KEPT_GAIN_LOSS, Trainer
 from ml.schedule import Schedule
 from tests.support.ml import toy_run
 from tests.support.ml.toys import CPU, ROWS, Toy, columns, schedule, trainer
@@ -186,13 +186,26 @@ def test_training_goes_on_while_validation_improves_within_the_budget(tmp_path: 
         "validation still improves after 2 epochs: training continues up to 6 (budget 100 steps)",
         "validation still improves after 6 epochs: training continues up to 14 (budget 100 steps)",
     ]
-    assert result.best_epoch == losses.index(min(losses)) + 1
+    gain = losses[0] - min(losses)
+    is_last_kept = losses[-1] - min(losses) <= KEPT_GAIN_LOSS * gain
+    assert result.best_epoch == (None if is_last_kept else losses.index(min(losses)) + 1)
     assert whole.learning_rate(36) == plan.learning_rate  # each round begins at the peak
     with pytest.raises(TrainingInterrupted):
         trainer(tmp_path / "cut", schedule=plan, should_stop=AtStep(60, Stop.LEAVE)).fit()
     again = trainer(tmp_path / "cut", schedule=plan)
     assert again.fit() == result
     assert _equal(_weights(whole), _weights(again))
+
+
+def test_the_best_weights_are_restored_if_the_last_round_lost_what_was_gained(tmp_path: Path) -> None:
+    run = trainer(tmp_path, schedule=schedule(epochs=2, max_steps=40, learning_rate=0.003))
+    result = run.fit()
+    assert (result.epochs, run.state.rounds) == (6, 1)
+    for last, is_as_good in ((1.04, True), (1.06, False)):
+        run.state.first_value, run.state.best_value, run.state.last_value = 2.0, 1.0, last
+        assert run._is_last_as_good() == is_as_good
+    run.state.rounds = 0
+    assert not run._is_last_as_good()
 
 
 @pytest.mark.parametrize(
