@@ -1,4 +1,4 @@
-"""Few audio clips, judged on speakers that training never heard: the default recipes beside simpler ones.
+"""Few audio clips, judged on new speakers: the default recipes beside simpler ones.
 
 540 clips of ten words (FSDD) by four speakers are trained on, and 270 by the two others are the test, for each of three
 pairs of speakers. `before` is the recipe without its adjustments for few clips; `regression` is scikit-learn's logistic
@@ -68,7 +68,7 @@ def write(data: Path, pair: tuple[str, str], task: str, folder: Path) -> Path:
 
 
 def run(dataset: Path, folder: Path, task: str, way: str, seed: int) -> tuple[float, Mapping[str, Any], float]:
-    """Return the error rate on the test, the report of the training and its CPU seconds."""
+    """Return the error rate on the test, the training report and CPU seconds."""
     options = WAYS[way]
     spec = TypeAdapter[Spec](Spec).validate_python(
         {

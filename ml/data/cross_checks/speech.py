@@ -23,7 +23,7 @@ AUDIO: Final = "audio"
 TEXT: Final = "text"
 #: Output frames of the default speech recognizer, one character in each; nobody speaks half as fast.
 FRAMES_PER_SECOND: Final = 50
-#: Up to so many different texts, each of several clips, are commands rather than speech.
+#: Maximum number of different texts, each of several clips, that are commands rather than speech.
 MAX_COMMANDS: Final = 100
 #: Mean number of clips of a text from which on it is a command.
 MIN_COMMAND_ROWS: Final = 10
