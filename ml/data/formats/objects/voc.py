@@ -10,7 +10,7 @@ from ml.data.files import images
 from ml.data.files.upload import parse_split
 from ml.data.files.xml import read_xml
 from ml.data.formats.base import Format
-from ml.data.formats.images._annotations import ImageAnnotation, UploadFiles
+from ml.data.formats.images._annotations import ImageAnnotation, UploadFiles, add_annotation
 from ml.data.formats.objects._boxes import enclose_turned
 from ml.data.formats.objects._parts import UnusedParts
 from ml.data.issues import DataRejected, Location
@@ -66,7 +66,8 @@ class Voc(Format):
                 root = read_xml(data)
                 image = _find_image(root, file, files)
                 objects = self._read_objects(root, file)
-                annotations[image] = ImageAnnotation(objects, _split_of(image, file, listed_splits, files), _size(root))
+                annotation = ImageAnnotation(objects, _split_of(image, file, listed_splits, files), _size(root))
+                add_annotation(annotations, image, annotation, Location(file=file), self.issues)
             except DataRejected as rejection:
                 self.issues.record(rejection, at=Location(file=file), rows=1)
         for image in files.images:

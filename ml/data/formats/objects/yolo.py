@@ -14,7 +14,7 @@ from ml.data.files import images
 from ml.data.files.ignored import is_ignored
 from ml.data.files.upload import find_split
 from ml.data.formats.base import Format
-from ml.data.formats.images._annotations import ImageAnnotation, UploadFiles
+from ml.data.formats.images._annotations import ImageAnnotation, UploadFiles, add_annotation
 from ml.data.formats.objects._yolo_settings import (
     Keypoints,
     YoloSettings,
@@ -88,7 +88,8 @@ class Yolo(Format):
             image = image_of[file]
             if image is not None:
                 objects = self._read_objects(file, data, class_names, keypoints)
-                annotations[image] = ImageAnnotation(objects, files.choose_split(image, file, splits.get(image)))
+                annotation = ImageAnnotation(objects, files.choose_split(image, file, splits.get(image)))
+                add_annotation(annotations, image, annotation, Location(file=file), self.issues)
             elif data.strip():
                 self.issues.add("image_missing", at=Location(file=file), actual=PurePosixPath(file).stem, rows=1)
         for image in files.images:

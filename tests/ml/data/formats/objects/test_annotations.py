@@ -188,6 +188,25 @@ def test_an_image_without_annotation_has_no_objects(tmp_path, name, file):
     assert [] in rows["train"]
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "content"),
+    [
+        ("voc", "VOC/Annotations/second/p1.xml", make_voc_xml([("cat", [0, 0, 9, 9])])),
+        ("yolo", "labels/second/p1.txt", make_yolo_text([("cat", [0, 0, 9, 9])])),
+    ],
+)
+def test_an_image_with_two_files_of_annotations_has_the_objects_of_both(tmp_path, name, file, content):
+    report, rows = import_zip(tmp_path, LAYOUTS[name]() | {file: content})
+
+    assert (report.state, codes(report)) == ("ready", {"image_listed_twice"})
+    both = [[(item["label"], [round(side, 6) for side in item["box"]]) for item in row] for row in rows["train"]]
+    assert [("dog", objects(1)[0][1]), ("cat", [0, 0, 9, 9])] in map(sorted_by_class, both)
+
+
+def sorted_by_class(pairs):
+    return sorted(pairs, key=lambda pair: pair[0], reverse=True)
+
+
 def test_images_that_coco_does_not_list_are_left_out_and_reported(tmp_path):
     report, _ = import_zip(tmp_path, annotations.make_coco() | {"train2017/extra.png": make_png()})
 
