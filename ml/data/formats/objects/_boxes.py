@@ -15,6 +15,8 @@ from ml.data.issues import DataRejected
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+#: Pixels of a side of a mask; a larger one is no image.
+MAX_SIDE: Final = 1 << 24
 #: Bits of a run length in one character of a compressed mask, with a bit for "more" above them.
 _BITS: Final = 5
 _MORE: Final = 1 << _BITS
@@ -76,7 +78,11 @@ def enclose_mask(mask: Mapping[str, Any]) -> list[float] | None:
     the background, as pycocotools writes them. None if the mask is empty; raises `DataRejected` if it is invalid.
     """
     counts, size = mask.get("counts"), mask.get("size")
-    is_sized = isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
+    is_sized = (
+        isinstance(size, list)
+        and len(size) == 2
+        and all(isinstance(side, int) and 0 < side <= MAX_SIDE for side in size)
+    )
     lengths = parse_compressed_runs(counts) if isinstance(counts, str) else counts
     is_valid = isinstance(lengths, list) and all(isinstance(length, int) and length >= 0 for length in lengths)
     if not is_sized or not is_valid or size is None or sum(lengths or ()) > size[0] * size[1]:

@@ -60,7 +60,7 @@ class Datumaro(DocumentFormat):
     def _read_objects(
         self, item: Mapping[str, Any], labels: list[str], at: Location, unused_parts: UnusedParts
     ) -> Iterator[dict[str, Any]]:
-        for entry in item.get("annotations") or ():
+        for entry in to_list(item.get("annotations")):
             kind = str(entry.get("type")) if isinstance(entry, dict) else "unknown"
             if kind not in AREAS:
                 unused_parts.add(kind)
@@ -85,7 +85,7 @@ class Datumaro(DocumentFormat):
     def _to_box(self, entry: Mapping[str, Any], kind: str, attributes: Mapping[str, Any], at: Location) -> list[float]:
         """Return the box around an annotation; raises `DataRejected`."""
         if kind == "bbox":
-            box = [to_number(side) for side in to_corners(entry.get("bbox")) or ()]
+            box = [to_number(side) for side in to_list(to_corners(entry.get("bbox")))]
             angle = to_number(attributes.get("rotation") or 0) % 360
             if angle and len(box) == 4:
                 self.issues.add("box_turned", at=at, actual=f"rotation {angle:g}")

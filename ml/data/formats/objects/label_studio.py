@@ -84,7 +84,7 @@ class LabelStudio(DocumentFormat):
             regions = [region for cell in task.values() for region in _parse_cell(cell)]
             return regions if regions or "annotator" in task or "annotation_id" in task else None
         entries = [
-            entry for entry in task.get("annotations") or task.get("completions") or [] if isinstance(entry, dict)
+            entry for entry in to_list(task.get("annotations") or task.get("completions")) if isinstance(entry, dict)
         ]
         annotations = [entry for entry in entries if not entry.get("was_cancelled")]
         if not annotations:
@@ -97,7 +97,7 @@ class LabelStudio(DocumentFormat):
             self.issues.add(
                 "annotators_several", at=at, actual=actual, expected=f"id {chosen.get('id')}, which was read"
             )
-        return [region for region in chosen.get("result") or [] if isinstance(region, dict)]
+        return [region for region in to_list(chosen.get("result")) if isinstance(region, dict)]
 
     def _read_regions(
         self, regions: Sequence[Mapping[str, Any]], at: Location, unused_parts: UnusedParts

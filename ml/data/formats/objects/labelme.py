@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ml.data.files.xml import read_xml
 from ml.data.formats.objects._boxes import enclose
-from ml.data.formats.objects._documents import DocumentFormat, ImageRecord, parse_json, to_number, to_size
+from ml.data.formats.objects._documents import DocumentFormat, ImageRecord, parse_json, to_mapping, to_number, to_size
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ class Labelme(DocumentFormat):
         objects: dict[Any, dict[str, Any]] = {}
         for number, shape in enumerate(shapes, start=1):
             self._add_shape(objects, shape, number, Location(file=file, row=number, column="shapes"), unused_parts)
-        flags = content.get("flags")
-        for flag in (flag for flag, is_set in flags.items() if is_set) if isinstance(flags, dict) else ():
+        for flag in (flag for flag, is_set in to_mapping(content.get("flags")).items() if is_set):
             unused_parts.add(f"flag {flag}")
         path = str(content.get("imagePath") or "")
         yield ImageRecord(
@@ -88,7 +87,7 @@ class Labelme(DocumentFormat):
         if kind in OTHER_SHAPES:
             unused_parts.add(kind)
             return
-        for flag in (flag for flag, is_set in (shape.get("flags") or {}).items() if is_set):
+        for flag in (flag for flag, is_set in to_mapping(shape.get("flags")).items() if is_set):
             unused_parts.add(f"flag {flag}")
         try:
             box = _to_box(shape, kind)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ml.data.column_types.objects import LABEL_NAMES
 from ml.data.formats.objects._boxes import enclose, enclose_turned_ellipse
-from ml.data.formats.objects._documents import DocumentFormat, ImageRecord, parse_json, to_number
+from ml.data.formats.objects._documents import DocumentFormat, ImageRecord, parse_json, to_list, to_mapping, to_number
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Via(DocumentFormat):
             at = Location(file=file, row=row)
             objects = []
             for region in regions_of[key]:
-                shape, labels = region.get("shape_attributes") or {}, region.get("region_attributes") or {}
+                shape, labels = to_mapping(region.get("shape_attributes")), to_mapping(region.get("region_attributes"))
                 kind = str(shape.get("name"))
                 if kind not in AREAS:
                     unused_parts.add(kind)
@@ -80,7 +80,7 @@ def _choose_attribute(regions: list[dict[str, Any]]) -> str:
     """
     counts: dict[str, int] = {}
     for region in regions:
-        for name, value in (region.get("region_attributes") or {}).items():
+        for name, value in to_mapping(region.get("region_attributes")).items():
             counts[name] = counts.get(name, 0) + bool(value)
     usual = [name for name in counts if name.strip().lower() in LABEL_NAMES]
     return max(usual or counts, key=lambda name: counts[name], default="")
@@ -97,7 +97,7 @@ def _to_box(shape: Mapping[str, Any], kind: str) -> list[float]:
     """Return the box around a shape; raises `DataRejected`."""
     if kind == "polygon":
         xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
-        return enclose(list(zip(xs or (), ys or (), strict=False)))
+        return enclose(list(zip(to_list(xs), to_list(ys), strict=False)))
     if kind == "rect":
         left, top, width, height = (to_number(shape.get(name)) for name in ("x", "y", "width", "height"))
         return [left, top, left + width, top + height]
