@@ -29,11 +29,13 @@ class Signal(StrEnum):
     TOKENS = "tokens"
     #: float32 [B, T, F].
     FRAMES = "frames"
+    #: float32 [B, 3 N + C]: N numbers, each normalized, as a quantile and marked if missing; then C category codes.
+    RECORD = "record"
 
     @property
     def variable_axes(self) -> tuple[int, ...]:
         """Axes, besides that of the batch, whose length varies between batches."""
-        return () if self is Signal.IMAGE else (1,)
+        return (1,) if self in (Signal.TOKENS, Signal.FRAMES) else ()
 
 
 class Feature(StrEnum):

@@ -168,6 +168,16 @@ class PerClass(BaseModel):
     support: int
 
 
+class ReferenceModel(BaseModel):
+    """Name and metrics of another model that learned from the same rows."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    rows: int = Field(description="Training rows that it learned from; a random sample of a large table.")
+    metrics: dict[str, float | None]
+
+
 class Report(BaseModel):
     """The evaluation on the test split, or the result of an import or export.
 
@@ -182,6 +192,9 @@ class Report(BaseModel):
     metrics: dict[str, float | None] = {}
     warnings: list[str] = Field([], description="Reasons not to trust the model, such as a metric below the baseline.")
     baseline: dict[str, float | None] | None = Field(None, description="Metrics of a trivial model.")
+    reference: ReferenceModel | None = Field(
+        None, description="Another model that learned from the same rows, with its metrics; for tabular tasks."
+    )
     classes: list[str] | None = None
     confusion_matrix: list[list[int]] | None = None
     per_class: list[PerClass] | None = None

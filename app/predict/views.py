@@ -31,7 +31,12 @@ def to_served_model(session: Session, row: ModelRow, catalog: Catalog, serving: 
         aliases=alias_versions(session, row.name),
         input_schema=input_schema,
         output_schema=output_schema,
-        example={"input": entry.example_input, "output": entry.example_output} if entry else None,
+        # Fields that come from the training data are in the signature of the version alone.
+        example=(
+            {"input": entry.example_input, "output": entry.example_output}
+            if entry and entry.input_schema.get("properties")
+            else None
+        ),
         serving=serving,
     )
 

@@ -216,10 +216,36 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         'No column contains images. Name it: columns {"image": "name"} for encoded images, '
         'or {"image": "first:last"} for pixels.'
     ),
-    "measurements_not_supported": _error(
-        "The table holds measurements, and no task learns from measurements: tables are read for texts, images and "
-        'audio clips. If a column is a text, name it: columns {"text": "name"}. If the numbers are those of images, '
-        'name the first and the last of them and the size: columns {"image": "first:last", "shape": "28x28"}.'
+    "target_not_named": _error(
+        'The table holds measurements, and no column has a usual name of a target. Name it: columns {"label": "name"}. '
+        'If a column is a text, name it: columns {"text": "name"}. If the numbers are those of images, name the first '
+        'and the last of them and the size: columns {"image": "first:last", "shape": "28x28"}.'
+    ),
+    "no_features": _error(
+        'No column beside the target can be learned from. Name the columns: columns {"features": "height + weight"}.'
+    ),
+    "label_column_guessed": _warning(
+        "No column has a usual name of a label, so the only one with names of classes was taken. If another is right, "
+        'name it: columns {"label": "name"}.'
+    ),
+    "feature_omitted": _warning(
+        "The column is not learned from. To use it, name its kind in the spec: "
+        'encoders {"features": {"kinds": {"name": "category"}}}.'
+    ),
+    "feature_values_not_read": _warning(
+        "These values count as missing. Correct them, or name the kind of the column in the spec: "
+        'encoders {"features": {"kinds": {"name": "category"}}}.'
+    ),
+    "dates_ambiguous": _warning(
+        "All dates of the column fit day/month/year as well. If that is right, write them as YYYY-MM-DD, or name the "
+        'kind in the spec: encoders {"features": {"kinds": {"name": "date_day_first"}}}.'
+    ),
+    "record_empty": _repair("Rows without any value beside the target were left out."),
+    "record_not_an_object": _error("The features of a row are values by column. Send a table with a column for each."),
+    "value_missing": _repair("Rows without a number in the target column were left out."),
+    "value_not_a_number": _error(
+        "The target of a regression is a number. Correct the cell, leave out the row, or name another column by "
+        "`columns`."
     ),
     "pixels_not_square": _error(
         'The number of pixel columns fits no square image. Give its shape: columns {"shape": "28x28"} '

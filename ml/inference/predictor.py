@@ -287,7 +287,7 @@ class Predictor:
 
     def signature(self) -> dict[str, Any]:
         """Return JSON schemas, and an example input with this model's output."""
-        example = self._adapter.example()[0].model_dump(mode="json", exclude_none=True)
+        example = self._adapter.example_input().model_dump(mode="json", exclude_none=True)
         return {
             "input_schema": self._adapter.input_schema(),
             "output_schema": self._adapter.output_type.model_json_schema(mode="serialization"),

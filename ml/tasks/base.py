@@ -131,6 +131,10 @@ class TaskAdapter(BatchAdapter):
     def example(self) -> tuple[Wire, Wire]:
         """Return an example input and output, for the documentation and for tests."""
 
+    def example_input(self) -> Wire:
+        """Return an example input that this model reads."""
+        return self.example()[0]
+
 
 class Task(TaskAdapter):
     """A task that a model can be trained for, in numpy only.

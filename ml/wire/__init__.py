@@ -7,6 +7,7 @@ from ml.wire.audio import AudioInput
 from ml.wire.base import Base64, RawInput, Wire
 from ml.wire.image import ImageInput
 from ml.wire.items import HistoryInput
+from ml.wire.record import RecordInput
 from ml.wire.text import LongTextInput, LongTextOutput, TextInput, TextOutput
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LongTextInput",
     "LongTextOutput",
     "RawInput",
+    "RecordInput",
     "TextInput",
     "TextOutput",
     "Wire",
@@ -29,5 +31,6 @@ INPUT_OF: Final[Mapping[str, type[RawInput]]] = {
     "image": ImageInput,
     "items": HistoryInput,
     "log_mel": AudioInput,
+    "record": RecordInput,
     "text": LongTextInput,
 }

@@ -146,15 +146,23 @@ def print_outcome(job: Job) -> None:
 
 
 def print_evaluation(report: Mapping[str, Any]) -> None:
-    """Print metrics with interval and trivial baseline, and the confusion matrix if present."""
+    """Print metrics with interval, trivial baseline and reference, and the confusion matrix if present."""
     baseline, intervals = report.get("baseline") or {}, report.get("intervals") or {}
-    table = make_table("metric", report.get("split", "test"), "95 % interval", "trivial baseline")
+    reference = report.get("reference") or {}
+    names = ["metric", report.get("split", "test"), "95 % interval", "trivial baseline"]
+    table = make_table(*names, *(["reference"] if reference else []))
     for name, value in report.get("metrics", {}).items():
         bounds = intervals.get(name)
         interval = f"{format_number(bounds[0])} to {format_number(bounds[1])}" if bounds else ""
         trivial = format_number(baseline[name]) if name in baseline else ""
-        table.add_row(name, f"[bold]{format_number(value)}[/]", interval, f"[dim]{trivial}[/]")
+        beside = (reference.get("metrics") or {}).get(name)
+        cells = [f"[dim]{'' if beside is None else format_number(beside)}[/]"] if reference else []
+        table.add_row(name, f"[bold]{format_number(value)}[/]", interval, f"[dim]{trivial}[/]", *cells)
     console.print(table)
+    if reference:
+        console.print(
+            f"[dim]reference:[/] {escape(str(reference.get('model')))}, {reference.get('rows')} training rows"
+        )
     if adjustments := (report.get("training") or {}).get("small_data_adjustments"):
         console.print(f"[dim]note:[/] {escape(adjustments)}")
     print_warnings(report.get("warnings") or ())

@@ -92,6 +92,10 @@ class ColumnType(ABC, Generic[Value]):
         """Convert a value to JSON, to be displayed."""
         return value
 
+    def are_copies(self, distinct: int, rows: int) -> bool:
+        """Return whether rows with equal values are copies, if `rows` rows have `distinct` values."""
+        return True
+
     def add_context(self, values: Sequence[Any], columns: Mapping[str, Any]) -> Sequence[Any]:
         """Return the values of a batch, completed with information from its other columns."""
         return values

@@ -159,9 +159,14 @@ def group_rows(staging: Staging) -> np.ndarray:
 def row_keys(staging: Staging) -> np.ndarray:
     """Return uint64 [N], equal for copies: rows with equal values in the key column.
 
-    A prompt that many rows share (one instruction for a whole job) is no sign of a copy. There the whole row is.
+    A prompt that many rows share (one instruction for a whole job) is no sign of a copy. There the whole row is. Where
+    a column type says that equal values are no copies, all keys differ.
     """
     keys = first_8_bytes(staging.hashes)
+    if not len(keys):
+        return keys
+    if not staging.column_types[staging.key_column].are_copies(len(np.unique(keys)), len(keys)):
+        return np.arange(len(keys), dtype=np.uint64)
     if staging.key_column != PROMPT:
         return keys
     _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -24,6 +25,8 @@ CellKind = Literal["number", "text", "image", "other"]
 INSPECTED_ROWS: Final = 20
 #: With fewer cells, all of them may differ by coincidence.
 MIN_DISTINCT_CELLS: Final = 10
+#: Different whole numbers in the inspected cells of a column of classes; of more, they are measured.
+MAX_CODES: Final = 10
 _BASE64_START: Final = 16
 _MAX_PIXEL: Final = 255
 #: Links, addresses, hashes and UUIDs, dates and times, paths of files, and credits of sentences.
@@ -79,6 +82,15 @@ def are_pixels(cells: Sequence[Any]) -> bool:
     return bool(cells) and all(_is_pixel(cell) for cell in cells)
 
 
+def are_measured(cells: Sequence[Any]) -> bool:
+    """Return whether numbers are measured rather than codes.
+
+    Some have a fraction, or more than `MAX_CODES` of the cells differ.
+    """
+    numbers = [cell for cell in map(_parse_number, cells) if cell is not None]
+    return any(not number.is_integer() for number in numbers) or len(set(numbers)) > MAX_CODES
+
+
 def kind_of_texts(cells: Sequence[str]) -> CellKind:
     """Judge the kind of a column by its cells.
 
@@ -96,6 +108,14 @@ def is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _parse_number(cell: Any) -> float | None:
+    try:
+        number = float(cell)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _is_pixel(cell: Any) -> bool:

@@ -18,6 +18,8 @@ CANONICAL_COLUMNS: Final[Mapping[str, str]] = {
     "objects": "objects",
     "audio": "audio",
     "speaker": "text",
+    "features": "record",
+    "value": "number",
 }
 #: Canonical column -> its usual names, the likeliest first; compared without case.
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -36,6 +38,8 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "objects": ("objects", "annotations", "boxes"),
     "audio": ("audio", "recording", "speech", "sound", "wav", "audio_bytes", "voice"),
     "speaker": ("speaker", "speaker_id", "speaker_name", "client_id", "voice_name", "speakerid", "spk", "spk_id"),
+    "features": ("features",),
+    "value": ("value", "target", "label", "y", "labels", "output", "response", "outcome"),
 }
 #: Usual names of a text that says how to answer every prompt; it precedes the prompt.
 SYSTEM_NAMES: Final = ("system", "system_prompt", "system_message")

@@ -11,27 +11,19 @@ from ml.data.tables.column_aliases import (
     ANSWER_NAMES,
     CANONICAL_COLUMNS,
     CONTEXT_NAMES,
-    NON_DATA_NAME,
     SYSTEM_NAMES,
     TRANSLATION,
     find_pair,
 )
 from ml.data.tables.image_columns import detect_image_layout, has_images, is_audio
-from ml.data.tables.layout import MAX_LISTED_NAMES, CellColumn, ColumnQuery, Layout
+from ml.data.tables.layout import CellColumn, ColumnQuery, Layout
+from ml.data.tables.measurements import MAX_LABEL_CHARACTERS, detect_record_layout, has_measurements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Kinds of columns that may be a part of a prompt.
 _WORDS: Final = ("text", "number")
-#: A text column of longer cells holds sentences rather than class names.
-MAX_LABEL_CHARACTERS: Final = 12
-
-#: From this number of columns with numbers on, a table without a named text holds measurements.
-MIN_MEASUREMENTS: Final = 4
-#: From this number on it does if its texts are names of classes as well.
-MIN_MEASUREMENTS_BESIDE_CLASSES: Final = 2
-
 #: Canonical column -> position from 0. The columns joined to `prompt` are `prompt+1`, `prompt+2`.
 Assignment = Mapping[str, int]
 
@@ -100,7 +92,7 @@ def detect_columns(
         required: Canonical columns of the task that the data is for, with their types; None if no task was named.
 
     Raises:
-        DataRejected: A request is invalid, a required column is missing, or the table holds measurements.
+        DataRejected: A request is invalid, a required column is missing, or the target of measurements is not known.
     """
     unknown = sorted(set(requested) - CANONICAL_COLUMNS.keys() - {"shape"})
     if unknown:
@@ -109,35 +101,9 @@ def detect_columns(
     query = ColumnQuery(columns, requested, required, has_header)
     if has_images(query):
         return detect_image_layout(query)
-    if required is None and (measurements := _measurements(query)):
-        listed = ", ".join(measurements[:MAX_LISTED_NAMES]) + (", ..." if len(measurements) > MAX_LISTED_NAMES else "")
-        actual = f"{len(measurements)} columns of numbers: {listed}"
-        raise DataRejected("measurements_not_supported", actual=actual, expected="a column of texts or images")
+    if has_measurements(query):
+        return detect_record_layout(query)
     return _apply_rules(query)
-
-
-def _measurements(query: ColumnQuery) -> list[str]:
-    """List the columns of numbers, if nothing else can be learned from.
-
-    A text that is requested, or that has a usual name, is something to learn from.
-    """
-    if query.requested.keys() & {"text", "target", "audio"} or any(map(is_audio, query.columns)):
-        return []
-    if any(query.position_by_alias(canonical) is not None for canonical in ("text", "audio", "prompt")):
-        return []
-    pair = find_pair(query.lower_names) if query.has_header else None
-    if pair and all(query.columns[position].kind == "text" for position in pair):
-        return []
-    label = query.position_of("label")
-    others = [column for index, column in enumerate(query.columns) if index != label]
-    numbers = [
-        column.name for column in others if column.kind == "number" and not NON_DATA_NAME.fullmatch(column.name.strip())
-    ]
-    texts = [column for column in others if column.kind == "text"]
-    if len(numbers) >= MIN_MEASUREMENTS or (numbers and not texts):
-        return numbers
-    has_classes = all(not column.is_distinct and column.mean_characters <= MAX_LABEL_CHARACTERS for column in texts)
-    return numbers if has_classes and len(numbers) >= MIN_MEASUREMENTS_BESIDE_CLASSES else []
 
 
 def _apply_rules(query: ColumnQuery) -> Layout:

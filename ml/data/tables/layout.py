@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 JOIN_SIGN: Final = " + "
 #: Between joined texts.
 JOIN_TEXT: Final = "\n\n"
+#: Canonical column whose cells are those of several columns, by name.
+FEATURES: Final = "features"
 #: Column names listed in an error message.
 MAX_LISTED_NAMES: Final = 20
 
@@ -36,6 +38,8 @@ class CellColumn:
     is_reference: bool = False
     #: Whether all inspected cells are whole numbers from 0 to 255.
     holds_pixels: bool = False
+    #: Whether the inspected cells are measured rather than counted or coded: fractions, or many different numbers.
+    is_measured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,10 @@ class Layout:
     pixels: tuple[int, ...] = ()
     #: Canonical column -> positions of all columns whose texts are joined to it, in their order.
     joined: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    #: Names of the columns of a record, unlike each other; their positions are `joined["features"]`.
+    record_names: tuple[str, ...] = ()
+    #: Whether the label was chosen as the only column of class names.
+    is_label_guessed: bool = False
     #: Whether the text was chosen among several columns by its length alone.
     is_text_guessed: bool = False
     #: Height, width and channels of the image in `pixels`.
@@ -72,12 +80,15 @@ class Layout:
 
     def cells(self, by_position: Mapping[int, Sequence[Any]]) -> dict[str, Sequence[Any]]:
         """Return the cells of N rows by canonical column, from those by position."""
-        return {
-            canonical: by_position[index]
-            if canonical not in self.joined
-            else [_join(row) for row in zip(*map(by_position.__getitem__, self.joined[canonical]), strict=True)]
-            for canonical, index in self.columns.items()
-        }
+        return {canonical: self._cells_of(canonical, by_position) for canonical in self.columns}
+
+    def _cells_of(self, canonical: str, by_position: Mapping[int, Sequence[Any]]) -> Sequence[Any]:
+        if canonical == FEATURES:
+            rows = zip(*(by_position[index] for index in self.positions_of(canonical)), strict=True)
+            return [dict(zip(self.record_names, row, strict=True)) for row in rows]
+        if canonical not in self.joined:
+            return by_position[self.columns[canonical]]
+        return [_join(row) for row in zip(*map(by_position.__getitem__, self.joined[canonical]), strict=True)]
 
     def unread(self, columns: Sequence[CellColumn]) -> list[str]:
         """List the names of unread columns, without those that number the rows."""

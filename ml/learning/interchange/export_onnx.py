@@ -97,7 +97,7 @@ def _export_graphs(package: ModelPackage, task: Task | None, into: Path, opset: 
     network, encoders = load_network(package), package.encoders()
     served = network if task else network.without_head()
     if task is not None:
-        rows = [task.read(task.example()[0], parameters={}) for _ in range(EXAMPLES)]
+        rows = [task.read(task.example_input(), parameters={}) for _ in range(EXAMPLES)]
         inputs = Rows({name: [row[name] for row in rows] for name in rows[0]})
         calls = record_predictions(served, task, task, inputs, are_requests=True)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class TransferSection(TypedDict):
@@ -43,6 +43,8 @@ class EvaluationReport(TypedDict):
     metrics: dict[str, float]
     #: The same metrics for the best prediction that ignores the input.
     baseline: NotRequired[dict[str, float]]
+    #: Another model that learned from the same rows: model, rows, metrics.
+    reference: NotRequired[dict[str, Any]]
     #: 95 % confidence intervals of metrics.
     intervals: NotRequired[dict[str, tuple[float, float]]]
     warnings: NotRequired[list[str]]

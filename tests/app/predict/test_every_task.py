@@ -27,8 +27,8 @@ from tests.support.ml import invalid_inputs, packages
 pytestmark = pytest.mark.process
 
 JSON = "application/json"
-SCHEMAS = {task: kind.input_type.model_json_schema() for task, kind in TASKS.items()}
-FIELDS = [(task, field) for task in TASKS for field in TASKS[task].input_type.model_fields]
+SCHEMAS = {task: packages.input_schema(task) for task in TASKS}
+FIELDS = [(task, field) for task in TASKS for field in SCHEMAS[task]["properties"]]
 HEAVY = [(task, field) for task, field in FIELDS if invalid_inputs.heavy(SCHEMAS[task]["properties"][field])]
 
 BARE = {
@@ -74,6 +74,12 @@ TASK_ERRORS = {
         ({"text": "\t"}, "more than whitespace"),
         ({"text": "a", "beams": 33}, "1 to 32"),
         ({"text": "a", "max_length": 0}, "1 to 65,536"),
+    ],
+    "tabular_classification": [
+        ({}, "at least one field"),
+        ({"length": True}, "a number"),
+        ({"lenght": 1}, "length"),
+        ({"site": [1]}, "site"),
     ],
     "object_detection": [({}, "either image or pixels"), ({"pixels": [[1]], "confidence": 1.5}, "0 to 1")],
 }
@@ -252,7 +258,7 @@ def test_a_history_of_nothing_but_unknown_items_is_that_of_somebody_new(api: Api
 def test_unknown_fields_are_reported_with_the_known_ones_however_many_they_are(
     api: ApiProcess, task: str, way: dict[str, str]
 ) -> None:
-    known = list(TASKS[task].input_type.model_fields)
+    known = list(SCHEMAS[task]["properties"])
     many = {f"f{number}": 0 for number in range(2_000 if way else 500)}
     for foreign in ({known[0] + "s": 1}, {"y" * 50_000: 1}, many):
         body = json.dumps({"inputs": [good(task), good(task) | foreign]}).encode()
@@ -275,6 +281,16 @@ def test_no_parameter_is_an_error_of_ours(api: ApiProcess, task: str, way: dict[
             assert answer["errors"][0]["path"].startswith(f"parameters.{next(iter(parameters))[:20]}")
             assert answer["errors"][0]["hint"]
             assert len(json.dumps(answer)) < 5_000
+
+
+def test_the_example_of_a_task_is_listed_only_if_its_models_read_it(api: ApiProcess) -> None:
+    _, _, body = api.request("GET", "/predict?limit=100", headers={})
+    examples = {model["model"]: model["example"] for model in json.loads(body)["data"]}
+    for task in TASKS:
+        if TASKS[task].input_type.model_json_schema().get("properties"):
+            assert examples[task]["input"] == good(task)
+        else:
+            assert examples[task] is None
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -342,10 +342,10 @@ TABLES = [
     in_csv("open quote", "bad_quoting", changed(30, lambda row: '"' + row), {"line": 31}),
     in_csv("quote inside a cell", "bad_quoting", changed(30, lambda row: '"0"x' + row[1:]), {"line": 31}),
     in_csv(
-        "measurements",
-        "measurements_not_supported",
-        b"height,width,kind\n" + b"".join(b"%d,%d.5,%c\n" % (row % 7, row % 9, 97 + row % 3) for row in range(30)),
-        {"found": "2 columns of numbers: height, width"},
+        "measurements without a target",
+        "target_not_named",
+        b"height,width,depth\n" + b"".join(b"%d,%d.5,%d\n" % (row % 7, row % 9, row % 3) for row in range(30)),
+        {"found": "columns height, width, depth"},
     ),
     in_csv("no square", "pixels_not_square", make_csv(make_images(40)[:, :5], NAMES), {"found": "30 pixel columns"}),
     Case(

@@ -19,6 +19,7 @@ VALUES = {
     "items": samples.VALUES["items"](40),
     "log_mel": SOUNDS,
     "mel_spectrogram": SOUNDS,
+    "record": samples.VALUES["record"](40),
     "text": samples.VALUES["text"](40),
 }
 

@@ -35,6 +35,16 @@ def test_a_report_shows_interval_baseline_and_confusion(capsys: pytest.CaptureFi
     assert output.splitlines()[-2].split() == ["cat", "5", "·"]
 
 
+def test_a_report_shows_a_reference_beside_the_baseline(capsys: pytest.CaptureFixture[str]) -> None:
+    reference = {"model": "scikit-learn 1.9 HistGradientBoostingRegressor", "rows": 120, "metrics": {"rmse": 2.25}}
+    render.print_evaluation({"metrics": {"rmse": 2.0, "r2": 0.9}, "baseline": {"rmse": 4.0}, "reference": reference})
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["metric", "test", "95", "%", "interval", "trivial", "baseline", "reference"]
+    assert [line.split() for line in lines if line.startswith("rmse")] == [["rmse", "2", "4", "2.25"]]
+    assert "HistGradientBoostingRegressor, 120 training rows" in " ".join(lines)
+
+
 @pytest.mark.parametrize(
     ("seconds", "message"), [(5, "5 s ago"), (130, "2 min ago"), (7200, "2 h ago"), (200_000, "2 d ago")]
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -38,6 +38,16 @@ def make_toy_plan(task: str) -> TrainingPlan:
     request = {"kind": "finetune", "dataset": "toy", "model": "toy", "task": task, "architectures": chosen}
     spec = resolve(Finetune.model_validate(request), CATALOG, data.summary)
     return make_plan(spec, data.summary, data.rows("train"), BaseModels({}))
+
+
+def input_schema(task: str) -> dict[str, Any]:
+    """Return the input schema of `untrained`; fields may come from the sample rows."""
+    schema = TASKS[task].input_type.model_json_schema()
+    if schema.get("properties"):
+        return schema
+    toy = make_toy_plan(task).task
+    assert toy is not None
+    return toy.input_schema()
 
 
 def untrained(task: str, into: Path) -> ModelPackage:

@@ -52,6 +52,23 @@ def _items(count: int) -> list[list[str]]:
     return [[f"i{(row + step) % 17}" for step in range(3 + row % 6)] for row in range(count)]
 
 
+def _records(count: int) -> list[dict[str, Any]]:
+    """Two lengths, one of them sometimes missing, and a site; no two alike."""
+    generator = np.random.default_rng(3)
+    return [
+        {
+            "length": round(float(generator.normal(5, 1)), 3),
+            "width": None if row % 7 == 3 else round(float(generator.normal(3, 0.5)), 3),
+            "site": ("north", "south", "east")[row % 3],
+        }
+        for row in range(count)
+    ]
+
+
+def _numbers(count: int) -> list[float]:
+    return [float(row % 11) + 0.5 for row in range(count)]
+
+
 def _audio_clips(count: int) -> list[bytes]:
     """Clips of 0.2 to 0.4 s at 4 kHz: tones in noise."""
     generator = np.random.default_rng(2)
@@ -69,7 +86,9 @@ VALUES: dict[str, Callable[[int], Any]] = {
     "items": _items,
     "audio": _audio_clips,
     "label": _labels,
+    "number": _numbers,
     "objects": _objects,
+    "record": _records,
     "text": _texts,
 }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ml.data.formats.base import Format
 from ml.data.issues import Location
 from ml.data.tables.column_aliases import CANONICAL_COLUMNS
+from ml.data.tables.layout import FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +31,11 @@ class TableFormat(Format):
         read = ", ".join(f"{canonical} = {name}" for canonical, name in names.items()) or "the image"
         if layout.is_text_guessed:
             self.issues.add("text_column_guessed", at=at, actual=f"text = {names['text']}")
-        if any(len(layout.positions_of(canonical)) > 1 and canonical != "prompt" for canonical in names):
+        if layout.is_label_guessed:
+            self.issues.add("label_column_guessed", at=at, actual=f"label = {names['label']}")
+        if any(
+            len(layout.positions_of(canonical)) > 1 and canonical not in ("prompt", FEATURES) for canonical in names
+        ):
             self.issues.add("columns_joined", at=at, actual=read)
         for name in layout.unread(columns):
             at = Location(file=source.name, column=name)

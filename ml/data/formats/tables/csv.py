@@ -25,6 +25,7 @@ from ml.data.locations import Locations
 from ml.data.tables.cells import (
     INSPECTED_ROWS,
     are_distinct,
+    are_measured,
     are_pixels,
     are_references,
     is_number,
@@ -305,7 +306,13 @@ def _describe_columns(records: Sequence[Sequence[str]], *, has_header: bool) -> 
 def _describe_column(name: str, cells: Sequence[str]) -> CellColumn:
     mean_characters = sum(map(len, cells)) / max(1, len(cells))
     return CellColumn(
-        name, kind_of_texts(cells), mean_characters, are_distinct(cells), are_references(cells), are_pixels(cells)
+        name,
+        kind_of_texts(cells),
+        mean_characters,
+        are_distinct(cells),
+        are_references(cells),
+        are_pixels(cells),
+        are_measured(cells),
     )
 
 

@@ -13,7 +13,15 @@ from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch
 from ml.data.formats.tables._table_format import TableFormat
 from ml.data.issues import Location
 from ml.data.locations import Locations
-from ml.data.tables.cells import INSPECTED_ROWS, are_distinct, are_pixels, are_references, kind_of_texts, read_cells
+from ml.data.tables.cells import (
+    INSPECTED_ROWS,
+    are_distinct,
+    are_measured,
+    are_pixels,
+    are_references,
+    kind_of_texts,
+    read_cells,
+)
 from ml.data.tables.column_aliases import TRANSLATION
 from ml.data.tables.column_detection import detect_columns
 from ml.data.tables.layout import CellColumn
@@ -177,4 +185,12 @@ def _describe_column(name: str, cells: Sequence[Any]) -> CellColumn:
     elif cells and all(isinstance(cell, int | float) for cell in cells):
         kind = "number"
     mean_characters = sum(len(cell) for cell in cells if isinstance(cell, str)) / max(1, len(cells))
-    return CellColumn(name, kind, mean_characters, are_distinct(cells), are_references(cells), are_pixels(cells))
+    return CellColumn(
+        name,
+        kind,
+        mean_characters,
+        are_distinct(cells),
+        are_references(cells),
+        are_pixels(cells),
+        kind == "number" and are_measured(cells),
+    )

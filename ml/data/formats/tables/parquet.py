@@ -22,6 +22,7 @@ from ml.data.tables.cells import (
     INSPECTED_ROWS,
     CellKind,
     are_distinct,
+    are_measured,
     are_pixels,
     are_references,
     kind_of_texts,
@@ -182,7 +183,7 @@ def _inspect_cells(file: pq.ParquetFile, columns: Sequence[CellColumn]) -> list[
 
 def _describe_cells(column: CellColumn, cells: Sequence[Any]) -> CellColumn:
     if column.kind == "number":
-        return replace(column, holds_pixels=are_pixels(cells))
+        return replace(column, holds_pixels=are_pixels(cells), is_measured=are_measured(cells))
     texts = ["" if cell is None else str(cell) for cell in cells]
     kind: CellKind = "image" if kind_of_texts(texts) == "image" else column.kind
     mean_characters = sum(map(len, texts)) / max(1, len(texts))

@@ -203,6 +203,11 @@ def test_files_are_inputs_too(name: str, packages: Any, tmp_path: Path) -> None:
         ("text_classification", b'["a"]', '{"inputs": [{...}]}'),
         ("text_classification", None, "request.json"),
         ("image_classification", b'{"inputs": [{"image": "AAAA"}]}', "the file is not an image. Send PNG"),
+        (
+            "tabular_classification",
+            b'{"inputs": [{"lenght": 1}]}',
+            "no field named 'lenght'; known: length, site, width",
+        ),
     ],
 )
 def test_a_request_that_cannot_be_read_gives_one_line(

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-TASKS: Final = ("audio_classification", "image_classification", "text_classification")
+TASKS: Final = ("audio_classification", "image_classification", "tabular_classification", "text_classification")
 
 
 def predict(inputs: list[dict[str, Any]], model: Any) -> list[dict[str, Any]]:

@@ -412,16 +412,20 @@ def make_measurements(names, *, classes=SPECIES, label="species", header=True, w
 def test_measurements_are_no_pixels_and_their_classes_no_texts(tmp_path, names, label, whole):
     report = upload(tmp_path, {"a.csv": make_measurements(names, label=label, whole=whole)})
 
-    assert report.state == "rejected"
-    assert codes(report) == {"measurements_not_supported"}
-    assert sample(report, "measurements_not_supported")["found"].startswith(f"{len(names)} columns of numbers: ")
+    assert (report.state, report.guess.task, report.classes) == ("ready", "tabular_classification", SPECIES)
+    assert report.guess.columns == {"features": " + ".join(names), "label": label}
+    assert ("label_column_guessed" in codes(report)) == (label != "y")
 
 
 @pytest.mark.parametrize("count", [4, 9, 16, 60])
 def test_measurements_without_a_header_are_no_pixels(tmp_path, count):
     data = make_measurements([""] * count, header=False)
 
-    assert codes(upload(tmp_path, {"a.csv": data})) == {"measurements_not_supported"}
+    report = upload(tmp_path, {"a.csv": data})
+
+    assert (report.state, report.guess.task) == ("ready", "tabular_classification")
+    assert report.guess.columns["label"] == str(count + 1)
+    assert sample(report, "label_column_guessed")["found"] == f"label = {count + 1}"
 
 
 def test_marks_beside_a_text_need_the_text_to_be_named(tmp_path):
@@ -429,7 +433,7 @@ def test_marks_beside_a_text_need_the_text_to_be_named(tmp_path):
     rows = "".join(f"{row:08x},a word or two about {row},{row % 2},0,{row % 3 % 2},0\n" for row in range(60))
     data = f"id,remark,{','.join(marks)}\n{rows}".encode()
 
-    assert codes(upload(tmp_path / "unnamed", {"a.csv": data})) == {"measurements_not_supported"}
+    assert codes(upload(tmp_path / "unnamed", {"a.csv": data})) == {"target_not_named"}
     report = upload(tmp_path / "named", {"a.csv": data}, columns={"text": "remark", "label": "toxic"})
     assert (report.state, report.classes) == ("ready", ["0", "1"])
 
@@ -444,7 +448,7 @@ def test_numbers_beside_two_texts_that_are_judged_together_are_no_measurements(t
 
     report = upload(tmp_path, {"a.csv": data})
     assert (report.state, report.classes) == ("ready", ["0", "1"])
-    assert "measurements_not_supported" not in codes(report)
+    assert report.guess.task == "text_classification"
 
 
 def test_measurements_are_images_if_their_shape_is_requested(tmp_path):

@@ -90,11 +90,16 @@ def test_a_missing_pixel_rejects_its_row(tmp_path):
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 9, 16])
-def test_numbers_with_names_of_their_own_are_refused_as_measurements(tmp_path, count):
+def test_numbers_with_names_of_their_own_need_a_target(tmp_path, count):
     names = [f"{letter}_length" for letter in "abcdefghijklmnop"[:count]]
     records = [{name: (row * 7 + index) % 90 / 10 for index, name in enumerate(names)} for row in range(60)]
 
     report = upload(tmp_path, {"a.jsonl": make_jsonl(records)})
 
-    assert report.state == "rejected"
-    assert codes(report) == {"measurements_not_supported"}
+    assert (report.state, codes(report)) == ("rejected", {"target_not_named"})
+    report = upload(tmp_path / "named", {"a.jsonl": make_jsonl(records)}, columns={"label": "a_length"})
+    if count == 1:
+        assert codes(report) == {"no_columns"}
+    else:
+        assert (report.state, report.guess.task) == ("ready", "tabular_regression")
+        assert report.guess.columns == {"features": " + ".join(names[1:]), "value": "a_length"}

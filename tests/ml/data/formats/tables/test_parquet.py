@@ -164,7 +164,8 @@ def test_measurements_are_no_pixels(tmp_path, type):
 
     report = upload(tmp_path, {"a.parquet": make_parquet({**columns, "species": ["one", "two"] * 20})})
 
-    assert (report.state, codes(report)) == ("rejected", {"measurements_not_supported"})
+    assert (report.state, report.guess.task, report.classes) == ("ready", "tabular_classification", ["one", "two"])
+    assert Dataset.open(tmp_path / "dataset").rows("train")[0]["features"].keys() == {"a", "b", "c", "d"}
 
 
 def test_numbered_columns_of_bytes_are_pixels(tmp_path):

@@ -21,6 +21,11 @@ SHAPES: dict[Signal, list[dict[str, int]]] = {
     Signal.IMAGE: [{"channels": 1, "height": 8, "width": 8}, {"channels": 3, "height": 13, "width": 9}],
     Signal.TOKENS: [{"vocabulary": 11, "length": 12}],
     Signal.FRAMES: [{"bins": 5}],
+    Signal.RECORD: [
+        {"numbers": 3, "quantile_bins": 4, "categorical": 2, "categories": 9},
+        {"numbers": 2, "quantile_bins": 4, "categorical": 0, "categories": 0},
+        {"numbers": 0, "quantile_bins": 4, "categorical": 2, "categories": 7},
+    ],
 }
 #: Lengths of the rows of a batch.
 LENGTHS = (9, 4, 7, 1)
@@ -57,6 +62,10 @@ def _signal(shape: dict[str, int], rows: int = 4) -> torch.Tensor:
         return torch.randint(shape["vocabulary"], (rows, max(LENGTHS)), generator=generator)
     if "bins" in shape:
         return torch.randn(rows, max(LENGTHS), shape["bins"], generator=generator)
+    if "numbers" in shape:
+        numbers = torch.rand(rows, 3 * shape["numbers"], generator=generator)
+        codes = torch.randint(max(1, shape["categories"]), (rows, shape["categorical"]), generator=generator)
+        return torch.cat([numbers, codes.float()], dim=1)
     return torch.rand(rows, shape["channels"], shape["height"], shape["width"], generator=generator)
 
 

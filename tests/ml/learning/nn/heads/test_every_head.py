@@ -27,6 +27,7 @@ CONFIG: dict[str, dict[str, Any]] = {
     "projections": {"width": 4},
     "ctc": {"characters": VOCABULARY},
     "spectrogram": {"bands": 4, "voices": 2, "width": 8, "layers": 1},
+    "regression": {"dropout": 0.1},
 }
 
 every = pytest.mark.parametrize("name", list(HEADS))
@@ -71,6 +72,7 @@ def _batch() -> dict[str, torch.Tensor]:
         "audio": torch.randn(ROWS, 2 * TIME, 4),
         "audio_mask": torch.arange(2 * TIME) < 2 * mask.sum(dim=1, keepdim=True),
         "voice": torch.arange(ROWS) % 2,
+        "normalized_value": torch.randn(ROWS),
     }
 
 

@@ -1,0 +1,147 @@
+"""Detection of the features and the target in a table of measurements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ml.data.issues import DataRejected
+from ml.data.tables.column_aliases import ALIASES, NON_DATA_NAME, find_pair
+from ml.data.tables.image_columns import is_audio
+from ml.data.tables.layout import FEATURES, MAX_LISTED_NAMES, CellColumn, ColumnQuery, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: A text column of longer cells holds sentences rather than class names.
+MAX_LABEL_CHARACTERS: Final = 12
+#: From this number of columns with numbers on, a table without a named text holds measurements.
+MIN_MEASUREMENTS: Final = 4
+#: From this number on it does if its texts are names of classes as well.
+MIN_MEASUREMENTS_BESIDE_CLASSES: Final = 2
+#: From this number of columns with numbers or names of classes on, it does as well.
+MIN_FEATURES: Final = 3
+#: Targets: the class of a row, or a number.
+LABEL: Final = "label"
+VALUE: Final = "value"
+_TARGETS: Final = (LABEL, VALUE, "target")
+
+
+def has_measurements(query: ColumnQuery) -> bool:
+    """Return whether the table is one of measurements.
+
+    The task or the request says so; or nothing else can be learned from. A text that is requested, or that has a usual
+    name, is something to learn from.
+    """
+    if query.required is not None:
+        return FEATURES in query.required
+    if query.requested.keys() & {FEATURES, VALUE}:
+        return True
+    if query.requested.keys() & {"text", "audio", "prompt"} or any(map(is_audio, query.columns)):
+        return False
+    if "target" in query.requested and query.columns[query.position(query.requested["target"])].kind != "number":
+        return False
+    if any(_has_text_named(query, canonical) for canonical in ("text", "audio", "prompt")) or _has_pair(query):
+        return False
+    return _holds_measurements(query)
+
+
+def detect_record_layout(query: ColumnQuery) -> Layout:
+    """Assign the target, and all other columns as features, unless some are requested.
+
+    Raises `DataRejected` if the target is not known.
+    """
+    position, is_guessed = _target_position(query)
+    canonical = _target_kind(query, position)
+    positions = _feature_positions(query, position)
+    if not positions:
+        raise DataRejected("no_features", actual=f"no column beside {query.names[position]}")
+    return Layout(
+        {FEATURES: positions[0], canonical: position},
+        joined={FEATURES: positions},
+        record_names=_unique_names([query.names[index] for index in positions], positions),
+        is_label_guessed=is_guessed,
+    )
+
+
+def _has_text_named(query: ColumnQuery, canonical: str) -> bool:
+    position = query.position_by_alias(canonical)
+    return position is not None and query.columns[position].kind != "number"
+
+
+def _has_pair(query: ColumnQuery) -> bool:
+    pair = find_pair(query.lower_names) if query.has_header else None
+    return pair is not None and all(query.columns[position].kind == "text" for position in pair)
+
+
+def _holds_measurements(query: ColumnQuery) -> bool:
+    label = query.position_of(LABEL)
+    others = [column for index, column in enumerate(query.columns) if index != label and not _is_row_number(column)]
+    numbers = [column for column in others if column.kind == "number"]
+    texts = [column for column in others if column.kind == "text" and not column.is_reference]
+    if len(numbers) >= MIN_MEASUREMENTS or (numbers and not texts):
+        return True
+    if any(text.mean_characters > MAX_LABEL_CHARACTERS for text in texts):
+        return False
+    # Short texts that all differ are names or ids of the rows.
+    features = len(numbers) + sum(map(_holds_classes, texts))
+    if label is not None and query.columns[label].is_measured:
+        return features > 0
+    return len(numbers) >= MIN_MEASUREMENTS_BESIDE_CLASSES or features >= MIN_FEATURES
+
+
+def _is_row_number(column: CellColumn) -> bool:
+    return NON_DATA_NAME.fullmatch(column.name.strip()) is not None
+
+
+def _holds_classes(column: CellColumn) -> bool:
+    return column.kind == "text" and not column.is_distinct and column.mean_characters <= MAX_LABEL_CHARACTERS
+
+
+def _target_position(query: ColumnQuery) -> tuple[int, bool]:
+    """Return the position of the target, and whether it was guessed.
+
+    It is requested, has a usual name, or is the only column with names of classes.
+    """
+    for canonical in _TARGETS:
+        if canonical in query.requested:
+            return query.position(query.requested[canonical]), False
+    is_number_required = query.required is not None and VALUE in query.required
+    for canonical in (VALUE, LABEL) if is_number_required else (LABEL, VALUE):
+        position = query.position_by_alias(canonical)
+        if position is not None:
+            return position, False
+    classes = [
+        index
+        for index, column in enumerate(query.columns)
+        if _holds_classes(column) and column.mean_characters and not _is_row_number(column)
+    ]
+    if len(classes) == 1 and not is_number_required:
+        return classes[0], True
+    listed = ", ".join(query.names[:MAX_LISTED_NAMES]) + (", ..." if len(query.names) > MAX_LISTED_NAMES else "")
+    aliases = ", ".join(ALIASES[VALUE if is_number_required else LABEL][:4])
+    raise DataRejected("target_not_named", actual=f"columns {listed}", expected=f"a column named {aliases}")
+
+
+def _target_kind(query: ColumnQuery, position: int) -> str:
+    """Return the canonical column of the target: that of the task, else by its cells."""
+    if query.required is not None:
+        return VALUE if VALUE in query.required else LABEL
+    if VALUE in query.requested:
+        return VALUE
+    column = query.columns[position]
+    return VALUE if column.kind == "number" and column.is_measured else LABEL
+
+
+def _feature_positions(query: ColumnQuery, target: int) -> tuple[int, ...]:
+    if FEATURES in query.requested:
+        return tuple(index for index in query.positions(query.requested[FEATURES]) if index != target)
+    return tuple(index for index, column in enumerate(query.columns) if index != target and column.kind != "image")
+
+
+def _unique_names(names: Sequence[str], positions: Sequence[int]) -> tuple[str, ...]:
+    """Return names that differ: a repeated one gets its position, as an empty one does."""
+    unique: list[str] = []
+    for name, position in zip(names, positions, strict=True):
+        plain = name.strip() or str(position + 1)
+        unique.append(plain if plain not in unique else f"{plain}.{position + 1}")
+    return tuple(unique)
