@@ -28,7 +28,10 @@ _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE
 #: A code such as a postal code: as a number, it would lose its zeros.
 _LEADING_ZERO: Final = re.compile(r"[+-]?0\d")
 _DECIMAL_COMMA: Final = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+")
-_THOUSANDS: Final = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+#: Commas between thousands, a currency, a percent sign.
+_DECORATED: Final = re.compile(r"([+-]?) ?[$€£¥]? ?((?!0\d)(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?) ?[%€$£]?")
+#: A number that has a fraction with a decimal comma, or thousands.
+_AMBIGUOUS: Final = re.compile(r"[+-]?\d{1,3},\d{3}")
 _ISO_DATE: Final = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})([T ].+)?")
 _SLASH_DATE: Final = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})( .+)?")
 _DOT_DATE: Final = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})( .+)?")
@@ -73,9 +76,20 @@ def to_number(value: CellValue, kind: ColumnKind) -> float | None:
         return float(value)
     if kind == "decimal_comma" and isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value):
         return float(value.replace(".", "").replace(",", "."))
-    if isinstance(value, str) and kind == "number" and _THOUSANDS.fullmatch(value):
-        return float(value.replace(",", ""))
+    if isinstance(value, str) and kind == "number" and (match := _DECORATED.fullmatch(value)):
+        return float(match[1] + match[2].replace(",", ""))
     return None
+
+
+def to_single_number(value: CellValue) -> float | None:
+    """Return the number of a value on its own; None if it is missing or none.
+
+    1,234 is None as well, since the comma may begin a fraction.
+    """
+    if isinstance(value, str) and _AMBIGUOUS.fullmatch(value):
+        return None
+    number = to_number(value, "number")
+    return to_number(value, "decimal_comma") if number is None else number
 
 
 def to_date(value: CellValue, kind: ColumnKind) -> datetime | None:
@@ -111,7 +125,7 @@ DATE_FORMS: Final[Mapping[str, tuple[re.Pattern[str], tuple[int, int, int]]]] = 
 }
 #: Kind -> whether a text is a value of it. An ambiguous text is one of several kinds.
 TEXT_FORMS: Final[Mapping[ColumnKind, Callable[[str], bool]]] = {
-    "number": lambda text: _THOUSANDS.fullmatch(text) is not None,
+    "number": lambda text: _DECORATED.fullmatch(text) is not None,
     "decimal_comma": lambda text: _DECIMAL_COMMA.fullmatch(text) is not None,
     "date": lambda text: to_date(text, "date") is not None,
     "date_month_first": lambda text: to_date(text, "date_month_first") is not None,

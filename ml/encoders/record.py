@@ -19,6 +19,7 @@ from ml.errors import DataError
 from ml.preprocessing.record_encoding import (
     DATE_PARTS,
     FIRST_CATEGORY,
+    MISSING,
     UNKNOWN,
     VALUES_PER_NUMBER,
     encode_records,
@@ -156,7 +157,7 @@ class RecordEncoder(Encoder[Mapping[str, CellValue]]):
         }
 
     def hide(self, encoded: np.ndarray, is_hidden: np.ndarray) -> np.ndarray:
-        """Return a copy whose hidden numbers are missing, and categories unknown.
+        """Return a copy whose hidden numbers are missing, and categories in turn unknown and missing.
 
         `is_hidden` is bool [B, N + C].
         """
@@ -165,7 +166,8 @@ class RecordEncoder(Encoder[Mapping[str, CellValue]]):
         numbers = result[:, : VALUES_PER_NUMBER * count].reshape(len(result), count, VALUES_PER_NUMBER)
         numbers[is_hidden[:, :count]] = (0, 0, 1)
         codes = result[:, VALUES_PER_NUMBER * count :]
-        codes[:] = np.where(is_hidden[:, count:], self.offsets + UNKNOWN, codes)
+        replacement = np.where(np.arange(len(result)) % 2 == 0, UNKNOWN, MISSING)[:, None]
+        codes[:] = np.where(is_hidden[:, count:], self.offsets + replacement, codes)
         return result
 
     def to_table(self, encoded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

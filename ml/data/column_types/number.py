@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from ml.data.cell_values import to_number, to_value
+from ml.data.cell_values import to_single_number, to_value
 from ml.data.column_types.base import ColumnType
 from ml.data.issues import DataRejected
 
@@ -40,15 +40,14 @@ class NumberType(ColumnType[float]):
 
     @classmethod
     def from_cell(cls, cell: Any) -> float:
-        """Return the number in a cell; a comma may separate its fraction."""
+        """Return the number in a cell, which may have a decimal comma, a currency or a percent sign."""
         try:
             value = to_value(cell)
         except ValueError:
             raise DataRejected("value_not_a_number", actual=cell, expected="a number") from None
         if value is None:
             raise DataRejected("value_missing")
-        is_ambiguous = isinstance(value, str) and to_number(value, "number") is not None
-        number = None if is_ambiguous else to_number(value, "decimal_comma")
+        number = to_single_number(value)
         if number is None:
             raise DataRejected("value_not_a_number", actual=cell, expected="a number, such as 1234.5")
         return number

@@ -107,17 +107,18 @@ def test_there_are_more_bins_for_more_rows(rows, bins):
     assert learn([{"size": float(row)} for row in range(rows)], detected_kinds={"size": "number"}).config.bins == bins
 
 
-def test_hidden_values_are_missing_numbers_and_unknown_categories():
+def test_hidden_values_are_missing_numbers_and_unknown_or_missing_categories():
     encoder = learn()
-    encoded = encoder.encode(RECORDS[:2])
+    encoded = encoder.encode(RECORDS[:3])
     columns = len(encoder.config.numbers) + 1
-    is_hidden = np.zeros((2, columns), dtype=bool)
-    is_hidden[1] = True
+    is_hidden = np.zeros((3, columns), dtype=bool)
+    is_hidden[1:] = True
 
     hidden = encoder.hide(encoded, is_hidden)
 
     np.testing.assert_array_equal(hidden[0], encoded[0])
-    np.testing.assert_array_equal(hidden[1], [*[0, 0, 1] * (columns - 1), 0])
+    np.testing.assert_array_equal(hidden[1], [*[0, 0, 1] * (columns - 1), 1])
+    np.testing.assert_array_equal(hidden[2], [*[0, 0, 1] * (columns - 1), 0])
 
 
 def test_other_models_get_the_same_table():

@@ -7,7 +7,9 @@ from ml.data.issues import DataRejected, IssueLog, Location
 from ml.data.limits import Limits
 
 
-@pytest.mark.parametrize(("cell", "value"), [("12.5", 12.5), ("12,5", 12.5), (3, 3.0), ("1e3", 1000.0), (True, 1.0)])
+@pytest.mark.parametrize(
+    ("cell", "value"), [("12.5", 12.5), ("12,5", 12.5), (3, 3.0), ("1e3", 1000.0), (True, 1.0), ("$1,234.50", 1234.5)]
+)
 def test_a_number_survives_storage(cell, value):
     column = NumberType(issues=IssueLog(max_samples=1), limits=Limits())
 
