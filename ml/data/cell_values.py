@@ -82,7 +82,7 @@ def to_number(value: CellValue, kind: ColumnKind) -> float | None:
 
 
 def to_single_number(value: CellValue) -> float | None:
-    """Return the number of a value on its own; None if it is missing or none.
+    """Return the number of a single value; None if it is missing or none.
 
     1,234 is None as well, since the comma may begin a fraction.
     """

@@ -40,7 +40,7 @@ class NumberType(ColumnType[float]):
 
     @classmethod
     def from_cell(cls, cell: Any) -> float:
-        """Return the number in a cell, which may have a decimal comma, a currency or a percent sign."""
+        """Return the number in a cell; a currency or a percent sign is left out."""
         try:
             value = to_value(cell)
         except ValueError:
