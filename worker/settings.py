@@ -48,6 +48,8 @@ class WorkerSettings(BaseSettings):
     import_cpu_seconds: int = Field(120, ge=1)
     #: CPU time added for each megabyte of a dataset.
     import_cpu_seconds_per_megabyte: float = Field(1, ge=0)
+    #: Fraction of the rows of a data set up to which rows with an error are left out and listed; more refuse it.
+    max_bad_rows: float = Field(0.01, ge=0, le=1)
     #: Memory for reading one imported model, which takes several times its weights.
     model_import_memory_bytes: int = Field(16 * GIBIBYTE, ge=GIBIBYTE)
     #: CPU time for reading one imported model; each megabyte adds five seconds.

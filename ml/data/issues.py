@@ -82,6 +82,7 @@ class IssueLog:
         self._issues: dict[str, Issue] = {}
         #: Code -> rows of its issues, in the order of its samples; at most `MAX_FLAGGED_ROWS`.
         self.flagged_rows: dict[str, list[FlaggedRow]] = {}
+        self._has_errors_beyond_rows = False
         #: Rows that could not be read.
         self.rejected_rows = 0
         #: Rows that were changed or removed to repair the data.
@@ -103,6 +104,7 @@ class IssueLog:
         """
         issue_type = ISSUE_TYPES[code]
         severity = self._severity_of(issue_type.severity, rows)
+        self._has_errors_beyond_rows |= severity == "error" and not rows
         issue = self._issues.setdefault(code, Issue(code, severity, issue_type.hint))
         issue.severity = "error" if severity == "error" else issue.severity
         issue.count += count
@@ -142,6 +144,13 @@ class IssueLog:
         if location is not None and location.file is None and at is not None:
             location = replace(location, file=at.file)
         self.add(rejection.code, at=location, actual=rejection.actual, expected=rejection.expected, rows=rows)
+
+    def leave_out_bad_rows(self, *, max_rows: int) -> None:
+        """Make all errors repairs if they concern at most `max_rows` single rows."""
+        if self.has_errors and not self._has_errors_beyond_rows and self.rejected_rows <= max_rows:
+            self.leaves_out_bad_rows = True
+            for issue in self._issues.values():
+                issue.severity = "repair" if issue.severity == "error" else issue.severity
 
     def count(self, code: str) -> int:
         """Return the number of issues of one code."""

@@ -34,7 +34,7 @@ ARCHIVE_SUFFIXES: Final = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".tbz2"
 def validate(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
     """Fetch the upload, read it in the sandbox, and publish the dataset with its report."""
     into, report_path = folder / "dataset", folder / "report.json"
-    arguments = {**fetch_upload(claim.spec, folder), "into": str(into)}
+    arguments = {**fetch_upload(claim.spec, folder), "into": str(into), "max_bad_rows": worker_settings().max_bad_rows}
     limits = limits_for(sum(Path(source).stat().st_size for source in arguments["sources"]), worker_settings())
     try:
         sandbox.read_in_sandbox(arguments=arguments, report=report_path, limits=limits)

@@ -40,6 +40,8 @@ UNLABELED_IMAGES: Final = (
     "The images were read without labels, which suffices for pretraining and generation. "
     "For a classifier, put the images of at least two classes in a folder each, or name a label column."
 )
+#: Fraction of the rows, in 0..1, up to which rows with an error are left out.
+MAX_BAD_ROWS: Final = 0.01
 #: Content that no format reads -> issue code.
 _UNREADABLE: Final = {
     "empty": "empty_file",
@@ -72,11 +74,12 @@ def import_dataset(
     limits: Limits | None = None,
     tasks: Mapping[str, DatasetRequirements] | None = None,
     leaves_out_bad_rows: bool = False,
+    max_bad_rows: float = MAX_BAD_ROWS,
 ) -> ImportReport:
     """Import uploaded files as a dataset.
 
     An issue of severity "error" rejects the whole upload, and nothing is written: a dataset with silent gaps is worse
-    than none. Warnings and repairs reject nothing.
+    than none. A few rows with an error are left out and listed. Warnings and repairs reject nothing.
 
     Args:
         sources: Uploaded files.
@@ -89,6 +92,7 @@ def import_dataset(
         tasks: Tasks by name.
         leaves_out_bad_rows: Leave out rows with an error instead of rejecting the upload. Errors that concern more than
             single rows reject it all the same.
+        max_bad_rows: Fraction of the rows, in 0..1, up to which rows with an error are left out in any case.
 
     Raises:
         OSError: The disk is full. Bad data never raises.
@@ -101,7 +105,9 @@ def import_dataset(
         tempfile.TemporaryDirectory(dir=into.parent) as extraction_folder,
         warnings.catch_warnings(action="ignore"),  # the report covers what libraries warn about
     ):
-        importer = Importer(scratch, limits, tasks or {}, task=task, leaves_out_bad_rows=leaves_out_bad_rows)
+        importer = Importer(
+            scratch, limits, tasks or {}, task=task, max_bad_rows=1.0 if leaves_out_bad_rows else max_bad_rows
+        )
         try:
             importer.read(sources, Path(extraction_folder), format=format, columns=columns or {}, splits=splits)
         except DataRejected as rejection:
@@ -119,13 +125,14 @@ class Importer:
         tasks: Mapping[str, DatasetRequirements],
         *,
         task: str | None,
-        leaves_out_bad_rows: bool = False,
+        max_bad_rows: float = 0.0,
     ) -> None:
         self.scratch = scratch
         self.limits = limits
         self.tasks = tasks
         self.task = task
-        self.issues = IssueLog(max_samples=limits.max_samples, leaves_out_bad_rows=leaves_out_bad_rows)
+        self.issues = IssueLog(max_samples=limits.max_samples, leaves_out_bad_rows=max_bad_rows >= 1)
+        self.max_bad_rows = max_bad_rows
         self.staging = Staging(scratch, type_names={}, issues=self.issues, limits=limits)
         self.split_plan = SplitPlan()
         #: Name of the format; None until one is detected.
@@ -249,6 +256,7 @@ class Importer:
                 issues.add("empty_dataset")
             return self._report(None, accepted=0, messages=[])
         classes, codes = resolve_classes(staging, issues)
+        issues.leave_out_bad_rows(max_rows=int(self.max_bad_rows * (len(staging) + issues.rejected_rows)))
         splits, messages = assign_splits(staging, self.split_plan)
         if issues.leaves_out_bad_rows and classes is not None:
             splits[codes == NO_LABEL] = DROPPED

@@ -40,7 +40,9 @@ def test_issues_of_all_files_are_reported_at_once(tmp_path):
 
 def test_errors_come_before_warnings_and_repairs(tmp_path):
     report = upload(
-        tmp_path, {"a.csv": make_csv(IMAGES, [f"{name}.0" for name in NAMES]) + b"1,2\n" + CSV.splitlines()[1]}
+        tmp_path,
+        {"a.csv": make_csv(IMAGES, [f"{name}.0" for name in NAMES]) + b"1,2\n" + CSV.splitlines()[1]},
+        max_bad_rows=0.0,
     )
     order = [entry.severity for entry in report.errors]
     assert order == sorted(order, key=["error", "warning", "repair"].index)
