@@ -191,6 +191,11 @@ class Report(BaseModel):
     rows: int | None = None
     metrics: dict[str, float | None] = {}
     warnings: list[str] = Field([], description="Reasons not to trust the model, such as a metric below the baseline.")
+    notes: list[str] = Field(
+        [],
+        description="Conditions under which a metric means something else than its name suggests, such as BLEU over "
+        "short answers, macro F1 over absent classes, or an error rate above 1.",
+    )
     baseline: dict[str, float | None] | None = Field(None, description="Metrics of a trivial model.")
     reference: ReferenceModel | None = Field(
         None, description="Another model that learned from the same rows, with its metrics; for tabular tasks."

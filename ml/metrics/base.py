@@ -30,6 +30,8 @@ class Evaluation:
     baseline: dict[str, float] = field(default_factory=dict)
     #: 95 % confidence intervals.
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    #: Conditions under which a metric means something else than its name suggests.
+    notes: list[str] = field(default_factory=list)
     #: Further sections of the report: confusion matrix, per class, errors.
     extra: dict[str, Any] = field(default_factory=dict)
 

@@ -25,6 +25,8 @@ METRICS: Final[Mapping[str, Metric]] = {
     ),
 }
 MAX_EXAMPLES: Final = 20
+#: Longest n-gram that BLEU counts.
+MAX_ORDER: Final = 4
 #: Texts, evenly spaced, that are inspected for the typical text and for the script.
 MAX_INSPECTED_TEXTS: Final = 5_000
 #: Scripts, by the first word of a character's Unicode name, that put no spaces between words.
@@ -37,6 +39,8 @@ class Scores:
 
     metrics: dict[str, float]
     signatures: dict[str, str]
+    #: Notes for the report.
+    notes: list[str]
 
 
 def corpus_scores(outputs: Sequence[str], references: Sequence[str]) -> Scores:
@@ -45,11 +49,27 @@ def corpus_scores(outputs: Sequence[str], references: Sequence[str]) -> Scores:
     Chinese, and scripts without spaces between words, are tokenized by character.
     """
     bleu, chrf = _bleu(references), _chrf()
-    metrics = {
-        "bleu": bleu.corpus_score(outputs, [references]).score,
-        "chrf": chrf.corpus_score(outputs, [references]).score,
-    }
-    return Scores(metrics, {"bleu": str(bleu.get_signature()), "chrf": str(chrf.get_signature())})
+    bleu_score = bleu.corpus_score(outputs, [references])
+    metrics = {"bleu": bleu_score.score, "chrf": chrf.corpus_score(outputs, [references]).score}
+    signatures = {"bleu": str(bleu.get_signature()), "chrf": str(chrf.get_signature())}
+    # An answer of n tokens has n - 1 pairs, so that the difference is the number of answers with a token.
+    unigrams, bigrams, _, fourgrams = bleu_score.totals
+    return Scores(metrics, signatures, _short_answer_notes(unigrams, unigrams - bigrams, fourgrams))
+
+
+def _short_answer_notes(tokens: int, answers: int, fourgrams: int) -> list[str]:
+    if tokens and not fourgrams:
+        return [
+            f"bleu is 0 whatever the answers are: no answer has {MAX_ORDER} tokens, and BLEU counts n-grams of up to "
+            f"{MAX_ORDER} (sacrebleu gives 0, too); see chrf"
+        ]
+    if tokens < MAX_ORDER * answers:
+        mean = tokens / answers
+        return [
+            f"bleu rests on few n-grams: answers have {mean:.1f} tokens on average, and shorter ones than {MAX_ORDER} "
+            f"have no n-gram of {MAX_ORDER}; see chrf"
+        ]
+    return []
 
 
 def worst_rows(inputs: Sequence[str], outputs: Sequence[str], references: Sequence[str]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from ml.metrics.base import Evaluation, Metric, wilson_interval
 from ml.wire import Wire
 
 MAX_ERRORS: Final = 20
+MAX_LISTED_CLASSES: Final = 5
 #: Classes above which the report has no confusion matrix: it would take megabytes.
 MAX_CLASSES_IN_MATRIX: Final = 500
 
@@ -93,6 +94,7 @@ def evaluate(
         metrics=metrics,
         baseline=_baseline(train, label, classes=len(classes), loss=loss) if train is not None else {},
         intervals={name: wilson_interval(metrics[name], len(label)) for name in fractions},
+        notes=predictions.notes(classes),
         extra={
             "classes": list(classes),
             "confusion_matrix": predictions.confusion_matrix(),
@@ -140,6 +142,25 @@ class _Predictions:
             "loss": float(self.losses.mean()),
         }
         return {**metrics, "top5_accuracy": float((self.rank < 5).mean())} if self.classes > 5 else metrics
+
+    def notes(self, classes: Sequence[str]) -> list[str]:
+        """Return which classes macro F1 leaves out, since no row of the split has them.
+
+        scikit-learn counts those of them that were predicted as 0.
+        """
+        _, _, f1, support = self._by_class()
+        absent = np.flatnonzero(support == 0)
+        if not len(absent):
+            return []
+        names = ", ".join(repr(classes[code]) for code in absent[:MAX_LISTED_CLASSES])
+        more = f" and {len(absent) - MAX_LISTED_CLASSES} more" if len(absent) > MAX_LISTED_CLASSES else ""
+        note = (
+            f"macro_f1 leaves out {len(absent)} of {self.classes} classes, which no row of the split has: {names}{more}"
+        )
+        is_used = (support > 0) | np.isin(np.arange(self.classes), self.predicted)
+        if is_used[absent].any():
+            note += f"; scikit-learn counts those that were predicted as 0, and gives {f1[is_used].mean():.4g}"
+        return [note]
 
     def confusion_matrix(self) -> list[list[int]] | None:
         """Return counts: rows are true classes, columns are predicted classes."""

@@ -36,7 +36,19 @@ def evaluate(outputs: Sequence[str], references: Sequence[str], *, train: Sequen
         most_common = Counter(train).most_common(1)[0][0]
         baseline = _error_rates([most_common] * len(references), references)
     extra = {"worst": _worst_rows(outputs, references)}
-    return Evaluation(_error_rates(outputs, references), baseline, extra=extra)
+    metrics = _error_rates(outputs, references)
+    return Evaluation(metrics, baseline, notes=_notes(metrics, references), extra=extra)
+
+
+def _notes(metrics: Mapping[str, float], references: Sequence[str]) -> list[str]:
+    if not any(reference.split() for reference in references):
+        return ["the error rates count the words and characters of the outputs, as all references are empty"]
+    above = [name for name in ("word_error_rate", "character_error_rate") if metrics[name] > 1]
+    return [
+        f"{name} is {metrics[name]:.4g}: it exceeds 1 where more is inserted, replaced and deleted than the references "
+        "have; it is no fraction of wrong words or characters"
+        for name in above
+    ]
 
 
 def _error_rates(outputs: Sequence[str], references: Sequence[str]) -> dict[str, float]:

@@ -26,6 +26,14 @@ def mean_reciprocal_rank(ranks: np.ndarray) -> float:
     return float((1 / (1.0 + ranks[is_ranked])).sum() / len(ranks))
 
 
+def reciprocal_rank_at(ranks: np.ndarray, depth: int) -> float:
+    """Return the mean reciprocal rank within the first `depth` candidates.
+
+    A later rank counts 0, as in RecBole's MRR@depth.
+    """
+    return mean_reciprocal_rank(np.where(ranks < depth, ranks, NOT_RANKED))
+
+
 def ndcg(ranks: np.ndarray, depth: int) -> float:
     """Return NDCG at `depth`, with one target a row (Järvelin & Kekäläinen 2002).
 

@@ -328,6 +328,12 @@ class ImageTextMatching(Task):
         image_ids, text_ids = _unique_ids(columns["image"]), _unique_ids(columns["text"])
         image_embeddings, text_embeddings = (np.asarray(outputs[f"{slot}_embedding"]) for slot in ("image", "text"))
         metrics, baseline, intervals = {}, {}, {}
+        candidates = {"text": len(np.unique(text_ids)), "image": len(np.unique(image_ids))}
+        notes = [
+            f"{target}_recall_at_{DEPTHS[-1]} is 1 whatever the model does: the split has {count} different {target}s"
+            for target, count in candidates.items()
+            if count <= DEPTHS[-1]
+        ]
         for target, ranks, random_hit_rates in (
             ("text", *_search(image_embeddings, text_embeddings, image_ids, text_ids)),
             ("image", *_search(text_embeddings, image_embeddings, text_ids, image_ids)),
@@ -337,7 +343,7 @@ class ImageTextMatching(Task):
                 metrics[name] = ranking.hit_rate(ranks, depth)
                 baseline[name] = float(random_hit_rates[depth].mean())
                 intervals[name] = wilson_interval(metrics[name], len(ranks))
-        return Evaluation(metrics, baseline, intervals=intervals)
+        return Evaluation(metrics, baseline, intervals=intervals, notes=notes)
 
     @classmethod
     def example(cls) -> tuple[ImageTextMatchingInput, ImageTextMatchingOutput]:

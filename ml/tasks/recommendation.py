@@ -260,6 +260,7 @@ class Recommendation(Task):
             metrics,
             baseline,
             intervals={name: wilson_interval(metrics[name], rows) for name in metrics if name.startswith("hit_rate")},
+            notes=_notes(np.asarray(outputs["rank"]), metrics, items=len(self.items_encoder.items)),
             extra={
                 "items": len(self.items_encoder.items),
                 "targets_unknown": int((targets == PADDING).sum()),
@@ -321,6 +322,20 @@ def _metrics(ranks: np.ndarray, sampled_ranks: np.ndarray) -> dict[str, float]:
         "mean_reciprocal_rank": ranking.mean_reciprocal_rank(ranks),
         "hit_rate_at_10_of_100": ranking.hit_rate(sampled_ranks, DEPTH),
     }
+
+
+def _notes(ranks: np.ndarray, metrics: Mapping[str, float], *, items: int) -> list[str]:
+    """Return notes on metrics that others define otherwise, or that cannot tell models apart."""
+    notes = []
+    at_depth = ranking.reciprocal_rank_at(ranks, DEPTH)
+    if at_depth != metrics["mean_reciprocal_rank"]:
+        notes.append(
+            f"mean_reciprocal_rank counts ranks among all {items:,} items; MRR@{DEPTH}, as others define it with 0 for "
+            f"ranks beyond {DEPTH}, is {at_depth:.4g}"
+        )
+    if items <= DEPTH:
+        notes.append(f"hit_rate_at_10 is high whatever is recommended, since there are only {items} items")
+    return notes
 
 
 def _rank(scores: np.ndarray, target_score: float) -> int:

@@ -235,13 +235,13 @@ class Translation(Task):
             "errors": bleu.worst_rows(inputs, predictions, references),
         }
         if train is None:
-            return Evaluation(scores.metrics, extra=extra)
+            return Evaluation(scores.metrics, notes=scores.notes, extra=extra)
         constant = bleu.most_typical_text(cast("Sequence[str]", train[RAW_TEXTS["target"]]))
         baseline_outputs = {"source": list(inputs), "constant": [constant] * len(references)}
         baselines = {name: bleu.corpus_scores(texts, references).metrics for name, texts in baseline_outputs.items()}
         extra["baselines"] = {**baselines, "constant_sentence": constant}
         best = {name: max(metrics[name] for metrics in baselines.values()) for name in scores.metrics}
-        return Evaluation(scores.metrics, best, extra=extra)
+        return Evaluation(scores.metrics, best, notes=scores.notes, extra=extra)
 
     @classmethod
     def example(cls) -> tuple[TranslationInput, TranslationOutput]:

@@ -165,6 +165,8 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
         )
     if adjustments := (report.get("training") or {}).get("small_data_adjustments"):
         console.print(f"[dim]note:[/] {escape(adjustments)}")
+    for note in report.get("notes") or ():
+        console.print(f"[dim]note:[/] {escape(note)}")
     print_warnings(report.get("warnings") or ())
     classes, matrix = report.get("classes"), report.get("confusion_matrix")
     if not classes or not matrix:

@@ -58,6 +58,16 @@ def test_every_page_is_in_the_navigation_and_every_entry_is_a_page() -> None:
     assert sorted(listed) == sorted(pages)
 
 
+def test_every_metric_stands_in_the_table_of_metrics() -> None:
+    catalog = json.loads((REPOSITORY / "ml" / "spec" / "catalog.json").read_text())
+    metrics = {name for task in catalog["tasks"].values() for name in task["metrics"]}
+    metrics |= {name for objective in catalog["objectives"].values() for name in objective["scores"]}
+    page = (DOCS / "explanation" / "metrics.md").read_text()
+    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| `")]
+    assert all(len(row) == 5 and all(cell.strip() for cell in row) for row in rows)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row[0])} == metrics
+
+
 def test_every_decision_has_a_date_and_a_status_and_is_in_the_index() -> None:
     index = (DOCS / "decisions" / "index.md").read_text()
     for path in sorted((DOCS / "decisions").glob("0*.md")):

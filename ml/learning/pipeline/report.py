@@ -48,6 +48,8 @@ class EvaluationReport(TypedDict):
     #: 95 % confidence intervals of metrics.
     intervals: NotRequired[dict[str, tuple[float, float]]]
     warnings: NotRequired[list[str]]
+    #: Conditions under which a metric means something else than its name suggests.
+    notes: NotRequired[list[str]]
 
 
 class TrainingReport(EvaluationReport):

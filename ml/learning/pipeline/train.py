@@ -274,6 +274,7 @@ class _Run:
             "rows": len(rows),
             "metrics": evaluation.metrics,
             "warnings": warnings,
+            "notes": evaluation.notes,
             "baseline": evaluation.baseline,
             "intervals": evaluation.intervals,
         }

@@ -1,6 +1,7 @@
 """BLEU and chrF of whole splits, and the text of the trivial baseline."""
 
 import pytest
+import sacrebleu
 
 from ml.metrics.bleu import corpus_scores, most_typical_text, worst_rows
 
@@ -62,3 +63,26 @@ def test_the_typical_text_shares_the_most_n_grams() -> None:
     ]
     assert most_typical_text(texts) == "A man is walking ."
     assert most_typical_text(["One"]) == "One"
+
+
+@pytest.mark.parametrize("words", [1, 2, 3])
+def test_right_answers_of_up_to_three_words_have_no_bleu_as_in_sacrebleu_and_a_note(words: int) -> None:
+    texts = [" ".join(["guten", "Tag", "auch"][:words])] * 3
+    scores = corpus_scores(texts, texts)
+    assert scores.metrics["bleu"] == sacrebleu.corpus_bleu(texts, [texts]).score == 0.0
+    assert scores.metrics["chrf"] == pytest.approx(100)
+    (note,) = scores.notes
+    assert "bleu is 0 whatever the answers are" in note
+
+
+def test_answers_that_are_short_on_average_are_noted() -> None:
+    texts = ["guten Tag", "ja", "nein", "ein roter alter Wolf"]
+    scores = corpus_scores(texts, texts)
+    assert scores.metrics["bleu"] == sacrebleu.corpus_bleu(texts, [texts]).score > 0
+    (note,) = scores.notes
+    assert "answers have 2.0 tokens on average" in note
+
+
+def test_sentences_have_no_note() -> None:
+    assert corpus_scores(REFERENCES, REFERENCES).notes == []
+    assert corpus_scores([""] * 3, REFERENCES).notes == []

@@ -165,3 +165,29 @@ def test_encoding_coded_labels_equals_encoding_plain_ones():
 def test_an_unknown_label_is_named(labels):
     with pytest.raises(DataError, match="has no class 'z'; its classes are a, b"):
         encode_labels(labels, ("a", "b"))
+
+
+def test_a_class_that_was_predicted_but_does_not_occur_is_noted_with_the_value_of_scikit_learn():
+    label, predicted = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2])
+    evaluation = evaluate(np.eye(3)[predicted] * 9, label, classes="abc", loss="cross_entropy", train=None)
+
+    default = reference.f1_score(label, predicted, average="macro", zero_division=0)
+    assert evaluation.metrics["macro_f1"] == pytest.approx(5 / 6)
+    assert default == pytest.approx(5 / 9)
+    (note,) = evaluation.notes
+    assert "leaves out 1 of 3 classes, which no row of the split has: 'c'" in note
+    assert note.endswith(f"gives {default:.4g}")
+
+
+def test_a_class_that_neither_occurs_nor_is_predicted_is_noted_without_another_value():
+    label = np.array([0, 1])
+    evaluation = evaluate(np.eye(9)[label] * 9, label, classes="abcdefghi", loss="cross_entropy", train=None)
+
+    (note,) = evaluation.notes
+    assert note.endswith("'c', 'd', 'e', 'f', 'g' and 2 more")
+    assert evaluation.metrics["macro_f1"] == reference.f1_score(label, label, average="macro") == 1
+
+
+def test_a_split_with_all_classes_has_no_note():
+    label = np.array([0, 1])
+    assert evaluate(np.eye(2), label, classes="ab", loss="cross_entropy", train=None).notes == []

@@ -114,6 +114,28 @@ def test_the_baseline_ranks_items_by_popularity() -> None:
     assert evaluation.extra["targets_unknown"] == 1
 
 
+def test_a_rank_beyond_ten_is_noted_with_the_value_that_others_give() -> None:
+    subject = Recommendation(
+        RecommendationConfig(), {"history": ItemsEncoder.learn([[f"i{n}" for n in range(20)]], {})}, {}
+    )
+    columns = subject.encode(rows(["i1", "i2"], ["i2", "i1"]))
+    outputs = {"rank": np.array([0, 10]), "sampled_rank": np.array([0, 10])}
+
+    evaluation = subject.evaluate(outputs, columns, train=None)
+
+    (note,) = evaluation.notes
+    assert "among all 20 items" in note
+    assert note.endswith("is 0.5")
+    assert subject.evaluate({name: ranks[:1] for name, ranks in outputs.items()}, columns, train=None).notes == []
+
+
+def test_few_items_are_noted() -> None:
+    subject = task()
+    columns = subject.encode(rows(["a", "e"]))
+    (note,) = subject.evaluate({"rank": np.array([0]), "sampled_rank": np.array([0])}, columns, train=None).notes
+    assert "there are only 5 items" in note
+
+
 def test_sampled_items_are_deterministic_and_exclude_history_and_target() -> None:
     history = np.array([5, 9])
     first, second = sample_items(history, 7, 500), sample_items(history, 7, 500)

@@ -20,6 +20,7 @@ def test_a_report_shows_interval_baseline_and_confusion(capsys: pytest.CaptureFi
             "metrics": {"accuracy": 0.9},
             "training": {"small_data_adjustments": "9 rows are few"},
             "warnings": ["the test split is small"],
+            "notes": ["macro_f1 leaves out 1 of 3 classes"],
             "baseline": {"accuracy": 0.5},
             "intervals": {"accuracy": [0.59, 0.98]},
             "classes": ["cat", "dog"],
@@ -30,6 +31,7 @@ def test_a_report_shows_interval_baseline_and_confusion(capsys: pytest.CaptureFi
     output = capsys.readouterr().out
     assert "0.59 to 0.98" in output
     assert "note: 9 rows are few" in output
+    assert "note: macro_f1 leaves out 1 of 3 classes" in output
     assert "warning: the test split is small" in output
     assert output.splitlines()[-1].split() == ["dog", "1", "4", "80%", "100%"]
     assert output.splitlines()[-2].split() == ["cat", "5", "·"]

@@ -39,6 +39,7 @@ def test_the_default_recipe_reads_digits(digits: Path, tmp_path: Path) -> None:
     low, high = report["intervals"]["accuracy"]
     assert low < report["metrics"]["accuracy"] <= high
     assert np.sum(report["confusion_matrix"]) == 360
+    assert report["notes"] == []
     assert json.dumps(report)
     assert reports[0].phase == "preparing"
     assert {"training", "evaluating", "exporting"} <= {progress.phase for progress in reports}
