@@ -7,6 +7,7 @@ from ml.data.files.audio import decode
 from ml.data.rows import Rows
 from ml.encoders import ENCODERS
 from ml.errors import DataError, InputError
+from ml.preprocessing.audio_augmentation import FEW_ROWS
 from ml.tasks.speech_recognition import SpeechRecognition, SpeechRecognitionConfig
 from tests.support.ml import samples
 
@@ -105,6 +106,16 @@ def test_light_augmentation_masks_a_copy_and_leaves_the_text() -> None:
     hidden = [float((clip != copy).mean()) for clip, copy in zip(augmented["audio"], before, strict=True)]
     assert 0 < max(hidden) < 0.4
     assert augmented["text"] is columns["text"]
+
+
+@pytest.mark.parametrize(("clips", "are_few"), [(FEW_ROWS - 1, True), (FEW_ROWS, False)])
+def test_only_few_clips_are_varied_and_normalized_each(clips: int, are_few: bool) -> None:
+    summary = samples.dataset(SpeechRecognition.columns).summary.model_copy(update={"splits": {"train": clips}})
+    rows = Rows({"text": ["yes"] * clips})
+
+    assert SpeechRecognition.encoder_options(summary) == {"audio": {"normalize_clips": are_few}}
+    state = SpeechRecognition.learn(SpeechRecognitionConfig(), summary, rows)
+    assert state == {"augmentation": "strong" if are_few else "off"}
 
 
 def test_a_body_that_is_not_audio_raises_an_error_with_the_accepted_formats() -> None:
