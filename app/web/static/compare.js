@@ -171,6 +171,7 @@ show(byId("empty"), "No run has been trained yet. ", h("a", { href: "/" }, "Star
 const tasks = runs.map((run) => words(run.job.spec.task ?? run.job.spec.objective));
 for (const task of distinct(tasks).sort()) byId("task").append(h("option", { value: task }, task));
 const countOf = (task) => tasks.filter((item) => item === task).length;
-byId("task").value = distinct(tasks).sort((a, b) => countOf(b) - countOf(a))[0] ?? "";
+const isChosen = new URLSearchParams(location.search).has("job");
+if (!isChosen) byId("task").value = distinct(tasks).sort((a, b) => countOf(b) - countOf(a))[0] ?? "";
 draw();
 byId("content").removeAttribute("aria-busy");

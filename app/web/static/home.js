@@ -34,9 +34,10 @@ async function steps() {
 async function now(running) {
   const recent = running.length ? running : (await get(query(`${API}/jobs`, { limit: 3 }))).data;
   if (!recent.length) {
-    show(byId("now"), h("p", { class: "empty" }, "Nothing runs. The samples above train in under a minute."));
+    show(byId("now"), h("p", { class: "empty" }, "Nothing runs. The samples above train in a minute or a few."));
     return;
   }
+  byId("now-title").textContent = running.length ? "Now" : "Latest jobs";
   const items = recent.map((job) => h("li", { class: "card" },
     h("div", { class: "row spread" }, h("a", { class: "name", href: `/jobs/${job.id}` }, jobName(job)), badge(job)),
     h("span", { class: "sub" }, kind(job.kind), " ", ago(job.started_at ?? job.created_at)),
