@@ -28,6 +28,7 @@ def create(
     format: str | None = None,
     columns: Mapping[str, Any] | None = None,
     splits: Mapping[str, Any] | None = None,
+    quoting: str | None = None,
 ) -> Dataset:
     """Create the next version of `name` and submit its validation job.
 
@@ -40,6 +41,7 @@ def create(
         "format": format,
         "columns": dict(columns) if columns else None,
         "splits": dict(splits) if splits else None,
+        "quoting": quoting,
     }
     jobs.submit(session, kind=JobKind.VALIDATE, spec=spec, dataset_id=dataset.id)
     return dataset

@@ -67,6 +67,10 @@ _BODY = {
                             **_TEXT,
                             "description": 'JSON: split to fraction of the rows. `{"train": 0.8, "test": 0.2}`',
                         },
+                        "quoting": {
+                            **_TEXT,
+                            "description": "Quoting of delimited text, such as `none`. Detected if absent.",
+                        },
                     },
                 },
                 "examples": _FORM_EXAMPLES,

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from store.tables import Dataset as DatasetRow
 
 DatasetState = TypeAliasType("DatasetState", Literal["importing", "validating", "ready", "rejected"])
-Severity = TypeAliasType("Severity", Literal["error", "repair", "warning"])
+Quoting = TypeAliasType("Quoting", Literal["doubled", "backslash", "none", "none_backslash"])
+Severity = TypeAliasType("Severity", Literal["error", "note", "repair", "warning"])
 
 
 class DatasetOptions(BaseModel):
@@ -35,6 +36,11 @@ class DatasetOptions(BaseModel):
         None, description="Column of the format to column in the file: its name, or its position from 1."
     )
     splits: dict[str, Any] | None = Field(None, description="Split to fraction of the rows.")
+    quoting: Quoting | None = Field(
+        None,
+        description="Quoting of delimited text: `doubled` or `backslash` enclose cells in quotes, in `none` and "
+        "`none_backslash` quotes are characters.",
+    )
 
     @staticmethod
     def parse_fields(fields: Mapping[str, str]) -> dict[str, Any]:
@@ -201,6 +207,7 @@ class DatasetReport(BaseModel):
     suggestions: list[Any] = []
     guess: dict[str, Any] | None = None
     fixes: list[Fix] = Field([], description="Operations of `derive` that remove findings.")
+    reading: str = Field("", description="What was read and what was not, in one line.")
 
 
 class PreviewRow(BaseModel):

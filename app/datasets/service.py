@@ -100,6 +100,7 @@ def _create(
                 format=options.format,
                 columns=options.columns,
                 splits=options.splits,
+                quoting=options.quoting,
             )
             return Dataset.of(row), {"Location": f"/api/v1/datasets/{row.id}"}
 

@@ -1,6 +1,7 @@
 """Catalog of all issues that an import can report, with severity and hint.
 
-An *error* rejects the upload, a *warning* needs the owner's judgment, a *repair* was applied during the import.
+An *error* rejects the upload, a *warning* needs the owner's judgment, a *repair* was applied during the import, and a
+*note* states what is not read although nothing is wrong with it.
 A hint says what is wrong unless the code already does, and then what to do next.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Severity = Literal["error", "warning", "repair"]
+Severity = Literal["error", "warning", "repair", "note"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +19,24 @@ class IssueType:
 
     severity: Severity
     hint: str
+    #: What is left out by it, in the plural; None if nothing is. "columns" are listed by their names.
+    left_out: str | None = None
 
 
 def _error(hint: str) -> IssueType:
     return IssueType("error", hint)
 
 
-def _warning(hint: str) -> IssueType:
-    return IssueType("warning", hint)
+def _warning(hint: str, *, left_out: str | None = None) -> IssueType:
+    return IssueType("warning", hint, left_out)
 
 
-def _repair(hint: str) -> IssueType:
-    return IssueType("repair", hint)
+def _repair(hint: str, *, left_out: str | None = None) -> IssueType:
+    return IssueType("repair", hint, left_out)
+
+
+def _note(hint: str, *, left_out: str | None = None) -> IssueType:
+    return IssueType("note", hint, left_out)
 
 
 ISSUE_TYPES: Final[dict[str, IssueType]] = {
@@ -91,11 +98,14 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "noise_folder_ignored": _warning(
         "Noise to mix into clips is no class, so it was left out. Nothing needs to be done."
     ),
-    "text_file_ignored": _warning("Only text files (.txt) in class folders are read here. Leave other files out."),
-    "texts_without_class": _warning(
-        "Texts outside the class folders were left out. To pretrain on them, upload them as a separate dataset."
+    "text_file_ignored": _warning(
+        "Only text files (.txt) in class folders are read here. Leave other files out.", left_out="files"
     ),
-    "file_ignored": _warning("Files of this type are not read here. Leave the file out."),
+    "texts_without_class": _warning(
+        "Texts outside the class folders were left out. To pretrain on them, upload them as a separate dataset.",
+        left_out="texts",
+    ),
+    "file_ignored": _warning("Files of this type are not read here. Leave the file out.", left_out="files"),
     "folder_outside_splits": _error(
         "Some files are in a folder named train, validation or test, and some are not. Put all or none of them there."
     ),
@@ -177,7 +187,9 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "The clips have few different texts. To tell these apart, audio_classification makes fewer errors and "
         "needs fewer clips; speech recognition learns to spell any word."
     ),
-    "audio_without_text": _warning("No manifest lists this audio file, so it was left out. Add it with its text."),
+    "audio_without_text": _warning(
+        "No manifest lists this audio file, so it was left out. Add it with its text.", left_out="audio clips"
+    ),
     "audio_listed_twice": _error("An audio file is listed twice. Keep the entry with the right text."),
     "segment_invalid": _error(
         "The part of the audio file is not a time. Write offset and duration, or start and end, in seconds."
@@ -209,7 +221,23 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "encoding_guessed": _warning("The file is not UTF-8, so its encoding was guessed. Save it as UTF-8."),
     "not_text": _error("The file is not plain text. Save it as text in UTF-8."),
     "ragged_row": _error("The row has another number of cells than the first row. Add or remove cells."),
-    "bad_quoting": _error("Close every quote, and double a quote inside a quoted cell."),
+    "bad_quoting": _error(
+        "Close every quote, and double a quote inside a quoted cell. If quotes are characters in all of the file, name "
+        "`quoting`: none."
+    ),
+    "quotes_as_text": _repair(
+        "Quotes that enclose no cell were read as characters of the text. To reject such rows, name `quoting`: doubled."
+    ),
+    "quoting_guessed": _warning(
+        "Quotes may enclose cells or be characters: both read every row. Name `quoting` if the guess is wrong: doubled "
+        "or none."
+    ),
+    "delimiter_in_text": _repair(
+        "Rows with more cells than columns end in a text: the delimiter was read as a part of it. Enclose the text in "
+        "quotes."
+    ),
+    "invalid_quoting": _error("The quoting is unknown. Name doubled, backslash, none or none_backslash."),
+    "quoting_not_used": _warning("Files of this format are no delimited text. Omit `quoting`."),
     "cell_too_large": _error("The cell or line is too long. Check for a quote that is not closed."),
     "column_missing": _error("A required column is missing. Name the column as `columns`, or add it to the file."),
     "no_image_columns": _error(
@@ -266,7 +294,12 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "no_columns": _error('No columns were recognized. Name them: columns {"text": "name in the file", ...}.'),
     "fields_not_read": _warning(
         "Columns or fields of the file are not read. To read one, name it by `columns`; names joined by + become one "
-        'text: {"prompt": "instruction + input"}.'
+        'text: {"prompt": "instruction + input"}.',
+        left_out="columns",
+    ),
+    "details_not_read": _note(
+        "Fields that number or describe rows, such as ids, licenses, dates and sizes, are not learned from.",
+        left_out="columns",
     ),
     "columns_joined": _warning(
         "Two texts of a row were joined by a blank line. Join them in the same way in requests, or name one by "
@@ -274,6 +307,10 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     ),
     "text_column_guessed": _warning(
         "No column has a usual name of a text, so the longest was taken. Name the right one by `columns`."
+    ),
+    "label_not_named": _warning(
+        "Columns repeat few values, as labels do, but none has a usual name of a label, so the text alone was read. To "
+        'classify, name one: columns {"label": "name"}.'
     ),
     "json_not_an_object": _error('Write one JSON object per line: {"text": "...", "label": "..."}.'),
     "json_in_a_list": _error(
@@ -304,12 +341,14 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         'The texts are in other languages than the names say. Swap them by `columns`: {"text": ..., "target": ...}.'
     ),
     "tmx_languages": _error('Name two languages of the file: columns {"text": "en", "target": "de"}.'),
-    "tmx_unit_incomplete": _repair("Translation units without both languages were left out."),
+    "tmx_unit_incomplete": _repair(
+        "Translation units without both languages were left out.", left_out="translation units"
+    ),
     "xml_invalid": _error("The file is not well-formed XML from this line on. Export it again."),
     "xml_too_deep": _error("The XML elements are nested too deeply for this format. Check that it is the right file."),
     "xml_entity": _error("Entities that a file defines itself are not expanded. Write the characters themselves."),
     # Texts
-    "text_missing": _repair("Rows without a text were left out."),
+    "text_missing": _repair("Rows without a text were left out.", left_out="rows"),
     "text_misread": _warning(
         "Characters are garbled: the text was once decoded with a wrong encoding. Export it again from its source as "
         "UTF-8."
@@ -325,14 +364,16 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "...}]}."
     ),
     "conversation_without_answer": _repair(
-        "Conversations without a turn of the assistant to learn were left out. A turn with weight 0 is not learned."
+        "Conversations without a turn of the assistant to learn were left out. A turn with weight 0 is not learned.",
+        left_out="conversations",
     ),
     "conversation_with_media": _repair(
-        "Conversations with images, sounds or files were left out; only texts are read."
+        "Conversations with images, sounds or files were left out; only texts are read.", left_out="conversations"
     ),
     "turns_not_learned": _warning(
         "Only answers of the assistant are learned: not its first words before any other turn, and no turn after the "
-        "last answer."
+        "last answer.",
+        left_out="turns",
     ),
     "tool_calls_not_learned": _warning(
         "Calls of tools and what tools answer are part of the prompt of later turns. The calls are not learned."
@@ -345,8 +386,8 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "box_not_numbers": _error("A box is not a list of four numbers. Write left, top, right, bottom."),
     "box_reversed": _repair("Boxes with the right or bottom edge first were put into order."),
     "box_outside": _repair("Boxes that extend beyond the image were clipped at its edge."),
-    "box_off_image": _repair("Boxes entirely outside the image were left out."),
-    "box_empty": _repair("Boxes without width or height were left out."),
+    "box_off_image": _repair("Boxes entirely outside the image were left out.", left_out="objects"),
+    "box_empty": _repair("Boxes without width or height were left out.", left_out="objects"),
     "outline_as_box": _repair("Objects with an outline were read as the box around it."),
     "boxes_counted_from_one": _repair(
         "The writer of the files counts pixels from 1, so left and top were moved by one pixel."
@@ -356,7 +397,9 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "count from 1, subtract 1 from xmin and ymin."
     ),
     "box_turned": _repair("Turned boxes were read as the upright box around them."),
-    "keypoints_not_read": _repair("Keypoints were left out; the box of each object was read."),
+    "keypoints_not_read": _repair(
+        "Keypoints were left out; the box of each object was read.", left_out="keypoints of objects"
+    ),
     "box_duplicate": _repair("Equal boxes with the same label in one image were merged."),
     "boxes_of_another_form": _warning(
         "Many boxes leave the image or end before they begin. Check the box format. VOC: left, top, right, bottom; "
@@ -371,7 +414,8 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "The annotation is for another image size. Check whether the image was scaled without its boxes."
     ),
     "image_not_listed": _warning(
-        "Images that no annotation file lists were left out. List them without objects to include them."
+        "Images that no annotation file lists were left out. List them without objects to include them.",
+        left_out="images",
     ),
     "annotation_without_image": _error(
         "The annotation names no listed image. List the image, or remove the annotation."
@@ -388,7 +432,8 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "are crowds, remove `attributes` from the annotations."
     ),
     "annotation_parts_not_read": _warning(
-        "Only the class and the box of each object are used; masks, keypoints, tracks and attributes are not."
+        "Only the class and the box of each object are used; masks, keypoints, tracks and attributes are not.",
+        left_out="parts of objects",
     ),
     "image_listed_twice": _warning(
         "An image is listed several times; the objects of all entries were joined. Keep one entry of each image."
@@ -414,7 +459,7 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "class_names_differ": _warning("Several files name the classes differently; the first was used. Keep one of them."),
     "class_unknown": _error("An object has a class that the class list does not name. Add its name."),
     "image_without_caption": _warning(
-        "Images without a text of their name were left out. Add a text for each to include them."
+        "Images without a text of their name were left out. Add a text for each to include them.", left_out="images"
     ),
     "caption_of_numbers": _error(
         "The text beside the image holds numbers, as labels of YOLO do. For objects, name the task object_detection."
@@ -432,7 +477,7 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "file_missing": _error("The table names a file that is not in the upload. Correct its name, or remove the row."),
     "file_name_ambiguous": _error("Several files have this name. Write the path with its folder."),
     "image_not_in_table": _warning(
-        "Images that the table does not name were left out. Add a row for each to include them."
+        "Images that the table does not name were left out. Add a row for each to include them.", left_out="images"
     ),
     "split_unknown": _error("The name of the split is unknown. Write train, validation or test."),
     "coco_invalid": _error(
@@ -440,14 +485,16 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "Export it again."
     ),
     # Interactions
-    "user_missing": _repair("Interactions without a user were left out."),
-    "item_missing": _repair("Interactions without an item were left out."),
+    "user_missing": _repair("Interactions without a user were left out.", left_out="interactions"),
+    "item_missing": _repair("Interactions without an item were left out.", left_out="interactions"),
     "item_invalid": _error("An item must be a short name or an integer. Correct the value."),
     "ids_as_floats": _repair("Ids like 1.0 were read as 1."),
     "timestamp_invalid": _error(
         "Write times as seconds or milliseconds since 1970, or as dates like 2026-11-25T08:30."
     ),
-    "timestamp_missing": _repair("Interactions without a time were left out, since their order is unknown."),
+    "timestamp_missing": _repair(
+        "Interactions without a time were left out, since their order is unknown.", left_out="interactions"
+    ),
     "timestamps_mixed_units": _warning(
         "Times in different units were converted by their magnitude. Check that the files belong to one log."
     ),
@@ -474,7 +521,9 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "A user has more than 100 items in a validation or test file. The latest 100 are predicted, the earlier ones "
         "are read as known. Split by time for fewer."
     ),
-    "file_not_a_log": _warning("Only interactions are read; other files (titles, tags) were left out."),
+    "file_not_a_log": _warning(
+        "Only interactions are read; other files (titles, tags) were left out.", left_out="files"
+    ),
     "no_log_in_archive": _error(
         "The archive contains no interaction log. Pack a table with user, item and optionally timestamp: ratings.csv."
     ),

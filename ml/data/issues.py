@@ -165,8 +165,8 @@ class IssueLog:
 
     @property
     def entries(self) -> list[Issue]:
-        """Errors first, then warnings, then repairs."""
-        order = ("error", "warning", "repair")
+        """Errors first, then warnings, repairs and notes."""
+        order = ("error", "warning", "repair", "note")
         return sorted(self._issues.values(), key=lambda issue: order.index(issue.severity))
 
     @property

@@ -34,6 +34,8 @@ class Guess(Config):
     format: str
     columns: dict[str, str | int] = Field(default_factory=dict)
     task: str | None = None
+    #: File -> quoting of delimited text in which quotes occur, in words.
+    quoting: dict[str, str] = Field(default_factory=dict)
 
 
 class ImportReport(Config):
@@ -54,6 +56,8 @@ class ImportReport(Config):
     classes: list[str] | None
     suggestions: list[Suggestion]
     guess: Guess | None
+    #: What was read and what was not, in one line.
+    reading: str = ""
     #: Summary of the dataset that was written; None if the upload was rejected.
     summary: DatasetSummary | None
 

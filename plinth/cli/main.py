@@ -138,6 +138,10 @@ def upload(
         str | None, typer.Option(help="JSON: column of the dataset -> column in the file, or its position from 1.")
     ] = None,
     splits: Annotated[str | None, typer.Option(help='JSON, like {"train": 0.8, "test": 0.2}.')] = None,
+    quoting: Annotated[
+        str | None,
+        typer.Option(help="Quoting of tables: doubled, backslash, none (quotes are characters), none_backslash."),
+    ] = None,
 ) -> None:
     """Upload a dataset and wait until the service has checked it."""
     from plinth.cli.render import (
@@ -158,6 +162,7 @@ def upload(
                 format=format,
                 columns=_parse_json(columns, "--columns"),
                 splits=_parse_json(splits, "--splits"),
+                quoting=quoting,
                 on_progress=lambda sent, total: bar.update(transfer, completed=sent, total=total),
             )
         with console.status(f"checking {dataset.name}@{dataset.version} ..."):

@@ -193,8 +193,10 @@ def print_dataset_report(report: DatasetReport) -> None:
         f"{report.rows} rows: [green]{report.accepted} accepted[/], "
         f"{report.repaired} repaired, {report.rejected} rejected"
     )
+    if report.reading:
+        console.print(escape(report.reading), soft_wrap=True)
     for finding in report.errors:
-        color = "red" if finding.severity == "error" else "yellow"
+        color = {"error": "red", "note": "dim"}.get(finding.severity, "yellow")
         console.print(f"[{color}]{finding.count} x {escape(finding.code)}[/]")
         for sample in finding.sample[:3]:
             location = ", ".join(

@@ -35,11 +35,13 @@ class Datasets:
         format: str | None = None,
         columns: Mapping[str, str | int] | None = None,
         splits: Mapping[str, Any] | None = None,
+        quoting: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> Dataset:
         """Upload files and create a dataset from them; a folder is sent as a zip.
 
-        Options that are left out are guessed, and the report contains the guess. The service checks the rows
+        Options that are left out are guessed, and the report contains the guess. `quoting` is `none` for tables whose
+        quotes are characters, as corpora of sentences have them. The service checks the rows
         afterwards: see `wait`. Up to 8 MiB go in one request, larger files as resumable uploads. Raises `PlinthError`
         for a missing file.
         """
@@ -53,6 +55,7 @@ class Datasets:
                 "format": format,
                 "columns": columns,
                 "splits": splits,
+                "quoting": quoting,
             }
         )
         with zip_folders(paths) as sources:

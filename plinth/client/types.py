@@ -108,6 +108,7 @@ class DatasetReport:
     guess: Mapping[str, Any] | None = None
     #: Operations for `datasets.derive` that remove findings.
     fixes: Sequence[Fix] = ()
+    reading: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,7 +53,7 @@ def fetch_upload(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if not _names_files(spec.get("splits")):
         paths = [source.get("path") for source in spec["sources"]]
         sources = gather_folder(paths, sources, folder / "folder")
-    options = {name: spec.get(name) for name in ("task", "format", "columns", "splits")}
+    options = {name: spec.get(name) for name in ("task", "format", "columns", "splits", "quoting")}
     return {"sources": [str(source) for source in sources], **options}
 
 

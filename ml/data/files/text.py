@@ -31,8 +31,14 @@ def open_text(source: UploadedFile, issues: IssueLog, limits: Limits) -> IO[str]
 
     Raises `DataRejected` if the file is damaged UTF-16.
     """
-    encoding = _detect_encoding(source, issues, limits)
+    encoding = detect_encoding(source, issues, limits)
     return io.TextIOWrapper(source.open(limits), encoding=encoding, newline=None)
+
+
+def open_lines(source: UploadedFile, encoding: str, limits: Limits) -> Iterator[str]:
+    """Yield the lines of a file in a known encoding; raises `DataRejected` like `read_lines`."""
+    with io.TextIOWrapper(source.open(limits), encoding=encoding, newline=None) as text:
+        yield from read_lines(text)
 
 
 def read_lines(text: IO[str], *, start: int = 0) -> Iterator[str]:
@@ -100,7 +106,11 @@ def _normalize_newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _detect_encoding(source: UploadedFile, issues: IssueLog, limits: Limits) -> str:
+def detect_encoding(source: UploadedFile, issues: IssueLog, limits: Limits) -> str:
+    """Return the encoding of a file; one other than UTF-8 is reported.
+
+    Raises `DataRejected` if the file is damaged UTF-16.
+    """
     with source.open(limits) as file:
         start = file.read(4)
     if start.startswith(UTF_16_MARKS):

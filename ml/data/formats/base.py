@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ml.data.issues import DataRejected, Location
+from ml.data.tables.dialects import DELIMITERS, detect_dialect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ml.data.issues import IssueLog
     from ml.data.limits import Limits
     from ml.data.locations import Locations
+    from ml.data.tables.records import Dialect
 
 ROWS_PER_BATCH: Final = 2048
 BYTES_PER_BATCH: Final = 32 << 20
@@ -54,6 +56,8 @@ class Format(ABC):
     split_rule: ClassVar[str | None] = None
     #: Whether its files have columns that the user may choose from.
     has_columns: ClassVar[bool] = False
+    #: Whether its files may be delimited text, whose quoting the user may name.
+    has_quoting: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class Format(ABC):
         *,
         columns: Mapping[str, str | int],
         required: Mapping[str, str] | None = None,
+        quoting: str | None = None,
         issues: IssueLog,
         limits: Limits,
     ) -> None:
@@ -70,16 +75,21 @@ class Format(ABC):
             sources: Files whose content is in `accepted_content`.
             columns: Canonical column -> the name or position from 1 that the user chose.
             required: Canonical columns of the task that the data is for, with their types; None if no task was named.
+            quoting: Quoting of delimited text that the user names; None to detect it.
             issues: Receives every fault.
             limits: Bounds on the import.
         """
         self.sources = sources
         self.required_columns = required
         self.requested_columns = columns
+        self.requested_quoting = quoting
         self.issues = issues
         self.limits = limits
         #: Canonical column -> the file's column that was detected for it; empty until reading begins.
         self.detected_columns: dict[str, str | int] = {}
+        #: File -> quoting of the delimited texts in which quotes occur, in words.
+        self.detected_quoting: dict[str, str] = {}
+        self._dialects: dict[str, Dialect] = {}
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
@@ -102,6 +112,22 @@ class Format(ABC):
                 yield from read_file(source)
             except DataRejected as rejection:
                 self.issues.record(rejection, at=Location(file=source.name))
+
+    def detect_dialect(
+        self, file: str, open_lines: Callable[[], Iterator[str]], *, delimiters: Sequence[str] = DELIMITERS
+    ) -> Dialect:
+        """Return delimiter and quoting of delimited text, by all of its lines.
+
+        An ambiguous quoting becomes an issue. Raises `DataRejected` if the requested one is unknown.
+        """
+        if file not in self._dialects:
+            detected = detect_dialect(open_lines, quoting=self.requested_quoting, delimiters=delimiters)
+            self._dialects[file] = detected.dialect
+            if detected.evidence != "none":
+                self.detected_quoting[file] = detected.describe()
+            if detected.evidence == "ambiguous":
+                self.issues.add("quoting_guessed", at=Location(file=file), actual=detected.describe())
+        return self._dialects[file]
 
     @abstractmethod
     def read(self) -> Iterator[Batch]:

@@ -25,6 +25,7 @@ from ml.data.importing.classes import FEW_ROWS, check_classes, count_classes, re
 from ml.data.importing.duplicates import resolve_duplicates
 from ml.data.importing.flags import locate_flagged_rows
 from ml.data.importing.nested_archives import unpack
+from ml.data.importing.reading import describe_reading
 from ml.data.importing.splits import DROPPED, SplitPlan, assign_splits
 from ml.data.importing.staging import LABEL, NO_LABEL, Staging
 from ml.data.issues import DataRejected, IssueLog, Location
@@ -71,6 +72,7 @@ def import_dataset(
     format: str | None = None,
     columns: Mapping[str, str | int] | None = None,
     splits: Mapping[str, Any] | None = None,
+    quoting: str | None = None,
     limits: Limits | None = None,
     tasks: Mapping[str, DatasetRequirements] | None = None,
     leaves_out_bad_rows: bool = False,
@@ -88,6 +90,7 @@ def import_dataset(
         format: Name of the format of the files; None to detect it.
         columns: Canonical column -> column of the file, by name or position from 1.
         splits: `{split: fraction}` with an optional `seed`, or `{file: split}`.
+        quoting: Quoting of delimited text: "doubled", "backslash", "none" or "none_backslash"; None to detect it.
         limits: Limits on the upload.
         tasks: Tasks by name.
         leaves_out_bad_rows: Leave out rows with an error instead of rejecting the upload. Errors that concern more than
@@ -109,7 +112,14 @@ def import_dataset(
             scratch, limits, tasks or {}, task=task, max_bad_rows=1.0 if leaves_out_bad_rows else max_bad_rows
         )
         try:
-            importer.read(sources, Path(extraction_folder), format=format, columns=columns or {}, splits=splits)
+            importer.read(
+                sources,
+                Path(extraction_folder),
+                format=format,
+                columns=columns or {},
+                splits=splits,
+                quoting=quoting,
+            )
         except DataRejected as rejection:
             importer.issues.record(rejection)
         return importer.finish(into)
@@ -153,6 +163,7 @@ class Importer:
         format: str | None,
         columns: Mapping[str, str | int],
         splits: Mapping[str, Any] | None,
+        quoting: str | None,
     ) -> None:
         """Stage every readable row; raises `DataRejected` if no more can be read."""
         try:
@@ -175,10 +186,17 @@ class Importer:
                 self.issues.add("wrong_format", at=Location(file=source.name), actual=source.content, expected=expected)
         if columns and not format_class.has_columns:
             self.issues.add("columns_not_used", actual=", ".join(columns))
+        if quoting is not None and not format_class.has_quoting:
+            self.issues.add("quoting_not_used", actual=quoting)
         if self.split_plan.fractions and format_class.split_rule is not None:
             self.issues.add("splits_at_random", actual=splits, expected=format_class.split_rule)
         self._format = format_class(
-            accepted, columns=columns, required=required_columns, issues=self.issues, limits=self.limits
+            accepted,
+            columns=columns,
+            required=required_columns,
+            quoting=quoting,
+            issues=self.issues,
+            limits=self.limits,
         )
         self.stage(self._format.read(), format_class.name, format_class.columns)
 
@@ -320,7 +338,8 @@ class Importer:
         if self.format_name is not None:
             task = self.task or (summary.task if summary else None)
             columns = self._format.detected_columns if self._format else {}
-            guess = Guess(format=self.format_name, columns=columns, task=task)
+            quoting = self._format.detected_quoting if self._format else {}
+            guess = Guess(format=self.format_name, columns=columns, task=task, quoting=quoting)
         return ImportReport(
             state="rejected" if is_rejected else "ready",
             rows=len(staging) - unlabeled + issues.rejected_rows,
@@ -337,6 +356,7 @@ class Importer:
             classes=summary.classes if summary else None,
             suggestions=[Suggestion(message=message) for message in messages],
             guess=guess,
+            reading=describe_reading(self._format, list(staging.column_types), issues) if self._format else "",
             summary=None if is_rejected else summary,
         )
 

@@ -91,13 +91,9 @@ class Layout:
         return [_join(row) for row in zip(*map(by_position.__getitem__, self.joined[canonical]), strict=True)]
 
     def unread(self, columns: Sequence[CellColumn]) -> list[str]:
-        """List the names of unread columns, without those that number the rows."""
+        """List the names of unread columns."""
         used = {*self.cell_positions, *self.pixels}
-        return [
-            column.name
-            for index, column in enumerate(columns)
-            if index not in used and not NON_DATA_NAME.fullmatch(column.name.strip())
-        ]
+        return [column.name for index, column in enumerate(columns) if index not in used]
 
     def to_request(self, columns: Sequence[CellColumn]) -> dict[str, str | int]:
         """Express the layout as the `columns` parameter of an upload that asks for it."""

@@ -5,19 +5,20 @@ Read are CSV, TSV, text delimited by semicolons or bars, and JSON lines.
 
 from __future__ import annotations
 
-import csv
 import json
 import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from ml.data.files.natural_sort import natural_sort_key
-from ml.data.files.text import open_text, read_lines
+from ml.data.files.text import detect_encoding, open_lines, open_text, read_lines
 from ml.data.issues import DataRejected, Location
+from ml.data.tables.records import Dialect, Record, read_records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ml.data.files.upload import UploadedFile
     from ml.data.issues import IssueLog
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 SUFFIXES: Final = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json"})
 #: Usual names of the column of file names, the likeliest first.
 FILE_COLUMN_NAMES: Final = ("file_name", "filename", "file", "path", "file_path", "filepath")
-DELIMITERS: Final = ("\t", ",", ";", "|")
+
+#: Returns the dialect of a file, by its name and a function that opens its lines.
+DialectDetection = Callable[[str, Callable[[], Iterator[str]]], Dialect]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +40,20 @@ class ManifestRow:
     location: Location
 
 
-def read_manifest(source: UploadedFile, issues: IssueLog, limits: Limits) -> Iterator[ManifestRow]:
+def read_manifest(
+    source: UploadedFile, issues: IssueLog, limits: Limits, *, detect_dialect: DialectDetection
+) -> Iterator[ManifestRow]:
     """Yield the rows of a manifest.
 
     A row that cannot be read becomes an issue. Raises `DataRejected` if the file is no table.
     """
-    with open_text(source, issues, limits) as text:
-        if source.content == "json":
+    if source.content == "json":
+        with open_text(source, issues, limits) as text:
             yield from _read_json(source, read_lines(text), issues)
-        else:
-            yield from _read_delimited(source, read_lines(text), issues)
+    else:
+        encoding = detect_encoding(source, issues, limits)
+        dialect = detect_dialect(source.name, lambda: open_lines(source, encoding, limits))
+        yield from _read_delimited(source, open_lines(source, encoding, limits), dialect, issues)
 
 
 def _read_json(source: UploadedFile, text: Iterable[str], issues: IssueLog) -> Iterator[ManifestRow]:
@@ -67,29 +74,34 @@ def _read_json(source: UploadedFile, text: Iterable[str], issues: IssueLog) -> I
         yield ManifestRow(cells, location)
 
 
-def _read_delimited(source: UploadedFile, text: Iterator[str], issues: IssueLog) -> Iterator[ManifestRow]:
-    header = next((line for line in text if line.strip()), "")
-    delimiter = max(DELIMITERS, key=header.count)
-    names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+def _read_delimited(
+    source: UploadedFile, lines: Iterator[str], dialect: Dialect, issues: IssueLog
+) -> Iterator[ManifestRow]:
+    first = next((line for line in lines if line.strip()), "")
+    header = next(read_records([first], dialect), None)
+    names = [name.strip() for name in header.cells] if header else []
     if len(names) < 2:
-        raise DataRejected("manifest_without_columns", actual=header.strip(), at=Location(file=source.name))
-    reader = csv.reader(text, delimiter=delimiter)
-    row = 0
-    try:
-        for cells in reader:
-            if not cells:
-                continue
-            row += 1
-            location = Location(file=source.name, line=reader.line_num + 1, row=row)
-            if len(cells) != len(names):
-                expected = f"{len(names)}"
-                issues.add("ragged_row", at=location, actual=f"{len(cells)} cells", expected=expected, rows=1)
-                continue
+        raise DataRejected("manifest_without_columns", actual=first.strip(), at=Location(file=source.name))
+    for row, record in enumerate(read_records(lines, dialect, start=1, width=len(names)), start=1):
+        location = Location(file=source.name, line=record.line, row=row)
+        if cells := check_width(record, len(names), location, issues):
             yield ManifestRow(dict(zip(names, cells, strict=True)), location)
-    except csv.Error as error:
-        raise DataRejected(
-            "bad_quoting", actual=error, at=Location(file=source.name, line=reader.line_num + 1)
-        ) from error
+
+
+def check_width(record: Record, width: int, at: Location, issues: IssueLog) -> list[str] | None:
+    """Return the cells of a row, or None if it has another number of them, which becomes an issue.
+
+    Quotes that enclose no cell are characters.
+    """
+    if len(record.cells) == width:
+        if record.problem:
+            issues.add("quotes_as_text", at=at, actual=record.text, rows=1)
+        return record.cells
+    if record.problem:
+        issues.add("bad_quoting", at=at, actual=record.problem, rows=1)
+    else:
+        issues.add("ragged_row", at=at, actual=f"{len(record.cells)} cells", expected=f"{width}", rows=1)
+    return None
 
 
 def find_column(names: Iterable[str], aliases: Sequence[str]) -> str | None:

@@ -11,7 +11,6 @@ Read are the layouts in which speech datasets are published:
 
 from __future__ import annotations
 
-import csv
 import io
 import itertools
 import json
@@ -26,10 +25,12 @@ from ml.data.files.text import read_text
 from ml.data.files.upload import find_split, parse_split
 from ml.data.issues import DataRejected, Location
 from ml.data.tables.column_aliases import ALIASES
+from ml.data.tables.manifests import DialectDetection, check_width
+from ml.data.tables.records import Dialect, Record, read_records
 from ml.data.tables.unnamed_speech_columns import PRINTED_TEXT, name_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ml.data.issues import IssueLog
 
@@ -64,9 +65,20 @@ SPLIT_COLUMN_NAMES: Final = ("split", "subset", "partition")
 _SLICE_FILE: Final = "slice_file_name"
 #: lhotse's name of the file that a supervision is about, from `start` on for `duration`.
 _LHOTSE_FILE: Final = "recording_id"
-#: Rows by which the columns of a list without column names are named.
+#: Delimiters of lists, the likeliest first.
+_DELIMITERS: Final = ("|", "\t", ",", ";")
+#: Delimiters that occur in sentences.
+_SENTENCE_DELIMITERS: Final = (",", ";")
+#: Rows by which the delimiter of a list without column names is chosen.
 _INSPECTED_ROWS: Final = 1000
-_MAX_CELL_CHARACTERS: Final = 1_000_000
+
+
+class ManifestContext(NamedTuple):
+    """What a manifest is read with."""
+
+    detect_dialect: DialectDetection
+    #: Returns whether a name is that of an audio file of the upload.
+    is_known: Callable[[str], bool]
 
 
 class AudioSegment(NamedTuple):
@@ -121,7 +133,7 @@ class ManifestEntry:
 
 
 def read_entries(
-    manifest: str, content: bytes, columns: Mapping[str, str | int], issues: IssueLog
+    manifest: str, content: bytes, columns: Mapping[str, str | int], context: ManifestContext, issues: IssueLog
 ) -> Iterator[ManifestEntry]:
     """Yield the entries of a manifest; a line that cannot be read becomes an issue.
 
@@ -131,10 +143,11 @@ def read_entries(
     names audio files.
     """
     text = read_text(manifest, content, issues)
-    read_rows = _read_json if text.lstrip()[:1] == "{" else _read_delimited
+    is_json = text.lstrip()[:1] == "{"
+    rows = _read_json(manifest, text, issues) if is_json else _read_delimited(manifest, text, context, issues)
     split = find_split(manifest)
     label_name: str | None = None
-    for at, cells in read_rows(manifest, text, issues):
+    for at, cells in rows:
         label_name = label_name or _choose_label(cells)
         entry = _to_entry(cells, {**({"label": label_name} if label_name else {}), **columns}, split, at)
         try:
@@ -206,49 +219,68 @@ def _read_json(manifest: str, text: str, issues: IssueLog) -> Iterator[tuple[Loc
             issues.add("json_not_an_object", at=at, actual=content.strip(), expected="an object", rows=1)
 
 
-def _read_delimited(manifest: str, text: str, issues: IssueLog) -> Iterator[tuple[Location, dict[str, Any]]]:
-    rows = _read_cells(text)
-    try:
-        line, cells = next(rows)
-        header = [cell.strip().lower() for cell in cells]
-        pending: list[tuple[int, list[str]]] = []
-        if not set(header) & set(FILE_COLUMN_NAMES):
-            pending = [(line, cells), *itertools.islice(rows, _INSPECTED_ROWS)]
-            header = name_columns([cells for _, cells in pending])
-        row = 0
-        for line, cells in (*pending, *rows):
-            row += 1
-            at = Location(file=manifest, line=line, row=row)
-            if len(cells) != len(header):
-                expected = f"{len(header)}, as in the first row"
-                issues.add("ragged_row", at=at, actual=f"{len(cells)} cells", expected=expected, rows=1)
-                continue
+def _read_delimited(
+    manifest: str, text: str, context: ManifestContext, issues: IssueLog
+) -> Iterator[tuple[Location, dict[str, Any]]]:
+    dialect = _choose_dialect(manifest, text, context)
+    first = next(_read_records(text, dialect), None)
+    header = [cell.strip().lower() for cell in first.cells] if first else []
+    has_header = bool(set(header) & set(FILE_COLUMN_NAMES))
+    if not has_header:
+        rows = [record.cells for record in itertools.islice(_read_records(text, dialect), _INSPECTED_ROWS)]
+        # Rows of several widths have commas in their texts.
+        header = name_columns(rows if len(set(map(len, rows))) == 1 else [])
+    records = itertools.islice(_read_records(text, dialect, len(header)), int(has_header), None)
+    for row, record in enumerate(records, start=1):
+        at = Location(file=manifest, line=record.line, row=row)
+        cells = check_width(_join_last(record, header, dialect, at, issues), len(header), at, issues)
+        if cells is not None:
             yield at, dict(zip(header, cells, strict=True))
-    except StopIteration:
-        return
-    except csv.Error as error:
-        raise DataRejected("bad_quoting", actual=error, at=Location(file=manifest)) from error
 
 
-def _read_cells(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number and cells of every line that is not blank.
+def _join_last(
+    record: Record, header: Sequence[str], dialect: Dialect | None, at: Location, issues: IssueLog
+) -> Record:
+    """Join the cells behind the last column to it, if it is a text: a comma there belongs to it."""
+    last = len(header) - 1
+    is_text = header[last] in ALIASES["text"] and dialect is not None and dialect.delimiter in _SENTENCE_DELIMITERS
+    if dialect is None or not is_text or len(record.cells) <= len(header):
+        return record
+    issues.add("delimiter_in_text", at=at, actual=dialect.delimiter.join(record.cells[last:]), rows=1)
+    return record._replace(cells=[*record.cells[:last], dialect.delimiter.join(record.cells[last:])])
 
-    The first line decides on the delimiter; without any, a line is divided at its first blank.
+
+def _choose_dialect(manifest: str, text: str, context: ManifestContext) -> Dialect | None:
+    """Return the dialect of a manifest; None if a line is divided at its first blank.
+
+    Without a line of names, it is the one whose first column names most audio files.
     """
-    first = text.partition("\n")[0]
-    delimiter = max("|\t,;", key=first.count)
-    if delimiter not in first:
-        for line, content in enumerate(io.StringIO(text), start=1):
-            if content.strip():
-                yield line, content.strip().split(maxsplit=1)
+    first = text.lstrip("\n").partition("\n")[0]
+    delimiters = [delimiter for delimiter in _DELIMITERS if delimiter in first]
+    if not delimiters:
+        return None
+    detected = context.detect_dialect(manifest, lambda: io.StringIO(text))
+    names = next((record.cells for record in _read_records(text, detected)), [])
+    if {name.strip().lower() for name in names} & set(FILE_COLUMN_NAMES):
+        return detected
+    candidates = [detected, *(Dialect(delimiter, "none") for delimiter in delimiters), None]
+    return max(candidates, key=lambda dialect: _count_known(text, dialect, context))
+
+
+def _count_known(text: str, dialect: Dialect | None, context: ManifestContext) -> float:
+    """Return the fraction of the first rows whose first cell names an audio file."""
+    names = [record.cells[0] for record in itertools.islice(_read_records(text, dialect), _INSPECTED_ROWS)]
+    return sum(map(context.is_known, names)) / max(1, len(names))
+
+
+def _read_records(text: str, dialect: Dialect | None, width: int | None = None) -> Iterator[Record]:
+    """Yield the rows; without a dialect, a line is divided at its first blank."""
+    if dialect is not None:
+        yield from read_records(io.StringIO(text), dialect, width=width)
         return
-    # LJSpeech quotes no cells: a quotation mark there belongs to the text.
-    quote = None if delimiter == "|" else '"'
-    csv.field_size_limit(_MAX_CELL_CHARACTERS)
-    reader = csv.reader(
-        io.StringIO(text), delimiter=delimiter, quotechar=quote, quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
-    )
-    yield from ((reader.line_num, cells) for cells in reader if cells)
+    for line, content in enumerate(io.StringIO(text), start=1):
+        if content.strip():
+            yield Record(line, content.strip().split(maxsplit=1))
 
 
 def _to_entry(

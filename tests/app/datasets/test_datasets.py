@@ -39,12 +39,13 @@ def finish_queued_validation(*, ready: bool, summary: dict | None = None, report
 
 
 def test_files_in_a_form_become_a_dataset(client: TestClient, home: Path) -> None:
-    response = upload(client, task="image_classification", columns='{"label": 2}', splits="", format="")
+    response = upload(client, task="image_classification", columns='{"label": 2}', splits="", format="", quoting="none")
     assert response.status_code == 202, response.text
     dataset = response.json()
     assert client.get(response.headers["location"]).json() == dataset
     (job,) = client.get("/api/v1/jobs?kind=validate").json()["data"]
     assert (job["spec"]["columns"], job["spec"]["splits"]) == ({"label": 2}, None)
+    assert job["spec"]["quoting"] == "none"
     stored = []
     for source in job["spec"]["sources"]:
         with blobs().open(source["key"]) as file:
@@ -89,6 +90,7 @@ def test_the_same_form_sent_twice_makes_one_dataset(client: TestClient, home: Pa
         ({"name": "a", "task": "telepathy", "format": "scroll"}, ["task", "format"]),
         ({"name": "a", "columns": '{"label": []}'}, ["columns.label", "columns.label"]),
         ({"name": "a", "columns": "label"}, ["columns"]),
+        ({"name": "a", "quoting": "single"}, ["quoting"]),
         ({"name": "a", "colums": "{}"}, ["colums"]),
     ],
 )
@@ -120,7 +122,7 @@ def test_a_misspelled_field_and_a_misspelled_task_are_reported_at_once(client: T
         "nam": "Did you mean 'name'?",
         "task": "Did you mean 'image_classification'?",
     }
-    assert errors[0]["expected"] == "columns, format, name, splits, task, upload"
+    assert errors[0]["expected"] == "columns, format, name, quoting, splits, task, upload"
 
 
 def test_an_unknown_dataset_lists_the_existing_ones(client: TestClient) -> None:

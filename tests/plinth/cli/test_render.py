@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from plinth.cli import render
+from plinth.client.types import DatasetReport
 
 
 def test_an_image_is_drawn_with_characters_without_colors() -> None:
@@ -45,6 +46,12 @@ def test_a_report_shows_a_reference_beside_the_baseline(capsys: pytest.CaptureFi
     assert lines[0].split() == ["metric", "test", "95", "%", "interval", "trivial", "baseline", "reference"]
     assert [line.split() for line in lines if line.startswith("rmse")] == [["rmse", "2", "4", "2.25"]]
     assert "HistGradientBoostingRegressor, 120 training rows" in " ".join(lines)
+
+
+def test_a_dataset_report_begins_with_what_was_read(capsys: pytest.CaptureFixture[str]) -> None:
+    reading = "read: text = description, label = group; not read: id, subject; 3 files not read: a.ids, b.ids, c.ids"
+    render.print_dataset_report(DatasetReport(state="ready", rows=4, accepted=4, reading=reading))
+    assert capsys.readouterr().out.splitlines()[1] == reading
 
 
 @pytest.mark.parametrize(

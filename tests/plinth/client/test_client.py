@@ -87,6 +87,16 @@ def test_a_folder_of_class_folders_can_be_uploaded(plinth: Plinth, digits_zip: P
     assert (ready.name, ready.rows) == ("handwriting", 300)
 
 
+def test_a_report_states_what_was_read_and_the_quoting_can_be_named(plinth: Plinth, tmp_path: Path) -> None:
+    table = tmp_path / "quotes.csv"
+    rows = "".join(f'"sentence" {row},{"yes" if row % 2 else "no"},note {row}\n' for row in range(40))
+    table.write_text("text,label,remark\n" + rows)
+    ready = plinth.datasets.wait(plinth.datasets.upload(table, quoting="none").id, timeout_seconds=60)
+    reading = plinth.datasets.report(ready.id).reading
+    assert reading == "read: text, label; quoting: none (quotes are characters); not read: remark"
+    assert str(plinth.datasets.preview(ready.id)[0]["input"]).count('"') >= 2
+
+
 def test_the_error_of_a_rejected_dataset_has_its_report(plinth: Plinth, tmp_path: Path) -> None:
     broken = tmp_path / "broken.csv"
     broken.write_text("label,image\ncat,not-an-image\n")

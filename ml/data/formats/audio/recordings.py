@@ -19,6 +19,7 @@ from ml.data.tables.speech_file_names import find_speakers, match_transcripts
 from ml.data.tables.speech_manifests import (
     AudioFileIndex,
     Clip,
+    ManifestContext,
     ManifestEntry,
     is_audio_file,
     is_manifest,
@@ -54,6 +55,7 @@ class SpeechFiles(Format):
     }
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "audio", "json", "text"})
     has_columns = True
+    has_quoting = True
 
     @classmethod
     def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
@@ -174,7 +176,9 @@ class SpeechFiles(Format):
                 self.issues.add("file_ignored", at=Location(file=name), expected=expected)
                 continue
             try:
-                for entry in read_entries(name, manifests[name], self.requested_columns, self.issues):
+                for entry in read_entries(
+                    name, manifests[name], self.requested_columns, self._context(name, index), self.issues
+                ):
                     self._add_entry(entries, entry, name, index)
             except DataRejected as rejection:
                 self.issues.record(rejection, at=Location(file=name))
@@ -198,10 +202,14 @@ class SpeechFiles(Format):
     def _matches_audio(self, manifest: str, content: bytes, index: AudioFileIndex) -> bool:
         """Return whether any entry of the manifest names an audio file of the upload."""
         try:
-            entries = read_entries(manifest, content, self.requested_columns, type(self.issues)(max_samples=0))
+            issues = type(self.issues)(max_samples=0)
+            entries = read_entries(manifest, content, self.requested_columns, self._context(manifest, index), issues)
             return any(index.find(entry.file_name, manifest) for entry in entries)
         except DataRejected:
             return False
+
+    def _context(self, manifest: str, index: AudioFileIndex) -> ManifestContext:
+        return ManifestContext(self.detect_dialect, lambda name: index.find(name, manifest) is not None)
 
     def _read_audio(self, source: UploadedFile, files: set[str]) -> Iterator[tuple[str, bytes | DataRejected]]:
         if source.content != "audio":

@@ -84,6 +84,7 @@ class ImageTable(Format):
     columns: ClassVar[Mapping[str, str]] = {"image": "image", "text": "text", "label": "label", "objects": "objects"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"zip", "tar", "image", "text", "json", "parquet"})
     has_columns = True
+    has_quoting = True
     #: Text, label or objects, one of them for all manifests; empty until a manifest is read.
     value_column: str = ""
     #: Columns of boxes if every row is one object.
@@ -192,7 +193,7 @@ class ImageTable(Format):
             return _read_coco_captions(manifest.name, content, self.issues)
         if manifest.content == "parquet":
             return read_parquet_manifest(manifest, self.limits)
-        return read_manifest(manifest, self.issues, self.limits)
+        return read_manifest(manifest, self.issues, self.limits, detect_dialect=self.detect_dialect)
 
     def _add_entries(
         self, entries: dict[str, list[ImageEntry]], index: FileIndex, manifest: UploadedFile, row: ManifestRow

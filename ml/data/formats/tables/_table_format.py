@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from ml.data.formats.base import Format
 from ml.data.issues import Location
-from ml.data.tables.column_aliases import CANONICAL_COLUMNS
+from ml.data.tables.column_aliases import CANONICAL_COLUMNS, NON_DATA_NAME
 from ml.data.tables.layout import FEATURES
 
 if TYPE_CHECKING:
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
     from ml.data.files.upload import UploadedFile
     from ml.data.tables.layout import CellColumn, Layout
+
+
+#: Columns that are learned from a text.
+_TARGETS: Final = frozenset({"label", "target", "prompt", "audio", "image"})
+#: Mean length of the cells of a label that nobody named.
+_MAX_LABEL_CHARACTERS: Final = 24
 
 
 class TableFormat(Format):
@@ -37,6 +43,20 @@ class TableFormat(Format):
             len(layout.positions_of(canonical)) > 1 and canonical not in ("prompt", FEATURES) for canonical in names
         ):
             self.issues.add("columns_joined", at=at, actual=read)
+        is_text_alone = "text" in layout.columns and not layout.columns.keys() & _TARGETS
+        labels = [column.name for column in columns if _may_be_label(column, layout.unread(columns))]
+        if self.required_columns is None and is_text_alone and labels:
+            self.issues.add("label_not_named", at=at, actual=", ".join(labels), expected=f"read: {read}")
         for name in layout.unread(columns):
             at = Location(file=source.name, column=name)
-            self.issues.add("fields_not_read", at=at, actual=f"not read: {name}", expected=f"read: {read}")
+            # Columns that number the rows bring nothing to learn.
+            code = "details_not_read" if NON_DATA_NAME.fullmatch(name.strip()) else "fields_not_read"
+            self.issues.add(
+                code, at=at, actual=f"not read: {name or 'a column without a name'}", expected=f"read: {read}"
+            )
+
+
+def _may_be_label(column: CellColumn, unread: Sequence[str]) -> bool:
+    """Return whether an unread column repeats short values, as labels do."""
+    is_short = column.kind in ("text", "number") and column.mean_characters <= _MAX_LABEL_CHARACTERS
+    return is_short and not column.is_distinct and column.name in unread and not NON_DATA_NAME.fullmatch(column.name)

@@ -5,7 +5,6 @@ Well-formed blocks are parsed by Arrow, all others cell by cell, so that every f
 
 from __future__ import annotations
 
-import csv
 import io
 import itertools
 import re
@@ -17,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from ml.data.files.text import MAX_LINE_CHARACTERS, open_text, read_blocks, read_lines
+from ml.data.files.text import detect_encoding, open_lines, open_text, read_blocks, read_lines
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch
 from ml.data.formats.tables._table_format import TableFormat
 from ml.data.issues import DataRejected, Location
@@ -32,28 +31,32 @@ from ml.data.tables.cells import (
     kind_of_texts,
     read_cells,
 )
+from ml.data.tables.column_aliases import CANONICAL_COLUMNS
 from ml.data.tables.column_detection import detect_columns
+from ml.data.tables.dialects import DELIMITERS
 from ml.data.tables.layout import CellColumn, Layout
 from ml.data.tables.pixels import PixelReader
+from ml.data.tables.records import read_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ml.data.files.upload import FileContent, UploadedFile
+    from ml.data.tables.records import Dialect, Record
 
 #: A longer cell in the first row is a sentence, so the table has no header.
 _MAX_NAME_WORDS: Final = 3
 #: A line before the header by which Excel names the delimiter.
 _DELIMITER_LINE: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
-#: If several delimiters fit, the first is taken: tabs occur in no sentence.
-_DELIMITERS: Final = ("\t", ",", ";", "|")
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
-    """Delimiter, header, columns and layout of one file."""
+class TableDescription:
+    """Dialect, header, columns and layout of one file."""
 
-    delimiter: str
+    dialect: Dialect
+    #: Whether the user named the quoting, so that nothing else is accepted.
+    is_quoting_requested: bool
     has_header: bool
     columns: tuple[CellColumn, ...]
     layout: Layout
@@ -64,6 +67,13 @@ class Dialect:
     def names(self) -> list[str]:
         """Names of the columns."""
         return [column.name for column in self.columns]
+
+    @property
+    def plain_positions(self) -> list[int]:
+        """Positions of the read columns that are no texts: there a quote is no character."""
+        texts = [name for name in self.layout.columns if CANONICAL_COLUMNS[name] == "text"]
+        text_positions = {index for name in texts for index in self.layout.positions_of(name)}
+        return [index for index in (*self.layout.cell_positions, *self.layout.pixels) if index not in text_positions]
 
 
 class NumberedRecord(NamedTuple):
@@ -86,35 +96,37 @@ class Csv(TableFormat):
         "or tab"
     )
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text"})
+    has_quoting = True
 
     def read(self) -> Iterator[Batch]:
         """Yield the rows of one file after another."""
-        csv.field_size_limit(MAX_LINE_CHARACTERS)
         pixels = PixelReader(self.issues)
         yield from self.read_files(partial(self._read_file, pixels=pixels))
 
     def _read_file(self, source: UploadedFile, *, pixels: PixelReader) -> Iterator[Batch]:
-        dialect = self._detect_dialect(source)
-        if dialect:
+        table = self._describe_table(source)
+        if table:
             with open_text(source, self.issues, self.limits) as text:
-                if dialect.has_delimiter_line:
+                if table.has_delimiter_line:
                     text.readline()
-                yield from _FileReader(self, source, dialect, pixels).batches(text)
+                yield from _FileReader(self, source, table, pixels).batches(text)
 
-    def _detect_dialect(self, source: UploadedFile) -> Dialect | None:
-        """Detect the dialect by the first lines; None for a file without any row."""
-        with open_text(source, type(self.issues)(max_samples=0), self.limits) as text:
-            start = [line for line in itertools.islice(read_lines(text), INSPECTED_ROWS) if line.strip()]
-        delimiter_line = _DELIMITER_LINE.fullmatch(start[0]) if start else None
-        start = start[bool(delimiter_line) :]
-        if not start:
-            return None
-        delimiter = (
-            delimiter_line[1]
-            if delimiter_line
-            else max(_DELIMITERS, key=lambda candidate: _regularity(start, candidate))
+    def _describe_table(self, source: UploadedFile) -> TableDescription | None:
+        """Detect the dialect by the whole file, and the columns by its first rows; None for a file without any row."""
+        encoding = detect_encoding(source, type(self.issues)(max_samples=0), self.limits)
+        lines = partial(open_lines, source, encoding, self.limits)
+        first = next((line for line in lines() if line.strip()), "")
+        delimiter_line = _DELIMITER_LINE.fullmatch(first)
+        skipped = int(delimiter_line is not None)
+        dialect = self.detect_dialect(
+            source.name,
+            lambda: itertools.islice(lines(), skipped, None),
+            delimiters=delimiter_line[1] if delimiter_line else DELIMITERS,
         )
-        records = [record for record in _parse_records(start, delimiter) if record]
+        start = itertools.islice(lines(), skipped, skipped + INSPECTED_ROWS)
+        records = [record.cells for record in read_records(start, dialect)]
+        if not records:
+            return None
         width = len(records[0])
         if width > self.limits.max_columns:
             expected = f"at most {self.limits.max_columns:,} columns"
@@ -124,7 +136,14 @@ class Csv(TableFormat):
             return None
         columns = _describe_columns(records, has_header=has_header)
         layout = self._detect_layout(source, columns, has_header=has_header)
-        return Dialect(delimiter, has_header, columns, layout, has_delimiter_line=delimiter_line is not None)
+        return TableDescription(
+            dialect,
+            self.requested_quoting is not None,
+            has_header,
+            columns,
+            layout,
+            has_delimiter_line=delimiter_line is not None,
+        )
 
     def _detect_layout(self, source: UploadedFile, columns: Sequence[CellColumn], *, has_header: bool) -> Layout:
         layout = detect_columns(columns, self.requested_columns, has_header=has_header, required=self.required_columns)
@@ -136,38 +155,43 @@ class Csv(TableFormat):
 class _FileReader:
     """Reads one file in one pass."""
 
-    def __init__(self, format: Csv, source: UploadedFile, dialect: Dialect, pixels: PixelReader) -> None:
+    def __init__(self, format: Csv, source: UploadedFile, table: TableDescription, pixels: PixelReader) -> None:
         self._issues = format.issues
         self._limits = format.limits
         self._source = source
-        self._dialect = dialect
+        self._table = table
         self._pixels = pixels
-        self._names = dialect.layout.names(dialect.columns)
+        self._names = table.layout.names(table.columns)
         #: Lines read so far.
-        self._line = int(dialect.has_delimiter_line)
+        self._line = int(table.has_delimiter_line)
         #: Rows read so far.
         self._row = 0
-        self._is_header_next = dialect.has_header
+        self._is_header_next = table.has_header
 
     def batches(self, text: IO[str]) -> Iterator[Batch]:
-        """Read block by block until the first quotation mark.
+        """Read block by block until the first quotation mark, or all of a file without quoting.
 
         After one, the end of a line may not be the end of a row, and all further rows are read cell by cell.
         """
+        quoting = self._table.dialect.quoting
         for block in read_blocks(text):
-            if '"' in block:
+            if quoting == "none_backslash" or (quoting != "none" and '"' in block):
                 remaining_lines = read_lines(text, start=self._line + block.count("\n"))
                 yield from self._read_by_cell(itertools.chain(io.StringIO(block), remaining_lines))
                 return
             table = self._parse_block(block)
-            yield from self._read_by_cell(io.StringIO(block)) if table is None else self._convert_table(table)
+            if table is None:
+                yield from self._read_by_cell(io.StringIO(block))
+                self._line += block.count("\n")
+            else:
+                yield from self._convert_table(table)
 
     def _parse_block(self, block: str) -> pa.Table | None:
         """Parse the columns of the layout with Arrow; None for a block with any irregularity."""
-        layout, width = self._dialect.layout, len(self._dialect.columns)
+        layout, width = self._table.layout, len(self._table.columns)
         first, _, remainder = block.partition("\n")
         body = remainder if self._is_header_next else block
-        if not body or not first.strip() or "\n\n" in block:
+        if not body or not first.strip() or "\n\n" in block or self._has_quoted_cell(block):
             return None
         types: dict[str, pa.DataType] = {str(index): pa.float32() for index in layout.pixels}
         types |= {str(index): pa.string() for index in layout.cell_positions}
@@ -178,7 +202,7 @@ class _FileReader:
                 read_options=pa_csv.ReadOptions(
                     column_names=[str(index) for index in range(width)], use_threads=False, block_size=len(encoded) + 1
                 ),
-                parse_options=pa_csv.ParseOptions(delimiter=self._dialect.delimiter, quote_char=False),
+                parse_options=pa_csv.ParseOptions(delimiter=self._table.dialect.delimiter, quote_char=False),
                 convert_options=pa_csv.ConvertOptions(
                     column_types=types, include_columns=list(types), null_values=[], strings_can_be_null=False
                 ),
@@ -189,7 +213,7 @@ class _FileReader:
     def _convert_table(self, table: pa.Table) -> Iterator[Batch]:
         header_lines = int(self._is_header_next)
         self._is_header_next = False
-        layout = self._dialect.layout
+        layout = self._table.layout
         for start in range(0, len(table), ROWS_PER_BATCH):
             part = table.slice(start, ROWS_PER_BATCH)
             row, line = self._row + start + 1, self._line + header_lines + start + 1
@@ -213,38 +237,41 @@ class _FileReader:
                 batch, character_count = [], 0
         yield from self._convert_records(batch)
 
+    def _has_quoted_cell(self, block: str) -> bool:
+        """Return whether a quote opens a cell that is no text; such a row is rejected."""
+        return '"' in block and bool(self._table.plain_positions) and not self._table.is_quoting_requested
+
     def _records(self, text_lines: Iterable[str]) -> Iterator[NumberedRecord]:
         """Parse row by row.
 
         A row with bad quoting or a wrong number of cells becomes an issue.
         """
-        width = len(self._dialect.columns)
-        reader = csv.reader(text_lines, delimiter=self._dialect.delimiter, strict=True)
-        lines_before = self._line
-        while True:
-            line = lines_before + reader.line_num + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                break
-            except csv.Error as error:
-                self._count_row()
-                if "field limit" in str(error):
-                    raise DataRejected("cell_too_large", at=self._location(line)) from error
-                self._issues.add("bad_quoting", at=self._location(line), actual=error, rows=1)
-                continue
-            if not cells:
-                continue
+        width = len(self._table.columns)
+        for record in read_records(text_lines, self._table.dialect, start=self._line, width=width):
             if self._is_header_next:
                 self._is_header_next = False
                 continue
             self._count_row()
-            if len(cells) == width:
-                yield NumberedRecord(line, self._row, cells)
+            at = self._location(record.line)
+            problem = self._quoting_problem(record, width)
+            if problem:
+                self._issues.add("bad_quoting", at=at, actual=problem, rows=1)
+            elif len(record.cells) != width:
+                actual = f"{len(record.cells)} cells"
+                self._issues.add("ragged_row", at=at, actual=actual, expected=f"{width}", rows=1)
             else:
-                at = self._location(line)
-                self._issues.add("ragged_row", at=at, actual=f"{len(cells)} cells", expected=f"{width}", rows=1)
-        self._line = lines_before + reader.line_num
+                if record.problem:
+                    self._issues.add("quotes_as_text", at=at, actual=record.text, rows=1)
+                yield NumberedRecord(record.line, self._row, record.cells)
+
+    def _quoting_problem(self, record: Record, width: int) -> str | None:
+        """Return why a row has bad quoting; None if its quotes enclose cells, or are characters of a text."""
+        if self._table.is_quoting_requested or len(record.cells) != width:
+            return record.problem
+        is_bare = record.problem is not None or self._table.dialect.quoting == "none"
+        if is_bare and any(record.cells[index].startswith('"') for index in self._table.plain_positions):
+            return record.problem or "a quote that encloses no cell, outside of a text"
+        return None
 
     def _count_row(self) -> None:
         self._row += 1
@@ -255,7 +282,7 @@ class _FileReader:
         return Location(file=self._source.name, line=line, row=self._row)
 
     def _convert_records(self, records: Sequence[NumberedRecord]) -> Iterator[Batch]:
-        layout = self._dialect.layout
+        layout = self._table.layout
         if layout.pixels:
             records = [record for record in records if self._has_numeric_pixels(record)]
         if not records:
@@ -268,9 +295,9 @@ class _FileReader:
 
     def _has_numeric_pixels(self, record: NumberedRecord) -> bool:
         line, row, cells = record
-        for index in self._dialect.layout.pixels:
+        for index in self._table.layout.pixels:
             if not is_number(cells[index]):
-                at = Location(file=self._source.name, line=line, row=row, column=self._dialect.names[index])
+                at = Location(file=self._source.name, line=line, row=row, column=self._table.names[index])
                 self._issues.add(
                     "pixel_not_a_number", at=at, actual=cells[index] or "nothing", expected="a number", rows=1
                 )
@@ -283,7 +310,7 @@ class _FileReader:
         columns: dict[str, Any] = dict(values)
         if pixels is not None:
             locations = locations.take(retained_rows)
-            images, retained_rows = self._pixels.read(pixels, self._dialect.layout, locations, self._dialect.names)
+            images, retained_rows = self._pixels.read(pixels, self._table.layout, locations, self._table.names)
             columns = {
                 "image": images,
                 **{name: [column[index] for index in retained_rows] for name, column in values.items()},
@@ -314,22 +341,6 @@ def _describe_column(name: str, cells: Sequence[str]) -> CellColumn:
         are_pixels(cells),
         are_measured(cells),
     )
-
-
-def _parse_records(start: Sequence[str], delimiter: str) -> list[list[str]]:
-    try:
-        return list(csv.reader(start, delimiter=delimiter))
-    except csv.Error as error:
-        raise DataRejected("bad_quoting", actual=error) from error
-
-
-def _regularity(start: Sequence[str], delimiter: str) -> tuple[bool, float, int]:
-    """Rank a delimiter by how regularly it divides the lines.
-
-    Returns whether there is more than one cell, the fraction of lines with as many cells as the first, and that number.
-    """
-    widths = [len(record) for record in _parse_records(start, delimiter)]
-    return widths[0] > 1, sum(width == widths[0] for width in widths) / len(widths), widths[0]
 
 
 def _has_header(records: Sequence[Sequence[str]]) -> bool:

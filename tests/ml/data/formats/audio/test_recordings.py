@@ -373,3 +373,43 @@ def test_a_recording_of_lhotse_that_is_absent_is_reported(tmp_path: Path) -> Non
     report = read(tmp_path, {**make_wavs(), "supervisions.jsonl": json.dumps(line) + "\n"})
     issue = next(entry for entry in report.errors if entry.code == "audio_missing")
     assert issue.sample[0]["found"] == "absent"
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("validated.tsv", "a\t{}\t{}\n"),
+        ("metadata.csv", "{}|{}\n"),
+        ("metadata.csv", "{}|skipped|{}\n"),
+        ("book.trans.txt", "{} {}\n"),
+        ("list.csv", "{},{}\n"),
+    ],
+    ids=["Common Voice", "LJSpeech", "LJSpeech with both texts", "LibriSpeech", "comma without quoting"],
+)
+@pytest.mark.parametrize(
+    "first", ["YES, HE SAID, AND LEFT", '"Yes," he said.', '"Hello', 'and left"', '"Yes."', 'the 5" nail']
+)
+def test_quotes_and_commas_of_transcripts_are_characters(tmp_path: Path, name: str, line: str, first: str) -> None:
+    texts = [first, *TEXTS[1:20], f"{first} again", "one, two", "and three, four", "five"]
+    header = "client_id\tpath\tsentence\n" if name == "validated.tsv" else ""
+    rows = "".join(line.format(clip, text) for clip, text in zip(NAMES, texts, strict=True))
+    report = read(tmp_path, {**make_wavs("clips/"), name: header + rows})
+    assert report.state == "ready", report.errors
+    assert imported_texts(tmp_path) == set(texts)
+
+
+def test_a_transcript_with_one_comma_in_each_line_is_divided_at_the_blank(tmp_path: Path) -> None:
+    texts = [f"WELL, {text}" for text in TEXTS]
+    lines = "".join(f"{name} {text}\n" for name, text in zip(NAMES, texts, strict=True))
+    assert read(tmp_path, {**make_wavs(), "a.trans.txt": lines}).state == "ready"
+    assert imported_texts(tmp_path) == set(texts)
+
+
+def test_commas_behind_the_last_column_belong_to_the_text_and_are_reported(tmp_path: Path) -> None:
+    texts = [f"well, {text}" if row % 2 else text for row, text in enumerate(TEXTS)]
+    lines = "".join(f"{name},{text}\n" for name, text in zip(NAMES, texts, strict=True))
+    report = read(tmp_path, {**make_wavs(), "metadata.csv": "file_name,text\n" + lines})
+    assert report.state == "ready", report.errors
+    assert imported_texts(tmp_path) == set(texts)
+    (entry,) = [entry for entry in report.errors if entry.code == "delimiter_in_text"]
+    assert entry.count == ROWS // 2

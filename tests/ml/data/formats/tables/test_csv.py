@@ -466,3 +466,18 @@ def test_names_of_pixels_are_pixels(tmp_path, name):
 
     assert report.state == "ready"
     assert np.array_equal(imported_rows(tmp_path).columns["image"].array, IMAGES)
+
+
+def test_a_table_that_could_be_two_things_is_reported_with_what_was_read(tmp_path):
+    lines = [
+        f"{row},Subject {row * 7 % 60},my printer {row} prints only {row * 11},{row % 3},{('high', 'low')[row % 2]}"
+        for row in range(60)
+    ]
+    data = "\n".join(["id,subject,description,group,priority", *lines]).encode()
+    report = upload(tmp_path / "guessed", {"tickets.csv": data})
+    assert {"label_not_named", "text_column_guessed", "fields_not_read", "details_not_read"} <= codes(report)
+    assert sample(report, "label_not_named")["found"] == "group, priority"
+    assert report.reading == "read: text = description; not read: subject, group, priority, id"
+    chosen = upload(tmp_path / "chosen", {"tickets.csv": data}, columns={"text": "description", "label": "group"})
+    assert chosen.reading == "read: text = description, label = group; not read: subject, priority, id"
+    assert sample(chosen, "details_not_read")["column"] == "id"
