@@ -490,13 +490,21 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "item_invalid": _error("An item must be a short name or an integer. Correct the value."),
     "ids_as_floats": _repair("Ids like 1.0 were read as 1."),
     "timestamp_invalid": _error(
-        "Write times as seconds or milliseconds since 1970, or as dates like 2026-11-25T08:30."
+        "Write times as seconds or milliseconds since 1970, or as dates like 2026-11-25T08:30 or 25.11.2026."
     ),
     "timestamp_missing": _repair(
         "Interactions without a time were left out, since their order is unknown.", left_out="interactions"
     ),
     "timestamps_mixed_units": _warning(
         "Times in different units were converted by their magnitude. Check that the files belong to one log."
+    ),
+    "dates_ambiguous": _warning(
+        "Dates like 03/04/2026 were read with the month first. If the day is first, write them as 2026-04-03."
+    ),
+    "times_equal": _note("Interactions of one user at one time stay in the order of the files."),
+    "signal_invalid": _error("A mark says whether a user took an item. Write 1 or 0, or name another column."),
+    "interactions_negative": _repair(
+        "Marks of 0 (click, label, liked, purchased) are no interactions and were left out.", left_out="interactions"
     ),
     "interactions_without_time": _warning(
         "No column contains times, so the order in the file is used. Add a time column if it is wrong."
@@ -507,7 +515,8 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "Some users have an item more than once. To recommend such items again, set `repeat` in the config of the task."
     ),
     "ratings_not_used": _warning(
-        "All interactions count equally, whatever their rating. Leave out those that should not count."
+        "All interactions count equally, whatever their rating. Leave out those that should not count.",
+        left_out="columns",
     ),
     "items_not_in_training": _warning(
         "An item without interactions in the training split cannot be recommended and counts as missed. "

@@ -7,14 +7,16 @@ validation, and all earlier ones are for training (leave-last-out). E events, U 
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from ml.data.column_types.items import parse_item
 from ml.data.dataset import SPLITS
+from ml.data.formats.behavior._log_columns import BLANK_CELLS, parse_signal
+from ml.data.formats.behavior._times import ParsedTime, parse_time
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
@@ -29,14 +31,11 @@ MIN_HELD_OUT_ITEMS: Final = 3
 MIN_PREDICTED_ITEMS: Final = 2
 #: Items of a user that are predicted in one split, if files name the splits: each is a row with all items before it.
 MAX_HELD_OUT_ITEMS: Final = 100
-#: Exclusive upper bound of a timestamp, units per second, name of the unit. Seconds reach 1e11 in the year 5138;
-#: milliseconds reached it in 1973.
-UNITS: Final = (
-    (1e11, 1.0, "seconds"),
-    (1e14, 1e3, "milliseconds"),
-    (1e17, 1e6, "microseconds"),
-    (1e20, 1e9, "nanoseconds"),
-)
+
+
+_NAN: Final = math.nan
+#: The same object in both orders, so that day and month are not open.
+_NO_TIME: Final = ParsedTime(_NAN, _NAN, "nothing")
 
 
 class History(NamedTuple):
@@ -109,19 +108,33 @@ class InteractionLog:
     _positions: list[tuple[int, int]] = field(default_factory=list)
     _files: list[str] = field(default_factory=list)
     _timed_count: int = 0
+    #: Mark of each event, NaN without one: 0 is no interaction. Likewise the rating.
+    _signals: array[float] = field(default_factory=lambda: array("f"))
+    _ratings: array[float] = field(default_factory=lambda: array("f"))
+    #: Events whose date is another one with the day first, and that time; NaN if there is none.
+    _open_events: array[int] = field(default_factory=lambda: array("q"))
+    _day_first_times: array[float] = field(default_factory=lambda: array("d"))
+    #: Locations of the first dates that are valid only with the month first, and only with the day first.
+    _month_first_at: Location | None = None
+    _day_first_at: Location | None = None
     #: Time unit -> number of events, location and timestamp of the first.
     _units: dict[str, tuple[int, Location, object]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._user_codes)
 
-    def add(self, user: Any, item: Any, timestamp: Any, at: Location) -> None:
+    def add(
+        self, user: Any, item: Any, timestamp: Any, at: Location, *, signal: Any = None, rating: Any = None
+    ) -> None:
         """Add one event; an invalid one becomes an issue.
+
+        A `signal` of 0 marks what a user did not take; ratings are marks if all of them are 0 or 1.
 
         Raises `DataRejected` above the limit of rows.
         """
         try:
             user_id, item_id = _parse_id(user, "user"), _parse_id(item, "item")
+            mark = parse_signal(signal)
             time = self._read_time(timestamp, at)
         except DataRejected as rejection:
             self.issues.record(rejection, at=at, rows=1)
@@ -132,7 +145,12 @@ class InteractionLog:
             self._files.append(at.file or "")
         self._user_codes.append(self.users.setdefault(user_id, len(self.users)))
         self._item_codes.append(self.items.setdefault(item_id, len(self.items)))
-        self._times.append(time)
+        if time.is_open:
+            self._note_open_time(time, at)
+        # A date that is none with the month first is read with the day first, or rejected, in `_resolve_dates`.
+        self._times.append(math.inf if time.month_first is None else time.month_first)
+        self._signals.append(math.nan if mark is None else mark)
+        self._ratings.append(_to_rating(rating))
         self._positions.append((len(self._files) - 1, at.row or 0))
 
     def histories(self) -> Iterator[History]:
@@ -142,15 +160,19 @@ class InteractionLog:
         """
         self._report_units()
         names = self._item_names()
-        users, items, times = np.array(self._user_codes), np.array(self._item_codes), np.array(self._times)
+        users, items, times = np.array(self._user_codes), np.array(self._item_codes), self._resolve_dates()
         # Without timestamps all times are equal, and the order of the file remains.
         splits = self._event_splits()
         order = np.lexsort((np.arange(len(users)), times, splits, users))
+        order = order[self._is_taken()[order]]
+        if not len(order):
+            return
         if self._timed_count:
             order = order[self._has_time(times)[order]]
         else:
             self.issues.add("interactions_without_time", count=len(self))
         ends = np.flatnonzero(np.diff(users[order], append=-1)) + 1
+        self._report_ties(order, users, times)
         unsorted_events: list[int] = []
         repeated_events: list[int] = []
         for events in np.split(order, ends[:-1]):
@@ -166,6 +188,58 @@ class InteractionLog:
             )
         self._report("interactions_sorted", unsorted_events)
         self._report("interactions_repeated", repeated_events)
+
+    @property
+    def has_binary_ratings(self) -> bool:
+        """Whether all ratings are 0 or 1, so that 0 is no interaction."""
+        ratings = np.frombuffer(self._ratings, dtype=np.float32) if len(self) else np.empty(0, dtype=np.float32)
+        values = set(np.unique(ratings[~np.isnan(ratings)]).tolist())
+        return values == {0.0, 1.0}
+
+    def _is_taken(self) -> np.ndarray:
+        """Return a mask of the events that are no mark of 0, bool [E]; the others become issues."""
+        is_taken = ~(np.array(self._signals, dtype=np.float32) <= 0)
+        if self.has_binary_ratings:
+            is_taken &= np.array(self._ratings, dtype=np.float32) != 0
+        self._report("interactions_negative", np.flatnonzero(~is_taken).tolist(), rows=1)
+        return np.asarray(is_taken)
+
+    def _note_open_time(self, time: ParsedTime, at: Location) -> None:
+        if time.day_first is None:
+            self._month_first_at = self._month_first_at or at
+        if time.month_first is None:
+            self._day_first_at = self._day_first_at or at
+        self._open_events.append(len(self._times))
+        self._day_first_times.append(math.inf if time.day_first is None else time.day_first)
+
+    def _resolve_dates(self) -> np.ndarray:
+        """Return the times, float64 [E], with day and month of all dates in one order.
+
+        A date that has a month above 12 in one order decides for the other. Without any, the month is first.
+        """
+        times = np.array(self._times)
+        if not len(self._open_events):
+            return times
+        if self._day_first_at and self._month_first_at:
+            actual = "a date with the day first, others have the month first"
+            self.issues.add("timestamp_invalid", at=self._day_first_at, actual=actual, expected="one order", rows=1)
+            times[np.isinf(times)] = math.nan
+        elif self._day_first_at:
+            times[np.array(self._open_events)] = np.array(self._day_first_times)
+        elif self._month_first_at is None:
+            at = self._location(self._open_events[0])
+            self.issues.add("dates_ambiguous", at=at, count=len(self._open_events), expected="the month first")
+        return times
+
+    def _report_ties(self, order: np.ndarray, users: np.ndarray, times: np.ndarray) -> None:
+        """Report the events of one user at one time, whose order is that of the files."""
+        if not self._timed_count:
+            return
+        is_tied = (np.diff(users[order]) == 0) & (np.diff(times[order]) == 0)
+        tied = order[np.union1d(np.flatnonzero(is_tied), np.flatnonzero(is_tied) + 1)]
+        if len(tied):
+            actual = f"{len(tied) / len(order):.1%} of {len(order):,} interactions"
+            self.issues.add("times_equal", at=self._location(int(tied[0])), actual=actual, count=len(tied))
 
     def _event_splits(self) -> np.ndarray:
         """Return int64 [E] into `SPLITS`: the split of each event.
@@ -212,13 +286,13 @@ class InteractionLog:
         file, row = self._positions[event]
         return Location(file=self._files[file], row=row or None)
 
-    def _read_time(self, timestamp: Any, at: Location) -> float:
+    def _read_time(self, timestamp: Any, at: Location) -> ParsedTime:
         """Return seconds since 1970; NaN for an event without a timestamp."""
         if timestamp is None or timestamp == "":
-            return math.nan
-        time, unit = _parse_time(timestamp)
-        count, first_at, first_timestamp = self._units.get(unit, (0, at, timestamp))
-        self._units[unit] = (count + 1, first_at, first_timestamp)
+            return _NO_TIME
+        time = parse_time(timestamp)
+        count, first_at, first_timestamp = self._units.get(time.unit, (0, at, timestamp))
+        self._units[time.unit] = (count + 1, first_at, first_timestamp)
         self._timed_count += 1
         return time
 
@@ -242,31 +316,19 @@ def split_history(history: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]
     yield "test", history
 
 
+def _to_rating(cell: Any) -> float:
+    """Return a rating; NaN for one that is no number."""
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return math.nan
+
+
 def _parse_id(value: Any, field_name: str) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)) or value == "":
+    is_blank = value is None or (isinstance(value, float) and math.isnan(value)) or value == ""
+    if is_blank or (field_name == "user" and str(value).strip().lower() in BLANK_CELLS):
         raise DataRejected(f"{field_name}_missing")
     return parse_item(value)
-
-
-def _parse_time(timestamp: Any) -> tuple[float, str]:
-    """Return seconds since 1970 and the unit of the timestamp."""
-    try:
-        number = float(timestamp)
-    except (TypeError, ValueError):
-        return _parse_date(timestamp), "a date"
-    for limit, per_second, unit in UNITS:
-        if 0 <= number < limit:
-            return number / per_second, unit
-    raise DataRejected("timestamp_invalid", actual=timestamp, expected="seconds or milliseconds since 1970, or a date")
-
-
-def _parse_date(timestamp: Any) -> float:
-    try:
-        date = timestamp if isinstance(timestamp, datetime) else datetime.fromisoformat(str(timestamp).strip())
-    except ValueError:
-        expected = "seconds or milliseconds since 1970, or a date like 2026-11-25"
-        raise DataRejected("timestamp_invalid", actual=timestamp, expected=expected) from None
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
 def _drop_fractions(names: list[str]) -> list[str]:

@@ -2,66 +2,46 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import itertools
 import json
 import re
-from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
 from ml.data.dataset import SPLITS
 from ml.data.files.archives import list_members, read_members
-from ml.data.files.text import open_text, read_lines
+from ml.data.files.text import detect_encoding, open_lines, open_text, read_lines
 from ml.data.files.upload import ExtractedFile, find_split
 from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format
 from ml.data.formats.behavior._interaction_log import MIN_HELD_OUT_ITEMS, MIN_PREDICTED_ITEMS, History, InteractionLog
+from ml.data.formats.behavior._log_columns import (
+    ALIASES,
+    FIELDS,
+    LogLayout,
+    find_fields,
+    normalize_name,
+    parse_items,
+    refine_layout,
+)
 from ml.data.issues import DataRejected, IssueLog, Location
 from ml.data.limits import Limits
 from ml.data.locations import Locations
 from ml.data.tables.cells import is_number
 from ml.data.tables.column_aliases import ALIASES as TABLE_ALIASES
+from ml.data.tables.dialects import DELIMITERS
+from ml.data.tables.manifests import check_width
+from ml.data.tables.records import Dialect, Record, read_records
+from ml.data.unread_fields import UnreadFields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ml.data.files.upload import FileContent, UploadedFile
 
-FIELDS: Final = ("user", "item", "rating", "timestamp")
-#: Field -> usual names of its column, in lower case and without characters other than a to z.
-ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
-    "user": (
-        "user",
-        "userid",
-        "uid",
-        "customer",
-        "customerid",
-        "visitor",
-        "visitorid",
-        "session",
-        "sessionid",
-        "reviewerid",
-    ),
-    "item": (
-        *("item", "itemid", "iid", "movie", "movieid", "product", "productid", "film", "filmid", "article"),
-        *("articleid", "song", "songid", "track", "trackid", "book", "bookid", "isbn", "asin", "parentasin"),
-    ),
-    "rating": ("rating", "ratings", "score", "stars", "bookrating", "value"),
-    "timestamp": (
-        "timestamp",
-        "time",
-        "ts",
-        "date",
-        "datetime",
-        "unixtime",
-        "createdat",
-        "eventtime",
-        "unixreviewtime",
-    ),
-}
 #: Usual names of the column that holds all items of a session.
 HISTORY_NAMES: Final = ("items", "history", "sequence", "session")
 #: Usual names of a log that has other files beside it.
@@ -74,21 +54,12 @@ RECBOLE_SUFFIX: Final = ".inter"
 TABLE_SUFFIXES: Final = frozenset(
     {".csv", ".tsv", ".dat", ".data", ".inter", ".txt", ".jsonl", ".ndjson", ".json", ".parquet"}
 )
-DELIMITERS: Final = ("::", "\t", ",", ";", "|")
+MOVIELENS_DELIMITER: Final = "::"
 MAX_FOOTER_STRING_BYTES: Final = 16 << 20
 INSPECTED_LINES: Final = 20
 SURE: Final = 2.0
 #: The last of three unnamed columns is a time from this number on (1973 in seconds), and a rating below it.
 MIN_TIMESTAMP: Final = 1e8
-
-
-@dataclass(frozen=True, slots=True)
-class LogLayout:
-    """Positions, from 0, of the fields in a row, and all column names."""
-
-    positions: Mapping[str, int]
-    names: tuple[str, ...]
-    has_header: bool
 
 
 class Interactions(Format):
@@ -107,6 +78,7 @@ class Interactions(Format):
     columns: ClassVar[Mapping[str, str]] = {"history": "items"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text", "json", "parquet", "zip", "tar"})
     has_columns = True
+    has_quoting = True
     split_rule = "by time: the last item of each user is for test, the one before it for validation"
 
     @classmethod
@@ -126,9 +98,11 @@ class Interactions(Format):
         A user may be in several files.
         """
         sessions: list[History] = []
-        unknown = sorted(self.requested_columns.keys() - {*FIELDS, "history"})
+        #: Columns of ratings, which are not used unless they are marks.
+        self._rating_columns: list[Location] = []
+        unknown = sorted(self.requested_columns.keys() - ALIASES.keys())
         if unknown:
-            expected = ", ".join((*FIELDS, "history"))
+            expected = ", ".join(ALIASES)
             raise DataRejected("invalid_columns", actual=", ".join(unknown), expected=expected)
         logs = self._list_logs()
         splits = _splits_of(logs)
@@ -141,13 +115,15 @@ class Interactions(Format):
         for source in logs:
             try:
                 if source.content == "parquet":
-                    self._read_parquet(source, log)
+                    self._read_parquet(source, log, sessions)
                 elif source.content == "json" or self._has_lists(source):
                     self._read_json(source, log, sessions)
                 else:
-                    self._read_table(source, log)
+                    self._read_table(source, log, sessions)
             except DataRejected as rejection:
                 self.issues.record(rejection, at=Location(file=source.name))
+        for location in () if log.has_binary_ratings else self._rating_columns:
+            self.issues.add("ratings_not_used", at=location)
         yield from self._batches(itertools.chain(log.histories() if len(log) else (), sessions))
 
     def _batches(self, histories: Iterator[History]) -> Iterator[Batch]:
@@ -221,40 +197,90 @@ class Interactions(Format):
         with open_text(source, IssueLog(max_samples=0), self.limits) as text:
             return _parse_list(next((line for line in read_lines(text) if line.strip()), "")) is not None
 
-    def _read_table(self, source: UploadedFile, log: InteractionLog) -> None:
-        with open_text(source, self.issues, self.limits) as text:
-            start = [line for line in itertools.islice(read_lines(text), INSPECTED_LINES) if line.strip()]
+    def _read_table(self, source: UploadedFile, log: InteractionLog, sessions: list[History]) -> None:
+        encoding = detect_encoding(source, self.issues, self.limits)
+        start = list(itertools.islice(filter(str.strip, open_lines(source, encoding, self.limits)), INSPECTED_LINES))
         if not start:
             raise DataRejected("empty_file")
-        delimiter = _detect_delimiter(start)
-        layout = self._detect_layout(source, _split_cells(start[0], delimiter))
-        with open_text(source, self.issues, self.limits) as text:
-            self._read_rows(source, text, delimiter, layout, log)
-
-    def _read_rows(
-        self, source: UploadedFile, text: IO[str], delimiter: str, layout: LogLayout, log: InteractionLog
-    ) -> None:
+        if _are_lines_of_ids(start):
+            self._read_lines_of_ids(source, open_lines(source, encoding, self.limits), start, log, sessions)
+            return
+        records = self._records(source, encoding, start)
+        first_rows = [record.cells for record in itertools.islice(records(), INSPECTED_LINES)]
+        layout = self._detect_layout(source, first_rows[0], first_rows)
         width = len(layout.names)
-        user, item, timestamp = (layout.positions.get(name) for name in ("user", "item", "timestamp"))
-        assert user is not None, "_detect_layout requires a user"
-        assert item is not None, "_detect_layout requires an item"
-        row = 0
-        is_header_next = layout.has_header
-        for line, cells in _read_records(text, delimiter):
-            if not cells:
-                continue
-            if is_header_next:
-                is_header_next = False
-                continue
-            row += 1
-            at = Location(file=source.name, line=line, row=row)
-            if len(cells) != width:
-                self.issues.add("ragged_row", at=at, actual=f"{len(cells)} cells", expected=f"{width}", rows=1)
-                continue
-            time_cell = None if timestamp is None else cells[timestamp].strip()
-            log.add(cells[user].strip(), cells[item].strip(), time_cell, at)
+        for row, record in enumerate(itertools.islice(records(), int(layout.has_header), None), start=1):
+            at = Location(file=source.name, line=record.line, row=row)
+            if cells := check_width(record, width, at, self.issues):
+                fields = {field: cells[index].strip() for field, index in layout.positions.items()}
+                self._add_row(source, fields, at, log, sessions)
 
-    def _read_parquet(self, source: UploadedFile, log: InteractionLog) -> None:
+    def _records(self, source: UploadedFile, encoding: str, start: Sequence[str]) -> Callable[[], Iterator[Record]]:
+        """Return a function that reads the rows anew; their delimiter is MovieLens's, a blank or a usual one."""
+        lines = partial(open_lines, source, encoding, self.limits)
+        if {len(line.split(MOVIELENS_DELIMITER)) > 1 for line in start} == {True}:
+            dialect = Dialect(MOVIELENS_DELIMITER, "none")
+        elif not any(delimiter in start[0] for delimiter in DELIMITERS):
+            return lambda: (
+                Record(number, line.split()) for number, line in enumerate(lines(), start=1) if line.strip()
+            )
+        else:
+            dialect = self.detect_dialect(source.name, lines)
+        return lambda: read_records(lines(), dialect)
+
+    def _read_lines_of_ids(
+        self,
+        source: UploadedFile,
+        lines: Iterator[str],
+        start: Sequence[str],
+        log: InteractionLog,
+        sessions: list[History],
+    ) -> None:
+        """Read a session or the items of a user from each line, divided by blanks.
+
+        The first id is a user if the first ids number the lines.
+        """
+        firsts = [line.split()[0] for line in start]
+        has_users = all(first.isdecimal() for first in firsts) and _are_consecutive([int(first) for first in firsts])
+        self.detected_columns = {"user": 1, "history": "2 to the last"} if has_users else {"history": "the line"}
+        split = log.splits.get(source.name)
+        for number, line in enumerate(lines, start=1):
+            ids = line.split()
+            at = Location(file=source.name, line=number, row=number)
+            if has_users:
+                for item in ids[1:]:
+                    log.add(ids[0], item, None, at)
+            elif ids:
+                sessions.append(History(ids, at, None if split is None else [split], is_session=True))
+
+    def _add_row(
+        self,
+        source: UploadedFile,
+        fields: Mapping[str, Any],
+        at: Location,
+        log: InteractionLog,
+        sessions: list[History],
+    ) -> None:
+        """Add an event, or a session if the row has a list of items; the item beside it is the one to predict."""
+        if "history" not in fields:
+            log.add(
+                fields["user"],
+                fields["item"],
+                fields.get("timestamp"),
+                at,
+                signal=fields.get("signal"),
+                rating=fields.get("rating"),
+            )
+            return
+        items = parse_items(fields["history"])
+        items += [fields["item"]] if fields.get("item") not in (None, "") else []
+        if not items:
+            self.issues.add("history_empty", at=at, rows=1)
+            return
+        split = log.splits.get(source.name)
+        sessions.append(History(items, at, None if split is None else [split], is_session=True))
+
+    def _read_parquet(self, source: UploadedFile, log: InteractionLog, sessions: list[History]) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -267,15 +293,19 @@ class Interactions(Format):
                 if file.metadata.num_rows > self.limits.max_rows:
                     expected = f"at most {self.limits.max_rows:,} rows"
                     raise DataRejected("too_many_rows", actual=f"{file.metadata.num_rows:,} rows", expected=expected)
-                layout = self._detect_layout(source, list(file.schema_arrow.names))
-                names = {field: layout.names[index] for field, index in layout.positions.items() if field != "rating"}
+                names = list(file.schema_arrow.names)
+                start = next(file.iter_batches(batch_size=INSPECTED_LINES, use_threads=False), None)
+                first_rows = [] if start is None else [list(row.values()) for row in start.to_pylist()]
+                layout = self._detect_layout(source, names, first_rows)
                 row = 0
-                for batch in file.iter_batches(columns=list(names.values()), use_threads=False):
-                    cells = {field: batch.column(name).to_pylist() for field, name in names.items()}
-                    timestamps = cells.get("timestamp", [None] * len(batch))
-                    for user, item, timestamp in zip(cells["user"], cells["item"], timestamps, strict=True):
+                for batch in file.iter_batches(
+                    columns=[names[index] for index in layout.positions.values()], use_threads=False
+                ):
+                    columns = [batch.column(names[index]).to_pylist() for index in layout.positions.values()]
+                    for cells in zip(*columns, strict=True):
                         row += 1
-                        log.add(user, item, timestamp, Location(file=source.name, row=row))
+                        fields = dict(zip(layout.positions, cells, strict=True))
+                        self._add_row(source, fields, Location(file=source.name, row=row), log, sessions)
         except (pa.ArrowException, OSError, ValueError, KeyError, IndexError) as error:
             raise DataRejected("damaged_file", actual=error) from error
 
@@ -295,14 +325,14 @@ class Interactions(Format):
                         split = log.splits.get(source.name)
                         sessions.append(History(session, at, None if split is None else [split], is_session=True))
                         continue
-                    layout = layout or self._detect_layout(source, list(record))
-                    cells = {field: record.get(layout.names[index]) for field, index in layout.positions.items()}
+                    layout = layout or self._detect_layout(source, list(record), [list(record.values())])
+                    fields = {field: record.get(layout.names[index]) for field, index in layout.positions.items()}
                 except DataRejected as rejection:
                     self.issues.record(rejection, at=at, rows=1)
                     if rejection.code == "column_missing":
                         return  # all further lines would be rejected as well
                     continue
-                log.add(cells["user"], cells["item"], cells.get("timestamp"), at)
+                self._add_row(source, fields, at, log, sessions)
 
     def _find_session(self, record: Mapping[str, Any]) -> list[Any] | None:
         """Return the items of a record that holds a session, else None.
@@ -313,13 +343,15 @@ class Interactions(Format):
         key = request if isinstance(request, str) else _history_key(record)
         return None if key is None or key not in record else _to_items(record[key])
 
-    def _detect_layout(self, source: UploadedFile, first_row: Sequence[str]) -> LogLayout:
-        """Locate the fields: as requested, else by column names.
+    def _detect_layout(
+        self, source: UploadedFile, first_row: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> LogLayout:
+        """Locate the fields: as requested, else by column names, else by the first cells.
 
         Without a header they are in the usual order of such logs. Raises `DataRejected` if there is no user or no item.
         """
         first = [str(cell).strip() for cell in first_row]
-        named = _find_fields(first)
+        named = find_fields(first)
         requests = self.requested_columns
         has_header = bool(named) or any(isinstance(request, str) and request in first for request in requests.values())
         positions = named if has_header else dict(zip(FIELDS, range(len(first)), strict=False))
@@ -328,17 +360,42 @@ class Interactions(Format):
         positions |= {
             field: _requested_position(first, request, has_header=has_header) for field, request in requests.items()
         }
-        missing = [field for field in ("user", "item") if field not in positions]
+        names = tuple(first) if has_header else tuple(str(index + 1) for index in range(len(first)))
+        values = rows[1:] if has_header and list(rows[0]) == list(first_row) else rows
+        layout = refine_layout(LogLayout(positions, names, has_header), values, requests) if rows else None
+        layout = layout or LogLayout(positions, names, has_header)
+        required = () if "history" in layout.positions else ("user", "item")
+        missing = [field for field in required if field not in layout.positions]
         if missing or len(first) < 2:
             actual = ", ".join(first[:INSPECTED_LINES])
             raise DataRejected("column_missing", actual=actual, expected=" and ".join(missing or ("user", "item")))
-        names = tuple(first) if has_header else tuple(str(index + 1) for index in range(len(first)))
+        self._report_layout(source, layout)
+        return layout
+
+    def _report_layout(self, source: UploadedFile, layout: LogLayout) -> None:
+        names = layout.names
         self.detected_columns = self.detected_columns or {
-            field: names[index] if has_header else index + 1 for field, index in sorted(positions.items())
+            field: names[index] if layout.has_header else index + 1 for field, index in sorted(layout.positions.items())
         }
-        if "rating" in positions:
-            self.issues.add("ratings_not_used", at=Location(file=source.name, column=names[positions["rating"]]))
-        return LogLayout(positions, names, has_header)
+        if "rating" in layout.positions:
+            self._rating_columns.append(Location(file=source.name, column=names[layout.positions["rating"]]))
+        unread = UnreadFields()
+        for name in layout.unread:
+            unread.add(name, Location(file=source.name))
+        unread.report(self.issues, read=", ".join(f"{key} = {value}" for key, value in self.detected_columns.items()))
+
+
+def _are_lines_of_ids(start: Sequence[str]) -> bool:
+    """Return whether lines are ids divided by blanks, and not all of them equally many."""
+    if any(delimiter in line for line in start for delimiter in (*DELIMITERS, MOVIELENS_DELIMITER)):
+        return False
+    widths = {len(line.split()) for line in start}
+    return len(widths) > 1 and start[0][:1] not in "[{"
+
+
+def _are_consecutive(numbers: Sequence[int]) -> bool:
+    """Return whether numbers count up one by one."""
+    return len(numbers) > 1 and all(after - before == 1 for before, after in itertools.pairwise(numbers))
 
 
 def _batch(rows: Sequence[tuple[list[Any], Location]], split: str) -> Batch:
@@ -377,19 +434,19 @@ def _is_log(source: UploadedFile) -> bool:
         if source.content == "json":
             record = _parse_object(first)
             return _are_log_columns(list(record)) or _history_key(record) is not None
-        cells = _split_cells(first, _detect_delimiter([first]))
+        cells = _split_first_line(first)
     except DataRejected:
         return False  # the format that reads this file reports what is wrong with it
     return _are_log_columns(cells) or _is_event(cells) or _parse_list(first) is not None
 
 
 def _are_log_columns(names: Sequence[str]) -> bool:
-    """Return whether columns name a user and an item, but no text or label.
+    """Return whether columns name a user and an item, but no text.
 
     Product reviews, for example, are texts.
     """
-    has_text = any(name.strip().lower() in (*TABLE_ALIASES["text"], *TABLE_ALIASES["label"]) for name in names)
-    return not has_text and {"user", "item"} <= _find_fields(names).keys()
+    has_text = any(name.strip().lower() in TABLE_ALIASES["text"] for name in names)
+    return not has_text and {"user", "item"} <= find_fields(names).keys()
 
 
 def _is_event(cells: Sequence[str]) -> bool:
@@ -404,9 +461,7 @@ def _is_event(cells: Sequence[str]) -> bool:
 
 def _history_key(record: Mapping[str, Any]) -> str | None:
     """Return the key of a list with a usual name of a history."""
-    return next(
-        (key for key in record if _normalize_name(key) in HISTORY_NAMES and isinstance(record[key], list)), None
-    )
+    return next((key for key in record if normalize_name(key) in HISTORY_NAMES and isinstance(record[key], list)), None)
 
 
 def _parse_list(line: str) -> list[Any] | None:
@@ -435,21 +490,6 @@ def _parquet_names(source: UploadedFile) -> list[str]:
         return []  # the format that reads this file reports what is wrong with it
 
 
-def _normalize_name(name: str) -> str:
-    """Convert both `userId` and `user_id:token` (as RecBole writes it) to `userid`."""
-    return re.sub(r"[^a-z]", "", name.partition(":")[0].lower())
-
-
-def _find_fields(names: Sequence[str]) -> dict[str, int]:
-    """Return the position of each field whose column has a usual name."""
-    normalized = [_normalize_name(str(name)) for name in names]
-    return {
-        field: next(normalized.index(alias) for alias in aliases if alias in normalized)
-        for field, aliases in ALIASES.items()
-        if any(alias in normalized for alias in aliases)
-    }
-
-
 def _requested_position(names: Sequence[str], request: str | int, *, has_header: bool) -> int:
     """Return the position from 0 of a requested column; raises `DataRejected` if there is none."""
     if isinstance(request, str) and has_header and request in names:
@@ -462,34 +502,13 @@ def _requested_position(names: Sequence[str], request: str | int, *, has_header:
     )
 
 
-def _detect_delimiter(start: Sequence[str]) -> str:
-    """Return the first delimiter that divides all lines into equally many cells.
-
-    A line must have at least two cells; if no delimiter fits, the most frequent one of the first line is returned.
-    """
-    for delimiter in DELIMITERS:
-        widths = {len(_split_cells(line, delimiter)) for line in start}
-        if len(widths) == 1 and widths.pop() > 1:
-            return delimiter
-    return max(DELIMITERS, key=lambda delimiter: start[0].count(delimiter))
-
-
-def _split_cells(line: str, delimiter: str) -> list[str]:
-    return next((cells for _, cells in _read_records([line], delimiter)), [])
-
-
-def _read_records(text: IO[str] | Sequence[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number and cells."""
-    lines = text if isinstance(text, list) else read_lines(text)  # type: ignore[arg-type]  # a file, as the type says
-    if len(delimiter) > 1:
-        yield from ((number, line.rstrip("\n").split(delimiter)) for number, line in enumerate(lines, start=1))
-        return
-    reader = csv.reader(lines, delimiter=delimiter)
-    try:
-        for cells in reader:
-            yield reader.line_num, cells
-    except csv.Error as error:
-        raise DataRejected("bad_quoting", actual=error, at=Location(line=reader.line_num)) from error
+def _split_first_line(line: str) -> list[str]:
+    """Return the cells of a line, by the most frequent delimiter."""
+    line = line.rstrip("\n")
+    if MOVIELENS_DELIMITER in line:
+        return line.split(MOVIELENS_DELIMITER)
+    dialect = Dialect(max(DELIMITERS, key=line.count))
+    return next((record.cells for record in read_records([line], dialect)), [])
 
 
 def _is_time(cell: str) -> bool:

@@ -1,0 +1,165 @@
+"""Columns of a log of interactions: which of them is the user, the item, the time, a list of items or a mark."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from ml.data.formats.behavior._times import is_time
+from ml.data.issues import DataRejected
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: Fields in the order of logs without column names.
+FIELDS: Final = ("user", "item", "rating", "timestamp")
+#: Field -> usual names of its column, in lower case and without characters other than a to z.
+ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
+    "user": (
+        *("user", "userid", "uid", "customer", "customerid", "visitor", "visitorid", "session", "sessionid"),
+        *("reviewerid", "member", "memberid", "account", "accountid", "client", "clientid", "buyer", "buyerid"),
+        *("username", "person", "personid", "player", "playerid", "student", "studentid", "device", "deviceid"),
+    ),
+    "item": (
+        *("item", "itemid", "iid", "movie", "movieid", "product", "productid", "film", "filmid", "article"),
+        *("articleid", "song", "songid", "track", "trackid", "book", "bookid", "isbn", "asin", "parentasin"),
+        *("sku", "video", "videoid", "news", "newsid", "game", "gameid", "artist", "artistid", "recipe", "recipeid"),
+        *("business", "businessid", "stockcode", "course", "courseid", "content", "contentid", "goodsid", "adid"),
+    ),
+    "rating": ("rating", "ratings", "score", "stars", "bookrating", "value"),
+    "timestamp": (
+        *("timestamp", "time", "ts", "date", "datetime", "unixtime", "createdat", "eventtime", "unixreviewtime"),
+        *("timestampms", "eventdate", "reviewtime", "invoicedate", "orderdate"),
+    ),
+    #: All items before the one of the row, as RecBole's files for splits have them.
+    "history": ("itemidlist", "itemlist", "itemids", "items", "history", "sequence"),
+    #: A mark that says whether the user took the item: 0 is no interaction.
+    "signal": (
+        *("click", "clicked", "isclick", "isclicked", "clicks", "label", "liked", "like", "islike", "isliked"),
+        *("purchased", "purchase", "ispurchase", "ispurchased", "bought", "isbought", "buy", "isbuy", "conversion"),
+        *("converted", "isconverted", "positive", "ispositive", "watched", "iswatched", "interacted", "target"),
+    ),
+}
+#: Columns of users that are preferred to another one if that is blank.
+SESSION_NAMES: Final = ("session", "sessionid", "visitor", "visitorid")
+#: Cells that stand for no value.
+BLANK_CELLS: Final = frozenset({"", "na", "n/a", "nan", "null", "none", "\\n", "-"})
+_NO: Final = frozenset({"false", "no", "n", "f"})
+_YES: Final = frozenset({"true", "yes", "y", "t"})
+_NUMBER_NAME: Final = re.compile(r".*(id|nr|no|number|code|count|price|amount|quantity)")
+_SEPARATORS: Final = re.compile(r"[\s,;|]+")
+
+
+@dataclass(frozen=True, slots=True)
+class LogLayout:
+    """Positions, from 0, of the fields in a row, and all column names."""
+
+    positions: Mapping[str, int]
+    names: tuple[str, ...]
+    has_header: bool
+
+    @property
+    def unread(self) -> list[str]:
+        """Names of the columns that hold no field."""
+        return [name for index, name in enumerate(self.names) if index not in self.positions.values()]
+
+
+def normalize_name(name: str) -> str:
+    """Convert both `userId` and `user_id:token` (as RecBole writes it) to `userid`."""
+    return re.sub(r"[^a-z]", "", name.partition(":")[0].lower())
+
+
+def find_fields(names: Sequence[str]) -> dict[str, int]:
+    """Return the position of each field whose column has a usual name."""
+    normalized = [normalize_name(str(name)) for name in names]
+    return {
+        field: next(normalized.index(alias) for alias in aliases if alias in normalized)
+        for field, aliases in ALIASES.items()
+        if any(alias in normalized for alias in aliases)
+    }
+
+
+def refine_layout(layout: LogLayout, rows: Sequence[Sequence[Any]], requested: Mapping[str, Any]) -> LogLayout:
+    """Choose columns by their first cells, where names do not decide.
+
+    A column of times may have any name, a session takes the place of a user that is blank, and marks are 0 or 1.
+    """
+    positions = dict(layout.positions)
+    columns = [list(column) for column in zip(*(row for row in rows if len(row) == len(layout.names)), strict=True)]
+    if not columns:
+        return layout
+    if "signal" in positions and "signal" not in requested and not _are_marks(columns[positions["signal"]]):
+        del positions["signal"]
+    if "history" in positions and "history" not in requested and not _are_lists(columns[positions["history"]]):
+        del positions["history"]
+    if "user" in positions and "user" not in requested and _are_blank(columns[positions["user"]]):
+        sessions = [index for index, name in enumerate(layout.names) if normalize_name(name) in SESSION_NAMES]
+        positions["user"] = next((index for index in sessions if not _are_blank(columns[index])), positions["user"])
+    if "timestamp" not in positions and layout.has_header:
+        free = [index for index in range(len(columns)) if index not in positions.values()]
+        times = [index for index in free if _are_times(layout.names[index], columns[index])]
+        positions |= {"timestamp": times[0]} if times else {}
+    return replace(layout, positions=positions)
+
+
+def parse_signal(cell: Any) -> float | None:
+    """Return a mark or rating as a number, None for a blank one; raises `DataRejected` for anything else."""
+    text = "" if cell is None else str(cell).strip().lower()
+    if text in BLANK_CELLS:
+        return None
+    if text in _NO or text in _YES:
+        return float(text in _YES)
+    try:
+        return float(text)
+    except ValueError:
+        raise DataRejected("signal_invalid", actual=cell, expected="0 or 1") from None
+
+
+def parse_items(cell: Any) -> list[Any]:
+    """Return the items of a cell: a list, JSON of one, or names divided by blanks, commas or bars."""
+    if isinstance(cell, list):
+        return cell
+    text = "" if cell is None else str(cell).strip()
+    if text.startswith("["):
+        try:
+            items = json.loads(text)
+        except (ValueError, RecursionError):
+            items = _SEPARATORS.split(text.strip("[]"))
+        return [item for item in items if item != ""]
+    return [item for item in _SEPARATORS.split(text) if item]
+
+
+def _are_marks(cells: Sequence[Any]) -> bool:
+    try:
+        values = {parse_signal(cell) for cell in cells}
+    except DataRejected:
+        return False
+    return values <= {0.0, 1.0, None}
+
+
+def _are_lists(cells: Sequence[Any]) -> bool:
+    """Return whether any cell holds several items, and none a sentence."""
+    lists = [parse_items(cell) for cell in cells]
+    return any(len(items) > 1 for items in lists)
+
+
+def _are_blank(cells: Sequence[Any]) -> bool:
+    blank = sum(cell is None or str(cell).strip().lower() in BLANK_CELLS for cell in cells)
+    return 2 * blank > len(cells)
+
+
+def _are_times(name: str, cells: Sequence[Any]) -> bool:
+    values = [cell for cell in cells if cell is not None and str(cell).strip()]
+    if not values or not all(map(is_time, values)):
+        return False
+    return not (_NUMBER_NAME.fullmatch(normalize_name(name)) and all(_is_number(value) for value in values))
+
+
+def _is_number(cell: Any) -> bool:
+    try:
+        float(cell)
+    except (TypeError, ValueError):
+        return False
+    return True

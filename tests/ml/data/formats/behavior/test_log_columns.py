@@ -1,0 +1,188 @@
+"""Logs as their writers mean them: marks of 0, times of any name and form, ties, sessions and RecBole's split files."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml.data.dataset import Dataset
+from tests.support.ml.dataset_files import codes, count, make_parquet, sample, upload
+
+USERS, ITEMS = 12, 6
+#: Item of each interaction in its true order, by user.
+TRUE = {user: [f"i{(user + step) % 9}" for step in range(ITEMS)] for user in range(USERS)}
+START = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
+
+
+def read(folder: Path, files: dict[str, bytes], **options: Any) -> Any:
+    return upload(folder, files, **{"task": "recommendation", **options})
+
+
+def imported(folder: Path, split: str) -> list[list[str]]:
+    dataset = Dataset.open(folder / "dataset")
+    return list(dataset.rows(split).columns["history"]) if split in dataset.summary.splits else []
+
+
+def make_log(header: str, row: Any, *, reverse: bool = True) -> bytes:
+    """Write the interactions from the last to the first, so that only times bring them into order."""
+    events = [(user, step) for user in TRUE for step in range(ITEMS)]
+    events = events[::-1] if reverse else events
+    return "\n".join([header, *(row(user, TRUE[user][step], step) for user, step in events), ""]).encode()
+
+
+@pytest.mark.parametrize("name", ["click", "label", "liked", "is_purchased", "purchased", "bought", "label:float"])
+@pytest.mark.parametrize(("no", "yes"), [("0", "1"), ("0.0", "1.0"), ("False", "True")])
+def test_a_mark_of_0_is_no_interaction(tmp_path: Path, name: str, no: str, yes: str) -> None:
+    lines = make_log(f"user_id,item_id,{name},timestamp", lambda user, item, step: f"{user},{item},{yes},{step}")
+    shown = "".join(f"{user},shown{user},{no},99\n" for user in TRUE).encode()
+    report = read(tmp_path, {"log.csv": lines + shown})
+    assert report.state == "ready", report.errors
+    assert count(report, "interactions_negative") == USERS
+    assert sorted(imported(tmp_path, "test")) == sorted(TRUE.values())
+    assert f"{USERS} interactions not read" in report.reading
+
+
+def test_ratings_of_0_and_1_are_marks_and_other_ratings_are_not(tmp_path: Path) -> None:
+    for name, low in (("marks", "0"), ("stars", "0.5")):
+        lines = make_log("user,item,rating,timestamp", lambda user, item, step: f"{user},{item},1,{step}")
+        report = read(tmp_path / name, {"log.csv": lines + f"1,shown,{low},99\n".encode()})
+        assert ("interactions_negative" in codes(report)) == (name == "marks")
+        assert ("ratings_not_used" in codes(report)) == (name == "stars")
+        assert any("shown" in row for row in imported(tmp_path / name, "test")) == (name == "stars")
+
+
+def test_a_mark_that_is_no_number_is_an_error_and_counts_are_no_marks(tmp_path: Path) -> None:
+    lines = make_log("user,item,click,timestamp", lambda user, item, step: f"{user},{item},1,{step}")
+    report = read(tmp_path / "wrong", {"log.csv": lines + b"1,i1,maybe,99\n"})
+    assert (report.state, count(report, "signal_invalid")) == ("rejected", 1)
+    lines = make_log("user,item,clicks,timestamp", lambda user, item, step: f"{user},{item},{step},{step}")
+    report = read(tmp_path / "counts", {"log.csv": lines})
+    assert (report.state, sample(report, "fields_not_read")["column"]) == ("ready", "clicks")
+    assert sorted(imported(tmp_path / "counts", "test")) == sorted(TRUE.values())
+
+
+FORMS = {
+    "ISO": "%Y-%m-%dT%H:%M:%S",
+    "ISO with blank": "%Y-%m-%d %H:%M",
+    "ISO date": "%Y-%m-%d",
+    "compact": "%Y%m%d",
+    "US": "%m/%d/%Y",
+    "US with clock": "%m/%d/%Y %I:%M:%S %p",
+    "US, two digits": "%m/%d/%y %H:%M",
+    "day first": "%d/%m/%Y %H:%M",
+    "German": "%d.%m.%Y",
+    "German with clock": "%d.%m.%Y %H:%M:%S",
+    "words": "%b %d %Y",
+    "words with comma": "%d %B %Y",
+    "mail": "%a, %d %b %Y %H:%M:%S +0000",
+}
+
+
+@pytest.mark.parametrize("form", [name for name in FORMS if name not in ("compact", "words")])
+@pytest.mark.parametrize("name", ["bought_at", "date", "Kaufdatum"])
+def test_times_are_read_in_any_usual_form_under_any_name(tmp_path: Path, form: str, name: str) -> None:
+    def row(user: int, item: str, step: int) -> str:
+        time = START.replace(month=3 + step // 2, day=2 + 11 * (step % 2) + user % 3)
+        return f"{user};{item};4.99;{time.strftime(FORMS[form])}"
+
+    report = read(tmp_path, {"log.csv": make_log(f"user;item;price;{name}", row)})
+    assert report.state == "ready", report.errors
+    assert sorted(imported(tmp_path, "test")) == sorted(TRUE.values())
+    assert report.guess.columns["timestamp"] == name
+    assert "dates_ambiguous" not in codes(report)
+    assert sample(report, "fields_not_read")["column"] == "price"
+
+
+@pytest.mark.parametrize("unit", [1, 1000, 1_000_000])
+def test_numbers_are_times_by_their_values_and_ids_are_not(tmp_path: Path, unit: int) -> None:
+    def row(user: int, item: str, step: int) -> str:
+        return f"{user},{item},{1_700_000_000 - step},{(1_700_000_000 + step) * unit}"
+
+    report = read(tmp_path, {"log.csv": make_log("user,item,order_id,bought", row)})
+    assert report.guess.columns["timestamp"] == "bought"
+    assert sorted(imported(tmp_path, "test")) == sorted(TRUE.values())
+
+
+def test_dates_that_leave_day_and_month_open_are_reported(tmp_path: Path) -> None:
+    lines = make_log("user,item,date", lambda user, item, step: f"{user},{item},0{1 + step}/05/2026")
+    report = read(tmp_path / "open", {"log.csv": lines})
+    assert (report.state, count(report, "dates_ambiguous")) == ("ready", USERS * (ITEMS - 1))
+    assert sorted(imported(tmp_path / "open", "test")) == sorted(TRUE.values())
+    mixed = read(tmp_path / "mixed", {"log.csv": lines + b"1,i1,13/05/2026\n1,i2,05/13/2026\n"})
+    assert (mixed.state, count(mixed, "timestamp_invalid")) == ("rejected", 1)
+
+
+def test_interactions_at_one_time_stay_in_file_order_and_their_fraction_is_reported(tmp_path: Path) -> None:
+    lines = make_log(
+        "user,item,date", lambda user, item, step: f"{user},{item},2026-01-0{1 + step // 4}", reverse=False
+    )
+    report = read(tmp_path, {"log.csv": lines})
+    assert sorted(imported(tmp_path, "test")) == sorted(TRUE.values())
+    assert (count(report, "times_equal"), sample(report, "times_equal")["found"]) == (72, "100.0% of 72 interactions")
+    unequal = read(
+        tmp_path / "unequal", {"log.csv": make_log("user,item,ts", lambda user, item, step: f"{user},{item},{step}")}
+    )
+    assert "times_equal" not in codes(unequal)
+
+
+def make_recbole_splits() -> dict[str, bytes]:
+    """Write the files that RecBole's `benchmark_filename` names, for sequential recommendation."""
+    parts: dict[str, list[str]] = {"train": [], "valid": [], "test": []}
+    for user, items in TRUE.items():
+        for end in range(1, ITEMS):
+            part = "test" if end == ITEMS - 1 else "valid" if end == ITEMS - 2 else "train"
+            parts[part].append(f"{user}\t{' '.join(items[:end])}\t{items[end]}")
+    header = "user_id:token\titem_id_list:token_seq\titem_id:token"
+    return {f"ml.{part}.inter": "\n".join([header, *rows, ""]).encode() for part, rows in parts.items()}
+
+
+@pytest.mark.parametrize("task", [None, "recommendation"])
+def test_recboles_lists_of_items_are_histories_of_their_split(tmp_path: Path, task: str | None) -> None:
+    report = read(tmp_path, make_recbole_splits(), task=task)
+    assert report.state == "ready", report.errors
+    assert sorted(imported(tmp_path, "test")) == sorted(TRUE.values())
+    assert sorted(imported(tmp_path, "validation")) == sorted(items[:-1] for items in TRUE.values())
+    assert report.splits == {"train": USERS * 3, "validation": USERS, "test": USERS}
+    assert "history = item_id_list:token_seq" in report.reading
+
+
+@pytest.mark.parametrize("cell", ["a b c d{}", "[1, 2, 3, {}]", '["x", "y", "z{}"]', "7|8|9{}"])
+def test_sessions_in_a_column_are_histories(tmp_path: Path, cell: str) -> None:
+    rows = [f"{row}\t{cell.format(row % 5)}" for row in range(30)]
+    report = read(tmp_path, {"sessions.tsv": "\n".join(["session_id\titems", *rows, ""]).encode()})
+    assert report.state == "ready", report.errors
+    assert len(imported(tmp_path, "test")) == 30
+    assert all(len(items) >= 3 for items in imported(tmp_path, "test"))
+
+
+def test_lists_in_parquet_are_histories(tmp_path: Path) -> None:
+    data = make_parquet({"session": list(range(30)), "items": [["a", "b", f"c{row % 4}"] for row in range(30)]})
+    report = read(tmp_path, {"sessions.parquet": data})
+    assert report.state == "ready", report.errors
+    assert sorted(imported(tmp_path, "test"))[0] == ["a", "b", "c0"]
+
+
+def test_the_session_is_the_user_where_users_are_blank(tmp_path: Path) -> None:
+    """Diginetica's clicks: most sessions have no user."""
+    lines = make_log(
+        "sessionId;userId;itemId;timeframe;eventdate",
+        lambda user, item, step: f"{user};NA;{item};{step};2026-01-{1 + step:02d}",
+    )
+    report = read(tmp_path, {"train-item-views.csv": lines})
+    assert report.state == "ready", report.errors
+    assert sorted(imported(tmp_path, "test")) == sorted(TRUE.values())
+
+
+def test_lines_of_items_are_sessions_or_those_of_numbered_users(tmp_path: Path) -> None:
+    """Kosarak has a session per line, LightGCN a user and all items of one split."""
+    sessions = "".join(f"{5 + row % 7} {row % 3} {row % 4 + 10}{' 3' * (row % 2)}\n" for row in range(40))
+    report = read(tmp_path / "sessions", {"kosarak.dat": sessions.encode()})
+    assert (report.state, len(imported(tmp_path / "sessions", "test"))) == ("ready", 40)
+    assert "history = the line" in report.reading
+    train = "".join(f"{user} {' '.join(str(item) for item in range(user % 3 + 3))}\n" for user in range(20))
+    test = "".join(f"{user} {' '.join(str(item) for item in range(5, 6 + user % 2))}\n" for user in range(20))
+    report = read(tmp_path / "users", {"train.txt": train.encode(), "test.txt": test.encode()})
+    assert report.state == "ready", report.errors
+    assert imported(tmp_path / "users", "train")[0] == ["0", "1", "2"]
+    assert imported(tmp_path / "users", "test")[0] == ["0", "1", "2", "5"]
