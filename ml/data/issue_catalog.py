@@ -105,6 +105,18 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "Texts outside the class folders were left out. To pretrain on them, upload them as a separate dataset.",
         left_out="texts",
     ),
+    "list_not_learned": _warning(
+        "Lists of what was rejected, removed or not checked, and sample submissions, are not learned from; nor are "
+        "entries that no list of a split has, if there are such lists. Upload a list alone to use it.",
+        left_out="files",
+    ),
+    "file_beside_data": _note(
+        "Files that describe the data, such as README and LICENSE, are not read.", left_out="files"
+    ),
+    "split_without_labels": _warning(
+        "No row of a held-out split has a label, so the split was left out. Its labels are needed to judge a model.",
+        left_out="rows",
+    ),
     "file_ignored": _warning("Files of this type are not read here. Leave the file out.", left_out="files"),
     "folder_outside_splits": _error(
         "Some files are in a folder named train, validation or test, and some are not. Put all or none of them there."
@@ -189,6 +201,11 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     ),
     "audio_without_text": _warning(
         "No manifest lists this audio file, so it was left out. Add it with its text.", left_out="audio clips"
+    ),
+    "clip_in_no_split": _warning(
+        "The lists name train and a split to hold out, and none of them has this clip, so it was left out. Add it to a "
+        "list, or send the list of all clips alone.",
+        left_out="audio clips",
     ),
     "audio_listed_twice": _error("An audio file is listed twice. Keep the entry with the right text."),
     "segment_invalid": _error(
@@ -541,6 +558,14 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "interactions, and its metrics would be too high."
     ),
     # Labels and splits
+    "subjects_too_few": _warning(
+        "A column names what rows are about (a patient, a speaker), but too few to hold some out: their rows are in "
+        "several splits, and metrics are those on known ones. Add others, or name splits."
+    ),
+    "subjects_in_several_splits": _warning(
+        "Rows about one subject (a patient, a speaker) are in train and in a split that is held out, so that metrics "
+        "are those on known ones. Put all rows about one subject into one split."
+    ),
     "empty_dataset": _error("No rows are left for training. Send at least one valid row."),
     "missing_label": _error("Some rows have a label and some have none. Label all rows, or none."),
     "label_not_plain": _error(

@@ -24,7 +24,7 @@ DETAIL_NAME: Final = re.compile(
 
 
 class UnreadFields:
-    """Fields of one file that are not read, with the number of rows that have them."""
+    """Fields of one file that are not read, with their number of rows."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()

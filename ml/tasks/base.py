@@ -145,6 +145,8 @@ class Task(TaskAdapter):
     name: ClassVar[str]
     summary: ClassVar[str]
     slots: ClassVar[Mapping[str, Slot]]
+    #: Whether held-out rows are about other subjects (patients, speakers) than those of train.
+    separates_subjects: ClassVar[bool] = True
     #: Canonical columns that a dataset must have -> their column types.
     columns: ClassVar[Mapping[str, str]]
     #: Slot -> canonical column that its encoder reads. A name that is not a slot is a target with its own encoder.

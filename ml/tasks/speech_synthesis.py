@@ -82,6 +82,7 @@ class SpeechSynthesis(Task):
     slots: ClassVar[Mapping[str, Slot]] = {
         "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.SEQUENCE}), default_architecture="rnn")
     }
+    separates_subjects: ClassVar[bool] = False  # each voice is learned from train
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "audio": "audio"}
     encoded_columns: ClassVar[Mapping[str, str]] = {"text": "text", "audio": "audio"}
     encoders: ClassVar[Mapping[str, str]] = {"text": "characters", "audio": "mel_spectrogram"}

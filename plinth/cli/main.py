@@ -144,16 +144,10 @@ def upload(
     ] = None,
 ) -> None:
     """Upload a dataset and wait until the service has checked it."""
-    from plinth.cli.render import (
-        console,
-        make_train_command,
-        make_transfer_bar,
-        print_dataset_report,
-        print_next_step,
-    )
+    from plinth.cli import render
 
     with connect() as plinth:
-        with make_transfer_bar("uploading") as bar:
+        with render.make_transfer_bar("uploading") as bar:
             transfer = bar.add_task("", total=None)
             dataset = plinth.datasets.upload(
                 list(files),
@@ -165,12 +159,12 @@ def upload(
                 quoting=quoting,
                 on_progress=lambda sent, total: bar.update(transfer, completed=sent, total=total),
             )
-        with console.status(f"checking {dataset.name}@{dataset.version} ..."):
+        with render.console.status(f"checking {dataset.name}@{dataset.version} ..."):
             dataset = plinth.datasets.wait(dataset.id)
-        print_dataset_report(plinth.datasets.report(dataset.id))
+        render.print_dataset_report(plinth.datasets.report(dataset.id))
         counts = ", ".join(f"{split} {rows}" for split, rows in dataset.splits.items())
-        console.print(f"[green]{dataset.name}@{dataset.version} is ready[/]: {dataset.task}, {counts}")
-        print_next_step(make_train_command(dataset))
+        render.console.print(f"[green]{dataset.name}@{dataset.version} is ready[/]: {dataset.task}, {counts}")
+        render.print_next_step(render.make_train_command(dataset))
 
 
 @app.command()

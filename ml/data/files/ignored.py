@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import Final
 
 _IGNORED: Final = frozenset({"readme", "license", "licence", "notice", "changelog", "citation", "_about"})
 #: Suffixes of what corpora of translations bring beside each pair: where lines come from, and how sure they are.
 _SIDE_SUFFIXES: Final = (".ids", ".scores", ".xml", ".info", ".align", ".meta")
+
+
+#: What tools write beside the data of a dataset.
+_TOOL_FILES: Final = frozenset(
+    {
+        *("dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json", "croissant.json"),
+        *("md5sums.txt", "sha256sums.txt", "sha256sum.txt", "checksums.txt", "manifest.sha256"),
+    }
+)
+#: Lists of what was rejected or not checked, and templates of results.
+_NOT_LEARNED: Final = re.compile(
+    r"(sample|example)[_ -]?submissions?|submission[_ -]?(sample|template|format)|template"
+    r"|invalidated|rejected|removed|discarded|excluded|reported|unvalidated|unvalidated_sentences"
+)
+
+
+def is_tool_file(name: str) -> bool:
+    """Return whether a tool wrote the file beside the data: `dataset_infos.json`."""
+    return PurePosixPath(name).name.lower() in _TOOL_FILES
+
+
+def is_not_learned(name: str) -> bool:
+    """Return whether a list means "not these", by its name: `invalidated.tsv`, `sample_submission.csv`."""
+    return _NOT_LEARNED.fullmatch(PurePosixPath(name).name.lower().partition(".")[0]) is not None
 
 
 def is_ignored(name: str) -> bool:

@@ -40,8 +40,14 @@ class Batch:
     locations: Locations
     #: The split that the data names; None if it names none.
     split: str | None
-    #: Number of what each row belongs to, unique within its file; rows with one number stay in one split.
+    #: Number of what each row belongs to, unique within the file of the batch, or within the upload if rows have a file
+    #: each; rows with one number stay in one split.
     groups: Sequence[int] | None = None
+    #: Name of what each row is about (a patient, a speaker), "" for none; rows with one name stay in one split if there
+    #: are many names.
+    subjects: Sequence[str] | None = None
+    #: Name of the column of subjects.
+    subject_name: str = ""
 
 
 class Format(ABC):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ml.data.dataset import SPLITS
+from ml.data.dataset import SPLITS, TEST, VALIDATION
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.importing.staging import LABEL, NO_LABEL
 
@@ -46,11 +46,27 @@ def resolve_classes(staging: Staging, issues: IssueLog) -> tuple[list[str] | Non
     classes = sorted(set(names), key=natural_sort_key)
     code_of = {name: code for code, name in enumerate(classes)}
     new_codes = np.array([code_of[name] for name in names], dtype=np.int32)
-    unlabeled = np.flatnonzero(codes == NO_LABEL)
+    unlabeled = np.flatnonzero((codes == NO_LABEL) & ~find_unlabeled_splits(staging))
     for row in unlabeled[: issues.max_samples]:
         issues.add("missing_label", at=staging.locate(int(row), LABEL), rows=1)
     issues.add_more("missing_label", len(unlabeled) - issues.max_samples, rows=1)
     return classes, np.where(codes == NO_LABEL, NO_LABEL, new_codes[codes]).astype(np.int32)
+
+
+def find_unlabeled_splits(staging: Staging) -> np.ndarray:
+    """Return a mask of the rows of held-out splits without any label, bool [N].
+
+    It is empty if no row has a label.
+    """
+    codes, splits = staging.codes, staging.splits
+    mask = np.zeros(len(codes), dtype=bool)
+    if not staging.label_codes:
+        return mask
+    for split in (VALIDATION, TEST):
+        rows = splits == split
+        if rows.any() and (codes[rows] == NO_LABEL).all():
+            mask |= rows
+    return mask
 
 
 def count_classes(classes: list[str], codes: np.ndarray, splits: np.ndarray) -> dict[str, dict[str, int]]:

@@ -15,18 +15,19 @@ import numpy as np
 
 from ml.atomic_directory import atomic_directory
 from ml.data.dataset import SPLITS, TRAIN, DatasetSummary
+from ml.data.files.ignored import is_not_learned, is_tool_file
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.upload import UploadedFile
 from ml.data.flagged_rows import write_flagged_rows
 from ml.data.formats import FORMATS
 from ml.data.formats.base import UNLIKELY
 from ml.data.importing import writer
-from ml.data.importing.classes import FEW_ROWS, check_classes, count_classes, resolve_classes
+from ml.data.importing.classes import FEW_ROWS, check_classes, count_classes, find_unlabeled_splits, resolve_classes
 from ml.data.importing.duplicates import resolve_duplicates
 from ml.data.importing.flags import locate_flagged_rows
 from ml.data.importing.nested_archives import unpack
 from ml.data.importing.reading import describe_reading
-from ml.data.importing.splits import DROPPED, SplitPlan, assign_splits
+from ml.data.importing.splits import DROPPED, SplitPlan, assign_splits, report_subjects
 from ml.data.importing.staging import LABEL, NO_LABEL, Staging
 from ml.data.issues import DataRejected, IssueLog, Location
 from ml.data.limits import Limits
@@ -59,6 +60,10 @@ class DatasetRequirements(Protocol):
     @property
     def columns(self) -> Mapping[str, str]:
         """Required canonical columns -> their column types."""
+
+    @property
+    def separates_subjects(self) -> bool:
+        """True if held-out rows are about other subjects (patients, speakers) than train."""
 
     def check_dataset(self, summary: DatasetSummary) -> list[str]:
         """Return the reasons why a dataset does not fit, empty if it fits."""
@@ -177,7 +182,7 @@ class Importer:
         sources = self._drop_lists(sources, format, required_columns)
         if not sources:
             return
-        sources = self._unpack_archives(sources, extraction_folder, format, required_columns)
+        sources = self._select_files(self._unpack_archives(sources, extraction_folder, format, required_columns))
         format_class = _select_format(format, sources, required_columns)
         accepted = [source for source in sources if source.content in format_class.accepted_content]
         for source in sources:
@@ -266,6 +271,23 @@ class Importer:
             files += members or [source]
         return files
 
+    def _select_files(self, sources: list[UploadedFile]) -> list[UploadedFile]:
+        """Leave out the files of tools, and lists that mean "not these".
+
+        They are read if nothing else is there.
+        """
+        left_out = {
+            source.name: "file_beside_data" if is_tool_file(source.name) else "list_not_learned"
+            for source in sources
+            if is_tool_file(source.name) or is_not_learned(source.name)
+        }
+        selected = [source for source in sources if source.name not in left_out]
+        if not selected:
+            return sources
+        for name, code in left_out.items():
+            self.issues.add(code, at=Location(file=name))
+        return selected
+
     def finish(self, into: Path) -> ImportReport:
         """Check all rows together, write them unless there are errors, and return the report."""
         staging, issues = self.staging, self.issues
@@ -275,9 +297,16 @@ class Importer:
             return self._report(None, accepted=0, messages=[])
         classes, codes = resolve_classes(staging, issues)
         issues.leave_out_bad_rows(max_rows=int(self.max_bad_rows * (len(staging) + issues.rejected_rows)))
-        splits, messages = assign_splits(staging, self.split_plan)
+        if self.requirements and not self.requirements.separates_subjects:
+            staging.subject_name = ""
+        left_out = find_unlabeled_splits(staging)
+        if left_out.any():
+            at = staging.locate(int(np.flatnonzero(left_out)[0]))
+            issues.add("split_without_labels", at=at, count=int(left_out.sum()))
+        splits, messages = assign_splits(staging, self.split_plan, left_out)
         if issues.leaves_out_bad_rows and classes is not None:
             splits[codes == NO_LABEL] = DROPPED
+        report_subjects(staging, splits, issues)
         splits = resolve_duplicates(staging, codes, splits, issues)
         for column_type in staging.column_types.values():
             column_type.finish()
@@ -330,6 +359,13 @@ class Importer:
         ]
         return max(fitting, key=lambda name: len(self.tasks[name].columns), default=None)
 
+    def _describe_reading(self) -> str:
+        """Return what was read, in one line; empty if no format was chosen."""
+        if self._format is None:
+            return ""
+        columns = [*self.staging.column_types, *([LABEL] if self.staging.label_codes else [])]
+        return describe_reading(self._format, columns, self.issues)
+
     def _report(self, summary: DatasetSummary | None, *, accepted: int, messages: Sequence[str]) -> ImportReport:
         issues, staging = self.issues, self.staging
         is_rejected = issues.has_errors
@@ -356,7 +392,7 @@ class Importer:
             classes=summary.classes if summary else None,
             suggestions=[Suggestion(message=message) for message in messages],
             guess=guess,
-            reading=describe_reading(self._format, list(staging.column_types), issues) if self._format else "",
+            reading=self._describe_reading(),
             summary=None if is_rejected else summary,
         )
 

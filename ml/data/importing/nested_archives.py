@@ -27,7 +27,8 @@ def unpack(source: UploadedFile, into: Path, issues: IssueLog, limits: Limits) -
     """
     try:
         members = list_members(source, type(issues)(max_samples=0), limits)
-        names = [member.file for member in members if not is_ignored(member.file)]
+        notes = [member.file for member in members if is_ignored(member.file)]
+        names = [member.file for member in members if member.file not in notes]
         paths = {name: into / str(number) for number, name in enumerate(names)}
         into.mkdir()
         extract_members(source, paths, limits)
@@ -37,6 +38,8 @@ def unpack(source: UploadedFile, into: Path, issues: IssueLog, limits: Limits) -
     readable = [file for file in files if file.compression is None and file.content in READABLE_CONTENT]
     if readable:
         list_members(source, issues, limits)
+        for note in notes:
+            issues.add("file_beside_data", at=Location(file=note))
         for file in files:
             if file not in readable:
                 code = "archive_nested" if file.compression else "file_ignored"

@@ -19,7 +19,9 @@ _COLUMNS: Final = "columns"
 
 
 def describe_reading(format: Format, columns: Sequence[str], issues: IssueLog) -> str:
-    """Return the line, such as "read: text = description; not read: id, subject; 3 files not read: a.ids, ...".
+    """Return the line.
+
+    For example: "read: text = description; not read: id, subject; 3 files not read: a.ids, ...".
 
     Args:
         format: The format that read the files.

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ml.data.importing.staging import Staging
+    from ml.data.issues import IssueLog
 
 HELD_OUT_FRACTION: Final = 0.1
 MAX_VALIDATION_ROWS: Final = 10_000
 #: Column whose equal values may have many answers.
 PROMPT: Final = "prompt"
+#: With fewer patients, speakers or users than this, none can be held out.
+MIN_SUBJECTS: Final = 10
 #: 2^64 divided by the golden ratio, to combine hashes (Knuth, The Art of Computer Programming, volume 3, 6.4).
 HASH_MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 #: Split code of a row that is left out of the dataset.
@@ -85,19 +88,22 @@ def _parse_fractions(values: Mapping[str, Any]) -> tuple[float, float, float]:
     return train, validation, test
 
 
-def assign_splits(staging: Staging, plan: SplitPlan) -> tuple[np.ndarray, list[str]]:
+def assign_splits(staging: Staging, plan: SplitPlan, left_out: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Return the split code of every row, and messages about rows held out at random.
 
-    The codes are int8 [N] into `SPLITS`.
+    The codes are int8 [N] into `SPLITS`, `DROPPED` for the rows of the mask `left_out`, bool [N].
     """
     if plan.is_final:
         return staging.splits, []
-    if plan.fractions:
-        return _split_by_class(staging, np.arange(len(staging)), plan.fractions, seed=plan.seed), []
     splits = staging.splits
     splits[splits == NO_SPLIT] = TRAIN
-    if len(np.unique(splits)) == 1:
-        splits[:] = TRAIN
+    splits[left_out] = DROPPED
+    rows = np.flatnonzero(~left_out)
+    if plan.fractions:
+        splits[rows] = _split_by_class(staging, rows, plan.fractions, seed=plan.seed)
+        return splits, []
+    if len(np.unique(splits[rows])) == 1:
+        splits[rows] = TRAIN
     train = np.flatnonzero(splits == TRAIN)
     missing = [split for split in (VALIDATION, TEST) if not (splits == split).any()]
     if not missing or not len(train):
@@ -110,6 +116,8 @@ def assign_splits(staging: Staging, plan: SplitPlan) -> tuple[np.ndarray, list[s
         f"class (seed {plan.seed})"
         for split in missing
     ]
+    if subjects_to_separate(staging) is not None:
+        messages.append(f"Rows with one value of {staging.subject_name} are in one split.")
     return splits, messages
 
 
@@ -135,9 +143,13 @@ def _split_by_class(staging: Staging, rows: np.ndarray, fractions: Sequence[floa
 
 
 def group_rows(staging: Staging) -> np.ndarray:
-    """Return uint64 [N], equal for rows of one split: copies, and turns of a conversation."""
-    keys, groups = row_keys(staging), staging.groups
-    if groups is None:
+    """Return uint64 [N], equal for rows of one split.
+
+    These are copies, turns of a conversation, and rows about one subject.
+    """
+    keys = row_keys(staging)
+    memberships = [values for values in (staging.groups, subjects_to_separate(staging)) if values is not None]
+    if not memberships:
         return keys
     # Rows with one key join the groups of all of them; the root of a group is its first row.
     roots = np.arange(len(keys))
@@ -148,12 +160,45 @@ def group_rows(staging: Staging) -> np.ndarray:
             row = int(roots[row])
         return row
 
-    for values in (groups, keys):
+    for values in (*memberships, keys):
         _, firsts, inverse = np.unique(values, return_index=True, return_inverse=True)
         for row, first in enumerate(firsts[inverse].tolist()):
             one, other = sorted((find_root(row), find_root(first)))
             roots[other] = one
     return np.array([find_root(row) for row in range(len(roots))], dtype=np.uint64)
+
+
+def subjects_to_separate(staging: Staging) -> np.ndarray | None:
+    """Return uint64 [N], equal for rows about one subject.
+
+    None if there are too few subjects to hold some out.
+    """
+    subjects = staging.subjects
+    if not staging.subject_name or len(np.unique(subjects)) < MIN_SUBJECTS:
+        return None
+    has_none = np.flatnonzero(subjects == 0)
+    subjects[has_none] = has_none.astype(np.uint64) + np.uint64(1)
+    return subjects
+
+
+def report_subjects(staging: Staging, splits: np.ndarray, issues: IssueLog) -> None:
+    """Report too few subjects to hold some out, and subjects in several splits."""
+    name = staging.subject_name
+    subjects = staging.subjects
+    count = len(np.unique(subjects[subjects != 0]))
+    if not name or count < 2:
+        return
+    if count < MIN_SUBJECTS:
+        issues.add("subjects_too_few", actual=f"{name}: {count} values", expected=f"at least {MIN_SUBJECTS}")
+        return
+    has_subject = subjects != 0
+    learned = np.unique(subjects[has_subject & (splits == TRAIN)])
+    judged = np.unique(subjects[has_subject & np.isin(splits, (VALIDATION, TEST))])
+    shared = np.intersect1d(learned, judged)
+    if len(shared):
+        row = int(np.flatnonzero(np.isin(subjects, shared) & (splits != TRAIN) & (splits >= 0))[0])
+        actual = f"{len(shared):,} of {count:,} values of {name}"
+        issues.add("subjects_in_several_splits", at=staging.locate(row), actual=actual, count=len(shared))
 
 
 def row_keys(staging: Staging) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 from typing import IO, TYPE_CHECKING, Any, Final
 from zlib import crc32
 
@@ -88,6 +89,9 @@ class Staging:
         self._codes: list[np.ndarray] = []
         self._splits: list[np.ndarray] = []
         self._groups: list[np.ndarray] = []
+        self._subjects: list[np.ndarray] = []
+        #: Name of the column of subjects; "" without one.
+        self.subject_name = ""
         self._rows = 0
 
     def __len__(self) -> int:
@@ -123,8 +127,12 @@ class Staging:
         self._codes.append(codes[codes != _REJECTED])
         self._splits.append(np.full(len(rows), split, dtype=np.int8))
         if batch.groups is not None:
-            file = np.uint64(crc32((batch.locations.at(0).file or "").encode()) << 32)
-            self._groups.append(np.array(batch.groups, dtype=np.uint64)[rows] ^ file)
+            # Groups of a batch of several files are unique by themselves.
+            file = batch.locations.files if isinstance(batch.locations.files, str) else ""
+            number = np.uint64(crc32(file.encode()) << 32)
+            self._groups.append(np.array(batch.groups, dtype=np.uint64)[rows] ^ number)
+        self.subject_name = self.subject_name or batch.subject_name
+        self._subjects.append(_hash_names(batch.subjects, rows))
         self._starts.append(self._rows)
         self.segments.append(Segment(self._rows, batch.locations, rows, byte_ranges))
         self._rows += len(rows)
@@ -169,6 +177,11 @@ class Staging:
     def groups(self) -> np.ndarray | None:
         """Numbers of what rows belong to, uint64 [N]; None if the format names no groups."""
         return np.concatenate(self._groups) if self._groups else None
+
+    @property
+    def subjects(self) -> np.ndarray:
+        """Hashes of the subjects of rows, uint64 [N]; 0 for a row without one."""
+        return np.concatenate([np.empty(0, dtype=np.uint64), *self._subjects])
 
     def locate(self, row: int, column: str | None = None) -> Location:
         """Return the location of a staged row, or of one canonical column of it."""
@@ -245,3 +258,11 @@ class Staging:
     @cached_property
     def _label_type(self) -> ColumnType[Any]:
         return COLUMN_TYPES[LABEL](issues=self._issues, limits=self._limits)
+
+
+def _hash_names(names: Sequence[str] | None, rows: np.ndarray) -> np.ndarray:
+    """Return a hash of the name of each row, uint64 [len(rows)]; 0 for no name."""
+    if names is None:
+        return np.zeros(len(rows), dtype=np.uint64)
+    hashes = (blake2b(names[row].encode(), digest_size=8).digest() if names[row] else bytes(8) for row in rows.tolist())
+    return np.frombuffer(b"".join(hashes), dtype=np.uint64)

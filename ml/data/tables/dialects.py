@@ -91,7 +91,7 @@ class _Reading:
         self.regular_rows += not record.problem and len(record.cells) == self.width
 
     def add_quoted(self, record: Record) -> None:
-        """Count the cells of a row by whether a writer that quotes only where it must would quote them."""
+        """Count the cells of a row with and without a need for quotes."""
         if record.problem:
             return
         self.swallows_rows |= swallows_rows(record.text, self.dialect.delimiter, self.width)
@@ -105,7 +105,7 @@ class _Reading:
 
     @property
     def unneeded_quotes(self) -> int:
-        """Number of cells in quotes that neither need them nor stand in a column that is quoted throughout."""
+        """Number of cells in quotes without need, outside of columns quoted throughout."""
         return sum(count for column, count in self.quoted_cells.items() if self.bare_cells[column])
 
 
@@ -115,10 +115,10 @@ def detect_dialect(
     quoting: str | None = None,
     delimiters: Sequence[str] = DELIMITERS,
 ) -> DetectedDialect:
-    """Return the dialect by which most rows have as many cells as the first, over the whole file.
+    """Return the dialect by which most rows have as many cells as the first.
 
-    Memory is constant. If two ways of quoting read every row, quotes enclose cells where a writer needed them or
-    quoted a whole column; in tabs or bars, quotes around some other cells are characters.
+    All rows count, and memory is constant. If two ways of quoting read every row, quotes enclose cells where a writer
+    needed them or quoted a whole column; in tabs or bars, quotes around some other cells are characters.
 
     Args:
         open_lines: Opens the lines of the file anew.
@@ -193,7 +193,7 @@ class _Escapes:
 
     @property
     def is_complete(self) -> bool:
-        """Whether backslashes escape only what a writer must escape, and every quote has one."""
+        """True if backslashes escape only what they must, and every quote."""
         return bool(self.needed) and not self.others and not self.bare_quotes
 
 
@@ -265,7 +265,10 @@ def _choose(readings: Sequence[_Reading]) -> tuple[_Reading, Evidence]:
 
 
 def _choose_by_need(doubled: _Reading, none: _Reading) -> tuple[_Reading, Evidence]:
-    """Choose between quotes that enclose cells and quotes that are characters, if every row is regular in both."""
+    """Choose between quotes that enclose cells and quotes that are characters.
+
+    Every row is regular in both readings.
+    """
     if not doubled.needed_quotes and not doubled.quoted_cells:
         return doubled, "none"
     if doubled.swallows_rows:

@@ -89,7 +89,9 @@ def _read_delimited(
 
 
 def check_width(record: Record, width: int, at: Location, issues: IssueLog) -> list[str] | None:
-    """Return the cells of a row, or None if it has another number of them, which becomes an issue.
+    """Return the cells of a row; None if it has another number of them.
+
+    Such a row becomes an issue.
 
     Quotes that enclose no cell are characters.
     """

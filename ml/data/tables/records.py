@@ -82,7 +82,9 @@ def read_records(
 
 
 def swallows_rows(text: str, delimiter: str, width: int) -> bool:
-    """Return whether each line of a quoted text is a row of `width` cells, so that its quotes enclose no cell.
+    """Return whether each line of a quoted text is a row of `width` cells.
+
+    Its quotes then enclose no cell.
 
     Sentences contain commas, so that a cell of two or three lines may look like that.
     """

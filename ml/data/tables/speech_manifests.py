@@ -28,6 +28,7 @@ from ml.data.tables.column_aliases import ALIASES
 from ml.data.tables.manifests import DialectDetection, check_width
 from ml.data.tables.records import Dialect, Record, read_records
 from ml.data.tables.unnamed_speech_columns import PRINTED_TEXT, name_columns
+from ml.data.unread_fields import UnreadFields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -74,11 +75,13 @@ _INSPECTED_ROWS: Final = 1000
 
 
 class ManifestContext(NamedTuple):
-    """What a manifest is read with."""
+    """Detection of the dialect, known audio files and unread fields of a manifest."""
 
     detect_dialect: DialectDetection
     #: Returns whether a name is that of an audio file of the upload.
     is_known: Callable[[str], bool]
+    #: Receives the fields that are not read.
+    unread: UnreadFields | None = None
 
 
 class AudioSegment(NamedTuple):
@@ -155,6 +158,8 @@ def read_entries(
         except ValueError as error:
             issues.add("segment_invalid", at=at, actual=error, expected="seconds, such as 3.5", rows=1)
             continue
+        if context.unread is not None:
+            context.unread.add_all(cells, _used_names(cells, columns, label_name), replace(at, row=None, line=None))
         yield replace(entry, segment=segment)
 
 
@@ -241,7 +246,10 @@ def _read_delimited(
 def _join_last(
     record: Record, header: Sequence[str], dialect: Dialect | None, at: Location, issues: IssueLog
 ) -> Record:
-    """Join the cells behind the last column to it, if it is a text: a comma there belongs to it."""
+    """Join the cells behind the last column to it, if it is a text.
+
+    A comma there belongs to the text.
+    """
     last = len(header) - 1
     is_text = header[last] in ALIASES["text"] and dialect is not None and dialect.delimiter in _SENTENCE_DELIMITERS
     if dialect is None or not is_text or len(record.cells) <= len(header):
@@ -251,7 +259,7 @@ def _join_last(
 
 
 def _choose_dialect(manifest: str, text: str, context: ManifestContext) -> Dialect | None:
-    """Return the dialect of a manifest; None if a line is divided at its first blank.
+    """Return the dialect; None if a line is divided at its first blank.
 
     Without a line of names, it is the one whose first column names most audio files.
     """
@@ -299,6 +307,20 @@ def _to_entry(
         split=(parse_split(split_cell) if split_cell else None) or manifest_split,
         at=at,
     )
+
+
+def _used_names(cells: Mapping[str, Any], columns: Mapping[str, str | int], label: str | None) -> set[str]:
+    """Return the names of the fields of a row that are read."""
+    names = {str(column).lower() for column in columns.values()} | ({label} if label else set())
+    for canonical, aliases in (
+        ("audio", FILE_COLUMN_NAMES),
+        ("text", (*ALIASES["text"], PRINTED_TEXT)),
+        ("speaker", ALIASES["speaker"]),
+        ("split", SPLIT_COLUMN_NAMES),
+    ):
+        first = next((name for name in aliases if not _is_blank(cells.get(name))), None)
+        names |= {first} if first and canonical not in columns else set()
+    return names | {"offset", "duration", PRINTED_TEXT, *(name for pair in _START_AND_END for name in pair)}
 
 
 def _choose_label(cells: Mapping[str, Any]) -> str | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Final
+from zlib import crc32
 
+from ml.data.dataset import SPLITS
 from ml.data.files import audio
 from ml.data.files.archives import list_members, read_members
-from ml.data.files.ignored import is_ignored
+from ml.data.files.ignored import is_ignored, is_not_learned
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.text import read_text
 from ml.data.files.upload import parse_split
@@ -25,12 +27,17 @@ from ml.data.tables.speech_manifests import (
     is_manifest,
     read_entries,
 )
+from ml.data.unread_fields import UnreadFields
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from ml.data.files.upload import FileContent, UploadedFile
 
+_SPEAKER: Final = "speaker"
+#: Lists of Common Voice, and those of clips that were rejected, or that nobody has checked.
+_COMMON_VOICE_LISTS: Final = frozenset({"validated", "invalidated", "other", "reported", "train", "dev", "test"})
+_UNCHECKED_LISTS: Final = frozenset({"invalidated", "other", "reported", "unvalidated"})
 OPTIONAL_COLUMNS: Final = ("text", "label", "speaker")
 
 
@@ -70,7 +77,8 @@ class SpeechFiles(Format):
         If there is a manifest, files that it does not name are left out.
         """
         sources_by_file, manifests = self._list_files()
-        entries = self._read_entries(list(sources_by_file), manifests)
+        entries = self._read_entries(list(sources_by_file), self._select_lists(manifests))
+        entries = self._drop_unlisted(entries, sources_by_file)
         clips_by_file: dict[str, list[Clip]] = {}
         for clip in entries:
             clips_by_file.setdefault(clip.file, []).append(clip)
@@ -88,6 +96,40 @@ class SpeechFiles(Format):
             for clip in clips_by_file[file]
         )
         yield from self._batches(contents, entries, sources_by_file, columns)
+
+    def _select_lists(self, manifests: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Leave out lists that mean "not these", unless nothing else is there.
+
+        Common Voice's `other` are clips that nobody has checked; it is such a list beside others of Common Voice.
+        """
+        stems = {name: PurePosixPath(name).stem.lower() for name in manifests}
+        is_common_voice = len(_COMMON_VOICE_LISTS & set(stems.values())) > 1
+        left_out = [
+            name
+            for name, stem in stems.items()
+            if is_not_learned(name) or (is_common_voice and stem in _UNCHECKED_LISTS)
+        ]
+        if not left_out or len(left_out) == len(manifests):
+            return dict(manifests)
+        for name in left_out:
+            self.issues.add("list_not_learned", at=Location(file=name))
+        return {name: content for name, content in manifests.items() if name not in left_out}
+
+    def _drop_unlisted(
+        self, entries: dict[Clip, ManifestEntry], sources_by_file: Mapping[str, UploadedFile]
+    ) -> dict[Clip, ManifestEntry]:
+        """Leave out clips without a split, if lists name train and another split.
+
+        Common Voice's `validated` has clips that no split has: the speakers of its test set, for example.
+        """
+        splits = {clip: _split_of(clip.file, entry, sources_by_file[clip.file]) for clip, entry in entries.items()}
+        listed = {entry.split for entry in entries.values()} - {None}
+        if len(listed) < 2 or SPLITS[0] not in listed:
+            return entries
+        for clip, split in splits.items():
+            if split is None:
+                self.issues.add("clip_in_no_split", at=entries[clip].at, actual=clip.name)
+        return {clip: entry for clip, entry in entries.items() if splits[clip] is not None}
 
     def _choose_columns(self, entries: Collection[ManifestEntry]) -> list[str]:
         """Return the columns beside the audio, with a text or a label.
@@ -176,10 +218,11 @@ class SpeechFiles(Format):
                 self.issues.add("file_ignored", at=Location(file=name), expected=expected)
                 continue
             try:
-                for entry in read_entries(
-                    name, manifests[name], self.requested_columns, self._context(name, index), self.issues
-                ):
+                unread = UnreadFields()
+                context = self._context(name, index, unread)
+                for entry in read_entries(name, manifests[name], self.requested_columns, context, self.issues):
                     self._add_entry(entries, entry, name, index)
+                unread.report(self.issues)
             except DataRejected as rejection:
                 self.issues.record(rejection, at=Location(file=name))
         return entries
@@ -208,8 +251,8 @@ class SpeechFiles(Format):
         except DataRejected:
             return False
 
-    def _context(self, manifest: str, index: AudioFileIndex) -> ManifestContext:
-        return ManifestContext(self.detect_dialect, lambda name: index.find(name, manifest) is not None)
+    def _context(self, manifest: str, index: AudioFileIndex, unread: UnreadFields | None = None) -> ManifestContext:
+        return ManifestContext(self.detect_dialect, lambda name: index.find(name, manifest) is not None, unread)
 
     def _read_audio(self, source: UploadedFile, files: set[str]) -> Iterator[tuple[str, bytes | DataRejected]]:
         if source.content != "audio":
@@ -259,7 +302,15 @@ def _batch(
     split: str | None,
 ) -> Batch:
     texts = {name: [getattr(entries[clip], name) or "" for clip in clips] for name in columns}
-    return Batch({"audio": encoded, **texts}, Locations([clip.name for clip in clips]), split)
+    return Batch(
+        {"audio": encoded, **texts},
+        Locations([clip.name for clip in clips]),
+        split,
+        # Parts of one file belong together, and so do the clips of one speaker.
+        groups=[crc32(clip.file.encode()) for clip in clips],
+        subjects=texts.get(_SPEAKER),
+        subject_name=_SPEAKER if _SPEAKER in texts else "",
+    )
 
 
 def _cut(data: bytes, clip: Clip, entry: ManifestEntry) -> bytes | DataRejected:

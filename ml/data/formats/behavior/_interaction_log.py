@@ -191,13 +191,16 @@ class InteractionLog:
 
     @property
     def has_binary_ratings(self) -> bool:
-        """Whether all ratings are 0 or 1, so that 0 is no interaction."""
+        """True if all ratings are 0 or 1, so that 0 is no interaction."""
         ratings = np.frombuffer(self._ratings, dtype=np.float32) if len(self) else np.empty(0, dtype=np.float32)
         values = set(np.unique(ratings[~np.isnan(ratings)]).tolist())
         return values == {0.0, 1.0}
 
     def _is_taken(self) -> np.ndarray:
-        """Return a mask of the events that are no mark of 0, bool [E]; the others become issues."""
+        """Return a mask of the events that are interactions, bool [E].
+
+        Marks of 0 become issues.
+        """
         is_taken = ~(np.array(self._signals, dtype=np.float32) <= 0)
         if self.has_binary_ratings:
             is_taken &= np.array(self._ratings, dtype=np.float32) != 0
@@ -232,7 +235,10 @@ class InteractionLog:
         return times
 
     def _report_ties(self, order: np.ndarray, users: np.ndarray, times: np.ndarray) -> None:
-        """Report the events of one user at one time, whose order is that of the files."""
+        """Report events of one user at one time.
+
+        Their order is that of the files.
+        """
         if not self._timed_count:
             return
         is_tied = (np.diff(users[order]) == 0) & (np.diff(times[order]) == 0)

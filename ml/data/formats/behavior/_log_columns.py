@@ -1,4 +1,4 @@
-"""Columns of a log of interactions: which of them is the user, the item, the time, a list of items or a mark."""
+"""Columns of a log of interactions: user, item, time, list of items, mark."""
 
 from __future__ import annotations
 
@@ -105,7 +105,10 @@ def refine_layout(layout: LogLayout, rows: Sequence[Sequence[Any]], requested: M
 
 
 def parse_signal(cell: Any) -> float | None:
-    """Return a mark or rating as a number, None for a blank one; raises `DataRejected` for anything else."""
+    """Return a mark or rating as a number; None for a blank one.
+
+    Raises `DataRejected` for anything else.
+    """
     text = "" if cell is None else str(cell).strip().lower()
     if text in BLANK_CELLS:
         return None
@@ -118,7 +121,10 @@ def parse_signal(cell: Any) -> float | None:
 
 
 def parse_items(cell: Any) -> list[Any]:
-    """Return the items of a cell: a list, JSON of one, or names divided by blanks, commas or bars."""
+    """Return the items of a cell.
+
+    It is a list, JSON of one, or names divided by blanks, commas or bars.
+    """
     if isinstance(cell, list):
         return cell
     text = "" if cell is None else str(cell).strip()

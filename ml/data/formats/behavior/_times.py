@@ -31,7 +31,7 @@ _LATEST_SECONDS: Final = 2_208_988_800
 
 
 class ParsedTime(NamedTuple):
-    """A time in seconds since 1970, read with the month first, and with the day first."""
+    """A time in seconds since 1970, with the month first and the day first."""
 
     month_first: float | None
     day_first: float | None
@@ -39,7 +39,7 @@ class ParsedTime(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Whether the order of day and month matters."""
+        """True if the order of day and month matters."""
         return self.month_first is not self.day_first and self.month_first != self.day_first
 
 
@@ -56,7 +56,7 @@ def parse_time(cell: Any) -> ParsedTime:
 
 
 def is_time(cell: Any) -> bool:
-    """Return whether a cell is a date, or a number that is a time of 1990 to 2040."""
+    """Return whether a cell is a date, or a number from 1990 to 2040."""
     try:
         number = float(cell)
     except (TypeError, ValueError):
@@ -91,7 +91,10 @@ def _parser(form: str) -> Any:
 
 
 def _parse_numeric_date(match: re.Match[str], cell: Any) -> ParsedTime:
-    """Return a date of numbers: with dots the day is first, with slashes it may be the month."""
+    """Return a date of numbers.
+
+    With dots the day is first, with slashes it may be the month.
+    """
     first, sign, second, third, clock = match.groups()
     if len(first) == 4:
         date = _to_date(first, second, third, clock)
@@ -107,7 +110,10 @@ def _parse_numeric_date(match: re.Match[str], cell: Any) -> ParsedTime:
 
 
 def _to_date(year: str, month: str, day: str, clock: str | None) -> datetime | None:
-    """Return a date, or None if there is none; two digits are a year from 1970 to 2069."""
+    """Return a date, or None if there is none.
+
+    Two digits are a year from 1970 to 2069.
+    """
     number = int(year)
     if len(year) <= 2:
         number += 1900 if number >= 70 else 2000

@@ -216,7 +216,10 @@ class Interactions(Format):
                 self._add_row(source, fields, at, log, sessions)
 
     def _records(self, source: UploadedFile, encoding: str, start: Sequence[str]) -> Callable[[], Iterator[Record]]:
-        """Return a function that reads the rows anew; their delimiter is MovieLens's, a blank or a usual one."""
+        """Return a function that reads the rows anew.
+
+        Their delimiter is that of MovieLens, a blank or a usual one.
+        """
         lines = partial(open_lines, source, encoding, self.limits)
         if {len(line.split(MOVIELENS_DELIMITER)) > 1 for line in start} == {True}:
             dialect = Dialect(MOVIELENS_DELIMITER, "none")
@@ -261,7 +264,10 @@ class Interactions(Format):
         log: InteractionLog,
         sessions: list[History],
     ) -> None:
-        """Add an event, or a session if the row has a list of items; the item beside it is the one to predict."""
+        """Add an event, or a session if the row has a list of items.
+
+        The item beside the list is the one to predict.
+        """
         if "history" not in fields:
             log.add(
                 fields["user"],
@@ -394,7 +400,7 @@ def _are_lines_of_ids(start: Sequence[str]) -> bool:
 
 
 def _are_consecutive(numbers: Sequence[int]) -> bool:
-    """Return whether numbers count up one by one."""
+    """Return whether each number is one more than the last."""
     return len(numbers) > 1 and all(after - before == 1 for before, after in itertools.pairwise(numbers))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ml.data.formats.base import Format
+from ml.data.formats.tables._memberships import Memberships, find_memberships, hide, without_memberships
 from ml.data.issues import Location
 from ml.data.tables.column_aliases import CANONICAL_COLUMNS, NON_DATA_NAME
+from ml.data.tables.column_detection import detect_columns
 from ml.data.tables.layout import FEATURES
 
 if TYPE_CHECKING:
@@ -28,13 +30,41 @@ class TableFormat(Format):
     columns: ClassVar[Mapping[str, str]] = CANONICAL_COLUMNS
     has_columns = True
 
-    def report_layout(self, source: UploadedFile, layout: Layout, columns: Sequence[CellColumn]) -> None:
+    def detect_layout(
+        self,
+        source: UploadedFile,
+        columns: Sequence[CellColumn],
+        samples: Sequence[Sequence[Any]],
+        *,
+        has_header: bool,
+    ) -> tuple[Layout, Memberships]:
+        """Detect the columns to read, and report all others.
+
+        `samples` are the first cells of each column.
+
+        Raises `DataRejected` if a request is invalid, or a required column is missing.
+        """
+        memberships = find_memberships(columns, samples, self.requested_columns) if has_header else Memberships()
+        requested = without_memberships(self.requested_columns)
+        layout = detect_columns(
+            hide(columns, memberships), requested, has_header=has_header, required=self.required_columns
+        )
+        names = memberships.names(columns)
+        self.detected_columns = self.detected_columns or {**layout.to_request(columns), **names}
+        self.report_layout(source, layout, columns, members=names)
+        return layout, memberships
+
+    def report_layout(
+        self, source: UploadedFile, layout: Layout, columns: Sequence[CellColumn], *, members: Mapping[str, str]
+    ) -> None:
         """Report guesses about the columns of a file, and columns that are not read."""
         at = Location(file=source.name)
         if layout.is_shape_assumed:
             self.issues.add("pixels_shape_assumed", at=at, actual=f"{len(layout.pixels)} columns")
         names = layout.names(columns)
-        read = ", ".join(f"{canonical} = {name}" for canonical, name in names.items()) or "the image"
+        read_line = ", ".join(f"{canonical} = {name}" for canonical, name in {**names, **members}.items())
+        read_line = read_line or "the image"
+        unread = [name for name in layout.unread(columns) if name not in members.values()]
         if layout.is_text_guessed:
             self.issues.add("text_column_guessed", at=at, actual=f"text = {names['text']}")
         if layout.is_label_guessed:
@@ -42,17 +72,17 @@ class TableFormat(Format):
         if any(
             len(layout.positions_of(canonical)) > 1 and canonical not in ("prompt", FEATURES) for canonical in names
         ):
-            self.issues.add("columns_joined", at=at, actual=read)
+            self.issues.add("columns_joined", at=at, actual=read_line)
         is_text_alone = "text" in layout.columns and not layout.columns.keys() & _TARGETS
-        labels = [column.name for column in columns if _may_be_label(column, layout.unread(columns))]
+        labels = [column.name for column in columns if _may_be_label(column, unread)]
         if self.required_columns is None and is_text_alone and labels:
-            self.issues.add("label_not_named", at=at, actual=", ".join(labels), expected=f"read: {read}")
-        for name in layout.unread(columns):
+            self.issues.add("label_not_named", at=at, actual=", ".join(labels), expected=f"read: {read_line}")
+        for name in unread:
             at = Location(file=source.name, column=name)
             # Columns that number the rows bring nothing to learn.
             code = "details_not_read" if NON_DATA_NAME.fullmatch(name.strip()) else "fields_not_read"
             self.issues.add(
-                code, at=at, actual=f"not read: {name or 'a column without a name'}", expected=f"read: {read}"
+                code, at=at, actual=f"not read: {name or 'a column without a name'}", expected=f"read: {read_line}"
             )
 
 

@@ -32,9 +32,8 @@ from ml.data.tables.cells import (
     read_cells,
 )
 from ml.data.tables.column_aliases import CANONICAL_COLUMNS
-from ml.data.tables.column_detection import detect_columns
 from ml.data.tables.dialects import DELIMITERS
-from ml.data.tables.layout import CellColumn, Layout
+from ml.data.tables.layout import CellColumn
 from ml.data.tables.pixels import PixelReader
 from ml.data.tables.records import read_records
 
@@ -42,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ml.data.files.upload import FileContent, UploadedFile
+    from ml.data.formats.tables._memberships import Memberships
+    from ml.data.tables.layout import Layout
     from ml.data.tables.records import Dialect, Record
 
 #: A longer cell in the first row is a sentence, so the table has no header.
@@ -60,6 +61,7 @@ class TableDescription:
     has_header: bool
     columns: tuple[CellColumn, ...]
     layout: Layout
+    memberships: Memberships
     #: Whether the first line is Excel's `sep=;`, not a row of the table.
     has_delimiter_line: bool = False
 
@@ -112,7 +114,10 @@ class Csv(TableFormat):
                 yield from _FileReader(self, source, table, pixels).batches(text)
 
     def _describe_table(self, source: UploadedFile) -> TableDescription | None:
-        """Detect the dialect by the whole file, and the columns by its first rows; None for a file without any row."""
+        """Detect the dialect by the whole file, and the columns by its first rows.
+
+        Returns None for a file without any row.
+        """
         encoding = detect_encoding(source, type(self.issues)(max_samples=0), self.limits)
         lines = partial(open_lines, source, encoding, self.limits)
         first = next((line for line in lines() if line.strip()), "")
@@ -135,21 +140,17 @@ class Csv(TableFormat):
         if has_header and len(records) == 1:
             return None
         columns = _describe_columns(records, has_header=has_header)
-        layout = self._detect_layout(source, columns, has_header=has_header)
+        samples = list(zip(*(cells for cells in records[has_header:] if len(cells) == width), strict=True))
+        layout, memberships = self.detect_layout(source, columns, samples, has_header=has_header)
         return TableDescription(
             dialect,
             self.requested_quoting is not None,
             has_header,
             columns,
             layout,
+            memberships,
             has_delimiter_line=delimiter_line is not None,
         )
-
-    def _detect_layout(self, source: UploadedFile, columns: Sequence[CellColumn], *, has_header: bool) -> Layout:
-        layout = detect_columns(columns, self.requested_columns, has_header=has_header, required=self.required_columns)
-        self.detected_columns = self.detected_columns or layout.to_request(columns)
-        self.report_layout(source, layout, columns)
-        return layout
 
 
 class _FileReader:
@@ -169,7 +170,7 @@ class _FileReader:
         self._is_header_next = table.has_header
 
     def batches(self, text: IO[str]) -> Iterator[Batch]:
-        """Read block by block until the first quotation mark, or all of a file without quoting.
+        """Read block by block, up to the first quote if quotes may enclose cells.
 
         After one, the end of a line may not be the end of a row, and all further rows are read cell by cell.
         """
@@ -194,7 +195,7 @@ class _FileReader:
         if not body or not first.strip() or "\n\n" in block or self._has_quoted_cell(block):
             return None
         types: dict[str, pa.DataType] = {str(index): pa.float32() for index in layout.pixels}
-        types |= {str(index): pa.string() for index in layout.cell_positions}
+        types |= {str(index): pa.string() for index in (*layout.cell_positions, *self._table.memberships.positions)}
         encoded = body.encode()
         try:
             return pa_csv.read_csv(
@@ -222,7 +223,8 @@ class _FileReader:
             )
             cells = layout.cells({index: part.column(str(index)).to_pylist() for index in layout.cell_positions})
             pixels = [part.column(str(index)).to_numpy() for index in layout.pixels]
-            yield self._batch(cells, np.stack(pixels, axis=1) if pixels else None, locations)
+            members = {index: part.column(str(index)).to_pylist() for index in self._table.memberships.positions}
+            yield from self._batches(cells, np.stack(pixels, axis=1) if pixels else None, members, locations)
         self._row += len(table)
         self._line += len(table) + header_lines
 
@@ -238,7 +240,7 @@ class _FileReader:
         yield from self._convert_records(batch)
 
     def _has_quoted_cell(self, block: str) -> bool:
-        """Return whether a quote opens a cell that is no text; such a row is rejected."""
+        """Return whether rows must be checked for quotes outside of texts."""
         return '"' in block and bool(self._table.plain_positions) and not self._table.is_quoting_requested
 
     def _records(self, text_lines: Iterable[str]) -> Iterator[NumberedRecord]:
@@ -265,7 +267,10 @@ class _FileReader:
                 yield NumberedRecord(record.line, self._row, record.cells)
 
     def _quoting_problem(self, record: Record, width: int) -> str | None:
-        """Return why a row has bad quoting; None if its quotes enclose cells, or are characters of a text."""
+        """Return why a row has bad quoting.
+
+        None if its quotes enclose cells, or are characters of a text.
+        """
         if self._table.is_quoting_requested or len(record.cells) != width:
             return record.problem
         is_bare = record.problem is not None or self._table.dialect.quoting == "none"
@@ -291,7 +296,9 @@ class _FileReader:
         locations = Locations(self._source.name, rows=lines_and_rows[1], lines=lines_and_rows[0], names=self._names)
         cells = layout.cells({index: [record.cells[index] for record in records] for index in layout.cell_positions})
         numbers = [[float(record.cells[index]) for index in layout.pixels] for record in records]
-        yield self._batch(cells, np.array(numbers, dtype=np.float32) if layout.pixels else None, locations)
+        members = {index: [record.cells[index] for record in records] for index in self._table.memberships.positions}
+        array = np.array(numbers, dtype=np.float32) if layout.pixels else None
+        yield from self._batches(cells, array, members, locations)
 
     def _has_numeric_pixels(self, record: NumberedRecord) -> bool:
         line, row, cells = record
@@ -304,9 +311,16 @@ class _FileReader:
                 return False
         return True
 
-    def _batch(self, cells: Mapping[str, Sequence[str]], pixels: np.ndarray | None, locations: Locations) -> Batch:
+    def _batches(
+        self,
+        cells: Mapping[str, Sequence[str]],
+        pixels: np.ndarray | None,
+        members: Mapping[int, Sequence[str]],
+        locations: Locations,
+    ) -> Iterator[Batch]:
         """Convert cells to values; rows that cannot be converted are left out."""
         values, retained_rows = read_cells(cells, locations, self._issues)
+        members = {index: [column[row] for row in retained_rows] for index, column in members.items()}
         columns: dict[str, Any] = dict(values)
         if pixels is not None:
             locations = locations.take(retained_rows)
@@ -315,7 +329,11 @@ class _FileReader:
                 "image": images,
                 **{name: [column[index] for index in retained_rows] for name, column in values.items()},
             }
-        return Batch(columns, locations.take(retained_rows), self._source.split)
+            members = {index: [column[row] for row in retained_rows] for index, column in members.items()}
+        batch = Batch(columns, locations.take(retained_rows), self._source.split)
+        yield from self._table.memberships.divide(
+            batch, members, requested_split=self._source.requested_split, issues=self._issues
+        )
 
 
 def _describe_columns(records: Sequence[Sequence[str]], *, has_header: bool) -> tuple[CellColumn, ...]:

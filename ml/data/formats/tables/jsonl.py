@@ -10,6 +10,7 @@ import numpy as np
 
 from ml.data.files.text import open_text, read_lines
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch
+from ml.data.formats.tables._memberships import Memberships
 from ml.data.formats.tables._table_format import TableFormat
 from ml.data.issues import Location
 from ml.data.locations import Locations
@@ -23,7 +24,6 @@ from ml.data.tables.cells import (
     read_cells,
 )
 from ml.data.tables.column_aliases import TRANSLATION
-from ml.data.tables.column_detection import detect_columns
 from ml.data.tables.layout import CellColumn
 from ml.data.tables.pixels import PixelReader
 
@@ -59,23 +59,25 @@ class Jsonl(TableFormat):
 
     def _read_file(self, source: UploadedFile, *, pixels: PixelReader) -> Iterator[Batch]:
         layout: Layout | None = None
+        memberships = Memberships()
         columns: list[CellColumn] = []
         names: list[str] = []
         for objects in self._batches(source):
             if layout is None:
                 columns = _describe_columns([cells for _, _, cells in objects[:INSPECTED_ROWS]])
                 names = [column.name for column in columns]
-                layout = self._detect_layout(source, columns)
+                samples = [[cells.get(name) for _, _, cells in objects[:INSPECTED_ROWS]] for name in names]
+                layout, memberships = self.detect_layout(source, columns, samples, has_header=True)
             pixel_names = [names[index] for index in layout.pixels]
             readable = [record for record in objects if self._has_numeric_pixels(source, record, pixel_names)]
             if readable:
-                yield self._batch(source, readable, columns, layout, pixels)
-
-    def _detect_layout(self, source: UploadedFile, columns: Sequence[CellColumn]) -> Layout:
-        layout = detect_columns(columns, self.requested_columns, has_header=True, required=self.required_columns)
-        self.detected_columns = self.detected_columns or layout.to_request(columns)
-        self.report_layout(source, layout, columns)
-        return layout
+                batch, rows = self._batch(source, readable, columns, layout, pixels)
+                members = {
+                    index: [readable[row].cells.get(names[index]) for row in rows] for index in memberships.positions
+                }
+                yield from memberships.divide(
+                    batch, members, requested_split=source.requested_split, issues=self.issues
+                )
 
     def _has_numeric_pixels(self, source: UploadedFile, record: NumberedObject, pixel_names: Sequence[str]) -> bool:
         for name in pixel_names:
@@ -94,8 +96,11 @@ class Jsonl(TableFormat):
         columns_of_file: Sequence[CellColumn],
         layout: Layout,
         pixels: PixelReader,
-    ) -> Batch:
-        """Convert cells to values; rows that cannot be converted are left out."""
+    ) -> tuple[Batch, list[int]]:
+        """Convert cells to values; rows that cannot be converted are left out.
+
+        Also returns the indices of the remaining rows.
+        """
         lines_and_rows = np.array([(line, row) for line, row, _ in objects], dtype=np.int64).T
         names = [column.name for column in columns_of_file]
         file_names = layout.names(columns_of_file)
@@ -104,6 +109,7 @@ class Jsonl(TableFormat):
             {index: [row_cells.get(names[index]) for _, _, row_cells in objects] for index in layout.cell_positions}
         )
         values, retained_rows = read_cells(cells, locations, self.issues)
+        indices = retained_rows
         columns: dict[str, Any] = dict(values)
         if layout.pixels:
             locations = locations.take(retained_rows)
@@ -116,7 +122,8 @@ class Jsonl(TableFormat):
                 "image": images,
                 **{name: [column[index] for index in retained_rows] for name, column in values.items()},
             }
-        return Batch(columns, locations.take(retained_rows), source.split)
+            indices = [indices[index] for index in retained_rows]
+        return Batch(columns, locations.take(retained_rows), source.split), indices
 
     def _batches(self, source: UploadedFile) -> Iterator[list[NumberedObject]]:
         objects: list[NumberedObject] = []

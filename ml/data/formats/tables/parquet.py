@@ -36,7 +36,6 @@ from ml.data.tables.class_labels import (
     object_class_names,
 )
 from ml.data.tables.column_aliases import TRANSLATION
-from ml.data.tables.column_detection import detect_columns
 from ml.data.tables.layout import CellColumn, Layout
 from ml.data.tables.pixels import PixelReader
 
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ml.data.files.upload import FileContent, UploadedFile
+    from ml.data.formats.tables._memberships import Memberships
 
 #: Small, because nothing states the size of an image before it is read.
 _IMAGE_ROWS_PER_BATCH: Final = 64
@@ -80,21 +80,20 @@ class Parquet(TableFormat):
             fields = _in_declared_order(_fields(file.schema_arrow), file.schema_arrow.metadata)
             columns = [CellColumn(field.name, _cell_kind(field.type)) for field in fields]
             columns = _inspect_cells(file, columns)
-            layout = detect_columns(columns, self.requested_columns, has_header=True, required=self.required_columns)
-            self.detected_columns = self.detected_columns or layout.to_request(columns)
-            self.report_layout(source, layout, columns)
-            yield from self._batches(source, file, layout, columns, pixels)
+            layout, memberships = self.detect_layout(source, columns, _sample_texts(file, columns), has_header=True)
+            yield from self._batches(source, file, layout, memberships, columns, pixels)
 
     def _batches(
         self,
         source: UploadedFile,
         file: pq.ParquetFile,
         layout: Layout,
+        memberships: Memberships,
         columns_of_file: Sequence[CellColumn],
         pixels: PixelReader,
     ) -> Iterator[Batch]:
         names = [column.name for column in columns_of_file]
-        read_columns = [names[index] for index in (*layout.cell_positions, *layout.pixels)]
+        read_columns = [names[index] for index in (*layout.cell_positions, *memberships.positions, *layout.pixels)]
         label = layout.columns.get("label")
         class_names = _class_names(file.schema_arrow, None if label is None else names[label])
         objects = layout.columns.get("objects")
@@ -113,6 +112,7 @@ class Parquet(TableFormat):
             if object_names:
                 cells["objects"] = [decode_objects(cell, object_names) for cell in cells["objects"]]
             values, retained_rows = read_cells(cells, locations, self.issues)
+            indices = retained_rows
             columns: dict[str, Any] = dict(values)
             if layout.pixels:
                 numbers = np.stack([_to_float32(table.column(names[index])) for index in layout.pixels], axis=1)
@@ -122,7 +122,10 @@ class Parquet(TableFormat):
                     "image": images,
                     **{name: [column[index] for index in retained_rows] for name, column in values.items()},
                 }
-            yield Batch(columns, locations.take(retained_rows), source.split)
+                indices = [indices[index] for index in retained_rows]
+            batch = Batch(columns, locations.take(retained_rows), source.split)
+            members = {index: table.column(names[index]).take(indices).to_pylist() for index in memberships.positions}
+            yield from memberships.divide(batch, members, requested_split=source.requested_split, issues=self.issues)
 
 
 def _fields(schema: pa.Schema) -> list[pa.Field]:
@@ -179,6 +182,18 @@ def _inspect_cells(file: pq.ParquetFile, columns: Sequence[CellColumn]) -> list[
     first = next(map(_flatten_translation, batches), None)
     cells = {name: [] if first is None else first.column(name).to_pylist() for name in names}
     return [_describe_cells(column, cells[column.name]) if column.name in cells else column for column in columns]
+
+
+def _sample_texts(file: pq.ParquetFile, columns: Sequence[CellColumn]) -> list[list[Any]]:
+    """Return the first cells of each column; only of texts and numbers."""
+    counts = Counter(column.name for column in columns)
+    names = [column.name for column in columns if column.kind in ("text", "number") and counts[column.name] == 1]
+    batches = file.iter_batches(batch_size=INSPECTED_ROWS, columns=names, use_threads=False) if names else iter(())
+    first = next(map(_flatten_translation, batches), None)
+    return [
+        first.column(column.name).to_pylist() if first is not None and column.name in names else []
+        for column in columns
+    ]
 
 
 def _describe_cells(column: CellColumn, cells: Sequence[Any]) -> CellColumn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -11,6 +12,7 @@ from ml.data.files.archives import list_members, read_members
 from ml.data.files.ignored import is_ignored
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.text import UTF_16_MARKS, open_text, read_lines, read_text
+from ml.data.files.upload import find_split, folder_splits
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
@@ -76,7 +78,7 @@ class PlainText(Format):
             if is_single or source.split is not None:
                 yield from self._record_rejection(source, self._read_long(source))
         documents = [] if is_single else [source for source in loose if source.split is None]
-        yield from self._batches((source.name, self._read_whole(source)) for source in documents)
+        yield from self._batches(((source.name, self._read_whole(source)) for source in documents), {})
 
     def _record_rejection(self, source: UploadedFile, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Yield the batches until the source is rejected, which becomes an issue."""
@@ -113,29 +115,50 @@ class PlainText(Format):
     def _read_archive(self, source: UploadedFile) -> Iterator[Batch]:
         files: set[str] = set()
         for member in list_members(source, self.issues, self.limits):
-            if PurePosixPath(member.parts[-1]).suffix.lower() in SUFFIXES:
+            if is_ignored(member.parts[-1]):
+                self.issues.add("file_beside_data", at=Location(file=member.file))
+            elif PurePosixPath(member.parts[-1]).suffix.lower() in SUFFIXES:
                 files.add(member.file)
             else:
                 expected = ", ".join(sorted(SUFFIXES))
                 self.issues.add("file_ignored", at=Location(file=member.file), expected=expected)
+        splits = _splits_of(files, source)
         contents = read_members(source, files, self.issues, self.limits)
-        yield from self._batches((file, self._decode(file, content)) for file, content in contents)
+        if len(files) > 1 and len(set(splits.values())) == len(files):
+            # A file for each split holds a long text, as in WikiText.
+            for file, content in contents:
+                if (text := self._decode(file, content)) is not None:
+                    yield from self._divide_long(file, text, splits[file])
+            return
+        yield from self._batches(((file, self._decode(file, content)) for file, content in contents), splits)
 
-    def _batches(self, documents: Iterable[tuple[str, str | None]]) -> Iterator[Batch]:
-        texts: list[str] = []
-        files: list[str] = []
-        character_count = 0
+    def _divide_long(self, file: str, text: str, split: str | None) -> Iterator[Batch]:
+        """Yield the blocks of a long text of one split."""
+        block_characters = min(MAX_BLOCK_CHARACTERS, max(MIN_BLOCK_CHARACTERS, len(text) // MIN_BLOCKS))
+        blocks = list(_divide(text.splitlines(keepends=True), block_characters))
+        for start in range(0, len(blocks), ROWS_PER_BATCH):
+            part = blocks[start : start + ROWS_PER_BATCH]
+            lines = np.array([line for line, _ in part])
+            locations = Locations(file, range(start + 1, start + len(part) + 1), lines)
+            yield Batch({"text": [block for _, block in part]}, locations, split)
+
+    def _batches(
+        self, documents: Iterable[tuple[str, str | None]], splits: Mapping[str, str | None]
+    ) -> Iterator[Batch]:
+        """Group the texts into batches of one split."""
+        pending: dict[str | None, list[tuple[str, str]]] = {}
+        character_counts: Counter[str | None] = Counter()
         for file, text in documents:
             if text is None:
                 continue
-            texts.append(text)
-            files.append(file)
-            character_count += len(text)
-            if len(texts) >= ROWS_PER_BATCH or character_count > BYTES_PER_BATCH:
-                yield Batch({"text": texts}, Locations(files), None)
-                texts, files, character_count = [], [], 0
-        if texts:
-            yield Batch({"text": texts}, Locations(files), None)
+            split = splits.get(file)
+            pending.setdefault(split, []).append((file, text))
+            character_counts[split] += len(text)
+            if len(pending[split]) >= ROWS_PER_BATCH or character_counts[split] > BYTES_PER_BATCH:
+                yield _batch(pending.pop(split), split)
+                character_counts[split] = 0
+        for split, rows in pending.items():
+            yield _batch(rows, split)
 
     def _read_whole(self, source: UploadedFile) -> str | None:
         """Return the text of a loose file, or None if it is rejected.
@@ -162,6 +185,26 @@ class PlainText(Format):
         except DataRejected as rejection:
             self.issues.record(rejection, rows=1)
             return None
+
+
+def _splits_of(files: Iterable[str], source: UploadedFile) -> dict[str, str | None]:
+    """Return the split of each file of an archive.
+
+    The user's choice has precedence over folders, and those over the names of the archive and of the files. Names of
+    files count only if all of them name a split: a document may be called "test".
+    """
+    files = sorted(files, key=natural_sort_key)
+    by_folder = folder_splits(files)
+    by_name = {file: find_split(PurePosixPath(file).name) for file in files}
+    has_names = None not in by_name.values() and len(set(by_name.values())) > 1
+    return {
+        file: source.requested_split or by_folder[file] or source.split or (by_name[file] if has_names else None)
+        for file in files
+    }
+
+
+def _batch(rows: Sequence[tuple[str, str]], split: str | None) -> Batch:
+    return Batch({"text": [text for _, text in rows]}, Locations([file for file, _ in rows]), split)
 
 
 def _divide(lines: Iterable[str], block_characters: int) -> Iterator[tuple[int, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -24,6 +25,11 @@ _CHUNK_BYTES: Final = 1 << 18
 _INSPECTED_UNITS: Final = 1000
 #: Elements within a segment that hold markup of the original document, not text.
 _MARKUP_ELEMENTS: Final = frozenset({"bpt", "ept", "it", "ph", "ut"})
+#: Those that stand for something between two words, such as a line break; the others begin and end a format.
+_SEPARATING_ELEMENTS: Final = frozenset({"it", "ph", "ut"})
+#: Stands in a segment for such an element; no text of XML contains it.
+_CODE: Final = "\0"
+_CODE_IN_WORD: Final = re.compile(rf"(?<=[\w.!?,;:]){_CODE}+(?=\w)")
 
 
 @dataclass(slots=True)
@@ -129,6 +135,8 @@ class _Parser:
         self._xml = XmlReader(on_start=self._start, on_end=self._end, on_text=self._add_text)
         #: Depth of elements below a markup element; 0 outside of one.
         self._markup_depth = 0
+        #: Number of elements of markup so far.
+        self.codes = 0
         self._segment: list[str] | None = None
         self._length = 0
         self._language = ""
@@ -152,6 +160,9 @@ class _Parser:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if self._segment is not None:
             self._markup_depth += bool(self._markup_depth) or name in _MARKUP_ELEMENTS
+            if self._markup_depth == 1 and name in _MARKUP_ELEMENTS:
+                self.codes += 1
+                self._segment += [_CODE] if name in _SEPARATING_ELEMENTS else []
         elif name == "header":
             language = attributes.get("srclang", "").lower()
             self.source_language = None if language in ("", "*all*") else language
@@ -165,7 +176,7 @@ class _Parser:
     def _end(self, name: str) -> None:
         if self._segment is not None and name == "seg":
             if self._unit is not None and self._language:
-                self._unit.texts.setdefault(self._language, " ".join("".join(self._segment).split()))
+                self._unit.texts.setdefault(self._language, _join_segment(self._segment))
             self._segment = None
         elif self._segment is not None:
             self._markup_depth -= bool(self._markup_depth)
@@ -181,6 +192,15 @@ class _Parser:
             expected = f"at most {self._max_characters:,} characters"
             raise DataRejected("text_too_long", expected=expected, at=self._xml.location)
         self._segment.append(data)
+
+
+def _join_segment(parts: Sequence[str]) -> str:
+    """Return the text of a segment.
+
+    An element that alone divides two words becomes a blank.
+    """
+    text = _CODE_IN_WORD.sub(" ", "".join(parts)).replace(_CODE, "")
+    return " ".join(text.split())
 
 
 def _matches(language: str, other: str) -> bool:

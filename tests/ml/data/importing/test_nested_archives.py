@@ -19,7 +19,7 @@ GERMAN = "".join(f"Der Mann Nummer {number}.\n" for number in range(40)).encode(
 def test_a_table_may_come_in_an_archive(tmp_path, pack, name, data, task):
     alone = upload(tmp_path / "alone", {name.rpartition("/")[2]: data}, task=task)
     report = upload(tmp_path / "packed", {"archive.zip": pack([(name, data), ("README.md", b"hello")])}, task=task)
-    assert (report.state, codes(report)) == ("ready", set())
+    assert (report.state, codes(report)) == ("ready", {"file_beside_data"})
     assert (report.guess, report.summary.digest) == (alone.guess, alone.summary.digest)
 
 

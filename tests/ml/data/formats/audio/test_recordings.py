@@ -217,8 +217,8 @@ def test_a_corpus_may_have_a_manifest_per_split_and_unrelated_tables(tmp_path: P
 
     assert (report.state, report.splits) == ("ready", {"train": 16, "validation": 4, "test": 4})
     assert imported_texts(tmp_path) == set(TEXTS)
-    (ignored,) = [entry for entry in report.errors if entry.code == "file_ignored"]
-    assert [entry["file"] for entry in ignored.sample] == ["speech.zip/de/reported.tsv"]
+    (left_out,) = [entry for entry in report.errors if entry.code == "list_not_learned"]
+    assert [entry["file"] for entry in left_out.sample] == ["speech.zip/de/reported.tsv"]
 
 
 LONG_CLIP = Audio(np.sin(np.arange(48_000, dtype=np.float32) ** 2 / 90_000) * np.float32(0.5), 4_000)

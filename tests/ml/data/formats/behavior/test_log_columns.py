@@ -1,4 +1,4 @@
-"""Logs as their writers mean them: marks of 0, times of any name and form, ties, sessions and RecBole's split files."""
+"""Marks of 0, times of any name and form, ties, sessions and RecBole's splits."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ def imported(folder: Path, split: str) -> list[list[str]]:
 
 
 def make_log(header: str, row: Any, *, reverse: bool = True) -> bytes:
-    """Write the interactions from the last to the first, so that only times bring them into order."""
+    """Write the interactions in reverse order, so that only times order them."""
     events = [(user, step) for user in TRUE for step in range(ITEMS)]
     events = events[::-1] if reverse else events
     return "\n".join([header, *(row(user, TRUE[user][step], step) for user, step in events), ""]).encode()
