@@ -18,6 +18,7 @@ DETAIL_NAME: Final = re.compile(
     r"|index|id|row|idx|(image|img|sentence|annotation|tu)_?id|uuid|guid|unnamed: ?\d+|filename|file_name|path|folder"
     r"|info|licen[sc]es?|(flickr|coco)?_?url|area|supercategory|version|contributor|description|year|width|height|depth"
     r"|(date|created|changed|creation|change)_?\w*|\w+_(at|date)|owner|source|database|nc|download|roboflow"
+    r"|tuid|usagecount|creation\w+|change\w+|lastusagedate|adminlang|datatype|segtype|o-tmf|o-encoding|inline codes"
     r"|up_?votes|down_?votes|lines?|segmented|checksum|md5|sha(1|256)",
     re.IGNORECASE,
 )

@@ -21,6 +21,7 @@ from ml.data.locations import Locations
 from ml.data.tables.column_aliases import ALIASES
 from ml.data.tables.manifests import FILE_COLUMN_NAMES, SUFFIXES, FileIndex, ManifestRow, find_column, read_manifest
 from ml.data.tables.parquet_manifests import read_parquet_manifest
+from ml.data.unread_fields import UnreadFields
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -179,12 +180,27 @@ class ImageTable(Format):
         """Return all texts or labels of each image."""
         entries: dict[str, list[ImageEntry]] = {}
         for manifest in manifests:
+            unread = UnreadFields()
             try:
                 for row in self._read_rows(manifest):
                     self._add_entries(entries, index, manifest, row)
+                    self._count_unread(unread, row, manifest)
+                unread.report(self.issues)
             except DataRejected as rejection:
                 self.issues.record(rejection, at=Location(file=manifest.name))
         return entries
+
+    def _count_unread(self, unread: UnreadFields, row: ManifestRow, manifest: UploadedFile) -> None:
+        names = row.cells.keys()
+        value = self._find_column(self.value_column, names, ALIASES[self.value_column])
+        used = {
+            self._find_column("file", names, IMAGE_COLUMN_NAMES),
+            value,
+            self._find_column("split", names, SPLIT_COLUMN_NAMES),
+        }
+        if value is None and self._box_columns:
+            used |= {self._box_columns.label, *self._box_columns.box, *self._box_columns.image_size}
+        unread.add_all(row.cells, {name for name in used if name}, Location(file=manifest.name))
 
     def _read_rows(self, manifest: UploadedFile) -> Iterator[ManifestRow]:
         if manifest.content == "json" and manifest.name.lower().endswith(".json"):

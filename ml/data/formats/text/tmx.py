@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -12,6 +13,7 @@ from ml.data.files.xml import XmlReader
 from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format
 from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
+from ml.data.unread_fields import UnreadFields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -79,6 +81,14 @@ class Tmx(Format):
         if pending:
             languages = languages or self._choose_languages(pending, parser.source_language)
             yield from self._batch(pending, languages, source, row)
+        unread = UnreadFields()
+        at = Location(file=source.name)
+        for name, count in parser.unread.items():
+            unread.add(name, at, count)
+        for language, count in parser.languages.items():
+            if languages and not any(_matches(language, chosen) for chosen in languages):
+                unread.add(f"tuv.{language}", at, count)
+        unread.report(self.issues, read=" and ".join(languages or ()))
 
     def _choose_languages(self, units: Sequence[_Unit], header_language: str | None) -> tuple[str, str]:
         """Return source and target language; raises `DataRejected` if the units have not both of them."""
@@ -135,8 +145,9 @@ class _Parser:
         self._xml = XmlReader(on_start=self._start, on_end=self._end, on_text=self._add_text)
         #: Depth of elements below a markup element; 0 outside of one.
         self._markup_depth = 0
-        #: Number of elements of markup so far.
-        self.codes = 0
+        #: Number of attributes and elements that are not read, and of texts by language.
+        self.unread: Counter[str] = Counter()
+        self.languages: Counter[str] = Counter()
         self._segment: list[str] | None = None
         self._length = 0
         self._language = ""
@@ -161,13 +172,17 @@ class _Parser:
         if self._segment is not None:
             self._markup_depth += bool(self._markup_depth) or name in _MARKUP_ELEMENTS
             if self._markup_depth == 1 and name in _MARKUP_ELEMENTS:
-                self.codes += 1
+                self.unread["inline codes"] += 1
                 self._segment += [_CODE] if name in _SEPARATING_ELEMENTS else []
         elif name == "header":
+            self.unread.update(f"header.{key}" for key in attributes if key != "srclang")
             language = attributes.get("srclang", "").lower()
             self.source_language = None if language in ("", "*all*") else language
         elif name == "tu":
+            self.unread.update(f"tu.{key}" for key in attributes)
             self._unit = _Unit(self._xml.location.line or 0)
+        elif name in ("note", "prop"):
+            self.unread[name] += 1
         elif name == "tuv":
             self._language = (attributes.get("xml:lang") or attributes.get("lang") or "").lower()
         elif name == "seg" and self._unit is not None:
@@ -176,6 +191,7 @@ class _Parser:
     def _end(self, name: str) -> None:
         if self._segment is not None and name == "seg":
             if self._unit is not None and self._language:
+                self.languages[self._language] += 1
                 self._unit.texts.setdefault(self._language, _join_segment(self._segment))
             self._segment = None
         elif self._segment is not None:
