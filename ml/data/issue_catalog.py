@@ -515,7 +515,7 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "timestamps_mixed_units": _warning(
         "Times in different units were converted by their magnitude. Check that the files belong to one log."
     ),
-    "dates_ambiguous": _warning(
+    "times_ambiguous": _warning(
         "Dates like 03/04/2026 were read with the month first. If the day is first, write them as 2026-04-03."
     ),
     "times_equal": _note("Interactions of one user at one time stay in the order of the files."),

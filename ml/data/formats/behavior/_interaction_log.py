@@ -231,7 +231,7 @@ class InteractionLog:
             times[np.array(self._open_events)] = np.array(self._day_first_times)
         elif self._month_first_at is None:
             at = self._location(self._open_events[0])
-            self.issues.add("dates_ambiguous", at=at, count=len(self._open_events), expected="the month first")
+            self.issues.add("times_ambiguous", at=at, count=len(self._open_events), expected="the month first")
         return times
 
     def _report_ties(self, order: np.ndarray, users: np.ndarray, times: np.ndarray) -> None:

@@ -90,7 +90,7 @@ def test_times_are_read_in_any_usual_form_under_any_name(tmp_path: Path, form: s
     assert report.state == "ready", report.errors
     assert sorted(imported(tmp_path, "test")) == sorted(TRUE.values())
     assert report.guess.columns["timestamp"] == name
-    assert "dates_ambiguous" not in codes(report)
+    assert "times_ambiguous" not in codes(report)
     assert sample(report, "fields_not_read")["column"] == "price"
 
 
@@ -107,7 +107,7 @@ def test_numbers_are_times_by_their_values_and_ids_are_not(tmp_path: Path, unit:
 def test_dates_that_leave_day_and_month_open_are_reported(tmp_path: Path) -> None:
     lines = make_log("user,item,date", lambda user, item, step: f"{user},{item},0{1 + step}/05/2026")
     report = read(tmp_path / "open", {"log.csv": lines})
-    assert (report.state, count(report, "dates_ambiguous")) == ("ready", USERS * (ITEMS - 1))
+    assert (report.state, count(report, "times_ambiguous")) == ("ready", USERS * (ITEMS - 1))
     assert sorted(imported(tmp_path / "open", "test")) == sorted(TRUE.values())
     mixed = read(tmp_path / "mixed", {"log.csv": lines + b"1,i1,13/05/2026\n1,i2,05/13/2026\n"})
     assert (mixed.state, count(mixed, "timestamp_invalid")) == ("rejected", 1)
