@@ -34,9 +34,12 @@ FLAGS: Final = [
 SCREENSHOTS: Final = os.environ.get("PLINTH_SCREENSHOTS")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One browser for all tests."""
+    """One browser for the tests of a file.
+
+    The event loop of playwright must not outlive them in this process.
+    """
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("no Chromium: install it with `apt-get install chromium`")
