@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 from sqlalchemy.orm import Session
 
 from app.metrics.registry import MetricsRegistry
@@ -86,6 +86,9 @@ JobId = Annotated[str, Path(pattern=NAME, max_length=100, examples=["job_0199f2a
 ModelName = Annotated[str, Path(pattern=NAME, max_length=100, examples=["digits"])]
 ModelReference = Annotated[
     str, Path(pattern=REFERENCE, max_length=200, examples=["digits"], description="`name`, `name@3` or `name@alias`.")
+]
+IdPrefix = Annotated[
+    str | None, Query(pattern=r"^[a-z]+_[0-9a-f]{0,32}$", description="Only ids that begin like this.")
 ]
 Version = Annotated[int, Path(ge=1, le=2**31 - 1, examples=[1])]
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from sqlalchemy.exc import DBAPIError
 
 from app.catalog import routes as catalog
@@ -85,7 +85,7 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
         packages=packages, limits=serving_limits(settings), metrics=app.state.metrics
     )
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(validation.reject_unknown_parameters)])
     errors.install(app)
     validation.install(app)
     web.install(app)

@@ -93,7 +93,8 @@ def imported_digits(folder: Path) -> str:
     with transaction() as session:
         dataset = datasets.create(session, name="digits", sources=sources, task="image_classification")
     with reading() as session:
-        [validation] = jobs.listing(session, states=None, kinds=[JobKind.VALIDATE], limit=1, cursor=None).items
+        validations = jobs.JobFilter(kinds=[JobKind.VALIDATE])
+        [validation] = jobs.listing(session, matching=validations, limit=1, cursor=None).items
     wait_until_ended(validation.id)
     return str(dataset.id)
 

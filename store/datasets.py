@@ -119,10 +119,28 @@ def names(session: Session) -> Sequence[str]:
     return session.scalars(live.distinct().order_by(Dataset.name)).all()
 
 
-def listing(session: Session, *, limit: int, cursor: str | None) -> Page[Dataset]:
-    """List all versions, newest first."""
+def listing(
+    session: Session, *, limit: int, cursor: str | None, name: str | None = None, id_prefix: str | None = None
+) -> Page[Dataset]:
+    """List all versions, newest first; those of one name, or whose id begins so."""
     live = select(Dataset).where(Dataset.deleted_at.is_(None))
+    if name is not None:
+        live = live.where(Dataset.name == name)
+    if id_prefix is not None:
+        live = live.where(Dataset.id.startswith(id_prefix, autoescape=True))
     return newest_first(session, live, Dataset.id, limit=limit, cursor=cursor)
+
+
+def versions(session: Session, reference: str) -> Sequence[Dataset]:
+    """Return the versions that a reference names.
+
+    One for an id or `name@2`, all of them for a name. Raises `NotFound`.
+    """
+    dataset = get(session, reference)
+    if reference != dataset.name:
+        return [dataset]
+    live = select(Dataset).where(Dataset.deleted_at.is_(None), Dataset.name == reference)
+    return session.scalars(live.order_by(Dataset.version)).all()
 
 
 def delete(session: Session, dataset_id: str) -> list[str]:

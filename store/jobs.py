@@ -2,7 +2,7 @@
 
 Every change of a job's state is one of these functions.
 
-    queued   claim -> running, cancel -> cancelled
+    queued   claim -> running, cancel -> cancelled, dataset rejected -> failed
     running  succeed -> succeeded, fail -> failed, finish_cancelled -> cancelled,
              release -> queued (after the last allowed crash: failed)
 
@@ -15,14 +15,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy.orm import aliased
 
 from store import notifications
 from store.database import after_commit, update_rows
 from store.errors import Conflict, NotFound, StaleClaim
-from store.ids import new_id
+from store.ids import new_id, version_number
 from store.job_events import append_events, finite_or_none, save_metrics
-from store.models import NewModel, register
+from store.models import NewModel, of_job, register
 from store.pagination import Page, newest_first
 from store.settings import (
     FIRST_NOTIFY_DELAY_SECONDS,
@@ -30,7 +31,18 @@ from store.settings import (
     MAX_NOTIFY_DELAY_SECONDS,
     store_settings,
 )
-from store.tables import DATASET_KINDS, FINAL_STATES, Checkpoint, Dataset, Job, JobKind, Model, clock
+from store.tables import (
+    DATASET_KINDS,
+    FINAL_STATES,
+    Checkpoint,
+    Dataset,
+    Event,
+    Job,
+    JobKind,
+    MetricPoint,
+    Model,
+    clock,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +51,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 MAX_CHECKPOINTS = 2
+
+#: Filter of a list: queued jobs that a user has paused.
+PAUSED = "paused"
 
 Request = Literal["cancel", "stop", "pause"]
 
@@ -64,6 +79,22 @@ class Heartbeat:
     requested: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Conditions of a list of jobs; None does not restrict it."""
+
+    #: States, and `PAUSED`.
+    states: Sequence[str] | None = None
+    #: Without kinds, those that make datasets are left out.
+    kinds: Sequence[str] | None = None
+    #: `name` of the model that a job makes, or `name@3`, which one job made.
+    model: str | None = None
+    #: `name`, `name@2` or id of the dataset that a job reads.
+    dataset: str | None = None
+    #: Beginning of the id.
+    id_prefix: str | None = None
+
+
 def submit(
     session: Session,
     *,
@@ -71,14 +102,24 @@ def submit(
     spec: Mapping[str, Any],
     dataset_id: str | None = None,
     model_name: str | None = None,
+    request: Mapping[str, Any] | None = None,
+    origin_id: str | None = None,
 ) -> Job:
-    """Create a queued job and notify the workers after the commit."""
+    """Create a queued job and notify the workers after the commit.
+
+    A job whose dataset is not ready is claimed once it is.
+    """
+    dataset = session.get(Dataset, dataset_id) if dataset_id and kind not in DATASET_KINDS else None
+    is_waiting = dataset is not None and dataset.state != "ready"
     job = Job(
         id=new_id("job"),
         kind=kind,
         spec=dict(spec),
+        request=dict(request) if request else None,
+        origin_id=origin_id,
         dataset_id=dataset_id,
         model_name=model_name,
+        reason=f"waiting for {dataset.name}@{dataset.version}" if dataset is not None and is_waiting else None,
         notify_at=clock(FIRST_NOTIFY_DELAY_SECONDS),
     )
     session.add(job)
@@ -92,19 +133,38 @@ def submit(
 def get(session: Session, job_id: str) -> Job:
     """Return a job; raises `NotFound`."""
     job = session.get(Job, job_id, populate_existing=True)
-    if job is None:
+    if job is None or job.deleted_at is not None:
         raise NotFound("job", job_id)
     return job
 
 
-def listing(
-    session: Session, *, states: Sequence[str] | None, kinds: Sequence[str] | None, limit: int, cursor: str | None
-) -> Page[Job]:
-    """List jobs, newest first; those that make datasets only if `kinds` names them."""
-    query = select(Job).where(Job.kind.in_(kinds) if kinds else Job.kind.not_in(DATASET_KINDS))
-    if states:
-        query = query.where(Job.state.in_(states))
+def listing(session: Session, *, limit: int, cursor: str | None, matching: JobFilter | None = None) -> Page[Job]:
+    """List jobs, newest first; those that make datasets only if the filter names their kind."""
+    query = select(Job).where(*_conditions(matching or JobFilter()))
     return newest_first(session, query, Job.id, limit=limit, cursor=cursor)
+
+
+def _conditions(matching: JobFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [Job.deleted_at.is_(None)]
+    conditions.append(Job.kind.in_(matching.kinds) if matching.kinds else Job.kind.not_in(DATASET_KINDS))
+    if matching.states:
+        is_paused = and_(Job.state == "queued", Job.requested == "pause") if PAUSED in matching.states else None
+        in_states = Job.state.in_([state for state in matching.states if state != PAUSED])
+        conditions.append(in_states if is_paused is None else or_(in_states, is_paused))
+    if matching.model is not None:
+        name, _, number = matching.model.partition("@")
+        conditions.append(Job.model_name == name)
+        if number:
+            version = select(Model.job_id).where(Model.name == name, Model.version == version_number(number))
+            conditions.append(Job.id.in_(version))
+    if matching.dataset is not None:
+        name, _, number = matching.dataset.partition("@")
+        is_version = [Dataset.version == version_number(number)] if number else []
+        named = and_(Dataset.name == name, *is_version)
+        conditions.append(Job.dataset_id.in_(select(Dataset.id).where(or_(Dataset.id == matching.dataset, named))))
+    if matching.id_prefix is not None:
+        conditions.append(Job.id.startswith(matching.id_prefix, autoescape=True))
+    return conditions
 
 
 def needs_blob(session: Session, key: str) -> bool:
@@ -116,7 +176,7 @@ def needs_blob(session: Session, key: str) -> bool:
 
 def count_by_state(session: Session) -> dict[str, int]:
     """Return the number of jobs in each state that has any."""
-    rows = session.execute(select(Job.state, func.count()).group_by(Job.state)).all()
+    rows = session.execute(select(Job.state, func.count()).where(Job.deleted_at.is_(None)).group_by(Job.state)).all()
     return {row[0]: row[1] for row in rows}
 
 
@@ -142,7 +202,7 @@ def claim(session: Session, job_id: str, *, worker: str) -> Claim | None:
     claimed_rows = update_rows(
         session,
         update(Job)
-        .where(Job.id == job_id, Job.state == "queued", _is_not_paused(), _is_due())
+        .where(Job.id == job_id, Job.state == "queued", _is_not_paused(), _is_due(), _has_its_dataset())
         .values(
             state="running",
             reason=None,
@@ -230,6 +290,22 @@ def checkpoints(session: Session, job_id: str) -> Sequence[Checkpoint]:
     return session.scalars(query.order_by(Checkpoint.step.desc(), Checkpoint.fence.desc())).all()
 
 
+def waited_for_dataset(session: Session, claim: Claim) -> bool:
+    """Return whether a job was submitted before its dataset was ready.
+
+    Then its spec has not been checked against the data.
+    """
+    validation = aliased(Job)
+    query = select(Job.id).join(validation, validation.dataset_id == Job.dataset_id)
+    is_earlier = and_(validation.kind.in_(DATASET_KINDS), Job.created_at <= validation.finished_at)
+    return session.scalar(query.where(Job.id == claim.job_id, is_earlier).limit(1)) is not None
+
+
+def save_spec(session: Session, claim: Claim, spec: Mapping[str, Any]) -> None:
+    """Store the spec of a run, completed from its dataset. Raises `StaleClaim`."""
+    _write(session, claim, spec=dict(spec))
+
+
 def succeed(
     session: Session,
     claim: Claim,
@@ -276,6 +352,10 @@ def finish_validation(
         hint = "Read the dataset's report, which lists every problem and its place; correct the data and upload again."
         values |= {"state": "rejected", "error": {"code": "rejected", "message": message, "hint": hint}}
     session.execute(update(Dataset).where(Dataset.id == claim.dataset_id).values(**values))
+    if ready:
+        _notify_waiting(session, claim.dataset_id)
+    else:
+        _fail_waiting(session, claim.dataset_id)
 
 
 def fail(session: Session, claim: Claim, *, error: Mapping[str, Any]) -> None:
@@ -325,7 +405,7 @@ def jobs_to_notify(session: Session, *, messages_waiting: int) -> list[str]:
     `messages_waiting` are in the broker already and not yet received. Sending more messages than there are jobs has no
     use: so a long queue of jobs does not flood the broker, and an emptied broker is filled again.
     """
-    is_waiting = and_(Job.state == "queued", _is_not_paused(), _is_due())
+    is_waiting = and_(Job.state == "queued", _is_not_paused(), _is_due(), _has_its_dataset())
     missing = (session.scalar(select(func.count()).select_from(Job).where(is_waiting)) or 0) - messages_waiting
     if missing <= 0:
         return []
@@ -399,12 +479,43 @@ def resume(session: Session, job_id: str) -> Job:
     return get(session, job_id)
 
 
+def remove(session: Session, job_id: str) -> str:
+    """Delete an ended job and all that it wrote; return the key of its blobs.
+
+    Raises:
+        NotFound: No such job.
+        Conflict: The job has not ended, or a model or dataset that it made exists.
+    """
+    job = session.scalar(select(Job).where(Job.id == job_id, Job.deleted_at.is_(None)).with_for_update())
+    if job is None:
+        raise NotFound("job", job_id)
+    if job.state not in FINAL_STATES:
+        raise Conflict(f"{job_id} is {job.state}; cancel it first")
+    model = of_job(session, job_id)
+    if model is not None and model.deleted_at is None:
+        raise Conflict(f"{job_id} made {model.name}@{model.version}, which refers to it; delete the model first")
+    dataset = session.get(Dataset, job.dataset_id) if job.kind in DATASET_KINDS else None
+    if dataset is not None and dataset.deleted_at is None:
+        raise Conflict(f"{job_id} made {dataset.name}@{dataset.version}; delete the dataset first")
+    for table in (Event, MetricPoint, Checkpoint):
+        session.execute(delete(table).where(table.job_id == job_id))
+    values = {"deleted_at": clock(), "progress": None, "latest": None, "report": None, "request": None}
+    session.execute(update(Job).where(Job.id == job_id).values(**values))
+    return f"runs/{job_id}"
+
+
 def _is_not_paused() -> ColumnElement[bool]:
     return or_(Job.requested.is_(None), Job.requested != "pause")
 
 
 def _is_due() -> ColumnElement[bool]:
     return or_(Job.not_before.is_(None), Job.not_before <= clock())
+
+
+def _has_its_dataset() -> ColumnElement[bool]:
+    """A job waits until its dataset is ready; a validation makes it so."""
+    is_ready = select(Dataset.id).where(Dataset.id == Job.dataset_id, Dataset.state == "ready").exists()
+    return or_(Job.dataset_id.is_(None), Job.kind.in_(DATASET_KINDS), is_ready)
 
 
 def _is_held(job_id: str, fence: int) -> ColumnElement[bool]:
@@ -472,6 +583,30 @@ def _state_event(state: str, reason: str | None, error: Mapping[str, Any] | None
 def _reject_dataset(session: Session, kind: str, dataset_id: str | None, error: Mapping[str, Any]) -> None:
     if kind in DATASET_KINDS:
         session.execute(update(Dataset).where(Dataset.id == dataset_id).values(state="rejected", error=dict(error)))
+        _fail_waiting(session, dataset_id)
+
+
+def _waiting_for(session: Session, dataset_id: str | None) -> Sequence[Job]:
+    query = select(Job).where(Job.dataset_id == dataset_id, Job.state == "queued", Job.kind.not_in(DATASET_KINDS))
+    return session.scalars(query.with_for_update()).all()
+
+
+def _notify_waiting(session: Session, dataset_id: str | None) -> None:
+    for job in _waiting_for(session, dataset_id):
+        session.execute(update(Job).where(Job.id == job.id).values(reason=None))
+        _notify_if_queued(session, job)
+
+
+def _fail_waiting(session: Session, dataset_id: str | None) -> None:
+    """Fail the jobs that wait for a dataset which was rejected."""
+    dataset = session.get(Dataset, dataset_id)
+    for job in _waiting_for(session, dataset_id):
+        name = f"{dataset.name}@{dataset.version}" if dataset else "its dataset"
+        hint = "Read the dataset's report, correct the data, upload it again and clone this job for the new version."
+        error = {"code": "dataset_rejected", "message": f"{name} was rejected", "hint": hint, "user_fault": True}
+        final = {"state": "failed", "reason": None, "requested": None, "error": error, "finished_at": clock()}
+        session.execute(update(Job).where(Job.id == job.id, Job.state == "queued").values(**final))
+        append_events(session, job.id, ("state", _state_event("failed", None, error)))
 
 
 def _lock_unfinished(session: Session, job_id: str, participle: str) -> Job:

@@ -9,16 +9,25 @@ from starlette.responses import Response
 
 from app.datasets import service
 from app.datasets.fixes import suggest_fixes
-from app.datasets.schemas import Dataset, DatasetCreate, DatasetDerive, DatasetReport, FindingRow, Preview
-from app.dependencies import BlobsDep, CatalogDep, DatasetReference, PartialUploadsDep, SessionDep
+from app.datasets.schemas import (
+    FINAL_STATES,
+    Dataset,
+    DatasetCreate,
+    DatasetDerive,
+    DatasetReport,
+    FindingRow,
+    Preview,
+)
+from app.dependencies import NAME, BlobsDep, CatalogDep, DatasetReference, IdPrefix, PartialUploadsDep, SessionDep
 from app.http import links
 from app.http.errors import problem_responses, reference_to
 from app.http.idempotency import IdempotentRequestDep
 from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
 from app.http.request_body import JSONRoute, is_json
+from app.polling import WaitSeconds, poll
 from app.uploads.form_parsing import delete_blobs
 from store import datasets
-from store.database import after_commit
+from store.database import after_commit, reading
 from store.errors import Conflict
 
 router = APIRouter(prefix="/api/v1/datasets", tags=["datasets"], route_class=JSONRoute)
@@ -168,24 +177,39 @@ async def create_dataset(
 
 
 @router.get("")
-def list_datasets(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> ListOf[Dataset]:
+def list_datasets(
+    session: SessionDep,
+    name: Annotated[str | None, Query(pattern=NAME, max_length=100, description="Only versions of this name.")] = None,
+    id_prefix: IdPrefix = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> ListOf[Dataset]:
     """List all versions of all datasets, newest first."""
-    return ListOf.of(datasets.listing(session, limit=limit, cursor=cursor), Dataset.of)
+    page = datasets.listing(session, name=name, id_prefix=id_prefix, limit=limit, cursor=cursor)
+    return ListOf.of(page, Dataset.of)
 
 
 @router.get("/{dataset}", responses=problem_responses("not_found"))
-def read_dataset(dataset: DatasetReference, session: SessionDep) -> Dataset:
-    """Read one version. A name without a version means the latest that is ready."""
-    return Dataset.of(datasets.get(session, dataset))
+async def read_dataset(dataset: DatasetReference, request: Request, wait: WaitSeconds = 0) -> Dataset:
+    """Read one version. A name without a version means the latest that is ready.
+
+    With `wait`, the response comes once the version is ready or rejected, or after that many seconds.
+    """
+
+    def read() -> Dataset:
+        with reading() as session:
+            return Dataset.of(datasets.get(session, dataset))
+
+    return await poll(read, until=lambda row: row.state in FINAL_STATES, request=request, seconds=wait)
 
 
 @router.delete("/{dataset}", status_code=204, responses=problem_responses("not_found", "conflict"))
 def delete_dataset(dataset: DatasetReference, session: SessionDep, blobs: BlobsDep) -> None:
-    """Delete a version and its files.
+    """Delete a version with its files, or all versions of a name.
 
-    Fails with 409 while a job or a model needs it.
+    `name@2` and an id name one version. Fails with 409 while a job needs one of them; then none is deleted.
     """
-    keys = datasets.delete(session, datasets.get(session, dataset).id)
+    keys = [key for row in datasets.versions(session, dataset) for key in datasets.delete(session, row.id)]
     after_commit(session, lambda: delete_blobs(keys, blobs))
 
 

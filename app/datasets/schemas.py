@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from store.tables import Dataset as DatasetRow
 
 DatasetState = TypeAliasType("DatasetState", Literal["importing", "validating", "ready", "rejected"])
+FINAL_STATES = frozenset({"ready", "rejected"})
 Quoting = TypeAliasType("Quoting", Literal["doubled", "backslash", "none", "none_backslash"])
 Severity = TypeAliasType("Severity", Literal["error", "note", "repair", "warning"])
 

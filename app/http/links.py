@@ -24,6 +24,9 @@ JOB: Final[Links] = {
     "logs": _link("read_job_logs", "The log lines of the job.", job_id="id"),
     "report": _link("read_job_report", "The evaluation, once the job has succeeded.", job_id="id"),
     "cancel": _link("cancel_job", "End the job and keep nothing.", job_id="id"),
+    "retry": _link("retry_job", "Start the job again, if it failed or was canceled.", job_id="id"),
+    "clone": _link("clone_job", "Start a job like this one, with changes.", job_id="id"),
+    "delete": _link("delete_job", "Delete the job, once it has ended.", job_id="id"),
 }
 UPLOAD: Final[Links] = {
     "upload": _link("read_upload", "How much has arrived, as JSON.", upload_id="id"),

@@ -7,15 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from fastapi import params
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import ValidationError
+from starlette.requests import Request
 
 from app.http.errors import ProblemError, respond, summarize
 from ml.errors import MAX_SHOWN_CHARACTERS, Finding, SpecError, shorten, unknown
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from starlette.requests import Request
     from starlette.responses import Response
 
 T = TypeVar("T")
@@ -45,6 +48,26 @@ _MESSAGES: Mapping[str, str] = {
 def install(app: FastAPI) -> None:
     """Respond to a request that FastAPI cannot validate with a problem document."""
     app.add_exception_handler(RequestValidationError, _respond_invalid)
+
+
+async def reject_unknown_parameters(request: Request) -> None:
+    """Raise `ProblemError` 422 for query parameters that the route does not have.
+
+    Ignored, a misspelled filter would return everything.
+    """
+    if not request.query_params:
+        return
+    known = _query_parameters(request.scope["route"])
+    findings = [
+        unknown("query parameter", name, known, path=name) for name in request.query_params if name not in known
+    ][:MAX_FINDINGS]
+    if findings:
+        raise ProblemError(422, "invalid_request", summarize(findings), errors=findings)
+
+
+def _query_parameters(route: APIRoute) -> Sequence[str]:
+    fields = get_flat_params(route.dependant)
+    return sorted(field.alias for field in fields if isinstance(field.field_info, params.Query))
 
 
 def _respond_invalid(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
@@ -9,9 +10,10 @@ from anyio import to_thread
 from fastapi import APIRouter, Body, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field
+from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from app.dependencies import BlobsDep, CatalogDep, JobId, SessionDep, read_catalog
+from app.dependencies import REFERENCE, BlobsDep, CatalogDep, IdPrefix, JobId, SessionDep, read_catalog
 from app.http import links
 from app.http.errors import problem_responses
 from app.http.idempotency import Created, IdempotentRequestDep
@@ -19,9 +21,11 @@ from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
 from app.http.request_body import JSONRoute
 from app.jobs import schemas, service
 from app.jobs.stream import MEDIA_TYPE, stream
+from app.polling import WaitSeconds, poll
 from store import job_events, jobs
 from store.blobs import blobs as configured_blobs
-from store.database import reading
+from store.database import after_commit, reading
+from store.settings import store_settings
 
 
 class SpecRoute(JSONRoute):
@@ -85,8 +89,30 @@ _EXAMPLES: Any = {
 
 SpecBody = Annotated[service.AnySpec, Body(openapi_examples=_EXAMPLES)]
 ValidateOnly = Annotated[bool, Query(description="Check the spec without starting a job.")]
-States = Annotated[list[schemas.JobState] | None, Query(alias="state", description="One or several states.")]
+_CLONE_EXAMPLES: Any = {
+    "longer": {"summary": "The same for more epochs", "value": {"schedule": {"epochs": 30}}},
+    "newer_data": {"summary": "The same on the latest version of the dataset", "value": {"dataset": "mnist"}},
+    "other_architecture": {"summary": "Another architecture", "value": {"architecture": "resnet", "model": "digits2"}},
+}
+ChangesBody = Annotated[
+    dict[str, Any],
+    Body(
+        openapi_examples=_CLONE_EXAMPLES,
+        description="Fields of the spec to change, as a JSON merge patch (RFC 7396): null removes a field.",
+    ),
+]
+States = Annotated[
+    list[schemas.JobStateFilter] | None,
+    Query(alias="state", description="One or several states; `paused` are queued jobs that were paused."),
+]
 Kinds = Annotated[list[schemas.JobKind] | None, Query(alias="kind", description="One or several kinds.")]
+OfModel = Annotated[
+    str | None,
+    Query(pattern=REFERENCE, max_length=200, description="Only jobs that make this model, or `name@3` of it."),
+]
+OfDataset = Annotated[
+    str | None, Query(pattern=REFERENCE, max_length=200, description="Only jobs of this dataset: `name`, `name@2`, id.")
+]
 MetricName = Annotated[str, Field(max_length=100, pattern="^[A-Za-z0-9_./-]+$")]
 Names = Annotated[list[MetricName] | None, Query(alias="name", max_length=100, description="Only these metrics.")]
 LastEventId = Annotated[
@@ -126,27 +152,116 @@ def create_job(
         return Response(checked.model_dump_json(), media_type="application/json")
 
     def create() -> Created:
-        row = jobs.submit(
-            session, kind=spec.kind, spec=resolved.spec, dataset_id=resolved.dataset_id, model_name=resolved.model_name
-        )
-        return service.to_response(session, row), {"Location": f"/api/v1/jobs/{row.id}"}
+        return _submit(session, resolved)
 
     return once.respond(session, body=spec.model_dump_json().encode(), status=202, create=create)
 
 
+def _submit(session: Session, resolved: service.ResolvedSpec, *, origin_id: str | None = None) -> Created:
+    row = service.submit(session, resolved, origin_id=origin_id)
+    return service.to_response(session, row), {"Location": f"/api/v1/jobs/{row.id}"}
+
+
 @router.get("")
 def list_jobs(
-    session: SessionDep, state: States = None, kind: Kinds = None, limit: Limit = 50, cursor: Cursor = None
+    session: SessionDep,
+    state: States = None,
+    kind: Kinds = None,
+    model: OfModel = None,
+    dataset: OfDataset = None,
+    id_prefix: IdPrefix = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> ListOf[schemas.Job]:
     """List all jobs, newest first. Validations of datasets are listed only for `kind=validate`."""
-    page = jobs.listing(session, states=state, kinds=kind, limit=limit, cursor=cursor)
-    return service.to_responses(session, page)
+    matching = jobs.JobFilter(states=state, kinds=kind, model=model, dataset=dataset, id_prefix=id_prefix)
+    return service.to_responses(session, jobs.listing(session, matching=matching, limit=limit, cursor=cursor))
 
 
 @router.get("/{job_id}", responses=problem_responses("not_found"))
-def read_job(job_id: JobId, session: SessionDep) -> schemas.Job:
-    """Read the current state of a job."""
-    return service.to_response(session, jobs.get(session, job_id))
+async def read_job(job_id: JobId, request: Request, wait: WaitSeconds = 0) -> schemas.Job:
+    """Read the current state of a job.
+
+    With `wait`, the response comes once the job has ended, or after that many seconds.
+    """
+
+    def read() -> schemas.Job:
+        with reading() as session:
+            return service.to_response(session, jobs.get(session, job_id))
+
+    return await poll(read, until=lambda job: job.state in schemas.FINAL_STATES, request=request, seconds=wait)
+
+
+@router.delete("/{job_id}", status_code=204, responses=problem_responses("not_found", "conflict"))
+def delete_job(job_id: JobId, session: SessionDep, blobs: BlobsDep) -> None:
+    """Delete an ended job with its events, metrics, logs, report and checkpoints.
+
+    Fails with 409 while the job has not ended, and while a model or dataset that it made exists.
+    """
+    key = jobs.remove(session, job_id)
+    log = store_settings().home / "logs" / f"{job_id}.log"
+    after_commit(session, lambda: log.unlink(missing_ok=True))
+    after_commit(session, lambda: blobs.delete(key))
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    response_model=schemas.Job,
+    responses={
+        202: {"links": links.JOB},
+        **problem_responses(
+            "not_found", "conflict", "invalid_spec", "damaged", "invalid_package", "storage_unavailable"
+        ),
+    },
+)
+def retry_job(
+    job_id: JobId, session: SessionDep, catalog: CatalogDep, blobs: BlobsDep, once: IdempotentRequestDep
+) -> Response:
+    """Start a failed or canceled job again, as a new job with the same spec.
+
+    The versions of dataset and models and every default stay as they were.
+    """
+
+    def create() -> Created:
+        resolved = service.resolve_retry(session, jobs.get(session, job_id), catalog=catalog, blobs=blobs)
+        return _submit(session, resolved, origin_id=job_id)
+
+    return once.respond(session, body=b"", status=202, create=create)
+
+
+@router.post(
+    "/{job_id}/clone",
+    status_code=202,
+    response_model=schemas.Job,
+    responses={
+        200: {"model": schemas.CheckedSpec, "description": "With `validate_only`."},
+        202: {"links": links.JOB},
+        **problem_responses(
+            "not_found", "conflict", "invalid_spec", "damaged", "invalid_package", "storage_unavailable"
+        ),
+    },
+)
+def clone_job(
+    job_id: JobId,
+    changes: ChangesBody,
+    session: SessionDep,
+    catalog: CatalogDep,
+    blobs: BlobsDep,
+    once: IdempotentRequestDep,
+    validate_only: ValidateOnly = False,
+) -> Response:
+    """Start a job like an earlier one, with changes.
+
+    The changes are merged into the spec as it was sent, with the versions of dataset and models that it had then;
+    defaults are filled in anew.
+    """
+    resolved = service.resolve_clone(session, jobs.get(session, job_id), changes, catalog=catalog, blobs=blobs)
+    if validate_only:
+        checked = schemas.CheckedSpec(spec=resolved.spec)
+        return Response(checked.model_dump_json(), media_type="application/json")
+    body = json.dumps(changes, sort_keys=True).encode()
+    return once.respond(session, body=body, status=202, create=lambda: _submit(session, resolved, origin_id=job_id))
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=problem_responses("not_found", "conflict"))

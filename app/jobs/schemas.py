@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 JobKind = TypeAliasType("JobKind", Literal["validate", "derive", "pretrain", "finetune", "import", "export"])
 JobState = TypeAliasType("JobState", Literal["queued", "running", "succeeded", "failed", "cancelled"])
+JobStateFilter = TypeAliasType(
+    "JobStateFilter", Literal["queued", "running", "succeeded", "failed", "cancelled", "paused"]
+)
 JobRequest = TypeAliasType("JobRequest", Literal["cancel", "stop", "pause"])
 EventKind = TypeAliasType("EventKind", Literal["state", "progress", "metric", "log", "checkpoint"])
 #: Step and value.
@@ -66,6 +69,7 @@ class Job(BaseModel):
     reason: str | None
     requested: JobRequest | None = Field(description="Request to cancel, stop or pause the job; null if there is none.")
     spec: dict[str, Any]
+    origin: str | None = Field(None, description="The job that this one retries or clones.")
     dataset: str | None
     model: ModelVersionReference | None
     queue_position: int | None = Field(description="1 for the job that waits longest; null unless it waits.")
@@ -91,6 +95,7 @@ class Job(BaseModel):
             reason=row.reason,
             requested=row.requested,
             spec=row.spec,
+            origin=row.origin_id,
             dataset=row.dataset_id,
             model=model,
             queue_position=queue_position,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import Field, TypeAdapter
@@ -13,13 +13,15 @@ from app.jobs.schemas import Event, Job, LogLine
 from ml.data.dataset import DatasetSummary
 from ml.errors import Finding, SpecError, unknown
 from ml.package.manifest import MANIFEST, Manifest, parse_manifest
+from ml.package.version_1 import upgrade_spec
 from ml.spec.check import check
 from ml.spec.interchange import Export, check_export
 from ml.spec.resolve import resolve
 from ml.spec.schema import Finetune, Pretrain, references, split_references
 from store import datasets, job_events, jobs, models
 from store.database import reading
-from store.errors import NotFound
+from store.errors import Conflict, NotFound
+from store.tables import DATASET_KINDS, JobKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +47,10 @@ _SPECS: TypeAdapter[AnySpec] = TypeAdapter(AnySpec)
 class ResolvedSpec:
     """A valid spec with all defaults, its references pinned to versions."""
 
+    kind: str
     spec: dict[str, Any]
+    #: The spec as it was sent, with pinned references; None if it cannot be cloned.
+    request: dict[str, Any] | None
     dataset_id: str | None
     #: Name of the model that the job registers; None if it registers none.
     model_name: str | None
@@ -76,7 +81,7 @@ def _resolve_export(session: Session, spec: Export, *, catalog: Catalog, blobs: 
     if findings or model is None:
         raise SpecError.of(findings)
     pinned = spec.model_dump(mode="json", exclude_none=True) | {"model": f"{model.name}@{model.version}"}
-    return ResolvedSpec(spec=pinned, dataset_id=None, model_name=None)
+    return ResolvedSpec(kind=spec.kind, spec=pinned, request=pinned, dataset_id=None, model_name=None)
 
 
 def _resolve_training(session: Session, spec: Spec, *, catalog: Catalog, blobs: Blobs) -> ResolvedSpec:
@@ -94,10 +99,80 @@ def _resolve_training(session: Session, spec: Spec, *, catalog: Catalog, blobs: 
     if findings or dataset is None:
         raise SpecError.of(findings)
     resolved = resolve(spec, catalog, dataset=summary, base=parent).model_dump(mode="json", exclude_none=True)
-    _pin(resolved, "dataset", f"{dataset.name}@{dataset.version}")
-    for path, model in named_models.items():
-        _pin(resolved, path, f"{model.name}@{model.version}")
-    return ResolvedSpec(spec=resolved, dataset_id=dataset.id, model_name=spec.model)
+    request = spec.model_dump(mode="json", exclude_unset=True)
+    for document in (resolved, request):
+        _pin(document, "dataset", f"{dataset.name}@{dataset.version}")
+        for path, model in named_models.items():
+            _pin(document, path, f"{model.name}@{model.version}")
+    return ResolvedSpec(kind=spec.kind, spec=resolved, request=request, dataset_id=dataset.id, model_name=spec.model)
+
+
+def submit(session: Session, resolved: ResolvedSpec, *, origin_id: str | None = None) -> JobRow:
+    """Create the job of a resolved spec; `origin_id` is the job that it repeats."""
+    return jobs.submit(
+        session,
+        kind=resolved.kind,
+        spec=resolved.spec,
+        request=resolved.request,
+        dataset_id=resolved.dataset_id,
+        model_name=resolved.model_name,
+        origin_id=origin_id,
+    )
+
+
+def resolve_retry(session: Session, row: JobRow, *, catalog: Catalog, blobs: Blobs) -> ResolvedSpec:
+    """Return the spec of a failed or canceled job for another attempt.
+
+    Raises:
+        Conflict: The job has not ended, has succeeded, or its upload is gone.
+        SpecError: The dataset or a model that it names is gone.
+    """
+    if row.state not in ("failed", "cancelled"):
+        hint = "clone it to change its spec" if row.state == "succeeded" else "wait for its end, or cancel it first"
+        raise Conflict(f"{row.id} is {row.state}, and only failed or cancelled jobs can be retried; {hint}")
+    if row.kind in DATASET_KINDS:
+        raise Conflict(f"{row.id} made a dataset; upload the data again, which makes the next version")
+    if row.kind == JobKind.IMPORT:
+        key = row.spec.get("source", {}).get("key")
+        if key is not None and not blobs.exists(key):
+            raise Conflict(f"the file that {row.id} imported was deleted; import it again")
+        return ResolvedSpec(kind=row.kind, spec=row.spec, request=None, dataset_id=None, model_name=row.model_name)
+    resolved = _resolve_stored(session, upgrade_spec(row.spec), catalog=catalog, blobs=blobs)
+    return replace(resolved, request=row.request)
+
+
+def resolve_clone(
+    session: Session, row: JobRow, changes: dict[str, Any], *, catalog: Catalog, blobs: Blobs
+) -> ResolvedSpec:
+    """Return the spec of a job with changes, a JSON merge patch (RFC 7396).
+
+    Raises:
+        Conflict: The job is neither training nor an export.
+        ProblemError: 422 with every fault of the changed spec.
+    """
+    if row.kind in (*DATASET_KINDS, JobKind.IMPORT):
+        raise Conflict(f"{row.id} is of the kind {row.kind}, which starts from a file; upload the file again")
+    # Jobs of earlier versions have no request.
+    request = row.request or upgrade_spec(row.spec)
+    return _resolve_stored(session, merge_patch(request, changes), catalog=catalog, blobs=blobs)
+
+
+def _resolve_stored(session: Session, spec: Mapping[str, Any], *, catalog: Catalog, blobs: Blobs) -> ResolvedSpec:
+    reject_invalid(spec, catalog=catalog, blobs=blobs)
+    return resolve_spec(session, _SPECS.validate_python(spec), catalog=catalog, blobs=blobs)
+
+
+def merge_patch(document: Any, patch: Any) -> Any:
+    """Apply a JSON merge patch (RFC 7396): objects are merged, null removes, all else replaces."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(document) if isinstance(document, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value)
+    return merged
 
 
 def to_response(session: Session, row: JobRow) -> Job:
@@ -155,8 +230,8 @@ def _find_dataset(session: Session, reference: str, findings: list[Finding]) -> 
     except NotFound:
         findings.append(unknown("dataset", reference, datasets.names(session), path="dataset"))
         return None
-    if row.state != "ready":
-        hints = {"rejected": f"GET /api/v1/datasets/{row.id}/report lists the problems in its data."}
+    # A job may wait for a dataset that is being validated.
+    if row.state == "rejected":
         findings.append(
             Finding(
                 code="dataset_not_ready",
@@ -164,7 +239,7 @@ def _find_dataset(session: Session, reference: str, findings: list[Finding]) -> 
                 message=f"{row.name}@{row.version} is {row.state}",
                 expected="ready",
                 found=row.state,
-                hint=hints.get(row.state, "Wait until it is ready."),
+                hint=f"GET /api/v1/datasets/{row.id}/report lists the problems in its data.",
             )
         )
     return row

@@ -41,6 +41,7 @@ Errors are RFC 9457 problem documents (`application/problem+json`): `code` is fo
 problem of a request at once. Any operation may also answer 404 `no_such_path`, 405 `method_not_allowed`,
 400 `invalid_http`, 403 `origin_not_allowed`, 408 `headers_timeout` and 431 `headers_too_large` before it reads the
 request.
+Query parameters that an operation does not have are rejected with 422, so that no misspelled filter is ignored.
 `HEAD` answers wherever `GET` does, with the same headers and no body; only uploads list it as an operation.
 A `POST` that creates something accepts an `Idempotency-Key`: a repeated request is executed once.
 """
@@ -177,18 +178,17 @@ def _complete(document: dict[str, Any], path: str, method: str, operation: dict[
 
 def _common_codes(operation: Mapping[str, Any], *, is_open: bool) -> Iterable[ProblemCode]:
     """Return the problem codes that follow from the key, parameters and body of an operation."""
-    yield from ("internal_error", "unknown_host")
+    # Every operation rejects query parameters that it does not have.
+    yield from ("internal_error", "invalid_request", "unknown_host")
     if not is_open:
         yield from ("database_unavailable", "key_missing", "key_unknown", "stopped")
-    if "422" in operation["responses"]:
-        yield "invalid_request"
     if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ())):
         yield from ("idempotency_key_in_use", "idempotency_key_reused")
     content = operation.get("requestBody", {}).get("content", {})
     if content:
         yield from ("body_timeout", "body_too_large", "unsupported_coding")
     if "application/json" in content:
-        yield from ("invalid_json", "invalid_request", "json_too_large", "unsupported_media_type")
+        yield from ("invalid_json", "json_too_large", "unsupported_media_type")
     if "multipart/form-data" in content:
         yield from ("field_too_large", "invalid_form", "too_many_parts")
 

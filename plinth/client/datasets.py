@@ -71,9 +71,11 @@ class Datasets:
         """Get a dataset version by id, `name` (the latest ready version) or `name@version`."""
         return build(Dataset, self._transport.get(f"{API}/datasets/{reference}"))
 
-    def list(self, *, limit: int | None = 50) -> Sequence[Dataset]:
-        """List the newest datasets; all of them with `limit=None`."""
-        return self._transport.list_items(Dataset, f"{API}/datasets", limit=limit)
+    def list(
+        self, *, name: str | None = None, id_prefix: str | None = None, limit: int | None = 50
+    ) -> Sequence[Dataset]:
+        """List the newest versions of datasets, or of one `name`; all with `limit=None`."""
+        return self._transport.list_items(Dataset, f"{API}/datasets", limit=limit, name=name, id_prefix=id_prefix)
 
     def report(self, reference: str) -> DatasetReport:
         """Get all issues that the check reported for a dataset."""
@@ -106,7 +108,10 @@ class Datasets:
         return rows
 
     def delete(self, reference: str) -> None:
-        """Delete a version and its data. Raises `Conflict` while a job needs it."""
+        """Delete one version (`name@2` or its id), or with the bare name all versions.
+
+        Raises `Conflict` while a job needs one of them; then none is deleted.
+        """
         self._transport.delete(f"{API}/datasets/{reference}")
 
     def wait(self, reference: str, *, timeout_seconds: float | None = None) -> Dataset:

@@ -11,7 +11,7 @@ import httpx2
 
 from plinth.client.errors import APIError, JobFailed, PlinthError, Unreachable
 from plinth.client.transport import API, Transport, drop_none
-from plinth.client.types import Event, Job, build
+from plinth.client.types import Checkpoint, Event, Job, LogLine, build
 
 POLL_SECONDS = 0.25
 STREAM_SILENCE_SECONDS = 40.0  # The service sends at least a comment every 15 s.
@@ -101,9 +101,43 @@ class Jobs:
         """Get a job with its current state and progress."""
         return build(Job, self._transport.get(f"{API}/jobs/{job_id}"))
 
-    def list(self, *, state: str | None = None, kind: str | None = None, limit: int | None = 50) -> Sequence[Job]:
-        """List the newest jobs; all of them with `limit=None`."""
-        return self._transport.list_items(Job, f"{API}/jobs", limit=limit, state=state, kind=kind)
+    def list(
+        self,
+        *,
+        state: str | Sequence[str] | None = None,
+        kind: str | None = None,
+        model: str | None = None,
+        dataset: str | None = None,
+        id_prefix: str | None = None,
+        limit: int | None = 50,
+    ) -> Sequence[Job]:
+        """List the newest jobs; all of them with `limit=None`.
+
+        The state "paused" selects queued jobs that were paused. `model` is a name or `name@3`, `dataset` a name,
+        `name@2` or an id.
+        """
+        filters = {"state": state, "kind": kind, "model": model, "dataset": dataset, "id_prefix": id_prefix}
+        return self._transport.list_items(Job, f"{API}/jobs", limit=limit, **filters)
+
+    def retry(self, job_id: str) -> Job:
+        """Start a failed or canceled job again, as a new job with the same spec."""
+        return build(Job, self._transport.post(f"{API}/jobs/{job_id}/retry"))
+
+    def clone(self, job_id: str, changes: Mapping[str, Any] | None = None) -> Job:
+        """Start a job like an earlier one, with `changes` merged into its spec.
+
+        None removes a field.
+
+            clone("job_...", {"schedule": {"epochs": 30}, "model": "digits-long"})
+        """
+        return build(Job, self._transport.post(f"{API}/jobs/{job_id}/clone", dict(changes or {})))
+
+    def delete(self, job_id: str) -> None:
+        """Delete an ended job with its logs, metrics, report and checkpoints.
+
+        Raises `Conflict` while it has not ended, and while a model or dataset that it made exists.
+        """
+        self._transport.delete(f"{API}/jobs/{job_id}")
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job and discard its work."""
@@ -155,6 +189,14 @@ class Jobs:
             f"{API}/jobs/{job_id}/metrics", name=name, max_points=max_points
         )
         return curves
+
+    def logs(self, job_id: str, *, limit: int | None = None) -> Sequence[LogLine]:
+        """Get the log lines of a job, oldest first: the first `limit`, or all."""
+        return self._transport.list_items(LogLine, f"{API}/jobs/{job_id}/logs", limit=limit)
+
+    def checkpoints(self, job_id: str) -> Sequence[Checkpoint]:
+        """List the checkpoints from which the job can resume, the furthest first."""
+        return [build(Checkpoint, row) for row in self._transport.get(f"{API}/jobs/{job_id}/checkpoints")["data"]]
 
     def report(self, job_id: str) -> Mapping[str, Any]:
         """Get the evaluation on the test split, with the trivial baseline."""

@@ -147,6 +147,8 @@ class Job:
     reason: str | None = None
     requested: str | None = None
     spec: Mapping[str, Any] = field(default_factory=dict)
+    #: The job that this one retries or clones.
+    origin: str | None = None
     dataset: str | None = None
     model: ModelReference | None = None
     #: 1 for the job that waits longest; None unless the job waits.
@@ -175,6 +177,24 @@ class Event:
     #: state, progress, metric, log or checkpoint.
     kind: str
     data: Mapping[str, Any]
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLine:
+    """One line of the log of a job."""
+
+    id: int
+    message: str
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint from which a job can resume."""
+
+    step: int
+    digest: str
     created_at: datetime | None = None
 
 

@@ -55,6 +55,10 @@ class Job(Base):
     reason: Mapped[str | None]
     requested: Mapped[str | None]
     spec: Mapped[dict[str, Any]]
+    #: The spec as it was sent, without defaults and with pinned versions; a clone changes it.
+    request: Mapped[dict[str, Any] | None]
+    #: The job that this one retries or clones.
+    origin_id: Mapped[str | None]
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"))
     #: Name under which the result is registered.
     model_name: Mapped[str | None]
@@ -82,3 +86,5 @@ class Job(Base):
     created_at: Mapped[datetime] = mapped_column(default=clock())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    #: The row stays, so that the lineage of datasets and models remains.
+    deleted_at: Mapped[datetime | None]

@@ -83,6 +83,8 @@ def _try(operation: Any, mode: GenerationMode, existing: Mapping[str, Any]) -> N
     def run(case: schemathesis.Case) -> None:
         for name in set(case.path_parameters) & set(existing):
             case.path_parameters[name] = existing[name]
+        if mode is GenerationMode.POSITIVE:
+            case.query.pop("wait", None)  # A generated wait of a minute is valid.
         case.call_and_validate(headers={"Authorization": f"Bearer {KEY}"}, checks=CHECKS)
 
     try:

@@ -71,7 +71,7 @@ def test_every_row_is_still_listed(session: Session) -> None:
     assert {row.name: row.id for row in listed} == FACTS["datasets"]
     assert {row.state for row in listed} == {"ready"}
 
-    listed_jobs = {row.id: row for row in jobs.listing(session, states=None, kinds=None, limit=10, cursor=None).items}
+    listed_jobs = {row.id: row for row in jobs.listing(session, limit=10, cursor=None).items}
     assert listed_jobs.keys() == set(FACTS["jobs"].values())
     paused, queued = (listed_jobs[FACTS["jobs"][name]] for name in ("paused", "queued"))
     assert (paused.state, paused.requested) == ("queued", "pause")

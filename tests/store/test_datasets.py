@@ -9,13 +9,14 @@ import pytest
 from store import datasets, jobs
 from store.database import transaction
 from store.errors import Conflict, NotFound
-from store.jobs import Claim
+from store.jobs import Claim, JobFilter
 from store.tables import Dataset, JobKind
 
 pytestmark = pytest.mark.usefixtures("database")
 
 SOURCES = [{"key": "uploads/upl_1/a.csv", "filename": "a.csv"}]
 SUMMARY = {"format": "csv", "columns": {}, "splits": {"train": 3}}
+QUEUED_VALIDATIONS = JobFilter(states=["queued"], kinds=[JobKind.VALIDATE])
 
 
 def create_dataset(name: str = "digits") -> Dataset:
@@ -25,7 +26,7 @@ def create_dataset(name: str = "digits") -> Dataset:
 
 def claim_validation() -> Claim:
     with transaction() as session:
-        queued = jobs.listing(session, states=["queued"], kinds=[JobKind.VALIDATE], limit=1, cursor=None).items[0]
+        queued = jobs.listing(session, matching=QUEUED_VALIDATIONS, limit=1, cursor=None).items[0]
         claim = jobs.claim(session, queued.id, worker="w")
     assert claim is not None
     return claim
@@ -72,7 +73,7 @@ def test_a_validation_that_always_crashes_rejects_its_dataset() -> None:
     dataset = create_dataset()
     for _ in range(3):
         with transaction() as session:
-            job = jobs.listing(session, states=["queued"], kinds=[JobKind.VALIDATE], limit=1, cursor=None).items[0]
+            job = jobs.listing(session, matching=QUEUED_VALIDATIONS, limit=1, cursor=None).items[0]
             claim = jobs.claim(session, job.id, worker="w")
             assert claim is not None
             jobs.release(session, claim, crashed=True, error={"code": "killed", "message": "it died", "hint": None})

@@ -403,7 +403,7 @@ def test_pages_list_every_job_once_while_others_are_submitted() -> None:
     ids = [submit_job() for _ in range(5)]
     listed, cursor = [], None
     while True:
-        page = in_transaction(jobs.listing, states=None, kinds=None, limit=2, cursor=cursor)
+        page = in_transaction(jobs.listing, limit=2, cursor=cursor)
         listed += [job.id for job in page.items]
         submit_job()
         cursor = page.next_cursor
@@ -414,7 +414,6 @@ def test_pages_list_every_job_once_while_others_are_submitted() -> None:
 
 def test_validations_are_listed_only_on_request() -> None:
     in_transaction(jobs.submit, kind=JobKind.VALIDATE, spec={})
-    assert in_transaction(jobs.listing, states=None, kinds=None, limit=5, cursor=None).items == []
-    assert (
-        len(in_transaction(jobs.listing, states=["queued"], kinds=[JobKind.VALIDATE], limit=5, cursor=None).items) == 1
-    )
+    assert in_transaction(jobs.listing, limit=5, cursor=None).items == []
+    matching = jobs.JobFilter(states=["queued"], kinds=[JobKind.VALIDATE])
+    assert len(in_transaction(jobs.listing, matching=matching, limit=5, cursor=None).items) == 1

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ml.data.dataset import Dataset
+from ml.errors import SpecError
 from ml.learning.training.run_folder import RunFolder
+from ml.package.manifest import MANIFEST, parse_manifest
 from ml.spec.catalog import Catalog
+from ml.spec.check import check
+from ml.spec.resolve import resolve
 from ml.spec.schema import parse_stored_spec, references, split_references
 from store import jobs, models
 from store.blobs import blobs
@@ -18,11 +24,13 @@ from worker.control_channel import FINISH, LEAVE, ChildEnd
 from worker.jobs import entrypoint
 from worker.jobs.progress import ProgressReporter
 from worker.jobs.registration import register
+from worker.retry import retrying_transaction
 from worker.settings import worker_settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
+    from ml.package.manifest import Manifest
     from ml.spec.schema import Spec
     from store.jobs import Claim
 
@@ -36,6 +44,7 @@ def run_training(claim: Claim, folder: Path, channel: ChildEnd) -> None:
     spec = parse_stored_spec(claim.spec)
     dataset = blobs().fetch_tree(f"datasets/{claim.dataset_id}", folder / "dataset")
     parent_id, bases, named = _fetch_models(spec, folder)
+    spec = _complete_spec(spec, claim, dataset, bases, named)
     fetch_checkpoints(claim, folder)
     try:
         # Importing torch takes seconds: only now, as the control channel works and all files are there.
@@ -66,6 +75,38 @@ def run_training(claim: Claim, folder: Path, channel: ChildEnd) -> None:
         with suppress(StaleClaim):
             reporter.write()
     register(result.package, claim, parent_id=parent_id, report=result.report, reason=result.reason)
+
+
+def _complete_spec(
+    spec: Spec, claim: Claim, dataset: Path, bases: Path | dict[str, Path] | None, named: Mapping[str, Path]
+) -> Spec:
+    """Check and complete a spec that was submitted before its dataset was ready.
+
+    Raises `SpecError` with every fault.
+    """
+    with reading() as session:
+        if not jobs.waited_for_dataset(session, claim):
+            return spec
+    catalog = Catalog.load()
+    summary = Dataset.open(dataset).summary
+    base = _read_manifests(bases)
+    models_by_path = {path: _read_manifest(package) for path, package in named.items()}
+    if findings := check(spec, catalog, summary, base, models_by_path):
+        raise SpecError.of(findings)
+    completed = resolve(spec, catalog, dataset=summary, base=base)
+    content = completed.model_dump(mode="json", exclude_none=True)
+    retrying_transaction(lambda session: jobs.save_spec(session, claim, content))
+    return completed
+
+
+def _read_manifests(packages: Path | dict[str, Path] | None) -> Manifest | dict[str, Manifest] | None:
+    if isinstance(packages, dict):
+        return {slot: _read_manifest(package) for slot, package in packages.items()}
+    return _read_manifest(packages) if packages else None
+
+
+def _read_manifest(package: Path) -> Manifest:
+    return parse_manifest((package / MANIFEST).read_bytes())
 
 
 def fetch_checkpoints(claim: Claim, folder: Path) -> None:

@@ -12,7 +12,7 @@ from ml.data.importing.importer import import_dataset
 from ml.tasks import TASKS
 from store.blobs import blobs
 from store.database import transaction
-from store.jobs import claim, finish_validation, listing
+from store.jobs import JobFilter, claim, finish_validation, listing
 from tests.support.factories import png, queue_job, register, shades
 
 
@@ -24,7 +24,7 @@ def upload(client: TestClient, *, name: str = "digits", headers: dict[str, str] 
 def finish_queued_validation(*, ready: bool, summary: dict | None = None, report: dict | None = None) -> None:
     """End the validation, as a worker does."""
     with transaction() as session:
-        (job,) = listing(session, states=["queued"], kinds=["validate"], limit=1, cursor=None).items
+        (job,) = listing(session, matching=JobFilter(states=["queued"], kinds=["validate"]), limit=1, cursor=None).items
         job_claim = claim(session, job.id, worker="tester")
         assert job_claim is not None
         finish_validation(
@@ -163,6 +163,24 @@ def test_a_report_lists_every_problem(client: TestClient) -> None:
     assert report["errors"][0]["sample"][0]["row"] == 3
     preview = client.get("/api/v1/datasets/digits/preview")
     assert preview.status_code == 409
+
+
+def test_a_name_deletes_all_its_versions_and_a_reference_one(client: TestClient) -> None:
+    for _ in range(3):
+        upload(client)
+        finish_queued_validation(ready=True, summary={"format": "idx", "columns": {}, "splits": {"train": 3}})
+    assert client.delete("/api/v1/datasets/digits@2").status_code == 204
+    listed = client.get("/api/v1/datasets?name=digits").json()["data"]
+    assert [dataset["version"] for dataset in listed] == [3, 1]
+    assert client.get("/api/v1/datasets?name=letters").json()["data"] == []
+    matching = client.get(f"/api/v1/datasets?id_prefix={listed[0]['id'][:-2]}").json()["data"]
+    assert listed[0] in matching
+    job_id = queue_job(dataset_id=listed[0]["id"])
+    assert client.delete("/api/v1/datasets/digits").status_code == 409
+    assert client.get("/api/v1/datasets/digits@1").status_code == 200
+    client.post(f"/api/v1/jobs/{job_id}/cancel")
+    assert client.delete("/api/v1/datasets/digits").status_code == 204
+    assert client.get("/api/v1/datasets").json()["data"] == []
 
 
 def test_a_dataset_that_is_needed_is_not_deleted(client: TestClient) -> None:

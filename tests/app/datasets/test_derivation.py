@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from store.database import transaction
-from store.jobs import listing
+from store.jobs import JobFilter, listing
 from tests.app.datasets.test_datasets import finish_queued_validation, upload
 
 SUMMARY = {
@@ -59,7 +59,7 @@ def test_a_joined_dataset_is_pinned_and_not_deleted_before_it_is_read(reviews: T
     assert reviews.delete("/api/v1/datasets/more").status_code == 409
     assert reviews.delete("/api/v1/datasets/reviews@1").status_code == 409
     with transaction() as session:
-        [job] = listing(session, states=["queued"], kinds=["derive"], limit=1, cursor=None).items
+        [job] = listing(session, matching=JobFilter(states=["queued"], kinds=["derive"]), limit=1, cursor=None).items
     reviews.post(f"/api/v1/jobs/{job.id}/cancel")
     assert reviews.get("/api/v1/datasets/reviews@2").json()["state"] == "rejected"
     assert reviews.delete("/api/v1/datasets/more").status_code == 204

@@ -186,9 +186,10 @@ def test_a_base_model_is_pinned_to_its_version(client: TestClient, tmp_path: Pat
     assert "base" in response.json()["detail"]
 
 
-def test_a_dataset_that_is_not_ready_cannot_be_trained_on(client: TestClient) -> None:
+def test_a_dataset_that_was_rejected_cannot_be_trained_on(client: TestClient) -> None:
     with transaction() as session:
         datasets.create(session, name="shades", sources=[])
+    finish_queued_validation(ready=False)
     response = client.post("/api/v1/jobs", json=finetune())
     assert response.status_code == 422
     assert response.json()["errors"][0]["code"] == "dataset_not_ready"

@@ -187,6 +187,8 @@ def filled(api: ApiProcess, path: str, media_type: str, name: str) -> str:
     """The path with the names of the model, alias or upload that fit the body."""
     if "{upload_id}" in path:
         return path.replace("{upload_id}", new_upload(api, 11, b""))
+    if "{job_id}" in path:
+        return path.replace("{job_id}", new_job(api))
     if "{model}" in path:
         task = RAW_TASKS.get(media_type, name if name in TASKS else "digits")
         return path.replace("{model}", task)
@@ -219,6 +221,14 @@ def new_upload(api: ApiProcess, length: int, data: bytes) -> str:
     status, answered, content = api.request("POST", "/api/v1/uploads", headers=headers, body=data)
     assert status == 201, content
     return answered["location"].rpartition("/")[2]
+
+
+def new_job(api: ApiProcess) -> str:
+    spec = DOCUMENT["paths"]["/api/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    body = json.dumps(spec["from_scratch"]["value"]).encode()
+    status, _, content = api.request("POST", "/api/v1/jobs", headers={"Content-Type": "application/json"}, body=body)
+    assert status == 202, content
+    return str(json.loads(content)["id"])
 
 
 def sample(api: ApiProcess, path: str) -> bytes:

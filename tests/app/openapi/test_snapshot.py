@@ -16,6 +16,7 @@ from tools.build_openapi import text
 SNAPSHOT = REPOSITORY / "docs" / "reference" / "openapi.json"
 SCHEMA_OF = {
     types.Alias: "Alias",
+    types.Checkpoint: "Checkpoint",
     types.Dataset: "Dataset",
     types.DatasetReport: "DatasetReport",
     types.Event: "Event",
@@ -24,6 +25,7 @@ SCHEMA_OF = {
     types.Job: "Job",
     types.Key: "NewKey",
     types.Lineage: "Lineage",
+    types.LogLine: "LogLine",
     types.Model: "Model",
     types.ModelReference: "ModelVersionReference",
     types.ModelVersion: "ModelVersionInFull",

@@ -9,10 +9,11 @@ import threading
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from plinth import DatasetRejected, Plinth, PlinthError
+from plinth import DatasetRejected, JobFailed, Plinth, PlinthError
 from plinth.client.errors import APIError, Conflict, NotFound, Unauthorized, Unreachable
 from plinth.client.uploads import Uploads
 from tests.support.servers import NetworkProxy
@@ -77,6 +78,54 @@ def test_a_dataset_is_uploaded_read_and_deleted(plinth: Plinth, digits_zip: Path
     plinth.datasets.delete(ready.id)
     with pytest.raises(NotFound):
         plinth.datasets.get(ready.id)
+
+
+def test_a_job_waits_for_its_dataset_is_retried_cloned_and_deleted(plinth: Plinth, tmp_path: Path) -> None:
+    table = tmp_path / "moods.csv"
+    table.write_text(
+        "text,label\n" + "".join(f"a {word} day {row},{word}\n" for row in range(20) for word in ("bad", "good"))
+    )
+    schedule = {"epochs": 1, "min_steps": 1}
+    options: dict[str, Any] = {"task": "text_classification", "architecture": "rnn", "schedule": schedule}
+    plinth.datasets.upload(table)
+    job = plinth.jobs.finetune("moods", model="moods", **options)
+    done = plinth.jobs.wait(job.id, timeout_seconds=120)
+    assert done.spec["dataset"] == "moods@1"
+    assert plinth.jobs.logs(job.id)[0].message == "starting"
+    assert plinth.jobs.list(model="moods@1", dataset="moods", id_prefix=job.id[:30])[0].id == job.id
+    with pytest.raises(Conflict, match="clone it"):
+        plinth.jobs.retry(job.id)
+
+    clone = plinth.jobs.clone(job.id, {"schedule": {"epochs": 5000}, "model": "moods-long"})
+    assert (clone.origin, clone.spec["schedule"]["epochs"], clone.spec["model"]) == (job.id, 5000, "moods-long")
+    plinth.jobs.cancel(clone.id)
+    with pytest.raises(JobFailed):
+        plinth.jobs.wait(clone.id, timeout_seconds=60)
+    retried = plinth.jobs.retry(clone.id)
+    assert retried.spec == clone.spec
+    with pytest.raises(Conflict):
+        plinth.jobs.delete(retried.id)
+    plinth.jobs.cancel(retried.id)
+    with pytest.raises(JobFailed):
+        plinth.jobs.wait(retried.id, timeout_seconds=60)
+    plinth.jobs.delete(retried.id)
+    with pytest.raises(NotFound):
+        plinth.jobs.get(retried.id)
+
+
+def test_a_job_fails_with_a_dataset_that_is_rejected_or_does_not_fit(plinth: Plinth, tmp_path: Path) -> None:
+    broken = tmp_path / "unfit.csv"
+    broken.write_text("label,image\ncat,not-an-image\n")
+    plinth.datasets.upload(broken, task="image_classification")
+    job = plinth.jobs.finetune("unfit", model="unfit", task="image_classification")
+    with pytest.raises(JobFailed, match="unfit@1 was rejected"):
+        plinth.jobs.wait(job.id, timeout_seconds=60)
+    table = tmp_path / "letters.csv"
+    table.write_text("text,label\n" + "".join(f"text {row},{row % 2}\n" for row in range(40)))
+    plinth.datasets.upload(table)
+    job = plinth.jobs.finetune("letters", model="letters", task="image_classification")
+    with pytest.raises(JobFailed, match="needs a column 'image'"):
+        plinth.jobs.wait(job.id, timeout_seconds=60)
 
 
 def test_a_folder_of_class_folders_can_be_uploaded(plinth: Plinth, digits_zip: Path, tmp_path: Path) -> None:
