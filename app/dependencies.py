@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Annotated
@@ -115,6 +116,15 @@ def first_key(settings: AppSettings) -> str | None:
         return (store_settings().home / "api-key").read_text().strip() or None
     except FileNotFoundError:
         return None
+
+
+def replace_first_key(secret: str) -> None:
+    """Write another first key to the home folder, readable by its owner alone."""
+    file = store_settings().home / "api-key"
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(f"{secret}\n")
+    unfinished.replace(file)
 
 
 def has_keys() -> bool:

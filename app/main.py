@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.catalog import routes as catalog
 from app.datasets import routes as datasets
-from app.dependencies import first_key, serving_limits
+from app.dependencies import first_key, replace_first_key, serving_limits
 from app.event_log import EventLogger
 from app.health import routes as health
 from app.http import access_log, errors, validation
@@ -35,7 +35,7 @@ from app.web import routes as web
 from plinth import __version__
 from store import api_keys as stored_keys
 from store.blobs import blobs
-from store.database import transaction
+from store.database import lock, transaction
 from store.partial_uploads import PartialUploads
 from store.settings import store_settings
 
@@ -128,7 +128,7 @@ async def _ensure_first_key(app: FastAPI) -> bool:
         _log.warning("no API key", hint="set PLINTH_API_KEY, or start with `plinth up`")
         return True
     try:
-        await to_thread.run_sync(_store_key, secret)
+        await to_thread.run_sync(_store_key, app.state.settings)
     except DBAPIError as error:
         _log.warning("database unavailable", reason=str(error.orig), hint="start it, and run `python -m migrations`")
         return False
@@ -140,9 +140,22 @@ async def _keep_ensuring_first_key(app: FastAPI) -> None:
         await asyncio.sleep(RETRY_SECONDS)
 
 
-def _store_key(secret: str) -> None:
+def _store_key(settings: AppSettings) -> None:
+    """Store the first key.
+
+    A key of the home folder that was revoked is replaced there, or its owner would be locked out.
+    """
     with transaction() as session:
-        stored_keys.ensure(session, secret, name="first")
+        lock(session, "first key")
+        # Read within the lock: of several API processes, one replaces it.
+        secret = first_key(settings)
+        if secret is None or stored_keys.ensure(session, secret, name="first").revoked_at is None:
+            return
+        if settings.api_key is not None:
+            _log.warning("PLINTH_API_KEY is revoked", hint="set it to another secret, and restart")
+            return
+        _, secret = stored_keys.create(session, name="first")
+        replace_first_key(secret)
 
 
 async def _sweep(app: FastAPI) -> None:

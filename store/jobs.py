@@ -174,9 +174,12 @@ def needs_blob(session: Session, key: str) -> bool:
     return any(source_key.startswith(f"{key}/") for source_key in source_keys)
 
 
-def count_by_state(session: Session) -> dict[str, int]:
+def count_by_state(session: Session, *, with_validations: bool = True) -> dict[str, int]:
     """Return the number of jobs in each state that has any."""
-    rows = session.execute(select(Job.state, func.count()).where(Job.deleted_at.is_(None)).group_by(Job.state)).all()
+    query = select(Job.state, func.count()).where(Job.deleted_at.is_(None))
+    if not with_validations:
+        query = query.where(Job.kind.not_in(DATASET_KINDS))
+    rows = session.execute(query.group_by(Job.state)).all()
     return {row[0]: row[1] for row in rows}
 
 

@@ -70,6 +70,6 @@ class System(BaseModel):
     python: str
     device: Device | None = Field(description="Null if PyTorch is not installed, and with `device=false`.")
     workers: list[Worker]
-    jobs: dict[str, int] = Field(description="Number of jobs by state.")
+    jobs: dict[str, int] = Field(description="Number of jobs by state, without validations.")
     queue_length: int | None = Field(description="Null while the broker is unavailable.")
     loaded_models: list[LoadedModel]

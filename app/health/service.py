@@ -85,7 +85,7 @@ readiness = CachedResult(_check, ttl_seconds=READINESS_SECONDS)
 def read_system(pool: ModelPool, *, with_device: bool) -> System:
     """Describe the installation. The database connection is released before anything slow starts."""
     with reading() as session:
-        counts = jobs.count_by_state(session)
+        counts = jobs.count_by_state(session, with_validations=False)
         alive = [
             Worker(name=row.name, slots=row.slots, started_at=row.started_at, seen_at=row.seen_at)
             for row in workers.list_alive(session)

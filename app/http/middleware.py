@@ -295,7 +295,10 @@ class GatewayMiddleware:
             detail = "Send your key as 'Authorization: Bearer <key>'; `plinth up` prints it."
             raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_missing", detail, headers=challenge)
         if (key_id := await self._api_keys.find(secret.strip())) is None:
-            detail = "This key is unknown or revoked. `plinth keys create` makes another."
+            detail = (
+                "This key is unknown or revoked. Send another. A restart of `plinth up` replaces its own key if it is "
+                "revoked."
+            )
             raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_unknown", detail, headers=challenge)
         return key_id
 

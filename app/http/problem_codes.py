@@ -112,7 +112,10 @@ PROBLEMS: Final[Mapping[ProblemCode, ProblemExample]] = {
     ),
     # 401
     "key_missing": ProblemExample(401, "Send your key as 'Authorization: Bearer <key>'; `plinth up` prints it."),
-    "key_unknown": ProblemExample(401, "This key is unknown or revoked. `plinth keys create` makes another."),
+    "key_unknown": ProblemExample(
+        401,
+        "This key is unknown or revoked. Send another. A restart of `plinth up` replaces its own key if it is revoked.",
+    ),
     # 403
     "origin_not_allowed": ProblemExample(
         403,

@@ -34,6 +34,8 @@ MAX_ATTEMPTS: Final = 4
 PLACEHOLDER: Final = "missing"
 
 _TAG_ERRORS = frozenset({"union_tag_invalid", "union_tag_not_found"})
+#: Beginning of the patterns of names; nobody reads a pattern.
+NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]"
 _MISSING_ERRORS = frozenset({"missing", "union_tag_not_found"})
 #: Messages for errors that Pydantic words for Python, not for JSON.
 _MESSAGES: Mapping[str, str] = {
@@ -42,6 +44,7 @@ _MESSAGES: Mapping[str, str] = {
     "model_attributes_type": "Input should be a JSON object",
     "dict_type": "Input should be a JSON object",
     "model_type": "Input should be a JSON object",
+    "invalid_name": "a name has letters, digits, '.', '_' and '-', and begins with a letter or digit, like my-data.2",
 }
 
 
@@ -190,6 +193,8 @@ def _to_finding(error: Mapping[str, Any], body: Any, schema: Schema) -> Finding:
         finding = unknown("field", str(location[-1]), known_fields(schema, error["loc"]), path=path)
         return Finding(**{**finding.to_json(), "code": code})
     context = {name: str(value) for name, value in error.get("ctx", {}).items()}
+    if context.get("pattern", "").startswith(NAME_PATTERN):
+        code = "invalid_name"
     if "tag" in context:
         context["tag"] = context["tag"][:MAX_SHOWN_CHARACTERS]
     return Finding(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Path
+from fastapi import APIRouter, Body, Path, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -41,9 +41,11 @@ def create_key(body: KeyBody, session: SessionDep, once: IdempotentRequestDep) -
 
 
 @router.get("")
-def list_keys(session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> ListOf[Key]:
+def list_keys(request: Request, session: SessionDep, limit: Limit = 50, cursor: Cursor = None) -> ListOf[Key]:
     """List all keys, without their secrets."""
-    return ListOf.of(api_keys.listing(session, limit=limit, cursor=cursor), Key.of)
+    current_id = getattr(request.state, "key_id", None)
+    page = api_keys.listing(session, limit=limit, cursor=cursor)
+    return ListOf.of(page, lambda row: Key.of(row, current_id=current_id))
 
 
 @router.delete("/{key_id}", status_code=204, responses=problem_responses("not_found"))

@@ -30,11 +30,13 @@ class Key(BaseModel):
     created_at: datetime
     last_used_at: datetime | None
     revoked_at: datetime | None
+    is_current: bool = Field(False, description="Whether this request was sent with it.")
 
     @classmethod
-    def of(cls, row: ApiKey) -> Self:
-        """Convert a row."""
+    def of(cls, row: ApiKey, *, current_id: str | None = None) -> Self:
+        """Convert a row; `current_id` is the key of the request."""
         return cls(
+            is_current=row.id == current_id,
             id=row.id,
             name=row.name,
             created_at=row.created_at,

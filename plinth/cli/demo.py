@@ -16,7 +16,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from plinth.cli.render import console, draw_image, follow, print_evaluation, to_shell_command
+from plinth.cli.render import console, draw_image, print_evaluation, to_shell_command
+from plinth.cli.render_progress import follow
 from plinth.client.client import Plinth
 from plinth.client.errors import JobFailed, PlinthError
 from plinth.client.home import api_key_file, read_stack

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from plinth.client.client import Plinth
     from plinth.client.types import Dataset, DatasetReport, Job
 
-console = Console(highlight=False)
+#: Width where no terminal cuts lines, so that ids and names stay whole in pipes and files.
+PIPE_COLUMNS = 10_000
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
 error_console = Console(stderr=True, highlight=False)
 
 STATE_COLORS: Mapping[str, str] = {
@@ -29,6 +33,15 @@ STATE_COLORS: Mapping[str, str] = {
     "failed": "red",
     "rejected": "red",
     "cancelled": "yellow",
+}
+#: What to type in place of FILE, by task.
+TASK_INPUTS: Mapping[str, str] = {
+    "text_classification": '"a text"',
+    "text_generation": '"a text"',
+    "translation": '"a text"',
+    "speech_synthesis": '"a text"',
+    "image_generation": "'{\"seed\": 1}'",
+    "recommendation": '\'{"history": ["ITEM"]}\'',
 }
 MAX_CLASSES_SHOWN = 20
 METRICS_WHILE_RUNNING = 2
@@ -85,26 +98,43 @@ def format_number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def make_table(*columns: str) -> Table:
-    """Create an empty table in the style of the command line."""
+def make_table(*columns: str, ids: Sequence[str] = ()) -> Table:
+    """Create an empty table in the style of the command line.
+
+    The column of `ids`, and their characters, are never cut or wrapped.
+    """
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column)
+    for number, column in enumerate(columns):
+        if number == 0 and ids:
+            table.add_column(column, no_wrap=True, min_width=max(map(len, ids)))
+        else:
+            table.add_column(column, overflow="fold")
     return table
 
 
-def make_transfer_bar(title: str) -> Progress:
-    """Create a progress bar for bytes, used by `add_task` and `update(completed=...)`."""
+@contextmanager
+def transfer_bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a progress bar; yields a function of the bytes done and in all.
+
+    Without a terminal it prints one line at the end; with `quiet` nothing.
+    """
     from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    return Progress(
-        TextColumn(escape(title)),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )
+    if quiet or not console.is_terminal:
+        done_bytes = 0
+
+        def count(done: int, _total: int | None) -> None:
+            nonlocal done_bytes
+            done_bytes = done
+
+        yield count
+        if not quiet and done_bytes:
+            console.print(f"{title} {format_size(done_bytes)}: done")
+        return
+    columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(TextColumn(escape(title)), BarColumn(), *columns, console=console) as progress:
+        bar = progress.add_task("", total=None)
+        yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 
 class _JobProgress(Progress):
@@ -117,8 +147,8 @@ class _JobProgress(Progress):
         yield Text(self.detail, style="dim")
 
 
-def follow(plinth: Plinth, job_id: str) -> Job:
-    """Show the progress of a job until it has ended; returns the ended job."""
+def follow_with_bar(plinth: Plinth, job_id: str) -> Job:
+    """Show the progress of a job on a terminal; returns the ended job."""
     job = plinth.jobs.get(job_id)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with _JobProgress(*columns, console=console) as progress:
@@ -147,9 +177,12 @@ def print_outcome(job: Job) -> None:
 
 def print_evaluation(report: Mapping[str, Any]) -> None:
     """Print metrics with interval, trivial baseline and reference, and the confusion matrix if present."""
+    if not report.get("metrics"):
+        _print_notes(report)
+        return
     baseline, intervals = report.get("baseline") or {}, report.get("intervals") or {}
     reference = report.get("reference") or {}
-    names = ["metric", report.get("split", "test"), "95 % interval", "trivial baseline"]
+    names = ["metric", report.get("split") or "test", "95 % interval", "trivial baseline"]
     table = make_table(*names, *(["reference"] if reference else []))
     for name, value in report.get("metrics", {}).items():
         bounds = intervals.get(name)
@@ -181,10 +214,20 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     console.print(_make_confusion_table(classes, matrix, {row["label"]: row for row in report.get("per_class") or ()}))
 
 
+def _print_notes(report: Mapping[str, Any]) -> None:
+    """Print the result of an import or export, which has no metrics."""
+    for note in report.get("notes") or ():
+        console.print(f"- {escape(str(note))}", soft_wrap=True)
+    print_warnings(report.get("warnings") or ())
+    scalars = {key: value for key, value in report.items() if isinstance(value, str | int | float) and key != "rows"}
+    for name, value in scalars.items():
+        console.print(f"[dim]{escape(name)}:[/] {escape(format_number(value))}", soft_wrap=True)
+
+
 def print_warnings(warnings: Sequence[str]) -> None:
     """Print the reasons not to trust a model."""
     for warning in warnings:
-        console.print(f"[yellow]warning:[/] {escape(warning)}")
+        console.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
 
 
 def print_dataset_report(report: DatasetReport) -> None:
@@ -193,8 +236,7 @@ def print_dataset_report(report: DatasetReport) -> None:
         f"{report.rows} rows: [green]{report.accepted} accepted[/], "
         f"{report.repaired} repaired, {report.rejected} rejected"
     )
-    if report.reading:
-        console.print(escape(report.reading), soft_wrap=True)
+    _print_columns(report)
     for finding in report.errors:
         color = {"error": "red", "note": "dim"}.get(finding.severity, "yellow")
         console.print(f"[{color}]{finding.count} x {escape(finding.code)}[/]")
@@ -210,9 +252,28 @@ def print_dataset_report(report: DatasetReport) -> None:
         console.print(f"[dim]note:[/] {escape(str(suggestion.get('message', suggestion)))}")
 
 
+def _print_columns(report: DatasetReport) -> None:
+    """Print what was read and as what, and how to name something else where the service guessed."""
+    guess = report.guess or {}
+    columns = ", ".join(f"{name} = {source}" for name, source in (guess.get("columns") or {}).items())
+    reading = report.reading or (f"read: {columns}" if columns else "")
+    if reading:
+        console.print(escape(reading), soft_wrap=True)
+    guesses = [f"{name} {guess[name]}" for name in ("format", "task") if guess.get(name)]
+    if guesses:
+        others = " Other columns: --columns NAME=COLUMN." if columns else ""
+        hint = f"[dim]Another task: --task TASK.{others}[/]"
+        console.print(f"taken as: {escape(', '.join(guesses))}. {hint}", soft_wrap=True)
+
+
 def make_train_command(dataset: Dataset) -> str:
     """Return the command that trains a first model on a dataset."""
     return f"plinth train {dataset.name} --model {dataset.name}"
+
+
+def make_predict_command(model: object, task: str | None) -> str:
+    """Return the command that runs a model, with an input that fits its task."""
+    return f"plinth predict {model} {TASK_INPUTS.get(task or '', 'FILE')}"
 
 
 def draw_image(pixels: Sequence[Sequence[int]]) -> Text:

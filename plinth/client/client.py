@@ -62,6 +62,11 @@ class Plinth:
         """Create a URL that signs a browser in, once and within 15 minutes."""
         return self.url + str(self._transport.send("POST", "/login/links").json()["path"])
 
+    def job_counts(self) -> dict[str, int]:
+        """Get the number of jobs in each state, without validations of datasets."""
+        counts: dict[str, int] = self._transport.get(f"{API}/system", device=False)["jobs"]
+        return counts
+
     def predict(
         self, model: str, inputs: Input | Sequence[Input], *, parameters: Mapping[str, Any] | None = None
     ) -> Prediction:

@@ -44,7 +44,7 @@ class APIError(PlinthError):
         )
         self.errors: Sequence[Mapping[str, Any]] = problem.get("errors", [])
         self.request_id: str | None = problem.get("request_id")
-        super().__init__("\n".join([self.detail, *format_findings(self.errors, detail=self.detail)]))
+        super().__init__("\n".join(_describe(self.detail, self.errors)))
 
 
 class Unauthorized(APIError):
@@ -92,8 +92,15 @@ def to_error(status: int, problem: Mapping[str, Any]) -> APIError:
     return ERROR_TYPES.get(status, APIError)(status, problem)
 
 
+def _describe(detail: str, findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the detail, or for several findings one line each, with its own hint."""
+    if len(findings) < 2:
+        return [detail, *format_findings(findings, detail=detail)]
+    return [f"The request has {len(findings)} problems:", *format_findings(findings)]
+
+
 def format_findings(findings: Sequence[Mapping[str, Any]], *, detail: str = "") -> list[str]:
-    """Format findings as lines: location, message and hint.
+    """Format findings as lines: location, message, values and hint.
 
     Findings whose message is part of `detail` are skipped; after 10 lines comes the count of those left out.
     """
@@ -109,6 +116,16 @@ def format_findings(findings: Sequence[Mapping[str, Any]], *, detail: str = "") 
             if finding.get(key) is not None
         )
         hint = f" - {finding['hint']}" if finding.get("hint") else ""
-        lines.append(f"  {count}{location + ': ' if location else ''}{message}{hint}")
+        lines.append(f"  {count}{location + ': ' if location else ''}{message}{_format_values(finding, message)}{hint}")
     remaining = len(lines) - MAX_FINDINGS_IN_MESSAGE
     return lines[:MAX_FINDINGS_IN_MESSAGE] + ([f"  and {remaining} more"] if remaining > 0 else [])
+
+
+def _format_values(finding: Mapping[str, Any], message: str) -> str:
+    """Return what was found and what was expected, unless the message has it."""
+    values = [
+        f"{key} {finding[key]}"
+        for key in ("found", "expected")
+        if finding.get(key) is not None and str(finding[key]).strip("'") not in message
+    ]
+    return f" ({', '.join(values)})" if values else ""

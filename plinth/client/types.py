@@ -12,6 +12,9 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
+#: Attribute of a result: the document from which it was built.
+_DOCUMENT = "_document"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorInfo:
@@ -281,6 +284,8 @@ class Key:
     created_at: datetime | None = None
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
+    #: True for the key with which the request was sent.
+    is_current: bool = False
     secret: str | None = field(default=None, repr=False)
 
 
@@ -302,7 +307,18 @@ class Prediction:
 def build(result_type: Callable[..., T], document: Mapping[str, Any]) -> T:
     """Build one of the dataclasses above from a JSON document."""
     types = _get_field_types(result_type)
-    return result_type(**{name: _convert(types[name], value) for name, value in document.items() if name in types})
+    result = result_type(**{name: _convert(types[name], value) for name, value in document.items() if name in types})
+    # Beside the fields: programs that pass the answer on need all of it.
+    object.__setattr__(result, _DOCUMENT, document)
+    return result
+
+
+def to_document(result: Any) -> Any:
+    """Return the JSON document of a result of `build`; other values stay the same."""
+    document = getattr(result, _DOCUMENT, None)
+    if document is None and dataclasses.is_dataclass(result) and not isinstance(result, type):
+        return dataclasses.asdict(result)
+    return result if document is None else document
 
 
 @cache

@@ -1,4 +1,4 @@
-"""`plinth datasets`: list, report, derive, fix and delete datasets."""
+"""`plinth datasets`: list, show, preview, report, derive, fix and delete datasets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plinth.cli.commands.context import DatasetReference, connect
+from plinth.cli.commands.context import AsJson, DatasetReference, Yes, confirm, connect, print_json, resolve_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set
@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from plinth.client.client import Plinth
     from plinth.client.types import Dataset, Fix
 
+#: Characters of a value in a preview, such as an image in base64.
+MAX_CELL_CHARACTERS = 100
+
 app = typer.Typer(help="List, inspect, derive, fix and delete datasets.", invoke_without_command=True)
 
 
 @app.callback()
 def list_datasets(
-    context: typer.Context, limit: Annotated[int, typer.Option(help="Maximum number of datasets.", min=1)] = 20
+    context: typer.Context,
+    name: Annotated[str | None, typer.Option(help="Only the versions of this dataset.")] = None,
+    limit: Annotated[int, typer.Option(help="Maximum number of datasets.", min=1)] = 20,
+    as_json: AsJson = False,
 ) -> None:
     """List datasets, newest first."""
     if context.invoked_subcommand:
@@ -29,11 +35,15 @@ def list_datasets(
     from plinth.cli import render
 
     with connect() as plinth:
-        datasets = plinth.datasets.list(limit=limit)
-    table = render.make_table("dataset", "task", "state", "rows", "classes", "size", "created")
-    for dataset in datasets:
+        datasets = plinth.datasets.list(name=name, limit=limit)
+    if as_json:
+        print_json(datasets)
+        return
+    references = [f"{dataset.name}@{dataset.version}" for dataset in datasets]
+    table = render.make_table("dataset", "task", "state", "rows", "classes", "size", "created", ids=references)
+    for reference, dataset in zip(references, datasets, strict=True):
         table.add_row(
-            f"{dataset.name}@{dataset.version}",
+            reference,
             dataset.task or "",
             render.format_state(dataset.state),
             "" if dataset.rows is None else f"{dataset.rows:,}",
@@ -46,13 +56,83 @@ def list_datasets(
     render.print_next_step(render.make_train_command(ready_datasets[0]) if ready_datasets else "plinth upload FILES")
 
 
+@app.command("show")
+def show_dataset(dataset: DatasetReference, as_json: AsJson = False) -> None:
+    """Show a version: task, splits, classes, size, state."""
+    from rich.markup import escape
+
+    from plinth.cli import render
+
+    with connect() as plinth:
+        version = plinth.datasets.get(resolve_dataset(plinth, dataset))
+    if as_json:
+        print_json(version)
+        return
+    render.console.print(f"[bold]{version.name}@{version.version}[/]  {render.format_state(version.state)}")
+    facts = {
+        "id": version.id,
+        "task": version.task,
+        "format": version.format,
+        "rows": ", ".join(f"{split} {rows:,}" for split, rows in version.splits.items()),
+        "classes": f"{len(version.classes)}: {', '.join(version.classes)}" if version.classes else None,
+        "size": render.format_size(version.bytes),
+        "digest": version.digest,
+        "created": render.format_age(version.created_at),
+        "error": version.error.message if version.error else None,
+    }
+    for name, value in facts.items():
+        if value:
+            render.console.print(f"[dim]{name:<8}[/] {escape(str(value))}", soft_wrap=True)
+    reference = f"{version.name}@{version.version}"
+    if version.state == "ready":
+        render.print_next_step(f"plinth datasets preview {reference}", render.make_train_command(version))
+    else:
+        render.print_next_step(f"plinth datasets report {reference}")
+
+
+@app.command("preview")
+def preview_dataset(
+    dataset: DatasetReference,
+    split: Annotated[str, typer.Option(help="Split of the rows: train, validation or test.")] = "train",
+    limit: Annotated[int, typer.Option(help="Maximum number of rows.", min=1, max=100)] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show the first rows of a split: inputs of the model, and their targets."""
+    from rich.markup import escape
+
+    from plinth.cli import render
+
+    with connect() as plinth:
+        rows = plinth.datasets.preview(resolve_dataset(plinth, dataset), split=split, limit=limit)
+    if as_json:
+        print_json(rows)
+        return
+    fields = list(dict.fromkeys(name for row in rows for name in row["input"]))
+    table = render.make_table("row", *fields, "target")
+    for number, row in enumerate(rows, 1):
+        cells = [_shorten(row["input"].get(name)) for name in fields]
+        table.add_row(str(number), *(escape(cell) for cell in (*cells, _shorten(row["target"]))))
+    render.console.print(table)
+
+
+def _shorten(value: Any) -> str:
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    if len(text) <= MAX_CELL_CHARACTERS:
+        return text
+    return f"{text[:MAX_CELL_CHARACTERS]}... ({len(text):,} characters)"
+
+
 @app.command("report")
-def report_dataset(dataset: DatasetReference) -> None:
+def report_dataset(dataset: DatasetReference, as_json: AsJson = False) -> None:
     """Show the row counts and all issues of a dataset."""
     from plinth.cli.render import print_dataset_report
 
     with connect() as plinth:
-        print_dataset_report(plinth.datasets.report(dataset))
+        report = plinth.datasets.report(resolve_dataset(plinth, dataset))
+    if as_json:
+        print_json(report)
+    else:
+        print_dataset_report(report)
 
 
 @app.command("rows")
@@ -60,6 +140,7 @@ def list_finding_rows(
     dataset: DatasetReference,
     code: Annotated[str, typer.Argument(help="Code of a finding in the report.", metavar="CODE")],
     limit: Annotated[int, typer.Option(help="Maximum number of rows.", min=1)] = 20,
+    as_json: AsJson = False,
 ) -> None:
     """List the rows that a finding is about, with the rows that they resemble."""
     from rich.markup import escape
@@ -67,7 +148,10 @@ def list_finding_rows(
     from plinth.cli import render
 
     with connect() as plinth:
-        rows = plinth.datasets.finding_rows(dataset, code, limit=limit)
+        rows = plinth.datasets.finding_rows(resolve_dataset(plinth, dataset), code, limit=limit)
+    if as_json:
+        print_json(rows)
+        return
     table = render.make_table("split", "index", "file", "row", "resembles", "probable class")
     for row in rows:
         twin = f"{row.twin['split']} {row.twin['index']}" if row.twin else ""
@@ -82,7 +166,8 @@ def derive_dataset(
     operations: Annotated[
         str, typer.Argument(help="JSON: an operation or a list of them; or a file that holds it.", metavar="OPERATIONS")
     ],
-    name: Annotated[str | None, typer.Option(help="Name of the new dataset [that of the old one].")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new dataset (default: that of the old one).")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make the next version of a dataset by operations on its rows.
 
@@ -96,7 +181,8 @@ def derive_dataset(
     except ValueError as error:
         raise typer.BadParameter(f"not JSON ({error})", param_hint="OPERATIONS") from None
     with connect() as plinth:
-        _derive(plinth, dataset, [parsed] if isinstance(parsed, dict) else parsed, name=name)
+        reference = resolve_dataset(plinth, dataset)
+        _derive(plinth, reference, [parsed] if isinstance(parsed, dict) else parsed, name=name, as_json=as_json)
 
 
 @app.command("fix")
@@ -108,26 +194,25 @@ def fix_dataset(
     relabel: Annotated[
         bool, typer.Option("--relabel", help="Correct labels that are probably wrong, instead of dropping the rows.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Apply the operations without asking.")] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Apply what the report of a dataset suggests, as its next version.
 
     By default, rows with errors are left out, and copies and near duplicates of training rows in held-out splits are
     dropped. Labels that are probably wrong change only with --relabel or --also label_probably_wrong.
     """
-    from plinth.cli.render import console
 
     with connect() as plinth:
-        source = plinth.datasets.get(dataset)
+        source = plinth.datasets.get(resolve_dataset(plinth, dataset))
         fixes = plinth.datasets.report(source.id).fixes
         chosen = _choose(fixes, {*(findings or ()), *(["label_probably_wrong"] if relabel else [])}, relabel=relabel)
-        _print_fixes(source, fixes, chosen)
+        if not as_json:
+            _print_fixes(source, fixes, chosen)
         if not chosen:
             return
-        if not yes and not typer.confirm(f"Make the next version of {source.name}?"):
-            console.print("Nothing was changed.")
-            raise typer.Exit(1)
-        _derive(plinth, source.id, [fix.operation for fix in chosen], name=None)
+        confirm(f"Make the next version of {source.name}?", yes=yes)
+        _derive(plinth, source.id, [fix.operation for fix in chosen], name=None, as_json=as_json)
 
 
 def _choose(fixes: Sequence[Fix], codes: Set[str], *, relabel: bool) -> list[Fix]:
@@ -161,13 +246,18 @@ def _print_fixes(source: Dataset, fixes: Sequence[Fix], chosen: Sequence[Fix]) -
         console.print(f"[dim]to include it: --also {escape(code)}[/]")
 
 
-def _derive(plinth: Plinth, reference: str, operations: Sequence[Mapping[str, Any]], *, name: str | None) -> None:
+def _derive(
+    plinth: Plinth, reference: str, operations: Sequence[Mapping[str, Any]], *, name: str | None, as_json: bool
+) -> None:
     """Derive a dataset, wait for it, and print its report."""
     from plinth.cli.render import console, make_train_command, print_dataset_report, print_next_step
 
     derived = plinth.datasets.derive(reference, operations, name=name)
     with console.status(f"deriving {derived.name}@{derived.version} ..."):
         derived = plinth.datasets.wait(derived.id)
+    if as_json:
+        print_json(derived)
+        return
     print_dataset_report(plinth.datasets.report(derived.id))
     counts = ", ".join(f"{split} {rows}" for split, rows in derived.splits.items())
     origin = (derived.origin or {}).get("dataset")
@@ -176,10 +266,27 @@ def _derive(plinth: Plinth, reference: str, operations: Sequence[Mapping[str, An
 
 
 @app.command("delete")
-def delete_dataset(dataset: DatasetReference) -> None:
-    """Delete a dataset version and its data."""
+def delete_dataset(dataset: DatasetReference, yes: Yes = False) -> None:
+    """Delete a version (name@2 or its id), or with the bare name all versions."""
     from plinth.cli.render import console
 
     with connect() as plinth:
-        plinth.datasets.delete(dataset)
-    console.print(f"Deleted {dataset}.")
+        reference = resolve_dataset(plinth, dataset)
+        versions = _select_versions(plinth, reference)
+        description = _describe(versions)
+        confirm(f"Delete {description}?", yes=yes)
+        plinth.datasets.delete(reference)
+    console.print(f"Deleted {description}.", soft_wrap=True)
+
+
+def _select_versions(plinth: Plinth, reference: str) -> Sequence[Dataset]:
+    version = plinth.datasets.get(reference)
+    return plinth.datasets.list(name=version.name, limit=None) if reference == version.name else [version]
+
+
+def _describe(versions: Sequence[Dataset]) -> str:
+    from plinth.cli.render import format_size
+
+    names = ", ".join(f"{version.name}@{version.version}" for version in versions)
+    size = format_size(sum(version.bytes or 0 for version in versions))
+    return f"all {len(versions)} versions: {names} ({size})" if len(versions) > 1 else f"{names} ({size})"

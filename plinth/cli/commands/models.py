@@ -1,20 +1,29 @@
-"""`plinth models`: list, import, alias, download and delete models."""
+"""`plinth models`: list, show, import, alias, download and delete models."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from plinth.cli.commands.context import ModelReference, connect, print_json
+from plinth.cli.commands.completion import model_references
+from plinth.cli.commands.context import AsJson, ModelReference, Yes, confirm, connect, print_json
+
+if TYPE_CHECKING:
+    from plinth.client.client import Plinth
+
+#: Metrics of a version in the list of versions.
+METRICS_SHOWN = 2
 
 app = typer.Typer(help="List, import, alias, download and delete models.", invoke_without_command=True)
 
 
 @app.callback()
 def list_models(
-    context: typer.Context, limit: Annotated[int, typer.Option(help="Maximum number of models.", min=1)] = 20
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(help="Maximum number of models.", min=1)] = 20,
+    as_json: AsJson = False,
 ) -> None:
     """List models, newest first."""
     if context.invoked_subcommand:
@@ -23,7 +32,11 @@ def list_models(
 
     with connect() as plinth:
         models = plinth.models.list(limit=limit)
-    table = render.make_table("model", "task", "versions", "aliases", "updated")
+    if as_json:
+        print_json(models)
+        return
+    names = [model.name for model in models]
+    table = render.make_table("model", "task", "versions", "aliases", "updated", ids=names)
     for model in models:
         aliases = ", ".join(f"{alias} -> {version}" for alias, version in model.aliases.items())
         table.add_row(
@@ -38,12 +51,9 @@ def list_models(
 
 
 @app.command("show")
-def show_model(
-    model: ModelReference,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the complete version as JSON.")] = False,
-) -> None:
+def show_model(model: ModelReference, as_json: AsJson = False) -> None:
     """Show a version: origin, metrics, engine, and the parity of its graphs."""
-    from plinth.cli.render import print_next_step
+    from plinth.cli.render import make_predict_command, print_next_step
     from plinth.cli.render_model import print_version
 
     with connect() as plinth:
@@ -52,22 +62,51 @@ def show_model(
         print_json(version)
         return
     print_version(version)
-    print_next_step(f"plinth predict {version.name}@{version.version} FILE")
+    print_next_step(make_predict_command(f"{version.name}@{version.version}", version.task))
+
+
+@app.command("versions")
+def list_versions(
+    model: Annotated[str, typer.Argument(help="Name of the model.", metavar="MODEL", autocompletion=model_references)],
+    as_json: AsJson = False,
+) -> None:
+    """List the versions of a model, newest first, with their metrics and origin."""
+    from plinth.cli import render
+
+    with connect() as plinth:
+        versions = plinth.models.versions(model)
+    if as_json:
+        print_json(versions)
+        return
+    references = [f"{version.name}@{version.version}" for version in versions]
+    table = render.make_table("version", "aliases", "size", "metrics", "job", "created", ids=references)
+    for reference, version in zip(references, versions, strict=True):
+        names = [name for name in version.metrics if name.startswith("test/")] or list(version.metrics)
+        metrics = [f"{name} {render.format_number(version.metrics[name])}" for name in names[:METRICS_SHOWN]]
+        job = version.lineage.job if version.lineage else None
+        size, age = render.format_size(version.bytes), render.format_age(version.created_at)
+        table.add_row(reference, ", ".join(version.aliases), size, ", ".join(metrics), job or "", age)
+    render.console.print(table)
+    render.print_next_step(f"plinth models show {references[0]}")
 
 
 @app.command("alias")
 def alias_model(
     model: Annotated[str, typer.Argument(help="Model version, like digits@3.", metavar="MODEL@VERSION")],
     alias: Annotated[str, typer.Argument(help="Name of the alias; the bare model name uses `production`.")],
+    as_json: AsJson = False,
 ) -> None:
     """Point an alias at a version."""
-    from plinth.cli.render import console, print_next_step
+    from plinth.cli.render import console, make_predict_command, print_next_step
 
     with connect() as plinth:
         version = plinth.models.get(model)
-        plinth.models.set_alias(version.name, alias, version.version)
+        result = plinth.models.set_alias(version.name, alias, version.version)
+    if as_json:
+        print_json(result)
+        return
     console.print(f"{version.name}@{alias} is now version {version.version}.")
-    print_next_step(f"plinth predict {version.name}@{alias} FILE")
+    print_next_step(make_predict_command(f"{version.name}@{alias}", version.task))
 
 
 @app.command("unalias")
@@ -88,31 +127,30 @@ def unalias_model(
 @app.command("import")
 def import_model(
     file: Annotated[Path, typer.Argument(help="A Hugging Face folder or a zip of one, a package, or an .onnx file.")],
-    name: Annotated[str | None, typer.Option(help="Name of the model [that of the file].")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model (default: that of the file).")] = None,
     task: Annotated[str | None, typer.Option(help="Task of an .onnx file.")] = None,
     labels: Annotated[
         str | None, typer.Option(help="Classes of an .onnx file in output order, separated by commas.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Import a model that was trained elsewhere."""
-    from plinth.cli.render import console, make_transfer_bar, print_next_step
+    from plinth.cli.render import console, make_predict_command, print_next_step, transfer_bar
 
     label_list = [label.strip() for label in labels.split(",")] if labels else None
     with connect() as plinth:
-        with make_transfer_bar("uploading") as bar:
-            transfer = bar.add_task("", total=None)
-            job = plinth.models.import_(
-                file,
-                name=name,
-                task=task,
-                labels=label_list,
-                on_progress=lambda sent, total: bar.update(transfer, completed=sent, total=total),
-            )
+        with transfer_bar("uploading", quiet=as_json) as on_progress:
+            job = plinth.models.import_(file, name=name, task=task, labels=label_list, on_progress=on_progress)
         job = plinth.jobs.wait(job.id)
-        for note in plinth.jobs.report(job.id)["notes"]:
-            console.print(f"- {note}", soft_wrap=True)
+        version = plinth.models.get(str(job.model))
+        notes = plinth.jobs.report(job.id)["notes"]
+    if as_json:
+        print_json(job)
+        return
+    for note in notes:
+        console.print(f"- {note}", soft_wrap=True, markup=False)
     console.print(f"Imported {job.model}.")
-    print_next_step(f"plinth models show {job.model}")
+    print_next_step(f"plinth models show {job.model}", make_predict_command(job.model, version.task))
 
 
 @app.command("download")
@@ -125,23 +163,40 @@ def download_model(
     ] = None,
 ) -> None:
     """Download the package of a model as a zip."""
-    from plinth.cli.render import console, make_transfer_bar
+    from plinth.cli.render import console, transfer_bar
 
-    with connect() as plinth, make_transfer_bar("downloading") as bar:
+    with connect() as plinth:
         if format is not None:
             plinth.jobs.wait(plinth.jobs.export(model, format=format).id)
-        transfer = bar.add_task("", total=None)
-        path = plinth.models.download(
-            model, to, file=file, format=format, on_progress=lambda received: bar.update(transfer, completed=received)
-        )
+        with transfer_bar("downloading") as on_progress:
+            path = plinth.models.download(
+                model, to, file=file, format=format, on_progress=lambda received: on_progress(received, None)
+            )
     console.print(str(path), soft_wrap=True)
 
 
 @app.command("delete")
-def delete_model(model: ModelReference) -> None:
+def delete_model(model: ModelReference, yes: Yes = False) -> None:
     """Delete a version (name@3), or with the bare name all versions."""
     from plinth.cli.render import console
 
     with connect() as plinth:
+        description = _describe(plinth, model)
+        confirm(f"Delete {description}?", yes=yes)
         plinth.models.delete(model)
-    console.print(f"Deleted {model}.")
+    console.print(f"Deleted {description}.", soft_wrap=True)
+
+
+def _describe(plinth: Plinth, reference: str) -> str:
+    """Name what a deletion takes, with its size and its aliases."""
+    from plinth.cli.render import format_size
+
+    name, _, selector = reference.partition("@")
+    versions = [plinth.models.get(reference)] if selector else plinth.models.versions(name)
+    references = [
+        f"{version.name}@{version.version}" + (f" (alias {', '.join(version.aliases)})" if version.aliases else "")
+        for version in versions
+    ]
+    size = format_size(sum(version.bytes for version in versions))
+    count = f"all {len(versions)} versions: " if len(versions) > 1 else ""
+    return f"{count}{', '.join(references)} ({size})"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command import run_command
 from tests.support.stack import RunningStack, clean_environment
 
 pytestmark = pytest.mark.process
@@ -18,14 +19,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def run(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "plinth", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        env={**(environment or clean_environment()), "COLUMNS": "140"},
-        check=False,
-    )
+    return run_command(*arguments, environment=environment, columns=140)
 
 
 @pytest.fixture
@@ -103,15 +97,20 @@ def test_commands_lead_from_data_to_a_prediction(
     assert "weights.safetensors" in {file["path"] for file in version["files"]}
 
     predictions = plinth_command("predict", "typed", *[str(file) for file in digit_files]).stdout.splitlines()
-    assert [set(json.loads(prediction)) for prediction in predictions] == [{"label", "confidence", "probabilities"}] * 3
+    answers = [json.loads(prediction) for prediction in predictions]
+    assert [answer["input"] for answer in answers] == [str(file) for file in digit_files]
+    assert [set(answer) for answer in answers] == [{"input", "label", "confidence", "probabilities"}] * 3
     (vector,) = plinth_command("predict", "typed", "--embedding", str(digit_files[0])).stdout.splitlines()
     assert len(json.loads(vector)["embedding"]) > 1
 
     download = plinth_command("models", "download", "typed@production", "--to", str(tmp_path))
     assert (tmp_path / "typed-1.zip").stat().st_size > 10_000, download.stderr
-    assert "move or delete the alias first" in plinth_command("models", "delete", "typed").stderr
+    assert "move or delete the alias first" in plinth_command("models", "delete", "typed", "--yes").stderr
     assert plinth_command("models", "unalias", "typed@production").returncode == 0
-    assert plinth_command("models", "delete", "typed").returncode == 0
+    unasked = plinth_command("models", "delete", "typed")
+    assert (unasked.returncode, "typed@1" in unasked.stderr, "--yes" in unasked.stderr) == (2, True, True)
+    deleted = plinth_command("models", "delete", "typed", "--yes")
+    assert deleted.stdout.startswith("Deleted typed@1 ("), deleted.stderr
     missing = plinth_command("models", "show", "typed")
     assert missing.returncode == 1
     assert "typed" in missing.stderr
@@ -193,8 +192,14 @@ def test_an_external_model_is_imported_runs_and_is_exported(
     assert "preprocessor_config.json" in imported.stdout, "notes of the import are printed"
     predicted = plinth_command("predict", "answers", str(digit_files[0]))
     assert set(json.loads(predicted.stdout)["probabilities"]) == {"no", "yes"}
+    watched = plinth_command("watch")
+    assert watched.returncode == 0, watched.stderr
+    assert "plinth models show answers@1" in watched.stdout
+    assert "preprocessor_config.json" in plinth_command("jobs", "report", "last").stdout
     exported = plinth_command("models", "download", "answers", "--to", str(tmp_path), "--format", "huggingface")
     assert exported.returncode == 0, exported.stderr
+    assert "plinth models download answers@1 --format huggingface" in plinth_command("watch").stdout
+    assert plinth_command("jobs", "report").returncode == 0
     with zipfile.ZipFile(tmp_path / "answers-1-huggingface.zip") as archive:
         archive.extractall(tmp_path / "back")
     back = AutoModelForImageClassification.from_pretrained(tmp_path / "back")

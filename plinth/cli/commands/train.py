@@ -1,0 +1,203 @@
+"""`plinth train` and `plinth watch`: start a job, and follow it to its end."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from plinth.cli.commands import completion
+from plinth.cli.commands.context import (
+    AsJson,
+    DatasetReference,
+    JobId,
+    apply_setting,
+    connect,
+    print_json,
+    resolve_dataset,
+    resolve_job_id,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from plinth.client.client import Plinth
+    from plinth.client.types import Job
+
+#: Suffix of the default name of a model without a task.
+BASE_SUFFIX = "-base"
+
+
+def train(
+    dataset: DatasetReference,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Name of the trained model (default: that of the dataset; with --objective NAME-base)."),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Task to fine-tune for (default: that of the dataset).")] = None,
+    objective: Annotated[str | None, typer.Option(help="Pretrain with this objective instead of fine-tuning.")] = None,
+    architecture: Annotated[
+        str | None, typer.Option(help="Architecture to train from scratch; `plinth catalog architectures` lists them.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Preset of the architecture, which sets its size.")] = None,
+    start_from: Annotated[
+        str | None, typer.Option("--from", help="Model to start from.", autocompletion=completion.model_references)
+    ] = None,
+    tuning: Annotated[str | None, typer.Option(help="Tuning method, which selects the trained weights.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs.", min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows in a batch.", min=1)] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, adam or adamw.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Any field of the spec, like schedule.decay=cosine or tuning.config.rank=4. Repeatable.",
+            metavar="PATH=VALUE",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the spec, print it with all defaults, and start nothing.")
+    ] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Start the job without watching it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Pretrain or fine-tune a model and watch the job."""
+    schedule = drop_none(epochs=epochs, batch_size=batch_size, optimizer=optimizer, learning_rate=learning_rate)
+    spec = drop_none(
+        kind="pretrain" if objective else "finetune",
+        objective=objective,
+        task=task,
+        architecture={"name": architecture, "config": {"preset": preset}} if architecture and preset else architecture,
+        start_from=start_from,
+        tuning=tuning,
+        schedule=schedule or None,
+        seed=seed,
+        model=model,
+    )
+    with connect() as plinth:
+        _name_dataset(plinth, spec, resolve_dataset(plinth, dataset))
+        for setting in set_ or ():
+            apply_setting(spec, setting)
+        if dry_run:
+            _print_plan(plinth.jobs.check(spec), as_json=as_json)
+        else:
+            start(plinth, plinth.jobs.submit(spec), detach=detach, as_json=as_json)
+
+
+def watch(job: JobId = "last", as_json: AsJson = False) -> None:
+    """Watch a job until it ends. Ctrl-C stops watching, not the job."""
+    with connect() as plinth:
+        follow_to_end(plinth, resolve_job_id(plinth, job), as_json=as_json)
+
+
+def start(plinth: Plinth, job: Job, *, detach: bool, as_json: bool) -> None:
+    """Print the id of a new job, and watch it unless detached."""
+    from plinth.cli.render import console, print_next_step
+
+    if detach and as_json:
+        print_json(job)
+        return
+    if not as_json:
+        console.print(f"{job.id}  {job.kind} {job.spec.get('model', '')}")
+    if detach:
+        print_next_step(f"plinth watch {job.id}")
+        return
+    follow_to_end(plinth, job.id, as_json=as_json)
+
+
+def follow_to_end(plinth: Plinth, job_id: str, *, as_json: bool) -> None:
+    """Follow a job, and print how it ended; exits with 1 unless it succeeded."""
+    from plinth.cli.render import console, print_evaluation, print_next_step, print_outcome
+    from plinth.cli.render_progress import follow
+    from plinth.client.errors import NotFound
+
+    try:
+        job = follow(plinth, job_id, quiet=as_json)
+    except KeyboardInterrupt:
+        if not as_json:
+            console.print("The job is still running.")
+            print_next_step(f"plinth watch {job_id}", f"plinth jobs stop {job_id}")
+        raise
+    if as_json:
+        print_json(job)
+        raise typer.Exit(0 if job.state == "succeeded" else 1)
+    print_outcome(job)
+    if job.state != "succeeded":
+        print_next_step(f"plinth jobs logs {job.id}", f"plinth jobs retry {job.id}")
+        raise typer.Exit(1)
+    # A base model has no evaluation report.
+    with suppress(NotFound):
+        print_evaluation(plinth.jobs.report(job.id))
+    _print_next_steps(plinth, job)
+
+
+def drop_none(**options: Any) -> dict[str, Any]:
+    """Return the options whose value is not None."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _name_dataset(plinth: Plinth, spec: dict[str, Any], reference: str) -> None:
+    """Fill the dataset, and from it the model and the task that were not named."""
+    from plinth.client.errors import PlinthError
+
+    spec["dataset"] = reference
+    is_pretraining = spec["kind"] == "pretrain"
+    if "model" in spec and (is_pretraining or "task" in spec):
+        return
+    dataset = plinth.datasets.get(reference)
+    if not dataset.is_final:
+        dataset = plinth.datasets.wait(dataset.id)
+    spec.setdefault("model", f"{dataset.name}{BASE_SUFFIX}" if is_pretraining else dataset.name)
+    if is_pretraining:
+        return
+    if dataset.task is None and "task" not in spec:
+        name = f"{dataset.name}@{dataset.version}"
+        raise PlinthError(f"{name} has no task. Name one with --task; `plinth catalog tasks` lists them.")
+    spec.setdefault("task", dataset.task)
+
+
+def _print_plan(spec: Mapping[str, Any], *, as_json: bool) -> None:
+    from rich.markup import escape
+
+    from plinth.cli.render import console
+
+    if as_json:
+        print_json(spec)
+        return
+    for path, value in _flatten(spec):
+        console.print(f"[dim]{escape(path)}[/] = {escape(str(value))}", soft_wrap=True)
+    console.print("The spec is valid; nothing was started.")
+
+
+def _flatten(value: Any, path: str = "") -> list[tuple[str, Any]]:
+    """List the leaves of a spec by path, as `--set` writes them."""
+    if isinstance(value, dict) and value:
+        return [leaf for name, item in value.items() for leaf in _flatten(item, f"{path}.{name}" if path else name)]
+    return [(path, value)] if value not in ({}, None) else []
+
+
+def _print_next_steps(plinth: Plinth, job: Job) -> None:
+    """Print what is useful next, which depends on how the job ended."""
+    from plinth.cli.render import make_predict_command, print_next_step
+
+    if job.kind == "export":
+        model, format = job.spec.get("model", "MODEL"), job.spec.get("format", "onnx")
+        print_next_step(f"plinth models download {model} --format {format}")
+        return
+    if job.model is None:
+        return
+    if job.kind == "pretrain":
+        print_next_step(f"plinth train {job.spec.get('dataset', 'DATASET')} --from {job.model} --model NAME")
+        return
+    predict = make_predict_command(job.model, plinth.models.get(str(job.model)).task)
+    if job.kind == "import":
+        print_next_step(f"plinth models show {job.model}", predict)
+    elif job.warnings:
+        epochs = 2 * int((job.spec.get("schedule") or {}).get("epochs") or 10)
+        longer = f"plinth jobs clone {job.id} --set schedule.epochs={epochs}"
+        print_next_step(f"plinth datasets report {job.spec.get('dataset', 'DATASET')}", longer)
+    else:
+        print_next_step(predict, f"plinth models alias {job.model} production")

@@ -1,0 +1,115 @@
+"""`plinth upload`: send files, and wait until the service has checked them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from plinth.cli.commands.context import AsJson, connect, parse_assignments
+
+if TYPE_CHECKING:
+    from plinth.client.client import Plinth
+    from plinth.client.types import Dataset
+
+
+def upload(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Files or folders: zip, tar, CSV, Parquet, IDX, class folders.", metavar="FILES"),
+    ],
+    name: Annotated[str | None, typer.Option(help="Name of the dataset (default: that of the first file).")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Task of the dataset, like image_classification (default: guessed).")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="Format of the files (default: guessed).")] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of the dataset = column in the file, or its position: text=message,label=2. Also JSON.",
+            metavar="NAME=COLUMN,...",
+        ),
+    ] = None,
+    splits: Annotated[
+        str | None,
+        typer.Option(help="Fraction of each split, like train=0.8,test=0.2. Also JSON.", metavar="SPLIT=FRACTION"),
+    ] = None,
+    quoting: Annotated[
+        str | None,
+        typer.Option(help="Quoting of tables: doubled, backslash, none (quotes are characters), none_backslash."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Upload a dataset and wait until the service has checked it."""
+    from plinth.client.errors import DatasetRejected
+
+    options = {
+        "name": name,
+        "task": task,
+        "format": format,
+        "columns": parse_assignments(columns, "--columns", example="text=message,label=topic"),
+        "quoting": quoting,
+        "splits": parse_assignments(splits, "--splits", example="train=0.8,test=0.2"),
+    }
+    with connect() as plinth:
+        dataset = _send(plinth, files, options, quiet=as_json)
+        try:
+            dataset = _wait(plinth, dataset, quiet=as_json)
+        except DatasetRejected as error:
+            _show(plinth, error.dataset, as_json=as_json)
+            raise typer.Exit(1) from None
+        _show(plinth, dataset, as_json=as_json)
+
+
+def _send(plinth: Plinth, files: list[Path], options: dict[str, Any], *, quiet: bool) -> Dataset:
+    from plinth.cli.render import error_console, transfer_bar
+
+    _require_files(files)
+    try:
+        with transfer_bar("uploading", quiet=quiet) as on_progress:
+            return plinth.datasets.upload(list(files), on_progress=on_progress, **options)
+    except KeyboardInterrupt:
+        error_console.print(
+            "Interrupted. The same command resumes the upload where it stopped, if it is larger than 8 MiB."
+        )
+        raise
+
+
+def _require_files(files: list[Path]) -> None:
+    from plinth.client.errors import PlinthError
+
+    if missing := [str(file) for file in files if not file.exists()]:
+        raise PlinthError(f"No such file: {', '.join(missing)}.")
+
+
+def _wait(plinth: Plinth, dataset: Dataset, *, quiet: bool) -> Dataset:
+    from plinth.cli.render import console, error_console
+
+    shown_name = f"{dataset.name}@{dataset.version}"
+    try:
+        if quiet:
+            return plinth.datasets.wait(dataset.id)
+        with console.status(f"checking {shown_name} ..."):
+            return plinth.datasets.wait(dataset.id)
+    except KeyboardInterrupt:
+        error_console.print(f"The check of {shown_name} continues. See it with: plinth datasets report {shown_name}")
+        raise
+
+
+def _show(plinth: Plinth, dataset: Dataset, *, as_json: bool) -> None:
+    from plinth.cli.commands.context import print_json
+    from plinth.cli.render import console, make_train_command, print_dataset_report, print_next_step
+    from plinth.client.types import to_document
+
+    report = plinth.datasets.report(dataset.id)
+    if as_json:
+        print_json({**to_document(dataset), "report": to_document(report)})
+        return
+    print_dataset_report(report)
+    if dataset.state == "rejected":
+        console.print(f"[red]{dataset.name}@{dataset.version} was rejected.[/] Correct the data, and upload it again.")
+        return
+    counts = ", ".join(f"{split} {rows}" for split, rows in dataset.splits.items())
+    console.print(f"[green]{dataset.name}@{dataset.version} is ready[/]: {dataset.task}, {counts}", soft_wrap=True)
+    print_next_step(make_train_command(dataset))

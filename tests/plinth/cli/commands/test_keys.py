@@ -1,0 +1,54 @@
+"""Revocation of the key in use, and the way back in that is printed."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from plinth.client.home import api_key_file
+from tests.support.command import run_command
+from tests.support.stack import RunningStack, plinth_up
+
+pytestmark = pytest.mark.process
+
+
+def test_the_key_in_use_is_revoked_only_with_consent_and_a_restart_makes_another(
+    start_stack: Callable[..., RunningStack],
+) -> None:
+    stack = start_stack()
+
+    def run(*arguments: str, columns: int = 300):
+        return run_command(*arguments, environment=stack.environment(), columns=columns)
+
+    (key,) = json.loads(run("keys", "--json").stdout)["data"]
+    assert key["is_current"] is True
+    assert "in use by this command" in run("keys").stdout
+    unasked = run("keys", "revoke", "first")
+    assert unasked.returncode == 2
+    assert "is the key of this command" in unasked.stderr
+    assert run("keys").returncode == 0
+    revoked = run("keys", "revoke", key["id"][:20], "--yes")
+    assert revoked.returncode == 0, revoked.stderr
+    assert "restart `plinth up`" in revoked.stdout
+    secret = api_key_file(stack.home).read_text()
+    deadline_runs = [run("jobs") for _ in range(3)]
+    assert deadline_runs[-1].returncode == 1
+    assert "A restart of `plinth up` replaces its own key" in deadline_runs[-1].stderr
+
+    stack.process.terminate()
+    stack.process.wait(20)
+    with plinth_up(stack.home):
+        assert api_key_file(stack.home).read_text() != secret
+        assert api_key_file(stack.home).stat().st_mode & 0o777 == 0o600
+        assert run("jobs").returncode == 0
+        assert [row["revoked_at"] is None for row in json.loads(run("keys", "--json").stdout)["data"]] == [True, False]
+
+
+def test_a_key_is_named_by_its_name(stack: RunningStack) -> None:
+    def run(*arguments: str):
+        return run_command(*arguments, environment=stack.environment())
+
+    created = json.loads(run("keys", "create", "tablet", "--json").stdout)
+    assert created["secret"].startswith("plinth_")
+    assert run("keys", "revoke", "tablet").stdout == f"Revoked {created['id']}.\n"
+    assert "No id" in run("keys", "revoke", "key_00").stderr

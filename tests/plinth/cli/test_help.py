@@ -1,0 +1,53 @@
+"""Help texts: complete, without markup that is eaten, for every command."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+
+from plinth.cli.main import app
+from tests.support.command import run_command
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    yield path, command
+    for name, subcommand in getattr(command, "commands", {}).items():
+        yield from commands(subcommand, (*path, name))
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+#: Commands that print no answer of the API, or print JSON in any case.
+WITHOUT_JSON = {
+    ("up",), ("open",), ("demo",), ("models", "download"), ("models", "unalias"), ("models", "delete"),
+    ("datasets", "delete"), ("jobs", "delete"), ("keys", "revoke"),
+}  # fmt: skip
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("path", [("upload",), ("train",), ("predict",), ("jobs", "clone"), ("up",)])
+def test_no_word_of_a_help_text_is_lost(path: tuple[str, ...]) -> None:
+    shown = "".join(run_command(*path, "--help", columns=200).stdout.replace("│", " ").split())
+    for parameter in COMMANDS[path].params:
+        assert "".join((parameter.help or "").split()) in shown, parameter.name
+
+
+def test_no_help_text_has_brackets_that_the_terminal_takes_for_markup() -> None:
+    for path, command in COMMANDS.items():
+        for text in (command.help, *(getattr(parameter, "help", "") for parameter in command.params)):
+            assert "[" not in (text or ""), path
+
+
+def test_every_command_that_prints_an_answer_has_json() -> None:
+    leaves = {
+        path for path, command in COMMANDS.items() if path and (not hasattr(command, "commands") or command.params)
+    }
+    without = {path for path in leaves if not any("--json" in parameter.opts for parameter in COMMANDS[path].params)}
+    assert without == WITHOUT_JSON
+
+
+@pytest.mark.process
+def test_the_version_is_printed() -> None:
+    from plinth import __version__
+
+    assert run_command("--version").stdout == f"plinth {__version__}\n"
