@@ -98,17 +98,17 @@ def format_number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def make_table(*columns: str, ids: Sequence[str] = ()) -> Table:
+def make_table(*columns: str, ids: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
     """Create an empty table in the style of the command line.
 
-    The column of `ids`, and their characters, are never cut or wrapped.
+    The first column, if it has `ids`, is never cut or wrapped; columns that are `whole` are not wrapped.
     """
     table = Table(box=None, header_style="bold", pad_edge=False)
     for number, column in enumerate(columns):
         if number == 0 and ids:
             table.add_column(column, no_wrap=True, min_width=max(map(len, ids)))
         else:
-            table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="fold", no_wrap=column in whole)
     return table
 
 

@@ -24,6 +24,9 @@ ATTEMPTS_PER_CHUNK = 6
 RETRY_SECONDS = 0.5
 OFFSET_MISMATCH, CHECKSUM_MISMATCH = 409, 460
 
+#: Beginning of the names of folders that hold zips until they are sent.
+TEMPORARY_PREFIX = "plinth-upload-"
+
 #: Called with the bytes sent so far and the total bytes.
 OnProgress = Callable[[int, int], None]
 
@@ -128,6 +131,9 @@ class Uploads:
 
     def _fingerprint(self, file: Path) -> str:
         status = file.stat()
+        if file.parent.name.startswith(TEMPORARY_PREFIX):
+            # The zip of a folder has another path each time, but the same bytes while the folder is unchanged.
+            return f"{self._transport.url} {file.name} {status.st_size} {_digest_entries(file)}"
         return f"{self._transport.url} {file.absolute()} {status.st_size} {status.st_mtime_ns}"
 
     def _read_records(self) -> dict[str, str]:
@@ -147,8 +153,14 @@ class Uploads:
 @contextmanager
 def zip_folders(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """Yield the paths with folders replaced by temporary zips, which are deleted afterwards."""
-    with tempfile.TemporaryDirectory(prefix="plinth-upload-") as temporary:
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX) as temporary:
         yield [_zip_folder(path, Path(temporary)) if path.is_dir() else path for path in paths]
+
+
+def _digest_entries(archive: Path) -> str:
+    with zipfile.ZipFile(archive) as entries:
+        content = [(entry.filename, entry.CRC, entry.file_size, entry.date_time) for entry in entries.infolist()]
+    return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def _zip_folder(folder: Path, target_folder: Path) -> Path:

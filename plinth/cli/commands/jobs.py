@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "paused"]
 Kind = Literal["pretrain", "finetune", "import", "export", "validate"]
+#: Reason of a job that has nothing to say.
+COMPLETED = "completed"
 #: Bars of a curve, from its minimum to its maximum.
 BARS = "▁▂▃▄▅▆▇█"
 CURVE_POINTS = 40
@@ -70,21 +72,16 @@ def list_jobs(
 def _print_jobs(jobs: Sequence[Job], counts: dict[str, int], *, is_filtered: bool) -> None:
     from plinth.cli import render
 
-    table = render.make_table(
-        "job", "kind", "model", "state", "done", "submitted", "reason", ids=[job.id for job in jobs]
-    )
+    reasons = {job.id: job.reason for job in jobs if job.reason and job.reason != COMPLETED}
+    headers = ["job", "state", "age", "kind and model", *(["reason"] if reasons else [])]
+    table = render.make_table(*headers, ids=[job.id for job in jobs], whole=("state", "age"))
     for job in jobs:
-        percent = f"{job.progress.percent:.0f} %" if job.progress.percent is not None else ""
         state = "paused" if job.state == "queued" and job.requested == "pause" else job.state
-        table.add_row(
-            job.id,
-            job.kind,
-            str(job.model or job.spec.get("model", "")),
-            render.format_state(state),
-            percent,
-            render.format_age(job.created_at),
-            job.reason or "",
-        )
+        percent = f" {job.progress.percent:.0f} %" if job.state == "running" and job.progress.percent else ""
+        age = render.format_age(job.created_at).removesuffix(" ago")
+        name = f"{job.kind} {job.model or job.spec.get('model', '')}"
+        reason = [reasons.get(job.id, "")] if reasons else []
+        table.add_row(job.id, render.format_state(state) + percent, age, name, *reason)
     render.console.print(table)
     total = sum(counts.values())
     by_state = ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items()) if count)

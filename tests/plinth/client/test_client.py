@@ -15,7 +15,7 @@ import pytest
 
 from plinth import DatasetRejected, JobFailed, Plinth, PlinthError
 from plinth.client.errors import APIError, Conflict, NotFound, Unauthorized, Unreachable
-from plinth.client.uploads import Uploads
+from plinth.client.uploads import Uploads, zip_folders
 from tests.support.servers import NetworkProxy
 from tests.support.stack import RunningStack, clean_environment
 
@@ -184,6 +184,34 @@ def test_a_killed_upload_is_resumed_at_its_offset(
     assert json.loads((tmp_path / "resumable-uploads.json").read_text()) == {}
     document = plinth._transport.post("/api/v1/datasets", {"name": "resumed", "upload": upload})
     assert plinth.datasets.wait(document["id"], timeout_seconds=60).rows == 300
+
+
+def test_the_upload_of_a_folder_is_resumed_while_the_folder_is_unchanged(
+    plinth: Plinth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLINTH_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    (folder / "a.bin").write_bytes(os.urandom(40_000))
+
+    class Killed(Exception):
+        pass
+
+    def die_half_way(sent: int, total: int) -> None:
+        if sent >= 20_000:
+            raise Killed
+
+    def steps_of_another_try() -> list[int]:
+        steps: list[int] = []
+        with zip_folders([folder]) as archives:
+            Uploads(plinth._transport, chunk_bytes=5_000).send(archives, on_progress=lambda sent, _: steps.append(sent))
+        return steps
+
+    with zip_folders([folder]) as archives, pytest.raises(Killed):
+        Uploads(plinth._transport, chunk_bytes=5_000).send(archives, on_progress=die_half_way)
+    assert steps_of_another_try()[0] >= 20_000
+    (folder / "a.bin").write_bytes(os.urandom(40_000))
+    assert steps_of_another_try()[0] == 0
 
 
 def test_an_upload_succeeds_over_a_connection_that_keeps_breaking(
