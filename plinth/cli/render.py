@@ -253,7 +253,7 @@ def print_dataset_report(report: DatasetReport) -> None:
 
 
 def _print_columns(report: DatasetReport) -> None:
-    """Print what was read and as what, and how to name something else where the service guessed."""
+    """Print what was read and as what, and how to name something else."""
     guess = report.guess or {}
     columns = ", ".join(f"{name} = {source}" for name, source in (guess.get("columns") or {}).items())
     reading = report.reading or (f"read: {columns}" if columns else "")
