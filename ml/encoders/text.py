@@ -14,7 +14,13 @@ from pydantic import Field
 from ml.config import Config
 from ml.encoders.base import Column, Encoder
 from ml.errors import PackageError, SpecError
-from ml.preprocessing.long_texts import TokenizedText, special_tokens, tokenize_long, truncation_fields
+from ml.preprocessing.long_texts import (
+    TokenizedText,
+    count_tokens,
+    special_tokens,
+    tokenize_long,
+    truncation_fields,
+)
 from ml.signals import Signal
 
 if TYPE_CHECKING:
@@ -171,9 +177,11 @@ class TextEncoder(Encoder[str | TokenizedText]):
         return truncation_fields(min(length, self._content_length), length)
 
     def count(self, text: str) -> int:
-        """Return the number of tokens of a text, without begin and end tokens."""
-        (tokens,) = self.tokenize_whole([text])
-        return len(tokens)
+        """Return the number of tokens of a text, without begin and end tokens.
+
+        That of a very long text is an estimate.
+        """
+        return count_tokens(self._untruncated, text, max_length=self.config.max_length)
 
     def is_very_long(self, value: str | TokenizedText) -> bool:
         """Return whether `encode` reads the beginning of a text alone, whatever its tokens are."""

@@ -13,6 +13,10 @@ import numpy as np
 OVERLAP: Final = 0.25
 #: Windows of one text; each costs as much as a text of its own.
 MAX_WINDOWS: Final = 256
+#: Characters whose tokens are counted; the number in a longer text is estimated. A million take seconds.
+MAX_COUNTED_CHARACTERS: Final = 65_536
+#: More than the longest token has, except for runs of whitespace.
+CHARACTERS_PER_TOKEN: Final = 64
 #: A text of which every tokenizer makes a token.
 SAMPLE: Final = "a"
 #: Length of a vector that is taken to be 1.
@@ -46,8 +50,7 @@ def tokenize_long(tokenizer: Any, text: str, *, max_length: int, has_windows: bo
         has_windows: Whether to return windows rather than the beginning. There are at most `MAX_WINDOWS`.
     """
     prefix, suffix = special_tokens(tokenizer)
-    (encoding,) = tokenizer.encode_batch_fast([text], add_special_tokens=False)
-    body = encoding.ids
+    body, length = _read_tokens(tokenizer, text, len(text) if has_windows else _counted_characters(max_length))
     size = max(1, max_length - len(prefix) - len(suffix))
     step = size - int(OVERLAP * size)
     count = min(MAX_WINDOWS, max(1, -(-(len(body) - size) // step) + 1)) if has_windows else 1
@@ -56,11 +59,34 @@ def tokenize_long(tokenizer: Any, text: str, *, max_length: int, has_windows: bo
         TokenizedText(
             np.array([*prefix, *body[start : start + size], *suffix], dtype=np.int32),
             retained,
-            len(body),
+            length,
             count if has_windows else 0,
         )
         for start in range(0, count * step, step)
     ]
+
+
+def count_tokens(tokenizer: Any, text: str, *, max_length: int) -> int:
+    """Return the number of tokens of a text, without begin and end tokens.
+
+    That of a text of more than `MAX_COUNTED_CHARACTERS`, and far more than `max_length` tokens, is estimated from its
+    beginning.
+    """
+    return _read_tokens(tokenizer, text, _counted_characters(max_length))[1]
+
+
+def _counted_characters(max_length: int) -> int:
+    return max(MAX_COUNTED_CHARACTERS, CHARACTERS_PER_TOKEN * max_length)
+
+
+def _read_tokens(tokenizer: Any, text: str, characters: int) -> tuple[list[int], int]:
+    """Return the tokens of the first characters of a text, and their number in all.
+
+    The number is estimated if the text has more characters.
+    """
+    (encoding,) = tokenizer.encode_batch_fast([text[:characters]], add_special_tokens=False)
+    ids: list[int] = encoding.ids
+    return ids, round(len(ids) * max(1.0, len(text) / max(1, characters)))
 
 
 def special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:

@@ -115,3 +115,12 @@ def test_a_very_long_text_is_tokenized_whole_when_it_is_read():
     assert encoder.encode([value, "good"])[0].tolist() == value.tokens.tolist()
     assert encoder.truncation(value, value.tokens)["truncated"]["kept"] == 6
     assert encoder.split("good film", has_windows=False) == ["good film"]
+
+
+def test_the_tokens_of_a_very_long_text_are_estimated_from_its_beginning():
+    text = "good bad " * 50_000
+
+    (cut,) = tokenize_long(make_tokenizer("S $A E"), text, max_length=8, has_windows=False)
+
+    assert cut.retained == 6
+    assert cut.length == pytest.approx(100_000, rel=1e-3)

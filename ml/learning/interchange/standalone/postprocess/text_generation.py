@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from ml.generation.loop import GeneratedSequence, GenerationLoop, GenerationParams
 from ml.generation.sampling import Sampling
-from ml.preprocessing.long_texts import truncation_fields
+from ml.preprocessing.long_texts import count_tokens, truncation_fields
 
 TASKS: Final = ("text_generation",)
 #: Field of an input that a file fills.
@@ -57,10 +57,14 @@ def _start_sequences(inputs: list[dict[str, Any]], model: Any, *, is_prompted: b
     decode = partial(tokenizer.decode, skip_special_tokens=True)
     sequences = []
     for raw_input in inputs:
-        prompt = tokenizer.encode(_prompt(raw_input, is_prompted=is_prompted), add_special_tokens=False).ids
+        text = _prompt(raw_input, is_prompted=is_prompted)
+        prompt = tokenizer.encode(text, add_special_tokens=False).ids
         tokens = [special.get("begin", special["end"]), *prompt[max(0, len(prompt) - config["max_length"] + 1) :]]
         sequences.append(GeneratedSequence(tokens, _generation_params(raw_input), decode=decode, end=special["end"]))
-        sequences[-1].prompt_fields = truncation_fields(len(tokens) - 1, len(prompt))
+        if len(tokens) == config["max_length"]:
+            sequences[-1].prompt_fields = truncation_fields(
+                len(tokens) - 1, count_tokens(tokenizer, text, max_length=len(tokens))
+            )
     return sequences
 
 
