@@ -156,13 +156,13 @@ class _Reader:
 
     def _read_text(self, text: str, *, name: str) -> NamedInput:
         """Make an input of a text; raises `PlinthError` for the name of a missing file."""
+        if " " not in text and (Path(text).suffix != "" or "/" in text):
+            raise PlinthError(f"No such file: {text}.")
         required = self._required()
         properties = self._read_schema().get("properties", {})
         text_fields = [field for field in required or properties if _is_text(properties.get(field, {}))]
-        looks_like_file = " " not in text and (Path(text).suffix != "" or "/" in text)
-        if not text_fields or looks_like_file:
-            hint = f' To send it as a text: \'{{"{text_fields[0]}": "..."}}\'.' if text_fields else ""
-            raise PlinthError(f"No such file: {text}.{hint}")
+        if not text_fields:
+            raise PlinthError(f"No such file: {text}.")
         return NamedInput(name=name, value={text_fields[0]: text})
 
     def _read_json(self, text: str) -> list[NamedInput]:

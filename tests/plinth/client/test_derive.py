@@ -76,7 +76,8 @@ def test_the_command_fixes_what_the_report_suggests(stack: RunningStack, tmp_pat
     assert "broken@2 is ready, from broken@1" in fixed.stdout
 
     declined = command("datasets", "fix", "broken")
-    assert declined.returncode == 1, "without a terminal nobody agrees"
+    assert declined.returncode == 2, "without a terminal nobody agrees"
+    assert "--yes" in declined.stderr
     fixed = command("datasets", "fix", "broken", "-y")
     assert "x duplicate_rows" in fixed.stdout
     assert "broken@3 is ready, from broken@2" in fixed.stdout
