@@ -607,5 +607,16 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "duplicate_across_splits": _repair(
         "Copies of held-out rows were removed from the splits that a model learns from."
     ),
+    "near_duplicates_across_splits": _warning(
+        "Held-out rows resemble rows that a model learns from, so that metrics are too high. Drop them from the "
+        "held-out splits: `plinth datasets fix`, or drop_rows in POST /api/v1/datasets/{dataset}/derive."
+    ),
+    "near_duplicate_rows": _warning(
+        "Rows resemble an earlier row of their split. Drop them if they are copies: drop_rows in "
+        "POST /api/v1/datasets/{dataset}/derive."
+    ),
+    "near_duplicates_partly_compared": _warning(
+        "There are too many rows to compare all of them; the held-out ones and a part of train were compared."
+    ),
     "conflicting_labels": _warning("Equal rows have different labels. Check which label is right."),
 }

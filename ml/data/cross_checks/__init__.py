@@ -3,4 +3,4 @@
 from ml.data.cross_checks.base import CrossCheck
 from ml.registry import Registry
 
-CROSS_CHECKS: Registry[CrossCheck] = Registry("ml.data.cross_checks", CrossCheck)  # type: ignore[type-abstract]
+CROSS_CHECKS: Registry[CrossCheck] = Registry("ml.data.cross_checks", CrossCheck)

@@ -6,7 +6,7 @@ judge; no row is repaired or rejected.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -30,6 +30,22 @@ class StagedRows(Protocol):
     def locate(self, row: int) -> Location:
         """Return the location of a row in the uploaded files."""
 
+    @property
+    def hashes(self) -> np.ndarray:
+        """Hashes of the key column, uint8 [N, 16]; equal values have equal hashes."""
+
+    @property
+    def key_column(self) -> str:
+        """The first column; rows with equal values in it are copies."""
+
+    @property
+    def classes(self) -> Sequence[str] | None:
+        """Names of the classes; None without labels."""
+
+    @property
+    def class_codes(self) -> np.ndarray:
+        """Class of every row, int32 [N] into `classes`, -1 for a row without a label."""
+
 
 class CrossCheck(ABC):
     """Check between the columns of one import. A new one is one new file."""
@@ -41,8 +57,14 @@ class CrossCheck(ABC):
     def __init__(self, *, issues: IssueLog) -> None:
         self.issues = issues
 
-    @abstractmethod
-    def check(self, values: Mapping[str, Sequence[Any]], rows: np.ndarray, locations: Locations) -> None:
+    @classmethod
+    def applies_to(cls, type_names: Mapping[str, str]) -> bool:
+        """Return whether a dataset is checked, by its canonical columns with their column types."""
+        return cls.columns.items() <= type_names.items()
+
+    def check(  # noqa: B027 - optional: some checks need all rows together
+        self, values: Mapping[str, Sequence[Any]], rows: np.ndarray, locations: Locations
+    ) -> None:
         """Check the rows of one batch.
 
         `values` are raw values by column, as formats yield them; only those at `rows` are valid.

@@ -297,6 +297,7 @@ class Importer:
             return self._report(None, accepted=0, messages=[])
         classes, codes = resolve_classes(staging, issues)
         issues.leave_out_bad_rows(max_rows=int(self.max_bad_rows * (len(staging) + issues.rejected_rows)))
+        staging.classes, staging.class_codes = classes, codes
         if self.requirements and not self.requirements.separates_subjects:
             staging.subject_name = ""
         left_out = find_unlabeled_splits(staging)

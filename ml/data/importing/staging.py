@@ -84,6 +84,10 @@ class Staging:
         self._starts: list[int] = []
         #: Label -> code, in order of appearance.
         self.label_codes: dict[str, int] = {}
+        #: Names of the classes in their final order, once they are resolved; None without labels.
+        self.classes: list[str] | None = None
+        #: int32 [N] into `classes`; -1 for a row without a label.
+        self.class_codes: np.ndarray = np.empty(0, dtype=np.int32)
         self._cross_checks: list[CrossCheck] | None = None
         self._hashes: dict[str, list[np.ndarray]] = {}
         self._codes: list[np.ndarray] = []
@@ -142,7 +146,7 @@ class Staging:
         """Cross checks whose columns are all in the data."""
         if self._cross_checks is None:
             type_names = {column: column_type.name for column, column_type in self.column_types.items()}
-            classes = [check for check in CROSS_CHECKS.values() if check.columns.items() <= type_names.items()]
+            classes = [check for check in CROSS_CHECKS.values() if check.applies_to(type_names)]
             self._cross_checks = [check(issues=self._issues) for check in classes]
         return self._cross_checks
 
