@@ -147,7 +147,9 @@ class FindingRow(Position):
     file: str | None = Field(None, description="File of the upload.")
     row: int | None = Field(None, description="Row of the file, from 1.")
     twin: Position | None = Field(None, description="The row that it resembles.")
+    given_label: str | None = Field(None, description="The class that it has.")
     label: str | None = Field(None, description="The class that it probably has.")
+    probability: float | None = Field(None, description="Probability of that class.")
 
 
 class Sample(BaseModel):

@@ -33,8 +33,11 @@ class StoredFlag(RowPosition):
     row: int | None = None
     #: The row that it resembles.
     twin: RowPosition | None = None
-    #: The class that it probably has.
+    #: The class that it has.
+    given_label: str | None = None
+    #: The class that it probably has, and its probability.
     label: str | None = None
+    probability: float | None = None
 
 
 _FLAGS: TypeAdapter[list[StoredFlag]] = TypeAdapter(list[StoredFlag])

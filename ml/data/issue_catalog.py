@@ -615,6 +615,11 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "Rows resemble an earlier row of their split. Drop them if they are copies: drop_rows in "
         "POST /api/v1/datasets/{dataset}/derive."
     ),
+    "label_probably_wrong": _warning(
+        "A small model, trained on the other rows, predicts another class with confidence. Some of these labels are "
+        "wrong, others are unusual. Look at the rows, then relabel or drop them: "
+        "POST /api/v1/datasets/{dataset}/derive."
+    ),
     "near_duplicates_partly_compared": _warning(
         "There are too many rows to compare all of them; the held-out ones and a part of train were compared."
     ),

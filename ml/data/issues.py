@@ -66,8 +66,11 @@ class FlaggedRow:
     row: int
     #: The row that it resembles.
     twin: int | None = None
-    #: The class that it probably has.
+    #: The class that it has.
+    given_label: str | None = None
+    #: The class that it probably has, and its probability.
     label: str | None = None
+    probability: float | None = None
 
 
 class IssueLog:
@@ -133,7 +136,13 @@ class IssueLog:
         """Add the positions of flagged rows in the dataset to the samples of their issue."""
         issue = self._issues.get(code)
         for sample, position in zip(issue.sample if issue else (), positions, strict=False):
-            sample.update({name: position[name] for name in ("split", "index", "twin", "label") if name in position})
+            sample.update(
+                {
+                    name: position[name]
+                    for name in ("split", "index", "twin", "given_label", "label", "probability")
+                    if name in position
+                }
+            )
 
     def record(self, rejection: DataRejected, *, at: Location | None = None, rows: int = 0) -> None:
         """Record a rejection at its own location, or else at `at`.

@@ -64,8 +64,11 @@ class FindingRow:
     row: int | None = None
     #: `split` and `index` of the row that it resembles.
     twin: Mapping[str, Any] | None = None
-    #: The class that it probably has.
+    #: The class that it has.
+    given_label: str | None = None
+    #: The class that it probably has, and its probability.
     label: str | None = None
+    probability: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,20 +1,20 @@
-"""Reports rows that resemble a row of another split, or an earlier one of their own."""
+"""Reports rows that resemble a row of another split or an earlier row."""
 
 from __future__ import annotations
 
-import itertools
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
+from ml.data.cross_checks._picked_rows import space_evenly
 from ml.data.cross_checks.base import CrossCheck
 from ml.data.dataset import SPLITS, TRAIN
 from ml.data.issues import FlaggedRow
 from ml.data.similarity.twins import NO_TWIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from ml.data.cross_checks.base import StagedRows
     from ml.data.similarity.twins import Twins
@@ -84,27 +84,14 @@ class NearDuplicateCheck(CrossCheck):
 
 
 def select_rows(splits: np.ndarray, max_rows: int) -> np.ndarray:
-    """Return the rows to compare, ascending int64 [n]: all, or held-out ones and evenly spaced ones of train.
+    """Return the rows to compare, ascending int64 [n].
 
-    Dropped rows, whose split is below 0, are left out.
+    They are all rows, or held-out ones and evenly spaced ones of train. Dropped rows, whose split is below 0, are left
+    out.
     """
     rows = np.flatnonzero(splits >= 0)
     if len(rows) <= max_rows:
         return rows
     held_out, train = np.flatnonzero(splits > TRAIN), np.flatnonzero(splits == TRAIN)
-    held_out = _space_evenly(held_out, max(max_rows // 2, max_rows - len(train)))
-    return np.sort(np.concatenate([held_out, _space_evenly(train, max_rows - len(held_out))]))
-
-
-def _space_evenly(rows: np.ndarray, count: int) -> np.ndarray:
-    if len(rows) <= count:
-        return rows
-    spaced: np.ndarray = rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
-    return spaced
-
-
-def pick(staged: StagedRows, rows: np.ndarray) -> Iterator[Any]:
-    """Yield the stored values of the key column at `rows`, ascending."""
-    is_picked = np.zeros(int(rows[-1]) + 1, dtype=bool)
-    is_picked[rows] = True
-    return itertools.compress(staged.values_of(staged.key_column), is_picked.tolist())
+    held_out = space_evenly(held_out, max(max_rows // 2, max_rows - len(train)))
+    return np.sort(np.concatenate([held_out, space_evenly(train, max_rows - len(held_out))]))

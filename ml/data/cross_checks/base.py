@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from ml.data.column_types.base import ColumnType
     from ml.data.issues import IssueLog, Location
     from ml.data.locations import Locations
 
@@ -37,6 +38,10 @@ class StagedRows(Protocol):
     @property
     def key_column(self) -> str:
         """The first column; rows with equal values in it are copies."""
+
+    @property
+    def column_types(self) -> Mapping[str, ColumnType[Any]]:
+        """Types of the columns, without the label, the key column first."""
 
     @property
     def classes(self) -> Sequence[str] | None:

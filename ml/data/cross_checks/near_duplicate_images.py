@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ml.data.cross_checks._near_duplicates import NearDuplicateCheck, pick
+from ml.data.cross_checks._near_duplicates import NearDuplicateCheck
+from ml.data.cross_checks._picked_rows import pick
 from ml.data.similarity import image_hash
 from ml.data.similarity.twins import find_twins
 
@@ -27,7 +28,7 @@ class NearDuplicateImages(NearDuplicateCheck):
     name = "near_duplicate_images"
     key_type = "image"
     max_rows = 100_000
-    #: Correlation of thumbnails. At 0.997, no test digit of MNIST has a twin by chance, and copies of photos at
+    #: Correlation of thumbnails. At 0.997, no test digit of MNIST has a twin, and copies of photos at
     #: JPEG quality 30, half the size, or other brightness are all found.
     min_similarity = 0.997
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ml.data.cross_checks._near_duplicates import NearDuplicateCheck, pick
+from ml.data.cross_checks._near_duplicates import NearDuplicateCheck
+from ml.data.cross_checks._picked_rows import pick
 from ml.data.similarity import minhash
 from ml.data.similarity.twins import find_twins
 

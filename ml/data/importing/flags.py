@@ -39,7 +39,9 @@ def locate_flagged_rows(issues: IssueLog, staging: Staging, splits: np.ndarray) 
             file=location.file,
             row=location.row,
             twin=position_of(flag.twin),
+            given_label=flag.given_label,
             label=flag.label,
+            probability=flag.probability,
         )
 
     flagged_rows = {code: [to_stored(flag) for flag in flags] for code, flags in issues.flagged_rows.items()}

@@ -1,1 +1,1 @@
-"""Similarity of texts and of images: signatures of constant size, and a search for similar rows."""
+"""Similarity of texts and of images by signatures of constant size."""

@@ -2,7 +2,7 @@
 
 The hash is the sign of the low frequencies of a cosine transform (pHash: Zauner, 2010, "Implementation and Benchmarking
 of Perceptual Image Hash Functions"). It survives other sizes, compression and brightness, but not crops and mirrors.
-Hashes of small or plain images coincide by chance, so that pairs are compared by their thumbnails.
+Hashes of small or plain images coincide often, so that pairs are compared by their thumbnails.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def to_gray(image: np.ndarray | bytes) -> np.ndarray:
     pixels = images.decode_small(image, min_side=2 * SIDE) if isinstance(image, bytes) else image
     height, width, channels = pixels.shape[-3:]
     gray = pixels.astype(np.float32) @ (_LUMA if channels == 3 else np.ones(1, dtype=np.float32))
-    resized: np.ndarray = _resampling(height) @ gray @ _resampling(width).T
+    resized: np.ndarray = resampling(height) @ gray @ resampling(width).T
     return resized
 
 
 def make_hashes(gray: np.ndarray) -> np.ndarray:
-    """Return the 64 bits of the hash of N gray images, float32 [N, SIDE, SIDE], as uint64 [N]."""
+    """Return the hashes of N gray images, uint64 [N]; `gray`: float32 [N, SIDE, SIDE]."""
     frequencies = (_COSINES @ gray @ _COSINES.T).reshape(len(gray), -1)
     # The first frequency is the brightness.
     bits = frequencies > np.median(frequencies[:, 1:], axis=1, keepdims=True)
@@ -89,9 +89,9 @@ def compare(hashes: np.ndarray, thumbnails: np.ndarray, rows: np.ndarray, others
 
 
 @cache
-def _resampling(size: int) -> np.ndarray:
-    """Return the matrix that averages `size` pixels into `SIDE`, float32 [SIDE, size]."""
-    edges = np.linspace(0, size, SIDE + 1)
+def resampling(size: int, target: int = SIDE) -> np.ndarray:
+    """Return the matrix that averages `size` pixels into `target`, float32 [target, size]."""
+    edges = np.linspace(0, size, target + 1)
     pixels = np.arange(size)
     overlaps = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
     weights = np.maximum(overlaps, 0)

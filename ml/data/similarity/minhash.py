@@ -35,9 +35,9 @@ _ENTRY_SHIFT: Final = np.uint64(64 - (ENTRIES.bit_length() - 1))
 
 
 def make_signatures(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the signatures of N texts, uint32 [N, ENTRIES], and whether each has one, bool [N].
+    """Return the signatures of N texts, uint32 [N, ENTRIES], and which are usable.
 
-    Texts shorter than `MIN_CHARACTERS` have none; their entries are 0.
+    The second array is bool [N]. Texts shorter than `MIN_CHARACTERS` have no signature; their entries are 0.
     """
     normalized = [normalize(text) for text in texts]
     is_usable = np.array([len(text) >= MIN_CHARACTERS for text in normalized], dtype=bool)
@@ -96,7 +96,7 @@ def _sign(texts: Sequence[str]) -> np.ndarray:
 
 
 def _fill(signatures: np.ndarray) -> np.ndarray:
-    """Copy entries of the same text into its empty ones, from places that are the same for all texts."""
+    """Copy entries of a text into its empty ones, alike for all texts."""
     is_empty = signatures == _EMPTY
     filled = signatures.copy()
     positions = np.arange(ENTRIES, dtype=np.uint64)

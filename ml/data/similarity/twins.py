@@ -1,4 +1,4 @@
-"""Search for rows that resemble an earlier row, among candidates that share a band of their signature."""
+"""Search for rows that resemble an earlier row, among rows that share a band."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_TWIN: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class Twins:
-    """The most similar earlier row of N rows: across splits, and within the split of each."""
+    """An earlier similar row of N rows: across splits, and within their own."""
 
     #: Row in a split that a model learns from before, int64 [N]; -1 without one.
     across: np.ndarray
@@ -29,7 +29,7 @@ class Twins:
     similarity: np.ndarray
 
     def spread(self, rows: np.ndarray, count: int) -> Twins:
-        """Return the twins of `count` rows, of which these are the ones at `rows`, int64 [N]."""
+        """Return the twins of `count` rows; these are those at `rows`, int64 [N]."""
         spread = Twins.none(count)
         for source, target in ((self.across, spread.across), (self.within, spread.within)):
             places = np.flatnonzero(source != NO_TWIN)
@@ -51,9 +51,10 @@ def find_twins(
     *,
     min_similarity: float,
 ) -> Twins:
-    """Find rows that resemble others; a row with a twin across splits needs none within its own.
+    """Find rows that resemble an earlier row.
 
-    Time and memory grow with N log N: rows of a large band are compared with some of them only.
+    A row with a twin across splits needs none within its own. Time and memory grow with N log N: rows of a large band
+    are compared with some of them only.
 
     Args:
         bands: uint64 [N, B]; rows that share one are candidates.

@@ -152,11 +152,16 @@ def list_finding_rows(
     if as_json:
         print_json(rows)
         return
-    table = render.make_table("split", "index", "file", "row", "resembles", "probable class")
+    table = render.make_table("split", "index", "file", "row", "resembles", "class", "probable class")
     for row in rows:
         twin = f"{row.twin['split']} {row.twin['index']}" if row.twin else ""
         number = "" if row.row is None else str(row.row)
-        table.add_row(row.split, str(row.index), escape(row.file or ""), number, twin, escape(row.label or ""))
+        label = (
+            escape(row.label or "") if row.probability is None else f"{escape(row.label or '')} {row.probability:.0%}"
+        )
+        table.add_row(
+            row.split, str(row.index), escape(row.file or ""), number, twin, escape(row.given_label or ""), label
+        )
     render.console.print(table)
 
 

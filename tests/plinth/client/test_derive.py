@@ -82,7 +82,7 @@ def test_the_command_fixes_what_the_report_suggests(stack: RunningStack, tmp_pat
     assert "x duplicate_rows" in fixed.stdout
     assert "broken@3 is ready, from broken@2" in fixed.stdout
     rows = command("datasets", "rows", "broken@2", "duplicate_rows")
-    assert rows.stdout.splitlines()[0].split() == ["split", "index", "file", "row", "resembles", "probable", "class"]
+    assert rows.stdout.split()[:5] == ["split", "index", "file", "row", "resembles"]
     assert "reviews.csv" in rows.stdout
 
     operations = tmp_path / "operations.json"

@@ -137,7 +137,7 @@ def upload(folder: Path, files: Mapping[str, bytes], **options: Any) -> ImportRe
 
 
 def codes(report: ImportReport) -> set[str]:
-    """Return the codes of all issues but near duplicates, which the texts that tests make up are."""
+    """Return the codes of all issues but near duplicates, which made-up texts are."""
     return all_codes(report) - NEAR_DUPLICATES
 
 
