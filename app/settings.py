@@ -37,6 +37,9 @@ class AppSettings(BaseSettings):
     #: Origins whose web pages may send requests, separated by commas: `https://app.example.com`; `*` allows every one.
     cors_origins: str = ""
 
+    #: Whether jobs may train on data and base models whose license excludes commercial use.
+    allow_noncommercial: bool = True
+
     #: Largest JSON body (413 above it).
     max_json_bytes: int = Field(32 * MIB, ge=1024)
     #: Largest body at `/predict` (413 above it).

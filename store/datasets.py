@@ -29,12 +29,13 @@ def create(
     columns: Mapping[str, Any] | None = None,
     splits: Mapping[str, Any] | None = None,
     quoting: str | None = None,
+    license: str | None = None,
 ) -> Dataset:
     """Create the next version of `name` and submit its validation job.
 
     `sources` are uploaded files, as `{"key", "filename"}` with the key of a blob, and `"path"` for a file of a folder.
     """
-    dataset = _add_version(session, name, task=task, format=format)
+    dataset = _add_version(session, name, task=task, format=format, license=license)
     spec = {
         "sources": [dict(source) for source in sources],
         "task": task,
@@ -54,6 +55,7 @@ def derive(
     operations: Sequence[Mapping[str, Any]],
     others: Mapping[str, Dataset] | None = None,
     name: str | None = None,
+    license: str | None = None,
 ) -> Dataset:
     """Create the next version of a dataset, and submit the job that derives it.
 
@@ -63,9 +65,11 @@ def derive(
         operations: As JSON, their references pinned to versions.
         others: Reference -> dataset, for the datasets that operations name.
         name: Name of the new dataset; by default that of the source.
+        license: License of the rows.
     """
     origin = {"dataset": reference_of(source), "operations": [dict(operation) for operation in operations]}
-    dataset = _add_version(session, name or source.name, task=source.task, format=source.format, origin=origin)
+    values = {"task": source.task, "format": source.format, "origin": origin, "license": license}
+    dataset = _add_version(session, name or source.name, **values)
     ids = {reference_of(source): source.id, **{reference: row.id for reference, row in (others or {}).items()}}
     jobs.submit(session, kind=JobKind.DERIVE, spec={**origin, "dataset_ids": ids}, dataset_id=dataset.id)
     return dataset

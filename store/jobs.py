@@ -337,16 +337,19 @@ def finish_validation(
     summary: dict[str, Any] | None,
     key: str,
     size: int,
+    license: str | None = None,
 ) -> None:
     """End a dataset's validation: its row and its job together.
 
-    A rejected dataset is not a failure of the job: the job succeeds with the reason "rejected".
+    `license` is the one that the upload states; one that the request named precedes it. A rejected dataset is not a
+    failure of the job: the job succeeds with the reason "rejected".
     """
     if _is_cancel_requested(session, claim):
         finish_cancelled(session, claim)
         return
     _end(session, claim, "succeeded", reason="ready" if ready else "rejected")
     values: dict[str, Any] = {"report": report, "summary": summary}
+    values["license"] = func.coalesce(Dataset.license, license)
     if ready:
         values |= {"state": "ready", "key": key, "bytes": size}
     else:

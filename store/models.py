@@ -40,6 +40,18 @@ class NewModel:
     key: str
     manifest_sha256: str
     parent_id: str | None
+    license: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartLicense:
+    """License of a model, or of a dataset or model that it was made of."""
+
+    #: `dataset` or `model`.
+    kind: str
+    #: `name@version`.
+    reference: str
+    license: str
 
 
 def register(session: Session, new_model: NewModel, *, job_id: str, dataset_id: str | None) -> Model:
@@ -117,6 +129,67 @@ def origin(session: Session, model: Model) -> tuple[Dataset | None, Model | None
     """Return the dataset and the base model of a model, even if deleted since."""
     dataset = session.get(Dataset, model.dataset_id) if model.dataset_id else None
     return dataset, session.get(Model, model.parent_id) if model.parent_id else None
+
+
+def license_of_dataset(dataset: Dataset) -> list[PartLicense]:
+    """Return the license of a dataset, empty if it is not known."""
+    reference = f"{dataset.name}@{dataset.version}"
+    return [PartLicense("dataset", reference, dataset.license)] if dataset.license else []
+
+
+def licenses_of_job(session: Session, job: Job) -> list[PartLicense]:
+    """List the licenses of the dataset and models that a job trains on."""
+    dataset = session.get(Dataset, job.dataset_id) if job.dataset_id else None
+    parts = license_of_dataset(dataset) if dataset else []
+    for reference in sorted(_references(job.spec)):
+        model = _find_pinned(session, reference)
+        parts += licenses(session, model) if model else []
+    return list(dict.fromkeys(parts))
+
+
+def licenses(session: Session, model: Model) -> list[PartLicense]:
+    """List the licenses of a model and of all that it was made of.
+
+    The model comes first. Each dataset and model occurs once; those whose license is not known are left out.
+    """
+    parts: dict[tuple[str, str], PartLicense] = {}
+    pending, visited = [model], {model.id}
+    while pending:
+        part = pending.pop(0)
+        _add_license(parts, "model", f"{part.name}@{part.version}", part.license)
+        dataset, parent = origin(session, part)
+        for license in license_of_dataset(dataset) if dataset else ():
+            _add_license(parts, license.kind, license.reference, license.license)
+        job = session.get(Job, part.job_id)
+        others = [_find_pinned(session, reference) for reference in _references(job.spec if job else {})]
+        for base in (parent, *others):
+            if base is not None and base.id not in visited:
+                visited.add(base.id)
+                pending.append(base)
+    return list(parts.values())
+
+
+def _add_license(parts: dict[tuple[str, str], PartLicense], kind: str, reference: str, license: str | None) -> None:
+    if license:
+        parts.setdefault((kind, reference), PartLicense(kind, reference, license))
+
+
+def _references(spec: Any) -> set[str]:
+    """Return the texts in a spec that may name versions of models."""
+    if isinstance(spec, dict):
+        values = [value for key, value in spec.items() if key not in ("dataset", "model", "source")]
+        return set().union(*(_references(value) for value in values))
+    if isinstance(spec, list):
+        return set().union(*(_references(value) for value in spec))
+    return {spec} if isinstance(spec, str) and "@" in spec else set()
+
+
+def _find_pinned(session: Session, reference: str) -> Model | None:
+    """Return the model `name@3`, even if deleted since; None if there is none."""
+    name, _, number = reference.partition("@")
+    if not number.isdecimal() or len(number) > 9:
+        return None
+    return session.scalar(select(Model).where(Model.name == name, Model.version == int(number)))
 
 
 def export_key(model_id: str, format: str) -> str:

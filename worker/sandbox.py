@@ -176,16 +176,19 @@ def _derive_dataset(arguments: dict[str, Any], _on_phase: Callable[[str], None])
 
     into, operations = Path(arguments["into"]), parse_operations(arguments["operations"])
     dataset = Path(arguments["dataset"]) if arguments["dataset"] else None
+    license = None
     remaining = [operation for operation in operations if not isinstance(operation, LeaveOutBadRows)]
     if dataset is None:
         upload = arguments["upload"]
         sources = [Path(source) for source in upload.pop("sources")]
         dataset = into.with_name("retained") if remaining else into
         report = import_dataset(sources, dataset, **upload, tasks=TASKS, leaves_out_bad_rows=True)
+        license = report.license
         if not remaining or report.state == "rejected":
             return to_json(report)
     others = {reference: Path(folder) for reference, folder in arguments["others"].items()}
-    return to_json(derive_dataset(dataset, into, remaining, name=arguments["name"], others=others, tasks=TASKS))
+    derived = derive_dataset(dataset, into, remaining, name=arguments["name"], others=others, tasks=TASKS)
+    return to_json(derived.model_copy(update={"license": license}))
 
 
 def _read_model(arguments: dict[str, Any], on_phase: Callable[[str], None]) -> bytes:

@@ -80,6 +80,11 @@ _BODY = {
                             **_TEXT,
                             "description": "Quoting of delimited text, such as `none`. Detected if absent.",
                         },
+                        "license": {
+                            **_TEXT,
+                            "description": "SPDX identifier, or free text.",
+                            "examples": ["CC-BY-4.0"],
+                        },
                     },
                 },
                 "examples": _FORM_EXAMPLES,

@@ -13,6 +13,7 @@ from app.dependencies import NAME
 from app.http.strict_json import strict_json
 from app.uploads.schemas import UploadId
 from ml.data.derivation.operations import AnyOperation
+from ml.licenses import MAX_LICENSE_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +42,12 @@ class DatasetOptions(BaseModel):
         None,
         description="Quoting of delimited text: `doubled` or `backslash` enclose cells in quotes, in `none` and "
         "`none_backslash` quotes are characters.",
+    )
+    license: str | None = Field(
+        None,
+        max_length=MAX_LICENSE_CHARACTERS,
+        pattern=r"\S",
+        description="SPDX identifier, or free text. Read from README or LICENSE in the upload if absent.",
     )
 
     @staticmethod
@@ -107,6 +114,7 @@ class Dataset(BaseModel):
     bytes: int | None
     digest: str | None
     origin: DatasetOrigin | None = Field(None, description="Null for an upload.")
+    license: str | None = Field(description="SPDX identifier, or free text; null if it is not known.")
     error: DatasetError | None
     created_at: datetime
 
@@ -127,6 +135,7 @@ class Dataset(BaseModel):
             classes=summary.get("classes"),
             bytes=row.bytes,
             digest=summary.get("digest"),
+            license=row.license,
             origin=DatasetOrigin.model_validate(row.origin) if row.origin else None,
             error=DatasetError.model_validate(row.error) if row.error else None,
             created_at=row.created_at,

@@ -28,6 +28,7 @@ from ml.data.derivation.check import check_operations, check_order
 from ml.data.derivation.operations import AnyOperation, JoinDataset
 from ml.data.flagged_rows import file_name, parse_flagged_rows
 from ml.errors import Finding, SpecError, unknown
+from ml.licenses import combine_licenses, normalize_license
 from store import datasets
 from store.database import transaction
 from store.errors import Conflict, NotFound
@@ -101,6 +102,7 @@ def _create(
                 columns=options.columns,
                 splits=options.splits,
                 quoting=options.quoting,
+                license=normalize_license(options.license) if options.license else None,
             )
             return Dataset.of(row), {"Location": f"/api/v1/datasets/{row.id}"}
 
@@ -127,7 +129,8 @@ def derive(session: Session, reference: str, request: DatasetDerive, once: Idemp
     operations, others = check_derivation(session, source, request)
 
     def create() -> Created:
-        row = datasets.derive(session, source, operations=operations, others=others, name=request.name)
+        license = combine_licenses([source.license, *(row.license for row in others.values())])
+        row = datasets.derive(session, source, operations=operations, others=others, name=request.name, license=license)
         return Dataset.of(row), {"Location": f"/api/v1/datasets/{row.id}"}
 
     body = f"{source.id} {request.model_dump_json()}".encode()

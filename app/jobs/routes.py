@@ -13,7 +13,7 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from app.dependencies import REFERENCE, BlobsDep, CatalogDep, IdPrefix, JobId, SessionDep, read_catalog
+from app.dependencies import REFERENCE, BlobsDep, CatalogDep, IdPrefix, JobId, SessionDep, SettingsDep, read_catalog
 from app.http import links
 from app.http.errors import problem_responses
 from app.http.idempotency import Created, IdempotentRequestDep
@@ -143,10 +143,13 @@ def create_job(
     catalog: CatalogDep,
     blobs: BlobsDep,
     once: IdempotentRequestDep,
+    settings: SettingsDep,
     validate_only: ValidateOnly = False,
 ) -> Response:
     """Start a job. An invalid spec is rejected at once, with every reason."""
-    resolved = service.resolve_spec(session, spec, catalog=catalog, blobs=blobs)
+    resolved = service.resolve_spec(
+        session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=settings.allow_noncommercial
+    )
     if validate_only:
         checked = schemas.CheckedSpec(spec=resolved.spec)
         return Response(checked.model_dump_json(), media_type="application/json")

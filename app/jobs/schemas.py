@@ -9,8 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from app.catalog.schemas import Task
+from ml.licenses import is_noncommercial
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from store.models import PartLicense
     from store.tables import Checkpoint as CheckpointRow
     from store.tables import Event as EventRow
     from store.tables import Job as JobRow
@@ -59,6 +63,25 @@ class ModelVersionReference(BaseModel):
     version: int
 
 
+class License(BaseModel):
+    """License of a part of a model: its data, its base, or the model itself."""
+
+    kind: Literal["dataset", "model"]
+    reference: str = Field(description="`name@version`")
+    license: str = Field(description="SPDX identifier, or free text.")
+    noncommercial: bool = Field(description="Whether the license excludes commercial use, by its name.")
+
+    @classmethod
+    def of(cls, part: PartLicense) -> Self:
+        """Convert the license of a part."""
+        return cls(
+            kind="dataset" if part.kind == "dataset" else "model",
+            reference=part.reference,
+            license=part.license,
+            noncommercial=is_noncommercial(part.license),
+        )
+
+
 class Job(BaseModel):
     """One run of a spec."""
 
@@ -80,12 +103,15 @@ class Job(BaseModel):
     warnings: list[str] = Field(
         description="Reasons not to trust the result of a job that succeeded, as in its report."
     )
+    licenses: list[License] = Field(description="Licenses of the data and of the models that the job trains on.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
 
     @classmethod
-    def of(cls, row: JobRow, *, version: int | None, queue_position: int | None) -> Self:
+    def of(
+        cls, row: JobRow, *, version: int | None, queue_position: int | None, licenses: Sequence[License] = ()
+    ) -> Self:
         """Convert a row; `version` is that of the model that the job registered."""
         model = ModelVersionReference(name=row.model_name, version=version) if row.model_name and version else None
         return cls(
@@ -104,6 +130,7 @@ class Job(BaseModel):
             attempt=row.fence,
             error=JobError.model_validate(row.error) if row.error else None,
             warnings=(row.report or {}).get("warnings", []),
+            licenses=list(licenses),
             created_at=row.created_at,
             started_at=row.started_at,
             finished_at=row.finished_at,

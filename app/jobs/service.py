@@ -9,7 +9,8 @@ from pydantic import Field, TypeAdapter
 
 from app.http.pagination import ListOf
 from app.http.validation import parse
-from app.jobs.schemas import Event, Job, LogLine
+from app.jobs.licenses import check_license
+from app.jobs.schemas import Event, Job, License, LogLine
 from ml.data.dataset import DatasetSummary
 from ml.errors import Finding, SpecError, unknown
 from ml.package.manifest import MANIFEST, Manifest, parse_manifest
@@ -61,16 +62,21 @@ def reject_invalid(body: Any, *, catalog: Catalog, blobs: Blobs) -> None:
 
     def check_spec(spec: AnySpec) -> None:
         with reading() as session:
-            resolve_spec(session, spec, catalog=catalog, blobs=blobs)
+            resolve_spec(session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=True)
 
     parse(_SPECS.validate_python, body, schema=_SPECS.json_schema(), check=check_spec)
 
 
-def resolve_spec(session: Session, spec: Spec | Export, *, catalog: Catalog, blobs: Blobs) -> ResolvedSpec:
-    """Check a spec and fill in its defaults; raises `SpecError` with every fault."""
+def resolve_spec(
+    session: Session, spec: Spec | Export, *, catalog: Catalog, blobs: Blobs, allow_noncommercial: bool
+) -> ResolvedSpec:
+    """Check a spec and fill in its defaults; raises `SpecError` with every fault.
+
+    Without `allow_noncommercial`, licenses that exclude commercial use are faults.
+    """
     if isinstance(spec, Export):
         return _resolve_export(session, spec, catalog=catalog, blobs=blobs)
-    return _resolve_training(session, spec, catalog=catalog, blobs=blobs)
+    return _resolve_training(session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial)
 
 
 def _resolve_export(session: Session, spec: Export, *, catalog: Catalog, blobs: Blobs) -> ResolvedSpec:
@@ -84,7 +90,9 @@ def _resolve_export(session: Session, spec: Export, *, catalog: Catalog, blobs: 
     return ResolvedSpec(kind=spec.kind, spec=pinned, request=pinned, dataset_id=None, model_name=None)
 
 
-def _resolve_training(session: Session, spec: Spec, *, catalog: Catalog, blobs: Blobs) -> ResolvedSpec:
+def _resolve_training(
+    session: Session, spec: Spec, *, catalog: Catalog, blobs: Blobs, allow_noncommercial: bool
+) -> ResolvedSpec:
     findings: list[Finding] = []
     dataset = _find_dataset(session, spec.dataset, findings)
     named_models = {
@@ -96,6 +104,8 @@ def _resolve_training(session: Session, spec: Spec, *, catalog: Catalog, blobs: 
     manifests = {path: _read_manifest(model, blobs) for path, model in named_models.items()}
     parent, others = split_references(manifests)
     findings += check(spec, catalog, summary, parent, others)
+    if not allow_noncommercial or spec.allow_noncommercial is False:
+        findings += _check_licenses(session, dataset, named_models)
     if findings or dataset is None:
         raise SpecError.of(findings)
     resolved = resolve(spec, catalog, dataset=summary, base=parent).model_dump(mode="json", exclude_none=True)
@@ -175,6 +185,20 @@ def merge_patch(document: Any, patch: Any) -> Any:
     return merged
 
 
+def _check_licenses(
+    session: Session, dataset: DatasetRow | None, named_models: Mapping[str, ModelRow]
+) -> list[Finding]:
+    """Return a finding for each license in the lineage that excludes commercial use."""
+    findings: list[Finding] = []
+    if dataset is not None:
+        parts = [License.of(part) for part in models.license_of_dataset(dataset)]
+        findings += [finding for part in parts for finding in check_license(part, path="dataset")]
+    for path, model in named_models.items():
+        parts = [License.of(part) for part in models.licenses(session, model)]
+        findings += [finding for part in parts for finding in check_license(part, path=path)]
+    return findings
+
+
 def to_response(session: Session, row: JobRow) -> Job:
     """Convert a row."""
     positions = jobs.queue_positions(session, [row.id]) if row.state == "queued" else {}
@@ -190,7 +214,13 @@ def to_responses(session: Session, page: Page[JobRow]) -> ListOf[Job]:
 
 def _to_response(session: Session, row: JobRow, positions: Mapping[str, int]) -> Job:
     model = models.of_job(session, row.id) if row.state == "succeeded" else None
-    return Job.of(row, version=model.version if model else None, queue_position=positions.get(row.id))
+    licenses = [License.of(part) for part in models.licenses_of_job(session, row)]
+    return Job.of(
+        row,
+        version=model.version if model else None,
+        queue_position=positions.get(row.id),
+        licenses=licenses,
+    )
 
 
 def event_page(session: Session, job_id: str, *, after: int, limit: int) -> ListOf[Event]:

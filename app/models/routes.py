@@ -109,6 +109,11 @@ _IMPORT_BODY = {
                             **_TEXT,
                             "description": 'JSON: labels of the classes of an ONNX file. `["cat", "dog"]`',
                         },
+                        "license": {
+                            **_TEXT,
+                            "description": "SPDX identifier, or free text.",
+                            "examples": ["Apache-2.0"],
+                        },
                     },
                 },
                 "examples": _IMPORT_FORM_EXAMPLES,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypeAliasType
 
 from app.catalog.schemas import Task
+from app.jobs.schemas import License
 from app.uploads.schemas import UploadId
 from ml.package.manifest import Graph
 from ml.spec.interchange import Import
@@ -83,6 +84,8 @@ class ModelVersion(BaseModel):
     bytes: int
     metrics: dict[str, float | None]
     labels: list[str] | None
+    license: str | None = Field(description="License of the model itself; null if it is not known.")
+    licenses: list[License] = Field(description="Licenses of the model and of the data and models that it was made of.")
     lineage: Lineage
     files: list[PackageFile]
     formats: list[str]

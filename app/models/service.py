@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.jobs.schemas import License
 from app.models.schemas import (
     Alias,
     AliasChange,
@@ -70,6 +71,8 @@ def to_response(session: Session, row: ModelRow) -> ModelVersion:
         bytes=row.bytes,
         metrics=row.metrics,
         labels=row.labels,
+        license=row.license,
+        licenses=[License.of(part) for part in models.licenses(session, row)],
         lineage=Lineage(
             job=row.job_id,
             dataset=LineageDataset(id=dataset.id, digest=(dataset.summary or {}).get("digest")) if dataset else None,

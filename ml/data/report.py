@@ -58,6 +58,8 @@ class ImportReport(Config):
     guess: Guess | None
     #: What was read and what was not, in one line.
     reading: str = ""
+    #: License that the upload states: an SPDX identifier, or free text.
+    license: str | None = None
     #: Summary of the dataset that was written; None if the upload was rejected.
     summary: DatasetSummary | None
 

@@ -9,6 +9,7 @@ from typing_extensions import TypeAliasType
 
 from ml.config import Config
 from ml.errors import Finding
+from ml.licenses import MAX_LICENSE_CHARACTERS
 from ml.spec.schema import MODEL_NAME
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ class Import(Config):
         min_length=2,
         max_length=50_000,
         description="Class names of an ONNX file, in the order of its outputs, if the file does not contain them.",
+    )
+    license: str | None = Field(
+        None,
+        max_length=MAX_LICENSE_CHARACTERS,
+        pattern=r"\S",
+        description="SPDX identifier, or free text. Read from README or LICENSE in the file if absent.",
     )
 
 

@@ -41,6 +41,13 @@ class _Training(Config):
     schedule: Schedule = Schedule()
     seed: int = Field(0, ge=0, lt=2**32)
     model: str = Field(pattern=MODEL_NAME, description="Name under which the result is registered as the next version.")
+    allow_noncommercial: bool | None = Field(
+        None,
+        description=(
+            "With false, data or base models whose license excludes commercial use are refused; null means the setting "
+            "of the service."
+        ),
+    )
     #: Whether the package predicts the task that was trained; without it, it is a base model.
     packages_task: ClassVar[bool]
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from plinth.client.client import Plinth
-    from plinth.client.types import Dataset, DatasetReport, Job
+    from plinth.client.types import Dataset, DatasetReport, Job, License
 
 #: Width where no terminal cuts lines, so that ids and names stay whole in pipes and files.
 PIPE_COLUMNS = 10_000
@@ -228,6 +228,13 @@ def print_warnings(warnings: Sequence[str]) -> None:
     """Print the reasons not to trust a model."""
     for warning in warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
+
+
+def print_licenses(licenses: Sequence[License]) -> None:
+    """Print the licenses of what a model is made of."""
+    for license in licenses:
+        note = "  [yellow]excludes commercial use[/]" if license.noncommercial else ""
+        console.print(f"license of {license.kind} {escape(license.reference)}: {escape(license.license)}{note}")
 
 
 def print_dataset_report(report: DatasetReport) -> None:

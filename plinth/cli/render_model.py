@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from plinth.cli.render import console, format_number, format_size, make_table, print_warnings
+from plinth.cli.render import console, format_number, format_size, make_table, print_licenses, print_warnings
 
 if TYPE_CHECKING:
     from plinth.client.types import Lineage, ModelVersion
@@ -27,6 +27,7 @@ def print_version(version: ModelVersion) -> None:
         console.print(escape(f"{len(version.labels)} classes{labels}"))
     if version.lineage:
         _print_lineage(version.lineage)
+    print_licenses(version.licenses)
     if version.metrics:
         metrics = make_table("metric", "value")
         for name, value in version.metrics.items():

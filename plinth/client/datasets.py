@@ -36,6 +36,7 @@ class Datasets:
         columns: Mapping[str, str | int] | None = None,
         splits: Mapping[str, Any] | None = None,
         quoting: str | None = None,
+        license: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> Dataset:
         """Upload files and create a dataset from them; a folder is sent as a zip.
@@ -56,6 +57,7 @@ class Datasets:
                 "columns": columns,
                 "splits": splits,
                 "quoting": quoting,
+                "license": license,
             }
         )
         with zip_folders(paths) as sources:

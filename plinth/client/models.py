@@ -43,6 +43,7 @@ class Models:
         name: str | None = None,
         task: str | None = None,
         labels: Sequence[str] | None = None,
+        license: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> Job:
         """Upload a model that was trained elsewhere, and start the job that imports it.
@@ -53,7 +54,8 @@ class Models:
         path = Path(file)
         if not path.exists():
             raise PlinthError(f"No such file: {path}.")
-        options = drop_none({"name": name or path.absolute().name.split(".")[0], "task": task, "labels": labels})
+        default_name = path.absolute().name.split(".")[0]
+        options = drop_none({"name": name or default_name, "task": task, "labels": labels, "license": license})
         with zip_folders([path]) as (source,):
             uploads = Uploads(self._transport)
             [upload_id] = uploads.send([source], on_progress=on_progress)

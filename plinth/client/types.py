@@ -42,6 +42,8 @@ class Dataset:
     classes: Sequence[str] | None = None
     bytes: int | None = None
     digest: str | None = None
+    #: SPDX identifier, or free text.
+    license: str | None = None
     #: `dataset` and `operations` of a dataset that was derived from another one.
     origin: Mapping[str, Any] | None = None
     error: ErrorInfo | None = None
@@ -143,6 +145,19 @@ class ModelReference:
 
 
 @dataclass(frozen=True, kw_only=True)
+class License:
+    """License of a dataset or model that a model is made of."""
+
+    #: dataset or model.
+    kind: str
+    #: name@version.
+    reference: str
+    #: SPDX identifier, or free text.
+    license: str
+    noncommercial: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """A job: one run of a spec."""
 
@@ -165,6 +180,8 @@ class Job:
     error: ErrorInfo | None = None
     #: Reasons not to trust the model that the job produced.
     warnings: Sequence[str] = ()
+    #: Licenses of the data and of the models that the job trains on.
+    licenses: Sequence[License] = ()
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -235,6 +252,10 @@ class ModelVersion:
     bytes: int = 0
     metrics: Mapping[str, Any] = field(default_factory=dict)
     labels: Sequence[str] | None = None
+    #: License of the model itself; None if it is not known.
+    license: str | None = None
+    #: Licenses of the model and of the data and models that it was made of.
+    licenses: Sequence[License] = ()
     lineage: Lineage | None = None
     files: Sequence[PackageFile] = ()
     formats: Sequence[str] = ()

@@ -67,7 +67,9 @@ def import_model(claim: Claim, folder: Path, channel: ChildEnd) -> None:
     phases(PHASES[-1])
     for note in report["notes"]:
         phases.log(note)
-    register(ModelPackage.open(into), claim, parent_id=None, report=report, reason="completed")
+    license = claim.spec.get("license") or report.get("license")
+    package = ModelPackage.open(into)
+    register(package, claim, parent_id=None, report=report, reason="completed", license=license)
     delete_upload(claim)
 
 

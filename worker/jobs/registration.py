@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ml.licenses import normalize_license
 from ml.package.checksums import digest
 from ml.package.manifest import MANIFEST
 from ml.package.package import WEIGHTS
@@ -22,19 +23,26 @@ if TYPE_CHECKING:
 
 
 def register(
-    package: ModelPackage, claim: Claim, *, parent_id: str | None, report: Mapping[str, Any] | None, reason: str
+    package: ModelPackage,
+    claim: Claim,
+    *,
+    parent_id: str | None,
+    report: Mapping[str, Any] | None,
+    reason: str,
+    license: str | None = None,
 ) -> None:
     """Publish the package, then create its row and end the job in one transaction.
 
-    If the row is never written, the garbage collection deletes the published package.
+    `license` is that of the model itself; those of its data and base are in their rows. If the row is never written,
+    the garbage collection deletes the published package.
     """
-    model = _to_row(package, claim, parent_id)
+    model = _to_row(package, claim, parent_id, license)
     blobs().put_tree(model.key, package.directory, move=True)
 
     retrying_transaction(lambda session: jobs.succeed(session, claim, model=model, report=report, reason=reason))
 
 
-def _to_row(package: ModelPackage, claim: Claim, parent_id: str | None) -> NewModel:
+def _to_row(package: ModelPackage, claim: Claim, parent_id: str | None, license: str | None) -> NewModel:
     manifest = package.manifest
     model_id = new_id("mdl")
     return NewModel(
@@ -51,6 +59,7 @@ def _to_row(package: ModelPackage, claim: Claim, parent_id: str | None) -> NewMo
         key=f"models/{model_id}",
         manifest_sha256=digest(package.directory / MANIFEST),
         parent_id=parent_id,
+        license=normalize_license(license) if license else None,
     )
 
 

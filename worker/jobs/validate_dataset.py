@@ -130,11 +130,11 @@ def publish(claim: Claim, dataset: Path, report: dict[str, Any]) -> None:
         reject_links(dataset)
         size = sum(file.stat().st_size for file in dataset.rglob("*"))
         blobs().put_tree(key, dataset, move=True)
-    summary = report.pop("summary", None)
+    summary, license = report.pop("summary", None), report.pop("license", None)
 
     retrying_transaction(
         lambda session: jobs.finish_validation(
-            session, claim, ready=is_ready, report=report, summary=summary, key=key, size=size
+            session, claim, ready=is_ready, report=report, summary=summary, key=key, size=size, license=license
         )
     )
 

@@ -25,6 +25,7 @@ from ml.data.importing import writer
 from ml.data.importing.classes import FEW_ROWS, check_classes, count_classes, find_unlabeled_splits, resolve_classes
 from ml.data.importing.duplicates import resolve_duplicates
 from ml.data.importing.flags import locate_flagged_rows
+from ml.data.importing.license_files import read_license
 from ml.data.importing.nested_archives import unpack
 from ml.data.importing.reading import describe_reading
 from ml.data.importing.splits import DROPPED, SplitPlan, assign_splits, report_subjects
@@ -127,7 +128,7 @@ def import_dataset(
             )
         except DataRejected as rejection:
             importer.issues.record(rejection)
-        return importer.finish(into)
+        return importer.finish(into).model_copy(update={"license": read_license(sources)})
 
 
 class Importer:

@@ -132,6 +132,7 @@ def import_model(
     labels: Annotated[
         str | None, typer.Option(help="Classes of an .onnx file in output order, separated by commas.")
     ] = None,
+    license: Annotated[str | None, typer.Option(help="License, as SPDX identifier [that of its model card].")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Import a model that was trained elsewhere."""
@@ -140,7 +141,9 @@ def import_model(
     label_list = [label.strip() for label in labels.split(",")] if labels else None
     with connect() as plinth:
         with transfer_bar("uploading", quiet=as_json) as on_progress:
-            job = plinth.models.import_(file, name=name, task=task, labels=label_list, on_progress=on_progress)
+            job = plinth.models.import_(
+                file, name=name, task=task, labels=label_list, license=license, on_progress=on_progress
+            )
         job = plinth.jobs.wait(job.id)
         version = plinth.models.get(str(job.model))
         notes = plinth.jobs.report(job.id)["notes"]

@@ -186,8 +186,11 @@ def test_an_external_model_is_imported_runs_and_is_exported(
         num_channels=3, layer_type="basic", embedding_size=4, hidden_sizes=[4], depths=[1], id2label={0: "no", 1: "yes"}
     )
     ResNetForImageClassification(config).save_pretrained(tmp_path / "answers")
+    (tmp_path / "answers" / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n# Answers\n")
     imported = plinth_command("models", "import", str(tmp_path / "answers"))
     assert imported.returncode == 0, imported.stderr
+    shown = plinth_command("models", "show", "answers")
+    assert "license of model answers@1: CC-BY-NC-4.0  excludes commercial use" in shown.stdout
     assert "answers@1" in imported.stdout
     assert "preprocessor_config.json" in imported.stdout, "notes of the import are printed"
     predicted = plinth_command("predict", "answers", str(digit_files[0]))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plinth import DatasetRejected, Plinth
+from plinth import DatasetRejected, Plinth, PlinthError
 from tests.plinth.cli.test_main import run
 from tests.support.stack import RunningStack
 
@@ -92,3 +92,23 @@ def test_the_command_fixes_what_the_report_suggests(stack: RunningStack, tmp_pat
     wrong = command("datasets", "derive", "broken", '{"operation": "samle"}')
     assert wrong.returncode == 1
     assert "sample" in wrong.stderr
+
+
+def test_a_license_beside_the_data_is_kept_and_can_be_refused(plinth: Plinth, tmp_path: Path) -> None:
+    folder = tmp_path / "licensed"
+    folder.mkdir()
+    write(folder, reviews())
+    (folder / "README.md").write_text("---\nlicense: cc-by-nc-sa-4.0\n---\n# Reviews\n")
+    dataset = plinth.datasets.wait(plinth.datasets.upload(folder, name="licensed").id, timeout_seconds=60)
+    assert dataset.license == "CC-BY-NC-SA-4.0"
+    derived = plinth.datasets.derive("licensed", {"operation": "dedupe"})
+    assert plinth.datasets.wait(derived.id, timeout_seconds=60).license == "CC-BY-NC-SA-4.0"
+    spec = {"kind": "finetune", "dataset": "licensed", "task": "text_classification", "model": "licensed"}
+    with pytest.raises(PlinthError, match="excludes commercial use"):
+        plinth.jobs.submit({**spec, "allow_noncommercial": False})
+    job = plinth.jobs.submit({**spec, "schedule": {"epochs": 1}})
+    assert [(license.reference, license.noncommercial) for license in job.licenses] == [("licensed@2", True)]
+    model = plinth.jobs.wait(job.id, timeout_seconds=120).model
+    assert model is not None
+    version = plinth.models.get(str(model))
+    assert [license.license for license in version.licenses] == ["CC-BY-NC-SA-4.0"]
