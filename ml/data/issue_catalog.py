@@ -615,6 +615,10 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "Rows resemble an earlier row of their split. Drop them if they are copies: drop_rows in "
         "POST /api/v1/datasets/{dataset}/derive."
     ),
+    "label_leaked_by_column": _warning(
+        "The texts state the label, so that a model learns nothing else, and its metrics are too high. Name another "
+        "column by `columns`, or leave out the part that states it."
+    ),
     "label_probably_wrong": _warning(
         "A small model, trained on the other rows, predicts another class with confidence. Some of these labels are "
         "wrong, others are unusual. Look at the rows, then relabel or drop them: "

@@ -162,7 +162,7 @@ def decode_small(data: bytes, *, min_side: int) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             image.draft(image.mode, (min_side, min_side))
-            return _unpack(image).pixels
+            return _unpack(image, data).pixels
     except MemoryError:
         raise
     except Exception as error:  # see `read`
