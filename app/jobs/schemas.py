@@ -26,6 +26,7 @@ JobStateFilter = TypeAliasType(
 )
 JobRequest = TypeAliasType("JobRequest", Literal["cancel", "stop", "pause"])
 EventKind = TypeAliasType("EventKind", Literal["state", "progress", "metric", "log", "checkpoint"])
+LicensedKind = TypeAliasType("LicensedKind", Literal["dataset", "model"])
 #: Step and value.
 Point = Annotated[list[int | float | None], Field(min_length=2, max_length=2)]
 
@@ -66,7 +67,7 @@ class ModelVersionReference(BaseModel):
 class License(BaseModel):
     """License of a part of a model: its data, its base, or the model itself."""
 
-    kind: Literal["dataset", "model"]
+    kind: LicensedKind
     reference: str = Field(description="`name@version`")
     license: str = Field(description="SPDX identifier, or free text.")
     noncommercial: bool = Field(description="Whether the license excludes commercial use, by its name.")

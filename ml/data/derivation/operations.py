@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Type
 
 import numpy as np
 from pydantic import Field, TypeAdapter, model_validator
+from typing_extensions import TypeAliasType
 
 from ml.config import Config
 from ml.data.dataset import SPLITS
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from ml.data.derivation.selection import Selection
 
-Split = Literal["train", "validation", "test"]
+Split = TypeAliasType("Split", Literal["train", "validation", "test"])
 ClassName = Annotated[str, Field(min_length=1, max_length=200)]
 Index = Annotated[int, Field(ge=0, le=2**40)]
 IssueCode = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]

@@ -13,6 +13,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from ml.tasks import TASKS
+from store import datasets
+from store.database import transaction
+from tests.app.datasets.test_datasets import finish_queued_validation
 from tests.app.jobs.test_jobs import ready_dataset
 from tests.support import homes
 from tests.support.api_process import ApiProcess
@@ -51,6 +54,9 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
     api, folder = ApiProcess(new_home()), tmp_path_factory.mktemp("packages")
     with homes.use_home(api.home):
         ready_dataset("mnist")
+        for name in ("reviews", "reviews-2"):
+            add_reviews(name)
+        add_rejected("rejected")
         register(change_manifest(shades(folder / "base"), task=None, labels=None), name="digits-base")
         register(shades(folder / "digits"), name="digits")
         for task in TASKS:
@@ -58,6 +64,27 @@ def api(new_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) 
         register(packages.untrained("text_classification", folder / "reviews"), name="reviews")
     with api:
         yield api
+
+
+def add_reviews(name: str) -> None:
+    """A dataset that has the findings, rows and classes of the examples of `derive`."""
+    summary = {
+        "format": "csv",
+        "task": "text_classification",
+        "columns": {"text": "text", "label": "label"},
+        "splits": {"train": 30, "validation": 3, "test": 3},
+        "classes": ["awful", "bad", "positive", "spam"],
+        "flagged_rows": {"near_duplicates_across_splits": 2, "label_probably_wrong": 3},
+    }
+    with transaction() as session:
+        datasets.create(session, name=name, sources=[])
+    finish_queued_validation(ready=True, summary=summary)
+
+
+def add_rejected(name: str) -> None:
+    with transaction() as session:
+        datasets.create(session, name=name, sources=[])
+    finish_queued_validation(ready=False)
 
 
 def send(api: ApiProcess, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, str, bytes]:
@@ -192,7 +219,8 @@ def filled(api: ApiProcess, path: str, media_type: str, name: str) -> str:
     if "{model}" in path:
         task = RAW_TASKS.get(media_type, name if name in TASKS else "digits")
         return path.replace("{model}", task)
-    return path.replace("{name}", "digits").replace("{alias}", "production")
+    dataset = "rejected" if name == "leave_out_bad_rows" else "reviews@1"
+    return path.replace("{name}", "digits").replace("{alias}", "production").replace("{dataset}", dataset)
 
 
 def encoded(api: ApiProcess, body: Mapping[str, Any], media_type: str, name: str) -> tuple[bytes, str]:
