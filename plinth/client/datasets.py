@@ -61,13 +61,7 @@ class Datasets:
             }
         )
         with zip_folders(paths) as sources:
-            if sum(source.stat().st_size for source in sources) <= MAX_FORM_BYTES:
-                return self._post_form(sources, options, on_progress)
-            uploads = Uploads(self._transport)
-            ids = uploads.send(sources, on_progress=on_progress)
-            document = self._transport.post(f"{API}/datasets", {**options, "upload": ids})
-            uploads.forget(sources)
-            return build(Dataset, document)
+            return self._send(sources, options, on_progress)
 
     def get(self, reference: str) -> Dataset:
         """Get a dataset version by id, `name` (the latest ready version) or `name@version`."""
@@ -133,6 +127,15 @@ class Datasets:
         if dataset.state == "rejected":
             raise DatasetRejected(dataset, self.report(dataset.id))
         return dataset
+
+    def _send(self, sources: Sequence[Path], options: Mapping[str, Any], on_progress: OnProgress | None) -> Dataset:
+        if sum(source.stat().st_size for source in sources) <= MAX_FORM_BYTES:
+            return self._post_form(sources, options, on_progress)
+        uploads = Uploads(self._transport)
+        ids = uploads.send(sources, on_progress=on_progress)
+        document = self._transport.post(f"{API}/datasets", {**options, "upload": ids})
+        uploads.forget(sources)
+        return build(Dataset, document)
 
     def _post_form(self, files: Sequence[Path], options: Mapping[str, Any], on_progress: OnProgress | None) -> Dataset:
         fields = {key: value if isinstance(value, str) else json.dumps(value) for key, value in options.items()}
