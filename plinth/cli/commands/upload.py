@@ -35,6 +35,7 @@ def upload(
         str | None,
         typer.Option(help="Fraction of each split, like train=0.8,test=0.2. Also JSON.", metavar="SPLIT=FRACTION"),
     ] = None,
+    license: Annotated[str | None, typer.Option(help="License, as SPDX identifier [that of README].")] = None,
     quoting: Annotated[
         str | None,
         typer.Option(help="Quoting of tables: doubled, backslash, none (quotes are characters), none_backslash."),
@@ -50,6 +51,7 @@ def upload(
         "format": format,
         "columns": parse_assignments(columns, "--columns", example="text=message,label=topic"),
         "quoting": quoting,
+        "license": license,
         "splits": parse_assignments(splits, "--splits", example="train=0.8,test=0.2"),
     }
     with connect() as plinth:
