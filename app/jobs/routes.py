@@ -219,7 +219,12 @@ def delete_job(job_id: JobId, session: SessionDep, blobs: BlobsDep) -> None:
     },
 )
 def retry_job(
-    job_id: JobId, session: SessionDep, catalog: CatalogDep, blobs: BlobsDep, once: IdempotentRequestDep
+    job_id: JobId,
+    session: SessionDep,
+    catalog: CatalogDep,
+    blobs: BlobsDep,
+    once: IdempotentRequestDep,
+    settings: SettingsDep,
 ) -> Response:
     """Start a failed or canceled job again, as a new job with the same spec.
 
@@ -227,7 +232,13 @@ def retry_job(
     """
 
     def create() -> Created:
-        resolved = service.resolve_retry(session, jobs.get(session, job_id), catalog=catalog, blobs=blobs)
+        resolved = service.resolve_retry(
+            session,
+            jobs.get(session, job_id),
+            catalog=catalog,
+            blobs=blobs,
+            allow_noncommercial=settings.allow_noncommercial,
+        )
         return _submit(session, resolved, origin_id=job_id)
 
     return once.respond(session, body=b"", status=202, create=create)
@@ -252,6 +263,7 @@ def clone_job(
     catalog: CatalogDep,
     blobs: BlobsDep,
     once: IdempotentRequestDep,
+    settings: SettingsDep,
     validate_only: ValidateOnly = False,
 ) -> Response:
     """Start a job like an earlier one, with changes.
@@ -259,7 +271,14 @@ def clone_job(
     The changes are merged into the spec as it was sent, with the versions of dataset and models that it had then;
     defaults are filled in anew.
     """
-    resolved = service.resolve_clone(session, jobs.get(session, job_id), changes, catalog=catalog, blobs=blobs)
+    resolved = service.resolve_clone(
+        session,
+        jobs.get(session, job_id),
+        changes,
+        catalog=catalog,
+        blobs=blobs,
+        allow_noncommercial=settings.allow_noncommercial,
+    )
     if validate_only:
         checked = schemas.CheckedSpec(spec=resolved.spec)
         return Response(checked.model_dump_json(), media_type="application/json")

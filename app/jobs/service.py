@@ -130,7 +130,9 @@ def submit(session: Session, resolved: ResolvedSpec, *, origin_id: str | None = 
     )
 
 
-def resolve_retry(session: Session, row: JobRow, *, catalog: Catalog, blobs: Blobs) -> ResolvedSpec:
+def resolve_retry(
+    session: Session, row: JobRow, *, catalog: Catalog, blobs: Blobs, allow_noncommercial: bool
+) -> ResolvedSpec:
     """Return the spec of a failed or canceled job for another attempt.
 
     Raises:
@@ -147,12 +149,20 @@ def resolve_retry(session: Session, row: JobRow, *, catalog: Catalog, blobs: Blo
         if key is not None and not blobs.exists(key):
             raise Conflict(f"the file that {row.id} imported was deleted; import it again")
         return ResolvedSpec(kind=row.kind, spec=row.spec, request=None, dataset_id=None, model_name=row.model_name)
-    resolved = _resolve_stored(session, upgrade_spec(row.spec), catalog=catalog, blobs=blobs)
+    resolved = _resolve_stored(
+        session, upgrade_spec(row.spec), catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial
+    )
     return replace(resolved, request=row.request)
 
 
 def resolve_clone(
-    session: Session, row: JobRow, changes: dict[str, Any], *, catalog: Catalog, blobs: Blobs
+    session: Session,
+    row: JobRow,
+    changes: dict[str, Any],
+    *,
+    catalog: Catalog,
+    blobs: Blobs,
+    allow_noncommercial: bool,
 ) -> ResolvedSpec:
     """Return the spec of a job with changes, a JSON merge patch (RFC 7396).
 
@@ -164,12 +174,16 @@ def resolve_clone(
         raise Conflict(f"{row.id} is of the kind {row.kind}, which starts from a file; upload the file again")
     # Jobs of earlier versions have no request.
     request = row.request or upgrade_spec(row.spec)
-    return _resolve_stored(session, merge_patch(request, changes), catalog=catalog, blobs=blobs)
+    spec = merge_patch(request, changes)
+    return _resolve_stored(session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial)
 
 
-def _resolve_stored(session: Session, spec: Mapping[str, Any], *, catalog: Catalog, blobs: Blobs) -> ResolvedSpec:
+def _resolve_stored(
+    session: Session, spec: Mapping[str, Any], *, catalog: Catalog, blobs: Blobs, allow_noncommercial: bool
+) -> ResolvedSpec:
     reject_invalid(spec, catalog=catalog, blobs=blobs)
-    return resolve_spec(session, _SPECS.validate_python(spec), catalog=catalog, blobs=blobs)
+    parsed = _SPECS.validate_python(spec)
+    return resolve_spec(session, parsed, catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial)
 
 
 def merge_patch(document: Any, patch: Any) -> Any:
