@@ -243,7 +243,7 @@ IMAGE_CASES = [
     in_image("cut image", "image_truncated", encode_image(make_images(1, side=80)[0])[:-900]),
     in_image("damaged image", "image_corrupt", make_png()[:20] + bytes(40)),
     in_image("huge image", "image_too_large", make_oversized_png(90_000, 90_000)),
-    in_image("floating point", "image_corrupt", encode_mode("F", format="TIFF")),
+    in_image("floating point", "image_values", encode_mode("F", format="TIFF")),
     in_image("animation", "image_frames", animated(), state="ready"),
     in_image("sixteen bits", "image_16_bit", encode_mode("I;16"), state="ready"),
     in_image("CMYK", "image_color_space", encode_mode("CMYK", format="JPEG"), state="ready"),
