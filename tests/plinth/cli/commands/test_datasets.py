@@ -21,7 +21,7 @@ def moods(tmp_path: Path) -> Path:
 
 def test_an_upload_prints_which_columns_it_took_and_as_what(plinth_command: Run, moods: Path) -> None:
     uploaded = plinth_command("upload", str(moods), "--name", "guessed")
-    assert "text = text, label = label" in uploaded.stdout, uploaded.stdout + uploaded.stderr
+    assert "read: text, label" in uploaded.stdout, uploaded.stdout + uploaded.stderr
     assert "task text_classification" in uploaded.stdout
     assert "--columns" in uploaded.stdout
     document = json.loads(plinth_command("upload", str(moods), "--name", "guessed", "--json").stdout)
