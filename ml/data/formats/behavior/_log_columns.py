@@ -73,11 +73,13 @@ def normalize_name(name: str) -> str:
 
 def find_fields(names: Sequence[str]) -> dict[str, int]:
     """Return the position of each field whose column has a usual name."""
-    normalized = [normalize_name(str(name)) for name in names]
+    positions: dict[str, int] = {}
+    for position, name in enumerate(names):
+        positions.setdefault(normalize_name(str(name)), position)
     return {
-        field: next(normalized.index(alias) for alias in aliases if alias in normalized)
+        field: next(positions[alias] for alias in aliases if alias in positions)
         for field, aliases in ALIASES.items()
-        if any(alias in normalized for alias in aliases)
+        if any(alias in positions for alias in aliases)
     }
 
 

@@ -95,6 +95,7 @@ def find_memberships(
 
     `samples` are the first cells of each column. Raises `DataRejected` if the file lacks a requested column.
     """
+    samples = samples or [()] * len(columns)  # a table may have no row with as many cells as the first
     split = _requested(columns, requested, SPLIT)
     if split is None:
         split = next((index for index, cells in enumerate(samples) if _is_split(columns[index].name, cells)), None)
