@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from store import jobs
 from store.database import transaction
-from store.jobs import claim, finish_validation, listing
+from store.jobs import JobFilter, claim, finish_validation, listing
 from store.tables import Dataset, Model
 from tests.app.datasets.test_datasets import upload
 from tests.app.jobs.test_jobs import ready_dataset
@@ -52,7 +52,7 @@ def test_a_license_in_the_upload_counts_if_the_request_names_none(
 ) -> None:
     upload(client, **({"license": named} if named else {}))
     with transaction() as session:
-        [job] = listing(session, states=["queued"], kinds=["validate"], limit=1, cursor=None).items
+        [job] = listing(session, matching=JobFilter(states=["queued"], kinds=["validate"]), limit=1, cursor=None).items
         job_claim = claim(session, job.id, worker="tester")
         assert job_claim is not None
         summary = {"format": "idx", "columns": {}, "splits": {"train": 3}}
