@@ -1,5 +1,6 @@
 # One way in. `make help` lists the targets.
-PYTHON ?= python3.11
+# The first of these that is installed; 3.11 is the one that is tested.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(if $(shell command -v $(name) 2>/dev/null),$(name))) python3.11)
 VENV := .venv
 BIN := $(VENV)/bin
 # Each process uses one core unless set otherwise, so that two suites, or a suite and a job, can share a machine.
@@ -18,8 +19,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Plinth needs Python 3.11 or newer as '$(PYTHON)'; try: make PYTHON=python3 setup"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip==26.3
-	@echo "Installing (about a minute; PyTorch is most of it) ..."
+	@echo "Installing 1 of 2: PyTorch (half a minute to two minutes) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "torch==2.13.0"
+	@echo "Installing 2 of 2: everything else (as long again) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
