@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.record import figure, parse_args
 from ml.data.flagged_rows import read_flagged_rows
 from ml.data.importing.importer import import_dataset
 from ml.tasks import TASKS
@@ -103,6 +104,7 @@ def measure(name: str, *, fraction: float, rows: int, seed: int = 0) -> str:
     planted = set(wrong.tolist())
     hits = [flag.row is not None and flag.row - 1 in planted for flag in flags]
     among_planted = sum(hits[: len(planted)]) / max(1, min(len(hits), len(planted)))
+    figure(f"precision at the number planted, {name}", among_planted, unit="")
     precision, recall = sum(hits) / max(1, len(hits)), sum(hits) / len(planted)
     return (
         f"{name:28} {len(values):7,} {len(planted):8} {len(flags):8} {among_planted:18.2f} {precision:10.2f} "
@@ -115,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fraction", type=float, default=0.05, help="fraction of labels to change")
     parser.add_argument("--rows", type=int, default=10_000, help="rows of each dataset")
-    arguments = parser.parse_args()
+    arguments = parse_args(parser)
     print(
         f"{'dataset':28} {'rows':>7} {'planted':>8} {'reported':>8} {'precision@planted':>18} {'precision':>10} "
         f"{'recall':>7} {'CPU seconds':>12}"

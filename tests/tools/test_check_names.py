@@ -27,7 +27,7 @@ not_found = [row for row in (1, 2) if row != MAX_ROWS]
         ("given", "rows = [given for given in ()]"),
         ("told", "class Event:\n    told: str"),
         ("said", "class Event:\n    def said(self): ..."),
-        ("kept", "import rows\nrows.kept.append(1)"),
+        ("taken", "import rows\nrows.taken.append(1)"),
         ("taken", "dict(taken=1)"),
         ("meant", "import rows as meant"),
         ("_found", "_found = 1"),

@@ -176,7 +176,7 @@ def test_a_failed_job_is_tried_again_where_the_api_offers_it(visitor: Visitor, c
     expect(page.get_by_role("button", name="Run with changes")).to_have_count(int("clone" in offers))
     if "clone" in offers:
         page.get_by_role("button", name="Run with changes").click()
-        page.get_by_label("Changes").fill("schedule.epochs")
+        page.get_by_role("textbox", name="Changes").fill("schedule.epochs")
         page.get_by_role("button", name="Start").click()
         expect(page.locator("#message")).to_contain_text('"schedule.epochs" has no value')
     visitor.assert_accessible()

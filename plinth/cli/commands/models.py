@@ -132,7 +132,9 @@ def import_model(
     labels: Annotated[
         str | None, typer.Option(help="Classes of an .onnx file in output order, separated by commas.")
     ] = None,
-    license: Annotated[str | None, typer.Option(help="License, as SPDX identifier [that of its model card].")] = None,
+    license: Annotated[
+        str | None, typer.Option(help="License, as SPDX identifier (default: that of the card).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Import a model that was trained elsewhere."""

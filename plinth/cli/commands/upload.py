@@ -35,7 +35,7 @@ def upload(
         str | None,
         typer.Option(help="Fraction of each split, like train=0.8,test=0.2. Also JSON.", metavar="SPLIT=FRACTION"),
     ] = None,
-    license: Annotated[str | None, typer.Option(help="License, as SPDX identifier [that of README].")] = None,
+    license: Annotated[str | None, typer.Option(help="SPDX identifier of the license (default: README's).")] = None,
     quoting: Annotated[
         str | None,
         typer.Option(help="Quoting of tables: doubled, backslash, none (quotes are characters), none_backslash."),

@@ -8,15 +8,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from ml.package.manifest import Variant
 from ml.package.package import ModelPackage
-from store import jobs, models
+from store import models
 from store.blobs import blobs
-from store.database import transaction
-from store.tables import Job
+from tests.app.jobs.test_jobs import ready_dataset
 from tests.support.factories import SIDE, change_manifest, register, shades
 
 
@@ -68,11 +66,7 @@ def test_a_version_has_its_graphs_and_their_parity(client: TestClient, package: 
 
 
 def test_a_version_has_its_lineage_after_its_parents_are_deleted(client: TestClient, package: ModelPackage) -> None:
-    form = {"files": {"file": ("shades.zip", b"PK")}, "data": {"name": "shades"}}
-    dataset_id = client.post("/api/v1/datasets", **form).json()["id"]
-    with transaction() as session:
-        job = session.scalars(select(Job).where(Job.dataset_id == dataset_id)).one()
-        jobs.cancel(session, job.id)
+    dataset_id = ready_dataset()
     register(package, name="base")
     parent_id = client.get("/api/v1/models/base/versions/1").json()["id"]
     register(package, dataset_id=dataset_id, parent_id=parent_id)

@@ -50,7 +50,7 @@ def test_an_error_has_one_line_for_each_finding() -> None:
         },
     )
     assert str(error).splitlines() == [
-        "The spec is not possible.",
+        "The request has 2 problems:",
         "  architecture: There is no 'cn'. - Known: cnn, vae.",
         "  3 x train.csv, row 41: 'cta' is not a class",
     ]

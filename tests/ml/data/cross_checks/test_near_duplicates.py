@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ml.data.cross_checks._near_duplicates import select_rows
+from ml.data.cross_checks.near_duplicate_texts import NearDuplicateTexts
 from ml.data.dataset import Dataset
 from ml.data.derivation.derive import derive_dataset
 from ml.data.derivation.operations import parse_operations
@@ -87,3 +89,11 @@ def test_of_too_many_rows_the_held_out_ones_are_compared() -> None:
     assert rows[-1] < 1040
     assert len(select_rows(splits, 2000)) == 1040
     assert len(select_rows(np.array([0] * 10 + [2] * 200, dtype=np.int8), 100)) == 100
+
+
+def test_more_rows_than_the_limit_are_compared_in_part_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NearDuplicateTexts, "max_rows", 30)
+    report = upload(tmp_path, reviews(sentences(60)[:40], sentences(60)[40:]), task="text_classification")
+    assert sample(report, "near_duplicates_partly_compared")["found"] == "30 of 60 rows"

@@ -93,7 +93,9 @@ def test_ragged_rows_and_empty_texts_are_reported_with_line_and_row(tmp_path):
     report = upload(tmp_path, {"a.tsv": "\n".join(lines).encode()}, task="text_classification")
     assert report.state == "rejected"
     locations = {
-        entry.code: [(location["line"], location["row"]) for location in entry.sample] for entry in report.errors
+        entry.code: [(location["line"], location["row"]) for location in entry.sample]
+        for entry in report.errors
+        if entry.code in ("ragged_row", "text_missing")
     }
     assert locations == {"ragged_row": [(4, 3), (6, 5)], "text_missing": [(8, 7)]}
     assert sample(report, "ragged_row") == {"file": "a.tsv", "line": 4, "row": 3, "found": "3 cells", "expected": "2"}

@@ -26,6 +26,7 @@ SHAPES: dict[Signal, dict[str, int]] = {
     Signal.IMAGE: {"channels": 1, "height": 8, "width": 8},
     Signal.TOKENS: {"vocabulary": 11, "length": 12},
     Signal.FRAMES: {"bins": 5},
+    Signal.RECORD: {"numbers": 3, "quantile_bins": 4, "categorical": 0, "categories": 0},
 }
 HEAD = Choice(name="classifier", config={"classes": 3})
 UNFIT = {name: entry.unfit for name, entry in Catalog.load().tunings.items()}
@@ -54,6 +55,8 @@ def _batch(architecture: str) -> dict[str, Tensor]:
     label = torch.arange(rows) % 3
     if "channels" in shape:
         return {"it": torch.rand(rows, 1, 8, 8, generator=generator), "label": label}
+    if "numbers" in shape:
+        return {"it": torch.rand(rows, 3 * shape["numbers"], generator=generator), "label": label}
     mask = torch.arange(9) < torch.randint(1, 10, (rows, 1), generator=generator)
     tokens = torch.randint(11, (rows, 9), generator=generator)
     signal = tokens if "vocabulary" in shape else torch.rand(rows, 9, shape["bins"], generator=generator)
