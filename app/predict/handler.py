@@ -6,6 +6,7 @@ It parses bodies, queues inputs, and encodes outputs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 from functools import lru_cache
 from http import HTTPStatus
@@ -38,6 +39,7 @@ RAW_TYPES: Final = (b"image/", b"audio/", b"text/plain")
 RESPONSE_TYPE: Final = "application/json"
 MAX_CACHED_TYPES: Final = 256
 
+_INPUTS_HINT: Final = 'Send a list of inputs: {"inputs": [{"text": "..."}]}.'
 _FIELDS: Final = frozenset(PredictRequest.model_fields)
 
 
@@ -162,6 +164,8 @@ def validate(value: Any) -> PredictRequest:
     except ValidationError as error:
         schema = PredictRequest.model_json_schema()
         findings = to_findings(error.errors(include_url=False), body=value, schema=schema)
+        if isinstance(value, Mapping) and "inputs" not in value:
+            findings = [replace(item, hint=_INPUTS_HINT) if item.path == "inputs" else item for item in findings]
         raise ProblemError(422, "invalid_request", summarize(findings), errors=findings) from None
 
 

@@ -24,6 +24,10 @@ IGNORED = frozenset({"Thumbs.db", "desktop.ini"})
 #: Characters of a file that show its delimiter.
 SNIFFED_CHARACTERS = 16_384
 MAX_NAME_CHARACTERS = 60
+#: Between the columns of a joined text, as in `subject + description`.
+JOIN_SIGN = "+"
+#: Between the parts of a joined text, as data sets are read.
+JOIN_TEXT = "\n\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +115,26 @@ class _Reader:
         return [
             NamedInput(
                 name=f"{path} row {number}",
-                value={name: row[column] for name, column in mapping.items() if row.get(column) not in (None, "")},
+                value=self._to_value(row, mapping),
                 row=row,
             )
             for number, row in enumerate(rows, 1)
         ]
+
+    def _to_value(self, row: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
+        """Return the input of a row, by field.
+
+        Cells are joined, and are numbers where the model reads numbers.
+        """
+        properties = self._read_schema().get("properties", {})
+        value = {}
+        for name, column in mapping.items():
+            cells = [row.get(part) for part in split_columns(column, row)]
+            present = [cell for cell in cells if cell not in (None, "")]
+            if present:
+                joined = present[0] if len(present) == 1 else JOIN_TEXT.join(str(cell).strip() for cell in present)
+                value[name] = _to_number(joined, properties.get(name, {}))
+        return value
 
     def _map_columns(self, path: Path, row: Mapping[str, Any]) -> dict[str, str]:
         """Map fields of the input to columns of the table.
@@ -123,7 +142,8 @@ class _Reader:
         By `--columns`, by equal names, or by the names that the training data had.
         """
         fields = list(self._read_schema().get("properties", {}))
-        if missing := [column for column in self._columns.values() if column not in row]:
+        parts = [part for column in self._columns.values() for part in split_columns(column, row)]
+        if missing := [column for column in parts if column not in row]:
             raise PlinthError(f"{path} has no column {missing[0]!r}; it has {', '.join(row)}.")
         if unknown := [name for name in self._columns if name not in fields]:
             raise PlinthError(f"The input of {self._model} has no field {unknown[0]!r}; it has {', '.join(fields)}.")
@@ -132,13 +152,18 @@ class _Reader:
         if all(name in mapping for name in required) and mapping:
             return mapping
         trained = self._training_columns()
-        mapping |= {name: trained[name] for name in required if trained.get(name) in row and name not in mapping}
+        mapping |= {
+            name: trained[name]
+            for name in required
+            if name in trained and name not in mapping and set(split_columns(trained[name], row)) <= row.keys()
+        }
         if len(required) == 1 and len(row) == 1:
             mapping.setdefault(required[0], next(iter(row)))
         if unmapped := [name for name in required or fields[:1] if name not in mapping]:
-            example = f"--columns {unmapped[0]}={next(iter(row), 'COLUMN')}"
+            longest = max(row, key=lambda name: len(str(row[name])), default="COLUMN")
             raise PlinthError(
-                f"{path}: no column is named {unmapped[0]!r}; it has {', '.join(row) or 'no rows'}. Name one: {example}"
+                f"{path}: no column is named {unmapped[0]!r}; it has {', '.join(row) or 'no rows'}. Name one: "
+                f"--columns {unmapped[0]}={longest}"
             )
         return mapping
 
@@ -204,6 +229,23 @@ class _Reader:
         if self._schema is None:
             self._schema = self._plinth.models.signature(self._model)["input_schema"]
         return self._schema
+
+
+def split_columns(column: str, row: Mapping[str, Any]) -> list[str]:
+    """Return the columns that a text is joined from, or the column itself."""
+    return [column] if column in row else [part.strip() for part in column.split(JOIN_SIGN)]
+
+
+def _to_number(cell: Any, schema: Mapping[str, Any]) -> Any:
+    """Return a cell as the number that the schema expects; unchanged if it is none."""
+    types = {option.get("type") for option in schema.get("anyOf", [schema])}
+    types |= {kind for kinds in types if isinstance(kinds, list) for kind in kinds}
+    if not isinstance(cell, str) or "string" in types or not types & {"number", "integer"}:
+        return cell
+    try:
+        return json.loads(cell) if cell.strip().lstrip("-").isdecimal() else float(cell.replace(",", "."))
+    except ValueError:
+        return cell
 
 
 def _is_text(schema: Mapping[str, Any]) -> bool:

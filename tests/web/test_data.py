@@ -151,3 +151,22 @@ def test_an_upload_continues_after_a_reload_where_it_stopped(
     page.get_by_role("button", name="Upload").click()
     page.wait_for_url("**/data/ds_*", timeout=30_000)
     assert offsets == [PART_BYTES]
+
+
+def test_bad_rows_are_left_out_at_a_click(new_window: Callable[..., Visitor], folder: Path) -> None:
+    from playwright.sync_api import expect
+
+    cut = folder / "dark" / "3.png"
+    cut.write_bytes(cut.read_bytes()[:40])
+    visitor = new_window()
+    page = visitor.open("/data")
+    page.get_by_label("Choose a folder").set_input_files(folder)
+    page.get_by_label("Name").fill("cut")
+    page.get_by_role("button", name="Upload").click()
+    page.wait_for_url("**/data/ds_*")
+    expect(page.get_by_role("heading", name="This data was refused")).to_be_visible(timeout=60_000)
+    visitor.assert_accessible()
+    page.get_by_role("button", name="Make this version").first.click()
+    expect(page.get_by_role("heading", name="cut@2")).to_be_visible(timeout=30_000)
+    expect(page.locator(".badge").first).to_have_text("ready", timeout=60_000)
+    expect(page.locator("#facts")).to_contain_text("23 rows")

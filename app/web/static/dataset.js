@@ -1,6 +1,6 @@
 // Data set: what was recognized, its health, findings with their places, and rows.
 
-import { API, Problem, get, query, request } from "./api.js";
+import { API, Problem, get, post, query, request } from "./api.js";
 import { byId, h, show } from "./dom.js";
 import { ago, bytes, number, words } from "./format.js";
 import { badge } from "./job_parts.js";
@@ -67,6 +67,25 @@ function findings(report) {
   show(byId("notes"), notes.map((note) => h("li", { class: "hint" }, typeof note === "string" ? note : JSON.stringify(note))));
 }
 
+async function apply(fix, button) {
+  button.disabled = true;
+  try {
+    const next = await post(`${path}/derive`, { operations: [fix.operation] });
+    location.assign(`/data/${next.id}`);
+  } catch (error) {
+    show(byId("error"), h("p", { class: "notice bad", role: "alert" }, error.message));
+    button.disabled = false;
+  }
+}
+
+function fixes(report) {
+  const items = report.fixes ?? [];
+  byId("fixes-section").hidden = items.length === 0;
+  show(byId("fixes"), items.map((fix) => h("li", { class: "card row spread" },
+    h("span", null, fix.description, h("span", { class: "sub" }, plural(fix.rows, "row"))),
+    h("button", { type: "button", onclick: (event) => apply(fix, event.target) }, "Make this version", h("span", { class: "visually-hidden" }, `: ${fix.description}`)))));
+}
+
 async function rows() {
   const preview = await get(query(`${path}/preview`, { split, limit: 24 }));
   const cards = preview.data.map((row) => h("li", { class: "card" }, input(row.input, row.target), h("div", { class: "target" }, target(row.target))));
@@ -113,6 +132,7 @@ async function update() {
     refusal(dataset);
     byId("guess").textContent = BUSY.includes(dataset.state) ? "The rows are checked; this page goes on by itself." : guessOf(report, dataset);
     findings(report);
+    fixes(report);
     byId("dataset").removeAttribute("aria-busy");
     if (BUSY.includes(dataset.state)) {
       setTimeout(update, 700);

@@ -31,6 +31,7 @@ function lines(plan) {
   const entries = [
     ["task", words(plan.task)], ["network", plan.start_from ? `that of ${plan.start_from}` : architectures], ["tuning", words(plan.tuning)],
     ["epochs", schedule.epochs], ["batch size", schedule.batch_size], ["learning rate", schedule.learning_rate], ["optimizer", schedule.optimizer],
+    ["few rows", schedule.min_steps ? `at least ${number(schedule.min_steps)} steps and ${number(schedule.min_batches_per_epoch ?? 1)} batches an epoch: few rows get more epochs and smaller batches` : null],
     ["early stopping", schedule.early_stopping ? `after ${schedule.early_stopping.patience} epochs without a better ${words(schedule.early_stopping.monitor)}` : "none"],
     ["augmentation", plan.task?.config?.augmentation], ["seed", plan.seed],
   ];

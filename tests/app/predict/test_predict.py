@@ -41,6 +41,13 @@ def test_json_inputs_are_answered_in_their_order(client: TestClient, model: str)
     assert set(answer.json()["outputs"][0]["probabilities"]) == {"dark", "light"}
 
 
+def test_an_input_outside_of_a_list_is_refused_with_the_list(client: TestClient, model: str) -> None:
+    answer = client.post(f"/predict/{model}", json={"text": "a lovely evening"})
+    assert answer.status_code == 422
+    [finding] = [item for item in answer.json()["errors"] if item.get("path") == "inputs"]
+    assert '{"inputs": [{"text": "..."}]}' in finding["hint"]
+
+
 def test_a_picture_as_it_is_is_one_input(client: TestClient, model: str) -> None:
     answer = client.post(f"/predict/{model}", content=png(5), headers={"Content-Type": "image/png"})
     assert labels(answer) == ["dark"]

@@ -112,10 +112,35 @@ def test_columns_that_do_not_fit_are_reported_with_those_that_exist(plinth_comma
         assert failed.returncode == 1
         return failed
 
-    assert "it has number, words. Name one: --columns text=number" in fail().stderr
+    assert "it has number, words. Name one: --columns text=words" in fail().stderr
     assert "has no column 'wrds'; it has number, words" in fail("--columns", "text=wrds").stderr
     assert "has no field 'txt'; it has text" in fail("--columns", "txt=words").stderr
     table.write_text("text\nmy crash\n\n")
     assert len(rows_of(plinth_command("predict", "tickets", str(table)).stdout)) == 1
     table.write_text('text,id\nmy crash,1\n"",2\n')
     assert "row 2: " in fail().stderr
+
+
+def test_columns_are_joined_as_in_the_training_data(plinth_command: Run, tmp_path: Path) -> None:
+    table = tmp_path / "mails.csv"
+    table.write_text("subject,body\nmy invoice,is late\n,my password is odd\n")
+    for joined in ("text=subject + body", "text=subject+body"):
+        answered = plinth_command("predict", "tickets", str(table), "--columns", joined)
+        assert [row["label"] for row in rows_of(answered.stdout)] == ["billing", "account"], answered.stderr
+
+
+def test_a_table_of_measurements_is_predicted_as_it_was_uploaded(plinth_command: Run, tmp_path: Path) -> None:
+    table = tmp_path / "leaves.csv"
+    rows = [
+        f"{row % 7},{4.5 + row % 2},{'north' if row % 3 else 'south'},{'long' if row % 2 else 'short'}"
+        for row in range(60)
+    ]
+    table.write_text("\n".join(["width,length,site,label", *rows, ""]))
+    assert plinth_command("upload", str(table), "--name", "leaves").returncode == 0
+    trained = plinth_command("train", "leaves", "--model", "leaves")
+    assert trained.returncode == 0, trained.stderr
+    answered = plinth_command("predict", "leaves", str(table))
+    answers = rows_of(answered.stdout)
+    assert len(answers) == 60, answered.stderr
+    right = sum(row["predicted_label"] == row["label"] for row in answers)
+    assert right == 60, "the length alone decides"
