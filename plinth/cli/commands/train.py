@@ -150,6 +150,9 @@ def _name_dataset(plinth: Plinth, spec: dict[str, Any], reference: str) -> None:
     dataset = plinth.datasets.get(reference)
     if not dataset.is_final:
         dataset = plinth.datasets.wait(dataset.id)
+    if dataset.state == "rejected":
+        name = f"{dataset.name}@{dataset.version}"
+        raise PlinthError(f"{name} was rejected. See why: plinth datasets report {name}")
     spec.setdefault("model", f"{dataset.name}{BASE_SUFFIX}" if is_pretraining else dataset.name)
     if is_pretraining:
         return

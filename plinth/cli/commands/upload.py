@@ -110,7 +110,10 @@ def _show(plinth: Plinth, dataset: Dataset, *, as_json: bool) -> None:
         return
     print_dataset_report(report)
     if dataset.state == "rejected":
-        console.print(f"[red]{dataset.name}@{dataset.version} was rejected.[/] Correct the data, and upload it again.")
+        way = "Correct the data, and upload it again"
+        if report.fixes:
+            way = f"{way}, or leave the bad rows out: plinth datasets fix {dataset.name}@{dataset.version}"
+        console.print(f"[red]{dataset.name}@{dataset.version} was rejected.[/] {way}.", soft_wrap=True)
         return
     counts = ", ".join(f"{split} {rows}" for split, rows in dataset.splits.items())
     console.print(f"[green]{dataset.name}@{dataset.version} is ready[/]: {dataset.task}, {counts}", soft_wrap=True)

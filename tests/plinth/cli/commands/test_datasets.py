@@ -75,3 +75,12 @@ def test_deletion_says_what_it_takes_and_needs_consent(plinth_command: Run, mood
     both = plinth_command("datasets", "delete", "doomed", "--yes")
     assert both.stdout.startswith("Deleted all 2 versions: doomed@3, doomed@1"), both.stderr
     assert plinth_command("datasets", "show", "doomed").returncode == 1
+
+
+def test_a_rejected_upload_names_the_command_that_leaves_bad_rows_out(plinth_command: Run, moods: Path) -> None:
+    moods.write_text(moods.read_text() + "one,two,three,four\n")
+    uploaded = plinth_command("upload", str(moods), "--name", "ragged")
+    assert "plinth datasets fix ragged@1" in uploaded.stdout, uploaded.stdout + uploaded.stderr
+    trained = plinth_command("train", "ragged")
+    assert trained.returncode == 1
+    assert "ragged@1 was rejected. See why: plinth datasets report ragged@1" in trained.stderr
