@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from tests.support.repository import SHARED_CASES
-from tests.support.stack import RunningStack, clean_environment
+from tests.support.stack import RunningStack, clean_environment, plinth_up
 
 pytestmark = pytest.mark.process
 
@@ -28,10 +28,14 @@ CONCURRENT_CASES: Final = 3
 
 @pytest.fixture(scope="module")
 def cases(
-    stack: RunningStack, tmp_path_factory: pytest.TempPathFactory
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
-    """All scripts, run beside each other."""
-    with ThreadPoolExecutor(CONCURRENT_CASES) as pool:
+    """All scripts, run beside each other on a service of their own.
+
+    They leave many data sets.
+    """
+    home = tmp_path_factory.mktemp("home")
+    with plinth_up(home) as stack, ThreadPoolExecutor(CONCURRENT_CASES) as pool:
         folder = tmp_path_factory.mktemp("cases")
         yield {name: pool.submit(run_case, name, stack, folder / name) for name in SCRIPTS}
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,14 +167,31 @@ def steps_at_the_handover(machine: Machine, job_id: str) -> tuple[int, int]:
     return max(before), int(resumed[0].data["message"].rpartition(" ")[2])
 
 
+def suspend_between_transactions(machine: Machine, *processes: psutil.Process) -> None:
+    """Suspend processes while none of them holds the one write lock of SQLite."""
+
+    def suspend() -> bool:
+        for process in processes:
+            process.suspend()
+        with closing(sqlite3.connect(machine.home / "plinth.db", timeout=0.2)) as database:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                for process in processes:
+                    process.resume()
+                return False
+        return True
+
+    until(suspend)
+
+
 def test_a_frozen_run_that_continues_after_its_lease_writes_nothing(new_machine, undisturbed):
     machine = new_machine()
     sleeper = machine.start_worker()
     job_id = machine.submit(SPEC, dataset_id=undisturbed.dataset_id)
     machine.wait_for_checkpoint(job_id)
     old_run = machine.run_of(job_id)
-    for process in (psutil.Process(sleeper.pid), old_run):
-        process.suspend()
+    suspend_between_transactions(machine, psutil.Process(sleeper.pid), old_run)
     machine.start_worker()
     until(lambda: machine.job(job_id).fence == 2)
     for process in (psutil.Process(sleeper.pid), old_run):

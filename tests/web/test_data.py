@@ -105,7 +105,7 @@ def test_findings_stand_beside_their_rows_and_markup_stays_text(
 def test_refused_data_says_why_and_what_to_do(new_window: Callable[..., Visitor], tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
-    broken = tmp_path / "broken.zip"
+    broken = tmp_path / "cut-off.zip"
     broken.write_bytes(b"PK\3\4 cut off")
     visitor = new_window()
     page = visitor.open("/data")
