@@ -40,7 +40,7 @@ class Operation(Config):
 
         `others`: reference of a dataset -> all its rows, for the datasets that the operation names.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} is applied while an upload is read, not to stored rows")
 
 
 class LeaveOutBadRows(Operation):
