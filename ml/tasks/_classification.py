@@ -1,0 +1,81 @@
+"""Base class of the tasks that choose one class for a row, whatever the row holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from ml.config import Config
+from ml.metrics import classification
+from ml.tasks.base import Output, Task
+
+if TYPE_CHECKING:
+    from ml.data.dataset import DatasetSummary
+    from ml.data.rows import Rows
+    from ml.encoders.base import Column
+    from ml.metrics.base import Evaluation
+    from ml.signals import Arrays
+
+Dropout = Annotated[
+    float, Field(ge=0, lt=1, description="Fraction of features that training sets to zero in each step.")
+]
+
+
+class ClassifierConfig(Config):
+    """Loss and regularization of the head `classifier`."""
+
+    loss: classification.Loss = "cross_entropy"
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Fraction of the target probability that is spread over all classes."
+    )
+    dropout: Dropout = 0.0
+
+
+class ClassificationTask(Task):
+    """Predicts one class; the column `label` has the true one."""
+
+    head = "classifier"
+    output_type = classification.ClassificationOutput
+    metrics = classification.METRICS
+
+    @classmethod
+    def learn(cls, config: Any, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
+        """Return the names of the classes, in natural order."""
+        return {"labels": summary.classes}
+
+    @classmethod
+    def check_dataset(cls, summary: DatasetSummary) -> list[str]:
+        """Check the columns, the row counts, and that there are at least two classes."""
+        return super().check_dataset(summary) + classification.check_classes(cls.name, summary.classes)
+
+    def head_config(self) -> dict[str, Any]:
+        """Return the number of classes, the loss and the dropout."""
+        return {"classes": len(self.labels), **self.config.model_dump(include=set(ClassifierConfig.model_fields))}
+
+    def encode(self, rows: Rows) -> dict[str, Column]:
+        """Encode the columns that have an encoder and, with labels, `label` int64 [N]."""
+        columns = super().encode(rows)
+        if "label" in rows.columns:
+            columns["label"] = classification.encode_labels(rows.columns["label"], self.labels)
+        return columns
+
+    def decode(self, arrays: Arrays) -> list[Output]:
+        """Decode `logits` float [B, classes]."""
+        return classification.to_outputs(arrays["logits"], self.labels)
+
+    def evaluate(
+        self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
+    ) -> Evaluation:
+        """Compute metrics, confusion matrix, metrics per class and the worst errors.
+
+        The baseline predicts the class frequencies of training.
+        """
+        return classification.evaluate(
+            np.asarray(outputs["logits"]),
+            np.asarray(columns["label"]),
+            classes=self.labels,
+            loss=self.config.loss,
+            train=np.asarray(train["label"]) if train is not None else None,
+        )
