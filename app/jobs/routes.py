@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Body, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field
-from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from app.dependencies import REFERENCE, BlobsDep, CatalogDep, IdPrefix, JobId, SessionDep, SettingsDep, read_catalog
+from app.dependencies import REFERENCE, BlobsDep, IdPrefix, JobId, SessionDep, read_catalog
 from app.http import links
 from app.http.errors import problem_responses
-from app.http.idempotency import Created, IdempotentRequestDep
 from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
 from app.http.request_body import JSONRoute
 from app.jobs import schemas, service
 from app.jobs.stream import MEDIA_TYPE, stream
+from app.jobs.submission import JobSubmissionDep
 from app.polling import WaitSeconds, poll
 from store import job_events, jobs
 from store.blobs import blobs as configured_blobs
@@ -127,42 +127,22 @@ _STREAM_RESPONSE: Any = {
 }
 
 
-@router.post(
-    "",
-    status_code=202,
-    response_model=schemas.Job,
-    responses={
-        200: {"model": schemas.CheckedSpec, "description": "With `validate_only`."},
-        202: {"links": links.JOB},
-        **problem_responses("invalid_spec", "conflict", "damaged", "invalid_package", "storage_unavailable"),
-    },
-)
-def create_job(
-    spec: SpecBody,
-    session: SessionDep,
-    catalog: CatalogDep,
-    blobs: BlobsDep,
-    once: IdempotentRequestDep,
-    settings: SettingsDep,
-    validate_only: ValidateOnly = False,
-) -> Response:
+_CHECKED: Any = {200: {"model": schemas.CheckedSpec, "description": "With `validate_only`."}}
+_STARTED: Any = {
+    202: {"links": links.JOB},
+    **problem_responses("invalid_spec", "conflict", "damaged", "invalid_package", "storage_unavailable"),
+}
+_STARTED_AGAIN: Any = {
+    202: {"links": links.JOB},
+    **problem_responses("not_found", "conflict", "invalid_spec", "damaged", "invalid_package", "storage_unavailable"),
+}
+
+
+@router.post("", status_code=202, response_model=schemas.Job, responses={**_CHECKED, **_STARTED})
+def create_job(spec: SpecBody, submission: JobSubmissionDep, validate_only: ValidateOnly = False) -> Response:
     """Start a job. An invalid spec is rejected at once, with every reason."""
-    resolved = service.resolve_spec(
-        session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=settings.allow_noncommercial
-    )
-    if validate_only:
-        checked = schemas.CheckedSpec(spec=resolved.spec)
-        return Response(checked.model_dump_json(), media_type="application/json")
-
-    def create() -> Created:
-        return _submit(session, resolved)
-
-    return once.respond(session, body=spec.model_dump_json().encode(), status=202, create=create)
-
-
-def _submit(session: Session, resolved: service.ResolvedSpec, *, origin_id: str | None = None) -> Created:
-    row = service.submit(session, resolved, origin_id=origin_id)
-    return service.to_response(session, row), {"Location": f"/api/v1/jobs/{row.id}"}
+    resolve = partial(service.resolve_spec, submission.session, spec)
+    return submission.respond(resolve, body=spec.model_dump_json().encode(), validate_only=validate_only)
 
 
 @router.get("")
@@ -207,83 +187,28 @@ def delete_job(job_id: JobId, session: SessionDep, blobs: BlobsDep) -> None:
     after_commit(session, lambda: blobs.delete(key))
 
 
-@router.post(
-    "/{job_id}/retry",
-    status_code=202,
-    response_model=schemas.Job,
-    responses={
-        202: {"links": links.JOB},
-        **problem_responses(
-            "not_found", "conflict", "invalid_spec", "damaged", "invalid_package", "storage_unavailable"
-        ),
-    },
-)
-def retry_job(
-    job_id: JobId,
-    session: SessionDep,
-    catalog: CatalogDep,
-    blobs: BlobsDep,
-    once: IdempotentRequestDep,
-    settings: SettingsDep,
-) -> Response:
+@router.post("/{job_id}/retry", status_code=202, response_model=schemas.Job, responses=_STARTED_AGAIN)
+def retry_job(job_id: JobId, submission: JobSubmissionDep) -> Response:
     """Start a failed or canceled job again, as a new job with the same spec.
 
     The versions of dataset and models and every default stay as they were.
     """
-
-    def create() -> Created:
-        resolved = service.resolve_retry(
-            session,
-            jobs.get(session, job_id),
-            catalog=catalog,
-            blobs=blobs,
-            allow_noncommercial=settings.allow_noncommercial,
-        )
-        return _submit(session, resolved, origin_id=job_id)
-
-    return once.respond(session, body=b"", status=202, create=create)
+    resolve = partial(service.resolve_retry, submission.session, job_id)
+    return submission.respond(resolve, body=b"", origin_id=job_id)
 
 
-@router.post(
-    "/{job_id}/clone",
-    status_code=202,
-    response_model=schemas.Job,
-    responses={
-        200: {"model": schemas.CheckedSpec, "description": "With `validate_only`."},
-        202: {"links": links.JOB},
-        **problem_responses(
-            "not_found", "conflict", "invalid_spec", "damaged", "invalid_package", "storage_unavailable"
-        ),
-    },
-)
+@router.post("/{job_id}/clone", status_code=202, response_model=schemas.Job, responses={**_CHECKED, **_STARTED_AGAIN})
 def clone_job(
-    job_id: JobId,
-    changes: ChangesBody,
-    session: SessionDep,
-    catalog: CatalogDep,
-    blobs: BlobsDep,
-    once: IdempotentRequestDep,
-    settings: SettingsDep,
-    validate_only: ValidateOnly = False,
+    job_id: JobId, changes: ChangesBody, submission: JobSubmissionDep, validate_only: ValidateOnly = False
 ) -> Response:
     """Start a job like an earlier one, with changes.
 
     The changes are merged into the spec as it was sent, with the versions of dataset and models that it had then;
     defaults are filled in anew.
     """
-    resolved = service.resolve_clone(
-        session,
-        jobs.get(session, job_id),
-        changes,
-        catalog=catalog,
-        blobs=blobs,
-        allow_noncommercial=settings.allow_noncommercial,
-    )
-    if validate_only:
-        checked = schemas.CheckedSpec(spec=resolved.spec)
-        return Response(checked.model_dump_json(), media_type="application/json")
+    resolve = partial(service.resolve_clone, submission.session, job_id, changes)
     body = json.dumps(changes, sort_keys=True).encode()
-    return once.respond(session, body=body, status=202, create=lambda: _submit(session, resolved, origin_id=job_id))
+    return submission.respond(resolve, body=body, validate_only=validate_only, origin_id=job_id)
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=problem_responses("not_found", "conflict"))

@@ -131,14 +131,16 @@ def submit(session: Session, resolved: ResolvedSpec, *, origin_id: str | None = 
 
 
 def resolve_retry(
-    session: Session, row: JobRow, *, catalog: Catalog, blobs: Blobs, allow_noncommercial: bool
+    session: Session, job_id: str, *, catalog: Catalog, blobs: Blobs, allow_noncommercial: bool
 ) -> ResolvedSpec:
     """Return the spec of a failed or canceled job for another attempt.
 
     Raises:
         Conflict: The job has not ended, has succeeded, or its upload is gone.
+        NotFound: There is no such job.
         SpecError: The dataset or a model that it names is gone.
     """
+    row = jobs.get(session, job_id)
     if row.state not in ("failed", "cancelled"):
         hint = "clone it to change its spec" if row.state == "succeeded" else "wait for its end, or cancel it first"
         raise Conflict(f"{row.id} is {row.state}, and only failed or cancelled jobs can be retried; {hint}")
@@ -157,7 +159,7 @@ def resolve_retry(
 
 def resolve_clone(
     session: Session,
-    row: JobRow,
+    job_id: str,
     changes: dict[str, Any],
     *,
     catalog: Catalog,
@@ -168,8 +170,10 @@ def resolve_clone(
 
     Raises:
         Conflict: The job is neither training nor an export.
+        NotFound: There is no such job.
         ProblemError: 422 with every fault of the changed spec.
     """
+    row = jobs.get(session, job_id)
     if row.kind in (*DATASET_KINDS, JobKind.IMPORT):
         raise Conflict(f"{row.id} is of the kind {row.kind}, which starts from a file; upload the file again")
     # Jobs of earlier versions have no request.

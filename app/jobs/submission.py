@@ -1,0 +1,64 @@
+"""Requests that start a job: a spec that is resolved, checked alone or submitted, once per `Idempotency-Key`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+from fastapi import Depends
+from starlette.responses import Response
+
+from app.dependencies import BlobsDep, CatalogDep, SessionDep, SettingsDep
+from app.http.idempotency import Created, IdempotentRequestDep
+from app.jobs import schemas, service
+
+if TYPE_CHECKING:
+    from ml.spec.catalog import Catalog
+    from store.blobs import Blobs
+
+
+class Resolve(Protocol):
+    """Makes the spec that a job is started with."""
+
+    def __call__(self, *, catalog: Catalog, blobs: Blobs, allow_noncommercial: bool) -> service.ResolvedSpec:
+        """Return a valid spec; raises `SpecError` with every fault, and the errors of `app.jobs.service`."""
+
+
+class JobSubmission:
+    """Starts the job of a request."""
+
+    def __init__(
+        self,
+        session: SessionDep,
+        catalog: CatalogDep,
+        blobs: BlobsDep,
+        once: IdempotentRequestDep,
+        settings: SettingsDep,
+    ) -> None:
+        self.session = session
+        self._catalog = catalog
+        self._blobs = blobs
+        self._once = once
+        self._settings = settings
+
+    def respond(
+        self, resolve: Resolve, *, body: bytes, validate_only: bool = False, origin_id: str | None = None
+    ) -> Response:
+        """Return the job as the response, or with `validate_only` the resolved spec without starting it.
+
+        `body` tells requests of one `Idempotency-Key` apart; `origin_id` is the job that is repeated.
+        """
+        if validate_only:
+            checked = schemas.CheckedSpec(spec=self._resolve(resolve).spec)
+            return Response(checked.model_dump_json(), media_type="application/json")
+
+        def create() -> Created:
+            row = service.submit(self.session, self._resolve(resolve), origin_id=origin_id)
+            return service.to_response(self.session, row), {"Location": f"/api/v1/jobs/{row.id}"}
+
+        return self._once.respond(self.session, body=body, status=202, create=create)
+
+    def _resolve(self, resolve: Resolve) -> service.ResolvedSpec:
+        return resolve(catalog=self._catalog, blobs=self._blobs, allow_noncommercial=self._settings.allow_noncommercial)
+
+
+JobSubmissionDep = Annotated[JobSubmission, Depends(JobSubmission)]
