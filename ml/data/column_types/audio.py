@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from ml.audio.waveform import Audio
+from ml.data.column_types._running_range import RunningRange
 from ml.data.column_types.base import ColumnType
 from ml.data.files import audio, base64_data
 from ml.data.issues import DataRejected
@@ -30,9 +31,7 @@ class AudioType(ColumnType[Audio]):
     def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
         super().__init__(issues=issues, limits=limits)
         self._rates: Counter[int] = Counter()
-        self._seconds = 0.0
-        self._min_seconds = float("inf")
-        self._max_seconds = 0.0
+        self._seconds = RunningRange()
 
     def pack(self, value: bytes, at: Location) -> bytes:
         """Return the file unchanged, once it was decoded without an error."""
@@ -52,9 +51,7 @@ class AudioType(ColumnType[Audio]):
             expected = f"at most {LONG_SECONDS:.0f} s"
             self.issues.add("audio_long", at=at, actual=f"{clip.seconds:.1f} s", expected=expected)
         self._rates[clip.rate_hz] += 1
-        self._seconds += clip.seconds
-        self._min_seconds = min(self._min_seconds, clip.seconds)
-        self._max_seconds = max(self._max_seconds, clip.seconds)
+        self._seconds.add(clip.seconds)
         return value
 
     @classmethod
@@ -85,7 +82,7 @@ class AudioType(ColumnType[Audio]):
         return {
             "rate_hz": self._rates.most_common(1)[0][0],
             "rates": len(self._rates),
-            "seconds": round(self._seconds, 3),
-            "min_seconds": round(self._min_seconds, 3),
-            "max_seconds": round(self._max_seconds, 3),
+            "seconds": round(self._seconds.total, 3),
+            "min_seconds": round(self._seconds.min, 3),
+            "max_seconds": round(self._seconds.max, 3),
         }

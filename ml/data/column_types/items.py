@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from ml.data.column_types._running_range import RunningRange
 from ml.data.column_types.base import ColumnType
 from ml.data.issues import DataRejected
 
@@ -30,9 +31,7 @@ class ItemsType(ColumnType[list[str]]):
 
     def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
         super().__init__(issues=issues, limits=limits)
-        self._histories = 0
-        self._items = 0
-        self._max_items = 0
+        self._lengths = RunningRange()
         self._item_ids: set[str] = set()
 
     def pack(self, value: Sequence[Any], at: Location) -> bytes:
@@ -43,9 +42,7 @@ class ItemsType(ColumnType[list[str]]):
         if len(items) > MAX_HISTORY_ITEMS:
             expected = f"at most {MAX_HISTORY_ITEMS:,} items"
             raise DataRejected("history_too_long", actual=f"{len(items):,} items", expected=expected)
-        self._histories += 1
-        self._items += len(items)
-        self._max_items = max(self._max_items, len(items))
+        self._lengths.add(len(items))
         self._item_ids.update(items)
         return json.dumps(items, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
@@ -76,8 +73,8 @@ class ItemsType(ColumnType[list[str]]):
 
     def facts(self) -> dict[str, Any]:
         """Return the number of distinct items, and the lengths of histories."""
-        mean = self._items / max(1, self._histories)
-        return {"items": len(self._item_ids), "mean_items": mean, "max_items": self._max_items}
+        lengths = self._lengths
+        return {"items": len(self._item_ids), "mean_items": lengths.mean, "max_items": int(lengths.max)}
 
 
 def parse_item(item: Any) -> str:

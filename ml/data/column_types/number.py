@@ -6,6 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from ml.data.cell_values import to_single_number, to_value
+from ml.data.column_types._running_range import RunningRange
 from ml.data.column_types.base import ColumnType
 from ml.data.issues import DataRejected
 
@@ -25,17 +26,11 @@ class NumberType(ColumnType[float]):
 
     def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
         super().__init__(issues=issues, limits=limits)
-        self._count = 0
-        self._total = 0.0
-        self._min = float("inf")
-        self._max = float("-inf")
+        self._values = RunningRange()
 
     def pack(self, value: float, at: Location) -> bytes:
         """Return the number as 8 bytes."""
-        self._count += 1
-        self._total += value
-        self._min = min(self._min, value)
-        self._max = max(self._max, value)
+        self._values.add(value)
         return struct.pack(_FORMAT, value)
 
     @classmethod
@@ -60,6 +55,5 @@ class NumberType(ColumnType[float]):
 
     def facts(self) -> dict[str, Any]:
         """Return the mean and the range."""
-        if not self._count:
-            return {}
-        return {"mean": self._total / self._count, "min": self._min, "max": self._max}
+        values = self._values
+        return {"mean": values.mean, "min": values.min, "max": values.max} if values.count else {}

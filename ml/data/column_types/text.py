@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from ml.data.column_types._running_range import RunningRange
 from ml.data.column_types.base import ColumnType, cell_to_text
 from ml.data.issues import DataRejected
 
@@ -27,9 +28,7 @@ class TextType(ColumnType[str]):
 
     def __init__(self, *, issues: IssueLog, limits: Limits) -> None:
         super().__init__(issues=issues, limits=limits)
-        self._texts = 0
-        self._characters = 0
-        self._max_characters = 0
+        self._lengths = RunningRange()
 
     def pack(self, value: str, at: Location) -> bytes:
         """Return the text in UTF-8."""
@@ -43,9 +42,7 @@ class TextType(ColumnType[str]):
             if match := pattern.search(text):
                 context = text[max(0, match.start() - CONTEXT_CHARACTERS) : match.end() + CONTEXT_CHARACTERS]
                 self.issues.add(code, at=at, actual=context)
-        self._texts += 1
-        self._characters += len(text)
-        self._max_characters = max(self._max_characters, len(text))
+        self._lengths.add(len(text))
         # JSON may contain a lone surrogate, which UTF-8 cannot encode.
         return text.encode("utf-8", "replace")
 
@@ -63,4 +60,4 @@ class TextType(ColumnType[str]):
 
     def facts(self) -> dict[str, Any]:
         """Return the lengths of texts in characters (code points)."""
-        return {"mean_characters": self._characters / max(1, self._texts), "max_characters": self._max_characters}
+        return {"mean_characters": self._lengths.mean, "max_characters": int(self._lengths.max)}
