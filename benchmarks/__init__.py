@@ -1,0 +1,1 @@
+"""Benchmarks: each module answers one question with a table."""

@@ -1,0 +1,1 @@
+"""State that outlives a process: database rows, blobs, messages to workers."""

@@ -1,4 +1,4 @@
-"""Lists in pages: newest first, starting at a cursor."""
+"""Pagination: lists in pages, newest first, starting at a cursor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deletes files that no row refers to.
+"""Garbage collection: deletes files that no row refers to.
 
 Blobs are deleted only after a day: a younger one may be a published model whose row is about to be written.
 """

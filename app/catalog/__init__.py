@@ -1,0 +1,1 @@
+"""The catalog of tasks, architectures and formats over HTTP."""

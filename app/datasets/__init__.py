@@ -1,0 +1,1 @@
+"""Datasets over HTTP: create, list, report, derive, delete."""

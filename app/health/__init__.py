@@ -1,0 +1,1 @@
+"""Health checks, Prometheus metrics and the state of the system over HTTP."""

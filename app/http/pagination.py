@@ -1,4 +1,4 @@
-"""Pages of lists, newest first."""
+"""Pagination of lists: parameters and responses, newest first."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Jobs over HTTP: start, list, control, and follow their events, logs and metrics."""

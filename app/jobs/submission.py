@@ -1,4 +1,4 @@
-"""Requests that start a job: a spec that is resolved, checked alone or submitted, once per `Idempotency-Key`."""
+"""Job submission: a spec is resolved, then submitted, once per `Idempotency-Key`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Registered models over HTTP: list, import, export, aliases, downloads."""

@@ -1,0 +1,1 @@
+"""Predictions over HTTP: request parsing, the fast path and the route, streams."""

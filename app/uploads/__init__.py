@@ -1,0 +1,1 @@
+"""Uploads over HTTP: resumable ones by the tus protocol, and forms."""

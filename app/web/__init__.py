@@ -1,0 +1,1 @@
+"""Pages for browsers: login, data, jobs, models, reports."""

@@ -1,0 +1,1 @@
+"""Benchmarks of serving: requests per CPU second and latency."""

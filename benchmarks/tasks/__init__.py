@@ -1,0 +1,1 @@
+"""Benchmarks of tasks on public data: quality and training time."""

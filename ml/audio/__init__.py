@@ -1,0 +1,1 @@
+"""Audio waveforms: resampling, spectra, vocoder."""

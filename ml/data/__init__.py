@@ -1,0 +1,1 @@
+"""Datasets: files of any supported format to checked, stored rows."""

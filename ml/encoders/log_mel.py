@@ -1,4 +1,4 @@
-"""Log-mel encoder: audio as frames of band energies, a hundred a second.
+"""Encoder of audio as a log mel spectrogram: a hundred frames a second.
 
 N rows, B batch, T frames, F bands, T' frames after stacking.
 """

@@ -1,4 +1,4 @@
-"""Text encoder: tokenizer training, and texts of any language to token ids and back.
+"""Tokenizer: trains byte-pair encoding (BPE), and converts texts to token ids and back.
 
 N rows, B batch, T tokens of the longest.
 """

@@ -1,4 +1,4 @@
-"""Classification: class codes, outputs and metrics, shared by all tasks that choose a class.
+"""Classification metrics (accuracy, F1, confusion matrix), and codes and outputs of classes.
 
 N rows, K classes.
 """

@@ -1,4 +1,4 @@
-"""Log-mel frames of audio: at one rate and peak level, stacked, padded.
+"""Frames of a log mel spectrogram: at one rate and peak level, stacked, padded.
 
 Exported ONNX folders run a copy of this file.
 

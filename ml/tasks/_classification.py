@@ -1,4 +1,4 @@
-"""Base class of the tasks that choose one class for a row, whatever the row holds."""
+"""Base class of the tasks that choose one class for a row of any kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Dropout = Annotated[
 ]
 
 
-class ClassifierConfig(Config):
+class ClassificationConfig(Config):
     """Loss and regularization of the head `classifier`."""
 
     loss: classification.Loss = "cross_entropy"
@@ -52,7 +52,7 @@ class ClassificationTask(Task):
 
     def head_config(self) -> dict[str, Any]:
         """Return the number of classes, the loss and the dropout."""
-        return {"classes": len(self.labels), **self.config.model_dump(include=set(ClassifierConfig.model_fields))}
+        return {"classes": len(self.labels), **self.config.model_dump(include=set(ClassificationConfig.model_fields))}
 
     def encode(self, rows: Rows) -> dict[str, Column]:
         """Encode the columns that have an encoder and, with labels, `label` int64 [N]."""

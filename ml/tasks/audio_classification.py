@@ -15,7 +15,7 @@ from ml.metrics import classification
 from ml.preprocessing import audio_augmentation
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
-from ml.tasks._classification import ClassificationTask, ClassifierConfig, Dropout
+from ml.tasks._classification import ClassificationConfig, ClassificationTask, Dropout
 from ml.tasks.base import MODEL
 from ml.wire import AudioInput
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ml.encoders.base import Column
 
 
-class AudioClassificationConfig(ClassifierConfig):
+class AudioClassificationConfig(ClassificationConfig):
     """Loss, regularization and augmentation."""
 
     dropout: Dropout = 0.1

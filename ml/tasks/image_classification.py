@@ -12,7 +12,7 @@ from ml.metrics import classification
 from ml.preprocessing.augmentation import random_affine
 from ml.preprocessing.image_sizes import image_encoder_options
 from ml.signals import Feature, Signal, Slot
-from ml.tasks._classification import ClassificationTask, ClassifierConfig
+from ml.tasks._classification import ClassificationConfig, ClassificationTask
 from ml.tasks.base import MODEL
 from ml.wire import ImageInput
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ml.encoders.base import Column
 
 
-class ImageClassificationConfig(ClassifierConfig):
+class ImageClassificationConfig(ClassificationConfig):
     """Loss, regularization and augmentation."""
 
     augmentation: Literal["off", "light"] = Field(

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ml.metrics import classification
 from ml.metrics.gradient_boosting import class_log_probabilities, fit_reference
-from ml.tasks._classification import ClassificationTask, ClassifierConfig
+from ml.tasks._classification import ClassificationConfig, ClassificationTask
 from ml.tasks._tabular import SLOT, TabularTask
 from ml.wire import RecordInput
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ml.metrics.base import Evaluation
 
 
-class TabularClassificationConfig(ClassifierConfig):
+class TabularClassificationConfig(ClassificationConfig):
     """Loss, regularization, and the reference of the report."""
 
     hidden_fraction: float = Field(

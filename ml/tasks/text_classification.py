@@ -9,7 +9,7 @@ from pydantic import Field
 from ml.metrics import classification
 from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
-from ml.tasks._classification import ClassificationTask, ClassifierConfig, Dropout
+from ml.tasks._classification import ClassificationConfig, ClassificationTask, Dropout
 from ml.tasks.base import MODEL
 from ml.wire import LongTextInput, LongTextOutput
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ml.metrics.base import Evaluation
 
 
-class TextClassificationConfig(ClassifierConfig):
+class TextClassificationConfig(ClassificationConfig):
     """Loss, regularization and layers of the head."""
 
     dropout: Dropout = 0.1

@@ -1,0 +1,1 @@
+"""Measurements of a checkout for `tools.compare_behavior`."""

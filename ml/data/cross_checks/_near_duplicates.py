@@ -1,4 +1,4 @@
-"""Reports rows that resemble a row of another split or an earlier row."""
+"""Near duplicates: reports rows that resemble a row of another split or an earlier row."""
 
 from __future__ import annotations
 

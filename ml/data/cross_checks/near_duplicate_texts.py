@@ -1,4 +1,4 @@
-"""Checks for texts that are nearly equal, by MinHash."""
+"""Checks for near duplicates of texts, by MinHash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks for rows whose label is probably wrong."""
+"""Label errors: checks for rows whose label is probably wrong."""
 
 from __future__ import annotations
 

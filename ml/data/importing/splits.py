@@ -1,4 +1,4 @@
-"""Assigns rows to splits.
+"""Data splits: assigns rows to train, validation and test.
 
 The splits are those that the user requests or the data names, or else a tenth of every class is held out. Copies of a
 row and the turns of a conversation are never separated, so that no held-out row was trained on.

@@ -1,4 +1,4 @@
-"""Training of a package from a spec and a dataset: the entry point for workers."""
+"""Pretraining and fine-tuning of a package from a spec and a dataset, for workers."""
 
 from __future__ import annotations
 

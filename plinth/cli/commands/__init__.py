@@ -1,0 +1,1 @@
+"""Commands of `plinth`, one module for each resource."""
