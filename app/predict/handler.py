@@ -108,15 +108,15 @@ class PredictHandler:
     ) -> bool:
         """Queue a request for a loaded model without waiting.
 
-        Return False where it needs more than one batch, or is slow to read. `on_done` is called once with the outputs
-        or an error, unless `is_abandoned`. Raises `InputError` and `QueueFull`.
+        Return False where it needs more than one batch or sets of labels, or is slow to read. `on_done` is called once
+        with the outputs or an error, unless `is_abandoned`. Raises `InputError` and `QueueFull`.
         """
         if len(request.inputs) > model.batcher.max_rows:
             return False
         predictor = model.predictor
         parameters = predictor.parse_parameters(request.parameters)
         rows = [predictor.read(raw_input, parameters) for raw_input in request.inputs]
-        if predictor.splits_texts and any(map(predictor.needs_split, rows)):
+        if parameters.coverage is not None or (predictor.splits_texts and any(map(predictor.needs_split, rows))):
             return False
         model.batcher.submit(PendingRequest(rows, parameters.output, on_done, is_abandoned))
         return True

@@ -80,7 +80,7 @@ class PredictService:
             if response_bytes > MAX_RESPONSE_BYTES:
                 raise ResponseTooLarge(len(outputs), len(inputs), MAX_RESPONSE_BYTES)
         model.record.latency.observe(time.perf_counter() - start)
-        return PredictResult(model.served, model.predictor.join(outputs, len(inputs)))
+        return PredictResult(model.served, model.predictor.finish(outputs, len(inputs), request))
 
     async def stream(
         self, reference: str, inputs: Sequence[Any], *, parameters: Mapping[str, Any]

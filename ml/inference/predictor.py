@@ -21,6 +21,7 @@ from ml.errors import MAX_SHOWN_CHARACTERS, PARAMETERS, InputError, PackageError
 from ml.inference.batch_planning import CallCost, even_cuts, lengths_of
 from ml.inference.embedding_adapter import EMBEDDING, decode_embeddings, embedding_adapter
 from ml.inference.onnx_session import OnnxGraphs, open_once, spent_seconds
+from ml.metrics.calibration import CONFORMAL, add_label_sets, check_coverage
 from ml.preprocessing.long_texts import join_windows
 from ml.tasks.base import MODEL, StreamingTask
 from plinth.installation import install_command
@@ -54,6 +55,8 @@ class ParsedRequest(NamedTuple):
     output: str | None
     #: Fields of every input that does not set them itself.
     fields: Mapping[str, Any]
+    #: Fraction of inputs whose set of labels shall hold the true one; None for no sets.
+    coverage: float | None = None
 
 
 _NO_PARAMETERS: Final = ParsedRequest(None, MappingProxyType({}))
@@ -120,7 +123,7 @@ class Predictor:
         outputs: list[dict[str, Any]] = []
         for rows in self.batches(inputs, request):
             outputs += self.answer(rows, output=request.output)
-        return self.join(outputs, len(inputs))
+        return self.finish(outputs, len(inputs), request)
 
     def parse_parameters(self, parameters: Mapping[str, Any]) -> ParsedRequest:
         """Check the parameters of a request; raises `InputError` for one that does not exist."""
@@ -132,11 +135,27 @@ class Predictor:
             message = f"there is no output {shorten(output)}; known: {EMBEDDING}"
             raise InputError(message, field=f"{PARAMETERS}.return", hint="Omit it to get what the task predicts.")
         known = self._adapter.input_fields()
+        coverage = self._pop_coverage(fields, output) if CONFORMAL in fields and CONFORMAL not in known else None
         for name in (name for name in fields if name not in known):
             path = f"{PARAMETERS}.{name[:MAX_SHOWN_CHARACTERS]}"
-            names = ("return", *known)
+            names = ("return", CONFORMAL, *known) if self._has_classes else ("return", *known)
             raise InputError.of([unknown("parameter", name, names, path=path, default_hint="Omit it.")])
-        return ParsedRequest(output, fields)
+        return ParsedRequest(output, fields, coverage)
+
+    @property
+    def _has_classes(self) -> bool:
+        return "probabilities" in self._adapter.output_type.model_fields
+
+    def _pop_coverage(self, fields: dict[str, Any], output: str | None) -> float:
+        """Remove and check the parameter `conformal`; raises `InputError` unless this model can answer it."""
+        try:
+            coverage = check_coverage(fields.pop(CONFORMAL))
+            if output is not None or not self._has_classes:
+                raise InputError("sets of labels are for what a classifier predicts", hint="Omit it.")
+            add_label_sets([], self._adapter.calibration, coverage)
+        except InputError as error:
+            raise error.with_paths(lambda _: f"{PARAMETERS}.{CONFORMAL}") from None
+        return coverage
 
     def read(self, raw_input: Any, request: ParsedRequest) -> Row:
         """Convert one input to a canonical row; raises `InputError`."""
@@ -160,10 +179,15 @@ class Predictor:
         """
         return self.splits_texts and self._adapter.needs_split(row)
 
-    @staticmethod
-    def join(outputs: list[dict[str, Any]], inputs: int) -> list[dict[str, Any]]:
-        """Return one output for each of `inputs` from the outputs of all their rows."""
-        return outputs if len(outputs) == inputs else join_windows(outputs)
+    def finish(self, outputs: list[dict[str, Any]], inputs: int, request: ParsedRequest) -> list[dict[str, Any]]:
+        """Return one output for each of `inputs` from the outputs of all their rows.
+
+        Those of a request with a coverage get a set of labels.
+        """
+        joined = outputs if len(outputs) == inputs else join_windows(outputs)
+        if request.coverage is None:
+            return joined
+        return add_label_sets(joined, self._adapter.calibration, request.coverage)
 
     def answer(self, rows: Sequence[Row], *, output: str | None) -> list[dict[str, Any]]:
         """Return one output as JSON for each row, in order.

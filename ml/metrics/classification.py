@@ -15,12 +15,15 @@ from pydantic import Field
 from ml.data.rows import Labels
 from ml.errors import DataError
 from ml.metrics.base import Evaluation, Metric, wilson_interval
+from ml.metrics.calibration import Calibration, measure_label_sets, measure_reliability, to_probabilities
 from ml.wire import Wire
 
 MAX_ERRORS: Final = 20
 MAX_LISTED_CLASSES: Final = 5
 #: Classes above which the report has no confusion matrix: it would take megabytes.
 MAX_CLASSES_IN_MATRIX: Final = 500
+#: Coverages for which the report measures sets of labels.
+COVERAGES: Final = (0.8, 0.9, 0.95, 0.99)
 
 Loss = Literal["cross_entropy", "mean_squared_error"]
 
@@ -43,6 +46,12 @@ class ClassificationOutput(Wire):
     label: str
     confidence: float = Field(ge=0, le=1)
     probabilities: dict[str, float]
+    label_set: list[str] | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="With the parameter `conformal`, labels that hold the true one as often as requested, the most "
+        "probable first",
+    )
 
 
 def check_classes(task: str, classes: Sequence[str] | None) -> list[str]:
@@ -70,24 +79,33 @@ def encode_labels(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
         raise DataError(f"the model has no class {error}; its classes are {', '.join(classes)}") from None
 
 
-def to_outputs(logits: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a `ClassificationOutput` as JSON for each row of float [N, K]."""
-    probabilities = _softmax(logits)
+def to_outputs(logits: np.ndarray, classes: Sequence[str], *, temperature: float = 1.0) -> list[dict[str, Any]]:
+    """Return a `ClassificationOutput` as JSON for each row of float [N, K].
+
+    The label is that of the largest logit, which no temperature changes.
+    """
+    probabilities = to_probabilities(logits, temperature)
     return [
         {"label": classes[best], "confidence": row[best], "probabilities": dict(zip(classes, row, strict=True))}
-        for best, row in zip(probabilities.argmax(axis=1).tolist(), probabilities.tolist(), strict=True)
+        for best, row in zip(logits.argmax(axis=1).tolist(), probabilities.tolist(), strict=True)
     ]
 
 
 def evaluate(
-    logits: np.ndarray, label: np.ndarray, *, classes: Sequence[str], loss: Loss, train: np.ndarray | None
+    logits: np.ndarray,
+    label: np.ndarray,
+    *,
+    classes: Sequence[str],
+    loss: Loss,
+    train: np.ndarray | None,
+    calibration: Calibration | None = None,
 ) -> Evaluation:
     """Evaluate logits float [N, K] against classes int64 [N].
 
     `train` holds the class codes of the training split, for the baseline: it predicts for every row the class
-    frequencies of training, with add-one smoothing.
+    frequencies of training, with add-one smoothing. Confidences are those of `calibration`.
     """
-    predictions = _Predictions.of(logits, label, loss=loss)
+    predictions = _Predictions.of(logits, label, loss=loss, temperature=calibration.temperature if calibration else 1.0)
     metrics = predictions.metrics()
     fractions = [name for name in ("accuracy", "top5_accuracy") if name in metrics]
     return Evaluation(
@@ -99,9 +117,27 @@ def evaluate(
             "classes": list(classes),
             "confusion_matrix": predictions.confusion_matrix(),
             "per_class": predictions.per_class(classes),
+            **_calibration_sections(logits, predictions, calibration),
             "errors": predictions.errors(classes),
         },
     )
+
+
+def _calibration_sections(
+    logits: np.ndarray, predictions: _Predictions, calibration: Calibration | None
+) -> dict[str, Any]:
+    """Return `calibration`, and for a calibrated model what it was before, and `conformal`."""
+    is_right = predictions.predicted == predictions.label
+    section = measure_reliability(predictions.confidence, is_right)
+    if calibration is None:
+        return {"calibration": section}
+    before = measure_reliability(to_probabilities(logits, 1.0).max(axis=1), is_right)
+    fitted = {"temperature": calibration.temperature, "fitted_rows": calibration.rows, "before": before}
+    probabilities = to_probabilities(logits, calibration.temperature)
+    return {
+        "calibration": {**section, **fitted},
+        "conformal": measure_label_sets(probabilities, predictions.label, calibration, COVERAGES),
+    }
 
 
 def _baseline(train: np.ndarray, label: np.ndarray, *, classes: int, loss: Loss) -> dict[str, float]:
@@ -121,16 +157,15 @@ class _Predictions:
     classes: int
 
     @classmethod
-    def of(cls, logits: np.ndarray, label: np.ndarray, *, loss: Loss) -> _Predictions:
-        probabilities = _softmax(logits)
+    def of(cls, logits: np.ndarray, label: np.ndarray, *, loss: Loss, temperature: float = 1.0) -> _Predictions:
         true_logit = logits[np.arange(len(label)), label][:, None]
         earlier = np.arange(logits.shape[1]) < label[:, None]
         return cls(
             label=label,
             predicted=logits.argmax(axis=1),
-            confidence=probabilities.max(axis=1),
+            confidence=to_probabilities(logits, temperature).max(axis=1),
             rank=((logits > true_logit) | ((logits == true_logit) & earlier)).sum(axis=1),
-            losses=_losses(logits, probabilities, label, loss=loss),
+            losses=_losses(logits, label, loss=loss),
             classes=logits.shape[1],
         )
 
@@ -202,16 +237,12 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0))
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
-
-
-def _losses(logits: np.ndarray, probabilities: np.ndarray, label: np.ndarray, *, loss: Loss) -> np.ndarray:
+def _losses(logits: np.ndarray, label: np.ndarray, *, loss: Loss) -> np.ndarray:
     rows = np.arange(len(label))
     if loss == "cross_entropy":
         highest = logits.max(axis=1).astype(np.float64)
         total = np.log(np.exp(logits.astype(np.float64) - highest[:, None]).sum(axis=1)) + highest
         return np.asarray(total - logits[rows, label])
+    probabilities = to_probabilities(logits, 1.0)
     squares = np.square(probabilities).sum(axis=1)
     return np.asarray(squares + 1 - 2 * probabilities[rows, label])

@@ -9,9 +9,12 @@ from pydantic import Field
 
 from ml.config import Config
 from ml.metrics import classification
+from ml.metrics.calibration import CALIBRATION, Calibration
 from ml.tasks.base import Output, Task
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ml.data.dataset import DatasetSummary
     from ml.data.rows import Rows
     from ml.encoders.base import Column
@@ -34,11 +37,12 @@ class ClassificationConfig(Config):
 
 
 class ClassificationTask(Task):
-    """Predicts one class; the column `label` has the true one."""
+    """Predicts one class, with calibrated probabilities; the column `label` has the true one."""
 
     head = "classifier"
     output_type = classification.ClassificationOutput
     metrics = classification.METRICS
+    is_calibrated = True
 
     @classmethod
     def learn(cls, config: Any, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
@@ -63,12 +67,29 @@ class ClassificationTask(Task):
 
     def decode(self, arrays: Arrays) -> list[Output]:
         """Decode `logits` float [B, classes]."""
-        return classification.to_outputs(arrays["logits"], self.labels)
+        calibration = self.calibration
+        temperature = calibration.temperature if calibration else 1.0
+        return classification.to_outputs(arrays["logits"], self.labels, temperature=temperature)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The temperature and the scores of validation rows; None for an older package."""
+        return Calibration.of_state(self.state)
+
+    def calibrate(self, outputs: Mapping[str, Column], columns: Mapping[str, Column]) -> None:
+        """Fit the temperature to validation rows, and store their scores for sets of labels."""
+        # Imported here: only training has what it needs.
+        from ml.metrics.temperature import fit_temperature
+
+        logits, label = np.asarray(outputs["logits"]), np.asarray(columns["label"])
+        if len(label) and np.isfinite(logits).all():
+            temperature = fit_temperature(logits, label)
+            self.state[CALIBRATION] = Calibration.measure(logits, label, temperature=temperature).to_json()
 
     def evaluate(
         self, outputs: dict[str, Column], columns: dict[str, Column], *, train: dict[str, Column] | None
     ) -> Evaluation:
-        """Compute metrics, confusion matrix, metrics per class and the worst errors.
+        """Compute metrics, confusion matrix, calibration, metrics per class and the worst errors.
 
         The baseline predicts the class frequencies of training.
         """
@@ -78,4 +99,5 @@ class ClassificationTask(Task):
             classes=self.labels,
             loss=self.config.loss,
             train=np.asarray(train["label"]) if train is not None else None,
+            calibration=self.calibration,
         )

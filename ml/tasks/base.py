@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ml.encoders.base import Column, Encoder
     from ml.generation.loop import GeneratedSequence, GenerationLoop
     from ml.metrics.base import Evaluation, Metric
+    from ml.metrics.calibration import Calibration
     from ml.signals import Arrays, Run, Slot
     from ml.wire import Wire
 
@@ -115,6 +116,11 @@ class TaskAdapter(BatchAdapter):
         """Run the graphs on a batch, in a loop if prediction takes several steps."""
         return run(MODEL, batch)
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """Calibration of the probabilities; None without one."""
+        return None
+
     @abstractmethod
     def embed(self, run: Run, batch: Arrays) -> Arrays:
         """Return `embedding` [B, D], if the graphs have that output, and possibly others."""
@@ -162,6 +168,8 @@ class Task(TaskAdapter):
     graphs: ClassVar[Mapping[str, tuple[str, ...]]]
     #: For arrays that are not a signal of a slot: axes, besides that of the batch, whose length varies between batches.
     variable_axes: ClassVar[Mapping[str, tuple[int, ...]]] = {}
+    #: Whether `calibrate` does something.
+    is_calibrated: ClassVar[bool] = False
     #: Schedule that takes precedence over that of the architecture.
     recipe: ClassVar[Schedule] = Schedule()
 
@@ -233,6 +241,12 @@ class Task(TaskAdapter):
     def input_schema(self) -> dict[str, Any]:
         """Return the JSON schema of `input_type`."""
         return self.input_type.model_json_schema()
+
+    def calibrate(self, outputs: Mapping[str, Column], columns: Mapping[str, Column]) -> None:
+        """Store in `state` what validation rows teach about probabilities.
+
+        `outputs` are those that `evaluate` reads. No prediction changes by it but the probabilities.
+        """
 
     @classmethod
     @abstractmethod

@@ -13,6 +13,7 @@ from ml.learning.export.torch_runner import load_network
 from ml.learning.interchange.export_onnx import write_folder
 from ml.learning.interchange.families import FAMILIES
 from ml.learning.interchange.load_pretrained import load_pretrained
+from ml.learning.nn.heads.classifier import Classifier
 from ml.package.package import ModelPackage
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def export_model(
 def _export_huggingface(package: ModelPackage, into: Path, on_phase: Callable[[str], None]) -> dict[str, Any]:
     family = _find_family(package)
     network = load_network(package)
+    notes = _calibrate_weights(package, network)
     on_phase("writing")
     exported = family.write(package, network, into)
     on_phase("checking")
@@ -59,8 +61,25 @@ def _export_huggingface(package: ModelPackage, into: Path, on_phase: Callable[[s
         "class": exported.class_name,
         "max_abs_difference": difference,
         "files": sorted(path.relative_to(into).as_posix() for path in into.rglob("*") if path.is_file()),
-        "notes": exported.notes,
+        "notes": [*exported.notes, *notes],
     }
+
+
+def _calibrate_weights(package: ModelPackage, network: Network) -> list[str]:
+    """Divide the last layer by the temperature, and return a note.
+
+    These folders have no place for a temperature.
+    """
+    task = package.task()
+    calibration = task.calibration if task else None
+    if calibration is None or not isinstance(network.head, Classifier):
+        return []
+    with torch.no_grad():
+        for weight in network.head.linear.parameters():
+            weight.div_(calibration.temperature)
+    return [
+        f"the last layer is divided by the temperature {calibration.temperature:g}, so probabilities are calibrated"
+    ]
 
 
 def _find_family(package: ModelPackage) -> type[Family]:

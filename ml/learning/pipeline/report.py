@@ -30,6 +30,42 @@ class TrainingSection(TypedDict):
     trained_parameters: int
 
 
+class ReliabilityBin(TypedDict):
+    """Rows whose confidence lies in one of 15 equal ranges."""
+
+    #: Means over the rows.
+    confidence: float
+    accuracy: float
+    count: int
+
+
+class Reliability(TypedDict):
+    """Confidence of a classifier, compared with its accuracy."""
+
+    #: Expected calibration error: mean over rows of the distance of confidence and accuracy of their bin.
+    ece: float
+    bins: list[ReliabilityBin]
+
+
+class CalibrationSection(Reliability):
+    """Reliability of the probabilities that are served, and of those before the calibration."""
+
+    temperature: NotRequired[float]
+    #: Validation rows that the temperature was fitted to.
+    fitted_rows: NotRequired[int]
+    before: NotRequired[Reliability]
+
+
+class LabelSets(TypedDict):
+    """Sets of labels that `conformal` requests, on the rows of the report."""
+
+    #: The requested fraction of rows whose set holds the true label, and the measured one.
+    coverage: float
+    measured: float
+    #: Mean number of labels in a set.
+    labels: float
+
+
 class EvaluationReport(TypedDict):
     """Metrics on one split; a task adds sections of its own, such as `confusion_matrix`."""
 
@@ -47,6 +83,9 @@ class EvaluationReport(TypedDict):
     reference: NotRequired[dict[str, Any]]
     #: 95 % confidence intervals of metrics.
     intervals: NotRequired[dict[str, tuple[float, float]]]
+    #: Only for classifiers.
+    calibration: NotRequired[CalibrationSection]
+    conformal: NotRequired[list[LabelSets]]
     warnings: NotRequired[list[str]]
     #: Conditions under which a metric means something else than its name suggests.
     notes: NotRequired[list[str]]

@@ -156,6 +156,9 @@ class _Run:
 
         network.eval()
         task = self.plan.task if self.spec.packages_task else None
+        if task is not None and task.is_calibrated and len(self.held_out):
+            columns = self._encode("validation", self.held_out)
+            task.calibrate(self._predict(network, task, columns), columns)
         report: TrainingReport = {
             **(self._evaluate(network, task) if task else self._last_validation(outcome)),
             "transfer": transfer,

@@ -127,8 +127,20 @@ def test_an_unknown_return_lists_the_known(classifier):
         classifier.predict(inputs(1), parameters={"return": "logits"})
 
 
+def test_an_older_package_without_calibration_refuses_sets_of_labels(classifier, base):
+    with pytest.raises(InputError, match=r"the model has no calibration") as refusal:
+        classifier.predict(inputs(1), parameters={"conformal": 0.9})
+    assert [finding.path for finding in refusal.value.findings] == ["parameters.conformal"]
+    with pytest.raises(InputError, match=r"sets of labels are for what a classifier predicts"):
+        base.predict(inputs(1), parameters={"conformal": 0.9})
+    with pytest.raises(InputError, match=r"must be a number above 0 and below 1"):
+        classifier.predict(inputs(1), parameters={"conformal": 2})
+
+
 def test_an_unknown_parameter_is_an_error(classifier):
-    with pytest.raises(InputError, match=r"parameters\.temperature: there is no .*; known: image, pixels, return"):
+    with pytest.raises(
+        InputError, match=r"parameters\.temperature: there is no .*; known: conformal, image, pixels, return"
+    ):
         classifier.predict(inputs(1), parameters={"temperature": 1})
 
 

@@ -20,6 +20,7 @@ import onnxruntime
 
 from ml.errors import InputError
 from ml.inference.cpu_features import saturates
+from ml.metrics.calibration import CONFORMAL, Calibration, add_label_sets, check_coverage
 from ml.preprocessing.long_texts import join_windows
 
 FOLDER: Final = Path(__file__).resolve().parent
@@ -106,13 +107,22 @@ class Model:
 
         `parameters` are fields of all inputs; those of an input take precedence.
         """
-        complete = [{**self.metadata["default_parameters"], **(parameters or {}), **raw_input} for raw_input in inputs]
+        fields = dict(parameters or {})
+        coverage = check_coverage(fields.pop(CONFORMAL)) if self._is_classifier and CONFORMAL in fields else None
+        complete = [{**self.metadata["default_parameters"], **fields, **raw_input} for raw_input in inputs]
         rows = [row for raw_input in complete for row in self._split(raw_input)]
         batch_size = self.metadata["max_batch_size"] or max(1, len(rows))
         outputs: list[dict[str, Any]] = []
         for start in range(0, len(rows), batch_size):
             outputs += self.postprocessor.predict(rows[start : start + batch_size], self)
-        return join_windows(outputs) if len(rows) > len(complete) else outputs
+        outputs = join_windows(outputs) if len(rows) > len(complete) else outputs
+        if coverage is None:
+            return outputs
+        return add_label_sets(outputs, Calibration.of_state(self.metadata["task"]["state"]), coverage)
+
+    @property
+    def _is_classifier(self) -> bool:
+        return bool(self.metadata["postprocessor"] == "classification")
 
     def _split(self, raw_input: dict[str, Any]) -> list[dict[str, Any]]:
         """Return an input for each window of its text, or the input itself."""

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from ml.errors import SpecError, TrainingDiverged, TrainingInterrupted
+from ml.data.dataset import Dataset
+from ml.errors import InputError, SpecError, TrainingDiverged, TrainingInterrupted
+from ml.inference.predictor import Predictor
 from ml.learning.training.progress import Progress, Stop
 from ml.package.checksums import digest
 from ml.package.package import WEIGHTS, ModelPackage
@@ -46,6 +48,33 @@ def test_the_default_recipe_reads_digits(digits: Path, tmp_path: Path) -> None:
     assert result.reason == "completed"
     assert result.package.manifest.labels == [str(digit) for digit in range(10)]
     assert result.package.manifest.parameters == 35_674
+
+    section = report["calibration"]
+    assert section["fitted_rows"] > 100
+    assert sum(row["count"] for row in section["bins"]) == sum(row["count"] for row in section["before"]["bins"]) == 360
+    # A good model of 360 rows: sampling alone makes an error of about 0.01.
+    assert section["ece"] < 0.03
+    assert_predictions_are_calibrated(result.package, Dataset.open(digits), section["temperature"])
+
+
+def assert_predictions_are_calibrated(package: ModelPackage, data: Dataset, temperature: float) -> None:
+    """Probabilities are those of the temperature, labels those of the logits, and sets hold the true label."""
+    predictor, rows = Predictor.load(package), data.rows("test")
+    inputs = [{"pixels": image[:, :, 0].tolist()} for image in rows.columns["image"]]
+    outputs = predictor.predict(inputs, parameters={"conformal": 0.95})
+    task = package.task()
+    assert task is not None
+    logits = predictor.run("model", task.collate(task.encode(rows)))["logits"].astype(np.float64)
+    expected = np.exp(logits / temperature)
+    expected /= expected.sum(axis=1, keepdims=True)
+    actual = np.array([list(output["probabilities"].values()) for output in outputs])
+    # Rows of other batches differ in the last bits of float32.
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
+    assert [output["label"] for output in outputs] == [task.labels[code] for code in logits.argmax(axis=1)]
+    held = [label in output["label_set"] for label, output in zip(rows.columns["label"], outputs, strict=True)]
+    assert np.mean(held) > 0.9
+    with pytest.raises(InputError, match=r"sets of labels are for"):
+        predictor.predict(inputs[:1], parameters={"conformal": 0.95, "return": "embedding"})
 
 
 def test_equal_specs_give_equal_weights_and_other_seeds_different_ones(digits: Path, tmp_path: Path) -> None:
