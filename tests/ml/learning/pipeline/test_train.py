@@ -58,7 +58,7 @@ def test_the_default_recipe_reads_digits(digits: Path, tmp_path: Path) -> None:
 
 
 def assert_predictions_are_calibrated(package: ModelPackage, data: Dataset, temperature: float) -> None:
-    """Probabilities are those of the temperature, labels those of the logits, and sets hold the true label."""
+    """Probabilities have the temperature, labels do not, and sets hold the true label."""
     predictor, rows = Predictor.load(package), data.rows("test")
     inputs = [{"pixels": image[:, :, 0].tolist()} for image in rows.columns["image"]]
     outputs = predictor.predict(inputs, parameters={"conformal": 0.95})
