@@ -93,6 +93,8 @@ class JobFilter:
     dataset: str | None = None
     #: Beginning of the id.
     id_prefix: str | None = None
+    #: `name@3` of the model that a job evaluates.
+    evaluates: str | None = None
 
 
 def submit(
@@ -162,6 +164,8 @@ def _conditions(matching: JobFilter) -> list[ColumnElement[bool]]:
         is_version = [Dataset.version == version_number(number)] if number else []
         named = and_(Dataset.name == name, *is_version)
         conditions.append(Job.dataset_id.in_(select(Dataset.id).where(or_(Dataset.id == matching.dataset, named))))
+    if matching.evaluates is not None:
+        conditions += [Job.kind == JobKind.EVALUATE, Job.spec["model"].as_string() == matching.evaluates]
     if matching.id_prefix is not None:
         conditions.append(Job.id.startswith(matching.id_prefix, autoescape=True))
     return conditions

@@ -26,4 +26,5 @@ PROGRAMS: Final[Mapping[str, JobProgram]] = {
     JobKind.FINETUNE: JobProgram("worker.jobs.train"),
     JobKind.IMPORT: JobProgram("worker.jobs.import_model", takes_a_slot=False),
     JobKind.EXPORT: JobProgram("worker.jobs.export_model", takes_a_slot=False),
+    JobKind.EVALUATE: JobProgram("worker.jobs.evaluate_model"),
 }

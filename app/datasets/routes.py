@@ -16,14 +16,26 @@ from app.datasets.schemas import (
     DatasetDerive,
     DatasetReport,
     FindingRow,
+    Mistake,
     Preview,
 )
-from app.dependencies import NAME, BlobsDep, CatalogDep, DatasetReference, IdPrefix, PartialUploadsDep, SessionDep
+from app.dependencies import (
+    NAME,
+    BlobsDep,
+    CatalogDep,
+    DatasetReference,
+    IdPrefix,
+    JobId,
+    PartialUploadsDep,
+    SessionDep,
+)
 from app.http import links
 from app.http.errors import problem_responses, reference_to
 from app.http.idempotency import IdempotentRequestDep
 from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
 from app.http.request_body import JSONRoute, is_json
+from app.jobs.evaluations import list_evaluations
+from app.jobs.schemas import ModelEvaluation
 from app.polling import WaitSeconds, poll
 from app.uploads.form_parsing import delete_blobs
 from store import datasets
@@ -216,6 +228,37 @@ def delete_dataset(dataset: DatasetReference, session: SessionDep, blobs: BlobsD
     """
     keys = [key for row in datasets.versions(session, dataset) for key in datasets.delete(session, row.id)]
     after_commit(session, lambda: delete_blobs(keys, blobs))
+
+
+@router.get("/{dataset}/evaluations", responses=problem_responses("not_found"))
+def list_dataset_evaluations(
+    dataset: DatasetReference, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
+) -> ListOf[ModelEvaluation]:
+    """List the evaluations of models on a version, newest first.
+
+    A job of the kind `evaluate` makes one.
+    """
+    row = datasets.get(session, dataset)
+    return list_evaluations(session, dataset=row.id, limit=limit, cursor=cursor)
+
+
+@router.get(
+    "/{dataset}/evaluations/{job_id}/mistakes",
+    responses=problem_responses("not_found", "conflict", "damaged", "invalid_data", "storage_unavailable"),
+)
+def list_mistakes(
+    dataset: DatasetReference,
+    job_id: JobId,
+    session: SessionDep,
+    blobs: BlobsDep,
+    limit: Limit = 50,
+    cursor: NumberCursor = None,
+) -> ListOf[Mistake]:
+    """List the rows where an evaluated model is wrong, the surest first.
+
+    Each has its input, the answer and the truth.
+    """
+    return service.list_mistakes(session, dataset, job_id, blobs, after=int(cursor or 0), limit=limit)
 
 
 @router.get("/{dataset}/report", responses=problem_responses("not_found"))

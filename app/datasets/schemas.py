@@ -229,6 +229,20 @@ class PreviewRow(BaseModel):
     target: Any = None
 
 
+class Mistake(BaseModel):
+    """A row where an evaluated model is wrong; `start` of `preview` is its `index`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    object: Literal["mistake"] = "mistake"
+    split: str
+    index: int = Field(description="Position of the row, from 0 in the split.")
+    input: dict[str, Any] = Field(description="The row as an input of `/predict`.")
+    truth: Any = None
+    answer: Any = Field(None, description="Output of the model.")
+    confidence: float | None = Field(None, description="Probability of the answer, for tasks that choose a class.")
+
+
 class Preview(BaseModel):
     """Some rows of a split, the first of them at `start`."""
 

@@ -13,6 +13,7 @@ from app.datasets.schemas import (
     DatasetDerive,
     DatasetOptions,
     FindingRow,
+    Mistake,
     Preview,
     PreviewRow,
 )
@@ -29,10 +30,11 @@ from ml.data.derivation.operations import AnyOperation, JoinDataset
 from ml.data.flagged_rows import file_name, parse_flagged_rows
 from ml.errors import Finding, SpecError, unknown
 from ml.licenses import combine_licenses, normalize_license
-from store import datasets
+from store import datasets, jobs
 from store.database import transaction
 from store.errors import Conflict, NotFound
 from store.settings import store_settings
+from store.tables import JobKind
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -194,6 +196,26 @@ def list_finding_rows(row: DatasetRow, blobs: Blobs, code: str, *, after: int, l
     page = [FindingRow.model_validate(flag.model_dump()) for flag in flags[after : after + limit]]
     has_more = len(flags) > after + limit
     return ListOf(data=page, has_more=has_more, next_cursor=str(after + limit) if has_more else None)
+
+
+def list_mistakes(
+    session: Session, reference: str, job_id: str, blobs: Blobs, *, after: int, limit: int
+) -> ListOf[Mistake]:
+    """Return a page of the mistakes of an evaluation with their rows.
+
+    Raises `NotFound` for another job, and `Conflict` before it has succeeded.
+    """
+    dataset, job = datasets.get(session, reference), jobs.get(session, job_id)
+    if job.kind != JobKind.EVALUATE or job.dataset_id != dataset.id:
+        raise NotFound(f"evaluation on {dataset.name}@{dataset.version}", job_id)
+    if job.report is None:
+        raise Conflict(f"{job_id} is {job.state}; its mistakes can be read once it has succeeded")
+    split, listed = job.report["split"], (job.report.get("mistakes") or {}).get("rows", [])
+    page = listed[after : after + limit]
+    _, rows = read_rows(dataset, blobs, split=split, indices=[item["index"] for item in page])
+    data = [Mistake(**{**item, "split": split, "input": row.input}) for item, row in zip(page, rows, strict=True)]
+    has_more = len(listed) > after + limit
+    return ListOf(data=data, has_more=has_more, next_cursor=str(after + limit) if has_more else None)
 
 
 def preview(row: DatasetRow, blobs: Blobs, *, split: str, start: int, limit: int) -> Preview:

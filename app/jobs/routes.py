@@ -79,11 +79,13 @@ _SCRATCH = {
 }
 _EXPORT = {"kind": "export", "model": "reviews@1", "format": "huggingface"}
 _EXPORT_ONNX = {"kind": "export", "model": "digits@1", "format": "onnx"}
+_EVALUATE = {"kind": "evaluate", "model": "digits@1", "dataset": "mnist", "split": "test"}
 _EXAMPLES: Any = {
     "finetune": {"summary": "Fine-tune a base model", "value": _FINETUNE},
     "pretrain": {"summary": "Pretrain a base model without labels", "value": _PRETRAIN},
     "from_scratch": {"summary": "Train a task from scratch, by the recipe of the catalog", "value": _SCRATCH},
     "export": {"summary": "Export a BERT, GPT or ResNet model to a Hugging Face folder", "value": _EXPORT},
+    "evaluate": {"summary": "Evaluate a model on any dataset that fits", "value": _EVALUATE},
     "export_onnx": {"summary": "Export to ONNX graphs that run with ONNX Runtime alone", "value": _EXPORT_ONNX},
 }
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from store.tables import Event as EventRow
     from store.tables import Job as JobRow
 
-JobKind = TypeAliasType("JobKind", Literal["validate", "derive", "pretrain", "finetune", "import", "export"])
+JobKind = TypeAliasType(
+    "JobKind", Literal["validate", "derive", "pretrain", "finetune", "import", "export", "evaluate"]
+)
 JobState = TypeAliasType("JobState", Literal["queued", "running", "succeeded", "failed", "cancelled"])
 JobStateFilter = TypeAliasType(
     "JobStateFilter", Literal["queued", "running", "succeeded", "failed", "cancelled", "paused"]
@@ -201,6 +203,67 @@ class PerClass(BaseModel):
     support: int
 
 
+class ReliabilityBin(BaseModel):
+    """Rows whose confidence lies in one of 15 equal ranges."""
+
+    confidence: float = Field(description="Mean probability of the predicted class.")
+    accuracy: float = Field(description="Fraction of the rows that are right.")
+    count: int
+
+
+class Reliability(BaseModel):
+    """Confidence of a classifier, compared with its accuracy."""
+
+    ece: float = Field(description="Expected calibration error: mean distance of confidence and accuracy of the bins.")
+    bins: list[ReliabilityBin]
+
+
+class CalibrationReport(Reliability):
+    """Reliability of the probabilities that are served, and of those before the calibration."""
+
+    temperature: float | None = Field(None, description="Divides the logits; null for a model without a calibration.")
+    fitted_rows: int | None = Field(None, description="Validation rows that the temperature was fitted to.")
+    before: Reliability | None = None
+
+
+class LabelSets(BaseModel):
+    """Measured sets of labels for a value of `conformal`."""
+
+    coverage: float = Field(description="Requested fraction of rows whose set holds the true label.")
+    measured: float
+    labels: float = Field(description="Mean number of labels in a set.")
+
+
+class Slice(BaseModel):
+    """The first metric on rows of one class, length, size or value."""
+
+    column: str
+    measure: str = Field(description="`class`, `value`, `characters`, `pixels`, `seconds`, `items` or `objects`.")
+    value: str = Field(description="The value, or its range.")
+    rows: int
+    metric: str
+    metric_value: float
+    interval: list[float] | None = Field(None, description="95 % confidence interval.")
+    is_worse: bool | None = Field(None, description="Whether the interval excludes the value of all rows together.")
+
+
+class MistakenRow(BaseModel):
+    """A row where the model is wrong; `index` counts from 0 in the split."""
+
+    model_config = ConfigDict(extra="allow")
+
+    index: int
+    truth: Any = None
+    answer: Any = None
+
+
+class MistakeList(BaseModel):
+    """Rows where the model is wrong, the surest first."""
+
+    count: int | None = Field(description="Number of all mistakes; null where only the worst rows are listed.")
+    rows: list[MistakenRow]
+
+
 class ReferenceModel(BaseModel):
     """Name and metrics of another model that learned from the same rows."""
 
@@ -212,7 +275,7 @@ class ReferenceModel(BaseModel):
 
 
 class Report(BaseModel):
-    """The evaluation on the test split, or the result of an import or export.
+    """The evaluation on a split, or the result of an import or export.
 
     Tasks add fields of their own.
     """
@@ -233,7 +296,36 @@ class Report(BaseModel):
     reference: ReferenceModel | None = Field(
         None, description="Another model that learned from the same rows, with its metrics; for tabular tasks."
     )
+    calibration: CalibrationReport | None = Field(None, description="For tasks that choose a class.")
+    conformal: list[LabelSets] | None = None
+    slices: list[Slice] | None = Field(None, description="The worst first; only in evaluations.")
+    mistakes: MistakeList | None = Field(None, description="Only in evaluations.")
     classes: list[str] | None = None
     confusion_matrix: list[list[int]] | None = None
     per_class: list[PerClass] | None = None
     errors: list[Any] = []
+
+
+class ModelEvaluation(BaseModel):
+    """Result of a job of the kind `evaluate`, in short.
+
+    `GET /api/v1/jobs/{job}/report` has all of it.
+    """
+
+    object: Literal["evaluation"] = "evaluation"
+    job: str
+    model: str = Field(description="`name@version`")
+    dataset: str = Field(description="`name@version`")
+    split: str
+    rows: int
+    metrics: dict[str, float | None]
+    baseline: dict[str, float | None]
+    intervals: dict[str, list[float]] = Field(description="95 % confidence intervals.")
+    calibration: CalibrationReport | None = None
+    warnings: list[str]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: JobRow) -> Self:
+        """Convert a row of a job that succeeded."""
+        return cls.model_validate({**(row.report or {}), "job": row.id, "created_at": row.finished_at})

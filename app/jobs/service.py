@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import Field, TypeAdapter
@@ -10,16 +10,19 @@ from pydantic import Field, TypeAdapter
 from app.http.pagination import ListOf
 from app.http.validation import parse
 from app.jobs.licenses import check_license
+from app.jobs.model_jobs import resolve_evaluation
+from app.jobs.references import find_dataset, find_model, pin, read_manifest
+from app.jobs.resolved_spec import ResolvedSpec
 from app.jobs.schemas import Event, Job, License, LogLine
 from ml.data.dataset import DatasetSummary
-from ml.errors import Finding, SpecError, unknown
-from ml.package.manifest import MANIFEST, Manifest, parse_manifest
+from ml.errors import Finding, SpecError
 from ml.package.version_1 import upgrade_spec
 from ml.spec.check import check
+from ml.spec.evaluation import Evaluate
 from ml.spec.interchange import Export, check_export
 from ml.spec.resolve import resolve
 from ml.spec.schema import Finetune, Pretrain, references, split_references
-from store import datasets, job_events, jobs, models
+from store import job_events, jobs, models
 from store.database import reading
 from store.errors import Conflict, NotFound
 from store.tables import DATASET_KINDS, JobKind
@@ -40,21 +43,8 @@ if TYPE_CHECKING:
 #: Events read at a time in search of log lines.
 LOG_BATCH = 500
 
-AnySpec: TypeAlias = Annotated[Pretrain | Finetune | Export, Field(discriminator="kind")]
+AnySpec: TypeAlias = Annotated[Pretrain | Finetune | Export | Evaluate, Field(discriminator="kind")]
 _SPECS: TypeAdapter[AnySpec] = TypeAdapter(AnySpec)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedSpec:
-    """A valid spec with all defaults, its references pinned to versions."""
-
-    kind: str
-    spec: dict[str, Any]
-    #: The spec as it was sent, with pinned references; None if it cannot be cloned.
-    request: dict[str, Any] | None
-    dataset_id: str | None
-    #: Name of the model that the job registers; None if it registers none.
-    model_name: str | None
 
 
 def reject_invalid(body: Any, *, catalog: Catalog, blobs: Blobs) -> None:
@@ -68,7 +58,7 @@ def reject_invalid(body: Any, *, catalog: Catalog, blobs: Blobs) -> None:
 
 
 def resolve_spec(
-    session: Session, spec: Spec | Export, *, catalog: Catalog, blobs: Blobs, allow_noncommercial: bool
+    session: Session, spec: AnySpec, *, catalog: Catalog, blobs: Blobs, allow_noncommercial: bool
 ) -> ResolvedSpec:
     """Check a spec and fill in its defaults; raises `SpecError` with every fault.
 
@@ -76,14 +66,16 @@ def resolve_spec(
     """
     if isinstance(spec, Export):
         return _resolve_export(session, spec, catalog=catalog, blobs=blobs)
+    if isinstance(spec, Evaluate):
+        return resolve_evaluation(session, spec, blobs=blobs)
     return _resolve_training(session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial)
 
 
 def _resolve_export(session: Session, spec: Export, *, catalog: Catalog, blobs: Blobs) -> ResolvedSpec:
     findings: list[Finding] = []
-    model = _find_model(session, spec.model, findings, path="model")
+    model = find_model(session, spec.model, findings, path="model")
     if model is not None:
-        findings += check_export(spec, catalog, _read_manifest(model, blobs))
+        findings += check_export(spec, catalog, read_manifest(model, blobs))
     if findings or model is None:
         raise SpecError.of(findings)
     pinned = spec.model_dump(mode="json", exclude_none=True) | {"model": f"{model.name}@{model.version}"}
@@ -94,14 +86,14 @@ def _resolve_training(
     session: Session, spec: Spec, *, catalog: Catalog, blobs: Blobs, allow_noncommercial: bool
 ) -> ResolvedSpec:
     findings: list[Finding] = []
-    dataset = _find_dataset(session, spec.dataset, findings)
+    dataset = find_dataset(session, spec.dataset, findings)
     named_models = {
         path: model
         for path, reference in references(spec, catalog).items()
-        if (model := _find_model(session, reference, findings, path=path)) is not None
+        if (model := find_model(session, reference, findings, path=path)) is not None
     }
     summary = DatasetSummary.model_validate(dataset.summary) if dataset and dataset.state == "ready" else None
-    manifests = {path: _read_manifest(model, blobs) for path, model in named_models.items()}
+    manifests = {path: read_manifest(model, blobs) for path, model in named_models.items()}
     parent, others = split_references(manifests)
     findings += check(spec, catalog, summary, parent, others)
     if not allow_noncommercial or spec.allow_noncommercial is False:
@@ -111,9 +103,9 @@ def _resolve_training(
     resolved = resolve(spec, catalog, dataset=summary, base=parent).model_dump(mode="json", exclude_none=True)
     request = spec.model_dump(mode="json", exclude_unset=True)
     for document in (resolved, request):
-        _pin(document, "dataset", f"{dataset.name}@{dataset.version}")
+        pin(document, "dataset", f"{dataset.name}@{dataset.version}")
         for path, model in named_models.items():
-            _pin(document, path, f"{model.name}@{model.version}")
+            pin(document, path, f"{model.name}@{model.version}")
     return ResolvedSpec(kind=spec.kind, spec=resolved, request=request, dataset_id=dataset.id, model_name=spec.model)
 
 
@@ -270,44 +262,3 @@ def read_report(row: JobRow) -> dict[str, Any]:
     if row.state in ("queued", "running"):
         raise NotFound("report yet of job", row.id)
     raise NotFound("report of job", row.id)
-
-
-def _find_dataset(session: Session, reference: str, findings: list[Finding]) -> DatasetRow | None:
-    try:
-        row = datasets.get(session, reference)
-    except NotFound:
-        findings.append(unknown("dataset", reference, datasets.names(session), path="dataset"))
-        return None
-    # A job may wait for a dataset that is being validated.
-    if row.state == "rejected":
-        findings.append(
-            Finding(
-                code="dataset_not_ready",
-                path="dataset",
-                message=f"{row.name}@{row.version} is {row.state}",
-                expected="ready",
-                found=row.state,
-                hint=f"GET /api/v1/datasets/{row.id}/report lists the problems in its data.",
-            )
-        )
-    return row
-
-
-def _pin(spec: dict[str, Any], path: str, value: str) -> None:
-    *parents, name = path.split(".")
-    for parent in parents:
-        spec = spec[parent]
-    spec[name] = value
-
-
-def _find_model(session: Session, reference: str, findings: list[Finding], *, path: str) -> ModelRow | None:
-    try:
-        return models.version(session, reference)
-    except NotFound:
-        findings.append(unknown("model", reference, models.names(session), path=path))
-        return None
-
-
-def _read_manifest(row: ModelRow, blobs: Blobs) -> Manifest:
-    with blobs.open(f"{row.key}/{MANIFEST}") as file:
-        return parse_manifest(file.read())

@@ -12,6 +12,7 @@ from app.http.idempotency import Created, IdempotentRequestDep
 from app.jobs import schemas, service
 
 if TYPE_CHECKING:
+    from app.jobs.resolved_spec import ResolvedSpec
     from ml.spec.catalog import Catalog
     from store.blobs import Blobs
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class Resolve(Protocol):
     """Makes the spec that a job is started with."""
 
-    def __call__(self, *, catalog: Catalog, blobs: Blobs, allow_noncommercial: bool) -> service.ResolvedSpec:
+    def __call__(self, *, catalog: Catalog, blobs: Blobs, allow_noncommercial: bool) -> ResolvedSpec:
         """Return a valid spec; raises `SpecError` with every fault, and the errors of `app.jobs.service`."""
 
 
@@ -57,7 +58,7 @@ class JobSubmission:
 
         return self._once.respond(self.session, body=body, status=202, create=create)
 
-    def _resolve(self, resolve: Resolve) -> service.ResolvedSpec:
+    def _resolve(self, resolve: Resolve) -> ResolvedSpec:
         return resolve(catalog=self._catalog, blobs=self._blobs, allow_noncommercial=self._settings.allow_noncommercial)
 
 

@@ -22,7 +22,8 @@ from app.http.errors import ProblemError, problem_responses, reference_to
 from app.http.idempotency import IdempotentRequestDep
 from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
 from app.http.request_body import JSONRoute, is_json
-from app.jobs.schemas import Job
+from app.jobs.evaluations import list_evaluations
+from app.jobs.schemas import Job, ModelEvaluation
 from app.models import import_service, service
 from app.models.downloads import OCTET_STREAM, ZIP, read_export, read_package, read_package_file
 from app.models.ranges import respond_with_content
@@ -201,6 +202,18 @@ def list_model_versions(
 def read_model_version(name: ModelName, version: Version, session: SessionDep, blobs: BlobsDep) -> ModelVersionInFull:
     """Read a version: metrics, lineage, files, and how its graphs compare with the network."""
     return service.to_full_response(session, models.version(session, f"{name}@{version}"), blobs)
+
+
+@router.get("/{name}/versions/{version}/evaluations", responses=problem_responses("not_found"))
+def list_model_evaluations(
+    name: ModelName, version: Version, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
+) -> ListOf[ModelEvaluation]:
+    """List the evaluations of a version, newest first.
+
+    A job of the kind `evaluate` makes one.
+    """
+    row = models.version(session, f"{name}@{version}")
+    return list_evaluations(session, model=f"{row.name}@{row.version}", limit=limit, cursor=cursor)
 
 
 @router.delete("/{name}/versions/{version}", status_code=204, responses=problem_responses("not_found", "conflict"))

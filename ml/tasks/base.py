@@ -208,12 +208,16 @@ class Task(TaskAdapter):
     @classmethod
     def check_dataset(cls, summary: DatasetSummary) -> list[str]:
         """Return the reasons why a dataset does not fit; empty if it fits."""
-        missing = [
+        return cls.missing_columns(summary) + check_row_counts(summary)
+
+    @classmethod
+    def missing_columns(cls, summary: DatasetSummary) -> list[str]:
+        """Return for each column that a dataset lacks that it does."""
+        return [
             f"{cls.name} needs a column {column!r} of type {column_type}; the dataset has {_list_columns(summary)}"
             for column, column_type in cls.columns.items()
             if summary.columns.get(column) != column_type
         ]
-        return missing + check_row_counts(summary)
 
     @abstractmethod
     def head_config(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import typer
 from plinth.cli.commands import datasets, jobs, keys, models
 from plinth.cli.commands.catalog import catalog
 from plinth.cli.commands.context import AsJson, connect, print_json
+from plinth.cli.commands.evaluate import evaluate
 from plinth.cli.commands.predict import predict
 from plinth.cli.commands.train import train, watch
 from plinth.cli.commands.upload import upload
@@ -155,6 +156,7 @@ def doctor(as_json: AsJson = False) -> None:
 app.command()(upload)
 app.command()(train)
 app.command()(watch)
+app.command()(evaluate)
 app.command()(predict)
 app.command()(catalog)
 

@@ -201,6 +201,7 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     for note in report.get("notes") or ():
         console.print(f"[dim]note:[/] {escape(note)}")
     print_warnings(report.get("warnings") or ())
+    _print_calibration(report.get("calibration") or {})
     classes, matrix = report.get("classes"), report.get("confusion_matrix")
     if not classes or not matrix:
         return
@@ -212,6 +213,15 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
         return
     console.print(f"\nConfusion matrix of {report.get('rows')} rows (lines: true classes, columns: predictions)")
     console.print(_make_confusion_table(classes, matrix, {row["label"]: row for row in report.get("per_class") or ()}))
+
+
+def _print_calibration(section: Mapping[str, Any]) -> None:
+    """Print how far the confidence of a classifier is from its accuracy."""
+    if "ece" not in section:
+        return
+    before = section.get("before")
+    was = f", {format_number(before['ece'])} before calibration" if before else ""
+    console.print(f"[dim]calibration:[/] confidence and accuracy differ by {format_number(section['ece'])}{was}")
 
 
 def _print_notes(report: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from plinth.client.errors import DatasetRejected, PlinthError
 from plinth.client.transport import API, Transport, drop_none
-from plinth.client.types import Dataset, DatasetReport, FindingRow, build
+from plinth.client.types import Dataset, DatasetReport, FindingRow, Mistake, ModelEvaluation, build
 from plinth.client.uploads import OnProgress, Uploads, zip_folders
 
 MAX_FORM_BYTES = 8 * 2**20
@@ -109,6 +109,15 @@ class Datasets:
         Raises `Conflict` while a job needs one of them; then none is deleted.
         """
         self._transport.delete(f"{API}/datasets/{reference}")
+
+    def evaluations(self, dataset: str, *, limit: int | None = 50) -> Sequence[ModelEvaluation]:
+        """List the evaluations of models on a version, newest first; `jobs.report` gets all of one."""
+        return self._transport.list_items(ModelEvaluation, f"{API}/datasets/{dataset}/evaluations", limit=limit)
+
+    def mistakes(self, dataset: str, job_id: str, *, limit: int | None = 50) -> Sequence[Mistake]:
+        """List the rows where an evaluated model is wrong, the surest first."""
+        path = f"{API}/datasets/{dataset}/evaluations/{job_id}/mistakes"
+        return self._transport.list_items(Mistake, path, limit=limit)
 
     def wait(self, reference: str, *, timeout_seconds: float | None = None) -> Dataset:
         """Wait until a dataset is ready, and return it.

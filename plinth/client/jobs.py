@@ -85,6 +85,13 @@ class Jobs:
         """
         return self.submit({"kind": "export", "model": model, "format": format, **drop_none({"opset": opset})})
 
+    def evaluate(self, model: str, dataset: str, *, split: str | None = None) -> Job:
+        """Start an evaluation of a model; `report` gets the result.
+
+        Without a `split`, the rows of test are evaluated, or the first split that has rows.
+        """
+        return self.submit({"kind": "evaluate", "model": model, "dataset": dataset, **drop_none({"split": split})})
+
     def submit(self, spec: Mapping[str, Any]) -> Job:
         """Start a job from a complete spec, as JSON."""
         return build(Job, self._transport.post(f"{API}/jobs", spec))

@@ -9,7 +9,7 @@ from typing import Any
 
 from plinth.client.errors import PlinthError
 from plinth.client.transport import API, Transport, drop_none
-from plinth.client.types import Alias, Job, Model, ModelVersion, build
+from plinth.client.types import Alias, Job, Model, ModelEvaluation, ModelVersion, build
 from plinth.client.uploads import OnProgress, Uploads, zip_folders
 
 
@@ -26,6 +26,12 @@ class Models:
     def get(self, reference: str) -> ModelVersion:
         """Get one version, with its metrics, files and lineage."""
         return build(ModelVersion, self._transport.get(self._resolve_path(reference)))
+
+    def evaluations(self, model: str, *, limit: int | None = 50) -> Sequence[ModelEvaluation]:
+        """List the evaluations of a version, newest first; `jobs.report` gets all of one."""
+        version = self.get(model)
+        path = f"{API}/models/{version.name}/versions/{version.version}/evaluations"
+        return self._transport.list_items(ModelEvaluation, path, limit=limit)
 
     def versions(self, name: str) -> Sequence[ModelVersion]:
         """List all versions of a model, newest first."""

@@ -222,6 +222,42 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelEvaluation:
+    """Evaluation of a model version on a split of a dataset version."""
+
+    job: str
+    #: `name@version`, as the next one.
+    model: str
+    dataset: str
+    split: str
+    rows: int
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    #: Metrics of a trivial model.
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    #: 95 % confidence intervals.
+    intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    #: Expected calibration error (`ece`) and reliability diagram (`bins`) of a classifier.
+    calibration: Mapping[str, Any] | None = None
+    #: Reasons not to trust the model.
+    warnings: Sequence[str] = ()
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """A row where an evaluated model is wrong; `index` counts from 0 in the split."""
+
+    split: str
+    index: int
+    #: The row as an input of `predict`.
+    input: Mapping[str, Any] = field(default_factory=dict)
+    truth: Any = None
+    answer: Any = None
+    #: Probability of the answer, for tasks that choose a class.
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class PackageFile:
     """One file of a model package."""
 

@@ -32,6 +32,8 @@ class JobKind(StrEnum):
     IMPORT = "import"
     #: Write a model in the format of another library.
     EXPORT = "export"
+    #: Report how good a model is on a dataset.
+    EVALUATE = "evaluate"
 
 
 #: Kinds of jobs that make a dataset.

@@ -38,10 +38,11 @@ def _context(request: Request) -> Mapping[str, Any]:
     task = document.get("task")
     listed = report.mistakes(document)
     lines = report.metric_lines(document, read_catalog().tasks[task].metrics if task else {})
+    name = job.model_name or job.spec.get("model") or job.id
     return {
-        "title": f"Report on {job.model_name or job.id}",
+        "title": f"Report on {name}",
         "job_id": job.id,
-        "name": job.model_name or job.id,
+        "name": name,
         "dataset": job.spec.get("dataset"),
         "report": document,
         "lines": lines,

@@ -17,7 +17,7 @@ from ml.package.package import WEIGHTS
 from ml.tasks.base import embedding_graphs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ml.package.package import ModelPackage
     from ml.signals import Arrays, Run
@@ -47,6 +47,20 @@ def load(package: ModelPackage, *, device: str = "auto") -> Run:
     task = package.task()
     served = (network if task else network.without_head()).to(torch_device)
     return make_runner(served, task.graphs if task else embedding_graphs(network.backbones), device=torch_device)
+
+
+def load_forward(package: ModelPackage) -> Callable[[Arrays], Arrays]:
+    """Load the network of a package as training evaluates it.
+
+    The function turns a batch with targets into all outputs.
+    """
+    network = load_network(package)
+
+    def forward(batch: Arrays) -> Arrays:
+        with torch.no_grad():
+            return to_arrays(network(to_device(batch, torch.device("cpu"))))
+
+    return forward
 
 
 def make_runner(network: Network, graphs: Mapping[str, Sequence[str]], *, device: torch.device) -> Run:

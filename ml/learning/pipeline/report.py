@@ -30,7 +30,7 @@ class TrainingSection(TypedDict):
     trained_parameters: int
 
 
-class ReliabilityBin(TypedDict):
+class ReliabilityBinSection(TypedDict):
     """Rows whose confidence lies in one of 15 equal ranges."""
 
     #: Means over the rows.
@@ -39,24 +39,24 @@ class ReliabilityBin(TypedDict):
     count: int
 
 
-class Reliability(TypedDict):
+class ReliabilitySection(TypedDict):
     """Confidence of a classifier, compared with its accuracy."""
 
     #: Expected calibration error: mean over rows of the distance of confidence and accuracy of their bin.
     ece: float
-    bins: list[ReliabilityBin]
+    bins: list[ReliabilityBinSection]
 
 
-class CalibrationSection(Reliability):
+class CalibrationSection(ReliabilitySection):
     """Reliability of the probabilities that are served, and of those before the calibration."""
 
     temperature: NotRequired[float]
     #: Validation rows that the temperature was fitted to.
     fitted_rows: NotRequired[int]
-    before: NotRequired[Reliability]
+    before: NotRequired[ReliabilitySection]
 
 
-class LabelSets(TypedDict):
+class LabelSetsSection(TypedDict):
     """Sets of labels that `conformal` requests, on the rows of the report."""
 
     #: The requested fraction of rows whose set holds the true label, and the measured one.
@@ -85,7 +85,7 @@ class EvaluationReport(TypedDict):
     intervals: NotRequired[dict[str, tuple[float, float]]]
     #: Only for classifiers.
     calibration: NotRequired[CalibrationSection]
-    conformal: NotRequired[list[LabelSets]]
+    conformal: NotRequired[list[LabelSetsSection]]
     warnings: NotRequired[list[str]]
     #: Conditions under which a metric means something else than its name suggests.
     notes: NotRequired[list[str]]

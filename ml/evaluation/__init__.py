@@ -1,0 +1,1 @@
+"""Evaluation of packages on the rows of any dataset that fits."""

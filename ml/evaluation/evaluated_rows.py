@@ -1,0 +1,44 @@
+"""Rows of a split, with everything that an evaluation knows of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ml.encoders.base import take
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ml.data.dataset import DatasetSummary
+    from ml.data.rows import Rows
+    from ml.encoders.base import Column
+    from ml.metrics.base import Evaluation
+    from ml.signals import Run
+    from ml.tasks.base import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatedRows:
+    """Rows with their encoded columns, the outputs of the model, and their evaluation."""
+
+    task: Task
+    #: Runs the graphs of the package.
+    run: Run
+    summary: DatasetSummary
+    rows: Rows
+    #: What `Task.encode` returned for the rows.
+    columns: dict[str, Column]
+    #: What `Task.collect` returned for the rows.
+    outputs: dict[str, Column]
+    evaluation: Evaluation
+
+    @property
+    def has_one_output_per_row(self) -> bool:
+        """False where a row has several windows, or two rows are one comparison."""
+        counts = {len(column) for column in (*self.columns.values(), *self.outputs.values())}
+        return counts == {len(self.rows)}
+
+    def evaluate(self, indices: np.ndarray) -> Evaluation:
+        """Evaluate some of the rows, int [n], alone; requires `has_one_output_per_row`."""
+        return self.task.evaluate(take(self.outputs, indices), take(self.columns, indices), train=None)

@@ -1,0 +1,54 @@
+"""Prints the slices and mistakes of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+from plinth.cli.render import console, format_number, make_table
+
+if TYPE_CHECKING:
+    from plinth.client.types import Mistake
+
+SLICES_SHOWN = 8
+#: Characters of a text, or of a value, of a mistaken row.
+TEXT_SHOWN = 60
+
+
+def print_slices(slices: Sequence[Mapping[str, Any]]) -> None:
+    """Print the worst slices; those that are certainly worse than all rows are marked."""
+    if not slices:
+        return
+    table = make_table("column", "slice", "rows", str(slices[0]["metric"]), "95 % interval")
+    for part in slices[:SLICES_SHOWN]:
+        bounds = part.get("interval")
+        interval = f"{format_number(bounds[0])} to {format_number(bounds[1])}" if bounds else ""
+        value = format_number(part["metric_value"])
+        value = f"[yellow]{value}[/]" if part.get("is_worse") else value
+        name = f"{part['measure']} {part['value']}"
+        table.add_row(escape(part["column"]), escape(name), str(part["rows"]), value, interval)
+    console.print("\nThe worst slices")
+    console.print(table)
+
+
+def print_mistakes(mistakes: Sequence[Mistake]) -> None:
+    """Print mistaken rows, the surest first."""
+    if not mistakes:
+        return
+    table = make_table("row", "input", "answer", "truth", "confidence")
+    for mistake in mistakes:
+        confidence = "" if mistake.confidence is None else format_number(mistake.confidence)
+        cells = (_shorten_input(mistake.input), str(mistake.answer), str(mistake.truth))
+        table.add_row(str(mistake.index), *(escape(cell[:TEXT_SHOWN]) for cell in cells), confidence)
+    console.print(f"\nMistakes in the split {mistakes[0].split}; rows count from 0")
+    console.print(table)
+
+
+def _shorten_input(values: Mapping[str, Any]) -> str:
+    """Describe an input in a line; files are left out, as base64 says nothing."""
+    shown = {name: value for name, value in values.items() if name not in ("image", "audio", "pixels")}
+    if list(shown) == ["text"]:
+        return str(shown["text"])
+    return ", ".join(f"{name}: {value}" for name, value in shown.items())

@@ -1,0 +1,114 @@
+"""Jobs that use a registered model, in a real service: evaluations and their reports."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from plinth import APIError, Plinth
+from plinth.client.types import Job
+from tests.support.command import run_command
+from tests.support.stack import RunningStack
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
+
+DATA = "model-jobs"
+
+
+@pytest.fixture(scope="module")
+def client(stack: RunningStack) -> Any:
+    with stack.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def trained(client: Plinth, digits_zip: Path) -> Job:
+    """A model that was trained for a few steps, so that it makes mistakes."""
+    client.datasets.wait(client.datasets.upload(digits_zip, name=DATA).id)
+    schedule = {"epochs": 2, "min_steps": 1, "min_batches_per_epoch": 1, "batch_size": 32}
+    job = client.jobs.finetune(
+        DATA, model=DATA, task="image_classification", architecture="cnn", schedule=schedule, seed=3
+    )
+    return client.jobs.wait(job.id, timeout_seconds=200)
+
+
+@pytest.fixture(scope="module")
+def evaluation(client: Plinth, trained: Job) -> Job:
+    return client.jobs.wait(client.jobs.evaluate(DATA, DATA, split="test").id, timeout_seconds=100)
+
+
+def test_the_report_is_readable_at_the_job_the_model_and_the_dataset(
+    client: Plinth, trained: Job, evaluation: Job
+) -> None:
+    report, training = client.jobs.report(evaluation.id), client.jobs.report(trained.id)
+    (at_model,) = client.models.evaluations(DATA)
+    (at_dataset,) = client.datasets.evaluations(DATA)
+
+    assert evaluation.spec == {"kind": "evaluate", "model": f"{DATA}@1", "dataset": f"{DATA}@1", "split": "test"}
+    assert at_model == at_dataset
+    assert (at_model.job, at_model.model, at_model.split, at_model.rows) == (evaluation.id, f"{DATA}@1", "test", 60)
+    assert at_model.metrics == report["metrics"] == pytest.approx(training["metrics"], abs=1e-4)
+    assert report["calibration"]["ece"] == at_model.calibration["ece"]
+    assert {part["column"] for part in report["slices"]} == {"label"}
+    assert client.jobs.list(kind="evaluate", dataset=DATA)[0].id == evaluation.id
+
+
+def test_mistakes_are_rows_that_one_can_send_to_the_model(client: Plinth, evaluation: Job) -> None:
+    listed = client.jobs.report(evaluation.id)["mistakes"]
+    mistakes = client.datasets.mistakes(DATA, evaluation.id, limit=None)
+
+    assert [mistake.index for mistake in mistakes] == [row["index"] for row in listed["rows"]]
+    assert len(mistakes) == listed["count"]
+    for mistake in mistakes[:3]:
+        output = client.predict(DATA, mistake.input).output
+        assert output["label"] == mistake.answer != mistake.truth
+        assert output["confidence"] == pytest.approx(mistake.confidence, abs=1e-4)
+
+
+def test_label_sets_are_answered_over_http(client: Plinth, evaluation: Job) -> None:
+    (mistake, *_) = client.datasets.mistakes(DATA, evaluation.id)
+    wide = client.predict(DATA, mistake.input, parameters={"conformal": 0.9}).output
+    with pytest.raises(APIError, match="support a coverage of at most"):
+        client.predict(DATA, mistake.input, parameters={"conformal": 0.9999})
+
+    assert wide["label_set"][0] == wide["label"] == client.predict(DATA, mistake.input).output["label"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "message"),
+    [
+        ({"model": "nobody"}, "model", "there is no model named 'nobody'"),
+        ({"dataset": "nothing"}, "dataset", "there is no dataset named 'nothing'"),
+        ({"split": "holdout"}, "split", "test"),
+        ({"splits": "test"}, "splits", "split"),
+    ],
+)
+def test_an_evaluation_that_cannot_work_is_refused_at_once(
+    client: Plinth, trained: Job, changes: dict[str, str], path: str, message: str
+) -> None:
+    spec = {"kind": "evaluate", "model": DATA, "dataset": DATA, **changes}
+
+    with pytest.raises(APIError, match=message) as refusal:
+        client.jobs.submit(spec)
+
+    assert refusal.value.status == 422
+    assert [finding["path"] for finding in refusal.value.errors] == [path]
+
+
+def test_the_command_prints_slices_and_mistakes(stack: RunningStack, trained: Job) -> None:
+    process = run_command("evaluate", DATA, DATA, "--mistakes", "2", environment=stack.environment(), columns=120)
+    output = process.stdout
+
+    assert process.returncode == 0, process.stderr
+    assert "calibration: confidence and accuracy differ by" in output
+    assert "The worst slices" in output
+    assert "Mistakes in the split test" in output
+
+
+def test_the_pages_show_the_job_and_its_report(stack: RunningStack, evaluation: Job) -> None:
+    headers = {"Authorization": f"Bearer {stack.api_key}"}
+    for path, part in (("", evaluation.id), ("/report", f"Report on {DATA}@1"), ("/report.html", "accuracy")):
+        page = httpx2.get(f"{stack.url}/jobs/{evaluation.id}{path}", headers=headers)
+        assert page.status_code == 200
+        assert part in page.text
