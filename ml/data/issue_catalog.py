@@ -270,8 +270,8 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         'No column beside the target can be learned from. Name the columns: columns {"features": "height + weight"}.'
     ),
     "label_column_guessed": _warning(
-        "No column has a usual name of a label, so the only one with names of classes was taken. If another is right, "
-        'name it: columns {"label": "name"}.'
+        "No column has a usual name of a label, so this one is predicted. If another is right, name it: columns "
+        '{"label": "name"}, or --columns label=name.'
     ),
     "feature_omitted": _warning(
         "The column is not learned from. To use it, name its kind in the spec: "
@@ -325,9 +325,9 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "text_column_guessed": _warning(
         "No column has a usual name of a text, so the longest was taken. Name the right one by `columns`."
     ),
-    "label_not_named": _warning(
-        "Columns repeat few values, as labels do, but none has a usual name of a label, so the text alone was read. To "
-        'classify, name one: columns {"label": "name"}.'
+    "label_not_named": _error(
+        "Several columns repeat few values, as labels do, and none has a usual name of a label. Name one: columns "
+        '{"label": "name"}, or --columns label=name. To read the text alone, name the task text_generation.'
     ),
     "json_not_an_object": _error('Write one JSON object per line: {"text": "...", "label": "..."}.'),
     "json_in_a_list": _error(

@@ -8,6 +8,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ml.data.cell_values import to_number, to_value
 from ml.data.column_types import COLUMN_TYPES
 from ml.data.files.images import looks_like_image
 from ml.data.issues import DataRejected
@@ -91,6 +92,15 @@ def are_measured(cells: Sequence[Any]) -> bool:
     return any(not number.is_integer() for number in numbers) or len(set(numbers)) > MAX_CODES
 
 
+def repeat_values(cells: Sequence[Any]) -> bool:
+    """Return whether cells repeat few values.
+
+    They are at most `MAX_CODES`, each twice on average.
+    """
+    values = [str(cell).strip() for cell in cells if cell is not None and str(cell).strip()]
+    return 0 < len(set(values)) <= min(MAX_CODES, len(values) / 2)
+
+
 def kind_of_texts(cells: Sequence[str]) -> CellKind:
     """Judge the kind of a column by its cells.
 
@@ -98,7 +108,7 @@ def kind_of_texts(cells: Sequence[str]) -> CellKind:
     """
     if any(_holds_image(cell) for cell in cells):
         return "image"
-    return "number" if cells and sum(map(is_number, cells)) * 2 > len(cells) else "text"
+    return "number" if cells and sum(map(_reads_as_number, cells)) * 2 > len(cells) else "text"
 
 
 def is_number(cell: str) -> bool:
@@ -110,12 +120,27 @@ def is_number(cell: str) -> bool:
     return True
 
 
+def _reads_as_number(cell: str) -> bool:
+    """Return whether the cell is a number.
+
+    It may have a decimal comma, a currency or a percent sign.
+    """
+    return is_number(cell) or _parse_number(cell) is not None
+
+
 def _parse_number(cell: Any) -> float | None:
     try:
         number = float(cell)
     except (TypeError, ValueError, OverflowError):
-        return None
+        return _parse_written(cell) if isinstance(cell, str) else None
     return number if math.isfinite(number) else None
+
+
+def _parse_written(cell: str) -> float | None:
+    """Return the number of a text such as 1.234,5 or $1,200; None if it is missing or none."""
+    value = to_value(cell)
+    number = to_number(value, "number")
+    return to_number(value, "decimal_comma") if number is None else number
 
 
 def _is_pixel(cell: Any) -> bool:

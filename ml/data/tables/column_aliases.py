@@ -26,14 +26,14 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "image": ("image", "img", "picture", "photo"),
     "text": (
         *("text", "sentence", "review", "content", "document", "comment", "message", "body", "source", "src"),
-        *("caption", "transcription", "transcript", "tweet", "normalized_text", "utterance"),
+        *("caption", "transcription", "transcript", "tweet", "normalized_text", "utterance", "article"),
         *("completion", "response", "output", "answer", "chosen"),
     ),
     "prompt": ("prompt", "instruction", "question", "query", "input"),
     "target": ("target", "translation", "tgt", "reference"),
     "label": (
         *("label", "labels", "class", "target", "category", "y", "digit", "class_name", "class_label"),
-        *("sentiment", "polarity", "class_id", "label_id", "category_id", "class index", "class_index", "fine_label"),
+        *("sentiment", "polarity", "class_id", "label_id", "category_id", "class_index", "fine_label"),
     ),
     "objects": ("objects", "annotations", "boxes"),
     "audio": ("audio", "recording", "speech", "sound", "wav", "audio_bytes", "voice"),
@@ -47,6 +47,10 @@ SYSTEM_NAMES: Final = ("system", "system_prompt", "system_message")
 CONTEXT_NAMES: Final = ("input", "inputs", "context", "passage", "document")
 #: Usual names of an answer: beside a prompt they have precedence over other names of a text.
 ANSWER_NAMES: Final = ("completion", "response", "output", "answer", "chosen")
+#: Names of a label that writes out what a column of numbers codes: 0 and negative.
+WRITTEN_LABEL_NAMES: Final = ("label_text", "label_name", "class_name", "category_name", "label_str")
+#: Names of a label that judges what stands beside it, rather than sorts it by topic.
+JUDGMENT_NAMES: Final = ("label", "labels", "gold_label", "y", "target", "class")
 #: Names of two texts that are judged together, besides names that differ in a final 1 and 2, or a and b.
 PAIR_NAMES: Final = (
     *(("premise", "hypothesis"), ("question", "sentence"), ("question", "passage"), ("query", "passage")),
@@ -64,6 +68,20 @@ NON_DATA_NAME: Final = re.compile(
 )
 
 
+_CAMEL_CASE: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_SEPARATORS: Final = re.compile(r"[\W_]+")
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a column as usual names are written.
+
+    `Review Text` and `reviewText` become `review_text`.
+    """
+    stripped = name.strip()
+    plain = _SEPARATORS.sub("_", _CAMEL_CASE.sub("_", stripped)).strip("_").lower()
+    return plain or stripped.lower()
+
+
 def find_pair(names: list[str]) -> tuple[int, int] | None:
     """Return the positions in lower-case `names` of two texts that are judged together."""
     for first, second in PAIR_NAMES:
@@ -78,5 +96,12 @@ def find_pair(names: list[str]) -> tuple[int, int] | None:
 
 
 def position_of(canonical: str, names: list[str]) -> int | None:
-    """Return the position in lower-case `names` of a name of `canonical`."""
-    return next((names.index(alias) for alias in ALIASES[canonical] if alias in names), None)
+    """Return the position in lower-case `names` of a name of `canonical`.
+
+    A name such as `ticket_text` is one of a text, too.
+    """
+    aliases = [alias for alias in ALIASES[canonical] if alias in names]
+    if canonical == "text" and (not aliases or aliases[0] in ANSWER_NAMES):
+        texts = [name for name in names if name.endswith("_text") and name not in WRITTEN_LABEL_NAMES]
+        aliases = [*texts, *aliases]
+    return names.index(aliases[0]) if aliases else None

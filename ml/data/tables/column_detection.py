@@ -11,13 +11,16 @@ from ml.data.tables.column_aliases import (
     ANSWER_NAMES,
     CANONICAL_COLUMNS,
     CONTEXT_NAMES,
+    JUDGMENT_NAMES,
     SYSTEM_NAMES,
     TRANSLATION,
+    WRITTEN_LABEL_NAMES,
     find_pair,
 )
 from ml.data.tables.image_columns import detect_image_layout, has_images, is_audio
-from ml.data.tables.layout import CellColumn, ColumnQuery, Layout
+from ml.data.tables.layout import MAX_LISTED_NAMES, CellColumn, ColumnQuery, Layout
 from ml.data.tables.measurements import MAX_LABEL_CHARACTERS, detect_record_layout, has_measurements
+from ml.data.tables.target_columns import choose_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,11 +113,14 @@ def _apply_rules(query: ColumnQuery) -> Layout:
     usual = ("audio", "text", "speaker") if any(map(is_audio, query.columns)) else ("text", "target", "label")
     canonicals = tuple(dict.fromkeys([*(query.required or usual), *query.requested]))
     assigned: Assignment = {}
-    is_text_guessed = False
+    is_text_guessed = is_label_guessed = False
+    other_labels: tuple[int, ...] = ()
     for rule in RULES:
         detection = ColumnDetection(query, canonicals, assigned)
         if rule.applies(detection):
             is_text_guessed |= rule.assign is _assign_longest_text and len(detection.free_texts()) > 1
+            if rule.assign is _assign_likely_label:
+                is_label_guessed, other_labels = True, choose_label(query.columns, detection.free()).others
             changed = {**assigned, **rule.assign(detection)}
             assigned = {canonical: position for canonical, position in changed.items() if position is not None}
     query.check_complete([*(query.required or ("text",))], assigned)
@@ -124,6 +130,8 @@ def _apply_rules(query: ColumnQuery) -> Layout:
         {canonical: assigned[canonical] for canonical in order if canonical in assigned},
         joined=_find_joined(assigned),
         is_text_guessed=is_text_guessed,
+        is_label_guessed=is_label_guessed,
+        other_labels=other_labels,
     )
 
 
@@ -156,6 +164,19 @@ def _assign_by_name(detection: ColumnDetection) -> Assignment:
         if canonical not in assigned and position is not None and position not in assigned.values():
             assigned[canonical] = position
     return assigned
+
+
+def _has_written_label(detection: ColumnDetection) -> bool:
+    """Return whether the label is a number that another column writes out."""
+    label, query = detection.assigned.get("label"), detection.query
+    if label is None or "label" in query.requested or query.columns[label].kind != "number":
+        return False
+    written = query.position_by_names(WRITTEN_LABEL_NAMES)
+    return written is not None and written in detection.free() and query.columns[written].kind == "text"
+
+
+def _assign_written_label(detection: ColumnDetection) -> Mapping[str, int | None]:
+    return {"label": detection.query.position_by_names(WRITTEN_LABEL_NAMES)}
 
 
 def _has_target(detection: ColumnDetection) -> bool:
@@ -191,7 +212,7 @@ def _has_asked_prompt(detection: ColumnDetection) -> bool:
     assigned, query = detection.assigned, detection.query
     if not {"text", "prompt"} <= assigned.keys() or "prompt" in query.requested:
         return False
-    is_instruction = query.lower_names[assigned["prompt"]] == "instruction"
+    is_instruction = query.lower_names[assigned["prompt"]] in ("instruction", "question") and not _is_judged(detection)
     has_answer = query.position_by_names(ANSWER_NAMES) is not None
     return "label" not in assigned or (is_instruction and has_answer and "label" not in query.requested)
 
@@ -228,10 +249,17 @@ def _free_pair(detection: ColumnDetection) -> list[int]:
     """Return the positions of two texts that are judged together; empty without any."""
     used = {position for canonical, position in detection.assigned.items() if canonical != "text"}
     pair = find_pair(detection.query.lower_names) or ()
-    if not detection.required and pair and detection.query.lower_names[pair[1]] in ANSWER_NAMES:
+    is_answer = bool(pair) and detection.query.lower_names[pair[1]] in ANSWER_NAMES
+    if not detection.required and is_answer and not _is_judged(detection):
         return []  # rather a prompt and what answers it
     is_free = all(position not in used and detection.query.columns[position].kind == "text" for position in pair)
     return list(pair) if is_free else []
+
+
+def _is_judged(detection: ColumnDetection) -> bool:
+    """Return whether the label has a name of a judgment, rather than of a topic."""
+    label = detection.assigned.get("label")
+    return label is not None and detection.query.lower_names[label] in JUDGMENT_NAMES
 
 
 def _assign_pair(detection: ColumnDetection) -> Assignment:
@@ -291,6 +319,31 @@ def _assign_target(detection: ColumnDetection) -> Assignment:
     return {"target": detection.free()[0]}
 
 
+def _has_likely_labels(detection: ColumnDetection) -> bool:
+    """Return whether columns beside a text hold classes.
+
+    Several repeat few values, or one has a usual name of classes.
+    """
+    assigned, query = detection.assigned, detection.query
+    if not detection.is_open("label") or "text" not in assigned or assigned.keys() & {"target", "prompt"}:
+        return False
+    if "text" in query.requested and not detection.required:
+        return False  # the text alone is requested
+    choice = choose_label(query.columns, detection.free())
+    return len(detection.free()) > 1 and (choice.position is not None or bool(choice.others))
+
+
+def _assign_likely_label(detection: ColumnDetection) -> Assignment:
+    """Assign the likeliest label; raises `DataRejected` if several columns are equally likely."""
+    query = detection.query
+    choice = choose_label(query.columns, detection.free())
+    if choice.position is None:
+        listed = ", ".join(query.names[index] for index in choice.others[:MAX_LISTED_NAMES])
+        text = query.names[detection.assigned["text"]]
+        raise DataRejected("label_not_named", actual=listed, expected=f"one of them as the label of {text}")
+    return {"label": choice.position}
+
+
 def _is_last_free_a_target(detection: ColumnDetection) -> bool:
     column = detection.last_free()
     return detection.query.required is None and column is not None and column.is_distinct and _holds_sentences(column)
@@ -313,6 +366,7 @@ def _holds_sentences(column: CellColumn) -> bool:
 RULES: Final = (
     DetectionRule("chosen by the user", lambda detection: bool(detection.query.requested), _assign_requests),
     DetectionRule("usual column name", lambda detection: detection.query.has_header, _assign_by_name),
+    DetectionRule("names of coded classes", _has_written_label, _assign_written_label),
     DetectionRule("languages of a translation", _has_target, _assign_languages),
     DetectionRule("two texts to be judged together", _may_be_pair, _assign_pair),
     DetectionRule("prompt before a text", _may_have_prompt, _assign_prompt),
@@ -322,6 +376,7 @@ RULES: Final = (
     DetectionRule("two columns of distinct sentences in their order", _are_two_sentences, _assign_two_sentences),
     DetectionRule("longest text", _can_assign_text, _assign_longest_text),
     DetectionRule("first free column is the required target", _can_assign_target, _assign_target),
+    DetectionRule("column of classes beside a text", _has_likely_labels, _assign_likely_label),
     DetectionRule("last free column of distinct sentences is the target", _is_last_free_a_target, _assign_target),
     DetectionRule("last free column is the label", _can_assign_label, _assign_label),
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ml.data.issues import DataRejected
-from ml.data.tables.column_aliases import ALIASES, NON_DATA_NAME, position_of
+from ml.data.tables.column_aliases import ALIASES, NON_DATA_NAME, plain_name, position_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,6 +40,8 @@ class CellColumn:
     holds_pixels: bool = False
     #: Whether the inspected cells are measured rather than counted or coded: fractions, or many different numbers.
     is_measured: bool = False
+    #: Whether the inspected cells repeat few values, as those of classes do.
+    repeats_values: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,10 @@ class Layout:
     joined: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     #: Names of the columns of a record, unlike each other; their positions are `joined["features"]`.
     record_names: tuple[str, ...] = ()
-    #: Whether the label was chosen as the only column of class names.
+    #: Whether the column to predict was chosen without a request or a usual name of a label.
     is_label_guessed: bool = False
+    #: Positions of other columns that may be the one to predict, if it was guessed.
+    other_labels: tuple[int, ...] = ()
     #: Whether the text was chosen among several columns by its length alone.
     is_text_guessed: bool = False
     #: Height, width and channels of the image in `pixels`.
@@ -193,7 +197,7 @@ class ColumnQuery:
     @property
     def lower_names(self) -> list[str]:
         """Names of the columns, to be compared with usual names."""
-        return [column.name.strip().lower() for column in self.columns]
+        return [plain_name(column.name) for column in self.columns]
 
     @property
     def names(self) -> list[str]:

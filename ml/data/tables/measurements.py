@@ -8,6 +8,7 @@ from ml.data.issues import DataRejected
 from ml.data.tables.column_aliases import ALIASES, NON_DATA_NAME, find_pair
 from ml.data.tables.image_columns import is_audio
 from ml.data.tables.layout import FEATURES, MAX_LISTED_NAMES, CellColumn, ColumnQuery, Layout
+from ml.data.tables.target_columns import TargetChoice, choose_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,8 @@ MIN_FEATURES: Final = 3
 LABEL: Final = "label"
 VALUE: Final = "value"
 _TARGETS: Final = (LABEL, VALUE, "target")
+#: Columns of a table that has nothing but x and y.
+_COLUMNS_OF_A_CURVE: Final = 2
 
 
 def has_measurements(query: ColumnQuery) -> bool:
@@ -50,7 +53,9 @@ def detect_record_layout(query: ColumnQuery) -> Layout:
 
     Raises `DataRejected` if the target is not known.
     """
-    position, is_guessed = _target_position(query)
+    choice, is_guessed = _choose_target(query)
+    position = choice.position
+    assert position is not None, "a table without a target is rejected"
     canonical = _target_kind(query, position)
     positions = _feature_positions(query, position)
     if not positions:
@@ -60,6 +65,7 @@ def detect_record_layout(query: ColumnQuery) -> Layout:
         joined={FEATURES: positions},
         record_names=_unique_names([query.names[index] for index in positions], positions),
         is_label_guessed=is_guessed,
+        other_labels=choice.others,
     )
 
 
@@ -97,29 +103,47 @@ def _holds_classes(column: CellColumn) -> bool:
     return column.kind == "text" and not column.is_distinct and column.mean_characters <= MAX_LABEL_CHARACTERS
 
 
-def _target_position(query: ColumnQuery) -> tuple[int, bool]:
-    """Return the position of the target, and whether it was guessed.
+def _choose_target(query: ColumnQuery) -> tuple[TargetChoice, bool]:
+    """Return the column to predict, and whether it was guessed.
 
-    It is requested, has a usual name, or is the only column with names of classes.
+    It is requested, has a usual name, or is the only column with names of classes and the last. Elsewhere such a column
+    may be a feature, as the city of a house is.
     """
     for canonical in _TARGETS:
         if canonical in query.requested:
-            return query.position(query.requested[canonical]), False
+            return TargetChoice(query.position(query.requested[canonical])), False
     is_number_required = query.required is not None and VALUE in query.required
     for canonical in (VALUE, LABEL) if is_number_required else (LABEL, VALUE):
         position = query.position_by_alias(canonical)
-        if position is not None:
-            return position, False
+        if position is not None and not _is_coordinate(query, position):
+            return TargetChoice(position), False
+    free = [
+        index
+        for index, column in enumerate(query.columns)
+        if column.kind != "other" and not (is_number_required and column.kind != "number")
+    ]
+    choice = choose_outcome(query.columns, free) if query.has_header else TargetChoice(None)
+    if choice.position is not None:
+        return choice, True
     classes = [
         index
         for index, column in enumerate(query.columns)
         if _holds_classes(column) and column.mean_characters and not _is_row_number(column)
     ]
-    if len(classes) == 1 and not is_number_required:
-        return classes[0], True
+    if len(classes) == 1 and classes[0] == len(query.columns) - 1 and not is_number_required:
+        return TargetChoice(classes[0]), True
     listed = ", ".join(query.names[:MAX_LISTED_NAMES]) + (", ..." if len(query.names) > MAX_LISTED_NAMES else "")
     aliases = ", ".join(ALIASES[VALUE if is_number_required else LABEL][:4])
     raise DataRejected("target_not_named", actual=f"columns {listed}", expected=f"a column named {aliases}")
+
+
+def _is_coordinate(query: ColumnQuery, position: int) -> bool:
+    """Return whether a column is the y of a place.
+
+    An x and more columns stand beside it.
+    """
+    names = query.lower_names
+    return names[position] == "y" and "x" in names and len(names) > _COLUMNS_OF_A_CURVE
 
 
 def _target_kind(query: ColumnQuery, position: int) -> str:

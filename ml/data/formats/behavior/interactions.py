@@ -31,7 +31,7 @@ from ml.data.issues import DataRejected, IssueLog, Location
 from ml.data.limits import Limits
 from ml.data.locations import Locations
 from ml.data.tables.cells import is_number
-from ml.data.tables.column_aliases import ALIASES as TABLE_ALIASES
+from ml.data.tables.column_aliases import plain_name, position_of
 from ml.data.tables.dialects import DELIMITERS
 from ml.data.tables.manifests import check_width
 from ml.data.tables.records import Dialect, Record, read_records
@@ -451,7 +451,7 @@ def _are_log_columns(names: Sequence[str]) -> bool:
 
     Product reviews, for example, are texts.
     """
-    has_text = any(name.strip().lower() in TABLE_ALIASES["text"] for name in names)
+    has_text = position_of("text", [plain_name(name) for name in names]) is not None
     return not has_text and {"user", "item"} <= find_fields(names).keys()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from ml.data.files.upload import parse_split
 from ml.data.formats.base import Batch
 from ml.data.issues import DataRejected
+from ml.data.tables.column_aliases import plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -105,7 +106,7 @@ def find_memberships(
         groups = [
             index
             for index, (column, cells) in enumerate(zip(columns, samples, strict=True))
-            if _is_group(column.name, cells) and index != split
+            if _is_group(column.name, cells) and index != split and not _holds_class_names(column, cells)
         ]
         groups = [index for index in groups if columns[index].name not in used and index + 1 not in used]
         group = next(iter(groups), None)
@@ -145,6 +146,15 @@ def _is_group(name: str, cells: Sequence[Any]) -> bool:
     if bare in _OPEN_WORDS:
         return len(set(map(str, cells))) >= _MIN_GROUPS
     return bare in _GROUP_WORDS or bool(_GROUP_NAME.fullmatch(bare))
+
+
+def _holds_class_names(column: CellColumn, cells: Sequence[Any]) -> bool:
+    """Return whether a column called `group` holds names of classes.
+
+    It repeats few words without a number, as the teams of a help desk.
+    """
+    has_numbers = any(character.isdigit() for cell in cells for character in str(cell))
+    return plain_name(column.name) == GROUP and column.repeats_values and not has_numbers
 
 
 def _take(batch: Batch, rows: list[int]) -> Batch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ml.data.formats.base import Format
 from ml.data.formats.tables._memberships import Memberships, find_memberships, hide, without_memberships
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 
     from ml.data.files.upload import UploadedFile
     from ml.data.tables.layout import CellColumn, Layout
-
-
-#: Columns that are learned from a text.
-_TARGETS: Final = frozenset({"label", "target", "prompt", "audio", "image"})
-#: Mean length of the cells of a label that nobody named.
-_MAX_LABEL_CHARACTERS: Final = 24
 
 
 class TableFormat(Format):
@@ -68,15 +62,18 @@ class TableFormat(Format):
         if layout.is_text_guessed:
             self.issues.add("text_column_guessed", at=at, actual=f"text = {names['text']}")
         if layout.is_label_guessed:
-            self.issues.add("label_column_guessed", at=at, actual=f"label = {names['label']}")
+            target = "value" if "value" in names else "label"
+            others = ", ".join(columns[index].name for index in layout.other_labels)
+            self.issues.add(
+                "label_column_guessed",
+                at=at,
+                actual=f"{target} = {names[target]}",
+                expected=f"or {others}" if others else None,
+            )
         if any(
             len(layout.positions_of(canonical)) > 1 and canonical not in ("prompt", FEATURES) for canonical in names
         ):
             self.issues.add("columns_joined", at=at, actual=read_line)
-        is_text_alone = "text" in layout.columns and not layout.columns.keys() & _TARGETS
-        labels = [column.name for column in columns if _may_be_label(column, unread)]
-        if self.required_columns is None and is_text_alone and labels:
-            self.issues.add("label_not_named", at=at, actual=", ".join(labels), expected=f"read: {read_line}")
         for name in unread:
             at = Location(file=source.name, column=name)
             # Columns that number the rows bring nothing to learn.
@@ -84,9 +81,3 @@ class TableFormat(Format):
             self.issues.add(
                 code, at=at, actual=f"not read: {name or 'a column without a name'}", expected=f"read: {read_line}"
             )
-
-
-def _may_be_label(column: CellColumn, unread: Sequence[str]) -> bool:
-    """Return whether an unread column repeats short values, as labels do."""
-    is_short = column.kind in ("text", "number") and column.mean_characters <= _MAX_LABEL_CHARACTERS
-    return is_short and not column.is_distinct and column.name in unread and not NON_DATA_NAME.fullmatch(column.name)

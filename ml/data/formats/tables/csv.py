@@ -30,6 +30,7 @@ from ml.data.tables.cells import (
     is_number,
     kind_of_texts,
     read_cells,
+    repeat_values,
 )
 from ml.data.tables.column_aliases import CANONICAL_COLUMNS
 from ml.data.tables.dialects import DELIMITERS
@@ -358,6 +359,7 @@ def _describe_column(name: str, cells: Sequence[str]) -> CellColumn:
         are_references(cells),
         are_pixels(cells),
         are_measured(cells),
+        repeat_values(cells),
     )
 
 

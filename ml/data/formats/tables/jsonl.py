@@ -22,6 +22,7 @@ from ml.data.tables.cells import (
     are_references,
     kind_of_texts,
     read_cells,
+    repeat_values,
 )
 from ml.data.tables.column_aliases import TRANSLATION
 from ml.data.tables.layout import CellColumn
@@ -200,4 +201,5 @@ def _describe_column(name: str, cells: Sequence[Any]) -> CellColumn:
         are_references(cells),
         are_pixels(cells),
         kind == "number" and are_measured(cells),
+        kind != "other" and repeat_values(cells),
     )

@@ -27,6 +27,7 @@ from ml.data.tables.cells import (
     are_references,
     kind_of_texts,
     read_cells,
+    repeat_values,
 )
 from ml.data.tables.class_labels import (
     column_class_names,
@@ -198,11 +199,23 @@ def _sample_texts(file: pq.ParquetFile, columns: Sequence[CellColumn]) -> list[l
 
 def _describe_cells(column: CellColumn, cells: Sequence[Any]) -> CellColumn:
     if column.kind == "number":
-        return replace(column, holds_pixels=are_pixels(cells), is_measured=are_measured(cells))
+        return replace(
+            column,
+            holds_pixels=are_pixels(cells),
+            is_measured=are_measured(cells),
+            repeats_values=repeat_values(cells),
+        )
     texts = ["" if cell is None else str(cell) for cell in cells]
     kind: CellKind = "image" if kind_of_texts(texts) == "image" else column.kind
     mean_characters = sum(map(len, texts)) / max(1, len(texts))
-    return CellColumn(column.name, kind, mean_characters, are_distinct(texts), are_references(texts))
+    return CellColumn(
+        column.name,
+        kind,
+        mean_characters,
+        are_distinct(texts),
+        are_references(texts),
+        repeats_values=repeat_values(texts),
+    )
 
 
 def _cell_kind(type: pa.DataType) -> CellKind:

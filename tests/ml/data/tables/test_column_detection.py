@@ -13,14 +13,25 @@ TRANSLATION = {"text": "text", "target": "text"}
 
 
 def make_columns(*columns):
-    """Make text columns of (name, mean characters); a third value marks distinct cells."""
-    return [CellColumn(name, "text", characters, bool(distinct)) for name, characters, *distinct in columns]
+    """Make text columns of (name, mean characters), and columns of numbers from a name.
+
+    A third value marks distinct cells.
+    """
+    return [
+        CellColumn(column, "number")
+        if isinstance(column, str)
+        else CellColumn(column[0], "text", column[1], any(column[2:]))
+        for column in columns
+    ]
 
 
 #: Rule -> columns, requested columns, required columns, whether the file has a header, expected positions.
 CASES = {
     "chosen by the user": ([("a", WORD), ("b", SENTENCE)], {"text": "a"}, TEXT, True, {"text": 0}),
     "usual column name": ([("notes", SENTENCE), ("review", WORD)], {}, TEXT, True, {"text": 1}),
+    "names of coded classes": (
+        [("text", SENTENCE), "label", ("label_text", WORD)], {}, LABELED, True, {"text": 0, "label": 2},
+    ),
     "languages of a translation": (
         [("translation.en", WORD), ("translation.de", WORD)], {}, TRANSLATION, True, {"text": 0, "target": 1},
     ),
@@ -45,6 +56,9 @@ CASES = {
     "longest text": ([("1", WORD), ("2", SENTENCE)], {}, TEXT, False, {"text": 1}),
     "first free column is the required target": (
         [("1", SENTENCE), ("text", SENTENCE)], {}, TRANSLATION, True, {"text": 1, "target": 0},
+    ),
+    "column of classes beside a text": (
+        [("remark", SENTENCE), ("status", WORD), ("intent", WORD)], {}, None, True, {"text": 0, "label": 2},
     ),
     "last free column of distinct sentences is the target": (
         [("1", SENTENCE), ("2", SENTENCE - 1, True)], {}, None, False, {"text": 0, "target": 1},

@@ -468,16 +468,22 @@ def test_names_of_pixels_are_pixels(tmp_path, name):
     assert np.array_equal(imported_rows(tmp_path).columns["image"].array, IMAGES)
 
 
-def test_a_table_that_could_be_two_things_is_reported_with_what_was_read(tmp_path):
+@pytest.mark.parametrize("groups", [3, 6])
+def test_a_table_that_could_be_two_things_is_classified_and_names_the_other_reading(tmp_path, groups):
+    teams = ["Billing", "Network", "Hardware", "Access", "Software", "Other"][:groups]
     lines = [
-        f"{row},Subject {row * 7 % 60},my printer {row} prints only {row * 11},{row % 3},{('high', 'low')[row % 2]}"
+        f"{row},Subject {row * 7 % 60},my printer {row} prints {row * 11},{teams[row % groups]},{row % 2 and 'high'}"
         for row in range(60)
     ]
     data = "\n".join(["id,subject,description,group,priority", *lines]).encode()
     report = upload(tmp_path / "guessed", {"tickets.csv": data})
-    assert {"label_not_named", "text_column_guessed", "fields_not_read", "details_not_read"} <= codes(report)
-    assert sample(report, "label_not_named")["found"] == "group, priority"
-    assert report.reading == "read: text = description; not read: subject, group, priority, id"
-    chosen = upload(tmp_path / "chosen", {"tickets.csv": data}, columns={"text": "description", "label": "group"})
-    assert chosen.reading == "read: text = description, label = group; not read: subject, priority, id"
+    assert (report.state, report.guess.task) == ("ready", "text_classification")
+    assert sample(report, "label_column_guessed") == {
+        "file": "tickets.csv", "found": "label = group", "expected": "or priority",
+    }  # fmt: skip
+    assert report.reading == "read: text = description, label = group; not read: subject, priority, id"
+    chosen = upload(tmp_path / "chosen", {"tickets.csv": data}, columns={"text": "description", "label": "priority"})
+    assert chosen.reading == "read: text = description, label = priority; not read: subject, group, id"
     assert sample(chosen, "details_not_read")["column"] == "id"
+    alone = upload(tmp_path / "alone", {"tickets.csv": data}, columns={"text": "description"})
+    assert alone.guess.task == "text_generation"
