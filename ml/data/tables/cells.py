@@ -95,7 +95,7 @@ def are_measured(cells: Sequence[Any]) -> bool:
 def repeat_values(cells: Sequence[Any]) -> bool:
     """Return whether cells repeat few values.
 
-    They are at most `MAX_CODES`, each twice on average.
+    These are at most `MAX_CODES`, each twice on average.
     """
     values = [str(cell).strip() for cell in cells if cell is not None and str(cell).strip()]
     return 0 < len(set(values)) <= min(MAX_CODES, len(values) / 2)
@@ -137,7 +137,10 @@ def _parse_number(cell: Any) -> float | None:
 
 
 def _parse_written(cell: str) -> float | None:
-    """Return the number of a text such as 1.234,5 or $1,200; None if it is missing or none."""
+    """Return the number of a text such as 1.234,5 or $1,200.
+
+    None if it is missing or none.
+    """
     value = to_value(cell)
     number = to_number(value, "number")
     return to_number(value, "decimal_comma") if number is None else number
