@@ -248,8 +248,10 @@ def _may_be_pair(detection: ColumnDetection) -> bool:
 def _free_pair(detection: ColumnDetection) -> list[int]:
     """Return the positions of two texts that are judged together; empty without any."""
     used = {position for canonical, position in detection.assigned.items() if canonical != "text"}
-    pair = find_pair(detection.query.lower_names) or ()
-    is_answer = bool(pair) and detection.query.lower_names[pair[1]] in ANSWER_NAMES
+    pair = find_pair(detection.query.lower_names)
+    if pair is None:
+        return []
+    is_answer = detection.query.lower_names[pair[1]] in ANSWER_NAMES
     if not detection.required and is_answer and not _is_judged(detection):
         return []  # rather a prompt and what answers it
     is_free = all(position not in used and detection.query.columns[position].kind == "text" for position in pair)
