@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from app.catalog import routes as catalog
 from app.datasets import routes as datasets
 from app.dependencies import first_key, replace_first_key, serving_limits
+from app.disk import routes as disk
 from app.event_log import EventLogger
 from app.health import routes as health
 from app.http import access_log, errors, validation
@@ -51,6 +52,7 @@ ROUTERS = (
     predict.router,
     keys.router,
     health.router,
+    disk.router,
 )
 
 #: Interval at which expired uploads are deleted.

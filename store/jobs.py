@@ -171,13 +171,6 @@ def _conditions(matching: JobFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def needs_blob(session: Session, key: str) -> bool:
-    """Return whether a queued or running import reads files below `key`."""
-    unfinished = select(Job.spec).where(Job.kind == JobKind.IMPORT, Job.state.in_(("queued", "running")))
-    source_keys = [spec["source"]["key"] for spec in session.scalars(unfinished) if "source" in spec]
-    return any(source_key.startswith(f"{key}/") for source_key in source_keys)
-
-
 def count_by_state(session: Session, *, with_validations: bool = True) -> dict[str, int]:
     """Return the number of jobs in each state that has any."""
     query = select(Job.state, func.count()).where(Job.deleted_at.is_(None))

@@ -43,6 +43,17 @@ class StoreSettings(BaseSettings):
     #: Free space below which nothing new is stored (507).
     free_space_floor_bytes: int = Field(256 << 20, ge=0)
 
+    #: Time after which the checkpoints of an ended job are deleted; its model stays.
+    checkpoint_retention_days: float = Field(1.0, ge=0)
+    #: Time after which the files of a rejected dataset or an imported model are deleted; a ready dataset keeps them.
+    upload_retention_days: float = Field(7.0, ge=0)
+    #: Time after which an export of a model is deleted; it can be exported again.
+    export_retention_days: float = Field(30.0, ge=0)
+    #: Time after which the log file of an ended job is deleted.
+    log_retention_days: float = Field(30.0, ge=0)
+    #: Time after which the progress events and log lines of an ended job are deleted; curves and report stay.
+    event_retention_days: float = Field(90.0, ge=0)
+
     @model_validator(mode="after")
     def _fill_defaults(self) -> StoreSettings:
         self.home = self.home.expanduser().absolute()

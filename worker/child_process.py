@@ -56,13 +56,14 @@ def _filter_environment(prefixes: tuple[str, ...], *, without: tuple[str, ...]) 
 class ChildProcess:
     """The process `python -m module arguments`.
 
-    Leaving the context kills what is left of its process group.
+    Leaving the context kills what is left of its process group, and deletes an empty log.
     """
 
     def __init__(self, module: str, *arguments: str, environment: Mapping[str, str], log: Path) -> None:
         self.requests: set[bytes] = set()
         self.was_killed = False
         self._leave_requested_at: float | None = None
+        self._log = log
         self._channel = control_channel.SupervisorEnd()
         descriptor = self._channel.child_descriptor
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -137,3 +138,6 @@ class ChildProcess:
         self._kill_group()
         self._process.wait()
         self._channel.close()
+        with contextlib.suppress(FileNotFoundError):
+            if not self._log.stat().st_size:
+                self._log.unlink()

@@ -1,72 +1,41 @@
-"""Garbage collection: deletes files that no row refers to.
+"""Garbage collection: deletes expired items of disk space, scratch folders and uploads.
 
-Blobs are deleted only after a day: a younger one may be a published model whose row is about to be written.
+Everything on this machine alone is collected by every worker, the rest by the oldest one.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-import time
-from typing import TYPE_CHECKING
 
-from store import datasets, jobs, models, uploads
-from store.blobs import blobs
+from store import disk, jobs, uploads
 from store.database import reading, transaction
 from store.errors import NotFound
 from store.settings import store_settings
 from worker.run_folder import all_run_folders
 
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
 log = logging.getLogger(__name__)
-
-DAY_SECONDS = 86_400
-COLLECTED_PREFIXES = ("models", "datasets", "runs", "imports", "exports")
 
 
 def collect_garbage() -> None:
-    """Delete unreferenced blobs, scratch folders of ended runs, and expired uploads."""
-    for key in _old_keys():
-        with reading() as session:
-            is_referenced = _is_referenced(session, key)
-        if not is_referenced:
-            log.info("no row refers to %s: deleted", key)
-            blobs().delete(key)
-    _delete_scratch_folders()
+    """Delete expired blobs, events and uploads that all workers share."""
+    _clean([kind for kind in disk.KINDS if kind not in disk.LOCAL_KINDS])
     with transaction() as session:
         expired = uploads.expire(session)
     for upload_id in expired:
         (store_settings().home / "incoming" / upload_id).unlink(missing_ok=True)
 
 
-def _old_keys() -> set[str]:
-    """Return the `prefix/id` keys that are a day old or more.
-
-    An id holds its time (RFC 9562, section 5.7).
-    """
-    limit_milliseconds = (time.time() - DAY_SECONDS) * 1000
-    keys = {"/".join(path.split("/")[:2]) for prefix in COLLECTED_PREFIXES for path in blobs().keys(prefix)}
-    return {key for key in keys if int(key.rpartition("_")[2][:12], 16) < limit_milliseconds}
+def collect_local_garbage() -> None:
+    """Delete expired log files, and scratch folders of ended runs, on this machine."""
+    _clean(disk.LOCAL_KINDS)
+    _delete_scratch_folders()
 
 
-def _is_referenced(session: Session, key: str) -> bool:
-    prefix, _, identifier = key.partition("/")
-    try:
-        match prefix:
-            case "models":
-                return models.version(session, identifier).key == key
-            case "datasets":
-                return datasets.get(session, identifier).key == key
-            case "exports":
-                return models.version(session, identifier).id == identifier
-            case "imports":
-                return jobs.needs_blob(session, key)
-            case _:
-                return jobs.get(session, identifier).state in ("queued", "running")
-    except NotFound:
-        return False
+def _clean(kinds: list[str] | tuple[str, ...]) -> None:
+    for kind, items in disk.clean(kinds).items():
+        for item in items:
+            log.info("deleted %s of %d bytes from %s: no longer needed", item.name, item.bytes, kind)
 
 
 def _delete_scratch_folders() -> None:

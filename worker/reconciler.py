@@ -1,7 +1,7 @@
 """The reconciler: requeues runs whose lease has expired, and sends lost notifications again.
 
-Every worker does so: rows are locked while they change, so that two workers never handle the same one. Garbage is
-collected by the oldest worker alone.
+Every worker does so: rows are locked while they change, so that two workers never handle the same one. Garbage that
+they share is collected by the oldest worker alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from store import jobs, workers
 from store.database import transaction
 from store.errors import BrokerUnavailable
 from store.notifications import notify, queue_length
-from worker.garbage_collection import collect_garbage
+from worker.garbage_collection import collect_garbage, collect_local_garbage
 from worker.retry import DATABASE_ERRORS, driver_error
 
 if TYPE_CHECKING:
@@ -76,9 +76,11 @@ class Reconciler:
         for job_id in expired:
             log.warning("%s: its worker stopped renewing the lease; the job is queued again", job_id)
         self._notify_due_jobs()
-        if is_oldest and time.monotonic() - self._collected_at >= GARBAGE_COLLECTION_SECONDS:
+        if time.monotonic() - self._collected_at >= GARBAGE_COLLECTION_SECONDS:
             self._collected_at = time.monotonic()
-            collect_garbage()
+            collect_local_garbage()
+            if is_oldest:
+                collect_garbage()
 
     def _notify_due_jobs(self) -> None:
         try:

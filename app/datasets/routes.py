@@ -298,14 +298,14 @@ def list_finding_rows(
     responses={202: {"links": links.DATASET}, **problem_responses("not_found", "conflict", "invalid_spec")},
 )
 def derive_dataset(
-    dataset: DatasetReference, request: DeriveBody, session: SessionDep, once: IdempotentRequestDep
+    dataset: DatasetReference, request: DeriveBody, session: SessionDep, blobs: BlobsDep, once: IdempotentRequestDep
 ) -> Response:
     """Make the next version of a dataset by operations on its rows.
 
     The dataset stays as it is. A job applies the operations, and checks the rows as those of an upload: wait until the
     new version is ready, and read its report. A rejected upload is read again with `leave_out_bad_rows`.
     """
-    return service.derive(session, dataset, request, once)
+    return service.derive(session, dataset, request, once, blobs=blobs)
 
 
 @router.get(

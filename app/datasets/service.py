@@ -125,10 +125,18 @@ def check_names(options: DatasetOptions, catalog: Catalog) -> None:
         raise SpecError.of(findings)
 
 
-def derive(session: Session, reference: str, request: DatasetDerive, once: IdempotentRequest) -> Response:
-    """Create the next version of a dataset; raises `SpecError` with every fault of the operations."""
+def derive(
+    session: Session, reference: str, request: DatasetDerive, once: IdempotentRequest, *, blobs: Blobs
+) -> Response:
+    """Create the next version of a dataset.
+
+    Raises:
+        Conflict: The dataset is not checked yet, or the upload to read again is deleted.
+        SpecError: Operations cannot be applied; it has every fault.
+    """
     source = datasets.get(session, reference)
     operations, others = check_derivation(session, source, request)
+    _require_upload(session, source, blobs)
 
     def create() -> Created:
         license = combine_licenses([source.license, *(row.license for row in others.values())])
@@ -167,6 +175,16 @@ def check_derivation(
     if findings:
         raise SpecError.of(findings)
     return [operation.model_dump(mode="json", exclude_none=True) for operation in pinned], others
+
+
+def _require_upload(session: Session, source: DatasetRow, blobs: Blobs) -> None:
+    """Raise `Conflict` if the files of a rejected dataset are deleted."""
+    spec = datasets.import_spec(session, source.id) if source.state == "rejected" else None
+    if spec is not None and not all(blobs.exists(item["key"]) for item in spec["sources"]):
+        raise Conflict(
+            f"the files of {datasets.reference_of(source)} were deleted, which happens some days after a rejection "
+            "(PLINTH_UPLOAD_RETENTION_DAYS); upload them again"
+        )
 
 
 def find_ready(session: Session, reference: str, findings: list[Finding], *, path: str) -> DatasetRow | None:

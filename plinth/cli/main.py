@@ -16,6 +16,7 @@ from plinth.cli.commands import datasets, jobs, keys, models
 from plinth.cli.commands.catalog import catalog
 from plinth.cli.commands.context import AsJson, connect, print_json
 from plinth.cli.commands.evaluate import evaluate
+from plinth.cli.commands.gc import gc
 from plinth.cli.commands.predict import predict
 from plinth.cli.commands.train import train, watch
 from plinth.cli.commands.upload import upload
@@ -159,6 +160,7 @@ app.command()(watch)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(catalog)
+app.command()(gc)
 
 
 @app.command()

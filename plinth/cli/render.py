@@ -93,6 +93,12 @@ def format_size(size_bytes: float | None) -> str:
     return f"{size_bytes:.1f} TB"
 
 
+def format_count(count: float, noun: str) -> str:
+    """Format a number of things: `1 job`, `3 jobs`."""
+    shown = f"{count:g}" if isinstance(count, float) else f"{count:,}"
+    return f"{shown} {noun}{'' if count == 1 else 's'}"
+
+
 def format_number(value: Any) -> str:
     """Format a metric with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

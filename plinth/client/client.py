@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from plinth.client import home
 from plinth.client.datasets import Datasets
+from plinth.client.disk import Disk
 from plinth.client.errors import PlinthError
 from plinth.client.jobs import Jobs
 from plinth.client.keys import Keys
@@ -42,6 +43,7 @@ class Plinth:
         self.jobs = Jobs(self._transport)
         self.models = Models(self._transport)
         self.keys = Keys(self._transport)
+        self.disk = Disk(self._transport)
 
     @property
     def url(self) -> str:

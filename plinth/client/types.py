@@ -350,6 +350,48 @@ class Key:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DiskPart:
+    """Space that one kind of content takes, and the expired part of it."""
+
+    kind: str
+    count: int
+    bytes: int
+    summary: str = ""
+    #: Variable that sets the retention; None: deleted by its owner alone.
+    setting: str | None = None
+    retention_days: float | None = None
+    expired_count: int = 0
+    expired_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskSpace:
+    """Space of the service by kind, and the free space of its disk."""
+
+    free_bytes: int
+    total_bytes: int
+    kinds: Sequence[DiskPart] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeletedPart:
+    """Items of one kind that a clean-up deleted."""
+
+    kind: str
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskCleaned:
+    """Result of a clean-up."""
+
+    deleted: Sequence[DeletedPart] = ()
+    #: Bytes of all kinds together.
+    bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
     """Outputs of a model: one for each input, in the same order."""
 

@@ -74,7 +74,10 @@ class Blobs(Protocol):
         """Delete a file or a tree; no error if it does not exist."""
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Yield the files under a prefix, also those of incomplete trees, for garbage collection."""
+        """Yield the files under a prefix, also those of incomplete trees."""
+
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yield the files under a prefix, as `keys` does, with their bytes."""
 
     def check(self) -> str:
         """Write and read a small file; return the location. Raises `OSError` with the reason."""

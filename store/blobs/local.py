@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import secrets
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -137,10 +137,16 @@ class LocalBlobs:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield keys in no particular order."""
+        for key, _ in self.sizes(prefix):
+            yield key
+
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yield keys with their bytes; a file that is deleted meanwhile is left out."""
         top = self.root / check_key(prefix)
         for path in (top,) if top.is_file() else top.rglob("*"):
-            if path.is_file():
-                yield path.relative_to(self.root).as_posix()
+            with suppress(FileNotFoundError):
+                if path.is_file():
+                    yield path.relative_to(self.root).as_posix(), path.stat().st_size
 
     def check(self) -> str:
         """Write, flush and delete a file."""

@@ -148,11 +148,16 @@ class S3Blobs:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield keys in no particular order."""
+        for key, _ in self.sizes(prefix):
+            yield key
+
+    def sizes(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yield keys with their bytes."""
         with self._translate_errors(prefix):
             for page in obstore.list(self._store, check_key(prefix)):
                 for item in page:
                     if not item["path"].endswith(f"/{INDEX}"):
-                        yield item["path"]
+                        yield item["path"], item["size"]
 
     def check(self) -> str:
         """Write, read and delete an object."""

@@ -13,11 +13,13 @@ export function number(value, digits = 4) {
 
 export function bytes(value) {
   if (value === null || value === undefined) return "-";
-  const units = ["bytes", "KB", "MB", "GB", "TB"];
+  const units = ["B", "kB", "MB", "GB", "TB"];
   let unit = 0;
   while (value >= 1000 && unit < units.length - 1) { value /= 1000; unit += 1; }
   return `${value.toLocaleString("en", { maximumSignificantDigits: 3 })} ${units[unit]}`;
 }
+
+export const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "-";

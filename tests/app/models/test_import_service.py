@@ -11,8 +11,6 @@ from starlette.testclient import TestClient
 from ml.config import Choice
 from store import models
 from store.blobs import blobs
-from store.database import transaction
-from store.tables import Job
 from tests.support.factories import change_manifest, register, shades
 
 PATH = "/api/v1/models/import"
@@ -155,15 +153,3 @@ def test_an_export_can_be_downloaded_and_is_deleted_with_its_model(
     assert client.get("/api/v1/models/shades/versions/1/download?format=pickle").status_code == 422
     assert client.delete("/api/v1/models/shades").status_code == 204
     assert not (home / "blobs" / "exports" / model_id).exists()
-
-
-def test_a_file_is_retained_while_a_job_may_read_it(client: TestClient) -> None:
-    from store import jobs
-
-    job = import_form(client).json()
-    key = job["spec"]["source"]["key"].rpartition("/")[0]
-    with transaction() as session:
-        assert jobs.needs_blob(session, key)
-        session.get(Job, job["id"]).state = "failed"
-        session.flush()
-        assert not jobs.needs_blob(session, key)
