@@ -85,7 +85,7 @@ def list_members(source: UploadedFile, issues: IssueLog, limits: Limits) -> list
     Raises `DataRejected` if the archive as a whole cannot be read.
     """
     members = []
-    for member, _ in _iterate(source, issues, limits):
+    for member, _ in iterate_members(source, issues, limits):
         code = UNSUPPORTED_SUFFIXES.get(PurePosixPath(member.file).suffix.lower())
         if code is None:
             members.append(member)
@@ -104,7 +104,7 @@ def read_members(
     """
     ignored_issues = type(issues)(max_samples=0)
     try:
-        for member, read in _iterate(source, ignored_issues, limits):
+        for member, read in iterate_members(source, ignored_issues, limits):
             if member.file in selection:
                 yield member.file, _read_content(member, read, limits)
     except DataRejected:
@@ -118,7 +118,7 @@ def extract_members(source: UploadedFile, paths: Mapping[str, Path], limits: Lim
     damaged, and `FileExistsError` if a path exists.
     """
     ignored_issues = IssueLog(max_samples=0)
-    for member, read in _iterate(source, ignored_issues, limits):
+    for member, read in iterate_members(source, ignored_issues, limits):
         if member.file not in paths:
             continue
         written = 0
@@ -193,7 +193,11 @@ class _NameCheck:
         return None
 
 
-def _iterate(source: UploadedFile, issues: IssueLog, limits: Limits) -> Iterator[MemberReader]:
+def iterate_members(source: UploadedFile, issues: IssueLog, limits: Limits) -> Iterator[MemberReader]:
+    """Yield the regular files with valid names, each with a function that reads it before the next is taken.
+
+    Raises `DataRejected` if the archive as a whole cannot be read.
+    """
     iterate = _iterate_zip if source.content == "zip" else _iterate_tar
     return iterate(source, issues, limits, _NameCheck(source, issues, limits))
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Final, Literal, cast
 
-from ml.data.files import audio, images
+from ml.data.files import arrow, audio, images
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ FileContent = Literal[
     "zip",
     "tar",
     "parquet",
+    "arrow",
     "image",
     "audio",
     "json",
@@ -337,6 +338,8 @@ def _detect_content(start: bytes) -> FileContent:
         return "tar"
     if start.startswith(b"PAR1"):
         return "parquet"
+    if start.startswith((arrow.FILE_MAGIC, arrow.STREAM_MAGIC)):
+        return "arrow"
     if start.startswith(_UNSUPPORTED) or is_archive(start):
         return "unsupported"
     if start[:2] == b"\0\0" and len(start) > 3 and start[2] in range(0x08, 0x0F) and 1 <= start[3] <= 8:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ml.atomic_directory import atomic_directory
 from ml.data.dataset import SPLITS, TRAIN, DatasetSummary
+from ml.data.files.arrow import convert_to_parquet
 from ml.data.files.ignored import is_not_learned, is_tool_file
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.upload import UploadedFile
@@ -24,6 +25,7 @@ from ml.data.formats.base import UNLIKELY
 from ml.data.importing import writer
 from ml.data.importing.classes import FEW_ROWS, check_classes, count_classes, find_unlabeled_splits, resolve_classes
 from ml.data.importing.duplicates import resolve_duplicates
+from ml.data.importing.flatten_archives import flatten, has_nested_archives
 from ml.data.importing.flags import locate_flagged_rows
 from ml.data.importing.license_files import read_license
 from ml.data.importing.nested_archives import unpack
@@ -180,10 +182,16 @@ class Importer:
         if not sources:
             return
         required_columns = self.requirements.columns if self.requirements else None
+        sources = self._flatten_archives(sources, extraction_folder)
+        if not sources:
+            return
         sources = self._drop_lists(sources, format, required_columns)
         if not sources:
             return
         sources = self._select_files(self._unpack_archives(sources, extraction_folder, format, required_columns))
+        sources = self._convert_arrow(sources, extraction_folder)
+        if not sources:
+            return
         format_class = _select_format(format, sources, required_columns)
         accepted = [source for source in sources if source.content in format_class.accepted_content]
         for source in sources:
@@ -271,6 +279,33 @@ class Importer:
             members = unpack(source, folder, self.issues, self.limits) if source in archives else []
             files += members or [source]
         return files
+
+    def _flatten_archives(self, sources: list[UploadedFile], extraction_folder: Path) -> list[UploadedFile]:
+        """Replace archives within archives by one archive of all their files."""
+        flat: list[UploadedFile] = []
+        for number, source in enumerate(sources):
+            if source.content not in ("zip", "tar") or not has_nested_archives(source):
+                flat.append(source)
+                continue
+            try:
+                flat.append(flatten(source, extraction_folder / f"flat{number}", self.issues, self.limits))
+            except DataRejected as rejection:
+                self.issues.record(rejection, at=Location(file=source.name))
+        return flat
+
+    def _convert_arrow(self, sources: list[UploadedFile], extraction_folder: Path) -> list[UploadedFile]:
+        """Replace Arrow files by Parquet files of the same tables."""
+        converted: list[UploadedFile] = []
+        for number, source in enumerate(sources):
+            if source.content != "arrow":
+                converted.append(source)
+                continue
+            path = extraction_folder / f"{number}.parquet"
+            try:
+                converted.append(convert_to_parquet(source, path, self.limits))
+            except DataRejected as rejection:
+                self.issues.record(rejection)
+        return converted
 
     def _select_files(self, sources: list[UploadedFile]) -> list[UploadedFile]:
         """Leave out the files of tools, and lists that mean "not these".

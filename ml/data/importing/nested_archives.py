@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ml.data.limits import Limits
 
 #: Content that formats read both inside and outside an archive.
-READABLE_CONTENT: Final = frozenset({"text", "json", "json list", "parquet"})
+READABLE_CONTENT: Final = frozenset({"text", "json", "json list", "parquet", "arrow"})
 
 
 def unpack(source: UploadedFile, into: Path, issues: IssueLog, limits: Limits) -> list[UploadedFile]:

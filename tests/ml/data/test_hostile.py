@@ -164,6 +164,13 @@ def changed(row: int, change: Callable[[str], str]) -> bytes:
     return "\n".join(rows).encode()
 
 
+def nested(*names: str) -> bytes:
+    data = make_zip(FOLDERS)
+    for name in reversed(names):
+        data = make_zip([(name, data)])
+    return data
+
+
 def many_labels() -> bytes:
     return make_csv(IMAGES, [f"name{number}" for number in range(40)])
 
@@ -187,7 +194,7 @@ ARCHIVES = [
         {},
         "ready",
     ),
-    in_zip("zip in zip", "archive_nested", ("0/more.zip", make_zip(FOLDERS)), "0/more.zip"),
+    in_zip("zip in zips", "archive_nested", ("0/a.zip", nested("b.zip", "c.zip", "d.zip")), "0/a/b/c/d.zip"),
     in_zip("zip that says it is a image", "archive_nested", ("0/more.png", make_zip(FOLDERS)), "0/more.png"),
     in_zip("gzip that says it is a image", "archive_nested", ("0/more.png", gzip_bytes(make_png())), "0/more.png"),
     in_zip("file without use", "file_ignored", ("0/notes.txt", b"hello"), "0/notes.txt", state="ready"),
