@@ -194,9 +194,9 @@ class _NameCheck:
 
 
 def iterate_members(source: UploadedFile, issues: IssueLog, limits: Limits) -> Iterator[MemberReader]:
-    """Yield the regular files with valid names, each with a function that reads it before the next is taken.
+    """Yield the regular files with valid names, each with a function that reads it.
 
-    Raises `DataRejected` if the archive as a whole cannot be read.
+    It is called before the next file is taken. Raises `DataRejected` if the archive as a whole cannot be read.
     """
     iterate = _iterate_zip if source.content == "zip" else _iterate_tar
     return iterate(source, issues, limits, _NameCheck(source, issues, limits))

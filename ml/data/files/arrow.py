@@ -1,13 +1,17 @@
-"""Arrow files, as `save_to_disk` of Hugging Face datasets writes them, converted to Parquet batch by batch."""
+"""Conversion of Arrow files to Parquet, batch by batch.
+
+`save_to_disk` of Hugging Face datasets writes such files.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ml.data.files.upload import ARROW_FILE_MAGIC
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
@@ -16,10 +20,6 @@ if TYPE_CHECKING:
 
     from ml.data.files.upload import UploadedFile
     from ml.data.limits import Limits
-
-#: The first bytes of a stream, and of a file with an index at its end.
-STREAM_MAGIC: Final = b"\xff\xff\xff\xff"
-FILE_MAGIC: Final = b"ARROW1\0\0"
 
 
 def convert_to_parquet(source: UploadedFile, path: Path, limits: Limits) -> UploadedFile:
@@ -48,8 +48,8 @@ def convert_to_parquet(source: UploadedFile, path: Path, limits: Limits) -> Uplo
 
 
 def _open(file: pa.NativeFile) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """Return the schema and the batches of a stream, or of a file with an index."""
-    is_file = file.read(len(FILE_MAGIC)) == FILE_MAGIC
+    """Return the schema and the batches; a file may be a stream or have an index."""
+    is_file = file.read(len(ARROW_FILE_MAGIC)) == ARROW_FILE_MAGIC
     file.seek(0)
     if not is_file:
         stream = pa.ipc.open_stream(file)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Final, Literal, cast
 
-from ml.data.files import arrow, audio, images
+from ml.data.files import audio, images
 from ml.data.issues import DataRejected, Location
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ FileContent = Literal[
 ]
 
 _START_BYTES: Final = 512
+#: First bytes of an Arrow file with an index at its end, and of a stream.
+ARROW_FILE_MAGIC: Final = b"ARROW1\0\0"
+ARROW_STREAM_MAGIC: Final = b"\xff\xff\xff\xff"
 _MAX_LISTED_NAMES: Final = 10_000
 #: A suffix of at most this many members of a large archive may mark a manifest, so all of these names are listed.
 _RARE_SUFFIX_COUNT: Final = 100
@@ -338,7 +341,7 @@ def _detect_content(start: bytes) -> FileContent:
         return "tar"
     if start.startswith(b"PAR1"):
         return "parquet"
-    if start.startswith((arrow.FILE_MAGIC, arrow.STREAM_MAGIC)):
+    if start.startswith((ARROW_FILE_MAGIC, ARROW_STREAM_MAGIC)):
         return "arrow"
     if start.startswith(_UNSUPPORTED) or is_archive(start):
         return "unsupported"

@@ -1,6 +1,6 @@
-"""Unpacks archives within archives: a zip of zips, tars or compressed files becomes one flat zip.
+"""Unpacks archives within archives into one flat zip.
 
-The files of an inner archive are then in a folder of its name, so that `train.zip` is a split and `cats.zip` a class.
+Inner ones are zips, tars and compressed files. The files of an inner archive are then in a folder of its name, so that `train.zip` is a split and `cats.zip` a class.
 All that is unpacked counts towards one limit, whatever the nesting.
 """
 
@@ -30,7 +30,7 @@ _BLOCK_BYTES: Final = 1 << 20
 
 
 def has_nested_archives(source: UploadedFile) -> bool:
-    """Return whether an archive has members with names of archives or compressed files."""
+    """Return whether names in an archive are those of archives or compressed files."""
     return any(_ARCHIVE_NAME.fullmatch(name) for name in source.member_names)
 
 

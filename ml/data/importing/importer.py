@@ -25,8 +25,8 @@ from ml.data.formats.base import UNLIKELY
 from ml.data.importing import writer
 from ml.data.importing.classes import FEW_ROWS, check_classes, count_classes, find_unlabeled_splits, resolve_classes
 from ml.data.importing.duplicates import resolve_duplicates
-from ml.data.importing.flatten_archives import flatten, has_nested_archives
 from ml.data.importing.flags import locate_flagged_rows
+from ml.data.importing.flatten_archives import flatten, has_nested_archives
 from ml.data.importing.license_files import read_license
 from ml.data.importing.nested_archives import unpack
 from ml.data.importing.reading import describe_reading
