@@ -48,7 +48,7 @@ def convert_to_parquet(source: UploadedFile, path: Path, limits: Limits) -> Uplo
 
 
 def _open(file: pa.NativeFile) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """Return the schema and the batches; a file may be a stream or have an index."""
+    """Return the schema and the batches of a stream or a file."""
     is_file = file.read(len(ARROW_FILE_MAGIC)) == ARROW_FILE_MAGIC
     file.seek(0)
     if not is_file:

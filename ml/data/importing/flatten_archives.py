@@ -1,7 +1,7 @@
 """Unpacks archives within archives into one flat zip.
 
-Inner ones are zips, tars and compressed files. The files of an inner archive are then in a folder of its name, so that `train.zip` is a split and `cats.zip` a class.
-All that is unpacked counts towards one limit, whatever the nesting.
+Inner ones are zips, tars and compressed files. The files of an inner archive are then in a folder of its name, so that
+`train.zip` is a split and `cats.zip` a class. All that is unpacked counts towards one limit, whatever the nesting.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def has_nested_archives(source: UploadedFile) -> bool:
 
 
 def flatten(source: UploadedFile, folder: Path, issues: IssueLog, limits: Limits) -> UploadedFile:
-    """Return a zip in a new `folder` with the files of an archive and of those in it.
+    """Return a zip, in a new `folder`, of all files of nested archives.
 
     Raises `DataRejected` if an archive is damaged, or if all of them unpack to more than the limits allow.
     """
