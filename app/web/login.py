@@ -36,7 +36,7 @@ async def show_login(request: Request) -> Response:
     if token := request.query_params.get("token"):
         key_id = await to_thread.run_sync(_consume, token)
         if key_id is None:
-            message = "This link has been used or has expired. Sign in with your API key, or run `plinth open`."
+            message = "This link has been used or has expired. Sign in with your API key."
             return rendering.page(request, "login.html", status=403, title="Sign in", target=target, message=message)
         return await _sign_in(request, key_id, target)
     return rendering.page(request, "login.html", title="Sign in", target=target, message=None)
@@ -50,7 +50,7 @@ async def log_in(request: Request) -> Response:
     target = destination(form.get("next", ["/"])[0])
     key_id = await request.app.state.api_keys.find(form.get("key", [""])[0].strip())
     if key_id is None:
-        message = "This key is unknown or revoked. `plinth up` prints a link, and the key is in its folder."
+        message = "This key is unknown or revoked."
         return rendering.page(request, "login.html", status=403, title="Sign in", target=target, message=message)
     return await _sign_in(request, key_id, target)
 

@@ -40,7 +40,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.globals.update(asset=static_files.url, version=__version__)
+    templates.globals.update(asset=static_files.url, imports_of=static_files.imports_of, version=__version__)
     return templates
 
 

@@ -15,7 +15,18 @@ if TYPE_CHECKING:
 MAX_MATRIX_CLASSES: Final = 24
 MAX_CONFUSIONS: Final = 20
 #: Names of metrics that are no words.
-NAMES: Final = {"map": "mean average precision", "map50": "mean average precision at half overlap"}
+NAMES: Final = {
+    "map": "mean average precision",
+    "map50": "mean average precision at half overlap",
+    "macro_f1": "macro F1",
+    "f1": "F1",
+    "negative_elbo": "negative evidence lower bound",
+    "top5_accuracy": "top-5 accuracy",
+}
+#: Width of an interval of a fraction, in 0..1, from which the text says that the rows are few.
+WIDE_INTERVAL: Final = 0.15
+#: Difference between mean confidence and accuracy, in 0..1, up to which a model is called calibrated.
+CALIBRATED: Final = 0.03
 #: Steps of color in the matrix.
 SHADES: Final = 10
 MAX_MISTAKES: Final = 40
@@ -78,7 +89,7 @@ def metric_lines(report: Mapping[str, Any], metrics: Mapping[str, MetricEntry]) 
         described = metrics.get(name)
         lines.append(
             MetricLine(
-                name=NAMES.get(name, name.replace("_", " ")),
+                name=metric_name(name),
                 summary=described.summary if described else "",
                 value=value,
                 baseline=baseline.get(name),
@@ -90,22 +101,51 @@ def metric_lines(report: Mapping[str, Any], metrics: Mapping[str, MetricEntry]) 
     return lines
 
 
+def metric_name(name: str) -> str:
+    """Return the name of a metric in words."""
+    return NAMES.get(name, name.replace("_", " "))
+
+
 def in_words(line: MetricLine, rows: int | None) -> str:
-    """Return the first metric of a report as sentences that need no statistics."""
+    """Return the first metric of a report as sentences that need no statistics.
+
+    An accuracy is said in rows that exist: six rows are never "100 of 100 cases".
+    """
     on_rows = f"On {rows:,} rows that training never saw, " if rows else "On rows that training never saw, "
-    if line.name == "accuracy":
-        sentence = f"{on_rows}the model is right in {show(100 * line.value, 3)} of 100 cases"
-        trivial = "Answering the same class every time would be right in {} of 100."
+    is_accuracy = line.name == "accuracy"
+
+    def write(value: float) -> str:
+        return _share(value, rows) if is_accuracy else show(value)
+
+    if is_accuracy:
+        sentence = f"{on_rows}the model is right in {write(line.value)}"
+        trivial = "Answering the same class every time would be right in {}."
     else:
-        sentence = f"{on_rows}the {line.name} is {show(line.value)}"
+        sentence = f"{on_rows}the {line.name} is {write(line.value)}"
         trivial = "A trivial model reaches {}."
-    scale = 100 if line.name == "accuracy" else 1
     if line.low is not None and line.high is not None:
-        low, high = show(scale * line.low, 3), show(scale * line.high, 3)
-        sentence += f"; with other rows of the same kind, expect {low} to {high}"
+        bounds = (_percent(line.low), _percent(line.high)) if is_accuracy else (show(line.low), show(line.high))
+        sentence += f"; with other rows of the same kind, expect {bounds[0]} to {bounds[1]}"
+    parts = [f"{sentence.rstrip('.')}."]
     if line.baseline is not None:
-        sentence += f". {trivial.format(show(scale * line.baseline, 3))}"
-    return sentence if sentence.endswith(".") else f"{sentence}."
+        parts.append(trivial.format(write(line.baseline)))
+    if line.is_fraction and line.low is not None and line.high is not None and line.high - line.low > WIDE_INTERVAL:
+        parts.append("These are few rows, so the figure is uncertain: more of them would narrow it.")
+    return " ".join(parts)
+
+
+def _share(value: float, rows: int | None) -> str:
+    """Return a fraction of rows as a count and a percentage."""
+    return f"{round(value * rows):,} of {rows:,} ({_percent(value)})" if rows else f"{_percent(value)} of them"
+
+
+def _percent(value: float) -> str:
+    """Return a fraction in percent, never rounded to 100 % or 0 %."""
+    percent = 100 * value
+    text = f"{percent:.3g}"
+    if (text == "100") != (percent == 100) or (text == "0") != (percent == 0):
+        text = f"{percent:.4f}".rstrip("0")
+    return f"{text}\N{NO-BREAK SPACE}%"
 
 
 def matrix(report: Mapping[str, Any]) -> list[tuple[str, list[Cell]]]:
@@ -141,6 +181,50 @@ def _cells(true: str, classes: Sequence[str], row: Sequence[int]) -> list[Cell]:
     ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReliabilityMark:
+    """Answers of about one confidence, and how many of them were right."""
+
+    confidence: float
+    accuracy: float
+    count: int
+    #: Radius of the mark in the diagram: its area grows with the rows.
+    radius: float
+
+
+def reliability(report: Mapping[str, Any]) -> tuple[list[ReliabilityMark], str]:
+    """Return the marks of the reliability curve, and its meaning in words.
+
+    Empty for a report without a calibration.
+    """
+    calibration = report.get("calibration") or {}
+    filled = [item for item in calibration.get("bins") or [] if item.get("count")]
+    if not filled:
+        return [], ""
+    largest = max(item["count"] for item in filled)
+    bins = [
+        ReliabilityMark(
+            confidence=item["confidence"],
+            accuracy=item["accuracy"],
+            count=item["count"],
+            radius=round(2.5 + 5.5 * math.sqrt(item["count"] / largest), 1),
+        )
+        for item in filled
+    ]
+    rows = sum(item.count for item in bins)
+    confidence = sum(item.confidence * item.count for item in bins) / rows
+    accuracy = sum(item.accuracy * item.count for item in bins) / rows
+    sentence = f"Its confidence is {_percent(confidence)} on average, and it is right in {_percent(accuracy)}"
+    if abs(confidence - accuracy) <= CALIBRATED:
+        sentence += ": the confidence can be taken at its word."
+    else:
+        sentence += ": it is too sure of itself." if confidence > accuracy else ": it is better than it believes."
+    sentence += f" Expected calibration error: {show(calibration['ece'], 3)}"
+    before = (calibration.get("before") or {}).get("ece")
+    sentence += f" ({show(before, 3)} before the calibration)." if before is not None else "."
+    return bins, sentence
+
+
 def mistakes(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the mistakes that a report lists, with the `index` of their row."""
     listed = report.get("errors") or report.get("worst") or []
@@ -157,10 +241,18 @@ def facts(mistake: Mapping[str, Any]) -> list[tuple[str, str]]:
     names = {"label": "true", "reference": "expected", "found": "answer"}
     hidden = ("index", "row", "text", "box", "loss")
     return [
-        (names.get(name, name.replace("_", " ")), show(value) if isinstance(value, float) else str(value))
+        (
+            names.get(name, name.replace("_", " ")),
+            show(value) if isinstance(value, float) else _kind_in_words(name, value),
+        )
         for name, value in mistake.items()
         if name not in hidden and not isinstance(value, dict | list)
     ]
+
+
+def _kind_in_words(name: str, value: Any) -> str:
+    """Return a value as text; the kind of an error, such as `false_box`, without underscores."""
+    return str(value).replace("_", " ") if name == "error" else str(value)
 
 
 def show(value: Any, digits: int = 4) -> str:

@@ -183,8 +183,10 @@ def embedder(folder: Path, slot: str, encoder: Encoder[Any]) -> ModelPackage:
         helper.make_node("Flatten", ["mean"], ["embedding"], axis=1),
     ]
     shape: list[str | int]
-    if slot == "text":
+    if slot in ("text", "history"):
         shape, element_type = ["batch", "time"], TensorProto.INT64
+    elif slot == "image":
+        shape, element_type = ["batch", *encoder.shape().values()], TensorProto.FLOAT
     else:
         shape, element_type = ["batch", "time", encoder.shape()["bins"]], TensorProto.FLOAT
     value = helper.make_tensor_value_info(slot, element_type, shape)

@@ -113,7 +113,7 @@ def test_refused_data_says_why_and_what_to_do(new_window: Callable[..., Visitor]
     page.get_by_role("button", name="Upload").click()
     page.wait_for_url("**/data/ds_*")
     expect(page.get_by_role("heading", name="This data was refused")).to_be_visible(timeout=60_000)
-    expect(page.get_by_role("link", name="Bring it again")).to_be_visible()
+    expect(page.get_by_role("link", name="Upload it again")).to_be_visible()
     visitor.assert_accessible()
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from store import jobs
+from store import jobs, models
 from store.database import transaction
 from store.jobs import Claim
 from tests.support.api_process import ApiProcess
-from tests.support.factories import claim_job, queue_job, report_steps
+from tests.support.factories import claim_job, queue_job, register, report_steps, shades
 from tests.web.conftest import Visitor, take_screenshot
 
 MARKUP = "<script>document.title='x'</script>&lt;b&gt;"
@@ -145,22 +145,55 @@ def test_100_runs_are_compared_sorted_and_drawn(visitor: Visitor, content: Path,
     for number in range(count):
         with transaction() as session:
             spec = {"kind": "pretrain", "dataset": "d@1", "model": f"run-{number}", "objective": {"name": "compared"}}
-            spec["schedule"] = {"learning_rate": 10.0 ** -(number % 5), "epochs": 1 + number % 7}
+            spec["schedule"] = {"learning_rate": 10.0 ** -(number % 5), "epochs": 1 + number % 7, "seed": 3}
             job_id = jobs.submit(session, kind="pretrain", spec=spec, model_name=f"run-{number}").id
         report_step(claim_job(job_id), 1, validation__loss=1 + (number * 37 % count) / count)
     page = visitor.open("/compare")
     rows = page.locator("#runs tbody tr")
     expect(rows).to_have_count(count)
     expect(page.locator(".parallel .run")).to_have_count(count)
-    page.get_by_role("button", name="validation/loss").click()
+    page.get_by_role("button", name="validation loss").click()
     expect(rows.first.locator("td").first).to_have_text("1")
-    page.get_by_role("button", name="validation/loss").click()
+    page.get_by_role("button", name="validation loss").click()
     expect(rows.first.locator("td").first).to_have_text("1.99")
     rows.first.hover()
     expect(page.locator(".parallel.alone .run.seen")).to_have_count(1)
+    expect(page.locator("#runs thead th")).to_have_count(4)
+    expect(page.locator("#same-title")).to_have_text("1 setting equal in all runs")
     visitor.assert_accessible()
     visitor.assert_calm()
     take_screenshot(page, "compare wide light")
+
+
+def test_the_best_run_is_marked_for_each_data_set(visitor: Visitor, content: Path) -> None:
+    from playwright.sync_api import expect
+
+    job_ids = []
+    for dataset, loss in (("small@1", 0.5), ("small@1", 0.4), ("large@1", 0.9), ("large@1", 0.8)):
+        with transaction() as session:
+            spec = {"kind": "pretrain", "dataset": dataset, "model": "best", "objective": {"name": "marked"}}
+            job_ids.append(jobs.submit(session, kind="pretrain", spec=spec, model_name="best").id)
+        report_step(claim_job(job_ids[-1]), 1, validation__loss=loss)
+    page = visitor.open("/compare?" + "&".join(f"job={job_id}" for job_id in job_ids))
+    expect(page.locator("#runs .best")).to_have_text(["0.4", "0.8"])
+    page.get_by_label("Data set").select_option("large@1")
+    expect(page.locator("#runs tbody tr")).to_have_count(2)
+    expect(page.locator("#runs .best")).to_have_text(["0.8"])
+    visitor.assert_calm()
+
+
+def test_a_finished_job_leads_to_its_model(visitor: Visitor, content: Path, tmp_path: Path) -> None:
+    register(shades(tmp_path / "model"), name="finished", report={"task": "image_classification"})
+    with transaction() as session:
+        job_id = models.version(session, "finished@1").job_id
+    page = visitor.open(f"/jobs/{job_id}")
+    assert page.get_by_role("link", name="Read the report").get_attribute("href") == f"/jobs/{job_id}/report"
+    page.get_by_role("link", name="Try it").last.click()
+    page.wait_for_url("**/try?model=finished%401")
+    page.get_by_role("link", name="About this model").click()
+    page.get_by_role("link", name="report", exact=True).click()
+    page.wait_for_url(f"**/jobs/{job_id}/report")
+    visitor.assert_calm()
 
 
 def test_a_failed_job_is_tried_again_where_the_api_offers_it(visitor: Visitor, content: Path) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from ml.data.importing.importer import import_dataset
-from store import datasets, jobs
+from store import datasets, jobs, models
 from store.blobs import blobs
 from store.database import transaction
 from tests.app.datasets.test_datasets import finish_queued_validation
-from tests.support.factories import claim_job, png, queue_job
+from tests.support.factories import claim_job, painter, png, queue_job, register
 from tests.web.conftest import Visitor, take_screenshot
 
 MARKUP = "<i onload=x>dark"
@@ -38,6 +38,13 @@ REPORT: dict[str, Any] = {
         {"index": 5, "label": MARKUP, "predicted": "light", "confidence": 0.62, "loss": 1.1},
         {"index": 7, "label": "light", "predicted": MARKUP, "confidence": 0.6, "loss": 1.1},
     ],
+    "calibration": {
+        "ece": 0.06,
+        "bins": [
+            {"confidence": 0.6, "accuracy": 0.5, "count": 8},
+            {"confidence": 0.95, "accuracy": 1.0, "count": 16},
+        ],
+    },
     "training": {"reason": "completed", "epochs": 3, "best_epoch": 2, "small_data_adjustments": None},
     "transfer": None,
 }
@@ -66,9 +73,10 @@ def reported_job(content: Path, tmp_path: Path) -> str:
 def test_a_report_says_in_words_how_good_the_model_is(visitor: Visitor, reported_job: str) -> None:
     page = visitor.open(f"/jobs/{reported_job}/report")
     sentence = page.locator(".sentence").inner_text()
-    assert "On 24 rows that training never saw, the model is right in 91.7 of 100 cases" in sentence
-    assert "expect 74 to 98" in sentence
-    assert "Answering the same class every time would be right in 50 of 100." in sentence
+    assert "On 24 rows that training never saw, the model is right in 22 of 24" in sentence
+    assert "expect 74\N{NO-BREAK SPACE}% to 98" in sentence
+    assert "Answering the same class every time would be right in 12 of 24" in sentence
+    assert page.get_by_role("img", name="Reliability: 0.6 confident, 0.5 right on 8 rows").is_visible()
     assert page.get_by_role("row", name=re.compile("accuracy")).get_by_text("better").is_visible()
     page.wait_for_selector(".mistake image")
     visitor.assert_accessible()
@@ -103,6 +111,18 @@ def test_the_report_as_one_file_needs_no_other(visitor: Visitor, reported_job: s
     assert [url for url in visitor.requests if not url.startswith(("data:", "file:"))] == []
     assert "<script" not in file.read_text()
     visitor.assert_accessible()
+
+
+def test_the_report_of_a_generator_shows_what_the_model_makes(visitor: Visitor, content: Path, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    register(painter(tmp_path / "model"), name="painter", report={"task": "image_generation", "metrics": {}})
+    with transaction() as session:
+        job_id = models.version(session, "painter@1").job_id
+    page = visitor.open(f"/jobs/{job_id}/report")
+    expect(page.locator("#samples img")).to_have_count(12)
+    visitor.assert_accessible()
+    visitor.assert_calm()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])

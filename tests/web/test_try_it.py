@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from ml.data.files.audio import decode
@@ -20,6 +21,9 @@ from tests.web.conftest import Visitor, take_screenshot
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+
+MARKUP = "<b onload=x>Wild Herbs"
 
 
 def ask(page: Page) -> None:
@@ -57,6 +61,7 @@ def test_a_drawing_is_sent_as_it_is_or_white_on_black(
 
     register(shades(tmp_path / "model"), name="drawn")
     page = visitor.open("/try?model=drawn")
+    page.get_by_role("button", name="Draw").click()
     page.get_by_label("white on black").set_checked(is_inverted)
     frame = page.locator("canvas").bounding_box()
     assert frame is not None
@@ -126,3 +131,65 @@ def test_refusals_are_shown_with_what_to_do(visitor: Visitor, content: Path, tmp
     page.get_by_label("Choose a file for image").set_input_files(tmp_path / "broken.png")
     ask(page)
     expect(page.locator("#answers [role=alert]")).to_be_visible()
+    text = page.locator("#answers [role=alert]").inner_text()
+    assert text.lower().startswith("image: ")
+    sentences = text.split(". ")
+    assert len(set(sentences)) == len(sentences)
+
+
+def test_drawings_are_offered_first_only_to_models_of_gray_images(
+    visitor: Visitor, content: Path, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    for name, color in (("gray", (255,)), ("photos", (255, 200, 100))):
+        image = np.full((8, 8, len(color)), color, dtype=np.uint8)
+        register(embedder(tmp_path / name, "image", ENCODERS["image"].learn([image], {})), name=name)
+    page = visitor.open("/try?model=gray")
+    expect(page.get_by_role("button", name="Draw")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_label("white on black")).to_be_checked()
+    visitor.assert_accessible()
+    page.locator("#model").select_option("photos")
+    expect(page.get_by_role("button", name="Image", exact=True)).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("canvas")).to_be_hidden()
+    page.get_by_role("button", name="Draw").click()
+    expect(page.get_by_label("white on black")).not_to_be_checked()
+    page.get_by_role("button", name="Image", exact=True).click()
+    page.get_by_role("button", name="Take a photo").click()
+    page.get_by_role("button", name="Use this photo").click()
+    expect(page.locator("#widgets img")).to_be_visible()
+    visitor.assert_calm()
+
+
+def test_items_are_picked_by_a_part_of_their_name(visitor: Visitor, content: Path, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    histories = [["Night Trains", MARKUP, "Paper Boats"], ["Night Trains", "Stone Walls"]]
+    register(embedder(tmp_path / "model", "history", ENCODERS["items"].learn(histories, {})), name="shop")
+    page = visitor.open("/try?model=shop")
+    page.get_by_label("Find an item").fill("boat")
+    expect(page.get_by_label("Matching items").get_by_role("button")).to_have_text(["Paper Boats"])
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name=MARKUP, exact=True).click()
+    expect(page.get_by_label("history").locator("li")).to_have_text(["Paper Boats\u00d7", f"{MARKUP}\u00d7"])
+    page.get_by_role("button", name="Remove Paper Boats").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download input.json").click()
+    assert json.loads(Path(download.value.path()).read_bytes())["inputs"][0]["history"] == [MARKUP]
+    visitor.assert_accessible()
+    visitor.assert_calm()
+
+
+def test_two_versions_answer_beside_each_other(visitor: Visitor, content: Path, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    for bias in (0.0, -30.0):
+        register(shades(tmp_path / f"bias{bias}", bias=bias), name="versions")
+    (tmp_path / "light.png").write_bytes(png(250))
+    page = visitor.open("/try?model=versions")
+    page.get_by_label("Beside it").select_option("versions@1")
+    page.get_by_label("Choose a file for image").set_input_files(tmp_path / "light.png")
+    expect(page.locator("#widgets img")).to_be_visible()
+    ask(page)
+    expect(page.locator("#answers h3")).to_have_text(["versions", "versions@1"])
+    expect(page.locator(".verdict")).to_have_text(["dark", "light"])

@@ -1,16 +1,19 @@
 // Requests to the public API with the session cookie, event streams, and what the page says of a lost connection.
 
 import { byId } from "./dom.js";
+import { plain } from "./format.js";
 
 export const API = "/api/v1";
 
 /** A problem document; `message` is its detail. */
 export class Problem extends Error {
   constructor(status, body) {
-    super(body.detail ?? `The service answered with status ${status}.`);
+    super(plain(body.detail) ?? `The service answered with status ${status}.`);
     this.status = status;
     this.code = body.code;
-    this.errors = body.errors ?? [];
+    /** Findings in words that the message does not have yet. */
+    this.details = (body.errors ?? []).map((item) => [item.message ?? item.path, item.found ? `found ${item.found}` : "", plain(item.hint)]
+      .filter((part) => part && !this.message.includes(part)).join(": ")).filter(Boolean);
   }
 }
 

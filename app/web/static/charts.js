@@ -44,7 +44,9 @@ function bounds(series, log) {
   const first = Math.min(...xs);
   const last = Math.max(...xs);
   const floor = !log && low >= 0 && low - pad < 0 ? 0 : low - pad;
-  return { x: [first, last > first ? last : first + 1], y: [floor, high + pad] };
+  // Fractions end at 1: an axis beyond it would promise values that cannot be.
+  const ceiling = !log && low >= 0 && high <= 1 && high + pad > 1 ? 1 : high + pad;
+  return { x: [first, last > first ? last : first + 1], y: [floor, ceiling] };
 }
 
 /** The change of a curve in words, for readers of the label. */

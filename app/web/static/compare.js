@@ -2,7 +2,7 @@
 
 import { API, get, query } from "./api.js";
 import { byId, h, s, show } from "./dom.js";
-import { jobName, number, words } from "./format.js";
+import { count, duration, jobName, number, words } from "./format.js";
 import { badge } from "./job_parts.js";
 
 const MAX_RUNS = 100;
@@ -13,6 +13,7 @@ const PAD = { left: 70, right: 70, top: 50, bottom: 30 };
 const HIDDEN = new Set(["kind", "model", "task.name", "objective.name", "dataset"]);
 const choice = byId("choice");
 let runs = [];
+let isMetricChosen = false;
 let order = { column: null, isDown: true };
 
 function flatten(value, path = "") {
@@ -29,29 +30,35 @@ function runOf(job, report) {
   return { job, name: jobName(job), settings: Object.fromEntries(flatten(job.spec).filter(([name]) => !HIDDEN.has(name))), metrics };
 }
 
-async function load() {
+async function load(onPart) {
   const wanted = new URLSearchParams(location.search).getAll("job");
   const jobs = wanted.length ? await Promise.all(wanted.slice(0, MAX_RUNS).map((id) => get(`${API}/jobs/${id}`)))
     : (await get(query(`${API}/jobs`, { limit: MAX_RUNS, kind: ["finetune", "pretrain"] }))).data;
   const done = jobs.filter((job) => job.state === "succeeded" && job.kind === "finetune");
   const reports = new Map();
+  const update = () => { runs = jobs.map((job) => runOf(job, reports.get(job.id))); onPart(); };
+  update();
   for (let start = 0; start < done.length; start += 8) {
     await Promise.all(done.slice(start, start + 8).map(async (job) => reports.set(job.id, await get(`${API}/jobs/${job.id}/report`).catch(() => null))));
+    update();
   }
-  runs = jobs.map((job) => runOf(job, reports.get(job.id)));
 }
 
 const isLow = (name) => /loss|error|seconds|elbo|perplexity/.test(name);
 const distinct = (items) => [...new Set(items.filter((item) => item !== undefined && item !== null))];
+const write = (name, value) => (name === "seconds" && typeof value === "number" ? duration(value) : number(value));
 
-function columns(shownRuns, onlyDiffering) {
-  const settings = distinct(shownRuns.flatMap((run) => Object.keys(run.settings))).filter((name) => {
-    const values = shownRuns.map((run) => run.settings[name]);
-    return !onlyDiffering || new Set(values).size > 1;
-  });
+/** Settings that differ between runs, those that are equal in all, and metrics. A queued job has no settings of its plan yet. */
+function columns(shownRuns) {
+  const planned = shownRuns.filter((run) => run.job.started_at);
+  const compared = planned.length ? planned : shownRuns;
+  const names = distinct(compared.flatMap((run) => Object.keys(run.settings)));
+  const differs = (name) => new Set(compared.map((run) => run.settings[name])).size > 1;
+  const settings = names.filter(differs);
+  const equal = names.filter((name) => !differs(name)).map((name) => [name, compared[0].settings[name]]);
   const metrics = distinct(shownRuns.flatMap((run) => Object.keys(run.metrics))).filter((name) => !name.startsWith("train/") && shownRuns.some((run) => typeof run.metrics[name] === "number"));
   const rank = (name) => (name.startsWith("test/") ? 0 : name === "seconds" ? 2 : 1);
-  return { settings, metrics: metrics.sort((a, b) => rank(a) - rank(b)) };
+  return { settings, equal, metrics: metrics.sort((a, b) => rank(a) - rank(b)) };
 }
 
 const valueOf = (run, name) => run.settings[name] ?? run.metrics[name];
@@ -69,18 +76,28 @@ function axisOf(name, shownRuns) {
   const scale = (value) => (isLog ? Math.log(value) : value);
   const at = (value) => (high > low ? (scale(value) - scale(low)) / (scale(high) - scale(low)) : 0.5);
   const middle = isLog ? Math.sqrt(low * high) : (low + high) / 2;
-  return { name, at, marks: high > low ? [[0, number(low, 3)], [0.5, number(middle, 3)], [1, number(high, 3)]] : [[0.5, number(low, 3)]] };
+  const text = (value) => (name === "seconds" ? duration(value) : number(value, 3));
+  return { name, at, marks: high > low ? [[0, text(low)], [0.5, text(middle)], [1, text(high)]] : [[0.5, text(low)]] };
 }
 
+/** Metrics are comparable on the same data for the same purpose alone. */
+const groupOf = ({ job: { spec } }) => `${spec.dataset} ${words(spec.task ?? spec.objective)}`;
+
 function rankOf(run, shownRuns, metric) {
-  const values = shownRuns.map((item) => item.metrics[metric]).filter((value) => typeof value === "number").sort((a, b) => a - b);
+  const values = shownRuns.filter((item) => groupOf(item) === groupOf(run)).map((item) => item.metrics[metric]).filter((value) => typeof value === "number").sort((a, b) => a - b);
   const value = run.metrics[metric];
   if (typeof value !== "number" || values.length < 2) return 4;
   const place = values.indexOf(value) / (values.length - 1);
   return Math.round(4 * (isLow(metric) ? 1 - place : place));
 }
 
-const short = (name) => words(name.replace(/^schedule\./, "").replace(/^architectures\.(\w+)\.(config\.)?/, "$1 ").replace(/\.config\./, " "));
+const short = (name) => (name === "seconds" ? "time" : words(name.replace(/^schedule\./, "").replace(/^architectures\.(\w+)\.(config\.)?/, "$1 ").replace(/\.config\./, " ").replace("/", " ")));
+
+/** The value of an axis on a ground of its own, so that no line runs through it. */
+function mark(x, y, text) {
+  const shownText = text.length > 14 ? `${text.slice(0, 13)}…` : text;
+  return s("g", { class: "tick" }, s("rect", { x: x + 4, y: y - 9, width: 7 * shownText.length + 8, height: 18, rx: 4 }), s("text", { x: x + 8, y: y + 4 }, shownText));
+}
 
 function drawLines(shownRuns, { settings, metrics }, metric) {
   const numeric = settings.filter((name) => distinct(shownRuns.map((run) => run.settings[name])).length <= 40);
@@ -102,7 +119,7 @@ function drawLines(shownRuns, { settings, metrics }, metric) {
   axes.forEach((axis, index) => {
     root.append(s("line", { class: "axis", x1: x(index), x2: x(index), y1: y(0), y2: y(1) }),
       s("text", { class: "axis-name", x: x(index), y: index % 2 ? 34 : 18, "text-anchor": "middle" }, short(axis.name)),
-      ...axis.marks.map(([at, text]) => s("text", { class: "tick", x: x(index) + 7, y: y(at) + 4 }, text.length > 14 ? `${text.slice(0, 13)}…` : text)));
+      ...axis.marks.map(([at, text]) => mark(x(index), y(at), text)));
   });
   show(byId("lines"), root);
 }
@@ -125,27 +142,30 @@ function drawTable(shownRuns, { settings, metrics }) {
       h("button", { type: "button", class: "sort quiet", "data-column": name }, name === "name" ? "Run" : short(name), isSorted ? (order.isDown ? " ↓" : " ↑") : ""));
   });
   const sorted = order.column ? [...shownRuns].sort(compareBy(order.column, order.isDown)) : shownRuns;
-  const best = Object.fromEntries(metrics.map((name) => {
-    const values = shownRuns.map((run) => run.metrics[name]).filter((value) => typeof value === "number");
-    return [name, isLow(name) ? Math.min(...values) : Math.max(...values)];
-  }));
+  const isBest = (run, name) => {
+    const values = shownRuns.filter((item) => groupOf(item) === groupOf(run)).map((item) => item.metrics[name]).filter((value) => typeof value === "number");
+    return values.length > 1 && run.metrics[name] === (isLow(name) ? Math.min(...values) : Math.max(...values));
+  };
   show(byId("runs").tHead, h("tr", null, head));
   show(byId("runs").tBodies[0], sorted.map((run) => h("tr", { "data-run": run.job.id },
     h("th", { scope: "row" }, h("a", { class: "name", href: `/jobs/${run.job.id}` }, run.name), " ", run.job.state === "succeeded" ? "" : badge(run.job), h("span", { class: "sub" }, run.job.spec.dataset ?? "")),
-    metrics.map((name) => h("td", { class: "number-cell" }, run.metrics[name] === best[name] && shownRuns.length > 1 ? h("strong", { class: "best" }, number(run.metrics[name])) : number(run.metrics[name]))),
+    metrics.map((name) => h("td", { class: "number-cell" }, isBest(run, name) ? h("strong", { class: "best", title: `best of the runs on ${run.job.spec.dataset}` }, write(name, run.metrics[name])) : write(name, run.metrics[name]))),
     settings.map((name) => h("td", { class: "number-cell" }, number(run.settings[name]))))));
 }
 
 function draw() {
-  const { task, metric, differing } = Object.fromEntries(new FormData(choice));
-  const shownRuns = runs.filter((run) => !task || words(run.job.spec.task ?? run.job.spec.objective) === task);
-  const listed = columns(shownRuns, differing === "on");
-  show(byId("metric"), listed.metrics.map((name) => h("option", { value: name }, name)));
-  byId("metric").value = listed.metrics.includes(metric) ? metric : listed.metrics[0] ?? "";
+  const { task, dataset, metric } = Object.fromEntries(new FormData(choice));
+  const shownRuns = runs.filter((run) => (!task || purpose(run) === task) && (!dataset || run.job.spec.dataset === dataset));
+  const listed = columns(shownRuns);
+  show(byId("metric"), listed.metrics.map((name) => h("option", { value: name }, short(name))));
+  byId("metric").value = isMetricChosen && listed.metrics.includes(metric) ? metric : listed.metrics[0] ?? "";
   byId("empty").hidden = shownRuns.length > 0;
   byId("content").hidden = shownRuns.length === 0;
   drawLines(shownRuns, listed, byId("metric").value);
   drawTable(shownRuns, listed);
+  byId("same").hidden = listed.equal.length === 0;
+  byId("same-title").textContent = shownRuns.length > 1 ? `${count(listed.equal.length, "setting")} equal in all runs` : `${count(listed.equal.length, "setting")}`;
+  show(byId("same-list"), listed.equal.flatMap(([name, value]) => [h("dt", null, short(name)), h("dd", null, number(value))]));
 }
 
 function highlight(event) {
@@ -156,7 +176,12 @@ function highlight(event) {
   for (const row of byId("runs").tBodies[0].rows) row.classList.toggle("seen", row.dataset.run === id);
 }
 
-choice.addEventListener("change", draw);
+choice.addEventListener("change", (event) => {
+  // Another task has other data sets: those of the one before would show nothing.
+  if (event.target.id === "task") byId("dataset").value = "";
+  if (event.target.id === "metric") isMetricChosen = true;
+  draw();
+});
 for (const name of ["pointerover", "focusin"]) byId("content").addEventListener(name, highlight);
 byId("runs").tHead.addEventListener("click", (event) => {
   const column = event.target.closest("[data-column]")?.dataset.column;
@@ -166,12 +191,24 @@ byId("runs").tHead.addEventListener("click", (event) => {
   byId("runs").tHead.querySelector(`[data-column="${CSS.escape(column)}"]`).focus();
 });
 
-await load();
+const purpose = (run) => words(run.job.spec.task ?? run.job.spec.objective);
+
+/** Fill a choice, and start with its commonest value: mixed runs say little. */
+function offer(id, values) {
+  const occurrences = (value) => values.filter((item) => item === value).length;
+  const names = distinct(values);
+  for (const name of [...names].sort()) byId(id).append(h("option", { value: name }, name));
+  if (!new URLSearchParams(location.search).has("job")) byId(id).value = names.sort((a, b) => occurrences(b) - occurrences(a))[0] ?? "";
+}
+
+let isOffered = false;
+await load(() => {
+  if (!isOffered) {
+    offer("task", runs.map(purpose));
+    offer("dataset", runs.filter((run) => !byId("task").value || purpose(run) === byId("task").value).map((run) => run.job.spec.dataset));
+    isOffered = true;
+  }
+  draw();
+});
 show(byId("empty"), "No run has been trained yet. ", h("a", { href: "/" }, "Start with a sample"), ".");
-const tasks = runs.map((run) => words(run.job.spec.task ?? run.job.spec.objective));
-for (const task of distinct(tasks).sort()) byId("task").append(h("option", { value: task }, task));
-const countOf = (task) => tasks.filter((item) => item === task).length;
-const isChosen = new URLSearchParams(location.search).has("job");
-if (!isChosen) byId("task").value = distinct(tasks).sort((a, b) => countOf(b) - countOf(a))[0] ?? "";
-draw();
 byId("content").removeAttribute("aria-busy");

@@ -1,6 +1,6 @@
 // Data: files are dropped or chosen, sent in parts, and become a data set.
 
-import { API, Problem, get, poll, post, query } from "./api.js";
+import { API, get, poll, post, query } from "./api.js";
 import { byId, h, show } from "./dom.js";
 import { ago, bytes, number, words } from "./format.js";
 import { badge } from "./job_parts.js";
@@ -35,9 +35,8 @@ export function parseColumns(text) {
 }
 
 function fail(error) {
-  const details = error instanceof Problem ? error.errors.map((item) => [item.code, item.hint].filter(Boolean).join(": ")) : [];
   const box = byId("problem");
-  box.textContent = [error.message, ...details].join(" ");
+  box.textContent = [error.message, ...(error.details ?? [])].join(" ");
   box.hidden = false;
 }
 
@@ -69,9 +68,9 @@ function row(item) {
   return h("tr", null,
     h("th", { scope: "row" }, h("a", { class: "name", href: `/data/${item.id}` }, `${item.name}@${item.version}`),
       h("span", { class: "sub" }, [words(item.task), words(item.format)].filter(Boolean).join(", "))),
-    h("td", null, badge(item.state), item.error ? h("span", { class: "sub" }, item.error.message) : ""),
+    h("td", null, badge(item.state), item.error ? h("span", { class: "sub" }, words(item.error.message.replace("the data was rejected: ", ""))) : ""),
     h("td", { class: "number-cell" }, number(item.rows)),
-    h("td", { class: "wide number-cell" }, bytes(item.bytes)),
+    h("td", { class: "wide number-cell" }, item.bytes ? bytes(item.bytes) : "-"),
     h("td", { class: "wide" }, ago(item.created_at)));
 }
 

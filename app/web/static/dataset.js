@@ -2,20 +2,21 @@
 
 import { API, Problem, get, post, query, request } from "./api.js";
 import { byId, h, show } from "./dom.js";
-import { ago, bytes, number, words } from "./format.js";
+import { ago, bytes, count, number, plain, words } from "./format.js";
+import { measures } from "./measures.js";
 import { badge } from "./job_parts.js";
 import { input, target } from "./values.js";
 
 const id = decodeURIComponent(location.pathname.split("/")[2]);
 const path = `${API}/datasets/${encodeURIComponent(id)}`;
 const BUSY = ["importing", "validating"];
+const PAGE = 24;
 let split = "train";
-
-const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+let classes = null;
 
 function guessOf(report, dataset) {
   const columns = Object.entries(report.guess?.columns ?? {}).map(([name, column]) => `${name} = ${column}`);
-  const parts = [words(dataset.task), dataset.format ? `read as ${words(dataset.format)}` : "", columns.join(", "), dataset.classes ? plural(dataset.classes.length, "class").replace("classs", "classes") : ""];
+  const parts = [words(dataset.task), dataset.format ? `read as ${words(dataset.format)}` : "", columns.join(", "), dataset.classes ? count(dataset.classes.length, "class") : ""];
   return parts.filter(Boolean).join("; ");
 }
 
@@ -26,28 +27,33 @@ function meter(entries, total) {
     h("span", { class: "bar-value" }, number(count)))));
 }
 
-function measures(facts) {
-  const lines = [];
-  for (const [column, values] of Object.entries(facts ?? {})) {
-    for (const [name, value] of Object.entries(values)) {
-      if (typeof value === "number" || typeof value === "string") lines.push([`${column}: ${words(name)}`, number(value)]);
-    }
-  }
-  return lines.flatMap(([name, value]) => [h("dt", null, name), h("dd", null, value)]);
+/** Rows of each class in all splits, the commonest first. */
+function classCounts(report) {
+  const sums = {};
+  for (const counts of Object.values(report.class_counts ?? {})) for (const [name, rows] of Object.entries(counts)) sums[name] = (sums[name] ?? 0) + rows;
+  const totals = Object.keys(sums).length ? sums : report.facts?.objects?.per_class ?? {};
+  return Object.entries(totals).sort((a, b) => b[1] - a[1]);
 }
 
 function health(dataset, report) {
   byId("health").hidden = false;
   show(byId("splits"), meter(Object.entries(dataset.splits), dataset.rows));
-  const counts = Object.entries(Object.values(report.class_counts ?? {})[0] ?? report.facts?.objects?.per_class ?? {}).sort((a, b) => b[1] - a[1]);
+  const counts = classCounts(report);
   byId("classes-card").hidden = counts.length === 0;
-  show(byId("classes"), meter(counts.slice(0, 30), counts[0]?.[1]), counts.length > 30 ? h("p", { class: "hint" }, `and ${counts.length - 30} more`) : "");
+  show(byId("classes"), meter(counts.slice(0, 20), counts[0]?.[1]), counts.length > 20 ? h("p", { class: "hint" }, `and ${number(counts.length - 20)} more, the rarest with ${count(counts.at(-1)[1], "row")}`) : "");
   const sizes = measures(report.facts);
   byId("measures-card").hidden = sizes.length === 0;
-  show(byId("measures"), sizes);
+  show(byId("measures"), sizes.flatMap(([name, value]) => [h("dt", null, name), h("dd", null, value)]));
 }
 
-const placeOf = (sample) => [sample.file, sample.row ? `row ${sample.row}` : sample.line ? `line ${sample.line}` : "", sample.column, sample.found ? `found ${sample.found}` : "", sample.expected ? `expected ${sample.expected}` : ""].filter(Boolean).join(", ");
+const placeOf = (sample) => [sample.file?.split("/").at(-1), sample.row ? `row ${sample.row}` : sample.line ? `line ${sample.line}` : "", sample.column, sample.found ? `found ${sample.found}` : "", sample.expected ? `expected ${sample.expected}` : ""].filter(Boolean).join(", ");
+
+function places(item) {
+  const list = (samples) => h("ul", { class: "list tight" }, samples.map((sample) => h("li", { class: "sub" }, placeOf(sample))));
+  const [first, ...rest] = item.sample;
+  if (!first) return "";
+  return rest.length ? [list([first]), h("details", { class: "bare" }, h("summary", null, `${number(rest.length)} more`), list(rest))] : list([first]);
+}
 
 function findings(report) {
   const items = report.errors;
@@ -55,8 +61,8 @@ function findings(report) {
   show(byId("findings"), items.map((item) => h("tr", null,
     h("th", { scope: "row" }, h("span", { class: `severity-${item.severity}` }, words(item.code)), h("span", { class: "sub" }, item.severity)),
     h("td", { class: "number-cell" }, number(item.count)),
-    h("td", null, item.hint ?? ""),
-    h("td", { class: "wide" }, h("ul", { class: "list" }, item.sample.slice(0, 5).map((sample) => h("li", { class: "sub" }, placeOf(sample))))))));
+    h("td", null, plain(item.hint) ?? ""),
+    h("td", { class: "wide" }, places(item)))));
   const quote = (text) => `"${String(text ?? "").replaceAll('"', '""')}"`;
   const lines = [["code", "severity", "count", "hint", "file", "row", "line", "column", "found", "expected"].join(",")];
   for (const item of items) for (const sample of item.sample.length ? item.sample : [{}]) lines.push([item.code, item.severity, item.count, item.hint, sample.file, sample.row, sample.line, sample.column, sample.found, sample.expected].map(quote).join(","));
@@ -64,7 +70,7 @@ function findings(report) {
   byId("download").download = "findings.csv";
   const notes = [report.reading, ...report.suggestions].filter(Boolean).map((note) => note.message ?? note);
   byId("notes-section").hidden = notes.length === 0;
-  show(byId("notes"), notes.map((note) => h("li", { class: "hint" }, typeof note === "string" ? note : JSON.stringify(note))));
+  show(byId("notes"), notes.map((note) => h("li", { class: "hint" }, typeof note === "string" ? plain(note) : JSON.stringify(note))));
 }
 
 async function apply(fix, button) {
@@ -82,15 +88,20 @@ function fixes(report) {
   const items = report.fixes ?? [];
   byId("fixes-section").hidden = items.length === 0;
   show(byId("fixes"), items.map((fix) => h("li", { class: "card row spread" },
-    h("span", null, fix.description, h("span", { class: "sub" }, plural(fix.rows, "row"))),
+    h("span", null, plain(fix.description), h("span", { class: "sub" }, count(fix.rows, "row"))),
     h("button", { type: "button", onclick: (event) => apply(fix, event.target) }, "Make this version", h("span", { class: "visually-hidden" }, `: ${fix.description}`)))));
 }
 
-async function rows() {
-  const preview = await get(query(`${path}/preview`, { split, limit: 24 }));
-  const cards = preview.data.map((row) => h("li", { class: "card" }, input(row.input, row.target), h("div", { class: "target" }, target(row.target))));
+async function rows(start = 0) {
+  const preview = await get(query(`${path}/preview`, { split, start, limit: PAGE }));
+  const cards = preview.data.map((row) => h("li", { class: "card" }, input(row.input, row.target, classes), h("div", { class: "target" }, target(row.target))));
   const list = byId("rows");
-  list.replaceChildren(...cards);
+  if (start) list.append(...cards);
+  else list.replaceChildren(...cards);
+  const end = start + preview.data.length;
+  byId("rows-count").textContent = `${number(end)} of ${count(preview.rows, "row")}`;
+  byId("more-rows").hidden = end >= preview.rows;
+  byId("more-rows").onclick = () => rows(end);
   const isText = preview.data[0] && !("image" in preview.data[0].input);
   list.classList.toggle("texts", Boolean(isText));
   for (const picture of list.querySelectorAll("img")) picture.addEventListener("load", () => picture.classList.toggle("tiny", picture.naturalWidth < 64));
@@ -103,8 +114,7 @@ function tabs(dataset) {
 }
 
 async function versions(dataset) {
-  const page = await get(query(`${API}/datasets`, { limit: 200 }));
-  const same = page.data.filter((item) => item.name === dataset.name);
+  const { data: same } = await get(query(`${API}/datasets`, { limit: 100, name: dataset.name }));
   byId("versions-section").hidden = same.length < 2;
   show(byId("versions"), same.map((item) => h("li", null, item.id === dataset.id ? `version ${item.version} (this)` : h("a", { href: `/data/${item.id}` }, `version ${item.version}`), " ", badge(item.state))));
 }
@@ -113,16 +123,19 @@ function head(dataset) {
   const title = `${dataset.name}@${dataset.version}`;
   byId("title").textContent = title;
   document.title = `${title} - Plinth`;
-  show(byId("facts"), badge(dataset.state), h("span", { class: "hint" }, [dataset.rows === null ? "" : plural(dataset.rows, "row"), dataset.bytes ? bytes(dataset.bytes) : "", `brought ${ago(dataset.created_at)}`].filter(Boolean).join(", ")));
+  show(byId("facts"), badge(dataset.state), h("span", { class: "hint" }, [dataset.rows === null ? "" : count(dataset.rows, "row"), dataset.bytes ? bytes(dataset.bytes) : "", `added ${ago(dataset.created_at)}`].filter(Boolean).join(", ")));
+  const { origin } = dataset;
+  show(byId("origin"), [dataset.license ? `License: ${dataset.license}.` : "License: not known.",
+    origin ? [" Made from ", h("a", { href: `/data/${encodeURIComponent(origin.dataset)}` }, origin.dataset), `: ${origin.operations.map((item) => words(item.operation)).join(", ")}.`] : " Uploaded."].flat());
   byId("train").hidden = dataset.state !== "ready";
   byId("train").href = query("/train", { dataset: title });
   byId("delete").hidden = BUSY.includes(dataset.state);
-  byId("confirm-text").textContent = `${title} will be deleted with its ${dataset.rows === null ? "" : `${plural(dataset.rows, "row")}`}. Other versions and models that learned from it stay.`;
+  byId("confirm-text").textContent = `${title} will be deleted with its ${dataset.rows === null ? "" : `${count(dataset.rows, "row")}`}. Other versions and models that learned from it stay.`;
 }
 
 function refusal(dataset) {
   const { error } = dataset;
-  show(byId("error"), error ? h("div", { class: "notice bad", role: "alert" }, h("h2", null, "This data was refused"), h("p", null, error.message), error.hint ? h("p", null, error.hint) : "", h("p", null, h("a", { href: "/data" }, "Bring it again"))) : "");
+  show(byId("error"), error ? h("div", { class: "notice bad", role: "alert" }, h("h2", null, "This data was refused"), h("p", null, `Reason: ${words(plain(error.message).replace("the data was rejected: ", ""))}. The findings below say where, and what to do.`), h("p", null, h("a", { href: "/data" }, "Upload it again"))) : "");
 }
 
 async function update() {
@@ -141,6 +154,7 @@ async function update() {
     await versions(dataset);
     if (dataset.state !== "ready") return;
     health(dataset, report);
+    classes = dataset.classes;
     split = dataset.splits[split] ? split : Object.keys(dataset.splits).find((name) => dataset.splits[name] > 0) ?? "train";
     tabs(dataset);
     await rows();

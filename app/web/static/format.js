@@ -19,8 +19,6 @@ export function bytes(value) {
   return `${value.toLocaleString("en", { maximumSignificantDigits: 3 })} ${units[unit]}`;
 }
 
-export const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
-
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "-";
   if (seconds < 1) return "under 1 s";
@@ -34,6 +32,27 @@ export function ago(time) {
   if (!time) return "-";
   const seconds = (Date.now() - Date.parse(time)) / 1000;
   return seconds < 10 ? "just now" : `${duration(seconds)} ago`;
+}
+
+/** A number of things: `count(2, "class")` is "2 classes". */
+export function count(value, noun) {
+  const plural = noun.endsWith("y") ? `${noun.slice(0, -1)}ies` : `${noun}${/(s|x|ch)$/.test(noun) ? "es" : "s"}`;
+  return `${number(value)} ${value === 1 ? noun : plural}`;
+}
+
+const COMMAND = /`(plinth|python|make|pip|PLINTH_\w+=) ?|\b(GET|POST|PUT|PATCH|DELETE) \/|\bcolumns \{|\bcurl\b/;
+
+function withoutCommand(sentence) {
+  const match = COMMAND.exec(sentence);
+  if (!match) return sentence;
+  const clause = sentence.slice(0, match.index).match(/^(.*\S)\s*[,:;(]/s);
+  return clause ? `${clause[1]}.` : "";
+}
+
+/** A text of the API without what is for terminals and programs: a page has buttons for it. */
+export function plain(text) {
+  if (typeof text !== "string") return text;
+  return text.split(/(?<=[.!?])\s+(?=[A-Z"'`])/).map(withoutCommand).filter(Boolean).join(" ").replaceAll("`", "");
 }
 
 export const kind = (name) => KINDS[name] ?? name;

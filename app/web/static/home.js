@@ -2,7 +2,7 @@
 
 import { API, get, poll, post, query } from "./api.js";
 import { byId, h, show } from "./dom.js";
-import { ago, jobName, kind, plural } from "./format.js";
+import { ago, jobName, kind, count } from "./format.js";
 import { badge, progressOf } from "./job_parts.js";
 
 const step = (name) => document.querySelector(`[data-step="${name}"]`);
@@ -51,7 +51,7 @@ async function device() {
   show(byId("device"),
     h("p", { class: "name" }, found ? (found.device === "cpu" ? "CPU" : found.device.toUpperCase()) : "No PyTorch"),
     h("p", { class: "hint" }, found ? found.why : "Training needs the server extra: pip install '.[server]'."),
-    h("p", { class: "hint" }, system.workers.length ? `${plural(system.workers.length, "worker")}, ${plural(system.workers.reduce((sum, worker) => sum + worker.slots, 0), "job")} at a time` : "No worker runs: jobs wait."),
+    h("p", { class: "hint" }, system.workers.length ? `${count(system.workers.length, "worker")}, ${count(system.workers.reduce((sum, worker) => sum + worker.slots, 0), "job")} at a time` : "No worker runs: jobs wait."),
     h("p", null, h("a", { href: "/system" }, "More about this system")));
 }
 

@@ -3,7 +3,7 @@
 import { API, follow, get, poll, post, query } from "./api.js";
 import { lineChart } from "./charts.js";
 import { byId, h, show } from "./dom.js";
-import { ago, bytes, duration, jobName, kind, number, state, words } from "./format.js";
+import { ago, bytes, duration, jobName, kind, number, plain, state, words } from "./format.js";
 import { badge, headline, percent } from "./job_parts.js";
 
 const id = byId("job").dataset.id;
@@ -129,16 +129,21 @@ function progress() {
 function outcome() {
   const parts = [];
   if (job.state === "failed") {
-    parts.push(h("div", { class: "notice bad" }, h("h2", null, "What failed"), h("p", null, job.error?.message ?? "The job failed."),
-      h("h3", null, "What to do"), h("p", null, job.error?.hint ?? "Read the last lines of the log below. If they do not help, run `plinth doctor`.")));
+    parts.push(h("div", { class: "notice bad" }, h("h2", null, "What failed"), h("p", null, plain(job.error?.message) ?? "The job failed."),
+      h("h3", null, "What to do"), h("p", null, plain(job.error?.hint) ?? "Read the last lines of the log below. If they do not help, look at the parts under System.")));
   }
   if (job.state === "succeeded" && job.model) {
     const best = headline(job);
+    const model = `${job.model.name}@${job.model.version}`;
+    const isBase = job.kind === "pretrain";
     parts.push(h("div", { class: "notice good row spread" },
-      h("p", null, `${job.model.name}@${job.model.version} is ready`, best ? `: ${best[0]} ${number(best[1])}` : "", "."),
-      h("p", { class: "row" }, job.kind === "finetune" ? h("a", { class: "button", href: `/jobs/${id}/report` }, "Read the report") : "")));
+      h("p", null, `${model} is ready`, best ? `: ${words(best[0].replace("/", " "))} ${number(best[1])}` : "", "."),
+      h("p", { class: "row" },
+        isBase ? h("a", { class: "button primary", href: query("/train", { base: job.model.name }) }, "Fine-tune from it") : h("a", { class: "button primary", href: query("/try", { model }) }, "Try it"),
+        job.kind === "finetune" ? h("a", { class: "button", href: `/jobs/${id}/report` }, "Read the report") : "",
+        h("a", { class: "button", href: `/models/${encodeURIComponent(job.model.name)}` }, "The model"))));
   }
-  if (job.warnings?.length) parts.push(h("div", { class: "notice warn" }, h("h2", null, "Look twice"), job.warnings.map((text) => h("p", null, text))));
+  if (job.warnings?.length) parts.push(h("div", { class: "notice warn" }, h("h2", null, "Look twice"), job.warnings.map((text) => h("p", null, plain(text)))));
   if (state(job) === "paused") parts.push(h("div", { class: "notice warn" }, h("p", null, "Paused. The checkpoint is kept; resume it when you like.")));
   show(byId("outcome"), parts);
 }

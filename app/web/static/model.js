@@ -2,11 +2,15 @@
 
 import { API, Problem, get, query, request } from "./api.js";
 import { byId, h, show } from "./dom.js";
-import { ago, bytes, number, words } from "./format.js";
+import { ago, bytes, count, number, plain, words } from "./format.js";
+import { graph } from "./graph.js";
 
 const name = decodeURIComponent(location.pathname.split("/")[2]);
 const path = `${API}/models/${encodeURIComponent(name)}`;
+const MAX_ANCESTORS = 6;
 let current = null;
+
+const parityOf = ({ parity }) => (parity ? `differs from PyTorch by at most ${number(parity.max_abs_difference, 2)} on ${count(parity.rows, "row")}, ${parity.labels_changed ? count(parity.labels_changed, "label") : "no label"} changed` : null);
 
 function fail(error) {
   show(byId("problem"), h("p", { class: "notice bad", role: "alert" }, error.message));
@@ -21,10 +25,10 @@ const metricsOf = (metrics) => {
 function versionRow(version) {
   const { lineage } = version;
   return h("tr", null,
-    h("th", { scope: "row" }, h("button", { type: "button", class: "quiet", onclick: () => select(version.version) }, `${name}@${version.version}`), h("span", { class: "sub" }, ago(version.created_at))),
-    h("td", null, metricsOf(version.metrics).map(([key, value]) => h("span", { class: "sub" }, `${words(key.replace("test/", ""))} ${number(value)}`))),
+    h("th", { scope: "row" }, h("button", { type: "button", class: "link name", onclick: () => select(version.version) }, `${name}@${version.version}`), h("span", { class: "sub" }, ago(version.created_at))),
+    h("td", { class: "nowrap" }, metricsOf(version.metrics).map(([key, value]) => h("span", { class: "sub" }, `${words(key.replace("test/", ""))} ${number(value)}`))),
     h("td", { class: "wide" }, bytes(version.bytes)),
-    h("td", { class: "wide" }, lineage.job ? h("a", { href: `/jobs/${lineage.job}` }, "job") : "import"),
+    h("td", null, lineage.job ? [h("a", { href: `/jobs/${lineage.job}` }, "job"), version.task ? [", ", h("a", { href: `/jobs/${lineage.job}/report` }, "report")] : ""].flat() : "import"),
     h("td", null, h("ul", { class: "chips" }, version.aliases.map((alias) => h("li", null, alias)))));
 }
 
@@ -49,22 +53,34 @@ async function setAlias(alias, version) {
   }
 }
 
-async function lineage(version) {
+async function existing(path_) {
+  try {
+    return await get(path_);
+  } catch {
+    return null;
+  }
+}
+
+/** The version and those it was fine-tuned from, the oldest first, each with its data. */
+async function ancestry(version) {
   const steps = [];
   let item = version;
-  while (item && steps.length < 10) {
-    const { dataset, job } = item.lineage;
-    steps.push(h("li", { class: "card" }, h("a", { class: "name", href: `/models/${encodeURIComponent(item.name)}` }, `${item.name}@${item.version}`),
-      h("span", { class: "sub" }, item.task ? words(item.task) : "base model"),
-      dataset ? h("a", { class: "sub", href: `/data/${dataset.id}` }, "its data") : "", job ? h("a", { class: "sub", href: `/jobs/${job}` }, "its job") : ""));
-    const { parent } = item.lineage;
-    try {
-      item = parent ? await get(`${API}/models/${encodeURIComponent(parent.name)}/versions/${parent.version}`) : null;
-    } catch {
-      item = null;
-    }
+  while (item && steps.length < MAX_ANCESTORS) {
+    const { dataset, parent } = item.lineage;
+    const data = dataset ? await existing(`${API}/datasets/${dataset.id}`) : null;
+    steps.unshift({ item, data, isDataDeleted: Boolean(dataset) && data === null });
+    item = parent ? await existing(`${API}/models/${encodeURIComponent(parent.name)}/versions/${parent.version}`) : null;
   }
   return steps;
+}
+
+async function lineage(version) {
+  const steps = await ancestry(version);
+  const columns = steps.map(({ item, data, isDataDeleted }) => ({
+    above: data ? { title: `${data.name}@${data.version}`, note: data.rows === null ? "data" : count(data.rows, "row"), href: `/data/${data.id}` } : isDataDeleted ? { title: "data", note: "deleted" } : null,
+    node: { title: `${item.name}@${item.version}`, note: item.task ? words(item.task) : "base model", href: `/models/${encodeURIComponent(item.name)}`, isCurrent: item === version },
+  }));
+  return graph(columns, version.aliases.map((alias) => ({ title: alias, note: "alias" })));
 }
 
 async function select(number_) {
@@ -72,10 +88,11 @@ async function select(number_) {
   current = number_;
   byId("version-number").textContent = number_;
   const facts = [["task", version.task ? words(version.task) : "none, a base model"], ["network", Object.entries(version.architecture).map(([slot, item]) => `${item} for ${slot}`).join(", ")],
-    ["parameters", number(version.parameters)], ["size", bytes(version.bytes)], ["engine", version.engine], ["why", version.engine_reason], ["labels", version.labels?.join(", ")],
+    ["parameters", number(version.parameters)], ["size", bytes(version.bytes)], ["engine", version.engine], ["why", version.engine_reason], ...Object.entries(version.graphs ?? {}).map(([key, item]) => [key === "model" ? "exported graph" : `graph ${words(key)}`, parityOf(item)]),
+    ["license", version.license], ["labels", version.labels?.length > 30 ? `${version.labels.slice(0, 30).join(", ")} and ${version.labels.length - 30} more` : version.labels?.join(", ")],
     ...Object.entries(version.metrics).map(([key, value]) => [words(key), number(value)])];
   show(byId("facts"), facts.filter(([, value]) => value).flatMap(([key, value]) => [h("dt", null, key), h("dd", null, value)]));
-  show(byId("warnings"), version.warnings.map((text) => h("p", { class: "notice warn" }, typeof text === "string" ? text : text.message)));
+  show(byId("warnings"), version.warnings.map((text) => h("p", { class: "notice warn" }, plain(typeof text === "string" ? text : text.message))));
   const download = `${path}/versions/${number_}/download`;
   show(byId("downloads"), h("li", null, h("a", { href: download, download: `${name}-${number_}.zip` }, "Package (zip)")),
     version.files.map((file) => h("li", null, h("a", { href: query(download, { file: file.path }), download: file.path.split("/").pop() }, file.path), h("span", { class: "sub" }, bytes(file.bytes)))));
@@ -87,9 +104,9 @@ async function load() {
     const [model, versions] = await Promise.all([get(path), get(query(`${path}/versions`, { limit: 100 }))]);
     byId("title").textContent = name;
     document.title = `${name} - Plinth`;
-    byId("summary").textContent = `${model.task ? words(model.task) : "A base model to fine-tune from"}, ${number(model.versions)} version${model.versions === 1 ? "" : "s"}.`;
+    byId("summary").textContent = `${model.task ? words(model.task) : "A base model to fine-tune from"}, ${count(model.versions, "version")}.`;
     byId("alias-example").textContent = `${name}@production`;
-    byId("try").hidden = false;
+    byId("try").hidden = model.task === null;
     byId("try").href = query("/try", { model: name });
     byId("tune").hidden = model.task !== null;
     byId("tune").href = query("/train", { base: name });

@@ -1,7 +1,8 @@
 // The report: mistakes are read after the page; a cell of the matrix shows its rows.
 
-import { request } from "./api.js";
+import { API, get, post, query, request } from "./api.js";
 import { byId, h } from "./dom.js";
+import { answer, input } from "./values.js";
 
 const id = byId("report").dataset.id;
 const list = byId("mistakes");
@@ -19,6 +20,36 @@ function filter(truth, predicted) {
   byId("filter-text").textContent = truth === null ? all
     : count ? `${count} of class ${truth} taken for ${predicted}.` : `Rows of class ${truth} taken for ${predicted} are not among the ${items.length} surest mistakes, which the report keeps.`;
 }
+
+/** Inputs whose answers show what a generator has learned: seeds, or the texts of held-out rows. */
+async function sampleInputs(task, job) {
+  if (task === "image_generation") return Array.from({ length: 12 }, (_, seed) => ({ seed }));
+  const { data } = await get(query(`${API}/datasets/${job.dataset}/preview`, { split: "test", limit: 3 }));
+  if (task === "speech_synthesis") return data.map((row) => row.input);
+  const beginnings = data.map((row) => row.input.prompt || String(row.target ?? "").split(/\s+/).slice(0, 4).join(" "));
+  return beginnings.map((prompt, seed) => ({ prompt, seed, max_new_tokens: 60 }));
+}
+
+async function samples() {
+  const place = byId("samples");
+  try {
+    const job = await get(`${API}/jobs/${id}`);
+    if (!job.model) throw new Error("The model of this job was deleted.");
+    const inputs = await sampleInputs(place.dataset.task, job);
+    const { outputs } = await post(`/predict/${job.model.name}@${job.model.version}`, { inputs });
+    byId("samples-text").textContent = "Made by the model now.";
+    place.classList.toggle("texts", place.dataset.task !== "image_generation");
+    place.replaceChildren(...outputs.map((output, index) => h("li", { class: "card" },
+      place.dataset.task === "image_generation" ? "" : input({ ...inputs[index], seed: null }),
+      output.image ? [answer({ image: output.image }), h("p", { class: "sub" }, output.label ?? `seed ${output.seed}`)].flat() : answer(output))));
+    for (const picture of place.querySelectorAll("img")) picture.addEventListener("load", () => picture.classList.toggle("tiny", picture.naturalWidth < 64));
+  } catch (error) {
+    byId("samples-text").textContent = `No samples: ${error.message}`;
+  }
+  place.removeAttribute("aria-busy");
+}
+
+if (byId("samples")) samples();
 
 byId("print").addEventListener("click", () => print());
 byId("report").addEventListener("click", (event) => {

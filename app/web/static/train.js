@@ -54,9 +54,22 @@ async function plan() {
     byId("start").disabled = false;
   } catch (error) {
     if (mine !== round || !(error instanceof Problem)) return;
-    const items = error.errors.map((item) => h("li", null, [item.path, item.found ? `found ${item.found}` : "", item.hint ?? item.code].filter(Boolean).join(": ")));
+    const items = error.details.map((item) => h("li", null, item));
     show(byId("plan"), h("div", { class: "notice bad", role: "alert" }, h("p", null, error.message), items.length ? h("ul", null, items) : ""));
   }
+}
+
+/** Whether a model can be the start for a task: one of the task itself, or a base whose network fits one of its slots. */
+function canStart(item, task) {
+  if (item.task !== null) return item.task === task;
+  return Object.entries(item.architecture).some(([slot, name]) => catalog.fits.tasks[task]?.[slot]?.[name] === null);
+}
+
+/** The models, those without a task with the networks of their latest version. */
+async function knownModels() {
+  const { data } = await get(query(`${API}/models`, { limit: 200 }));
+  return Promise.all(data.map(async (item) => (item.task === null
+    ? { ...item, architecture: (await get(`${API}/models/${encodeURIComponent(item.name)}/versions/${item.latest_version}`)).architecture } : item)));
 }
 
 function fits() {
@@ -64,7 +77,7 @@ function fits() {
   const slots = Object.values(catalog.fits.tasks[task] ?? {});
   const architectures = Object.keys(catalog.architectures).filter((name) => slots.some((slot) => slot[name] === null));
   byId("architecture").replaceChildren(option("", "the one that suits the data"), ...architectures.sort().map((name) => option(name, words(name))));
-  byId("base").replaceChildren(option("", "nothing, train from scratch"), ...models.filter((item) => item.task === null || item.task === task).map((item) => option(item.name, item.task === null ? `${item.name} (pretrained)` : item.name)));
+  byId("base").replaceChildren(option("", "nothing, train from scratch"), ...models.filter((item) => canStart(item, task)).map((item) => option(item.name, item.task === null ? `${item.name} (pretrained)` : item.name)));
 }
 
 function choose() {
@@ -91,10 +104,10 @@ async function start(event) {
 }
 
 async function load() {
-  const [page, entries, known] = await Promise.all([get(query(`${API}/datasets`, { limit: 200 })), get(`${API}/catalog`), get(query(`${API}/models`, { limit: 200 }))]);
+  const [page, entries, known] = await Promise.all([get(query(`${API}/datasets`, { limit: 200 })), get(`${API}/catalog`), knownModels()]);
   datasets = page.data.filter((item) => item.state === "ready");
   catalog = entries;
-  models = known.data;
+  models = known;
   byId("empty").hidden = datasets.length > 0;
   byId("train").hidden = datasets.length === 0;
   if (!datasets.length) return;

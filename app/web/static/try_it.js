@@ -11,6 +11,10 @@ const parameters = new URLSearchParams(location.search);
 let widgets = {};
 let signature = null;
 let language = "curl";
+let models = [];
+let knownItems = {};
+/** Larger vocabularies are typed, not searched. */
+const MAX_KNOWLEDGE_BYTES = 4 << 20;
 
 const problem = (text) => { byId("problem").textContent = text ?? ""; byId("problem").hidden = !text; };
 const chosen = () => [byId("model").value, byId("second").value].filter(Boolean);
@@ -67,8 +71,8 @@ async function askOne(model, fields, card) {
     }
     body.append(h("p", { class: "sub" }, `answered in ${Math.round(performance.now() - began)} ms`));
   } catch (error) {
-    const details = error instanceof Problem ? error.errors.map((item) => item.hint).filter(Boolean) : [];
-    body.replaceChildren(h("p", { class: "notice bad", role: "alert" }, [error.message, ...details].join(" ")));
+    const text = [error.message, ...(error.details ?? [])].join(" ").replaceAll(/\binputs\.0\.?(\w*): /g, (_, field) => (field ? `${words(field)}: ` : ""));
+    body.replaceChildren(h("p", { class: "notice bad", role: "alert" }, text));
   }
 }
 
@@ -84,25 +88,53 @@ async function ask(event) {
   await Promise.all(chosen().map((model, index) => askOne(model, fields, cards[index])));
 }
 
+/** What the model knows of each field: the settings of its encoder, and the names of all items. */
+async function knowledgeOf(path) {
+  const { files } = await get(path);
+  const knowledge = {};
+  for (const file of files) {
+    const [, field, kind] = file.path.match(/^encoders\/([^/]+)\/(encoder|items)\.json$/) ?? [];
+    if (!field || file.bytes > MAX_KNOWLEDGE_BYTES) continue;
+    const content = JSON.parse(await (await fetch(query(`${path}/download`, { file: file.path }))).text());
+    knowledge[field] = { ...knowledge[field], ...(kind === "items" ? { items: content } : { encoder: content.config }) };
+  }
+  return knowledge;
+}
+
+/** Offer the other versions of the model to ask beside it, and all other models. */
+async function offerSecond(name) {
+  const { data } = await get(query(`${API}/models/${encodeURIComponent(name)}/versions`, { limit: 50 }));
+  const chosenBefore = byId("second").value || parameters.get("second");
+  const versions = data.map((item) => `${item.name}@${item.version}`);
+  const group = (label, names) => (names.length ? h("optgroup", { label }, names.map((item) => h("option", { value: item }, item))) : "");
+  byId("second").replaceChildren(h("option", { value: "" }, "nothing"), group(`Versions of ${name}`, versions), group("Other models", models.filter((item) => item !== name)));
+  byId("second").value = [...byId("second").options].some((item) => item.value === chosenBefore) ? chosenBefore : "";
+}
+
 async function choose() {
   problem(null);
   byId("submit").disabled = true;
   const [name, version] = byId("model").value.split("@");
   const model = await get(`${API}/models/${encodeURIComponent(name)}`);
-  signature = await get(`${API}/models/${encodeURIComponent(name)}/versions/${version ?? model.latest_version}/signature`);
+  const path = `${API}/models/${encodeURIComponent(name)}/versions/${model.aliases[version] ?? version ?? model.latest_version}`;
+  const [description, knowledge] = await Promise.all([get(`${path}/signature`), knowledgeOf(path), offerSecond(name)]);
+  signature = description;
+  knownItems = Object.fromEntries(Object.entries(knowledge).filter(([, item]) => item.items).map(([field, item]) => [field, item.items]));
+  byId("about").href = `/models/${encodeURIComponent(name)}`;
+  byId("about").hidden = false;
   widgets = {};
   const more = [];
   const areas = [];
   const main = new Set([...(signature.input_schema.required ?? []), "image", "text", "prompt", "audio", "history", "label", ...(signature.task?.startsWith("tabular") ? Object.keys(signature.input_schema.properties ?? {}) : [])]);
   for (const [field, schema] of Object.entries(signature.input_schema.properties ?? {})) {
-    const widget = widgetFor(field, schema, code);
+    const widget = widgetFor(field, schema, knowledge[field] ?? {}, code);
     if (!widget) continue;
     widgets[field] = widget;
     (main.has(field) ? areas : more).push(widget.element);
   }
   byId("widgets").replaceChildren(...areas, ...(more.length ? [h("details", null, h("summary", null, "Settings"), h("div", { class: "fields" }, more))] : []));
   byId("example").hidden = !signature.example;
-  byId("answers").replaceChildren(h("p", { class: "hint" }, "The answer appears here."));
+  byId("answers").replaceChildren(h("p", { class: "empty" }, "The answer appears here."));
   byId("status").textContent = "";
   await code();
   byId("submit").disabled = false;
@@ -110,7 +142,7 @@ async function choose() {
 
 function useExample() {
   const input = signature.example?.inputs?.[0] ?? signature.example?.input ?? signature.example;
-  for (const [name, value] of Object.entries(input)) if (value !== null) widgets[name]?.fill(value);
+  for (const [name, value] of Object.entries(input)) if (value !== null) widgets[name]?.fill(knownItems[name]?.slice(0, 3) ?? value);
   setTimeout(ask, 50);
 }
 
@@ -122,18 +154,14 @@ async function start() {
   const names = page.data.map((item) => item.model);
   const wanted = parameters.get("model");
   if (wanted && !names.includes(wanted)) names.unshift(wanted);
+  models = names;
   byId("model").append(...names.map((name) => h("option", { value: name }, name)));
-  byId("second").append(...names.map((name) => h("option", { value: name }, name)));
   if (wanted) byId("model").value = wanted;
-  if (parameters.get("second")) {
-    byId("second").append(h("option", { value: parameters.get("second") }, parameters.get("second")));
-    byId("second").value = parameters.get("second");
-  }
   await choose();
 }
 
 byId("model").addEventListener("change", () => choose().catch((error) => problem(error.message)));
-byId("second").addEventListener("change", () => byId("answers").replaceChildren(h("p", { class: "hint" }, "Ask again for both answers.")));
+byId("second").addEventListener("change", () => byId("answers").replaceChildren(h("p", { class: "empty" }, "Ask again for both answers.")));
 byId("example").addEventListener("click", useExample);
 byId("ask").addEventListener("submit", ask);
 start().catch((error) => problem(error.message));

@@ -32,11 +32,11 @@ export async function toBase64(blob) {
 
 const color = (index) => `series-${(index % 8) + 1}`;
 
-/** An image with boxes [x1, y1, x2, y2] in its pixels, each with a label. */
-export function image(source, objects = [], name = "image") {
+/** An image with boxes [x1, y1, x2, y2] in its pixels, each with a label; `classes` decide about the colors. */
+export function image(source, objects = [], name = "image", classes = null) {
   if (!objects.length) return h("img", { class: "media", src: source, alt: name, loading: "lazy" });
   const drawing = s("svg", { class: "media", role: "img", "aria-label": `${name} with ${objects.length} boxes` });
-  const labels = [...new Set(objects.map((item) => item.label))].sort();
+  const labels = classes ?? [...new Set(objects.map((item) => item.label))].sort();
   const pixels = new Image();
   pixels.onload = () => {
     const { naturalWidth: width, naturalHeight: height } = pixels;
@@ -50,28 +50,28 @@ export function image(source, objects = [], name = "image") {
   return drawing;
 }
 
-function media(text, objects, name) {
+function media(text, objects, name, classes = null) {
   const type = mediaType(text);
   if (type === null) return null;
-  if (type.startsWith("image/")) return image(`data:${type};base64,${text}`, objects, name);
+  if (type.startsWith("image/")) return image(`data:${type};base64,${text}`, objects, name, classes);
   return h("audio", { controls: true, src: URL.createObjectURL(toBlob(text, type)), "aria-label": name });
 }
 
 const isShown = (name, value) => value !== null && value !== undefined && !["confidence", "max_objects", "max_new_tokens", "temperature", "stop", "count", "seed"].includes(name);
 
-function value(name, content, objects) {
-  const player = media(content, objects, words(name));
+function value(name, content, objects, classes) {
+  const player = media(content, objects, words(name), classes);
   if (player) return player;
   if (Array.isArray(content) && content.every((item) => typeof item !== "object")) return h("ul", { class: "chips", "aria-label": words(name) }, content.map((item) => h("li", null, String(item))));
   return h("p", { class: "text" }, typeof content === "object" ? JSON.stringify(content) : String(content));
 }
 
-/** An input of /predict; boxes of the target are drawn on its image. */
-export function input(fields, target = null) {
+/** An input of /predict; boxes of the target are drawn on its image, in the colors of their class among `classes`. */
+export function input(fields, target = null, classes = null) {
   const entries = Object.entries(fields).filter(([name, content]) => isShown(name, content));
   const columns = entries.length > 3 && entries.every(([, content]) => mediaType(content) === null && typeof content !== "object");
   if (columns) return h("dl", { class: "facts" }, entries.map(([name, content]) => [h("dt", null, words(name)), h("dd", null, String(content))]));
-  return entries.map(([name, content]) => value(name, content, target?.objects ?? []));
+  return entries.map(([name, content]) => value(name, content, target?.objects ?? [], classes));
 }
 
 /** What an input should be answered with. */

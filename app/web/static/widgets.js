@@ -1,10 +1,11 @@
 // Widgets that make an input: a drawing, a file, a recording, a text, a list. Each returns its element and its value.
 
 import { h } from "./dom.js";
-import { words } from "./format.js";
+import { plain, words } from "./format.js";
 import { image, mediaType, toBase64, toBlob } from "./values.js";
 
 const PEN = 1 / 11;
+const MAX_MATCHES = 8;
 
 /** A square to draw on, black on white; its value is a PNG, or null while it is empty. */
 function drawing(onChange) {
@@ -71,7 +72,53 @@ function centered(canvas) {
   return copy;
 }
 
-function imageWidget(name, onChange) {
+/** Switch between panels by a row of buttons; `panels` are pairs of a name and an element. */
+function tabs(label, panels, first) {
+  const buttons = panels.map(([name]) => h("button", { type: "button", onclick: () => open(name) }, name));
+  function open(name) {
+    panels.forEach(([panel, element], index) => {
+      element.hidden = panel !== name;
+      buttons[index].setAttribute("aria-pressed", String(panel === name));
+    });
+  }
+  open(first);
+  return { element: h("div", { class: "stack" }, h("div", { class: "tabs", role: "group", "aria-label": label }, buttons), panels.map(([, element]) => element)), open };
+}
+
+/** A photo of the camera, by two clicks; `onBlob` gets it as a JPEG. */
+function camera(onBlob) {
+  const state = h("span", { class: "hint", role: "status" });
+  const video = h("video", { class: "media", autoplay: true, muted: true, playsInline: true, hidden: true, "aria-label": "camera" });
+  const button = h("button", { type: "button" }, "Take a photo");
+  function stop() {
+    for (const track of video.srcObject.getTracks()) track.stop();
+    video.srcObject = null;
+    video.hidden = true;
+    button.textContent = "Take a photo";
+  }
+  button.addEventListener("click", async () => {
+    if (video.srcObject) {
+      const copy = h("canvas", { width: video.videoWidth, height: video.videoHeight });
+      copy.getContext("2d").drawImage(video, 0, 0);
+      stop();
+      copy.toBlob(onBlob, "image/jpeg", 0.92);
+      return;
+    }
+    try {
+      video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      video.hidden = false;
+      await video.play();
+      button.textContent = "Use this photo";
+      state.textContent = "";
+    } catch (error) {
+      state.textContent = `The camera cannot be used: ${error.message}`;
+    }
+  });
+  return { button, video, state };
+}
+
+function imageWidget(name, { encoder }, onChange) {
+  const isDrawn = encoder?.channels === 1;
   let base64 = null;
   let usesDrawing = false;
   const preview = h("div", null);
@@ -84,21 +131,24 @@ function imageWidget(name, onChange) {
     base64 = await toBase64(blob);
     usesDrawing = false;
     preview.replaceChildren(image(`data:${blob.type || mediaType(base64)};base64,${base64}`, [], "your image"));
+    panels.open("Image");
     onChange();
   }
   const field = h("input", { type: "file", accept: "image/*", "aria-label": `Choose a file for ${words(name)}`, onchange: (event) => event.target.files[0] && set(event.target.files[0]) });
-  const dark = h("input", { type: "checkbox", id: `dark-${name}`, checked: true, onchange: () => usesDrawing && onChange() });
-  const element = h("div", { class: "stack" },
-    h("div", { class: "drop",
-      ondragover: (event) => event.preventDefault(),
-      ondrop: (event) => { event.preventDefault(); const file = event.dataTransfer.files[0]; if (file) set(file); } },
-    h("p", { class: "hint" }, "Drop an image, paste one, choose a file, or draw below."),
-    h("span", { class: "button file-button" }, "Choose a file", field), preview),
-    h("details", { open: true }, h("summary", null, "Draw"), pad.canvas,
-      h("p", { class: "row" }, h("button", { type: "button", onclick: () => { pad.clear(); usesDrawing = false; onChange(); } }, "Clear"), dark, h("label", { for: `dark-${name}` }, "white on black, as digits are"))));
+  const dark = h("input", { type: "checkbox", id: `dark-${name}`, checked: isDrawn, onchange: () => usesDrawing && onChange() });
+  const lens = camera(set);
+  const drop = h("div", { class: "drop",
+    ondragover: (event) => event.preventDefault(),
+    ondrop: (event) => { event.preventDefault(); const file = event.dataTransfer.files[0]; if (file) set(file); } },
+  h("p", { class: "hint" }, "Drop an image here, or paste one."),
+  h("div", { class: "row" }, h("span", { class: "button file-button" }, "Choose a file", field), lens.button), lens.state, lens.video, preview);
+  const draw = h("div", { class: "card stack" }, pad.canvas,
+    h("p", { class: "row" }, h("button", { type: "button", onclick: () => { pad.clear(); usesDrawing = false; onChange(); } }, "Clear"),
+      h("label", { class: "inline", for: `dark-${name}` }, dark, "send white on black")));
+  const panels = tabs(words(name), [["Image", drop], ["Draw", draw]], isDrawn ? "Draw" : "Image");
   document.addEventListener("paste", (event) => { const file = [...event.clipboardData.files].find((item) => item.type.startsWith("image/")); if (file) set(file); });
   return {
-    element,
+    element: panels.element,
     async value() {
       if (!usesDrawing) return base64;
       if (pad.isEmpty()) return null;
@@ -192,26 +242,67 @@ function listWidget(name, onChange) {
   return { element: labeled(name, field, "one on each line, the latest last"), value: async () => (items().length ? items() : null), fill: (list) => { field.value = list.join("\n"); } };
 }
 
-function choiceWidget(name, options, onChange) {
-  const field = h("select", { onchange: onChange }, h("option", { value: "" }, "any"), options.map((option) => h("option", { value: option }, option)));
-  return { element: labeled(name, field), value: async () => field.value || null, fill: (text) => { field.value = text; } };
+/** Known items are searched by a part of their name, and kept in the order in which they were picked. */
+function itemsWidget(name, { items }, onChange) {
+  let picked = [];
+  const chips = h("ol", { class: "chips", "aria-label": words(name) });
+  const matches = h("ul", { class: "chips", "aria-label": "Matching items" });
+  const search = h("input", { type: "search", autocomplete: "off", placeholder: "a part of its name" });
+  function draw() {
+    chips.replaceChildren(...picked.map((item, index) => h("li", null, item, h("button", { type: "button", class: "remove", "aria-label": `Remove ${item}`, onclick: () => set(picked.filter((_, place) => place !== index)) }, "\u00d7"))));
+    const text = search.value.trim().toLowerCase();
+    const fitting = [];
+    for (const item of items) if (fitting.length < MAX_MATCHES && !picked.includes(item) && item.toLowerCase().includes(text)) fitting.push(item);
+    matches.replaceChildren(...fitting.map((item) => h("li", { class: "plain" }, h("button", { type: "button", class: "chip", onclick: () => set([...picked, item]) }, item))));
+    if (!fitting.length) matches.replaceChildren(h("li", { class: "plain hint" }, "No other item has this in its name."));
+  }
+  function set(next) {
+    picked = next;
+    search.value = "";
+    draw();
+    onChange();
+  }
+  search.addEventListener("input", draw);
+  search.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    matches.querySelector("button")?.click();
+  });
+  draw();
+  return {
+    element: h("div", { class: "card stack" }, h("h3", null, words(name)), h("p", { class: "hint" }, "The latest last."), chips,
+      h("label", { class: "stack" }, "Find an item", search), matches),
+    value: async () => (picked.length ? picked : null),
+    fill: set,
+  };
+}
+
+function choiceWidget(name, options, hint, onChange) {
+  const field = h("select", { onchange: onChange }, h("option", { value: "" }, "as usual"), options.map((option) => h("option", { value: option }, option)));
+  return { element: labeled(name, field, hint), value: async () => field.value || null, fill: (text) => { field.value = text; } };
 }
 
 function numberWidget(name, schema, onChange) {
   const type = schema.type ?? schema.anyOf?.find((item) => item.type !== "null")?.type;
   const field = h("input", { type: "number", step: type === "integer" ? "1" : "any", value: schema.default ?? "", oninput: onChange });
-  return { element: labeled(name, field), value: async () => (field.value === "" ? null : Number(field.value)), fill: (value) => { field.value = value; } };
+  return { element: labeled(name, field, plain(schema.description)), value: async () => (field.value === "" ? null : Number(field.value)), fill: (value) => { field.value = value; } };
 }
 
 const isOf = (schema, type) => schema.type === type || (schema.anyOf ?? []).some((item) => item.type === type);
 
-/** The widget for one field of an input schema; null for a field that the page leaves out. */
-export function widgetFor(name, schema, onChange) {
-  if (name === "image") return imageWidget(name, onChange);
+/**
+ * The widget for one field of an input schema; null for a field that the page leaves out.
+ *
+ * `knowledge` is what the model knows of the field: `encoder` has its settings, `items` the names of all items.
+ */
+export function widgetFor(name, schema, knowledge, onChange) {
+  if (name === "image") return imageWidget(name, knowledge, onChange);
   if (name === "audio") return audioWidget(name, onChange);
   if (name === "pixels") return null;
   const options = schema.enum ?? schema.anyOf?.find((item) => item.enum)?.enum;
-  if (options) return choiceWidget(name, options, onChange);
+  if (options) return choiceWidget(name, options, plain(schema.description), onChange);
+  if (knowledge.items) return itemsWidget(name, knowledge, onChange);
+  if ([schema, ...(schema.anyOf ?? [])].some((item) => item.type === "array" && (item.items?.$ref || item.items?.type === "object"))) return null;
   if (isOf(schema, "array")) return listWidget(name, onChange);
   if (isOf(schema, "number") || isOf(schema, "integer")) return numberWidget(name, schema, onChange);
   if (isOf(schema, "string")) return textWidget(name, schema, onChange);

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Fields of reports that not every task has.
 _NOTHING: Final[Mapping[str, Any]] = {"warnings": [], "per_class": [], "training": None, "transfer": None, "rows": None}
+#: Tasks whose answers are shown as samples.
+GENERATORS: Final = frozenset({"image_generation", "speech_synthesis", "text_generation"})
 #: Smallest side in pixels at which an image is shown.
 SHOWN_SIDE: Final = 160
 
@@ -49,9 +51,12 @@ def _context(request: Request) -> Mapping[str, Any]:
         "sentence": report.in_words(lines[0], document.get("rows")) if lines else None,
         "matrix": report.matrix(document),
         "confusions": report.confusions(document),
+        "reliability": report.reliability(document),
+        "generates": task in GENERATORS,
         "count_of_mistakes": len(listed),
         "are_surest": any("confidence" in item for item in listed),
         "show": report.show,
+        "metric_name": report.metric_name,
     }
 
 

@@ -199,8 +199,15 @@ def _print_next_steps(plinth: Plinth, job: Job) -> None:
     if job.kind == "import":
         print_next_step(f"plinth models show {job.model}", predict)
     elif job.warnings:
-        epochs = 2 * int((job.spec.get("schedule") or {}).get("epochs") or 10)
-        longer = f"plinth jobs clone {job.id} --set schedule.epochs={epochs}"
+        longer = f"plinth jobs clone {job.id} --set schedule.epochs={2 * epochs_of(job)}"
         print_next_step(f"plinth datasets report {job.spec.get('dataset', 'DATASET')}", longer)
     else:
         print_next_step(predict, f"plinth models alias {job.model} production")
+
+
+def epochs_of(job: Job) -> int:
+    """Return the epochs that a job ran, else those of its recipe.
+
+    Few rows get more epochs than the recipe has, so that twice the recipe could be shorter.
+    """
+    return int(job.progress.epochs or (job.spec.get("schedule") or {}).get("epochs") or 10)

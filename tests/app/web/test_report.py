@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.web import report
+from app.web import rendering, report
 from ml.spec.catalog import Catalog
 
 METRICS = Catalog.load().tasks["image_classification"].metrics
@@ -42,13 +42,66 @@ def test_only_fractions_are_drawn_as_bars() -> None:
     assert not line(name="loss", value=0.9, baseline=0.5).is_fraction
 
 
-def test_the_first_metric_is_stated_in_cases_of_100() -> None:
-    text = report.in_words(line(value=0.9, baseline=0.5, interval=[0.8, 0.95]), 1200)
-    assert text == (
-        "On 1,200 rows that training never saw, the model is right in 90 of 100 cases; with other rows of the same "
-        "kind, expect 80 to 95. Answering the same class every time would be right in 50 of 100."
+def test_accuracy_is_stated_in_rows_that_exist() -> None:
+    text = report.in_words(line(value=0.9, baseline=0.5, interval=[0.88, 0.92]), 1200)
+    assert text.replace("\N{NO-BREAK SPACE}", " ") == (
+        "On 1,200 rows that training never saw, the model is right in 1,080 of 1,200 (90 %); with other rows of the "
+        "same kind, expect 88 % to 92 %. Answering the same class every time would be right in 600 of 1,200 (50 %)."
     )
     assert report.in_words(line(name="loss", value=0.25), None).endswith("the loss is 0.25.")
+
+
+def test_six_right_answers_are_few_rows_and_not_100_cases() -> None:
+    text = report.in_words(line(value=1.0, baseline=0.5, interval=[0.54, 1.0]), 6).replace("\N{NO-BREAK SPACE}", " ")
+    assert "right in 6 of 6 (100 %); with other rows of the same kind, expect 54 % to 100 %" in text
+    assert "of 100" not in text
+    assert "These are few rows" in text
+
+
+def test_a_share_that_is_almost_all_is_not_called_100_percent() -> None:
+    text = report.in_words(line(value=0.99999), 100_000)
+    assert "99.999\N{NO-BREAK SPACE}%" in text
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "words"),
+    [((0.5, 0.9), "at its word"), ((0.3, 0.6), "too sure of itself"), ((0.7, 1.0), "better than it believes")],
+)
+def test_reliability_is_drawn_and_put_in_words(accuracies: tuple[float, float], words: str) -> None:
+    bins = [
+        {"confidence": 0.5, "accuracy": accuracies[0], "count": 10},
+        {"confidence": 0.9, "accuracy": accuracies[1], "count": 40},
+    ]
+    marks, sentence = report.reliability({"calibration": {"ece": 0.04, "before": {"ece": 0.1}, "bins": bins}})
+    assert words in sentence
+    assert "0.04 (0.1 before the calibration)" in sentence
+    assert [mark.count for mark in marks] == [10, 40]
+    assert marks[0].radius < marks[1].radius
+
+
+@pytest.mark.parametrize("document", [{}, {"calibration": None}, {"calibration": {"ece": 0.0, "bins": []}}])
+def test_a_report_without_calibration_has_no_reliability(document: dict[str, Any]) -> None:
+    assert report.reliability(document) == ([], "")
+
+
+def test_the_body_of_a_report_draws_the_reliability_curve() -> None:
+    bins = [{"confidence": 0.5, "accuracy": 0.25, "count": 4}, {"confidence": 1.0, "accuracy": 1.0, "count": 9}]
+    document = {"rows": 13, "warnings": [], "per_class": [], "training": None, "transfer": None}
+    text = rendering.render(
+        "report_body.html",
+        report=document,
+        lines=[],
+        sentence=None,
+        matrix=[],
+        confusions=[],
+        dataset="d@1",
+        show=report.show,
+        metric_name=report.metric_name,
+        reliability=report.reliability({"calibration": {"ece": 0.1, "bins": bins}}),
+    )
+    assert 'd="M100.0 150.0L200.0 0.0"' in text
+    assert text.count("<circle") == 2
+    assert "0.5 confident, 0.25 right on 4 rows" in text
 
 
 def test_a_large_matrix_becomes_a_list_of_confusions() -> None:

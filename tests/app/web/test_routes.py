@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from app.web.static_files import files
 from app.web.view import navigation, views
 from app.web.views.home import samples
 from ml.data.importing.importer import import_dataset
@@ -74,17 +73,6 @@ def test_files_are_kept_by_browsers_only_at_the_address_of_their_content(client:
     older = re.sub(r"/web/[^/]+/", "/web/000000000000/", script)
     assert client.get(older).headers["cache-control"] == "no-store"
     assert client.get(script.replace("home.js", "..%2froutes.py")).status_code == 404
-
-
-def test_every_view_loads_less_than_150_kilobytes() -> None:
-    """All modules, the style sheet and the icon together, before compression."""
-    assert sum(map(len, files().values())) < 150_000
-
-
-def test_each_module_imports_modules_that_exist() -> None:
-    for name, content in files().items():
-        for imported in re.findall(r'from "\./([^"]+)"', content.decode()):
-            assert imported in files(), (name, imported)
 
 
 def test_the_first_page_imports_jinja_and_the_start_does_not() -> None:
