@@ -30,6 +30,8 @@ class Limits:
     max_text_characters: int = 1_000_000
     #: Pixels of one image.
     max_pixels: int = 25_000_000
+    #: Longer side above which a JPEG is kept at a half, a quarter or an eighth of its size; None keeps all as they are.
+    max_kept_side: int | None = 1024
     #: Duration of one audio clip.
     max_audio_seconds: float = 300.0
     #: Bytes of the whole upload, decompressed.
@@ -37,7 +39,8 @@ class Limits:
     #: Decompressed to compressed size; checked for files of more than `max_unchecked_bytes` decompressed.
     max_ratio: int = 200
     max_unchecked_bytes: int = 32 * MEBIBYTE
-    #: Images of one size are stored as raw pixels up to this many bytes in all, and as encoded files above it.
+    #: Images of one size are stored as raw pixels up to this many bytes in all and each, and as encoded files above it.
     max_raw_bytes: int = 4 * GIBIBYTE
+    max_raw_image_bytes: int = 64 * 1024
     #: Issues of one code that are listed with their location; all are counted.
     max_samples: int = 10

@@ -33,6 +33,9 @@ class ImageConfig(Config):
     height: int = Field(ge=1, le=2048)
     width: int = Field(ge=1, le=2048)
     channels: Literal[1, 3]
+    keep_ratio: bool = Field(
+        False, description="Whether images are scaled to fit and centered on gray, rather than stretched."
+    )
     mean: tuple[float, ...] | None = Field(
         None, description="Mean of each channel of pixels in 0..1, subtracted as the base model was trained with it."
     )
@@ -72,9 +75,10 @@ class ImageEncoder(Encoder[np.ndarray]):
         array = getattr(values, "array", None)
         if array is not None and array.shape[1:] == (config.height, config.width, config.channels):
             return np.ascontiguousarray(array.transpose(0, 3, 1, 2))
+        size: dict[str, Any] = config.model_dump(include={"width", "height", "channels", "keep_ratio"})
         encoded = np.empty((len(values), config.channels, config.height, config.width), dtype=np.uint8)
         for row, value in enumerate(values):
-            resized = resize(value, width=config.width, height=config.height, channels=config.channels)
+            resized = resize(value, **size)
             encoded[row] = resized.transpose(2, 0, 1)
         return encoded
 
@@ -94,8 +98,8 @@ class ImageEncoder(Encoder[np.ndarray]):
         if height <= config.height and width <= config.width:
             return None
         return (
-            f"images of up to {width} x {height} pixels are read at {config.width} x "
-            f"{config.height}; encoders.image.width and encoders.image.height set another size"
+            f"images of up to {width} x {height} pixels are read at {config.width} x {config.height}: more detail "
+            f"needs more rows and more time; --image-size (encoders.image.width and .height) sets another size"
         )
 
     @classmethod

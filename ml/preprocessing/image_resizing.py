@@ -15,17 +15,31 @@ from PIL import Image
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: Gray around an image whose aspect ratio differs: neither white nor black, which mean something in many images.
+PADDING = 128
 
-def resize(pixels_HWC: np.ndarray, *, width: int, height: int, channels: int) -> np.ndarray:
+
+def resize(pixels_HWC: np.ndarray, *, width: int, height: int, channels: int, keep_ratio: bool = False) -> np.ndarray:
     """Resize uint8 [H, W, C], C of 1 or 3, with antialiasing.
 
-    It is converted between gray and RGB. Returns the same array if nothing changes.
+    It is converted between gray and RGB. With `keep_ratio` it is scaled to fit, and centered on gray. Returns the same
+    array if nothing changes.
     """
     if pixels_HWC.shape == (height, width, channels):
         return pixels_HWC
     image = Image.fromarray(pixels_HWC[:, :, 0] if pixels_HWC.shape[2] == 1 else pixels_HWC)
-    image = image.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image).reshape(height, width, channels)
+    image = image.convert("L" if channels == 1 else "RGB")
+    if not keep_ratio:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(image).reshape(height, width, channels)
+    scale = min(width / image.width, height / image.height)
+    inner_width, inner_height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    image = image.resize((inner_width, inner_height), Image.Resampling.BILINEAR)
+    canvas = np.full((height, width, channels), PADDING, dtype=np.uint8)
+    top, left = (height - inner_height) // 2, (width - inner_width) // 2
+    pixels = np.asarray(image).reshape(inner_height, inner_width, channels)
+    canvas[top : top + inner_height, left : left + inner_width] = pixels
+    return canvas
 
 
 def normalize(

@@ -23,13 +23,17 @@ MULTIPLE: Final = 8
 def image_encoder_options(summary: DatasetSummary) -> Mapping[str, Any]:
     """Return height and width for images that are larger than their number needs.
 
-    The aspect ratio is kept. Returns nothing for smaller images, or if sizes differ: the encoder chooses a square.
+    The aspect ratio is kept: images of several sizes are centered in a square. Returns nothing for small images.
     """
     facts = summary.facts_of("image")
-    if not facts or (facts["min_height"], facts["min_width"]) != (facts["max_height"], facts["max_width"]):
+    if not facts:
         return {}
     height, width = facts["max_height"], facts["max_width"]
     side = MIN_SIDE * max(1.0, sqrt(summary.splits.get("train", 0) / FEW_ROWS))
+    if (facts["min_height"], facts["min_width"]) != (height, width):
+        longest = max(height, width)
+        square = _round_side(min(side, MAX_SIDE, longest))
+        return {"height": square, "width": square, "keep_ratio": True} if longest > MIN_SIDE else {}
     scale = min(side / min(height, width), MAX_SIDE / max(height, width))
     if scale >= 1:
         return {}

@@ -10,6 +10,7 @@ from ml.config import Choice
 from ml.schedule import Schedule
 from ml.spec.requirements import BaseManifests, BaseParts, Requirements, architectures_by_slot
 from ml.spec.schema import Finetune, Pretrain
+from ml.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from ml.data.dataset import DatasetSummary
     from ml.spec.catalog import Catalog, CatalogEntry
 
+#: Encoder whose size is part of the plan.
+IMAGE: Final = "image"
 #: Schedule where neither the user nor a recipe sets a value. A field that stays absent is off.
 DEFAULTS: Final = Schedule(
     epochs=10,
@@ -68,6 +71,7 @@ def resolve(
     if isinstance(spec, Finetune) and tuning is not None:
         changes["tuning"] = _fill(spec.tuning, tuning)
     if requirements.task is not None:
+        changes["encoders"] = _fill_image_sizes(spec, requirements, dataset, base)
         task = catalog.tasks[requirements.task.name]
         recipes.insert(0, task.recipe)
         changes["task"] = _fill(requirements.task, task)
@@ -87,6 +91,20 @@ def _fill(choice: Choice, entry: CatalogEntry) -> Choice:
     options = entry.config_schema.get("properties", {})
     defaults = {name: option["default"] for name, option in options.items() if "default" in option}
     return Choice(name=choice.name, config={**defaults, **choice.config})
+
+
+def _fill_image_sizes(
+    spec: Pretrain | Finetune, requirements: Requirements, dataset: DatasetSummary | None, base: BaseManifests
+) -> dict[str, dict[str, Any]]:
+    """Return the options of encoders, with the size of images, which decides the time and cannot be seen otherwise."""
+    encoders = dict(spec.encoders)
+    if requirements.task is None or dataset is None:
+        return encoders
+    options = TASKS[requirements.task.name].encoder_options(dataset)
+    for slot, entry in requirements.slots.items():
+        if entry.encoder == IMAGE and options.get(slot) and slot not in BaseParts.of(base).encoders:
+            encoders[slot] = {**options[slot], **encoders.get(slot, {})}
+    return encoders
 
 
 def _fill_architecture(choice: Choice, catalog: Catalog) -> Choice:

@@ -117,6 +117,8 @@ class DatasetReport:
     #: Operations for `datasets.derive` that remove findings.
     fixes: Sequence[Fix] = ()
     reading: str = ""
+    #: Facts of the rows by column, such as the smallest and largest size of images.
+    facts: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

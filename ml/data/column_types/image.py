@@ -76,8 +76,7 @@ class ImageType(ColumnType[np.ndarray]):
 
     def pack(self, value: bytes, at: Location) -> bytes:
         """Return the file unchanged, once it was decoded without an error."""
-        self._decode(value, at)
-        return value
+        return self._read(value, at)[0]
 
     def check(self, values: Sequence[Any] | np.ndarray, rows: np.ndarray, locations: Locations) -> CheckedValues:
         """Decode every file once, to report all damaged ones; pixels need no check."""
@@ -86,21 +85,23 @@ class ImageType(ColumnType[np.ndarray]):
             if len(pixels_nHWC):
                 self.sizes.include(values.shape[1:])
             return CheckedValues(rows, pixels_nHWC, to_hash_array(b"".join(_hash(pixels) for pixels in pixels_nHWC)))
-        accepted_rows, hashes = [], bytearray()
+        accepted_rows, files, hashes = [], list[bytes](), bytearray()
         for row in rows.tolist():
             try:
-                pixels = self._decode(values[row], locations.at(row))
+                file, pixels = self._read(values[row], locations.at(row))
             except DataRejected as rejection:
                 self.issues.record(rejection, at=locations.at(row), rows=1)
                 continue
             accepted_rows.append(row)
+            files.append(file)
             hashes += _hash(pixels)
-        files = [values[row] for row in accepted_rows]
         return CheckedValues(np.array(accepted_rows, dtype=np.int64), files, to_hash_array(hashes))
 
-    def _decode(self, encoded: bytes, at: Location) -> np.ndarray:
+    def _read(self, encoded: bytes, at: Location) -> tuple[bytes, np.ndarray]:
+        """Return the file to store, which is smaller for a large photo, and its pixels."""
         try:
-            image = images.read(encoded, max_pixels=self.limits.max_pixels)
+            reduced = self._reduce(encoded, at)
+            file, image = reduced or (encoded, images.read(encoded, max_pixels=self.limits.max_pixels))
         except images.UnreadableImage as error:
             raise DataRejected(error.issue, actual=error.message) from error
         for number, repair in enumerate(image.repairs):
@@ -109,7 +110,15 @@ class ImageType(ColumnType[np.ndarray]):
         if image.bits is not None:
             self._depths.add(image.bits)
         self.sizes.include(image.pixels.shape)
-        return image.pixels
+        return file, image.pixels
+
+    def _reduce(self, encoded: bytes, at: Location) -> tuple[bytes, images.DecodedImage] | None:
+        side = self.limits.max_kept_side
+        reduced = images.reduce(encoded, max_side=side, max_pixels=self.limits.max_pixels) if side else None
+        if reduced is not None:
+            height, width, _ = reduced[1].pixels.shape
+            self.issues.add("image_reduced", at=at, actual=f"kept at {width} x {height}")
+        return reduced
 
     @classmethod
     def from_cell(cls, cell: Any) -> bytes:
@@ -153,9 +162,12 @@ class ImageType(ColumnType[np.ndarray]):
         return self.sizes.to_json()
 
     def array_shape(self, rows: int) -> tuple[int, ...] | None:
-        """Return the common shape, if all images fit into the limit on raw bytes."""
+        """Return the common shape, if all images fit into the limits on raw bytes."""
         shape = self.sizes.common_shape
-        fits = shape is not None and rows * int(np.prod(shape, dtype=np.int64)) <= self.limits.max_raw_bytes
+        if shape is None:
+            return None
+        size = int(np.prod(shape, dtype=np.int64))
+        fits = size <= self.limits.max_raw_image_bytes and rows * size <= self.limits.max_raw_bytes
         return shape if fits else None
 
     def to_bytes(self, data: list[bytes] | np.ndarray, selection: np.ndarray) -> list[bytes]:

@@ -7,7 +7,7 @@ classes. N rows are staged.
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ml.data.locations import Locations
 
 LABEL: Final = "label"
+#: Column type of places in the pixels of an image.
+OBJECTS: Final = "objects"
 #: Split code of a row for which the data names no split.
 NO_SPLIT: Final = -1
 #: Label code of a row without a label.
@@ -222,12 +224,17 @@ class Staging:
                 continue
             if column not in self.column_types:
                 type_class = COLUMN_TYPES[self._type_names[column]]
-                self.column_types[column] = type_class(issues=self._issues, limits=self._limits)
+                self.column_types[column] = type_class(issues=self._issues, limits=self._limits_of_columns())
             column_type = self.column_types[column]
             values_with_context = column_type.add_context(values, batch.columns)
             checked[column] = column_type.check(values_with_context, rows, batch.locations.in_column(column))
             rows = checked[column].rows
         return checked
+
+    def _limits_of_columns(self) -> Limits:
+        """Return the limits; images keep their size where objects are placed in their pixels."""
+        has_places = OBJECTS in self._type_names.values()
+        return replace(self._limits, max_kept_side=None) if has_places else self._limits
 
     def _write(self, values: CheckedValues) -> ByteRange:
         offset, data = self._file.tell(), values.data

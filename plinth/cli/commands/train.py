@@ -25,42 +25,63 @@ if TYPE_CHECKING:
     from plinth.client.client import Plinth
     from plinth.client.types import Job
 
+#: Longest side of images in pixels that an encoder reads.
+MAX_SIDE = 2048
 #: Suffix of the default name of a model without a task.
 BASE_SUFFIX = "-base"
 
 
+Model = Annotated[
+    str | None,
+    typer.Option(help="Name of the trained model (default: that of the dataset; with --objective NAME-base)."),
+]
+Task = Annotated[str | None, typer.Option(help="Task to fine-tune for (default: that of the dataset).")]
+Objective = Annotated[str | None, typer.Option(help="Pretrain with this objective instead of fine-tuning.")]
+Architecture = Annotated[
+    str | None, typer.Option(help="Architecture to train from scratch; `plinth catalog architectures` lists them.")
+]
+Preset = Annotated[str | None, typer.Option(help="Preset of the architecture, which sets its size.")]
+StartFrom = Annotated[
+    str | None, typer.Option("--from", help="Model to start from.", autocompletion=completion.model_references)
+]
+Tuning = Annotated[str | None, typer.Option(help="Tuning method, which selects the trained weights.")]
+ImageSize = Annotated[
+    str | None,
+    typer.Option(
+        help="Size at which images are read: pixels of the shorter side, or WIDTHxHEIGHT (default: by the rows).",
+        metavar="PIXELS",
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Any field of the spec, like schedule.decay=cosine or tuning.config.rank=4. Repeatable.",
+        metavar="PATH=VALUE",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check the spec, print it with all defaults, and start nothing.")
+]
+
+
 def train(
     dataset: DatasetReference,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Name of the trained model (default: that of the dataset; with --objective NAME-base)."),
-    ] = None,
-    task: Annotated[str | None, typer.Option(help="Task to fine-tune for (default: that of the dataset).")] = None,
-    objective: Annotated[str | None, typer.Option(help="Pretrain with this objective instead of fine-tuning.")] = None,
-    architecture: Annotated[
-        str | None, typer.Option(help="Architecture to train from scratch; `plinth catalog architectures` lists them.")
-    ] = None,
-    preset: Annotated[str | None, typer.Option(help="Preset of the architecture, which sets its size.")] = None,
-    start_from: Annotated[
-        str | None, typer.Option("--from", help="Model to start from.", autocompletion=completion.model_references)
-    ] = None,
-    tuning: Annotated[str | None, typer.Option(help="Tuning method, which selects the trained weights.")] = None,
+    model: Model = None,
+    task: Task = None,
+    objective: Objective = None,
+    architecture: Architecture = None,
+    preset: Preset = None,
+    start_from: StartFrom = None,
+    tuning: Tuning = None,
+    image_size: ImageSize = None,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs.", min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows in a batch.", min=1)] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, adam or adamw.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Any field of the spec, like schedule.decay=cosine or tuning.config.rank=4. Repeatable.",
-            metavar="PATH=VALUE",
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the spec, print it with all defaults, and start nothing.")
-    ] = False,
+    set_: Settings = None,
+    dry_run: DryRun = False,
     detach: Annotated[bool, typer.Option("--detach", help="Start the job without watching it.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -79,6 +100,8 @@ def train(
     )
     with connect() as plinth:
         _name_dataset(plinth, spec, resolve_dataset(plinth, dataset))
+        if image_size is not None:
+            spec["encoders"] = {"image": parse_image_size(image_size, plinth.datasets.report(spec["dataset"]).facts)}
         for setting in set_ or ():
             apply_setting(spec, setting)
         if dry_run:
@@ -132,6 +155,26 @@ def follow_to_end(plinth: Plinth, job_id: str, *, as_json: bool) -> None:
     with suppress(NotFound):
         print_evaluation(plinth.jobs.report(job.id))
     _print_next_steps(plinth, job)
+
+
+def parse_image_size(text: str, facts: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the options of the image encoder from `96` or `160x120`.
+
+    One number is the shorter side of images that all have one size; images of several sizes are centered in a square.
+    """
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and 1 <= int(side) <= MAX_SIDE for side in sides):
+        message = f"{text!r} is neither a number of pixels nor WIDTHxHEIGHT, each from 1 to {MAX_SIDE:,}"
+        raise typer.BadParameter(message, param_hint="--image-size")
+    numbers = [int(side) for side in sides]
+    if len(numbers) == 2:
+        return {"width": numbers[0], "height": numbers[1]}
+    sizes = (facts or {}).get("image") or {}
+    width, height = sizes.get("max_width", 1), sizes.get("max_height", 1)
+    if (width, height) != (sizes.get("min_width", 1), sizes.get("min_height", 1)):
+        return {"width": numbers[0], "height": numbers[0], "keep_ratio": True}
+    scale = numbers[0] / min(width, height)
+    return {"width": min(MAX_SIDE, round(width * scale)), "height": min(MAX_SIDE, round(height * scale))}
 
 
 def drop_none(**options: Any) -> dict[str, Any]:

@@ -26,3 +26,12 @@ def test_normalization_is_by_channel():
     assert signal.dtype == np.float32
     assert signal.ravel().tolist() == [-1.0, 2.0]
     assert normalize(pixels).ravel().tolist() == [0.0, 1.0]
+
+
+def test_an_image_that_keeps_its_ratio_is_centered_on_gray():
+    pixels = np.full((30, 60, 3), 200, dtype=np.uint8)
+    resized = resize(pixels, width=8, height=8, channels=3, keep_ratio=True)
+    assert resized.shape == (8, 8, 3)
+    assert (resized[2:6] == 200).all()
+    assert (resized[:2] == 128).all()
+    assert (resized[6:] == 128).all()

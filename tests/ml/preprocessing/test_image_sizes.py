@@ -52,14 +52,20 @@ def test_small_images_keep_their_size(size: tuple[int, int]) -> None:
     assert image_encoder_options(summary_of(192, size)) == {}
 
 
-def test_images_of_several_sizes_are_left_to_the_encoder() -> None:
-    assert image_encoder_options(summary_of(192, (240, 320), (320, 240))) == {}
+@pytest.mark.parametrize(("rows", "side"), [(192, 64), (4_000, 128), (90_000, 256)])
+def test_images_of_several_sizes_are_centered_in_a_square(rows: int, side: int) -> None:
+    expected = {"height": side, "width": side, "keep_ratio": True}
+    assert image_encoder_options(summary_of(rows, (240, 320), (320, 320))) == expected
 
 
-def test_a_reduction_is_told_with_the_way_to_change_it() -> None:
+def test_small_images_of_several_sizes_are_left_to_the_encoder() -> None:
+    assert image_encoder_options(summary_of(192, (20, 30), (28, 28))) == {}
+
+
+def test_a_reduction_names_the_way_to_change_it() -> None:
     encoder = ImageEncoder(ImageConfig(height=64, width=88, channels=3))
     sentence = encoder.reduction(summary_of(192, (240, 320)))
     assert sentence is not None
     assert "320 x 240 pixels are read at 88 x 64" in sentence
-    assert "encoders.image.width" in sentence
+    assert "--image-size (encoders.image.width" in sentence
     assert encoder.reduction(summary_of(192, (64, 88))) is None

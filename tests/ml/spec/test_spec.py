@@ -96,6 +96,21 @@ def test_what_holds_together_is_accepted_and_resolved(spec):
     assert SPEC.validate_json(resolved.model_dump_json(exclude_none=True)) == resolved
 
 
+PHOTOS = {"image": {"channels": 3, "min_height": 240, "max_height": 240, "min_width": 320, "max_width": 320}}
+
+
+def test_the_plan_has_the_size_at_which_large_images_are_read():
+    photos = image_models.summary(facts=PHOTOS)
+    resolved = resolve(finetune(), CATALOG, photos)
+    assert resolved.encoders == {"image": {"height": 64, "width": 88}}
+    assert resolve(resolved, CATALOG, photos) == resolved
+    assert check(resolved, CATALOG, photos) == []
+    larger = resolve(finetune(encoders={"image": {"height": 96, "width": 128}}), CATALOG, photos)
+    assert larger.encoders == {"image": {"height": 96, "width": 128}}
+    assert resolve(finetune(), CATALOG, image_models.summary()).encoders == {}
+    assert resolve(finetune(architecture=None, start_from="b"), CATALOG, photos, base()).encoders == {}
+
+
 @pytest.mark.parametrize("tuning", ["full", "head_only"])
 def test_a_base_model_brings_its_backbone(tuning):
     spec = finetune(architecture=None, start_from="base", tuning=tuning)

@@ -216,3 +216,55 @@ def test_a_huge_image_is_rejected_by_its_header(width, height):
 def test_the_caller_sets_the_limit_on_pixels():
     with pytest.raises(InputError, match="limit 99 in all"):
         images.decode(encode_image(make_images(1, side=10)[0]), max_pixels=99)
+
+
+def make_photo(width: int, height: int, *, orientation: int = 1) -> bytes:
+    """Encode a JPEG of smooth colors, with an EXIF orientation."""
+    y, x = np.mgrid[0:height, 0:width]
+    pixels = np.stack([x * 255 / width, y * 255 / height, np.full_like(x, 90)], axis=-1).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return save(Image.fromarray(pixels), "JPEG", quality=90, exif=exif.tobytes())
+
+
+@pytest.mark.parametrize(
+    ("size", "orientation", "expected"),
+    [
+        ((4032, 3024), 1, (756, 1008)),
+        ((3024, 4032), 1, (1008, 756)),
+        ((4032, 3024), 6, (1008, 756)),
+        ((1600, 1200), 1, (600, 800)),
+        ((1025, 40), 1, (20, 513)),
+    ],
+)
+def test_a_large_photo_is_reduced_by_a_power_of_two(size, orientation, expected):
+    data = make_photo(*size, orientation=orientation)
+    reduced = images.reduce(data, max_side=1024)
+    assert reduced is not None
+    file, decoded = reduced
+    assert decoded.pixels.shape[:2] == expected
+    # JPEG loses little of smooth colors, and nothing is rotated a second time.
+    assert np.abs(images.decode(file).astype(int) - decoded.pixels).mean() < 3
+    whole = Image.fromarray(images.decode(data)).resize(expected[::-1], Image.Resampling.BOX)
+    assert np.abs(np.asarray(whole).astype(int) - decoded.pixels).mean() < 3
+
+
+def test_small_photos_and_other_formats_are_not_reduced():
+    assert images.reduce(make_photo(1024, 768), max_side=1024) is None
+    assert images.reduce(encode_image(make_images(1, side=9)[0]), max_side=4) is None
+
+
+def test_a_cut_off_large_photo_is_damaged():
+    with pytest.raises(images.UnreadableImage) as error:
+        images.reduce(make_photo(2000, 1500)[:-3000], max_side=1024)
+    assert error.value.issue == "image_truncated"
+
+
+def test_large_photos_are_kept_small_and_the_report_says_so(tmp_path):
+    photos = {f"{label}/{number}.jpg": make_photo(2000 + number, 1500) for label in "ab" for number in range(3)}
+    report = upload(tmp_path, {"photos.zip": make_zip(photos.items())})
+    assert report.state == "ready"
+    assert sample(report, "image_reduced")["found"].startswith("kept at 100")
+    stored = sum(file.stat().st_size for file in tmp_path.rglob("*.arrow"))
+    assert 0 < stored < sum(map(len, photos.values())) / 2
+    assert not list(tmp_path.rglob("*.npy"))

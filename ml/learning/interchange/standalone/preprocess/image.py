@@ -1,8 +1,9 @@
 """Images, resized and normalized.
 
 The image is rotated by its EXIF orientation, blended with white where it is transparent, converted to gray (1
-channel) or RGB (3), and stretched to `width` x `height` (bilinear with antialiasing, as Pillow resizes). Pixels are
-divided by 255; then `mean` is subtracted and the difference divided by `deviation`, by channel, unless they are null.
+channel) or RGB (3), and stretched to `width` x `height` (bilinear with antialiasing, as Pillow resizes); with
+`keep_ratio` it is scaled to fit instead, and centered on gray (128). Pixels are divided by 255; then `mean` is
+subtracted and the difference divided by `deviation`, by channel, unless they are null.
 The array is float32 [batch, channels, height, width].
 """
 
@@ -25,7 +26,7 @@ FIELD: Final = "image"
 
 def encode(inputs: list[dict[str, Any]], config: dict[str, Any], folder: Path) -> dict[str, np.ndarray]:  # noqa: ARG001
     """Return `signal`, float32 [batch, channels, height, width]."""
-    size = {name: config[name] for name in ("width", "height", "channels")}
+    size = {name: config[name] for name in ("width", "height", "channels", "keep_ratio")}
     pixels = np.stack([resize(decode_pixels(raw_input), **size).transpose(2, 0, 1) for raw_input in inputs])
     return {"signal": normalize(pixels, mean=config["mean"], deviation=config["deviation"])}
 
