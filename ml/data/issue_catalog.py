@@ -133,7 +133,7 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     "image_too_large": _error("The image exceeds the limit. Make it smaller."),
     "image_frames": _repair("The image has several frames; only the first was read."),
     "image_reduced": _note(
-        "Large photos are read and kept at a half, a quarter or an eighth of their size, which training does not use up."
+        "Large photos are read and kept at a half, a quarter or an eighth of their size; training reads less."
     ),
     "image_rotated": _repair("The image was rotated as its EXIF orientation says."),
     "image_16_bit": _repair("Gray values of more than 8 bits were reduced to 8, by the bits that they really have."),

@@ -96,7 +96,10 @@ def _fill(choice: Choice, entry: CatalogEntry) -> Choice:
 def _fill_image_sizes(
     spec: Pretrain | Finetune, requirements: Requirements, dataset: DatasetSummary | None, base: BaseManifests
 ) -> dict[str, dict[str, Any]]:
-    """Return the options of encoders, with the size of images, which decides the time and cannot be seen otherwise."""
+    """Return the options of encoders, with the size of images.
+
+    The size decides how long a training takes, so that a plan must show it.
+    """
     encoders = dict(spec.encoders)
     if requirements.task is None or dataset is None:
         return encoders
