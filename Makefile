@@ -48,10 +48,10 @@ fix: setup ## format, and mend what can be mended
 	@$(BIN)/ruff format .
 
 test: setup ## the whole suite
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 coverage: setup ## the whole suite with branch coverage, child processes included; slower
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 interop: setup .venv-interop/.installed ## read datasets that the tools of the field write, in an environment of their own
 	@PLINTH_INTEROP_PYTHON=$(CURDIR)/.venv-interop/bin/python $(BIN)/pytest tests/interop

@@ -5,12 +5,32 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from plinth import Plinth
 from tests.support.servers import S3Server
 from tests.support.stack import RunningStack, plinth_up
+
+FOLDER: Final = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the files that start processes evenly among the others, which compute while those wait.
+
+    Files at the root test the whole service for minutes, so they come first: none of them is left over at the end.
+    `--no-loadscope-reorder` lets pytest-xdist keep this order.
+    """
+    starts_processes: dict[Path, bool] = {}
+    for item in items:
+        starts_processes[item.path] = starts_processes.get(item.path, False) or "process" in item.keywords
+    position: dict[Path, float] = {}
+    for group in (True, False):
+        files = [path for path in starts_processes if starts_processes[path] is group]
+        files.sort(key=lambda path: path.parent != FOLDER)
+        position |= {path: (index + 0.5) / len(files) for index, path in enumerate(files)}
+    items.sort(key=lambda item: position[item.path])
 
 
 @pytest.fixture(scope="session")

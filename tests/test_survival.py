@@ -27,7 +27,7 @@ from tests.support.worker.machine import Machine
 from tests.support.worker.processes import is_alive
 from tests.support.worker.waiting import until
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 
 #: A few seconds of training, with a checkpoint every few steps.
 SPEC = {

@@ -20,7 +20,7 @@ from tests.support.worker.machine import Machine
 from tests.support.worker.waiting import until
 from worker import sandbox
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

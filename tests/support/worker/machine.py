@@ -24,7 +24,7 @@ from store.blobs import blobs
 from store.database import transaction
 from store.settings import store_settings
 from store.tables import Dataset, Job, JobKind, Model
-from tests.support.worker.waiting import until
+from tests.support.worker.waiting import PATIENCE_SECONDS, until
 from worker.job_kinds import PROGRAMS
 
 #: Settings with which a service notices within a second what otherwise takes half a minute.
@@ -166,7 +166,7 @@ class Machine:
         with transaction() as session:
             return jobs.get(session, job_id)
 
-    def wait_for(self, job_id: str, *states: str, seconds: float = 60) -> Job:
+    def wait_for(self, job_id: str, *states: str, seconds: float = PATIENCE_SECONDS) -> Job:
         """Wait until the job is in one of these states, and return it."""
         try:
             return until(lambda: job if (job := self.job(job_id)).state in states else None, seconds=seconds)

@@ -25,7 +25,7 @@ from tests.support.worker.waiting import until
 from worker import sandbox
 from worker.job_kinds import PROGRAMS
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 
 LIMITS = sandbox.ResourceLimits(memory_bytes=2**30, cpu_seconds=60, file_bytes=2**30)
 
