@@ -2,31 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.jobs.references import find_dataset, find_model, read_manifest
 from app.jobs.resolved_spec import ResolvedSpec
 from ml.data.dataset import DatasetSummary
 from ml.errors import Finding, SpecError
+from ml.spec.batch_prediction import BatchPredict, check_batch_prediction
 from ml.spec.evaluation import Evaluate, check_evaluation, choose_split
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy.orm import Session
 
+    from ml.package.manifest import Manifest
     from store.blobs import Blobs
 
 
 def resolve_evaluation(session: Session, spec: Evaluate, *, blobs: Blobs) -> ResolvedSpec:
     """Check an evaluation and pin its references; raises `SpecError` with every fault."""
+
+    def check(manifest: Manifest, summary: DatasetSummary | None) -> list[Finding]:
+        return check_evaluation(spec, manifest, summary)
+
+    resolved, summary = _resolve(session, spec, check, blobs=blobs)
+    if summary is None:
+        return resolved
+    return replace(resolved, spec={**resolved.spec, "split": choose_split(spec, summary)})
+
+
+def resolve_batch_prediction(session: Session, spec: BatchPredict, *, blobs: Blobs) -> ResolvedSpec:
+    """Check a batch prediction and pin its references; raises `SpecError` with every fault."""
+
+    def check(manifest: Manifest, summary: DatasetSummary | None) -> list[Finding]:
+        return check_batch_prediction(spec, manifest, summary)
+
+    return _resolve(session, spec, check, blobs=blobs)[0]
+
+
+def _resolve(
+    session: Session,
+    spec: Evaluate | BatchPredict,
+    check: Callable[[Manifest, DatasetSummary | None], list[Finding]],
+    *,
+    blobs: Blobs,
+) -> tuple[ResolvedSpec, DatasetSummary | None]:
+    """Return the spec with pinned references, and the summary of a dataset that is ready."""
     findings: list[Finding] = []
     dataset = find_dataset(session, spec.dataset, findings)
     model = find_model(session, spec.model, findings, path="model")
     summary = DatasetSummary.model_validate(dataset.summary) if dataset and dataset.state == "ready" else None
     if model is not None:
-        findings += check_evaluation(spec, read_manifest(model, blobs), summary)
+        findings += check(read_manifest(model, blobs), summary)
     if findings or model is None or dataset is None:
         raise SpecError.of(findings)
-    request = spec.model_dump(mode="json", exclude_none=True)
-    request |= {"model": f"{model.name}@{model.version}", "dataset": f"{dataset.name}@{dataset.version}"}
-    resolved = {**request, "split": choose_split(spec, summary)} if summary is not None else request
-    return ResolvedSpec(kind=spec.kind, spec=resolved, request=request, dataset_id=dataset.id, model_name=None)
+    pinned = {"model": f"{model.name}@{model.version}", "dataset": f"{dataset.name}@{dataset.version}"}
+    request = spec.model_dump(mode="json", exclude_unset=True) | pinned
+    resolved = spec.model_dump(mode="json", exclude_none=True) | pinned
+    return ResolvedSpec(kind=spec.kind, spec=resolved, request=request, dataset_id=dataset.id, model_name=None), summary

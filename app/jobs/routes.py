@@ -11,7 +11,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Body, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from app.dependencies import REFERENCE, BlobsDep, IdPrefix, JobId, SessionDep, read_catalog
 from app.http import links
@@ -19,11 +19,13 @@ from app.http.errors import problem_responses
 from app.http.pagination import Cursor, Limit, ListOf, NumberCursor
 from app.http.request_body import JSONRoute
 from app.jobs import schemas, service
+from app.jobs.predictions import JSON_LINES, PARQUET, respond_with_predictions
 from app.jobs.stream import MEDIA_TYPE, stream
 from app.jobs.submission import JobSubmissionDep
 from app.polling import WaitSeconds, poll
 from store import job_events, jobs
 from store.blobs import blobs as configured_blobs
+from store.blobs.parts import predictions_key
 from store.database import after_commit, reading
 from store.settings import store_settings
 
@@ -80,12 +82,14 @@ _SCRATCH = {
 _EXPORT = {"kind": "export", "model": "reviews@1", "format": "huggingface"}
 _EXPORT_ONNX = {"kind": "export", "model": "digits@1", "format": "onnx"}
 _EVALUATE = {"kind": "evaluate", "model": "digits@1", "dataset": "mnist", "split": "test"}
+_BATCH_PREDICT = {"kind": "batch_predict", "model": "digits@1", "dataset": "more-digits"}
 _EXAMPLES: Any = {
     "finetune": {"summary": "Fine-tune a base model", "value": _FINETUNE},
     "pretrain": {"summary": "Pretrain a base model without labels", "value": _PRETRAIN},
     "from_scratch": {"summary": "Train a task from scratch, by the recipe of the catalog", "value": _SCRATCH},
     "export": {"summary": "Export a BERT, GPT or ResNet model to a Hugging Face folder", "value": _EXPORT},
     "evaluate": {"summary": "Evaluate a model on any dataset that fits", "value": _EVALUATE},
+    "batch_predict": {"summary": "Predict every row of a dataset", "value": _BATCH_PREDICT},
     "export_onnx": {"summary": "Export to ONNX graphs that run with ONNX Runtime alone", "value": _EXPORT_ONNX},
 }
 
@@ -121,6 +125,7 @@ LastEventId = Annotated[
     str | None, Header(alias="Last-Event-ID", pattern=r"^[0-9]{1,9}$", description="Continue after this event.")
 ]
 
+_BINARY = {"type": "string", "format": "binary"}
 _STREAM_RESPONSE: Any = {
     200: {
         "description": "A list; or, for `Accept: text/event-stream`, a stream of events that ends with `event: end`.",
@@ -187,6 +192,7 @@ def delete_job(job_id: JobId, session: SessionDep, blobs: BlobsDep) -> None:
     log = store_settings().home / "logs" / f"{job_id}.log"
     after_commit(session, lambda: log.unlink(missing_ok=True))
     after_commit(session, lambda: blobs.delete(key))
+    after_commit(session, lambda: blobs.delete(predictions_key(job_id)))
 
 
 @router.post("/{job_id}/retry", status_code=202, response_model=schemas.Job, responses=_STARTED_AGAIN)
@@ -215,13 +221,16 @@ def clone_job(
 
 @router.post("/{job_id}/cancel", status_code=202, responses=problem_responses("not_found", "conflict"))
 def cancel_job(job_id: JobId, session: SessionDep) -> schemas.Job:
-    """Cancel a job. Its results are discarded."""
+    """Cancel a job. Its results are discarded, except predictions that are done."""
     return service.to_response(session, jobs.cancel(session, job_id))
 
 
 @router.post("/{job_id}/stop", status_code=202, responses=problem_responses("not_found", "conflict"))
 def stop_job(job_id: JobId, session: SessionDep) -> schemas.Job:
-    """Stop training early, restore the best weights, evaluate and register the model."""
+    """Stop training early, restore the best weights, evaluate and register the model.
+
+    A prediction of many rows ends with those that are done.
+    """
     return service.to_response(session, jobs.stop(session, job_id))
 
 
@@ -299,3 +308,28 @@ def read_job_logs(
 def read_job_report(job_id: JobId, session: SessionDep) -> schemas.Report:
     """Read the evaluation on the test split, and that of a trivial baseline."""
     return schemas.Report.model_validate(service.read_report(jobs.get(session, job_id)))
+
+
+@router.get(
+    "/{job_id}/predictions",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "One line for each row, in order; Parquet once a job with that format has succeeded.",
+            "content": {JSON_LINES: {"schema": {"type": "string"}}, PARQUET: {"schema": _BINARY}},
+        },
+        **problem_responses("not_found", "conflict", "storage_unavailable"),
+    },
+)
+def download_predictions(job_id: JobId, session: SessionDep, blobs: BlobsDep) -> Response:
+    """Download the predictions of a job of the kind `batch_predict`.
+
+    A line has `row` from 1, `split`, `index` in the split from 0, and `output`, or `error` for a row that could not be
+    read. While the job runs, and after it was canceled, these are the lines that are done.
+
+    ```sh
+    curl -o predictions.jsonl -H "Authorization: Bearer $PLINTH_API_KEY" \\
+      http://127.0.0.1:8000/api/v1/jobs/job_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c/predictions
+    ```
+    """
+    return respond_with_predictions(jobs.get(session, job_id), blobs)

@@ -10,13 +10,14 @@ from pydantic import Field, TypeAdapter
 from app.http.pagination import ListOf
 from app.http.validation import parse
 from app.jobs.licenses import check_license
-from app.jobs.model_jobs import resolve_evaluation
+from app.jobs.model_jobs import resolve_batch_prediction, resolve_evaluation
 from app.jobs.references import find_dataset, find_model, pin, read_manifest
 from app.jobs.resolved_spec import ResolvedSpec
 from app.jobs.schemas import Event, Job, License, LogLine
 from ml.data.dataset import DatasetSummary
 from ml.errors import Finding, SpecError
 from ml.package.version_1 import upgrade_spec
+from ml.spec.batch_prediction import BatchPredict
 from ml.spec.check import check
 from ml.spec.evaluation import Evaluate
 from ml.spec.interchange import Export, check_export
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 #: Events read at a time in search of log lines.
 LOG_BATCH = 500
 
-AnySpec: TypeAlias = Annotated[Pretrain | Finetune | Export | Evaluate, Field(discriminator="kind")]
+AnySpec: TypeAlias = Annotated[Pretrain | Finetune | Export | Evaluate | BatchPredict, Field(discriminator="kind")]
 _SPECS: TypeAdapter[AnySpec] = TypeAdapter(AnySpec)
 
 
@@ -68,6 +69,8 @@ def resolve_spec(
         return _resolve_export(session, spec, catalog=catalog, blobs=blobs)
     if isinstance(spec, Evaluate):
         return resolve_evaluation(session, spec, blobs=blobs)
+    if isinstance(spec, BatchPredict):
+        return resolve_batch_prediction(session, spec, blobs=blobs)
     return _resolve_training(session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial)
 
 

@@ -195,7 +195,7 @@ class Predictor:
         No output depends on the other rows. Rows of different lengths are split into the calls that cost least (see
         `ml.inference.batch_planning`).
         """
-        raw_rows = _to_rows(rows)
+        raw_rows = rows if isinstance(rows, Rows) else _to_rows(rows)
         columns = self._adapter.encode(raw_rows)
         outputs: list[dict[str, Any]] = [{}] * len(rows)
         for positions, call_columns in self._calls(columns, len(rows)):
@@ -269,6 +269,11 @@ class Predictor:
                     outputs[position] = row_output
         outputs = first._add_truncation(outputs, raw_rows, columns)
         return [outputs[start:end] for start, end in pairwise(starts)]
+
+    @property
+    def adapter(self) -> TaskAdapter:
+        """Adapter that converts inputs to rows, and arrays to outputs."""
+        return self._adapter
 
     @property
     def run(self) -> Run:

@@ -54,15 +54,15 @@ def check_evaluation(spec: Evaluate, manifest: Manifest, summary: DatasetSummary
         message = f"{spec.model} is a base model, which predicts nothing that could be evaluated"
         hint = "Evaluate a model that was fine-tuned from it."
         return [Finding(code="does_not_fit", path="model", message=message, hint=hint)]
-    return list(check_rows(manifest, summary)) + _check_split(spec, manifest, summary) if summary is not None else []
+    if summary is None:
+        return []
+    reasons = TASKS[manifest.task.name].missing_columns(summary)
+    missing = [Finding(code="unfit_dataset", path="dataset", message=reason) for reason in reasons]
+    return [*missing, *check_encoders(manifest, summary), *_check_split(spec, manifest, summary)]
 
 
-def check_rows(manifest: Manifest, summary: DatasetSummary) -> Iterator[Finding]:
-    """Yield why the model cannot read the rows of a dataset."""
-    assert manifest.task is not None, "a base model has no columns"
-    task = TASKS[manifest.task.name]
-    for reason in task.missing_columns(summary):
-        yield Finding(code="unfit_dataset", path="dataset", message=reason)
+def check_encoders(manifest: Manifest, summary: DatasetSummary) -> Iterator[Finding]:
+    """Yield what the encoders of a model would lose of a dataset."""
     for slot, choice in manifest.encoders.items():
         try:
             encoder = ENCODERS[choice.name]

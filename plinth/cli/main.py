@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from plinth.cli.commands import datasets, jobs, keys, models
+from plinth.cli.commands.batch_predict import batch_predict
 from plinth.cli.commands.catalog import catalog
 from plinth.cli.commands.context import AsJson, connect, print_json
 from plinth.cli.commands.evaluate import evaluate
@@ -159,6 +160,7 @@ app.command()(train)
 app.command()(watch)
 app.command()(evaluate)
 app.command()(predict)
+app.command("batch-predict")(batch_predict)
 app.command()(catalog)
 app.command()(gc)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -91,6 +92,32 @@ class Jobs:
         Without a `split`, the rows of test are evaluated, or the first split that has rows.
         """
         return self.submit({"kind": "evaluate", "model": model, "dataset": dataset, **drop_none({"split": split})})
+
+    def batch_predict(
+        self,
+        model: str,
+        dataset: str,
+        *,
+        split: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        format: str = "jsonl",
+    ) -> Job:
+        """Start the prediction of every row of a dataset, or of one split.
+
+        `download_predictions` gets the file. `parameters` are those of `predict`; `format` is "jsonl" or "parquet".
+        """
+        options = drop_none({"split": split, "parameters": parameters})
+        return self.submit({"kind": "batch_predict", "model": model, "dataset": dataset, "format": format, **options})
+
+    def download_predictions(
+        self, job_id: str, to: str | Path = ".", *, on_progress: Callable[[int], None] | None = None
+    ) -> Path:
+        """Download the predictions of a job, and return the path of the file.
+
+        `to` is a folder or a file name. While the job runs, and after it was canceled, they are those that are done, as
+        JSON lines. Raises `Conflict` before the first rows are done.
+        """
+        return self._transport.download(f"{API}/jobs/{job_id}/predictions", Path(to), on_progress=on_progress)
 
     def submit(self, spec: Mapping[str, Any]) -> Job:
         """Start a job from a complete spec, as JSON."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,20 +102,7 @@ class Models:
             target /= Path(file).name if file else f"{version.name}-{version.version}{suffix}"
         parameters = drop_none({"file": file, "format": format})
         path = f"{API}/models/{version.name}/versions/{version.version}/download"
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            with (
-                self._transport.stream("GET", path, params=parameters) as response,
-                unfinished.open("wb") as output,
-            ):
-                for chunk in response.iter_bytes():
-                    output.write(chunk)
-                    if on_progress is not None:
-                        on_progress(output.tell())
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        return target
+        return self._transport.download(path, target, on_progress=on_progress, params=parameters)
 
     def delete(self, reference: str) -> None:
         """Delete one version (`name@3`), or with the bare name all versions."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -101,6 +103,27 @@ class Transport:
         except httpx2.TransportError as error:
             raise self._to_unreachable(error) from error
 
+    def download(self, path: str, target: Path, *, on_progress: Callable[[int], None] | None, **request: Any) -> Path:
+        """Write the body of a response to a file, and return its path.
+
+        It is written completely or not at all. `on_progress` is called with the bytes received so far. For a folder,
+        the response names the file.
+        """
+        with self.stream("GET", path, **request) as response:
+            if target.is_dir():
+                target /= _filename(response)
+            unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
+            try:
+                with unfinished.open("wb") as output:
+                    for chunk in response.iter_bytes():
+                        output.write(chunk)
+                        if on_progress is not None:
+                            on_progress(output.tell())
+                unfinished.replace(target)
+            finally:
+                unfinished.unlink(missing_ok=True)
+        return target
+
     def _to_unreachable(self, error: Exception) -> Unreachable:
         if isinstance(error, httpx2.TimeoutException):
             return Unreachable(f"{self.url} timed out. Run `plinth doctor` to see why.")
@@ -109,6 +132,12 @@ class Transport:
         return Unreachable(
             f"No Plinth service is reachable at {self.url} ({error}). Start one with `plinth up`, or set PLINTH_URL."
         )
+
+
+def _filename(response: httpx2.Response) -> str:
+    """Return the name that a response gives its file, without any folder."""
+    header = response.headers.get("content-disposition", "")
+    return Path(header.partition('filename="')[2].partition('"')[0]).name or "download"
 
 
 def raise_for_problem(response: httpx2.Response) -> None:

@@ -1,4 +1,4 @@
-"""Published trees of blobs: datasets, models, exports, checkpoints."""
+"""Published trees of blobs: datasets, models, exports, predictions, checkpoints."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from store.blobs import blobs
+from store.blobs.parts import predictions_key
 from store.database import reading
 from store.disk.base import DiskKind, Item, list_blobs
 from store.tables import FINAL_STATES, Dataset, Job, JobKind, Model
@@ -56,6 +57,13 @@ def _list_exports() -> Iterator[Item]:
     return list_blobs(blobs(), "exports", times)
 
 
+def _list_predictions() -> Iterator[Item]:
+    live = select(Job.id).where(Job.kind == JobKind.BATCH_PREDICT, Job.deleted_at.is_(None))
+    with reading() as session:
+        ids = session.scalars(live).all()
+    return list_blobs(blobs(), "predictions", {predictions_key(job_id): None for job_id in ids})
+
+
 def _list_checkpoints() -> Iterator[Item]:
     with reading() as session:
         rows = session.execute(select(Job.id, Job.state, Job.finished_at).where(Job.deleted_at.is_(None))).all()
@@ -70,6 +78,12 @@ EXPORTS = DiskKind(
     list_items=_list_exports,
     delete=_delete,
     setting="export_retention_days",
+)
+PREDICTIONS = DiskKind(
+    name="predictions",
+    summary="Predictions of datasets, which are deleted with their job.",
+    list_items=_list_predictions,
+    delete=_delete,
 )
 CHECKPOINTS = DiskKind(
     name="checkpoints",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from store.disk.job_records import EVENTS, LOGS
-from store.disk.published import CHECKPOINTS, DATASETS, EXPORTS, MODELS
+from store.disk.published import CHECKPOINTS, DATASETS, EXPORTS, MODELS, PREDICTIONS
 from store.disk.uploads import UPLOADS
 from store.settings import store_settings
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from store.disk.base import DiskKind, Item
 
 KINDS: Final[Mapping[str, DiskKind]] = {
-    kind.name: kind for kind in (DATASETS, MODELS, CHECKPOINTS, UPLOADS, EXPORTS, LOGS, EVENTS)
+    kind.name: kind for kind in (DATASETS, MODELS, PREDICTIONS, CHECKPOINTS, UPLOADS, EXPORTS, LOGS, EVENTS)
 }
 #: Kinds that each machine has for itself.
 LOCAL_KINDS: Final = (LOGS.name,)

@@ -34,6 +34,8 @@ class JobKind(StrEnum):
     EXPORT = "export"
     #: Report how good a model is on a dataset.
     EVALUATE = "evaluate"
+    #: Predict every row of a dataset.
+    BATCH_PREDICT = "batch_predict"
 
 
 #: Kinds of jobs that make a dataset.

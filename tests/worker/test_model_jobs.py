@@ -1,12 +1,15 @@
-"""Jobs that use a registered model, in a real service: evaluations and their reports."""
+"""Jobs that use a registered model, in a real service: evaluations and predictions."""
 
+import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from pyarrow import parquet
 
-from plinth import APIError, Plinth
+from plinth import APIError, Conflict, JobFailed, Plinth
 from plinth.client.types import Job
 from tests.support.command import run_command
 from tests.support.stack import RunningStack
@@ -112,3 +115,108 @@ def test_the_pages_show_the_job_and_its_report(stack: RunningStack, evaluation: 
         page = httpx2.get(f"{stack.url}/jobs/{evaluation.id}{path}", headers=headers)
         assert page.status_code == 200
         assert part in page.text
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def predictions(client: Plinth, trained: Job) -> Job:
+    return client.jobs.wait(client.jobs.batch_predict(DATA, DATA).id, timeout_seconds=100)
+
+
+def test_every_row_is_predicted_in_order(client: Plinth, predictions: Job, evaluation: Job, tmp_path: Path) -> None:
+    lines = read_lines(client.jobs.download_predictions(predictions.id, tmp_path))
+    report = client.jobs.report(predictions.id)
+
+    splits = client.datasets.get(DATA).splits
+    assert [line["row"] for line in lines] == list(range(1, 301))
+    assert [line["split"] for line in lines] == [
+        split for split in ("train", "validation", "test") for _ in range(splits.get(split, 0))
+    ]
+    assert (report["rows"], report["bad_rows"], report["row_errors"]) == (300, 0, [])
+    (mistake, *_) = client.datasets.mistakes(DATA, evaluation.id)
+    (line,) = [line for line in lines if (line["split"], line["index"]) == ("test", mistake.index)]
+    assert line["output"]["label"] == mistake.answer
+    assert line["output"]["confidence"] == pytest.approx(mistake.confidence, abs=1e-4)
+
+
+def test_parquet_has_a_column_for_each_field(client: Plinth, trained: Job, tmp_path: Path) -> None:
+    spec = {"split": "test", "parameters": {"conformal": 0.9}, "format": "parquet"}
+    job = client.jobs.wait(client.jobs.batch_predict(DATA, DATA, **spec).id, timeout_seconds=100)
+
+    path = client.jobs.download_predictions(job.id, tmp_path)
+
+    assert path.suffix == ".parquet"
+    table = parquet.read_table(path)
+    assert table.num_rows == 60
+    assert {"row", "split", "index", "label", "confidence", "probabilities", "label_set", "error"} == set(
+        table.column_names
+    )
+    assert table.column("index").to_pylist() == list(range(60))
+    assert all(table.column("label_set").to_pylist())
+
+
+def test_an_interrupted_prediction_continues_after_its_last_part(
+    client: Plinth, stack: RunningStack, predictions: Job, tmp_path: Path
+) -> None:
+    whole = client.jobs.download_predictions(predictions.id, tmp_path / "whole.jsonl").read_bytes().splitlines(True)
+    job = client.jobs.batch_predict(DATA, DATA)
+    client.jobs.pause(job.id)
+    # What a run that was killed left behind: the first 123 rows, marked to tell them from those of the next run.
+    part = stack.home / "blobs" / "predictions" / job.id / f"{0:012d}-{123:012d}-0.jsonl"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    marked = [line.replace(b'"output"', b'"output" ') for line in whole[:123]]
+    part.write_bytes(b"".join(marked))
+
+    partial = client.jobs.download_predictions(job.id, tmp_path / "partial.jsonl").read_bytes()
+    client.jobs.resume(job.id)
+    client.jobs.wait(job.id, timeout_seconds=100)
+    lines = client.jobs.download_predictions(job.id, tmp_path / "resumed.jsonl").read_bytes().splitlines(True)
+
+    assert partial.startswith(b"".join(marked))
+    assert lines[:123] == marked
+    assert [json.loads(line)["output"]["label"] for line in lines] == [
+        json.loads(line)["output"]["label"] for line in whole
+    ]
+
+
+def test_a_canceled_prediction_keeps_its_rows_until_it_is_deleted(
+    client: Plinth, stack: RunningStack, trained: Job, tmp_path: Path
+) -> None:
+    job = client.jobs.batch_predict(DATA, DATA)
+    client.jobs.pause(job.id)
+    folder = stack.home / "blobs" / "predictions" / job.id
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{0:012d}-{1:012d}-0.jsonl").write_bytes(b'{"row":1}\n')
+    until_ended(client, client.jobs.cancel(job.id).id)
+
+    assert read_lines(client.jobs.download_predictions(job.id, tmp_path))[0]["row"] == 1
+    client.jobs.delete(job.id)
+    assert not folder.exists()
+
+
+def until_ended(client: Plinth, job_id: str) -> None:
+    with suppress(JobFailed):
+        client.jobs.wait(job_id, timeout_seconds=100)
+
+
+def test_predictions_of_another_kind_of_job_are_refused(client: Plinth, trained: Job, tmp_path: Path) -> None:
+    with pytest.raises(Conflict, match="only batch_predict makes predictions"):
+        client.jobs.download_predictions(trained.id, tmp_path)
+    with pytest.raises(APIError, match="no parameter named 'speed'"):
+        client.jobs.batch_predict(DATA, DATA, parameters={"speed": 2})
+    failed = client.jobs.batch_predict(DATA, DATA, parameters={"conformal": 2})
+    with pytest.raises(JobFailed, match="must be a number above 0 and below 1"):
+        client.jobs.wait(failed.id, timeout_seconds=100)
+
+
+def test_the_command_downloads_the_predictions(stack: RunningStack, trained: Job, tmp_path: Path) -> None:
+    file = tmp_path / "answers.jsonl"
+    arguments = ("batch-predict", DATA, DATA, "--split", "test", "--to", str(file))
+
+    process = run_command(*arguments, environment=stack.environment())
+
+    assert process.returncode == 0, process.stderr
+    assert len(read_lines(file)) == 60

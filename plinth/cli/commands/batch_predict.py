@@ -1,0 +1,58 @@
+"""`plinth batch-predict`: predict every row of a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from plinth.cli.commands.context import (
+    AsJson,
+    DatasetReference,
+    ModelReference,
+    connect,
+    parse_assignments,
+    print_json,
+    resolve_dataset,
+)
+from plinth.cli.commands.evaluate import Split
+from plinth.cli.commands.train import start
+
+Format = Literal["jsonl", "parquet"]
+
+
+def batch_predict(
+    model: ModelReference,
+    dataset: DatasetReference,
+    to: Annotated[Path, typer.Option(help="Folder or file name to save to.")] = Path(),
+    split: Annotated[Split | None, typer.Option(help="Only the rows of this split.")] = None,
+    format: Annotated[Format, typer.Option(help="Format of the file.")] = "jsonl",
+    parameters: Annotated[
+        str | None,
+        typer.Option(help="Fields of every input, like conformal=0.9, or as JSON.", metavar="NAME=VALUE,..."),
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Start the job without watching it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Predict every row of a dataset, in order, and download the file."""
+    from plinth.cli.render import console, transfer_bar
+
+    fields = parse_assignments(parameters, "--parameters", example="conformal=0.9")
+    with connect() as plinth:
+        reference = resolve_dataset(plinth, dataset)
+        job = plinth.jobs.batch_predict(model, reference, split=split, parameters=fields, format=format)
+        if detach or not as_json:
+            start(plinth, job, detach=detach, as_json=as_json)
+        else:
+            plinth.jobs.wait(job.id)
+        if detach:
+            return
+        with transfer_bar("downloading", quiet=as_json) as on_progress:
+            path = plinth.jobs.download_predictions(
+                job.id, to, on_progress=lambda received: on_progress(received, None)
+            )
+        if as_json:
+            print_json({**plinth.jobs.report(job.id), "file": str(path)})
+            return
+    console.print(str(path), soft_wrap=True)
