@@ -110,6 +110,11 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "entries that no list of a split has, if there are such lists. Upload a list alone to use it.",
         left_out="files",
     ),
+    "file_without_target": _warning(
+        "The file lacks a column that another one has and that is learned from, as test files of competitions lack the "
+        "target, so it was left out. Predict its rows once a model is trained.",
+        left_out="files",
+    ),
     "file_beside_data": _note(
         "Files that describe the data, such as README and LICENSE, are not read.", left_out="files"
     ),

@@ -6,7 +6,12 @@ import re
 from pathlib import PurePosixPath
 from typing import Final
 
-_IGNORED: Final = frozenset({"readme", "license", "licence", "notice", "changelog", "citation", "_about"})
+_IGNORED: Final = frozenset(
+    {
+        *("readme", "license", "licence", "notice", "changelog", "citation", "_about"),
+        *("data_description", "dataset_description", "data_dictionary", "codebook"),
+    }
+)
 #: Suffixes of what corpora of translations bring beside each pair: where lines come from, and how sure they are.
 _SIDE_SUFFIXES: Final = (".ids", ".scores", ".xml", ".info", ".align", ".meta")
 
@@ -20,7 +25,7 @@ _TOOL_FILES: Final = frozenset(
 )
 #: Lists of what was rejected or not checked, and templates of results.
 _NOT_LEARNED: Final = re.compile(
-    r"(sample|example)[_ -]?submissions?|submission[_ -]?(sample|template|format)|template"
+    r"(\w+[_ -]?)?submissions?|submission[_ -]?(sample|template|format)|template"
     r"|invalidated|rejected|removed|discarded|excluded|reported|unvalidated|unvalidated_sentences"
 )
 

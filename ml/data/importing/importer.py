@@ -16,7 +16,7 @@ import numpy as np
 from ml.atomic_directory import atomic_directory
 from ml.data.dataset import SPLITS, TRAIN, DatasetSummary
 from ml.data.files.arrow import convert_to_parquet
-from ml.data.files.ignored import is_not_learned, is_tool_file
+from ml.data.files.ignored import is_ignored, is_not_learned, is_tool_file
 from ml.data.files.natural_sort import natural_sort_key
 from ml.data.files.upload import UploadedFile
 from ml.data.flagged_rows import write_flagged_rows
@@ -312,10 +312,11 @@ class Importer:
 
         They are read if nothing else is there.
         """
+        beside = {source.name for source in sources if is_tool_file(source.name) or is_ignored(source.name)}
         left_out = {
-            source.name: "file_beside_data" if is_tool_file(source.name) else "list_not_learned"
+            source.name: "file_beside_data" if source.name in beside else "list_not_learned"
             for source in sources
-            if is_tool_file(source.name) or is_not_learned(source.name)
+            if source.name in beside or is_not_learned(source.name)
         }
         selected = [source for source in sources if source.name not in left_out]
         if not selected:

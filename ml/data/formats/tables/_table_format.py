@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ml.data.formats.base import Format
 from ml.data.formats.tables._memberships import Memberships, find_memberships, hide, without_memberships
-from ml.data.issues import Location
+from ml.data.issues import DataRejected, Location
 from ml.data.tables.column_aliases import CANONICAL_COLUMNS, NON_DATA_NAME
 from ml.data.tables.column_detection import detect_columns
 from ml.data.tables.layout import FEATURES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ml.data.files.upload import UploadedFile
+    from ml.data.formats.base import Batch
     from ml.data.tables.layout import CellColumn, Layout
 
 
@@ -23,6 +25,48 @@ class TableFormat(Format):
 
     columns: ClassVar[Mapping[str, str]] = CANONICAL_COLUMNS
     has_columns = True
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        #: Names of columns -> their layout: files with the same columns are read alike.
+        self._layouts: dict[tuple[str, ...], tuple[Layout, Memberships]] = {}
+        #: Columns of the files without which a row cannot be learned from.
+        self._essential_columns: frozenset[str] = frozenset()
+
+    @abstractmethod
+    def column_names(self, source: UploadedFile) -> list[str] | None:
+        """Return the names of the columns of a file; None if it has none.
+
+        Raises `DataRejected` if the file cannot be read.
+        """
+
+    def read_files(self, read_file: Callable[[UploadedFile], Iterator[Batch]]) -> Iterator[Batch]:
+        """Yield the batches of one source after another.
+
+        A file without a column that another one has and that is learned from, as a test file without its target, is
+        reported and left out.
+        """
+        names = {source.name: self._names_of(source) for source in self.sources} if len(self.sources) > 1 else {}
+        widest: set[str] = max(names.values(), key=len, default=set())
+        narrow = [source for source in self.sources if names.get(source.name, widest) < widest and names[source.name]]
+        self.sources = [source for source in self.sources if source not in narrow]
+        yield from super().read_files(read_file)
+        for source in narrow:
+            missing = [name for name in self._essential_columns if name not in names[source.name]]
+            if missing:
+                self.issues.add(
+                    "file_without_target",
+                    at=Location(file=source.name),
+                    actual=f"no column {', '.join(sorted(missing))}",
+                )
+        self.sources = [source for source in narrow if self._essential_columns <= names[source.name]]
+        yield from super().read_files(read_file)
+
+    def _names_of(self, source: UploadedFile) -> set[str]:
+        try:
+            return set(self.column_names(source) or ())
+        except DataRejected:
+            return set()
 
     def detect_layout(
         self,
@@ -38,6 +82,9 @@ class TableFormat(Format):
 
         Raises `DataRejected` if a request is invalid, or a required column is missing.
         """
+        column_names = tuple(column.name for column in columns)
+        if has_header and column_names in self._layouts:
+            return self._layouts[column_names]
         memberships = find_memberships(columns, samples, self.requested_columns) if has_header else Memberships()
         requested = without_memberships(self.requested_columns)
         layout = detect_columns(
@@ -46,6 +93,10 @@ class TableFormat(Format):
         names = memberships.names(columns)
         self.detected_columns = self.detected_columns or {**layout.to_request(columns), **names}
         self.report_layout(source, layout, columns, members=names)
+        self._layouts[column_names] = layout, memberships
+        positions = [index for name in layout.columns if name != FEATURES for index in layout.positions_of(name)]
+        essential = [columns[index].name for index in positions]
+        self._essential_columns = self._essential_columns or frozenset(essential)
         return layout, memberships
 
     def report_layout(

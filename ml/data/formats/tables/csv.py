@@ -79,6 +79,15 @@ class TableDescription:
         return [index for index in (*self.layout.cell_positions, *self.layout.pixels) if index not in text_positions]
 
 
+class TableStart(NamedTuple):
+    """Dialect and first rows of one file."""
+
+    dialect: Dialect
+    records: list[list[str]]
+    #: Whether the first line is Excel's `sep=;`, not a row of the table.
+    has_delimiter_line: bool
+
+
 class NumberedRecord(NamedTuple):
     """The cells of one row with its line and row number, both from 1."""
 
@@ -101,6 +110,11 @@ class Csv(TableFormat):
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text"})
     has_quoting = True
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        #: File -> its first rows, until it is read.
+        self._starts: dict[str, TableStart] = {}
+
     def read(self) -> Iterator[Batch]:
         """Yield the rows of one file after another."""
         pixels = PixelReader(self.issues)
@@ -114,11 +128,15 @@ class Csv(TableFormat):
                     text.readline()
                 yield from _FileReader(self, source, table, pixels).batches(text)
 
-    def _describe_table(self, source: UploadedFile) -> TableDescription | None:
-        """Detect the dialect by the whole file, and the columns by its first rows.
+    def column_names(self, source: UploadedFile) -> list[str] | None:
+        """Return the names of the columns; None for a file without a header."""
+        start = self._read_start(source)
+        return start.records[0] if start.records and _has_header(start.records) else None
 
-        Returns None for a file without any row.
-        """
+    def _read_start(self, source: UploadedFile) -> TableStart:
+        """Detect the dialect by the whole file, and read its first rows."""
+        if source.name in self._starts:
+            return self._starts[source.name]
         encoding = detect_encoding(source, type(self.issues)(max_samples=0), self.limits)
         lines = partial(open_lines, source, encoding, self.limits)
         first = next((line for line in lines() if line.strip()), "")
@@ -131,6 +149,14 @@ class Csv(TableFormat):
         )
         start = itertools.islice(lines(), skipped, skipped + INSPECTED_ROWS)
         records = [record.cells for record in read_records(start, dialect)]
+        self._starts[source.name] = TableStart(dialect, records, has_delimiter_line=delimiter_line is not None)
+        return self._starts[source.name]
+
+    def _describe_table(self, source: UploadedFile) -> TableDescription | None:
+        """Describe the columns by the first rows; None for a file without any row."""
+        start = self._read_start(source)
+        del self._starts[source.name]
+        records = start.records
         if not records:
             return None
         width = len(records[0])
@@ -144,13 +170,13 @@ class Csv(TableFormat):
         samples = list(zip(*(cells for cells in records[has_header:] if len(cells) == width), strict=True))
         layout, memberships = self.detect_layout(source, columns, samples, has_header=has_header)
         return TableDescription(
-            dialect,
+            start.dialect,
             self.requested_quoting is not None,
             has_header,
             columns,
             layout,
             memberships,
-            has_delimiter_line=delimiter_line is not None,
+            has_delimiter_line=start.has_delimiter_line,
         )
 
 

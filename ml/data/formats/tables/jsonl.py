@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -57,6 +58,19 @@ class Jsonl(TableFormat):
     def read(self) -> Iterator[Batch]:
         """Yield the rows of one file after another."""
         yield from self.read_files(partial(self._read_file, pixels=PixelReader(self.issues)))
+
+    def column_names(self, source: UploadedFile) -> list[str]:
+        """Return the keys of the first objects."""
+        names: dict[str, None] = {}
+        with open_text(source, type(self.issues)(max_samples=0), self.limits) as text:
+            for line in itertools.islice(read_lines(text), INSPECTED_ROWS):
+                try:
+                    cells = json.loads(line)
+                except (ValueError, RecursionError):
+                    continue
+                if isinstance(cells, dict):
+                    names |= dict.fromkeys(name for name, cell in cells.items() if cell is not None)
+        return list(names)
 
     def _read_file(self, source: UploadedFile, *, pixels: PixelReader) -> Iterator[Batch]:
         layout: Layout | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 from ml.data.files.parquet import open_parquet
 from ml.data.formats.base import ROWS_PER_BATCH, Batch
 from ml.data.formats.tables._table_format import TableFormat
-from ml.data.issues import DataRejected, Location
+from ml.data.issues import DataRejected
 from ml.data.locations import Locations
 from ml.data.tables.cells import (
     INSPECTED_ROWS,
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 #: Small, because nothing states the size of an image before it is read.
 _IMAGE_ROWS_PER_BATCH: Final = 64
+#: Errors of pyarrow that mean a damaged file.
+_DAMAGE: Final = (pa.ArrowException, OSError, ValueError, KeyError, IndexError)
 
 
 class Parquet(TableFormat):
@@ -65,18 +68,23 @@ class Parquet(TableFormat):
 
     def read(self) -> Iterator[Batch]:
         """Yield the rows of one file after another."""
-        pixels = PixelReader(self.issues)
-        for source in self.sources:
-            try:
-                yield from self._read_file(source, pixels)
-            except DataRejected as rejection:
-                self.issues.record(rejection, at=Location(file=source.name))
-            except MemoryError:
-                raise
-            except (pa.ArrowException, OSError, ValueError, KeyError, IndexError) as error:
-                self.issues.add("damaged_file", at=Location(file=source.name), actual=error)
+        yield from self.read_files(partial(self._read_file, pixels=PixelReader(self.issues)))
 
-    def _read_file(self, source: UploadedFile, pixels: PixelReader) -> Iterator[Batch]:
+    def column_names(self, source: UploadedFile) -> list[str] | None:
+        """Return the names of the columns; None for a damaged file, which is reported when it is read."""
+        try:
+            with open_parquet(source, self.limits) as file:
+                return list(file.schema_arrow.names)
+        except _DAMAGE:
+            return None
+
+    def _read_file(self, source: UploadedFile, *, pixels: PixelReader) -> Iterator[Batch]:
+        try:
+            yield from self._read_rows(source, pixels)
+        except _DAMAGE as error:
+            raise DataRejected("damaged_file", actual=error) from error
+
+    def _read_rows(self, source: UploadedFile, pixels: PixelReader) -> Iterator[Batch]:
         with open_parquet(source, self.limits) as file:
             fields = _in_declared_order(_fields(file.schema_arrow), file.schema_arrow.metadata)
             columns = [CellColumn(field.name, _cell_kind(field.type)) for field in fields]

@@ -253,7 +253,7 @@ def test_a_sample_submission_and_a_test_set_without_labels_are_left_out(
     report = upload(tmp_path, {"kaggle.zip": make_zip(list(files.items()))} if is_packed else files)
     assert report.state == "ready", report.errors
     assert (report.accepted, sum(report.splits.values())) == (40, 40)
-    assert (count(report, "list_not_learned"), count(report, "split_without_labels")) == (1, 14)
+    assert (count(report, "list_not_learned"), count(report, "file_without_target")) == (1, 1)
 
 
 def test_a_test_set_with_some_labels_is_an_error(tmp_path: Path) -> None:
