@@ -627,6 +627,18 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "The texts state the label, so that a model learns nothing else, and its metrics are too high. Name another "
         "column by `columns`, or leave out the part that states it."
     ),
+    "label_leaked_by_files": _warning(
+        "A property of the files tells the classes apart, so that a model may learn it rather than what is seen or "
+        "heard. Save all files alike, and collect all classes in the same way."
+    ),
+    "feature_predicts_label": _warning(
+        "A single feature tells the classes apart. If it is known only once the label is, or is another name of it, "
+        'leave it out: columns {"features": "height + weight"}.'
+    ),
+    "column_predicts_label": _note(
+        "A column that is not read predicts the label alone: rows are sorted by class, or it is another name of the "
+        "label. Do not learn from it."
+    ),
     "label_probably_wrong": _warning(
         "A small model, trained on the other rows, predicts another class with confidence. Some of these labels are "
         "wrong, others are unusual. Look at the rows, then relabel or drop them: "

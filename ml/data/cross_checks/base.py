@@ -75,6 +75,14 @@ class CrossCheck(ABC):
         `values` are raw values by column, as formats yield them; only those at `rows` are valid.
         """
 
+    def check_unread(  # noqa: B027 - optional: few checks look at what is not learned from
+        self, cells: Mapping[str, Sequence[Any]], rows: np.ndarray
+    ) -> None:
+        """Check cells of columns that are not learned from.
+
+        `rows` are the valid ones of one batch.
+        """
+
     def finish(  # noqa: B027 - optional: some checks need no more than single rows
         self, staged: StagedRows, splits: np.ndarray, column_names: Mapping[str, str | int]
     ) -> None:

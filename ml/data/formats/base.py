@@ -48,6 +48,8 @@ class Batch:
     subjects: Sequence[str] | None = None
     #: Name of the column of subjects.
     subject_name: str = ""
+    #: Cells of columns that are not learned from, by their names in the file.
+    unread: Mapping[str, Sequence[Any]] | None = None
 
 
 class Format(ABC):

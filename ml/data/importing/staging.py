@@ -124,6 +124,8 @@ class Staging:
             raise DataRejected("too_many_rows", expected=f"at most {self._limits.max_rows:,} rows")
         for cross_check in self.cross_checks:
             cross_check.check(batch.columns, rows, batch.locations)
+            if batch.unread:
+                cross_check.check_unread(batch.unread, rows)
         byte_ranges = {}
         for column, values in checked.items():
             accepted = values.select(rows)

@@ -24,7 +24,12 @@ from ml.tasks import TASKS
 from tests.support.repository import SHARED_DATA
 
 #: Issues of texts that are alike or name their class, as made-up texts do.
-MADE_UP = frozenset({"near_duplicates_across_splits", "near_duplicate_rows", "label_leaked_by_column"})
+MADE_UP = frozenset(
+    {
+        *("near_duplicates_across_splits", "near_duplicate_rows", "label_leaked_by_column", "label_leaked_by_files"),
+        *("feature_predicts_label", "column_predicts_label"),
+    }
+)
 MNIST = SHARED_DATA / "mnist"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -44,11 +44,13 @@ class Memberships:
     group: int | None = None
     #: Name of the column of groups.
     group_name: str = ""
+    #: Columns that are not learned from, but compared with the label: position -> name.
+    unread: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def positions(self) -> list[int]:
         """Positions to read."""
-        return [position for position in (self.split, self.group) if position is not None]
+        return [*(position for position in (self.split, self.group) if position is not None), *self.unread]
 
     def names(self, columns: Sequence[CellColumn]) -> dict[str, str]:
         """Return the names of the columns by what they hold."""
@@ -71,6 +73,7 @@ class Memberships:
         if self.group is not None:
             groups = ["" if cell is None else str(cell).strip() for cell in cells[self.group]]
             batch = replace(batch, subjects=groups, subject_name=self.group_name)
+        batch = replace(batch, unread={name: cells[position] for position, name in self.unread.items()})
         if self.split is None or requested_split is not None:
             yield batch
             return
@@ -165,4 +168,5 @@ def _take(batch: Batch, rows: list[int]) -> Batch:
         for name, values in batch.columns.items()
     }
     subjects = None if batch.subjects is None else [batch.subjects[row] for row in rows]
-    return replace(batch, columns=columns, locations=batch.locations.take(rows), subjects=subjects)
+    unread = {name: [cells[row] for row in rows] for name, cells in (batch.unread or {}).items()}
+    return replace(batch, columns=columns, locations=batch.locations.take(rows), subjects=subjects, unread=unread)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ml.data.formats.base import Format
 from ml.data.formats.tables._memberships import Memberships, find_memberships, hide, without_memberships
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from ml.data.files.upload import UploadedFile
     from ml.data.formats.base import Batch
     from ml.data.tables.layout import CellColumn, Layout
+
+
+#: Columns beside those that are learned from whose cells are compared with the label.
+_MAX_COMPARED_COLUMNS: Final = 10
 
 
 class TableFormat(Format):
@@ -93,6 +98,7 @@ class TableFormat(Format):
         names = memberships.names(columns)
         self.detected_columns = self.detected_columns or {**layout.to_request(columns), **names}
         self.report_layout(source, layout, columns, members=names)
+        memberships = replace(memberships, unread=_columns_to_compare(layout, memberships, columns))
         self._layouts[column_names] = layout, memberships
         positions = [index for name in layout.columns if name != FEATURES for index in layout.positions_of(name)]
         essential = [columns[index].name for index in positions]
@@ -132,3 +138,20 @@ class TableFormat(Format):
             self.issues.add(
                 code, at=at, actual=f"not read: {name or 'a column without a name'}", expected=f"read: {read_line}"
             )
+
+
+def _columns_to_compare(layout: Layout, memberships: Memberships, columns: Sequence[CellColumn]) -> dict[int, str]:
+    """Return position -> name of columns that are not read.
+
+    They are compared with the label, so there are none without one.
+    """
+    if "label" not in layout.columns:
+        return {}
+    used = {*layout.cell_positions, *layout.pixels, *memberships.positions}
+    names = [column.name for column in columns]
+    unread = [
+        (index, column.name)
+        for index, column in enumerate(columns)
+        if index not in used and column.kind in ("text", "number") and names.count(column.name) == 1
+    ]
+    return dict(unread[:_MAX_COMPARED_COLUMNS])

@@ -71,7 +71,7 @@ class Parquet(TableFormat):
         yield from self.read_files(partial(self._read_file, pixels=PixelReader(self.issues)))
 
     def column_names(self, source: UploadedFile) -> list[str] | None:
-        """Return the names of the columns; None for a damaged file, which is reported when it is read."""
+        """Return the names of the columns; None for a damaged file."""
         try:
             with open_parquet(source, self.limits) as file:
                 return list(file.schema_arrow.names)
