@@ -619,6 +619,10 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         "Held-out rows resemble rows that a model learns from, so that metrics are too high. Drop them from the "
         "held-out splits: `plinth datasets fix`, or drop_rows in POST /api/v1/datasets/{dataset}/derive."
     ),
+    "texts_from_templates": _warning(
+        "Texts differ from an earlier one in few words, as those made from templates do; they are not listed as near "
+        "duplicates. Metrics hold for such texts alone: judge the model on texts that people wrote."
+    ),
     "near_duplicate_rows": _warning(
         "Rows resemble an earlier row of their split. Drop them if they are copies: drop_rows in "
         "POST /api/v1/datasets/{dataset}/derive."

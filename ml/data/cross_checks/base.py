@@ -35,6 +35,9 @@ class StagedRows(Protocol):
     def hashes(self) -> np.ndarray:
         """Hashes of the key column, uint8 [N, 16]; equal values have equal hashes."""
 
+    def hashes_of(self, column: str) -> np.ndarray:
+        """Return the hashes of one column, uint8 [N, 16]; equal values have equal hashes."""
+
     @property
     def key_column(self) -> str:
         """The first column; rows with equal values in it are copies."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ml.data.similarity import image_hash
 from ml.data.similarity.twins import find_twins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from ml.data.cross_checks.base import StagedRows
     from ml.data.similarity.twins import Twins
@@ -37,7 +37,9 @@ class NearDuplicateImages(NearDuplicateCheck):
         hashes = np.zeros(len(rows), dtype=np.uint64)
         thumbnails = np.zeros((len(rows), image_hash.THUMBNAIL_SIDE**2), dtype=np.float16)
         start = 0
-        for gray in _batches(staged, rows):
+        values = pick(staged, rows)
+        while values_of_batch := list(itertools.islice(values, _IMAGES_PER_BATCH)):
+            gray = self.to_gray(values_of_batch)
             batch = slice(start, start + len(gray))
             hashes[batch], thumbnails[batch] = image_hash.make_hashes(gray), image_hash.make_thumbnails(gray)
             start += len(gray)
@@ -52,10 +54,9 @@ class NearDuplicateImages(NearDuplicateCheck):
         )
         return twins.spread(usable, len(rows))
 
-
-def _batches(staged: StagedRows, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the images of `rows` as gray ones, float32 [n, side, side]."""
-    values = pick(staged, rows)
-    while batch := list(itertools.islice(values, _IMAGES_PER_BATCH)):
-        has_one_shape = all(isinstance(image, np.ndarray) and image.shape == batch[0].shape for image in batch)
-        yield image_hash.to_gray(np.stack(batch)) if has_one_shape else np.stack(list(map(image_hash.to_gray, batch)))
+    def to_gray(self, values: Sequence[Any]) -> np.ndarray:
+        """Return stored images as gray ones, float32 [n, side, side]."""
+        first = values[0]
+        if all(isinstance(image, np.ndarray) and image.shape == first.shape for image in values):
+            return image_hash.to_gray(np.stack(values))
+        return np.stack([image_hash.to_gray(image) for image in values])

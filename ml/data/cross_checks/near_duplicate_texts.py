@@ -10,7 +10,7 @@ import numpy as np
 from ml.data.cross_checks._near_duplicates import NearDuplicateCheck
 from ml.data.cross_checks._picked_rows import pick
 from ml.data.similarity import minhash
-from ml.data.similarity.twins import find_twins
+from ml.data.similarity.twins import NO_TWIN, find_twins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 #: Texts whose signatures are made together.
 _TEXTS_PER_BATCH: Final = 4096
+#: Longer texts that share most of their words are copies rather than made from a template.
+MAX_TEMPLATE_WORDS: Final = 40
+#: Fraction of the rows from which on texts that differ in few words are made from templates, rather than copied.
+TEMPLATE_FRACTION: Final = 0.3
 
 
 class NearDuplicateTexts(NearDuplicateCheck):
@@ -48,7 +52,54 @@ class NearDuplicateTexts(NearDuplicateCheck):
             lambda left, right: minhash.estimate_similarity(signatures, left, right),
             min_similarity=self.min_similarity,
         )
-        return twins.spread(usable, len(rows))
+        spread = twins.spread(usable, len(rows))
+        self._drop_templates(spread, staged, rows)
+        return spread
+
+    def _drop_templates(self, twins: Twins, staged: StagedRows, rows: np.ndarray) -> None:
+        """Remove pairs of short texts that fill one template differently.
+
+        They have different labels or answers, or are a large fraction of the rows: then the texts are made from templates.
+        """
+        pairs = [
+            (kind, row) for kind in (twins.across, twins.within) for row in np.flatnonzero(kind != NO_TWIN).tolist()
+        ]
+        partners = np.array([kind[row] for kind, row in pairs], dtype=np.int64)
+        places = np.array([row for _, row in pairs], dtype=np.int64)
+        needed = np.unique(np.concatenate([places, partners]))
+        if not len(needed):
+            return
+        texts = dict(zip(needed.tolist(), (value.decode() for value in pick(staged, rows[needed])), strict=True))
+        fills_template = [
+            _fill_one_template(texts[row], texts[other])
+            for row, other in zip(places.tolist(), partners.tolist(), strict=True)
+        ]
+        is_answered_alike = _are_answered_alike(staged, rows[places], rows[partners])
+        share = len(set(places[np.array(fills_template, dtype=bool)].tolist())) / len(rows)
+        is_made = share > TEMPLATE_FRACTION
+        for (kind, row), is_template, is_alike in zip(pairs, fills_template, is_answered_alike.tolist(), strict=True):
+            if is_template and (is_made or not is_alike):
+                kind[row] = NO_TWIN
+        if is_made:
+            self.issues.add("texts_from_templates", actual=f"{share:.0%} of {len(rows):,} rows")
+
+
+def _fill_one_template(text: str, other: str) -> bool:
+    """Return whether two short texts differ in some of their words."""
+    words, other_words = minhash.normalize(text).split(), minhash.normalize(other).split()
+    return max(len(words), len(other_words)) <= MAX_TEMPLATE_WORDS and sorted(words) != sorted(other_words)
+
+
+def _are_answered_alike(staged: StagedRows, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return whether rows have the labels and answers of others, bool [n]."""
+    is_alike = (
+        staged.class_codes[rows] == staged.class_codes[others] if len(staged.class_codes) else np.ones(len(rows), bool)
+    )
+    for column in staged.column_types:
+        if column != staged.key_column:
+            hashes = staged.hashes_of(column)
+            is_alike &= (hashes[rows] == hashes[others]).all(axis=1)
+    return np.asarray(is_alike, dtype=bool)
 
 
 def _batches(staged: StagedRows, rows: np.ndarray) -> Iterator[list[str]]:

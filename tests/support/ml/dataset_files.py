@@ -27,6 +27,7 @@ from tests.support.repository import SHARED_DATA
 MADE_UP = frozenset(
     {
         *("near_duplicates_across_splits", "near_duplicate_rows", "label_leaked_by_column", "label_leaked_by_files"),
+        *("texts_from_templates",),
         *("feature_predicts_label", "column_predicts_label"),
     }
 )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ml.audio.waveform import Audio
 from ml.data.cross_checks._near_duplicates import select_rows
 from ml.data.cross_checks.near_duplicate_texts import NearDuplicateTexts
 from ml.data.dataset import Dataset
 from ml.data.derivation.derive import derive_dataset
 from ml.data.derivation.operations import parse_operations
+from ml.data.files.audio import encode_wav
 from ml.data.flagged_rows import read_flagged_rows
 from ml.tasks import TASKS
 from tests.ml.data.similarity.test_image_hash import COPIES, encode, photo
@@ -97,3 +100,44 @@ def test_more_rows_than_the_limit_are_compared_in_part_and_told(
     monkeypatch.setattr(NearDuplicateTexts, "max_rows", 30)
     report = upload(tmp_path, reviews(sentences(60)[:40], sentences(60)[40:]), task="text_classification")
     assert sample(report, "near_duplicates_partly_compared")["found"] == "30 of 60 rows"
+
+
+def import_orders(folder: Path, texts: list[str], label_of: Callable[[int], str]) -> set[str]:
+    lines = [f"{text},{label_of(row)}" for row, text in enumerate(texts)]
+    report = upload(folder, {"a.csv": "\n".join(["text,label", *lines, ""]).encode()}, task="text_classification")
+    return all_codes(report) & {"near_duplicates_across_splits", "near_duplicate_rows", "texts_from_templates"}
+
+
+def test_texts_that_fill_one_template_are_no_near_duplicates(tmp_path: Path) -> None:
+    own = sentences(100)
+    orders = [f"please tell me where my order with the number {row} is right now" for row in range(40)]
+    # First a few of them with other labels, then half of all texts.
+    assert not import_orders(tmp_path / "labels", [*own, *orders[:6]], lambda row: str(row))
+    assert import_orders(tmp_path / "made", [*own[:40], *orders], lambda row: "ab"[row % 2]) == {"texts_from_templates"}
+    # A few with one label, and copies with another case, are near duplicates.
+    assert import_orders(tmp_path / "few", [*own, *orders[:6]], lambda row: "ab"[row < 50])
+    copies = [text.upper() for text in orders[:30]]
+    assert "near_duplicate_rows" in import_orders(tmp_path / "copies", [*orders, *copies], lambda row: "ab"[row % 2])
+
+
+def test_a_clip_at_another_volume_and_with_silence_is_reported(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+
+    def make_clip() -> np.ndarray:
+        """Make a second of bursts of noise and tones, unlike any other."""
+        envelope = np.repeat(generator.random(10) ** 2, 800)
+        tone = np.sin(np.arange(8000) * np.repeat(generator.random(10) * 2, 800))
+        return (envelope * (tone + 0.3 * generator.normal(size=8000)) / 3).astype(np.float32)
+
+    clips = [make_clip() for _ in range(40)]
+    members = [(f"train/{'ab'[row % 2]}/{row}.wav", clip) for row, clip in enumerate(clips[:30])]
+    members += [(f"test/{'ab'[row % 2]}/{row}.wav", clip) for row, clip in enumerate(clips[30:])]
+    quiet = np.concatenate([np.zeros(1000, np.float32), clips[4] * 0.4, np.zeros(500, np.float32)])
+    members.append(("test/a/copy.wav", quiet))
+    archive = make_zip([(name, encode_wav(Audio(clip, 8000))) for name, clip in members])
+    report = upload(tmp_path, {"clips.zip": archive}, task="audio_classification")
+    assert report.state == "ready", report.errors
+    [flag] = read_flagged_rows(tmp_path / "dataset", "near_duplicates_across_splits")
+    assert flag.file == "clips.zip/test/a/copy.wav"
+    assert flag.twin is not None
+    assert "near_duplicate_rows" not in all_codes(report)

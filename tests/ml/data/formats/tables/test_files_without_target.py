@@ -87,3 +87,11 @@ def test_files_with_the_same_columns_are_read_alike(tmp_path):
     )
 
     assert (report.state, report.splits["test"]) == ("ready", 40)
+
+
+def test_a_split_whose_label_cells_are_all_empty_is_left_out(tmp_path):
+    rows = [{"text": f"this was really {row}", "label": "ab"[row % 2] if row < 40 else ""} for row in range(60)]
+    report = upload(tmp_path, {"train.csv": as_csv(rows[:40]), "test.csv": as_csv(rows[40:])})
+
+    assert (report.state, report.accepted, codes(report)) == ("ready", 40, {"split_without_labels"})
+    assert sample(report, "split_without_labels")["file"] == "test.csv"
