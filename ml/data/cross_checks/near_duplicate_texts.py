@@ -59,7 +59,7 @@ class NearDuplicateTexts(NearDuplicateCheck):
     def _drop_templates(self, twins: Twins, staged: StagedRows, rows: np.ndarray) -> None:
         """Remove pairs of short texts that fill one template differently.
 
-        They have different labels or answers, or are a large fraction of the rows: then the texts are made from templates.
+        They have different labels or answers, or are a large fraction of the rows, as texts made from templates are.
         """
         pairs = [
             (kind, row) for kind in (twins.across, twins.within) for row in np.flatnonzero(kind != NO_TWIN).tolist()
