@@ -100,6 +100,14 @@ class Graph(Config):
         return self.variant is not None and self.variant.file is not None and self.variant.single_row
 
 
+class LicensedPart(Config):
+    """License of a model, or of a dataset or model that it was made of."""
+
+    kind: str = Field(description="`dataset` or `model`.")
+    reference: str
+    license: str = Field(description="SPDX identifier, or free text.")
+
+
 class Provenance(Config):
     """Origin of a model; its resolved `spec` can be trained again."""
 
@@ -114,6 +122,9 @@ class Provenance(Config):
     )
     imported: dict[str, Any] | None = Field(
         None, description="Format and names of the model that was imported; null for a trained one."
+    )
+    licenses: list[LicensedPart] = Field(
+        default_factory=list, description="Those of the model and of all data and models it was made of, where known."
     )
 
 

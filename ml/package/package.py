@@ -26,11 +26,11 @@ from ml.atomic_directory import atomic_directory
 from ml.encoders import ENCODERS
 from ml.errors import DamagedPackage, PackageError, UnknownName
 from ml.package.checksums import cached_digest, digest
-from ml.package.manifest import HINT, MANIFEST, FileEntry, Manifest, read_manifest
+from ml.package.manifest import HINT, MANIFEST, FileEntry, LicensedPart, Manifest, read_manifest
 from ml.tasks import TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ml.encoders.base import Encoder
     from ml.registry import Registry
@@ -95,6 +95,12 @@ class ModelPackage:
             complete = Manifest.model_validate({**dict(manifest), "encoders": choices, "files": entries})
             (staging / MANIFEST).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
         return cls(directory, complete)
+
+    def state_licenses(self, licenses: Sequence[LicensedPart]) -> None:
+        """Write the licenses of all that the model was made of into the manifest."""
+        source = self.manifest.source.model_copy(update={"licenses": list(licenses)})
+        self.manifest = self.manifest.model_copy(update={"source": source})
+        (self.directory / MANIFEST).write_text(self.manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def open(cls, directory: Path, *, verify: bool = True) -> Self:

@@ -16,6 +16,7 @@ from store.tables import Dataset, Model
 from tests.app.datasets.test_datasets import upload
 from tests.app.jobs.test_jobs import ready_dataset
 from tests.support.factories import register, shades
+from worker.jobs import registration
 
 SPEC: dict[str, Any] = {
     "kind": "finetune",
@@ -121,3 +122,26 @@ def test_a_license_is_carried_through_the_lineage(shades_client: TestClient, tmp
     errors = shades_client.post("/api/v1/jobs", json=again).json()["errors"]
     assert [(error["code"], error["path"]) for error in errors] == [("noncommercial_license", "start_from")]
     assert "model base@1" in errors[0]["message"], "the base of the base counts"
+
+
+def test_the_manifest_of_a_trained_model_lists_the_licenses_of_all_it_was_made_of(
+    shades_client: TestClient, tmp_path: Path
+) -> None:
+    set_license(Dataset, "shades", "CC-BY-4.0")
+    set_license(Model, "base", "cc-by-nc-4.0")
+    with transaction() as session:
+        dataset = session.query(Dataset).filter_by(name="shades").one()
+        spec = {**SPEC, "start_from": "base@1"}
+        job_id = jobs.submit(session, kind="finetune", spec=spec, dataset_id=dataset.id, model_name="tuned").id
+    with transaction() as session:
+        job_claim = claim(session, job_id, worker="tester")
+    assert job_claim is not None
+    package = shades(tmp_path / "tuned")
+    registration.register(package, job_claim, parent_id=None, report={}, reason="completed", license="mit")
+
+    content = shades_client.get("/api/v1/models/tuned/versions/1/download?file=manifest.json").json()
+    assert content["source"]["licenses"] == [
+        {"kind": "model", "reference": "tuned", "license": "MIT"},
+        {"kind": "dataset", "reference": "shades@1", "license": "CC-BY-4.0"},
+        {"kind": "model", "reference": "base@1", "license": "cc-by-nc-4.0"},
+    ]

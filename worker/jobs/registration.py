@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from ml.licenses import normalize_license
 from ml.package.checksums import digest
-from ml.package.manifest import MANIFEST
+from ml.package.manifest import MANIFEST, LicensedPart
 from ml.package.package import WEIGHTS
-from store import jobs
+from store import jobs, models
 from store.blobs import blobs
+from store.database import reading
 from store.ids import new_id
 from store.models import NewModel
 from worker.retry import retrying_transaction
@@ -36,10 +37,23 @@ def register(
     `license` is that of the model itself; those of its data and base are in their rows. If the row is never written,
     the garbage collection deletes the published package.
     """
+    license = normalize_license(license) if license else None
+    if licenses := _licenses(claim, license):
+        package.state_licenses(licenses)
     model = _to_row(package, claim, parent_id, license)
     blobs().put_tree(model.key, package.directory, move=True)
 
     retrying_transaction(lambda session: jobs.succeed(session, claim, model=model, report=report, reason=reason))
+
+
+def _licenses(claim: Claim, license: str | None) -> list[LicensedPart]:
+    """Return the license of the model itself, then those of the data and models that the job uses."""
+    with reading() as session:
+        job = jobs.get(session, claim.job_id)
+        parts = models.licenses_of_job(session, job)
+    name = claim.model_name or claim.job_id
+    own = [LicensedPart(kind="model", reference=name, license=license)] if license else []
+    return own + [LicensedPart(kind=part.kind, reference=part.reference, license=part.license) for part in parts]
 
 
 def _to_row(package: ModelPackage, claim: Claim, parent_id: str | None, license: str | None) -> NewModel:
@@ -59,7 +73,7 @@ def _to_row(package: ModelPackage, claim: Claim, parent_id: str | None, license:
         key=f"models/{model_id}",
         manifest_sha256=digest(package.directory / MANIFEST),
         parent_id=parent_id,
-        license=normalize_license(license) if license else None,
+        license=license,
     )
 
 

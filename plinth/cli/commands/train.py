@@ -118,12 +118,13 @@ def watch(job: JobId = "last", as_json: AsJson = False) -> None:
 
 def start(plinth: Plinth, job: Job, *, detach: bool, as_json: bool) -> None:
     """Print the id of a new job, and watch it unless detached."""
-    from plinth.cli.render import console, print_next_step
+    from plinth.cli.render import console, print_licenses, print_next_step
 
     if detach and as_json:
         print_json(job)
         return
     if not as_json:
+        print_licenses(job.licenses)
         console.print(f"{job.id}  {job.kind} {job.spec.get('model', '')}")
     if detach:
         print_next_step(f"plinth watch {job.id}")
