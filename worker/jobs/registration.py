@@ -47,7 +47,7 @@ def register(
 
 
 def _licenses(claim: Claim, license: str | None) -> list[LicensedPart]:
-    """Return the license of the model itself, then those of the data and models that the job uses."""
+    """Return the license of the model itself, then those of its data and bases."""
     with reading() as session:
         job = jobs.get(session, claim.job_id)
         parts = models.licenses_of_job(session, job)

@@ -21,7 +21,7 @@ def check_operations(
 
     `others`: reference -> summary, for the datasets that operations name and that are ready.
     """
-    classes = list(summary.classes or ()) if "label" in summary.columns.values() else []
+    classes = list(summary.classes or ())
     findings: list[Finding] = []
     for number, operation in enumerate(operations):
         path = f"operations.{number}"
@@ -30,6 +30,8 @@ def check_operations(
             classes.append(operation.into)
         if isinstance(operation, RelabelRows):
             classes += [name for labels in (operation.labels or {}).values() for name in labels.values()]
+            images = [image for split in (operation.objects or {}).values() for image in split.values()]
+            classes += [name for image in images for name in image.values()]
         if isinstance(operation, JoinDataset) and operation.dataset in others:
             classes += others[operation.dataset].classes or ()
     return findings
@@ -42,8 +44,14 @@ def _check_operation(
     others: Mapping[str, DatasetSummary],
     path: str,
 ) -> Iterator[Finding]:
+    column_types = summary.columns.values()
+    if _needs_objects(operation) and "objects" not in column_types:
+        message = f"{operation.operation} of objects needs images with objects; it has {_list(summary.columns)}"
+        yield Finding(code="no_objects", path=path, message=message, hint="Name classes of rows instead.")
+        return
     names_classes = isinstance(operation, FilterRows) and (operation.classes or operation.without_classes)
-    if (operation.needs_labels or names_classes) and "label" not in summary.columns.values():
+    needs_classes = operation.needs_labels or names_classes
+    if needs_classes and "label" not in column_types and not ("objects" in column_types and _has_objects(operation)):
         message = f"{operation.operation} needs a dataset with one class for each row; it has {_list(summary.columns)}"
         yield Finding(code="no_labels", path=path, message=message, hint="Use an operation that needs no classes.")
         return
@@ -55,6 +63,8 @@ def _check_operation(
     if isinstance(operation, RelabelRows):
         for split, labels in (operation.labels or {}).items():
             yield from _check_positions(split, list(labels), summary, f"{path}.labels.{split}")
+        for split, images in (operation.objects or {}).items():
+            yield from _check_positions(split, list(images), summary, f"{path}.objects.{split}")
     if isinstance(operation, MergeClasses | FilterRows):
         for name in (*(operation.classes or ()), *(getattr(operation, "without_classes", None) or ())):
             if name not in classes:
@@ -64,6 +74,18 @@ def _check_operation(
         yield Finding(code="column_missing", path=f"{path}.column", message=message, hint="Name a column of type text.")
     if isinstance(operation, JoinDataset) and operation.dataset in others:
         yield from _check_columns(others[operation.dataset], summary, f"{path}.dataset")
+
+
+def _needs_objects(operation: AnyOperation) -> bool:
+    """Return whether an operation is one on objects in images alone."""
+    if isinstance(operation, RelabelRows):
+        return operation.objects is not None
+    return isinstance(operation, FilterRows) and operation.min_box_pixels is not None
+
+
+def _has_objects(operation: AnyOperation) -> bool:
+    """Return whether an operation can be one on objects in images."""
+    return _needs_objects(operation) or isinstance(operation, FilterRows | MergeClasses)
 
 
 def check_order(operations: Sequence[AnyOperation], *, is_rejected: bool) -> list[Finding]:

@@ -86,6 +86,12 @@ def read_batches(selection: Selection) -> Iterator[Batch]:
             batch_rows = rows[start : start + step]
             indices = selection.indices[batch_rows]
             columns: dict[str, Any] = {column: raw_values(stored, column, indices) for column in selection.data_columns}
+            if selection.object_column is not None and selection.object_changes:
+                values = columns[selection.object_column]
+                columns[selection.object_column] = [
+                    selection.objects(part, split, row, value)
+                    for row, value in zip(batch_rows.tolist(), values, strict=True)
+                ]
             if label_column(selection.columns) is not None:
                 columns[LABEL] = [selection.classes[code] for code in selection.codes[batch_rows].tolist()]
             locations = Locations(f"{part.name} {split}", rows=indices + 1)
@@ -99,6 +105,8 @@ def _describe(operation: AnyOperation, before: Selection, after: Selection) -> s
         return f"{name} dropped {len(before) - len(after):,} of {len(before):,} rows"
     if len(after) > len(before):
         return f"{name} added {len(after) - len(before):,} rows to {len(before):,}"
+    if len(after.object_changes) > len(before.object_changes):
+        return f"{name} changed the objects of images"
     changed = sum(
         before.classes[old] != after.classes[new]
         for old, new in zip(before.codes.tolist(), after.codes.tolist(), strict=True)

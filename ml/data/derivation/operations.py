@@ -14,6 +14,12 @@ from typing_extensions import TypeAliasType
 
 from ml.config import Config
 from ml.data.dataset import SPLITS
+from ml.data.derivation.object_operations import (
+    ObjectConditions,
+    filter_objects,
+    merge_object_classes,
+    relabel_objects,
+)
 from ml.data.flagged_rows import RowPosition, StoredFlag, read_flagged_rows
 
 if TYPE_CHECKING:
@@ -100,22 +106,30 @@ class DropRows(_RowsOperation):
 
 
 class RelabelRows(_RowsOperation):
-    """Change the class of rows: to those that a finding suggests, or to named ones."""
+    """Change the class of rows, or of objects in images.
+
+    The new classes are those that a finding suggests, or named ones.
+    """
 
     operation: Literal["relabel"] = "relabel"
     needs_labels: ClassVar[bool] = True
     labels: dict[Split, Annotated[dict[Index, ClassName], Field(max_length=MAX_NAMED_ROWS)]] | None = Field(
         None, description="Split to position from 0 to the new class of the row."
     )
+    objects: dict[Split, Annotated[dict[Index, dict[Index, ClassName]], Field(max_length=MAX_NAMED_ROWS)]] | None = (
+        Field(None, description="Split to position of the image to position of the object, from 0, to its new class.")
+    )
 
     @model_validator(mode="after")
     def _check(self) -> RelabelRows:
-        if (self.finding is None) == (self.labels is None):
-            raise ValueError("name the rows by `finding` or by `labels`, not both")
+        if sum(value is not None for value in (self.finding, self.labels, self.objects)) != 1:
+            raise ValueError("name the rows by one of `finding`, `labels` and `objects`")
         return self
 
     def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:
         """Return the rows with the new classes; a class that is new is added."""
+        if self.objects is not None:
+            return relabel_objects(selection, self.objects)
         changes = [
             (RowPosition(split=flag.split, index=flag.index), flag.label)
             for flag in self.flagged_rows(selection)
@@ -143,6 +157,8 @@ class MergeClasses(Operation):
 
     def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:
         """Return all rows, those of the classes with the new one."""
+        if selection.object_column is not None:
+            return merge_object_classes(selection, self.classes, self.into)
         classes = list(dict.fromkeys([*selection.classes, self.into]))
         merged = [code for code, name in enumerate(classes) if name in self.classes]
         codes = np.where(np.isin(selection.codes, merged), classes.index(self.into), selection.codes)
@@ -154,8 +170,13 @@ class FilterRows(Operation):
 
     operation: Literal["filter"] = "filter"
     splits: list[Split] | None = Field(None, description="Keep the rows of these splits.")
-    classes: list[ClassName] | None = Field(None, description="Keep the rows of these classes.")
-    without_classes: list[ClassName] | None = Field(None, description="Drop the rows of these classes.")
+    classes: list[ClassName] | None = Field(
+        None, description="Keep the rows of these classes; in images with objects, the objects of these classes."
+    )
+    without_classes: list[ClassName] | None = Field(None, description="Drop the rows, or objects, of these classes.")
+    min_box_pixels: float | None = Field(
+        None, gt=0, description="Drop objects whose box is narrower or lower than this number of pixels."
+    )
     column: str | None = Field(None, max_length=100, description="Column of the texts [the first one with texts].")
     contains: str | None = Field(None, min_length=1, max_length=1000, description="Keep texts with these characters.")
     without: str | None = Field(None, min_length=1, max_length=1000, description="Drop texts with these characters.")
@@ -184,6 +205,9 @@ class FilterRows(Operation):
         mask = np.ones(len(selection), dtype=bool)
         if self.splits is not None:
             mask &= np.isin(selection.splits, [SPLITS.index(split) for split in self.splits])
+        if selection.object_column is not None:
+            conditions = ObjectConditions(self.classes, self.without_classes, self.min_box_pixels or 0)
+            return filter_objects(selection.take(mask), conditions)
         if self.classes is not None:
             mask &= np.isin(selection.codes, _codes(selection, self.classes))
         if self.without_classes is not None:

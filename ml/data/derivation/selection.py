@@ -12,12 +12,13 @@ from ml.data.dataset import SPLITS, Dataset, array_path, table_path
 from ml.data.rows import ImageArray, Labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ml.data.flagged_rows import RowPosition
     from ml.data.rows import Rows
 
 LABEL: Final = "label"
+OBJECTS: Final = "objects"
 #: Bytes of the hash of a row.
 HASH_BYTES: Final = 8
 
@@ -42,6 +43,15 @@ class DatasetPart:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectChange:
+    """A change of the objects in images of the first `parts` parts."""
+
+    parts: int
+    #: Returns the new objects of the image at a split and position, from its present ones.
+    apply: Callable[[str, int, Sequence[Mapping[str, Any]]], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """N rows: where they come from, their split and their class.
 
@@ -57,7 +67,10 @@ class Selection:
     indices: np.ndarray
     #: int32 [N] into `classes`; -1 without labels.
     codes: np.ndarray
+    #: Classes of the rows, or of the objects in them.
     classes: tuple[str, ...]
+    #: Changes of the objects in images, in their order.
+    object_changes: tuple[ObjectChange, ...] = ()
 
     @classmethod
     def of(cls, part: DatasetPart) -> Self:
@@ -70,7 +83,7 @@ class Selection:
             splits=np.repeat(np.arange(len(SPLITS), dtype=np.int8), counts),
             indices=np.concatenate([np.arange(count, dtype=np.int64) for count in counts]),
             codes=np.concatenate(codes),
-            classes=tuple(part.dataset.summary.classes or ()) if has_labels(part.dataset) else (),
+            classes=tuple(part.dataset.summary.classes or ()),
         )
 
     def __len__(self) -> int:
@@ -85,6 +98,33 @@ class Selection:
     def data_columns(self) -> list[str]:
         """Names of all columns but the label, the key column first."""
         return [name for name, column_type in self.columns.items() if column_type != LABEL]
+
+    @property
+    def object_column(self) -> str | None:
+        """Name of the column with the objects in images; None without one."""
+        return find_objects(self.columns)
+
+    def change_objects(
+        self,
+        apply: Callable[[str, int, Sequence[Mapping[str, Any]]], list[dict[str, Any]]],
+        classes: Sequence[str],
+        *,
+        parts: int | None = None,
+    ) -> Self:
+        """Add a change of the objects in images, with the classes after it.
+
+        It holds for the first `parts` parts, by default for all that are joined by now.
+        """
+        changes = (*self.object_changes, ObjectChange(parts or len(self.parts), apply))
+        return replace(self, object_changes=changes, classes=tuple(classes))
+
+    def objects(self, part: DatasetPart, split: str, row: int, objects: Any) -> Any:
+        """Return the objects of one row, as an `AnnotatedObjects`, after all changes."""
+        number, index = self.parts.index(part), int(self.indices[row])
+        for change in self.object_changes:
+            if number < change.parts:
+                objects = replace(objects, objects=change.apply(split, index, objects.objects))
+        return objects
 
     def take(self, rows: np.ndarray) -> Self:
         """Keep the rows of a mask or of positions."""
@@ -156,6 +196,11 @@ class Selection:
 def has_labels(dataset: Dataset) -> bool:
     """Return whether rows have one class each."""
     return LABEL in dataset.summary.columns.values()
+
+
+def find_objects(columns: Mapping[str, str]) -> str | None:
+    """Return the name of the column with objects in images, or None."""
+    return next((name for name, column_type in columns.items() if column_type == OBJECTS), None)
 
 
 def label_column(columns: Mapping[str, str]) -> str | None:

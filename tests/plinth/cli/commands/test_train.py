@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import typer
 
-from plinth.cli.commands.train import epochs_of, parse_image_size
-from plinth.client.types import Job, Progress
+from plinth import Plinth
+from plinth.cli.commands.train import epochs_of, parse_image_size, start
+from plinth.client.types import Job, License, Progress
 
 ONE_SIZE = {"image": {"min_width": 320, "max_width": 320, "min_height": 240, "max_height": 240}}
 SEVERAL = {"image": {"min_width": 320, "max_width": 640, "min_height": 240, "max_height": 240}}
@@ -44,3 +45,12 @@ def test_one_number_is_the_shorter_side_and_the_aspect_ratio_stays(text, facts, 
 def test_another_size_is_refused_with_the_form(text) -> None:
     with pytest.raises(typer.BadParameter, match="WIDTHxHEIGHT, each from 1 to 2,048"):
         parse_image_size(text, ONE_SIZE)
+
+
+def test_the_licenses_are_printed_before_training(capsys: pytest.CaptureFixture[str]) -> None:
+    licenses = [License(kind="dataset", reference="photos@1", license="CC-BY-NC-4.0", noncommercial=True)]
+    job = Job(id="job_1", kind="finetune", state="queued", licenses=licenses)
+    start(Plinth("http://127.0.0.1:9", api_key="none"), job, detach=True, as_json=False)
+    printed = capsys.readouterr().out
+    assert "license of dataset photos@1: CC-BY-NC-4.0  excludes commercial use" in printed
+    assert printed.index("license") < printed.index(job.id)
