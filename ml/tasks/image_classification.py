@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from ml.data.files import images
 from ml.metrics import classification
-from ml.preprocessing.augmentation import random_affine
+from ml.preprocessing import augmentation as image_augmentation
 from ml.preprocessing.image_sizes import image_encoder_options
+from ml.schedule import Schedule
 from ml.signals import Feature, Signal, Slot
 from ml.tasks._classification import ClassificationConfig, ClassificationTask
 from ml.tasks.base import MODEL
@@ -20,16 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ml.data.dataset import DatasetSummary
-    from ml.data.rows import Row
+    from ml.data.rows import Row, Rows
     from ml.encoders.base import Column
 
 
 class ImageClassificationConfig(ClassificationConfig):
     """Loss, regularization and augmentation."""
 
-    augmentation: Literal["off", "light"] = Field(
-        "off", description="`light`: rotate, scale and shift training images a little; never mirror them."
-    )
+    augmentation: image_augmentation.Augmentation = Field("auto", description=image_augmentation.DESCRIPTION)
 
 
 class ImageClassification(ClassificationTask):
@@ -46,6 +45,13 @@ class ImageClassification(ClassificationTask):
     config_type = ImageClassificationConfig
     input_type = ImageInput
     graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {MODEL: ("image",)}
+    recipe = Schedule(max_steps=1_500)
+
+    @classmethod
+    def learn(cls, config: ImageClassificationConfig, summary: DatasetSummary, rows: Rows) -> dict[str, Any]:
+        """Return the names of the classes, in natural order, and the augmentation."""
+        augmentation = image_augmentation.resolve(config.augmentation, rows=len(rows))
+        return {**super().learn(config, summary, rows), "augmentation": augmentation}
 
     @classmethod
     def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
@@ -62,10 +68,10 @@ class ImageClassification(ClassificationTask):
         return ImageInput(image=images.encode_png(row["image"])), row.get("label")
 
     def augment(self, columns: dict[str, Column], generator: np.random.Generator) -> dict[str, Column]:
-        """Transform the images if augmentation is on."""
-        if self.config.augmentation == "off":
-            return columns
-        return {**columns, "image": random_affine(np.asarray(columns["image"]), generator)}
+        """Vary the images if augmentation is on."""
+        strength = self.state.get("augmentation", "off")
+        varied = image_augmentation.augment(np.asarray(columns["image"]), generator, strength=strength)
+        return {**columns, "image": varied}
 
     @classmethod
     def example(cls) -> tuple[ImageInput, classification.ClassificationOutput]:

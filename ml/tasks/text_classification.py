@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -16,9 +16,14 @@ from ml.wire import LongTextInput, LongTextOutput
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ml.data.dataset import DatasetSummary
     from ml.data.rows import Row
     from ml.encoders.base import Column
     from ml.metrics.base import Evaluation
+
+
+#: Training rows below which texts are read by whole words.
+FEW_ROWS: Final = 2_000
 
 
 class TextClassificationConfig(ClassificationConfig):
@@ -42,7 +47,9 @@ class TextClassification(ClassificationTask):
     name = "text_classification"
     summary = "Assign a text to one of the classes of the training data: its sentiment, topic or language"
     slots: ClassVar[Mapping[str, Slot]] = {
-        "text": Slot(reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.POOLED}), default_architecture="rnn")
+        "text": Slot(
+            reads=frozenset({Signal.TOKENS}), needs=frozenset({Feature.POOLED}), default_architecture="text_cnn"
+        )
     }
     columns: ClassVar[Mapping[str, str]] = {"text": "text", "label": "label"}
     encoded_columns: ClassVar[Mapping[str, str]] = {"text": "text"}
@@ -51,7 +58,13 @@ class TextClassification(ClassificationTask):
     input_type = LongTextInput
     output_type = TextClassificationOutput
     graphs: ClassVar[Mapping[str, tuple[str, ...]]] = {MODEL: ("text", "text_mask")}
-    recipe = Schedule(epochs=4)
+    recipe = Schedule(epochs=4, max_steps=1_500)
+
+    @classmethod
+    def encoder_options(cls, summary: DatasetSummary) -> Mapping[str, Mapping[str, Any]]:
+        """Read whole words in lower case if there are few texts, however rare they are."""
+        are_few = summary.splits.get("train", 0) < FEW_ROWS
+        return {"text": {"prefers_words": True}} if are_few else {}
 
     def head_config(self) -> dict[str, Any]:
         """Add the hidden layer."""

@@ -27,6 +27,10 @@ class TrainingSection(TypedDict):
     best_epoch: int | None
     #: How the schedule was changed for a small dataset; None if it was not.
     small_data_adjustments: str | None
+    #: Maximum of steps, within which training continues while validation improves; None if it ends with its epochs.
+    max_steps: int | None
+    #: Whether `max_steps` ended the training while validation still improved.
+    is_cut_by_budget: bool
     trained_parameters: int
 
 

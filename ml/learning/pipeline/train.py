@@ -168,6 +168,8 @@ class _Run:
                 "steps": outcome.steps,
                 "best_epoch": outcome.best_epoch,
                 "small_data_adjustments": self.small_data_adjustments,
+                "max_steps": self.spec.schedule.max_steps,
+                "is_cut_by_budget": outcome.is_cut_by_budget,
                 "trained_parameters": sum(tensors[name].numel() for name in trained_names),
             },
             "truncation": self.truncation,

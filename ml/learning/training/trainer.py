@@ -58,6 +58,8 @@ class TrainerResult:
     epochs: int
     #: Epoch whose weights were restored, from 1; None if the last weights were kept.
     best_epoch: int | None
+    #: Whether a budget (`max_steps`) ended the training while validation still improved.
+    is_cut_by_budget: bool = False
 
 
 @dataclass(slots=True)
@@ -166,7 +168,11 @@ class Trainer:
         if restores:
             self.objective.load_state_dict(self.best_weights)
         best_epoch = self.state.best_epoch if restores else None
-        return TrainerResult(self.state.reason, self.metrics, self.state.step, self.state.epoch, best_epoch)
+        state, is_cut = self.state, self._is_cut_by_budget()
+        if is_cut:
+            budget = f"the budget of {self.schedule.max_steps:,} steps ended while validation still improved"
+            self._report(message=f"{budget}: a larger schedule.max_steps may give a better model")
+        return TrainerResult(self.state.reason, self.metrics, state.step, state.epoch, best_epoch, is_cut)
 
     def _is_last_as_good(self) -> bool:
         """Tell whether the last weights of several rounds are as good as the best."""
@@ -198,19 +204,24 @@ class Trainer:
         return has_budget and self.validation is not None
 
     def _begin_next_round(self) -> bool:
-        """Begin another round if validation still improves within the budget.
-
-        It still improves if the best epoch is in the last quarter of the round that ends.
-        """
+        """Begin another round if validation still improves within the budget."""
         state = self.state
-        last_quarter = self.epochs - max(1, self.round_epochs * 2**state.rounds // 4)
-        if not self.can_continue or state.best_epoch is None or state.best_epoch <= last_quarter:
+        if not self.can_continue or not self._still_improves():
             return False
         state.rounds += 1
         self._set_round()
         message = f"validation still improves after {state.epoch} epochs: training continues up to {self.epochs}"
         self._report(message=f"{message} (budget {self.schedule.max_steps:,} steps)")
         return True
+
+    def _still_improves(self) -> bool:
+        """Tell whether the best epoch is in the last quarter of the round."""
+        last_quarter = self.epochs - max(1, self.round_epochs * 2**self.state.rounds // 4)
+        return self.state.best_epoch is not None and self.state.best_epoch > last_quarter
+
+    def _is_cut_by_budget(self) -> bool:
+        has_budget = self.schedule.max_steps is not None and self.validation is not None
+        return has_budget and self.state.reason == "completed" and self._still_improves()
 
     def _train_epoch(self) -> Stop | None:
         """Train the rest of an epoch; returns `Stop.FINISH` if that was requested.

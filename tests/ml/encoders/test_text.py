@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,3 +183,17 @@ def test_a_tokenizer_without_the_special_tokens_it_is_said_to_have_is_refused(tm
     (tmp_path / "encoder.json").write_text(json.dumps(saved))
     with pytest.raises(PackageError, match="special tokens"):
         TextEncoder.load(tmp_path)
+
+
+def test_rare_words_are_tokens_where_spaces_separate_words() -> None:
+    def kind(texts: list[str], **options: Any) -> tuple[str, int]:
+        config = TextEncoder.learn(texts, {"prefers_words": True, **options}).config
+        return config.kind, config.min_frequency
+
+    english = ["The only marvelous film", "A dull one"]
+    encoder = TextEncoder.learn(english, {"prefers_words": True})
+    assert len(encoder.encode(["a marvelous dull film"])[0]) == 4 + 2  # begins and ends with a token
+    assert kind(english) == ("wordpiece", 1)
+    assert kind(english, kind="byte_bpe", min_frequency=3) == ("byte_bpe", 3)
+    # Japanese without spaces: a whole sentence would be one word.
+    assert kind(["このえいがはとてもおもしろかったのでまたみたいです"] * 3) == ("byte_bpe", 5)

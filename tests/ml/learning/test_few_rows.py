@@ -33,13 +33,15 @@ def shades(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "dataset"
 
 
-@pytest.mark.parametrize("stopping", [{}, {"early_stopping": {"patience": 1}}])
+# 200 steps are enough here; a budget below 600 allows no more.
+@pytest.mark.parametrize("stopping", [{"max_steps": 500}, {"max_steps": 500, "early_stopping": {"patience": 1}}])
 def test_a_hundred_images_are_classified_by_default(shades: Path, tmp_path: Path, stopping: dict[str, object]) -> None:
     reports: list[Progress] = []
     result = run(shades, tmp_path, spec("finetune", **CLASSIFY, schedule=stopping), reports=reports)
     report = result.report
     assert report["metrics"]["accuracy"] >= 0.95
     assert report["warnings"] == []
+    assert (report["training"]["max_steps"], report["training"]["is_cut_by_budget"]) in [(500, False), (500, True)]
     few = "86 rows are few: 25 epochs in batches of 10, not the usual 5 in batches of 128"
     assert report["training"]["small_data_adjustments"] == few
     assert few in [progress.message for progress in reports]

@@ -1,6 +1,17 @@
 import numpy as np
+import pytest
 
-from ml.preprocessing.augmentation import SHIFT, random_affine
+from ml.preprocessing.augmentation import (
+    BRIGHTNESS,
+    CONTRAST,
+    FEW_ROWS,
+    NOISE,
+    SHIFT,
+    augment,
+    random_affine,
+    resolve,
+    vary_light,
+)
 
 
 def chance(seed=0):
@@ -69,3 +80,41 @@ def test_a_ramp_stays_a_ramp_in_both_directions():
         inner = random_affine(np.ascontiguousarray(images), chance()).astype(int)[:, 0, 10:30, 10:30]
         for axis in (1, 2):
             assert np.abs(np.diff(inner, n=2, axis=axis)).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "rows", "strength"),
+    [("auto", FEW_ROWS - 1, "light"), ("auto", FEW_ROWS, "off"), ("strong", 60_000, "strong"), ("off", 10, "off")],
+)
+def test_only_few_images_are_augmented_by_default(augmentation, rows, strength):
+    assert resolve(augmentation, rows=rows) == strength
+
+
+def test_a_strong_augmentation_varies_light_within_limits():
+    images = np.full((64, 3, 12, 12), 120, dtype=np.uint8)
+
+    varied = vary_light(images, chance()).astype(float)
+
+    means = varied.mean(axis=(1, 2, 3))
+    # The mean of 432 values of noise deviates by less than a fifth of one value.
+    assert np.abs(means - 120).max() <= BRIGHTNESS + NOISE / 5
+    assert np.ptp(means) > BRIGHTNESS
+    assert NOISE / 2 < varied.std(axis=(1, 2, 3)).max() < 1.5 * NOISE
+
+
+def test_contrast_changes_around_the_mean_of_the_image():
+    images = np.tile(np.array([80, 160], dtype=np.uint8), (64, 1, 12, 6))
+
+    ranges = np.ptp(vary_light(images, chance()).astype(float).mean(axis=(1, 2)), axis=1)
+
+    assert ranges.min() > 80 * np.exp(-CONTRAST) - NOISE
+    assert ranges.max() < 80 * np.exp(CONTRAST) + 2 * NOISE
+
+
+def test_augmentation_that_is_off_changes_nothing():
+    images = chance().integers(0, 256, size=(4, 1, 16, 16), dtype=np.uint8)
+
+    assert augment(images, chance(), strength="off") is images
+    light, strong = (augment(images, chance(), strength=strength) for strength in ("light", "strong"))
+    assert (light != images).any()
+    assert (strong != light).any()

@@ -10,7 +10,7 @@ from tests.support.ml import image_models
 
 
 def task(**config):
-    state = {"labels": list(image_models.CLASSES)}
+    state = {"labels": list(image_models.CLASSES), "augmentation": config.get("augmentation", "off")}
     return ImageClassification(ImageClassificationConfig(**config), {"image": image_models.encoder()}, state)
 
 
@@ -19,7 +19,7 @@ def test_labels_keep_the_order_of_the_import():
 
     state = ImageClassification.learn(ImageClassificationConfig(), summary, image_models.rows())
 
-    assert state == {"labels": ["1", "2", "10"]}
+    assert state == {"labels": ["1", "2", "10"], "augmentation": "light"}
 
 
 def test_one_class_is_refused():
@@ -47,10 +47,10 @@ def test_a_larger_color_image_is_encoded_as_in_training():
     np.testing.assert_array_equal(served, trained)
 
 
-def test_augmentation_is_off_by_default():
+def test_a_package_without_an_augmentation_is_not_augmented():
     columns = task().encode(image_models.rows())
 
-    assert task().augment(columns, np.random.default_rng(0)) is columns
+    assert task().augment(columns, np.random.default_rng(0))["image"] is columns["image"]
     light = task(augmentation="light").augment(columns, np.random.default_rng(0))
     assert (light["image"] != columns["image"]).any()
     np.testing.assert_array_equal(light["label"], columns["label"])

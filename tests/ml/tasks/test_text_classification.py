@@ -4,7 +4,7 @@ import pytest
 from ml.data.rows import Rows
 from ml.encoders.text import TextEncoder
 from ml.errors import InputError
-from ml.tasks.text_classification import TextClassification, TextClassificationConfig
+from ml.tasks.text_classification import FEW_ROWS, TextClassification, TextClassificationConfig
 from tests.support.ml import image_models
 
 TEXTS = ["a good film", "a bad film", "这部电影很好", "这部电影不好"]
@@ -14,6 +14,12 @@ LABELS = ["positive", "negative"] * 2
 def task() -> TextClassification:
     encoder = TextEncoder.learn(TEXTS * 10, {})
     return TextClassification(TextClassificationConfig(), {"text": encoder}, {"labels": ["negative", "positive"]})
+
+
+@pytest.mark.parametrize(("rows", "are_few"), [(FEW_ROWS - 1, True), (FEW_ROWS, False)])
+def test_few_texts_are_read_by_words(rows: int, are_few: bool) -> None:
+    options = TextClassification.encoder_options(image_models.summary(splits={"train": rows}))
+    assert options == ({"text": {"prefers_words": True}} if are_few else {})
 
 
 def test_rows_become_tokens_and_codes() -> None:

@@ -83,6 +83,7 @@ class BERT(Backbone):
     )
     base_recipe = Schedule(
         epochs=2,
+        max_steps=600,
         batch_size=32,
         optimizer="adamw",
         learning_rate=1e-4,

@@ -186,6 +186,9 @@ def test_training_goes_on_while_validation_improves_within_the_budget(tmp_path: 
         "validation still improves after 2 epochs: training continues up to 6 (budget 100 steps)",
         "validation still improves after 6 epochs: training continues up to 14 (budget 100 steps)",
     ]
+    last_message = [report.message for report in reports if report.message][-1]
+    assert result.is_cut_by_budget == last_message.startswith("the budget of 100 steps ended while validation still")
+    assert result.is_cut_by_budget == (losses.index(min(losses)) + 1 > 12)  # in the last quarter of eight epochs
     gain = losses[0] - min(losses)
     is_last_kept = losses[-1] - min(losses) <= KEPT_GAIN_LOSS * gain
     assert result.best_epoch == (None if is_last_kept else losses.index(min(losses)) + 1)
