@@ -53,7 +53,10 @@ def resolve(augmentation: Augmentation, *, rows: int) -> Strength:
 
 
 def augment(images_BCHW: np.ndarray, generator: np.random.Generator, *, strength: Strength) -> np.ndarray:
-    """Return varied copies of images, uint8 [B, C, H, W]; the images themselves if it is off."""
+    """Return varied copies of images, uint8 [B, C, H, W].
+
+    If it is off, these are the images themselves.
+    """
     if strength == "off":
         return images_BCHW
     if strength == "light":

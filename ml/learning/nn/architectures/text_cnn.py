@@ -76,7 +76,8 @@ class TextCNN(Backbone):
         self.convolutions = nn.ModuleList(nn.Conv1d(config.width, config.channels, size) for size in config.kernels)
         for convolution in self.convolutions:
             # Embeddings are small at first: a random bias alone would decide which channels are ever active.
-            nn.init.zeros_(convolution.bias)
+            nn.init.zeros_(convolution.get_parameter("bias"))
+        self.kernels = config.kernels
         self.token_dropout = config.token_dropout
         self.dropout = nn.Dropout(config.dropout)
         self.widths = Widths(shape=shape, pooled=config.width + config.channels * len(config.kernels))
@@ -92,9 +93,9 @@ class TextCNN(Backbone):
             )
         root_length_B1 = mask_BT.sum(dim=1, keepdim=True).clamp(min=1).to(embedded_BTD.dtype).sqrt()
         pooled = [embedded_BTD.sum(dim=1) / root_length_B1]
-        for convolution in self.convolutions:
+        for size, convolution in zip(self.kernels, self.convolutions, strict=True):
             # As long as the text: what hangs over its end reads zeros.
-            padded_BDT = functional.pad(embedded_BTD.transpose(1, 2), (0, convolution.kernel_size[0] - 1))
+            padded_BDT = functional.pad(embedded_BTD.transpose(1, 2), (0, size - 1))
             pooled.append(masked_max(convolution(padded_BDT).relu().transpose(1, 2), mask_BT))
         return {Feature.POOLED: (self.dropout(torch.cat(pooled, dim=1)),)}
 
