@@ -12,9 +12,12 @@ from ml.learning.interchange.families import FAMILIES
 from ml.learning.nn.architectures import ARCHITECTURES
 from ml.learning.nn.heads import HEADS
 from ml.learning.nn.objectives import OBJECTIVES
+from ml.learning.training.attacks import ATTACKS
+from ml.learning.training.perturbation import DEFAULTS
 from ml.learning.training.tuning import TUNINGS
 from ml.spec.catalog import (
     ArchitectureEntry,
+    AttackEntry,
     Catalog,
     FormatEntry,
     HeadEntry,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from ml.learning.nn.architectures.base import Backbone
     from ml.learning.nn.heads.base import Head
     from ml.learning.nn.objectives.base import Objective
+    from ml.learning.training.attacks.base import Attack
     from ml.learning.training.tuning.base import Tuning
     from ml.signals import Slot
     from ml.tasks.base import Task
@@ -45,6 +49,7 @@ def catalog() -> Catalog:
         architectures={name: _architecture(architecture) for name, architecture in ARCHITECTURES.items()},
         objectives={name: _objective(objective) for name, objective in OBJECTIVES.items()},
         tunings={name: _tuning(tuning) for name, tuning in TUNINGS.items()},
+        attacks={name: _attack(attack) for name, attack in ATTACKS.items()},
         heads={name: _head(head) for name, head in HEADS.items()},
         formats=_formats(),
     )
@@ -119,6 +124,10 @@ def _tuning(tuning: type[Tuning]) -> TuningEntry:
     )
 
 
+def _attack(attack: type[Attack]) -> AttackEntry:
+    return AttackEntry(**_described(attack), signals=sorted(DEFAULTS))
+
+
 def _tiny(architecture: type[Backbone]) -> Backbone:
     with torch.device("meta"):
         return architecture(architecture.tiny(), shape=architecture.usual_shape)
@@ -149,7 +158,7 @@ def _slots(slots: Mapping[str, Slot], encoders: Mapping[str, str]) -> dict[str, 
     }
 
 
-def _described(plugin: type[Objective] | type[Tuning]) -> dict[str, Any]:
+def _described(plugin: type[Objective] | type[Tuning] | type[Attack]) -> dict[str, Any]:
     schema = plugin.config_type.model_json_schema()
     return {"name": plugin.name, "summary": plugin.summary, "source": plugin.source, "config_schema": schema}
 

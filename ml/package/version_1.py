@@ -64,7 +64,7 @@ def spec_json(text: str) -> str:
     """
     tables = (SCHEDULE_FIELDS, OBJECTIVES, METRICS, *OPTIONS.values())
     words = {new: old for names in tables for old, new in names.items()}
-    for field in ('"max_steps":null,', '"allow_noncommercial":null,'):  # of later versions
+    for field in ('"max_steps":null,', '"allow_noncommercial":null,', ',"adversary":null'):  # of later versions
         text = text.replace(field, "")
     return re.sub(rf"\b({'|'.join(words)})\b", lambda match: words[match[0]], text)
 

@@ -117,6 +117,13 @@ class TuningEntry(CatalogEntry):
     )
 
 
+class AttackEntry(CatalogEntry):
+    """Adversarial attack that a fine-tuning can train against."""
+
+    source: str
+    signals: list[Signal] = Field(description="Signals that it can perturb; a task needs one of them.")
+
+
 class FormatEntry(Config):
     """Format of data that can be uploaded."""
 
@@ -143,6 +150,7 @@ class Catalog(Config):
     architectures: dict[str, ArchitectureEntry]
     objectives: dict[str, ObjectiveEntry]
     tunings: dict[str, TuningEntry]
+    attacks: dict[str, AttackEntry]
     heads: dict[str, HeadEntry]
     formats: dict[str, FormatEntry]
 

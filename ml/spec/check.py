@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml.encoders import ENCODERS
 from ml.errors import Finding, unknown
+from ml.signals import Signal
 from ml.spec.requirements import BaseManifests, BaseParts, Requirements, architectures_by_slot, may_come_from_base
 from ml.spec.schema import START_FROM, Finetune, Pretrain
 from ml.tasks import TASKS
@@ -67,6 +68,7 @@ class _Check:
             yield from self._check_slots(self.requirements)
             yield from self._check_encoders(self.requirements)
             yield from self._check_models(self.requirements)
+            yield from self._check_adversary(self.requirements)
             yield from self._check_monitor(self.requirements)
             yield from self._check_dataset(self.requirements)
 
@@ -86,6 +88,8 @@ class _Check:
         yield from _check_choice("objective", spec.objective, catalog.objectives, path="objective")
         if isinstance(spec, Finetune):
             yield from _check_choice("tuning", spec.tuning, catalog.tunings, path="tuning")
+        if spec.adversary is not None:
+            yield from _check_choice("attack", spec.adversary, catalog.attacks, path="adversary")
         if spec.task is not None:
             yield from _check_choice("task", spec.task, catalog.tasks, path="task")
         if spec.architecture is not None:
@@ -252,9 +256,30 @@ class _Check:
                 expected, labels = (_shorten(_join(names)) for names in (classes, manifest.labels))
                 yield Finding(code="does_not_fit", message=message, path=path, expected=expected, found=labels)
 
+    def _check_adversary(self, requirements: Requirements) -> Iterator[Finding]:
+        """An attack perturbs a signal that the task reads."""
+        adversary = self.spec.adversary
+        if adversary is None or adversary.name not in self.catalog.attacks:
+            return
+        signals = {ENCODERS[slot.encoder].signal for slot in requirements.slots.values()}
+        attacked = self.catalog.attacks[adversary.name].signals
+        if signals.isdisjoint(attacked):
+            message = f"{requirements.owner} reads {_join(sorted(signals))}, of which {adversary.name} can perturb none"
+            hint = "Leave adversary out."
+            yield Finding(
+                code="does_not_fit", message=message, path="adversary", expected=_join(sorted(attacked)), hint=hint
+            )
+        elif Signal.TOKENS in signals and adversary.config.get("norm") == "linf":
+            message = "embeddings of tokens are perturbed in the norm l2 alone: their values have no scale of their own"
+            hint = "Set norm to l2, or leave it out."
+            yield Finding(code="does_not_fit", message=message, path="adversary.config.norm", expected="l2", hint=hint)
+
     def _check_monitor(self, requirements: Requirements) -> Iterator[Finding]:
         stopping = self.spec.schedule.early_stopping
-        metrics = ["train/loss", "validation/loss", *(f"validation/{name}" for name in requirements.scores)]
+        scores = list(requirements.scores)
+        if self.spec.adversary is not None:
+            scores += [f"robust_{name}" for name in scores]
+        metrics = ["train/loss", "validation/loss", *(f"validation/{name}" for name in scores)]
         if stopping is not None and stopping.monitor not in metrics:
             yield unknown("metric to monitor", stopping.monitor, metrics, path="schedule.early_stopping.monitor")
 
@@ -296,7 +321,9 @@ def _check_options(schema: Mapping[str, Any], config: Mapping[str, Any], *, path
         elif error.validator == "enum" and isinstance(error.instance, str):
             yield unknown(error_path.rpartition(".")[2], error.instance, error.validator_value, path=error_path)
         else:
-            yield Finding(code="invalid_option", message=_shorten(error.message), path=error_path)
+            # A value that may be null has a schema for each case; the reason is in the one that is not null.
+            reasons = [reason for reason in error.context or () if reason.validator != "type"]
+            yield Finding(code="invalid_option", message=_shorten((reasons or [error])[0].message), path=error_path)
 
 
 def _shorten(message: str) -> str:

@@ -70,6 +70,8 @@ def resolve(
     tuning = catalog.tunings[spec.tuning.name] if isinstance(spec, Finetune) else None
     if isinstance(spec, Finetune) and tuning is not None:
         changes["tuning"] = _fill(spec.tuning, tuning)
+    if spec.adversary is not None:
+        changes["adversary"] = _fill(spec.adversary, catalog.attacks[spec.adversary.name])
     if requirements.task is not None:
         changes["encoders"] = _fill_image_sizes(spec, requirements, dataset, base)
         task = catalog.tasks[requirements.task.name]

@@ -67,6 +67,11 @@ class Pretrain(_Training):
         """Tuning of every weight: pretraining has no other."""
         return Choice(name="full")
 
+    @property
+    def adversary(self) -> None:
+        """Adversary: pretraining has none."""
+        return
+
 
 class Finetune(_Training):
     """Fit a network to a task, from a base model or from scratch."""
@@ -76,6 +81,9 @@ class Finetune(_Training):
     task: Named
     objective: Named = Field(Choice(name="supervised"), description="Objective; must be one that trains a task.")
     tuning: Named = Choice(name="full")
+    adversary: Named | None = Field(
+        None, description="Attack whose perturbed inputs are trained on, so that the model resists it; null for none."
+    )
 
 
 Spec = Annotated[Pretrain | Finetune, Field(discriminator="kind")]

@@ -30,7 +30,7 @@ class Network(nn.Module):
     def __init__(self, backbones: Mapping[str, Backbone], *, head: Head | None = None) -> None:
         super().__init__()
         self.backbones = nn.ModuleDict(backbones)
-        self._typed_backbones = dict(backbones)
+        self.typed_backbones = dict(backbones)
         self.widths = {slot: backbone.widths for slot, backbone in backbones.items()}
         self.head = head
         if head is not None:
@@ -74,11 +74,11 @@ class Network(nn.Module):
         """Remove modules used only in training; return the changed config values of each slot's backbone."""
         if self.head is not None:
             self.head.strip_training_only()
-        return {slot: backbone.strip_training_only() for slot, backbone in self._typed_backbones.items()}
+        return {slot: backbone.strip_training_only() for slot, backbone in self.typed_backbones.items()}
 
     def without_head(self) -> Network:
         """Return a network of the same backbones that only computes embeddings."""
-        return Network(self._typed_backbones)
+        return Network(self.typed_backbones)
 
     def require_head(self) -> Head:
         """Return the head; raises `TypeError` if there is none."""
@@ -88,11 +88,11 @@ class Network(nn.Module):
 
     def _extract_or_resume(self, batch: Mapping[str, Tensor]) -> tuple[dict[str, Features], Tensors]:
         """Return features by slot, and the next states by name if the batch has states."""
-        if not any(f"{slot}_state" in batch for slot in self._typed_backbones):
+        if not any(f"{slot}_state" in batch for slot in self.typed_backbones):
             return self.extract_features(batch), {}
         features: dict[str, Features] = {}
         states: Tensors = {}
-        for slot, backbone in self._typed_backbones.items():
+        for slot, backbone in self.typed_backbones.items():
             state = BackboneState(batch[f"{slot}_state"], batch[f"{slot}_state_mask"])
             features[slot], next_state = backbone.resume(batch[slot], batch[f"{slot}_mask"], state)
             states |= {f"{slot}_next_state": next_state.memory, f"{slot}_next_state_mask": next_state.mask}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+
+if TYPE_CHECKING:
+    from ml.learning.pipeline.robustness import RobustnessSection
 
 
 class TransferSection(TypedDict):
@@ -93,6 +96,8 @@ class EvaluationReport(TypedDict):
     warnings: NotRequired[list[str]]
     #: Conditions under which a metric means something else than its name suggests.
     notes: NotRequired[list[str]]
+    #: Accuracy and loss under attack, by radius.
+    robustness: NotRequired[RobustnessSection]
 
 
 class TrainingReport(EvaluationReport):

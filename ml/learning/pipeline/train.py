@@ -18,7 +18,10 @@ from ml.learning.nn import device as devices
 from ml.learning.nn.objectives import OBJECTIVES
 from ml.learning.pipeline.base_models import BaseModels
 from ml.learning.pipeline.plan import TrainingPlan, make_plan
+from ml.learning.pipeline.robustness import measure_robustness
 from ml.learning.pipeline.transfer import transfer_weights
+from ml.learning.training.adversarial import adversarial_objective
+from ml.learning.training.attacks import ATTACKS
 from ml.learning.training.batches import SequentialBatches, ShuffledBatches, to_arrays
 from ml.learning.training.checkpoint import Checkpoints
 from ml.learning.training.optimizers import require_resolved
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from ml.encoders.base import Column
     from ml.learning.nn.network import Network
     from ml.learning.pipeline.report import EvaluationReport, TrainingReport
+    from ml.learning.pipeline.robustness import RobustnessSection
     from ml.learning.training.optimizers import ParameterGroupOptions
     from ml.tasks.base import Task
 
@@ -202,6 +206,8 @@ class _Run:
         plan, schedule = self.plan, self.spec.schedule
         objective_type = OBJECTIVES[plan.objective.name]
         objective = objective_type(objective_type.config_type.model_validate(plan.objective.config), network)
+        if self.spec.adversary is not None:
+            objective = adversarial_objective(objective, self.spec.adversary, plan.encoders)
         objective = objective.to(self.device)
         objective.set_models(
             {path.rpartition(".")[2]: load_network(package).to(self.device) for path, package in self.models.items()}
@@ -283,7 +289,19 @@ class _Run:
             "baseline": evaluation.baseline,
             "intervals": evaluation.intervals,
         }
+        if self.spec.adversary is not None:
+            sections["robustness"] = self._measure_robustness(network, columns, self.spec.adversary)
         return cast("EvaluationReport", {**sections, **evaluation.extra})
+
+    def _measure_robustness(self, network: Network, columns: dict[str, Column], adversary: Choice) -> RobustnessSection:
+        """Attack the evaluated rows in the norm that was trained against, around its radius."""
+        self._report_phase("evaluating", "under attack")
+        attack = ATTACKS[adversary.name].config_type.model_validate(adversary.config)
+        batches = self._sequential(columns).epoch()
+        section = measure_robustness(network, self.plan.encoders, batches, attack=attack)
+        for warning in section["warnings"]:
+            self._report_phase("evaluating", warning)
+        return section
 
     def _predict(self, network: Network, task: Task, columns: dict[str, Column]) -> dict[str, Column]:
         """Collect the outputs to evaluate, in float32 as in serving."""
