@@ -219,7 +219,7 @@ def http() -> str:
 
 
 def catalog() -> str:
-    """Tasks, architectures, objectives, tunings and formats, from `ml/spec/catalog.json`."""
+    """All that a job can name, from `ml/spec/catalog.json`."""
     stored = json.loads((REPOSITORY / "ml" / "spec" / "catalog.json").read_text(encoding="utf-8"))
     parts = [
         "# Catalog",
@@ -279,6 +279,16 @@ def catalog() -> str:
             ],
         ),
         "",
+        "## Attacks",
+        "",
+        *_table(
+            ("attack", "what it does", "perturbs", "source"),
+            [
+                (f"`{name}`", entry["summary"], _names(entry["signals"]), entry["source"])
+                for name, entry in stored["attacks"].items()
+            ],
+        ),
+        "",
         "## Data formats",
         "",
         *_table(
@@ -288,7 +298,7 @@ def catalog() -> str:
         "",
         "## Options",
     ]
-    for group in ("tasks", "architectures", "objectives", "tunings"):
+    for group in ("tasks", "architectures", "objectives", "tunings", "attacks"):
         for name, entry in stored[group].items():
             if rows := list(_schema_rows(entry["config_schema"])):
                 parts += ["", f"### {name}", "", *_table(("option", "default", "values"), rows)]

@@ -102,7 +102,8 @@ def can_measure(encoders: Mapping[str, Encoder[Any]], slots: Iterable[str]) -> b
 def masking_warnings(entries: Sequence[RadiusEntry], large_radius: float) -> list[str]:
     """Return why the attack is not to be trusted.
 
-    Athalye et al. 2018, arXiv:1802.00420, section 3.1: a stronger attack must not leave more rows right, and one of any strength hardly any.
+    A stronger attack must not leave more rows right, and one of any strength hardly any (Athalye et al. 2018,
+    arXiv:1802.00420, section 3.1).
     """
     warnings = []
     measured = [entry for entry in entries if "accuracy" in entry]

@@ -81,7 +81,7 @@ class AdversarialObjective(Objective):
 def adversarial_objective(
     objective: Objective, adversary: Choice, encoders: Mapping[str, Encoder[Any]]
 ) -> AdversarialObjective:
-    """Return an objective under an attack on each slot of its network that can be perturbed."""
+    """Put an objective under an attack on each slot that can be perturbed."""
     attack_type = ATTACKS[adversary.name]
     attack = attack_type(attack_type.config_type.model_validate(adversary.config))
     return AdversarialObjective(objective, attack, perturbation_spaces(objective.network, encoders, attack.config))
@@ -112,7 +112,7 @@ def perturbed(
 
 @contextlib.contextmanager
 def differentiable(module: nn.Module) -> Iterator[None]:
-    """Allow gradients through recurrent layers in evaluation mode, which cuDNN lacks."""
+    """Allow gradients of recurrent layers in evaluation mode, which cuDNN lacks."""
     is_recurrent = any(isinstance(part, nn.RNNBase) for part in module.modules())
     with torch.backends.cudnn.flags(enabled=False) if is_recurrent else contextlib.nullcontext():
         yield

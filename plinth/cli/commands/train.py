@@ -45,6 +45,9 @@ StartFrom = Annotated[
     str | None, typer.Option("--from", help="Model to start from.", autocompletion=completion.model_references)
 ]
 Tuning = Annotated[str | None, typer.Option(help="Tuning method, which selects the trained weights.")]
+Adversary = Annotated[
+    str | None, typer.Option(help="Attack to train against, so that the model resists it: fgsm or pgd.")
+]
 ImageSize = Annotated[
     str | None,
     typer.Option(
@@ -75,6 +78,7 @@ def train(
     start_from: StartFrom = None,
     tuning: Tuning = None,
     image_size: ImageSize = None,
+    adversary: Adversary = None,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs.", min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows in a batch.", min=1)] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, adam or adamw.")] = None,
@@ -94,6 +98,7 @@ def train(
         architecture={"name": architecture, "config": {"preset": preset}} if architecture and preset else architecture,
         start_from=start_from,
         tuning=tuning,
+        adversary=adversary,
         schedule=schedule or None,
         seed=seed,
         model=model,
