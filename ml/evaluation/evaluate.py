@@ -18,11 +18,12 @@ from ml.tasks.base import Task
 from plinth.installation import install_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ml.data.dataset import Dataset
     from ml.data.rows import Rows
     from ml.encoders.base import Column
+    from ml.metrics.base import Evaluation
     from ml.package.package import ModelPackage
     from ml.signals import Arrays
 
@@ -32,6 +33,8 @@ BATCH_ROWS: Final = 64
 MAX_BASELINE_ROWS: Final = 10_000
 #: Computes what only training needs, such as the loss of each token. Imported by name, as this half has no torch.
 TORCH_ENGINE: Final = "ml.learning.export.torch_runner"
+#: Computes gradients, for the section `robustness`.
+ATTACK_ENGINE: Final = "ml.learning.pipeline.robustness"
 _OWN_BASELINE: Final = "the dataset has no training rows: the baseline was learned from the evaluated rows"
 
 
@@ -40,6 +43,7 @@ def evaluate_package(
     dataset: Dataset,
     *,
     split: str,
+    robustness: bool = False,
     on_phase: Callable[[str], None] = lambda _: None,
     on_batch: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
@@ -49,6 +53,7 @@ def evaluate_package(
         package: A package with a task.
         dataset: A dataset with the columns of the task, and with labels that the model knows.
         split: Split with at least one row.
+        robustness: Whether corrupted and attacked rows are evaluated, too.
         on_phase: Called when `predicting` and `measuring` begin.
         on_batch: Called after each batch; what it raises ends the evaluation.
 
@@ -69,6 +74,12 @@ def evaluate_package(
     evaluation = task.evaluate(outputs, columns, train=train)
     if train is columns:
         evaluation.notes.append(_OWN_BASELINE)
+
+    def predict(other_rows: Rows) -> Evaluation:
+        other_columns = task.encode(other_rows)
+        _, other_outputs = _collect_outputs(package, predictor, task, other_columns, on_batch)
+        return task.evaluate(other_outputs, other_columns, train=None)
+
     evaluated = EvaluatedRows(
         task=task,
         run=predictor.run,
@@ -77,6 +88,9 @@ def evaluate_package(
         columns=columns,
         outputs=outputs,
         evaluation=evaluation,
+        predict=predict,
+        wants_robustness=robustness,
+        attack=_find_attack(package) if robustness else None,
     )
     sections = {name: section().measure(evaluated) for name, section in SECTIONS.items()}
     return {
@@ -92,6 +106,14 @@ def evaluate_package(
         **evaluation.extra,
         **{name: content for name, content in sections.items() if content is not None},
     }
+
+
+def _find_attack(package: ModelPackage) -> Callable[[Rows], Mapping[str, Any]] | None:
+    """Return the function that attacks rows; None without torch, or for graphs alone."""
+    if importlib.util.find_spec("torch") is None or package.has_graphs_only:
+        return None
+    attack: Callable[[Rows], Mapping[str, Any]] | None = importlib.import_module(ATTACK_ENGINE).find_attack(package)
+    return attack
 
 
 def _collect_outputs(

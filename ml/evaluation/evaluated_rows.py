@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from ml.encoders.base import take
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
     import numpy as np
 
     from ml.data.dataset import DatasetSummary
@@ -32,6 +35,12 @@ class EvaluatedRows:
     #: What `Task.collect` returned for the rows.
     outputs: dict[str, Column]
     evaluation: Evaluation
+    #: Predicts other rows of the same columns, and evaluates them.
+    predict: Callable[[Rows], Evaluation]
+    #: Whether the request asks for the section `robustness`.
+    wants_robustness: bool = False
+    #: Attacks rows by gradients, and returns the results by radius; None where that is not possible.
+    attack: Callable[[Rows], Mapping[str, Any]] | None = None
 
     @property
     def has_one_output_per_row(self) -> bool:

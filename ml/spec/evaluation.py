@@ -36,6 +36,11 @@ class Evaluate(Config):
     split: Literal["train", "validation", "test"] | None = Field(
         None, description="Split whose rows are evaluated; default: test, or the first that has rows."
     )
+    robustness: bool = Field(
+        False,
+        description="Whether corrupted and attacked rows are evaluated, too; it takes some twenty times as long for up "
+        "to 300 rows.",
+    )
 
 
 def choose_split(spec: Evaluate, summary: DatasetSummary) -> str:

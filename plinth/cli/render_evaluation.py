@@ -33,6 +33,26 @@ def print_slices(slices: Sequence[Mapping[str, Any]]) -> None:
     console.print(table)
 
 
+def print_robustness(section: Mapping[str, Any] | None) -> None:
+    """Print the metric by corruption and level, and under attack by radius."""
+    if not section:
+        return
+    table = make_table("corruption", "weak", "medium", "strong")
+    rows: dict[str, list[str]] = {}
+    for entry in section["corruptions"]:
+        rows.setdefault(entry["corruption"], []).append(format_number(entry["metric_value"]))
+    for name, values in rows.items():
+        table.add_row(escape(name.replace("_", " ")), *values)
+    clean = format_number(section["clean"]["metric_value"])
+    if rows:
+        console.print(f"\n{section['metric']} on corrupted rows; without a corruption it is {clean}")
+        console.print(table)
+    radii = [entry for entry in (section.get("attack") or {}).get("radii", ()) if "accuracy" in entry]
+    if radii:
+        shown = ", ".join(f"{format_number(entry['accuracy'])} at {entry['radius']:g}" for entry in radii)
+        console.print(f"accuracy under attack, by radius: {shown}")
+
+
 def print_mistakes(mistakes: Sequence[Mistake]) -> None:
     """Print mistaken rows, the surest first."""
     if not mistakes:

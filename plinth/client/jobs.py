@@ -86,12 +86,14 @@ class Jobs:
         """
         return self.submit({"kind": "export", "model": model, "format": format, **drop_none({"opset": opset})})
 
-    def evaluate(self, model: str, dataset: str, *, split: str | None = None) -> Job:
+    def evaluate(self, model: str, dataset: str, *, split: str | None = None, robustness: bool = False) -> Job:
         """Start an evaluation of a model; `report` gets the result.
 
-        Without a `split`, the rows of test are evaluated, or the first split that has rows.
+        Without a `split`, the rows of test are evaluated, or the first split that has rows. With `robustness`,
+        corrupted and attacked rows are evaluated, too.
         """
-        return self.submit({"kind": "evaluate", "model": model, "dataset": dataset, **drop_none({"split": split})})
+        options = drop_none({"split": split, "robustness": robustness or None})
+        return self.submit({"kind": "evaluate", "model": model, "dataset": dataset, **options})
 
     def batch_predict(
         self,

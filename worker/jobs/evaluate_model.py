@@ -44,7 +44,14 @@ def evaluate(claim: Claim, folder: Path, channel: ChildEnd) -> None:
             raise TrainingInterrupted("interrupted during an evaluation, which begins anew")
 
     split = choose_split(spec, dataset.summary)
-    report = evaluate_package(package, dataset, split=split, on_phase=phases, on_batch=leave_if_requested)
+    report = evaluate_package(
+        package,
+        dataset,
+        split=split,
+        robustness=spec.robustness,
+        on_phase=phases,
+        on_batch=leave_if_requested,
+    )
     phases(PHASES[-1])
     content = {"model": spec.model, "dataset": spec.dataset, **report}
     retrying_transaction(lambda session: jobs.succeed(session, claim, report=content, reason="completed"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 if TYPE_CHECKING:
-    from ml.learning.pipeline.robustness import RobustnessSection
+    from ml.learning.pipeline.robustness import AttackReport
 
 
 class TransferSection(TypedDict):
@@ -96,8 +96,8 @@ class EvaluationReport(TypedDict):
     warnings: NotRequired[list[str]]
     #: Conditions under which a metric means something else than its name suggests.
     notes: NotRequired[list[str]]
-    #: Accuracy and loss under attack, by radius.
-    robustness: NotRequired[RobustnessSection]
+    #: `attack`: accuracy and loss under attack, by radius.
+    robustness: NotRequired[dict[str, AttackReport]]
 
 
 class TrainingReport(EvaluationReport):

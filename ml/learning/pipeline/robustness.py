@@ -9,24 +9,29 @@ from typing import TYPE_CHECKING, Final, NotRequired, TypedDict
 import torch
 from torch import Tensor
 
+from ml.learning.export.torch_runner import load_network
 from ml.learning.training.adversarial import differentiable, perturbation_spaces, perturbed
+from ml.learning.training.attacks.base import AttackConfig
 from ml.learning.training.attacks.pgd import PGD, PGDConfig
+from ml.learning.training.batches import SequentialBatches
 from ml.learning.training.perturbation import DEFAULTS
 from ml.metrics.base import wilson_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
+    from ml.data.rows import Rows
     from ml.encoders.base import Encoder
     from ml.learning.nn.network import Network
-    from ml.learning.training.attacks.base import AttackConfig
     from ml.learning.training.perturbation import Norm, PerturbationSpace
+    from ml.package.package import ModelPackage
 
 STEPS: Final = 20
 RESTARTS: Final = 1
 #: Rows under attack: enough for an interval of ten points, and seconds for a small network.
 MAX_ROWS: Final = 200
+BATCH_ROWS: Final = 100
 #: Radii as multiples of that trained against, or of the default.
 RADII: Final = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0)
 #: A radius at which no network can be right: any image can become any other, a text loses its meaning.
@@ -44,7 +49,7 @@ class RadiusEntry(TypedDict):
     interval: NotRequired[tuple[float, float]]
 
 
-class RobustnessSection(TypedDict):
+class AttackReport(TypedDict):
     """Accuracy and loss under projected gradient descent, by radius."""
 
     attack: str
@@ -67,7 +72,7 @@ def measure_robustness(
     steps: int = STEPS,
     restarts: int = RESTARTS,
     max_rows: int = MAX_ROWS,
-) -> RobustnessSection:
+) -> AttackReport:
     """Attack the first rows of `batches` at growing radii.
 
     `attack` names the norm and the radius that is trained against; without a radius, the default of the signal. A row
@@ -94,9 +99,23 @@ def measure_robustness(
     }
 
 
-def can_measure(encoders: Mapping[str, Encoder[Any]], slots: Iterable[str]) -> bool:
-    """Return whether a signal of a network can be perturbed."""
-    return any(encoders[slot].signal in DEFAULTS for slot in slots)
+def find_attack(package: ModelPackage) -> Callable[[Rows], AttackReport] | None:
+    """Return the function that attacks rows of a package.
+
+    None if no signal of it can be perturbed.
+    """
+    task, encoders = package.task(), package.encoders()
+    if task is None or not any(encoders[slot].signal in DEFAULTS for slot in task.slots if slot in encoders):
+        return None
+
+    def attack(rows: Rows) -> AttackReport:
+        device = torch.device("cpu")
+        columns = task.encode(rows[:MAX_ROWS])
+        batches = SequentialBatches(columns, collate=task.collate, batch_size=BATCH_ROWS, device=device)
+        network = load_network(package).to(device)
+        return measure_robustness(network, encoders, batches.epoch(), attack=AttackConfig())
+
+    return attack
 
 
 def masking_warnings(entries: Sequence[RadiusEntry], large_radius: float) -> list[str]:

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from ml.encoders.base import Column
     from ml.learning.nn.network import Network
     from ml.learning.pipeline.report import EvaluationReport, TrainingReport
-    from ml.learning.pipeline.robustness import RobustnessSection
+    from ml.learning.pipeline.robustness import AttackReport
     from ml.learning.training.optimizers import ParameterGroupOptions
     from ml.tasks.base import Task
 
@@ -290,10 +290,10 @@ class _Run:
             "intervals": evaluation.intervals,
         }
         if self.spec.adversary is not None:
-            sections["robustness"] = self._measure_robustness(network, columns, self.spec.adversary)
+            sections["robustness"] = {"attack": self._measure_robustness(network, columns, self.spec.adversary)}
         return cast("EvaluationReport", {**sections, **evaluation.extra})
 
-    def _measure_robustness(self, network: Network, columns: dict[str, Column], adversary: Choice) -> RobustnessSection:
+    def _measure_robustness(self, network: Network, columns: dict[str, Column], adversary: Choice) -> AttackReport:
         """Attack the evaluated rows in the norm that was trained against, around its radius."""
         self._report_phase("evaluating", "under attack")
         attack = ATTACKS[adversary.name].config_type.model_validate(adversary.config)

@@ -30,6 +30,7 @@ def evaluate_rows(columns: dict[str, str], values: dict[str, list[Any]], is_righ
         columns=encoded,
         outputs=outputs,
         evaluation=task.evaluate(outputs, encoded, train=None),
+        predict=lambda rows: task.evaluate(outputs, encoded, train=None),
     )
     sections = SlicesSection().measure(evaluated)
     assert sections is not None

@@ -28,7 +28,7 @@ def result(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingRe
 
 
 def test_a_report_shows_accuracy_under_attack_by_radius(result: TrainingResult) -> None:
-    section: Any = result.report["robustness"]
+    section: Any = result.report["robustness"]["attack"]
     assert (section["attack"], section["norms"], section["rows"]) == ("pgd", {"image": "linf"}, 200)
     entries = section["radii"]
     assert [entry["radius"] for entry in entries] == [0, 0.025, 0.05, 0.1, 0.15, 0.2, 1]
@@ -59,9 +59,9 @@ def test_a_model_trained_under_attack_resists_more_than_another(
 ) -> None:
     # A radius of 0 attacks nothing, so that both reports come from the same code.
     plain = run(digits, tmp_path, _adversarial(adversary={"name": "fgsm", "config": {"radius": 0}}))
-    section: Any = plain.report["robustness"]
+    section: Any = plain.report["robustness"]["attack"]
     assert [entry["radius"] for entry in section["radii"]] == [0, 1], "a radius of 0 has no multiples"
-    robust: Any = result.report["robustness"]
+    robust: Any = result.report["robustness"]["attack"]
     assert robust["radii"][0]["accuracy"] > 0.5
 
 
