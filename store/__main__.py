@@ -52,14 +52,15 @@ def _database() -> str:
 def _broker() -> str:
     if not store_settings().redis_url:
         raise BrokerUnavailable("PLINTH_REDIS_URL is not set")
-    return f"{notifications.queue_length()} messages are waiting"
+    count = notifications.queue_length()
+    return "1 message is waiting" if count == 1 else f"{count} messages are waiting"
 
 
 def _disk() -> str:
     free = shutil.disk_usage(store_settings().home).free
     floor = store_settings().free_space_floor_bytes
     if free < floor:
-        raise OSError(f"{free} bytes are free, fewer than the minimum of {floor}")
+        raise OSError(f"{free / 1e9:.1f} GB are free, less than the minimum of {floor / 1e9:.1f} GB")
     return f"{free / 1e9:.1f} GB free"
 
 

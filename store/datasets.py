@@ -86,6 +86,12 @@ def import_spec(session: Session, dataset_id: str) -> Mapping[str, Any] | None:
     return session.scalar(query)
 
 
+def rows_read(session: Session, dataset_id: str) -> int | None:
+    """Return the number of rows that a running validation has read; None before the first."""
+    progress = session.scalar(select(Job.progress).where(Job.dataset_id == dataset_id, Job.kind == JobKind.VALIDATE))
+    return (progress or {}).get("rows")
+
+
 def _add_version(session: Session, name: str, **values: Any) -> Dataset:
     """Add the next version of a name."""
     lock(session, f"dataset {name}")

@@ -15,6 +15,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ PR_SET_NO_NEW_PRIVS = 38
 NICENESS = 5
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 POLL_SECONDS = 0.5
+#: Interval at which the reader of a dataset reports its rows.
+ROWS_SECONDS = 1.0
 MAX_LINE_BYTES = 4096
 #: Each thread of a numerical library reserves memory, which counts towards the limit.
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -155,14 +158,26 @@ def main() -> int:
 # Libraries are imported inside of these: a process with threads of a library could not leave its network.
 
 
-def _read_dataset(arguments: dict[str, Any], _on_phase: Callable[[str], None]) -> bytes:
+def _read_dataset(arguments: dict[str, Any], on_phase: Callable[[str], None]) -> bytes:
+    """Import an upload.
+
+    Its phases are the numbers of rows read so far, one a second.
+    """
     from pydantic_core import to_json
 
     from ml.data.importing.importer import import_dataset
     from ml.tasks import TASKS
 
-    sources = [Path(source) for source in arguments.pop("sources")]
-    return to_json(import_dataset(sources, Path(arguments.pop("into")), **arguments, tasks=TASKS))
+    reported_at = time.monotonic()
+
+    def report_rows(count: int) -> None:
+        nonlocal reported_at
+        if time.monotonic() - reported_at >= ROWS_SECONDS:
+            reported_at = time.monotonic()
+            on_phase(str(count))
+
+    sources, into = [Path(source) for source in arguments.pop("sources")], Path(arguments.pop("into"))
+    return to_json(import_dataset(sources, into, **arguments, tasks=TASKS, on_rows=report_rows))
 
 
 def _derive_dataset(arguments: dict[str, Any], _on_phase: Callable[[str], None]) -> bytes:

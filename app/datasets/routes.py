@@ -215,7 +215,9 @@ async def read_dataset(dataset: DatasetReference, request: Request, wait: WaitSe
 
     def read() -> Dataset:
         with reading() as session:
-            return Dataset.of(datasets.get(session, dataset))
+            row = datasets.get(session, dataset)
+            is_checked = row.state in FINAL_STATES
+            return Dataset.of(row, rows_read=None if is_checked else datasets.rows_read(session, row.id))
 
     return await poll(read, until=lambda row: row.state in FINAL_STATES, request=request, seconds=wait)
 

@@ -109,6 +109,7 @@ class Dataset(BaseModel):
     format: DatasetFormat | None
     state: DatasetState
     rows: int | None
+    rows_read: int | None = Field(None, description="Rows read so far; only while the dataset is being checked.")
     splits: dict[str, int]
     classes: list[str] | None
     bytes: int | None
@@ -119,7 +120,7 @@ class Dataset(BaseModel):
     created_at: datetime
 
     @classmethod
-    def of(cls, row: DatasetRow) -> Self:
+    def of(cls, row: DatasetRow, *, rows_read: int | None = None) -> Self:
         """Convert a row."""
         summary: dict[str, Any] = row.summary or {}
         splits: dict[str, int] = summary.get("splits", {})
@@ -131,6 +132,7 @@ class Dataset(BaseModel):
             format=summary.get("format") or row.format,
             state=row.state,
             rows=sum(splits.values()) if summary else None,
+            rows_read=rows_read,
             splits=splits,
             classes=summary.get("classes"),
             bytes=row.bytes,

@@ -32,7 +32,7 @@ async def read_liveness() -> Alive:
 )
 def read_readiness(response: Response) -> Readiness:
     """Check whether the API can handle requests, part by part. Needs no key."""
-    readiness = service.readiness()
+    readiness = service.hide_details(service.readiness())
     response.status_code = 200 if readiness.ready else 503
     return readiness
 

@@ -78,6 +78,19 @@ def _workers() -> Part:
     return Part(ok=True, detail=", ".join(names))
 
 
+def hide_details(readiness: Readiness) -> Readiness:
+    """Return whether each part works, without paths, addresses and names of hosts.
+
+    Anybody may read it; `plinth doctor` and the page show the details to who has a key.
+    """
+    parts = {name: part for name, part in readiness if name != "ready"}
+    hidden = {
+        name: Part(ok=part.ok, detail="available" if part.ok else "not available", fix=part.fix)
+        for name, part in parts.items()
+    }
+    return Readiness(ready=readiness.ready, **hidden)
+
+
 #: State of all parts of the service, checked at most every `READINESS_SECONDS`.
 readiness = CachedResult(_check, ttl_seconds=READINESS_SECONDS)
 

@@ -56,6 +56,9 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
     # Files and archives
     "empty_file": _error("The file has no content. Send it again."),
     "damaged_file": _error("The file is cut off or damaged. Pack or download it again."),
+    "not_a_zip": _error(
+        "The name ends in .zip, but the content is no zip. Pack it again, or send it under its own name."
+    ),
     "unsupported_file": _error(
         "Files of this type are not supported. Unpack it, and send zip, tar, tar.gz, tar.bz2 or tar.xz."
     ),

@@ -21,8 +21,9 @@ from plinth.cli.commands.gc import gc
 from plinth.cli.commands.predict import predict
 from plinth.cli.commands.train import train, watch
 from plinth.cli.commands.upload import upload
+from plinth.cli.plain_help import PlainTyper
 
-app = typer.Typer(
+app = PlainTyper(
     help="Upload data, pretrain, fine-tune, evaluate, serve: foundation models on your own machine.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

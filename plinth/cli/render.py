@@ -327,6 +327,8 @@ def _format_detail(job: Job, message: str) -> str:
     Before the first epoch, `message` stands in place of the epoch.
     """
     progress, parts = job.progress, [] if job.state == "running" else [job.state]
+    if job.state == "queued" and job.queue_position:
+        parts.append(f"position {job.queue_position} in the queue")
     if progress.phase and progress.phase != "training" and job.state == "running":
         parts.append(progress.phase)
     if progress.epoch and progress.epochs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -119,11 +119,17 @@ class Datasets:
         path = f"{API}/datasets/{dataset}/evaluations/{job_id}/mistakes"
         return self._transport.list_items(Mistake, path, limit=limit)
 
-    def wait(self, reference: str, *, timeout_seconds: float | None = None) -> Dataset:
+    def wait(
+        self,
+        reference: str,
+        *,
+        timeout_seconds: float | None = None,
+        on_progress: Callable[[Dataset], None] = lambda _: None,
+    ) -> Dataset:
         """Wait until a dataset is ready, and return it.
 
-        Raises `DatasetRejected`, with the report, if the check rejected the data, and `PlinthError` after
-        `timeout_seconds`.
+        `on_progress` is called with its state now and then. Raises `DatasetRejected`, with the report, if the check
+        rejected the data, and `PlinthError` after `timeout_seconds`.
         """
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         while not (dataset := self.get(reference)).is_final:
@@ -132,6 +138,7 @@ class Datasets:
                     f"Dataset {dataset.name} is still {dataset.state} after {timeout_seconds:.0f} s. "
                     "Call wait again, or set a longer timeout_seconds."
                 )
+            on_progress(dataset)
             time.sleep(POLL_SECONDS)
         if dataset.state == "rejected":
             raise DatasetRejected(dataset, self.report(dataset.id))

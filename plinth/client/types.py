@@ -38,6 +38,8 @@ class Dataset:
     task: str | None = None
     format: str | None = None
     rows: int | None = None
+    #: Rows read so far; only while the dataset is being checked.
+    rows_read: int | None = None
     splits: Mapping[str, int] = field(default_factory=dict)
     classes: Sequence[str] | None = None
     bytes: int | None = None

@@ -167,8 +167,8 @@ class LocalBlobs:
         free = shutil.disk_usage(self.root).free
         if free - needed_bytes < self._floor_bytes:
             raise StorageFull(
-                f"{free} bytes are free in {self.root}, too few to store {needed_bytes} more "
-                f"and keep {self._floor_bytes} free"
+                f"{free / 1e6:,.0f} MB are free in {self.root}, too little to store {needed_bytes / 1e6:,.1f} MB more "
+                f"and keep {self._floor_bytes / 1e6:,.0f} MB free"
             )
         try:
             yield

@@ -80,7 +80,7 @@ def _check_files(name: str, info: Any, folder: Path) -> None:  # a huggingface_h
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise PackageError(
-            f"{name} needs {needed:,} bytes of disk space, and the worker's disk has {free:,} left",
+            f"{name} needs {needed / 1e6:,.0f} MB of disk space, and the worker's disk has {free / 1e6:,.0f} MB left",
             hint="Free disk space on the worker's machine, or choose a smaller model.",
         )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from worker.control_channel import ChildEnd
 
 MEGABYTE = 1_000_000
+MAX_ROW_DIGITS = 9
 MIN_FILE_LIMIT_BYTES = 8_000_000_000
 #: Ratio of dataset size to upload size that is allowed beyond `MIN_FILE_LIMIT_BYTES`.
 EXPANSION = 4
@@ -37,11 +38,27 @@ def validate(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
     arguments = {**fetch_upload(claim.spec, folder), "into": str(into), "max_bad_rows": worker_settings().max_bad_rows}
     limits = limits_for(sum(Path(source).stat().st_size for source in arguments["sources"]), worker_settings())
     try:
-        sandbox.read_in_sandbox(arguments=arguments, report=report_path, limits=limits)
+        sandbox.read_in_sandbox(
+            arguments=arguments,
+            report=report_path,
+            limits=limits,
+            on_phase=lambda count: report_rows(claim, count),
+        )
     except sandbox.LimitExceeded as error:
         publish(claim, into, make_limit_report(str(error)))
     else:
         publish(claim, into, json.loads(report_path.read_bytes()))
+
+
+def report_rows(claim: Claim, count: str) -> None:
+    """Store the number of rows read so far.
+
+    A line of a compromised reader may be anything.
+    """
+    if not count.isdecimal() or len(count) > MAX_ROW_DIGITS:
+        return
+    progress = {"phase": "reading", "rows": int(count)}
+    retrying_transaction(lambda session: jobs.report(session, claim, progress=progress))
 
 
 def fetch_upload(spec: Mapping[str, Any], folder: Path) -> dict[str, Any]:

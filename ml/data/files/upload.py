@@ -41,6 +41,7 @@ FileContent = Literal[
     "text",
     "damaged",
     "unsupported",
+    "misnamed",
     "heic",
     "dicom",
     "binary",
@@ -50,6 +51,7 @@ _START_BYTES: Final = 512
 #: First bytes of an Arrow file with an index at its end, and of a stream.
 ARROW_FILE_MAGIC: Final = b"ARROW1\0\0"
 ARROW_STREAM_MAGIC: Final = b"\xff\xff\xff\xff"
+_ZIP_SUFFIX: Final = ".zip"
 _MAX_LISTED_NAMES: Final = 10_000
 #: A suffix of at most this many members of a large archive may mark a manifest, so all of these names are listed.
 _RARE_SUFFIX_COUNT: Final = 100
@@ -110,13 +112,19 @@ class UploadedFile:
 
     @cached_property
     def content(self) -> FileContent:
-        """Type of the content, detected from its first bytes after decompression, not from the name."""
+        """Type of the content, detected from its first bytes after decompression, not from the name.
+
+        Only the name of a zip must be true.
+        """
         try:
             with self._decompress() as file:
                 start = file.read(_START_BYTES)
         except _DAMAGE:
             return "damaged"
-        return _detect_content(start)
+        content = _detect_content(start)
+        # Gigabytes of noise would else be read as text, line by line.
+        is_misnamed = self.name.lower().endswith(_ZIP_SUFFIX) and content in ("text", "binary")
+        return "misnamed" if is_misnamed else content
 
     @cached_property
     def member_names(self) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ from ml.data.limits import Limits
 from ml.data.report import Guess, ImportReport, ReportEntry, Suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ml.data.formats.base import Batch, Format
 
@@ -52,6 +52,7 @@ _UNREADABLE: Final = {
     "empty": "empty_file",
     "damaged": "damaged_file",
     "unsupported": "unsupported_file",
+    "misnamed": "not_a_zip",
     "heic": "image_heic",
     "dicom": "image_dicom",
 }
@@ -85,6 +86,7 @@ def import_dataset(
     tasks: Mapping[str, DatasetRequirements] | None = None,
     leaves_out_bad_rows: bool = False,
     max_bad_rows: float = MAX_BAD_ROWS,
+    on_rows: Callable[[int], None] = lambda _: None,
 ) -> ImportReport:
     """Import uploaded files as a dataset.
 
@@ -104,6 +106,7 @@ def import_dataset(
         leaves_out_bad_rows: Leave out rows with an error instead of rejecting the upload. Errors that concern more than
             single rows reject it all the same.
         max_bad_rows: Fraction of the rows, in 0..1, up to which rows with an error are left out in any case.
+        on_rows: Called with the number of rows read so far.
 
     Raises:
         OSError: The disk is full. Bad data never raises.
@@ -119,6 +122,7 @@ def import_dataset(
         importer = Importer(
             scratch, limits, tasks or {}, task=task, max_bad_rows=1.0 if leaves_out_bad_rows else max_bad_rows
         )
+        importer.on_rows = on_rows
         try:
             importer.read(
                 sources,
@@ -153,6 +157,8 @@ class Importer:
         self.max_bad_rows = max_bad_rows
         self.staging = Staging(scratch, type_names={}, issues=self.issues, limits=limits)
         self.split_plan = SplitPlan()
+        #: Called with the number of rows read so far.
+        self.on_rows: Callable[[int], None] = lambda _: None
         #: Name of the format; None until one is detected.
         self.format_name: str | None = None
         self._format: Format | None = None
@@ -223,6 +229,7 @@ class Importer:
         self.staging = Staging(self.scratch, type_names=type_names, issues=self.issues, limits=self.limits)
         for batch in batches:
             self.staging.add(batch)
+            self.on_rows(len(self.staging))
 
     def _open(self, paths: Sequence[Path]) -> list[UploadedFile]:
         """Return the readable files in natural order, and report the others."""

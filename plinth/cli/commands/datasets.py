@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from plinth.cli.commands.context import AsJson, DatasetReference, Yes, confirm, connect, print_json, resolve_dataset
+from plinth.cli.plain_help import PlainTyper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 #: Characters of a value in a preview, such as an image in base64.
 MAX_CELL_CHARACTERS = 100
 
-app = typer.Typer(help="List, inspect, derive, fix and delete datasets.", invoke_without_command=True)
+app = PlainTyper(help="List, inspect, derive, fix and delete datasets.", invoke_without_command=True)
 
 
+@app.command("list")
 @app.callback()
 def list_datasets(
     context: typer.Context,

@@ -20,7 +20,7 @@ Kinds = Annotated[
     list[str] | None,
     typer.Argument(
         help=f"Only these kinds: {', '.join(KINDS)} (default: all).",
-        metavar="KIND...",
+        metavar="KIND",
         autocompletion=lambda incomplete: [kind for kind in KINDS if kind.startswith(incomplete)],
     ),
 ]

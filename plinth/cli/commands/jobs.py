@@ -21,6 +21,7 @@ from plinth.cli.commands.context import (
     resolve_job_id,
 )
 from plinth.cli.commands.train import drop_none, start
+from plinth.cli.plain_help import PlainTyper
 
 if TYPE_CHECKING:
     from plinth.client.client import Plinth
@@ -34,9 +35,10 @@ COMPLETED = "completed"
 BARS = "▁▂▃▄▅▆▇█"
 CURVE_POINTS = 40
 
-app = typer.Typer(help="List, show, repeat and control jobs.", invoke_without_command=True)
+app = PlainTyper(help="List, show, repeat and control jobs.", invoke_without_command=True)
 
 
+@app.command("list")
 @app.callback()
 def list_jobs(
     context: typer.Context,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from plinth.cli.commands.context import AsJson, Yes, confirm, connect, print_json, resolve_key_id
+from plinth.cli.plain_help import PlainTyper
 
 #: After the key in use was revoked.
 WAY_BACK = (
@@ -15,9 +16,10 @@ WAY_BACK = (
     "the service: it makes a new key."
 )
 
-app = typer.Typer(help="List, create and revoke API keys.", invoke_without_command=True)
+app = PlainTyper(help="List, create and revoke API keys.", invoke_without_command=True)
 
 
+@app.command("list")
 @app.callback()
 def list_keys(context: typer.Context, as_json: AsJson = False) -> None:
     """List API keys."""

@@ -9,6 +9,7 @@ import typer
 
 from plinth.cli.commands.completion import model_references
 from plinth.cli.commands.context import AsJson, ModelReference, Yes, confirm, connect, print_json
+from plinth.cli.plain_help import PlainTyper
 
 if TYPE_CHECKING:
     from plinth.client.client import Plinth
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
 #: Metrics of a version in the list of versions.
 METRICS_SHOWN = 2
 
-app = typer.Typer(help="List, import, alias, download and delete models.", invoke_without_command=True)
+app = PlainTyper(help="List, import, alias, download and delete models.", invoke_without_command=True)
 
 
+@app.command("list")
 @app.callback()
 def list_models(
     context: typer.Context,

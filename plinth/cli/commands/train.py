@@ -130,11 +130,19 @@ def start(plinth: Plinth, job: Job, *, detach: bool, as_json: bool) -> None:
         return
     if not as_json:
         print_licenses(job.licenses)
-        console.print(f"{job.id}  {job.kind} {job.spec.get('model', '')}")
+        console.print(f"{job.id}  {job.kind} {job.spec.get('model', '')}{_describe_queue(job)}")
     if detach:
         print_next_step(f"plinth watch {job.id}")
         return
     follow_to_end(plinth, job.id, as_json=as_json)
+
+
+def _describe_queue(job: Job) -> str:
+    """Return how many jobs wait before a queued one."""
+    from plinth.cli.render import format_count
+
+    before = (job.queue_position or 1) - 1
+    return f", queued behind {format_count(before, 'job')}" if before else ""
 
 
 def follow_to_end(plinth: Plinth, job_id: str, *, as_json: bool) -> None:

@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from plinth.client.types import Dataset
 
 
+#: First bytes of every zip.
+ZIP_START = b"PK"
+
+
 def upload(
     files: Annotated[
         list[Path],
-        typer.Argument(help="Files or folders: zip, tar, CSV, Parquet, IDX, class folders.", metavar="FILES"),
+        typer.Argument(help="Files or folders: zip, tar, CSV, Parquet, IDX, class folders.", metavar="FILE"),
     ],
     name: Annotated[str | None, typer.Option(help="Name of the dataset (default: that of the first file).")] = None,
     task: Annotated[
@@ -83,6 +87,14 @@ def _require_files(files: list[Path]) -> None:
 
     if missing := [str(file) for file in files if not file.exists()]:
         raise PlinthError(f"No such file: {', '.join(missing)}.")
+    for file in files:
+        if file.suffix.lower() == ".zip" and file.is_file() and not _starts_with(file, ZIP_START):
+            raise PlinthError(f"{file} is no zip, whatever its name says. Pack it again, or rename it.")
+
+
+def _starts_with(file: Path, start: bytes) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(len(start)) == start
 
 
 def _wait(plinth: Plinth, dataset: Dataset, *, quiet: bool) -> Dataset:
@@ -92,8 +104,13 @@ def _wait(plinth: Plinth, dataset: Dataset, *, quiet: bool) -> Dataset:
     try:
         if quiet:
             return plinth.datasets.wait(dataset.id)
-        with console.status(f"checking {shown_name} ..."):
-            return plinth.datasets.wait(dataset.id)
+        with console.status(f"checking {shown_name} ...") as status:
+
+            def show(current: Dataset) -> None:
+                if current.rows_read:
+                    status.update(f"checking {shown_name}: {current.rows_read:,} rows read ...")
+
+            return plinth.datasets.wait(dataset.id, on_progress=show)
     except KeyboardInterrupt:
         error_console.print(f"The check of {shown_name} continues. See it with: plinth datasets report {shown_name}")
         raise

@@ -10,10 +10,12 @@ from starlette.testclient import TestClient
 
 from ml.data.importing.importer import import_dataset
 from ml.tasks import TASKS
+from store import datasets, jobs
 from store.blobs import blobs
 from store.database import transaction
 from store.jobs import JobFilter, claim, finish_validation, listing
-from tests.support.factories import png, queue_job, register, shades
+from store.tables import Job
+from tests.support.factories import claim_job, png, queue_job, register, shades
 
 
 def upload(client: TestClient, *, name: str = "digits", headers: dict[str, str] | None = None, **fields: str):
@@ -242,3 +244,15 @@ def test_a_preview_has_inputs_for_predict_and_their_targets(client: TestClient, 
     missing = client.get("/api/v1/datasets/shades/preview?split=holdout")
     assert missing.status_code == 404
     assert "train" in missing.json()["detail"]
+
+
+def test_a_dataset_that_is_being_checked_has_the_rows_read_so_far(client: TestClient) -> None:
+    with transaction() as session:
+        dataset_id = datasets.create(session, name="photos", sources=[]).id
+    assert client.get("/api/v1/datasets/photos").json()["rows_read"] is None
+    with transaction() as session:
+        job_id = session.query(Job).filter_by(dataset_id=dataset_id).one().id
+    claim = claim_job(job_id)
+    with transaction() as session:
+        jobs.report(session, claim, progress={"phase": "reading", "rows": 120})
+    assert client.get("/api/v1/datasets/photos").json()["rows_read"] == 120

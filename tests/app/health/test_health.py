@@ -32,6 +32,23 @@ def test_the_api_is_ready_without_broker_and_workers_and_reports_them(client: Te
     assert parts["workers"]["fix"]
 
 
+def test_strangers_read_no_path_address_or_host(client: TestClient, home: Path) -> None:
+    with transaction() as session:
+        workers.heartbeat(session, "host-1", slots=2)
+    service.readiness.clear()
+    response = client.get("/readyz", headers={"Authorization": ""})
+    assert response.status_code == 200
+    assert str(home) in service.readiness().model_dump_json()
+    assert not [secret for secret in (str(home), "sqlite", "host-1", "GB free") if secret in response.text]
+    (home / "blobs").rename(home / "gone")
+    (home / "blobs").write_text("in the way")
+    service.readiness.clear()
+    broken = client.get("/readyz")
+    assert broken.status_code == 503
+    assert str(home) not in broken.text
+    assert broken.json()["blobs"]["detail"] == "not available"
+
+
 def test_the_api_is_not_ready_without_blobs(client: TestClient, home: Path) -> None:
     shutil.rmtree(home / "blobs", ignore_errors=True)
     (home / "blobs").write_text("in the way")
@@ -46,7 +63,7 @@ def test_running_workers_are_listed(client: TestClient) -> None:
     with transaction() as session:
         workers.heartbeat(session, "host-1", slots=2)
     service.readiness.clear()
-    assert client.get("/readyz").json()["workers"] == {"ok": True, "detail": "host-1", "fix": None}
+    assert client.get("/readyz").json()["workers"] == {"ok": True, "detail": "available", "fix": None}
     assert client.get("/api/v1/system").json()["workers"][0]["slots"] == 2
 
 

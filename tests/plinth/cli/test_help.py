@@ -51,3 +51,17 @@ def test_the_version_is_printed() -> None:
     from plinth import __version__
 
     assert run_command("--version").stdout == f"plinth {__version__}\n"
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("path", [(), ("upload",), ("train",), ("jobs", "cancel"), ("jobs",), ("gc",)])
+def test_types_are_plain_words(path: tuple[str, ...]) -> None:
+    shown = run_command(*path, "--help", columns=200).stdout
+    assert "Usage" in shown
+    assert not [line for line in shown.splitlines() if "<" in line or "list[" in line or "range" in line.split("  ")]
+
+
+@pytest.mark.parametrize("group", ["jobs", "datasets", "models", "keys"])
+def test_every_list_has_a_name(group: str) -> None:
+    options = {path: [parameter.name for parameter in COMMANDS[path].params] for path in ((group,), (group, "list"))}
+    assert options[(group,)] == options[(group, "list")]

@@ -18,12 +18,14 @@ import psutil
 import pytest
 from PIL import Image
 
+from store import jobs
 from store.database import transaction
 from store.tables import Job, JobKind
 from tests.support.worker.machine import Machine, write_digits
 from tests.support.worker.waiting import until
 from worker import sandbox
 from worker.job_kinds import PROGRAMS
+from worker.jobs.validate_dataset import report_rows
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 
@@ -41,6 +43,18 @@ def test_the_sandbox_writes_a_dataset_and_a_report(tmp_path):
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["state"], report["rows"]) == ("ready", 640)
     assert (tmp_path / "dataset" / "dataset.json").is_file()
+
+
+@pytest.mark.parametrize(("line", "stored"), [("4200", 4200), ("-1", None), ("rm -rf", None), ("9" * 40, None)])
+def test_only_a_number_of_rows_is_stored_from_the_sandbox(tmp_path, line, stored):
+    with Machine(tmp_path) as machine:
+        job_id = machine.submit({"kind": "finetune", "model": "digits"}, dataset_id=None)
+        with transaction() as session:
+            claim = jobs.claim(session, job_id, worker="w")
+        report_rows(claim, line)
+        with transaction() as session:
+            progress = jobs.get(session, job_id).progress
+        assert (progress or {}).get("rows") == stored
 
 
 def test_a_dataset_beyond_the_file_limit_is_rejected_with_the_reason(tmp_path):

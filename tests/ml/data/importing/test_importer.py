@@ -184,3 +184,18 @@ def test_a_dataset_is_written_with_the_same_bytes_again(tmp_path):
         upload(tmp_path / name, make_idx_pair(IMAGES, NAMES))
         stored.append({path.name: path.read_bytes() for path in (tmp_path / name / "dataset").iterdir()})
     assert stored[0] == stored[1]
+
+
+def test_the_rows_read_so_far_are_reported_batch_by_batch(tmp_path):
+    counts = []
+    lines = "".join(f"text {number},{'ab'[number % 2]}\n" for number in range(30_000))
+    upload(tmp_path, {"a.csv": ("text,label\n" + lines).encode()}, on_rows=counts.append)
+    assert len(counts) > 1
+    assert counts == sorted(counts)
+    assert counts[-1] == 30_000
+
+
+@pytest.mark.parametrize("content", [b"just a text, and another", bytes(range(256)) * 40])
+def test_a_file_named_zip_that_is_none_is_refused_without_reading_it(tmp_path, content):
+    report = upload(tmp_path, {"noise.zip": content})
+    assert (report.state, codes(report)) == ("rejected", {"not_a_zip"})
