@@ -11,6 +11,10 @@ from ml.data.dataset import DatasetSummary
 from ml.errors import Finding, SpecError
 from ml.spec.batch_prediction import BatchPredict, check_batch_prediction
 from ml.spec.evaluation import Evaluate, check_evaluation, choose_split
+from ml.spec.reproduction import Reproduce
+from store import jobs, models
+from store.errors import NotFound
+from store.tables import JobKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +44,35 @@ def resolve_batch_prediction(session: Session, spec: BatchPredict, *, blobs: Blo
         return check_batch_prediction(spec, manifest, summary)
 
     return _resolve(session, spec, check, blobs=blobs)[0]
+
+
+def resolve_reproduction(session: Session, spec: Reproduce) -> ResolvedSpec:
+    """Check that a job can be repeated; raises `SpecError` with the reason if not."""
+    try:
+        job = jobs.get(session, spec.job)
+    except NotFound:
+        raise SpecError.of([_refuse(spec, "does not exist", "List jobs with GET /api/v1/jobs.")]) from None
+    model = models.of_job(session, job.id)
+    dataset, _ = models.origin(session, model) if model else (None, None)
+    finding = None
+    if job.kind not in (JobKind.PRETRAIN, JobKind.FINETUNE):
+        finding = _refuse(spec, f"is of the kind {job.kind}, which trains nothing", "Name a training job.")
+    elif job.state != "succeeded":
+        finding = _refuse(spec, f"is {job.state}", "Only a training that succeeded can be reproduced.")
+    elif model is None or model.deleted_at is not None:
+        finding = _refuse(spec, "has no model any more to compare with", "Name a job whose model exists.")
+    elif dataset is None or dataset.deleted_at is not None:
+        finding = _refuse(spec, "was trained on a dataset that was deleted", "Name a job whose dataset exists.")
+    elif job.reason == "stopped":
+        finding = _refuse(spec, "was stopped by a request", "Name a job that ended by itself.")
+    if finding is not None:
+        raise SpecError.of([finding])
+    pinned = spec.model_dump(mode="json")
+    return ResolvedSpec(kind=spec.kind, spec=pinned, request=pinned, dataset_id=job.dataset_id, model_name=None)
+
+
+def _refuse(spec: Reproduce, reason: str, hint: str) -> Finding:
+    return Finding(code="not_reproducible", path="job", message=f"{spec.job} {reason}", found=spec.job, hint=hint)
 
 
 def _resolve(

@@ -83,6 +83,7 @@ _EXPORT = {"kind": "export", "model": "reviews@1", "format": "huggingface"}
 _EXPORT_ONNX = {"kind": "export", "model": "digits@1", "format": "onnx"}
 _EVALUATE = {"kind": "evaluate", "model": "digits@1", "dataset": "mnist", "split": "test"}
 _BATCH_PREDICT = {"kind": "batch_predict", "model": "digits@1", "dataset": "more-digits"}
+_REPRODUCE = {"kind": "reproduce", "job": "job_0199f2a07c3b7e1a9d5c4b3a2f1e0d9c"}
 _EXAMPLES: Any = {
     "finetune": {"summary": "Fine-tune a base model", "value": _FINETUNE},
     "pretrain": {"summary": "Pretrain a base model without labels", "value": _PRETRAIN},
@@ -90,6 +91,7 @@ _EXAMPLES: Any = {
     "export": {"summary": "Export a BERT, GPT or ResNet model to a Hugging Face folder", "value": _EXPORT},
     "evaluate": {"summary": "Evaluate a model on any dataset that fits", "value": _EVALUATE},
     "batch_predict": {"summary": "Predict every row of a dataset", "value": _BATCH_PREDICT},
+    "reproduce": {"summary": "Repeat a training, and compare its weights bit for bit", "value": _REPRODUCE},
     "export_onnx": {"summary": "Export to ONNX graphs that run with ONNX Runtime alone", "value": _EXPORT_ONNX},
 }
 

@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from store.tables import Job as JobRow
 
 JobKind = TypeAliasType(
-    "JobKind", Literal["validate", "derive", "pretrain", "finetune", "import", "export", "evaluate", "batch_predict"]
+    "JobKind",
+    Literal[
+        "validate",
+        "derive",
+        "pretrain",
+        "finetune",
+        "import",
+        "export",
+        "evaluate",
+        "batch_predict",
+        "reproduce",
+    ],
 )
 JobState = TypeAliasType("JobState", Literal["queued", "running", "succeeded", "failed", "cancelled"])
 JobStateFilter = TypeAliasType(

@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter
 from app.http.pagination import ListOf
 from app.http.validation import parse
 from app.jobs.licenses import check_license
-from app.jobs.model_jobs import resolve_batch_prediction, resolve_evaluation
+from app.jobs.model_jobs import resolve_batch_prediction, resolve_evaluation, resolve_reproduction
 from app.jobs.references import find_dataset, find_model, pin, read_manifest
 from app.jobs.resolved_spec import ResolvedSpec
 from app.jobs.schemas import Event, Job, License, LogLine
@@ -21,6 +21,7 @@ from ml.spec.batch_prediction import BatchPredict
 from ml.spec.check import check
 from ml.spec.evaluation import Evaluate
 from ml.spec.interchange import Export, check_export
+from ml.spec.reproduction import Reproduce
 from ml.spec.resolve import resolve
 from ml.spec.schema import Finetune, Pretrain, references, split_references
 from store import job_events, jobs, models
@@ -44,7 +45,9 @@ if TYPE_CHECKING:
 #: Events read at a time in search of log lines.
 LOG_BATCH = 500
 
-AnySpec: TypeAlias = Annotated[Pretrain | Finetune | Export | Evaluate | BatchPredict, Field(discriminator="kind")]
+AnySpec: TypeAlias = Annotated[
+    Pretrain | Finetune | Export | Evaluate | BatchPredict | Reproduce, Field(discriminator="kind")
+]
 _SPECS: TypeAdapter[AnySpec] = TypeAdapter(AnySpec)
 
 
@@ -71,6 +74,8 @@ def resolve_spec(
         return resolve_evaluation(session, spec, blobs=blobs)
     if isinstance(spec, BatchPredict):
         return resolve_batch_prediction(session, spec, blobs=blobs)
+    if isinstance(spec, Reproduce):
+        return resolve_reproduction(session, spec)
     return _resolve_training(session, spec, catalog=catalog, blobs=blobs, allow_noncommercial=allow_noncommercial)
 
 

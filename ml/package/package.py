@@ -8,6 +8,7 @@ encoders/{slot}/       conversion of raw values to arrays
 task/state.json        what the task learned from its data: the labels
 {graph}.onnx           the network as an ONNX graph (`model`) if it could be exported with equal outputs;
                        several for a task that predicts in steps
+training.json          digests of the weights during training, to prove that a repeated training is the same
 trunk.onnx             the backbone of a network that shares it with its base; `model.onnx` reads its output
 ```
 
@@ -27,6 +28,7 @@ from ml.encoders import ENCODERS
 from ml.errors import DamagedPackage, PackageError, UnknownName
 from ml.package.checksums import cached_digest, digest
 from ml.package.manifest import HINT, MANIFEST, FileEntry, LicensedPart, Manifest, read_manifest
+from ml.package.training_trace import TRACE
 from ml.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -130,7 +132,7 @@ class ModelPackage:
     def served_paths(self) -> list[str]:
         """Files that predictions need: served graphs or else weights, encoders, task state."""
         graphs = {name for graph in self.manifest.graphs.values() for name in graph.served_files}
-        others = [path for path in self._entries if not path.endswith((".onnx", ".safetensors"))]
+        others = [path for path in self._entries if not path.endswith((".onnx", ".safetensors")) and path != TRACE]
         return [*others, *(self.entry(name).path for name in sorted(graphs or {WEIGHTS}))]
 
     @property

@@ -19,6 +19,7 @@ from plinth.cli.commands.context import AsJson, connect, print_json
 from plinth.cli.commands.evaluate import evaluate
 from plinth.cli.commands.gc import gc
 from plinth.cli.commands.predict import predict
+from plinth.cli.commands.reproduce import reproduce
 from plinth.cli.commands.train import train, watch
 from plinth.cli.commands.upload import upload
 from plinth.cli.plain_help import PlainTyper
@@ -161,6 +162,7 @@ app.command()(train)
 app.command()(watch)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(reproduce)
 app.command("batch-predict")(batch_predict)
 app.command()(catalog)
 app.command()(gc)

@@ -95,6 +95,14 @@ class Jobs:
         options = drop_none({"split": split, "robustness": robustness or None})
         return self.submit({"kind": "evaluate", "model": model, "dataset": dataset, **options})
 
+    def reproduce(self, job_id: str) -> Job:
+        """Start the repetition of a training job, and compare the weights.
+
+        `report` says whether they are equal, bit for bit. If they are not, it names the first checkpoint and tensor
+        that differ, and the likely reason.
+        """
+        return self.submit({"kind": "reproduce", "job": job_id})
+
     def batch_predict(
         self,
         model: str,

@@ -36,6 +36,8 @@ class JobKind(StrEnum):
     EVALUATE = "evaluate"
     #: Predict every row of a dataset.
     BATCH_PREDICT = "batch_predict"
+    #: Repeat a training, to prove that it gives the same weights.
+    REPRODUCE = "reproduce"
 
 
 #: Kinds of jobs that make a dataset.

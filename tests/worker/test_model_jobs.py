@@ -220,3 +220,22 @@ def test_the_command_downloads_the_predictions(stack: RunningStack, trained: Job
 
     assert process.returncode == 0, process.stderr
     assert len(read_lines(file)) == 60
+
+
+def test_a_training_is_reproduced_bit_for_bit(client: Plinth, stack: RunningStack, trained: Job) -> None:
+    job = client.jobs.wait(client.jobs.reproduce(trained.id).id, timeout_seconds=200)
+    report = client.jobs.report(job.id)
+
+    assert (report["equal"], report["answer"], report["model"]) == (True, "equal, bit for bit", f"{DATA}@1")
+    assert report["checkpoints"] >= 3
+    assert report["environment"]["original"] == report["environment"]["now"]
+    assert len(client.models.versions(DATA)) == 1, "a repetition registers no model"
+    page = httpx2.get(f"{stack.url}/jobs/{job.id}/report", headers={"Authorization": f"Bearer {stack.api_key}"})
+    assert page.status_code == 200
+
+
+def test_only_trainings_that_succeeded_are_reproduced(client: Plinth, evaluation: Job) -> None:
+    with pytest.raises(APIError, match="is of the kind evaluate, which trains nothing"):
+        client.jobs.reproduce(evaluation.id)
+    with pytest.raises(APIError, match="does not exist"):
+        client.jobs.reproduce(f"job_{'0' * 32}")

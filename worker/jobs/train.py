@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ml.data.dataset import Dataset
 from ml.errors import SpecError
@@ -30,6 +31,7 @@ from worker.settings import worker_settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ml.learning.pipeline.train import TrainingResult
     from ml.package.manifest import Manifest
     from ml.spec.schema import Spec
     from store.jobs import Claim
@@ -41,11 +43,17 @@ def run_training(claim: Claim, folder: Path, channel: ChildEnd) -> None:
     """Fetch dataset, models and checkpoints, train from the last checkpoint, and register the model."""
     reporter = ProgressReporter(claim, blobs())
     reporter.log("starting")
-    spec = parse_stored_spec(claim.spec)
-    dataset = blobs().fetch_tree(f"datasets/{claim.dataset_id}", folder / "dataset")
-    parent_id, bases, named = _fetch_models(spec, folder)
-    spec = _complete_spec(spec, claim, dataset, bases, named)
+    inputs = fetch_inputs(claim.spec, str(claim.dataset_id), folder)
+    spec = _complete_spec(inputs, claim)
     fetch_checkpoints(claim, folder)
+    result = run_trainer(spec, inputs, folder, channel, reporter)
+    register(result.package, claim, parent_id=inputs.parent_id, report=result.report, reason=result.reason)
+
+
+def run_trainer(
+    spec: Spec, inputs: TrainingInputs, folder: Path, channel: ChildEnd, reporter: ProgressReporter
+) -> TrainingResult:
+    """Train on the device of this worker, from the last checkpoint if there is one."""
     try:
         # Importing torch takes seconds: only now, as the control channel works and all files are there.
         from ml.learning.pipeline.train import train
@@ -59,12 +67,12 @@ def run_training(claim: Claim, folder: Path, channel: ChildEnd) -> None:
             on_wait=reporter.log,
             should_leave=lambda: channel.request == LEAVE,
         ) as device:
-            result = train(
+            return train(
                 spec,
-                dataset,
+                inputs.dataset,
                 folder,
-                start_from=bases,
-                models=named,
+                start_from=inputs.bases,
+                models=inputs.named,
                 device=device,
                 threads=worker_settings().torch_threads,
                 on_progress=reporter,
@@ -74,26 +82,44 @@ def run_training(claim: Claim, folder: Path, channel: ChildEnd) -> None:
         # The events that led to a failure are worth reading, too.
         with suppress(StaleClaim):
             reporter.write()
-    register(result.package, claim, parent_id=parent_id, report=result.report, reason=result.reason)
 
 
-def _complete_spec(
-    spec: Spec, claim: Claim, dataset: Path, bases: Path | dict[str, Path] | None, named: Mapping[str, Path]
-) -> Spec:
+@dataclass(frozen=True, slots=True)
+class TrainingInputs:
+    """Everything that a training reads, fetched to local folders."""
+
+    spec: Spec
+    dataset: Path
+    #: Id of the base model for the lineage: the first, if training starts from several.
+    parent_id: str | None
+    #: Package or packages to start from.
+    bases: Path | dict[str, Path] | None
+    #: Packages that options name, by the path of the option.
+    named: Mapping[str, Path]
+
+
+def fetch_inputs(content: Mapping[str, Any], dataset_id: str, folder: Path) -> TrainingInputs:
+    """Fetch the dataset and the models of a stored spec."""
+    spec = parse_stored_spec(content)
+    dataset = blobs().fetch_tree(f"datasets/{dataset_id}", folder / "dataset")
+    return TrainingInputs(spec, dataset, *_fetch_models(spec, folder))
+
+
+def _complete_spec(inputs: TrainingInputs, claim: Claim) -> Spec:
     """Check and complete a spec that was submitted before its dataset was ready.
 
     Raises `SpecError` with every fault.
     """
     with reading() as session:
         if not jobs.waited_for_dataset(session, claim):
-            return spec
+            return inputs.spec
     catalog = Catalog.load()
-    summary = Dataset.open(dataset).summary
-    base = _read_manifests(bases)
-    models_by_path = {path: _read_manifest(package) for path, package in named.items()}
-    if findings := check(spec, catalog, summary, base, models_by_path):
+    summary = Dataset.open(inputs.dataset).summary
+    base = _read_manifests(inputs.bases)
+    models_by_path = {path: _read_manifest(package) for path, package in inputs.named.items()}
+    if findings := check(inputs.spec, catalog, summary, base, models_by_path):
         raise SpecError.of(findings)
-    completed = resolve(spec, catalog, dataset=summary, base=base)
+    completed = resolve(inputs.spec, catalog, dataset=summary, base=base)
     content = completed.model_dump(mode="json", exclude_none=True)
     retrying_transaction(lambda session: jobs.save_spec(session, claim, content))
     return completed
@@ -128,11 +154,7 @@ def fetch_checkpoints(claim: Claim, folder: Path) -> None:
 
 
 def _fetch_models(spec: Spec, folder: Path) -> tuple[str | None, Path | dict[str, Path] | None, dict[str, Path]]:
-    """Fetch the packages of the models that a spec names.
-
-    Returns the id of the parent for the lineage (the first, if training starts from several), the package or packages
-    to start from, and the packages that options name, by the path of the option.
-    """
+    """Fetch the models of a spec, as the last fields of `TrainingInputs`."""
     ids: dict[str, str] = {}
     packages: dict[str, Path] = {}
     for number, (path, reference) in enumerate(references(spec, Catalog.load()).items()):

@@ -17,6 +17,7 @@ from ml.learning.export.graph_selection import add_variants
 from ml.learning.export.onnx import batch_bounds, can_have_trunk, export, record_calls
 from ml.package.manifest import Manifest, Provenance
 from ml.package.package import ADAPTER, WEIGHTS, ModelPackage
+from ml.package.training_trace import TRACE
 from ml.tasks.base import MODEL, embedding_graphs
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ml.encoders.base import Encoder
     from ml.learning.export.onnx import RecordedCalls
     from ml.learning.nn.network import Network
+    from ml.package.training_trace import TrainingTrace
     from ml.signals import Run
     from ml.tasks.base import BatchAdapter, Task
 
@@ -51,6 +53,7 @@ def pack(
     source: Provenance | None = None,
     adapter: Mapping[str, Tensor] | None = None,
     has_frozen_backbone: bool = False,
+    trace: TrainingTrace | None = None,
 ) -> ModelPackage:
     """Write a package, replacing an existing one; without a task it is a base model.
 
@@ -69,12 +72,15 @@ def pack(
         adapter: Weights that were trained if the others were frozen; they also get a file of their own.
         has_frozen_backbone: Whether the backbone is that of the base. If possible it gets a graph of its own, which
             fine-tuned models of the base share.
+        trace: Digests of the weights during training.
     """
     with tempfile.TemporaryDirectory(prefix=".packaging-", dir=into.parent) as scratch:
         folder = Path(scratch)
         save_file({name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS)
         if adapter:
             save_file({name: tensor.cpu().contiguous() for name, tensor in adapter.items()}, folder / ADAPTER)
+        if trace:
+            (folder / TRACE).write_text(trace.model_dump_json() + "\n", encoding="utf-8")
         served = network if task else network.without_head()
         calls = record_predictions(served, task, reader, rows[:PARITY_ROWS])
         axes = variable_axes(architectures, encoders, task)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from ml.learning.nn import device as devices
 from ml.learning.nn.objectives import OBJECTIVES
 from ml.learning.pipeline.base_models import BaseModels
 from ml.learning.pipeline.plan import TrainingPlan, make_plan
+from ml.learning.pipeline.reproduction import current_environment
 from ml.learning.pipeline.robustness import measure_robustness
 from ml.learning.pipeline.transfer import transfer_weights
 from ml.learning.training.adversarial import adversarial_objective
@@ -34,13 +35,14 @@ from ml.package import version_1
 from ml.package.checksums import digest
 from ml.package.manifest import MANIFEST, Provenance
 from ml.package.package import ModelPackage
+from ml.package.training_trace import TracedStep, TrainingTrace
 from ml.spec.catalog import Catalog
 from ml.spec.check import check
 from ml.spec.resolve import resolve
 from ml.spec.schema import Spec, references, split_references
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -181,7 +183,7 @@ class _Run:
         split = report["split"]
         metrics = {**outcome.metrics, **{f"{split}/{name}": value for name, value in report["metrics"].items()}}
         architectures = {slot: tuning.merge_choice(choice) for slot, choice in self.plan.architectures.items()}
-        package = self._package(network, task, metrics, architectures, adapter)
+        package = self._package(network, task, metrics, architectures, adapter, outcome.trace)
         return TrainingResult(package, report, metrics, outcome.reason)
 
     def _split(self) -> tuple[Rows, Rows]:
@@ -324,6 +326,7 @@ class _Run:
         metrics: dict[str, float],
         architectures: Mapping[str, Choice],
         adapter: Mapping[str, Tensor],
+        trace: Sequence[Mapping[str, Any]],
     ) -> ModelPackage:
         self._report_phase("exporting")
         plan = self.plan
@@ -340,6 +343,10 @@ class _Run:
             metrics=metrics,
             adapter=adapter,
             has_frozen_backbone=self.bases.has_backbones_of(network),
+            trace=TrainingTrace(
+                environment=current_environment(self.device, dataset_digest=self.data.summary.digest),
+                checkpoints=[TracedStep.model_validate(step) for step in trace],
+            ),
             source=Provenance(
                 spec=self.spec.model_dump(mode="json"),
                 dataset_digest=self.data.summary.digest,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -25,6 +25,7 @@ from ml.learning.training.optimizers import (
     require_resolved,
 )
 from ml.learning.training.progress import Progress, Stop
+from ml.learning.training.weight_trace import WeightTrace
 from ml.schedule import EarlyStopping
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class TrainerResult:
     best_epoch: int | None
     #: Whether a budget (`max_steps`) ended the training while validation still improved.
     is_cut_by_budget: bool = False
+    #: Digests of weights (see `WeightTrace`).
+    trace: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -85,6 +88,8 @@ class TrainerState:
     rounds: int = 0
     #: Why training has ended; None while it has not.
     reason: str | None = None
+    #: Digests of weights (see `WeightTrace`).
+    trace: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Trainer:
@@ -153,6 +158,8 @@ class Trainer:
             TrainingInterrupted: `should_stop` returned `Stop.LEAVE`; a checkpoint has been saved.
         """
         self._resume()
+        if self.state.step == 0:
+            self._trace.add_step(0, self._traced_tensors())
         while self.state.reason is None:
             request = self._train_epoch() if self.state.steps_in_epoch < len(self.train) else None
             if request is Stop.FINISH:
@@ -172,7 +179,17 @@ class Trainer:
         if is_cut:
             budget = f"the budget of {self.schedule.max_steps:,} steps ended while validation still improved"
             self._report(message=f"{budget}: a larger schedule.max_steps may give a better model")
-        return TrainerResult(self.state.reason, self.metrics, state.step, state.epoch, best_epoch, is_cut)
+        return TrainerResult(self.state.reason, self.metrics, state.step, state.epoch, best_epoch, is_cut, state.trace)
+
+    @property
+    def _trace(self) -> WeightTrace:
+        return WeightTrace(self.state.trace)
+
+    def _traced_tensors(self) -> dict[str, Tensor]:
+        """Return the tensors that training changes: weights with a gradient, and buffers."""
+        trained = {id(parameter) for parameter in self.trainable}
+        weights = ((name, weight) for name, weight in self.objective.named_parameters() if id(weight) in trained)
+        return {**dict(weights), **dict(self.objective.named_buffers())}
 
     def _is_last_as_good(self) -> bool:
         """Tell whether the last weights of several rounds are as good as the best."""
@@ -248,6 +265,8 @@ class Trainer:
             self._losses.append(loss.detach())
             state.step += 1
             state.steps_in_epoch += 1
+            if state.step == 1:
+                self._trace.add_step(1, self._traced_tensors())
             now = time.monotonic()
             if now - self._reported_at >= REPORT_EVERY_SECONDS or state.step == self._began_step + 1:
                 self._report_step(now)
@@ -293,6 +312,7 @@ class Trainer:
             metrics |= self._validate(self.validation)
         self.metrics |= metrics
         state.epoch += 1
+        self._trace.add_epoch(state.epoch, state.step, self._traced_tensors())
         state.steps_in_epoch = state.loss_count = 0
         state.loss_total = 0.0
         if is_evaluated:

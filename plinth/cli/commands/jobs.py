@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from plinth.client.types import Job
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "paused"]
-Kind = Literal["pretrain", "finetune", "import", "export", "evaluate", "batch_predict", "validate"]
+Kind = Literal["pretrain", "finetune", "import", "export", "evaluate", "batch_predict", "reproduce", "validate"]
 #: Reason of a job that has nothing to say.
 COMPLETED = "completed"
 #: Bars of a curve, from its minimum to its maximum.

@@ -18,10 +18,11 @@ from ml.tasks import TASKS
 SHORT = {"epochs": 1, "batch_size": 512, "precision": "float32"}
 
 
-def import_digits(folder: Path) -> Path:
+def import_digits(folder: Path, *, flipped_labels: int = 0) -> Path:
     """Import 1,797 images of 8 x 8 pixels from IDX files.
 
-    A fifth of them is the test split, a tenth of the others the validation split.
+    A fifth of them is the test split, a tenth of the others the validation split. The first `flipped_labels` of the
+    other rows have the label of the next digit.
     """
     # The import takes 1.5 s, which processes that only train need not spend.
     from sklearn.datasets import load_digits
@@ -29,12 +30,15 @@ def import_digits(folder: Path) -> Path:
     digits = load_digits()
     pixels = np.rint(digits.images * 255 / 16).astype(np.uint8)
     order = np.random.default_rng(0).permutation(len(pixels))
+    labels = digits.target.astype(np.uint8)
+    flipped = order[360 : 360 + flipped_labels]
+    labels[flipped] = (labels[flipped] + 1) % 10
     folder.mkdir(parents=True, exist_ok=True)
     sources = []
     for name, rows in (("t10k", order[:360]), ("train", order[360:])):
         sources += [
             _idx(folder / f"{name}-images-idx3-ubyte.gz", pixels[rows]),
-            _idx(folder / f"{name}-labels-idx1-ubyte.gz", digits.target[rows].astype(np.uint8)),
+            _idx(folder / f"{name}-labels-idx1-ubyte.gz", labels[rows]),
         ]
     report = import_dataset(sources, folder / "dataset", task="image_classification", tasks=TASKS)
     assert report.state == "ready", report.errors
