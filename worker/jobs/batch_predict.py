@@ -171,6 +171,8 @@ def _summarize(claim: Claim) -> dict[str, Any]:
         "rows": rows,
         "bad_rows": bad_rows,
         "row_errors": errors[:MAX_LISTED_ERRORS],
+        # Since the start of this process, which a run that was interrupted does not count.
+        "cpu_seconds": round(time.process_time(), 2),
         "notes": [note] if bad_rows else [],
     }
 
