@@ -341,9 +341,13 @@ ISSUE_TYPES: Final[dict[str, IssueType]] = {
         '{"label": "name"}, or --columns label=name. To read the text alone, name the task text_generation.'
     ),
     "json_not_an_object": _error('Write one JSON object per line: {"text": "...", "label": "..."}.'),
-    "json_in_a_list": _error(
-        "The file is one JSON list. Write one JSON object per line, without the outer brackets and the commas between "
-        "the objects: jq -c '.[]' list.json"
+    "json_is_one_document": _error(
+        "The file is one JSON object with its rows in an inner list. Write one JSON object per line: "
+        "jq -c '.data[]' file.json, with the name of the list."
+    ),
+    "token_labels": _error(
+        "The file has a label for each word (as CoNLL), which no task learns. For classes of whole texts, send a table "
+        "with a text and its label in each row."
     ),
     "json_invalid": _error(
         "The line is not valid JSON from this position on. Write every line as a complete JSON value."

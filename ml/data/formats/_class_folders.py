@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ml.data.files.archives import list_members, read_members
 from ml.data.files.upload import parse_split
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
     from ml.data.files.archives import Member
     from ml.data.files.upload import UploadedFile
+
+
+#: What precedes the last separator of a name.
+_NAME_PARTS: Final = re.compile(r".*[-_. ]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +58,12 @@ class FolderFormat(Format):
         folders = [member.parts[:-1] for member in files]
         depth = shared_depth(folders)
         inner_folders = [folder[depth:] for folder in folders]
-        has_split_folders = _has_split_folders(inner_folders)
+        prefix = _shared_prefix(inner_folders)
+        has_split_folders = bool(prefix) or _has_split_folders(inner_folders)
         has_splits_below = not has_split_folders and _has_splits_below(inner_folders)
         roles = {}
         for member, inner in zip(files, inner_folders, strict=True):
-            split = parse_split(inner[0]) if has_split_folders and inner else None
+            split = parse_split(inner[0].removeprefix(prefix)) if has_split_folders and inner else None
             if has_split_folders and split is None:
                 self.issues.add("folder_outside_splits", at=Location(file=member.file), rows=1)
                 continue
@@ -126,6 +132,17 @@ class FolderFormat(Format):
     def _batch(self, names: list[str], values: list[Any], roles: Mapping[str, FolderRole], split: str | None) -> Batch:
         labels = [roles[name].label or "" for name in names]
         return Batch({self.column: values, "label": labels}, Locations(names), split)
+
+
+def _shared_prefix(folders: Sequence[tuple[str, ...]]) -> str:
+    """Return what the names of top folders share before a split: `20news-bydate-`.
+
+    It is empty unless all of them are splits behind it.
+    """
+    names = {folder[0] if folder else "" for folder in folders}
+    prefixes = {match[0] if (match := _NAME_PARTS.match(name)) else "" for name in names}
+    prefix = next(iter(prefixes)) if len(prefixes) == 1 < len(names) else ""
+    return prefix if all(parse_split(name.removeprefix(prefix)) for name in names) else ""
 
 
 def _has_split_folders(folders: Sequence[tuple[str, ...]]) -> bool:

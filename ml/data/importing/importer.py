@@ -17,7 +17,9 @@ from ml.atomic_directory import atomic_directory
 from ml.data.dataset import SPLITS, TRAIN, DatasetSummary
 from ml.data.files.arrow import convert_to_parquet
 from ml.data.files.ignored import is_ignored, is_not_learned, is_tool_file
+from ml.data.files.json_list import convert_to_lines
 from ml.data.files.natural_sort import natural_sort_key
+from ml.data.files.token_labels import has_token_labels
 from ml.data.files.upload import UploadedFile
 from ml.data.flagged_rows import write_flagged_rows
 from ml.data.formats import FORMATS
@@ -191,11 +193,13 @@ class Importer:
         sources = self._flatten_archives(sources, extraction_folder)
         if not sources:
             return
-        sources = self._drop_lists(sources, format, required_columns)
+        sources = self._convert_lists(sources, extraction_folder, "list", format, required_columns)
         if not sources:
             return
         sources = self._select_files(self._unpack_archives(sources, extraction_folder, format, required_columns))
         sources = self._convert_arrow(sources, extraction_folder)
+        sources = self._refuse_token_labels(sources)
+        sources = self._convert_lists(sources, extraction_folder, "member", format, required_columns) if sources else []
         if not sources:
             return
         format_class = _select_format(format, sources, required_columns)
@@ -246,20 +250,38 @@ class Importer:
                 sources.append(source)
         return sources
 
-    def _drop_lists(
-        self, sources: list[UploadedFile], format: str | None, required_columns: Mapping[str, str] | None
+    def _convert_lists(
+        self,
+        sources: list[UploadedFile],
+        folder: Path,
+        prefix: str,
+        format: str | None,
+        required_columns: Mapping[str, str] | None,
     ) -> list[UploadedFile]:
-        """Report and leave out files of one JSON list, unless a format reads them."""
+        """Replace files of one JSON list by JSON lines, unless a format reads them."""
         candidates = [FORMATS[format]] if format in list(FORMATS) and format else list(FORMATS.values())
         if any(
             "json list" in candidate.accepted_content and candidate.detect(sources, required_columns)
             for candidate in candidates
         ):
             return sources
-        for source in sources:
-            if source.content == "json list":
-                self.issues.add("json_in_a_list", at=Location(file=source.name))
-        return [source for source in sources if source.content != "json list"]
+        converted: list[UploadedFile] = []
+        for number, source in enumerate(sources):
+            if source.content != "json list":
+                converted.append(source)
+                continue
+            try:
+                converted.append(convert_to_lines(source, folder / f"{prefix}{number}.jsonl", self.limits))
+            except DataRejected as rejection:
+                self.issues.record(rejection, at=Location(file=source.name))
+        return converted
+
+    def _refuse_token_labels(self, sources: list[UploadedFile]) -> list[UploadedFile]:
+        """Report and leave out files with a label for each word, which no task learns."""
+        refused = [source for source in sources if source.content == "text" and has_token_labels(source)]
+        for source in refused:
+            self.issues.add("token_labels", at=Location(file=source.name))
+        return [source for source in sources if source not in refused]
 
     def _unpack_archives(
         self,

@@ -478,9 +478,9 @@ TABLES = [
         "JSON cut off", "json_invalid", {"a.jsonl": b'{"text": "fine", "label": 1}\n{"text": '}, {"line": 2, "row": 2}
     ),
     Case(
-        "one JSON list instead of lines",
-        "json_in_a_list",
-        {"a.json": b'[\n  {"text": "fine", "label": 1},\n  {"text": "bad", "label": 0}\n]'},
+        "a JSON list that is cut off",
+        "json_invalid",
+        {"a.json": b'[\n  {"text": "fine", "label": 1},\n  {"text": "bad", "lab'},
         {"file": "a.json"},
     ),
     Case(

@@ -13,7 +13,7 @@ from ml.data.files.text import open_text, read_lines
 from ml.data.formats.base import BYTES_PER_BATCH, ROWS_PER_BATCH, Batch
 from ml.data.formats.tables._memberships import Memberships
 from ml.data.formats.tables._table_format import TableFormat
-from ml.data.issues import Location
+from ml.data.issues import DataRejected, Location
 from ml.data.locations import Locations
 from ml.data.tables.cells import (
     INSPECTED_ROWS,
@@ -79,6 +79,7 @@ class Jsonl(TableFormat):
         names: list[str] = []
         for objects in self._batches(source):
             if layout is None:
+                _refuse_document(objects)
                 columns = _describe_columns([cells for _, _, cells in objects[:INSPECTED_ROWS]])
                 names = [column.name for column in columns]
                 samples = [[cells.get(name) for _, _, cells in objects[:INSPECTED_ROWS]] for name in names]
@@ -169,6 +170,15 @@ class Jsonl(TableFormat):
             self.issues.add("json_not_an_object", at=at, actual=line.strip(), expected="an object", rows=1)
             return None
         return _flatten_translation(cells)
+
+
+def _refuse_document(objects: Sequence[NumberedObject]) -> None:
+    """Raise `DataRejected` for one object that holds the rows in an inner list."""
+    if len(objects) == 1:
+        for name, cell in objects[0].cells.items():
+            if isinstance(cell, list) and len(cell) > 1 and all(isinstance(item, dict) for item in cell):
+                actual = f"{len(cell):,} objects in {name}"
+                raise DataRejected("json_is_one_document", actual=actual, expected="one object per line")
 
 
 def _flatten_translation(cells: dict[str, Any]) -> dict[str, Any]:

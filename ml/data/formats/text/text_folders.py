@@ -44,7 +44,9 @@ class TextFolders(FolderFormat):
             return 0
         archives = [source for source in sources if source.content in cls.accepted_content]
         paths = [PurePosixPath(name) for source in archives for name in source.member_names]
-        texts = [path for path in paths if path.suffix.lower() in SUFFIXES]
+        names = [name for source in archives for name in source.member_names if not name.endswith("/")]
+        bare = [PurePosixPath(name) for name in names if not PurePosixPath(name).suffix and not is_ignored(name)]
+        texts = [path for path in paths if path.suffix.lower() in SUFFIXES] or bare
         classes = {path.parent.name for path in texts} - {""}
         classes = {name for name in classes if parse_split(name) is None}
         if any(path.suffix.lower() in audio.SUFFIXES for path in paths):

@@ -180,6 +180,12 @@ WALKS: dict[str, list[Walk]] = {
             task="text_generation",
         )
     ],
+    "fasttext": [
+        Walk(
+            lambda: {"a.txt": lines_of("", lambda row: f"__label__c{row % 2} words {row}")},
+            {"label": ("__label__c1", "__label__c2"), "text": ("words 3", "phrase 3")},
+        )
+    ],
     "text_folders": [
         Walk(
             lambda: {**class_members(".txt", [f"text {row}".encode() for row in range(COUNT)]), "c0/a.pdf": b"pdf"},

@@ -1,0 +1,63 @@
+"""Texts with their labels on one line, as fastText reads them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import numpy as np
+
+from ml.data.files.text import open_text, read_lines
+from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format
+from ml.data.issues import Location
+from ml.data.locations import Locations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ml.data.files.upload import FileContent, UploadedFile
+
+PREFIX: Final = "__label__"
+SURE: Final = 3.0
+
+
+class FastText(Format):
+    """`__label__positive the text` on each line."""
+
+    name = "fasttext"
+    summary = "Text lines that begin with their class, as fastText reads them: __label__positive it was good"
+    columns: ClassVar[Mapping[str, str]] = {"text": "text", "label": "label"}
+    accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text"})
+
+    @classmethod
+    def detect(cls, sources: Sequence[UploadedFile], required: Mapping[str, str] | None) -> float:
+        """Return a sure sign if all files begin with a label."""
+        starts = [start for source in sources for start in source.text_starts.values() if source.content == "text"]
+        is_sure = len(starts) == len(sources) and all(start.lstrip().startswith(PREFIX.encode()) for start in starts)
+        return SURE * super().detect(sources, required) if is_sure else 0
+
+    def read(self) -> Iterator[Batch]:
+        """Yield the rows of one file after another."""
+        yield from self.read_files(self._read_file)
+
+    def _read_file(self, source: UploadedFile) -> Iterator[Batch]:
+        with open_text(source, self.issues, self.limits) as text:
+            lines = enumerate(read_lines(text), start=1)
+            rows = ((number, line.strip()) for number, line in lines if line.strip())
+            while batch := list(itertools.islice(rows, ROWS_PER_BATCH)):
+                yield self._to_batch(batch, source)
+
+    def _to_batch(self, rows: Sequence[tuple[int, str]], source: UploadedFile) -> Batch:
+        numbers, texts, labels = [], [], []
+        for number, line in rows:
+            words = line.split()
+            names = list(itertools.takewhile(lambda word: word.startswith(PREFIX), words))
+            if len(names) > 1:
+                at = Location(file=source.name, line=number)
+                self.issues.add("label_not_plain", at=at, actual=" ".join(names), rows=1)
+                continue
+            numbers.append(number)
+            texts.append(line.removeprefix(names[0]).strip() if names else line)
+            labels.append(names[0].removeprefix(PREFIX) if names else "")
+        lines = np.array(numbers, dtype=np.int64)
+        return Batch({"text": texts, "label": labels}, Locations(source.name, rows=lines, lines=lines), source.split)
