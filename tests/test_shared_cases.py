@@ -18,26 +18,33 @@ pytestmark = pytest.mark.process
 #: Modules that the scripts import.
 MODULES: Final = ("driving", "models_made")
 SCRIPTS: Final = sorted(path.stem for path in SHARED_CASES.glob("*.py") if path.stem not in MODULES)
+#: Started before the others, as each runs a chain of up to eighteen jobs.
+FIRST: Final = ("rope_theta", "pooling_mode")
 #: The scripts are older than version 0.2.0, which renamed these public words.
 RENAMED_WORDS: Final = {"least_batches": "min_batches_per_epoch"}
 #: The slowest imports eighteen models, each in a process of its own, for a minute and a half on a free machine.
 CASE_SECONDS: Final = 900.0
-#: Scripts beside each other; most of their time they wait for a job.
-CONCURRENT_CASES: Final = 3
+#: Jobs beside each other.
+JOB_SLOTS: Final = 2
+#: Scripts beside each other: while some wait for their jobs, another one starts or reads a result.
+CONCURRENT_CASES: Final = 4
 
 
 @pytest.fixture(scope="module")
 def cases(
-    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
-    """All scripts, run beside each other on a service of their own.
+    """The selected scripts, run beside each other on a service of their own.
 
     They leave many data sets.
     """
+    tests = [item for item in request.session.items if item.path == request.path]
+    names = [test.callspec.params["name"] for test in tests if isinstance(test, pytest.Function)]
     home = tmp_path_factory.mktemp("home")
-    with plinth_up(home) as stack, ThreadPoolExecutor(CONCURRENT_CASES) as pool:
+    with plinth_up(home, PLINTH_JOB_SLOTS=str(JOB_SLOTS)) as stack, ThreadPoolExecutor(CONCURRENT_CASES) as pool:
         folder = tmp_path_factory.mktemp("cases")
-        yield {name: pool.submit(run_case, name, stack, folder / name) for name in SCRIPTS}
+        order = sorted(names, key=lambda name: name not in FIRST)
+        yield {name: pool.submit(run_case, name, stack, folder / name) for name in order}
 
 
 def run_case(name: str, stack: RunningStack, folder: Path) -> subprocess.CompletedProcess[str]:
