@@ -68,7 +68,8 @@ def derive(
         license: License of the rows.
     """
     origin = {"dataset": reference_of(source), "operations": [dict(operation) for operation in operations]}
-    values = {"task": source.task, "format": source.format, "origin": origin, "license": license}
+    options = operations[0] if reads_again(operations) else {"task": source.task, "format": source.format}
+    values = {"task": options.get("task"), "format": options.get("format"), "origin": origin, "license": license}
     dataset = _add_version(session, name or source.name, **values)
     ids = {reference_of(source): source.id, **{reference: row.id for reference, row in (others or {}).items()}}
     jobs.submit(session, kind=JobKind.DERIVE, spec={**origin, "dataset_ids": ids}, dataset_id=dataset.id)
@@ -80,10 +81,29 @@ def reference_of(dataset: Dataset) -> str:
     return f"{dataset.name}@{dataset.version}"
 
 
+def reads_again(operations: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether operations read an upload anew instead of its rows."""
+    return [operation["operation"] for operation in operations] == ["read_again"]
+
+
+def with_options(upload: Mapping[str, Any], operations: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the spec of an import with the options of `read_again`, and no others."""
+    return {**upload, **{name: operations[0].get(name) for name in ("task", "format", "columns")}}
+
+
 def import_spec(session: Session, dataset_id: str) -> Mapping[str, Any] | None:
-    """Return the spec of the job that validated an upload; None for a derived dataset."""
-    query = select(Job.spec).where(Job.dataset_id == dataset_id, Job.kind == JobKind.VALIDATE)
-    return session.scalar(query)
+    """Return the spec by which the files of a dataset were read.
+
+    None for a dataset that was derived from rows.
+    """
+    kinds = (JobKind.VALIDATE, JobKind.DERIVE)
+    job = session.scalar(select(Job).where(Job.dataset_id == dataset_id, Job.kind.in_(kinds)))
+    if job is None or job.kind == JobKind.VALIDATE:
+        return job.spec if job else None
+    if not reads_again(job.spec["operations"]):
+        return None
+    upload = import_spec(session, job.spec["dataset_ids"][job.spec["dataset"]])
+    return with_options(upload, job.spec["operations"]) if upload else None
 
 
 def rows_read(session: Session, dataset_id: str) -> int | None:

@@ -165,7 +165,13 @@ def _described(plugin: type[Objective] | type[Tuning] | type[Attack]) -> dict[st
 
 def _formats() -> dict[str, FormatEntry]:
     return {
-        name: FormatEntry(name=name, summary=form.summary, columns=dict(form.columns)) for name, form in FORMATS.items()
+        name: FormatEntry(
+            name=name,
+            summary=form.summary,
+            columns=dict(form.columns),
+            column_choices=list(form.column_choices),
+        )
+        for name, form in FORMATS.items()
     }
 
 

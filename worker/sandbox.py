@@ -181,23 +181,24 @@ def _read_dataset(arguments: dict[str, Any], on_phase: Callable[[str], None]) ->
 
 
 def _derive_dataset(arguments: dict[str, Any], _on_phase: Callable[[str], None]) -> bytes:
-    """Apply operations to a stored dataset, or to a rejected upload without its bad rows."""
+    """Apply operations to a stored dataset, or to an upload that is read again."""
     from pydantic_core import to_json
 
     from ml.data.derivation.derive import derive_dataset
-    from ml.data.derivation.operations import LeaveOutBadRows, parse_operations
+    from ml.data.derivation.operations import LeaveOutBadRows, ReadAgain, parse_operations
     from ml.data.importing.importer import import_dataset
     from ml.tasks import TASKS
 
     into, operations = Path(arguments["into"]), parse_operations(arguments["operations"])
     dataset = Path(arguments["dataset"]) if arguments["dataset"] else None
     license = None
-    remaining = [operation for operation in operations if not isinstance(operation, LeaveOutBadRows)]
+    remaining = [operation for operation in operations if not isinstance(operation, LeaveOutBadRows | ReadAgain)]
+    leaves_out = any(isinstance(operation, LeaveOutBadRows) for operation in operations)
     if dataset is None:
         upload = arguments["upload"]
         sources = [Path(source) for source in upload.pop("sources")]
         dataset = into.with_name("retained") if remaining else into
-        report = import_dataset(sources, dataset, **upload, tasks=TASKS, leaves_out_bad_rows=True)
+        report = import_dataset(sources, dataset, **upload, tasks=TASKS, leaves_out_bad_rows=leaves_out)
         license = report.license
         if not remaining or report.state == "rejected":
             return to_json(report)

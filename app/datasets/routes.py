@@ -120,6 +120,18 @@ _DERIVE_EXAMPLES: Any = {
         "summary": "Read a rejected upload again without the rows that have an error",
         "value": {"operations": [{"operation": "leave_out_bad_rows"}]},
     },
+    "read_again": {
+        "summary": "Read the upload again, with other columns",
+        "value": {
+            "operations": [
+                {
+                    "operation": "read_again",
+                    "task": "text_classification",
+                    "columns": {"text": "subject + body", "label": "team"},
+                }
+            ]
+        },
+    },
     "rows": {
         "summary": "Drop and relabel single rows, by their positions",
         "value": {
@@ -300,14 +312,20 @@ def list_finding_rows(
     responses={202: {"links": links.DATASET}, **problem_responses("not_found", "conflict", "invalid_spec")},
 )
 def derive_dataset(
-    dataset: DatasetReference, request: DeriveBody, session: SessionDep, blobs: BlobsDep, once: IdempotentRequestDep
+    dataset: DatasetReference,
+    request: DeriveBody,
+    session: SessionDep,
+    blobs: BlobsDep,
+    once: IdempotentRequestDep,
+    catalog: CatalogDep,
 ) -> Response:
     """Make the next version of a dataset by operations on its rows.
 
     The dataset stays as it is. A job applies the operations, and checks the rows as those of an upload: wait until the
-    new version is ready, and read its report. A rejected upload is read again with `leave_out_bad_rows`.
+    new version is ready, and read its report. A rejected upload is read again with `leave_out_bad_rows`, and any upload
+    with other columns by `read_again`.
     """
-    return service.derive(session, dataset, request, once, blobs=blobs)
+    return service.derive(session, dataset, request, once, blobs=blobs, catalog=catalog)
 
 
 @router.get(

@@ -201,6 +201,14 @@ class Fix(BaseModel):
     description: str
 
 
+class TableBeginning(BaseModel):
+    """The first rows of an uploaded table, as its file has them."""
+
+    file: str
+    columns: list[str]
+    rows: list[list[str]]
+
+
 class DatasetReport(BaseModel):
     """The result of a validation, with every problem in the data."""
 
@@ -220,6 +228,7 @@ class DatasetReport(BaseModel):
     facts: dict[str, Any] | None = None
     suggestions: list[Any] = []
     guess: dict[str, Any] | None = None
+    first_rows: TableBeginning | None = Field(None, description="Null for data that is no table.")
     fixes: list[Fix] = Field([], description="Operations of `derive` that remove findings.")
     reading: str = Field("", description="What was read and what was not, in one line.")
 

@@ -26,7 +26,7 @@ from app.uploads import service as uploads
 from app.uploads.multipart import Form, read_form
 from ml.data.dataset import DatasetSummary
 from ml.data.derivation.check import check_operations, check_order
-from ml.data.derivation.operations import AnyOperation, JoinDataset
+from ml.data.derivation.operations import AnyOperation, JoinDataset, ReadAgain
 from ml.data.flagged_rows import file_name, parse_flagged_rows
 from ml.errors import Finding, SpecError, unknown
 from ml.licenses import combine_licenses, normalize_license
@@ -113,20 +113,29 @@ def _create(
 
 def check_names(options: DatasetOptions, catalog: Catalog) -> None:
     """Raise `SpecError` with every name that is not in the catalog."""
-    findings = [
-        unknown(field, name, entries, path=field)
+    if findings := _unknown_names(options, catalog):
+        raise SpecError.of(findings)
+
+
+def _unknown_names(options: DatasetOptions | ReadAgain, catalog: Catalog, prefix: str = "") -> list[Finding]:
+    return [
+        unknown(field, name, entries, path=f"{prefix}{field}")
         for field, name, entries in (
             ("task", options.task, catalog.tasks),
             ("format", options.format, catalog.formats),
         )
         if name is not None and name not in entries
     ]
-    if findings:
-        raise SpecError.of(findings)
 
 
 def derive(
-    session: Session, reference: str, request: DatasetDerive, once: IdempotentRequest, *, blobs: Blobs
+    session: Session,
+    reference: str,
+    request: DatasetDerive,
+    once: IdempotentRequest,
+    *,
+    blobs: Blobs,
+    catalog: Catalog,
 ) -> Response:
     """Create the next version of a dataset.
 
@@ -135,8 +144,9 @@ def derive(
         SpecError: Operations cannot be applied; it has every fault.
     """
     source = datasets.get(session, reference)
-    operations, others = check_derivation(session, source, request)
-    _require_upload(session, source, blobs)
+    operations, others = check_derivation(session, source, request, catalog)
+    if source.state == "rejected" or datasets.reads_again(operations):
+        _require_upload(session, source, blobs)
 
     def create() -> Created:
         license = combine_licenses([source.license, *(row.license for row in others.values())])
@@ -148,7 +158,7 @@ def derive(
 
 
 def check_derivation(
-    session: Session, source: DatasetRow, request: DatasetDerive
+    session: Session, source: DatasetRow, request: DatasetDerive, catalog: Catalog
 ) -> tuple[list[dict[str, Any]], dict[str, DatasetRow]]:
     """Return the operations with pinned references, and the datasets that they name.
 
@@ -168,6 +178,8 @@ def check_derivation(
             if row is not None:
                 operation = operation.model_copy(update={"dataset": datasets.reference_of(row)})
                 others[operation.dataset] = row
+        if isinstance(operation, ReadAgain):
+            findings += _check_reading(session, source, operation, catalog, path=f"operations.{number}")
         pinned.append(operation)
     if not is_rejected:
         summaries = {reference: DatasetSummary.model_validate(row.summary) for reference, row in others.items()}
@@ -178,13 +190,25 @@ def check_derivation(
 
 
 def _require_upload(session: Session, source: DatasetRow, blobs: Blobs) -> None:
-    """Raise `Conflict` if the files of a rejected dataset are deleted."""
-    spec = datasets.import_spec(session, source.id) if source.state == "rejected" else None
+    """Raise `Conflict` if the files of a dataset are deleted."""
+    spec = datasets.import_spec(session, source.id)
     if spec is not None and not all(blobs.exists(item["key"]) for item in spec["sources"]):
         raise Conflict(
             f"the files of {datasets.reference_of(source)} were deleted, which happens some days after a rejection "
             "(PLINTH_UPLOAD_RETENTION_DAYS); upload them again"
         )
+
+
+def _check_reading(
+    session: Session, source: DatasetRow, operation: ReadAgain, catalog: Catalog, *, path: str
+) -> list[Finding]:
+    """Check that the dataset has an upload, and that the options have names that exist."""
+    findings = _unknown_names(operation, catalog, f"{path}.")
+    if datasets.import_spec(session, source.id) is None:
+        message = f"{datasets.reference_of(source)} was derived from another dataset, so it has no upload to read again"
+        hint = "Read its origin again, and apply the operations to the result."
+        findings.append(Finding(code="no_upload", path=f"{path}.operation", message=message, hint=hint))
+    return findings
 
 
 def find_ready(session: Session, reference: str, findings: list[Finding], *, path: str) -> DatasetRow | None:

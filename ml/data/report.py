@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ml.config import Config
 from ml.data.dataset import DatasetSummary
+from ml.data.first_rows import FirstRows
 from ml.data.issue_catalog import Severity
 
 
@@ -56,6 +57,8 @@ class ImportReport(Config):
     classes: list[str] | None
     suggestions: list[Suggestion]
     guess: Guess | None
+    #: Beginning of the first table; None for data that is no table.
+    first_rows: FirstRows | None = None
     #: What was read and what was not, in one line.
     reading: str = ""
     #: License that the upload states: an SPDX identifier, or free text.

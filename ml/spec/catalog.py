@@ -130,6 +130,7 @@ class FormatEntry(Config):
     name: str
     summary: str
     columns: dict[str, str] = Field(description="Columns it can contain, with their types.")
+    column_choices: list[str] = Field([], description="Names that `columns` of an upload can give to its columns.")
 
 
 #: Task or objective -> slot -> architecture -> reason why it does not fit; null if it does.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from plinth.client.errors import DatasetRejected
 from tests.support.factories import png
 from tests.support.stack import RunningStack
 from tests.web.conftest import Visitor, take_screenshot, visit
@@ -170,3 +171,33 @@ def test_bad_rows_are_left_out_at_a_click(new_window: Callable[..., Visitor], fo
     expect(page.get_by_role("heading", name="cut@2")).to_be_visible(timeout=30_000)
     expect(page.locator(".badge").first).to_have_text("ready", timeout=60_000)
     expect(page.locator("#facts")).to_contain_text("23 rows")
+
+
+def test_columns_are_chosen_anew_beside_the_first_rows(
+    new_window: Callable[..., Visitor], stack: RunningStack, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    table = tmp_path / "rooms.csv"
+    rows = [f"{number / 7:.2f},{number / 3:.2f},{number * number / 11:.3f}" for number in range(40)]
+    table.write_text("\n".join([f"width,{MARKUP},height", *rows]))
+    with stack.client() as plinth:
+        dataset = plinth.datasets.upload(table, name="rooms-table")
+        with pytest.raises(DatasetRejected):
+            plinth.datasets.wait(dataset.id)
+    visitor = new_window()
+    page = visitor.open(f"/data/{dataset.id}")
+    expect(page.locator("#columns-head")).to_contain_text(MARKUP)
+    expect(page.locator("#columns-rows tr").first).to_contain_text("0.00")
+    page.get_by_label("Task").select_option("tabular regression")
+    page.get_by_label("Column height").select_option("value")
+    visitor.assert_fits()
+    visitor.assert_accessible()
+    take_screenshot(page, "columns")
+    page.get_by_role("button", name="Read it again").click()
+    expect(page.get_by_role("heading", name="rooms-table@2")).to_be_visible(timeout=30_000)
+    expect(page.locator("#facts .badge")).to_have_text("ready", timeout=60_000)
+    expect(page.get_by_label("Column height")).to_have_value("value")
+    expect(page.get_by_label("Column width")).to_have_value("features")
+    expect(page.locator("#origin")).to_contain_text("Made from rooms-table@1: read again.")
+    visitor.assert_calm()

@@ -60,6 +60,29 @@ CASES: list[tuple[str, str, list[Any], Any]] = [
         ],
         [["age", "number, 2 rows without it"], ["sex", "category"]],
     ),
+    (
+        "columns",
+        "rolesOf",
+        [["a + b", "c", "d", "e"], {"text": "a + b", "features": "c + d", "label": 4}],
+        ["text", "features", "features", "label"],
+    ),
+    ("columns", "rolesOf", [["a"], None], [""]),
+    ("columns", "requestOf", [["a", "", "c", "d"], ["text", "label", "", "text"]], {"text": "a + d", "label": 2}),
+    (
+        "columns",
+        "choicesFor",
+        [
+            {
+                "tasks": {"t": {"columns": {"label": "label"}}},
+                "formats": {
+                    "csv": {"columns": {"label": "label"}, "column_choices": ["text", "label"]},
+                    "log": {"columns": {"history": "items"}, "column_choices": ["user"]},
+                },
+            },
+            "t",
+        ],
+        ["label", "text"],
+    ),
     ("measures", "measures", [{"something": {"some_number": 3}}], [["some number", "3"]]),
 ]
 

@@ -154,6 +154,25 @@ def test_a_job_without_a_report_says_so(visitor: Visitor, content: Path) -> None
     assert "report yet" in page.locator(".lead").inner_text()
 
 
+def test_the_system_page_cleans_up_what_is_of_no_use(visitor: Visitor, content: Path, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    with transaction() as session:
+        datasets.create(session, name="refused", sources=[{"key": "uploads/refused", "filename": "refused.csv"}])
+    (tmp_path / "refused.csv").write_bytes(b"x" * 5000)
+    blobs().put_file("uploads/refused", tmp_path / "refused.csv")
+    finish_queued_validation(ready=False)
+    page = visitor.open("/system")
+    row = page.get_by_role("row", name="uploads")
+    expect(row).to_contain_text("5 kB")
+    page.once("dialog", lambda dialog: dialog.accept())
+    row.get_by_role("button", name="Clean up uploads").click()
+    expect(page.locator("#free")).to_contain_text("5 kB were freed.")
+    expect(row.get_by_role("button")).to_have_count(0)
+    visitor.assert_accessible()
+    visitor.assert_calm()
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
 def test_the_system_page_shows_parts_keys_and_settings_without_secrets(
     new_visitor: Callable[..., Visitor], content: Path, width: int, scheme: str
@@ -173,6 +192,7 @@ def test_the_system_page_shows_parts_keys_and_settings_without_secrets(
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name=f"Revoke laptop-{scheme}").click()
     expect(page.locator("#keys")).to_contain_text("revoked")
+    expect(page.locator("#disk")).to_contain_text("checkpoints")
     page.locator("summary").click()
     visitor.assert_fits()
     visitor.assert_accessible()

@@ -32,11 +32,14 @@ def derive(claim: Claim, folder: Path, _channel: ChildEnd) -> None:
     with reading() as session:
         rows = {reference: datasets.get(session, row_id) for reference, row_id in claim.spec["dataset_ids"].items()}
         source = rows.pop(claim.spec["dataset"])
-        upload = datasets.import_spec(session, source.id) if source.state == "rejected" else None
+        reads_upload = source.state == "rejected" or datasets.reads_again(claim.spec["operations"])
+        upload = datasets.import_spec(session, source.id) if reads_upload else None
+    if upload and datasets.reads_again(claim.spec["operations"]):
+        upload = datasets.with_options(upload, claim.spec["operations"])
     into, report_path = folder / "dataset", folder / "report.json"
     arguments: dict[str, Any] = {
-        "dataset": None if source.state == "rejected" else str(_fetch(source, folder / "source")),
-        "upload": _fetch_upload(source, upload, folder),
+        "dataset": None if reads_upload else str(_fetch(source, folder / "source")),
+        "upload": _fetch_upload(source, upload, folder) if reads_upload else None,
         "others": {
             reference: str(_fetch(row, folder / "others" / str(number)))
             for number, (reference, row) in enumerate(rows.items())
@@ -59,19 +62,14 @@ def _fetch(dataset: Dataset, folder: Path) -> Path:
     return blobs().fetch_tree(dataset.key or f"datasets/{dataset.id}", folder)
 
 
-def _fetch_upload(source: Dataset, spec: Mapping[str, Any] | None, folder: Path) -> dict[str, Any] | None:
-    """Fetch the files of a rejected upload, and return the arguments of its import.
-
-    Returns None for a dataset that is ready.
-    """
-    if source.state != "rejected":
-        return None
+def _fetch_upload(source: Dataset, spec: Mapping[str, Any] | None, folder: Path) -> dict[str, Any]:
+    """Fetch the files of an upload, and return the arguments of its import."""
     if spec is None:
         raise DataError(
             f"{source.name}@{source.version} was derived from another dataset, so it has no upload to read again",
             hint="Derive from its origin again, with other operations.",
         )
-    return fetch_upload(spec, folder)
+    return {**fetch_upload(spec, folder), "max_bad_rows": worker_settings().max_bad_rows}
 
 
 def _size_of(upload: Mapping[str, Any] | None) -> int:

@@ -3,6 +3,7 @@
 import { API, Problem, get, post, query, request } from "./api.js";
 import { byId, h, show } from "./dom.js";
 import { ago, bytes, count, number, plain, words } from "./format.js";
+import { chooseColumns } from "./columns.js";
 import { measures } from "./measures.js";
 import { badge } from "./job_parts.js";
 import { input, target } from "./values.js";
@@ -151,6 +152,7 @@ async function update() {
       setTimeout(update, 700);
       return;
     }
+    if (report.first_rows) await chooseColumns(path, dataset, report);
     await versions(dataset);
     if (dataset.state !== "ready") return;
     health(dataset, report);

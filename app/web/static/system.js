@@ -2,7 +2,7 @@
 
 import { API, get, poll, post, request } from "./api.js";
 import { byId, h, show } from "./dom.js";
-import { ago, bytes } from "./format.js";
+import { ago, bytes, count, number, plain, words } from "./format.js";
 import { badge } from "./job_parts.js";
 
 const own = byId("keys").dataset.own;
@@ -34,6 +34,36 @@ async function keys() {
     h("tbody", null, rows)));
 }
 
+function diskRow(part, unused) {
+  const days = part.retention_days === null ? "when you delete it" : part.retention_days === 0 ? "at once" : `after ${count(part.retention_days, "day")}`;
+  const button = unused.expired_count ? h("button", { type: "button", "data-clean": part.kind, "data-text": `${count(unused.expired_count, "item")} of ${words(part.kind)} (${bytes(unused.expired_bytes)})`, "aria-label": `Clean up ${words(part.kind)}` }, "Clean up") : "";
+  return h("tr", null,
+    h("th", { scope: "row" }, h("span", { class: "name" }, words(part.kind)), h("span", { class: "sub" }, plain(part.summary))),
+    h("td", { class: "number-cell wide" }, number(part.count)), h("td", { class: "number-cell" }, part.bytes ? bytes(part.bytes) : "-"),
+    h("td", { class: "number-cell" }, unused.expired_count ? bytes(unused.expired_bytes) : "-"), h("td", { class: "wide" }, days), h("td", null, button));
+}
+
+/** Space by kind; of no use is what no data set, model or unfinished job needs, however young. */
+async function disk() {
+  const [space, all] = await Promise.all([get(`${API}/disk`), get(`${API}/disk?older_than_days=0`)]);
+  const unused = Object.fromEntries(all.kinds.map((part) => [part.kind, part]));
+  const used = space.kinds.reduce((sum, part) => sum + part.bytes, 0);
+  byId("free").textContent = `Plinth takes ${bytes(used)}; ${bytes(space.free_bytes)} of ${bytes(space.total_bytes)} are free.`;
+  show(byId("disk"), h("table", null,
+    h("thead", null, h("tr", null, [["Kind"], ["Items", "number-cell wide"], ["Size", "number-cell"], ["Of no use", "number-cell"], ["Deleted", "wide"], [""]]
+      .map(([name, look]) => h("th", { scope: "col", class: look ?? "" }, name || h("span", { class: "visually-hidden" }, "Action"))))),
+    h("tbody", null, [...space.kinds].sort((a, b) => b.bytes - a.bytes).map((part) => diskRow(part, unused[part.kind])))));
+}
+
+byId("disk").addEventListener("click", async (event) => {
+  const { clean, text } = event.target.dataset;
+  if (!clean || !confirm(`Delete ${text}? No data set, model or unfinished job needs them.`)) return;
+  event.target.disabled = true;
+  const { bytes: freed } = await post(`${API}/disk/clean`, { kinds: [clean], older_than_days: 0 });
+  await disk();
+  byId("free").textContent = `${bytes(freed)} were freed. ${byId("free").textContent}`;
+});
+
 byId("new-key").addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = event.target;
@@ -56,5 +86,6 @@ byId("keys").addEventListener("click", async (event) => {
 });
 
 poll(system, 3);
+disk();
 keys();
 device();

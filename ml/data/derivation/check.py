@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ml.data.derivation.operations import DropRows, FilterRows, JoinDataset, LeaveOutBadRows, MergeClasses, RelabelRows
+from ml.data.derivation.operations import (
+    DropRows,
+    FilterRows,
+    JoinDataset,
+    LeaveOutBadRows,
+    MergeClasses,
+    ReadAgain,
+    RelabelRows,
+)
 from ml.errors import Finding, unknown
 
 if TYPE_CHECKING:
@@ -89,8 +97,17 @@ def _has_objects(operation: AnyOperation) -> bool:
 
 
 def check_order(operations: Sequence[AnyOperation], *, is_rejected: bool) -> list[Finding]:
-    """Check that a rejected dataset is read again first, and only such a one."""
+    """Check that operations which read the upload again are allowed, and stand first.
+
+    A rejected dataset has no rows for others. `read_again` is the only operation.
+    """
     path = "operations.0.operation"
+    if any(isinstance(operation, ReadAgain) for operation in operations):
+        if len(operations) == 1:
+            return []
+        message = f"read_again is one of {len(operations)} operations, and must be the only one"
+        hint = "Read the upload again first, and derive the other operations from the result."
+        return [Finding(code="invalid_order", path="operations", message=message, hint=hint)]
     starts_anew = [isinstance(operation, LeaveOutBadRows) for operation in operations]
     if is_rejected and not starts_anew[0]:
         return [

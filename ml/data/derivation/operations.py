@@ -62,6 +62,24 @@ class LeaveOutBadRows(Operation):
         return selection
 
 
+class ReadAgain(Operation):
+    """Read an upload again, with other columns, another format or task.
+
+    It is the only operation. What is left out is inferred anew. The dataset may be ready or rejected.
+    """
+
+    operation: Literal["read_again"] = "read_again"
+    task: str | None = Field(None, max_length=100, description="Task that the data is for.")
+    format: str | None = Field(None, max_length=100, description="Format of the files.")
+    columns: dict[str, str | int] | None = Field(
+        None, description="Column of the format to column in the file: its name, or its position from 1."
+    )
+
+    def apply(self, selection: Selection, others: Mapping[str, Selection]) -> Selection:
+        """Return the rows unchanged, as the import has read them anew."""
+        return selection
+
+
 class _RowsOperation(Operation):
     """Operation on rows that a finding lists, or that are named by position."""
 
@@ -294,7 +312,15 @@ class JoinDataset(Operation):
 
 
 AnyOperation: TypeAlias = Annotated[
-    LeaveOutBadRows | DropRows | RelabelRows | MergeClasses | FilterRows | SampleRows | DedupeRows | JoinDataset,
+    LeaveOutBadRows
+    | ReadAgain
+    | DropRows
+    | RelabelRows
+    | MergeClasses
+    | FilterRows
+    | SampleRows
+    | DedupeRows
+    | JoinDataset,
     Field(discriminator="operation"),
 ]
 _OPERATIONS: TypeAdapter[list[AnyOperation]] = TypeAdapter(list[AnyOperation])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ml.data.files.upload import FileContent, UploadedFile
+    from ml.data.first_rows import FirstRows
     from ml.data.issues import IssueLog
     from ml.data.limits import Limits
     from ml.data.locations import Locations
@@ -64,6 +65,8 @@ class Format(ABC):
     split_rule: ClassVar[str | None] = None
     #: Whether its files have columns that the user may choose from.
     has_columns: ClassVar[bool] = False
+    #: Canonical names that users may give to columns.
+    column_choices: ClassVar[tuple[str, ...]] = ()
     #: Whether its files may be delimited text, whose quoting the user may name.
     has_quoting: ClassVar[bool] = False
 
@@ -95,6 +98,8 @@ class Format(ABC):
         self.limits = limits
         #: Canonical column -> the file's column that was detected for it; empty until reading begins.
         self.detected_columns: dict[str, str | int] = {}
+        #: Beginning of the first table; None until reading begins.
+        self.first_rows: FirstRows | None = None
         #: File -> quoting of the delimited texts in which quotes occur, in words.
         self.detected_quoting: dict[str, str] = {}
         self._dialects: dict[str, Dialect] = {}

@@ -459,6 +459,7 @@ class Importer:
             classes=summary.classes if summary else None,
             suggestions=[Suggestion(message=message) for message in messages],
             guess=guess,
+            first_rows=self._format.first_rows if self._format else None,
             reading=self._describe_reading(),
             summary=None if is_rejected else summary,
         )

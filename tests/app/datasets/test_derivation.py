@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from store import datasets
+from store.blobs import blobs
 from store.database import transaction
 from store.jobs import JobFilter, listing
 from tests.app.datasets.test_datasets import finish_queued_validation, upload
@@ -136,3 +138,44 @@ def test_a_finding_without_rows_lists_those_that_have_rows(reviews: TestClient) 
     response = reviews.get("/api/v1/datasets/reviews/findings/tiny_dataset")
     assert response.status_code == 404
     assert "duplicate_rows" in response.json()["detail"]
+
+
+AGAIN = {"operation": "read_again", "columns": {"text": "body"}}
+
+
+def test_an_upload_is_read_again_with_other_columns_and_again_from_the_result(reviews: TestClient) -> None:
+    dataset = derive(reviews, {**AGAIN, "task": "text_generation"}).json()
+    assert (dataset["version"], dataset["task"], dataset["format"]) == (2, "text_generation", None)
+    with transaction() as session:
+        upload_spec = datasets.import_spec(session, reviews.get("/api/v1/datasets/reviews@1").json()["id"])
+        spec = datasets.import_spec(session, dataset["id"])
+    assert upload_spec is not None
+    assert spec == {**upload_spec, "task": "text_generation", "format": None, "columns": {"text": "body"}}
+    [job] = reviews.get("/api/v1/jobs?kind=derive").json()["data"]
+    reviews.post(f"/api/v1/jobs/{job['id']}/cancel")
+    assert derive(reviews, AGAIN, reference="reviews@2").status_code == 202
+
+
+def test_reading_again_needs_an_upload_names_that_exist_and_no_other_operation(reviews: TestClient) -> None:
+    response = derive(reviews, {**AGAIN, "task": "text_clasification", "format": "cvs"})
+    errors = {error["path"]: error for error in response.json()["errors"]}
+    assert errors["operations.0.task"]["hint"] == "Did you mean 'text_classification'?"
+    assert set(errors) == {"operations.0.task", "operations.0.format"}
+    [error] = derive(reviews, AGAIN, DEDUPE).json()["errors"]
+    assert (error["code"], error["path"]) == ("invalid_order", "operations")
+    derive(reviews, DEDUPE)
+    [job] = reviews.get("/api/v1/jobs?kind=derive").json()["data"]
+    reviews.post(f"/api/v1/jobs/{job['id']}/cancel")
+    [error] = derive(reviews, AGAIN, reference="reviews@2").json()["errors"]
+    assert error["code"] == "no_upload"
+
+
+def test_an_upload_whose_files_were_deleted_is_not_read_again(reviews: TestClient) -> None:
+    with transaction() as session:
+        spec = datasets.import_spec(session, reviews.get("/api/v1/datasets/reviews@1").json()["id"])
+    assert spec is not None
+    for source in spec["sources"]:
+        blobs().delete(source["key"])
+    response = derive(reviews, AGAIN)
+    assert response.status_code == 409
+    assert "upload them again" in response.json()["detail"]

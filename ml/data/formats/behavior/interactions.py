@@ -16,6 +16,7 @@ from ml.data.dataset import SPLITS
 from ml.data.files.archives import list_members, read_members
 from ml.data.files.text import detect_encoding, open_lines, open_text, read_lines
 from ml.data.files.upload import ExtractedFile, find_split
+from ml.data.first_rows import FirstRows
 from ml.data.formats.base import ROWS_PER_BATCH, Batch, Format
 from ml.data.formats.behavior._interaction_log import MIN_HELD_OUT_ITEMS, MIN_PREDICTED_ITEMS, History, InteractionLog
 from ml.data.formats.behavior._log_columns import (
@@ -78,6 +79,7 @@ class Interactions(Format):
     columns: ClassVar[Mapping[str, str]] = {"history": "items"}
     accepted_content: ClassVar[frozenset[FileContent]] = frozenset({"text", "json", "parquet", "zip", "tar"})
     has_columns = True
+    column_choices = tuple(ALIASES)
     has_quoting = True
     split_rule = "by time: the last item of each user is for test, the one before it for validation"
 
@@ -208,6 +210,9 @@ class Interactions(Format):
         records = self._records(source, encoding, start)
         first_rows = [record.cells for record in itertools.islice(records(), INSPECTED_LINES)]
         layout = self._detect_layout(source, first_rows[0], first_rows)
+        self.first_rows = self.first_rows or FirstRows.of(
+            source.name, layout.names, first_rows[int(layout.has_header) :]
+        )
         width = len(layout.names)
         for row, record in enumerate(itertools.islice(records(), int(layout.has_header), None), start=1):
             at = Location(file=source.name, line=record.line, row=row)

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from ml.data.first_rows import FirstRows
 from ml.data.formats.base import Format
 from ml.data.formats.tables._memberships import Memberships, find_memberships, hide, without_memberships
 from ml.data.issues import DataRejected, Location
@@ -30,6 +31,7 @@ class TableFormat(Format):
 
     columns: ClassVar[Mapping[str, str]] = CANONICAL_COLUMNS
     has_columns = True
+    column_choices = tuple(CANONICAL_COLUMNS)
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -90,6 +92,7 @@ class TableFormat(Format):
         column_names = tuple(column.name for column in columns)
         if has_header and column_names in self._layouts:
             return self._layouts[column_names]
+        self.first_rows = self.first_rows or FirstRows.of(source.name, column_names, zip(*samples, strict=True))
         memberships = find_memberships(columns, samples, self.requested_columns) if has_header else Memberships()
         requested = without_memberships(self.requested_columns)
         layout = detect_columns(
