@@ -16,6 +16,8 @@ CASES: list[tuple[str, str, list[Any], Any]] = [
     ("format", "bytes", [3_930_000], "3.93 MB"),
     ("format", "count", [1, "class"], "1 class"),
     ("format", "count", [2, "class"], "2 classes"),
+    ("format", "count", [7, "day"], "7 days"),
+    ("format", "count", [2, "query"], "2 queries"),
     ("format", "count", [1200, "row"], "1,200 rows"),
     ("format", "plain", ["Drop them: `plinth datasets fix`, or drop_rows in POST /api/v1/x."], "Drop them."),
     ("format", "plain", ["There is none. GET /api/v1/models lists all."], "There is none."),
@@ -28,6 +30,7 @@ CASES: list[tuple[str, str, list[Any], Any]] = [
     ),
     ("format", "plain", ["Lower the rate (`gradient_clip_norm`)."], "Lower the rate (gradient_clip_norm)."),
     ("format", "plain", ["`plinth up` starts one."], ""),
+    ("format", "plain", ['To read one, name it by `columns`: {"text": "a"}.'], "To read one, name it by columns."),
     ("format", "plain", [None], None),
     ("measures", "measures", [None], []),
     (

@@ -36,11 +36,11 @@ export function ago(time) {
 
 /** A number of things: `count(2, "class")` is "2 classes". */
 export function count(value, noun) {
-  const plural = noun.endsWith("y") ? `${noun.slice(0, -1)}ies` : `${noun}${/(s|x|ch)$/.test(noun) ? "es" : "s"}`;
+  const plural = /[^aeiou]y$/.test(noun) ? `${noun.slice(0, -1)}ies` : `${noun}${/(s|x|ch)$/.test(noun) ? "es" : "s"}`;
   return `${number(value)} ${value === 1 ? noun : plural}`;
 }
 
-const COMMAND = /`(plinth|python|make|pip|PLINTH_\w+=) ?|\b(GET|POST|PUT|PATCH|DELETE) \/|\bcolumns \{|\bcurl\b/;
+const COMMAND = /`(plinth|python|make|pip|PLINTH_\w+=) ?|\b(GET|POST|PUT|PATCH|DELETE) \/|\{"|\bcurl\b/;
 
 function withoutCommand(sentence) {
   const match = COMMAND.exec(sentence);

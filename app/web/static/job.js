@@ -9,6 +9,8 @@ import { badge, headline, percent } from "./job_parts.js";
 const id = byId("job").dataset.id;
 const controls = byId("controls");
 const MAX_LINES = 500;
+/** The place of the charts has no width while the page is left. */
+const MIN_CHART_WIDTH = 240;
 const TRAINING = ["preparing", "training", "evaluating", "exporting"];
 const FINAL = ["succeeded", "failed", "cancelled"];
 
@@ -59,7 +61,7 @@ function groups() {
 function drawCurves() {
   const { weight, log, axis } = Object.fromEntries(new FormData(controls));
   const several = shown.size > 1;
-  const space = byId("charts").clientWidth - 34;
+  const space = Math.max(MIN_CHART_WIDTH, byId("charts").clientWidth - 34);
   const half = space < 700 ? space : space / 2 - 24;
   const charts = groups().map(([key, names], index) => {
     const series = [...shown.values()].flatMap((curves, place) => names.map((name) => {

@@ -49,5 +49,5 @@ export function headline(job) {
 export function resultOf(job) {
   if (job.error) return h("span", { class: "sub" }, job.error.message);
   const best = headline(job);
-  return best ? h("span", null, number(best[1]), h("span", { class: "sub" }, best[0])) : "";
+  return best ? h("span", null, number(best[1]), h("span", { class: "sub" }, words(best[0].replace("/", " ")))) : "";
 }

@@ -40,7 +40,7 @@ function diskRow(part, unused) {
   return h("tr", null,
     h("th", { scope: "row" }, h("span", { class: "name" }, words(part.kind)), h("span", { class: "sub" }, plain(part.summary))),
     h("td", { class: "number-cell wide" }, number(part.count)), h("td", { class: "number-cell" }, part.bytes ? bytes(part.bytes) : "-"),
-    h("td", { class: "number-cell" }, unused.expired_count ? bytes(unused.expired_bytes) : "-"), h("td", { class: "wide" }, days), h("td", null, button));
+    h("td", { class: "number-cell" }, unused.expired_count ? bytes(unused.expired_bytes) : "-"), h("td", { class: "wide nowrap" }, days), h("td", null, button));
 }
 
 /** Space by kind; of no use is what no data set, model or unfinished job needs, however young. */
