@@ -205,6 +205,16 @@ def test_a_job_sent_twice_runs_once(client: TestClient) -> None:
     assert len(client.get("/api/v1/jobs").json()["data"]) == 1
 
 
+def test_a_job_sent_again_has_its_response_when_its_dataset_is_deleted(client: TestClient) -> None:
+    dataset_id, headers = ready_dataset(), {"Idempotency-Key": "a"}
+    first = client.post("/api/v1/jobs", json=finetune(), headers=headers)
+    client.post(f"/api/v1/jobs/{first.json()['id']}/cancel")
+    assert client.delete(f"/api/v1/datasets/{dataset_id}").status_code == 204
+    again = client.post("/api/v1/jobs", json=finetune(), headers=headers)
+    assert (again.status_code, again.json()) == (202, first.json())
+    assert client.post("/api/v1/jobs", json=finetune()).status_code == 422
+
+
 def test_progress_metrics_events_logs_and_checkpoints_can_be_read(client: TestClient) -> None:
     job_id = queue_job()
     claim = claim_job(job_id)
