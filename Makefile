@@ -1,34 +1,49 @@
 # One way in. `make help` lists the targets.
-# The first of these that is installed; 3.11 is the one that is tested.
-PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(if $(shell command -v $(name) 2>/dev/null),$(name))) python3.11)
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
+# The first Python of a version that is supported, under any usual name; 3.11 is the one that is tested.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null && echo $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 # Each process uses one core unless set otherwise, so that two suites, or a suite and a job, can share a machine.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check figures fix test coverage interop test-gpu catalog openapi reference docs migration clean
+.PHONY: help setup install demo up check figures fix test coverage interop test-gpu catalog openapi reference docs migration clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
-setup: $(VENV)/.installed ## make .venv and install the pinned dependencies
+setup: $(VENV)/.installed ## make .venv with everything to develop, at pinned versions
+
+install: $(VENV)/.server ## make .venv with the service alone, at pinned versions
+
+PIP = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt
+# A line for each wheel of some size, so that nobody waits in front of nothing.
+SHOW_WHEELS = awk '/(Downloading|Using cached) .*MB\)/ {sub(/.*\//, "", $$2); printf "  %s %s %s\n", $$2, $$3, $$4; fflush()} \
+	/^Installing collected/ {print "  unpacking " NF - 3 " packages ..."; fflush()} /^ERROR/ {print > "/dev/stderr"}'
 
 # torch goes first: with it in place pip keeps the build this machine's index gives for the pinned version.
-$(VENV)/.installed: pyproject.toml constraints.txt
-	@command -v $(PYTHON) >/dev/null || { echo "Plinth needs Python 3.11 or newer as '$(PYTHON)'; try: make PYTHON=python3 setup"; exit 1; }
+$(VENV)/.server: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Plinth needs Python 3.11 to 3.14, and none is on PATH. Name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip==26.3
 	@echo "Installing 1 of 2: PyTorch (half a minute to two minutes) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "torch==2.13.0"
+	@$(PIP) "torch==2.13.0" | $(SHOW_WHEELS)
 	@echo "Installing 2 of 2: everything else (as long again) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(PIP) --editable '.[server]' | $(SHOW_WHEELS)
 	@touch $@
 
-demo: setup ## upload, pretrain, fine-tune, evaluate and predict, on handwritten digits
+$(VENV)/.installed: $(VENV)/.server
+	@echo "Installing the tools of developers ..."
+	@$(PIP) --editable '.[dev]' | $(SHOW_WHEELS)
+	@touch $@
+
+demo: install ## upload, pretrain, fine-tune, evaluate and predict, on handwritten digits
 	@$(BIN)/plinth demo
 
-up: setup ## start the whole service and stay
+up: install ## start the whole service and stay
 	@$(BIN)/plinth up
 
 check: setup ## formatting, lint, types, import contracts, names, wording, structure, references

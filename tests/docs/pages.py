@@ -23,8 +23,8 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:e-?\d+)?")
 # Reports failure by its exit status, like the target it replaces, and installs nothing: the suite runs in that .venv.
 MAKE = """#!/bin/sh
-[ "$*" = setup ] || { echo "only 'make setup' has a stand-in here, not: make $*"; exit 2; }
-grep -q '^setup:' Makefile && exec .venv/bin/python -c 'import app, ml.learning, plinth, store, worker'
+[ "$*" = install ] || { echo "only 'make install' has a stand-in here, not: make $*"; exit 2; }
+grep -q '^install:' Makefile && exec .venv/bin/python -c 'import app, ml.learning, plinth, store, worker'
 """
 
 
@@ -92,7 +92,7 @@ def run(sequence: Sequence[Block], folder: Path, environment: Mapping[str, str])
 
 @contextmanager
 def clone(folder: Path) -> Iterator[dict[str, str]]:
-    """Folder like a fresh clone after `make setup`, with its environment.
+    """Folder like a fresh clone after `make install`, with its environment.
 
     It holds the Makefile and the `.venv` that runs the suite. `make` is a program that checks `.venv` and installs
     nothing. The service gets a free port and a home of its own, by the variables that a user would set.

@@ -2,6 +2,7 @@ import ast
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -109,3 +110,26 @@ def _read_strings(path: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.lineno, node.value
+
+
+def test_users_get_no_tools_of_developers_and_any_supported_python() -> None:
+    """All targets install the extra `server`; only `make setup` adds `dev`."""
+    for target, has_tools in (("demo", False), ("up", False), ("install", False), ("setup", True)):
+        command = ["make", "--dry-run", "--always-make", target]
+        plan = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+        assert "--editable '.[server]'" in plan, target
+        assert ("'.[dev]'" in plan) is has_tools, target
+
+
+@pytest.mark.parametrize("name", ["python3.12", "python3.14", "python3", "python"])
+def test_a_supported_python_is_found_under_any_usual_name(tmp_path: Path, name: str) -> None:
+    """Another program of a usual name, of an old version, is passed over."""
+    for program, status in (("python3.13" if name == "python3" else "python3.11", 1), (name, 0)):
+        (tmp_path / program).write_text(f"#!/bin/sh\nexit {status}\n")
+        (tmp_path / program).chmod(0o755)
+    for program in ("bash", "make"):
+        (tmp_path / program).symlink_to(shutil.which(program))
+    environment = {"PATH": str(tmp_path)}
+    command = [str(tmp_path / "make"), "--dry-run", "--always-make", "VENV=absent", "install"]
+    plan = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True).stdout
+    assert f"|| {name} -m venv absent" in plan
