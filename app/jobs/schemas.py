@@ -157,6 +157,10 @@ class CheckedSpec(BaseModel):
     object: Literal["validation"] = "validation"
     valid: Literal[True] = True
     spec: dict[str, Any]
+    bases: list[str] = Field(
+        default_factory=list,
+        description="Registered base models that fit a fine-tuning from scratch, newest first, for `start_from`.",
+    )
 
 
 class Event(BaseModel):

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from app.dependencies import BlobsDep, CatalogDep, SessionDep, SettingsDep
 from app.http.idempotency import Created, IdempotentRequestDep
 from app.jobs import schemas, service
+from app.jobs.base_proposals import propose_bases
 
 if TYPE_CHECKING:
     from app.jobs.resolved_spec import ResolvedSpec
@@ -49,7 +50,9 @@ class JobSubmission:
         `body` tells requests of one `Idempotency-Key` apart; `origin_id` is the job that is repeated.
         """
         if validate_only:
-            checked = schemas.CheckedSpec(spec=self._resolve(resolve).spec)
+            resolved = self._resolve(resolve)
+            bases = propose_bases(self.session, resolved, catalog=self._catalog, blobs=self._blobs)
+            checked = schemas.CheckedSpec(spec=resolved.spec, bases=bases)
             return Response(checked.model_dump_json(), media_type="application/json")
 
         def create() -> Created:

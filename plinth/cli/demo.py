@@ -49,7 +49,7 @@ def run(folder: Path) -> None:
         device = plinth.system().get("device") or {}
         console.print(f"Ready at {plinth.url}", *([f"on {device['device']}: {device['why']}"] if device else []))
         _print_headline("Uploading the handwritten digits of scikit-learn", "1,797 real images of 8 x 8 pixels")
-        archive, example, pixels = _write_digits(folder)
+        archive, example, pixels = write_digits(folder)
         dataset = plinth.datasets.wait(plinth.datasets.upload(archive, name=DATASET, task="image_classification").id)
         splits = ", ".join(f"{split} {rows}" for split, rows in dataset.splits.items())
         console.print(f"{dataset.name}@{dataset.version} is ready: {splits}; {len(dataset.classes or ())} classes")
@@ -110,7 +110,7 @@ def _make_environment() -> dict[str, str]:
     }
 
 
-def _write_digits(folder: Path) -> tuple[Path, Path, Pixels]:
+def write_digits(folder: Path) -> tuple[Path, Path, Pixels]:
     """Write the digits as a zip of class folders, and one test image.
 
     Returns the paths of the zip and the image, and the pixels of the image.

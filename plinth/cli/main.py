@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from plinth.cli.commands import datasets, jobs, keys, models
+from plinth.cli.commands import bases, datasets, jobs, keys, models
 from plinth.cli.commands.batch_predict import batch_predict
 from plinth.cli.commands.catalog import catalog
 from plinth.cli.commands.context import AsJson, connect, print_json
@@ -30,7 +30,7 @@ app = PlainTyper(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (jobs, datasets, models, keys):
+for group in (jobs, datasets, models, bases, keys):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
 

@@ -138,8 +138,20 @@ class Jobs:
 
         Returns the spec with all defaults filled in. Raises `APIError`, which lists all findings.
         """
-        resolved_spec: Mapping[str, Any] = self._transport.post(f"{API}/jobs", spec, validate_only=True)["spec"]
+        resolved_spec: Mapping[str, Any] = self._validate(spec)["spec"]
         return resolved_spec
+
+    def propose_bases(self, spec: Mapping[str, Any]) -> Sequence[str]:
+        """List the registered base models that fit a fine-tuning from scratch, newest first.
+
+        Raises `APIError` as `check` does.
+        """
+        bases: Sequence[str] = self._validate(spec).get("bases", ())
+        return bases
+
+    def _validate(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+        document: Mapping[str, Any] = self._transport.post(f"{API}/jobs", spec, validate_only=True)
+        return document
 
     def get(self, job_id: str) -> Job:
         """Get a job with its current state and progress."""

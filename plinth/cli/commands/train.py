@@ -109,6 +109,8 @@ def train(
             spec["encoders"] = {"image": parse_image_size(image_size, plinth.datasets.report(spec["dataset"]).facts)}
         for setting in set_ or ():
             apply_setting(spec, setting)
+        if not as_json:
+            _propose_bases(plinth, spec)
         if dry_run:
             _print_plan(plinth.jobs.check(spec), as_json=as_json)
         else:
@@ -217,6 +219,20 @@ def _name_dataset(plinth: Plinth, spec: dict[str, Any], reference: str) -> None:
         name = f"{dataset.name}@{dataset.version}"
         raise PlinthError(f"{name} has no task. Name one with --task; `plinth catalog tasks` lists them.")
     spec.setdefault("task", dataset.task)
+
+
+def _propose_bases(plinth: Plinth, spec: Mapping[str, Any]) -> None:
+    """Say which registered base models fit a fine-tuning that starts from scratch."""
+    from plinth.cli.render import console
+
+    if spec["kind"] != "finetune" or {"start_from", "architecture", "architectures"} & spec.keys():
+        return
+    if bases := plinth.jobs.propose_bases(spec):
+        others = f" (also {', '.join(bases[1:])})" if bases[1:] else ""
+        console.print(
+            f"[dim]note:[/] it trains from scratch; a base model fits these data: --from {bases[0]}{others}",
+            soft_wrap=True,
+        )
 
 
 def _print_plan(spec: Mapping[str, Any], *, as_json: bool) -> None:
