@@ -186,8 +186,7 @@ def show(results: Results, cases: list[str]) -> None:
         change = f"{ratios[name]:.2f}" if name in ratios else "-"
         course = f"{now[0].steps:>6} {now[0].cpu_seconds:>6.0f}" if now else ""
         print(f"{name:<22} {cells[0]:>8} {cells[1]:>8} {cells[2]:>8} {spread:>16} {change:>6} {course}")
-        if now:
-            _record(name, baseline, before, now)
+        _record(name, baseline, before, now)
     for modality, own in {**by_modality(results, ratios), "all": list(ratios)}.items():
         values = [ratios[name] for name in own]
         if values:
@@ -198,17 +197,17 @@ def show(results: Results, cases: list[str]) -> None:
 
 
 def _record(name: str, baseline: list[Result], before: list[Result], now: list[Result]) -> None:
-    parts = [
-        f"{label} {mean_error(rows):.3f}" for label, rows in (("simple model", baseline), ("before", before)) if rows
-    ]
-    course = f"{now[0].steps:,} steps, {now[0].cpu_seconds:.0f} CPU s"
+    """Store the errors of this build or, if it was not measured, of the build before."""
+    rows = now or before
+    builds = (("simple model", baseline), ("before", before if now else []))
+    parts = [f"{label} {mean_error(measured):.3f}" for label, measured in builds if measured]
     figure(
-        f"{now[0].modality}, {name}: errors",
-        [row.error for row in now],
+        f"{rows[0].modality}, {name}: errors",
+        [row.error for row in rows],
         unit="",
         aim=f"<= {mean_error(baseline):.3f}" if baseline else "",
-        interval=now[0].interval,
-        note="; ".join([*parts, course]),
+        interval=rows[0].interval,
+        note="; ".join([*parts, f"{rows[0].steps:,} steps, {rows[0].cpu_seconds:.0f} CPU s at {rows[0].commit}"]),
     )
 
 

@@ -25,7 +25,9 @@ WIDE = {"name": "transformer", "config": {"preset": "small"}}
 @pytest.fixture(scope="module", params=["int8_rows", "int8"])
 def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
     folder = tmp_path_factory.mktemp("wide")
-    fields: dict[str, Any] = {"task": "text_classification", "architecture": WIDE}
+    # Pieces of words: random labels of whole words would be learned less evenly.
+    encoders = {"text": {"kind": "byte_bpe", "min_frequency": 5}}
+    fields: dict[str, Any] = {"task": "text_classification", "architecture": WIDE, "encoders": encoders}
     with pytest.MonkeyPatch.context() as patch:
         # Whether it pays depends on the machine; here it is quantized, measured and served in any case.
         patch.setattr(graph_selection, "MIN_SPEEDUP", 0.0)
