@@ -156,7 +156,7 @@ def _train(
         setting=label,
         seed=seed,
         error=case.error(answer["metrics"]),
-        interval=(interval[0], interval[1]) if interval else None,
+        interval=(round(interval[0], 9), round(interval[1], 9)) if interval else None,
         test_rows=answer["rows"],
         steps=answer["training"]["steps"],
         epochs=answer["training"]["epochs"],
@@ -197,7 +197,7 @@ def show(results: Results, cases: list[str]) -> None:
 
 
 def _record(name: str, baseline: list[Result], before: list[Result], now: list[Result]) -> None:
-    """Store the errors of this build or, if it was not measured, of the build before."""
+    """Store the errors of this build, or else of the build before."""
     rows = now or before
     builds = (("simple model", baseline), ("before", before if now else []))
     parts = [f"{label} {mean_error(measured):.3f}" for label, measured in builds if measured]
