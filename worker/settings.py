@@ -24,6 +24,8 @@ class WorkerSettings(BaseSettings):
     torch_threads: int | None = Field(None, validation_alias=AliasChoices("PLINTH_TORCH_THREADS", "OMP_NUM_THREADS"))
     #: Number of runs at once. One more slot is reserved for validation.
     job_slots: int = Field(1, ge=1, le=64)
+    #: Whether runs are forked from a process that has imported PyTorch (about 400 MB), on Linux without a GPU.
+    warm_worker: bool = True
 
     #: Time between two renewals of a lease; must be well below `PLINTH_LEASE_SECONDS`.
     heartbeat_seconds: float = Field(5, gt=0)
