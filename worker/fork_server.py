@@ -48,7 +48,7 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._is_ready = False
-        self._is_usable = sys.platform == "linux"
+        self._is_usable = sys.platform == "linux" and _adopt_orphans()
 
     @property
     def is_ready(self) -> bool:
@@ -65,8 +65,6 @@ class ForkServer:
         with self._lock:
             if self._socket is not None or not self._is_usable:
                 return
-            # Orphans become children of this process: so do runs, as the process between them and the server ends.
-            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
             self._socket, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             # The kernel ends the process with the thread that started it, so that thread does nothing else.
             watch = threading.Thread(
@@ -128,6 +126,7 @@ class ForkServer:
     def _wait(self, process: subprocess.Popen[bytes], message: Mapping[str, str | float]) -> str:
         """Wait for the end of the process, and describe it."""
         if "obstacle" in message:
+            process.kill()
             process.wait()
             return f"has ended: {message['obstacle']}"
         if message:
@@ -139,6 +138,18 @@ class ForkServer:
                 message["cpu_seconds"],
             )
         return f"{process.pid} ended with {process.wait()}"
+
+
+def _adopt_orphans() -> bool:
+    """Make orphans children of this process: so do runs become.
+
+    Returns False where the kernel or a container does not allow what that needs.
+    """
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
 def _receive(channel: socket.socket) -> dict[str, str | float]:

@@ -50,6 +50,9 @@ def main() -> int:
         obstacle = find_threads()
     if obstacle:
         requests.send(json.dumps({"obstacle": obstacle}).encode())
+        # Requests that nobody reads would reset the connection, and lose the message.
+        while requests.recv(MAX_MESSAGE_BYTES):
+            pass
         return 0
     # The garbage collector of a run leaves alone what it shares; else it would copy each page.
     gc.collect()
