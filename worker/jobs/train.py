@@ -60,6 +60,10 @@ def run_trainer(
         from ml.learning.training.progress import Stop
         from worker.jobs import gpu_lock
 
+        threads = worker_settings().choose_threads()
+        reporter.log(
+            f"computing with {threads.count} {'thread' if threads.count == 1 else 'threads'}: {threads.reason}"
+        )
         stops = {LEAVE: Stop.LEAVE, FINISH: Stop.FINISH}
         with gpu_lock.gpu_lock(
             worker_settings().device,
@@ -74,7 +78,7 @@ def run_trainer(
                 start_from=inputs.bases,
                 models=inputs.named,
                 device=device,
-                threads=worker_settings().torch_threads,
+                threads=threads.count,
                 on_progress=reporter,
                 should_stop=lambda: stops.get(channel.request) if channel.request else None,
             )
