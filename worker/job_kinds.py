@@ -29,6 +29,6 @@ PROGRAMS: Final[Mapping[str, JobProgram]] = {
     JobKind.IMPORT: JobProgram("worker.jobs.import_model", takes_a_slot=False),
     JobKind.EXPORT: JobProgram("worker.jobs.export_model", takes_a_slot=False, imports_torch=True),
     JobKind.EVALUATE: JobProgram("worker.jobs.evaluate_model"),
-    JobKind.REPRODUCE: JobProgram("worker.jobs.reproduce"),
+    JobKind.REPRODUCE: JobProgram("worker.jobs.reproduce", imports_torch=True),
     JobKind.BATCH_PREDICT: JobProgram("worker.jobs.batch_predict"),
 }

@@ -60,10 +60,6 @@ def run_trainer(
         from ml.learning.training.progress import Stop
         from worker.jobs import gpu_lock
 
-        threads = worker_settings().choose_threads()
-        reporter.log(
-            f"computing with {threads.count} {'thread' if threads.count == 1 else 'threads'}: {threads.reason}"
-        )
         stops = {LEAVE: Stop.LEAVE, FINISH: Stop.FINISH}
         with gpu_lock.gpu_lock(
             worker_settings().device,
@@ -78,7 +74,7 @@ def run_trainer(
                 start_from=inputs.bases,
                 models=inputs.named,
                 device=device,
-                threads=threads.count,
+                threads=_choose_threads(reporter),
                 on_progress=reporter,
                 should_stop=lambda: stops.get(channel.request) if channel.request else None,
             )
@@ -86,6 +82,13 @@ def run_trainer(
         # The events that led to a failure are worth reading, too.
         with suppress(StaleClaim):
             reporter.write()
+
+
+def _choose_threads(reporter: ProgressReporter) -> int:
+    """Return the number of threads, and write it to the job's log with the reason."""
+    threads = worker_settings().choose_threads()
+    reporter.log(f"computing with {threads.count} {'thread' if threads.count == 1 else 'threads'}: {threads.reason}")
+    return threads.count
 
 
 @dataclass(frozen=True, slots=True)
