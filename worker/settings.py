@@ -6,8 +6,9 @@ Those of the database, the blobs and the home folder are in `store.settings`.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,7 +16,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 GIBIBYTE = 2**30
 
 
-class Threads(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Threads:
     """Number of threads of a run, and why."""
 
     count: int

@@ -14,7 +14,6 @@ import os
 import resource
 import runpy
 import select
-import signal
 import socket
 import sys
 import traceback
@@ -107,7 +106,7 @@ def fork(command: list[str], descriptors: list[int], requests: socket.socket) ->
     """
     output, channel, reply = descriptors
     if not _is_closed(reply):
-        read_end, write_end = os.pipe()
+        (read_end, write_end), (start, started) = os.pipe(), os.pipe()
         between = os.fork()
         if not between:
             if os.fork():
@@ -115,15 +114,21 @@ def fork(command: list[str], descriptors: list[int], requests: socket.socket) ->
             os.setsid()
             # Only now is it the leader of its group, which the worker may kill.
             os.write(write_end, str(os.getpid()).encode())
-            for descriptor in (read_end, write_end, reply):
+            for descriptor in (read_end, write_end, started, reply):
                 os.close(descriptor)
+            # Nothing runs before the worker can know of it.
+            if not os.read(start, 1):
+                os._exit(0)
+            os.close(start)
             requests.detach()
             run(command, output, channel)
         os.close(write_end)
         pid = os.read(read_end, 32)
-        os.close(read_end)
         os.waitpid(between, 0)
-        _reply(reply, pid)
+        if _reply(reply, pid):
+            os.write(started, b".")
+        for descriptor in (read_end, start, started):
+            os.close(descriptor)
     for descriptor in descriptors:
         os.close(descriptor)
 
@@ -162,12 +167,12 @@ def _is_closed(pipe: int) -> bool:
     return bool(poll.poll(0))
 
 
-def _reply(pipe: int, pid: bytes) -> None:
+def _reply(pipe: int, pid: bytes) -> bool:
+    """Write the process id, empty if there is none; returns whether somebody can read it."""
     try:
-        os.write(pipe, pid)
+        return bool(os.write(pipe, pid))
     except BrokenPipeError:
-        if pid:
-            os.kill(int(pid), signal.SIGKILL)
+        return False
 
 
 def _reseed() -> None:

@@ -49,9 +49,9 @@ def test_threads_come_with_a_reason(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    count, reason = WorkerSettings().choose_threads()
-    assert count == expected[0]
-    assert expected[1] in reason
+    threads = WorkerSettings().choose_threads()
+    assert threads.count == expected[0]
+    assert expected[1] in threads.reason
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "half", "1.5"])
