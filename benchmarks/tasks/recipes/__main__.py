@@ -63,7 +63,8 @@ Job = tuple[str, str, str, int]
 
 def main() -> None:
     """Measure what is missing, and print tables."""
-    arguments = parse_args(_parser())
+    parser = _parser()
+    arguments = parse_args(parser)
     settings = {name: json.loads(text) for name, _, text in (item.partition("=") for item in arguments.set)}
     results = Results(arguments.results)
     cases = [
