@@ -49,7 +49,6 @@ def main() -> int:
             without_heartbeat=True,
         )
         worker.start()
-    supervisor.close()
     return int(worker.exitcode or 0)
 
 
